@@ -1,0 +1,40 @@
+# Two commands on a fresh machine: `make demo` and `make test`. They need python3 (3.11 or newer) and make.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+.PHONY: setup demo test lint bench clean
+
+demo: setup
+	$(BIN)/rbt-ray demo
+
+test: setup
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: setup
+	$(BIN)/python benchmarks/throughput.py
+	$(BIN)/python benchmarks/first_result.py
+
+setup: $(READY)
+
+# uv leaves out hpbandster's one dependency that needs a C compiler (see pyproject.toml), and compiles bytecode:
+# where an environment forbids Python to write it, every start would pay seconds.
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "rbt_ray needs Python 3.11 or newer: make PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt uv
+	$(BIN)/uv pip install --quiet --python $(VENV) --compile-bytecode --constraint constraints.txt \
+	  --group dev --editable '.[ta,polars]'
+	$(BIN)/python -m compileall -q rbt_ray
+	$(BIN)/python -m rbt_ray.objectives.compile
+	@touch $(READY)
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

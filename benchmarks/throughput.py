@@ -1,0 +1,130 @@
+"""How busy the workers are kept, and how many configurations a second the built-in sweep reaches.
+
+    python benchmarks/throughput.py [--quick] [--repeats 10] [--workers 2]
+
+Parallel efficiency = evaluation CPU time / (wall time x workers). An evaluation burns a fixed CPU time, so that its
+share is known and nothing of rbt_ray's own work counts as evaluation. Cases are interleaved: every repeat runs each
+case once. Figures are medians with a 95 % bootstrap interval, and nothing is asserted.
+"""
+
+import argparse
+import platform
+import resource
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+import rbt_ray as rbt
+
+CASES = [  # seconds an evaluation, kind, evaluations
+    (10e-3, "plain", 600),
+    (1e-3, "plain", 6_000),
+    (100e-6, "plain", 60_000),
+    (10e-6, "plain", 300_000),
+    (10e-6, "batched", 300_000),
+]
+
+
+def burn(seconds):
+    end = time.thread_time() + seconds
+    while time.thread_time() < end:
+        pass
+
+
+def burner(seconds, kind):
+    if kind == "batched":
+
+        @rbt.batched
+        def objective(params, data):
+            for _ in params:
+                burn(seconds)
+            return [0.0] * len(params)
+    else:
+
+        def objective(params, data):
+            burn(seconds)
+            return 0.0
+
+    return objective
+
+
+def study(objective, space, folder, workers, bundle=None, metric="score"):
+    tuner = rbt.Tuner(
+        objective,
+        param_space=space,
+        bundle=bundle,
+        tune_config=rbt.TuneConfig(metric=metric, search_alg="grid"),
+        run_config=rbt.RunConfig(
+            name=f"s{time.monotonic_ns()}", storage_path=folder, num_workers=workers, verbose=0, recheck=0
+        ),
+    )
+    start = time.perf_counter()
+    results = tuner.fit()
+    return results, time.perf_counter() - start
+
+
+def efficiency(seconds, kind, n, folder, workers):
+    results, _ = study(burner(seconds, kind), {"n": rbt.randint(0, n)}, folder, workers)
+    assert results.num_terminated == n
+    return n * seconds / (results.runs[-1].wall_s * workers)
+
+
+def fx_old_size():
+    """8 symbols x 5,124 days: the size of the evaluation that rbt_ray re-opens."""
+    fx = rbt.load_bundle("fx")
+    return rbt.Bundle.from_arrays({"close": np.array(fx.close[:5124, :8])}, fx.index[:5124], fx.symbols[:8])
+
+
+def sweep(bundle, n, folder, workers):
+    """Configurations a second of a grid of n `sma_cross` pairs, from fit() to results on disk."""
+    slow = n // 50
+    space = {"fast": rbt.randint(5, 55), "slow": rbt.randint(55, 55 + slow)}
+    results, wall = study(rbt.objectives.sma_cross(), space, folder, workers, bundle, "sharpe")
+    assert len(results) == 50 * slow
+    return len(results) / wall
+
+
+def median_with_interval(values):
+    values = np.array(values)
+    draws = np.random.default_rng(0).choice(values, (10_000, len(values)))
+    low, high = np.percentile(np.median(draws, axis=1), [2.5, 97.5])
+    return np.median(values), low, high
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="once, with a hundredth of the evaluations")
+    parser.add_argument("--repeats", type=int, default=10)
+    parser.add_argument("--workers", type=int, default=2)
+    options = parser.parse_args()
+    scale, repeats = (100, 1) if options.quick else (1, options.repeats)
+    bundles = {"sample (5 x 3,270)": "sample", "fx (8 x 5,124)": fx_old_size()}
+    n_configs = 100_000 // scale
+    found: dict[str, list[float]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        study(burner(1e-6, "plain"), {"n": rbt.randint(0, 10)}, folder, options.workers)  # starts the workers
+        for bundle in bundles.values():
+            sweep(bundle, 1_000, folder, options.workers)  # loads the kernels
+        for _ in range(repeats):
+            for seconds, kind, n in CASES:
+                name = f"efficiency {seconds * 1e6:>6,.0f} us {kind}"
+                found.setdefault(name, []).append(efficiency(seconds, kind, n // scale, folder, options.workers))
+            for label, bundle in bundles.items():
+                name = f"sma_cross configs/s on {label}"
+                found.setdefault(name, []).append(sweep(bundle, n_configs, folder, options.workers))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+    print(f"{platform.processor() or platform.machine()}, Python {platform.python_version()}, "
+          f"{options.workers} workers, {repeats} repeats, rbt_ray {rbt.__version__}")
+    for name, values in found.items():
+        median, low, high = median_with_interval(values)
+        digits = ".3f" if median < 10 else ",.0f"
+        print(f"{name:<44} {median:{digits}}   [{low:{digits}}, {high:{digits}}]")
+    print(f"{'peak memory of the driver, MiB':<44} {peak:,.0f}")
+    rbt.shutdown()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""rbt_ray: trading-strategy parameters, optimized on persistent workers that share one warm price bundle.
+
+The public names below load when first used, so that `import rbt_ray` costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from rbt_ray._version import __version__
+
+if TYPE_CHECKING:
+    from rbt_ray import objectives as objectives
+    from rbt_ray.data.bundle import Bundle as Bundle
+    from rbt_ray.data.registry import ingest as ingest
+    from rbt_ray.data.registry import list_bundles as list_bundles
+    from rbt_ray.data.registry import load_bundle as load_bundle
+    from rbt_ray.data.registry import remove_bundle as remove_bundle
+    from rbt_ray.objectives.lookahead import check_lookahead as check_lookahead
+    from rbt_ray.objectives.objective import batched as batched
+    from rbt_ray.search.searcher import Searcher as Searcher
+    from rbt_ray.simulate.backtest import Backtest as Backtest
+    from rbt_ray.simulate.backtest import backtest as backtest
+    from rbt_ray.simulate.costs import Costs as Costs
+    from rbt_ray.study.space import choice as choice
+    from rbt_ray.study.space import grid_search as grid_search
+    from rbt_ray.study.space import lograndint as lograndint
+    from rbt_ray.study.space import loguniform as loguniform
+    from rbt_ray.study.space import normal as normal
+    from rbt_ray.study.space import qrandint as qrandint
+    from rbt_ray.study.space import quniform as quniform
+    from rbt_ray.study.space import randint as randint
+    from rbt_ray.study.space import uniform as uniform
+    from rbt_ray.tune.config import RunConfig as RunConfig
+    from rbt_ray.tune.config import TuneConfig as TuneConfig
+    from rbt_ray.tune.result_grid import ResultGrid as ResultGrid
+    from rbt_ray.tune.tuner import Tuner as Tuner
+    from rbt_ray.tune.tuner import shutdown as shutdown
+    from rbt_ray.types import Proposal as Proposal
+    from rbt_ray.types import Result as Result
+
+_HOMES = {
+    "rbt_ray.data.bundle": ("Bundle",),
+    "rbt_ray.data.registry": ("ingest", "list_bundles", "load_bundle", "remove_bundle"),
+    "rbt_ray.objectives.lookahead": ("check_lookahead",),
+    "rbt_ray.objectives.objective": ("batched",),
+    "rbt_ray.search.searcher": ("Searcher",),
+    "rbt_ray.simulate.backtest": ("Backtest", "backtest"),
+    "rbt_ray.simulate.costs": ("Costs",),
+    "rbt_ray.study.space": (
+        "choice",
+        "grid_search",
+        "lograndint",
+        "loguniform",
+        "normal",
+        "qrandint",
+        "quniform",
+        "randint",
+        "uniform",
+    ),
+    "rbt_ray.tune.config": ("RunConfig", "TuneConfig"),
+    "rbt_ray.tune.result_grid": ("ResultGrid",),
+    "rbt_ray.tune.tuner": ("Tuner", "shutdown"),
+    "rbt_ray.types": ("Proposal", "Result"),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+_ROOMS = ("objectives",)
+
+__all__ = ["__version__", *sorted(_HOME_OF), *_ROOMS]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return importlib.import_module(f"rbt_ray.{name}")
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'rbt_ray' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOME_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

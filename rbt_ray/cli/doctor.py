@@ -1,0 +1,118 @@
+"""Whether everything a study needs works on this machine."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from rbt_ray._version import __version__
+from rbt_ray.cli.tables import print_json
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    what: str
+    ok: bool
+    says: str
+
+
+def examine(*, as_json: bool) -> int:
+    """Looks at everything, prints what it found, and gives 0 where a study would run, else 1."""
+    findings = [_look(name, check) for name, check in _CHECKS.items()]
+    if as_json:
+        print_json({finding.what: {"ok": finding.ok, "says": finding.says} for finding in findings})
+    else:
+        width = max(len(finding.what) for finding in findings)
+        for finding in findings:
+            print(f"{'ok ' if finding.ok else 'BAD'}  {finding.what:<{width}}  {finding.says}")
+    return 0 if all(finding.ok for finding in findings) else 1
+
+
+def _look(name: str, check: Callable[[], str]) -> Finding:
+    try:
+        return Finding(name, True, check())
+    except Exception as error:  # whatever is broken is what the doctor is there to name
+        return Finding(name, False, f"{type(error).__name__}: {error}")
+
+
+def _versions() -> str:
+    from importlib.metadata import version
+
+    names = ("numpy", "numba", "pandas", "pyarrow", "ray", "scipy")
+    return f"rbt_ray {__version__}, " + ", ".join(f"{name} {version(name)}" for name in names)
+
+
+def _machine() -> str:
+    import psutil
+
+    from rbt_ray.pool.local_pool import usable_cpus
+
+    memory = psutil.virtual_memory().total / 2**30
+    return f"Python {platform.python_version()}, {usable_cpus()} cores, {memory:.0f} GiB, {platform.platform()}"
+
+
+def _bytecode() -> str:
+    import numpy
+
+    cached = (Path(numpy.__file__).parent / "__pycache__").is_dir()
+    if not cached and os.environ.get("PYTHONDONTWRITEBYTECODE"):
+        raise RuntimeError(
+            "packages have no bytecode and PYTHONDONTWRITEBYTECODE is set: every start pays seconds. "
+            f"Run `{sys.executable} -m compileall -q {Path(numpy.__file__).parents[1]}`."
+        )
+    return "compiled" if cached else "will be compiled on first use"
+
+
+def _bundles() -> str:
+    from rbt_ray.data import registry
+
+    return ", ".join(info.name for info in registry.list_bundles())
+
+
+def _kernels() -> str:
+    from rbt_ray import objectives
+    from rbt_ray.data.registry import load_bundle
+
+    start = time.perf_counter()
+    objectives.sma_cross()({"fast": 10, "slow": 50}, load_bundle("sample").view()).metrics()
+    return f"a first backtest took {time.perf_counter() - start:.1f} s"
+
+
+def _workers() -> str:
+    from rbt_ray.pool.local_pool import LocalPool
+
+    start = time.perf_counter()
+    pool = LocalPool(1)
+    try:
+        while not pool.pids():
+            pool.wait(0.01)
+        return f"a worker process started in {time.perf_counter() - start:.1f} s"
+    finally:
+        pool.close()
+
+
+def _disk() -> str:
+    with tempfile.NamedTemporaryFile(dir=".") as file:
+        file.write(b"0")
+        os.fsync(file.fileno())
+    return f"{Path.cwd()} is writable, {shutil.disk_usage('.').free / 2**30:.0f} GiB free"
+
+
+_CHECKS = {
+    "versions": _versions,
+    "machine": _machine,
+    "bytecode": _bytecode,
+    "bundles": _bundles,
+    "kernels": _kernels,
+    "workers": _workers,
+    "storage": _disk,
+}

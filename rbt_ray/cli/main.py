@@ -1,0 +1,192 @@
+"""`rbt-ray`: one command a job. Heavy parts load inside the command that needs them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+from rbt_ray._version import __version__
+from rbt_ray.errors import InputError, RbtError, StudyInterrupted
+
+app = typer.Typer(
+    name="rbt-ray",
+    help="Optimize trading-strategy parameters on persistent workers that share one warm price bundle.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+bundle_app = typer.Typer(help="Price bundles: ingest, list, show, remove.", no_args_is_help=True)
+app.add_typer(bundle_app, name="bundle")
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, and nothing else.")]
+Backend = Annotated[Optional[str], typer.Option(help="Where to run: auto or local.")]  # noqa: UP045 - typer reads it
+Address = Annotated[Optional[str], typer.Option(help="A Ray cluster's address.")]  # noqa: UP045
+Workers = Annotated[Optional[int], typer.Option(help="How many workers.")]  # noqa: UP045
+Samples = Annotated[Optional[int], typer.Option(help="How many configurations.")]  # noqa: UP045
+Seed = Annotated[Optional[int], typer.Option(help="Everything random follows from it.")]  # noqa: UP045
+StudyFolder = Annotated[Path, typer.Argument(help="The study's folder.", metavar="PATH")]
+
+
+def main() -> None:
+    """Runs the command line and exits: 0 done, 1 nothing completed, 2 bad input, 130 interrupted."""
+    sys.exit(_guarded(lambda: app(standalone_mode=False)))
+
+
+def _guarded(command: Callable[[], Any]) -> int:
+    import click
+
+    try:
+        code = command()
+    except StudyInterrupted as stop:
+        print(f"rbt-ray: {stop}", file=sys.stderr)
+        return 130
+    except KeyboardInterrupt:
+        return 130
+    except InputError as error:
+        print(f"rbt-ray: {error}", file=sys.stderr)
+        return 2
+    except RbtError as error:
+        print(f"rbt-ray: {error}", file=sys.stderr)
+        return 1
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except click.exceptions.Abort:
+        return 130
+    return code if isinstance(code, int) else 0
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"rbt-ray {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="The version.")] = False,
+) -> None:
+    del version
+
+
+@app.command()
+def demo(
+    json: Json = False,
+    backend: Backend = None,
+    address: Address = None,
+    workers: Workers = None,
+    samples: Samples = None,
+    seed: Seed = None,
+) -> int:
+    """Sweep a moving-average crossover over real US stocks, with a hold-out and a report."""
+    from rbt_ray.cli import studies
+
+    return studies.demo(as_json=json, search=_over(samples, seed), run=_where(backend, address, workers))
+
+
+@app.command()
+def run(
+    study: Annotated[Path, typer.Argument(help="A TOML study file.", metavar="STUDY.toml")],
+    json: Json = False,
+    backend: Backend = None,
+    address: Address = None,
+    workers: Workers = None,
+    samples: Samples = None,
+    seed: Seed = None,
+) -> int:
+    """Run the study that a TOML file describes."""
+    from rbt_ray.cli import studies
+
+    return studies.run(study, as_json=json, search=_over(samples, seed), run_over=_where(backend, address, workers))
+
+
+@app.command()
+def resume(
+    path: StudyFolder,
+    json: Json = False,
+    backend: Backend = None,
+    address: Address = None,
+    workers: Workers = None,
+) -> int:
+    """Go on with a study where it stopped."""
+    from rbt_ray.cli import studies
+
+    return studies.resume(path, as_json=json, run_over=_where(backend, address, workers))
+
+
+@app.command()
+def show(path: StudyFolder, json: Json = False) -> int:
+    """Show what a study found so far."""
+    from rbt_ray.cli import studies
+
+    return studies.show(path, as_json=json)
+
+
+@app.command()
+def report(
+    path: StudyFolder,
+    out: Annotated[Optional[Path], typer.Option(help="The HTML file; default: report.html in the folder.")] = None,  # noqa: UP045
+) -> int:
+    """Write a study's HTML report."""
+    from rbt_ray.cli import studies
+
+    return studies.report(path, out)
+
+
+@app.command()
+def doctor(json: Json = False) -> int:
+    """Look whether everything a study needs works on this machine."""
+    from rbt_ray.cli.doctor import examine
+
+    return examine(as_json=json)
+
+
+@bundle_app.command("ingest")
+def bundle_ingest(
+    name: Annotated[str, typer.Argument(help="What to call the bundle.")],
+    source: Annotated[Path, typer.Argument(help="A CSV, Parquet or Feather file, or a folder of one CSV a symbol.")],
+    fix: Annotated[Optional[list[str]], typer.Option(help="A repair to make; the error that stops you names it.")] = None,  # noqa: UP045
+    periods_per_year: Annotated[Optional[float], typer.Option(help="Bars a year; default: inferred.")] = None,  # noqa: UP045
+) -> int:
+    """Read prices and register them as a bundle."""
+    from rbt_ray.cli import bundles
+
+    return bundles.ingest(name, source, fix=tuple(fix or ()), periods_per_year=periods_per_year)
+
+
+@bundle_app.command("list")
+def bundle_list(json: Json = False) -> int:
+    """List the registered bundles."""
+    from rbt_ray.cli import bundles
+
+    return bundles.list_all(as_json=json)
+
+
+@bundle_app.command("show")
+def bundle_show(name: str, json: Json = False) -> int:
+    """Show what is in a bundle."""
+    from rbt_ray.cli import bundles
+
+    return bundles.show(name, as_json=json)
+
+
+@bundle_app.command("remove")
+def bundle_remove(name: str) -> int:
+    """Remove a bundle and all its versions."""
+    from rbt_ray.cli import bundles
+
+    return bundles.remove(name)
+
+
+def _over(samples: int | None, seed: int | None) -> dict[str, Any]:
+    return {k: v for k, v in (("num_samples", samples), ("seed", seed)) if v is not None}
+
+
+def _where(backend: str | None, address: str | None, workers: int | None) -> dict[str, Any]:
+    given = (("backend", backend), ("address", address), ("num_workers", workers))
+    return {k: v for k, v in given if v is not None}

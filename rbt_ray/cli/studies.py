@@ -1,0 +1,135 @@
+"""The commands that run a study or look at one."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rbt_ray.cli import tables
+from rbt_ray.errors import ObjectiveError, SettingError
+
+if TYPE_CHECKING:
+    from rbt_ray.tune.result_grid import ResultGrid
+    from rbt_ray.tune.tuner import Tuner
+
+_STORAGE = Path("studies")
+
+
+def demo(*, as_json: bool, search: Mapping[str, Any], run: Mapping[str, Any]) -> int:
+    """A moving-average crossover on the embedded stocks: every pair of windows, the last quarter held out."""
+    run_config = _run_config({"name": f"demo-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}", **run})
+    _warm_up(run_config)
+    from rbt_ray import objectives
+    from rbt_ray.study.space import randint
+    from rbt_ray.tune.config import TuneConfig
+    from rbt_ray.tune.tuner import Tuner
+
+    tuner = Tuner(
+        objectives.sma_cross(turnover_bps=5),
+        param_space={"fast": randint(5, 50), "slow": randint(50, 300)},
+        bundle="sample",
+        tune_config=TuneConfig(metric="sharpe", holdout=0.25, **{"seed": 7, **search}),
+        run_config=run_config,
+    )
+    return _fit(tuner, as_json=as_json)
+
+
+def run(path: Path, *, as_json: bool, search: Mapping[str, Any], run_over: Mapping[str, Any]) -> int:
+    """Runs a study file."""
+    from rbt_ray.cli.study_file import read_study_file
+
+    study = read_study_file(path, search, run_over)
+    _warm_up(study.run_config)
+    from rbt_ray.tune.tuner import Tuner
+
+    tuner = Tuner(
+        study.objective,
+        param_space=study.param_space,
+        bundle=study.bundle,
+        tune_config=study.tune_config,
+        run_config=study.run_config,
+    )
+    return _fit(tuner, as_json=as_json)
+
+
+def resume(path: Path, *, as_json: bool, run_over: Mapping[str, Any]) -> int:
+    """Goes on with a study whose objective can be found again by its address."""
+    run_config = _run_config(run_over)
+    _warm_up(run_config)
+    from rbt_ray.cli.study_file import load_objective
+    from rbt_ray.store.journal import Journal
+    from rbt_ray.study.study import Study
+    from rbt_ray.tune.tuner import Tuner
+
+    with contextlib.closing(Journal(path)) as journal:
+        study = Study.from_json(journal.definition)
+    if study.search_alg == "custom" or not study.objective.is_importable:
+        raise ObjectiveError(
+            f"the study in {path} was begun in Python with {study.objective.name} (search_alg {study.search_alg}), which "
+            f"the command line cannot find again; go on with `Tuner.restore({str(path)!r}, objective)`."
+        )
+    address = study.objective
+    objective = load_objective(address.name, address.options, Path(address.folder))
+    return _fit(Tuner.restore(path, objective, run_config=run_config), as_json=as_json)
+
+
+def show(path: Path, *, as_json: bool) -> int:
+    """Prints what a study found so far."""
+    from rbt_ray.tune.result_grid import ResultGrid
+
+    results = ResultGrid(path)
+    tables.print_results(results, as_json=as_json, report=_report_of(path))
+    return 0 if results.num_terminated else 1
+
+
+def report(path: Path, out: Path | None) -> int:
+    """Writes the report and prints where it is."""
+    from rbt_ray.tune.result_grid import ResultGrid
+
+    target = out or path / "report.html"
+    if target.parent != path and not target.parent.is_dir():
+        raise SettingError(f"`--out` {target}: there is no folder {target.parent}.")
+    print(ResultGrid(path).report(target))
+    return 0
+
+
+def _fit(tuner: Tuner, *, as_json: bool) -> int:
+    results = tuner.fit()
+    report_path = results.report(tuner.path / "report.html")
+    tables.print_results(results, as_json=as_json, report=report_path)
+    return _exit_code(results)
+
+
+def _exit_code(results: ResultGrid) -> int:
+    reason = results.runs[-1].reason
+    if reason == "max_failures":
+        print("rbt-ray: the study stopped: more trials failed than `max_failures` allows.", file=sys.stderr)
+        return 1
+    if not results.num_terminated:
+        first = next(iter(results.errors), "there were none")
+        print(f"rbt-ray: no trial completed. The first error: {first}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _run_config(given: Mapping[str, Any]) -> Any:
+    from rbt_ray.tune.config import RunConfig
+
+    return RunConfig(**{"storage_path": _STORAGE, **given})
+
+
+def _warm_up(run_config: Any) -> None:
+    """Starts the workers before anything else is loaded: they and this process then start side by side."""
+    from rbt_ray.tune.pools import warm
+
+    warm(run_config)
+
+
+def _report_of(path: Path) -> Path | None:
+    page = path / "report.html"
+    return page if page.exists() else None

@@ -1,0 +1,142 @@
+"""What the commands print: ranked tables for people, one JSON object for machines."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from rbt_ray.tune.result_grid import ResultGrid
+
+_TOP = 10
+
+
+def print_results(results: ResultGrid, *, as_json: bool, report: Path | None) -> None:
+    """The best trials with their sweep, order-level and hold-out figures, and where the report is."""
+    if as_json:
+        print_json(summary(results, report))
+        return
+    from rich.console import Console
+
+    console = Console(file=sys.stdout)
+    rows = _top_rows(results)
+    if rows:
+        console.print(_ranking(results, rows))
+    counts = ", ".join(f"{n:,} {name}" for name, n in results.count().items() if n) or "no trials"
+    wall = sum(run.wall_s for run in results.runs)
+    pace = f" in {wall:.1f} s ({len(results) / wall:,.0f} trials/s)" if wall else ""
+    console.print(f"{results.study.name}: {counts}{pace}", highlight=False)
+    if not results.is_done:
+        console.print(f"not finished; go on with: rbt-ray resume {results.path}", highlight=False, soft_wrap=True)
+    console.print(f"study   {results.path}", highlight=False, soft_wrap=True)
+    if report is not None:
+        console.print(f"report  {report}", highlight=False, soft_wrap=True)
+
+
+def summary(results: ResultGrid, report: Path | None) -> dict[str, Any]:
+    """The study in one object."""
+    wall = sum(run.wall_s for run in results.runs)
+    top = _top_rows(results)
+    return {
+        "best": {"config": top[0]["config"], "metrics": top[0]["sweep"]} if top else None,
+        "table_hash": results.table_hash(),
+        "n_trials": len(results),
+        "n_failed": results.num_errors,
+        "wall_s": wall,
+        "trials_per_s": len(results) / wall if wall else None,
+        "backend": results.runs[-1].backend if results.runs else None,
+        "report": None if report is None else str(report),
+        "study": str(results.path),
+        "done": results.is_done,
+        "top": top,
+    }
+
+
+def print_json(value: Any) -> None:
+    """One JSON object on stdout; nan and inf, which JSON does not have, become null."""
+    print(json.dumps(_finite(value), indent=2, default=str))
+
+
+def _top_rows(results: ResultGrid) -> list[dict[str, Any]]:
+    reviewed = {row["trial"]: row for row in results.review.rows} if results.review else {}
+    rows = []
+    for row in results.table.ranking(_TOP):
+        result = results[int(row)]
+        found = reviewed.get(result.trial_id, {})
+        rows.append(
+            {
+                "trial": result.trial_id,
+                "config": dict(result.config),
+                "sweep": result.metrics,
+                **{key: found.get(key) for key in ("order_level", "holdout", "holdout_order_level", "error")},
+            }
+        )
+    return rows
+
+
+def _ranking(results: ResultGrid, rows: list[dict[str, Any]]) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    study = results.study
+    flat = [_flat(row["config"]) for row in rows]
+    params = list(dict.fromkeys(name for config in flat for name in config))
+    others = [name for name in rows[0]["sweep"] if name != study.metric][:3]
+    reviewed = [key for key in ("order_level", "holdout") if any(row[key] for row in rows)]
+    table = Table(title=_title(results), title_justify="left", header_style="bold", show_edge=False, pad_edge=False)
+    table.add_column("#", justify="right", style="dim")
+    for name in params:
+        table.add_column(Text(name), justify="right")
+    table.add_column(Text(study.metric), justify="right", style="bold")
+    for name in others:
+        table.add_column(Text(name), justify="right")
+    titles = {"order_level": "order level", "holdout": "hold-out"}
+    for key in reviewed:
+        table.add_column(Text(f"{study.metric}\n{titles[key]}"), justify="right", style="cyan")
+    for place, (row, config) in enumerate(zip(rows, flat, strict=True), 1):
+        cells = [str(place), *(_cell(config.get(name)) for name in params)]
+        cells += [_cell(row["sweep"].get(name)) for name in (study.metric, *others)]
+        cells += [_cell((row[key] or {}).get(study.metric)) for key in reviewed]
+        table.add_row(*(Text(cell) for cell in cells))
+    return table
+
+
+def _title(results: ResultGrid) -> str:
+    bundle = results.study.bundle
+    if bundle is None:
+        return f"Best by {results.study.metric}"
+    held = bundle.n_bars - bundle.train_bars
+    bars = f"{bundle.train_bars:,} bars" + (f", hold-out of {held:,}" if held else "")
+    return f"Best by {results.study.metric} on {bundle.name or 'the bundle'} ({bars})"
+
+
+def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in config.items():
+        if isinstance(value, Mapping):
+            flat.update(_flat(value, f"{prefix}{name}/"))
+        else:
+            flat[prefix + name] = value
+    return flat
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): _finite(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(inner) for inner in value]
+    return value

@@ -1,0 +1,139 @@
+"""Batches in columns, with the frozen values of `types` as views made when somebody looks.
+
+A config is held as a row of `points`: one float64 a parameter, the value itself for a number, the position of the
+option for a choice, NaN where a condition leaves the parameter out. `Space` turns rows into configs and back.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rbt_ray import metric_columns
+from rbt_ray.metric_columns import MetricColumns
+from rbt_ray.types import STATUSES, Config, FloatArray, IntArray, Proposal, Result
+
+
+class Decoder(Protocol):
+    """What turns points into configs: a `Space`."""
+
+    def decode(self, points: FloatArray) -> list[Config]:
+        """One config a row of `points`, shape `(n_configs, n_params)`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Proposals(Sequence[Proposal]):
+    """Proposals in columns; indexing and iterating give `Proposal` values.
+
+    Args:
+        points: ``(n_configs, n_params)``.
+        fidelity: ``(n_configs,)``, each above 0 and at most 1.
+        space: what the points are points of.
+        tags: a tag each, or None where the searcher gives none.
+    """
+
+    points: FloatArray
+    fidelity: FloatArray
+    space: Decoder
+    tags: tuple[tuple[int, ...], ...] | None = None
+
+    @classmethod
+    def at_full_fidelity(cls, points: FloatArray, space: Decoder) -> Proposals:
+        """Proposals that all use every training bar."""
+        return cls(points, np.ones(len(points)), space)
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    @overload
+    def __getitem__(self, index: int) -> Proposal: ...
+    @overload
+    def __getitem__(self, index: slice) -> Proposals: ...
+    def __getitem__(self, index: int | slice) -> Proposal | Proposals:
+        if isinstance(index, slice):
+            tags = None if self.tags is None else self.tags[index]
+            return Proposals(self.points[index], self.fidelity[index], self.space, tags)
+        row = range(len(self))[index]
+        config = self.space.decode(self.points[row : row + 1])[0]
+        return Proposal(config, float(self.fidelity[row]), () if self.tags is None else self.tags[row])
+
+    def __iter__(self) -> Iterator[Proposal]:
+        configs = self.space.decode(self.points)
+        for row, config in enumerate(configs):
+            yield Proposal(config, float(self.fidelity[row]), () if self.tags is None else self.tags[row])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outcomes:
+    """What a worker says of `n` trials, in columns.
+
+    Args:
+        status: ``(n,)`` positions in `types.STATUSES`.
+        metrics: columns of `n` values; absent where a trial did not complete.
+        errors: why, for each row that did not complete.
+        duration_s: ``(n,)`` seconds each took; in a batch evaluated as one, its share.
+    """
+
+    status: NDArray[np.uint8]
+    metrics: MetricColumns
+    errors: Mapping[int, str]
+    duration_s: FloatArray
+
+    def __len__(self) -> int:
+        return len(self.status)
+
+    @classmethod
+    def all_failed(cls, n: int, status: int, error: str, duration_s: float) -> Outcomes:
+        """The same failure for each of `n` trials."""
+        return cls(np.full(n, status, np.uint8), {}, dict.fromkeys(range(n), error), np.full(n, duration_s / max(n, 1)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Results(Sequence[Result]):
+    """Results in columns; indexing and iterating give `Result` values.
+
+    Args:
+        trials: ``(n,)`` trial numbers.
+        proposals: what was evaluated, a row each.
+        outcomes: what came of it, a row each.
+        loss: ``(n,)`` what searchers minimise; NaN where a trial did not complete.
+        workers: who evaluated each.
+    """
+
+    trials: IntArray
+    proposals: Proposals
+    outcomes: Outcomes
+    loss: FloatArray
+    workers: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.trials)
+
+    @overload
+    def __getitem__(self, index: int) -> Result: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Result]: ...
+    def __getitem__(self, index: int | slice) -> Result | list[Result]:
+        rows = range(len(self))[index]
+        if isinstance(rows, range):
+            return [self[row] for row in rows]
+        proposal = self.proposals[rows]
+        loss = float(self.loss[rows])
+        return Result(
+            trial_id=int(self.trials[rows]),
+            config=proposal.config,
+            fidelity=proposal.fidelity,
+            status=STATUSES[self.outcomes.status[rows]],
+            metrics=metric_columns.row(self.outcomes.metrics, rows),
+            error=self.outcomes.errors.get(rows),
+            loss=None if math.isnan(loss) else loss,
+            duration_s=float(self.outcomes.duration_s[rows]),
+            worker=self.workers[rows],
+            tag=proposal.tag,
+        )

@@ -1,0 +1,150 @@
+"""One Arrow IPC file a bundle: written atomically, read by memory mapping without a copy.
+
+A timestamp column ``index`` and a column ``FixedSizeList<float64>[n_symbols]`` a field, in one record batch,
+uncompressed, so that a field's bytes in the file are the array. The rest is JSON in the schema's metadata, with a
+digest of its own: opening checks that, and the content hash only when asked to.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rbt_ray.data.content import Content
+from rbt_ray.errors import BundleError
+from rbt_ray.types import FloatArray
+
+HEAD, DIGEST = b"rbt_ray.bundle", b"rbt_ray.digest"
+TEMPORARY = ".writing-"
+_FORMAT = 1
+
+
+def write(path: Path, content: Content, name: str | None, metadata: Mapping[str, str]) -> None:
+    """Write a bundle; `path` holds what it held before, or everything, at any instant and after a crash."""
+    import pyarrow as pa
+
+    n_bars, n_symbols = len(content.index), len(content.symbols)
+    columns = [pa.Array.from_buffers(pa.timestamp("ns"), n_bars, [None, pa.py_buffer(content.index.view(np.int64))])]
+    for values in content.arrays.values():
+        cells = pa.Array.from_buffers(pa.float64(), values.size, [None, pa.py_buffer(values)])
+        columns.append(pa.FixedSizeListArray.from_arrays(cells, n_symbols))
+    head = json.dumps(
+        {
+            "format": _FORMAT,
+            "version": content.version,
+            "name": name,
+            "n_bars": n_bars,
+            "symbols": content.symbols,
+            "fields": list(content.arrays),
+            "tz": content.tz,
+            "periods_per_year": content.periods_per_year,
+            "metadata": dict(metadata),
+        }
+    ).encode()
+    batch = pa.record_batch(columns, names=["index", *content.arrays])
+    batch = batch.replace_schema_metadata({HEAD: head, DIGEST: _digest(head)})
+
+    def put(file: Any) -> None:
+        with pa.ipc.new_file(file, batch.schema) as writer:
+            writer.write_batch(batch)
+
+    replace(path, put)
+
+
+def replace(path: Path, put: Callable[[Any], None]) -> None:
+    """Write a private file beside `path`, flush it to disk, then rename it to `path`; `BundleError` if it cannot be."""
+    try:
+        _replace(path, put)
+    except OSError as error:
+        reason = (error.strerror or error) if path.parent.is_dir() else f"there is no folder `{path.parent}`"
+        raise BundleError(f"`{path}` cannot be written: {reason}. Choose a folder that exists, with room.") from None
+
+
+def _replace(path: Path, put: Callable[[Any], None]) -> None:
+    handle, temporary = tempfile.mkstemp(prefix=TEMPORARY, dir=path.parent)  # mode 0600
+    try:
+        with os.fdopen(handle, "wb") as file:
+            put(file)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    if os.name == "posix":  # the rename itself is on disk only when the folder is
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def read(path: Path, *, verify: bool) -> tuple[Content, str | None, dict[str, str]]:
+    """Content, name and metadata of a file; the arrays are the file's own pages.
+
+    Raises:
+        BundleError: there is no such file, it is not a bundle, or it is damaged.
+    """
+    import pyarrow as pa
+
+    try:
+        content, name, metadata = _read(pa.ipc.open_file(pa.memory_map(str(path), "r")))
+        if verify and content.digest() != content.version:
+            raise ValueError("its prices are not those it was written with")
+    except FileNotFoundError:
+        raise BundleError(f"There is no bundle file `{path}`.") from None
+    except (pa.ArrowException, OSError, ValueError, LookupError, TypeError, ArithmeticError, MemoryError) as error:
+        raise BundleError(
+            f"`{path}` is not a bundle file, or is damaged: {_first_line(error)}. "
+            "Make it anew: `Bundle.save(path)`, or `rbt.ingest(name, source)` for a registered bundle."
+        ) from None
+    return content, name, metadata
+
+
+def _read(file: Any) -> tuple[Content, str | None, dict[str, str]]:
+    raw = file.schema.metadata or {}
+    if HEAD not in raw:
+        raise ValueError("its schema does not speak of a bundle")
+    if raw.get(DIGEST) != _digest(raw[HEAD]):
+        raise ValueError("its head was changed")
+    head = json.loads(raw[HEAD])
+    if head["format"] != _FORMAT:
+        raise ValueError(f"it has format {head['format']}, and this version of rbt_ray reads {_FORMAT}")
+    if file.num_record_batches != 1:
+        raise ValueError("it does not hold one record batch")
+    batch = file.get_batch(0)
+    batch.validate()
+    n_bars, n_symbols = head["n_bars"], len(head["symbols"])
+    if batch.schema.names != ["index", *head["fields"]] or batch.num_rows != n_bars:
+        raise ValueError("its columns are not those its head names")
+    index = _numbers(batch.column(0), "timestamp[ns]", n_bars, "<i8").view("<M8[ns]")
+    arrays: dict[str, FloatArray] = {}
+    for position, field in enumerate(head["fields"], start=1):
+        column = batch.column(position)
+        if str(column.type).partition("[")[2] != f"{n_symbols}]" or column.null_count or column.offset:
+            raise ValueError(f"field {field!r} has another type")
+        arrays[field] = _numbers(column.values, "double", n_bars * n_symbols, "<f8").reshape(n_bars, n_symbols)
+    content = Content(index, tuple(head["symbols"]), arrays, head["tz"], head["periods_per_year"], head["version"])
+    return content, head["name"], head["metadata"]
+
+
+def _numbers(column: Any, kind: str, n: int, dtype: str) -> Any:
+    """The column's buffer as a numpy array: no copy, and no pandas, which pyarrow's own conversion may import."""
+    if str(column.type) != kind or column.null_count or column.offset or len(column) != n:
+        raise ValueError(f"a column is not {n} values of type {kind}")
+    return np.frombuffer(column.buffers()[-1], dtype, count=n)
+
+
+def _digest(head: bytes) -> bytes:
+    return hashlib.sha256(head).hexdigest().encode()
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

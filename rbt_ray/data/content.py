@@ -1,0 +1,108 @@
+"""What a bundle is made of, and the hash of it that is its version."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from numbers import Real
+
+import numpy as np
+
+from rbt_ray.data import times
+from rbt_ray.data.fields import in_order
+from rbt_ray.data.times import TimeArray
+from rbt_ray.errors import BundleError
+from rbt_ray.types import FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Content:
+    """Read-only arrays with what is needed to read them.
+
+    Args:
+        index: ``(n_bars,)`` datetime64[ns], UTC, strictly increasing.
+        symbols: one a column.
+        arrays: each ``(n_bars, n_symbols)`` float64, C-contiguous, by field in the order of `in_order`.
+        tz: the time zone the timestamps came in; None where they came without one.
+        periods_per_year: bars in a year.
+        version: sha256 of all of the above, in hexadecimal.
+    """
+
+    index: TimeArray
+    symbols: tuple[str, ...]
+    arrays: dict[str, FloatArray]
+    tz: str | None
+    periods_per_year: float
+    version: str
+
+    def freeze(self) -> Content:
+        """The same, every array of it read-only."""
+        for array in (self.index, *self.arrays.values()):
+            array.setflags(write=False)
+        return self
+
+    def digest(self) -> str:
+        """The hash of what the arrays hold now."""
+        return _hash(self.index, self.symbols, self.arrays, self.tz, self.periods_per_year)
+
+
+def make(
+    arrays: Mapping[str, FloatArray],
+    index: TimeArray,
+    symbols: tuple[str, ...],
+    tz: str | None,
+    periods_per_year: float | None,
+) -> Content:
+    """Content from arrays that `checks` has passed; equal values give equal bytes, and so an equal version.
+
+    Volume outside a symbol's life, from its first to its last close, becomes NaN.
+    """
+    per_year = times.periods_per_year(index) if periods_per_year is None else _positive(periods_per_year)
+    index = index.astype("datetime64[ns]")
+    fields = {name: _canonical(arrays[name]) for name in in_order(arrays)}
+    if "volume" in fields:
+        fields["volume"][~_alive(fields["close"])] = np.nan
+    return Content(index, symbols, fields, tz, per_year, _hash(index, symbols, fields, tz, per_year)).freeze()
+
+
+def _positive(periods_per_year: float) -> float:
+    number = isinstance(periods_per_year, Real) and not isinstance(periods_per_year, bool)
+    if not number or not 0 < periods_per_year < math.inf:
+        raise BundleError(
+            "`periods_per_year` is the number of bars in a year, above 0 (252 for daily stock prices); "
+            f"got {periods_per_year!r}."
+        )
+    return float(periods_per_year)
+
+
+def _canonical(values: FloatArray) -> FloatArray:
+    """A copy with one kind of zero and one kind of NaN: equal prices must hash equally."""
+    copy: FloatArray = np.ascontiguousarray(values, np.float64) + 0.0  # -0.0 + 0.0 is 0.0
+    copy[np.isnan(copy)] = np.nan
+    return copy
+
+
+def _alive(close: FloatArray) -> np.ndarray:
+    """True from each symbol's first close to its last, ``(n_bars, n_symbols)``."""
+    known = ~np.isnan(close)
+    listed: np.ndarray = np.logical_or.accumulate(known, axis=0)
+    not_delisted = np.logical_or.accumulate(known[::-1], axis=0)[::-1]
+    return listed & not_delisted
+
+
+def _hash(
+    index: TimeArray,
+    symbols: tuple[str, ...],
+    arrays: Mapping[str, FloatArray],
+    tz: str | None,
+    periods_per_year: float,
+) -> str:
+    head = {"symbols": symbols, "fields": list(arrays), "tz": tz, "periods_per_year": periods_per_year}
+    sha = hashlib.sha256(json.dumps(head, sort_keys=True).encode())
+    sha.update(index.astype("<M8[ns]", copy=False).view("<i8").data)
+    for values in arrays.values():
+        sha.update(values.astype("<f8", copy=False).data)
+    return sha.hexdigest()

@@ -1,0 +1,72 @@
+"""One CSV file to a pandas frame, each row with the line it stands on."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from rbt_ray.data.frames import DATES, SYMBOL
+from rbt_ray.errors import BundleError
+from rbt_ray.types import IntArray
+
+_EMPTY_CELLS = ["", "nan", "NaN", "NAN", "null", "NULL", "None", "NA", "N/A", "n/a", "#N/A", "-"]
+"""What stands for no value in a column of numbers; in a column of symbols, NA and NAN are symbols."""
+
+
+def read(path: Path, *, first_is_date: bool) -> tuple[pd.DataFrame, IntArray]:
+    """A frame, its dates and symbols as text, and the line of each row (the header is line 1).
+
+    Args:
+        path: a CSV file with a header, plain or compressed.
+        first_is_date: the first column holds the dates, whatever it is called, unless another is called `date`.
+
+    Raises:
+        BundleError: the file is empty, is no CSV file, or has cells without a heading.
+    """
+    try:
+        return _read(path, first_is_date=first_is_date)
+    except pd.errors.EmptyDataError:
+        raise BundleError(f"{path.name} is empty. Remove it, or fill it: a header, then a row a date.") from None
+    except pd.errors.ParserError as error:
+        found = re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", str(error))
+        what = f"row {found[2]}: {found[3]} cells under {found[1]} headings" if found else str(error).strip()
+        raise BundleError(f"{path.name}, {what}. Correct it: the same number of cells in each row.") from None
+    except (UnicodeDecodeError, OSError, EOFError) as error:
+        raise BundleError(f"{path.name} cannot be read as text in UTF-8: {error}.") from None
+
+
+def _read(path: Path, *, first_is_date: bool) -> tuple[pd.DataFrame, IntArray]:
+    heading = pd.read_csv(path, header=None, nrows=1, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    names = [str(name).strip() for name in heading.iloc[0]]
+    has_date = any(name.lower() in DATES for name in names)
+    counter = names[0] == "" and has_date  # the row numbers `DataFrame.to_csv` writes
+    if not has_date and (first_is_date or names[0] == ""):
+        names[0] = DATES[0]
+    if counter:
+        names[0] = "\0"
+    for name, times in Counter(names).items():
+        if times > 1:
+            what = f"more than one column `{name}`" if name else "columns without a heading"
+            raise BundleError(f"{path.name}, row 1: there are {what}. Give each column a name of its own.")
+    texts = [name for name in names if name.lower() in (*DATES, SYMBOL)]
+    frame = pd.read_csv(
+        path,
+        header=0,
+        names=names,
+        dtype=dict.fromkeys(texts, str),
+        na_values={name: _EMPTY_CELLS for name in names if name not in texts},
+        keep_default_na=False,
+        skip_blank_lines=False,  # or the rows would lose their lines
+        low_memory=False,
+        encoding="utf-8-sig",
+    )
+    if not isinstance(frame.index, pd.RangeIndex):
+        raise BundleError(f"{path.name}: the rows have more cells than the {len(names)} headings. Name every column.")
+    blank = (frame.isna() | (frame == "")).all(axis=1).to_numpy()
+    lines = np.arange(2, len(frame) + 2)[~blank]
+    frame = frame[~blank].reset_index(drop=True)
+    return (frame.drop(columns="\0") if counter else frame), lines

@@ -1,0 +1,73 @@
+"""A column of dates, as pandas has it, to UTC timestamps."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from rbt_ray.data.checks import Origin
+from rbt_ray.data.times import TimeArray
+from rbt_ray.errors import BundleError
+from rbt_ray.types import IntArray
+
+if TYPE_CHECKING:
+    Column = pd.Series[Any]
+
+
+def parse(column: Column, origin: Origin, rows: IntArray) -> tuple[TimeArray, str | None]:
+    """UTC timestamps and the time zone the dates were written in (None: none).
+
+    Text must be ISO 8601 (2024-03-01, 20240301, 2024-03-01T09:30-05:00): 03/04/2024 is March in one country and
+    April in another.
+
+    Args:
+        column: dates, timestamps or text.
+        origin: where they are, for messages.
+        rows: row numbers, for messages.
+
+    Raises:
+        BundleError: a date is missing or cannot be read, or time zones are mixed.
+    """
+    blank = column.isna().to_numpy() | (column.astype(str) == "").to_numpy()
+    if blank.any():
+        raise BundleError(
+            f"{origin.where(None, rows[np.argmax(blank)])}: there is no date. Fill it, or remove the row."
+        )
+    stamps = column if column.dtype.kind == "M" else _from_objects(column, origin, rows)
+    tz = None if stamps.dt.tz is None else str(stamps.dt.tz)
+    if tz is not None:
+        stamps = stamps.dt.tz_convert("UTC").dt.tz_localize(None)
+    try:
+        return stamps.dt.as_unit("ns").to_numpy(), tz
+    except pd.errors.OutOfBoundsDatetime:
+        row = int(np.argmax(~stamps.dt.year.between(1678, 2261).to_numpy()))
+        raise BundleError(
+            f"{origin.where(None, rows[row])}: {column.iloc[row]} is not a year between 1678 and 2261. Correct it."
+        ) from None
+
+
+def _from_objects(column: Column, origin: Origin, rows: IntArray) -> Column:
+    """Dates from text, date objects or whole numbers like 20240301."""
+    texts: Column = column
+    if isinstance(column.iloc[0], datetime):  # whose text would lose the name of the time zone
+        readable = pd.to_datetime(texts, errors="coerce", utc=True)
+    else:
+        texts = column.astype(str)
+        readable = pd.to_datetime(texts, errors="coerce", utc=True, format="ISO8601")
+    wrong = readable.isna().to_numpy()
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise BundleError(
+            f"{origin.where(None, rows[row])}: {str(column.iloc[row])!r} is not a date. Write dates as 2024-03-01, "
+            "and times as 2024-03-01T09:30 or 2024-03-01T09:30-05:00."
+        )
+    try:
+        return pd.to_datetime(texts, format=None if texts is column else "ISO8601")
+    except ValueError:
+        raise BundleError(
+            f"{origin.name}: the dates are in several time zones, or only some have one (an offset that changes with "
+            "daylight saving counts as another). Convert them to UTC, or give the column one time zone by name."
+        ) from None

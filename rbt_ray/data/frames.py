@@ -1,0 +1,167 @@
+"""A pandas, polars or pyarrow frame, long or wide, to series of rows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from rbt_ray.data import cells, dates
+from rbt_ray.data.checks import Origin
+from rbt_ray.data.fields import STANDARD
+from rbt_ray.data.series import Series, Source
+from rbt_ray.errors import BundleError
+from rbt_ray.types import FloatArray, IntArray
+
+DATES, SYMBOL = ("date", "timestamp", "datetime"), "symbol"
+_THE_FRAME = Origin("the frame")
+
+
+def read(frame: Any) -> Source:
+    """The series of a frame whose rows may come in any order.
+
+    Raises:
+        BundleError: it is no frame, or has no dates, symbols or numbers where they should be.
+    """
+    return table(_to_pandas(frame), _THE_FRAME, any_order=True)
+
+
+def table(
+    frame: pd.DataFrame,
+    origin: Origin,
+    rows: IntArray | None = None,
+    *,
+    any_order: bool,
+    symbol: str | None = None,
+    notes: Mapping[str, str] | None = None,
+) -> Source:
+    """The series of a pandas frame.
+
+    Args:
+        frame: long or wide; see `Bundle.from_frame`.
+        origin: where it came from, for messages.
+        rows: ``(n_rows,)`` row numbers for messages; None counts from 0.
+        any_order: whether rows may come in any order.
+        symbol: the symbol all rows belong to, where the frame has no column for it.
+        notes: metadata for the bundle.
+    """
+    rows = np.arange(len(frame)) if rows is None else rows
+    if not len(frame):
+        raise BundleError(f"{origin.name} has no rows: there are no prices to use.")
+    if frame.columns.nlevels > 1:
+        series = _by_field(frame, origin, rows)
+    else:
+        frame = _named(frame, origin, has_symbol=symbol is not None)
+        date = next((name for name in DATES if name in frame.columns), None)
+        if date is None:
+            raise BundleError(
+                f"{origin.name} has no column `date` or `timestamp`, and no index of dates; "
+                f"its columns are {_listed(frame)}. Rename the one that holds the dates."
+            )
+        stamps, tz = dates.parse(frame[date], origin, rows)
+        all_rows = Series(symbol or "", origin, stamps, tz, {}, rows)
+        series = _series(frame.drop(columns=date), all_rows)
+    return Source(series, any_order, dict(notes or {}))
+
+
+def _to_pandas(frame: Any) -> pd.DataFrame:
+    if isinstance(frame, pd.DataFrame):
+        return frame
+    if hasattr(frame, "collect") and not hasattr(frame, "__arrow_c_stream__"):  # a lazy frame of polars
+        frame = frame.collect()
+    if hasattr(frame, "__arrow_c_stream__"):
+        import pyarrow as pa
+
+        converted: pd.DataFrame = pa.table(frame).to_pandas()
+        return converted
+    raise BundleError(
+        "A bundle is made from a pandas, polars or pyarrow frame, long (date, symbol, close, ...) or wide "
+        f"(a column a symbol); got {type(frame).__name__}."
+    )
+
+
+def _named(frame: pd.DataFrame, origin: Origin, *, has_symbol: bool) -> pd.DataFrame:
+    """The usual columns under their usual names; an index that holds dates or symbols becomes a column."""
+    frame = frame.rename(columns=_usual)
+    for level, name in enumerate(frame.index.names):
+        values = frame.index.get_level_values(level)
+        usual = "date" if name is None and isinstance(values, pd.DatetimeIndex) else _usual(name)
+        if isinstance(values, pd.DatetimeIndex) and usual not in DATES:
+            usual = "date"
+        if usual in (*DATES, SYMBOL) and usual not in frame.columns:
+            frame = frame.assign(**{str(usual): values})
+    if has_symbol or SYMBOL in frame.columns or "close" in frame.columns:
+        frame = frame.rename(columns={name.upper(): name for name in STANDARD})
+    twice = [name for name, count in Counter(frame.columns).items() if count > 1]
+    if twice:
+        raise BundleError(f"{origin.name} has more than one column `{twice[0]}`. Rename or remove all but one.")
+    return frame.reset_index(drop=True)
+
+
+def _usual(name: Hashable) -> Hashable:
+    """The name in small letters if it is one of the usual; not LOW and OPEN, which may be stocks in a wide table."""
+    lower = name.lower() if isinstance(name, str) else ""
+    if lower in (*DATES, SYMBOL, "close") or (lower in STANDARD and name != lower.upper()):
+        return lower
+    return name
+
+
+def _series(frame: pd.DataFrame, all_rows: Series) -> list[Series]:
+    """The series of a table whose dates are in `all_rows`: long, of one symbol, or wide."""
+    origin, rows = all_rows.origin, all_rows.rows
+    if all_rows.symbol:
+        fields = frame.drop(columns=SYMBOL, errors="ignore")
+        return [replace(all_rows, columns=_fields(fields, origin, rows, all_rows.symbol))]
+    if SYMBOL in frame.columns:
+        names = cells.symbols(frame[SYMBOL], origin, rows)
+        codes, symbols = pd.factorize(names, sort=True)
+        whole = replace(all_rows, columns=_fields(frame.drop(columns=SYMBOL), origin, rows, names))
+        by_symbol = np.argsort(codes, kind="stable")
+        parts = np.split(by_symbol, np.flatnonzero(np.diff(codes[by_symbol])) + 1)
+        return [replace(whole.take(part), symbol=str(name)) for part, name in zip(parts, symbols, strict=True)]
+    if any(name in STANDARD for name in frame.columns):
+        raise BundleError(
+            f"{origin.name} has no column `symbol`; its columns are {_listed(frame)}. Add one that says whose prices "
+            "these are: frame.assign(symbol='AAPL')."
+        )
+    if not len(frame.columns):
+        raise BundleError(f"{origin.name} has dates and nothing else; a wide table has a column of closes a symbol.")
+    closes = {str(name): cells.numbers(frame[name], origin, rows, str(name)) for name in frame.columns}
+    return [replace(all_rows, symbol=symbol, columns={"close": values}) for symbol, values in closes.items()]
+
+
+def _fields(frame: pd.DataFrame, origin: Origin, rows: IntArray, symbol: str | cells.Names) -> dict[str, FloatArray]:
+    return {str(name): cells.numbers(frame[name], origin, rows, symbol) for name in frame.columns}
+
+
+def _by_field(frame: pd.DataFrame, origin: Origin, rows: IntArray) -> list[Series]:
+    """The series of a wide frame with columns (field, symbol)."""
+    if frame.columns.nlevels != 2 or not isinstance(frame.index, pd.DatetimeIndex):
+        raise BundleError(
+            f"{origin.name}: columns of several levels must be (field, symbol) over an index of dates; "
+            f"got {frame.columns.nlevels} levels over an index of type {type(frame.index).__name__}."
+        )
+    stamps, tz = dates.parse(pd.Series(frame.index), origin, rows)
+    by_symbol: dict[str, dict[str, FloatArray]] = {}
+    levels = (frame.columns.get_level_values(level) for level in (0, 1))
+    for position, (field, symbol) in enumerate(zip(*levels, strict=True)):
+        name = str(field).lower() if str(field).lower() in STANDARD else str(field)
+        columns = by_symbol.setdefault(str(symbol), {})
+        if name in columns:
+            raise BundleError(f"{origin.name} has more than one column `{name}` of {symbol}. Remove all but one.")
+        columns[name] = cells.numbers(frame.iloc[:, position].rename(name), origin, rows, str(symbol))
+    if not any("close" in columns for columns in by_symbol.values()):
+        raise BundleError(
+            f"{origin.name}: columns of two levels must be (field, symbol), and no field is `close`; the first level "
+            f"is {_listed(frame)}. If the levels are the other way round: frame.swaplevel(axis=1)."
+        )
+    return [Series(symbol, origin, stamps, tz, columns, rows) for symbol, columns in by_symbol.items()]
+
+
+def _listed(frame: pd.DataFrame) -> str:
+    names = list(dict.fromkeys(str(name) for name in frame.columns.get_level_values(0)))
+    return ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")

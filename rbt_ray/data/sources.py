@@ -1,0 +1,123 @@
+"""Where prices come from: a folder of CSV files, one file, a frame; all become a `Source`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from rbt_ray.data import checks, csv_file, frames
+from rbt_ray.data.bundle import Bundle
+from rbt_ray.data.checks import Origin
+from rbt_ray.data.series import Series, Source
+from rbt_ray.errors import BundleError
+
+_CSV = (".csv", ".csv.gz")
+_BAR_LENGTHS = ("daily", "minute")
+"""The folders of zipline's csvdir."""
+_READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
+    ".parquet": pd.read_parquet,
+    ".pq": pd.read_parquet,
+    ".feather": pd.read_feather,
+    ".arrow": pd.read_feather,
+    ".ipc": pd.read_feather,
+}
+
+
+def bundle(source: Any, *, fix: str | Iterable[str] = (), periods_per_year: float | None = None) -> Bundle:
+    """The bundle of a source, unnamed; see `registry.ingest`.
+
+    Raises:
+        BundleError: with file, symbol and row, if anything is wrong with the data.
+    """
+    fixes = checks.fixes(fix)
+    read = _path(Path(source).expanduser()) if isinstance(source, str | Path) else source
+    if isinstance(read, Bundle):
+        if periods_per_year is None:
+            return read
+        arrays = {field: read[field] for field in read.fields}
+        return Bundle.from_arrays(
+            arrays, read.index, read.symbols, tz=read.tz, periods_per_year=periods_per_year, metadata=read.metadata
+        )
+    found = read if isinstance(read, Source) else frames.read(read)
+    return found.bundle(fixes=fixes, periods_per_year=periods_per_year)
+
+
+def _path(path: Path) -> Source | Bundle:
+    if path.is_dir():
+        return _folder(path)
+    if not path.exists():
+        raise BundleError(f"There is no file or folder `{path}`.")
+    notes = {"source": str(path.resolve())}
+    if _stem(path) is not None:
+        frame, lines = csv_file.read(path, first_is_date=False)
+        return frames.table(frame, Origin(path.name, lines=True), lines, any_order=False, notes=notes)
+    suffix = path.suffix.lower()
+    if suffix not in _READERS:
+        raise BundleError(
+            f"`{path.name}` has a kind of file that cannot be read. A source is a folder of CSV files, one a symbol, or "
+            f"a file that ends in {', '.join((*_CSV, *_READERS))}."
+        )
+    if suffix == ".arrow" and _is_bundle(path):
+        return Bundle.open(path, verify=True)
+    try:
+        frame = _READERS[suffix](path)
+    except (OSError, ValueError, LookupError, NotImplementedError) as error:
+        reason = (str(error).splitlines() or ["it is damaged"])[0].rstrip(".")
+        raise BundleError(f"`{path.name}` cannot be read as {suffix[1:]}: {reason}.") from None
+    return frames.table(frame, Origin(path.name), any_order=False, notes=notes)
+
+
+def _is_bundle(path: Path) -> bool:
+    import pyarrow as pa
+
+    from rbt_ray.data.arrow_file import HEAD
+
+    try:
+        return HEAD in (pa.ipc.open_file(str(path)).schema.metadata or {})
+    except (pa.ArrowException, OSError):
+        return False
+
+
+def _stem(path: Path) -> str | None:
+    """The name without its ending if it is a CSV file; None for other files."""
+    for ending in _CSV:
+        if path.name.lower().endswith(ending):
+            return path.name[: -len(ending)]
+    return None
+
+
+def _folder(path: Path) -> Source:
+    """A folder with a CSV file a symbol, or with one folder `daily` or `minute` of such files: zipline's csvdir.
+
+    The file's name is the symbol; the columns are a date, open, high, low, close, volume and any others. Prices are
+    kept as they are: columns `dividend` and `split` become fields, and adjust nothing.
+    """
+    folder = path
+    files = _csv_files(folder)
+    if not files:
+        deeper = [name for name in _BAR_LENGTHS if (path / name).is_dir()]
+        if len(deeper) > 1:
+            raise BundleError(
+                f"`{path}` has folders {' and '.join(deeper)}. Name the one to use: `{path / deeper[0]}`."
+            )
+        if deeper:
+            folder = path / deeper[0]
+            files = _csv_files(folder)
+    if not files:
+        raise BundleError(f"`{folder}` has no CSV files. A folder of prices has one a symbol, such as AAPL.csv.")
+    series: dict[str, Series] = {}
+    for symbol, file in files:
+        if symbol in series:
+            raise BundleError(f"`{folder}` has two files for {symbol}: {file.name} and {series[symbol].origin.name}.")
+        frame, lines = csv_file.read(file, first_is_date=True)
+        origin = Origin(file.name, lines=True)
+        series[symbol] = frames.table(frame, origin, lines, any_order=False, symbol=symbol).series[0]
+    return Source(list(series.values()), any_order=False, notes={"source": str(folder.resolve())})
+
+
+def _csv_files(folder: Path) -> list[tuple[str, Path]]:
+    files = ((_stem(file), file) for file in folder.iterdir() if file.is_file() and not file.name.startswith("."))
+    return sorted((stem, file) for stem, file in files if stem)

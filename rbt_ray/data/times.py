@@ -1,0 +1,82 @@
+"""Timestamps: how they are written, which instant a date means, how many bars make a year."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
+from typing import TypeAlias
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import numpy as np
+from numpy.typing import NDArray
+
+TimeArray: TypeAlias = NDArray[np.datetime64]
+"""``(n_bars,)`` datetime64[ns], UTC."""
+
+BUSINESS_DAYS, CALENDAR_DAYS = 252.0, 365.0
+_BY_MEDIAN_GAP = ((5, 10, 52.0), (26, 35, 12.0), (85, 95, 4.0), (355, 375, 1.0))
+"""Days from, days to, periods a year."""
+
+
+def periods_per_year(index: TimeArray) -> float:
+    """How many bars make a year, from their spacing.
+
+    Daily bars: 252, and 365 only where Saturdays and Sundays are traded like weekdays. Several bars a day: the median
+    number of bars on a traded day times those 252 or 365. Weekly 52, monthly 12, quarterly 4, yearly 1; any other
+    spacing: the bars counted over the years they span. A single bar counts as daily.
+
+    Args:
+        index: ``(n_bars,)`` strictly increasing UTC timestamps. Days are UTC days: a session that crosses midnight
+            is cut, but the median day still holds as many bars as a session.
+    """
+    days, bars_a_day = np.unique(index.astype("datetime64[D]"), return_counts=True)
+    a_year = CALENDAR_DAYS if _weekends_are_traded(days) else BUSINESS_DAYS
+    bars = float(np.median(bars_a_day))
+    if bars > 1:
+        return bars * a_year
+    if len(days) == 1:
+        return BUSINESS_DAYS
+    gap = float(np.median(np.diff(days).astype(np.int64)))
+    if gap <= 1 or np.median(np.busday_count(days[:-1], days[1:])) == 1:
+        return a_year
+    for shortest, longest, periods in _BY_MEDIAN_GAP:
+        if shortest <= gap <= longest:
+            return periods
+    span = int((days[-1] - days[0]).astype(np.int64))
+    return round(365.25 * (len(index) - 1) / span, 2)
+
+
+def _weekends_are_traded(days: TimeArray) -> bool:
+    """Whether Saturdays and Sundays each occur at least half as often as the average weekday."""
+    weekday = (days.astype(np.int64) + 3) % 7  # day 0, 1970-01-01, was a Thursday
+    counts = np.bincount(weekday, minlength=7)
+    weekdays = counts[:5].mean()
+    return bool(weekdays > 0 and 2 * counts[5:].min() >= weekdays)
+
+
+def zone(tz: str | None) -> tzinfo:
+    """The time zone of that name, UTC for None; fixed offsets are written as pandas does: ``UTC-05:00``."""
+    if tz is None or tz == "UTC":
+        return UTC
+    try:
+        return ZoneInfo(tz)
+    except (ZoneInfoNotFoundError, ValueError):
+        offset = datetime.strptime(tz.removeprefix("UTC"), "%z").utcoffset() or timedelta(0)
+        return timezone(offset)
+
+
+def to_utc(moment: date, tz: str | None) -> np.datetime64:
+    """The UTC instant of a date or datetime; without a time zone of its own it is one of `tz`, a date its midnight."""
+    if not isinstance(moment, datetime):
+        moment = datetime(moment.year, moment.month, moment.day)
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=zone(tz))
+    return np.datetime64(moment.astimezone(UTC).replace(tzinfo=None), "ns")
+
+
+def text(moment: np.datetime64, tz: str | None = None) -> str:
+    """An instant as people of that time zone write it: the day alone where it is midnight."""
+    stamp = datetime.fromisoformat(str(moment.astype("datetime64[us]"))).replace(tzinfo=UTC).astimezone(zone(tz))
+    midnight = (stamp.hour, stamp.minute, stamp.second, stamp.microsecond) == (0, 0, 0, 0)
+    if midnight:
+        return stamp.date().isoformat()
+    return stamp.replace(tzinfo=None if tz is None else stamp.tzinfo).isoformat(" ")

@@ -1,0 +1,217 @@
+"""BundleView: what an objective gets as `data`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rbt_ray.data import times
+from rbt_ray.data.fields import Fields, missing
+from rbt_ray.data.memo import ABSENT, Memo, frozen
+from rbt_ray.data.times import TimeArray
+from rbt_ray.errors import InputError
+from rbt_ray.types import FloatArray
+
+if TYPE_CHECKING:
+    from rbt_ray.data.bundle import Bundle
+
+
+class BundleView(Fields):
+    """The first `n_bars` bars of a bundle, with a cache of what is derived from them, and a trial's seed.
+
+    The fields are `data.open`, `high`, `low`, `close`, `volume` and `data["name"]`: read-only float64 arrays
+    ``(n_bars, n_symbols)``, NaN where a symbol has no value. Made by `Bundle.view`.
+
+    Attributes:
+        n_bars: number of bars in the view.
+        n_symbols: number of symbols.
+        symbols: one a column.
+        fields: names of the fields.
+        index: ``(n_bars,)`` datetime64[ns], UTC.
+        tz: the time zone the timestamps came in, or None.
+        periods_per_year: bars in a year.
+        version: the bundle's content hash.
+        seed: the trial's, or None outside a trial.
+    """
+
+    __slots__ = (
+        "_arrays",
+        "_memo",
+        "_rng",
+        "_seedless",
+        "fields",
+        "index",
+        "n_bars",
+        "n_symbols",
+        "periods_per_year",
+        "seed",
+        "symbols",
+        "tz",
+        "version",
+    )
+
+    def __init__(self, bundle: Bundle, n_bars: int, memo: Memo) -> None:
+        self._arrays = {field: bundle[field][:n_bars] for field in bundle.fields}
+        self._memo = memo
+        self._rng: np.random.Generator | None = None
+        self._seedless: BundleView | None = None  # this one; a reference to itself would keep the memo alive
+        self.fields = bundle.fields
+        self.index: TimeArray = bundle.index[:n_bars]
+        self.n_bars = n_bars
+        self.n_symbols = bundle.n_symbols
+        self.periods_per_year = bundle.periods_per_year
+        self.seed: int | None = None
+        self.symbols = bundle.symbols
+        self.tz = bundle.tz
+        self.version = bundle.version
+
+    def for_trial(self, seed: int) -> BundleView:
+        """The same view, arrays and cache shared, with a trial's seed."""
+        view = object.__new__(BundleView)
+        for slot in BundleView.__slots__:
+            setattr(view, slot, getattr(self, slot))
+        view.seed, view._rng, view._seedless = seed, None, self._seedless or self
+        return view
+
+    @property
+    def open(self) -> FloatArray:
+        """Opening prices of each bar."""
+        return self["open"]
+
+    @property
+    def rng(self) -> np.random.Generator:
+        """Random numbers of this trial, the same whatever worker runs it.
+
+        Raises:
+            InputError: the view belongs to no trial.
+        """
+        if self._rng is None:
+            if self.seed is None:
+                raise InputError(
+                    "This view belongs to no trial, so it has no random numbers: `data.memo` shares results between "
+                    "trials. Outside a study, use view.for_trial(seed)."
+                )
+            self._rng = np.random.default_rng(self.seed)
+        return self._rng
+
+    def __getitem__(self, field: str) -> FloatArray:
+        """Values of any field; `MissingFieldError` where there is none of that name."""
+        try:
+            return self._arrays[field]
+        except (KeyError, TypeError):
+            raise missing(field, self.fields) from None
+
+    def memo(self, fn: Callable[..., Any], *args: Any) -> Any:
+        """`fn(view, *args)`, computed once on each worker for each number of bars, and kept while there is room.
+
+        Args:
+            fn: a function of the module, not a lambda made anew in each trial: that is never found again. The view
+                it gets has no seed, since trials share what it returns.
+            *args: hashable; 5, 5.0 and True are three different arguments.
+
+        Returns:
+            What `fn` returned, its arrays read-only, its dicts as read-only mappings.
+
+        Raises:
+            InputError: an argument is not hashable, or the result is nothing that can be made read-only.
+        """
+        key = (fn, args, _types(args), self.n_bars, self.version)
+        try:
+            found = self._memo.find(key)
+        except TypeError:
+            shown = ", ".join(type(arg).__name__ for arg in args)
+            raise InputError(
+                f"`data.memo({_name(fn)}, ...)`: arguments must be hashable, as numbers, strings and tuples are; got "
+                f"{shown}. Pass a tuple for a list, and a field's name for an array."
+            ) from None
+        if found is not ABSENT:
+            return found
+        result = frozen(fn(self._seedless or self, *args), _name(fn))
+        self._memo.keep(key, result)
+        return result
+
+    def sma(self, field: str | FloatArray, window: int) -> FloatArray:
+        """Simple moving average, ``(n_bars, n_symbols)``; NaN until `window` values in a row are known.
+
+        Args:
+            field: a field's name, then the result is kept for later trials; or values ``(n_bars, n_symbols)``.
+            window: bars, at least 1.
+        """
+        return self._indicator("sma", field, window)
+
+    def ema(self, field: str | FloatArray, span: int) -> FloatArray:
+        """Exponential moving average of that span in bars; see `sma`."""
+        return self._indicator("ema", field, span)
+
+    def rolling_mean(self, field: str | FloatArray, window: int) -> FloatArray:
+        """Mean of the last `window` bars; see `sma`."""
+        return self._indicator("rolling_mean", field, window)
+
+    def rolling_std(self, field: str | FloatArray, window: int) -> FloatArray:
+        """Standard deviation of the last `window` bars; see `sma`."""
+        return self._indicator("rolling_std", field, window)
+
+    def rolling_max(self, field: str | FloatArray, window: int) -> FloatArray:
+        """Highest value of the last `window` bars; see `sma`."""
+        return self._indicator("rolling_max", field, window)
+
+    def rolling_min(self, field: str | FloatArray, window: int) -> FloatArray:
+        """Lowest value of the last `window` bars; see `sma`."""
+        return self._indicator("rolling_min", field, window)
+
+    def ta(self, name: str, **parameters: Any) -> Any:
+        """Any TA-Lib function of each symbol's bars: `data.ta("RSI", timeperiod=14)`.
+
+        Each symbol is computed over the bars it has, on the fields the function asks for; where it has none, the
+        result is NaN.
+
+        Args:
+            name: the function, in capitals or not.
+            **parameters: its parameters, under TA-Lib's names.
+
+        Returns:
+            ``(n_bars, n_symbols)``, or for a function of several outputs a read-only mapping of such arrays, under
+            TA-Lib's names (MACD: `macd, macdsignal, macdhist`).
+
+        Raises:
+            InputError: TA-Lib is not installed, or has no such function or parameter.
+            MissingFieldError: the function asks for a field the bundle has not.
+        """
+        from rbt_ray.data import ta
+
+        return self.memo(ta.indicator, name, tuple(sorted(parameters.items())))
+
+    def _indicator(self, name: str, field: str | FloatArray, window: int) -> FloatArray:
+        if not isinstance(field, str):
+            return frozen(_compute(name, field, window), name)  # type: ignore[no-any-return]
+        if isinstance(window, np.integer):
+            window = int(window)
+        return self.memo(_of_field, name, field, window)  # type: ignore[no-any-return]
+
+    def __repr__(self) -> str:
+        start, end = (times.text(self.index[bar], self.tz) for bar in (0, -1))
+        seed = "" if self.seed is None else f", seed {self.seed}"
+        return f"<BundleView: {self.n_bars:,} bars from {start} to {end}, {self.n_symbols} symbols{seed}>"
+
+
+def _of_field(view: BundleView, name: str, field: str, window: int) -> FloatArray:
+    return _compute(name, view[field], window)
+
+
+def _compute(name: str, values: FloatArray, window: int) -> FloatArray:
+    from rbt_ray.simulate import indicators
+
+    result: FloatArray = getattr(indicators, name)(values, window)
+    return result
+
+
+def _types(args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The types of the arguments, also inside tuples: 5 == 5.0, but a function may tell them apart."""
+    types = tuple(map(type, args))
+    return tuple(_types(arg) if type(arg) is tuple else type(arg) for arg in args) if tuple in types else types
+
+
+def _name(fn: Callable[..., Any]) -> str:
+    return getattr(fn, "__name__", None) or repr(fn)

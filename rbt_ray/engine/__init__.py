@@ -1,0 +1,1 @@
+"""The loop: ask, write down, run, write down, tell."""

@@ -1,0 +1,159 @@
+"""When a searcher is asked and told: one rule, from which the whole table follows."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rbt_ray import metric_columns
+from rbt_ray.columns import Outcomes, Proposals, Results
+from rbt_ray.search.searcher import Searcher
+from rbt_ray.store.journal import Asked, Finished
+from rbt_ray.study.study import Study
+from rbt_ray.types import FloatArray, Proposal
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Block:
+    """Proposals that were asked for, numbered from `first`, in columns."""
+
+    first: int
+    points: FloatArray
+    fidelity: FloatArray
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def rows(self, start: int, stop: int) -> Block:
+        """A part of the block."""
+        return Block(self.first + start, self.points[start:stop], self.fidelity[start:stop])
+
+    def asked(self) -> Asked:
+        """What the journal keeps of it: the configs themselves come with their results."""
+        digest = hashlib.sha256(np.ascontiguousarray(self.points).tobytes() + self.fidelity.tobytes())
+        return Asked(self.first, len(self), digest.hexdigest()[:32])
+
+
+class Frontier:
+    """The trials between asked and told.
+
+    The rule: ask one at a time until `study.max_pending` trials are open or the searcher gives none; then tell the
+    oldest open result; repeat. What is asked and told then depends on the results alone: not on how many workers
+    there are, what they were sent together, or who was first. With ``deterministic=False`` results are told as they
+    come. A searcher that does not learn (``learns = False``) may be asked in blocks and is told nothing.
+    """
+
+    def __init__(self, study: Study, searcher: Searcher) -> None:
+        self._study = study
+        self._searcher = searcher
+        self._learns: bool = getattr(searcher, "learns", True)
+        self._counts_samples = study.search_alg == "custom"  # ours stop at num_samples by themselves
+        self._configs: set[int] = set()
+        self._spent = 0.0
+        self._closed = False
+        self._asked = 0
+        self._n_open = 0
+        self._oldest = 0
+        self._proposals: dict[int, Proposals] = {}
+        self._arrived: dict[int, tuple[Finished, int]] = {}
+        self._arrival: deque[int] = deque()
+
+    @property
+    def done(self) -> bool:
+        """Nothing is open and nothing more will be asked."""
+        return self._n_open == 0 and self.exhausted
+
+    @property
+    def exhausted(self) -> bool:
+        """Nothing more will be asked."""
+        return self._closed or self._searcher.done
+
+    @property
+    def n_open(self) -> int:
+        """How many trials were asked and not told."""
+        return self._n_open
+
+    def finish(self, finished: Finished) -> None:
+        """Takes in a batch that is in the journal."""
+        if not self._learns:
+            self._n_open -= len(finished.trials)
+            return
+        for row, trial in enumerate(finished.trials.tolist()):
+            self._arrived[trial] = finished, row
+            if not self._study.deterministic:
+                self._arrival.append(trial)
+
+    def advance(self) -> list[Block]:
+        """Asks and tells as far as the rule goes; what was asked is to be journaled, then run."""
+        if not self._learns:
+            return self._ask(self._study.max_pending - self._n_open)
+        asked: list[Block] = []
+        while True:
+            while self._n_open < self._study.max_pending and (block := self._ask(1)):
+                asked += block
+            if (trial := self._next_to_tell()) is None:
+                return asked
+            self._tell(trial)
+
+    def _ask(self, n: int) -> list[Block]:
+        if n <= 0 or self.exhausted:
+            return []
+        proposals = self._within_limits(self._columns(self._searcher.ask(n)))
+        if not len(proposals):
+            return []
+        block = Block(self._asked, proposals.points, proposals.fidelity)
+        if self._learns:
+            self._proposals.update((self._asked + row, proposals[row : row + 1]) for row in range(len(proposals)))
+        self._asked += len(proposals)
+        self._n_open += len(proposals)
+        return [block]
+
+    def _columns(self, proposals: Sequence[Proposal]) -> Proposals:
+        if isinstance(proposals, Proposals):
+            return proposals
+        space = self._study.space
+        return Proposals(
+            points=space.encode([proposal.config for proposal in proposals]),
+            fidelity=np.array([proposal.fidelity for proposal in proposals], dtype=np.float64),
+            space=space,
+            tags=tuple(proposal.tag for proposal in proposals),
+        )
+
+    def _within_limits(self, proposals: Proposals) -> Proposals:
+        n = len(proposals)
+        if self._study.max_cost is not None and n:
+            spent = self._spent + np.cumsum(proposals.fidelity)
+            n = int((spent <= self._study.max_cost * (1 + 1e-12)).sum())
+            self._closed = n < len(proposals)
+            self._spent = float(spent[n - 1]) if n else self._spent
+        if self._counts_samples and self._study.num_samples is not None and n:
+            for row, digest in enumerate(self._study.space.digests(proposals.points[:n]).tolist()):
+                if digest not in self._configs and len(self._configs) >= self._study.num_samples:
+                    self._closed = True
+                    return proposals[:row]
+                self._configs.add(digest)
+        return proposals[:n]
+
+    def _next_to_tell(self) -> int | None:
+        if not self._study.deterministic:
+            return self._arrival.popleft() if self._arrival else None
+        return self._oldest if self._oldest in self._arrived else None
+
+    def _tell(self, trial: int) -> None:
+        finished, row = self._arrived.pop(trial)
+        self._oldest += 1
+        rows = slice(row, row + 1)
+        outcomes = Outcomes(
+            status=finished.outcomes.status[rows],
+            metrics=metric_columns.take(finished.outcomes.metrics, rows),
+            errors={0: finished.outcomes.errors[row]} if row in finished.outcomes.errors else {},
+            duration_s=finished.outcomes.duration_s[rows],
+        )
+        loss = self._study.loss_of(outcomes.metrics, 1)
+        proposals = self._proposals.pop(trial)
+        self._n_open -= 1
+        self._searcher.tell(Results(finished.trials[rows], proposals, outcomes, loss, [finished.worker]))

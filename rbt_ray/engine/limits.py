@@ -1,0 +1,33 @@
+"""When to stop before the search is done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from threading import Event
+
+from rbt_ray.engine.watch import Watch
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What ends a run early; a study stopped so can be resumed.
+
+    Args:
+        time_budget_s: seconds from the start of this run.
+        max_failures: trials that may fail.
+        interrupt: set from outside, as by Ctrl-C.
+    """
+
+    time_budget_s: float | None
+    max_failures: int | None
+    interrupt: Event
+
+    def reason(self, watch: Watch) -> str | None:
+        """Why to stop now, or None: "interrupted", "max_failures" or "time_budget"."""
+        if self.interrupt.is_set():
+            return "interrupted"
+        if self.max_failures is not None and watch.n_failed > self.max_failures:
+            return "max_failures"
+        if self.time_budget_s is not None and watch.wall_s >= self.time_budget_s:
+            return "time_budget"
+        return None

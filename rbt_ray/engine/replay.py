@@ -1,0 +1,63 @@
+"""Resuming a study is reading its journal through the same rule that wrote it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from rbt_ray.engine.frontier import Block, Frontier
+from rbt_ray.engine.watch import Watch
+from rbt_ray.errors import StudyMismatchError
+from rbt_ray.store.journal import Asked, Finished, Journal
+from rbt_ray.types import BoolArray
+
+
+def replay(journal: Journal, frontier: Frontier, watch: Watch) -> list[Block]:
+    """Brings a fresh searcher to where the study stopped; gives what was asked and did not finish.
+
+    Raises:
+        StudyMismatchError: the searcher, asked again, proposes something else than it did.
+    """
+    asked: list[Block] = []
+    finished: list[Finished] = []
+    for event in journal.read("finished"):
+        asked += frontier.advance()
+        if isinstance(event, Finished):
+            finished.append(event)
+            frontier.finish(event)
+            watch.finished(event)
+    asked += frontier.advance()
+    if not asked:
+        return []
+    again = Block(
+        0, np.concatenate([block.points for block in asked]), np.concatenate([block.fidelity for block in asked])
+    )
+    known = _check(journal, again)
+    if known < len(again):
+        journal.append(again.rows(known, len(again)).asked())
+    done = np.zeros(len(again), dtype=bool)
+    for event in finished:
+        done[event.trials] = True
+    return list(_unfinished(again, done))
+
+
+def _check(journal: Journal, again: Block) -> int:
+    """How many of the configs asked again the journal already knows; all of those must be the same."""
+    known = 0
+    for event in journal.read("asked"):
+        if isinstance(event, Asked):
+            if again.rows(event.first, event.first + event.n).asked() != event:
+                raise StudyMismatchError(
+                    f"the searcher proposes other configs than it did when the study ran (from trial {event.first}): "
+                    f"its code, its seed or a library it uses has changed. Begin a new study under another name."
+                )
+            known = event.first + event.n
+    return known
+
+
+def _unfinished(asked: Block, done: BoolArray) -> Iterator[Block]:
+    missing = np.flatnonzero(~done)
+    for rows in np.split(missing, np.flatnonzero(np.diff(missing) > 1) + 1):
+        if len(rows):
+            yield asked.rows(int(rows[0]), int(rows[-1]) + 1)

@@ -1,0 +1,113 @@
+"""Metrics of many trials in named columns, whatever their types; the form in which batches travel and are stored."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rbt_ray.types import BoolArray, FloatArray, IntArray, Metrics
+
+Kind: TypeAlias = Literal["float", "int", "bool", "json"]
+_DTYPES: dict[Kind, Any] = {"float": np.float64, "int": np.int64, "bool": np.bool_, "json": object}
+_KIND_OF: dict[type, Kind] = {float: "float", int: "int", bool: "bool"}
+_INT64 = range(-(2**63), 2**63)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Column:
+    """One metric of `n` trials.
+
+    Args:
+        kind: "float", "int" and "bool" are arrays of that type; "json" holds anything else JSON can say, or a mixture.
+        values: ``(n,)``; anything where not present.
+        present: ``(n,)``: which trials have this metric.
+    """
+
+    kind: Kind
+    values: NDArray[Any]
+    present: BoolArray
+
+    @classmethod
+    def of(cls, values: Sequence[Any], present: BoolArray) -> Column:
+        """The narrowest column for plain Python values; those not present may be anything."""
+        there = [value for value, is_there in zip(values, present.tolist(), strict=True) if is_there]
+        types = {type(value) for value in there}
+        kind = _KIND_OF.get(types.pop(), "json") if len(types) == 1 else "json"
+        if kind == "int" and not all(value in _INT64 for value in there):
+            kind = "json"
+        column = np.zeros(len(values), dtype=_DTYPES[kind])
+        column[present] = np.fromiter(there, dtype=_DTYPES[kind], count=len(there))
+        return cls(kind, column, present)
+
+    @classmethod
+    def join(cls, parts: Sequence[tuple[Column, IntArray]], n: int) -> Column:
+        """One column of `n` trials from parts and the places of their rows."""
+        kinds = {part.kind for part, _ in parts}
+        kind: Kind = kinds.pop() if len(kinds) == 1 else "json"
+        values = np.zeros(n, dtype=_DTYPES[kind])
+        present = np.zeros(n, dtype=bool)
+        for part, rows in parts:
+            # tolist() gives plain Python values, so that a mixture keeps 1, 1.0 and True apart.
+            values[rows] = part.values if part.kind == kind else np.fromiter(part.values.tolist(), object, len(rows))
+            present[rows] = part.present
+        return cls(kind, values, present)
+
+    def take(self, rows: IntArray | slice) -> Column:
+        """The column of some of the trials."""
+        return Column(self.kind, self.values[rows], self.present[rows])
+
+    def plain(self) -> list[Any]:
+        """Plain Python values; None where not present."""
+        return [v if there else None for v, there in zip(self.values.tolist(), self.present.tolist(), strict=True)]
+
+    def numbers(self) -> FloatArray:
+        """``(n,)`` float64; NaN where the metric is absent or not a number."""
+        if self.kind == "json":
+            numbers = [float(v) if isinstance(v, (int, float)) else math.nan for v in self.plain()]
+            return np.array(numbers, dtype=np.float64)
+        return np.where(self.present, self.values.astype(np.float64), np.nan)
+
+
+MetricColumns: TypeAlias = Mapping[str, Column]
+
+
+def from_rows(rows: Sequence[Metrics | None]) -> dict[str, Column]:
+    """Columns of metrics given a trial a row; None where a trial has none."""
+    present = np.fromiter((row is not None for row in rows), bool, len(rows))
+    first = next((row for row in rows if row is not None), None)
+    if first is None:
+        return {}
+    if all(row is None or row.keys() == first.keys() for row in rows):
+        return {name: Column.of([row and row[name] for row in rows], present) for name in first}
+    names = dict.fromkeys(name for row in rows if row is not None for name in row)
+    columns = {}
+    for name in names:
+        there = np.fromiter((row is not None and name in row for row in rows), bool, len(rows))
+        columns[name] = Column.of([row.get(name) if row is not None else None for row in rows], there)
+    return columns
+
+
+def take(columns: MetricColumns, rows: IntArray | slice) -> dict[str, Column]:
+    """The columns of some of the trials."""
+    return {name: column.take(rows) for name, column in columns.items()}
+
+
+def join(parts: Iterable[tuple[MetricColumns, IntArray]], n: int) -> dict[str, Column]:
+    """Columns of `n` trials from parts and the places of their rows; names in order of first appearance."""
+    gathered: dict[str, list[tuple[Column, IntArray]]] = {}
+    for columns, rows in parts:
+        for name, column in columns.items():
+            gathered.setdefault(name, []).append((column, rows))
+    return {name: Column.join(pieces, n) for name, pieces in gathered.items()}
+
+
+def row(columns: MetricColumns, index: int) -> Metrics:
+    """The metrics of one trial as plain Python values."""
+    return {
+        name: column.values[index : index + 1].tolist()[0] for name, column in columns.items() if column.present[index]
+    }

@@ -1,0 +1,9 @@
+"""How configs are scored: objectives users write, and built-in ones that are ready to sweep."""
+
+from rbt_ray.objectives.builtin.breakout import breakout
+from rbt_ray.objectives.builtin.mean_reversion import mean_reversion
+from rbt_ray.objectives.builtin.momentum import momentum
+from rbt_ray.objectives.builtin.rsi import rsi
+from rbt_ray.objectives.builtin.sma_cross import sma_cross
+
+__all__ = ["breakout", "mean_reversion", "momentum", "rsi", "sma_cross"]

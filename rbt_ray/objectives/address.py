@@ -1,0 +1,51 @@
+"""Where an objective is found again, and how `restore` knows that it is the same."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import inspect
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from rbt_ray.objectives.builtin.strategy import Strategy
+from rbt_ray.study.study import Address
+
+
+def address_of(objective: Any) -> Address:
+    """The address of a built-in objective, of a function, or of a callable object (which has no importable name)."""
+    if isinstance(objective, Strategy):
+        options = dataclasses.asdict(objective)
+        return Address(objective.name, options, "", _hash(json.dumps([objective.name, options])))
+    module, name = getattr(objective, "__module__", ""), getattr(objective, "__qualname__", None)
+    if name is None:
+        return Address(f"<{type(objective).__qualname__}>", {}, "", _fingerprint(objective))
+    return Address(f"{module}:{name}", {}, _folder(module), _fingerprint(objective))
+
+
+def _folder(module: str) -> str:
+    """The folder from which a module can be imported by its name; "" where it has none."""
+    file = getattr(sys.modules.get(module), "__file__", None)
+    if file is None:
+        return ""
+    path = Path(file).resolve()
+    depth = module.count(".") + (path.stem == "__init__")
+    return str(path.parents[depth])
+
+
+def _fingerprint(objective: Any) -> str:
+    """A hash of the objective's own source, not of the functions it calls."""
+    try:
+        return _hash(inspect.getsource(objective))
+    except (OSError, TypeError):
+        pass
+    code = getattr(objective, "__code__", None)
+    if code is not None:  # a function typed at a prompt has no source to read
+        return _hash(json.dumps([code.co_code.hex(), repr(code.co_consts), code.co_names]))
+    return _fingerprint(type(objective).__call__) if not inspect.isclass(objective) else _hash(objective.__qualname__)
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

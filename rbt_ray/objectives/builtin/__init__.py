@@ -1,0 +1,1 @@
+"""Well-known strategies with parameters to search, each an objective that scores a batch of configs in one pass."""

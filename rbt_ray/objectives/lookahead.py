@@ -1,0 +1,164 @@
+"""`check_lookahead`: does an objective's past depend on prices that came later?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rbt_ray.errors import LookaheadError, ObjectiveError, SettingError
+from rbt_ray.objectives.objective import is_batched
+from rbt_ray.simulate.backtest import Backtest
+from rbt_ray.types import Config, FloatArray
+
+if TYPE_CHECKING:
+    from rbt_ray.data.bundle import Bundle
+
+# Far above what rounding moves when a library sums a shorter array in another order, far below any real change.
+TOLERANCE = 1e-9
+
+_ALTERATIONS = ("no later bars", "higher later prices", "lower later prices")
+_PRICES = ("open", "high", "low", "close")
+
+
+@dataclass(frozen=True, slots=True)
+class LookaheadReport:
+    """What was tried without finding a look-ahead.
+
+    Args:
+        cuts: the bars after which prices were altered.
+        n_runs: how often the objective was run.
+    """
+
+    cuts: tuple[int, ...]
+    n_runs: int
+
+    def __str__(self) -> str:
+        return (
+            f"No look-ahead found: weights and returns up to bars {', '.join(map(str, self.cuts))} stayed the same with "
+            f"{', '.join(_ALTERATIONS[:-1])} and {_ALTERATIONS[-1]} ({self.n_runs} runs)."
+        )
+
+
+def check_lookahead(
+    objective: Any, bundle: Bundle | str, params: Config | None = None, *, n_cuts: int = 5, seed: int = 0
+) -> LookaheadReport:
+    """What was tried, if no weight and no return changes when only later prices do.
+
+    The objective runs on the whole bundle, and for each of `n_cuts` bars on three others: one that ends there, one
+    whose prices after it are all higher, one whose are all lower, by 10 to 100 % and not evenly. A clean report is
+    evidence, not proof: a strategy that looks ahead on rare days only may slip through; more cuts make it harder.
+
+    Args:
+        objective: a function of (params, data) that returns a Backtest.
+        bundle: a bundle, or the name of a registered one.
+        params: the params to run it with; None takes the objective's own `example`.
+        n_cuts: at how many bars to cut, spread over the last three quarters of the bundle.
+        seed: where the cuts fall and how prices are altered; also the seed of `data.rng`.
+
+    Raises:
+        LookaheadError: weights or returns changed; the message names the first bar and symbol.
+        ObjectiveError: there are no params, the objective returns no Backtest, or no two runs of it are alike.
+        SettingError: `n_cuts` is not from 1 to what the bundle has bars for.
+    """
+    prices = _loaded(bundle)
+    if n_cuts not in range(1, prices.n_bars // 2 + 1):
+        raise SettingError(f"`n_cuts` is from 1 to half the bundle's bars ({prices.n_bars // 2}); got {n_cuts!r}.")
+    config = _example(objective) if params is None else params
+    rng = np.random.default_rng(seed)
+    truth = _run(objective, prices, prices.n_bars, config, seed)
+    changed = _first_change(truth, _run(objective, prices, prices.n_bars, config, seed), prices.n_bars)
+    if changed is not None:
+        raise ObjectiveError(
+            f"`objective` gives different results on the same prices: {changed}. Whether it looks ahead cannot be told "
+            "until it repeats itself; draw random numbers from data.rng, and keep nothing between calls."
+        )
+    cuts = _cuts(prices.n_bars, n_cuts, rng)
+    for cut in cuts:
+        runs = (
+            _run(objective, prices, cut + 1, config, seed),
+            _run(objective, _altered(prices, cut, rng, 1.0), prices.n_bars, config, seed),
+            _run(objective, _altered(prices, cut, rng, -1.0), prices.n_bars, config, seed),
+        )
+        for alteration, run in zip(_ALTERATIONS, runs, strict=True):
+            changed = _first_change(truth, run, cut + 1)
+            if changed is not None:
+                raise LookaheadError(
+                    f"the objective looks ahead: with {alteration}, after bar {cut} "
+                    f"({np.datetime_as_string(prices.index[cut], unit='auto')}), {changed}. A bar's weights may use "
+                    "that bar and earlier ones only: look for shift(-1), for a mean, extreme or quantile over all "
+                    "bars, and for filling backwards."
+                )
+    return LookaheadReport(cuts, 2 + len(_ALTERATIONS) * len(cuts))
+
+
+def _loaded(bundle: Bundle | str) -> Bundle:
+    if isinstance(bundle, str):
+        from rbt_ray.data.registry import load_bundle
+
+        return load_bundle(bundle)
+    return bundle
+
+
+def _example(objective: Any) -> Config:
+    example: Config | None = getattr(objective, "example", None)
+    if example is None:
+        raise ObjectiveError(
+            f"`params` is needed to run {getattr(objective, '__name__', repr(objective))}, which has no `example` of its "
+            'own: check_lookahead(objective, bundle, {"fast": 10, "slow": 50}).'
+        )
+    return example
+
+
+def _run(objective: Any, bundle: Bundle, n_bars: int, params: Config, seed: int) -> Backtest:
+    data = bundle.view(n_bars).for_trial(seed)
+    answer = objective([params], data)[0] if is_batched(objective) else objective(params, data)
+    if not isinstance(answer, Backtest):
+        raise ObjectiveError(
+            f"`objective` must return a Backtest for its weights to be compared; got {answer!r} of type "
+            f"{type(answer).__name__}. Return rbt.backtest(data, weights) itself, not a metric of it."
+        )
+    return answer
+
+
+def _cuts(n_bars: int, n_cuts: int, rng: np.random.Generator) -> tuple[int, ...]:
+    """A bar in each of `n_cuts` equal stretches of the last three quarters, the very last bar left out."""
+    edges = np.linspace(n_bars // 4, n_bars - 1, n_cuts + 1).astype(int)
+    return tuple(int(rng.integers(low, high)) for low, high in pairwise(edges))
+
+
+def _altered(bundle: Bundle, cut: int, rng: np.random.Generator, sign: float) -> Bundle:
+    """The bundle with every value after `cut` multiplied by a factor of its own, the four prices of a bar alike."""
+    from rbt_ray.data.bundle import Bundle
+
+    shape = (bundle.n_bars - cut - 1, bundle.n_symbols)
+    common = np.exp(sign * rng.uniform(0.1, 0.7, shape))
+    fields: dict[str, FloatArray] = {}
+    for field in bundle.fields:
+        values = np.array(bundle[field])
+        values[cut + 1 :] *= common if field in _PRICES else np.exp(sign * rng.uniform(0.1, 0.7, shape))
+        fields[field] = values
+    return Bundle.from_arrays(
+        fields, bundle.index, bundle.symbols, tz=bundle.tz, periods_per_year=bundle.periods_per_year
+    )
+
+
+def _first_change(truth: Backtest, run: Backtest, n_bars: int) -> str | None:
+    """A clause that names the first of the first `n_bars` bars on which the two differ; None if they do not."""
+    weights = ~np.isclose(truth.weights[:n_bars], run.weights[:n_bars], TOLERANCE, TOLERANCE, equal_nan=True)
+    returns = ~np.isclose(truth.returns[:n_bars], run.returns[:n_bars], TOLERANCE, TOLERANCE, equal_nan=True)
+    bars = np.flatnonzero(weights.any(axis=1) | returns)
+    if not len(bars):
+        return None
+    bar = int(bars[0])
+    date = np.datetime_as_string(truth.index[bar], unit="auto")
+    if weights[bar].any():
+        at = int(np.argmax(weights[bar]))
+        before, after = truth.weights[bar, at], run.weights[bar, at]
+        return f"the weight of {truth.symbols[at]!r} on bar {bar} ({date}) is {after:.6g} where it was {before:.6g}"
+    return (
+        f"the return of bar {bar} ({date}) is {run.returns[bar]:.6g} where it was {truth.returns[bar]:.6g}, "
+        "with the same weights"
+    )

@@ -1,0 +1,281 @@
+"""The objective a user writes, and how a worker scores a batch of configs with it."""
+
+from __future__ import annotations
+
+import math
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
+
+import numpy as np
+
+from rbt_ray import metric_columns
+from rbt_ray.columns import Outcomes
+from rbt_ray.errors import ObjectiveError, ObjectiveResultError
+from rbt_ray.metric_columns import Column
+from rbt_ray.types import COMPLETED, FAILED, Config, FloatArray, Metrics
+
+if TYPE_CHECKING:
+    from rbt_ray.data.view import BundleView
+    from rbt_ray.study.space import Space
+
+F = TypeVar("F", bound=Callable[..., Any])
+_BATCHED = "__rbt_batched__"
+
+
+def batched(objective: F) -> F:
+    """Marks an objective that takes a list of params and returns one result each, in their order.
+
+    ```python
+    @rbt.batched
+    def objective(params, data):
+        return [score(p, data) for p in params]
+    ```
+    """
+    setattr(objective, _BATCHED, True)
+    return objective
+
+
+def is_batched(objective: Any) -> bool:
+    """Whether `batched` marked it."""
+    return bool(getattr(objective, _BATCHED, False))
+
+
+@runtime_checkable
+class SweepObjective(Protocol):
+    """An objective that scores columns of parameters in one pass, as the built-in ones do."""
+
+    @property
+    def params(self) -> tuple[str, ...]:
+        """The names of its parameters."""
+        ...
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The metrics it computes unless others are asked for."""
+        ...
+
+    def evaluate(
+        self, data: BundleView, columns: Mapping[str, FloatArray], metrics: tuple[str, ...]
+    ) -> Mapping[str, FloatArray]:
+        """Metrics ``(n_configs,)`` by name, for parameters ``(n_configs,)`` by name."""
+        ...
+
+
+class Evaluator(Protocol):
+    """What a worker calls. A batch scores as its members would one by one."""
+
+    def score(self, view: BundleView | None, points: FloatArray, seeds: Sequence[int]) -> Outcomes:
+        """Outcomes of the configs in `points`, ``(n_configs, n_params)``, in their order."""
+        ...
+
+
+def as_evaluator(objective: Any, space: Space, metric: str) -> Evaluator:
+    """The evaluator for whatever kind of objective this is.
+
+    Raises:
+        ObjectiveError: it cannot be called.
+    """
+    if isinstance(objective, SweepObjective):
+        return Sweep(objective, space, metric)
+    if not callable(objective):
+        raise ObjectiveError(
+            f"`objective` is a function of (params, data) that returns a number, a dict of metrics or a Backtest; "
+            f"got {objective!r} of type {type(objective).__name__}."
+        )
+    return (Batched if is_batched(objective) else PerConfig)(objective, space, metric)
+
+
+@dataclass(frozen=True, slots=True)
+class PerConfig:
+    """Calls an objective once a config."""
+
+    objective: Callable[[Config, Any], Any]
+    space: Space
+    metric: str
+
+    def score(self, view: BundleView | None, points: FloatArray, seeds: Sequence[int]) -> Outcomes:
+        """One call a config; one that raises fails alone."""
+        rows: list[Metrics | None] = []
+        errors: dict[int, str] = {}
+        clock = [time.perf_counter()]
+        for config, seed in zip(self.space.decode(points), seeds, strict=True):
+            try:
+                data = None if view is None else view.for_trial(seed)
+                rows.append(metrics_of(self.objective(config, data), self.metric))
+            except BaseException as error:  # one bad config, even one that calls sys.exit, never stops the others
+                errors[len(rows)] = describe(error)
+                rows.append(None)
+            clock.append(time.perf_counter())
+        return _outcomes(rows, errors, np.diff(clock), self.metric)
+
+
+@dataclass(frozen=True, slots=True)
+class Batched:
+    """Calls an objective marked with `batched` once a batch."""
+
+    objective: Callable[[list[Config], Any], Sequence[Any]]
+    space: Space
+    metric: str
+
+    def score(self, view: BundleView | None, points: FloatArray, seeds: Sequence[int]) -> Outcomes:
+        """One call a batch; a batch that raises is tried again in halves, so that only the guilty fail."""
+        start = time.perf_counter()
+        configs = self.space.decode(points)
+        try:
+            answers = self.objective(configs, None if view is None else view.for_trial(seeds[0]))
+            if not isinstance(answers, (Sequence, np.ndarray)) or len(answers) != len(configs):
+                got = f"{len(answers)} results" if hasattr(answers, "__len__") else type(answers).__name__
+                reason = f"a batched objective returns one result for each of its {len(configs)} params; got {got}."
+                return _all_failed(len(configs), f"ObjectiveResultError: {reason}", start)
+            rows = [metrics_of(answer, self.metric) for answer in answers]
+        except BaseException as error:
+            if len(configs) == 1:
+                return _all_failed(1, describe(error), start)
+            return _in_halves(self, view, points, seeds)
+        share = (time.perf_counter() - start) / len(configs)
+        return _outcomes(rows, {}, np.full(len(configs), share), self.metric)
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """Hands columns to an objective that takes them."""
+
+    objective: SweepObjective
+    space: Space
+    metric: str
+
+    def score(self, view: BundleView | None, points: FloatArray, seeds: Sequence[int]) -> Outcomes:
+        """One pass over the bundle for all configs; the objective draws no random numbers."""
+        start = time.perf_counter()
+        n = len(points)
+        wanted = self.objective.metrics
+        if self.metric not in wanted:
+            wanted = (*wanted, self.metric)
+        try:
+            if view is None:
+                raise ObjectiveError(f"{self.objective!r} needs prices: pass `bundle` to the Tuner.")
+            columns = self.space.number_columns(points)
+            values = self.objective.evaluate(view, columns, wanted)
+        except BaseException as error:
+            return _all_failed(1, describe(error), start) if n == 1 else _in_halves(self, view, points, seeds)
+        present = np.ones(n, dtype=bool)
+        metrics = {name: Column("float", np.asarray(values[name]), present) for name in wanted}
+        return finite_only(metrics, {}, np.full(n, (time.perf_counter() - start) / n), self.metric)
+
+
+def metrics_of(answer: Any, metric: str) -> Metrics:
+    """What an objective returned, as plain metrics; a bare number is the study's metric.
+
+    Raises:
+        ObjectiveResultError: it is none of a number, a dict of plain values, a Backtest.
+    """
+    if type(answer) is float:
+        return {metric: answer}
+    if isinstance(answer, (bool, np.bool_)):
+        raise ObjectiveResultError("the objective returned a bool; return a number, a dict of metrics or a Backtest.")
+    if isinstance(answer, (int, float, np.integer, np.floating)):
+        return {metric: float(answer)}
+    if not isinstance(answer, Mapping):
+        metrics = getattr(answer, "metrics", None)
+        if not callable(metrics):
+            raise ObjectiveResultError(
+                f"the objective returned {_short(answer)}; return a number, a dict of metrics or a Backtest."
+            )
+        answer = metrics()
+    return {_name(name): _plain(name, value) for name, value in answer.items()}
+
+
+def finite_only(
+    metrics: Mapping[str, Column], errors: Mapping[int, str], durations: FloatArray, metric: str
+) -> Outcomes:
+    """Outcomes in which a trial without a finite study metric has failed, and no failed trial keeps metrics."""
+    n = len(durations)
+    status = np.full(n, COMPLETED, np.uint8)
+    status[list(errors)] = FAILED
+    column = metrics.get(metric)
+    numbers = np.full(n, np.nan) if column is None else column.numbers()
+    lacking = np.flatnonzero(~np.isfinite(numbers) & (status == COMPLETED))
+    if not errors and not len(lacking):
+        return Outcomes(status, metrics, {}, durations)
+    status[lacking] = FAILED
+    reasons = {int(row): _why_lacking(metrics, int(row), metric) for row in lacking}
+    kept = {name: replace(c, present=c.present & (status == COMPLETED)) for name, c in metrics.items()}
+    return Outcomes(status, {name: c for name, c in kept.items() if c.present.any()}, {**errors, **reasons}, durations)
+
+
+def describe(error: BaseException) -> str:
+    """The error with the traceback of the user's own frames."""
+    own = error.__traceback__.tb_next if error.__traceback__ is not None else None
+    try:
+        return "".join(traceback.format_exception(type(error), error, own)).rstrip()
+    except Exception:  # an exception whose own __str__ raises still has to be reported
+        return f"{type(error).__name__} (its message could not be made)"
+
+
+def _outcomes(rows: list[Metrics | None], errors: dict[int, str], durations: FloatArray, metric: str) -> Outcomes:
+    return finite_only(metric_columns.from_rows(rows), errors, durations, metric)
+
+
+def _in_halves(
+    evaluator: Batched | Sweep, view: BundleView | None, points: FloatArray, seeds: Sequence[int]
+) -> Outcomes:
+    middle = len(points) // 2
+    left = evaluator.score(view, points[:middle], seeds[:middle])
+    right = evaluator.score(view, points[middle:], seeds[middle:])
+    return join_outcomes([left, right])
+
+
+def join_outcomes(parts: Sequence[Outcomes]) -> Outcomes:
+    """One after the other."""
+    starts = np.concatenate([[0], np.cumsum([len(part) for part in parts])])
+    n = int(starts[-1])
+    places = [(part.metrics, np.arange(starts[i], starts[i + 1])) for i, part in enumerate(parts)]
+    errors = {int(starts[i]) + row: text for i, part in enumerate(parts) for row, text in part.errors.items()}
+    return Outcomes(
+        np.concatenate([part.status for part in parts]),
+        metric_columns.join(places, n),
+        errors,
+        np.concatenate([part.duration_s for part in parts]),
+    )
+
+
+def _all_failed(n: int, reason: str, start: float) -> Outcomes:
+    return Outcomes.all_failed(n, FAILED, reason, time.perf_counter() - start)
+
+
+def _why_lacking(metrics: Mapping[str, Column], row: int, metric: str) -> str:
+    found = metric_columns.row(metrics, row)
+    if metric not in found:
+        names = ", ".join(found) or "nothing"
+        return f"the objective returned no {metric!r}, the study's metric; it returned {names}."
+    value = found[metric]
+    if isinstance(value, float) and math.isnan(value):
+        return f"the metric {metric!r} is nan (a Sharpe ratio is, where the strategy never trades)."
+    return f"the metric {metric!r} is {value!r}, not a finite number."
+
+
+def _name(name: Any) -> str:
+    if not isinstance(name, str):
+        raise ObjectiveResultError(f"metrics are named by strings; the objective returned the name {name!r}.")
+    return name
+
+
+def _plain(name: str, value: Any) -> Any:
+    if type(value) in (float, int, bool, str) or value is None:
+        return value
+    if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
+        value = value.item()
+    for kind in (bool, int, float, str):
+        if isinstance(value, kind):
+            return kind(value)
+    raise ObjectiveResultError(
+        f"metrics are numbers, strings or None; the objective returned {_short(value)} for {name!r}."
+    )
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return f"{text if len(text) <= 80 else text[:77] + '...'} ({type(value).__name__})"

@@ -1,0 +1,96 @@
+"""The best configs looked at in detail: at order level, and on the bars the search never saw."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rbt_ray.objectives.objective import describe, is_batched, metrics_of
+from rbt_ray.types import Config, FloatArray, Metrics
+
+if TYPE_CHECKING:
+    from rbt_ray.data.bundle import Bundle
+    from rbt_ray.simulate.backtest import Backtest
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Review:
+    """What a second look at a config found.
+
+    Args:
+        order_level: the training bars again with drifting holdings and exact orders; None without a Backtest.
+        holdout: the hold-out bars; None where there are none.
+        holdout_order_level: the same at order level.
+        equity: ``(n_bars,)`` over training and hold-out bars, starting capital 1; None without a Backtest.
+        error: why there is no review.
+    """
+
+    order_level: Metrics | None = None
+    holdout: Metrics | None = None
+    holdout_order_level: Metrics | None = None
+    equity: FloatArray | None = None
+    error: str | None = None
+
+
+def review(objective: Any, config: Config, metric: str, bundle: Bundle | None, train_bars: int, seed: int) -> Review:
+    """Runs a config again in detail.
+
+    A Backtest is run over all bars at once, and its hold-out figures are those of its returns after the training
+    bars: indicators enter the hold-out warm and positions are carried over. Any other objective is run on the
+    hold-out bars alone.
+    """
+    if bundle is None:
+        return Review()
+    try:
+        answer = _answer(objective, config, bundle, train_bars, seed)
+        if not hasattr(answer, "at_order_level"):
+            return Review(holdout=_alone(objective, config, metric, bundle, train_bars, seed))
+        if train_bars == bundle.n_bars:
+            return Review(order_level=answer.at_order_level().metrics(), equity=answer.equity)
+        whole: Backtest = _answer(objective, config, bundle, bundle.n_bars, seed)
+        return Review(
+            order_level=answer.at_order_level().metrics(),
+            holdout=whole.since(train_bars),
+            holdout_order_level=whole.at_order_level().since(train_bars),
+            equity=whole.equity,
+        )
+    except BaseException as error:  # a second look that fails takes nothing from the first
+        return Review(error=describe(error))
+
+
+def buy_and_hold(bundle: Bundle) -> FloatArray:
+    """``(n_bars,)`` wealth of one who puts an equal share into each symbol when it is listed and keeps it.
+
+    A share waits as cash until its symbol has a first close, and stays at the last close after a delisting.
+    """
+    close = np.array(bundle.close)
+    for bar in range(1, len(close)):
+        missing = np.isnan(close[bar])
+        close[bar, missing] = close[bar - 1, missing]
+    first = np.array([column[~np.isnan(column)][0] for column in close.T])
+    wealth: FloatArray = np.where(np.isnan(close), 1.0, close / first).mean(axis=1)
+    return wealth
+
+
+def _answer(objective: Any, config: Config, bundle: Bundle, n_bars: int, seed: int) -> Any:
+    data = bundle.view(n_bars).for_trial(seed)
+    return objective([config], data)[0] if is_batched(objective) else objective(config, data)
+
+
+def _alone(objective: Any, config: Config, metric: str, bundle: Bundle, train_bars: int, seed: int) -> Metrics | None:
+    if train_bars == bundle.n_bars:
+        return None
+    rest = _since(bundle, train_bars)
+    return metrics_of(_answer(objective, config, rest, rest.n_bars, seed), metric)
+
+
+def _since(bundle: Bundle, start: int) -> Bundle:
+    """The bars from `start`, with the symbols that have a price on any of them."""
+    alive = [symbol for symbol in range(bundle.n_symbols) if not np.isnan(bundle.close[start:, symbol]).all()]
+    fields = {field: bundle[field][start:, alive] for field in bundle.fields}
+    symbols = [bundle.symbols[symbol] for symbol in alive]
+    return type(bundle).from_arrays(
+        fields, bundle.index[start:], symbols, tz=bundle.tz, periods_per_year=bundle.periods_per_year
+    )

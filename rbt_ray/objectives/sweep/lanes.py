@@ -1,0 +1,174 @@
+"""Eight float64 side by side as one value inside compiled kernels, and comparisons of them as eight bits.
+
+A loop over plain arrays is vectorised only where LLVM can prove it harmless, which hangs on how many arrays it
+touches. Written with lanes it always is: one AVX-512 instruction each where the processor has them, two AVX2 or four
+NEON ones elsewhere. Lane by lane the arithmetic is IEEE double precision without contraction, so a result depends
+neither on the lane it was computed in nor on the processor.
+
+Numba compiles a kernel again when the file it stands in changes, but not when this one does: after an edit here,
+remove the `__pycache__` beside it.
+"""
+
+from __future__ import annotations
+
+import inspect
+import operator
+from collections.abc import Callable
+from typing import Any, Final
+
+from llvmlite import ir  # type: ignore[import-untyped]
+from numba import types
+from numba.extending import intrinsic, models, overload, register_model
+
+from rbt_ray.objectives.sweep.layout import LANES as WIDTH
+
+_LANES = ir.VectorType(ir.DoubleType(), WIDTH)
+_BITS = ir.VectorType(ir.IntType(1), WIDTH)
+_INDEX = ir.IntType(32)
+_PICKS = ir.VectorType(_INDEX, WIDTH)
+ARRAY: Final = "array"
+
+
+class LanesType(types.Type):  # type: ignore[misc]
+    """The type of eight float64 in Numba's eyes."""
+
+    def __init__(self) -> None:
+        super().__init__(name="float64x8")
+
+
+lanes = LanesType()
+_EIGHT = types.UniTuple(lanes, WIDTH)
+
+
+@register_model(LanesType)
+class _LanesModel(models.PrimitiveModel):  # type: ignore[misc]
+    def __init__(self, manager: Any, kind: Any) -> None:
+        super().__init__(manager, kind, _LANES)
+
+
+def _instruction(emit: Callable[..., Any], result: Any, *kinds: Any) -> Any:
+    """A function of kernels that becomes the instructions which `emit(builder, *values)` writes.
+
+    Args:
+        emit: writes them, and returns the value they compute.
+        result: the type of that value.
+        kinds: the types of the arguments; `ARRAY` for any array, of which `emit` gets the address.
+    """
+
+    def typed(_: Any, *given: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            handed = [
+                context.make_array(own)(context, builder, value).data if kind is ARRAY else value
+                for own, kind, value in zip(signature.args, kinds, values, strict=True)
+            ]
+            answer = emit(builder, *handed)
+            return context.get_dummy_value() if result is types.void else answer
+
+        return result(*(own if kind is ARRAY else kind for own, kind in zip(given, kinds, strict=True))), generate
+
+    # Numba takes `*given` for one tuple unless it is told how many there are.
+    names = ["_", *(f"argument_{k}" for k in range(len(kinds)))]
+    typed.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in names]
+    )
+    return intrinsic(typed)
+
+
+def _address(builder: Any, data: Any, index: Any) -> Any:
+    return builder.bitcast(builder.gep(data, [index]), _LANES.as_pointer())
+
+
+def _load(builder: Any, data: Any, index: Any) -> Any:
+    value = builder.load(_address(builder, data, index), typ=_LANES)
+    value.align = 8
+    return value
+
+
+def _store(builder: Any, data: Any, index: Any, value: Any) -> None:
+    builder.store(value, _address(builder, data, index)).align = 8
+
+
+def _splat(builder: Any, value: Any) -> Any:
+    undefined = ir.Constant(_LANES, ir.Undefined)
+    first = builder.insert_element(undefined, value, _INDEX(0))
+    return builder.shuffle_vector(first, undefined, ir.Constant(_PICKS, [0] * WIDTH))
+
+
+def _above(builder: Any, left: Any, right: Any) -> Any:
+    return builder.bitcast(builder.fcmp_ordered(">", left, right), ir.IntType(8))
+
+
+def _least(builder: Any, left: Any, right: Any) -> Any:
+    return builder.select(builder.fcmp_ordered("<", left, right), left, right)
+
+
+def _where_equal(builder: Any, left: Any, right: Any, value: Any, other: Any) -> Any:
+    return builder.select(builder.fcmp_ordered("==", left, right), value, other)
+
+
+def _add_where(builder: Any, bits: Any, total: Any, value: Any) -> Any:
+    return builder.select(builder.bitcast(bits, _BITS), builder.fadd(total, value), total)
+
+
+def _transpose(builder: Any, rows: Any) -> Any:
+    """Three rounds of exchanging ever larger blocks."""
+    block = [builder.extract_value(rows, k) for k in range(WIDTH)]
+    for step in (1, 2, 4):
+        upper = [k if not k & step else WIDTH + k - step for k in range(WIDTH)]
+        lower = [k + step if not k & step else WIDTH + k for k in range(WIDTH)]
+        exchanged = list(block)
+        for k in (k for k in range(WIDTH) if not k & step):
+            for row, picks in ((k, upper), (k + step, lower)):
+                exchanged[row] = builder.shuffle_vector(block[k], block[k + step], ir.Constant(_PICKS, picks))
+        block = exchanged
+    for k, column in enumerate(block):
+        rows = builder.insert_value(rows, column, k)
+    return rows
+
+
+load = _instruction(_load, lanes, ARRAY, types.intp)
+"""`load(array, index)`: `array[index : index + 8]`, unchecked."""
+store = _instruction(_store, types.void, ARRAY, types.intp, lanes)
+"""`store(array, index, value)`: `array[index : index + 8] = value`, unchecked."""
+splat = _instruction(_splat, lanes, types.float64)
+"""`splat(number)`: the number in every lane."""
+above = _instruction(_above, types.uint8, lanes, lanes)
+"""`above(left, right)`: bit k is set where `left > right` in lane k; never where either is NaN."""
+least = _instruction(_least, lanes, lanes, lanes)
+"""`least(left, right)`: the smaller in every lane; `right` where either is NaN."""
+where_equal = _instruction(_where_equal, lanes, lanes, lanes, lanes, lanes)
+"""`where_equal(left, right, value, other)`: `value` in the lanes where `left == right`, else `other`."""
+add_where = _instruction(_add_where, lanes, types.uint8, lanes, lanes)
+"""`add_where(bits, total, value)`: `total + value` in the lanes whose bit is set, `total` in the others."""
+transpose = _instruction(_transpose, _EIGHT, _EIGHT)
+"""`transpose((row, ...))`: eight lanes of eight, with rows and columns exchanged."""
+popcount = _instruction(lambda builder, word: builder.ctpop(word), types.uint64, types.uint64)
+"""`popcount(word)`: how many bits are set."""
+byte = _instruction(
+    lambda builder, data, index: builder.load(builder.gep(data, [index])), types.uint8, ARRAY, types.intp
+)
+"""`byte(octets, index)`: `octets[index]`; plain indexing would first ask whether the index is negative."""
+set_byte = _instruction(
+    lambda builder, data, index, value: builder.store(value, builder.gep(data, [index])),
+    types.void, ARRAY, types.intp, types.uint8,
+)  # fmt: skip
+"""`set_byte(octets, index, value)`: `octets[index] = value`, likewise."""
+
+
+def _overload(symbol: Callable[..., Any], emit: Callable[..., Any]) -> None:
+    """Gives `symbol` a meaning between lanes: lane by lane."""
+    lane_by_lane = _instruction(emit, lanes, lanes, lanes)
+
+    def choose(left: Any, right: Any) -> Any:
+        def apply(left: Any, right: Any) -> Any:
+            return lane_by_lane(left, right)
+
+        return apply if left is lanes and right is lanes else None
+
+    overload(symbol)(choose)
+
+
+_overload(operator.add, lambda builder, left, right: builder.fadd(left, right))
+_overload(operator.sub, lambda builder, left, right: builder.fsub(left, right))
+_overload(operator.mul, lambda builder, left, right: builder.fmul(left, right))
+_overload(operator.truediv, lambda builder, left, right: builder.fdiv(left, right))

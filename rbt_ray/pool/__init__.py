@@ -1,0 +1,1 @@
+"""Where it runs: worker pools, which move batches and know nothing else."""

@@ -1,0 +1,378 @@
+"""A pool of processes on this machine that outlive batches and studies."""
+
+from __future__ import annotations
+
+import itertools
+import multiprocessing
+import multiprocessing.spawn
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from multiprocessing.connection import Connection
+from multiprocessing.context import BaseContext
+from multiprocessing.process import BaseProcess
+from typing import Any, Literal
+
+import psutil
+
+from rbt_ray.data.bundle import Bundle
+from rbt_ray.data.ref import FileRef
+from rbt_ray.errors import ObjectiveError, SettingError, WorkerStartError
+from rbt_ray.pool.pool import Batch, Job, Returned
+
+StartMethod = Literal["fork", "forkserver", "spawn"]
+
+_START_SECONDS = 60.0
+_STARTS_BEFORE_GIVING_UP = 3
+_MEMORY_LOOK_SECONDS = 0.2
+_NAME = "rbt-ray-worker"
+_spawn_preparation = multiprocessing.spawn.get_preparation_data
+
+
+def _preparation_without_main(name: str) -> dict[str, Any]:
+    """Keeps workers from running the user's script again: what they need of it comes with the objective."""
+    data = _spawn_preparation(name)
+    if name.startswith(_NAME):
+        data.pop("init_main_from_name", None)
+        data.pop("init_main_from_path", None)
+    return data
+
+
+multiprocessing.spawn.get_preparation_data = _preparation_without_main
+
+
+class LocalPool:
+    """Worker processes behind pipes, each with a thread of the driver that carries its batches.
+
+    Args:
+        n_workers: how many processes.
+        recycle_after: replace a worker after this many trials; None never does.
+        memory_limit: bytes of resident memory above which a worker is replaced; None: 80 % of the machine's
+            memory, shared evenly.
+        start_method: "forkserver" where there is one, else "spawn", unless the environment variable
+            ``RBT_RAY_START_METHOD`` says otherwise. "fork" is for programs that run no threads.
+    """
+
+    def __init__(
+        self,
+        n_workers: int,
+        *,
+        recycle_after: int | None = None,
+        memory_limit: int | None = None,
+        start_method: StartMethod | None = None,
+    ) -> None:
+        self._context = _context(start_method)
+        self._recycle_after = recycle_after
+        self._memory_limit = memory_limit or int(0.8 * psutil.virtual_memory().total / n_workers)
+        self._returned: queue.SimpleQueue[Returned | Exception] = queue.SimpleQueue()
+        self._closing = threading.Event()
+        self._couriers = [_Courier(self, f"local-{number}") for number in range(n_workers)]
+        self._holder: dict[int, _Courier] = {}
+        self._starting = threading.Lock()
+        if self._context.get_start_method() == "fork":
+            # A child forked while another thread imports could wait for ever for that import: fork first.
+            import rbt_ray.pool.worker  # noqa: F401
+
+            for courier in self._couriers:
+                courier.start_process()
+        for courier in self._couriers:
+            courier.thread.start()
+        threading.Thread(target=self._watch_memory, name="rbt-ray-memory", daemon=True).start()
+
+    @property
+    def capacity(self) -> int:
+        """One batch a worker: a batch takes a thousand times as long as handing over the next."""
+        return len(self._couriers)
+
+    @property
+    def n_workers(self) -> int:
+        """The number of processes."""
+        return len(self._couriers)
+
+    def share(self, bundle: Bundle) -> FileRef:
+        """The bundle's own file, which every worker maps: one copy in the page cache for all.
+
+        Raises:
+            SettingError: the bundle was not saved.
+        """
+        if bundle.path is None:
+            raise SettingError("a local pool shares a bundle by its file; save it first with `bundle.save(path)`.")
+        return FileRef(bundle.path, bundle.version)
+
+    def submit(self, batch: Batch) -> None:
+        """Hands the batch to an idle worker."""
+        busy = set(self._holder.values())
+        courier = next(courier for courier in self._couriers if courier not in busy)
+        self._holder[batch.number] = courier
+        courier.inbox.put(batch)
+
+    def wait(self, timeout: float | None = None) -> Sequence[Returned]:
+        """What came back, as soon as anything did.
+
+        Raises:
+            WorkerStartError: workers die before they take a batch.
+            ObjectiveError: the workers cannot load the objective.
+        """
+        arrived: list[Returned] = []
+        try:
+            arrived.append(self._take(timeout))
+            while True:
+                arrived.append(self._take(0.0))
+        except queue.Empty:
+            return arrived
+
+    def taken_at(self, number: int) -> float | None:
+        """When a worker began to evaluate the batch; None while the worker starts or loads the objective."""
+        courier = self._holder.get(number)
+        return None if courier is None else courier.taken_at(number)
+
+    def cancel(self, number: int, reason: str) -> None:
+        """Kills the worker that holds the batch; another takes its place."""
+        courier = self._holder.get(number)
+        if courier is not None:
+            courier.kill(number, reason)
+
+    def close(self) -> None:
+        """Ends all workers; returns when they are gone."""
+        self._closing.set()
+        for courier in self._couriers:
+            courier.inbox.put(None)
+            courier.kill(None, "the pool was closed")
+        for courier in self._couriers:
+            courier.thread.join(timeout=10)
+
+    def pids(self) -> list[int]:
+        """The process ids of the workers that run now."""
+        return [pid for courier in self._couriers if (pid := courier.pid) is not None]
+
+    def driver_ends(self) -> tuple[Connection, ...]:
+        """The driver's ends of all pipes."""
+        running = [courier for courier in self._couriers if courier._process is not None]
+        return tuple(itertools.chain.from_iterable((courier._pipe, courier._life) for courier in running))
+
+    def _take(self, timeout: float | None) -> Returned:
+        item = self._returned.get(timeout=timeout) if timeout != 0.0 else self._returned.get_nowait()
+        if isinstance(item, Exception):
+            raise item
+        self._holder.pop(item.number, None)
+        return item
+
+    def _watch_memory(self) -> None:
+        while not self._closing.wait(_MEMORY_LOOK_SECONDS):
+            for courier in self._couriers:
+                courier.check_memory(self._memory_limit)
+
+
+class _Courier:
+    """A thread that keeps one worker process running and carries batches to and from it."""
+
+    def __init__(self, pool: LocalPool, name: str) -> None:
+        self.inbox: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
+        self.thread = threading.Thread(target=self._carry, name=f"rbt-ray-{name}", daemon=True)
+        self._pool = pool
+        self._name = name
+        self._process: BaseProcess | None = None
+        self._pipe: Connection
+        self._life: Connection
+        self._job: str | None = None
+        self._trials = 0
+        self._at_work: int | None = None
+        self._since = 0.0
+        self._doomed: int | None = None
+        self._reason: str | None = None
+        self._lock = threading.Lock()  # a kill never strikes the worker's next batch
+
+    @property
+    def pid(self) -> int | None:
+        process = self._process
+        return process.pid if process is not None and process.is_alive() else None
+
+    def taken_at(self, number: int) -> float | None:
+        with self._lock:
+            return self._since if self._at_work == number else None
+
+    def kill(self, number: int | None, reason: str) -> None:
+        """Kills the worker when it is at work on that batch, now or as soon as it takes it; at once for None."""
+        with self._lock:
+            self._doomed, self._reason = number, reason
+            if self._process is not None and number in (None, self._at_work):
+                self._process.kill()
+
+    def check_memory(self, limit: int) -> None:
+        with self._lock:
+            if self._process is None or self._at_work is None:
+                return
+            try:
+                used = psutil.Process(self._process.pid).memory_info().rss
+            except psutil.Error:
+                return
+            if used > limit:
+                self._reason = (
+                    f"out of memory: the worker held {used / 2**20:,.0f} MiB, the limit is {limit / 2**20:,.0f} MiB "
+                    f"(`worker_memory_limit`)"
+                )
+                self._process.kill()
+
+    def _carry(self) -> None:
+        try:
+            if self._process is None:
+                self.start_process()
+            while (batch := self.inbox.get()) is not None:
+                if self._process is None:
+                    self.start_process()
+                self._pool._returned.put(self._deliver(batch))
+        except Exception as error:  # it must reach whoever waits, or they wait for ever
+            self._pool._returned.put(error)
+        finally:
+            self._end()
+
+    def _deliver(self, batch: Batch) -> Returned:
+        try:
+            if self._job != batch.job.key:
+                self._send_job(batch.job)
+            with self._lock:
+                if self._doomed == batch.number:
+                    self._doomed = None
+                    return Returned(batch.number, self._name, lost=self._reason)
+                self._at_work, self._since, self._reason = batch.number, time.monotonic(), None
+            self._pipe.send((batch.number, batch.trials, batch.points, batch.fidelity, batch.purpose))
+            returned: Returned = self._pipe.recv()
+        except (EOFError, OSError):
+            return Returned(batch.number, self._name, lost=self._bury())
+        with self._lock:
+            self._at_work = None
+        self._trials += len(batch.trials)
+        if self._reason is not None or (self._pool._recycle_after and self._trials >= self._pool._recycle_after):
+            self._end()
+        return returned
+
+    def _send_job(self, job: Job) -> None:
+        self._job = None
+        self._pipe.send(job)
+        answer = self._pipe.recv()
+        if answer is not None:
+            raise ObjectiveError(answer)
+        self._job = job.key
+
+    def start_process(self) -> None:
+        """A fresh worker process that said it is ready.
+
+        Raises:
+            WorkerStartError: it died three times before it was.
+        """
+        for _ in range(_STARTS_BEFORE_GIVING_UP):
+            if self._pool._closing.is_set():
+                return
+            with self._pool._starting:
+                self._launch()
+            try:
+                if self._pipe.poll(_START_SECONDS):
+                    self._pipe.recv()
+                    return
+            except (EOFError, OSError):
+                pass
+            how = self._bury()
+        raise WorkerStartError(
+            f"worker {self._name} ended {_STARTS_BEFORE_GIVING_UP} times before it was ready ({how}). "
+            f"Run `rbt-ray doctor`, and look at what it printed on stderr."
+        )
+
+    def _launch(self) -> None:
+        context: Any = self._pool._context
+        ours, theirs = context.Pipe()
+        life_end, life = context.Pipe(duplex=False)
+        forked = context.get_start_method() == "fork"
+        inherited = (*self._pool.driver_ends(), ours, life) if forked else ()
+        process = context.Process(
+            target=serve, args=(theirs, life_end, self._name, inherited), name=f"{_NAME}-{self._name}", daemon=True
+        )
+        process.start()
+        theirs.close()
+        life_end.close()
+        with self._lock:
+            self._process, self._pipe, self._life = process, ours, life
+            self._job, self._trials, self._reason = None, 0, None
+
+    def _bury(self) -> str:
+        """Ends what is left of the process and says how it ended."""
+        process, reason = self._process, self._reason
+        self._end()
+        if reason is not None or process is None:
+            return reason or "never started"
+        code = process.exitcode
+        if code is None:
+            return "lost contact"
+        return f"killed by signal {-code} ({signal.Signals(-code).name})" if code < 0 else f"exited with code {code}"
+
+    def _end(self) -> None:
+        with self._lock:
+            process, self._process, self._at_work, self._doomed = self._process, None, None, None
+        if process is None:
+            return
+        self._pipe.close()
+        self._life.close()
+        process.join(timeout=1)
+        if process.is_alive():
+            process.kill()
+            process.join(timeout=10)
+
+
+def serve(pipe: Connection, life: Connection, name: str, inherited: Sequence[Connection]) -> None:
+    """A worker process's main loop.
+
+    Args:
+        pipe: jobs and batches come in by it, answers go out.
+        life: closes with the driver.
+        name: the worker's.
+        inherited: the driver's own ends, which a forked process holds too and must let go.
+    """
+    from rbt_ray.pool.settle import settle
+
+    for end in inherited:
+        end.close()
+    settle(life)
+    from rbt_ray.pool.worker import Worker
+
+    worker = Worker(name)
+    pipe.send("ready")
+    job: Job | None = None
+    while True:
+        try:
+            message = pipe.recv()
+        except (EOFError, OSError):
+            return
+        if isinstance(message, Job):
+            job = message
+            try:
+                worker.load(job)
+            except Exception as error:  # the driver turns it into an error for the user
+                pipe.send(f"{error}")
+            else:
+                pipe.send(None)
+        else:
+            number, trials, points, fidelity, purpose = message
+            assert job is not None
+            pipe.send(worker.run(Batch(number, job, trials, points, fidelity, purpose)))
+
+
+def _context(start_method: StartMethod | None) -> BaseContext:
+    known = multiprocessing.get_all_start_methods()
+    wanted = start_method or os.environ.get("RBT_RAY_START_METHOD")
+    wanted = wanted or ("forkserver" if "forkserver" in known and sys.platform.startswith("linux") else "spawn")
+    if wanted not in known:
+        raise SettingError(f"RBT_RAY_START_METHOD is one of {', '.join(known)} here; got {wanted!r}.")
+    context = multiprocessing.get_context(wanted)
+    if wanted == "forkserver":
+        context.set_forkserver_preload(["rbt_ray.pool.preload"])
+    return context
+
+
+def usable_cpus() -> int:
+    """The cores this process may use."""
+    if sys.platform.startswith("linux"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,121 @@
+"""What a pool of workers is: it moves batches to workers and brings back what they say, and knows nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+if TYPE_CHECKING:
+    from rbt_ray.columns import Outcomes
+    from rbt_ray.data.bundle import Bundle
+    from rbt_ray.types import FloatArray, IntArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Job:
+    """What every batch of a study has in common, packed once: a pool sends it to a worker before its first batch.
+
+    Args:
+        key: tells one job from another.
+        payload: a `task.Task`, packed by cloudpickle.
+    """
+
+    key: str
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """Trials of one job at one fidelity, evaluated together.
+
+    Args:
+        number: unique in a driver.
+        job: whose trials they are.
+        trials: ``(n,)`` trial numbers.
+        points: ``(n, n_params)`` their configs.
+        fidelity: the share of the training bars they use.
+        purpose: "score" gives `Outcomes`; "review" re-runs a config in detail.
+    """
+
+    number: int
+    job: Job
+    trials: IntArray
+    points: FloatArray
+    fidelity: float = 1.0
+    purpose: Literal["score", "review"] = "score"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Returned:
+    """A batch that came back, with what the worker says of it or the reason why it is lost.
+
+    Args:
+        number: the batch's.
+        worker: the name of the worker that held it.
+        answer: `Outcomes`, or what a review found; None when lost.
+        lost: None, or why: "killed by signal 9 (SIGKILL)".
+        cpu_s: processor seconds the evaluation took.
+        started: seconds since the epoch.
+        wall_s: seconds from start to end on the worker.
+    """
+
+    number: int
+    worker: str
+    answer: Any = None
+    lost: str | None = None
+    cpu_s: float = 0.0
+    started: float = 0.0
+    wall_s: float = 0.0
+
+    @property
+    def outcomes(self) -> Outcomes:
+        """The answer to a batch that was to be scored."""
+        outcomes: Outcomes = self.answer
+        return outcomes
+
+
+class BundleRef(Protocol):
+    """A bundle on its way to a worker: small and picklable, the arrays stay where they are."""
+
+    def open(self) -> Bundle:
+        """The bundle, read-only, not copied on the machine it lies on."""
+        ...
+
+
+class WorkerPool(Protocol):
+    """Transport and nothing else: no retries, no seeds, no records."""
+
+    @property
+    def capacity(self) -> int:
+        """How many batches can be under way at once."""
+        ...
+
+    @property
+    def n_workers(self) -> int:
+        """How many evaluate at the same time."""
+        ...
+
+    def share(self, bundle: Bundle) -> BundleRef:
+        """Makes a bundle reachable for every worker; once a study."""
+        ...
+
+    def submit(self, batch: Batch) -> None:
+        """Sends a batch; returns at once. At most `capacity` may be under way."""
+        ...
+
+    def wait(self, timeout: float | None = None) -> Sequence[Returned]:
+        """What came back, as soon as anything did; empty after `timeout` seconds."""
+        ...
+
+    def taken_at(self, number: int) -> float | None:
+        """When a worker began to evaluate the batch (`time.monotonic`); None while it waits, as for a worker's start."""
+        ...
+
+    def cancel(self, number: int, reason: str) -> None:
+        """Kills the worker that holds the batch, which comes back as lost for that reason."""
+        ...
+
+    def close(self) -> None:
+        """Ends the workers and frees what they shared."""
+        ...

@@ -1,0 +1,15 @@
+"""What the fork server loads once, so that every worker starts with it: imported for its effect."""
+
+from rbt_ray.pool import settle
+
+settle.one_thread()
+settle.keep_freed_memory()
+
+import cloudpickle  # noqa: E402, F401
+import numba  # noqa: E402, F401
+import numpy as np  # noqa: E402, F401
+import pyarrow.ipc  # noqa: E402, F401
+
+import rbt_ray.objectives.builtin.sma_cross  # noqa: E402
+import rbt_ray.pool.worker  # noqa: E402
+import rbt_ray.simulate.backtest  # noqa: E402, F401

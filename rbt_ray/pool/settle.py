@@ -1,0 +1,69 @@
+"""How a worker process settles in: quiet, one thread, no page faults, never an orphan."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import threading
+from multiprocessing.connection import Connection
+
+_ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "NUMBA_NUM_THREADS")
+
+# glibc's <malloc.h>. With the defaults a numpy temporary above 128 KiB is mapped and unmapped again at every use,
+# and each use pays its page faults anew.
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
+_KEEP_UP_TO = 256 * 2**20
+
+
+def one_thread() -> None:
+    """Pins BLAS, OpenMP and numba to one thread: the workers already fill the cores. Before numpy loads."""
+    for name in _ONE_THREAD:
+        os.environ[name] = "1"
+
+
+def keep_freed_memory() -> None:
+    """Raises glibc's malloc thresholds, so that freed temporaries are used again rather than returned."""
+    if not sys.platform.startswith("linux"):
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, _KEEP_UP_TO)
+        mallopt(_M_TRIM_THRESHOLD, _KEEP_UP_TO)
+        mallopt(_M_TOP_PAD, 2**20)
+
+
+def settle(life: Connection) -> None:
+    """Makes this process a worker.
+
+    Args:
+        life: the reading end of a pipe whose writing end only the driver holds. It closes when the driver ends,
+            however it ends, and this process ends with it.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal; the driver decides
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    one_thread()
+    keep_freed_memory()
+    if sys.stdout is not None and sys.stderr is not None:
+        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # the driver's stdout may be a machine's to read
+    threading.Thread(target=_end_with, args=(life,), name="rbt-ray-life", daemon=True).start()
+    _end_by_signal(life)
+
+
+def _end_with(life: Connection) -> None:
+    try:
+        life.recv_bytes()
+    except (EOFError, OSError):
+        os._exit(0)
+
+
+def _end_by_signal(life: Connection) -> None:
+    """On Linux the kernel ends the process, even one that sits in C code and never lets the thread above run."""
+    if not sys.platform.startswith("linux"):
+        return
+    import fcntl
+
+    signal.signal(signal.SIGIO, signal.SIG_DFL)  # its default action ends the process
+    fcntl.fcntl(life.fileno(), fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(life.fileno(), fcntl.F_SETFL, fcntl.fcntl(life.fileno(), fcntl.F_GETFL) | os.O_ASYNC)

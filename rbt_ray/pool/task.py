@@ -1,0 +1,72 @@
+"""What a study's workers need to know, sent once a study."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import cloudpickle
+
+from rbt_ray.errors import ObjectiveError
+from rbt_ray.pool.pool import BundleRef, Job
+from rbt_ray.study.space import Space
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """The objective and what it is asked about.
+
+    Args:
+        objective: the user's own, of any kind `as_evaluator` takes.
+        space: turns points into configs.
+        metric: the study's metric, which a bare number is called.
+        seed: the study's; each trial's follows from it and the trial's number.
+        bundle: where the prices are; None for a study without.
+        train_bars: how many bars from the start the search may see.
+    """
+
+    objective: Any
+    space: Space
+    metric: str
+    seed: int
+    bundle: BundleRef | None
+    train_bars: int
+
+    def pack(self) -> Job:
+        """The task as bytes, with the import path it needs.
+
+        Raises:
+            ObjectiveError: the objective holds something that cannot be sent to another process.
+        """
+        try:
+            # Packed twice: unpacking the task may need the driver's import path to be in place.
+            payload = pickle.dumps((sys.path, cloudpickle.dumps(self)))
+        except Exception as error:  # pickling runs the objects' own code, which may raise anything
+            raise ObjectiveError(
+                f"the objective cannot be sent to the workers: {type(error).__name__}: {error}. "
+                f"Open files, connections and locks inside the objective, not around it."
+            ) from error
+        return Job(hashlib.sha256(payload).hexdigest(), payload)
+
+    @staticmethod
+    def unpack(job: Job) -> Task:
+        """The task again, in a worker.
+
+        Raises:
+            ObjectiveError: a module it needs cannot be imported here.
+        """
+        paths, packed = pickle.loads(job.payload)
+        sys.path.extend(path for path in paths if path not in sys.path)
+        try:
+            task = pickle.loads(packed)
+        except Exception as error:  # unpickling imports and runs the user's own modules
+            raise ObjectiveError(
+                f"the workers cannot load the objective: {type(error).__name__}: {error}. "
+                f"Its module must be importable where they run."
+            ) from error
+        if not isinstance(task, Task):
+            raise ObjectiveError(f"the workers got a {type(task).__name__} in place of a task.")
+        return task

@@ -1,0 +1,84 @@
+"""The code a worker runs, whatever carries its batches: the only place that calls an objective."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import TYPE_CHECKING, Any
+
+from rbt_ray.data.memo import Memo
+from rbt_ray.objectives.objective import Evaluator, as_evaluator
+from rbt_ray.objectives.review import review
+from rbt_ray.pool.pool import Batch, Job, Returned
+from rbt_ray.pool.task import Task
+from rbt_ray.study.seeds import trial_seeds
+
+if TYPE_CHECKING:
+    from rbt_ray.data.bundle import Bundle
+    from rbt_ray.data.view import BundleView
+
+
+class Worker:
+    """Holds the bundle, what was derived from it and the objective, from batch to batch and from study to study."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._memo = Memo()
+        self._bundle: Bundle | None = None
+        self._views: dict[int, BundleView] = {}
+        self._task: Task
+        self._evaluator: Evaluator
+
+    def load(self, job: Job) -> None:
+        """Makes ready for a study's batches; a bundle that is open already stays warm.
+
+        Raises:
+            ObjectiveError: the objective cannot be rebuilt here, such as when its module is missing.
+        """
+        task = Task.unpack(job)
+        self._task = task
+        self._evaluator = as_evaluator(task.objective, task.space, task.metric)
+        if task.bundle is not None:
+            bundle = task.bundle.open()
+            if self._bundle is None or bundle.version != self._bundle.version:
+                self._bundle, self._views = bundle, {}
+        else:
+            self._bundle = None
+
+    def run(self, batch: Batch) -> Returned:
+        """Evaluates a batch of the loaded job."""
+        started, wall, cpu = time.time(), time.perf_counter(), time.thread_time()
+        answer = self._review(batch) if batch.purpose == "review" else self._score(batch)
+        return Returned(
+            number=batch.number,
+            worker=self.name,
+            answer=answer,
+            cpu_s=time.thread_time() - cpu,
+            started=started,
+            wall_s=time.perf_counter() - wall,
+        )
+
+    def _score(self, batch: Batch) -> Any:
+        seeds = trial_seeds(self._task.seed, batch.trials).tolist()
+        return self._evaluator.score(self._view(batch.fidelity), batch.points, seeds)
+
+    def _review(self, batch: Batch) -> Any:
+        seed = int(trial_seeds(self._task.seed, batch.trials)[0])
+        config = self._task.space.decode(batch.points)[0]
+        return review(self._task.objective, config, self._task.metric, self._bundle, self._task.train_bars, seed)
+
+    def _view(self, fidelity: float) -> BundleView | None:
+        if self._bundle is None:
+            return None
+        n_bars = bars_at(fidelity, self._task.train_bars)
+        if n_bars not in self._views:
+            self._views[n_bars] = self._bundle.view(n_bars, self._memo)
+        return self._views[n_bars]
+
+
+def bars_at(fidelity: float, train_bars: int) -> int:
+    """How many bars a fidelity stands for: the first ``ceil(fidelity * train_bars)``.
+
+    1/3 of 300 bars are 100, though 1/3 is a little more than its double: hence the margin.
+    """
+    return min(train_bars, max(1, math.ceil(fidelity * train_bars * (1 - 1e-12))))

@@ -1,0 +1,140 @@
+"""A parameter as an axis: its values as places on a line, and cut into cells for a heat map."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rbt_ray.reporting.text import label
+from rbt_ray.store.table import TrialTable
+from rbt_ray.study.choices import Choice
+from rbt_ray.study.domains import Domain
+from rbt_ray.types import FloatArray, IntArray
+
+MOST_CELLS = 60
+OFF = "off"
+"""Where a condition leaves the parameter out."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Axis:
+    """One parameter of some trials.
+
+    Args:
+        name: for plotly.
+        place: ``(n,)`` the number itself, or the position of an option in `options`; NaN where it is off.
+        options: labels of the options; empty for numbers.
+        log: numbers are even in their logarithm.
+        cell: ``(n,)`` positions in `labels`.
+        labels: of the cells, all different; the last is `OFF` where the parameter is off in some trials.
+    """
+
+    name: str
+    place: FloatArray
+    options: tuple[str, ...]
+    log: bool
+    cell: IntArray
+    labels: tuple[str, ...]
+
+
+def axes_of(table: TrialTable, rows: IntArray) -> list[Axis]:
+    """An axis for each parameter that has more than one value in these rows."""
+    space, points = table.study.space, table.points[rows]
+    axes = [
+        axis_of(name, domain, column)
+        for name, domain, column in zip(space.names, space.domains, points.T, strict=True)
+        if len(column)
+    ]
+    return [axis for axis in axes if len(axis.labels) > 1]
+
+
+def axis_of(name: str, domain: Domain, column: FloatArray) -> Axis:
+    """The axis of one column of points."""
+    if isinstance(domain, Choice) and not all(_is_number(option) for option in domain.options):
+        options = _distinct(label(option) for option in domain.options)
+        cell, labels = _cells_of_options(column, options)
+        place, log = column, False
+    else:
+        place, options, log = domain.numbers(column), (), "log" in domain.kind
+        cell, labels = _cells_of_numbers(place, log=log)
+    off = np.isnan(column)
+    if off.any():
+        cell = np.where(off, len(labels), cell)
+        labels = (*labels, OFF)
+    return Axis(label(name), place, options, log, cell, labels)
+
+
+def most_telling(axes: Sequence[Axis], loss: FloatArray, most: int) -> list[Axis]:
+    """The axes whose cells differ most in the mean rank of their trials' loss, in the order they came."""
+    if len(axes) <= most:
+        return list(axes)
+    rank = np.argsort(np.argsort(loss, kind="stable")).astype(np.float64)
+    spread = [_between(axis.cell, rank) for axis in axes]
+    chosen = sorted(sorted(range(len(axes)), key=lambda i: -spread[i])[:most])
+    return [axes[i] for i in chosen]
+
+
+def _between(cell: IntArray, rank: FloatArray) -> float:
+    n = np.bincount(cell)
+    means = np.bincount(cell, rank) / np.maximum(n, 1)
+    return float((n * (means - rank.mean()) ** 2).sum())
+
+
+def _cells_of_options(column: FloatArray, options: Sequence[str]) -> tuple[IntArray, tuple[str, ...]]:
+    used, n = np.unique(column[~np.isnan(column)].astype(np.int64), return_counts=True)
+    cell_of = np.full(len(options) + 1, -1)
+    if len(used) <= MOST_CELLS:
+        cell_of[used] = np.arange(len(used))
+        labels = [options[i] for i in used]
+    else:  # the options tried most often keep a cell of their own
+        kept = np.sort(used[np.argsort(-n, kind="stable")[: MOST_CELLS - 1]])
+        cell_of[used] = len(kept)
+        cell_of[kept] = np.arange(len(kept))
+        labels = [*(options[i] for i in kept), f"{len(used) - len(kept)} others"]
+    return cell_of[np.where(np.isnan(column), -1, column).astype(np.int64)], _distinct(labels)
+
+
+def _cells_of_numbers(numbers: FloatArray, *, log: bool) -> tuple[IntArray, tuple[str, ...]]:
+    there = numbers[~np.isnan(numbers)]
+    values = np.unique(there)
+    if len(values) <= MOST_CELLS:
+        return np.searchsorted(values, numbers), _distinct(label(_number(v)) for v in values.tolist())
+    low, high = float(values[0]), float(values[-1])
+    whole = bool((values == np.rint(values)).all()) and not log
+    if whole:
+        width = -(-(high - low + 1) // MOST_CELLS)
+        edges = low + width * np.arange(MOST_CELLS + 1)
+        edges = edges[: np.searchsorted(edges, high, side="right") + 1]
+    else:
+        edges = np.geomspace(low, high, MOST_CELLS + 1) if log else np.linspace(low, high, MOST_CELLS + 1)
+    cell = np.clip(np.searchsorted(edges, numbers, side="right") - 1, 0, len(edges) - 2)
+    ends = edges[1:] - 1 if whole else edges[1:]
+    digits = 12 if whole else 3
+    texts = [
+        label(_number(a, digits) if a == b else f"{_number(a, digits)} to {_number(b, digits)}")
+        for a, b in zip(edges[:-1].tolist(), ends.tolist(), strict=True)
+    ]
+    return cell, _distinct(texts)
+
+
+def _is_number(option: object) -> bool:
+    return type(option) is int or (type(option) is float and math.isfinite(option))
+
+
+def _number(value: float, digits: int = 6) -> str:
+    return f"{value:,.0f}" if value == round(value) and abs(value) < 1e9 else f"{value:.{digits}g}"
+
+
+def _distinct(labels: Iterable[str]) -> tuple[str, ...]:
+    """Labels made different where they are not: plotly takes equal ones for one."""
+    found: dict[str, None] = {}
+    for text in labels:
+        name, number = text, 1
+        while name in found:
+            number += 1
+            name = f"{text} ({number})"
+        found[name] = None
+    return tuple(found)

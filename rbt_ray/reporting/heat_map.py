@@ -1,0 +1,114 @@
+"""The metric over each pair of parameters, and over the one parameter of a space that has no pairs."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+
+from rbt_ray.reporting.axes import MOST_CELLS, Axis
+from rbt_ray.reporting.text import label, plain
+from rbt_ray.reporting.theme import BEST, EMPTY, INK, Figure, axis, layout, scale_of
+from rbt_ray.types import FloatArray, Mode
+
+MOST_PARAMETERS = 6
+
+
+def best_per_cell(cells: Sequence[Axis], goodness: FloatArray) -> FloatArray:
+    """The highest goodness in each cell, whatever the other parameters; NaN in cells without a trial.
+
+    Args:
+        cells: one axis or two, the rows' first.
+        goodness: ``(n,)`` finite, more is better.
+
+    Returns:
+        an array of a dimension an axis.
+    """
+    shape = tuple(len(one.labels) for one in cells)
+    grid = np.full(shape, -np.inf)
+    np.maximum.at(grid, tuple(one.cell for one in cells), goodness)
+    return np.where(np.isinf(grid), np.nan, grid)
+
+
+def heat_maps(axes: Sequence[Axis], goodness: FloatArray, metric: str, mode: Mode) -> dict[str, Figure]:
+    """A heat map for each pair of axes, by the pair's name.
+
+    Args:
+        axes: at least two.
+        goodness: ``(n,)`` the metric, signed so that more is better; finite.
+        metric: its name.
+        mode: how to turn goodness into the metric again.
+    """
+    best = int(np.argmax(goodness))
+    return {
+        f"{x.name} × {y.name}": _heat_map(x, y, goodness, best, metric, mode)
+        for x, y in itertools.combinations(axes, 2)
+    }
+
+
+def profile(x: Axis, goodness: FloatArray, metric: str, mode: Mode) -> Figure:
+    """The best metric at each value of one parameter."""
+    best = int(np.argmax(goodness))
+    heights = best_per_cell([x], goodness)
+    sign = 1.0 if mode == "max" else -1.0
+    line = {
+        "type": "scatter",
+        "mode": "lines+markers",
+        "x": list(x.labels),
+        "y": plain(sign * heights),
+        "line": {"color": BEST, "width": 1.5},
+        "marker": {"size": 5},
+        "hovertemplate": f"{x.name} %{{x}}<br>{label(metric)} %{{y:.4g}}<extra></extra>",
+    }
+    bounds = layout(380, xaxis=_categories(x), yaxis=axis(label(metric)))
+    return {"data": [line, _mark(x.labels[x.cell[best]], sign * float(goodness[best]), metric)], "layout": bounds}
+
+
+def _heat_map(x: Axis, y: Axis, goodness: FloatArray, best: int, metric: str, mode: Mode) -> Figure:
+    grid = best_per_cell([y, x], goodness)
+    colours = scale_of(grid)
+    up = mode == "max"
+    heat = {
+        "type": "heatmap",
+        "x": list(x.labels),
+        "y": list(y.labels),
+        "z": [plain(row if up else -row) for row in grid],
+        "zmin": colours.low if up else -colours.high,
+        "zmax": colours.high if up else -colours.low,
+        "colorscale": colours.stops,
+        "reversescale": not up,
+        "xgap": 1 if len(x.labels) <= MOST_CELLS / 2 else 0,
+        "ygap": 1 if len(y.labels) <= MOST_CELLS / 2 else 0,
+        "hoverongaps": False,
+        "colorbar": {"title": {"text": label(metric), "side": "right"}, "thickness": 14, "outlinewidth": 0, "len": 1},
+        "hovertemplate": f"{x.name} %{{x}}<br>{y.name} %{{y}}<br>best {label(metric)} %{{z:.4g}}<extra></extra>",
+    }
+    bounds = layout(520, xaxis=_categories(x), yaxis=_categories(y), plot_bgcolor=EMPTY)
+    mark = _mark(x.labels[x.cell[best]], y.labels[y.cell[best]], metric)
+    return {"data": [heat, mark], "layout": bounds}
+
+
+def _categories(one: Axis) -> Figure:
+    return axis(
+        one.name,
+        type="category",
+        categoryorder="array",
+        categoryarray=list(one.labels),
+        range=[-0.5, len(one.labels) - 0.5],
+        showgrid=False,
+        nticks=16,
+        tickangle="auto",
+    )
+
+
+def _mark(x: str, y: str | float, metric: str) -> Figure:
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "x": [x],
+        "y": [y],
+        "marker": {"symbol": "star", "size": 15, "color": "#ffd54a", "line": {"color": INK, "width": 1.2}},
+        "hovertemplate": f"the best {label(metric)}<extra></extra>",
+        "hoverinfo": "skip" if isinstance(y, str) else "all",
+    }

@@ -1,0 +1,163 @@
+"""One HTML file about a study that needs nothing else: no network, no server, no other file."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rbt_ray._version import __version__
+from rbt_ray.reporting import failures, ranking, settings
+from rbt_ray.reporting.charts import Chart, charts_of
+from rbt_ray.reporting.text import counted, embedded, escape, shown
+from rbt_ray.reporting.theme import Figure
+from rbt_ray.reporting.top import TopTrial, top_trials
+from rbt_ray.types import COMPLETED
+
+if TYPE_CHECKING:
+    from rbt_ray.tune.result_grid import ResultGrid
+
+_NAMED_PARAMETERS = 4
+
+
+def write_report(results: ResultGrid, path: Path) -> Path:
+    """Writes the report about a study, finished or not, and gives its path.
+
+    A reader of an earlier report at the same path sees the old one or the new one, never half of it.
+
+    Args:
+        results: the study's.
+        path: of the file; its folder is made where it is missing.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}.new")
+    try:
+        # Texts may hold halves of surrogate pairs, which no encoding has.
+        draft.write_bytes(page(results).encode("utf-8", errors="replace"))
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+    return path
+
+
+def page(results: ResultGrid) -> str:
+    """The report as text."""
+    from plotly.offline import get_plotlyjs
+
+    charts = charts_of(results)
+    figures = {f"{chart.key}:{i}": figure for chart in charts for i, figure in enumerate(chart.figures.values())}
+    scripts = (get_plotlyjs(), _part("report.js"))
+    policy = (
+        "default-src 'none'; style-src 'unsafe-inline'; img-src data: blob:; "
+        f"script-src {' '.join(_hash(script) for script in scripts)}"
+    )
+    title = escape(results.study.name)
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="generator" content="rbt_ray {__version__}">
+<title>{title}</title>
+<style>{_part("report.css")}</style>
+</head>
+<body>
+<main>
+{_body(results, charts)}
+</main>
+{_data(figures)}
+<script>{scripts[0]}</script>
+<script>{scripts[1]}</script>
+</body>
+</html>
+"""
+
+
+def _body(results: ResultGrid, charts: list[Chart]) -> str:
+    study, table = results.study, results.table
+    top = top_trials(results)
+    parts = [_head(results, top)]
+    if top:
+        parts.append(_section("The winner", _config(top[0]) + ranking.cards(top[0], study)))
+        best = ranking.holdout_note(top, study) + ranking.ranking(top, study) + ranking.review_errors(top)
+        parts.append(_section(f"The best {len(top)}" if len(top) > 1 else "The best trial", best))
+    parts += [_chart(chart) for chart in charts]
+    status = table.outcomes.status
+    errors = [
+        (int(table.trials[row]), text)
+        for row, text in sorted(table.outcomes.errors.items())
+        if status[row] != COMPLETED
+    ]
+    parts.append(
+        _section("What became of the trials", failures.status_counts(results.count()) + failures.first_errors(errors))
+    )
+    asked = settings.parameters(study) + settings.definition(study, __version__)
+    parts.append(_section("The study's settings", asked + "<h3>Runs</h3>" + settings.runs(results.runs)))
+    return "\n".join(parts)
+
+
+def _head(results: ResultGrid, top: list[TopTrial]) -> str:
+    study = results.study
+    names = study.space.names
+    over = " × ".join(names) if 0 < len(names) <= _NAMED_PARAMETERS else counted(len(names), "parameter")
+    on = "" if study.bundle is None else f" on {study.bundle.name or 'a bundle of its own'}"
+    lead = f"{counted(len(results), 'trial')} of {over}{on}"
+    if top:
+        lead += f"; best {study.metric} {shown(top[0].sweep.get(study.metric))} (trial {top[0].trial})."
+    else:
+        lead += "; none completed at full fidelity." if len(results) else "; none has finished yet."
+    unfinished = (
+        "" if results.is_done else '<p class="note warn">The study has not finished: these are its trials so far.</p>'
+    )
+    return (
+        f'<header><h1>{escape(study.name)}</h1><p class="lead">{escape(lead)}</p>{unfinished}'
+        '<noscript><p class="note warn">The charts need JavaScript; the tables do not.</p></noscript></header>'
+    )
+
+
+def _config(best: TopTrial) -> str:
+    chips = "".join(
+        f"<li><span>{escape(name)}</span> <b>{escape(shown(value))}</b></li>"
+        for name, value in best.params.items()
+        if value is not None
+    )
+    return f'<ul class="config" aria-label="The winner\'s parameters">{chips}</ul>' if chips else ""
+
+
+def _chart(chart: Chart) -> str:
+    names = list(chart.figures)
+    height = chart.figures[names[0]]["layout"]["height"]
+    choose = ""
+    if len(names) > 1:
+        # The names went through `label` already: they are safe as HTML, and say what plotly says.
+        options = "".join(f'<option value="{chart.key}:{i}">{name}</option>' for i, name in enumerate(names))
+        choose = f'<label class="choose">Parameters <select data-chooses="{chart.key}">{options}</select></label>'
+    drawn = (
+        f'<div class="chart" id="{chart.key}" data-figure="{chart.key}:0" role="img" '
+        f'aria-label="{escape(chart.title)}" style="min-height:{height}px"></div>'
+    )
+    return _section(chart.title, f"{choose}<figure>{drawn}<figcaption>{escape(chart.caption)}</figcaption></figure>")
+
+
+def _section(title: str, content: str) -> str:
+    return f"<section>\n<h2>{escape(title)}</h2>\n{content}\n</section>"
+
+
+def _data(figures: dict[str, Figure]) -> str:
+    return f'<script type="application/json" id="figures">{embedded(figures)}</script>'
+
+
+def _part(name: str) -> str:
+    return resources.files("rbt_ray.reporting").joinpath(name).read_text("utf-8")
+
+
+def _hash(script: str) -> str:
+    """What lets this script run, and no other that finds its way into the page."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"

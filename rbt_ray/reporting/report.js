@@ -1,0 +1,39 @@
+"use strict";
+
+const figures = JSON.parse(document.getElementById("figures").textContent);
+const config = {
+  responsive: true,
+  displaylogo: false,
+  modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
+};
+
+async function draw(target, key) {
+  const { data, layout } = figures[key];
+  try {
+    await Plotly.react(target, data, layout, config);
+    target.dataset.drawn = key;
+  } catch (error) {
+    target.textContent = `This browser could not draw the chart: ${error.message}`;
+    throw error;
+  }
+}
+
+const charts = [...document.querySelectorAll("[data-figure]")];
+for (const chart of charts) draw(chart, chart.dataset.figure);
+
+for (const select of document.querySelectorAll("[data-chooses]")) {
+  const chart = document.getElementById(select.dataset.chooses);
+  const follow = () => draw(chart, select.value);
+  select.addEventListener("change", follow);
+  if (select.value !== chart.dataset.figure) follow(); // a reload keeps what was picked
+}
+
+// Paper is narrower than the window, and charts do not shrink by themselves.
+const PAPER_PIXELS = 680;
+window.addEventListener("beforeprint", () => {
+  for (const details of document.querySelectorAll("details")) details.open = true;
+  for (const chart of charts) Plotly.relayout(chart, { width: PAPER_PIXELS });
+});
+window.addEventListener("afterprint", () => {
+  for (const chart of charts) Plotly.relayout(chart, { width: null, autosize: true });
+});

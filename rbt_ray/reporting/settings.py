@@ -1,0 +1,90 @@
+"""The study's settings as HTML: what was asked, of which space, and how its runs ended."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rbt_ray.reporting.text import counted, duration, escape, scrolling, shown
+from rbt_ray.store.journal import Ended
+from rbt_ray.study.study import Study
+
+
+def definition(study: Study, version: str) -> str:
+    """What was asked: everything that decides the results."""
+    bundle = study.bundle
+    rows: list[tuple[str, Any]] = [
+        ("objective", study.objective.name),
+        *((f"objective option {name}", value) for name, value in study.objective.options.items()),
+        ("metric", f"{study.metric} ({study.mode})"),
+        ("search", study.search_alg),
+        ("seed", study.seed),
+        ("samples", "every config there is" if study.num_samples is None else study.num_samples),
+        ("size of the space", "not countable" if study.space.size is None else study.space.size),
+        ("most open trials", study.max_pending),
+        ("deterministic", "yes" if study.deterministic else "no"),
+        ("re-run in detail", study.recheck),
+    ]
+    if study.max_cost is not None:
+        rows.append(("cost limit", study.max_cost))
+    if study.points_to_evaluate:
+        rows.append(("points given first", len(study.points_to_evaluate)))
+    if bundle is None:
+        rows.append(("bundle", "none"))
+    else:
+        held = bundle.n_bars - bundle.train_bars
+        rows += [
+            ("bundle", bundle.name or "the study's own"),
+            ("bundle version", bundle.version),
+            ("bars searched", bundle.train_bars),
+            ("bars held out", held if held else "none"),
+        ]
+    rows.append(("written by", f"rbt_ray {version}"))
+    return _pairs(rows)
+
+
+def parameters(study: Study) -> str:
+    """The space: each parameter's domain, and the constants."""
+    space = study.space
+    rows = [
+        f'<tr><th scope="row">{escape(name)}</th><td>{escape(domain.kind)}</td><td class="text">{escape(domain.takes)}</td></tr>'
+        for name, domain in zip(space.names, space.domains, strict=True)
+    ]
+    rows += [
+        f'<tr><th scope="row">{escape(name)}</th><td>constant</td><td class="text">{escape(repr(value))}</td></tr>'
+        for name, value in space.constants.items()
+    ]
+    notes = []
+    if space.conditions:
+        notes.append(
+            f"{counted(len({name for name, _ in space.conditions}), 'parameter exists', 'parameters exist')} conditionally"
+        )
+    if space.forbidden:
+        notes.append(f"{counted(len(space.forbidden), 'forbidden clause')}")
+    note = f"<p>{'; '.join(notes)}.</p>" if notes else ""
+    head = '<tr><th scope="col">parameter</th><th scope="col">kind</th><th scope="col" class="text">values</th></tr>'
+    return scrolling(
+        f'<table class="plain"><thead>{head}</thead><tbody>{"".join(rows)}</tbody></table>{note}', "The space"
+    )
+
+
+def runs(ended: Sequence[Ended]) -> str:
+    """How each run of the study ended."""
+    if not ended:
+        return "<p>No run of this study has ended.</p>"
+    names = ("run", "backend", "workers", "wall time", "ended")
+    head = "".join(f'<th scope="col">{name}</th>' for name in names)
+    rows = "".join(
+        f'<tr><th scope="row">{place}</th><td>{escape(run.backend)}</td><td>{run.n_workers:,}</td>'
+        f"<td>{duration(run.wall_s)}</td><td>{escape(run.reason)}</td></tr>"
+        for place, run in enumerate(ended, 1)
+    )
+    return scrolling(f'<table class="plain"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>', "The runs")
+
+
+def _pairs(rows: Sequence[tuple[str, Any]]) -> str:
+    body = "".join(
+        f'<tr><th scope="row">{escape(name)}</th><td class="text">{escape(shown(value))}</td></tr>'
+        for name, value in rows
+    )
+    return scrolling(f'<table class="plain"><tbody>{body}</tbody></table>', "The study's definition")

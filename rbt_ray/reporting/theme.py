@@ -1,0 +1,100 @@
+"""How every chart looks: colours, fonts, and what a colour says about a number."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from rbt_ray.types import FloatArray
+
+Figure: TypeAlias = dict[str, Any]
+"""What `Plotly.newPlot` takes: ``{"data": [...], "layout": {...}}``."""
+
+INK, MUTED, RULE, PAPER = "#1b2430", "#5c6775", "#e2e6eb", "#ffffff"
+BEST, OTHER, WORSE, EMPTY = "#1d5a9e", "#8b95a1", "#b4470f", "#e6e9ed"
+HOLDOUT = "rgba(217, 142, 4, 0.13)"
+HOLDOUT_INK = "#8a5a00"
+FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
+
+Stops: TypeAlias = list[list[Any]]
+GOOD: Stops = [[0, "#edf3fa"], [0.35, "#a5c5e4"], [0.7, "#4486c2"], [1, "#0a3870"]]
+BAD: Stops = [[0, "#8c2d04"], [0.3, "#d9763a"], [0.65, "#f3bd97"], [1, "#fdf1e8"]]
+BOTH: Stops = [[0, "#8c2d04"], [0.25, "#e39058"], [0.5, "#f8f8f6"], [0.75, "#6ea6d6"], [1, "#0a3870"]]
+LINES: Stops = [[0, "#d3d8de"], [0.6, "#6ea6d6"], [1, "#0a3870"]]
+LINES_BOTH: Stops = [[0, "#c4560f"], [0.5, "#d3d8de"], [1, "#0a3870"]]
+
+_FENCE = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Which goodness has which colour; goodness is the metric with its sign turned where less is better.
+
+    Args:
+        low: the goodness of the first colour.
+        high: the goodness of the last colour.
+        stops: colours from 0 to 1. Blue is on the good side of zero, orange on the bad one.
+        n_beyond: how many values lie so far out that they share the end's colour.
+    """
+
+    low: float
+    high: float
+    stops: Stops
+    lines: Stops
+    n_beyond: int
+
+
+def frame(goodness: FloatArray) -> tuple[float, float, int]:
+    """The range worth a picture, and how many values lie outside: far outliers on the bad side do not stretch it."""
+    finite = goodness[np.isfinite(goodness)]
+    if not len(finite):
+        return 0.0, 1.0, 0
+    lowest, q25, q75, highest = np.quantile(finite, [0.0, 0.25, 0.75, 1.0]).tolist()
+    fence = q25 - _FENCE * (q75 - q25)
+    if q75 == q25 or lowest >= fence:
+        return lowest, highest, 0
+    return float(finite[finite >= fence].min()), highest, int((finite < fence).sum())
+
+
+def scale_of(goodness: FloatArray) -> Scale:
+    """A scale that is honest about the sign: where values lie on both sides of zero, zero is in the middle."""
+    low, high, n_beyond = frame(goodness)
+    if low < 0 < high:
+        most = max(-low, high)
+        return Scale(-most, most, BOTH, LINES_BOTH, n_beyond)
+    if low == high:
+        low, high = low - 0.5, high + 0.5
+    return Scale(low, high, GOOD if low >= 0 else BAD, LINES, n_beyond)
+
+
+def layout(height: int, **more: Any) -> dict[str, Any]:
+    """A chart's layout: the common look, and what is its own."""
+    return {
+        "height": height,
+        "autosize": True,
+        "font": {"family": FONT, "size": 12, "color": INK},
+        "paper_bgcolor": PAPER,
+        "plot_bgcolor": PAPER,
+        "margin": {"l": 70, "r": 24, "t": 16, "b": 52},
+        "hoverlabel": {"bgcolor": PAPER, "bordercolor": RULE, "font": {"family": FONT, "size": 12, "color": INK}},
+        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
+        "showlegend": False,
+        **more,
+    }
+
+
+def axis(title: str = "", **more: Any) -> dict[str, Any]:
+    """A chart's axis: the common look, and what is its own."""
+    return {
+        "title": {"text": title, "standoff": 10},
+        "gridcolor": RULE,
+        "zerolinecolor": "#c3cad3",
+        "linecolor": "#c3cad3",
+        "ticks": "outside",
+        "ticklen": 4,
+        "tickcolor": "#c3cad3",
+        "automargin": True,
+        **more,
+    }

@@ -1,0 +1,61 @@
+"""The best trials in rows: their parameters, and one metric in-sample, at order level and on the hold-out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rbt_ray.types import Metrics
+
+if TYPE_CHECKING:
+    from rbt_ray.tune.result_grid import ResultGrid
+
+N_TOP = 10
+
+
+@dataclass(frozen=True, slots=True)
+class TopTrial:
+    """One of the best trials.
+
+    Args:
+        trial: its number.
+        params: by flat name, None where a condition leaves one out.
+        sweep: its metrics in the search.
+        order_level: the same bars at order level; None where it was not reviewed so.
+        holdout: the bars the search never saw, or None.
+        holdout_order_level: the same at order level, or None.
+        error: why it could not be reviewed.
+    """
+
+    trial: int
+    params: dict[str, Any]
+    sweep: Metrics
+    order_level: Metrics | None = None
+    holdout: Metrics | None = None
+    holdout_order_level: Metrics | None = None
+    error: str | None = None
+
+
+def top_trials(results: ResultGrid) -> list[TopTrial]:
+    """The best trials, best first, with what their review found."""
+    table = results.table
+    rows = table.ranking(N_TOP)
+    reviewed = {row["trial"]: row for row in results.review.rows} if results.review else {}
+    columns = table.study.space.columns(table.points[rows])
+    all_results = table.results()
+    top = []
+    for place, row in enumerate(rows.tolist()):
+        trial = int(table.trials[row])
+        found = reviewed.get(trial, {})
+        top.append(
+            TopTrial(
+                trial=trial,
+                params={name: column[place] for name, column in columns.items()},
+                sweep=all_results[row].metrics,
+                order_level=found.get("order_level"),
+                holdout=found.get("holdout"),
+                holdout_order_level=found.get("holdout_order_level"),
+                error=found.get("error"),
+            )
+        )
+    return top

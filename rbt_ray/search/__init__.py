@@ -1,0 +1,1 @@
+"""What to try next: searchers, which are pure."""

@@ -1,0 +1,37 @@
+"""Every config of a finite space, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rbt_ray.search.stream import Stream, nothing_allowed
+from rbt_ray.study.space import Space
+from rbt_ray.types import Config, FloatArray
+
+
+class GridSearch(Stream):
+    """Every config once, the last parameter changing fastest; rows are made when asked for, so a grid takes no memory.
+
+    Raises:
+        SpaceError: as `Stream`; and where a parameter has infinitely many values.
+    """
+
+    def __init__(
+        self, space: Space, *, limit: int | None = None, seed: int = 0, points_to_evaluate: Sequence[Config] = ()
+    ) -> None:
+        self._size = space.grid_size
+        self._row = 0
+        super().__init__(space, limit=limit, seed=seed, points_to_evaluate=points_to_evaluate)
+
+    def _next_block(self, n: int) -> FloatArray | None:
+        if self._row >= self._size:
+            if not self._any_allowed:
+                raise nothing_allowed(self._size)
+            return None
+        space = self._space
+        points = space.grid(self._row, self._row + n)
+        self._row += n
+        if space.conditions or space.forbidden:
+            points = space.canonical(points[space.allowed(points) & space.leads(points)])
+        self._any_allowed |= len(points) > 0
+        return points[~self._seen.has(space.digests(points))] if len(self._seen) else points

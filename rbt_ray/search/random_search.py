@@ -1,0 +1,21 @@
+"""Independent random configs."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+
+from rbt_ray.search.drawn import Drawn
+from rbt_ray.types import FloatArray
+
+
+class RandomSearch(Drawn):
+    """Independent draws from the domains; a finite space is used up without repeats. See `Drawn` and `Stream`."""
+
+    @cached_property
+    def _rng(self) -> np.random.Generator:
+        return np.random.default_rng([self._seed, 0x7A2D])
+
+    def _levels(self, n: int) -> FloatArray:
+        return self._rng.random((n, self._space.n_params))

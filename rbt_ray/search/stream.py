@@ -1,0 +1,101 @@
+"""What searchers that do not learn have in common: a sequence of points that nobody's results can change."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar
+
+import numpy as np
+
+from rbt_ray.columns import Proposals
+from rbt_ray.errors import SettingError, SpaceError
+from rbt_ray.search.digest_set import DigestSet
+from rbt_ray.study.space import Space
+from rbt_ray.types import Config, FloatArray, Result
+
+_SMALLEST, _LARGEST = 2**10, 2**16
+
+
+class Stream(ABC):
+    """A fixed sequence of points, handed out in whatever pieces are asked for: ask(a) + ask(b) == ask(a + b).
+
+    Points are made in blocks whose sizes follow from how many there were, never from what was asked, so that the pieces
+    cannot change the sequence.
+
+    Args:
+        space: what to search.
+        limit: how many configs to propose, `points_to_evaluate` included; None: as many as there are.
+        seed: everything random follows from it.
+        points_to_evaluate: configs that come first, once each.
+
+    Raises:
+        SpaceError: one of `points_to_evaluate` is not a config of the space.
+        SettingError: `limit` is not a whole number above 0.
+    """
+
+    learns: ClassVar[bool] = False
+
+    def __init__(
+        self, space: Space, *, limit: int | None = None, seed: int = 0, points_to_evaluate: Sequence[Config] = ()
+    ) -> None:
+        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
+            raise SettingError(f"`limit` is a whole number above 0, or None for every config there is; got {limit!r}.")
+        self._space = space
+        self._limit = limit
+        self._seed = seed % 2**64
+        self._proposed = 0
+        self._blocks = 0
+        self._used_up = False
+        self._seen = DigestSet()
+        given = space.encode(points_to_evaluate)
+        self._ready = given[self._seen.add(space.digests(given))]
+        self._any_allowed = len(given) > 0
+
+    @property
+    def done(self) -> bool:
+        """True when it will never propose again; may make the next block to find out."""
+        return self._proposed == self._limit or not self._refill()
+
+    def ask(self, n: int) -> Proposals:
+        """The next `n` proposals, fewer where there are fewer.
+
+        Raises:
+            SpaceError: practically everything in the space is forbidden.
+        """
+        wanted = n if self._limit is None else min(n, self._limit - self._proposed)
+        pieces = [np.empty((0, self._space.n_params))]
+        while wanted > 0 and self._refill():
+            piece, self._ready = self._ready[:wanted], self._ready[wanted:]
+            pieces.append(piece)
+            wanted -= len(piece)
+            self._proposed += len(piece)
+        return Proposals.at_full_fidelity(np.concatenate(pieces), self._space)
+
+    def tell(self, results: Sequence[Result]) -> None:  # noqa: B027  there is nothing to learn
+        """Nothing: the sequence is fixed."""
+
+    @abstractmethod
+    def _next_block(self, n: int) -> FloatArray | None:
+        """New points, out of `n` more candidates; None when there are no more candidates.
+
+        They are canonical, allowed, and none of them was there before.
+        """
+
+    def _refill(self) -> bool:
+        while not len(self._ready) and not self._used_up:
+            block = self._next_block(min(_SMALLEST << min(self._blocks, 32), _LARGEST))
+            self._blocks += 1
+            if block is None:
+                self._used_up = True
+            else:
+                self._ready = block
+        return len(self._ready) > 0
+
+
+def nothing_allowed(n: int) -> SpaceError:
+    """What to raise when none of `n` candidates was allowed."""
+    return SpaceError(
+        f"the forbidden clauses of the space leave practically nothing: none of {n} candidates was allowed. "
+        f"Loosen the clauses, or describe the allowed configs by the domains themselves."
+    )

@@ -1,0 +1,1 @@
+"""One strategy's weights become returns, and returns become numbers."""

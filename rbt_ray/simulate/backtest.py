@@ -1,0 +1,297 @@
+"""`backtest`: target weights on prices become a `Backtest`, with its returns and its metrics."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Literal, Protocol, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from rbt_ray.errors import InputError, SettingError, ShapeError
+from rbt_ray.simulate.costs import BASIS_POINTS, Costs
+from rbt_ray.simulate.every_bar import run_every_bar
+from rbt_ray.simulate.metrics import metrics_of
+from rbt_ray.types import Execution, FloatArray, IntArray, Metrics, Rebalance
+
+Missing = Literal["error", "zero"]
+
+
+class Prices(Protocol):
+    """What a backtest needs of a bundle or of a view of one."""
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Names of the fields, "close" among them."""
+        ...
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """Names of the columns."""
+        ...
+
+    @property
+    def index(self) -> NDArray[np.datetime64]:
+        """``(n_bars,)`` times of the bars."""
+        ...
+
+    @property
+    def periods_per_year(self) -> float:
+        """Bars a year."""
+        ...
+
+    def __getitem__(self, field: str) -> FloatArray:
+        """A field, ``(n_bars, n_symbols)``, NaN where a symbol has no price."""
+        ...
+
+
+def backtest(
+    data: Prices,
+    weights: ArrayLike,
+    execution: Execution | None = None,
+    rebalance: Rebalance = "every_bar",
+    costs: Costs = Costs(),  # noqa: B008 (frozen)
+    missing: Missing = "error",
+    whole_units: bool = False,
+    initial_cash: float = 100_000.0,
+) -> Backtest:
+    """The run of target weights, each decided on its bar's close.
+
+    Args:
+        data: a bundle or a view of one.
+        weights: ``(n_bars, n_symbols)`` shares of equity, negative for short; what is left is cash, which earns
+            nothing. Not copied: leave the array alone afterwards.
+        execution: ``"next_open"`` fills at the next bar's open (the default where `data` has opens),
+            ``"next_close"`` at its close (the default elsewhere), ``"close"`` at the very close the weights were
+            decided on, which cannot be done in a market.
+        rebalance: ``"every_bar"`` brings the portfolio back to its targets on every bar and charges the change of
+            targets (module `every_bar`); ``"on_change"`` orders only where a target changes and lets holdings drift
+            (module `on_change`).
+        costs: what trading and holding cost. Slippage and turnover costs add up in ``"every_bar"``; in
+            ``"on_change"`` slippage moves the fill price and the fee is paid on the money that changes hands.
+        missing: what a weight other than 0 on a bar without a price is: an ``"error"``, or ``"zero"``. Either way a
+            weight held into such a bar earns 0 on it and is closed at the last close, at a cost.
+        whole_units: trade whole units only; needs ``rebalance="on_change"``.
+        initial_cash: money at the start, which matters with `whole_units` only.
+
+    Raises:
+        ShapeError: `weights` is not ``(n_bars, n_symbols)``.
+        SettingError: one of the settings is not one of those it may be.
+        InputError: `data` is no bundle; a weight is NaN or infinite, or (``missing="error"``) has no price: symbol and
+            date are named.
+    """
+    if not hasattr(data, "fields"):
+        raise InputError(
+            f"`data` is a bundle or a view of one; got a {type(data).__name__}. rbt.Bundle.from_frame(frame) makes one."
+        )
+    return _simulate(
+        _Setup(data, _table(data, weights), execution, rebalance, costs, missing, whole_units, initial_cash)
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Setup:
+    """The arguments of `backtest`, checked."""
+
+    data: Prices
+    weights: FloatArray
+    execution: Execution | None
+    rebalance: Rebalance
+    costs: Costs
+    missing: Missing
+    whole_units: bool
+    initial_cash: float
+
+    def __post_init__(self) -> None:
+        if self.execution is None:
+            object.__setattr__(self, "execution", "next_open" if "open" in self.data.fields else "next_close")
+        for name, value, allowed in (
+            ("execution", self.execution, get_args(Execution)),
+            ("rebalance", self.rebalance, get_args(Rebalance)),
+            ("missing", self.missing, get_args(Missing)),
+        ):
+            if value not in allowed:
+                raise SettingError(f"`{name}` is one of {', '.join(map(repr, allowed))}; got {value!r}.")
+        if self.execution == "next_open" and "open" not in self.data.fields:
+            raise SettingError(
+                "`execution` is 'next_open', which needs a field \"open\"; the bundle has "
+                f"{', '.join(map(repr, self.data.fields))}. Use 'next_close', or add opens to the bundle."
+            )
+        if not isinstance(self.costs, Costs):
+            raise SettingError(f"`costs` is a Costs, such as Costs(turnover_bps=5); got {self.costs!r}.")
+        if self.whole_units and self.rebalance != "on_change":
+            raise SettingError(
+                f"`whole_units` needs orders, so rebalance='on_change'; got {self.rebalance!r}, where targets are "
+                "shares of equity and nothing is counted in units."
+            )
+        if not (isinstance(self.initial_cash, (int, float, np.number)) and 0 < self.initial_cash < math.inf):
+            raise SettingError(f"`initial_cash` is a finite amount of money above 0; got {self.initial_cash!r}.")
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Backtest:
+    """A strategy's run: what each bar returned, and what it comes to.
+
+    Args:
+        returns: ``(n_bars,)`` simple returns after costs; 0.01 is one percent.
+        equity: ``(n_bars,)`` running product of ``1 + returns``: what 1 at the start has become.
+        traded: ``(n_bars,)`` value traded on each bar, as a share of the equity.
+        exposure: ``(n_bars,)`` gross weight at each close.
+        orders: ``(n_bars,)`` fills on each bar.
+        bankrupt_bar: the bar whose return is -1 because nothing was left, and zeros after it; None as a rule.
+    """
+
+    returns: FloatArray
+    equity: FloatArray
+    traded: FloatArray
+    exposure: FloatArray
+    orders: IntArray
+    bankrupt_bar: int | None
+    _setup: _Setup
+
+    @property
+    def weights(self) -> FloatArray:
+        """``(n_bars, n_symbols)`` target weights as given, read-only."""
+        return self._setup.weights
+
+    @property
+    def index(self) -> NDArray[np.datetime64]:
+        """``(n_bars,)`` times of the bars."""
+        return self._setup.data.index
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """Names of the columns of `weights`."""
+        return self._setup.data.symbols
+
+    @property
+    def periods_per_year(self) -> float:
+        """Bars a year, by which `metrics` annualises."""
+        return self._setup.data.periods_per_year
+
+    @property
+    def execution(self) -> Execution:
+        """When decisions were filled."""
+        execution = self._setup.execution
+        assert execution is not None
+        return execution
+
+    @property
+    def rebalance(self) -> Rebalance:
+        """Whether targets were held on every bar or ordered on change."""
+        return self._setup.rebalance
+
+    def metrics(self) -> Metrics:
+        """The twelve metrics of the whole run; module `metrics` defines them."""
+        return self.since(0)
+
+    def since(self, bar: int) -> Metrics:
+        """The metrics of the bars from `bar` on alone: their returns, and what was traded and held on them.
+
+        Raises:
+            SettingError: there is no such bar.
+        """
+        if bar not in range(len(self.returns)):
+            raise SettingError(f"`bar` is one of the run's bars, 0 to {len(self.returns) - 1}; got {bar!r}.")
+        return metrics_of(
+            self.returns[bar:], self.traded[bar:], self.exposure[bar:], self.orders[bar:], self.periods_per_year
+        )
+
+    def at_order_level(self) -> Backtest:
+        """The same weights and settings with ``rebalance="on_change"``."""
+        return self if self.rebalance == "on_change" else _simulate(replace(self._setup, rebalance="on_change"))
+
+    def __repr__(self) -> str:
+        first, last = (np.datetime_as_string(self.index[i], unit="D") for i in (0, -1))
+        figures = self.metrics()
+        shown = ", ".join(f"{name}={figures[name]:.4g}" for name in ("sharpe", "total_return", "max_drawdown"))
+        bankrupt = "" if self.bankrupt_bar is None else f", bankrupt on {_date(self.index, self.bankrupt_bar)}"
+        return (
+            f"Backtest({len(self.returns)} bars from {first} to {last}, {len(self.symbols)} symbols, "
+            f"{self.execution}, {self.rebalance}: {shown}{bankrupt})"
+        )
+
+    def _repr_html_(self) -> str:
+        rows = "".join(f"<tr><th>{name}</th><td>{value:.6g}</td></tr>" for name, value in self.metrics().items())
+        return f"<table><caption>{self!r}</caption>{rows}</table>"
+
+
+def _simulate(setup: _Setup) -> Backtest:
+    data, costs = setup.data, setup.costs
+    close = np.ascontiguousarray(data["close"])
+    fill = np.ascontiguousarray(data["open"]) if setup.execution == "next_open" else close
+    lag = 0 if setup.execution == "close" else 1
+    strict = setup.missing == "error"
+    rates = costs.turnover_rates(data.symbols)
+    slippage = costs.slippage_bps / BASIS_POINTS
+    borrow = costs.borrow_bps / BASIS_POINTS / data.periods_per_year
+    margin = costs.margin_bps / BASIS_POINTS / data.periods_per_year
+    if setup.rebalance == "every_bar":
+        run = run_every_bar(setup.weights, fill, close, lag, strict, rates + slippage, borrow, margin)
+    else:
+        # Here, as few runs are at order level and its kernel takes a second to compile.
+        from rbt_ray.simulate.on_change import run_on_change
+
+        run = run_on_change(
+            setup.weights,
+            fill,
+            close,
+            lag,
+            strict,
+            rates,
+            slippage,
+            borrow,
+            margin,
+            setup.whole_units,
+            float(setup.initial_cash),
+        )[:7]
+    returns, equity, traded, exposure, orders, bankrupt_bar, unusable_bar = run
+    if unusable_bar >= 0:
+        raise _unusable_weight(setup, fill + close, unusable_bar)
+    for array in (returns, equity, traded, exposure, orders):
+        array.flags.writeable = False
+    return Backtest(returns, equity, traded, exposure, orders, None if bankrupt_bar < 0 else bankrupt_bar, setup)
+
+
+def _table(data: Prices, weights: ArrayLike) -> FloatArray:
+    """The weights as a read-only C-contiguous float64 table; no copy if they are one already."""
+    shape = (len(data.index), len(data.symbols))
+    try:
+        table = np.ascontiguousarray(weights, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ShapeError(
+            f"`weights` is an array of numbers of shape (n_bars, n_symbols) = {shape}; {error}."
+        ) from error
+    if np.shape(weights) != shape:
+        raise ShapeError(
+            f"`weights` has one row a bar and one column a symbol, so shape (n_bars, n_symbols) = {shape}; got "
+            f"{np.shape(weights)}. A weight for all symbols alike is spread by np.broadcast_to(weights, {shape})."
+        )
+    table = table.view()
+    table.flags.writeable = False
+    return table
+
+
+def _unusable_weight(setup: _Setup, prices: FloatArray, bar: int) -> InputError:
+    """The sentence for the first weight of a bar that is not finite or has no price."""
+    weights, symbols = setup.weights[bar], setup.data.symbols
+    date = _date(setup.data.index, bar)
+    infinite = np.flatnonzero(~np.isfinite(weights))
+    if len(infinite):
+        at = int(infinite[0])
+        return InputError(
+            f"`weights` are finite numbers; got {weights[at]} for {symbols[at]!r} on {date} (bar {bar}). An indicator "
+            "is NaN before it has seen enough bars: compare it (NaN compares false), or use np.nan_to_num(weights)."
+        )
+    at = int(np.flatnonzero((weights != 0) & np.isnan(prices[bar]))[0])
+    needed = "a close and an open" if setup.execution == "next_open" else "a close"
+    return InputError(
+        f"`weights` may differ from 0 only where there is {needed}; got {weights[at]:g} for {symbols[at]!r} on {date} "
+        f"(bar {bar}), where there is none. Make it 0 on the bars on which the symbol has no price, or pass "
+        "missing='zero' for the backtest to do so."
+    )
+
+
+def _date(index: NDArray[np.datetime64], bar: int) -> str:
+    return str(np.datetime_as_string(index[bar], unit="auto"))

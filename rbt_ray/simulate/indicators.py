@@ -1,0 +1,207 @@
+"""Indicators on tables of prices: ``(n_bars, n_symbols)`` in, ``(n_bars, n_symbols)`` float64 out.
+
+All are causal: the result on the first bars is, bit for bit, the first bars of the result. All are NaN until `window`
+bars have been seen, and in every window that holds a NaN; the recursive ones begin anew after a NaN.
+"""
+
+from __future__ import annotations
+
+import operator
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from rbt_ray.errors import SettingError, ShapeError
+from rbt_ray.types import BoolArray, FloatArray, IntArray
+
+
+def sma(values: ArrayLike, window: int) -> FloatArray:
+    """The mean of the last `window` bars, from differences of running sums.
+
+    The sums run from the first bar, so the error is some 1e-16 of the sum of all values so far, about 1e-13 of the
+    mean after 5,000 bars: comparisons of averages need a margin that is larger.
+
+    Args:
+        values: ``(n_bars, n_symbols)``.
+        window: bars, at least 1.
+
+    Raises:
+        ShapeError: `values` is not a table.
+        SettingError: `window` is no such number.
+    """
+    table = _table(values)
+    window = _window(window)
+    missing = np.isnan(table)
+    sums = np.cumsum(np.where(missing, 0.0, table) if missing.any() else table, axis=0)
+    means = np.empty(table.shape)
+    means[: window - 1] = np.nan
+    means[window - 1 : window] = sums[window - 1 : window]
+    np.subtract(sums[window:], sums[:-window], out=means[window:])
+    means /= window
+    return _only_whole(means, missing, window)
+
+
+rolling_mean = sma
+
+
+def ema(values: ArrayLike, span: int) -> FloatArray:
+    """The exponential average ``e = e + (x - e) * 2 / (span + 1)``, begun at the first value.
+
+    Args:
+        values: ``(n_bars, n_symbols)``.
+        span: bars, at least 1; NaN before so many.
+
+    Raises:
+        ShapeError: `values` is not a table.
+        SettingError: `span` is no such number.
+    """
+    from rbt_ray.simulate import rolling
+
+    return rolling.exponential_mean(_table(values), _window(span, "span"))
+
+
+def rolling_std(values: ArrayLike, window: int) -> FloatArray:
+    """The sample deviation (``ddof=1``) of the last `window` bars; exactly 0 where they are all equal.
+
+    Args:
+        values: ``(n_bars, n_symbols)``.
+        window: bars, at least 2.
+
+    Raises:
+        ShapeError: `values` is not a table.
+        SettingError: `window` is no such number.
+    """
+    return _spread(values, window)[1]
+
+
+def zscore(values: ArrayLike, window: int) -> FloatArray:
+    """How many sample deviations (``ddof=1``) a bar lies above the mean of the last `window`, itself included.
+
+    NaN where they are all equal.
+
+    Args:
+        values: ``(n_bars, n_symbols)``.
+        window: bars, at least 2.
+
+    Raises:
+        ShapeError: `values` is not a table.
+        SettingError: `window` is no such number.
+    """
+    above_mean, deviation = _spread(values, window)
+    score = np.full(deviation.shape, np.nan)
+    np.divide(above_mean, deviation, out=score, where=deviation > 0.0)
+    return score
+
+
+def rolling_max(values: ArrayLike, window: int) -> FloatArray:
+    """The highest of the last `window` bars.
+
+    Args:
+        values: ``(n_bars, n_symbols)``.
+        window: bars, at least 1.
+
+    Raises:
+        ShapeError: `values` is not a table.
+        SettingError: `window` is no such number.
+    """
+    from rbt_ray.simulate import rolling
+
+    table = _table(values)
+    window = _window(window)
+    return _only_whole(rolling.highest(table, window), np.isnan(table), window)
+
+
+def rolling_min(values: ArrayLike, window: int) -> FloatArray:
+    """The lowest of the last `window` bars.
+
+    Args:
+        values: ``(n_bars, n_symbols)``.
+        window: bars, at least 1.
+
+    Raises:
+        ShapeError: `values` is not a table.
+        SettingError: `window` is no such number.
+    """
+    return -rolling_max(-_table(values), window)
+
+
+def rsi(values: ArrayLike, window: int) -> FloatArray:
+    """Wilder's relative strength index, 0 to 100; 50 where nothing has moved.
+
+    ``100 * (gain / (gain + loss))``, the average gain and loss of a bar begun as plain means of the first `window`
+    changes and then moved by ``1 / window`` of the difference; NaN for the first `window` bars.
+
+    Args:
+        values: ``(n_bars, n_symbols)``.
+        window: bars, at least 1; Wilder used 14.
+
+    Raises:
+        ShapeError: `values` is not a table.
+        SettingError: `window` is no such number.
+
+    Source:
+        Wilder (1978), "New Concepts in Technical Trading Systems".
+    """
+    from rbt_ray.simulate import rolling
+
+    return rolling.relative_strength(_table(values), _window(window))
+
+
+def momentum(values: ArrayLike, window: int) -> FloatArray:
+    """The return over the last `window` bars, ``x[t] / x[t - window] - 1``; NaN for the first `window`.
+
+    Args:
+        values: ``(n_bars, n_symbols)``.
+        window: bars, at least 1.
+
+    Raises:
+        ShapeError: `values` is not a table.
+        SettingError: `window` is no such number.
+    """
+    table = _table(values)
+    window = _window(window)
+    change = np.full(table.shape, np.nan)
+    change[window:] = table[window:] / table[:-window] - 1.0
+    return _only_whole(change, np.isnan(table), window + 1)
+
+
+def _spread(values: ArrayLike, window: int) -> tuple[FloatArray, FloatArray]:
+    """Of each bar, how far it lies above its window's mean, and the window's deviation."""
+    from rbt_ray.simulate import rolling
+
+    table = _table(values)
+    window = _window(window, least=2)
+    above_mean, deviation = rolling.spread(table, window)
+    missing = np.isnan(table)
+    return _only_whole(above_mean, missing, window), _only_whole(deviation, missing, window)
+
+
+def _only_whole(result: FloatArray, missing: BoolArray, window: int) -> FloatArray:
+    """`result`, with NaN wherever the last `window` bars hold a missing one."""
+    if missing.any():
+        counts: IntArray = np.cumsum(missing, axis=0, dtype=np.int64)
+        counts[window:] -= counts[:-window].copy()
+        result[counts > 0] = np.nan
+    return result
+
+
+def _table(values: ArrayLike) -> FloatArray:
+    try:
+        table = np.ascontiguousarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ShapeError(f"`values` is an array of numbers of shape (n_bars, n_symbols); {error}.") from error
+    if np.ndim(values) != 2:
+        raise ShapeError(
+            f"`values` has shape (n_bars, n_symbols); got {np.shape(values)}. For one symbol, pass values[:, None]."
+        )
+    return table
+
+
+def _window(window: int, name: str = "window", least: int = 1) -> int:
+    try:
+        bars = operator.index(window)
+    except TypeError:
+        bars = 0
+    if bars < least:
+        raise SettingError(f"`{name}` is a whole number of bars, at least {least}; got {window!r}.")
+    return bars

@@ -1,0 +1,157 @@
+"""Target weights to returns at order level: an order only where a symbol's target changes, and holdings drift between.
+
+On each bar, in this order:
+
+1. financing of what was held over from the last close is paid from cash;
+2. a holding whose symbol has no price on the bar is closed at the last close;
+3. `V` is cash plus holdings at the fill prices. Each symbol whose target `w` changed is ordered to `w * V / F` units;
+4. sells are filled first, then buys from the smallest to the largest (ties in the order of the symbols): a sell at
+   `F * (1 - slippage)`, a buy at `F * (1 + slippage)`, the fee on the money that changes hands. A buy is cut to
+   `cash / (price * (1 + fee))`; the rest of it is dropped, not sent again. There is no buying on credit;
+5. the bar's equity is cash plus holdings at the close.
+
+Whole units: an order is cut to whole units, towards no trade. Bankruptcy: the run ends where `V` or the equity is not
+above 0, with a return of -1. Timing, missing prices and what a price is are those of `every_bar`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rbt_ray.simulate.compiled import FLAG, INTEGER, NUMBER, TABLE, VECTOR, compiled
+from rbt_ray.types import FloatArray, IntArray
+
+
+@compiled(TABLE, TABLE, TABLE, INTEGER, FLAG, VECTOR, NUMBER, NUMBER, NUMBER, FLAG, NUMBER)
+def run_on_change(
+    weights: FloatArray,
+    fill: FloatArray,
+    close: FloatArray,
+    lag: int,
+    strict: bool,
+    fees: FloatArray,
+    slippage: float,
+    borrow: float,
+    margin: float,
+    whole_units: bool,
+    initial_cash: float,
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, IntArray, int, int, FloatArray, FloatArray]:
+    """The run of the module's steps.
+
+    Args:
+        weights: ``(n_bars, n_symbols)`` targets decided on each bar's close, as shares of equity.
+        fill: ``(n_bars, n_symbols)`` prices of the fills before slippage; NaN where there is none.
+        close: ``(n_bars, n_symbols)``.
+        lag: bars from decision to fill: 0 or 1.
+        strict: whether a weight on a bar without a price stops the run; else it counts as 0.
+        fees: ``(n_symbols,)`` fee on the money that changes hands, a fraction.
+        slippage: by how much a fill is worse than its price, a fraction.
+        borrow: cost of a unit of short value held over one bar.
+        margin: cost of a unit of gross value above the equity held over one bar.
+        whole_units: whether only whole units are traded.
+        initial_cash: money at the start.
+
+    Returns:
+        returns, equity (as a multiple of `initial_cash`), traded (value of the orders at the fill prices / `V`),
+        exposure (gross value at the close / equity), orders filled, each ``(n_bars,)``; the bar of bankruptcy, and
+        the bar at which a weight cannot be used, -1 for none; cash ``(n_bars,)`` and units held
+        ``(n_bars, n_symbols)`` at each close.
+    """
+    n_bars, n_symbols = weights.shape
+    returns = np.zeros(n_bars)
+    equity = np.zeros(n_bars)
+    traded = np.zeros(n_bars)
+    exposure = np.zeros(n_bars)
+    orders = np.zeros(n_bars, np.int64)
+    cash_at_close = np.zeros(n_bars)
+    units_at_close = np.zeros((n_bars, n_symbols))
+    units = np.zeros(n_symbols)
+    targets = np.zeros(n_symbols)
+    ordered = np.empty(n_symbols, np.int64)
+    order_values = np.empty(n_symbols)
+    cash, worth, gross, short = initial_cash, initial_cash, 0.0, 0.0
+
+    for t in range(n_bars):
+        last_worth = worth
+        cash -= borrow * short + margin * max(0.0, gross - last_worth)
+        decided = max(t - lag, 0)
+        n_orders = 0
+        turned_over = 0.0
+        for i in range(n_symbols):
+            price = fill[t, i] + close[t, i]
+            priced = price == price
+            wanted = weights[t, i]
+            if not (abs(wanted) < np.inf and (priced or not strict or wanted == 0.0)):
+                return returns, equity, traded, exposure, orders, -1, t, cash_at_close, units_at_close
+            decision_price = fill[decided, i] + close[decided, i]
+            target = weights[decided, i] if (t >= lag and priced and decision_price == decision_price) else 0.0
+            if priced and target != targets[i]:
+                ordered[n_orders] = i
+                n_orders += 1
+            elif not priced and units[i] != 0.0:
+                value = units[i] * close[t - 1, i]
+                cash += value - abs(value) * slippage
+                cash -= abs(value) * (1.0 - np.sign(value) * slippage) * fees[i]
+                units[i] = 0.0
+                turned_over += abs(value)
+                orders[t] += 1
+            targets[i] = target
+
+        worth = cash
+        for i in range(n_symbols):
+            if units[i] != 0.0:
+                worth += units[i] * fill[t, i]
+        if worth <= 0.0:
+            returns[t] = -1.0
+            return returns, equity, traded, exposure, orders, t, -1, cash_at_close, units_at_close
+
+        for k in range(n_orders):
+            i = ordered[k]
+            order_values[k] = targets[i] * worth - units[i] * fill[t, i]
+        for k in np.argsort(order_values[:n_orders], kind="mergesort"):
+            i = ordered[k]
+            size = targets[i] * worth / fill[t, i] - units[i]
+            if size > 0.0:
+                price = fill[t, i] * (1.0 + slippage)
+                if whole_units:
+                    size = np.floor(size)
+                money = size * price
+                affordable = cash / (1.0 + fees[i])
+                if money <= affordable:
+                    cash -= money + money * fees[i]
+                elif affordable <= 0.0:
+                    size = 0.0
+                elif whole_units:
+                    size = np.floor(affordable / price)
+                    cash -= size * price + size * price * fees[i]
+                else:
+                    size = affordable / price
+                    cash = 0.0
+            else:
+                price = fill[t, i] * (1.0 - slippage)
+                if whole_units:
+                    size = np.ceil(size)
+                money = -size * price
+                cash += money - money * fees[i]
+            if size != 0.0:
+                units[i] += size
+                turned_over += abs(size) * fill[t, i]
+                orders[t] += 1
+        traded[t] = turned_over / worth
+
+        worth, gross, short = cash, 0.0, 0.0
+        for i in range(n_symbols):
+            if units[i] != 0.0:
+                value = units[i] * close[t, i]
+                worth += value
+                gross += abs(value)
+                short += max(0.0, -value)
+        if worth <= 0.0:
+            returns[t] = -1.0
+            return returns, equity, traded, exposure, orders, t, -1, cash_at_close, units_at_close
+        returns[t] = worth / last_worth - 1.0
+        equity[t] = worth / initial_cash
+        exposure[t] = gross / worth
+        cash_at_close[t] = cash
+        units_at_close[t] = units
+    return returns, equity, traded, exposure, orders, -1, -1, cash_at_close, units_at_close

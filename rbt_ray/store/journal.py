@@ -1,0 +1,307 @@
+"""What happened in a study, on disk before anybody acts on it: one SQLite file, append-only, one writer.
+
+Every event is a row written whole or not at all, in SQLite's write-ahead log: a process killed at any instant leaves
+every event that was appended. A thread flushes the log to the disk every second, which bounds what a power cut can
+take. Nothing in the file is code: numbers lie in columns of bytes, everything else is JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rbt_ray.columns import Outcomes
+from rbt_ray.errors import JournalError, StudyNotFoundError
+from rbt_ray.metric_columns import Column
+from rbt_ray.types import FloatArray, IntArray
+
+FORMAT = 1
+FILE_NAME = "journal.sqlite"
+_FLUSH_SECONDS = 1.0
+_SCHEMA = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE events (
+    number INTEGER PRIMARY KEY,   -- in the order of appending
+    kind   TEXT NOT NULL,         -- asked, finished, reviewed, ended
+    header TEXT NOT NULL,         -- JSON
+    body   BLOB                   -- the header's columns, one after the other, little-endian
+);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """`n` configs the searcher proposed, numbered from `first`, and a digest by which to know them again."""
+
+    first: int
+    n: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Finished:
+    """A batch that was evaluated, or given up: trials at one fidelity, a row of `points` each."""
+
+    trials: IntArray
+    points: FloatArray
+    fidelity: float
+    outcomes: Outcomes
+    worker: str
+    started: float
+    cpu_s: float
+    wall_s: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reviewed:
+    """The best configs in detail: rows for people, and curves by name."""
+
+    rows: list[dict[str, Any]]
+    curves: dict[str, FloatArray]
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A run of the study ended, finished or not."""
+
+    reason: str
+    wall_s: float
+    n_workers: int
+    backend: str
+
+
+Event: TypeAlias = Asked | Finished | Reviewed | Ended
+
+
+class Journal:
+    """One study's journal. Appending is for the process that holds the study's lock; reading is for anybody.
+
+    Raises:
+        StudyNotFoundError: there is no journal in the folder.
+        JournalError: the file is damaged, or of a format this version does not know.
+    """
+
+    def __init__(self, folder: Path, *, write: bool = False) -> None:
+        self.path = folder / FILE_NAME
+        if not self.path.is_file():
+            raise StudyNotFoundError(f"there is no study in {folder} (no {FILE_NAME}).")
+        self._write = write
+        self._connection = _connect(self.path, write=write)
+        self._check_format()
+        self._stop = threading.Event()
+        self._flusher: threading.Thread | None = None
+
+    @classmethod
+    def create(cls, folder: Path, definition: dict[str, Any]) -> Journal:
+        """A new journal that begins with the study's definition."""
+        draft = folder / f".{FILE_NAME}.new"
+        draft.unlink(missing_ok=True)
+        os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        with closing(sqlite3.connect(draft)) as connection, connection:
+            connection.executescript("BEGIN;" + _SCHEMA)
+            rows = [("format", str(FORMAT)), ("definition", json.dumps(definition))]
+            connection.executemany("INSERT INTO meta VALUES (?, ?)", rows)
+        draft.replace(folder / FILE_NAME)  # a study exists when its definition does
+        return cls(folder, write=True)
+
+    @property
+    def definition(self) -> dict[str, Any]:
+        """The study as it was defined, before its first trial."""
+        definition: dict[str, Any] = json.loads(self._meta("definition"))
+        return definition
+
+    def append(self, event: Event) -> None:
+        """Writes an event; when this returns it survives kill -9 of any process.
+
+        Raises:
+            JournalError: the disk is full, or the file cannot be written.
+        """
+        kind, header, body = _pack(event)
+        try:
+            with self._connection:
+                self._connection.execute(
+                    "INSERT INTO events (kind, header, body) VALUES (?, ?, ?)",
+                    (kind, json.dumps(header, default=repr), body),
+                )
+        except sqlite3.Error as error:
+            raise JournalError(
+                f"the journal {self.path} cannot be written: {error}. What is recorded is safe; "
+                f"go on with `rbt-ray resume {self.path.parent}`."
+            ) from error
+        if self._flusher is None:
+            self._flusher = threading.Thread(target=self._flush_often, name="rbt-ray-flush", daemon=True)
+            self._flusher.start()
+
+    def read(self, kind: str | None = None) -> Iterator[Event]:
+        """The events in the order they were appended, those of one kind or all."""
+        query, arguments = "SELECT kind, header, body FROM events ORDER BY number", ()
+        if kind is not None:
+            query, arguments = query.replace("ORDER", "WHERE kind = ? ORDER"), (kind,)  # type: ignore[assignment]
+        try:
+            for found, header, body in self._connection.execute(query, arguments):
+                yield _unpack(found, json.loads(header), body)
+        except (sqlite3.Error, ValueError, KeyError, TypeError) as error:
+            raise JournalError(f"the journal {self.path} is damaged: {error}.") from error
+
+    def close(self) -> None:
+        """Folds the log into the file and closes it."""
+        self._stop.set()
+        if self._flusher is not None:
+            self._flusher.join()
+        if self._write:
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._connection.close()
+
+    def _meta(self, key: str) -> str:
+        try:
+            row = self._connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        except sqlite3.Error as error:
+            raise JournalError(f"the journal {self.path} cannot be read: {error}.") from error
+        if row is None:
+            raise JournalError(f"the journal {self.path} is damaged: it has no {key}.")
+        return str(row[0])
+
+    def _check_format(self) -> None:
+        found = self._meta("format")
+        if found != str(FORMAT):
+            raise JournalError(
+                f"the journal {self.path} has format {found}; this version of rbt_ray reads format {FORMAT}. "
+                f"Open it with the version that wrote it."
+            )
+
+    def _flush_often(self) -> None:
+        # SQLite's locks lie on other files than the log, so that opening and closing it here loses none of them.
+        log = self.path.with_name(self.path.name + "-wal")
+        while not self._stop.wait(_FLUSH_SECONDS):
+            try:
+                descriptor = os.open(log, os.O_RDWR)
+            except FileNotFoundError:
+                continue
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+
+def _connect(path: Path, *, write: bool) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=30.0, check_same_thread=False)
+    try:
+        if write:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = NORMAL")
+        else:
+            connection.execute("PRAGMA query_only = ON")
+    except sqlite3.Error as error:
+        connection.close()
+        raise JournalError(f"{path} is not a journal: {error}.") from error
+    return connection
+
+
+def _pack(event: Event) -> tuple[str, dict[str, Any], bytes | None]:
+    if isinstance(event, Asked):
+        return "asked", {"first": event.first, "n": event.n, "digest": event.digest}, None
+    if isinstance(event, Finished):
+        return "finished", *_pack_finished(event)
+    if isinstance(event, Reviewed):
+        lengths = {name: len(curve) for name, curve in event.curves.items()}
+        return "reviewed", {"rows": event.rows, "curves": lengths}, _bytes(list(event.curves.values()))
+    return "ended", asdict(event), None
+
+
+def _pack_finished(event: Finished) -> tuple[dict[str, Any], bytes]:
+    outcomes, n = event.outcomes, len(event.trials)
+    contiguous = bool(event.trials[-1] - event.trials[0] == n - 1)
+    all_completed = not outcomes.status.any()
+    parts: list[NDArray[Any]] = [event.points] if contiguous else [event.points, event.trials]
+    parts += [] if all_completed else [outcomes.status]
+    parts.append(outcomes.duration_s)
+    metrics: dict[str, Any] = {}
+    for name, column in outcomes.metrics.items():
+        there = bool(column.present.all())
+        metrics[name] = {"kind": column.kind, "all": there}
+        parts += [] if there else [column.present]
+        if column.kind == "json":
+            metrics[name]["values"] = column.plain()
+        else:
+            parts.append(column.values)
+    header = {
+        "first": int(event.trials[0]),
+        "n": n,
+        "n_params": event.points.shape[1],
+        "fidelity": event.fidelity,
+        "contiguous": contiguous,
+        "all_completed": all_completed,
+        "metrics": metrics,
+        "errors": {str(row): text for row, text in outcomes.errors.items()},
+        "worker": event.worker,
+        "started": event.started,
+        "cpu_s": event.cpu_s,
+        "wall_s": event.wall_s,
+    }
+    return header, _bytes(parts)
+
+
+def _unpack(kind: str, header: dict[str, Any], body: bytes | None) -> Event:
+    take = _Reader(body or b"")
+    if kind == "asked":
+        return Asked(header["first"], header["n"], header["digest"])
+    if kind == "finished":
+        n = header["n"]
+        points = take("<f8", n * header["n_params"]).reshape(n, header["n_params"])
+        trials = np.arange(header["first"], header["first"] + n) if header["contiguous"] else take("<i8", n)
+        status = np.zeros(n, np.uint8) if header["all_completed"] else take("u1", n)
+        duration = take("<f8", n)
+        metrics = {name: _unpack_column(described, n, take) for name, described in header["metrics"].items()}
+        errors = {int(row): text for row, text in header["errors"].items()}
+        outcomes = Outcomes(status, metrics, errors, duration)
+        return Finished(
+            trials=trials,
+            points=points,
+            fidelity=header["fidelity"],
+            outcomes=outcomes,
+            worker=header["worker"],
+            started=header["started"],
+            cpu_s=header["cpu_s"],
+            wall_s=header["wall_s"],
+        )
+    if kind == "reviewed":
+        curves = {name: take("<f8", length) for name, length in header["curves"].items()}
+        return Reviewed(header["rows"], curves)
+    if kind == "ended":
+        return Ended(**header)
+    raise ValueError(f"an event of unknown kind {kind!r}")
+
+
+def _unpack_column(described: dict[str, Any], n: int, take: _Reader) -> Column:
+    present = np.ones(n, dtype=bool) if described["all"] else take("?", n)
+    kind = described["kind"]
+    if kind == "json":
+        return Column("json", np.fromiter(described["values"], object, n), present)
+    return Column(kind, take({"float": "<f8", "int": "<i8", "bool": "?"}[kind], n), present)
+
+
+def _bytes(parts: list[NDArray[Any]]) -> bytes:
+    return b"".join(np.ascontiguousarray(part, dtype=part.dtype.newbyteorder("<")).tobytes() for part in parts)
+
+
+class _Reader:
+    """Takes one column after the other from an event's body."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+        self._at = 0
+
+    def __call__(self, dtype: str, n: int) -> NDArray[Any]:
+        column = np.frombuffer(self._body, dtype, count=n, offset=self._at)
+        self._at += column.nbytes
+        return column

@@ -1,0 +1,66 @@
+"""One driver a study: a lock that goes with the process that holds it, however that ends."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import IO
+
+from rbt_ray.errors import StudyLockedError
+
+_held: set[Path] = set()
+
+
+class StudyLock:
+    """Held from construction until `release` or the end of the process; forked children do not hold it.
+
+    Raises:
+        StudyLockedError: another living process holds it; the message names its pid and host.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = (folder / "lock").resolve()
+        if self._path in _held:
+            raise StudyLockedError(f"this process is already running the study in {folder}.")
+        self._file: IO[str] = os.fdopen(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600), "r+")
+        try:
+            _lock(self._file)
+        except OSError:
+            owner = _owner(self._file.read())
+            self._file.close()
+            raise StudyLockedError(f"the study in {folder} is being run by {owner}; wait for it, or end it.") from None
+        self._file.truncate(0)
+        self._file.write(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}))
+        self._file.flush()
+        _held.add(self._path)
+
+    def release(self) -> None:
+        """Lets the next driver in."""
+        _held.discard(self._path)
+        self._file.close()
+
+
+def _owner(text: str) -> str:
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        owner = json.loads(text)
+        return f"process {owner['pid']} on {owner['host']}"
+    return "another process"
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock(file: IO[str]) -> None:
+        file.seek(2**20)  # a byte nobody reads: Windows locks keep others from reading, too
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        file.seek(0)
+else:
+    import fcntl
+
+    def _lock(file: IO[str]) -> None:
+        # A record lock belongs to the process: a forked worker that outlives its driver cannot hold it.
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

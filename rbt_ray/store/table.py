@@ -1,0 +1,148 @@
+"""A study's trials as one table in columns, in trial order, read from its journal."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rbt_ray import metric_columns
+from rbt_ray.columns import Outcomes, Proposals, Results
+from rbt_ray.metric_columns import Column
+from rbt_ray.store.journal import Finished, Journal
+from rbt_ray.study.study import Study
+from rbt_ray.types import COMPLETED, FloatArray, IntArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrialTable:
+    """Every finished trial of a study, a row each.
+
+    Args:
+        trials: ``(n_trials,)`` ascending.
+        points: ``(n_trials, n_params)``.
+        fidelity: ``(n_trials,)``.
+        outcomes: of all rows.
+        worker: ``(n_trials,)`` positions in `workers`.
+        workers: names.
+        batches: when each batch started and how long it took, for the picture of how busy the workers were:
+            ``(n_batches, 4)``: position in `workers`, start (s since the epoch), wall_s, cpu_s.
+    """
+
+    study: Study
+    trials: IntArray
+    points: FloatArray
+    fidelity: FloatArray
+    outcomes: Outcomes
+    worker: IntArray
+    workers: tuple[str, ...]
+    batches: FloatArray
+
+    def __len__(self) -> int:
+        return len(self.trials)
+
+    @property
+    def loss(self) -> FloatArray:
+        """``(n_trials,)`` the study's metric, signed so that less is better; NaN where not completed."""
+        return self.study.loss_of(self.outcomes.metrics, len(self))
+
+    def numbers(self, metric: str) -> FloatArray:
+        """``(n_trials,)`` a metric; NaN where a trial has none."""
+        column = self.outcomes.metrics.get(metric)
+        return np.full(len(self), np.nan) if column is None else column.numbers()
+
+    def ranking(self, n: int | None = None, *, metric: str | None = None, mode: str | None = None) -> IntArray:
+        """Rows of the best trials, best first: completed at full fidelity only; ties go to the earlier trial."""
+        sign = -1.0 if (mode or self.study.mode) == "max" else 1.0
+        loss = sign * self.numbers(metric or self.study.metric)
+        loss[(self.fidelity < 1.0) | (self.outcomes.status != COMPLETED)] = np.nan
+        rows = np.flatnonzero(~np.isnan(loss))
+        if n is not None and n < len(rows):
+            kth = np.partition(loss[rows], n - 1)[n - 1]
+            rows = rows[loss[rows] <= kth]
+        best: IntArray = rows[np.argsort(loss[rows], kind="stable")][:n]
+        return best
+
+    def results(self) -> Results:
+        """The table as results, each made when it is looked at."""
+        proposals = Proposals(self.points, self.fidelity, self.study.space)
+        workers = _Names(self.worker, self.workers)
+        return Results(self.trials, proposals, self.outcomes, self.loss, workers)
+
+    def hash(self) -> str:
+        """Sha256 over what must not differ between backends: config, fidelity, status and metrics, at full precision.
+
+        It is taken column by column over the whole table, so that batches leave no mark on it.
+        """
+        digest = hashlib.sha256(json.dumps([self.study.space.fingerprint, len(self)]).encode())
+        for values in (self.trials, self.points, self.fidelity, self.outcomes.status):
+            digest.update(_canonical(values))
+        for name in sorted(self.outcomes.metrics):
+            column = self.outcomes.metrics[name]
+            digest.update(json.dumps([name, column.kind]).encode())
+            digest.update(_canonical(column.present))
+            if column.kind == "json":
+                digest.update(json.dumps(column.plain()).encode())
+            else:
+                digest.update(_canonical(np.where(column.present, column.values, np.zeros((), column.values.dtype))))
+        return digest.hexdigest()
+
+
+def read_table(journal: Journal, study: Study) -> TrialTable:
+    """The table of all trials that finished so far."""
+    finished = [event for event in journal.read("finished") if isinstance(event, Finished)]
+    lengths = [len(event.trials) for event in finished]
+    arrival = np.concatenate([event.trials for event in finished]) if finished else np.empty(0, np.int64)
+    order = np.argsort(arrival, kind="stable")
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    workers = tuple(sorted({event.worker for event in finished}))
+    points = np.concatenate([event.points for event in finished]) if finished else np.empty((0, study.space.n_params))
+    who = np.repeat([workers.index(event.worker) for event in finished], lengths)
+    batches = [(workers.index(event.worker), event.started, event.wall_s, event.cpu_s) for event in finished]
+    return TrialTable(
+        study=study,
+        trials=arrival[order],
+        points=points[order],
+        fidelity=np.repeat([event.fidelity for event in finished], lengths)[order],
+        outcomes=_merge(finished, place),
+        worker=who[order].astype(np.int64),
+        workers=workers,
+        batches=np.array(batches, dtype=np.float64).reshape(-1, 4),
+    )
+
+
+def _merge(finished: list[Finished], place: IntArray) -> Outcomes:
+    n = len(place)
+    status, duration = np.empty(n, np.uint8), np.empty(n)
+    errors: dict[int, str] = {}
+    parts, at = [], 0
+    for event in finished:
+        rows = place[at : at + len(event.trials)]
+        at += len(event.trials)
+        status[rows], duration[rows] = event.outcomes.status, event.outcomes.duration_s
+        parts.append((event.outcomes.metrics, rows))
+        errors.update((int(rows[row]), text) for row, text in event.outcomes.errors.items())
+    metrics: dict[str, Column] = metric_columns.join(parts, n)
+    return Outcomes(status, metrics, errors, duration)
+
+
+class _Names:
+    """Worker names by row, without a string a row."""
+
+    def __init__(self, rows: IntArray, names: tuple[str, ...]) -> None:
+        self._rows, self._names = rows, names
+
+    def __getitem__(self, row: int) -> str:
+        return self._names[self._rows[row]]
+
+
+def _canonical(values: NDArray[Any]) -> bytes:
+    """Bytes that are equal where the values are: little-endian, one NaN, no negative zero."""
+    if values.dtype.kind == "f":
+        values = np.where(np.isnan(values), np.nan, values + 0.0)
+    return np.ascontiguousarray(values, values.dtype.newbyteorder("<")).tobytes()

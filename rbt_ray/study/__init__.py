@@ -1,0 +1,1 @@
+"""What is asked: the parameter space and the study's definition."""

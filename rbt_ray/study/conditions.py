@@ -1,0 +1,141 @@
+"""When a parameter exists and which combinations are forbidden: expressions over the columns of points.
+
+An inactive parameter is NaN, of which every comparison but ``!=`` is false; so does ConfigSpace compare.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+
+from rbt_ray.types import BoolArray, FloatArray
+
+Operator: TypeAlias = Literal["==", "!=", "<", "<=", ">", ">="]
+
+_COMPARE: Mapping[str, Callable[[FloatArray, Any], BoolArray]] = {
+    "==": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+
+
+@dataclass(frozen=True)
+class Compare:
+    """A parameter against a value: the number itself, or the position of an option."""
+
+    name: str
+    op: Operator
+    value: float
+
+    def holds(self, columns: Mapping[str, FloatArray]) -> BoolArray:
+        """``(n,)`` where it is true."""
+        return _COMPARE[self.op](columns[self.name], self.value)
+
+    def to_json(self) -> dict[str, Any]:
+        """The expression as JSON."""
+        return {"name": self.name, "op": self.op, "value": self.value}
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """A parameter is one of some values."""
+
+    name: str
+    values: tuple[float, ...]
+
+    def holds(self, columns: Mapping[str, FloatArray]) -> BoolArray:
+        """``(n,)`` where it is true."""
+        return np.isin(columns[self.name], self.values)
+
+    def to_json(self) -> dict[str, Any]:
+        """The expression as JSON."""
+        return {"name": self.name, "op": "in", "values": list(self.values)}
+
+
+@dataclass(frozen=True)
+class Relation:
+    """A parameter against another, by the values that choices stand for.
+
+    Args:
+        left: a parameter's name.
+        op: the comparison.
+        right: another's.
+        left_ranks: where `left` is a choice, a number for each option that sorts as the options do.
+        right_ranks: the same for `right`, comparable with the former.
+    """
+
+    left: str
+    op: Operator
+    right: str
+    left_ranks: tuple[float, ...] | None = None
+    right_ranks: tuple[float, ...] | None = None
+
+    def holds(self, columns: Mapping[str, FloatArray]) -> BoolArray:
+        """``(n,)`` where it is true; false where either is inactive."""
+        left, right = columns[self.left], columns[self.right]
+        known = ~(np.isnan(left) | np.isnan(right))
+        return known & _COMPARE[self.op](_ranked(left, self.left_ranks), _ranked(right, self.right_ranks))
+
+    def to_json(self) -> dict[str, Any]:
+        """The expression as JSON."""
+        return {
+            "left": self.left,
+            "op": self.op,
+            "right": self.right,
+            "left_ranks": self.left_ranks and list(self.left_ranks),
+            "right_ranks": self.right_ranks and list(self.right_ranks),
+        }
+
+
+@dataclass(frozen=True)
+class Joined:
+    """All of some expressions, or any of them."""
+
+    word: Literal["and", "or"]
+    parts: tuple[Expression, ...]
+
+    def holds(self, columns: Mapping[str, FloatArray]) -> BoolArray:
+        """``(n,)`` where it is true."""
+        join = np.logical_and if self.word == "and" else np.logical_or
+        return reduce(join, [part.holds(columns) for part in self.parts])
+
+    def to_json(self) -> dict[str, Any]:
+        """The expression as JSON."""
+        return {self.word: [part.to_json() for part in self.parts]}
+
+
+Expression: TypeAlias = Compare | OneOf | Relation | Joined
+
+
+def expression_from_json(held: Mapping[str, Any]) -> Expression:
+    """The expression that `to_json` was called on."""
+    for word in ("and", "or"):
+        if word in held:
+            return Joined(word, tuple(expression_from_json(part) for part in held[word]))
+    if "left" in held:
+        ranks = [held[side] and tuple(held[side]) for side in ("left_ranks", "right_ranks")]
+        return Relation(held["left"], held["op"], held["right"], *ranks)
+    if held["op"] == "in":
+        return OneOf(held["name"], tuple(held["values"]))
+    return Compare(held["name"], held["op"], held["value"])
+
+
+def names_in(expression: Expression) -> set[str]:
+    """The parameters an expression reads."""
+    if isinstance(expression, Joined):
+        return set().union(*(names_in(part) for part in expression.parts))
+    return {expression.left, expression.right} if isinstance(expression, Relation) else {expression.name}
+
+
+def _ranked(column: FloatArray, ranks: tuple[float, ...] | None) -> FloatArray:
+    if ranks is None:
+        return column
+    return np.array([*ranks, np.nan])[np.where(np.isnan(column), -1.0, column).astype(np.int64)]

@@ -1,0 +1,70 @@
+"""Nested configs as columns of flat names and back: ``{"opt": {"lr": 0.1}}`` is the column "opt/lr"."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from rbt_ray.errors import SpaceError
+from rbt_ray.nearest import nearest
+from rbt_ray.types import Config
+
+Tree: TypeAlias = dict[str, "str | Tree"]
+"""Flat names in the shape of the configs they are parts of."""
+
+ABSENT = object()
+"""Stands in a column for a parameter that a config does not have."""
+
+
+def tree_of(names: Iterable[str]) -> Tree:
+    """The shape of configs with those flat names."""
+    tree: Tree = {}
+    for name in names:
+        *groups, leaf = name.split("/")
+        at = tree
+        for group in groups:
+            inner = at.setdefault(group, {})
+            if isinstance(inner, str):
+                raise SpaceError(
+                    f"`{name}` needs `{inner}` to be a dict of parameters, and `{inner}` is a parameter itself."
+                )
+            at = inner
+        at[leaf] = name
+    return tree
+
+
+def nest(tree: Tree, columns: Mapping[str, Sequence[Any]], n: int, *, sparse: bool) -> list[Config]:
+    """`n` configs of that shape from columns of plain values; in a sparse one some may be `ABSENT`."""
+    parts = [
+        columns[below] if isinstance(below, str) else nest(below, columns, n, sparse=sparse) for below in tree.values()
+    ]
+    if not parts:
+        return [{} for _ in range(n)]
+    keys = tuple(tree)
+    if sparse:
+        rows = zip(*parts, strict=True)
+        return [{k: v for k, v in zip(keys, row, strict=True) if v is not ABSENT} for row in rows]
+    return [dict(zip(keys, row, strict=True)) for row in zip(*parts, strict=True)]
+
+
+def flatten(config: Config, tree: Tree, where: str) -> Iterator[tuple[str, Any]]:
+    """Flat names and values of a config of that shape; a dict may be a group or, where the tree ends, a value.
+
+    Args:
+        config: nested as `tree` is.
+        tree: the shape.
+        where: what to call the config in an error.
+
+    Raises:
+        SpaceError: a name that is not in the tree, or a value where a group should be.
+    """
+    if not isinstance(config, Mapping):
+        raise SpaceError(f"{where} is a dict of parameters; got {config!r} of type {type(config).__name__}.")
+    for key, value in config.items():
+        below = tree.get(key)
+        if below is None:
+            raise SpaceError(f"{where} has `{key}`, which is not a parameter; {nearest(str(key), tree)}")
+        if isinstance(below, str):
+            yield below, value
+        else:
+            yield from flatten(value, below, f"`{key}` of {where}")

@@ -1,0 +1,148 @@
+"""What users write a space in, as its parts: our domains, Ray Tune's, plain values, ConfigSpace.
+
+Other libraries' objects are known by the names of their classes, so that nothing is imported to look at them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from rbt_ray.errors import SpaceError
+from rbt_ray.study import options as values
+from rbt_ray.study import primitives
+from rbt_ray.study.conditions import Expression
+from rbt_ray.study.domains import Domain
+
+
+@dataclass
+class Parts:
+    """The parts of a space as they are found; see `Space` for what they are."""
+
+    domains: dict[str, Domain] = field(default_factory=dict)
+    constants: dict[str, Any] = field(default_factory=dict)
+    order: list[str] = field(default_factory=list)
+    conditions: list[tuple[str, Expression]] = field(default_factory=list)
+    forbidden: list[Expression] = field(default_factory=list)
+
+    def add(self, name: str, part: Any) -> None:
+        """A parameter if `part` is a domain, else a constant."""
+        self.order.append(name)
+        if isinstance(part, Domain):
+            self.domains[name] = part
+        else:
+            self.constants[name] = values.plain(part)
+
+
+def parts_of(param_space: Any) -> Parts:
+    """The parts of what a user passed as `param_space`.
+
+    Raises:
+        SpaceError: it is no space, or a part of it is none.
+    """
+    if "ConfigurationSpace" in class_names(param_space, "ConfigSpace"):
+        from rbt_ray.study.convert_configspace import configspace_parts
+
+        return configspace_parts(param_space)
+    if not isinstance(param_space, Mapping):
+        raise SpaceError(
+            f"`param_space` is a dict such as {{'fast': rbt.randint(5, 60)}}, or a ConfigSpace.ConfigurationSpace; "
+            f"got {param_space!r} of type {type(param_space).__name__}."
+        )
+    parts = Parts()
+    _walk(param_space, "", parts)
+    return parts
+
+
+def class_names(value: Any, module: str) -> set[str]:
+    """The names of the classes a value is of that come from `module` or a part of it."""
+    return {c.__name__ for c in type(value).__mro__ if c.__module__ == module or c.__module__.startswith(f"{module}.")}
+
+
+def check_name(key: Any, where: str) -> str:
+    """A parameter's name.
+
+    Raises:
+        SpaceError: it is not text, or is empty, or has a "/" in it.
+    """
+    if not isinstance(key, str):
+        raise SpaceError(f"parameters{where} have names of type str; got {key!r} of type {type(key).__name__}.")
+    if not key or "/" in key:
+        raise SpaceError(
+            f"a parameter's name{where} has at least one letter and no '/', which joins the names of nested dicts; "
+            f"got {key!r}. To nest, write {{'opt': {{'lr': ...}}}}."
+        )
+    return key
+
+
+def _walk(tree: Mapping[Any, Any], prefix: str, parts: Parts) -> None:
+    for key, value in tree.items():
+        name = prefix + check_name(key, f" in `{prefix[:-1]}`" if prefix else "")
+        if isinstance(value, Mapping) and value and set(value) != {"grid_search"} and not _is_configspace(value):
+            _walk(value, f"{name}/", parts)
+        else:
+            parts.add(name, _leaf(name, value))
+
+
+def _leaf(name: str, value: Any) -> Any:
+    if isinstance(value, Domain):
+        return value
+    try:
+        if isinstance(value, Mapping) and "grid_search" in value:
+            return primitives.grid_search(value["grid_search"])
+        if class_names(value, "ray.tune.search.sample"):
+            return _from_tune(value)
+    except SpaceError as error:
+        raise SpaceError(f"`{name}`: {error}") from error
+    if values.is_plain(values.plain(value)):
+        return value
+    raise SpaceError(f"`{name}` is {value!r} of type {type(value).__name__}. {_hint(name, value)}")
+
+
+def _hint(name: str, value: Any) -> str:
+    if _is_configspace(value):
+        return "A ConfigSpace.ConfigurationSpace is the whole `param_space`, not a part of a dict."
+    if isinstance(value, (list, tuple)):
+        return "Domains nest in dicts only, not in lists or tuples: give each a name."
+    if isinstance(value, np.ndarray) or (hasattr(value, "__len__") and hasattr(value, "__getitem__")):
+        return f"To try its values one by one, write {{'{name}': choice(list(...))}}."
+    if callable(value):
+        return (
+            "A function as a parameter, as with Ray Tune's `sample_from`, is not supported here yet: use a domain such as "
+            "`randint(5, 60)`, or conditions by ConfigSpace. To pass the function itself, write choice([function])."
+        )
+    return "A parameter is a domain such as `randint(5, 60)`, or a plain value; to pass an object as it is, write choice([object])."
+
+
+def _is_configspace(value: Any) -> bool:
+    return bool(class_names(value, "ConfigSpace"))
+
+
+def _from_tune(domain: Any) -> Domain:
+    """A domain of ray.tune (2.40 to 2.60): how it samples is in its `sampler`."""
+    kinds = class_names(domain, "ray.tune.search.sample")
+    if "Function" in kinds:
+        raise SpaceError(
+            "`sample_from` is not supported here yet: use a domain such as `randint(5, 60)`; for a parameter that depends on "
+            "another, write the space as a ConfigSpace.ConfigurationSpace with conditions or forbidden clauses."
+        )
+    sampler, q = domain.get_sampler(), None
+    if "Quantized" in class_names(sampler, "ray.tune.search.sample"):
+        sampler, q = sampler.get_sampler(), sampler.q
+    how = class_names(sampler, "ray.tune.search.sample")
+    if "Categorical" in kinds:
+        return (primitives.grid_search if "Grid" in how else primitives.choice)(domain.categories)
+    steps = () if q is None else (q,)
+    log = "LogUniform" in how
+    if "Integer" in kinds:
+        words = (primitives.lograndint, primitives.qlograndint) if log else (primitives.randint, primitives.qrandint)
+        return words[len(steps)](domain.lower, domain.upper, *steps)
+    if "Float" in kinds and "Normal" in how:
+        return (primitives.qnormal if steps else primitives.normal)(sampler.mean, sampler.sd, *steps)
+    if "Float" in kinds:
+        floats = (primitives.loguniform, primitives.qloguniform) if log else (primitives.uniform, primitives.quniform)
+        return floats[len(steps)](domain.lower, domain.upper, *steps)
+    raise SpaceError(f"the domain {domain!r} of Ray Tune is not known here; use one such as `rbt.randint(5, 60)`.")

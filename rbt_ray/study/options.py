@@ -1,0 +1,132 @@
+"""Plain values: what equal options are, and how JSON holds what it has no word for."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from rbt_ray.errors import SpaceError
+
+_SCALARS = (type(None), bool, int, float, str)
+
+
+def plain(value: Any) -> Any:
+    """A numpy scalar as the Python value it stands for; anything else as it is."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def fresh(value: Any) -> Any:
+    """The value, copied where an objective could change it and so change what later trials get."""
+    return copy.deepcopy(value) if isinstance(value, (list, dict, set)) else value
+
+
+def is_plain(value: Any) -> bool:
+    """Whether a value is made of None, bools, numbers and text, in lists, tuples, sets or dicts."""
+    if isinstance(value, Mapping):
+        return all(is_plain(part) for pair in value.items() for part in pair)
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return all(is_plain(part) for part in value)
+    return isinstance(value, _SCALARS)
+
+
+def key_of(value: Any) -> Any:
+    """What a value is looked up by, or None where it cannot be hashed; True, 1 and 1.0 stay apart."""
+    if isinstance(value, float) and math.isnan(value):
+        return (float, "nan")
+    try:
+        hash(value)
+    except TypeError:
+        return None
+    return (type(value), value)
+
+
+def same(a: Any, b: Any) -> bool:
+    """Whether two options of one type are equal; objects that cannot tell are equal only to themselves."""
+    return a is b or (type(a) is type(b) and alike(a, b))
+
+
+def alike(a: Any, b: Any) -> bool:
+    """Whether two values are equal as JSON sees them: 1 is 1.0, and a tuple is a list."""
+    if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)):
+        return len(a) == len(b) and all(alike(x, y) for x, y in zip(a, b, strict=True))
+    try:
+        return bool(a == b)
+    except (TypeError, ValueError):  # such as arrays, whose comparison is an array
+        return False
+
+
+def distinct(values: Sequence[Any]) -> tuple[list[Any], list[int]]:
+    """The different values in order of first appearance, and how often each came."""
+    found: list[Any] = []
+    counts: list[int] = []
+    by_key: dict[Any, int] = {}
+    unhashable: list[int] = []
+    for value in values:
+        key = key_of(value)
+        known = next((i for i in unhashable if same(found[i], value)), None) if key is None else by_key.get(key)
+        if known is not None:
+            counts[known] += 1
+            continue
+        if key is None:
+            unhashable.append(len(found))
+        else:
+            by_key[key] = len(found)
+        found.append(value)
+        counts.append(1)
+    return found, counts
+
+
+def to_json(value: Any) -> Any:
+    """A value as JSON can hold it; a tuple is marked as one, and an object that JSON has no word for is only named."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return {"float": repr(value)}
+    if type(value) in _SCALARS:
+        return value
+    if type(value) is tuple:
+        return {"tuple": [to_json(part) for part in value]}
+    if type(value) is list:
+        return [to_json(part) for part in value]
+    if type(value) in (set, frozenset) and is_plain(value):
+        return {type(value).__name__: sorted((to_json(part) for part in value), key=json.dumps)}
+    if type(value) is dict and all(isinstance(key, str) for key in value):
+        return {"dict": {key: to_json(part) for key, part in value.items()}}
+    return {"opaque": label(value)}
+
+
+def from_json(held: Any) -> Any:
+    """The value `to_json` was given.
+
+    Raises:
+        SpaceError: it was an object that JSON could only name.
+    """
+    if isinstance(held, list):
+        return [from_json(part) for part in held]
+    if not isinstance(held, dict):
+        return held
+    ((kind, content),) = held.items()
+    if kind == "opaque":
+        raise SpaceError(
+            f"the space has the option {content}, which cannot be read back from a file; pass the same `param_space` again."
+        )
+    if kind == "dict":
+        return {key: from_json(part) for key, part in content.items()}
+    if kind == "float":
+        return float(content)
+    return {"tuple": tuple, "set": set, "frozenset": frozenset}[kind](from_json(part) for part in content)
+
+
+def label(value: Any) -> str:
+    """A name for an object that is the same in every process: no memory address in it."""
+    name = getattr(value, "__qualname__", None)
+    if isinstance(name, str):
+        return f"{getattr(value, '__module__', None)}.{name}"
+    kind = f"{type(value).__module__}.{type(value).__qualname__}"
+    if repr(value) == object.__repr__(value):
+        return kind
+    return f"{kind} {re.sub(r' at 0x[0-9a-fA-F]+', '', repr(value))}"

@@ -1,0 +1,242 @@
+"""The words a parameter space is written in; they are Ray Tune's, with its bounds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+
+from rbt_ray.errors import SpaceError
+from rbt_ray.study import options as values
+from rbt_ray.study.choices import Choice
+from rbt_ray.study.domains import Domain
+from rbt_ray.study.numeric_domains import Float, Normal, Stepped
+
+_LARGEST = 2**50  # a float64 tells the middles of so many cells apart
+_LARGEST_LOG = 2**40  # and of so many cells in a logarithm
+
+
+def choice(options: Sequence[Any]) -> Choice:
+    """One of `options`, any objects; one is enough. An option listed twice is one option, drawn twice as often.
+
+    Raises:
+        SpaceError: there is none, or `options` is not a sequence.
+    """
+    return _choice("choice", "options", options)
+
+
+def grid_search(values: Sequence[Any]) -> Choice:
+    """Every one of `values` where the search is a grid; a choice among them for the other searchers.
+
+    Raises:
+        SpaceError: there is none, or `values` is not a sequence.
+    """
+    return _choice("grid_search", "values", values)
+
+
+def uniform(lower: float, upper: float) -> Float:
+    """A float from `lower` to `upper`.
+
+    Raises:
+        SpaceError: a bound is not a finite number, or they are in the wrong order.
+    """
+    return Float(*_floats("uniform", lower, upper))
+
+
+def loguniform(lower: float, upper: float) -> Float:
+    """A float from `lower` to `upper`, even in its logarithm: each order of magnitude is drawn as often.
+
+    Raises:
+        SpaceError: a bound is not a finite number above 0, or they are in the wrong order.
+    """
+    return Float(*_positive("loguniform", *_floats("loguniform", lower, upper)), log=True)
+
+
+def quniform(lower: float, upper: float, q: float) -> Stepped:
+    """A multiple of `q` from `lower` to `upper`, both inclusive and each drawn as often.
+
+    Raises:
+        SpaceError: a bound is not a finite number or not a multiple of `q`, or they are in the wrong order.
+    """
+    return _stepped_float("quniform", lower, upper, q, log=False)
+
+
+def qloguniform(lower: float, upper: float, q: float) -> Stepped:
+    """A multiple of `q` from `lower` to `upper`, both inclusive, even in its logarithm.
+
+    Raises:
+        SpaceError: as for `quniform`; and where `lower` is not above 0.
+    """
+    return _stepped_float("qloguniform", lower, upper, q, log=True)
+
+
+def randint(lower: int, upper: int) -> Stepped:
+    """An int from `lower` to `upper - 1`.
+
+    Raises:
+        SpaceError: a bound is not an int, or `upper` is not above `lower`.
+    """
+    return _stepped_int("randint", lower, upper, 1, log=False)
+
+
+def lograndint(lower: int, upper: int) -> Stepped:
+    """An int from `lower` to `upper - 1`, even in its logarithm.
+
+    Raises:
+        SpaceError: as for `randint`; and where `lower` is below 1.
+    """
+    return _stepped_int("lograndint", lower, upper, 1, log=True)
+
+
+def qrandint(lower: int, upper: int, q: int = 1) -> Stepped:
+    """A multiple of `q` from `lower` to `upper`, both inclusive; with ``q=1``, as in Ray Tune, `upper` is not.
+
+    Raises:
+        SpaceError: a bound or `q` is not an int, or there is no multiple of `q` between them.
+    """
+    return _stepped_int("qrandint", lower, upper, q, log=False)
+
+
+def qlograndint(lower: int, upper: int, q: int) -> Stepped:
+    """A multiple of `q` from `lower` to `upper`, both inclusive except with ``q=1``, even in its logarithm.
+
+    Raises:
+        SpaceError: as for `qrandint`; and where `lower` is below 1.
+    """
+    return _stepped_int("qlograndint", lower, upper, q, log=True)
+
+
+def normal(mean: float, sd: float) -> Normal:
+    """A float of the normal distribution with that mean and standard deviation.
+
+    Raises:
+        SpaceError: one is not a finite number, or `sd` is not above 0.
+    """
+    return _normal("normal", mean, sd, None)
+
+
+def qnormal(mean: float, sd: float, q: float) -> Normal:
+    """As `normal`, rounded to a multiple of `q`.
+
+    Raises:
+        SpaceError: one is not a finite number, or `sd` or `q` is not above 0.
+    """
+    return _normal("qnormal", mean, sd, q)
+
+
+def _choice(word: str, argument: str, options: Any) -> Choice:
+    listed = options.tolist() if isinstance(options, np.ndarray) else options
+    if isinstance(listed, (str, bytes)) or not isinstance(listed, Sequence):
+        if isinstance(listed, (set, frozenset)):
+            hint = "A set has no order, so no run could be repeated: sort it into a list."
+        elif isinstance(listed, Iterable) and not isinstance(listed, (str, bytes)):
+            hint = f"Write `{word}(list(...))`."
+        else:
+            hint = f"For a single option write `{word}([{options!r}])`."
+        raise SpaceError(f"`{word}({argument})` takes a list; got {options!r} of type {type(options).__name__}. {hint}")
+    if not len(listed):
+        raise SpaceError(f"`{word}({argument})` needs at least one option; got {options!r}.")
+    found, counts = values.distinct([values.plain(option) for option in listed])
+    nested = next((option for option in found if isinstance(option, Domain)), None)
+    if nested is not None:
+        raise SpaceError(
+            f"`{word}({argument})` takes plain options; got the domain {nested!r} among them. A parameter that exists only "
+            f"for some options is a condition: write the space as a ConfigSpace.ConfigurationSpace."
+        )
+    return Choice(tuple(found), tuple(map(float, counts)) if max(counts) > 1 else None, word)
+
+
+def _float(word: str, argument: str, value: Any) -> float:
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real) or not math.isfinite(value):
+        raise SpaceError(f"`{argument}` of `{word}` is a finite number; got {value!r} of type {type(value).__name__}.")
+    return float(value)
+
+
+def _floats(word: str, lower: Any, upper: Any) -> tuple[float, float]:
+    low, high = _float(word, "lower", lower), _float(word, "upper", upper)
+    if not low < high:
+        raise SpaceError(
+            f"`{word}(lower, upper)` needs lower < upper; got lower={lower!r}, upper={upper!r}. "
+            f"For a fixed value write the value itself."
+        )
+    if not math.isfinite(high - low):
+        raise SpaceError(
+            f"`{word}(lower, upper)`: the range from {lower!r} to {upper!r} is wider than a float can hold; narrow it."
+        )
+    return low, high
+
+
+def _positive(word: str, low: float, high: float) -> tuple[float, float]:
+    if low <= 0:
+        raise SpaceError(
+            f"`lower` of `{word}` is above 0, since it is drawn by its logarithm; got {low!r}. Give the value itself, not "
+            f"its logarithm; for a range that holds 0 use `uniform`."
+        )
+    return low, high
+
+
+def _stepped_float(word: str, lower: Any, upper: Any, q: Any, *, log: bool) -> Stepped:
+    low, high = _floats(word, lower, upper)
+    if log:
+        _positive(word, low, high)
+    step = _float(word, "q", q)
+    if step <= 0:
+        raise SpaceError(f"`q` of `{word}` is the step between values, above 0; got {q!r}.")
+    for argument, bound in (("lower", low), ("upper", high)):
+        steps = bound / step
+        if not math.isclose(steps, round(steps) if math.isfinite(steps) else 0.0, rel_tol=1e-9):
+            raise SpaceError(
+                f"`{argument}` of `{word}` is a multiple of q; got {argument}={bound!r}, q={step!r}: "
+                f"{bound / step:.6g} steps. Move the bound, or choose a q that divides it."
+            )
+    first, last = round(low / step), round(high / step)
+    return _stepped(word, first, last, step, integer=False, log=log)
+
+
+def _stepped_int(word: str, lower: Any, upper: Any, q: Any, *, log: bool) -> Stepped:
+    given = {"lower": lower, "upper": upper, "q": q}
+    for argument, value in given.items():
+        if isinstance(value, (bool, np.bool_)) or not isinstance(value, Integral):
+            raise SpaceError(
+                f"`{argument}` of `{word}` is an int; got {value!r} of type {type(value).__name__}. "
+                f"For floats use `{'loguniform' if log else 'uniform'}`{' or `quniform`' if not log else ''}."
+            )
+    low, high, step = int(lower), int(upper), int(q)
+    if step < 1:
+        raise SpaceError(f"`q` of `{word}` is the step between values, at least 1; got {q!r}.")
+    if log and low < 1:
+        raise SpaceError(
+            f"`lower` of `{word}` is at least 1, since it is drawn by its logarithm; got {lower!r}. For a range that holds "
+            f"0 use `randint`."
+        )
+    exclusive = step == 1
+    first, last = -(-low // step), high // step - exclusive
+    if last < first:
+        reason = "`upper` itself is never drawn" if exclusive else f"no multiple of q={step} lies between them"
+        raise SpaceError(f"`{word}` has no value to draw from lower={lower!r}, upper={upper!r}: {reason}.")
+    return _stepped(word, first, last, step, integer=True, log=log)
+
+
+def _stepped(word: str, first: int, last: int, q: float, *, integer: bool, log: bool) -> Stepped:
+    largest = _LARGEST_LOG if log else _LARGEST
+    if max(abs(first), abs(last)) > largest or max(abs(first), abs(last)) * q > 2**53:
+        raise SpaceError(
+            f"`{word}` reaches {max(abs(first), abs(last))} steps of {q!r} from 0; at most 2**{largest.bit_length() - 1} "
+            f"steps, and values up to 2**53, can be told apart. Use `{'loguniform' if log else 'uniform'}` and round."
+        )
+    return Stepped(first, last - first + 1, q, integer, log)
+
+
+def _normal(word: str, mean: Any, sd: Any, q: Any) -> Normal:
+    centre, spread = _float(word, "mean", mean), _float(word, "sd", sd)
+    if spread <= 0:
+        raise SpaceError(f"`sd` of `{word}` is above 0; got {sd!r}. For a fixed value write the value itself.")
+    if q is None:
+        return Normal(centre, spread)
+    step = _float(word, "q", q)
+    if step <= 0:
+        raise SpaceError(f"`q` of `{word}` is the step between values, above 0; got {q!r}.")
+    return Normal(centre, spread, step)

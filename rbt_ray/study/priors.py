@@ -1,0 +1,118 @@
+"""Where in a domain the draws are dense: distributions on the unit interval and their inverses."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from statistics import NormalDist
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from rbt_ray.errors import SpaceError
+from rbt_ray.types import FloatArray
+
+UNDER_ONE = math.nextafter(1.0, 0.0)
+_STANDARD = NormalDist()
+_KNOTS = np.sin(np.linspace(0.0, np.pi / 2, 4097)) ** 2  # dense at the ends, where a density may rise steeply
+
+
+def normal_quantile(u: FloatArray) -> FloatArray:
+    """Standard normal quantiles of `u`, ``(n,)`` within [0, 1]; the two ends give about -8.2 and 8.2.
+
+    Source:
+        `statistics.NormalDist.inv_cdf`: Wichura (1988), "Algorithm AS 241", Applied Statistics 37(3), 477-484.
+    """
+    inside = np.clip(u, 2.0**-53, 1 - 2.0**-53)
+    return np.array([_STANDARD.inv_cdf(p) for p in inside.tolist()], dtype=np.float64)
+
+
+def normal_share(z: FloatArray) -> FloatArray:
+    """The share of a standard normal below `z`, ``(n,)``; NaN where `z` is."""
+    return np.array([0.5 * math.erfc(-x / math.sqrt(2)) for x in z.tolist()], dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class NormalPrior:
+    """A normal distribution cut to [0, 1].
+
+    Raises:
+        SpaceError: practically nothing of it lies there.
+    """
+
+    mean: float
+    sd: float
+
+    def __post_init__(self) -> None:
+        low, high = self._ends()
+        if not high - low > 1e-12:
+            raise SpaceError(
+                f"a normal distribution whose mean lies {self.mean:g} of the way from the lower to the upper bound, with a "
+                f"deviation of {self.sd:g} of that way, has nothing between the bounds; move the mean or widen the bounds."
+            )
+
+    def _ends(self) -> tuple[float, float]:
+        low, high = normal_share(np.array([-self.mean, 1 - self.mean]) / self.sd).tolist()
+        return low, high
+
+    def spread(self, u: FloatArray) -> FloatArray:
+        """Uniform draws as draws of this distribution."""
+        low, high = self._ends()
+        z = normal_quantile(low + u * (high - low))
+        return np.clip(self.mean + self.sd * z, 0.0, UNDER_ONE)
+
+    def level(self, x: FloatArray) -> FloatArray:
+        """The inverse of `spread`: the share of the distribution below each `x`."""
+        low, high = self._ends()
+        return np.clip((normal_share((x - self.mean) / self.sd) - low) / (high - low), 0.0, UNDER_ONE)
+
+    def to_json(self) -> dict[str, Any]:
+        """The prior as JSON."""
+        return {"kind": "normal", "mean": self.mean, "sd": self.sd}
+
+
+@dataclass(frozen=True)
+class BetaPrior:
+    """A beta distribution on [0, 1], its distribution function joined up from straight pieces.
+
+    Both parameters are at least 1, so that the density is finite; the pieces are within 1e-5 of the function up to
+    parameters of about 100.
+    """
+
+    alpha: float
+    beta: float
+
+    @cached_property
+    def _shares(self) -> FloatArray:
+        with np.errstate(
+            divide="ignore", invalid="ignore"
+        ):  # 0 * log(0) where a parameter is 1: the density is 1 there
+            low, high = (self.alpha - 1) * np.log(_KNOTS), (self.beta - 1) * np.log1p(-_KNOTS)
+        log_density = np.nan_to_num(low, nan=0.0, neginf=-np.inf) + np.nan_to_num(high, nan=0.0, neginf=-np.inf)
+        density = np.exp(log_density - log_density.max())
+        shares = np.concatenate([[0.0], np.cumsum((density[1:] + density[:-1]) * np.diff(_KNOTS))])
+        return np.asarray(shares / shares[-1], dtype=np.float64)
+
+    def spread(self, u: FloatArray) -> FloatArray:
+        """Uniform draws as draws of this distribution."""
+        return np.clip(np.interp(u, self._shares, _KNOTS), 0.0, UNDER_ONE)
+
+    def level(self, x: FloatArray) -> FloatArray:
+        """The inverse of `spread`: the share of the distribution below each `x`."""
+        return np.clip(np.interp(x, _KNOTS, self._shares), 0.0, UNDER_ONE)
+
+    def to_json(self) -> dict[str, Any]:
+        """The prior as JSON."""
+        return {"kind": "beta", "alpha": self.alpha, "beta": self.beta}
+
+
+Prior: TypeAlias = NormalPrior | BetaPrior
+
+
+def prior_from_json(held: dict[str, Any] | None) -> Prior | None:
+    """The prior that `to_json` was called on, or None."""
+    if held is None:
+        return None
+    parameters = {name: value for name, value in held.items() if name != "kind"}
+    return NormalPrior(**parameters) if held["kind"] == "normal" else BetaPrior(**parameters)

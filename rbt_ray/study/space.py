@@ -1,0 +1,331 @@
+"""The parameter space: which configs there are, as rows of numbers and as the dicts an objective gets.
+
+A row of points holds a float64 for each parameter: the value itself for a number, the position of the option for a
+choice, NaN for a parameter that a condition leaves out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rbt_ray.errors import SpaceError
+from rbt_ray.study import options as values
+from rbt_ray.study.conditions import Expression, expression_from_json
+from rbt_ray.study.configs import ABSENT, Tree, flatten, nest, tree_of
+from rbt_ray.study.domain_json import domain_from_json
+from rbt_ray.study.domains import Domain
+from rbt_ray.study.primitives import choice as choice
+from rbt_ray.study.primitives import grid_search as grid_search
+from rbt_ray.study.primitives import lograndint as lograndint
+from rbt_ray.study.primitives import loguniform as loguniform
+from rbt_ray.study.primitives import normal as normal
+from rbt_ray.study.primitives import qrandint as qrandint
+from rbt_ray.study.primitives import quniform as quniform
+from rbt_ray.study.primitives import randint as randint
+from rbt_ray.study.primitives import uniform as uniform
+from rbt_ray.types import BoolArray, Config, FloatArray, IntArray
+
+_COUNTABLE = 10**7
+_BLOCK = 2**16
+
+
+@dataclass(frozen=True)
+class Space:
+    """Parameters and their domains, with the conditions under which they exist and the combinations that are forbidden.
+
+    Args:
+        names: flat names in order of definition, nested dicts joined by "/" ("opt/lr").
+        domains: what each parameter may be.
+        constants: flat names and the plain values that every config has.
+        order: the names of parameters and constants in the order that configs have them.
+        conditions: a parameter and when it exists, parents before children; those without one always exist.
+        forbidden: each true where a config is forbidden.
+    """
+
+    names: tuple[str, ...]
+    domains: tuple[Domain, ...]
+    constants: dict[str, Any] = field(default_factory=dict)
+    order: tuple[str, ...] = ()
+    conditions: tuple[tuple[str, Expression], ...] = ()
+    forbidden: tuple[Expression, ...] = ()
+
+    @classmethod
+    def of(cls, param_space: Any) -> Space:
+        """The space a user wrote.
+
+        Args:
+            param_space: a dict of domains, plain values and dicts of these; domains may be Ray Tune's own; or a
+                `ConfigSpace.ConfigurationSpace`; or a `Space`.
+
+        Raises:
+            SpaceError: it is something else, or a part of it is.
+        """
+        if isinstance(param_space, Space):
+            return param_space
+        from rbt_ray.study import convert
+
+        parts = convert.parts_of(param_space)
+        tree_of(parts.order)
+        return cls(
+            names=tuple(parts.domains),
+            domains=tuple(parts.domains.values()),
+            constants=parts.constants,
+            order=tuple(parts.order),
+            conditions=tuple(parts.conditions),
+            forbidden=tuple(parts.forbidden),
+        )
+
+    @property
+    def n_params(self) -> int:
+        """How many parameters vary: the width of a row of points."""
+        return len(self.names)
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether every parameter has finitely many values."""
+        return all(domain.n_values is not None for domain in self.domains)
+
+    @cached_property
+    def grid_size(self) -> int:
+        """The product of the parameters' numbers of values, as if all existed and nothing were forbidden.
+
+        Raises:
+            SpaceError: a parameter has infinitely many.
+        """
+        for name, domain in zip(self.names, self.domains, strict=True):
+            if domain.n_values is None:
+                raise SpaceError(
+                    f"`{name}` is {domain.kind} and takes infinitely many values, so there is no grid of them. Write "
+                    f"`grid_search([...])` or `quniform(lower, upper, q)` for it, or use search_alg 'random' or 'sobol'."
+                )
+        return math.prod(domain.n_values or 0 for domain in self.domains)
+
+    @cached_property
+    def size(self) -> int | None:
+        """How many different configs there are, forbidden ones left out.
+
+        None: infinitely many; or there are conditions or forbidden clauses and a grid of more than 10**7 points, which
+        would take too long to count.
+        """
+        if not self.is_finite:
+            return None
+        if not self.conditions and not self.forbidden:
+            return self.grid_size
+        if self.grid_size > _COUNTABLE:
+            return None
+        blocks = (self.grid(start, start + _BLOCK) for start in range(0, self.grid_size, _BLOCK))
+        return sum(int((self.allowed(block) & self.leads(block)).sum()) for block in blocks)
+
+    def grid(self, start: int, stop: int) -> FloatArray:
+        """Rows `start` to `stop` of the grid, ``(n, n_params)``; the last parameter changes fastest.
+
+        It is the grid of all parameters, as if all existed and nothing were forbidden.
+        """
+        return self.grid_rows(np.arange(max(min(stop, self.grid_size) - start, 0)), start)
+
+    def grid_rows(self, index: IntArray, offset: int = 0) -> FloatArray:
+        """The rows at positions `index` + `offset`, ``(n, n_params)``, each below `grid_size`; an offset has any size."""
+        points = np.empty((len(index), self.n_params))
+        # Counting on from the digits of the offset keeps every number in an int64, whatever the size of the grid.
+        carry = index
+        for column in reversed(range(self.n_params)):
+            n_values = self.domains[column].n_values or 1
+            offset, digit = divmod(offset, n_values)
+            carry, digits = np.divmod(carry + digit, n_values)
+            points[:, column] = self.domains[column].nth(digits.astype(np.float64))
+        return points
+
+    def leads(self, points: FloatArray) -> BoolArray:
+        """``(n,)`` True at one row of those in the grid that are the same config: inactive parameters at their first value."""
+        if not self.conditions:
+            return np.ones(len(points), dtype=bool)
+        first = np.array([domain.nth(np.zeros(1))[0] for domain in self.domains])
+        return np.asarray((self.active(points) | (points == first)).all(axis=1), dtype=bool)
+
+    def active(self, points: FloatArray) -> BoolArray:
+        """``(n, n_params)`` which parameters exist, by the values of the others."""
+        active = np.ones(points.shape, dtype=bool)
+        columns = self._columns_of(points)
+        for name, condition in self.conditions:
+            exists = condition.holds(columns)
+            active[:, self.names.index(name)] = exists
+            columns[name] = np.where(exists, columns[name], np.nan)
+        return active
+
+    def canonical(self, points: FloatArray) -> FloatArray:
+        """Points of which those that are the same config are equal: NaN for inactive parameters, no negative zero."""
+        if self.conditions:
+            points = np.where(self.active(points), points, np.nan)
+        return points + 0.0
+
+    def allowed(self, points: FloatArray) -> BoolArray:
+        """``(n,)`` False where a forbidden clause holds."""
+        if not self.forbidden:
+            return np.ones(len(points), dtype=bool)
+        columns = self._columns_of(self.canonical(points))
+        broken: BoolArray = np.logical_or.reduce([clause.holds(columns) for clause in self.forbidden])
+        return ~broken
+
+    def from_unit(self, u: FloatArray) -> FloatArray:
+        """Points at levels ``(n, n_params)`` within [0, 1); all parameters exist: see `canonical`."""
+        columns = [domain.from_unit(u[:, k]) for k, domain in enumerate(self.domains)]
+        return np.column_stack(columns) if columns else np.empty(u.shape)
+
+    def to_unit(self, points: FloatArray) -> FloatArray:
+        """The inverse of `from_unit`: the centre of the cell for a discrete value, NaN for an inactive parameter."""
+        columns = [domain.to_unit(points[:, k]) for k, domain in enumerate(self.domains)]
+        return np.column_stack(columns) if columns else np.empty(points.shape)
+
+    def digests(self, points: FloatArray) -> NDArray[np.uint64]:
+        """``(n,)`` hashes of 64 bits, equal for points that are the same config, in every process and version.
+
+        Source:
+            The finaliser of SplitMix64: Steele, Lea and Flood (2014), "Fast Splittable Pseudorandom Number Generators".
+        """
+        canonical = self.canonical(points)
+        canonical[np.isnan(canonical)] = np.nan  # there are many NaNs; one of them stands for all
+        digest = np.full(len(points), self.n_params, dtype=np.uint64)
+        for bits in np.ascontiguousarray(canonical.T).view(np.uint64):
+            z = (digest + np.uint64(0x9E3779B97F4A7C15)) ^ bits
+            z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+            z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+            digest = z ^ (z >> np.uint64(31))
+        return digest
+
+    def decode(self, points: FloatArray) -> list[Config]:
+        """The config of each row: nested plain Python values, constants included, inactive parameters absent."""
+        columns = self._plain(points, ABSENT)
+        for name, value in self.constants.items():
+            columns[name] = [values.fresh(value) for _ in range(len(points))]
+        return nest(self._tree, columns, len(points), sparse=bool(np.isnan(points).any()))
+
+    def columns(self, points: FloatArray) -> dict[str, list[Any]]:
+        """Plain Python values of each parameter by flat name, None for inactive ones: for frames and reports."""
+        return self._plain(points, None)
+
+    def number_columns(self, points: FloatArray) -> dict[str, FloatArray]:
+        """Parameters and constants as ``(n,)`` numbers by flat name, NaN for inactive ones.
+
+        Raises:
+            SpaceError: one of them is no number.
+        """
+        columns: dict[str, FloatArray] = {}
+        for name in self._order:
+            if name not in self.constants:
+                column = self.names.index(name)
+                try:
+                    columns[name] = self.domains[column].numbers(points[:, column])
+                except SpaceError as error:
+                    raise SpaceError(f"the objective takes numbers only, and `{name}` {error}") from error
+            elif isinstance(self.constants[name], (int, float)):
+                columns[name] = np.full(len(points), self.constants[name], dtype=np.float64)
+            else:
+                raise SpaceError(f"the objective takes numbers only, and `{name}` is {self.constants[name]!r}.")
+        return columns
+
+    def encode(self, configs: Sequence[Config]) -> FloatArray:
+        """The inverse of `decode`, ``(n_configs, n_params)``; constants may be left out.
+
+        Raises:
+            SpaceError: a config has an unknown name, lacks a parameter, has one that a condition leaves out, has a value
+                that its domain does not, or is forbidden.
+        """
+        points = np.full((len(configs), self.n_params), np.nan)
+        for row, config in enumerate(configs):
+            for name, value in flatten(config, self._tree, f"the config {config!r}"):
+                if name in self.constants:
+                    if not values.alike(values.plain(value), self.constants[name]):
+                        raise SpaceError(
+                            f"`{name}` is always {self.constants[name]!r}; got {value!r} in the config {config!r}."
+                        )
+                    continue
+                column = self.names.index(name)
+                code = self.domains[column].read(value)
+                if code is None:
+                    raise SpaceError(
+                        f"`{name}` takes {self.domains[column].takes}; got {value!r} in the config {config!r}."
+                    )
+                points[row, column] = code
+        self._check_presence(points, configs)
+        if not (allowed := self.allowed(points)).all():
+            raise SpaceError(
+                f"the config {configs[int(np.argmin(allowed))]!r} is forbidden by a clause of the space; leave it out."
+            )
+        return points + 0.0
+
+    def _check_presence(self, points: FloatArray, configs: Sequence[Config]) -> None:
+        wrong = self.active(points) == np.isnan(points)
+        for row, column in np.argwhere(wrong):
+            name = self.names[column]
+            if np.isnan(points[row, column]):
+                raise SpaceError(
+                    f"the config {configs[row]!r} lacks `{name}`; give every parameter a value. "
+                    f"`{name}` takes {self.domains[column].takes}."
+                )
+            raise SpaceError(
+                f"the config {configs[row]!r} has `{name}`, which a condition leaves out where the others have these "
+                f"values; leave it out."
+            )
+
+    def _columns_of(self, points: FloatArray) -> dict[str, FloatArray]:
+        return {name: points[:, column] for column, name in enumerate(self.names)}
+
+    def _plain(self, points: FloatArray, absent: Any) -> dict[str, list[Any]]:
+        columns: dict[str, list[Any]] = {}
+        for column, (name, domain) in enumerate(zip(self.names, self.domains, strict=True)):
+            given = ~np.isnan(points[:, column])
+            plain = domain.to_plain(points[given, column])
+            if len(plain) < len(points):
+                known: Iterator[Any] = iter(plain)
+                plain = [next(known) if is_given else absent for is_given in given.tolist()]
+            columns[name] = plain
+        return columns
+
+    @property
+    def _order(self) -> tuple[str, ...]:
+        return self.order or (*self.names, *self.constants)
+
+    @cached_property
+    def _tree(self) -> Tree:
+        return tree_of(self._order)
+
+    def to_json(self) -> dict[str, Any]:
+        """The space as JSON can hold it; options that it cannot are only named: see `from_json`."""
+        return {
+            "parameters": [{"name": n, **d.to_json()} for n, d in zip(self.names, self.domains, strict=True)],
+            "constants": [{"name": name, "value": values.to_json(value)} for name, value in self.constants.items()],
+            "order": list(self._order),
+            "conditions": [{"name": name, "when": condition.to_json()} for name, condition in self.conditions],
+            "forbidden": [clause.to_json() for clause in self.forbidden],
+        }
+
+    @classmethod
+    def from_json(cls, held: Mapping[str, Any]) -> Space:
+        """The space that `to_json` was called on.
+
+        Raises:
+            SpaceError: it has options, such as functions, that JSON cannot hold.
+        """
+        return cls(
+            names=tuple(parameter["name"] for parameter in held["parameters"]),
+            domains=tuple(domain_from_json(parameter) for parameter in held["parameters"]),
+            constants={constant["name"]: values.from_json(constant["value"]) for constant in held["constants"]},
+            order=tuple(held["order"]),
+            conditions=tuple((part["name"], expression_from_json(part["when"])) for part in held["conditions"]),
+            forbidden=tuple(expression_from_json(clause) for clause in held["forbidden"]),
+        )
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A sha256 that tells spaces apart, in hex; an option that JSON cannot hold counts by its name only."""
+        text = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,121 @@
+"""What is asked: the whole of a study that decides its results, and nothing of how or where it runs."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from rbt_ray.errors import JournalError
+from rbt_ray.metric_columns import MetricColumns
+from rbt_ray.study.space import Space
+from rbt_ray.types import Config, FloatArray, Mode
+
+
+@dataclass(frozen=True)
+class BundleId:
+    """Which prices: a registered bundle by name, or one of the study's own by file; the version is its content's hash."""
+
+    name: str | None
+    version: str
+    n_bars: int
+    train_bars: int
+    """How many bars from the start the search may see; the rest is the hold-out."""
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where an objective is found again, and how to know it.
+
+    Args:
+        name: a built-in objective's name, or ``module:function``.
+        options: what a built-in one was made with.
+        folder: where the module lies.
+        fingerprint: stays the same while the objective's own source and options do.
+    """
+
+    name: str
+    options: dict[str, Any]
+    folder: str
+    fingerprint: str
+
+    @property
+    def is_importable(self) -> bool:
+        """Whether another process can find it by its name alone."""
+        return "<" not in self.name and not self.name.startswith("__main__:")
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study's definition: with the same definition every run ends in the same table.
+
+    Args:
+        name: names the study's folder.
+        space: what may vary.
+        metric: the number that is optimized.
+        mode: "min" or "max".
+        search_alg: the searcher's name; "custom" for an object.
+        num_samples: how many new configs; None: every one there is.
+        seed: everything random follows from it.
+        max_pending: how many trials may be open at once: how far the searcher runs ahead of results.
+        deterministic: results are told in the order of asking.
+        max_cost: full-fidelity evaluations that may be spent.
+        points_to_evaluate: configs that come first.
+        bundle: the prices, or None.
+        objective: where the objective is found again.
+        recheck: how many of the best are re-run in detail.
+    """
+
+    name: str
+    space: Space
+    metric: str
+    mode: Mode
+    search_alg: str
+    num_samples: int | None
+    seed: int
+    max_pending: int
+    deterministic: bool
+    objective: Address
+    max_cost: float | None = None
+    points_to_evaluate: tuple[Config, ...] = ()
+    bundle: BundleId | None = None
+    recheck: int = 10
+
+    def loss_of(self, metrics: MetricColumns, n: int) -> FloatArray:
+        """``(n,)`` what searchers minimise; NaN where a trial has no metric. The one place that knows the mode."""
+        column = metrics.get(self.metric)
+        if column is None:
+            return np.full(n, np.nan)
+        return column.numbers() * (-1.0 if self.mode == "max" else 1.0)
+
+    def to_json(self) -> dict[str, Any]:
+        """The definition as JSON can hold it."""
+        plain = {f.name: getattr(self, f.name) for f in fields(self)}
+        plain["space"] = self.space.to_json()
+        plain["space_fingerprint"] = self.space.fingerprint
+        plain["points_to_evaluate"] = [dict(point) for point in self.points_to_evaluate]
+        plain["objective"] = asdict(self.objective)
+        plain["bundle"] = None if self.bundle is None else asdict(self.bundle)
+        return plain
+
+    @classmethod
+    def from_json(cls, plain: dict[str, Any], space: Space | None = None) -> Study:
+        """The definition again.
+
+        Args:
+            plain: what `to_json` gave.
+            space: the space, where it holds options that JSON cannot.
+
+        Raises:
+            JournalError: a part is missing or not understood.
+        """
+        try:
+            given = {f.name: plain[f.name] for f in fields(cls)}
+            given["space"] = space or Space.from_json(plain["space"])
+            given["points_to_evaluate"] = tuple(plain["points_to_evaluate"])
+            given["objective"] = Address(**plain["objective"])
+            given["bundle"] = None if plain["bundle"] is None else BundleId(**plain["bundle"])
+            return cls(**given)
+        except (KeyError, TypeError) as error:
+            raise JournalError(f"the study's definition is damaged: {error!r}.") from error

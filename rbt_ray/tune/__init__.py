@@ -1,0 +1,1 @@
+"""The Tune-style front: Tuner, TuneConfig, RunConfig, ResultGrid."""

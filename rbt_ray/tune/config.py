@@ -1,0 +1,181 @@
+"""The settings of a study: what is searched (TuneConfig) and how it is run (RunConfig), checked when they are made."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any, Literal
+
+from rbt_ray.errors import SettingError
+from rbt_ray.nearest import nearest
+from rbt_ray.search.catalog import SEARCHERS
+from rbt_ray.search.searcher import Searcher
+from rbt_ray.types import Config, Mode
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+@dataclass(frozen=True)
+class TuneConfig:
+    """What is searched, and how.
+
+    Args:
+        metric: the number to optimize; a bare number the objective returns is called this.
+        mode: "max" or "min".
+        search_alg: "auto" (a whole grid where it fits `num_samples`, else Sobol points), "grid", "random", "sobol",
+            or any `rbt.Searcher`.
+        scheduler: None; multi-fidelity schedulers are not in this version.
+        num_samples: how many new configs; None: the whole grid, or 100 of other searchers.
+        seed: everything random follows from it; None draws one and records it.
+        points_to_evaluate: configs that come first.
+        holdout: the last bars, kept from the search: a share of them (0.25) or the first day (``"2010-01-01"``).
+        fidelity: "prefix": a trial at a lower fidelity sees the first bars only.
+        min_fidelity: the lowest share of the bars a scheduler may use.
+        eta: by how much a scheduler cuts from rung to rung.
+        max_cost: evaluations that may be spent, counted in full-fidelity ones.
+        time_budget_s: seconds after which the study stops, resumable.
+        max_pending: how many trials may be open at once; None: 32 for searchers that learn, else 131,072.
+        deterministic: the same seed gives the same table whatever the workers; False tells results as they come.
+
+    Raises:
+        SettingError: a value is not one of those it may have.
+    """
+
+    metric: str = "sharpe"
+    mode: Mode = "max"
+    search_alg: str | Searcher = "auto"
+    scheduler: None = None
+    num_samples: int | None = None
+    seed: int | None = None
+    points_to_evaluate: Sequence[Config] | None = None
+    holdout: float | str | date | None = None
+    fidelity: Literal["prefix"] = "prefix"
+    min_fidelity: float = 1 / 27
+    eta: float = 3
+    max_cost: float | None = None
+    time_budget_s: float | None = None
+    max_pending: int | None = None
+    deterministic: bool = True
+
+    def __post_init__(self) -> None:
+        _check(isinstance(self.metric, str) and self.metric, "metric", "the name of a metric", self.metric)
+        _choice("mode", self.mode, ("max", "min"))
+        if isinstance(self.search_alg, str):
+            _choice("search_alg", self.search_alg, ("auto", *SEARCHERS))
+        elif not isinstance(self.search_alg, Searcher):
+            raise SettingError(
+                f"`search_alg` is a name or an object with `done`, `ask(n)` and `tell(results)`; "
+                f"got {self.search_alg!r}."
+            )
+        _check(self.scheduler is None, "scheduler", "None in this version, which has no schedulers", self.scheduler)
+        _choice("fidelity", self.fidelity, ("prefix",))
+        _count("num_samples", self.num_samples, least=1)
+        _count("seed", self.seed, least=0)
+        _count("max_pending", self.max_pending, least=1)
+        _positive("max_cost", self.max_cost)
+        _positive("time_budget_s", self.time_budget_s)
+        _positive("eta", self.eta, above=1)
+        low = self.min_fidelity
+        _check(_is_number(low) and 0 < low <= 1, "min_fidelity", "a share above 0 and at most 1", low)
+        _flag("deterministic", self.deterministic)
+        points = self.points_to_evaluate
+        if points is not None and (isinstance(points, (str, Mapping)) or not isinstance(points, Sequence)):
+            raise SettingError(f"`points_to_evaluate` is a list of configs, such as [{{'fast': 10}}]; got {points!r}.")
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Where and how a study is run; none of it changes the results.
+
+    Args:
+        name: the study's folder below `storage_path`; None makes one of the objective's name and the time.
+        storage_path: where studies are kept, on a local disk.
+        backend: "local": processes of this machine; "auto" is local, too.
+        address: of a Ray cluster; None for "local".
+        num_workers: how many processes; None: one for every `num_cpus_per_worker` cores.
+        num_cpus_per_worker: cores a worker uses.
+        resources_per_worker: Ray resources; None for "local".
+        trial_timeout_s: seconds a trial may take; a later one is TIMED_OUT.
+        max_retries: how often a trial is run again after its worker died.
+        max_failures: trials that may fail before the study stops; None: any number.
+        recycle_after: trials after which a worker is replaced; None: never.
+        worker_memory_limit: bytes above which a worker is replaced; None: 80 % of the memory / workers.
+        callbacks: objects with `on_trial_complete(result)` or `on_study_end(results)`, or both.
+        verbose: 0: quiet; 1: progress on stderr.
+        recheck: how many of the best are re-run in detail at the end, where the objective returns a Backtest.
+
+    Raises:
+        SettingError: a value is not one of those it may have.
+    """
+
+    name: str | None = None
+    storage_path: str | Path | None = None
+    backend: Literal["auto", "local"] = "auto"
+    address: str | None = None
+    num_workers: int | None = None
+    num_cpus_per_worker: int = 1
+    resources_per_worker: Mapping[str, float] | None = None
+    trial_timeout_s: float | None = None
+    max_retries: int = 1
+    max_failures: int | None = None
+    recycle_after: int | None = None
+    worker_memory_limit: int | None = None
+    callbacks: Sequence[Any] = field(default=())
+    verbose: int = 1
+    recheck: int = 10
+
+    def __post_init__(self) -> None:
+        if self.name is not None and (not isinstance(self.name, str) or not _NAME.fullmatch(self.name)):
+            raise SettingError(
+                f"`name` is a folder's name: letters, digits, '.', '_' and '-', at most 100; got {self.name!r}."
+            )
+        _choice("backend", self.backend, ("auto", "local"))
+        for name in ("address", "resources_per_worker"):
+            _check(getattr(self, name) is None, name, "None on the local backend", getattr(self, name))
+        _count("num_workers", self.num_workers, least=1, most=1024)
+        _count("num_cpus_per_worker", self.num_cpus_per_worker, least=1)
+        _positive("trial_timeout_s", self.trial_timeout_s)
+        _count("max_retries", self.max_retries, least=0)
+        _count("max_failures", self.max_failures, least=0)
+        _count("recycle_after", self.recycle_after, least=1)
+        _count("worker_memory_limit", self.worker_memory_limit, least=2**20)
+        _count("verbose", self.verbose, least=0)
+        _count("recheck", self.recheck, least=0)
+        path = self.storage_path
+        _check(path is None or isinstance(path, (str, Path)), "storage_path", "a folder", path)
+        _check(isinstance(self.callbacks, Sequence), "callbacks", "a list", self.callbacks)
+
+
+def _check(right: Any, name: str, wanted: str, got: Any) -> None:
+    if not right:
+        raise SettingError(f"`{name}` is {wanted}; got {got!r}.")
+
+
+def _choice(name: str, got: Any, known: tuple[str, ...]) -> None:
+    if got not in known:
+        raise SettingError(f"`{name}` is one of {', '.join(known)}; got {got!r}: {nearest(str(got), known)}")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _count(name: str, got: Any, *, least: int, most: int | None = None) -> None:
+    if got is None:
+        return
+    whole = isinstance(got, int) and not isinstance(got, bool)
+    upper = "" if most is None else f" and at most {most}"
+    right = whole and got >= least and (most is None or got <= most)
+    _check(right, name, f"a whole number of at least {least}{upper}", got)
+
+
+def _positive(name: str, got: Any, above: float = 0) -> None:
+    _check(got is None or (_is_number(got) and got > above), name, f"a number above {above}", got)
+
+
+def _flag(name: str, got: Any) -> None:
+    _check(isinstance(got, bool), name, "True or False", got)

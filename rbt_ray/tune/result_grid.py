@@ -1,0 +1,173 @@
+"""What a study found: its trials, read from the journal when somebody looks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+from rbt_ray.errors import NoResultError, SettingError
+from rbt_ray.nearest import nearest
+from rbt_ray.store.journal import Ended, Journal, Reviewed
+from rbt_ray.store.table import TrialTable, read_table
+from rbt_ray.study.study import Study
+from rbt_ray.types import COMPLETED, STATUSES, Mode, Result
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class ResultGrid(Sequence[Result]):
+    """All finished trials of a study in trial order.
+
+    Args:
+        path: the study's folder.
+        study: its definition, where the caller has it; else it is read from the journal.
+    """
+
+    def __init__(self, path: str | Path, study: Study | None = None) -> None:
+        self.path = Path(path)
+        self._given = study
+
+    @cached_property
+    def _events(self) -> tuple[TrialTable, Reviewed | None, list[Ended]]:
+        journal = Journal(self.path)
+        try:
+            study = self._given or Study.from_json(journal.definition)
+            reviewed = [event for event in journal.read("reviewed") if isinstance(event, Reviewed)]
+            ended = [event for event in journal.read("ended") if isinstance(event, Ended)]
+            return read_table(journal, study), reviewed[-1] if reviewed else None, ended
+        finally:
+            journal.close()
+
+    @property
+    def table(self) -> TrialTable:
+        """The trials in columns."""
+        return self._events[0]
+
+    @property
+    def study(self) -> Study:
+        """The study's definition."""
+        return self.table.study
+
+    @property
+    def review(self) -> Reviewed | None:
+        """The best trials in detail: at order level and on the hold-out; None before the study is done."""
+        return self._events[1]
+
+    @property
+    def runs(self) -> list[Ended]:
+        """How each run of the study ended; more than one where it was resumed."""
+        return self._events[2]
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the search came to its end."""
+        return any(run.reason == "done" for run in self.runs)
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @overload
+    def __getitem__(self, index: int) -> Result: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Result]: ...
+    def __getitem__(self, index: int | slice) -> Result | list[Result]:
+        return self.table.results()[index]
+
+    def __iter__(self) -> Iterator[Result]:
+        results = self.table.results()
+        return (results[row] for row in range(len(results)))
+
+    def get_best_result(self, metric: str | None = None, mode: Mode | None = None) -> Result:
+        """The best trial that completed at full fidelity; of equals the first.
+
+        Args:
+            metric: another than the study's.
+            mode: "max" or "min"; the study's for None.
+
+        Raises:
+            NoResultError: there is none; the message says what became of the trials.
+            SettingError: no trial has that metric.
+        """
+        names = list(self.table.outcomes.metrics)
+        if metric is not None and metric not in names and names:
+            raise SettingError(f"`metric` is one the objective returned; got {metric!r}: {nearest(metric, names)}")
+        if mode not in (None, "max", "min"):
+            raise SettingError(f"`mode` is 'max' or 'min'; got {mode!r}.")
+        best = self.table.ranking(1, metric=metric, mode=mode)
+        if not len(best):
+            first = next(iter(self.table.outcomes.errors.values()), "there are none")
+            raise NoResultError(f"no trial completed: {self.num_errors} of {len(self)} failed. The first: {first}")
+        return self[int(best[0])]
+
+    @property
+    def errors(self) -> list[str]:
+        """Why trials did not complete, in trial order."""
+        return [text for _, text in sorted(self.table.outcomes.errors.items())]
+
+    @property
+    def num_errors(self) -> int:
+        """Trials that did not complete."""
+        return int((self.table.outcomes.status != COMPLETED).sum())
+
+    @property
+    def num_terminated(self) -> int:
+        """Trials that completed."""
+        return int((self.table.outcomes.status == COMPLETED).sum())
+
+    def count(self) -> dict[str, int]:
+        """How many trials have each status."""
+        status = self.table.outcomes.status
+        return {name: int((status == code).sum()) for code, name in enumerate(STATUSES)}
+
+    def get_dataframe(self) -> pd.DataFrame:
+        """A row a trial: trial_id, status, fidelity, config/<name>..., <metric>..., error, duration_s, worker."""
+        import pandas as pd
+
+        table = self.table
+        columns: dict[str, Any] = {
+            "trial_id": table.trials,
+            "status": [STATUSES[code] for code in table.outcomes.status],
+            "fidelity": table.fidelity,
+        }
+        for name, values in table.study.space.columns(table.points).items():
+            columns[f"config/{name}"] = values
+        for name, column in table.outcomes.metrics.items():
+            whole = column.kind != "json" and bool(column.present.all())
+            columns[name] = column.values if whole else column.numbers() if column.kind == "float" else column.plain()
+        columns["error"] = [table.outcomes.errors.get(row) for row in range(len(table))]
+        columns["duration_s"] = table.outcomes.duration_s
+        columns["worker"] = [table.workers[code] for code in table.worker]
+        return pd.DataFrame(columns)
+
+    def table_hash(self) -> str:
+        """Sha256 over the ordered trial table: config, fidelity, status and metrics at full precision."""
+        return self.table.hash()
+
+    def report(self, path: str | Path) -> Path:
+        """Writes one self-contained HTML page about the study and gives its path."""
+        from rbt_ray.reporting.html import write_report
+
+        return write_report(self, Path(path))
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{n:,} {name}" for name, n in self.count().items() if n)
+        return f"ResultGrid({self.study.name!r}: {counts or 'no trials'}{self._best_text()})"
+
+    def _repr_html_(self) -> str:
+        head = self.get_dataframe().iloc[self.table.ranking(10)]
+        return f"<p>{_escape(repr(self))}</p>{head.to_html(index=False)}"
+
+    def _best_text(self) -> str:
+        if not len(self.table.ranking(1)):
+            return ""
+        best = self.get_best_result()
+        return f"; best {self.study.metric} {best.metrics[self.study.metric]:.6g} at {dict(best.config)}"
+
+
+def _escape(text: str) -> str:
+    import html
+
+    return html.escape(text)

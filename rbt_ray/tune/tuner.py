@@ -1,0 +1,280 @@
+"""The Tune-style front door: a study is set up, run or gone on with, and handed back as a ResultGrid."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rbt_ray.engine import loop
+from rbt_ray.engine.dispatcher import Dispatcher
+from rbt_ray.engine.limits import Limits
+from rbt_ray.engine.second_look import second_look
+from rbt_ray.engine.watch import Watch
+from rbt_ray.errors import SettingError, StudyExistsError, StudyInterrupted, StudyMismatchError
+from rbt_ray.objectives.address import address_of
+from rbt_ray.objectives.objective import as_evaluator
+from rbt_ray.pool.task import Task
+from rbt_ray.search.catalog import choose, make
+from rbt_ray.search.searcher import Searcher
+from rbt_ray.store.journal import FILE_NAME, Ended, Journal
+from rbt_ray.store.lock import StudyLock
+from rbt_ray.store.table import read_table
+from rbt_ray.study.space import Space
+from rbt_ray.study.study import BundleId, Study
+from rbt_ray.tune.callbacks import Callbacks
+from rbt_ray.tune.config import RunConfig, TuneConfig
+from rbt_ray.tune.interrupt import clean_interrupt
+from rbt_ray.tune.pools import backend_of, pool_for, shutdown
+from rbt_ray.tune.progress import show_progress
+from rbt_ray.tune.result_grid import ResultGrid
+
+if TYPE_CHECKING:
+    from rbt_ray.data.bundle import Bundle
+
+__all__ = ["Tuner", "shutdown"]
+
+_OWN_BUNDLE = "bundle.arrow"
+_PENDING_LEARNING, _PENDING_OTHERS = 32, 2**17
+
+
+class Tuner:
+    """A study about to run.
+
+    Args:
+        objective: a function of (params, data) that returns a number, a dict of metrics or a Backtest; one marked
+            `rbt.batched`; or a built-in one from `rbt.objectives`.
+        param_space: what may vary: a dict of domains, nested as you like, or a ConfigSpace.
+        bundle: prices, as a Bundle or the name of a registered one; None for an objective without.
+        tune_config: what is searched, and how.
+        run_config: where and how it is run.
+
+    Raises:
+        InputError: something given cannot be used; the message says what, and what to do.
+    """
+
+    def __init__(
+        self,
+        objective: Any,
+        *,
+        param_space: Any,
+        bundle: Bundle | str | None = None,
+        tune_config: TuneConfig | None = None,
+        run_config: RunConfig | None = None,
+    ) -> None:
+        tune_config = tune_config or TuneConfig()
+        self._run_config = run_config or RunConfig()
+        self._objective = objective
+        self._searcher = tune_config.search_alg if not isinstance(tune_config.search_alg, str) else None
+        self._time_budget_s = tune_config.time_budget_s
+        self._bundle = _bundle_of(bundle)
+        self._study = _define(objective, Space.of(param_space), self._bundle, tune_config, self._run_config)
+        self._folder = Path(self._run_config.storage_path or "studies") / self._study.name
+        self._is_new = True
+        as_evaluator(objective, self._study.space, self._study.metric)
+        if (self._folder / FILE_NAME).exists():
+            raise StudyExistsError(
+                f"there is a study in {self._folder} already. Go on with it by "
+                f"`Tuner.restore({str(self._folder)!r}, objective)`, or give RunConfig another `name`."
+            )
+
+    @classmethod
+    def restore(
+        cls,
+        path: str | Path,
+        objective: Any,
+        *,
+        param_space: Any = None,
+        search_alg: Searcher | None = None,
+        callbacks: Sequence[Any] | None = None,
+        run_config: RunConfig | None = None,
+    ) -> Tuner:
+        """A study as its journal has it, to go on where it stopped; a finished one gives its results.
+
+        Args:
+            path: the study's folder.
+            objective: the same as when it was begun.
+            param_space: the same, where it holds options that JSON cannot.
+            search_alg: a fresh searcher object, where the study was begun with one.
+            callbacks: as in RunConfig.
+            run_config: where and how to run it from here on; `name` and `storage_path` are the study's.
+
+        Raises:
+            StudyNotFoundError: there is no study.
+            StudyMismatchError: the objective, space or searcher is not the one the study was begun with.
+        """
+        folder = Path(path)
+        journal = Journal(folder)
+        definition = journal.definition
+        journal.close()
+        study = Study.from_json(definition, None if param_space is None else Space.of(param_space))
+        if study.space.fingerprint != definition["space_fingerprint"]:
+            raise StudyMismatchError(f"`param_space` is not the one the study in {folder} was begun with.")
+        if address_of(objective).fingerprint != study.objective.fingerprint:
+            raise StudyMismatchError(
+                f"the objective is not the one the study in {folder} was begun with ({study.objective.name}): its code or "
+                f"its settings differ. Results of two objectives do not mix; begin a new study under another name."
+            )
+        if (study.search_alg == "custom") != (search_alg is not None):
+            wanted = "a searcher object of your own" if study.search_alg == "custom" else repr(study.search_alg)
+            raise StudyMismatchError(f"the study in {folder} was begun with {wanted} as `search_alg`; pass the same.")
+        tuner = cls.__new__(cls)
+        run_config = run_config or RunConfig()
+        tuner._run_config = run_config if callbacks is None else replace(run_config, callbacks=callbacks)
+        tuner._objective = objective
+        tuner._searcher = search_alg
+        tuner._time_budget_s = None
+        tuner._bundle = _open_again(study.bundle, folder)
+        tuner._study = study
+        tuner._folder = folder
+        tuner._is_new = False
+        return tuner
+
+    @property
+    def path(self) -> Path:
+        """The study's folder."""
+        return self._folder
+
+    @property
+    def study(self) -> Study:
+        """The study's definition."""
+        return self._study
+
+    def fit(self) -> ResultGrid:
+        """Runs the study to its end, from the start or from where its journal stops.
+
+        Raises:
+            StudyLockedError: another process runs it.
+            StudyInterrupted: Ctrl-C stopped it; what finished is recorded.
+            WorkerStartError: no worker could be started.
+        """
+        if not self._is_new and (results := ResultGrid(self._folder, self._study)).is_done:
+            return results
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = StudyLock(self._folder)
+        try:
+            with clean_interrupt() as interrupt, pool_for(self._run_config) as pool:
+                reason = self._run(pool, interrupt)
+        finally:
+            lock.release()
+        if reason == "interrupted":
+            done = len(ResultGrid(self._folder, self._study))
+            raise StudyInterrupted(
+                f"stopped with {done:,} trials recorded; go on with `rbt-ray resume {self._folder}` "
+                f"or `Tuner.restore({str(self._folder)!r}, objective)`."
+            )
+        return ResultGrid(self._folder, self._study)
+
+    def _run(self, pool: Any, interrupt: Any) -> str:
+        study, run_config = self._study, self._run_config
+        if self._bundle is not None and self._bundle.path is None:
+            self._bundle.save(self._folder / _OWN_BUNDLE)
+            self._bundle = type(self._bundle).open(self._folder / _OWN_BUNDLE)
+        train_bars = study.bundle.train_bars if study.bundle else 0
+        ref = None if self._bundle is None else pool.share(self._bundle)
+        job = Task(self._objective, study.space, study.metric, study.seed, ref, train_bars).pack()
+        journal = Journal.create(self._folder, study.to_json()) if self._is_new else Journal(self._folder, write=True)
+        self._is_new = False
+        dispatcher = Dispatcher(
+            pool,
+            job,
+            trial_timeout_s=run_config.trial_timeout_s,
+            max_retries=run_config.max_retries,
+            max_batch=run_config.recycle_after,
+        )
+        watch = Watch(study, total=self._total())
+        limits = Limits(self._time_budget_s, run_config.max_failures, interrupt)
+        callbacks = Callbacks(run_config.callbacks, study)
+        searcher = self._searcher or make(
+            study.search_alg, study.space, study.num_samples, study.seed, study.points_to_evaluate
+        )
+        try:
+            with show_progress(watch, verbose=run_config.verbose):
+                reason = loop.run(study, searcher, dispatcher, journal, limits, watch, callbacks.on_finished)
+                if reason == "done" and study.recheck and self._bundle is not None:
+                    table = read_table(journal, study)
+                    journal.append(second_look(table, self._bundle, pool, job, interrupt, run_config.trial_timeout_s))
+            journal.append(Ended(reason, watch.wall_s, pool.n_workers, backend_of(self._run_config)))
+        finally:
+            journal.close()
+        callbacks.on_study_end(ResultGrid(self._folder, study))
+        return reason
+
+    def _total(self) -> int | None:
+        size, wanted = self._study.space.size, self._study.num_samples
+        known = [n for n in (size, wanted) if n is not None]
+        return min(known) if known and self._searcher is None else wanted
+
+
+def _define(objective: Any, space: Space, bundle: Bundle | None, tune: TuneConfig, run: RunConfig) -> Study:
+    from rbt_ray.data.windows import holdout_start
+
+    custom = not isinstance(tune.search_alg, str)
+    search_alg, num_samples = ("custom", tune.num_samples)
+    if isinstance(tune.search_alg, str):
+        search_alg, num_samples = choose(tune.search_alg, space, tune.num_samples)
+    seed = secrets.randbits(32) if tune.seed is None else tune.seed
+    points = tuple(tune.points_to_evaluate or ())
+    space.encode(points)
+    if bundle is None and tune.holdout is not None:
+        raise SettingError("`holdout` keeps the last bars of a bundle from the search, and there is no `bundle`.")
+    bundle_id = None
+    if bundle is not None:
+        train_bars = holdout_start(bundle, tune.holdout)
+        bundle_id = BundleId(bundle.name, bundle.version, bundle.n_bars, train_bars)
+    learns = custom and getattr(tune.search_alg, "learns", True)
+    if not custom:
+        make(search_alg, space, num_samples, seed, points)  # says what it cannot search before anything starts
+    return Study(
+        name=run.name or _name_for(objective),
+        space=space,
+        metric=tune.metric,
+        mode=tune.mode,
+        search_alg=search_alg,
+        num_samples=num_samples,
+        seed=seed,
+        max_pending=tune.max_pending or (_PENDING_LEARNING if learns else _PENDING_OTHERS),
+        deterministic=tune.deterministic,
+        objective=address_of(objective),
+        max_cost=tune.max_cost,
+        points_to_evaluate=points,
+        bundle=bundle_id,
+        recheck=run.recheck,
+    )
+
+
+def _name_for(objective: Any) -> str:
+    name = getattr(objective, "__name__", type(objective).__name__).strip("<>_").lower() or "study"
+    return f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+
+def _bundle_of(bundle: Bundle | str | None) -> Bundle | None:
+    if bundle is None:
+        return None
+    from rbt_ray.data.bundle import Bundle
+    from rbt_ray.data.registry import load_bundle
+
+    if isinstance(bundle, str):
+        return load_bundle(bundle)
+    if not isinstance(bundle, Bundle):
+        raise SettingError(
+            f"`bundle` is a Bundle or the name of a registered one; got a {type(bundle).__name__}. "
+            f"A data frame becomes one by `rbt.Bundle.from_frame(df)`."
+        )
+    return bundle
+
+
+def _open_again(wanted: BundleId | None, folder: Path) -> Bundle | None:
+    from rbt_ray.data.bundle import Bundle
+    from rbt_ray.data.registry import load_bundle
+
+    if wanted is None:
+        return None
+    own = folder / _OWN_BUNDLE
+    bundle = Bundle.open(own) if own.exists() else load_bundle(wanted.name or "", wanted.version)
+    if bundle.version != wanted.version:
+        raise StudyMismatchError(f"the bundle in {own} is not the one the study was begun with.")
+    return bundle

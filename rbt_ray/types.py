@@ -1,0 +1,86 @@
+"""The words of the project as frozen values: config, proposal, trial, outcome, result.
+
+These are the views somebody looks at. What moves between searcher, worker and journal is the batch, in columns:
+see `columns`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray: TypeAlias = NDArray[np.float64]
+IntArray: TypeAlias = NDArray[np.int64]
+BoolArray: TypeAlias = NDArray[np.bool_]
+
+Config: TypeAlias = Mapping[str, Any]
+"""A point of the space as the objective gets it: nested where the space is nested, inactive parameters absent."""
+
+Metrics: TypeAlias = dict[str, Any]
+"""Plain Python values by name: float, int, bool, str or None."""
+
+Status: TypeAlias = Literal["COMPLETED", "FAILED", "CRASHED", "TIMED_OUT"]
+STATUSES: tuple[Status, ...] = ("COMPLETED", "FAILED", "CRASHED", "TIMED_OUT")
+COMPLETED, FAILED, CRASHED, TIMED_OUT = range(4)
+"""Positions in `STATUSES`: what columns hold."""
+
+Mode: TypeAlias = Literal["min", "max"]
+Execution: TypeAlias = Literal["next_open", "next_close", "close"]
+Rebalance: TypeAlias = Literal["every_bar", "on_change"]
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A config at a fidelity: what a searcher wants evaluated."""
+
+    config: Config
+    fidelity: float = 1.0
+    """The share of the training bars to use, above 0 and at most 1, from the start (hpbandster: budget)."""
+    tag: tuple[int, ...] = ()
+    """The searcher's own note, such as (bracket, rung, slot); nobody else reads it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A numbered, seeded proposal: one evaluation."""
+
+    trial_id: int
+    config: Config
+    fidelity: float
+    seed: int
+    tag: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the worker says of a trial: its metrics, or why there are none."""
+
+    status: Status
+    metrics: Metrics
+    error: str | None
+    duration_s: float
+    worker: str
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A trial with its outcome.
+
+    `loss` is what every searcher minimises: the study's metric with its sign turned for `mode="max"`; None where
+    the trial did not complete.
+    """
+
+    trial_id: int
+    config: Config
+    fidelity: float
+    status: Status
+    metrics: Metrics
+    error: str | None
+    loss: float | None
+    duration_s: float
+    worker: str
+    tag: tuple[int, ...] = ()

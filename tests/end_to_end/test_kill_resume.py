@@ -1,0 +1,161 @@
+"""kill -9 of the driver loses nothing that was recorded, leaves nobody behind, and ends in the same table."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+OBJECTIVE = """
+import os, time
+from pathlib import Path
+
+def objective(params, data):
+    with open(Path(__file__).with_name("ran.log"), "a") as log:
+        log.write(f"{params['x']} {os.getpid()}\\n")
+    time.sleep(0.01)
+    return {"score": (params["x"] * 37) % 101, "last": float(data.close[-1, 0])}
+"""
+STUDY = """
+objective = "slow_one:objective"
+bundle = "fx"
+[space]
+x = { randint = [0, 400] }
+[search]
+metric = "score"
+search_alg = "random"
+num_samples = 300
+seed = 5
+holdout = 0.2
+"""
+
+
+@pytest.fixture
+def place(tmp_path):
+    (tmp_path / "slow_one.py").write_text(OBJECTIVE)
+    (tmp_path / "study.toml").write_text(STUDY)
+    return tmp_path
+
+
+def start(place, *words, **kw):
+    return subprocess.Popen(
+        [sys.executable, "-m", "rbt_ray.cli", *words],
+        cwd=place,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **kw,
+    )
+
+
+def command(place, *words):
+    process = start(place, *words)
+    out, err = process.communicate(timeout=100)
+    return process.returncode, out, err
+
+
+def log_lines(place):
+    log = place / "ran.log"
+    return log.read_text().split("\n")[:-1] if log.exists() else []
+
+
+def wait_for(condition, seconds=30):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.005)
+
+
+def recorded(folder):
+    from rbt_ray.tune.result_grid import ResultGrid
+
+    return {result.config["x"] for result in ResultGrid(folder)}
+
+
+@pytest.mark.parametrize("after", [1, 40, 150])
+def test_kill_9_then_resume(place, after):
+    code, out, _ = command(place, "run", "study.toml", "--json", "--workers", "2")
+    assert code == 0
+    whole = json.loads(out)
+    assert whole["n_trials"] == 300
+    (place / "studies" / "study").rename(place / "uninterrupted")
+    (place / "ran.log").unlink()
+
+    driver = start(place, "run", "study.toml", "--json", "--workers", "2")
+    wait_for(lambda: len(log_lines(place)) >= after)
+    os.kill(driver.pid, signal.SIGKILL)
+    driver.communicate()
+    workers = {int(line.split()[1]) for line in log_lines(place)}
+    wait_for(lambda: not any(psutil.pid_exists(pid) for pid in workers), 10)
+
+    folder = place / "studies" / "study"
+    safe = recorded(folder)
+    before = len(log_lines(place))
+    code, out, err = command(place, "resume", str(folder), "--json")
+    assert code == 0, err
+    resumed = json.loads(out)
+    assert resumed["table_hash"] == whole["table_hash"]
+    assert resumed["best"] == whole["best"]
+    again = {int(line.split()[0]) for line in log_lines(place)[before:]}
+    reviewed = {row["config"]["x"] for row in resumed["top"]}  # the best run once more, on the hold-out
+    assert not (again & safe) - reviewed
+    assert len(again | safe) == 300
+
+
+def test_resume_of_a_finished_study_gives_its_results_and_runs_nothing(place):
+    assert command(place, "run", "study.toml", "--samples", "20")[0] == 0
+    before = log_lines(place)
+    code, out, _ = command(place, "resume", "studies/study", "--json")
+    assert code == 0
+    assert json.loads(out)["n_trials"] == 20
+    assert log_lines(place) == before
+
+
+def test_ctrl_c_stops_cleanly_with_130_and_the_study_can_be_resumed(place):
+    driver = start(place, "run", "study.toml", "--workers", "2")
+    wait_for(lambda: len(log_lines(place)) >= 30)
+    driver.send_signal(signal.SIGINT)
+    _, err = driver.communicate(timeout=20)
+    assert driver.returncode == 130
+    assert "rbt-ray resume studies/study" in err
+    assert "Traceback" not in err
+    workers = {int(line.split()[1]) for line in log_lines(place)}
+    assert not any(psutil.pid_exists(pid) for pid in workers)
+    code, out, _ = command(place, "resume", "studies/study", "--json")
+    assert code == 0
+    assert json.loads(out)["n_trials"] == 300
+
+
+def test_a_second_driver_is_refused(place):
+    driver = start(place, "run", "study.toml", "--workers", "1")
+    wait_for(lambda: len(log_lines(place)) >= 2)
+    code, _, err = command(place, "resume", "studies/study")
+    assert code == 2
+    assert f"is being run by process {driver.pid}" in err
+    driver.kill()
+    driver.communicate()
+
+
+def test_an_orphan_stuck_in_c_code_ends_with_its_driver(tmp_path):
+    """A worker that never returns to Python cannot look whether its driver lives; the kernel must end it."""
+    (tmp_path / "stuck.py").write_text(
+        "import ctypes, os, sys\n"
+        "import rbt_ray as rbt\n"
+        "def stuck(params, data):\n"
+        "    open('pid', 'w').write(str(os.getpid()))\n"
+        "    ctypes.PyDLL(None).pause()\n"  # PyDLL keeps the interpreter's lock
+        "rbt.Tuner(stuck, param_space={'x': rbt.choice([1])},\n"
+        "          run_config=rbt.RunConfig(name='stuck', num_workers=1, verbose=0)).fit()\n"
+    )
+    driver = subprocess.Popen([sys.executable, "stuck.py"], cwd=tmp_path)
+    pid_file = Path(tmp_path / "pid")
+    wait_for(lambda: pid_file.exists() and pid_file.read_text())
+    pid = int(pid_file.read_text())
+    driver.kill()
+    driver.wait()
+    wait_for(lambda: not psutil.pid_exists(pid), 5)

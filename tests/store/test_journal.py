@@ -1,0 +1,150 @@
+"""The journal gives back what was appended, and nothing else."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rbt_ray import metric_columns
+from rbt_ray.columns import Outcomes
+from rbt_ray.errors import JournalError, StudyLockedError, StudyNotFoundError
+from rbt_ray.store.journal import FILE_NAME, Asked, Ended, Finished, Journal, Reviewed
+from rbt_ray.store.lock import StudyLock
+
+values = st.one_of(st.floats(), st.integers(-(2**70), 2**70), st.booleans(), st.text(max_size=5), st.none())
+rows = st.lists(
+    st.one_of(st.none(), st.dictionaries(st.sampled_from("abc"), values, max_size=3)), min_size=1, max_size=6
+)
+
+
+def same(left, right):
+    """Equal in value and type, with one nan equal to another."""
+    return json.dumps(left) == json.dumps(right) and [type(v) for v in left] == [type(v) for v in right]
+
+
+def finished(metrics_of_rows, trials):
+    status = np.array([0 if row is not None else 1 for row in metrics_of_rows], np.uint8)
+    errors = {i: "why" for i, code in enumerate(status) if code}
+    n = len(trials)
+    outcomes = Outcomes(status, metric_columns.from_rows(metrics_of_rows), errors, np.linspace(0, 1, n))
+    points = np.arange(2.0 * n).reshape(n, 2)
+    return Finished(np.array(trials), points, 0.5, outcomes, "local-0", 12.5, 0.25, 0.5)
+
+
+@settings(max_examples=200, deadline=None)
+@given(rows=rows, gap=st.booleans())
+def test_a_finished_batch_comes_back_with_values_and_types(tmp_path_factory, rows, gap):
+    folder = tmp_path_factory.mktemp("journal")
+    trials = list(range(3, 3 + len(rows)))
+    if gap:
+        trials[-1] += 5
+    event = finished(rows, trials)
+    journal = Journal.create(folder, {})
+    journal.append(event)
+    [back] = journal.read()
+    journal.close()
+    assert back.trials.tolist() == trials
+    assert back.points.tolist() == event.points.tolist()
+    assert (back.fidelity, back.worker, back.started, back.cpu_s, back.wall_s) == (0.5, "local-0", 12.5, 0.25, 0.5)
+    assert back.outcomes.status.tolist() == event.outcomes.status.tolist()
+    assert back.outcomes.errors == event.outcomes.errors
+    for i, row in enumerate(rows):
+        found = metric_columns.row(back.outcomes.metrics, i)
+        assert found.keys() == (row or {}).keys()
+        assert same([found[k] for k in (row or {})], list((row or {}).values()))
+
+
+def test_events_of_all_kinds_come_back_in_order(tmp_path):
+    journal = Journal.create(tmp_path, {"name": "s", "n": [1, None]})
+    events = [
+        Asked(0, 5, "abc"),
+        finished([{"a": 1.0}], [0]),
+        Reviewed([{"trial": 0, "sweep": {"a": 1.0}}], {"equity": np.array([1.0, 1.5])}),
+        Ended("done", 1.5, 2, "local"),
+    ]
+    for event in events:
+        journal.append(event)
+    journal.close()
+    again = Journal(tmp_path)
+    back = list(again.read())
+    assert [type(event) for event in back] == [type(event) for event in events]
+    assert back[0] == events[0]
+    assert back[3] == events[3]
+    assert back[2].curves["equity"].tolist() == [1.0, 1.5]
+    assert again.definition == {"name": "s", "n": [1, None]}
+    again.close()
+
+
+def test_what_was_appended_survives_kill_9_of_the_writer(tmp_path):
+    code = (
+        "import os, signal, sys\n"
+        "from pathlib import Path\n"
+        "from rbt_ray.store.journal import Asked, Journal\n"
+        "journal = Journal.create(Path(sys.argv[1]), {})\n"
+        "for first in range(500):\n"
+        "    journal.append(Asked(first, 1, 'd'))\n"
+        "    print(first, flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, timeout=60)
+    told = len(done.stdout.splitlines())
+    journal = Journal(tmp_path)
+    assert [event.first for event in journal.read()] == list(range(told)) == list(range(500))
+    journal.close()
+
+
+def test_a_study_that_is_not_there(tmp_path):
+    with pytest.raises(StudyNotFoundError, match="there is no study in"):
+        Journal(tmp_path)
+
+
+def test_a_file_that_is_no_journal(tmp_path):
+    (tmp_path / FILE_NAME).write_bytes(b"not a database at all" * 100)
+    with pytest.raises(JournalError, match="cannot be read"):
+        Journal(tmp_path)
+
+
+def test_a_journal_of_another_format_is_refused(tmp_path):
+    import sqlite3
+
+    Journal.create(tmp_path, {}).close()
+    with sqlite3.connect(tmp_path / FILE_NAME) as connection:
+        connection.execute("UPDATE meta SET value = '99' WHERE key = 'format'")
+    connection.close()
+    with pytest.raises(JournalError, match="has format 99; this version of rbt_ray reads format 1"):
+        Journal(tmp_path)
+
+
+def test_files_are_private(tmp_path):
+    Journal.create(tmp_path, {}).close()
+    assert (tmp_path / FILE_NAME).stat().st_mode & 0o077 == 0
+
+
+def test_the_second_driver_is_refused_with_the_pid_of_the_first(tmp_path):
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom rbt_ray.store.lock import StudyLock\n"
+        "lock = StudyLock(Path(sys.argv[1]))\nprint('held', flush=True)\nsys.stdin.read()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, tmp_path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(StudyLockedError, match=rf"is being run by process {other.pid} on "):
+            StudyLock(tmp_path)
+        other.kill()
+        other.wait()
+        StudyLock(tmp_path).release()
+
+
+def test_one_process_cannot_run_a_study_twice_at_once(tmp_path):
+    lock = StudyLock(tmp_path)
+    with pytest.raises(StudyLockedError, match="already running"):
+        StudyLock(tmp_path)
+    lock.release()
+    StudyLock(tmp_path).release()
+    assert os.listdir(tmp_path) == ["lock"]
