@@ -54,7 +54,10 @@ def first_result(place, name):
     began = time.time()
     subprocess.run(
         [Path(sys.executable).with_name("rbt-ray"), "run", "study.toml"],
-        cwd=place, check=True, capture_output=True, env={**os.environ, "RBT_RAY_HOME": str(place / "home")},
+        cwd=place,
+        check=True,
+        capture_output=True,
+        env={**os.environ, "RBT_RAY_HOME": str(place / "home")},
     )
     whole = time.time() - began
     journal = Journal(place / "studies" / "study")

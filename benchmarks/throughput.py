@@ -13,7 +13,6 @@ import resource
 import sys
 import tempfile
 import time
-from pathlib import Path
 
 import numpy as np
 
@@ -116,8 +115,10 @@ def main():
                 name = f"sma_cross configs/s on {label}"
                 found.setdefault(name, []).append(sweep(bundle, n_configs, folder, options.workers))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
-    print(f"{platform.processor() or platform.machine()}, Python {platform.python_version()}, "
-          f"{options.workers} workers, {repeats} repeats, rbt_ray {rbt.__version__}")
+    print(
+        f"{platform.processor() or platform.machine()}, Python {platform.python_version()}, "
+        f"{options.workers} workers, {repeats} repeats, rbt_ray {rbt.__version__}"
+    )
     for name, values in found.items():
         median, low, high = median_with_interval(values)
         digits = ".3f" if median < 10 else ",.0f"

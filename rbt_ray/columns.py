@@ -110,7 +110,7 @@ class Results(Sequence[Result]):
     proposals: Proposals
     outcomes: Outcomes
     loss: FloatArray
-    workers: Sequence[str]
+    workers: Sequence[str] | NDArray[np.object_]
 
     def __len__(self) -> int:
         return len(self.trials)

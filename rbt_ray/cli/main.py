@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Optional
 
 import typer
 
 from rbt_ray._version import __version__
-from rbt_ray.errors import InputError, RbtError, StudyInterrupted
+from rbt_ray.errors import InputError, RbtError
 
 app = typer.Typer(
     name="rbt-ray",
@@ -24,41 +23,29 @@ bundle_app = typer.Typer(help="Price bundles: ingest, list, show, remove.", no_a
 app.add_typer(bundle_app, name="bundle")
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, and nothing else.")]
-Backend = Annotated[Optional[str], typer.Option(help="Where to run: auto or local.")]  # noqa: UP045 - typer reads it
-Address = Annotated[Optional[str], typer.Option(help="A Ray cluster's address.")]  # noqa: UP045
-Workers = Annotated[Optional[int], typer.Option(help="How many workers.")]  # noqa: UP045
-Samples = Annotated[Optional[int], typer.Option(help="How many configurations.")]  # noqa: UP045
-Seed = Annotated[Optional[int], typer.Option(help="Everything random follows from it.")]  # noqa: UP045
+Backend = Annotated[Optional[str], typer.Option(help="Where to run: auto or local.")]
+Address = Annotated[Optional[str], typer.Option(help="A Ray cluster's address.")]
+Workers = Annotated[Optional[int], typer.Option(help="How many workers.")]
+Samples = Annotated[Optional[int], typer.Option(help="How many configurations.")]
+Seed = Annotated[Optional[int], typer.Option(help="Everything random follows from it.")]
 StudyFolder = Annotated[Path, typer.Argument(help="The study's folder.", metavar="PATH")]
 
 
 def main() -> None:
     """Runs the command line and exits: 0 done, 1 nothing completed, 2 bad input, 130 interrupted."""
-    sys.exit(_guarded(lambda: app(standalone_mode=False)))
+    sys.exit(run_command(sys.argv[1:]))
 
 
-def _guarded(command: Callable[[], Any]) -> int:
-    import click
-
+def run_command(words: list[str]) -> int:
+    """Runs one command line and gives its exit code; errors are sentences on stderr."""
     try:
-        code = command()
-    except StudyInterrupted as stop:
-        print(f"rbt-ray: {stop}", file=sys.stderr)
-        return 130
-    except KeyboardInterrupt:
-        return 130
-    except InputError as error:
-        print(f"rbt-ray: {error}", file=sys.stderr)
-        return 2
+        app(words)
+    except SystemExit as end:  # how typer ends, with whatever code
+        return end.code if isinstance(end.code, int) else 1
     except RbtError as error:
         print(f"rbt-ray: {error}", file=sys.stderr)
-        return 1
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except click.exceptions.Abort:
-        return 130
-    return code if isinstance(code, int) else 0
+        return 2 if isinstance(error, InputError) else 1
+    return 0
 
 
 def _version(wanted: bool) -> None:
@@ -82,11 +69,11 @@ def demo(
     workers: Workers = None,
     samples: Samples = None,
     seed: Seed = None,
-) -> int:
+) -> None:
     """Sweep a moving-average crossover over real US stocks, with a hold-out and a report."""
     from rbt_ray.cli import studies
 
-    return studies.demo(as_json=json, search=_over(samples, seed), run=_where(backend, address, workers))
+    raise typer.Exit(studies.demo(as_json=json, search=_over(samples, seed), run=_where(backend, address, workers)))
 
 
 @app.command()
@@ -98,11 +85,13 @@ def run(
     workers: Workers = None,
     samples: Samples = None,
     seed: Seed = None,
-) -> int:
+) -> None:
     """Run the study that a TOML file describes."""
     from rbt_ray.cli import studies
 
-    return studies.run(study, as_json=json, search=_over(samples, seed), run_over=_where(backend, address, workers))
+    raise typer.Exit(
+        studies.run(study, as_json=json, search=_over(samples, seed), run_over=_where(backend, address, workers))
+    )
 
 
 @app.command()
@@ -112,75 +101,77 @@ def resume(
     backend: Backend = None,
     address: Address = None,
     workers: Workers = None,
-) -> int:
+) -> None:
     """Go on with a study where it stopped."""
     from rbt_ray.cli import studies
 
-    return studies.resume(path, as_json=json, run_over=_where(backend, address, workers))
+    raise typer.Exit(studies.resume(path, as_json=json, run_over=_where(backend, address, workers)))
 
 
 @app.command()
-def show(path: StudyFolder, json: Json = False) -> int:
+def show(path: StudyFolder, json: Json = False) -> None:
     """Show what a study found so far."""
     from rbt_ray.cli import studies
 
-    return studies.show(path, as_json=json)
+    raise typer.Exit(studies.show(path, as_json=json))
 
 
 @app.command()
 def report(
     path: StudyFolder,
-    out: Annotated[Optional[Path], typer.Option(help="The HTML file; default: report.html in the folder.")] = None,  # noqa: UP045
-) -> int:
+    out: Annotated[Optional[Path], typer.Option(help="The HTML file; default: report.html in the folder.")] = None,
+) -> None:
     """Write a study's HTML report."""
     from rbt_ray.cli import studies
 
-    return studies.report(path, out)
+    raise typer.Exit(studies.report(path, out))
 
 
 @app.command()
-def doctor(json: Json = False) -> int:
+def doctor(json: Json = False) -> None:
     """Look whether everything a study needs works on this machine."""
     from rbt_ray.cli.doctor import examine
 
-    return examine(as_json=json)
+    raise typer.Exit(examine(as_json=json))
 
 
 @bundle_app.command("ingest")
 def bundle_ingest(
     name: Annotated[str, typer.Argument(help="What to call the bundle.")],
     source: Annotated[Path, typer.Argument(help="A CSV, Parquet or Feather file, or a folder of one CSV a symbol.")],
-    fix: Annotated[Optional[list[str]], typer.Option(help="A repair to make; the error that stops you names it.")] = None,  # noqa: UP045
-    periods_per_year: Annotated[Optional[float], typer.Option(help="Bars a year; default: inferred.")] = None,  # noqa: UP045
-) -> int:
+    fix: Annotated[
+        Optional[list[str]], typer.Option(help="A repair to make; the error that stops you names it.")
+    ] = None,
+    periods_per_year: Annotated[Optional[float], typer.Option(help="Bars a year; default: inferred.")] = None,
+) -> None:
     """Read prices and register them as a bundle."""
     from rbt_ray.cli import bundles
 
-    return bundles.ingest(name, source, fix=tuple(fix or ()), periods_per_year=periods_per_year)
+    raise typer.Exit(bundles.ingest(name, source, fix=tuple(fix or ()), periods_per_year=periods_per_year))
 
 
 @bundle_app.command("list")
-def bundle_list(json: Json = False) -> int:
+def bundle_list(json: Json = False) -> None:
     """List the registered bundles."""
     from rbt_ray.cli import bundles
 
-    return bundles.list_all(as_json=json)
+    raise typer.Exit(bundles.list_all(as_json=json))
 
 
 @bundle_app.command("show")
-def bundle_show(name: str, json: Json = False) -> int:
+def bundle_show(name: str, json: Json = False) -> None:
     """Show what is in a bundle."""
     from rbt_ray.cli import bundles
 
-    return bundles.show(name, as_json=json)
+    raise typer.Exit(bundles.show(name, as_json=json))
 
 
 @bundle_app.command("remove")
-def bundle_remove(name: str) -> int:
+def bundle_remove(name: str) -> None:
     """Remove a bundle and all its versions."""
     from rbt_ray.cli import bundles
 
-    return bundles.remove(name)
+    raise typer.Exit(bundles.remove(name))
 
 
 def _over(samples: int | None, seed: int | None) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rbt_ray.cli import tables
-from rbt_ray.errors import ObjectiveError, SettingError
+from rbt_ray.errors import ObjectiveError, SettingError, StudyInterrupted
 
 if TYPE_CHECKING:
     from rbt_ray.tune.result_grid import ResultGrid
@@ -99,7 +99,11 @@ def report(path: Path, out: Path | None) -> int:
 
 
 def _fit(tuner: Tuner, *, as_json: bool) -> int:
-    results = tuner.fit()
+    try:
+        results = tuner.fit()
+    except StudyInterrupted as stop:
+        print(f"rbt-ray: {stop}", file=sys.stderr)
+        return 130
     report_path = results.report(tuner.path / "report.html")
     tables.print_results(results, as_json=as_json, report=report_path)
     return _exit_code(results)

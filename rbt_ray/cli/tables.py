@@ -28,7 +28,7 @@ def print_results(results: ResultGrid, *, as_json: bool, report: Path | None) ->
     rows = _top_rows(results)
     if rows:
         console.print(_ranking(results, rows))
-    counts = ", ".join(f"{n:,} {name}" for name, n in results.count().items() if n) or "no trials"
+    counts = ", ".join(f"{n:,} {name}" for name, n in results.status_counts().items() if n) or "no trials"
     wall = sum(run.wall_s for run in results.runs)
     pace = f" in {wall:.1f} s ({len(results) / wall:,.0f} trials/s)" if wall else ""
     console.print(f"{results.study.name}: {counts}{pace}", highlight=False)

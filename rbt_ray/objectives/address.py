@@ -36,15 +36,15 @@ def _folder(module: str) -> str:
 
 
 def _fingerprint(objective: Any) -> str:
-    """A hash of the objective's own source, not of the functions it calls."""
-    try:
-        return _hash(inspect.getsource(objective))
-    except (OSError, TypeError):
-        pass
+    """A hash of the objective's own source, or its class's, not of the functions it calls."""
     code = getattr(objective, "__code__", None)
-    if code is not None:  # a function typed at a prompt has no source to read
-        return _hash(json.dumps([code.co_code.hex(), repr(code.co_consts), code.co_names]))
-    return _fingerprint(type(objective).__call__) if not inspect.isclass(objective) else _hash(objective.__qualname__)
+    for source in (objective, type(objective)):
+        try:
+            return _hash(inspect.getsource(source))
+        except (OSError, TypeError):
+            continue
+    # A function typed at a prompt has no source to read, nor has what is written in C.
+    return _hash(json.dumps([type(objective).__qualname__, code and [code.co_code.hex(), repr(code.co_consts)]]))
 
 
 def _hash(text: str) -> str:

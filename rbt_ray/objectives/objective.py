@@ -130,7 +130,7 @@ class Batched:
                 got = f"{len(answers)} results" if hasattr(answers, "__len__") else type(answers).__name__
                 reason = f"a batched objective returns one result for each of its {len(configs)} params; got {got}."
                 return _all_failed(len(configs), f"ObjectiveResultError: {reason}", start)
-            rows = [metrics_of(answer, self.metric) for answer in answers]
+            rows: list[Metrics | None] = [metrics_of(answer, self.metric) for answer in answers]
         except BaseException as error:
             if len(configs) == 1:
                 return _all_failed(1, describe(error), start)

@@ -10,6 +10,7 @@ import numba  # noqa: E402, F401
 import numpy as np  # noqa: E402, F401
 import pyarrow.ipc  # noqa: E402, F401
 
-import rbt_ray.objectives.builtin.sma_cross  # noqa: E402
+import rbt_ray.objectives.sweep.crossing  # noqa: E402
+import rbt_ray.objectives.sweep.run  # noqa: E402
 import rbt_ray.pool.worker  # noqa: E402
 import rbt_ray.simulate.backtest  # noqa: E402, F401

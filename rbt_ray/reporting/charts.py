@@ -13,7 +13,7 @@ from rbt_ray.reporting.heat_map import MOST_PARAMETERS, heat_maps, profile
 from rbt_ray.reporting.history import MOST_POINTS, history
 from rbt_ray.reporting.parallel import MOST_AXES, MOST_BEST, MOST_OTHERS, parallel
 from rbt_ray.reporting.text import counted, duration
-from rbt_ray.reporting.theme import Figure, frame
+from rbt_ray.reporting.theme import BOTH, GOOD, Figure, frame, scale_of
 from rbt_ray.reporting.timeline import MOST_BARS, busy, timeline
 from rbt_ray.store.journal import Reviewed
 from rbt_ray.store.table import TrialTable
@@ -100,6 +100,13 @@ def _over_parameters(axes: list[Axis], goodness: FloatArray, table: TrialTable) 
         caption += f" {counted(n_beyond, 'far outlier')} on the bad side may share the colour of the scale's end."
     figures = heat_maps(chosen, goodness, study.metric, study.mode)
     return Chart("over-parameters", f"{study.metric} over pairs of parameters", figures, caption)
+
+
+def _colours(goodness: FloatArray) -> str:
+    stops = scale_of(goodness).stops
+    if stops is BOTH:
+        return "Blue is on the good side of zero, orange on the bad one."
+    return "The darker, the better." if stops is GOOD else "All are on the bad side of zero: the darker, the worse."
 
 
 def _history(table: TrialTable) -> Chart | None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from rbt_ray.reporting.axes import MOST_CELLS, Axis
 from rbt_ray.reporting.text import label, plain
-from rbt_ray.reporting.theme import BEST, EMPTY, INK, Figure, axis, layout, scale_of
+from rbt_ray.reporting.theme import BEST, EMPTY, INK, Figure, Scale, axis, layout, scale_of
 from rbt_ray.types import FloatArray, Mode
 
 MOST_PARAMETERS = 6
@@ -31,20 +31,24 @@ def best_per_cell(cells: Sequence[Axis], goodness: FloatArray) -> FloatArray:
     return np.where(np.isinf(grid), np.nan, grid)
 
 
-def heat_maps(axes: Sequence[Axis], goodness: FloatArray, metric: str, mode: Mode) -> dict[str, Figure]:
+def scale_of_pairs(axes: Sequence[Axis], goodness: FloatArray) -> Scale:
+    """One scale for the heat maps of all pairs, so that a colour means the same in each."""
+    grids = [best_per_cell([y, x], goodness) for x, y in itertools.combinations(axes, 2)]
+    return scale_of(np.concatenate([grid.ravel() for grid in grids]))
+
+
+def heat_maps(axes: Sequence[Axis], goodness: FloatArray, colours: Scale, metric: str, mode: Mode) -> dict[str, Figure]:
     """A heat map for each pair of axes, by the pair's name.
 
     Args:
         axes: at least two.
         goodness: ``(n,)`` the metric, signed so that more is better; finite.
+        colours: what colour a goodness has.
         metric: its name.
         mode: how to turn goodness into the metric again.
     """
-    best = int(np.argmax(goodness))
-    return {
-        f"{x.name} × {y.name}": _heat_map(x, y, goodness, best, metric, mode)
-        for x, y in itertools.combinations(axes, 2)
-    }
+    pairs = itertools.combinations(axes, 2)
+    return {f"{x.name} × {y.name}": _heat_map(x, y, goodness, colours, metric, mode) for x, y in pairs}
 
 
 def profile(x: Axis, goodness: FloatArray, metric: str, mode: Mode) -> Figure:
@@ -65,9 +69,9 @@ def profile(x: Axis, goodness: FloatArray, metric: str, mode: Mode) -> Figure:
     return {"data": [line, _mark(x.labels[x.cell[best]], sign * float(goodness[best]), metric)], "layout": bounds}
 
 
-def _heat_map(x: Axis, y: Axis, goodness: FloatArray, best: int, metric: str, mode: Mode) -> Figure:
+def _heat_map(x: Axis, y: Axis, goodness: FloatArray, colours: Scale, metric: str, mode: Mode) -> Figure:
     grid = best_per_cell([y, x], goodness)
-    colours = scale_of(grid)
+    best = int(np.argmax(goodness))
     up = mode == "max"
     heat = {
         "type": "heatmap",

@@ -55,7 +55,7 @@ def page(results: ResultGrid) -> str:
     scripts = (get_plotlyjs(), _part("report.js"))
     policy = (
         "default-src 'none'; style-src 'unsafe-inline'; img-src data: blob:; "
-        f"script-src {' '.join(_hash(script) for script in scripts)}"
+        f"script-src 'unsafe-eval' {' '.join(_hash(script) for script in scripts)}"  # plotly compiles its shaders' calls
     )
     title = escape(results.study.name)
     return f"""<!DOCTYPE html>
@@ -96,7 +96,9 @@ def _body(results: ResultGrid, charts: list[Chart]) -> str:
         if status[row] != COMPLETED
     ]
     parts.append(
-        _section("What became of the trials", failures.status_counts(results.count()) + failures.first_errors(errors))
+        _section(
+            "What became of the trials", failures.status_counts(results.status_counts()) + failures.first_errors(errors)
+        )
     )
     asked = settings.parameters(study) + settings.definition(study, __version__)
     parts.append(_section("The study's settings", asked + "<h3>Runs</h3>" + settings.runs(results.runs)))

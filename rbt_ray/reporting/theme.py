@@ -13,7 +13,8 @@ Figure: TypeAlias = dict[str, Any]
 """What `Plotly.newPlot` takes: ``{"data": [...], "layout": {...}}``."""
 
 INK, MUTED, RULE, PAPER = "#1b2430", "#5c6775", "#e2e6eb", "#ffffff"
-BEST, OTHER, WORSE, EMPTY = "#1d5a9e", "#8b95a1", "#b4470f", "#e6e9ed"
+BEST, OTHER, WORSE = "#1d5a9e", "#8b95a1", "#b4470f"
+EMPTY, LANE = "#d3d7dd", "#eef1f4"
 HOLDOUT = "rgba(217, 142, 4, 0.13)"
 HOLDOUT_INK = "#8a5a00"
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
@@ -77,7 +78,7 @@ def layout(height: int, **more: Any) -> dict[str, Any]:
         "font": {"family": FONT, "size": 12, "color": INK},
         "paper_bgcolor": PAPER,
         "plot_bgcolor": PAPER,
-        "margin": {"l": 70, "r": 24, "t": 16, "b": 52},
+        "margin": {"l": 70, "r": 24, "t": 34, "b": 52},
         "hoverlabel": {"bgcolor": PAPER, "bordercolor": RULE, "font": {"family": FONT, "size": 12, "color": INK}},
         "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
         "showlegend": False,

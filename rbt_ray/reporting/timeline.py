@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rbt_ray.reporting.text import counted, duration, label, plain
-from rbt_ray.reporting.theme import BEST, EMPTY, MUTED, Figure, axis, layout
+from rbt_ray.reporting.theme import BEST, LANE, MUTED, Figure, axis, layout
 from rbt_ray.store.table import TrialTable
 from rbt_ray.types import BoolArray, FloatArray, IntArray
 
@@ -116,12 +116,12 @@ def timeline(seen: Busy, workers: tuple[str, ...]) -> Figure:
         min(110 + 30 * len(names), 1200),
         xaxis=axis(f"{word} since the first batch", range=[0, seen.span / unit or 1]),
         yaxis=axis(type="category", categoryarray=names, autorange="reversed", showgrid=False, ticks=""),
-        plot_bgcolor=EMPTY,
+        plot_bgcolor=LANE,
         bargap=0.3,
         annotations=ends,
         shapes=cuts,
     )
-    figure["margin"].update(r=56, t=10)
+    figure["margin"].update(r=56)
     return {"data": [bars], "layout": figure}
 
 

@@ -70,7 +70,7 @@ class TrialTable:
     def results(self) -> Results:
         """The table as results, each made when it is looked at."""
         proposals = Proposals(self.points, self.fidelity, self.study.space)
-        workers = _Names(self.worker, self.workers)
+        workers = np.array(self.workers or ("",), dtype=object)[self.worker]
         return Results(self.trials, proposals, self.outcomes, self.loss, workers)
 
     def hash(self) -> str:
@@ -129,16 +129,6 @@ def _merge(finished: list[Finished], place: IntArray) -> Outcomes:
         errors.update((int(rows[row]), text) for row, text in event.outcomes.errors.items())
     metrics: dict[str, Column] = metric_columns.join(parts, n)
     return Outcomes(status, metrics, errors, duration)
-
-
-class _Names:
-    """Worker names by row, without a string a row."""
-
-    def __init__(self, rows: IntArray, names: tuple[str, ...]) -> None:
-        self._rows, self._names = rows, names
-
-    def __getitem__(self, row: int) -> str:
-        return self._names[self._rows[row]]
 
 
 def _canonical(values: NDArray[Any]) -> bytes:

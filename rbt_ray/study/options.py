@@ -48,11 +48,13 @@ def key_of(value: Any) -> Any:
 
 def same(a: Any, b: Any) -> bool:
     """Whether two options of one type are equal; objects that cannot tell are equal only to themselves."""
-    return a is b or (type(a) is type(b) and alike(a, b))
+    return type(a) is type(b) and alike(a, b)
 
 
 def alike(a: Any, b: Any) -> bool:
     """Whether two values are equal as JSON sees them: 1 is 1.0, and a tuple is a list."""
+    if a is b:
+        return True
     if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)):
         return len(a) == len(b) and all(alike(x, y) for x, y in zip(a, b, strict=True))
     try:
@@ -126,7 +128,7 @@ def label(value: Any) -> str:
     name = getattr(value, "__qualname__", None)
     if isinstance(name, str):
         return f"{getattr(value, '__module__', None)}.{name}"
-    kind = f"{type(value).__module__}.{type(value).__qualname__}"
+    kind = f"an object of {type(value).__module__}.{type(value).__qualname__}"
     if repr(value) == object.__repr__(value):
         return kind
-    return f"{kind} {re.sub(r' at 0x[0-9a-fA-F]+', '', repr(value))}"
+    return f"{kind}: {re.sub(r' at 0x[0-9a-fA-F]+', '', repr(value))}"

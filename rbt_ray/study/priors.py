@@ -85,22 +85,22 @@ class BetaPrior:
 
     @cached_property
     def _shares(self) -> FloatArray:
-        with np.errstate(
-            divide="ignore", invalid="ignore"
-        ):  # 0 * log(0) where a parameter is 1: the density is 1 there
+        # 0 * log(0) is NaN where a parameter is 1; the density there is 1
+        with np.errstate(divide="ignore", invalid="ignore"):
             low, high = (self.alpha - 1) * np.log(_KNOTS), (self.beta - 1) * np.log1p(-_KNOTS)
         log_density = np.nan_to_num(low, nan=0.0, neginf=-np.inf) + np.nan_to_num(high, nan=0.0, neginf=-np.inf)
         density = np.exp(log_density - log_density.max())
-        shares = np.concatenate([[0.0], np.cumsum((density[1:] + density[:-1]) * np.diff(_KNOTS))])
-        return np.asarray(shares / shares[-1], dtype=np.float64)
+        shares: FloatArray = np.concatenate([[0.0], np.cumsum((density[1:] + density[:-1]) * np.diff(_KNOTS))])
+        shares /= shares[-1]
+        return shares
 
     def spread(self, u: FloatArray) -> FloatArray:
         """Uniform draws as draws of this distribution."""
-        return np.clip(np.interp(u, self._shares, _KNOTS), 0.0, UNDER_ONE)
+        return np.minimum(np.interp(u, self._shares, _KNOTS), UNDER_ONE)
 
     def level(self, x: FloatArray) -> FloatArray:
         """The inverse of `spread`: the share of the distribution below each `x`."""
-        return np.clip(np.interp(x, _KNOTS, self._shares), 0.0, UNDER_ONE)
+        return np.minimum(np.interp(x, _KNOTS, self._shares), UNDER_ONE)
 
     def to_json(self) -> dict[str, Any]:
         """The prior as JSON."""

@@ -46,7 +46,7 @@ class Space:
         names: flat names in order of definition, nested dicts joined by "/" ("opt/lr").
         domains: what each parameter may be.
         constants: flat names and the plain values that every config has.
-        order: the names of parameters and constants in the order that configs have them.
+        order: the names of parameters and constants in the order that configs have them; empty: constants last.
         conditions: a parameter and when it exists, parents before children; those without one always exist.
         forbidden: each true where a config is forbidden.
     """
@@ -57,6 +57,10 @@ class Space:
     order: tuple[str, ...] = ()
     conditions: tuple[tuple[str, Expression], ...] = ()
     forbidden: tuple[Expression, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.order:
+            object.__setattr__(self, "order", (*self.names, *self.constants))
 
     @classmethod
     def of(cls, param_space: Any) -> Space:
@@ -219,7 +223,7 @@ class Space:
             SpaceError: one of them is no number.
         """
         columns: dict[str, FloatArray] = {}
-        for name in self._order:
+        for name in self.order:
             if name not in self.constants:
                 column = self.names.index(name)
                 try:
@@ -290,20 +294,16 @@ class Space:
             columns[name] = plain
         return columns
 
-    @property
-    def _order(self) -> tuple[str, ...]:
-        return self.order or (*self.names, *self.constants)
-
     @cached_property
     def _tree(self) -> Tree:
-        return tree_of(self._order)
+        return tree_of(self.order)
 
     def to_json(self) -> dict[str, Any]:
         """The space as JSON can hold it; options that it cannot are only named: see `from_json`."""
         return {
             "parameters": [{"name": n, **d.to_json()} for n, d in zip(self.names, self.domains, strict=True)],
             "constants": [{"name": name, "value": values.to_json(value)} for name, value in self.constants.items()],
-            "order": list(self._order),
+            "order": list(self.order),
             "conditions": [{"name": name, "when": condition.to_json()} for name, condition in self.conditions],
             "forbidden": [clause.to_json() for clause in self.forbidden],
         }

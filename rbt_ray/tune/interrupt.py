@@ -20,7 +20,7 @@ def clean_interrupt() -> Iterator[threading.Event]:
         yield event
         return
 
-    def stop(number: int, frame: FrameType | None) -> None:
+    def stop(_number: int, _frame: FrameType | None) -> None:
         if event.is_set():
             raise KeyboardInterrupt
         event.set()

@@ -117,7 +117,7 @@ class ResultGrid(Sequence[Result]):
         """Trials that completed."""
         return int((self.table.outcomes.status == COMPLETED).sum())
 
-    def count(self) -> dict[str, int]:
+    def status_counts(self) -> dict[str, int]:
         """How many trials have each status."""
         status = self.table.outcomes.status
         return {name: int((status == code).sum()) for code, name in enumerate(STATUSES)}
@@ -153,7 +153,7 @@ class ResultGrid(Sequence[Result]):
         return write_report(self, Path(path))
 
     def __repr__(self) -> str:
-        counts = ", ".join(f"{n:,} {name}" for name, n in self.count().items() if n)
+        counts = ", ".join(f"{n:,} {name}" for name, n in self.status_counts().items() if n)
         return f"ResultGrid({self.study.name!r}: {counts or 'no trials'}{self._best_text()})"
 
     def _repr_html_(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,10 +71,11 @@ class Tuner:
         self._searcher = tune_config.search_alg if not isinstance(tune_config.search_alg, str) else None
         self._time_budget_s = tune_config.time_budget_s
         self._bundle = _bundle_of(bundle)
-        self._study = _define(objective, Space.of(param_space), self._bundle, tune_config, self._run_config)
+        space = Space.of(param_space)
+        as_evaluator(objective, space, tune_config.metric)
+        self._study = _define(objective, space, self._bundle, tune_config, self._run_config)
         self._folder = Path(self._run_config.storage_path or "studies") / self._study.name
         self._is_new = True
-        as_evaluator(objective, self._study.space, self._study.metric)
         if (self._folder / FILE_NAME).exists():
             raise StudyExistsError(
                 f"there is a study in {self._folder} already. Go on with it by "

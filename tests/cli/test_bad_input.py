@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from rbt_ray.cli.main import _guarded, app
+from rbt_ray.cli.main import run_command
 
 GOOD = """
 objective = "sma_cross"
@@ -37,14 +37,20 @@ STUDIES = {
     "no such function": (toml("sma_cross", "mine:objectiv"), r"mine has no 'objectiv'; did you mean 'objective'\?"),
     "module that raises": (toml("sma_cross", "broken:f"), r"'broken:f' cannot be imported: ZeroDivisionError"),
     "objective not callable": (toml("sma_cross", "mine:NUMBER"), r"`objective` is a function of \(params, data\)"),
-    "unknown option": (toml("[space]", "[objective_options]\nturnover = 5\n[space]"), r"objective_options.turnover`.*'turnover_bps'"),
+    "unknown option": (
+        toml("[space]", "[objective_options]\nturnover = 5\n[space]"),
+        r"objective_options.turnover`.*'turnover_bps'",
+    ),
     "negative costs": (toml("[space]", "[objective_options]\nturnover_bps = -5\n[space]"), r"turnover_bps.*-5"),
     "options for a function": (
         toml('"sma_cross"', '"mine:objective"').replace("[space]", "[objective_options]\na = 1\n[space]"),
         r"`objective_options` are for built-in objectives",
     ),
     "unknown bundle": (toml('"sample"', '"sampel"'), r"sampel.*sample"),
-    "no such domain": (toml("randint = [5, 10]", "rantint = [5, 10]"), r"space.fast`: there is no domain 'rantint'; did you mean 'randint'"),
+    "no such domain": (
+        toml("randint = [5, 10]", "rantint = [5, 10]"),
+        r"space.fast`: there is no domain 'rantint'; did you mean 'randint'",
+    ),
     "empty range": (toml("[5, 10]", "[10, 5]"), r"space.fast`.*10.*5"),
     "too many bounds": (toml("[5, 10]", "[5, 10, 20, 30]"), r"space.fast`: randint takes \[lower, upper\]"),
     "bounds not a list": (toml("randint = [5, 10]", "randint = 5"), r"space.fast` is written like"),
@@ -68,7 +74,10 @@ STUDIES = {
     "first point outside": (toml(extra="points_to_evaluate = [{ fast = 60, slow = 21 }]"), r"fast.*60"),
     "no workers": (toml(extra="[run]\nnum_workers = 0"), r"`num_workers` is a whole number of at least 1"),
     "backend": (toml(extra='[run]\nbackend = "lokal"'), r"`backend` is one of .*; got 'lokal': did you mean 'local'"),
-    "name with a separator": (toml(extra="").replace("objective", 'name = "../out"\nobjective', 1), r"`name` is a folder's name"),
+    "name with a separator": (
+        toml(extra="").replace("objective", 'name = "../out"\nobjective', 1),
+        r"`name` is a folder's name",
+    ),
     "retries": (toml(extra="[run]\nmax_retries = -1"), r"`max_retries` is a whole number of at least 0"),
     "timeout": (toml(extra="[run]\ntrial_timeout_s = 0"), r"`trial_timeout_s` is a number above 0; got 0"),
 }
@@ -125,7 +134,7 @@ def place(tmp_path, monkeypatch):
 
 
 def call(capsys, *words):
-    code = _guarded(lambda: app(list(words), standalone_mode=False))
+    code = run_command(list(words))
     return code, *capsys.readouterr()
 
 

@@ -71,7 +71,7 @@ def test_the_guilty_carry_status_and_reason(results):
 
 
 def test_the_grid_counts_them(results):
-    assert results.count() == {"COMPLETED": 195, "FAILED": 1, "CRASHED": 3, "TIMED_OUT": 1}
+    assert results.status_counts() == {"COMPLETED": 195, "FAILED": 1, "CRASHED": 3, "TIMED_OUT": 1}
     assert (results.num_errors, results.num_terminated, len(results.errors)) == (5, 195, 5)
     frame = results.get_dataframe()
     assert frame["error"].notna().sum() == 5

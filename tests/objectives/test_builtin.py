@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pickle
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ import pytest
 import rbt_ray as rbt
 from rbt_ray import objectives
 from rbt_ray.errors import InputError
+from rbt_ray.objectives import compile as compile_kernels
 from rbt_ray.objectives.objective import SweepObjective
 
 
@@ -128,3 +131,15 @@ def test_none_looks_ahead(factory):
     other = rbt.Bundle.from_arrays(tampered, bundle.index, bundle.symbols)
     runs = [strategy(strategy.example, prices.view()) for prices in (bundle, other)]
     np.testing.assert_array_equal(runs[0].returns[:2000], runs[1].returns[:2000])
+
+
+def test_set_up_compiles_every_kernel(capsys):
+    package = Path(rbt.__file__).parent
+    users = {
+        ".".join(file.relative_to(package.parent).with_suffix("").parts)
+        for file in package.rglob("*.py")
+        if re.search(r"^@compiled\(", file.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+    assert set(compile_kernels.KERNELS) == users
+    compile_kernels.main()
+    assert "kernels are ready" in capsys.readouterr().out

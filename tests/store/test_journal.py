@@ -1,7 +1,6 @@
 """The journal gives back what was appended, and nothing else."""
 
 import json
-import os
 import subprocess
 import sys
 
@@ -147,4 +146,4 @@ def test_one_process_cannot_run_a_study_twice_at_once(tmp_path):
         StudyLock(tmp_path)
     lock.release()
     StudyLock(tmp_path).release()
-    assert os.listdir(tmp_path) == ["lock"]
+    assert [path.name for path in tmp_path.iterdir()] == ["lock"]

@@ -29,7 +29,7 @@ PIECE = 2**17
 MANY = 8192
 """Configs worked on at once where a piece may be a few tiles: the more, the more of them share an indicator."""
 MOMENTS = frozenset({"sortino", "skew", "kurtosis"})
-"""Metrics that need more than mean and squares: about a quarter more time, so only when asked for."""
+"""Metrics that need more than mean and squares: a tenth more time, so only when asked for."""
 
 
 def sweep(strategy: Strategy, view: BundleView, columns: Columns, names: tuple[str, ...]) -> dict[str, FloatArray]:

@@ -1,0 +1,177 @@
+"""A study as a page of TOML."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import inspect
+import sys
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rbt_ray import objectives
+from rbt_ray.errors import InputError, ObjectiveError, StudyFileError
+from rbt_ray.nearest import nearest
+from rbt_ray.study import space
+from rbt_ray.tune.config import RunConfig, TuneConfig
+
+PRIMITIVES = (
+    "choice",
+    "uniform",
+    "quniform",
+    "loguniform",
+    "randint",
+    "qrandint",
+    "lograndint",
+    "normal",
+    "grid_search",
+)
+_TOP = ("name", "objective", "objective_options", "bundle", "space", "search", "run")
+_SEARCH = tuple(f.name for f in dataclasses.fields(TuneConfig))
+_RUN = tuple(f.name for f in dataclasses.fields(RunConfig) if f.name not in ("name", "callbacks"))
+
+
+@dataclass(frozen=True)
+class StudyFile:
+    """What a study file says, ready for a Tuner."""
+
+    objective: Any
+    bundle: str | None
+    param_space: dict[str, Any]
+    tune_config: TuneConfig
+    run_config: RunConfig
+
+
+def read_study_file(path: Path, search: Mapping[str, Any], run: Mapping[str, Any]) -> StudyFile:
+    """Parses a study file.
+
+    Args:
+        path: the file.
+        search: values of TuneConfig that go over the file's.
+        run: values of RunConfig that go over the file's.
+
+    Raises:
+        StudyFileError: an unknown key, a wrong type, a missing part: with the key and the nearest right one.
+    """
+    page = _parse(path)
+    _known(path, "", page, _TOP)
+    for part in ("objective", "space"):
+        if part not in page:
+            raise StudyFileError(f"{path}: `{part}` is missing.")
+    for part in ("name", "objective", "bundle"):
+        _typed(path, part, page.get(part), str)
+    for part in ("objective_options", "space", "search", "run"):
+        _typed(path, part, page.get(part), dict)
+    _known(path, "search", page.get("search", {}), _SEARCH)
+    _known(path, "run", page.get("run", {}), _RUN)
+    try:
+        return StudyFile(
+            objective=load_objective(page["objective"], page.get("objective_options", {}), path.parent),
+            bundle=page.get("bundle"),
+            param_space=_space(page["space"], "space"),
+            tune_config=TuneConfig(**{**page.get("search", {}), **search}),
+            run_config=RunConfig(**{"name": page.get("name", path.stem), **page.get("run", {}), **run}),
+        )
+    except InputError as error:
+        raise type(error)(f"{path}: {error}") from error
+
+
+def load_objective(address: str, options: Mapping[str, Any], folder: Path) -> Any:
+    """A built-in objective by name, or a function by ``module:function``.
+
+    Args:
+        address: "sma_cross", or "my_module:my_objective".
+        options: what a built-in one is made with, such as ``turnover_bps``.
+        folder: where modules are looked for, besides the usual places.
+
+    Raises:
+        ObjectiveError: there is no such objective, or it does not take these options.
+    """
+    if ":" not in address:
+        return _builtin(address, options)
+    module_name, _, name = address.partition(":")
+    if options:
+        raise ObjectiveError(f"`objective_options` are for built-in objectives; {address!r} is a function of yours.")
+    if str(folder.resolve()) not in sys.path:
+        sys.path.insert(0, str(folder.resolve()))
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:  # importing runs the user's code
+        raise ObjectiveError(
+            f"`objective` {address!r} cannot be imported: {type(error).__name__}: {error}. "
+            f"Modules are looked for beside the study file and on PYTHONPATH."
+        ) from error
+    objective: Any = module
+    for part in name.split("."):
+        if not hasattr(objective, part):
+            functions = [n for n, value in vars(module).items() if callable(value) and not n.startswith("_")]
+            raise ObjectiveError(f"`objective` {address!r}: {module_name} has no {name!r}; {nearest(name, functions)}")
+        objective = getattr(objective, part)
+    return objective
+
+
+def _builtin(name: str, options: Mapping[str, Any]) -> Any:
+    if name not in objectives.__all__:
+        raise ObjectiveError(
+            f"`objective` is a built-in one or 'module:function'; got {name!r}: {nearest(name, objectives.__all__)}"
+        )
+    factory = getattr(objectives, name)
+    known = list(inspect.signature(factory).parameters)
+    for option in options:
+        if option not in known:
+            raise ObjectiveError(f"`objective_options.{option}`: {name} takes no such option; {nearest(option, known)}")
+    return factory(**{key: tuple(v) if isinstance(v, list) else v for key, v in options.items()})
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise StudyFileError(f"there is no study file {path}.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise StudyFileError(f"{path} cannot be read: {error}.") from None
+    except tomllib.TOMLDecodeError as error:
+        raise StudyFileError(f"{path} is not TOML: {error}.") from None
+
+
+def _space(table: Mapping[str, Any], where: str) -> dict[str, Any]:
+    return {name: _domain(value, f"{where}.{name}") for name, value in table.items()}
+
+
+def _domain(value: Any, where: str) -> Any:
+    if not isinstance(value, dict):
+        return value
+    primitives = [key for key in value if key in PRIMITIVES]
+    if not primitives:
+        near = [key for key, inner in value.items() if isinstance(inner, list)]
+        if near:
+            raise StudyFileError(f"`{where}`: there is no domain {near[0]!r}; {nearest(near[0], PRIMITIVES)}")
+        return _space(value, where)
+    kind = primitives[0]
+    arguments = value[kind]
+    if len(value) > 1 or not isinstance(arguments, list):
+        raise StudyFileError(f"`{where}` is written like {{ randint = [5, 60] }}; got {value!r}.")
+    make = getattr(space, kind)
+    try:
+        return make(arguments) if kind in ("choice", "grid_search") else make(*arguments)
+    except InputError as error:
+        raise StudyFileError(f"`{where}`: {error}") from None
+    except TypeError:
+        wanted = ", ".join(inspect.signature(make).parameters)
+        raise StudyFileError(f"`{where}`: {kind} takes [{wanted}]; got {arguments!r}.") from None
+
+
+def _known(path: Path, where: str, table: Mapping[str, Any], known: tuple[str, ...]) -> None:
+    for key in table:
+        if key not in known:
+            inside = f" in [{where}]" if where else ""
+            raise StudyFileError(f"{path}: there is no key `{key}`{inside}; {nearest(key, known)}")
+
+
+def _typed(path: Path, part: str, value: Any, kind: type) -> None:
+    if value is not None and not isinstance(value, kind):
+        wanted = "a table" if kind is dict else "a string"
+        raise StudyFileError(f"{path}: `{part}` is {wanted}; got {value!r}.")
