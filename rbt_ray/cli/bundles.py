@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from pathlib import Path
 
 from rbt_ray.cli.tables import print_json
-from rbt_ray.data import registry
+from rbt_ray.data import registry, times
 
 
 def ingest(name: str, source: Path, *, fix: tuple[str, ...], periods_per_year: float | None) -> int:
@@ -24,13 +25,25 @@ def list_all(*, as_json: bool) -> int:
 
     found = registry.list_bundles()
     if as_json:
-        print_json([vars_of(info) for info in found])
+        print_json([dataclasses.asdict(info) for info in found])
         return 0
     table = Table(show_edge=False, pad_edge=False, header_style="bold")
-    for name in vars_of(found[0]):
-        table.add_column(name)
+    for name in ("name", "bars", "symbols", "fields", "from", "to", "MB"):
+        table.add_column(name, justify="right" if name in ("bars", "symbols", "MB") else "left")
     for info in found:
-        table.add_row(*(Text(str(value)) for value in vars_of(info).values()))
+        if info.error is not None:
+            table.add_row(Text(info.name), Text(info.error, style="red"))
+            continue
+        facts = (
+            info.name,
+            f"{info.n_bars:,}",
+            str(len(info.symbols)),
+            ", ".join(info.fields),
+            str(info.start)[:10],
+            str(info.end)[:10],
+            f"{info.nbytes / 1e6:.1f}",
+        )
+        table.add_row(*map(Text, facts))
     Console(file=sys.stdout).print(table)
     return 0
 
@@ -42,8 +55,8 @@ def show(name: str, *, as_json: bool) -> int:
         "name": bundle.name,
         "version": bundle.version,
         "n_bars": bundle.n_bars,
-        "first": str(bundle.index[0]),
-        "last": str(bundle.index[-1]),
+        "from": times.text(bundle.index[0], bundle.tz),
+        "to": times.text(bundle.index[-1], bundle.tz),
         "symbols": list(bundle.symbols),
         "fields": list(bundle.fields),
         "periods_per_year": bundle.periods_per_year,
@@ -64,9 +77,3 @@ def remove(name: str) -> int:
     print(f"removed {name}")
     return 0
 
-
-def vars_of(info: object) -> dict[str, object]:
-    """A listed bundle as plain values."""
-    import dataclasses
-
-    return dataclasses.asdict(info)  # type: ignore[call-overload,no-any-return]

@@ -10,6 +10,7 @@ import typer
 
 from rbt_ray._version import __version__
 from rbt_ray.errors import InputError, RbtError
+from rbt_ray.pool.start_method import prepare
 
 app = typer.Typer(
     name="rbt-ray",
@@ -71,6 +72,7 @@ def demo(
     seed: Seed = None,
 ) -> None:
     """Sweep a moving-average crossover over real US stocks, with a hold-out and a report."""
+    prepare()
     from rbt_ray.cli import studies
 
     raise typer.Exit(studies.demo(as_json=json, search=_over(samples, seed), run=_where(backend, address, workers)))
@@ -87,6 +89,7 @@ def run(
     seed: Seed = None,
 ) -> None:
     """Run the study that a TOML file describes."""
+    prepare()
     from rbt_ray.cli import studies
 
     raise typer.Exit(
@@ -103,6 +106,7 @@ def resume(
     workers: Workers = None,
 ) -> None:
     """Go on with a study where it stopped."""
+    prepare()
     from rbt_ray.cli import studies
 
     raise typer.Exit(studies.resume(path, as_json=json, run_over=_where(backend, address, workers)))

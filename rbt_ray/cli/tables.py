@@ -89,13 +89,13 @@ def _ranking(results: ResultGrid, rows: list[dict[str, Any]]) -> Table:
     params = list(dict.fromkeys(name for config in flat for name in config))
     others = [name for name in rows[0]["sweep"] if name != study.metric][:3]
     reviewed = [key for key in ("order_level", "holdout") if any(row[key] for row in rows)]
-    table = Table(title=_title(results), title_justify="left", header_style="bold", show_edge=False, pad_edge=False)
+    table = Table(title=_title(results), title_justify="left", header_style="bold", box=None, padding=(0, 2, 0, 0))
     table.add_column("#", justify="right", style="dim")
     for name in params:
         table.add_column(Text(name), justify="right")
     table.add_column(Text(study.metric), justify="right", style="bold")
     for name in others:
-        table.add_column(Text(name), justify="right")
+        table.add_column(Text(name.replace("_", "\n")), justify="right")
     titles = {"order_level": "order level", "holdout": "hold-out"}
     for key in reviewed:
         table.add_column(Text(f"{study.metric}\n{titles[key]}"), justify="right", style="cyan")

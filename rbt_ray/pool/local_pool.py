@@ -13,9 +13,8 @@ import threading
 import time
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
-from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
-from typing import Any, Literal
+from typing import Any
 
 import psutil
 
@@ -23,8 +22,7 @@ from rbt_ray.data.bundle import Bundle
 from rbt_ray.data.ref import FileRef
 from rbt_ray.errors import ObjectiveError, SettingError, WorkerStartError
 from rbt_ray.pool.pool import Batch, Job, Returned
-
-StartMethod = Literal["fork", "forkserver", "spawn"]
+from rbt_ray.pool.start_method import StartMethod, context_for
 
 _START_SECONDS = 60.0
 _STARTS_BEFORE_GIVING_UP = 3
@@ -65,7 +63,7 @@ class LocalPool:
         memory_limit: int | None = None,
         start_method: StartMethod | None = None,
     ) -> None:
-        self._context = _context(start_method)
+        self._context = context_for(start_method)
         self._recycle_after = recycle_after
         self._memory_limit = memory_limit or int(0.8 * psutil.virtual_memory().total / n_workers)
         self._returned: queue.SimpleQueue[Returned | Exception] = queue.SimpleQueue()
@@ -357,18 +355,6 @@ def serve(pipe: Connection, life: Connection, name: str, inherited: Sequence[Con
             number, trials, points, fidelity, purpose = message
             assert job is not None
             pipe.send(worker.run(Batch(number, job, trials, points, fidelity, purpose)))
-
-
-def _context(start_method: StartMethod | None) -> BaseContext:
-    known = multiprocessing.get_all_start_methods()
-    wanted = start_method or os.environ.get("RBT_RAY_START_METHOD")
-    wanted = wanted or ("forkserver" if "forkserver" in known and sys.platform.startswith("linux") else "spawn")
-    if wanted not in known:
-        raise SettingError(f"RBT_RAY_START_METHOD is one of {', '.join(known)} here; got {wanted!r}.")
-    context = multiprocessing.get_context(wanted)
-    if wanted == "forkserver":
-        context.set_forkserver_preload(["rbt_ray.pool.preload"])
-    return context
 
 
 def usable_cpus() -> int:

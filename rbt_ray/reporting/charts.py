@@ -9,11 +9,11 @@ import numpy as np
 
 from rbt_ray.reporting.axes import Axis, axes_of, most_telling
 from rbt_ray.reporting.equity import equity_and_drawdown
-from rbt_ray.reporting.heat_map import MOST_PARAMETERS, heat_maps, profile
+from rbt_ray.reporting.heat_map import MOST_PARAMETERS, heat_maps, profile, scale_of_pairs
 from rbt_ray.reporting.history import MOST_POINTS, history
 from rbt_ray.reporting.parallel import MOST_AXES, MOST_BEST, MOST_OTHERS, parallel
 from rbt_ray.reporting.text import counted, duration
-from rbt_ray.reporting.theme import BOTH, GOOD, Figure, frame, scale_of
+from rbt_ray.reporting.theme import Figure
 from rbt_ray.reporting.timeline import MOST_BARS, busy, timeline
 from rbt_ray.store.journal import Reviewed
 from rbt_ray.store.table import TrialTable
@@ -21,6 +21,12 @@ from rbt_ray.types import COMPLETED, FloatArray, IntArray
 
 if TYPE_CHECKING:
     from rbt_ray.tune.result_grid import ResultGrid
+
+_COLOURS = {
+    "good": "The darker, the better.",
+    "both": "Blue is on the good side of zero, orange on the bad one.",
+    "bad": "All are on the bad side of zero: the darker, the worse.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,25 +94,16 @@ def _over_parameters(axes: list[Axis], goodness: FloatArray, table: TrialTable) 
         figure = profile(axes[0], goodness, study.metric, study.mode)
         return Chart("over-parameters", f"{study.metric} by parameter", {"": figure}, "The star is the best trial.")
     chosen = most_telling(axes, goodness, MOST_PARAMETERS)
-    caption = (
-        "Blue is on the good side of zero, orange on the bad one; grey cells have no trial; the star is the best trial."
-    )
+    colours = scale_of_pairs(chosen, goodness)
+    caption = f"{_COLOURS[colours.sign]} Grey cells have no trial; the star is the best trial."
     if len(axes) > 2:
         caption = f"Each cell shows the best trial over all the other parameters. {caption}"
     if len(chosen) < len(axes):
         caption += f" Of {len(axes)} parameters these are the {len(chosen)} that tell trials apart most."
-    n_beyond = frame(goodness)[2]
-    if n_beyond:
-        caption += f" {counted(n_beyond, 'far outlier')} on the bad side may share the colour of the scale's end."
-    figures = heat_maps(chosen, goodness, study.metric, study.mode)
+    if colours.n_beyond:
+        caption += " Far outliers on the bad side share the colour of the scale's end."
+    figures = heat_maps(chosen, goodness, colours, study.metric, study.mode)
     return Chart("over-parameters", f"{study.metric} over pairs of parameters", figures, caption)
-
-
-def _colours(goodness: FloatArray) -> str:
-    stops = scale_of(goodness).stops
-    if stops is BOTH:
-        return "Blue is on the good side of zero, orange on the bad one."
-    return "The darker, the better." if stops is GOOD else "All are on the bad side of zero: the darker, the worse."
 
 
 def _history(table: TrialTable) -> Chart | None:

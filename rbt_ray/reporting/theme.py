@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -36,12 +36,15 @@ class Scale:
     Args:
         low: the goodness of the first colour.
         high: the goodness of the last colour.
+        sign: on which side of zero the values lie.
         stops: colours from 0 to 1. Blue is on the good side of zero, orange on the bad one.
+        lines: the same for lines on white paper.
         n_beyond: how many values lie so far out that they share the end's colour.
     """
 
     low: float
     high: float
+    sign: Literal["good", "both", "bad"]
     stops: Stops
     lines: Stops
     n_beyond: int
@@ -64,10 +67,11 @@ def scale_of(goodness: FloatArray) -> Scale:
     low, high, n_beyond = frame(goodness)
     if low < 0 < high:
         most = max(-low, high)
-        return Scale(-most, most, BOTH, LINES_BOTH, n_beyond)
+        return Scale(-most, most, "both", BOTH, LINES_BOTH, n_beyond)
+    sign: Literal["good", "bad"] = "good" if low >= 0 else "bad"
     if low == high:
         low, high = low - 0.5, high + 0.5
-    return Scale(low, high, GOOD if low >= 0 else BAD, LINES, n_beyond)
+    return Scale(low, high, sign, GOOD if sign == "good" else BAD, LINES, n_beyond)
 
 
 def layout(height: int, **more: Any) -> dict[str, Any]:

@@ -96,11 +96,13 @@ class BetaPrior:
 
     def spread(self, u: FloatArray) -> FloatArray:
         """Uniform draws as draws of this distribution."""
-        return np.minimum(np.interp(u, self._shares, _KNOTS), UNDER_ONE)
+        draws: FloatArray = np.minimum(np.interp(u, self._shares, _KNOTS), UNDER_ONE)
+        return draws
 
     def level(self, x: FloatArray) -> FloatArray:
         """The inverse of `spread`: the share of the distribution below each `x`."""
-        return np.minimum(np.interp(x, _KNOTS, self._shares), UNDER_ONE)
+        shares: FloatArray = np.minimum(np.interp(x, _KNOTS, self._shares), UNDER_ONE)
+        return shares
 
     def to_json(self) -> dict[str, Any]:
         """The prior as JSON."""

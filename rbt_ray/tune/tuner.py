@@ -195,10 +195,11 @@ class Tuner:
         try:
             with show_progress(watch, verbose=run_config.verbose):
                 reason = loop.run(study, searcher, dispatcher, journal, limits, watch, callbacks.on_finished)
+                wall_s = watch.wall_s
                 if reason == "done" and study.recheck and self._bundle is not None:
                     table = read_table(journal, study)
                     journal.append(second_look(table, self._bundle, pool, job, interrupt, run_config.trial_timeout_s))
-            journal.append(Ended(reason, watch.wall_s, pool.n_workers, backend_of(self._run_config)))
+            journal.append(Ended(reason, wall_s, pool.n_workers, backend_of(self._run_config)))
         finally:
             journal.close()
         callbacks.on_study_end(ResultGrid(self._folder, study))

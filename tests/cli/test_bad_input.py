@@ -105,7 +105,7 @@ COMMANDS = {
     "remove an embedded bundle": (["bundle", "remove", "sample"], r"sample"),
     "an unknown option": (["demo", "--wokers", "2"], r"--wokers"),
     "an unknown command": (["dmeo"], r"dmeo"),
-    "a word for a number": (["demo", "--workers", "two"], r"two"),
+    "a word for a number": (["demo", "--workers", "two"], r"--workers.*integer"),
 }
 
 

@@ -34,10 +34,6 @@ def frames():
     return tuple(pd.DataFrame(bundle[field], index, bundle.symbols) for field in ("open", "close"))
 
 
-def sharpe(returns):
-    return returns.mean() / returns.std(ddof=1) * np.sqrt(252)
-
-
 class Pandas:
     """The same strategy as a quant types it: rolling means, weights, shifts."""
 
@@ -63,7 +59,7 @@ class Pandas:
 def test_the_top_ten_are_those_of_a_brute_force_in_pandas(demo):
     _, told = demo
     pandas = Pandas()
-    train = len(pandas.close) - int(0.25 * len(pandas.close))
+    train = int(0.75 * len(pandas.close))
     scores = {}
     for fast in range(5, 50):
         for slow in range(50, 300):
@@ -86,7 +82,7 @@ def test_the_other_figures_of_the_winner(demo):
     _, told = demo
     pandas = Pandas()
     config = told["best"]["config"]
-    train = len(pandas.close) - int(0.25 * len(pandas.close))
+    train = int(0.75 * len(pandas.close))
     returns = pandas.returns(config["fast"], config["slow"]).iloc[:train]
     equity = (1 + returns).cumprod()
     assert told["best"]["metrics"]["total_return"] == pytest.approx(equity.iloc[-1] - 1, rel=1e-9)

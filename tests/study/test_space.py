@@ -236,7 +236,9 @@ def test_a_function_as_an_option_needs_the_space_again():
     space = Space.of({"f": rbt.choice([math.sqrt, len])})
     held = json.loads(json.dumps(space.to_json()))
     assert held["parameters"][0]["options"] == [{"opaque": "math.sqrt"}, {"opaque": "builtins.len"}]
-    with pytest.raises(SpaceError, match=r"math\.sqrt, which cannot be read back from a file; pass the same `param_space`"):
+    with pytest.raises(
+        SpaceError, match=r"math\.sqrt, which cannot be read back from a file; pass the same `param_space`"
+    ):
         Space.from_json(held)
 
 

@@ -174,7 +174,13 @@ def test_beta_prior_is_within_its_stated_distance_of_scipys(alpha, beta):
 
 def test_nan_marks_what_is_inactive_and_stays_nan():
     column = np.array([np.nan])
-    for domain in (rbt.choice([1, 2]), rbt.choice([1, 1, 2]), rbt.randint(1, 5), rbt.loguniform(1, 2), rbt.normal(0, 1)):
+    for domain in (
+        rbt.choice([1, 2]),
+        rbt.choice([1, 1, 2]),
+        rbt.randint(1, 5),
+        rbt.loguniform(1, 2),
+        rbt.normal(0, 1),
+    ):
         assert np.isnan(domain.to_unit(column)).all()
         assert np.isnan(domain.numbers(column)).all()
 

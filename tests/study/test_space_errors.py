@@ -68,7 +68,9 @@ SPACES = {
     "an empty grid_search": ({"x": {"grid_search": []}}, "`x`: `grid_search(values)` needs at least one option"),
 }  # fmt: skip
 
-SPACE = Space.of({"windows": {"fast": rbt.randint(5, 60), "slow": rbt.randint(20, 250)}, "ma": rbt.choice(["a", "b"]), "fee": 5})
+SPACE = Space.of(
+    {"windows": {"fast": rbt.randint(5, 60), "slow": rbt.randint(20, 250)}, "ma": rbt.choice(["a", "b"]), "fee": 5}
+)
 GOOD = {"windows": {"fast": 5, "slow": 20}, "ma": "a"}
 CONFIGS = {
     "too much": ({**GOOD, "windows": {"fast": 60, "slow": 20}}, "`windows/fast` takes whole numbers from 5 to 59; got 60 in"),
@@ -106,9 +108,7 @@ def test_configs(config, sentence):
 
 
 def test_what_a_condition_leaves_out_is_refused():
-    space = Space(
-        ("a", "b"), (rbt.randint(0, 3), rbt.randint(0, 3)), conditions=(("b", Compare("a", "==", 1.0)),)
-    )
+    space = Space(("a", "b"), (rbt.randint(0, 3), rbt.randint(0, 3)), conditions=(("b", Compare("a", "==", 1.0)),))
     with refused("{'a': 0, 'b': 2} has `b`, which a condition leaves out"):
         space.encode([{"a": 0, "b": 2}])
     with refused("{'a': 1} lacks `b`"):
@@ -123,7 +123,9 @@ def test_what_is_forbidden_is_refused():
 
 def test_a_grid_of_what_is_continuous_is_refused():
     space = Space.of({"fast": rbt.randint(0, 5), "lr": rbt.loguniform(1e-3, 1)})
-    with refused("`lr` is loguniform and takes infinitely many values, so there is no grid of them. Write `grid_search([...])`"):
+    with refused(
+        "`lr` is loguniform and takes infinitely many values, so there is no grid of them. Write `grid_search([...])`"
+    ):
         space.grid_size  # noqa: B018
 
 

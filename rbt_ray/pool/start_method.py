@@ -1,0 +1,38 @@
+"""How worker processes come to be, and the fork server that has loaded what they need before they are asked for."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+from multiprocessing.context import BaseContext
+from typing import Literal
+
+from rbt_ray.errors import SettingError
+
+StartMethod = Literal["fork", "forkserver", "spawn"]
+VARIABLE = "RBT_RAY_START_METHOD"
+
+
+def context_for(wanted: StartMethod | None = None) -> BaseContext:
+    """The way to start processes: forkserver on Linux, else spawn, unless the caller or the environment says otherwise.
+
+    Raises:
+        SettingError: the environment names one that this system has not.
+    """
+    known = multiprocessing.get_all_start_methods()
+    name = wanted or os.environ.get(VARIABLE) or ("forkserver" if sys.platform.startswith("linux") else "spawn")
+    if name not in known:
+        raise SettingError(f"{VARIABLE} is one of {', '.join(known)} here; got {name!r}.")
+    context = multiprocessing.get_context(name)
+    if name == "forkserver":
+        context.set_forkserver_preload(["rbt_ray.pool.preload"])
+    return context
+
+
+def prepare() -> None:
+    """Starts the fork server, where there is to be one: it loads numpy, numba and the kernels while the caller goes on."""
+    if context_for().get_start_method() == "forkserver":
+        from multiprocessing import forkserver
+
+        forkserver.ensure_running()
