@@ -6,10 +6,13 @@ import difflib
 from collections.abc import Iterable
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    """A clause that offers the nearest known word, or lists them all: "did you mean 'slow'?"."""
+def did_you_mean(word: object, known: Iterable[str]) -> str:
+    """A clause that offers the nearest known word, "did you mean 'slow'?"; empty where none is near."""
+    close = difflib.get_close_matches(str(word), list(known), n=1)
+    return f"did you mean {close[0]!r}?" if close else ""
+
+
+def nearest(word: object, known: Iterable[str]) -> str:
+    """A clause that offers the nearest known word, or lists them all."""
     names = list(known)
-    close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
-    if close:
-        return f"did you mean {close[0]!r}?"
-    return f"choose one of {', '.join(names)}." if names else "there is none."
+    return did_you_mean(word, names) or (f"choose one of {', '.join(names)}." if names else "there is none.")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 from rbt_ray.errors import BundleError
+from rbt_ray.nearest import did_you_mean
 from rbt_ray.types import FloatArray
 
 PRICES = ("open", "high", "low", "close")
@@ -24,9 +24,9 @@ def in_order(names: Iterable[str]) -> tuple[str, ...]:
 
 def missing(name: object, fields: tuple[str, ...]) -> MissingFieldError:
     """The error for a field that is not there, naming the nearest one that is."""
-    near = difflib.get_close_matches(str(name), fields, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    return MissingFieldError(f"This bundle has no field {name!r}; its fields are {', '.join(fields)}.{hint}")
+    hint = did_you_mean(name, fields)
+    its = ", ".join(fields)
+    return MissingFieldError(f"This bundle has no field {name!r}; its fields are {its}{': ' + hint if hint else '.'}")
 
 
 class Fields:

@@ -8,7 +8,6 @@ version. The home is `RBT_RAY_HOME`, else the user's data folder.
 from __future__ import annotations
 
 import contextlib
-import difflib
 import json
 import os
 import re
@@ -23,6 +22,7 @@ from typing import Any
 from rbt_ray.data import arrow_file, times
 from rbt_ray.data.bundle import Bundle
 from rbt_ray.errors import BundleError, BundleNotFoundError
+from rbt_ray.nearest import did_you_mean
 
 EMBEDDED = {name: Path(__file__).parent / "embedded" / f"{name}.arrow" for name in ("sample", "fx")}
 VERIFIED_UP_TO = 64 * 2**20
@@ -177,10 +177,9 @@ def _usable(name: str) -> None:
 
 def _unknown(name: object) -> BundleNotFoundError:
     names = [*EMBEDDED, *_registered()]
-    near = difflib.get_close_matches(str(name), names, n=1)
-    hint = f"Did you mean {near[0]!r}? " if near else ""
+    hint = did_you_mean(name, names)
     return BundleNotFoundError(
-        f"There is no bundle {name!r}. {hint}There are: {', '.join(names)}. "
+        f"There is no bundle {name!r}{': ' + hint if hint else '.'} There are: {', '.join(names)}. "
         "Register one with `rbt-ray bundle ingest` (Python: rbt.ingest(name, source))."
     )
 

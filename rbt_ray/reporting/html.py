@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rbt_ray._version import __version__
-from rbt_ray.reporting import failures, ranking, settings
+from rbt_ray.reporting import failures, ranking, settings, winner
 from rbt_ray.reporting.charts import Chart, charts_of
 from rbt_ray.reporting.text import counted, embedded, escape, shown
 from rbt_ray.reporting.theme import Figure
@@ -54,7 +54,7 @@ def page(results: ResultGrid) -> str:
     figures = {f"{chart.key}:{i}": figure for chart in charts for i, figure in enumerate(chart.figures.values())}
     scripts = (get_plotlyjs(), _part("report.js"))
     policy = (
-        "default-src 'none'; style-src 'unsafe-inline'; img-src data: blob:; "
+        "default-src 'none'; style-src 'unsafe-inline'; img-src data: blob:; form-action 'none'; base-uri 'none'; "
         f"script-src 'unsafe-eval' {' '.join(_hash(script) for script in scripts)}"  # plotly compiles its shaders' calls
     )
     title = escape(results.study.name)
@@ -85,8 +85,8 @@ def _body(results: ResultGrid, charts: list[Chart]) -> str:
     top = top_trials(results)
     parts = [_head(results, top)]
     if top:
-        parts.append(_section("The winner", _config(top[0]) + ranking.cards(top[0], study)))
-        best = ranking.holdout_note(top, study) + ranking.ranking(top, study) + ranking.review_errors(top)
+        parts.append(_section("The winner", winner.params(top[0]) + winner.cards(top, study)))
+        best = winner.holdout_note(top, study) + ranking.ranking(top, study) + winner.review_errors(top)
         parts.append(_section(f"The best {len(top)}" if len(top) > 1 else "The best trial", best))
     parts += [_chart(chart) for chart in charts]
     status = table.outcomes.status
@@ -122,15 +122,6 @@ def _head(results: ResultGrid, top: list[TopTrial]) -> str:
         f'<header><h1>{escape(study.name)}</h1><p class="lead">{escape(lead)}</p>{unfinished}'
         '<noscript><p class="note warn">The charts need JavaScript; the tables do not.</p></noscript></header>'
     )
-
-
-def _config(best: TopTrial) -> str:
-    chips = "".join(
-        f"<li><span>{escape(name)}</span> <b>{escape(shown(value))}</b></li>"
-        for name, value in best.params.items()
-        if value is not None
-    )
-    return f'<ul class="config" aria-label="The winner\'s parameters">{chips}</ul>' if chips else ""
 
 
 def _chart(chart: Chart) -> str:

@@ -4,13 +4,17 @@ const figures = JSON.parse(document.getElementById("figures").textContent);
 const config = {
   responsive: true,
   displaylogo: false,
+  showSendToCloud: false, // by default a button sends the chart's data to plotly's servers
+  plotlyServerURL: "",
   modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
 };
 
 async function draw(target, key) {
   const { data, layout } = figures[key];
   try {
-    await Plotly.react(target, data, layout, config);
+    // Over parallel coordinates the buttons would cover the last axis's name.
+    const displayModeBar = data[0].type === "parcoords" ? false : "hover";
+    await Plotly.react(target, data, layout, { ...config, displayModeBar });
     target.dataset.drawn = key;
   } catch (error) {
     target.textContent = `This browser could not draw the chart: ${error.message}`;

@@ -38,8 +38,11 @@ def label(value: object) -> str:
 
 
 def machine(value: Any) -> str:
-    """A value at full precision, for programs that read the page."""
-    return json.dumps(value, default=repr)
+    """A value at full precision as JSON, for programs that read the page; what JSON cannot hold is its `repr`."""
+    try:
+        return json.dumps(value)
+    except (TypeError, ValueError):
+        return json.dumps(repr(value))
 
 
 def shown(value: Any) -> str:

@@ -174,7 +174,7 @@ def test_volume_is_missing_outside_a_symbols_life():
 def test_a_missing_field_is_a_sentence_and_an_attribute_error(small):
     with pytest.raises(BundleError, match=r"no field 'open'; its fields are close, mood"):
         small.open
-    with pytest.raises(BundleError, match="Did you mean 'mood'"):
+    with pytest.raises(BundleError, match="did you mean 'mood'"):
         small["moot"]
     assert not hasattr(small, "volume")
     assert not hasattr(small.view(), "open")

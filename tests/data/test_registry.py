@@ -81,7 +81,7 @@ def test_files_are_private(home, small):
 def test_an_unknown_name_lists_the_nearest_and_all(home, small):
     rbt.ingest("prices", small)
     with pytest.raises(
-        BundleNotFoundError, match=r"no bundle 'price'. Did you mean 'prices'\? There are: sample, fx, prices\."
+        BundleNotFoundError, match=r"no bundle 'price': did you mean 'prices'\? There are: sample, fx, prices\."
     ):
         rbt.load_bundle("price")
     with pytest.raises(BundleNotFoundError, match=r"no bundle 'zzz'. There are: .*rbt\.ingest"):

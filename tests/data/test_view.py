@@ -78,7 +78,7 @@ def test_indicators_are_kept_and_equal_pandas(sample, name, of_pandas):
     np.testing.assert_array_equal(of_array, result)
     assert of_array is not result
     assert not of_array.flags.writeable
-    with pytest.raises(MissingFieldError, match="Did you mean 'close'"):
+    with pytest.raises(MissingFieldError, match="did you mean 'close'"):
         getattr(view, name)("clos", 20)
 
 

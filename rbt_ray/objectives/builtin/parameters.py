@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from rbt_ray.errors import InputError
+from rbt_ray.nearest import nearest
 from rbt_ray.types import BoolArray, Config, FloatArray
 
 
@@ -50,8 +50,7 @@ def check_names(owner: str, parameters: tuple[Parameter, ...], given: Mapping[st
     takes = f"`{owner}` takes {', '.join(f'`{name}`' for name in names)}"
     for name in given:
         if name not in names:
-            near = difflib.get_close_matches(str(name), names, n=1)
-            raise InputError(f"{takes}; got an unknown {name!r}" + (f": did you mean {near[0]!r}?" if near else "."))
+            raise InputError(f"{takes}; got an unknown {name!r}: {nearest(name, names)}")
     for name in names:
         if name not in given:
             raise InputError(f"{takes}; {name!r} is missing: got {', '.join(map(repr, given)) or 'none'}.")

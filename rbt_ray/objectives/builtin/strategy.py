@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, Self, get_args
 import numpy as np
 
 from rbt_ray.errors import SettingError, ShapeError
+from rbt_ray.nearest import nearest
 from rbt_ray.objectives.builtin.parameters import Parameter, as_columns, check_names, check_values
 from rbt_ray.types import BoolArray, Config, Execution, FloatArray, IntArray
 
@@ -152,6 +152,4 @@ class Strategy(ABC):
 def _check_metrics(names: tuple[str, ...]) -> None:
     for name in names:
         if name not in METRICS:
-            near = difflib.get_close_matches(str(name), METRICS, n=1)
-            hint = f"did you mean {near[0]!r}? " if near else ""
-            raise SettingError(f"there is no metric {name!r}; {hint}There are {', '.join(METRICS)}.")
+            raise SettingError(f"there is no metric {name!r}; {nearest(name, METRICS)}")
