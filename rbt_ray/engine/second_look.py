@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections import deque
 from threading import Event
 
 import numpy as np
@@ -34,40 +35,51 @@ def second_look(
         timeout_s: what a review may take at most, in trials' time-outs; None: any time.
     """
     best = table.ranking(table.study.recheck)
-    waiting = [Batch(next(_numbers), job, table.trials[[row]], table.points[[row]], purpose="review") for row in best]
-    waiting.reverse()
-    rows = {batch.number: place for place, batch in enumerate(reversed(waiting))}
-    found: dict[int, Review] = {}
-    sent: dict[int, float] = {}
-    while (waiting or sent) and not (interrupt.is_set() and not sent):
-        while waiting and len(sent) < pool.capacity and not interrupt.is_set():
-            batch = waiting.pop()
-            sent[batch.number] = time.monotonic()
-            pool.submit(batch)
-        for returned in pool.wait(_TICK_SECONDS):
-            del sent[returned.number]
-            lost = Review(error=f"its worker was lost: {returned.lost}.")
-            found[rows[returned.number]] = returned.answer if returned.lost is None else lost
-        late = [n for n, since in sent.items() if timeout_s and time.monotonic() - since > _PATIENCE * timeout_s]
-        for number in late:
-            pool.cancel(number, "late")
+    batches = [Batch(next(_numbers), job, table.trials[[row]], table.points[[row]], purpose="review") for row in best]
+    found = _run(batches[:1], pool, interrupt, timeout_s)
+    if any(review.says_something for review in found):  # else it would not for the others either
+        found += _run(batches[1:], pool, interrupt, timeout_s)
     results = table.results()
     told = [
         {
             "trial": results[int(row)].trial_id,
             "config": results[int(row)].config,
             "sweep": results[int(row)].metrics,
-            "order_level": found[place].order_level,
-            "holdout": found[place].holdout,
-            "holdout_order_level": found[place].holdout_order_level,
-            "error": found[place].error,
+            "order_level": review.order_level,
+            "holdout": review.holdout,
+            "holdout_order_level": review.holdout_order_level,
+            "error": review.error,
         }
-        for place, row in enumerate(best)
-        if place in found
+        for row, review in zip(best, found, strict=False)
+        if review.says_something
     ]
     curves: dict[str, FloatArray] = {}
-    if 0 in found and bundle is not None and (equity := found[0].equity) is not None:
+    if found and bundle is not None and (equity := found[0].equity) is not None:
         curves = {"time_ms": bundle.index.astype("datetime64[ms]").astype(np.float64), "equity": equity}
         if "close" in bundle.fields:
             curves["buy_and_hold"] = buy_and_hold(bundle)
     return Reviewed(told, curves)
+
+
+def _run(batches: list[Batch], pool: WorkerPool, interrupt: Event, timeout_s: float | None) -> list[Review]:
+    """What each batch's review found, in their order."""
+    found: dict[int, Review] = {}
+    waiting, sent = deque(batches), set[int]()
+    while waiting or sent:
+        if interrupt.is_set():
+            found.update((batch.number, Review(error="the study was interrupted.")) for batch in waiting)
+            waiting.clear()
+        while waiting and len(sent) < pool.capacity:
+            batch = waiting.popleft()
+            sent.add(batch.number)
+            pool.submit(batch)
+        for returned in pool.wait(_TICK_SECONDS):
+            sent.discard(returned.number)
+            lost = Review(error=f"its worker was lost: {returned.lost}.")
+            found[returned.number] = returned.answer if returned.lost is None else lost
+        for number in sent:
+            taken = pool.taken_at(number)
+            late = timeout_s and taken is not None and time.monotonic() - taken > _PATIENCE * timeout_s
+            if late or interrupt.is_set():
+                pool.cancel(number, "late" if late else "interrupted")
+    return [found[batch.number] for batch in batches]

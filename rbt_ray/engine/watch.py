@@ -22,6 +22,7 @@ class Watch:
         n_done: trials recorded, those of earlier runs of the study included.
         n_failed: those that did not complete.
         best: the study's metric of the best trial so far.
+        stage: what goes on after the search, for people; "" during it.
         cpu_s: seconds the workers evaluated, since `began`.
     """
 
@@ -30,6 +31,7 @@ class Watch:
     n_done: int = 0
     n_failed: int = 0
     best: float | None = None
+    stage: str = ""
     cpu_s: float = 0.0
     began: float = field(default_factory=time.monotonic)
     n_before: int = 0

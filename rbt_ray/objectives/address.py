@@ -8,6 +8,7 @@ import inspect
 import json
 import sys
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 from rbt_ray.objectives.builtin.strategy import Strategy
@@ -38,13 +39,19 @@ def _folder(module: str) -> str:
 def _fingerprint(objective: Any) -> str:
     """A hash of the objective's own source, or its class's, not of the functions it calls."""
     code = getattr(objective, "__code__", None)
-    for source in (objective, type(objective)):
-        try:
-            return _hash(inspect.getsource(source))
-        except (OSError, TypeError):
-            continue
+    if code is None or code.co_name != "<lambda>":  # a lambda's source is the whole line it stands on
+        for source in (objective, type(objective)):
+            try:
+                return _hash(inspect.getsource(source))
+            except (OSError, TypeError):
+                continue
     # A function typed at a prompt has no source to read, nor has what is written in C.
-    return _hash(json.dumps([type(objective).__qualname__, code and [code.co_code.hex(), repr(code.co_consts)]]))
+    return _hash(json.dumps([type(objective).__qualname__, code and _instructions(code)]))
+
+
+def _instructions(code: CodeType) -> list[Any]:
+    constants = [_instructions(c) if isinstance(c, CodeType) else repr(c) for c in code.co_consts]
+    return [code.co_code.hex(), code.co_names, constants]
 
 
 def _hash(text: str) -> str:

@@ -33,6 +33,11 @@ class Review:
     equity: FloatArray | None = None
     error: str | None = None
 
+    @property
+    def says_something(self) -> bool:
+        """Whether there is anything to show; not for an objective without a Backtest in a study without a hold-out."""
+        return (self.order_level or self.holdout or self.error) is not None
+
 
 def review(objective: Any, config: Config, metric: str, bundle: Bundle | None, train_bars: int, seed: int) -> Review:
     """Runs a config again in detail.

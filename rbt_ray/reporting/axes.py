@@ -24,12 +24,12 @@ class Axis:
     """One parameter of some trials.
 
     Args:
-        name: for plotly.
+        name: the parameter's.
         place: ``(n,)`` the number itself, or the position of an option in `options`; NaN where it is off.
-        options: labels of the options; empty for numbers.
+        options: in words; empty for numbers.
         log: numbers are even in their logarithm.
         cell: ``(n,)`` positions in `labels`.
-        labels: of the cells, all different; the last is `OFF` where the parameter is off in some trials.
+        labels: of the cells, for plotly, all different; the last is `OFF` where the parameter is off in some trials.
     """
 
     name: str
@@ -54,7 +54,7 @@ def axes_of(table: TrialTable, rows: IntArray) -> list[Axis]:
 def axis_of(name: str, domain: Domain, column: FloatArray) -> Axis:
     """The axis of one column of points."""
     if isinstance(domain, Choice) and not all(_is_number(option) for option in domain.options):
-        options = _distinct(label(option) for option in domain.options)
+        options = tuple(option if isinstance(option, str) else repr(option) for option in domain.options)
         cell, labels = _cells_of_options(column, options)
         place, log = column, False
     else:
@@ -64,7 +64,7 @@ def axis_of(name: str, domain: Domain, column: FloatArray) -> Axis:
     if off.any():
         cell = np.where(off, len(labels), cell)
         labels = (*labels, OFF)
-    return Axis(label(name), place, options, log, cell, labels)
+    return Axis(name, place, options, log, cell, labels)
 
 
 def most_telling(axes: Sequence[Axis], loss: FloatArray, most: int) -> list[Axis]:
@@ -88,12 +88,12 @@ def _cells_of_options(column: FloatArray, options: Sequence[str]) -> tuple[IntAr
     cell_of = np.full(len(options) + 1, -1)
     if len(used) <= MOST_CELLS:
         cell_of[used] = np.arange(len(used))
-        labels = [options[i] for i in used]
+        labels = [label(options[i]) for i in used]
     else:  # the options tried most often keep a cell of their own
         kept = np.sort(used[np.argsort(-n, kind="stable")[: MOST_CELLS - 1]])
         cell_of[used] = len(kept)
         cell_of[kept] = np.arange(len(kept))
-        labels = [*(options[i] for i in kept), f"{len(used) - len(kept)} others"]
+        labels = [*(label(options[i]) for i in kept), f"{len(used) - len(kept)} others"]
     return cell_of[np.where(np.isnan(column), -1, column).astype(np.int64)], _distinct(labels)
 
 
@@ -101,7 +101,7 @@ def _cells_of_numbers(numbers: FloatArray, *, log: bool) -> tuple[IntArray, tupl
     there = numbers[~np.isnan(numbers)]
     values = np.unique(there)
     if len(values) <= MOST_CELLS:
-        return np.searchsorted(values, numbers), _distinct(label(_number(v)) for v in values.tolist())
+        return np.searchsorted(values, numbers), _distinct(_number(v) for v in values.tolist())
     low, high = float(values[0]), float(values[-1])
     whole = bool((values == np.rint(values)).all()) and not log
     if whole:
@@ -114,7 +114,7 @@ def _cells_of_numbers(numbers: FloatArray, *, log: bool) -> tuple[IntArray, tupl
     ends = edges[1:] - 1 if whole else edges[1:]
     digits = 12 if whole else 3
     texts = [
-        label(_number(a, digits) if a == b else f"{_number(a, digits)} to {_number(b, digits)}")
+        _number(a, digits) if a == b else f"{_number(a, digits)} to {_number(b, digits)}"
         for a, b in zip(edges[:-1].tolist(), ends.tolist(), strict=True)
     ]
     return cell, _distinct(texts)

@@ -63,7 +63,7 @@ def profile(x: Axis, goodness: FloatArray, metric: str, mode: Mode) -> Figure:
         "y": plain(sign * heights),
         "line": {"color": BEST, "width": 1.5},
         "marker": {"size": 5},
-        "hovertemplate": f"{x.name} %{{x}}<br>{label(metric)} %{{y:.4g}}<extra></extra>",
+        "hovertemplate": f"{label(x.name)} %{{x}}<br>{label(metric)} %{{y:.4g}}<extra></extra>",
     }
     bounds = layout(380, xaxis=_categories(x), yaxis=axis(label(metric)))
     return {"data": [line, _mark(x.labels[x.cell[best]], sign * float(goodness[best]), metric)], "layout": bounds}
@@ -86,7 +86,7 @@ def _heat_map(x: Axis, y: Axis, goodness: FloatArray, colours: Scale, metric: st
         "ygap": 1 if len(y.labels) <= MOST_CELLS / 2 else 0,
         "hoverongaps": False,
         "colorbar": {"title": {"text": label(metric), "side": "right"}, "thickness": 14, "outlinewidth": 0, "len": 1},
-        "hovertemplate": f"{x.name} %{{x}}<br>{y.name} %{{y}}<br>best {label(metric)} %{{z:.4g}}<extra></extra>",
+        "hovertemplate": f"{label(x.name)} %{{x}}<br>{label(y.name)} %{{y}}<br>best {label(metric)} %{{z:.4g}}<extra></extra>",
     }
     bounds = layout(520, xaxis=_categories(x), yaxis=_categories(y), plot_bgcolor=EMPTY)
     mark = _mark(x.labels[x.cell[best]], y.labels[y.cell[best]], metric)
@@ -95,7 +95,7 @@ def _heat_map(x: Axis, y: Axis, goodness: FloatArray, colours: Scale, metric: st
 
 def _categories(one: Axis) -> Figure:
     return axis(
-        one.name,
+        label(one.name),
         type="category",
         categoryorder="array",
         categoryarray=list(one.labels),

@@ -129,8 +129,7 @@ def _chart(chart: Chart) -> str:
     height = chart.figures[names[0]]["layout"]["height"]
     choose = ""
     if len(names) > 1:
-        # The names went through `label` already: they are safe as HTML, and say what plotly says.
-        options = "".join(f'<option value="{chart.key}:{i}">{name}</option>' for i, name in enumerate(names))
+        options = "".join(f'<option value="{chart.key}:{i}">{escape(name)}</option>' for i, name in enumerate(names))
         choose = f'<label class="choose">Parameters <select data-chooses="{chart.key}">{options}</select></label>'
     drawn = (
         f'<div class="chart" id="{chart.key}" data-figure="{chart.key}:0" role="img" '

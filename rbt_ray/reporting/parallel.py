@@ -8,13 +8,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from rbt_ray.reporting.axes import OFF, Axis
-from rbt_ray.reporting.text import label, plain, shown
+from rbt_ray.reporting.text import label, plain, shortened, shown
 from rbt_ray.reporting.theme import FONT, INK, MUTED, Figure, layout, scale_of
 from rbt_ray.types import FloatArray, IntArray, Mode
 
 MOST_BEST, MOST_OTHERS = 500, 500
 MOST_AXES = 12
 _MOST_TICKS = 24
+_LONGEST_NAME = 18
 
 
 def lines_shown(goodness: FloatArray) -> IntArray:
@@ -40,7 +41,7 @@ def parallel(axes: Sequence[Axis], goodness: FloatArray, metric: str, mode: Mode
     colours = scale_of(goodness[rows])
     values = goodness[rows] if mode == "max" else -goodness[rows]
     dimensions = [_dimension(one, rows) for one in axes]
-    dimensions.append({"label": label(metric), "values": plain(values)})
+    dimensions.append({"label": label(metric, _LONGEST_NAME), "values": plain(values)})
     lines = {
         "type": "parcoords",
         "dimensions": dimensions,
@@ -56,7 +57,7 @@ def parallel(axes: Sequence[Axis], goodness: FloatArray, metric: str, mode: Mode
         "labelside": "top",
     }
     figure = layout(440)
-    figure["margin"] = {"l": 70, "r": 70, "t": 56, "b": 28}
+    figure["margin"] = {"l": 132, "r": 70, "t": 56, "b": 28}
     return {"data": [lines], "layout": figure}
 
 
@@ -66,13 +67,14 @@ def _dimension(one: Axis, rows: IntArray) -> Figure:
     there = place[~off]
     if one.options:
         used = np.unique(there).astype(np.int64).tolist()
-        ticks = [(float(position), one.options[position]) for position in _thinned(used)]
+        # plotly takes these texts as they are, without reading any HTML in them
+        ticks = [(float(position), shortened(one.options[position], _LONGEST_NAME)) for position in _thinned(used)]
     elif one.log:
         place, there = np.log10(place), np.log10(there)
         ticks = _log_ticks(float(there.min()), float(there.max())) if len(there) else []
     else:
         ticks = []
-    dimension: Figure = {"label": one.name, "values": plain(place)}
+    dimension: Figure = {"label": label(one.name, _LONGEST_NAME), "values": plain(place)}
     if off.any():
         low, high = (float(there.min()), float(there.max())) if len(there) else (0.0, 1.0)
         below = low - 0.12 * ((high - low) or 1.0)

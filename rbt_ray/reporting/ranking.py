@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rbt_ray.reporting.text import aligned, escape, machine, scrolling, shown
+from rbt_ray.reporting.text import aligned, escape, machine, scrolling
 from rbt_ray.reporting.top import TopTrial
-from rbt_ray.reporting.winner import in_words, is_worse, shares
+from rbt_ray.reporting.winner import in_words, is_worse, option, shares
 from rbt_ray.study.study import Study
 
 MOST_METRICS = 6
@@ -36,7 +36,7 @@ class _Column:
 def ranking(top: Sequence[TopTrial], study: Study) -> str:
     """The best trials as a table: parameters, the sweep's metrics, and the study's metric in each review."""
     columns = _columns(top, study)
-    texts = [_texts(column, shares(top)) for column in columns]
+    texts = [_texts(column, top) for column in columns]
     heads = "".join(_head(column, study) for column in columns)
     rows = []
     for place, trial in enumerate(top):
@@ -51,7 +51,7 @@ def ranking(top: Sequence[TopTrial], study: Study) -> str:
 
 
 def _columns(top: Sequence[TopTrial], study: Study) -> list[_Column]:
-    columns = [_Column("config", name, "", [trial.params[name] for trial in top]) for name in study.space.names]
+    columns = [_Column("config", name, "", [trial.params.get(name) for trial in top]) for name in study.space.names]
     names = [study.metric, *(name for name in top[0].sweep if name != study.metric)]
     columns += [_Column("sweep", name, "", [t.sweep.get(name) for t in top]) for name in names[:MOST_METRICS]]
     for source, note in _REVIEWS:
@@ -85,9 +85,10 @@ def _class(column: _Column, study: Study) -> str:
     return "main" if column.source == "sweep" and column.name == study.metric else ""
 
 
-def _texts(column: _Column, percent: frozenset[str]) -> list[str]:
+def _texts(column: _Column, top: Sequence[TopTrial]) -> list[str]:
     if column.source == "config":
-        return [shown(value) for value in column.values]
+        return [option(trial.params[column.name]) if column.name in trial.params else "–" for trial in top]
+    percent = shares(top)
     if column.name in percent:
         return [in_words(column.name, value, percent) for value in column.values]
     return aligned(column.values)

@@ -39,7 +39,7 @@ def definition(study: Study, version: str) -> str:
             ("bars searched", bundle.train_bars),
             ("bars held out", held if held else "none"),
         ]
-    rows.append(("written by", f"rbt_ray {version}"))
+    rows.append(("report written by", f"rbt_ray {version}"))
     return _pairs(rows)
 
 
@@ -47,11 +47,11 @@ def parameters(study: Study) -> str:
     """The space: each parameter's domain, and the constants."""
     space = study.space
     rows = [
-        f'<tr><th scope="row">{escape(name)}</th><td>{escape(domain.kind)}</td><td class="text">{escape(domain.takes)}</td></tr>'
+        f'<tr><th scope="row">{escape(name)}</th><td>{escape(domain.kind)}</td><td>{escape(domain.takes)}</td></tr>'
         for name, domain in zip(space.names, space.domains, strict=True)
     ]
     rows += [
-        f'<tr><th scope="row">{escape(name)}</th><td>constant</td><td class="text">{escape(repr(value))}</td></tr>'
+        f'<tr><th scope="row">{escape(name)}</th><td>constant</td><td>{escape(repr(value))}</td></tr>'
         for name, value in space.constants.items()
     ]
     notes = []
@@ -62,7 +62,7 @@ def parameters(study: Study) -> str:
     if space.forbidden:
         notes.append(f"{counted(len(space.forbidden), 'forbidden clause')}")
     note = f"<p>{'; '.join(notes)}.</p>" if notes else ""
-    head = '<tr><th scope="col">parameter</th><th scope="col">kind</th><th scope="col" class="text">values</th></tr>'
+    head = '<tr><th scope="col">parameter</th><th scope="col">kind</th><th scope="col">values</th></tr>'
     return scrolling(
         f'<table class="plain"><thead>{head}</thead><tbody>{"".join(rows)}</tbody></table>{note}', "The space"
     )
@@ -84,7 +84,7 @@ def runs(ended: Sequence[Ended]) -> str:
 
 def _pairs(rows: Sequence[tuple[str, Any]]) -> str:
     body = "".join(
-        f'<tr><th scope="row">{escape(name)}</th><td class="text">{escape(shown(value))}</td></tr>'
+        f'<tr><th scope="row">{escape(name)}</th><td>{escape(shown(value))}</td></tr>'
         for name, value in rows
     )
     return scrolling(f'<table class="plain"><tbody>{body}</tbody></table>', "The study's definition")

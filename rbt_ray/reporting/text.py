@@ -11,8 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_LONGEST_LABEL = 48
-
 
 def escape(text: object) -> str:
     """Text for HTML, in elements and in quoted attributes."""
@@ -28,13 +26,15 @@ def embedded(value: Any) -> str:
     return json.dumps(value, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
-def label(value: object) -> str:
-    """A short text for plotly, which reads some HTML and ``%{...}`` in its labels; here neither means anything."""
-    text = value if isinstance(value, str) else shown(value)
+def label(text: str, most: int = 48) -> str:
+    """A short text for plotly, which reads some HTML and ``%{...}`` in most labels; here neither means anything."""
+    return html.escape(shortened(text, most), quote=False).replace("%{", "%&#123;")
+
+
+def shortened(text: str, most: int) -> str:
+    """At most so many characters on one line."""
     text = " ".join(text.split())
-    if len(text) > _LONGEST_LABEL:
-        text = text[: _LONGEST_LABEL - 1] + "…"
-    return html.escape(text, quote=False).replace("%{", "%&#123;")
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def machine(value: Any) -> str:

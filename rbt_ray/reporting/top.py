@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ class TopTrial:
 
     Args:
         trial: its number.
-        params: by flat name, None where a condition leaves one out.
+        params: by flat name; those that a condition leaves out are absent.
         sweep: its metrics in the search.
         order_level: the same bars at order level; None where it was not reviewed so.
         holdout: the bars the search never saw, or None.
@@ -42,6 +43,10 @@ def top_trials(results: ResultGrid) -> list[TopTrial]:
     rows = table.ranking(N_TOP)
     reviewed = {row["trial"]: row for row in results.review.rows} if results.review else {}
     columns = table.study.space.columns(table.points[rows])
+    active = [
+        [name for name, value in zip(columns, point, strict=True) if not math.isnan(value)]
+        for point in table.points[rows]
+    ]
     all_results = table.results()
     top = []
     for place, row in enumerate(rows.tolist()):
@@ -50,7 +55,7 @@ def top_trials(results: ResultGrid) -> list[TopTrial]:
         top.append(
             TopTrial(
                 trial=trial,
-                params={name: column[place] for name, column in columns.items()},
+                params={name: columns[name][place] for name in active[place]},
                 sweep=all_results[row].metrics,
                 order_level=found.get("order_level"),
                 holdout=found.get("holdout"),

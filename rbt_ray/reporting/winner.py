@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from rbt_ray.reporting.text import counted, escape, machine, shown
+from rbt_ray.reporting.text import escape, machine, shown
 from rbt_ray.reporting.top import TopTrial
 from rbt_ray.study.study import Study
 from rbt_ray.types import Metrics
@@ -16,13 +16,16 @@ _SHARES = frozenset({"total_return", "cagr", "volatility", "max_drawdown", "expo
 
 
 def params(best: TopTrial) -> str:
-    """The winner's parameters; those that a condition leaves out are left out."""
+    """The winner's parameters."""
     items = "".join(
-        f"<li><span>{escape(name)}</span> <b>{escape(shown(value))}</b></li>"
-        for name, value in best.params.items()
-        if value is not None
+        f"<li><span>{escape(name)}</span> <b>{escape(option(value))}</b></li>" for name, value in best.params.items()
     )
     return f'<ul class="config" aria-label="The winner\'s parameters">{items}</ul>' if items else ""
+
+
+def option(value: Any) -> str:
+    """A parameter's value for people; None is a value like others."""
+    return "None" if value is None else shown(value)
 
 
 def cards(top: Sequence[TopTrial], study: Study) -> str:
@@ -83,9 +86,7 @@ def review_errors(top: Sequence[TopTrial]) -> str:
     items = "".join(
         f"<details><summary>Trial {trial.trial}</summary><pre>{escape(trial.error)}</pre></details>" for trial in failed
     )
-    return (
-        f"<p>{counted(len(failed), 'of these trials', 'of these trials')} could not be run again in detail:</p>{items}"
-    )
+    return f"<p>{len(failed)} of these trials could not be run again in detail:</p>{items}"
 
 
 def _card(title: str, note: str, metrics: Metrics, metric: str, percent: frozenset[str], kind: str) -> str:

@@ -66,9 +66,12 @@ def line(watch: Watch) -> str:
     """Done and total, pace, best so far, failures and time left, in one line."""
     of = "" if watch.total is None else f"/{watch.total:,}"
     best = "-" if watch.best is None else f"{watch.best:.4g}"
-    parts = [f"{watch.n_done:,}{of} trials", f"{watch.trials_per_s:,.0f}/s", f"best {watch.study.metric} {best}"]
+    parts = [f"{watch.n_done:,}{of} trials", f"best {watch.study.metric} {best}"]
     if watch.n_failed:
         parts.append(f"{watch.n_failed:,} without a result")
+    if watch.stage:
+        return " | ".join([*parts, watch.stage])
+    parts.insert(1, f"{watch.trials_per_s:,.0f}/s")
     if watch.total is not None and watch.trials_per_s > 0:
         parts.append(f"{duration((watch.total - watch.n_done) / watch.trials_per_s)} left")
     return " | ".join(parts)

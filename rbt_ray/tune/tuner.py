@@ -197,6 +197,7 @@ class Tuner:
                 reason = loop.run(study, searcher, dispatcher, journal, limits, watch, callbacks.on_finished)
                 wall_s = watch.wall_s
                 if reason == "done" and study.recheck and self._bundle is not None:
+                    watch.stage = "running the best again in detail"
                     table = read_table(journal, study)
                     journal.append(second_look(table, self._bundle, pool, job, interrupt, run_config.trial_timeout_s))
             journal.append(Ended(reason, wall_s, pool.n_workers, backend_of(self._run_config)))

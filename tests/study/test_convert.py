@@ -167,7 +167,7 @@ def test_floats_are_distributed_as_configspaces(name):
     theirs = every_kind()
     space = Space.of(theirs)
     ours = space.domains[space.names.index(name)].from_unit(np.random.default_rng(4).random(5000))
-    drawn = theirs[name].sample_value(5000, seed=np.random.RandomState(4))  # noqa: NPY002  ConfigSpace takes no other
+    drawn = theirs[name].sample_value(5000, seed=np.random.RandomState(4))
     assert stats.ks_2samp(ours, drawn).pvalue > 0.01
 
 
@@ -177,7 +177,7 @@ def test_discrete_values_are_distributed_as_configspaces(name):
     space = Space.of(theirs)
     domain = space.domains[space.names.index(name)]
     ours = domain.from_unit((np.arange(20_000) + 0.5) / 20_000)
-    drawn = theirs[name].sample_value(20_000, seed=np.random.RandomState(4))  # noqa: NPY002  ConfigSpace takes no other
+    drawn = theirs[name].sample_value(20_000, seed=np.random.RandomState(4))
     drawn = np.array([domain.read(value) for value in drawn.tolist()])
     values = np.unique(np.concatenate([ours, drawn]))
     shares = [np.array([(column == value).mean() for value in values]) for column in (ours, drawn)]

@@ -125,7 +125,7 @@ def test_size_under_conditions_is_unknown_where_counting_takes_long(conditional)
 
 
 def test_grid_is_the_product_in_order():
-    space = Space.of({"a": rbt.choice("x y".split()), "b": {"c": rbt.randint(3, 6)}, "d": rbt.quniform(0, 1, 0.5)})
+    space = Space.of({"a": rbt.choice(["x", "y"]), "b": {"c": rbt.randint(3, 6)}, "d": rbt.quniform(0, 1, 0.5)})
     expected = [
         {"a": a, "b": {"c": c}, "d": d} for a, c, d in itertools.product(["x", "y"], [3, 4, 5], [0.0, 0.5, 1.0])
     ]

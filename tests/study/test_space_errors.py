@@ -126,7 +126,7 @@ def test_a_grid_of_what_is_continuous_is_refused():
     with refused(
         "`lr` is loguniform and takes infinitely many values, so there is no grid of them. Write `grid_search([...])`"
     ):
-        space.grid_size  # noqa: B018
+        space.grid_size
 
 
 def test_all_of_these_are_input_errors():
