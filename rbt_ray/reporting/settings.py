@@ -84,7 +84,6 @@ def runs(ended: Sequence[Ended]) -> str:
 
 def _pairs(rows: Sequence[tuple[str, Any]]) -> str:
     body = "".join(
-        f'<tr><th scope="row">{escape(name)}</th><td>{escape(shown(value))}</td></tr>'
-        for name, value in rows
+        f'<tr><th scope="row">{escape(name)}</th><td>{escape(shown(value))}</td></tr>' for name, value in rows
     )
     return scrolling(f'<table class="plain"><tbody>{body}</tbody></table>', "The study's definition")

@@ -8,6 +8,7 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rbt_ray.errors import SpaceError
 from rbt_ray.study import options as values
@@ -19,7 +20,7 @@ _LARGEST = 2**50  # a float64 tells the middles of so many cells apart
 _LARGEST_LOG = 2**40  # and of so many cells in a logarithm
 
 
-def choice(options: Sequence[Any]) -> Choice:
+def choice(options: Sequence[Any] | NDArray[Any]) -> Choice:
     """One of `options`, any objects; one is enough. An option listed twice is one option, drawn twice as often.
 
     Raises:
@@ -28,7 +29,7 @@ def choice(options: Sequence[Any]) -> Choice:
     return _choice("choice", "options", options)
 
 
-def grid_search(values: Sequence[Any]) -> Choice:
+def grid_search(values: Sequence[Any] | NDArray[Any]) -> Choice:
     """Every one of `values` where the search is a grid; a choice among them for the other searchers.
 
     Raises:

@@ -62,7 +62,10 @@ def write(
     for number, begin in enumerate(range(0, n, batch)):
         rows = np.arange(begin, min(begin + batch, n))
         failed = np.array([int(row) in errors for row in rows])
-        code = np.array([status.get(int(row), FAILED) if bad else COMPLETED for row, bad in zip(rows, failed)], np.uint8)
+        code = np.array(
+            [status.get(int(row), FAILED) if bad else COMPLETED for row, bad in zip(rows, failed, strict=True)],
+            np.uint8,
+        )
         columns = {key: Column.of([plain(values[row]) for row in rows], ~failed) for key, values in metrics.items()}
         told = {place: errors[int(row)] for place, row in enumerate(rows) if int(row) in errors}
         outcomes = Outcomes(code, columns, told, np.full(len(rows), 0.01))
@@ -142,7 +145,9 @@ def mixed(folder, rng, n=3_000, *, hostile=False):
     points[rng.random(n) < 0.2, 1] = np.nan  # as a condition would leave it
     metrics = {"sharpe": rng.normal(0.0, 0.5, n) + points[:, 4], "kind": np.array(["a"] * n, object)}
     last = f"ValueError: {bad} %{{x}} <b>not bold</b>"
-    errors = {int(row): f"Traceback (most recent call last):\n  File 'x.py', line 3\n{last}" for row in range(10, n, 97)}
+    errors = {
+        int(row): f"Traceback (most recent call last):\n  File 'x.py', line 3\n{last}" for row in range(10, n, 97)
+    }
     errors[11] = "killed by signal 11 (SIGSEGV)"
     name = f"mixed {bad}" if hostile else "mixed"
     return write(folder, param_space, points, metrics, errors=errors, status={11: CRASHED}, name=name)

@@ -47,16 +47,18 @@ def conditional():
     space = CS.ConfigurationSpace(seed=5)
     kind = CS.Categorical("kind", ["sma", "rsi", "none"])
     fast, slow = CS.Integer("fast", (1, 6)), CS.Integer("slow", (2, 8))
-    level = CS.OrdinalHyperparameter("level", ["low", "middle", "high"])
+    level = CS.OrdinalHyperparameter("level", ["low", "middle", "high"], default_value="middle")
     smooth = CS.Categorical("smooth", [True, False])
     span = CS.Integer("span", (1, 4))
+    tail = CS.Categorical("tail", ["x", "y"])
     fixed = CS.Constant("fixed", 7)
-    space.add(kind, fast, slow, level, smooth, span, fixed)
+    space.add(kind, fast, slow, level, smooth, span, tail, fixed)
     space.add(
         CS.InCondition(fast, kind, ["sma", "rsi"]),
         CS.EqualsCondition(slow, kind, "sma"),
         CS.AndConjunction(CS.NotEqualsCondition(smooth, kind, "none"), CS.GreaterThanCondition(smooth, level, "low")),
         CS.OrConjunction(CS.EqualsCondition(span, smooth, True), CS.LessThanCondition(span, fast, 3)),
+        CS.NotEqualsCondition(tail, span, 2),  # holds where span is inactive
         CS.EqualsCondition(fixed, kind, "rsi"),
     )
     space.add(

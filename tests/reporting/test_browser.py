@@ -1,0 +1,135 @@
+"""The report in a real browser: every chart is drawn, nothing is complained of, nothing hostile runs."""
+
+import os
+import re
+import shutil
+import subprocess
+
+import pytest
+
+pytestmark = pytest.mark.browser
+
+_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+_NOISE = "GL Driver Message"  # the software renderer on its own speed
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    found = next((path for name in _NAMES if (path := shutil.which(name))), None)
+    if found is None:
+        sentence = f"the report is looked at in a real browser, and none of {', '.join(_NAMES)} is installed."
+        if os.environ.get("CI"):
+            pytest.fail(sentence)
+        pytest.skip(sentence)
+    return found
+
+
+@pytest.fixture
+def look(chromium, tmp_path):
+    """The page after its scripts ran, and what the console said."""
+
+    def looked(path, *arguments):
+        command = [
+            chromium,
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--enable-unsafe-swiftshader",  # parallel coordinates are drawn by WebGL
+            "--disable-quic",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--host-resolver-rules=MAP * ~NOTFOUND",
+            f"--user-data-dir={tmp_path / 'profile'}",
+            "--window-size=1280,4000",
+            "--enable-logging=stderr",
+            "--virtual-time-budget=10000",
+            *arguments,
+            path.as_uri(),
+        ]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=90, check=True)
+        console = [line for line in done.stderr.splitlines() if ":CONSOLE" in line and _NOISE not in line]
+        return done.stdout, console
+
+    return looked
+
+
+def chart_of(dom, key):
+    """The markup of one chart."""
+    begin = dom.index(f'id="{key}"')
+    return dom[begin : dom.index("<figcaption>", begin)]
+
+
+def drawn(dom):
+    return dict(re.findall(r'id="([a-z-]+)" data-figure="[^"]+"[^>]* data-drawn="([^"]+)"', dom))
+
+
+def test_every_chart_is_drawn(tmp_path, rng, write_crossings, look, read_page):
+    path = write_crossings(tmp_path, rng).report(tmp_path / "report.html")
+    dom, console = look(path, "--dump-dom")
+    assert console == []
+    keys = ["equity", "over-parameters", "history", "parallel", "workers"]
+    assert drawn(dom) == {key: f"{key}:0" for key in keys}
+    marks = {
+        "equity": ('class="js-line"', 4),
+        "over-parameters": ('class="hm"', 1),
+        "history": ('class="point"', 1_600),
+        "parallel": ('class="axis"', 3),
+        "workers": ('class="point"', 25),
+    }
+    for key in keys:
+        chart = chart_of(dom, key)
+        assert 'class="main-svg"' in chart
+        mark, least = marks[key]
+        assert chart.count(mark) >= least, (key, mark, chart.count(mark))
+    assert 'class="gl-canvas' in chart_of(dom, "parallel")
+    text = read_page(dom).text
+    assert "could not draw" not in text
+    assert "WebGL is not supported" not in text
+    titles = re.findall('data-title="([^"]+)"', chart_of(dom, "history"))
+    assert "Pan" in titles
+    assert not [title for title in titles if "Share" in title]  # plotly's own button that uploads the data
+
+
+def test_nothing_hostile_runs(tmp_path, rng, write_mixed, look, read_page):
+    results = write_mixed(tmp_path / "study", rng, hostile=True)
+    path = results.report(tmp_path / "report.html")
+    dom, console = look(path, "--dump-dom")
+    assert console == []
+    title = re.search("<title>(.*?)</title>", dom).group(1)
+    assert title.startswith("mixed &lt;/script&gt;")
+    assert "<img" not in dom
+    assert set(drawn(dom)) == {"over-parameters", "history", "parallel", "workers"}
+    assert "&lt;script&gt;" in chart_of(dom, "over-parameters")
+    assert "&lt;" not in read_page(dom).text  # as text a reader sees nothing is escaped twice
+
+
+def test_another_pair_is_drawn_when_it_is_picked(tmp_path, rng, write_mixed, look):
+    path = write_mixed(tmp_path / "study", rng).report(tmp_path / "report.html")
+    page = path.read_text("utf-8")
+    # As a browser does on a reload, which keeps what was picked.
+    path.write_text(page.replace('<option value="over-parameters:9">', '<option value="over-parameters:9" selected>'))
+    dom, console = look(path, "--dump-dom")
+    assert console == []
+    assert drawn(dom)["over-parameters"] == "over-parameters:9"
+
+
+def test_a_script_that_finds_its_way_in_is_refused_and_this_test_would_see_it(tmp_path, rng, write_crossings, look):
+    path = write_crossings(tmp_path, rng).report(tmp_path / "report.html")
+    page = path.read_text("utf-8")
+    path.write_text(page.replace("</main>", "<script>document.title = 'owned'</script></main>", 1))
+    dom, console = look(path, "--dump-dom")
+    assert "<title>crossings</title>" in dom
+    assert any("Content Security Policy" in line for line in console)
+
+
+@pytest.mark.parametrize("n", [0, 1])
+def test_a_page_with_hardly_a_chart(tmp_path, rng, write_study, look, n):
+    import rbt_ray as rbt
+
+    points = rng.random((n, 1))
+    results = write_study(tmp_path / "study", {"x": rbt.uniform(0, 1)}, points, {"sharpe": points[:, 0]})
+    dom, console = look(results.report(tmp_path / "report.html"), "--dump-dom")
+    assert console == []
+    assert set(drawn(dom)) == ({"history", "workers"} if n else set())
