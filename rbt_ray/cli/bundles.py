@@ -76,4 +76,3 @@ def remove(name: str) -> int:
     registry.remove_bundle(name)
     print(f"removed {name}")
     return 0
-
