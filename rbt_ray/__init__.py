@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rbt_ray._version import __version__
 
 if TYPE_CHECKING:
+    from rbt_ray import analysis as analysis
     from rbt_ray import objectives as objectives
     from rbt_ray.data.bundle import Bundle as Bundle
     from rbt_ray.data.registry import ingest as ingest
@@ -65,7 +66,7 @@ _HOMES = {
     "rbt_ray.types": ("Proposal", "Result"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
-_ROOMS = ("objectives",)
+_ROOMS = ("analysis", "objectives")
 
 __all__ = ["__version__", *sorted(_HOME_OF), *_ROOMS]
 

@@ -31,6 +31,7 @@ MAY_IMPORT = {
     "store": COLUMNS | {"study"},
     "engine": COLUMNS | {"study", "search", "objectives", "data", "pool", "store"},
     "tune": COLUMNS | {"study", "search", "objectives", "data", "pool", "store", "engine"},
+    "analysis": BASE,
     "reporting": COLUMNS | {"study", "data", "store", "tune"},
     "cli": None,
     "__init__": None,
