@@ -61,6 +61,13 @@ class Column:
         """The column of some of the trials."""
         return Column(self.kind, self.values[rows], self.present[rows])
 
+    def only(self, rows: BoolArray) -> Column:
+        """The column without the values of other rows, whose types then leave no mark on its kind."""
+        present = self.present & rows
+        if self.kind == "json":
+            return Column.of(self.plain(), present)
+        return Column(self.kind, self.values, present)
+
     def plain(self) -> list[Any]:
         """Plain Python values; None where not present."""
         return [v if there else None for v, there in zip(self.values.tolist(), self.present.tolist(), strict=True)]

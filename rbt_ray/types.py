@@ -28,6 +28,9 @@ STATUSES: tuple[Status, ...] = ("COMPLETED", "FAILED", "CRASHED", "TIMED_OUT")
 COMPLETED, FAILED, CRASHED, TIMED_OUT = range(4)
 """Positions in `STATUSES`: what columns hold."""
 
+RESULT_COLUMNS = ("trial_id", "status", "fidelity", "error", "duration_s", "worker")
+"""Columns of the table of results that are not metrics; no metric may be called so."""
+
 Mode: TypeAlias = Literal["min", "max"]
 Execution: TypeAlias = Literal["next_open", "next_close", "close"]
 Rebalance: TypeAlias = Literal["every_bar", "on_change"]

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
     from rbt_ray.tune.result_grid import ResultGrid
 
-_TOP = 10
+_TOP, _OTHERS = 10, 3
 
 
 def print_results(results: ResultGrid, *, as_json: bool, report: Path | None) -> None:
@@ -27,7 +28,7 @@ def print_results(results: ResultGrid, *, as_json: bool, report: Path | None) ->
     console = Console(file=sys.stdout)
     rows = _top_rows(results)
     if rows:
-        console.print(_ranking(results, rows))
+        console.print(_fitting(console, results, rows))
     counts = ", ".join(f"{n:,} {name}" for name, n in results.status_counts().items() if n) or "no trials"
     wall = sum(run.wall_s for run in results.runs)
     pace = f" in {wall:.1f} s ({len(results) / wall:,.0f} trials/s)" if wall else ""
@@ -80,25 +81,33 @@ def _top_rows(results: ResultGrid) -> list[dict[str, Any]]:
     return rows
 
 
-def _ranking(results: ResultGrid, rows: list[dict[str, Any]]) -> Table:
+def _fitting(console: Console, results: ResultGrid, rows: list[dict[str, Any]]) -> Table:
+    """The ranking with as many further metrics as the console has room for."""
+    unlimited = console.options.update(max_width=10_000)
+    for n_others in range(_OTHERS, 0, -1):
+        table = _ranking(results, rows, n_others)
+        if console.measure(table, options=unlimited).maximum <= console.width:
+            return table
+    return _ranking(results, rows, 0)
+
+
+def _ranking(results: ResultGrid, rows: list[dict[str, Any]], n_others: int) -> Table:
     from rich.table import Table
     from rich.text import Text
 
     study = results.study
     flat = [_flat(row["config"]) for row in rows]
-    params = list(dict.fromkeys(name for config in flat for name in config))
-    others = [name for name in rows[0]["sweep"] if name != study.metric][:3]
+    params = [name for name in dict.fromkeys(name for config in flat for name in config) if name in study.space.names]
+    others = [name for name in rows[0]["sweep"] if name != study.metric][:n_others]
     reviewed = [key for key in ("order_level", "holdout") if any(row[key] for row in rows)]
     table = Table(title=_title(results), title_justify="left", header_style="bold", box=None, padding=(0, 2, 0, 0))
-    table.add_column("#", justify="right", style="dim")
-    for name in params:
-        table.add_column(Text(name), justify="right")
-    table.add_column(Text(study.metric), justify="right", style="bold")
-    for name in others:
-        table.add_column(Text(name.replace("_", "\n")), justify="right")
     titles = {"order_level": "order level", "holdout": "hold-out"}
-    for key in reviewed:
-        table.add_column(Text(f"{study.metric}\n{titles[key]}"), justify="right", style="cyan")
+    columns = [("#", "dim"), *((name, "") for name in params), (study.metric, "bold")]
+    columns += [(name.replace("_", "\n"), "") for name in others]
+    columns += [(f"{study.metric}\n{titles[key]}", "cyan") for key in reviewed]
+    for title, style in columns:
+        # Folded where there is no room, since a figure cut short is another figure.
+        table.add_column(Text(title), justify="right", style=style, overflow="fold")
     for place, (row, config) in enumerate(zip(rows, flat, strict=True), 1):
         cells = [str(place), *(_cell(config.get(name)) for name in params)]
         cells += [_cell(row["sweep"].get(name)) for name in (study.metric, *others)]

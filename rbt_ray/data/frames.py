@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Hashable, Mapping
 from dataclasses import replace
@@ -76,8 +77,9 @@ def _to_pandas(frame: Any) -> pd.DataFrame:
     if hasattr(frame, "__arrow_c_stream__"):
         import pyarrow as pa
 
-        converted: pd.DataFrame = pa.table(frame).to_pandas()
-        return converted
+        with contextlib.suppress(pa.ArrowInvalid, TypeError):  # a Series streams, but is no table
+            converted: pd.DataFrame = pa.table(frame).to_pandas()
+            return converted
     raise BundleError(
         "A bundle is made from a pandas, polars or pyarrow frame, long (date, symbol, close, ...) or wide "
         f"(a column a symbol); got {type(frame).__name__}."

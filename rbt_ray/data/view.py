@@ -91,7 +91,7 @@ class BundleView(Fields):
             if self.seed is None:
                 raise InputError(
                     "This view belongs to no trial, so it has no random numbers: `data.memo` shares results between "
-                    "trials. Outside a study, use view.for_trial(seed)."
+                    "trials, and a batched objective sees many at once. Outside a study, use view.for_trial(seed)."
                 )
             self._rng = np.random.default_rng(self.seed)
         return self._rng

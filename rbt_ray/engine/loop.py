@@ -53,6 +53,7 @@ def run(
             journal.append(event)
             frontier.finish(event)
             watch.finished(event)
+        for event in finished:  # all are recorded before a callback may raise
             on_finished(event)
 
     def dispatch(block: Block) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import inspect
 import json
@@ -38,6 +39,9 @@ def _folder(module: str) -> str:
 
 def _fingerprint(objective: Any) -> str:
     """A hash of the objective's own source, or its class's, not of the functions it calls."""
+    if isinstance(objective, functools.partial):
+        given = json.dumps([objective.args, objective.keywords], sort_keys=True, default=lambda o: type(o).__qualname__)
+        return _hash(_fingerprint(objective.func) + given)
     code = getattr(objective, "__code__", None)
     if code is None or code.co_name != "<lambda>":  # a lambda's source is the whole line it stands on
         for source in (objective, type(objective)):
@@ -50,8 +54,15 @@ def _fingerprint(objective: Any) -> str:
 
 
 def _instructions(code: CodeType) -> list[Any]:
-    constants = [_instructions(c) if isinstance(c, CodeType) else repr(c) for c in code.co_consts]
-    return [code.co_code.hex(), code.co_names, constants]
+    return [code.co_code.hex(), code.co_names, [_constant(constant) for constant in code.co_consts]]
+
+
+def _constant(constant: Any) -> Any:
+    if isinstance(constant, CodeType):
+        return _instructions(constant)
+    if isinstance(constant, frozenset):  # which comes in another order in every process
+        return sorted(map(repr, constant))
+    return repr(constant)
 
 
 def _hash(text: str) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
@@ -15,7 +17,7 @@ from rbt_ray import metric_columns
 from rbt_ray.columns import Outcomes
 from rbt_ray.errors import ObjectiveError, ObjectiveResultError
 from rbt_ray.metric_columns import Column
-from rbt_ray.types import COMPLETED, FAILED, Config, FloatArray, Metrics
+from rbt_ray.types import COMPLETED, FAILED, RESULT_COLUMNS, Config, FloatArray, Metrics
 
 if TYPE_CHECKING:
     from rbt_ray.data.view import BundleView
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 _BATCHED = "__rbt_batched__"
+_LONGEST_ERROR = 20_000
+_LARGEST_INT = int(sys.float_info.max)
 
 
 def batched(objective: F) -> F:
@@ -40,6 +44,8 @@ def batched(objective: F) -> F:
 
 def is_batched(objective: Any) -> bool:
     """Whether `batched` marked it."""
+    while isinstance(objective, partial):
+        objective = objective.func
     return bool(getattr(objective, _BATCHED, False))
 
 
@@ -121,19 +127,26 @@ class Batched:
     metric: str
 
     def score(self, view: BundleView | None, points: FloatArray, seeds: Sequence[int]) -> Outcomes:
-        """One call a batch; a batch that raises is tried again in halves, so that only the guilty fail."""
+        """One call a batch; a batch that raises is tried again in halves, so that only the guilty fail.
+
+        The view has no seed: a trial's result would follow from what it was sent together with.
+        """
         start = time.perf_counter()
         configs = self.space.decode(points)
+        rows: list[Metrics | None] | None = None
         try:
-            answers = self.objective(configs, None if view is None else view.for_trial(seeds[0]))
+            answers = self.objective(configs, view)
             if not isinstance(answers, (Sequence, np.ndarray)) or len(answers) != len(configs):
-                got = f"{len(answers)} results" if hasattr(answers, "__len__") else type(answers).__name__
-                reason = f"a batched objective returns one result for each of its {len(configs)} params; got {got}."
-                return _all_failed(len(configs), f"ObjectiveResultError: {reason}", start)
-            rows: list[Metrics | None] = [metrics_of(answer, self.metric) for answer in answers]
+                is_list = isinstance(answers, (Sequence, np.ndarray))
+                raise ObjectiveResultError(
+                    f"a batched objective returns a list of one result for each of its {len(configs)} params; "
+                    f"got {f'{len(answers)} results' if is_list else _short(answers)}."
+                )
+            rows = [metrics_of(answer, self.metric) for answer in answers]
         except BaseException as error:
             if len(configs) == 1:
                 return _all_failed(1, describe(error), start)
+        if rows is None:  # not in the handler, whose error would be told along with each of the halves' own
             return _in_halves(self, view, points, seeds)
         share = (time.perf_counter() - start) / len(configs)
         return _outcomes(rows, {}, np.full(len(configs), share), self.metric)
@@ -154,15 +167,21 @@ class Sweep:
         wanted = self.objective.metrics
         if self.metric not in wanted:
             wanted = (*wanted, self.metric)
+        metrics: dict[str, Column] | None = None
         try:
             if view is None:
                 raise ObjectiveError(f"{self.objective!r} needs prices: pass `bundle` to the Tuner.")
             columns = self.space.number_columns(points)
             values = self.objective.evaluate(view, columns, wanted)
+            present = np.ones(n, dtype=bool)
+            metrics = {
+                name: Column("float", np.asarray(values[name], np.float64).reshape(n), present) for name in wanted
+            }
         except BaseException as error:
-            return _all_failed(1, describe(error), start) if n == 1 else _in_halves(self, view, points, seeds)
-        present = np.ones(n, dtype=bool)
-        metrics = {name: Column("float", np.asarray(values[name]), present) for name in wanted}
+            if n == 1:
+                return _all_failed(1, describe(error), start)
+        if metrics is None:
+            return _in_halves(self, view, points, seeds)
         return finite_only(metrics, {}, np.full(n, (time.perf_counter() - start) / n), self.metric)
 
 
@@ -202,7 +221,7 @@ def finite_only(
         return Outcomes(status, metrics, {}, durations)
     status[lacking] = FAILED
     reasons = {int(row): _why_lacking(metrics, int(row), metric) for row in lacking}
-    kept = {name: replace(c, present=c.present & (status == COMPLETED)) for name, c in metrics.items()}
+    kept = {name: c.only(status == COMPLETED) for name, c in metrics.items()}
     return Outcomes(status, {name: c for name, c in kept.items() if c.present.any()}, {**errors, **reasons}, durations)
 
 
@@ -210,9 +229,13 @@ def describe(error: BaseException) -> str:
     """The error with the traceback of the user's own frames."""
     own = error.__traceback__.tb_next if error.__traceback__ is not None else None
     try:
-        return "".join(traceback.format_exception(type(error), error, own)).rstrip()
+        text = "".join(traceback.format_exception(type(error), error, own)).rstrip()
     except Exception:  # an exception whose own __str__ raises still has to be reported
         return f"{type(error).__name__} (its message could not be made)"
+    if len(text) <= _LONGEST_ERROR:
+        return text
+    half = _LONGEST_ERROR // 2
+    return f"{text[:half]}\n... {len(text) - 2 * half:,} characters left out ...\n{text[-half:]}"
 
 
 def _outcomes(rows: list[Metrics | None], errors: dict[int, str], durations: FloatArray, metric: str) -> Outcomes:
@@ -260,14 +283,20 @@ def _why_lacking(metrics: Mapping[str, Column], row: int, metric: str) -> str:
 def _name(name: Any) -> str:
     if not isinstance(name, str):
         raise ObjectiveResultError(f"metrics are named by strings; the objective returned the name {name!r}.")
+    if name in RESULT_COLUMNS or name.startswith("config/"):
+        raise ObjectiveResultError(f"{name!r} is a column of the results already; call the metric something else.")
     return name
 
 
 def _plain(name: str, value: Any) -> Any:
-    if type(value) in (float, int, bool, str) or value is None:
+    if type(value) in (float, bool, str) or value is None:
         return value
     if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
         value = value.item()
+    if isinstance(value, int) and abs(value) > _LARGEST_INT:
+        raise ObjectiveResultError(
+            f"metrics fit into a float; the objective returned an int of {value.bit_length():,} bits for {name!r}."
+        )
     for kind in (bool, int, float, str):
         if isinstance(value, kind):
             return kind(value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import multiprocessing
+import multiprocessing.connection
 import multiprocessing.spawn
 import os
 import queue
@@ -11,6 +12,7 @@ import signal
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -22,12 +24,15 @@ from rbt_ray.data.bundle import Bundle
 from rbt_ray.data.ref import FileRef
 from rbt_ray.errors import ObjectiveError, SettingError, WorkerStartError
 from rbt_ray.pool.pool import Batch, Job, Returned
+from rbt_ray.pool.serve import serve
 from rbt_ray.pool.start_method import StartMethod, context_for
 
 _START_SECONDS = 60.0
 _STARTS_BEFORE_GIVING_UP = 3
 _MEMORY_LOOK_SECONDS = 0.2
 _NAME = "rbt-ray-worker"
+_starting = threading.Lock()
+_pools: weakref.WeakSet[LocalPool] = weakref.WeakSet()
 _spawn_preparation = multiprocessing.spawn.get_preparation_data
 
 
@@ -70,7 +75,7 @@ class LocalPool:
         self._closing = threading.Event()
         self._couriers = [_Courier(self, f"local-{number}") for number in range(n_workers)]
         self._holder: dict[int, _Courier] = {}
-        self._starting = threading.Lock()
+        _pools.add(self)
         if self._context.get_start_method() == "fork":
             # A child forked while another thread imports could wait for ever for that import: fork first.
             import rbt_ray.pool.worker  # noqa: F401
@@ -180,7 +185,9 @@ class _Courier:
         self._trials = 0
         self._at_work: int | None = None
         self._since = 0.0
-        self._doomed: int | None = None
+        self._loading: int | None = None
+        self._doomed: tuple[int | None, str] | None = None
+        self._struck = False
         self._reason: str | None = None
         self._lock = threading.Lock()  # a kill never strikes the worker's next batch
 
@@ -196,9 +203,9 @@ class _Courier:
     def kill(self, number: int | None, reason: str) -> None:
         """Kills the worker when it is at work on that batch, now or as soon as it takes it; at once for None."""
         with self._lock:
-            self._doomed, self._reason = number, reason
-            if self._process is not None and number in (None, self._at_work):
-                self._process.kill()
+            self._doomed = number, reason
+            if number in (None, self._at_work, self._loading):
+                self._strike(reason)
 
     def check_memory(self, limit: int) -> None:
         with self._lock:
@@ -209,67 +216,114 @@ class _Courier:
             except psutil.Error:
                 return
             if used > limit:
-                self._reason = (
+                self._strike(
                     f"out of memory: the worker held {used / 2**20:,.0f} MiB, the limit is {limit / 2**20:,.0f} MiB "
                     f"(`worker_memory_limit`)"
                 )
-                self._process.kill()
+
+    def _strike(self, reason: str) -> None:
+        if self._process is not None:
+            self._struck, self._reason = True, reason
+            self._process.kill()
 
     def _carry(self) -> None:
         try:
             if self._process is None:
                 self.start_process()
             while (batch := self.inbox.get()) is not None:
-                if self._process is None:
-                    self.start_process()
-                self._pool._returned.put(self._deliver(batch))
+                returned = self._deliver(batch)
+                with self._lock:
+                    self._doomed = None
+                self._pool._returned.put(returned)
         except Exception as error:  # it must reach whoever waits, or they wait for ever
             self._pool._returned.put(error)
         finally:
             self._end()
 
     def _deliver(self, batch: Batch) -> Returned:
+        self._make_ready(batch)
+        with self._lock:
+            self._loading = None
+            if self._doomed is not None and self._doomed[0] == batch.number:
+                return Returned(batch.number, self._name, lost=self._doomed[1])
+            self._at_work, self._since = batch.number, time.monotonic()
         try:
-            if self._job != batch.job.key:
-                self._send_job(batch.job)
-            with self._lock:
-                if self._doomed == batch.number:
-                    self._doomed = None
-                    return Returned(batch.number, self._name, lost=self._reason)
-                self._at_work, self._since, self._reason = batch.number, time.monotonic(), None
             self._pipe.send((batch.number, batch.trials, batch.points, batch.fidelity, batch.purpose))
-            returned: Returned = self._pipe.recv()
+            returned: Returned = self._receive()
         except (EOFError, OSError):
             return Returned(batch.number, self._name, lost=self._bury())
         with self._lock:
             self._at_work = None
         self._trials += len(batch.trials)
-        if self._reason is not None or (self._pool._recycle_after and self._trials >= self._pool._recycle_after):
+        if self._struck or (self._pool._recycle_after and self._trials >= self._pool._recycle_after):
             self._end()
         return returned
+
+    def _make_ready(self, batch: Batch) -> None:
+        """Sees to a living worker that has loaded the batch's job: a death before that is no trial's fault.
+
+        Raises:
+            WorkerStartError: no worker can be started.
+            ObjectiveError: workers cannot load the objective, or die of it.
+        """
+        for _ in range(_STARTS_BEFORE_GIVING_UP):
+            if self._process is None or self._struck or self._speaks_or_died(timeout=0):
+                self._end()
+                self.start_process()
+            if self._job == batch.job.key:
+                return
+            with self._lock:
+                self._loading = batch.number
+            try:
+                self._send_job(batch.job)
+                return
+            except (EOFError, OSError):
+                struck, how = self._struck, self._bury()
+            if struck:  # the batch was cancelled, or the pool is being closed
+                return
+        raise ObjectiveError(
+            f"workers end while they load the objective ({how}, {_STARTS_BEFORE_GIVING_UP} times): "
+            f"something it imports or holds ends the process that loads it."
+        )
 
     def _send_job(self, job: Job) -> None:
         self._job = None
         self._pipe.send(job)
-        answer = self._pipe.recv()
+        answer = self._receive()
         if answer is not None:
             raise ObjectiveError(answer)
         self._job = job.key
+
+    def _receive(self) -> Any:
+        self._speaks_or_died(timeout=None)
+        if not self._pipe.poll():  # a process that the dead worker started may hold the other end: no EOF comes
+            raise EOFError
+        return self._pipe.recv()
+
+    def _speaks_or_died(self, timeout: float | None) -> bool:
+        assert self._process is not None
+        return bool(multiprocessing.connection.wait([self._pipe, self._process.sentinel], timeout))
 
     def start_process(self) -> None:
         """A fresh worker process that said it is ready.
 
         Raises:
-            WorkerStartError: it died three times before it was.
+            WorkerStartError: it cannot be started, or died three times before it was ready.
+            SettingError: a fresh worker is above the memory limit already.
         """
         for _ in range(_STARTS_BEFORE_GIVING_UP):
             if self._pool._closing.is_set():
                 return
-            with self._pool._starting:
-                self._launch()
+            try:
+                with _starting:
+                    self._launch()
+            except (OSError, EOFError) as error:  # EOFError: the fork server died, and is started again
+                how = f"{type(error).__name__}: {error}; does the working directory exist, is memory left?"
+                continue
             try:
                 if self._pipe.poll(_START_SECONDS):
                     self._pipe.recv()
+                    self._check_room()
                     return
             except (EOFError, OSError):
                 pass
@@ -279,12 +333,29 @@ class _Courier:
             f"Run `rbt-ray doctor`, and look at what it printed on stderr."
         )
 
+    def _check_room(self) -> None:
+        process = self._process
+        if process is None:
+            return
+        try:
+            used = psutil.Process(process.pid).memory_info().rss
+        except psutil.Error:
+            return
+        limit = self._pool._memory_limit
+        if used > limit:
+            self._end()
+            raise SettingError(
+                f"`worker_memory_limit` is {limit / 2**20:,.0f} MiB, and a worker that has done nothing yet holds "
+                f"{used / 2**20:,.0f} MiB: raise it, or use fewer workers."
+            )
+
     def _launch(self) -> None:
         context: Any = self._pool._context
         ours, theirs = context.Pipe()
         life_end, life = context.Pipe(duplex=False)
         forked = context.get_start_method() == "fork"
-        inherited = (*self._pool.driver_ends(), ours, life) if forked else ()
+        others = itertools.chain.from_iterable(pool.driver_ends() for pool in list(_pools)) if forked else ()
+        inherited = (*others, ours, life) if forked else ()
         process = context.Process(
             target=serve, args=(theirs, life_end, self._name, inherited), name=f"{_NAME}-{self._name}", daemon=True
         )
@@ -293,7 +364,7 @@ class _Courier:
         life_end.close()
         with self._lock:
             self._process, self._pipe, self._life = process, ours, life
-            self._job, self._trials, self._reason = None, 0, None
+            self._job, self._trials, self._reason, self._struck = None, 0, None, False
 
     def _bury(self) -> str:
         """Ends what is left of the process and says how it ended."""
@@ -308,7 +379,7 @@ class _Courier:
 
     def _end(self) -> None:
         with self._lock:
-            process, self._process, self._at_work, self._doomed = self._process, None, None, None
+            process, self._process, self._at_work, self._loading = self._process, None, None, None
         if process is None:
             return
         self._pipe.close()
@@ -317,44 +388,6 @@ class _Courier:
         if process.is_alive():
             process.kill()
             process.join(timeout=10)
-
-
-def serve(pipe: Connection, life: Connection, name: str, inherited: Sequence[Connection]) -> None:
-    """A worker process's main loop.
-
-    Args:
-        pipe: jobs and batches come in by it, answers go out.
-        life: closes with the driver.
-        name: the worker's.
-        inherited: the driver's own ends, which a forked process holds too and must let go.
-    """
-    from rbt_ray.pool.settle import settle
-
-    for end in inherited:
-        end.close()
-    settle(life)
-    from rbt_ray.pool.worker import Worker
-
-    worker = Worker(name)
-    pipe.send("ready")
-    job: Job | None = None
-    while True:
-        try:
-            message = pipe.recv()
-        except (EOFError, OSError):
-            return
-        if isinstance(message, Job):
-            job = message
-            try:
-                worker.load(job)
-            except Exception as error:  # the driver turns it into an error for the user
-                pipe.send(f"{error}")
-            else:
-                pipe.send(None)
-        else:
-            number, trials, points, fidelity, purpose = message
-            assert job is not None
-            pipe.send(worker.run(Batch(number, job, trials, points, fidelity, purpose)))
 
 
 def usable_cpus() -> int:

@@ -1,7 +1,10 @@
 """What the fork server loads once, so that every worker starts with it: imported for its effect."""
 
+import signal
+
 from rbt_ray.pool import settle
 
+signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal; the fork server must outlive it
 settle.one_thread()
 settle.keep_freed_memory()
 
@@ -12,5 +15,6 @@ import pyarrow.ipc  # noqa: E402, F401
 
 import rbt_ray.objectives.sweep.crossing  # noqa: E402
 import rbt_ray.objectives.sweep.run  # noqa: E402
+import rbt_ray.pool.serve  # noqa: E402
 import rbt_ray.pool.worker  # noqa: E402
 import rbt_ray.simulate.backtest  # noqa: E402, F401

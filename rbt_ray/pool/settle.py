@@ -45,8 +45,8 @@ def settle(life: Connection) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     one_thread()
     keep_freed_memory()
-    if sys.stdout is not None and sys.stderr is not None:
-        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # the driver's stdout may be a machine's to read
+    if sys.__stdout__ is not None and sys.__stderr__ is not None:
+        os.dup2(sys.__stderr__.fileno(), sys.__stdout__.fileno())  # the driver's stdout may be a machine's to read
     threading.Thread(target=_end_with, args=(life,), name="rbt-ray-life", daemon=True).start()
     _end_by_signal(life)
 

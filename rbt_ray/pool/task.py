@@ -59,7 +59,8 @@ class Task:
             ObjectiveError: a module it needs cannot be imported here.
         """
         paths, packed = pickle.loads(job.payload)
-        sys.path.extend(path for path in paths if path not in sys.path)
+        # The driver's order: a module beside the script must not lose to an installed one of the same name.
+        sys.path[:] = [*paths, *(path for path in sys.path if path not in paths)]
         try:
             task = pickle.loads(packed)
         except Exception as error:  # unpickling imports and runs the user's own modules

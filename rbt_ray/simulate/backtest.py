@@ -268,6 +268,12 @@ def _table(data: Prices, weights: ArrayLike) -> FloatArray:
             f"`weights` has one row a bar and one column a symbol, so shape (n_bars, n_symbols) = {shape}; got "
             f"{np.shape(weights)}. A weight for all symbols alike is spread by np.broadcast_to(weights, {shape})."
         )
+    labels = list(getattr(weights, "columns", ()))
+    if labels != list(data.symbols) and set(labels) == set(data.symbols):
+        raise ShapeError(
+            f"`weights` has the bundle's symbols as columns, in another order: {', '.join(labels)}. Weights are taken "
+            "by position: pass weights[list(data.symbols)]."
+        )
     table = table.view()
     table.flags.writeable = False
     return table

@@ -12,7 +12,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -103,15 +103,22 @@ class Journal:
 
     @classmethod
     def create(cls, folder: Path, definition: dict[str, Any]) -> Journal:
-        """A new journal that begins with the study's definition."""
+        """A new journal that begins with the study's definition.
+
+        Raises:
+            JournalError: the disk is full, or the folder cannot be written.
+        """
         draft = folder / f".{FILE_NAME}.new"
-        draft.unlink(missing_ok=True)
-        os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        with closing(sqlite3.connect(draft)) as connection, connection:
-            connection.executescript("BEGIN;" + _SCHEMA)
-            rows = [("format", str(FORMAT)), ("definition", json.dumps(definition))]
-            connection.executemany("INSERT INTO meta VALUES (?, ?)", rows)
-        draft.replace(folder / FILE_NAME)  # a study exists when its definition does
+        rows = [("format", str(FORMAT)), ("definition", json.dumps(definition))]
+        try:
+            draft.unlink(missing_ok=True)
+            os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+            with closing(sqlite3.connect(draft)) as connection, connection:
+                connection.executescript("BEGIN;" + _SCHEMA)
+                connection.executemany("INSERT INTO meta VALUES (?, ?)", rows)
+            draft.replace(folder / FILE_NAME)  # a study exists when its definition does
+        except (OSError, sqlite3.Error) as error:
+            raise JournalError(f"the journal {folder / FILE_NAME} cannot be written: {error}.") from error
         return cls(folder, write=True)
 
     @property
@@ -159,7 +166,8 @@ class Journal:
         if self._flusher is not None:
             self._flusher.join()
         if self._write:
-            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            with suppress(sqlite3.Error):  # a full disk leaves the events in the log, from which they are read as well
+                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._connection.close()
 
     def _meta(self, key: str) -> str:

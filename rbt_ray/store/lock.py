@@ -7,12 +7,14 @@ import json
 import os
 import socket
 import sys
+import threading
 from pathlib import Path
 from typing import IO
 
 from rbt_ray.errors import StudyLockedError
 
 _held: set[Path] = set()
+_taking = threading.Lock()  # a record lock does not keep out a second thread of the process that holds it
 
 
 class StudyLock:
@@ -24,6 +26,10 @@ class StudyLock:
 
     def __init__(self, folder: Path) -> None:
         self._path = (folder / "lock").resolve()
+        with _taking:
+            self._take(folder)
+
+    def _take(self, folder: Path) -> None:
         if self._path in _held:
             raise StudyLockedError(f"this process is already running the study in {folder}.")
         self._file: IO[str] = os.fdopen(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600), "r+")

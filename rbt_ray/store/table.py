@@ -95,6 +95,7 @@ class TrialTable:
 def read_table(journal: Journal, study: Study) -> TrialTable:
     """The table of all trials that finished so far."""
     finished = [event for event in journal.read("finished") if isinstance(event, Finished)]
+    finished.sort(key=lambda event: int(event.trials[0]))  # the order of columns follows the trials, not the workers
     lengths = [len(event.trials) for event in finished]
     arrival = np.concatenate([event.trials for event in finished]) if finished else np.empty(0, np.int64)
     order = np.argsort(arrival, kind="stable")

@@ -233,7 +233,9 @@ class Space:
             elif isinstance(self.constants[name], (int, float)):
                 columns[name] = np.full(len(points), self.constants[name], dtype=np.float64)
             else:
-                raise SpaceError(f"the objective takes numbers only, and `{name}` is {self.constants[name]!r}.")
+                value = self.constants[name]
+                hint = f" To have one of several, write choice({value!r})." if isinstance(value, (list, tuple)) else ""
+                raise SpaceError(f"the objective takes numbers only, and `{name}` is {value!r}.{hint}")
         return columns
 
     def encode(self, configs: Sequence[Config]) -> FloatArray:

@@ -94,7 +94,7 @@ class Study:
         plain = {f.name: getattr(self, f.name) for f in fields(self)}
         plain["space"] = self.space.to_json()
         plain["space_fingerprint"] = self.space.fingerprint
-        plain["points_to_evaluate"] = [dict(point) for point in self.points_to_evaluate]
+        plain["points_to_evaluate"] = self.space.encode(self.points_to_evaluate).tolist()
         plain["objective"] = asdict(self.objective)
         plain["bundle"] = None if self.bundle is None else asdict(self.bundle)
         return plain
@@ -113,7 +113,8 @@ class Study:
         try:
             given = {f.name: plain[f.name] for f in fields(cls)}
             given["space"] = space or Space.from_json(plain["space"])
-            given["points_to_evaluate"] = tuple(plain["points_to_evaluate"])
+            points = np.array(plain["points_to_evaluate"]).reshape(-1, given["space"].n_params)
+            given["points_to_evaluate"] = tuple(given["space"].decode(points))
             given["objective"] = Address(**plain["objective"])
             given["bundle"] = None if plain["bundle"] is None else BundleId(**plain["bundle"])
             return cls(**given)

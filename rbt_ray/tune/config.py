@@ -14,7 +14,7 @@ from rbt_ray.errors import SettingError
 from rbt_ray.nearest import nearest
 from rbt_ray.search.catalog import SEARCHERS
 from rbt_ray.search.searcher import Searcher
-from rbt_ray.types import Config, Mode
+from rbt_ray.types import RESULT_COLUMNS, Config, Mode
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -63,6 +63,7 @@ class TuneConfig:
 
     def __post_init__(self) -> None:
         _check(isinstance(self.metric, str) and self.metric, "metric", "the name of a metric", self.metric)
+        _check(self.metric not in RESULT_COLUMNS, "metric", "no column of the results such as 'status'", self.metric)
         _choice("mode", self.mode, ("max", "min"))
         if isinstance(self.search_alg, str):
             _choice("search_alg", self.search_alg, ("auto", *SEARCHERS))

@@ -5,11 +5,22 @@ from __future__ import annotations
 import atexit
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from rbt_ray.pool.pool import WorkerPool
 from rbt_ray.tune.config import RunConfig
+from rbt_ray.tune.modules import Modules, changed, user_modules
 
-_idle: dict[tuple[object, ...], WorkerPool] = {}
+
+@dataclass(frozen=True, slots=True)
+class _Idle:
+    """A pool that waits, with the user's modules its workers may have loaded."""
+
+    pool: WorkerPool
+    modules: Modules
+
+
+_idle: dict[tuple[object, ...], _Idle] = {}
 
 
 def backend_of(run_config: RunConfig) -> str:
@@ -20,24 +31,27 @@ def backend_of(run_config: RunConfig) -> str:
 @contextmanager
 def pool_for(run_config: RunConfig) -> Iterator[WorkerPool]:
     """A pool with these settings, kept for the next study unless this one breaks off with an error."""
-    key = _key(run_config)
-    pool = _idle.pop(key, None) or _start(run_config)
+    key, modules = _key(run_config), user_modules()
+    idle = _idle.pop(key, None)
+    if idle is not None and changed(idle.modules, modules):
+        idle.pool.close()
+        idle = None
+    pool = _start(run_config) if idle is None else idle.pool
     try:
         yield pool
     except BaseException:
         pool.close()
         raise
-    if key in _idle:
+    mine = _Idle(pool, modules if idle is None else {**idle.modules, **modules})
+    if _idle.setdefault(key, mine) is not mine:
         pool.close()  # two studies ran at once; one warm pool of a kind is enough
-    else:
-        _idle[key] = pool
 
 
 def warm(run_config: RunConfig) -> None:
     """Starts a pool with these settings, for the next study to find."""
     key = _key(run_config)
     if key not in _idle:
-        _idle[key] = _start(run_config)
+        _idle[key] = _Idle(_start(run_config), {})
 
 
 def _start(run_config: RunConfig) -> WorkerPool:
@@ -61,7 +75,7 @@ def _key(run_config: RunConfig) -> tuple[object, ...]:
 def shutdown() -> None:
     """Ends the workers that wait for a next study, and frees what they hold."""
     while _idle:
-        _idle.popitem()[1].close()
+        _idle.popitem()[1].pool.close()
 
 
 atexit.register(shutdown)

@@ -16,7 +16,7 @@ from rbt_ray.engine.second_look import second_look
 from rbt_ray.engine.watch import Watch
 from rbt_ray.errors import SettingError, StudyExistsError, StudyInterrupted, StudyMismatchError
 from rbt_ray.objectives.address import address_of
-from rbt_ray.objectives.objective import as_evaluator
+from rbt_ray.objectives.fitting import check_objective
 from rbt_ray.pool.task import Task
 from rbt_ray.search.catalog import choose, make
 from rbt_ray.search.searcher import Searcher
@@ -72,15 +72,11 @@ class Tuner:
         self._time_budget_s = tune_config.time_budget_s
         self._bundle = _bundle_of(bundle)
         space = Space.of(param_space)
-        as_evaluator(objective, space, tune_config.metric)
+        check_objective(objective, space, tune_config.metric, self._bundle)
         self._study = _define(objective, space, self._bundle, tune_config, self._run_config)
         self._folder = Path(self._run_config.storage_path or "studies") / self._study.name
-        self._is_new = True
-        if (self._folder / FILE_NAME).exists():
-            raise StudyExistsError(
-                f"there is a study in {self._folder} already. Go on with it by "
-                f"`Tuner.restore({str(self._folder)!r}, objective)`, or give RunConfig another `name`."
-            )
+        self._is_new, self._has_run = True, False
+        self._refuse_existing()
 
     @classmethod
     def restore(
@@ -131,7 +127,7 @@ class Tuner:
         tuner._bundle = _open_again(study.bundle, folder)
         tuner._study = study
         tuner._folder = folder
-        tuner._is_new = False
+        tuner._is_new, tuner._has_run = False, False
         return tuner
 
     @property
@@ -154,9 +150,19 @@ class Tuner:
         """
         if not self._is_new and (results := ResultGrid(self._folder, self._study)).is_done:
             return results
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        lock = StudyLock(self._folder)
+        if self._searcher is not None and self._has_run:
+            raise SettingError(
+                f"a searcher object serves one run; go on with `Tuner.restore({str(self._folder)!r}, objective, "
+                f"search_alg=...)` and a fresh one."
+            )
         try:
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            lock = StudyLock(self._folder)
+        except OSError as error:
+            raise SettingError(f"`storage_path`: no study can be kept in {self._folder}: {error}.") from error
+        try:
+            if self._is_new:
+                self._refuse_existing()  # another Tuner of that name may have run since this one was made
             with clean_interrupt() as interrupt, pool_for(self._run_config) as pool:
                 reason = self._run(pool, interrupt)
         finally:
@@ -169,16 +175,26 @@ class Tuner:
             )
         return ResultGrid(self._folder, self._study)
 
+    def _refuse_existing(self) -> None:
+        if (self._folder / FILE_NAME).exists():
+            raise StudyExistsError(
+                f"there is a study in {self._folder} already. Go on with it by `rbt-ray resume {self._folder}` or "
+                f"`Tuner.restore({str(self._folder)!r}, objective)`, or give this one another `name`."
+            )
+
     def _run(self, pool: Any, interrupt: Any) -> str:
         study, run_config = self._study, self._run_config
+        own = (self._folder / _OWN_BUNDLE).absolute()
         if self._bundle is not None and self._bundle.path is None:
-            self._bundle.save(self._folder / _OWN_BUNDLE)
-            self._bundle = type(self._bundle).open(self._folder / _OWN_BUNDLE)
+            self._bundle.save(own)
+            self._bundle = type(self._bundle).open(own)
+        elif self._is_new and self._bundle is not None and self._bundle.path != own:
+            own.unlink(missing_ok=True)  # of a study that never came to be
         train_bars = study.bundle.train_bars if study.bundle else 0
         ref = None if self._bundle is None else pool.share(self._bundle)
         job = Task(self._objective, study.space, study.metric, study.seed, ref, train_bars).pack()
         journal = Journal.create(self._folder, study.to_json()) if self._is_new else Journal(self._folder, write=True)
-        self._is_new = False
+        self._is_new, self._has_run = False, True
         dispatcher = Dispatcher(
             pool,
             job,
@@ -199,7 +215,11 @@ class Tuner:
                 if reason == "done" and study.recheck and self._bundle is not None:
                     watch.stage = "running the best again in detail"
                     table = read_table(journal, study)
-                    journal.append(second_look(table, self._bundle, pool, job, interrupt, run_config.trial_timeout_s))
+                    reviewed = second_look(table, self._bundle, pool, job, interrupt, run_config.trial_timeout_s)
+                    if interrupt.is_set():
+                        reason = "interrupted"
+                    else:
+                        journal.append(reviewed)
             journal.append(Ended(reason, wall_s, pool.n_workers, backend_of(self._run_config)))
         finally:
             journal.close()
@@ -220,8 +240,7 @@ def _define(objective: Any, space: Space, bundle: Bundle | None, tune: TuneConfi
     if isinstance(tune.search_alg, str):
         search_alg, num_samples = choose(tune.search_alg, space, tune.num_samples)
     seed = secrets.randbits(32) if tune.seed is None else tune.seed
-    points = tuple(tune.points_to_evaluate or ())
-    space.encode(points)
+    points = tuple(space.decode(space.encode(tuple(tune.points_to_evaluate or ()))))  # as plain Python values
     if bundle is None and tune.holdout is not None:
         raise SettingError("`holdout` keeps the last bars of a bundle from the search, and there is no `bundle`.")
     bundle_id = None

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 import rbt_ray as rbt
-from rbt_ray.errors import ObjectiveError
+from rbt_ray.errors import ObjectiveError, SettingError
 from rbt_ray.pool.local_pool import LocalPool
 from rbt_ray.pool.pool import Batch
 from rbt_ray.pool.task import Task
@@ -230,3 +230,73 @@ def test_close_leaves_no_process_and_no_descriptor():
         pool.close()
         assert not any(psutil.pid_exists(pid) for pid in pids)
     assert open_files() <= before + 1  # multiprocessing's resource tracker
+
+
+def test_a_worker_that_died_idle_costs_no_batch(pool):
+    job = task(polynomial)
+    pool.submit(batch(1, job, points(2)))
+    collect(pool, 1)
+    processes = [psutil.Process(pid) for pid in pool.pids()]
+    for process in processes:
+        process.kill()
+    psutil.wait_procs(processes, timeout=10)
+    for number in (2, 3):
+        pool.submit(batch(number, job, points(2)))
+    assert all(answer.lost is None for answer in collect(pool, 2).values())
+
+
+class _Loads:
+    """An objective that calls a function where it is unpacked."""
+
+    def __init__(self, call, *arguments):
+        self._how = call, arguments
+
+    def __reduce__(self):
+        return self._how
+
+    def __call__(self, params, data):
+        return 0.0
+
+
+def test_an_objective_that_ends_whoever_loads_it_is_an_error_and_no_trial_s_fault():
+    pool = LocalPool(1)
+    try:
+        pool.submit(batch(1, task(_Loads(os._exit, 5)), points(1)))
+        with pytest.raises(ObjectiveError, match="while they load the objective"):
+            collect(pool, 1)
+    finally:
+        pool.close()
+
+
+def test_cancel_ends_a_worker_that_is_loading_for_ever(pool):
+    pool.submit(batch(1, task(_Loads(time.sleep, 300)), points(1)))
+    assert pool.wait(0.3) == []
+    pool.cancel(1, "the study was stopped")
+    assert collect(pool, 1)[1].lost == "the study was stopped"
+
+
+def test_a_memory_limit_below_a_fresh_worker_is_refused():
+    pool = LocalPool(1, memory_limit=8 * 2**20)
+    try:
+        pool.submit(batch(1, task(polynomial), points(1)))
+        with pytest.raises(SettingError, match="a worker that has done nothing yet holds"):
+            collect(pool, 1)
+    finally:
+        pool.close()
+
+
+def test_a_worker_whose_child_outlives_it_is_noticed():
+    def leave_a_child(params, data):
+        if os.fork() == 0:
+            time.sleep(3)
+            os._exit(0)
+        os._exit(4)
+
+    pool = LocalPool(1, start_method="forkserver")
+    try:
+        pool.submit(batch(1, task(leave_a_child), points(1)))
+        started = time.monotonic()
+        assert collect(pool, 1)[1].lost == "exited with code 4"
+        assert time.monotonic() - started < 3
+    finally:
+        pool.close()

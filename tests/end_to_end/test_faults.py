@@ -2,9 +2,11 @@
 
 import ctypes
 import os
+import signal
 import threading
 from collections import Counter
 
+import numpy as np
 import pytest
 
 import rbt_ray as rbt
@@ -170,3 +172,91 @@ def test_a_time_budget_stops_and_the_study_goes_on_later(tmp_path):
     whole = rbt.Tuner.restore(tmp_path / "t1", slow, run_config=rbt.RunConfig(verbose=0)).fit()
     assert whole.is_done
     assert whole.table_hash() == tuner().fit().table_hash()
+
+
+def fit(objective, folder, name="study", space=None, **search):
+    return rbt.Tuner(
+        objective,
+        param_space=space or {"n": rbt.randint(0, 50)},
+        tune_config=rbt.TuneConfig(**{"metric": "score", "search_alg": "grid", **search}),
+        run_config=rbt.RunConfig(name=name, storage_path=folder, num_workers=2, verbose=0),
+    ).fit()
+
+
+def test_a_batched_objective_that_leaves_one_out_fails_for_that_one(tmp_path):
+    @rbt.batched
+    def forgetful(params, data):
+        return [p["n"] for p in params if p["n"] != 13]
+
+    results = fit(forgetful, tmp_path)
+    assert [r.config["n"] for r in results if r.status == "FAILED"] == [13]
+    assert "one result for each of its 1 params; got 0 results" in results.errors[0]
+
+
+def test_an_int_that_no_float_can_hold_fails_alone(tmp_path):
+    results = fit(lambda params, data: {"score": 1, "huge": 10 ** (100 * params["n"])}, tmp_path)
+    assert [r.config["n"] for r in results if r.status == "COMPLETED"] == [0, 1, 2, 3]
+    assert "metrics fit into a float" in results.errors[-1]
+
+
+def test_an_endless_error_text_is_kept_in_part(tmp_path):
+    def verbose(params, data):
+        raise ValueError("begins" + "x" * 10**6 + "ends")
+
+    (error,) = fit(verbose, tmp_path, space={"n": rbt.randint(0, 1)}).errors
+    assert len(error) < 30_000
+    assert "begins" in error
+    assert error.endswith("ends")
+
+
+def test_a_file_in_place_of_the_storage_folder_is_a_sentence(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(rbt.errors.SettingError, match="no study can be kept in"):
+        fit(lambda params, data: 1.0, tmp_path / "file")
+
+
+def test_a_study_is_not_overwritten_by_a_tuner_made_before_it(tmp_path):
+    def tuner():
+        return rbt.Tuner(
+            lambda params, data: 1.0,
+            param_space={"n": rbt.randint(0, 5)},
+            tune_config=rbt.TuneConfig(metric="score"),
+            run_config=rbt.RunConfig(name="same", storage_path=tmp_path, num_workers=2, verbose=0),
+        )
+
+    first, second = tuner(), tuner()
+    results = first.fit()
+    with pytest.raises(rbt.errors.StudyExistsError, match="restore"):
+        second.fit()
+    assert len(results) == len(first.fit()) == 5
+
+
+def test_points_to_evaluate_may_be_numpy_numbers(tmp_path):
+    results = fit(lambda p, d: p["n"], tmp_path, search_alg="random", points_to_evaluate=[{"n": np.int64(3)}])
+    assert results[0].config == {"n": 3}
+
+
+def test_ctrl_c_during_the_second_look_leaves_it_for_later(tmp_path):
+    def objective(params, data):
+        return rbt.backtest(data, weights=(data.sma("close", params["n"]) < data.close) / data.n_symbols)
+
+    class PressCtrlC:
+        def on_trial_complete(self, result):
+            if result.trial_id == 3:
+                os.kill(os.getpid(), signal.SIGINT)
+
+    def run(**kw):
+        return rbt.RunConfig(name="look", storage_path=tmp_path, num_workers=2, verbose=0, **kw)
+
+    tuner = rbt.Tuner(
+        objective,
+        param_space={"n": rbt.grid_search([5, 10, 20, 40])},
+        bundle="sample",
+        tune_config=rbt.TuneConfig(holdout=0.25),
+        run_config=run(callbacks=[PressCtrlC()]),
+    )
+    with pytest.raises(rbt.errors.StudyInterrupted, match="4 trials recorded"):
+        tuner.fit()
+    results = rbt.Tuner.restore(tmp_path / "look", objective, run_config=run()).fit()
+    assert [run.reason for run in results.runs] == ["interrupted", "done"]
+    assert [row["error"] for row in results.review.rows] == [None] * 4

@@ -278,3 +278,58 @@ def test_study_folders_are_private(tmp_path):
     folder = Path(tmp_path / "study")
     assert folder.stat().st_mode & 0o077 == 0
     assert all(path.stat().st_mode & 0o077 == 0 for path in folder.iterdir())
+
+
+def test_a_module_that_was_edited_is_loaded_anew_by_warm_workers(tmp_path, monkeypatch):
+    import importlib
+    import sys
+
+    monkeypatch.syspath_prepend(tmp_path)
+    module = tmp_path / "edited_strategy.py"
+    answers = []
+    for number in (1.0, 22.0):
+        module.write_text(f"def objective(params, data):\n    return {number}\n")
+        os.utime(module, ns=(int(number) * 10**9,) * 2)
+        importlib.invalidate_caches()
+        sys.modules.pop("edited_strategy", None)
+        objective = importlib.import_module("edited_strategy").objective
+        results = fit(tmp_path, objective, {"x": rbt.randint(0, 4)}, name=f"s{number:.0f}")
+        answers.append({result.metrics["score"] for result in results})
+    assert answers == [{1.0}, {22.0}]
+
+
+def test_first_points_with_options_that_json_cannot_hold(tmp_path):
+    space = {"f": rbt.choice([np.sin, np.cos])}
+    results = fit(tmp_path, lambda p, d: float(p["f"](1.0)), space, points_to_evaluate=[{"f": np.cos}])
+    assert [r.config["f"] for r in results] == [np.cos, np.sin]
+
+
+@pytest.mark.parametrize("name", ["status", "worker", "config/x"])
+def test_a_metric_cannot_be_called_like_a_column_of_the_results(tmp_path, name):
+    results = fit(tmp_path, lambda p, d: {"score": 1.0, name: 2.0}, {"x": rbt.randint(0, 2)})
+    assert all(f"{name!r} is a column of the results already" in error for error in results.errors)
+    assert len(results.errors) == 2
+
+
+def test_a_searcher_object_serves_one_run(tmp_path):
+    from tests.end_to_end.test_determinism import Climber
+
+    class Stop(Exception):
+        pass
+
+    class Breaker:
+        def on_trial_complete(self, result):
+            raise Stop
+
+    tuner = rbt.Tuner(
+        square,
+        param_space={"x": rbt.uniform(-2, 2), "n": rbt.randint(0, 1000), "kind": rbt.choice(["a", "b", "c"])},
+        tune_config=rbt.TuneConfig(metric="score", search_alg=Climber(20), max_pending=4),
+        run_config=quiet(tmp_path, callbacks=[Breaker()]),
+    )
+    with pytest.raises(Stop):
+        tuner.fit()
+    with pytest.raises(SettingError, match="a searcher object serves one run"):
+        tuner.fit()
+    again = rbt.Tuner.restore(tmp_path / "study", square, search_alg=Climber(20), run_config=rbt.RunConfig(verbose=0))
+    assert len(again.fit()) == 20

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -147,3 +148,33 @@ def test_one_process_cannot_run_a_study_twice_at_once(tmp_path):
     lock.release()
     StudyLock(tmp_path).release()
     assert [path.name for path in tmp_path.iterdir()] == ["lock"]
+
+
+def test_a_full_disk_is_a_sentence_and_what_was_recorded_stays(tmp_path):
+    journal = Journal.create(tmp_path, {})
+    journal.append(Asked(0, 1, "a"))
+    journal._connection.execute("PRAGMA max_page_count = 1")
+    with pytest.raises(JournalError, match="full"):
+        journal.append(Asked(1, 1, "b" * 10**6))
+    journal.close()
+    again = Journal(tmp_path)
+    assert next(iter(again.read())) == Asked(0, 1, "a")
+    again.close()
+
+
+def test_a_folder_that_cannot_be_written_is_a_sentence(tmp_path):
+    with pytest.raises(JournalError, match="cannot be written"):
+        Journal.create(tmp_path / "nowhere", {})
+
+
+def test_one_of_many_threads_gets_the_lock(tmp_path):
+    def take(_):
+        try:
+            return StudyLock(tmp_path)
+        except StudyLockedError:
+            return None
+
+    with ThreadPoolExecutor(8) as threads:
+        locks = [lock for lock in threads.map(take, range(32)) if lock is not None]
+    assert len(locks) == 1
+    locks[0].release()

@@ -1,0 +1,98 @@
+"""What a bundle costs a worker: its private memory after reading every bar of a large bundle, less that of a small one.
+
+    python benchmarks/bundle_memory.py [--mb 500]
+
+Both bundles are random walks, ingested and so mapped from one file. Two workers read every value of every field, again
+and again, and tell their unique set size (USS) each time. A page of the file counts as private while one process alone
+has mapped it, so what counts is a worker's last reading, when the other has read everything, too. Beside it: private
+dirty memory, which holds no page of the file in any case. The built-in objectives sweep both bundles as well.
+"""
+
+import argparse
+import os
+import tempfile
+import time
+
+import numpy as np
+
+import rbt_ray as rbt
+from rbt_ray import objectives
+
+N_SYMBOLS = 50
+FIELDS = ("open", "high", "low", "close", "volume")
+SMALL_MB = 1
+N_WORKERS, N_READINGS = 2, 12
+
+
+def objective(params, data):
+    """Reads every value, and says what the worker's memory is afterwards."""
+    import psutil
+
+    total = sum(float(data[field].sum()) for field in data.fields)
+    memory = [part for part in psutil.Process().memory_maps(grouped=False) if part.private_dirty]
+    return {
+        "total": total,
+        "uss_mb": psutil.Process().memory_full_info().uss / 1e6,
+        "dirty_mb": sum(part.private_dirty for part in memory) / 1e6,
+    }
+
+
+def ingested(name, megabytes, seed):
+    """A bundle of about that size, of `N_SYMBOLS` symbols on minutes."""
+    n_bars = max(300, round(megabytes * 1e6 / 8 / N_SYMBOLS / len(FIELDS)))
+    steps = np.random.default_rng(seed).normal(0, 1e-4, (n_bars, N_SYMBOLS))
+    close = 100 * np.exp(np.cumsum(steps, axis=0))
+    fields = {"open": close, "high": close, "low": close, "close": close, "volume": close}
+    index = np.datetime64("2000-01-03", "ns") + np.arange(n_bars) * np.timedelta64(60, "s")
+    symbols = [f"S{i:02d}" for i in range(N_SYMBOLS)]
+    return rbt.ingest(name, rbt.Bundle.from_arrays(fields, index, symbols, periods_per_year=252 * 390))
+
+
+def study(score, space, bundle, metric, place):
+    """The results on two workers that have done nothing before."""
+    rbt.shutdown()
+    return rbt.Tuner(
+        score,
+        param_space=space,
+        bundle=bundle,
+        tune_config=rbt.TuneConfig(metric=metric, search_alg="grid"),
+        run_config=rbt.RunConfig(
+            name=f"memory-{time.monotonic_ns()}", storage_path=place, num_workers=N_WORKERS, verbose=0, recheck=0
+        ),
+    ).fit()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--mb", type=float, default=500, help="size of the large bundle")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as place:
+        os.environ["RBT_RAY_HOME"] = f"{place}/home"
+        bundles = {"small": ingested("small", SMALL_MB, 1), "large": ingested("large", options.mb, 2)}
+        found = {}
+        for name, bundle in bundles.items():
+            readings = rbt.grid_search(list(range(N_READINGS)))
+            results = study(objective, {"reading": readings}, bundle, "total", place)
+            last = {result.worker: result.metrics for result in results}
+            found[name] = np.array([[m["uss_mb"], m["dirty_mb"]] for m in last.values()]).max(axis=0)
+            print(
+                f"{bundle.nbytes / 1e6:7.1f} MB bundle, {len(last)} workers: USS {found[name][0]:.1f} MB, "
+                f"private dirty {found[name][1]:.1f} MB"
+            )
+        uss, dirty = found["large"] - found["small"]
+        print(f"what a worker pays for the large bundle: USS {uss:.1f} MB, private dirty {dirty:.1f} MB")
+        for name, bundle in bundles.items():
+            for strategy in sorted(objectives.__all__):
+                score = getattr(objectives, strategy)()
+                space = {param: rbt.grid_search([value]) for param, value in score.example.items()}
+                start = time.perf_counter()
+                results = study(score, space, bundle, "sharpe", place)
+                print(
+                    f"{strategy:<15} on the {name} bundle: {results.num_terminated} of {len(results)} completed in "
+                    f"{time.perf_counter() - start:.1f} s, the worker's start included"
+                )
+        rbt.shutdown()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""What would fail every trial alike, found before the first: a study that cannot work is refused, not run."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rbt_ray.errors import ObjectiveError, SpaceError
+from rbt_ray.objectives.builtin.parameters import check_names
+from rbt_ray.objectives.builtin.strategy import Strategy
+from rbt_ray.objectives.objective import SweepObjective, as_evaluator
+
+if TYPE_CHECKING:
+    from rbt_ray.data.bundle import Bundle
+    from rbt_ray.study.space import Space
+
+
+def check_objective(objective: Any, space: Space, metric: str, bundle: Bundle | None) -> None:
+    """Refuses an objective that this study cannot call.
+
+    Raises:
+        ObjectiveError: it cannot be called with (params, data), or needs prices and there are none.
+        InputError: a built-in one, where names, numbers, metric or prices are not what it takes.
+    """
+    as_evaluator(objective, space, metric)
+    if not isinstance(objective, SweepObjective):
+        _check_signature(objective)
+        return
+    if bundle is None:
+        raise ObjectiveError(f"`bundle` is missing: {getattr(objective, 'name', repr(objective))} needs prices.")
+    if isinstance(objective, Strategy):
+        _check_builtin(objective, space, metric, bundle)
+
+
+def _check_signature(objective: Any) -> None:
+    try:
+        signature = inspect.signature(objective)
+    except (TypeError, ValueError):  # some callables of compiled modules have none
+        return
+    try:
+        signature.bind(None, None)
+    except TypeError as error:
+        name = getattr(objective, "__name__", type(objective).__name__)
+        raise ObjectiveError(
+            f"`objective` is a function of (params, data); {name}{signature} cannot be called so: {error}."
+        ) from None
+
+
+def _check_builtin(objective: Strategy, space: Space, metric: str, bundle: Bundle) -> None:
+    check_names(objective.name, objective.parameters, dict.fromkeys(space.order))
+    space.number_columns(np.empty((0, space.n_params)))
+    domains = dict(zip(space.names, space.domains, strict=True))
+    for parameter in objective.parameters:
+        domain = domains.get(parameter.name)
+        if parameter.whole and domain is not None and domain.n_values is None:
+            raise SpaceError(
+                f"`{parameter.name}` of `{objective.name}` is {parameter}, and {domain.kind} has others: "
+                "use randint, lograndint or choice."
+            )
+    objective.with_metrics((metric,))
+    objective.fills(bundle.view())
