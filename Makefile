@@ -20,6 +20,7 @@ lint: setup
 bench: setup
 	$(BIN)/python benchmarks/throughput.py
 	$(BIN)/python benchmarks/first_result.py
+	$(BIN)/python benchmarks/bundle_memory.py
 
 setup: $(READY)
 

@@ -49,7 +49,7 @@ HEAVY = {
     "scipy": {"search/sobol.py"},
     "plotly": {"reporting"},
     "typer": {"cli"},
-    "psutil": {"pool/local_pool.py", "cli/doctor.py"},
+    "psutil": {"pool/local_pool.py", "pool/worker_process.py", "cli/doctor.py"},
     "cloudpickle": {"pool"},
     "talib": {"data/ta.py"},
 }

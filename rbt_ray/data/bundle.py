@@ -175,6 +175,11 @@ class Bundle(Fields):
         return BundleView(self, n, Memo() if memo is None else memo)
 
     @property
+    def content(self) -> Content:
+        """What it is made of, for carriers that bring the arrays to another process and make a Bundle of them there."""
+        return self._content
+
+    @property
     def version(self) -> str:
         """The content's sha256."""
         return self._content.version

@@ -142,7 +142,7 @@ class BundleView(Fields):
         return self._indicator("sma", field, window)
 
     def ema(self, field: str | FloatArray, span: int) -> FloatArray:
-        """Exponential moving average of that span in bars; see `sma`."""
+        """Exponential moving average with alpha ``2 / (span + 1)``, begun at the first value; see `sma`."""
         return self._indicator("ema", field, span)
 
     def rolling_mean(self, field: str | FloatArray, window: int) -> FloatArray:
@@ -150,7 +150,7 @@ class BundleView(Fields):
         return self._indicator("rolling_mean", field, window)
 
     def rolling_std(self, field: str | FloatArray, window: int) -> FloatArray:
-        """Standard deviation of the last `window` bars; see `sma`."""
+        """Sample deviation (``ddof=1``) of the last `window` bars, at least 2; see `sma`."""
         return self._indicator("rolling_std", field, window)
 
     def rolling_max(self, field: str | FloatArray, window: int) -> FloatArray:

@@ -49,7 +49,8 @@ def check_lookahead(
 
     The objective runs on the whole bundle, and for each of `n_cuts` bars on three others: one that ends there, one
     whose prices after it are all higher, one whose are all lower, by 10 to 100 % and not evenly. A clean report is
-    evidence, not proof: a strategy that looks ahead on rare days only may slip through; more cuts make it harder.
+    evidence, not proof: a strategy that looks ahead on rare days only may slip through; more cuts make it harder. What
+    the objective knows from elsewhere than `data`, such as dates picked in hindsight or prices in a global, is not seen.
 
     Args:
         objective: a function of (params, data) that returns a Backtest.

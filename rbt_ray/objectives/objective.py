@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
+import os
 import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
 from rbt_ray import metric_columns
 from rbt_ray.columns import Outcomes
-from rbt_ray.errors import ObjectiveError, ObjectiveResultError
+from rbt_ray.errors import ObjectiveError, ObjectiveResultError, RbtError
 from rbt_ray.metric_columns import Column
 from rbt_ray.types import COMPLETED, FAILED, RESULT_COLUMNS, Config, FloatArray, Metrics
 
@@ -27,6 +29,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 _BATCHED = "__rbt_batched__"
 _LONGEST_ERROR = 20_000
 _LARGEST_INT = int(sys.float_info.max)
+_PACKAGE = str(Path(__file__).parents[1]) + os.sep
 
 
 def batched(objective: F) -> F:
@@ -226,9 +229,13 @@ def finite_only(
 
 
 def describe(error: BaseException) -> str:
-    """The error with the traceback of the user's own frames."""
+    """The error with the traceback of the user's own frames; our own sentence alone where there are none."""
     own = error.__traceback__.tb_next if error.__traceback__ is not None else None
     try:
+        if isinstance(error, RbtError) and all(
+            frame.f_code.co_filename.startswith(_PACKAGE) for frame, _ in traceback.walk_tb(own)
+        ):
+            own = None
         text = "".join(traceback.format_exception(type(error), error, own)).rstrip()
     except Exception:  # an exception whose own __str__ raises still has to be reported
         return f"{type(error).__name__} (its message could not be made)"

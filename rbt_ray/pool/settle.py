@@ -9,7 +9,7 @@ import sys
 import threading
 from multiprocessing.connection import Connection
 
-_ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "NUMBA_NUM_THREADS")
+ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 # glibc's <malloc.h>. With the defaults a numpy temporary above 128 KiB is mapped and unmapped again at every use,
 # and each use pays its page faults anew.
@@ -19,7 +19,7 @@ _KEEP_UP_TO = 256 * 2**20
 
 def one_thread() -> None:
     """Pins BLAS, OpenMP and numba to one thread: the workers already fill the cores. Before numpy loads."""
-    for name in _ONE_THREAD:
+    for name in ONE_THREAD:
         os.environ[name] = "1"
 
 

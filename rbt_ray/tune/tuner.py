@@ -270,7 +270,7 @@ def _define(objective: Any, space: Space, bundle: Bundle | None, tune: TuneConfi
 
 def _name_for(objective: Any) -> str:
     name = getattr(objective, "__name__", type(objective).__name__).strip("<>_").lower() or "study"
-    return f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    return f"{name}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
 
 
 def _bundle_of(bundle: Bundle | str | None) -> Bundle | None:

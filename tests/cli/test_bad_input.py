@@ -46,6 +46,18 @@ STUDIES = {
         toml('"sma_cross"', '"mine:objective"').replace("[space]", "[objective_options]\na = 1\n[space]"),
         r"`objective_options` are for built-in objectives",
     ),
+    "objective of one argument": (toml("sma_cross", "mine:short"), r"function of \(params, data\); short\(params\)"),
+    "a parameter missing": (toml("fast = { randint = [5, 10] }", ""), r"`sma_cross` takes `fast`, `slow`; 'fast' is"),
+    "a parameter too many": (toml("[search]", "mid = 3\n[search]"), r"`sma_cross` takes.*got an unknown 'mid'"),
+    "a fraction for bars": (toml("randint = [5, 10]", "uniform = [5, 10]"), r"`fast` .* whole number of bars.*randint"),
+    "a list that is no choice": (toml("{ randint = [5, 10] }", "[5, 10]"), r"`fast` is \[5, 10\].*choice"),
+    "text for a number": (toml("randint = [5, 10]", 'choice = ["a", "b"]'), r"numbers only, and `fast`"),
+    "unknown metric": (toml(extra='metric = "sharp"'), r"no metric 'sharp'; did you mean 'sharpe'\?"),
+    "no bundle": (toml('bundle = "sample"', ""), r"`bundle` is missing: sma_cross needs prices"),
+    "opens that are not there": (
+        toml('"sample"', '"fx"').replace("[space]", '[objective_options]\nexecution = "next_open"\n[space]'),
+        r"`execution` is 'next_open', and the bundle has no field \"open\"",
+    ),
     "unknown bundle": (toml('"sample"', '"sampel"'), r"sampel.*sample"),
     "no such domain": (
         toml("randint = [5, 10]", "rantint = [5, 10]"),
@@ -68,7 +80,10 @@ STUDIES = {
     "negative seed": (toml(extra="seed = -1"), r"`seed` is a whole number of at least 0; got -1"),
     "holdout above one": (toml(extra="holdout = 1.5"), r"`holdout`.*1\.5"),
     "holdout that leaves nothing": (toml(extra='holdout = "1990-01-01"'), r"`holdout`.*1990"),
-    "holdout without a bundle": (toml('bundle = "sample"', "", "holdout = 0.2"), r"`holdout` keeps the last bars"),
+    "holdout without a bundle": (
+        toml('bundle = "sample"', "", "holdout = 0.2").replace("sma_cross", "mine:objective"),
+        r"`holdout` keeps the last bars",
+    ),
     "time budget": (toml(extra="time_budget_s = -3"), r"`time_budget_s` is a number above 0; got -3"),
     "unknown first point": (toml(extra="points_to_evaluate = [{ fats = 6, slow = 21 }]"), r"fats.*fast"),
     "first point outside": (toml(extra="points_to_evaluate = [{ fast = 60, slow = 21 }]"), r"fast.*60"),
@@ -113,7 +128,9 @@ COMMANDS = {
 def place(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("RBT_RAY_HOME", str(tmp_path / "home"))
-    (tmp_path / "mine.py").write_text("NUMBER = 3\ndef objective(params, data):\n    return 1.0\n")
+    (tmp_path / "mine.py").write_text(
+        "NUMBER = 3\ndef objective(params, data):\n    return 1.0\ndef short(params):\n    pass\n"
+    )
     (tmp_path / "broken.py").write_text("1 / 0\n")
     rows = CSV.splitlines(keepends=True)
     sources = {
@@ -165,4 +182,4 @@ def test_the_good_study_file_is_good(place, capsys):
     code, out, err = call(capsys, "run", "study.toml", "--json")
     assert code == 0, err
     code, out, err = call(capsys, "run", "study.toml")
-    check(code, out, err, r"there is a study in studies/study already.*Tuner.restore")
+    check(code, out, err, r"there is a study in studies/study already.*rbt-ray resume.*Tuner.restore")

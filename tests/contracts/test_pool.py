@@ -142,7 +142,7 @@ def test_a_write_into_the_bundle_raises_and_the_next_trial_sees_clean_data(pool)
     assert metrics["score"].values.tolist() == [bundle.close[0, 0]] * 2
 
 
-def test_an_objective_whose_module_is_missing_is_an_error_with_its_name(tmp_path, pool):
+def test_an_objective_whose_module_is_missing_is_an_error_with_its_name():
     class Lost:
         def __reduce__(self):
             return (__import__, ("a_module_that_is_not_there",))
@@ -150,7 +150,7 @@ def test_an_objective_whose_module_is_missing_is_an_error_with_its_name(tmp_path
         def __call__(self, params, data):
             return 0.0
 
-    broken = LocalPool(1, start_method=pool._context.get_start_method())
+    broken = LocalPool(1)
     try:
         broken.submit(batch(1, task(Lost()), points(1)))
         with pytest.raises(ObjectiveError, match="a_module_that_is_not_there"):

@@ -92,6 +92,12 @@ def test_every_spelling_of_a_frame_gives_the_same_bundle(long_frame, change):
     assert rbt.Bundle.from_frame(change(long_frame)) == rbt.Bundle.from_frame(long_frame)
 
 
+@pytest.mark.parametrize("series", [pd.Series([1.0, 2.0]), pl.Series([1.0, 2.0]), pa.array([1.0, 2.0])])
+def test_a_series_is_no_frame(series):
+    with pytest.raises(BundleError, match=r"made from a pandas, polars or pyarrow frame.*got (Series|DoubleArray)"):
+        rbt.Bundle.from_frame(series)
+
+
 def test_symbols_are_text_and_stay_as_they_are():
     frame = pd.DataFrame({"date": ["2020-01-01"] * 3, "symbol": ["NA", "True", "0700"], "close": [1.0, 2.0, 3.0]})
     assert rbt.Bundle.from_frame(frame).symbols == ("0700", "NA", "True")

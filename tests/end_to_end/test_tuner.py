@@ -333,3 +333,16 @@ def test_a_searcher_object_serves_one_run(tmp_path):
         tuner.fit()
     again = rbt.Tuner.restore(tmp_path / "study", square, search_alg=Climber(20), run_config=rbt.RunConfig(verbose=0))
     assert len(again.fit()) == 20
+
+
+def test_studies_without_a_name_do_not_meet_within_a_second(tmp_path):
+    paths = {
+        rbt.Tuner(
+            lambda params, data: params["x"],
+            param_space={"x": rbt.uniform(0, 1)},
+            run_config=rbt.RunConfig(storage_path=tmp_path),
+        ).path
+        for _ in range(3)
+    }
+    assert len(paths) == 3
+    assert all(path.parent == tmp_path and path.name.startswith("lambda-") for path in paths)

@@ -85,3 +85,18 @@ def test_a_typed_objective_is_known_again_in_another_process():
         for seed in "123"
     }
     assert len(found) == 1
+
+
+def test_a_wrong_answer_is_one_sentence_and_a_users_error_keeps_its_traceback():
+    def nothing(params, data):
+        return None
+
+    def wrong(params, data):
+        return rbt.backtest(data, [1.0])
+
+    view = rbt.load_bundle("sample").view()
+    for objective, has_traceback in ((nothing, False), (wrong, True)):
+        error = as_evaluator(objective, SPACE, "score").score(view, POINTS[:1], [0]).errors[0]
+        assert ("Traceback" in error) == has_traceback
+        assert (", in wrong" in error) == has_traceback
+    assert "rbt.backtest(data, [1.0])" in error

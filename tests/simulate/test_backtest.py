@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import rbt_ray as rbt
@@ -98,6 +99,13 @@ def test_refused(make_bundle, arguments, error, sentence):
     bundle = make_bundle(np.full((3, 1), 5.0))
     with pytest.raises(error, match=sentence):
         rbt.backtest(**({"data": bundle, "weights": np.zeros((3, 1))} | arguments))
+
+
+def test_a_frame_of_weights_with_the_symbols_in_another_order_is_refused(sample, run):
+    frame = pd.DataFrame(run.weights, columns=list(sample.symbols))
+    assert np.array_equal(rbt.backtest(sample, frame).weights, run.weights)
+    with pytest.raises(ShapeError, match=r"in another order: MSFT.*weights\[list\(data.symbols\)\]"):
+        rbt.backtest(sample, frame[list(sample.symbols[::-1])])
 
 
 @pytest.mark.parametrize("bar", [-1, 3270, 0.5])

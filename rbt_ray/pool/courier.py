@@ -1,0 +1,228 @@
+"""A thread of the driver that keeps one worker process running and carries batches to and from it."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from multiprocessing.context import BaseContext
+
+from rbt_ray.errors import ObjectiveError, SettingError, WorkerStartError
+from rbt_ray.pool.pool import Batch, Job, Returned
+from rbt_ray.pool.worker_process import WorkerProcess
+
+_START_SECONDS = 60.0
+_TRIES = 3
+
+
+class Courier:
+    """Carries one batch at a time; a worker that dies costs the batch it was at work on, and is replaced.
+
+    Args:
+        name: the worker's.
+        context: how its processes are started.
+        returned: where batches go that come back, and errors that end the study.
+        recycle_after: trials after which the process is replaced; None: never.
+        memory_limit: bytes of resident memory above which it is.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        context: BaseContext,
+        returned: queue.SimpleQueue[Returned | Exception],
+        *,
+        recycle_after: int | None,
+        memory_limit: int,
+    ) -> None:
+        self.name = name
+        self._context = context
+        self._returned = returned
+        self._recycle_after = recycle_after
+        self._memory_limit = memory_limit
+        self._inbox: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._carry, name=f"rbt-ray-{name}", daemon=True)
+        self._process: WorkerProcess | None = None
+        self._job: str | None = None
+        self._trials = 0
+        self._lock = threading.Lock()  # a kill never strikes the worker's next batch
+        self._closing = False
+        self._loading: int | None = None
+        self._at_work: int | None = None
+        self._since = 0.0
+        self._doomed: tuple[int, str] | None = None
+        self._struck: str | None = None
+
+    def start(self) -> None:
+        """Begins to carry; the process is started by the thread, unless `start_process` has done so."""
+        self._thread.start()
+
+    def carry(self, batch: Batch) -> None:
+        """Takes a batch; returns at once."""
+        self._inbox.put(batch)
+
+    def close(self) -> None:
+        """Ends the worker, whatever it is doing, and the thread after it; see `join`."""
+        with self._lock:
+            self._closing = True
+            self._strike("the pool was closed")
+        self._inbox.put(None)
+
+    def join(self) -> None:
+        """Returns when worker and thread have ended."""
+        self._thread.join(timeout=10)
+
+    @property
+    def pid(self) -> int | None:
+        """The process id of the worker that runs now."""
+        process = self._process
+        return None if process is None else process.pid
+
+    def taken_at(self, number: int) -> float | None:
+        """When the worker began to evaluate the batch; None before."""
+        with self._lock:
+            return self._since if self._at_work == number else None
+
+    def kill(self, number: int, reason: str) -> None:
+        """Kills the worker when it is at work on that batch or loads its job, now or as soon as it takes it."""
+        with self._lock:
+            self._doomed = number, reason
+            if number in (self._at_work, self._loading):
+                self._strike(reason)
+
+    def check_memory(self) -> None:
+        """Kills the worker at work when it holds more than the limit."""
+        with self._lock:
+            if self._process is not None and self._at_work is not None:
+                used = self._process.resident()
+                if used > self._memory_limit:
+                    self._strike(
+                        f"out of memory: the worker held {_mib(used)}, the limit is {_mib(self._memory_limit)} "
+                        f"(`worker_memory_limit`)"
+                    )
+
+    def start_process(self) -> None:
+        """Sees to a fresh worker process that said it is ready.
+
+        Raises:
+            WorkerStartError: it cannot be started, or ended three times before it was ready.
+            SettingError: a fresh worker is above the memory limit already.
+        """
+        for _ in range(_TRIES):
+            try:
+                process = WorkerProcess(self._context, self.name)
+            except (OSError, EOFError) as error:
+                how = f"{type(error).__name__}: {error}; does the working directory exist, is memory left?"
+                continue
+            with self._lock:
+                self._process, self._job, self._trials, self._struck = process, None, 0, None
+                if self._closing:
+                    return
+            try:
+                process.receive(_START_SECONDS)
+            except (EOFError, OSError):
+                how = self._bury()
+                continue
+            self._check_room(process)
+            return
+        raise WorkerStartError(
+            f"worker {self.name} ended {_TRIES} times before it was ready ({how}). "
+            f"Run `rbt-ray doctor`, and look at what it printed on stderr."
+        )
+
+    def _carry(self) -> None:
+        try:
+            if self._process is None:
+                self.start_process()
+            while (batch := self._inbox.get()) is not None:
+                returned = self._deliver(batch)
+                with self._lock:
+                    self._doomed = None
+                self._returned.put(returned)
+        except Exception as error:  # it must reach whoever waits, or they wait for ever
+            self._returned.put(error)
+        finally:
+            self._bury()
+
+    def _deliver(self, batch: Batch) -> Returned:
+        process = self._ready_for(batch)
+        with self._lock:
+            self._loading = None
+            if self._closing:
+                return Returned(batch.number, self.name, lost="the pool was closed")
+            if self._doomed is not None and self._doomed[0] == batch.number:
+                return Returned(batch.number, self.name, lost=self._doomed[1])
+            self._at_work, self._since = batch.number, time.monotonic()
+        try:
+            process.send((batch.number, batch.trials, batch.points, batch.fidelity, batch.purpose))
+            returned: Returned = process.receive()
+        except (EOFError, OSError):
+            return Returned(batch.number, self.name, lost=self._bury())
+        with self._lock:
+            self._at_work = None
+        self._trials += len(batch.trials)
+        if self._struck or (self._recycle_after and self._trials >= self._recycle_after):
+            self._bury()
+        return returned
+
+    def _ready_for(self, batch: Batch) -> WorkerProcess:
+        """A living worker that has loaded the batch's job: a death before that is no trial's fault.
+
+        Raises:
+            WorkerStartError: no worker can be started.
+            ObjectiveError: workers cannot load the objective, or die of it.
+        """
+        for _ in range(_TRIES):
+            if self._process is None or self._struck or self._process.speaks_or_died(timeout=0):
+                self._bury()
+                self.start_process()
+            process = self._process
+            assert process is not None
+            if self._job == batch.job.key:
+                return process
+            with self._lock:
+                self._loading = batch.number
+            try:
+                self._load(process, batch.job)
+                return process
+            except (EOFError, OSError):
+                if self._struck:  # the batch was cancelled, or the pool is being closed
+                    return process
+                how = self._bury()
+        raise ObjectiveError(
+            f"workers end while they load the objective ({how}, {_TRIES} times): "
+            f"something it imports or holds ends the process that loads it."
+        )
+
+    def _load(self, process: WorkerProcess, job: Job) -> None:
+        self._job = None
+        process.send(job)
+        answer = process.receive()
+        if answer is not None:
+            raise ObjectiveError(answer)
+        self._job = job.key
+
+    def _check_room(self, process: WorkerProcess) -> None:
+        used = process.resident()
+        if used > self._memory_limit:
+            raise SettingError(
+                f"`worker_memory_limit` is {_mib(self._memory_limit)}, and a worker that has done nothing yet holds "
+                f"{_mib(used)}: raise it, or use fewer workers."
+            )
+
+    def _strike(self, reason: str) -> None:
+        if self._process is not None:
+            self._struck = reason
+            self._process.kill()
+
+    def _bury(self) -> str:
+        """Ends what is left of the process and says why, or how, it ended."""
+        with self._lock:
+            process, reason = self._process, self._struck
+            self._process, self._at_work, self._loading = None, None, None
+        how = "never started" if process is None else process.end()
+        return reason or how
+
+
+def _mib(n_bytes: int) -> str:
+    return f"{n_bytes / 2**20:,.0f} MiB"

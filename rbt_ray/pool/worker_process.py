@@ -1,0 +1,110 @@
+"""One worker process, as its driver holds it: started, spoken to, killed, and asked how it ended."""
+
+from __future__ import annotations
+
+import multiprocessing.connection
+import multiprocessing.spawn
+import signal
+import threading
+import weakref
+from multiprocessing.connection import Connection
+from multiprocessing.context import BaseContext
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+import psutil
+
+from rbt_ray.pool.serve import serve
+
+_NAME = "rbt-ray-worker"
+_starting = threading.Lock()
+_living: weakref.WeakSet[WorkerProcess] = weakref.WeakSet()
+_spawn_preparation = multiprocessing.spawn.get_preparation_data
+
+
+def _preparation_without_main(name: str) -> dict[str, Any]:
+    """Keeps workers from running the user's script again: what they need of it comes with the objective."""
+    data = _spawn_preparation(name)
+    if name.startswith(_NAME):
+        data.pop("init_main_from_name", None)
+        data.pop("init_main_from_path", None)
+    return data
+
+
+multiprocessing.spawn.get_preparation_data = _preparation_without_main
+
+
+class WorkerProcess:
+    """A process that runs `serve`, with the driver's ends of its pipes.
+
+    Args:
+        context: how processes are started.
+        name: the worker's.
+
+    Raises:
+        OSError: it cannot be launched, as when the working directory is gone or no memory is left.
+        EOFError: the fork server has died; the next attempt starts another.
+    """
+
+    def __init__(self, context: BaseContext, name: str) -> None:
+        with _starting:  # a process forked meanwhile would inherit ends that nobody knows of
+            self._pipe, theirs = context.Pipe()
+            life_end, self._life = context.Pipe(duplex=False)
+            forked = context.get_start_method() == "fork"
+            inherited = [end for other in [*_living, self] for end in other._ends()] if forked else []
+            make: Any = context
+            self._process: BaseProcess = make.Process(
+                target=serve, args=(theirs, life_end, name, inherited), name=f"{_NAME}-{name}", daemon=True
+            )
+            self._process.start()
+            _living.add(self)
+        theirs.close()
+        life_end.close()
+
+    @property
+    def pid(self) -> int | None:
+        """Its process id, None once it has ended."""
+        return self._process.pid if self._process.is_alive() else None
+
+    def resident(self) -> int:
+        """Bytes of resident memory; 0 once it has ended."""
+        try:
+            return int(psutil.Process(self._process.pid).memory_info().rss)
+        except psutil.Error:
+            return 0
+
+    def send(self, message: Any) -> None:
+        """Sends a message; OSError where nobody is there to take it."""
+        self._pipe.send(message)
+
+    def receive(self, timeout: float | None = None) -> Any:
+        """The next message; EOFError where it ended, or said nothing in time."""
+        self.speaks_or_died(timeout)
+        if not self._pipe.poll():  # a process that the dead worker started may hold the other end: no EOF comes
+            raise EOFError
+        return self._pipe.recv()
+
+    def speaks_or_died(self, timeout: float | None) -> bool:
+        """Waits for a message or for its end; False after `timeout` seconds."""
+        return bool(multiprocessing.connection.wait([self._pipe, self._process.sentinel], timeout))
+
+    def kill(self) -> None:
+        """Ends it at once."""
+        self._process.kill()
+
+    def end(self) -> str:
+        """Closes the pipes, at which it ends, kills it if it does not, and says how it ended."""
+        _living.discard(self)
+        for end in self._ends():
+            end.close()
+        self._process.join(timeout=1)
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join(timeout=10)
+        code = self._process.exitcode
+        if code is None:
+            return "lost contact"
+        return f"killed by signal {-code} ({signal.Signals(-code).name})" if code < 0 else f"exited with code {code}"
+
+    def _ends(self) -> tuple[Connection, Connection]:
+        return self._pipe, self._life

@@ -1,0 +1,47 @@
+"""The ranked table in terminals of any width."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+import rbt_ray as rbt
+from rbt_ray.cli import tables
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    def objective(params, data):
+        value = params["average"]["fast"] + params["average"]["slow"] / 1000
+        return {"score": 1234567.0 + value, "another_metric": value, "a_third": -value, "a_fourth": value / 7}
+
+    return rbt.Tuner(
+        objective,
+        param_space={"average": {"fast": rbt.randint(100, 900), "slow": rbt.randint(100, 900)}, "always": "the same"},
+        tune_config=rbt.TuneConfig(metric="score", num_samples=20, seed=1),
+        run_config=rbt.RunConfig(name="wide", storage_path=tmp_path_factory.mktemp("wide"), num_workers=1, verbose=0),
+    ).fit()
+
+
+def shown(results, width, monkeypatch):
+    out = io.StringIO()
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setattr("sys.stdout", out)
+    tables.print_results(results, as_json=False, report=None)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 200])
+def test_no_figure_is_cut_short(results, width, monkeypatch):
+    text = shown(results, width, monkeypatch)
+    best = results.get_best_result()
+    assert Console(width=width).width == width
+    assert "…" not in text
+    assert f" {best.config['average']['fast']} " in text
+    assert ("fourth" in text) == (width >= 80)  # that there is room
+
+
+def test_what_is_the_same_in_every_config_has_no_column(results, monkeypatch):
+    text = shown(results, 200, monkeypatch)
+    assert "average/slow" in text
+    assert "always" not in text
