@@ -74,6 +74,8 @@ class ResultGrid(Sequence[Result]):
     @overload
     def __getitem__(self, index: slice) -> list[Result]: ...
     def __getitem__(self, index: int | slice) -> Result | list[Result]:
+        if isinstance(index, int) and not -len(self) <= index < len(self):
+            raise IndexError(f"the study has {len(self):,} trials; there is no result {index}.")
         return self.table.results()[index]
 
     def __iter__(self) -> Iterator[Result]:
@@ -137,7 +139,8 @@ class ResultGrid(Sequence[Result]):
         for name, column in table.outcomes.metrics.items():
             whole = column.kind != "json" and bool(column.present.all())
             columns[name] = column.values if whole else column.numbers() if column.kind == "float" else column.plain()
-        columns["error"] = [table.outcomes.errors.get(row) for row in range(len(table))]
+        errors = [table.outcomes.errors.get(row) for row in range(len(table))]
+        columns["error"] = pd.Series(errors, dtype=object)  # None, not nan, where there is none
         columns["duration_s"] = table.outcomes.duration_s
         columns["worker"] = [table.workers[code] for code in table.worker]
         return pd.DataFrame(columns)

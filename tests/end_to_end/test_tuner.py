@@ -346,3 +346,12 @@ def test_studies_without_a_name_do_not_meet_within_a_second(tmp_path):
     }
     assert len(paths) == 3
     assert all(path.parent == tmp_path and path.name.startswith("lambda-") for path in paths)
+
+
+def test_a_result_that_is_not_there_and_errors_that_are_none(tmp_path):
+    results = fit(tmp_path, square, {"x": rbt.randint(0, 3)})
+    with pytest.raises(IndexError, match="the study has 3 trials; there is no result 3"):
+        results[3]
+    assert results[-1].config == {"x": 2}
+    assert [r.trial_id for r in results[1:]] == [1, 2]
+    assert results.get_dataframe()["error"].tolist() == [None, None, None]
