@@ -72,11 +72,11 @@ def runs(ended: Sequence[Ended]) -> str:
     """How each run of the study ended."""
     if not ended:
         return "<p>No run of this study has ended.</p>"
-    names = ("run", "backend", "workers", "wall time", "ended")
+    names = ("run", "backend", "workers", "wall time", "ended", "rbt_ray")
     head = "".join(f'<th scope="col">{name}</th>' for name in names)
     rows = "".join(
         f'<tr><th scope="row">{place}</th><td>{escape(run.backend)}</td><td>{run.n_workers:,}</td>'
-        f"<td>{duration(run.wall_s)}</td><td>{escape(run.reason)}</td></tr>"
+        f"<td>{duration(run.wall_s)}</td><td>{escape(run.reason)}</td><td>{escape(run.version)}</td></tr>"
         for place, run in enumerate(ended, 1)
     )
     return scrolling(f'<table class="plain"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>', "The runs")

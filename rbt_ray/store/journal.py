@@ -20,6 +20,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from rbt_ray._version import __version__
 from rbt_ray.columns import Outcomes
 from rbt_ray.errors import JournalError, StudyNotFoundError
 from rbt_ray.metric_columns import Column
@@ -78,6 +79,7 @@ class Ended:
     wall_s: float
     n_workers: int
     backend: str
+    version: str = __version__
 
 
 Event: TypeAlias = Asked | Finished | Reviewed | Ended

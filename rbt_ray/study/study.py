@@ -113,7 +113,8 @@ class Study:
         try:
             given = {f.name: plain[f.name] for f in fields(cls)}
             given["space"] = space or Space.from_json(plain["space"])
-            points = np.array(plain["points_to_evaluate"]).reshape(-1, given["space"].n_params)
+            rows = plain["points_to_evaluate"]
+            points = np.array(rows, dtype=np.float64).reshape(len(rows), given["space"].n_params)
             given["points_to_evaluate"] = tuple(given["space"].decode(points))
             given["objective"] = Address(**plain["objective"])
             given["bundle"] = None if plain["bundle"] is None else BundleId(**plain["bundle"])
