@@ -1,6 +1,6 @@
 """How busy the workers are kept, and how many configurations a second the built-in sweep reaches.
 
-    python benchmarks/throughput.py [--quick] [--repeats 10] [--workers 2]
+    python benchmarks/throughput.py [--quick] [--repeats 10] [--workers 2] [--backend local]
 
 Parallel efficiency = evaluation CPU time / (wall time x workers). An evaluation burns a fixed CPU time, so that its
 share is known and nothing of rbt_ray's own work counts as evaluation. Cases are interleaved: every repeat runs each
@@ -50,25 +50,23 @@ def burner(seconds, kind):
     return objective
 
 
-def study(objective, space, folder, workers, bundle=None, metric="score"):
+def study(objective, space, where, bundle=None, metric="score"):
     tuner = rbt.Tuner(
         objective,
         param_space=space,
         bundle=bundle,
         tune_config=rbt.TuneConfig(metric=metric, search_alg="grid"),
-        run_config=rbt.RunConfig(
-            name=f"s{time.monotonic_ns()}", storage_path=folder, num_workers=workers, verbose=0, recheck=0
-        ),
+        run_config=rbt.RunConfig(name=f"s{time.monotonic_ns()}", verbose=0, recheck=0, **where),
     )
     start = time.perf_counter()
     results = tuner.fit()
     return results, time.perf_counter() - start
 
 
-def efficiency(seconds, kind, n, folder, workers):
-    results, _ = study(burner(seconds, kind), {"n": rbt.randint(0, n)}, folder, workers)
+def efficiency(seconds, kind, n, where):
+    results, _ = study(burner(seconds, kind), {"n": rbt.randint(0, n)}, where)
     assert results.num_terminated == n
-    return n * seconds / (results.runs[-1].wall_s * workers)
+    return n * seconds / (results.runs[-1].wall_s * where["num_workers"])
 
 
 def fx_old_size():
@@ -77,11 +75,11 @@ def fx_old_size():
     return rbt.Bundle.from_arrays({"close": np.array(fx.close[:5124, :8])}, fx.index[:5124], fx.symbols[:8])
 
 
-def sweep(bundle, n, folder, workers):
+def sweep(bundle, n, where):
     """Configurations a second of a grid of n `sma_cross` pairs, from fit() to results on disk."""
     slow = n // 50
     space = {"fast": rbt.randint(5, 55), "slow": rbt.randint(55, 55 + slow)}
-    results, wall = study(rbt.objectives.sma_cross(), space, folder, workers, bundle, "sharpe")
+    results, wall = study(rbt.objectives.sma_cross(), space, where, bundle, "sharpe")
     assert len(results) == 50 * slow
     return len(results) / wall
 
@@ -98,26 +96,28 @@ def main():
     parser.add_argument("--quick", action="store_true", help="once, with a hundredth of the evaluations")
     parser.add_argument("--repeats", type=int, default=10)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--backend", default="local")
     options = parser.parse_args()
     scale, repeats = (100, 1) if options.quick else (1, options.repeats)
     bundles = {"sample (5 x 3,270)": "sample", "fx (8 x 5,124)": fx_old_size()}
     n_configs = 100_000 // scale
     found: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        study(burner(1e-6, "plain"), {"n": rbt.randint(0, 10)}, folder, options.workers)  # starts the workers
+        where = {"storage_path": folder, "num_workers": options.workers, "backend": options.backend}
+        study(burner(1e-6, "plain"), {"n": rbt.randint(0, 10)}, where)  # starts the workers
         for bundle in bundles.values():
-            sweep(bundle, 1_000, folder, options.workers)  # loads the kernels
+            sweep(bundle, 1_000, where)  # loads the kernels
         for _ in range(repeats):
             for seconds, kind, n in CASES:
                 name = f"efficiency {seconds * 1e6:>6,.0f} us {kind}"
-                found.setdefault(name, []).append(efficiency(seconds, kind, n // scale, folder, options.workers))
+                found.setdefault(name, []).append(efficiency(seconds, kind, n // scale, where))
             for label, bundle in bundles.items():
                 name = f"sma_cross configs/s on {label}"
-                found.setdefault(name, []).append(sweep(bundle, n_configs, folder, options.workers))
+                found.setdefault(name, []).append(sweep(bundle, n_configs, where))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
     print(
         f"{platform.processor() or platform.machine()}, Python {platform.python_version()}, "
-        f"{options.workers} workers, {repeats} repeats, rbt_ray {rbt.__version__}"
+        f"{options.workers} {options.backend} workers, {repeats} repeats, rbt_ray {rbt.__version__}"
     )
     for name, values in found.items():
         median, low, high = median_with_interval(values)

@@ -39,7 +39,7 @@ MAY_IMPORT = {
 # `ResultGrid.report` imports the report inside the method: one writes `results.report(path)`.
 EXCEPTIONS = {("tune/result_grid.py", "reporting")}
 HEAVY = {
-    "ray": set(),
+    "ray": {f"pool/ray_{name}.py" for name in ("actor", "handle", "pool", "ref", "runtime", "slots")},
     "hpbandster": set(),
     "ConfigSpace": set(),
     "pandas": {

@@ -95,16 +95,19 @@ class RunConfig:
     Args:
         name: the study's folder below `storage_path`; None makes one of the objective's name and the time.
         storage_path: where studies are kept, on a local disk.
-        backend: "local": processes of this machine; "auto" is local, too.
-        address: of a Ray cluster; None for "local".
-        num_workers: how many processes; None: one for every `num_cpus_per_worker` cores.
+        backend: "local": processes of this machine; "ray": Ray actors; "auto": the Ray cluster that this process is on
+            or that `address` names, else local.
+        address: of a Ray cluster to join: "auto", "host:port" or "ray://host:port"; None with "ray" starts one of our
+            own on this machine, which ends with the study's driver.
+        num_workers: how many; None: one for every `num_cpus_per_worker` cores, of all nodes of a cluster.
         num_cpus_per_worker: cores a worker uses.
-        resources_per_worker: Ray resources; None for "local".
+        resources_per_worker: Ray resources it takes beside; None for "local".
         trial_timeout_s: seconds a trial may take; a later one is TIMED_OUT.
         max_retries: how often a trial is run again after its worker died.
         max_failures: trials that may fail before the study stops; None: any number.
         recycle_after: trials after which a worker is replaced; None: never.
-        worker_memory_limit: bytes above which a worker is replaced; None: 80 % of the memory / workers.
+        worker_memory_limit: bytes above which a worker is replaced; None: 80 % of the memory / workers. On Ray its own
+            memory monitor decides, and this is None.
         callbacks: objects with `on_trial_complete(result)` or `on_study_end(results)`, or both.
         verbose: 0: quiet; 1: progress on stderr.
         recheck: how many of the best are re-run in detail at the end, where the objective returns a Backtest.
@@ -115,7 +118,7 @@ class RunConfig:
 
     name: str | None = None
     storage_path: str | Path | None = None
-    backend: Literal["auto", "local"] = "auto"
+    backend: Literal["auto", "local", "ray"] = "auto"
     address: str | None = None
     num_workers: int | None = None
     num_cpus_per_worker: int = 1
@@ -134,9 +137,11 @@ class RunConfig:
             raise SettingError(
                 f"`name` is a folder's name: letters, digits, '.', '_' and '-', at most 100; got {self.name!r}."
             )
-        _choice("backend", self.backend, ("auto", "local"))
-        for name in ("address", "resources_per_worker"):
-            _check(getattr(self, name) is None, name, "None on the local backend", getattr(self, name))
+        _choice("backend", self.backend, ("auto", "local", "ray"))
+        of_others = {"local": ("address", "resources_per_worker"), "ray": ("worker_memory_limit",)}
+        for name in of_others.get(self.backend, ()):
+            value = getattr(self, name)
+            _check(value is None, name, f"None on the {self.backend} backend", value)
         _count("num_workers", self.num_workers, least=1, most=1024)
         _count("num_cpus_per_worker", self.num_cpus_per_worker, least=1)
         _positive("trial_timeout_s", self.trial_timeout_s)

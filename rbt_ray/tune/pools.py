@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import atexit
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from rbt_ray.pool.pool import WorkerPool
 from rbt_ray.tune.config import RunConfig
@@ -24,8 +27,15 @@ _idle: dict[tuple[object, ...], _Idle] = {}
 
 
 def backend_of(run_config: RunConfig) -> str:
-    """The backend that "auto" stands for here."""
-    return "local" if run_config.backend == "auto" else run_config.backend
+    """The backend that "auto" stands for here: Ray where an address is given or this process is on a cluster."""
+    if run_config.backend != "auto":
+        return run_config.backend
+    loaded: Any = sys.modules.get("ray")
+    connected = loaded is not None and loaded.is_initialized()
+    on_cluster = connected or any(
+        name in os.environ for name in ("RAY_ADDRESS", "RAY_JOB_ID", "RAY_JOB_CONFIG_JSON_ENV_VAR")
+    )
+    return "ray" if run_config.address is not None or on_cluster else "local"
 
 
 @contextmanager
@@ -55,21 +65,31 @@ def warm(run_config: RunConfig) -> None:
 
 
 def _start(run_config: RunConfig) -> WorkerPool:
-    from rbt_ray.pool.local_pool import LocalPool
+    if backend_of(run_config) == "ray":
+        from rbt_ray.pool.ray_pool import RayPool
 
-    return LocalPool(
-        _n_workers(run_config), recycle_after=run_config.recycle_after, memory_limit=run_config.worker_memory_limit
-    )
+        # A process is on one Ray, and idle actors hold processors of a cluster that the new ones need.
+        for key in [key for key in _idle if key[0] == "ray"]:
+            _idle.pop(key).pool.close()
+        address = run_config.address or ("auto" if run_config.backend == "auto" else None)
+        return RayPool(
+            run_config.num_workers,
+            address=address,
+            num_cpus_per_worker=run_config.num_cpus_per_worker,
+            resources_per_worker=run_config.resources_per_worker,
+            recycle_after=run_config.recycle_after,
+        )
+    from rbt_ray.pool.local_pool import LocalPool, usable_cpus
 
-
-def _n_workers(run_config: RunConfig) -> int:
-    from rbt_ray.pool.local_pool import usable_cpus
-
-    return run_config.num_workers or max(1, usable_cpus() // run_config.num_cpus_per_worker)
+    n_workers = run_config.num_workers or max(1, usable_cpus() // run_config.num_cpus_per_worker)
+    return LocalPool(n_workers, recycle_after=run_config.recycle_after, memory_limit=run_config.worker_memory_limit)
 
 
 def _key(run_config: RunConfig) -> tuple[object, ...]:
-    return _n_workers(run_config), run_config.recycle_after, run_config.worker_memory_limit
+    """What makes one pool unlike another."""
+    resources = tuple(sorted((run_config.resources_per_worker or {}).items()))
+    names = ("address", "num_workers", "num_cpus_per_worker", "recycle_after", "worker_memory_limit")
+    return backend_of(run_config), resources, *(getattr(run_config, name) for name in names)
 
 
 def shutdown() -> None:

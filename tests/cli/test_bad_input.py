@@ -104,7 +104,10 @@ COMMANDS = {
     "show nothing": (["show", "nowhere"], r"there is no study in nowhere"),
     "report nothing": (["report", "nowhere"], r"there is no study in nowhere"),
     "unknown backend": (["demo", "--backend", "clowd"], r"`backend` is one of .*got 'clowd'"),
-    "address without ray": (["demo", "--address", "auto"], r"`address` is None on the local backend; got 'auto'"),
+    "address without ray": (
+        ["demo", "--backend", "local", "--address", "auto"],
+        r"`address` is None on the local backend; got 'auto'",
+    ),
     "workers": (["demo", "--workers", "0"], r"`num_workers` is a whole number of at least 1"),
     "ingest nothing": (["bundle", "ingest", "x", "nowhere.csv"], r"nowhere.csv"),
     "ingest a bad name": (["bundle", "ingest", "../x", "good"], r"\.\./x"),

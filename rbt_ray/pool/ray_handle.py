@@ -1,0 +1,153 @@
+"""Handle: the driver's side of one actor, with the calls that are under way to it, in their order."""
+
+from __future__ import annotations
+
+import pickle
+import time
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import ray
+
+from rbt_ray.pool.pool import Batch
+from rbt_ray.pool.ray_actor import RayActor, pack
+
+Kind = Literal["hello", "load", "batch", "void"]
+HELLO: Kind = "hello"
+LOAD: Kind = "load"
+BATCH: Kind = "batch"
+VOID: Kind = "void"
+"""A batch that another actor took over; what this one says of it does not count."""
+
+_ACTOR = ray.remote(RayActor)
+_SEVERED = "connection error code 2. End of file"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Call:
+    """A call under way.
+
+    Args:
+        kind: what was called.
+        answer: Ray's reference to the answer.
+        batch: the one it carries.
+        job: the key of the one it loads.
+    """
+
+    kind: Kind
+    answer: Any
+    batch: Batch | None = None
+    job: str = ""
+
+
+class Handle:
+    """An actor, started by making this; `pid` is None until it has said hello.
+
+    Args:
+        name: the worker's.
+        node: the node it was sent to; None where Ray chose.
+        options: Ray's, for the actor.
+    """
+
+    def __init__(self, name: str, node: str | None, options: Mapping[str, Any]) -> None:
+        self.name = name
+        self.node = node
+        self.pid: int | None = None
+        self.job: str | None = None
+        self.since = time.monotonic()
+        self.calls: deque[Call] = deque()
+        self._trials = 0
+        self._actor = _ACTOR.options(**options).remote(name)
+        self._call(HELLO, self._actor.hello.remote())
+
+    @property
+    def batches(self) -> list[Batch]:
+        """Those it holds, in order."""
+        return [call.batch for call in self.calls if call.batch is not None]
+
+    @property
+    def head(self) -> Batch | None:
+        """The batch it is at work on."""
+        return self.calls[0].batch if self.calls else None
+
+    @property
+    def load(self) -> int:
+        """How many batches it has to see to, those it gave up included."""
+        return sum(call.kind in (BATCH, VOID) for call in self.calls)
+
+    def is_spent(self, recycle_after: int | None) -> bool:
+        """Whether it was sent as many trials as one actor may get."""
+        return recycle_after is not None and self._trials >= recycle_after
+
+    def takes_more(self, depth: int, recycle_after: int | None) -> bool:
+        """Whether it is ready and has fewer than `depth` batches."""
+        return self.pid is not None and self.load < depth and not self.is_spent(recycle_after)
+
+    def is_done(self, number: int) -> bool:
+        """Whether the batch is finished, though nobody has looked yet."""
+        call = self.calls[0]
+        finished = call.batch is not None and call.batch.number == number
+        return finished and bool(ray.wait([call.answer], timeout=0)[0])
+
+    def send(self, batch: Batch, payload: Any, bundles: Mapping[str, Any]) -> None:
+        """Sends a batch, and its job before it where that is not loaded.
+
+        Args:
+            batch: the batch.
+            payload: the object that holds its job's bytes.
+            bundles: the objects of all shared bundles, by version.
+        """
+        if not self.calls:  # it may have died idle, for which the batch is not to blame
+            self._call(HELLO, self._actor.hello.remote())
+        if self.job != batch.job.key:
+            self._call(LOAD, self._actor.load.remote(batch.job.key, [payload], dict(bundles)), job=batch.job.key)
+            self.job = batch.job.key
+        self._trials += len(batch.trials)
+        self._call(BATCH, self._actor.run.remote(pack(batch)), batch)
+
+    def answer(self) -> Any:
+        """The answer to the first call, which is there; a batch's is unpacked.
+
+        Raises:
+            RayError: Ray's; there will be none.
+        """
+        call = self.calls[0]
+        answer = ray.get(call.answer)
+        return pickle.loads(answer) if call.kind == BATCH else answer
+
+    def pop(self) -> Any:
+        """Takes the first call off; its batch."""
+        self.since = time.monotonic()
+        return self.calls.popleft().batch
+
+    def give_up(self, seconds: float) -> Batch | None:
+        """The batch that waits behind one at work for longer than so many seconds; another actor may have it."""
+        call = self.calls[-1] if len(self.calls) > 1 else None
+        if call is None or call.batch is None or self.head is None or time.monotonic() - self.since < seconds:
+            return None
+        self.calls[-1] = Call(VOID, call.answer)  # Ray cannot withdraw it while the actor is at work
+        return call.batch
+
+    def is_wasted(self, seconds: float) -> bool:
+        """Whether it is at work for longer than so many seconds on what it gave up."""
+        return bool(self.calls) and self.calls[0].kind == VOID and time.monotonic() - self.since > seconds
+
+    def kill(self) -> None:
+        """Ends the process, whatever it does."""
+        ray.kill(self._actor, no_restart=True)
+
+    def _call(self, kind: Kind, answer: Any, batch: Batch | None = None, job: str = "") -> None:
+        if not self.calls:
+            self.since = time.monotonic()
+        self.calls.append(Call(kind, answer, batch, job))
+
+
+def why(error: Exception) -> str:
+    """What Ray says of a dead actor, in a line."""
+    last = str(error).strip().splitlines()[-1]
+    if _SEVERED in last:
+        return "its process ended (a signal such as SIGSEGV or SIGKILL, out of memory, or os._exit)"
+    detail = last.partition("Worker exit detail: ")[2] or last
+    return detail.partition(" Some common causes")[0].rstrip(".")

@@ -1,0 +1,324 @@
+"""A pool of Ray actors: on this machine, or one for every processor of a cluster."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import ray
+from ray.exceptions import ObjectLostError, RayError, RayTaskError
+
+from rbt_ray.data.bundle import Bundle
+from rbt_ray.errors import ObjectiveError, SettingError, WorkerStartError
+from rbt_ray.pool import ray_ref, ray_runtime
+from rbt_ray.pool.local_pool import usable_cpus
+from rbt_ray.pool.pool import Batch, Returned
+from rbt_ray.pool.ray_handle import BATCH, HELLO, LOAD, VOID, Handle, why
+from rbt_ray.pool.ray_ref import RayRef
+from rbt_ray.pool.ray_slots import Needs
+
+_DEPTH = 2
+_BRIEF_SECONDS = 0.5
+"""Batches shorter than this wait in line on the actor, so that it never idles; longer ones wait where any can take them."""
+_STUCK_SECONDS = 1.0
+_LOOK_SECONDS = 2.0
+_START_SECONDS = 60.0
+_TRIES = 3
+
+
+class RayPool:
+    """Actors that outlive batches and studies; one that dies is replaced.
+
+    Args:
+        n_workers: how many actors; None: one for every slot of every node, those of nodes that join later too.
+        address: of the cluster to join ("auto", "host:port", "ray://host:port"); None starts a Ray of our own on this
+            machine, which `close` ends.
+        num_cpus_per_worker: processors an actor takes.
+        resources_per_worker: Ray resources it takes beside.
+        recycle_after: replace an actor after this many trials; None never does.
+
+    Raises:
+        SettingError: no cluster answers at `address`, or this machine can never run such a worker.
+        WorkerStartError: Ray cannot be started on this machine.
+    """
+
+    def __init__(
+        self,
+        n_workers: int | None = None,
+        *,
+        address: str | None = None,
+        num_cpus_per_worker: int = 1,
+        resources_per_worker: Mapping[str, float] | None = None,
+        recycle_after: int | None = None,
+    ) -> None:
+        here = n_workers or max(1, usable_cpus() // num_cpus_per_worker)
+        self._own = ray_runtime.join(address, n_cpus=here * num_cpus_per_worker)
+        self._closed = False
+        # On a Ray of our own a pool that is kept warm for a next study must not take the processors from another.
+        self._needs = Needs(0 if self._own else num_cpus_per_worker, dict(resources_per_worker or {}))
+        self._wanted = here if self._own else n_workers
+        self._recycle_after = recycle_after
+        self._names = (f"ray-{number}" for number in itertools.count())
+        self._actors: list[Handle] = []
+        self._holder: dict[int, Handle] = {}
+        self._backlog: deque[Batch] = deque()
+        self._returned: list[Returned] = []
+        self._jobs: dict[str, Any] = {}
+        self._bundles: dict[str, tuple[Bundle, Any]] = {}
+        self._brief = False
+        self._failed_starts = self._failed_loads = 0
+        self._loadable: str | None = None
+        self._look_at = 0.0
+        self._without_since = time.monotonic()
+        try:
+            self._refuse_what_never_fits()
+            self._fill()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def capacity(self) -> int:
+        """One batch under way and one in line for every actor."""
+        return _DEPTH * self.n_workers
+
+    @property
+    def n_workers(self) -> int:
+        """The number of actors, those that start included."""
+        return max(1, len(self._actors), self._wanted or 0)
+
+    def share(self, bundle: Bundle) -> RayRef:
+        """Copies the bundle into Ray's object store, once; each node fetches it once, and its actors read that copy."""
+        if bundle.version not in self._bundles:
+            self._bundles[bundle.version] = (bundle, ray_ref.put(bundle))
+        return RayRef(bundle.version)
+
+    def submit(self, batch: Batch) -> None:
+        """Sends the batch to an actor that has room, or keeps it until one has."""
+        if batch.job.key not in self._jobs:
+            used = {one.job.key for one in (*self._backlog, *(one for actor in self._actors for one in actor.batches))}
+            self._jobs = {key: job for key, job in self._jobs.items() if key in used}
+            self._jobs[batch.job.key] = ray.put(batch.job.payload)
+        self._backlog.append(batch)
+        self._hand_out()
+
+    def wait(self, timeout: float | None = None) -> Sequence[Returned]:
+        """What came back, as soon as anything did; also sees to it that there are actors.
+
+        Raises:
+            WorkerStartError: actors die before they take a batch, or no node can hold one.
+            ObjectiveError: the actors cannot load the objective.
+        """
+        end = math.inf if timeout is None else time.monotonic() + timeout
+        while True:
+            self._fill()
+            self._hand_out()
+            left = end - time.monotonic()
+            if self._returned or left <= 0:
+                returned, self._returned = self._returned, []
+                return returned
+            if not self._listen(min(left, _STUCK_SECONDS)):
+                self._relieve()
+
+    def taken_at(self, number: int) -> float | None:
+        """When its turn on the actor came; None while it waits for another batch, an actor's start or a job's load."""
+        actor = self._holder.get(number)
+        return None if actor is None or actor.head is None or actor.head.number != number else actor.since
+
+    def cancel(self, number: int, reason: str) -> None:
+        """Kills the actor that holds the batch; a batch that waits behind it there goes to another."""
+        actor = self._holder.get(number)
+        if actor is not None:
+            if not actor.is_done(number):
+                self._bury(actor, reason, guilty=number)
+            return
+        for batch in [batch for batch in self._backlog if batch.number == number]:
+            self._backlog.remove(batch)
+            self._returned.append(Returned(number, "none", lost=reason))
+
+    def close(self) -> None:
+        """Ends all actors and frees what was shared; a Ray of our own ends, a cluster that was joined goes on."""
+        if self._closed:
+            return
+        self._closed = True
+        if ray.is_initialized():
+            for actor in self._actors:
+                actor.kill()
+        self._actors.clear()
+        self._holder.clear()
+        self._backlog.clear()
+        self._jobs.clear()
+        self._bundles.clear()
+        ray_runtime.leave()
+
+    def pids(self) -> list[int]:
+        """The process ids of the actors that are ready, each on its own host."""
+        return [actor.pid for actor in self._actors if actor.pid is not None]
+
+    def _refuse_what_never_fits(self) -> None:
+        if self._own and self._needs.each:
+            room = sum(self._needs.slots().values())
+            if not room:
+                raise SettingError(
+                    f"`resources_per_worker`: each worker asks for {self._needs}, and this machine has no such thing; "
+                    f"name the cluster that has by `address`."
+                )
+            self._wanted = min(self._wanted or room, room)
+
+    def _fill(self) -> None:
+        """Starts the actors that are missing, and in time those that nodes which joined have room for."""
+        if self._wanted is not None:
+            missing: list[str | None] = [None] * (self._wanted - len(self._actors))
+        elif time.monotonic() < self._look_at:
+            return
+        else:
+            self._look_at = time.monotonic() + _LOOK_SECONDS
+            homes = [actor.node for actor in self._actors]
+            room = self._needs.slots()
+            missing = [node for node, slots in room.items() for _ in range(slots - homes.count(node))]
+        for node in missing:
+            options = self._needs.options(pin_threads=not self._own, node=node)
+            self._actors.append(Handle(next(self._names), node, options))
+        self._check_room()
+
+    def _check_room(self) -> None:
+        """An actor that no node can ever hold would wait without a word."""
+        if any(actor.pid is not None for actor in self._actors):
+            self._without_since = time.monotonic()
+        elif time.monotonic() - self._without_since > _START_SECONDS:
+            self._without_since = time.monotonic()
+            if not self._own and not any(self._needs.slots().values()):
+                raise WorkerStartError(
+                    f"no node of the cluster can hold a worker, which asks for {self._needs}: see `ray status`. Start "
+                    f"nodes that can, or change `num_cpus_per_worker` and `resources_per_worker`."
+                )
+
+    def _hand_out(self) -> None:
+        depth = _DEPTH if self._brief else 1
+        while self._backlog:
+            free = [actor for actor in self._actors if actor.takes_more(depth, self._recycle_after)]
+            if not free:
+                return
+            batch = self._backlog.popleft()
+            actor = min(free, key=lambda one: one.load)
+            bundles = {version: reference for version, (_, reference) in self._bundles.items()}
+            actor.send(batch, self._jobs[batch.job.key], bundles)
+            self._holder[batch.number] = actor
+
+    def _relieve(self) -> None:
+        """Takes a batch that waits behind a long one for an actor that idles."""
+        idles = not self._backlog and any(actor.takes_more(1, self._recycle_after) for actor in self._actors)
+        for actor in list(self._actors):
+            if actor.is_wasted(_STUCK_SECONDS):
+                self._bury(actor, "it was at work on what another actor had taken over")
+            elif idles and (batch := actor.give_up(_STUCK_SECONDS)) is not None:
+                self._again(batch)
+                idles = False
+
+    def _listen(self, seconds: float) -> bool:
+        """Takes in what comes within so many seconds, if anything. An actor answers in turn: its first call comes first."""
+        waiting = {actor.calls[0].answer: actor for actor in self._actors if actor.calls}
+        if not waiting:
+            time.sleep(seconds)  # no node, or nothing to do: only a look at the cluster can change that
+            return False
+        answers = list(waiting)
+        # Fetched at once: an answer that stays on the host it was made on is lost with it.
+        if not ray.wait(answers, num_returns=1, timeout=seconds, fetch_local=True)[0]:
+            return False
+        for answer in ray.wait(answers, num_returns=len(answers), timeout=0, fetch_local=True)[0]:
+            self._take(waiting[answer])
+        return True
+
+    def _take(self, actor: Handle) -> None:
+        call = actor.calls[0]
+        try:
+            answer = actor.answer()
+        except ObjectLostError:  # with the host it was made on; the batch did nothing wrong
+            if (batch := actor.pop()) is not None:
+                self._again(batch)
+        except RayTaskError as error:
+            if call.kind != BATCH:
+                self._bury(actor, str(error))
+            else:
+                self._settle(actor, Returned(actor.pop().number, actor.name, lost=str(error)))
+        except RayError as error:
+            self._bury(actor, why(error), guilty=None if actor.head is None else actor.head.number)
+        else:
+            actor.pop()
+            if call.kind == HELLO:
+                actor.pid = answer
+                self._failed_starts = 0
+            elif call.kind == LOAD:
+                self._loaded(actor, call.job, *answer)
+            elif call.kind == VOID:
+                self._retire(actor)
+            elif answer is None and call.batch is not None:  # the load before it has failed
+                self._again(call.batch)
+            else:
+                self._settle(actor, answer)
+
+    def _settle(self, actor: Handle, returned: Returned) -> None:
+        self._holder.pop(returned.number, None)
+        self._returned.append(returned)
+        self._brief = returned.lost is None and returned.wall_s < _BRIEF_SECONDS
+        self._retire(actor)
+
+    def _retire(self, actor: Handle) -> None:
+        if actor.is_spent(self._recycle_after) and not actor.calls:
+            actor.kill()
+            self._actors.remove(actor)
+
+    def _loaded(self, actor: Handle, job: str, state: str, message: str) -> None:
+        if state == "error":
+            raise ObjectiveError(message)
+        if state == "ready":
+            self._loadable, self._failed_loads = job, 0
+        else:
+            actor.job = None
+            self._bundles = {version: (bundle, ray_ref.put(bundle)) for version, (bundle, _) in self._bundles.items()}
+
+    def _again(self, batch: Batch) -> None:
+        self._holder.pop(batch.number, None)
+        self._backlog.appendleft(batch)
+
+    def _bury(self, actor: Handle, reason: str, guilty: int | None = None) -> None:
+        """Ends what is left of an actor; of its batches only the guilty is lost, the others go to the next.
+
+        Raises:
+            WorkerStartError: it is one of several that did not live to say hello.
+            ObjectiveError: it is one of several that did not live to have loaded the objective.
+        """
+        self._actors.remove(actor)
+        actor.kill()
+        for batch in reversed(actor.batches):
+            if batch.number == guilty:
+                self._holder.pop(batch.number, None)
+                self._returned.append(Returned(batch.number, actor.name, lost=reason))
+            else:
+                self._again(batch)
+        if actor.pid is not None:
+            self._look_at = 0.0
+        if guilty is None:
+            self._count_failure(actor, reason)
+
+    def _count_failure(self, actor: Handle, reason: str) -> None:
+        call = actor.calls[0]
+        on_a_living_node = actor.node is None or actor.node in self._needs.slots()
+        if actor.pid is None and on_a_living_node:
+            self._failed_starts += 1
+            if self._failed_starts >= _TRIES and not any(one.pid is not None for one in self._actors):
+                raise WorkerStartError(
+                    f"workers end before they are ready ({reason}). Are rbt_ray, Python and Ray the same on every node? "
+                    f"Ray's logs are below /tmp/ray there."
+                )
+        elif call.kind == LOAD and call.job != self._loadable:
+            self._failed_loads += 1
+            if self._failed_loads >= _TRIES:
+                raise ObjectiveError(
+                    f"workers end while they load the objective ({reason}, {_TRIES} times): something it imports or "
+                    f"holds ends the process that loads it."
+                )

@@ -1,0 +1,160 @@
+"""Starting a private Ray or joining a cluster, quietly: nothing on stdout, no warnings, the caller's signals kept."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import ray
+from ray.exceptions import RayError
+
+from rbt_ray.errors import SettingError, WorkerStartError
+from rbt_ray.pool.settle import ONE_THREAD
+
+_lock = threading.Lock()
+_users = 0
+_opened: str | None = None
+"""The address with which this module connected the process to Ray; None where someone else did, or nobody."""
+_undo: Callable[[], None] = lambda: None  # noqa: E731 - replaced while connected
+PRIVATE = "local"
+
+
+def join(address: str | None, n_cpus: int) -> bool:
+    """Connects this process to Ray; each call is to be followed by one of `leave`.
+
+    Args:
+        address: None starts a Ray of our own, which nobody else on the machine is sent to. A process has one
+            Ray: where it is connected already, that one is used.
+        n_cpus: of a Ray of our own.
+
+    Returns:
+        Whether it is a Ray of our own, and all its processors ours to share out.
+
+    Raises:
+        SettingError: no cluster answers at `address`, or the process is connected to another one.
+        WorkerStartError: no Ray can be started on this machine.
+    """
+    global _users, _opened, _undo
+    wanted = address or PRIVATE
+    with _lock:
+        if ray.is_initialized():
+            _refuse_another(wanted)
+        else:
+            _undo = _keep_stdout_clean()
+            try:
+                _connect(wanted, n_cpus)
+            except BaseException:
+                _undo()
+                raise
+            _opened, _users = wanted, 0
+        _users += 1
+        return _opened == PRIVATE
+
+
+def leave() -> None:
+    """Disconnects, as soon as nobody uses it, from what `join` connected to; a Ray of our own ends."""
+    global _users, _opened
+    with _lock:
+        _users -= 1
+        if _users == 0 and _opened is not None:
+            _opened = None
+            if ray.is_initialized():
+                ray.shutdown()
+            _undo()
+
+
+def _refuse_another(wanted: str) -> None:
+    here = _opened or ray.get_runtime_context().gcs_address
+    same = wanted == here or (_opened is None and (wanted in (PRIVATE, "auto") or wanted.startswith("ray://")))
+    if not same:
+        raise SettingError(
+            f"`address` is {wanted!r}, and this process is connected to another Ray ({here}). A process has one: end "
+            f"that first, by `rbt.shutdown()` or `ray.shutdown()`."
+        )
+
+
+def _connect(wanted: str, n_cpus: int) -> None:
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    with _signals_kept(), _log_kept(), _environment_for_workers():
+        if wanted == PRIVATE:
+            try:
+                # address=None would join any Ray that happens to run on this machine.
+                ray.init(address=PRIVATE, include_dashboard=False, num_cpus=n_cpus, **quiet)
+            except (RayError, OSError, RuntimeError, ValueError) as error:
+                raise WorkerStartError(f"Ray cannot be started on this machine: {error}") from error
+            return
+        try:
+            ray.init(address=wanted, **quiet)
+        except (RayError, OSError, RuntimeError, ValueError) as error:
+            raise SettingError(
+                f"`address`: no Ray cluster can be joined at {wanted!r}: {error} Is it running (`ray status`), is the "
+                f"port open, are Ray's and Python's versions the same, and is its token known here?"
+            ) from error
+
+
+@contextmanager
+def _signals_kept() -> Iterator[None]:
+    """`ray.init` takes SIGTERM for itself; a study that is asked to end wants to end cleanly."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _log_kept() -> Iterator[None]:
+    """No word that authentication by token is on, as it is by default; the application's log level stays."""
+    tokens = logging.getLogger("ray._private.authentication.authentication_token_setup")
+    before = tokens.level
+    tokens.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        tokens.setLevel(before)
+
+
+@contextmanager
+def _environment_for_workers() -> Iterator[None]:
+    """What the processes of a Ray of our own inherit: Ray loads numpy in them before any code of ours runs.
+
+    Ray gives its workers niceness 15; whatever else runs on the machine would then take their processors.
+    """
+    ours = {**dict.fromkeys(ONE_THREAD, "1"), "RAY_worker_niceness": "0"}
+    before = {name: os.environ.get(name) for name in ours}
+    os.environ.update(ours)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _keep_stdout_clean() -> Callable[[], None]:
+    """Sends "(raylet) A worker died ..." to stderr, and returns what undoes it.
+
+    Ray prints such errors to the driver's stdout whatever `log_to_driver` says, and has no setting for it; stdout may
+    be a program's to read.
+    """
+    module: Any = sys.modules["ray._private.worker"]
+    printed = getattr(module, "print_to_stdstream", None)
+    if printed is None:
+        return lambda: None
+
+    def print_to_stderr(data: dict[str, Any], *args: Any, **kwargs: Any) -> None:
+        printed({**data, "is_err": True}, *args, **kwargs)
+
+    module.print_to_stdstream = print_to_stderr
+    return lambda: setattr(module, "print_to_stdstream", printed)

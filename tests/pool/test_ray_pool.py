@@ -1,0 +1,453 @@
+"""What every worker pool is held to, on Ray; and what is Ray's own: one copy a node, stdout, whose Ray it is."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import numpy as np
+import psutil
+import pytest
+import ray
+
+import rbt_ray as rbt
+from rbt_ray.errors import ObjectiveError, SettingError
+from rbt_ray.pool import ray_ref
+from rbt_ray.pool.pool import Batch
+from rbt_ray.pool.ray_pool import RayPool
+from rbt_ray.pool.task import Task
+from rbt_ray.pool.worker import Worker
+from rbt_ray.study.space import Space
+
+SPACE = Space.of({"x": rbt.uniform(-1, 1), "n": rbt.randint(0, 100)})
+
+
+@pytest.fixture(scope="module")
+def pool():
+    pool = RayPool(2)
+    yield pool
+    pool.close()
+    assert not ray.is_initialized()
+
+
+def task(objective, pool=None, bundle=None):
+    ref = pool.share(bundle) if bundle is not None else None
+    return Task(objective, SPACE, "score", 7, ref, bundle.n_bars if bundle is not None else 0).pack()
+
+
+def points(n, seed=0):
+    return SPACE.from_unit(np.random.default_rng(seed).random((n, 2)))
+
+
+def batch(number, job, rows, first=0):
+    return Batch(number, job, np.arange(first, first + len(rows)), rows)
+
+
+def collect(pool, n):
+    returned = []
+    while len(returned) < n:
+        arrived = pool.wait(30)
+        assert arrived, "a batch was never returned"
+        returned += arrived
+    return {one.number: one for one in returned}
+
+
+def polynomial(params, data):
+    return {"score": params["x"] ** 2 + params["n"], "pid": os.getpid()}
+
+
+def deadly(params, data):
+    if params["n"] == 66:
+        os.kill(os.getpid(), signal.SIGKILL)
+    while params["n"] == 99:
+        pass
+    return params["x"]
+
+
+def run(script, timeout=60):
+    """A script's output, in a process of its own."""
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=True)
+
+
+def warm_up(pool, job, number):
+    """Lets both actors load the job, and the pool learn that its batches are brief."""
+    while len(pool.pids()) < pool.n_workers:
+        pool.wait(0.1)
+    safe = points(2)
+    safe[:, 1] = 1
+    for offset in range(2):
+        pool.submit(batch(number + offset, job, safe))
+    collect(pool, 2)
+
+
+def test_outcomes_equal_those_of_a_worker_in_this_process(pool):
+    job, rows = task(polynomial), points(50)
+    pool.submit(batch(1, job, rows[:30]))
+    pool.submit(batch(2, job, rows[30:], first=30))
+    answers = collect(pool, 2)
+    here = Worker("here")
+    here.load(job)
+    for number, part in ((1, rows[:30]), (2, rows[30:])):
+        expected = here.run(batch(number, job, part)).outcomes
+        found = answers[number].outcomes
+        assert found.metrics["score"].values.tolist() == expected.metrics["score"].values.tolist()
+        assert answers[number].lost is None
+    assert os.getpid() not in answers[1].outcomes.metrics["pid"].values
+
+
+def test_both_actors_work_at_once_and_are_known_by_their_process_ids(pool):
+    job = task(polynomial)
+    warm_up(pool, job, 1)
+    seen = set()
+    for number in range(10, 30):
+        pool.submit(batch(number, job, points(2)))
+    for answer in collect(pool, 20).values():
+        seen.update(answer.outcomes.metrics["pid"].values.tolist())
+    assert seen == set(pool.pids())
+    assert len(seen) == pool.n_workers == 2
+    assert pool.capacity == 4
+
+
+def test_workers_outlive_batches_and_studies(pool):
+    def count(params, data):
+        import builtins
+
+        builtins.calls = getattr(builtins, "calls", 0) + 1
+        return {"score": builtins.calls, "pid": os.getpid()}
+
+    before = set(pool.pids())
+    calls = {pid: [] for pid in before}
+    for number in range(1, 5):
+        pool.submit(batch(number, task(count), points(5)))
+        metrics = collect(pool, 1)[number].outcomes.metrics
+        calls[metrics["pid"].values[-1]] += metrics["score"].values.tolist()
+    assert all(seen == list(range(1, len(seen) + 1)) for seen in calls.values())
+    assert set(pool.pids()) == before
+
+
+def test_a_death_costs_the_batch_it_held_and_no_other(pool):
+    job = task(deadly)
+    safe, fatal = points(5), points(5)
+    safe[:, 1], fatal[:, 1] = 1, [1, 2, 66, 3, 4]
+    warm_up(pool, job, 1)
+    before = set(pool.pids())
+    for number in range(10, 13):
+        pool.submit(batch(number, job, fatal if number == 10 else safe))
+    pool.submit(batch(13, job, safe))
+    answers = collect(pool, 4)
+    assert answers[10].lost == "its process ended (a signal such as SIGSEGV or SIGKILL, out of memory, or os._exit)"
+    assert [answers[n].outcomes.status.tolist() for n in (11, 12, 13)] == [[0] * 5] * 3
+    while len(pool.pids()) < 2:
+        pool.wait(0.1)
+    assert len(before & set(pool.pids())) == 1
+
+
+def test_a_worker_that_died_idle_costs_nothing(pool):
+    job = task(deadly)
+    warm_up(pool, job, 1)
+    processes = [psutil.Process(pid) for pid in pool.pids()]
+    for process in processes:
+        process.kill()
+    psutil.wait_procs(processes, timeout=10)
+    safe = points(3)
+    safe[:, 1] = 1
+    for number in (10, 11):
+        pool.submit(batch(number, job, safe))
+    assert all(answer.lost is None for answer in collect(pool, 2).values())
+
+
+def test_how_a_worker_ended_is_told(pool):
+    def leave(params, data):
+        os._exit(3)
+
+    pool.submit(batch(1, task(leave), points(1)))
+    assert "os._exit" in collect(pool, 1)[1].lost
+
+
+def test_cancel_ends_an_endless_batch_and_what_waits_behind_it_runs_elsewhere(pool):
+    job = task(deadly)
+    warm_up(pool, job, 1)
+    safe, endless = points(3), points(1)
+    safe[:, 1], endless[:, 1] = 1, 99
+    for number, rows in ((10, endless), (11, endless), (12, safe), (13, safe)):
+        pool.submit(batch(number, job, rows))
+    assert pool.wait(0.3) == []
+    assert None not in (pool.taken_at(10), pool.taken_at(11))
+    assert pool.taken_at(12) is pool.taken_at(13) is None
+    pool.cancel(10, "late")
+    answers = collect(pool, 3)
+    assert answers[10].lost == "late"
+    assert answers[12].lost is answers[13].lost is None
+    pool.cancel(11, "late too")
+    assert collect(pool, 1)[11].lost == "late too"
+
+
+def test_a_batch_that_no_actor_has_can_be_cancelled(pool):
+    job, endless = task(deadly), points(1)
+    endless[:, 1] = 99
+    for number in range(1, 5):
+        pool.submit(batch(number, job, endless))
+    for number in range(1, 5):
+        pool.cancel(number, f"stopped {number}")
+    assert {n: one.lost for n, one in collect(pool, 4).items()} == {n: f"stopped {n}" for n in range(1, 5)}
+
+
+def test_the_time_of_a_batch_begins_when_the_one_before_it_is_back(pool):
+    def dawdle(params, data):
+        end = time.monotonic() + 0.02
+        while time.monotonic() < end:
+            pass
+        return params["x"]
+
+    job = task(dawdle)
+    warm_up(pool, job, 1)
+    for number in range(10, 14):
+        pool.submit(batch(number, job, points(5)))
+    since, back = {}, []
+    while len(back) < 4:
+        back += pool.wait(0.01)
+        taken = {number: pool.taken_at(number) for number in range(10, 14)}
+        since |= {number: at for number, at in taken.items() if at is not None}
+    assert set(since) == {10, 11, 12, 13}
+    first, second = sorted(since.values())[:2], sorted(since.values())[2:]
+    assert min(second) > max(first) + 0.05
+    assert set(taken.values()) == {None}
+
+
+def test_a_write_into_the_bundle_raises_and_the_next_trial_sees_clean_data(pool):
+    bundle = rbt.load_bundle("sample")
+
+    def spoil(params, data):
+        before = float(data.close[0, 0])
+        try:
+            data.close[0, 0] = -1.0
+        except ValueError:
+            return {"score": before, "refused": 1}
+        return {"score": before, "refused": 0}
+
+    pool.submit(batch(1, task(spoil, pool, bundle), points(2)))
+    metrics = collect(pool, 1)[1].outcomes.metrics
+    assert metrics["refused"].values.tolist() == [1, 1]
+    assert metrics["score"].values.tolist() == [bundle.close[0, 0]] * 2
+
+
+def test_a_bundle_is_one_copy_for_all_actors(pool):
+    n_bars, n_symbols = 50_000, 250  # 100 MB
+    days = np.datetime64("1900-01-01", "ns") + np.arange(n_bars) * np.timedelta64(1, "D")
+    close = 1.0 + np.arange(n_bars * n_symbols, dtype=float).reshape(n_bars, n_symbols)
+    bundle = rbt.Bundle.from_arrays({"close": close}, days, [f"S{i}" for i in range(n_symbols)])
+    del close
+
+    def read(params, data):
+        import psutil
+
+        found = data.close
+        total = float(found.sum())
+        writeable = found.flags.writeable or data.index.flags.writeable
+        owns = found.flags.owndata
+        root = found
+        while isinstance(root, np.ndarray) and root.base is not None:
+            root = root.base
+        private = psutil.Process().memory_full_info().uss
+        return {"score": total, "writeable": writeable, "owns": owns or isinstance(root, np.ndarray), "uss": private}
+
+    small = bundle_of_one_bar()
+    uss = {}
+    for name, one in (("small", small), ("large", bundle)):
+        job = task(read, pool, one)
+        for number in range(4):
+            pool.submit(batch(number, job, points(1)))
+        answers = collect(pool, 4)
+        assert {a.outcomes.metrics["score"].values[0] for a in answers.values()} == {float(one.close.sum())}
+        for answer in answers.values():
+            assert not answer.outcomes.metrics["writeable"].values.any()
+            assert name == "small" or not answer.outcomes.metrics["owns"].values.any()
+        uss[name] = max(answer.outcomes.metrics["uss"].values[0] for answer in answers.values())
+    assert uss["large"] - uss["small"] < 10e6  # a tenth of the bundle
+
+
+def bundle_of_one_bar():
+    return rbt.Bundle.from_arrays({"close": [[1.0]]}, [np.datetime64("2020-01-01")], ["A"], periods_per_year=252)
+
+
+def test_a_bundle_that_was_lost_from_the_object_store_is_put_there_again(pool):
+    bundle = rbt.load_bundle("fx")
+
+    def last(params, data):
+        return float(np.nansum(data.close[-1]))
+
+    class Owner:
+        def put(self):
+            return [ray_ref.put(bundle)]
+
+    job = task(last, pool, bundle)
+    owner = ray.remote(num_cpus=0)(Owner).remote()
+    pool._bundles[bundle.version] = (bundle, ray.get(owner.put.remote())[0])
+    ray.kill(owner)  # and what it owned is gone with it
+    pool.submit(batch(1, job, points(1)))
+    assert collect(pool, 1)[1].outcomes.metrics["score"].values.tolist() == [float(np.nansum(bundle.close[-1]))]
+
+
+def test_results_larger_than_ray_sends_inline_come_back_whole(pool):
+    job, rows = task(polynomial), points(20_000)
+    pool.submit(batch(1, job, rows))
+    here = Worker("here")
+    here.load(job)
+    expected = here.run(batch(1, job, rows)).outcomes.metrics["score"].values
+    assert (collect(pool, 1)[1].outcomes.metrics["score"].values == expected).all()
+
+
+def test_an_objective_whose_module_is_missing_is_an_error_with_its_name(pool):
+    class Lost:
+        def __reduce__(self):
+            return (__import__, ("a_module_that_is_not_there",))
+
+        def __call__(self, params, data):
+            return 0.0
+
+    broken = RayPool(1)
+    try:
+        broken.submit(batch(1, task(Lost()), points(1)))
+        with pytest.raises(ObjectiveError, match="a_module_that_is_not_there"):
+            broken.wait(30)
+    finally:
+        broken.close()
+    assert ray.is_initialized()  # the other pool uses it
+
+
+def test_an_objective_that_ends_whoever_loads_it_is_an_error(pool):
+    class Poison:
+        def __reduce__(self):
+            return (os._exit, (1,))
+
+        def __call__(self, params, data):
+            return 0.0
+
+    broken = RayPool(1)
+    try:
+        broken.submit(batch(1, task(Poison()), points(1)))
+        with pytest.raises(ObjectiveError, match="workers end while they load the objective"):
+            broken.wait(30)
+    finally:
+        broken.close()
+
+
+def test_workers_are_recycled(pool):
+    recycling = RayPool(1, recycle_after=5)
+    try:
+        pids = []
+        for number in range(4):
+            recycling.submit(batch(number, task(polynomial), points(3)))
+            pids.append(int(collect(recycling, 1)[number].outcomes.metrics["pid"].values[0]))
+        assert pids[0] == pids[1] != pids[2] == pids[3]
+    finally:
+        recycling.close()
+
+
+def test_blas_and_numba_use_one_thread_and_ctrl_c_is_the_drivers_to_decide(pool):
+    def settled(params, data):
+        import numba
+
+        ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        return {"score": numba.get_num_threads(), "ignored": ignored, "omp": os.environ["OMP_NUM_THREADS"]}
+
+    before = os.environ.get("OPENBLAS_NUM_THREADS")
+    pool.submit(batch(1, task(settled), points(1)))
+    metrics = collect(pool, 1)[1].outcomes.metrics
+    assert metrics["score"].values.tolist() == [1]
+    assert metrics["ignored"].values.tolist() == [True]
+    assert metrics["omp"].values.tolist() == ["1"]
+    assert os.environ.get("OPENBLAS_NUM_THREADS") == before
+
+
+def test_what_this_machine_does_not_have_is_refused(pool):
+    with pytest.raises(SettingError, match=r"`resources_per_worker`: each worker asks for 1 unobtainium"):
+        RayPool(1, resources_per_worker={"unobtainium": 1})
+
+
+def test_another_cluster_is_refused_while_this_process_is_on_one(pool):
+    with pytest.raises(SettingError, match="connected to another Ray"):
+        RayPool(1, address="127.0.0.1:1")
+
+
+def test_stdout_stays_the_drivers_own_and_ray_ends_with_the_pool(tmp_path):
+    done = run(
+        f"""
+        import os, signal, sys
+        sys.path.insert(0, {str(tmp_path)!r})
+        import numpy as np, psutil, ray
+        import rbt_ray as rbt
+        from rbt_ray.pool.pool import Batch
+        from rbt_ray.pool.ray_pool import RayPool
+        from rbt_ray.pool.task import Task
+        from rbt_ray.study.space import Space
+
+        def talk_and_die(params, data):
+            print("from the objective", flush=True)
+            os.kill(os.getpid(), signal.SIGSEGV)
+
+        handler = signal.getsignal(signal.SIGTERM)
+        pool = RayPool(1)
+        space = Space.of({{"x": rbt.uniform(0, 1)}})
+        job = Task(talk_and_die, space, "score", 1, None, 0).pack()
+        for number in range(2):
+            pool.submit(Batch(number, job, np.array([number]), np.array([[0.5]])))
+            while not (back := pool.wait(30)):
+                pass
+            assert back[0].lost, back
+        while "worker died" not in open({str(tmp_path / "err")!r}).read():
+            pool.wait(0.1)
+        children = psutil.Process().children(recursive=True)
+        assert any("raylet" in child.name() for child in children)
+        pool.close()
+        assert not ray.is_initialized()
+        assert signal.getsignal(signal.SIGTERM) == handler
+        gone, alive = psutil.wait_procs(children, timeout=10)
+        print("done", [child.name() for child in alive if "raylet" in child.name() or "ray::" in child.name()])
+        """.replace(
+            "import os, signal, sys",
+            f"import os, signal, sys\n        os.dup2(os.open({str(tmp_path / 'err')!r}, os.O_CREAT | os.O_WRONLY), 2)",
+        )
+    )
+    assert done.stdout == "done []\n"
+    assert "Token authentication" not in (tmp_path / "err").read_text()
+
+
+def test_a_pool_without_address_joins_no_ray_that_runs_already(pool):
+    done = run(
+        """
+        import ray
+        from rbt_ray.pool.ray_pool import RayPool
+
+        pool = RayPool(1)
+        print(ray.get_runtime_context().gcs_address, len(ray.nodes()))
+        pool.close()
+        """
+    )
+    address, n_nodes = done.stdout.split()
+    assert address != ray.get_runtime_context().gcs_address
+    assert n_nodes == "1"
+
+
+def test_a_pool_with_an_address_fills_a_cluster_and_leaves_it_running(pool):
+    address = ray.get_runtime_context().gcs_address
+    done = run(
+        f"""
+        import ray
+        from rbt_ray.pool.ray_pool import RayPool
+
+        pool = RayPool(address={address!r})
+        slots = int(ray.cluster_resources()["CPU"])
+        while len(pool.pids()) < slots:
+            pool.wait(0.1)
+        print(pool.n_workers == slots)
+        pool.close()
+        print(ray.is_initialized())
+        """
+    )
+    assert done.stdout.split() == ["True", "False"]
+    pool.submit(batch(1, task(polynomial), points(2)))
+    assert collect(pool, 1)[1].lost is None
