@@ -12,13 +12,10 @@ import pytest
 import rbt_ray as rbt
 from rbt_ray.errors import ObjectiveError, SettingError
 from rbt_ray.pool.local_pool import LocalPool
-from rbt_ray.pool.pool import Batch
-from rbt_ray.pool.task import Task
 from rbt_ray.pool.worker import Worker
-from rbt_ray.study.space import Space
+from tests.pools import batch, collect, points, polynomial, task
 
 START_METHODS = ["forkserver", "spawn", "fork"] if sys.platform != "win32" else ["spawn"]
-SPACE = Space.of({"x": rbt.uniform(-1, 1), "n": rbt.randint(0, 100)})
 
 
 @pytest.fixture(scope="module", params=START_METHODS)
@@ -26,32 +23,6 @@ def pool(request):
     pool = LocalPool(2, start_method=request.param)
     yield pool
     pool.close()
-
-
-def task(objective, pool=None, bundle=None):
-    ref = pool.share(bundle) if bundle is not None else None
-    return Task(objective, SPACE, "score", 7, ref, bundle.n_bars if bundle is not None else 0).pack()
-
-
-def points(n, seed=0):
-    return SPACE.from_unit(np.random.default_rng(seed).random((n, 2)))
-
-
-def batch(number, job, rows, first=0):
-    return Batch(number, job, np.arange(first, first + len(rows)), rows)
-
-
-def collect(pool, n):
-    returned = []
-    while len(returned) < n:
-        arrived = pool.wait(30)
-        assert arrived, "a batch was never returned"
-        returned += arrived
-    return {one.number: one for one in returned}
-
-
-def polynomial(params, data):
-    return {"score": params["x"] ** 2 + params["n"], "pid": os.getpid()}
 
 
 def test_outcomes_equal_those_of_a_worker_in_this_process(pool):
