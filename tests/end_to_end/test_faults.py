@@ -40,8 +40,8 @@ def results(tmp_path_factory):
             name="hostile",
             storage_path=tmp_path_factory.mktemp("studies"),
             num_workers=2,
-            trial_timeout_s=1.0,
-            worker_memory_limit=700 * 2**20,
+            trial_timeout_s=3.0,  # long enough to reach the memory limit on a machine that is busy
+            worker_memory_limit=400 * 2**20,
             verbose=0,
         ),
     ).fit()
