@@ -42,15 +42,15 @@ def second_look(
     results = table.results()
     told = [
         {
-            "trial": results[int(row)].trial_id,
-            "config": results[int(row)].config,
-            "sweep": results[int(row)].metrics,
+            "trial": result.trial_id,
+            "config": result.config,
+            "sweep": result.metrics,
             "order_level": review.order_level,
             "holdout": review.holdout,
             "holdout_order_level": review.holdout_order_level,
             "error": review.error,
         }
-        for row, review in zip(best, found, strict=False)
+        for result, review in zip((results[int(row)] for row in best), found, strict=False)
         if review.says_something
     ]
     curves: dict[str, FloatArray] = {}

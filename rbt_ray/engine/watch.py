@@ -23,7 +23,6 @@ class Watch:
         n_failed: those that did not complete.
         best: the study's metric of the best trial so far.
         stage: what goes on after the search, for people; "" during it.
-        cpu_s: seconds the workers evaluated, since `began`.
     """
 
     study: Study
@@ -32,20 +31,18 @@ class Watch:
     n_failed: int = 0
     best: float | None = None
     stage: str = ""
-    cpu_s: float = 0.0
     began: float = field(default_factory=time.monotonic)
     n_before: int = 0
 
     def start(self) -> None:
         """What finished until now belongs to earlier runs; the clock starts."""
-        self.began, self.n_before, self.cpu_s = time.monotonic(), self.n_done, 0.0
+        self.began, self.n_before = time.monotonic(), self.n_done
 
     def finished(self, event: Finished) -> None:
         """Takes in a batch."""
         n = len(event.trials)
         self.n_done += n
         self.n_failed += int((event.outcomes.status != COMPLETED).sum())
-        self.cpu_s += event.cpu_s
         loss = self.study.loss_of(event.outcomes.metrics, n)
         if not np.isnan(loss).all():
             value = float(np.nanmin(loss)) * (-1.0 if self.study.mode == "max" else 1.0)
