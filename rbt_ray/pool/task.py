@@ -10,6 +10,7 @@ from typing import Any
 
 import cloudpickle
 
+from rbt_ray.data.portions import Portion
 from rbt_ray.errors import ObjectiveError
 from rbt_ray.pool.pool import BundleRef, Job
 from rbt_ray.study.space import Space
@@ -26,6 +27,7 @@ class Task:
         seed: the study's; each trial's follows from it and the trial's number.
         bundle: where the prices are; None for a study without.
         train_bars: how many bars from the start the search may see.
+        fidelity: what a fidelity below 1 leaves out.
     """
 
     objective: Any
@@ -34,6 +36,7 @@ class Task:
     seed: int
     bundle: BundleRef | None
     train_bars: int
+    fidelity: Portion = "prefix"
 
     def pack(self) -> Job:
         """The task as bytes, with the import path it needs.

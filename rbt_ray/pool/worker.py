@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import time
 from typing import TYPE_CHECKING, Any
 
 from rbt_ray.data.memo import Memo
+from rbt_ray.data.portions import portion
 from rbt_ray.objectives.objective import Evaluator, as_evaluator
 from rbt_ray.objectives.review import review
 from rbt_ray.pool.pool import Batch, Job, Returned
@@ -25,7 +25,7 @@ class Worker:
         self.name = name
         self._memo = Memo()
         self._bundle: Bundle | None = None
-        self._views: dict[int, BundleView] = {}
+        self._views: dict[float, BundleView] = {}
         self._task: Task
         self._evaluator: Evaluator
 
@@ -36,12 +36,12 @@ class Worker:
             ObjectiveError: the objective cannot be rebuilt here, such as when its module is missing.
         """
         task = Task.unpack(job)
-        self._task = task
+        self._task, self._views = task, {}
         self._evaluator = as_evaluator(task.objective, task.space, task.metric)
         if task.bundle is not None:
             bundle = task.bundle.open()
             if self._bundle is None or bundle.version != self._bundle.version:
-                self._bundle, self._views = bundle, {}
+                self._bundle = bundle
         else:
             self._bundle = None
 
@@ -68,17 +68,10 @@ class Worker:
         return review(self._task.objective, config, self._task.metric, self._bundle, self._task.train_bars, seed)
 
     def _view(self, fidelity: float) -> BundleView | None:
+        task = self._task
         if self._bundle is None:
             return None
-        n_bars = bars_at(fidelity, self._task.train_bars)
-        if n_bars not in self._views:
-            self._views[n_bars] = self._bundle.view(n_bars, self._memo)
-        return self._views[n_bars]
-
-
-def bars_at(fidelity: float, train_bars: int) -> int:
-    """How many bars a fidelity stands for: the first ``ceil(fidelity * train_bars)``.
-
-    1/3 of 300 bars are 100, though 1/3 is a little more than its double: hence the margin.
-    """
-    return min(train_bars, max(1, math.ceil(fidelity * train_bars * (1 - 1e-12))))
+        if fidelity not in self._views:
+            bundle, n_bars = portion(self._bundle, task.fidelity, fidelity, task.train_bars, task.seed)
+            self._views[fidelity] = bundle.view(n_bars, self._memo)
+        return self._views[fidelity]
