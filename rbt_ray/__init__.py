@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from rbt_ray.data.registry import remove_bundle as remove_bundle
     from rbt_ray.objectives.lookahead import check_lookahead as check_lookahead
     from rbt_ray.objectives.objective import batched as batched
+    from rbt_ray.objectives.reports import get_checkpoint as get_checkpoint
+    from rbt_ray.objectives.reports import report as report
     from rbt_ray.search.searcher import Searcher as Searcher
     from rbt_ray.simulate.backtest import Backtest as Backtest
     from rbt_ray.simulate.backtest import backtest as backtest
@@ -46,6 +48,7 @@ _HOMES = {
     "rbt_ray.data.registry": ("ingest", "list_bundles", "load_bundle", "remove_bundle"),
     "rbt_ray.objectives.lookahead": ("check_lookahead",),
     "rbt_ray.objectives.objective": ("batched",),
+    "rbt_ray.objectives.reports": ("get_checkpoint", "report"),
     "rbt_ray.search.searcher": ("Searcher",),
     "rbt_ray.simulate.backtest": ("Backtest", "backtest"),
     "rbt_ray.simulate.costs": ("Costs",),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, overload
 
 import numpy as np
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from rbt_ray import metric_columns
 from rbt_ray.metric_columns import MetricColumns
-from rbt_ray.types import STATUSES, Config, FloatArray, IntArray, Proposal, Result
+from rbt_ray.types import STATUSES, Checkpoint, Config, FloatArray, IntArray, Proposal, Result
 
 
 class Decoder(Protocol):
@@ -78,12 +78,14 @@ class Outcomes:
         metrics: columns of `n` values; absent where a trial did not complete.
         errors: why, for each row that did not complete.
         duration_s: ``(n,)`` seconds each took; in a batch evaluated as one, its share.
+        checkpoints: where objectives that report can go on, by row.
     """
 
     status: NDArray[np.uint8]
     metrics: MetricColumns
     errors: Mapping[int, str]
     duration_s: FloatArray
+    checkpoints: Mapping[int, Checkpoint] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.status)

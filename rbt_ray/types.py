@@ -1,4 +1,4 @@
-"""The words of the project as frozen values: config, proposal, trial, outcome, result.
+"""The words of the project as frozen values: config, proposal, result, checkpoint.
 
 These are the views somebody looks at. What moves between searcher, worker and journal is the batch, in columns:
 see `columns`.
@@ -48,25 +48,11 @@ class Proposal:
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
-    """A numbered, seeded proposal: one evaluation."""
+class Checkpoint:
+    """Where an objective that reports can go on: after so many reports, from what it left, which only workers unpack."""
 
-    trial_id: int
-    config: Config
-    fidelity: float
-    seed: int
-    tag: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What the worker says of a trial: its metrics, or why there are none."""
-
-    status: Status
-    metrics: Metrics
-    error: str | None
-    duration_s: float
-    worker: str
+    n_reports: int
+    payload: bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,7 @@ HEAVY = {
     "plotly": {"reporting"},
     "typer": {"cli"},
     "psutil": {"pool/local_pool.py", "pool/worker_process.py", "cli/doctor.py"},
-    "cloudpickle": {"pool"},
+    "cloudpickle": {"pool", "objectives/reports.py"},
     "talib": {"data/ta.py"},
 }
 

@@ -35,21 +35,21 @@ def portion(bundle: Bundle, kind: Portion, fidelity: float, train_bars: int, see
         seed: of the study; decides which symbols.
     """
     if fidelity == 1 or kind == "prefix":
-        return bundle, _share_of(fidelity, train_bars)
+        return bundle, share_of(fidelity, train_bars)
     if kind == "symbols":
         return _some_symbols(bundle, fidelity, seed), train_bars
     pieces = _blocks(bundle, fidelity, train_bars)
     return pieces, pieces.n_bars
 
 
-def _share_of(fidelity: float, n: int) -> int:
-    """1/3 of 300 bars are 100, though 1/3 is a little more than its double: hence the margin."""
+def share_of(fidelity: float, n: int) -> int:
+    """``ceil(fidelity * n)``, from 1 to `n`; 1/3 of 300 are 100, though 1/3 may be a little more in binary."""
     return min(n, max(1, math.ceil(fidelity * n * (1 - 1e-12))))
 
 
 def _some_symbols(bundle: Bundle, fidelity: float, seed: int) -> Bundle:
     order = np.random.default_rng([seed % 2**64, 0x5B01]).permutation(bundle.n_symbols)
-    columns = np.sort(order[: _share_of(fidelity, bundle.n_symbols)])
+    columns = np.sort(order[: share_of(fidelity, bundle.n_symbols)])
     content = bundle.content
     kept = {name: np.ascontiguousarray(values[:, columns]) for name, values in content.arrays.items()}
     return _derived(bundle, f"symbols/{columns.tolist()}", kept, columns, np.arange(bundle.n_bars))
@@ -62,7 +62,7 @@ def _blocks(bundle: Bundle, fidelity: float, train_bars: int) -> Bundle:
     the years that lie between.
     """
     edges = [train_bars * block // _N_BLOCKS for block in range(_N_BLOCKS + 1)]
-    blocks = [(a, a + _share_of(fidelity, b - a)) for a, b in itertools.pairwise(edges) if b > a]
+    blocks = [(a, a + share_of(fidelity, b - a)) for a, b in itertools.pairwise(edges) if b > a]
     rows = np.concatenate([np.arange(a, b) for a, b in blocks])
     kept = {name: values[rows] for name, values in bundle.content.arrays.items()}
     factor, last = np.ones(bundle.n_symbols), np.full(bundle.n_symbols, np.nan)

@@ -8,7 +8,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
@@ -19,7 +19,8 @@ from rbt_ray import metric_columns
 from rbt_ray.columns import Outcomes
 from rbt_ray.errors import ObjectiveError, ObjectiveResultError, RbtError
 from rbt_ray.metric_columns import Column
-from rbt_ray.types import COMPLETED, FAILED, RESULT_COLUMNS, Config, FloatArray, Metrics
+from rbt_ray.objectives.reports import WHOLE, Enough, Reports, Span
+from rbt_ray.types import COMPLETED, FAILED, RESULT_COLUMNS, Checkpoint, Config, FloatArray, Metrics
 
 if TYPE_CHECKING:
     from rbt_ray.data.view import BundleView
@@ -76,8 +77,13 @@ class SweepObjective(Protocol):
 class Evaluator(Protocol):
     """What a worker calls. A batch scores as its members would one by one."""
 
-    def score(self, view: BundleView | None, points: FloatArray, seeds: Sequence[int]) -> Outcomes:
-        """Outcomes of the configs in `points`, ``(n_configs, n_params)``, in their order."""
+    def score(
+        self, view: BundleView | None, points: FloatArray, seeds: Sequence[int], span: Span = WHOLE, /
+    ) -> Outcomes:
+        """Outcomes of the configs in `points`, ``(n_configs, n_params)``, in their order.
+
+        Only an objective of one config can be run over a part of its iterations: for others `span` is `WHOLE`.
+        """
         ...
 
 
@@ -105,20 +111,33 @@ class PerConfig:
     space: Space
     metric: str
 
-    def score(self, view: BundleView | None, points: FloatArray, seeds: Sequence[int]) -> Outcomes:
+    def score(
+        self, view: BundleView | None, points: FloatArray, seeds: Sequence[int], span: Span = WHOLE, /
+    ) -> Outcomes:
         """One call a config; one that raises fails alone."""
         rows: list[Metrics | None] = []
         errors: dict[int, str] = {}
+        checkpoints: dict[int, Checkpoint] = {}
         clock = [time.perf_counter()]
-        for config, seed in zip(self.space.decode(points), seeds, strict=True):
+        for row, (config, seed) in enumerate(zip(self.space.decode(points), seeds, strict=True)):
             try:
                 data = None if view is None else view.for_trial(seed)
-                rows.append(metrics_of(self.objective(config, data), self.metric))
+                with Reports(span.stop, span.starts.get(row)) as reports:
+                    answer = self._answer(config, data)
+                rows.append(metrics_of(reports.latest if answer is None else answer, self.metric))
+                if reports.checkpoint is not None:
+                    checkpoints[row] = reports.checkpoint
             except BaseException as error:  # one bad config, even one that calls sys.exit, never stops the others
-                errors[len(rows)] = describe(error)
+                errors[row] = describe(error)
                 rows.append(None)
             clock.append(time.perf_counter())
-        return _outcomes(rows, errors, np.diff(clock), self.metric)
+        return replace(_outcomes(rows, errors, np.diff(clock), self.metric), checkpoints=checkpoints)
+
+    def _answer(self, config: Config, data: BundleView | None) -> Any:
+        try:
+            return self.objective(config, data)
+        except Enough:
+            return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +148,9 @@ class Batched:
     space: Space
     metric: str
 
-    def score(self, view: BundleView | None, points: FloatArray, seeds: Sequence[int]) -> Outcomes:
+    def score(
+        self, view: BundleView | None, points: FloatArray, seeds: Sequence[int], _span: Span = WHOLE, /
+    ) -> Outcomes:
         """One call a batch; a batch that raises is tried again in halves, so that only the guilty fail.
 
         The view has no seed: a trial's result would follow from what it was sent together with.
@@ -163,7 +184,9 @@ class Sweep:
     space: Space
     metric: str
 
-    def score(self, view: BundleView | None, points: FloatArray, seeds: Sequence[int]) -> Outcomes:
+    def score(
+        self, view: BundleView | None, points: FloatArray, seeds: Sequence[int], _span: Span = WHOLE, /
+    ) -> Outcomes:
         """One pass over the bundle for all configs; the objective draws no random numbers."""
         start = time.perf_counter()
         n = len(points)

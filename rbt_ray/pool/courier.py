@@ -154,7 +154,7 @@ class Courier:
                 return Returned(batch.number, self.name, lost=self._doomed[1])
             self._at_work, self._since = batch.number, time.monotonic()
         try:
-            process.send((batch.number, batch.trials, batch.points, batch.fidelity, batch.purpose))
+            process.send(batch.message())
             returned: Returned = process.receive()
         except (EOFError, OSError):
             return Returned(batch.number, self.name, lost=self._bury())

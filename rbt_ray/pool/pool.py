@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     from rbt_ray.columns import Outcomes
     from rbt_ray.data.bundle import Bundle
-    from rbt_ray.types import FloatArray, IntArray
+    from rbt_ray.types import Checkpoint, FloatArray, IntArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,6 +36,7 @@ class Batch:
         points: ``(n, n_params)`` their configs.
         fidelity: the share of the training bars they use.
         purpose: "score" gives `Outcomes`; "review" re-runs a config in detail.
+        starts: where objectives that report go on, by row of the batch.
     """
 
     number: int
@@ -44,6 +45,17 @@ class Batch:
     points: FloatArray
     fidelity: float = 1.0
     purpose: Literal["score", "review"] = "score"
+    starts: Mapping[int, Checkpoint] = field(default_factory=dict)
+
+    def message(self) -> tuple[Any, ...]:
+        """All of it but the job, for a worker that has this."""
+        return self.number, self.trials, self.points, self.fidelity, self.purpose, self.starts
+
+    @classmethod
+    def received(cls, job: Job, message: tuple[Any, ...]) -> Batch:
+        """The batch again."""
+        number, *rest = message
+        return cls(number, job, *rest)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -57,18 +57,17 @@ class RayActor:
 
     def run(self, message: bytes) -> bytes:
         """What came of a batch: a packed `Returned`; None where its job is not the one that is loaded."""
-        key, number, trials, points, fidelity, purpose = pickle.loads(message)
+        key, parts = pickle.loads(message)
         job = self._job
         if job is None or job.key != key:
             return pickle.dumps(None)
         try:
-            return pickle.dumps(self._worker.run(Batch(number, job, trials, points, fidelity, purpose)), protocol=5)
+            return pickle.dumps(self._worker.run(Batch.received(job, parts)), protocol=5)
         except BaseException as error:  # an exception of a user's own class may not travel
             lost = f"the worker failed: {type(error).__name__}: {error}"
-            return pickle.dumps(Returned(number, self._worker.name, lost=lost))
+            return pickle.dumps(Returned(parts[0], self._worker.name, lost=lost))
 
 
 def pack(batch: Batch) -> bytes:
     """The message that `RayActor.run` takes."""
-    message = (batch.job.key, batch.number, batch.trials, batch.points, batch.fidelity, batch.purpose)
-    return pickle.dumps(message, protocol=5)
+    return pickle.dumps((batch.job.key, batch.message()), protocol=5)

@@ -41,6 +41,5 @@ def serve(pipe: Connection, life: Connection, name: str, inherited: Sequence[Con
             else:
                 pipe.send(None)
         else:
-            number, trials, points, fidelity, purpose = message
             assert job is not None
-            pipe.send(worker.run(Batch(number, job, trials, points, fidelity, purpose)))
+            pipe.send(worker.run(Batch.received(job, message)))

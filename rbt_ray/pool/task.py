@@ -28,6 +28,7 @@ class Task:
         bundle: where the prices are; None for a study without.
         train_bars: how many bars from the start the search may see.
         fidelity: what a fidelity below 1 leaves out.
+        max_reports: what fidelity 1 is, where fidelity is counted in the objective's reports.
     """
 
     objective: Any
@@ -37,6 +38,7 @@ class Task:
     bundle: BundleRef | None
     train_bars: int
     fidelity: Portion = "prefix"
+    max_reports: int | None = None
 
     def pack(self) -> Job:
         """The task as bytes, with the import path it needs.

@@ -6,8 +6,9 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from rbt_ray.data.memo import Memo
-from rbt_ray.data.portions import portion
+from rbt_ray.data.portions import portion, share_of
 from rbt_ray.objectives.objective import Evaluator, as_evaluator
+from rbt_ray.objectives.reports import Span
 from rbt_ray.objectives.review import review
 from rbt_ray.pool.pool import Batch, Job, Returned
 from rbt_ray.pool.task import Task
@@ -60,7 +61,10 @@ class Worker:
 
     def _score(self, batch: Batch) -> Any:
         seeds = trial_seeds(self._task.seed, batch.trials).tolist()
-        return self._evaluator.score(self._view(batch.fidelity), batch.points, seeds)
+        if self._task.max_reports is None:
+            return self._evaluator.score(self._view(batch.fidelity), batch.points, seeds)
+        span = Span(share_of(batch.fidelity, self._task.max_reports), batch.starts)
+        return self._evaluator.score(self._view(1.0), batch.points, seeds, span)
 
     def _review(self, batch: Batch) -> Any:
         seed = int(trial_seeds(self._task.seed, batch.trials)[0])

@@ -1,0 +1,101 @@
+"""What an objective tells while it works: how far it is, how good it is, and from where it could go on."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import cloudpickle
+
+from rbt_ray.types import Checkpoint
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Span:
+    """Which of their iterations the trials of a batch are to do.
+
+    Args:
+        stop: after how many reports a trial is done; None: it ends by itself.
+        starts: where earlier trials of the same configs stopped, by row of the batch.
+    """
+
+    stop: int | None = None
+    starts: Mapping[int, Checkpoint] = field(default_factory=dict)
+
+
+WHOLE = Span()
+
+
+class Enough(BaseException):
+    """Ends an objective that has reported as often as its fidelity asks; no `except Exception` of its own stops it."""
+
+
+class Reports:
+    """Takes in what the objective that is called within it reports.
+
+    Args:
+        limit: after how many reports it is done; None: it ends by itself.
+        start: where an earlier trial of the config stopped; its reports count.
+    """
+
+    __slots__ = ("_limit", "_n", "checkpoint", "latest", "start")
+
+    def __init__(self, limit: int | None, start: Checkpoint | None) -> None:
+        useful = start is not None and (limit is None or start.n_reports < limit)
+        self.start = start if useful else None
+        self.latest: float | Mapping[str, Any] | None = None
+        self.checkpoint: Checkpoint | None = None
+        self._limit = limit
+        self._n = 0 if self.start is None else self.start.n_reports
+
+    def __enter__(self) -> Reports:
+        global _listening
+        _listening = self
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        global _listening
+        _listening = None
+
+    def take(self, metrics: float | Mapping[str, Any], checkpoint: Any) -> None:
+        """One report more.
+
+        Raises:
+            Enough: it is the last that was asked for, or comes after that.
+        """
+        if self._n == self._limit:
+            raise Enough
+        self._n += 1
+        self.latest = dict(metrics) if isinstance(metrics, Mapping) else metrics
+        if self._n == self._limit:
+            if checkpoint is not None:
+                self.checkpoint = Checkpoint(self._n, cloudpickle.dumps(checkpoint))
+            raise Enough
+
+
+_listening: Reports | None = None
+"""Those of the trial at work: a worker evaluates one at a time."""
+
+
+def report(metrics: float | Mapping[str, Any], *, checkpoint: Any = None) -> None:
+    """Tells what the objective has reached, once an iteration; outside a study it does nothing.
+
+    In a study with ``fidelity="reports"`` a scheduler ends the objective after some of its reports and goes on with the
+    best: from the `checkpoint` of the last report where there is one (see `get_checkpoint`), else from the start. An
+    objective that returns nothing has the metrics of its last report.
+
+    Args:
+        metrics: a number or a dict of metrics, as an objective returns them.
+        checkpoint: anything that can be pickled and is enough to go on from here.
+    """
+    if _listening is not None:
+        _listening.take(metrics, checkpoint)
+
+
+def get_checkpoint() -> Any:
+    """What the objective passed as `checkpoint` with the last report of this config; None: begin at the start."""
+    if _listening is None or _listening.start is None:
+        return None
+    return pickle.loads(_listening.start.payload)

@@ -1,0 +1,22 @@
+"""What a sampler is: it says which new config to try next; a scheduler says at which fidelity, and what goes on."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from rbt_ray.types import FloatArray
+
+
+class Sampler(Protocol):
+    """Proposes new configs as points of its space; pure and seeded, as a `Searcher` is."""
+
+    def sample(self) -> FloatArray | None:
+        """The next new config, ``(n_params,)`` in the space's canonical form; None when there is none left.
+
+        A sampled point is pending until the first `learn` of it.
+        """
+        ...
+
+    def learn(self, point: FloatArray, fidelity: float, loss: float) -> None:
+        """What came of a sampled point at a fidelity, told once a trial; `loss` is NaN where it did not complete."""
+        ...
