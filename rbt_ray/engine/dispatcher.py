@@ -15,8 +15,6 @@ from rbt_ray.pool.pool import Batch, Job, Returned, WorkerPool
 from rbt_ray.store.journal import Finished
 from rbt_ray.types import CRASHED, TIMED_OUT, FloatArray, IntArray
 
-_BATCH_SECONDS = 0.15
-"""What a batch should take: long beside the cost of sending it, short beside a study."""
 _LEAST_SECONDS = 0.002
 """What a batch should take even at the end of a study, so that sending it still pays."""
 _GROWTH = 8
@@ -151,11 +149,11 @@ class Dispatcher:
         return whole
 
     def _batch_size(self, fidelity: float, waiting: int) -> int:
-        """Grows until a batch takes about `_BATCH_SECONDS`; shrinks to an even share of what is left."""
+        """Grows until a batch takes about `pool.batch_seconds`; shrinks to an even share of what is left."""
         seconds = self._seconds.get(fidelity)
         if seconds is None:
             return 1
-        aim = min(_BATCH_SECONDS / seconds, _GROWTH * self._size[fidelity], self._most)
+        aim = min(self._pool.batch_seconds / seconds, _GROWTH * self._size[fidelity], self._most)
         share = max(waiting / (2 * self._pool.n_workers), _LEAST_SECONDS / seconds)
         return max(1, math.ceil(min(aim, share)))
 

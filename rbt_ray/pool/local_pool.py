@@ -18,6 +18,7 @@ from rbt_ray.pool.pool import Batch, Returned
 from rbt_ray.pool.start_method import StartMethod, context_for
 
 _MEMORY_LOOK_SECONDS = 0.2
+_BATCH_SECONDS = 0.15
 
 
 class LocalPool:
@@ -68,6 +69,11 @@ class LocalPool:
     def n_workers(self) -> int:
         """The number of processes."""
         return len(self._couriers)
+
+    @property
+    def batch_seconds(self) -> float:
+        """Long beside the cost of a pipe, short beside a study."""
+        return _BATCH_SECONDS
 
     def share(self, bundle: Bundle) -> FileRef:
         """The bundle's own file, which every worker maps: one copy in the page cache for all.

@@ -108,6 +108,11 @@ class WorkerPool(Protocol):
         """How many evaluate at the same time."""
         ...
 
+    @property
+    def batch_seconds(self) -> float:
+        """What a batch should take, so that carrying it costs little beside."""
+        ...
+
     def share(self, bundle: Bundle) -> BundleRef:
         """Makes a bundle reachable for every worker; once a study."""
         ...

@@ -25,6 +25,8 @@ _DEPTH = 2
 _BRIEF_SECONDS = 0.5
 """Batches shorter than this wait in line on the actor, so that it never idles; longer ones wait where any can take them."""
 _STUCK_SECONDS = 1.0
+_BATCH_SECONDS = 0.3
+_CALLS_PER_SECOND = 2_000  # there and back, whatever a call holds
 _LOOK_SECONDS = 2.0
 _START_SECONDS = 60.0
 _TRIES = 3
@@ -90,6 +92,11 @@ class RayPool:
     def n_workers(self) -> int:
         """The number of actors, those that start included."""
         return max(1, len(self._actors), self._wanted or 0)
+
+    @property
+    def batch_seconds(self) -> float:
+        """Long beside a call's cost, and so long that one driver can make the calls for all actors."""
+        return max(_BATCH_SECONDS, 2 * self.n_workers / _CALLS_PER_SECOND)
 
     def share(self, bundle: Bundle) -> RayRef:
         """Copies the bundle into Ray's object store, once; each node fetches it once, and its actors read that copy."""
