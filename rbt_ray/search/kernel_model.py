@@ -1,0 +1,122 @@
+"""BOHB's model: a density of the good configs and one of the others."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rbt_ray.search.density import Density, normal_reference
+from rbt_ray.search.levels import Levels
+from rbt_ray.search.ranking import Ranking
+from rbt_ray.types import FloatArray
+
+_GOOD_PERCENT = 15
+_CANDIDATES = 64
+_WIDENING = 3.0
+_NARROWEST = 1e-3  # so that good configs that agree in a parameter leave some of it to try
+_LEAST_DENSITY = 1e-32
+_FIRST, _LEADING = 128, 8
+
+
+class KernelModel:
+    """Proposes what is likely among the good configs and unlikely among the others.
+
+    The best 15 % have a density l, the others a density g, each of one kernel a config with bandwidths by the normal
+    reference rule. Candidates are drawn around good configs: numbers from normal distributions cut to the unit interval
+    and three times as wide as the kernels; options drawn anew with the bandwidth's probability. The lower g / l, the
+    better. A config without a parameter borrows its value from one that has it.
+
+    It differs from hpbandster 0.7.4 in this: a choice's bandwidth is at most that of the even distribution, beyond which
+    its kernel would turn round; kernels know of all options, not only of those seen; and failed configs are never good.
+
+    Args:
+        levels: the parameters.
+
+    Source:
+        Falkner, Klein and Hutter (2018), "BOHB: Robust and Efficient Hyperparameter Optimization at Scale", ICML,
+        1437-1446.
+    """
+
+    def __init__(self, levels: Levels) -> None:
+        self._kinds, self._n_options = levels.kinds, levels.n_options
+        self._choices = np.flatnonzero(levels.n_options)
+        self._fewest = levels.n_params + 1
+        self._widest = np.where(levels.n_options > 0, 1 - 1 / np.maximum(levels.n_options, 1), np.inf)
+
+    def is_ready(self, ranking: Ranking) -> bool:
+        """Whether there are results enough."""
+        return len(ranking) >= 2 * self._fewest and ranking.n_completed >= self._fewest
+
+    def fit(self, ranking: Ranking, pending: FloatArray, rng: np.random.Generator) -> None:
+        """Learn from results; `pending` are levels of configs that count as bad, as their results are not there yet."""
+        levels, n = ranking.levels, len(ranking)
+        n_good = min(max(self._fewest, _GOOD_PERCENT * n // 100), ranking.n_completed)
+        n_bad = max(self._fewest, (100 - _GOOD_PERCENT) * n // 100)
+        bad = levels[n_good : n_good + n_bad]
+        self._good = self._imputed(levels[:n_good], rng)
+        self._bandwidths = self._bandwidths_of(self._good)
+        self._l = self._density(self._good, self._bandwidths)
+        bad = self._imputed(np.concatenate([bad, pending]) if len(pending) else bad, rng)
+        self._g = self._density(bad, self._bandwidths_of(bad))
+
+    def draw(self, rng: np.random.Generator) -> FloatArray:
+        """Candidates, ``(n, n_params)`` levels."""
+        around = rng.integers(len(self._good), size=_CANDIDATES)
+        candidates = self._good[around]
+        spread = np.broadcast_to(_WIDENING * self._bandwidths, candidates.shape)
+        drawn = within_unit(candidates, spread, rng)
+        for column in self._choices:
+            anew = rng.random(_CANDIDATES) < self._bandwidths[column]
+            option = rng.integers(self._n_options[column], size=_CANDIDATES)
+            drawn[:, column] = np.where(anew, option, candidates[:, column])
+        return drawn
+
+    def best(self, candidates: FloatArray) -> int:
+        """Which of the candidates looks best."""
+        l = np.maximum(self._l.pdf(candidates), _LEAST_DENSITY)
+        # The first of the bad configs alone make g large enough to rule most candidates out.
+        g = self._g.pdf(candidates, stop=_FIRST)
+        if len(self._g) > _FIRST:
+            ratios = np.maximum(g, _LEAST_DENSITY) / l
+            leading = np.argpartition(ratios, min(_LEADING, len(l)) - 1)[:_LEADING]
+            g[leading] += self._g.pdf(candidates[leading], start=_FIRST)
+            reached = (np.maximum(g[leading], _LEAST_DENSITY) / l[leading]).min()
+            possible = ratios < reached
+            possible[leading] = False
+            if possible.any():
+                g[possible] += self._g.pdf(candidates[possible], start=_FIRST)
+        ratios = np.maximum(g, _LEAST_DENSITY) / l
+        return int(np.argmin(ratios))
+
+    def _bandwidths_of(self, data: FloatArray) -> FloatArray:
+        return np.minimum(np.maximum(normal_reference(data), _NARROWEST), self._widest)
+
+    def _density(self, data: FloatArray, bandwidths: FloatArray) -> Density:
+        return Density(data, self._kinds, bandwidths, self._n_options)
+
+    def _imputed(self, levels: FloatArray, rng: np.random.Generator) -> FloatArray:
+        """Levels whose NaNs are replaced: all of a row's by those of another row that has the first of them."""
+        absent = np.isnan(levels)
+        if not absent.any():
+            return levels
+        filled = levels.copy(order="K")
+        for column in np.flatnonzero(absent.any(axis=0)):
+            empty = np.flatnonzero(np.isnan(filled[:, column]))
+            known = np.flatnonzero(~absent[:, column])
+            if len(known):
+                donors = levels[rng.choice(known, size=len(empty))]
+                filled[empty] = np.where(np.isnan(filled[empty]), donors, filled[empty])
+            elif self._n_options[column]:
+                filled[empty, column] = rng.integers(self._n_options[column], size=len(empty))
+            else:
+                filled[empty, column] = rng.random(len(empty))
+        return filled
+
+
+def within_unit(mean: FloatArray, sd: FloatArray, rng: np.random.Generator) -> FloatArray:
+    """Draws of normal distributions cut to [0, 1), of any shape."""
+    draws = mean + sd * rng.standard_normal(mean.shape)
+    outside = ~((draws >= 0) & (draws < 1))
+    while outside.any():
+        draws[outside] = mean[outside] + sd[outside] * rng.standard_normal(np.count_nonzero(outside))
+        outside = ~((draws >= 0) & (draws < 1))
+    return draws

@@ -1,0 +1,71 @@
+"""Points as models see them: numbers on the unit interval, options by their positions."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rbt_ray.study.choices import Choice
+from rbt_ray.study.space import Space
+from rbt_ray.types import FloatArray, IntArray
+
+
+class Levels:
+    """The parameters a model has to learn about, and the way to them and back.
+
+    A number, and an option of an ordered choice, is its level within [0, 1), at which its domain is even; any other option
+    is its position. Parameters of a single value are left out. NaN stays NaN.
+
+    Args:
+        space: what is searched.
+        ordered: whether a choice whose options are numbers in rising or falling order counts as ordered; one that was
+            said to be ordinal always does.
+
+    Attributes:
+        n_params: how many parameters are left.
+        n_options: ``(n_params,)`` how many options an unordered choice has, 0 for all else.
+        kinds: "c" or, for an unordered choice, "u", a letter a parameter, as `Density` takes them.
+    """
+
+    def __init__(self, space: Space, *, ordered: bool) -> None:
+        self._space = space
+        self._columns = [column for column, domain in enumerate(space.domains) if domain.n_values != 1]
+        self._domains = [space.domains[column] for column in self._columns]
+        self.n_params = len(self._columns)
+        self.n_options: IntArray = np.array(
+            [
+                len(domain.options) if isinstance(domain, Choice) and not _is_ordered(domain, ordered) else 0
+                for domain in self._domains
+            ],
+            dtype=np.int64,
+        )
+        self.kinds = "".join("u" if n else "c" for n in self.n_options)
+        # what a parameter of a single value is in every row
+        self._template = space.from_unit(np.full((1, space.n_params), 0.5))
+
+    def of(self, points: FloatArray) -> FloatArray:
+        """The levels of points, ``(n, n_params)``, in columns."""
+        levels = np.empty((self.n_params, len(points)))
+        for row, (column, domain) in enumerate(zip(self._columns, self._domains, strict=True)):
+            values = points[:, column]
+            levels[row] = values if self.n_options[row] else domain.to_unit(values)
+        return levels.T
+
+    def points(self, levels: FloatArray) -> FloatArray:
+        """The canonical points at levels."""
+        points = np.repeat(self._template, len(levels), axis=0)
+        for row, (column, domain) in enumerate(zip(self._columns, self._domains, strict=True)):
+            values = levels[:, row]
+            points[:, column] = values if self.n_options[row] else domain.from_unit(values)
+        return self._space.canonical(points)
+
+
+def _is_ordered(choice: Choice, numbers_too: bool) -> bool:
+    if choice.word == "ordinal":
+        return True
+    options = choice.options
+    if not numbers_too or not all(
+        isinstance(option, (int, float)) and not isinstance(option, bool) for option in options
+    ):
+        return False
+    steps = [after - before for before, after in zip(options[:-1], options[1:], strict=True)]
+    return all(step > 0 for step in steps) or all(step < 0 for step in steps)

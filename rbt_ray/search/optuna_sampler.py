@@ -1,0 +1,185 @@
+"""Optuna's samplers: its multivariate TPE by default, any other by object."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rbt_ray.errors import SettingError
+from rbt_ray.search.digest_set import DigestSet
+from rbt_ray.search.random_search import RandomSearch
+from rbt_ray.study.choices import Choice
+from rbt_ray.study.domains import Domain
+from rbt_ray.study.numeric_domains import Float, Stepped
+from rbt_ray.study.space import Space
+from rbt_ray.types import FloatArray
+
+try:
+    import optuna
+    from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+    from optuna.trial import TrialState
+except ImportError as error:
+    raise SettingError(
+        "`search_alg` 'tpe' and Optuna's samplers need Optuna: pip install 'rbt-ray[optuna]'."
+    ) from error
+
+_TRIES = 100
+"""Asks in a row that gave a forbidden config or one there was already, after which a random new one is taken."""
+
+
+class OptunaSampler:
+    """Asks an Optuna study of its own, in memory.
+
+    Results at full fidelity are told as values; those at lower ones as pruned trials, which Optuna's TPE ranks below
+    all complete ones, by how far they came and then by loss.
+
+    Args:
+        space: what to search.
+        seed: of the default sampler, and of the random configs that stand in for repeats.
+        sampler: any of Optuna's; it brings its own seed. None: multivariate TPE.
+
+    Raises:
+        SettingError: Optuna is not installed.
+
+    Source:
+        Watanabe (2023), "Tree-Structured Parzen Estimator", arXiv:2304.11127; Optuna's documentation of TPESampler.
+    """
+
+    def __init__(self, space: Space, *, seed: int = 0, sampler: optuna.samplers.BaseSampler | None = None) -> None:
+        self._space = space
+        self._varying = [_variable(space.domains[k], space.names[k]) for k in range(space.n_params)]
+        self._order = _parents_first(space)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # each of the options of TPE is "experimental"
+            if sampler is None:
+                sampler = optuna.samplers.TPESampler(
+                    seed=seed % 2**32, multivariate=True, group=bool(space.conditions), constant_liar=True
+                )
+            level = optuna.logging.get_verbosity()
+            optuna.logging.set_verbosity(optuna.logging.WARNING)  # not to say that it made a study
+            self._study = optuna.create_study(sampler=sampler)
+            optuna.logging.set_verbosity(level)
+        self._open: dict[bytes, optuna.Trial] = {}
+        self._seen = DigestSet()
+        self._random = RandomSearch(space, seed=seed)
+
+    def sample(self) -> FloatArray | None:
+        """See `Sampler`."""
+        for _ in range(_TRIES):
+            trial = self._study.ask()
+            point = self._suggest(trial)
+            if self._space.allowed(point)[0] and self._seen.add(self._space.digests(point))[0]:
+                self._open[point.tobytes()] = trial
+                return self._row(point)
+            self._study.tell(trial, state=TrialState.FAIL)
+        while len(point := self._random.ask(1).points):
+            if self._seen.add(self._space.digests(point))[0]:
+                return self._row(point)
+        return None
+
+    def learn(self, point: FloatArray, fidelity: float, loss: float) -> None:
+        """See `Sampler`."""
+        trial = self._open.pop(point.tobytes(), None)
+        if trial is None:
+            self._study.add_trial(self._told(point, fidelity, loss))
+        elif np.isnan(loss):
+            self._study.tell(trial, state=TrialState.FAIL)
+        elif fidelity == 1:
+            self._study.tell(trial, loss)
+        else:
+            trial.report(loss, _step(fidelity))
+            self._study.tell(trial, state=TrialState.PRUNED)
+
+    @staticmethod
+    def _row(points: FloatArray) -> FloatArray:
+        row: FloatArray = points[0]
+        return row
+
+    def _suggest(self, trial: optuna.Trial) -> FloatArray:
+        space = self._space
+        point = np.full((1, space.n_params), np.nan)
+        for column in self._order:
+            if space.active(point)[0, column]:
+                point[0, column] = self._varying[column].suggest(trial)
+        return space.canonical(point)
+
+    def _told(self, point: FloatArray, fidelity: float, loss: float) -> optuna.trial.FrozenTrial:
+        present = [variable for k, variable in enumerate(self._varying) if not np.isnan(point[k])]
+        values = point[~np.isnan(point)]
+        given = {v.name: v.from_column(x) for v, x in zip(present, values.tolist(), strict=True) if v.distribution}
+        done = fidelity == 1 and not np.isnan(loss)
+        return optuna.trial.create_trial(
+            state=TrialState.COMPLETE if done else TrialState.FAIL if np.isnan(loss) else TrialState.PRUNED,
+            params=given,
+            distributions={v.name: v.distribution for v in present if v.distribution},
+            value=loss if done else None,
+            intermediate_values={} if done or np.isnan(loss) else {_step(fidelity): loss},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Variable:
+    """A parameter as Optuna has it.
+
+    Args:
+        name: the parameter's.
+        distribution: of Optuna's values; None where there is only one.
+        to_column: what stands for Optuna's value in a point.
+        from_column: the inverse.
+    """
+
+    name: str
+    distribution: BaseDistribution | None
+    to_column: Callable[[Any], float]
+    from_column: Callable[[float], Any]
+
+    def suggest(self, trial: optuna.Trial) -> float:
+        """What stands in a point for the value Optuna suggests."""
+        kind = self.distribution
+        if isinstance(kind, FloatDistribution):
+            return self.to_column(trial.suggest_float(self.name, kind.low, kind.high, log=kind.log))
+        if isinstance(kind, IntDistribution):
+            return self.to_column(trial.suggest_int(self.name, kind.low, kind.high, log=kind.log))
+        if isinstance(kind, CategoricalDistribution):
+            return self.to_column(trial.suggest_categorical(self.name, kind.choices))
+        return self.to_column(0)
+
+
+def _variable(domain: Domain, name: str) -> _Variable:
+    def nth(index: int) -> float:
+        return float(domain.nth(np.array([float(index)]))[0])
+
+    if domain.n_values == 1:
+        return _Variable(name, None, nth, float)
+    if isinstance(domain, Choice):
+        last = len(domain.options) - 1
+        ordered = domain.word == "ordinal"
+        return _Variable(
+            name, IntDistribution(0, last) if ordered else CategoricalDistribution(range(last + 1)), float, int
+        )
+    if isinstance(domain, Float) and domain.prior is None:
+        return _Variable(name, FloatDistribution(domain.lower, domain.upper, log=domain.log), float, float)
+    if isinstance(domain, Stepped) and domain.prior is None:
+        first, q = domain.first, domain.q
+        multiples = IntDistribution(first, first + domain.n - 1, log=domain.log)
+        return _Variable(name, multiples, lambda multiple: nth(multiple - first), lambda x: round(x / q))
+    return _Variable(
+        name,
+        FloatDistribution(0.0, 1.0),
+        lambda u: float(domain.from_unit(np.array([u]))[0]),
+        lambda x: float(domain.to_unit(np.array([x]))[0]),
+    )
+
+
+def _parents_first(space: Space) -> list[int]:
+    """Columns in an order in which a condition's parameters come before the one it is of."""
+    children = [space.names.index(name) for name, _ in space.conditions]
+    return [k for k in range(space.n_params) if k not in children] + list(dict.fromkeys(children))
+
+
+def _step(fidelity: float) -> int:
+    return round(fidelity * 1e9)

@@ -1,0 +1,65 @@
+"""Results at one fidelity, kept in order of their losses."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from rbt_ray.search.levels import Levels
+from rbt_ray.types import FloatArray, IntArray
+
+
+class Ranking:
+    """Points with their losses, best first; those that did not complete come last, equal ones in order of arrival.
+
+    Args:
+        levels: what points are kept as.
+    """
+
+    def __init__(self, levels: Levels) -> None:
+        self._as_levels = levels
+        self._told: list[tuple[FloatArray, float]] = []
+        self._levels = np.empty((levels.n_params, 16))
+        self._losses = np.empty(16)
+        self._arrivals = np.empty(16, dtype=np.int64)
+        self._sorted = 0
+        self.n_completed = 0
+
+    def __len__(self) -> int:
+        return self._sorted + len(self._told)
+
+    def add(self, point: FloatArray, loss: float) -> None:
+        """A result; `loss` is inf where it did not complete."""
+        self._told.append((point, loss))
+        self.n_completed += math.isfinite(loss)
+
+    @property
+    def levels(self) -> FloatArray:
+        """``(n, n_params)`` the levels of all points, best first, in columns; good until the next `add`."""
+        self._insert()
+        return self._levels[:, : self._sorted].T
+
+    @property
+    def arrivals(self) -> IntArray:
+        """``(n,)`` how many were told before each."""
+        self._insert()
+        return self._arrivals[: self._sorted]
+
+    def _insert(self) -> None:
+        if not self._told:
+            return
+        levels = self._as_levels.of(np.array([point for point, _ in self._told]))
+        for level, (_, loss) in zip(levels, self._told, strict=True):
+            n = self._sorted
+            if n == len(self._losses):
+                self._levels = np.concatenate([self._levels, np.empty_like(self._levels)], axis=1)
+                self._losses = np.concatenate([self._losses, np.empty_like(self._losses)])
+                self._arrivals = np.concatenate([self._arrivals, np.empty_like(self._arrivals)])
+            at = int(np.searchsorted(self._losses[:n], loss, side="right"))
+            self._levels[:, at + 1 : n + 1] = self._levels[:, at:n]
+            self._losses[at + 1 : n + 1] = self._losses[at:n]
+            self._arrivals[at + 1 : n + 1] = self._arrivals[at:n]
+            self._levels[:, at], self._losses[at], self._arrivals[at] = level, loss, n
+            self._sorted += 1
+        self._told.clear()

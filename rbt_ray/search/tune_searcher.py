@@ -1,0 +1,138 @@
+"""Ray Tune's searchers (OptunaSearch, HyperOptSearch and their kind), asked and told as ours are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from ray import tune
+from ray.tune.search import Searcher as RaySearcher
+
+from rbt_ray.errors import SpaceError
+from rbt_ray.study.choices import Choice
+from rbt_ray.study.domains import Domain
+from rbt_ray.study.numeric_domains import Float, Stepped
+from rbt_ray.study.space import Space
+from rbt_ray.types import Config, FloatArray, Proposal, Result
+
+_TRIES = 100
+"""Suggestions in a row that the space forbids, after which there seems to be nothing else."""
+_METRIC, _MODE = "loss", "min"
+
+
+class TuneSearcher:
+    """A searcher of Ray Tune's, at full fidelity.
+
+    One that was made without a space searches the study's; one that brings its own has to suggest the study's
+    parameters by name. A suggestion that the study's space forbids is told as failed, and another one is asked for.
+
+    Args:
+        space: what to search.
+        searcher: fresh.
+        limit: how many configs to propose; None: until the searcher is finished.
+    """
+
+    def __init__(self, space: Space, searcher: RaySearcher, *, limit: int | None = None) -> None:
+        self._space = space
+        self._searcher = searcher
+        self._limit = limit
+        domains = {name: _domain(domain) for name, domain in zip(space.names, space.domains, strict=True)}
+        self._in_columns = bool(searcher.set_search_properties(_METRIC, _MODE, domains))
+        self._names: dict[bytes, list[str]] = {}
+        self._asked = 0
+        self._finished = False
+
+    @property
+    def done(self) -> bool:
+        """See `Searcher`."""
+        return self._finished or self._asked == self._limit
+
+    def ask(self, n: int) -> Sequence[Proposal]:
+        """See `Searcher`.
+
+        Raises:
+            SpaceError: the searcher suggests nothing that the space allows, or, with a space of its own, something that is
+                not in the study's.
+        """
+        proposals: list[Proposal] = []
+        while len(proposals) < n and not self.done:
+            point = self._suggestion()
+            if point is None:
+                break
+            proposals += [Proposal(config) for config in self._space.decode(point)]
+        return proposals
+
+    def tell(self, results: Sequence[Result]) -> None:
+        """See `Searcher`."""
+        for result in results:
+            name = self._names[self._space.encode([result.config]).tobytes()].pop(0)
+            if result.loss is None:
+                self._searcher.on_trial_complete(name, error=True)
+            else:
+                self._searcher.on_trial_complete(name, result=self._told(result.loss))
+
+    def _suggestion(self) -> FloatArray | None:
+        for _ in range(_TRIES):
+            name = f"{self._asked:08d}"
+            suggested = self._searcher.suggest(name)
+            if suggested is None:
+                return None
+            if suggested == RaySearcher.FINISHED:
+                self._finished = True
+                return None
+            self._asked += 1
+            point = self._point(suggested)
+            if self._space.allowed(point)[0]:
+                self._names.setdefault(point.tobytes(), []).append(name)
+                return point
+            self._searcher.on_trial_complete(name, error=True)
+        raise SpaceError(
+            f"{type(self._searcher).__name__} suggested {_TRIES} configs in a row that the space forbids; loosen the "
+            f"clauses, or take a searcher that knows them, such as 'bohb'."
+        )
+
+    def _point(self, suggested: Mapping[str, Any]) -> FloatArray:
+        if not self._in_columns:
+            return self._space.encode([_nested(suggested)])
+        columns = zip(self._space.names, self._space.domains, strict=True)
+        values = [_column(domain, suggested[name]) for name, domain in columns]
+        return self._space.canonical(np.array([values]))
+
+    def _told(self, loss: float) -> dict[str, Any]:
+        """The loss under the name, and with the sign, that a searcher was made for."""
+        metric, mode = self._searcher.metric or _METRIC, self._searcher.mode or _MODE
+        return {metric: -loss if mode == "max" else loss, "training_iteration": 1}
+
+
+def _domain(domain: Domain) -> Any:
+    """Ray Tune's domain of what `_column` takes: numbers, positions of options, levels within [0, 1)."""
+    if isinstance(domain, Choice):
+        return tune.choice(list(range(len(domain.options))))
+    if isinstance(domain, Float) and domain.prior is None:
+        return (tune.loguniform if domain.log else tune.uniform)(domain.lower, domain.upper)
+    if isinstance(domain, Stepped) and domain.prior is None:
+        return (tune.lograndint if domain.log else tune.randint)(domain.first, domain.first + domain.n)
+    return tune.uniform(0.0, 1.0)
+
+
+def _column(domain: Domain, value: float) -> float:
+    if isinstance(domain, Choice):
+        return float(value)
+    if isinstance(domain, Float) and domain.prior is None:
+        return float(np.clip(value, domain.lower, domain.upper))
+    if isinstance(domain, Stepped) and domain.prior is None:
+        return float(domain.nth(np.array([float(np.clip(value - domain.first, 0, domain.n - 1))]))[0])
+    return float(domain.from_unit(np.array([min(value, np.nextafter(1.0, 0.0))]))[0])
+
+
+def _nested(suggested: Mapping[str, Any]) -> Config:
+    """Ray Tune's searchers flatten nested configs: "opt/lr" is {"opt": {"lr": ...}} again."""
+    config: dict[str, Any] = {}
+    for name, value in suggested.items():
+        *above, last = name.split("/")
+        inside = config
+        for part in above:
+            inside = inside.setdefault(part, {})
+        inside[last] = value
+    return config
