@@ -1,0 +1,27 @@
+"""The script one submits: `rbt-ray run STUDY.toml` on the Ray cluster that it runs on.
+
+`sweep.py STUDY.toml [options of rbt-ray run]`; without `--backend` it is `--backend ray --address auto`.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+from rbt_ray.cli.main import run_command
+
+
+def words(given: list[str]) -> list[str]:
+    """The command line of rbt-ray."""
+    names = {word.partition("=")[0] for word in given}
+    backend = [] if "--backend" in names else ["--backend", "ray"]
+    address = [] if names & {"--backend", "--address"} else ["--address", "auto"]
+    return ["run", *given, *backend, *address]
+
+
+if __name__ == "__main__":
+    given = sys.argv[1:]
+    if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ:
+        # `ray job submit` starts this in a copy of the working directory that Ray removes; studies are kept at home.
+        given = [str(Path(word).resolve()) if Path(word).is_file() else word for word in given]
+        os.chdir(Path.home())
+    sys.exit(run_command(words(given)))

@@ -1,0 +1,48 @@
+"""One cluster for all tests that leave its head alone; hosts that they lose are replaced."""
+
+import pytest
+
+from tests.cluster.hosts import Lan, what_is_missing
+from tests.cluster.ray_cluster import RayCluster
+from tests.cluster.studies import Study, local_table_hash
+
+N_WORKERS = 2
+
+
+@pytest.fixture(scope="session")
+def able():
+    """These tests run only where they are asked for, so that what they lack is a failure."""
+    if missing := what_is_missing():
+        pytest.fail(f"tests of several hosts: {missing}")
+
+
+@pytest.fixture
+def lan(able, tmp_path):
+    with Lan(tmp_path / "lan", {}) as lan:
+        yield lan
+
+
+@pytest.fixture(scope="session")
+def standing_cluster(able, tmp_path_factory):
+    with Lan(tmp_path_factory.mktemp("cluster") / "lan", {}) as lan:
+        yield RayCluster(lan)
+
+
+@pytest.fixture
+def cluster(standing_cluster):
+    """A cluster of a head and two workers."""
+    standing_cluster.join(N_WORKERS - len(standing_cluster.workers))
+    return standing_cluster
+
+
+@pytest.fixture
+def study(tmp_path):
+    folder = tmp_path / "study"
+    folder.mkdir()
+    return Study(folder)
+
+
+@pytest.fixture(scope="session")
+def expected(tmp_path_factory):
+    """The hash of the study's table on the local pool."""
+    return local_table_hash(tmp_path_factory.mktemp("local"))

@@ -1,0 +1,56 @@
+"""The first process of a host: makes the mounts its own, then lives until its stdin closes, and the host ends with it.
+
+Run by `hosts.Lan` as a script, in fresh namespaces. The kernel kills whatever else runs in a process namespace when the
+first process ends: closing the pipe is the power switch, and a test run that is itself killed leaves no host behind.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+SHM_BYTES = 1 << 30
+"""The most that a host's shared memory, which holds Ray's object store, may take; only what is used is allocated."""
+
+
+def mount(*words: str | Path) -> None:
+    subprocess.run(["mount", *map(str, words)], check=True, stdin=subprocess.DEVNULL)
+
+
+def private_mounts(name: str, folder: Path, home: Path) -> None:
+    """Own /proc, /dev/shm, /run, /tmp/ray, /etc/hosts and home folder; the home shows the real one below what is written.
+
+    Args:
+        name: the host's.
+        folder: on the machine's disk; Ray's logs stay there after the host is gone.
+        home: the user's.
+    """
+    subprocess.run(["hostname", name], check=True, stdin=subprocess.DEVNULL)
+    mount("-t", "proc", "proc", "/proc")
+    mount("-t", "tmpfs", "-o", f"size={SHM_BYTES},mode=1777", "shm", "/dev/shm")
+    mount("-t", "tmpfs", "-o", "size=64m,mode=755", "run", "/run")
+    Path("/run/sshd").mkdir(mode=0o755)
+    above, work = Path("/run/home/above"), Path("/run/home/work")
+    above.mkdir(parents=True)
+    work.mkdir()
+    mount("-t", "overlay", "-o", f"lowerdir={home},upperdir={above},workdir={work}", "home", home)
+    Path("/tmp/ray").mkdir(mode=0o1777, exist_ok=True)
+    (folder / "ray").mkdir(mode=0o1777)
+    mount("--bind", folder / "ray", "/tmp/ray")
+    mount("--bind", folder.parent / "names", "/etc/hosts")
+
+
+def main() -> None:
+    name, folder, home = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
+    pid_outside = Path("/proc/self").readlink()  # /proc is still the machine's
+    if name != "switch":
+        private_mounts(name, folder, home)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps orphans, which become this process's children
+    print(pid_outside, flush=True)
+    sys.stdin.buffer.read()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

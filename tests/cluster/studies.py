@@ -1,0 +1,158 @@
+"""A study on hosts of a network, slow until a test has done to it what it is there to do."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from tests.cluster.hosts import Host
+
+RBT_RAY = Path(sys.executable).with_name("rbt-ray")
+N_TRIALS = 200
+_OBJECTIVE = """
+import socket, time
+from pathlib import Path
+
+HERE = Path(__file__).parent
+
+def objective(params, data):
+    with (HERE / "ran.log").open("a") as log:
+        log.write(f"{socket.gethostname()} {time.time()}\\n")
+    if not (HERE / "hurry").exists():
+        time.sleep(0.25)
+    return {"score": float(data.close[params["x"], 0]), "noise": data.rng.random()}
+"""
+_STUDY = f"""
+objective = "paced:objective"
+bundle = "fx"
+[space]
+x = {{ randint = [0, 4000] }}
+[search]
+metric = "score"
+search_alg = "random"
+num_samples = {N_TRIALS}
+seed = 5
+holdout = 0.2
+"""
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = 60) -> float:
+    """Waits until a condition holds; how many seconds that took.
+
+    Raises:
+        AssertionError: it does not within `seconds`.
+    """
+    begun = time.monotonic()
+    while not condition():
+        assert time.monotonic() - begun < seconds, f"waited {seconds:g} s in vain"
+        time.sleep(0.02)
+    return time.monotonic() - begun
+
+
+class Driver:
+    """A command that runs on a host while the test goes on.
+
+    Args:
+        host: where it runs.
+        words: the command and its arguments.
+        folder: where it runs, and where what it prints is kept.
+        env: variables beside the host's own.
+    """
+
+    def __init__(self, host: Host, words: list[str | Path], folder: Path, env: Mapping[str, str]) -> None:
+        number = len(list(folder.glob("*.out")))
+        self._out, self._err = folder / f"{number}.out", folder / f"{number}.err"
+        with self._out.open("w") as out, self._err.open("w") as err:
+            self._process = host.start(words, env=env, cwd=folder, stdout=out, stderr=err)
+
+    @property
+    def running(self) -> bool:
+        return self._process.poll() is None
+
+    def kill(self) -> None:
+        """Kill -9 of the command itself, not of `nsenter` that waits for it."""
+        for child in psutil.Process(self._process.pid).children():
+            child.kill()
+        self._process.wait(timeout=30)
+
+    def end(self, seconds: float = 120) -> subprocess.CompletedProcess[str]:
+        """What it printed, and its exit code, once it has ended.
+
+        Raises:
+            subprocess.TimeoutExpired: it has not within `seconds`; it is killed.
+        """
+        try:
+            code = self._process.wait(timeout=seconds)
+        except subprocess.TimeoutExpired as error:
+            self.kill()
+            raise AssertionError(
+                f"not done within {seconds:g} s: {self._out.read_text()}{self._err.read_text()}"
+            ) from error
+        return subprocess.CompletedProcess([], code, self._out.read_text(), self._err.read_text())
+
+    def result(self, seconds: float = 120) -> dict[str, Any]:
+        """The JSON it printed.
+
+        Raises:
+            AssertionError: it failed.
+        """
+        done = self.end(seconds)
+        assert done.returncode == 0, done.stderr
+        result: dict[str, Any] = json.loads(done.stdout)
+        return result
+
+
+class Study:
+    """A study in a folder that all hosts see, with a log of which host has begun a trial when.
+
+    Args:
+        folder: empty.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.path = folder / "studies" / "study"
+        (folder / "paced.py").write_text(_OBJECTIVE)
+        (folder / "study.toml").write_text(_STUDY)
+
+    def hurry(self) -> None:
+        """Trials are no longer slow."""
+        (self.folder / "hurry").touch()
+
+    def begun(self) -> list[tuple[str, float]]:
+        """Host and time (s since the epoch) of the begin of every trial so far."""
+        log = self.folder / "ran.log"
+        lines = log.read_text().split("\n")[:-1] if log.exists() else []
+        return [(host, float(at)) for host, at in (line.split() for line in lines)]
+
+    def seen(self, *hosts: Host, since: float = 0.0) -> bool:
+        """Whether each of these hosts has begun a trial after `since`."""
+        return {host.name for host in hosts} <= {name for name, at in self.begun() if at > since}
+
+    def run(self, host: Host, env: Mapping[str, str], *words: str) -> Driver:
+        """Begins it."""
+        command = [RBT_RAY, "run", "study.toml", "--json", "--backend", "ray", "--address", "auto", *words]
+        return Driver(host, command, self.folder, env)
+
+    def resume(self, host: Host, env: Mapping[str, str]) -> Driver:
+        """Goes on with it."""
+        command = [RBT_RAY, "resume", self.path, "--json", "--backend", "ray", "--address", "auto"]
+        return Driver(host, command, self.folder, env)
+
+
+def local_table_hash(folder: Path) -> str:
+    """The hash of the study's table when this machine's own processes run it."""
+    study = Study(folder)
+    study.hurry()
+    words = [RBT_RAY, "run", "study.toml", "--json", "--backend", "local", "--workers", "2"]
+    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=90)
+    assert done.returncode == 0, done.stderr
+    found: str = json.loads(done.stdout)["table_hash"]
+    return found
