@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from rbt_ray.objectives.objective import batched as batched
     from rbt_ray.objectives.reports import get_checkpoint as get_checkpoint
     from rbt_ray.objectives.reports import report as report
+    from rbt_ray.search.asha import ASHA as ASHA
+    from rbt_ray.search.asha import MedianStopping as MedianStopping
+    from rbt_ray.search.bohb import BOHB as BOHB
+    from rbt_ray.search.hyperband import Hyperband as Hyperband
+    from rbt_ray.search.hyperband import SuccessiveHalving as SuccessiveHalving
     from rbt_ray.search.searcher import Searcher as Searcher
     from rbt_ray.simulate.backtest import Backtest as Backtest
     from rbt_ray.simulate.backtest import backtest as backtest
@@ -49,6 +54,9 @@ _HOMES = {
     "rbt_ray.objectives.lookahead": ("check_lookahead",),
     "rbt_ray.objectives.objective": ("batched",),
     "rbt_ray.objectives.reports": ("get_checkpoint", "report"),
+    "rbt_ray.search.asha": ("ASHA", "MedianStopping"),
+    "rbt_ray.search.bohb": ("BOHB",),
+    "rbt_ray.search.hyperband": ("Hyperband", "SuccessiveHalving"),
     "rbt_ray.search.searcher": ("Searcher",),
     "rbt_ray.simulate.backtest": ("Backtest", "backtest"),
     "rbt_ray.simulate.costs": ("Costs",),

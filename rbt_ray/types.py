@@ -32,6 +32,8 @@ RESULT_COLUMNS = ("trial_id", "status", "fidelity", "error", "duration_s", "work
 """Columns of the table of results that are not metrics; no metric may be called so."""
 
 Mode: TypeAlias = Literal["min", "max"]
+FidelityKind: TypeAlias = Literal["prefix", "blocks", "symbols", "reports"]
+"""What a fidelity is a share of: the first bars, of blocks of bars, of the symbols, of the objective's reports."""
 Execution: TypeAlias = Literal["next_open", "next_close", "close"]
 Rebalance: TypeAlias = Literal["every_bar", "on_change"]
 
@@ -49,7 +51,10 @@ class Proposal:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Where an objective that reports can go on: after so many reports, from what it left, which only workers unpack."""
+    """Where an objective that reports can go on: after so many reports, from what it left, which only workers unpack.
+
+    The journal keeps no payload: a checkpoint read from it says that there was one, and holds ``b""``.
+    """
 
     n_reports: int
     payload: bytes

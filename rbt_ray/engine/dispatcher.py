@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rbt_ray.columns import Outcomes
+from rbt_ray.engine.checkpoints import Checkpoints
 from rbt_ray.pool.pool import Batch, Job, Returned, WorkerPool
 from rbt_ray.store.journal import Finished
 from rbt_ray.types import CRASHED, TIMED_OUT, FloatArray, IntArray
@@ -66,6 +67,7 @@ class Dispatcher:
         self._timeout = trial_timeout_s
         self._max_retries = max_retries
         self._most = min(max_batch or _MOST_TRIALS, _MOST_TRIALS)
+        self._checkpoints = Checkpoints()
         self._waiting: dict[float, deque[_Piece]] = {}
         self._n_waiting = 0
         self._suspects: deque[_Piece] = deque()
@@ -121,7 +123,8 @@ class Dispatcher:
             piece = self._suspects.popleft() if self._suspects else self._next_piece()
             if piece is None:
                 return
-            batch = Batch(next(_numbers), self._job, piece.trials, piece.points, piece.fidelity)
+            starts = self._checkpoints.of(piece.points)
+            batch = Batch(next(_numbers), self._job, piece.trials, piece.points, piece.fidelity, starts=starts)
             expected = self._seconds.get(piece.fidelity, 0.0) * len(piece.trials)
             allowance = math.inf if self._timeout is None else self._timeout + 2 * expected
             self._flights[batch.number] = _Flight(piece, time.monotonic(), allowance)
@@ -164,6 +167,7 @@ class Dispatcher:
         if returned.lost is not None:
             return self._judge(flight, returned, late)
         self._learn_pace(flight.piece, returned.wall_s)
+        self._checkpoints.keep(flight.piece.points, returned.outcomes.checkpoints)
         return [
             Finished(
                 flight.piece.trials,

@@ -13,8 +13,11 @@ from rbt_ray import metric_columns
 from rbt_ray.columns import Outcomes, Proposals, Results
 from rbt_ray.search.searcher import Searcher
 from rbt_ray.store.journal import Asked, Finished
+from rbt_ray.study.cost import Cost
 from rbt_ray.study.study import Study
 from rbt_ray.types import FloatArray, Proposal
+
+_SLACK = 1e-9  # three thirds are one
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,7 +56,7 @@ class Frontier:
         self._learns: bool = getattr(searcher, "learns", True)
         self._counts_samples = study.search_alg == "custom"  # ours stop at num_samples by themselves
         self._configs: set[int] = set()
-        self._spent = 0.0
+        self._cost, self._spent = Cost(), 0.0
         self._closed = False
         self._asked = 0
         self._n_open = 0
@@ -126,8 +129,8 @@ class Frontier:
     def _within_limits(self, proposals: Proposals) -> Proposals:
         n = len(proposals)
         if self._study.max_cost is not None and n:
-            spent = self._spent + np.cumsum(proposals.fidelity)
-            n = int((spent <= self._study.max_cost * (1 + 1e-12)).sum())
+            spent = self._spent + np.cumsum(self._cost.of(proposals.points, proposals.fidelity))
+            n = int((spent <= self._study.max_cost * (1 + _SLACK)).sum())
             self._closed = n < len(proposals)
             self._spent = float(spent[n - 1]) if n else self._spent
         if self._counts_samples and self._study.num_samples is not None and n:
@@ -155,5 +158,7 @@ class Frontier:
         )
         loss = self._study.loss_of(outcomes.metrics, 1)
         proposals = self._proposals.pop(trial)
+        if row in finished.outcomes.checkpoints:
+            self._cost.left_a_checkpoint(proposals.points[0], float(proposals.fidelity[0]))
         self._n_open -= 1
         self._searcher.tell(Results(finished.trials[rows], proposals, outcomes, loss, [finished.worker]))

@@ -21,7 +21,7 @@ class Watch:
         total: how many trials there will be; None where nobody knows yet.
         n_done: trials recorded, those of earlier runs of the study included.
         n_failed: those that did not complete.
-        best: the study's metric of the best trial so far.
+        best: the study's metric of the best trial at full fidelity so far.
         stage: what goes on after the search, for people; "" during it.
     """
 
@@ -44,7 +44,7 @@ class Watch:
         self.n_done += n
         self.n_failed += int((event.outcomes.status != COMPLETED).sum())
         loss = self.study.loss_of(event.outcomes.metrics, n)
-        if not np.isnan(loss).all():
+        if event.fidelity == 1.0 and not np.isnan(loss).all():
             value = float(np.nanmin(loss)) * (-1.0 if self.study.mode == "max" else 1.0)
             better = max if self.study.mode == "max" else min
             self.best = value if self.best is None else better(self.best, value)

@@ -1,41 +1,164 @@
-"""Searchers by name."""
+"""Searchers, samplers and schedulers by name, and what "auto" stands for."""
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
+from rbt_ray.search.asha import ASHA, MedianStopping
+from rbt_ray.search.bohb import BOHB
+from rbt_ray.search.hyperband import Hyperband, SuccessiveHalving
+from rbt_ray.search.ladder import Ladder, ladder_from
+from rbt_ray.search.random_search import RandomSearch
+from rbt_ray.search.sampler import Sampler, StreamSampler
+from rbt_ray.search.scheduled_search import ScheduledSearch
+from rbt_ray.search.scheduler import Scheduler
 from rbt_ray.search.searcher import Searcher
+from rbt_ray.search.stream import Stream
 from rbt_ray.study.space import Space
-from rbt_ray.types import Config
+from rbt_ray.study.study import Study
 
-SEARCHERS = {
+_STREAMS = {
     "grid": ("rbt_ray.search.grid_search", "GridSearch"),
     "random": ("rbt_ray.search.random_search", "RandomSearch"),
     "sobol": ("rbt_ray.search.sobol", "SobolSearch"),
 }
+_MODELS = ("bohb", "tpe")
+SEARCHERS = (*_STREAMS, *_MODELS)
+SCHEDULERS: dict[str, type[Any]] = {
+    "hyperband": Hyperband,
+    "asha": ASHA,
+    "successive_halving": SuccessiveHalving,
+    "median": MedianStopping,
+}
 _SAMPLES = 100
+_CALIBRATION, _LEAST_CALIBRATION = 8, 4
+"""How many configs calibrate a ladder, and below how many nothing could be said."""
 
 
-def choose(search_alg: str, space: Space, num_samples: int | None) -> tuple[str, int | None]:
-    """The searcher's own name and how many new configs it is to propose; None: all there are.
+def choose(search_alg: str, space: Space, num_samples: int | None, n_rungs: int) -> tuple[str, int | None, str]:
+    """The searcher's own name, how many new configs it is to propose (None: all there are), and why it was chosen.
 
-    "auto" is a grid where the whole space fits `num_samples` (any finite one for None), else Sobol points.
+    Args:
+        search_alg: a name; "auto" is a grid where the whole space fits `num_samples` (any finite one for None), else the
+            model search.
+        space: what is searched.
+        num_samples: as the user said.
+        n_rungs: how many fidelities there are.
     """
+    why = ""
     if search_alg == "auto":
-        fits = space.size is not None and (num_samples is None or space.size <= num_samples)
-        search_alg = "grid" if fits else "sobol"
+        size = space.size
+        if size is not None and (num_samples is None or size <= num_samples):
+            search_alg, why = "grid", f"auto: grid, as the whole space has {size:,} configs."
+        else:
+            search_alg, why = "bohb", f"auto: bohb {_over(n_rungs)}, as the space has {_more(size, num_samples)}."
     if search_alg != "grid" and num_samples is None:
         num_samples = _SAMPLES
-    return search_alg, num_samples
+    return search_alg, num_samples, why
 
 
-def make(
-    search_alg: str, space: Space, num_samples: int | None, seed: int, points_to_evaluate: Sequence[Config]
-) -> Searcher:
-    """A fresh searcher of that name."""
-    module, name = SEARCHERS[search_alg]
+def _over(n_rungs: int) -> str:
+    return f"over {n_rungs} fidelities" if n_rungs > 1 else "at full fidelity"
+
+
+def _more(size: int | None, num_samples: int | None) -> str:
+    if size is None:
+        return "infinitely many configs"
+    return f"{size:,} configs and num_samples is {num_samples:,}"
+
+
+def make(study: Study, given: Any = None) -> Searcher:
+    """A fresh searcher for a study.
+
+    Args:
+        study: its definition.
+        given: the user's own searcher or sampler object, where there is one.
+
+    Raises:
+        InputError: the space cannot be searched so.
+    """
+    if given is not None and isinstance(given, Searcher):
+        return given
+    if given is not None and _is_from(given, "ray.tune.search"):
+        from rbt_ray.search.tune_searcher import TuneSearcher
+
+        return TuneSearcher(study.space, given, limit=study.num_samples)
+    scheduler = scheduler_of(study.scheduler)
+    if scheduler is None and study.search_alg in _STREAMS:
+        return _stream(study, limit=study.num_samples, points_to_evaluate=study.points_to_evaluate)
+    ladder = ladder_from(study.lowest_fidelity, study.eta) if scheduler is not None else (1.0,)
+    return ScheduledSearch(
+        study.space,
+        _sampler(study, given),
+        scheduler or Hyperband(),
+        ladder,
+        study.eta,
+        limit=study.num_samples,
+        n_calibration=_n_calibration(study, ladder),
+        points_to_evaluate=study.points_to_evaluate,
+        continues=study.fidelity == "reports",
+    )
+
+
+def is_search_alg(given: Any) -> bool:
+    """Whether this object can be a `search_alg`: a searcher, the settings of one, or a sampler or searcher of others."""
+    return isinstance(given, (Searcher, BOHB)) or _is_from(given, "optuna.samplers", "ray.tune.search")
+
+
+def is_scheduler(given: Any) -> bool:
+    """Whether this can be a `scheduler`."""
+    return given is None or (isinstance(given, str) and given in SCHEDULERS) or type(given) in SCHEDULERS.values()
+
+
+def plain_scheduler(scheduler: Any) -> dict[str, Any] | None:
+    """A scheduler as a study's definition holds it: its name and settings."""
+    if scheduler is None:
+        return None
+    if isinstance(scheduler, str):
+        scheduler = SCHEDULERS[scheduler]()
+    name = next(name for name, kind in SCHEDULERS.items() if type(scheduler) is kind)
+    return {"name": name, **asdict(scheduler)}
+
+
+def scheduler_of(plain: Mapping[str, Any] | None) -> Scheduler | None:
+    """The scheduler again."""
+    if plain is None:
+        return None
+    options = {key: value for key, value in plain.items() if key != "name"}
+    scheduler: Scheduler = SCHEDULERS[plain["name"]](**options)
+    return scheduler
+
+
+def _stream(study: Study, **options: Any) -> Stream:
+    module, name = _STREAMS[study.search_alg]
     kind: Any = getattr(importlib.import_module(module), name)
-    searcher: Searcher = kind(space, limit=num_samples, seed=seed, points_to_evaluate=points_to_evaluate)
-    return searcher
+    stream: Stream = kind(study.space, seed=study.seed, **options)
+    return stream
+
+
+def _sampler(study: Study, given: Any) -> Sampler:
+    if given is not None or study.search_alg == "tpe":
+        from rbt_ray.search.optuna_sampler import OptunaSampler
+
+        return OptunaSampler(study.space, seed=study.seed, sampler=given)
+    if study.search_alg == "bohb":
+        return BOHB(**study.search_options).sampler(study.space, study.seed)
+    if study.search_alg == "grid":
+        _ = study.space.grid_size  # says why there is no grid
+        return StreamSampler(RandomSearch(study.space, seed=study.seed))  # the first of a grid are all from one corner
+    return StreamSampler(_stream(study))
+
+
+def _n_calibration(study: Study, ladder: Ladder) -> int:
+    """None where samples or cost are too few for it: a ladder is then believed."""
+    affordable = [study.num_samples, study.max_cost]
+    n = min([_CALIBRATION, *(int(most / 3) for most in affordable if most is not None)])
+    return n if len(ladder) > 1 and n >= _LEAST_CALIBRATION else 0
+
+
+def _is_from(given: Any, *packages: str) -> bool:
+    """Whether an object's class, or one it derives from, is of these packages; none of them is imported."""
+    return any(base.__module__.startswith(packages) for base in type(given).__mro__)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from rbt_ray.search.stream import Stream
 from rbt_ray.types import FloatArray
 
 
@@ -20,3 +21,18 @@ class Sampler(Protocol):
     def learn(self, point: FloatArray, fidelity: float, loss: float) -> None:
         """What came of a sampled point at a fidelity, told once a trial; `loss` is NaN where it did not complete."""
         ...
+
+
+class StreamSampler:
+    """A fixed sequence of points as a sampler, which nobody's results can change."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+
+    def sample(self) -> FloatArray | None:
+        """See `Sampler`."""
+        points = self._stream.ask(1).points
+        return points[0] if len(points) else None
+
+    def learn(self, point: FloatArray, fidelity: float, loss: float) -> None:
+        """Nothing: the sequence is fixed."""

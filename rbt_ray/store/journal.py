@@ -13,7 +13,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import closing, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -24,7 +24,7 @@ from rbt_ray._version import __version__
 from rbt_ray.columns import Outcomes
 from rbt_ray.errors import JournalError, StudyNotFoundError
 from rbt_ray.metric_columns import Column
-from rbt_ray.types import FloatArray, IntArray
+from rbt_ray.types import Checkpoint, FloatArray, IntArray
 
 FORMAT = 1
 FILE_NAME = "journal.sqlite"
@@ -79,6 +79,8 @@ class Ended:
     wall_s: float
     n_workers: int
     backend: str
+    notes: list[str] = field(default_factory=list)
+    """What the search decided on its way, a sentence each."""
     version: str = __version__
 
 
@@ -253,6 +255,7 @@ def _pack_finished(event: Finished) -> tuple[dict[str, Any], bytes]:
         "all_completed": all_completed,
         "metrics": metrics,
         "errors": {str(row): text for row, text in outcomes.errors.items()},
+        "checkpoints": {str(row): checkpoint.n_reports for row, checkpoint in outcomes.checkpoints.items()},
         "worker": event.worker,
         "started": event.started,
         "cpu_s": event.cpu_s,
@@ -273,7 +276,8 @@ def _unpack(kind: str, header: dict[str, Any], body: bytes | None) -> Event:
         duration = take("<f8", n)
         metrics = {name: _unpack_column(described, n, take) for name, described in header["metrics"].items()}
         errors = {int(row): text for row, text in header["errors"].items()}
-        outcomes = Outcomes(status, metrics, errors, duration)
+        left = {int(row): Checkpoint(n_reports, b"") for row, n_reports in header.get("checkpoints", {}).items()}
+        outcomes = Outcomes(status, metrics, errors, duration, left)
         return Finished(
             trials=trials,
             points=points,

@@ -14,8 +14,9 @@ from rbt_ray import metric_columns
 from rbt_ray.columns import Outcomes, Proposals, Results
 from rbt_ray.metric_columns import Column
 from rbt_ray.store.journal import Finished, Journal
+from rbt_ray.study.cost import Cost
 from rbt_ray.study.study import Study
-from rbt_ray.types import COMPLETED, FloatArray, IntArray
+from rbt_ray.types import COMPLETED, Checkpoint, FloatArray, IntArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,6 +45,19 @@ class TrialTable:
 
     def __len__(self) -> int:
         return len(self.trials)
+
+    @property
+    def cost(self) -> float:
+        """Evaluations at full fidelity that the trials come to; what a trial did not have to do again is not counted."""
+        left = self.outcomes.checkpoints
+        if not left:
+            return float(self.fidelity.sum())
+        cost, spent = Cost(), 0.0
+        for row, point in enumerate(self.points):
+            spent += float(cost.of(point[None], self.fidelity[row : row + 1])[0])
+            if row in left:
+                cost.left_a_checkpoint(point, float(self.fidelity[row]))
+        return spent
 
     @property
     def loss(self) -> FloatArray:
@@ -121,6 +135,7 @@ def _merge(finished: list[Finished], place: IntArray) -> Outcomes:
     n = len(place)
     status, duration = np.empty(n, np.uint8), np.empty(n)
     errors: dict[int, str] = {}
+    left: dict[int, Checkpoint] = {}
     parts, at = [], 0
     for event in finished:
         rows = place[at : at + len(event.trials)]
@@ -128,8 +143,9 @@ def _merge(finished: list[Finished], place: IntArray) -> Outcomes:
         status[rows], duration[rows] = event.outcomes.status, event.outcomes.duration_s
         parts.append((event.outcomes.metrics, rows))
         errors.update((int(rows[row]), text) for row, text in event.outcomes.errors.items())
+        left.update((int(rows[row]), checkpoint) for row, checkpoint in event.outcomes.checkpoints.items())
     metrics: dict[str, Column] = metric_columns.join(parts, n)
-    return Outcomes(status, metrics, errors, duration)
+    return Outcomes(status, metrics, errors, duration, left)
 
 
 def _canonical(values: NDArray[Any]) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from rbt_ray.errors import JournalError
 from rbt_ray.metric_columns import MetricColumns
 from rbt_ray.study.space import Space
-from rbt_ray.types import Config, FloatArray, Mode
+from rbt_ray.types import Config, FidelityKind, FloatArray, Mode
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,13 @@ class Study:
         bundle: the prices, or None.
         objective: where the objective is found again.
         recheck: how many of the best are re-run in detail.
+        search_options: settings of the searcher.
+        scheduler: name and settings of what decides on fidelities; None: all trials are at full fidelity.
+        fidelity: what a fidelity is a share of.
+        lowest_fidelity: the lowest that is used.
+        eta: the factor from one fidelity to the next.
+        max_reports: what fidelity 1 is, where fidelity is counted in reports.
+        why: why "auto" chose what it chose; "" where the user did.
     """
 
     name: str
@@ -81,6 +88,13 @@ class Study:
     points_to_evaluate: tuple[Config, ...] = ()
     bundle: BundleId | None = None
     recheck: int = 10
+    search_options: dict[str, Any] = field(default_factory=dict)
+    scheduler: dict[str, Any] | None = None
+    fidelity: FidelityKind = "prefix"
+    lowest_fidelity: float = 1.0
+    eta: float = 3.0
+    max_reports: int | None = None
+    why: str = ""
 
     def loss_of(self, metrics: MetricColumns, n: int) -> FloatArray:
         """``(n,)`` what searchers minimise; NaN where a trial has no metric. The one place that knows the mode."""
@@ -111,7 +125,8 @@ class Study:
             JournalError: a part is missing or not understood.
         """
         try:
-            given = {f.name: plain[f.name] for f in fields(cls)}
+            known = {f.name for f in fields(cls)}
+            given = {name: value for name, value in plain.items() if name in known}
             given["space"] = space or Space.from_json(plain["space"])
             rows = plain["points_to_evaluate"]
             points = np.array(rows, dtype=np.float64).reshape(len(rows), given["space"].n_params)

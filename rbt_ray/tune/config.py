@@ -8,13 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from rbt_ray.errors import SettingError
 from rbt_ray.nearest import nearest
-from rbt_ray.search.catalog import SEARCHERS
-from rbt_ray.search.searcher import Searcher
-from rbt_ray.types import RESULT_COLUMNS, Config, Mode
+from rbt_ray.search.catalog import SCHEDULERS, SEARCHERS, is_scheduler, is_search_alg
+from rbt_ray.types import RESULT_COLUMNS, Config, FidelityKind, Mode
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -26,16 +25,20 @@ class TuneConfig:
     Args:
         metric: the number to optimize; a bare number the objective returns is called this.
         mode: "max" or "min".
-        search_alg: "auto" (a whole grid where it fits `num_samples`, else Sobol points), "grid", "random", "sobol",
-            or any `rbt.Searcher`.
-        scheduler: None; multi-fidelity schedulers are not in this version.
+        search_alg: "auto" (a whole grid where it fits `num_samples`, else "bohb"); "grid", "random", "sobol"; "bohb" or
+            `rbt.BOHB(...)`; "tpe" (Optuna's) or any sampler of Optuna's; any searcher of Ray Tune's; any `rbt.Searcher`.
+        scheduler: which configs are evaluated at which fidelity: "hyperband", "asha", "successive_halving", "median", or an
+            object such as `rbt.ASHA(kind="stopping")`. None: all at full fidelity, but for "bohb", which brings Hyperband.
         num_samples: how many new configs; None: the whole grid, or 100 of other searchers.
         seed: everything random follows from it; None draws one and records it.
         points_to_evaluate: configs that come first.
         holdout: the last bars, kept from the search: a share of them (0.25) or the first day (``"2010-01-01"``).
-        fidelity: "prefix": a trial at a lower fidelity sees the first bars only.
-        min_fidelity: the lowest share of the bars a scheduler may use.
+        fidelity: what a trial at a lower fidelity is spared. "prefix": it sees the first bars only; "blocks": the first bars
+            of each of 8 blocks; "symbols": some of the symbols; "reports": it ends after some of its `rbt.report` calls.
+        min_fidelity: the lowest that a scheduler may use. It is raised by factors of eta until it holds 252 bars and twice
+            the objective's `warmup`, where the metric is one of a Backtest's.
         eta: by how much a scheduler cuts from rung to rung.
+        max_reports: how many reports are the full fidelity, where `fidelity` is "reports".
         max_cost: evaluations that may be spent, counted in full-fidelity ones.
         time_budget_s: seconds after which the study stops, resumable.
         max_pending: how many trials may be open at once; None: 32 for searchers that learn, else 131,072.
@@ -47,15 +50,16 @@ class TuneConfig:
 
     metric: str = "sharpe"
     mode: Mode = "max"
-    search_alg: str | Searcher = "auto"
-    scheduler: None = None
+    search_alg: Any = "auto"
+    scheduler: Any = None
     num_samples: int | None = None
     seed: int | None = None
     points_to_evaluate: Sequence[Config] | None = None
     holdout: float | str | date | None = None
-    fidelity: Literal["prefix"] = "prefix"
+    fidelity: FidelityKind = "prefix"
     min_fidelity: float = 1 / 27
     eta: float = 3
+    max_reports: int | None = None
     max_cost: float | None = None
     time_budget_s: float | None = None
     max_pending: int | None = None
@@ -67,13 +71,22 @@ class TuneConfig:
         _choice("mode", self.mode, ("max", "min"))
         if isinstance(self.search_alg, str):
             _choice("search_alg", self.search_alg, ("auto", *SEARCHERS))
-        elif not isinstance(self.search_alg, Searcher):
+        elif not is_search_alg(self.search_alg):
             raise SettingError(
-                f"`search_alg` is a name or an object with `done`, `ask(n)` and `tell(results)`; "
-                f"got {self.search_alg!r}."
+                f"`search_alg` is a name, rbt.BOHB(...), a sampler of Optuna's, a searcher of Ray Tune's, or an object with "
+                f"`done`, `ask(n)` and `tell(results)`; got {self.search_alg!r}."
             )
-        _check(self.scheduler is None, "scheduler", "None in this version, which has no schedulers", self.scheduler)
-        _choice("fidelity", self.fidelity, ("prefix",))
+        if isinstance(self.scheduler, str):
+            _choice("scheduler", self.scheduler, tuple(SCHEDULERS))
+        kinds = f"None, {', '.join(SCHEDULERS)}, or an object such as rbt.ASHA()"
+        _check(is_scheduler(self.scheduler), "scheduler", kinds, self.scheduler)
+        _choice("fidelity", self.fidelity, get_args(FidelityKind))
+        _count("max_reports", self.max_reports, least=1)
+        if (self.fidelity == "reports") != (self.max_reports is not None):
+            raise SettingError(
+                f"`max_reports` says how many reports are the full fidelity, and goes with `fidelity='reports'`; got "
+                f"fidelity={self.fidelity!r} and max_reports={self.max_reports!r}."
+            )
         _count("num_samples", self.num_samples, least=1)
         _count("seed", self.seed, least=0)
         _count("max_pending", self.max_pending, least=1)

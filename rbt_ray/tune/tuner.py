@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +18,9 @@ from rbt_ray.errors import SettingError, StudyExistsError, StudyInterrupted, Stu
 from rbt_ray.objectives.address import address_of
 from rbt_ray.objectives.fitting import check_objective
 from rbt_ray.pool.task import Task
-from rbt_ray.search.catalog import choose, make
-from rbt_ray.search.searcher import Searcher
+from rbt_ray.search.bohb import BOHB
+from rbt_ray.search.catalog import choose, make, plain_scheduler
+from rbt_ray.search.ladder import ladder_from
 from rbt_ray.store.journal import FILE_NAME, Ended, Journal
 from rbt_ray.store.lock import StudyLock
 from rbt_ray.store.table import read_table
@@ -27,6 +28,7 @@ from rbt_ray.study.space import Space
 from rbt_ray.study.study import BundleId, Study
 from rbt_ray.tune.callbacks import Callbacks
 from rbt_ray.tune.config import RunConfig, TuneConfig
+from rbt_ray.tune.fidelity import lowest_fidelity
 from rbt_ray.tune.interrupt import clean_interrupt
 from rbt_ray.tune.pools import backend_of, pool_for, shutdown
 from rbt_ray.tune.progress import show_progress
@@ -68,7 +70,7 @@ class Tuner:
         tune_config = tune_config or TuneConfig()
         self._run_config = run_config or RunConfig()
         self._objective = objective
-        self._searcher = tune_config.search_alg if not isinstance(tune_config.search_alg, str) else None
+        self._search_alg = None if isinstance(tune_config.search_alg, (str, BOHB)) else tune_config.search_alg
         self._time_budget_s = tune_config.time_budget_s
         self._bundle = _bundle_of(bundle)
         space = Space.of(param_space)
@@ -85,7 +87,7 @@ class Tuner:
         objective: Any,
         *,
         param_space: Any = None,
-        search_alg: Searcher | None = None,
+        search_alg: Any = None,
         callbacks: Sequence[Any] | None = None,
         run_config: RunConfig | None = None,
     ) -> Tuner:
@@ -95,7 +97,7 @@ class Tuner:
             path: the study's folder.
             objective: the same as when it was begun.
             param_space: the same, where it holds options that JSON cannot.
-            search_alg: a fresh searcher object, where the study was begun with one.
+            search_alg: a fresh searcher or sampler object, where the study was begun with one.
             callbacks: as in RunConfig.
             run_config: where and how to run it from here on; `name` and `storage_path` are the study's.
 
@@ -122,7 +124,7 @@ class Tuner:
         run_config = run_config or RunConfig()
         tuner._run_config = run_config if callbacks is None else replace(run_config, callbacks=callbacks)
         tuner._objective = objective
-        tuner._searcher = search_alg
+        tuner._search_alg = search_alg
         tuner._time_budget_s = None
         tuner._bundle = _open_again(study.bundle, folder)
         tuner._study = study
@@ -150,7 +152,7 @@ class Tuner:
         """
         if not self._is_new and (results := ResultGrid(self._folder, self._study)).is_done:
             return results
-        if self._searcher is not None and self._has_run:
+        if self._search_alg is not None and self._has_run:
             raise SettingError(
                 f"a searcher object serves one run; go on with `Tuner.restore({str(self._folder)!r}, objective, "
                 f"search_alg=...)` and a fresh one."
@@ -192,7 +194,16 @@ class Tuner:
             own.unlink(missing_ok=True)  # of a study that never came to be
         train_bars = study.bundle.train_bars if study.bundle else 0
         ref = None if self._bundle is None else pool.share(self._bundle)
-        job = Task(self._objective, study.space, study.metric, study.seed, ref, train_bars).pack()
+        job = Task(
+            self._objective,
+            study.space,
+            study.metric,
+            study.seed,
+            ref,
+            train_bars,
+            fidelity="prefix" if study.fidelity == "reports" else study.fidelity,
+            max_reports=study.max_reports,
+        ).pack()
         journal = Journal.create(self._folder, study.to_json()) if self._is_new else Journal(self._folder, write=True)
         self._is_new, self._has_run = False, True
         dispatcher = Dispatcher(
@@ -205,9 +216,7 @@ class Tuner:
         watch = Watch(study, total=self._total())
         limits = Limits(self._time_budget_s, run_config.max_failures, interrupt)
         callbacks = Callbacks(run_config.callbacks, study)
-        searcher = self._searcher or make(
-            study.search_alg, study.space, study.num_samples, study.seed, study.points_to_evaluate
-        )
+        searcher = make(study, self._search_alg)
         try:
             with show_progress(watch, verbose=run_config.verbose):
                 reason = loop.run(study, searcher, dispatcher, journal, limits, watch, callbacks.on_finished)
@@ -220,52 +229,63 @@ class Tuner:
                         reason = "interrupted"
                     else:
                         journal.append(reviewed)
-            journal.append(Ended(reason, wall_s, pool.n_workers, backend_of(self._run_config)))
+            notes = [*([study.why] if study.why else []), *getattr(searcher, "notes", [])]
+            journal.append(Ended(reason, wall_s, pool.n_workers, backend_of(self._run_config), notes))
         finally:
             journal.close()
         callbacks.on_study_end(ResultGrid(self._folder, study))
         return reason
 
     def _total(self) -> int | None:
-        size, wanted = self._study.space.size, self._study.num_samples
-        known = [n for n in (size, wanted) if n is not None]
-        return min(known) if known and self._searcher is None else wanted
+        study = self._study
+        if study.scheduler is not None and study.lowest_fidelity < 1:
+            return None
+        known = [n for n in (study.space.size, study.num_samples) if n is not None]
+        return min(known) if known and self._search_alg is None else study.num_samples
 
 
 def _define(objective: Any, space: Space, bundle: Bundle | None, tune: TuneConfig, run: RunConfig) -> Study:
     from rbt_ray.data.windows import holdout_start
 
-    custom = not isinstance(tune.search_alg, str)
-    search_alg, num_samples = ("custom", tune.num_samples)
-    if isinstance(tune.search_alg, str):
-        search_alg, num_samples = choose(tune.search_alg, space, tune.num_samples)
-    seed = secrets.randbits(32) if tune.seed is None else tune.seed
-    points = tuple(space.decode(space.encode(tuple(tune.points_to_evaluate or ()))))  # as plain Python values
     if bundle is None and tune.holdout is not None:
         raise SettingError("`holdout` keeps the last bars of a bundle from the search, and there is no `bundle`.")
-    bundle_id = None
-    if bundle is not None:
-        train_bars = holdout_start(bundle, tune.holdout)
-        bundle_id = BundleId(bundle.name, bundle.version, bundle.n_bars, train_bars)
-    learns = custom and getattr(tune.search_alg, "learns", True)
-    if not custom:
-        make(search_alg, space, num_samples, seed, points)  # says what it cannot search before anything starts
-    return Study(
+    train_bars = 0 if bundle is None else holdout_start(bundle, tune.holdout)
+    lowest = lowest_fidelity(tune, objective, space, bundle, train_bars)
+    search_alg, num_samples, options, why = "custom", tune.num_samples, {}, ""
+    if isinstance(tune.search_alg, BOHB):
+        search_alg, options = "bohb", asdict(tune.search_alg)
+    elif isinstance(tune.search_alg, str):
+        search_alg = tune.search_alg
+    if search_alg != "custom":
+        search_alg, num_samples, why = choose(search_alg, space, num_samples, len(ladder_from(lowest, tune.eta)))
+    scheduler = tune.scheduler or ("hyperband" if search_alg == "bohb" and lowest < 1 else None)
+    study = Study(
         name=run.name or _name_for(objective),
         space=space,
         metric=tune.metric,
         mode=tune.mode,
         search_alg=search_alg,
         num_samples=num_samples,
-        seed=seed,
-        max_pending=tune.max_pending or (_PENDING_LEARNING if learns else _PENDING_OTHERS),
+        seed=secrets.randbits(32) if tune.seed is None else tune.seed,
+        max_pending=0,
         deterministic=tune.deterministic,
         objective=address_of(objective),
         max_cost=tune.max_cost,
-        points_to_evaluate=points,
-        bundle=bundle_id,
+        points_to_evaluate=tuple(space.decode(space.encode(tuple(tune.points_to_evaluate or ())))),  # in plain Python
+        bundle=None if bundle is None else BundleId(bundle.name, bundle.version, bundle.n_bars, train_bars),
         recheck=run.recheck,
+        search_options=options,
+        scheduler=plain_scheduler(scheduler),
+        fidelity=tune.fidelity,
+        lowest_fidelity=lowest if scheduler is not None else 1.0,
+        eta=tune.eta,
+        max_reports=tune.max_reports,
+        why=why,
     )
+    # Made once here, it says what it cannot search before anything starts; an object of the user's serves one run only.
+    searcher = make(study) if search_alg != "custom" else tune.search_alg
+    learns = getattr(searcher, "learns", True)
+    return replace(study, max_pending=tune.max_pending or (_PENDING_LEARNING if learns else _PENDING_OTHERS))
 
 
 def _name_for(objective: Any) -> str:

@@ -1,0 +1,114 @@
+"""A searcher put together from two parts: a sampler says which new config to try, a scheduler how far each goes."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from rbt_ray.columns import Proposals, Results
+from rbt_ray.search.calibration import Calibration
+from rbt_ray.search.ladder import Ladder
+from rbt_ray.search.sampler import Sampler
+from rbt_ray.search.scheduler import Race, Scheduler
+from rbt_ray.study.space import Space
+from rbt_ray.types import STATUSES, Config, FloatArray, Result
+
+_HOPELESS = ("CRASHED", "TIMED_OUT")
+
+
+class ScheduledSearch:
+    """Proposals tagged (bracket, rung, slot); a slot is a config's number in the order of sampling.
+
+    Args:
+        space: what to search.
+        sampler: proposes new configs.
+        scheduler: sends them up the ladder.
+        ladder: the fidelities, ascending, of which the last is 1.
+        eta: what the ladder was made with.
+        limit: how many new configs to propose, `points_to_evaluate` included; None: as many as there are.
+        n_calibration: how many configs are first evaluated on every rung, to see which rungs are worth climbing.
+        points_to_evaluate: configs that come first.
+        continues: whether a config goes on, on a rung, from where it stopped on the one below.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        sampler: Sampler,
+        scheduler: Scheduler,
+        ladder: Ladder,
+        eta: float,
+        *,
+        limit: int | None = None,
+        n_calibration: int = 0,
+        points_to_evaluate: Sequence[Config] = (),
+        continues: bool = False,
+    ) -> None:
+        self._space, self._sampler, self._scheduler = space, sampler, scheduler
+        self._ladder, self._eta, self._limit = ladder, eta, limit
+        self._given = deque(space.encode(points_to_evaluate))
+        self._points: list[FloatArray] = []
+        self._used_up = False
+        self._rungs_skipped = 0
+        self.notes: list[str] = []
+        """What was decided on the way, a sentence each."""
+        self._calibration: Calibration | None = None
+        self._race: Race
+        if n_calibration and len(ladder) > 1:
+            self._race = self._calibration = Calibration(ladder, n_calibration, at_once=not continues)
+        else:
+            self._race = scheduler.race(ladder, eta)
+
+    @property
+    def done(self) -> bool:
+        """See `Searcher`."""
+        return self._race.done and not self._may_sample()
+
+    def ask(self, n: int) -> Proposals:
+        """See `Searcher`."""
+        points: list[FloatArray] = []
+        tags: list[tuple[int, int, int]] = []
+        while len(points) < n and (step := self._race.next(self._may_sample())) is not None:
+            slot = step.slot
+            if slot is None:
+                if (point := self._sample()) is None:
+                    continue  # the race is told that there are no more
+                slot = len(self._points)
+                self._points.append(point)
+                self._race.enter(slot, step)
+            points.append(self._points[slot])
+            tags.append((step.bracket, step.rung + self._rungs_skipped, slot))
+        rows = np.array(points).reshape(len(points), self._space.n_params)
+        return Proposals(rows, np.array([self._ladder[rung] for _, rung, _ in tags]), self._space, tuple(tags))
+
+    def tell(self, results: Sequence[Result]) -> None:
+        """See `Searcher`."""
+        for (_, rung, slot), loss, status in _told(results):
+            self._sampler.learn(self._points[slot], self._ladder[rung], math.nan if loss is None else loss)
+            self._race.finish(slot, rung - self._rungs_skipped, loss, hopeless=status in _HOPELESS)
+        if self._calibration is not None and self._calibration.done:
+            kept, sentence = self._calibration.verdict()
+            self.notes.append(sentence)
+            self._rungs_skipped = len(self._ladder) - len(kept)
+            self._race, self._calibration = self._scheduler.race(kept, self._eta), None
+
+    def _may_sample(self) -> bool:
+        return not self._used_up and (self._limit is None or len(self._points) < self._limit)
+
+    def _sample(self) -> FloatArray | None:
+        point = self._given.popleft() if self._given else self._sampler.sample()
+        self._used_up = point is None
+        return point
+
+
+def _told(results: Sequence[Result]) -> Iterator[tuple[tuple[int, ...], float | None, str]]:
+    """Tag, loss and status of each; from columns without making a result of every row."""
+    if not isinstance(results, Results):
+        yield from ((result.tag, result.loss, result.status) for result in results)
+        return
+    assert results.proposals.tags is not None
+    columns = zip(results.proposals.tags, results.loss.tolist(), results.outcomes.status.tolist(), strict=True)
+    yield from ((tag, None if math.isnan(loss) else loss, STATUSES[status]) for tag, loss, status in columns)
