@@ -84,6 +84,8 @@ def show(path: Path, *, as_json: bool) -> int:
 
     results = ResultGrid(path)
     tables.print_results(results, as_json=as_json, report=_report_of(path))
+    for note in () if as_json else results.notes:
+        print(note)
     return 0 if results.num_terminated else 1
 
 

@@ -6,6 +6,7 @@ import json
 import math
 import sys
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from rbt_ray.tune.result_grid import ResultGrid
+    from rbt_ray.tune.rungs import Rung
 
 _TOP, _OTHERS = 10, 3
 
@@ -33,6 +35,8 @@ def print_results(results: ResultGrid, *, as_json: bool, report: Path | None) ->
     wall = sum(run.wall_s for run in results.runs)
     pace = f" in {wall:.1f} s ({len(results) / wall:,.0f} trials/s)" if wall else ""
     console.print(f"{results.study.name}: {counts}{pace}", highlight=False)
+    if len(results.rungs) > 1:
+        console.print(_about_fidelities(results), highlight=False, soft_wrap=True)
     if not results.is_done:
         console.print(f"not finished; go on with: rbt-ray resume {results.path}", highlight=False, soft_wrap=True)
     console.print(f"study   {results.path}", highlight=False, soft_wrap=True)
@@ -49,6 +53,9 @@ def summary(results: ResultGrid, report: Path | None) -> dict[str, Any]:
         "table_hash": results.table_hash(),
         "n_trials": len(results),
         "n_failed": results.num_errors,
+        "cost": results.cost,
+        "rungs": [asdict(rung) for rung in results.rungs],
+        "notes": results.notes,
         "wall_s": wall,
         "trials_per_s": len(results) / wall if wall else None,
         "backend": results.runs[-1].backend if results.runs else None,
@@ -114,6 +121,15 @@ def _ranking(results: ResultGrid, rows: list[dict[str, Any]], n_others: int) -> 
         cells += [_cell((row[key] or {}).get(study.metric)) for key in reviewed]
         table.add_row(*(Text(cell) for cell in cells))
     return table
+
+
+def _about_fidelities(results: ResultGrid) -> str:
+    told = ", ".join(f"{rung.n_trials:,} at {rung.fidelity:.3g}{_correlation(rung)}" for rung in results.rungs)
+    return f"cost {results.cost:.1f} evaluations at full fidelity: {told}"
+
+
+def _correlation(rung: Rung) -> str:
+    return "" if rung.fidelity == 1 or math.isnan(rung.correlation) else f" (rank correlation {rung.correlation:.2f})"
 
 
 def _title(results: ResultGrid) -> str:

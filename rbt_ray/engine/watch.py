@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,6 +23,7 @@ class Watch:
         n_done: trials recorded, those of earlier runs of the study included.
         n_failed: those that did not complete.
         best: the study's metric of the best trial at full fidelity so far.
+        notes: what was decided, a sentence each; grows while the study runs.
         stage: what goes on after the search, for people; "" during it.
     """
 
@@ -30,6 +32,7 @@ class Watch:
     n_done: int = 0
     n_failed: int = 0
     best: float | None = None
+    notes: Sequence[str] = ()
     stage: str = ""
     began: float = field(default_factory=time.monotonic)
     n_before: int = 0

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rbt_ray._version import __version__
-from rbt_ray.reporting import failures, ranking, settings, winner
+from rbt_ray.reporting import failures, ranking, rungs, settings, winner
 from rbt_ray.reporting.charts import Chart, charts_of
 from rbt_ray.reporting.text import counted, embedded, escape, shown
 from rbt_ray.reporting.theme import Figure
@@ -100,6 +100,10 @@ def _body(results: ResultGrid, charts: list[Chart]) -> str:
             "What became of the trials", failures.status_counts(results.status_counts()) + failures.first_errors(errors)
         )
     )
+    climbed = results.rungs
+    if results.notes or len(climbed) > 1:
+        how = rungs.notes(results.notes) + (rungs.rungs(climbed) if len(climbed) > 1 else "")
+        parts.append(_section("How it was searched", how))
     asked = settings.parameters(study) + settings.definition(study, __version__)
     parts.append(_section("The study's settings", asked + "<h3>Runs</h3>" + settings.runs(results.runs)))
     return "\n".join(parts)

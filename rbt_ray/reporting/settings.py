@@ -25,6 +25,15 @@ def definition(study: Study, version: str) -> str:
         ("deterministic", "yes" if study.deterministic else "no"),
         ("re-run in detail", study.recheck),
     ]
+    rows += [(f"search option {name}", value) for name, value in study.search_options.items()]
+    if study.scheduler is not None:
+        options = ", ".join(f"{name} {value}" for name, value in study.scheduler.items() if name != "name")
+        rows += [
+            ("scheduler", study.scheduler["name"] + (f" ({options})" if options else "")),
+            ("fidelity", f"{study.fidelity}, from {study.lowest_fidelity:.3g} on by factors of {study.eta:g}"),
+        ]
+    if study.max_reports is not None:
+        rows.append(("reports at full fidelity", study.max_reports))
     if study.max_cost is not None:
         rows.append(("cost limit", study.max_cost))
     if study.points_to_evaluate:

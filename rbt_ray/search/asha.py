@@ -79,23 +79,25 @@ class _Promotion:
         self._ranked: list[list[tuple[float, int]]] = [[] for _ in range(n_rungs)]
         self._left: list[list[tuple[float, int]]] = [[] for _ in range(n_rungs)]  # those that have not gone on
         self._under_way = 0
-        self._sampling = True
+        self._closed = False
 
     @property
     def done(self) -> bool:
-        return not self._under_way and not self._sampling and self._rung_to_leave() is None
+        return self._closed and not self._under_way and self._rung_to_leave() is None
 
-    def next(self, may_sample: bool) -> Step | None:
-        self._sampling = may_sample
+    def next(self) -> Step | None:
         rung = self._rung_to_leave()
         if rung is None:
-            return Step(None, 0) if may_sample else None
+            return None if self._closed else Step(None, 0)
         self._under_way += 1
         return Step(self._left[rung].pop(0)[1], rung + 1)
 
     def enter(self, slot: int, step: Step) -> None:
         del slot, step
         self._under_way += 1
+
+    def close(self) -> None:
+        self._closed = True
 
     def finish(self, slot: int, rung: int, loss: float | None, *, hopeless: bool) -> None:
         self._under_way -= 1
@@ -112,7 +114,7 @@ class _Promotion:
             if bisect_left(self._ranked[rung], self._left[rung][0]) < int(self._n_results[rung] / self._eta):
                 return rung
         # Where the samples ran out before any config got to the top, the best of the highest climbs on.
-        at_an_end = not (self._sampling or self._under_way or self._ranked[-1])
+        at_an_end = self._closed and not (self._under_way or self._ranked[-1])
         return rungs[0] if at_an_end and rungs else None
 
 
@@ -124,20 +126,24 @@ class _OneWay:
         self._ranked: list[list[float]] = [[] for _ in range(n_rungs)]
         self._climbing: deque[Step] = deque()
         self._under_way = 0
+        self._closed = False
 
     @property
     def done(self) -> bool:
-        return not self._under_way and not self._climbing
+        return self._closed and not self._under_way and not self._climbing
 
-    def next(self, may_sample: bool) -> Step | None:
+    def next(self) -> Step | None:
         if self._climbing:
             self._under_way += 1
             return self._climbing.popleft()
-        return Step(None, 0) if may_sample else None
+        return None if self._closed else Step(None, 0)
 
     def enter(self, slot: int, step: Step) -> None:
         del slot, step
         self._under_way += 1
+
+    def close(self) -> None:
+        self._closed = True
 
     def finish(self, slot: int, rung: int, loss: float | None, *, hopeless: bool) -> None:
         self._under_way -= 1

@@ -40,13 +40,11 @@ class Calibration:
         """Whether all its results are there."""
         return not (self._missing or self._waiting or self._under_way)
 
-    def next(self, may_sample: bool) -> Step | None:
+    def next(self) -> Step | None:
         """See `Race`."""
         if self._waiting:
             self._under_way += 1
             return self._waiting.popleft()
-        if not may_sample:
-            self._missing = 0
         return Step(None, 0) if self._missing else None
 
     def enter(self, slot: int, step: Step) -> None:
@@ -57,6 +55,10 @@ class Calibration:
         self._losses[slot] = {}
         if self._at_once:
             self._waiting.extend(Step(slot, rung) for rung in range(1, len(self._ladder)))
+
+    def close(self) -> None:
+        """See `Race`."""
+        self._missing = 0
 
     def finish(self, slot: int, rung: int, loss: float | None, *, hopeless: bool) -> None:
         """See `Race`."""

@@ -51,33 +51,39 @@ class _Brackets:
         self._open: dict[int, _Bracket] = {}
         self._home: dict[int, _Bracket] = {}
         self._begun = 0
+        self._closed = False
 
     @property
     def done(self) -> bool:
-        return not self._open
+        return self._closed and not self._open
 
-    def next(self, may_sample: bool) -> Step | None:
-        for bracket in list(self._open.values()):
-            if (step := bracket.next(may_sample)) is not None:
+    def next(self) -> Step | None:
+        for bracket in self._open.values():
+            if (step := bracket.next()) is not None:
                 return step
-            self._close_if_done(bracket)
-        if not may_sample:
+        if self._closed:
             return None
         bracket = _Bracket(self._begun, self._n_rungs, self._begun % self._n_kinds, self._eta)
         self._open[bracket.number] = bracket
         self._begun += 1
-        return bracket.next(may_sample)
+        return bracket.next()
 
     def enter(self, slot: int, step: Step) -> None:
         self._home[slot] = self._open[step.bracket]
         self._home[slot].enter(slot)
 
+    def close(self) -> None:
+        self._closed = True
+        for bracket in list(self._open.values()):
+            bracket.close()
+            self._forget_if_done(bracket)
+
     def finish(self, slot: int, rung: int, loss: float | None, *, hopeless: bool) -> None:
         bracket = self._home[slot]
         bracket.finish(slot, rung, loss, hopeless=hopeless)
-        self._close_if_done(bracket)
+        self._forget_if_done(bracket)
 
-    def _close_if_done(self, bracket: _Bracket) -> None:
+    def _forget_if_done(self, bracket: _Bracket) -> None:
         if bracket.done:
             self._open.pop(bracket.number, None)
 
@@ -98,13 +104,9 @@ class _Bracket:
         self._hopeless: set[int] = set()
         self.done = False
 
-    def next(self, may_sample: bool) -> Step | None:
-        if self._missing and may_sample:
+    def next(self) -> Step | None:
+        if self._missing:
             return Step(None, self._rung, self.number)
-        if self._missing:  # there are no more: a smaller bracket
-            self._missing = 0
-            self._sizes = halvings(len(self._losses), len(self._sizes) - 1, self._eta)
-            self._climb_if_complete()
         if not self._waiting:
             return None
         slot = self._waiting.popleft()
@@ -115,6 +117,12 @@ class _Bracket:
         self._missing -= 1
         self._losses[slot] = None
         self._under_way.add(slot)
+
+    def close(self) -> None:
+        if self._missing:  # a smaller bracket
+            self._missing = 0
+            self._sizes = halvings(len(self._losses), len(self._sizes) - 1, self._eta)
+            self._climb_if_complete()
 
     def finish(self, slot: int, rung: int, loss: float | None, *, hopeless: bool) -> None:
         assert rung == self._rung
@@ -131,6 +139,6 @@ class _Bracket:
         if climbed == len(self._sizes) or not (best := order_of(self._losses, self._hopeless)):
             self.done = True
             return
-        self._waiting = deque(best[: self._sizes[climbed]])
+        self._waiting = deque(sorted(best[: self._sizes[climbed]]))
         self._losses = dict.fromkeys(self._waiting)
         self._rung += 1

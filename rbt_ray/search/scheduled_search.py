@@ -12,7 +12,7 @@ from rbt_ray.columns import Proposals, Results
 from rbt_ray.search.calibration import Calibration
 from rbt_ray.search.ladder import Ladder
 from rbt_ray.search.sampler import Sampler
-from rbt_ray.search.scheduler import Race, Scheduler
+from rbt_ray.search.scheduler import Race, Scheduler, Step
 from rbt_ray.study.space import Space
 from rbt_ray.types import STATUSES, Config, FloatArray, Result
 
@@ -51,7 +51,7 @@ class ScheduledSearch:
         self._ladder, self._eta, self._limit = ladder, eta, limit
         self._given = deque(space.encode(points_to_evaluate))
         self._points: list[FloatArray] = []
-        self._used_up = False
+        self._closed = False
         self._rungs_skipped = 0
         self.notes: list[str] = []
         """What was decided on the way, a sentence each."""
@@ -65,20 +65,16 @@ class ScheduledSearch:
     @property
     def done(self) -> bool:
         """See `Searcher`."""
-        return self._race.done and not self._may_sample()
+        return self._closed and self._race.done
 
     def ask(self, n: int) -> Proposals:
         """See `Searcher`."""
         points: list[FloatArray] = []
         tags: list[tuple[int, int, int]] = []
-        while len(points) < n and (step := self._race.next(self._may_sample())) is not None:
-            slot = step.slot
+        while len(points) < n and (step := self._race.next()) is not None:
+            slot = self._new_slot(step) if step.slot is None else step.slot
             if slot is None:
-                if (point := self._sample()) is None:
-                    continue  # the race is told that there are no more
-                slot = len(self._points)
-                self._points.append(point)
-                self._race.enter(slot, step)
+                continue  # the race knows that there are no more
             points.append(self._points[slot])
             tags.append((step.bracket, step.rung + self._rungs_skipped, slot))
         rows = np.array(points).reshape(len(points), self._space.n_params)
@@ -89,19 +85,34 @@ class ScheduledSearch:
         for (_, rung, slot), loss, status in _told(results):
             self._sampler.learn(self._points[slot], self._ladder[rung], math.nan if loss is None else loss)
             self._race.finish(slot, rung - self._rungs_skipped, loss, hopeless=status in _HOPELESS)
-        if self._calibration is not None and self._calibration.done:
-            kept, sentence = self._calibration.verdict()
-            self.notes.append(sentence)
-            self._rungs_skipped = len(self._ladder) - len(kept)
-            self._race, self._calibration = self._scheduler.race(kept, self._eta), None
+        self._leave_calibration_if_done()
 
-    def _may_sample(self) -> bool:
-        return not self._used_up and (self._limit is None or len(self._points) < self._limit)
-
-    def _sample(self) -> FloatArray | None:
+    def _new_slot(self, step: Step) -> int | None:
         point = self._given.popleft() if self._given else self._sampler.sample()
-        self._used_up = point is None
-        return point
+        if point is None:
+            self._close()
+            return None
+        slot = len(self._points)
+        self._points.append(point)
+        self._race.enter(slot, step)
+        if len(self._points) == self._limit:
+            self._close()
+        return slot
+
+    def _close(self) -> None:
+        self._closed = True
+        self._race.close()
+        self._leave_calibration_if_done()
+
+    def _leave_calibration_if_done(self) -> None:
+        if self._calibration is None or not self._calibration.done:
+            return
+        kept, sentence = self._calibration.verdict()
+        self.notes.append(sentence)
+        self._rungs_skipped = len(self._ladder) - len(kept)
+        self._race, self._calibration = self._scheduler.race(kept, self._eta), None
+        if self._closed:
+            self._race.close()
 
 
 def _told(results: Sequence[Result]) -> Iterator[tuple[tuple[int, ...], float | None, str]]:

@@ -28,21 +28,22 @@ class Race(Protocol):
 
     @property
     def done(self) -> bool:
-        """Whether every config has come as far as it will; more would come only with new ones."""
+        """Whether it was closed, and every config has come as far as it will."""
         ...
 
-    def next(self, may_sample: bool) -> Step | None:
-        """What to evaluate next; None: results have to come first, or `may_sample` would have to be true.
+    def next(self) -> Step | None:
+        """What to evaluate next; None: results have to come first, or it is done.
 
-        A step for a new config is answered by `enter` before the next one is asked for.
-
-        Args:
-            may_sample: whether there are new configs. Once it is false it stays so.
+        A step for a new config is answered by `enter`, or by `close`, before the next one is asked for.
         """
         ...
 
     def enter(self, slot: int, step: Step) -> None:
         """The new config that was asked for has this slot."""
+        ...
+
+    def close(self) -> None:
+        """There are no new configs any more; called once."""
         ...
 
     def finish(self, slot: int, rung: int, loss: float | None, *, hopeless: bool) -> None:

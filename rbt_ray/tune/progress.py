@@ -14,16 +14,14 @@ _LINE_SECONDS = 1.0
 
 @contextmanager
 def show_progress(watch: Watch, *, verbose: int) -> Iterator[None]:
-    """Shows how a study gets on until the block ends; nothing for ``verbose=0``."""
+    """Shows how a study gets on until the block ends, then what it decided; nothing for ``verbose=0``."""
     if not verbose:
         yield
         return
-    if not sys.stderr.isatty():
-        with _lines(watch):
-            yield
-        return
-    with _bar(watch):
+    with _bar(watch) if sys.stderr.isatty() else _lines(watch):
         yield
+    for note in watch.notes:
+        print(note, file=sys.stderr)
 
 
 @contextmanager

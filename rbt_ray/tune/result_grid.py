@@ -12,6 +12,7 @@ from rbt_ray.nearest import nearest
 from rbt_ray.store.journal import Ended, Journal, Reviewed
 from rbt_ray.store.table import TrialTable, read_table
 from rbt_ray.study.study import Study
+from rbt_ray.tune.rungs import Rung, rungs_of
 from rbt_ray.types import COMPLETED, STATUSES, Mode, Result
 
 if TYPE_CHECKING:
@@ -60,6 +61,22 @@ class ResultGrid(Sequence[Result]):
     def runs(self) -> list[Ended]:
         """How each run of the study ended; more than one where it was resumed."""
         return self._events[2]
+
+    @property
+    def notes(self) -> list[str]:
+        """What was decided while searching, a sentence each: what "auto" chose, which fidelities were of no use."""
+        why = [self.study.why] if self.study.why else []
+        return why + (self.runs[-1].notes if self.runs else [])
+
+    @property
+    def cost(self) -> float:
+        """What the trials come to, in evaluations at full fidelity."""
+        return self.table.cost
+
+    @property
+    def rungs(self) -> list[Rung]:
+        """What each fidelity cost, and how far it ranked configs as the full one did; one entry at full fidelity only."""
+        return rungs_of(self.table)
 
     @property
     def is_done(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -213,10 +214,12 @@ class Tuner:
             max_retries=run_config.max_retries,
             max_batch=run_config.recycle_after,
         )
-        watch = Watch(study, total=self._total())
+        searcher = make(study, self._search_alg)
+        watch = Watch(study, total=self._total(), notes=getattr(searcher, "notes", ()))
+        if study.why and run_config.verbose:
+            print(study.why, file=sys.stderr)
         limits = Limits(self._time_budget_s, run_config.max_failures, interrupt)
         callbacks = Callbacks(run_config.callbacks, study)
-        searcher = make(study, self._search_alg)
         try:
             with show_progress(watch, verbose=run_config.verbose):
                 reason = loop.run(study, searcher, dispatcher, journal, limits, watch, callbacks.on_finished)
@@ -229,8 +232,7 @@ class Tuner:
                         reason = "interrupted"
                     else:
                         journal.append(reviewed)
-            notes = [*([study.why] if study.why else []), *getattr(searcher, "notes", [])]
-            journal.append(Ended(reason, wall_s, pool.n_workers, backend_of(self._run_config), notes))
+            journal.append(Ended(reason, wall_s, pool.n_workers, backend_of(self._run_config), list(watch.notes)))
         finally:
             journal.close()
         callbacks.on_study_end(ResultGrid(self._folder, study))

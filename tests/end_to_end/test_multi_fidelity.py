@@ -1,0 +1,238 @@
+"""Studies that climb: the same table for any workers, resumed as they stopped, at the cost they say."""
+
+import numpy as np
+import pytest
+
+import rbt_ray as rbt
+
+SPACE = {"fast": rbt.randint(5, 60), "slow": rbt.randint(60, 250)}
+
+
+def crossover(params, data):
+    fast, slow = data.sma("close", params["fast"]), data.sma("close", params["slow"])
+    return rbt.backtest(data, (fast > slow * (1 + 1e-9)) / data.n_symbols)
+
+
+def noted(params, data):
+    """Its score is what it has seen."""
+    return {"score": params["x"], "bars": data.n_bars, "symbols": data.n_symbols, "last": str(data.index[-1])}
+
+
+def learning(params, data):
+    """Gets to `x` report by report, and goes on from where it was."""
+    value, n = rbt.get_checkpoint() or (0.0, 0)
+    while n < 100:
+        value, n = value + (params["x"] - value) / 3, n + 1
+        rbt.report({"score": value, "n": n}, checkpoint=(value, n))
+
+
+def forgetful(params, data):
+    """The same, from the start each time."""
+    value = 0.0
+    for n in range(100):
+        value += (params["x"] - value) / 3
+        rbt.report({"score": value, "n": n + 1})
+
+
+def fit(objective, folder, name="study", space=None, bundle="fx", workers=2, callbacks=(), **tune):
+    return rbt.Tuner(
+        objective,
+        param_space=space or SPACE,
+        bundle=bundle,
+        tune_config=rbt.TuneConfig(**{"search_alg": "bohb", "num_samples": 40, "seed": 7, **tune}),
+        run_config=rbt.RunConfig(name, folder, num_workers=workers, recheck=0, verbose=0, callbacks=callbacks),
+    ).fit()
+
+
+ALGORITHMS = [
+    {"search_alg": "bohb"},
+    {"search_alg": "random", "scheduler": "asha"},
+    {"search_alg": "sobol", "scheduler": rbt.ASHA(kind="stopping")},
+    {"search_alg": "grid", "scheduler": "successive_halving", "num_samples": 30},
+    {"search_alg": "random", "scheduler": "median"},
+    {"search_alg": "tpe", "scheduler": "hyperband"},
+    {"search_alg": "tpe"},
+]
+
+
+def named(algorithm):
+    return "-".join(str(value) for value in algorithm.values())
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS, ids=named)
+def test_one_worker_and_three_give_the_same_table(tmp_path, algorithm):
+    one = fit(crossover, tmp_path, "one", workers=1, **algorithm)
+    three = fit(crossover, tmp_path, "three", workers=3, **algorithm)
+    assert one.table_hash() == three.table_hash()
+    assert one.notes == three.notes
+    assert one.get_best_result().fidelity == 1.0
+    configs = {tuple(result.config.items()) for result in one}
+    assert len(configs) == algorithm.get("num_samples", 40)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS, ids=named)
+def test_stopped_anywhere_it_ends_in_the_same_table(tmp_path, algorithm):
+    class StopAt:
+        def __init__(self, trial):
+            self.trial = trial
+
+        def on_trial_complete(self, result):
+            if result.trial_id == self.trial:
+                raise InterruptedError
+
+    whole = fit(crossover, tmp_path, "whole", **algorithm)
+    for stop in (0, 13, 31):
+        with pytest.raises(InterruptedError):
+            fit(crossover, tmp_path, f"at{stop}", callbacks=[StopAt(stop)], **algorithm)
+        run_config = rbt.RunConfig(num_workers=2, recheck=0, verbose=0)
+        resumed = rbt.Tuner.restore(tmp_path / f"at{stop}", crossover, run_config=run_config).fit()
+        assert resumed.table_hash() == whole.table_hash()
+        assert resumed.notes == whole.notes
+
+
+def test_a_lower_fidelity_is_the_first_bars_and_full_fidelity_never_sees_the_hold_out(tmp_path):
+    fx = rbt.load_bundle("fx")
+    results = fit(noted, tmp_path, space={"x": rbt.uniform(0, 1)}, metric="score", holdout=0.2)
+    train = results.study.bundle.train_bars
+    assert train < fx.n_bars
+    for result in results:
+        n_bars = int(np.ceil(result.fidelity * train * (1 - 1e-12)))
+        assert result.metrics["bars"] == n_bars
+        assert result.metrics["last"] == str(fx.index[n_bars - 1])
+    assert {round(1 / result.fidelity) for result in results} == {27, 9, 3, 1}
+
+
+def test_a_backtests_metric_raises_the_lowest_fidelity_to_a_year_and_twice_the_warm_up(tmp_path):
+    fx = rbt.load_bundle("fx")
+    user = fit(crossover, tmp_path, "user", num_samples=12)
+    assert min(result.fidelity for result in user) == pytest.approx(1 / 27)
+    assert fx.n_bars / 27 > 252
+    built_in = fit(rbt.objectives.sma_cross(), tmp_path, "built-in", num_samples=12)
+    assert min(result.fidelity for result in built_in) == pytest.approx(1 / 9)  # 2 x 249 bars do not fit in a 27th
+    sample = fit(rbt.objectives.sma_cross(), tmp_path, "sample", bundle="sample", num_samples=12)
+    assert min(result.fidelity for result in sample) == pytest.approx(1 / 3)
+
+
+def test_symbols_as_fidelity(tmp_path):
+    results = fit(noted, tmp_path, space={"x": rbt.uniform(0, 1)}, metric="score", fidelity="symbols")
+    seen = {(round(1 / result.fidelity), result.metrics["symbols"]) for result in results}
+    assert seen == {(27, 1), (9, 2), (3, 5), (1, 14)}
+    assert {result.metrics["bars"] for result in results} == {rbt.load_bundle("fx").n_bars}
+
+
+def test_blocks_as_fidelity(tmp_path):
+    results = fit(noted, tmp_path, space={"x": rbt.uniform(0, 1)}, metric="score", fidelity="blocks")
+    fx = rbt.load_bundle("fx")
+    for result in results:
+        assert result.metrics["bars"] == pytest.approx(result.fidelity * fx.n_bars, abs=8)
+        assert result.metrics["last"] >= str(fx.index[fx.n_bars * 7 // 8])
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_an_objective_that_goes_on_is_charged_for_what_is_new(tmp_path, workers):
+    space = {"x": rbt.uniform(0, 1)}
+    settings = {"metric": "score", "fidelity": "reports", "max_reports": 27, "bundle": None, "workers": workers}
+    on, again = (fit(o, tmp_path, o.__name__, space, **settings) for o in (learning, forgetful))
+    assert on.table_hash() == again.table_hash()
+    for result in on:
+        assert result.metrics["n"] == round(27 * result.fidelity)
+    highest = {}
+    for result in on:
+        highest[result.config["x"]] = max(result.fidelity, highest.get(result.config["x"], 0.0))
+    assert on.cost == pytest.approx(sum(highest.values()))
+    assert again.cost == pytest.approx(sum(result.fidelity for result in again))
+
+
+def test_what_went_on_costs_the_same_after_a_resume(tmp_path):
+    class Stop:
+        def on_trial_complete(self, result):
+            if result.trial_id == 20:
+                raise InterruptedError
+
+    settings = {"metric": "score", "fidelity": "reports", "max_reports": 27, "bundle": None, "max_cost": 9.0}
+    settings["num_samples"] = 1000
+    space = {"x": rbt.uniform(0, 1)}
+    whole = fit(learning, tmp_path, "whole", space, **settings)
+    with pytest.raises(InterruptedError):
+        fit(learning, tmp_path, "cut", space, callbacks=[Stop()], **settings)
+    resumed = rbt.Tuner.restore(tmp_path / "cut", learning, run_config=rbt.RunConfig(num_workers=2, verbose=0)).fit()
+    assert resumed.table_hash() == whole.table_hash()
+    assert resumed.cost == pytest.approx(whole.cost)
+    assert 8 < whole.cost <= 9 + 1e-6
+
+
+def test_max_cost_bounds_full_fidelity_equivalents(tmp_path):
+    results = fit(crossover, tmp_path, max_cost=20.0, num_samples=1000)
+    assert results.cost == pytest.approx(sum(result.fidelity for result in results))
+    assert 18 < results.cost <= 20 + 1e-6
+    assert len(results) > 20
+
+
+def test_rungs_say_what_they_cost_and_how_they_ranked(tmp_path):
+    from scipy.stats import spearmanr
+
+    results = fit(crossover, tmp_path, num_samples=80)
+    frame = results.get_dataframe()
+    frame["key"] = list(zip(frame["config/fast"], frame["config/slow"], strict=True))
+    full = frame[frame["fidelity"] == 1].set_index("key")["sharpe"]
+    assert sum(rung.n_trials for rung in results.rungs) == len(results)
+    for rung in results.rungs[:-1]:
+        low = frame[np.isclose(frame["fidelity"], rung.fidelity)].set_index("key")["sharpe"]
+        both = low.to_frame("low").join(full.rename("full"), how="inner").dropna()
+        assert rung.n_compared == len(both) >= 8
+        assert rung.correlation == pytest.approx(spearmanr(both["low"], both["full"])[0])
+
+
+@pytest.mark.parametrize(
+    ("settings", "chosen"),
+    [
+        ({"num_samples": 20_000}, ("grid", 1)),
+        ({"num_samples": 30}, ("bohb", 4)),
+        ({"num_samples": 30, "min_fidelity": 1.0}, ("bohb", 1)),
+        ({"num_samples": 30, "bundle": None}, ("bohb", 1)),
+    ],
+    ids=["a space that fits", "a bundle", "full fidelity only", "no bundle"],
+)
+def test_auto_says_what_it_chose_and_why(tmp_path, settings, chosen, capsys):
+    def objective(params, data):
+        return float(params["fast"] * params["slow"])
+
+    tuner = rbt.Tuner(
+        objective,
+        param_space=SPACE,
+        bundle=settings.pop("bundle", "fx"),
+        tune_config=rbt.TuneConfig(metric="score", seed=1, **settings),
+        run_config=rbt.RunConfig("auto", tmp_path, num_workers=2, recheck=0),
+    )
+    results = tuner.fit()
+    search_alg, n_fidelities = chosen
+    assert tuner.study.search_alg == search_alg
+    assert len({result.fidelity for result in results}) == n_fidelities
+    assert results.notes[0].startswith(f"auto: {search_alg}")
+    assert results.notes[0] in capsys.readouterr().err
+
+
+def test_a_scheduler_without_a_fidelity_is_refused():
+    with pytest.raises(rbt.errors.SettingError, match=r"`scheduler` chooses fidelities, and without a `bundle`"):
+        rbt.Tuner(
+            noted,
+            param_space={"x": rbt.uniform(0, 1)},
+            tune_config=rbt.TuneConfig(metric="score", scheduler="asha"),
+        )
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"scheduler": "hyperbnad"}, "`scheduler` is one of hyperband, .*did you mean 'hyperband'"),
+        ({"scheduler": object()}, "`scheduler` is None, hyperband, asha"),
+        ({"fidelity": "suffix"}, "`fidelity` is one of prefix, blocks, symbols, reports"),
+        ({"fidelity": "reports"}, "`max_reports` says how many reports"),
+        ({"max_reports": 9}, "goes with `fidelity='reports'`"),
+        ({"search_alg": object()}, "`search_alg` is a name, rbt.BOHB"),
+        ({"search_alg": "bohp"}, "did you mean 'bohb'"),
+    ],
+)
+def test_settings_that_are_none_are_refused(settings, sentence):
+    with pytest.raises(rbt.errors.SettingError, match=sentence):
+        rbt.TuneConfig(**settings)
