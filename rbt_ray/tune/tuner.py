@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import sys
 import time
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -193,6 +194,12 @@ class Tuner:
             self._bundle = type(self._bundle).open(own)
         elif self._is_new and self._bundle is not None and self._bundle.path != own:
             own.unlink(missing_ok=True)  # of a study that never came to be
+        if pool.n_workers > study.max_pending:
+            warnings.warn(
+                f"the study keeps at most {study.max_pending} trials open, fewer than its {pool.n_workers} workers, of which "
+                f"some will idle: set `max_pending` of TuneConfig to twice the workers or more.",
+                stacklevel=3,
+            )
         train_bars = study.bundle.train_bars if study.bundle else 0
         ref = None if self._bundle is None else pool.share(self._bundle)
         job = Task(

@@ -236,3 +236,8 @@ def test_a_scheduler_without_a_fidelity_is_refused():
 def test_settings_that_are_none_are_refused(settings, sentence):
     with pytest.raises(rbt.errors.SettingError, match=sentence):
         rbt.TuneConfig(**settings)
+
+
+def test_more_workers_than_trials_may_be_open_is_worth_a_warning(tmp_path):
+    with pytest.warns(UserWarning, match=r"at most 2 trials open, fewer than its 3 workers.*set `max_pending`"):
+        fit(crossover, tmp_path, workers=3, max_pending=2, num_samples=5)

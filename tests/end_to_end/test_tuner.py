@@ -106,11 +106,11 @@ def test_ray_tunes_own_domains_are_taken_as_they_are(tmp_path):
     [
         ({"x": rbt.randint(0, 12)}, None, "grid", 12),
         ({"x": rbt.randint(0, 12)}, 12, "grid", 12),
-        ({"x": rbt.randint(0, 12)}, 5, "sobol", 5),
-        ({"x": rbt.uniform(0, 1)}, None, "sobol", 100),
+        ({"x": rbt.randint(0, 12)}, 5, "bohb", 5),
+        ({"x": rbt.uniform(0, 1)}, None, "bohb", 100),
     ],
 )
-def test_auto_is_a_grid_where_it_fits_else_sobol(tmp_path, space, num_samples, expected, n):
+def test_auto_is_a_grid_where_it_fits_else_a_model_search(tmp_path, space, num_samples, expected, n):
     results = fit(tmp_path, square, space, num_samples=num_samples)
     assert results.study.search_alg == expected
     assert len(results) == n
@@ -265,7 +265,7 @@ def test_wrong_settings_are_sentences():
         rbt.TuneConfig(num_samples=True)
     with pytest.raises(SettingError, match=r"`points_to_evaluate` is a list of configs"):
         rbt.TuneConfig(points_to_evaluate={"x": 1})
-    with pytest.raises(SettingError, match="`search_alg` is a name or an object with"):
+    with pytest.raises(SettingError, match=r"`search_alg` is a name, rbt.BOHB\(\.\.\.\), a sampler of Optuna's"):
         rbt.TuneConfig(search_alg=object())
     with pytest.raises(SettingError, match=r"`bundle` is a Bundle or the name .*from_frame"):
         rbt.Tuner(square, param_space={"x": rbt.randint(0, 3)}, bundle=pd.DataFrame())

@@ -113,7 +113,7 @@ def test_the_best_of_a_bracket_get_to_full_fidelity():
     searcher, _ = search(limit=9)
     proposed = run(searcher, pending=1)
     first_bracket = [proposal for proposal in proposed if proposal.tag[0] == 0]
-    best = min((proposal.config["a"] for proposal in first_bracket))
+    best = min(proposal.config["a"] for proposal in first_bracket)
     assert [proposal.config["a"] for proposal in first_bracket if proposal.fidelity == 1] == [best]
 
 

@@ -1,0 +1,184 @@
+"""Wall time of BOHB at 1 ms an evaluation: rbt_ray, hpbandster's own master, and Ray Tune's TuneBOHB.
+
+    python benchmarks/bohb_wall.py [--quick] [--repeats 10]
+
+Each searches the same six numbers with two workers through the same Hyperband brackets (budgets 1 to 27 by 3), in turn, in
+one run: an evaluation burns 1 ms of processor time at the full budget and a share of it below. What is timed is a search
+once workers are up, from the first suggestion to the last result. hpbandster's master and Ray Tune are set up as their
+documentation advises for speed; hpbandster's suggestions and budgets are turned into plain Python numbers, without which
+it stops at numpy 2 (its transport knows no numpy scalars).
+"""
+
+import argparse
+import logging
+import os
+import statistics
+import sys
+import tempfile
+import time
+import warnings
+from pathlib import Path
+
+import rbt_ray as rbt
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from benchmarks.throughput import burn, median_with_interval
+
+NAMES = [f"x{i}" for i in range(6)]
+FULL_S = 1e-3
+BUDGETS = 27
+CONFIGS_A_ROUND = 27 + 9 + 6 + 4
+
+
+def loss_of(config, share):
+    burn(FULL_S * share)
+    return sum((config[name] - 0.3) ** 2 for name in NAMES)
+
+
+def objective(params, data):
+    for step in range(BUDGETS):
+        start = rbt.get_checkpoint() or 0
+        if step >= start:
+            rbt.report({"loss": loss_of(params, 1 / BUDGETS)}, checkpoint=step + 1)
+
+
+def with_rbt_ray(n_rounds, folder):
+    tuner = rbt.Tuner(
+        objective,
+        param_space={name: rbt.uniform(0.0, 1.0) for name in NAMES},
+        tune_config=rbt.TuneConfig(
+            metric="loss", mode="min", search_alg="bohb", fidelity="reports", max_reports=BUDGETS, min_fidelity=1 / BUDGETS,
+            num_samples=n_rounds * CONFIGS_A_ROUND, seed=1,
+        ),
+        run_config=rbt.RunConfig(f"b{time.monotonic_ns()}", folder, backend="local", num_workers=2, verbose=0),
+    )  # fmt: skip
+    results = tuner.fit()
+    return results.runs[-1].wall_s, len(results), results.get_best_result().metrics["loss"]
+
+
+def with_hpbandster(n_rounds, folder):
+    import ConfigSpace
+    from hpbandster.core.nameserver import NameServer
+    from hpbandster.core.worker import Worker
+    from hpbandster.optimizers import BOHB
+
+    class Evaluates(Worker):
+        def compute(self, config, budget, **_):
+            return {"loss": loss_of(config, budget / BUDGETS), "info": None}
+
+    class PlainNumbers(BOHB):
+        def __init__(self, **options):
+            super().__init__(**options)
+            self.budgets = [float(budget) for budget in self.budgets]
+            suggest = self.config_generator.get_config
+
+            def plain(budget):
+                config, info = suggest(budget)
+                return {name: float(value) for name, value in config.items()}, info
+
+            self.config_generator.get_config = plain
+
+    space = ConfigSpace.ConfigurationSpace(dict.fromkeys(NAMES, (0.0, 1.0)), seed=1)
+    run_id = f"b{time.monotonic_ns()}"
+    server = NameServer(run_id=run_id, host="127.0.0.1", port=0, working_directory=folder)
+    host, port = server.start()
+    pids = []
+    for number in range(2):
+        pid = os.fork()
+        if pid == 0:  # a process each, as its documentation has it for parallel runs
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+            Evaluates(run_id=run_id, nameserver=host, nameserver_port=port, id=number, host="127.0.0.1").run()
+            os._exit(0)
+        pids.append(pid)
+    master = PlainNumbers(
+        configspace=space, run_id=run_id, nameserver=host, nameserver_port=port, host="127.0.0.1",
+        min_budget=1, max_budget=BUDGETS, eta=3,
+    )  # fmt: skip
+    while master.dispatcher.number_of_workers() < 2:
+        time.sleep(0.05)
+    start = time.perf_counter()
+    result = master.run(n_iterations=4 * n_rounds, min_n_workers=2)
+    wall = time.perf_counter() - start
+    master.shutdown(shutdown_workers=True)
+    for pid in pids:
+        os.waitpid(pid, 0)
+    server.shutdown()
+    runs = result.get_all_runs()
+    return wall, len(runs), min(run.loss for run in runs if run.budget == BUDGETS)
+
+
+def with_ray_tune(n_rounds, folder):
+    import ray
+    from ray import tune
+    from ray.tune.schedulers.hb_bohb import HyperBandForBOHB
+    from ray.tune.search.bohb import TuneBOHB
+
+    class Trainable(tune.Trainable):
+        def setup(self, config):
+            self.params = config
+
+        def reset_config(self, new_config):
+            self.params = new_config
+            return True
+
+        def step(self):
+            return {"loss": loss_of(self.params, 1 / BUDGETS)}
+
+        def save_checkpoint(self, checkpoint_dir):
+            return {"step": self.iteration}
+
+        def load_checkpoint(self, checkpoint):
+            pass
+
+    if not ray.is_initialized():
+        ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    start = time.perf_counter()
+    tuner = tune.Tuner(
+        Trainable,
+        param_space={name: tune.uniform(0.0, 1.0) for name in NAMES},
+        tune_config=tune.TuneConfig(
+            metric="loss", mode="min", num_samples=n_rounds * CONFIGS_A_ROUND, reuse_actors=True,
+            search_alg=TuneBOHB(seed=1), max_concurrent_trials=2,
+            scheduler=HyperBandForBOHB(time_attr="training_iteration", max_t=BUDGETS, reduction_factor=3),
+        ),
+        run_config=tune.RunConfig(storage_path=folder, name="t", verbose=0, callbacks=[]),
+    )  # fmt: skip
+    results = tuner.fit()
+    wall = time.perf_counter() - start
+    losses = [result.metrics["loss"] for result in results if result.metrics and "loss" in result.metrics]
+    return wall, len(results), min(losses)
+
+
+TOOLS = {"rbt_ray": with_rbt_ray, "hpbandster's master": with_hpbandster, "Ray Tune's TuneBOHB": with_ray_tune}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="once each")
+    parser.add_argument("--repeats", type=int, default=10)
+    parser.add_argument("--rounds", type=int, default=2, help="of Hyperband, 46 new configs each")
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    logging.disable(logging.WARNING)
+    os.environ.update(RAY_USAGE_STATS_ENABLED="0", RAY_AIR_NEW_OUTPUT="0", TUNE_DISABLE_AUTO_CALLBACK_LOGGERS="1")
+    walls: dict[str, list[float]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        with_rbt_ray(1, folder)  # starts the workers
+        for _ in range(1 if options.quick else options.repeats):
+            for name, search in TOOLS.items():
+                wall, n, loss = search(options.rounds, folder)
+                walls.setdefault(name, []).append(wall)
+                print(
+                    f"{name:<22} {wall:8.3f} s   {n:4d} trials or runs   best loss {loss:.4f}",
+                    file=sys.stderr,
+                    flush=True,
+                )
+    rbt.shutdown()
+    for name, seconds in walls.items():
+        median, low, high = median_with_interval(seconds)
+        ratio = median / statistics.median(walls["rbt_ray"])
+        print(f"{name:<22} {median:8.3f} s [{low:.3f}, {high:.3f}]   {ratio:8.1f} times rbt_ray's")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,219 @@
+"""Problems whose best value is known: by formula, or by looking at every point of the grid.
+
+A problem gives the loss of points at a fidelity; what is left to the best one at full fidelity and without noise, divided
+by a scale of its own, is the regret.
+"""
+
+import itertools
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+import rbt_ray as rbt
+from rbt_ray.data.portions import share_of
+from rbt_ray.study.conditions import Compare, Relation
+from rbt_ray.study.space import Space
+
+_BLOCK = 5_000
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something to minimise.
+
+    Args:
+        name: its.
+        space: what may vary.
+        lowest: the lowest fidelity.
+        loss: from points ``(n, n_params)``, a fidelity and a generator of noise to losses ``(n,)``, NaN where it fails.
+        best: the lowest noise-free loss at full fidelity.
+        scale: of regret: 1 is about what a bad config has.
+    """
+
+    name: str
+    space: Space
+    lowest: float
+    loss: Any
+    best: float
+    scale: float = 1.0
+
+    def regret(self, points):
+        """``(n,)`` how far points are from the best, at full fidelity and without noise; inf where they fail."""
+        return np.nan_to_num((self.loss(points, 1.0, None) - self.best) / self.scale, nan=np.inf)
+
+
+def counting_ones(n_options=4, n_numbers=4, draws=729):
+    """Counting ones: how many of some coins show heads, the bent ones judged by `fidelity * draws` tosses each.
+
+    Source:
+        Falkner, Klein and Hutter (2018), "BOHB", section 5.1.
+    """
+    domains = {f"c{i}": rbt.choice([0, 1]) for i in range(n_options)}
+    domains |= {f"u{i}": rbt.uniform(0.0, 1.0) for i in range(n_numbers)}
+    d = n_options + n_numbers
+
+    def loss(points, fidelity, noise):
+        heads, p = points[:, :n_options].sum(axis=1), points[:, n_options:]
+        if noise is not None:
+            tosses = share_of(fidelity, draws)
+            p = noise.binomial(tosses, p) / tosses
+        return -(heads + p.sum(axis=1)) / d
+
+    return Problem(f"counting ones {n_options}+{n_numbers}", Space.of(domains), 1 / 27, loss, -1.0)
+
+
+_ALPHA = np.array([1.0, 1.2, 3.0, 3.2])
+_A3 = np.array([[3, 10, 30], [0.1, 10, 35], [3, 10, 30], [0.1, 10, 35]], dtype=float)
+_P3 = 1e-4 * np.array([[3689, 1170, 2673], [4699, 4387, 7470], [1091, 8732, 5547], [381, 5743, 8828]])
+
+
+def hartmann3():
+    """Hartmann's function of three numbers, whose peaks shrink by up to 0.1 as the fidelity falls.
+
+    Source:
+        Kandasamy et al. (2017), "Multi-fidelity Bayesian Optimisation with Continuous Approximations", ICML, appendix.
+    """
+
+    def loss(points, fidelity, noise):
+        del noise
+        exponent = (_A3[None] * (points[:, None, :] - _P3[None]) ** 2).sum(axis=2)
+        return -((_ALPHA - 0.1 * (1 - fidelity)) * np.exp(-exponent)).sum(axis=1)
+
+    space = Space.of({f"x{i}": rbt.uniform(0.0, 1.0) for i in range(3)})
+    return Problem("MF-Hartmann 3", space, 1 / 27, loss, -3.86277979)
+
+
+def branin():
+    """Branin's function, bent as the fidelity falls.
+
+    Source:
+        Kandasamy et al. (2017), appendix.
+    """
+
+    def loss(points, fidelity, noise):
+        del noise
+        x, y = points.T
+        off = 1 - fidelity
+        b, c, t = 5.1 / (4 * np.pi**2) - 0.01 * off, 5 / np.pi - 0.1 * off, 1 / (8 * np.pi) + 0.05 * off
+        return (y - b * x**2 + c * x - 6) ** 2 + 10 * (1 - t) * np.cos(x) + 10
+
+    return Problem(
+        "MF-Branin", Space.of({"x": rbt.uniform(-5.0, 10.0), "y": rbt.uniform(0.0, 15.0)}), 1 / 27, loss, 0.39788736
+    )
+
+
+def on_a_grid(name, axes, losses, forbidden=()):
+    """A problem that is a table.
+
+    Args:
+        name: its.
+        axes: the values of each parameter by name, ascending.
+        losses: ``(grid,)`` arrays by fidelity, the last axis fastest; NaN where a config fails.
+        forbidden: clauses of the space.
+    """
+    domains = tuple(rbt.grid_search(list(values)) for values in axes.values())
+    if all(np.array_equal(np.diff(values), np.ones(len(values) - 1)) for values in axes.values()):
+        domains = tuple(rbt.randint(int(values[0]), int(values[-1]) + 1) for values in axes.values())
+    space = Space(tuple(axes), domains, forbidden=tuple(forbidden))
+    starts = np.array([domain.nth(np.zeros(1))[0] for domain in domains])
+    strides = np.cumprod([1, *(len(values) for values in reversed(list(axes.values())))])[-2::-1]
+    fidelities = np.array(sorted(losses))
+
+    def loss(points, fidelity, noise):
+        del noise
+        at = ((points - starts) @ strides).astype(np.int64)
+        return losses[fidelities[np.argmin(np.abs(fidelities - fidelity))]][at]
+
+    full = losses[1.0]
+    best, middle = np.nanmin(full), np.nanmedian(full)
+    return Problem(name, space, float(fidelities[0]), loss, float(best), float(middle - best))
+
+
+def swept(objective, bundle, axes, lowest):
+    """Negative Sharpe ratios of a built-in objective on a whole grid, at fidelities of first bars."""
+    bundle = rbt.load_bundle(bundle) if isinstance(bundle, str) else bundle
+    grid = np.array(list(itertools.product(*axes.values())), dtype=np.float64)
+    columns = dict(zip(axes, grid.T, strict=True))
+    fidelities = [1.0]
+    while fidelities[-1] / 3 > lowest * (1 - 1e-9):
+        fidelities.append(fidelities[-1] / 3)
+
+    def losses(fidelity):
+        view = bundle.view(share_of(fidelity, bundle.n_bars))
+        blocks = ({k: v[at : at + _BLOCK] for k, v in columns.items()} for at in range(0, len(grid), _BLOCK))
+        return -np.concatenate([objective.evaluate(view, block, ("sharpe",))["sharpe"] for block in blocks])
+
+    return {fidelity: losses(fidelity) for fidelity in fidelities}
+
+
+def crossover(bundle, lowest):
+    """100,000 pairs of `sma_cross`."""
+    axes = {"fast": np.arange(2, 202), "slow": np.arange(10, 510)}
+    return on_a_grid(f"sma_cross on {bundle}", axes, swept(rbt.objectives.sma_cross(), bundle, axes, lowest))
+
+
+def breakout(bundle, lowest):
+    """100,489 pairs of `breakout`."""
+    axes = {"entry": np.arange(2, 319), "exit": np.arange(2, 319)}
+    return on_a_grid(f"breakout on {bundle}", axes, swept(rbt.objectives.breakout(), bundle, axes, lowest))
+
+
+def reversion(bundle, lowest):
+    """110,000 triples of `mean_reversion`."""
+    axes = {
+        "window": np.arange(2, 112),
+        "entry": np.linspace(0.2, 3.3, 32).round(2),
+        "exit": np.linspace(-1.5, 1.5, 31).round(2),
+    }
+    return on_a_grid(f"mean_reversion on {bundle}", axes, swept(rbt.objectives.mean_reversion(), bundle, axes, lowest))
+
+
+def with_failures(problem, share=0.2):
+    """The same, where the highest `share` of the first parameter's values fail."""
+    top = problem.space.domains[0].from_unit(np.array([1.0 - share]))[0]
+
+    def loss(points, fidelity, noise):
+        return np.where(points[:, 0] >= top, np.nan, problem.loss(points, fidelity, noise))
+
+    grid = problem.space.grid(0, problem.space.grid_size)
+    best = float(np.nanmin(loss(grid, 1.0, None)))
+    return Problem(f"{problem.name}, a fifth fails", problem.space, problem.lowest, loss, best, problem.scale)
+
+
+def fast_below_slow(bundle, lowest):
+    """Pairs of `sma_cross` of which those with fast >= slow are forbidden."""
+    axes = {"fast": np.arange(2, 302), "slow": np.arange(2, 302)}
+    forbidden = [Relation("fast", ">=", "slow")]
+    losses = swept(rbt.objectives.sma_cross(), bundle, axes, lowest)
+    fast, slow = (grid.ravel() for grid in np.meshgrid(*axes.values(), indexing="ij"))
+    kept = {fidelity: np.where(fast < slow, loss, np.nan) for fidelity, loss in losses.items()}
+    return on_a_grid(f"sma_cross on {bundle}, fast < slow", axes, kept, forbidden)
+
+
+def either(first, second):
+    """A choice between two problems, whose parameters exist only where they are chosen."""
+    names = ("which", *(f"a_{name}" for name in first.space.names), *(f"b_{name}" for name in second.space.names))
+    domains = (rbt.choice(["a", "b"]), *first.space.domains, *second.space.domains)
+    conditions = tuple((name, Compare("which", "==", float(name.startswith("b_")))) for name in names[1:])
+    space = Space(names, domains, conditions=conditions)
+    n_first = first.space.n_params
+
+    def loss(points, fidelity, noise):
+        found, is_first = np.empty(len(points)), points[:, 0] == 0
+        found[is_first] = first.loss(points[is_first, 1 : 1 + n_first], fidelity, noise)
+        found[~is_first] = second.loss(points[~is_first, 1 + n_first :], fidelity, noise)
+        return found
+
+    best, scale = min(first.best, second.best), max(first.scale, second.scale)
+    return Problem(f"{first.name} or {second.name}", space, max(first.lowest, second.lowest), loss, best, scale)
+
+
+def small(bundle, n_each):
+    """`n_each` values of either window of `sma_cross`, as in a first look."""
+    axes = {
+        "fast": np.unique(np.geomspace(5, 60, n_each).round()),
+        "slow": np.unique(np.geomspace(65, 250, n_each).round()),
+    }
+    losses = swept(rbt.objectives.sma_cross(), bundle, axes, 1.0)
+    return on_a_grid(f"{n_each**2} pairs on {bundle}", axes, losses)
