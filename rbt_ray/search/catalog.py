@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
+
 from rbt_ray.search.asha import ASHA, MedianStopping
 from rbt_ray.search.bohb import BOHB
 from rbt_ray.search.hyperband import Hyperband, SuccessiveHalving
@@ -25,8 +27,8 @@ _STREAMS = {
     "random": ("rbt_ray.search.random_search", "RandomSearch"),
     "sobol": ("rbt_ray.search.sobol", "SobolSearch"),
 }
-_MODELS = ("bohb", "tpe")
-SEARCHERS = (*_STREAMS, *_MODELS)
+MODELS = ("bohb", "tpe")
+SEARCHERS = (*_STREAMS, *MODELS)
 SCHEDULERS: dict[str, type[Any]] = {
     "hyperband": Hyperband,
     "asha": ASHA,
@@ -140,6 +142,13 @@ def _stream(study: Study, **options: Any) -> Stream:
 
 
 def _sampler(study: Study, given: Any) -> Sampler:
+    sampler = _fresh_sampler(study, given)
+    for told in study.warm_start:
+        sampler.learn(np.array(told.point), told.fidelity, told.loss)
+    return sampler
+
+
+def _fresh_sampler(study: Study, given: Any) -> Sampler:
     if given is not None or study.search_alg == "tpe":
         from rbt_ray.search.optuna_sampler import OptunaSampler
 

@@ -47,6 +47,15 @@ class Address:
 
 
 @dataclass(frozen=True)
+class Told:
+    """A result of an earlier search: a point, ``(n_params,)``, at a fidelity, and its loss."""
+
+    point: tuple[float, ...]
+    fidelity: float
+    loss: float
+
+
+@dataclass(frozen=True)
 class Study:
     """A study's definition: with the same definition every run ends in the same table.
 
@@ -71,6 +80,7 @@ class Study:
         lowest_fidelity: the lowest that is used.
         eta: the factor from one fidelity to the next.
         max_reports: what fidelity 1 is, where fidelity is counted in reports.
+        warm_start: what the sampler has learned before the first trial.
         why: why "auto" chose what it chose; "" where the user did.
     """
 
@@ -94,6 +104,7 @@ class Study:
     lowest_fidelity: float = 1.0
     eta: float = 3.0
     max_reports: int | None = None
+    warm_start: tuple[Told, ...] = ()
     why: str = ""
 
     def loss_of(self, metrics: MetricColumns, n: int) -> FloatArray:
@@ -110,6 +121,7 @@ class Study:
         plain["space_fingerprint"] = self.space.fingerprint
         plain["points_to_evaluate"] = self.space.encode(self.points_to_evaluate).tolist()
         plain["objective"] = asdict(self.objective)
+        plain["warm_start"] = [asdict(told) for told in self.warm_start]
         plain["bundle"] = None if self.bundle is None else asdict(self.bundle)
         return plain
 
@@ -131,6 +143,9 @@ class Study:
             rows = plain["points_to_evaluate"]
             points = np.array(rows, dtype=np.float64).reshape(len(rows), given["space"].n_params)
             given["points_to_evaluate"] = tuple(given["space"].decode(points))
+            given["warm_start"] = tuple(
+                Told(tuple(told["point"]), told["fidelity"], told["loss"]) for told in plain.get("warm_start", ())
+            )
             given["objective"] = Address(**plain["objective"])
             given["bundle"] = None if plain["bundle"] is None else BundleId(**plain["bundle"])
             return cls(**given)

@@ -21,7 +21,7 @@ from rbt_ray.objectives.address import address_of
 from rbt_ray.objectives.fitting import check_objective
 from rbt_ray.pool.task import Task
 from rbt_ray.search.bohb import BOHB
-from rbt_ray.search.catalog import choose, make, plain_scheduler
+from rbt_ray.search.catalog import MODELS, choose, make, plain_scheduler
 from rbt_ray.search.ladder import ladder_from
 from rbt_ray.store.journal import FILE_NAME, Ended, Journal
 from rbt_ray.store.lock import StudyLock
@@ -35,6 +35,7 @@ from rbt_ray.tune.interrupt import clean_interrupt
 from rbt_ray.tune.pools import backend_of, pool_for, shutdown
 from rbt_ray.tune.progress import show_progress
 from rbt_ray.tune.result_grid import ResultGrid
+from rbt_ray.tune.warm_start import best_of, told_by
 
 if TYPE_CHECKING:
     from rbt_ray.data.bundle import Bundle
@@ -267,7 +268,13 @@ def _define(objective: Any, space: Space, bundle: Bundle | None, tune: TuneConfi
         search_alg = tune.search_alg
     if search_alg != "custom":
         search_alg, num_samples, why = choose(search_alg, space, num_samples, len(ladder_from(lowest, tune.eta)))
+    if tune.warm_start is not None and search_alg not in MODELS:
+        raise SettingError(
+            f"`warm_start` is for searches that learn ({', '.join(MODELS)}); this one is {search_alg!r}."
+        )
     scheduler = tune.scheduler or ("hyperband" if search_alg == "bohb" and lowest < 1 else None)
+    warm_start = () if tune.warm_start is None else told_by(tune.warm_start, space, tune.metric, tune.mode)
+    points = [*(tune.points_to_evaluate or ()), *best_of(warm_start, space)]
     study = Study(
         name=run.name or _name_for(objective),
         space=space,
@@ -280,7 +287,7 @@ def _define(objective: Any, space: Space, bundle: Bundle | None, tune: TuneConfi
         deterministic=tune.deterministic,
         objective=address_of(objective),
         max_cost=tune.max_cost,
-        points_to_evaluate=tuple(space.decode(space.encode(tuple(tune.points_to_evaluate or ())))),  # in plain Python
+        points_to_evaluate=tuple(space.decode(space.encode(points))),  # in plain Python values
         bundle=None if bundle is None else BundleId(bundle.name, bundle.version, bundle.n_bars, train_bars),
         recheck=run.recheck,
         search_options=options,
@@ -289,6 +296,7 @@ def _define(objective: Any, space: Space, bundle: Bundle | None, tune: TuneConfi
         lowest_fidelity=lowest if scheduler is not None else 1.0,
         eta=tune.eta,
         max_reports=tune.max_reports,
+        warm_start=warm_start,
         why=why,
     )
     # Made once here, it says what it cannot search before anything starts; an object of the user's serves one run only.

@@ -241,3 +241,44 @@ def test_settings_that_are_none_are_refused(settings, sentence):
 def test_more_workers_than_trials_may_be_open_is_worth_a_warning(tmp_path):
     with pytest.warns(UserWarning, match=r"at most 2 trials open, fewer than its 3 workers.*set `max_pending`"):
         fit(crossover, tmp_path, workers=3, max_pending=2, num_samples=5)
+
+
+def parabola(params, data):
+    return (params["x"] - 0.7) ** 2 + (params["y"] - 0.2) ** 2
+
+
+BOX = {"x": rbt.uniform(0, 1), "y": rbt.uniform(0, 1)}
+
+
+def test_a_search_begins_with_what_an_earlier_one_found(tmp_path):
+    settings = {"bundle": None, "metric": "loss", "mode": "min", "num_samples": 20}
+    earlier = fit(parabola, tmp_path, "earlier", BOX, **{**settings, "num_samples": 60})
+    cold = fit(parabola, tmp_path, "cold", BOX, **settings, search_alg=rbt.BOHB())
+    rows = [(result.config, 1.0, result.metrics["loss"]) for result in earlier]
+    given = {"grid": earlier, "folder": tmp_path / "earlier", "rows": rows}
+    warm = {how: fit(parabola, tmp_path, how, BOX, **settings, warm_start=what) for how, what in given.items()}
+    assert len({results.table_hash() for results in warm.values()}) == 1
+    assert len(warm["grid"]) == 20
+    assert warm["grid"][0].config == earlier.get_best_result().config
+    mean = {name: np.mean([r.metrics["loss"] for r in results]) for name, results in {**warm, "cold": cold}.items()}
+    assert mean["grid"] < mean["cold"] / 2
+    again = rbt.Tuner.restore(tmp_path / "rows", parabola)
+    assert again.study.warm_start == rbt.Tuner.restore(tmp_path / "grid", parabola).study.warm_start != ()
+
+
+@pytest.mark.parametrize(
+    ("warm_start", "alg", "sentence"),
+    [
+        ([({"x": 0.5, "z": 1}, 1.0, 2.0)], "bohb", "no result with a 'loss' whose config lies in this study's space"),
+        ([(1, 2)], "bohb", r"rows of `warm_start` are \(config, fidelity, loss\)"),
+        (7, "bohb", "`warm_start` is a ResultGrid, a study's folder, or rows"),
+        ([({"x": 0.5, "y": 0.5}, 1.0, 2.0)], "random", r"`warm_start` is for searches that learn"),
+    ],
+)
+def test_what_cannot_warm_a_search_is_refused(warm_start, alg, sentence):
+    with pytest.raises(rbt.errors.SettingError, match=sentence):
+        rbt.Tuner(
+            parabola,
+            param_space=BOX,
+            tune_config=rbt.TuneConfig(metric="loss", mode="min", search_alg=alg, warm_start=warm_start),
+        )

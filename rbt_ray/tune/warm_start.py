@@ -1,0 +1,74 @@
+"""What an earlier search found, for a new one to begin with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rbt_ray.errors import SettingError, SpaceError
+from rbt_ray.study.space import Space
+from rbt_ray.study.study import Told
+from rbt_ray.tune.result_grid import ResultGrid
+from rbt_ray.types import Config, Mode
+
+
+def told_by(given: Any, space: Space, metric: str, mode: Mode) -> tuple[Told, ...]:
+    """Results that completed, as a sampler learns them; configs that are not of this space are left out.
+
+    Args:
+        given: a `ResultGrid`; a study's folder; or rows of (config, fidelity, metric).
+        space: of the new study.
+        metric: of the new study; results that have none are left out.
+        mode: of the new study.
+
+    Raises:
+        SettingError: it is something else, or nothing of it is left.
+    """
+    told = []
+    sign = -1.0 if mode == "max" else 1.0
+    for config, fidelity, value in _rows(given, metric):
+        try:
+            point = space.encode([config])[0]
+        except SpaceError:
+            continue
+        if np.isfinite(value):
+            told.append(Told(tuple(point.tolist()), float(fidelity), sign * float(value)))
+    if not told:
+        raise SettingError(
+            f"`warm_start` has no result with a {metric!r} whose config lies in this study's space: do its parameters have "
+            f"the same names and domains?"
+        )
+    return tuple(told)
+
+
+def best_of(told: tuple[Told, ...], space: Space) -> list[Config]:
+    """The best config at the highest fidelity, if any: a search that knows it would not propose it again by itself."""
+    if not told:
+        return []
+    highest = max(one.fidelity for one in told)
+    best = min((one for one in told if one.fidelity == highest), key=lambda one: one.loss)
+    return space.decode(np.array([best.point]))
+
+
+def _rows(given: Any, metric: str) -> Iterator[tuple[Config, float, float]]:
+    if isinstance(given, (str, Path)):
+        given = ResultGrid(given)
+    if isinstance(given, ResultGrid):
+        for result in given:
+            value = result.metrics.get(metric)
+            if isinstance(value, (int, float)):
+                yield result.config, result.fidelity, value
+        return
+    if not isinstance(given, Iterable):
+        raise SettingError(
+            f"`warm_start` is a ResultGrid, a study's folder, or rows of (config, fidelity, {metric}); got {given!r}."
+        )
+    for row in given:
+        try:
+            config, fidelity, value = row
+            yield dict(config), float(fidelity), float(value)
+        except (TypeError, ValueError):
+            raise SettingError(f"rows of `warm_start` are (config, fidelity, {metric}); got {row!r}.") from None
