@@ -49,7 +49,7 @@ HEAVY = {
     "scipy": {"search/sobol.py"},
     "plotly": {"reporting"},
     "typer": {"cli"},
-    "psutil": {"pool/local_pool.py", "pool/worker_process.py", "cli/doctor.py"},
+    "psutil": {"pool/local_pool.py", "pool/worker_process.py", "cli/doctor.py", "store/owner.py"},
     "cloudpickle": {"pool", "objectives/reports.py"},
     "talib": {"data/ta.py"},
 }

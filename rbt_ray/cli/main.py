@@ -29,7 +29,7 @@ Address = Annotated[Optional[str], typer.Option(help="A Ray cluster's address.")
 Workers = Annotated[Optional[int], typer.Option(help="How many workers.")]
 Samples = Annotated[Optional[int], typer.Option(help="How many configurations.")]
 Seed = Annotated[Optional[int], typer.Option(help="Everything random follows from it.")]
-StudyFolder = Annotated[Path, typer.Argument(help="The study's folder.", metavar="PATH")]
+StudyPlace = Annotated[str, typer.Argument(help="The study's folder or URI.", metavar="PATH")]
 
 
 def main() -> None:
@@ -99,7 +99,7 @@ def run(
 
 @app.command()
 def resume(
-    path: StudyFolder,
+    path: StudyPlace,
     json: Json = False,
     backend: Backend = None,
     address: Address = None,
@@ -113,7 +113,7 @@ def resume(
 
 
 @app.command()
-def show(path: StudyFolder, json: Json = False) -> None:
+def show(path: StudyPlace, json: Json = False) -> None:
     """Show what a study found so far."""
     from rbt_ray.cli import studies
 
@@ -122,7 +122,7 @@ def show(path: StudyFolder, json: Json = False) -> None:
 
 @app.command()
 def report(
-    path: StudyFolder,
+    path: StudyPlace,
     out: Annotated[Optional[Path], typer.Option(help="The HTML file; default: report.html in the folder.")] = None,
 ) -> None:
     """Write a study's HTML report."""

@@ -57,46 +57,52 @@ def run(path: Path, *, as_json: bool, search: Mapping[str, Any], run_over: Mappi
     return _fit(tuner, as_json=as_json)
 
 
-def resume(path: Path, *, as_json: bool, run_over: Mapping[str, Any]) -> int:
+def resume(path: str, *, as_json: bool, run_over: Mapping[str, Any]) -> int:
     """Goes on with a study whose objective can be found again by its address."""
     run_config = _run_config(run_over)
     _warm_up(run_config)
     from rbt_ray.cli.study_file import load_objective
     from rbt_ray.store.journal import Journal
+    from rbt_ray.store.place import Place
     from rbt_ray.study.study import Study
     from rbt_ray.tune.tuner import Tuner
 
-    with contextlib.closing(Journal(path)) as journal:
+    place = Place(path)
+    with contextlib.closing(Journal(place.settle())) as journal:
         study = Study.from_json(journal.definition)
     if study.search_alg == "custom" or not study.objective.is_importable:
         raise ObjectiveError(
-            f"the study in {path} was begun in Python with {study.objective.name} (search_alg {study.search_alg}), which "
-            f"the command line cannot find again; go on with `Tuner.restore({str(path)!r}, objective)`."
+            f"the study in {place.shown} was begun in Python with {study.objective.name} (search_alg {study.search_alg}), which "
+            f"the command line cannot find again; go on with `Tuner.restore({place.shown!r}, objective)`."
         )
     address = study.objective
     objective = load_objective(address.name, address.options, Path(address.folder))
     return _fit(Tuner.restore(path, objective, run_config=run_config), as_json=as_json)
 
 
-def show(path: Path, *, as_json: bool) -> int:
+def show(path: str, *, as_json: bool) -> int:
     """Prints what a study found so far."""
+    from rbt_ray.store.place import Place
     from rbt_ray.tune.result_grid import ResultGrid
 
-    results = ResultGrid(path)
-    tables.print_results(results, as_json=as_json, report=_report_of(path))
+    folder = Place(path).settle()
+    results = ResultGrid(folder)
+    tables.print_results(results, as_json=as_json, report=_report_of(folder))
     for note in () if as_json else results.notes:
         print(note)
     return 0 if results.num_terminated else 1
 
 
-def report(path: Path, out: Path | None) -> int:
+def report(path: str, out: Path | None) -> int:
     """Writes the report and prints where it is."""
+    from rbt_ray.store.place import Place
     from rbt_ray.tune.result_grid import ResultGrid
 
-    target = out or path / "report.html"
-    if target.parent != path and not target.parent.is_dir():
+    folder = Place(path).settle()
+    target = out or folder / "report.html"
+    if target.parent != folder and not target.parent.is_dir():
         raise SettingError(f"`--out` {target}: there is no folder {target.parent}.")
-    print(ResultGrid(path).report(target))
+    print(ResultGrid(folder).report(target))
     return 0
 
 

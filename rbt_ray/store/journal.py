@@ -100,7 +100,7 @@ class Journal:
         if not self.path.is_file():
             raise StudyNotFoundError(f"there is no study in {folder} (no {FILE_NAME}).")
         self._write = write
-        self._connection = _connect(self.path, write=write)
+        self._connection = connect(self.path, write=write)
         self._check_format()
         self._stop = threading.Event()
         self._flusher: threading.Thread | None = None
@@ -205,7 +205,12 @@ class Journal:
                 os.close(descriptor)
 
 
-def _connect(path: Path, *, write: bool) -> sqlite3.Connection:
+def connect(path: Path, *, write: bool) -> sqlite3.Connection:
+    """A connection to a journal's file, to append to it or only to read.
+
+    Raises:
+        JournalError: the file is none.
+    """
     connection = sqlite3.connect(path, timeout=30.0, check_same_thread=False)
     try:
         if write:

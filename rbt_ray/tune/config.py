@@ -110,7 +110,11 @@ class RunConfig:
 
     Args:
         name: the study's folder below `storage_path`; None makes one of the objective's name and the time.
-        storage_path: where studies are kept, on a local disk.
+        storage_path: where studies are kept: a folder on a local disk, or any URI that `pyarrow.fs` takes, such as
+            ``s3://bucket/studies``, ``gs://...`` or ``file:///mnt/shared``: the journal is then kept on this machine's
+            disk (below `RBT_RAY_HOME`, else the user's data folder) and mirrored there.
+        mirror_interval_s: seconds between looks whether the mirror of a study at a URI lacks something. Who loses the
+            driver's disk loses at most the trials of that time, which `Tuner.restore(uri, ...)` runs again.
         backend: "local": processes of this machine; "ray": Ray actors; "auto": the Ray cluster that this process is on
             or that `address` names, else local.
         address: of a Ray cluster to join: "auto", "host:port" or "ray://host:port"; None with "ray" starts one of our
@@ -147,6 +151,7 @@ class RunConfig:
     callbacks: Sequence[Any] = field(default=())
     verbose: int = 1
     recheck: int = 10
+    mirror_interval_s: float = 10.0
 
     def __post_init__(self) -> None:
         if self.name is not None and (not isinstance(self.name, str) or not _NAME.fullmatch(self.name)):
@@ -161,6 +166,8 @@ class RunConfig:
         _count("num_workers", self.num_workers, least=1, most=1024)
         _count("num_cpus_per_worker", self.num_cpus_per_worker, least=1)
         _positive("trial_timeout_s", self.trial_timeout_s)
+        every = self.mirror_interval_s
+        _check(_is_number(every) and every > 0, "mirror_interval_s", "a number above 0", every)
         _count("max_retries", self.max_retries, least=0)
         _count("max_failures", self.max_failures, least=0)
         _count("recycle_after", self.recycle_after, least=1)
@@ -168,7 +175,7 @@ class RunConfig:
         _count("verbose", self.verbose, least=0)
         _count("recheck", self.recheck, least=0)
         path = self.storage_path
-        _check(path is None or isinstance(path, (str, Path)), "storage_path", "a folder", path)
+        _check(path is None or isinstance(path, (str, Path)), "storage_path", "a folder or a URI", path)
         _check(isinstance(self.callbacks, Sequence), "callbacks", "a list", self.callbacks)
 
 

@@ -23,9 +23,10 @@ from rbt_ray.pool.task import Task
 from rbt_ray.search.bohb import BOHB
 from rbt_ray.search.catalog import MODELS, choose, make, plain_scheduler
 from rbt_ray.search.ladder import ladder_from
-from rbt_ray.store.journal import FILE_NAME, Ended, Journal
-from rbt_ray.store.lock import StudyLock
+from rbt_ray.store.journal import Ended, Journal
+from rbt_ray.store.place import OWN_BUNDLE, Place
 from rbt_ray.store.table import read_table
+from rbt_ray.store.uri import child, is_uri
 from rbt_ray.study.space import Space
 from rbt_ray.study.study import BundleId, Study
 from rbt_ray.tune.callbacks import Callbacks
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Tuner", "shutdown"]
 
-_OWN_BUNDLE = "bundle.arrow"
 _PENDING_LEARNING, _PENDING_OTHERS = 32, 2**17
 
 
@@ -79,7 +79,10 @@ class Tuner:
         space = Space.of(param_space)
         check_objective(objective, space, tune_config.metric, self._bundle)
         self._study = _define(objective, space, self._bundle, tune_config, self._run_config)
-        self._folder = Path(self._run_config.storage_path or "studies") / self._study.name
+        storage = self._run_config.storage_path or "studies"
+        path = child(str(storage), self._study.name) if is_uri(storage) else Path(storage) / self._study.name
+        self._place = Place(path, self._run_config.mirror_interval_s)
+        self._folder = self._place.folder
         self._is_new, self._has_run = True, False
         self._refuse_existing()
 
@@ -97,7 +100,7 @@ class Tuner:
         """A study as its journal has it, to go on where it stopped; a finished one gives its results.
 
         Args:
-            path: the study's folder.
+            path: the study's folder, or its URI: the newer of the local journal and its mirror (see `Place`).
             objective: the same as when it was begun.
             param_space: the same, where it holds options that JSON cannot.
             search_alg: a fresh searcher or sampler object, where the study was begun with one.
@@ -108,7 +111,9 @@ class Tuner:
             StudyNotFoundError: there is no study.
             StudyMismatchError: the objective, space or searcher is not the one the study was begun with.
         """
-        folder = Path(path)
+        run_config = run_config or RunConfig()
+        place = Place(path, run_config.mirror_interval_s)
+        folder = place.settle()
         journal = Journal(folder)
         definition = journal.definition
         journal.close()
@@ -124,20 +129,19 @@ class Tuner:
             wanted = "a searcher object of your own" if study.search_alg == "custom" else repr(study.search_alg)
             raise StudyMismatchError(f"the study in {folder} was begun with {wanted} as `search_alg`; pass the same.")
         tuner = cls.__new__(cls)
-        run_config = run_config or RunConfig()
         tuner._run_config = run_config if callbacks is None else replace(run_config, callbacks=callbacks)
         tuner._objective = objective
         tuner._search_alg = search_alg
         tuner._time_budget_s = None
         tuner._bundle = _open_again(study.bundle, folder)
         tuner._study = study
-        tuner._folder = folder
+        tuner._place, tuner._folder = place, folder
         tuner._is_new, tuner._has_run = False, False
         return tuner
 
     @property
     def path(self) -> Path:
-        """The study's folder."""
+        """The study's folder; of one that is kept at a URI, the folder of this machine."""
         return self._folder
 
     @property
@@ -152,44 +156,42 @@ class Tuner:
             StudyLockedError: another process runs it.
             StudyInterrupted: Ctrl-C stopped it; what finished is recorded.
             WorkerStartError: no worker could be started.
+            JournalError: the journal, or its mirror at the end, cannot be written.
         """
         if not self._is_new and (results := ResultGrid(self._folder, self._study)).is_done:
+            self._place.bring_up_to_date()
             return results
         if self._search_alg is not None and self._has_run:
             raise SettingError(
-                f"a searcher object serves one run; go on with `Tuner.restore({str(self._folder)!r}, objective, "
+                f"a searcher object serves one run; go on with `Tuner.restore({self._place.shown!r}, objective, "
                 f"search_alg=...)` and a fresh one."
             )
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            lock = StudyLock(self._folder)
-        except OSError as error:
-            raise SettingError(f"`storage_path`: no study can be kept in {self._folder}: {error}.") from error
-        try:
+        with self._place.locked():
             if self._is_new:
                 self._refuse_existing()  # another Tuner of that name may have run since this one was made
+            else:
+                self._place.settle_locked()
             with clean_interrupt() as interrupt, pool_for(self._run_config) as pool:
                 reason = self._run(pool, interrupt)
-        finally:
-            lock.release()
         if reason == "interrupted":
             done = len(ResultGrid(self._folder, self._study))
             raise StudyInterrupted(
-                f"stopped with {done:,} trials recorded; go on with `rbt-ray resume {self._folder}` "
-                f"or `Tuner.restore({str(self._folder)!r}, objective)`."
+                f"stopped with {done:,} trials recorded; go on with `rbt-ray resume {self._place.shown}` "
+                f"or `Tuner.restore({self._place.shown!r}, objective)`."
             )
         return ResultGrid(self._folder, self._study)
 
     def _refuse_existing(self) -> None:
-        if (self._folder / FILE_NAME).exists():
+        if (holder := self._place.holder()) is not None:
+            shown = self._place.shown
             raise StudyExistsError(
-                f"there is a study in {self._folder} already. Go on with it by `rbt-ray resume {self._folder}` or "
-                f"`Tuner.restore({str(self._folder)!r}, objective)`, or give this one another `name`."
+                f"there is a study in {holder} already. Go on with it by `rbt-ray resume {shown}` or "
+                f"`Tuner.restore({shown!r}, objective)`, or give this one another `name`."
             )
 
     def _run(self, pool: Any, interrupt: Any) -> str:
         study, run_config = self._study, self._run_config
-        own = (self._folder / _OWN_BUNDLE).absolute()
+        own = (self._folder / OWN_BUNDLE).absolute()
         if self._bundle is not None and self._bundle.path is None:
             self._bundle.save(own)
             self._bundle = type(self._bundle).open(own)
@@ -229,7 +231,7 @@ class Tuner:
         limits = Limits(self._time_budget_s, run_config.max_failures, interrupt)
         callbacks = Callbacks(run_config.callbacks, study)
         try:
-            with show_progress(watch, verbose=run_config.verbose):
+            with self._place.mirrored(), show_progress(watch, verbose=run_config.verbose):
                 reason = loop.run(study, searcher, dispatcher, journal, limits, watch, callbacks.on_finished)
                 wall_s = watch.wall_s
                 if reason == "done" and study.recheck and self._bundle is not None:
@@ -240,7 +242,7 @@ class Tuner:
                         reason = "interrupted"
                     else:
                         journal.append(reviewed)
-            journal.append(Ended(reason, wall_s, pool.n_workers, backend_of(self._run_config), list(watch.notes)))
+                journal.append(Ended(reason, wall_s, pool.n_workers, backend_of(self._run_config), list(watch.notes)))
         finally:
             journal.close()
         callbacks.on_study_end(ResultGrid(self._folder, study))
@@ -332,7 +334,7 @@ def _open_again(wanted: BundleId | None, folder: Path) -> Bundle | None:
 
     if wanted is None:
         return None
-    own = folder / _OWN_BUNDLE
+    own = folder / OWN_BUNDLE
     bundle = Bundle.open(own) if own.exists() else load_bundle(wanted.name or "", wanted.version)
     if bundle.version != wanted.version:
         raise StudyMismatchError(f"the bundle in {own} is not the one the study was begun with.")

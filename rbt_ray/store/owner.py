@@ -1,0 +1,102 @@
+"""Which driver runs a study whose mirror several machines can reach: a file beside it that its owner keeps fresh.
+
+Best effort, by the clocks of the machines: two that begin within one round trip can both believe to own it, until one
+finds the other's name there at its next look and stops writing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import socket
+import time
+from typing import Any
+
+import psutil
+
+from rbt_ray.errors import StudyLockedError
+from rbt_ray.store.mirror import Mirror
+
+_FILE = "owner.json"
+_INTERVALS = 3
+_SLACK_SECONDS = 5.0
+
+
+class Owner:
+    """This driver's claim on a study's mirror.
+
+    Args:
+        mirror: of the study.
+        interval_s: how often `refresh` is going to be called.
+    """
+
+    def __init__(self, mirror: Mirror, interval_s: float) -> None:
+        self._mirror = mirror
+        self._me = {
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "token": secrets.token_hex(8),
+            "stale_after_s": _INTERVALS * interval_s + _SLACK_SECONDS,
+        }
+
+    def claim(self) -> None:
+        """Takes the study, also from an owner that died on this machine or was silent for three of its intervals.
+
+        Raises:
+            StudyLockedError: another driver runs it; the message names its process and host.
+            SettingError: the mirror cannot be read or written.
+        """
+        found = self._found()
+        if (
+            found is not None
+            and (silent := time.time() - found["time"]) < found["stale_after_s"]
+            and self._lives(found)
+        ):
+            raise StudyLockedError(
+                f"the study in {self._mirror.shown} is being run by process {found['pid']} on {found['host']}, heard of "
+                f"{max(0.0, silent):.0f} s ago; wait for it, or end it. One that ended without a word is taken over "
+                f"after {found['stale_after_s']:.0f} s."
+            )
+        self._write()
+
+    def refresh(self) -> None:
+        """Says that this driver is still at it.
+
+        Raises:
+            StudyLockedError: another driver has taken the study over.
+            SettingError: the mirror cannot be read or written.
+        """
+        found = self._found()
+        if found is not None and found["token"] != self._me["token"]:
+            raise StudyLockedError(
+                f"the study in {self._mirror.shown} was taken over by process {found['pid']} on {found['host']}."
+            )
+        self._write()
+
+    def release(self) -> None:
+        """Lets the next driver in.
+
+        Raises:
+            SettingError: the mirror cannot be read or written.
+        """
+        found = self._found()
+        if found is not None and found["token"] == self._me["token"]:
+            self._mirror.remove(_FILE)
+
+    def _write(self) -> None:
+        self._mirror.put(_FILE, json.dumps({**self._me, "time": time.time()}).encode())
+
+    def _found(self) -> dict[str, Any] | None:
+        """The owner there is; None where there is none, or none that can be understood."""
+        try:
+            found = json.loads(self._mirror.get(_FILE) or b"null")
+            return {**found, "time": float(found["time"]), "stale_after_s": float(found["stale_after_s"])}
+        except (ValueError, KeyError, TypeError):
+            return None
+
+    def _lives(self, found: dict[str, Any]) -> bool:
+        """Whether it may be alive: certainly not where its process is gone from this machine, or is this one."""
+        if found["host"] != self._me["host"]:
+            return True
+        return found["pid"] != self._me["pid"] and psutil.pid_exists(found["pid"])

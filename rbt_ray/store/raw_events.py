@@ -1,0 +1,87 @@
+"""A journal's events as they lie in its file, for copying them elsewhere and back."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeAlias
+
+from rbt_ray.errors import JournalError
+from rbt_ray.store.journal import FILE_NAME, connect
+
+Row: TypeAlias = tuple[str, str, bytes | None]
+"""An event's kind, header and body."""
+
+_ROWS = "SELECT kind, header, body FROM events WHERE number >= ? ORDER BY number LIMIT ?"
+
+
+class RawEvents:
+    """The rows of the journal in a folder; made in the thread that uses it, beside the one that appends."""
+
+    def __init__(self, folder: Path, *, write: bool = False) -> None:
+        self.path = folder / FILE_NAME
+        self._connection = connect(self.path, write=write)
+
+    def close(self) -> None:
+        """Lets go of the file."""
+        self._connection.close()
+
+    @property
+    def meta(self) -> dict[str, str]:
+        """The format and the study's definition."""
+        with self._readable():
+            return dict(self._connection.execute("SELECT key, value FROM meta ORDER BY key"))
+
+    def rows(self, first: int, n: int | None = None) -> list[Row]:
+        """The rows from number `first` on, all or `n` of them."""
+        with self._readable():
+            return list(self._connection.execute(_ROWS, (first, -1 if n is None else n)))
+
+    def piece(self, first: int, *, least: int, n_bytes: int) -> tuple[list[Row], bool]:
+        """The rows from number `first` on, at least so many, until they reach `n_bytes`; and whether they did."""
+        found: list[Row] = []
+        size = 0
+        with self._readable():
+            for row in self._connection.execute(_ROWS, (first, -1)):
+                found.append(row)
+                size += len(row[1]) + len(row[2] or b"")
+                if size >= n_bytes and len(found) >= least:
+                    return found, True
+        return found, False
+
+    def replace(self, first: int, rows: Iterable[Row]) -> None:
+        """The journal from number `first` on is these rows, all of them or, if this process dies, what it was."""
+        try:
+            with self._connection:
+                self._connection.execute("DELETE FROM events WHERE number >= ?", (first,))
+                numbered = ((first + at, *row) for at, row in enumerate(rows))
+                self._connection.executemany("INSERT INTO events VALUES (?, ?, ?, ?)", numbered)
+        except sqlite3.Error as error:
+            raise JournalError(f"the journal {self.path} cannot be written: {error}.") from error
+
+    def copy_to(self, path: Path) -> None:
+        """Writes a journal of its own with all that this one has now."""
+        path.unlink(missing_ok=True)
+        try:
+            self._connection.execute("VACUUM INTO ?", (str(path),))
+        except sqlite3.Error as error:
+            raise JournalError(f"{path} cannot be written: {error}.") from error
+
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise JournalError(f"the journal {self.path} cannot be read: {error}.") from error
+
+
+def chained(before: str, rows: Iterable[Row]) -> str:
+    """The digest of a history that had the digest `before` and went on with these rows."""
+    digest = hashlib.sha256(before.encode())
+    for kind, header, body in rows:
+        for part in (kind.encode(), header.encode(), body or b""):
+            digest.update(len(part).to_bytes(8, "little") + part)
+    return digest.hexdigest()

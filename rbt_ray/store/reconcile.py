@@ -1,0 +1,108 @@
+"""A journal and its mirror become one history again."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from rbt_ray.errors import JournalError, StudyMismatchError
+from rbt_ray.store.journal import FILE_NAME, Journal
+from rbt_ray.store.mirror import Mirror, Segment
+from rbt_ray.store.raw_events import RawEvents, Row, chained
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciled:
+    """Where a mirror that holds the journal's beginning is to be gone on with.
+
+    Args:
+        first: the event its last segment begins with.
+        before: the digest of all events before it.
+        n_rows: how many events that segment holds.
+    """
+
+    first: int
+    before: str
+    n_rows: int
+
+
+def reconcile(mirror: Mirror, folder: Path, *, aside: Path, owned: bool) -> Reconciled | None:
+    """Brings the local journal up to the mirror, or rids the mirror of what is not in the journal; see `Place`.
+
+    Args:
+        mirror: the study's.
+        folder: where the journal is, or is to be; locked.
+        aside: where a journal goes that lost to the mirror.
+        owned: this driver owns the mirror; without that a mirror that lost stays as it is.
+
+    Returns:
+        Where the mirror stands now; None where there is none yet.
+
+    Raises:
+        StudyMismatchError: the two are of different studies.
+        SettingError: the mirror cannot be read or written.
+        JournalError: the journal or the mirror is damaged.
+    """
+    firsts = mirror.firsts()
+    if not firsts:
+        return None
+    tail = mirror.read(firsts[-1])
+    if not (folder / FILE_NAME).exists():
+        Journal.create(folder, tail.definition).close()
+    with closing(RawEvents(folder, write=True)) as ours:
+        if ours.meta != tail.meta:
+            raise StudyMismatchError(
+                f"the journal in {folder} is of another study than {mirror.shown}, which it should be the local copy of. "
+                f"Move away the one you do not want to go on with."
+            )
+        common = _common(mirror, firsts, tail, ours)
+        mine = ours.rows(common.first)
+        n_ours = common.last - len(common.rows) + len(mine)
+        if common.first == tail.first and mine[: len(tail.rows)] == tail.rows:
+            return Reconciled(tail.first, tail.before, len(tail.rows))
+        if n_ours > tail.last and not owned:
+            return None
+        if n_ours > tail.last:
+            print(
+                f"rbt-ray: {mirror.shown} went another way than {folder} from event {common.first} on, or later, and has "
+                f"fewer events ({tail.last:,} of {n_ours:,}): it is overwritten.",
+                file=sys.stderr,
+            )
+            for first in reversed(firsts[firsts.index(common.first) + 1 :]):
+                mirror.remove_segment(first)
+            return Reconciled(common.first, common.before, -1)
+        if common.rows[: len(mine)] != mine:
+            ours.copy_to(aside)
+            print(
+                f"rbt-ray: the journal in {folder} went another way than {mirror.shown} from event {common.first} on, or "
+                f"later, and has no more events ({n_ours:,} of {tail.last:,}): it is kept as {aside.name}.",
+                file=sys.stderr,
+            )
+        ours.replace(common.first, _rows(mirror, firsts[firsts.index(common.first) :], common.before))
+        return Reconciled(tail.first, tail.before, len(tail.rows))
+
+
+def _common(mirror: Mirror, firsts: list[int], tail: Segment, ours: RawEvents) -> Segment:
+    """The last segment before which all events are ours too."""
+    digests, digest = {}, ""
+    for first, stop in zip(firsts, [*firsts[1:], None], strict=True):
+        digests[first] = digest
+        if stop is not None:
+            digest = chained(digest, ours.rows(first, n=stop - first))
+    for first in reversed(firsts):
+        segment = tail if first == tail.first else mirror.read(first)
+        if segment.before == digests[first]:
+            return segment
+    raise JournalError(f"{mirror.shown} is damaged: it does not begin with a first event.")
+
+
+def _rows(mirror: Mirror, firsts: list[int], before: str) -> Iterator[Row]:
+    for first in firsts:
+        segment = mirror.read(first)
+        if segment.before != before:
+            raise JournalError(f"{mirror.shown} is damaged: what comes before event {first} is of another history.")
+        yield from segment.rows
+        before = chained(before, segment.rows)

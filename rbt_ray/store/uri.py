@@ -1,0 +1,58 @@
+"""Places named by URIs: how they are written, shown and kept apart on this machine."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")  # two letters and more: one is a drive of Windows
+_GOOGLE = ("gs", "gcs")
+_GOOGLE_PATIENCE = "retry_limit_seconds=30"  # the library's own is 15 minutes
+
+
+def is_uri(path: str | Path) -> bool:
+    """Whether it is a URI rather than a path."""
+    return isinstance(path, str) and _URI.match(path) is not None
+
+
+def child(uri: str, name: str) -> str:
+    """The URI of what is called `name` below another; a query stays at the end."""
+    parts = urlsplit(uri)
+    return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/{name}"))
+
+
+def name_in(uri: str) -> str:
+    """The last part of the path."""
+    return urlsplit(uri).path.rstrip("/").rpartition("/")[2]
+
+
+def without_secrets(uri: str) -> str:
+    """The URI as it may be shown: a user, and with it a password or a key, is left out."""
+    parts = urlsplit(uri)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def with_patience(uri: str) -> str:
+    """The URI with a bound on how long its library tries, where that has none of its own to speak of."""
+    parts = urlsplit(uri)
+    if parts.scheme not in _GOOGLE or "retry_limit_seconds" in parts.query:
+        return uri
+    return urlunsplit(parts._replace(query="&".join(filter(None, (parts.query, _GOOGLE_PATIENCE)))))
+
+
+def local_folder(uri: str) -> Path:
+    """Where this machine keeps the journal that is mirrored at a URI.
+
+    ``<home>/studies/<name>-<digest of the URI>``. The home is `RBT_RAY_HOME`, else the user's data folder, and has to
+    be on a local disk: SQLite's write-ahead log is unsafe on shared folders.
+    """
+    shown = without_secrets(uri).rstrip("/")
+    folder = f"{name_in(uri)}-{hashlib.sha256(shown.encode()).hexdigest()[:12]}"
+    if home := os.environ.get("RBT_RAY_HOME"):
+        return Path(home).expanduser() / "studies" / folder
+    import platformdirs
+
+    return Path(platformdirs.user_data_dir("rbt_ray")) / "studies" / folder
