@@ -11,13 +11,11 @@ import pickle
 import time
 from array import array
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from rbt_ray.columns import Outcomes
-from rbt_ray.metric_columns import Column
 from rbt_ray.pool.pool import Returned
 
 
@@ -74,7 +72,7 @@ class Transport:
     look_s: float = 3e-7
     latency_s: float = 8e-4
     calls_per_s: float = 2_500.0
-    batch_seconds: float = 0.15
+    batch_seconds: float = 0.3
     brief_s: float = 0.5
     start_s: float = 1.5
 
@@ -100,9 +98,10 @@ class Faults:
 class _Worker:
     name: str
     slowness: float
-    line: deque[Any] = field(default_factory=deque)  # batches it was sent, the first of them at work
+    sent: dict[int, Any] = field(default_factory=dict)  # batches that are on their way to it or with it
+    line: deque[Any] = field(default_factory=deque)  # those with it, the first of them at work
     began: float | None = None  # when it began with the first; None: it has not
-    held: int = 0  # of its batches, those the driver has had no answer to
+    held: int = 0  # batches the driver has had no answer to
     life: int = 0  # a death ends one
     dead: bool = False
     gone: bool = False  # the driver knows
@@ -115,20 +114,20 @@ class SimulatedPool:
         n_workers: how many.
         clock: the engine's.
         seconds: ``(n,)`` what trial i takes on a worker of speed 1 is entry i modulo n.
-        score: from ``(n, n_params)`` points to ``(n,)`` scores.
+        evaluate: from a batch to its `Outcomes`.
         spread: the standard deviation of the logarithm of workers' speeds.
         transport: what carrying batches costs.
         faults: how workers are lost.
         seed: of speeds and deaths.
     """
 
-    def __init__(self, n_workers, clock, seconds, score, *, spread=0.1, transport=None, faults=None, seed=0):
+    def __init__(self, n_workers, clock, seconds, evaluate, *, spread=0.1, transport=None, faults=None, seed=0):
         self.n_workers = n_workers
         self.capacity = 2 * n_workers
         self.transport = transport or Transport()
         self.begun, self.ended, self.trials = array("d"), array("d"), array("q")  # of every batch that came back
         self.n_lost = 0
-        self._clock, self._seconds, self._score = clock, seconds, score
+        self._clock, self._seconds, self._evaluate = clock, seconds, evaluate
         self._faults = faults or Faults()
         self._rng = np.random.default_rng(seed)
         slowness = np.exp(self._rng.normal(0, spread, n_workers)).tolist()
@@ -149,8 +148,8 @@ class SimulatedPool:
 
     @property
     def batch_seconds(self):
-        """What a batch should take at least."""
-        return self.transport.batch_seconds
+        """Long beside a call's cost, and so long that the transport can make the calls for all workers."""
+        return max(self.transport.batch_seconds, 2 * self.n_workers / self.transport.calls_per_s)
 
     def share(self, bundle):
         raise NotImplementedError("simulated workers read no prices")
@@ -196,7 +195,7 @@ class SimulatedPool:
             for batch in [batch for batch in self._backlog if batch.number == number]:
                 self._backlog.remove(batch)
                 self._lose(batch, "none", reason)
-        elif not worker.dead and any(batch.number == number for batch in worker.line):
+        elif not worker.dead and number in worker.sent:
             self._die(worker, reason, notice=0.0, back=self.transport.start_s, guilty=number)
         self._clock.run()
 
@@ -208,12 +207,12 @@ class SimulatedPool:
         while self._backlog and (worker := self._next_with_room()) is not None:
             batch = self._backlog.popleft()
             worker.held += 1
-            worker.line.append(batch)
+            worker.sent[batch.number] = batch
             self._holder[batch.number] = worker
             if worker.held == 1:
                 self._room[1].append(worker)
             self._channel_free = max(self._clock.now, self._channel_free) + 1 / self.transport.calls_per_s
-            self._at(self._channel_free + self.transport.latency_s / 2, self._begin, worker, worker.life)
+            self._at(self._channel_free + self.transport.latency_s / 2, self._deliver, worker, worker.life, batch)
 
     def _next_with_room(self):
         for held in (0, 1) if self._brief else (0,):
@@ -238,29 +237,32 @@ class SimulatedPool:
             when, _, what, args = heapq.heappop(self._events)
             what(when, *args)
 
-    def _begin(self, now, worker, life):
-        if worker.life != life or worker.began is not None or not worker.line:
-            return
+    def _deliver(self, now, worker, life, batch):
+        if worker.life == life:
+            worker.line.append(batch)
+            if worker.began is None:
+                self._begin(now, worker)
+
+    def _begin(self, now, worker):
         worker.began = now
-        batch = worker.line[0]
-        seconds = self._seconds[batch.trials % len(self._seconds)] * worker.slowness
-        self._at(now + seconds.sum(), self._end, worker, life, seconds)
+        seconds = self._seconds[worker.line[0].trials % len(self._seconds)] * worker.slowness
+        self._at(now + seconds.sum(), self._end, worker, worker.life, seconds)
 
     def _end(self, now, worker, life, seconds):
         if worker.life != life:
             return
         batch, began = worker.line.popleft(), worker.began
+        del worker.sent[batch.number]
         worker.began = None
-        n = len(batch.trials)
-        score = Column("float", self._score(batch.points), np.ones(n, dtype=bool))
-        outcomes = Outcomes(np.zeros(n, np.uint8), {"score": score}, {}, seconds)
+        outcomes = replace(self._evaluate(batch), duration_s=seconds)
         wall_s = now - began
         self.begun.append(began)
         self.ended.append(now)
-        self.trials.append(n)
+        self.trials.append(len(seconds))
         returned = Returned(batch.number, worker.name, outcomes, None, wall_s, began, wall_s)
         self._at(now + self.transport.latency_s / 2, self._arrive, worker, life, returned)
-        self._begin(now, worker, life)
+        if worker.line:
+            self._begin(now, worker)
 
     def _arrive(self, now, worker, life, returned):
         alive = worker if worker is not None and worker.life == life else None
@@ -298,12 +300,13 @@ class SimulatedPool:
         worker.gone = True
         if worker.line and guilty is None:
             guilty = worker.line[0].number
-        for batch in reversed(worker.line):
+        for batch in reversed(worker.sent.values()):
             self._holder.pop(batch.number, None)
             if batch.number == guilty:
                 self._lose(batch, worker.name, reason)
             else:
                 self._backlog.appendleft(batch)
+        worker.sent.clear()
         worker.line.clear()
 
     def _lose(self, batch, name, reason):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import heapq
 import itertools
 import math
 import time
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -34,6 +36,14 @@ class _Piece:
     deaths: int = 0
 
 
+@dataclass(slots=True, eq=False)
+class _Queue:
+    """What waits at one fidelity."""
+
+    pieces: deque[_Piece] = field(default_factory=deque)
+    n: int = 0
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Flight:
     piece: _Piece
@@ -51,6 +61,7 @@ class Dispatcher:
         trial_timeout_s: what one trial may take; None: any time.
         max_retries: how often a trial whose worker died is tried again.
         max_batch: the most trials a batch may hold; None: no such limit.
+        clock: seconds from any start; the one by which the pool says when a batch was taken.
     """
 
     def __init__(
@@ -61,6 +72,7 @@ class Dispatcher:
         trial_timeout_s: float | None = None,
         max_retries: int = 1,
         max_batch: int | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pool = pool
         self._job = job
@@ -68,11 +80,13 @@ class Dispatcher:
         self._max_retries = max_retries
         self._most = min(max_batch or _MOST_TRIALS, _MOST_TRIALS)
         self._checkpoints = Checkpoints()
-        self._waiting: dict[float, deque[_Piece]] = {}
+        self._clock = clock
+        self._waiting: dict[float, _Queue] = {}
         self._n_waiting = 0
         self._suspects: deque[_Piece] = deque()
         self._flights: dict[int, _Flight] = {}
         self._late: set[int] = set()
+        self._look_at: list[tuple[float, int]] = []  # a heap: no batch can be late before its time to be looked at
         self._seconds: dict[float, float] = {}
         self._size: dict[float, int] = {}
 
@@ -87,7 +101,9 @@ class Dispatcher:
         for rows in np.split(np.arange(len(trials)), edges):
             if len(rows):
                 piece = _Piece(trials[rows], points[rows], float(fidelity[rows[0]]))
-                self._waiting.setdefault(piece.fidelity, deque()).append(piece)
+                queue = self._waiting.setdefault(piece.fidelity, _Queue())
+                queue.pieces.append(piece)
+                queue.n += len(rows)
                 self._n_waiting += len(rows)
 
     def step(self, timeout: float) -> list[Finished]:
@@ -106,8 +122,8 @@ class Dispatcher:
         self._n_waiting = 0
         self._suspects.clear()
         decided: list[Finished] = []
-        end = time.monotonic() + seconds
-        while self._flights and (left := end - time.monotonic()) > 0:
+        end = self._clock() + seconds
+        while self._flights and (left := end - self._clock()) > 0:
             for returned in self._pool.wait(left):
                 decided += self._settle(returned)
             self._suspects.clear()
@@ -127,20 +143,23 @@ class Dispatcher:
             batch = Batch(next(_numbers), self._job, piece.trials, piece.points, piece.fidelity, starts=starts)
             expected = self._seconds.get(piece.fidelity, 0.0) * len(piece.trials)
             allowance = math.inf if self._timeout is None else self._timeout + 2 * expected
-            self._flights[batch.number] = _Flight(piece, time.monotonic(), allowance)
+            now = self._clock()
+            self._flights[batch.number] = _Flight(piece, now, allowance)
+            if allowance < math.inf:
+                heapq.heappush(self._look_at, (now + allowance, batch.number))
             self._pool.submit(batch)
 
     def _next_piece(self) -> _Piece | None:
         if not self._n_waiting:
             return None
-        fidelity = min((q[0].trials[0], f) for f, q in self._waiting.items() if q)[1]
+        fidelity = min((q.pieces[0].trials[0], f) for f, q in self._waiting.items() if q.n)[1]
         queue = self._waiting[fidelity]
-        wanted = self._batch_size(fidelity, sum(len(piece.trials) for piece in queue))
+        wanted = self._batch_size(fidelity, queue.n)
         parts: list[_Piece] = []
-        while queue and wanted:
-            piece = queue.popleft()
+        while queue.pieces and wanted:
+            piece = queue.pieces.popleft()
             if len(piece.trials) > wanted:
-                queue.appendleft(_Piece(piece.trials[wanted:], piece.points[wanted:], fidelity))
+                queue.pieces.appendleft(_Piece(piece.trials[wanted:], piece.points[wanted:], fidelity))
                 piece = _Piece(piece.trials[:wanted], piece.points[:wanted], fidelity)
             parts.append(piece)
             wanted -= len(piece.trials)
@@ -148,6 +167,7 @@ class Dispatcher:
         if len(parts) > 1:
             trials = np.concatenate([part.trials for part in parts])
             whole = _Piece(trials, np.concatenate([part.points for part in parts]), fidelity)
+        queue.n -= len(whole.trials)
         self._n_waiting -= len(whole.trials)
         return whole
 
@@ -197,7 +217,7 @@ class Dispatcher:
             for rows in (slice(0, n // 2), slice(n // 2, n)):
                 self._suspects.append(_Piece(piece.trials[rows], piece.points[rows], piece.fidelity))
             return []
-        took = time.monotonic() - flight.sent
+        took = self._clock() - flight.sent
         if late:
             return [
                 self._verdict(piece, TIMED_OUT, f"not done after {took:.1f} s (`trial_timeout_s`).", returned, took)
@@ -215,18 +235,18 @@ class Dispatcher:
         return Finished(piece.trials, piece.points, piece.fidelity, outcomes, returned.worker, started, 0.0, took)
 
     def _until_deadline(self, timeout: float) -> float:
-        return min([timeout, *(max(0.001, left) for left in self._left().values())])
+        return min(timeout, max(0.001, self._look_at[0][0] - self._clock())) if self._look_at else timeout
 
     def _cancel_late(self) -> None:
-        for number, left in self._left().items():
-            if left < 0 and number not in self._late:
+        while self._look_at and self._look_at[0][0] < (now := self._clock()):
+            number = heapq.heappop(self._look_at)[1]
+            flight = self._flights.get(number)
+            if flight is None:
+                continue
+            taken = self._pool.taken_at(number)  # until then its time has not begun
+            deadline = flight.allowance + (now if taken is None else taken)
+            if deadline < now:
                 self._late.add(number)
                 self._pool.cancel(number, "late")
-
-    def _left(self) -> dict[int, float]:
-        """Seconds until each batch is late, of those that workers have begun with."""
-        if self._timeout is None:
-            return {}
-        now = time.monotonic()
-        taken = {number: self._pool.taken_at(number) for number in self._flights}
-        return {n: since + self._flights[n].allowance - now for n, since in taken.items() if since is not None}
+            else:
+                heapq.heappush(self._look_at, (deadline, number))

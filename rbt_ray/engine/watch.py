@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -25,6 +25,7 @@ class Watch:
         best: the study's metric of the best trial at full fidelity so far.
         notes: what was decided, a sentence each; grows while the study runs.
         stage: what goes on after the search, for people; "" during it.
+        clock: seconds from any start, as `time.monotonic` has them.
     """
 
     study: Study
@@ -34,12 +35,16 @@ class Watch:
     best: float | None = None
     notes: Sequence[str] = ()
     stage: str = ""
-    began: float = field(default_factory=time.monotonic)
+    clock: Callable[[], float] = time.monotonic
+    began: float = field(init=False)
     n_before: int = 0
+
+    def __post_init__(self) -> None:
+        self.began = self.clock()
 
     def start(self) -> None:
         """What finished until now belongs to earlier runs; the clock starts."""
-        self.began, self.n_before = time.monotonic(), self.n_done
+        self.began, self.n_before = self.clock(), self.n_done
 
     def finished(self, event: Finished) -> None:
         """Takes in a batch."""
@@ -55,7 +60,7 @@ class Watch:
     @property
     def wall_s(self) -> float:
         """Seconds since this run of the study started."""
-        return time.monotonic() - self.began
+        return self.clock() - self.began
 
     @property
     def trials_per_s(self) -> float:

@@ -15,6 +15,7 @@ slow = { randint = [20, 30] }
 [search]
 num_samples = 5
 """
+NOBODY = "s3://key:secret@bucket/x?scheme=http&endpoint_override=127.0.0.1:1&region=us-east-1"
 CSV = "date,open,high,low,close,volume\n2020-01-01,10,11,9,10,5\n2020-01-02,10,12,9,11,5\n2020-01-03,11,12,9,11,5\n"
 
 
@@ -95,6 +96,19 @@ STUDIES = {
     ),
     "retries": (toml(extra="[run]\nmax_retries = -1"), r"`max_retries` is a whole number of at least 0"),
     "timeout": (toml(extra="[run]\ntrial_timeout_s = 0"), r"`trial_timeout_s` is a number above 0; got 0"),
+    "mirror interval": (toml(extra="[run]\nmirror_interval_s = 0"), r"`mirror_interval_s` is a number above 0; got 0"),
+    "storage at an unknown kind of URI": (
+        toml(extra='[run]\nstorage_path = "s4://bucket/x"'),
+        r"s4://bucket/x/study is no URI that can be used: Unrecognized filesystem",
+    ),
+    "storage that cannot be reached": (
+        toml(extra=f'[run]\nstorage_path = "{NOBODY}"'),
+        r"rbt-ray: s3://bucket/x/study\?.* cannot be reached",
+    ),
+    "storage below a file": (
+        toml(extra='[run]\nstorage_path = "file:///dev/null/x"'),
+        r"file:///dev/null/x/study cannot be",
+    ),
 }
 
 COMMANDS = {
@@ -102,6 +116,9 @@ COMMANDS = {
     "a folder as study file": (["run", "folder"], r"folder cannot be read"),
     "resume nothing": (["resume", "nowhere"], r"there is no study in nowhere"),
     "show nothing": (["show", "nowhere"], r"there is no study in nowhere"),
+    "resume nothing at a URI": (["resume", "file:///nowhere/x"], r"there is no study in file:///nowhere/x"),
+    "show an unknown kind of URI": (["show", "s4://bucket/x"], r"s4://bucket/x is no URI that can be used"),
+    "report from a bucket that cannot be reached": (["report", NOBODY], r"rbt-ray: s3://bucket/x\?.* cannot be reached"),
     "report nothing": (["report", "nowhere"], r"there is no study in nowhere"),
     "unknown backend": (["demo", "--backend", "clowd"], r"`backend` is one of .*got 'clowd'"),
     "address without ray": (

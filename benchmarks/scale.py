@@ -1,0 +1,248 @@
+"""How many workers one driver keeps busy: the real engine, strategies and journal against workers on a virtual clock.
+
+    python benchmarks/scale.py [--quick] [--workers 100 1000 10000] [--seconds 0.1 1] [--search random grid learning]
+
+Evaluation times have the shape of measured ones, scaled to a mean; some of the trials are stragglers or fail, workers
+and hosts die. The driver's own processor time moves the clock, as does what Ray's calls cost it, so that a driver too
+slow shows as idle workers. Efficiency is worker-seconds of evaluations that came back / (seconds x workers), over the
+middle 80 % of a study's time; "whole" counts from its first second to its last. Each case runs in a process of its own.
+"""
+
+import argparse
+import json
+import platform
+import random
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from threading import Event
+
+import numpy as np
+from simulated_pool import Faults, SimulatedPool, Transport, VirtualClock
+
+import rbt_ray as rbt
+from rbt_ray.columns import Outcomes, Proposals
+from rbt_ray.engine import loop
+from rbt_ray.engine.dispatcher import Dispatcher
+from rbt_ray.engine.limits import Limits
+from rbt_ray.engine.watch import Watch
+from rbt_ray.metric_columns import Column
+from rbt_ray.objectives.address import address_of
+from rbt_ray.pool.pool import Job
+from rbt_ray.search.catalog import make
+from rbt_ray.store.journal import FILE_NAME, Journal
+from rbt_ray.study.space import Space
+from rbt_ray.study.study import Study
+
+SPACE = {"fast": rbt.randint(2, 2000), "slow": rbt.randint(2, 2000), "exit": rbt.choice(["open", "close", "stop"])}
+METRICS = ("sharpe", "total_return", "max_drawdown", "turnover")
+STRAGGLERS, TIMES_AS_LONG = 0.01, 5.0
+FAILED = 0.01
+FAULTS = Faults(worker_s=3_600.0, host_s=6 * 3_600.0)
+MOST_TRIALS = 600_000
+
+
+class Learning:
+    """The cheapest searcher that learns: draws near the best it was told of, told one by one and in order."""
+
+    def __init__(self, space, n, seed):
+        self._space, self._left = space, n
+        self._random = random.Random(seed)
+        self._best, self._loss = None, float("inf")
+
+    @property
+    def done(self):
+        return self._left == 0
+
+    def ask(self, n):
+        n = min(n, self._left)
+        self._left -= n
+        points = np.array([self._draw() for _ in range(n)])
+        return Proposals.at_full_fidelity(points, self._space)
+
+    def tell(self, results):
+        loss = float(results.loss[0])
+        if loss < self._loss:
+            self._best, self._loss = results.proposals.points[0].tolist(), loss
+
+    def _draw(self):
+        r = self._random
+        if self._best is None or r.random() < 0.3:
+            return [float(r.randrange(2, 2000)), float(r.randrange(2, 2000)), float(r.randrange(3))]
+        near = [min(1999.0, max(2.0, value + r.randrange(-50, 51))) for value in self._best[:2]]
+        return [*near, float(r.randrange(3))]
+
+
+SEARCHERS = {
+    "random": lambda space, n, seed: make("random", space, n, seed, ()),
+    "grid": lambda space, n, seed: make("grid", space, n, seed, ()),
+    "learning": Learning,
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    search: str
+    workers: int
+    seconds: float
+    trials: int
+    pending: int
+    faults: bool = True
+
+
+def measured_times(n=200):
+    """``(2 n,)`` seconds that evaluations of two strategies on `sample` took here, each relative to its strategy's mean."""
+    data = rbt.load_bundle("sample").view()
+    rng = np.random.default_rng(0)
+
+    def crossing(fast, slow):
+        rbt.backtest(data, weights=(data.sma("close", fast) > data.sma("close", slow)) / data.n_symbols)
+
+    def reverting(window, percent):
+        low = data.rolling_mean("close", window) - percent / 100 * data.rolling_std("close", window)
+        rbt.backtest(data, weights=(data.close < low) / data.n_symbols)
+
+    took = []
+    for strategy, low, high in ((crossing, 5, 250), (reverting, 5, 250)):
+        strategy(low, high)  # loads the kernels
+        mine = []
+        for first, second in rng.integers(low, high, (n, 2)).tolist():
+            began = time.thread_time()
+            strategy(first, second)
+            mine.append(time.thread_time() - began)
+        took.append(np.array(mine) / np.mean(mine))
+    return np.concatenate(took)
+
+
+def times_of_trials(case, shape):
+    rng = np.random.default_rng(1)
+    seconds = case.seconds * rng.choice(shape, 2**17)
+    seconds[rng.random(len(seconds)) < STRAGGLERS] *= TIMES_AS_LONG
+    return seconds
+
+
+def evaluate(batch):
+    """Metrics out of nothing, a trial in a hundred failed."""
+    n = len(batch.trials)
+    status = (batch.points[:, 0] * 7919 + batch.points[:, 1] * 104_729) % 100 < 100 * FAILED
+    score = -np.hypot(batch.points[:, 0] - 700, batch.points[:, 1] - 300)
+    errors = dict.fromkeys(np.flatnonzero(status).tolist(), "ValueError: no trades")
+    return Outcomes(
+        status.astype(np.uint8), {name: Column("float", score, ~status) for name in METRICS}, errors, np.zeros(n)
+    )
+
+
+def study_of(case):
+    return Study(
+        name="scale",
+        space=Space.of(SPACE),
+        metric="sharpe",
+        mode="max",
+        search_alg="custom" if case.search == "learning" else case.search,
+        num_samples=case.trials,
+        seed=1,
+        max_pending=case.pending,
+        deterministic=True,
+        objective=address_of(study_of),
+    )
+
+
+def run(case, shape, folder):
+    """Runs a case and gives its figures."""
+    study = study_of(case)
+    searcher = SEARCHERS[case.search](study.space, case.trials, study.seed)
+    before = peak_memory()
+    clock = VirtualClock()
+    faults = FAULTS if case.faults else Faults()
+    pool = SimulatedPool(case.workers, clock, times_of_trials(case, shape), evaluate, faults=faults)
+    dispatcher = Dispatcher(pool, Job("scale", b""), trial_timeout_s=100 * case.seconds, max_retries=3, clock=clock)
+    with closing(Journal.create(folder, study.to_json())) as journal:
+        watch = Watch(study, clock=clock)
+        reason = loop.run(study, searcher, dispatcher, journal, Limits(None, None, Event()), watch, lambda event: None)
+        clock.hold()
+        assert reason == "done"
+        assert watch.n_done == case.trials, (watch.n_done, case.trials)
+    begun, ended = np.array(pool.begun), np.array(pool.ended)
+    driver_s = clock.engine_s + clock.transport_s
+    return {
+        **asdict(case),
+        "efficiency": busy(begun, ended, *np.array([0.1, 0.9]) * clock.now) / case.workers,
+        "whole": busy(begun, ended, 0.0, clock.now) / case.workers,
+        "virtual_s": clock.now,
+        "engine_us": 1e6 * clock.engine_s / case.trials,
+        "driver_us": 1e6 * driver_s / case.trials,
+        "load": driver_s / clock.now,
+        "most_per_s": case.trials / driver_s,
+        "batch": float(np.mean(pool.trials)),
+        "lost": pool.n_lost,
+        "memory_mib": peak_memory(),
+        "bytes_a_trial": 2**20 * (peak_memory() - before) / case.trials,
+        "journal_bytes": (folder / FILE_NAME).stat().st_size / case.trials,
+    }
+
+
+def busy(begun, ended, start, end):
+    """How many workers evaluated on average between two times."""
+    return float(np.clip(np.minimum(ended, end) - np.maximum(begun, start), 0, None).sum() / (end - start))
+
+
+def peak_memory():
+    """MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def cases_of(options):
+    for search in options.search:
+        for workers in options.workers:
+            for seconds in options.seconds:
+                long = 60 * max(1.0, seconds)  # of the clock
+                trials = int(min(workers * long / seconds, MOST_TRIALS)) // (100 if options.quick else 1)
+                pending = 2**17 if search != "learning" else options.pending * workers
+                yield Case(search, workers, seconds, trials, pending)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="a hundredth of the trials")
+    parser.add_argument("--workers", type=int, nargs="+", default=[100, 1_000, 10_000])
+    parser.add_argument("--seconds", type=float, nargs="+", default=[0.1, 1.0], help="what an evaluation takes")
+    parser.add_argument("--search", nargs="+", default=list(SEARCHERS), choices=list(SEARCHERS))
+    parser.add_argument("--pending", type=int, default=32, help="`max_pending` of searchers that learn / workers")
+    parser.add_argument("--case", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.case:
+        case, shape = json.loads(options.case)
+        with tempfile.TemporaryDirectory() as folder:
+            print(json.dumps(run(Case(**case), np.array(shape), Path(folder))))
+        return
+    shape = measured_times(20 if options.quick else 200)
+    print(
+        f"{platform.processor() or platform.machine()}, Python {platform.python_version()}, rbt_ray {rbt.__version__}; "
+        f"evaluations: deviation {shape.std():.2f} of the mean, {STRAGGLERS:.0%} stragglers take {TIMES_AS_LONG:g} times "
+        f"as long, {FAILED:.0%} fail;\na worker lives {FAULTS.worker_s / 3600:g} h and a host of "
+        f"{FAULTS.workers_per_host} {FAULTS.host_s / 3600:g} h on average; calls as Ray's: {Transport()}"
+    )
+    titles = "search workers seconds pending trials | busy whole | engine us/trial driver us/trial load most/s"
+    print(f"{titles} | batch lost MiB bytes/trial journal bytes/trial")
+    for case in cases_of(options):
+        command = [sys.executable, __file__, "--case", json.dumps([asdict(case), shape.tolist()])]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise SystemExit(done.stderr)
+        f = json.loads(done.stdout)
+        print(
+            f"{case.search:<8} {case.workers:>6,} {case.seconds:>5g} {case.pending:>8,} {case.trials:>8,} | "
+            f"{f['efficiency']:.3f} {f['whole']:.3f} | {f['engine_us']:7.1f} {f['driver_us']:7.1f} {f['load']:6.3f} "
+            f"{f['most_per_s']:>9,.0f} | {f['batch']:6.1f} {f['lost']:>5,} {f['memory_mib']:6.0f} "
+            f"{f['bytes_a_trial']:6.0f} {f['journal_bytes']:6.0f}",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()
