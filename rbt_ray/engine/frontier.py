@@ -35,6 +35,12 @@ class Block:
         """A part of the block."""
         return Block(self.first + start, self.points[start:stop], self.fidelity[start:stop])
 
+    @staticmethod
+    def joined(blocks: Sequence[Block]) -> Block:
+        """One block of several that follow on one another."""
+        points = np.concatenate([block.points for block in blocks])
+        return Block(blocks[0].first, points, np.concatenate([block.fidelity for block in blocks]))
+
     def asked(self) -> Asked:
         """What the journal keeps of it: the configs themselves come with their results."""
         digest = hashlib.sha256(np.ascontiguousarray(self.points).tobytes() + self.fidelity.tobytes())
@@ -62,7 +68,7 @@ class Frontier:
         self._n_open = 0
         self._oldest = 0
         self._proposals: dict[int, Proposals] = {}
-        self._arrived: dict[int, tuple[Finished, int]] = {}
+        self._arrived: dict[int, tuple[Finished, FloatArray, int]] = {}
         self._arrival: deque[int] = deque()
 
     @property
@@ -85,8 +91,9 @@ class Frontier:
         if not self._learns:
             self._n_open -= len(finished.trials)
             return
+        loss = self._study.loss_of(finished.outcomes.metrics, len(finished.trials))
         for row, trial in enumerate(finished.trials.tolist()):
-            self._arrived[trial] = finished, row
+            self._arrived[trial] = finished, loss, row
             if not self._study.deterministic:
                 self._arrival.append(trial)
 
@@ -99,7 +106,7 @@ class Frontier:
             while self._n_open < self._study.max_pending and (block := self._ask(1)):
                 asked += block
             if (trial := self._next_to_tell()) is None:
-                return asked
+                return [Block.joined(asked)] if asked else []
             self._tell(trial)
 
     def _ask(self, n: int) -> list[Block]:
@@ -147,7 +154,7 @@ class Frontier:
         return self._oldest if self._oldest in self._arrived else None
 
     def _tell(self, trial: int) -> None:
-        finished, row = self._arrived.pop(trial)
+        finished, loss, row = self._arrived.pop(trial)
         self._oldest += 1
         rows = slice(row, row + 1)
         outcomes = Outcomes(
@@ -156,9 +163,8 @@ class Frontier:
             errors={0: finished.outcomes.errors[row]} if row in finished.outcomes.errors else {},
             duration_s=finished.outcomes.duration_s[rows],
         )
-        loss = self._study.loss_of(outcomes.metrics, 1)
         proposals = self._proposals.pop(trial)
         if row in finished.outcomes.checkpoints:
             self._cost.left_a_checkpoint(proposals.points[0], float(proposals.fidelity[0]))
         self._n_open -= 1
-        self._searcher.tell(Results(finished.trials[rows], proposals, outcomes, loss, [finished.worker]))
+        self._searcher.tell(Results(finished.trials[rows], proposals, outcomes, loss[rows], [finished.worker]))

@@ -30,9 +30,7 @@ def replay(journal: Journal, frontier: Frontier, watch: Watch) -> list[Block]:
     asked += frontier.advance()
     if not asked:
         return []
-    again = Block(
-        0, np.concatenate([block.points for block in asked]), np.concatenate([block.fidelity for block in asked])
-    )
+    again = Block.joined(asked)
     known = _check(journal, again)
     if known < len(again):
         journal.append(again.rows(known, len(again)).asked())
