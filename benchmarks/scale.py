@@ -44,7 +44,8 @@ METRICS = ("sharpe", "total_return", "max_drawdown", "turnover")
 STRAGGLERS, TIMES_AS_LONG = 0.01, 5.0
 FAILED = 0.01
 FAULTS = Faults(worker_s=3_600.0, host_s=6 * 3_600.0)
-MOST_TRIALS = 600_000
+MOST_TRIALS = 1_200_000
+PENDING = 2**17
 
 
 class Learning:
@@ -73,9 +74,9 @@ class Learning:
     def _draw(self):
         r = self._random
         if self._best is None or r.random() < 0.3:
-            return [float(r.randrange(2, 2000)), float(r.randrange(2, 2000)), float(r.randrange(3))]
-        near = [min(1999.0, max(2.0, value + r.randrange(-50, 51))) for value in self._best[:2]]
-        return [*near, float(r.randrange(3))]
+            return [2.0 + int(1998 * r.random()), 2.0 + int(1998 * r.random()), float(int(3 * r.random()))]
+        near = [min(1999.0, max(2.0, value + int(100 * r.random()) - 50)) for value in self._best[:2]]
+        return [*near, float(int(3 * r.random()))]
 
 
 SEARCHERS = {
@@ -168,16 +169,16 @@ def run(case, shape, folder):
         assert reason == "done"
         assert watch.n_done == case.trials, (watch.n_done, case.trials)
     begun, ended = np.array(pool.begun), np.array(pool.ended)
-    driver_s = clock.engine_s + clock.transport_s
+    middle = 0.1 * clock.now, 0.9 * clock.now
     return {
         **asdict(case),
-        "efficiency": busy(begun, ended, *np.array([0.1, 0.9]) * clock.now) / case.workers,
+        "busy": busy(begun, ended, *middle) / case.workers,
         "whole": busy(begun, ended, 0.0, clock.now) / case.workers,
+        "per_s": np.array(pool.trials)[(ended >= middle[0]) & (ended < middle[1])].sum() / (middle[1] - middle[0]),
         "virtual_s": clock.now,
         "engine_us": 1e6 * clock.engine_s / case.trials,
-        "driver_us": 1e6 * driver_s / case.trials,
-        "load": driver_s / clock.now,
-        "most_per_s": case.trials / driver_s,
+        "driver_us": 1e6 * (clock.engine_s + clock.transport_s) / case.trials,
+        "load": (clock.engine_s + clock.transport_s) / clock.now,
         "batch": float(np.mean(pool.trials)),
         "lost": pool.n_lost,
         "memory_mib": peak_memory(),
@@ -200,10 +201,9 @@ def cases_of(options):
     for search in options.search:
         for workers in options.workers:
             for seconds in options.seconds:
-                long = 60 * max(1.0, seconds)  # of the clock
-                trials = int(min(workers * long / seconds, MOST_TRIALS)) // (100 if options.quick else 1)
-                pending = 2**17 if search != "learning" else options.pending * workers
-                yield Case(search, workers, seconds, trials, pending)
+                trials = min(int(workers * max(150, 60 / seconds)), MOST_TRIALS) // (100 if options.quick else 1)
+                pending = options.pending * workers
+                yield Case(search, workers, seconds, trials, pending if search == "learning" else max(pending, PENDING))
 
 
 def main():
@@ -212,7 +212,7 @@ def main():
     parser.add_argument("--workers", type=int, nargs="+", default=[100, 1_000, 10_000])
     parser.add_argument("--seconds", type=float, nargs="+", default=[0.1, 1.0], help="what an evaluation takes")
     parser.add_argument("--search", nargs="+", default=list(SEARCHERS), choices=list(SEARCHERS))
-    parser.add_argument("--pending", type=int, default=32, help="`max_pending` of searchers that learn / workers")
+    parser.add_argument("--pending", type=int, default=64, help="`max_pending` for each worker")
     parser.add_argument("--case", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.case:
@@ -227,8 +227,10 @@ def main():
         f"as long, {FAILED:.0%} fail;\na worker lives {FAULTS.worker_s / 3600:g} h and a host of "
         f"{FAULTS.workers_per_host} {FAULTS.host_s / 3600:g} h on average; calls as Ray's: {Transport()}"
     )
-    titles = "search workers seconds pending trials | busy whole | engine us/trial driver us/trial load most/s"
-    print(f"{titles} | batch lost MiB bytes/trial journal bytes/trial")
+    print(
+        "search    workers seconds max_pending     trials |  busy whole  trials/s | engine driver us/trial  load | batch "
+        "lost |   MiB  bytes/trial  journal bytes/trial"
+    )
     for case in cases_of(options):
         command = [sys.executable, __file__, "--case", json.dumps([asdict(case), shape.tolist()])]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -236,10 +238,10 @@ def main():
             raise SystemExit(done.stderr)
         f = json.loads(done.stdout)
         print(
-            f"{case.search:<8} {case.workers:>6,} {case.seconds:>5g} {case.pending:>8,} {case.trials:>8,} | "
-            f"{f['efficiency']:.3f} {f['whole']:.3f} | {f['engine_us']:7.1f} {f['driver_us']:7.1f} {f['load']:6.3f} "
-            f"{f['most_per_s']:>9,.0f} | {f['batch']:6.1f} {f['lost']:>5,} {f['memory_mib']:6.0f} "
-            f"{f['bytes_a_trial']:6.0f} {f['journal_bytes']:6.0f}",
+            f"{case.search:<9} {case.workers:>7,} {case.seconds:>7g} {case.pending:>11,} {case.trials:>10,} | "
+            f"{f['busy']:.3f} {f['whole']:.3f} {f['per_s']:>9,.0f} | {f['engine_us']:6.1f} {f['driver_us']:6.1f} "
+            f"{f['load']:14.3f} | {f['batch']:5.1f} {f['lost']:>4,} | {f['memory_mib']:5.0f} {f['bytes_a_trial']:12.0f} "
+            f"{f['journal_bytes']:20.0f}",
             flush=True,
         )
 

@@ -102,7 +102,7 @@ class _Worker:
     line: deque[Any] = field(default_factory=deque)  # those with it, the first of them at work
     began: float | None = None  # when it began with the first; None: it has not
     held: int = 0  # batches the driver has had no answer to
-    life: int = 0  # a death ends one
+    life: int = 0  # a death ends one, and its return begins one
     dead: bool = False
     gone: bool = False  # the driver knows
 
@@ -238,7 +238,7 @@ class SimulatedPool:
             what(when, *args)
 
     def _deliver(self, now, worker, life, batch):
-        if worker.life == life:
+        if worker.life == life and not worker.dead:
             worker.line.append(batch)
             if worker.began is None:
                 self._begin(now, worker)
@@ -315,6 +315,7 @@ class SimulatedPool:
 
     def _rise(self, now, worker):
         worker.dead = worker.gone = False
+        worker.life += 1  # what was sent to it before the driver knew of its death is not its own any more
         worker.held = 0
         self._room[0].append(worker)
         self._draw_death(worker)

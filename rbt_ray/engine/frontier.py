@@ -116,7 +116,9 @@ class Frontier:
         if not len(proposals):
             return []
         block = Block(self._asked, proposals.points, proposals.fidelity)
-        if self._learns:
+        if self._learns and len(proposals) == 1:
+            self._proposals[self._asked] = proposals
+        elif self._learns:
             self._proposals.update((self._asked + row, proposals[row : row + 1]) for row in range(len(proposals)))
         self._asked += len(proposals)
         self._n_open += len(proposals)
@@ -146,7 +148,7 @@ class Frontier:
                     self._closed = True
                     return proposals[:row]
                 self._configs.add(digest)
-        return proposals[:n]
+        return proposals if n == len(proposals) else proposals[:n]
 
     def _next_to_tell(self) -> int | None:
         if not self._study.deterministic:
