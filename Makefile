@@ -21,6 +21,7 @@ bench: setup
 	$(BIN)/python benchmarks/throughput.py
 	$(BIN)/python benchmarks/first_result.py
 	$(BIN)/python benchmarks/bundle_memory.py
+	$(BIN)/python benchmarks/scale.py
 
 setup: $(READY)
 

@@ -69,7 +69,7 @@ class Transport:
 
     submit_s: float = 1e-4
     take_s: float = 1e-4
-    look_s: float = 3e-7
+    look_s: float = 9e-7
     latency_s: float = 8e-4
     calls_per_s: float = 2_500.0
     batch_seconds: float = 0.3
