@@ -10,6 +10,7 @@ can never be read as one.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from rbt_ray.store.uri import with_patience, without_secrets
 
 SEGMENT_BYTES = 4 * 2**20
 _PUT_IS_ATOMIC = ("s3", "gcs")
-_SEGMENT, _SUFFIX = "events-", ".arrow"
+_SEGMENT = re.compile(r"events-(\d{12})\.arrow")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +77,7 @@ class Mirror:
 
         with self._said("cannot be reached"):
             found = self._fs.get_file_info(fs.FileSelector(self._base, allow_not_found=True))
-        names = [info.base_name for info in found if info.base_name.startswith(_SEGMENT)]
-        return sorted(int(name[len(_SEGMENT) : -len(_SUFFIX)]) for name in names if name.endswith(_SUFFIX))
+        return sorted(int(match[1]) for info in found if (match := _SEGMENT.fullmatch(info.base_name)))
 
     def read(self, first: int) -> Segment:
         """The segment that begins with that event."""
@@ -185,10 +185,10 @@ class Mirror:
 
 
 def _name(first: int) -> str:
-    return f"{_SEGMENT}{first:012d}{_SUFFIX}"
+    return f"events-{first:012d}.arrow"
 
 
 def _brief(error: BaseException) -> str:
-    """One line of what a library says, without its own full stop."""
-    text = " ".join((str(error) or type(error).__name__).split()).rstrip(".")
+    """One line of what a library says, without secrets and its own full stop."""
+    text = without_secrets(" ".join((str(error) or type(error).__name__).split())).rstrip(".")
     return text if len(text) <= 300 else f"{text[:300]}..."

@@ -21,7 +21,7 @@ class Reconciled:
     Args:
         first: the event its last segment begins with.
         before: the digest of all events before it.
-        n_rows: how many events that segment holds.
+        n_rows: how many events that segment holds; -1 where it has to be written again in any case.
     """
 
     first: int
@@ -60,7 +60,7 @@ def reconcile(mirror: Mirror, folder: Path, *, aside: Path, owned: bool) -> Reco
             )
         common = _common(mirror, firsts, tail, ours)
         mine = ours.rows(common.first)
-        n_ours = common.last - len(common.rows) + len(mine)
+        n_ours = common.first - 1 + len(mine)
         if common.first == tail.first and mine[: len(tail.rows)] == tail.rows:
             return Reconciled(tail.first, tail.before, len(tail.rows))
         if n_ours > tail.last and not owned:

@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")  # two letters and more: one is a drive of Windows
+_SECRET = re.compile(r"//([^/?@\s]*@|[^?\s]*:[^?\s]*@)")  # a key with a slash in it is no good, and still a key
 _GOOGLE = ("gs", "gcs")
 _GOOGLE_PATIENCE = "retry_limit_seconds=30"  # the library's own is 15 minutes
 
@@ -29,10 +30,9 @@ def name_in(uri: str) -> str:
     return urlsplit(uri).path.rstrip("/").rpartition("/")[2]
 
 
-def without_secrets(uri: str) -> str:
-    """The URI as it may be shown: a user, and with it a password or a key, is left out."""
-    parts = urlsplit(uri)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+def without_secrets(text: str) -> str:
+    """A URI, or a message with URIs in it, as it may be shown: users, and with them passwords and keys, are left out."""
+    return _SECRET.sub("//", text)
 
 
 def with_patience(uri: str) -> str:

@@ -355,6 +355,8 @@ def test_looking_at_a_study_that_this_machine_runs_shows_its_own_journal(uri):
         ("nosuch://x/y", r"nosuch://x/y is no URI that can be used: Unrecognized filesystem"),
         ("s3:///study", r"Missing bucket name"),
         ("file://elsewhere/x", r"Unsupported hostname"),
+        ("s3://key:secret@bucket/x?region=a b", r"Cannot parse URI: 's3://bucket/x\?region=a b'"),
+        ("s3://key:sec/secret@bucket/x", r"is no URI that can be used"),
         (
             "s3://key:secret@bucket/x?scheme=http&endpoint_override=127.0.0.1:1&region=us-east-1",
             r"^s3://bucket/x\?scheme=http.* cannot be reached: .*Failed to connect to 127.0.0.1",
@@ -372,4 +374,6 @@ def test_what_is_a_uri_and_what_a_path():
     assert not any(map(is_uri, ("C:/studies", "studies/a", "/x", "C://x")))
     assert child("s3://k:v@b/x/?region=r", "n") == "s3://k:v@b/x/n?region=r"
     assert without_secrets("s3://k:v@b/x?region=r") == "s3://b/x?region=r"
+    assert without_secrets("s3://k:v/w@b/x") == "s3://b/x"
+    assert without_secrets("s3://b/x@y/z") == "s3://b/x@y/z"
     assert local_folder("s3://k:v@b/x/n/") == local_folder("s3://b/x/n") != local_folder("s3://b/y/n")
