@@ -80,9 +80,10 @@ class Learning:
 
 
 SEARCHERS = {
-    "random": lambda space, n, seed: make("random", space, n, seed, ()),
-    "grid": lambda space, n, seed: make("grid", space, n, seed, ()),
-    "learning": Learning,
+    "random": make,
+    "grid": make,
+    "bohb": make,
+    "learning": lambda study: Learning(study.space, study.num_samples, study.seed),
 }
 
 
@@ -156,7 +157,7 @@ def study_of(case):
 def run(case, shape, folder):
     """Runs a case and gives its figures."""
     study = study_of(case)
-    searcher = SEARCHERS[case.search](study.space, case.trials, study.seed)
+    searcher = SEARCHERS[case.search](study)
     before = peak_memory()
     clock = VirtualClock()
     faults = FAULTS if case.faults else Faults()

@@ -54,6 +54,8 @@ class Hill:
 def objective(params, data):
     if params["n"] % 7 == 3:
         raise ValueError("seven")
+    for step in range(27):
+        rbt.report({"score": params["x"] * params["n"] + 1 / (step + 1)})
     return {"score": float("nan") if params["n"] % 11 == 5 else params["x"] * params["n"], "even": params["n"] % 2 == 0}
 
 
@@ -75,15 +77,13 @@ def simulate(folder, study, search, n_workers, *, faults=None, seconds=(0.01,), 
     """Runs a study on simulated workers that score with the real objective; gives its table, the pool and the clock."""
     folder.mkdir()
     clock = VirtualClock(charge=False)
-    job = Task(objective, study.space, study.metric, study.seed, None, 0).pack()
+    job = Task(objective, study.space, study.metric, study.seed, None, 0, max_reports=study.max_reports).pack()
     worker = Worker("simulated")
     worker.load(job)
     pool = SimulatedPool(
         n_workers, clock, np.array(seconds), lambda batch: worker.run(batch).answer, faults=faults, transport=transport
     )
-    searcher = (
-        Hill(study.num_samples) if search == "hill" else make(search, study.space, study.num_samples, study.seed, ())
-    )
+    searcher = make(study, Hill(study.num_samples) if search == "hill" else None)
     dispatcher = Dispatcher(pool, job, trial_timeout_s=timeout, max_retries=MANY_RETRIES, clock=clock)
     with closing(Journal.create(folder, study.to_json())) as journal:
         watch = Watch(study, clock=clock)
@@ -104,6 +104,32 @@ def test_simulated_workers_give_the_local_pools_table_also_when_they_die(tmp_pat
     assert stormy.hash() == expected
     assert pool.n_lost > 10
     assert {COMPLETED, FAILED} == set(stormy.outcomes.status.tolist())
+
+
+CLIMBING = {"fidelity": "reports", "max_reports": 27, "max_pending": 128, "mode": "min"}
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"search": "bohb"},
+        {"search": "random", "scheduler": "asha"},
+        {"search": "random", "scheduler": rbt.ASHA(kind="stopping")},
+        {"search": "sobol", "scheduler": "hyperband"},
+        {"search": "bohb", "scheduler": "median"},
+        {"search": "tpe", "scheduler": "successive_halving"},
+    ],
+    ids=lambda settings: "-".join(map(str, settings.values())),
+)
+def test_searches_that_climb_do_the_same_with_1_and_with_64_workers(tmp_path, settings):
+    search = settings.pop("search")
+    study = tuner(tmp_path, search, 150, **CLIMBING, **settings).study
+    tables = [
+        simulate(tmp_path / name, study, search, n, faults=faults, seconds=(0.01, 0.05, 0.4))[0]
+        for name, n, faults in (("one", 1, None), ("calm", 64, None), ("stormy", 64, OFTEN))
+    ]
+    assert len({table.hash() for table in tables}) == 1
+    assert len(np.unique(tables[0].fidelity)) > 1
 
 
 def test_every_trial_is_there_once_at_a_thousand_workers_that_fail(tmp_path):
@@ -160,4 +186,4 @@ def test_the_benchmark_runs():
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     rows = [line.split() for line in done.stdout.splitlines() if " | " in line][1:]
-    assert [row[0] for row in rows] == ["random", "grid", "learning"]
+    assert [row[0] for row in rows] == ["random", "grid", "bohb", "learning"]
