@@ -1,0 +1,380 @@
+"""How near searches come to a known best, by what they spend: evaluations at full fidelity, every rung charged.
+
+    python benchmarks/search_quality.py [--groups abcde] [--seeds 30] [--processes 2] [--quick] [--write docs/decisions]
+
+Groups: (a) counting ones, (b) functions with a fidelity, (c) strategies on real prices whose whole grid of 100,000 is known,
+(d) small grids, (e) a conditional space, a forbidden half, a fifth that fails. Every search runs with the same seeds, one
+trial at a time; "auto, 32 open" is what `search_alg="auto"` does in a study, where 32 trials may be open. Regret is
+re-evaluated at full fidelity without noise and divided by what a middling config has. Brackets hold 95 % bootstrap
+intervals of the median; p is Wilcoxon's, paired by seed, against "auto". Nothing is asserted.
+"""
+
+import argparse
+import functools
+import json
+import multiprocessing
+import platform
+import sys
+import time
+import warnings
+from collections import deque
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy.stats import mannwhitneyu, rankdata, wilcoxon
+
+import rbt_ray as rbt
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from benchmarks import problems
+from rbt_ray.columns import Outcomes, Results
+from rbt_ray.search.catalog import make
+from rbt_ray.search.hyperband import Hyperband
+from rbt_ray.search.ladder import ladder_from
+from rbt_ray.search.optuna_sampler import OptunaSampler
+from rbt_ray.search.scheduled_search import ScheduledSearch
+from rbt_ray.study.choices import Choice
+from rbt_ray.study.numeric_domains import Float
+from rbt_ray.study.study import Address, Study
+from rbt_ray.types import COMPLETED, FAILED
+
+AT = (10, 30, 100)
+AUTO = asdict(rbt.BOHB())
+NEAR = 0.01  # a config is as good as the best within one percent of its value
+ETA = 3
+
+
+@dataclass(frozen=True)
+class Course:
+    """What a search had found by when.
+
+    Args:
+        cost: ``(n,)`` spent when each evaluation at full fidelity was over.
+        regret: ``(n,)`` of the best until then.
+        seconds: a proposal took, results told included.
+    """
+
+    cost: np.ndarray
+    regret: np.ndarray
+    seconds: float
+
+    def at(self, cost):
+        """The regret once so much was spent; that of nothing is inf."""
+        n = np.searchsorted(self.cost, cost * (1 + 1e-9), side="right")
+        return self.regret[n - 1] if n else np.inf
+
+    def until(self, regret):
+        """What was spent until so little regret was left; inf where it was not reached."""
+        reached = np.flatnonzero(self.regret <= regret)
+        return self.cost[reached[0]] if len(reached) else np.inf
+
+
+def driven(searcher, problem, most, seed, n_open=1):
+    """The course of one of our searchers, told in the order of asking with up to `n_open` trials open."""
+    noise = np.random.default_rng([seed, 1])
+    learns = getattr(searcher, "learns", True)
+    waiting, spent, n, seconds, cost, regret = deque(), 0.0, 0, 0.0, [], []
+    while True:
+        start = time.perf_counter()
+        while len(waiting) < n_open and spent < most and len(proposals := searcher.ask(1)):
+            waiting.append((proposals, spent := spent + proposals.fidelity[0]))
+        seconds += time.perf_counter() - start
+        if not waiting:
+            return Course(np.array(cost), np.minimum.accumulate(regret), seconds / max(n, 1))
+        proposals, paid = waiting.popleft()
+        fidelity = float(proposals.fidelity[0])
+        loss = problem.loss(proposals.points, fidelity, noise)
+        if fidelity == 1:
+            cost.append(paid)
+            regret.append(problem.regret(proposals.points)[0])
+        status = np.where(np.isnan(loss), FAILED, COMPLETED).astype(np.uint8)
+        results = Results(np.arange(1), proposals, Outcomes(status, {}, {}, np.zeros(1)), loss, ["w"])
+        start = time.perf_counter()
+        if learns:
+            searcher.tell(results)
+        seconds, n = seconds + time.perf_counter() - start, n + 1
+
+
+def study_of(problem, search_alg, seed, *, climbs=True, scheduler=None, **options):
+    """A study of a problem without a limit; with a scheduler it may use the problem's fidelities."""
+    lowest = problem.lowest if climbs else 1.0
+    return Study(
+        "quality", problem.space, "loss", "min", search_alg, None, seed, 1, True, Address("", {}, "", ""),
+        search_options=options, scheduler=scheduler if climbs else None, lowest_fidelity=lowest, eta=ETA,
+    )  # fmt: skip
+
+
+def ours(search_alg, n_open=1, **settings):
+    def course(problem, most, seed):
+        return driven(make(study_of(problem, search_alg, seed, **settings)), problem, most, seed, n_open)
+
+    return course
+
+
+def as_hpbandster(problem, most, seed):
+    """hpbandster's generator and brackets; nothing of ours decides."""
+    searcher = make(study_of(problem, "bohb", seed, scheduler={"name": "hyperband"}, engine="hpbandster"))
+    sampler = searcher._sampler
+    plain = ScheduledSearch(problem.space, sampler, Hyperband(), ladder_from(problem.lowest, ETA), ETA)
+    return driven(plain, problem, most, seed)
+
+
+def optuna_tpe(multivariate):
+    def course(problem, most, seed):
+        import optuna
+
+        sampler = optuna.samplers.TPESampler(
+            seed=seed, multivariate=multivariate, group=multivariate and bool(problem.space.conditions)
+        )
+        sampled = OptunaSampler(problem.space, seed=seed, sampler=sampler)
+        return driven(ScheduledSearch(problem.space, sampled, Hyperband(), (1.0,), ETA), problem, most, seed)
+
+    return course
+
+
+def optuna_with_pruner(problem, most, seed):
+    """Optuna's multivariate TPE with its Hyperband pruner; a rung's evaluation begins anew, as prices have to be read again."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    ladder, noise = ladder_from(problem.lowest, ETA), np.random.default_rng([seed, 1])
+    steps = [round(f / ladder[0]) for f in ladder]
+    pruner = optuna.pruners.HyperbandPruner(min_resource=1, max_resource=steps[-1], reduction_factor=ETA)
+    study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed, multivariate=True), pruner=pruner)
+    spent, n, seconds, cost, regret = 0.0, 0, 0.0, [], []
+    while spent < most:
+        start = time.perf_counter()
+        trial = study.ask()
+        point = np.array(
+            [[_suggest(trial, *column) for column in zip(problem.space.names, problem.space.domains, strict=True)]]
+        )
+        seconds += time.perf_counter() - start
+        for fidelity, step in zip(ladder, steps, strict=True):
+            loss = float(problem.loss(point, fidelity, noise)[0])
+            spent += fidelity
+            if np.isnan(loss):
+                study.tell(trial, state=optuna.trial.TrialState.FAIL)
+                break
+            if fidelity == 1:
+                cost.append(spent)
+                regret.append(problem.regret(point)[0])
+            start = time.perf_counter()
+            trial.report(loss, step)
+            pruned = fidelity < 1 and trial.should_prune()
+            if pruned or fidelity == 1:
+                study.tell(
+                    trial,
+                    loss if fidelity == 1 else None,
+                    state=None if fidelity == 1 else optuna.trial.TrialState.PRUNED,
+                )
+            seconds += time.perf_counter() - start
+            if pruned:
+                break
+        n += 1
+    return Course(np.array(cost), np.minimum.accumulate(regret), seconds / n)
+
+
+def _suggest(trial, name, domain):
+    if isinstance(domain, Choice):
+        if domain.word == "grid_search":
+            return float(trial.suggest_int(name, 0, len(domain.options) - 1))
+        return float(trial.suggest_categorical(name, range(len(domain.options))))
+    if isinstance(domain, Float):
+        return trial.suggest_float(name, domain.lower, domain.upper)
+    return float(domain.nth(np.array([float(trial.suggest_int(name, 0, domain.n_values - 1))]))[0])
+
+
+TOOLS = {
+    "random": ours("random", climbs=False),
+    "Hyperband": ours("random", scheduler={"name": "hyperband"}),
+    "hpbandster": as_hpbandster,
+    "Optuna TPE": optuna_tpe(multivariate=False),
+    "Optuna TPE multivariate": optuna_tpe(multivariate=True),
+    "Optuna TPE, Hyperband pruner": optuna_with_pruner,
+    "bohb": ours("bohb", scheduler={"name": "hyperband"}),
+    "bohb at full fidelity": ours("bohb", climbs=False),
+    "auto": ours("bohb", scheduler={"name": "hyperband"}, **AUTO),
+    "auto, 32 open": ours("bohb", 32, scheduler={"name": "hyperband"}, **AUTO),
+}
+GROUPS = {
+    "a": [problems.counting_ones],
+    "b": [problems.hartmann3, problems.branin],
+    "c": [
+        functools.partial(kind, bundle, lowest)
+        for kind in (problems.crossover, problems.breakout, problems.three_filters)
+        for bundle, lowest in (("sample", 1 / 3), ("fx", 1 / 9))
+    ],
+    "d": [functools.partial(problems.small, bundle, n) for bundle in ("sample", "fx") for n in (5, 10)],
+    "e": [
+        lambda: problems.either(problems.crossover("sample", 1 / 3), problems.reversion("sample", 1 / 3)),
+        lambda: problems.fast_below_slow("sample", 1 / 3),
+        lambda: problems.with_failures(problems.crossover("fx", 1 / 9)),
+    ],
+}
+"""Problems by group, made when their turn comes."""
+NO_CONDITIONS = ("Optuna TPE, Hyperband pruner",)
+MOST = {"a": 100, "b": 100, "c": 1000, "d": 100, "e": 100}
+
+
+def run_group(group, tools, seeds, processes):
+    """Courses by problem and tool, a list by seed."""
+    found = {}
+    for make_problem in GROUPS[group]:
+        problem = make_problem()
+        for tool in tools:
+            if tool in NO_CONDITIONS and (problem.space.conditions or problem.space.forbidden):
+                continue
+            tasks = [(tool, MOST[group], seed) for seed in range(seeds)]
+            with multiprocessing.get_context("fork").Pool(processes, _receive, (problem,)) as pool:
+                courses = pool.starmap(_course, tasks, 1)
+            found.setdefault(problem.name, (problem, {}))[1][tool] = courses
+            told = ", ".join(f"{np.median([c.at(at) for c in courses]):.3g} at {at}" for at in AT)
+            print(f"{problem.name:<40} {tool:<30} {told}", file=sys.stderr, flush=True)
+    return found
+
+
+def _receive(problem):
+    global _problem
+    _problem = problem
+    warnings.simplefilter("ignore")
+
+
+def _course(tool, most, seed):
+    return TOOLS[tool](_problem, most, seed)
+
+
+def median_with_interval(values):
+    """Median and 95 % bootstrap interval; values may be inf."""
+    draws = np.random.default_rng(0).choice(values, (2_000, len(values)))
+    low, high = np.quantile(np.median(draws, axis=1), [0.025, 0.975], method="nearest")
+    return float(np.median(values)), float(low), float(high)
+
+
+def figures_of(problem, courses):
+    """A row a tool: regrets with intervals, p against "auto", ms a proposal, and the cost of getting near."""
+    near = NEAR * abs(problem.best) / problem.scale
+    last = {tool: np.array([course.at(AT[-1]) for course in found]) for tool, found in courses.items()}
+    hits = {tool: np.array([course.until(near) for course in found]) for tool, found in courses.items()}
+    rows = []
+    for tool, found in courses.items():
+        rows.append(
+            {
+                "tool": tool,
+                "regret": {at: median_with_interval([course.at(at) for course in found]) for at in AT},
+                "p": _paired(last[tool], last.get("auto")),
+                "near": median_with_interval(hits[tool]),
+                "n_near": int(np.isfinite(hits[tool]).sum()),
+                "p_near": _paired(hits[tool], hits.get("auto")),
+                "ms": 1e3 * float(np.median([course.seconds for course in found])),
+                "n": len(found),
+            }
+        )
+    ranks = rankdata([np.nan_to_num(values, posinf=1e9) for values in last.values()], axis=0).mean(axis=1)
+    for row, rank in zip(rows, ranks, strict=True):
+        row["rank"] = float(rank)
+    return rows
+
+
+def _paired(values, others):
+    """Wilcoxon's signed-rank p, two-sided; None for a tool beside itself. What was not reached ties, as the worst."""
+    if others is None or values is others or len(values) < 6:
+        return None
+    a, b = (np.nan_to_num(one, posinf=1e9) for one in (values, others))
+    return 1.0 if (a == b).all() else float(wilcoxon(a, b).pvalue)
+
+
+def grid_costs(problem, seeds):
+    """What a grid in a random order spends until it is near, by seed."""
+    n = problem.space.grid_size
+    losses = problem.loss(problem.space.grid(0, n), 1.0, None)
+    near = np.flatnonzero(losses <= problem.best + NEAR * abs(problem.best))
+    rng = np.random.default_rng(9)
+    return np.array([1 + rng.permutation(n)[: len(near)].min() for _ in range(seeds)])
+
+
+def page(results, options):
+    """The results as Markdown."""
+    lines = [
+        "# How good the searches are",
+        "",
+        f"Generated by `benchmarks/search_quality.py`; {options.seeds} paired seeds; Python {platform.python_version()}, "
+        f"rbt_ray {rbt.__version__}. Do not edit: run it again.",
+        "",
+        "Groups:" + __doc__.partition("Groups:")[2].rstrip(),
+    ]
+    titles = {
+        "a": "(a) Counting ones", "b": "(b) Functions with a fidelity", "c": "(c) Strategies on real prices",
+        "d": "(d) Small grids", "e": "(e) Conditions, forbidden clauses, failures",
+    }  # fmt: skip
+    for group, found in results.items():
+        lines += ["", f"## {titles[group]}"]
+        for name, (rows, grid) in found.items():
+            lines += ["", f"### {name}", ""]
+            head = [f"regret at {at}" for at in AT]
+            if grid is not None:
+                head.append(f"cost to within 1 % (of {MOST[group]:,})")
+            lines.append("| search | " + " | ".join([*head, "p at 100", "mean rank", "ms a proposal"]) + " |")
+            lines.append("|---" * (len(head) + 4) + "|")
+            for row in rows:
+                cells = ["{:.3g} [{:.3g}, {:.3g}]".format(*row["regret"][at]) for at in AT]
+                if grid is not None:
+                    cells.append(_near(row))
+                cells += ["" if row["p"] is None else f"{row['p']:.2g}", f"{row['rank']:.1f}", f"{row['ms']:.2f}"]
+                lines.append(f"| {row['tool']} | " + " | ".join(cells) + " |")
+            if grid is not None:
+                auto = next(row for row in rows if row["tool"] == "auto")
+                lines += ["", _beside_grid(grid, auto)]
+    return "\n".join(lines) + "\n"
+
+
+def _near(row):
+    median, low, high = (f"{value:,.0f}" if np.isfinite(value) else "more" for value in row["near"])
+    p = "" if row["p_near"] is None else f", p {row['p_near']:.2g}"
+    return f"{median} [{low}, {high}]; {row['n_near']}/{row['n']}{p}"
+
+
+def _beside_grid(grid, auto):
+    median, low, high = median_with_interval(grid)
+    text = f"A grid in a random order needs {median:,.0f} [{low:,.0f}, {high:,.0f}]"
+    if np.isfinite(auto["near"][0]):
+        ratio = median / auto["near"][0]
+        text += f", {ratio:.0f} times as much as auto (Mann-Whitney p {auto['p_grid']:.2g})"
+    return text + "."
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--groups", default="abcde")
+    parser.add_argument("--tools", default=",".join(TOOLS))
+    parser.add_argument("--seeds", type=int, default=30)
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--quick", action="store_true", help="2 seeds of group d")
+    parser.add_argument("--write", type=Path, help="a folder for search_quality.md and its data")
+    options = parser.parse_args()
+    if options.quick:
+        options.groups, options.seeds = "d", 2
+    results = {}
+    for group in options.groups:
+        found = run_group(group, options.tools.split(","), options.seeds, options.processes)
+        results[group] = {}
+        for name, (problem, courses) in found.items():
+            rows = figures_of(problem, courses)
+            grid = grid_costs(problem, options.seeds) if group == "c" else None
+            for row in rows if grid is not None else ():
+                hits = np.nan_to_num(
+                    [c.until(NEAR * abs(problem.best) / problem.scale) for c in courses[row["tool"]]], posinf=1e9
+                )
+                row["p_grid"] = float(mannwhitneyu(hits, grid).pvalue)
+            results[group][name] = (rows, grid)
+    text = page(results, options)
+    print(text)
+    if options.write:
+        options.write.mkdir(parents=True, exist_ok=True)
+        (options.write / "search_quality.md").write_text(text)
+        plain = {group: {name: rows for name, (rows, _) in found.items()} for group, found in results.items()}
+        (options.write / "search_quality.json").write_text(json.dumps(plain, indent=1))
+
+
+if __name__ == "__main__":
+    main()
