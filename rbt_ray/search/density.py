@@ -27,7 +27,7 @@ def normal_reference(data: FloatArray) -> FloatArray:
 
 
 class Density:
-    """The density of data: the mean over its points of the product over the parameters of a kernel each.
+    """The density of data: the mean over its points of the product over the parameters of a kernel each, or a weighted sum.
 
     Kinds and kernels of a parameter: "c", a number, Gaussian; "u", the position of an option, Aitchison-Aitken; "o", the
     position of an ordered option, Wang-van Ryzin. A density over numbers integrates to 1 over the real line.
@@ -38,6 +38,7 @@ class Density:
         bandwidths: ``(n_params,)``, above 0; for options the share of the weight that goes to other options, at most
             (k - 1) / k of k options for "u", which is the even distribution, and 1 for "o".
         n_options: ``(n_params,)`` how many options each parameter has; for "c" it is not read.
+        weights: ``(n,)``, above 0, what the points' kernels count in the sum; None: 1 / n each.
 
     Source:
         Li and Racine (2003), "Nonparametric estimation of distributions with categorical and continuous data", Journal of
@@ -45,7 +46,14 @@ class Density:
         Biometrika 68, 301-309.
     """
 
-    def __init__(self, data: FloatArray, kinds: str, bandwidths: FloatArray, n_options: IntArray) -> None:
+    def __init__(
+        self,
+        data: FloatArray,
+        kinds: str,
+        bandwidths: FloatArray,
+        n_options: IntArray,
+        weights: FloatArray | None = None,
+    ) -> None:
         numbers = [column for column, kind in enumerate(kinds) if kind == "c"]
         self._numbers = slice(None) if len(numbers) == len(kinds) else np.array(numbers, dtype=np.int64)
         values = data.T[self._numbers]
@@ -60,6 +68,8 @@ class Density:
         self._rows[-2] = -1.0
         np.einsum("dn,dn->n", scaled, scaled, out=self._rows[-1])
         np.negative(self._rows[-1], out=self._rows[-1])
+        if weights is not None:
+            self._rows[-1] += np.log(weights)
         scaled *= 2
         # row i: the kernels of all data at option i
         self._tables = [
@@ -70,7 +80,9 @@ class Density:
             for column, kind in enumerate(kinds)
             if kind != "c"
         ]
-        self._factor = float(np.prod(self._scale)) * math.pi ** (-0.5 * len(values)) / len(data)
+        self._factor = float(np.prod(self._scale)) * math.pi ** (-0.5 * len(values))
+        if weights is None:
+            self._factor /= len(data)
 
     def __len__(self) -> int:
         return self._rows.shape[1]

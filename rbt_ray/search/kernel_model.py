@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from rbt_ray.search.density import Density, normal_reference
+from rbt_ray.search.imputation import imputed
 from rbt_ray.search.levels import Levels
 from rbt_ray.search.ranking import Ranking
 from rbt_ray.types import FloatArray
@@ -43,27 +44,26 @@ class KernelModel:
         self._widest = np.where(levels.n_options > 0, 1 - 1 / np.maximum(levels.n_options, 1), np.inf)
 
     def is_ready(self, ranking: Ranking) -> bool:
-        """Whether there are results enough."""
+        """See `Model`."""
         return len(ranking) >= 2 * self._fewest and ranking.n_completed >= self._fewest
 
-    def fit(self, ranking: Ranking, pending: FloatArray, rng: np.random.Generator) -> None:
-        """Learn from results; `pending` are levels of configs that count as bad, as their results are not there yet."""
+    def fit(self, ranking: Ranking, others: FloatArray, rng: np.random.Generator) -> None:
+        """See `Model`."""
         levels, n = ranking.levels, len(ranking)
         n_good = min(max(self._fewest, _GOOD_PERCENT * n // 100), ranking.n_completed)
         n_bad = max(self._fewest, (100 - _GOOD_PERCENT) * n // 100)
         bad = levels[n_good : n_good + n_bad]
-        self._good = self._imputed(levels[:n_good], rng)
+        self._good = imputed(levels[:n_good], self._n_options, rng)
         self._bandwidths = self._bandwidths_of(self._good)
         self._l = self._density(self._good, self._bandwidths)
-        bad = self._imputed(np.concatenate([bad, pending]) if len(pending) else bad, rng)
+        bad = imputed(np.concatenate([bad, others]) if len(others) else bad, self._n_options, rng)
         self._g = self._density(bad, self._bandwidths_of(bad))
 
     def draw(self, rng: np.random.Generator) -> FloatArray:
-        """Candidates, ``(n, n_params)`` levels."""
+        """See `Model`."""
         around = rng.integers(len(self._good), size=_CANDIDATES)
         candidates = self._good[around]
-        spread = np.broadcast_to(_WIDENING * self._bandwidths, candidates.shape)
-        drawn = within_unit(candidates, spread, rng)
+        drawn = within_unit(candidates, _WIDENING * self._bandwidths, rng)
         for column in self._choices:
             anew = rng.random(_CANDIDATES) < self._bandwidths[column]
             option = rng.integers(self._n_options[column], size=_CANDIDATES)
@@ -71,7 +71,7 @@ class KernelModel:
         return drawn
 
     def best(self, candidates: FloatArray) -> int:
-        """Which of the candidates looks best."""
+        """See `Model`."""
         l = np.maximum(self._l.pdf(candidates), _LEAST_DENSITY)
         # The first of the bad configs alone make g large enough to rule most candidates out.
         g = self._g.pdf(candidates, stop=_FIRST)
@@ -93,27 +93,10 @@ class KernelModel:
     def _density(self, data: FloatArray, bandwidths: FloatArray) -> Density:
         return Density(data, self._kinds, bandwidths, self._n_options)
 
-    def _imputed(self, levels: FloatArray, rng: np.random.Generator) -> FloatArray:
-        """Levels whose NaNs are replaced: all of a row's by those of another row that has the first of them."""
-        absent = np.isnan(levels)
-        if not absent.any():
-            return levels
-        filled = levels.copy(order="K")
-        for column in np.flatnonzero(absent.any(axis=0)):
-            empty = np.flatnonzero(np.isnan(filled[:, column]))
-            known = np.flatnonzero(~absent[:, column])
-            if len(known):
-                donors = levels[rng.choice(known, size=len(empty))]
-                filled[empty] = np.where(np.isnan(filled[empty]), donors, filled[empty])
-            elif self._n_options[column]:
-                filled[empty, column] = rng.integers(self._n_options[column], size=len(empty))
-            else:
-                filled[empty, column] = rng.random(len(empty))
-        return filled
-
 
 def within_unit(mean: FloatArray, sd: FloatArray, rng: np.random.Generator) -> FloatArray:
-    """Draws of normal distributions cut to [0, 1), of any shape."""
+    """Draws of normal distributions cut to [0, 1); the shape is that of `mean`, which `sd` fits."""
+    sd = np.broadcast_to(sd, mean.shape)
     draws = mean + sd * rng.standard_normal(mean.shape)
     outside = ~((draws >= 0) & (draws < 1))
     while outside.any():

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Protocol
 
 import numpy as np
 
+from rbt_ray.search.drawn import Drawn
 from rbt_ray.search.levels import Levels
-from rbt_ray.search.random_search import RandomSearch
 from rbt_ray.search.ranking import Ranking
 from rbt_ray.study.space import Space
 from rbt_ray.types import FloatArray
 
-_ROUNDS = 8  # of candidates, before a config is drawn at random
+_ROUNDS = 8  # of candidates, before a config is drawn without the model
 
 
 class Model(Protocol):
@@ -23,8 +24,8 @@ class Model(Protocol):
         """Whether there are results enough."""
         ...
 
-    def fit(self, ranking: Ranking, pending: FloatArray, rng: np.random.Generator) -> None:
-        """Learn from results, and from levels ``(n, n_params)`` of configs whose results are not there yet."""
+    def fit(self, ranking: Ranking, others: FloatArray, rng: np.random.Generator) -> None:
+        """Learn from results, and from levels ``(n, n_params)`` of other configs, which count as bad."""
         ...
 
     def draw(self, rng: np.random.Generator) -> FloatArray:
@@ -37,75 +38,120 @@ class Model(Protocol):
 
 
 class ModelSampler:
+    """Draws most configs from a model of the results at the highest fidelity that has enough of them.
+
+    A config that failed at full fidelity is worse than all that completed; one that failed below is not learned from, as
+    a short history may be why. What the space forbids, and what was there before, is never proposed: other candidates
+    are.
+
+    Args:
+        space: what to search.
+        levels: the space's parameters as the model sees them.
+        model: learns from them.
+        drawn: where configs come from before there is a model, and where it has no new ones.
+        seed: everything random follows from it, and from `drawn`.
+        random_fraction: the share of configs that are drawn without the model.
+        count_pending: whether a config whose result is awaited counts as bad, so that the next ones differ from it.
+        keep_lower: whether a config known only at lower fidelities than the modelled one counts as bad, as it was not
+            worth more.
+
+    Attributes:
+        fallbacks: how often the model had nothing new, and a config was drawn without it.
+    """
+
     def __init__(
-        self, space: Space, levels: Levels, model: Model, *, seed: int, random_fraction: float, count_pending: bool
+        self,
+        space: Space,
+        levels: Levels,
+        model: Model,
+        drawn: Drawn,
+        *,
+        seed: int,
+        random_fraction: float,
+        count_pending: bool,
+        keep_lower: bool,
     ) -> None:
-        self._space, self._levels, self._model = space, levels, model
-        self._random_fraction, self._count_pending = random_fraction, count_pending
+        self._space, self._levels, self._model, self._drawn = space, levels, model, drawn
+        self._random_fraction = random_fraction
+        self._count_pending, self._keep_lower = count_pending, keep_lower
         self._rng = np.random.default_rng([seed % 2**64, 0xB0B])
-        self._random = RandomSearch(space, seed=seed)
         self._rankings: dict[float, Ranking] = {}
-        self._seen: set[bytes] = set()
-        self._pending: dict[bytes, FloatArray] = {}
+        self._highest: dict[bytes, float] = {}
+        self._pending: dict[bytes, None] = {}  # a set has another order in another process
         self._modelled = -math.inf
         self._stale = True
         self.fallbacks = 0
 
     def sample(self) -> FloatArray | None:
+        """See `Sampler`."""
         point = None
         if self._modelled > 0 and self._rng.random() >= self._random_fraction:
             point = self._by_model()
             self.fallbacks += point is None
         if point is None:
-            point = self._at_random()
+            point = self._without_model()
         if point is not None:
             key = point.tobytes()
-            self._seen.add(key)
-            self._pending[key] = point
+            self._highest[key] = 0.0
+            self._pending[key] = None
             self._stale |= self._count_pending
         return point
 
     def learn(self, point: FloatArray, fidelity: float, loss: float) -> None:
+        """See `Sampler`."""
         key = point.tobytes()
-        self._seen.add(key)
-        if self._pending.pop(key, None) is not None:
+        if key in self._pending:
+            del self._pending[key]
             self._stale |= self._count_pending
-        if math.isnan(loss):
-            if fidelity < 1:
-                return
-            loss = math.inf
-        ranking = self._rankings.get(fidelity)
-        if ranking is None:
-            ranking = self._rankings[fidelity] = Ranking(self._levels)
-        ranking.add(point, loss)
+        if math.isnan(loss) and fidelity < 1:
+            self._highest.setdefault(key, 0.0)
+            return
+        self._highest[key] = max(fidelity, self._highest.get(key, 0.0))
+        ranking = self._rankings.setdefault(fidelity, Ranking(self._levels))
+        ranking.add(point, math.inf if math.isnan(loss) else loss)
+        self._stale |= self._keep_lower
         if fidelity >= self._modelled and self._model.is_ready(ranking):
             self._modelled = fidelity
             self._stale = True
 
     def _by_model(self) -> FloatArray | None:
         if self._stale:
-            pending = (
-                np.array(list(self._pending.values()))
-                if self._count_pending and self._pending
-                else np.empty((0, self._space.n_params))
-            )
-            self._model.fit(self._rankings[self._modelled], self._levels.of(pending), self._rng)
+            others = self._points(self._others())
+            self._model.fit(self._rankings[self._modelled], self._levels.of(others), self._rng)
             self._stale = False
         for _ in range(_ROUNDS):
             levels = self._model.draw(self._rng)
             points = self._levels.points(levels)
-            fresh = np.array([point.tobytes() not in self._seen for point in points])
+            new = np.array([point.tobytes() not in self._highest for point in points])
             if self._space.forbidden:
-                fresh &= self._space.allowed(points)
-            if fresh.all():
-                return points[self._model.best(levels)]
-            if fresh.any():
-                return points[fresh][self._model.best(levels[fresh])]
+                new &= self._space.allowed(points)
+            if new.all():
+                return self._row(points, self._model.best(levels))
+            if new.any():
+                return self._row(points[new], self._model.best(levels[new]))
         return None
 
-    def _at_random(self) -> FloatArray | None:
-        while not self._random.done:
-            point = self._random.ask(1).points[0]
-            if point.tobytes() not in self._seen:
-                return point
+    def _others(self) -> Iterable[bytes]:
+        """Configs without a result at the modelled fidelity that count as bad."""
+        if self._keep_lower:
+            for key, fidelity in self._highest.items():
+                if 0 < fidelity < self._modelled and key not in self._pending:
+                    yield key
+        if self._count_pending:
+            yield from self._pending
+
+    def _points(self, keys: Iterable[bytes]) -> FloatArray:
+        points = [np.frombuffer(key) for key in keys]
+        return np.array(points).reshape(len(points), self._space.n_params)
+
+    def _without_model(self) -> FloatArray | None:
+        while not self._drawn.done:
+            points = self._drawn.ask(1).points
+            if points[0].tobytes() not in self._highest:
+                return self._row(points, 0)
         return None
+
+    @staticmethod
+    def _row(points: FloatArray, index: int) -> FloatArray:
+        point: FloatArray = points[index]
+        return point

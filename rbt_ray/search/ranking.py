@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from rbt_ray.search.levels import Levels
-from rbt_ray.types import FloatArray, IntArray
+from rbt_ray.types import FloatArray
 
 
 class Ranking:
@@ -22,7 +22,6 @@ class Ranking:
         self._told: list[tuple[FloatArray, float]] = []
         self._levels = np.empty((levels.n_params, 16))
         self._losses = np.empty(16)
-        self._arrivals = np.empty(16, dtype=np.int64)
         self._sorted = 0
         self.n_completed = 0
 
@@ -41,10 +40,10 @@ class Ranking:
         return self._levels[:, : self._sorted].T
 
     @property
-    def arrivals(self) -> IntArray:
-        """``(n,)`` how many were told before each."""
+    def losses(self) -> FloatArray:
+        """``(n,)`` the losses of all points, best first; good until the next `add`."""
         self._insert()
-        return self._arrivals[: self._sorted]
+        return self._losses[: self._sorted]
 
     def _insert(self) -> None:
         if not self._told:
@@ -55,11 +54,9 @@ class Ranking:
             if n == len(self._losses):
                 self._levels = np.concatenate([self._levels, np.empty_like(self._levels)], axis=1)
                 self._losses = np.concatenate([self._losses, np.empty_like(self._losses)])
-                self._arrivals = np.concatenate([self._arrivals, np.empty_like(self._arrivals)])
             at = int(np.searchsorted(self._losses[:n], loss, side="right"))
             self._levels[:, at + 1 : n + 1] = self._levels[:, at:n]
             self._losses[at + 1 : n + 1] = self._losses[at:n]
-            self._arrivals[at + 1 : n + 1] = self._arrivals[at:n]
-            self._levels[:, at], self._losses[at], self._arrivals[at] = level, loss, n
+            self._levels[:, at], self._losses[at] = level, loss
             self._sorted += 1
         self._told.clear()
