@@ -39,14 +39,15 @@ MAY_IMPORT = {
 # `ResultGrid.report` imports the report inside the method: one writes `results.report(path)`.
 EXCEPTIONS = {("tune/result_grid.py", "reporting")}
 HEAVY = {
-    "ray": {f"pool/ray_{name}.py" for name in ("actor", "handle", "pool", "ref", "runtime", "slots")},
-    "hpbandster": set(),
-    "ConfigSpace": set(),
+    "ray": {"search/tune_searcher.py", *(f"pool/ray_{name}.py" for name in ("actor", "handle", "pool", "ref", "runtime", "slots"))},
+    "hpbandster": {"search/hpbandster_engine.py", "tune/hpbandster_result.py", "tune/result_grid.py"},
+    "optuna": {"search/optuna_sampler.py"},
+    "ConfigSpace": {"study/to_configspace.py"},
     "pandas": {
         "tune/result_grid.py",
         *(f"data/{name}.py" for name in ("cells", "csv_file", "dates", "frames", "sources", "embedded/build")),
     },
-    "scipy": {"search/sobol.py"},
+    "scipy": {"search/sobol.py", "search/parzen_model.py"},
     "plotly": {"reporting"},
     "typer": {"cli"},
     "psutil": {"pool/local_pool.py", "pool/worker_process.py", "cli/doctor.py", "store/owner.py"},
@@ -54,7 +55,7 @@ HEAVY = {
     "talib": {"data/ta.py"},
 }
 
-LATE = ["ray", "hpbandster", "ConfigSpace", "pandas", "scipy", "numba", "plotly", "pyarrow"]
+LATE = ["ray", "hpbandster", "optuna", "ConfigSpace", "pandas", "scipy", "numba", "plotly", "pyarrow"]
 
 
 def modules():

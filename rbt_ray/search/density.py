@@ -9,6 +9,7 @@ import numpy as np
 from rbt_ray.types import FloatArray, IntArray
 
 _BLOCK = 1024  # data points that are summed over at a time, so that what 64 points give with them stays in the cache
+_FIRST, _LEADING = 128, 8  # data that rule points out; points that are looked at in full to know what is to be beaten
 
 
 def normal_reference(data: FloatArray) -> FloatArray:
@@ -107,6 +108,31 @@ class Density:
             total += kernels.sum(axis=1)
         total *= self._factor
         return total
+
+
+def least_ratio(density: Density, points: FloatArray, divisors: FloatArray, *, least: float = 0.0, more: float = 0.0) -> int:
+    """Which of the points has the least max(density + more, least) / divisor; of equals the first.
+
+    A part of the density is enough to rule most points out: only the others get all of it.
+
+    Args:
+        density: of which every part is at least 0.
+        points: ``(n, n_params)``.
+        divisors: ``(n,)``, above 0.
+        least: what the density counts at least.
+        more: what is added to it.
+    """
+    so_far = density.pdf(points, stop=_FIRST) + more
+    if len(density) > _FIRST:
+        ratios = np.maximum(so_far, least) / divisors
+        leading = np.argpartition(ratios, min(_LEADING, len(points)) - 1)[:_LEADING]
+        so_far[leading] += density.pdf(points[leading], start=_FIRST)
+        reached = (np.maximum(so_far[leading], least) / divisors[leading]).min()
+        possible = ratios <= reached
+        possible[leading] = False
+        if possible.any():
+            so_far[possible] += density.pdf(points[possible], start=_FIRST)
+    return int(np.argmin(np.maximum(so_far, least) / divisors))
 
 
 def _table(kind: str, bandwidth: float, n: int) -> FloatArray:

@@ -18,7 +18,7 @@ from rbt_ray.study.space import Space
 from rbt_ray.study.to_configspace import AsConfigSpace
 from rbt_ray.types import FloatArray
 
-_TRIES = 50
+_TRIES = 10
 """Configs in a row that were there before, or that the space forbids, after which a random new one is taken."""
 
 

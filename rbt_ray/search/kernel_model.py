@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rbt_ray.search.density import Density, normal_reference
+from rbt_ray.search.density import Density, least_ratio, normal_reference
 from rbt_ray.search.imputation import imputed
 from rbt_ray.search.levels import Levels
 from rbt_ray.search.ranking import Ranking
@@ -15,7 +15,6 @@ _CANDIDATES = 64
 _WIDENING = 3.0
 _NARROWEST = 1e-3  # so that good configs that agree in a parameter leave some of it to try
 _LEAST_DENSITY = 1e-32
-_FIRST, _LEADING = 128, 8
 
 
 class KernelModel:
@@ -72,20 +71,8 @@ class KernelModel:
 
     def best(self, candidates: FloatArray) -> int:
         """See `Model`."""
-        l = np.maximum(self._l.pdf(candidates), _LEAST_DENSITY)
-        # The first of the bad configs alone make g large enough to rule most candidates out.
-        g = self._g.pdf(candidates, stop=_FIRST)
-        if len(self._g) > _FIRST:
-            ratios = np.maximum(g, _LEAST_DENSITY) / l
-            leading = np.argpartition(ratios, min(_LEADING, len(l)) - 1)[:_LEADING]
-            g[leading] += self._g.pdf(candidates[leading], start=_FIRST)
-            reached = (np.maximum(g[leading], _LEAST_DENSITY) / l[leading]).min()
-            possible = ratios < reached
-            possible[leading] = False
-            if possible.any():
-                g[possible] += self._g.pdf(candidates[possible], start=_FIRST)
-        ratios = np.maximum(g, _LEAST_DENSITY) / l
-        return int(np.argmin(ratios))
+        likely = np.maximum(self._l.pdf(candidates), _LEAST_DENSITY)
+        return least_ratio(self._g, candidates, likely, least=_LEAST_DENSITY)
 
     def _bandwidths_of(self, data: FloatArray) -> FloatArray:
         return np.minimum(np.maximum(normal_reference(data), _NARROWEST), self._widest)

@@ -27,7 +27,7 @@ except ImportError as error:
         "`search_alg` 'tpe' and Optuna's samplers need Optuna: pip install 'rbt-ray[optuna]'."
     ) from error
 
-_TRIES = 100
+_TRIES = 20
 """Asks in a row that gave a forbidden config or one there was already, after which a random new one is taken."""
 
 
@@ -85,6 +85,7 @@ class OptunaSampler:
         """See `Sampler`."""
         trial = self._open.pop(point.tobytes(), None)
         if trial is None:
+            self._seen.add(self._space.digests(point[None]))
             self._study.add_trial(self._told(point, fidelity, loss))
         elif np.isnan(loss):
             self._study.tell(trial, state=TrialState.FAIL)

@@ -7,12 +7,12 @@ import math
 import numpy as np
 from scipy.special import ndtr
 
-from rbt_ray.search.density import Density, normal_reference
+from rbt_ray.search.density import Density, least_ratio, normal_reference
 from rbt_ray.search.imputation import imputed
 from rbt_ray.search.kernel_model import within_unit
 from rbt_ray.search.levels import Levels
 from rbt_ray.search.ranking import Ranking
-from rbt_ray.types import FloatArray
+from rbt_ray.types import FloatArray, IntArray
 
 _FEWEST = 10
 _GOOD_SHARE, _MOST_GOOD = 0.1, 25
@@ -78,7 +78,8 @@ class ParzenModel:
 
     def best(self, candidates: FloatArray) -> int:
         """See `Model`."""
-        return int(np.argmax(self._good.pdf(candidates) / self._bad.pdf(candidates)))
+        likely = self._good.kernels.pdf(candidates) + self._good.even
+        return least_ratio(self._bad.kernels, candidates, likely, more=self._bad.even)
 
 
 class _Mixture:
@@ -86,9 +87,11 @@ class _Mixture:
 
     Attributes:
         weights: ``(n + 1,)`` of the data, and of the even distribution.
+        kernels: the sum of the former.
+        even: the latter's density.
     """
 
-    def __init__(self, data: FloatArray, kinds: str, n_options: np.ndarray, weights: FloatArray) -> None:
+    def __init__(self, data: FloatArray, kinds: str, n_options: IntArray, weights: FloatArray) -> None:
         n = len(data)
         numbers = n_options == 0
         reference = normal_reference(data) if n else np.zeros(len(kinds))
@@ -98,12 +101,8 @@ class _Mixture:
         self.data = data
         self.weights = np.append(weights, 1.0)
         inside = _share_inside(data[:, numbers], self.bandwidths[numbers])
-        self._kernels = Density(data, kinds, self.bandwidths, n_options, weights / inside)
-        self._even = float(np.prod(1.0 / n_options[~numbers]))
-
-    def pdf(self, points: FloatArray) -> FloatArray:
-        """The sum at ``(n, n_params)`` points, ``(n,)``."""
-        return self._kernels.pdf(points) + self._even
+        self.kernels = Density(data, kinds, self.bandwidths, n_options, weights / inside)
+        self.even = float(np.prod(1.0 / n_options[~numbers]))
 
 
 def _improvements(losses: FloatArray, n_good: int) -> FloatArray:

@@ -14,7 +14,7 @@ from rbt_ray.study.choices import Choice
 from rbt_ray.study.domains import Domain
 from rbt_ray.study.numeric_domains import Float, Stepped
 from rbt_ray.study.space import Space
-from rbt_ray.types import Config, FloatArray, Proposal, Result
+from rbt_ray.types import FloatArray, Proposal, Result
 
 _TRIES = 100
 """Suggestions in a row that the space forbids, after which there seems to be nothing else."""
@@ -38,15 +38,15 @@ class TuneSearcher:
         self._searcher = searcher
         self._limit = limit
         domains = {name: _domain(domain) for name, domain in zip(space.names, space.domains, strict=True)}
-        self._in_columns = bool(searcher.set_search_properties(_METRIC, _MODE, domains))
+        self._in_columns = bool(searcher.set_search_properties(_METRIC, _MODE, _nested(domains)))
         self._names: dict[bytes, list[str]] = {}
-        self._asked = 0
+        self._suggested = self._proposed = 0
         self._finished = False
 
     @property
     def done(self) -> bool:
         """See `Searcher`."""
-        return self._finished or self._asked == self._limit
+        return self._finished or self._proposed == self._limit
 
     def ask(self, n: int) -> Sequence[Proposal]:
         """See `Searcher`.
@@ -74,16 +74,17 @@ class TuneSearcher:
 
     def _suggestion(self) -> FloatArray | None:
         for _ in range(_TRIES):
-            name = f"{self._asked:08d}"
+            name = f"{self._suggested:08d}"
             suggested = self._searcher.suggest(name)
             if suggested is None:
                 return None
             if suggested == RaySearcher.FINISHED:
                 self._finished = True
                 return None
-            self._asked += 1
+            self._suggested += 1
             point = self._point(suggested)
             if self._space.allowed(point)[0]:
+                self._proposed += 1
                 self._names.setdefault(point.tobytes(), []).append(name)
                 return point
             self._searcher.on_trial_complete(name, error=True)
@@ -95,8 +96,9 @@ class TuneSearcher:
     def _point(self, suggested: Mapping[str, Any]) -> FloatArray:
         if not self._in_columns:
             return self._space.encode([_nested(suggested)])
+        given = _flat(suggested)
         columns = zip(self._space.names, self._space.domains, strict=True)
-        values = [_column(domain, suggested[name]) for name, domain in columns]
+        values = [_column(domain, given[name]) for name, domain in columns]
         return self._space.canonical(np.array([values]))
 
     def _told(self, loss: float) -> dict[str, Any]:
@@ -126,8 +128,15 @@ def _column(domain: Domain, value: float) -> float:
     return float(domain.from_unit(np.array([min(value, np.nextafter(1.0, 0.0))]))[0])
 
 
-def _nested(suggested: Mapping[str, Any]) -> Config:
-    """Ray Tune's searchers flatten nested configs: "opt/lr" is {"opt": {"lr": ...}} again."""
+def _flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in nested.items():
+        flat |= _flat(value, f"{prefix}{name}/") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+    return flat
+
+
+def _nested(suggested: Mapping[str, Any]) -> dict[str, Any]:
+    """Some of Ray Tune's searchers flatten nested configs: "opt/lr" is {"opt": {"lr": ...}} again."""
     config: dict[str, Any] = {}
     for name, value in suggested.items():
         *above, last = name.split("/")

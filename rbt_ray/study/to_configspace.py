@@ -18,6 +18,7 @@ from rbt_ray.study.priors import UNDER_ONE
 from rbt_ray.study.space import Space
 from rbt_ray.types import FloatArray
 
+_BLOCKS, _BLOCK = 2**8, 2**12  # candidates that are looked through for an allowed one
 _CONDITIONS = {"==": cs.EqualsCondition, "!=": cs.NotEqualsCondition, "<": cs.LessThanCondition, ">": cs.GreaterThanCondition}
 _CLAUSES = {
     "==": cs.ForbiddenEqualsClause,
@@ -51,7 +52,7 @@ class AsConfigSpace:
         configspace: the converted space.
 
     Raises:
-        SpaceError: a condition compares two parameters.
+        SpaceError: a condition compares two parameters; or practically everything is forbidden.
     """
 
     def __init__(self, space: Space, *, seed: int = 0) -> None:
@@ -63,7 +64,8 @@ class AsConfigSpace:
             if domain.n_values != 1 or name in named
         }
         self.configspace = cs.ConfigurationSpace(seed=seed % 2**32)
-        self.configspace.add(*(_hyperparameter(name, domain) for name, domain in self._domains.items()))
+        default = self.values(_allowed_point(space))  # ConfigSpace refuses a default that is forbidden
+        self.configspace.add(*(_hyperparameter(name, d, default.get(name)) for name, d in self._domains.items()))
         conditions = [self._condition(child, when) for child, when in space.conditions if child in self._domains]
         if conditions:
             self.configspace.add(*conditions)
@@ -145,16 +147,32 @@ def _one_scale(left: Domain, right: Domain) -> bool:
     return isinstance(left, Float) and left == right
 
 
-def _hyperparameter(name: str, domain: Domain) -> Any:
+def _allowed_point(space: Space) -> FloatArray:
+    rng = np.random.default_rng(0)
+    for _ in range(_BLOCKS):
+        points = space.canonical(space.from_unit(rng.random((_BLOCK, space.n_params))))
+        allowed = space.allowed(points)
+        if allowed.any():
+            point: FloatArray = points[int(np.argmax(allowed))]
+            return point
+    raise SpaceError(
+        f"the forbidden clauses of the space leave practically nothing: none of {_BLOCKS * _BLOCK} candidates was allowed. "
+        f"Loosen the clauses, or describe the allowed configs by the domains themselves."
+    )
+
+
+def _hyperparameter(name: str, domain: Domain, default: int | float | None) -> Any:
     if isinstance(domain, Choice) and (_is_options(domain) or domain.n_values == 1):
-        return cs.CategoricalHyperparameter(name, list(range(domain.n_values)), weights=domain.weights)
+        options = list(range(domain.n_values))
+        return cs.CategoricalHyperparameter(name, options, default_value=default or 0, weights=domain.weights)
     if isinstance(domain, Choice):
-        return cs.UniformIntegerHyperparameter(name, 0, domain.n_values - 1)
+        return cs.UniformIntegerHyperparameter(name, 0, domain.n_values - 1, default_value=default)
     if not isinstance(domain, Stepped) or _is_level(domain):
-        return cs.UniformFloatHyperparameter(name, 0.0, 1.0)
+        return cs.UniformFloatHyperparameter(name, 0.0, 1.0, default_value=default)
     if domain.n == 1:
         return cs.CategoricalHyperparameter(name, [domain.first])
-    return cs.UniformIntegerHyperparameter(name, domain.first, domain.first + domain.n - 1)
+    last = domain.first + domain.n - 1
+    return cs.UniformIntegerHyperparameter(name, domain.first, last, default_value=default)
 
 
 def _value(domain: Domain, code: float) -> int | float:

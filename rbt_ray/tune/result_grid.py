@@ -17,6 +17,7 @@ from rbt_ray.types import COMPLETED, STATUSES, Mode, Result
 
 if TYPE_CHECKING:
     import pandas as pd
+    from hpbandster.core.result import Result as HpbandsterResult
 
 
 class ResultGrid(Sequence[Result]):
@@ -171,6 +172,16 @@ class ResultGrid(Sequence[Result]):
         from rbt_ray.reporting.html import write_report
 
         return write_report(self, Path(path))
+
+    def to_hpbandster(self) -> HpbandsterResult:
+        """The trials as an `hpbandster.core.result.Result`, for its analysis: see `rbt_ray.tune.hpbandster_result`.
+
+        Raises:
+            NoResultError: there are no trials.
+        """
+        from rbt_ray.tune.hpbandster_result import to_hpbandster
+
+        return to_hpbandster(self)
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{n:,} {name}" for name, n in self.status_counts().items() if n)

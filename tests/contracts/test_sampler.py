@@ -1,0 +1,154 @@
+"""What every sampler is held to: a new one is a line in `SAMPLERS`."""
+
+import math
+
+import numpy as np
+import pytest
+
+import rbt_ray as rbt
+from rbt_ray.search.bohb_sampler import BohbSampler
+from rbt_ray.search.optuna_sampler import OptunaSampler
+from rbt_ray.search.random_sampler import RandomSampler
+from rbt_ray.study.conditions import Compare, Joined, OneOf, Relation
+from rbt_ray.study.space import Space
+
+SAMPLERS = {
+    "random": RandomSampler,
+    "kde": BohbSampler,
+    "kde-all-options": lambda space, seed=0: BohbSampler(space, seed=seed, keep_lower=True, ordered=True),
+    "tpe": lambda space, seed=0: BohbSampler(space, seed=seed, model="tpe"),
+    "hpbandster": lambda space, seed=0: BohbSampler(space, seed=seed, engine="hpbandster"),
+    "optuna": OptunaSampler,
+}
+PAIRS = Space(("fast", "slow"), (rbt.randint(0, 7), rbt.randint(0, 7)), forbidden=(Relation("fast", ">=", "slow"),))
+BRANCHING = Space(
+    ("a", "b", "c", "d"),
+    (rbt.choice(["x", "y", "z"]), rbt.randint(0, 4), rbt.randint(0, 3), rbt.randint(0, 3)),
+    conditions=(("b", OneOf("a", (0.0, 1.0))), ("c", Compare("b", ">", 1.0))),
+    forbidden=(Relation("c", "==", "d"), Joined("and", (Compare("a", "==", 2.0), Compare("d", "==", 0.0)))),
+)
+FINITE = {
+    "pairs": PAIRS,
+    "branching": BRANCHING,
+    "one value": Space.of({"n": rbt.randint(0, 15), "only": rbt.choice(["this"]), "fee": 5}),
+    "one config": Space.of({"a": rbt.choice(["x"]), "b": rbt.randint(3, 4)}),
+}
+MIXED = Space(
+    ("n", "lr", "shift", "steps", "kind", "width"),
+    (
+        rbt.lograndint(1, 900),
+        rbt.loguniform(1e-12, 1.0),
+        rbt.normal(0.0, 1.0),
+        rbt.quniform(0.1, 0.9, 0.1),
+        rbt.choice([None, "a", (1, 2)]),
+        rbt.uniform(-5, 5),
+    ),
+    conditions=(("width", Compare("kind", "!=", 0.0)),),
+    forbidden=(Joined("and", (Compare("steps", ">", 0.5), Compare("kind", "==", 1.0))),),
+)
+SPACES = {**FINITE, "mixed": MIXED}
+
+each = pytest.mark.parametrize("make", SAMPLERS.values(), ids=SAMPLERS)
+spaces = pytest.mark.parametrize("space", SPACES.values(), ids=SPACES)
+finite = pytest.mark.parametrize("space", FINITE.values(), ids=FINITE)
+
+
+def loss_of(space, point):
+    """A loss that prefers low levels, and fails on some points."""
+    level = float(np.nansum(space.to_unit(point[None])))
+    return math.nan if int(level * 1000) % 7 == 0 else level
+
+
+def play(sampler, space, n, n_open=4):
+    """Points that are sampled while some are pending, learned from at two fidelities."""
+    points, pending = [], []
+    while len(points) < n or pending:
+        while len(pending) < n_open and len(points) < n and (point := sampler.sample()) is not None:
+            pending.append(point)
+            points.append(point)
+        if not pending:
+            break
+        point = pending.pop(0)
+        sampler.learn(point, 0.25, loss_of(space, point))
+        if len(points) % 3 == 0:
+            sampler.learn(point, 1.0, loss_of(space, point))
+    return points
+
+
+@each
+@spaces
+def test_points_are_allowed_canonical_and_new(make, space):
+    points = np.array(play(make(space), space, 40))
+    assert points.dtype == np.float64
+    assert space.allowed(points).all()
+    np.testing.assert_array_equal(space.canonical(points), points)
+    np.testing.assert_array_equal(np.isnan(points), ~space.active(points))
+    np.testing.assert_array_equal(space.encode(space.decode(points)), points)
+    assert len({point.tobytes() for point in points}) == len(points)
+
+
+@each
+@finite
+def test_a_finite_space_is_used_up_and_then_there_is_none(make, space):
+    sampler = make(space)
+    points = play(sampler, space, 10**4)
+    assert len({point.tobytes() for point in points}) == len(points) == space.size
+    assert sampler.sample() is None
+    assert sampler.sample() is None
+
+
+@each
+@spaces
+def test_the_same_events_give_the_same_points(make, space):
+    first, second = (play(make(space, seed=3), space, 30) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+
+
+@each
+def test_seeds_differ(make):
+    assert len({np.array(play(make(MIXED, seed=seed), MIXED, 3)).tobytes() for seed in range(5)}) == 5
+
+
+@each
+def test_numpys_global_random_state_is_left_alone_and_does_not_matter(make):
+    np.random.seed(1)
+    before = np.random.get_state()[1].copy()
+    first = play(make(MIXED), MIXED, 25)
+    np.testing.assert_array_equal(np.random.get_state()[1], before)
+    np.random.seed(2)
+    np.testing.assert_array_equal(play(make(MIXED), MIXED, 25), first)
+
+
+@each
+def test_two_at_once_do_not_disturb_each_other(make):
+    alone = play(make(MIXED, seed=1), MIXED, 20, n_open=1)
+    sampler, other, together = make(MIXED, seed=1), make(MIXED, seed=2), []
+    for _ in range(20):
+        other.learn(other.sample(), 1.0, 0.5)
+        together += play(sampler, MIXED, 1, n_open=1)
+    assert len(alone) == len(together) == 20
+
+
+@each
+@pytest.mark.parametrize("fidelity", [0.25, 1.0])
+def test_it_goes_on_where_everything_fails(make, fidelity):
+    sampler = make(MIXED)
+    for _ in range(25):
+        sampler.learn(sampler.sample(), fidelity, math.nan)
+
+
+@each
+@spaces
+def test_points_of_an_earlier_study_are_learned_from_and_not_proposed(make, space):
+    rng = np.random.default_rng(0)
+    earlier = space.canonical(space.from_unit(rng.random((20, space.n_params))))
+    earlier = earlier[space.allowed(earlier)]
+    sampler = make(space)
+    known = {}
+    for point in earlier:
+        if point.tobytes() not in known:
+            sampler.learn(point, 1.0, loss_of(space, point))
+        known[point.tobytes()] = point
+    points = play(sampler, space, 20)
+    assert not {point.tobytes() for point in points} & set(known)
+    assert len(points) == 20 if space.size is None else len(points) == min(20, space.size - len(known))
