@@ -52,7 +52,9 @@ def hartmann3():
 
 
 def hartmann6():
-    a = np.array([[10, 3, 17, 3.5, 1.7, 8], [0.05, 10, 17, 0.1, 8, 14], [3, 3.5, 1.7, 10, 17, 8], [17, 8, 0.05, 10, 0.1, 14]])
+    a = np.array(
+        [[10, 3, 17, 3.5, 1.7, 8], [0.05, 10, 17, 0.1, 8, 14], [3, 3.5, 1.7, 10, 17, 8], [17, 8, 0.05, 10, 0.1, 14]]
+    )
     p = 1e-4 * np.array([
         [1312, 1696, 5569, 124, 8283, 5886], [2329, 4135, 8307, 3736, 1004, 9991],
         [2348, 1451, 3522, 2883, 3047, 6650], [4047, 8828, 8732, 5743, 1091, 381],
@@ -88,7 +90,9 @@ class Strategy:
             ).fit()
             table = grid.table
             self.space = table.study.space
-            self._losses = {point.tobytes(): loss for point, loss in zip(table.points, table.loss.tolist(), strict=True)}
+            self._losses = {
+                point.tobytes(): loss for point, loss in zip(table.points, table.loss.tolist(), strict=True)
+            }
             self.least = float(np.nanmin(table.loss))
         rbt.shutdown()
 
@@ -196,14 +200,18 @@ def main():
     parser.add_argument("--open", default="1,24")
     options = parser.parse_args()
     cases, samplers = options.cases.split(","), options.samplers.split(",")
-    print(f"{'case':<18} {'open':>4} {'sampler':<12}" + "".join(f"{f'regret at {n}':>26}" for n in AT) + "   ms a config")
+    print(
+        f"{'case':<18} {'open':>4} {'sampler':<12}" + "".join(f"{f'regret at {n}':>26}" for n in AT) + "   ms a config"
+    )
     for name in cases:
         _case(name)  # before the fork, so that a grid is swept once
     with multiprocessing.get_context("fork").Pool(options.processes) as pool:
         for name in cases:
             for n_open in map(int, options.open.split(",")):
                 for sampler in samplers:
-                    found = np.array(pool.map(_one, [(name, sampler, seed, n_open) for seed in range(options.seeds)], 1))
+                    found = np.array(
+                        pool.map(_one, [(name, sampler, seed, n_open) for seed in range(options.seeds)], 1)
+                    )
                     cells = ("{:.4f} [{:.4f}, {:.4f}]".format(*median_with_interval(column)) for column in found.T[:-1])
                     print(f"{name:<18} {n_open:>4} {sampler:<12}" + "".join(f"{cell:>26}" for cell in cells)
                           + f"   {1e3 * np.median(found[:, -1]):11.3f}", flush=True)  # fmt: skip

@@ -39,7 +39,11 @@ MAY_IMPORT = {
 # `ResultGrid.report` imports the report inside the method: one writes `results.report(path)`.
 EXCEPTIONS = {("tune/result_grid.py", "reporting")}
 HEAVY = {
-    "ray": {"search/tune_searcher.py", *(f"pool/ray_{name}.py" for name in ("actor", "handle", "pool", "ref", "runtime", "slots"))},
+    "ray": {
+        "search/tune_searcher.py",
+        "pool/loopback_ray.py",
+        *(f"pool/ray_{name}.py" for name in ("actor", "handle", "pool", "ref", "runtime", "slots")),
+    },
     "hpbandster": {"search/hpbandster_engine.py", "tune/hpbandster_result.py", "tune/result_grid.py"},
     "optuna": {"search/optuna_sampler.py"},
     "ConfigSpace": {"study/to_configspace.py"},

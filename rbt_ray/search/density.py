@@ -110,7 +110,9 @@ class Density:
         return total
 
 
-def least_ratio(density: Density, points: FloatArray, divisors: FloatArray, *, least: float = 0.0, more: float = 0.0) -> int:
+def least_ratio(
+    density: Density, points: FloatArray, divisors: FloatArray, *, least: float = 0.0, more: float = 0.0
+) -> int:
     """Which of the points has the least max(density + more, least) / divisor; of equals the first.
 
     A part of the density is enough to rule most points out: only the others get all of it.

@@ -94,7 +94,7 @@ class HpbandsterEngine:
 
     @contextmanager
     def _apart(self) -> Iterator[None]:
-        """hpbandster's calls, with a random state of their own and without their warnings."""
+        """Hpbandster's calls, with a random state of their own and without their warnings."""
         theirs = np.random.get_state()  # noqa: NPY002  hpbandster draws from it
         np.random.set_state(self._state)  # noqa: NPY002
         try:
@@ -116,8 +116,8 @@ class _Notes(logging.Logger):
     def _note(self, message: object) -> None:
         self.failed |= str(message).startswith(("Sampling based optimization with", "Error (%s) converting"))
 
-    def warning(self, msg: object, *args: Any, **kwargs: Any) -> None:
+    def warning(self, msg: object, *args: Any, **kwargs: Any) -> None:  # noqa: ARG002  a logger's
         self._note(msg)
 
-    def debug(self, msg: object, *args: Any, **kwargs: Any) -> None:
+    def debug(self, msg: object, *args: Any, **kwargs: Any) -> None:  # noqa: ARG002  a logger's
         self._note(msg)

@@ -26,7 +26,8 @@ class KernelModel:
     better. A config without a parameter borrows its value from one that has it.
 
     It differs from hpbandster 0.7.4 in this: a choice's bandwidth is at most that of the even distribution, beyond which
-    its kernel would turn round; kernels know of all options, not only of those seen; and failed configs are never good.
+    its kernel would turn round; kernels know of all options, not only of those seen; failed configs are never good; and
+    evenly stepped numbers are cells of equal width, where ConfigSpace gives the first and the last integer half of it.
 
     Args:
         levels: the parameters.

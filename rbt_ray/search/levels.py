@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from rbt_ray.study.choices import Choice
@@ -67,5 +69,5 @@ def _is_ordered(choice: Choice, numbers_too: bool) -> bool:
         isinstance(option, (int, float)) and not isinstance(option, bool) for option in options
     ):
         return False
-    steps = [after - before for before, after in zip(options[:-1], options[1:], strict=True)]
+    steps = [after - before for before, after in pairwise(options)]
     return all(step > 0 for step in steps) or all(step < 0 for step in steps)

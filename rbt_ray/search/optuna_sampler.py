@@ -35,7 +35,8 @@ class OptunaSampler:
     """Asks an Optuna study of its own, in memory.
 
     Results at full fidelity are told as values; those at lower ones as pruned trials, which Optuna's TPE ranks below
-    all complete ones, by how far they came and then by loss.
+    all complete ones, by how far they came and then by loss. A config that the space forbids is told as the worst loss so
+    far, so that the sampler turns away.
 
     Args:
         space: what to search.
@@ -64,6 +65,7 @@ class OptunaSampler:
             self._study = optuna.create_study(sampler=sampler)
             optuna.logging.set_verbosity(level)
         self._open: dict[bytes, optuna.Trial] = {}
+        self._worst: float | None = None
         self._seen = DigestSet()
         self._random = RandomSearch(space, seed=seed)
 
@@ -72,10 +74,14 @@ class OptunaSampler:
         for _ in range(_TRIES):
             trial = self._study.ask()
             point = self._suggest(trial)
-            if self._space.allowed(point)[0] and self._seen.add(self._space.digests(point))[0]:
+            allowed = self._space.allowed(point)[0]
+            if allowed and self._seen.add(self._space.digests(point))[0]:
                 self._open[point.tobytes()] = trial
                 return self._row(point)
-            self._study.tell(trial, state=TrialState.FAIL)
+            if allowed or self._worst is None:
+                self._study.tell(trial, state=TrialState.FAIL)
+            else:
+                self._study.tell(trial, self._worst)
         while len(point := self._random.ask(1).points):
             if self._seen.add(self._space.digests(point))[0]:
                 return self._row(point)
@@ -84,6 +90,8 @@ class OptunaSampler:
     def learn(self, point: FloatArray, fidelity: float, loss: float) -> None:
         """See `Sampler`."""
         trial = self._open.pop(point.tobytes(), None)
+        if fidelity == 1 and not np.isnan(loss):
+            self._worst = loss if self._worst is None else max(self._worst, loss)
         if trial is None:
             self._seen.add(self._space.digests(point[None]))
             self._study.add_trial(self._told(point, fidelity, loss))

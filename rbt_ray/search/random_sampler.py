@@ -27,6 +27,6 @@ class RandomSampler:
                 return point
         return None
 
-    def learn(self, point: FloatArray, fidelity: float, loss: float) -> None:
+    def learn(self, point: FloatArray, fidelity: float, loss: float) -> None:  # noqa: ARG002  the protocol's
         """Nothing but that the point is known; see `Sampler`."""
         self._told.add(point.tobytes())

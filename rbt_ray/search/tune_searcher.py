@@ -25,7 +25,8 @@ class TuneSearcher:
     """A searcher of Ray Tune's, at full fidelity.
 
     One that was made without a space searches the study's; one that brings its own has to suggest the study's
-    parameters by name. A suggestion that the study's space forbids is told as failed, and another one is asked for.
+    parameters by name. A suggestion that the study's space forbids is told as the worst loss so far, so that the searcher
+    turns away, and another one is asked for.
 
     Args:
         space: what to search.
@@ -39,6 +40,7 @@ class TuneSearcher:
         self._limit = limit
         domains = {name: _domain(domain) for name, domain in zip(space.names, space.domains, strict=True)}
         self._in_columns = bool(searcher.set_search_properties(_METRIC, _MODE, _nested(domains)))
+        self._worst: float | None = None
         self._names: dict[bytes, list[str]] = {}
         self._suggested = self._proposed = 0
         self._finished = False
@@ -67,10 +69,9 @@ class TuneSearcher:
         """See `Searcher`."""
         for result in results:
             name = self._names[self._space.encode([result.config]).tobytes()].pop(0)
-            if result.loss is None:
-                self._searcher.on_trial_complete(name, error=True)
-            else:
-                self._searcher.on_trial_complete(name, result=self._told(result.loss))
+            if result.loss is not None:
+                self._worst = result.loss if self._worst is None else max(self._worst, result.loss)
+            self._complete(name, result.loss)
 
     def _suggestion(self) -> FloatArray | None:
         for _ in range(_TRIES):
@@ -87,7 +88,7 @@ class TuneSearcher:
                 self._proposed += 1
                 self._names.setdefault(point.tobytes(), []).append(name)
                 return point
-            self._searcher.on_trial_complete(name, error=True)
+            self._complete(name, self._worst)
         raise SpaceError(
             f"{type(self._searcher).__name__} suggested {_TRIES} configs in a row that the space forbids; loosen the "
             f"clauses, or take a searcher that knows them, such as 'bohb'."
@@ -101,10 +102,14 @@ class TuneSearcher:
         values = [_column(domain, given[name]) for name, domain in columns]
         return self._space.canonical(np.array([values]))
 
-    def _told(self, loss: float) -> dict[str, Any]:
-        """The loss under the name, and with the sign, that a searcher was made for."""
+    def _complete(self, name: str, loss: float | None) -> None:
+        """Tells the loss under the name, and with the sign, that a searcher was made for."""
+        if loss is None:
+            self._searcher.on_trial_complete(name, error=True)
+            return
         metric, mode = self._searcher.metric or _METRIC, self._searcher.mode or _MODE
-        return {metric: -loss if mode == "max" else loss, "training_iteration": 1}
+        told = {metric: -loss if mode == "max" else loss, "training_iteration": 1}
+        self._searcher.on_trial_complete(name, result=told)
 
 
 def _domain(domain: Domain) -> Any:

@@ -6,12 +6,12 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import ConfigSpace as cs
+import ConfigSpace as cs  # noqa: N813  as its own documentation does
 import numpy as np
 
 from rbt_ray.errors import SpaceError
 from rbt_ray.study.choices import Choice
-from rbt_ray.study.conditions import Expression, Joined, OneOf, Relation, names_in
+from rbt_ray.study.conditions import Compare, Expression, Joined, OneOf, Relation, names_in
 from rbt_ray.study.domains import Domain
 from rbt_ray.study.numeric_domains import Float, Stepped
 from rbt_ray.study.priors import UNDER_ONE
@@ -19,11 +19,15 @@ from rbt_ray.study.space import Space
 from rbt_ray.types import FloatArray
 
 _BLOCKS, _BLOCK = 2**8, 2**12  # candidates that are looked through for an allowed one
-_CONDITIONS = {"==": cs.EqualsCondition, "!=": cs.NotEqualsCondition, "<": cs.LessThanCondition, ">": cs.GreaterThanCondition}
+_CONDITIONS = {
+    "==": cs.EqualsCondition,
+    "!=": cs.NotEqualsCondition,
+    "<": cs.LessThanCondition,
+    ">": cs.GreaterThanCondition,
+}
 _CLAUSES = {
     "==": cs.ForbiddenEqualsClause,
     "<": cs.ForbiddenLessThanClause,
-    "<=": cs.ForbiddenLessThanEqualsClause,
     ">": cs.ForbiddenGreaterThanClause,
     ">=": cs.ForbiddenGreaterThanEqualsClause,
 }
@@ -125,6 +129,9 @@ class AsConfigSpace:
         if isinstance(part, OneOf):
             values = [_value(domain, value) for value in part.values]
             return cs.ForbiddenInClause(self.configspace[part.name], values)
+        if part.op == "<=":  # ConfigSpace 1.2.2 samples by the opposite of its own clause
+            below, equal = (self._clause(Compare(part.name, op, part.value)) for op in ("<", "=="))
+            return None if below is None else cs.ForbiddenOrConjunction(below, equal)
         if part.op not in _CLAUSES or (part.op != "==" and _is_options(domain)):
             return None
         return _CLAUSES[part.op](self.configspace[part.name], _value(domain, part.value))

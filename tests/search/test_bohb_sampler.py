@@ -9,24 +9,25 @@ from scipy.stats import chi2_contingency, ks_2samp
 import rbt_ray as rbt
 from rbt_ray.errors import SettingError
 from rbt_ray.search.bohb_sampler import BohbSampler
+from rbt_ray.search.density import normal_reference
 from rbt_ray.study.conditions import Compare
 from rbt_ray.study.space import Space
 
 MIXED = Space.of(
     {
-        "x": rbt.uniform(-2.0, 3.0),
         "lr": rbt.loguniform(1e-4, 1.0),
-        "n": rbt.randint(1, 13),
+        "n": rbt.lograndint(1, 13),  # at levels: of ConfigSpace's own integers the end ones get half the width
         "kind": rbt.choice(["a", "b", "c"]),
     }
 )
 DRAWS = 5000
+SEED = 11
 
 
 def history():
-    rng = np.random.default_rng(11)
-    points = MIXED.from_unit(rng.random((48, 4)))
-    losses = ((MIXED.to_unit(points)[:, :3] - 0.4) ** 2).sum(axis=1) + 0.02 * points[:, 3] + 0.05 * rng.random(48)
+    rng = np.random.default_rng(SEED)
+    points = MIXED.from_unit(rng.random((60, 3)))
+    losses = ((MIXED.to_unit(points)[:, :2] - 0.4) ** 2).sum(axis=1) + 0.02 * points[:, 2] + 0.05 * rng.random(60)
     return zip(points, losses.tolist(), strict=True)
 
 
@@ -40,6 +41,17 @@ def proposals(task):
     return np.array([sampler.sample() for _ in range(n)]), sampler.fallbacks
 
 
+def test_in_that_history_the_engines_mean_the_same():
+    """Where they differ on purpose: an option that is not there, and a choice's bandwidth beyond that of even draws."""
+    points, losses = map(np.array, zip(*history(), strict=True))
+    kinds = points[np.argsort(losses), 2]
+    for group in (kinds[:9], kinds[9:]):  # the best 15 %
+        assert set(group) == {0.0, 1.0, 2.0}
+    levels = MIXED.to_unit(points[np.argsort(losses)[:9]])
+    levels[:, 2] = kinds[:9]
+    assert normal_reference(levels)[2] < 2 / 3
+
+
 @pytest.mark.timeout(1500)
 @pytest.mark.parametrize("fraction", [0.0, 1.0], ids=["model", "random"])
 def test_the_engines_are_indistinguishable(fraction):
@@ -50,13 +62,12 @@ def test_the_engines_are_indistinguishable(fraction):
     theirs = np.concatenate([points for points, _ in halves])
     assert sum(fallbacks for _, fallbacks in halves) == 0
     assert len(ours) == len(theirs) == DRAWS
-    # four tests of equal distributions: one in a hundred is below 0.0025 by chance
-    for column in (0, 1):
-        assert ks_2samp(ours[:, column], theirs[:, column]).pvalue > 0.0025
-    for column in (2, 3):
+    # three tests of equal distributions: one time in a hundred one is below 0.0033 by chance
+    assert ks_2samp(ours[:, 0], theirs[:, 0]).pvalue > 0.0033
+    for column in (1, 2):
         counts = [np.bincount(points[:, column].astype(int), minlength=13) for points in (ours, theirs)]
         seen = np.array(counts)[:, np.sum(counts, axis=0) > 5]
-        assert chi2_contingency(seen).pvalue > 0.0025
+        assert chi2_contingency(seen).pvalue > 0.0033
 
 
 def test_a_third_is_drawn_without_the_model():
@@ -91,10 +102,10 @@ def test_pending_configs_push_others_away(model):
         found = []
         for seed in range(20):
             sampler = BohbSampler(SQUARE, model=model, seed=seed, random_fraction=0.0, count_pending=counted)
-            told(sampler, SQUARE, 30)
+            told(sampler, SQUARE, 60)
             found.append(spread(np.array([sampler.sample() for _ in range(24)])))
         spreads[counted] = np.mean(found)
-    assert spreads[True] > 1.05 * spreads[False]
+    assert spreads[True] > 1.04 * spreads[False]
 
 
 @pytest.mark.parametrize("engine", ["native", "hpbandster"])
@@ -125,7 +136,9 @@ def test_what_lower_fidelities_know_as_bad_is_avoided_where_kept():
 def test_the_first_parameter_may_be_absent():
     """hpbandster never fills gaps in its first column, and falls back to random configs from then on."""
     space = Space(
-        ("a", "b"), (rbt.uniform(0.0, 1.0), rbt.choice(["with", "without"])), conditions=(("a", Compare("b", "==", 0.0)),)
+        ("a", "b"),
+        (rbt.uniform(0.0, 1.0), rbt.choice(["with", "without"])),
+        conditions=(("a", Compare("b", "==", 0.0)),),
     )
     native = BohbSampler(space, random_fraction=0.0)
     told(native, space, 60)
@@ -139,8 +152,8 @@ def test_fallbacks_of_hpbandster_are_counted():
         ("a", "b"), (rbt.uniform(0.0, 1.0), rbt.uniform(0.0, 1.0)), forbidden=(Compare("a", ">", 0.5),)
     )  # fmt: skip
     sampler = BohbSampler(space, engine="hpbandster", random_fraction=0.0)
-    for k, b in enumerate(np.random.default_rng(0).random(30)):
-        sampler.learn(np.array([0.499 - 0.015 * k, b]), 1.0, float(k))
+    for k, b in enumerate(np.random.default_rng(0).random(30)):  # half of what is near the best is forbidden
+        sampler.learn(np.array([0.49999 if k < 5 else 0.4 - 0.01 * k, b]), 1.0, float(k))
     for _ in range(20):
         assert sampler.sample()[0] <= 0.5
     assert sampler.fallbacks > 0

@@ -23,7 +23,11 @@ def test_it_proposes_what_optuna_does():
     for _ in range(40):
         point = sampler.sample()
         trial = study.ask()
-        theirs = [trial.suggest_float("x", -1.0, 1.0), trial.suggest_int("n", 0, 19), trial.suggest_categorical("kind", [0, 1])]
+        theirs = [
+            trial.suggest_float("x", -1.0, 1.0),
+            trial.suggest_int("n", 0, 19),
+            trial.suggest_categorical("kind", [0, 1]),
+        ]
         np.testing.assert_array_equal(point, theirs)
         sampler.learn(point, 1.0, loss(point))
         study.tell(trial, loss(point))
