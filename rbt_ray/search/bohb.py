@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
-from rbt_ray.search.kernel_model import KernelModel
-from rbt_ray.search.levels import Levels
-from rbt_ray.search.model_sampler import ModelSampler
+from rbt_ray.search.bohb_sampler import BohbSampler, Engine, ModelName
 from rbt_ray.search.sampler import Sampler
 from rbt_ray.study.space import Space
 
@@ -15,7 +13,13 @@ from rbt_ray.study.space import Space
 class BOHB:
     """Settings of BOHB's sampler, for `search_alg`."""
 
+    engine: Engine = "native"
+    model: ModelName = "kde"
+    random_fraction: float | None = None
+    count_pending: bool | None = None
+    keep_lower: bool | None = None
+    ordered: bool | None = None
+
     def sampler(self, space: Space, seed: int) -> Sampler:
         """A fresh sampler with these settings."""
-        levels = Levels(space, ordered=True)
-        return ModelSampler(space, levels, KernelModel(levels), seed=seed, random_fraction=1 / 3, count_pending=True)
+        return BohbSampler(space, seed=seed, **asdict(self))
