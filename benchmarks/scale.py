@@ -4,8 +4,8 @@
 
 Evaluation times have the shape of measured ones, scaled to a mean; some of the trials are stragglers or fail, workers
 and hosts die. The driver's own processor time moves the clock, as does what Ray's calls cost it, so that a driver too
-slow shows as idle workers. Efficiency is worker-seconds of evaluations that came back / (seconds x workers), over the
-middle 80 % of a study's time; "whole" counts from its first second to its last. Each case runs in a process of its own.
+slow shows as idle workers. "busy" is worker-seconds of evaluations that came back / (seconds x workers) over the middle
+half of a study's time; "whole" is that from its first second to its last. Each case runs in a process of its own.
 """
 
 import argparse
@@ -170,7 +170,7 @@ def run(case, shape, folder):
         assert reason == "done"
         assert watch.n_done == case.trials, (watch.n_done, case.trials)
     begun, ended = np.array(pool.begun), np.array(pool.ended)
-    middle = 0.1 * clock.now, 0.9 * clock.now
+    middle = 0.25 * clock.now, 0.75 * clock.now
     return {
         **asdict(case),
         "busy": busy(begun, ended, *middle) / case.workers,
