@@ -118,7 +118,10 @@ COMMANDS = {
     "show nothing": (["show", "nowhere"], r"there is no study in nowhere"),
     "resume nothing at a URI": (["resume", "file:///nowhere/x"], r"there is no study in file:///nowhere/x"),
     "show an unknown kind of URI": (["show", "s4://bucket/x"], r"s4://bucket/x is no URI that can be used"),
-    "report from a bucket that cannot be reached": (["report", NOBODY], r"rbt-ray: s3://bucket/x\?.* cannot be reached"),
+    "report from a bucket that cannot be reached": (
+        ["report", NOBODY],
+        r"rbt-ray: s3://bucket/x\?.* cannot be reached",
+    ),
     "report nothing": (["report", "nowhere"], r"there is no study in nowhere"),
     "unknown backend": (["demo", "--backend", "clowd"], r"`backend` is one of .*got 'clowd'"),
     "address without ray": (
