@@ -10,12 +10,12 @@ test -x "$here/uv/bin/uv" || {
 }
 # hpbandster asks for netifaces, which needs a C compiler and which nothing here uses.
 echo "netifaces; sys_platform == 'never'" >"$here/override.txt"
-# uv fetches a Python where the host has none of these.
-test -x "$here/venv/bin/python" || "$here/uv/bin/uv" venv --quiet --python '>=3.11,<3.14' "$here/venv"
+# Ray wants the same Python on all hosts; uv fetches this one where the host has none.
+test -x "$here/venv/bin/python" || "$here/uv/bin/uv" venv --quiet --python 3.12 "$here/venv"
 wheel=$(ls -t "$here"/dist/rbt_ray-*.whl | head -n 1)
 "$here/uv/bin/uv" pip install --quiet --python "$here/venv" --compile-bytecode --constraint "$here/constraints.txt" \
     --override "$here/override.txt" --reinstall-package rbt-ray "rbt-ray[cluster] @ file://$wheel"
 "$here/venv/bin/python" -m rbt_ray.objectives.compile
 
-line="export PATH=\"$here/venv/bin:\$PATH\""
+line="export PATH=\"$here/venv/bin:\$PATH\" RAY_AUTH_MODE=token"
 grep -qsxF "$line" "$HOME/.bashrc" || echo "$line" >>"$HOME/.bashrc"

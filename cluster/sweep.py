@@ -13,15 +13,15 @@ from rbt_ray.cli.main import run_command
 def words(given: list[str]) -> list[str]:
     """The command line of rbt-ray."""
     names = {word.partition("=")[0] for word in given}
-    backend = [] if "--backend" in names else ["--backend", "ray"]
-    address = [] if names & {"--backend", "--address"} else ["--address", "auto"]
-    return ["run", *given, *backend, *address]
+    if names & {"--backend", "--address"}:
+        return ["run", *given]
+    return ["run", *given, "--backend", "ray", "--address", "auto"]
 
 
 if __name__ == "__main__":
     given = sys.argv[1:]
     if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ:
-        # `ray job submit` starts this in a copy of the working directory that Ray removes; studies are kept at home.
+        # A job runs in a copy of the working directory, which Ray removes after it: the study is kept at home.
         given = [str(Path(word).resolve()) if Path(word).is_file() else word for word in given]
         os.chdir(Path.home())
     sys.exit(run_command(words(given)))

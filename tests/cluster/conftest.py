@@ -13,13 +13,7 @@ N_WORKERS = 2
 def able():
     """These tests run only where they are asked for, so that what they lack is a failure."""
     if missing := what_is_missing():
-        pytest.fail(f"tests of several hosts: {missing}")
-
-
-@pytest.fixture
-def lan(able, tmp_path):
-    with Lan(tmp_path / "lan", {}) as lan:
-        yield lan
+        pytest.fail(f"tests of several hosts: {missing}", pytrace=False)
 
 
 @pytest.fixture(scope="session")
@@ -32,7 +26,9 @@ def standing_cluster(able, tmp_path_factory):
 def cluster(standing_cluster):
     """A cluster of a head and two workers."""
     standing_cluster.join(N_WORKERS - len(standing_cluster.workers))
-    return standing_cluster
+    yield standing_cluster
+    for host in standing_cluster.workers[N_WORKERS:]:
+        host.crash()
 
 
 @pytest.fixture

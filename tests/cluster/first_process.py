@@ -5,6 +5,7 @@ first process ends: closing the pipe is the power switch, and a test run that is
 """
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -35,6 +36,8 @@ def private_mounts(name: str, folder: Path, home: Path) -> None:
     above.mkdir(parents=True)
     work.mkdir()
     mount("-t", "overlay", "-o", f"lowerdir={home},upperdir={above},workdir={work}", "home", home)
+    for keys in (".ray", ".ssh"):  # a host has those it is given
+        shutil.rmtree(home / keys, ignore_errors=True)
     Path("/tmp/ray").mkdir(mode=0o1777, exist_ok=True)
     (folder / "ray").mkdir(mode=0o1777)
     mount("--bind", folder / "ray", "/tmp/ray")

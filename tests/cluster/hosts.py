@@ -10,6 +10,7 @@ Needs root, `ip` (iproute2), `unshare`, `nsenter`, `mount` (util-linux), and ove
 
 from __future__ import annotations
 
+import itertools
 import os
 import pwd
 import shutil
@@ -113,6 +114,7 @@ class Host:
         self.env = {"HOME": str(HOME), "PATH": f"{_BIN}:{_ADMIN_PATH}", "LANG": "C.UTF-8", **env}
         self._port = port
         self._switch = switch
+        self._numbers = itertools.count()
         self._spaces = Namespaces(name, folder)
         switch.ip(
             f"link add {port} type veth peer name eth0 netns {self._spaces.pid}", f"link set {port} master br0 up"
@@ -162,7 +164,7 @@ class Host:
         *,
         env: Mapping[str, str] | None = None,
         cwd: Path = Path("/"),
-        timeout: float = 90,
+        timeout: float = 120,
         check: bool = True,
     ) -> subprocess.CompletedProcess[str]:
         """A command that has ended there, with what it printed; daemons it left behind go on.
@@ -170,7 +172,8 @@ class Host:
         Raises:
             AssertionError: it failed, and `check` is set: with what it printed.
         """
-        out, err = (self.folder / name for name in ("run.out", "run.err"))  # daemons keep a pipe open
+        number = next(self._numbers)
+        out, err = self.folder / f"{number}.out", self.folder / f"{number}.err"  # daemons keep a pipe open
         with out.open("w") as stdout, err.open("w") as stderr:
             code = self.start(words, env=env, cwd=cwd, stdout=stdout, stderr=stderr).wait(timeout)
         done = subprocess.CompletedProcess(list(words), code, out.read_text(), err.read_text())
@@ -180,6 +183,10 @@ class Host:
     def hide(self, folder: Path) -> None:
         """Puts an empty folder over one of the machine's, as if this host had never had it."""
         self.run(["mount", "-t", "tmpfs", "-o", "size=1m", "hidden", folder])
+
+    def replace(self, file: Path, by: Path) -> None:
+        """Puts a file over one of the machine's, on this host alone."""
+        self.run(["mount", "--bind", by, file])
 
     def cut(self) -> None:
         """Pulls the network cable."""
@@ -220,8 +227,8 @@ class Lan:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        for spaces in [*self.hosts]:
-            spaces.crash()
+        for host in self.hosts:
+            host.crash()
         self._switch.end()
 
     def add(self) -> Host:

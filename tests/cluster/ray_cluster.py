@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import sys
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from tests.cluster.hosts import Host, Lan
 
+ROOT = Path(__file__).parents[2]
 GCS_PORT = 6379
-RAY = Path(sys.executable).with_name("ray")
 STORE_BYTES = 300 << 20
-HEALTH_CHECKS = {
-    "RAY_health_check_initial_delay_ms": "1000",
-    "RAY_health_check_period_ms": "1000",
-    "RAY_health_check_timeout_ms": "1000",
-    "RAY_health_check_failure_threshold": "3",
-}
-"""With these the head notices within about five seconds that a host is gone, however it went; Ray's own take a minute."""
+PYTHON = Path(sys.executable)
+RAY = PYTHON.with_name("ray")
+
+
+def health_checks() -> dict[str, str]:
+    """The settings with which the files of cluster/ start a head."""
+    [command] = [
+        line for line in yaml.safe_load((ROOT / "cluster/on-prem.yaml").read_text())["head_start_ray_commands"]
+        if "--head" in line
+    ]  # fmt: skip
+    return dict(re.findall(r"(RAY_health_check_\w+)=(\d+)", command))
 
 
 class RayCluster:
-    """Hosts of one processor each, as Ray is told; clients need the cluster's token.
+    """Ray as the files of cluster/ start it, on hosts of one processor each, as Ray is told.
 
     Args:
         lan: where its hosts are made.
@@ -40,29 +48,41 @@ class RayCluster:
     @property
     def env(self) -> Mapping[str, str]:
         """What a client of the cluster needs."""
-        return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": self.token, "RAY_USAGE_STATS_ENABLED": "0"}
+        return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": self.token}
 
     @property
     def workers(self) -> list[Host]:
-        """The hosts beside the head that are up."""
+        """The hosts beside the head that are up and were not ended."""
         return [host for host in self._lan.hosts if host is not self.head and host.alive]
 
     def start_head(self) -> Host:
         """A new head on a host of its own."""
         host = self._lan.add()
         words = ["--head", f"--port={GCS_PORT}", f"--include-dashboard={self._dashboard}", "--dashboard-host=127.0.0.1"]
-        self._start_ray(host, words)
+        self._start(host, [PYTHON, "-m", "rbt_ray.pool.loopback_ray"], [*words, "--num-cpus=1"], health_checks())
         self.head = host
         return host
 
-    def join(self, n_hosts: int = 1) -> list[Host]:
-        """More hosts, started side by side."""
+    def join(self, n_hosts: int = 1, *, n_cpus: int = 1, env: Mapping[str, str] | None = None) -> list[Host]:
+        """More hosts, started side by side.
+
+        Args:
+            n_hosts: how many.
+            n_cpus: processors of each.
+            env: variables of what runs there, beside the usual.
+        """
         hosts = [self._lan.add() for _ in range(n_hosts)]
+        words = [f"--address={self.head.address}:{GCS_PORT}", f"--num-cpus={n_cpus}"]
         with ThreadPoolExecutor() as threads:
-            list(threads.map(lambda host: self._start_ray(host, [f"--address={self.head.address}:{GCS_PORT}"]), hosts))
+            list(threads.map(lambda host: self._start(host, [RAY], words, env or {}), hosts))
         return hosts
 
-    def _start_ray(self, host: Host, words: list[str]) -> None:
-        common = ["--num-cpus=1", f"--object-store-memory={STORE_BYTES}", f"--node-ip-address={host.address}"]
-        mark = f"--resources={json.dumps({host.name: 1})}"
-        host.run([RAY, "start", *words, *common, mark, "--disable-usage-stats"], env={**self.env, **HEALTH_CHECKS})
+    def nodes(self) -> dict[str, dict[str, Any]]:
+        """What Ray knows of each host that has ever been in the cluster, by its name."""
+        code = "import json, ray; ray.init('auto', logging_level='error'); print('\\n', json.dumps(ray.nodes(), default=str))"
+        done = self.head.run([PYTHON, "-c", code], env=self.env)
+        return {node["NodeManagerHostname"]: node for node in json.loads(done.stdout.splitlines()[-1])}
+
+    def _start(self, host: Host, ray: list[str | Path], words: list[str], env: Mapping[str, str]) -> None:
+        common = [f"--object-store-memory={STORE_BYTES}", f"--node-ip-address={host.address}", "--disable-usage-stats"]
+        host.run([*ray, "start", *words, *common], env={**self.env, **env})

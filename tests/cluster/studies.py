@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,31 +16,29 @@ import psutil
 from tests.cluster.hosts import Host
 
 RBT_RAY = Path(sys.executable).with_name("rbt-ray")
-N_TRIALS = 200
 _OBJECTIVE = """
-import socket, time
+import os, socket, time
 from pathlib import Path
 
 HERE = Path(__file__).parent
 
 def objective(params, data):
     with (HERE / "ran.log").open("a") as log:
-        log.write(f"{socket.gethostname()} {time.time()}\\n")
+        log.write(f"{socket.gethostname()} {os.getpid()} {time.time()}\\n")
     if not (HERE / "hurry").exists():
         time.sleep(0.25)
     return {"score": float(data.close[params["x"], 0]), "noise": data.rng.random()}
 """
-_STUDY = f"""
+_STUDY = """
 objective = "paced:objective"
-bundle = "fx"
+bundle = "{bundle}"
 [space]
 x = {{ randint = [0, 4000] }}
 [search]
 metric = "score"
 search_alg = "random"
-num_samples = {N_TRIALS}
+num_samples = 200
 seed = 5
-holdout = 0.2
 """
 
 
@@ -109,8 +108,17 @@ class Driver:
         return result
 
 
+@dataclass(frozen=True)
+class Begun:
+    """A trial that a worker has begun, when in s since the epoch."""
+
+    host: str
+    pid: int
+    at: float
+
+
 class Study:
-    """A study in a folder that all hosts see, with a log of which host has begun a trial when.
+    """A study in a folder that all hosts see, with a log of which worker has begun a trial when.
 
     Args:
         folder: empty.
@@ -120,37 +128,42 @@ class Study:
         self.folder = folder
         self.path = folder / "studies" / "study"
         (folder / "paced.py").write_text(_OBJECTIVE)
-        (folder / "study.toml").write_text(_STUDY)
 
     def hurry(self) -> None:
         """Trials are no longer slow."""
         (self.folder / "hurry").touch()
 
-    def begun(self) -> list[tuple[str, float]]:
-        """Host and time (s since the epoch) of the begin of every trial so far."""
+    def begun(self) -> list[Begun]:
+        """Of every trial so far, also of one that ran twice."""
         log = self.folder / "ran.log"
         lines = log.read_text().split("\n")[:-1] if log.exists() else []
-        return [(host, float(at)) for host, at in (line.split() for line in lines)]
+        return [Begun(host, int(pid), float(at)) for host, pid, at in map(str.split, lines)]
 
     def seen(self, *hosts: Host, since: float = 0.0) -> bool:
         """Whether each of these hosts has begun a trial after `since`."""
-        return {host.name for host in hosts} <= {name for name, at in self.begun() if at > since}
+        return {host.name for host in hosts} <= {one.host for one in self.begun() if one.at > since}
 
-    def run(self, host: Host, env: Mapping[str, str], *words: str) -> Driver:
+    def processes(self, host: Host) -> set[int]:
+        """Those of a host that have begun a trial."""
+        return {one.pid for one in self.begun() if one.host == host.name}
+
+    def run(self, host: Host, env: Mapping[str, str], *, address: str = "auto", bundle: str = "fx") -> Driver:
         """Begins it."""
-        command = [RBT_RAY, "run", "study.toml", "--json", "--backend", "ray", "--address", "auto", *words]
-        return Driver(host, command, self.folder, env)
+        (self.folder / "study.toml").write_text(_STUDY.format(bundle=bundle))
+        words = [RBT_RAY, "run", "study.toml", "--json", "--backend", "ray", "--address", address]
+        return Driver(host, words, self.folder, env)
 
     def resume(self, host: Host, env: Mapping[str, str]) -> Driver:
         """Goes on with it."""
-        command = [RBT_RAY, "resume", self.path, "--json", "--backend", "ray", "--address", "auto"]
-        return Driver(host, command, self.folder, env)
+        words = [RBT_RAY, "resume", self.path, "--json", "--backend", "ray", "--address", "auto"]
+        return Driver(host, words, self.folder, env)
 
 
 def local_table_hash(folder: Path) -> str:
     """The hash of the study's table when this machine's own processes run it."""
     study = Study(folder)
     study.hurry()
+    (folder / "study.toml").write_text(_STUDY.format(bundle="fx"))
     words = [RBT_RAY, "run", "study.toml", "--json", "--backend", "local", "--workers", "2"]
     done = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=90)
     assert done.returncode == 0, done.stderr
