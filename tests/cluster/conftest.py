@@ -16,6 +16,13 @@ def able():
         pytest.fail(f"tests of several hosts: {missing}", pytrace=False)
 
 
+@pytest.fixture(scope="module")
+def lan(able, tmp_path_factory):
+    """A network of the module's own."""
+    with Lan(tmp_path_factory.mktemp("own") / "lan", {}) as lan:
+        yield lan
+
+
 @pytest.fixture(scope="session")
 def standing_cluster(able, tmp_path_factory):
     with Lan(tmp_path_factory.mktemp("cluster") / "lan", {}) as lan:
