@@ -42,7 +42,7 @@ HEAVY = {
     "ray": {
         "search/tune_searcher.py",
         "pool/loopback_ray.py",
-        *(f"pool/ray_{name}.py" for name in ("actor", "handle", "pool", "ref", "runtime", "slots")),
+        *(f"pool/{path.name}" for path in (PACKAGE / "pool").glob("ray_*.py")),
     },
     "hpbandster": {"search/hpbandster_engine.py", "tune/hpbandster_result.py", "tune/result_grid.py"},
     "optuna": {"search/optuna_sampler.py"},
@@ -54,7 +54,10 @@ HEAVY = {
     "scipy": {"search/sobol.py", "search/parzen_model.py"},
     "plotly": {"reporting"},
     "typer": {"cli"},
-    "psutil": {"pool/local_pool.py", "pool/worker_process.py", "cli/doctor.py", "store/owner.py"},
+    "psutil": {
+        *(f"pool/{name}.py" for name in ("local_pool", "worker_process", "ray_probe")),
+        *("cli/doctor.py", "store/owner.py"),
+    },
     "cloudpickle": {"pool", "objectives/reports.py"},
     "talib": {"data/ta.py"},
 }

@@ -9,32 +9,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from rbt_ray._version import __version__
-from rbt_ray.cli.tables import print_json
+from rbt_ray.cli.findings import Finding
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at."""
-
-    what: str
-    ok: bool
-    says: str
-
-
-def examine(*, as_json: bool) -> int:
-    """Looks at everything, prints what it found, and gives 0 where a study would run, else 1."""
-    findings = [_look(name, check) for name, check in _CHECKS.items()]
-    if as_json:
-        print_json({finding.what: {"ok": finding.ok, "says": finding.says} for finding in findings})
-    else:
-        width = max(len(finding.what) for finding in findings)
-        for finding in findings:
-            print(f"{'ok ' if finding.ok else 'BAD'}  {finding.what:<{width}}  {finding.says}")
-    return 0 if all(finding.ok for finding in findings) else 1
+def findings() -> list[Finding]:
+    """What was found; a study would run where all of it is well."""
+    return [_look(name, check) for name, check in _CHECKS.items()]
 
 
 def _look(name: str, check: Callable[[], str]) -> Finding:

@@ -132,11 +132,18 @@ def report(
 
 
 @app.command()
-def doctor(json: Json = False) -> None:
-    """Look whether everything a study needs works on this machine."""
-    from rbt_ray.cli.doctor import examine
+def doctor(
+    json: Json = False,
+    address: Annotated[
+        Optional[str], typer.Option(help="Look at a Ray cluster instead: auto, host:port or ray://host:port.")
+    ] = None,
+) -> None:
+    """Look whether everything a study needs works on this machine, or on a cluster."""
+    from rbt_ray.cli import doctor as here
+    from rbt_ray.cli import doctor_cluster
+    from rbt_ray.cli.findings import tell
 
-    raise typer.Exit(examine(as_json=json))
+    raise typer.Exit(tell(here.findings() if address is None else doctor_cluster.findings(address), as_json=json))
 
 
 @bundle_app.command("ingest")

@@ -154,7 +154,7 @@ class Host:
             cwd: where it runs.
             streams: stdin, stdout, stderr as Popen has them.
         """
-        enter = ["nsenter", "-t", str(self._spaces.pid), "-m", "-u", "-i", "-n", "-p", f"--wd={cwd}", "--"]
+        enter = ["nsenter", "-t", str(self._spaces.pid), "-m", "-u", "-i", "-n", "-p", f"--wdns={cwd}", "--"]
         streams = {"stdin": subprocess.DEVNULL, **streams}
         return subprocess.Popen([*enter, *words], env={**self.env, **(env or {})}, text=True, **streams)
 
@@ -184,9 +184,18 @@ class Host:
         """Puts an empty folder over one of the machine's, as if this host had never had it."""
         self.run(["mount", "-t", "tmpfs", "-o", "size=1m", "hidden", folder])
 
-    def replace(self, file: Path, by: Path) -> None:
-        """Puts a file over one of the machine's, on this host alone."""
-        self.run(["mount", "--bind", by, file])
+    def own(self, folder: Path) -> None:
+        """What it writes below one of the machine's folders from now on is for itself alone."""
+        above, work = (f"/run/own/{next(self._numbers)}/{name}" for name in ("above", "work"))
+        self.run(["mkdir", "-p", above, work])
+        layers = f"lowerdir={folder},upperdir={above},workdir={work}"
+        self.run(["mount", "-t", "overlay", "-o", layers, "own", folder])
+
+    def write(self, file: Path, text: str) -> None:
+        """Writes a file as it sees it; where it owns the folder, nobody else sees that."""
+        done = self.start(["tee", file], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+        done.communicate(text, timeout=30)
+        assert done.returncode == 0, file
 
     def cut(self) -> None:
         """Pulls the network cable."""

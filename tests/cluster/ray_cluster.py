@@ -6,7 +6,7 @@ import json
 import re
 import secrets
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -63,18 +63,31 @@ class RayCluster:
         self.head = host
         return host
 
-    def join(self, n_hosts: int = 1, *, n_cpus: int = 1, env: Mapping[str, str] | None = None) -> list[Host]:
+    def join(
+        self,
+        n_hosts: int = 1,
+        *,
+        n_cpus: int = 1,
+        env: Mapping[str, str] | None = None,
+        prepare: Callable[[Host], None] = lambda host: None,
+    ) -> list[Host]:
         """More hosts, started side by side.
 
         Args:
             n_hosts: how many.
             n_cpus: processors of each.
             env: variables of what runs there, beside the usual.
+            prepare: done to each before Ray starts there.
         """
         hosts = [self._lan.add() for _ in range(n_hosts)]
         words = [f"--address={self.head.address}:{GCS_PORT}", f"--num-cpus={n_cpus}"]
+
+        def start(host: Host) -> None:
+            prepare(host)
+            self._start(host, [RAY], words, env or {})
+
         with ThreadPoolExecutor() as threads:
-            list(threads.map(lambda host: self._start(host, [RAY], words, env or {}), hosts))
+            list(threads.map(start, hosts))
         return hosts
 
     def nodes(self) -> dict[str, dict[str, Any]]:

@@ -61,15 +61,18 @@ class Driver:
     Args:
         host: where it runs.
         words: the command and its arguments.
-        folder: where it runs, and where what it prints is kept.
+        folder: where what it prints is kept.
         env: variables beside the host's own.
+        cwd: where it runs; None: in `folder`.
     """
 
-    def __init__(self, host: Host, words: list[str | Path], folder: Path, env: Mapping[str, str]) -> None:
+    def __init__(
+        self, host: Host, words: list[str | Path], folder: Path, env: Mapping[str, str], cwd: Path | None = None
+    ) -> None:
         number = len(list(folder.glob("*.out")))
         self._out, self._err = folder / f"{number}.out", folder / f"{number}.err"
         with self._out.open("w") as out, self._err.open("w") as err:
-            self._process = host.start(words, env=env, cwd=folder, stdout=out, stderr=err)
+            self._process = host.start(words, env=env, cwd=cwd or folder, stdout=out, stderr=err)
 
     @property
     def running(self) -> bool:

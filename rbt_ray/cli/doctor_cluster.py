@@ -1,0 +1,102 @@
+"""What is to be said of a Ray cluster: what is open, what differs between its hosts, how much room there is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rbt_ray.cli.findings import Finding
+
+if TYPE_CHECKING:
+    from rbt_ray.pool.ray_probe import ClusterFacts, Service
+
+_SKEW_S = 1.0
+"""Clocks that differ by more make logs of different hosts hard to read together."""
+_LITTLE = 0.1
+"""A store with less than this share free may have no room for a bundle."""
+_EVERYWHERE = ("0.0.0.0", "::")
+
+
+def findings(address: str) -> list[Finding]:
+    """What was found on the cluster.
+
+    Raises:
+        SettingError: no cluster answers at `address`.
+    """
+    from rbt_ray.pool.ray_probe import look
+
+    cluster = look(address)
+    return [
+        _hosts(cluster),
+        _token(cluster),
+        *(_service(cluster, what, service) for what, service in cluster.services.items()),
+        _versions(cluster),
+        _clocks(cluster),
+        _stores(cluster),
+    ]
+
+
+def _hosts(cluster: ClusterFacts) -> Finding:
+    head, *workers = (host.name for host in cluster.hosts)
+    says = f"{len(cluster.hosts)}: {', '.join([f'{head} (the head)', *workers])}"
+    for name, why in cluster.silent.items():
+        says += f"; {name} is up for Ray and runs nothing: {why}"
+    return Finding("hosts", not cluster.silent, says)
+
+
+def _token(cluster: ClusterFacts) -> Finding:
+    if cluster.asks_for_token:
+        return Finding("token", True, "asked for: the head refuses a call without one")
+    return Finding(
+        "token",
+        False,
+        "not asked for: whoever reaches Ray's ports can run any code with your rights on every host. Make a token by "
+        "`ray get-auth-token --generate`, give it to every host, and start Ray with RAY_AUTH_MODE=token",
+    )
+
+
+def _service(cluster: ClusterFacts, what: str, service: Service) -> Finding:
+    if not service.addresses:
+        return Finding(what, True, "does not run")
+    where = f"port {service.port} of "
+    if all(address.startswith("127.") or address == "::1" for address in service.addresses):
+        return Finding(what, True, f"{where}the head's loopback only: reached from there, or by ssh")
+    listens = any(address in _EVERYWHERE for address in service.addresses)
+    where += "all addresses of the head" if listens else ", ".join(service.addresses)
+    if cluster.asks_for_token:
+        return Finding(what, True, f"{where}: open to whoever the network lets in and has the token")
+    return Finding(what, False, f"{where}: open to whoever the network lets in")
+
+
+def _versions(cluster: ClusterFacts) -> Finding:
+    asked = [*((host.name, host.versions) for host in cluster.hosts), ("this process", cluster.here)]
+    differ = []
+    for package in cluster.here:
+        found: dict[str, list[str]] = {}
+        for name, versions in asked:
+            found.setdefault(versions[package], []).append(name)
+        if len(found) > 1:
+            parts = [f"{version or 'not installed'} on {', '.join(names)}" for version, names in found.items()]
+            differ.append(f"{package} is {' and '.join(parts)}")
+    if differ:
+        return Finding("versions", False, "; ".join(differ))
+    same = ", ".join(f"{package} {version}" for package, version in cluster.here.items())
+    return Finding("versions", True, f"{same} on every host and here")
+
+
+def _clocks(cluster: ClusterFacts) -> Finding:
+    off = [host for host in cluster.hosts if abs(host.ahead_s) - host.within_s > _SKEW_S]
+    if off:
+        parts = [f"{host.name} is {abs(host.ahead_s):.1f} s {_side(host.ahead_s)}" for host in off]
+        return Finding("clocks", False, f"{', '.join(parts)} this process's clock: set them by NTP")
+    most = max(abs(host.ahead_s) + host.within_s for host in cluster.hosts)
+    return Finding("clocks", True, f"all within {most:.2g} s of this process's")
+
+
+def _side(ahead_s: float) -> str:
+    return "ahead of" if ahead_s > 0 else "behind"
+
+
+def _stores(cluster: ClusterFacts) -> Finding:
+    full = any(host.free_bytes < _LITTLE * host.store_bytes for host in cluster.hosts)
+    rooms = (f"{host.name} {host.free_bytes / 1e9:.2f} of {host.store_bytes / 1e9:.2f} GB" for host in cluster.hosts)
+    return Finding("object stores", not full, f"free: {', '.join(rooms)}")
