@@ -1,9 +1,10 @@
 """What cluster/README.md says of one's own machines, typed on one that is not of the cluster, over real ssh."""
 
 import json
+import os
 import re
 import subprocess
-import sys
+from contextlib import contextmanager
 
 import pytest
 import yaml
@@ -11,80 +12,158 @@ import yaml
 from tests.cluster.hosts import HOME, Lan
 from tests.cluster.ray_cluster import PYTHON, ROOT
 from tests.cluster.ssh import Ssh
-from tests.cluster.studies import Driver, wait_for
+from tests.cluster.studies import RBT_RAY, Driver, wait_for
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 
 README = (ROOT / "cluster/README.md").read_text()
-# The first needs a package index to build with, and is exercised by `.ci/wheel`; the shell's own state is in `env`.
-NOT_TYPED = ("uv build", "export ")
+EXAMPLE = ROOT / "cluster/example"
+
+TOKEN = "ray get-auth-token --generate"
+UP = "ray up -y cluster/on-prem.yaml"
+SUBMIT = "ray submit cluster/on-prem.yaml cluster/sweep.py -- study/study.toml"
+SHOW = "ray exec cluster/on-prem.yaml 'rbt-ray show studies/pullback --json'"
+DOCTOR = "ray exec cluster/on-prem.yaml 'rbt-ray doctor --address auto'"
+RESUME = "ray exec cluster/on-prem.yaml 'rbt-ray resume studies/pullback --backend ray --address auto'"
+FETCH = "ray rsync-down cluster/on-prem.yaml studies/ studies/"
+DASHBOARD = "ray dashboard cluster/on-prem.yaml"
+JOB = "ray job submit --address http://127.0.0.1:8265 --working-dir cluster -- python sweep.py example/study.toml"
+JOBS = "ray job list --address http://127.0.0.1:8265"
+CLIENT = "ray dashboard cluster/on-prem.yaml --port 10001 --remote-port 10001"
+DOWN = "ray down -y cluster/on-prem.yaml"
+TYPED = {TOKEN, UP, SUBMIT, SHOW, DOCTOR, RESUME, FETCH, DASHBOARD, JOB, JOBS, CLIENT, DOWN}
+NOT_TYPED = {"uv build --wheel", "export RAY_AUTH_MODE=token"}
+"""Hosts of a `Lan` have no package index, which a build needs; a variable is set another way."""
 
 
-def commands():
-    """Every command of the README's blocks of shell, in their order."""
-    blocks = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
-    lines = [line for block in blocks for line in block.splitlines()]
-    return [line.partition("   #")[0].strip() for line in lines if not line.startswith(NOT_TYPED)]
-
-
-@pytest.fixture(scope="module")
-def expected_hash(tmp_path_factory):
-    """Of the example's table on this machine's own processes."""
-    words = [
-        sys.executable,
-        ROOT / "cluster/sweep.py",
-        ROOT / "cluster/example/study.toml",
-        "--backend",
-        "local",
-        "--json",
-    ]
-    done = subprocess.run(words, cwd=tmp_path_factory.mktemp("local"), capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)["table_hash"]
-
-
-@pytest.fixture(scope="module")
-def laptop(able, tmp_path_factory):
-    """A machine with the checkout, beside three that have an ssh server and the environment, and not the example."""
-    folder = tmp_path_factory.mktemp("launcher")
-    with Lan(folder / "lan", {}) as lan:
-        laptop, *hosts = (lan.add() for _ in range(4))
-        ssh = Ssh(folder / "keys", laptop)
-        for host in hosts:
-            host.hide(ROOT / "cluster/example")
-            ssh.serve(host)
-        laptop.replace(ROOT / "cluster/on-prem.yaml", by=filled_in(folder, hosts))
-        yield laptop
+def test_every_command_of_the_readme_is_typed_here_as_it_stands_there():
+    blocks = "".join(re.findall(r"```sh\n(.*?)```", README, re.DOTALL))
+    assert {re.sub(r" {2,}#.*", "", line) for line in blocks.splitlines()} == TYPED | NOT_TYPED
 
 
 def filled_in(folder, hosts):
-    """on-prem.yaml with what is the user's own. Hosts have no package index: the environment is there already."""
-    (folder / "install.sh").write_text(
-        (ROOT / "cluster/install.sh").read_text().partition("\ntest ")[0]
-        + f'\nline=\'export PATH="{PYTHON.parent}:$PATH" RAY_AUTH_MODE=token\'\necho "$line" >>"$HOME/.bashrc"\n'
-    )
+    """on-prem.yaml with what is the user's own. Hosts have no package index, and the environment is there already."""
+    path = f'export PATH="{PYTHON.parent}:$PATH" RAY_AUTH_MODE=token'
+    (folder / "install.sh").write_text(f"echo '{path}' >>~/.bashrc\n")
     (folder / "dist").mkdir()
     config = yaml.safe_load((ROOT / "cluster/on-prem.yaml").read_text())
     head, *workers = (host.address for host in hosts)
     config["provider"].update(head_ip=head, worker_ips=workers)
     config["auth"]["ssh_user"] = "root"
     config["file_mounts"] |= {"~/rbt/install.sh": str(folder / "install.sh"), "~/rbt/dist": str(folder / "dist")}
-    (folder / "on-prem.yaml").write_text(yaml.safe_dump(config))
-    return folder / "on-prem.yaml"
+    return yaml.safe_dump(config)
 
 
-def typed(laptop, command, folder, check=True):
-    """What a command printed; a tunnel is left open, and given."""
-    driver = Driver(laptop, ["bash", "-c", command], folder, {"RAY_AUTH_MODE": "token"}, cwd=ROOT)
-    done = driver.end(180)
-    assert done.returncode == 0 or not check, (command, done.stdout[-5000:], done.stderr[-5000:])
-    return done
+class Laptop:
+    """A machine with the checkout, beside three that have an ssh server and the environment, and not the example."""
+
+    def __init__(self, lan, folder):
+        self.host, *self.servers = (lan.add() for _ in range(4))
+        ssh = Ssh(folder / "keys", self.host)
+        for server in self.servers:
+            server.hide(EXAMPLE)
+            ssh.serve(server)
+        self.host.own(ROOT)
+        self.host.write(ROOT / "cluster/on-prem.yaml", filled_in(folder, self.servers))
+        self.folder = folder / "typed"
+        self.folder.mkdir()
+
+    def begin(self, words, cwd=ROOT):
+        return Driver(self.host, words, self.folder, {"RAY_AUTH_MODE": "token"}, cwd=cwd)
+
+    def type(self, line):
+        """What a command line printed."""
+        done = self.begin(["bash", "-c", line]).end(180)
+        assert done.returncode == 0, (line, done.stdout[-5000:], done.stderr[-5000:])
+        return done.stdout
+
+    @contextmanager
+    def tunnel(self, line, port):
+        """Open while `line` runs."""
+        driver = self.begin(["bash", "-c", f"exec {line}"])
+        try:
+            wait_for(lambda: self.host.run(["bash", "-c", f"</dev/tcp/127.0.0.1/{port}"], check=False).returncode == 0)
+            yield
+        finally:
+            driver.kill()
 
 
-def test_the_commands_of_the_readme(laptop, expected_hash, tmp_path):
-    said = {}
-    for command in commands():
-        print(command)
-        done = typed(laptop, command, tmp_path)
-        said[command] = done.stdout
-        print(done.stdout[-1500:], done.stderr[-1000:])
+@pytest.fixture(scope="module")
+def laptop(able, tmp_path_factory):
+    """With the cluster up."""
+    folder = tmp_path_factory.mktemp("launcher")
+    with Lan(folder / "lan", {}) as lan:
+        laptop = Laptop(lan, folder)
+        laptop.type(TOKEN)
+        laptop.type(UP)
+        # Workers follow the head; one that is just coming up may not answer yet.
+        wait_for(lambda: re.search(r"ok +hosts +3: ", laptop.begin(["bash", "-c", DOCTOR]).end().stdout))
+        yield laptop
+
+
+def run_here(words, folder):
+    """What a command printed on this machine."""
+    env = {**os.environ, "PYTHONPATH": str(EXAMPLE)}
+    done = subprocess.run(words, cwd=folder, env=env, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory):
+    """The hash of the example's table, on this machine's own processes."""
+    words = [PYTHON, ROOT / "cluster/sweep.py", EXAMPLE / "study.toml", "--backend", "local", "--json"]
+    return json.loads(run_here(words, tmp_path_factory.mktemp("local")))["table_hash"]
+
+
+def hash_shown(laptop):
+    """Of the study on the head; Ray prints lines of its own around the JSON, as a terminal would have them."""
+    printed = laptop.type(SHOW).replace("\r\n", "\n")
+    return json.loads(printed[printed.index("{\n") : printed.rindex("\n}") + 2])["table_hash"]
+
+
+def test_the_cluster_is_as_safe_as_the_readme_says(laptop):
+    said = laptop.type(DOCTOR)
+    assert re.search(r"ok +token +asked for", said)
+    for what in ("dashboard", "client server"):
+        assert re.search(rf"ok +{what} +port \d+ of the head's loopback only", said), said
+    for server in laptop.servers:
+        kept = server.run(["stat", "-c", "%a", HOME / ".ray/auth_token"]).stdout
+        assert kept.strip()[1:] == "00", f"others can read the token on {server.name}: {kept}"
+
+
+def test_a_study_is_submitted_shown_resumed_and_brought_home(laptop, expected):
+    assert "2,000 COMPLETED" in laptop.type(SUBMIT)
+    assert hash_shown(laptop) == expected
+    assert "2,000 COMPLETED" in laptop.type(RESUME)
+    laptop.type(FETCH)
+    here = laptop.begin([RBT_RAY, "show", "studies/pullback", "--json"]).result()
+    assert here["table_hash"] == expected
+
+
+def test_a_job_brings_its_module_along_and_leaves_its_study_at_home(laptop, expected):
+    for server in laptop.servers:
+        server.run(["rm", "-rf", HOME / "study", HOME / "studies"])
+    with laptop.tunnel(DASHBOARD, 8265):
+        assert "succeeded" in laptop.type(JOB)
+        assert "SUCCEEDED" in laptop.type(JOBS)
+    assert hash_shown(laptop) == expected
+
+
+def test_a_script_of_ones_own_drives_the_cluster_through_a_ray_client(laptop, tmp_path):
+    [script] = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    here = re.sub(r"ray\.init\(.*\)\n", "", script).replace(
+        'backend="ray", address="ray://127.0.0.1:10001"', 'backend="local"'
+    )
+    with laptop.tunnel(CLIENT, 10001):
+        done = laptop.begin([PYTHON, "-c", script], cwd=EXAMPLE).end()
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == run_here([PYTHON, "-c", here], tmp_path)
+
+
+def test_down_ends_the_head(laptop):
+    laptop.type(DOWN)
+    joined = laptop.begin(
+        [PYTHON, "-c", f"import socket; socket.create_connection(('{laptop.servers[0].address}', 6379))"]
+    )
+    assert "ConnectionRefusedError" in joined.end().stderr

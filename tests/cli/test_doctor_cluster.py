@@ -1,0 +1,65 @@
+"""`rbt-ray doctor --address` on one machine: a Ray that asks for no token is named, one that does is not."""
+
+import json
+import os
+import subprocess
+import sys
+from contextlib import contextmanager
+
+import pytest
+
+_RAY = """
+import ray, sys
+ray.init(address="local", include_dashboard=False, num_cpus=1, object_store_memory=100 << 20, log_to_driver=False)
+print(ray.get_runtime_context().gcs_address, flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def ray_of_its_own(auth):
+    """A Ray on this machine: its address, and the environment of who may join."""
+    env = {**os.environ, "RAY_AUTH_MODE": auth, "RAY_AUTH_TOKEN": "a" * 64}
+    words = [sys.executable, "-c", _RAY]
+    process = subprocess.Popen(words, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        address = next(line for line in process.stdout if ":" in line and " " not in line.strip())
+        yield address.strip(), env
+    finally:
+        process.communicate(timeout=60)
+
+
+def examine(address, env, *words):
+    command = [sys.executable, "-m", "rbt_ray.cli", "doctor", "--address", address, *words]
+    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.parametrize("auth", ["disabled", "token"])
+def test_what_is_open_on_one_machine(auth):
+    with ray_of_its_own(auth) as (address, env):
+        done = examine(address, env, "--json")
+        said = examine(address, env).stdout
+    found = json.loads(done.stdout)
+    safe = auth == "token"
+    assert found["hosts"]["says"].startswith("1: ")
+    assert found["token"]["ok"] == safe
+    assert found["versions"]["ok"]
+    assert found["clocks"]["ok"]
+    assert found["dashboard"]["says"] == "does not run"
+    assert found["object stores"]["says"].endswith(" of 0.10 GB")
+    assert done.returncode == (0 if safe else 1)
+    if not safe:
+        assert "run any code" in found["token"]["says"]
+    assert "Traceback" not in done.stderr
+    # The page for people says the same.
+    for what, one in found.items():
+        [line] = [line for line in said.splitlines() if line[5:].startswith(what + " ")]
+        assert line.startswith("ok " if one["ok"] else "BAD")
+
+
+def test_no_cluster_is_a_sentence():
+    env = {**os.environ, "RAY_AUTH_MODE": "disabled"}
+    done = examine("ray://127.0.0.1:1", env)
+    assert done.returncode == 2
+    assert "no Ray cluster can be joined" in done.stderr
+    assert "Traceback" not in done.stderr
