@@ -4,13 +4,17 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: setup demo test lint bench clean
+.PHONY: setup demo test test-cluster lint bench clean
 
 demo: setup
 	$(BIN)/rbt-ray demo
 
 test: setup
 	$(BIN)/python -m pytest
+
+# Several hosts as Linux namespaces: needs root, iproute2, openssh-server and rsync, and says so.
+test-cluster: setup
+	$(BIN)/python -m pytest tests/cluster -m cluster
 
 lint: setup
 	$(BIN)/ruff check .

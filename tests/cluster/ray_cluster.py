@@ -20,6 +20,11 @@ GCS_PORT = 6379
 STORE_BYTES = 300 << 20
 PYTHON = Path(sys.executable)
 RAY = PYTHON.with_name("ray")
+_NODES = """
+import json, pathlib, ray, sys
+ray.init("auto", logging_level="error")
+pathlib.Path(sys.argv[1]).write_text(json.dumps(ray.nodes()))
+"""
 
 
 def health_checks() -> dict[str, str]:
@@ -92,9 +97,9 @@ class RayCluster:
 
     def nodes(self) -> dict[str, dict[str, Any]]:
         """What Ray knows of each host that has ever been in the cluster, by its name."""
-        code = "import json, ray; ray.init('auto', logging_level='error'); print('\\n', json.dumps(ray.nodes(), default=str))"
-        done = self.head.run([PYTHON, "-c", code], env=self.env)
-        return {node["NodeManagerHostname"]: node for node in json.loads(done.stdout.splitlines()[-1])}
+        answer = self.head.folder / "nodes.json"  # Ray prints to stdout too
+        self.head.run([PYTHON, "-c", _NODES, answer], env=self.env)
+        return {node["NodeManagerHostname"]: node for node in json.loads(answer.read_text())}
 
     def _start(self, host: Host, ray: list[str | Path], words: list[str], env: Mapping[str, str]) -> None:
         common = [f"--object-store-memory={STORE_BYTES}", f"--node-ip-address={host.address}", "--disable-usage-stats"]

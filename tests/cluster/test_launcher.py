@@ -20,6 +20,7 @@ README = (ROOT / "cluster/README.md").read_text()
 EXAMPLE = ROOT / "cluster/example"
 
 TOKEN = "ray get-auth-token --generate"
+PRIVATE = "chmod 600 ~/.ray/auth_token"
 UP = "ray up -y cluster/on-prem.yaml"
 SUBMIT = "ray submit cluster/on-prem.yaml cluster/sweep.py -- study/study.toml"
 SHOW = "ray exec cluster/on-prem.yaml 'rbt-ray show studies/pullback --json'"
@@ -31,7 +32,7 @@ JOB = "ray job submit --address http://127.0.0.1:8265 --working-dir cluster -- p
 JOBS = "ray job list --address http://127.0.0.1:8265"
 CLIENT = "ray dashboard cluster/on-prem.yaml --port 10001 --remote-port 10001"
 DOWN = "ray down -y cluster/on-prem.yaml"
-TYPED = {TOKEN, UP, SUBMIT, SHOW, DOCTOR, RESUME, FETCH, DASHBOARD, JOB, JOBS, CLIENT, DOWN}
+TYPED = {TOKEN, PRIVATE, UP, SUBMIT, SHOW, DOCTOR, RESUME, FETCH, DASHBOARD, JOB, JOBS, CLIENT, DOWN}
 NOT_TYPED = {"uv build --wheel", "export RAY_AUTH_MODE=token"}
 """Hosts of a `Lan` have no package index, which a build needs; a variable is set another way."""
 
@@ -94,8 +95,8 @@ def laptop(able, tmp_path_factory):
     folder = tmp_path_factory.mktemp("launcher")
     with Lan(folder / "lan", {}) as lan:
         laptop = Laptop(lan, folder)
-        laptop.type(TOKEN)
-        laptop.type(UP)
+        for line in (TOKEN, PRIVATE, UP):
+            laptop.type(line)
         # Workers follow the head; one that is just coming up may not answer yet.
         wait_for(lambda: re.search(r"ok +hosts +3: ", laptop.begin(["bash", "-c", DOCTOR]).end().stdout))
         yield laptop
