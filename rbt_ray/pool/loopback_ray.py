@@ -1,21 +1,31 @@
 """`python -m rbt_ray.pool.loopback_ray start --head ...`: `ray start` with the Ray Client server on loopback only.
 
-Ray binds that server to the node's address and has no option for it; the dashboard has `--dashboard-host`.
+Ray binds that server to the node's address and has no option for it; the dashboard has `--dashboard-host`. The server also
+starts without gRPC's fork handlers: it forks for each client from one of its threads, and with the handlers that process now
+and then ends in a segmentation fault before its first instruction, mostly for the first client (Ray 2.60, grpcio 1.85).
 """
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import ray._private.services as services
 from ray.scripts.scripts import main
 
 LOOPBACK = "127.0.0.1"
+_NO_FORK_HANDLERS = {"GRPC_ENABLE_FORK_SUPPORT": "0"}
 _start = services.start_ray_client_server
 
 
 def _start_on_loopback(address: str, _ip: str, *rest: Any, **named: Any) -> Any:
-    return _start(address, LOOPBACK, *rest, **named)
+    before = dict(os.environ)
+    os.environ.update(_NO_FORK_HANDLERS)
+    try:
+        return _start(address, LOOPBACK, *rest, **named)
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 if __name__ == "__main__":
