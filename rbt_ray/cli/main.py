@@ -24,8 +24,8 @@ bundle_app = typer.Typer(help="Price bundles: ingest, list, show, remove.", no_a
 app.add_typer(bundle_app, name="bundle")
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, and nothing else.")]
-Backend = Annotated[Optional[str], typer.Option(help="Where to run: auto or local.")]
-Address = Annotated[Optional[str], typer.Option(help="A Ray cluster's address.")]
+Backend = Annotated[Optional[str], typer.Option(help="Where to run: auto, local or ray.")]
+Address = Annotated[Optional[str], typer.Option(help="A Ray cluster: auto, host:port or ray://host:port.")]
 Workers = Annotated[Optional[int], typer.Option(help="How many workers.")]
 Samples = Annotated[Optional[int], typer.Option(help="How many configurations.")]
 Seed = Annotated[Optional[int], typer.Option(help="Everything random follows from it.")]
