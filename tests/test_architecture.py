@@ -55,7 +55,7 @@ HEAVY = {
     "plotly": {"reporting"},
     "typer": {"cli"},
     "psutil": {
-        *(f"pool/{name}.py" for name in ("local_pool", "worker_process", "ray_probe")),
+        *(f"pool/{name}.py" for name in ("memory", "worker_process", "ray_last_words", "ray_probe")),
         *("cli/doctor.py", "store/owner.py"),
     },
     "cloudpickle": {"pool", "objectives/reports.py"},

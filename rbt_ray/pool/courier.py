@@ -8,6 +8,7 @@ import time
 from multiprocessing.context import BaseContext
 
 from rbt_ray.errors import ObjectiveError, SettingError, WorkerStartError
+from rbt_ray.pool.memory import excess, refusal
 from rbt_ray.pool.pool import Batch, Job, Returned
 from rbt_ray.pool.worker_process import WorkerProcess
 
@@ -96,10 +97,7 @@ class Courier:
             if self._process is not None and self._at_work is not None:
                 used = self._process.resident()
                 if used > self._memory_limit:
-                    self._strike(
-                        f"out of memory: the worker held {_mib(used)}, the limit is {_mib(self._memory_limit)} "
-                        f"(`worker_memory_limit`)"
-                    )
+                    self._strike(excess(used, self._memory_limit))
 
     def start_process(self) -> None:
         """Sees to a fresh worker process that said it is ready.
@@ -181,6 +179,8 @@ class Courier:
             if self._job == batch.job.key:
                 return process
             with self._lock:
+                if self._doomed is not None and self._doomed[0] == batch.number:
+                    return process
                 self._loading = batch.number
             try:
                 self._load(process, batch.job)
@@ -205,10 +205,7 @@ class Courier:
     def _check_room(self, process: WorkerProcess) -> None:
         used = process.resident()
         if used > self._memory_limit:
-            raise SettingError(
-                f"`worker_memory_limit` is {_mib(self._memory_limit)}, and a worker that has done nothing yet holds "
-                f"{_mib(used)}: raise it, or use fewer workers."
-            )
+            raise SettingError(refusal(used, self._memory_limit))
 
     def _strike(self, reason: str) -> None:
         if self._process is not None:
@@ -222,7 +219,3 @@ class Courier:
             self._process, self._at_work, self._loading = None, None, None
         how = "never started" if process is None else process.end()
         return reason or how
-
-
-def _mib(n_bytes: int) -> str:
-    return f"{n_bytes / 2**20:,.0f} MiB"

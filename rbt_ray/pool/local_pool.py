@@ -8,12 +8,11 @@ import sys
 import threading
 from collections.abc import Sequence
 
-import psutil
-
 from rbt_ray.data.bundle import Bundle
 from rbt_ray.data.ref import FileRef
 from rbt_ray.errors import SettingError
 from rbt_ray.pool.courier import Courier
+from rbt_ray.pool.memory import even_share
 from rbt_ray.pool.pool import Batch, Returned
 from rbt_ray.pool.start_method import StartMethod, context_for
 
@@ -42,7 +41,7 @@ class LocalPool:
         start_method: StartMethod | None = None,
     ) -> None:
         context = context_for(start_method)
-        limit = memory_limit or int(0.8 * psutil.virtual_memory().total / n_workers)
+        limit = memory_limit or even_share(n_workers)
         self._returned: queue.SimpleQueue[Returned | Exception] = queue.SimpleQueue()
         self._closing = threading.Event()
         self._holder: dict[int, Courier] = {}

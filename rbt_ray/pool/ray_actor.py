@@ -5,15 +5,31 @@ from __future__ import annotations
 import os
 import pickle
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import ray
 from ray.exceptions import ObjectLostError
 
-from rbt_ray.pool import ray_ref
+from rbt_ray.pool import ray_last_words, ray_ref
 from rbt_ray.pool.pool import Batch, Job, Returned
 
 Loaded = Literal["ready", "bundle lost", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class Greeting:
+    """What an actor says of itself when it is ready.
+
+    Args:
+        pid: its process id.
+        process: Ray's id of the process, unlike any other in the cluster.
+        memory: bytes that it holds.
+    """
+
+    pid: int
+    process: str
+    memory: int
 
 
 class RayActor:
@@ -23,18 +39,22 @@ class RayActor:
 
     Args:
         name: the worker's.
+        memory_limit: bytes of memory of its own above which it ends; None: as much as Ray lets it have.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, memory_limit: int | None) -> None:
         import rbt_ray.pool.preload  # noqa: F401 - before it is ready, so that no trial's time is spent on importing
         from rbt_ray.pool.worker import Worker
 
         self._worker = Worker(name)
         self._job: Job | None = None
+        self._is_watched = False
+        self._memory_limit = memory_limit
+        ray_last_words.leave_a_note_on_exit()
 
-    def hello(self) -> int:
-        """The process id: the actor is alive and ready."""
-        return os.getpid()
+    def hello(self) -> Greeting:
+        """The actor is alive and ready."""
+        return Greeting(os.getpid(), ray.get_runtime_context().get_worker_id(), ray_last_words.own_memory())
 
     def load(self, key: str, payload: Sequence[Any], bundles: Mapping[str, Any]) -> tuple[Loaded, str]:
         """Makes ready for a job's batches.
@@ -44,6 +64,9 @@ class RayActor:
             payload: the one object that holds its bytes.
             bundles: the objects of all shared bundles by version, of which the job may use one.
         """
+        if self._memory_limit is not None and not self._is_watched:
+            ray_last_words.end_above(self._memory_limit)
+            self._is_watched = True
         try:
             ray_ref.offer(bundles)
             job = Job(key, ray.get(payload[0]))

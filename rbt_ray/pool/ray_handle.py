@@ -12,7 +12,7 @@ from typing import Any, Literal
 import ray
 
 from rbt_ray.pool.pool import Batch
-from rbt_ray.pool.ray_actor import RayActor, pack
+from rbt_ray.pool.ray_actor import Greeting, RayActor, pack
 
 Kind = Literal["hello", "load", "batch", "void"]
 HELLO: Kind = "hello"
@@ -22,7 +22,6 @@ VOID: Kind = "void"
 """A batch that another actor took over; what this one says of it does not count."""
 
 _ACTOR = ray.remote(RayActor)
-_SEVERED = "connection error code 2. End of file"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,23 +42,24 @@ class Call:
 
 
 class Handle:
-    """An actor, started by making this; `pid` is None until it has said hello.
+    """An actor, started by making this; `greeting` is None until it has said hello.
 
     Args:
         name: the worker's.
         node: the node it was sent to; None where Ray chose.
         options: Ray's, for the actor.
+        memory_limit: bytes of memory of its own above which it ends.
     """
 
-    def __init__(self, name: str, node: str | None, options: Mapping[str, Any]) -> None:
+    def __init__(self, name: str, node: str | None, options: Mapping[str, Any], memory_limit: int | None) -> None:
         self.name = name
         self.node = node
-        self.pid: int | None = None
+        self.greeting: Greeting | None = None
         self.job: str | None = None
         self.since = time.monotonic()
         self.calls: deque[Call] = deque()
         self._trials = 0
-        self._actor = _ACTOR.options(**options).remote(name)
+        self._actor = _ACTOR.options(**options).remote(name, memory_limit)
         self._call(HELLO, self._actor.hello.remote())
 
     @property
@@ -83,7 +83,7 @@ class Handle:
 
     def takes_more(self, depth: int, recycle_after: int | None) -> bool:
         """Whether it is ready and has fewer than `depth` batches."""
-        return self.pid is not None and self.load < depth and not self.is_spent(recycle_after)
+        return self.greeting is not None and self.load < depth and not self.is_spent(recycle_after)
 
     def is_done(self, number: int) -> bool:
         """Whether the batch is finished, though nobody has looked yet."""
@@ -142,12 +142,3 @@ class Handle:
         if not self.calls:
             self.since = time.monotonic()
         self.calls.append(Call(kind, answer, batch, job))
-
-
-def why(error: Exception) -> str:
-    """What Ray says of a dead actor, in a line."""
-    last = str(error).strip().splitlines()[-1]
-    if _SEVERED in last:
-        return "its process ended (a signal such as SIGSEGV or SIGKILL, out of memory, or os._exit)"
-    detail = last.partition("Worker exit detail: ")[2] or last
-    return detail.partition(" Some common causes")[0].rstrip(".")

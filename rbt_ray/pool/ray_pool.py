@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import ray
 from ray.exceptions import ObjectLostError, RayError, RayTaskError
 
 from rbt_ray.data.bundle import Bundle
-from rbt_ray.errors import ObjectiveError, SettingError, WorkerStartError
-from rbt_ray.pool import ray_ref, ray_runtime
+from rbt_ray.errors import ObjectiveError
+from rbt_ray.pool import ray_runtime
 from rbt_ray.pool.local_pool import usable_cpus
+from rbt_ray.pool.memory import even_share
 from rbt_ray.pool.pool import Batch, Returned
-from rbt_ray.pool.ray_handle import BATCH, HELLO, LOAD, VOID, Handle, why
+from rbt_ray.pool.ray_handle import BATCH, HELLO, LOAD, VOID, Handle
+from rbt_ray.pool.ray_last_words import how_it_ended
 from rbt_ray.pool.ray_ref import RayRef
+from rbt_ray.pool.ray_roster import Roster
+from rbt_ray.pool.ray_shared import Shared
 from rbt_ray.pool.ray_slots import Needs
 
 _DEPTH = 2
@@ -27,9 +29,6 @@ _BRIEF_SECONDS = 0.5
 _STUCK_SECONDS = 1.0
 _BATCH_SECONDS = 0.3
 _CALLS_PER_SECOND = 2_000  # there and back, whatever a call holds
-_LOOK_SECONDS = 2.0
-_START_SECONDS = 60.0
-_TRIES = 3
 
 
 class RayPool:
@@ -42,6 +41,8 @@ class RayPool:
         num_cpus_per_worker: processors an actor takes.
         resources_per_worker: Ray resources it takes beside.
         recycle_after: replace an actor after this many trials; None never does.
+        memory_limit: bytes of memory of its own above which an actor is replaced; None: 80 % of the machine's memory,
+            shared evenly, on a Ray of our own; on a cluster, what Ray's memory monitor lets it have.
 
     Raises:
         SettingError: no cluster answers at `address`, or this machine can never run such a worker.
@@ -56,31 +57,29 @@ class RayPool:
         num_cpus_per_worker: int = 1,
         resources_per_worker: Mapping[str, float] | None = None,
         recycle_after: int | None = None,
+        memory_limit: int | None = None,
     ) -> None:
         here = n_workers or max(1, usable_cpus() // num_cpus_per_worker)
-        self._own = ray_runtime.join(address, n_cpus=here * num_cpus_per_worker)
-        self._closed = False
+        own = ray_runtime.join(address, n_cpus=here * num_cpus_per_worker)
         # On a Ray of our own a pool that is kept warm for a next study must not take the processors from another.
-        self._needs = Needs(0 if self._own else num_cpus_per_worker, dict(resources_per_worker or {}))
-        self._wanted = here if self._own else n_workers
+        needs = Needs(0 if own else num_cpus_per_worker, dict(resources_per_worker or {}))
         self._recycle_after = recycle_after
-        self._names = (f"ray-{number}" for number in itertools.count())
-        self._actors: list[Handle] = []
+        self._closed = False
+        self._shared = Shared()
         self._holder: dict[int, Handle] = {}
         self._backlog: deque[Batch] = deque()
         self._returned: list[Returned] = []
-        self._jobs: dict[str, Any] = {}
-        self._bundles: dict[str, tuple[Bundle, Any]] = {}
         self._brief = False
-        self._failed_starts = self._failed_loads = 0
-        self._loadable: str | None = None
-        self._look_at = 0.0
-        self._without_since = time.monotonic()
         try:
-            self._refuse_what_never_fits()
-            self._fill()
+            self._actors = Roster(
+                needs,
+                here if own else n_workers,
+                own=own,
+                memory_limit=memory_limit or (even_share(here) if own else None),
+            )
+            self._actors.fill()
         except BaseException:
-            self.close()
+            ray_runtime.leave()
             raise
 
     @property
@@ -91,7 +90,7 @@ class RayPool:
     @property
     def n_workers(self) -> int:
         """The number of actors, those that start included."""
-        return max(1, len(self._actors), self._wanted or 0)
+        return len(self._actors)
 
     @property
     def batch_seconds(self) -> float:
@@ -100,16 +99,12 @@ class RayPool:
 
     def share(self, bundle: Bundle) -> RayRef:
         """Copies the bundle into Ray's object store, once; each node fetches it once, and its actors read that copy."""
-        if bundle.version not in self._bundles:
-            self._bundles[bundle.version] = (bundle, ray_ref.put(bundle))
-        return RayRef(bundle.version)
+        return self._shared.share(bundle)
 
     def submit(self, batch: Batch) -> None:
         """Sends the batch to an actor that has room, or keeps it until one has."""
-        if batch.job.key not in self._jobs:
-            used = {one.job.key for one in (*self._backlog, *(one for actor in self._actors for one in actor.batches))}
-            self._jobs = {key: job for key, job in self._jobs.items() if key in used}
-            self._jobs[batch.job.key] = ray.put(batch.job.payload)
+        under_way = (*self._backlog, *(one for actor in self._actors for one in actor.batches))
+        self._shared.add(batch.job, in_use=(one.job.key for one in under_way))
         self._backlog.append(batch)
         self._hand_out()
 
@@ -122,7 +117,7 @@ class RayPool:
         """
         end = math.inf if timeout is None else time.monotonic() + timeout
         while True:
-            self._fill()
+            self._actors.fill()
             self._hand_out()
             left = end - time.monotonic()
             if self._returned or left <= 0:
@@ -153,56 +148,15 @@ class RayPool:
             return
         self._closed = True
         if ray.is_initialized():
-            for actor in self._actors:
-                actor.kill()
-        self._actors.clear()
+            self._actors.close()
         self._holder.clear()
         self._backlog.clear()
-        self._jobs.clear()
-        self._bundles.clear()
+        self._shared.clear()
         ray_runtime.leave()
 
     def pids(self) -> list[int]:
         """The process ids of the actors that are ready, each on its own host."""
-        return [actor.pid for actor in self._actors if actor.pid is not None]
-
-    def _refuse_what_never_fits(self) -> None:
-        if self._own and self._needs.each:
-            room = sum(self._needs.slots().values())
-            if not room:
-                raise SettingError(
-                    f"`resources_per_worker`: each worker asks for {self._needs}, and this machine has no such thing; "
-                    f"name the cluster that has by `address`."
-                )
-            self._wanted = min(self._wanted or room, room)
-
-    def _fill(self) -> None:
-        """Starts the actors that are missing, and in time those that nodes which joined have room for."""
-        if self._wanted is not None:
-            missing: list[str | None] = [None] * (self._wanted - len(self._actors))
-        elif time.monotonic() < self._look_at:
-            return
-        else:
-            self._look_at = time.monotonic() + _LOOK_SECONDS
-            homes = [actor.node for actor in self._actors]
-            room = self._needs.slots()
-            missing = [node for node, slots in room.items() for _ in range(slots - homes.count(node))]
-        for node in missing:
-            options = self._needs.options(pin_threads=not self._own, node=node)
-            self._actors.append(Handle(next(self._names), node, options))
-        self._check_room()
-
-    def _check_room(self) -> None:
-        """An actor that no node can ever hold would wait without a word."""
-        if any(actor.pid is not None for actor in self._actors):
-            self._without_since = time.monotonic()
-        elif time.monotonic() - self._without_since > _START_SECONDS:
-            self._without_since = time.monotonic()
-            if not self._own and not any(self._needs.slots().values()):
-                raise WorkerStartError(
-                    f"no node of the cluster can hold a worker, which asks for {self._needs}: see `ray status`. Start "
-                    f"nodes that can, or change `num_cpus_per_worker` and `resources_per_worker`."
-                )
+        return [actor.greeting.pid for actor in self._actors if actor.greeting is not None]
 
     def _hand_out(self) -> None:
         depth = _DEPTH if self._brief else 1
@@ -212,14 +166,13 @@ class RayPool:
                 return
             batch = self._backlog.popleft()
             actor = min(free, key=lambda one: one.load)
-            bundles = {version: reference for version, (_, reference) in self._bundles.items()}
-            actor.send(batch, self._jobs[batch.job.key], bundles)
+            actor.send(batch, self._shared.payload(batch.job.key), self._shared.bundles)
             self._holder[batch.number] = actor
 
     def _relieve(self) -> None:
         """Takes a batch that waits behind a long one for an actor that idles."""
         idles = not self._backlog and any(actor.takes_more(1, self._recycle_after) for actor in self._actors)
-        for actor in list(self._actors):
+        for actor in self._actors:
             if actor.is_wasted(_STUCK_SECONDS):
                 self._bury(actor, "it was at work on what another actor had taken over")
             elif idles and (batch := actor.give_up(_STUCK_SECONDS)) is not None:
@@ -253,12 +206,13 @@ class RayPool:
             else:
                 self._settle(actor, Returned(actor.pop().number, actor.name, lost=str(error)))
         except RayError as error:
-            self._bury(actor, why(error), guilty=None if actor.head is None else actor.head.number)
+            process = None if actor.greeting is None else actor.greeting.process
+            guilty = None if actor.head is None else actor.head.number
+            self._bury(actor, how_it_ended(error, process), guilty)
         else:
             actor.pop()
             if call.kind == HELLO:
-                actor.pid = answer
-                self._failed_starts = 0
+                self._actors.greeted(actor, answer)
             elif call.kind == LOAD:
                 self._loaded(actor, call.job, *answer)
             elif call.kind == VOID:
@@ -276,56 +230,29 @@ class RayPool:
 
     def _retire(self, actor: Handle) -> None:
         if actor.is_spent(self._recycle_after) and not actor.calls:
-            actor.kill()
-            self._actors.remove(actor)
+            self._actors.dismiss(actor)
 
     def _loaded(self, actor: Handle, job: str, state: str, message: str) -> None:
         if state == "error":
             raise ObjectiveError(message)
         if state == "ready":
-            self._loadable, self._failed_loads = job, 0
+            self._actors.loaded(job)
         else:
             actor.job = None
-            self._bundles = {version: (bundle, ray_ref.put(bundle)) for version, (bundle, _) in self._bundles.items()}
+            self._shared.put_bundles_again()
 
     def _again(self, batch: Batch) -> None:
         self._holder.pop(batch.number, None)
         self._backlog.appendleft(batch)
 
     def _bury(self, actor: Handle, reason: str, guilty: int | None = None) -> None:
-        """Ends what is left of an actor; of its batches only the guilty is lost, the others go to the next.
-
-        Raises:
-            WorkerStartError: it is one of several that did not live to say hello.
-            ObjectiveError: it is one of several that did not live to have loaded the objective.
-        """
-        self._actors.remove(actor)
-        actor.kill()
+        """Ends what is left of an actor; of its batches only the guilty is lost, the others go to the next."""
+        self._actors.dismiss(actor)
         for batch in reversed(actor.batches):
             if batch.number == guilty:
                 self._holder.pop(batch.number, None)
                 self._returned.append(Returned(batch.number, actor.name, lost=reason))
             else:
                 self._again(batch)
-        if actor.pid is not None:
-            self._look_at = 0.0
         if guilty is None:
-            self._count_failure(actor, reason)
-
-    def _count_failure(self, actor: Handle, reason: str) -> None:
-        call = actor.calls[0]
-        on_a_living_node = actor.node is None or actor.node in self._needs.slots()
-        if actor.pid is None and on_a_living_node:
-            self._failed_starts += 1
-            if self._failed_starts >= _TRIES and not any(one.pid is not None for one in self._actors):
-                raise WorkerStartError(
-                    f"workers end before they are ready ({reason}). Are rbt_ray, Python and Ray the same on every node? "
-                    f"Ray's logs are below /tmp/ray there."
-                )
-        elif call.kind == LOAD and call.job != self._loadable:
-            self._failed_loads += 1
-            if self._failed_loads >= _TRIES:
-                raise ObjectiveError(
-                    f"workers end while they load the objective ({reason}, {_TRIES} times): something it imports or "
-                    f"holds ends the process that loads it."
-                )
+            self._actors.blame(actor, reason)

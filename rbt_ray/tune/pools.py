@@ -78,6 +78,7 @@ def _start(run_config: RunConfig) -> WorkerPool:
             num_cpus_per_worker=run_config.num_cpus_per_worker,
             resources_per_worker=run_config.resources_per_worker,
             recycle_after=run_config.recycle_after,
+            memory_limit=run_config.worker_memory_limit,
         )
     from rbt_ray.pool.local_pool import LocalPool, usable_cpus
 

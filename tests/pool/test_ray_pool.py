@@ -1,4 +1,4 @@
-"""What every worker pool is held to, on Ray; and what is Ray's own: one copy a node, stdout, whose Ray it is."""
+"""What is the Ray pool's own: batches in line, one copy of a bundle a node, stdout, whose Ray it is."""
 
 import os
 import signal
@@ -8,12 +8,11 @@ import textwrap
 import time
 
 import numpy as np
-import psutil
 import pytest
 import ray
 
 import rbt_ray as rbt
-from rbt_ray.errors import ObjectiveError, SettingError
+from rbt_ray.errors import SettingError
 from rbt_ray.pool import ray_ref
 from rbt_ray.pool.ray_pool import RayPool
 from rbt_ray.pool.worker import Worker
@@ -51,90 +50,6 @@ def warm_up(pool, job, number):
     for offset in range(2):
         pool.submit(batch(number + offset, job, safe))
     collect(pool, 2)
-
-
-def test_outcomes_equal_those_of_a_worker_in_this_process(pool):
-    job, rows = task(polynomial), points(50)
-    pool.submit(batch(1, job, rows[:30]))
-    pool.submit(batch(2, job, rows[30:], first=30))
-    answers = collect(pool, 2)
-    here = Worker("here")
-    here.load(job)
-    for number, part in ((1, rows[:30]), (2, rows[30:])):
-        expected = here.run(batch(number, job, part)).outcomes
-        found = answers[number].outcomes
-        assert found.metrics["score"].values.tolist() == expected.metrics["score"].values.tolist()
-        assert answers[number].lost is None
-    assert os.getpid() not in answers[1].outcomes.metrics["pid"].values
-
-
-def test_both_actors_work_at_once_and_are_known_by_their_process_ids(pool):
-    job = task(polynomial)
-    warm_up(pool, job, 1)
-    seen = set()
-    for number in range(10, 30):
-        pool.submit(batch(number, job, points(2)))
-    for answer in collect(pool, 20).values():
-        seen.update(answer.outcomes.metrics["pid"].values.tolist())
-    assert seen == set(pool.pids())
-    assert len(seen) == pool.n_workers == 2
-    assert pool.capacity == 4
-
-
-def test_workers_outlive_batches_and_studies(pool):
-    def count(params, data):
-        import builtins
-
-        builtins.calls = getattr(builtins, "calls", 0) + 1
-        return {"score": builtins.calls, "pid": os.getpid()}
-
-    before = set(pool.pids())
-    calls = {pid: [] for pid in before}
-    for number in range(1, 5):
-        pool.submit(batch(number, task(count), points(5)))
-        metrics = collect(pool, 1)[number].outcomes.metrics
-        calls[metrics["pid"].values[-1]] += metrics["score"].values.tolist()
-    assert all(seen == list(range(1, len(seen) + 1)) for seen in calls.values())
-    assert set(pool.pids()) == before
-
-
-def test_a_death_costs_the_batch_it_held_and_no_other(pool):
-    job = task(deadly)
-    safe, fatal = points(5), points(5)
-    safe[:, 1], fatal[:, 1] = 1, [1, 2, 66, 3, 4]
-    warm_up(pool, job, 1)
-    before = set(pool.pids())
-    for number in range(10, 13):
-        pool.submit(batch(number, job, fatal if number == 10 else safe))
-    pool.submit(batch(13, job, safe))
-    answers = collect(pool, 4)
-    assert answers[10].lost == "its process ended (a signal such as SIGSEGV or SIGKILL, out of memory, or os._exit)"
-    assert [answers[n].outcomes.status.tolist() for n in (11, 12, 13)] == [[0] * 5] * 3
-    while len(pool.pids()) < 2:
-        pool.wait(0.1)
-    assert len(before & set(pool.pids())) == 1
-
-
-def test_a_worker_that_died_idle_costs_nothing(pool):
-    job = task(deadly)
-    warm_up(pool, job, 1)
-    processes = [psutil.Process(pid) for pid in pool.pids()]
-    for process in processes:
-        process.kill()
-    psutil.wait_procs(processes, timeout=10)
-    safe = points(3)
-    safe[:, 1] = 1
-    for number in (10, 11):
-        pool.submit(batch(number, job, safe))
-    assert all(answer.lost is None for answer in collect(pool, 2).values())
-
-
-def test_how_a_worker_ended_is_told(pool):
-    def leave(params, data):
-        os._exit(3)
-
-    pool.submit(batch(1, task(leave), points(1)))
-    assert "os._exit" in collect(pool, 1)[1].lost
 
 
 def test_cancel_ends_an_endless_batch_and_what_waits_behind_it_runs_elsewhere(pool):
@@ -185,23 +100,6 @@ def test_the_time_of_a_batch_begins_when_the_one_before_it_is_back(pool):
     first, second = sorted(since.values())[:2], sorted(since.values())[2:]
     assert min(second) > max(first) + 0.05
     assert set(taken.values()) == {None}
-
-
-def test_a_write_into_the_bundle_raises_and_the_next_trial_sees_clean_data(pool):
-    bundle = rbt.load_bundle("sample")
-
-    def spoil(params, data):
-        before = float(data.close[0, 0])
-        try:
-            data.close[0, 0] = -1.0
-        except ValueError:
-            return {"score": before, "refused": 1}
-        return {"score": before, "refused": 0}
-
-    pool.submit(batch(1, task(spoil, pool, bundle), points(2)))
-    metrics = collect(pool, 1)[1].outcomes.metrics
-    assert metrics["refused"].values.tolist() == [1, 1]
-    assert metrics["score"].values.tolist() == [bundle.close[0, 0]] * 2
 
 
 def test_a_bundle_is_one_copy_for_all_actors(pool):
@@ -255,7 +153,7 @@ def test_a_bundle_that_was_lost_from_the_object_store_is_put_there_again(pool):
 
     job = task(last, pool, bundle)
     owner = ray.remote(num_cpus=0)(Owner).remote()
-    pool._bundles[bundle.version] = (bundle, ray.get(owner.put.remote())[0])
+    pool._shared._bundles[bundle.version] = (bundle, ray.get(owner.put.remote())[0])
     ray.kill(owner)  # and what it owned is gone with it
     pool.submit(batch(1, job, points(1)))
     assert collect(pool, 1)[1].outcomes.metrics["score"].values.tolist() == [float(np.nansum(bundle.close[-1]))]
@@ -268,69 +166,6 @@ def test_results_larger_than_ray_sends_inline_come_back_whole(pool):
     here.load(job)
     expected = here.run(batch(1, job, rows)).outcomes.metrics["score"].values
     assert (collect(pool, 1)[1].outcomes.metrics["score"].values == expected).all()
-
-
-def test_an_objective_whose_module_is_missing_is_an_error_with_its_name(pool):
-    class Lost:
-        def __reduce__(self):
-            return (__import__, ("a_module_that_is_not_there",))
-
-        def __call__(self, params, data):
-            return 0.0
-
-    broken = RayPool(1)
-    try:
-        broken.submit(batch(1, task(Lost()), points(1)))
-        with pytest.raises(ObjectiveError, match="a_module_that_is_not_there"):
-            broken.wait(30)
-    finally:
-        broken.close()
-    assert ray.is_initialized()  # the other pool uses it
-
-
-def test_an_objective_that_ends_whoever_loads_it_is_an_error(pool):
-    class Poison:
-        def __reduce__(self):
-            return (os._exit, (1,))
-
-        def __call__(self, params, data):
-            return 0.0
-
-    broken = RayPool(1)
-    try:
-        broken.submit(batch(1, task(Poison()), points(1)))
-        with pytest.raises(ObjectiveError, match="workers end while they load the objective"):
-            broken.wait(30)
-    finally:
-        broken.close()
-
-
-def test_workers_are_recycled(pool):
-    recycling = RayPool(1, recycle_after=5)
-    try:
-        pids = []
-        for number in range(4):
-            recycling.submit(batch(number, task(polynomial), points(3)))
-            pids.append(int(collect(recycling, 1)[number].outcomes.metrics["pid"].values[0]))
-        assert pids[0] == pids[1] != pids[2] == pids[3]
-    finally:
-        recycling.close()
-
-
-def test_blas_and_numba_use_one_thread_and_ctrl_c_is_the_drivers_to_decide(pool):
-    def settled(params, data):
-        import numba
-
-        ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-        return {"score": numba.get_num_threads(), "ignored": ignored, "omp": os.environ["OMP_NUM_THREADS"]}
-
-    before = os.environ.get("OPENBLAS_NUM_THREADS")
-    pool.submit(batch(1, task(settled), points(1)))
-    metrics = collect(pool, 1)[1].outcomes.metrics
-    assert metrics["score"].values.tolist() == [1]
-    assert metrics["ignored"].values.tolist() == [True]
-    assert metrics["omp"].values.tolist() == ["1"]
-    assert os.environ.get("OPENBLAS_NUM_THREADS") == before
 
 
 def test_what_this_machine_does_not_have_is_refused(pool):

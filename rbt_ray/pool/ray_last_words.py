@@ -1,0 +1,108 @@
+"""Last words: what an actor leaves behind when it ends itself, and what the driver makes of an actor that is gone.
+
+Ray says of most deaths no more than that a connection was closed. An actor that is about to end leaves a note in the
+cluster's key-value store; one that a signal ends has it written into its log by Ray, which the driver can read where
+both are on one machine.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import ray
+from ray.exceptions import OutOfMemoryError, RayActorError, RayError
+from ray.experimental.internal_kv import _internal_kv_del, _internal_kv_get, _internal_kv_put
+
+from rbt_ray.pool.memory import excess
+
+_PREFIX = "rbt_ray/last_words/"
+_LOOK_SECONDS = 0.2
+_SEVERED = "connection error code 2. End of file"
+_REPORTED = re.compile(r"\*\*\* (SIG[A-Z0-9]+) received")
+
+
+def own_memory() -> int:
+    """Bytes this process holds that no other shares: a bundle in the object store is not its own."""
+    memory = psutil.Process().memory_info()
+    return int(memory.rss - getattr(memory, "shared", 0))
+
+
+def leave_a_note_on_exit() -> None:
+    """From here on this process, an actor's, leaves a note where it ends by `os._exit`."""
+    leave = os._exit
+
+    def leave_a_note(status: int) -> None:
+        _note(f"exited with code {status}")
+        leave(status)
+
+    for module in (os, sys.modules[leave.__module__]):
+        module._exit = leave_a_note  # type: ignore[attr-defined]
+
+
+def end_above(memory_limit: int) -> None:
+    """From here on this process, an actor's, leaves a note and ends where it holds more of its own than this."""
+    threading.Thread(target=_watch, args=(memory_limit,), name="rbt-ray-memory", daemon=True).start()
+
+
+def how_it_ended(error: RayError, process: str | None) -> str:
+    """What is known of the end of an actor, in a line.
+
+    Args:
+        error: what Ray raised in place of an answer.
+        process: Ray's id of the actor's process; None where it never said.
+    """
+    text = str(error).strip()
+    if isinstance(error, OutOfMemoryError):
+        return f"out of memory: Ray's memory monitor ended the worker. {_first_sentence(text)}"
+    last = text.splitlines()[-1]
+    if _SEVERED not in last:
+        detail = last.partition("Worker exit detail: ")[2] or last
+        return detail.partition(" Some common causes")[0].rstrip(".")
+    actor = error.actor_id if isinstance(error, RayActorError) else None
+    return (
+        _found_note(actor) or _reported_signal(process) or "its process ended without a word, as by signal 9 (SIGKILL)"
+    )
+
+
+def _note(text: str) -> None:
+    _internal_kv_put(_PREFIX + ray.get_runtime_context().get_actor_id(), text, overwrite=True)
+
+
+def _watch(limit: int) -> None:
+    while (used := own_memory()) <= limit:
+        time.sleep(_LOOK_SECONDS)
+    _note(excess(used, limit))
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _found_note(actor: str | None) -> str | None:
+    if actor is None:
+        return None
+    note = _internal_kv_get(_PREFIX + actor)
+    if note is not None:
+        _internal_kv_del(_PREFIX + actor)
+    return None if note is None else note.decode()
+
+
+def _reported_signal(process: str | None) -> str | None:
+    node: Any = ray._private.worker._global_node  # None where this process is a Ray client
+    if process is None or node is None:
+        return None
+    for log in Path(node.get_logs_dir_path()).glob(f"worker-{process}-*.err"):
+        found = _REPORTED.findall(log.read_text(errors="replace"))
+        if found:
+            number = int(signal.Signals[found[-1]])
+            return f"killed by signal {number} ({found[-1]})"
+    return None
+
+
+def _first_sentence(text: str) -> str:
+    return text.splitlines()[0].partition(". ")[0]

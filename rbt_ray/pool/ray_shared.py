@@ -1,0 +1,52 @@
+"""Shared: what lies in Ray's object store for all actors: bundles, once each, and the jobs that are under way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import ray
+
+from rbt_ray.data.bundle import Bundle
+from rbt_ray.pool import ray_ref
+from rbt_ray.pool.pool import Job
+from rbt_ray.pool.ray_ref import RayRef
+
+
+class Shared:
+    """Holds Ray's references, without which the objects would be freed, and the bundles to put there again."""
+
+    def __init__(self) -> None:
+        self._jobs: dict[str, Any] = {}
+        self._bundles: dict[str, tuple[Bundle, Any]] = {}
+
+    @property
+    def bundles(self) -> dict[str, Any]:
+        """The objects of all shared bundles, by version."""
+        return {version: reference for version, (_, reference) in self._bundles.items()}
+
+    def share(self, bundle: Bundle) -> RayRef:
+        """Copies the bundle into the store, once; each node fetches it once, and its actors read that copy."""
+        if bundle.version not in self._bundles:
+            self._bundles[bundle.version] = (bundle, ray_ref.put(bundle))
+        return RayRef(bundle.version)
+
+    def put_bundles_again(self) -> None:
+        """Makes new objects of all bundles, one having been lost."""
+        self._bundles = {version: (bundle, ray_ref.put(bundle)) for version, (bundle, _) in self._bundles.items()}
+
+    def payload(self, key: str) -> Any:
+        """The object that holds a job's bytes."""
+        return self._jobs[key]
+
+    def add(self, job: Job, in_use: Iterable[str]) -> None:
+        """Puts a job there, once, and lets go of those that are not in use any more."""
+        if job.key not in self._jobs:
+            keep = set(in_use)
+            self._jobs = {key: payload for key, payload in self._jobs.items() if key in keep}
+            self._jobs[job.key] = ray.put(job.payload)
+
+    def clear(self) -> None:
+        """Frees all of it."""
+        self._jobs.clear()
+        self._bundles.clear()

@@ -1,0 +1,38 @@
+"""What is the local pool's own: pipes, processes and their descriptors."""
+
+import os
+import time
+
+import psutil
+
+from rbt_ray.pool.local_pool import LocalPool
+from tests.pools import batch, collect, points, task
+
+
+def test_close_leaves_no_process_and_no_descriptor():
+    before = psutil.Process().num_fds()
+    for _ in range(2):
+        pool = LocalPool(2, start_method="spawn")
+        while len(pool.pids()) < 2:
+            time.sleep(0.01)
+        pids = pool.pids()
+        pool.close()
+        assert not any(psutil.pid_exists(pid) for pid in pids)
+    assert psutil.Process().num_fds() <= before + 1  # multiprocessing's resource tracker
+
+
+def test_a_worker_whose_child_outlives_it_is_noticed():
+    def leave_a_child(params, data):
+        if os.fork() == 0:
+            time.sleep(3)
+            os._exit(0)
+        os._exit(4)
+
+    pool = LocalPool(1, start_method="forkserver")
+    try:
+        pool.submit(batch(1, task(leave_a_child), points(1)))
+        started = time.monotonic()
+        assert collect(pool, 1)[1].lost == "exited with code 4"
+        assert time.monotonic() - started < 3
+    finally:
+        pool.close()
