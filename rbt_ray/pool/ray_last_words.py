@@ -26,6 +26,7 @@ from rbt_ray.pool.memory import excess
 _PREFIX = "rbt_ray/last_words/"
 _LOOK_SECONDS = 0.2
 _SEVERED = "connection error code 2. End of file"
+_EXCEEDED = re.compile("OOM kill reason: (.*)")
 _REPORTED = re.compile(r"\*\*\* (SIG[A-Z0-9]+) received")
 
 
@@ -61,7 +62,8 @@ def how_it_ended(error: RayError, process: str | None) -> str:
     """
     text = str(error).strip()
     if isinstance(error, OutOfMemoryError):
-        return f"out of memory: Ray's memory monitor ended the worker. {_first_sentence(text)}"
+        found = _EXCEEDED.search(text)
+        return "out of memory: Ray's memory monitor ended the worker" + (f" ({found[1]})" if found else "")
     last = text.splitlines()[-1]
     if _SEVERED not in last:
         detail = last.partition("Worker exit detail: ")[2] or last
@@ -102,7 +104,3 @@ def _reported_signal(process: str | None) -> str | None:
             number = int(signal.Signals[found[-1]])
             return f"killed by signal {number} ({found[-1]})"
     return None
-
-
-def _first_sentence(text: str) -> str:
-    return text.splitlines()[0].partition(". ")[0]

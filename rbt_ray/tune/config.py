@@ -126,8 +126,8 @@ class RunConfig:
         max_retries: how often a trial is run again after its worker died.
         max_failures: trials that may fail before the study stops; None: any number.
         recycle_after: trials after which a worker is replaced; None: never.
-        worker_memory_limit: bytes above which a worker is replaced; None: 80 % of the memory / workers. On Ray its own
-            memory monitor decides, and this is None.
+        worker_memory_limit: bytes above which a worker is replaced; None: 80 % of the memory / workers; on a Ray
+            cluster that was joined, what Ray's memory monitor lets it have.
         callbacks: objects with `on_trial_complete(result)` or `on_study_end(results)`, or both.
         verbose: 0: quiet; 1: progress on stderr.
         recheck: how many of the best are re-run in detail at the end, where the objective returns a Backtest.
@@ -159,10 +159,10 @@ class RunConfig:
                 f"`name` is a folder's name: letters, digits, '.', '_' and '-', at most 100; got {self.name!r}."
             )
         _choice("backend", self.backend, ("auto", "local", "ray"))
-        of_others = {"local": ("address", "resources_per_worker"), "ray": ("worker_memory_limit",)}
-        for name in of_others.get(self.backend, ()):
-            value = getattr(self, name)
-            _check(value is None, name, f"None on the {self.backend} backend", value)
+        if self.backend == "local":
+            for name in ("address", "resources_per_worker"):
+                value = getattr(self, name)
+                _check(value is None, name, "None on the local backend", value)
         _count("num_workers", self.num_workers, least=1, most=1024)
         _count("num_cpus_per_worker", self.num_cpus_per_worker, least=1)
         _positive("trial_timeout_s", self.trial_timeout_s)

@@ -30,21 +30,24 @@ def hostile(params, data):
     return {"score": float(n)}
 
 
-@pytest.fixture(scope="module")
-def results(tmp_path_factory):
-    return rbt.Tuner(
+@pytest.fixture(scope="module", params=["local", "ray"])
+def results(request, tmp_path_factory):
+    results = rbt.Tuner(
         hostile,
         param_space={"n": rbt.randint(0, 200)},
         tune_config=rbt.TuneConfig(metric="score", search_alg="grid"),
         run_config=rbt.RunConfig(
             name="hostile",
             storage_path=tmp_path_factory.mktemp("studies"),
+            backend=request.param,
             num_workers=2,
             trial_timeout_s=3.0,  # long enough to reach the memory limit on a machine that is busy
             worker_memory_limit=400 * 2**20,
             verbose=0,
         ),
     ).fit()
+    yield results
+    rbt.shutdown()
 
 
 def test_every_trial_is_recorded_once(results):
