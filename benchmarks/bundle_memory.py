@@ -1,11 +1,13 @@
 """What a bundle costs a worker: its private memory after reading every bar of a large bundle, less that of a small one.
 
-    python benchmarks/bundle_memory.py [--mb 500]
+    python benchmarks/bundle_memory.py [--mb 500] [--backend local]
 
-Both bundles are random walks, ingested and so mapped from one file. Two workers read every value of every field, again
-and again, and tell their unique set size (USS) each time. A page of the file counts as private while one process alone
-has mapped it, so what counts is a worker's last reading, when the other has read everything, too. Beside it: private
-dirty memory, which holds no page of the file in any case. The built-in objectives sweep both bundles as well.
+Both bundles are random walks, ingested and so mapped from one file, or on Ray from one object in its store. Two workers
+read every value of every field, again and again, and tell their unique set size (USS) each time. A page of the file
+counts as private while one process alone has mapped it, so what counts is a worker's last reading, when the other has
+read everything, too. Beside it: private dirty memory, which holds no page of the file in any case. Then the time from a
+worker that is ready to its first trial, which is what loading the objective and the bundle takes. The built-in
+objectives sweep both bundles as well.
 """
 
 import argparse
@@ -17,11 +19,14 @@ import numpy as np
 
 import rbt_ray as rbt
 from rbt_ray import objectives
+from rbt_ray.pool.pool import Batch
+from rbt_ray.pool.task import Task
+from rbt_ray.study.space import Space
 
 N_SYMBOLS = 50
 FIELDS = ("open", "high", "low", "close", "volume")
 SMALL_MB = 1
-N_WORKERS, N_READINGS = 2, 12
+N_WORKERS, N_READINGS, N_STARTS = 2, 12, 3
 
 
 def objective(params, data):
@@ -48,7 +53,38 @@ def ingested(name, megabytes, seed):
     return rbt.ingest(name, rbt.Bundle.from_arrays(fields, index, symbols, periods_per_year=252 * 390))
 
 
-def study(score, space, bundle, metric, place):
+def start_pool(backend):
+    """Two workers that have done nothing yet."""
+    if backend == "ray":
+        from rbt_ray.pool.ray_pool import RayPool
+
+        pool = RayPool(N_WORKERS)
+    else:
+        from rbt_ray.pool.local_pool import LocalPool
+
+        pool = LocalPool(N_WORKERS)
+    while len(pool.pids()) < N_WORKERS:
+        pool.wait(0.1)
+    return pool
+
+
+def seconds_to_first_trials(backend, bundle, n_starts):
+    """From handing each of two fresh workers its first batch to when it begins with it, pool after pool."""
+    space = Space.of({"x": rbt.uniform(0, 1)})
+    for _ in range(n_starts):
+        pool = start_pool(backend)
+        job = Task(lambda params, data: float(data.close[-1, 0]), space, "score", 1, pool.share(bundle), bundle.n_bars)
+        packed, began = job.pack(), time.time()
+        for number in range(N_WORKERS):
+            pool.submit(Batch(number, packed, np.array([number]), np.array([[0.5]])))
+        returned = []
+        while len(returned) < N_WORKERS:
+            returned += pool.wait()
+        yield from (one.started - began for one in returned)
+        pool.close()
+
+
+def study(score, space, bundle, metric, place, backend):
     """The results on two workers that have done nothing before."""
     rbt.shutdown()
     return rbt.Tuner(
@@ -57,7 +93,12 @@ def study(score, space, bundle, metric, place):
         bundle=bundle,
         tune_config=rbt.TuneConfig(metric=metric, search_alg="grid"),
         run_config=rbt.RunConfig(
-            name=f"memory-{time.monotonic_ns()}", storage_path=place, num_workers=N_WORKERS, verbose=0, recheck=0
+            name=f"memory-{time.monotonic_ns()}",
+            storage_path=place,
+            backend=backend,
+            num_workers=N_WORKERS,
+            verbose=0,
+            recheck=0,
         ),
     ).fit()
 
@@ -65,6 +106,7 @@ def study(score, space, bundle, metric, place):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mb", type=float, default=500, help="size of the large bundle")
+    parser.add_argument("--backend", default="local")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         os.environ["RBT_RAY_HOME"] = f"{place}/home"
@@ -72,7 +114,7 @@ def main():
         found = {}
         for name, bundle in bundles.items():
             readings = rbt.grid_search(list(range(N_READINGS)))
-            results = study(objective, {"reading": readings}, bundle, "total", place)
+            results = study(objective, {"reading": readings}, bundle, "total", place, options.backend)
             last = {result.worker: result.metrics for result in results}
             found[name] = np.array([[m["uss_mb"], m["dirty_mb"]] for m in last.values()]).max(axis=0)
             print(
@@ -81,12 +123,19 @@ def main():
             )
         uss, dirty = found["large"] - found["small"]
         print(f"what a worker pays for the large bundle: USS {uss:.1f} MB, private dirty {dirty:.1f} MB")
+        rbt.shutdown()
+        for name, bundle in bundles.items():
+            waits = np.array(list(seconds_to_first_trials(options.backend, bundle, N_STARTS))) * 1e3
+            print(
+                f"a ready worker begins with its first trial on the {name} bundle after {np.median(waits):.0f} ms "
+                f"[{waits.min():.0f}, {waits.max():.0f}]"
+            )
         for name, bundle in bundles.items():
             for strategy in sorted(objectives.__all__):
                 score = getattr(objectives, strategy)()
                 space = {param: rbt.grid_search([value]) for param, value in score.example.items()}
                 start = time.perf_counter()
-                results = study(score, space, bundle, "sharpe", place)
+                results = study(score, space, bundle, "sharpe", place, options.backend)
                 print(
                     f"{strategy:<15} on the {name} bundle: {results.num_terminated} of {len(results)} completed in "
                     f"{time.perf_counter() - start:.1f} s, the worker's start included"
