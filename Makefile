@@ -26,6 +26,9 @@ bench: setup
 	$(BIN)/python benchmarks/first_result.py
 	$(BIN)/python benchmarks/bundle_memory.py
 	$(BIN)/python benchmarks/scale.py
+	$(BIN)/python benchmarks/throughput.py --backend ray
+	$(BIN)/python benchmarks/bundle_memory.py --backend ray
+	$(BIN)/python benchmarks/ray_start.py
 
 setup: $(READY)
 

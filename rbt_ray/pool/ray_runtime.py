@@ -29,8 +29,6 @@ _SETTINGS = {
     # Nobody looks at what they collect, and together they take 0.6 % of a core from the workers.
     "RAY_enable_metrics_collection": "0",
     "RAY_task_events_report_interval_ms": "0",
-    # The processes that Ray starts in advance import what a worker needs, while the driver still connects.
-    "RAY_preload_python_modules": "rbt_ray.pool.preload",
 }
 """Of a Ray of our own, where the environment does not say otherwise."""
 
@@ -77,6 +75,11 @@ def leave() -> None:
             if ray.is_initialized():
                 ray.shutdown()
             _undo()
+
+
+def is_private() -> bool:
+    """Whether the process is connected to a Ray of our own, which is no cluster to anybody else."""
+    return _opened == PRIVATE
 
 
 def _refuse_another(wanted: str) -> None:

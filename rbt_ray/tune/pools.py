@@ -30,12 +30,17 @@ def backend_of(run_config: RunConfig) -> str:
     """The backend that "auto" stands for here: Ray where an address is given or this process is on a cluster."""
     if run_config.backend != "auto":
         return run_config.backend
-    loaded: Any = sys.modules.get("ray")
-    connected = loaded is not None and loaded.is_initialized()
-    on_cluster = connected or any(
+    on_cluster = _is_connected() or any(
         name in os.environ for name in ("RAY_ADDRESS", "RAY_JOB_ID", "RAY_JOB_CONFIG_JSON_ENV_VAR")
     )
     return "ray" if run_config.address is not None or on_cluster else "local"
+
+
+def _is_connected() -> bool:
+    """Whether this process is on a Ray cluster; a Ray that an earlier study started for itself is none."""
+    ray: Any = sys.modules.get("ray")
+    runtime: Any = sys.modules.get("rbt_ray.pool.ray_runtime")
+    return ray is not None and ray.is_initialized() and not (runtime is not None and runtime.is_private())
 
 
 @contextmanager

@@ -46,8 +46,8 @@ def results(request, tmp_path_factory):
             verbose=0,
         ),
     ).fit()
-    yield results
     rbt.shutdown()
+    return results
 
 
 def test_every_trial_is_recorded_once(results):

@@ -1,5 +1,6 @@
 """What is the Ray pool's own: batches in line, one copy of a bundle a node, stdout, whose Ray it is."""
 
+import json
 import os
 import signal
 import subprocess
@@ -8,6 +9,7 @@ import textwrap
 import time
 
 import numpy as np
+import psutil
 import pytest
 import ray
 
@@ -16,6 +18,7 @@ from rbt_ray.errors import SettingError
 from rbt_ray.pool import ray_ref
 from rbt_ray.pool.ray_pool import RayPool
 from rbt_ray.pool.worker import Worker
+from rbt_ray.tune.pools import backend_of
 from tests.pools import batch, collect, points, polynomial, task
 
 
@@ -110,8 +113,6 @@ def test_a_bundle_is_one_copy_for_all_actors(pool):
     del close
 
     def read(params, data):
-        import psutil
-
         found = data.close
         total = float(found.sum())
         writeable = found.flags.writeable or data.index.flags.writeable
@@ -139,6 +140,49 @@ def test_a_bundle_is_one_copy_for_all_actors(pool):
 
 def bundle_of_one_bar():
     return rbt.Bundle.from_arrays({"close": [[1.0]]}, [np.datetime64("2020-01-01")], ["A"], periods_per_year=252)
+
+
+def test_a_bundle_is_put_once_and_an_objective_once_a_study(pool, monkeypatch):
+    close = np.full((400, 3), 5.0)
+    days = np.datetime64("2001-01-01", "ns") + np.arange(400) * np.timedelta64(1, "D")
+    bundle = rbt.Bundle.from_arrays({"close": close}, days, ["A", "B", "C"])
+    put, sizes = ray.put, []
+
+    def count(value, **options):
+        sizes.append(value)
+        return put(value, **options)
+
+    monkeypatch.setattr(ray, "put", count)
+    for study in range(2):
+        job = task(lambda params, data, study=study: float(data.close.sum()) + study, pool, bundle)
+        for number in range(6):
+            pool.submit(batch(number, job, points(2)))
+            if number % 2:
+                found = collect(pool, 2)
+                assert {one.outcomes.metrics["score"].values[0] for one in found.values()} == {6000.0 + study}
+    assert len(sizes) == 3
+
+
+def test_actors_stay_for_the_next_study_and_shutdown_frees_them(pool, tmp_path):
+    def fit(name):
+        return rbt.Tuner(
+            lambda params, data: {"score": params["n"], "pid": os.getpid()},
+            param_space={"n": rbt.randint(0, 40)},
+            tune_config=rbt.TuneConfig(metric="score", search_alg="grid"),
+            run_config=rbt.RunConfig(name=name, storage_path=tmp_path, backend="ray", num_workers=1, verbose=0),
+        ).fit()
+
+    pids = [{result.metrics["pid"] for result in fit(name)} for name in ("first", "second")]
+    assert pids[0] == pids[1]
+    (actor,) = (psutil.Process(pid) for pid in pids[0])
+    rbt.shutdown()
+    assert psutil.wait_procs([actor], timeout=10)[1] == []
+    assert ray.is_initialized()  # the other pool uses it
+
+
+def test_actors_on_a_ray_of_our_own_leave_its_processors_to_others(pool):
+    warm_up(pool, task(polynomial), 1)
+    assert ray.available_resources()["CPU"] == ray.cluster_resources()["CPU"] == 2
 
 
 def test_a_bundle_that_was_lost_from_the_object_store_is_put_there_again(pool):
@@ -171,6 +215,10 @@ def test_results_larger_than_ray_sends_inline_come_back_whole(pool):
 def test_what_this_machine_does_not_have_is_refused(pool):
     with pytest.raises(SettingError, match=r"`resources_per_worker`: each worker asks for 1 unobtainium"):
         RayPool(1, resources_per_worker={"unobtainium": 1})
+
+
+def test_a_ray_of_our_own_is_no_cluster_to_backend_auto(pool):
+    assert backend_of(rbt.RunConfig(backend="auto")) == "local"
 
 
 def test_another_cluster_is_refused_while_this_process_is_on_one(pool):
@@ -235,6 +283,41 @@ def test_a_pool_without_address_joins_no_ray_that_runs_already(pool):
     address, n_nodes = done.stdout.split()
     assert address != ray.get_runtime_context().gcs_address
     assert n_nodes == "1"
+
+
+def test_actors_take_what_they_are_told_to_and_fill_what_there_is(pool):
+    done = run(
+        """
+        import json
+        import ray
+        from rbt_ray.pool.ray_pool import RayPool
+
+        def used():
+            return {name: ray.cluster_resources()[name] - ray.available_resources().get(name, 0) for name in ("CPU", "slot")}
+
+        ray.init(address="local", num_cpus=6, resources={"slot": 3}, include_dashboard=False, log_to_driver=False)
+        found = []
+        for n_workers, settings in (
+            (None, {"num_cpus_per_worker": 3}),
+            (None, {"resources_per_worker": {"slot": 1}}),
+            (1, {"num_cpus_per_worker": 2, "resources_per_worker": {"slot": 2}}),
+        ):
+            pool = RayPool(n_workers, address=ray.get_runtime_context().gcs_address, **settings)
+            while len(pool.pids()) < pool.n_workers:
+                pool.wait(0.1)
+            found.append([pool.n_workers, pool.capacity, used()])
+            pool.close()
+            while used()["CPU"]:
+                pass
+        print(json.dumps(found))
+        """,
+        timeout=120,
+    )
+    assert json.loads(done.stdout) == [
+        [2, 4, {"CPU": 6, "slot": 0}],
+        [3, 6, {"CPU": 3, "slot": 3}],
+        [1, 2, {"CPU": 2, "slot": 2}],
+    ]
 
 
 def test_a_pool_with_an_address_fills_a_cluster_and_leaves_it_running(pool):
