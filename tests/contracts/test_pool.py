@@ -216,6 +216,13 @@ def test_cancel_ends_a_worker_that_is_loading_for_ever(pool):
     assert collect(pool, 1)[1].lost == "the study was stopped"
 
 
+def test_a_batch_cancelled_before_its_worker_has_started_is_never_loaded(start_another):
+    fresh = start_another(1)
+    fresh.submit(batch(1, task(Loads(time.sleep, 300)), points(1)))
+    fresh.cancel(1, "the study was stopped")
+    assert collect(fresh, 1)[1].lost == "the study was stopped"
+
+
 def test_a_write_into_the_bundle_raises_and_the_next_trial_sees_clean_data(pool):
     bundle = rbt.load_bundle("sample")
 
