@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import ray
 from ray.exceptions import ObjectLostError, RayError, RayTaskError
@@ -103,8 +103,7 @@ class RayPool:
 
     def submit(self, batch: Batch) -> None:
         """Sends the batch to an actor that has room, or keeps it until one has."""
-        under_way = (*self._backlog, *(one for actor in self._actors for one in actor.batches))
-        self._shared.add(batch.job, in_use=(one.job.key for one in under_way))
+        self._shared.add(batch.job, in_use=self._jobs_under_way())
         self._backlog.append(batch)
         self._hand_out()
 
@@ -157,6 +156,11 @@ class RayPool:
     def pids(self) -> list[int]:
         """The process ids of the actors that are ready, each on its own host."""
         return [actor.greeting.pid for actor in self._actors if actor.greeting is not None]
+
+    def _jobs_under_way(self) -> Iterator[str]:
+        yield from (batch.job.key for batch in self._backlog)
+        for actor in self._actors:
+            yield from (batch.job.key for batch in actor.batches)
 
     def _hand_out(self) -> None:
         depth = _DEPTH if self._brief else 1
