@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,19 +31,22 @@ _EXCEEDED = re.compile("OOM kill reason: (.*)")
 _REPORTED = re.compile(r"\*\*\* (SIG[A-Z0-9]+) received")
 
 
-def own_memory() -> int:
-    """Bytes this process holds that no other shares: a bundle in the object store is not its own."""
-    memory = psutil.Process().memory_info()
+def own_memory(process: psutil.Process | None = None) -> int:
+    """Bytes this process, or that one, holds that no other shares: a bundle in the object store is not its own."""
+    memory = (process or psutil.Process()).memory_info()
     return int(memory.rss - getattr(memory, "shared", 0))
 
 
 def leave_a_note_on_exit() -> None:
-    """From here on this process, an actor's, leaves a note where it ends by `os._exit`."""
-    leave = os._exit
+    """From here on this process, an actor's, leaves a note where it ends by `os._exit`; those it forks do not."""
+    leave, mine = os._exit, os.getpid()
 
     def leave_a_note(status: int) -> None:
-        _note(f"exited with code {status}")
-        leave(status)
+        try:
+            if os.getpid() == mine:
+                _note(f"exited with code {status}")
+        finally:
+            leave(status)
 
     for module in (os, sys.modules[leave.__module__]):
         module._exit = leave_a_note  # type: ignore[attr-defined]
@@ -79,7 +83,8 @@ def _note(text: str) -> None:
 
 
 def _watch(limit: int) -> None:
-    while (used := own_memory()) <= limit:
+    this = psutil.Process()  # made once: making it costs more than looking
+    while (used := own_memory(this)) <= limit:
         time.sleep(_LOOK_SECONDS)
     _note(excess(used, limit))
     os.kill(os.getpid(), signal.SIGKILL)
@@ -88,10 +93,12 @@ def _watch(limit: int) -> None:
 def _found_note(actor: str | None) -> str | None:
     if actor is None:
         return None
-    note = _internal_kv_get(_PREFIX + actor)
-    if note is not None:
-        _internal_kv_del(_PREFIX + actor)
-    return None if note is None else note.decode()
+    with suppress(RayError):  # the store is the head's, which may be gone as well
+        note = _internal_kv_get(_PREFIX + actor)
+        if note is not None:
+            _internal_kv_del(_PREFIX + actor)
+            return note.decode()
+    return None
 
 
 def _reported_signal(process: str | None) -> str | None:

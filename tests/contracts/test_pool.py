@@ -182,6 +182,17 @@ def test_how_a_worker_ended_is_told(pool, n, how):
     assert collect(pool, 1)[1].lost.endswith(how)
 
 
+def test_a_process_that_an_objective_forks_may_come_and_go(pool):
+    def fork(params, data):
+        child = os.fork()
+        if child == 0:
+            os._exit(7)
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+    pool.submit(batch(1, task(fork), points(2)))
+    assert collect(pool, 1)[1].outcomes.metrics["score"].values.tolist() == [7, 7]
+
+
 def test_a_worker_that_died_idle_costs_no_batch(pool):
     job = task(polynomial)
     wake(pool)
