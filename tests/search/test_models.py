@@ -1,0 +1,120 @@
+"""What models are made of: levels, rankings, imputation; and what they prefer."""
+
+import numpy as np
+import pytest
+
+import rbt_ray as rbt
+from rbt_ray.search.density import Density, least_ratio
+from rbt_ray.search.imputation import imputed
+from rbt_ray.search.kernel_model import KernelModel, within_unit
+from rbt_ray.search.levels import Levels
+from rbt_ray.search.parzen_model import ParzenModel
+from rbt_ray.search.ranking import Ranking
+from rbt_ray.study.choices import Choice
+from rbt_ray.study.space import Space
+
+SPACE = Space(
+    ("n", "kind", "size", "one", "rank", "lr"),
+    (
+        rbt.randint(5, 25),
+        rbt.choice(["a", "b", "c"]),
+        rbt.choice([1, 2, 4, 8]),
+        rbt.choice(["only"]),
+        Choice(("low", "mid", "high"), word="ordinal"),
+        rbt.loguniform(1e-3, 1.0),
+    ),
+)
+
+
+@pytest.mark.parametrize(("ordered", "kinds"), [(False, "cuucc"), (True, "cuccc")])
+def test_levels_and_back(ordered, kinds):
+    levels = Levels(SPACE, ordered=ordered)
+    assert levels.kinds == kinds
+    assert levels.n_params == 5
+    points = SPACE.canonical(SPACE.from_unit(np.random.default_rng(0).random((200, 6))))
+    seen = levels.of(points)
+    numbers = levels.n_options == 0
+    assert (seen[:, numbers] >= 0).all()
+    assert (seen[:, numbers] < 1).all()
+    np.testing.assert_allclose(levels.points(seen), points, rtol=1e-12)
+
+
+def test_a_ranking_is_a_stable_sort():
+    space = Space.of({"x": rbt.uniform(0.0, 1.0)})
+    ranking = Ranking(Levels(space, ordered=False))
+    rng = np.random.default_rng(0)
+    points, losses = rng.random((300, 1)), rng.integers(0, 20, 300).astype(float)
+    losses[rng.random(300) < 0.1] = np.inf
+    for k, (point, loss) in enumerate(zip(points, losses.tolist(), strict=True)):
+        ranking.add(point, loss)
+        if k % 37 == 0:
+            assert len(ranking.losses) == k + 1
+    order = np.argsort(losses, kind="stable")
+    np.testing.assert_array_equal(ranking.levels[:, 0], points[order, 0])
+    np.testing.assert_array_equal(ranking.losses, losses[order])
+    assert ranking.n_completed == np.isfinite(losses).sum()
+
+
+def test_gaps_are_filled_from_rows_that_have_the_value():
+    rng = np.random.default_rng(2)
+    levels = rng.random((50, 4))
+    levels[:, 3] = rng.integers(3, size=50)
+    levels[::2, 0] = np.nan
+    levels[::3, 1:3] = np.nan
+    filled = imputed(levels, np.array([0, 0, 0, 3]), rng)
+    given = ~np.isnan(levels)
+    np.testing.assert_array_equal(filled[given], levels[given])
+    assert np.isfinite(filled).all()
+    for column in range(4):
+        assert set(filled[:, column]) <= set(levels[given[:, column], column])
+    whole = {tuple(row) for row in levels[given[:, 1], 1:3]}
+    assert {tuple(row) for row in filled[3::6, 1:3]} <= whole  # both gaps of a row from one donor
+
+
+def test_gaps_that_nobody_can_fill_are_drawn():
+    levels = np.full((400, 2), np.nan)
+    filled = imputed(levels, np.array([0, 3]), np.random.default_rng(0))
+    assert 0.4 < filled[:, 0].mean() < 0.6
+    assert set(filled[:, 1]) == {0.0, 1.0, 2.0}
+
+
+def test_draws_are_those_of_cut_normal_distributions():
+    from scipy.stats import kstest, truncnorm
+
+    for mean, sd in ((0.02, 0.1), (0.5, 0.05), (0.9, 2.0)):
+        draws = within_unit(np.full((4000, 1), mean), np.array([sd]), np.random.default_rng(1))[:, 0]
+        assert kstest(draws, truncnorm(-mean / sd, (1 - mean) / sd, mean, sd).cdf).pvalue > 0.01
+
+
+@pytest.mark.parametrize("n", [100, 1000])
+def test_ruling_points_out_early_changes_no_choice(n):
+    rng = np.random.default_rng(n)
+    for _ in range(50):
+        density = Density(rng.random((n, 3)), "ccc", np.full(3, 0.1), np.zeros(3, int))
+        points, divisors = rng.random((64, 3)), rng.random(64)
+        expected = int(np.argmin(np.maximum(density.pdf(points) + 0.1, 0.2) / divisors))
+        assert least_ratio(density, points, divisors, least=0.2, more=0.1) == expected
+
+
+@pytest.mark.parametrize("kind", [KernelModel, ParzenModel])
+def test_failed_configs_are_avoided_and_never_good(kind):
+    """A quarter of the square fails; of the rest, near (0.8, 0.8) is best."""
+    space = Space.of({"x": rbt.uniform(0.0, 1.0), "y": rbt.uniform(0.0, 1.0)})
+    levels = Levels(space, ordered=False)
+    model, ranking, rng = kind(levels), Ranking(levels), np.random.default_rng(0)
+    for point in rng.random((80, 2)):
+        failed = (point > 0.5).all()
+        ranking.add(point, np.inf if failed else float(((point - 0.8) ** 2).sum()))
+    assert model.is_ready(ranking)
+    model.fit(ranking, np.empty((0, 2)), rng)
+    picked = np.array([(candidates := model.draw(rng))[model.best(candidates)] for _ in range(200)])
+    assert (picked > 0.5).all(axis=1).mean() < 0.25
+
+
+@pytest.mark.parametrize("kind", [KernelModel, ParzenModel])
+def test_nothing_is_modelled_where_nothing_completed(kind):
+    levels = Levels(SPACE, ordered=False)
+    ranking = Ranking(levels)
+    for point in SPACE.from_unit(np.random.default_rng(0).random((40, 6))):
+        ranking.add(point, np.inf)
+    assert not kind(levels).is_ready(ranking)
