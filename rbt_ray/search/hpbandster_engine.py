@@ -59,7 +59,8 @@ class HpbandsterEngine:
 
     def sample(self) -> FloatArray | None:
         """See `Sampler`."""
-        for _ in range(_TRIES if len(self._converted.configspace) else 0):
+        tries = 0 if self._drawn.done or not len(self._converted.configspace) else _TRIES
+        for _ in range(tries):
             self._notes.failed = False
             with self._apart():
                 values, _ = self._generator.get_config(None)

@@ -85,7 +85,7 @@ class ModelSampler:
     def sample(self) -> FloatArray | None:
         """See `Sampler`."""
         point = None
-        if self._modelled > 0 and self._rng.random() >= self._random_fraction:
+        if self._modelled > 0 and not self._drawn.done and self._rng.random() >= self._random_fraction:
             point = self._by_model()
             self.fallbacks += point is None
         if point is None:

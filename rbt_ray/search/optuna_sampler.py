@@ -71,7 +71,7 @@ class OptunaSampler:
 
     def sample(self) -> FloatArray | None:
         """See `Sampler`."""
-        for _ in range(_TRIES):
+        for _ in range(0 if self._random.done else _TRIES):
             trial = self._study.ask()
             point = self._suggest(trial)
             allowed = self._space.allowed(point)[0]

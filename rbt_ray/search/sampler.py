@@ -19,7 +19,10 @@ class Sampler(Protocol):
         ...
 
     def learn(self, point: FloatArray, fidelity: float, loss: float) -> None:
-        """What came of a sampled point at a fidelity, told once a trial; `loss` is NaN where it did not complete."""
+        """What came of a point at a fidelity, told once a trial; `loss` is NaN where it did not complete.
+
+        The point, in canonical form, may be of an earlier study and never sampled here: it is not sampled from then on.
+        """
         ...
 
 

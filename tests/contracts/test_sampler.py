@@ -105,6 +105,17 @@ def test_the_same_events_give_the_same_points(make, space):
 
 
 @each
+def test_numbers_may_be_numpys(make):
+    points = []
+    for number in (float, np.float64):
+        sampler = make(MIXED, seed=1)
+        for _ in range(20):
+            points.append(sampler.sample())
+            sampler.learn(points[-1], number(1.0), number(loss_of(MIXED, points[-1])))
+    np.testing.assert_array_equal(points[:20], points[20:])
+
+
+@each
 def test_seeds_differ(make):
     assert len({np.array(play(make(MIXED, seed=seed), MIXED, 3)).tobytes() for seed in range(5)}) == 5
 
