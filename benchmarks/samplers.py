@@ -121,9 +121,9 @@ CASES = {
 
 
 def kde(space, seed, **options):
-    from rbt_ray.search.bohb_sampler import BohbSampler
+    from rbt_ray.search.bohb import BOHB
 
-    return BohbSampler(space, seed=seed, **options)
+    return BOHB(**options).sampler(space, seed)
 
 
 def optuna(space, seed):

@@ -13,7 +13,7 @@ import time
 import numpy as np
 
 import rbt_ray as rbt
-from rbt_ray.search.bohb_sampler import BohbSampler
+from rbt_ray.search.bohb import BOHB
 from rbt_ray.study.space import Space
 
 ENGINES = {
@@ -29,8 +29,8 @@ def loss(point):
 
 def with_history(n_params, n, options):
     space = Space.of({f"x{k}": rbt.uniform(0.0, 1.0) for k in range(n_params)})
-    sampler = BohbSampler(space, seed=1, **options)
-    generator = getattr(sampler._sampler, "_generator", None)
+    sampler = BOHB(**options).sampler(space, 1)
+    generator = getattr(sampler, "_generator", None)
     if generator is not None:  # it would refit after each; only the last fit matters
         fit, generator.new_result = generator.new_result, lambda job: fit(job, update_model=False)
     points = np.random.default_rng(0).random((n, n_params))

@@ -1,25 +1,92 @@
-"""Settings of the model search: which model, and whose code runs it."""
+"""BOHB's sampler: its settings, the models it has and the engines that run them."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from typing import Literal
 
-from rbt_ray.search.bohb_sampler import BohbSampler, Engine, ModelName
+from rbt_ray.errors import SettingError
+from rbt_ray.search.drawn import Drawn
+from rbt_ray.search.kernel_model import KernelModel
+from rbt_ray.search.levels import Levels
+from rbt_ray.search.model_sampler import Model, ModelSampler
+from rbt_ray.search.random_search import RandomSearch
 from rbt_ray.search.sampler import Sampler
+from rbt_ray.search.sobol import SobolSearch
 from rbt_ray.study.space import Space
+
+_FRACTIONS = {"kde": 1 / 3, "tpe": 0.0}
 
 
 @dataclass(frozen=True, slots=True)
 class BOHB:
-    """Settings of BOHB's sampler, for `search_alg`."""
+    """Settings of the search that draws new configs by a model of the results, for `search_alg`.
 
-    engine: Engine = "native"
-    model: ModelName = "kde"
+    Args:
+        engine: "native", or "hpbandster" for that library's own code, which has the model "kde" and, of the options,
+            `random_fraction`.
+        model: "kde", BOHB's own; or "tpe", a multivariate Parzen estimator that starts from Sobol points: see
+            `ParzenModel`.
+        random_fraction: the share of configs that are drawn without the model; None: a third for "kde", as in BOHB, and
+            none for "tpe", whose density has an even part.
+        count_pending: whether configs whose results are awaited count as bad, so that those proposed meanwhile differ.
+        keep_lower: whether configs that lower fidelities know, and the modelled one does not, count as bad.
+        ordered: whether a choice among rising or falling numbers is a number to the model, not a set of options.
+
+    Raises:
+        SettingError: an argument is not one of those it may be, or hpbandster was given an option it does not have.
+
+    Source:
+        Falkner, Klein and Hutter (2018), "BOHB: Robust and Efficient Hyperparameter Optimization at Scale", ICML,
+        1437-1446.
+    """
+
+    engine: Literal["native", "hpbandster"] = "native"
+    model: Literal["kde", "tpe"] = "kde"
     random_fraction: float | None = None
-    count_pending: bool | None = None
-    keep_lower: bool | None = None
-    ordered: bool | None = None
+    count_pending: bool = True
+    keep_lower: bool = False
+    ordered: bool = False
+
+    def __post_init__(self) -> None:
+        if self.engine not in ("native", "hpbandster"):
+            raise SettingError(f"`engine` is 'native' or 'hpbandster'; got {self.engine!r}.")
+        if self.model not in _FRACTIONS:
+            raise SettingError(f"`model` is 'kde' or 'tpe'; got {self.model!r}.")
+        if not 0 <= self._fraction <= 1:
+            raise SettingError(f"`random_fraction` is a share from 0 to 1; got {self.random_fraction!r}.")
+        if self.engine == "hpbandster" and (self.model != "kde" or self.keep_lower or self.ordered):
+            raise SettingError(
+                "engine='hpbandster' has model='kde' only, and of the options `random_fraction`; leave the others out, or "
+                "take engine='native'."
+            )
+
+    @property
+    def _fraction(self) -> float:
+        return _FRACTIONS[self.model] if self.random_fraction is None else self.random_fraction
 
     def sampler(self, space: Space, seed: int) -> Sampler:
         """A fresh sampler with these settings."""
-        return BohbSampler(space, seed=seed, **asdict(self))
+        if self.engine == "hpbandster":
+            from rbt_ray.search.hpbandster_engine import HpbandsterEngine
+
+            return HpbandsterEngine(space, seed=seed, random_fraction=self._fraction)
+        levels = Levels(space, ordered=self.ordered)
+        model, drawn = self._native(space, levels, seed)
+        return ModelSampler(
+            space,
+            levels,
+            model,
+            drawn,
+            seed=seed,
+            random_fraction=self._fraction,
+            count_pending=self.count_pending,
+            keep_lower=self.keep_lower,
+        )
+
+    def _native(self, space: Space, levels: Levels, seed: int) -> tuple[Model, Drawn]:
+        if self.model == "kde":
+            return KernelModel(levels), RandomSearch(space, seed=seed)
+        from rbt_ray.search.parzen_model import ParzenModel  # scipy
+
+        return ParzenModel(levels), SobolSearch(space, seed=seed)

@@ -33,7 +33,7 @@ class TuneConfig:
         seed: everything random follows from it; None draws one and records it.
         points_to_evaluate: configs that come first.
         warm_start: results that a search which learns begins with, not counted as trials: a `ResultGrid`, a study's folder,
-            or rows of (config, fidelity, metric). The best of them is tried first.
+            an hpbandster `Result`, or rows of (config, fidelity, metric). The best of them is tried first.
         holdout: the last bars, kept from the search: a share of them (0.25) or the first day (``"2010-01-01"``).
         fidelity: what a trial at a lower fidelity is spared. "prefix": it sees the first bars only; "blocks": the first bars
             of each of 8 blocks; "symbols": some of the symbols; "reports": it ends after some of its `rbt.report` calls.

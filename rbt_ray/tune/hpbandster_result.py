@@ -49,7 +49,7 @@ def to_hpbandster(results: ResultGrid) -> HpbandsterResult:
 
 
 def runs_of(result: HpbandsterResult) -> list[tuple[Config, float, float | None]]:
-    """Config, fidelity and loss of each run of an hpbandster `Result`, for `rbt_ray.search.warm_start.feed`.
+    """Config, fidelity and loss of each run of an hpbandster `Result`, to warm a search with.
 
     A fidelity is the run's budget as a share of the largest; a loss is None where the run failed or gave no finite one.
     """

@@ -19,7 +19,8 @@ def told_by(given: Any, space: Space, metric: str, mode: Mode) -> tuple[Told, ..
     """Results that completed, as a sampler learns them; configs that are not of this space are left out.
 
     Args:
-        given: a `ResultGrid`; a study's folder; or rows of (config, fidelity, metric).
+        given: a `ResultGrid`; a study's folder; an hpbandster `Result`, whose losses are taken for this metric; or rows of
+            (config, fidelity, metric).
         space: of the new study.
         metric: of the new study; results that have none are left out.
         mode: of the new study.
@@ -29,7 +30,7 @@ def told_by(given: Any, space: Space, metric: str, mode: Mode) -> tuple[Told, ..
     """
     told = []
     sign = -1.0 if mode == "max" else 1.0
-    for config, fidelity, value in _rows(given, metric):
+    for config, fidelity, value in _rows(given, metric, sign):
         try:
             point = space.encode([config])[0]
         except SpaceError:
@@ -53,7 +54,7 @@ def best_of(told: tuple[Told, ...], space: Space) -> list[Config]:
     return space.decode(np.array([best.point]))
 
 
-def _rows(given: Any, metric: str) -> Iterator[tuple[Config, float, float]]:
+def _rows(given: Any, metric: str, sign: float) -> Iterator[tuple[Config, float, float]]:
     if isinstance(given, (str, Path)):
         given = ResultGrid(given)
     if isinstance(given, ResultGrid):
@@ -62,9 +63,14 @@ def _rows(given: Any, metric: str) -> Iterator[tuple[Config, float, float]]:
             if isinstance(value, (int, float)):
                 yield result.config, result.fidelity, value
         return
+    if type(given).__module__.startswith("hpbandster."):
+        from rbt_ray.tune.hpbandster_result import runs_of
+
+        yield from ((config, share, sign * loss) for config, share, loss in runs_of(given) if loss is not None)
+        return
     if not isinstance(given, Iterable):
         raise SettingError(
-            f"`warm_start` is a ResultGrid, a study's folder, or rows of (config, fidelity, {metric}); got {given!r}."
+            f"`warm_start` is a ResultGrid, a study's folder, an hpbandster Result, or rows of (config, fidelity, {metric}); got {given!r}."
         )
     for row in given:
         try:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import rbt_ray as rbt
-from rbt_ray.search.bohb_sampler import BohbSampler
+from rbt_ray.search.bohb import BOHB
 from rbt_ray.search.optuna_sampler import OptunaSampler
 from rbt_ray.search.random_sampler import RandomSampler
 from rbt_ray.study.conditions import Compare, Joined, OneOf, Relation
@@ -14,10 +14,10 @@ from rbt_ray.study.space import Space
 
 SAMPLERS = {
     "random": RandomSampler,
-    "kde": BohbSampler,
-    "kde-all-options": lambda space, seed=0: BohbSampler(space, seed=seed, keep_lower=True, ordered=True),
-    "tpe": lambda space, seed=0: BohbSampler(space, seed=seed, model="tpe"),
-    "hpbandster": lambda space, seed=0: BohbSampler(space, seed=seed, engine="hpbandster"),
+    "kde": lambda space, seed=0: BOHB().sampler(space, seed),
+    "kde-all-options": lambda space, seed=0: BOHB(keep_lower=True, ordered=True).sampler(space, seed),
+    "tpe": lambda space, seed=0: BOHB(model="tpe").sampler(space, seed),
+    "hpbandster": lambda space, seed=0: BOHB(engine="hpbandster").sampler(space, seed),
     "optuna": OptunaSampler,
 }
 PAIRS = Space(("fast", "slow"), (rbt.randint(0, 7), rbt.randint(0, 7)), forbidden=(Relation("fast", ">=", "slow"),))

@@ -8,7 +8,7 @@ from scipy.stats import chi2_contingency, ks_2samp
 
 import rbt_ray as rbt
 from rbt_ray.errors import SettingError
-from rbt_ray.search.bohb_sampler import BohbSampler
+from rbt_ray.search.bohb import BOHB
 from rbt_ray.search.density import normal_reference
 from rbt_ray.study.conditions import Compare
 from rbt_ray.study.space import Space
@@ -35,7 +35,7 @@ def proposals(task):
     """Points that an engine proposes after that history, and how often it fell back."""
     engine, fraction, n, seed = task
     options = {"count_pending": False} if engine == "native" else {}
-    sampler = BohbSampler(MIXED, engine=engine, random_fraction=fraction, seed=seed, **options)
+    sampler = BOHB(engine=engine, random_fraction=fraction, **options).sampler(MIXED, seed)
     for point, loss in history():
         sampler.learn(point, 1.0, loss)
     return np.array([sampler.sample() for _ in range(n)]), sampler.fallbacks
@@ -101,7 +101,7 @@ def test_pending_configs_push_others_away(model):
     for counted in (True, False):
         found = []
         for seed in range(20):
-            sampler = BohbSampler(SQUARE, model=model, seed=seed, random_fraction=0.0, count_pending=counted)
+            sampler = BOHB(model=model, random_fraction=0.0, count_pending=counted).sampler(SQUARE, seed)
             told(sampler, SQUARE, 60)
             found.append(spread(np.array([sampler.sample() for _ in range(24)])))
         spreads[counted] = np.mean(found)
@@ -111,7 +111,7 @@ def test_pending_configs_push_others_away(model):
 @pytest.mark.parametrize("engine", ["native", "hpbandster"])
 def test_the_highest_fidelity_with_a_model_counts(engine):
     """Low fidelity says x is best at 0.1, full fidelity at 0.9."""
-    sampler = BohbSampler(SQUARE, engine=engine, random_fraction=0.0)
+    sampler = BOHB(engine=engine, random_fraction=0.0).sampler(SQUARE, 0)
     for fidelity, best, n in ((0.1, 0.1, 40), (1.0, 0.9, 12)):
         for u in np.random.default_rng(3).random((n, 2)) + fidelity * 1e-9:
             sampler.learn(u, fidelity, float((u[0] - best) ** 2))
@@ -123,7 +123,7 @@ def test_what_lower_fidelities_know_as_bad_is_avoided_where_kept():
     """The few results at full fidelity are alike; lower ones have shown that low x is bad."""
     medians = {}
     for kept in (True, False):
-        sampler = BohbSampler(SQUARE, model="tpe", keep_lower=kept, count_pending=False, seed=1)
+        sampler = BOHB(model="tpe", keep_lower=kept, count_pending=False).sampler(SQUARE, 1)
         rng = np.random.default_rng(0)
         for u in rng.random((12, 2)):
             sampler.learn(u, 1.0, float((u[1] - 0.5) ** 2))
@@ -140,7 +140,7 @@ def test_the_first_parameter_may_be_absent():
         (rbt.uniform(0.0, 1.0), rbt.choice(["with", "without"])),
         conditions=(("a", Compare("b", "==", 0.0)),),
     )
-    native = BohbSampler(space, random_fraction=0.0)
+    native = BOHB(random_fraction=0.0).sampler(space, 0)
     told(native, space, 60)
     points = np.array([native.sample() for _ in range(50)])
     assert native.fallbacks == 0
@@ -151,7 +151,7 @@ def test_fallbacks_of_hpbandster_are_counted():
     space = Space(
         ("a", "b"), (rbt.uniform(0.0, 1.0), rbt.uniform(0.0, 1.0)), forbidden=(Compare("a", ">", 0.5),)
     )  # fmt: skip
-    sampler = BohbSampler(space, engine="hpbandster", random_fraction=0.0)
+    sampler = BOHB(engine="hpbandster", random_fraction=0.0).sampler(space, 0)
     for k, b in enumerate(np.random.default_rng(0).random(30)):  # half of what is near the best is forbidden
         sampler.learn(np.array([0.49999 if k < 5 else 0.4 - 0.01 * k, b]), 1.0, float(k))
     for _ in range(20):
@@ -163,7 +163,7 @@ def test_numbers_as_options_may_be_ordered():
     space = Space.of({"q": rbt.choice([1, 2, 4, 8, 16, 32, 64, 128]), "x": rbt.uniform(0.0, 1.0)})
     near = {}
     for ordered in (True, False):
-        sampler = BohbSampler(space, model="tpe", ordered=ordered, seed=2)
+        sampler = BOHB(model="tpe", ordered=ordered).sampler(space, 2)
         rng = np.random.default_rng(1)
         for x in rng.random(30):  # options 3, 4 and 6 are never tried; 5 is best
             q = float(rng.choice([0, 1, 2, 5, 7]))
@@ -185,4 +185,4 @@ def test_numbers_as_options_may_be_ordered():
 )
 def test_bad_options_are_refused(options, sentence):
     with pytest.raises(SettingError, match=sentence):
-        BohbSampler(SQUARE, **options)
+        BOHB(**options)

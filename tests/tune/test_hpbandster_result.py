@@ -6,9 +6,6 @@ import numpy as np
 import pytest
 
 import rbt_ray as rbt
-from rbt_ray.search.bohb_sampler import BohbSampler
-from rbt_ray.search.warm_start import feed
-from rbt_ray.study.space import Space
 from rbt_ray.tune.hpbandster_result import runs_of
 
 
@@ -99,17 +96,21 @@ def test_times_are_relative_and_in_order(results):
         assert 0 <= stamps["submitted"] <= stamps["started"] <= stamps["finished"] < 120
 
 
-def test_back_again_and_into_a_sampler(results):
-    runs = runs_of(results.to_hpbandster())
+def test_back_again_and_into_a_new_search(results, tmp_path):
+    theirs = results.to_hpbandster()
+    runs = runs_of(theirs)
     expected = {(r.config["n"], r.fidelity, r.loss) for r in results}
     assert {(config["n"], fidelity, loss) for config, fidelity, loss in runs} == expected
-    space = Space.of({"n": rbt.randint(2, 12), "kind": rbt.choice(["a", "b"])})
-    sampler = BohbSampler(space, count_pending=False)
-    known = {config["n"] for config, _, _ in runs if config["n"] >= 2}
-    assert feed(sampler, space, runs) == sum(config["n"] >= 2 for config, _, _ in runs)
-    again = {tuple(space.decode(sampler.sample()[None])[0].values()) for _ in range(space.size - len(known))}
-    assert sampler.sample() is None
-    assert not again & {(n, "ab"[n % 2]) for n in known}
+    tuner = rbt.Tuner(
+        objective,
+        param_space={"n": rbt.randint(2, 12), "kind": rbt.choice(["a", "b"])},
+        bundle="sample",
+        tune_config=rbt.TuneConfig(metric="score", search_alg="bohb", num_samples=5, warm_start=theirs),
+        run_config=rbt.RunConfig(name="warm", storage_path=tmp_path),
+    )
+    told = {(told.point[0], told.fidelity, told.loss) for told in tuner.study.warm_start}
+    assert told == {(n, fidelity, loss) for n, fidelity, loss in expected if n >= 2 and loss is not None}
+    assert tuner.study.points_to_evaluate == (results.get_best_result().config,)
 
 
 def test_budgets_of_any_scale_become_fidelities(tmp_path):
