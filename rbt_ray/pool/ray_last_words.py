@@ -94,7 +94,7 @@ def _found_note(actor: str | None) -> str | None:
     if actor is None:
         return None
     with suppress(RayError):  # the store is the head's, which may be gone as well
-        note = _internal_kv_get(_PREFIX + actor)
+        note: bytes | None = _internal_kv_get(_PREFIX + actor)
         if note is not None:
             _internal_kv_del(_PREFIX + actor)
             return note.decode()
