@@ -15,7 +15,7 @@ from rbt_ray.search.sampler import Sampler
 from rbt_ray.search.sobol import SobolSearch
 from rbt_ray.study.space import Space
 
-_FRACTIONS = {"kde": 1 / 3, "tpe": 0.0}
+_FRACTIONS = {"kde": 1 / 3, "tpe": 0.1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class BOHB:
         model: "kde", BOHB's own; or "tpe", a multivariate Parzen estimator that starts from Sobol points: see
             `ParzenModel`.
         random_fraction: the share of configs that are drawn without the model; None: a third for "kde", as in BOHB, and
-            none for "tpe", whose density has an even part.
+            a tenth for "tpe", which would else be long in leaving a good corner for a better one.
         count_pending: whether configs whose results are awaited count as bad, so that those proposed meanwhile differ.
         keep_lower: whether configs that lower fidelities know, and the modelled one does not, count as bad.
         ordered: whether a choice among rising or falling numbers is a number to the model, not a set of options.

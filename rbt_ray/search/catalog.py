@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -35,13 +35,32 @@ SCHEDULERS: dict[str, type[Any]] = {
     "successive_halving": SuccessiveHalving,
     "median": MedianStopping,
 }
+AUTO = BOHB(model="tpe")
+"""The model search that "auto" takes: in docs/decisions it is ahead of BOHB's own model."""
 _SAMPLES = 100
 _CALIBRATION, _LEAST_CALIBRATION = 8, 4
 """How many configs calibrate a ladder, and below how many nothing could be said."""
 
 
-def choose(search_alg: str, space: Space, num_samples: int | None, n_rungs: int) -> tuple[str, int | None, str]:
-    """The searcher's own name, how many new configs it is to propose (None: all there are), and why it was chosen.
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What a name stands for.
+
+    Args:
+        search_alg: the searcher's own name.
+        options: its settings, where they are not its defaults.
+        num_samples: how many new configs it is to propose; None: all there are.
+        why: why "auto" chose it; "" where the user did.
+    """
+
+    search_alg: str
+    options: dict[str, Any]
+    num_samples: int | None
+    why: str = ""
+
+
+def choose(search_alg: str, space: Space, num_samples: int | None, n_rungs: int) -> Chosen:
+    """The searcher that a name stands for.
 
     Args:
         search_alg: a name; "auto" is a grid where the whole space fits `num_samples` (any finite one for None), else the
@@ -50,23 +69,21 @@ def choose(search_alg: str, space: Space, num_samples: int | None, n_rungs: int)
         num_samples: as the user said.
         n_rungs: how many fidelities there are.
     """
-    why = ""
-    if search_alg == "auto":
-        size = space.size
-        if size is not None and (num_samples is None or size <= num_samples):
-            search_alg, why = "grid", f"auto: grid, as the whole space has {size:,} configs."
-        else:
-            search_alg, why = "bohb", f"auto: bohb {_over(n_rungs)}, as the space has {_more(size, num_samples)}."
-    if search_alg != "grid" and num_samples is None:
-        num_samples = _SAMPLES
-    return search_alg, num_samples, why
+    some = _SAMPLES if num_samples is None else num_samples
+    if search_alg != "auto":
+        return Chosen(search_alg, {}, num_samples if search_alg == "grid" else some)
+    size = space.size
+    if size is not None and (num_samples is None or size <= num_samples):
+        return Chosen("grid", {}, num_samples, f"auto: grid, as the whole space has {size:,} configs.")
+    why = f"auto: bohb with the model of TPE {_over(n_rungs)}, as the space has {_more(size, some)}."
+    return Chosen("bohb", asdict(AUTO), some, why)
 
 
 def _over(n_rungs: int) -> str:
     return f"over {n_rungs} fidelities" if n_rungs > 1 else "at full fidelity"
 
 
-def _more(size: int | None, num_samples: int | None) -> str:
+def _more(size: int | None, num_samples: int) -> str:
     if size is None:
         return "infinitely many configs"
     return f"{size:,} configs and num_samples is {num_samples:,}"

@@ -21,7 +21,7 @@ from rbt_ray.objectives.address import address_of
 from rbt_ray.objectives.fitting import check_objective
 from rbt_ray.pool.task import Task
 from rbt_ray.search.bohb import BOHB
-from rbt_ray.search.catalog import MODELS, choose, make, plain_scheduler
+from rbt_ray.search.catalog import MODELS, Chosen, choose, make, plain_scheduler
 from rbt_ray.search.ladder import ladder_from
 from rbt_ray.store.journal import Ended, Journal
 from rbt_ray.store.place import OWN_BUNDLE, Place
@@ -263,13 +263,14 @@ def _define(objective: Any, space: Space, bundle: Bundle | None, tune: TuneConfi
         raise SettingError("`holdout` keeps the last bars of a bundle from the search, and there is no `bundle`.")
     train_bars = 0 if bundle is None else holdout_start(bundle, tune.holdout)
     lowest = lowest_fidelity(tune, objective, space, bundle, train_bars)
-    search_alg, num_samples, options, why = "custom", tune.num_samples, {}, ""
+    n_rungs = len(ladder_from(lowest, tune.eta))
     if isinstance(tune.search_alg, BOHB):
-        search_alg, options = "bohb", asdict(tune.search_alg)
+        chosen = replace(choose("bohb", space, tune.num_samples, n_rungs), options=asdict(tune.search_alg))
     elif isinstance(tune.search_alg, str):
-        search_alg = tune.search_alg
-    if search_alg != "custom":
-        search_alg, num_samples, why = choose(search_alg, space, num_samples, len(ladder_from(lowest, tune.eta)))
+        chosen = choose(tune.search_alg, space, tune.num_samples, n_rungs)
+    else:
+        chosen = Chosen("custom", {}, tune.num_samples)
+    search_alg = chosen.search_alg
     if tune.warm_start is not None and search_alg not in MODELS:
         raise SettingError(
             f"`warm_start` is for searches that learn ({', '.join(MODELS)}); this one is {search_alg!r}."
@@ -283,7 +284,7 @@ def _define(objective: Any, space: Space, bundle: Bundle | None, tune: TuneConfi
         metric=tune.metric,
         mode=tune.mode,
         search_alg=search_alg,
-        num_samples=num_samples,
+        num_samples=chosen.num_samples,
         seed=secrets.randbits(32) if tune.seed is None else tune.seed,
         max_pending=0,
         deterministic=tune.deterministic,
@@ -292,14 +293,14 @@ def _define(objective: Any, space: Space, bundle: Bundle | None, tune: TuneConfi
         points_to_evaluate=tuple(space.decode(space.encode(points))),  # in plain Python values
         bundle=None if bundle is None else BundleId(bundle.name, bundle.version, bundle.n_bars, train_bars),
         recheck=run.recheck,
-        search_options=options,
+        search_options=chosen.options,
         scheduler=plain_scheduler(scheduler),
         fidelity=tune.fidelity,
         lowest_fidelity=lowest if scheduler is not None else 1.0,
         eta=tune.eta,
         max_reports=tune.max_reports,
         warm_start=warm_start,
-        why=why,
+        why=chosen.why,
     )
     # Made once here, it says what it cannot search before anything starts; an object of the user's serves one run only.
     searcher = make(study) if search_alg != "custom" else tune.search_alg

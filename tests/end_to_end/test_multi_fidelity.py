@@ -238,6 +238,13 @@ def test_settings_that_are_none_are_refused(settings, sentence):
         rbt.TuneConfig(**settings)
 
 
+def test_settings_of_bohb_draw_as_many_configs_as_its_name(tmp_path):
+    results = fit(
+        parabola, tmp_path, space=BOX, bundle=None, metric="loss", search_alg=rbt.BOHB(model="tpe"), num_samples=None
+    )
+    assert len(results) == 100
+
+
 def test_more_workers_than_trials_may_be_open_is_worth_a_warning(tmp_path):
     with pytest.warns(UserWarning, match=r"at most 2 trials open, fewer than its 3 workers.*set `max_pending`"):
         fit(crossover, tmp_path, workers=3, max_pending=2, num_samples=5)
@@ -271,7 +278,7 @@ def test_a_search_begins_with_what_an_earlier_one_found(tmp_path):
     [
         ([({"x": 0.5, "z": 1}, 1.0, 2.0)], "bohb", "no result with a 'loss' whose config lies in this study's space"),
         ([(1, 2)], "bohb", r"rows of `warm_start` are \(config, fidelity, loss\)"),
-        (7, "bohb", "`warm_start` is a ResultGrid, a study's folder, or rows"),
+        (7, "bohb", "`warm_start` is a ResultGrid, a study's folder, an hpbandster Result, or rows"),
         ([({"x": 0.5, "y": 0.5}, 1.0, 2.0)], "random", r"`warm_start` is for searches that learn"),
     ],
 )
