@@ -192,7 +192,9 @@ def test_the_script_runs_a_study_as_the_command_line_does(tmp_path):
     done = subprocess.run([*script, *options], cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    assert (found["backend"], found["n_trials"], found["n_failed"]) == ("local", 50, 0)
+    assert found["backend"] == "local"
+    assert found["best"]["metrics"]["sharpe"] == max(row["sweep"]["sharpe"] for row in found["top"])
+    assert found["n_trials"] - found["n_failed"] >= 50
     words = [sys.executable, "-m", "rbt_ray.cli", "show", "studies/pullback", "--json"]
     shown = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True)
     assert json.loads(shown.stdout)["table_hash"] == found["table_hash"]

@@ -21,6 +21,8 @@ def one_thread() -> None:
     """Pins BLAS, OpenMP and numba to one thread: the workers already fill the cores. Before numpy loads."""
     for name in ONE_THREAD:
         os.environ[name] = "1"
+    if (numba := sys.modules.get("numba")) is not None:  # loaded before a fork, it has read the variable already
+        numba.set_num_threads(1)
 
 
 def keep_freed_memory() -> None:

@@ -1,4 +1,4 @@
-"""The first configs, evaluated at every fidelity: which of the lower ones rank configs as the full one does?"""
+"""Some configs, evaluated at every fidelity: which of the lower ones rank configs as the full one does?"""
 
 from __future__ import annotations
 
@@ -78,7 +78,12 @@ class Calibration:
         return found
 
     def verdict(self) -> tuple[Ladder, str]:
-        """The ladder from the lowest rung on that ranks well, as all above it do; and that in a sentence."""
+        """The ladder from the lowest rung on that ranks well, as all above it do; and that in a sentence.
+
+        Where there were no configs for it, the ladder is believed, and the sentence is empty.
+        """
+        if not self._losses:
+            return self._ladder, ""
         found = self.correlations()
         lowest = len(found)
         while lowest and found[lowest - 1] >= LEAST_CORRELATION:
@@ -88,7 +93,7 @@ class Calibration:
 
 def _sentence(ladder: Ladder, found: list[float], lowest: int, n_configs: int) -> str:
     told = ", ".join(f"{rho:.2f} at {fidelity:.3g}" for fidelity, rho in zip(ladder[:-1], found, strict=True))
-    seen = f"rank correlation of the first {n_configs} configs with full fidelity: {told}"
+    seen = f"rank correlation with full fidelity, over {n_configs} configs: {told}"
     if lowest == 0:
         return f"{seen}; all of them are used."
     at_least = f"below {LEAST_CORRELATION:g} a fidelity says too little"

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from rbt_ray.columns import Proposals, Results
 from rbt_ray.search.calibration import Calibration
+from rbt_ray.search.hyperband import first_bracket
 from rbt_ray.search.ladder import Ladder
 from rbt_ray.search.sampler import Sampler
 from rbt_ray.search.scheduler import Race, Scheduler, Step
@@ -29,7 +31,8 @@ class ScheduledSearch:
         ladder: the fidelities, ascending, of which the last is 1.
         eta: what the ladder was made with.
         limit: how many new configs to propose, `points_to_evaluate` included; None: as many as there are.
-        n_calibration: how many configs are first evaluated on every rung, to see which rungs are worth climbing.
+        n_calibration: how many configs are evaluated on every rung, after a first bracket, to see which rungs are worth
+            climbing.
         points_to_evaluate: configs that come first.
         continues: whether a config goes on, on a rung, from where it stopped on the one below.
     """
@@ -51,68 +54,89 @@ class ScheduledSearch:
         self._ladder, self._eta, self._limit = ladder, eta, limit
         self._given = deque(space.encode(points_to_evaluate))
         self._points: list[FloatArray] = []
+        self._home: list[_Climb] = []  # of each slot
+        self._climbs: list[_Climb] = []  # those that are not done, the oldest first
         self._closed = False
-        self._rungs_skipped = 0
+        self._calibration: Calibration | None = None
         self.notes: list[str] = []
         """What was decided on the way, a sentence each."""
-        self._calibration: Calibration | None = None
-        self._race: Race
         if n_calibration and len(ladder) > 1:
-            self._race = self._calibration = Calibration(ladder, n_calibration, at_once=not continues)
+            self._calibration = Calibration(ladder, n_calibration, at_once=not continues)
+            self._climbs += [_Climb(first_bracket(ladder, eta), 0), _Climb(self._calibration, 0)]
         else:
-            self._race = scheduler.race(ladder, eta)
+            self._climbs.append(_Climb(scheduler.race(ladder, eta), 0))
 
     @property
     def done(self) -> bool:
         """See `Searcher`."""
-        return self._closed and self._race.done
+        return self._closed and not self._climbs
 
     def ask(self, n: int) -> Proposals:
         """See `Searcher`."""
         points: list[FloatArray] = []
         tags: list[tuple[int, int, int]] = []
-        while len(points) < n and (step := self._race.next()) is not None:
-            slot = self._new_slot(step) if step.slot is None else step.slot
+        while len(points) < n and (found := self._next()) is not None:
+            climb, step = found
+            slot = self._new_slot(climb, step) if step.slot is None else step.slot
             if slot is None:
-                continue  # the race knows that there are no more
+                continue  # the races know that there are no more
             points.append(self._points[slot])
-            tags.append((step.bracket, step.rung + self._rungs_skipped, slot))
+            tags.append((step.bracket, step.rung + climb.rungs_skipped, slot))
         rows = np.array(points).reshape(len(points), self._space.n_params)
         return Proposals(rows, np.array([self._ladder[rung] for _, rung, _ in tags]), self._space, tuple(tags))
 
     def tell(self, results: Sequence[Result]) -> None:
         """See `Searcher`."""
         for (_, rung, slot), loss, status in _told(results):
+            climb = self._home[slot]
             self._sampler.learn(self._points[slot], self._ladder[rung], math.nan if loss is None else loss)
-            self._race.finish(slot, rung - self._rungs_skipped, loss, hopeless=status in _HOPELESS)
-        self._leave_calibration_if_done()
+            climb.race.finish(slot, rung - climb.rungs_skipped, loss, hopeless=status in _HOPELESS)
+        self._settle()
 
-    def _new_slot(self, step: Step) -> int | None:
+    def _next(self) -> tuple[_Climb, Step] | None:
+        for climb in self._climbs:
+            if (step := climb.race.next()) is not None:
+                return climb, step
+        return None
+
+    def _new_slot(self, climb: _Climb, step: Step) -> int | None:
         point = self._given.popleft() if self._given else self._sampler.sample()
         if point is None:
             self._close()
             return None
         slot = len(self._points)
         self._points.append(point)
-        self._race.enter(slot, step)
+        self._home.append(climb)
+        climb.race.enter(slot, step)
         if len(self._points) == self._limit:
             self._close()
         return slot
 
     def _close(self) -> None:
         self._closed = True
-        self._race.close()
-        self._leave_calibration_if_done()
+        for climb in self._climbs:
+            climb.race.close()
+        self._settle()
 
-    def _leave_calibration_if_done(self) -> None:
-        if self._calibration is None or not self._calibration.done:
-            return
-        kept, sentence = self._calibration.verdict()
-        self.notes.append(sentence)
-        self._rungs_skipped = len(self._ladder) - len(kept)
-        self._race, self._calibration = self._scheduler.race(kept, self._eta), None
-        if self._closed:
-            self._race.close()
+    def _settle(self) -> None:
+        """Takes off what is done; the search proper begins when its ladder is known."""
+        if self._calibration is not None and self._calibration.done:
+            kept, sentence = self._calibration.verdict()
+            self.notes += [sentence] if sentence else []
+            self._calibration = None
+            search = _Climb(self._scheduler.race(kept, self._eta), len(self._ladder) - len(kept))
+            if self._closed:
+                search.race.close()
+            self._climbs.append(search)
+        self._climbs = [climb for climb in self._climbs if not climb.race.done]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Climb:
+    """A race on the upper part of the ladder."""
+
+    race: Race
+    rungs_skipped: int
 
 
 def _told(results: Sequence[Result]) -> Iterator[tuple[tuple[int, ...], float | None, str]]:

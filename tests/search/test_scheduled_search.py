@@ -155,11 +155,11 @@ def reversed_below(fidelity):
 def test_fidelities_that_mislead_are_found_out_and_left(honest_from, lowest, continues):
     searcher, _ = search(limit=60, n_calibration=8, continues=continues)
     proposed = run(searcher, loss=reversed_below(honest_from))
-    after = [proposal for proposal in proposed if proposal.tag[2] >= 8]
+    after = [proposal for proposal in proposed if proposal.tag[2] >= 9 + 8]  # a bracket of nine, then the calibration
     assert min(proposal.fidelity for proposal in after) == pytest.approx(lowest)
     assert len(searcher.notes) == 1
     assert ("full fidelity." in searcher.notes[0]) == (lowest == 1)
-    calibrating = [proposal for proposal in proposed if proposal.tag[2] < 8]
+    calibrating = [proposal for proposal in proposed if 9 <= proposal.tag[2] < 9 + 8]
     assert len(calibrating) == 8 * len(LADDER)
 
 
