@@ -271,6 +271,7 @@ def figures_of(problem, courses):
                 "tool": tool,
                 "regret": {at: median_with_interval([course.at(at) for course in found]) for at in AT},
                 "p": _paired(last[tool], last.get("auto")),
+                "p_hpbandster": _paired(last[tool], last.get("hpbandster")) if tool == "bohb" else None,
                 "near": median_with_interval(hits[tool]),
                 "n_near": int(np.isfinite(hits[tool]).sum()),
                 "p_near": _paired(hits[tool], hits.get("auto")),
@@ -331,6 +332,8 @@ def page(results, options):
                     cells.append(_near(row))
                 cells += ["" if row["p"] is None else f"{row['p']:.2g}", f"{row['rank']:.1f}", f"{row['ms']:.2f}"]
                 lines.append(f"| {row['tool']} | " + " | ".join(cells) + " |")
+            if (bohb := next((row for row in rows if row["p_hpbandster"] is not None), None)) is not None:
+                lines += ["", f"bohb beside hpbandster, at 100: p {bohb['p_hpbandster']:.2g}."]
             if grid is not None:
                 auto = next(row for row in rows if row["tool"] == "auto")
                 lines += ["", _beside_grid(grid, auto)]
