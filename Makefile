@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: setup demo test test-cluster lint bench clean
+.PHONY: setup demo test test-cluster lint bench bench-search clean
 
 demo: setup
 	$(BIN)/rbt-ray demo
@@ -29,6 +29,11 @@ bench: setup
 	$(BIN)/python benchmarks/throughput.py --backend ray
 	$(BIN)/python benchmarks/bundle_memory.py --backend ray
 	$(BIN)/python benchmarks/ray_start.py
+	$(BIN)/python benchmarks/suggestion.py
+	$(BIN)/python benchmarks/bohb_wall.py
+
+bench-search: setup
+	$(BIN)/python benchmarks/search_quality.py --write docs/decisions
 
 setup: $(READY)
 
