@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rbt_ray.cli import tables
-from rbt_ray.errors import ObjectiveError, SettingError, StudyInterrupted
+from rbt_ray.errors import NoResultError, ObjectiveError, SettingError, StudyInterrupted
 
 if TYPE_CHECKING:
     from rbt_ray.tune.result_grid import ResultGrid
@@ -122,9 +122,11 @@ def _exit_code(results: ResultGrid) -> int:
     if reason == "max_failures":
         print("rbt-ray: the study stopped: more trials failed than `max_failures` allows.", file=sys.stderr)
         return 1
-    if not results.num_terminated:
-        first = next(iter(results.errors), "there were none")
-        print(f"rbt-ray: no trial completed. The first error: {first}", file=sys.stderr)
+    if not len(results.table.ranking(1)):
+        try:
+            results.get_best_result()
+        except NoResultError as error:
+            print(f"rbt-ray: {error}", file=sys.stderr)
         return 1
     return 0
 

@@ -15,6 +15,8 @@ from typing import Any
 from rbt_ray import objectives
 from rbt_ray.errors import InputError, ObjectiveError, StudyFileError
 from rbt_ray.nearest import nearest
+from rbt_ray.search.bohb import BOHB
+from rbt_ray.search.catalog import SCHEDULERS
 from rbt_ray.study import space
 from rbt_ray.tune.config import RunConfig, TuneConfig
 
@@ -72,11 +74,34 @@ def read_study_file(path: Path, search: Mapping[str, Any], run: Mapping[str, Any
             objective=load_objective(page["objective"], page.get("objective_options", {}), path.parent),
             bundle=page.get("bundle"),
             param_space=_space(page["space"], "space"),
-            tune_config=TuneConfig(**{**page.get("search", {}), **search}),
+            tune_config=TuneConfig(**{**_with_settings(page.get("search", {})), **search}),
             run_config=RunConfig(**{"name": page.get("name", path.stem), **page.get("run", {}), **run}),
         )
     except InputError as error:
         raise type(error)(f"{path}: {error}") from error
+
+
+def _with_settings(search: Mapping[str, Any]) -> dict[str, Any]:
+    """The [search] table, where ``search_alg = { bohb = { model = "tpe" } }`` is a searcher with settings."""
+    kinds = {"search_alg": {"bohb": BOHB}, "scheduler": SCHEDULERS}
+    made = dict(search)
+    for key, by_name in kinds.items():
+        value = search.get(key)
+        if not isinstance(value, dict):
+            continue
+        if len(value) != 1 or not isinstance(options := next(iter(value.values())), dict):
+            raise StudyFileError(
+                f"`search.{key}` is a name, or a name with settings as in {{ name = {{ ... }} }}; got {value!r}."
+            )
+        name = next(iter(value))
+        if name not in by_name:
+            raise StudyFileError(f"`search.{key}`: there are no settings of {name!r}; {nearest(name, tuple(by_name))}")
+        known = [f.name for f in dataclasses.fields(by_name[name])]
+        for option in options:
+            if option not in known:
+                raise StudyFileError(f"`search.{key}`: {name} has no setting {option!r}; {nearest(option, known)}")
+        made[key] = by_name[name](**options)
+    return made
 
 
 def load_objective(address: str, options: Mapping[str, Any], folder: Path) -> Any:

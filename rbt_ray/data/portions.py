@@ -19,7 +19,7 @@ from rbt_ray.types import FloatArray, IntArray
 
 Portion: TypeAlias = Literal["prefix", "blocks", "symbols"]
 PORTIONS: tuple[Portion, ...] = get_args(Portion)
-_N_BLOCKS = 8
+N_BLOCKS = 8
 
 
 def portion(bundle: Bundle, kind: Portion, fidelity: float, train_bars: int, seed: int) -> tuple[Bundle, int]:
@@ -61,7 +61,7 @@ def _blocks(bundle: Bundle, fidelity: float, train_bars: int) -> Bundle:
     From block to block prices are scaled so that the first bar of each has the return it had: a trial must not earn
     the years that lie between.
     """
-    edges = [train_bars * block // _N_BLOCKS for block in range(_N_BLOCKS + 1)]
+    edges = [train_bars * block // N_BLOCKS for block in range(N_BLOCKS + 1)]
     blocks = [(a, a + share_of(fidelity, b - a)) for a, b in itertools.pairwise(edges) if b > a]
     rows = np.concatenate([np.arange(a, b) for a, b in blocks])
     kept = {name: values[rows] for name, values in bundle.content.arrays.items()}

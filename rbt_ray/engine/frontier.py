@@ -11,6 +11,7 @@ import numpy as np
 
 from rbt_ray import metric_columns
 from rbt_ray.columns import Outcomes, Proposals, Results
+from rbt_ray.errors import SettingError
 from rbt_ray.search.searcher import Searcher
 from rbt_ray.store.journal import Asked, Finished
 from rbt_ray.study.cost import Cost
@@ -128,6 +129,13 @@ class Frontier:
         if isinstance(proposals, Proposals):
             return proposals
         space = self._study.space
+        lowest_possible = 1.0 if self._study.bundle is None and self._study.max_reports is None else 0.0
+        for proposal in proposals:
+            if not (0 < proposal.fidelity <= 1 and proposal.fidelity >= lowest_possible):
+                raise SettingError(
+                    f"`search_alg` proposed {dict(proposal.config)} at fidelity {proposal.fidelity!r}; a fidelity is above 0 "
+                    f"and at most 1, and 1 where there is neither a bundle nor `max_reports`."
+                )
         return Proposals(
             points=space.encode([proposal.config for proposal in proposals]),
             fidelity=np.array([proposal.fidelity for proposal in proposals], dtype=np.float64),

@@ -23,7 +23,7 @@ class Watch:
         n_done: trials recorded, those of earlier runs of the study included.
         n_failed: those that did not complete.
         best: the study's metric of the best trial at full fidelity so far.
-        notes: what was decided, a sentence each; grows while the study runs.
+        notes: what the search decided, a sentence each; known when it ended.
         stage: what goes on after the search, for people; "" during it.
         clock: seconds from any start, as `time.monotonic` has them.
     """

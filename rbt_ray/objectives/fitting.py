@@ -10,21 +10,33 @@ import numpy as np
 from rbt_ray.errors import ObjectiveError, SpaceError
 from rbt_ray.objectives.builtin.parameters import check_names
 from rbt_ray.objectives.builtin.strategy import Strategy
-from rbt_ray.objectives.objective import SweepObjective, as_evaluator
+from rbt_ray.objectives.objective import SweepObjective, as_evaluator, is_batched
 
 if TYPE_CHECKING:
     from rbt_ray.data.bundle import Bundle
     from rbt_ray.study.space import Space
 
 
-def check_objective(objective: Any, space: Space, metric: str, bundle: Bundle | None) -> None:
+def check_objective(objective: Any, space: Space, metric: str, bundle: Bundle | None, *, reports: bool = False) -> None:
     """Refuses an objective that this study cannot call.
 
+    Args:
+        objective: the user's own.
+        space: what varies.
+        metric: the study's.
+        bundle: its prices.
+        reports: whether its fidelity is counted in reports.
+
     Raises:
-        ObjectiveError: it cannot be called with (params, data), or needs prices and there are none.
+        ObjectiveError: it cannot be called with (params, data), or needs prices and there are none, or cannot report.
         InputError: a built-in one, where names, numbers, metric or prices are not what it takes.
     """
     as_evaluator(objective, space, metric)
+    if reports and (isinstance(objective, SweepObjective) or is_batched(objective)):
+        raise ObjectiveError(
+            "`fidelity='reports'` is for a function of one config that calls `rbt.report`; batched and built-in objectives "
+            "evaluate many at once."
+        )
     if not isinstance(objective, SweepObjective):
         _check_signature(objective)
         return

@@ -124,6 +124,10 @@ class PerConfig:
                 data = None if view is None else view.for_trial(seed)
                 with Reports(span.stop, span.starts.get(row)) as reports:
                     answer = self._answer(config, data)
+                if span.stop is not None and not reports.any:
+                    raise ObjectiveResultError(
+                        "the objective ended without a call of `rbt.report`, in which this study counts fidelity."
+                    )
                 rows.append(metrics_of(reports.latest if answer is None else answer, self.metric))
                 if reports.checkpoint is not None:
                     checkpoints[row] = reports.checkpoint

@@ -50,6 +50,11 @@ class Reports:
         self._limit = limit
         self._n = 0 if self.start is None else self.start.n_reports
 
+    @property
+    def any(self) -> bool:
+        """Whether there was one, in this trial or in the one it goes on from."""
+        return self._n > 0
+
     def __enter__(self) -> Reports:
         global _listening
         _listening = self
@@ -82,9 +87,10 @@ _listening: Reports | None = None
 def report(metrics: float | Mapping[str, Any], *, checkpoint: Any = None) -> None:
     """Tells what the objective has reached, once an iteration; outside a study it does nothing.
 
-    In a study with ``fidelity="reports"`` a scheduler ends the objective after some of its reports and goes on with the
-    best: from the `checkpoint` of the last report where there is one (see `get_checkpoint`), else from the start. An
-    objective that returns nothing has the metrics of its last report.
+    In a study with ``fidelity="reports"`` the objective ends with the last report its fidelity asks for, at full fidelity
+    with the `max_reports`-th: that report is the trial's result, and what would come after it does not run. The best
+    go on to more reports: from the `checkpoint` of the last one where there is one (see `get_checkpoint`), else from the
+    start. An objective that ends earlier by itself, and returns nothing, has the metrics of its last report.
 
     Args:
         metrics: a number or a dict of metrics, as an objective returns them.

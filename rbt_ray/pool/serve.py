@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING
 
 from rbt_ray.pool.pool import Batch, Job
+
+if TYPE_CHECKING:
+    from rbt_ray.pool.worker import Worker
 
 
 def serve(pipe: Connection, life: Connection, name: str, inherited: Sequence[Connection]) -> None:
@@ -24,14 +28,17 @@ def serve(pipe: Connection, life: Connection, name: str, inherited: Sequence[Con
     settle(life)
     from rbt_ray.pool.worker import Worker
 
-    worker = Worker(name)
+    try:
+        _work(pipe, Worker(name))
+    except (EOFError, OSError):  # the driver is gone
+        return
+
+
+def _work(pipe: Connection, worker: Worker) -> None:
     pipe.send("ready")
     job: Job | None = None
     while True:
-        try:
-            message = pipe.recv()
-        except (EOFError, OSError):
-            return
+        message = pipe.recv()
         if isinstance(message, Job):
             job = message
             try:

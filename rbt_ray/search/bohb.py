@@ -51,10 +51,14 @@ class BOHB:
     def __post_init__(self) -> None:
         if self.engine not in ("native", "hpbandster"):
             raise SettingError(f"`engine` is 'native' or 'hpbandster'; got {self.engine!r}.")
-        if self.model not in _FRACTIONS:
+        if self.model not in ("kde", "tpe"):
             raise SettingError(f"`model` is 'kde' or 'tpe'; got {self.model!r}.")
-        if not 0 <= self._fraction <= 1:
+        fraction = self._fraction
+        if isinstance(fraction, bool) or not isinstance(fraction, (int, float)) or not 0 <= fraction <= 1:
             raise SettingError(f"`random_fraction` is a share from 0 to 1; got {self.random_fraction!r}.")
+        for name in ("count_pending", "keep_lower", "ordered"):
+            if not isinstance(getattr(self, name), bool):
+                raise SettingError(f"`{name}` is True or False; got {getattr(self, name)!r}.")
         if self.engine == "hpbandster" and (self.model != "kde" or self.keep_lower or self.ordered):
             raise SettingError(
                 "engine='hpbandster' has model='kde' only, and of the options `random_fraction`; leave the others out, or "

@@ -10,6 +10,7 @@ from rbt_ray.search.agreement import rank_correlation
 from rbt_ray.search.ladder import Ladder
 from rbt_ray.search.scheduler import Step
 
+LEAST_CONFIGS = 4
 LEAST_CORRELATION = 0.5
 """A lower fidelity has to reach this to be used. At eta 3 the best of three by it is then half a standard deviation better
 than one of them by chance, about what the evaluations it takes would find at full fidelity."""
@@ -18,8 +19,9 @@ than one of them by chance, about what the evaluations it takes would find at fu
 class Calibration:
     """A race in which nobody is left behind; its verdict is the ladder worth climbing from then on.
 
-    Its configs are not chosen by their results, so that no selection bends the rank correlations. Their results at full
-    fidelity are what a model begins with.
+    Its configs go up whatever their results, so that no selection by a lower fidelity bends the rank correlations. They are
+    those that the search would propose anyway: where a model already narrows them down, they differ less, and the
+    correlations are rather too low than too high. Their results at full fidelity are what the search goes on with.
 
     Args:
         ladder: all rungs, at least 2.
@@ -80,9 +82,9 @@ class Calibration:
     def verdict(self) -> tuple[Ladder, str]:
         """The ladder from the lowest rung on that ranks well, as all above it do; and that in a sentence.
 
-        Where there were no configs for it, the ladder is believed, and the sentence is empty.
+        Where there were too few configs for it, the ladder is believed, and the sentence is empty.
         """
-        if not self._losses:
+        if len(self._losses) < LEAST_CONFIGS:
             return self._ladder, ""
         found = self.correlations()
         lowest = len(found)

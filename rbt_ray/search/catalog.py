@@ -11,8 +11,9 @@ import numpy as np
 
 from rbt_ray.search.asha import ASHA, MedianStopping
 from rbt_ray.search.bohb import BOHB
+from rbt_ray.search.calibration import LEAST_CONFIGS
 from rbt_ray.search.hyperband import Hyperband, SuccessiveHalving
-from rbt_ray.search.ladder import Ladder, ladder_from
+from rbt_ray.search.ladder import Ladder, bracket_sizes, ladder_from
 from rbt_ray.search.random_search import RandomSearch
 from rbt_ray.search.sampler import Sampler, StreamSampler
 from rbt_ray.search.scheduled_search import ScheduledSearch
@@ -38,8 +39,8 @@ SCHEDULERS: dict[str, type[Any]] = {
 AUTO = BOHB(model="tpe")
 """The model search that "auto" takes: in docs/decisions it is ahead of BOHB's own model."""
 _SAMPLES = 100
-_CALIBRATION, _LEAST_CALIBRATION = 8, 4
-"""How many configs calibrate a ladder, and below how many nothing could be said."""
+_CALIBRATION = 8
+"""How many configs calibrate a ladder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,34 +60,41 @@ class Chosen:
     why: str = ""
 
 
-def choose(search_alg: str, space: Space, num_samples: int | None, n_rungs: int) -> Chosen:
+def choose(search_alg: str, space: Space, num_samples: int | None, max_cost: float | None, n_rungs: int) -> Chosen:
     """The searcher that a name stands for.
 
     Args:
-        search_alg: a name; "auto" is a grid where the whole space fits `num_samples` (any finite one for None), else the
-            model search.
+        search_alg: a name; "auto" is a grid where the whole space fits what may be spent (any finite one where nothing is
+            said), else the model search.
         space: what is searched.
-        num_samples: as the user said.
+        num_samples: as the user said; None: the whole grid, what `max_cost` allows, or 100.
+        max_cost: as the user said.
         n_rungs: how many fidelities there are.
     """
-    some = _SAMPLES if num_samples is None else num_samples
+    some = default_samples(num_samples, max_cost)
     if search_alg != "auto":
         return Chosen(search_alg, {}, num_samples if search_alg == "grid" else some)
-    size = space.size
-    if size is not None and (num_samples is None or size <= num_samples):
+    size, may_spend = space.size, min((most for most in (num_samples, max_cost) if most is not None), default=None)
+    if size is not None and (may_spend is None or size <= may_spend):
         return Chosen("grid", {}, num_samples, f"auto: grid, as the whole space has {size:,} configs.")
-    why = f"auto: bohb with the model of TPE {_over(n_rungs)}, as the space has {_more(size, some)}."
+    why = f"auto: bohb with the model of TPE {_over(n_rungs)}, as the space has {_more(size, num_samples, max_cost)}."
     return Chosen("bohb", asdict(AUTO), some, why)
+
+
+def default_samples(num_samples: int | None, max_cost: float | None) -> int | None:
+    """How many new configs a search proposes that is no grid: 100 where the user bounds nothing."""
+    return _SAMPLES if num_samples is None and max_cost is None else num_samples
 
 
 def _over(n_rungs: int) -> str:
     return f"over {n_rungs} fidelities" if n_rungs > 1 else "at full fidelity"
 
 
-def _more(size: int | None, num_samples: int) -> str:
+def _more(size: int | None, num_samples: int | None, max_cost: float | None) -> str:
     if size is None:
         return "infinitely many configs"
-    return f"{size:,} configs and num_samples is {num_samples:,}"
+    bound = f"num_samples is {num_samples:,}" if num_samples is not None else f"max_cost is {max_cost:g}"
+    return f"{size:,} configs and {bound}"
 
 
 def make(study: Study, given: Any = None) -> Searcher:
@@ -124,7 +132,14 @@ def make(study: Study, given: Any = None) -> Searcher:
 
 def is_search_alg(given: Any) -> bool:
     """Whether this object can be a `search_alg`: a searcher, the settings of one, or a sampler or searcher of others."""
+    if isinstance(given, type):
+        return False
     return isinstance(given, (Searcher, BOHB)) or _is_from(given, "optuna.samplers", "ray.tune.search")
+
+
+def decides_alone(given: Any) -> bool:
+    """Whether this object proposes whole trials, and leaves nothing to a scheduler or to points given first."""
+    return isinstance(given, Searcher) or _is_from(given, "ray.tune.search")
 
 
 def is_scheduler(given: Any) -> bool:
@@ -179,10 +194,16 @@ def _fresh_sampler(study: Study, given: Any) -> Sampler:
 
 
 def _n_calibration(study: Study, ladder: Ladder) -> int:
-    """None where samples or cost are too few for it: a ladder is then believed."""
-    affordable = [study.num_samples, study.max_cost]
-    n = min([_CALIBRATION, *(int(most / 3) for most in affordable if most is not None)])
-    return n if len(ladder) > 1 and n >= _LEAST_CALIBRATION else 0
+    """At most a third of what is left after a first bracket; 0 where that is too little, and the ladder is believed."""
+    first = bracket_sizes(len(ladder), 0, study.eta)
+    n = _CALIBRATION
+    for most in (study.num_samples, study.space.size):
+        if most is not None:
+            n = min(n, (most - first[0]) // 3)
+    if study.max_cost is not None:
+        spent = sum(size * fidelity for size, fidelity in zip(first, ladder, strict=True))
+        n = min(n, int((study.max_cost - spent) / (3 * sum(ladder))))
+    return n if len(ladder) > 1 and n >= LEAST_CONFIGS else 0
 
 
 def _is_from(given: Any, *packages: str) -> bool:

@@ -37,11 +37,6 @@ class SuccessiveHalving:
         return _Brackets(len(ladder), 1, eta)
 
 
-def first_bracket(ladder: Ladder, eta: float) -> Race:
-    """A race of one bracket, that which begins on the lowest rung."""
-    return _Brackets(len(ladder), 1, eta, most=1)
-
-
 class _Brackets:
     """Brackets in flight, the oldest served first.
 
@@ -49,26 +44,24 @@ class _Brackets:
         n_rungs: of the ladder.
         n_kinds: how many of the brackets come in turn.
         eta: of the ladder.
-        most: how many there will be; None: as long as there are new configs.
     """
 
-    def __init__(self, n_rungs: int, n_kinds: int, eta: float, most: int | None = None) -> None:
+    def __init__(self, n_rungs: int, n_kinds: int, eta: float) -> None:
         self._n_rungs, self._n_kinds, self._eta = n_rungs, n_kinds, eta
         self._open: dict[int, _Bracket] = {}
         self._home: dict[int, _Bracket] = {}
         self._begun = 0
-        self._most = most
         self._closed = False
 
     @property
     def done(self) -> bool:
-        return (self._closed or self._begun == self._most) and not self._open
+        return self._closed and not self._open
 
     def next(self) -> Step | None:
         for bracket in self._open.values():
             if (step := bracket.next()) is not None:
                 return step
-        if self._closed or self._begun == self._most:
+        if self._closed:
             return None
         bracket = _Bracket(self._begun, self._n_rungs, self._begun % self._n_kinds, self._eta)
         self._open[bracket.number] = bracket

@@ -11,8 +11,7 @@ import numpy as np
 
 from rbt_ray.columns import Proposals, Results
 from rbt_ray.search.calibration import Calibration
-from rbt_ray.search.hyperband import first_bracket
-from rbt_ray.search.ladder import Ladder
+from rbt_ray.search.ladder import Ladder, bracket_sizes
 from rbt_ray.search.sampler import Sampler
 from rbt_ray.search.scheduler import Race, Scheduler, Step
 from rbt_ray.study.space import Space
@@ -31,9 +30,9 @@ class ScheduledSearch:
         ladder: the fidelities, ascending, of which the last is 1.
         eta: what the ladder was made with.
         limit: how many new configs to propose, `points_to_evaluate` included; None: as many as there are.
-        n_calibration: how many configs are evaluated on every rung, after a first bracket, to see which rungs are worth
-            climbing.
-        points_to_evaluate: configs that come first.
+        n_calibration: how many configs are evaluated on every rung, after as many as fill a first bracket, to see which
+            rungs are worth climbing.
+        points_to_evaluate: configs that come first, once each.
         continues: whether a config goes on, on a rung, from where it stopped on the one below.
     """
 
@@ -52,19 +51,28 @@ class ScheduledSearch:
     ) -> None:
         self._space, self._sampler, self._scheduler = space, sampler, scheduler
         self._ladder, self._eta, self._limit = ladder, eta, limit
-        self._given = deque(space.encode(points_to_evaluate))
+        self._given = deque(dict.fromkeys(point.tobytes() for point in space.encode(points_to_evaluate)))
         self._points: list[FloatArray] = []
+        self._seen: set[bytes] = set()
         self._home: list[_Climb] = []  # of each slot
         self._climbs: list[_Climb] = []  # those that are not done, the oldest first
         self._closed = False
         self._calibration: Calibration | None = None
-        self.notes: list[str] = []
-        """What was decided on the way, a sentence each."""
+        self._notes: list[str] = []
         if n_calibration and len(ladder) > 1:
             self._calibration = Calibration(ladder, n_calibration, at_once=not continues)
-            self._climbs += [_Climb(first_bracket(ladder, eta), 0), _Climb(self._calibration, 0)]
+            first = _Climb(scheduler.race(ladder, eta), n_left=bracket_sizes(len(ladder), 0, eta)[0])
+            self._climbs += [first, _Climb(self._calibration)]
         else:
-            self._climbs.append(_Climb(scheduler.race(ladder, eta), 0))
+            self._climbs.append(_Climb(scheduler.race(ladder, eta)))
+
+    @property
+    def notes(self) -> list[str]:
+        """What was decided on the way, a sentence each."""
+        fallbacks = getattr(self._sampler, "fallbacks", 0)
+        if not fallbacks:
+            return self._notes
+        return [*self._notes, f"the model had nothing new {fallbacks:,} times, and a config was drawn without it."]
 
     @property
     def done(self) -> bool:
@@ -100,43 +108,69 @@ class ScheduledSearch:
         return None
 
     def _new_slot(self, climb: _Climb, step: Step) -> int | None:
-        point = self._given.popleft() if self._given else self._sampler.sample()
+        point = self._new_point()
         if point is None:
             self._close()
             return None
         slot = len(self._points)
         self._points.append(point)
         self._home.append(climb)
-        climb.race.enter(slot, step)
+        climb.enter(slot, step)
         if len(self._points) == self._limit:
             self._close()
         return slot
 
+    def _new_point(self) -> FloatArray | None:
+        if self._given:
+            point: FloatArray | None = np.frombuffer(self._given.popleft())
+        else:
+            # One that was given is unknown to a sampler until it is learned.
+            while (point := self._sampler.sample()) is not None and point.tobytes() in self._seen:
+                pass
+        if point is not None:
+            self._seen.add(point.tobytes())
+        return point
+
     def _close(self) -> None:
         self._closed = True
         for climb in self._climbs:
-            climb.race.close()
+            if climb.n_left != 0:  # else it is closed
+                climb.race.close()
         self._settle()
 
     def _settle(self) -> None:
         """Takes off what is done; the search proper begins when its ladder is known."""
         if self._calibration is not None and self._calibration.done:
             kept, sentence = self._calibration.verdict()
-            self.notes += [sentence] if sentence else []
+            self._notes += [sentence] if sentence else []
             self._calibration = None
-            search = _Climb(self._scheduler.race(kept, self._eta), len(self._ladder) - len(kept))
+            search = _Climb(self._scheduler.race(kept, self._eta), rungs_skipped=len(self._ladder) - len(kept))
             if self._closed:
                 search.race.close()
             self._climbs.append(search)
         self._climbs = [climb for climb in self._climbs if not climb.race.done]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class _Climb:
-    """A race on the upper part of the ladder."""
+    """A race on the upper part of the ladder.
+
+    Args:
+        race: its.
+        rungs_skipped: how many rungs are below it.
+        n_left: how many new configs it may still have; None: any number.
+    """
 
     race: Race
-    rungs_skipped: int
+    rungs_skipped: int = 0
+    n_left: int | None = None
+
+    def enter(self, slot: int, step: Step) -> None:
+        self.race.enter(slot, step)
+        if self.n_left is not None:
+            self.n_left -= 1
+            if self.n_left == 0:
+                self.race.close()
 
 
 def _told(results: Sequence[Result]) -> Iterator[tuple[tuple[int, ...], float | None, str]]:

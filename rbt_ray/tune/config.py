@@ -12,9 +12,11 @@ from typing import Any, Literal, get_args
 
 from rbt_ray.errors import SettingError
 from rbt_ray.nearest import nearest
-from rbt_ray.search.catalog import SCHEDULERS, SEARCHERS, is_scheduler, is_search_alg
+from rbt_ray.search.catalog import SCHEDULERS, SEARCHERS, decides_alone, is_scheduler, is_search_alg
 from rbt_ray.types import RESULT_COLUMNS, Config, FidelityKind, Mode
 
+_MOST_RUNGS = 20
+_LARGEST = 1e300
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -79,6 +81,10 @@ class TuneConfig:
                 f"`search_alg` is a name, rbt.BOHB(...), a sampler of Optuna's, a searcher of Ray Tune's, or an object with "
                 f"`done`, `ask(n)` and `tell(results)`; got {self.search_alg!r}."
             )
+        elif decides_alone(self.search_alg):
+            for name in ("scheduler", "points_to_evaluate"):
+                value = getattr(self, name)
+                _check(not value, name, "None beside a searcher object, which proposes whole trials by itself", value)
         if isinstance(self.scheduler, str):
             _choice("scheduler", self.scheduler, tuple(SCHEDULERS))
         kinds = f"None, {', '.join(SCHEDULERS)}, or an object such as rbt.ASHA()"
@@ -98,6 +104,10 @@ class TuneConfig:
         _positive("eta", self.eta, above=1)
         low = self.min_fidelity
         _check(_is_number(low) and 0 < low <= 1, "min_fidelity", "a share above 0 and at most 1", low)
+        n_rungs = 1 - math.log(low) / math.log(self.eta)
+        _check(
+            n_rungs <= _MOST_RUNGS, "min_fidelity", f"at most {_MOST_RUNGS} factors of `eta` ({self.eta}) below 1", low
+        )
         _flag("deterministic", self.deterministic)
         points = self.points_to_evaluate
         if points is not None and (isinstance(points, (str, Mapping)) or not isinstance(points, Sequence)):
@@ -190,7 +200,7 @@ def _choice(name: str, got: Any, known: tuple[str, ...]) -> None:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < _LARGEST
 
 
 def _count(name: str, got: Any, *, least: int, most: int | None = None) -> None:

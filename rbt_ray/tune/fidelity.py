@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 
 from rbt_ray.data.bundle import Bundle
-from rbt_ray.data.portions import share_of
+from rbt_ray.data.portions import N_BLOCKS, share_of
 from rbt_ray.errors import SettingError
 from rbt_ray.objectives.builtin.strategy import METRICS
+from rbt_ray.search.ladder import Ladder, ladder_from
 from rbt_ray.study.space import Space
 from rbt_ray.tune.config import TuneConfig
 
+_TRIED = 256
 _LEAST_BARS = 252
 """A year of days: on fewer a Sharpe ratio is hardly more than noise."""
 
@@ -22,18 +24,18 @@ def lowest_fidelity(
 ) -> float:
     """`min_fidelity`, raised by factors of eta until it says something; 1 where there is nothing to take a share of.
 
-    A share of reports or symbols has to be more than one eta times lower. A share of the bars has to hold 252 of them and
-    twice the objective's `warmup`, if the metric is one of a Backtest's.
+    Every rung has to see more than the one below. A share of the bars has to hold 252 of them and twice the objective's
+    `warmup`, if the metric is one of a Backtest's.
 
     Args:
         settings: the study's.
         objective: its `warmup`, where it has one, is a number of bars or a function from a config to one.
-        space: whose lowest and highest configs a `warmup` function is asked about.
+        space: whose configs a `warmup` function is asked about.
         bundle: the prices.
         train_bars: how many of their bars the search may see.
 
     Raises:
-        SettingError: a scheduler was asked for, and there is no fidelity for it to choose.
+        SettingError: a scheduler was asked for, and there is no fidelity for it to choose; or `warmup` fails.
     """
     if settings.fidelity != "reports" and bundle is None:
         if settings.scheduler is not None:
@@ -42,25 +44,41 @@ def lowest_fidelity(
                 "call `rbt.report`, and set `fidelity='reports'` and `max_reports`."
             )
         return 1.0
-    least_bars = max(_LEAST_BARS, 2 * _warmup(objective, space)) if settings.metric in METRICS else 1
+    counts_bars = settings.fidelity in ("prefix", "blocks") and settings.metric in METRICS
+    least_bars = max(_LEAST_BARS, 2 * _warmup(objective, space)) if counts_bars else 1
 
-    def says_something(fidelity: float) -> bool:
+    def size(fidelity: float) -> int:
         if settings.max_reports is not None:
-            return share_of(fidelity * settings.eta, settings.max_reports) > share_of(fidelity, settings.max_reports)
+            return share_of(fidelity, settings.max_reports)
         assert bundle is not None
         if settings.fidelity == "symbols":
-            return share_of(fidelity * settings.eta, bundle.n_symbols) > share_of(fidelity, bundle.n_symbols)
-        return share_of(fidelity, train_bars) >= least_bars
+            return share_of(fidelity, bundle.n_symbols)
+        if settings.fidelity == "blocks":
+            return N_BLOCKS * share_of(fidelity, max(train_bars // N_BLOCKS, 1))
+        return share_of(fidelity, train_bars)
 
-    fidelity = settings.min_fidelity
-    while fidelity < 1 and not says_something(fidelity):
-        fidelity *= settings.eta
-    return min(fidelity, 1.0)
+    def says_something(ladder: Ladder) -> bool:
+        sizes = [size(fidelity) for fidelity in ladder]
+        return len(sizes) == 1 or (len(set(sizes)) == len(sizes) and sizes[0] >= least_bars)
+
+    ladder = ladder_from(settings.min_fidelity, settings.eta)
+    while not says_something(ladder):
+        ladder = ladder[1:]
+    return ladder[0]
 
 
 def _warmup(objective: Any, space: Space) -> int:
+    """The longest, of the lowest and the highest config and some between."""
     warmup = getattr(objective, "warmup", 0)
-    if not callable(warmup):
-        return int(warmup)
-    corners = space.from_unit(np.array([[0.0], [np.nextafter(1.0, 0.0)]]) * np.ones(space.n_params))
-    return max(int(warmup(config)) for config in space.decode(space.canonical(corners)))
+    corners = np.array([[0.0], [np.nextafter(1.0, 0.0)]]) * np.ones(space.n_params)
+    tried = np.concatenate([corners, np.random.default_rng(0).random((_TRIED, space.n_params))])
+    try:
+        if not callable(warmup):
+            return int(warmup)
+        points = space.canonical(space.from_unit(tried))
+        return max(int(warmup(config)) for config in space.decode(points))
+    except Exception as error:  # a user's own code
+        raise SettingError(
+            f"`warmup` of the objective is a number of bars, or a function from any config of the space to one; it gave "
+            f"{type(error).__name__}: {error}."
+        ) from error

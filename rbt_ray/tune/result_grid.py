@@ -118,6 +118,11 @@ class ResultGrid(Sequence[Result]):
             raise SettingError(f"`mode` is 'max' or 'min'; got {mode!r}.")
         best = self.table.ranking(1, metric=metric, mode=mode)
         if not len(best):
+            if self.num_terminated:
+                raise NoResultError(
+                    f"no trial completed at full fidelity, though {self.num_terminated} of {len(self)} did at lower ones: give "
+                    f"the study more samples or `max_cost`."
+                )
             first = next(iter(self.table.outcomes.errors.values()), "there are none")
             raise NoResultError(f"no trial completed: {self.num_errors} of {len(self)} failed. The first: {first}")
         return self[int(best[0])]

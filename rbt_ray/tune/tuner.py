@@ -21,8 +21,10 @@ from rbt_ray.objectives.address import address_of
 from rbt_ray.objectives.fitting import check_objective
 from rbt_ray.pool.task import Task
 from rbt_ray.search.bohb import BOHB
-from rbt_ray.search.catalog import MODELS, Chosen, choose, make, plain_scheduler
+from rbt_ray.search.catalog import MODELS, Chosen, choose, default_samples, is_search_alg, make, plain_scheduler
 from rbt_ray.search.ladder import ladder_from
+from rbt_ray.search.scheduled_search import ScheduledSearch
+from rbt_ray.search.searcher import Searcher
 from rbt_ray.store.journal import Ended, Journal
 from rbt_ray.store.place import OWN_BUNDLE, Place
 from rbt_ray.store.table import read_table
@@ -77,7 +79,7 @@ class Tuner:
         self._time_budget_s = tune_config.time_budget_s
         self._bundle = _bundle_of(bundle)
         space = Space.of(param_space)
-        check_objective(objective, space, tune_config.metric, self._bundle)
+        check_objective(objective, space, tune_config.metric, self._bundle, reports=tune_config.fidelity == "reports")
         self._study = _define(objective, space, self._bundle, tune_config, self._run_config)
         storage = self._run_config.storage_path or "studies"
         path = child(str(storage), self._study.name) if is_uri(storage) else Path(storage) / self._study.name
@@ -125,7 +127,10 @@ class Tuner:
                 f"the objective is not the one the study in {folder} was begun with ({study.objective.name}): its code or "
                 f"its settings differ. Results of two objectives do not mix; begin a new study under another name."
             )
-        if (study.search_alg == "custom") != (search_alg is not None):
+        if isinstance(search_alg, BOHB) and asdict(search_alg) == study.search_options:
+            search_alg = None  # what the study holds already
+        is_object = is_search_alg(search_alg) and not isinstance(search_alg, BOHB)
+        if not (is_object if study.search_alg == "custom" else search_alg is None):
             wanted = "a searcher object of your own" if study.search_alg == "custom" else repr(study.search_alg)
             raise StudyMismatchError(f"the study in {folder} was begun with {wanted} as `search_alg`; pass the same.")
         tuner = cls.__new__(cls)
@@ -225,7 +230,7 @@ class Tuner:
             max_batch=run_config.recycle_after,
         )
         searcher = make(study, self._search_alg)
-        watch = Watch(study, total=self._total(), notes=getattr(searcher, "notes", ()))
+        watch = Watch(study, total=self._total())
         if study.why and run_config.verbose:
             print(study.why, file=sys.stderr)
         limits = Limits(self._time_budget_s, run_config.max_failures, interrupt)
@@ -234,6 +239,7 @@ class Tuner:
             with self._place.mirrored(), show_progress(watch, verbose=run_config.verbose):
                 reason = loop.run(study, searcher, dispatcher, journal, limits, watch, callbacks.on_finished)
                 wall_s = watch.wall_s
+                watch.notes = searcher.notes if isinstance(searcher, ScheduledSearch) else []
                 if reason == "done" and study.recheck and self._bundle is not None:
                     watch.stage = "running the best again in detail"
                     table = read_table(journal, study)
@@ -262,14 +268,17 @@ def _define(objective: Any, space: Space, bundle: Bundle | None, tune: TuneConfi
     if bundle is None and tune.holdout is not None:
         raise SettingError("`holdout` keeps the last bars of a bundle from the search, and there is no `bundle`.")
     train_bars = 0 if bundle is None else holdout_start(bundle, tune.holdout)
-    lowest = lowest_fidelity(tune, objective, space, bundle, train_bars)
+    climbs = tune.scheduler is not None or tune.search_alg in ("auto", "bohb") or isinstance(tune.search_alg, BOHB)
+    lowest = lowest_fidelity(tune, objective, space, bundle, train_bars) if climbs else 1.0
     n_rungs = len(ladder_from(lowest, tune.eta))
+    limits = tune.num_samples, tune.max_cost
     if isinstance(tune.search_alg, BOHB):
-        chosen = replace(choose("bohb", space, tune.num_samples, n_rungs), options=asdict(tune.search_alg))
+        chosen = replace(choose("bohb", space, *limits, n_rungs), options=asdict(tune.search_alg))
     elif isinstance(tune.search_alg, str):
-        chosen = choose(tune.search_alg, space, tune.num_samples, n_rungs)
+        chosen = choose(tune.search_alg, space, *limits, n_rungs)
     else:
-        chosen = Chosen("custom", {}, tune.num_samples)
+        endless = not isinstance(tune.search_alg, Searcher)  # a searcher of the user's knows when it is done
+        chosen = Chosen("custom", {}, default_samples(*limits) if endless else tune.num_samples)
     search_alg = chosen.search_alg
     if tune.warm_start is not None and search_alg not in MODELS:
         raise SettingError(

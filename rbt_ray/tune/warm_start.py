@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,12 @@ def _rows(given: Any, metric: str, sign: float) -> Iterator[tuple[Config, float,
         )
     for row in given:
         try:
-            config, fidelity, value = row
-            yield dict(config), float(fidelity), float(value)
+            config, share, value = row
+            config, fidelity, number = dict(config), float(share), float(value)
         except (TypeError, ValueError):
-            raise SettingError(f"rows of `warm_start` are (config, fidelity, {metric}); got {row!r}.") from None
+            fidelity = math.nan
+        if not 0 < fidelity <= 1:
+            raise SettingError(
+                f"rows of `warm_start` are (config, fidelity above 0 and at most 1, {metric}); got {row!r}."
+            )
+        yield config, fidelity, number

@@ -29,6 +29,22 @@ STUDIES = {
     "unknown key": (toml('bundle = "sample"', 'bundel = "sample"'), r"no key `bundel`; did you mean 'bundle'\?"),
     "unknown key in search": (toml("num_samples", "num_sample"), r"no key `num_sample` in \[search\].*'num_samples'"),
     "unknown key in run": (toml(extra="[run]\nworkers = 2"), r"no key `workers` in \[run\].*'num_workers'"),
+    "no such setting of bohb": (
+        toml(extra="search_alg = { bohb = { modle = 'tpe' } }"),
+        r"`search.search_alg`: bohb has no setting 'modle'.*'model'",
+    ),
+    "no such setting of asha": (
+        toml(extra="scheduler = { asha = { kind = 'stoping' } }"),
+        r"`kind` of ASHA is 'promotion' or 'stopping'",
+    ),
+    "settings of nothing": (
+        toml(extra="scheduler = { ahsa = {} }"),
+        r"`search.scheduler`: there are no settings of 'ahsa'.*'asha'",
+    ),
+    "warm start at no fidelity": (
+        toml(extra="warm_start = [[{ fast = 5, slow = 20 }, nan, 1.0]]\nsearch_alg = 'bohb'"),
+        r"rows of `warm_start` are",
+    ),
     "no objective": (toml('objective = "sma_cross"', ""), r"`objective` is missing"),
     "no space": ('objective = "sma_cross"', r"`space` is missing"),
     "objective is a number": (toml('"sma_cross"', "3"), r"`objective` is a string; got 3"),

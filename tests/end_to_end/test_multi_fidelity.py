@@ -277,7 +277,9 @@ def test_a_search_begins_with_what_an_earlier_one_found(tmp_path):
     ("warm_start", "alg", "sentence"),
     [
         ([({"x": 0.5, "z": 1}, 1.0, 2.0)], "bohb", "no result with a 'loss' whose config lies in this study's space"),
-        ([(1, 2)], "bohb", r"rows of `warm_start` are \(config, fidelity, loss\)"),
+        ([(1, 2)], "bohb", r"rows of `warm_start` are \(config, fidelity above 0"),
+        ([({"x": 0.5, "y": 0.5}, 5.0, 2.0)], "bohb", r"rows of `warm_start` are \(config, fidelity above 0"),
+        ([({"x": 0.5, "y": 0.5}, float("nan"), 2.0)], "bohb", r"rows of `warm_start` are \(config, fidelity above 0"),
         (7, "bohb", "`warm_start` is a ResultGrid, a study's folder, an hpbandster Result, or rows"),
         ([({"x": 0.5, "y": 0.5}, 1.0, 2.0)], "random", r"`warm_start` is for searches that learn"),
     ],
@@ -289,3 +291,117 @@ def test_what_cannot_warm_a_search_is_refused(warm_start, alg, sentence):
             param_space=BOX,
             tune_config=rbt.TuneConfig(metric="loss", mode="min", search_alg=alg, warm_start=warm_start),
         )
+
+
+def test_auto_under_a_cost_is_no_corner_of_a_grid(tmp_path):
+    results = fit(crossover, tmp_path, search_alg="auto", num_samples=None, max_cost=30)
+    assert results.study.search_alg == "bohb"
+    assert len({result.config["fast"] for result in results}) > 10
+    assert 25 < results.cost <= 30
+
+
+def test_samplers_of_others_are_bounded_too(tmp_path):
+    import optuna
+
+    results = fit(parabola, tmp_path, space=BOX, bundle=None, metric="loss", num_samples=None,
+                  search_alg=optuna.samplers.RandomSampler(seed=1))  # fmt: skip
+    assert len(results) == 100
+
+
+@pytest.mark.parametrize(
+    "objective", [rbt.objectives.sma_cross(), rbt.batched(lambda params, data: [0.0] * len(params))]
+)
+def test_reports_are_asked_of_whom_can_give_them(objective):
+    with pytest.raises(rbt.errors.ObjectiveError, match=r"`fidelity='reports'` is for a function of one config"):
+        rbt.Tuner(
+            objective, param_space=SPACE, bundle="fx", tune_config=rbt.TuneConfig(fidelity="reports", max_reports=9)
+        )
+
+
+def test_an_objective_that_never_reports_fails_and_says_so(tmp_path):
+    results = fit(parabola, tmp_path, space=BOX, bundle=None, metric="loss", fidelity="reports", max_reports=9)
+    assert results.num_terminated == 0
+    assert "ended without a call of `rbt.report`" in results.errors[0]
+
+
+class Odd:
+    """Proposes one config at a fidelity that is none."""
+
+    def __init__(self, fidelity):
+        self.fidelity, self.done = fidelity, False
+
+    def ask(self, n):
+        self.done = True
+        return [rbt.Proposal({"x": 0.5, "y": 0.5}, self.fidelity)]
+
+    def tell(self, results):
+        pass
+
+
+@pytest.mark.parametrize(("fidelity", "bundle"), [(2.0, "fx"), (0.0, "fx"), (float("nan"), "fx"), (0.5, None)])
+def test_a_searcher_that_proposes_no_fidelity_is_stopped(tmp_path, fidelity, bundle):
+    with pytest.raises(rbt.errors.SettingError, match="a fidelity is above 0 and at most 1"):
+        fit(parabola, tmp_path, space=BOX, bundle=bundle, metric="loss", search_alg=Odd(fidelity))
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"search_alg": Odd}, "`search_alg` is a name, rbt.BOHB"),
+        ({"search_alg": Odd(1.0), "scheduler": "asha"}, "`scheduler` is None beside a searcher object"),
+        ({"search_alg": Odd(1.0), "points_to_evaluate": [{"x": 1}]}, "`points_to_evaluate` is None beside a searcher"),
+        ({"max_cost": 10**400}, "`max_cost` is a number above 0"),
+        ({"min_fidelity": 5e-324}, "`min_fidelity` is at most 20 factors of `eta`"),
+        ({"eta": 1.001}, "`min_fidelity` is at most 20 factors of `eta`"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused(settings, sentence):
+    with pytest.raises(rbt.errors.SettingError, match=sentence):
+        rbt.TuneConfig(**settings)
+
+
+def test_a_warm_up_that_fails_is_a_sentence():
+    def objective(params, data):
+        return 0.0
+
+    objective.warmup = lambda params: params["nothing"]
+    with pytest.raises(rbt.errors.SettingError, match=r"`warmup` of the objective .* it gave KeyError"):
+        rbt.Tuner(objective, param_space=SPACE, bundle="fx", tune_config=rbt.TuneConfig(num_samples=20))
+    rbt.Tuner(objective, param_space=SPACE, bundle="fx", tune_config=rbt.TuneConfig(search_alg="random"))
+
+
+def test_a_warm_up_in_the_middle_of_a_choice_counts():
+    def objective(params, data):
+        return 0.0
+
+    objective.warmup = lambda params: params["w"]
+    space = {"w": rbt.choice([10, 700, 50]), "x": rbt.uniform(0, 1)}
+    tuner = rbt.Tuner(objective, param_space=space, bundle="fx", tune_config=rbt.TuneConfig(num_samples=20))
+    assert tuner.study.lowest_fidelity * rbt.load_bundle("fx").n_bars >= 1400
+
+
+def test_without_full_fidelity_there_is_no_best_and_the_message_says_why(tmp_path):
+    results = fit(crossover, tmp_path, max_cost=0.5)
+    with pytest.raises(rbt.errors.NoResultError, match="no trial completed at full fidelity, though"):
+        results.get_best_result()
+
+
+def test_restore_takes_the_same_settings_again_and_no_others(tmp_path):
+    settings = {"bundle": None, "metric": "loss", "num_samples": 10}
+    fit(parabola, tmp_path, "mine", BOX, search_alg=rbt.BOHB(model="tpe"), **settings)
+    rbt.Tuner.restore(tmp_path / "mine", parabola, search_alg=rbt.BOHB(model="tpe"))
+    for other in (rbt.BOHB(), "bohb", Odd):
+        with pytest.raises(rbt.errors.StudyMismatchError, match="was begun with 'bohb'"):
+            rbt.Tuner.restore(tmp_path / "mine", parabola, search_alg=other)
+
+
+def test_a_study_file_names_settings(tmp_path):
+    from rbt_ray.cli.study_file import read_study_file
+
+    (tmp_path / "s.toml").write_text(
+        'objective = "sma_cross"\nbundle = "fx"\n[space]\nfast = { randint = [5, 60] }\nslow = { randint = [60, 250] }\n'
+        '[search]\nsearch_alg = { bohb = { model = "tpe" } }\nscheduler = { asha = { kind = "stopping" } }\n'
+    )
+    study = read_study_file(tmp_path / "s.toml", {}, {})
+    assert study.tune_config.search_alg == rbt.BOHB(model="tpe")
+    assert study.tune_config.scheduler == rbt.ASHA(kind="stopping")

@@ -126,6 +126,22 @@ def test_given_points_come_first_and_count():
     assert len(configs) == 12
 
 
+def test_given_points_are_proposed_once_whatever_the_sampler_draws():
+    small = Space.of({"a": rbt.randint(0, 10)})
+    searcher, _ = search(space=small, points_to_evaluate=[{"a": 3}, {"a": 3}, {"a": 4}])
+    configs = {proposal.tag[2]: proposal.config["a"] for proposal in run(searcher)}
+    assert sorted(configs.values()) == list(range(10))
+    assert [configs[0], configs[1]] == [3, 4]
+
+
+@pytest.mark.parametrize(("scheduler", "first"), [(rbt.Hyperband(), 9), (rbt.ASHA(), 3), (rbt.MedianStopping(), 1)])
+def test_the_scheduler_of_the_user_climbs_from_the_start(scheduler, first):
+    """Before the calibration too: ASHA promotes as soon as three are there, Hyperband when all nine are."""
+    searcher, _ = search(scheduler, limit=60, n_calibration=8)
+    proposed = run(searcher, pending=1)
+    assert next(at for at, proposal in enumerate(proposed) if proposal.tag[1] == 1) == first
+
+
 def test_a_space_that_is_used_up_ends_the_search():
     small = Space.of({"a": rbt.choice([1, 2, 3, 4, 5])})
     searcher, _ = search(space=small, limit=100)
