@@ -186,10 +186,10 @@ def three_filters(bundle, lowest):
     view = data.view(data.n_bars)
     axes = {
         "fast": np.arange(4, 44, 4),
-        "slow": np.arange(50, 250, 20),
+        "slow": np.arange(60, 260, 20),
         "trend": np.arange(60, 360, 30),
         "window": np.arange(5, 55, 5),
-        "cap": np.arange(-5, 25, 3) / 10,
+        "cap": np.arange(-6, 24, 3) / 10,
     }
     close = view.close
     means = {n: view.sma("close", int(n)) for n in {*axes["fast"], *axes["slow"], *axes["trend"], *axes["window"]}}

@@ -379,13 +379,12 @@ def main():
                 )
                 row["p_grid"] = float(mannwhitneyu(hits, grid).pvalue)
             results[group][name] = (rows, grid)
-    text = page(results, options)
-    print(text)
-    if options.write:
-        options.write.mkdir(parents=True, exist_ok=True)
-        (options.write / "search_quality.md").write_text(text)
-        plain = {group: {name: rows for name, (rows, _) in found.items()} for group, found in results.items()}
-        (options.write / "search_quality.json").write_text(json.dumps(plain, indent=1))
+        if options.write:  # after each group: the later ones take long
+            options.write.mkdir(parents=True, exist_ok=True)
+            (options.write / "search_quality.md").write_text(page(results, options))
+            plain = {group: {name: rows for name, (rows, _) in found.items()} for group, found in results.items()}
+            (options.write / "search_quality.json").write_text(json.dumps(plain, indent=1) + "\n")
+    print(page(results, options))
 
 
 if __name__ == "__main__":

@@ -59,17 +59,18 @@ def run(path: Path, *, as_json: bool, search: Mapping[str, Any], run_over: Mappi
 
 def resume(path: str, *, as_json: bool, run_over: Mapping[str, Any]) -> int:
     """Goes on with a study whose objective can be found again by its address."""
-    run_config = _run_config(run_over)
-    _warm_up(run_config)
     from rbt_ray.cli.study_file import load_objective
     from rbt_ray.store.journal import Journal
     from rbt_ray.store.place import Place
     from rbt_ray.study.study import Study
+    from rbt_ray.tune.config import as_before
     from rbt_ray.tune.tuner import Tuner
 
     place = Place(path)
     with contextlib.closing(Journal(place.settle())) as journal:
         study = Study.from_json(journal.definition)
+    run_config = as_before(_run_config(run_over), study.run)
+    _warm_up(run_config)
     if study.search_alg == "custom" or not study.objective.is_importable:
         raise ObjectiveError(
             f"the study in {place.shown} was begun in Python with {study.objective.name} (search_alg {study.search_alg}), which "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ _opened: str | None = None
 """The address with which this module connected the process to Ray; None where someone else did, or nobody."""
 _undo: Callable[[], None] = lambda: None  # noqa: E731 - replaced while connected
 PRIVATE = "local"
+_ANSWER_SECONDS = 5.0
 _SETTINGS = {
     # Ray gives its workers niceness 15; whatever else runs on the machine would then take their processors.
     "RAY_worker_niceness": "0",
@@ -102,6 +104,7 @@ def _connect(wanted: str, n_cpus: int) -> None:
             except (RayError, OSError, RuntimeError, ValueError) as error:
                 raise WorkerStartError(f"Ray cannot be started on this machine: {error}") from error
             return
+        _refuse_silence(wanted)
         try:
             ray.init(address=wanted, **quiet)
         except (RayError, OSError, RuntimeError, ValueError) as error:
@@ -109,6 +112,20 @@ def _connect(wanted: str, n_cpus: int) -> None:
                 f"`address`: no Ray cluster can be joined at {wanted!r}: {error} Is it running (`ray status`), is the "
                 f"port open, are Ray's and Python's versions the same, and is its token known here?"
             ) from error
+
+
+def _refuse_silence(wanted: str) -> None:
+    """Ray tries for minutes to reach an address at which nobody listens."""
+    host, _, port = wanted.rpartition(":")
+    if "//" in wanted or not host or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise SettingError(
+            f"`address`: nothing answers at {wanted!r} ({error}). Is the cluster running (`ray status`), and is its port, "
+            f"6379 unless told otherwise, open from here?"
+        ) from error
 
 
 @contextmanager

@@ -11,6 +11,9 @@ import os
 import secrets
 import socket
 import time
+import uuid
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -35,6 +38,7 @@ class Owner:
         self._mirror = mirror
         self._me = {
             "host": socket.gethostname(),
+            "machine": _machine(),
             "pid": os.getpid(),
             "token": secrets.token_hex(8),
             "stale_after_s": _INTERVALS * interval_s + _SLACK_SECONDS,
@@ -91,12 +95,21 @@ class Owner:
         """The owner there is; None where there is none, or none that can be understood."""
         try:
             found = json.loads(self._mirror.get(_FILE) or b"null")
-            return {**found, "time": float(found["time"]), "stale_after_s": float(found["stale_after_s"])}
+            known = {name: found[name] for name in ("host", "pid", "token", "machine")}
+            return {**known, "time": float(found["time"]), "stale_after_s": float(found["stale_after_s"])}
         except (ValueError, KeyError, TypeError):
             return None
 
     def _lives(self, found: dict[str, Any]) -> bool:
         """Whether it may be alive: certainly not where its process is gone from this machine, or is this one."""
-        if found["host"] != self._me["host"]:
+        if (found["host"], found["machine"]) != (self._me["host"], self._me["machine"]):
             return True
         return found["pid"] != self._me["pid"] and psutil.pid_exists(found["pid"])
+
+
+def _machine() -> str:
+    """Tells apart machines, and containers, that go by one name: where process ids mean the same processes."""
+    with suppress(OSError):  # Linux has these
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
+    return f"{uuid.getnode():x}"

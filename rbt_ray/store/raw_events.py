@@ -63,8 +63,7 @@ class RawEvents:
             raise JournalError(f"the journal {self.path} cannot be written: {error}.") from error
 
     def copy_to(self, path: Path) -> None:
-        """Writes a journal of its own with all that this one has now."""
-        path.unlink(missing_ok=True)
+        """Writes a journal of its own, where there is none yet, with all that this one has now."""
         try:
             self._connection.execute("VACUUM INTO ?", (str(path),))
         except sqlite3.Error as error:

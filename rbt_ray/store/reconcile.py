@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Iterator
 from contextlib import closing
@@ -75,6 +76,7 @@ def reconcile(mirror: Mirror, folder: Path, *, aside: Path, owned: bool) -> Reco
                 mirror.remove_segment(first)
             return Reconciled(common.first, common.before, -1)
         if common.rows[: len(mine)] != mine:
+            aside = _unused(aside)
             ours.copy_to(aside)
             print(
                 f"rbt-ray: the journal in {folder} went another way than {mirror.shown} from event {common.first} on, or "
@@ -106,3 +108,9 @@ def _rows(mirror: Mirror, firsts: list[int], before: str) -> Iterator[Row]:
             raise JournalError(f"{mirror.shown} is damaged: what comes before event {first} is of another history.")
         yield from segment.rows
         before = chained(before, segment.rows)
+
+
+def _unused(path: Path) -> Path:
+    """The path, or with a number: what was kept before stays."""
+    numbered = (path.with_stem(f"{path.stem}-{number}") for number in itertools.count(2))
+    return next(one for one in itertools.chain([path], numbered) if not one.exists())

@@ -9,7 +9,15 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")  # two letters and more: one is a drive of Windows
-_SECRET = re.compile(r"//([^/?@\s]*@|[^?\s]*:[^?\s]*@)")  # a key with a slash in it is no good, and still a key
+_USER = re.compile(
+    r"([A-Za-z][\w+.-]*:)?//([^/?@\s]*@|[^?\s]*:[^?\s]*@)"
+)  # a key with a slash in it is no good, and still a key
+_QUERY = re.compile(r"([?&])([\w.-]+)=([^&\s]*)")
+_SHOWN = (
+    "region", "scheme", "endpoint_override", "retry_limit_seconds", "allow_bucket_creation", "allow_bucket_deletion",
+    "blob_storage_authority", "dfs_storage_authority", "tls", "anonymous",
+)  # fmt: skip
+"""What a query may hold that everybody may read; anything else may be a key or a signature."""
 _GOOGLE = ("gs", "gcs")
 _GOOGLE_PATIENCE = "retry_limit_seconds=30"  # the library's own is 15 minutes
 
@@ -31,8 +39,18 @@ def name_in(uri: str) -> str:
 
 
 def without_secrets(text: str) -> str:
-    """A URI, or a message with URIs in it, as it may be shown: users, and with them passwords and keys, are left out."""
-    return _SECRET.sub("//", text)
+    """A URI, or a message with URIs in it, as it may be shown: without users, passwords, keys and signatures."""
+    return _QUERY.sub(_shown_value, _USER.sub(_without_user, text))
+
+
+def _without_user(found: re.Match[str]) -> str:
+    scheme, user = found[1] or "", found[2]
+    is_container = scheme.startswith("abfs") and ":" not in user  # Azure writes the container before the account
+    return found[0] if is_container else f"{scheme}//"
+
+
+def _shown_value(found: re.Match[str]) -> str:
+    return found[0] if found[2] in _SHOWN else f"{found[1]}{found[2]}=..."
 
 
 def with_patience(uri: str) -> str:

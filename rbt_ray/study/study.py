@@ -81,6 +81,7 @@ class Study:
         eta: the factor from one fidelity to the next.
         max_reports: what fidelity 1 is, where fidelity is counted in reports.
         warm_start: what the sampler has learned before the first trial.
+        run: how it was run, as far as results can depend on it: time-outs, retries, memory. A resumed study keeps to it.
         why: why "auto" chose what it chose; "" where the user did.
     """
 
@@ -105,6 +106,7 @@ class Study:
     eta: float = 3.0
     max_reports: int | None = None
     warm_start: tuple[Told, ...] = ()
+    run: dict[str, Any] = field(default_factory=dict)
     why: str = ""
 
     def loss_of(self, metrics: MetricColumns, n: int) -> FloatArray:

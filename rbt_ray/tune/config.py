@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -173,7 +173,12 @@ class RunConfig:
             for name in ("address", "resources_per_worker"):
                 value = getattr(self, name)
                 _check(value is None, name, "None on the local backend", value)
-        _count("num_workers", self.num_workers, least=1, most=1024)
+        _check(
+            self.address is None or (isinstance(self.address, str) and self.address.strip()),
+            "address", "of a Ray cluster, such as 'auto' or 'host:6379'", self.address,
+        )  # fmt: skip
+        _amounts("resources_per_worker", self.resources_per_worker)
+        _count("num_workers", self.num_workers, least=1, most=20_000)
         _count("num_cpus_per_worker", self.num_cpus_per_worker, least=1)
         _positive("trial_timeout_s", self.trial_timeout_s)
         every = self.mirror_interval_s
@@ -187,6 +192,27 @@ class RunConfig:
         path = self.storage_path
         _check(path is None or isinstance(path, (str, Path)), "storage_path", "a folder or a URI", path)
         _check(isinstance(self.callbacks, Sequence), "callbacks", "a list", self.callbacks)
+
+
+KEPT = (
+    "num_cpus_per_worker", "resources_per_worker", "trial_timeout_s", "max_retries", "max_failures", "recycle_after",
+    "worker_memory_limit",
+)  # fmt: skip
+"""Settings of a run that results can depend on: which trials are given up, and when."""
+
+
+def kept(run_config: RunConfig) -> dict[str, Any]:
+    """Those of `KEPT` that are not the defaults, as JSON can hold them."""
+    plain = {name: getattr(run_config, name) for name in KEPT if getattr(run_config, name) != getattr(RunConfig, name)}
+    return {name: dict(value) if isinstance(value, Mapping) else value for name, value in plain.items()}
+
+
+def as_before(run_config: RunConfig, before: Mapping[str, Any]) -> RunConfig:
+    """A run's settings, where those left at their defaults are as they were when the study began."""
+    again = {name: value for name, value in before.items() if getattr(run_config, name) == getattr(RunConfig, name)}
+    if run_config.backend == "local":
+        again.pop("resources_per_worker", None)
+    return replace(run_config, **again)
 
 
 def _check(right: Any, name: str, wanted: str, got: Any) -> None:
@@ -214,6 +240,14 @@ def _count(name: str, got: Any, *, least: int, most: int | None = None) -> None:
 
 def _positive(name: str, got: Any, above: float = 0) -> None:
     _check(got is None or (_is_number(got) and got > above), name, f"a number above {above}", got)
+
+
+def _amounts(name: str, got: Any) -> None:
+    right = got is None or (
+        isinstance(got, Mapping)
+        and all(isinstance(key, str) and _is_number(value) and value > 0 for key, value in got.items())
+    )
+    _check(right, name, "amounts above 0 by the names of Ray's resources, such as {'GPU': 1}", got)
 
 
 def _flag(name: str, got: Any) -> None:

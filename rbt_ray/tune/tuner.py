@@ -32,7 +32,7 @@ from rbt_ray.store.uri import child, is_uri
 from rbt_ray.study.space import Space
 from rbt_ray.study.study import BundleId, Study
 from rbt_ray.tune.callbacks import Callbacks
-from rbt_ray.tune.config import RunConfig, TuneConfig
+from rbt_ray.tune.config import RunConfig, TuneConfig, as_before, kept
 from rbt_ray.tune.fidelity import lowest_fidelity
 from rbt_ray.tune.interrupt import clean_interrupt
 from rbt_ray.tune.pools import backend_of, pool_for, shutdown
@@ -107,7 +107,8 @@ class Tuner:
             param_space: the same, where it holds options that JSON cannot.
             search_alg: a fresh searcher or sampler object, where the study was begun with one.
             callbacks: as in RunConfig.
-            run_config: where and how to run it from here on; `name` and `storage_path` are the study's.
+            run_config: where and how to run it from here on; `name` and `storage_path` are the study's, and time-outs,
+                retries, memory limits and resources that are left at their defaults are as they were.
 
         Raises:
             StudyNotFoundError: there is no study.
@@ -134,6 +135,7 @@ class Tuner:
             wanted = "a searcher object of your own" if study.search_alg == "custom" else repr(study.search_alg)
             raise StudyMismatchError(f"the study in {folder} was begun with {wanted} as `search_alg`; pass the same.")
         tuner = cls.__new__(cls)
+        run_config = as_before(run_config, study.run)
         tuner._run_config = run_config if callbacks is None else replace(run_config, callbacks=callbacks)
         tuner._objective = objective
         tuner._search_alg = search_alg
@@ -302,6 +304,7 @@ def _define(objective: Any, space: Space, bundle: Bundle | None, tune: TuneConfi
         points_to_evaluate=tuple(space.decode(space.encode(points))),  # in plain Python values
         bundle=None if bundle is None else BundleId(bundle.name, bundle.version, bundle.n_bars, train_bars),
         recheck=run.recheck,
+        run=kept(run),
         search_options=chosen.options,
         scheduler=plain_scheduler(scheduler),
         fidelity=tune.fidelity,

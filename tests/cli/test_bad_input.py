@@ -45,6 +45,15 @@ STUDIES = {
         toml(extra="warm_start = [[{ fast = 5, slow = 20 }, nan, 1.0]]\nsearch_alg = 'bohb'"),
         r"rows of `warm_start` are",
     ),
+    "address of nothing": (toml(extra="[run]\naddress = ''"), r"`address` is of a Ray cluster, such as 'auto'"),
+    "an address where nobody listens": (
+        toml(extra="[run]\nbackend = 'ray'\naddress = '127.0.0.1:9'"),
+        r"`address`: nothing answers at '127.0.0.1:9'",
+    ),
+    "resources in words": (
+        toml(extra="[run]\nbackend = 'ray'\nresources_per_worker = { GPU = 'one' }"),
+        r"`resources_per_worker` is amounts above 0 by the names of Ray's resources",
+    ),
     "no objective": (toml('objective = "sma_cross"', ""), r"`objective` is missing"),
     "no space": ('objective = "sma_cross"', r"`space` is missing"),
     "objective is a number": (toml('"sma_cross"', "3"), r"`objective` is a string; got 3"),

@@ -177,6 +177,30 @@ def test_a_time_budget_stops_and_the_study_goes_on_later(tmp_path):
     assert whole.table_hash() == tuner().fit().table_hash()
 
 
+def test_a_resumed_study_keeps_its_time_out(tmp_path):
+    def loops(params, data):
+        while params["n"] == 1:
+            pass
+        return float(params["n"])
+
+    class Stop:
+        def on_trial_complete(self, result):
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        rbt.Tuner(
+            loops,
+            param_space={"n": rbt.randint(0, 3)},
+            tune_config=rbt.TuneConfig(metric="score", search_alg="grid"),
+            run_config=rbt.RunConfig(
+                "loops", tmp_path, num_workers=1, trial_timeout_s=0.5, verbose=0, backend="local", callbacks=[Stop()]
+            ),
+        ).fit()
+    run_config = rbt.RunConfig(num_workers=1, verbose=0, backend="local")
+    results = rbt.Tuner.restore(tmp_path / "loops", loops, run_config=run_config).fit()
+    assert [result.status for result in results] == ["COMPLETED", "TIMED_OUT", "COMPLETED"]
+
+
 def fit(objective, folder, name="study", space=None, **search):
     return rbt.Tuner(
         objective,

@@ -376,4 +376,14 @@ def test_what_is_a_uri_and_what_a_path():
     assert without_secrets("s3://k:v@b/x?region=r") == "s3://b/x?region=r"
     assert without_secrets("s3://k:v/w@b/x") == "s3://b/x"
     assert without_secrets("s3://b/x@y/z") == "s3://b/x@y/z"
+    azure = "abfs://box@account.dfs.core.windows.net/x?client_id=1&client_secret=S&sig=T&tls=true"
+    assert (
+        without_secrets(azure)
+        == "abfs://box@account.dfs.core.windows.net/x?client_id=...&client_secret=...&sig=...&tls=true"
+    )
+    assert (
+        local_folder(azure)
+        == local_folder(azure.replace("sig=T", "sig=U"))
+        != local_folder(azure.replace("box", "bag"))
+    )
     assert local_folder("s3://k:v@b/x/n/") == local_folder("s3://b/x/n") != local_folder("s3://b/y/n")
