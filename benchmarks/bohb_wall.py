@@ -156,7 +156,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="once each")
     parser.add_argument("--repeats", type=int, default=10)
-    parser.add_argument("--rounds", type=int, default=6, help="of Hyperband, 46 new configs each: about a hundred evaluations")
+    parser.add_argument(
+        "--rounds", type=int, default=6, help="of Hyperband, 46 new configs each: about a hundred evaluations"
+    )
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
