@@ -40,6 +40,7 @@ class KernelModel:
     def __init__(self, levels: Levels) -> None:
         self._kinds, self._n_options = levels.kinds, levels.n_options
         self._choices = np.flatnonzero(levels.n_options)
+        self._numbers = np.flatnonzero(levels.n_options == 0)
         self._fewest = levels.n_params + 1
         self._widest = np.where(levels.n_options > 0, 1 - 1 / np.maximum(levels.n_options, 1), np.inf)
 
@@ -63,7 +64,9 @@ class KernelModel:
         """See `Model`."""
         around = rng.integers(len(self._good), size=_CANDIDATES)
         candidates = self._good[around]
-        drawn = within_unit(candidates, _WIDENING * self._bandwidths, rng)
+        drawn = candidates.copy()
+        numbers = self._numbers
+        drawn[:, numbers] = within_unit(candidates[:, numbers], _WIDENING * self._bandwidths[numbers], rng)
         for column in self._choices:
             anew = rng.random(_CANDIDATES) < self._bandwidths[column]
             option = rng.integers(self._n_options[column], size=_CANDIDATES)
@@ -83,7 +86,7 @@ class KernelModel:
 
 
 def within_unit(mean: FloatArray, sd: FloatArray, rng: np.random.Generator) -> FloatArray:
-    """Draws of normal distributions cut to [0, 1); the shape is that of `mean`, which `sd` fits."""
+    """Draws of normal distributions cut to [0, 1); the shape is that of `mean`, within [0, 1), which `sd` fits."""
     sd = np.broadcast_to(sd, mean.shape)
     draws = mean + sd * rng.standard_normal(mean.shape)
     outside = ~((draws >= 0) & (draws < 1))

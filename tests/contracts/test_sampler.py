@@ -163,3 +163,16 @@ def test_points_of_an_earlier_study_are_learned_from_and_not_proposed(make, spac
     points = play(sampler, space, 20)
     assert not {point.tobytes() for point in points} & set(known)
     assert len(points) == 20 if space.size is None else len(points) == min(20, space.size - len(known))
+
+
+@each
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("best", range(5))
+def test_good_configs_that_agree_in_an_option_leave_something_to_propose(make, best):
+    space = Space.of({"kind": rbt.choice(["a", "b", "c", "d", "e"]), "x": rbt.uniform(0.0, 1.0)})
+    sampler = make(space)
+    rng = np.random.default_rng(0)
+    for kind in [best] * 20 + [k for k in range(5) if k != best] * 25:
+        sampler.learn(np.array([float(kind), rng.random()]), 1.0, float(kind != best))
+    kinds = [int(sampler.sample()[0]) for _ in range(30)]
+    assert set(kinds) <= set(range(5))
