@@ -14,7 +14,7 @@ from ray.exceptions import ObjectLostError
 from rbt_ray.pool import ray_last_words, ray_ref
 from rbt_ray.pool.pool import Batch, Job, Returned
 
-Loaded = Literal["ready", "bundle lost", "error"]
+Loaded = Literal["ready", "bundle lost", "job lost", "error"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +24,13 @@ class Greeting:
     Args:
         pid: its process id.
         process: Ray's id of the process, unlike any other in the cluster.
+        node: the id of the node it runs on.
         memory: bytes that it holds.
     """
 
     pid: int
     process: str
+    node: str
     memory: int
 
 
@@ -54,7 +56,8 @@ class RayActor:
 
     def hello(self) -> Greeting:
         """The actor is alive and ready."""
-        return Greeting(os.getpid(), ray.get_runtime_context().get_worker_id(), ray_last_words.own_memory())
+        here = ray.get_runtime_context()
+        return Greeting(os.getpid(), here.get_worker_id(), here.get_node_id(), ray_last_words.own_memory())
 
     def load(self, key: str, payload: Sequence[Any], bundles: Mapping[str, Any]) -> tuple[Loaded, str]:
         """Makes ready for a job's batches.
@@ -68,8 +71,11 @@ class RayActor:
             ray_last_words.end_above(self._memory_limit)
             self._is_watched = True
         try:
-            ray_ref.offer(bundles)
             job = Job(key, ray.get(payload[0]))
+        except ObjectLostError as error:
+            return "job lost", str(error)
+        try:
+            ray_ref.offer(bundles)
             self._worker.load(job)
         except ObjectLostError as error:
             return "bundle lost", str(error)

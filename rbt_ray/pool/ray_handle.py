@@ -13,6 +13,7 @@ import ray
 
 from rbt_ray.pool.pool import Batch
 from rbt_ray.pool.ray_actor import Greeting, RayActor, pack
+from rbt_ray.pool.ray_shared import Shared
 
 Kind = Literal["hello", "load", "batch", "void"]
 HELLO: Kind = "hello"
@@ -33,12 +34,14 @@ class Call:
         answer: Ray's reference to the answer.
         batch: the one it carries.
         job: the key of the one it loads.
+        edition: of the shared objects it names.
     """
 
     kind: Kind
     answer: Any
     batch: Batch | None = None
     job: str = ""
+    edition: int = 0
 
 
 class Handle:
@@ -61,6 +64,11 @@ class Handle:
         self._trials = 0
         self._actor = _ACTOR.options(**options).remote(name, memory_limit)
         self._call(HELLO, self._actor.hello.remote())
+
+    @property
+    def home(self) -> str | None:
+        """The node it runs on, as far as that is known."""
+        return self.node if self.greeting is None else self.greeting.node
 
     @property
     def batches(self) -> list[Batch]:
@@ -91,19 +99,20 @@ class Handle:
         finished = call.batch is not None and call.batch.number == number
         return finished and bool(ray.wait([call.answer], timeout=0)[0])
 
-    def send(self, batch: Batch, payload: Any, bundles: Mapping[str, Any]) -> None:
+    def send(self, batch: Batch, shared: Shared) -> None:
         """Sends a batch, and its job before it where that is not loaded.
 
         Args:
             batch: the batch.
-            payload: the object that holds its job's bytes.
-            bundles: the objects of all shared bundles, by version.
+            shared: where the objects that its job needs are.
         """
         if not self.calls:  # it may have died idle, for which the batch is not to blame
             self._call(HELLO, self._actor.hello.remote())
         if self.job != batch.job.key:
-            self._call(LOAD, self._actor.load.remote(batch.job.key, [payload], dict(bundles)), job=batch.job.key)
-            self.job = batch.job.key
+            key = batch.job.key
+            answer = self._actor.load.remote(key, [shared.payload(key)], shared.bundles)
+            self._call(LOAD, answer, job=key, edition=shared.edition)
+            self.job = key
         self._trials += len(batch.trials)
         self._call(BATCH, self._actor.run.remote(pack(batch)), batch)
 
@@ -138,7 +147,7 @@ class Handle:
         """Ends the process, whatever it does."""
         ray.kill(self._actor, no_restart=True)
 
-    def _call(self, kind: Kind, answer: Any, batch: Batch | None = None, job: str = "") -> None:
+    def _call(self, kind: Kind, answer: Any, batch: Batch | None = None, job: str = "", edition: int = 0) -> None:
         if not self.calls:
             self.since = time.monotonic()
-        self.calls.append(Call(kind, answer, batch, job))
+        self.calls.append(Call(kind, answer, batch, job, edition))

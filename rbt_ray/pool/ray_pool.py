@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import math
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 
 import ray
-from ray.exceptions import ObjectLostError, RayError, RayTaskError
+from ray.exceptions import ActorUnavailableError, ObjectLostError, RayError, RayTaskError
 
 from rbt_ray.data.bundle import Bundle
-from rbt_ray.errors import ObjectiveError
+from rbt_ray.errors import ObjectiveError, WorkerStartError
 from rbt_ray.pool import ray_runtime
 from rbt_ray.pool.local_pool import usable_cpus
 from rbt_ray.pool.memory import even_share
 from rbt_ray.pool.pool import Batch, Returned
-from rbt_ray.pool.ray_handle import BATCH, HELLO, LOAD, VOID, Handle
+from rbt_ray.pool.ray_actor import Loaded
+from rbt_ray.pool.ray_handle import BATCH, HELLO, LOAD, VOID, Call, Handle
 from rbt_ray.pool.ray_last_words import how_it_ended
 from rbt_ray.pool.ray_ref import RayRef
 from rbt_ray.pool.ray_roster import Roster
@@ -28,6 +29,8 @@ _BRIEF_SECONDS = 0.5
 """Batches shorter than this wait in line on the actor, so that it never idles; longer ones wait where any can take them."""
 _STUCK_SECONDS = 1.0
 _BATCH_SECONDS = 0.3
+_TRIES = 3
+"""How often in a row what may be a host's fault is taken to be one."""
 _CALLS_PER_SECOND = 2_000  # there and back, whatever a call holds
 
 
@@ -70,6 +73,8 @@ class RayPool:
         self._backlog: deque[Batch] = deque()
         self._returned: list[Returned] = []
         self._brief = False
+        self._losses = 0
+        self._cut_off: Counter[int | None] = Counter()
         try:
             self._actors = Roster(
                 needs,
@@ -170,7 +175,7 @@ class RayPool:
                 return
             batch = self._backlog.popleft()
             actor = min(free, key=lambda one: one.load)
-            actor.send(batch, self._shared.payload(batch.job.key), self._shared.bundles)
+            actor.send(batch, self._shared)
             self._holder[batch.number] = actor
 
     def _relieve(self) -> None:
@@ -204,46 +209,83 @@ class RayPool:
         except ObjectLostError:  # with the host it was made on; the batch did nothing wrong
             if (batch := actor.pop()) is not None:
                 self._again(batch)
+            self._retire(actor)
         except RayTaskError as error:
             if call.kind != BATCH:
                 self._bury(actor, str(error))
+                self._actors.blame(actor, str(error))
             else:
                 self._settle(actor, Returned(actor.pop().number, actor.name, lost=str(error)))
         except RayError as error:
-            process = None if actor.greeting is None else actor.greeting.process
-            guilty = None if actor.head is None else actor.head.number
-            self._bury(actor, how_it_ended(error, process), guilty)
+            self._ended(actor, error)
         else:
             actor.pop()
             if call.kind == HELLO:
                 self._actors.greeted(actor, answer)
             elif call.kind == LOAD:
-                self._loaded(actor, call.job, *answer)
+                self._loaded(actor, call, *answer)
             elif call.kind == VOID:
                 self._retire(actor)
             elif answer is None and call.batch is not None:  # the load before it has failed
                 self._again(call.batch)
+                self._retire(actor)
             else:
                 self._settle(actor, answer)
 
+    def _ended(self, actor: Handle, error: RayError) -> None:
+        """An actor is gone: with its host, which is nobody's fault, or by what it was at work on."""
+        if self._went_with_its_host(actor, error):
+            self._bury(actor, "its host was lost")
+            return
+        process = None if actor.greeting is None else actor.greeting.process
+        reason = how_it_ended(error, process)
+        self._bury(actor, reason, None if actor.head is None else actor.head.number)
+        if actor.head is None:
+            self._actors.blame(actor, reason)
+
+    def _went_with_its_host(self, actor: Handle, error: RayError) -> bool:
+        if self._actors.is_on_a_lost_host(actor):
+            return True
+        if not isinstance(error, ActorUnavailableError):
+            return False
+        # What comes first of a host that crashes; only seconds later does Ray know. But an objective can cause it too.
+        number = actor.batches[0].number if actor.batches else None
+        self._cut_off[number] += 1
+        return self._cut_off[number] < _TRIES
+
     def _settle(self, actor: Handle, returned: Returned) -> None:
-        self._holder.pop(returned.number, None)
-        self._returned.append(returned)
+        self._hand_back(returned)
         self._brief = returned.lost is None and returned.wall_s < _BRIEF_SECONDS
         self._retire(actor)
+
+    def _hand_back(self, returned: Returned) -> None:
+        self._holder.pop(returned.number, None)
+        self._cut_off.pop(returned.number, None)
+        self._returned.append(returned)
 
     def _retire(self, actor: Handle) -> None:
         if actor.is_spent(self._recycle_after) and not actor.calls:
             self._actors.dismiss(actor)
 
-    def _loaded(self, actor: Handle, job: str, state: str, message: str) -> None:
+    def _loaded(self, actor: Handle, call: Call, state: Loaded, message: str) -> None:
         if state == "error":
             raise ObjectiveError(message)
         if state == "ready":
-            self._actors.loaded(job)
-        else:
+            self._actors.loaded(call.job)
+            self._losses = 0
+            return
+        if actor.job == call.job:
             actor.job = None
-            self._shared.put_bundles_again()
+        if call.edition == self._shared.edition:  # else another actor has found the same, and it was put again
+            self._losses += 1
+            if self._losses >= _TRIES:
+                what = "the objective" if state == "job lost" else "the prices"
+                raise WorkerStartError(
+                    f"{what} got lost from Ray's object store {_TRIES} times before a worker could read them ({message}): "
+                    f"see `ray status` and `ray memory`."
+                )
+            self._shared.put_again()
+        self._retire(actor)
 
     def _again(self, batch: Batch) -> None:
         self._holder.pop(batch.number, None)
@@ -254,9 +296,6 @@ class RayPool:
         self._actors.dismiss(actor)
         for batch in reversed(actor.batches):
             if batch.number == guilty:
-                self._holder.pop(batch.number, None)
-                self._returned.append(Returned(batch.number, actor.name, lost=reason))
+                self._hand_back(Returned(batch.number, actor.name, lost=reason))
             else:
                 self._again(batch)
-        if guilty is None:
-            self._actors.blame(actor, reason)

@@ -85,6 +85,10 @@ class Roster:
         """An actor has loaded that job: one that dies of loading it has another reason."""
         self._loadable, self._failed_loads = job, 0
 
+    def is_on_a_lost_host(self, actor: Handle) -> bool:
+        """Whether the node it was on is known to be gone."""
+        return actor.home is not None and actor.home not in self._needs.slots()
+
     def dismiss(self, actor: Handle) -> None:
         """Ends an actor, or what is left of it; the next `fill` starts another in its place."""
         self._actors.remove(actor)
@@ -93,15 +97,14 @@ class Roster:
             self._look_at = 0.0
 
     def blame(self, actor: Handle, reason: str) -> None:
-        """Counts a death that no batch is guilty of.
+        """Counts a death that neither a batch nor a host is guilty of.
 
         Raises:
             WorkerStartError: it is one of several that did not live to say hello.
             ObjectiveError: it is one of several that did not live to have loaded the objective.
         """
         call = actor.calls[0]
-        on_a_living_node = actor.node is None or actor.node in self._needs.slots()
-        if actor.greeting is None and on_a_living_node:
+        if actor.greeting is None:
             self._failed_starts += 1
             if self._failed_starts >= _TRIES and not any(one.greeting for one in self._actors):
                 raise WorkerStartError(

@@ -14,10 +14,14 @@ from rbt_ray.pool.ray_ref import RayRef
 
 
 class Shared:
-    """Holds Ray's references, without which the objects would be freed, and the bundles to put there again."""
+    """Holds Ray's references, without which the objects would be freed, and what to put there again.
+
+    `edition` counts how often that was needed.
+    """
 
     def __init__(self) -> None:
-        self._jobs: dict[str, Any] = {}
+        self.edition = 0
+        self._jobs: dict[str, tuple[Job, Any]] = {}
         self._bundles: dict[str, tuple[Bundle, Any]] = {}
 
     @property
@@ -31,20 +35,22 @@ class Shared:
             self._bundles[bundle.version] = (bundle, ray_ref.put(bundle))
         return RayRef(bundle.version)
 
-    def put_bundles_again(self) -> None:
-        """Makes new objects of all bundles, one having been lost."""
+    def put_again(self) -> None:
+        """Makes new objects of everything, one having been lost."""
+        self.edition += 1
+        self._jobs = {key: (job, ray.put(job.payload)) for key, (job, _) in self._jobs.items()}
         self._bundles = {version: (bundle, ray_ref.put(bundle)) for version, (bundle, _) in self._bundles.items()}
 
     def payload(self, key: str) -> Any:
         """The object that holds a job's bytes."""
-        return self._jobs[key]
+        return self._jobs[key][1]
 
     def add(self, job: Job, in_use: Iterable[str]) -> None:
         """Puts a job there, once, and lets go of those that are not in use any more."""
         if job.key not in self._jobs:
             keep = set(in_use)
-            self._jobs = {key: payload for key, payload in self._jobs.items() if key in keep}
-            self._jobs[job.key] = ray.put(job.payload)
+            self._jobs = {key: entry for key, entry in self._jobs.items() if key in keep}
+            self._jobs[job.key] = (job, ray.put(job.payload))
 
     def clear(self) -> None:
         """Frees all of it."""

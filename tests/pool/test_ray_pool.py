@@ -12,10 +12,10 @@ import numpy as np
 import psutil
 import pytest
 import ray
+from ray.exceptions import ObjectLostError
 
 import rbt_ray as rbt
-from rbt_ray.errors import SettingError
-from rbt_ray.pool import ray_ref
+from rbt_ray.errors import SettingError, WorkerStartError
 from rbt_ray.pool.ray_pool import RayPool
 from rbt_ray.pool.worker import Worker
 from rbt_ray.tune.pools import backend_of
@@ -185,22 +185,117 @@ def test_actors_on_a_ray_of_our_own_leave_its_processors_to_others(pool):
     assert ray.available_resources()["CPU"] == ray.cluster_resources()["CPU"] == 2
 
 
-def test_a_bundle_that_was_lost_from_the_object_store_is_put_there_again(pool):
-    bundle = rbt.load_bundle("fx")
+class Owner:
+    """Owns objects, which are lost with it."""
 
-    def last(params, data):
-        return float(np.nansum(data.close[-1]))
+    def put(self, value):
+        return [ray.put(value)]
 
-    class Owner:
-        def put(self):
-            return [ray_ref.put(bundle)]
 
-    job = task(last, pool, bundle)
+def lost(value):
+    """A reference to an object of that value that is gone from the store."""
     owner = ray.remote(num_cpus=0)(Owner).remote()
-    pool._shared._bundles[bundle.version] = (bundle, ray.get(owner.put.remote())[0])
-    ray.kill(owner)  # and what it owned is gone with it
-    pool.submit(batch(1, job, points(1)))
-    assert collect(pool, 1)[1].outcomes.metrics["score"].values.tolist() == [float(np.nansum(bundle.close[-1]))]
+    (reference,) = ray.get(owner.put.remote(value))
+    ray.kill(owner)
+    while True:
+        try:
+            ray.get(reference, timeout=30)
+        except ObjectLostError:
+            return reference
+
+
+def last(params, data):
+    return float(np.nansum(data.close[-1]))
+
+
+@pytest.mark.parametrize("recycle_after", [None, 1])
+def test_a_bundle_that_was_lost_from_the_object_store_is_put_there_again(pool, recycle_after):
+    bundle = rbt.load_bundle("fx")
+    other = RayPool(1, recycle_after=recycle_after)
+    job = task(last, other, bundle)
+    gone = lost((bundle.content, bundle.name, bundle.metadata))
+    other._shared._bundles[bundle.version] = (bundle, gone)
+    other.submit(batch(1, job, points(1)))
+    assert collect(other, 1)[1].outcomes.metrics["score"].values.tolist() == [float(np.nansum(bundle.close[-1]))]
+    assert other._shared._bundles[bundle.version][1] != gone
+    other.close()
+
+
+def test_a_job_that_was_lost_from_the_object_store_is_put_there_again(pool):
+    other, job = RayPool(2), task(polynomial)
+    gone = lost(job.payload + bytes(200_000))  # a small object would not be in the store
+    other._shared._jobs[job.key] = (job, gone)
+    for number in (1, 2):
+        other.submit(batch(number, job, points(2)))
+    assert [one.lost for one in collect(other, 2).values()] == [None, None]
+    assert other._shared.payload(job.key) != gone
+    other.close()
+
+
+def test_a_job_that_gets_lost_every_time_is_an_error(pool, monkeypatch):
+    other, job = RayPool(1), task(polynomial)
+    gone = lost(job.payload + bytes(200_000))
+    monkeypatch.setattr(ray, "put", lambda value: gone)
+    other.submit(batch(1, job, points(1)))
+    with pytest.raises(WorkerStartError, match="the objective got lost from Ray's object store 3 times"):
+        collect(other, 1)
+    other.close()
+
+
+@pytest.mark.parametrize("n_workers", [None, 2])
+def test_a_host_that_is_lost_costs_no_trial_even_without_retries(tmp_path, n_workers):
+    run(
+        f"""
+        import json, os, threading, time
+        from pathlib import Path
+        import ray
+        from ray.cluster_utils import Cluster
+        import rbt_ray as rbt
+
+        cluster = Cluster(initialize_head=True, head_node_args={{"num_cpus": 0, "include_dashboard": False}})
+        nodes = {{}}
+        for _ in range(2):
+            node = cluster.add_node(num_cpus=1)
+            nodes[node.node_id] = node
+        ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
+        begun = Path({str(tmp_path)!r}) / "begun"
+        begun.mkdir()
+
+        def trial(params, data):
+            (begun / ray.get_runtime_context().get_node_id()).touch()
+            first = not (begun / f"x{{params['x']}}").exists()
+            (begun / f"x{{params['x']}}").touch()
+            while first and not (begun / "removed").exists():
+                time.sleep(0.05)
+            return params["x"]
+
+        def remove_one():
+            while not (at_work := [name for name in os.listdir(begun) if name in nodes]):
+                time.sleep(0.05)
+            cluster.remove_node(nodes[at_work[0]], allow_graceful=False)
+            (begun / "removed").touch()
+
+        remover = threading.Thread(target=remove_one)
+        remover.start()
+        results = rbt.Tuner(
+            trial,
+            param_space={{"x": rbt.grid_search([1.0, 2.0, 3.0])}},
+            tune_config=rbt.TuneConfig(metric="score"),
+            run_config=rbt.RunConfig(
+                name="host", storage_path={str(tmp_path)!r}, backend="ray", address=cluster.address,
+                num_workers={n_workers}, max_retries=0, verbose=0,
+            ),
+        ).fit()
+        remover.join()
+        found = json.dumps([[result.status, result.error] for result in results])
+        Path({str(tmp_path / "found")!r}).write_text(found)
+        rbt.shutdown()
+        ray.shutdown()
+        cluster.shutdown()
+        """,
+        timeout=120,
+    )
+    assert json.loads((tmp_path / "found").read_text()) == [["COMPLETED", None]] * 3
 
 
 def test_results_larger_than_ray_sends_inline_come_back_whole(pool):
