@@ -10,7 +10,7 @@ from rbt_ray.errors import ObjectiveError, SettingError, WorkerStartError
 from rbt_ray.pool.memory import refusal
 from rbt_ray.pool.ray_actor import Greeting
 from rbt_ray.pool.ray_handle import LOAD, Handle
-from rbt_ray.pool.ray_slots import Needs
+from rbt_ray.pool.ray_slots import Needs, living
 
 _LOOK_SECONDS = 2.0
 _START_SECONDS = 60.0
@@ -87,7 +87,7 @@ class Roster:
 
     def is_on_a_lost_host(self, actor: Handle) -> bool:
         """Whether the node it was on is known to be gone."""
-        return actor.home is not None and actor.home not in self._needs.slots()
+        return actor.home is not None and actor.home not in living()
 
     def dismiss(self, actor: Handle) -> None:
         """Ends an actor, or what is left of it; the next `fill` starts another in its place."""

@@ -15,6 +15,11 @@ _OPTIONS = {"GPU": "num_gpus", "memory": "memory"}
 """Resources that have an option of their own in Ray."""
 
 
+def living() -> dict[str, Mapping[str, float]]:
+    """The resources of each living node."""
+    return {node["NodeID"]: node["Resources"] for node in ray.nodes() if node["Alive"]}
+
+
 @dataclass(frozen=True, slots=True)
 class Needs:
     """What an actor asks of the node it runs on.
@@ -53,9 +58,9 @@ class Needs:
     def slots(self) -> dict[str, int]:
         """How many actors each living node holds when it has nothing else to do."""
         needs = self.each
-        alive = {node["NodeID"]: node["Resources"] for node in ray.nodes() if node["Alive"]}
         return {
-            node: int(min(has.get(name, 0.0) / amount for name, amount in needs.items())) for node, has in alive.items()
+            node: int(min(has.get(name, 0.0) / amount for name, amount in needs.items()))
+            for node, has in living().items()
         }
 
     def __str__(self) -> str:
