@@ -11,6 +11,7 @@ it stops at numpy 2 (its transport knows no numpy scalars).
 
 import argparse
 import logging
+import multiprocessing
 import os
 import statistics
 import sys
@@ -56,15 +57,21 @@ def with_rbt_ray(n_rounds, folder):
     return results.runs[-1].wall_s, len(results), results.get_best_result().metrics["loss"]
 
 
-def with_hpbandster(n_rounds, folder):
-    import ConfigSpace
-    from hpbandster.core.nameserver import NameServer
+def hpbandster_worker(run_id, host, port, number):
     from hpbandster.core.worker import Worker
-    from hpbandster.optimizers import BOHB
 
     class Evaluates(Worker):
         def compute(self, config, budget, **_):
             return {"loss": loss_of(config, budget / BUDGETS), "info": None}
+
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    Evaluates(run_id=run_id, nameserver=host, nameserver_port=port, id=number, host="127.0.0.1").run()
+
+
+def with_hpbandster(n_rounds, folder):
+    import ConfigSpace
+    from hpbandster.core.nameserver import NameServer
+    from hpbandster.optimizers import BOHB
 
     class PlainNumbers(BOHB):
         def __init__(self, **options):
@@ -82,14 +89,10 @@ def with_hpbandster(n_rounds, folder):
     run_id = f"b{time.monotonic_ns()}"
     server = NameServer(run_id=run_id, host="127.0.0.1", port=0, working_directory=folder)
     host, port = server.start()
-    pids = []
-    for number in range(2):
-        pid = os.fork()
-        if pid == 0:  # a process each, as its documentation has it for parallel runs
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-            Evaluates(run_id=run_id, nameserver=host, nameserver_port=port, id=number, host="127.0.0.1").run()
-            os._exit(0)
-        pids.append(pid)
+    spawn = multiprocessing.get_context("spawn")  # a process each, as its documentation has it for parallel runs
+    workers = [spawn.Process(target=hpbandster_worker, args=(run_id, host, port, number)) for number in range(2)]
+    for worker in workers:
+        worker.start()
     master = PlainNumbers(
         configspace=space, run_id=run_id, nameserver=host, nameserver_port=port, host="127.0.0.1",
         min_budget=1, max_budget=BUDGETS, eta=3,
@@ -100,8 +103,8 @@ def with_hpbandster(n_rounds, folder):
     result = master.run(n_iterations=4 * n_rounds, min_n_workers=2)
     wall = time.perf_counter() - start
     master.shutdown(shutdown_workers=True)
-    for pid in pids:
-        os.waitpid(pid, 0)
+    for worker in workers:
+        worker.join()
     server.shutdown()
     runs = result.get_all_runs()
     return wall, len(runs), min(run.loss for run in runs if run.budget == BUDGETS)
