@@ -31,11 +31,16 @@ class StreamSampler:
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
+        self._told: set[bytes] = set()
 
     def sample(self) -> FloatArray | None:
         """See `Sampler`."""
-        points = self._stream.ask(1).points
-        return points[0] if len(points) else None
+        while len(points := self._stream.ask(1).points):
+            point: FloatArray = points[0]
+            if point.tobytes() not in self._told:
+                return point
+        return None
 
-    def learn(self, point: FloatArray, fidelity: float, loss: float) -> None:
-        """Nothing: the sequence is fixed."""
+    def learn(self, point: FloatArray, fidelity: float, loss: float) -> None:  # noqa: ARG002  the protocol's
+        """Nothing but that the point is known; see `Sampler`."""
+        self._told.add(point.tobytes())

@@ -8,12 +8,13 @@ import pytest
 import rbt_ray as rbt
 from rbt_ray.search.bohb import BOHB
 from rbt_ray.search.optuna_sampler import OptunaSampler
-from rbt_ray.search.random_sampler import RandomSampler
+from rbt_ray.search.random_search import RandomSearch
+from rbt_ray.search.sampler import StreamSampler
 from rbt_ray.study.conditions import Compare, Joined, OneOf, Relation
 from rbt_ray.study.space import Space
 
 SAMPLERS = {
-    "random": RandomSampler,
+    "random": lambda space, seed=0: StreamSampler(RandomSearch(space, seed=seed)),
     "kde": lambda space, seed=0: BOHB().sampler(space, seed),
     "kde-all-options": lambda space, seed=0: BOHB(keep_lower=True, ordered=True).sampler(space, seed),
     "tpe": lambda space, seed=0: BOHB(model="tpe").sampler(space, seed),
