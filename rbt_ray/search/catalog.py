@@ -117,6 +117,7 @@ def make(study: Study, given: Any = None) -> Searcher:
     if scheduler is None and study.search_alg in _STREAMS:
         return _stream(study, limit=study.num_samples, points_to_evaluate=study.points_to_evaluate)
     ladder = ladder_from(study.lowest_fidelity, study.eta) if scheduler is not None else (1.0,)
+    n_calibration, before = _calibration(study, ladder)
     return ScheduledSearch(
         study.space,
         _sampler(study, given),
@@ -124,7 +125,8 @@ def make(study: Study, given: Any = None) -> Searcher:
         ladder,
         study.eta,
         limit=study.num_samples,
-        n_calibration=_n_calibration(study, ladder),
+        n_calibration=n_calibration,
+        calibrate_after=before,
         points_to_evaluate=study.points_to_evaluate,
         continues=study.fidelity == "reports",
     )
@@ -193,17 +195,25 @@ def _fresh_sampler(study: Study, given: Any) -> Sampler:
     return StreamSampler(_stream(study))
 
 
-def _n_calibration(study: Study, ladder: Ladder) -> int:
-    """At most a third of what is left after a first bracket; 0 where that is too little, and the ladder is believed."""
-    first = bracket_sizes(len(ladder), 0, study.eta)
+def _calibration(study: Study, ladder: Ladder) -> tuple[int, int]:
+    """How many configs calibrate the ladder, and how many come before them.
+
+    They come after a first bracket; with BOHB's own model after a round but for its last bracket, whose place they take:
+    what that model has of full fidelity are to be the few that came up to it, not as many taken at random. They are at most
+    a third of what is left then; 0 where that is too little, and the ladder is believed.
+    """
+    n_rungs = len(ladder)
+    of_kernels = study.search_alg == "bohb" and BOHB(**study.search_options).model == "kde"
+    brackets = [bracket_sizes(n_rungs, kind, study.eta) for kind in range(max(n_rungs - 1, 1) if of_kernels else 1)]
+    before = sum(sizes[0] for sizes in brackets)
     n = _CALIBRATION
     for most in (study.num_samples, study.space.size):
         if most is not None:
-            n = min(n, (most - first[0]) // 3)
+            n = min(n, (most - before) // 3)
     if study.max_cost is not None:
-        spent = sum(size * fidelity for size, fidelity in zip(first, ladder, strict=True))
+        spent = sum(n * ladder[-1 - above] for sizes in brackets for above, n in enumerate(reversed(sizes)))
         n = min(n, int((study.max_cost - spent) / (3 * sum(ladder))))
-    return n if len(ladder) > 1 and n >= LEAST_CONFIGS else 0
+    return (n if n_rungs > 1 and n >= LEAST_CONFIGS else 0), before
 
 
 def _is_from(given: Any, *packages: str) -> bool:

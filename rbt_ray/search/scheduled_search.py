@@ -11,7 +11,7 @@ import numpy as np
 
 from rbt_ray.columns import Proposals, Results
 from rbt_ray.search.calibration import Calibration
-from rbt_ray.search.ladder import Ladder, bracket_sizes
+from rbt_ray.search.ladder import Ladder
 from rbt_ray.search.sampler import Sampler
 from rbt_ray.search.scheduler import Race, Scheduler, Step
 from rbt_ray.study.space import Space
@@ -30,8 +30,8 @@ class ScheduledSearch:
         ladder: the fidelities, ascending, of which the last is 1.
         eta: what the ladder was made with.
         limit: how many new configs to propose, `points_to_evaluate` included; None: as many as there are.
-        n_calibration: how many configs are evaluated on every rung, after as many as fill a first bracket, to see which
-            rungs are worth climbing.
+        n_calibration: how many configs are evaluated on every rung, to see which rungs are worth climbing.
+        calibrate_after: how many configs come before those.
         points_to_evaluate: configs that come first, once each.
         continues: whether a config goes on, on a rung, from where it stopped on the one below.
     """
@@ -46,6 +46,7 @@ class ScheduledSearch:
         *,
         limit: int | None = None,
         n_calibration: int = 0,
+        calibrate_after: int = 1,
         points_to_evaluate: Sequence[Config] = (),
         continues: bool = False,
     ) -> None:
@@ -61,7 +62,7 @@ class ScheduledSearch:
         self._notes: list[str] = []
         if n_calibration and len(ladder) > 1:
             self._calibration = Calibration(ladder, n_calibration, at_once=not continues)
-            first = _Climb(scheduler.race(ladder, eta), n_left=bracket_sizes(len(ladder), 0, eta)[0])
+            first = _Climb(scheduler.race(ladder, eta), n_left=calibrate_after)
             self._climbs += [first, _Climb(self._calibration)]
         else:
             self._climbs.append(_Climb(scheduler.race(ladder, eta)))

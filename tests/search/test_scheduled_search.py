@@ -67,14 +67,17 @@ def test_it_is_a_searcher():
     scheduler=st.sampled_from([rbt.Hyperband(), rbt.SuccessiveHalving(), rbt.ASHA(), rbt.ASHA("stopping")]),
     limit=st.integers(1, 80),
     n_calibration=st.sampled_from([0, 4, 8]),
+    after=st.sampled_from([1, 9, 25]),
     pending=st.sampled_from([1, 3, 64]),
     continues=st.booleans(),
     seed=st.integers(0, 10**6),
 )
 def test_any_order_of_results_ends_in_done_with_so_many_configs(
-    scheduler, limit, n_calibration, pending, continues, seed
+    scheduler, limit, n_calibration, after, pending, continues, seed
 ):
-    searcher, _ = search(scheduler, limit=limit, n_calibration=n_calibration, continues=continues)
+    searcher, _ = search(
+        scheduler, limit=limit, n_calibration=n_calibration, calibrate_after=after, continues=continues
+    )
     proposed = run(searcher, pending, seed)
     assert len({repr(proposal.config) for proposal in proposed}) == limit
     assert {proposal.fidelity for proposal in proposed} <= set(LADDER)
@@ -137,7 +140,7 @@ def test_given_points_are_proposed_once_whatever_the_sampler_draws():
 @pytest.mark.parametrize(("scheduler", "first"), [(rbt.Hyperband(), 9), (rbt.ASHA(), 3), (rbt.MedianStopping(), 1)])
 def test_the_scheduler_of_the_user_climbs_from_the_start(scheduler, first):
     """Before the calibration too: ASHA promotes as soon as three are there, Hyperband when all nine are."""
-    searcher, _ = search(scheduler, limit=60, n_calibration=8)
+    searcher, _ = search(scheduler, limit=60, n_calibration=8, calibrate_after=9)
     proposed = run(searcher, pending=1)
     assert next(at for at, proposal in enumerate(proposed) if proposal.tag[1] == 1) == first
 
@@ -169,7 +172,7 @@ def reversed_below(fidelity):
 @pytest.mark.parametrize(("honest_from", "lowest"), [(1 / 9, 1 / 9), (1 / 3, 1 / 3), (1.0, 1.0)])
 @pytest.mark.parametrize("continues", [True, False])
 def test_fidelities_that_mislead_are_found_out_and_left(honest_from, lowest, continues):
-    searcher, _ = search(limit=60, n_calibration=8, continues=continues)
+    searcher, _ = search(limit=60, n_calibration=8, calibrate_after=9, continues=continues)
     proposed = run(searcher, loss=reversed_below(honest_from))
     after = [proposal for proposal in proposed if proposal.tag[2] >= 9 + 8]  # a bracket of nine, then the calibration
     assert min(proposal.fidelity for proposal in after) == pytest.approx(lowest)
