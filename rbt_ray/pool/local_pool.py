@@ -60,6 +60,11 @@ class LocalPool:
         threading.Thread(target=self._watch_memory, name="rbt-ray-memory", daemon=True).start()
 
     @property
+    def is_alive(self) -> bool:
+        """It needs nothing but itself."""
+        return True
+
+    @property
     def capacity(self) -> int:
         """One batch a worker: a batch takes a thousand times as long as handing over the next."""
         return len(self._couriers)

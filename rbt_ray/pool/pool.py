@@ -19,10 +19,12 @@ class Job:
     Args:
         key: tells one job from another.
         payload: a `task.Task`, packed by cloudpickle.
+        bundle: the version of the bundle it reads; None: it reads none.
     """
 
     key: str
     payload: bytes
+    bundle: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,6 +92,11 @@ class Returned:
 class BundleRef(Protocol):
     """A bundle on its way to a worker: small and picklable, the arrays stay where they are."""
 
+    @property
+    def version(self) -> str:
+        """The bundle's."""
+        ...
+
     def open(self) -> Bundle:
         """The bundle, read-only, not copied on the machine it lies on."""
         ...
@@ -97,6 +104,11 @@ class BundleRef(Protocol):
 
 class WorkerPool(Protocol):
     """Transport and nothing else: no retries, no seeds, no records."""
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it can take batches: what carries it may have been shut down by others."""
+        ...
 
     @property
     def capacity(self) -> int:

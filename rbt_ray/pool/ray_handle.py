@@ -59,6 +59,7 @@ class Handle:
         self.node = node
         self.greeting: Greeting | None = None
         self.job: str | None = None
+        self.has_ended = False
         self.since = time.monotonic()
         self.calls: deque[Call] = deque()
         self._trials = 0
@@ -91,7 +92,9 @@ class Handle:
 
     def takes_more(self, depth: int, recycle_after: int | None) -> bool:
         """Whether it is ready and has fewer than `depth` batches."""
-        return self.greeting is not None and self.load < depth and not self.is_spent(recycle_after)
+        return (
+            self.greeting is not None and not self.has_ended and self.load < depth and not self.is_spent(recycle_after)
+        )
 
     def is_done(self, number: int) -> bool:
         """Whether the batch is finished, though nobody has looked yet."""
@@ -110,7 +113,7 @@ class Handle:
             self._call(HELLO, self._actor.hello.remote())
         if self.job != batch.job.key:
             key = batch.job.key
-            answer = self._actor.load.remote(key, [shared.payload(key)], shared.bundles)
+            answer = self._actor.load.remote(key, [shared.payload(key)], shared.bundles_of(key))
             self._call(LOAD, answer, job=key, edition=shared.edition)
             self.job = key
         self._trials += len(batch.trials)
@@ -145,6 +148,7 @@ class Handle:
 
     def kill(self) -> None:
         """Ends the process, whatever it does."""
+        self.has_ended = True
         ray.kill(self._actor, no_restart=True)
 
     def _call(self, kind: Kind, answer: Any, batch: Batch | None = None, job: str = "", edition: int = 0) -> None:

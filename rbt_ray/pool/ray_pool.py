@@ -63,7 +63,8 @@ class RayPool:
         memory_limit: int | None = None,
     ) -> None:
         here = n_workers or max(1, usable_cpus() // num_cpus_per_worker)
-        own = ray_runtime.join(address, n_cpus=here * num_cpus_per_worker)
+        self._ray = ray_runtime.join(address, n_cpus=here * num_cpus_per_worker)
+        own = self._ray.own
         # On a Ray of our own a pool that is kept warm for a next study must not take the processors from another.
         needs = Needs(0 if own else num_cpus_per_worker, dict(resources_per_worker or {}))
         self._recycle_after = recycle_after
@@ -71,6 +72,7 @@ class RayPool:
         self._shared = Shared()
         self._holder: dict[int, Handle] = {}
         self._backlog: deque[Batch] = deque()
+        self._with_room: tuple[dict[Handle, None], ...] = tuple({} for _ in range(_DEPTH))
         self._returned: list[Returned] = []
         self._brief = False
         self._losses = 0
@@ -84,8 +86,13 @@ class RayPool:
             )
             self._actors.fill()
         except BaseException:
-            ray_runtime.leave()
+            ray_runtime.leave(self._ray)
             raise
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether its Ray still runs: anybody may call `ray.shutdown()`."""
+        return self._ray.is_up
 
     @property
     def capacity(self) -> int:
@@ -151,12 +158,14 @@ class RayPool:
         if self._closed:
             return
         self._closed = True
-        if ray.is_initialized():
+        if self._ray.is_up:
             self._actors.close()
         self._holder.clear()
         self._backlog.clear()
+        for actors in self._with_room:
+            actors.clear()
         self._shared.clear()
-        ray_runtime.leave()
+        ray_runtime.leave(self._ray)
 
     def pids(self) -> list[int]:
         """The process ids of the actors that are ready, each on its own host."""
@@ -170,13 +179,24 @@ class RayPool:
     def _hand_out(self) -> None:
         depth = _DEPTH if self._brief else 1
         while self._backlog:
-            free = [actor for actor in self._actors if actor.takes_more(depth, self._recycle_after)]
-            if not free:
+            actor = next((one for actors in self._with_room[:depth] for one in actors), None)
+            if actor is None:
                 return
             batch = self._backlog.popleft()
-            actor = min(free, key=lambda one: one.load)
             actor.send(batch, self._shared)
             self._holder[batch.number] = actor
+            self._file(actor)
+
+    def _file(self, actor: Handle) -> None:
+        """Keeps `_with_room`, the actors that take more by how many batches they have, true for this one."""
+        for actors in self._with_room:
+            actors.pop(actor, None)
+        if actor.takes_more(_DEPTH, self._recycle_after):
+            self._with_room[actor.load][actor] = None
+
+    def _dismiss(self, actor: Handle) -> None:
+        self._actors.dismiss(actor)
+        self._file(actor)
 
     def _relieve(self) -> None:
         """Takes a batch that waits behind a long one for an actor that idles."""
@@ -200,6 +220,7 @@ class RayPool:
             return False
         for answer in ray.wait(answers, num_returns=len(answers), timeout=0, fetch_local=True)[0]:
             self._take(waiting[answer])
+            self._file(waiting[answer])
         return True
 
     def _take(self, actor: Handle) -> None:
@@ -265,7 +286,7 @@ class RayPool:
 
     def _retire(self, actor: Handle) -> None:
         if actor.is_spent(self._recycle_after) and not actor.calls:
-            self._actors.dismiss(actor)
+            self._dismiss(actor)
 
     def _loaded(self, actor: Handle, call: Call, state: Loaded, message: str) -> None:
         if state == "error":
@@ -293,7 +314,7 @@ class RayPool:
 
     def _bury(self, actor: Handle, reason: str, guilty: int | None = None) -> None:
         """Ends what is left of an actor; of its batches only the guilty is lost, the others go to the next."""
-        self._actors.dismiss(actor)
+        self._dismiss(actor)
         for batch in reversed(actor.batches):
             if batch.number == guilty:
                 self._hand_back(Returned(batch.number, actor.name, lost=reason))

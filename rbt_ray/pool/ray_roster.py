@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 import time
 from collections.abc import Iterator
 
@@ -14,6 +15,8 @@ from rbt_ray.pool.ray_slots import Needs, living
 
 _LOOK_SECONDS = 2.0
 _START_SECONDS = 60.0
+_PATIENT_SECONDS = 10.0
+"""After so long without an actor the user is told what it waits for; actors take a second or two."""
 _TRIES = 3
 
 
@@ -41,6 +44,7 @@ class Roster:
         self._loadable: str | None = None
         self._look_at = 0.0
         self._without_since = time.monotonic()
+        self._tell_at = self._without_since + _PATIENT_SECONDS
         self._refuse_what_never_fits()
 
     def __iter__(self) -> Iterator[Handle]:
@@ -137,12 +141,21 @@ class Roster:
 
     def _check_room(self) -> None:
         """An actor that no node can ever hold would wait without a word."""
+        now = time.monotonic()
         if any(actor.greeting for actor in self._actors):
-            self._without_since = time.monotonic()
-        elif time.monotonic() - self._without_since > _START_SECONDS:
-            self._without_since = time.monotonic()
-            if not self._own and not any(self._needs.slots().values()):
-                raise WorkerStartError(
-                    f"no node of the cluster can hold a worker, which asks for {self._needs}: see `ray status`. Start "
-                    f"nodes that can, or change `num_cpus_per_worker` and `resources_per_worker`."
-                )
+            self._without_since, self._tell_at = now, now + _PATIENT_SECONDS
+            return
+        if now < self._tell_at or self._own:
+            return
+        self._tell_at = now + _START_SECONDS
+        if any(self._needs.slots().values()):
+            print(
+                f"rbt-ray: waits for a worker, which asks for {self._needs}: what nodes have of that is in use by others "
+                f"(`ray status`).",
+                file=sys.stderr,
+            )
+        elif now - self._without_since > _START_SECONDS:
+            raise WorkerStartError(
+                f"no node of the cluster can hold a worker, which asks for {self._needs}: see `ray status`. Start "
+                f"nodes that can, or change `num_cpus_per_worker` and `resources_per_worker`."
+            )

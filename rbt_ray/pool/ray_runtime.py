@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import ray
@@ -19,10 +20,6 @@ from rbt_ray.errors import SettingError, WorkerStartError
 from rbt_ray.pool.settle import ONE_THREAD
 
 _lock = threading.Lock()
-_users = 0
-_opened: str | None = None
-"""The address with which this module connected the process to Ray; None where someone else did, or nobody."""
-_undo: Callable[[], None] = lambda: None  # noqa: E731 - replaced while connected
 PRIVATE = "local"
 _ANSWER_SECONDS = 5.0
 _SETTINGS = {
@@ -35,7 +32,38 @@ _SETTINGS = {
 """Of a Ray of our own, where the environment does not say otherwise."""
 
 
-def join(address: str | None, n_cpus: int) -> bool:
+@dataclass(slots=True, eq=False)
+class Connection:
+    """This process's link to a Ray.
+
+    Args:
+        address: with which `join` made it; None where someone else did.
+        identity: the node and the job, which tell it from a link that is made later.
+        undo: gives stdout back to Ray.
+        n_users: calls of `join` that `leave` has not followed yet.
+    """
+
+    address: str | None
+    identity: tuple[str, str]
+    undo: Callable[[], None]
+    n_users: int = 0
+
+    @property
+    def own(self) -> bool:
+        """Whether it is a Ray of our own, and all its processors ours to share out."""
+        return self.address == PRIVATE
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the process still has it: anybody may call `ray.shutdown()`."""
+        return ray.is_initialized() and _identity() == self.identity
+
+
+_here: Connection | None = None
+"""The link in use, if any."""
+
+
+def join(address: str | None, n_cpus: int) -> Connection:
     """Connects this process to Ray; each call is to be followed by one of `leave`.
 
     Args:
@@ -43,50 +71,59 @@ def join(address: str | None, n_cpus: int) -> bool:
             Ray: where it is connected already, that one is used.
         n_cpus: of a Ray of our own.
 
-    Returns:
-        Whether it is a Ray of our own, and all its processors ours to share out.
-
     Raises:
         SettingError: no cluster answers at `address`, or the process is connected to another one.
         WorkerStartError: no Ray can be started on this machine.
     """
-    global _users, _opened, _undo
+    global _here
     wanted = address or PRIVATE
     with _lock:
+        if _here is not None and not _here.is_up:
+            _here.undo()
+            _here = None
         if ray.is_initialized():
             _refuse_another(wanted)
+            _here = _here or Connection(None, _identity(), lambda: None)
         else:
-            _undo = _keep_stdout_clean()
+            undo = _keep_stdout_clean()
             try:
                 _connect(wanted, n_cpus)
             except BaseException:
-                _undo()
+                undo()
                 raise
-            _opened, _users = wanted, 0
-        _users += 1
-        return _opened == PRIVATE
+            _here = Connection(wanted, _identity(), undo)
+        _here.n_users += 1
+        return _here
 
 
-def leave() -> None:
+def leave(connection: Connection) -> None:
     """Disconnects, as soon as nobody uses it, from what `join` connected to; a Ray of our own ends."""
-    global _users, _opened
+    global _here
     with _lock:
-        _users -= 1
-        if _users == 0 and _opened is not None:
-            _opened = None
-            if ray.is_initialized():
+        connection.n_users -= 1
+        if connection is not _here or connection.n_users:
+            return
+        _here = None
+        if connection.address is not None:
+            if connection.is_up:
                 ray.shutdown()
-            _undo()
+            connection.undo()
 
 
 def is_private() -> bool:
     """Whether the process is connected to a Ray of our own, which is no cluster to anybody else."""
-    return _opened == PRIVATE
+    return _here is not None and _here.own and _here.is_up
+
+
+def _identity() -> tuple[str, str]:
+    context = ray.get_runtime_context()
+    return context.get_node_id(), context.get_job_id()
 
 
 def _refuse_another(wanted: str) -> None:
-    here = _opened or ray.get_runtime_context().gcs_address
-    same = wanted == here or (_opened is None and (wanted in (PRIVATE, "auto") or wanted.startswith("ray://")))
+    opened = None if _here is None else _here.address
+    here = opened or ray.get_runtime_context().gcs_address
+    same = wanted == here or (opened is None and (wanted in (PRIVATE, "auto") or wanted.startswith("ray://")))
     if not same:
         raise SettingError(
             f"`address` is {wanted!r}, and this process is connected to another Ray ({here}). A process has one: end "

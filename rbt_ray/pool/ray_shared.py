@@ -24,10 +24,10 @@ class Shared:
         self._jobs: dict[str, tuple[Job, Any]] = {}
         self._bundles: dict[str, tuple[Bundle, Any]] = {}
 
-    @property
-    def bundles(self) -> dict[str, Any]:
-        """The objects of all shared bundles, by version."""
-        return {version: reference for version, (_, reference) in self._bundles.items()}
+    def bundles_of(self, key: str) -> dict[str, Any]:
+        """The object of the bundle that a job reads, by version; empty where it reads none."""
+        version = self._jobs[key][0].bundle
+        return {} if version is None else {version: self._bundles[version][1]}
 
     def share(self, bundle: Bundle) -> RayRef:
         """Copies the bundle into the store, once; each node fetches it once, and its actors read that copy."""
@@ -46,11 +46,15 @@ class Shared:
         return self._jobs[key][1]
 
     def add(self, job: Job, in_use: Iterable[str]) -> None:
-        """Puts a job there, once, and lets go of those that are not in use any more."""
-        if job.key not in self._jobs:
-            keep = set(in_use)
-            self._jobs = {key: entry for key, entry in self._jobs.items() if key in keep}
-            self._jobs[job.key] = (job, ray.put(job.payload))
+        """Puts a job there, once, and lets go of those that are not in use any more, and of the bundles they alone read."""
+        if job.key in self._jobs:
+            return
+        before, keep = self._jobs, {job.key, *in_use}
+        self._jobs = {
+            key: entry for key, entry in [*before.items(), (job.key, (job, ray.put(job.payload)))] if key in keep
+        }
+        unread = {old.bundle for old, _ in before.values()} - {kept.bundle for kept, _ in self._jobs.values()}
+        self._bundles = {version: entry for version, entry in self._bundles.items() if version not in unread}
 
     def clear(self) -> None:
         """Frees all of it."""

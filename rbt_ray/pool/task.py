@@ -54,7 +54,8 @@ class Task:
                 f"the objective cannot be sent to the workers: {type(error).__name__}: {error}. "
                 f"Open files, connections and locks inside the objective, not around it."
             ) from error
-        return Job(hashlib.sha256(payload).hexdigest(), payload)
+        version = None if self.bundle is None else self.bundle.version
+        return Job(hashlib.sha256(payload).hexdigest(), payload, version)
 
     @staticmethod
     def unpack(job: Job) -> Task:

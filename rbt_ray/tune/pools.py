@@ -48,7 +48,7 @@ def pool_for(run_config: RunConfig) -> Iterator[WorkerPool]:
     """A pool with these settings, kept for the next study unless this one breaks off with an error."""
     key, modules = _key(run_config), user_modules()
     idle = _idle.pop(key, None)
-    if idle is not None and changed(idle.modules, modules):
+    if idle is not None and (not idle.pool.is_alive or changed(idle.modules, modules)):
         idle.pool.close()
         idle = None
     pool = _start(run_config) if idle is None else idle.pool

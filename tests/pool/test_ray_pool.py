@@ -163,6 +163,52 @@ def test_a_bundle_is_put_once_and_an_objective_once_a_study(pool, monkeypatch):
     assert len(sizes) == 3
 
 
+def test_the_bundle_of_an_earlier_study_is_freed(pool):
+    other, first = RayPool(1), rbt.load_bundle("fx")
+
+    def objects():
+        return set(ray._private.worker.global_worker.core_worker.get_all_reference_counts())
+
+    for number, bundle in enumerate([first, first, rbt.load_bundle("sample")]):
+        before = objects()
+        job = task(lambda params, data, number=number: float(np.nansum(data.close)) + number, other, bundle)
+        if number == 0:
+            (of_first,) = objects() - before
+        other.submit(batch(number, job, points(1)))
+        collect(other, 1)
+        assert (of_first in objects()) == (bundle is first)
+    other.close()
+
+
+def test_a_ray_that_the_user_shut_down_is_started_again(tmp_path):
+    done = run(
+        f"""
+        import ray, rbt_ray as rbt
+
+        def fit(name):
+            results = rbt.Tuner(
+                lambda params, data: params["n"],
+                param_space={{"n": rbt.randint(0, 40)}},
+                tune_config=rbt.TuneConfig(metric="score", search_alg="grid"),
+                run_config=rbt.RunConfig(name=name, storage_path={str(tmp_path)!r}, backend="ray", verbose=0),
+            ).fit()
+            print(results.table_hash())
+
+        fit("first")
+        ray.shutdown()
+        fit("second")
+        ray.shutdown()
+        ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+        fit("third")
+        rbt.shutdown()
+        print(ray.is_initialized())
+        """
+    )
+    first, second, third, goes_on = done.stdout.split()
+    assert first == second == third
+    assert goes_on == "True"  # it is the user's own
+
+
 def test_actors_stay_for_the_next_study_and_shutdown_frees_them(pool, tmp_path):
     def fit(name):
         return rbt.Tuner(
@@ -404,10 +450,22 @@ def test_actors_take_what_they_are_told_to_and_fill_what_there_is(pool):
             pool.close()
             while used()["CPU"]:
                 pass
+
+        others = ray.remote(num_cpus=6)(type("Others", (), {})).remote()
+        while used()["CPU"] < 6:
+            pass
+        pool = RayPool(address=ray.get_runtime_context().gcs_address)
+        pool.wait(11)
+        ray.kill(others)
+        while not pool.pids():
+            pool.wait(0.1)
         print(json.dumps(found))
         """,
         timeout=120,
     )
+    assert [line for line in done.stderr.splitlines() if line.startswith("rbt-ray")] == [
+        "rbt-ray: waits for a worker, which asks for 1 CPU: what nodes have of that is in use by others (`ray status`)."
+    ]
     assert json.loads(done.stdout) == [
         [2, 4, {"CPU": 6, "slot": 0}],
         [3, 6, {"CPU": 3, "slot": 3}],
