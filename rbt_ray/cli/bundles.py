@@ -7,13 +7,14 @@ import sys
 from pathlib import Path
 
 from rbt_ray.cli.tables import print_json
+from rbt_ray.cli.visible import visible
 from rbt_ray.data import registry, times
 
 
 def ingest(name: str, source: Path, *, fix: tuple[str, ...], periods_per_year: float | None) -> int:
     """Registers prices and says what came of it."""
     bundle = registry.ingest(name, source, fix=fix, periods_per_year=periods_per_year)
-    print(repr(bundle))
+    print(visible(repr(bundle)))
     return 0
 
 
@@ -32,7 +33,7 @@ def list_all(*, as_json: bool) -> int:
         table.add_column(name, justify="right" if name in ("bars", "symbols", "MB") else "left")
     for info in found:
         if info.error is not None:
-            table.add_row(Text(info.name), Text(info.error, style="red"))
+            table.add_row(Text(info.name), Text(visible(info.error), style="red"))
             continue
         facts = (
             info.name,
@@ -43,7 +44,7 @@ def list_all(*, as_json: bool) -> int:
             str(info.end)[:10],
             f"{info.nbytes / 1e6:.1f}",
         )
-        table.add_row(*map(Text, facts))
+        table.add_row(*(Text(visible(fact)) for fact in facts))
     Console(file=sys.stdout).print(table)
     return 0
 
@@ -67,7 +68,7 @@ def show(name: str, *, as_json: bool) -> int:
         return 0
     width = max(len(key) for key in facts)
     for key, value in facts.items():
-        print(f"{key:<{width}}  {', '.join(value) if isinstance(value, list) else value}")
+        print(visible(f"{key:<{width}}  {', '.join(value) if isinstance(value, list) else value}"))
     return 0
 
 

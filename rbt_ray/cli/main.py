@@ -9,6 +9,7 @@ from typing import Annotated, Any, Optional
 import typer
 
 from rbt_ray._version import __version__
+from rbt_ray.cli.visible import visible
 from rbt_ray.errors import InputError, RbtError
 from rbt_ray.pool.start_method import prepare
 
@@ -44,8 +45,13 @@ def run_command(words: list[str]) -> int:
     except SystemExit as end:  # how typer ends, with whatever code
         return end.code if isinstance(end.code, int) else 1
     except RbtError as error:
-        print(f"rbt-ray: {error}", file=sys.stderr)
+        print(visible(f"rbt-ray: {error}"), file=sys.stderr)
         return 2 if isinstance(error, InputError) else 1
+    except OSError as error:
+        if error.filename is None:
+            raise  # no file that was named, but a fault
+        print(visible(f"rbt-ray: {error.filename}: {error.strerror}."), file=sys.stderr)
+        return 2
     return 0
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rbt_ray.cli import tables
+from rbt_ray.cli.visible import visible
 from rbt_ray.errors import NoResultError, ObjectiveError, SettingError, StudyInterrupted
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def show(path: str, *, as_json: bool) -> int:
     results = ResultGrid(folder)
     tables.print_results(results, as_json=as_json, report=_report_of(folder))
     for note in () if as_json else results.notes:
-        print(note)
+        print(visible(note))
     return 0 if results.num_terminated else 1
 
 
@@ -103,7 +104,7 @@ def report(path: str, out: Path | None) -> int:
     target = out or folder / "report.html"
     if target.parent != folder and not target.parent.is_dir():
         raise SettingError(f"`--out` {target}: there is no folder {target.parent}.")
-    print(ResultGrid(folder).report(target))
+    print(visible(str(ResultGrid(folder).report(target))))
     return 0
 
 
@@ -111,7 +112,7 @@ def _fit(tuner: Tuner, *, as_json: bool) -> int:
     try:
         results = tuner.fit()
     except StudyInterrupted as stop:
-        print(f"rbt-ray: {stop}", file=sys.stderr)
+        print(visible(f"rbt-ray: {stop}"), file=sys.stderr)
         return 130
     report_path = results.report(tuner.path / "report.html")
     tables.print_results(results, as_json=as_json, report=report_path)
@@ -127,7 +128,7 @@ def _exit_code(results: ResultGrid) -> int:
         try:
             results.get_best_result()
         except NoResultError as error:
-            print(f"rbt-ray: {error}", file=sys.stderr)
+            print(visible(f"rbt-ray: {error}"), file=sys.stderr)
         return 1
     return 0
 

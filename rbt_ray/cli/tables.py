@@ -10,6 +10,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rbt_ray.cli.visible import visible
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
@@ -27,21 +29,23 @@ def print_results(results: ResultGrid, *, as_json: bool, report: Path | None) ->
         return
     from rich.console import Console
 
-    console = Console(file=sys.stdout)
+    console = Console(file=sys.stdout, markup=False)  # a name may have brackets
     rows = _top_rows(results)
     if rows:
         console.print(_fitting(console, results, rows))
     counts = ", ".join(f"{n:,} {name}" for name, n in results.status_counts().items() if n) or "no trials"
     wall = sum(run.wall_s for run in results.runs)
     pace = f" in {wall:.1f} s ({len(results) / wall:,.0f} trials/s)" if wall else ""
-    console.print(f"{results.study.name}: {counts}{pace}", highlight=False)
+    console.print(visible(f"{results.study.name}: {counts}{pace}"), highlight=False)
     if len(results.rungs) > 1:
         console.print(_about_fidelities(results), highlight=False, soft_wrap=True)
     if not results.is_done:
-        console.print(f"not finished; go on with: rbt-ray resume {results.path}", highlight=False, soft_wrap=True)
-    console.print(f"study   {results.path}", highlight=False, soft_wrap=True)
+        console.print(
+            visible(f"not finished; go on with: rbt-ray resume {results.path}"), highlight=False, soft_wrap=True
+        )
+    console.print(visible(f"study   {results.path}"), highlight=False, soft_wrap=True)
     if report is not None:
-        console.print(f"report  {report}", highlight=False, soft_wrap=True)
+        console.print(visible(f"report  {report}"), highlight=False, soft_wrap=True)
 
 
 def summary(results: ResultGrid, report: Path | None) -> dict[str, Any]:
@@ -107,19 +111,21 @@ def _ranking(results: ResultGrid, rows: list[dict[str, Any]], n_others: int) -> 
     params = [name for name in dict.fromkeys(name for config in flat for name in config) if name in study.space.names]
     others = [name for name in rows[0]["sweep"] if name != study.metric][:n_others]
     reviewed = [key for key in ("order_level", "holdout") if any(row[key] for row in rows)]
-    table = Table(title=_title(results), title_justify="left", header_style="bold", box=None, padding=(0, 2, 0, 0))
+    table = Table(
+        title=Text(visible(_title(results))), title_justify="left", header_style="bold", box=None, padding=(0, 2, 0, 0)
+    )
     titles = {"order_level": "order level", "holdout": "hold-out"}
     columns = [("#", "dim"), *((name, "") for name in params), (study.metric, "bold")]
     columns += [(name.replace("_", "\n"), "") for name in others]
     columns += [(f"{study.metric}\n{titles[key]}", "cyan") for key in reviewed]
     for title, style in columns:
         # Folded where there is no room, since a figure cut short is another figure.
-        table.add_column(Text(title), justify="right", style=style, overflow="fold")
+        table.add_column(Text(visible(title)), justify="right", style=style, overflow="fold")
     for place, (row, config) in enumerate(zip(rows, flat, strict=True), 1):
         cells = [str(place), *(_cell(config.get(name)) for name in params)]
         cells += [_cell(row["sweep"].get(name)) for name in (study.metric, *others)]
         cells += [_cell((row[key] or {}).get(study.metric)) for key in reviewed]
-        table.add_row(*(Text(cell) for cell in cells))
+        table.add_row(*(Text(visible(cell)) for cell in cells))
     return table
 
 

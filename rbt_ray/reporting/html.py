@@ -35,11 +35,12 @@ def write_report(results: ResultGrid, path: Path) -> Path:
     Raises:
         OSError: the file cannot be written.
     """
+    text = page(results)  # first: where there is no study, no folder is made
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
         # Texts may hold halves of surrogate pairs, which no encoding has.
-        draft.write_bytes(page(results).encode("utf-8", errors="replace"))
+        draft.write_bytes(text.encode("utf-8", errors="replace"))
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)

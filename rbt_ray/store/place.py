@@ -34,7 +34,7 @@ class Place:
         interval_s: how often the mirror is brought up to date.
 
     Raises:
-        SettingError: the URI cannot be understood.
+        SettingError: the URI, or the path, cannot be used.
     """
 
     def __init__(self, path: str | Path, interval_s: float = 10.0) -> None:
@@ -45,6 +45,13 @@ class Place:
         self.folder = Path(path) if self._mirror is None else local_folder(str(path))
         self.shown = str(path) if self._mirror is None else self._mirror.shown
         """The path or URI as people are shown it."""
+        try:
+            self.folder.lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            pass  # whoever needs it says so
+        except (OSError, ValueError) as error:  # too long, a NUL in it, not to be entered
+            reason = getattr(error, "strerror", None) or error
+            raise SettingError(f"{self.shown!r} is no path that a study can have: {reason}.") from None
 
     def holder(self) -> str | None:
         """Where there is a study already: its folder, or else its URI."""
