@@ -33,6 +33,9 @@ PRIMITIVES = (
 )
 _TOP = ("name", "objective", "objective_options", "bundle", "space", "search", "run")
 _SEARCH = tuple(f.name for f in dataclasses.fields(TuneConfig))
+_LARGEST = 10_000_000
+_DEEPEST = 50
+_TOO_DEEP = f"nests tables and lists more than {_DEEPEST} deep, which no study needs."
 _RUN = tuple(f.name for f in dataclasses.fields(RunConfig) if f.name not in ("name", "callbacks"))
 
 
@@ -124,7 +127,7 @@ def load_objective(address: str, options: Mapping[str, Any], folder: Path) -> An
         sys.path.insert(0, str(folder.resolve()))
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:  # importing runs the user's code
+    except (Exception, SystemExit) as error:  # importing runs the user's code, which may be a script that exits
         raise ObjectiveError(
             f"`objective` {address!r} cannot be imported: {type(error).__name__}: {error}. "
             f"Modules are looked for beside the study file and on PYTHONPATH."
@@ -152,14 +155,40 @@ def _builtin(name: str, options: Mapping[str, Any]) -> Any:
 
 
 def _parse(path: Path) -> dict[str, Any]:
+    text = _text(path)
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        page = tomllib.loads(text)
+    except RecursionError:
+        raise StudyFileError(f"{path} {_TOO_DEEP}") from None
+    except ValueError as error:  # which TOMLDecodeError is; a number of thousands of digits is only that
+        raise StudyFileError(f"{path} is not TOML: {error}.") from None
+    _check_extent(path, page, _DEEPEST)
+    return page
+
+
+def _text(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            content = file.read(_LARGEST + 1)  # a device never ends
+        text = content.decode("utf-8")
     except FileNotFoundError:
         raise StudyFileError(f"there is no study file {path}.") from None
     except (OSError, UnicodeDecodeError) as error:
         raise StudyFileError(f"{path} cannot be read: {error}.") from None
-    except tomllib.TOMLDecodeError as error:
-        raise StudyFileError(f"{path} is not TOML: {error}.") from None
+    if len(content) > _LARGEST:
+        raise StudyFileError(f"{path} is no study file: it has more than {_LARGEST:,} bytes.")
+    return text
+
+
+def _check_extent(path: Path, value: Any, levels: int) -> None:
+    """Refuse what the parser lets through and no message could show: numbers of more bits than TOML's, endless nests."""
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise StudyFileError(f"{path} is not TOML: its whole numbers go from -2**63 to 2**63 - 1.")
+    if isinstance(value, (dict, list)):
+        if not levels:
+            raise StudyFileError(f"{path} {_TOO_DEEP}")
+        for inner in value.values() if isinstance(value, dict) else value:
+            _check_extent(path, inner, levels - 1)
 
 
 def _space(table: Mapping[str, Any], where: str) -> dict[str, Any]:

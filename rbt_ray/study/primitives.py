@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from numbers import Integral, Real
 from typing import Any
 
@@ -151,9 +152,13 @@ def _choice(word: str, argument: str, options: Any) -> Choice:
 
 
 def _float(word: str, argument: str, value: Any) -> float:
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real) or not math.isfinite(value):
+    number = math.nan
+    if isinstance(value, Real) and not isinstance(value, (bool, np.bool_)):
+        with suppress(OverflowError):  # an int of more than 308 digits
+            number = float(value)
+    if not math.isfinite(number):
         raise SpaceError(f"`{argument}` of `{word}` is a finite number; got {value!r} of type {type(value).__name__}.")
-    return float(value)
+    return number
 
 
 def _floats(word: str, lower: Any, upper: Any) -> tuple[float, float]:
