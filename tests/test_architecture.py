@@ -49,14 +49,14 @@ HEAVY = {
     "ConfigSpace": {"study/to_configspace.py"},
     "pandas": {
         "tune/result_grid.py",
-        *(f"data/{name}.py" for name in ("cells", "csv_file", "dates", "frames", "sources", "embedded/build")),
+        *(f"data/{name}.py" for name in ("cells", "csv_file", "dates", "frames", "table_file", "embedded/build")),
     },
     "scipy": {"search/sobol.py", "search/parzen_model.py"},
     "plotly": {"reporting"},
     "typer": {"cli"},
     "psutil": {
         *(f"pool/{name}.py" for name in ("memory", "worker_process", "ray_last_words", "ray_probe")),
-        *("cli/doctor.py", "store/owner.py"),
+        *("cli/doctor.py", "data/room.py", "store/owner.py"),
     },
     "cloudpickle": {"pool", "objectives/reports.py"},
     "talib": {"data/ta.py"},

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
+import re
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from rbt_ray.data import times
 from rbt_ray.data.content import Content
 from rbt_ray.errors import BundleError
 from rbt_ray.types import FloatArray
@@ -24,6 +27,7 @@ from rbt_ray.types import FloatArray
 HEAD, DIGEST = b"rbt_ray.bundle", b"rbt_ray.digest"
 TEMPORARY = ".writing-"
 _FORMAT = 1
+_VERSION = re.compile("[0-9a-f]{64}")
 
 
 def write(path: Path, content: Content, name: str | None, metadata: Mapping[str, str]) -> None:
@@ -96,8 +100,11 @@ def read(path: Path, *, verify: bool) -> tuple[Content, str | None, dict[str, st
 
     try:
         content, name, metadata = _read(pa.ipc.open_file(pa.memory_map(str(path), "r")))
-        if verify and content.digest() != content.version:
-            raise ValueError("its prices are not those it was written with")
+        if verify:
+            if content.digest() != content.version:
+                raise ValueError("its prices are not those it was written with")
+            if not (content.index[1:] > content.index[:-1]).all():
+                raise ValueError("its bars are not in the order of time")
     except FileNotFoundError:
         raise BundleError(f"There is no bundle file `{path}`.") from None
     except (pa.ArrowException, OSError, ValueError, LookupError, TypeError, ArithmeticError, MemoryError) as error:
@@ -114,9 +121,7 @@ def _read(file: Any) -> tuple[Content, str | None, dict[str, str]]:
         raise ValueError("its schema does not speak of a bundle")
     if raw.get(DIGEST) != _digest(raw[HEAD]):
         raise ValueError("its head was changed")
-    head = json.loads(raw[HEAD])
-    if head["format"] != _FORMAT:
-        raise ValueError(f"it has format {head['format']}, and this version of rbt_ray reads {_FORMAT}")
+    head = _checked(json.loads(raw[HEAD]))
     if file.num_record_batches != 1:
         raise ValueError("it does not hold one record batch")
     batch = file.get_batch(0)
@@ -133,6 +138,32 @@ def _read(file: Any) -> tuple[Content, str | None, dict[str, str]]:
         arrays[field] = _numbers(column.values, "double", n_bars * n_symbols, "<f8").reshape(n_bars, n_symbols)
     content = Content(index, tuple(head["symbols"]), arrays, head["tz"], head["periods_per_year"], head["version"])
     return content, head["name"], head["metadata"]
+
+
+def _checked(head: Any) -> dict[str, Any]:
+    """The head, whose digest anybody can make: every part of the kind that `write` gave it."""
+    if head["format"] != _FORMAT:
+        raise ValueError(f"it has format {head['format']}, and this version of rbt_ray reads {_FORMAT}")
+    per_year, notes = head["periods_per_year"], head["metadata"]
+    right = {
+        "version": isinstance(head["version"], str) and _VERSION.fullmatch(head["version"]),
+        "name": head["name"] is None or isinstance(head["name"], str),
+        "n_bars": type(head["n_bars"]) is int and head["n_bars"] > 0,
+        "symbols": _are_names(head["symbols"]),
+        "fields": _are_names(head["fields"]) and "close" in head["fields"],
+        "periods_per_year": type(per_year) is float and 0 < per_year < math.inf,
+        "metadata": isinstance(notes, dict) and all(isinstance(value, str) for value in notes.values()),
+    }
+    for part, is_right in right.items():
+        if not is_right:
+            raise ValueError(f"its head has no usable `{part}`")
+    times.zone(head["tz"])
+    return dict(head)
+
+
+def _are_names(names: Any) -> bool:
+    is_list = isinstance(names, list) and len(names) > 0
+    return is_list and all(isinstance(name, str) for name in names) and len(set(names)) == len(names)
 
 
 def _numbers(column: Any, kind: str, n: int, dtype: str) -> Any:

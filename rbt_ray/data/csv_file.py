@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import gzip
 import re
+import zlib
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from rbt_ray.data import room
 from rbt_ray.data.frames import DATES, SYMBOL
 from rbt_ray.errors import BundleError
 from rbt_ray.types import IntArray
 
 _EMPTY_CELLS = ["", "nan", "NaN", "NAN", "null", "NULL", "None", "NA", "N/A", "n/a", "#N/A", "-"]
 """What stands for no value in a column of numbers; in a column of symbols, NA and NAN are symbols."""
+
+_PART = 2**24
 
 
 def read(path: Path, *, first_is_date: bool) -> tuple[pd.DataFrame, IntArray]:
@@ -35,12 +40,15 @@ def read(path: Path, *, first_is_date: bool) -> tuple[pd.DataFrame, IntArray]:
         found = re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", str(error))
         what = f"row {found[2]}: {found[3]} cells under {found[1]} headings" if found else str(error).strip()
         raise BundleError(f"{path.name}, {what}. Correct it: the same number of cells in each row.") from None
-    except (UnicodeDecodeError, OSError, EOFError) as error:
+    except (UnicodeDecodeError, OSError, EOFError, zlib.error) as error:
         raise BundleError(f"{path.name} cannot be read as text in UTF-8: {error}.") from None
 
 
 def _read(path: Path, *, first_is_date: bool) -> tuple[pd.DataFrame, IntArray]:
+    if path.suffix.lower() == ".gz":
+        _check_unpacked(path)
     heading = pd.read_csv(path, header=None, nrows=1, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    room.check_columns(heading.shape[1], path.name)
     names = [str(name).strip() for name in heading.iloc[0]]
     has_date = any(name.lower() in DATES for name in names)
     counter = names[0] == "" and has_date  # the row numbers `DataFrame.to_csv` writes
@@ -70,3 +78,12 @@ def _read(path: Path, *, first_is_date: bool) -> tuple[pd.DataFrame, IntArray]:
     lines = np.arange(2, len(frame) + 2)[~blank]
     frame = frame[~blank].reset_index(drop=True)
     return (frame.drop(columns="\0") if counter else frame), lines
+
+
+def _check_unpacked(path: Path) -> None:
+    """Refuse a compressed file that is larger than memory once it is unpacked: a thousand times its size is possible."""
+    n_bytes = 0
+    with gzip.open(path) as file:
+        while part := file.read(_PART):
+            n_bytes += len(part)
+            room.check_bytes(n_bytes, f"{path.name}, unpacked,", "Is it a table of prices? Unpack it and look.")

@@ -31,7 +31,9 @@ def parse(column: Column, origin: Origin, rows: IntArray) -> tuple[TimeArray, st
     Raises:
         BundleError: a date is missing or cannot be read, or time zones are mixed.
     """
-    blank = column.isna().to_numpy() | (column.astype(str) == "").to_numpy()
+    blank = column.isna().to_numpy()
+    if column.dtype.kind != "M":  # timestamps far outside of what datetime knows have no text
+        blank = blank | (column.astype(str) == "").to_numpy()
     if blank.any():
         raise BundleError(
             f"{origin.where(None, rows[np.argmax(blank)])}: there is no date. Fill it, or remove the row."
@@ -44,8 +46,10 @@ def parse(column: Column, origin: Origin, rows: IntArray) -> tuple[TimeArray, st
         return stamps.dt.as_unit("ns").to_numpy(), tz
     except pd.errors.OutOfBoundsDatetime:
         row = int(np.argmax(~stamps.dt.year.between(1678, 2261).to_numpy()))
+        value = column.iloc[row]
+        shown = value if isinstance(value, str) else stamps.dt.year.iloc[row]
         raise BundleError(
-            f"{origin.where(None, rows[row])}: {column.iloc[row]} is not a year between 1678 and 2261. Correct it."
+            f"{origin.where(None, rows[row])}: {shown} is not a year between 1678 and 2261. Correct it."
         ) from None
 
 

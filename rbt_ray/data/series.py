@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from rbt_ray.data import checks, content, times
+from rbt_ray.data import checks, content, room, times
 from rbt_ray.data.bundle import Bundle
 from rbt_ray.data.checks import Origin
 from rbt_ray.data.fields import STANDARD, in_order
@@ -94,6 +94,11 @@ class Source:
         together = all(np.array_equal(one.times, first) for one in series)
         index = first if together else np.unique(np.concatenate([one.times for one in series]))
         fields = in_order({field for one in series for field in one.columns})
+        cells = len(index) * len(series) * len(fields)
+        what = f"{len(index):,} bars of {len(series):,} symbols with {len(fields)} fields"
+        room.check_bytes(
+            8 * cells, what, "Every symbol has a place on every bar: are dates and symbols what they should be?"
+        )
         arrays = {field: np.full((len(index), len(series)), np.nan) for field in fields}
         for position, one in enumerate(series):
             bars = np.searchsorted(index, one.times)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
-from rbt_ray.data import checks, csv_file, frames
+from rbt_ray.data import checks, csv_file, frames, table_file
 from rbt_ray.data.bundle import Bundle
 from rbt_ray.data.checks import Origin
 from rbt_ray.data.series import Series, Source
@@ -17,13 +15,7 @@ from rbt_ray.errors import BundleError
 _CSV = (".csv", ".csv.gz")
 _BAR_LENGTHS = ("daily", "minute")
 """The folders of zipline's csvdir."""
-_READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
-    ".parquet": pd.read_parquet,
-    ".pq": pd.read_parquet,
-    ".feather": pd.read_feather,
-    ".arrow": pd.read_feather,
-    ".ipc": pd.read_feather,
-}
+_TABLES = (".parquet", ".pq", ".feather", ".arrow", ".ipc")
 
 
 def bundle(source: Any, *, fix: str | Iterable[str] = (), periods_per_year: float | None = None) -> Bundle:
@@ -48,26 +40,21 @@ def bundle(source: Any, *, fix: str | Iterable[str] = (), periods_per_year: floa
 def _path(path: Path) -> Source | Bundle:
     if path.is_dir():
         return _folder(path)
-    if not path.exists():
+    if not path.is_file():  # a device may have no end
         raise BundleError(f"There is no file or folder `{path}`.")
     notes = {"source": str(path.resolve())}
     if _stem(path) is not None:
         frame, lines = csv_file.read(path, first_is_date=False)
         return frames.table(frame, Origin(path.name, lines=True), lines, any_order=False, notes=notes)
     suffix = path.suffix.lower()
-    if suffix not in _READERS:
+    if suffix not in _TABLES:
         raise BundleError(
             f"`{path.name}` has a kind of file that cannot be read. A source is a folder of CSV files, one a symbol, or "
-            f"a file that ends in {', '.join((*_CSV, *_READERS))}."
+            f"a file that ends in {', '.join((*_CSV, *_TABLES))}."
         )
     if suffix == ".arrow" and _is_bundle(path):
         return Bundle.open(path, verify=True)
-    try:
-        frame = _READERS[suffix](path)
-    except (OSError, ValueError, LookupError, NotImplementedError) as error:
-        reason = (str(error).splitlines() or ["it is damaged"])[0].rstrip(".")
-        raise BundleError(f"`{path.name}` cannot be read as {suffix[1:]}: {reason}.") from None
-    return frames.table(frame, Origin(path.name), any_order=False, notes=notes)
+    return frames.table(table_file.read(path), Origin(path.name), any_order=False, notes=notes)
 
 
 def _is_bundle(path: Path) -> bool:
