@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
+from rbt_ray.errors import JournalError
 from rbt_ray.search.asha import ASHA, MedianStopping
 from rbt_ray.search.bohb import BOHB
 from rbt_ray.search.calibration import LEAST_CONFIGS
@@ -164,12 +166,23 @@ def scheduler_of(plain: Mapping[str, Any] | None) -> Scheduler | None:
     if plain is None:
         return None
     options = {key: value for key, value in plain.items() if key != "name"}
-    scheduler: Scheduler = SCHEDULERS[plain["name"]](**options)
+    with _told("scheduler"):
+        scheduler: Scheduler = SCHEDULERS[plain["name"]](**options)
     return scheduler
 
 
+@contextmanager
+def _told(what: str) -> Iterator[None]:
+    """What a journal says of names and settings may be damaged, or from a version that knows more of them."""
+    try:
+        yield
+    except (KeyError, TypeError) as error:
+        raise JournalError(f"the study's {what} is none that this version of rbt_ray knows: {error!r}.") from error
+
+
 def _stream(study: Study, **options: Any) -> Stream:
-    module, name = _STREAMS[study.search_alg]
+    with _told("`search_alg`"):
+        module, name = _STREAMS[study.search_alg]
     kind: Any = getattr(importlib.import_module(module), name)
     stream: Stream = kind(study.space, seed=study.seed, **options)
     return stream
@@ -188,7 +201,9 @@ def _fresh_sampler(study: Study, given: Any) -> Sampler:
 
         return OptunaSampler(study.space, seed=study.seed, sampler=given)
     if study.search_alg == "bohb":
-        return BOHB(**study.search_options).sampler(study.space, study.seed)
+        with _told("`search_alg`"):
+            bohb = BOHB(**study.search_options)
+        return bohb.sampler(study.space, study.seed)
     if study.search_alg == "grid":
         _ = study.space.grid_size  # says why there is no grid
         return StreamSampler(RandomSearch(study.space, seed=study.seed))  # the first of a grid are all from one corner

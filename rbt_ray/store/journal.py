@@ -128,7 +128,12 @@ class Journal:
     @property
     def definition(self) -> dict[str, Any]:
         """The study as it was defined, before its first trial."""
-        definition: dict[str, Any] = json.loads(self._meta("definition"))
+        try:
+            definition = json.loads(self._meta("definition"))
+        except (ValueError, RecursionError):
+            definition = None
+        if not isinstance(definition, dict):
+            raise JournalError(f"the journal {self.path} is damaged: its definition is no JSON object.")
         return definition
 
     def append(self, event: Event) -> None:

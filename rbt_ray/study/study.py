@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from rbt_ray.errors import JournalError
+from rbt_ray.errors import JournalError, SpaceError
 from rbt_ray.metric_columns import MetricColumns
 from rbt_ray.study.space import Space
+from rbt_ray.study.well_typed import check_types
 from rbt_ray.types import Config, FidelityKind, FloatArray, Mode
 
 
@@ -137,6 +138,7 @@ class Study:
 
         Raises:
             JournalError: a part is missing or not understood.
+            SpaceError: the space holds options that JSON cannot.
         """
         try:
             known = {f.name for f in fields(cls)}
@@ -150,6 +152,13 @@ class Study:
             )
             given["objective"] = Address(**plain["objective"])
             given["bundle"] = None if plain["bundle"] is None else BundleId(**plain["bundle"])
-            return cls(**given)
-        except (KeyError, TypeError) as error:
-            raise JournalError(f"the study's definition is damaged: {error!r}.") from error
+            study = cls(**given)
+            study.space.decode(study.space.canonical(study.space.from_unit(np.full((1, study.space.n_params), 0.5))))
+        except SpaceError:
+            raise
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
+            raise JournalError(f"the study's definition is damaged: {str(error)[:200]!r}.") from error
+        check_types(study)
+        if not (study.eta > 1 and 0 < study.lowest_fidelity <= 1 and study.seed >= 0 and study.max_pending >= 1):
+            raise JournalError("the study's definition is damaged: its numbers are none that a study can have.")
+        return study

@@ -1,0 +1,43 @@
+"""Whether what was read from a file is of the types that its dataclass declares: the file may be anybody's."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import types
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from rbt_ray.errors import JournalError
+
+
+def check_types(value: Any) -> None:
+    """Checks the fields of a dataclass, and those of dataclasses in them.
+
+    Raises:
+        JournalError: a field is of another type; a number is not finite.
+    """
+    for name, hint in get_type_hints(type(value)).items():
+        found = getattr(value, name)
+        if not _is_of(found, hint):
+            raise JournalError(f"the study's definition is damaged: its `{name}` is {str(found)[:80]!r}.")
+
+
+def _is_of(value: Any, hint: Any) -> bool:
+    origin, inner = get_origin(hint), get_args(hint)
+    if hint is Any:
+        return True
+    if origin in (Union, types.UnionType):
+        return any(_is_of(value, option) for option in inner)
+    if origin is Literal:
+        return isinstance(value, str) and value in inner
+    if origin is tuple:
+        return isinstance(value, tuple) and all(_is_of(part, inner[0]) for part in value)
+    if hint is float:
+        return type(value) in (int, float) and math.isfinite(value)
+    if hint in (int, bool, type(None)):
+        return type(value) is hint
+    if not isinstance(value, origin or hint):
+        return False
+    if dataclasses.is_dataclass(value):
+        check_types(value)
+    return True
