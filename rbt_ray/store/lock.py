@@ -13,6 +13,7 @@ from typing import IO
 
 from rbt_ray.errors import StudyLockedError
 
+_OPEN = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)  # in somebody else's folder it may lead to any file
 _held: set[Path] = set()
 _taking = threading.Lock()  # a record lock does not keep out a second thread of the process that holds it
 
@@ -25,14 +26,14 @@ class StudyLock:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._path = (folder / "lock").resolve()
+        self._path = folder.resolve() / "lock"
         with _taking:
             self._take(folder)
 
     def _take(self, folder: Path) -> None:
         if self._path in _held:
             raise StudyLockedError(f"this process is already running the study in {folder}.")
-        self._file: IO[str] = os.fdopen(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600), "r+")
+        self._file: IO[str] = os.fdopen(os.open(self._path, _OPEN, 0o600), "r+")
         try:
             _lock(self._file)
         except OSError:
