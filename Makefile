@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: setup demo test test-cluster lint bench bench-search clean
+.PHONY: setup demo test test-cluster fuzz lint bench bench-search clean
 
 demo: setup
 	$(BIN)/rbt-ray demo
@@ -15,6 +15,10 @@ test: setup
 # Several hosts as Linux namespaces: needs root, iproute2, openssh-server and rsync, and says so.
 test-cluster: setup
 	$(BIN)/python -m pytest tests/cluster -m cluster
+
+# A hundred thousand hostile inputs over the parsers, ten minutes at most; `make test` has a few thousand.
+fuzz: setup
+	$(BIN)/python -m tests.fuzz.run --cases 25000 --seconds 600
 
 lint: setup
 	$(BIN)/ruff check .

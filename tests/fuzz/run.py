@@ -1,0 +1,81 @@
+"""Throws generated input at the parsers, in this process, which may hold little memory: `python -m tests.fuzz.run`.
+
+A case ends in a result or in an error of ours that is a sentence. Anything else is a find: another exception, one that
+takes more than a few seconds of this processor's time, or memory that the limit does not give. Hypothesis makes the
+find smaller and shows it.
+"""
+
+import argparse
+import importlib
+import resource
+import signal
+import sys
+import time
+from collections import Counter
+
+import psutil
+from hypothesis import HealthCheck, given, seed, settings
+
+PARSERS = ("study_files", "bundle_files", "spaces", "definitions", "command_lines")
+_CASES_A_ROUND = 500
+_SECONDS_A_CASE = 20
+_HEADROOM = 3 * 2**30
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("parsers", nargs="*", default=PARSERS)
+    parser.add_argument("--cases", type=int, default=500, help="of each parser")
+    parser.add_argument("--seconds", type=float, default=600, help="at most, for all parsers together")
+    parser.add_argument("--seed", type=int, default=0, help="other cases for another number")
+    arguments = parser.parse_args()
+    signal.signal(signal.SIGVTALRM, _too_long)
+    each = arguments.seconds / len(arguments.parsers)
+    done = 0
+    for name in arguments.parsers:
+        counts, took = fuzz(importlib.import_module(f"tests.fuzz.{name}"), arguments.cases, each, arguments.seed)
+        done += sum(counts.values())
+        print(f"{name}: {sum(counts.values()):,} cases, {counts[True]:,} refused, {took:.0f} s", flush=True)
+    print(f"{done:,} cases, nothing found", flush=True)
+
+
+def fuzz(module, n_cases, seconds, first_seed):
+    """Counts of refused cases and of others, and the seconds they took."""
+    limit_memory()
+    counts, start = Counter(), time.monotonic()
+    for number in range(first_seed, first_seed + -(-n_cases // _CASES_A_ROUND)):
+        left = n_cases - sum(counts.values())
+
+        @seed(number)
+        @settings(
+            max_examples=min(left, _CASES_A_ROUND),
+            deadline=None,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(module.CASES)
+        def a_round(case):
+            signal.setitimer(signal.ITIMER_VIRTUAL, _SECONDS_A_CASE)
+            try:
+                counts[module.check(case)] += 1
+            finally:
+                signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+
+        a_round()
+        if time.monotonic() - start > seconds:
+            break
+    return counts, time.monotonic() - start
+
+
+def limit_memory():
+    """From here on this process may map little more than it does already."""
+    mapped = psutil.Process().memory_info().vms
+    resource.setrlimit(resource.RLIMIT_AS, (mapped + _HEADROOM, resource.RLIM_INFINITY))
+
+
+def _too_long(*_):
+    raise TimeoutError(f"a case took more than {_SECONDS_A_CASE} s of processor time")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

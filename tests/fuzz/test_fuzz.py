@@ -1,0 +1,18 @@
+"""A few thousand cases of generated input; `make fuzz` throws a hundred thousand and more."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.fuzz.run import PARSERS
+
+CASES = 500  # of each parser
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit on memory is Linux's")
+def test_no_input_ends_in_a_traceback_in_endless_work_or_in_all_of_the_memory():
+    command = [sys.executable, "-m", "tests.fuzz.run", "--cases", str(CASES)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=170)
+    assert done.returncode == 0, done.stdout + done.stderr[-5000:]
+    assert f"{CASES * len(PARSERS):,} cases, nothing found" in done.stdout
