@@ -40,8 +40,10 @@ class Content:
 
     def freeze(self) -> Content:
         """The same, every array of it read-only."""
-        for array in (self.index, *self.arrays.values()):
-            array.setflags(write=False)
+        self.index.setflags(write=False)
+        for field, values in self.arrays.items():
+            values.setflags(write=False)
+            self.arrays[field] = np.asarray(values.data)  # over a buffer that refuses `setflags(write=True)`
         return self
 
     def digest(self) -> str:

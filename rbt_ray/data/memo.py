@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rbt_ray.errors import InputError
 
@@ -75,7 +76,7 @@ def frozen(result: Any, maker: str) -> Any:
     """
     if isinstance(result, np.ndarray):
         result.setflags(write=False)
-        return result
+        return locked(result)
     if isinstance(result, tuple):
         parts = [frozen(part, maker) for part in result]
         return type(result)(*parts) if hasattr(result, "_fields") else tuple(parts)
@@ -90,11 +91,22 @@ def frozen(result: Any, maker: str) -> Any:
     )
 
 
+def locked(array: NDArray[Any]) -> NDArray[Any]:
+    """The read-only array over a buffer that says so too: `setflags(write=True)`, on it or its base, is refused."""
+    if array.dtype.kind not in "biufc":  # dates have no buffers
+        return array
+    return np.asarray(array.data.toreadonly())
+
+
+def _base(array: NDArray[Any]) -> Any:
+    return array.base.obj if isinstance(array.base, memoryview) else array.base
+
+
 def _bytes(result: Any) -> int:
     if isinstance(result, np.ndarray):
         owner: Any = result
-        while isinstance(owner.base, np.ndarray):  # a slice keeps all of its owner alive
-            owner = owner.base
+        while isinstance(base := _base(owner), np.ndarray):  # a slice keeps all of its owner alive
+            owner = base
         return int(owner.nbytes)
     if isinstance(result, tuple):
         return sum(_OVERHEAD + _bytes(part) for part in result)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 import os
+import reprlib
 import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextvars import copy_context
+from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
@@ -19,6 +22,7 @@ from rbt_ray import metric_columns
 from rbt_ray.columns import Outcomes
 from rbt_ray.errors import ObjectiveError, ObjectiveResultError, RbtError
 from rbt_ray.metric_columns import Column
+from rbt_ray.objectives.ambient import Randomness, Surroundings
 from rbt_ray.objectives.reports import WHOLE, Enough, Reports, Span
 from rbt_ray.types import COMPLETED, FAILED, RESULT_COLUMNS, Checkpoint, Config, FloatArray, Metrics
 
@@ -29,6 +33,9 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 _BATCHED = "__rbt_batched__"
 _LONGEST_ERROR = 20_000
+_LONGEST_NAME = 1_000
+_LONGEST_TEXT = 100_000
+_MOST_METRICS = 10_000
 _LARGEST_INT = int(sys.float_info.max)
 _PACKAGE = str(Path(__file__).parents[1]) + os.sep
 
@@ -110,20 +117,34 @@ class PerConfig:
     objective: Callable[[Config, Any], Any]
     space: Space
     metric: str
+    randomness: Randomness = field(default_factory=Randomness)
 
     def score(
         self, view: BundleView | None, points: FloatArray, seeds: Sequence[int], span: Span = WHOLE, /
     ) -> Outcomes:
-        """One call a config; one that raises fails alone."""
+        """One call a config; one that raises fails alone, and none sees what those before it have changed.
+
+        An objective that is seen to draw from the global random states only after the first of the batch is called
+        anew for all of it, each time with its own seed.
+        """
+        outcomes = self._score(view, points, seeds, span)
+        if len(points) > 1 and not self.randomness.is_used and self.randomness.look():
+            outcomes = self._score(view, points, seeds, span)
+        return outcomes
+
+    def _score(self, view: BundleView | None, points: FloatArray, seeds: Sequence[int], span: Span) -> Outcomes:
+        surroundings = Surroundings()
         rows: list[Metrics | None] = []
         errors: dict[int, str] = {}
         checkpoints: dict[int, Checkpoint] = {}
         clock = [time.perf_counter()]
         for row, (config, seed) in enumerate(zip(self.space.decode(points), seeds, strict=True)):
+            if row == 0 or self.randomness.is_used:
+                self.randomness.seed(seed)
             try:
                 data = None if view is None else view.for_trial(seed)
                 with Reports(span.stop, span.starts.get(row)) as reports:
-                    answer = self._answer(config, data)
+                    answer = copy_context().run(self._answer, config, data)
                 if span.stop is not None and not reports.any:
                     raise ObjectiveResultError(
                         "the objective ended without a call of `rbt.report`, in which this study counts fidelity."
@@ -134,6 +155,9 @@ class PerConfig:
             except BaseException as error:  # one bad config, even one that calls sys.exit, never stops the others
                 errors[row] = describe(error)
                 rows.append(None)
+            surroundings.restore()
+            if row == 0:
+                self.randomness.look()
             clock.append(time.perf_counter())
         return replace(_outcomes(rows, errors, np.diff(clock), self.metric), checkpoints=checkpoints)
 
@@ -162,8 +186,9 @@ class Batched:
         start = time.perf_counter()
         configs = self.space.decode(points)
         rows: list[Metrics | None] | None = None
+        surroundings = Surroundings()
         try:
-            answers = self.objective(configs, view)
+            answers = copy_context().run(self.objective, configs, view)
             if not isinstance(answers, (Sequence, np.ndarray)) or len(answers) != len(configs):
                 is_list = isinstance(answers, (Sequence, np.ndarray))
                 raise ObjectiveResultError(
@@ -174,6 +199,8 @@ class Batched:
         except BaseException as error:
             if len(configs) == 1:
                 return _all_failed(1, describe(error), start)
+        finally:
+            surroundings.restore()
         if rows is None:  # not in the handler, whose error would be told along with each of the halves' own
             return _in_halves(self, view, points, seeds)
         share = (time.perf_counter() - start) / len(configs)
@@ -234,7 +261,10 @@ def metrics_of(answer: Any, metric: str) -> Metrics:
                 f"the objective returned {_short(answer)}; return a number, a dict of metrics or a Backtest."
             )
         answer = metrics()
-    return {_name(name): _plain(name, value) for name, value in answer.items()}
+    found = {_name(name): _plain(name, value) for name, value in islice(answer.items(), _MOST_METRICS + 1)}
+    if len(found) > _MOST_METRICS:
+        raise ObjectiveResultError(f"a trial has at most {_MOST_METRICS:,} metrics; the objective returned more.")
+    return found
 
 
 def finite_only(
@@ -264,7 +294,7 @@ def describe(error: BaseException) -> str:
         ):
             own = None
         text = "".join(traceback.format_exception(type(error), error, own)).rstrip()
-    except Exception:  # an exception whose own __str__ raises still has to be reported
+    except BaseException:  # an exception whose own __str__ raises, or exits, still has to be reported
         return f"{type(error).__name__} (its message could not be made)"
     if len(text) <= _LONGEST_ERROR:
         return text
@@ -316,14 +346,17 @@ def _why_lacking(metrics: Mapping[str, Column], row: int, metric: str) -> str:
 
 def _name(name: Any) -> str:
     if not isinstance(name, str):
-        raise ObjectiveResultError(f"metrics are named by strings; the objective returned the name {name!r}.")
-    if name in RESULT_COLUMNS or name.startswith("config/"):
-        raise ObjectiveResultError(f"{name!r} is a column of the results already; call the metric something else.")
-    return name
+        raise ObjectiveResultError(f"metrics are named by strings; the objective returned the name {_short(name)}.")
+    text: str = str.__str__(name)  # of a subclass, which may not travel, the text
+    if len(text) > _LONGEST_NAME:
+        raise ObjectiveResultError(f"a metric's name has at most {_LONGEST_NAME} letters; got {_short(text)}.")
+    if text in RESULT_COLUMNS or text.startswith("config/"):
+        raise ObjectiveResultError(f"{text!r} is a column of the results already; call the metric something else.")
+    return text
 
 
 def _plain(name: str, value: Any) -> Any:
-    if type(value) in (float, bool, str) or value is None:
+    if type(value) in (float, bool) or value is None:
         return value
     if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
         value = value.item()
@@ -331,7 +364,14 @@ def _plain(name: str, value: Any) -> Any:
         raise ObjectiveResultError(
             f"metrics fit into a float; the objective returned an int of {value.bit_length():,} bits for {name!r}."
         )
-    for kind in (bool, int, float, str):
+    if isinstance(value, str):
+        if len(value) > _LONGEST_TEXT:
+            raise ObjectiveResultError(
+                f"a metric that is text has at most {_LONGEST_TEXT:,} letters; the objective returned {len(value):,} for "
+                f"{name!r}. Write what is large to a file of its own."
+            )
+        return str.__str__(value)
+    for kind in (bool, int, float):
         if isinstance(value, kind):
             return kind(value)
     raise ObjectiveResultError(
@@ -340,5 +380,6 @@ def _plain(name: str, value: Any) -> Any:
 
 
 def _short(value: Any) -> str:
-    text = repr(value)
+    # reprlib looks at the beginning of what is long; of bytes it does not know that.
+    text = reprlib.repr(bytes(value[:80]) if isinstance(value, (bytes, bytearray)) else value)
     return f"{text if len(text) <= 80 else text[:77] + '...'} ({type(value).__name__})"

@@ -36,9 +36,7 @@ class RayRef:
         if self.version not in _offered:
             raise BundleError(f"bundle {self.version[:12]} can only be opened by a worker of the pool that shares it.")
         content, name, metadata = ray.get(_offered[self.version])
-        return Bundle(
-            content.freeze(), name, metadata
-        )  # Ray sends a small one inline, as arrays that can be written to
+        return Bundle(content.freeze(), name, metadata)
 
 
 def put(bundle: Bundle) -> Any:

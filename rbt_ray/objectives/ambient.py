@@ -1,0 +1,90 @@
+"""What trials on one worker share without being told: each finds it as the first did, whatever ran before it.
+
+Restored after each trial: environment variables, the working directory, `sys.path` and warning filters; and, since they
+live in its context, what numpy does about floating-point errors and the context of `decimal`. The random numbers of
+`random` and `numpy.random`, for objectives that do not use `data.rng`, follow from the trial's seed. Not restored: what
+is changed inside of modules, signal handlers, the locale.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+import warnings
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+
+
+class Surroundings:
+    """The state of the process as it is when this is made, to be restored after each trial; a look costs a microsecond."""
+
+    __slots__ = ("_environment", "_filters", "_folder", "_paths", "_variables")
+
+    def __init__(self) -> None:
+        self._environment = dict(os.environ)
+        # Two of os.environ are compared a hundred times as slowly as what is in them.
+        self._variables = dict(_variables())
+        self._folder = _folder()
+        self._paths = list(sys.path)
+        self._filters = list(warnings.filters)
+
+    def restore(self) -> None:
+        """Puts back what has changed."""
+        if _variables() != self._variables:
+            os.environ.clear()
+            os.environ.update(self._environment)
+        if _folder() != self._folder and self._folder is not None:
+            with suppress(OSError):  # it is gone, and no trial can have it back
+                os.chdir(self._folder)
+        if sys.path != self._paths:
+            sys.path[:] = self._paths
+        if warnings.filters != self._filters:
+            filters: Any = warnings.filters
+            filters[:] = self._filters
+            warnings._filters_mutated()  # type: ignore[attr-defined]
+
+
+class Randomness:
+    """The global random states of `random` and numpy, seeded for each trial of an objective that draws from them.
+
+    Seeding takes as long as a short trial, and few objectives draw. So the first trial of a batch is seeded always, and
+    looked at; the others only once the objective was seen to draw.
+    """
+
+    __slots__ = ("_before", "is_used")
+
+    def __init__(self) -> None:
+        self.is_used = False
+        self._before: Any = None
+
+    def seed(self, seed: int) -> None:
+        """Makes ready for a trial, and remembers the state to see whether anybody draws."""
+        random.seed(seed)
+        np.random.seed(seed % 2**32)  # noqa: NPY002 - it is the objective's own
+        if not self.is_used:
+            self._before = _state()
+
+    def look(self) -> bool:
+        """Whether anything was drawn since the first of these trials was seeded."""
+        if not self.is_used:
+            self.is_used = _state() != self._before
+        return self.is_used
+
+
+def _state() -> Any:
+    kind, key, *rest = np.random.get_state()  # noqa: NPY002
+    return random.getstate(), kind, np.asarray(key).tobytes(), rest
+
+
+def _variables() -> Any:
+    return getattr(os.environ, "_data", os.environ)
+
+
+def _folder() -> str | None:
+    try:
+        return os.getcwd()  # noqa: PTH109
+    except OSError:
+        return None
