@@ -28,6 +28,8 @@ _SETTINGS = {
     # Nobody looks at what they collect, and together they take 0.6 % of a core from the workers.
     "RAY_enable_metrics_collection": "0",
     "RAY_task_events_report_interval_ms": "0",
+    # What an objective starts ends with its worker, however that ends.
+    "RAY_process_group_cleanup_enabled": "true",
 }
 """Of a Ray of our own, where the environment does not say otherwise."""
 

@@ -45,6 +45,8 @@ def settle(life: Connection) -> None:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal; the driver decides
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if hasattr(os, "setpgid"):
+        os.setpgid(0, 0)  # what an objective starts belongs to this group, and ends with it
     one_thread()
     keep_freed_memory()
     if sys.__stdout__ is not None and sys.__stderr__ is not None:
@@ -61,11 +63,11 @@ def _end_with(life: Connection) -> None:
 
 
 def _end_by_signal(life: Connection) -> None:
-    """On Linux the kernel ends the process, even one that sits in C code and never lets the thread above run."""
+    """On Linux the kernel ends the process and its children, even one in C code that never lets the thread above run."""
     if not sys.platform.startswith("linux"):
         return
     import fcntl
 
     signal.signal(signal.SIGIO, signal.SIG_DFL)  # its default action ends the process
-    fcntl.fcntl(life.fileno(), fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(life.fileno(), fcntl.F_SETOWN, -os.getpgrp())
     fcntl.fcntl(life.fileno(), fcntl.F_SETFL, fcntl.fcntl(life.fileno(), fcntl.F_GETFL) | os.O_ASYNC)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import multiprocessing.connection
 import multiprocessing.spawn
+import os
 import signal
 import threading
 import weakref
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
@@ -89,7 +91,8 @@ class WorkerProcess:
         return bool(multiprocessing.connection.wait([self._pipe, self._process.sentinel], timeout))
 
     def kill(self) -> None:
-        """Ends it at once."""
+        """Ends it at once, and what it started."""
+        self._kill_group()
         self._process.kill()
 
     def end(self) -> str:
@@ -98,6 +101,7 @@ class WorkerProcess:
         for end in self._ends():
             end.close()
         self._process.join(timeout=1)
+        self._kill_group()
         if self._process.is_alive():
             self._process.kill()
             self._process.join(timeout=10)
@@ -105,6 +109,12 @@ class WorkerProcess:
         if code is None:
             return "lost contact"
         return f"killed by signal {-code} ({signal.Signals(-code).name})" if code < 0 else f"exited with code {code}"
+
+    def _kill_group(self) -> None:
+        """Ends what the objective started, unless that has made itself a session of its own."""
+        if hasattr(os, "killpg") and self._process.pid is not None:
+            with suppress(ProcessLookupError, PermissionError):  # nobody is left; or it has not yet become a group
+                os.killpg(self._process.pid, signal.SIGKILL)
 
     def _ends(self) -> tuple[Connection, Connection]:
         return self._pipe, self._life
