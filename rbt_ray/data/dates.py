@@ -45,9 +45,10 @@ def parse(column: Column, origin: Origin, rows: IntArray) -> tuple[TimeArray, st
     try:
         return stamps.dt.as_unit("ns").to_numpy(), tz
     except pd.errors.OutOfBoundsDatetime:
-        row = int(np.argmax(~stamps.dt.year.between(1678, 2261).to_numpy()))
+        years = stamps.to_numpy().astype("datetime64[Y]").astype(np.int64) + 1970  # pandas' own have 32 bits
+        row = int(np.argmax((years < 1678) | (years > 2261)))
         value = column.iloc[row]
-        shown = value if isinstance(value, str) else stamps.dt.year.iloc[row]
+        shown = value if isinstance(value, str) else years[row]
         raise BundleError(
             f"{origin.where(None, rows[row])}: {shown} is not a year between 1678 and 2261. Correct it."
         ) from None

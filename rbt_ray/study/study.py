@@ -159,6 +159,8 @@ class Study:
         except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
             raise JournalError(f"the study's definition is damaged: {str(error)[:200]!r}.") from error
         check_types(study)
-        if not (study.eta > 1 and 0 < study.lowest_fidelity <= 1 and study.seed >= 0 and study.max_pending >= 1):
-            raise JournalError("the study's definition is damaged: its numbers are none that a study can have.")
+        named = study.scheduler is None or isinstance(study.scheduler.get("name"), str)
+        right = study.eta > 1 and 0 < study.lowest_fidelity <= 1 and study.seed >= 0 and study.max_pending >= 1
+        if not (named and right):
+            raise JournalError("the study's definition is damaged: it has values that no study can have.")
         return study
