@@ -23,6 +23,7 @@ from rbt_ray.data import arrow_file, times
 from rbt_ray.data.bundle import Bundle
 from rbt_ray.errors import BundleError, BundleNotFoundError
 from rbt_ray.nearest import did_you_mean
+from rbt_ray.private_files import make_folder
 
 EMBEDDED = {name: Path(__file__).parent / "embedded" / f"{name}.arrow" for name in ("sample", "fx")}
 VERIFIED_UP_TO = 64 * 2**20
@@ -229,8 +230,7 @@ def _info(name: str, *, embedded: bool) -> BundleInfo:
 
 def _make(folder: Path) -> None:
     try:
-        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        folder.mkdir(mode=0o700, exist_ok=True)
+        make_folder(folder)
     except OSError as error:
         raise BundleError(
             f"The folder `{folder}` cannot be made: {error.strerror}. Set RBT_RAY_HOME to one that can be written."

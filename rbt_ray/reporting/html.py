@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rbt_ray._version import __version__
+from rbt_ray.private_files import create, make_folder
 from rbt_ray.reporting import failures, ranking, rungs, settings, winner
 from rbt_ray.reporting.charts import Chart, charts_of
 from rbt_ray.reporting.text import counted, embedded, escape, shown
@@ -36,11 +37,12 @@ def write_report(results: ResultGrid, path: Path) -> Path:
         OSError: the file cannot be written.
     """
     text = page(results)  # first: where there is no study, no folder is made
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     draft = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
-        # Texts may hold halves of surrogate pairs, which no encoding has.
-        draft.write_bytes(text.encode("utf-8", errors="replace"))
+        with os.fdopen(create(draft), "wb") as file:
+            # Texts may hold halves of surrogate pairs, which no encoding has.
+            file.write(text.encode("utf-8", errors="replace"))
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)

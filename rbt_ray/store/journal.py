@@ -24,6 +24,7 @@ from rbt_ray._version import __version__
 from rbt_ray.columns import Outcomes
 from rbt_ray.errors import JournalError, StudyNotFoundError
 from rbt_ray.metric_columns import Column
+from rbt_ray.private_files import create
 from rbt_ray.types import Checkpoint, FloatArray, IntArray
 
 FORMAT = 1
@@ -116,7 +117,7 @@ class Journal:
         rows = [("format", str(FORMAT)), ("definition", json.dumps(definition))]
         try:
             draft.unlink(missing_ok=True)
-            os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+            os.close(create(draft))
             with closing(sqlite3.connect(draft)) as connection, connection:
                 connection.executescript("BEGIN;" + _SCHEMA)
                 connection.executemany("INSERT INTO meta VALUES (?, ?)", rows)

@@ -10,6 +10,7 @@ can never be read as one.
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from rbt_ray.errors import JournalError, SettingError
+from rbt_ray.private_files import create
 from rbt_ray.store.raw_events import Row
 from rbt_ray.store.uri import with_patience, without_secrets
 
@@ -156,6 +158,8 @@ class Mirror:
         from pyarrow import fs
 
         draft = file.with_name(f".{file.name}.new")
+        draft.unlink(missing_ok=True)
+        os.close(create(draft))  # what is copied into it stays private
         with self._said("cannot be read"):
             fs.copy_files(self._at(file.name), str(draft), self._fs, fs.LocalFileSystem())
         draft.replace(file)

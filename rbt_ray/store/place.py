@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from rbt_ray.errors import InputError, JournalError, SettingError, StudyLockedError, StudyNotFoundError
+from rbt_ray.private_files import make_folder
 from rbt_ray.store.journal import FILE_NAME
 from rbt_ray.store.lock import StudyLock
 from rbt_ray.store.mirror import Mirror
@@ -182,7 +183,7 @@ class Place:
     @contextmanager
     def _locked_here(self) -> Iterator[None]:
         try:
-            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_folder(self.folder)
             lock = StudyLock(self.folder)
         except OSError as error:
             raise SettingError(f"`storage_path`: no study can be kept in {self.folder}: {error}.") from error

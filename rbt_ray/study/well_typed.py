@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import math
+import sys
 import types
+from functools import cache
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from rbt_ray.errors import JournalError
@@ -16,10 +17,15 @@ def check_types(value: Any) -> None:
     Raises:
         JournalError: a field is of another type; a number is not finite.
     """
-    for name, hint in get_type_hints(type(value)).items():
+    for name, hint in _hints(type(value)).items():
         found = getattr(value, name)
         if not _is_of(found, hint):
             raise JournalError(f"the study's definition is damaged: its `{name}` is {str(found)[:80]!r}.")
+
+
+@cache
+def _hints(kind: Any) -> dict[str, Any]:
+    return get_type_hints(kind)
 
 
 def _is_of(value: Any, hint: Any) -> bool:
@@ -33,7 +39,7 @@ def _is_of(value: Any, hint: Any) -> bool:
     if origin is tuple:
         return isinstance(value, tuple) and all(_is_of(part, inner[0]) for part in value)
     if hint is float:
-        return type(value) in (int, float) and math.isfinite(value)
+        return type(value) in (int, float) and -sys.float_info.max <= value <= sys.float_info.max
     if hint in (int, bool, type(None)):
         return type(value) is hint
     if not isinstance(value, origin or hint):
