@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import psutil
 
 from rbt_ray.errors import BundleError
@@ -22,9 +24,21 @@ def check_bytes(needed: int, what: str, hint: str) -> None:
     Raises:
         BundleError: it takes more than half of the memory that is free now.
     """
-    free = psutil.virtual_memory().available
+    free = _free()
     if needed > _SHARE * free:
         raise BundleError(f"{what} would take {_gb(needed)} of memory, and {_gb(free)} are free. {hint}")
+
+
+def _free() -> int:
+    """Bytes that this process can still have: what the machine has left, or what a limit of the process leaves."""
+    free = int(psutil.virtual_memory().available)
+    if sys.platform != "win32":
+        import resource
+
+        limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+        if limit != resource.RLIM_INFINITY:
+            free = min(free, max(limit - int(psutil.Process().memory_info().vms), 0))
+    return free
 
 
 def check_columns(n_columns: int, name: str) -> None:

@@ -67,10 +67,10 @@ def fuzz(module, n_cases, seconds, first_seed):
     return counts, time.monotonic() - start
 
 
-def limit_memory():
+def limit_memory(headroom=_HEADROOM):
     """From here on this process may map little more than it does already."""
     mapped = psutil.Process().memory_info().vms
-    resource.setrlimit(resource.RLIMIT_AS, (mapped + _HEADROOM, resource.RLIM_INFINITY))
+    resource.setrlimit(resource.RLIMIT_AS, (mapped + headroom, resource.RLIM_INFINITY))
 
 
 def _too_long(*_):
