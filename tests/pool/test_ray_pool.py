@@ -492,3 +492,20 @@ def test_a_pool_with_an_address_fills_a_cluster_and_leaves_it_running(pool):
     assert done.stdout.split() == ["True", "False"]
     pool.submit(batch(1, task(polynomial), points(2)))
     assert collect(pool, 1)[1].lost is None
+
+
+def test_a_ray_of_our_own_answers_nobody_without_its_token(pool):
+    """Its ports are open to the network: who asks for the keys of its store gets no answer without the token."""
+    import grpc
+    from ray._private.authentication.http_token_authentication import get_auth_headers_if_auth_enabled
+
+    ask = grpc.insecure_channel(ray.get_runtime_context().gcs_address).unary_unary(
+        "/ray.rpc.InternalKVGcsService/InternalKVKeys"
+    )
+    key = [(name.lower(), value) for name, value in get_auth_headers_if_auth_enabled({}).items()]
+    assert key
+    ask(b"", metadata=key, timeout=20)
+    for wrong in ([], [(key[0][0], "Bearer " + "0" * 64)]):
+        with pytest.raises(grpc.RpcError) as refused:
+            ask(b"", metadata=wrong, timeout=20)
+        assert refused.value.code() == grpc.StatusCode.UNAUTHENTICATED
