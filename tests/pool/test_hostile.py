@@ -173,6 +173,10 @@ class Mute(Exception):
     def __str__(self):
         raise SystemExit(3)
 
+    @property
+    def __notes__(self):
+        raise SystemExit(4)
+
 
 class Stop(BaseException):
     pass

@@ -5,7 +5,11 @@ import re
 import shutil
 import subprocess
 
+import numpy as np
 import pytest
+
+import rbt_ray as rbt
+from rbt_ray.study.study import Address, BundleId
 
 pytestmark = pytest.mark.browser
 
@@ -105,6 +109,31 @@ def test_nothing_hostile_runs(tmp_path, rng, write_mixed, look, read_page):
     assert "&lt;" not in read_page(dom).text  # as text a reader sees nothing is escaped twice
 
 
+def test_nothing_hostile_runs_in_names_of_metrics_bundles_objectives_and_symbols(
+    tmp_path, rng, write_study, look, hostile_text
+):
+    points = rng.random((40, 1))
+    metrics = {hostile_text: points[:, 0], f"other {hostile_text}": points[:, 0]}
+    bundle = BundleId(hostile_text, "a" * 64, 100, 80)
+    results = write_study(
+        tmp_path / "study", {"x": rbt.uniform(0, 1)}, points, metrics, metric=hostile_text, bundle=bundle,
+        objective=Address(f"{hostile_text}:f", {hostile_text: hostile_text}, "", "f" * 64), runs=((hostile_text, 1.0),),
+    )  # fmt: skip
+    days = np.datetime64("2020-01-01", "ns") + np.arange(3) * np.timedelta64(1, "D")
+    prices = rbt.Bundle.from_arrays(
+        {"close": np.ones((3, 1)), hostile_text: np.ones((3, 1))},
+        days, [hostile_text], name=hostile_text, metadata={"source": hostile_text, "licence": hostile_text},
+    )  # fmt: skip
+    shown = tmp_path / "bundle.html"
+    shown.write_text(f"<html><head><title>bundle</title></head><body>{prices._repr_html_()}</body></html>")
+    for path in (results.report(tmp_path / "report.html"), shown):
+        dom, console = look(path, "--dump-dom")
+        assert console == []
+        assert "<title>owned</title>" not in dom
+        assert "<img" not in dom
+        assert "&lt;img src=x" in dom
+
+
 def test_another_pair_is_drawn_when_it_is_picked(tmp_path, rng, write_mixed, look):
     path = write_mixed(tmp_path / "study", rng).report(tmp_path / "report.html")
     page = path.read_text("utf-8")
@@ -126,8 +155,6 @@ def test_a_script_that_finds_its_way_in_is_refused_and_this_test_would_see_it(tm
 
 @pytest.mark.parametrize("n", [0, 1])
 def test_a_page_with_hardly_a_chart(tmp_path, rng, write_study, look, n):
-    import rbt_ray as rbt
-
     points = rng.random((n, 1))
     results = write_study(tmp_path / "study", {"x": rbt.uniform(0, 1)}, points, {"sharpe": points[:, 0]})
     dom, console = look(results.report(tmp_path / "report.html"), "--dump-dom")
