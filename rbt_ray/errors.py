@@ -57,6 +57,10 @@ class JournalError(RbtError):
     """The journal cannot be read or written."""
 
 
+class JournalBlockedError(JournalError):
+    """The journal cannot be written now, and may be in a moment: the disk is full, or another process holds the file."""
+
+
 class ObjectiveResultError(RbtError, TypeError):
     """An objective returned something that is not a number, a dict of metrics or a Backtest."""
 

@@ -11,8 +11,8 @@ import json
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -22,23 +22,13 @@ from numpy.typing import NDArray
 
 from rbt_ray._version import __version__
 from rbt_ray.columns import Outcomes
-from rbt_ray.errors import JournalError, StudyNotFoundError
+from rbt_ray.errors import JournalBlockedError, JournalError, StudyNotFoundError
 from rbt_ray.metric_columns import Column
-from rbt_ray.private_files import create
+from rbt_ray.store import journal_file
+from rbt_ray.store.journal_file import FILE_NAME
 from rbt_ray.types import Checkpoint, FloatArray, IntArray
 
-FORMAT = 1
-FILE_NAME = "journal.sqlite"
 _FLUSH_SECONDS = 1.0
-_SCHEMA = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE events (
-    number INTEGER PRIMARY KEY,   -- in the order of appending
-    kind   TEXT NOT NULL,         -- asked, finished, reviewed, ended
-    header TEXT NOT NULL,         -- JSON
-    body   BLOB                   -- the header's columns, one after the other, little-endian
-);
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +81,10 @@ Event: TypeAlias = Asked | Finished | Reviewed | Ended
 class Journal:
     """One study's journal. Appending is for the process that holds the study's lock; reading is for anybody.
 
+    Args:
+        folder: the study's.
+        write: to append to it, too.
+
     Raises:
         StudyNotFoundError: there is no journal in the folder.
         JournalError: the file is damaged, or of a format this version does not know.
@@ -101,10 +95,19 @@ class Journal:
         if not self.path.is_file():
             raise StudyNotFoundError(f"there is no study in {folder} (no {FILE_NAME}).")
         self._write = write
-        self._connection = connect(self.path, write=write)
-        self._check_format()
+        self._connection = journal_file.connect(self.path, write=write)
+        try:
+            self._meta = journal_file.read_meta(self._connection, self.path)
+            if write:  # what is appended to a file whose pages do not fit together could destroy what is in it
+                journal_file.check_structure(self._connection, self.path)
+            self._last = self._last_number()
+        except JournalError:
+            self._connection.close()
+            raise
         self._stop = threading.Event()
         self._flusher: threading.Thread | None = None
+        self.when_blocked: Callable[[JournalBlockedError, int], bool] = lambda _error, _tries: False
+        """Asked, with the number of tries before, whether to try again where the disk is full or the file is held."""
 
     @classmethod
     def create(cls, folder: Path, definition: dict[str, Any]) -> Journal:
@@ -113,24 +116,14 @@ class Journal:
         Raises:
             JournalError: the disk is full, or the folder cannot be written.
         """
-        draft = folder / f".{FILE_NAME}.new"
-        rows = [("format", str(FORMAT)), ("definition", json.dumps(definition))]
-        try:
-            draft.unlink(missing_ok=True)
-            os.close(create(draft))
-            with closing(sqlite3.connect(draft)) as connection, connection:
-                connection.executescript("BEGIN;" + _SCHEMA)
-                connection.executemany("INSERT INTO meta VALUES (?, ?)", rows)
-            draft.replace(folder / FILE_NAME)  # a study exists when its definition does
-        except (OSError, sqlite3.Error) as error:
-            raise JournalError(f"the journal {folder / FILE_NAME} cannot be written: {error}.") from error
+        journal_file.create(folder, definition)
         return cls(folder, write=True)
 
     @property
     def definition(self) -> dict[str, Any]:
         """The study as it was defined, before its first trial."""
         try:
-            definition = json.loads(self._meta("definition"))
+            definition = json.loads(self._meta["definition"])
         except (ValueError, RecursionError):
             definition = None
         if not isinstance(definition, dict):
@@ -141,34 +134,42 @@ class Journal:
         """Writes an event; when this returns it survives kill -9 of any process.
 
         Raises:
-            JournalError: the disk is full, or the file cannot be written.
+            JournalBlockedError: the disk is full or another process holds the file, and `when_blocked` gave up.
+            JournalError: the file cannot be written.
         """
         kind, header, body = _pack(event)
-        try:
-            with self._connection:
-                self._connection.execute(
-                    "INSERT INTO events (kind, header, body) VALUES (?, ?, ?)",
-                    (kind, json.dumps(header, default=repr), body),
-                )
-        except sqlite3.Error as error:
-            raise JournalError(
-                f"the journal {self.path} cannot be written: {error}. What is recorded is safe; "
-                f"go on with `rbt-ray resume {self.path.parent}`."
-            ) from error
+        text, number = json.dumps(header, default=repr), self._last + 1
+        row = (number, kind, text, body, journal_file.seal(number, kind, text, body))
+        tries = 0
+        while True:
+            try:
+                with self._connection:
+                    self._connection.execute("INSERT INTO events VALUES (?, ?, ?, ?, ?)", row)
+                break
+            except sqlite3.Error as error:
+                trouble = journal_file.trouble(self.path, error)
+                if not (isinstance(trouble, JournalBlockedError) and self.when_blocked(trouble, tries)):
+                    raise trouble from error
+                tries += 1
+        self._last = number
         if self._flusher is None:
             self._flusher = threading.Thread(target=self._flush_often, name="rbt-ray-flush", daemon=True)
             self._flusher.start()
 
-    def read(self, kind: str | None = None) -> Iterator[Event]:
-        """The events in the order they were appended, those of one kind or all."""
-        query, arguments = "SELECT kind, header, body FROM events ORDER BY number", ()
-        if kind is not None:
-            query, arguments = query.replace("ORDER", "WHERE kind = ? ORDER"), (kind,)  # type: ignore[assignment]
-        try:
-            for found, header, body in self._connection.execute(query, arguments):
-                yield _unpack(found, json.loads(header), body)
-        except (sqlite3.Error, ValueError, KeyError, TypeError) as error:
-            raise JournalError(f"the journal {self.path} is damaged: {error}.") from error
+    def read(self, *kinds: str) -> Iterator[Event]:
+        """The events in the order they were appended, those of some kinds or all.
+
+        Raises:
+            JournalError: the journal is damaged. What was given before is as it was written.
+        """
+        journal_file.check_structure(self._connection, self.path)
+        for kind, header, body, _ in journal_file.read_rows(self._connection, self.path):
+            if not kinds or kind in kinds:
+                try:
+                    event = _unpack(kind, json.loads(header), body)
+                except (ValueError, KeyError, TypeError) as error:
+                    raise JournalError(f"the journal {self.path} holds what no version wrote: {error}.") from error
+                yield event
 
     def close(self) -> None:
         """Folds the log into the file and closes it."""
@@ -180,54 +181,22 @@ class Journal:
                 self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._connection.close()
 
-    def _meta(self, key: str) -> str:
+    def _last_number(self) -> int:
         try:
-            row = self._connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+            return int(self._connection.execute("SELECT coalesce(max(number), 0) FROM events").fetchone()[0])
         except sqlite3.Error as error:
-            raise JournalError(f"the journal {self.path} cannot be read: {error}.") from error
-        if row is None:
-            raise JournalError(f"the journal {self.path} is damaged: it has no {key}.")
-        return str(row[0])
-
-    def _check_format(self) -> None:
-        found = self._meta("format")
-        if found != str(FORMAT):
-            raise JournalError(
-                f"the journal {self.path} has format {found}; this version of rbt_ray reads format {FORMAT}. "
-                f"Open it with the version that wrote it."
-            )
+            raise JournalError(f"the journal {self.path} is damaged: {error}.") from error
 
     def _flush_often(self) -> None:
         # SQLite's locks lie on other files than the log, so that opening and closing it here loses none of them.
         log = self.path.with_name(self.path.name + "-wal")
         while not self._stop.wait(_FLUSH_SECONDS):
-            try:
+            with suppress(OSError):  # gone, or a disk at its end: appending says so
                 descriptor = os.open(log, os.O_RDWR)
-            except FileNotFoundError:
-                continue
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-
-
-def connect(path: Path, *, write: bool) -> sqlite3.Connection:
-    """A connection to a journal's file, to append to it or only to read.
-
-    Raises:
-        JournalError: the file is none.
-    """
-    connection = sqlite3.connect(path, timeout=30.0, check_same_thread=False)
-    try:
-        if write:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = NORMAL")
-        else:
-            connection.execute("PRAGMA query_only = ON")
-    except sqlite3.Error as error:
-        connection.close()
-        raise JournalError(f"{path} is not a journal: {error}.") from error
-    return connection
+                try:
+                    os.fsync(descriptor)
+                finally:
+                    os.close(descriptor)
 
 
 def _pack(event: Event) -> tuple[str, dict[str, Any], bytes | None]:

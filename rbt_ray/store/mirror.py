@@ -20,10 +20,11 @@ from typing import Any
 
 from rbt_ray.errors import JournalError, SettingError
 from rbt_ray.private_files import create
-from rbt_ray.store.raw_events import Row
+from rbt_ray.store.journal_file import Row, check_meta, checked
 from rbt_ray.store.uri import with_patience, without_secrets
 
 SEGMENT_BYTES = 4 * 2**20
+_COLUMNS = ("kind", "header", "body", "seal")
 _PUT_IS_ATOMIC = ("s3", "gcs")
 _SEGMENT = re.compile(r"events-(\d{12})\.arrow")
 
@@ -90,10 +91,13 @@ class Mirror:
             raise SettingError(f"{self.shown} is damaged: {_name(first)} is missing.")
         try:
             table = pa.ipc.open_file(pa.py_buffer(packed)).read_all()
+            table.validate(full=True)
             header = json.loads(table.schema.metadata[b"rbt_ray"])
-            rows = list(zip(*(table[name].to_pylist() for name in ("kind", "header", "body")), strict=True))
-            return Segment(header["first"], header["before"], header["meta"], rows)
-        except (pa.ArrowException, KeyError, ValueError, TypeError) as error:
+            check_meta(header["meta"], f"{self.shown}, {_name(first)}")
+            columns = zip(*(table[name].to_pylist() for name in _COLUMNS), strict=True)
+            rows = [checked(True, first + at, row, f"{self.shown}, {_name(first)}") for at, row in enumerate(columns)]
+            return Segment(first, header["before"], header["meta"], rows)
+        except (pa.ArrowException, OSError, KeyError, ValueError, TypeError) as error:
             raise JournalError(f"{self.shown} is damaged: {_name(first)}: {_brief(error)}.") from error
 
     def write(self, segment: Segment) -> None:
@@ -102,10 +106,10 @@ class Mirror:
 
         header = {"first": segment.first, "before": segment.before, "meta": segment.meta}
         schema = pa.schema(
-            [("kind", pa.string()), ("header", pa.string()), ("body", pa.binary())],
+            list(zip(_COLUMNS, (pa.string(), pa.string(), pa.binary(), pa.int64()), strict=True)),
             metadata={"rbt_ray": json.dumps(header)},
         )
-        columns = zip(*segment.rows, strict=True) if segment.rows else ((), (), ())
+        columns = zip(*segment.rows, strict=True) if segment.rows else ((),) * len(_COLUMNS)
         table = pa.table([list(column) for column in columns], schema=schema)
         sink = pa.BufferOutputStream()
         with pa.ipc.new_file(sink, schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:

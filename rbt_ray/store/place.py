@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rbt_ray.errors import InputError, JournalError, SettingError, StudyLockedError, StudyNotFoundError
 from rbt_ray.private_files import make_folder
-from rbt_ray.store.journal import FILE_NAME
+from rbt_ray.store.journal_file import FILE_NAME
 from rbt_ray.store.lock import StudyLock
 from rbt_ray.store.mirror import Mirror
 from rbt_ray.store.owner import Owner

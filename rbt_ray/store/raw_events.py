@@ -4,18 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TypeAlias
 
 from rbt_ray.errors import JournalError
-from rbt_ray.store.journal import FILE_NAME, connect
-
-Row: TypeAlias = tuple[str, str, bytes | None]
-"""An event's kind, header and body."""
-
-_ROWS = "SELECT kind, header, body FROM events WHERE number >= ? ORDER BY number LIMIT ?"
+from rbt_ray.store.journal_file import FILE_NAME, Row, connect, read_meta, read_rows
 
 
 class RawEvents:
@@ -32,24 +25,21 @@ class RawEvents:
     @property
     def meta(self) -> dict[str, str]:
         """The format and the study's definition."""
-        with self._readable():
-            return dict(self._connection.execute("SELECT key, value FROM meta ORDER BY key"))
+        return read_meta(self._connection, self.path)
 
     def rows(self, first: int, n: int | None = None) -> list[Row]:
         """The rows from number `first` on, all or `n` of them."""
-        with self._readable():
-            return list(self._connection.execute(_ROWS, (first, -1 if n is None else n)))
+        return list(read_rows(self._connection, self.path, first, n))
 
     def piece(self, first: int, *, least: int, n_bytes: int) -> tuple[list[Row], bool]:
         """The rows from number `first` on, at least so many, until they reach `n_bytes`; and whether they did."""
         found: list[Row] = []
         size = 0
-        with self._readable():
-            for row in self._connection.execute(_ROWS, (first, -1)):
-                found.append(row)
-                size += len(row[1]) + len(row[2] or b"")
-                if size >= n_bytes and len(found) >= least:
-                    return found, True
+        for row in read_rows(self._connection, self.path, first):
+            found.append(row)
+            size += len(row[1]) + len(row[2] or b"")
+            if size >= n_bytes and len(found) >= least:
+                return found, True
         return found, False
 
     def replace(self, first: int, rows: Iterable[Row]) -> None:
@@ -58,7 +48,7 @@ class RawEvents:
             with self._connection:
                 self._connection.execute("DELETE FROM events WHERE number >= ?", (first,))
                 numbered = ((first + at, *row) for at, row in enumerate(rows))
-                self._connection.executemany("INSERT INTO events VALUES (?, ?, ?, ?)", numbered)
+                self._connection.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?)", numbered)
         except sqlite3.Error as error:
             raise JournalError(f"the journal {self.path} cannot be written: {error}.") from error
 
@@ -69,18 +59,11 @@ class RawEvents:
         except sqlite3.Error as error:
             raise JournalError(f"{path} cannot be written: {error}.") from error
 
-    @contextmanager
-    def _readable(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            raise JournalError(f"the journal {self.path} cannot be read: {error}.") from error
-
 
 def chained(before: str, rows: Iterable[Row]) -> str:
     """The digest of a history that had the digest `before` and went on with these rows."""
     digest = hashlib.sha256(before.encode())
-    for kind, header, body in rows:
+    for kind, header, body, _ in rows:
         for part in (kind.encode(), header.encode(), body or b""):
             digest.update(len(part).to_bytes(8, "little") + part)
     return digest.hexdigest()

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rbt_ray.errors import JournalError, StudyMismatchError
-from rbt_ray.store.journal import FILE_NAME, Journal
+from rbt_ray.store.journal import Journal
+from rbt_ray.store.journal_file import FILE_NAME, Row
 from rbt_ray.store.mirror import Mirror, Segment
-from rbt_ray.store.raw_events import RawEvents, Row, chained
+from rbt_ray.store.raw_events import RawEvents, chained
 
 
 @dataclass(frozen=True, slots=True)

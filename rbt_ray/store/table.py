@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from rbt_ray import metric_columns
 from rbt_ray.columns import Outcomes, Proposals, Results
 from rbt_ray.metric_columns import Column
-from rbt_ray.store.journal import Finished, Journal
+from rbt_ray.store.journal import Event, Finished
 from rbt_ray.study.cost import Cost
 from rbt_ray.study.study import Study
 from rbt_ray.types import COMPLETED, Checkpoint, FloatArray, IntArray
@@ -106,9 +107,9 @@ class TrialTable:
         return digest.hexdigest()
 
 
-def read_table(journal: Journal, study: Study) -> TrialTable:
-    """The table of all trials that finished so far."""
-    finished = [event for event in journal.read("finished") if isinstance(event, Finished)]
+def table_of(events: Iterable[Event], study: Study) -> TrialTable:
+    """The table of all trials that finished, from a journal's events."""
+    finished = [event for event in events if isinstance(event, Finished)]
     finished.sort(key=lambda event: int(event.trials[0]))  # the order of columns follows the trials, not the workers
     lengths = [len(event.trials) for event in finished]
     arrival = np.concatenate([event.trials for event in finished]) if finished else np.empty(0, np.int64)

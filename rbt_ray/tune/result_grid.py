@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, overload
 from rbt_ray.errors import NoResultError, SettingError
 from rbt_ray.nearest import nearest
 from rbt_ray.store.journal import Ended, Journal, Reviewed
-from rbt_ray.store.table import TrialTable, read_table
+from rbt_ray.store.table import TrialTable, table_of
 from rbt_ray.study.study import Study
 from rbt_ray.tune.rungs import Rung, rungs_of
 from rbt_ray.types import COMPLETED, STATUSES, Mode, Result
@@ -37,9 +37,10 @@ class ResultGrid(Sequence[Result]):
         journal = Journal(self.path)
         try:
             study = self._given or Study.from_json(journal.definition)
-            reviewed = [event for event in journal.read("reviewed") if isinstance(event, Reviewed)]
-            ended = [event for event in journal.read("ended") if isinstance(event, Ended)]
-            return read_table(journal, study), reviewed[-1] if reviewed else None, ended
+            events = list(journal.read("finished", "reviewed", "ended"))
+            reviewed = [event for event in events if isinstance(event, Reviewed)]
+            ended = [event for event in events if isinstance(event, Ended)]
+            return table_of(events, study), reviewed[-1] if reviewed else None, ended
         finally:
             journal.close()
 

@@ -27,7 +27,7 @@ from rbt_ray.search.scheduled_search import ScheduledSearch
 from rbt_ray.search.searcher import Searcher
 from rbt_ray.store.journal import Ended, Journal
 from rbt_ray.store.place import OWN_BUNDLE, Place
-from rbt_ray.store.table import read_table
+from rbt_ray.store.table import table_of
 from rbt_ray.store.uri import child, is_uri
 from rbt_ray.study.space import Space
 from rbt_ray.study.study import BundleId, Study
@@ -244,7 +244,7 @@ class Tuner:
                 watch.notes = searcher.notes if isinstance(searcher, ScheduledSearch) else []
                 if reason == "done" and study.recheck and self._bundle is not None:
                     watch.stage = "running the best again in detail"
-                    table = read_table(journal, study)
+                    table = table_of(journal.read("finished"), study)
                     reviewed = second_look(table, self._bundle, pool, job, interrupt, run_config.trial_timeout_s)
                     if interrupt.is_set():
                         reason = "interrupted"

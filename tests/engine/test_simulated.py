@@ -19,7 +19,7 @@ from rbt_ray.pool.task import Task
 from rbt_ray.pool.worker import Worker
 from rbt_ray.search.catalog import make
 from rbt_ray.store.journal import Journal
-from rbt_ray.store.table import read_table
+from rbt_ray.store.table import table_of
 from rbt_ray.types import COMPLETED, FAILED, TIMED_OUT, Proposal
 
 MANY_RETRIES = 10**6  # so that no trial is blamed for a worker that died by chance
@@ -90,7 +90,7 @@ def simulate(folder, study, search, n_workers, *, faults=None, seconds=(0.01,), 
         reason = loop.run(study, searcher, dispatcher, journal, Limits(None, None, Event()), watch, lambda event: None)
         assert reason == "done"
         clock.hold()
-        return read_table(journal, study), pool, clock
+        return table_of(journal.read(), study), pool, clock
 
 
 @pytest.mark.parametrize(("search", "n"), [("random", 600), ("hill", 400)])

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from rbt_ray import metric_columns
 from rbt_ray.columns import Outcomes
 from rbt_ray.errors import JournalError, StudyLockedError, StudyNotFoundError
-from rbt_ray.store.journal import FILE_NAME, Asked, Ended, Finished, Journal, Reviewed
+from rbt_ray.store.journal import Asked, Ended, Finished, Journal, Reviewed
+from rbt_ray.store.journal_file import FILE_NAME
 from rbt_ray.store.lock import StudyLock
 
 values = st.one_of(st.floats(), st.integers(-(2**70), 2**70), st.booleans(), st.text(max_size=5), st.none())
@@ -116,7 +117,7 @@ def test_a_journal_of_another_format_is_refused(tmp_path):
     with sqlite3.connect(tmp_path / FILE_NAME) as connection:
         connection.execute("UPDATE meta SET value = '99' WHERE key = 'format'")
     connection.close()
-    with pytest.raises(JournalError, match="has format 99; this version of rbt_ray reads format 1"):
+    with pytest.raises(JournalError, match="has format 99; this version of rbt_ray reads format 2"):
         Journal(tmp_path)
 
 

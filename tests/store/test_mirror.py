@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from rbt_ray.errors import JournalError, SettingError, StudyLockedError, StudyMismatchError, StudyNotFoundError
 from rbt_ray.store import writer as writer_module
-from rbt_ray.store.journal import FILE_NAME, Asked, Journal, Reviewed
+from rbt_ray.store.journal import Asked, Journal, Reviewed
+from rbt_ray.store.journal_file import FILE_NAME
 from rbt_ray.store.mirror import Mirror
 from rbt_ray.store.place import OWN_BUNDLE, SUPERSEDED, Place
 from rbt_ray.store.uri import child, is_uri, local_folder, without_secrets

@@ -1,0 +1,176 @@
+"""A journal that something has cut or changed gives what was written, or refuses; it never gives anything else."""
+
+import shutil
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rbt_ray import metric_columns
+from rbt_ray.columns import Outcomes
+from rbt_ray.errors import JournalError
+from rbt_ray.store.journal import Asked, Ended, Finished, Journal, Reviewed
+from rbt_ray.store.journal_file import FILE_NAME
+from rbt_ray.store.mirror import Mirror, Segment
+from rbt_ray.store.raw_events import RawEvents
+
+LOG_NAME = f"{FILE_NAME}-wal"
+N_PLACES = 100
+DEFINITION = {"name": "study", "seed": 20, "space": {"x": [0.25, 4.0]}}
+
+
+def batch(rng, first, n):
+    rows = [{"score": float(v), "n": int(v * 100), "label": "b" if v > 0 else "a"} for v in rng.normal(size=n)]
+    outcomes = Outcomes(np.zeros(n, np.uint8), metric_columns.from_rows(rows), {}, rng.random(n))
+    return Finished(np.arange(first, first + n), rng.random((n, 3)), 1.0, outcomes, "local-0", 1.5, 0.25, 0.5)
+
+
+def history():
+    """Events on one page, on many, and in chains of pages of their own."""
+    rng = np.random.default_rng(3)
+    at = 0
+    for n in [1, 2, 1, 40, 7, 300, 1, 1, 90, 2, 5, 200, 1, 3, 3, 60, 1, 1]:
+        yield Asked(at, n, "0123456789abcdef")
+        yield batch(rng, at, n)
+        at += n
+    yield Reviewed([{"trial": 0, "sweep": {"a": 1.0}}], {"equity": rng.random(700)})
+    yield Ended("done", 1.5, 2, "local", ["a note"])
+
+
+@dataclass
+class Original:
+    """A journal as it lay on the disk, and what it held.
+
+    Args:
+        folder: its files.
+        rows: its events.
+        ends: how long the log was after each event; empty where there is no log.
+    """
+
+    folder: Path
+    rows: list
+    ends: list
+
+
+def rows_of(folder):
+    with closing(RawEvents(folder)) as events:
+        return events.rows(1)
+
+
+@pytest.fixture(scope="module", params=["closed", "killed"])
+def original(request, tmp_path_factory):
+    """What a driver leaves that ends well: one file; and one that is killed: a file and a log."""
+    work, folder = tmp_path_factory.mktemp("work"), tmp_path_factory.mktemp("original")
+    journal, ends = Journal.create(work, DEFINITION), []
+    for number, event in enumerate(history()):
+        if request.param == "killed" and number == 12:  # some events are in the file, the others in the log
+            journal.close()
+            journal = Journal(work, write=True)
+        journal.append(event)
+        if request.param == "killed":
+            ends.append((work / LOG_NAME).stat().st_size if number >= 12 else 0)
+    if request.param == "closed":
+        journal.close()
+    for path in work.glob(f"{FILE_NAME}*"):
+        shutil.copy(path, folder)
+    if request.param == "killed":
+        journal.close()
+    return Original(folder, rows_of(work), ends)
+
+
+def damaged_copy(original, rng, how, folder):
+    """One of the files, cut or changed at a random place; the file's name and that place."""
+    shutil.copytree(original.folder, folder)
+    name = FILE_NAME if not original.ends or rng.random() < 0.3 else LOG_NAME
+    content = bytearray((folder / name).read_bytes())
+    at = int(rng.integers(len(content)))
+    if name == FILE_NAME and rng.random() < 0.3:
+        at = int(rng.integers(200))  # headers of the file and of its first page
+    if how == "cut":
+        del content[at:]
+    elif how == "a bit":
+        content[at] ^= 1 << int(rng.integers(8))
+    else:
+        stop = min(at + int(rng.integers(2, 5000)), len(content))
+        content[at:stop] = rng.bytes(stop - at) if rng.random() < 0.5 else bytes(stop - at)
+    (folder / name).write_bytes(content)
+    return name, at
+
+
+def read(folder):
+    """What a reader gets; None where it is refused."""
+    try:
+        with closing(Journal(folder)) as journal:
+            assert journal.definition == DEFINITION
+            return sum(1 for _ in journal.read()), rows_of(folder)
+    except JournalError as error:
+        assert "Traceback" not in str(error)
+        assert str(folder) in str(error)
+        assert len(str(error)) < 500
+        return None
+
+
+@pytest.mark.parametrize("how", ["cut", "a bit", "bytes"])
+def test_damage_at_random_places(original, how, tmp_path):
+    outcomes = {"whole": 0, "beginning": 0, "refused": 0}
+    for seed in range(N_PLACES):
+        rng = np.random.default_rng([seed, len(how)])
+        folder = tmp_path / str(seed)
+        name, at = damaged_copy(original, rng, how, folder)
+        where = f"{how} at {at} of {name}, seed {seed}"
+        found = read(folder)
+        if found is None:
+            outcomes["refused"] += 1
+        else:
+            n, rows = found
+            assert n == len(rows)
+            assert rows == original.rows[:n], f"another history: {where}"
+            outcomes["whole" if n == len(original.rows) else "beginning"] += 1
+            if name == FILE_NAME:
+                assert n == len(original.rows), f"{len(original.rows) - n} events are lost: {where}"
+            elif at >= 32:  # beyond the log's own head
+                assert n >= sum(end <= at for end in original.ends), f"events before the damage are lost: {where}"
+            go_on(folder, rows, where)
+        shutil.rmtree(folder)
+    assert outcomes["refused"] + outcomes["whole"] + outcomes["beginning"] == N_PLACES
+    if original.ends:
+        assert outcomes["beginning"], "no log was damaged"
+
+
+def go_on(folder, rows, where):
+    """What is appended to what was left is there, and so is all before it; or nobody appends."""
+    try:
+        journal = Journal(folder, write=True)
+    except JournalError:
+        return
+    with closing(journal):
+        journal.append(Asked(10**6, 1, "the next"))
+    assert rows_of(folder)[:-1] == rows, where
+    with closing(Journal(folder)) as journal:
+        assert list(journal.read())[-1] == Asked(10**6, 1, "the next"), where
+
+
+def test_damage_to_a_mirror(original, tmp_path):
+    uri = f"file://{tmp_path}/remote"
+    with closing(RawEvents(original.folder)) as events:
+        Mirror(uri).write(Segment(1, "", events.meta, original.rows))
+    [path] = (tmp_path / "remote").glob("events-*")
+    content = path.read_bytes()
+    refused = 0
+    for seed in range(N_PLACES):
+        rng = np.random.default_rng(seed)
+        damaged = bytearray(content)
+        at = int(rng.integers(len(content)))
+        if seed % 3:
+            damaged[at] ^= 1 << int(rng.integers(8))
+        else:
+            del damaged[at:]
+        path.write_bytes(damaged)
+        try:
+            assert Mirror(uri).read(1).rows == original.rows, seed
+        except JournalError as error:
+            assert "is damaged" in str(error) or "has format" in str(error)
+            refused += 1
+    assert refused
