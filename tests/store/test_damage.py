@@ -1,6 +1,7 @@
 """A journal that something has cut or changed gives what was written, or refuses; it never gives anything else."""
 
 import shutil
+import sqlite3
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -174,3 +175,73 @@ def test_damage_to_a_mirror(original, tmp_path):
             assert "is damaged" in str(error) or "has format" in str(error)
             refused += 1
     assert refused
+
+
+def small(folder, n=5):
+    """A journal whose events lie on one page; the file's content."""
+    folder.mkdir()
+    journal = Journal.create(folder, DEFINITION)
+    for first in range(n):
+        journal.append(Asked(first, 1, "0123456789abcdef"))
+    journal.close()
+    return (folder / FILE_NAME).read_bytes()
+
+
+def last_page(content):
+    """Where the page begins that holds the events."""
+    return max(at for at in range(0, len(content), 4096) if b"asked" in content[at : at + 4096])
+
+
+def test_events_that_a_page_no_longer_counts_are_missed(tmp_path):
+    content = bytearray(small(tmp_path / "study"))
+    count = last_page(content) + 3  # two bytes: how many rows the page holds
+    assert content[count : count + 2] == (5).to_bytes(2, "big")
+    content[count + 1] = 3
+    (tmp_path / "study" / FILE_NAME).write_bytes(content)
+    for write in (False, True):
+        with (
+            pytest.raises(JournalError, match="is damaged"),
+            closing(Journal(tmp_path / "study", write=write)) as journal,
+        ):
+            list(journal.read())
+    with pytest.raises(JournalError, match="is damaged"):
+        Journal(tmp_path / "study", write=True)
+
+
+def test_an_event_that_is_missing_in_the_middle_is_missed(tmp_path):
+    small(tmp_path / "study")
+    with closing(sqlite3.connect(tmp_path / "study" / FILE_NAME)) as connection, connection:
+        connection.execute("DELETE FROM events WHERE number = 3")
+    with closing(Journal(tmp_path / "study")) as journal, pytest.raises(JournalError, match="event 3 is missing"):
+        list(journal.read())
+
+
+def test_two_events_in_each_others_place_are_missed(tmp_path):
+    small(tmp_path / "study")
+    with closing(sqlite3.connect(tmp_path / "study" / FILE_NAME)) as connection, connection:
+        for old, new in [(2, 99), (3, 2), (99, 3)]:
+            connection.execute("UPDATE events SET number = ? WHERE number = ?", (new, old))
+    with (
+        closing(Journal(tmp_path / "study")) as journal,
+        pytest.raises(JournalError, match="event 2 is missing, or not"),
+    ):
+        list(journal.read())
+
+
+def test_a_definition_that_was_changed_is_refused(tmp_path):
+    content = small(tmp_path / "study")
+    assert content.count(b'"seed": 20') == 1
+    (tmp_path / "study" / FILE_NAME).write_bytes(content.replace(b'"seed": 20', b'"seed": 21'))
+    with pytest.raises(JournalError, match="its beginning is not as it was written"):
+        Journal(tmp_path / "study")
+
+
+@pytest.mark.parametrize("version", ["1", "3"])
+def test_a_mirror_of_another_format_is_refused(tmp_path, version):
+    small(tmp_path / "study")
+    with closing(RawEvents(tmp_path / "study")) as events:
+        segment = Segment(1, "", {**events.meta, "format": version}, events.rows(1))
+    mirror = Mirror(f"file://{tmp_path}/remote")
+    mirror.write(segment)
+    with pytest.raises(JournalError, match=f"has format {version}; this version of rbt_ray reads format 2"):
+        mirror.read(1)
