@@ -60,6 +60,11 @@ class JournalError(RbtError):
 class JournalBlockedError(JournalError):
     """The journal cannot be written now, and may be in a moment: the disk is full, or another process holds the file."""
 
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        """What is in the way, without advice."""
+
 
 class ObjectiveResultError(RbtError, TypeError):
     """An objective returned something that is not a number, a dict of metrics or a Backtest."""

@@ -169,11 +169,9 @@ def checked(in_place: bool, number: int, row: tuple[Any, ...], what: str) -> Row
 
 def trouble(path: Path, error: sqlite3.Error) -> JournalError:
     """What to raise for an event that could not be written."""
-    text = (
-        f"the journal {path} cannot be written: {error}. What is recorded is safe; "
-        f"go on with `rbt-ray resume {path.parent}`."
-    )
-    return JournalBlockedError(text) if _passes(error) else JournalError(text)
+    reason = f"the journal {path} cannot be written: {error}"
+    text = f"{reason}. What is recorded is safe; go on with `rbt-ray resume {path.parent}`."
+    return JournalBlockedError(text, reason) if _passes(error) else JournalError(text)
 
 
 def _passes(error: sqlite3.Error) -> bool:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from rbt_ray.engine import loop
 from rbt_ray.engine.dispatcher import Dispatcher
 from rbt_ray.engine.limits import Limits
+from rbt_ray.engine.patience import Patience
 from rbt_ray.engine.second_look import second_look
 from rbt_ray.engine.watch import Watch
 from rbt_ray.errors import SettingError, StudyExistsError, StudyInterrupted, StudyMismatchError
@@ -237,6 +238,7 @@ class Tuner:
             print(study.why, file=sys.stderr)
         limits = Limits(self._time_budget_s, run_config.max_failures, interrupt)
         callbacks = Callbacks(run_config.callbacks, study)
+        journal.when_blocked = Patience(interrupt.wait, self._place.shown)
         try:
             with self._place.mirrored(), show_progress(watch, verbose=run_config.verbose):
                 reason = loop.run(study, searcher, dispatcher, journal, limits, watch, callbacks.on_finished)

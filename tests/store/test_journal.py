@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from rbt_ray import metric_columns
 from rbt_ray.columns import Outcomes
-from rbt_ray.errors import JournalError, StudyLockedError, StudyNotFoundError
+from rbt_ray.errors import JournalBlockedError, JournalError, StudyLockedError, StudyNotFoundError
 from rbt_ray.store.journal import Asked, Ended, Finished, Journal, Reviewed
 from rbt_ray.store.journal_file import FILE_NAME
 from rbt_ray.store.lock import StudyLock
@@ -179,3 +179,35 @@ def test_one_of_many_threads_gets_the_lock(tmp_path):
         locks = [lock for lock in threads.map(take, range(32)) if lock is not None]
     assert len(locks) == 1
     locks[0].release()
+
+
+def test_another_process_that_holds_the_file_is_waited_for(tmp_path):
+    """Longer than SQLite itself waits: the journal asks, and tries again."""
+    journal = Journal.create(tmp_path, {})
+    journal._connection.execute("PRAGMA busy_timeout = 20")
+    code = (
+        "import sqlite3, sys\n"
+        "holder = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
+        "holder.execute('BEGIN IMMEDIATE')\nprint('held', flush=True)\nsys.stdin.read()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, tmp_path / FILE_NAME], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(JournalBlockedError, match="locked"):
+            journal.append(Asked(0, 1, "a"))
+        asked = []
+
+        def wait(error, tries):
+            asked.append((error.reason, tries))
+            if tries == 2:
+                other.kill()
+                other.wait()
+            return True
+
+        journal.when_blocked = wait
+        journal.append(Asked(0, 1, "a"))
+    assert [tries for _, tries in asked[:3]] == [0, 1, 2]
+    assert all("database is locked" in reason for reason, _ in asked)
+    assert list(journal.read()) == [Asked(0, 1, "a")]
+    journal.close()
