@@ -21,8 +21,11 @@ def one_thread() -> None:
     """Pins BLAS, OpenMP and numba to one thread: the workers already fill the cores. Before numpy loads."""
     for name in ONE_THREAD:
         os.environ[name] = "1"
-    if (numba := sys.modules.get("numba")) is not None:  # loaded before a fork, it has read the variable already
-        numba.set_num_threads(1)
+    numba = sys.modules.get("numba")
+    if (
+        numba is not None and numba.config.NUMBA_NUM_THREADS > 1
+    ):  # loaded before a fork, it had read the variable already
+        numba.set_num_threads(1)  # only where it must be: it makes a semaphore that outlives a killed worker
 
 
 def keep_freed_memory() -> None:

@@ -1,9 +1,12 @@
 """What is the local pool's own: pipes, processes and their descriptors."""
 
 import os
+import sys
 import time
+from pathlib import Path
 
 import psutil
+import pytest
 
 from rbt_ray.pool.local_pool import LocalPool
 from tests.pools import batch, collect, points, task
@@ -36,3 +39,15 @@ def test_a_worker_whose_child_outlives_it_is_noticed():
         assert time.monotonic() - started < 3
     finally:
         pool.close()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="named semaphores are files on Linux")
+def test_a_worker_holds_no_named_semaphore_that_would_outlive_its_death():
+    def held(params, data):
+        return {"score": Path("/proc/self/maps").read_text().count("/dev/shm/sem.")}
+
+    pool = LocalPool(1)
+    pool.submit(batch(1, task(held), points(1)))
+    returned = collect(pool, 1)[1]
+    pool.close()
+    assert returned.outcomes.metrics["score"].plain() == [0]
