@@ -44,7 +44,8 @@ class Block:
 
     def asked(self) -> Asked:
         """What the journal keeps of it: the configs themselves come with their results."""
-        digest = hashlib.sha256(np.ascontiguousarray(self.points).tobytes() + self.fidelity.tobytes())
+        fidelity = np.asarray(self.fidelity, dtype=np.float64)  # a searcher's 1 and 1.0 are the same
+        digest = hashlib.sha256(np.ascontiguousarray(self.points).tobytes() + fidelity.tobytes())
         return Asked(self.first, len(self), digest.hexdigest()[:32])
 
 

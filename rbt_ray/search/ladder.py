@@ -18,7 +18,7 @@ def ladder_from(lowest: float, eta: float) -> Ladder:
         eta: above 1.
     """
     n_rungs = 1 + math.floor(math.log(1 / lowest) / math.log(eta) + _SLACK)
-    return tuple(eta**-k for k in reversed(range(n_rungs)))
+    return tuple(float(eta) ** -k for k in reversed(range(n_rungs)))
 
 
 def bracket_sizes(n_rungs: int, bracket: int, eta: float) -> tuple[int, ...]:

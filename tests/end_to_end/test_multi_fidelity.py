@@ -90,6 +90,25 @@ def test_stopped_anywhere_it_ends_in_the_same_table(tmp_path, algorithm):
         assert resumed.notes == whole.notes
 
 
+def test_one_that_asks_one_at_a_time_is_gone_on_with(tmp_path):
+    """A proposal at full fidelity is then journaled alone, and checked beside others."""
+
+    class Stop:
+        def on_trial_complete(self, result):
+            if result.trial_id == 60:
+                raise InterruptedError
+
+    def bohb(name, **kw):
+        return fit(crossover, tmp_path, name, search_alg="bohb", num_samples=40, max_pending=1, workers=1, **kw)
+
+    with pytest.raises(InterruptedError):
+        bohb("stopped", callbacks=[Stop()])
+    run_config = rbt.RunConfig(num_workers=1, recheck=0, verbose=0)
+    resumed = rbt.Tuner.restore(tmp_path / "stopped", crossover, run_config=run_config).fit()
+    assert 1.0 in {result.fidelity for result in resumed[:60]}
+    assert resumed.table_hash() == bohb("whole").table_hash()
+
+
 def test_a_lower_fidelity_is_the_first_bars_and_full_fidelity_never_sees_the_hold_out(tmp_path):
     fx = rbt.load_bundle("fx")
     results = fit(noted, tmp_path, space={"x": rbt.uniform(0, 1)}, metric="score", holdout=0.2)
