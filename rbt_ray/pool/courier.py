@@ -14,6 +14,7 @@ from rbt_ray.pool.worker_process import WorkerProcess
 
 _START_SECONDS = 60.0
 _TRIES = 3
+_PAUSE_SECONDS = 0.1
 
 
 class Courier:
@@ -106,11 +107,14 @@ class Courier:
             WorkerStartError: it cannot be started, or ended three times before it was ready.
             SettingError: a fresh worker is above the memory limit already.
         """
-        for _ in range(_TRIES):
+        for number in range(_TRIES):
             try:
                 process = WorkerProcess(self._context, self.name)
             except (OSError, EOFError) as error:
                 how = f"{type(error).__name__}: {error}; does the working directory exist, is memory left?"
+                time.sleep(
+                    _PAUSE_SECONDS * 4**number
+                )  # a fork server that was killed refuses before it is known to be dead
                 continue
             with self._lock:
                 self._process, self._job, self._trials, self._struck = process, None, 0, None

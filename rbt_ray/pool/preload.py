@@ -2,11 +2,12 @@
 
 import signal
 
-from rbt_ray.pool import settle
+from rbt_ray.pool import settle, socket_folder
 
 signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal; the fork server must outlive it
 settle.one_thread()
 settle.keep_freed_memory()
+socket_folder.remove_after_a_driver_that_was_killed()
 
 import cloudpickle  # noqa: E402, F401
 import numba  # noqa: E402, F401

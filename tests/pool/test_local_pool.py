@@ -1,6 +1,8 @@
 """What is the local pool's own: pipes, processes and their descriptors."""
 
 import os
+import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -9,7 +11,7 @@ import psutil
 import pytest
 
 from rbt_ray.pool.local_pool import LocalPool
-from tests.pools import batch, collect, points, task
+from tests.pools import batch, collect, points, polynomial, task
 
 
 def test_close_leaves_no_process_and_no_descriptor():
@@ -51,3 +53,44 @@ def test_a_worker_holds_no_named_semaphore_that_would_outlive_its_death():
     returned = collect(pool, 1)[1]
     pool.close()
     assert returned.outcomes.metrics["score"].plain() == [0]
+
+
+def test_a_fork_server_that_is_killed_is_replaced():
+    pool = LocalPool(1, start_method="forkserver")
+    try:
+        job = task(polynomial)
+        for number in range(3):
+            pool.submit(batch(number, job, points(1)))  # the worker's death may be noticed before or after
+            collect(pool, 1)
+            while not (workers := pool.pids()):
+                pool.submit(batch(-number, job, points(1)))
+                collect(pool, 1)
+            [worker] = workers
+            server = psutil.Process(worker).parent()
+            server.kill()
+            os.kill(worker, signal.SIGKILL)
+    finally:
+        pool.close()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="where there is a fork server by default")
+def test_a_driver_that_is_killed_leaves_no_temporary_file(tmp_path):
+    code = (
+        "import time\n"
+        "from rbt_ray.pool.local_pool import LocalPool\n"
+        "pool = LocalPool(1, start_method='forkserver')\n"
+        "while not pool.pids():\n"
+        "    time.sleep(0.01)\n"
+        "print('ready', flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], env={**os.environ, "TMPDIR": str(tmp_path)}, stdout=subprocess.PIPE, text=True
+    ) as driver:
+        assert driver.stdout.readline() == "ready\n"
+        assert list(tmp_path.iterdir())
+        driver.kill()
+    end = time.monotonic() + 20
+    while list(tmp_path.iterdir()):
+        assert time.monotonic() < end, list(tmp_path.rglob("*"))
+        time.sleep(0.01)

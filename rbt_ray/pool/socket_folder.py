@@ -1,0 +1,38 @@
+"""The folder in which a fork server listens: its driver removes it, unless the driver is killed."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import socket
+import stat
+from contextlib import suppress
+from pathlib import Path
+
+_PREFIX = "pymp-"
+"""What multiprocessing calls its temporary folders."""
+
+
+def remove_after_a_driver_that_was_killed() -> None:
+    """Within a fork server: at its end, if its driver is gone by then, so is the folder."""
+    folder = _where_this_process_listens()
+    if folder is not None and folder.name.startswith(_PREFIX):
+        atexit.register(_remove_for, os.getppid(), folder)  # forked workers end without it
+
+
+def _remove_for(driver: int, folder: Path) -> None:
+    if os.getppid() != driver:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _where_this_process_listens() -> Path | None:
+    descriptors = Path("/proc/self/fd")
+    for link in sorted(descriptors.iterdir()) if descriptors.exists() else ():
+        with suppress(OSError):
+            number = int(link.name)
+            if stat.S_ISSOCK(os.fstat(number).st_mode):
+                with socket.socket(fileno=os.dup(number)) as listener:
+                    if listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                        return Path(listener.getsockname()).parent
+    return None
