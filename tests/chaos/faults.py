@@ -1,0 +1,233 @@
+"""What is done to a study, a function a fault: it says whether there was something to do it to."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+import psutil
+
+from tests.chaos.study import _LEAVING_S, ChaosError, Study, wait_for
+
+Fault = Callable[[Study, np.random.Generator], bool]
+
+_HOLDER = """
+import sqlite3, sys, time
+holder = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=10)
+holder.execute("BEGIN IMMEDIATE")
+time.sleep(float(sys.argv[2]))
+"""
+
+
+def kill_worker(study: Study, rng: np.random.Generator) -> bool:
+    """Kill -9 of a worker."""
+    return _signal(study.workers(), rng, signal.SIGKILL)
+
+
+def kill_all_workers(study: Study, rng: np.random.Generator) -> bool:
+    """Kill -9 of all workers at once."""
+    workers = study.workers()
+    for worker in workers:
+        _send(worker, signal.SIGKILL)
+    return bool(workers)
+
+
+def stop_worker(study: Study, rng: np.random.Generator) -> bool:
+    """SIGSTOP of a worker, SIGCONT up to half a second later."""
+    return _pause(study.workers(), rng)
+
+
+def kill_stopped_worker(study: Study, rng: np.random.Generator) -> bool:
+    """Kill -9 of a worker that SIGSTOP stopped before."""
+    workers = study.workers()
+    if not workers:
+        return False
+    worker = workers[rng.integers(len(workers))]
+    _send(worker, signal.SIGSTOP)
+    time.sleep(rng.uniform(0, 0.2))
+    _send(worker, signal.SIGKILL)
+    return True
+
+
+def kill_fork_server(study: Study, rng: np.random.Generator) -> bool:
+    """Kill -9 of what forks the workers, which live on."""
+    study.fork_server_was_killed |= _signal(study.fork_servers(), rng, signal.SIGKILL)
+    return study.fork_server_was_killed
+
+
+def stop_driver(study: Study, rng: np.random.Generator) -> bool:
+    """SIGSTOP of the driver, SIGCONT up to half a second later."""
+    return study.running and _pause([psutil.Process(study.pid())], rng)
+
+
+def kill_driver(study: Study, rng: np.random.Generator) -> bool:
+    """Kill -9 of the driver."""
+    if not study.running:
+        return False
+    os.kill(study.pid(), signal.SIGKILL)
+    return _gone(study)
+
+
+def kill_everything(study: Study, rng: np.random.Generator) -> bool:
+    """Kill -9 of the driver and all its processes at once, as when a container ends."""
+    if not study.running:
+        return False
+    study.fork_server_was_killed = True
+    for process in study.processes():
+        _send(process, signal.SIGKILL)
+    return _gone(study)
+
+
+def interrupt_driver(study: Study, rng: np.random.Generator) -> bool:
+    """Ctrl-C, or SIGTERM, of the driver, which is to end cleanly."""
+    if not study.running or not study.n_recorded():
+        return False
+    os.kill(study.pid(), signal.SIGINT if rng.random() < 0.5 else signal.SIGTERM)
+    return True
+
+
+def second_driver(study: Study, rng: np.random.Generator) -> bool:
+    """A second driver beside the first."""
+    if not study.running or not study.n_recorded():
+        return False
+    pid = study.pid()
+    done = study.second_driver()
+    if not study.running:
+        return False  # the first was done before the second came
+    wanted = f"is being run by process {pid} on {socket.gethostname()}"
+    if done.returncode != 2 or wanted not in done.stderr:
+        raise ChaosError(f"a second driver was not refused: {done.returncode}, {done.stderr}")
+    return True
+
+
+def busy_journal(study: Study, rng: np.random.Generator) -> bool:
+    """Another process holds the journal's write lock for up to 1.5 s."""
+    file = study.path / "journal.sqlite"
+    if not file.exists():
+        return False
+    words = [sys.executable, "-c", _HOLDER, str(file), str(rng.uniform(0.1, 1.5))]
+    subprocess.run(words, check=True, timeout=60, stdin=subprocess.DEVNULL)
+    return True
+
+
+def full_disk(study: Study, rng: np.random.Generator) -> bool:
+    """The disk under the journal is filled to the last byte for up to 1.5 s."""
+    ballast = study.storage / "ballast"
+    try:
+        with suppress(OSError), ballast.open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(2**20))
+        with suppress(OSError), ballast.open("ab", buffering=0) as file:
+            while True:
+                file.write(bytes(512))
+        time.sleep(rng.uniform(0.2, 1.5))
+    finally:
+        ballast.unlink()
+    return True
+
+
+def torn_log(study: Study, rng: np.random.Generator) -> bool:
+    """Kill -9 of the driver, and the end of the journal's log is lost, as a power cut loses it."""
+    if not kill_driver(study, rng):
+        return False
+    log = study.path / "journal.sqlite-wal"
+    if not log.exists():
+        return False
+    size = log.stat().st_size
+    os.truncate(log, max(0, size - int(rng.integers(1, 40_000))))
+    return True
+
+
+def kill_raylet(study: Study, rng: np.random.Generator) -> bool:
+    """Kill -9 of Ray's raylet: the node is gone, and with a Ray of one's own all of it."""
+    return _signal(study.named("raylet/raylet"), rng, signal.SIGKILL)
+
+
+def kill_gcs(study: Study, rng: np.random.Generator) -> bool:
+    """Kill -9 of Ray's control server."""
+    return _signal(study.named("gcs/gcs_server"), rng, signal.SIGKILL)
+
+
+def stop_raylet(study: Study, rng: np.random.Generator) -> bool:
+    """SIGSTOP of the raylet, SIGCONT up to half a second later."""
+    return _pause(study.named("raylet/raylet"), rng)
+
+
+EVERYWHERE: dict[Fault, float] = {
+    kill_worker: 4,
+    kill_all_workers: 1,
+    stop_worker: 2,
+    kill_stopped_worker: 1,
+    stop_driver: 1,
+    kill_driver: 2,
+    kill_everything: 1,
+    interrupt_driver: 1,
+    second_driver: 1,
+    busy_journal: 1.5,
+    torn_log: 1,
+}
+LOCAL: dict[Fault, float] = {**EVERYWHERE, kill_fork_server: 1.5}
+RAY: dict[Fault, float] = {**EVERYWHERE, kill_raylet: 1.5, kill_gcs: 1, stop_raylet: 1}
+ON_A_SMALL_DISK: dict[Fault, float] = {full_disk: 3}
+
+
+def faults_for(backend: str, *, small_disk: bool) -> dict[Fault, float]:
+    """What can be done to a study, with how often each is drawn beside the others."""
+    return {**(LOCAL if backend == "local" else RAY), **(ON_A_SMALL_DISK if small_disk else {})}
+
+
+def may_fail(fault_names: list[str]) -> Callable[[int, str], bool]:
+    """Which ends of a driver these faults excuse."""
+
+    def excused(code: int, said: str) -> bool:
+        if code == -signal.SIGKILL:
+            return bool({"kill_driver", "kill_everything", "torn_log"} & set(fault_names))
+        if code == 130:
+            return "interrupt_driver" in fault_names and "rbt-ray resume" in said
+        if code in (-signal.SIGTERM, -signal.SIGINT):  # before the study began to listen
+            return "interrupt_driver" in fault_names
+        if code == 1 and "full_disk" in fault_names and re.search(r"disk is full|No space left", said):
+            return True
+        return bool({"kill_raylet", "kill_gcs"} & set(fault_names)) and code == 1 and "rbt-ray: " in said
+
+    return excused
+
+
+def _signal(processes: list[psutil.Process], rng: np.random.Generator, number: int) -> bool:
+    return bool(processes) and _send(processes[rng.integers(len(processes))], number)
+
+
+def _pause(processes: list[psutil.Process], rng: np.random.Generator) -> bool:
+    if not processes:
+        return False
+    process = processes[rng.integers(len(processes))]
+    if not _send(process, signal.SIGSTOP):
+        return False
+    time.sleep(rng.uniform(0.05, 0.5))
+    _send(process, signal.SIGCONT)
+    return True
+
+
+def _send(process: psutil.Process, number: int) -> bool:
+    with suppress(psutil.NoSuchProcess):
+        process.send_signal(number)
+        return True
+    return False
+
+
+def _gone(study: Study) -> bool:
+    driver: Any = study.driver
+    driver.wait()
+    wait_for(lambda: not study.processes(), "nobody of a killed driver is left", _LEAVING_S)
+    study.driver = None
+    return True

@@ -1,0 +1,247 @@
+"""A study that things are done to: its drivers one after the other, their processes, and what must be true at its end."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from rbt_ray.store.journal import Finished, Journal
+from rbt_ray.tune.result_grid import ResultGrid
+from tests.chaos.driver import HURRY
+
+DRIVER = Path(__file__).with_name("driver.py")
+SHM = Path("/dev/shm")
+_TOKEN = "RBT_CHAOS_TOKEN"
+_PATIENCE_S = 120
+_LEAVING_S = 15
+"""What processes have to end in that lost their driver, and drivers that lost their Ray."""
+
+
+class ChaosError(AssertionError):
+    """What was promised does not hold."""
+
+
+def wait_for(condition: Callable[[], Any], what: str, seconds: float = _PATIENCE_S) -> None:
+    """Waits until a condition holds.
+
+    Raises:
+        ChaosError: it does not within `seconds`.
+    """
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise ChaosError(f"waited {seconds:g} s in vain until {what}")
+        time.sleep(0.01)
+
+
+@dataclass
+class Study:
+    """A study in a folder, run by one driver after the other.
+
+    Args:
+        folder: for what is ours: logs, temporary files. Empty.
+        storage: where its journal goes; on a disk of its own for studies whose disk is to be filled.
+        kind: one of `driver.KINDS`.
+        backend: "local" or "ray".
+        own_shm: whether its processes see a `/dev/shm` of their own; else only what nobody holds there can be told apart.
+    """
+
+    folder: Path
+    storage: Path
+    kind: str
+    backend: str
+    own_shm: bool
+    token: str = field(default_factory=lambda: secrets.token_hex(8))
+    n_drivers: int = 0
+    driver: subprocess.Popen[bytes] | None = None
+    fork_server_was_killed: bool = False
+
+    def __post_init__(self) -> None:
+        self.path = self.storage / "study"
+        self.hurry_file = self.folder / "hurry"
+        self.temporary = self.folder / "tmp"
+        self.temporary.mkdir(parents=True)
+        self._shm = self.folder / "shm" if self.own_shm else SHM
+        self._shm.mkdir(exist_ok=True)
+        self._shm_before = set(os.listdir(self._shm))
+        self._began = time.time()
+
+    @property
+    def env(self) -> dict[str, str]:
+        """What marks every process of this study, and keeps its temporary files apart."""
+        return {
+            **os.environ,
+            _TOKEN: self.token,
+            HURRY: str(self.hurry_file),
+            "TMPDIR": str(self.temporary),
+            "RAY_TMPDIR": f"/tmp/c{self.token}",  # Ray's sockets lie below it, whose paths have to be short
+        }
+
+    def start(self) -> None:
+        """Begins the study, or goes on with it."""
+        words = [sys.executable, str(DRIVER), str(self.storage), self.kind, self.backend]
+        if self.own_shm:
+            words = ["unshare", "--mount", "sh", "-c", f'mount --bind {self._shm} {SHM} && exec "$@"', "sh", *words]
+        self.n_drivers += 1
+        with self._out().open("wb") as out, self._err().open("wb") as err:
+            self.driver = subprocess.Popen(words, env=self.env, cwd=self.folder, stdout=out, stderr=err)
+
+    def second_driver(self) -> subprocess.CompletedProcess[str]:
+        """Another driver of the same study, which is to be refused."""
+        words = [sys.executable, str(DRIVER), str(self.storage), self.kind, self.backend]
+        return subprocess.run(words, env=self.env, cwd=self.folder, capture_output=True, text=True, timeout=_PATIENCE_S)
+
+    def hurry(self) -> None:
+        """Trials are no longer slow."""
+        self.hurry_file.touch()
+
+    @property
+    def running(self) -> bool:
+        """Whether a driver is at it."""
+        return self.driver is not None and self.driver.poll() is None
+
+    def pid(self) -> int:
+        """The driver's process id."""
+        assert self.driver is not None
+        return self.driver.pid
+
+    def said(self) -> str:
+        """What the latest driver said on stderr."""
+        return self._err().read_text(errors="replace")
+
+    def processes(self) -> list[psutil.Process]:
+        """All living processes of this study, wherever they hang in the process tree."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                if process.create_time() >= self._began - 1 and process.environ().get(_TOKEN) == self.token:
+                    if process.status() != psutil.STATUS_ZOMBIE:
+                        found.append(process)
+            except psutil.Error:
+                continue
+        return found
+
+    def named(self, part: str) -> list[psutil.Process]:
+        """Those whose command line has this in it."""
+        return [process for process in self.processes() if part in " ".join(_words(process))]
+
+    def fork_servers(self) -> list[psutil.Process]:
+        """Those that fork local workers."""
+        return [process for process in self.named("multiprocessing.forkserver") if process.ppid() == self.pid()]
+
+    def workers(self) -> list[psutil.Process]:
+        """Local worker processes, or Ray's actors."""
+        if self.backend == "ray":
+            return self.named("ray::RayActor")
+        servers = {process.pid for process in self.fork_servers()}
+        return [process for process in self.named("multiprocessing.forkserver") if process.ppid() in servers]
+
+    def n_recorded(self) -> int:
+        """How many events are in the journal."""
+        try:
+            with closing(sqlite3.connect(f"file:{self.path}/journal.sqlite?mode=ro", uri=True, timeout=5)) as connection:
+                return int(connection.execute("SELECT coalesce(max(number), 0) FROM events").fetchone()[0])
+        except sqlite3.Error:
+            return 0
+
+    def go_on_until_done(self, may_fail: Callable[[int, str], bool]) -> dict[str, Any]:
+        """Waits for the driver, and starts others as long as they break off as they may; what the last one answered.
+
+        Args:
+            may_fail: whether a driver may end with that exit code and those words on stderr.
+        """
+        for _ in range(20):
+            if self.driver is None:
+                self.start()
+            assert self.driver is not None
+            try:
+                code = self.driver.wait(_PATIENCE_S)
+            except subprocess.TimeoutExpired:
+                raise ChaosError(f"the driver does not end: {self.said()}") from None
+            if code == 0:
+                answer: dict[str, Any] = json.loads(self._out().read_text().splitlines()[-1])
+                return answer
+            self.check_end(code, may_fail)
+            self.driver = None
+        raise ChaosError(f"twenty drivers in a row broke off; the last said {self.said()}")
+
+    def check_end(self, code: int, may_fail: Callable[[int, str], bool]) -> None:
+        """A driver that ended before the study did leaves nobody behind, and says why in a sentence."""
+        said = self.said()
+        if "Traceback" in said or not may_fail(code, said):
+            raise ChaosError(f"a driver ended with code {code} and said: {said[-3000:]}")
+        wait_for(lambda: not self.processes(), "nobody of a dead driver is left", _LEAVING_S)
+
+    def check(self, answer: dict[str, Any], undisturbed: dict[str, Any]) -> None:
+        """Whether the study ended as one that nothing was done to.
+
+        Raises:
+            ChaosError: it did not; the message says in what.
+        """
+        _same("the table", answer["hash"], undisturbed["hash"])
+        _same("the statuses", answer["status"], undisturbed["status"])
+        with closing(Journal(self.path)) as journal:
+            trials = [n for event in journal.read() if isinstance(event, Finished) for n in event.trials.tolist()]
+        _same("the trials, each once", sorted(trials), list(range(undisturbed["n"])))
+        _same("the table as another process reads it", ResultGrid(self.path).table_hash(), undisturbed["hash"])
+        if len(answer["files"]) > len(undisturbed["files"]):
+            raise ChaosError(f"the driver leaks descriptors: {answer['files']} beside {undisturbed['files']}")
+        wait_for(lambda: not self.processes(), "no process is left", _LEAVING_S)
+        _same("the study's files", sorted(os.listdir(self.path)), ["journal.sqlite", "lock"])
+        _same("temporary files", [name for name in os.listdir(self.temporary) if name not in self.excused()], [])
+        _same("shared memory", self._shared_memory_left(), [])
+
+    def excused(self) -> set[str]:
+        """Temporary files that nobody is left to remove: where fork servers listened that were killed themselves."""
+        folders = self.temporary.glob("pymp-*") if self.fork_server_was_killed else []
+        return {folder.name for folder in folders if all(path.is_socket() for path in folder.iterdir())}
+
+    def end(self) -> None:
+        """Ends what is left of it, by process id."""
+        for process in self.processes():
+            try:
+                process.send_signal(signal.SIGCONT)
+                process.kill()
+            except psutil.Error:
+                continue
+        if self.driver is not None:
+            self.driver.wait()
+        if self.backend == "ray":
+            subprocess.run(["rm", "-rf", self.env["RAY_TMPDIR"]], check=True)
+
+    def _out(self) -> Path:
+        return self.folder / f"{self.n_drivers}.out"
+
+    def _err(self) -> Path:
+        return self.folder / f"{self.n_drivers}.err"
+
+    def _shared_memory_left(self) -> list[str]:
+        new = set(os.listdir(self._shm)) - self._shm_before
+        if self.own_shm:
+            return sorted(new)
+        return sorted(name for name in new if name.startswith("sem.rbt") or name.startswith("plasma"))
+
+
+def _words(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
+
+def _same(what: str, found: Any, expected: Any) -> None:
+    if found != expected:
+        raise ChaosError(f"{what}: found {found}, expected {expected}")
