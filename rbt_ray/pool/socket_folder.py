@@ -33,6 +33,7 @@ def _where_this_process_listens() -> Path | None:
             number = int(link.name)
             if stat.S_ISSOCK(os.fstat(number).st_mode):
                 with socket.socket(fileno=os.dup(number)) as listener:
-                    if listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                    listens = listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+                    if listens and listener.family == socket.AF_UNIX:
                         return Path(listener.getsockname()).parent
     return None

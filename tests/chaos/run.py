@@ -133,7 +133,7 @@ class Chaos:
 def _storage(folder: Path, *, small_disk: bool, own_shm: bool) -> Iterator[Path]:
     """Where a study's journal goes: a folder, or a disk of its own of a few megabytes."""
     storage = folder / "storage"
-    storage.mkdir(parents=True)
+    storage.mkdir(parents=True, exist_ok=True)
     disks = {storage: _DISK_BYTES} if small_disk else {}
     if own_shm:
         disks[folder / "shm"] = _SHM_BYTES
