@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: setup demo test test-cluster fuzz lint bench bench-search clean
+.PHONY: setup demo test test-cluster fuzz lint bench bench-search clean test-chaos chaos
 
 demo: setup
 	$(BIN)/rbt-ray demo
@@ -19,6 +19,18 @@ test-cluster: setup
 # A hundred thousand hostile inputs over the parsers, ten minutes at most; `make test` has a few thousand.
 fuzz: setup
 	$(BIN)/python -m tests.fuzz.run --cases 25000 --seconds 600
+
+# Faults at random moments: a short version, and a long one that writes what it counted.
+test-chaos: setup
+	$(BIN)/python -m pytest tests/chaos -m chaos -s
+
+COUNTS := build/chaos
+chaos: setup
+	mkdir -p $(COUNTS)
+	$(BIN)/python -m tests.chaos run --backend local --seed 1000 --studies 175 --counts $(COUNTS)/local.json & local=$$!; \
+	  $(BIN)/python -m tests.chaos run --backend ray --seed 3000 --studies 30 --counts $(COUNTS)/ray.json; ray=$$?; \
+	  wait $$local && exit $$ray
+	$(BIN)/python -m tests.chaos write docs/reliability.md $(COUNTS)/local.json $(COUNTS)/ray.json
 
 lint: setup
 	$(BIN)/ruff check .

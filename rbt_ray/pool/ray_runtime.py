@@ -140,7 +140,7 @@ def _connect(wanted: str, n_cpus: int) -> None:
             try:
                 # address=None would join any Ray that happens to run on this machine.
                 ray.init(address=PRIVATE, include_dashboard=False, num_cpus=n_cpus, **quiet)
-            except (RayError, OSError, RuntimeError, ValueError) as error:
+            except Exception as error:  # of no kind of its own where the raylet dies while it starts
                 raise WorkerStartError(f"Ray cannot be started on this machine: {error}") from error
             return
         _refuse_silence(wanted)

@@ -1,19 +1,58 @@
-import argparse, os, sys, tempfile, time
+"""The long version: `python -m tests.chaos run ...` keeps its counts in a file, `write` makes a page of such files."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import asdict
 from pathlib import Path
-from tests.chaos.run import Chaos
-p = argparse.ArgumentParser()
-p.add_argument("--again", type=int)
-p.add_argument("--backend", default="local")
-p.add_argument("--seed", type=int, default=0)
-p.add_argument("--studies", type=int, default=5)
-a = p.parse_args()
-with tempfile.TemporaryDirectory(prefix="rbt-chaos-", ignore_cleanup_errors=True) as f:
-    chaos = Chaos(Path(f), root=os.geteuid() == 0)
-    for s in [a.again] if a.again is not None else range(a.seed, a.seed + a.studies):
-        t = time.time()
-        try:
-            chaos.study(s, a.backend)
-            print(s, "ok", f"{time.time()-t:.1f}", sum(chaos.tally.faults.values()), flush=True)
-        except AssertionError as e:
-            print(s, "FAIL", f"{time.time()-t:.1f}", e, flush=True)
-    print(chaos.tally)
+
+from tests.chaos.page import page
+from tests.chaos.run import Chaos, Tally
+from tests.chaos.study import ChaosError
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run", help="studies with faults, each with a seed of its own")
+    run.add_argument("--backend", choices=["local", "ray"], default="local")
+    run.add_argument("--seed", type=int, default=int(time.time()), help="of the first study; default: the time")
+    run.add_argument("--studies", type=int, default=1)
+    run.add_argument("--counts", type=Path, help="where the counts go")
+    write = commands.add_parser("write", help="the page of what was counted")
+    write.add_argument("out", type=Path)
+    write.add_argument("counts", type=Path, nargs="+")
+    given = parser.parse_args()
+    if given.command == "write":
+        given.out.write_text(page([Tally(**json.loads(path.read_text())) for path in given.counts]))
+        return 0
+    return disturb(given.backend, range(given.seed, given.seed + given.studies), given.counts)
+
+
+def disturb(backend: str, seeds: range, counts: Path | None) -> int:
+    """Runs a study for each seed and says on stdout how it went; 1 where something did not hold."""
+    with tempfile.TemporaryDirectory(prefix="rbt-chaos-", ignore_cleanup_errors=True) as folder:
+        chaos = Chaos(Path(folder), root=os.geteuid() == 0)
+        for seed in seeds:
+            began = time.monotonic()
+            try:
+                chaos.study(seed, backend)
+                ended = "as it should"
+            except (ChaosError, OSError, ValueError, subprocess.SubprocessError) as error:
+                chaos.tally.failed.append(f"{backend} {seed}: {error}")
+                ended = f"not as it should: {error}"
+            n_faults = chaos.tally.faults.total()
+            print(f"{backend} {seed}: {time.monotonic() - began:.1f} s, {n_faults} faults so far; {ended}", flush=True)
+            if counts is not None:
+                counts.write_text(json.dumps(asdict(chaos.tally)))
+    return 1 if chaos.tally.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -29,12 +29,14 @@ class Tally:
     Args:
         faults: how often each fault was done, by backend and name.
         studies: how many studies ended as they should, by backend and kind.
+        failed: what did not hold, a text each.
         drivers: how many drivers they took.
         wall_s: how long it all took.
     """
 
-    faults: Counter[tuple[str, str]] = field(default_factory=Counter)
-    studies: Counter[tuple[str, str]] = field(default_factory=Counter)
+    faults: Counter[str] = field(default_factory=Counter)
+    studies: Counter[str] = field(default_factory=Counter)
+    failed: list[str] = field(default_factory=list)
     drivers: int = 0
     wall_s: float = 0.0
 
@@ -80,15 +82,15 @@ class Chaos:
             try:
                 for fault in faults:
                     if self._strike(study, fault, rng, done):
-                        self.tally.faults[backend, fault.__name__] += 1
+                        self.tally.faults[f"{backend} {fault.__name__}"] += 1
                 study.hurry()
                 study.check(study.go_on_until_done(may_fail(done)), undisturbed)
             except ChaosError as error:
-                again = f"python -m tests.chaos --again {seed} --backend {backend}"
+                again = f"python -m tests.chaos run --seed {seed} --backend {backend}"
                 raise ChaosError(f"{error}\nkind {kind}, faults {done}; run it again by `{again}`") from error
             finally:
                 study.end()
-        self.tally.studies[backend, kind] += 1
+        self.tally.studies[f"{backend} {kind}"] += 1
         self.tally.drivers += study.n_drivers
         self.tally.wall_s += time.monotonic() - began
 

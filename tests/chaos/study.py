@@ -76,7 +76,7 @@ class Study:
         self.temporary.mkdir(parents=True)
         self._shm = self.folder / "shm" if self.own_shm else SHM
         self._shm.mkdir(exist_ok=True)
-        self._shm_before = set(os.listdir(self._shm))
+        self._shm_before = _names(self._shm)
         self._began = time.time()
 
     @property
@@ -127,9 +127,9 @@ class Study:
         found = []
         for process in psutil.process_iter():
             try:
-                if process.create_time() >= self._began - 1 and process.environ().get(_TOKEN) == self.token:
-                    if process.status() != psutil.STATUS_ZOMBIE:
-                        found.append(process)
+                ours = process.create_time() >= self._began - 1 and process.environ().get(_TOKEN) == self.token
+                if ours and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process)
             except psutil.Error:
                 continue
         return found
@@ -152,7 +152,9 @@ class Study:
     def n_recorded(self) -> int:
         """How many events are in the journal."""
         try:
-            with closing(sqlite3.connect(f"file:{self.path}/journal.sqlite?mode=ro", uri=True, timeout=5)) as connection:
+            with closing(
+                sqlite3.connect(f"file:{self.path}/journal.sqlite?mode=ro", uri=True, timeout=5)
+            ) as connection:
                 return int(connection.execute("SELECT coalesce(max(number), 0) FROM events").fetchone()[0])
         except sqlite3.Error:
             return 0
@@ -200,8 +202,8 @@ class Study:
         if len(answer["files"]) > len(undisturbed["files"]):
             raise ChaosError(f"the driver leaks descriptors: {answer['files']} beside {undisturbed['files']}")
         wait_for(lambda: not self.processes(), "no process is left", _LEAVING_S)
-        _same("the study's files", sorted(os.listdir(self.path)), ["journal.sqlite", "lock"])
-        _same("temporary files", [name for name in os.listdir(self.temporary) if name not in self.excused()], [])
+        _same("the study's files", sorted(_names(self.path)), ["journal.sqlite", "lock"])
+        _same("temporary files", [name for name in _names(self.temporary) if name not in self.excused()], [])
         _same("shared memory", self._shared_memory_left(), [])
 
     def excused(self) -> set[str]:
@@ -229,7 +231,7 @@ class Study:
         return self.folder / f"{self.n_drivers}.err"
 
     def _shared_memory_left(self) -> list[str]:
-        new = set(os.listdir(self._shm)) - self._shm_before
+        new = _names(self._shm) - self._shm_before
         if self.own_shm:
             return sorted(new)
         return sorted(name for name in new if name.startswith("sem.rbt") or name.startswith("plasma"))
@@ -240,6 +242,10 @@ def _words(process: psutil.Process) -> list[str]:
         return process.cmdline()
     except psutil.Error:
         return []
+
+
+def _names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
 
 
 def _same(what: str, found: Any, expected: Any) -> None:

@@ -1,0 +1,104 @@
+"""docs/reliability.md, written from what was counted."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from importlib.metadata import version
+
+from tests.chaos import faults
+from tests.chaos.run import Tally
+
+_PAGE = """# Reliability
+
+What happens to a study when processes, machines and disks do not behave, and how that was counted. The figures come from
+`make chaos` and stand as they came out; `tests/chaos` is what it runs, and a short version runs with every change.
+
+## What is promised
+
+- A trial that was told to the searcher is in the journal, and survives kill -9 of any process. A power cut takes at most the
+  last second: the journal's log is flushed that often, and what is torn at its end is cut.
+- Every trial is recorded once, and the table of a seeded study is the same bit for bit whatever was done to it on the way.
+- A driver that is killed leaves no process behind, and the next one goes on where it stopped. Two drivers never run one
+  study: the second is refused with the process id and host of the first; the lock goes with its process, however that ends.
+- Every event carries a checksum of its number, kind and bytes, and so does the study's definition. A journal in which a disk
+  changed something either gives every event as it was written, or the events before the damage where that is in the log,
+  or is refused with a sentence. So is one of another format. `tests/store/test_damage.py` cuts and changes journals at 600
+  random places, and mirrors at 200.
+- A full disk, or another process that holds the journal, pauses a study: stderr says so, workers wait, and it goes on by
+  itself. Ctrl-C then stops it, and it can be resumed.
+- With a Ray of one's own, the death of its raylet or its control server ends the driver, and `rbt-ray resume` goes on. On a
+  cluster a lost host costs time and no trial ([scaling](scaling.md), `tests/cluster`).
+
+Two things are left behind where nobody is left to remove them: an empty folder `pymp-*` with a socket in the temporary
+folder when the driver and its fork server are both killed, and Ray's own logs below its temporary folder.
+
+## How it is counted
+
+Each study runs in a process of its own, slow enough to be hit. Faults are drawn from the study's seed: which, how many, and
+after how long. A driver that dies is followed by another, which resumes. Five kinds of study take turns: a grid with trials
+that raise and one that ends its worker whenever it runs, random and Sobol points over prices (one with workers that are
+recycled after 20 trials), BOHB over fidelities, and TPE. At the end of each:
+
+- every trial is in the journal exactly once, and the statuses and the table's hash are those of the undisturbed study;
+- another process reads the same table;
+- no process that was started for the study lives, wherever it hangs in the process tree;
+- the study's folder holds the journal and the lock, the temporary folder and a `/dev/shm` of its own hold nothing;
+- the driver has no more descriptors open than the undisturbed one;
+- no driver printed a traceback, and each that ended early was meant to.
+
+A failure prints the seed that runs it again: `python -m tests.chaos run --seed SEED --backend BACKEND`.
+
+## What was counted
+
+{n_faults:,} faults in {n_studies:,} studies, which took {n_drivers:,} drivers; {n_failed} of them ended otherwise than they should.
+{machine}
+
+| fault | local | ray |
+|---|---:|---:|
+{fault_rows}
+| all | {n_local:,} | {n_ray:,} |
+
+| study | local | ray |
+|---|---:|---:|
+{study_rows}
+{failures}"""
+
+
+def page(tallies: Sequence[Tally]) -> str:
+    """The page's text."""
+    struck = sum((Counter(tally.faults) for tally in tallies), Counter[str]())
+    studies = sum((Counter(tally.studies) for tally in tallies), Counter[str]())
+    failed = [text for tally in tallies for text in tally.failed]
+    names = {fault.__name__: fault.__doc__ for fault in [*faults.RAY, *faults.LOCAL, *faults.ON_A_SMALL_DISK]}
+    kinds = sorted({key.split()[1] for key in studies})
+    return _PAGE.format(
+        n_faults=struck.total(),
+        n_studies=studies.total() + len(failed),
+        n_drivers=sum(tally.drivers for tally in tallies),
+        n_failed=len(failed) or "none",
+        machine=_machine(),
+        fault_rows=_rows(struck, {name: str(text).rstrip(".") for name, text in names.items()}),
+        n_local=sum(n for key, n in struck.items() if key.startswith("local ")),
+        n_ray=sum(n for key, n in struck.items() if key.startswith("ray ")),
+        study_rows=_rows(studies, dict(zip(kinds, kinds, strict=True))),
+        failures="".join(f"\n```\n{text}\n```\n" for text in failed),
+    )
+
+
+def _rows(counts: Counter[str], shown: dict[str, str]) -> str:
+    return "\n".join(
+        f"| {text} | {counts[f'local {name}'] or '-'} | {counts[f'ray {name}'] or '-'} |"
+        for name, text in shown.items()
+    )
+
+
+def _machine() -> str:
+    python = ".".join(map(str, sys.version_info[:3]))
+    return (
+        f"On {os.cpu_count()} cores, {platform.system()} {platform.release()}, Python {python}, Ray {version('ray')}, with "
+        f"other work on the machine."
+    )
