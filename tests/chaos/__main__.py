@@ -9,7 +9,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import asdict
 from pathlib import Path
 
 from tests.chaos.page import page
@@ -50,7 +49,7 @@ def disturb(backend: str, seeds: range, counts: Path | None) -> int:
             n_faults = chaos.tally.faults.total()
             print(f"{backend} {seed}: {time.monotonic() - began:.1f} s, {n_faults} faults so far; {ended}", flush=True)
             if counts is not None:
-                counts.write_text(json.dumps(asdict(chaos.tally)))
+                counts.write_text(json.dumps(vars(chaos.tally)))
     return 1 if chaos.tally.failed else 0
 
 
