@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -121,18 +122,20 @@ def busy_journal(study: Study, rng: np.random.Generator) -> bool:
 
 def full_disk(study: Study, rng: np.random.Generator) -> bool:
     """The disk under the journal is filled to the last byte for up to 1.5 s."""
-    ballast = study.storage / "ballast"
-    try:
-        with suppress(OSError), ballast.open("wb", buffering=0) as file:
-            while True:
-                file.write(bytes(2**20))
+    ballast = fill(study.storage)
+    time.sleep(rng.uniform(0.2, 1.5))
+    ballast.unlink()
+    return True
+
+
+def fill(folder: Path) -> Path:
+    """Fills the disk a folder is on; the file to remove."""
+    ballast = folder / "ballast"
+    for size in (2**20, 512):
         with suppress(OSError), ballast.open("ab", buffering=0) as file:
             while True:
-                file.write(bytes(512))
-        time.sleep(rng.uniform(0.2, 1.5))
-    finally:
-        ballast.unlink()
-    return True
+                file.write(bytes(size))
+    return ballast
 
 
 def torn_log(study: Study, rng: np.random.Generator) -> bool:

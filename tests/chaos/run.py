@@ -76,7 +76,7 @@ class Chaos:
         faults = [list(known)[at] for at in drawn]
         undisturbed = self._as_it_should_be(kind, backend)
         folder = self._folder / f"{backend}-{seed}"
-        with _storage(folder, small_disk=small_disk, own_shm=self._root) as storage:
+        with small_disks(folder, small_disk=small_disk, own_shm=self._root) as storage:
             study = Study(folder, storage, kind, backend, own_shm=self._root)
             done: list[str] = []
             try:
@@ -117,7 +117,7 @@ class Chaos:
     def _as_it_should_be(self, kind: str, backend: str) -> dict[str, Any]:
         if (kind, backend) not in self._undisturbed:
             folder = self._folder / f"undisturbed-{kind}-{backend}"
-            with _storage(folder, small_disk=False, own_shm=self._root) as storage:
+            with small_disks(folder, small_disk=False, own_shm=self._root) as storage:
                 study = Study(folder, storage, kind, backend, own_shm=self._root)
                 study.hurry()
                 try:
@@ -132,7 +132,7 @@ class Chaos:
 
 
 @contextmanager
-def _storage(folder: Path, *, small_disk: bool, own_shm: bool) -> Iterator[Path]:
+def small_disks(folder: Path, *, small_disk: bool, own_shm: bool) -> Iterator[Path]:
     """Where a study's journal goes: a folder, or a disk of its own of a few megabytes."""
     storage = folder / "storage"
     storage.mkdir(parents=True, exist_ok=True)
