@@ -17,7 +17,8 @@ def check_types(value: Any) -> None:
     Raises:
         JournalError: a field is of another type; a number is not finite.
     """
-    for name, hint in _hints(type(value)).items():
+    kind: Any = type(value)
+    for name, hint in _hints(kind).items():
         found = getattr(value, name)
         if not _is_of(found, hint):
             raise JournalError(f"the study's definition is damaged: its `{name}` is {str(found)[:80]!r}.")
