@@ -28,6 +28,7 @@ MAY_IMPORT = {
     "data": BASE | {"simulate"},
     "search": COLUMNS | {"study"},
     "objectives": COLUMNS | {"data", "simulate", "study"},
+    "adapters": BASE | {"objectives", "data", "simulate"},
     "pool": COLUMNS | {"objectives", "data", "simulate", "study"},
     "store": COLUMNS | {"study"},
     "engine": COLUMNS | {"study", "search", "objectives", "data", "pool", "store"},
@@ -51,6 +52,8 @@ HEAVY = {
     "pandas": {
         "tune/result_grid.py",
         *(f"data/{name}.py" for name in ("cells", "csv_file", "dates", "frames", "table_file", "embedded/build")),
+        *(f"adapters/{name}.py" for name in ("frames", "backtesting", "pandas")),
+        *(f"data/{name}.py" for name in ("cells", "csv_file", "dates", "frames", "sources", "embedded/build")),
     },
     "scipy": {"search/sobol.py", "search/parzen_model.py"},
     "plotly": {"reporting"},
@@ -61,6 +64,9 @@ HEAVY = {
     },
     "cloudpickle": {"pool", "objectives/reports.py"},
     "talib": {"data/ta.py"},
+    "backtesting": {"adapters/backtesting.py"},
+    "vectorbt": {"adapters/vectorbt.py"},
+    "bt": {"adapters/bt.py"},
 }
 
 LATE = ["ray", "hpbandster", "optuna", "ConfigSpace", "pandas", "scipy", "numba", "plotly", "pyarrow"]

@@ -50,9 +50,15 @@ class Memo:
             pass
         return entry[0]
 
-    def keep(self, key: Hashable, result: Any) -> None:
-        """Keep a result that `frozen` made; one larger than the whole capacity is not kept."""
-        size = _OVERHEAD + _bytes(result)
+    def keep(self, key: Hashable, result: Any, nbytes: int | None = None) -> None:
+        """Keep a result that nobody changes; one larger than the whole capacity is not kept.
+
+        Args:
+            key: what to find it by.
+            result: what `frozen` made, or anything of known size.
+            nbytes: its size; None for what `frozen` made, which is counted.
+        """
+        size = _OVERHEAD + (_bytes(result) if nbytes is None else nbytes)
         if size > self.capacity:
             return
         with self._lock:

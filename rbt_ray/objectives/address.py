@@ -12,15 +12,18 @@ from pathlib import Path
 from types import CodeType
 from typing import Any
 
+from rbt_ray.objectives.adapted import Adapted
 from rbt_ray.objectives.builtin.strategy import Strategy
 from rbt_ray.study.study import Address
 
 
 def address_of(objective: Any) -> Address:
-    """The address of a built-in objective, of a function, or of a callable object (which has no importable name)."""
+    """The address of a built-in objective, an adapted strategy, a function, or another callable object (without a name)."""
     if isinstance(objective, Strategy):
         options = dataclasses.asdict(objective)
         return Address(objective.name, options, "", _hash(json.dumps([objective.name, options])))
+    if isinstance(objective, Adapted):
+        return Address(f"<{objective.title}>", {}, "", _fingerprint(objective))
     module, name = getattr(objective, "__module__", ""), getattr(objective, "__qualname__", None)
     if name is None:
         return Address(f"<{type(objective).__qualname__}>", {}, "", _fingerprint(objective))
@@ -39,6 +42,9 @@ def _folder(module: str) -> str:
 
 def _fingerprint(objective: Any) -> str:
     """A hash of the objective's own source, or its class's, not of the functions it calls."""
+    if isinstance(objective, Adapted):
+        settings = [_fingerprint(value) if callable(value) else repr(value) for value in objective.settings()]
+        return _hash(json.dumps([type(objective).__qualname__, *settings]))
     if isinstance(objective, functools.partial):
         given = json.dumps([objective.args, objective.keywords], sort_keys=True, default=lambda o: type(o).__qualname__)
         return _hash(_fingerprint(objective.func) + given)

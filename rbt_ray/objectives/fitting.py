@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rbt_ray.errors import ObjectiveError, SpaceError
+from rbt_ray.objectives.adapted import Adapted
 from rbt_ray.objectives.builtin.parameters import check_names
 from rbt_ray.objectives.builtin.strategy import Strategy
 from rbt_ray.objectives.objective import SweepObjective, as_evaluator, is_batched
@@ -39,6 +40,8 @@ def check_objective(objective: Any, space: Space, metric: str, bundle: Bundle | 
         )
     if not isinstance(objective, SweepObjective):
         _check_signature(objective)
+        if isinstance(objective, Adapted):
+            objective.check({name.split("/")[0] for name in space.order}, bundle)
         return
     if bundle is None:
         raise ObjectiveError(f"`bundle` is missing: {getattr(objective, 'name', repr(objective))} needs prices.")

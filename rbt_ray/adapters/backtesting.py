@@ -1,0 +1,202 @@
+"""A `Strategy` of backtesting.py as an objective: its class variables are the params.
+
+backtesting.py is licensed under the AGPL, and is not part of rbt_ray: ``pip install 'rbt-ray[backtesting]'``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from rbt_ray.adapters import frames
+from rbt_ray.adapters.run import Run
+from rbt_ray.errors import ObjectiveError
+from rbt_ray.nearest import nearest
+from rbt_ray.objectives.adapted import Adapted
+from rbt_ray.types import Config, FloatArray, IntArray, Metrics
+
+if TYPE_CHECKING:
+    from rbt_ray.data.bundle import Bundle
+    from rbt_ray.data.view import BundleView
+
+_NOT_FIGURES = ("Start", "End", "Duration")
+_ADD_UP = ("n_trades", "equity_final", "commissions")
+"""Figures of which several symbols have the sum; of the others they have the mean."""
+
+
+def objective(
+    strategy: type,
+    *,
+    symbol: str | None = None,
+    cash: float = 10_000,
+    spread: float = 0.0,
+    commission: Any = 0.0,
+    margin: float = 1.0,
+    trade_on_close: bool = False,
+    hedging: bool = False,
+    exclusive_orders: bool = False,
+    finalize_trades: bool = False,
+) -> Backtesting:
+    """The objective that runs a `backtesting.Strategy` on a study's bars.
+
+    Its metrics are ours, of the account's returns on every bar, and all of backtesting.py's own under plain names:
+    ``Return [%]`` is `return_pct`, ``# Trades`` `n_trades`, ``SQN`` `sqn`, ``Max. Drawdown Duration``
+    `max_drawdown_duration_days`.
+
+    Args:
+        strategy: the class. A param of a study sets the class variable of its name.
+        symbol: the one to trade. None: each of the bundle's, with an account of its own; then money and trades are
+            added up, our metrics are of all accounts together, and backtesting.py's other figures are means over the
+            symbols that have them.
+        cash: of each account; this and what follows is called as `backtesting.Backtest` has it, with its defaults.
+        spread: between bid and ask, as a share of the price.
+        commission: a share, a pair (fixed, share), or a function of (size, price).
+        margin: 1 / leverage.
+        trade_on_close: fill at the close an order is made on.
+        hedging: allow both directions at once.
+        exclusive_orders: a new order closes what is open.
+        finalize_trades: close what is open on the last bar.
+
+    Raises:
+        ObjectiveError: `strategy` is not a class.
+    """
+    if not isinstance(strategy, type):
+        raise ObjectiveError(f"`strategy` is a subclass of backtesting.Strategy, not an instance; got {strategy!r}.")
+    return Backtesting(
+        strategy,
+        symbol,
+        cash,
+        spread,
+        commission,
+        margin,
+        trade_on_close,
+        hedging,
+        exclusive_orders,
+        finalize_trades,
+    )
+
+
+@dataclass(frozen=True)
+class Backtesting(Adapted):
+    """See `objective`."""
+
+    symbol: str | None
+    cash: float
+    spread: float
+    commission: Any
+    margin: float
+    trade_on_close: bool
+    hedging: bool
+    exclusive_orders: bool
+    finalize_trades: bool
+
+    def __call__(self, params: Config, data: BundleView) -> Run:
+        """The run of one config.
+
+        Raises:
+            ObjectiveError: no symbol has a price on these bars.
+        """
+        symbols = [self.symbol] if self.symbol is not None else data.symbols
+        priced = [symbol for symbol in symbols if not np.isnan(data.close[:, frames.column_of(data, symbol)]).all()]
+        if not priced:
+            raise ObjectiveError(
+                f"`{self.symbol}` has no price on the first {data.n_bars:,} bars: raise `min_fidelity`, or take a symbol "
+                "that is listed earlier."
+            )
+        accounts = [self._account(params, data, symbol) for symbol in priced]
+        idle = self.cash * (len(symbols) - len(priced))
+        value = np.sum([value for value, _ in accounts], axis=0) + idle
+        figures = _together([own for _, own in accounts], idle)
+        return Run.of_value(value, self.cash * len(symbols), data.periods_per_year, figures)
+
+    def check(self, names: Collection[str], bundle: Bundle | None) -> None:
+        """See `Adapted`: each param is a class variable, and the symbol is there."""
+        frames.check_symbol(self.symbol, bundle)
+        unknown = [name for name in names if not hasattr(self.strategy, name)]
+        if unknown:
+            own = [name for name in dir(self.strategy) if not name.startswith("_")]
+            raise ObjectiveError(
+                f"`{self.strategy.__name__}` has no class variable `{unknown[0]}`, which is a parameter of the space; "
+                f"{nearest(unknown[0], own)} backtesting.py sets class variables only."
+            )
+
+    def _account(self, params: Config, data: BundleView, symbol: str) -> tuple[FloatArray, Metrics]:
+        """``(n_bars,)`` an account's value, and backtesting.py's figures."""
+        nbytes = 8 * data.n_bars * (len(data.fields) + 1)
+        backtest, rows = frames.kept(data, (self, symbol), lambda: self._backtest(data, symbol), nbytes)
+        with _no_progress_bar():
+            stats = backtest.run(**params)
+        # Bars on which the symbol had no price keep the value before; those before its first, the cash.
+        value = np.full(data.n_bars, np.nan)
+        value[rows] = stats["_equity_curve"]["Equity"].to_numpy()
+        value = pd.Series(value).ffill().fillna(self.cash).to_numpy()
+        return value, _figures(stats)
+
+    def _backtest(self, data: BundleView, symbol: str) -> tuple[Any, IntArray]:
+        """The `Backtest` of a symbol, and on which bars it has prices."""
+        from backtesting import Backtest
+
+        frame = frames.table(data, symbol).rename(columns=str.capitalize)
+        for name in ("Open", "High", "Low"):
+            if name not in frame:  # as backtesting.py's documentation advises
+                frame[name] = frame["Close"]
+        known = frame[["Open", "High", "Low", "Close"]].notna().all(axis=1).to_numpy()
+        options = dict(zip(_OPTIONS, self.settings()[2:], strict=True))
+        return Backtest(frame if known.all() else frame[known], self.strategy, **options), np.flatnonzero(known)
+
+
+_OPTIONS = tuple(Backtesting.__dataclass_fields__)[2:]
+"""The settings that are called as `backtesting.Backtest` has them: all after the strategy and the symbol."""
+
+
+@contextlib.contextmanager
+def _no_progress_bar() -> Iterator[None]:
+    """Without backtesting.py's bar on stderr, one a run, for which it has no switch."""
+    import backtesting.backtesting as module
+
+    bar = module._tqdm
+    module._tqdm = lambda bars, **_: bars
+    try:
+        yield
+    finally:
+        module._tqdm = bar
+
+
+def _figures(stats: pd.Series[Any]) -> Metrics:
+    """backtesting.py's statistics as plain numbers by plain names."""
+    figures: Metrics = {"commissions": 0.0}  # it leaves them out where there are none
+    for label, value in stats.items():
+        name = str(label)
+        if name.startswith("_") or name in _NOT_FIGURES:
+            continue
+        if name.endswith("Duration"):
+            figures[f"{_plain(name)}_days"] = (
+                value / pd.Timedelta(days=1) if isinstance(value, pd.Timedelta) else np.nan
+            )
+        else:
+            figures[_plain(name)] = value
+    return figures
+
+
+def _plain(label: str) -> str:
+    for sign, word in (("#", "n"), ("[%]", "pct"), ("[$]", ""), ("&", "and")):
+        label = label.replace(sign, word)
+    return re.sub(r"[^a-z0-9]+", "_", label.lower()).strip("_")
+
+
+def _together(each: list[Metrics], idle: float) -> Metrics:
+    if len(each) == 1 and not idle:
+        return each[0]
+    figures: Metrics = {}
+    for name in each[0]:
+        values = np.array([own[name] for own in each], dtype=np.float64)
+        known = values[~np.isnan(values)]
+        figures[name] = float(known.sum() if name in _ADD_UP else known.mean() if len(known) else np.nan)
+    figures["equity_final"] += idle
+    return figures | {"n_trades": int(figures["n_trades"])}

@@ -1,0 +1,51 @@
+"""A function that returns a bt strategy as an objective equals bt alone."""
+
+import bt
+import numpy as np
+import pytest
+
+from rbt_ray.adapters import bt as adapter
+from rbt_ray.errors import ObjectiveResultError
+
+
+def test_each_of_the_sweep_equals_a_backtest_alone(example, wide):
+    swept = example("from_bt")
+    results = swept["results"]
+    assert len(results) == 24
+    assert results.errors == []
+    close = wide("close", results.study.bundle.train_bars)
+    for result in results:
+        alone = bt.Backtest(
+            swept["momentum"](**result.config),
+            close,
+            initial_capital=100_000,
+            commissions=swept["commission"],
+            progress_bar=False,
+        )
+        alone.run()
+        assert round(result.metrics["final_value"], 2) == round(alone.strategy.values.iloc[-1], 2)
+        assert result.metrics["fees"] == alone.strategy.fees.sum()
+        returns = alone.strategy.values.pct_change().iloc[1:]
+        assert result.metrics["sharpe"] == pytest.approx(returns.mean() / returns.std() * 252**0.5, rel=1e-9)
+
+
+def test_a_backtest_of_the_functions_own_making_stands_as_it_is(sample, wide):
+    def hold(close, weight):
+        algos = [bt.algos.RunOnce(), bt.algos.WeighSpecified(IBM=weight), bt.algos.Rebalance()]
+        return bt.Backtest(bt.Strategy("hold", algos), close, initial_capital=5_000, integer_positions=False)
+
+    run = adapter.objective(hold)({"weight": 0.4}, sample.view(500))
+    ibm = wide("close", 500)["IBM"]
+    # Bought at the first bar's close: bt has a day without prices before it.
+    np.testing.assert_allclose(run.equity, 0.6 + 0.4 * ibm / ibm.iloc[0], rtol=1e-9)
+
+
+def test_other_answers_and_other_bars_are_refused(sample):
+    with pytest.raises(ObjectiveResultError, match=r"returned a float; return a bt\.Strategy or a bt\.Backtest"):
+        adapter.objective(lambda close: 1.0)({}, sample.view(100))
+
+    def shorter(close):
+        return bt.Backtest(bt.Strategy("s", []), close.iloc[10:])
+
+    with pytest.raises(ObjectiveResultError, match="over 90 bars; expected the 100"):
+        adapter.objective(shorter)({}, sample.view(100))
