@@ -47,7 +47,8 @@ HEAVY = {
         *(f"pool/{path.name}" for path in (PACKAGE / "pool").glob("ray_*.py")),
     },
     "hpbandster": {"search/hpbandster_engine.py", "tune/hpbandster_result.py", "tune/result_grid.py"},
-    "optuna": {"search/optuna_sampler.py"},
+    "optuna": {"search/optuna_sampler.py", "tune/optuna_study.py", "tune/result_grid.py"},
+    "mlflow": {"tune/mlflow_runs.py"},
     "ConfigSpace": {"study/to_configspace.py"},
     "pandas": {
         "tune/result_grid.py",

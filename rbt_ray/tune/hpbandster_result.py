@@ -12,7 +12,7 @@ from hpbandster.core.result import Result as HpbandsterResult
 from hpbandster.core.result import logged_results_to_HBS_result
 
 from rbt_ray.errors import NoResultError
-from rbt_ray.store.journal import Finished, Journal
+from rbt_ray.tune.times import times_of
 from rbt_ray.types import Config
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def to_hpbandster(results: ResultGrid) -> HpbandsterResult:
     table = results.table
     if not len(table):
         raise NoResultError(f"the study {results.study.name!r} has no finished trials yet.")
-    times = _times(results)
+    times = times_of(results)
     ids: dict[bytes, int] = {}
     with tempfile.TemporaryDirectory() as folder:
         with (Path(folder) / "configs.json").open("w") as configs, (Path(folder) / "results.json").open("w") as runs:
@@ -63,22 +63,6 @@ def runs_of(result: HpbandsterResult) -> list[tuple[Config, float, float | None]
         )
         for run in result.get_all_runs()
     ]
-
-
-def _times(results: ResultGrid) -> dict[int, dict[str, float]]:
-    """When each trial was submitted, started and finished, s since the epoch: members of a batch one after another."""
-    times: dict[int, dict[str, float]] = {}
-    journal = Journal(results.path)
-    try:
-        for event in journal.read("finished"):
-            assert isinstance(event, Finished)
-            at = event.started
-            for trial, duration in zip(event.trials.tolist(), event.outcomes.duration_s.tolist(), strict=True):
-                times[trial] = {"submitted": event.started, "started": at, "finished": at + duration}
-                at += duration
-    finally:
-        journal.close()
-    return times
 
 
 def _line(*parts: Any) -> str:

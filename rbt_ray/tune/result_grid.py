@@ -16,6 +16,7 @@ from rbt_ray.tune.rungs import Rung, rungs_of
 from rbt_ray.types import COMPLETED, STATUSES, Mode, Result
 
 if TYPE_CHECKING:
+    import optuna
     import pandas as pd
     from hpbandster.core.result import Result as HpbandsterResult
 
@@ -188,6 +189,34 @@ class ResultGrid(Sequence[Result]):
         from rbt_ray.tune.hpbandster_result import to_hpbandster
 
         return to_hpbandster(self)
+
+    def to_optuna(self, *, storage: Any = None, study_name: str | None = None) -> optuna.Study:
+        """The trials as an Optuna study, for its plots, importances and dashboard: see `rbt_ray.tune.optuna_study`.
+
+        Args:
+            storage: a URL such as ``"sqlite:///studies.db"``, or a storage of Optuna's; None keeps it in memory.
+            study_name: what it is called there; None: the study's own name.
+
+        Raises:
+            SettingError: Optuna is not installed, or the storage has a study of that name.
+        """
+        from rbt_ray.tune.optuna_study import to_optuna
+
+        return to_optuna(self, storage=storage, study_name=study_name)
+
+    def to_mlflow(self, *, experiment: str = "rbt_ray", tracking_uri: str | None = None) -> str:
+        """Writes the study to MLflow, a run with a child run a trial, and gives its run's id: see `rbt_ray.tune.mlflow_runs`.
+
+        Args:
+            experiment: its name; made where there is none.
+            tracking_uri: a server's address, or ``"sqlite:///mlflow.db"``; None: as MLflow is set up.
+
+        Raises:
+            SettingError: MLflow is not installed.
+        """
+        from rbt_ray.tune.mlflow_runs import to_mlflow
+
+        return to_mlflow(self, experiment=experiment, tracking_uri=tracking_uri)
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{n:,} {name}" for name, n in self.status_counts().items() if n)
