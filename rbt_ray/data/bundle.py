@@ -106,7 +106,8 @@ class Bundle(Fields):
 
         Args:
             frame: long: columns ``date`` (or ``timestamp``), ``symbol`` and fields, of which ``close`` is needed.
-                Wide: an index or column of dates and a column of closes a symbol, or columns ``(field, symbol)``.
+                Wide: an index or column of dates and a column of closes a symbol, or columns
+                ``(field, symbol)`` or ``(symbol, field)``.
                 Dates without a time zone are UTC.
             name: what to call it.
             periods_per_year: bars in a year; None infers it (`times.periods_per_year`): 252 for daily bars.

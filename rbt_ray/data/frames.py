@@ -22,13 +22,18 @@ DATES, SYMBOL = ("date", "timestamp", "datetime"), "symbol"
 _THE_FRAME = Origin("the frame")
 
 
-def read(frame: Any) -> Source:
+def read(frame: Any, symbol: str | None = None) -> Source:
     """The series of a frame whose rows may come in any order.
+
+    Args:
+        frame: see `Bundle.from_frame`.
+        symbol: whose prices a frame of fields is that does not say it.
 
     Raises:
         BundleError: it is no frame, or has no dates, symbols or numbers where they should be.
     """
-    return table(_to_pandas(frame), _THE_FRAME, any_order=True)
+    given = _to_pandas(frame)
+    return table(given, _THE_FRAME, any_order=True, symbol=symbol if _is_of_one_symbol(given) else None)
 
 
 def table(
@@ -67,6 +72,14 @@ def table(
         all_rows = Series(symbol or "", origin, stamps, tz, {}, rows)
         series = _series(frame.drop(columns=date), all_rows)
     return Source(series, any_order, dict(notes or {}))
+
+
+def _is_of_one_symbol(frame: pd.DataFrame) -> bool:
+    """Whether it has fields and nothing that says whose, as yfinance's frames of one ticker."""
+    if frame.columns.nlevels > 1:
+        return False
+    names = {_usual(name) for name in (*frame.columns, *frame.index.names)}
+    return SYMBOL not in names and any(name in names for name in STANDARD)
 
 
 def _to_pandas(frame: Any) -> pd.DataFrame:
@@ -141,7 +154,7 @@ def _fields(frame: pd.DataFrame, origin: Origin, rows: IntArray, symbol: str | c
 
 
 def _by_field(frame: pd.DataFrame, origin: Origin, rows: IntArray) -> list[Series]:
-    """The series of a wide frame with columns (field, symbol)."""
+    """The series of a wide frame with columns (field, symbol), or (symbol, field)."""
     if frame.columns.nlevels != 2 or not isinstance(frame.index, pd.DatetimeIndex):
         raise BundleError(
             f"{origin.name}: columns of several levels must be (field, symbol) over an index of dates; "
@@ -149,7 +162,8 @@ def _by_field(frame: pd.DataFrame, origin: Origin, rows: IntArray) -> list[Serie
         )
     stamps, tz = dates.parse(pd.Series(frame.index), origin, rows)
     by_symbol: dict[str, dict[str, FloatArray]] = {}
-    levels = (frame.columns.get_level_values(level) for level in (0, 1))
+    first = _level_of_fields(frame.columns)
+    levels = (frame.columns.get_level_values(level) for level in (first, 1 - first))
     for position, (field, symbol) in enumerate(zip(*levels, strict=True)):
         name = str(field).lower() if str(field).lower() in STANDARD else str(field)
         columns = by_symbol.setdefault(str(symbol), {})
@@ -158,10 +172,20 @@ def _by_field(frame: pd.DataFrame, origin: Origin, rows: IntArray) -> list[Serie
         columns[name] = cells.numbers(frame.iloc[:, position].rename(name), origin, rows, str(symbol))
     if not any("close" in columns for columns in by_symbol.values()):
         raise BundleError(
-            f"{origin.name}: columns of two levels must be (field, symbol), and no field is `close`; the first level "
-            f"is {_listed(frame)}. If the levels are the other way round: frame.swaplevel(axis=1)."
+            f"{origin.name}: columns of two levels must be (field, symbol) or (symbol, field), and no field is `close`; the "
+            f"first level is {_listed(frame)}."
         )
     return [Series(symbol, origin, stamps, tz, columns, rows) for symbol, columns in by_symbol.items()]
+
+
+def _level_of_fields(columns: pd.Index) -> int:
+    """Which of two levels holds fields: the one beside yfinance's `Ticker`, else the first that has a `close`."""
+    names = [str(name).lower() for name in columns.names]
+    for word in ("ticker", SYMBOL):
+        if word in names:
+            return 1 - names.index(word)
+    has_close = [any(str(value).lower() == "close" for value in columns.get_level_values(level)) for level in (0, 1)]
+    return has_close.index(True) if any(has_close) else 0
 
 
 def _listed(frame: pd.DataFrame) -> str:

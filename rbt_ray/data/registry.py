@@ -75,8 +75,10 @@ def ingest(name: str, source: Any, *, fix: str | Iterable[str] = (), periods_per
         name: letters, digits, dots, dashes and underscores.
         source: a folder with a CSV file a symbol (zipline's csvdir: ``AAPL.csv`` with date, open, high, low, close,
             volume, or a folder ``daily`` or ``minute`` of such files); one CSV, Parquet or Feather file, long (date,
-            symbol, fields) or wide (date, a column of closes a symbol); a pandas, polars or pyarrow frame; a
-            `Bundle` or a file that `Bundle.save` wrote. In files each symbol's rows must ascend in time.
+            symbol, fields) or wide (date, a column of closes a symbol); a pandas, polars or pyarrow frame, also as
+            yfinance makes them, where a frame of one ticker's fields takes the bundle's name as its symbol; vectorbt
+            data, such as `vbt.YFData`; a `Bundle` or a file that `Bundle.save` wrote. In files each symbol's rows must
+            ascend in time.
         fix: what may be put right: ``"sort"`` (rows of a file that are not in time order), ``"drop-duplicates"``
             (rows that repeat another in every column).
         periods_per_year: bars in a year; None infers it (`times.periods_per_year`): 252 for daily bars.
@@ -87,7 +89,7 @@ def ingest(name: str, source: Any, *, fix: str | Iterable[str] = (), periods_per
     _usable(name)
     from rbt_ray.data import sources
 
-    bundle = sources.bundle(source, fix=fix, periods_per_year=periods_per_year)
+    bundle = sources.bundle(source, fix=fix, periods_per_year=periods_per_year, symbol=name)
     folder = _bundles() / name
     for _ in range(2):
         with contextlib.suppress(BundleError):  # a `remove_bundle` may come between

@@ -18,8 +18,16 @@ _BAR_LENGTHS = ("daily", "minute")
 _TABLES = (".parquet", ".pq", ".feather", ".arrow", ".ipc")
 
 
-def bundle(source: Any, *, fix: str | Iterable[str] = (), periods_per_year: float | None = None) -> Bundle:
+def bundle(
+    source: Any, *, fix: str | Iterable[str] = (), periods_per_year: float | None = None, symbol: str | None = None
+) -> Bundle:
     """The bundle of a source, unnamed; see `registry.ingest`.
+
+    Args:
+        source: the same.
+        fix: the same.
+        periods_per_year: the same.
+        symbol: whose prices a frame is that does not say it.
 
     Raises:
         BundleError: with file, symbol and row, if anything is wrong with the data.
@@ -33,7 +41,9 @@ def bundle(source: Any, *, fix: str | Iterable[str] = (), periods_per_year: floa
         return Bundle.from_arrays(
             arrays, read.index, read.symbols, tz=read.tz, periods_per_year=periods_per_year, metadata=read.metadata
         )
-    found = read if isinstance(read, Source) else frames.read(read)
+    if _is_vectorbt(read):
+        read = _vectorbt(read)
+    found = read if isinstance(read, Source) else frames.read(read, symbol)
     return found.bundle(fixes=fixes, periods_per_year=periods_per_year)
 
 
@@ -55,6 +65,21 @@ def _path(path: Path) -> Source | Bundle:
     if suffix == ".arrow" and _is_bundle(path):
         return Bundle.open(path, verify=True)
     return frames.table(table_file.read(path), Origin(path.name), any_order=False, notes=notes)
+
+
+def _is_vectorbt(source: Any) -> bool:
+    """Whether it is vectorbt data, such as `vbt.YFData`, which is not imported to find out."""
+    return any(kind.__name__ == "Data" and kind.__module__.startswith("vectorbt.") for kind in type(source).__mro__)
+
+
+def _vectorbt(data: Any) -> Source:
+    """The series of vectorbt data: a frame of fields, or a series of closes, a symbol."""
+    series: list[Series] = []
+    for symbol, prices in data.data.items():
+        frame = (prices.to_frame("close") if isinstance(prices, pd.Series) else prices).dropna(how="all")
+        origin = Origin(f"the vectorbt data of {symbol}")
+        series += frames.table(frame, origin, any_order=True, symbol=str(symbol)).series
+    return Source(series, any_order=True, notes={})
 
 
 def _is_bundle(path: Path) -> bool:

@@ -27,6 +27,11 @@ class Adapted(ABC):
         own = getattr(self.strategy, "__qualname__", type(self.strategy).__qualname__)
         return f"{type(self).__name__}({own})"
 
+    @property
+    def made_of(self) -> list[Any]:
+        """What tells it from others: its settings, as functions, classes and text."""
+        return [type(self).__name__, *(value if callable(value) else repr(value) for value in self.settings())]
+
     def settings(self) -> list[Any]:
         """The values of all fields, the strategy first."""
         return [getattr(self, field.name) for field in dataclasses.fields(self)]

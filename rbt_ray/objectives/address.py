@@ -41,13 +41,15 @@ def _folder(module: str) -> str:
 
 
 def _fingerprint(objective: Any) -> str:
-    """A hash of the objective's own source, or its class's, not of the functions it calls."""
-    if isinstance(objective, Adapted):
-        settings = [_fingerprint(value) if callable(value) else repr(value) for value in objective.settings()]
-        return _hash(json.dumps([type(objective).__qualname__, *settings]))
+    """A hash of the objective's own source, or its class's, not of the functions it calls.
+
+    One that runs what others wrote lists that in `made_of`: functions, classes and what JSON can hold.
+    """
     if isinstance(objective, functools.partial):
         given = json.dumps([objective.args, objective.keywords], sort_keys=True, default=lambda o: type(o).__qualname__)
         return _hash(_fingerprint(objective.func) + given)
+    if (parts := getattr(objective, "made_of", None)) is not None:
+        return _hash(json.dumps(parts, default=_fingerprint))
     code = getattr(objective, "__code__", None)
     if code is None or code.co_name != "<lambda>":  # a lambda's source is the whole line it stands on
         for source in (objective, type(objective)):

@@ -108,7 +108,7 @@ BAD_FRAMES = [
     (pd.DataFrame([[1.0, 2.0]] * 3, DAYS, ["A", "A"]), "the frame has more than one column `A`"),
     (pd.DataFrame({"A": [1.0, 2, 3], "B": np.nan}, DAYS), "symbol B has no closing price in any of its 3 rows"),
     (pd.DataFrame({"A": [1.0, 2, 0]}, DAYS), "the frame, symbol A, row 2 (counted from 0), 2020-01-03: `close` 0 is no price"),
-    (pd.DataFrame([[1.0, 2.0]] * 3, DAYS, pd.MultiIndex.from_tuples([("A", "close"), ("A", "open")])), "the first level is A. If the levels are the other way round: frame.swaplevel(axis=1)"),
+    (pd.DataFrame([[1.0, 2.0]] * 3, DAYS, pd.MultiIndex.from_tuples([("A", "high"), ("A", "open")])), "no field is `close`; the first level is A."),
     (pd.DataFrame([[1.0, 2.0]] * 3, DAYS, pd.MultiIndex.from_tuples([("close", "A"), ("close", "A")])), "more than one column `close` of A"),
     (pd.DataFrame([[1.0]] * 3, None, pd.MultiIndex.from_tuples([("close", "A")])), "must be (field, symbol) over an index of dates; got 2 levels over an index of type RangeIndex"),
     ([1, 2, 3], "is made from a pandas, polars or pyarrow frame, long (date, symbol, close, ...) or wide (a column a symbol); got list"),

@@ -160,3 +160,67 @@ def test_sources_that_are_none(home, tmp_path):
     (tmp_path / "A.CSV.gz").write_bytes(gzip.compress(b"date,close\n2020-01-01,1\n"))
     with pytest.raises(BundleError, match=r"has two files for A: A\.(csv|CSV\.gz) and A\.(csv|CSV\.gz)\."):
         rbt.ingest("p", tmp_path)
+
+
+DAYS = pd.date_range("2024-01-02", periods=4, freq="B")
+FIELDS = ["Adj Close", "Close", "High", "Low", "Open", "Volume"]
+
+
+def yfinance_like(tickers, order=("Price", "Ticker")):
+    """A frame as `yfinance.download` makes it: columns of two named levels, NaN before a ticker is listed."""
+    rng = np.random.default_rng(5)
+    columns = {}
+    for ticker in tickers:
+        close = 50 * np.exp(np.cumsum(rng.normal(0, 0.02, len(DAYS))))
+        values = [close * 0.9, close, close * 1.1, close * 0.9, close * 1.01, np.round(close * 1e5)]
+        columns |= {(field, ticker): column for field, column in zip(FIELDS, values, strict=True)}
+    frame = pd.DataFrame(columns, DAYS.rename("Date"))
+    frame.columns = frame.columns.set_names(["Price", "Ticker"])
+    if len(tickers) > 1:
+        frame.loc[DAYS[:2], (slice(None), tickers[-1])] = np.nan
+    frame = frame.sort_index(axis=1)
+    return frame if order == ("Price", "Ticker") else frame.swaplevel(axis=1).sort_index(axis=1)
+
+
+@pytest.mark.parametrize("order", [("Price", "Ticker"), ("Ticker", "Price")])
+@pytest.mark.parametrize(
+    ("tickers", "named"),
+    # Only names can tell a stock called CLOSE from a field.
+    [(["AAPL", "NEW"], True), (["AAPL", "NEW"], False), (["SPY"], True), (["SPY"], False), (["CLOSE", "OPEN"], True)],
+)
+def test_frames_of_yfinance_in_either_order(home, tickers, order, named):
+    frame = yfinance_like(tickers, order)
+    if not named:
+        frame.columns = frame.columns.set_names([None, None])
+    bundle = rbt.ingest("y", frame)
+    assert bundle == rbt.Bundle.from_frame(frame)
+    assert bundle.symbols == tuple(tickers)
+    assert bundle.fields == ("open", "high", "low", "close", "volume", "Adj Close")
+    by_price = yfinance_like(tickers)
+    for field in FIELDS:
+        ours = bundle[field if field == "Adj Close" else field.lower()]
+        np.testing.assert_array_equal(ours, by_price[field][tickers])
+
+
+def test_a_frame_of_one_ticker_takes_the_bundles_name(home):
+    frame = yfinance_like(["SPY"])
+    flat = frame.droplevel("Ticker", axis=1).tz_localize("America/New_York")  # as Ticker.history() gives it
+    bundle = rbt.ingest("SPY", flat)
+    assert bundle.symbols == ("SPY",)
+    assert bundle.tz == "America/New_York"
+    np.testing.assert_array_equal(bundle.close[:, 0], frame["Close"]["SPY"])
+    with pytest.raises(BundleError, match="no column `symbol`"):
+        rbt.Bundle.from_frame(flat)
+
+
+def test_data_of_vectorbt(home):
+    import vectorbt as vbt
+
+    frame = yfinance_like(["AAPL", "NEW"]).tz_localize("UTC")
+    each = {ticker: frame.xs(ticker, axis=1, level="Ticker") for ticker in ("AAPL", "NEW")}
+    bundle = rbt.ingest("v", vbt.Data.from_data(each, download_kwargs={}))
+    assert bundle == rbt.Bundle.from_frame(frame)
+    closes = vbt.Data.from_data({ticker: one["Close"] for ticker, one in each.items()}, download_kwargs={})
+    of_closes = rbt.ingest("closes", closes)
+    assert of_closes.fields == ("close",)
+    np.testing.assert_array_equal(of_closes.close, bundle.close)
