@@ -47,6 +47,7 @@ bench: setup
 	$(BIN)/python benchmarks/ray_start.py
 	$(BIN)/python benchmarks/suggestion.py
 	$(BIN)/python benchmarks/bohb_wall.py
+	$(BIN)/python benchmarks/adapters.py
 
 bench-search: setup
 	$(BIN)/python benchmarks/search_quality.py --write docs/decisions
