@@ -54,7 +54,6 @@ HEAVY = {
         "tune/result_grid.py",
         *(f"data/{name}.py" for name in ("cells", "csv_file", "dates", "frames", "table_file", "embedded/build")),
         *(f"adapters/{name}.py" for name in ("frames", "backtesting", "pandas")),
-        *(f"data/{name}.py" for name in ("cells", "csv_file", "dates", "frames", "sources", "embedded/build")),
     },
     "scipy": {"search/sobol.py", "search/parzen_model.py"},
     "plotly": {"reporting"},
