@@ -33,6 +33,7 @@ MAY_IMPORT = {
     "store": COLUMNS | {"study"},
     "engine": COLUMNS | {"study", "search", "objectives", "data", "pool", "store"},
     "tune": COLUMNS | {"study", "search", "objectives", "data", "pool", "store", "engine"},
+    "adapters": COLUMNS | {"data", "simulate", "objectives"},
     "analysis": BASE,
     "reporting": COLUMNS | {"study", "data", "store", "tune"},
     "cli": None,
@@ -51,7 +52,7 @@ HEAVY = {
     "mlflow": {"tune/mlflow_runs.py"},
     "ConfigSpace": {"study/to_configspace.py"},
     "pandas": {
-        "tune/result_grid.py",
+        *("tune/result_grid.py", "adapters/trading_algorithm.py"),
         *(f"data/{name}.py" for name in ("cells", "csv_file", "dates", "frames", "table_file", "embedded/build")),
         *(f"adapters/{name}.py" for name in ("frames", "backtesting", "pandas")),
     },

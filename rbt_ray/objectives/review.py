@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rbt_ray.objectives.objective import describe, is_batched, metrics_of
+from rbt_ray.objectives.own_data import OwnData
 from rbt_ray.types import Config, FloatArray, Metrics
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ def review(objective: Any, config: Config, metric: str, bundle: Bundle | None, t
     if bundle is None:
         return Review()
     try:
+        if isinstance(objective, OwnData):  # a backtester's answer has no order level, and may have cost minutes
+            return Review(holdout=_alone(objective, config, metric, bundle, train_bars, seed))
         answer = _answer(objective, config, bundle, train_bars, seed)
         if not hasattr(answer, "at_order_level"):
             return Review(holdout=_alone(objective, config, metric, bundle, train_bars, seed))

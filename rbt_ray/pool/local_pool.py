@@ -9,6 +9,7 @@ import threading
 from collections.abc import Sequence
 
 from rbt_ray.data.bundle import Bundle
+from rbt_ray.data.files import Files
 from rbt_ray.data.ref import FileRef
 from rbt_ray.errors import SettingError
 from rbt_ray.pool.courier import Courier
@@ -88,6 +89,10 @@ class LocalPool:
         if bundle.path is None:
             raise SettingError("a local pool shares a bundle by its file; save it first with `bundle.save(path)`.")
         return FileRef(bundle.path, bundle.version)
+
+    def share_files(self, files: Files) -> Files:
+        """The folder itself."""
+        return files
 
     def submit(self, batch: Batch) -> None:
         """Hands the batch to an idle worker."""

@@ -7,8 +7,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rbt_ray.columns import Outcomes
     from rbt_ray.data.bundle import Bundle
+    from rbt_ray.data.files import Files
     from rbt_ray.types import Checkpoint, FloatArray, IntArray
 
 
@@ -19,12 +22,12 @@ class Job:
     Args:
         key: tells one job from another.
         payload: a `task.Task`, packed by cloudpickle.
-        bundle: the version of the bundle it reads; None: it reads none.
+        reads: the versions of the bundle and the files it reads.
     """
 
     key: str
     payload: bytes
-    bundle: str | None = None
+    reads: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,6 +105,19 @@ class BundleRef(Protocol):
         ...
 
 
+class FilesRef(Protocol):
+    """Files on their way to a worker."""
+
+    @property
+    def version(self) -> str:
+        """The files'."""
+        ...
+
+    def open(self) -> Path:
+        """The folder that has them on this host."""
+        ...
+
+
 class WorkerPool(Protocol):
     """Transport and nothing else: no retries, no seeds, no records."""
 
@@ -127,6 +143,10 @@ class WorkerPool(Protocol):
 
     def share(self, bundle: Bundle) -> BundleRef:
         """Makes a bundle reachable for every worker; once a study."""
+        ...
+
+    def share_files(self, files: Files) -> FilesRef:
+        """Makes a folder's files reachable for every worker; once a study."""
         ...
 
     def submit(self, batch: Batch) -> None:

@@ -65,7 +65,7 @@ class RayActor:
         Args:
             key: the job's.
             payload: the one object that holds its bytes.
-            bundles: the object of the bundle that the job reads, by version.
+            bundles: the objects of the bundle and the files that the job reads, by version.
         """
         if self._memory_limit is not None and not self._is_watched:
             ray_last_words.end_above(self._memory_limit)

@@ -11,6 +11,7 @@ import ray
 from ray.exceptions import ActorUnavailableError, ObjectLostError, RayError, RayTaskError
 
 from rbt_ray.data.bundle import Bundle
+from rbt_ray.data.files import Files
 from rbt_ray.errors import ObjectiveError, WorkerStartError
 from rbt_ray.pool import ray_runtime
 from rbt_ray.pool.local_pool import usable_cpus
@@ -19,7 +20,7 @@ from rbt_ray.pool.pool import Batch, Returned
 from rbt_ray.pool.ray_actor import Loaded
 from rbt_ray.pool.ray_handle import BATCH, HELLO, LOAD, VOID, Call, Handle
 from rbt_ray.pool.ray_last_words import how_it_ended
-from rbt_ray.pool.ray_ref import RayRef
+from rbt_ray.pool.ray_ref import RayFilesRef, RayRef
 from rbt_ray.pool.ray_roster import Roster
 from rbt_ray.pool.ray_shared import Shared
 from rbt_ray.pool.ray_slots import Needs
@@ -112,6 +113,10 @@ class RayPool:
     def share(self, bundle: Bundle) -> RayRef:
         """Copies the bundle into Ray's object store, once; each node fetches it once, and its actors read that copy."""
         return self._shared.share(bundle)
+
+    def share_files(self, files: Files) -> RayFilesRef:
+        """Packs the files into Ray's object store, once; each node unpacks them once."""
+        return self._shared.share_files(files)
 
     def submit(self, batch: Batch) -> None:
         """Sends the batch to an actor that has room, or keeps it until one has."""

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import ray
 
+from rbt_ray.data import files
 from rbt_ray.data.bundle import Bundle
+from rbt_ray.data.files import Files
 from rbt_ray.errors import BundleError
 
 _offered: dict[str, Any] = {}
@@ -33,18 +36,44 @@ class RayRef:
             BundleError: this process is no worker of the pool that shares the bundle.
             ObjectLostError: Ray's; the object is gone from every node.
         """
-        if self.version not in _offered:
-            raise BundleError(f"bundle {self.version[:12]} can only be opened by a worker of the pool that shares it.")
-        content, name, metadata = ray.get(_offered[self.version])
+        content, name, metadata = _shared(self.version)
         return Bundle(content.freeze(), name, metadata)
 
 
-def put(bundle: Bundle) -> Any:
-    """The object that holds the bundle's arrays; they are copied into the store once."""
-    return ray.put((bundle.content, bundle.name, bundle.metadata))
+@dataclass(frozen=True, slots=True)
+class RayFilesRef:
+    """The version of files that the pool has packed into the object store.
+
+    Args:
+        version: the content hash.
+    """
+
+    version: str
+
+    def open(self) -> Path:
+        """The folder in which they are unpacked on this host, by the first that needs them.
+
+        Raises:
+            BundleError: they cannot be unpacked here, or this process is no worker of the pool that shares them.
+            ObjectLostError: Ray's; the object is gone from every node.
+        """
+        return files.unpacked(self.version) or files.unpack(self.version, _shared(self.version))
+
+
+def put(shared: Bundle | Files) -> Any:
+    """The object that holds a bundle's arrays, or files packed into one; they are copied into the store once."""
+    if isinstance(shared, Files):
+        return ray.put(shared.pack())
+    return ray.put((shared.content, shared.name, shared.metadata))
 
 
 def offer(objects: Mapping[str, Any]) -> None:
-    """Makes these bundles, by version, the ones that this process can open; nothing is fetched yet."""
+    """Makes these bundles and files, by version, the ones that this process can open; nothing is fetched yet."""
     _offered.clear()
     _offered.update(objects)
+
+
+def _shared(version: str) -> Any:
+    if version not in _offered:
+        raise BundleError(f"bundle {version[:12]} can only be opened by a worker of the pool that shares it.")
+    return ray.get(_offered[version])

@@ -1,4 +1,4 @@
-"""Shared: what lies in Ray's object store for all actors: bundles, once each, and the jobs that are under way."""
+"""Shared: what lies in Ray's object store for all actors: bundles and files, once each, and the jobs under way."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Any
 import ray
 
 from rbt_ray.data.bundle import Bundle
+from rbt_ray.data.files import Files
 from rbt_ray.pool import ray_ref
 from rbt_ray.pool.pool import Job
-from rbt_ray.pool.ray_ref import RayRef
+from rbt_ray.pool.ray_ref import RayFilesRef, RayRef
 
 
 class Shared:
@@ -22,18 +23,23 @@ class Shared:
     def __init__(self) -> None:
         self.edition = 0
         self._jobs: dict[str, tuple[Job, Any]] = {}
-        self._bundles: dict[str, tuple[Bundle, Any]] = {}
+        self._bundles: dict[str, tuple[Bundle | Files, Any]] = {}
 
     def bundles_of(self, key: str) -> dict[str, Any]:
-        """The object of the bundle that a job reads, by version; empty where it reads none."""
-        version = self._jobs[key][0].bundle
-        return {} if version is None else {version: self._bundles[version][1]}
+        """The objects of the bundle and the files that a job reads, by version."""
+        return {version: self._bundles[version][1] for version in self._jobs[key][0].reads}
 
     def share(self, bundle: Bundle) -> RayRef:
         """Copies the bundle into the store, once; each node fetches it once, and its actors read that copy."""
         if bundle.version not in self._bundles:
             self._bundles[bundle.version] = (bundle, ray_ref.put(bundle))
         return RayRef(bundle.version)
+
+    def share_files(self, files: Files) -> RayFilesRef:
+        """Packs the files into the store, once; each node unpacks them once."""
+        if files.version not in self._bundles:
+            self._bundles[files.version] = (files, ray_ref.put(files))
+        return RayFilesRef(files.version)
 
     def put_again(self) -> None:
         """Makes new objects of everything, one having been lost."""
@@ -53,10 +59,14 @@ class Shared:
         self._jobs = {
             key: entry for key, entry in [*before.items(), (job.key, (job, ray.put(job.payload)))] if key in keep
         }
-        unread = {old.bundle for old, _ in before.values()} - {kept.bundle for kept, _ in self._jobs.values()}
+        unread = _read_by(before.values()) - _read_by(self._jobs.values())
         self._bundles = {version: entry for version, entry in self._bundles.items() if version not in unread}
 
     def clear(self) -> None:
         """Frees all of it."""
         self._jobs.clear()
         self._bundles.clear()
+
+
+def _read_by(jobs: Iterable[tuple[Job, Any]]) -> set[str]:
+    return {version for job, _ in jobs for version in job.reads}

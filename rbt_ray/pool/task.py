@@ -12,7 +12,7 @@ import cloudpickle
 
 from rbt_ray.data.portions import Portion
 from rbt_ray.errors import ObjectiveError
-from rbt_ray.pool.pool import BundleRef, Job
+from rbt_ray.pool.pool import BundleRef, FilesRef, Job
 from rbt_ray.study.space import Space
 
 
@@ -29,6 +29,7 @@ class Task:
         train_bars: how many bars from the start the search may see.
         fidelity: what a fidelity below 1 leaves out.
         max_reports: what fidelity 1 is, where fidelity is counted in the objective's reports.
+        files: where the files are that the objective brings; None for one that brings none.
     """
 
     objective: Any
@@ -39,6 +40,7 @@ class Task:
     train_bars: int
     fidelity: Portion = "prefix"
     max_reports: int | None = None
+    files: FilesRef | None = None
 
     def pack(self) -> Job:
         """The task as bytes, with the import path it needs.
@@ -54,8 +56,8 @@ class Task:
                 f"the objective cannot be sent to the workers: {type(error).__name__}: {error}. "
                 f"Open files, connections and locks inside the objective, not around it."
             ) from error
-        version = None if self.bundle is None else self.bundle.version
-        return Job(hashlib.sha256(payload).hexdigest(), payload, version)
+        reads = tuple(ref.version for ref in (self.bundle, self.files) if ref is not None)
+        return Job(hashlib.sha256(payload).hexdigest(), payload, reads)
 
     @staticmethod
     def unpack(job: Job) -> Task:

@@ -45,6 +45,8 @@ class Worker:
                 self._bundle = bundle
         else:
             self._bundle = None
+        if task.files is not None:
+            task.objective.open(task.files.open())
 
     def run(self, batch: Batch) -> Returned:
         """Evaluates a batch of the loaded job."""

@@ -20,6 +20,7 @@ from rbt_ray.engine.watch import Watch
 from rbt_ray.errors import SettingError, StudyExistsError, StudyInterrupted, StudyMismatchError
 from rbt_ray.objectives.address import address_of
 from rbt_ray.objectives.fitting import check_objective
+from rbt_ray.objectives.own_data import OwnData
 from rbt_ray.pool.task import Task
 from rbt_ray.search.bohb import BOHB
 from rbt_ray.search.catalog import MODELS, Chosen, choose, default_samples, is_search_alg, make, plain_scheduler
@@ -56,7 +57,7 @@ class Tuner:
         objective: a function of (params, data) that returns a number, a dict of metrics or a Backtest; one marked
             `rbt.batched`; or a built-in one from `rbt.objectives`.
         param_space: what may vary: a dict of domains, nested as you like, or a ConfigSpace.
-        bundle: prices, as a Bundle or the name of a registered one; None for an objective without.
+        bundle: prices, as a Bundle or the name of a registered one; None for an objective without, or with its own.
         tune_config: what is searched, and how.
         run_config: where and how it is run.
 
@@ -78,7 +79,7 @@ class Tuner:
         self._objective = objective
         self._search_alg = None if isinstance(tune_config.search_alg, (str, BOHB)) else tune_config.search_alg
         self._time_budget_s = tune_config.time_budget_s
-        self._bundle = _bundle_of(bundle)
+        self._bundle = _bundle_of(bundle, objective, tune_config)
         space = Space.of(param_space)
         check_objective(objective, space, tune_config.metric, self._bundle, reports=tune_config.fidelity == "reports")
         self._study = _define(objective, space, self._bundle, tune_config, self._run_config)
@@ -141,7 +142,7 @@ class Tuner:
         tuner._objective = objective
         tuner._search_alg = search_alg
         tuner._time_budget_s = None
-        tuner._bundle = _open_again(study.bundle, folder)
+        tuner._bundle = _open_again(study.bundle, folder, objective)
         tuner._study = study
         tuner._place, tuner._folder = place, folder
         tuner._is_new, tuner._has_run = False, False
@@ -213,6 +214,7 @@ class Tuner:
             )
         train_bars = study.bundle.train_bars if study.bundle else 0
         ref = None if self._bundle is None else pool.share(self._bundle)
+        files = pool.share_files(self._objective.files) if isinstance(self._objective, OwnData) else None
         job = Task(
             self._objective,
             study.space,
@@ -222,6 +224,7 @@ class Tuner:
             train_bars,
             fidelity="prefix" if study.fidelity == "reports" else study.fidelity,
             max_reports=study.max_reports,
+            files=files,
         ).pack()
         journal = Journal.create(self._folder, study.to_json()) if self._is_new else Journal(self._folder, write=True)
         self._is_new, self._has_run = False, True
@@ -327,7 +330,13 @@ def _name_for(objective: Any) -> str:
     return f"{name}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
 
 
-def _bundle_of(bundle: Bundle | str | None) -> Bundle | None:
+def _bundle_of(bundle: Bundle | str | None, objective: Any, tune: TuneConfig) -> Bundle | None:
+    if isinstance(objective, OwnData):
+        if bundle is not None or tune.fidelity != "prefix":
+            raise SettingError(
+                "this objective brings its own data, and ends earlier at a lower fidelity: leave `bundle` and `fidelity` out."
+            )
+        return objective.bundle
     if bundle is None:
         return None
     from rbt_ray.data.bundle import Bundle
@@ -343,7 +352,7 @@ def _bundle_of(bundle: Bundle | str | None) -> Bundle | None:
     return bundle
 
 
-def _open_again(wanted: BundleId | None, folder: Path) -> Bundle | None:
+def _open_again(wanted: BundleId | None, folder: Path, objective: Any) -> Bundle | None:
     from rbt_ray.data.bundle import Bundle
     from rbt_ray.data.registry import load_bundle
 
@@ -353,4 +362,6 @@ def _open_again(wanted: BundleId | None, folder: Path) -> Bundle | None:
     bundle = Bundle.open(own) if own.exists() else load_bundle(wanted.name or "", wanted.version)
     if bundle.version != wanted.version:
         raise StudyMismatchError(f"the bundle in {own} is not the one the study was begun with.")
+    if isinstance(objective, OwnData) and objective.bundle.version != wanted.version:
+        raise StudyMismatchError("the objective's data, or its dates, are not those the study was begun with.")
     return bundle

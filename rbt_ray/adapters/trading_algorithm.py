@@ -1,0 +1,300 @@
+"""What zipline and RustyBT share: a TradingAlgorithm as an objective, its bundle opened once a worker."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from rbt_ray.adapters import bundle_files
+from rbt_ray.data.bundle import Bundle
+from rbt_ray.data.files import Files
+from rbt_ray.errors import ObjectiveError, SettingError
+from rbt_ray.types import Config, FloatArray, Metrics
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """One of the two backtesters, which have the same modules.
+
+    Args:
+        package: what is imported.
+        distribution: what is installed.
+        settings: further arguments of its TradingAlgorithm.
+        prepare: called once on a worker.
+    """
+
+    package: str
+    distribution: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    prepare: Callable[[], None] = lambda: None
+
+    def part(self, module: str, name: str) -> Any:
+        """A class or function of the backtester.
+
+        Raises:
+            ObjectiveError: it is not installed.
+        """
+        try:
+            return getattr(importlib.import_module(f"{self.package}.{module}"), name)
+        except ModuleNotFoundError as error:
+            if error.name is None or error.name.partition(".")[0] != self.package:
+                raise
+            raise ObjectiveError(
+                f"{self.distribution} is not installed here: `pip install 'rbt-ray[{self.package}]'`."
+            ) from None
+
+    def root(self) -> Path:
+        """The folder of its ingested bundles."""
+        return Path(self.part("utils.paths", "data_root")())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Algorithm:
+    """What the user wrote: a subclass of TradingAlgorithm, or functions.
+
+    Args:
+        cls: the subclass; None for functions.
+        functions: `initialize` and its siblings, by the names TradingAlgorithm has for them.
+    """
+
+    cls: type | None
+    functions: Mapping[str, Callable[..., Any]]
+
+    @property
+    def name(self) -> str:
+        """What to call it."""
+        made_by = self.cls or self.functions["initialize"]
+        return str(getattr(made_by, "__name__", "algorithm"))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Performance:
+    """What one backtest came to.
+
+    Args:
+        returns: ``(n_sessions,)`` simple returns, 0.01 is one percent.
+        total_return: of the whole time.
+    """
+
+    returns: FloatArray
+    total_return: float
+
+    def metrics(self) -> Metrics:
+        """The figures of the backtester's own performance frame, by the same functions, under our names."""
+        import empyrical
+
+        named = {
+            "sharpe": empyrical.sharpe_ratio,
+            "sortino": empyrical.sortino_ratio,
+            "max_drawdown": empyrical.max_drawdown,
+            "volatility": empyrical.annual_volatility,
+            "cagr": empyrical.annual_return,
+        }
+        with np.errstate(all="ignore"):
+            return {"total_return": self.total_return, **{name: float(f(self.returns)) for name, f in named.items()}}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Opened:
+    """An ingested bundle, ready to be read by this process: sqlite's connections must not cross to another.
+
+    Args:
+        calendar: the bundle's.
+        portal: what algorithms read their prices through.
+        loader: what pipelines read theirs through, by column.
+        sessions: ``(n_sessions,)`` on which at least one asset could be traded.
+    """
+
+    calendar: Any
+    portal: Any
+    loader: Callable[[Any], Any]
+    sessions: pd.DatetimeIndex
+
+    @classmethod
+    def of(cls, engine: Engine, folder: Path) -> Opened:
+        """Opens it, without the bundle being registered."""
+        reader = engine.part("data.bcolz_daily_bars", "BcolzDailyBarReader")(str(folder / bundle_files.DAILY))
+        adjustments = folder / bundle_files.ADJUSTMENTS
+        adjuster = (
+            engine.part("data.adjustments", "SQLiteAdjustmentReader")(str(adjustments))
+            if adjustments.exists()
+            else None
+        )
+        finder = engine.part("assets", "AssetFinder")(str(max(folder.glob(bundle_files.ASSETS))))
+        calendar = reader.trading_calendar
+        portal = engine.part("data.data_portal", "DataPortal")(
+            finder,
+            trading_calendar=calendar,
+            first_trading_day=reader.first_trading_day,
+            equity_daily_reader=reader,
+            adjustment_reader=adjuster,
+        )
+        pricing = engine.part("pipeline.loaders", "USEquityPricingLoader").without_fx(reader, adjuster)
+        columns = engine.part("pipeline.data", "EquityPricing").columns
+
+        def loader(column: Any) -> Any:
+            if column.unspecialize() in columns:
+                return pricing
+            raise ObjectiveError(f"the pipeline asks for {column}; there are the bundle's prices and volumes only.")
+
+        assets = [asset for asset in finder.retrieve_all(finder.equities_sids, default_none=True) if asset is not None]
+        first, last = min(asset.start_date for asset in assets), max(asset.end_date for asset in assets)
+        sessions = reader.sessions
+        return cls(calendar, portal, loader, sessions[(sessions >= first) & (sessions <= last)].tz_localize(None))
+
+
+_opened: dict[str, Opened] = {}
+"""The bundle that this process has open, by the version of its files; it outlives a study."""
+
+
+def opened(engine: Engine, folder: Path, version: str) -> Opened:
+    """The bundle, opened by the first who asks."""
+    if version not in _opened:
+        _opened.clear()
+        _opened[version] = Opened.of(engine, folder)
+    return _opened[version]
+
+
+class AlgorithmObjective:
+    """Runs a TradingAlgorithm once a config: a trial's params are what `initialize` gets beside the context.
+
+    Args:
+        engine: the backtester.
+        algorithm: the user's.
+        files: the ingested bundle.
+        start: the first session; None: the bundle's.
+        end: the last session; None: the bundle's.
+        capital_base: the money to begin with.
+
+    Raises:
+        SettingError: the bundle has no sessions between `start` and `end`.
+    """
+
+    def __init__(
+        self, engine: Engine, algorithm: Algorithm, files: Files, start: Any, end: Any, capital_base: float
+    ) -> None:
+        self.engine, self.algorithm, self.files = engine, algorithm, files
+        self.capital_base = float(capital_base)
+        self._span = start, end
+        self._folder = files.folder
+        self.__name__ = algorithm.name
+
+    @cached_property
+    def bundle(self) -> Bundle:
+        """The sessions from `start` to `end` that the bundle has, named by its files' hash: prices stay with the engine."""
+        sessions = opened(self.engine, self._folder, self.files.version).sessions
+        start, end = (_date(name, value) for name, value in zip(("start", "end"), self._span, strict=True))
+        chosen = sessions[(sessions >= (start or sessions[0])) & (sessions <= (end or sessions[-1]))]
+        if len(chosen) < 2:
+            raise SettingError(
+                f"the bundle has sessions from {sessions[0].date()} to {sessions[-1].date()}, and fewer than two between "
+                f"`start` and `end` ({self._span[0]} and {self._span[1]})."
+            )
+        return Bundle.from_arrays(
+            {"close": np.ones((len(chosen), 1))},
+            chosen.to_numpy(),
+            [f"{self.engine.package}-{self.files.version}"],
+            periods_per_year=252,
+            metadata={"source": str(self.files.folder), "kind": f"sessions of a bundle of {self.engine.package}"},
+        )
+
+    @property
+    def made_of(self) -> list[Any]:
+        """What decides its results beside the bundle, for a resumed study to compare."""
+        return [self.algorithm.cls, *sorted(self.algorithm.functions.items()), self.engine.package, self.capital_base]
+
+    def open(self, folder: Path) -> None:
+        """Reads the bundle from there from now on."""
+        self._folder = folder
+        self.engine.prepare()
+
+    def __call__(self, params: Config, data: Any = None) -> Performance:
+        """One backtest, over the bars of `data`; without, from `start` to `end`.
+
+        Raises:
+            ObjectiveError: a parameter bears the name of one of TradingAlgorithm's own.
+        """
+        index = (self.bundle if data is None else data).index
+        first, last = pd.Timestamp(index[0]), pd.Timestamp(index[-1])
+        bundle = opened(self.engine, self._folder, self.files.version)
+        base = self.engine.part("algorithm", "TradingAlgorithm")
+        if taken := sorted(inspect.signature(base).parameters.keys() & params.keys()):
+            raise ObjectiveError(f"TradingAlgorithm has {', '.join(taken)} itself: give the parameter another name.")
+        simulation = self.engine.part("finance.trading", "SimulationParameters")(
+            start_session=first,
+            end_session=last,
+            trading_calendar=bundle.calendar,
+            capital_base=self.capital_base,
+            data_frequency="daily",
+        )
+        algorithm = (self.algorithm.cls or base)(
+            data_portal=bundle.portal,
+            trading_calendar=bundle.calendar,
+            sim_params=simulation,
+            get_pipeline_loader=bundle.loader,
+            # All else that the performance frame can hold costs up to half of the time, and follows from the returns.
+            metrics_set={self.engine.part("finance.metrics", "Returns")()},
+            benchmark_returns=pd.Series(0.0, index=pd.date_range(first, last, tz="UTC")),
+            **self.algorithm.functions,
+            **self.engine.settings,
+            **params,
+        )
+        frame = algorithm.run()
+        return Performance(frame["returns"].to_numpy(np.float64), float(frame["algorithm_period_return"].iloc[-1]))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "bundle"}
+
+
+def make(
+    engine: Engine,
+    algorithm: type | None,
+    functions: Mapping[str, Callable[..., Any] | None],
+    bundle: str | Path,
+    start: Any,
+    end: Any,
+    capital_base: float,
+) -> AlgorithmObjective:
+    """The objective, with everything checked that can be before a study begins.
+
+    Raises:
+        ObjectiveError: there is no algorithm, or two, or the backtester is not installed.
+        BundleNotFoundError: there is no such bundle.
+        SettingError: a date, or `capital_base`, cannot be used.
+    """
+    given = {name: function for name, function in functions.items() if function is not None}
+    base = engine.part("algorithm", "TradingAlgorithm")
+    if algorithm is not None and not (isinstance(algorithm, type) and issubclass(algorithm, base)):
+        raise ObjectiveError(f"`algorithm` is a subclass of {engine.package}'s TradingAlgorithm; got {algorithm!r}.")
+    if (algorithm is None) == ("initialize" not in given) or (algorithm is not None and given):
+        raise ObjectiveError(
+            "pass either a subclass of TradingAlgorithm as `algorithm`, or functions: `initialize`, `handle_data`, "
+            "`before_trading_start`."
+        )
+    for name, function in given.items():
+        if not callable(function):
+            raise ObjectiveError(f"`{name}` is a function; got {function!r}.")
+    if isinstance(capital_base, bool) or not isinstance(capital_base, (int, float)) or not 0 < capital_base < np.inf:
+        raise SettingError(f"`capital_base` is an amount of money above 0; got {capital_base!r}.")
+    files = bundle_files.find(bundle, engine.root(), engine.package)
+    objective = AlgorithmObjective(engine, Algorithm(algorithm, given), files, start, end, capital_base)
+    objective.bundle  # noqa: B018 - opens it, and says what is wrong with the dates
+    return objective
+
+
+def _date(name: str, value: Any) -> pd.Timestamp | None:
+    if value is None:
+        return None
+    try:
+        date = pd.Timestamp(value)
+    except (ValueError, TypeError) as error:
+        raise SettingError(f"`{name}` is a date such as '2010-01-04'; got {value!r} ({error}).") from None
+    return date.tz_localize(None).normalize()

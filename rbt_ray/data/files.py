@@ -1,0 +1,117 @@
+"""Files: a folder that a backtester reads by itself, known by the hash of its content, on its way to other hosts."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import shutil
+import tarfile
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from rbt_ray.errors import BundleError
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """A folder and what it holds.
+
+    Args:
+        folder: where it is on this host.
+        version: sha256 of the names and contents of its files, in hexadecimal.
+        without: names of what does not belong to it and stays behind.
+    """
+
+    folder: Path
+    version: str
+    without: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, folder: Path, *, without: Iterable[str] = ()) -> Files:
+        """The folder as it is now.
+
+        Raises:
+            BundleError: a file of it cannot be read.
+        """
+        left_out = tuple(without)
+        total = hashlib.sha256()
+        try:
+            for path in _paths(folder, left_out):
+                with path.open("rb") as file:
+                    digest = hashlib.file_digest(file, "sha256").hexdigest()
+                total.update(f"{digest} {path.relative_to(folder).as_posix()}\n".encode())
+        except OSError as error:
+            raise BundleError(f"`{error.filename}` cannot be read: {error.strerror}.") from None
+        return cls(folder, total.hexdigest(), left_out)
+
+    def open(self) -> Path:
+        """The folder, for processes of its own host.
+
+        Raises:
+            BundleError: it has changed, or is gone.
+        """
+        if Files.of(self.folder, without=self.without).version != self.version:
+            raise BundleError(f"the files in `{self.folder}` have changed since the study began with them.")
+        return self.folder
+
+    def pack(self) -> bytes:
+        """All files in one, compressed."""
+        packed = io.BytesIO()
+        with tarfile.open(fileobj=packed, mode="w:gz", compresslevel=1) as archive:
+            for path in _paths(self.folder, self.without):
+                archive.add(path, path.relative_to(self.folder).as_posix(), recursive=False)
+        return packed.getvalue()
+
+
+def unpacked(version: str) -> Path | None:
+    """Where files of this version were unpacked on this host; None: nobody has."""
+    folder = _home() / version
+    return folder if folder.is_dir() else None
+
+
+def unpack(version: str, packed: bytes) -> Path:
+    """The files in a folder of this host, under their hash: whoever comes second finds those of the first.
+
+    Raises:
+        BundleError: there is no room, or no right, to write them.
+    """
+    home = _home()
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        beside = Path(tempfile.mkdtemp(prefix=".unpacking-", dir=home))
+        try:
+            with tarfile.open(fileobj=io.BytesIO(packed), mode="r:gz") as archive:
+                archive.extractall(beside, filter="data")
+            try:
+                beside.rename(home / version)
+            except OSError:
+                if unpacked(version) is None:  # else another worker of this host was first
+                    raise
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
+    except OSError as error:
+        raise BundleError(
+            f"the bundle's files cannot be unpacked in `{home}`: {error.strerror or error}. Set RBT_RAY_HOME to a folder "
+            f"that can be written."
+        ) from None
+    return home / version
+
+
+def _paths(folder: Path, without: tuple[str, ...]) -> Iterator[Path]:
+    return iter(
+        sorted(
+            path for path in folder.rglob("*") if path.is_file() and path.relative_to(folder).parts[0] not in without
+        )
+    )
+
+
+def _home() -> Path:
+    home = os.environ.get("RBT_RAY_HOME")
+    if home:
+        return Path(home).expanduser() / "files"
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("rbt_ray")) / "files"
