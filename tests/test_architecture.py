@@ -28,7 +28,6 @@ MAY_IMPORT = {
     "data": BASE | {"simulate"},
     "search": COLUMNS | {"study"},
     "objectives": COLUMNS | {"data", "simulate", "study"},
-    "adapters": BASE | {"objectives", "data", "simulate"},
     "pool": COLUMNS | {"objectives", "data", "simulate", "study"},
     "store": COLUMNS | {"study"},
     "engine": COLUMNS | {"study", "search", "objectives", "data", "pool", "store"},

@@ -5,13 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from rbt_ray.data.backtester_bundle import ASSETS, DAILY, newest
 from rbt_ray.data.files import Files
 from rbt_ray.errors import BundleNotFoundError
 from rbt_ray.nearest import did_you_mean
 
-DAILY = "daily_equities.bcolz"
-ADJUSTMENTS = "adjustments.sqlite"
-ASSETS = "assets-*.sqlite"
 _NOT_READ = ("minute_equities.bcolz",)
 
 
@@ -41,15 +39,3 @@ def find(bundle: str | Path, root: Path, engine: str) -> Files:
         f"There is no bundle {bundle!r} of {engine} in {root}{': ' + hint if hint else '.'} There are: "
         f"{', '.join(names) or 'none'}. Ingest it with `{engine} ingest -b {bundle}`, or pass the path of its folder."
     )
-
-
-def newest(folder: Path) -> Path | None:
-    """The folder, or the newest in it, that holds a bundle: ingestions are named by their time, largest first."""
-    if is_bundle(folder):
-        return folder
-    return max((path for path in folder.glob("*") if is_bundle(path)), default=None, key=lambda path: path.name)
-
-
-def is_bundle(folder: Path) -> bool:
-    """Whether it has daily bars and assets."""
-    return (folder / DAILY).is_dir() and any(folder.glob(ASSETS))

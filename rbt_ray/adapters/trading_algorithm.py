@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from rbt_ray.adapters import bundle_files
+from rbt_ray.data import backtester_bundle
 from rbt_ray.data.bundle import Bundle
 from rbt_ray.data.files import Files
 from rbt_ray.errors import ObjectiveError, SettingError
@@ -121,14 +123,14 @@ class Opened:
     @classmethod
     def of(cls, engine: Engine, folder: Path) -> Opened:
         """Opens it, without the bundle being registered."""
-        reader = engine.part("data.bcolz_daily_bars", "BcolzDailyBarReader")(str(folder / bundle_files.DAILY))
-        adjustments = folder / bundle_files.ADJUSTMENTS
+        reader = engine.part("data.bcolz_daily_bars", "BcolzDailyBarReader")(str(folder / backtester_bundle.DAILY))
+        adjustments = folder / backtester_bundle.ADJUSTMENTS
         adjuster = (
             engine.part("data.adjustments", "SQLiteAdjustmentReader")(str(adjustments))
             if adjustments.exists()
             else None
         )
-        finder = engine.part("assets", "AssetFinder")(str(max(folder.glob(bundle_files.ASSETS))))
+        finder = engine.part("assets", "AssetFinder")(str(max(folder.glob(backtester_bundle.ASSETS))))
         calendar = reader.trading_calendar
         portal = engine.part("data.data_portal", "DataPortal")(
             finder,
@@ -151,16 +153,18 @@ class Opened:
         return cls(calendar, portal, loader, sessions[(sessions >= first) & (sessions <= last)].tz_localize(None))
 
 
-_opened: dict[str, Opened] = {}
-"""The bundle that this process has open, by the version of its files; it outlives a study."""
+_opened: dict[tuple[int, str], Opened] = {}
+"""The bundle that this process, and none that it was forked from, has open, by the version of its files; it outlives a
+study."""
 
 
 def opened(engine: Engine, folder: Path, version: str) -> Opened:
     """The bundle, opened by the first who asks."""
-    if version not in _opened:
+    key = os.getpid(), version
+    if key not in _opened:
         _opened.clear()
-        _opened[version] = Opened.of(engine, folder)
-    return _opened[version]
+        _opened[key] = Opened.of(engine, folder)
+    return _opened[key]
 
 
 class AlgorithmObjective:

@@ -74,11 +74,11 @@ def ingest(name: str, source: Any, *, fix: str | Iterable[str] = (), periods_per
     Args:
         name: letters, digits, dots, dashes and underscores.
         source: a folder with a CSV file a symbol (zipline's csvdir: ``AAPL.csv`` with date, open, high, low, close,
-            volume, or a folder ``daily`` or ``minute`` of such files); one CSV, Parquet or Feather file, long (date,
-            symbol, fields) or wide (date, a column of closes a symbol); a pandas, polars or pyarrow frame, also as
-            yfinance makes them, where a frame of one ticker's fields takes the bundle's name as its symbol; vectorbt
-            data, such as `vbt.YFData`; a `Bundle` or a file that `Bundle.save` wrote. In files each symbol's rows must
-            ascend in time.
+            volume, or a folder ``daily`` or ``minute`` of such files); the folder of a bundle that zipline or RustyBT
+            ingested (its newest daily bars, adjusted); one CSV, Parquet or Feather file, long (date, symbol, fields) or
+            wide (date, a column of closes a symbol); a pandas, polars or pyarrow frame, also as yfinance makes them, where
+            a frame of one ticker's fields takes the bundle's name as its symbol; vectorbt data, such as `vbt.YFData`; a
+            `Bundle` or a file that `Bundle.save` wrote. In files each symbol's rows must ascend in time.
         fix: what may be put right: ``"sort"`` (rows of a file that are not in time order), ``"drop-duplicates"``
             (rows that repeat another in every column).
         periods_per_year: bars in a year; None infers it (`times.periods_per_year`): 252 for daily bars.

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from rbt_ray.data import checks, csv_file, frames, table_file
+from rbt_ray.data import backtester_bundle, checks, csv_file, frames, table_file
 from rbt_ray.data.bundle import Bundle
 from rbt_ray.data.checks import Origin
 from rbt_ray.data.series import Series, Source
@@ -49,7 +49,8 @@ def bundle(
 
 def _path(path: Path) -> Source | Bundle:
     if path.is_dir():
-        return _folder(path)
+        ingested = backtester_bundle.newest(path)
+        return _folder(path) if ingested is None else backtester_bundle.read(ingested)
     if not path.is_file():  # a device may have no end
         raise BundleError(f"There is no file or folder `{path}`.")
     notes = {"source": str(path.resolve())}
@@ -76,7 +77,7 @@ def _vectorbt(data: Any) -> Source:
     """The series of vectorbt data: a frame of fields, or a series of closes, a symbol."""
     series: list[Series] = []
     for symbol, prices in data.data.items():
-        frame = (prices.to_frame("close") if isinstance(prices, pd.Series) else prices).dropna(how="all")
+        frame = (prices.to_frame("close") if prices.ndim == 1 else prices).dropna(how="all")
         origin = Origin(f"the vectorbt data of {symbol}")
         series += frames.table(frame, origin, any_order=True, symbol=str(symbol)).series
     return Source(series, any_order=True, notes={})
