@@ -83,7 +83,10 @@ class Choice(Domain):
     def numbers(self, column: FloatArray) -> FloatArray:
         if not all(isinstance(option, (int, float)) for option in self.options):
             raise SpaceError(f"takes {self.takes}, which are not all numbers.")
-        return np.array([*self.options, math.nan], dtype=np.float64)[_positions_or_last(column)]
+        try:
+            return np.array([*self.options, math.nan], dtype=np.float64)[_positions_or_last(column)]
+        except OverflowError:
+            raise SpaceError(f"takes {self.takes}, which are more than floats can hold.") from None
 
     def to_json(self) -> dict[str, Any]:
         held: dict[str, Any] = {"kind": self.kind, "options": [values.to_json(option) for option in self.options]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterable, Mapping
 from graphlib import TopologicalSorter
 from typing import Any
@@ -118,7 +119,12 @@ def _code(name: str, value: Any, domains: Mapping[str, Domain]) -> float:
 
 def _relation(left: str, op: Operator, right: str, domains: Mapping[str, Domain]) -> Relation:
     sides = [list(domain.options) if isinstance(domain, Choice) else None for domain in (domains[left], domains[right])]
-    if all(isinstance(option, (int, float)) for options in sides for option in options or ()):
+    numbers = [option for options in sides for option in options or () if isinstance(option, (int, float))]
+    if any(abs(number) > sys.float_info.max for number in numbers if isinstance(number, int)):
+        raise SpaceError(
+            f"a forbidden clause compares `{left}` with `{right}`, which have numbers that no float can hold."
+        )
+    if len(numbers) == sum(len(options or ()) for options in sides):
         return Relation(
             left, op, right, *(None if options is None else tuple(map(float, options)) for options in sides)
         )
