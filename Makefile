@@ -16,9 +16,9 @@ test: setup
 test-cluster: setup
 	$(BIN)/python -m pytest tests/cluster -m cluster
 
-# A hundred thousand hostile inputs over the parsers, ten minutes at most; `make test` has a few thousand.
+# A hundred thousand hostile inputs over the parsers, half an hour at most; `make test` has a few thousand.
 fuzz: setup
-	$(BIN)/python -m tests.fuzz.run --cases 25000 --seconds 600
+	$(BIN)/python -m tests.fuzz.run --cases 25000 --seconds 1800
 
 # Faults at random moments: a short version, and a long one that writes what it counted.
 test-chaos: setup
