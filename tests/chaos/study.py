@@ -183,9 +183,22 @@ class Study:
     def check_end(self, code: int, may_fail: Callable[[int, str], bool]) -> None:
         """A driver that ended before the study did leaves nobody behind, and says why in a sentence."""
         said = self.said()
-        if "Traceback" in said or not may_fail(code, said):
+        by_signal = code == -signal.SIGINT and said.rstrip().endswith("KeyboardInterrupt")
+        if ("Traceback" in said and not by_signal) or not may_fail(code, said):
             raise ChaosError(f"a driver ended with code {code} and said: {said[-3000:]}")
-        wait_for(lambda: not self.processes(), "nobody of a dead driver is left", _LEAVING_S)
+        self.wait_until_alone()
+
+    def wait_until_alone(self) -> None:
+        """Waits until no process of this study is left.
+
+        Raises:
+            ChaosError: some stay; the message names them.
+        """
+        try:
+            wait_for(lambda: not self.processes(), "no process is left", _LEAVING_S)
+        except ChaosError as error:
+            left = [" ".join(_words(process))[:100] for process in self.processes()]
+            raise ChaosError(f"{error}: {left}") from None
 
     def check(self, answer: dict[str, Any], undisturbed: dict[str, Any]) -> None:
         """Whether the study ended as one that nothing was done to.
@@ -201,7 +214,7 @@ class Study:
         _same("the table as another process reads it", ResultGrid(self.path).table_hash(), undisturbed["hash"])
         if len(answer["files"]) > len(undisturbed["files"]):
             raise ChaosError(f"the driver leaks descriptors: {answer['files']} beside {undisturbed['files']}")
-        wait_for(lambda: not self.processes(), "no process is left", _LEAVING_S)
+        self.wait_until_alone()
         _same("the study's files", sorted(_names(self.path)), ["journal.sqlite", "lock"])
         _same("temporary files", [name for name in _names(self.temporary) if name not in self.excused()], [])
         _same("shared memory", self._shared_memory_left(), [])
