@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -85,7 +86,7 @@ def page(tallies: Sequence[Tally]) -> str:
         n_local=sum(n for key, n in struck.items() if key.startswith("local ")),
         n_ray=sum(n for key, n in struck.items() if key.startswith("ray ")),
         study_rows=_rows(studies, dict(zip(kinds, kinds, strict=True))),
-        failures="".join(f"\n```\n{text}\n```\n" for text in failed),
+        failures="".join(f"\n- `{_brief(text)}`" for text in failed),
     )
 
 
@@ -94,6 +95,12 @@ def _rows(counts: Counter[str], shown: dict[str, str]) -> str:
         f"| {text} | {counts[f'local {name}'] or '-'} | {counts[f'ray {name}'] or '-'} |"
         for name, text in shown.items()
     )
+
+
+def _brief(text: str) -> str:
+    """The seed and the first words of what did not hold, without this machine's paths."""
+    words = re.sub(r"\S*/\S+", "...", " ".join(text.split()))
+    return "".join(letter for letter in words if letter.isprintable() and letter != "`")[:160]
 
 
 def _machine() -> str:
