@@ -15,15 +15,11 @@ _PREFIX = "pymp-"
 
 
 def remove_after_a_driver_that_was_killed() -> None:
-    """Within a fork server: at its end, if its driver is gone by then, so is the folder."""
+    """Within a fork server, which ends by itself only after its driver: at its end the folder is gone."""
     folder = _where_this_process_listens()
     if folder is not None and folder.name.startswith(_PREFIX):
-        atexit.register(_remove_for, os.getppid(), folder)  # forked workers end without it
-
-
-def _remove_for(driver: int, folder: Path) -> None:
-    if os.getppid() != driver:
-        shutil.rmtree(folder, ignore_errors=True)
+        # The driver may be dead by now, so that its process id tells nothing. Forked workers end without this.
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
 
 
 def _where_this_process_listens() -> Path | None:

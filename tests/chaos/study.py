@@ -26,8 +26,8 @@ DRIVER = Path(__file__).with_name("driver.py")
 SHM = Path("/dev/shm")
 _TOKEN = "RBT_CHAOS_TOKEN"
 _PATIENCE_S = 120
-_LEAVING_S = 15
-"""What processes have to end in that lost their driver, and drivers that lost their Ray."""
+_LEAVING_S = {"local": 15, "ray": 90}
+"""What processes have to end in that lost their driver. A worker that Ray was starting waits a minute for its raylet first."""
 
 
 class ChaosError(AssertionError):
@@ -195,7 +195,7 @@ class Study:
             ChaosError: some stay; the message names them.
         """
         try:
-            wait_for(lambda: not self.processes(), "no process is left", _LEAVING_S)
+            wait_for(lambda: not self.processes(), "no process is left", _LEAVING_S[self.backend])
         except ChaosError as error:
             left = [" ".join(_words(process))[:100] for process in self.processes()]
             raise ChaosError(f"{error}: {left}") from None

@@ -1,6 +1,8 @@
 """The short version: at least sixty faults, and a table as if nothing had happened."""
 
 import os
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -13,9 +15,16 @@ RAY = [500, 502]
 LEAST_FAULTS = 60
 
 
-def test_studies_end_as_if_nothing_had_happened(tmp_path):
+@pytest.fixture
+def short_path():
+    """A fork server's socket lies below it, and its path may have 107 bytes."""
+    with tempfile.TemporaryDirectory(prefix="rbt-chaos-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
+def test_studies_end_as_if_nothing_had_happened(short_path):
     """With root, disks are filled too; the others run without."""
-    chaos = Chaos(tmp_path, root=os.geteuid() == 0)
+    chaos = Chaos(short_path, root=os.geteuid() == 0)
     for seed in LOCAL:
         chaos.study(seed, "local", n_faults=7)
     for seed in RAY:
