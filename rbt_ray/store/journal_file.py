@@ -63,7 +63,7 @@ def create(folder: Path, definition: dict[str, Any]) -> None:
             connection.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
         draft.replace(folder / FILE_NAME)  # a study exists when its definition does
     except (OSError, sqlite3.Error) as error:
-        raise JournalError(f"the journal {folder / FILE_NAME} cannot be written: {error}.") from error
+        raise JournalError(f"the journal {folder / FILE_NAME} cannot be written: {_line(error)}.") from error
 
 
 def connect(path: Path, *, write: bool) -> sqlite3.Connection:
@@ -84,7 +84,7 @@ def connect(path: Path, *, write: bool) -> sqlite3.Connection:
         connection.close()
         if _passes(error):
             raise trouble(path, error) from error
-        raise JournalError(f"{path} is not a journal, or it is damaged: {error}.") from error
+        raise JournalError(f"{path} is not a journal, or it is damaged: {_line(error)}.") from error
     return connection
 
 
@@ -97,7 +97,7 @@ def read_meta(connection: sqlite3.Connection, path: Path) -> dict[str, str]:
     try:
         meta = dict(connection.execute("SELECT key, value FROM meta NOT INDEXED ORDER BY rowid").fetchall())
     except sqlite3.Error as error:
-        raise JournalError(f"the journal {path} cannot be read: {error}.") from error
+        raise JournalError(f"the journal {path} cannot be read: {_line(error)}.") from error
     check_meta(meta, f"the journal {path}")
     return meta
 
@@ -131,9 +131,9 @@ def check_structure(connection: sqlite3.Connection, path: Path) -> None:
     try:
         found = connection.execute("PRAGMA quick_check(1)").fetchone()
     except sqlite3.Error as error:
-        raise JournalError(f"the journal {path} is damaged: {error}.") from error
+        raise JournalError(f"the journal {path} is damaged: {_line(error)}.") from error
     if found != ("ok",):
-        raise JournalError(f"the journal {path} is damaged: {' '.join(str(found[0]).split())}.")
+        raise JournalError(f"the journal {path} is damaged: {_line(found[0])}.")
 
 
 def read_rows(connection: sqlite3.Connection, path: Path, first: int = 1, n: int | None = None) -> Iterator[Row]:
@@ -147,7 +147,7 @@ def read_rows(connection: sqlite3.Connection, path: Path, first: int = 1, n: int
         for expected, row in enumerate(connection.execute(query, (first, -1 if n is None else n)), first):
             yield checked(row[0] == expected, expected, row[1:], f"the journal {path}")
     except sqlite3.Error as error:
-        raise JournalError(f"the journal {path} is damaged: {error}.") from error
+        raise JournalError(f"the journal {path} is damaged: {_line(error)}.") from error
 
 
 def checked(in_place: bool, number: int, row: tuple[Any, ...], what: str) -> Row:
@@ -169,7 +169,7 @@ def checked(in_place: bool, number: int, row: tuple[Any, ...], what: str) -> Row
 
 def trouble(path: Path, error: sqlite3.Error) -> JournalError:
     """What to raise for an event that could not be written."""
-    reason = f"the journal {path} cannot be written: {error}"
+    reason = f"the journal {path} cannot be written: {_line(error)}"
     text = f"{reason}. What is recorded is safe; go on with `rbt-ray resume {path.parent}`."
     return JournalBlockedError(text, reason) if _passes(error) else JournalError(text)
 
@@ -182,3 +182,8 @@ def _passes(error: sqlite3.Error) -> bool:
 
 def _seal_of_meta(meta: dict[str, str]) -> str:
     return str(zlib.crc32(json.dumps([meta.get("format"), meta.get("definition")]).encode()))
+
+
+def _line(said: object) -> str:
+    """What SQLite says in one line: it may quote a schema that is damaged."""
+    return "".join(letter for letter in " ".join(str(said).split()) if letter.isprintable())[:200]
