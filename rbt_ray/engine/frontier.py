@@ -12,6 +12,7 @@ import numpy as np
 from rbt_ray import metric_columns
 from rbt_ray.columns import Outcomes, Proposals, Results
 from rbt_ray.errors import SettingError
+from rbt_ray.search.digest_set import DigestSet
 from rbt_ray.search.searcher import Searcher
 from rbt_ray.store.journal import Asked, Finished
 from rbt_ray.study.cost import Cost
@@ -19,6 +20,7 @@ from rbt_ray.study.study import Study
 from rbt_ray.types import FloatArray, Proposal
 
 _SLACK = 1e-9  # three thirds are one
+_RECENT = 4096
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,7 +65,10 @@ class Frontier:
         self._searcher = searcher
         self._learns: bool = getattr(searcher, "learns", True)
         self._counts_samples = study.search_alg == "custom"  # ours stop at num_samples by themselves
-        self._configs: set[int] = set()
+        self._older, self._recent = (
+            DigestSet(),
+            set[int](),
+        )  # the configs asked for; a set's ints take ten times as much
         self._cost, self._spent = Cost(), 0.0
         self._closed = False
         self._asked = 0
@@ -152,11 +157,16 @@ class Frontier:
             self._closed = n < len(proposals)
             self._spent = float(spent[n - 1]) if n else self._spent
         if self._counts_samples and self._study.num_samples is not None and n:
-            for row, digest in enumerate(self._study.space.digests(proposals.points[:n]).tolist()):
-                if digest not in self._configs and len(self._configs) >= self._study.num_samples:
+            digests = self._study.space.digests(proposals.points[:n])
+            for row in np.flatnonzero(~self._older.has(digests)).tolist():
+                digest = int(digests[row])
+                if digest not in self._recent and len(self._older) + len(self._recent) >= self._study.num_samples:
                     self._closed = True
                     return proposals[:row]
-                self._configs.add(digest)
+                self._recent.add(digest)
+            if len(self._recent) >= _RECENT:
+                self._older.add(np.fromiter(self._recent, np.uint64, len(self._recent)))
+                self._recent.clear()
         return proposals if n == len(proposals) else proposals[:n]
 
     def _next_to_tell(self) -> int | None:
