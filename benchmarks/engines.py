@@ -82,7 +82,7 @@ def in_new_processes(method, workers, run, configs, span):
 
 def persistent(workers):
     if PACKAGE == "rustybt":
-        pool = importlib.import_module("rustybt.optimization").PersistentWorkerPool
+        pool = importlib.import_module("rustybt.optimization.persistent_worker_pool").PersistentWorkerPool
         return pool(processes=workers, initializer=silent)
     return multiprocessing.Pool(workers, silent)
 
