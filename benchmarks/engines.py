@@ -115,6 +115,8 @@ def main():
     with tempfile.TemporaryDirectory() as place:
         os.chdir(place)  # where studies go, and what RustyBT leaves of each run
         engine_bundle.ingest(PACKAGE, Path(place) / "root")
+        # RustyBT makes a database of its own on first use, which two processes at once cannot.
+        as_users_run_it({"fast": 5, "slow": 30}, SPANS["year"])
         run = objective(span)
         kept = persistent(args.workers)
         cases = {"rbt_ray, warm": partial(warm, args.workers, run)}
