@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import rbt_ray as rbt
+from rbt_ray.store import journal_file
 
 _PICKLE = re.compile(rb"\x80[\x03-\x05](\x95.{3}\x00{5}|c|\x8c|\])", re.DOTALL)
 
@@ -82,13 +83,16 @@ def arm(theirs, folder, trap):
             "fingerprint": "0" * 64,
         }
         definition["why"] = definition["name"] = code
-        file.execute("UPDATE meta SET value = ? WHERE key = 'definition'", (json.dumps(definition),))
-        rows = file.execute("SELECT number, header FROM events WHERE kind = 'finished'").fetchall()
-        for number, header in rows:
+        meta = dict(file.execute("SELECT key, value FROM meta")) | {"definition": json.dumps(definition)}
+        meta["seal"] = journal_file._seal_of_meta(meta)  # who means harm can compute it too
+        file.executemany("UPDATE meta SET value = ? WHERE key = ?", [(value, key) for key, value in meta.items()])
+        rows = file.execute("SELECT number, header, body FROM events WHERE kind = 'finished'").fetchall()
+        for number, header, body in rows:
             told = json.loads(header)
             told["worker"] = code
             told["errors"] = dict.fromkeys(told["errors"], f"{code}\n!!python/object/apply:os.mkdir [x]")
-            file.execute("UPDATE events SET header = ? WHERE number = ?", (json.dumps(told), number))
+            sealed = journal_file.seal(number, "finished", json.dumps(told), body)
+            file.execute("UPDATE events SET header = ?, seal = ? WHERE number = ?", (json.dumps(told), sealed, number))
 
 
 def test_opening_what_somebody_else_left_runs_no_code(tmp_path):
