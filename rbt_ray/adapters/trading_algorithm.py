@@ -7,6 +7,7 @@ import inspect
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,67 @@ class Engine:
     def root(self) -> Path:
         """The folder of its ingested bundles."""
         return Path(self.part("utils.paths", "data_root")())
+
+    def objective(
+        self,
+        algorithm: type | None = None,
+        *,
+        initialize: Callable[..., Any] | None = None,
+        handle_data: Callable[..., Any] | None = None,
+        before_trading_start: Callable[..., Any] | None = None,
+        bundle: str | Path,
+        start: str | date | None = None,
+        end: str | date | None = None,
+        capital_base: float = 1e7,
+    ) -> AlgorithmObjective:
+        """An objective for `rbt.Tuner`, without a `bundle` there, that runs an algorithm on daily bars once a config.
+
+        A config reaches the algorithm as keywords of `initialize`: ``initialize(context, fast=10, slow=50)``, in a class
+        ``initialize(self, fast, slow)``. Metrics are `total_return, sharpe, sortino, max_drawdown, volatility, cagr`, as
+        the performance frame has them. A fidelity below 1 ends earlier; a hold-out begins where the training sessions end.
+
+        Args:
+            algorithm: a subclass of TradingAlgorithm, in place of functions.
+            initialize: as `run_algorithm` takes it, but for the keywords.
+            handle_data: as `run_algorithm` takes it.
+            before_trading_start: as `run_algorithm` takes it.
+            bundle: the name of an ingested bundle, whose newest ingestion is read, or the path of its folder.
+            start: the first day; None, or a day before the bundle's first: that.
+            end: the last day; None, or a day after the bundle's last: that.
+            capital_base: the money to begin with.
+
+        Raises:
+            ObjectiveError: there is no algorithm, or two, or the backtester is not installed.
+            BundleNotFoundError: there is no such bundle.
+            SettingError: a date, or `capital_base`, cannot be used.
+        """
+        functions = {
+            "initialize": initialize,
+            "handle_data": handle_data,
+            "before_trading_start": before_trading_start,
+        }
+        given = {name: function for name, function in functions.items() if function is not None}
+        base = self.part("algorithm", "TradingAlgorithm")
+        if algorithm is not None and not (isinstance(algorithm, type) and issubclass(algorithm, base)):
+            raise ObjectiveError(f"`algorithm` is a subclass of {self.package}'s TradingAlgorithm; got {algorithm!r}.")
+        if (algorithm is None) == ("initialize" not in given) or (algorithm is not None and given):
+            raise ObjectiveError(
+                "pass either a subclass of TradingAlgorithm as `algorithm`, or functions: `initialize`, `handle_data`, "
+                "`before_trading_start`."
+            )
+        for name, function in given.items():
+            if not callable(function):
+                raise ObjectiveError(f"`{name}` is a function; got {function!r}.")
+        if (
+            isinstance(capital_base, bool)
+            or not isinstance(capital_base, (int, float))
+            or not 0 < capital_base < np.inf
+        ):
+            raise SettingError(f"`capital_base` is an amount of money above 0; got {capital_base!r}.")
+        files = bundle_files.find(bundle, self.root(), self.package)
+        objective = AlgorithmObjective(self, Algorithm(algorithm, given), files, start, end, capital_base)
+        objective.bundle  # noqa: B018 - opens it, and says what is wrong with the dates
+        return objective
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -258,47 +320,11 @@ class AlgorithmObjective:
         return {name: value for name, value in self.__dict__.items() if name != "bundle"}
 
 
-def make(
-    engine: Engine,
-    algorithm: type | None,
-    functions: Mapping[str, Callable[..., Any] | None],
-    bundle: str | Path,
-    start: Any,
-    end: Any,
-    capital_base: float,
-) -> AlgorithmObjective:
-    """The objective, with everything checked that can be before a study begins.
-
-    Raises:
-        ObjectiveError: there is no algorithm, or two, or the backtester is not installed.
-        BundleNotFoundError: there is no such bundle.
-        SettingError: a date, or `capital_base`, cannot be used.
-    """
-    given = {name: function for name, function in functions.items() if function is not None}
-    base = engine.part("algorithm", "TradingAlgorithm")
-    if algorithm is not None and not (isinstance(algorithm, type) and issubclass(algorithm, base)):
-        raise ObjectiveError(f"`algorithm` is a subclass of {engine.package}'s TradingAlgorithm; got {algorithm!r}.")
-    if (algorithm is None) == ("initialize" not in given) or (algorithm is not None and given):
-        raise ObjectiveError(
-            "pass either a subclass of TradingAlgorithm as `algorithm`, or functions: `initialize`, `handle_data`, "
-            "`before_trading_start`."
-        )
-    for name, function in given.items():
-        if not callable(function):
-            raise ObjectiveError(f"`{name}` is a function; got {function!r}.")
-    if isinstance(capital_base, bool) or not isinstance(capital_base, (int, float)) or not 0 < capital_base < np.inf:
-        raise SettingError(f"`capital_base` is an amount of money above 0; got {capital_base!r}.")
-    files = bundle_files.find(bundle, engine.root(), engine.package)
-    objective = AlgorithmObjective(engine, Algorithm(algorithm, given), files, start, end, capital_base)
-    objective.bundle  # noqa: B018 - opens it, and says what is wrong with the dates
-    return objective
-
-
 def _date(name: str, value: Any) -> pd.Timestamp | None:
     if value is None:
         return None
     try:
-        date = pd.Timestamp(value)
+        day = pd.Timestamp(value)
     except (ValueError, TypeError) as error:
         raise SettingError(f"`{name}` is a date such as '2010-01-04'; got {value!r} ({error}).") from None
-    return date.tz_localize(None).normalize()
+    return day.tz_localize(None).normalize()
