@@ -8,11 +8,16 @@ process, a tenth as many proposals a repeat. Nothing is asserted.
 
 import argparse
 import platform
+import sys
 import time
+from pathlib import Path
 
 import numpy as np
 
 import rbt_ray as rbt
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from benchmarks.throughput import median_with_interval
 from rbt_ray.search.bohb import BOHB
 from rbt_ray.study.space import Space
 
@@ -49,11 +54,6 @@ def a_proposal(sampler, n):
         point = sampler.sample()
         sampler.learn(point, 1.0, loss(point))
     return 1e3 * (time.perf_counter() - start) / n
-
-
-def median_with_interval(values):
-    draws = np.random.default_rng(0).choice(values, (10_000, len(values)))
-    return np.median(values), *np.percentile(np.median(draws, axis=1), [2.5, 97.5])
 
 
 def main():

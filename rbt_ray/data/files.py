@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rbt_ray.errors import BundleError
+from rbt_ray.private_files import make_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ def unpack(version: str, packed: bytes) -> Path:
     """
     home = _home()
     try:
-        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(home)
         beside = Path(tempfile.mkdtemp(prefix=".unpacking-", dir=home))
         try:
             with tarfile.open(fileobj=io.BytesIO(packed), mode="r:gz") as archive:
