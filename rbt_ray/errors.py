@@ -82,6 +82,10 @@ class WorkerStartError(RbtError):
     """Workers die before they take their first batch."""
 
 
+class WorkerDiedError(RbtError, RuntimeError):
+    """The process that made a call ended before the call did."""
+
+
 class NoResultError(RbtError, LookupError):
     """No trial completed at full fidelity."""
 

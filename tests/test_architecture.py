@@ -34,6 +34,7 @@ MAY_IMPORT = {
     "tune": COLUMNS | {"study", "search", "objectives", "data", "pool", "store", "engine"},
     "adapters": COLUMNS | {"data", "simulate", "objectives"},
     "analysis": BASE,
+    "compat": COLUMNS | {"study", "search", "objectives", "data", "pool", "tune"},
     "reporting": COLUMNS | {"study", "data", "store", "tune"},
     "cli": None,
     "__init__": None,

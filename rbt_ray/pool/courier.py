@@ -5,16 +5,49 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from collections.abc import Callable
 from multiprocessing.context import BaseContext
+from typing import Any, Protocol
 
 from rbt_ray.errors import ObjectiveError, SettingError, WorkerStartError
 from rbt_ray.pool.memory import excess, refusal
-from rbt_ray.pool.pool import Batch, Job, Returned
+from rbt_ray.pool.pool import Job, Returned
+from rbt_ray.pool.serve import serve
 from rbt_ray.pool.worker_process import WorkerProcess
 
 _START_SECONDS = 60.0
 _TRIES = 3
 _PAUSE_SECONDS = 0.1
+
+
+class Cargo(Protocol):
+    """What a courier carries: a `Batch`, or whatever else the main loop of its worker takes."""
+
+    @property
+    def number(self) -> int:
+        """Unique in a driver."""
+        ...
+
+    @property
+    def job(self) -> Job:
+        """What the worker loads first."""
+        ...
+
+    def __len__(self) -> int:
+        """By how much it counts towards `recycle_after`."""
+        ...
+
+    def message(self) -> Any:
+        """What is sent."""
+        ...
+
+
+class Sink(Protocol):
+    """Where couriers put what comes back: a queue, or whoever acts on it in the courier's own thread."""
+
+    def put(self, item: Returned | Exception, /) -> None:
+        """Takes what came back, or the error at which the courier has ended."""
+        ...
 
 
 class Courier:
@@ -26,23 +59,26 @@ class Courier:
         returned: where batches go that come back, and errors that end the study.
         recycle_after: trials after which the process is replaced; None: never.
         memory_limit: bytes of resident memory above which it is.
+        main: the main loop of its processes.
     """
 
     def __init__(
         self,
         name: str,
         context: BaseContext,
-        returned: queue.SimpleQueue[Returned | Exception],
+        returned: Sink,
         *,
         recycle_after: int | None,
         memory_limit: int,
+        main: Callable[..., None] = serve,
     ) -> None:
         self.name = name
         self._context = context
         self._returned = returned
         self._recycle_after = recycle_after
         self._memory_limit = memory_limit
-        self._inbox: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
+        self._main = main
+        self._inbox: queue.SimpleQueue[Cargo | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._carry, name=f"rbt-ray-{name}", daemon=True)
         self._process: WorkerProcess | None = None
         self._job: str | None = None
@@ -59,7 +95,7 @@ class Courier:
         """Begins to carry; the process is started by the thread, unless `start_process` has done so."""
         self._thread.start()
 
-    def carry(self, batch: Batch) -> None:
+    def carry(self, batch: Cargo) -> None:
         """Takes a batch; returns at once."""
         self._inbox.put(batch)
 
@@ -109,7 +145,7 @@ class Courier:
         """
         for number in range(_TRIES):
             try:
-                process = WorkerProcess(self._context, self.name)
+                process = WorkerProcess(self._context, self.name, self._main)
             except (OSError, EOFError) as error:
                 how = f"{type(error).__name__}: {error}; does the working directory exist, is memory left?"
                 time.sleep(
@@ -146,7 +182,7 @@ class Courier:
         finally:
             self._bury()
 
-    def _deliver(self, batch: Batch) -> Returned:
+    def _deliver(self, batch: Cargo) -> Returned:
         process = self._ready_for(batch)
         with self._lock:
             self._loading = None
@@ -162,12 +198,12 @@ class Courier:
             return Returned(batch.number, self.name, lost=self._bury())
         with self._lock:
             self._at_work = None
-        self._trials += len(batch.trials)
+        self._trials += len(batch)
         if self._struck or (self._recycle_after and self._trials >= self._recycle_after):
             self._bury()
         return returned
 
-    def _ready_for(self, batch: Batch) -> WorkerProcess:
+    def _ready_for(self, batch: Cargo) -> WorkerProcess:
         """A living worker that has loaded the batch's job: a death before that is no trial's fault.
 
         Raises:

@@ -52,6 +52,9 @@ class Batch:
     purpose: Literal["score", "review"] = "score"
     starts: Mapping[int, Checkpoint] = field(default_factory=dict)
 
+    def __len__(self) -> int:
+        return len(self.trials)
+
     def message(self) -> tuple[Any, ...]:
         """All of it but the job, for a worker that has this."""
         return self.number, self.trials, self.points, self.fidelity, self.purpose, self.starts

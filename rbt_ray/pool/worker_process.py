@@ -9,6 +9,7 @@ import signal
 import threading
 import weakref
 from contextlib import suppress
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
@@ -37,18 +38,19 @@ multiprocessing.spawn.get_preparation_data = _preparation_without_main
 
 
 class WorkerProcess:
-    """A process that runs `serve`, with the driver's ends of its pipes.
+    """A process that runs a main loop, with the driver's ends of its pipes.
 
     Args:
         context: how processes are started.
         name: the worker's.
+        main: its main loop, a function of a module; it takes what `serve` does.
 
     Raises:
         OSError: it cannot be launched, as when the working directory is gone or no memory is left.
         EOFError: the fork server has died; the next attempt starts another.
     """
 
-    def __init__(self, context: BaseContext, name: str) -> None:
+    def __init__(self, context: BaseContext, name: str, main: Callable[..., None] = serve) -> None:
         with _starting:  # a process forked meanwhile would inherit ends that nobody knows of
             self._pipe, theirs = context.Pipe()
             life_end, self._life = context.Pipe(duplex=False)
@@ -56,7 +58,7 @@ class WorkerProcess:
             inherited = [end for other in [*_living, self] for end in other._ends()] if forked else []
             make: Any = context
             self._process: BaseProcess = make.Process(
-                target=serve, args=(theirs, life_end, name, inherited), name=f"{_NAME}-{name}", daemon=True
+                target=main, args=(theirs, life_end, name, inherited), name=f"{_NAME}-{name}", daemon=True
             )
             self._process.start()
             _living.add(self)

@@ -1,0 +1,161 @@
+"""What a pool hands out for calls that are under way, with multiprocessing's interface."""
+
+from __future__ import annotations
+
+import multiprocessing
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from rbt_ray.pool.calls import Answer
+
+
+class AsyncResult:
+    """The results of `n` calls, once all of them have ended.
+
+    Args:
+        pool: which makes them; kept alive until then.
+        n: how many.
+        single: whether `get` gives the one result itself, not a list.
+        callback: called with what `get` gives, in a thread of the pool.
+        error_callback: called with what `get` raises.
+    """
+
+    def __init__(
+        self,
+        pool: Any,
+        n: int,
+        *,
+        single: bool = False,
+        callback: Callable[[Any], object] | None = None,
+        error_callback: Callable[[BaseException], object] | None = None,
+    ) -> None:
+        self._pool = pool
+        self._single = single
+        self._callback = callback
+        self._error_callback = error_callback
+        self._answers: list[Answer | None] = [None] * n
+        self._left = n
+        self._lock = threading.Lock()
+        self._done = threading.Event()
+        if not n:
+            self._end()
+
+    def ready(self) -> bool:
+        """Whether all calls have ended."""
+        return self._done.is_set()
+
+    def successful(self) -> bool:
+        """Whether none raised.
+
+        Raises:
+            ValueError: not all have ended.
+        """
+        if not self.ready():
+            raise ValueError(f"{self!r} is not ready; `wait` for it first.")
+        return self._error() is None
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Returns when all calls have ended, or after `timeout` seconds."""
+        self._done.wait(timeout)
+
+    def get(self, timeout: float | None = None) -> Any:
+        """The result, or the list of results in the order of the calls.
+
+        Raises:
+            multiprocessing.TimeoutError: not all have ended after `timeout` seconds.
+            Exception: what the first call that failed raised, in the order of the calls.
+        """
+        if not self._done.wait(timeout):
+            raise multiprocessing.TimeoutError
+        if (error := self._error()) is not None:
+            raise error
+        return self._value()
+
+    def settle(self, index: int, answer: Answer) -> None:
+        """Takes what became of a call."""
+        with self._lock:
+            self._answers[index] = answer
+            self._left -= 1
+            if self._left:
+                return
+        self._end()
+
+    def _end(self) -> None:
+        self._pool = None
+        error = self._error()
+        if error is None and self._callback is not None:
+            self._callback(self._value())
+        if error is not None and self._error_callback is not None:
+            self._error_callback(error)
+        self._done.set()
+
+    def _value(self) -> Any:
+        values = [answer[1] for answer in self._answers if answer is not None]
+        return values[0] if self._single else values
+
+    def _error(self) -> BaseException | None:
+        return next((answer[1] for answer in self._answers if answer is not None and not answer[0]), None)
+
+
+class ResultIterator:
+    """Results one by one, while later calls are still under way.
+
+    Args:
+        start: begins the next calls, and says how many: 0 once there are no more.
+        ahead: how many calls may be under way beyond what was taken.
+        ordered: in the order of the calls; else as they come.
+    """
+
+    def __init__(self, start: Callable[[ResultIterator], int], ahead: int, *, ordered: bool) -> None:
+        self._start = start
+        self._ahead = ahead
+        self._ordered = ordered
+        self._arrived: queue.SimpleQueue[tuple[int, Answer]] = queue.SimpleQueue()
+        self._early: dict[int, Answer] = {}
+        self._started = self._next = 0
+        self._exhausted = False
+        self._feed()
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        return self.next()
+
+    def next(self, timeout: float | None = None) -> Any:
+        """The next result.
+
+        Raises:
+            multiprocessing.TimeoutError: there is none after `timeout` seconds.
+            StopIteration: there are no more.
+            Exception: what that call raised; the next ones can still be taken.
+        """
+        self._feed()
+        if self._next == self._started:
+            raise StopIteration
+        returned, value = self._take(timeout)
+        self._next += 1
+        if not returned:
+            raise value
+        return value
+
+    def settle(self, index: int, answer: Answer) -> None:
+        """Takes what became of a call."""
+        self._arrived.put((index, answer))
+
+    def _take(self, timeout: float | None) -> Answer:
+        while self._next not in self._early:
+            try:
+                index, answer = self._arrived.get(timeout=timeout)
+            except queue.Empty:
+                raise multiprocessing.TimeoutError from None
+            self._early[index if self._ordered else self._next] = answer
+        return self._early.pop(self._next)
+
+    def _feed(self) -> None:
+        while not self._exhausted and self._started - self._next < self._ahead:
+            n = self._start(self)
+            self._started += n
+            self._exhausted = n == 0

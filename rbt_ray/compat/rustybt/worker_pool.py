@@ -1,0 +1,377 @@
+"""PersistentWorkerPool: multiprocessing.Pool's interface over worker processes that outlive their batches."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+import threading
+import time
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from multiprocessing.context import BaseContext
+from typing import Any, Protocol
+
+from rbt_ray.compat.rustybt.async_result import AsyncResult, ResultIterator
+from rbt_ray.errors import InputError, SettingError, WorkerDiedError
+from rbt_ray.pool.calls import Answer, Call, Calls, answers_in, pack_function, packed, serve_calls
+from rbt_ray.pool.courier import Courier
+from rbt_ray.pool.local_pool import usable_cpus
+from rbt_ray.pool.pool import Job, Returned
+from rbt_ray.pool.start_method import context_for
+
+_CHUNKS = 4
+"""How many chunks a worker gets of a batch whose `chunksize` nobody gave, as in multiprocessing."""
+
+
+class _Target(Protocol):
+    def settle(self, index: int, answer: Answer) -> None: ...
+
+
+class PersistentWorkerPool:
+    """A pool of processes that keep what they have loaded from batch to batch.
+
+    It has `multiprocessing.Pool`'s methods, and differs in this: functions and arguments may be lambdas, closures and
+    classes of a script, since cloudpickle packs them; a call whose process dies raises `WorkerDiedError`, and the others
+    of its chunk are made again; `imap` asks its iterable for no more than it needs next.
+
+    Args:
+        processes: how many; None: one for each core this process may use.
+        initializer: called once in each process, before its first call.
+        initargs: its arguments.
+        maxtasksperchild: calls after which a process is replaced; None: never.
+        context: of multiprocessing, says how processes are started; None: by a fork server on Linux, else by spawn.
+
+    Raises:
+        SettingError: a value is not one of those it may have.
+    """
+
+    def __init__(
+        self,
+        processes: int | None = None,
+        initializer: Callable[..., object] | None = None,
+        initargs: Iterable[Any] = (),
+        maxtasksperchild: int | None = None,
+        context: BaseContext | None = None,
+    ) -> None:
+        processes = usable_cpus() if processes is None else processes
+        for name, value in (("processes", processes), ("maxtasksperchild", maxtasksperchild)):
+            whole = isinstance(value, int) and not isinstance(value, bool)
+            if value is not None and not (whole and value > 0):
+                raise SettingError(f"{name} must be positive: a whole number of at least 1, or None; got {value!r}.")
+        if initializer is not None and not callable(initializer):
+            raise TypeError(f"`initializer` is a function or None; got {initializer!r}.")
+        self._initializer, self._initargs = initializer, tuple(initargs)
+        self._most = maxtasksperchild
+        self._context = context_for() if context is None else context
+        self._numbers = itertools.count()
+        self._batches = self._tasks = self._deaths = 0
+        self._begun = time.monotonic()
+        self._state = threading.Condition()
+        self._closed = False
+        self._error: Exception | None = None
+        self._waiting: deque[tuple[Calls, _Target, int]] = deque()
+        self._under_way: dict[int, tuple[Calls, _Target, int, Courier]] = {}
+        self._open = 0
+        self._idle: list[Courier] = []
+        self._couriers: list[Courier] = []
+        self._leaving: list[Courier] = []
+        weakref.finalize(self, _end, self._couriers, self._leaving)
+        for _ in range(processes):
+            self._hire()
+        self._processes = processes
+
+    def run_batch(self, func: Callable[[Any], Any], tasks: Iterable[Any], chunksize: int | None = None) -> list[Any]:
+        """`map`, counted by `get_statistics` as a batch."""
+        tasks = list(tasks)
+        results: list[Any] = self.map(func, tasks, chunksize)
+        self._batches += 1
+        self._tasks += len(tasks)
+        return results
+
+    def map(self, func: Callable[[Any], Any], iterable: Iterable[Any], chunksize: int | None = None) -> Any:
+        """The results of `func` on each element, in their order."""
+        return self.map_async(func, iterable, chunksize).get()
+
+    def starmap(self, func: Callable[..., Any], iterable: Iterable[Iterable[Any]], chunksize: int | None = None) -> Any:
+        """The results of `func(*element)` for each element, in their order."""
+        return self.starmap_async(func, iterable, chunksize).get()
+
+    def apply(self, func: Callable[..., Any], args: Iterable[Any] = (), kwds: Mapping[str, Any] | None = None) -> Any:
+        """The result of one call."""
+        return self.apply_async(func, args, kwds).get()
+
+    def map_async(
+        self,
+        func: Callable[[Any], Any],
+        iterable: Iterable[Any],
+        chunksize: int | None = None,
+        callback: Callable[[Any], object] | None = None,
+        error_callback: Callable[[BaseException], object] | None = None,
+    ) -> AsyncResult:
+        """`map`, at once; see `AsyncResult`."""
+        calls: list[Call] = [((element,), {}) for element in iterable]
+        return self._map_async(func, calls, chunksize, callback, error_callback)
+
+    def starmap_async(
+        self,
+        func: Callable[..., Any],
+        iterable: Iterable[Iterable[Any]],
+        chunksize: int | None = None,
+        callback: Callable[[Any], object] | None = None,
+        error_callback: Callable[[BaseException], object] | None = None,
+    ) -> AsyncResult:
+        """`starmap`, at once; see `AsyncResult`."""
+        calls: list[Call] = [(tuple(element), {}) for element in iterable]
+        return self._map_async(func, calls, chunksize, callback, error_callback)
+
+    def apply_async(
+        self,
+        func: Callable[..., Any],
+        args: Iterable[Any] = (),
+        kwds: Mapping[str, Any] | None = None,
+        callback: Callable[[Any], object] | None = None,
+        error_callback: Callable[[BaseException], object] | None = None,
+    ) -> AsyncResult:
+        """`apply`, at once; see `AsyncResult`."""
+        result = AsyncResult(self, 1, single=True, callback=callback, error_callback=error_callback)
+        self._submit(self._job(func), [(tuple(args), dict(kwds or {}))], result, 0)
+        return result
+
+    def imap(self, func: Callable[[Any], Any], iterable: Iterable[Any], chunksize: int = 1) -> ResultIterator:
+        """The results of `func` one by one, in order; a few calls ahead of what is taken are under way."""
+        return self._imap(func, iterable, chunksize, ordered=True)
+
+    def imap_unordered(self, func: Callable[[Any], Any], iterable: Iterable[Any], chunksize: int = 1) -> ResultIterator:
+        """`imap`, as results come."""
+        return self._imap(func, iterable, chunksize, ordered=False)
+
+    def reset_workers(self) -> None:
+        """Replaces all processes by fresh ones; calls under way are finished first by the old."""
+        with self._state:
+            self._check_open()
+            for courier in self._idle:
+                courier.close()
+            self._leaving += [courier for courier in self._couriers if courier not in self._idle]
+            self._couriers.clear()
+            self._idle.clear()
+            for _ in range(self._processes):
+                self._hire()
+            self._hand_out()
+
+    def get_statistics(self) -> dict[str, Any]:
+        """Counts since the pool was made.
+
+        `batch_count` and `total_tasks` of `run_batch`, their ratio `average_tasks_per_batch`, `processes`,
+        `uptime_seconds`, `worker_deaths`, and `pids`, the processes that run now.
+        """
+        return {
+            "batch_count": self._batches,
+            "total_tasks": self._tasks,
+            "average_tasks_per_batch": self._tasks / self._batches if self._batches else 0.0,
+            "processes": self._processes,
+            "uptime_seconds": time.monotonic() - self._begun,
+            "worker_deaths": self._deaths,
+            "pids": [pid for courier in list(self._couriers) if (pid := courier.pid) is not None],
+        }
+
+    @property
+    def closed(self) -> bool:
+        """Whether it takes no more calls."""
+        return self._closed or self._error is not None
+
+    def close(self) -> None:
+        """Takes no more calls; the processes end when those there are have ended."""
+        with self._state:
+            self._closed = True
+            self._end_if_done()
+
+    def terminate(self) -> None:
+        """Ends the processes at once; calls that have not ended fail with `WorkerDiedError`."""
+        with self._state:
+            self._closed = True
+        self._break(WorkerDiedError("the pool was terminated before the call had ended."))
+
+    def join(self) -> None:
+        """Returns when the processes have ended.
+
+        Raises:
+            ValueError: neither `close` nor `terminate` was called.
+        """
+        with self._state:
+            if not self._closed:
+                raise ValueError("the pool still takes calls; `close` or `terminate` it first.")
+            self._state.wait_for(lambda: not self._open)
+        _end(self._couriers, self._leaving)
+        for courier in self._couriers:
+            courier.join()
+
+    def __enter__(self) -> PersistentWorkerPool:
+        self._check_open()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Ends the processes: after the calls there are, or at once after an exception."""
+        if kind is None:
+            self.close()
+        else:
+            self.terminate()
+        self.join()
+
+    def __repr__(self) -> str:
+        return (
+            f"PersistentWorkerPool(processes={self._processes}, batches={self._batches}, tasks={self._tasks}, "
+            f"uptime={time.monotonic() - self._begun:.1f}s)"
+        )
+
+    def _map_async(
+        self, func: Any, calls: Sequence[Call], chunksize: int | None, callback: Any, error_callback: Any
+    ) -> AsyncResult:
+        job, result = self._job(func), AsyncResult(self, len(calls), callback=callback, error_callback=error_callback)
+        even = max(-(-len(calls) // (_CHUNKS * self._processes)), 1)
+        size = self._chunk(even if chunksize is None else chunksize)
+        for start in range(0, len(calls), size):
+            self._submit(job, calls[start : start + size], result, start)
+        return result
+
+    def _imap(self, func: Any, iterable: Iterable[Any], chunksize: int, *, ordered: bool) -> ResultIterator:
+        job, size, calls, starts = self._job(func), self._chunk(chunksize), iter(iterable), itertools.count()
+
+        def start(target: ResultIterator) -> int:
+            chunk: list[Call] = [((element,), {}) for element in itertools.islice(calls, size)]
+            if chunk:
+                self._submit(job, chunk, target, size * next(starts))
+            return len(chunk)
+
+        return ResultIterator(start, 2 * size * self._processes, ordered=ordered)
+
+    def _chunk(self, size: int) -> int:
+        """The chunk size; with `maxtasksperchild` a divisor of it, so that no process makes more calls than that."""
+        if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+            raise SettingError(f"`chunksize` is a whole number of at least 1; got {size!r}.")
+        return (
+            size if self._most is None else max(n for n in range(1, min(size, self._most) + 1) if self._most % n == 0)
+        )
+
+    def _job(self, func: Any) -> Job:
+        self._check_open()
+        if not callable(func):
+            raise TypeError(f"`func` is a function; got {func!r}.")
+        return pack_function(func, self._initializer, self._initargs)
+
+    def _submit(self, job: Job, calls: Sequence[Call], target: _Target, start: int) -> None:
+        chunk = Calls(next(self._numbers), job, calls, packed(list(calls), "an argument"))
+        with self._state:
+            self._check_open()
+            self._waiting.append((chunk, target, start))
+            self._open += 1
+            self._hand_out()
+
+    def _check_open(self) -> None:
+        if self._error is not None:
+            raise self._error
+        if self._closed:
+            raise InputError("the pool is closed; make another one.")
+
+    def _hire(self) -> None:
+        courier = Courier(
+            f"pool-{next(self._numbers)}",
+            self._context,
+            _Sink(weakref.ref(self)),
+            recycle_after=self._most,
+            memory_limit=sys.maxsize,
+            main=serve_calls,
+        )
+        if self._context.get_start_method() == "fork":
+            courier.start_process()
+        courier.start()
+        self._couriers.append(courier)
+        self._idle.append(courier)
+
+    def _hand_out(self) -> None:
+        while self._waiting and self._idle:
+            chunk, target, start = self._waiting.popleft()
+            courier = self._idle.pop()
+            self._under_way[chunk.number] = chunk, target, start, courier
+            courier.carry(chunk)
+
+    def _came_back(self, returned: Returned) -> None:
+        """In the courier's thread."""
+        with self._state:
+            if returned.number not in self._under_way:  # terminated
+                return
+            chunk, target, start, courier = self._under_way.pop(returned.number)
+            settled = self._settled(chunk, target, start, returned)
+            if courier in self._couriers:
+                self._idle.append(courier)
+            else:
+                self._leaving.remove(courier)
+                courier.close()
+            self._hand_out()
+        for index, answer in settled:
+            target.settle(index, answer)
+        with self._state:
+            self._open -= 1
+            self._state.notify_all()
+            self._end_if_done()
+
+    def _settled(self, chunk: Calls, target: _Target, start: int, returned: Returned) -> list[tuple[int, Answer]]:
+        """What is known now; of a chunk that was lost, the calls are made again one by one."""
+        if returned.lost is None:
+            try:
+                answers = answers_in(returned.answer)
+            except Exception as error:  # unpickling runs the user's own code
+                answers = [(False, error)]
+            return [(start + row, answers[row if len(answers) > 1 else 0]) for row in range(len(chunk))]
+        self._deaths += 1
+        if len(chunk) == 1:
+            args, kwds = chunk.calls[0]
+            shown = ", ".join([*map(repr, args), *(f"{name}={value!r}" for name, value in kwds.items())])
+            return [
+                (start, (False, WorkerDiedError(f"the process that made the call ({shown[:200]}) {returned.lost}.")))
+            ]
+        for row in reversed(range(len(chunk))):
+            alone = Calls(next(self._numbers), chunk.job, [chunk.calls[row]], packed([chunk.calls[row]], "an argument"))
+            self._waiting.appendleft((alone, target, start + row))
+            self._open += 1
+        return []
+
+    def _break(self, error: Exception) -> None:
+        """No call can be made any more."""
+        with self._state:
+            open_calls = [*self._waiting, *(entry[:3] for entry in self._under_way.values())]
+            self._waiting.clear()
+            self._under_way.clear()
+            if not self._closed:
+                self._error = error
+        _end(self._couriers, self._leaving)
+        for chunk, target, start in open_calls:
+            for row in range(len(chunk)):
+                target.settle(start + row, (False, error))
+        with self._state:
+            self._open -= len(open_calls)
+            self._state.notify_all()
+
+    def _end_if_done(self) -> None:
+        if self._closed and not self._open:
+            _end(self._couriers, self._leaving)
+
+
+class _Sink:
+    """Where a courier puts what comes back: in its pool, as long as there is one."""
+
+    def __init__(self, pool: weakref.ref[PersistentWorkerPool]) -> None:
+        self._pool = pool
+
+    def put(self, item: Returned | Exception, /) -> None:
+        if (pool := self._pool()) is None:
+            return
+        if isinstance(item, Exception):
+            pool._break(item)
+        else:
+            pool._came_back(item)
+
+
+def _end(*couriers: Sequence[Courier]) -> None:
+    for courier in itertools.chain(*couriers):
+        courier.close()
