@@ -69,6 +69,12 @@ def warm(run_config: RunConfig) -> None:
         _idle[key] = _Idle(_start(run_config), {})
 
 
+def end(run_config: RunConfig) -> None:
+    """Ends the pool with these settings that waits for a next study, if there is one."""
+    if (idle := _idle.pop(_key(run_config), None)) is not None:
+        idle.pool.close()
+
+
 def _start(run_config: RunConfig) -> WorkerPool:
     if backend_of(run_config) == "ray":
         from rbt_ray.pool.ray_pool import RayPool

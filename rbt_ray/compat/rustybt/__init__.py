@@ -1,6 +1,53 @@
-"""RustyBT's optimization names."""
+"""RustyBT's optimization names, over rbt_ray's own pools and Tuner; docs/moving/rustybt.md says what differs."""
 
+from rbt_ray.compat.rustybt.bohb_optimizer import BOHBOptimizer
+from rbt_ray.compat.rustybt.bundle_pool import BundleConnectionPool, get_bundle_from_pool
+from rbt_ray.compat.rustybt.config import OptimizationConfig
+from rbt_ray.compat.rustybt.genetic import GeneticAlgorithm
 from rbt_ray.compat.rustybt.global_pool import cleanup_global_pool, get_global_pool
+from rbt_ray.compat.rustybt.objective import ObjectiveFunction
+from rbt_ray.compat.rustybt.optimizer import Optimizer
+from rbt_ray.compat.rustybt.parallel_optimizer import ParallelOptimizer, WorkerStats
+from rbt_ray.compat.rustybt.parameter_space import (
+    CategoricalParameter,
+    ContinuousParameter,
+    DiscreteParameter,
+    ParameterSpace,
+)
+from rbt_ray.compat.rustybt.result import OptimizationResult
+from rbt_ray.compat.rustybt.shared_bundle import SharedBundleContext, SharedBundleMetadata
+from rbt_ray.compat.rustybt.strategies import (
+    BayesianOptimizer,
+    GridSearchAlgorithm,
+    RandomSearchAlgorithm,
+    SearchAlgorithm,
+)
+from rbt_ray.compat.rustybt.thresholds import PerformanceThreshold
 from rbt_ray.compat.rustybt.worker_pool import PersistentWorkerPool
 
-__all__ = ["PersistentWorkerPool", "cleanup_global_pool", "get_global_pool"]
+__all__ = [
+    "BOHBOptimizer",
+    "BayesianOptimizer",
+    "BundleConnectionPool",
+    "CategoricalParameter",
+    "ContinuousParameter",
+    "DiscreteParameter",
+    "GeneticAlgorithm",
+    "GridSearchAlgorithm",
+    "ObjectiveFunction",
+    "OptimizationConfig",
+    "OptimizationResult",
+    "Optimizer",
+    "ParallelOptimizer",
+    "ParameterSpace",
+    "PerformanceThreshold",
+    "PersistentWorkerPool",
+    "RandomSearchAlgorithm",
+    "SearchAlgorithm",
+    "SharedBundleContext",
+    "SharedBundleMetadata",
+    "WorkerStats",
+    "cleanup_global_pool",
+    "get_bundle_from_pool",
+    "get_global_pool",
+]

@@ -1,0 +1,184 @@
+"""OptimizationConfig: which of rbt_ray's means an optimization uses."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields
+from decimal import Decimal
+from typing import Any
+
+from rbt_ray.compat.rustybt.thresholds import SIZES, WORKFLOWS, PerformanceThreshold
+from rbt_ray.errors import SettingError
+from rbt_ray.nearest import nearest
+
+ACCEPTED = {
+    "enable_persistent_worker_pool": True,
+    "enable_shared_bundle_context": False,
+    "enable_bohb_optimizer": False,
+    "enable_ray_scheduler": False,
+}
+"""What is on unless somebody says otherwise: the optimizations that docs/decisions accepts for every study."""
+
+_VARIABLES = {
+    "enable_persistent_worker_pool": "RUSTYBT_ENABLE_PERSISTENT_POOL",
+    "enable_shared_bundle_context": "RUSTYBT_ENABLE_SHARED_BUNDLE",
+    "enable_bohb_optimizer": "RUSTYBT_ENABLE_BOHB",
+    "enable_ray_scheduler": "RUSTYBT_ENABLE_RAY",
+    "enable_bundle_pooling": "RUSTYBT_ENABLE_BUNDLE_POOLING",
+    "max_bundle_pool_size": "RUSTYBT_MAX_BUNDLE_POOL_SIZE",
+    "enable_debug_logging": "RUSTYBT_DEBUG_OPTIMIZATION",
+    "benchmark_output_dir": "RUSTYBT_BENCHMARK_DIR",
+}
+_ELSEWHERE = dict.fromkeys(("cache_size_gb", "enable_caching", "lru_maxsize", "cache_size_limit", "tier2_maxsize", "permanent_windows", "enable_history_cache"), "workers keep what an objective derives from the bundle by themselves, up to 256 MiB each")
+
+
+@dataclass
+class OptimizationConfig:
+    """Flags and thresholds; any of them may be changed until an optimizer is made with it.
+
+    Args:
+        thresholds: what an optimization has to reach to be accepted, by workflow and size of the data.
+        enable_persistent_worker_pool: workers outlive a run, and the next one finds them warm.
+        enable_shared_bundle_context: workers get the bundle from one place, mapped or in Ray's object store; else each
+            opens it by its name.
+        enable_bohb_optimizer: BOHB chooses what is evaluated, over shares of the bundle's history where there is one,
+            which is then shared whatever `enable_shared_bundle_context` says.
+        enable_ray_scheduler: the work is done by Ray actors.
+        enable_bundle_pooling: a bundle that is opened by its name stays open, through `BundleConnectionPool`.
+        max_bundle_pool_size: how many may.
+        enable_debug_logging: a line on stderr says what a run uses, and progress is shown.
+        benchmark_output_dir: where studies are kept, each in a folder of its own.
+        sequential_evaluation_goal_percent: the gain of all accepted optimizations together that is enough.
+        stop_on_diminishing_returns: whether two rejections in a row are enough.
+
+    Raises:
+        SettingError: a value is not one of those it may have.
+        AttributeError: it has no such setting.
+    """
+
+    thresholds: dict[tuple[str, str], PerformanceThreshold] = field(default_factory=dict)
+    enable_persistent_worker_pool: bool = ACCEPTED["enable_persistent_worker_pool"]
+    enable_shared_bundle_context: bool = ACCEPTED["enable_shared_bundle_context"]
+    enable_bohb_optimizer: bool = ACCEPTED["enable_bohb_optimizer"]
+    enable_ray_scheduler: bool = ACCEPTED["enable_ray_scheduler"]
+    enable_bundle_pooling: bool = True
+    max_bundle_pool_size: int = 100
+    enable_debug_logging: bool = False
+    benchmark_output_dir: str = "benchmark-results"
+    sequential_evaluation_goal_percent: Decimal = Decimal("40.0")
+    stop_on_diminishing_returns: bool = True
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name not in _KINDS:
+            why = _ELSEWHERE.get(name) or nearest(name, list(_KINDS))
+            raise AttributeError(f"OptimizationConfig has no setting {name!r} here: {why}.")
+        kind = _KINDS[name]
+        is_count = isinstance(value, int) and not isinstance(value, bool) and value > 0
+        if not isinstance(value, kind) or (kind is int and not is_count):
+            wanted = {bool: "True or False", int: "a whole number above 0", str: "a folder"}.get(kind, kind.__name__)
+            raise SettingError(f"`{name}` is {wanted}; got {value!r}.")
+        object.__setattr__(self, name, value)
+
+    @classmethod
+    def create_default(cls) -> OptimizationConfig:
+        """5 % gain at 95 % confidence over 10 runs, and 2 % more memory; `RUSTYBT_*` variables override flags."""
+        standard = {(workflow, "production"): ("5.0", "0.95", 10, "2.0") for workflow in WORKFLOWS}
+        medium = {("grid_search", "medium"): ("3.0", "0.95", 10, "5.0")}
+        small = {("grid_search", "small"): ("2.0", "0.90", 10, "10.0")}
+        return cls._with(standard | medium | small, goal="40.0", stop=True)
+
+    @classmethod
+    def create_strict(cls) -> OptimizationConfig:
+        """10 % gain at 99 % confidence over 20 runs, and 1 % more memory; `RUSTYBT_*` variables override flags."""
+        every = {(workflow, size): ("10.0", "0.99", 20, "1.0") for workflow in WORKFLOWS for size in SIZES}
+        return cls._with(every, goal="50.0", stop=True, max_bundle_pool_size=50)
+
+    @classmethod
+    def create_lenient(cls) -> OptimizationConfig:
+        """2 % gain at 90 % confidence over 10 runs, and 10 % more memory; `RUSTYBT_*` variables override flags."""
+        every = {(workflow, size): ("2.0", "0.90", 10, "10.0") for workflow in WORKFLOWS for size in SIZES}
+        return cls._with(every, goal="20.0", stop=False, max_bundle_pool_size=200, enable_debug_logging=True)
+
+    @classmethod
+    def _with(
+        cls, thresholds: dict[tuple[str, str], tuple[str, str, int, str]], *, goal: str, stop: bool, **flags: Any
+    ) -> OptimizationConfig:
+        config = cls(
+            sequential_evaluation_goal_percent=Decimal(goal),
+            stop_on_diminishing_returns=stop,
+            **{**flags, **_from_environment()},
+        )
+        for (workflow, size), (gain, confidence, runs, memory) in thresholds.items():
+            config.set_threshold(
+                PerformanceThreshold(Decimal(gain), workflow, size, Decimal(confidence), runs, Decimal(memory))
+            )
+        return config
+
+    def get_threshold(self, workflow_type: str, dataset_size_category: str = "production") -> PerformanceThreshold:
+        """The threshold of a workflow on data of a size.
+
+        Raises:
+            KeyError: there is none.
+        """
+        key = workflow_type, dataset_size_category
+        if key not in self.thresholds:
+            raise KeyError(f"there is no threshold for {key}; there are some for {sorted(self.thresholds)}.")
+        return self.thresholds[key]
+
+    def set_threshold(self, threshold: PerformanceThreshold) -> None:
+        """Puts a threshold in the place of the one for its workflow and size."""
+        self.thresholds[threshold.workflow_type, threshold.dataset_size_category] = threshold
+
+    def get_all_thresholds(self) -> dict[tuple[str, str], PerformanceThreshold]:
+        """A copy of all thresholds."""
+        return dict(self.thresholds)
+
+    def should_use_bundle_pool(self) -> bool:
+        """Whether bundles opened by name stay open."""
+        return self.enable_bundle_pooling
+
+    def should_stop(self, gains: Sequence[Decimal | None]) -> bool:
+        """Whether optimizations have been evaluated enough.
+
+        Args:
+            gains: what became of them in the order in which they were evaluated: the percentage by which an accepted one
+                shortened the time that was left, None for a rejected one.
+        """
+        left = Decimal(1)
+        for gain in gains:
+            left *= 1 if gain is None else 1 - gain / 100
+        reached = 100 * (1 - left) >= self.sequential_evaluation_goal_percent
+        return reached or (self.stop_on_diminishing_returns and list(gains[-2:]) == [None, None])
+
+    @property
+    def uses_rbt_ray(self) -> bool:
+        """Whether any of the four optimizations is on; else the work is done by a standard `multiprocessing.Pool`."""
+        return any(getattr(self, name) for name in ACCEPTED)
+
+
+_KINDS: dict[str, type] = {
+    one.name: {"bool": bool, "int": int, "str": str, "Decimal": Decimal}.get(str(one.type), dict)
+    for one in fields(OptimizationConfig)
+}
+
+
+def _from_environment() -> dict[str, Any]:
+    read: dict[type, Callable[[str], Any]] = {bool: _flag, int: int, str: str}
+    found = {}
+    for name, variable in _VARIABLES.items():
+        text = os.environ.get(variable, "").strip()
+        if text:
+            try:
+                found[name] = read[_KINDS[name]](text)
+            except ValueError as error:
+                wanted = "true or false" if _KINDS[name] is bool else "a whole number"
+                raise SettingError(f"the environment variable {variable} is {wanted}; got {text!r}.") from error
+    return found
+
+
+def _flag(text: str) -> bool:
+    known = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+    if text.lower() not in known:
+        raise ValueError(text)
+    return known[text.lower()]

@@ -1,0 +1,125 @@
+"""GeneticAlgorithm: parameters are crossed and mutated, and the better ones breed."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+
+from rbt_ray.compat.rustybt.parameter_space import plain
+from rbt_ray.compat.rustybt.strategies import Params, SearchAlgorithm, count, count_or_none, seed_of
+from rbt_ray.errors import SettingError
+from rbt_ray.study.choices import Choice
+from rbt_ray.types import FloatArray
+
+_STEP = 0.1
+_TRIES = 100
+
+
+class GeneticAlgorithm(SearchAlgorithm):
+    """A steady-state genetic algorithm on the unit cube.
+
+    The first `population_size` suggestions are random. Each later one is bred of the best `population_size` results there
+    are by then, so that no worker ever waits for the end of a generation.
+
+    Args:
+        parameter_space: what to search.
+        population_size: how many results may breed.
+        max_generations: there are `population_size` times as many suggestions.
+        tournament_size: a parent is the best of so many, drawn with replacement.
+        crossover_prob: how often each number of a child is of either parent; else all are of the first.
+        mutation_prob: how often a number of a child moves, by a normal step of a tenth of its range; an option is drawn
+            anew.
+        patience: stop after so many generations without a better result; None: never.
+        target_fitness: stop when a result is at least this; None: never.
+        seed: everything random follows from it; None draws one.
+
+    Raises:
+        SettingError: a value is not one of those it may have.
+
+    Source:
+        Whitley (1989), "The GENITOR Algorithm and Selection Pressure", ICGA 3, 116-121: one child at a time replaces the
+        worst.
+    """
+
+    def __init__(
+        self,
+        parameter_space: Any,
+        population_size: int = 50,
+        max_generations: int = 100,
+        tournament_size: int = 3,
+        crossover_prob: float = 0.8,
+        mutation_prob: float = 0.2,
+        patience: int | None = None,
+        target_fitness: Decimal | float | None = None,
+        seed: int | None = None,
+    ) -> None:
+        super().__init__(parameter_space)
+        self.population_size = count("population_size", population_size)
+        self.max_generations = count("max_generations", max_generations)
+        self.tournament_size = count("tournament_size", tournament_size)
+        self.patience = count_or_none("patience", patience)
+        self.target_fitness = target_fitness
+        for name, value in (("crossover_prob", crossover_prob), ("mutation_prob", mutation_prob)):
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
+                raise SettingError(f"`{name}` is a share from 0 to 1; got {value!r}.")
+        self.crossover_prob, self.mutation_prob = crossover_prob, mutation_prob
+        self._rng = np.random.default_rng(seed_of(seed))
+        self._population: list[tuple[float, FloatArray]] = []
+        self._seen: set[bytes] = set()
+        self._is_choice = np.array([isinstance(domain, Choice) for domain in self.space.domains])
+
+    @property
+    def current_generation(self) -> int:
+        """How many times `population_size` results there are."""
+        return len(self._results) // self.population_size
+
+    def is_complete(self) -> bool:
+        """See `SearchAlgorithm`."""
+        size = self.space.size
+        if len(self._seen) >= self.population_size * self.max_generations or (size and len(self._seen) >= size):
+            return True
+        if self.patience is not None and self._results and self._since_best() >= self.patience * self.population_size:
+            return True
+        return self.target_fitness is not None and bool(
+            self._population and self._population[0][0] >= float(self.target_fitness)
+        )
+
+    def update(self, params: Params, score: Decimal | float) -> None:
+        """See `SearchAlgorithm`."""
+        super().update(params, score)
+        if not np.isfinite(float(score)):
+            return
+        genes = self.space.to_unit(self.space.encode([plain(params)]))[0]
+        self._population.append((float(score), genes))
+        self._population.sort(key=lambda one: -one[0])  # stable: of equals the earlier stays
+        del self._population[self.population_size :]
+
+    def _next(self) -> FloatArray:
+        """One that is new; in a space that is nearly used up by chance, else by random draws."""
+        tries = 0
+        while True:
+            bred = len(self._seen) >= self.population_size and self._population and tries < _TRIES
+            genes = self._child() if bred else self._rng.random(self.space.n_params)
+            point: FloatArray = self.space.canonical(self.space.from_unit(genes[np.newaxis]))
+            tries += 1
+            if self.space.allowed(point)[0] and point.tobytes() not in self._seen:
+                self._seen.add(point.tobytes())
+                new: FloatArray = point[0]
+                return new
+
+    def _child(self) -> FloatArray:
+        first, second = self._parent(), self._parent()
+        n = self.space.n_params
+        crossed = self._rng.random() < self.crossover_prob
+        child = np.where(crossed & (self._rng.random(n) < 0.5), second, first)
+        moved = np.abs(child + self._rng.normal(0, _STEP, n))  # reflected at both ends
+        moved = np.where(self._is_choice, self._rng.random(n), 1 - np.abs(1 - moved))
+        mutated = np.where(self._rng.random(n) < self.mutation_prob, moved, child)
+        inside: FloatArray = np.clip(np.nan_to_num(mutated, nan=0.5), 0.0, np.nextafter(1.0, 0.0))
+        return inside
+
+    def _parent(self) -> FloatArray:
+        drawn = self._rng.integers(len(self._population), size=self.tournament_size)
+        return self._population[int(drawn.min())][1]  # they are in order

@@ -1,0 +1,91 @@
+"""Optimizer: a strategy, a backtest, and the score that is taken out of its result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from rbt_ray.compat.rustybt.config import OptimizationConfig
+from rbt_ray.compat.rustybt.objective import ObjectiveFunction
+from rbt_ray.compat.rustybt.parallel_optimizer import ParallelOptimizer
+from rbt_ray.compat.rustybt.result import OptimizationResult
+from rbt_ray.compat.rustybt.strategies import count
+from rbt_ray.errors import SettingError
+
+
+class Optimizer:
+    """Evaluates what a strategy suggests, one after the other unless there are more workers.
+
+    Args:
+        parameter_space: what the strategy searches.
+        search_algorithm: a strategy, with `suggest`, `update` and `is_complete`.
+        objective_function: takes the score out of what `backtest_function` returns.
+        backtest_function: runs a backtest with a dict of params.
+        max_trials: how many backtests at most.
+        checkpoint_dir: where every trial is recorded as soon as it is done: an optimizer made anew with the same folder
+            goes on where this one stopped. None: below `config.benchmark_output_dir`, new every time.
+        n_jobs: how many workers; -1: one for each core.
+        config: None: `OptimizationConfig.create_default()`.
+
+    Raises:
+        SettingError: these do not go together.
+    """
+
+    def __init__(
+        self,
+        parameter_space: Any,
+        search_algorithm: Any,
+        objective_function: ObjectiveFunction,
+        backtest_function: Callable[[dict[str, Any]], Any],
+        max_trials: int,
+        checkpoint_dir: Path | str | None = None,
+        *,
+        n_jobs: int = 1,
+        config: OptimizationConfig | None = None,
+    ) -> None:
+        if not isinstance(objective_function, ObjectiveFunction):
+            raise SettingError(f"`objective_function` is an ObjectiveFunction; got {objective_function!r}.")
+        if not callable(backtest_function):
+            raise SettingError(f"`backtest_function` is a function of params; got {backtest_function!r}.")
+        config = OptimizationConfig.create_default() if config is None else config
+        name = None
+        if checkpoint_dir is not None:
+            folder = Path(checkpoint_dir).absolute()
+            config, name = _in_folder(config, folder), folder.name
+        self._backtest, self._function = backtest_function, objective_function
+        self._parallel = ParallelOptimizer(
+            search_algorithm,
+            n_jobs=n_jobs,
+            verbose=False,
+            param_space=parameter_space,
+            config=config,
+            max_trials=count("max_trials", max_trials),
+            name=name,
+        )
+
+    def optimize(self) -> OptimizationResult:
+        """Runs the search to its end; returns the best trial.
+
+        Raises:
+            NoResultError: every trial failed.
+        """
+        self._parallel.run_scored(self._backtest, self._function)
+        return self._parallel.get_best()
+
+    def get_best_params(self) -> dict[str, Any]:
+        """The params of the best trial."""
+        return self._parallel.get_best_params()
+
+    def get_history(self) -> list[OptimizationResult]:
+        """All trials in order, failed ones too."""
+        return self._parallel.get_results()
+
+
+def _in_folder(config: OptimizationConfig, folder: Path) -> OptimizationConfig:
+    if not config.uses_rbt_ray:
+        raise SettingError(
+            "`checkpoint_dir` needs one of the flags of `config`: a standard multiprocessing.Pool records nothing."
+        )
+    return replace(config, benchmark_output_dir=str(folder.parent))

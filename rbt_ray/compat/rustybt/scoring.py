@@ -1,0 +1,190 @@
+"""What is run on a worker: whatever RustyBT's users call an objective or an algorithm, as an objective of rbt_ray's."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from rbt_ray.compat.rustybt.bundle_pool import BundleConnectionPool
+from rbt_ray.compat.rustybt.objective import METRICS, ObjectiveFunction
+from rbt_ray.compat.rustybt.result import SCORE
+from rbt_ray.data.registry import load_bundle
+from rbt_ray.errors import ObjectiveError
+from rbt_ray.types import RESULT_COLUMNS
+
+if TYPE_CHECKING:
+    from rbt_ray.data.view import BundleView
+
+_ADAPTER = "rbt_ray.adapters.rustybt"
+_views: dict[str, BundleView] = {}
+
+
+@dataclass(frozen=True)
+class ByName:
+    """A bundle that each process opens by itself.
+
+    Args:
+        name: of a registered bundle.
+        keep_open: how many a process keeps open; None: it opens the bundle for every trial anew.
+        seed: the trials' seeds follow from it and their parameters.
+    """
+
+    name: str
+    keep_open: int | None
+    seed: int
+
+    def view(self, params: Mapping[str, Any]) -> BundleView:
+        """All of the bundle, with the trial's seed."""
+        told = hashlib.sha256(f"{self.seed} {sorted(params.items())!r}".encode()).digest()
+        return self._whole().for_trial(int.from_bytes(told[:4], "little"))
+
+    def _whole(self) -> BundleView:
+        if self.keep_open is None:
+            return load_bundle(self.name).view()
+        bundle = BundleConnectionPool.get_instance(self.keep_open).get_bundle(self.name)
+        if bundle.version not in _views:
+            _views.clear()  # what was derived from another bundle would only take memory
+            _views[bundle.version] = bundle.view()
+        return _views[bundle.version]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """An objective whose answer has the metric that is optimized.
+
+    Args:
+        run: the user's own: a function of params, or of params and data.
+        takes_data: which of them.
+        function: takes the score out of the answer; None: the answer is the score.
+        bundle: opened here; None: the worker brings the data, or there is none.
+    """
+
+    run: Callable[..., Any]
+    takes_data: bool
+    function: ObjectiveFunction | None = None
+    bundle: ByName | None = None
+
+    __signature__: ClassVar = inspect.Signature(
+        [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in ("params", "data")]
+    )
+
+    @property
+    def __wrapped__(self) -> Callable[..., Any]:
+        """The user's own, whose source tells one study's objective from another's."""
+        return self.run
+
+    @property
+    def warmup(self) -> Any:
+        """The user's own."""
+        return getattr(self.run, "warmup", 0)
+
+    @property
+    def metric(self) -> str:
+        """The name of the metric that is optimized."""
+        return SCORE if self._is_score else METRICS[self.function.metric]  # type: ignore[union-attr]
+
+    @property
+    def maximizes(self) -> bool:
+        """Whether it is better when higher; a score always is."""
+        return self._is_score or self.function.higher_is_better  # type: ignore[union-attr]
+
+    @property
+    def _is_score(self) -> bool:
+        return self.function is None or self.function.metric == "custom"
+
+    def __call__(self, params: dict[str, Any], data: Any) -> Any:
+        """A `Backtest` as it is, where it has the metric; else a dict of plain metrics."""
+        if self.bundle is not None:
+            data = self.bundle.view(params)
+        answer = self.run(params, data) if self.takes_data else self.run(params)
+        if not self._is_score and callable(getattr(answer, "metrics", None)):
+            return answer
+        score = answer if self.function is None else self.function.evaluate(answer)
+        if not isinstance(score, (int, float, Decimal)) and not hasattr(score, "item"):
+            raise ObjectiveError(f"an objective returns its score, a number; got {type(score).__name__}.")
+        sign = 1 if self.maximizes else -1
+        return {**_told(answer), self.metric: sign * float(score)}
+
+    def score(self, params: dict[str, Any]) -> tuple[float, dict[str, Any]]:
+        """The score, better when higher, and all metrics; for pools that know nothing of studies."""
+        answer = self(params, None)
+        metrics = answer.metrics() if callable(getattr(answer, "metrics", None)) else answer
+        return (1 if self.maximizes else -1) * float(metrics[self.metric]), dict(metrics)
+
+
+@dataclass(frozen=True)
+class OfClass:
+    """A class of algorithms, made with the params and run on the data.
+
+    Args:
+        kind: with a method `run(data)`, or callable with the data.
+    """
+
+    kind: type
+
+    @property
+    def __wrapped__(self) -> type:
+        """The class, whose source tells one study's objective from another's."""
+        return self.kind
+
+    def __call__(self, params: dict[str, Any], data: Any) -> Any:
+        """What the algorithm makes of the data."""
+        made = self.kind(**params)
+        return (made.run if hasattr(made, "run") else made)(data)
+
+
+def is_trading_algorithm(kind: Any) -> bool:
+    """Whether this is a class of RustyBT's `TradingAlgorithm`; RustyBT is not imported."""
+    return isinstance(kind, type) and any(
+        base.__name__ == "TradingAlgorithm" and base.__module__.partition(".")[0] == "rustybt" for base in kind.__mro__
+    )
+
+
+def algorithm_of(kind: Any, bundle_name: str | None) -> Callable[[dict[str, Any], Any], Any]:
+    """A function of params and data that runs an algorithm.
+
+    Args:
+        kind: a RustyBT `TradingAlgorithm`; any other class, made with the params, with `run(data)` or `__call__(data)`; or
+            a function of params and data.
+        bundle_name: for a `TradingAlgorithm`, a bundle of RustyBT's.
+
+    Raises:
+        ObjectiveError: it is none of these, or the adapter to RustyBT is not there.
+    """
+    if is_trading_algorithm(kind):
+        if importlib.util.find_spec("rbt_ray.adapters") is None or importlib.util.find_spec(_ADAPTER) is None:
+            raise ObjectiveError(f"{kind.__name__} is a TradingAlgorithm, which needs {_ADAPTER}; it is not installed.")
+        adapted: Callable[[dict[str, Any], Any], Any] = importlib.import_module(_ADAPTER).objective(kind, bundle_name)
+        return adapted
+    if isinstance(kind, type):
+        if not hasattr(kind, "run") and not hasattr(kind, "__call__"):  # noqa: B004 - of its instances
+            raise ObjectiveError(f"`algorithm_class` has `run(data)` or `__call__(data)`; {kind.__name__} has neither.")
+        return OfClass(kind)
+    if not callable(kind):
+        raise ObjectiveError(f"`algorithm_class` is a class or a function of (params, data); got {kind!r}.")
+    function: Callable[[dict[str, Any], Any], Any] = kind
+    return function
+
+
+def _told(answer: Any) -> dict[str, Any]:
+    """What else a backtest told, as far as it is plain."""
+    if callable(getattr(answer, "metrics", None)):
+        answer = answer.metrics()
+    if not isinstance(answer, Mapping):
+        return {}
+    inside = answer.get("performance_metrics", answer)
+    numbers = {name: float(value) if isinstance(value, Decimal) else value for name, value in inside.items()}
+    return {
+        name: value
+        for name, value in numbers.items()
+        if isinstance(name, str)
+        and name not in RESULT_COLUMNS
+        and not name.startswith("config/")
+        and (value is None or isinstance(value, (bool, int, float, str)))
+    }

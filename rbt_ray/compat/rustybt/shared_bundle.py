@@ -1,0 +1,165 @@
+"""SharedBundleContext: one bundle for all processes of a machine, and for all hosts of a Ray cluster."""
+
+from __future__ import annotations
+
+import sys
+import weakref
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rbt_ray.data.bundle import Bundle
+from rbt_ray.data.ref import FileRef
+from rbt_ray.data.registry import load_bundle
+from rbt_ray.errors import BundleError, SettingError
+
+
+@dataclass(frozen=True)
+class SharedBundleMetadata:
+    """Where a shared bundle is found; a few hundred bytes, for any process.
+
+    Args:
+        bundle_name: what it is registered as.
+        version: the hash of its content.
+        data_size: bytes of its prices.
+        path: its file, which processes of this machine map: one copy in memory for all.
+        kept_as: its name in Ray's object store, where it was shared on a cluster.
+    """
+
+    bundle_name: str
+    version: str
+    data_size: int
+    path: Path
+    kept_as: str | None = None
+
+
+class SharedBundleContext:
+    """A registered bundle, loaded once and shared.
+
+    Pickled, it is its metadata: a process that unpickles it is attached, and opens the bundle when it first asks for it: the
+    file where its machine has that, else the copy in Ray's object store, which each host fetches once.
+
+    Args:
+        bundle_name: what the bundle is registered as.
+        auto_cleanup: what is in Ray's object store goes with this process; False keeps it there until `cleanup`, or
+            until the cluster ends.
+
+    Raises:
+        SettingError: there is no name.
+    """
+
+    def __init__(self, bundle_name: str, auto_cleanup: bool = True) -> None:
+        if not isinstance(bundle_name, str) or not bundle_name:
+            raise SettingError(f"`bundle_name` is the name of a registered bundle; got {bundle_name!r}.")
+        self.bundle_name = bundle_name
+        self.auto_cleanup = auto_cleanup
+        self._metadata: SharedBundleMetadata | None = None
+        self._bundle: Bundle | None = None
+        self._keeper: Any = None
+        self._owns = False
+
+    def initialize(self) -> None:
+        """Loads the bundle and shares it; on a Ray cluster, if this process is on one by now, with all its hosts.
+
+        Raises:
+            RuntimeError: it is shared or attached already.
+            BundleNotFoundError: no bundle has that name.
+        """
+        if self._metadata is not None:
+            raise RuntimeError(f"the bundle {self.bundle_name!r} is shared already; `cleanup` first.")
+        bundle = load_bundle(self.bundle_name)
+        assert bundle.path is not None
+        if "ray" in sys.modules:
+            from rbt_ray.pool import ray_bundle_keeper
+
+            if ray_bundle_keeper.is_connected():
+                self._keeper = ray_bundle_keeper.Keeper(bundle, outlives=not self.auto_cleanup)
+                if self.auto_cleanup:
+                    weakref.finalize(self, self._keeper.release)
+        kept_as = None if self._keeper is None else self._keeper.name
+        self._metadata = SharedBundleMetadata(self.bundle_name, bundle.version, bundle.nbytes, bundle.path, kept_as)
+        self._bundle, self._owns = bundle, True
+
+    def attach(self, metadata: SharedBundleMetadata) -> None:
+        """Makes this the context of a bundle that another process shares.
+
+        Raises:
+            RuntimeError: it is shared or attached already.
+            BundleError: the bundle cannot be reached from here.
+        """
+        if self._metadata is not None:
+            raise RuntimeError(f"the context of {self.bundle_name!r} is attached already; `close` it first.")
+        self._bundle = _open(metadata)
+        self._metadata = metadata
+
+    def get_bundle(self) -> Bundle:
+        """The bundle, read-only.
+
+        Raises:
+            RuntimeError: neither `initialize` nor `attach` was called.
+            BundleError: the bundle cannot be reached from here.
+        """
+        if self._bundle is None:
+            self._bundle = _open(self.get_metadata())
+        return self._bundle
+
+    def get_metadata(self) -> SharedBundleMetadata:
+        """What another process attaches to.
+
+        Raises:
+            RuntimeError: neither `initialize` nor `attach` was called.
+        """
+        if self._metadata is None:
+            raise RuntimeError(f"the bundle {self.bundle_name!r} is not shared; `initialize` or `attach` first.")
+        return self._metadata
+
+    def is_initialized(self) -> bool:
+        """Whether it is shared or attached."""
+        return self._metadata is not None
+
+    def close(self) -> None:
+        """Lets go of it in this process; others keep it."""
+        self._bundle = self._metadata = None
+
+    def cleanup(self) -> None:
+        """Ends the sharing: for the process that shared it. Nothing happens where it is not shared.
+
+        Raises:
+            RuntimeError: another process shared it.
+        """
+        if self._metadata is not None and not self._owns:
+            raise RuntimeError(f"another process shares {self.bundle_name!r}; here, `close` it.")
+        if self._keeper is not None:
+            self._keeper.release()
+        self._keeper, self._owns = None, False
+        self.close()
+
+    def __enter__(self) -> SharedBundleContext:
+        self.initialize()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.cleanup()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _unpickled, (self.bundle_name, self.auto_cleanup, self._metadata)
+
+
+def _unpickled(bundle_name: str, auto_cleanup: bool, metadata: SharedBundleMetadata | None) -> SharedBundleContext:
+    context = SharedBundleContext(bundle_name, auto_cleanup)
+    context._metadata = metadata
+    return context
+
+
+def _open(metadata: SharedBundleMetadata) -> Bundle:
+    try:
+        return FileRef(metadata.path, metadata.version).open()
+    except BundleError:
+        if metadata.kept_as is None:
+            raise BundleError(
+                f"the bundle {metadata.bundle_name!r} was shared with the processes of one machine, and `{metadata.path}` is "
+                f"not here. Call `ray.init` before `initialize` to share it with all hosts of a cluster."
+            ) from None
+    from rbt_ray.pool import ray_bundle_keeper
+
+    return ray_bundle_keeper.fetch(metadata.kept_as)

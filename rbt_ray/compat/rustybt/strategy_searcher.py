@@ -1,0 +1,141 @@
+"""Anything with suggest, update and is_complete, asked and told as rbt_ray's searchers are."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any, ClassVar
+
+from rbt_ray.compat.rustybt.parameter_space import plain
+from rbt_ray.compat.rustybt.strategies import SearchAlgorithm
+from rbt_ray.errors import SettingError
+from rbt_ray.types import Proposal, Result
+
+_INDEPENDENT = ("GridSearchAlgorithm", "RandomSearchAlgorithm")
+
+
+def check_strategy(strategy: Any) -> None:
+    """Refuses what is no strategy; SettingError."""
+    lacking = [name for name in ("suggest", "update", "is_complete") if not callable(getattr(strategy, name, None))]
+    if lacking or isinstance(strategy, type):
+        raise SettingError(
+            f"`algorithm` is an object with `suggest()`, `update(params, score)` and `is_complete()`, such as "
+            f"GridSearchAlgorithm(space); got {strategy!r}."
+        )
+
+
+def how_far_ahead(strategy: Any, batch_size: int | None, n_jobs: int) -> int:
+    """How many suggestions may be open at once.
+
+    A strategy of another package may only take results of what it suggested last, as RustyBT's Bayesian and genetic ones
+    do: unless the caller says otherwise, it is asked for one at a time, and one worker works.
+    """
+    kind = type(strategy)
+    theirs = kind.__module__.partition(".")[0] == "rustybt"
+    if isinstance(strategy, SearchAlgorithm) or (theirs and kind.__name__ in _INDEPENDENT):
+        return batch_size or 2 * n_jobs
+    ahead = 1 if theirs else batch_size or 1
+    if ahead == 1 and n_jobs > 1:
+        warnings.warn(
+            f"{kind.__name__} is asked for one suggestion at a time, so that one worker of {n_jobs} works: "
+            f"the classes of rbt_ray.compat.rustybt can be asked for more"
+            + ("." if theirs else ", and so can yours where `batch_size` says how many."),
+            stacklevel=3,
+        )
+    return ahead
+
+
+class Told:
+    """Tells a strategy its results: a failed one with the worst score there is, since a model takes no infinity.
+
+    Our own strategies know what a score of -Infinity means.
+    """
+
+    def __init__(self, strategy: Any) -> None:
+        self._strategy = strategy
+        self._knows_failure = isinstance(strategy, SearchAlgorithm)
+        self._worst: Decimal | None = None
+        self._held: list[dict[str, Any]] = []
+
+    def tell(self, params: dict[str, Any], score: Decimal) -> None:
+        """A result; one that failed is held back until there is a score."""
+        if self._knows_failure or score.is_finite():
+            self._strategy.update(params, score)
+        else:
+            self._held.append(params)
+        if score.is_finite():
+            self._worst = score if self._worst is None else min(self._worst, score)
+        if self._worst is not None:
+            self.release()
+
+    def release(self) -> None:
+        """Tells what is held back; where nothing but failures is known, they are all alike."""
+        held, self._held = self._held, []
+        for params in held:
+            self._strategy.update(params, Decimal(0) if self._worst is None else self._worst)
+
+
+class StrategySearcher:
+    """A strategy as a searcher.
+
+    Args:
+        strategy: fresh.
+        ahead: how many suggestions may be open at once.
+        limit: how many to ask for; None: until it is complete.
+    """
+
+    learns: ClassVar[bool] = True
+
+    def __init__(self, strategy: Any, ahead: int, limit: int | None = None) -> None:
+        self._strategy = strategy
+        self._told = Told(strategy)
+        self._ahead = ahead
+        self._limit = limit
+        self._asked = 0
+        self._open: dict[int, dict[str, Any]] = {}
+
+    @property
+    def n_asked(self) -> int:
+        """How many suggestions there were; the last has the number before it."""
+        return self._asked
+
+    @property
+    def done(self) -> bool:
+        """See `Searcher`."""
+        if self._asked == self._limit:
+            return True
+        if not self._open:
+            self._told.release()
+        return bool(self._strategy.is_complete())
+
+    def ask(self, n: int) -> Sequence[Proposal]:
+        """See `Searcher`."""
+        proposals: list[Proposal] = []
+        while len(proposals) < n and (params := self.suggest()) is not None:
+            proposals.append(Proposal(plain(params)))
+        return proposals
+
+    def suggest(self) -> dict[str, Any] | None:
+        """The next suggestion, as the strategy gave it; None: it waits for results, or is done."""
+        if self.done or len(self._open) >= self._ahead:
+            return None
+        try:
+            params: dict[str, Any] = self._strategy.suggest()
+        except Exception:  # a strategy may say so that it waits for results
+            if self._open:
+                return None
+            raise
+        self._open[self._asked] = params
+        self._asked += 1
+        return params
+
+    def tell(self, results: Sequence[Result]) -> None:
+        """See `Searcher`."""
+        for result in results:
+            score = Decimal("-Infinity") if result.loss is None else Decimal(str(-result.loss))
+            self.tell_score(result.trial_id, score)
+
+    def tell_score(self, number: int, score: Decimal) -> None:
+        """What came of a suggestion, by its number."""
+        self._told.tell(self._open.pop(number), score)
