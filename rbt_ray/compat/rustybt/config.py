@@ -30,7 +30,18 @@ _VARIABLES = {
     "enable_debug_logging": "RUSTYBT_DEBUG_OPTIMIZATION",
     "benchmark_output_dir": "RUSTYBT_BENCHMARK_DIR",
 }
-_ELSEWHERE = dict.fromkeys(("cache_size_gb", "enable_caching", "lru_maxsize", "cache_size_limit", "tier2_maxsize", "permanent_windows", "enable_history_cache"), "workers keep what an objective derives from the bundle by themselves, up to 256 MiB each")
+_ELSEWHERE = dict.fromkeys(
+    (
+        "cache_size_gb",
+        "enable_caching",
+        "lru_maxsize",
+        "cache_size_limit",
+        "tier2_maxsize",
+        "permanent_windows",
+        "enable_history_cache",
+    ),
+    "workers keep what an objective derives from the bundle by themselves, up to 256 MiB each",
+)
 
 
 @dataclass

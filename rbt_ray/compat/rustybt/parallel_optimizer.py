@@ -33,6 +33,8 @@ from rbt_ray.tune.config import RunConfig
 from rbt_ray.tune.result_grid import ResultGrid
 
 _SAMPLES = 100
+_MANY = 4096
+"""Suggestions that may be open where results do not change them: enough for batches that are worth their carriage."""
 
 
 @dataclass
@@ -68,7 +70,8 @@ class ParallelOptimizer:
         n_jobs: how many workers; -1: one for each core, or each processor of a Ray cluster.
         backend: "multiprocessing", or "ray" for `config.enable_ray_scheduler`.
         max_eval_time: seconds an evaluation may take; a later one has failed, and its process is replaced.
-        batch_size: how many suggestions are open at once; None: two a worker.
+        batch_size: how many suggestions are open at once; None: two a worker, and more where they do not depend on
+            results and a study can send them in batches.
         verbose: whether progress is shown on stderr.
         maxtasksperchild: evaluations after which a process is replaced.
         use_persistent_pool: overrides `config.enable_persistent_worker_pool`.
@@ -272,7 +275,8 @@ class ParallelOptimizer:
         if self.config.enable_bohb_optimizer:
             return {"search_alg": "bohb", "num_samples": self.max_trials or getattr(self.algorithm, "n_iter", _SAMPLES)}
         if self.algorithm is not None:
-            ahead = how_far_ahead(self.algorithm, self.batch_size, self.n_jobs)
+            independent = self.batch_size is None and not getattr(self.algorithm, "learns", True)
+            ahead = _MANY if independent else how_far_ahead(self.algorithm, self.batch_size, self.n_jobs)
             searcher = StrategySearcher(self.algorithm, ahead, self.max_trials)
             return {"search_alg": lambda: searcher, "max_pending": ahead}
         if self._is_grid:

@@ -163,7 +163,7 @@ def algorithm_of(kind: Any, bundle_name: str | None) -> Callable[[dict[str, Any]
         adapted: Callable[[dict[str, Any], Any], Any] = importlib.import_module(_ADAPTER).objective(kind, bundle_name)
         return adapted
     if isinstance(kind, type):
-        if not hasattr(kind, "run") and not hasattr(kind, "__call__"):  # noqa: B004 - of its instances
+        if not hasattr(kind, "run") and not any("__call__" in base.__dict__ for base in kind.__mro__):
             raise ObjectiveError(f"`algorithm_class` has `run(data)` or `__call__(data)`; {kind.__name__} has neither.")
         return OfClass(kind)
     if not callable(kind):

@@ -31,6 +31,9 @@ class SearchAlgorithm(ABC):
         parameter_space: a `ParameterSpace`, RustyBT's own, or whatever `rbt.Tuner` takes as `param_space`.
     """
 
+    learns: bool = True
+    """Whether results change what is suggested."""
+
     def __init__(self, parameter_space: Any) -> None:
         self.parameter_space = parameter_space
         self.space: Space = to_space(parameter_space)
@@ -103,6 +106,7 @@ class GridSearchAlgorithm(SearchAlgorithm):
     def __init__(self, parameter_space: Any, early_stopping_rounds: int | None = None) -> None:
         super().__init__(parameter_space)
         self.early_stopping_rounds = count_or_none("early_stopping_rounds", early_stopping_rounds)
+        self.learns = early_stopping_rounds is not None
         self._stream = GridSearch(self.space)
 
     @property
@@ -128,6 +132,8 @@ class RandomSearchAlgorithm(SearchAlgorithm):
         n_iter: how many.
         seed: everything random follows from it; None draws one.
     """
+
+    learns = False
 
     def __init__(self, parameter_space: Any, n_iter: int, seed: int | None = None) -> None:
         super().__init__(parameter_space)
@@ -173,7 +179,7 @@ class BayesianOptimizer(SearchAlgorithm):
         self.n_iter = count("n_iter", n_iter)
         self._sampler = BOHB(model="tpe").sampler(self.space, seed_of(random_state))
         self._suggested = 0
-        self._used_up = False
+        self._known: set[bytes] = set()
         self._first = list(self.space.encode([plain(point) for point in initial_points or ()]))
         if initial_scores is not None:
             if len(initial_scores) != len(self._first):
@@ -188,24 +194,22 @@ class BayesianOptimizer(SearchAlgorithm):
         """See `SearchAlgorithm`."""
         super().update(params, score)
         loss = -float(score)
-        self._sampler.learn(self.space.encode([plain(params)])[0], 1.0, loss if isfinite(loss) else np.nan)
+        point = self.space.encode([plain(params)])[0]
+        self._known.add(point.tobytes())
+        self._sampler.learn(point, 1.0, loss if isfinite(loss) else np.nan)
 
     def is_complete(self) -> bool:
         """See `SearchAlgorithm`."""
-        return self._suggested >= self.n_iter or self._ready() is None
+        size = self.space.size
+        return self._suggested >= self.n_iter or (size is not None and len(self._known) >= size)
 
     def _next(self) -> FloatArray:
-        point = self._ready()
-        assert point is not None
-        self._first = self._first[1:]
+        point = self._first.pop(0) if self._first else self._sampler.sample()
+        if point is None:
+            raise InputError("there are no parameters left that were not suggested.")
+        self._known.add(point.tobytes())
         self._suggested += 1
         return point
-
-    def _ready(self) -> FloatArray | None:
-        """The next point, drawn when first looked at."""
-        if not self._first and (point := self._sampler.sample()) is not None:
-            self._first = [point]
-        return self._first[0] if self._first else None
 
 
 def count(name: str, value: Any) -> int:
