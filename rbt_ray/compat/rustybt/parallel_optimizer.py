@@ -73,7 +73,7 @@ class ParallelOptimizer:
         batch_size: how many suggestions are open at once; None: two a worker, and more where they do not depend on
             results and a study can send them in batches.
         verbose: whether progress is shown on stderr.
-        maxtasksperchild: evaluations after which a process is replaced.
+        maxtasksperchild: evaluations after which a process is replaced; None: never.
         use_persistent_pool: overrides `config.enable_persistent_worker_pool`.
         algorithm_class: a function of (params, data); a class made with params, with `run(data)` or `__call__(data)`; or a
             RustyBT `TradingAlgorithm`.
@@ -99,7 +99,7 @@ class ParallelOptimizer:
         max_eval_time: float | None = None,
         batch_size: int | None = None,
         verbose: bool = True,
-        maxtasksperchild: int = 100,
+        maxtasksperchild: int | None = None,
         use_persistent_pool: bool | None = None,
         *,
         algorithm_class: Any = None,
@@ -131,7 +131,7 @@ class ParallelOptimizer:
         self.max_eval_time = max_eval_time
         self.batch_size = count_or_none("batch_size", batch_size)
         self.verbose = verbose
-        self.maxtasksperchild = count("maxtasksperchild", maxtasksperchild)
+        self.maxtasksperchild = count_or_none("maxtasksperchild", maxtasksperchild)
         self.config = OptimizationConfig.create_default() if config is None else config
         self._persistent = (
             self.config.enable_persistent_worker_pool if use_persistent_pool is None else use_persistent_pool
