@@ -97,6 +97,19 @@ def test_every_strategy_runs_on_every_pool(flags, strategy, on):
     assert (optimizer.results is not None) == (bool(on) and strategy is not Foreign)
 
 
+@pytest.mark.parametrize("on", [(), (PERSISTENT,)])
+def test_a_strategy_that_counts_results_is_not_asked_for_more_than_it_is_to_give(flags, on):
+    class Counting(Foreign):
+        n_iter, parameter_space = 5, STEPS
+
+        def is_complete(self):
+            return len(self.told) >= self.n_iter
+
+    optimizer = quiet(Counting(), batch_size=4, config=flags(*on))
+    optimizer.run(objectives.steps)
+    assert [one.params["n"] for one in optimizer.get_results()] == [0, 1, 2, 3, 4]
+
+
 def test_results_are_the_same_whoever_does_the_work(flags):
     def run(*on, n_jobs=2):
         strategy = BayesianOptimizer(HILL, n_iter=20, random_state=5)

@@ -277,11 +277,17 @@ class ParallelOptimizer:
         if self.algorithm is not None:
             independent = self.batch_size is None and not getattr(self.algorithm, "learns", True)
             ahead = _MANY if independent else how_far_ahead(self.algorithm, self.batch_size, self.n_jobs)
-            searcher = StrategySearcher(self.algorithm, ahead, self.max_trials)
+            searcher = StrategySearcher(self.algorithm, ahead, self._limit)
             return {"search_alg": lambda: searcher, "max_pending": ahead}
         if self._is_grid:
             return {"search_alg": "grid"}
         return {"search_alg": "random", "num_samples": self.max_trials or _SAMPLES}
+
+    @property
+    def _limit(self) -> int | None:
+        """How many suggestions to ask for: a strategy that counts results would, asked ahead, give more than its `n_iter`."""
+        limits = [n for n in (self.max_trials, getattr(self.algorithm, "n_iter", None)) if isinstance(n, int)]
+        return min(limits, default=None)
 
     @property
     def _is_grid(self) -> bool:
@@ -297,7 +303,7 @@ class ParallelOptimizer:
                 if self._is_grid
                 else RandomSearchAlgorithm(self._space, drawn, self._seed)
             )
-        searcher = StrategySearcher(strategy, how_far_ahead(strategy, self.batch_size, self.n_jobs), self.max_trials)
+        searcher = StrategySearcher(strategy, how_far_ahead(strategy, self.batch_size, self.n_jobs), self._limit)
 
         def run(pool: Any) -> None:
             run_on(pool, searcher, objective, max_eval_time=self.max_eval_time, on_result=self._history.append)

@@ -1,0 +1,67 @@
+"""A RustyBT optimization after its import was changed, and what it has gained.
+
+Before: ``from rustybt.optimization import ...`` and ``from rustybt.optimization.search import GridSearchAlgorithm``.
+"""
+
+import sys
+import tempfile
+
+import rbt_ray as rbt
+from rbt_ray.compat.rustybt import (
+    DiscreteParameter,
+    GridSearchAlgorithm,
+    ObjectiveFunction,
+    OptimizationConfig,
+    ParallelOptimizer,
+    ParameterSpace,
+)
+
+SPACE = ParameterSpace(
+    parameters=[
+        DiscreteParameter(name="fast", min_value=5, max_value=50, step=5),
+        DiscreteParameter(name="slow", min_value=60, max_value=240, step=20),
+    ]
+)
+
+
+def sharpe(params):
+    """An objective of params, as RustyBT's are: here a backtest of rbt_ray's on a bundle that it opens by itself."""
+    return crossover(params, rbt.load_bundle("sample").view()).metrics()["sharpe"]
+
+
+def crossover(params, data):
+    """The same as an objective of rbt_ray's: the bundle is open, and averages are computed once a worker."""
+    fast, slow = data.sma("close", params["fast"]), data.sma("close", params["slow"])
+    return rbt.backtest(data, (fast > slow) / data.n_symbols, costs=rbt.Costs(turnover_bps=5))
+
+
+def main(folder):
+    """Both shapes; they find the same."""
+    config = OptimizationConfig.create_default()
+    config.benchmark_output_dir = folder
+    config.enable_shared_bundle_context = True
+
+    optimizer = ParallelOptimizer(GridSearchAlgorithm(SPACE), n_jobs=2, verbose=False, config=config)
+    optimizer.run(sharpe)
+    params, score = optimizer.get_best_result()
+    print(f"a strategy and an objective: {params} {float(score):.6f}")
+
+    optimizer = ParallelOptimizer(
+        algorithm_class=crossover,
+        param_space=SPACE,
+        bundle_name="sample",
+        config=config,
+        objective=ObjectiveFunction("sharpe_ratio"),
+        n_jobs=2,
+        verbose=False,
+    )
+    best = optimizer.run_optimization()
+    print(f"an algorithm and a bundle:   {best.params} {float(best.score):.6f}")
+
+    report = optimizer.results.report(f"{folder}/report.html")  # the run is a study
+    print(f"{len(optimizer.results)} trials, and {report.name}")
+    optimizer.cleanup()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1] if len(sys.argv) > 1 else tempfile.mkdtemp(prefix="studies-"))
