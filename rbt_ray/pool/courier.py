@@ -111,6 +111,11 @@ class Courier:
         self._thread.join(timeout=10)
 
     @property
+    def ended(self) -> bool:
+        """Whether worker and thread have ended, after `close` or by an error."""
+        return not self._thread.is_alive()
+
+    @property
     def pid(self) -> int | None:
         """The process id of the worker that runs now."""
         process = self._process

@@ -356,6 +356,7 @@ def test_a_trading_algorithm_is_left_to_its_adapter(monkeypatch):
         {"algorithm": GridSearchAlgorithm(STEPS), "maxtasksperchild": 0},
         {"algorithm": GridSearchAlgorithm(STEPS), "bundle_name": "sample"},
         {"algorithm": Foreign(), "backend": "ray"},
+        {"algorithm": Foreign(), "name": "mine"},
         {"algorithm_class": objectives.crossover, "bundle_name": "sample"},
     ],
 )

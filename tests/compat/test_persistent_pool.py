@@ -1,6 +1,8 @@
 """PersistentWorkerPool: the old evaluation's tests by their names, and what multiprocessing.Pool's users expect."""
 
+import inspect
 import multiprocessing
+import multiprocessing.pool
 import os
 import signal
 import threading
@@ -66,6 +68,16 @@ def test_persistent_pool_functional_equivalence(shared):
                 lambda pool: pool.starmap_async(add, pairs, 2).get(timeout=30),
             ):
                 assert ask(pool_a) == ask(pool_b)
+
+
+def test_it_has_every_method_of_the_standard_pool_with_the_same_arguments():
+    standard = multiprocessing.pool.Pool
+    for name in (one for one in dir(standard) if not one.startswith("_") and one != "Process"):
+        theirs = inspect.signature(getattr(standard, name)).parameters
+        ours = inspect.signature(getattr(PersistentWorkerPool, name)).parameters
+        assert list(ours) == list(theirs), name
+    made = list(inspect.signature(standard.__init__).parameters)
+    assert list(inspect.signature(PersistentWorkerPool.__init__).parameters) == made
 
 
 def test_persistent_pool_run_batch(shared):

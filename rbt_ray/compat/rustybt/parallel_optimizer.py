@@ -144,6 +144,11 @@ class ParallelOptimizer:
         self.max_trials = count_or_none("max_trials", max_trials)
         self._seed = seed_of(seed)
         self._name = name
+        if name is not None and not self._uses_studies:
+            raise SettingError(
+                "`name` is that of a study, and there is none without one of the four flags of `config`, or without a "
+                "`param_space`."
+            )
         self._run_config: RunConfig | None = None
         self._pool: PersistentWorkerPool | None = None
         self._history: list[OptimizationResult] = []

@@ -152,7 +152,7 @@ class PersistentWorkerPool:
             self._check_open()
             for courier in self._idle:
                 courier.close()
-            self._leaving += [courier for courier in self._couriers if courier not in self._idle]
+            self._leaving[:] = [courier for courier in self._leaving if not courier.ended] + self._couriers
             self._couriers.clear()
             self._idle.clear()
             for _ in range(self._processes):
@@ -203,7 +203,7 @@ class PersistentWorkerPool:
                 raise ValueError("the pool still takes calls; `close` or `terminate` it first.")
             self._state.wait_for(lambda: not self._open)
         _end(self._couriers, self._leaving)
-        for courier in self._couriers:
+        for courier in [*self._couriers, *self._leaving]:
             courier.join()
 
     def __enter__(self) -> PersistentWorkerPool:
@@ -305,7 +305,6 @@ class PersistentWorkerPool:
             if courier in self._couriers:
                 self._idle.append(courier)
             else:
-                self._leaving.remove(courier)
                 courier.close()
             self._hand_out()
         for index, answer in settled:
