@@ -8,8 +8,8 @@ import os
 import signal
 import threading
 import weakref
-from contextlib import suppress
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
