@@ -92,3 +92,11 @@ class NoResultError(RbtError, LookupError):
 
 class StudyInterrupted(RbtError, KeyboardInterrupt):  # noqa: N818 - as KeyboardInterrupt is
     """Ctrl-C stopped a study cleanly; what finished is recorded, and `Tuner.restore` goes on."""
+
+
+class NotSupportedError(InputError, NotImplementedError):
+    """Something of Ray Tune that has no counterpart here; the message says what to use."""
+
+
+class TuneError(RbtError):
+    """What became of a trial that did not complete, as `Result.error` has it."""

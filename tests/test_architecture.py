@@ -55,6 +55,9 @@ HEAVY = {
         *("tune/result_grid.py", "adapters/trading_algorithm.py"),
         *(f"data/{name}.py" for name in ("cells", "csv_file", "dates", "frames", "table_file", "embedded/build")),
         *(f"adapters/{name}.py" for name in ("frames", "backtesting", "pandas")),
+        "tune/result_grid.py",
+        "tune/ported/results.py",
+        *(f"data/{name}.py" for name in ("cells", "csv_file", "dates", "frames", "sources", "embedded/build")),
     },
     "scipy": {"search/sobol.py", "search/parzen_model.py", "compat/rustybt/thresholds.py"},
     "plotly": {"reporting"},
@@ -64,11 +67,13 @@ HEAVY = {
         *("cli/doctor.py", "data/room.py", "store/owner.py"),
         *("cli/doctor.py", "store/owner.py", "compat/rustybt/standard_pool.py"),
     },
-    "cloudpickle": {"pool", "objectives/reports.py"},
+    "cloudpickle": {"pool", "objectives/reports.py", "tune/ported/parameters.py"},
     "talib": {"data/ta.py"},
     "backtesting": {"adapters/backtesting.py"},
     "vectorbt": {"adapters/vectorbt.py"},
     "bt": {"adapters/bt.py"},
+    "tensorboardX": {"tune/logger.py"},
+    "mlflow": {"tune/logger.py"},
 }
 
 LATE = ["ray", "hpbandster", "optuna", "ConfigSpace", "pandas", "scipy", "numba", "plotly", "pyarrow"]

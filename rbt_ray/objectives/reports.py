@@ -51,6 +51,11 @@ class Reports:
         self._n = 0 if self.start is None else self.start.n_reports
 
     @property
+    def limit(self) -> int | None:
+        """After how many reports it is done."""
+        return self._limit
+
+    @property
     def any(self) -> bool:
         """Whether there was one, in this trial or in the one it goes on from."""
         return self._n > 0
@@ -105,3 +110,8 @@ def get_checkpoint() -> Any:
     if _listening is None or _listening.start is None:
         return None
     return pickle.loads(_listening.start.payload)
+
+
+def reports_wanted() -> int | None:
+    """After how many reports, from its start, the objective at work is done; None: it ends by itself."""
+    return None if _listening is None else _listening.limit

@@ -1,0 +1,96 @@
+"""Names of Ray Tune that are not supported: whoever calls one is told what to use."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rbt_ray.errors import NotSupportedError
+
+
+class _Refused:
+    instead = ""
+
+    def __init__(self, *_args: Any, **_options: Any) -> None:
+        raise NotSupportedError(f"`tune.{type(self).__name__}` is not supported; {self.instead}")
+
+
+class Experiment(_Refused):
+    """Not supported."""
+
+    instead = (
+        "one Tuner is one study: `tune.Tuner(trainable, ...).fit()`, one after the other on workers that stay warm."
+    )
+
+
+class ExperimentAnalysis(_Refused):
+    """Not supported."""
+
+    instead = "`tune.Tuner.restore(path, trainable).get_results()` gives a ResultGrid of what is there."
+
+
+class ProgressReporter(_Refused):
+    """Not supported."""
+
+    instead = "progress is shown on stderr; RunConfig(verbose=0) shows none, and a Callback can print what it likes."
+
+
+class CLIReporter(ProgressReporter):
+    """Not supported."""
+
+
+class JupyterNotebookReporter(ProgressReporter):
+    """Not supported."""
+
+
+class PlacementGroupFactory(_Refused):
+    """Not supported."""
+
+    instead = "`tune.with_resources(trainable, {'cpu': 2})` says what each trial takes."
+
+
+class ResumeConfig(_Refused):
+    """Not supported."""
+
+    instead = "pass `resume_unfinished`, `resume_errored` or `restart_errored` to `Tuner.restore`."
+
+
+def run(*_args: Any, **_options: Any) -> Any:
+    """Not supported.
+
+    Raises:
+        NotSupportedError: always.
+    """
+    raise NotSupportedError(
+        "`tune.run` is not supported; use `tune.Tuner(trainable, param_space=config, tune_config=tune.TuneConfig(metric=, "
+        "mode=, num_samples=, scheduler=), run_config=tune.RunConfig(name=, stop=)).fit()`."
+    )
+
+
+def run_experiments(*_args: Any, **_options: Any) -> Any:
+    """Not supported.
+
+    Raises:
+        NotSupportedError: always.
+    """
+    raise NotSupportedError(f"`tune.run_experiments` is not supported; {Experiment.instead}")
+
+
+def create_searcher(*_args: Any, **_options: Any) -> Any:
+    """Not supported.
+
+    Raises:
+        NotSupportedError: always.
+    """
+    raise NotSupportedError(
+        "`tune.create_searcher` is not supported; pass TuneConfig(search_alg=) a name ('bohb', 'tpe', 'random', 'sobol') or a "
+        "searcher object of Ray Tune's."
+    )
+
+
+def register_env(*_args: Any, **_options: Any) -> Any:
+    """Not supported.
+
+    Raises:
+        NotSupportedError: always.
+    """
+    raise NotSupportedError("`tune.register_env` is for RLlib, which is not supported; use Ray Tune for it.")

@@ -1,0 +1,183 @@
+"""A trainable as an objective of our engine: what a worker calls for a trial."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rbt_ray.errors import ObjectiveResultError
+from rbt_ray.objectives.reports import report as report_to_engine
+from rbt_ray.objectives.reports import reports_wanted
+from rbt_ray.tune.ported.dressed import Dressed
+from rbt_ray.tune.ported.records import Records, Report, to_json
+from rbt_ray.tune.ported.session import Session, TrialEnds
+from rbt_ray.tune.ported.settings import CheckpointConfig
+from rbt_ray.tune.ported.stopping import Stop
+from rbt_ray.tune.ported.trainable import can_save, load, one_step, save
+from rbt_ray.tune.ported.trial import Naming, Trial, flat
+from rbt_ray.types import RESULT_COLUMNS
+
+SAMPLE = "sample"
+"""The one parameter of a study whose configs are known beforehand: the number of the sample."""
+REPORTS = "tune_reports"
+"""The metric that holds all reports of a trial as JSON; so the journal has them, and no worker's disk is needed."""
+SHOULD_CHECKPOINT = "should_checkpoint"
+_DEFAULT_METRIC = "_metric"
+_NOT_METRICS = {
+    *RESULT_COLUMNS,
+    *("pid", "hostname", "timestamp", "date", "experiment_tag", "done", "time_this_iter_s", "time_since_restore"),
+    *("iterations_since_restore", "checkpoint_dir_name", SHOULD_CHECKPOINT),
+}
+
+
+class Runner:
+    """Calls a trainable.
+
+    Args:
+        trainable: with what it needs.
+        samples: the configs by number, where they are known beforehand; None: the engine's config is the trial's.
+        naming: how trials are called, and where their folders are.
+        stop: what ends a trial.
+        checkpoints: which are taken and kept.
+        max_failures: how often a trial that fails is tried again.
+        reuse: whether an object of a class may serve several trials.
+    """
+
+    def __init__(
+        self,
+        trainable: Dressed,
+        samples: Sequence[Mapping[str, Any]] | None,
+        naming: Naming,
+        stop: Stop,
+        checkpoints: CheckpointConfig,
+        max_failures: int,
+        *,
+        reuse: bool,
+    ) -> None:
+        self._trainable, self._samples, self.naming = trainable, samples, naming
+        self._stop, self._checkpoints, self._max_failures = stop, checkpoints, max_failures
+        self._reuse = reuse and trainable.is_class
+        self._kept: Any = None
+        # The fingerprint of the objective is that of the user's own source, not of this class's.
+        self.__wrapped__ = trainable.target
+        self.__name__ = trainable.__name__
+        self.__signature__ = inspect.Signature(
+            [inspect.Parameter(name, inspect.Parameter.POSITIONAL_ONLY) for name in ("params", "data")]
+        )
+
+    def __call__(self, params: Mapping[str, Any], data: Any) -> dict[str, Any]:
+        """All that the trial reports, as metrics of the last report and as JSON.
+
+        Raises:
+            ObjectiveResultError: it reports nothing.
+        """
+        del data
+        trial = self.trial_of(params)
+        limit = reports_wanted()
+        tries = 0
+        while True:
+            records = Records(trial.path, self._checkpoints)
+            session = Session(trial, records, self._stop.for_trial(), limit)
+            try:
+                self._run(session)
+                break
+            except Exception:
+                self._kept = None
+                tries += 1
+                if 0 <= self._max_failures < tries:
+                    raise
+        if not session.reports:
+            raise ObjectiveResultError(
+                f"the trainable {self.__name__} ended without a result: return a dict of metrics, or call "
+                f"`tune.report({{...}})` of rbt_ray."
+            )
+        metrics = metrics_of(session.reports)
+        if limit is not None:
+            report_to_engine(metrics)
+        return metrics
+
+    @property
+    def has_samples(self) -> bool:
+        """Whether the configs are known beforehand, and trials are numbered by them."""
+        return self._samples is not None
+
+    def number_of(self, path: str) -> int:
+        """The number of the sample whose trial's folder this is."""
+        samples = self._samples or ()
+        return next(n for n, config in enumerate(samples) if self.naming.trial(n, config).path == path)
+
+    def trial_of(self, params: Mapping[str, Any]) -> Trial:
+        """The trial that the engine means by a config."""
+        if self._samples is None:
+            return self.naming.trial(None, params)
+        number = int(params[SAMPLE])
+        return self.naming.trial(number, self._samples[number])
+
+    def _run(self, session: Session) -> None:
+        if session.over:
+            return
+        with session:
+            if self._trainable.is_class:
+                self._run_class(session)
+            else:
+                self._run_function(session)
+        session.close()
+
+    def _run_function(self, session: Session) -> None:
+        try:
+            answer = self._trainable(session.trial.config)
+        except TrialEnds:
+            return
+        if answer is not None and not session.over:
+            session.add(answer if isinstance(answer, Mapping) else {_DEFAULT_METRIC: answer}, save=None)
+
+    def _run_class(self, session: Session) -> None:
+        trainable = self._object_for(session.trial)
+        try:
+            if session.checkpoint is not None:
+                load(trainable, session.checkpoint.path)
+            keeps = can_save(trainable)
+
+            def saves(result: Report, over: bool) -> bool:
+                every = self._checkpoints.checkpoint_frequency
+                wanted = bool(result.get(SHOULD_CHECKPOINT)) or bool(
+                    every and result["training_iteration"] % every == 0
+                )
+                at_end = over and (bool(self._checkpoints.checkpoint_at_end) or not result["done"])
+                return keeps and (wanted or at_end)
+
+            while not session.add(one_step(trainable), save=lambda folder: save(trainable, folder), saves=saves):
+                pass
+        finally:
+            self._let_go(trainable)
+
+    def _object_for(self, trial: Trial) -> Any:
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            if kept.reset_config(trial.config):
+                kept.config, kept._iteration, kept._trial = trial.config, 0, trial
+                return kept
+            kept.cleanup()
+        return self._trainable.made_for(trial, trial.config)
+
+    def _let_go(self, trainable: Any) -> None:
+        if self._reuse:
+            self._kept = trainable
+        else:
+            trainable.cleanup()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_kept": None}
+
+
+def metrics_of(reports: Sequence[Report]) -> dict[str, Any]:
+    """The last report's numbers and texts, by flat names, and all reports as JSON."""
+    last = flat(json.loads(to_json(reports[-1])))
+    plain = {
+        name: value
+        for name, value in last.items()
+        if name not in _NOT_METRICS and not name.startswith("config/") and isinstance(value, (bool, int, float, str))
+    }
+    return {**plain, REPORTS: to_json(list(reports))}

@@ -1,0 +1,61 @@
+"""Which workers a study gets: its resources and limits, as our engine's `RunConfig`."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from pathlib import Path
+
+from rbt_ray.errors import NotSupportedError
+from rbt_ray.pool.local_pool import usable_cpus
+from rbt_ray.store.uri import is_uri
+from rbt_ray.tune.config import RunConfig as EngineRun
+from rbt_ray.tune.pools import backend_of
+from rbt_ray.tune.ported.settings import FailureConfig, Resources, RunConfig
+
+
+def engine_run(
+    run: RunConfig, name: str, resources: Resources, max_concurrent: int | None, failures: FailureConfig
+) -> EngineRun:
+    """The settings.
+
+    Args:
+        run: the user's.
+        name: of the study.
+        resources: what a trial takes.
+        max_concurrent: trials at once; None: any number.
+        failures: what happens to trials that fail.
+
+    Raises:
+        NotSupportedError: resources that the backend cannot keep apart.
+    """
+    storage = str(run.storage_path)
+    if run.progress_reporter is not None:
+        warnings.warn(
+            "`progress_reporter` is not used: progress is shown on stderr; verbose=0 shows none.", stacklevel=5
+        )
+    plain = EngineRun(
+        name=name,
+        storage_path=storage if is_uri(storage) else Path(storage).expanduser(),
+        backend=run.backend,
+        address=run.address,
+        num_workers=run.num_workers or max_concurrent,
+        num_cpus_per_worker=max(1, math.ceil(resources.cpu)),
+        resources_per_worker={**({"GPU": resources.gpu} if resources.gpu else {}), **resources.others} or None,
+        trial_timeout_s=run.trial_timeout_s,
+        max_retries=max(1, failures.max_failures),
+        max_failures=0 if failures.fail_fast else None,
+        callbacks=(),
+        verbose=1 if run.verbose is None else int(run.verbose),
+        recheck=0,
+    )
+    if backend_of(plain) == "local":
+        if plain.resources_per_worker:
+            raise NotSupportedError(
+                f"`with_resources` asks for {plain.resources_per_worker}, which only Ray keeps apart: pass "
+                f"RunConfig(backend='ray')."
+            )
+        most = max(1, int(usable_cpus() / resources.cpu)) if resources.cpu else usable_cpus()
+        wanted = min(n for n in (run.num_workers, max_concurrent, most) if n is not None)
+        return EngineRun(**{**plain.__dict__, "num_workers": run.num_workers or wanted, "num_cpus_per_worker": 1})
+    return plain
