@@ -41,6 +41,8 @@ class Records:
             except ValueError:
                 break
         ended = bool(found) and found[-1] == _END
+        if ended and len(found) > 1:
+            found[-2]["done"] = True
         return (found[:-1] if ended else found), ended
 
     def begin(self, reports: list[Report]) -> None:

@@ -145,7 +145,8 @@ class ResultGrid(Sequence[Result]):
                         trial_config=trial.config,
                     ),
                 )
-        in_order = sorted(found) if self._runner.has_samples else list(found)
+        by_number = self._runner.has_samples
+        in_order = sorted(found, key=lambda name: (len(name), name)) if by_number else list(found)
         return [found[trial_id][2] for trial_id in in_order]
 
     def __len__(self) -> int:

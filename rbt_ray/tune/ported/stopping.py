@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from rbt_ray.errors import SettingError, TuneError
+from rbt_ray.tune import stopper
 from rbt_ray.tune.ported.trial import flat
 
 EndsTrial = Callable[[str, Mapping[str, Any]], bool]
@@ -40,8 +41,7 @@ class Stop:
     def seconds(self) -> float | None:
         """What the study may take."""
         timeouts = [part for part in self._parts if type(part).__name__ == "TimeoutStopper"]
-        known = [getattr(part, "seconds", None) or part._timeout_seconds for part in timeouts]
-        return min(known) if known else None
+        return min((part.seconds for part in timeouts), default=None)
 
     def for_trial(self) -> EndsTrial:
         """Whether a report is a trial's last; fresh for each trial."""
@@ -80,10 +80,28 @@ class _All:
 def _parts(given: Any) -> list[Any]:
     if type(given).__name__ == "CombinedStopper":
         inner = getattr(given, "stoppers", None) or given._stoppers
-        return [part for stopper in inner for part in _parts(stopper)]
+        return [part for one in inner for part in _parts(one)]
     if not callable(given):
         raise SettingError(
             f"`stop` is a dict such as {{'training_iteration': 10}}, a function of (trial_id, result), or a stopper of "
             f"`rbt_ray.tune.stopper`; got {given!r}."
         )
-    return [given]
+    return [_ours(given)]
+
+
+_RAYS = {
+    "NoopStopper": (),
+    "FunctionStopper": ("_fn",),
+    "MaximumIterationStopper": ("_max_iter",),
+    "TrialPlateauStopper": ("_metric", "_std", "_num_results", "_grace_period", "_metric_threshold", "_mode"),
+    "TimeoutStopper": ("_timeout_seconds",),
+}
+"""Where Ray Tune's own objects (2.40 to 2.60) keep their arguments, in the order of ours."""
+
+
+def _ours(given: Any) -> Any:
+    """One of Ray Tune's as ours, for which no worker has to import Ray; any other as it is."""
+    kind = type(given).__name__
+    if type(given).__module__.startswith("ray.tune.stopper") and kind in _RAYS:
+        return getattr(stopper, kind)(*(getattr(given, name) for name in _RAYS[kind]))
+    return given

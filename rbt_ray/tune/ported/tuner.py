@@ -195,8 +195,7 @@ class Tuner:
         tuner._space = param_space
         tuner._go_on = resume_unfinished
         tuner._prepare(folder.name)
-        if resume_errored or restart_errored:
-            tuner._rerun = again.Rerun(from_start=restart_errored)
+        tuner._rerun = again.Rerun(from_start=restart_errored) if resume_errored or restart_errored else None
         tuner._engine = EngineTuner.restore(
             path if is_uri(str(path)) else folder,
             tuner._runner,
@@ -283,7 +282,7 @@ class Tuner:
 
     def _begin(self, run: EngineRun) -> EngineTuner:
         definition, climb = self._definition, self._climb
-        _make_room(str(self._run.storage_path), str(run.name))
+        _make_room(str(run.storage_path), str(run.name))
         mode: Mode = "min" if definition.metric is not None and definition.mode == "min" else "max"
         settings: dict[str, Any] = {
             "metric": definition.metric or "training_iteration",

@@ -34,28 +34,26 @@ def engine_run(
         warnings.warn(
             "`progress_reporter` is not used: progress is shown on stderr; verbose=0 shows none.", stacklevel=5
         )
-    plain = EngineRun(
+    cpus, asked = resources.cpu, {**({"GPU": resources.gpu} if resources.gpu else {}), **resources.others}
+    local = backend_of(EngineRun(backend=run.backend, address=run.address)) == "local"
+    if local and asked:
+        raise NotSupportedError(
+            f"`with_resources` asks for {asked}, which only Ray keeps apart: pass RunConfig(backend='ray')."
+        )
+    limits = [run.num_workers, max_concurrent]
+    if local:
+        limits.append(max(1, int(usable_cpus() / cpus)) if cpus and run.num_workers is None else None)
+    return EngineRun(
         name=name,
         storage_path=storage if is_uri(storage) else Path(storage).expanduser(),
         backend=run.backend,
         address=run.address,
-        num_workers=run.num_workers or max_concurrent,
-        num_cpus_per_worker=max(1, math.ceil(resources.cpu)),
-        resources_per_worker={**({"GPU": resources.gpu} if resources.gpu else {}), **resources.others} or None,
+        num_workers=min((limit for limit in limits if limit is not None), default=None),
+        num_cpus_per_worker=1 if local else max(1, math.ceil(cpus)),
+        resources_per_worker=asked or None,
         trial_timeout_s=run.trial_timeout_s,
         max_retries=max(1, failures.max_failures),
         max_failures=0 if failures.fail_fast else None,
-        callbacks=(),
         verbose=1 if run.verbose is None else int(run.verbose),
         recheck=0,
     )
-    if backend_of(plain) == "local":
-        if plain.resources_per_worker:
-            raise NotSupportedError(
-                f"`with_resources` asks for {plain.resources_per_worker}, which only Ray keeps apart: pass "
-                f"RunConfig(backend='ray')."
-            )
-        most = max(1, int(usable_cpus() / resources.cpu)) if resources.cpu else usable_cpus()
-        wanted = min(n for n in (run.num_workers, max_concurrent, most) if n is not None)
-        return EngineRun(**{**plain.__dict__, "num_workers": run.num_workers or wanted, "num_cpus_per_worker": 1})
-    return plain

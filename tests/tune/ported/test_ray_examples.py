@@ -1,0 +1,61 @@
+"""Ray Tune's own examples, read from the installed wheel, run with only their import lines changed."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import ray.tune
+
+EXAMPLES = Path(ray.tune.__file__).parent / "examples"
+LOCAL = {
+    "async_hyperband_example": "Best hyperparameters found: {'steps': 100, 'width': ",
+    "custom_func_checkpointing": "Best checkpoint:  Checkpoint(",
+    "custom_checkpointing_with_callback": "Best checkpoint: Checkpoint(",
+    "logging_example": "TestLogger for trial easy_objective_",
+}
+ON_RAY = {  # they call ray.init, so that the study runs on that Ray
+    "tune_basic_example": "Best hyperparameters found were:  {'steps': 5, 'width': ",
+    "hyperband_example": "Best hyperparameters found were:  {'width': ",
+    "hyperband_function_example": "Best hyperparameters found were:  {'height': ",
+}
+# One Ray serves the three: the second `ray.init` finds it.
+ONE_RAY = """
+import functools, ray, runpy, sys
+ray.init = functools.partial(ray.init, ignore_reinit_error=True, include_dashboard=False)
+scripts, sys.argv = sys.argv[1:], ["", "--smoke-test"]
+for script in scripts:
+    runpy.run_path(script, run_name="__main__")
+"""
+
+
+def ported(name, folder):
+    """The example with `ray.tune` as `rbt_ray.tune` in its import lines; what is imported of `ray.tune.utils` stays."""
+    text = (EXAMPLES / f"{name}.py").read_text()
+    changed = re.sub(r"(?m)^from ray import tune$", "from rbt_ray import tune", text)
+    changed = re.sub(r"(?m)^from ray\.tune(?!\.utils)(\.\w+)? import", r"from rbt_ray.tune\1 import", changed)
+    before, after = text.splitlines(), changed.splitlines()
+    assert all("import" in line for line, other in zip(before, after, strict=True) if line != other)
+    assert "from rbt_ray import tune" in after
+    (folder / f"{name}.py").write_text(changed)
+    return f"{name}.py"
+
+
+def output(folder, *words):
+    env = {**os.environ, "HOME": str(folder), "PYTHONPATH": str(Path(__file__).parents[3])}
+    env.pop("PYTEST_CURRENT_TEST", None)
+    done = subprocess.run([sys.executable, *words], cwd=folder, env=env, capture_output=True, text=True, timeout=150)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("name", LOCAL)
+def test_an_example_runs_to_the_end(tmp_path, name):
+    assert LOCAL[name] in output(tmp_path, ported(name, tmp_path), "--smoke-test")
+
+
+def test_examples_that_start_ray_run_on_it(tmp_path):
+    shown = output(tmp_path, "-c", ONE_RAY, *(ported(name, tmp_path) for name in ON_RAY))
+    assert [text for text in ON_RAY.values() if text not in shown] == []
