@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import inspect
 import json
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -26,14 +29,23 @@ REPORTS = "tune_reports"
 SHOULD_CHECKPOINT = "should_checkpoint"
 _DEFAULT_METRIC = "_metric"
 _NOT_METRICS = {
-    *RESULT_COLUMNS,
-    *("pid", "hostname", "timestamp", "date", "experiment_tag", "done", "time_this_iter_s", "time_since_restore"),
+    *(
+        "trial_id",
+        "pid",
+        "hostname",
+        "timestamp",
+        "date",
+        "experiment_tag",
+        "done",
+        "time_this_iter_s",
+        "time_since_restore",
+    ),
     *("iterations_since_restore", "checkpoint_dir_name", SHOULD_CHECKPOINT),
 }
 
 
 class Runner:
-    """Calls a trainable.
+    """Calls a trainable, in the folder of its trial unless `RAY_CHDIR_TO_TRIAL_DIR` is 0, as Ray Tune does.
 
     Args:
         trainable: with what it needs.
@@ -60,8 +72,9 @@ class Runner:
         self._stop, self._checkpoints, self._max_failures = stop, checkpoints, max_failures
         self._reuse = reuse and trainable.is_class
         self._kept: Any = None
+        self._moves = os.environ.get("RAY_CHDIR_TO_TRIAL_DIR", "1") != "0"
         # The fingerprint of the objective is that of the user's own source, not of this class's.
-        self.__wrapped__ = trainable.target
+        self.__wrapped__ = _written(trainable.target)
         self.__name__ = trainable.__name__
         self.__signature__ = inspect.Signature(
             [inspect.Parameter(name, inspect.Parameter.POSITIONAL_ONLY) for name in ("params", "data")]
@@ -118,7 +131,7 @@ class Runner:
     def _run(self, session: Session) -> None:
         if session.over:
             return
-        with session:
+        with session, contextlib.chdir(session.trial.path) if self._moves else contextlib.nullcontext():
             if self._trainable.is_class:
                 self._run_class(session)
             else:
@@ -172,11 +185,23 @@ class Runner:
         return {**self.__dict__, "_kept": None}
 
 
+def engine_name(metric: str) -> str:
+    """What a metric is called in our own tables, which have a few names for themselves."""
+    return f"tune/{metric}" if metric in RESULT_COLUMNS else metric
+
+
+def _written(target: Any) -> Any:
+    """What of a trainable has a source."""
+    while isinstance(target, functools.partial):
+        target = target.func
+    return target if hasattr(target, "__qualname__") else type(target)
+
+
 def metrics_of(reports: Sequence[Report]) -> dict[str, Any]:
     """The last report's numbers and texts, by flat names, and all reports as JSON."""
     last = flat(json.loads(to_json(reports[-1])))
     plain = {
-        name: value
+        engine_name(name): value
         for name, value in last.items()
         if name not in _NOT_METRICS and not name.startswith("config/") and isinstance(value, (bool, int, float, str))
     }

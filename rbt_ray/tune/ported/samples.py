@@ -14,6 +14,7 @@ from rbt_ray.study.convert import class_names
 from rbt_ray.study.domains import Domain
 from rbt_ray.study.space import Space
 from rbt_ray.tune.ported.spaces import SampleFrom
+from rbt_ray.tune.ported.trial import copied
 
 Path = tuple[Any, ...]
 _PASSES = 20
@@ -47,7 +48,7 @@ def samples_of(
         raise SpaceError(f"`param_space` is a dict; got {param_space!r} of type {type(param_space).__name__}.")
     found: list[dict[str, Any]] = []
     for number in range(max(num_samples, len(points_to_evaluate))):
-        spec = _copied(param_space)
+        spec = copied(param_space)
         if number < len(points_to_evaluate):
             _overwrite(spec, points_to_evaluate[number])
         for variant, resolved in enumerate(_variants(spec)):
@@ -61,9 +62,9 @@ def _variants(spec: Any) -> Iterator[Any]:
     grids = sorted(((path, leaf) for path, leaf in _leaves(spec) if _is_grid(leaf)), key=lambda pair: str(pair[0]))
     values = [list(leaf["grid_search"]) for _, leaf in grids]
     for combination in itertools.product(*reversed(values)):
-        resolved = _copied(spec)
+        resolved = copied(spec)
         for (path, _), value in zip(grids, reversed(combination), strict=True):
-            _put(resolved, path, _copied(value))
+            _put(resolved, path, copied(value))
         yield resolved
 
 
@@ -132,13 +133,6 @@ def _put(tree: Any, path: Path, value: Any) -> None:
     for part in path[:-1]:
         tree = tree[part]
     tree[path[-1]] = value
-
-
-def _copied(tree: Any) -> Any:
-    """Dicts and lists anew, what they hold as it is: models and data in a config are not copied."""
-    if isinstance(tree, Mapping):
-        return {key: _copied(value) for key, value in tree.items()}
-    return [_copied(value) for value in tree] if isinstance(tree, list) else tree
 
 
 def _overwrite(spec: dict[str, Any], point: Mapping[str, Any]) -> None:

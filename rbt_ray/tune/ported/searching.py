@@ -47,7 +47,7 @@ def searched(given: Any) -> Search:
     if kind == "BasicVariantGenerator" and module.startswith("ray.tune"):
         return Search(
             None,
-            given._max_concurrent or None,
+            given.max_concurrent or None,
             tuple(given._points_to_evaluate or ()),
             bool(given._constant_grid_search),
         )

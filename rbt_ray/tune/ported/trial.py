@@ -83,7 +83,7 @@ class Naming:
     def trial(self, number: int | None, config: Mapping[str, Any]) -> Trial:
         """The trial of a sample; without a number it is called by a hash of its config."""
         mark = f"{number:05d}" if number is not None else _hash(config)
-        trial = Trial(f"{self.prefix}_{mark}", self.trainable_name, dict(config), self.experiment_path)
+        trial = Trial(f"{self.prefix}_{mark}", self.trainable_name, copied(config), self.experiment_path)
         if number is not None and self.names is not None:
             trial.custom_name, trial.custom_dirname = self.names[number]
         return trial
@@ -96,6 +96,13 @@ def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         name = f"{prefix}{key}"
         found |= flat(value, f"{name}/") if isinstance(value, Mapping) and value else {name: value}
     return found
+
+
+def copied(tree: Any) -> Any:
+    """Dicts and lists anew, what they hold as it is: models and data in a config are not copied."""
+    if isinstance(tree, Mapping):
+        return {key: copied(value) for key, value in tree.items()}
+    return [copied(value) for value in tree] if isinstance(tree, list) else tree
 
 
 def _hash(config: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from rbt_ray.errors import NotSupportedError, SettingError, StudyMismatchError, TuneError
+from rbt_ray.errors import NotSupportedError, SettingError, StudyInterrupted, StudyMismatchError, TuneError
 from rbt_ray.search.grid_search import GridSearch
 from rbt_ray.search.sampler import StreamSampler
 from rbt_ray.search.scheduled_search import ScheduledSearch
@@ -29,7 +29,7 @@ from rbt_ray.tune.ported.callback import Bridge, StopAll
 from rbt_ray.tune.ported.definition import FILE, Definition
 from rbt_ray.tune.ported.dressed import Dressed
 from rbt_ray.tune.ported.results import ResultGrid
-from rbt_ray.tune.ported.runner import SAMPLE, Runner
+from rbt_ray.tune.ported.runner import SAMPLE, Runner, engine_name
 from rbt_ray.tune.ported.samples import samples_of
 from rbt_ray.tune.ported.scheduling import climb_of, ours
 from rbt_ray.tune.ported.searching import searched
@@ -257,6 +257,11 @@ class Tuner:
                 self._rerun.run(folder, self._runner, self._results(folder), replace(engine_run_, storage_path=None))
         except StopAll:
             (folder / _STOPPED).touch()
+        except StudyInterrupted:
+            raise StudyInterrupted(
+                f"stopped with {len(self._results(folder)):,} trials recorded; go on with "
+                f"`tune.Tuner.restore({str(folder)!r}, {self._trainable.__name__}).fit()`."
+            ) from None
         finally:
             self._trainable.parameters.clear()
         bridge.end()
@@ -285,7 +290,7 @@ class Tuner:
         _make_room(str(run.storage_path), str(run.name))
         mode: Mode = "min" if definition.metric is not None and definition.mode == "min" else "max"
         settings: dict[str, Any] = {
-            "metric": definition.metric or "training_iteration",
+            "metric": engine_name(definition.metric or "training_iteration"),
             "mode": mode,
             "seed": definition.seed,
             "time_budget_s": _least(self._tune.budget_seconds, self._stop.seconds),

@@ -55,6 +55,7 @@ def nothing(config):
 
 def asks(config):
     context = tune.get_context()
+    Path("here.txt").touch()
     return {"x": 1, "id": context.get_trial_id(), "dir": context.get_trial_dir(), "of": context.get_experiment_name()}
 
 
@@ -170,6 +171,7 @@ def test_a_trial_knows_where_it_is(fit):
     result = fit(asks, {}, metric="x", mode="max")[0]
     assert result.metrics["id"] == result.metrics["trial_id"]
     assert (result.metrics["dir"], result.metrics["of"]) == (result.path, "study")
+    assert Path(result.path, "here.txt").exists()  # written by its name alone
     tune.report({"outside": 1})  # does nothing
     assert tune.get_checkpoint() is None
     assert tune.get_context().get_trial_id() is None

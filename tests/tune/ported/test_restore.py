@@ -19,12 +19,14 @@ import json, os, sys, tempfile, time
 from pathlib import Path
 from rbt_ray import tune
 
+LOG = Path("ran.log").absolute()
+
 def train(config):
     step = 0
     if checkpoint := tune.get_checkpoint():
         step = json.loads(Path(checkpoint.path, "step.json").read_text())
     for n in range(step, 5):
-        with open("ran.log", "a") as log:
+        with open(LOG, "a") as log:
             log.write(f"{config['x']} {n}\\n")
         time.sleep(0.03)
         with tempfile.TemporaryDirectory() as folder:

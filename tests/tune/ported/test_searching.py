@@ -1,0 +1,64 @@
+"""`search_alg` in Ray Tune's place: names and objects of ours, Optuna's and Ray Tune's."""
+
+import datetime
+
+import pytest
+from ray.tune.search import BasicVariantGenerator, ConcurrencyLimiter
+from ray.tune.search.optuna import OptunaSearch
+
+import rbt_ray as rbt
+from rbt_ray import tune
+from rbt_ray.errors import NotSupportedError
+from rbt_ray.tune.schedulers import HyperBandScheduler
+from tests.tune.ported.trainables import bowl, endless
+
+SPACE = {"x": tune.uniform(-5, 5), "opt": {"kind": tune.choice(["a", "b"])}, "steps": 3}
+
+
+@pytest.mark.parametrize("search", ["tpe", "bohb", "sobol", rbt.BOHB(model="tpe")], ids=str)
+def test_our_searches_by_name(fit, tmp_path, search):
+    results = fit(bowl, SPACE, metric="loss", mode="min", search_alg=search, num_samples=25, seed=1)
+    assert len(results) == 25
+    assert results.get_best_result().metrics["loss"] < 1
+    assert results[0].config["steps"] == 3
+    assert results[0].metrics["training_iteration"] == 3
+    again = tune.Tuner.restore(tmp_path / "study", bowl).fit()
+    assert [result.metrics for result in again] == [result.metrics for result in results]
+
+
+def test_rays_searchers_and_limits(fit):
+    search = ConcurrencyLimiter(OptunaSearch(seed=1), max_concurrent=2)
+    results = fit(bowl, SPACE, metric="loss", mode="min", search_alg=search, num_samples=12)
+    assert len(results) == 12
+    assert all(result.config["opt"]["kind"] in "ab" for result in results)
+
+
+def test_a_search_that_learns_goes_with_a_scheduler(fit):
+    scheduler = HyperBandScheduler(max_t=9)
+    space = {**SPACE, "steps": 100}
+    results = fit(
+        bowl, space, metric="loss", mode="min", search_alg="bohb", scheduler=scheduler, num_samples=15, seed=1
+    )
+    assert {result.metrics["training_iteration"] for result in results} == {1, 3, 9}
+    assert len(results) == 15
+
+
+def test_rays_variant_generator_means_what_it_says(fit):
+    search = BasicVariantGenerator(points_to_evaluate=[{"x": 0.0}], constant_grid_search=True)
+    space = {"x": tune.uniform(1, 5), "g": tune.grid_search([1, 2])}
+    results = fit(bowl, {**space, "steps": 1}, metric="loss", mode="min", search_alg=search, num_samples=2)
+    assert [result.config["x"] for result in results][:2] == [0.0, 0.0]
+    assert results[2].config["x"] == results[3].config["x"]
+
+
+def test_a_time_budget_ends_the_study(fit):
+    budget = datetime.timedelta(seconds=0.3)
+    assert len(fit(endless, {}, num_samples=-1, time_budget_s=budget)) < 10_000
+
+
+def test_bohb_of_rays_is_told_what_to_use():
+    class TuneBOHB:
+        pass
+
+    with pytest.raises(NotSupportedError, match="search_alg='bohb'"):
+        tune.Tuner(bowl, tune_config=tune.TuneConfig(metric="loss", mode="min", search_alg=TuneBOHB()))
