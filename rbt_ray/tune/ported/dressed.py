@@ -115,6 +115,8 @@ def register_trainable(name: str, trainable: Any) -> None:
 
 
 def _check_signature(function: Any) -> None:
+    if inspect.isgeneratorfunction(function):
+        raise NotSupportedError("trainables that yield are not supported: call `tune.report({...})` instead.")
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):

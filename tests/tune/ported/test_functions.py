@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import tempfile
 from pathlib import Path
 
@@ -47,6 +48,16 @@ def counted(config):
         with tempfile.TemporaryDirectory() as folder:
             Path(folder, "step.json").write_text(json.dumps(n + 1))
             tune.report({"n": n, "began_at": step}, checkpoint=tune.Checkpoint.from_directory(folder))
+
+
+def yields(config):
+    yield {"loss": 1}
+
+
+def dies(config):
+    if config["x"] == 1:
+        os._exit(1)
+    return {"loss": config["x"]}
 
 
 def nothing(config):
@@ -121,6 +132,13 @@ def test_a_trial_that_fails_keeps_its_reports_and_leaves_the_others_alone(fit):
     assert all(isinstance(error, tune.TuneError) and "odd: " in str(error) for error in results.errors)
     assert results[1].metrics["loss"] == 1
     assert results.get_best_result().config == {"x": 3}  # as in Ray Tune: what it reported counts
+
+
+def test_a_trial_that_kills_its_worker_is_an_error_and_costs_no_other(fit):
+    results = fit(dies, {"x": tune.grid_search([0, 1, 2, 3])}, metric="loss", mode="max")
+    assert [result.error is None for result in results] == [True, False, True, True]
+    assert "its worker was lost" in str(results.errors[0])
+    assert results[1].metrics is None
 
 
 def test_failures_are_tried_again_from_the_latest_checkpoint(fit):
@@ -225,6 +243,7 @@ def test_a_study_of_that_name_is_put_aside(fit, tmp_path):
         (lambda: tune.RunConfig(storage_filesystem=object()), "URI"),
         (lambda: tune.with_resources(square, lambda config: {}), "dict such as"),
         (lambda: tune.Tuner(lambda config, reporter: 1), "tune.report"),
+        (lambda: tune.Tuner(yields), "tune.report"),
     ],
 )
 def test_what_is_not_supported_says_what_to_use(call, says):

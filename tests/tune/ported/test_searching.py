@@ -3,7 +3,7 @@
 import datetime
 
 import pytest
-from ray.tune.search import BasicVariantGenerator, ConcurrencyLimiter
+from ray.tune.search import BasicVariantGenerator, ConcurrencyLimiter, Repeater
 from ray.tune.search.optuna import OptunaSearch
 
 import rbt_ray as rbt
@@ -60,5 +60,6 @@ def test_bohb_of_rays_is_told_what_to_use():
     class TuneBOHB:
         pass
 
-    with pytest.raises(NotSupportedError, match="search_alg='bohb'"):
-        tune.Tuner(bowl, tune_config=tune.TuneConfig(metric="loss", mode="min", search_alg=TuneBOHB()))
+    for search, says in ((TuneBOHB(), "search_alg='bohb'"), (Repeater(OptunaSearch()), "the mean")):
+        with pytest.raises(NotSupportedError, match=says):
+            tune.Tuner(bowl, tune_config=tune.TuneConfig(metric="loss", mode="min", search_alg=search))
