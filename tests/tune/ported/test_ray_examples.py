@@ -21,13 +21,16 @@ ON_RAY = {  # they call ray.init, so that the study runs on that Ray
     "hyperband_example": "Best hyperparameters found were:  {'width': ",
     "hyperband_function_example": "Best hyperparameters found were:  {'height': ",
 }
-# One Ray serves the three: the second `ray.init` finds it.
-ONE_RAY = """
-import functools, ray, runpy, sys
-ray.init = functools.partial(ray.init, ignore_reinit_error=True, include_dashboard=False)
+ONE_AFTER_THE_OTHER = """
+import runpy, sys
 scripts, sys.argv = sys.argv[1:], ["", "--smoke-test"]
 for script in scripts:
     runpy.run_path(script, run_name="__main__")
+"""
+# One Ray serves the three: the second `ray.init` finds it.
+ON_ONE_RAY = """
+import functools, ray
+ray.init = functools.partial(ray.init, ignore_reinit_error=True, include_dashboard=False)
 """
 
 
@@ -51,11 +54,7 @@ def output(folder, *words):
     return done.stdout
 
 
-@pytest.mark.parametrize("name", LOCAL)
-def test_an_example_runs_to_the_end(tmp_path, name):
-    assert LOCAL[name] in output(tmp_path, ported(name, tmp_path), "--smoke-test")
-
-
-def test_examples_that_start_ray_run_on_it(tmp_path):
-    shown = output(tmp_path, "-c", ONE_RAY, *(ported(name, tmp_path) for name in ON_RAY))
-    assert [text for text in ON_RAY.values() if text not in shown] == []
+@pytest.mark.parametrize(("before", "examples"), [("", LOCAL), (ON_ONE_RAY, ON_RAY)], ids=["local", "on_ray"])
+def test_examples_run_to_the_end(tmp_path, before, examples):
+    shown = output(tmp_path, "-c", before + ONE_AFTER_THE_OTHER, *(ported(name, tmp_path) for name in examples))
+    assert [text for text in examples.values() if text not in shown] == []

@@ -2,6 +2,7 @@
 
 import json
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -33,17 +34,18 @@ def train(config):
             Path(folder, "step.json").write_text(str(n + 1))
             tune.report({"score": config["x"] * n, "began_at": step}, checkpoint=tune.Checkpoint.from_directory(folder))
 
-if __name__ == "__main__":
+def results(again):
     path = Path("studies", "killed")
-    again = tune.Tuner.can_restore(path)
     tuner = tune.Tuner.restore(path, train) if again else tune.Tuner(
         train,
         param_space={"x": tune.grid_search(list(range(8))), "f": tune.uniform(0, 1), "twice": tune.sample_from(lambda c: c["x"] * 2)},
         tune_config=tune.TuneConfig(metric="score", mode="max", SCHEDULER),
         run_config=tune.RunConfig(name="killed", storage_path="studies", num_workers=2, verbose=0, backend="local"),
     )
-    results = tuner.fit()
-    print(json.dumps([[r.config, r.metrics["score"], r.metrics_dataframe["score"].tolist()] for r in results]))
+    return [[r.config, r.metrics["score"], r.metrics_dataframe["score"].tolist()] for r in tuner.fit()]
+
+if __name__ == "__main__":
+    print(json.dumps(results(tune.Tuner.can_restore(Path("studies", "killed")))))
 """
 PLAIN, ASHA = "seed=1", "seed=1, scheduler=__import__('rbt_ray.tune.schedulers', fromlist=['x']).ASHAScheduler(max_t=5)"
 
@@ -64,11 +66,12 @@ def ran(folder):
 
 
 @pytest.mark.parametrize("search", [PLAIN, ASHA], ids=["fifo", "asha"])
-def test_a_killed_study_ends_as_one_that_was_not(tmp_path, search):
+def test_a_killed_study_ends_as_one_that_was_not(tmp_path, monkeypatch, search):
     for name in ("whole", "killed"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "study.py").write_text(SCRIPT.replace("SCHEDULER", search))
-    expected = finished(tmp_path / "whole")
+    monkeypatch.chdir(tmp_path / "whole")
+    expected = runpy.run_path("study.py")["results"](False)
     process = run(tmp_path / "killed")
     end = time.monotonic() + 60
     while len(ran(tmp_path / "killed")) < 13:  # two or more trials are done, two are at work
