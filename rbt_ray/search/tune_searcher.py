@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -59,7 +60,7 @@ class TuneSearcher:
         """
         proposals: list[Proposal] = []
         while len(proposals) < n and not self.done:
-            point = self._suggestion()
+            point = self.suggestion()
             if point is None:
                 break
             proposals += [Proposal(config) for config in self._space.decode(point)]
@@ -73,7 +74,16 @@ class TuneSearcher:
                 self._worst = result.loss if self._worst is None else max(self._worst, result.loss)
             self._complete(name, result.loss)
 
-    def _suggestion(self) -> FloatArray | None:
+    def tell_of(self, point: bytes, loss: float) -> None:
+        """Tells of the first open suggestion of a point, as the space encodes it; NaN: it did not complete."""
+        self._complete(self._names[point].pop(0), None if math.isnan(loss) else loss)
+
+    def suggestion(self) -> FloatArray | None:
+        """A point that the space allows, ``(1, n_params)``; None: none now, or none any more.
+
+        Raises:
+            SpaceError: the searcher suggests nothing that the space allows.
+        """
         for _ in range(_TRIES):
             name = f"{self._suggested:08d}"
             suggested = self._searcher.suggest(name)

@@ -263,7 +263,7 @@ class Tuner:
 
     def _total(self) -> int | None:
         study = self._study
-        if study.scheduler is not None and study.lowest_fidelity < 1:
+        if (study.scheduler is not None and study.lowest_fidelity < 1) or study.max_reports is not None:
             return None
         known = [n for n in (study.space.size, study.num_samples) if n is not None]
         return min(known) if known and self._search_alg is None else study.num_samples

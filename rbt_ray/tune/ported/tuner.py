@@ -12,13 +12,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from rbt_ray.errors import NotSupportedError, SettingError, StudyInterrupted, StudyMismatchError, TuneError
+from rbt_ray.errors import NotSupportedError, SettingError, SpaceError, StudyInterrupted, StudyMismatchError, TuneError
 from rbt_ray.search.grid_search import GridSearch
-from rbt_ray.search.sampler import StreamSampler
+from rbt_ray.search.sampler import Sampler, StreamSampler
 from rbt_ray.search.scheduled_search import ScheduledSearch
+from rbt_ray.store.journal import Journal
 from rbt_ray.store.lock import StudyLock
 from rbt_ray.store.place import Place
 from rbt_ray.store.uri import is_uri
+from rbt_ray.study.convert import class_names
 from rbt_ray.study.primitives import randint
 from rbt_ray.study.space import Space
 from rbt_ray.tune.config import RunConfig as EngineRun
@@ -192,7 +194,7 @@ class Tuner:
                 stacklevel=2,
             )
         tuner._search = searched(search_alg)
-        tuner._space = param_space
+        tuner._space = param_space or _space_in(folder)
         tuner._go_on = resume_unfinished
         tuner._prepare(folder.name)
         tuner._rerun = again.Rerun(from_start=restart_errored) if resume_errored or restart_errored else None
@@ -200,7 +202,7 @@ class Tuner:
             path if is_uri(str(path)) else folder,
             tuner._runner,
             param_space=None if definition.samples is not None else param_space,
-            search_alg=tuner._scheduled() if tuner._is_scheduled else tuner._search.restored,
+            search_alg=tuner._scheduled() or tuner._search.restored,
             run_config=tuner._engine_run,
         )
         return tuner
@@ -270,17 +272,23 @@ class Tuner:
             raise TuneError(f"a trial failed: {results.errors[0]}")
         return results
 
-    @property
-    def _is_scheduled(self) -> bool:
-        return self._climb is not None and self._definition.samples is not None
+    def _scheduled(self) -> ScheduledSearch | None:
+        """The search object, where the engine has no name for it: a scheduler over samples, or over a searcher of Ray Tune's."""
+        definition, climb = self._definition, self._climb
+        if climb is None:
+            return None
+        if definition.samples is not None:
+            space, n = self._sample_space(), len(definition.samples)
+            sampler: Sampler = StreamSampler(GridSearch(space, limit=n))
+            return ScheduledSearch(space, sampler, climb.scheduler, climb.ladder, climb.eta, limit=n, continues=True)
+        if not class_names(self._search.searcher, "ray.tune.search"):
+            return None
+        from rbt_ray.search.tune_sampler import TuneSampler, Watched
 
-    def _scheduled(self) -> ScheduledSearch:
-        assert self._climb is not None
-        assert self._definition.samples is not None
-        space, n = self._sample_space(), len(self._definition.samples)
-        sampler = StreamSampler(GridSearch(space, limit=n))
-        climb = self._climb
-        return ScheduledSearch(space, sampler, climb.scheduler, climb.ladder, climb.eta, limit=n, continues=True)
+        space, n = Space.of(self._space), definition.num_samples
+        sampler = TuneSampler(space, self._search.searcher)
+        scheduler = Watched(climb.scheduler, sampler)
+        return ScheduledSearch(space, sampler, scheduler, climb.ladder, climb.eta, limit=n, continues=True)
 
     def _sample_space(self) -> Space:
         return Space.of({SAMPLE: randint(0, max(2, len(self._definition.samples or ())))})
@@ -300,13 +308,15 @@ class Tuner:
             settings |= {"fidelity": "reports", "max_reports": climb.max_reports, "eta": climb.eta}
         if definition.samples is not None:
             settings["num_samples"] = len(definition.samples)
-            settings["search_alg"] = self._scheduled() if climb is not None else "grid"
+            settings["search_alg"] = self._scheduled() or "grid"
             return EngineTuner(
                 self._runner, param_space=self._sample_space(), tune_config=EngineTune(**settings), run_config=run
             )
         settings |= {"num_samples": definition.num_samples, "search_alg": self._search.searcher}
         settings["max_pending"] = self._search.max_concurrent or self._tune.max_concurrent_trials or None
-        if climb is not None:
+        if (search := self._scheduled()) is not None:
+            settings["search_alg"] = search
+        elif climb is not None:
             settings |= {"scheduler": climb.scheduler, "min_fidelity": climb.ladder[0]}
         return EngineTuner(self._runner, param_space=self._space, tune_config=EngineTune(**settings), run_config=run)
 
@@ -328,6 +338,17 @@ def _metric_of(tune: TuneConfig, scheduler: Any) -> tuple[str | None, str | None
     if metric is not None and mode is None:
         raise SettingError(f"`mode` is missing: is the best {metric!r} the 'min' or the 'max'?")
     return metric, mode
+
+
+def _space_in(folder: Path) -> Space | None:
+    """The space of a study whose configs a searcher proposes, where the journal can hold it."""
+    journal = Journal(folder)
+    try:
+        return Space.from_json(journal.definition["space"])
+    except SpaceError:
+        return None  # said by whoever needs it
+    finally:
+        journal.close()
 
 
 def _names(naming: Naming, samples: Any, tune: TuneConfig) -> list[tuple[str | None, str | None]] | None:

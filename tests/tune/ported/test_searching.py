@@ -9,7 +9,7 @@ from ray.tune.search.optuna import OptunaSearch
 import rbt_ray as rbt
 from rbt_ray import tune
 from rbt_ray.errors import NotSupportedError
-from rbt_ray.tune.schedulers import HyperBandScheduler
+from rbt_ray.tune.schedulers import ASHAScheduler, HyperBandScheduler
 from tests.tune.ported.trainables import bowl, endless
 
 SPACE = {"x": tune.uniform(-5, 5), "opt": {"kind": tune.choice(["a", "b"])}, "steps": 3}
@@ -31,6 +31,22 @@ def test_rays_searchers_and_limits(fit):
     results = fit(bowl, SPACE, metric="loss", mode="min", search_alg=search, num_samples=12)
     assert len(results) == 12
     assert all(result.config["opt"]["kind"] in "ab" for result in results)
+
+
+@pytest.mark.parametrize(
+    "scheduler", [ASHAScheduler(max_t=9, reduction_factor=3), HyperBandScheduler(max_t=9)], ids=repr
+)
+def test_rays_searchers_go_with_a_scheduler_and_learn_how_far_each_came(fit, tmp_path, scheduler):
+    space = {"x": tune.uniform(-5, 5), "steps": 100}
+    options = {"metric": "loss", "mode": "min", "scheduler": scheduler, "num_samples": 40}
+    search = ConcurrencyLimiter(OptunaSearch(seed=1), max_concurrent=4)
+    results = fit(bowl, space, search_alg=search, **options)
+    assert len(results) == 40
+    assert {result.metrics["training_iteration"] for result in results} == {1, 3, 9}
+    early, late = ([abs(result.config["x"]) for result in part] for part in (results[:10], results[30:]))
+    assert sum(late) < sum(early)  # it has learned where the bottom is
+    again = tune.Tuner.restore(tmp_path / "study", bowl, search_alg=OptunaSearch(seed=1)).fit()
+    assert [result.config for result in again] == [result.config for result in results]
 
 
 def test_a_search_that_learns_goes_with_a_scheduler(fit):
