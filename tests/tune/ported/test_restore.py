@@ -1,5 +1,6 @@
 """kill -9 of the driver loses no trial that ended, and one that was at work goes on from its checkpoint."""
 
+import contextlib
 import json
 import os
 import runpy
@@ -45,19 +46,20 @@ def results(again):
     return [[r.config, r.metrics["score"], r.metrics_dataframe["score"].tolist()] for r in tuner.fit()]
 
 if __name__ == "__main__":
-    print(json.dumps(results(tune.Tuner.can_restore(Path("studies", "killed")))))
+    results(again=False)
 """
 PLAIN, ASHA = "seed=1", "seed=1, scheduler=__import__('rbt_ray.tune.schedulers', fromlist=['x']).ASHAScheduler(max_t=5)"
 
 
 def run(folder):
     env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
-    return subprocess.Popen([sys.executable, "study.py"], cwd=folder, stdout=subprocess.PIPE, text=True, env=env)
+    return subprocess.Popen([sys.executable, "study.py"], cwd=folder, env=env)
 
 
-def finished(folder):
-    out, _ = run(folder).communicate(timeout=90)
-    return json.loads(out.splitlines()[-1])
+def in_this_process(folder, again):
+    with contextlib.chdir(folder):
+        found = runpy.run_path(str(folder / "study.py"))["results"](again)
+    return json.loads(json.dumps(found))
 
 
 def ran(folder):
@@ -66,12 +68,11 @@ def ran(folder):
 
 
 @pytest.mark.parametrize("search", [PLAIN, ASHA], ids=["fifo", "asha"])
-def test_a_killed_study_ends_as_one_that_was_not(tmp_path, monkeypatch, search):
+def test_a_killed_study_ends_as_one_that_was_not(tmp_path, search):
     for name in ("whole", "killed"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "study.py").write_text(SCRIPT.replace("SCHEDULER", search))
-    monkeypatch.chdir(tmp_path / "whole")
-    expected = runpy.run_path("study.py")["results"](False)
+    expected = in_this_process(tmp_path / "whole", again=False)
     process = run(tmp_path / "killed")
     end = time.monotonic() + 60
     while len(ran(tmp_path / "killed")) < 13:  # two or more trials are done, two are at work
@@ -79,7 +80,8 @@ def test_a_killed_study_ends_as_one_that_was_not(tmp_path, monkeypatch, search):
         time.sleep(0.002)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert finished(tmp_path / "killed") == expected
+    assert tune.Tuner.can_restore(tmp_path / "killed" / "studies" / "killed")
+    assert in_this_process(tmp_path / "killed", again=True) == expected
     if search == PLAIN:
         counts = {step: ran(tmp_path / "killed").count(step) for step in set(ran(tmp_path / "killed"))}
         assert len(counts) == 40
