@@ -49,7 +49,7 @@ HEAVY = {
     },
     "hpbandster": {"search/hpbandster_engine.py", "tune/hpbandster_result.py", "tune/result_grid.py"},
     "optuna": {"search/optuna_sampler.py", "tune/optuna_study.py", "tune/result_grid.py"},
-    "mlflow": {"tune/mlflow_runs.py"},
+    "mlflow": {"tune/mlflow_runs.py", "tune/logger.py"},
     "ConfigSpace": {"study/to_configspace.py"},
     "pandas": {
         *("tune/result_grid.py", "adapters/trading_algorithm.py"),
@@ -73,7 +73,6 @@ HEAVY = {
     "vectorbt": {"adapters/vectorbt.py"},
     "bt": {"adapters/bt.py"},
     "tensorboardX": {"tune/logger.py"},
-    "mlflow": {"tune/logger.py"},
 }
 
 LATE = ["ray", "hpbandster", "optuna", "ConfigSpace", "pandas", "scipy", "numba", "plotly", "pyarrow"]
