@@ -40,7 +40,8 @@ MAY_IMPORT = {
     "__init__": None,
 }
 # `ResultGrid.report` imports the report inside the method: one writes `results.report(path)`.
-EXCEPTIONS = {("tune/result_grid.py", "reporting")}
+# RustyBT's names run its algorithms through the adapter, which nobody needs who has none.
+EXCEPTIONS = {("tune/result_grid.py", "reporting"), ("compat/rustybt/scoring.py", "adapters")}
 HEAVY = {
     "ray": {
         "search/tune_searcher.py",
@@ -52,20 +53,16 @@ HEAVY = {
     "mlflow": {"tune/mlflow_runs.py", "tune/logger.py"},
     "ConfigSpace": {"study/to_configspace.py"},
     "pandas": {
-        *("tune/result_grid.py", "adapters/trading_algorithm.py"),
+        *("tune/result_grid.py", "tune/ported/results.py", "adapters/trading_algorithm.py"),
         *(f"data/{name}.py" for name in ("cells", "csv_file", "dates", "frames", "table_file", "embedded/build")),
         *(f"adapters/{name}.py" for name in ("frames", "backtesting", "pandas")),
-        "tune/result_grid.py",
-        "tune/ported/results.py",
-        *(f"data/{name}.py" for name in ("cells", "csv_file", "dates", "frames", "sources", "embedded/build")),
     },
     "scipy": {"search/sobol.py", "search/parzen_model.py", "compat/rustybt/thresholds.py"},
     "plotly": {"reporting"},
     "typer": {"cli"},
     "psutil": {
         *(f"pool/{name}.py" for name in ("memory", "worker_process", "ray_last_words", "ray_probe")),
-        *("cli/doctor.py", "data/room.py", "store/owner.py"),
-        *("cli/doctor.py", "store/owner.py", "compat/rustybt/standard_pool.py"),
+        *("cli/doctor.py", "data/room.py", "store/owner.py", "compat/rustybt/standard_pool.py"),
     },
     "cloudpickle": {"pool", "objectives/reports.py", "tune/ported/parameters.py"},
     "talib": {"data/ta.py"},

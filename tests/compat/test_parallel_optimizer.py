@@ -220,7 +220,7 @@ def test_bohb_looks_at_shares_of_the_history_first(flags):
 @pytest.mark.parametrize("keep_open", [5, None])
 def test_a_warm_worker_sees_at_once_that_a_bundle_was_ingested_again(tmp_path, monkeypatch, keep_open):
     monkeypatch.setenv("RBT_RAY_HOME", str(tmp_path))
-    scored = Scored(objectives.who, takes_data=True, function=SHARPE, bundle=ByName("mine", keep_open, seed=0))
+    scored = Scored(objectives.who, takes_data=True, function=SHARPE, source=ByName("mine", keep_open, seed=0))
     with PersistentWorkerPool(1, lambda home: os.environ.__setitem__("RBT_RAY_HOME", home), (str(tmp_path),)) as pool:
         seen = []
         for start in (100.0, 200.0):
@@ -328,19 +328,20 @@ def test_ray_does_the_work_where_it_is_asked_for(flags):
 
 
 class TradingAlgorithm:
-    """As RustyBT's users derive from; its module is that of RustyBT's own."""
+    """What RustyBT's users derive from, as far as its name and module go: RustyBT itself is not here."""
 
 
 TradingAlgorithm.__module__ = "rustybt.algorithm"
 
 
-def test_a_trading_algorithm_is_left_to_its_adapter(monkeypatch):
+def test_a_trading_algorithm_needs_rustybt_and_a_bundle_of_its():
     class Mine(TradingAlgorithm):
         pass
 
-    monkeypatch.setattr(scoring, "_ADAPTER", "rbt_ray.no_adapters.rustybt")
-    with pytest.raises(ObjectiveError, match=r"Mine .* needs rbt_ray\.no_adapters\.rustybt"):
+    with pytest.raises(ObjectiveError, match=r"rustybt is not installed here: `pip install 'rbt-ray\[rustybt\]'`"):
         scoring.algorithm_of(Mine, "quandl")
+    with pytest.raises(ObjectiveError, match="Mine is a TradingAlgorithm, which needs `bundle_name`"):
+        scoring.algorithm_of(Mine, None)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from rbt_ray.compat.rustybt.global_pool import get_global_pool
 from rbt_ray.compat.rustybt.objective import ObjectiveFunction
 from rbt_ray.compat.rustybt.parameter_space import to_space
 from rbt_ray.compat.rustybt.result import OptimizationResult
-from rbt_ray.compat.rustybt.scoring import ByName, Scored, algorithm_of, is_trading_algorithm
+from rbt_ray.compat.rustybt.scoring import ByName, Scored, ScoredWithOwnData, algorithm_of
 from rbt_ray.compat.rustybt.standard_pool import run_on
 from rbt_ray.compat.rustybt.strategies import (
     GridSearchAlgorithm,
@@ -27,6 +27,7 @@ from rbt_ray.compat.rustybt.strategy_searcher import StrategySearcher, check_str
 from rbt_ray.compat.rustybt.studies import Wanted, results_of, run_study
 from rbt_ray.compat.rustybt.worker_pool import PersistentWorkerPool
 from rbt_ray.errors import NoResultError, SettingError
+from rbt_ray.objectives.own_data import OwnData
 from rbt_ray.pool.local_pool import usable_cpus
 from rbt_ray.tune import pools
 from rbt_ray.tune.config import RunConfig
@@ -75,10 +76,11 @@ class ParallelOptimizer:
         verbose: whether progress is shown on stderr.
         maxtasksperchild: evaluations after which a process is replaced; None: never.
         use_persistent_pool: overrides `config.enable_persistent_worker_pool`.
-        algorithm_class: a function of (params, data); a class made with params, with `run(data)` or `__call__(data)`; or a
-            RustyBT `TradingAlgorithm`.
+        algorithm_class: a function of (params, data); a class made with params, with `run(data)` or `__call__(data)`; a
+            RustyBT `TradingAlgorithm`, which runs from the bundle's first day to its last; or `rbt_ray.adapters.rustybt`'s
+            objective of one, where these are chosen.
         param_space: a `ParameterSpace`, RustyBT's own, or whatever `rbt.Tuner` takes; None: the strategy's own.
-        bundle_name: a registered bundle, for `algorithm_class`.
+        bundle_name: for `algorithm_class`, a registered bundle; for a `TradingAlgorithm`, one that RustyBT has ingested.
         config: None: `OptimizationConfig.create_default()`.
         objective: what is optimized of the algorithm's result; None: the Sharpe ratio.
         max_trials: how many evaluations at most; None: as many as the strategy or the grid has, else 100.
@@ -139,7 +141,7 @@ class ParallelOptimizer:
         self._ray = backend == "ray" or self.config.enable_ray_scheduler
         self._space = self._space_of(param_space)
         self._algorithm = None if algorithm_class is None else algorithm_of(algorithm_class, bundle_name)
-        self._bundle_name = None if is_trading_algorithm(algorithm_class) else bundle_name
+        self._bundle_name = bundle_name
         self._function = objective or ObjectiveFunction("sharpe_ratio")
         self.max_trials = count_or_none("max_trials", max_trials)
         self._seed = seed_of(seed)
@@ -186,7 +188,9 @@ class ParallelOptimizer:
             )
         shared = self.config.enable_shared_bundle_context or self.config.enable_bohb_optimizer
         name = self._bundle_name
-        if name is None or (shared and self._uses_studies):
+        if isinstance(self._algorithm, OwnData):
+            self._run(ScoredWithOwnData(self._algorithm, True, self._function), None)
+        elif name is None or (shared and self._uses_studies):
             self._run(Scored(self._algorithm, True, self._function), name)
         else:
             keep_open = self.config.max_bundle_pool_size if self.config.should_use_bundle_pool() else None

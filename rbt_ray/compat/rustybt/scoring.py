@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
-import importlib.util
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,9 +17,13 @@ from rbt_ray.errors import ObjectiveError
 from rbt_ray.types import RESULT_COLUMNS
 
 if TYPE_CHECKING:
-    from rbt_ray.data.view import BundleView
+    from pathlib import Path
 
-_ADAPTER = "rbt_ray.adapters.rustybt"
+    from rbt_ray.data.bundle import Bundle
+    from rbt_ray.data.files import Files
+    from rbt_ray.data.view import BundleView
+    from rbt_ray.objectives.own_data import OwnData
+
 _views: dict[str, BundleView] = {}
 
 
@@ -62,13 +64,13 @@ class Scored:
         run: the user's own: a function of params, or of params and data.
         takes_data: which of them.
         function: takes the score out of the answer; None: the answer is the score.
-        bundle: opened here; None: the worker brings the data, or there is none.
+        source: the bundle that is opened here; None: the worker brings the data, or there is none.
     """
 
     run: Callable[..., Any]
     takes_data: bool
     function: ObjectiveFunction | None = None
-    bundle: ByName | None = None
+    source: ByName | None = None
 
     __signature__: ClassVar = inspect.Signature(
         [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in ("params", "data")]
@@ -100,8 +102,8 @@ class Scored:
 
     def __call__(self, params: dict[str, Any], data: Any) -> Any:
         """A `Backtest` as it is, where it has the metric; else a dict of plain metrics."""
-        if self.bundle is not None:
-            data = self.bundle.view(params)
+        if self.source is not None:
+            data = self.source.view(params)
         answer = self.run(params, data) if self.takes_data else self.run(params)
         if not self._is_score and callable(getattr(answer, "metrics", None)):
             return answer
@@ -116,6 +118,34 @@ class Scored:
         answer = self(params, None)
         metrics = answer.metrics() if callable(getattr(answer, "metrics", None)) else answer
         return (1 if self.maximizes else -1) * float(metrics[self.metric]), dict(metrics)
+
+
+class ScoredWithOwnData(Scored):
+    """An objective that brings its data, such as a `TradingAlgorithm` an ingested bundle: workers open it once."""
+
+    @property
+    def _own(self) -> OwnData:
+        own: OwnData = self.run  # type: ignore[assignment]
+        return own
+
+    @property
+    def bundle(self) -> Bundle:
+        """See `OwnData`."""
+        return self._own.bundle
+
+    @property
+    def files(self) -> Files:
+        """See `OwnData`."""
+        return self._own.files
+
+    @property
+    def made_of(self) -> list[Any]:
+        """What decides its results, for a resumed study to compare."""
+        return [self.run]
+
+    def open(self, folder: Path) -> None:
+        """See `OwnData`."""
+        self._own.open(folder)
 
 
 @dataclass(frozen=True)
@@ -151,16 +181,21 @@ def algorithm_of(kind: Any, bundle_name: str | None) -> Callable[[dict[str, Any]
 
     Args:
         kind: a RustyBT `TradingAlgorithm`; any other class, made with the params, with `run(data)` or `__call__(data)`; or
-            a function of params and data.
+            a function of params and data, such as an adapter's objective.
         bundle_name: for a `TradingAlgorithm`, a bundle of RustyBT's.
 
     Raises:
-        ObjectiveError: it is none of these, or the adapter to RustyBT is not there.
+        ObjectiveError: it is none of these, or RustyBT is not installed.
+        BundleNotFoundError: RustyBT has no bundle of this name.
     """
     if is_trading_algorithm(kind):
-        if importlib.util.find_spec("rbt_ray.adapters") is None or importlib.util.find_spec(_ADAPTER) is None:
-            raise ObjectiveError(f"{kind.__name__} is a TradingAlgorithm, which needs {_ADAPTER}; it is not installed.")
-        adapted: Callable[[dict[str, Any], Any], Any] = importlib.import_module(_ADAPTER).objective(kind, bundle_name)
+        if bundle_name is None:
+            raise ObjectiveError(
+                f"{kind.__name__} is a TradingAlgorithm, which needs `bundle_name`, a bundle of RustyBT's."
+            )
+        from rbt_ray.adapters import rustybt
+
+        adapted: Callable[[dict[str, Any], Any], Any] = rustybt.objective(kind, bundle=bundle_name)
         return adapted
     if isinstance(kind, type):
         if not hasattr(kind, "run") and not any("__call__" in base.__dict__ for base in kind.__mro__):

@@ -46,6 +46,20 @@ def crossover():
     return Crossover
 
 
+def holder():
+    """One that holds a share of its money in the first symbol, and needs no history."""
+    base = importlib.import_module(f"{PACKAGE}.algorithm").TradingAlgorithm
+
+    class Holder(base):
+        def initialize(self, share):
+            self.asset, self.share = self.symbol(SYMBOLS[0]), share
+
+        def handle_data(self, data):
+            self.order_target_percent(self.asset, self.share)
+
+    return Holder
+
+
 def initialize_with_pipeline(context, window):
     pipeline = importlib.import_module(f"{PACKAGE}.pipeline")
     pricing = importlib.import_module(f"{PACKAGE}.pipeline.data").USEquityPricing

@@ -229,3 +229,46 @@ def test_a_bundle_that_changed_under_a_study_is_noticed(adapter, tuner, ingested
     (copy / "adjustments.sqlite").write_bytes(b"")
     with pytest.raises(ValueError, match="have changed"):
         study.fit()
+
+
+RUSTYBT_ONLY = pytest.mark.skipif(algorithms.PACKAGE != "rustybt", reason="of RustyBT's algorithms only")
+
+
+def _optimizer(flag, tmp_path, **settings):
+    from rbt_ray.compat.rustybt import OptimizationConfig, ParallelOptimizer
+
+    config = OptimizationConfig(enable_persistent_worker_pool=False, benchmark_output_dir=str(tmp_path / "studies"))
+    if flag is not None:
+        setattr(config, flag, True)
+    return ParallelOptimizer(config=config, n_jobs=2, verbose=False, **settings)
+
+
+@RUSTYBT_ONLY
+@pytest.mark.parametrize("flag", ["enable_persistent_worker_pool", "enable_ray_scheduler", None])
+def test_rustybts_names_run_its_algorithms(adapter, alone, tmp_path, flag):
+    """On workers that stay, on Ray, and with every flag off on a standard pool."""
+    space = {"fast": rbt.grid_search([5, 7]), "slow": rbt.grid_search([40])}
+    optimizer = _optimizer(flag, tmp_path, algorithm_class=_objective(adapter), param_space=space)
+    best = optimizer.run_optimization()
+    scores = {one.params["fast"]: float(one.score) for one in optimizer.get_results()}
+    assert scores == {fast: pytest.approx(alone(fast, 40).iloc[-1]["sharpe"], rel=1e-9) for fast in (5, 7)}
+    assert best.params["fast"] == max(scores, key=scores.get)
+    optimizer.cleanup()
+
+
+@RUSTYBT_ONLY
+def test_rustybts_names_take_a_class_and_the_name_of_its_bundle(adapter, ingested, tmp_path):
+    """From the bundle's first day to its last, which a hold of a share shows."""
+    space = {"share": rbt.grid_search([0.2, 0.8])}
+    optimizer = _optimizer(
+        "enable_persistent_worker_pool",
+        tmp_path,
+        algorithm_class=algorithms.holder(),
+        bundle_name=folder.NAME,
+        param_space=space,
+    )
+    optimizer.run_optimization()
+    alone = adapter.objective(algorithms.holder(), bundle=folder.NAME)
+    for one in optimizer.get_results():
+        assert float(one.score) == alone(one.params).metrics()["sharpe"]
+    optimizer.cleanup()
