@@ -4,10 +4,7 @@ import csv
 import json
 from pathlib import Path
 
-import pytest
-
 from rbt_ray import tune
-from rbt_ray.errors import NotSupportedError
 from rbt_ray.tune import logger
 from rbt_ray.tune.schedulers import ASHAScheduler
 from tests.tune.ported.trainables import line
@@ -103,12 +100,29 @@ def test_tensorboard_reads_what_tensorboardx_wrote(fit):
         assert found["ray/tune/step"] == [(1, 1.0), (2, 2.0), (3, 3.0)]
 
 
-def test_mlflow_is_asked_for_by_name():
-    try:
-        import mlflow  # noqa: F401
-    except ImportError:
-        with pytest.raises(NotSupportedError, match="pip install mlflow"):
-            logger.MLflowLoggerCallback()
+def test_mlflow_has_a_run_for_each_trial(fit, tmp_path):
+    from mlflow import MlflowClient
+
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    into = logger.MLflowLoggerCallback(uri, experiment_name="mine", tags={"desk": "fx"})
+    results = fit(line, SPACE, metric="score", mode="max", callbacks=[into])
+    client = MlflowClient(uri)
+    runs = client.search_runs([client.get_experiment_by_name("mine").experiment_id])
+    assert sorted(run.data.params["x"] for run in runs) == ["1", "2", "3"]
+    for run in runs:
+        (result,) = [one for one in results if str(one.config["x"]) == run.data.params["x"]]
+        assert run.info.status == "FINISHED"
+        assert run.data.tags["desk"] == "fx"
+        assert run.data.metrics["score"] == result.metrics["score"]
+        assert [(m.step, m.value) for m in client.get_metric_history(run.info.run_id, "step")] == [
+            (1, 1),
+            (2, 2),
+            (3, 3),
+        ]
+
+    fit(broken, {"x": 0}, metric="score", mode="max", name="broken", callbacks=[logger.MLflowLoggerCallback(uri)])
+    (run,) = client.search_runs([client.get_experiment_by_name("rbt_ray").experiment_id])
+    assert run.info.status == "FAILED"
 
 
 def test_rays_own_loggers_are_called(fit):
