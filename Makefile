@@ -4,13 +4,17 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: setup demo test test-cluster fuzz lint bench bench-search clean test-chaos chaos
+.PHONY: setup demo test test-slow test-cluster fuzz lint bench bench-search clean test-chaos chaos
 
 demo: setup
 	$(BIN)/rbt-ray demo
 
 test: setup
 	$(BIN)/python -m pytest
+
+# Single tests that take long, such as comparing thousands of proposals with hpbandster's.
+test-slow: setup
+	$(BIN)/python -m pytest -m slow
 
 # Several hosts as Linux namespaces: needs root, iproute2, openssh-server and rsync, and says so.
 test-cluster: setup

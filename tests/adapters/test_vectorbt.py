@@ -9,6 +9,8 @@ from rbt_ray.adapters import vectorbt
 from rbt_ray.errors import ObjectiveError, ObjectiveResultError
 from rbt_ray.objectives.objective import is_batched
 
+pytestmark = pytest.mark.slow  # vectorbt compiles itself in each process
+
 
 @pytest.fixture(scope="module")
 def swept(example):

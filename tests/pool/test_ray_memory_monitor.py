@@ -7,10 +7,12 @@ import sys
 import textwrap
 
 import psutil
+import pytest
 
 ROOM = 2 * 2**30  # for the greedy, beyond what the machine holds already
 
 
+@pytest.mark.slow
 def test_a_worker_that_the_memory_monitor_ends_is_crashed_and_says_so(tmp_path):
     script = textwrap.dedent(
         f"""

@@ -180,6 +180,7 @@ def test_the_bundle_of_an_earlier_study_is_freed(pool):
     other.close()
 
 
+@pytest.mark.slow
 def test_a_ray_that_the_user_shut_down_is_started_again(tmp_path):
     done = run(
         f"""
@@ -426,6 +427,7 @@ def test_a_pool_without_address_joins_no_ray_that_runs_already(pool):
     assert n_nodes == "1"
 
 
+@pytest.mark.slow
 def test_actors_take_what_they_are_told_to_and_fill_what_there_is(pool):
     done = run(
         """

@@ -52,6 +52,7 @@ def test_in_that_history_the_engines_mean_the_same():
     assert normal_reference(levels)[2] < 2 / 3
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(1500)
 @pytest.mark.parametrize("fraction", [0.0, 1.0], ids=["model", "random"])
 def test_the_engines_are_indistinguishable(fraction):

@@ -54,7 +54,13 @@ def output(folder, *words):
     return done.stdout
 
 
-@pytest.mark.parametrize(("before", "examples"), [("", LOCAL), (ON_ONE_RAY, ON_RAY)], ids=["local", "on_ray"])
+@pytest.mark.parametrize(
+    ("before", "examples"),
+    [
+        pytest.param("", LOCAL, id="local"),
+        pytest.param(ON_ONE_RAY, ON_RAY, id="on_ray", marks=pytest.mark.slow),
+    ],
+)
 def test_examples_run_to_the_end(tmp_path, before, examples):
     shown = output(tmp_path, "-c", before + ONE_AFTER_THE_OTHER, *(ported(name, tmp_path) for name in examples))
     assert [text for text in examples.values() if text not in shown] == []
