@@ -1,19 +1,23 @@
 """How near searches come to a known best, by what they spend: evaluations at full fidelity, every rung charged.
 
-    python benchmarks/search_quality.py [--groups abcde] [--seeds 30] [--processes 2] [--quick] [--write docs/decisions]
+    python benchmarks/search_quality.py [--groups abcde] [--tools NAMES] [--problem PART] [--seeds 30] [--processes 2] [--quick]
+        [--write docs/decisions]
 
 Groups: (a) counting ones, (b) functions with a fidelity, (c) strategies on real prices whose whole grid of 100,000 is known,
 (d) small grids, (e) a conditional space, a forbidden half, a fifth that fails. Every search runs with the same seeds, one
 trial at a time; "auto with 32 open" is what `search_alg="auto"` does in a study, where 32 trials may be open. Regret is
 re-evaluated at full fidelity without noise and divided by what a middling config has. Brackets hold 95 % bootstrap
 intervals of the median; p is Wilcoxon's, paired by seed, against "auto". Nothing is asserted.
+
+With `--write`, what each seed of each search came to is kept in search_quality.json with the version of the code and the
+date; a run replaces what it ran, and the page is made anew of all there is.
 """
 
 import argparse
 import functools
 import json
 import multiprocessing
-import platform
+import subprocess
 import sys
 import time
 import warnings
@@ -22,12 +26,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy.stats import mannwhitneyu, rankdata, wilcoxon
 
 import rbt_ray as rbt
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks import problems
+from benchmarks.quality_page import AT, MOST, NEAR, page
 from rbt_ray.columns import Outcomes, Results
 from rbt_ray.search.catalog import AUTO as CHOSEN
 from rbt_ray.search.catalog import make
@@ -40,9 +44,7 @@ from rbt_ray.study.numeric_domains import Float
 from rbt_ray.study.study import Address, Study
 from rbt_ray.types import COMPLETED, FAILED
 
-AT = (10, 30, 100)
 AUTO = asdict(CHOSEN)
-NEAR = 0.01  # a config is as good as the best within one percent of its value
 ETA = 3
 
 
@@ -219,27 +221,46 @@ SLOW = ("hpbandster", "Optuna TPE", "Optuna TPE with its Hyperband pruner")
 FEW = ("Optuna TPE multivariate",)
 """With a third of the seeds there."""
 NO_CONDITIONS = ("Optuna TPE with its Hyperband pruner",)
-MOST = {"a": 100, "b": 100, "c": 1000, "d": 100, "e": 100}
 
 
-def run_group(group, tools, seeds, processes):
-    """Courses by problem and tool, a list by seed."""
-    found = {}
+def run_group(group, options):
+    """Yields each problem of a group with what each of the tools came to on it, by tool."""
     for make_problem in GROUPS[group]:
         problem = make_problem()
-        for tool in tools:
+        if options.problem not in problem.name:
+            continue
+        found = {}
+        for tool in options.tools.split(","):
             if tool in NO_CONDITIONS and (problem.space.conditions or problem.space.forbidden):
                 continue
             if group == "c" and tool in SLOW:
                 continue
-            n = max(seeds // 3, 2) if group == "c" and tool in FEW else seeds
+            n = max(options.seeds // 3, 2) if group == "c" and tool in FEW else options.seeds
             tasks = [(tool, MOST[group], seed) for seed in range(n)]
-            with multiprocessing.get_context("fork").Pool(processes, _receive, (problem,)) as pool:
+            with multiprocessing.get_context("fork").Pool(options.processes, _receive, (problem,)) as pool:
                 courses = pool.starmap(_course, tasks, 1)
-            found.setdefault(problem.name, (problem, {}))[1][tool] = courses
+            found[tool] = came_to(problem, courses)
             told = ", ".join(f"{np.median([c.at(at) for c in courses]):.3g} at {at}" for at in AT)
             print(f"{problem.name:<40} {tool:<30} {told}", file=sys.stderr, flush=True)
-    return found
+        yield problem, found
+
+
+def came_to(problem, courses):
+    """What is kept of courses: by seed the regrets, the cost of getting near and the time; and of which code they are."""
+    near = NEAR * abs(problem.best) / problem.scale
+    return {
+        "code": _code(),
+        "date": time.strftime("%Y-%m-%d"),
+        "regret": {str(at): [course.at(at) for course in courses] for at in AT},
+        "near": [course.until(near) for course in courses],
+        "ms": [1e3 * course.seconds for course in courses],
+    }
+
+
+@functools.cache
+def _code():
+    found = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
+    return found.stdout.strip() or rbt.__version__
 
 
 def _receive(problem):
@@ -252,48 +273,6 @@ def _course(tool, most, seed):
     return TOOLS[tool](_problem, most, seed)
 
 
-def median_with_interval(values):
-    """Median and 95 % bootstrap interval; values may be inf."""
-    draws = np.random.default_rng(0).choice(values, (2_000, len(values)))
-    low, high = np.quantile(np.median(draws, axis=1), [0.025, 0.975], method="nearest")
-    return float(np.median(values)), float(low), float(high)
-
-
-def figures_of(problem, courses):
-    """A row a tool: regrets with intervals, p against "auto", ms a proposal, and the cost of getting near."""
-    near = NEAR * abs(problem.best) / problem.scale
-    last = {tool: np.array([course.at(AT[-1]) for course in found]) for tool, found in courses.items()}
-    hits = {tool: np.array([course.until(near) for course in found]) for tool, found in courses.items()}
-    rows = []
-    for tool, found in courses.items():
-        rows.append(
-            {
-                "tool": tool,
-                "regret": {at: median_with_interval([course.at(at) for course in found]) for at in AT},
-                "p": _paired(last[tool], last.get("auto")),
-                "p_hpbandster": _paired(last[tool], last.get("hpbandster")) if tool == "bohb" else None,
-                "near": median_with_interval(hits[tool]),
-                "n_near": int(np.isfinite(hits[tool]).sum()),
-                "p_near": _paired(hits[tool], hits.get("auto")),
-                "ms": 1e3 * float(np.median([course.seconds for course in found])),
-                "n": len(found),
-            }
-        )
-    common = min(map(len, last.values()))
-    ranks = rankdata([np.nan_to_num(values[:common], posinf=1e9) for values in last.values()], axis=0).mean(axis=1)
-    for row, rank in zip(rows, ranks, strict=True):
-        row["rank"] = float(rank)
-    return rows
-
-
-def _paired(values, others):
-    """Wilcoxon's signed-rank p, two-sided; None for a tool beside itself. What was not reached ties, as the worst."""
-    if others is None or values is others or len(values) < 6:
-        return None
-    a, b = (np.nan_to_num(one[: len(values)], posinf=1e9) for one in (values, others))
-    return 1.0 if (a == b).all() else float(wilcoxon(a, b).pvalue)
-
-
 def grid_costs(problem, seeds):
     """What a grid in a random order spends until it is near, by seed."""
     n = problem.space.grid_size
@@ -303,62 +282,11 @@ def grid_costs(problem, seeds):
     return np.array([1 + rng.permutation(n)[: len(near)].min() for _ in range(seeds)])
 
 
-def page(results, options):
-    """The results as Markdown."""
-    lines = [
-        "# How good the searches are",
-        "",
-        f"Generated by `benchmarks/search_quality.py`; {options.seeds} paired seeds; Python {platform.python_version()}, "
-        f"rbt_ray {rbt.__version__}. Do not edit: run it again.",
-        "",
-        "Groups:" + __doc__.partition("Groups:")[2].rstrip(),
-    ]
-    titles = {
-        "a": "(a) Counting ones", "b": "(b) Functions with a fidelity", "c": "(c) Strategies on real prices",
-        "d": "(d) Small grids", "e": "(e) Conditions, forbidden clauses, failures",
-    }  # fmt: skip
-    for group, found in results.items():
-        lines += ["", f"## {titles[group]}"]
-        for name, (rows, grid) in found.items():
-            lines += ["", f"### {name}", ""]
-            head = [f"regret at {at}" for at in AT]
-            if grid is not None:
-                head.append(f"cost to within 1 % (of {MOST[group]:,})")
-            lines.append("| search | " + " | ".join([*head, "p at 100", "mean rank", "ms a proposal"]) + " |")
-            lines.append("|---" * (len(head) + 4) + "|")
-            for row in rows:
-                cells = ["{:.3g} [{:.3g}, {:.3g}]".format(*row["regret"][at]) for at in AT]
-                if grid is not None:
-                    cells.append(_near(row))
-                cells += ["" if row["p"] is None else f"{row['p']:.2g}", f"{row['rank']:.1f}", f"{row['ms']:.2f}"]
-                lines.append(f"| {row['tool']} | " + " | ".join(cells) + " |")
-            if (bohb := next((row for row in rows if row["p_hpbandster"] is not None), None)) is not None:
-                lines += ["", f"bohb beside hpbandster, at 100: p {bohb['p_hpbandster']:.2g}."]
-            if grid is not None:
-                auto = next(row for row in rows if row["tool"] == "auto")
-                lines += ["", _beside_grid(grid, auto)]
-    return "\n".join(lines) + "\n"
-
-
-def _near(row):
-    median, low, high = (f"{value:,.0f}" if np.isfinite(value) else "more" for value in row["near"])
-    p = "" if row["p_near"] is None else f", p {row['p_near']:.2g}"
-    return f"{median} [{low}, {high}]; {row['n_near']}/{row['n']}{p}"
-
-
-def _beside_grid(grid, auto):
-    median, low, high = median_with_interval(grid)
-    text = f"A grid in a random order needs {median:,.0f} [{low:,.0f}, {high:,.0f}]"
-    if np.isfinite(auto["near"][0]):
-        ratio = median / auto["near"][0]
-        text += f", {ratio:.0f} times as much as auto (Mann-Whitney p {auto['p_grid']:.2g})"
-    return text + "."
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--groups", default="abcde")
     parser.add_argument("--tools", default=",".join(TOOLS))
+    parser.add_argument("--problem", default="", help="only those with this in their name")
     parser.add_argument("--seeds", type=int, default=30)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--quick", action="store_true", help="2 seeds of group d")
@@ -366,25 +294,20 @@ def main():
     options = parser.parse_args()
     if options.quick:
         options.groups, options.seeds = "d", 2
-    results = {}
+    kept = options.write / "search_quality.json" if options.write else None
+    results = json.loads(kept.read_text()) if kept is not None and kept.exists() else {}
+    groups = "Groups:" + __doc__.partition("Groups:")[2].partition("\n\n")[0]
     for group in options.groups:
-        found = run_group(group, options.tools.split(","), options.seeds, options.processes)
-        results[group] = {}
-        for name, (problem, courses) in found.items():
-            rows = figures_of(problem, courses)
-            grid = grid_costs(problem, options.seeds) if group == "c" else None
-            for row in rows if grid is not None else ():
-                hits = np.nan_to_num(
-                    [c.until(NEAR * abs(problem.best) / problem.scale) for c in courses[row["tool"]]], posinf=1e9
-                )
-                row["p_grid"] = float(mannwhitneyu(hits, grid).pvalue)
-            results[group][name] = (rows, grid)
-        if options.write:  # after each group: the later ones take long
-            options.write.mkdir(parents=True, exist_ok=True)
-            (options.write / "search_quality.md").write_text(page(results, options))
-            plain = {group: {name: rows for name, (rows, _) in found.items()} for group, found in results.items()}
-            (options.write / "search_quality.json").write_text(json.dumps(plain, indent=1) + "\n")
-    print(page(results, options))
+        for problem, found in run_group(group, options):
+            of_problem = results.setdefault(group, {}).setdefault(problem.name, {"grid": None, "tools": {}})
+            of_problem["tools"] |= found
+            if group == "c" and of_problem["grid"] is None:
+                of_problem["grid"] = grid_costs(problem, options.seeds).tolist()
+            if kept is not None:  # after each problem: the later ones take long
+                kept.parent.mkdir(parents=True, exist_ok=True)
+                kept.write_text(json.dumps(results) + "\n")
+                kept.with_suffix(".md").write_text(page(results, groups))
+    print(page(results, groups))
 
 
 if __name__ == "__main__":
