@@ -59,7 +59,7 @@ class Density:
         self._numbers = slice(None) if len(numbers) == len(kinds) else np.array(numbers, dtype=np.int64)
         values = data.T[self._numbers]
         # about the mean, so that squares do not cancel each other out where narrow kernels lie close together
-        self._centre = values.mean(axis=1)
+        self._centre = values.mean(axis=1) if len(data) else np.zeros(len(values))
         self._scale = 1 / (math.sqrt(2) * bandwidths[self._numbers])
         # -(x - y)^2 = 2xy - x^2 - y^2: rows of which the products with a point's own add up to it
         self._rows = np.empty((len(values) + 2, len(data)))

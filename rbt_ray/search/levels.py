@@ -8,7 +8,7 @@ import numpy as np
 
 from rbt_ray.study.choices import Choice
 from rbt_ray.study.space import Space
-from rbt_ray.types import FloatArray, IntArray
+from rbt_ray.types import BoolArray, FloatArray, IntArray
 
 
 class Levels:
@@ -59,6 +59,11 @@ class Levels:
             values = levels[:, row]
             points[:, column] = values if self.n_options[row] else domain.from_unit(values)
         return self._space.canonical(points)
+
+    def active(self, levels: FloatArray) -> BoolArray:
+        """Which of the parameters are there in points at levels, ``(n, n_params)``."""
+        there: BoolArray = ~np.isnan(self.points(levels)[:, self._columns])
+        return there
 
 
 def _is_ordered(choice: Choice, numbers_too: bool) -> bool:

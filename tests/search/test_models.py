@@ -1,5 +1,7 @@
 """What models are made of: levels, rankings, imputation; and what they prefer."""
 
+from statistics import NormalDist
+
 import numpy as np
 import pytest
 
@@ -11,6 +13,7 @@ from rbt_ray.search.levels import Levels
 from rbt_ray.search.parzen_model import ParzenModel
 from rbt_ray.search.ranking import Ranking
 from rbt_ray.study.choices import Choice
+from rbt_ray.study.conditions import Compare
 from rbt_ray.study.space import Space
 
 SPACE = Space(
@@ -109,6 +112,73 @@ def test_failed_configs_are_avoided_and_never_good(kind):
     model.fit(ranking, np.empty((0, 2)), rng)
     picked = np.array([(candidates := model.draw(rng))[model.best(candidates)] for _ in range(200)])
     assert (picked > 0.5).all(axis=1).mean() < 0.25
+
+
+BRANCHES = Space(
+    ("x", "kind", "y", "z"),
+    (rbt.uniform(0.0, 1.0), rbt.choice(["one", "two"]), rbt.uniform(0.0, 1.0), rbt.uniform(0.0, 1.0)),
+    conditions=tuple((name, Compare("kind", "==", float(name != "x"))) for name in "xyz"),
+)
+
+
+def of_branches(n, rng):
+    points = BRANCHES.canonical(BRANCHES.from_unit(rng.random((n, 4))))
+    distance = np.abs(points - 0.3)
+    return points, np.where(points[:, 1] == 0, distance[:, 0], distance[:, 2:].mean(axis=1)) + 0.05 * rng.random(n)
+
+
+def mixture(data, weights, n_options):
+    """The density about data, one parameter and one config after the other."""
+    n, n_params = data.shape
+    reference = 1.06 * data.std(axis=0) * n ** (-1 / (4 + n_params)) if n else np.zeros(n_params)
+    widths = np.clip(reference, 1 / min(n + 2, 100), 1.0)
+
+    def density(point):
+        total = 1.0 if not n_options else 1 / n_options
+        for row, weight in zip(data, weights, strict=True):
+            kernel = weight
+            for value, mean, width in zip(point, row, widths, strict=True):
+                if n_options:
+                    other = 1 / (n + 1 + n_options)
+                    kernel *= 1 - (n_options - 1) * other if value == mean else other
+                else:
+                    about = NormalDist(mean, width)
+                    kernel *= about.pdf(value) / (about.cdf(1) - about.cdf(0))
+            total += kernel
+        return total / (sum(weights) + 1)
+
+    return density
+
+
+@pytest.mark.parametrize("seed", [1, 5])  # with 1 no good config has y and z
+def test_groups_of_parameters_have_densities_of_their_own(seed):
+    rng = np.random.default_rng(seed)
+    levels = Levels(BRANCHES, ordered=False)
+    model, ranking = ParzenModel(levels), Ranking(levels)
+    points, losses = of_branches(60, rng)
+    for point, loss in zip(points, losses.tolist(), strict=True):
+        ranking.add(point, loss)
+    model.fit(ranking, np.empty((0, 4)), rng)
+    order = np.argsort(losses)
+    points, losses = points[order], losses[order]
+    gain = losses[6] - losses[:6]  # the best tenth
+    weights = np.maximum(gain / gain.mean(), 1e-3)
+    densities = {}
+    for columns, n_options in (((0,), 0), ((1,), 2), ((2, 3), 0)):
+        has = ~np.isnan(points[:, columns[0]])
+        good, bad = has[:6], has[6:]
+        densities[columns] = (
+            mixture(points[:6][good][:, columns], weights[good], n_options),
+            mixture(points[6:][bad][:, columns], np.ones(bad.sum()), n_options),
+        )
+    for _ in range(20):
+        candidates = model.draw(rng)[:12]
+        ratios = [
+            np.prod([bad(row[list(columns)]) / good(row[list(columns)]) for columns, (good, bad) in densities.items()
+                     if columns != ((2, 3) if row[1] == 0 else (0,))])
+            for row in candidates
+        ]  # fmt: skip
+        assert model.best(candidates) == int(np.argmin(ratios))
 
 
 @pytest.mark.parametrize("kind", [KernelModel, ParzenModel])
