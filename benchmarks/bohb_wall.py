@@ -7,6 +7,10 @@ one run: an evaluation burns 1 ms of processor time at the full budget and a sha
 once workers are up, from the first suggestion to the last result. hpbandster's master and Ray Tune are set up as their
 documentation advises for speed; hpbandster's suggestions and budgets are turned into plain Python numbers, without which
 it stops at numpy 2 (its transport knows no numpy scalars).
+
+hpbandster's dispatcher looks for workers when one tells it to. Told while it looks already, or by a worker that does not
+answer yet, it does not look again until its `ping_interval`, by default a minute, is over: until both are found, which is
+not timed, it is a second here.
 """
 
 import argparse
@@ -28,6 +32,7 @@ from benchmarks.throughput import burn, median_with_interval
 NAMES = [f"x{i}" for i in range(6)]
 FULL_S = 1e-3
 BUDGETS = 27
+WORKERS_START_S = 120
 CONFIGS_A_ROUND = 27 + 9 + 6 + 4
 
 
@@ -57,15 +62,27 @@ def with_rbt_ray(n_rounds, folder):
     return results.runs[-1].wall_s, len(results), results.get_best_result().metrics["loss"]
 
 
-def hpbandster_worker(run_id, host, port, number):
+def hpbandster_worker(run_id, host, port, number, log):
     from hpbandster.core.worker import Worker
 
     class Evaluates(Worker):
         def compute(self, config, budget, **_):
             return {"loss": loss_of(config, budget / BUDGETS), "info": None}
 
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), 2)
     Evaluates(run_id=run_id, nameserver=host, nameserver_port=port, id=number, host="127.0.0.1").run()
+
+
+def wait_for_workers(master, workers, log):
+    deadline = time.monotonic() + WORKERS_START_S
+    while master.dispatcher.number_of_workers() < len(workers):
+        if time.monotonic() > deadline or not all(worker.is_alive() for worker in workers):
+            for worker in workers:
+                worker.kill()
+            print(f"hpbandster's workers ended, or did not register in {WORKERS_START_S} s:", file=sys.stderr)
+            print(log.read_text()[-2000:], file=sys.stderr, flush=True)
+            os._exit(1)  # its threads would keep the process
+        time.sleep(0.05)
 
 
 def with_hpbandster(n_rounds, folder):
@@ -90,15 +107,16 @@ def with_hpbandster(n_rounds, folder):
     server = NameServer(run_id=run_id, host="127.0.0.1", port=0, working_directory=folder)
     host, port = server.start()
     spawn = multiprocessing.get_context("spawn")  # a process each, as its documentation has it for parallel runs
-    workers = [spawn.Process(target=hpbandster_worker, args=(run_id, host, port, number)) for number in range(2)]
+    log = Path(folder, f"{run_id}.log")
+    workers = [spawn.Process(target=hpbandster_worker, args=(run_id, host, port, number, log)) for number in range(2)]
     for worker in workers:
         worker.start()
     master = PlainNumbers(
         configspace=space, run_id=run_id, nameserver=host, nameserver_port=port, host="127.0.0.1",
-        min_budget=1, max_budget=BUDGETS, eta=3,
+        min_budget=1, max_budget=BUDGETS, eta=3, ping_interval=1,
     )  # fmt: skip
-    while master.dispatcher.number_of_workers() < 2:
-        time.sleep(0.05)
+    wait_for_workers(master, workers, log)
+    master.dispatcher.ping_interval = 60  # its default
     start = time.perf_counter()
     result = master.run(n_iterations=4 * n_rounds, min_n_workers=2)
     wall = time.perf_counter() - start
