@@ -1,10 +1,13 @@
 """How busy the workers are kept, and how many configurations a second the built-in sweep reaches.
 
-    python benchmarks/throughput.py [--quick] [--repeats 10] [--workers 2] [--backend local]
+    python benchmarks/throughput.py [--quick] [--repeats 10] [--workers 2] [--backend local] [--small-grids]
 
 Parallel efficiency = evaluation CPU time / (wall time x workers). An evaluation burns a fixed CPU time, so that its
 share is known and nothing of rbt_ray's own work counts as evaluation. Cases are interleaved: every repeat runs each
 case once. Figures are medians with a 95 % bootstrap interval, and nothing is asserted.
+
+With `--small-grids`, only this: how much longer `search_alg="auto"` takes than "grid" on spaces of 25 to 100 configs, at
+1 ms an evaluation, study by study in pairs, each first in turn.
 """
 
 import argparse
@@ -50,12 +53,12 @@ def burner(seconds, kind):
     return objective
 
 
-def study(objective, space, where, bundle=None, metric="score"):
+def study(objective, space, where, bundle=None, metric="score", search_alg="grid"):
     tuner = rbt.Tuner(
         objective,
         param_space=space,
         bundle=bundle,
-        tune_config=rbt.TuneConfig(metric=metric, search_alg="grid"),
+        tune_config=rbt.TuneConfig(metric=metric, search_alg=search_alg),
         run_config=rbt.RunConfig(name=f"s{time.monotonic_ns()}", verbose=0, recheck=0, **where),
     )
     start = time.perf_counter()
@@ -67,6 +70,20 @@ def efficiency(seconds, kind, n, where):
     results, _ = study(burner(seconds, kind), {"n": rbt.randint(0, n)}, where)
     assert results.num_terminated == n
     return n * seconds / (results.runs[-1].wall_s * where["num_workers"])
+
+
+def auto_over_grid(n_each, n_pairs, where):
+    """Wall time of "auto" over that of "grid", pair by pair, from fit() to results on disk."""
+    objective = burner(1e-3, "plain")
+    space = {"fast": rbt.randint(5, 5 + n_each), "slow": rbt.randint(65, 65 + n_each)}
+    ratios = []
+    for pair in range(n_pairs):
+        wall = {}
+        for name in ("auto", "grid") if pair % 2 else ("grid", "auto"):
+            results, wall[name] = study(objective, space, where, search_alg=name)
+            assert len(results) == n_each**2
+        ratios.append(wall["auto"] / wall["grid"])
+    return ratios
 
 
 def fx_old_size():
@@ -97,6 +114,7 @@ def main():
     parser.add_argument("--repeats", type=int, default=10)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--backend", default="local")
+    parser.add_argument("--small-grids", action="store_true", help='"auto" beside "grid", 20 pairs a repeat')
     options = parser.parse_args()
     scale, repeats = (100, 1) if options.quick else (1, options.repeats)
     bundles = {"sample (5 x 3,270)": "sample", "fx (8 x 5,124)": fx_old_size()}
@@ -105,6 +123,15 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         where = {"storage_path": folder, "num_workers": options.workers, "backend": options.backend}
         study(burner(1e-6, "plain"), {"n": rbt.randint(0, 10)}, where)  # starts the workers
+        if options.small_grids:
+            for n_each in (5, 7, 10):
+                ratios = auto_over_grid(n_each, 20 * repeats, where)
+                median, low, high = median_with_interval(ratios)
+                print(
+                    f"auto over grid, {n_each**2} configs, {len(ratios)} pairs   {median:.4f} [{low:.4f}, {high:.4f}]"
+                )
+            rbt.shutdown()
+            return
         for bundle in bundles.values():
             sweep(bundle, 1_000, where)  # loads the kernels
         for _ in range(repeats):
