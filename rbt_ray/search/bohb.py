@@ -86,6 +86,7 @@ class BOHB:
             random_fraction=self._fraction,
             count_pending=self.count_pending,
             keep_lower=self.keep_lower,
+            begins_anew=self.model == "tpe",
         )
 
     def _native(self, space: Space, levels: Levels, seed: int) -> tuple[Model, Drawn]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from rbt_ray.search.drawn import Drawn
 from rbt_ray.search.levels import Levels
+from rbt_ray.search.patience import Patience
 from rbt_ray.search.ranking import Ranking
 from rbt_ray.study.space import Space
 from rbt_ray.types import FloatArray
@@ -54,6 +55,10 @@ class ModelSampler:
         count_pending: whether a config whose result is awaited counts as bad, so that the next ones differ from it.
         keep_lower: whether a config known only at lower fidelities than the modelled one counts as bad, as it was not
             worth more.
+        begins_anew: whether it forgets its results, and begins anew, when those at full fidelity have brought nothing better
+            for long (see `Patience`). A model of all results goes on around the best of them when their neighbourhood is
+            used up, and on a lattice, where no config comes twice, its proposals get worse and worse: a config of another
+            corner counts as good only once it beats what made that one the best. What was there is not proposed again.
 
     Attributes:
         fallbacks: how often the model had nothing new, and a config was drawn without it.
@@ -70,11 +75,14 @@ class ModelSampler:
         random_fraction: float,
         count_pending: bool,
         keep_lower: bool,
+        begins_anew: bool = False,
     ) -> None:
         self._space, self._levels, self._model, self._drawn = space, levels, model, drawn
         self._random_fraction = random_fraction
         self._count_pending, self._keep_lower = count_pending, keep_lower
         self._rng = np.random.default_rng([seed % 2**64, 0xB0B])
+        self._patience = Patience() if begins_anew else None
+        self._of_now: set[bytes] = set()  # what was sampled or told since it last began
         self._rankings: dict[float, Ranking] = {}
         self._highest: dict[bytes, float] = {}
         self._pending: dict[bytes, None] = {}  # a set has another order in another process
@@ -93,6 +101,7 @@ class ModelSampler:
         if point is not None:
             key = point.tobytes()
             self._highest[key] = 0.0
+            self._of_now.add(key)
             self._pending[key] = None
             self._stale |= self._count_pending
         return point
@@ -100,6 +109,8 @@ class ModelSampler:
     def learn(self, point: FloatArray, fidelity: float, loss: float) -> None:
         """See `Sampler`."""
         key = point.tobytes()
+        if key not in self._highest:
+            self._of_now.add(key)
         if key in self._pending:
             del self._pending[key]
             self._stale |= self._count_pending
@@ -107,12 +118,22 @@ class ModelSampler:
             self._highest.setdefault(key, 0.0)
             return
         self._highest[key] = max(fidelity, self._highest.get(key, 0.0))
+        if key not in self._of_now:
+            return
         ranking = self._rankings.setdefault(fidelity, Ranking(self._levels))
-        ranking.add(point, math.inf if math.isnan(loss) else loss)
+        loss = math.inf if math.isnan(loss) else loss
+        ranking.add(point, loss)
         self._stale |= self._keep_lower
         if fidelity >= self._modelled and self._model.is_ready(ranking):
             self._modelled = fidelity
             self._stale = True
+        if self._patience is not None and fidelity == 1 and self._patience.ends_with(loss):
+            self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        self._of_now = set()
+        self._rankings.clear()
+        self._modelled, self._patience = -math.inf, Patience()
 
     def _by_model(self) -> FloatArray | None:
         if self._stale:
@@ -135,7 +156,7 @@ class ModelSampler:
         """Configs without a result at the modelled fidelity that count as bad."""
         if self._keep_lower:
             for key, fidelity in self._highest.items():
-                if 0 < fidelity < self._modelled and key not in self._pending:
+                if 0 < fidelity < self._modelled and key not in self._pending and key in self._of_now:
                     yield key
         if self._count_pending:
             yield from self._pending
