@@ -25,12 +25,15 @@ def page(results, groups):
 
     Args:
         results: by group and problem: "grid", what a grid spends until it is near, by seed, or None; and "tools", by name:
-            "regret" by `AT`, "near" and "ms", a figure a seed each, "code" and "date".
+            "regret" by `AT`, "near" and "ms", a figure a seed each, "code" and "date". Of a run of which no figures by seed
+            are left, "summary" holds "regret" and "near" as medians with intervals, "n_near", "n" and "ms", and of "bohb"
+            "p_hpbandster"; nothing can be paired with it.
         groups: a sentence about them.
     """
-    n_seeds = max(
-        len(came["ms"]) for found in results.values() for one in found.values() for came in one["tools"].values()
-    )
+    runs = [
+        came for found in results.values() for of_problem in found.values() for came in of_problem["tools"].values()
+    ]
+    n_seeds = max(len(came["ms"]) for came in runs if "ms" in came)
     lines = [
         "# How good the searches are",
         "",
@@ -52,18 +55,23 @@ def _table(tools, grid, most):
         head.append(f"cost to within 1 % (of {most:,})")
     lines = ["| search | " + " | ".join([*head, "p at 100", "mean rank", "ms a proposal"]) + " |"]
     lines.append("|---" * (len(head) + 4) + "|")
-    last = {tool: np.array(came["regret"]["100"]) for tool, came in tools.items()}
-    hits = {tool: np.array(came["near"]) for tool, came in tools.items()}
+    by_seed = {tool: came for tool, came in tools.items() if "summary" not in came}
+    last = {tool: np.array(came["regret"]["100"]) for tool, came in by_seed.items()}
+    hits = {tool: np.array(came["near"]) for tool, came in by_seed.items()}
     common = min(map(len, last.values()))
     ranks = rankdata([np.minimum(values[:common], _WORST) for values in last.values()], axis=0).mean(axis=1)
-    for (tool, came), rank in zip(tools.items(), ranks, strict=True):
-        cells = ["{:.3g} [{:.3g}, {:.3g}]".format(*_median_with_interval(came["regret"][str(at)])) for at in AT]
+    rank_of = dict(zip(last, ranks, strict=True))
+    for tool, came in tools.items():
+        summary = came["summary"] if "summary" in came else _summary(came)
+        cells = ["{:.3g} [{:.3g}, {:.3g}]".format(*summary["regret"][str(at)]) for at in AT]
+        paired = tool in by_seed
         if grid is not None:
-            cells.append(_near(hits[tool], hits.get("auto")))
-        cells += [_p(last[tool], last.get("auto")), f"{rank:.1f}", f"{np.median(came['ms']):.2f}"]
-        lines.append(f"| {tool} | " + " | ".join(cells) + " |")
+            cells.append(_near(summary) + (_p(hits[tool], hits.get("auto"), ", p ") if paired else ""))
+        cells += [_p(last[tool], last.get("auto")), f"{rank_of[tool]:.1f}"] if paired else ["", ""]
+        lines.append(f"| {tool} | " + " | ".join([*cells, f"{summary['ms']:.2f}"]) + " |")
     lines.append("")
-    if "bohb" in last and (p := _p(last["bohb"], last.get("hpbandster"))):
+    beside = tools.get("bohb", {}).get("summary", {}).get("p_hpbandster", "")
+    if p := (_p(last["bohb"], last.get("hpbandster")) if "bohb" in last else beside):
         lines += [f"bohb beside hpbandster, at 100: p {p}."]
     if grid is not None and "auto" in hits:
         lines += [_beside_grid(np.array(grid), hits["auto"])]
@@ -75,7 +83,12 @@ def _of_which_code(tools):
     for tool, came in tools.items():
         by_code.setdefault((came["date"], came["code"]), []).append(tool)
     parts = [f"{', '.join(names)} at {code} on {date}" for (date, code), names in by_code.items()]
-    return "Run: " + "; ".join(parts) + "."
+    earlier = (
+        " No rank and no p: only medians of that run are left."
+        if any("summary" in came for came in tools.values())
+        else ""
+    )
+    return "Run: " + "; ".join(parts) + "." + earlier
 
 
 def _median_with_interval(values):
@@ -85,18 +98,29 @@ def _median_with_interval(values):
     return float(np.median(values)), float(low), float(high)
 
 
-def _p(values, others):
+def _summary(came):
+    hits = np.array(came["near"])
+    return {
+        "regret": {at: _median_with_interval(values) for at, values in came["regret"].items()},
+        "near": _median_with_interval(hits),
+        "n_near": int(np.isfinite(hits).sum()),
+        "n": len(hits),
+        "ms": float(np.median(came["ms"])),
+    }
+
+
+def _p(values, others, before=""):
     """Wilcoxon's signed-rank p, two-sided, as text; "" for a tool beside itself. What was not reached ties, as the worst."""
-    if others is None or values is others or len(values) < 6:
+    if others is None or values is others or min(len(values), len(others)) < 6:
         return ""
-    a, b = (np.minimum(one[: len(values)], _WORST) for one in (values, others))
-    return f"{1.0 if (a == b).all() else wilcoxon(a, b).pvalue:.2g}"
+    n = min(len(values), len(others))
+    a, b = (np.minimum(one[:n], _WORST) for one in (values, others))
+    return before + f"{1.0 if (a == b).all() else wilcoxon(a, b).pvalue:.2g}"
 
 
-def _near(hits, of_auto):
-    median, low, high = (f"{value:,.0f}" if np.isfinite(value) else "more" for value in _median_with_interval(hits))
-    p = f", p {p}" if (p := _p(hits, of_auto)) else ""
-    return f"{median} [{low}, {high}]; {np.isfinite(hits).sum()}/{len(hits)}{p}"
+def _near(summary):
+    median, low, high = (f"{value:,.0f}" if np.isfinite(value) else "more" for value in summary["near"])
+    return f"{median} [{low}, {high}]; {summary['n_near']}/{summary['n']}"
 
 
 def _beside_grid(grid, hits):

@@ -25,8 +25,9 @@ class BOHB:
     Args:
         engine: "native", or "hpbandster" for that library's own code, which has the model "kde" and, of the options,
             `random_fraction`.
-        model: "kde", BOHB's own; or "tpe", a multivariate Parzen estimator that starts from Sobol points: see
-            `ParzenModel`.
+        model: "kde", BOHB's own; or "tpe", a multivariate Parzen estimator that starts from Sobol points, and begins anew
+            when nothing better has come for as long as the best took to come, and for at least 50 results: see
+            `ParzenModel` and `Patience`.
         random_fraction: the share of configs that are drawn without the model; None: a third for "kde", as in BOHB, and
             a tenth for "tpe", which would else be long in leaving a good corner for a better one.
         count_pending: whether configs whose results are awaited count as bad, so that those proposed meanwhile differ.

@@ -62,6 +62,7 @@ class ModelSampler:
 
     Attributes:
         fallbacks: how often the model had nothing new, and a config was drawn without it.
+        begun_anew: how often the search began anew.
     """
 
     def __init__(
@@ -88,7 +89,7 @@ class ModelSampler:
         self._pending: dict[bytes, None] = {}  # a set has another order in another process
         self._modelled = -math.inf
         self._stale = True
-        self.fallbacks = 0
+        self.fallbacks = self.begun_anew = 0
 
     def sample(self) -> FloatArray | None:
         """See `Sampler`."""
@@ -131,6 +132,7 @@ class ModelSampler:
             self._begin_anew()
 
     def _begin_anew(self) -> None:
+        self.begun_anew += 1
         self._of_now = set()
         self._rankings.clear()
         self._modelled, self._patience = -math.inf, Patience()

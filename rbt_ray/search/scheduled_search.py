@@ -70,10 +70,12 @@ class ScheduledSearch:
     @property
     def notes(self) -> list[str]:
         """What was decided on the way, a sentence each."""
-        fallbacks = getattr(self._sampler, "fallbacks", 0)
-        if not fallbacks:
-            return self._notes
-        return [*self._notes, f"the model had nothing new {fallbacks:,} times, and a config was drawn without it."]
+        notes = list(self._notes)
+        if begun := getattr(self._sampler, "begun_anew", 0):
+            notes.append(f"the search left its corner and began anew {begun:,} times, as nothing better came for long.")
+        if fallbacks := getattr(self._sampler, "fallbacks", 0):
+            notes.append(f"the model had nothing new {fallbacks:,} times, and a config was drawn without it.")
+        return notes
 
     @property
     def done(self) -> bool:

@@ -68,6 +68,7 @@ def test_late_results_of_before_do_not_bring_it_back():
         sampler.learn(sampler.sample(), 1.0, float(k > 0))
     for point in late:
         sampler.learn(point, 1.0, -1.0)
+    assert sampler.begun_anew == 1
     # no model: what comes is the rest of the sequence
     others = SobolSearch(LATTICE, seed=1).ask(200).points.tolist()
     assert all(sampler.sample().tolist() in others for _ in range(20))
