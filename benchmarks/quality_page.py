@@ -26,8 +26,8 @@ def page(results, groups):
     Args:
         results: by group and problem: "grid", what a grid spends until it is near, by seed, or None; and "tools", by name:
             "regret" by `AT`, "near" and "ms", a figure a seed each, "code" and "date". Of a run of which no figures by seed
-            are left, "summary" holds "regret" and "near" as medians with intervals, "n_near", "n" and "ms", and of "bohb"
-            "p_hpbandster"; nothing can be paired with it.
+            are left, "summary" holds "regret" and "near" as medians with intervals, "n_near", "n", "ms", "p" against "auto" as it
+            was then, and of "bohb" "p_hpbandster".
         groups: a sentence about them.
     """
     runs = [
@@ -58,16 +58,14 @@ def _table(tools, grid, most):
     by_seed = {tool: came for tool, came in tools.items() if "summary" not in came}
     last = {tool: np.array(came["regret"]["100"]) for tool, came in by_seed.items()}
     hits = {tool: np.array(came["near"]) for tool, came in by_seed.items()}
-    common = min(map(len, last.values()))
-    ranks = rankdata([np.minimum(values[:common], _WORST) for values in last.values()], axis=0).mean(axis=1)
-    rank_of = dict(zip(last, ranks, strict=True))
+    rank_of = _mean_ranks(last)
     for tool, came in tools.items():
         summary = came["summary"] if "summary" in came else _summary(came)
         cells = ["{:.3g} [{:.3g}, {:.3g}]".format(*summary["regret"][str(at)]) for at in AT]
         paired = tool in by_seed
         if grid is not None:
             cells.append(_near(summary) + (_p(hits[tool], hits.get("auto"), ", p ") if paired else ""))
-        cells += [_p(last[tool], last.get("auto")), f"{rank_of[tool]:.1f}"] if paired else ["", ""]
+        cells += [_p(last[tool], last.get("auto")), f"{rank_of[tool]:.1f}"] if paired else [summary["p"], ""]
         lines.append(f"| {tool} | " + " | ".join([*cells, f"{summary['ms']:.2f}"]) + " |")
     lines.append("")
     beside = tools.get("bohb", {}).get("summary", {}).get("p_hpbandster", "")
@@ -83,11 +81,9 @@ def _of_which_code(tools):
     for tool, came in tools.items():
         by_code.setdefault((came["date"], came["code"]), []).append(tool)
     parts = [f"{', '.join(names)} at {code} on {date}" for (date, code), names in by_code.items()]
-    earlier = (
-        " No rank and no p: only medians of that run are left."
-        if any("summary" in came for came in tools.values())
-        else ""
-    )
+    earlier = ""
+    if any("summary" in came for came in tools.values()):
+        earlier = ' Where there is no rank, p is against "auto" as it was in that run, of which only medians are left.'
     return "Run: " + "; ".join(parts) + "." + earlier
 
 
@@ -107,6 +103,14 @@ def _summary(came):
         "n": len(hits),
         "ms": float(np.median(came["ms"])),
     }
+
+
+def _mean_ranks(last):
+    common = min(map(len, last.values()), default=0)
+    if not common:
+        return {}
+    ranks = rankdata([np.minimum(values[:common], _WORST) for values in last.values()], axis=0).mean(axis=1)
+    return dict(zip(last, ranks, strict=True))
 
 
 def _p(values, others, before=""):
