@@ -18,6 +18,7 @@ _START_SECONDS = 60.0
 _PATIENT_SECONDS = 10.0
 """After so long without an actor the user is told what it waits for; actors take a second or two."""
 _TRIES = 3
+"""How often each actor, one with another, may end before it is ready."""
 
 
 class Roster:
@@ -41,6 +42,7 @@ class Roster:
         self._names = (f"ray-{number}" for number in itertools.count())
         self._actors: list[Handle] = []
         self._failed_starts = self._failed_loads = 0
+        self._n_started_together = 1
         self._loadable: str | None = None
         self._look_at = 0.0
         self._without_since = time.monotonic()
@@ -72,6 +74,7 @@ class Roster:
         for node in missing:
             options = self._needs.options(pin_threads=not self._own, node=node)
             self._actors.append(Handle(next(self._names), node, options, self._memory_limit))
+        self._n_started_together = max(1, len(self._actors))
         self._check_room()
 
     def greeted(self, actor: Handle, greeting: Greeting) -> None:
@@ -104,13 +107,15 @@ class Roster:
         """Counts a death that neither a batch nor a host is guilty of.
 
         Raises:
-            WorkerStartError: it is one of several that did not live to say hello.
+            WorkerStartError: actors again and again do not live to say hello.
             ObjectiveError: it is one of several that did not live to have loaded the objective.
         """
         call = actor.calls[0]
         if actor.greeting is None:
             self._failed_starts += 1
-            if self._failed_starts >= _TRIES and not any(one.greeting for one in self._actors):
+            if self._failed_starts >= _TRIES * self._n_started_together and not any(
+                one.greeting for one in self._actors
+            ):
                 raise WorkerStartError(
                     f"workers end before they are ready ({reason}). Are rbt_ray, Python and Ray the same on every node? "
                     f"Ray's logs are below /tmp/ray there."

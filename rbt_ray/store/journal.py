@@ -2,7 +2,7 @@
 
 Every event is a row written whole or not at all, in SQLite's write-ahead log: a process killed at any instant leaves
 every event that was appended. A thread flushes the log to the disk every second, which bounds what a power cut can
-take. Nothing in the file is code: numbers lie in columns of bytes, everything else is JSON.
+take, and notes how far it has come. Nothing in the file is code: numbers lie in columns of bytes, everything else is JSON.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from rbt_ray.columns import Outcomes
 from rbt_ray.errors import JournalBlockedError, JournalError, StudyNotFoundError
 from rbt_ray.metric_columns import Column
 from rbt_ray.store import journal_file
+from rbt_ray.store.flushed import Flushed
 from rbt_ray.store.journal_file import FILE_NAME
 from rbt_ray.types import Checkpoint, FloatArray, IntArray
 
@@ -95,12 +96,15 @@ class Journal:
         if not self.path.is_file():
             raise StudyNotFoundError(f"there is no study in {folder} (no {FILE_NAME}).")
         self._write = write
+        self._flushed = Flushed(self.path)
+        flushed = self._flushed.read()  # first: a driver that is at work only adds events
         self._connection = journal_file.connect(self.path, write=write)
         try:
             self._meta = journal_file.read_meta(self._connection, self.path)
             if write:  # what is appended to a file whose pages do not fit together could destroy what is in it
                 journal_file.check_structure(self._connection, self.path)
             self._last = self._last_number()
+            self._refuse_a_loss(flushed)
         except JournalError:
             self._connection.close()
             raise
@@ -171,6 +175,21 @@ class Journal:
                     raise JournalError(f"the journal {self.path} holds what no version wrote: {error}.") from error
                 yield event
 
+    def flush(self) -> None:
+        """Flushes the log to the disk: what was appended before survives a power cut.
+
+        Raises:
+            OSError: the log is gone, or the disk is at its end: appending says so.
+        """
+        number = self._last
+        # SQLite's locks lie on other files than the log, so that opening and closing it here loses none of them.
+        descriptor = os.open(self.path.with_name(self.path.name + "-wal"), os.O_RDWR)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        self._flushed.write(number)
+
     def close(self) -> None:
         """Folds the log into the file and closes it."""
         self._stop.set()
@@ -178,8 +197,18 @@ class Journal:
             self._flusher.join()
         if self._write:
             with suppress(sqlite3.Error):  # a full disk leaves the events in the log, from which they are read as well
-                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                busy, _, _ = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                if not busy:
+                    self._flushed.remove()
         self._connection.close()
+
+    def _refuse_a_loss(self, flushed: int) -> None:
+        if self._last < flushed:
+            raise JournalError(
+                f"the journal {self.path} is damaged: its log gives {self._last:,} events, and {flushed:,} were on the disk. "
+                f"Put a copy of the folder in its place; or remove {self._flushed.path.name} there, and what is lost runs "
+                f"again."
+            )
 
     def _last_number(self) -> int:
         try:
@@ -188,15 +217,9 @@ class Journal:
             raise JournalError(f"the journal {self.path} is damaged: {error}.") from error
 
     def _flush_often(self) -> None:
-        # SQLite's locks lie on other files than the log, so that opening and closing it here loses none of them.
-        log = self.path.with_name(self.path.name + "-wal")
         while not self._stop.wait(_FLUSH_SECONDS):
-            with suppress(OSError):  # gone, or a disk at its end: appending says so
-                descriptor = os.open(log, os.O_RDWR)
-                try:
-                    os.fsync(descriptor)
-                finally:
-                    os.close(descriptor)
+            with suppress(OSError):
+                self.flush()
 
 
 def _pack(event: Event) -> tuple[str, dict[str, Any], bytes | None]:

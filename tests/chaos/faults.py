@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import psutil
 
+from rbt_ray.store.flushed import Flushed
 from tests.chaos.study import ChaosError, Study
 
 Fault = Callable[[Study, np.random.Generator], bool]
@@ -141,15 +142,21 @@ def fill(folder: Path) -> Path:
 
 
 def torn_log(study: Study, rng: np.random.Generator) -> bool:
-    """Kill -9 of the driver, and the end of the journal's log is lost, as a power cut loses it."""
+    """Kill -9 of the driver, and the end of the journal's log is lost, as a power cut loses it: what was not flushed."""
     if not kill_driver(study, rng):
         return False
     log = study.path / "journal.sqlite-wal"
     if not log.exists():
         return False
-    size = log.stat().st_size
-    os.truncate(log, max(0, size - int(rng.integers(1, 40_000))))
-    return True
+    content, flushed = log.read_bytes(), Flushed(study.path / "journal.sqlite").read()
+    lost = int(rng.integers(1, 40_000))
+    while lost:
+        os.truncate(log, max(0, len(content) - lost))
+        if study.n_recorded() >= flushed:
+            return True
+        log.write_bytes(content)
+        lost //= 2
+    return False
 
 
 def kill_raylet(study: Study, rng: np.random.Generator) -> bool:

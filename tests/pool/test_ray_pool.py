@@ -511,3 +511,18 @@ def test_a_ray_of_our_own_answers_nobody_without_its_token(pool):
         with pytest.raises(grpc.RpcError) as refused:
             ask(b"", metadata=wrong, timeout=20)
         assert refused.value.code() == grpc.StatusCode.UNAUTHENTICATED
+
+
+def test_actors_that_are_killed_while_they_start_are_started_again(pool):
+    """Both, then one more: three in a row, and none of them had said hello."""
+    other, job = RayPool(2), task(polynomial)
+    other.submit(batch(1, job, points(2)))
+    killed = []
+    while len(killed) < 3:
+        for handle in [one for one in other._actors if one not in killed][: 3 - len(killed)]:
+            assert handle.greeting is None
+            ray.kill(handle._actor)
+            killed.append(handle)
+        other.wait(0.01)
+    assert collect(other, 1)[1].lost is None
+    other.close()

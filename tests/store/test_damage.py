@@ -19,6 +19,7 @@ from rbt_ray.store.raw_events import RawEvents
 
 LOG_NAME = f"{FILE_NAME}-wal"
 N_PLACES = 100
+N_FLUSHED = 26  # of 38 events; 12 are in the file
 DEFINITION = {"name": "study", "seed": 20, "space": {"x": [0.25, 4.0]}}
 
 
@@ -48,11 +49,13 @@ class Original:
         folder: its files.
         rows: its events.
         ends: how long the log was after each event; empty where there is no log.
+        n_flushed: how many events had been flushed to the disk.
     """
 
     folder: Path
     rows: list
     ends: list
+    n_flushed: int
 
 
 def rows_of(folder):
@@ -70,6 +73,8 @@ def original(request, tmp_path_factory):
             journal.close()
             journal = Journal(work, write=True)
         journal.append(event)
+        if request.param == "killed" and number == N_FLUSHED - 1:
+            journal.flush()
         if request.param == "killed":
             ends.append((work / LOG_NAME).stat().st_size if number >= 12 else 0)
     if request.param == "closed":
@@ -78,7 +83,7 @@ def original(request, tmp_path_factory):
         shutil.copy(path, folder)
     if request.param == "killed":
         journal.close()
-    return Original(folder, rows_of(work), ends)
+    return Original(folder, rows_of(work), ends, N_FLUSHED if ends else 0)
 
 
 def damaged_copy(original, rng, how, folder):
@@ -132,8 +137,10 @@ def test_damage_at_random_places(original, how, tmp_path):
             outcomes["whole" if n == len(original.rows) else "beginning"] += 1
             if name == FILE_NAME:
                 assert n == len(original.rows), f"{len(original.rows) - n} events are lost: {where}"
-            elif at >= 32:  # beyond the log's own head
-                assert n >= sum(end <= at for end in original.ends), f"events before the damage are lost: {where}"
+            else:
+                assert n >= original.n_flushed, f"events that were on the disk are lost: {where}"
+                if at >= 32:  # beyond the log's own head
+                    assert n >= sum(end <= at for end in original.ends), f"events before the damage are lost: {where}"
             go_on(folder, rows, where)
         shutil.rmtree(folder)
     assert outcomes["refused"] + outcomes["whole"] + outcomes["beginning"] == N_PLACES
@@ -247,3 +254,67 @@ def test_a_mirror_of_another_format_is_refused(tmp_path, version):
     mirror.write(segment)
     with pytest.raises(JournalError, match=f"has format {version}; this version of rbt_ray reads format 2"):
         mirror.read(1)
+
+
+def killed(folder, n=5, flushed=3):
+    """What a killed driver leaves: a log of so many events, of which so many were flushed."""
+    work = folder.with_name("work")
+    work.mkdir()
+    journal = Journal.create(work, DEFINITION)
+    for first in range(n):
+        journal.append(Asked(first, 1, "0123456789abcdef"))
+        if first + 1 == flushed:
+            journal.flush()
+    shutil.copytree(work, folder)
+    journal.close()
+
+
+def test_what_was_flushed_and_is_lost_is_missed_until_somebody_says_to_go_on(tmp_path):
+    killed(tmp_path / "study")
+    log = tmp_path / "study" / LOG_NAME
+    content = bytearray(log.read_bytes())
+    frame = 24 + 4096
+    [second] = [at for at in range(32, len(content), frame) if content[at : at + frame].count(b'{"first": ') == 2]
+    content[second + 2000] ^= 1
+    log.write_bytes(content)
+    for write in (False, True):
+        with pytest.raises(JournalError, match="its log gives 1 events, and 3 were on the disk"):
+            Journal(tmp_path / "study", write=write)
+    (tmp_path / "study" / f"{FILE_NAME}-flushed").unlink()
+    with closing(Journal(tmp_path / "study", write=True)) as journal:
+        assert [event.first for event in journal.read()] == [0]
+
+
+def test_a_line_of_what_was_flushed_that_is_torn_itself_says_nothing(tmp_path):
+    killed(tmp_path / "study", flushed=5)
+    line = tmp_path / "study" / f"{FILE_NAME}-flushed"
+    whole = line.read_bytes()
+    (tmp_path / "study" / LOG_NAME).write_bytes(b"")
+    for torn in (b"", whole[:10], whole[:-3], whole.replace(b"5", b"7"), b"9" * 64, b"\xff" * 30):
+        line.write_bytes(torn)
+        with closing(Journal(tmp_path / "study")) as journal:
+            assert list(journal.read()) == []
+    line.write_bytes(whole)
+    with pytest.raises(JournalError, match="its log gives 0 events, and 5 were"):
+        Journal(tmp_path / "study")
+
+
+def test_a_journal_that_was_closed_leaves_no_line_of_what_was_flushed(tmp_path):
+    journal = Journal.create(tmp_path, DEFINITION)
+    journal.append(Asked(0, 1, "0123456789abcdef"))
+    journal.flush()
+    assert (tmp_path / f"{FILE_NAME}-flushed").stat().st_mode & 0o077 == 0
+    journal.close()
+    assert [path.name for path in tmp_path.iterdir()] == [FILE_NAME]
+
+
+def test_a_link_in_place_of_the_line_is_not_followed(tmp_path):
+    (tmp_path / "study").mkdir()
+    (tmp_path / "mine").write_text("mine")
+    journal = Journal.create(tmp_path / "study", DEFINITION)
+    (tmp_path / "study" / f"{FILE_NAME}-flushed").symlink_to(tmp_path / "mine")
+    journal.append(Asked(0, 1, "0123456789abcdef"))
+    with pytest.raises(OSError, match="symbolic"):
+        journal.flush()
+    assert (tmp_path / "mine").read_text() == "mine"
+    journal.close()
