@@ -8,7 +8,7 @@ import numpy as np
 
 from rbt_ray.engine.frontier import Block, Frontier
 from rbt_ray.engine.watch import Watch
-from rbt_ray.errors import StudyMismatchError
+from rbt_ray.errors import JournalError, StudyMismatchError
 from rbt_ray.store.journal import Asked, Finished, Journal
 from rbt_ray.types import BoolArray
 
@@ -18,6 +18,7 @@ def replay(journal: Journal, frontier: Frontier, watch: Watch) -> list[Block]:
 
     Raises:
         StudyMismatchError: the searcher, asked again, proposes something else than it did.
+        JournalError: there are results of trials that were never asked for.
     """
     asked: list[Block] = []
     finished: list[Finished] = []
@@ -36,6 +37,8 @@ def replay(journal: Journal, frontier: Frontier, watch: Watch) -> list[Block]:
         journal.append(again.rows(known, len(again)).asked())
     done = np.zeros(len(again), dtype=bool)
     for event in finished:
+        if event.trials.max() >= len(again):
+            raise JournalError("the journal is damaged: it has results of trials that were never asked for.")
         done[event.trials] = True
     return list(_unfinished(again, done))
 

@@ -74,7 +74,9 @@ def comparable(table: TrialTable) -> tuple[IntArray, FloatArray]:
 
 def _equity(review: Reviewed | None, table: TrialTable) -> Chart | None:
     bundle = table.study.bundle
-    if review is None or bundle is None or not len(review.curves.get("equity", ())):
+    if review is None or bundle is None or not {"time_ms", "equity"} <= review.curves.keys():
+        return None
+    if len({len(curve) for curve in review.curves.values()} | {0}) != 2:  # a value a bar each, and there are bars
         return None
     caption = "Wealth from a starting capital of 1, and below it the fall from the highest wealth so far."
     if bundle.train_bars < len(review.curves["time_ms"]):

@@ -24,12 +24,14 @@ from rbt_ray._version import __version__
 from rbt_ray.columns import Outcomes
 from rbt_ray.errors import JournalBlockedError, JournalError, StudyNotFoundError
 from rbt_ray.metric_columns import Column
-from rbt_ray.store import journal_file
+from rbt_ray.store import journal_file, sound
 from rbt_ray.store.flushed import Flushed
 from rbt_ray.store.journal_file import FILE_NAME
+from rbt_ray.study.well_typed import check_types
 from rbt_ray.types import Checkpoint, FloatArray, IntArray
 
 _FLUSH_SECONDS = 1.0
+_NOT_OURS = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,9 +172,10 @@ class Journal:
         for kind, header, body, _ in journal_file.read_rows(self._connection, self.path):
             if not kinds or kind in kinds:
                 try:
-                    event = _unpack(kind, json.loads(header), body)
-                except (ValueError, KeyError, TypeError) as error:
-                    raise JournalError(f"the journal {self.path} holds what no version wrote: {error}.") from error
+                    event = _unpack(kind, json.loads(header), body or b"")
+                except _NOT_OURS as error:
+                    said = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+                    raise JournalError(f"the journal {self.path} holds what no version wrote: {said}.") from error
                 yield event
 
     def flush(self) -> None:
@@ -267,36 +270,49 @@ def _pack_finished(event: Finished) -> tuple[dict[str, Any], bytes]:
     return header, _bytes(parts)
 
 
-def _unpack(kind: str, header: dict[str, Any], body: bytes | None) -> Event:
-    take = _Reader(body or b"")
+def _unpack(kind: str, header: dict[str, Any], body: bytes) -> Event:
+    take = _Reader(body)
+    event: Event
     if kind == "asked":
-        return Asked(header["first"], header["n"], header["digest"])
-    if kind == "finished":
-        n = header["n"]
-        points = take("<f8", n * header["n_params"]).reshape(n, header["n_params"])
-        trials = np.arange(header["first"], header["first"] + n) if header["contiguous"] else take("<i8", n)
-        status = np.zeros(n, np.uint8) if header["all_completed"] else take("u1", n)
-        duration = take("<f8", n)
-        metrics = {name: _unpack_column(described, n, take) for name, described in header["metrics"].items()}
-        errors = {int(row): text for row, text in header["errors"].items()}
-        left = {int(row): Checkpoint(n_reports, b"") for row, n_reports in header.get("checkpoints", {}).items()}
-        outcomes = Outcomes(status, metrics, errors, duration, left)
-        return Finished(
-            trials=trials,
-            points=points,
-            fidelity=header["fidelity"],
-            outcomes=outcomes,
-            worker=header["worker"],
-            started=header["started"],
-            cpu_s=header["cpu_s"],
-            wall_s=header["wall_s"],
-        )
-    if kind == "reviewed":
+        event = Asked(header["first"], header["n"], header["digest"])
+        check_types(event, "an event")
+    elif kind == "finished":
+        event = _unpack_finished(header, body, take)
+    elif kind == "reviewed":
+        sound.reviewed(header, body)
         curves = {name: take("<f8", length) for name, length in header["curves"].items()}
-        return Reviewed(header["rows"], curves)
-    if kind == "ended":
-        return Ended(**header)
-    raise ValueError(f"an event of unknown kind {kind!r}")
+        sound.curves(curves)
+        event = Reviewed(header["rows"], curves)
+    elif kind == "ended":
+        event = Ended(**header)
+        check_types(event, "an event")
+    else:
+        raise ValueError(f"an event of unknown kind {kind!r}")
+    take.must_be_empty()
+    return event
+
+
+def _unpack_finished(header: dict[str, Any], body: bytes, take: _Reader) -> Finished:
+    sound.finished(header, body)
+    n = header["n"]
+    points = take("<f8", n * header["n_params"]).reshape(n, header["n_params"])
+    trials = np.arange(header["first"], header["first"] + n) if header["contiguous"] else take("<i8", n)
+    status = np.zeros(n, np.uint8) if header["all_completed"] else take("u1", n)
+    duration = take("<f8", n)
+    sound.columns(trials, status, duration)
+    metrics = {name: _unpack_column(described, n, take) for name, described in header["metrics"].items()}
+    errors = {int(row): text for row, text in header["errors"].items()}
+    left = {int(row): Checkpoint(n_reports, b"") for row, n_reports in header.get("checkpoints", {}).items()}
+    return Finished(
+        trials=trials,
+        points=points,
+        fidelity=header["fidelity"],
+        outcomes=Outcomes(status, metrics, errors, duration, left),
+        worker=header["worker"],
+        started=header["started"],
+        cpu_s=header["cpu_s"],
+        wall_s=header["wall_s"],
+    )
 
 
 def _unpack_column(described: dict[str, Any], n: int, take: _Reader) -> Column:
@@ -322,3 +338,8 @@ class _Reader:
         column = np.frombuffer(self._body, dtype, count=n, offset=self._at)
         self._at += column.nbytes
         return column
+
+    def must_be_empty(self) -> None:
+        """Refuses a body that holds more than its header says."""
+        if self._at != len(self._body):
+            raise ValueError(f"an event of {len(self._body):,} bytes, of which its header knows {self._at:,}")

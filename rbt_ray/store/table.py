@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from rbt_ray import metric_columns
 from rbt_ray.columns import Outcomes, Proposals, Results
+from rbt_ray.errors import JournalError
 from rbt_ray.metric_columns import Column
 from rbt_ray.store.journal import Event, Finished
 from rbt_ray.study.cost import Cost
@@ -108,12 +109,21 @@ class TrialTable:
 
 
 def table_of(events: Iterable[Event], study: Study) -> TrialTable:
-    """The table of all trials that finished, from a journal's events."""
+    """The table of all trials that finished, from a journal's events.
+
+    Raises:
+        JournalError: they are not of this study, or one trial is there twice.
+    """
     finished = [event for event in events if isinstance(event, Finished)]
+    for event in finished:
+        if event.points.shape[1] != study.space.n_params or not study.space.has(event.points):
+            raise JournalError(f"the journal of {study.name!r} is damaged: it has configs that are not of its space.")
     finished.sort(key=lambda event: int(event.trials[0]))  # the order of columns follows the trials, not the workers
     lengths = [len(event.trials) for event in finished]
     arrival = np.concatenate([event.trials for event in finished]) if finished else np.empty(0, np.int64)
     order = np.argsort(arrival, kind="stable")
+    if (np.diff(arrival[order]) < 1).any():
+        raise JournalError(f"the journal of {study.name!r} is damaged: it has results of one trial twice.")
     place = np.empty_like(order)
     place[order] = np.arange(len(order))
     workers = tuple(sorted({event.worker for event in finished}))

@@ -14,7 +14,7 @@ import numpy as np
 from rbt_ray.errors import SpaceError
 from rbt_ray.study import options as values
 from rbt_ray.study.domains import Domain
-from rbt_ray.types import FloatArray, IntArray
+from rbt_ray.types import BoolArray, FloatArray, IntArray
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,10 @@ class Choice(Domain):
 
     def nth(self, index: FloatArray) -> FloatArray:
         return index
+
+    def has(self, column: FloatArray) -> BoolArray:
+        there: BoolArray = (column >= 0) & (column < len(self.options)) & (column == np.floor(column))
+        return there
 
     def to_plain(self, column: FloatArray) -> list[Any]:
         if any(isinstance(option, (list, dict, set)) for option in self.options):

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from typing import Any
 
 from rbt_ray.errors import SpaceError
-from rbt_ray.types import FloatArray
+from rbt_ray.types import BoolArray, FloatArray
 
 
 class Domain(ABC):
@@ -46,6 +46,10 @@ class Domain(ABC):
             SpaceError: there are infinitely many.
         """
         raise SpaceError(f"takes {self.takes}: infinitely many, of which no {len(index)} can be counted off.")
+
+    @abstractmethod
+    def has(self, column: FloatArray) -> BoolArray:
+        """``(n,)`` whether each number stands for a value of the domain; False for NaN."""
 
     @abstractmethod
     def to_plain(self, column: FloatArray) -> list[Any]:

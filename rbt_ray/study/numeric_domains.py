@@ -15,7 +15,7 @@ import numpy as np
 
 from rbt_ray.study.domains import Domain
 from rbt_ray.study.priors import UNDER_ONE, Prior, normal_quantile, normal_share
-from rbt_ray.types import FloatArray
+from rbt_ray.types import BoolArray, FloatArray
 
 _TOLERANCE = 1e-9  # relative; what a value may lose on its way through another library's logarithm, or through text
 
@@ -57,6 +57,10 @@ class Float(Domain):
             u = (column - self.lower) / (self.upper - self.lower)
         u = np.clip(u, 0.0, UNDER_ONE)
         return u if self.prior is None else self.prior.level(u)
+
+    def has(self, column: FloatArray) -> BoolArray:
+        there: BoolArray = (column >= self.lower) & (column <= self.upper)
+        return there
 
     def to_plain(self, column: FloatArray) -> list[Any]:
         plain: list[Any] = column.tolist()
@@ -151,6 +155,13 @@ class Stepped(Domain):
     def nth(self, index: FloatArray) -> FloatArray:
         return self._value(index)
 
+    def has(self, column: FloatArray) -> BoolArray:
+        column = np.where(np.isfinite(column), column, np.nan)
+        index = self._index(column)
+        off = np.abs(self._value(index) - column)
+        there: BoolArray = (index >= 0) & (index < self.n) & (off <= _TOLERANCE * np.maximum(np.abs(column), self.q))
+        return there
+
     def to_plain(self, column: FloatArray) -> list[Any]:
         plain: list[Any] = (column.astype(np.int64) if self.integer else column).tolist()
         return plain
@@ -195,6 +206,9 @@ class Normal(Domain):
 
     def to_unit(self, column: FloatArray) -> FloatArray:
         return np.clip(normal_share((column - self.mean) / self.sd), 0.0, UNDER_ONE)
+
+    def has(self, column: FloatArray) -> BoolArray:
+        return np.isfinite(column)
 
     def to_plain(self, column: FloatArray) -> list[Any]:
         plain: list[Any] = column.tolist()

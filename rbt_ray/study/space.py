@@ -179,6 +179,11 @@ class Space:
         broken: BoolArray = np.logical_or.reduce([clause.holds(columns) for clause in self.forbidden])
         return ~broken
 
+    def has(self, points: FloatArray) -> bool:
+        """Whether every row, ``(n, n_params)``, is a point of the space: NaN for what is left out, otherwise a value."""
+        columns = zip(self.domains, points.T, strict=True)
+        return all(bool((domain.has(column) | np.isnan(column)).all()) for domain, column in columns)
+
     def from_unit(self, u: FloatArray) -> FloatArray:
         """Points at levels ``(n, n_params)`` within [0, 1); all parameters exist: see `canonical`."""
         columns = [domain.from_unit(u[:, k]) for k, domain in enumerate(self.domains)]

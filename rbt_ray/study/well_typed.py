@@ -11,8 +11,12 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from rbt_ray.errors import JournalError
 
 
-def check_types(value: Any) -> None:
+def check_types(value: Any, what: str = "the study's definition") -> None:
     """Checks the fields of a dataclass, and those of dataclasses in them.
+
+    Args:
+        value: the dataclass.
+        what: how an error names it.
 
     Raises:
         JournalError: a field is of another type; a number is not finite.
@@ -21,7 +25,7 @@ def check_types(value: Any) -> None:
     for name, hint in _hints(kind).items():
         found = getattr(value, name)
         if not _is_of(found, hint):
-            raise JournalError(f"the study's definition is damaged: its `{name}` is {str(found)[:80]!r}.")
+            raise JournalError(f"{what} is damaged: its `{name}` is {str(found)[:80]!r}.")
 
 
 @cache
@@ -37,8 +41,8 @@ def _is_of(value: Any, hint: Any) -> bool:
         return any(_is_of(value, option) for option in inner)
     if origin is Literal:
         return isinstance(value, str) and value in inner
-    if origin is tuple:
-        return isinstance(value, tuple) and all(_is_of(part, inner[0]) for part in value)
+    if origin in (tuple, list):
+        return isinstance(value, origin) and all(_is_of(part, inner[0]) for part in value)
     if hint is float:
         return type(value) in (int, float) and -sys.float_info.max <= value <= sys.float_info.max
     if hint in (int, bool, type(None)):

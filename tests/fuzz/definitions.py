@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 import rbt_ray as rbt
 from rbt_ray.cli.tables import summary
 from rbt_ray.search.catalog import make
+from rbt_ray.store import journal_file
 from rbt_ray.store.journal import Journal
 from rbt_ray.tune.config import RunConfig, TuneConfig
 from rbt_ray.tune.result_grid import ResultGrid
@@ -60,20 +61,20 @@ def _sound():
     return made
 
 
-def _places(value, path=()):
+def places(value, path=()):
     """Every place in a JSON value."""
     if path:
         yield path
     if isinstance(value, (dict, list)):
         for key in value if isinstance(value, dict) else range(len(value)):
-            yield from _places(value[key], (*path, key))
+            yield from places(value[key], (*path, key))
 
 
 @st.composite
 def _definitions(draw):
     definition = copy.deepcopy(draw(st.sampled_from(_sound())))
     for _ in range(draw(st.sampled_from([0, 1, 1, 1, 2]))):
-        *path, last = draw(st.sampled_from(list(_places(definition))))
+        *path, last = draw(st.sampled_from(list(places(definition))))
         at = functools.reduce(lambda inner, key: inner[key], path, definition)
         if draw(st.integers(0, 4)) == 0:
             del at[last]
@@ -107,4 +108,6 @@ def _journal(text):
         Journal.create(_folder, {}).close()
     with closing(sqlite3.connect(_folder / "journal.sqlite")) as file, file:
         file.execute("PRAGMA synchronous = OFF")
-        file.execute("UPDATE meta SET value = ? WHERE key = 'definition'", (text,))
+        meta = {"format": str(journal_file.FORMAT), "definition": text}
+        meta["seal"] = journal_file._seal_of_meta(meta)  # else no definition would be looked at
+        file.executemany("UPDATE meta SET value = ? WHERE key = ?", [(value, key) for key, value in meta.items()])
