@@ -37,6 +37,10 @@ def health_checks(text):
     return dict(re.findall(r"(RAY_health_check_\w+)=(\d+)", text))
 
 
+def variables_of(pod):
+    return {one["name"]: one["value"] for one in pod["spec"]["containers"][0].get("env", ())}
+
+
 @pytest.fixture(scope="module")
 def kubernetes():
     return {
@@ -87,13 +91,27 @@ def test_every_host_asks_for_the_token_and_nothing_but_the_head_itself_is_open(n
 
 def test_all_heads_look_after_their_hosts_alike(pods):
     checks = [health_checks((CLUSTER / f"{name}.yaml").read_text()) for name in LAUNCHED]
-    variables = {one["name"]: one["value"] for one in pods[0]["spec"]["containers"][0]["env"]}
-    assert all(check == variables for check in checks)
+    variables = variables_of(pods[0])
+    checks_of_pods = {name: value for name, value in variables.items() if "health_check" in name}
+    assert all(check == checks_of_pods for check in checks)
     # What the README promises: three checks a second apart and a second long each after the last that went well.
     period, timeout, threshold = (
         int(variables[f"RAY_health_check_{name}"]) for name in ("period_ms", "timeout_ms", "failure_threshold")
     )
     assert threshold * max(period, timeout) <= 6_000
+
+
+def test_what_objectives_start_ends_with_its_worker_on_every_host(pods):
+    """Each raylet reads the setting from its own environment; a misspelt one it would not mind."""
+    setting = "RAY_process_group_cleanup_enabled"
+    for name in LAUNCHED:
+        commands = [*read(name)["head_start_ray_commands"], *read(name)["worker_start_ray_commands"]]
+        started = [command for command in commands if " start " in command]
+        assert len(started) == 2
+        assert all(f" {setting}=true " in command for command in started)
+    assert all(variables_of(pod)[setting] == "true" for pod in pods)
+    raylet = Path(ray.__file__).parent / "core/src/ray/raylet/raylet"
+    assert setting.removeprefix("RAY_").encode() in raylet.read_bytes()
 
 
 @pytest.mark.parametrize("name", LAUNCHED)
