@@ -9,8 +9,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
+from tests.chaos.hosts import HostChaos
 from tests.chaos.page import page
 from tests.chaos.run import Chaos, Tally
 from tests.chaos.study import ChaosError
@@ -20,7 +23,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="studies with faults, each with a seed of its own")
-    run.add_argument("--backend", choices=["local", "ray"], default="local")
+    run.add_argument("--backend", choices=["local", "ray", "hosts"], default="local")
     run.add_argument("--seed", type=int, default=int(time.time()), help="of the first study; default: the time")
     run.add_argument("--studies", type=int, default=1)
     run.add_argument("--counts", type=Path, help="where the counts go")
@@ -36,12 +39,19 @@ def main() -> int:
 
 def disturb(backend: str, seeds: range, counts: Path | None) -> int:
     """Runs a study for each seed and says on stdout how it went; 1 where something did not hold."""
-    with tempfile.TemporaryDirectory(prefix="rbt-chaos-", ignore_cleanup_errors=True) as folder:
-        chaos = Chaos(Path(folder), root=os.geteuid() == 0)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rbt-chaos-", ignore_cleanup_errors=True)))
+        chaos: Chaos | HostChaos
+        if backend == "hosts":
+            chaos = stack.enter_context(HostChaos(folder))
+            study = chaos.study
+        else:
+            chaos = Chaos(folder, root=os.geteuid() == 0)
+            study = partial(chaos.study, backend=backend)
         for seed in seeds:
             began = time.monotonic()
             try:
-                chaos.study(seed, backend)
+                study(seed)
                 ended = "as it should"
             except (ChaosError, OSError, ValueError, subprocess.SubprocessError) as error:
                 chaos.tally.failed.append(f"{backend} {seed}: {error}")

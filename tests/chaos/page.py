@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from tests.chaos import faults
+from tests.chaos import faults, hosts
 from tests.chaos.run import Tally
 
 _PAGE = """# Reliability
@@ -26,9 +26,10 @@ What happens to a study when processes, machines and disks do not behave, and ho
 - A driver that is killed leaves no process behind, and the next one goes on where it stopped. Two drivers never run one
   study: the second is refused with the process id and host of the first; the lock goes with its process, however that ends.
 - Every event carries a checksum of its number, kind and bytes, and so does the study's definition. A journal in which a disk
-  changed something either gives every event as it was written, or the events before the damage where that is in the log,
-  or is refused with a sentence. So is one of another format. `tests/store/test_damage.py` cuts and changes journals at 600
-  random places, and mirrors at 200.
+  changed something either gives every event as it was written or is refused with a sentence; where the damage is in the log,
+  it may also give the events before it, if all that had been flushed are among them: `journal.sqlite-flushed` says how far
+  that was. So is one of another format, and one whose events, checksums right, say what no trial can.
+  `tests/store/test_damage.py` cuts and changes journals at 600 random places, and mirrors at 200.
 - A full disk, or another process that holds the journal, pauses a study: stderr says so, workers wait, and it goes on by
   itself. Ctrl-C then stops it, and it can be resumed.
 - With a Ray of one's own, the death of its raylet or its control server ends the driver, and `rbt-ray resume` goes on. On a
@@ -51,6 +52,9 @@ recycled after 20 trials), BOHB over fidelities, and TPE. At the end of each:
 - the driver has no more descriptors open than the undisturbed one;
 - no driver printed a traceback, and each that ended early was meant to.
 
+On several hosts (a head and two workers, of Linux namespaces) hosts are killed and links cut under one study, with trials that
+draw random numbers; a host that is lost is replaced. Its table is to be that of the local pool, and no worker may be left.
+
 A failure prints the seed that runs it again: `python -m tests.chaos run --seed SEED --backend BACKEND`.
 
 ## What was counted
@@ -58,13 +62,13 @@ A failure prints the seed that runs it again: `python -m tests.chaos run --seed 
 {n_faults:,} faults in {n_studies:,} studies, which took {n_drivers:,} drivers; {n_failed} of them ended otherwise than they should.
 {machine}
 
-| fault | local | ray |
-|---|---:|---:|
+| fault | local | ray | hosts |
+|---|---:|---:|---:|
 {fault_rows}
-| all | {n_local:,} | {n_ray:,} |
+| all | {n_local:,} | {n_ray:,} | {n_hosts:,} |
 
-| study | local | ray |
-|---|---:|---:|
+| study | local | ray | hosts |
+|---|---:|---:|---:|
 {study_rows}
 {failures}"""
 
@@ -74,7 +78,8 @@ def page(tallies: Sequence[Tally]) -> str:
     struck = sum((Counter(tally.faults) for tally in tallies), Counter[str]())
     studies = sum((Counter(tally.studies) for tally in tallies), Counter[str]())
     failed = [text for tally in tallies for text in tally.failed]
-    names = {fault.__name__: fault.__doc__ for fault in [*faults.RAY, *faults.LOCAL, *faults.ON_A_SMALL_DISK]}
+    known = [*faults.RAY, *faults.LOCAL, *faults.ON_A_SMALL_DISK, *hosts.FAULTS]
+    names = {fault.__name__: fault.__doc__ for fault in known}
     kinds = sorted({key.split()[1] for key in studies})
     return _PAGE.format(
         n_faults=struck.total(),
@@ -85,6 +90,7 @@ def page(tallies: Sequence[Tally]) -> str:
         fault_rows=_rows(struck, {name: str(text).rstrip(".") for name, text in names.items()}),
         n_local=sum(n for key, n in struck.items() if key.startswith("local ")),
         n_ray=sum(n for key, n in struck.items() if key.startswith("ray ")),
+        n_hosts=sum(n for key, n in struck.items() if key.startswith("hosts ")),
         study_rows=_rows(studies, dict(zip(kinds, kinds, strict=True))),
         failures="".join(f"\n- `{_brief(text)}`" for text in failed),
     )
@@ -92,7 +98,7 @@ def page(tallies: Sequence[Tally]) -> str:
 
 def _rows(counts: Counter[str], shown: dict[str, str]) -> str:
     return "\n".join(
-        f"| {text} | {counts[f'local {name}'] or '-'} | {counts[f'ray {name}'] or '-'} |"
+        f"| {text} | {' | '.join(str(counts[f'{where} {name}'] or '-') for where in ('local', 'ray', 'hosts'))} |"
         for name, text in shown.items()
     )
 

@@ -6,12 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.chaos.hosts import HostChaos
 from tests.chaos.run import Chaos
+from tests.cluster.hosts import what_is_missing
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
 
 LOCAL = range(100, 109)
 RAY = [500, 502]
+HOSTS = [700, 701]
 LEAST_FAULTS = 60
 
 
@@ -31,3 +34,13 @@ def test_studies_end_as_if_nothing_had_happened(short_path):
         chaos.study(seed, "ray", n_faults=5)
     print(chaos.tally)
     assert chaos.tally.faults.total() >= LEAST_FAULTS, chaos.tally
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="hosts are made of namespaces, which needs root on Linux")
+def test_studies_on_hosts_that_are_killed_and_cut_off_end_as_if_nothing_had_happened(short_path):
+    assert not (missing := what_is_missing()), missing
+    with HostChaos(short_path) as chaos:
+        for seed in HOSTS:
+            chaos.study(seed, n_faults=3)
+        print(chaos.tally)
+        assert chaos.tally.faults.total() == 3 * len(HOSTS)
