@@ -27,13 +27,16 @@ pathlib.Path(sys.argv[1]).write_text(json.dumps(ray.nodes()))
 """
 
 
-def health_checks() -> dict[str, str]:
-    """The settings with which the files of cluster/ start a head."""
-    [command] = [
-        line for line in yaml.safe_load((ROOT / "cluster/on-prem.yaml").read_text())["head_start_ray_commands"]
-        if "--head" in line
-    ]  # fmt: skip
-    return dict(re.findall(r"(RAY_health_check_\w+)=(\d+)", command))
+def settings(commands: str, started_by: str) -> dict[str, str]:
+    """Those with which the files of cluster/ start a head, or the other hosts.
+
+    Args:
+        commands: the key of the commands.
+        started_by: what is in the one that starts Ray.
+    """
+    found = yaml.safe_load((ROOT / "cluster/on-prem.yaml").read_text())[commands]
+    [command] = [line for line in found if started_by in line]
+    return dict(re.findall(r"(RAY_(?:health_check|process_group)\w+)=(\w+)", command))
 
 
 class RayCluster:
@@ -64,7 +67,8 @@ class RayCluster:
         """A new head on a host of its own."""
         host = self._lan.add()
         words = ["--head", f"--port={GCS_PORT}", f"--include-dashboard={self._dashboard}", "--dashboard-host=127.0.0.1"]
-        self._start(host, [PYTHON, "-m", "rbt_ray.pool.loopback_ray"], [*words, "--num-cpus=1"], health_checks())
+        env = settings("head_start_ray_commands", "--head")
+        self._start(host, [PYTHON, "-m", "rbt_ray.pool.loopback_ray"], [*words, "--num-cpus=1"], env)
         self.head = host
         return host
 
@@ -89,7 +93,7 @@ class RayCluster:
 
         def start(host: Host) -> None:
             prepare(host)
-            self._start(host, [RAY], words, env or {})
+            self._start(host, [RAY], words, {**settings("worker_start_ray_commands", "--address"), **(env or {})})
 
         with ThreadPoolExecutor() as threads:
             list(threads.map(start, hosts))

@@ -63,3 +63,21 @@ def test_a_link_that_is_cut_for_longer_loses_its_host_and_no_trial(cluster, stud
     assert finish(driver, study, cluster.head, *cluster.workers[1:]) == expected
     assert not cluster.nodes()[host.name]["Alive"]
     host.crash()
+
+
+def test_what_an_objective_started_ends_with_a_worker_that_is_killed(cluster, study):
+    module = study.folder / "paced.py"
+    start = "import subprocess\n(HERE / f'child-{socket.gethostname()}-{os.getpid()}').write_text(str(subprocess.Popen(['sleep', '999']).pid))\n"
+    module.write_text(module.read_text().replace("def objective", f"{start}\ndef objective"))
+    driver = begin(cluster, study)
+    host = cluster.workers[0]
+    [worker] = study.processes(host)
+    child = (study.folder / f"child-{host.name}-{worker}").read_text()
+
+    def runs():
+        return host.run(["test", "-d", f"/proc/{child}"], check=False).returncode == 0
+
+    assert runs()
+    host.run(["kill", "-9", str(worker)])
+    wait_for(lambda: not runs(), seconds=20)
+    finish(driver, study, host)
