@@ -299,7 +299,7 @@ def _unpack_finished(header: dict[str, Any], body: bytes, take: _Reader) -> Fini
     trials = np.arange(header["first"], header["first"] + n) if header["contiguous"] else take("<i8", n)
     status = np.zeros(n, np.uint8) if header["all_completed"] else take("u1", n)
     duration = take("<f8", n)
-    sound.columns(trials, status, duration)
+    sound.must(header["contiguous"] or bool((trials >= 0).all()), "trials", trials)
     metrics = {name: _unpack_column(described, n, take) for name, described in header["metrics"].items()}
     errors = {int(row): text for row, text in header["errors"].items()}
     left = {int(row): Checkpoint(n_reports, b"") for row, n_reports in header.get("checkpoints", {}).items()}

@@ -1,6 +1,7 @@
 """Whether what an event says can be: its checksum shows that nobody changed it, not that it was one of ours who wrote it.
 
-Everything is looked at once, when an event is read, so that whoever shows or draws it may trust it.
+Everything is looked at once, when events are read and when a table is made of them, so that whoever shows or draws it may
+trust it.
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rbt_ray.types import RESULT_COLUMNS, STATUSES, FloatArray, IntArray
+from rbt_ray.study.space import Space
+from rbt_ray.types import RESULT_COLUMNS, STATUSES, FloatArray
 
 LATEST_S = 4_102_444_800.0
 """The year 2100, in seconds since the epoch: no batch has begun later, or taken longer."""
 _DETAILS = ("order_level", "holdout", "holdout_order_level")
 _LARGEST = 2**62
+_LARGEST_INT = int(sys.float_info.max)
 
 
 def finished(header: dict[str, Any], body: bytes) -> None:
@@ -47,13 +50,13 @@ def finished(header: dict[str, Any], body: bytes) -> None:
             must(isinstance(values, list) and len(values) == n and all(map(plain, values)), name, values)
 
 
-def columns(trials: IntArray, status: NDArray[np.uint8], duration_s: FloatArray) -> None:
-    """Looks at what a batch's body holds.
+def table(space: Space, points: FloatArray, status: NDArray[np.uint8], duration_s: FloatArray) -> None:
+    """Looks at the columns of all trials at once, which costs less than batch by batch.
 
     Raises:
-        ValueError: a trial's number, status or duration is one that no trial has.
+        ValueError: a config is not of the space, or a status or a duration is one that no trial has.
     """
-    must(bool(((trials >= 0) & (trials <= 2 * _LARGEST - 1)).all()), "trials", trials)
+    must(space.has(points), "points", "configs that are not of its space")
     must(bool((status < len(STATUSES)).all()), "status", status)
     must(bool(((duration_s >= 0) & (duration_s <= LATEST_S)).all()), "duration_s", duration_s)
 
@@ -106,5 +109,7 @@ def number(value: Any) -> bool:
 
 
 def plain(value: Any) -> bool:
-    """Whether it is what a metric can be."""
-    return value is None or isinstance(value, (bool, int, float, str))
+    """Whether it is what a metric can be: of numbers, what a float can hold, or no finite one."""
+    if type(value) is int:
+        return abs(value) <= _LARGEST_INT
+    return value is None or isinstance(value, (bool, float, str))

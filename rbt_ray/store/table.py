@@ -15,6 +15,7 @@ from rbt_ray import metric_columns
 from rbt_ray.columns import Outcomes, Proposals, Results
 from rbt_ray.errors import JournalError
 from rbt_ray.metric_columns import Column
+from rbt_ray.store import sound
 from rbt_ray.store.journal import Event, Finished
 from rbt_ray.study.cost import Cost
 from rbt_ray.study.study import Study
@@ -115,9 +116,8 @@ def table_of(events: Iterable[Event], study: Study) -> TrialTable:
         JournalError: they are not of this study, or one trial is there twice.
     """
     finished = [event for event in events if isinstance(event, Finished)]
-    for event in finished:
-        if event.points.shape[1] != study.space.n_params or not study.space.has(event.points):
-            raise JournalError(f"the journal of {study.name!r} is damaged: it has configs that are not of its space.")
+    if any(event.points.shape[1] != study.space.n_params for event in finished):
+        raise JournalError(f"the journal of {study.name!r} is damaged: it has configs of another space.")
     finished.sort(key=lambda event: int(event.trials[0]))  # the order of columns follows the trials, not the workers
     lengths = [len(event.trials) for event in finished]
     arrival = np.concatenate([event.trials for event in finished]) if finished else np.empty(0, np.int64)
@@ -129,13 +129,18 @@ def table_of(events: Iterable[Event], study: Study) -> TrialTable:
     workers = tuple(sorted({event.worker for event in finished}))
     points = np.concatenate([event.points for event in finished]) if finished else np.empty((0, study.space.n_params))
     who = np.repeat([workers.index(event.worker) for event in finished], lengths)
+    outcomes = _merge(finished, place)
+    try:
+        sound.table(study.space, points, outcomes.status, outcomes.duration_s)
+    except ValueError as error:
+        raise JournalError(f"the journal of {study.name!r} holds what no version wrote: {error}.") from error
     batches = [(workers.index(event.worker), event.started, event.wall_s, event.cpu_s) for event in finished]
     return TrialTable(
         study=study,
         trials=arrival[order],
         points=points[order],
         fidelity=np.repeat([event.fidelity for event in finished], lengths)[order],
-        outcomes=_merge(finished, place),
+        outcomes=outcomes,
         worker=who[order].astype(np.int64),
         workers=workers,
         batches=np.array(batches, dtype=np.float64).reshape(-1, 4),

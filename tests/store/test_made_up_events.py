@@ -69,6 +69,7 @@ MADE_UP = {
         1,
         {"metrics": {"score": {"kind": "json", "all": True, "values": [[], 1]}}},
     ),
+    "a metric above all floats": (1, {"metrics": {"score": {"kind": "json", "all": True, "values": [10**400, 1]}}}),
     "bytes that nothing speaks of": (1, {"metrics": {}}),
     "a run of no duration": (2, {"wall_s": "x"}),
     "notes that are none": (2, {"notes": [1]}),
