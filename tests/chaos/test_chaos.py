@@ -13,7 +13,7 @@ from tests.cluster.hosts import what_is_missing
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
 
 LOCAL = range(100, 107)
-RAY = [500, 502]
+RAY = [500]
 HOSTS = [700, 701]
 LEAST_FAULTS = 60
 

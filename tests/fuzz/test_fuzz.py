@@ -7,7 +7,7 @@ import pytest
 
 from tests.fuzz.run import PARSERS
 
-CASES = 400  # of each parser
+CASES = 250  # of each parser
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit on memory is Linux's")
