@@ -78,6 +78,10 @@ class SearchStalledError(RbtError):
     """The searcher proposes nothing, waits for nothing and is not done."""
 
 
+class BenchError(RbtError):
+    """A measurement that cannot be trusted: a command that failed, or two sides that gave different results."""
+
+
 class WorkerStartError(RbtError):
     """Workers die before they take their first batch."""
 
