@@ -82,6 +82,10 @@ class BenchError(RbtError):
     """A measurement that cannot be trusted: a command that failed, or two sides that gave different results."""
 
 
+class NotEquivalentError(BenchError):
+    """Two alternatives that were to be compared by their time do not give the same."""
+
+
 class WorkerStartError(RbtError):
     """Workers die before they take their first batch."""
 

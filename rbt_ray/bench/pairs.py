@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from rbt_ray.bench.sample import Sample
-from rbt_ray.errors import BenchError, SettingError
+from rbt_ray.errors import NotEquivalentError, SettingError
 
 Run = Callable[[], Sample | float]
 
@@ -40,7 +40,7 @@ def paired(baseline: Run, candidate: Run, *, runs: int = 10, warmup: int = 1, na
 
     Raises:
         SettingError: `runs` is below 2, or `warmup` negative.
-        BenchError: the two give different trial tables, or one tells its digest and the other none.
+        NotEquivalentError: the two give different trial tables, or one tells its digest and the other none.
     """
     if runs < 2 or warmup < 0:
         raise SettingError(f"`runs` is 2 or more and `warmup` 0 or more; got {runs} and {warmup}.")
@@ -50,7 +50,7 @@ def paired(baseline: Run, candidate: Run, *, runs: int = 10, warmup: int = 1, na
         pair = {is_candidate: _sample(candidate if is_candidate else baseline) for is_candidate in _order(number)}
         told = {one.digest for one in pair.values()} | ({digest} if number > -warmup else set())
         if len(told) > 1:
-            raise BenchError(_unequal(name, pair[False], pair[True], digest))
+            raise NotEquivalentError(_unequal(name, pair[False], pair[True], digest))
         digest = told.pop()
         for is_candidate, one in pair.items():
             if number >= 0:
