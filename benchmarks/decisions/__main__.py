@@ -1,0 +1,38 @@
+"""Measures the four optimizations of the old evaluation and writes a page with its data for each.
+
+    python -m benchmarks.decisions [NAME ...] [--quick] [--write docs/decisions]
+
+Names: shared_bundle, persistent_pool, bohb, ray, sequential; none: all of them, in about half an hour. `--quick` looks only
+whether both sides of every kind give the same, and writes nothing. Several hosts, of `ray`, are made of namespaces: root on
+Linux with iproute2.
+"""
+
+import argparse
+import importlib
+from pathlib import Path
+
+MODULES = {
+    "shared_bundle": "shared_bundle",
+    "persistent_pool": "persistent_pool",
+    "bohb": "bohb",
+    "ray": "ray_hosts",
+    "sequential": "in_sequence",
+}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", choices=[[], *MODULES], default=[])
+    parser.add_argument("--quick", action="store_true", help="correctness only; nothing is written")
+    parser.add_argument("--write", type=Path, default=Path(__file__).resolve().parents[2] / "docs" / "decisions")
+    options = parser.parse_args()
+    for name in options.names or MODULES:
+        page = importlib.import_module(f"benchmarks.decisions.{MODULES[name]}").decide(options.quick)
+        for one in page.cases:
+            print(f"{page.file}: {one.name}: {one.reason}", flush=True)
+        if not options.quick:
+            page.write(options.write)
+
+
+if __name__ == "__main__":
+    main()

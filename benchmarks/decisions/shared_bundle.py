@@ -1,0 +1,139 @@
+"""One bundle that all workers map beside one that each of them loads."""
+
+import argparse
+import functools
+import hashlib
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+import rbt_ray as rbt
+from benchmarks.decisions.page import Decision, case
+from rbt_ray.bench import fresh
+from rbt_ray.bench.workload import measure
+
+ABOUT = """\
+Without: each of two workers loads the prices itself, once in its life, from an uncompressed Parquet file by pandas. With: the
+workers map the one file of the bundle. Both sides are rbt_ray's local workers. The synthetic bundles are random walks with five
+fields of 50 symbols; an objective reads every value of every field, eight times in all. Every run is a process of its own;
+timed is from the start of the study to the end of the workers; the files are in the page cache. The first row is the old
+evaluation's workload, 20 batches of 40 configs on 41,000 rows."""
+SIZES_MB = (10, 100, 500, 2_000)
+MEANT_FROM_MB = 10
+FIELDS = ("open", "high", "low", "close", "volume")
+N_SYMBOLS, N_EVALUATIONS = 50, 8
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def prices(megabytes):
+    """Columns of a random walk, field by field, ``(n_bars, N_SYMBOLS)`` each."""
+    n_bars = round(megabytes * 1e6 / 8 / N_SYMBOLS / len(FIELDS))
+    rng = np.random.default_rng(megabytes)
+    close = rng.normal(0, 1e-4, (n_bars, N_SYMBOLS))
+    np.cumsum(close, axis=0, out=close)
+    np.exp(close, out=close)
+    return {"open": close, "high": close * 1.01, "low": close / 1.01, "close": close, "volume": close * 1e6}
+
+
+def prepare(megabytes, place):
+    """Both files."""
+    import pandas as pd
+
+    fields = prices(megabytes)
+    n_bars = len(fields["close"])
+    index = np.datetime64("2000-01-03", "ns") + np.arange(n_bars) * np.timedelta64(60, "s")
+    symbols = [f"S{i:02d}" for i in range(N_SYMBOLS)]
+    bundle = rbt.Bundle.from_arrays(fields, index, symbols, periods_per_year=252 * 390)
+    bundle.save(place / "prices.arrow")
+    for name, values in fields.items():
+        pd.DataFrame(values, columns=symbols).to_parquet(place / f"{name}.parquet", compression=None)
+
+
+def total(fields):
+    return sum(float(values.sum()) for values in fields)
+
+
+def on_shared(params, data):
+    return total(data[name] for name in FIELDS)
+
+
+class OnOwn:
+    """Reads a folder's Parquet files, once a process."""
+
+    def __init__(self, place):
+        self.place = place
+
+    def __call__(self, params, data):
+        return total(_loaded(self.place))
+
+
+@functools.cache
+def _loaded(place):
+    import pandas as pd
+
+    return [np.ascontiguousarray(pd.read_parquet(f"{place}/{name}.parquet").to_numpy()) for name in FIELDS]
+
+
+def run(place, shared):
+    """One study, and what it took."""
+    bundle = rbt.Bundle.open(place / "prices.arrow") if shared else None
+    with tempfile.TemporaryDirectory() as studies:
+        began = time.perf_counter()
+        results = rbt.Tuner(
+            on_shared if shared else OnOwn(str(place)),
+            param_space={"reading": rbt.grid_search(list(range(N_EVALUATIONS)))},
+            bundle=bundle,
+            tune_config=rbt.TuneConfig(metric="total", search_alg="grid"),
+            run_config=rbt.RunConfig("load", studies, backend="local", num_workers=2, verbose=0),
+        ).fit()
+        rbt.shutdown()
+        seconds = time.perf_counter() - began
+        if results.num_errors:
+            raise SystemExit(str(results.errors[0]))
+        metrics = [result.metrics["total"] for result in results]
+    return {"seconds": seconds, "digest": hashlib.sha256(json.dumps(metrics).encode()).hexdigest()[:16]}
+
+
+def decide(quick):
+    page = Decision("shared_bundle", "One bundle that all workers share", ABOUT)
+    runs = 2 if quick else 10
+    for megabytes in (1,) if quick else SIZES_MB:
+        with tempfile.TemporaryDirectory() as place:
+            prepare(megabytes, Path(place))
+            command = [sys.executable, "-m", __name__, place]
+
+            def one(*more, command=command):
+                return fresh([*command, *more], cwd=ROOT)
+
+            page.cases.append(
+                case(
+                    f"{megabytes:,} MB",
+                    one,
+                    lambda one=one: one("--shared"),
+                    meant=megabytes >= MEANT_FROM_MB,
+                    runs=runs,
+                )
+            )
+    if not quick:
+        own, shared = ("persistent_pool",), ("persistent_pool", "shared_bundle")
+        page.cases.insert(
+            0,
+            case(
+                "the old workload", lambda: measure(own, "old"), lambda: measure(shared, "old"), meant=False, runs=runs
+            ),
+        )
+    return page
+
+
+if __name__ == "__main__":
+    from benchmarks.decisions import shared_bundle  # so that workers find the objectives by their module's name
+
+    parser = argparse.ArgumentParser()
+    parser.add_argument("place", type=Path)
+    parser.add_argument("--shared", action="store_true")
+    options = parser.parse_args()
+    print(json.dumps(shared_bundle.run(options.place, options.shared)))
