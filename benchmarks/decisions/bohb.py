@@ -1,0 +1,209 @@
+"""BOHB beside a whole grid, by the size of the grid."""
+
+import functools
+import itertools
+import tempfile
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+import rbt_ray as rbt
+from benchmarks import problems
+from benchmarks.decisions.page import Decision, case
+from benchmarks.search_quality import NEAR, driven, study_of
+from benchmarks.throughput import burn
+from rbt_ray.bench import Sample, median_with_interval
+from rbt_ray.bench.crossover import N_BARS, old_bundle
+from rbt_ray.bench.significance import wilcoxon_p
+from rbt_ray.search.catalog import AUTO, make
+
+ABOUT = """\
+Without: every config of a grid is evaluated. With: BOHB with Hyperband and the model that "auto" takes, until a config at full
+fidelity is within 1 % of the best of the grid. The grids are of mean_reversion (window, entry, exit) on 8 symbols x 5,124 days,
+and the best of each is known by looking at all of it; fidelities are the first 1/9, 1/3 and all of the days. For the times an
+evaluation burns 1 ms of processor time at full fidelity and a share of it below, on two warm local workers; grids of more than
+20,000 are not run: their time is the least that two workers can take, 0.5 ms a config. A search that is not near within
+{most:,} evaluations has not found it."""
+SIDES = (3, 5, 10, 22, 46, 100)
+MEANT_FROM = 1_000
+RUN_UP_TO = 20_000
+MOST = 2_000
+N_SEEDS = 20
+FULL_S = 1e-3
+LOWEST = 1 / 9
+
+
+def axes_of(side):
+    """`side` values of each of the three parameters, equally far apart, over the same ranges whatever the side."""
+    at = np.arange(side) * (100 // side)
+    return {"window": 2 + at, "entry": (0.2 + 0.03 * at).round(2), "exit": (-1.5 + 0.03 * at).round(2)}
+
+
+def problem_of(side):
+    axes = axes_of(side)
+    losses = problems.swept(rbt.objectives.mean_reversion(), old_bundle(), axes, LOWEST)
+    places = dict.fromkeys(axes, np.arange(side))  # what is searched is the place of a value among its parameter's
+    return problems.on_a_grid(f"{side**3:,} configs", places, losses), losses
+
+
+def costs_until_near(problem, n_seeds):
+    """``(n_seeds,)`` full evaluations until a config within 1 % of the best was known; inf where it never was."""
+    near = NEAR * abs(problem.best) / problem.scale
+    found = []
+    for seed in range(n_seeds):
+        searcher = make(study_of(problem, "bohb", seed, scheduler={"name": "hyperband"}, **asdict(AUTO)))
+        found.append(driven(searcher, problem, MOST, seed, n_open=32).until(near))
+    return np.array(found)
+
+
+def random_order(losses, n_seeds):
+    """The same for a grid in a random order, whose user sees when it is near."""
+    full = losses[1.0]
+    near = np.flatnonzero(full <= np.nanmin(full) + NEAR * abs(np.nanmin(full)))
+    rng = np.random.default_rng(0)
+    return np.array([1 + rng.permutation(len(full))[: len(near)].min() for _ in range(n_seeds)])
+
+
+class FromTable:
+    """Burns what an evaluation takes, and reads its result from files.
+
+    Args:
+        place: a folder with a table a fidelity.
+        side: values of each parameter.
+    """
+
+    def __init__(self, place, side):
+        self.place, self.side = place, side
+
+    def __call__(self, params, data):
+        began = time.thread_time()
+        tables = _tables(self.place)
+        share = min(tables, key=lambda fidelity: abs(fidelity - data.n_bars / N_BARS))
+        at = 0
+        for place in params.values():
+            at = at * self.side + int(place)
+        burn(FULL_S * share - (time.thread_time() - began))
+        return {"sharpe": float(-tables[share][at])}
+
+
+@functools.cache
+def _tables(place):
+    files = [np.load(path, mmap_mode="r") for path in sorted(Path(place).glob("*.npy"))]
+    return {round(3.0**-rung, 12): table for rung, table in enumerate(files)}
+
+
+class FirstNear:
+    """Notes when a config at full fidelity is first as good as that."""
+
+    def __init__(self, wanted):
+        self.wanted, self.when = wanted, None
+
+    def on_trial_complete(self, result):
+        if self.when is None and result.fidelity == 1 and result.metrics.get("sharpe", -np.inf) >= self.wanted:
+            self.when = time.perf_counter()
+
+
+def run(objective, problem, search, place, whole):
+    """Seconds of a study, to its end or until it is near."""
+    wanted = -problem.best - NEAR * abs(problem.best)
+    first = FirstNear(wanted)
+    tuner = rbt.Tuner(
+        objective,
+        param_space=dict.fromkeys(problem.space.names, rbt.randint(0, objective.side)),
+        bundle=old_bundle(),
+        tune_config=rbt.TuneConfig(metric="sharpe", min_fidelity=LOWEST, **search),
+        run_config=rbt.RunConfig(
+            f"s{time.monotonic_ns()}", place, backend="local", num_workers=2, verbose=0, callbacks=[first]
+        ),
+    )
+    began = time.perf_counter()
+    tuner.fit()
+    ended = time.perf_counter()
+    digest = "within 1 % of the best" if first.when else "not within 1 % of the best"
+    return Sample((ended if whole or first.when is None else first.when) - began, result={"digest": digest})
+
+
+def timed(page, problem, losses, side, quick):
+    """A case: a grid's time beside BOHB's."""
+    n = problem.space.grid_size
+    with tempfile.TemporaryDirectory() as place:
+        for rung, fidelity in enumerate(sorted(losses, reverse=True)):
+            np.save(f"{place}/{rung}.npy", losses[fidelity])
+        objective = FromTable(place, side)
+        seeds = iter(range(1_000))
+
+        def whole():
+            if n > RUN_UP_TO:
+                return Sample(n * FULL_S / 2, result={"digest": "within 1 % of the best"})
+            return run(objective, problem, {"search_alg": "grid"}, place, whole=True)
+
+        def searched():
+            settings = {"search_alg": AUTO, "num_samples": min(n, MOST), "max_cost": MOST, "seed": next(seeds)}
+            return run(objective, problem, settings, place, whole=False)
+
+        name = f"{n:,} configs at 1 ms" + (" (the grid's least time, not run)" if n > RUN_UP_TO else "")
+        page.cases.append(case(name, whole, searched, meant=n >= MEANT_FROM, runs=2 if quick else 10))
+
+
+def crossing(sizes, costs):
+    """Between which sizes a cost falls below the size, and where on a straight line of logarithms; None: nowhere."""
+    for (low, above), (high, below) in itertools.pairwise(zip(sizes, costs, strict=True)):
+        if above >= low and below < high:
+            a, b = np.log(above / low), np.log(high / below)
+            return low, high, float(np.exp(np.log(low) + np.log(high / low) * a / (a + b)))
+    return None
+
+
+def decide(quick):
+    page = Decision("bohb", "BOHB", ABOUT.format(most=MOST))
+    n_seeds = 2 if quick else N_SEEDS
+    head = [
+        "configs",
+        "grid",
+        "grid in a random order until near",
+        "BOHB until near",
+        "BOHB, worst seed",
+        "found",
+        "p beside the grid",
+    ]
+    rows, sizes, medians = [head], [], []
+    for side in (3,) if quick else SIDES:
+        problem, losses = problem_of(side)
+        n = problem.space.grid_size
+        costs, order = costs_until_near(problem, n_seeds), random_order(losses, n_seeds)
+        sizes.append(n)
+        medians.append(float(np.median(costs)))
+        cells = [f"{n:,}", f"{n:,}", _interval(order), _interval(costs), _count(costs.max())]
+        p = wilcoxon_p(np.full(n_seeds, float(n)), np.minimum(costs, 1e9))
+        rows.append([*cells, f"{np.isfinite(costs).sum()}/{n_seeds}", f"{p:.1g}"])
+        timed(page, problem, losses, side, quick)
+    rbt.shutdown()
+    page.tables["Full evaluations, every rung charged"] = rows
+    if not quick:
+        page.notes = [_about(crossing(sizes, medians), "full evaluations"), _about(_crossing_time(page, sizes), "time")]
+    return page
+
+
+def _crossing_time(page, sizes):
+    known = [(n, one.comparison) for n, one in zip(sizes, page.cases, strict=True) if one.comparison is not None]
+    # The grid's time as if it were its size, so that one function serves both.
+    return crossing([n for n, _ in known], [n * found.ratio for n, found in known])
+
+
+def _about(found, of):
+    if found is None:
+        return f"By {of} the two do not cross between the sizes tried."
+    low, high, at = found
+    where = f", at about {at:,.0f}" if np.isfinite(at) else ""
+    return f"By {of} BOHB overtakes the grid between {low:,} and {high:,} configs{where}."
+
+
+def _interval(costs):
+    median, low, high = (_count(value) for value in median_with_interval(costs))
+    return f"{median} [{low}, {high}]"
+
+
+def _count(cost):
+    return f"{cost:,.0f}" if np.isfinite(cost) else "not found"

@@ -1,0 +1,152 @@
+"""Ray beside local processes: on one machine, and on two hosts that are namespaces of it."""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import rbt_ray as rbt
+from benchmarks.decisions.page import Case, Decision, case
+from benchmarks.throughput import burn
+from rbt_ray.bench import Sample
+from rbt_ray.errors import BenchError
+from tests.cluster.hosts import Lan, what_is_missing
+from tests.cluster.ray_cluster import RayCluster
+
+ABOUT = """\
+Without: rbt_ray's local workers. With: Ray actors; nothing else changes. An evaluation burns a fixed processor time; timed is a
+study on warm workers, from `fit()` to results on disk. On one machine both have two workers, and what Ray's start costs is in
+docs/benchmarks.md. On hosts (*): each is a namespace with a network of its own, pinned to one core; without is the local backend with
+one worker on one host, with is a Ray cluster of that host, which also runs its head and the driver, and a second one."""
+ONE_MACHINE = [(100e-6, 10_000), (1e-3, 1_000), (10e-3, 100), (100e-3, 20), (1.0, 4), (3.0, 2)]
+HOSTS = [(0.1, 20), (0.3, 8), (1.0, 4), (3.0, 2)]
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def burner(seconds):
+    def objective(params, data):
+        burn(seconds)
+        return params["n"] * 0.5
+
+    return objective
+
+
+def study(seconds, n, place, **where):
+    """One study, timed."""
+    began = time.perf_counter()
+    results = rbt.Tuner(
+        burner(seconds),
+        param_space={"n": rbt.randint(0, n)},
+        tune_config=rbt.TuneConfig(metric="score", search_alg="grid"),
+        run_config=rbt.RunConfig(f"s{time.monotonic_ns()}", place, verbose=0, recheck=0, **where),
+    ).fit()
+    return Sample(time.perf_counter() - began, result={"digest": results.table_hash()})
+
+
+def told(seconds):
+    return f"{seconds * 1e6:g} us" if seconds < 1e-3 else f"{seconds * 1e3:g} ms" if seconds < 1 else f"{seconds:g} s"
+
+
+def on_one_machine(page, quick):
+    with tempfile.TemporaryDirectory() as place:
+        for seconds, n in ONE_MACHINE[1:2] if quick else ONE_MACHINE:
+
+            def side(backend, seconds=seconds, n=n):
+                return study(seconds, n, place, backend=backend, num_workers=2)
+
+            name = f"one machine, {n:,} evaluations of {told(seconds)}"
+            page.cases.append(
+                case(
+                    name,
+                    lambda side=side: side("local"),
+                    lambda side=side: side("ray"),
+                    meant=False,
+                    runs=2 if quick else 10,
+                )
+            )
+    rbt.shutdown()
+
+
+class OnHosts:
+    """A driver on the first of two hosts, which runs studies as it is told, by lines of JSON.
+
+    Args:
+        cluster: whose head runs it.
+        place: for its studies.
+    """
+
+    def __init__(self, cluster, place):
+        self._process = cluster.head.start(
+            [sys.executable, "-m", __name__, place],
+            env={**cluster.env, "RBT_RAY_HOME": f"{place}/home"}, cwd=ROOT,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=(place / "driver.log").open("w"),
+        )  # fmt: skip
+        self._log = place / "driver.log"
+
+    def study(self, seconds, n, backend):
+        print(json.dumps([seconds, n, backend]), file=self._process.stdin, flush=True)
+        for line in self._process.stdout:
+            if line.startswith("{"):  # Ray prints to stdout too
+                answer = json.loads(line)
+                return Sample(answer["seconds"], result={"digest": answer["digest"]})
+        raise BenchError(f"the driver on the host has ended: {self._log.read_text()[-2000:]}")
+
+    def end(self):
+        self._process.stdin.close()
+        self._process.wait(60)
+
+
+def serve(place):
+    """Runs the studies that lines of stdin ask for."""
+    pin(0)
+    for line in sys.stdin:
+        seconds, n, backend = json.loads(line)
+        where = {"backend": "ray", "address": "auto", "num_workers": 2} if backend == "ray" else {"num_workers": 1}
+        sample = study(seconds, n, place, **{"backend": "local", **where})
+        print(json.dumps({"seconds": sample.wall_s, "digest": sample.digest}), flush=True)
+
+
+def pin(core):
+    os.sched_setaffinity(0, [sorted(os.sched_getaffinity(0))[core]])
+
+
+def on_hosts(page, quick):
+    if missing := what_is_missing():
+        page.notes.append(f"Several hosts were not tried: {missing}")
+        page.cases.append(Case("two hosts of one core", True, False, "not tried"))
+        return
+    with tempfile.TemporaryDirectory() as folder, Lan(Path(folder) / "lan", {}) as lan:
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, cores[:1])  # what is started from here on stays there
+        cluster = RayCluster(lan)
+        os.sched_setaffinity(0, cores[1:2])
+        cluster.join()
+        os.sched_setaffinity(0, cores)
+        driver = OnHosts(cluster, Path(folder))
+        for seconds, n in HOSTS[:1] if quick else HOSTS:
+
+            def side(backend, seconds=seconds, n=n):
+                return driver.study(seconds, n, backend)
+
+            name = f"two hosts of one core beside one, {n} evaluations of {told(seconds)}"
+            page.cases.append(
+                case(name, lambda side=side: side("local"), lambda side=side: side("ray"), runs=2 if quick else 10)
+            )
+        driver.end()
+
+
+def decide(quick):
+    page = Decision("ray", "Ray", ABOUT)
+    on_one_machine(page, quick)
+    on_hosts(page, quick)
+    return page
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("place", type=Path)
+    serve(parser.parse_args().place)
