@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: setup demo test test-slow test-cluster fuzz lint bench bench-search clean test-chaos chaos
+.PHONY: setup demo test test-slow test-cluster fuzz lint bench bench-search clean test-chaos chaos bench-quick decisions
 
 demo: setup
 	$(BIN)/rbt-ray demo
@@ -53,6 +53,17 @@ bench: setup
 	$(BIN)/python benchmarks/suggestion.py
 	$(BIN)/python benchmarks/bohb_wall.py
 	$(BIN)/python benchmarks/adapters.py
+	$(BIN)/python -m benchmarks.decisions
+
+# Whether they all still run and both sides of every comparison give the same; no time is looked at.
+bench-quick: setup
+	set -e; for script in throughput first_result bundle_memory scale suggestion bohb_wall long_run search_quality; do \
+	  echo "-- $$script"; $(BIN)/python benchmarks/$$script.py --quick >/dev/null; done
+	$(BIN)/python -m benchmarks.decisions --quick
+
+# The four optimizations of the old evaluation, each with a page in docs/decisions; `make decisions ONLY=bohb` for one.
+decisions: setup
+	$(BIN)/python -m benchmarks.decisions $(ONLY)
 
 bench-search: setup
 	$(BIN)/python benchmarks/search_quality.py --write docs/decisions

@@ -55,6 +55,7 @@ HEAVY = {
     "ConfigSpace": {"study/to_configspace.py"},
     "pandas": {
         *("tune/result_grid.py", "tune/ported/results.py", "adapters/trading_algorithm.py"),
+        *("tune/result_grid.py", "adapters/trading_algorithm.py", "bench/workload.py"),
         *(f"data/{name}.py" for name in ("cells", "csv_file", "dates", "frames", "table_file", "embedded/build")),
         *(f"adapters/{name}.py" for name in ("frames", "backtesting", "pandas")),
     },

@@ -60,7 +60,7 @@ def case(name, baseline, candidate, *, meant=True, runs=10, warmup=1):
     try:
         pairs = paired(baseline, candidate, runs=runs, warmup=warmup, name=name)
     except NotEquivalentError as error:
-        return Case(name, meant, False, f"Rejected: {error}")
+        return Case(name, meant, False, f"Rejected: {str(error).removeprefix(f'{name}: ')}")
     found = compare(pairs)
     return Case(name, meant, found.accepted, found.reason, found, pairs)
 

@@ -160,7 +160,7 @@ def _judge(
             name=name,
         )
     except NotEquivalentError as error:
-        return Step(name, accepted, False, f"Rejected: {error}", None, None, 0.0)
+        return Step(name, accepted, False, f"Rejected: {str(error).removeprefix(f'{name}: ')}", None, None, 0.0)
     comparison = compare(pairs, thresholds=thresholds)
     return Step(name, accepted, comparison.accepted, comparison.reason, comparison, pairs, 0.0)
 

@@ -23,6 +23,8 @@ app = typer.Typer(
 )
 bundle_app = typer.Typer(help="Price bundles: ingest, list, show, remove.", no_args_is_help=True)
 app.add_typer(bundle_app, name="bundle")
+bench_app = typer.Typer(help="Measure optimizations, and judge them by a rule.", no_args_is_help=True)
+app.add_typer(bench_app, name="bench")
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, and nothing else.")]
 Backend = Annotated[Optional[str], typer.Option(help="Where to run: auto, local or ray.")]
@@ -189,6 +191,27 @@ def bundle_remove(name: str) -> None:
     from rbt_ray.cli import bundles
 
     raise typer.Exit(bundles.remove(name))
+
+
+@bench_app.command("sequential")
+def bench_sequential(
+    file: Annotated[
+        Optional[Path],
+        typer.Argument(help="Commands of yours; default: the four on a built-in workload.", metavar="FILE.toml"),
+    ] = None,
+    profile: Annotated[str, typer.Option(help="Thresholds: default, strict or lenient.")] = "default",
+    runs: Annotated[
+        Optional[int], typer.Option(help="Pairs of each; default: what the profile asks for.", min=2)
+    ] = None,
+    json: Json = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Two short runs: correctness only, nothing is accepted.")
+    ] = False,
+) -> None:
+    """Judge optimizations one after another, each on top of those accepted before it."""
+    from rbt_ray.cli import bench
+
+    raise typer.Exit(bench.run_sequential(file, profile=profile, runs=runs, as_json=json, quick=quick))
 
 
 def _over(samples: int | None, seed: int | None) -> dict[str, Any]:

@@ -1,0 +1,67 @@
+"""The command `bench sequential`: the four optimizations, or those of a file, one after another."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from rbt_ray.bench import SequentialResult, Thresholds, sequential
+from rbt_ray.bench.bench_file import read_bench_file
+from rbt_ray.bench.workload import OPTIMIZATIONS, measure
+from rbt_ray.cli.tables import print_json
+from rbt_ray.cli.visible import visible
+
+QUICK_RUNS, QUICK_BATCHES = 2, 2
+
+
+def run_sequential(file: Path | None, *, profile: str, runs: int | None, as_json: bool, quick: bool) -> int:
+    """Judges optimizations one after another and prints what came of it.
+
+    Args:
+        file: a TOML file of commands; None: the four on the workload of the old evaluation.
+        profile: of the thresholds: "default", "strict" or "lenient".
+        runs: pairs for each; None: as many as the profile asks for.
+        as_json: one object on stdout.
+        quick: two short runs of each, which look whether all give the same and accept nothing.
+    """
+    thresholds = Thresholds.named(profile)
+    n_runs = runs or (QUICK_RUNS if quick else thresholds.runs)
+    if file is not None:
+        page = read_bench_file(file)
+        found = sequential(tuple(page.optimizations), page.measure, runs=n_runs, thresholds=thresholds)
+    elif quick:
+        found = sequential(
+            OPTIMIZATIONS,
+            lambda on, judged: measure(on, judged, n_batches=QUICK_BATCHES),
+            runs=n_runs,
+            warmup=0,
+            thresholds=thresholds,
+        )
+    else:
+        found = sequential(OPTIMIZATIONS, measure, runs=n_runs, thresholds=thresholds)
+    if as_json:
+        print_json({"profile": profile, "thresholds": asdict(thresholds), **found.to_dict()})
+    else:
+        _print(found)
+    return 0
+
+
+def _print(found: SequentialResult) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(show_edge=False, pad_edge=False, header_style="bold", box=None, padding=(0, 2, 0, 0))
+    for title in ("optimization", "without", "with", "gain", "cumulative", ""):
+        table.add_column(title, justify="left" if title in ("optimization", "") else "right")
+    for step in found.steps:
+        times = ("-", "-", "-")
+        if (one := step.comparison) is not None:
+            times = (f"{one.baseline_s:#.3g} s", f"{one.candidate_s:#.3g} s", f"{one.gain:.1%}")
+        verdict = "accepted" if step.accepted else "rejected"
+        table.add_row(*(Text(visible(cell)) for cell in (step.name, *times, f"{step.cumulative:.1%}", verdict)))
+    Console(file=sys.stdout).print(table)
+    for step in found.steps:
+        print(visible(f"{step.name}: {step.reason}"))
+    print(visible(found.stopped))

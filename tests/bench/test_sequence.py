@@ -1,0 +1,100 @@
+"""The rule of a sequence, on figures made up for it; and the command that runs one."""
+
+import json
+import sys
+
+import pytest
+
+from rbt_ray.bench import Sample, sequential
+from rbt_ray.cli.main import run_command
+
+TICK = [1 + i / 1e4 for i in range(-5, 6)]  # some spread, or p values have nothing to say
+
+
+def study(seconds, names, **options):
+    """A sequence in which a run takes what `seconds` says of the optimizations that are on."""
+    count = iter(range(10**6))
+
+    def measure(on, judged):
+        value = seconds(on)
+        return value if isinstance(value, Sample) else value * TICK[next(count) % 11]
+
+    return sequential(names, measure, **options)
+
+
+def test_each_is_measured_on_top_of_those_accepted():
+    cost = {"a": 0.5, "b": 1.2, "c": 0.6}
+
+    def seconds(on):
+        product = 10.0
+        for name in on:
+            product *= cost[name]
+        return product
+
+    found = study(seconds, ["a", "b", "c"])
+    assert [step.on_top_of for step in found.steps] == [(), ("a",), ("a",)]
+    assert found.accepted == ("a", "c")
+    assert found.cumulative == pytest.approx(1 - 0.5 * 0.6, abs=1e-3)
+
+
+def test_it_stops_at_the_goal():
+    found = study(lambda on: 100 * 0.2 ** len(on), ["a", "b", "c"])
+    assert len(found.steps) == 2
+    assert found.left == ("c",)
+    assert "goal" in found.stopped
+
+
+def test_it_stops_where_the_last_two_brought_too_little():
+    found = study(lambda on: 100 * (0.5 if "a" in on else 1), ["a", "b", "c", "d"])
+    assert [step.name for step in found.steps] == ["a", "b", "c"]
+    assert "less than 2%" in found.stopped
+    whole = study(lambda on: 100 * (0.5 if "a" in on else 1), ["a", "b", "c", "d"], to_the_end=True)
+    assert [step.name for step in whole.steps] == ["a", "b", "c", "d"]
+    assert whole.stopped == found.stopped
+
+
+def test_one_that_gives_other_results_is_rejected_and_its_time_not_looked_at():
+    def seconds(on):
+        return Sample((1 if "a" in on else 10) * 1.0, result={"digest": str("a" in on)})
+
+    found = study(seconds, ["a"])
+    assert not found.accepted
+    assert found.steps[0].comparison is None
+    assert "trial tables differ" in found.steps[0].reason
+
+
+def written(tmp_path, text):
+    path = tmp_path / "bench.toml"
+    path.write_text(text)
+    return str(path)
+
+
+def test_a_file_of_commands(tmp_path, capsys):
+    code = "import sys, time; print('{\"digest\": 1, \"seconds\": %f}' % (9 - 8 * sys.argv.count('fast') + time.time() % 1 / 1e3))"
+    command = json.dumps([sys.executable, "-S", "-c", code])
+    path = written(tmp_path, f"command = {command}\n[optimizations]\nquick = ['fast']\nidle = ['x']\n")
+    assert run_command(["bench", "sequential", path, "--json", "--profile", "lenient", "--runs", "5"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["steps"][0]["comparison"]["gain"] == pytest.approx(8 / 9, abs=1e-3)
+    assert answer["steps"][0]["on_top_of"] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("comand = []", "did you mean 'command'"),
+        ("command = []", "`command` is a list of words"),
+        ("command = ['x']", "`optimizations` is a table"),
+        ("command = ['x']\n[optimizations]\na = 3", "`optimizations` is a table"),
+        ("command =", "cannot be read as TOML"),
+    ],
+)
+def test_a_bad_file_is_a_sentence(tmp_path, capsys, text, words):
+    assert run_command(["bench", "sequential", written(tmp_path, text)]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_command_that_fails_is_a_sentence(tmp_path, capsys):
+    path = written(tmp_path, "command = ['/no/such/program']\n[optimizations]\na = []\n")
+    assert run_command(["bench", "sequential", path]) == 1
+    assert "cannot be started" in capsys.readouterr().err
