@@ -27,7 +27,8 @@ from pathlib import Path
 import rbt_ray as rbt
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from benchmarks.throughput import burn, median_with_interval
+from benchmarks.throughput import burn
+from rbt_ray.bench import median_with_interval
 
 NAMES = [f"x{i}" for i in range(6)]
 FULL_S = 1e-3

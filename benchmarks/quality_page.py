@@ -6,6 +6,8 @@ from importlib.metadata import version
 import numpy as np
 from scipy.stats import mannwhitneyu, rankdata, wilcoxon
 
+from rbt_ray.bench import median_with_interval
+
 AT = (10, 30, 100)
 NEAR = 0.01  # a config is as good as the best within one percent of its value
 MOST = {"a": 100, "b": 100, "c": 1000, "d": 100, "e": 100}
@@ -87,18 +89,11 @@ def _of_which_code(tools):
     return "Run: " + "; ".join(parts) + "." + earlier
 
 
-def _median_with_interval(values):
-    """Median and 95 % bootstrap interval; values may be inf."""
-    draws = np.random.default_rng(0).choice(values, (2_000, len(values)))
-    low, high = np.quantile(np.median(draws, axis=1), [0.025, 0.975], method="nearest")
-    return float(np.median(values)), float(low), float(high)
-
-
 def _summary(came):
     hits = np.array(came["near"])
     return {
-        "regret": {at: _median_with_interval(values) for at, values in came["regret"].items()},
-        "near": _median_with_interval(hits),
+        "regret": {at: median_with_interval(values) for at, values in came["regret"].items()},
+        "near": median_with_interval(hits),
         "n_near": int(np.isfinite(hits).sum()),
         "n": len(hits),
         "ms": float(np.median(came["ms"])),
@@ -128,7 +123,7 @@ def _near(summary):
 
 
 def _beside_grid(grid, hits):
-    median, low, high = _median_with_interval(grid)
+    median, low, high = median_with_interval(grid)
     text = f"A grid in a random order needs {median:,.0f} [{low:,.0f}, {high:,.0f}]"
     if np.isfinite(np.median(hits)):
         p = mannwhitneyu(np.minimum(hits, _WORST), grid).pvalue

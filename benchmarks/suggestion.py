@@ -8,16 +8,12 @@ process, a tenth as many proposals a repeat. Nothing is asserted.
 
 import argparse
 import platform
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
 
 import rbt_ray as rbt
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from benchmarks.throughput import median_with_interval
+from rbt_ray.bench import median_with_interval
 from rbt_ray.search.bohb import BOHB
 from rbt_ray.study.space import Space
 

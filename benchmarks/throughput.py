@@ -20,6 +20,7 @@ import time
 import numpy as np
 
 import rbt_ray as rbt
+from rbt_ray.bench import median_with_interval
 
 CASES = [  # seconds an evaluation, kind, evaluations
     (10e-3, "plain", 600),
@@ -99,13 +100,6 @@ def sweep(bundle, n, where):
     results, wall = study(rbt.objectives.sma_cross(), space, where, bundle, "sharpe")
     assert len(results) == 50 * slow
     return len(results) / wall
-
-
-def median_with_interval(values):
-    values = np.array(values)
-    draws = np.random.default_rng(0).choice(values, (10_000, len(values)))
-    low, high = np.percentile(np.median(draws, axis=1), [2.5, 97.5])
-    return np.median(values), low, high
 
 
 def main():
