@@ -41,8 +41,10 @@ def crossover(close: FloatArray, fast: int, slow: int) -> dict[str, float]:
     ]
     held = np.zeros(close.shape)
     held[1:] = above[:-1] / close.shape[1]
-    returns = (held[:-1] * (close[1:] / close[:-1] - 1)).sum(axis=1)
-    returns -= _COST * np.abs(np.diff(held, axis=0)).sum(axis=1)
+    returns = np.zeros(len(close))
+    returns[1:] = (held[:-1] * (close[1:] / close[:-1] - 1)).sum(axis=1) - _COST * np.abs(np.diff(held, axis=0)).sum(
+        axis=1
+    )
     spread = returns.std(ddof=1)
     return {
         "sharpe": float(returns.mean() / spread * np.sqrt(252)) if spread > 0 else float("nan"),

@@ -34,7 +34,7 @@ from rbt_ray.types import FloatArray
 
 Table = list[tuple[float, ...]]
 OPTIMIZATIONS = ("shared_bundle", "persistent_pool", "bohb", "ray")
-N_WORKERS, N_CONFIGS = 2, 40
+N_WORKERS, N_CONFIGS, N_BATCHES = 2, 40, 30
 NEAR = 0.01  # a search has found a batch's best where it is this near
 
 
@@ -124,12 +124,15 @@ def run(on: Sequence[str], n_batches: int, start_method: str, place: Path) -> di
         import pandas  # noqa: F401 - as a script does at its top, so that forked workers have it
 
         write_parquet(bundle.close, path)
-    of_batch = _with_pools(OnMapped(str(path)) if shares else OnOwn(str(path)), start_method)
-    if {"persistent_pool", "bohb", "ray"} & set(on):
+    by_studies = bool({"persistent_pool", "bohb", "ray"} & set(on))
+    if by_studies:
         of_batch = _with_studies(on, path, place)
+    else:
+        of_batch = _with_pools(OnMapped(str(path)) if shares else OnOwn(str(path)), start_method)
     began = time.perf_counter()
     tables = [of_batch(batch) for batch in range(n_batches)]
-    rbt_ray.shutdown()
+    if by_studies:
+        rbt_ray.shutdown()
     seconds = time.perf_counter() - began
     digest = hashlib.sha256(json.dumps([sorted(table) for table in tables]).encode()).hexdigest()[:16]
     return {"seconds": seconds, "table": digest, "best": [max(row[2] for row in table) for table in tables]}
@@ -150,34 +153,37 @@ def _with_pools(objective: OnOwn | OnMapped, start_method: str) -> Callable[[int
 
 def _with_studies(on: Sequence[str], path: Path, place: Path) -> Callable[[int], Table]:
     """The same by a study a batch."""
-    import rbt_ray as rbt
+    from rbt_ray.data.bundle import open_bundle
+    from rbt_ray.study.space import choice
+    from rbt_ray.tune.config import RunConfig, TuneConfig
+    from rbt_ray.tune.tuner import Tuner
 
     shares = "shared_bundle" in on
-    bundle = rbt.Bundle.open(path) if shares else None
+    bundle = open_bundle(path) if shares else None
     backend: Any = "ray" if "ray" in on else "local"
 
     def of_batch(batch: int) -> Table:
         search = (
             {"search_alg": "bohb", "num_samples": N_CONFIGS, "seed": batch} if "bohb" in on else {"search_alg": "grid"}
         )
-        results = rbt.Tuner(
+        results = Tuner(
             on_shared if shares else OnOwn(str(path)),
-            param_space={name: rbt.choice(values) for name, values in grid_of(batch).items()},
+            param_space={name: choice(values) for name, values in grid_of(batch).items()},
             bundle=bundle,
-            tune_config=rbt.TuneConfig(metric="sharpe", **search),
-            run_config=rbt.RunConfig(f"batch-{batch}", place, backend=backend, num_workers=N_WORKERS, verbose=0),
+            tune_config=TuneConfig(metric="sharpe", **search),
+            run_config=RunConfig(f"batch-{batch}", place, backend=backend, num_workers=N_WORKERS, verbose=0),
         ).fit()
         if results.num_errors:
             raise BenchError(f"a trial of the workload failed: {results.errors[0]}")
         if "persistent_pool" not in on:
-            rbt.shutdown()
+            rbt_ray.shutdown()
         whole = [result for result in results if result.fidelity == 1]
         return [(*result.config.values(), *result.metrics.values()) for result in whole]
 
     return of_batch
 
 
-def measure(on: Sequence[str], judged: str, *, n_batches: int = 20, start_method: str = "spawn") -> Sample:
+def measure(on: Sequence[str], judged: str, *, n_batches: int = N_BATCHES, start_method: str = "spawn") -> Sample:
     """One run of the workload in a fresh process.
 
     Args:
@@ -212,7 +218,7 @@ def main() -> None:
     """Runs it once and prints one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--on", nargs="*", default=[], choices=OPTIMIZATIONS)
-    parser.add_argument("--batches", type=int, default=20)
+    parser.add_argument("--batches", type=int, default=N_BATCHES)
     parser.add_argument("--start-method", default="spawn")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
