@@ -23,7 +23,7 @@ study on warm workers, from `fit()` to results on disk. On one machine both have
 docs/benchmarks.md. On hosts (*): each is a namespace with a network of its own, pinned to one core; without is the local backend with
 one worker on one host, with is a Ray cluster of that host, which also runs its head and the driver, and a second one."""
 ONE_MACHINE = [(100e-6, 10_000), (1e-3, 1_000), (10e-3, 100), (100e-3, 10), (1.0, 2), (3.0, 2)]
-HOSTS = [(0.1, 20), (0.3, 6), (1.0, 2), (3.0, 2)]
+HOSTS = [(0.1, 16), (0.3, 6), (1.0, 2), (3.0, 2)]
 ROOT = Path(__file__).resolve().parents[2]
 
 

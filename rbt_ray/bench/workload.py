@@ -34,7 +34,7 @@ from rbt_ray.types import FloatArray
 
 Table = list[tuple[float, ...]]
 OPTIMIZATIONS = ("shared_bundle", "persistent_pool", "bohb", "ray")
-N_WORKERS, N_CONFIGS, N_BATCHES = 2, 40, 30
+N_WORKERS, N_CONFIGS, N_BATCHES = 2, 40, 20
 NEAR = 0.01  # a search has found a batch's best where it is this near
 
 
