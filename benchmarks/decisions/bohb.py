@@ -13,7 +13,7 @@ import rbt_ray as rbt
 from benchmarks import problems
 from benchmarks.decisions.page import Decision, case
 from benchmarks.search_quality import NEAR, driven, study_of
-from benchmarks.throughput import burn, burner, study
+from benchmarks.throughput import burn
 from rbt_ray.bench import Sample, median_with_interval
 from rbt_ray.bench.crossover import N_BARS, old_bundle
 from rbt_ray.bench.significance import wilcoxon_p
@@ -110,22 +110,23 @@ class UntilNear:
 def run(objective, problem, search, place, whole):
     """One study: to its end, or until it is near."""
     wanted = -problem.best - NEAR * abs(problem.best)
-    tuner = rbt.Tuner(
-        objective,
-        param_space=dict.fromkeys(problem.space.names, rbt.randint(0, objective.side)),
-        bundle=old_bundle(),
-        tune_config=rbt.TuneConfig(metric="sharpe", min_fidelity=LOWEST, **search),
-        run_config=rbt.RunConfig(
-            f"s{time.monotonic_ns()}", place, backend="local", num_workers=2, verbose=0,
-            callbacks=[] if whole else [UntilNear(wanted)],
-        ),
-    )  # fmt: skip
-    study(
-        burner(1e-6, "plain"), {"n": rbt.randint(0, 4)}, {"storage_path": place, "num_workers": 2, "backend": "local"}
-    )
-    began = time.perf_counter()  # workers are up, whatever ended the study before
+
+    def tuner(side, callbacks=(), **settings):
+        return rbt.Tuner(
+            objective,
+            param_space=dict.fromkeys(problem.space.names, rbt.randint(0, side)),
+            bundle=old_bundle(),
+            tune_config=rbt.TuneConfig(metric="sharpe", **settings),
+            run_config=rbt.RunConfig(
+                f"s{time.monotonic_ns()}", place, backend="local", num_workers=2, verbose=0, callbacks=callbacks
+            ),
+        )
+
+    tuner(2, search_alg="grid").fit()  # workers are up and have the objective, whatever ended the study before
+    one = tuner(objective.side, [] if whole else [UntilNear(wanted)], min_fidelity=LOWEST, **search)
+    began = time.perf_counter()
     try:
-        found = tuner.fit().get_best_result().metrics["sharpe"] >= wanted
+        found = one.fit().get_best_result().metrics["sharpe"] >= wanted
     except Found:
         found = True
     digest = f"{'' if found else 'not '}within 1 % of the best"
