@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from rbt_ray.bench.sample import Sample
-from rbt_ray.errors import NotEquivalentError, SettingError
+from rbt_ray.errors import BenchError, NotEquivalentError, SettingError
 
 Run = Callable[[], Sample | float]
 
@@ -40,6 +41,7 @@ def paired(baseline: Run, candidate: Run, *, runs: int = 10, warmup: int = 1, na
 
     Raises:
         SettingError: `runs` is below 2, or `warmup` negative.
+        BenchError: a run says that it took no time, or what is no number.
         NotEquivalentError: the two give different trial tables, or one tells its digest and the other none.
     """
     if runs < 2 or warmup < 0:
@@ -69,7 +71,11 @@ def _order(number: int) -> tuple[bool, bool]:
 
 def _sample(run: Run) -> Sample:
     found = run()
-    return found if isinstance(found, Sample) else Sample(float(found))
+    sample = found if isinstance(found, Sample) else Sample(found)
+    seconds = sample.seconds
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds < math.inf:
+        raise BenchError(f"a run takes a number of seconds above 0; one says that it took {seconds!r}.")
+    return sample
 
 
 def _unequal(name: str, baseline: Sample, candidate: Sample, before: str | None) -> str:

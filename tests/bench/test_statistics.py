@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from rbt_ray.bench import Sample, Thresholds, cliffs_delta, compare, median_with_interval, paired, ratio_with_interval
-from rbt_ray.errors import NotEquivalentError, SettingError
+from rbt_ray.errors import BenchError, NotEquivalentError, SettingError
 
 
 def by_turns(baseline, candidate, **options):
@@ -116,3 +116,9 @@ def test_what_does_not_do_the_same_is_not_timed(late):
 def test_a_side_that_tells_no_digest_beside_one_that_does():
     with pytest.raises(NotEquivalentError, match="candidate tells no digest"):
         paired(lambda: Sample(1.0, result={"digest": "t"}), lambda: 1.0, runs=3)
+
+
+@pytest.mark.parametrize("seconds", [0, -1.0, float("nan"), float("inf"), "1", None, True])
+def test_a_run_that_took_no_number_of_seconds(seconds):
+    with pytest.raises(BenchError, match="a number of seconds above 0"):
+        paired(lambda: Sample(1.0, result={"seconds": seconds}), lambda: 1.0)
