@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import sys
 import tempfile
 import time
 from dataclasses import asdict
@@ -26,7 +27,7 @@ fidelity is within 1 % of the best of the grid. The grids are of the moving-aver
 third and all of the days. For the times an
 evaluation burns 1 ms of processor time at full fidelity and a share of it below, on two warm local workers; grids of more than
 20,000 are not run: their time is the least that two workers can take, 0.5 ms a config. A search that is not near within
-{most:,} evaluations has not found it."""
+{most:,} evaluations has not found it: it is followed by the grid, whose least time is added to its own."""
 SIDES = (5, 10, 32, 100, 316, 1_000)
 MEANT_FROM = 1_000
 RUN_UP_TO = 20_000
@@ -129,8 +130,15 @@ def run(objective, problem, search, place, whole):
         found = one.fit().get_best_result().metrics["sharpe"] >= wanted
     except Found:
         found = True
-    digest = f"{'' if found else 'not '}within 1 % of the best"
-    return Sample(time.perf_counter() - began, result={"digest": digest})
+    seconds = time.perf_counter() - began
+    if not whole and not found:
+        seconds, found = seconds + least_time(problem), True
+    return Sample(seconds, result={"digest": f"{'' if found else 'not '}within 1 % of the best"})
+
+
+def least_time(problem):
+    """Of a grid on two workers."""
+    return problem.space.grid_size * FULL_S / 2
 
 
 def timed(page, problem, losses, side, quick):
@@ -144,7 +152,7 @@ def timed(page, problem, losses, side, quick):
 
         def whole():
             if n > RUN_UP_TO:
-                return Sample(n * FULL_S / 2, result={"digest": "within 1 % of the best"})
+                return Sample(least_time(problem), result={"digest": "within 1 % of the best"})
             return run(objective, problem, {"search_alg": "grid"}, place, whole=True)
 
         def searched():
@@ -181,6 +189,7 @@ def decide(quick):
         problem, losses = problem_of(side)
         n = problem.space.grid_size
         costs, order = costs_until_near(problem, n_seeds), random_order(losses, n_seeds)
+        print(f"bohb: {n:,} configs, evaluations until near: {np.sort(costs).tolist()}", file=sys.stderr, flush=True)
         sizes.append(n)
         medians.append(float(np.median(costs)))
         cells = [f"{n:,}", f"{n:,}", _interval(order), _interval(costs), _count(costs.max())]

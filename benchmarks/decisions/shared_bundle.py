@@ -22,7 +22,7 @@ workers map the one file of the bundle. Both sides are rbt_ray's local workers. 
 fields of 50 symbols; an objective reads every value of every field, eight times in all. Every run is a process of its own;
 timed is from the start of the study to the end of the workers; the files are in the page cache. The first row is the old
 evaluation's workload, 20 batches of 40 configs on 41,000 rows."""
-SIZES_MB = (10, 100, 2_000)
+SIZES_MB = (10, 100, 500, 2_000)
 MEANT_FROM_MB = 10
 FIELDS = ("open", "high", "low", "close", "volume")
 N_SYMBOLS, N_EVALUATIONS = 50, 8
