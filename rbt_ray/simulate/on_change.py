@@ -105,10 +105,15 @@ def run_on_change(
             returns[t] = -1.0
             return returns, equity, traded, exposure, orders, t, -1, cash_at_close, units_at_close
 
-        for k in range(n_orders):
+        for k in range(n_orders):  # inserted in order: on most bars there is no order, and sorting nothing is not free
             i = ordered[k]
-            order_values[k] = targets[i] * worth - units[i] * fill[t, i]
-        for k in np.argsort(order_values[:n_orders], kind="mergesort"):
+            value = targets[i] * worth - units[i] * fill[t, i]
+            at = k
+            while at > 0 and order_values[at - 1] > value:
+                order_values[at], ordered[at] = order_values[at - 1], ordered[at - 1]
+                at -= 1
+            order_values[at], ordered[at] = value, i
+        for k in range(n_orders):
             i = ordered[k]
             size = targets[i] * worth / fill[t, i] - units[i]
             if size > 0.0:
