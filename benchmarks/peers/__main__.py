@@ -1,12 +1,13 @@
 """rbt_ray beside the tools that a user would pick instead: the same work, the same results, in one run.
 
-    python benchmarks/peers grid|trials|tune|kernel|memory [--length 1e-5] [--rounds 3] [--data docs/decisions/peers.json]
+    python benchmarks/peers grid|trials|tune|kernel|gains|memory [--length 1e-5] [--rounds 3] [--data docs/decisions/peers.json]
     python benchmarks/peers write                  makes the page and its plots from the data
     python benchmarks/peers --quick                every peer of this environment once, results checked, nothing timed
 
 Each round starts every peer once in a fresh process, in the order of the last round reversed, so that rbt_ray and each
 peer run by turns as A B B A. A peer runs once cold, counted from the start of its process, then warm. No figure is kept
-of a peer whose results are not the ones known in advance. Parts are merged into one file, as they can be run apart.
+of a peer whose results are not the ones known in advance. Parts and rounds are
+merged into one file, as they can be run apart.
 RustyBT needs an environment of its own: `benchmarks/peers/rustybt_environment` makes it; without it, it is left out.
 """
 
@@ -16,6 +17,7 @@ import os
 import platform
 import subprocess
 import sys
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -49,7 +51,7 @@ PACKAGES = ("ray", "joblib", "optuna", "vectorbt", "backtesting", "numpy", "numb
 def evaluations(part, length):
     """So many that a run takes about a second where nothing is lost; where a trial costs ms of its own, fewer."""
     if part == "grid":
-        return {1e-6: 200_000, 1e-5: 100_000, 1e-4: 15_000, 1e-3: 1_600, 1e-2: 160, 1e-1: 16, 1.0: 4}[length]
+        return {1e-6: 100_000, 1e-5: 60_000, 1e-4: 10_000, 1e-3: 1_000, 1e-2: 100, 1e-1: 16, 1.0: 4}[length]
     return {1e-2: 100, 1e-1: 16, 1.0: 4}.get(length, 300)
 
 
@@ -72,13 +74,12 @@ def run(peer, *arguments, timeout=400):
     return json.loads(lines[-1])
 
 
-def rounds(peers, n_rounds, call):
-    """Every peer once a round, each round in the order of the last one reversed."""
-    found = {peer: [] for peer in peers}
-    for number in range(n_rounds):
-        for peer in peers if number % 2 == 0 else peers[::-1]:
-            found[peer].append(call(peer))
-            print(f"{number + 1}/{n_rounds} {peer}", file=sys.stderr, flush=True)
+def a_round(peers, earlier, call):
+    """Every peer once, in the order of the round before reversed; appended to what earlier rounds found."""
+    found = {}
+    for peer in peers if len(earlier.get(peers[0], ())) % 2 == 0 else peers[::-1]:
+        found[peer] = [call(peer)]
+        print(peer, file=sys.stderr, flush=True)
     return found
 
 
@@ -94,57 +95,85 @@ def check(found):
         sys.exit(f"tables of results differ: {tables}")
 
 
-def orchestration(part, length, n_rounds, warm, n=None):
+def joined(earlier, found):
+    return {peer: [*earlier.get(peer, ()), *answers] for peer, answers in found.items()}
+
+
+def orchestration(part, length, warm, earlier=None, n=None):
     n = n or evaluations(part, length)
+    before = (earlier or {}).get("peers", {})
     peers = [peer for peer in {"grid": GRID, "trials": TRIALS}[part] if interpreter(peer)]
-    found = rounds(peers, n_rounds, lambda peer: run(peer, "--seconds", length, "--n", n, "--warm", warm))
+    found = a_round(peers, before, lambda peer: run(peer, "--seconds", length, "--n", n, "--warm", warm))
     check(found)
-    return {f"{part} {length:g}": {"seconds": length, "n": n, "peers": found}}
+    return {"seconds": length, "n": n, "peers": joined(before, found)}
 
 
-def tune(n_rounds, warm, n=1_000, n_default=20):
+def tune(warm, earlier=None, n=1_000, n_default=20):
     """Ray Tune at 1 ms; by default it takes seconds a trial, so it gets fewer, and rates are compared."""
-    found = {}
-    for peers, count in ((("rbt_local", "rbt_on_ray", "ray_tune_best"), n), (("ray_tune_default",), n_default)):
-        answers = rounds(peers, n_rounds, lambda peer, k=count: run(peer, "--seconds", 1e-3, "--n", k, "--warm", warm))
+    before, found = (earlier or {}).get("peers", {}), {}
+    for peers, count, runs in (
+        (("rbt_local", "rbt_on_ray", "ray_tune_best"), n, warm), (("ray_tune_default",), n_default, 1)
+    ):  # fmt: skip
+        answers = a_round(
+            peers, before, lambda peer, k=count, w=runs: run(peer, "--seconds", 1e-3, "--n", k, "--warm", w)
+        )
         check(answers)
-        for peer, one in answers.items():
-            found[peer] = one
-    return {"tune 0.001": {"seconds": 1e-3, "peers": found}}
+        found.update(answers)
+    return {"seconds": 1e-3, "peers": joined(before, found)}
 
 
-def kernel(n_rounds):
-    """Configs a second and peak memory of a fresh process; figures of the two order-level pairs must agree."""
+def measured(cases, earlier, command_of):
+    """A round of fresh processes that tell seconds and figures: seconds a config and peak memory, and the figures."""
     from rbt_ray.bench import fresh
 
     found, figures = {}, {}
-    for number in range(n_rounds):
-        for name in list(KERNEL)[:: 1 if number % 2 == 0 else -1]:
-            script, *arguments = KERNEL[name]
-            sample = fresh([sys.executable, str(HERE / script), *arguments])
-            figures[name] = sample.result["figures"]
-            each = [seconds / sample.result["n"] for seconds in sample.result["seconds_each"]]
-            found.setdefault(name, []).append({"seconds_a_config": each, "n": sample.result["n"], "pss": sample.peak_pss})
-            print(f"{number + 1}/{n_rounds} {name}: {1 / np.median(each):,.0f} /s", file=sys.stderr, flush=True)
+    n_before = max((len(answers) for answers in earlier.values()), default=0)
+    for name in list(cases)[:: 1 if n_before % 2 == 0 else -1]:
+        arguments, env = command_of(name)
+        sample = fresh([sys.executable, *arguments], env=env)
+        figures[name] = sample.result["figures"]
+        each = [seconds / sample.result["n"] for seconds in sample.result["seconds_each"]]
+        found[name] = [{"seconds_a_config": each, "n": sample.result["n"], "pss": sample.peak_pss}]
+        print(f"{name}: {1 / np.median(each):,.0f} /s", file=sys.stderr, flush=True)
+    return joined(earlier, found), figures
+
+
+def kernel(earlier=None):
+    """Configs a second and peak memory of a fresh process; figures of the two order-level pairs must agree."""
+
+    def command_of(name):
+        script, *arguments = KERNEL[name]
+        return [str(HERE / script), *arguments], {}
+
+    found, figures = measured(KERNEL, (earlier or {}).get("cases", {}), command_of)
     largest = {}
     for ours, theirs in SAME.items():
         a, b = np.array(figures[ours]), np.array(figures[theirs])
         largest[ours] = float(np.max(np.abs(a - b) / np.abs(b)))
         if not largest[ours] < 1e-12:
             sys.exit(f"{ours} and {theirs} differ by {largest[ours]:.2g}")
-    return {"kernel": {"cases": found, "largest_difference": largest}}
+    return {"cases": found, "largest_difference": largest}
 
 
-def memory(n_rounds):
+def gains(earlier=None):
+    """The same sweep step by step from a Pool to the kernel; all Sharpe ratios must agree."""
+    import gains as script
+
+    found, figures = measured(
+        script.WAYS, earlier or {}, lambda way: ([str(HERE / "gains.py"), way], script.RAISED if "malloc" in way else {})
+    )
+    first = next(iter(figures.values()))
+    for way, table in figures.items():
+        if not np.allclose(table, first, rtol=1e-9, atol=1e-9):
+            sys.exit(f"{way}: other Sharpe ratios, by {np.max(np.abs(np.array(table) - first)):.2g}")
+    return found
+
+
+def memory(earlier=None):
     """Private memory of workers that have read all of a 500 MB bundle, by the way it reaches them."""
     import memory as script
 
-    found = {}
-    for number in range(n_rounds):
-        for way in list(script.WAYS)[:: 1 if number % 2 == 0 else -1]:
-            found.setdefault(way, []).append(run("memory", way))
-            print(f"{number + 1}/{n_rounds} {way}", file=sys.stderr, flush=True)
-    return {"memory": found}
+    return joined(earlier or {}, a_round(list(script.WAYS), earlier or {}, lambda way: run("memory", way)))
 
 
 def machine():
@@ -165,13 +194,13 @@ def machine():
 def quick():
     """Every peer that runs in this environment, with little work: right scores and equal tables are all it asserts."""
     for part in ("grid", "trials"):
-        orchestration(part, 1e-5, 1, 1, n=20)
+        orchestration(part, 1e-5, 1, n=20)
     print("all peers found the same")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", nargs="?", choices=("grid", "trials", "tune", "kernel", "memory", "write"))
+    parser.add_argument("part", nargs="?", choices=("grid", "trials", "tune", "kernel", "gains", "memory", "write"))
     parser.add_argument("--length", type=float, choices=LENGTHS, help="seconds an evaluation; all by default")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--warm", type=int, default=4, help="warm runs a process")
@@ -183,23 +212,28 @@ def main():
     if options.part is None:
         parser.error("which part?")
     data = json.loads(options.data.read_text()) if options.data.exists() else {}
-    if options.part in ("grid", "trials"):
-        for length in [options.length] if options.length else LENGTHS:
-            data.update(orchestration(options.part, length, options.rounds, options.warm))
-    elif options.part == "tune":
-        data.update(tune(options.rounds, options.warm))
-    elif options.part == "kernel":
-        data.update(kernel(options.rounds))
-    elif options.part == "memory":
-        data.update(memory(options.rounds))
-    else:
+    if options.part == "write":
         import page
 
         return page.write(data, options.data)
-    data["machine"] = machine()
-    options.data.parent.mkdir(parents=True, exist_ok=True)
-    options.data.write_text(json.dumps(data, indent=1) + "\n")
+    for _ in range(options.rounds):  # a file after each: the later ones take long
+        for name, measure in parts(options):
+            data[name] = measure(data.get(name))
+            data["machine"] = machine()
+            options.data.parent.mkdir(parents=True, exist_ok=True)
+            options.data.write_text(json.dumps(data, indent=1) + "\n")
     return None
+
+
+def parts(options):
+    """What to measure: the name in the data, and how, given what was found before."""
+    if options.part in ("grid", "trials"):
+        for length in [options.length] if options.length else LENGTHS:
+            yield f"{options.part} {length:g}", partial(orchestration, options.part, length, options.warm)
+    elif options.part == "tune":
+        yield "tune 0.001", partial(tune, options.warm)
+    else:
+        yield options.part, {"kernel": kernel, "gains": gains, "memory": memory}[options.part]
 
 
 if __name__ == "__main__":

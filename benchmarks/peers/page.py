@@ -1,0 +1,249 @@
+"""The page and the plots, from the data and nothing else."""
+
+import advice
+import numpy as np
+
+from rbt_ray.bench import median_with_interval, ratio_with_interval
+
+OURS = ("rbt_local", "rbt_on_ray")
+ON_RAY = ("rbt_on_ray", "ray_tasks", "ray_actor_pool")
+WORKERS = 2
+LEAST = 1e-5
+"""Seconds an evaluation from which rbt_ray means to be ahead."""
+
+
+def length(seconds):
+    for unit, name in ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs")):
+        if seconds >= unit * 0.999:
+            return f"{seconds / unit:g} {name}"
+    raise ValueError(seconds)
+
+
+def row(*cells):
+    return "| " + " | ".join(cells) + " |"
+
+
+def table(head, rows):
+    return [row(*head), "|" + "---|" * len(head), *(row(*cells) for cells in rows)]
+
+
+def warm(answers):
+    return np.array([seconds for one in answers for seconds in one["warm_s"]])
+
+
+def cold(answers):
+    return np.array([one["cold_s"] for one in answers])
+
+
+def base_of(peer):
+    return "rbt_on_ray" if peer in ON_RAY else "rbt_local"
+
+
+def ratio(entry, peer, base, which):
+    """The peer's time over rbt_ray's, pair by pair, with its interval."""
+    return ratio_with_interval(which(entry["peers"][base]), which(entry["peers"][peer]))
+
+
+def entries(data, part):
+    found = [entry for name, entry in data.items() if name.startswith(f"{part} ")]
+    return sorted(found, key=lambda entry: entry["seconds"])
+
+
+def matrix(found, which, digits=2):
+    """A row a peer, a column a length: how many times rbt_ray's time, on the same backend."""
+    peers = [peer for peer in advice.NAMES if any(peer in entry["peers"] for entry in found) and peer not in OURS]
+    head = ["an evaluation takes", *(length(entry["seconds"]) for entry in found)]
+    rows = [["evaluations a run", *(f"{entry['n']:,}" for entry in found)]]
+    for base in OURS:
+        if any(base in entry["peers"] for entry in found):
+            cells = [f"{np.median(which(entry['peers'][base])):.3g} s" for entry in found]
+            rows.append([f"**{advice.NAMES[base]}**", *cells])
+    for peer in peers:
+        cells = []
+        for entry in found:
+            middle, low, high = ratio(entry, peer, base_of(peer), which)
+            shown = f"{middle:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+            cells.append(f"{shown} (behind)" if high < 1 else shown)
+        rows.append([advice.NAMES[peer], *cells])
+    return table(head, rows)
+
+
+def losses(found, which):
+    """Where a peer is surely ahead at a length from which rbt_ray means to be."""
+    for entry in found:
+        for peer in entry["peers"]:
+            if peer not in OURS and entry["seconds"] >= LEAST * 0.999:
+                middle, _, high = ratio(entry, peer, base_of(peer), which)
+                if high < 1:
+                    yield f"{length(entry['seconds'])}: {advice.NAMES[peer]} takes {middle:.2f} of {advice.NAMES[base_of(peer)]}"
+
+
+def behind(found, which, name):
+    lost = list(losses(found, which))
+    if not lost:
+        return [f"Nothing measured is ahead of rbt_ray, {name}, at {length(LEAST)} and more by more than its interval."]
+    return [f"Behind, {name}:", "", *(f"- {one}." for one in lost), "", advice.BEHIND[name]]
+
+
+def efficiency(entry, peer):
+    return entry["n"] * entry["seconds"] / (warm(entry["peers"][peer]) * WORKERS)
+
+
+def tune_lines(entry):
+    rates = {}
+    for peer, answers in entry["peers"].items():
+        rates[peer] = answers[0]["n"] / warm(answers)
+    rows = []
+    for peer, values in rates.items():
+        middle, low, high = median_with_interval(values)
+        times = "" if peer == "rbt_local" else f"{np.median(rates['rbt_local']) / middle:,.0f}"
+        times_ray = "" if peer in OURS else f"{np.median(rates['rbt_on_ray']) / middle:,.0f}"
+        n = entry["peers"][peer][0]["n"]
+        rows.append([advice.NAMES[peer], f"{n:,}", f"{middle:,.3g} [{low:,.3g}, {high:,.3g}]", times, times_ray])
+    head = ["", "trials a run", "trials/s, warm", "rbt_ray, local, is faster by", "rbt_ray, Ray, is faster by"]
+    return table(head, rows)
+
+
+def a_second(cases, name):
+    return np.concatenate([1 / np.array(one["seconds_a_config"]) for one in cases[name]])
+
+
+def kernel_lines(found):
+    cases = found["cases"]
+    rows = []
+    for name, answers in cases.items():
+        middle, low, high = median_with_interval(a_second(cases, name))
+        n, memory = answers[0]["n"], max(one["pss"] for one in answers)
+        rows.append([name, f"{n:,}", f"{middle:,.4g} [{low:,.4g}, {high:,.4g}]", f"{memory / 2**30:.2f} GiB"])
+    rate = {name: np.median(a_second(cases, name)) for name in cases}
+    peak = {name: max(one["pss"] for one in answers) for name, answers in cases.items()}
+    fastest = max(("vectorbt, one account a config", "vectorbt, one account a symbol"), key=rate.get)
+    goals = [
+        ["closed form, study, over vectorbt's faster way", rate["closed form, study"] / rate[fastest], 200],
+        ["at order level over vectorbt, equal results", rate["orders"] / rate["vectorbt, one account a config"], 30],
+        ["GOOG over backtesting.py's `optimize`, equal results", rate["GOOG"] / rate["backtesting.py, GOOG"], 100],
+    ]
+    share = peak["closed form, study"] / peak[fastest]
+    shown = [[name, f"{times:,.0f} times", f"{goal} times", "yes" if times >= goal else "no"] for name, times, goal in goals]
+    shown.append(["memory of the closed form over vectorbt's", f"{share:.2f}", "at most 0.25", "yes" if share <= 0.25 else "no"])
+    differ = "; ".join(f"{name}: {value:.1g}" for name, value in found["largest_difference"].items())
+    return [
+        *table(["", "configs a run", "configs/s", "peak memory (PSS) of the process tree"], rows), "",
+        *table(["", "measured", "goal", "reached"], shown), "",
+        f"Largest relative difference of final equity, mean equity and drawdown over all configs: {differ}.",
+    ]  # fmt: skip
+
+
+def gains_lines(found):
+    rates = {way: np.concatenate([1 / np.array(one["seconds_a_config"]) for one in runs]) for way, runs in found.items()}
+    rows, before = [], None
+    for way, values in rates.items():
+        middle, low, high = median_with_interval(values)
+        step = "" if before is None else f"{middle / before:.2f}"
+        rows.append([way, f"{middle:,.4g} [{low:,.4g}, {high:,.4g}]", step])
+        before = middle
+    return table(["", "configs/s", "times the line above"], rows)
+
+
+def memory_lines(found):
+    rows = []
+    for way, runs in found.items():
+        values = [one["added_mb"] for one in runs]
+        rows.append([way, f"{np.median(values):.1f} [{min(values):.1f}, {max(values):.1f}]"])
+    return table(["", "MB a worker"], rows)
+
+
+def machine_lines(machine):
+    packages = ", ".join(f"{name} {number}" for name, number in machine["packages"].items() if number)
+    return (
+        f"{machine['cores']} cores of {machine['processor']}, {machine['memory_gib']} GiB, {machine['system']}, Python "
+        f"{machine['python']}; {packages}."
+    )
+
+
+def plot(found, path):
+    """Parallel efficiency by length of evaluation, warm."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(8, 4.5))
+    for peer, name in advice.NAMES.items():
+        points = [(entry["seconds"], np.median(efficiency(entry, peer))) for entry in found if peer in entry["peers"]]
+        if points:
+            bold = peer in OURS
+            axes.plot(*zip(*points, strict=True), marker="o", lw=2.5 if bold else 1.0, ms=5 if bold else 3, label=name)
+    axes.set_xscale("log")
+    axes.set_xlabel("an evaluation takes, s")
+    axes.set_ylabel("evaluation time / (wall time x workers)")
+    axes.set_ylim(0, 1.02)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=7)
+    figure.tight_layout()
+    figure.savefig(path, dpi=120, metadata={"Software": None})
+
+
+def write(data, path):
+    """Writes the page beside the data, and its plot."""
+    grid, trials = entries(data, "grid"), entries(data, "trials")
+    runs = len(warm(grid[0]["peers"]["rbt_local"]))
+    lines = [
+        "# rbt_ray beside its peers",
+        "",
+        "Generated by `python benchmarks/peers write` from `peers.json`. Do not edit: run it again.",
+        "",
+        machine_lines(data["machine"]),
+        "",
+        "Everybody evaluates the same function of the same dicts on two workers, and each score is checked against the one "
+        "known in advance. A peer runs in a fresh process, once cold (from the start of the process to the best score) and "
+        f"then warm ({runs} warm runs at most lengths), by turns with the others in the order A B B A. Numbers are the "
+        "peer's time over rbt_ray's on the same backend, pair by pair, with a 95 % bootstrap interval: above 1, rbt_ray is "
+        "ahead. An evaluation burns processor time. rbt_ray's time includes its journal on disk; the others keep scores in "
+        "memory.",
+        "",
+        "With the same function and settings a pool that is kept is hard to beat by much, and nothing here beats it by much.",
+        "",
+        "## Many evaluations at once, warm",
+        "",
+        *matrix(grid, warm),
+        "",
+        *behind(grid, warm, "warm"),
+        "",
+        "![Parallel efficiency by length of evaluation](peers.png)",
+        "",
+        "## Many evaluations at once, cold",
+        "",
+        *matrix(grid, cold),
+        "",
+        *behind(grid, cold, "cold"),
+    ]
+    if trials:
+        lines += [
+            "", "## Tools that make a trial at a time", "",
+            "The same from the first line on, with fewer evaluations, as these cost milliseconds each.", "", "Warm:", "",
+            *matrix(trials, warm, 1), "", *behind(trials, warm, "warm"), "", "Cold:", "", *matrix(trials, cold, 1), "",
+            *behind(trials, cold, "cold"),
+        ]  # fmt: skip
+    if "tune 0.001" in data:
+        lines += ["", "## Ray Tune, at 1 ms an evaluation", "", *tune_lines(data["tune 0.001"])]
+    if "kernel" in data:
+        lines += [
+            "", "## Kernels", "",
+            "Moving-average crossovers on 8 symbols x 5,124 days, and on GOOG as backtesting.py packages it (2,148 bars); two "
+            "workers or threads as each tool has them, warm. vectorbt evaluates 400 configurations in one portfolio, which is "
+            "what fits into memory.", "", *kernel_lines(data["kernel"]),
+        ]  # fmt: skip
+    if "gains" in data:
+        lines += ["", "## What a gain is made of", "", "The same 400 configurations, warm, two workers:", ""]
+        lines += gains_lines(data["gains"])
+    if "memory" in data:
+        lines += [
+            "", "## Memory", "",
+            "Private memory (USS) of a worker that has read all of a 500 MB bundle, less that with 1 MB:", "",
+            *memory_lines(data["memory"]),
+        ]  # fmt: skip
+    told = [[advice.NAMES[peer], how, "" if at is None else f"<{at}>"] for peer, (how, at) in advice.ADVICE.items()]
+    lines += ["", "## How each was run", "", *table(["", "how", "as advised by"], told), ""]
+    path.with_suffix(".md").write_text("\n".join(lines))
+    plot(grid, path.with_suffix(".png"))
