@@ -1,15 +1,16 @@
-"""What a 500 MB bundle costs each worker: private memory (USS) after it has read every value, less that with 1 MB.
+"""What a 500 MB bundle costs each worker: private memory after it has read every value, less that with 1 MB.
 
     python benchmarks/peers/memory.py WAY
 
-A worker reads all of it again and again, and its last reading counts: a page of a file is private while one process
-alone has mapped it. What a way does with the array is what its documentation has for large read-only data.
+Private is what neither another process has nor a file holds: the smaller of a process's unique set (a page of a file is
+in it while one process alone has mapped it) and its anonymous memory (what a fork shares is in it). What a way does with the array is what its documentation has for large read-only data.
 """
 
 import json
 import sys
 import tempfile
 import time
+from pathlib import Path
 
 import numpy as np
 import psutil
@@ -26,7 +27,12 @@ def array(megabytes):
 def read(values):
     """The reader's process, a sum that has touched every value, and private MB."""
     time.sleep(0.3)  # so that both workers get some
-    return psutil.Process().pid, float(values.sum()), psutil.Process().memory_full_info().uss / 1e6
+    return psutil.Process().pid, float(values.sum()), private_mb()
+
+
+def private_mb():
+    kb = dict(line.split()[:2] for line in Path("/proc/self/smaps_rollup").read_text().splitlines()[1:])
+    return min(psutil.Process().memory_full_info().uss / 1e6, int(kb["Anonymous:"]) * 1024 / 1e6)
 
 
 def hold(values):

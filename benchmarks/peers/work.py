@@ -62,6 +62,20 @@ def digest(scores):
     return state.hexdigest()
 
 
+def _busy(process):
+    """Seconds of processor time: of the whole machine, and of this process with all that it started."""
+    import psutil
+
+    machine = psutil.cpu_times()
+    own = 0.0
+    for one in (process, *process.children(recursive=True)):
+        try:
+            own += sum(one.cpu_times()[:4])  # its own, and of children that have ended
+        except psutil.Error:
+            continue
+    return sum(machine) - machine.idle - getattr(machine, "iowait", 0.0) - getattr(machine, "guest", 0.0), own
+
+
 def serve(ready):
     """Runs a peer: once cold, counted from the start of the process, then warm; prints one line of JSON."""
     parser = argparse.ArgumentParser()
@@ -72,18 +86,23 @@ def serve(ready):
     options = parser.parse_args()
     import psutil
 
+    process = psutil.Process()
     run, close = ready(options.workers)
     best, scores = run(options.seconds, options.n)
-    cold = time.time() - psutil.Process().create_time()
-    warm = []
+    cold = time.time() - process.create_time()
+    warm, foreign = [], []
     for _ in range(options.warm):
+        before = _busy(process)
         began = time.perf_counter()
         best, scores = run(options.seconds, options.n)
         warm.append(time.perf_counter() - began)
+        after = _busy(process)
+        others = (after[0] - before[0]) - (after[1] - before[1])
+        foreign.append(max(0.0, others) / (warm[-1] * psutil.cpu_count()))
     table = scores()
     close()
     right = all(score == answer(number) for number, score in table.items()) and best == max(table.values())
-    found = {"cold_s": cold, "warm_s": warm, "n": len(table), "right": right, "digest": digest(table)}
+    found = {"cold_s": cold, "warm_s": warm, "foreign": foreign, "n": len(table), "right": right, "digest": digest(table)}
     print(f"\n{json.dumps(found)}")
     sys.stdout.flush()
 
