@@ -68,10 +68,14 @@ def main():
     a_config = best(lambda: score.evaluate(view, columns, score.metrics), 7) / fast.size
     cells = bundle.n_bars * bundle.n_symbols
     per_cell = sum(FLOPS.values())
-    print(f"{platform.processor() or platform.machine()}, Python {platform.python_version()}, numba {numba.__version__}")
+    print(
+        f"{platform.processor() or platform.machine()}, Python {platform.python_version()}, numba {numba.__version__}"
+    )
     print(f"memory: {bandwidth:.1f} GB/s; multiply-add in registers: {flops:.1f} GFLOP/s, one core")
     print(f"the kernel: {a_config * 1e6:.2f} us a configuration, {a_config / cells * 1e12:.0f} ps a (bar, symbol)")
-    print(f"its arithmetic: {per_cell * cells / a_config / 1e9:.1f} GFLOP/s of {flops:.1f}: {per_cell * cells / a_config / 1e9 / flops:.0%}")
+    print(
+        f"its arithmetic: {per_cell * cells / a_config / 1e9:.1f} GFLOP/s of {flops:.1f}: {per_cell * cells / a_config / 1e9 / flops:.0%}"
+    )
     once = 2 * 8 * cells  # closes' running sums and returns, read once a piece of configurations that share a tile
     print(
         f"were prices read from memory for every configuration, the bound would be {once / bandwidth / 1e3:.1f} us; read once "

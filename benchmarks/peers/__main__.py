@@ -160,7 +160,9 @@ def gains(earlier=None):
     import gains as script
 
     found, figures = measured(
-        script.WAYS, earlier or {}, lambda way: ([str(HERE / "gains.py"), way], script.RAISED if "malloc" in way else {})
+        script.WAYS,
+        earlier or {},
+        lambda way: ([str(HERE / "gains.py"), way], script.RAISED if "malloc" in way else {}),
     )
     first = next(iter(figures.values()))
     for way, table in figures.items():
@@ -183,7 +185,9 @@ def machine():
         except PackageNotFoundError:
             return None
 
-    model = [line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line]
+    model = [
+        line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line
+    ]
     return {
         "cores": os.cpu_count(), "processor": model[0] if model else platform.processor(),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30), "system": platform.platform(),

@@ -25,7 +25,10 @@ ADVICE = {
     "rbt_local": ("a plain function, grid search, journal on disk", None),
     "rbt_on_ray": ("the same on a Ray of its own", None),
     "pool_kept": ("`map` with eight chunks a worker", f"{PYTHON}/multiprocessing.html#multiprocessing.pool.Pool.map"),
-    "pool_anew": ("the same in a `with` for every batch", f"{PYTHON}/multiprocessing.html#multiprocessing.pool.Pool.map"),
+    "pool_anew": (
+        "the same in a `with` for every batch",
+        f"{PYTHON}/multiprocessing.html#multiprocessing.pool.Pool.map",
+    ),
     "executor": (
         "`map` with `chunksize`, which its page says is much faster than 1 for long iterables",
         f"{PYTHON}/concurrent.futures.html#concurrent.futures.Executor.map",

@@ -29,4 +29,6 @@ def figures(equity):
 def tell(seconds, n, found=None):
     """Prints the line of JSON that the driver reads: seconds of each run, configs a run, and figures to compare."""
     print()
-    print(json.dumps({"seconds_each": seconds, "n": n, "figures": None if found is None else np.asarray(found).tolist()}))
+    print(
+        json.dumps({"seconds_each": seconds, "n": n, "figures": None if found is None else np.asarray(found).tolist()})
+    )

@@ -12,7 +12,9 @@ import rbt_ray as rbt
 
 def equity(fast, slow, data):
     held = data.sma("close", fast) > data.sma("close", slow) * (1 + kernel.MARGIN)
-    return rbt.backtest(data, held / data.n_symbols, rebalance="on_change", costs=rbt.Costs(turnover_bps=kernel.COST_BPS))
+    return rbt.backtest(
+        data, held / data.n_symbols, rebalance="on_change", costs=rbt.Costs(turnover_bps=kernel.COST_BPS)
+    )
 
 
 def objective(params, data):

@@ -1,7 +1,7 @@
 """vectorbt on the same 400 crossovers, all in one broadcast portfolio, as its documentation has it.
 
-    --accounts shared    one account for the 8 symbols of a config: target percent, cash shared, sells before buys
-    --accounts own       one account a symbol, from_signals: the shortest way to write it, and its fastest
+--accounts shared    one account for the 8 symbols of a config: target percent, cash shared, sells before buys
+--accounts own       one account a symbol, from_signals: the shortest way to write it, and its fastest
 """
 
 import argparse
@@ -41,7 +41,9 @@ def shared(close):
 def own(close):
     above = held(close).shift(1, fill_value=False)
     prices = close.vbt.tile(len(kernel.PAIRS), keys=pd.MultiIndex.from_tuples(kernel.PAIRS, names=["fast", "slow"]))
-    return vbt.Portfolio.from_signals(prices, above, ~above, fees=kernel.COST_BPS / 1e4, init_cash=kernel.CASH, freq="1D")
+    return vbt.Portfolio.from_signals(
+        prices, above, ~above, fees=kernel.COST_BPS / 1e4, init_cash=kernel.CASH, freq="1D"
+    )
 
 
 def main():

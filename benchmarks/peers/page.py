@@ -38,7 +38,9 @@ def warm(answers):
 
 def disturbance(found):
     """The median share of the machine that other programs took during warm runs, and of how many runs that is."""
-    shares = [share for entry in found for answers in entry["peers"].values() for one in answers for share in one["foreign"]]
+    shares = [
+        share for entry in found for answers in entry["peers"].values() for one in answers for share in one["foreign"]
+    ]
     return float(np.median(shares)), len(shares), int((np.array(shares) < QUIET).sum())
 
 
@@ -139,8 +141,12 @@ def kernel_lines(found):
         ["GOOG over backtesting.py's `optimize`, equal results", rate["GOOG"] / rate["backtesting.py, GOOG"], 100],
     ]
     share = peak["closed form, study"] / peak[fastest]
-    shown = [[name, f"{times:,.0f} times", f"{goal} times", "yes" if times >= goal else "no"] for name, times, goal in goals]
-    shown.append(["memory of the closed form over vectorbt's", f"{share:.2f}", "at most 0.25", "yes" if share <= 0.25 else "no"])
+    shown = [
+        [name, f"{times:,.0f} times", f"{goal} times", "yes" if times >= goal else "no"] for name, times, goal in goals
+    ]
+    shown.append(
+        ["memory of the closed form over vectorbt's", f"{share:.2f}", "at most 0.25", "yes" if share <= 0.25 else "no"]
+    )
     differ = "; ".join(f"{name}: {value:.1g}" for name, value in found["largest_difference"].items())
     return [
         *table(["", "configs a run", "configs/s", "peak memory (PSS) of the process tree"], rows), "",
@@ -150,7 +156,9 @@ def kernel_lines(found):
 
 
 def gains_lines(found):
-    rates = {way: np.concatenate([1 / np.array(one["seconds_a_config"]) for one in runs]) for way, runs in found.items()}
+    rates = {
+        way: np.concatenate([1 / np.array(one["seconds_a_config"]) for one in runs]) for way, runs in found.items()
+    }
     rows, before = [], None
     for way, values in rates.items():
         middle, low, high = median_with_interval(values)
@@ -264,6 +272,10 @@ def write(data, path):
             "with 1 MB:", "",
             *memory_lines(data["memory"]),
         ]  # fmt: skip
+    lines += [
+        "", "hpbandster's own master, which hangs at times and needs its numbers made plain, is measured in the section on BOHB "
+        "of [benchmarks.md](../benchmarks.md).",
+    ]  # fmt: skip
     told = [[advice.NAMES[peer], how, "" if at is None else f"<{at}>"] for peer, (how, at) in advice.ADVICE.items()]
     lines += ["", "## How each was run", "", *table(["", "how", "as advised by"], told), ""]
     path.with_suffix(".md").write_text("\n".join(lines))

@@ -102,7 +102,14 @@ def serve(ready):
     table = scores()
     close()
     right = all(score == answer(number) for number, score in table.items()) and best == max(table.values())
-    found = {"cold_s": cold, "warm_s": warm, "foreign": foreign, "n": len(table), "right": right, "digest": digest(table)}
+    found = {
+        "cold_s": cold,
+        "warm_s": warm,
+        "foreign": foreign,
+        "n": len(table),
+        "right": right,
+        "digest": digest(table),
+    }
     print(f"\n{json.dumps(found)}")
     sys.stdout.flush()
 
