@@ -190,7 +190,7 @@ def machine():
     ]
     return {
         "cores": os.cpu_count(), "processor": model[0] if model else platform.processor(),
-        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30), "system": platform.platform(),
+        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30), "system": f"{platform.system()} {platform.release().partition('-')[0]}",
         "python": platform.python_version(), "packages": {name: known(name) for name in PACKAGES},
     }  # fmt: skip
 

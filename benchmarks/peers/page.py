@@ -230,7 +230,8 @@ def write(data, path):
         f"than {QUIET:.0%}), and where a peer has {ENOUGH} quiet runs or more at a length, only those count. Cold runs are "
         "not sorted so.",
         "",
-        "With the same function and settings a pool that is kept is hard to beat by much, and nothing here beats it by much.",
+        "With the same function and settings a pool that is kept is hard to beat by much: what is gained over it comes from the "
+        "kernel, from malloc's settings and from what the workers remember, which are told apart below.",
         "",
         "## Many evaluations at once, warm",
         "",
