@@ -13,6 +13,7 @@ import rbt_ray as rbt
 from benchmarks.decisions.page import Case, Decision, case
 from benchmarks.throughput import burn
 from rbt_ray.bench import Sample
+from rbt_ray.bench.process_tree import ProcessTree
 from rbt_ray.errors import BenchError
 from tests.cluster.hosts import Lan, what_is_missing
 from tests.cluster.ray_cluster import RayCluster
@@ -21,7 +22,8 @@ ABOUT = """\
 Without: rbt_ray's local workers. With: Ray actors; nothing else changes. An evaluation burns a fixed processor time; timed is a
 study on warm workers, from `fit()` to results on disk. On one machine both have two workers, and what Ray's start costs is in
 docs/benchmarks.md. On hosts (*): each is a namespace with a network of its own, pinned to one core; without is the local backend with
-one worker on one host, with is a Ray cluster of that host, which also runs its head and the driver, and a second one."""
+one worker on one host, with is a Ray cluster of that host, which also runs its head and the driver, and a second one. Memory is what there
+is after a study: of the driver and its workers; with Ray, of all of the host that holds more, as each host has its own."""
 ONE_MACHINE = [(100e-6, 10_000), (1e-3, 1_000), (10e-3, 100), (100e-3, 10), (1.0, 2), (3.0, 2)]
 HOSTS = [(0.1, 16), (0.3, 6), (1.0, 2), (3.0, 2)]
 NOT_TRIED = "two hosts of one core beside one: not tried"
@@ -87,18 +89,36 @@ class OnHosts:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=(place / "driver.log").open("w"),
         )  # fmt: skip
         self._log = place / "driver.log"
+        self._first_processes = [host.first_pid for host in (cluster.head, *cluster.workers)]
 
     def study(self, seconds, n, backend):
         print(json.dumps([seconds, n, backend]), file=self._process.stdin, flush=True)
         for line in self._process.stdout:
             if line.startswith("{"):  # Ray prints to stdout too
                 answer = json.loads(line)
-                return Sample(answer["seconds"], result={"digest": answer["digest"]})
+                peak = self._memory(backend)
+                return Sample(answer["seconds"], peak_pss=peak, result={"digest": answer["digest"]})
         raise BenchError(f"the driver on the host has ended: {self._log.read_text()[-2000:]}")
+
+    def _memory(self, backend):
+        """PSS after a study: of the driver and its workers, or of the fuller host with all of Ray's processes there."""
+        driver = pss(self._process.pid)
+        return (
+            driver
+            if backend == "local"
+            else max(driver + pss(self._first_processes[0]), *map(pss, self._first_processes[1:]))
+        )
 
     def end(self):
         self._process.stdin.close()
         self._process.wait(60)
+
+
+def pss(pid):
+    """Bytes of a process tree now."""
+    tree = ProcessTree(pid)
+    tree.look()
+    return tree.peak_pss
 
 
 def serve(place):

@@ -133,6 +133,11 @@ class Host:
         return self._spaces.alive
 
     @property
+    def first_pid(self) -> int:
+        """Of its first process, as the machine counts; all others that daemons leave behind become its children."""
+        return self._spaces.pid
+
+    @property
     def received(self) -> int:
         """Bytes that have come in from other hosts since it was started."""
         lines = Path(f"/proc/{self._spaces.pid}/net/dev").read_text().splitlines()
