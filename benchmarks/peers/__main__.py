@@ -209,6 +209,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--warm", type=int, default=4, help="warm runs a process")
     parser.add_argument("--data", type=Path, default=ROOT / "docs" / "decisions" / "peers.json")
+    parser.add_argument("--note", help="a sentence about the circumstances, for the page")
     parser.add_argument("--quick", action="store_true", help="correctness only")
     options = parser.parse_args()
     if options.quick:
@@ -219,6 +220,9 @@ def main():
     if options.part == "write":
         import page
 
+        if options.note is not None:
+            data["note"] = options.note
+            options.data.write_text(json.dumps(data, indent=1) + "\n")
         return page.write(data, options.data)
     for _ in range(options.rounds):  # a file after each: the later ones take long
         for name, measure in parts(options):

@@ -1,6 +1,6 @@
 """GOOG as backtesting.py packages it, and the grid for it."""
 
-FAST, SLOW = tuple(range(5, 25)), tuple(range(30, 130, 10))
+FAST, SLOW = tuple(range(5, 25)), tuple(range(30, 130, 2))
 FEE = 0.001
 
 

@@ -14,6 +14,11 @@ LEAST = 1e-5
 """Seconds an evaluation from which rbt_ray means to be ahead."""
 
 
+def plain(value):
+    """A number as one reads it: whole from a hundred on."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
 def length(seconds):
     for unit, name in ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs")):
         if seconds >= unit * 0.999:
@@ -116,7 +121,7 @@ def tune_lines(entry):
         times = "" if peer == "rbt_local" else f"{np.median(rates['rbt_local']) / middle:,.0f}"
         times_ray = "" if peer in OURS else f"{np.median(rates['rbt_on_ray']) / middle:,.0f}"
         n = entry["peers"][peer][0]["n"]
-        rows.append([advice.NAMES[peer], f"{n:,}", f"{middle:,.3g} [{low:,.3g}, {high:,.3g}]", times, times_ray])
+        rows.append([advice.NAMES[peer], f"{n:,}", f"{plain(middle)} [{plain(low)}, {plain(high)}]", times, times_ray])
     head = ["", "trials a run", "trials/s, warm", "rbt_ray, local, is faster by", "rbt_ray, Ray, is faster by"]
     return table(head, rows)
 
@@ -131,7 +136,7 @@ def kernel_lines(found):
     for name, answers in cases.items():
         middle, low, high = median_with_interval(a_second(cases, name))
         n, memory = answers[0]["n"], max(one["pss"] for one in answers)
-        rows.append([name, f"{n:,}", f"{middle:,.4g} [{low:,.4g}, {high:,.4g}]", f"{memory / 2**30:.2f} GiB"])
+        rows.append([name, f"{n:,}", f"{plain(middle)} [{plain(low)}, {plain(high)}]", f"{memory / 2**30:.2f} GiB"])
     rate = {name: np.median(a_second(cases, name)) for name in cases}
     peak = {name: max(one["pss"] for one in answers) for name, answers in cases.items()}
     fastest = max(("vectorbt, one account a config", "vectorbt, one account a symbol"), key=rate.get)
@@ -163,7 +168,7 @@ def gains_lines(found):
     for way, values in rates.items():
         middle, low, high = median_with_interval(values)
         step = "" if before is None else f"{middle / before:.2f}"
-        rows.append([way, f"{middle:,.4g} [{low:,.4g}, {high:,.4g}]", step])
+        rows.append([way, f"{plain(middle)} [{plain(low)}, {plain(high)}]", step])
         before = middle
     return table(["", "configs/s", "times the line above"], rows)
 
@@ -207,11 +212,20 @@ def plot(found, path):
     figure.savefig(path, dpi=120, metadata={"Software": None})
 
 
+def _disturbed(timed):
+    taken, n, quiet = disturbance(timed)
+    return (
+        f"Other programs took {taken:.0%} of the machine during the median warm run; {quiet:,} of {n:,} runs were quiet (less "
+        f"than {QUIET:.0%}), and where a peer has {ENOUGH} quiet runs or more at a length, only those count. Cold runs are "
+        "not sorted so."
+    )
+
+
 def write(data, path):
     """Writes the page beside the data, and its plot."""
     grid, trials = entries(data, "grid"), entries(data, "trials")
-    runs = max(sum(len(one["warm_s"]) for one in entry["peers"]["rbt_local"]) for entry in grid)
-    taken, n, quiet = disturbance([*grid, *trials])
+    timed = [*grid, *trials]
+    runs = max((sum(len(one["warm_s"]) for one in entry["peers"]["rbt_local"]) for entry in timed), default=0)
     lines = [
         "# rbt_ray beside its peers",
         "",
@@ -219,6 +233,7 @@ def write(data, path):
         "",
         machine_lines(data["machine"]),
         "",
+        *([data["note"], ""] if "note" in data else []),
         "Everybody evaluates the same function of the same dicts on two workers, and each score is checked against the one "
         "known in advance. A peer runs in a fresh process, once cold (from the start of the process to the best score) and "
         f"then warm (up to {runs} times), by turns with the others in the order A B B A. Numbers are the "
@@ -226,27 +241,28 @@ def write(data, path):
         "ahead. An evaluation burns processor time. rbt_ray's time includes its journal on disk; the others keep scores in "
         "memory.",
         "",
-        f"Other programs took {taken:.0%} of the machine during the median warm run; {quiet:,} of {n:,} runs were quiet (less "
-        f"than {QUIET:.0%}), and where a peer has {ENOUGH} quiet runs or more at a length, only those count. Cold runs are "
-        "not sorted so.",
-        "",
+        *([_disturbed(timed), ""] if timed else []),
         "With the same function and settings a pool that is kept is hard to beat by much: what is gained over it comes from the "
         "kernel, from malloc's settings and from what the workers remember, which are told apart below.",
         "",
-        "## Many evaluations at once, warm",
-        "",
-        *matrix(grid, warm),
-        "",
-        *behind(grid, warm, "warm"),
-        "",
-        "![Parallel efficiency by length of evaluation](peers.png)",
-        "",
-        "## Many evaluations at once, cold",
-        "",
-        *matrix(grid, cold),
-        "",
-        *behind(grid, cold, "cold"),
     ]
+    if grid:
+        lines += [
+            "",
+            "## Many evaluations at once, warm",
+            "",
+            *matrix(grid, warm),
+            "",
+            *behind(grid, warm, "warm"),
+            "",
+            "![Parallel efficiency by length of evaluation](peers.png)",
+            "",
+            "## Many evaluations at once, cold",
+            "",
+            *matrix(grid, cold),
+            "",
+            *behind(grid, cold, "cold"),
+        ]
     if trials:
         lines += [
             "", "## Tools that make a trial at a time", "",
@@ -280,4 +296,5 @@ def write(data, path):
     told = [[advice.NAMES[peer], how, "" if at is None else f"<{at}>"] for peer, (how, at) in advice.ADVICE.items()]
     lines += ["", "## How each was run", "", *table(["", "how", "as advised by"], told), ""]
     path.with_suffix(".md").write_text("\n".join(lines))
-    plot(grid, path.with_suffix(".png"))
+    if grid:
+        plot(grid, path.with_suffix(".png"))
