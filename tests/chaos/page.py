@@ -13,7 +13,6 @@ from importlib.metadata import version
 from tests.chaos import faults, hosts
 from tests.chaos.run import Tally
 
-_FUZZED = "FUZZED"
 _PAGE = """# Reliability
 
 What happens to a study when processes, machines and disks do not behave, and how that was counted. The figures come from
@@ -41,8 +40,9 @@ folder when the driver and its fork server are both killed, and Ray's own logs b
 
 ## Hostile input
 
-`make fuzz` throws generated input at the parsers, in a process that may hold little memory. {fuzzed} No case
-ended in a traceback, in endless work or in all of the memory; what earlier runs found is mended and has a test.
+`make fuzz` throws generated input at the parsers, in a process that may hold little memory: 25,000 study files, bundle files,
+spaces and command lines each, 24,500 definitions of studies, and 8,000 histories of events, sealed as any program can seal
+them. A case is to end in a result or in a sentence. One did not, a metric above all floats in a history; it is refused now.
 
 ## How it is counted
 
@@ -89,7 +89,6 @@ def page(tallies: Sequence[Tally]) -> str:
     names = {fault.__name__: fault.__doc__ for fault in known}
     kinds = sorted({key.split()[1] for key in studies})
     return _PAGE.format(
-        fuzzed=_FUZZED,
         n_faults=struck.total(),
         n_studies=studies.total() + len(failed),
         n_drivers=sum(tally.drivers for tally in tallies),
