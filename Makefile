@@ -53,7 +53,11 @@ bench: setup
 	$(BIN)/python benchmarks/suggestion.py
 	$(BIN)/python benchmarks/bohb_wall.py
 	$(BIN)/python benchmarks/adapters.py
+	$(BIN)/python benchmarks/kernel_bound.py
 	$(BIN)/python -m benchmarks.decisions
+	benchmarks/peers/rustybt_environment
+	for part in grid trials tune kernel gains memory; do $(BIN)/python benchmarks/peers $$part --rounds 2 || exit 1; done
+	$(BIN)/python benchmarks/peers write
 
 # Whether they all still run, and both sides of every comparison give the same; no time is looked at.
 bench-quick: setup
@@ -67,6 +71,7 @@ bench-quick: setup
 	$(BIN)/python benchmarks/bohb_wall.py --quick --rounds 1
 	$(BIN)/python benchmarks/search_quality.py --quick >/dev/null
 	$(BIN)/python -m benchmarks.decisions --quick
+	$(BIN)/python benchmarks/peers --quick
 
 # The four optimizations of the old evaluation, each with a page in docs/decisions; `make decisions ONLY=bohb` for one.
 decisions: setup
