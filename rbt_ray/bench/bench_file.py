@@ -57,7 +57,7 @@ def read_bench_file(path: Path) -> BenchFile:
         page = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise StudyFileError(f"there is no file {path}.") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise StudyFileError(f"{path} cannot be read as TOML: {error}.") from None
     for key in page:
         if key not in _KEYS:

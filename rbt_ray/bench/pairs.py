@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -44,8 +43,8 @@ def paired(baseline: Run, candidate: Run, *, runs: int = 10, warmup: int = 1, na
         BenchError: a run says that it took no time, or what is no number.
         NotEquivalentError: the two give different trial tables, or one tells its digest and the other none.
     """
-    if runs < 2 or warmup < 0:
-        raise SettingError(f"`runs` is 2 or more and `warmup` 0 or more; got {runs} and {warmup}.")
+    if not isinstance(runs, int) or not isinstance(warmup, int) or runs < 2 or warmup < 0:
+        raise SettingError(f"`runs` is 2 or more and `warmup` 0 or more; got {runs!r} and {warmup!r}.")
     kept: dict[bool, list[Sample]] = {False: [], True: []}
     digest: str | None = None
     for number in range(-warmup, runs):
@@ -73,7 +72,7 @@ def _sample(run: Run) -> Sample:
     found = run()
     sample = found if isinstance(found, Sample) else Sample(found)
     seconds = sample.seconds
-    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds < math.inf:
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds <= sys.float_info.max:
         raise BenchError(f"a run takes a number of seconds above 0; one says that it took {seconds!r}.")
     return sample
 

@@ -69,7 +69,7 @@ def fresh(command: Sequence[str], *, cwd: str | Path | None = None, env: Mapping
             list(command), cwd=cwd, env={**os.environ, **(env or {})}, stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace",
         )  # fmt: skip
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise BenchError(f"`{shown}` cannot be started: {error}.") from None
     tree = ProcessTree(process.pid)
     watcher = threading.Thread(target=tree.watch, daemon=True)
@@ -93,6 +93,6 @@ def _last_object(out: str) -> dict[str, Any]:
     lines = out.strip().splitlines()
     try:
         found = json.loads(lines[-1]) if lines else {}
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

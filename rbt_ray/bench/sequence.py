@@ -29,7 +29,8 @@ class Step:
         reason: a sentence that says why.
         comparison: with it beside without it; None where they do not give the same, so that no time was compared.
         pairs: the runs, likewise.
-        cumulative: 1 - T / T_base after it, where T is the time with all that are accepted.
+        cumulative: 1 - T / T_base after it, where T is the time with all that are accepted: the product of their ratios, each
+            of runs by turns, so that a machine that gets slower does not count.
     """
 
     name: str
@@ -109,16 +110,12 @@ def sequential(
 
     def judged() -> Iterable[Step]:
         accepted: tuple[str, ...] = ()
-        base_s: float | None = None
-        now_s = 1.0
+        left = 1.0
         for name in names:
             step = _judge(name, accepted, measure, runs, warmup, thresholds)
-            if step.comparison is not None:
-                if base_s is None:
-                    base_s = now_s = step.comparison.baseline_s
-                if step.accepted:
-                    accepted, now_s = (*accepted, name), step.comparison.candidate_s
-            yield replace(step, cumulative=1 - now_s / (base_s or now_s))
+            if step.comparison is not None and step.accepted:
+                accepted, left = (*accepted, name), left * step.comparison.ratio
+            yield replace(step, cumulative=1 - left)
 
     return stop_when_done(names, judged(), to_the_end=to_the_end)
 

@@ -11,6 +11,7 @@ from rbt_ray.bench.bench_file import read_bench_file
 from rbt_ray.bench.workload import OPTIMIZATIONS, measure
 from rbt_ray.cli.tables import print_json
 from rbt_ray.cli.visible import visible
+from rbt_ray.errors import SettingError
 
 QUICK_RUNS, QUICK_BATCHES = 2, 2
 
@@ -26,10 +27,14 @@ def run_sequential(file: Path | None, *, profile: str, runs: int | None, as_json
         quick: two short runs of each, which look whether all give the same and accept nothing.
     """
     thresholds = Thresholds.named(profile)
+    if quick and runs is not None:
+        raise SettingError("`--quick` takes two runs of each and judges no time: leave `--runs` out.")
     n_runs = runs or (QUICK_RUNS if quick else thresholds.runs)
     if file is not None:
         page = read_bench_file(file)
-        found = sequential(tuple(page.optimizations), page.measure, runs=n_runs, thresholds=thresholds)
+        found = sequential(
+            tuple(page.optimizations), page.measure, runs=n_runs, thresholds=thresholds, to_the_end=quick
+        )
     elif quick:
         found = sequential(
             OPTIMIZATIONS,
@@ -37,6 +42,7 @@ def run_sequential(file: Path | None, *, profile: str, runs: int | None, as_json
             runs=n_runs,
             warmup=0,
             thresholds=thresholds,
+            to_the_end=True,
         )
     else:
         found = sequential(OPTIMIZATIONS, measure, runs=n_runs, thresholds=thresholds)

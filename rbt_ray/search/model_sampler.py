@@ -84,6 +84,7 @@ class ModelSampler:
         self._rng = np.random.default_rng([seed % 2**64, 0xB0B])
         self._patience = Patience() if begins_anew else None
         self._of_now: set[bytes] = set()  # what was sampled or told since it last began
+        self._known_before: set[bytes] = set()  # told without having been sampled: an earlier study's, or the user's
         self._rankings: dict[float, Ranking] = {}
         self._highest: dict[bytes, float] = {}
         self._pending: dict[bytes, None] = {}  # a set has another order in another process
@@ -112,6 +113,7 @@ class ModelSampler:
         key = point.tobytes()
         if key not in self._highest:
             self._of_now.add(key)
+            self._known_before.add(key)
         if key in self._pending:
             del self._pending[key]
             self._stale |= self._count_pending
@@ -128,8 +130,11 @@ class ModelSampler:
         if fidelity >= self._modelled and self._model.is_ready(ranking):
             self._modelled = fidelity
             self._stale = True
-        if self._patience is not None and fidelity == 1 and self._patience.ends_with(loss):
-            self._begin_anew()
+        if self._patience is not None and fidelity == 1:
+            if key in self._known_before:
+                self._patience.note(loss)
+            elif self._patience.ends_with(loss):
+                self._begin_anew()
 
     def _begin_anew(self) -> None:
         self.begun_anew += 1

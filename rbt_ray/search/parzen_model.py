@@ -84,8 +84,10 @@ class ParzenModel:
             return self._parts[0].least_ratio(candidates)
         there, ratio = self._levels.active(candidates), np.ones(len(candidates))
         for part in self._parts:
-            rows = there[:, part.columns[0]]
-            ratio[rows] *= part.ratio(candidates[rows][:, part.columns])
+            every = part.ratio(candidates[:, part.columns])
+            # An absent group counts as the best that was drawn of it: else the branch with the more parameters would win,
+            # as the least of many drawn ratios is below 1 even where they mean nothing.
+            ratio *= np.where(there[:, part.columns[0]], every, every.min())
         return int(np.argmin(ratio))
 
 

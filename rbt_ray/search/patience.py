@@ -18,6 +18,10 @@ class Patience:
     def __init__(self) -> None:
         self._best, self._n, self._n_at_best = math.inf, 0, 0
 
+    def note(self, loss: float) -> None:
+        """A result that the search did not find itself: it is to be beaten, and took no time."""
+        self._best = min(self._best, loss)
+
     def ends_with(self, loss: float) -> bool:
         """Whether it has ended with this result; `loss` is inf where it did not complete."""
         self._n += 1

@@ -21,6 +21,9 @@ import numpy as np
 from rbt_ray.simulate.compiled import FLAG, INTEGER, NUMBER, TABLE, VECTOR, compiled
 from rbt_ray.types import FloatArray, IntArray
 
+_MANY = 64
+"""Orders on one bar above which sorting them takes less than inserting each."""
+
 
 @compiled(TABLE, TABLE, TABLE, INTEGER, FLAG, VECTOR, NUMBER, NUMBER, NUMBER, FLAG, NUMBER)
 def run_on_change(
@@ -105,14 +108,19 @@ def run_on_change(
             returns[t] = -1.0
             return returns, equity, traded, exposure, orders, t, -1, cash_at_close, units_at_close
 
-        for k in range(n_orders):  # inserted in order: on most bars there is no order, and sorting nothing is not free
-            i = ordered[k]
-            value = targets[i] * worth - units[i] * fill[t, i]
-            at = k
-            while at > 0 and order_values[at - 1] > value:
-                order_values[at], ordered[at] = order_values[at - 1], ordered[at - 1]
-                at -= 1
-            order_values[at], ordered[at] = value, i
+        if n_orders > _MANY:
+            for k in range(n_orders):
+                order_values[k] = targets[ordered[k]] * worth - units[ordered[k]] * fill[t, ordered[k]]
+            ordered[:n_orders] = ordered[np.argsort(order_values[:n_orders], kind="mergesort")]
+        else:  # inserted in order: on most bars there is no order, and sorting nothing is not free
+            for k in range(n_orders):
+                i = ordered[k]
+                value = targets[i] * worth - units[i] * fill[t, i]
+                at = k
+                while at > 0 and order_values[at - 1] > value:
+                    order_values[at], ordered[at] = order_values[at - 1], ordered[at - 1]
+                    at -= 1
+                order_values[at], ordered[at] = value, i
         for k in range(n_orders):
             i = ordered[k]
             size = targets[i] * worth / fill[t, i] - units[i]

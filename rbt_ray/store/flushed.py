@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 _LINK = getattr(os, "O_NOFOLLOW", 0)  # in somebody else's folder it may lead to any file
+_NO_WAIT = getattr(os, "O_NONBLOCK", 0)  # nor for somebody at the other end of a pipe
 _AT_MOST = 64
 
 
@@ -28,7 +29,7 @@ class Flushed:
     def read(self) -> int:
         """The number of the last event that was flushed; 0 where nothing is known."""
         with suppress(OSError, ValueError):
-            descriptor = os.open(self.path, os.O_RDONLY | _LINK | getattr(os, "O_NONBLOCK", 0))
+            descriptor = os.open(self.path, os.O_RDONLY | _LINK | _NO_WAIT)
             try:
                 number, seal = os.read(descriptor, _AT_MOST).split()
             finally:
@@ -44,7 +45,7 @@ class Flushed:
             OSError: it cannot be written.
         """
         text = b"%020d" % number
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | _LINK, 0o600)
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | _LINK | _NO_WAIT, 0o600)
         try:
             os.write(descriptor, b"%b %08x\n" % (text, zlib.crc32(text)))
         finally:

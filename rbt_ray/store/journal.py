@@ -122,6 +122,7 @@ class Journal:
         Raises:
             JournalError: the disk is full, or the folder cannot be written.
         """
+        Flushed(folder / FILE_NAME).remove()  # of a journal that somebody removed without it
         journal_file.create(folder, definition)
         return cls(folder, write=True)
 

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from itertools import count
 
 import pytest
 
@@ -35,6 +36,13 @@ def test_each_is_measured_on_top_of_those_accepted():
     assert [step.on_top_of for step in found.steps] == [(), ("a",), ("a",)]
     assert found.accepted == ("a", "c")
     assert found.cumulative == pytest.approx(1 - 0.5 * 0.6, abs=1e-3)
+
+
+def test_a_machine_that_gets_slower_takes_nothing_from_the_gain():
+    """Four of 20 % each; what each is measured beside is of its own time."""
+    slower = count()
+    found = study(lambda on: 10 * 0.8 ** len(on) * (1 + 0.004 * next(slower)), ["a", "b", "c", "d"])
+    assert found.cumulative == pytest.approx(1 - 0.8**4, abs=0.01)
 
 
 def test_it_stops_at_the_goal():

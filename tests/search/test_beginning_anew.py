@@ -72,3 +72,24 @@ def test_late_results_of_before_do_not_bring_it_back():
     # no model: what comes is the rest of the sequence
     others = SobolSearch(LATTICE, seed=1).ask(200).points.tolist()
     assert all(sampler.sample().tolist() in others for _ in range(20))
+
+
+def test_what_an_earlier_study_found_is_kept_and_has_to_be_beaten():
+    levels = Levels(LATTICE, ordered=False)
+    sampler = ModelSampler(
+        LATTICE, levels, ParzenModel(levels), SobolSearch(LATTICE, seed=1),
+        seed=1, random_fraction=0.0, count_pending=True, keep_lower=False, begins_anew=True,
+    )  # fmt: skip
+    rng = np.random.default_rng(3)
+    for x, y in {(int(x), int(y)) for x, y in rng.integers(30, 200, (200, 2))}:  # for long without a better one
+        sampler.learn(np.array([x, y], dtype=float), 1.0, float(np.hypot(x - 60, y - 60)))
+    sampler.learn(np.array([60.0, 60.0]), 1.0, -1.0)
+    assert sampler.begun_anew == 0
+    first = np.array([sampler.sample() for _ in range(40)])
+    assert np.median(np.hypot(*(first - 60).T)) < 25
+    for point in first:
+        sampler.learn(point, 1.0, 0.0)
+    more = [sampler.sample() for _ in range(10)]
+    for point in more:
+        sampler.learn(point, 1.0, 0.0)
+    assert sampler.begun_anew == 1

@@ -173,12 +173,34 @@ def test_groups_of_parameters_have_densities_of_their_own(seed):
         )
     for _ in range(20):
         candidates = model.draw(rng)[:12]
-        ratios = [
-            np.prod([bad(row[list(columns)]) / good(row[list(columns)]) for columns, (good, bad) in densities.items()
-                     if columns != ((2, 3) if row[1] == 0 else (0,))])
-            for row in candidates
-        ]  # fmt: skip
+        ratios = np.ones(12)
+        for columns, (good, bad) in densities.items():
+            each = np.array([bad(row[list(columns)]) / good(row[list(columns)]) for row in candidates])
+            absent = candidates[:, 1] == (0 if columns == (2, 3) else 1 if columns == (0,) else -1)
+            ratios *= np.where(absent, each.min(), each)
         assert model.best(candidates) == int(np.argmin(ratios))
+
+
+IDLE = [f"idle{k}" for k in range(6)]
+WITH_IDLE = Space(
+    ("x", "kind", *IDLE),
+    (rbt.uniform(0.0, 1.0), rbt.choice(["one", "two"]), *(rbt.uniform(0.0, 1.0) for _ in IDLE)),
+    conditions=tuple((name, Compare("kind", "==", 1.0)) for name in IDLE),
+)
+
+
+def test_a_branch_does_not_win_by_having_more_parameters():
+    """Those of the second have no effect, and it is the worse one."""
+    shares = []
+    for seed in range(6):
+        sampler, rng = rbt.BOHB(model="tpe", random_fraction=0.0).sampler(WITH_IDLE, seed), np.random.default_rng(seed)
+        second = []
+        for _ in range(100):
+            point = sampler.sample()
+            second.append(point[1] == 1)
+            sampler.learn(point, 1.0, float((point[0] - 0.4) ** 2 + 0.05 * second[-1] + 0.05 * rng.random()))
+        shares.append(np.mean(second[40:]))
+    assert np.mean(shares) < 0.2
 
 
 @pytest.mark.parametrize("kind", [KernelModel, ParzenModel])

@@ -81,6 +81,17 @@ def test_equals_a_plain_broker(make_market, execution, seed, gross, whole_units)
     np.testing.assert_allclose(run.returns[alive], run.equity[alive] / before[alive] - 1, rtol=0, atol=1e-12)
 
 
+def test_equals_a_plain_broker_where_a_hundred_symbols_are_ordered_at_once():
+    rng = np.random.default_rng(5)
+    close = np.exp(np.cumsum(rng.normal(0, 0.02, (30, 100)), axis=0))
+    index = np.datetime64("2020-01-01", "D") + np.arange(30)
+    bundle = rbt.Bundle.from_arrays({"close": close}, index, [f"S{i}" for i in range(100)])
+    weights = rng.integers(0, 4, (30, 100)) / 100  # beyond what the money buys, with ties
+    run = rbt.backtest(bundle, weights, "next_close", "on_change", rbt.Costs(turnover_bps=10))
+    expected = broker(bundle, weights, "next_close", 0.001, 0.0, 0.0, 0.0, False, 1.0)
+    np.testing.assert_allclose(run.equity, expected, rtol=1e-10)
+
+
 @given(seed=st.integers(0, 10**6), gross=st.sampled_from([1.0, 2.5]), whole_units=st.booleans())
 @settings(max_examples=30, deadline=None)
 def test_money_is_neither_made_nor_lost(make_market, seed, gross, whole_units):

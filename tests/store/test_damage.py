@@ -318,3 +318,11 @@ def test_a_link_in_place_of_the_line_is_not_followed(tmp_path):
         journal.flush()
     assert (tmp_path / "mine").read_text() == "mine"
     journal.close()
+
+
+def test_a_journal_that_somebody_removed_leaves_nothing_to_the_next(tmp_path):
+    killed(tmp_path / "study")
+    for name in (FILE_NAME, LOG_NAME, f"{FILE_NAME}-shm"):
+        (tmp_path / "study" / name).unlink(missing_ok=True)
+    with closing(Journal.create(tmp_path / "study", DEFINITION)) as journal:
+        assert list(journal.read()) == []
