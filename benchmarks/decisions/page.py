@@ -109,9 +109,8 @@ class Decision:
 
     @property
     def accepted(self):
-        """Where every case it is meant for is."""
-        meant = [one for one in self.cases if one.meant]
-        return bool(meant) and all(one.accepted for one in meant)
+        """In some regime that it is meant for; which ones, the page says."""
+        return any(one.accepted for one in self.cases if one.meant)
 
     def write(self, folder):
         """The data as JSON, and the page made of that JSON."""
@@ -144,8 +143,9 @@ def page_of(data: dict[str, Any]) -> str:
         "",
         f"Rule: at least 5 % saved, Welch's and Wilcoxon's p below 0.05, 10 pairs or more in the order A B B A, less than 2 % "
         f"of the machine's memory added (peak PSS of the process tree, a shared page counted once), the same results on both "
-        f"sides. The page says ACCEPTED where every regime that the optimization is meant for (*) is. Seconds are medians; "
-        f"the gain is 1 - the geometric mean of the pairs' ratios, with its 95 % bootstrap interval; the effect is Cliff's "
+        f"sides. The page says ACCEPTED where a regime that the optimization is meant for (*) is, and for which; for the others "
+        f"it is not. Seconds are medians; the gain is 1 - the geometric mean of the pairs' ratios, with its 95 % bootstrap "
+        f"interval; the effect is Cliff's "
         f"delta. {here['processor']}, {here['cores']} cores, {here['memory_gib']} GiB, {here['system']}, "
         f"Python {here['python']}, numpy {here['numpy']}, rbt_ray {here['rbt_ray']}.",
     ]
