@@ -69,7 +69,7 @@ class Runner:
         reuse: bool,
     ) -> None:
         self._trainable, self._samples, self.naming = trainable, samples, naming
-        self._stop, self._checkpoints, self._max_failures = stop, checkpoints, max_failures
+        self.stop, self._checkpoints, self._max_failures = stop, checkpoints, max_failures
         self._reuse = reuse and trainable.is_class
         self._kept: Any = None
         self._moves = os.environ.get("RAY_CHDIR_TO_TRIAL_DIR", "1") != "0"
@@ -92,7 +92,7 @@ class Runner:
         tries = 0
         while True:
             records = Records(trial.path, self._checkpoints)
-            session = Session(trial, records, self._stop.for_trial(), limit)
+            session = Session(trial, records, self.stop.for_trial(), limit)
             try:
                 self._run(session)
                 break

@@ -21,13 +21,16 @@ class Stop:
     Args:
         given: None, a dict of metrics and the values that end a trial, a function of (trial_id, result), or a stopper,
             ours or Ray Tune's.
+        max_t: reports after which a trial ends in any case; None: any number.
 
     Raises:
         SettingError: it is something else.
     """
 
-    def __init__(self, given: Any) -> None:
+    def __init__(self, given: Any, max_t: float | None = None) -> None:
         self._limits = flat(given) if isinstance(given, Mapping) else {}
+        if max_t is not None:
+            self._limits["training_iteration"] = min(max_t, self._limits.get("training_iteration", max_t))
         self._parts = [] if given is None or isinstance(given, Mapping) else _parts(given)
 
     @property

@@ -126,13 +126,15 @@ class Tuner:
         self._climb = climb_of(definition.scheduler, self._stop.max_iterations)
         if self._climb is not None and definition.metric is None:
             raise SettingError("a scheduler needs a `metric` and a `mode`: give them to TuneConfig.")
+        # A climb ends trials at `max_t` by itself; where there is none, or none any more, this does.
+        self._stop_unscheduled = Stop(definition.stop, getattr(definition.scheduler, "max_t", None))
         resources, most = self._trainable.resources, self._search.max_concurrent or self._tune.max_concurrent_trials
         self._engine_run = engine_run(self._run, name, resources, most or None, definition.failures)
         self._runner = Runner(
             self._trainable,
             definition.samples,
             Naming(definition.prefix, definition.trainable_name, names=definition.names),
-            self._stop,
+            self._stop_unscheduled if self._climb is None else self._stop,
             definition.checkpoints,
             definition.failures.max_failures,
             reuse=definition.reuse,
@@ -256,6 +258,7 @@ class Tuner:
             if not (folder / _STOPPED).exists():
                 self._engine.fit()
             if self._rerun is not None:
+                self._runner.stop = self._stop_unscheduled
                 self._rerun.run(folder, self._runner, self._results(folder), replace(engine_run_, storage_path=None))
         except StopAll:
             (folder / _STOPPED).touch()

@@ -10,7 +10,7 @@ from rbt_ray.errors import NotSupportedError, SettingError
 from rbt_ray.tune import schedulers as ours
 from rbt_ray.tune.ported.scheduling import climb_of
 from rbt_ray.tune.ported.scheduling import ours as taken
-from tests.tune.ported.trainables import Line, line
+from tests.tune.ported.trainables import Line, line, line_unless_broken
 
 
 def iterations(results):
@@ -68,6 +68,26 @@ def test_stopping_criteria_and_trials_that_end_by_themselves_hold_under_a_schedu
     assert max(iterations(stopped)) == 3
     one = fit(line, SPACE, name="c", metric="score", mode="min", scheduler=scheduler, stop={"training_iteration": 1})
     assert iterations(one) == [1] * 16
+
+
+@pytest.mark.parametrize("trainable", [line, Line])
+@pytest.mark.parametrize(
+    "scheduler", [ours.ASHAScheduler(max_t=2, grace_period=2), ours.HyperBandScheduler(max_t=2)], ids=repr
+)
+def test_max_t_ends_trials_where_it_is_the_only_milestone(fit, scheduler, trainable):
+    space = {"x": tune.grid_search([0, 1]), "until": 20}
+    assert iterations(fit(trainable, space, metric="score", mode="min", scheduler=scheduler)) == [2, 2]
+
+
+def test_max_t_ends_trials_that_are_run_again(fit, tmp_path):
+    broken = tmp_path / "broken"
+    broken.touch()
+    space = {"x": tune.grid_search([0, 1]), "broken": str(broken), "until": 20}
+    scheduler = ours.ASHAScheduler(max_t=4, reduction_factor=2)
+    assert fit(line_unless_broken, space, metric="score", mode="min", scheduler=scheduler).num_errors == 2
+    broken.unlink()
+    results = tune.Tuner.restore(tmp_path / "study", line_unless_broken, restart_errored=True).fit()
+    assert iterations(results) == [4, 4]
 
 
 def test_the_same_seed_gives_the_same_trials_for_any_number_of_workers(tmp_path):

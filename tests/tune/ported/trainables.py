@@ -97,6 +97,12 @@ def line(config):
             )
 
 
+def line_unless_broken(config):
+    if Path(config["broken"]).exists():
+        raise RuntimeError("broken")
+    line(config)
+
+
 class Line(tune.Trainable):
     def setup(self, config):
         self.n = self.began_at = 0
