@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rbt_ray.errors import NotSupportedError
+from rbt_ray.errors import NotSupportedError, SettingError
+from rbt_ray.study.convert import class_names
+from rbt_ray.tune.ported.settings import TuneConfig
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,11 @@ class Search:
     def restored(self) -> Any:
         """What has to be passed to a restored study: an object; a name is in the journal."""
         return None if isinstance(self.searcher, str) else self.searcher
+
+    @property
+    def is_rays(self) -> bool:
+        """Whether a searcher object of Ray Tune's proposes configs."""
+        return bool(class_names(self.searcher, "ray.tune.search"))
 
 
 def searched(given: Any) -> Search:
@@ -54,3 +61,29 @@ def searched(given: Any) -> Search:
     if kind == "TuneBOHB":
         raise NotSupportedError("TuneBOHB is not supported; use TuneConfig(search_alg='bohb').")
     return Search(given)
+
+
+def metric_of(tune: TuneConfig, scheduler: Any, search: Search) -> tuple[str | None, str | None]:
+    """The study's metric and mode: of TuneConfig or the scheduler, else of a searcher of Ray Tune's.
+
+    Raises:
+        SettingError: two give one, a metric has no mode, or a searcher has nothing to learn from.
+        NotSupportedError: a searcher is for several metrics.
+    """
+    metric, mode = getattr(scheduler, "metric", None), getattr(scheduler, "mode", None)
+    for name, theirs, own in (("metric", metric, tune.metric), ("mode", mode, tune.mode)):
+        if theirs is not None and own is not None:
+            raise SettingError(f"`{name}` is given to TuneConfig and to its scheduler; give it to one of them.")
+    metric, mode = metric or tune.metric, mode or tune.mode
+    if search.is_rays:
+        metric, mode = metric or search.searcher.metric, mode or search.searcher.mode
+        kind = type(search.searcher).__name__
+        if metric is None:
+            raise SettingError(
+                f"{kind} has nothing to learn from: give `metric` and `mode` to TuneConfig, or to the searcher."
+            )
+        if not isinstance(metric, str):
+            raise NotSupportedError(f"{kind} is for the metrics {metric!r}; a study has one: give it as a text.")
+    if metric is not None and mode is None:
+        raise SettingError(f"`mode` is missing: is the best {metric!r} the 'min' or the 'max'?")
+    return metric, mode

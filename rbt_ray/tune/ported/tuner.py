@@ -20,7 +20,6 @@ from rbt_ray.store.journal import Journal
 from rbt_ray.store.lock import StudyLock
 from rbt_ray.store.place import Place
 from rbt_ray.store.uri import is_uri
-from rbt_ray.study.convert import class_names
 from rbt_ray.study.primitives import randint
 from rbt_ray.study.space import Space
 from rbt_ray.tune.config import RunConfig as EngineRun
@@ -34,7 +33,7 @@ from rbt_ray.tune.ported.results import ResultGrid
 from rbt_ray.tune.ported.runner import SAMPLE, Runner, engine_name
 from rbt_ray.tune.ported.samples import samples_of
 from rbt_ray.tune.ported.scheduling import climb_of, ours
-from rbt_ray.tune.ported.searching import searched
+from rbt_ray.tune.ported.searching import metric_of, searched
 from rbt_ray.tune.ported.settings import CheckpointConfig, FailureConfig, RunConfig, TuneConfig, taken
 from rbt_ray.tune.ported.stopping import Stop
 from rbt_ray.tune.ported.trial import Naming
@@ -93,7 +92,7 @@ class Tuner:
                 points_to_evaluate=search.points_to_evaluate,
                 constant_grid_search=search.constant_grid_search,
             )
-        metric, mode = _metric_of(self._tune, scheduler)
+        metric, mode = metric_of(self._tune, scheduler, search)
         naming = Naming(hashlib.sha256(f"{name}{seed}".encode()).hexdigest()[:5], self._trainable.__name__)
         self._definition = Definition(
             trainable_name=naming.trainable_name,
@@ -284,7 +283,7 @@ class Tuner:
             space, n = self._sample_space(), len(definition.samples)
             sampler: Sampler = StreamSampler(GridSearch(space, limit=n))
             return ScheduledSearch(space, sampler, climb.scheduler, climb.ladder, climb.eta, limit=n, continues=True)
-        if not class_names(self._search.searcher, "ray.tune.search"):
+        if not self._search.is_rays:
             return None
         from rbt_ray.search.tune_sampler import TuneSampler, Watched
 
@@ -330,17 +329,6 @@ class Tuner:
         return ResultGrid(
             studies, self._runner, self._definition.checkpoints, self._definition.metric, self._definition.mode
         )
-
-
-def _metric_of(tune: TuneConfig, scheduler: Any) -> tuple[str | None, str | None]:
-    metric, mode = getattr(scheduler, "metric", None), getattr(scheduler, "mode", None)
-    for name, theirs, own in (("metric", metric, tune.metric), ("mode", mode, tune.mode)):
-        if theirs is not None and own is not None:
-            raise SettingError(f"`{name}` is given to TuneConfig and to its scheduler; give it to one of them.")
-    metric, mode = metric or tune.metric, mode or tune.mode
-    if metric is not None and mode is None:
-        raise SettingError(f"`mode` is missing: is the best {metric!r} the 'min' or the 'max'?")
-    return metric, mode
 
 
 def _space_in(folder: Path) -> Space | None:

@@ -8,7 +8,7 @@ from ray.tune.search.optuna import OptunaSearch
 
 import rbt_ray as rbt
 from rbt_ray import tune
-from rbt_ray.errors import NotSupportedError
+from rbt_ray.errors import NotSupportedError, SettingError
 from rbt_ray.tune.schedulers import ASHAScheduler, HyperBandScheduler
 from tests.tune.ported.trainables import bowl, endless
 
@@ -65,6 +65,26 @@ def test_rays_variant_generator_means_what_it_says(fit):
     results = fit(bowl, {**space, "steps": 1}, metric="loss", mode="min", search_alg=search, num_samples=2)
     assert [result.config["x"] for result in results][:2] == [0.0, 0.0]
     assert results[2].config["x"] == results[3].config["x"]
+
+
+@pytest.mark.parametrize("wrapped", [lambda search: search, lambda search: ConcurrencyLimiter(search, 2)])
+def test_a_searcher_learns_by_the_metric_it_was_made_for(fit, wrapped):
+    told = {}
+
+    class Watched(OptunaSearch):
+        def on_trial_complete(self, trial_id, result=None, error=False):
+            told[result["loss"]] = trial_id
+            super().on_trial_complete(trial_id, result, error)
+
+    search = wrapped(Watched(metric="loss", mode="min", seed=1))
+    results = fit(bowl, SPACE, search_alg=search, num_samples=6)
+    assert set(told) == {result.metrics["loss"] for result in results}
+    assert results.get_best_result().metrics["loss"] == min(told)
+
+
+def test_a_searcher_without_a_metric_is_refused():
+    with pytest.raises(SettingError, match="OptunaSearch has nothing to learn from: give `metric`"):
+        tune.Tuner(bowl, param_space=SPACE, tune_config=tune.TuneConfig(search_alg=OptunaSearch()))
 
 
 def test_a_time_budget_ends_the_study(fit):
