@@ -10,6 +10,9 @@ from rbt_ray.errors import NotSupportedError, SettingError
 from rbt_ray.study.convert import class_names
 from rbt_ray.tune.ported.settings import TuneConfig
 
+_AHEAD_RAYS = 8
+"""Trials open at once where a searcher of Ray Tune's proposes them: few, so that it learns early, and as many on every machine."""
+
 
 @dataclass(frozen=True)
 class Search:
@@ -36,6 +39,10 @@ class Search:
     def is_rays(self) -> bool:
         """Whether a searcher object of Ray Tune's proposes configs."""
         return bool(class_names(self.searcher, "ray.tune.search"))
+
+    def most_open(self, max_concurrent_trials: int | None) -> int | None:
+        """How many trials may be open at once, for our engine; None: as it likes."""
+        return self.max_concurrent or max_concurrent_trials or (_AHEAD_RAYS if self.is_rays else None)
 
 
 def searched(given: Any) -> Search:

@@ -315,7 +315,7 @@ class Tuner:
                 self._runner, param_space=self._sample_space(), tune_config=EngineTune(**settings), run_config=run
             )
         settings |= {"num_samples": definition.num_samples, "search_alg": self._search.searcher}
-        settings["max_pending"] = self._search.max_concurrent or self._tune.max_concurrent_trials or None
+        settings["max_pending"] = self._search.most_open(self._tune.max_concurrent_trials)
         if (search := self._scheduled()) is not None:
             settings["search_alg"] = search
         elif climb is not None:

@@ -82,6 +82,27 @@ def test_a_searcher_learns_by_the_metric_it_was_made_for(fit, wrapped):
     assert results.get_best_result().metrics["loss"] == min(told)
 
 
+@pytest.mark.parametrize(("limit", "most"), [(None, 8), (3, 3)])
+def test_a_searcher_of_rays_is_asked_a_few_trials_ahead_on_every_machine(fit, limit, most):
+    n_open = []
+
+    class Watched(OptunaSearch):
+        at_once = 0
+
+        def suggest(self, trial_id):
+            self.at_once += 1
+            n_open.append(self.at_once)
+            return super().suggest(trial_id)
+
+        def on_trial_complete(self, trial_id, result=None, error=False):
+            self.at_once -= 1
+            super().on_trial_complete(trial_id, result, error)
+
+    options = {"metric": "loss", "mode": "min", "num_samples": 20, "max_concurrent_trials": limit}
+    fit(bowl, SPACE, search_alg=Watched(seed=1), **options)
+    assert n_open == [*range(1, most), *[most] * (21 - most)]
+
+
 def test_a_searcher_without_a_metric_is_refused():
     with pytest.raises(SettingError, match="OptunaSearch has nothing to learn from: give `metric`"):
         tune.Tuner(bowl, param_space=SPACE, tune_config=tune.TuneConfig(search_alg=OptunaSearch()))
