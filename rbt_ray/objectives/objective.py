@@ -143,7 +143,8 @@ class PerConfig:
                 self.randomness.seed(seed)
             try:
                 data = None if view is None else view.for_trial(seed)
-                with Reports(span.stop, span.starts.get(row)) as reports:
+                trial = span.trials[row] if span.trials else None
+                with Reports(span.stop, span.starts.get(row), trial) as reports:
                     answer = copy_context().run(self._answer, config, data)
                 if span.stop is not None and not reports.any:
                     raise ObjectiveResultError(

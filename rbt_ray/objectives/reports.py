@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,10 +19,12 @@ class Span:
     Args:
         stop: after how many reports a trial is done; None: it ends by itself.
         starts: where earlier trials of the same configs stopped, by row of the batch.
+        trials: their numbers in the study; empty outside one.
     """
 
     stop: int | None = None
     starts: Mapping[int, Checkpoint] = field(default_factory=dict)
+    trials: Sequence[int] = ()
 
 
 WHOLE = Span()
@@ -38,11 +40,13 @@ class Reports:
     Args:
         limit: after how many reports it is done; None: it ends by itself.
         start: where an earlier trial of the config stopped; its reports count.
+        trial: its number in the study; None: it is of none.
     """
 
-    __slots__ = ("_limit", "_n", "checkpoint", "latest", "start")
+    __slots__ = ("_limit", "_n", "checkpoint", "latest", "start", "trial")
 
-    def __init__(self, limit: int | None, start: Checkpoint | None) -> None:
+    def __init__(self, limit: int | None, start: Checkpoint | None, trial: int | None = None) -> None:
+        self.trial = trial
         useful = start is not None and (limit is None or start.n_reports < limit)
         self.start = start if useful else None
         self.latest: float | Mapping[str, Any] | None = None
@@ -115,3 +119,8 @@ def get_checkpoint() -> Any:
 def reports_wanted() -> int | None:
     """After how many reports, from its start, the objective at work is done; None: it ends by itself."""
     return None if _listening is None else _listening.limit
+
+
+def trial_at_work() -> int | None:
+    """The number of the trial at work in its study; None: there is none."""
+    return None if _listening is None else _listening.trial

@@ -63,9 +63,10 @@ class Worker:
 
     def _score(self, batch: Batch) -> Any:
         seeds = trial_seeds(self._task.seed, batch.trials).tolist()
+        trials = batch.trials.tolist()
         if self._task.max_reports is None:
-            return self._evaluator.score(self._view(batch.fidelity), batch.points, seeds)
-        span = Span(share_of(batch.fidelity, self._task.max_reports), batch.starts)
+            return self._evaluator.score(self._view(batch.fidelity), batch.points, seeds, Span(trials=trials))
+        span = Span(share_of(batch.fidelity, self._task.max_reports), batch.starts, trials)
         return self._evaluator.score(self._view(1.0), batch.points, seeds, span)
 
     def _review(self, batch: Batch) -> Any:

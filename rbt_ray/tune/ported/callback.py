@@ -105,7 +105,7 @@ class Bridge:
         Raises:
             StopAll: a stopper says so.
         """
-        trial = self._runner.trial_of(result.config)
+        trial = self._runner.trial_of(result.config, result.trial_id)
         trial = self._trials.setdefault(trial.trial_id, trial)
         self._iteration += 1
         records = Records(trial.path, self._checkpoints)

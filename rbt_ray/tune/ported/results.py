@@ -125,7 +125,7 @@ class ResultGrid(Sequence[Result]):
         found: dict[str, tuple[int, int, Result]] = {}
         for round_, study in enumerate(self._studies):
             for row in study:
-                trial = self._runner.trial_of(row.config)
+                trial = self._runner.trial_of(row.config, row.trial_id)
                 records = Records(trial.path, self._checkpoints)
                 reports = reports_of(row, records)
                 before = found.get(trial.trial_id)

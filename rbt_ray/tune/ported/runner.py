@@ -12,7 +12,7 @@ from typing import Any
 
 from rbt_ray.errors import ObjectiveResultError
 from rbt_ray.objectives.reports import report as report_to_engine
-from rbt_ray.objectives.reports import reports_wanted
+from rbt_ray.objectives.reports import reports_wanted, trial_at_work
 from rbt_ray.tune.ported.dressed import Dressed
 from rbt_ray.tune.ported.records import Records, Report, to_json
 from rbt_ray.tune.ported.session import Session, TrialEnds
@@ -55,6 +55,7 @@ class Runner:
         checkpoints: which are taken and kept.
         max_failures: how often a trial that fails is tried again.
         reuse: whether an object of a class may serve several trials.
+        climbs: whether our engine comes back to a config in several trials of its own.
     """
 
     def __init__(
@@ -67,10 +68,12 @@ class Runner:
         max_failures: int,
         *,
         reuse: bool,
+        climbs: bool,
     ) -> None:
         self._trainable, self._samples, self.naming = trainable, samples, naming
         self.stop, self._checkpoints, self._max_failures = stop, checkpoints, max_failures
         self._reuse = reuse and trainable.is_class
+        self._climbs = climbs
         self._kept: Any = None
         self._moves = os.environ.get("RAY_CHDIR_TO_TRIAL_DIR", "1") != "0"
         # The fingerprint of the objective is that of the user's own source, not of this class's.
@@ -87,7 +90,7 @@ class Runner:
             ObjectiveResultError: it reports nothing.
         """
         del data
-        trial = self.trial_of(params)
+        trial = self.trial_of(params, trial_at_work())
         limit = reports_wanted()
         tries = 0
         while True:
@@ -121,12 +124,12 @@ class Runner:
         samples = self._samples or ()
         return next(n for n, config in enumerate(samples) if self.naming.trial(n, config).path == path)
 
-    def trial_of(self, params: Mapping[str, Any]) -> Trial:
-        """The trial that the engine means by a config."""
+    def trial_of(self, params: Mapping[str, Any], number: int | None) -> Trial:
+        """The trial that the engine means by a config, which it evaluates in the trial of this number."""
         if self._samples is None:
-            return self.naming.trial(None, params)
-        number = int(params[SAMPLE])
-        return self.naming.trial(number, self._samples[number])
+            return self.naming.trial(None if self._climbs else number, params)
+        sample = int(params[SAMPLE])
+        return self.naming.trial(sample, self._samples[sample])
 
     def _run(self, session: Session) -> None:
         if session.over:

@@ -137,6 +137,7 @@ class Tuner:
             definition.checkpoints,
             definition.failures.max_failures,
             reuse=definition.reuse,
+            climbs=self._climb is not None,
         )
 
     @classmethod

@@ -103,6 +103,18 @@ def test_a_searcher_of_rays_is_asked_a_few_trials_ahead_on_every_machine(fit, li
     assert n_open == [*range(1, most), *[most] * (21 - most)]
 
 
+def test_equal_configs_are_trials_of_their_own(fit, tmp_path):
+    space = {"x": tune.choice([1, 2, 3]), "steps": 2}
+    options = {"metric": "loss", "mode": "min", "num_samples": 10}
+    results = fit(bowl, space, search_alg=OptunaSearch(seed=1), **options)
+    assert len(results) == len({result.path for result in results}) == 10
+    assert len({result.config["x"] for result in results}) <= 3
+    assert [result.metrics["trial_id"][-5:] for result in results] == [f"{n:05d}" for n in range(10)]
+    assert [len(result.metrics_dataframe) for result in results] == [2] * 10
+    again = tune.Tuner.restore(tmp_path / "study", bowl, search_alg=OptunaSearch(seed=1)).fit()
+    assert [result.path for result in again] == [result.path for result in results]
+
+
 def test_a_searcher_without_a_metric_is_refused():
     with pytest.raises(SettingError, match="OptunaSearch has nothing to learn from: give `metric`"):
         tune.Tuner(bowl, param_space=SPACE, tune_config=tune.TuneConfig(search_alg=OptunaSearch()))
