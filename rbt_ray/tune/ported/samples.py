@@ -35,7 +35,7 @@ def samples_of(
     changes fastest; domains are drawn for each config, and functions are called when what they read is known.
 
     Args:
-        param_space: dicts and lists of constants, domains, `grid_search` and `sample_from`.
+        param_space: dicts, lists and tuples of constants, domains, `grid_search` and `sample_from`.
         num_samples: how often.
         seed: what is drawn follows from it.
         points_to_evaluate: values of some parameters, that come first and count as samples.
@@ -57,6 +57,26 @@ def samples_of(
     return found
 
 
+def check_flat(param_space: Any) -> None:
+    """Sees that a searcher can propose all of a space: no option of a domain is a space itself.
+
+    Raises:
+        SpaceError: one is.
+    """
+    for path, leaf in _leaves(param_space):
+        if _is_grid(leaf):
+            options = leaf["grid_search"]
+        else:
+            options = getattr(leaf, "options", None) or getattr(leaf, "categories", ())
+        for option in options if _is_open(leaf) else ():
+            if any(_is_open(inner) for _, inner in _leaves(option)):
+                name = "/".join(map(str, path))
+                raise SpaceError(
+                    f"{name!r} chooses between spaces, as in {option!r}, which no `search_alg` can propose: choose between "
+                    f"constants, and make parameters of the inner domains; or leave `search_alg` out."
+                )
+
+
 def _variants(spec: Any) -> Iterator[Any]:
     """Copies of the space with the values of its grids in their places."""
     grids = sorted(((path, leaf) for path, leaf in _leaves(spec) if _is_grid(leaf)), key=lambda pair: str(pair[0]))
@@ -64,7 +84,7 @@ def _variants(spec: Any) -> Iterator[Any]:
     for combination in itertools.product(*reversed(values)):
         resolved = copied(spec)
         for (path, _), value in zip(grids, reversed(combination), strict=True):
-            _put(resolved, path, copied(value))
+            resolved = _put(resolved, path, copied(value))
         yield resolved
 
 
@@ -122,17 +142,22 @@ def _leaves(tree: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
     if isinstance(tree, dict) and not _is_grid(tree):
         for key, value in tree.items():
             yield from _leaves(value, (*path, key))
-    elif isinstance(tree, list):
+    elif isinstance(tree, list) or type(tree) is tuple:
         for place, value in enumerate(tree):
             yield from _leaves(value, (*path, place))
     else:
         yield path, tree
 
 
-def _put(tree: Any, path: Path, value: Any) -> None:
-    for part in path[:-1]:
-        tree = tree[part]
-    tree[path[-1]] = value
+def _put(tree: Any, path: Path, value: Any) -> Any:
+    """The tree with a value in its place: the same dicts and lists, a tuple anew."""
+    if not path:
+        return value
+    inner = _put(tree[path[0]], path[1:], value)
+    if isinstance(tree, tuple):
+        return (*tree[: path[0]], inner, *tree[path[0] + 1 :])
+    tree[path[0]] = inner
+    return tree
 
 
 def _overwrite(spec: dict[str, Any], point: Mapping[str, Any]) -> None:

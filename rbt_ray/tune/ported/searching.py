@@ -52,7 +52,7 @@ def searched(given: Any) -> Search:
         NotSupportedError: it is one that has something better here.
     """
     kind, module = type(given).__name__, type(given).__module__
-    if given is None or given == "variant_generator":
+    if given is None or (isinstance(given, str) and given in ("variant_generator", "random")):
         return Search()
     if kind == "ConcurrencyLimiter" and module.startswith("ray.tune"):
         return Search(given.searcher, given.max_concurrent)

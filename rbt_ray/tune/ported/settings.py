@@ -77,7 +77,7 @@ class TuneConfig:
     Args:
         metric: reported by the trainable.
         mode: "min" or "max".
-        search_alg: None: samples in Tune's order; "bohb", "tpe", "random", "sobol", `rbt.BOHB(...)`, an Optuna sampler, or a
+        search_alg: None or "random": samples in Tune's order; "bohb", "tpe", "sobol", `rbt.BOHB(...)`, an Optuna sampler, or a
             searcher of Ray Tune's.
         scheduler: one of `rbt_ray.tune.schedulers`, or Ray Tune's own of that kind.
         num_samples: how often the space is sampled; each combination of its grids as often.

@@ -99,9 +99,11 @@ def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def copied(tree: Any) -> Any:
-    """Dicts and lists anew, what they hold as it is: models and data in a config are not copied."""
+    """Dicts, lists and tuples anew, what they hold as it is: models and data in a config are not copied."""
     if isinstance(tree, Mapping):
         return {key: copied(value) for key, value in tree.items()}
+    if type(tree) is tuple:
+        return tuple(copied(value) for value in tree)
     return [copied(value) for value in tree] if isinstance(tree, list) else tree
 
 

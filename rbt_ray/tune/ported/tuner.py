@@ -31,7 +31,7 @@ from rbt_ray.tune.ported.definition import FILE, Definition
 from rbt_ray.tune.ported.dressed import Dressed
 from rbt_ray.tune.ported.results import ResultGrid
 from rbt_ray.tune.ported.runner import SAMPLE, Runner, engine_name
-from rbt_ray.tune.ported.samples import samples_of
+from rbt_ray.tune.ported.samples import check_flat, samples_of
 from rbt_ray.tune.ported.scheduling import climb_of, ours
 from rbt_ray.tune.ported.searching import metric_of, searched
 from rbt_ray.tune.ported.settings import CheckpointConfig, FailureConfig, RunConfig, TuneConfig, taken
@@ -84,7 +84,9 @@ class Tuner:
             self._run.name or f"{self._trainable.__name__}_{time.strftime('%Y-%m-%d_%H-%M-%S')}_{secrets.token_hex(2)}"
         )
         samples = None
-        if search.searcher is None:
+        if search.searcher is not None:
+            check_flat(self._space)
+        else:
             samples = samples_of(
                 self._space,
                 n,

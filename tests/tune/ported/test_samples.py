@@ -104,6 +104,23 @@ def test_spaces_nest_and_depend_on_one_another():
     assert all(1 <= s["layers"][0] < 4 <= s["layers"][1] < 8 for s in samples)
 
 
+@pytest.mark.parametrize(
+    "space",
+    [
+        {"a": (ray_tune.choice([7]), 3)},
+        {"a": ({"grid_search": [1, 2]}, {"k": (ray_tune.choice([5]), "x")})},
+        {"a": [({"grid_search": [1, 2]}, 4)], "b": {"grid_search": [(ray_tune.choice([1]), 2), ()]}},
+    ],
+)
+def test_what_is_in_tuples_is_drawn_as_rays_own_does(space):
+    assert samples_of(space, 2, 0) == rays(space, 2)
+
+
+def test_functions_in_tuples_are_called():
+    space = {"x": tune.grid_search([1, 2]), "t": (tune.sample_from(lambda c: c["x"] * 2), 0)}
+    assert [sample["t"] for sample in samples_of(space, 1, 0)] == [(2, 0), (4, 0)]
+
+
 def test_points_to_evaluate_come_first_and_count():
     space = {"x": tune.randint(0, 100), "opt": {"lr": tune.uniform(0, 1)}, "g": tune.grid_search([1, 2])}
     samples = samples_of(space, 3, 0, points_to_evaluate=[{"x": -5, "opt": {"lr": 9}}])

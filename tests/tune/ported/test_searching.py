@@ -3,12 +3,13 @@
 import datetime
 
 import pytest
+from ray import tune as ray_tune
 from ray.tune.search import BasicVariantGenerator, ConcurrencyLimiter, Repeater
 from ray.tune.search.optuna import OptunaSearch
 
 import rbt_ray as rbt
 from rbt_ray import tune
-from rbt_ray.errors import NotSupportedError, SettingError
+from rbt_ray.errors import NotSupportedError, SettingError, SpaceError
 from rbt_ray.tune.schedulers import ASHAScheduler, HyperBandScheduler
 from tests.tune.ported.trainables import bowl, endless
 
@@ -118,6 +119,21 @@ def test_equal_configs_are_trials_of_their_own(fit, tmp_path):
 def test_a_searcher_without_a_metric_is_refused():
     with pytest.raises(SettingError, match="OptunaSearch has nothing to learn from: give `metric`"):
         tune.Tuner(bowl, param_space=SPACE, tune_config=tune.TuneConfig(search_alg=OptunaSearch()))
+
+
+@pytest.mark.parametrize("words", [tune, ray_tune], ids=["ours", "rays"])
+@pytest.mark.parametrize("search", ["tpe", OptunaSearch()], ids=str)
+def test_spaces_in_a_choice_are_refused_with_a_searcher(words, search):
+    space = {"opt": {"kind": words.choice([{"lr": words.uniform(0, 1)}, {"lr": 0}])}}
+    config = tune.TuneConfig(metric="loss", mode="min", search_alg=search)
+    with pytest.raises(SpaceError, match="'opt/kind' chooses between spaces"):
+        tune.Tuner(bowl, param_space=space, tune_config=config)
+
+
+def test_random_is_rays_variant_generator(fit):
+    space = {"g": tune.grid_search([1, 2]), "x": tune.uniform(0, 1), "steps": 1}
+    results = fit(bowl, space, metric="loss", mode="min", search_alg="random", num_samples=3)
+    assert [result.config["g"] for result in results] == [1, 2] * 3
 
 
 def test_a_time_budget_ends_the_study(fit):
