@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from rbt_ray.errors import NotSupportedError, SettingError
 from rbt_ray.study.convert import class_names
@@ -23,12 +26,14 @@ class Search:
         max_concurrent: how many trials may be open at once; None: any number.
         points_to_evaluate: samples that come first.
         constant_grid_search: whether one draw serves all combinations of the grids.
+        seed: of the samples, where TuneConfig has none; None: it has none either.
     """
 
     searcher: Any = None
     max_concurrent: int | None = None
     points_to_evaluate: Sequence[Mapping[str, Any]] = ()
     constant_grid_search: bool = False
+    seed: int | None = None
 
     @property
     def restored(self) -> Any:
@@ -64,6 +69,7 @@ def searched(given: Any) -> Search:
             given.max_concurrent or None,
             tuple(given._points_to_evaluate or ()),
             bool(given._constant_grid_search),
+            _seed_of(given._random_state._rng),
         )
     if kind == "TuneBOHB":
         raise NotSupportedError("TuneBOHB is not supported; use TuneConfig(search_alg='bohb').")
@@ -94,3 +100,11 @@ def metric_of(tune: TuneConfig, scheduler: Any, search: Search) -> tuple[str | N
     if metric is not None and mode is None:
         raise SettingError(f"`mode` is missing: is the best {metric!r} the 'min' or the 'max'?")
     return metric, mode
+
+
+def _seed_of(random_state: np.random.Generator | np.random.RandomState | None) -> int | None:
+    """A number that follows from a generator, which stays as it is."""
+    own = copy.deepcopy(random_state)
+    if isinstance(own, np.random.Generator):
+        return int(own.integers(2**32))
+    return None if own is None else int(own.randint(2**32, dtype=np.uint64))

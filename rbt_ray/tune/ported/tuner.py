@@ -73,7 +73,8 @@ class Tuner:
         self._trainable = Dressed.of(trainable)
         search = searched(self._tune.search_alg)
         scheduler = ours(self._tune.scheduler)
-        seed = secrets.randbits(32) if self._tune.seed is None else self._tune.seed
+        given = search.seed if self._tune.seed is None else self._tune.seed
+        seed = secrets.randbits(32) if given is None else given
         n = _ENDLESS if self._tune.num_samples == -1 else self._tune.num_samples
         if self._tune.num_samples == -1 and self._tune.time_budget_s is None and self._run.stop is None:
             raise SettingError(

@@ -2,6 +2,7 @@
 
 import datetime
 
+import numpy as np
 import pytest
 from ray import tune as ray_tune
 from ray.tune.search import BasicVariantGenerator, ConcurrencyLimiter, Repeater
@@ -134,6 +135,21 @@ def test_random_is_rays_variant_generator(fit):
     space = {"g": tune.grid_search([1, 2]), "x": tune.uniform(0, 1), "steps": 1}
     results = fit(bowl, space, metric="loss", mode="min", search_alg="random", num_samples=3)
     assert [result.config["g"] for result in results] == [1, 2] * 3
+
+
+@pytest.mark.parametrize("state", [lambda n: n, np.random.default_rng, np.random.RandomState])
+def test_the_random_state_of_a_variant_generator_is_a_seed(state):
+    def drawn(n, **options):
+        search = BasicVariantGenerator(random_state=state(n))
+        tuner = tune.Tuner(
+            bowl,
+            param_space={"x": tune.uniform(0, 1)},
+            tune_config=tune.TuneConfig(search_alg=search, num_samples=3, **options),
+        )
+        return tuner._definition.samples
+
+    assert drawn(1) == drawn(1) != drawn(2)
+    assert drawn(1, seed=5) == drawn(2, seed=5) != drawn(1)
 
 
 def test_a_time_budget_ends_the_study(fit):
