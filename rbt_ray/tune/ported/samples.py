@@ -14,7 +14,7 @@ from rbt_ray.study.convert import class_names
 from rbt_ray.study.domains import Domain
 from rbt_ray.study.space import Space
 from rbt_ray.tune.ported.spaces import SampleFrom
-from rbt_ray.tune.ported.trial import copied
+from rbt_ray.tune.ported.trial import copied, plained
 
 Path = tuple[Any, ...]
 _PASSES = 20
@@ -53,7 +53,7 @@ def samples_of(
             _overwrite(spec, points_to_evaluate[number])
         for variant, resolved in enumerate(_variants(spec)):
             rng = np.random.default_rng([seed, number, 0 if constant_grid_search else variant])
-            found += _resolved(resolved, rng)
+            found += [plained(config) for config in _resolved(resolved, rng)]
     return found
 
 

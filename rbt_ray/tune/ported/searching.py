@@ -12,6 +12,7 @@ import numpy as np
 from rbt_ray.errors import NotSupportedError, SettingError
 from rbt_ray.study.convert import class_names
 from rbt_ray.tune.ported.settings import TuneConfig
+from rbt_ray.tune.ported.trial import plained
 
 _AHEAD_RAYS = 8
 """Trials open at once where a searcher of Ray Tune's proposes them: few, so that it learns early, and as many on every machine."""
@@ -67,7 +68,7 @@ def searched(given: Any) -> Search:
         return Search(
             None,
             given.max_concurrent or None,
-            tuple(given._points_to_evaluate or ()),
+            tuple(plained(point) for point in given._points_to_evaluate or ()),
             bool(given._constant_grid_search),
             _seed_of(given._random_state._rng),
         )

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from rbt_ray.study import options as values
 from rbt_ray.tune.ported.checkpoint import Checkpoint
 
@@ -105,6 +107,15 @@ def copied(tree: Any) -> Any:
     if type(tree) is tuple:
         return tuple(copied(value) for value in tree)
     return [copied(value) for value in tree] if isinstance(tree, list) else tree
+
+
+def plained(tree: Any) -> Any:
+    """The same with Python's numbers and texts in place of numpy's, which no JSON holds; dates stay as they are."""
+    if isinstance(tree, Mapping):
+        return {key: plained(value) for key, value in tree.items()}
+    if type(tree) in (list, tuple):
+        return type(tree)(plained(value) for value in tree)
+    return tree.item() if isinstance(tree, np.generic) and tree.dtype.kind in "biufU" else tree
 
 
 def _hash(config: Mapping[str, Any]) -> str:

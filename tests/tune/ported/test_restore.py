@@ -10,7 +10,9 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+from ray.tune.search import BasicVariantGenerator
 
 from rbt_ray import tune
 from rbt_ray.errors import StudyMismatchError, StudyNotFoundError
@@ -94,6 +96,19 @@ def test_restoring_a_finished_study_gives_its_results(fit, tmp_path):
     assert [result.metrics for result in again.fit()] == [result.metrics for result in results]
     assert again.get_results().get_best_result().config == {"x": 1}
     assert again.fit().study_results.table_hash() == results.study_results.table_hash()
+
+
+def test_numpys_numbers_are_held_by_the_file(fit, tmp_path):
+    space = {
+        "x": tune.grid_search(np.linspace(0, 1, 3)),
+        "n": (np.int64(2), [np.bool_(True), np.str_("a")]),
+        "y": tune.uniform(0, 1),
+    }
+    first = BasicVariantGenerator(points_to_evaluate=[{"y": np.float32(0.5)}])
+    results = fit(climb, space, search_alg=first, metric="loss", mode="min", stop={"n": 1})
+    assert [result.config for result in results] == [{"x": x, "n": (2, [True, "a"]), "y": 0.5} for x in (0, 0.5, 1)]
+    again = tune.Tuner.restore(tmp_path / "study", climb).fit()
+    assert [result.config for result in again] == [result.config for result in results]
 
 
 def test_what_no_file_holds_is_asked_for(fit, tmp_path):
