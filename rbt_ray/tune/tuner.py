@@ -209,7 +209,8 @@ class Tuner:
         if pool.n_workers > study.max_pending:
             warnings.warn(
                 f"the study keeps at most {study.max_pending} trials open, fewer than its {pool.n_workers} workers, of which "
-                f"some will idle: set `max_pending` of TuneConfig to twice the workers or more.",
+                f"some will idle: set `max_pending` of TuneConfig to twice the workers or more; of Ray Tune's TuneConfig as "
+                f"`rbt_ray.tune` has it, `max_concurrent_trials` to the workers or more.",
                 stacklevel=3,
             )
         train_bars = study.bundle.train_bars if study.bundle else 0

@@ -81,7 +81,8 @@ class TuneConfig:
             searcher of Ray Tune's.
         scheduler: one of `rbt_ray.tune.schedulers`, or Ray Tune's own of that kind.
         num_samples: how often the space is sampled; each combination of its grids as often.
-        max_concurrent_trials: at most so many workers; None or 0: one a processor.
+        max_concurrent_trials: at most so many workers, and so many trials that a searcher is asked for ahead of results;
+            None or 0: a worker a processor, and 8 trials for searchers of Ray Tune's.
         time_budget_s: seconds, or a timedelta, after which the study stops.
         reuse_actors: a class's object serves the next trial if its `reset_config` says so; workers stay in any case.
         trial_name_creator: from a trial to its name.

@@ -123,7 +123,7 @@ def test_a_searcher_without_a_metric_is_refused():
 
 
 @pytest.mark.parametrize("words", [tune, ray_tune], ids=["ours", "rays"])
-@pytest.mark.parametrize("search", ["tpe", OptunaSearch()], ids=str)
+@pytest.mark.parametrize("search", ["tpe", OptunaSearch()], ids=["tpe", "optuna"])
 def test_spaces_in_a_choice_are_refused_with_a_searcher(words, search):
     space = {"opt": {"kind": words.choice([{"lr": words.uniform(0, 1)}, {"lr": 0}])}}
     config = tune.TuneConfig(metric="loss", mode="min", search_alg=search)
