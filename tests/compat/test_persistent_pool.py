@@ -1,6 +1,7 @@
 """PersistentWorkerPool: the old evaluation's tests by their names, and what multiprocessing.Pool's users expect."""
 
 import inspect
+import itertools
 import multiprocessing
 import multiprocessing.pool
 import os
@@ -11,7 +12,7 @@ import psutil
 import pytest
 
 from rbt_ray.compat.rustybt import PersistentWorkerPool, cleanup_global_pool, get_global_pool
-from rbt_ray.errors import ObjectiveError, SettingError, WorkerDiedError
+from rbt_ray.errors import InputError, ObjectiveError, SettingError, WorkerDiedError
 
 
 def square(x):
@@ -298,6 +299,43 @@ def test_imap_takes_no_more_of_an_endless_iterable_than_it_needs(shared):
     results = shared.imap(square, endless())
     assert [next(results) for _ in range(5)] == [0, 1, 4, 9, 16]
     assert len(taken) < 20
+
+
+@pytest.mark.parametrize("way", ["imap", "imap_unordered"])
+@pytest.mark.parametrize("join", [False, True])
+def test_an_iterator_of_before_close_gives_all_its_results_after_it(way, join):
+    with multiprocessing.get_context("fork").Pool(1) as standard:
+        theirs = getattr(standard, way)(square, iter(range(30)))
+        standard.close()
+        theirs = sorted(theirs)
+    pool = PersistentWorkerPool(1)
+    results = getattr(pool, way)(square, iter(range(30)))
+    pool.close()
+    if join:
+        pool.join()
+    assert sorted(results) == theirs
+    pool.join()
+    assert not pool.get_statistics()["pids"]
+
+
+def test_an_iterable_that_raises_ends_the_results(shared):
+    def broken():
+        yield 1
+        raise LookupError("no more")
+
+    results = shared.imap(square, broken())
+    assert next(results) == 1
+    with pytest.raises(LookupError, match="no more"):
+        next(results)
+    assert list(results) == []
+
+
+def test_leaving_the_pool_takes_no_more_of_an_endless_iterable():
+    with PersistentWorkerPool(1) as pool:
+        results = pool.imap(square, itertools.count())
+        assert next(results) == 0
+    with pytest.raises(InputError, match="closed"):
+        list(results)
 
 
 def test_initializer_runs_once_in_each_process():

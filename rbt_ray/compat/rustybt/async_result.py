@@ -103,12 +103,12 @@ class ResultIterator:
     """Results one by one, while later calls are still under way.
 
     Args:
-        start: begins the next calls, and says how many: 0 once there are no more.
+        start: begins the next calls, the first of which has that number, and says how many: 0 once there are no more.
         ahead: how many calls may be under way beyond what was taken.
         ordered: in the order of the calls; else as they come.
     """
 
-    def __init__(self, start: Callable[[ResultIterator], int], ahead: int, *, ordered: bool) -> None:
+    def __init__(self, start: Callable[[ResultIterator, int], int], ahead: int, *, ordered: bool) -> None:
         self._start = start
         self._ahead = ahead
         self._ordered = ordered
@@ -116,7 +116,7 @@ class ResultIterator:
         self._early: dict[int, Answer] = {}
         self._started = self._next = 0
         self._exhausted = False
-        self._feed()
+        self._feeding = threading.RLock()
 
     def __iter__(self) -> Iterator[Any]:
         return self
@@ -132,7 +132,7 @@ class ResultIterator:
             StopIteration: there are no more.
             Exception: what that call raised; the next ones can still be taken.
         """
-        self._feed()
+        self.feed()
         if self._next == self._started:
             raise StopIteration
         returned, value = self._take(timeout)
@@ -140,6 +140,22 @@ class ResultIterator:
         if not returned:
             raise value
         return value
+
+    def feed(self, *, all_of_it: bool = False) -> None:
+        """Begins calls, until enough are under way or, with `all_of_it`, there are no more.
+
+        An iterable that raises, or a call that cannot be sent, is the last result.
+        """
+        with self._feeding:
+            while not self._exhausted and (all_of_it or self._started - self._next < self._ahead):
+                try:
+                    n = self._start(self, self._started)
+                except Exception as error:  # of the user's own iterable
+                    self.settle(self._started, (False, error))
+                    self._started += 1
+                    n = 0
+                self._started += n
+                self._exhausted = n == 0
 
     def settle(self, index: int, answer: Answer) -> None:
         """Takes what became of a call."""
@@ -153,9 +169,3 @@ class ResultIterator:
                 raise multiprocessing.TimeoutError from None
             self._early[index if self._ordered else self._next] = answer
         return self._early.pop(self._next)
-
-    def _feed(self) -> None:
-        while not self._exhausted and self._started - self._next < self._ahead:
-            n = self._start(self)
-            self._started += n
-            self._exhausted = n == 0

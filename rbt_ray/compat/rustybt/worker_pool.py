@@ -73,6 +73,7 @@ class PersistentWorkerPool:
         self._waiting: deque[tuple[Calls, _Target, int]] = deque()
         self._under_way: dict[int, tuple[Calls, _Target, int, Courier]] = {}
         self._open = 0
+        self._iterators: set[ResultIterator] = set()
         self._idle: list[Courier] = []
         self._couriers: list[Courier] = []
         self._leaving: list[Courier] = []
@@ -181,7 +182,7 @@ class PersistentWorkerPool:
         return self._closed or self._error is not None
 
     def close(self) -> None:
-        """Takes no more calls; the processes end when those there are have ended."""
+        """Takes no more calls; the processes end when those there are, and those `imap` has still to make, have ended."""
         with self._state:
             self._closed = True
             self._end_if_done()
@@ -193,7 +194,7 @@ class PersistentWorkerPool:
         self._break(WorkerDiedError("the pool was terminated before the call had ended."))
 
     def join(self) -> None:
-        """Returns when the processes have ended.
+        """Returns when the processes have ended; what `imap` has not yet taken of its iterables is taken first.
 
         Raises:
             ValueError: neither `close` nor `terminate` was called.
@@ -201,6 +202,10 @@ class PersistentWorkerPool:
         with self._state:
             if not self._closed:
                 raise ValueError("the pool still takes calls; `close` or `terminate` it first.")
+            iterators = list(self._iterators)
+        for iterator in iterators:
+            iterator.feed(all_of_it=True)
+        with self._state:
             self._state.wait_for(lambda: not self._open)
         _end(self._couriers, self._leaving)
         for courier in [*self._couriers, *self._leaving]:
@@ -211,8 +216,10 @@ class PersistentWorkerPool:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Ends the processes: after the calls there are, or at once after an exception."""
+        """Ends the processes: after the calls that are under way, or at once after an exception."""
         if kind is None:
+            with self._state:
+                self._iterators.clear()
             self.close()
         else:
             self.terminate()
@@ -235,15 +242,33 @@ class PersistentWorkerPool:
         return result
 
     def _imap(self, func: Any, iterable: Iterable[Any], chunksize: int, *, ordered: bool) -> ResultIterator:
-        job, size, calls, starts = self._job(func), self._chunk(chunksize), iter(iterable), itertools.count()
+        job, size, elements = self._job(func), self._chunk(chunksize), iter(iterable)
 
-        def start(target: ResultIterator) -> int:
-            chunk: list[Call] = [((element,), {}) for element in itertools.islice(calls, size)]
-            if chunk:
-                self._submit(job, chunk, target, size * next(starts))
-            return len(chunk)
+        def start(target: ResultIterator, index: int) -> int:
+            try:
+                self._check_open(target)
+                chunk: list[Call] = [((element,), {}) for element in itertools.islice(elements, size)]
+                if chunk:
+                    self._submit(job, chunk, target, index)
+                    return len(chunk)
+            except BaseException:
+                self._forget(target)
+                raise
+            self._forget(target)
+            return 0
 
-        return ResultIterator(start, 2 * size * self._processes, ordered=ordered)
+        iterator = ResultIterator(start, 2 * size * self._processes, ordered=ordered)
+        with self._state:
+            self._check_open()
+            self._iterators.add(iterator)
+        iterator.feed()
+        return iterator
+
+    def _forget(self, iterator: ResultIterator) -> None:
+        """It begins no more calls."""
+        with self._state:
+            self._iterators.discard(iterator)
+            self._end_if_done()
 
     def _chunk(self, size: int) -> int:
         """The chunk size; with `maxtasksperchild` a divisor of it, so that no process makes more calls than that."""
@@ -262,15 +287,16 @@ class PersistentWorkerPool:
     def _submit(self, job: Job, calls: Sequence[Call], target: _Target, start: int) -> None:
         chunk = Calls(next(self._numbers), job, calls, packed(list(calls), "an argument"))
         with self._state:
-            self._check_open()
+            self._check_open(target)
             self._waiting.append((chunk, target, start))
             self._open += 1
             self._hand_out()
 
-    def _check_open(self) -> None:
+    def _check_open(self, target: _Target | None = None) -> None:
+        """`imap` of before `close` goes on after it."""
         if self._error is not None:
             raise self._error
-        if self._closed:
+        if self._closed and target not in self._iterators:
             raise InputError("the pool is closed; make another one.")
 
     def _hire(self) -> None:
@@ -341,6 +367,7 @@ class PersistentWorkerPool:
             open_calls = [*self._waiting, *(entry[:3] for entry in self._under_way.values())]
             self._waiting.clear()
             self._under_way.clear()
+            self._iterators.clear()
             if not self._closed:
                 self._error = error
         _end(self._couriers, self._leaving)
@@ -352,7 +379,7 @@ class PersistentWorkerPool:
             self._state.notify_all()
 
     def _end_if_done(self) -> None:
-        if self._closed and not self._open:
+        if self._closed and not self._open and not self._iterators:
             _end(self._couriers, self._leaving)
 
 
