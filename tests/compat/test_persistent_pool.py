@@ -288,6 +288,30 @@ def test_callbacks_and_time_outs(shared, tmp_path):
     assert slow.get(30) is None
 
 
+@pytest.mark.parametrize("options", [{"callback": None}, {"error_callback": None}])
+def test_a_callback_that_raises_harms_neither_its_call_nor_the_pool(options, monkeypatch):
+    told = []
+    monkeypatch.setattr(threading, "excepthook", told.append)
+
+    def broken(_):
+        raise ArithmeticError("of the callback")
+
+    pool = PersistentWorkerPool(1)
+    fails = "error_callback" in options
+    result = pool.apply_async(odd_fails, (int(fails),), **dict.fromkeys(options, broken))
+    result.wait(30)
+    assert result.successful() is not fails
+    assert [(one.exc_type, str(one.exc_value)) for one in told] == [(ArithmeticError, "of the callback")]
+    assert pool.apply_async(square, (3,)).get(30) == 9
+    lost = pool.apply_async(signal.pause, error_callback=broken) if fails else None
+    pool.terminate() if fails else pool.close()
+    leaving = threading.Thread(target=pool.join, daemon=True)
+    leaving.start()
+    leaving.join(30)
+    assert not leaving.is_alive()
+    assert lost is None or lost.ready()
+
+
 def test_imap_takes_no_more_of_an_endless_iterable_than_it_needs(shared):
     taken = []
 

@@ -18,7 +18,7 @@ class AsyncResult:
         pool: which makes them; kept alive until then.
         n: how many.
         single: whether `get` gives the one result itself, not a list.
-        callback: called with what `get` gives, in a thread of the pool.
+        callback: called with what `get` gives, in a thread of the pool; what it raises goes to `threading.excepthook`.
         error_callback: called with what `get` raises.
     """
 
@@ -85,11 +85,17 @@ class AsyncResult:
     def _end(self) -> None:
         self._pool = None
         error = self._error()
-        if error is None and self._callback is not None:
-            self._callback(self._value())
-        if error is not None and self._error_callback is not None:
-            self._error_callback(error)
-        self._done.set()
+        try:
+            if error is None and self._callback is not None:
+                self._callback(self._value())
+            if error is not None and self._error_callback is not None:
+                self._error_callback(error)
+        except BaseException as raised:  # nobody waits for it, and the pool's thread has other calls to serve
+            threading.excepthook(
+                threading.ExceptHookArgs((type(raised), raised, raised.__traceback__, threading.current_thread()))
+            )
+        finally:
+            self._done.set()
 
     def _value(self) -> Any:
         values = [answer[1] for answer in self._answers if answer is not None]

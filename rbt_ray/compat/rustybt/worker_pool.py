@@ -333,12 +333,11 @@ class PersistentWorkerPool:
             else:
                 courier.close()
             self._hand_out()
-        for index, answer in settled:
-            target.settle(index, answer)
-        with self._state:
-            self._open -= 1
-            self._state.notify_all()
-            self._end_if_done()
+        try:
+            for index, answer in settled:
+                target.settle(index, answer)
+        finally:
+            self._ended(1)
 
     def _settled(self, chunk: Calls, target: _Target, start: int, returned: Returned) -> list[tuple[int, Answer]]:
         """What is known now; of a chunk that was lost, the calls are made again one by one."""
@@ -371,12 +370,19 @@ class PersistentWorkerPool:
             if not self._closed:
                 self._error = error
         _end(self._couriers, self._leaving)
-        for chunk, target, start in open_calls:
-            for row in range(len(chunk)):
-                target.settle(start + row, (False, error))
+        try:
+            for chunk, target, start in open_calls:
+                for row in range(len(chunk)):
+                    target.settle(start + row, (False, error))
+        finally:
+            self._ended(len(open_calls))
+
+    def _ended(self, n: int) -> None:
+        """So many chunks fewer are open."""
         with self._state:
-            self._open -= len(open_calls)
+            self._open -= n
             self._state.notify_all()
+            self._end_if_done()
 
     def _end_if_done(self) -> None:
         if self._closed and not self._open and not self._iterators:
