@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import io
 import pickle
 import sys
 import traceback
+from collections import ChainMap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from multiprocessing.reduction import ForkingPickler
 from typing import Any, TypeAlias
 
 import cloudpickle
@@ -53,14 +57,57 @@ class Calls:
         return self.number, self.payload
 
 
-def pack_function(function: Callable[..., Any], initializer: Callable[..., Any] | None, initargs: Sequence[Any]) -> Job:
-    """A function as a job, with what every process runs once before its first call.
+class Initializer:
+    """What every process runs once before its first call.
+
+    It is pickled as a process starts, and never where that is forked: only so can locks, queues and pipes be handed over.
+
+    Args:
+        function: of no arguments but `args`; None: nothing.
+        args: its arguments.
+    """
+
+    def __init__(self, function: Callable[..., Any] | None, args: Sequence[Any]) -> None:
+        self._function, self._args = function, args
+
+    def __call__(self) -> None:
+        """Runs it."""
+        if self._function is not None:
+            self._function(*self._args)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        file = io.BytesIO()
+        try:
+            _StartPickler(file).dump((self._function, self._args))
+        except Exception as error:  # pickling runs the objects' own code, which may raise anything
+            raise ObjectiveError(
+                f"`initializer` or `initargs` cannot be handed to a worker: {type(error).__name__}: {error} "
+                f"Locks, queues and pipes are those of the pool's `context`: such as `multiprocessing.get_context()`."
+            ) from error
+        return functools.partial, (_initialize, file.getvalue())
+
+
+class _StartPickler(cloudpickle.Pickler):  # type: ignore[misc]  # it has no types
+    """Packs lambdas and what a script defines, and what only a process that starts can be given."""
+
+    def __init__(self, file: io.BytesIO) -> None:
+        self.dispatch_table = ChainMap(cloudpickle.Pickler.dispatch_table, ForkingPickler(file).dispatch_table)
+        super().__init__(file)
+
+
+def _initialize(payload: bytes) -> None:
+    """In the worker."""
+    function, args = pickle.loads(payload)
+    Initializer(function, args)()
+
+
+def pack_function(function: Callable[..., Any]) -> Job:
+    """A function as a job.
 
     Raises:
-        ObjectiveError: one of them cannot be sent to another process.
+        ObjectiveError: it cannot be sent to another process.
     """
-    parts = [packed((initializer, tuple(initargs)), "`initializer`"), packed(function, "the function")]
-    payload = pickle.dumps((sys.path, *parts))
+    payload = pickle.dumps((sys.path, packed(function, "the function")))
     return Job(hashlib.sha256(payload).hexdigest(), payload)
 
 
@@ -87,12 +134,14 @@ def answers_in(packed: bytes) -> list[Answer]:
     return answers
 
 
-def serve_calls(pipe: Connection, life: Connection, name: str, inherited: Sequence[Connection]) -> None:
+def serve_calls(
+    initialize: Callable[[], object], pipe: Connection, life: Connection, name: str, inherited: Sequence[Connection]
+) -> None:
     """The main loop: takes jobs and calls until the driver is gone; see `serve`."""
     for end in inherited:
         end.close()
     settle(life)
-    caller = _Caller()
+    caller = _Caller(initialize)
     try:
         pipe.send("ready")
         while True:
@@ -110,20 +159,19 @@ def serve_calls(pipe: Connection, life: Connection, name: str, inherited: Sequen
 class _Caller:
     """The worker's side: whatever fails, fails in the calls, which somebody waits for."""
 
-    def __init__(self) -> None:
+    def __init__(self, initialize: Callable[[], object]) -> None:
+        self._initialize = initialize
         self._begun = False
         self._broken: _Sent | None = None
         self._function: Callable[..., Any]
 
     def load(self, job: Job) -> None:
-        paths, begin, function = pickle.loads(job.payload)
+        paths, function = pickle.loads(job.payload)
         sys.path[:] = [*paths, *(path for path in sys.path if path not in paths)]
         self._broken = None
         try:
             if not self._begun:
-                initializer, initargs = pickle.loads(begin)
-                if initializer is not None:
-                    initializer(*initargs)
+                self._initialize()
                 self._begun = True
             self._function = pickle.loads(function)
         except BaseException as error:

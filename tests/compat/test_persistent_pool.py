@@ -375,6 +375,25 @@ def test_initializer_runs_once_in_each_process():
         pool.map(square, [1])
 
 
+@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
+def test_an_initializer_gets_locks_and_queues(method):
+    def begin(lock, queue):
+        begin.lock = lock
+        os.environ["RBT_LOCKED"] = str(lock.acquire(block=False))
+        queue.put(os.getpid())
+
+    context = multiprocessing.get_context(method)
+    lock, queue = context.Lock(), context.Queue()
+    with lock, PersistentWorkerPool(1, begin, (lock, queue), context=context) as pool:
+        assert pool.apply(os.getenv, ("RBT_LOCKED",)) == "False"
+        assert queue.get(timeout=30) in pool.get_statistics()["pids"]
+
+
+def test_an_initializer_that_cannot_be_handed_over_says_so():
+    with pytest.raises(ObjectiveError, match="initargs"), PersistentWorkerPool(1, square, (threading.Lock(),)) as pool:
+        pool.map(square, [1])
+
+
 def test_terminate_ends_calls_that_never_would(tmp_path):
     def forever():
         while True:

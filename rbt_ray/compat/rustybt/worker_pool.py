@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import sys
 import threading
@@ -14,7 +15,7 @@ from typing import Any, Protocol
 
 from rbt_ray.compat.rustybt.async_result import AsyncResult, ResultIterator
 from rbt_ray.errors import InputError, SettingError, WorkerDiedError
-from rbt_ray.pool.calls import Answer, Call, Calls, answers_in, pack_function, packed, serve_calls
+from rbt_ray.pool.calls import Answer, Call, Calls, Initializer, answers_in, pack_function, packed, serve_calls
 from rbt_ray.pool.courier import Courier
 from rbt_ray.pool.local_pool import usable_cpus
 from rbt_ray.pool.pool import Job, Returned
@@ -38,7 +39,7 @@ class PersistentWorkerPool:
     Args:
         processes: how many; None: one for each core this process may use.
         initializer: called once in each process, before its first call.
-        initargs: its arguments.
+        initargs: its arguments; locks, queues and pipes among them are those of `context`.
         maxtasksperchild: calls after which a process is replaced; None: never.
         context: of multiprocessing, says how processes are started; None: by a fork server on Linux, else by spawn.
 
@@ -61,7 +62,7 @@ class PersistentWorkerPool:
                 raise SettingError(f"{name} must be positive: a whole number of at least 1, or None; got {value!r}.")
         if initializer is not None and not callable(initializer):
             raise TypeError(f"`initializer` is a function or None; got {initializer!r}.")
-        self._initializer, self._initargs = initializer, tuple(initargs)
+        self._main = functools.partial(serve_calls, Initializer(initializer, tuple(initargs)))
         self._most = maxtasksperchild
         self._context = context_for() if context is None else context
         self._numbers = itertools.count()
@@ -282,7 +283,7 @@ class PersistentWorkerPool:
         self._check_open()
         if not callable(func):
             raise TypeError(f"`func` is a function; got {func!r}.")
-        return pack_function(func, self._initializer, self._initargs)
+        return pack_function(func)
 
     def _submit(self, job: Job, calls: Sequence[Call], target: _Target, start: int) -> None:
         chunk = Calls(next(self._numbers), job, calls, packed(list(calls), "an argument"))
@@ -306,7 +307,7 @@ class PersistentWorkerPool:
             _Sink(weakref.ref(self)),
             recycle_after=self._most,
             memory_limit=sys.maxsize,
-            main=serve_calls,
+            main=self._main,
         )
         if self._context.get_start_method() == "fork":
             courier.start_process()
