@@ -312,6 +312,34 @@ def test_a_callback_that_raises_harms_neither_its_call_nor_the_pool(options, mon
     assert lost is None or lost.ready()
 
 
+def test_an_argument_that_cannot_be_sent_fails_its_call_alone(shared):
+    given, held = [], threading.Lock()
+
+    def take(error):
+        with held:
+            given.append(error)
+
+    lock = threading.Lock()
+    with held:  # the callback does not run in the thread that makes the call
+        result = shared.apply_async(square, (lock,), error_callback=take)
+    with pytest.raises(ObjectiveError, match="an argument cannot be sent"):
+        result.get(30)
+    assert [type(error) for error in given] == [ObjectiveError]
+    iterator = shared.imap(square, [2, lock, 4], chunksize=3)
+    assert next(iterator) == 4
+    with pytest.raises(ObjectiveError):
+        next(iterator)
+    assert list(iterator) == [16]
+
+
+def test_no_calls_are_no_callback_as_in_multiprocessing(shared):
+    given = []
+    with multiprocessing.get_context("fork").Pool(1) as standard:
+        for pool in (standard, shared):
+            assert pool.map_async(square, [], callback=given.append).get(30) == []
+    assert given == []
+
+
 def test_imap_takes_no_more_of_an_endless_iterable_than_it_needs(shared):
     taken = []
 

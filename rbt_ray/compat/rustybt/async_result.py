@@ -39,8 +39,9 @@ class AsyncResult:
         self._left = n
         self._lock = threading.Lock()
         self._done = threading.Event()
-        if not n:
-            self._end()
+        if not n:  # without a callback, as in multiprocessing
+            self._pool = None
+            self._done.set()
 
     def ready(self) -> bool:
         """Whether all calls have ended."""

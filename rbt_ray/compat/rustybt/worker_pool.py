@@ -14,7 +14,7 @@ from multiprocessing.context import BaseContext
 from typing import Any, Protocol
 
 from rbt_ray.compat.rustybt.async_result import AsyncResult, ResultIterator
-from rbt_ray.errors import InputError, SettingError, WorkerDiedError
+from rbt_ray.errors import InputError, ObjectiveError, SettingError, WorkerDiedError
 from rbt_ray.pool.calls import Answer, Call, Calls, Initializer, answers_in, pack_function, packed, serve_calls
 from rbt_ray.pool.courier import Courier
 from rbt_ray.pool.local_pool import usable_cpus
@@ -286,12 +286,35 @@ class PersistentWorkerPool:
         return pack_function(func)
 
     def _submit(self, job: Job, calls: Sequence[Call], target: _Target, start: int) -> None:
-        chunk = Calls(next(self._numbers), job, calls, packed(list(calls), "an argument"))
+        """Begins calls; one that cannot be sent fails alone."""
+        try:
+            chunk = Calls(next(self._numbers), job, calls, packed(list(calls), "an argument"))
+        except ObjectiveError as error:
+            if len(calls) == 1:
+                self._refuse(error, target, start)
+            else:
+                for row, call in enumerate(calls):
+                    self._submit(job, [call], target, start + row)
+            return
         with self._state:
             self._check_open(target)
             self._waiting.append((chunk, target, start))
             self._open += 1
             self._hand_out()
+
+    def _refuse(self, error: ObjectiveError, target: _Target, index: int) -> None:
+        """In a thread, as of every call: whoever makes this one may hold what the callback waits for."""
+        with self._state:
+            self._check_open(target)
+            self._open += 1
+
+        def settle() -> None:
+            try:
+                target.settle(index, (False, error))
+            finally:
+                self._ended(1)
+
+        threading.Thread(target=settle, name="rbt-ray-pool-refusal", daemon=True).start()
 
     def _check_open(self, target: _Target | None = None) -> None:
         """`imap` of before `close` goes on after it."""
