@@ -12,6 +12,7 @@ import numpy as np
 
 from rbt_ray.tune.ported.checkpoint import Checkpoint
 from rbt_ray.tune.ported.settings import CheckpointConfig
+from rbt_ray.tune.ported.trial import flat
 
 Report = dict[str, Any]
 CHECKPOINT_DIR = "checkpoint_dir_name"
@@ -88,7 +89,7 @@ class Records:
         key = self._keep.checkpoint_score_attribute
         if key is not None:
             sign = 1.0 if self._keep.checkpoint_score_order == "max" else -1.0
-            scored = sorted(held, key=lambda report: sign * float(report.get(key, -sign * np.inf)))
+            scored = sorted(held, key=lambda report: _rank(flat(report).get(key), sign))
             spare = [report for report in scored[: -self._keep.num_to_keep] if report is not held[-1]]
         else:
             spare = held[: -self._keep.num_to_keep]
@@ -103,6 +104,12 @@ class Records:
 def to_json(value: Any) -> str:
     """JSON of what a trainable reported: numpy's numbers and arrays as Python's, other objects as their text."""
     return json.dumps(value, default=_plain)
+
+
+def _rank(value: Any, sign: float) -> tuple[bool, float]:
+    """Among a trial's checkpoints: what is no number comes before everything else, and goes first."""
+    score = np.nan if value is None else float(value)
+    return (False, 0.0) if np.isnan(score) else (True, sign * score)
 
 
 def _plain(value: Any) -> Any:

@@ -50,6 +50,12 @@ def counted(config):
             tune.report({"n": n, "began_at": step}, checkpoint=tune.Checkpoint.from_directory(folder))
 
 
+def scored(config):
+    for value in config["of"]:
+        with tempfile.TemporaryDirectory() as folder:
+            tune.report({"eval": {"acc": value}}, checkpoint=tune.Checkpoint.from_directory(folder))
+
+
 def yields(config):
     yield {"loss": 1}
 
@@ -183,6 +189,15 @@ def test_checkpoints_are_kept_as_the_config_says(fit):
     assert result.get_best_checkpoint("n", "min") == result.best_checkpoints[0][0]
     assert json.loads(Path(result.checkpoint.path, "step.json").read_text()) == 6
     assert Path(result.checkpoint.to_directory(), "step.json").exists()
+
+
+@pytest.mark.parametrize("order", ["max", "min"])
+def test_the_best_checkpoint_by_a_nested_metric_stays_and_nan_is_worse_than_all(fit, order):
+    sign = 1 if order == "max" else -1
+    values = [sign * value for value in (math.nan, -math.inf, 0.9, 0.5, math.nan, 0.1)]
+    kept = tune.CheckpointConfig(2, checkpoint_score_attribute="eval/acc", checkpoint_score_order=order)
+    result = fit(scored, {"of": values}, metric="eval/acc", mode=order, checkpoint=kept)[0]
+    assert [metrics["eval"]["acc"] for _, metrics in result.best_checkpoints] == [sign * n for n in (0.9, 0.5, 0.1)]
 
 
 def test_a_trial_knows_where_it_is(fit):
