@@ -94,8 +94,8 @@ class WorkerDiedError(RbtError, RuntimeError):
     """The process that made a call ended before the call did."""
 
 
-class NoResultError(RbtError, LookupError):
-    """No trial completed at full fidelity."""
+class NoResultError(RbtError, LookupError, RuntimeError):
+    """No trial completed at full fidelity, or reported the metric; Ray Tune raises a RuntimeError there."""
 
 
 class StudyInterrupted(RbtError, KeyboardInterrupt):  # noqa: N818 - as KeyboardInterrupt is

@@ -109,6 +109,8 @@ def test_the_best_is_looked_for_as_the_scope_says(fit):
         results.get_best_result(mode="best")
     with pytest.raises(NoResultError, match="accuracy"):
         results.get_best_result("accuracy", "max")
+    with pytest.raises(RuntimeError, match="accuracy"):  # as from Ray Tune
+        results.get_best_result("accuracy", "max")
 
 
 def test_frames_have_the_last_report_or_the_best(fit):
