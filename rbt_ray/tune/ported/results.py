@@ -240,7 +240,7 @@ class ResultGrid(Sequence[Result]):
             if not result.reports:
                 continue
             report = result.reports[-1]
-            having = [r for r in result.reports if filter_metric is not None and filter_metric in flat(r)]
+            having = [r for r in result.reports if filter_metric is not None and _has(r, filter_metric)]
             if having:
                 pick = max if filter_mode == "max" else min
                 report = pick(having, key=lambda r: flat(r)[filter_metric or ""])
@@ -250,6 +250,12 @@ class ResultGrid(Sequence[Result]):
 
     def __repr__(self) -> str:
         return f"ResultGrid<{len(self)} trials, {self.num_errors} errors, in {self.experiment_path}>"
+
+
+def _has(report: Report, metric: str) -> bool:
+    """Whether it has a value of the metric; NaN compares with nothing."""
+    value = flat(report).get(metric, math.nan)
+    return not (isinstance(value, float) and math.isnan(value))
 
 
 def _summary(values: Sequence[float], mode: str, scope: str) -> float:

@@ -122,6 +122,12 @@ def test_frames_have_the_last_report_or_the_best(fit):
     assert (best["loss"].tolist(), best["training_iteration"].tolist()) == ([1, 11], [2, 2])
 
 
+@pytest.mark.parametrize("mode", ["max", "min"])
+def test_frames_leave_nan_out_where_they_look_for_the_best(fit, mode):
+    results = fit(scored, {"of": [math.nan, 2.0, 2.0, math.nan]}, metric="eval/acc", mode=mode)
+    assert results.get_dataframe("eval/acc", mode)["training_iteration"].tolist() == [2]
+
+
 def test_a_returned_dict_is_the_result_and_numpy_becomes_plain(fit):
     result = fit(square, {"x": 5}, metric="loss", mode="min").get_best_result()
     assert (result.metrics["loss"], result.metrics["array"], result.metrics["n"]) == (4, [0, 1], 4)
