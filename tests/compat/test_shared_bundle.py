@@ -2,12 +2,15 @@
 
 import multiprocessing
 import pickle
+import sys
+import types
 
 import cloudpickle
 import numpy as np
 import pytest
 
 import rbt_ray as rbt
+import rbt_ray.pool
 from rbt_ray.compat.rustybt import BundleConnectionPool, SharedBundleContext, get_bundle_from_pool
 from rbt_ray.errors import BundleError, BundleNotFoundError, SettingError
 
@@ -93,6 +96,35 @@ def test_what_it_cannot_do_it_says():
     rbt.remove_bundle("mine")
     with pytest.raises(BundleError, match=r"ray\.init"):
         attached.get_bundle()
+
+
+def test_who_shares_with_a_cluster_cleans_up_before_sharing_again(monkeypatch):
+    """What it asks of a cluster is written down here; on a real one it runs in tests/cluster."""
+    kept = []
+
+    class Keeper:
+        def __init__(self, bundle, *, outlives):
+            self.name = f"kept-{bundle.version}"
+            kept.append(self)
+
+        def release(self):
+            kept.remove(self)
+
+    stand_in = types.SimpleNamespace(Keeper=Keeper, is_connected=lambda: True)
+    monkeypatch.setitem(sys.modules, "ray", sys.modules.get("ray", types.ModuleType("ray")))
+    monkeypatch.setitem(sys.modules, "rbt_ray.pool.ray_bundle_keeper", stand_in)
+    monkeypatch.setattr(rbt_ray.pool, "ray_bundle_keeper", stand_in, raising=False)
+    context = SharedBundleContext("sample", auto_cleanup=False)
+    context.initialize()
+    context.close()
+    assert len(kept) == 1  # others may still attach
+    with pytest.raises(RuntimeError, match="`cleanup` first"):
+        context.initialize()
+    context.cleanup()
+    assert kept == []
+    context.initialize()
+    context.cleanup()
+    assert kept == []
 
 
 def test_a_pool_gives_the_open_bundle_until_another_is_ingested():

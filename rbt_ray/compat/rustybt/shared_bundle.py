@@ -62,10 +62,10 @@ class SharedBundleContext:
         """Loads the bundle and shares it; on a Ray cluster, if this process is on one by now, with all its hosts.
 
         Raises:
-            RuntimeError: it is shared or attached already.
+            RuntimeError: it is shared or attached already, or was closed here while a cluster still has it.
             BundleNotFoundError: no bundle has that name.
         """
-        if self._metadata is not None:
+        if self._metadata is not None or self._keeper is not None:
             raise RuntimeError(f"the bundle {self.bundle_name!r} is shared already; `cleanup` first.")
         bundle = load_bundle(self.bundle_name)
         assert bundle.path is not None
@@ -118,7 +118,7 @@ class SharedBundleContext:
         return self._metadata is not None
 
     def close(self) -> None:
-        """Lets go of it in this process; others keep it."""
+        """Lets go of it in this process; others keep it, until `cleanup`."""
         self._bundle = self._metadata = None
 
     def cleanup(self) -> None:
