@@ -85,8 +85,8 @@ def _trials(results: ResultGrid) -> Iterator[FrozenTrial]:
             params={study.space.names[k]: columns[k][1](float(point[k])) for k in active},
             distributions={study.space.names[k]: columns[k][0] for k in active},
         )
-        trial.datetime_start = datetime.fromtimestamp(times[group[0].trial_id]["started"])
-        trial.datetime_complete = datetime.fromtimestamp(times[group[-1].trial_id]["finished"])
+        trial.datetime_start = datetime.fromtimestamp(min(times[one.trial_id]["started"] for one in group))
+        trial.datetime_complete = datetime.fromtimestamp(max(times[one.trial_id]["finished"] for one in group))
         yield trial
 
 
