@@ -12,7 +12,7 @@ from pathlib import Path
 import rbt_ray as rbt
 from benchmarks.decisions.page import Case, Decision, case
 from benchmarks.throughput import burn
-from rbt_ray.bench import Sample
+from rbt_ray.bench import Sample, Thresholds
 from rbt_ray.bench.process_tree import ProcessTree
 from rbt_ray.errors import BenchError
 from tests.cluster.hosts import Lan, what_is_missing
@@ -163,7 +163,16 @@ def decide(quick):
     page = Decision("ray", "Ray", ABOUT)
     on_one_machine(page, quick)
     on_hosts(page, quick)
+    added = [one.comparison.memory_added for one in page.cases if one.comparison and one.comparison.memory_added]
+    if added:
+        page.notes.append(about_memory(max(added)))
     return page
+
+
+def about_memory(added):
+    """From which size of a host on its memory would not speak against it."""
+    least = added / Thresholds.default().memory / 2**30
+    return f"Ray's own processes on a host take {added / 1e6:,.0f} MB at most: below 2 % where a host has {least:.0f} GiB or more."
 
 
 if __name__ == "__main__":
