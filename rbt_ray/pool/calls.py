@@ -28,6 +28,9 @@ Answer: TypeAlias = tuple[bool, Any]
 _Sent: TypeAlias = tuple[bool, Any, str]
 """The same on its way, with the traceback as text."""
 
+_Globals: TypeAlias = tuple[dict[str, Any], dict[str, Any]]
+"""All of a function, and those that it set."""
+
 
 class WorkerTraceback(Exception):  # noqa: N818 - it is the cause of an error, and none itself
     """What the traceback of an error was in the worker."""
@@ -70,10 +73,14 @@ class Initializer:
     def __init__(self, function: Callable[..., Any] | None, args: Sequence[Any]) -> None:
         self._function, self._args = function, args
 
-    def __call__(self) -> None:
-        """Runs it."""
-        if self._function is not None:
-            self._function(*self._args)
+    def __call__(self) -> _Globals:
+        """Runs it, and gives its globals and those of them that it set."""
+        if self._function is None:
+            return {}, {}
+        names = getattr(self._function, "__globals__", {})
+        before = dict(names)
+        self._function(*self._args)
+        return names, {name: value for name, value in names.items() if before.get(name, names) is not value}
 
     def __reduce__(self) -> tuple[Any, ...]:
         file = io.BytesIO()
@@ -95,10 +102,10 @@ class _StartPickler(cloudpickle.Pickler):  # type: ignore[misc]  # it has no typ
         super().__init__(file)
 
 
-def _initialize(payload: bytes) -> None:
+def _initialize(payload: bytes) -> _Globals:
     """In the worker."""
     function, args = pickle.loads(payload)
-    Initializer(function, args)()
+    return Initializer(function, args)()
 
 
 def pack_function(function: Callable[..., Any]) -> Job:
@@ -135,7 +142,7 @@ def answers_in(packed: bytes) -> list[Answer]:
 
 
 def serve_calls(
-    initialize: Callable[[], object], pipe: Connection, life: Connection, name: str, inherited: Sequence[Connection]
+    initialize: Callable[[], _Globals], pipe: Connection, life: Connection, name: str, inherited: Sequence[Connection]
 ) -> None:
     """The main loop: takes jobs and calls until the driver is gone; see `serve`."""
     for end in inherited:
@@ -159,10 +166,11 @@ def serve_calls(
 class _Caller:
     """The worker's side: whatever fails, fails in the calls, which somebody waits for."""
 
-    def __init__(self, initialize: Callable[[], object]) -> None:
+    def __init__(self, initialize: Callable[[], _Globals]) -> None:
         self._initialize = initialize
         self._begun = False
         self._broken: _Sent | None = None
+        self._globals: _Globals
         self._function: Callable[..., Any]
 
     def load(self, job: Job) -> None:
@@ -171,11 +179,18 @@ class _Caller:
         self._broken = None
         try:
             if not self._begun:
-                self._initialize()
+                self._globals = self._initialize()
                 self._begun = True
-            self._function = pickle.loads(function)
+            self._function = self._with_globals(pickle.loads(function))
         except BaseException as error:
             self._broken = _failure(error)
+
+    def _with_globals(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """What the initializer set in a script: functions of that come by value, each with globals of its own."""
+        names, (initial, set_there) = getattr(function, "__globals__", {}), self._globals
+        if names is not initial and names.get("__name__") == initial.get("__name__"):
+            names.update(set_there)
+        return function
 
     def run(self, payload: bytes) -> bytes:
         if self._broken is not None:

@@ -6,6 +6,8 @@ import multiprocessing
 import multiprocessing.pool
 import os
 import signal
+import subprocess
+import sys
 import threading
 
 import psutil
@@ -415,6 +417,27 @@ def test_an_initializer_gets_locks_and_queues(method):
     with lock, PersistentWorkerPool(1, begin, (lock, queue), context=context) as pool:
         assert pool.apply(os.getenv, ("RBT_LOCKED",)) == "False"
         assert queue.get(timeout=30) in pool.get_statistics()["pids"]
+
+
+def test_a_scripts_functions_see_the_globals_that_its_initializer_set(tmp_path):
+    (tmp_path / "script.py").write_text(
+        """
+from rbt_ray.compat.rustybt import PersistentWorkerPool
+held, other = None, 1
+def begin(value):
+    global held
+    held = value
+def helper():
+    return held
+def ask(x):
+    return helper(), other
+if __name__ == "__main__":
+    with PersistentWorkerPool(1, begin, (7,)) as pool:
+        print(pool.map(ask, [1]), pool.apply(lambda: held))
+"""
+    )
+    done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == "[(7, 1)] 7", done.stderr
 
 
 def test_an_initializer_that_cannot_be_handed_over_says_so():
