@@ -39,7 +39,6 @@ def main(folder):
     """Both shapes; they find the same."""
     config = OptimizationConfig.create_default()
     config.benchmark_output_dir = folder
-    config.enable_shared_bundle_context = True
 
     optimizer = ParallelOptimizer(GridSearchAlgorithm(SPACE), n_jobs=2, verbose=False, config=config)
     optimizer.run(sharpe)
