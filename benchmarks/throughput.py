@@ -17,10 +17,9 @@ import sys
 import tempfile
 import time
 
-import numpy as np
-
 import rbt_ray as rbt
 from rbt_ray.bench import median_with_interval
+from rbt_ray.bench.crossover import old_bundle
 
 CASES = [  # seconds an evaluation, kind, evaluations
     (10e-3, "plain", 600),
@@ -87,12 +86,6 @@ def auto_over_grid(n_each, n_pairs, where):
     return ratios
 
 
-def fx_old_size():
-    """8 symbols x 5,124 days: the size of the evaluation that rbt_ray re-opens."""
-    fx = rbt.load_bundle("fx")
-    return rbt.Bundle.from_arrays({"close": np.array(fx.close[:5124, :8])}, fx.index[:5124], fx.symbols[:8])
-
-
 def sweep(bundle, n, where):
     """Configurations a second of a grid of n `sma_cross` pairs, from fit() to results on disk."""
     slow = n // 50
@@ -111,7 +104,7 @@ def main():
     parser.add_argument("--small-grids", action="store_true", help='"auto" beside "grid", 20 pairs a repeat')
     options = parser.parse_args()
     scale, repeats = (100, 1) if options.quick else (1, options.repeats)
-    bundles = {"sample (5 x 3,270)": "sample", "fx (8 x 5,124)": fx_old_size()}
+    bundles = {"sample (5 x 3,270)": "sample", "fx (8 x 5,124)": old_bundle()}
     n_configs = 100_000 // scale
     found: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as folder:

@@ -14,6 +14,7 @@ import kernel
 import numpy as np
 
 import rbt_ray as rbt
+from rbt_ray.bench.crossover import old_bundle
 
 WORKERS = 2
 CONFIGS = [{"fast": fast, "slow": slow} for fast, slow in kernel.PAIRS]
@@ -58,13 +59,13 @@ def memoized(params, data):
 
 
 def on_pool(runs):
-    with Pool(WORKERS, hold, (np.array(kernel.fx().close),)) as pool:
+    with Pool(WORKERS, hold, (np.array(old_bundle().close),)) as pool:
         for _ in range(runs):
             yield lambda: pool.map(of_held, CONFIGS, len(CONFIGS) // (8 * WORKERS))
 
 
 def on_rbt_ray(objective, runs):
-    bundle = kernel.fx()
+    bundle = old_bundle()
     space = {"fast": rbt.grid_search(kernel.FAST), "slow": rbt.grid_search(kernel.SLOW)}
     folder = tempfile.TemporaryDirectory()
 

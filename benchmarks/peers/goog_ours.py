@@ -1,8 +1,6 @@
 """rbt_ray at order level on GOOG: whole units, decided on a close, filled at the next open; a study on two workers."""
 
 import argparse
-import tempfile
-import time
 
 import goog
 import kernel
@@ -27,23 +25,10 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=5)
     options = parser.parse_args()
-    bundle, seconds = rbt.Bundle.from_frame(goog.long_frame()), []
-    with tempfile.TemporaryDirectory() as folder:
-        for _ in range(options.runs + 1):
-            began = time.perf_counter()
-            rbt.Tuner(
-                objective,
-                param_space={"fast": rbt.grid_search(goog.FAST), "slow": rbt.grid_search(goog.SLOW)},
-                bundle=bundle,
-                tune_config=rbt.TuneConfig(metric="total_return", search_alg="grid"),
-                run_config=rbt.RunConfig(
-                    name=f"s{time.monotonic_ns()}", storage_path=folder, backend="local", num_workers=2, verbose=0, recheck=0
-                ),
-            ).fit()  # fmt: skip
-            seconds.append(time.perf_counter() - began)
-    rbt.shutdown()
+    bundle = rbt.Bundle.from_frame(goog.long_frame())
+    seconds = kernel.seconds_of_studies(objective, bundle, goog.FAST, goog.SLOW, options.runs)
     found = [equity(fast, slow, bundle.view()).equity[-1] for fast in goog.FAST for slow in goog.SLOW]
-    kernel.tell(seconds[1:], len(found), np.array(found))
+    kernel.tell(seconds, len(found), np.array(found))
 
 
 if __name__ == "__main__":

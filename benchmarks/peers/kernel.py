@@ -1,6 +1,8 @@
 """What the scripts of the kernel comparison share: prices, pairs of windows, and what is told of each run."""
 
 import json
+import tempfile
+import time
 
 import numpy as np
 
@@ -14,10 +16,24 @@ MARGIN = 1e-9
 """rbt_ray's tie rule, taken over by all: above is above by a part in 1e9, whatever the order of summation."""
 
 
-def fx():
-    """8 symbols x 5,124 days of closes: the size of the evaluation that rbt_ray re-opens."""
-    bundle = rbt.load_bundle("fx")
-    return rbt.Bundle.from_arrays({"close": np.array(bundle.close[:5124, :8])}, bundle.index[:5124], bundle.symbols[:8])
+def seconds_of_studies(objective, bundle, fast, slow, runs):
+    """Seconds of each of `runs` studies of the whole grid on two warm workers; one before them does not count."""
+    seconds = []
+    with tempfile.TemporaryDirectory() as folder:
+        for _ in range(runs + 1):
+            began = time.perf_counter()
+            rbt.Tuner(
+                objective,
+                param_space={"fast": rbt.grid_search(fast), "slow": rbt.grid_search(slow)},
+                bundle=bundle,
+                tune_config=rbt.TuneConfig(metric="total_return", search_alg="grid"),
+                run_config=rbt.RunConfig(
+                    name=f"s{time.monotonic_ns()}", storage_path=folder, backend="local", num_workers=2, verbose=0, recheck=0
+                ),
+            ).fit()  # fmt: skip
+            seconds.append(time.perf_counter() - began)
+    rbt.shutdown()
+    return seconds[1:]
 
 
 def figures(equity):

@@ -12,6 +12,8 @@ import numpy as np
 import pandas as pd
 import vectorbt as vbt
 
+from rbt_ray.bench.crossover import old_bundle
+
 
 def held(close):
     """``(n_bars, n_configs * n_symbols)`` positions decided on each close, the symbols of a config side by side."""
@@ -52,7 +54,7 @@ def main():
     parser.add_argument("--runs", type=int, default=2)
     options = parser.parse_args()
     vbt.settings.array_wrapper["freq"] = "1D"
-    bundle = kernel.fx()
+    bundle = old_bundle()
     close = pd.DataFrame(np.array(bundle.close), pd.DatetimeIndex(bundle.index), list(bundle.symbols))
     seconds = []
     for _ in range(options.runs + 1):
