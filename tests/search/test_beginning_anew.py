@@ -37,12 +37,16 @@ def two_corners(point):
     return rough - max(broad, narrow, 0.0)
 
 
-def best_of(seed, n, **options):
+def sampler_of(seed, *, count_pending, **options):
     levels = Levels(LATTICE, ordered=False)
-    sampler = ModelSampler(
+    return ModelSampler(
         LATTICE, levels, ParzenModel(levels), SobolSearch(LATTICE, seed=seed),
-        seed=seed, random_fraction=0.0, count_pending=True, keep_lower=False, **options,
+        seed=seed, random_fraction=0.0, count_pending=count_pending, keep_lower=False, **options,
     )  # fmt: skip
+
+
+def best_of(seed, n, **options):
+    sampler = sampler_of(seed, count_pending=True, **options)
     seen = {}
     for _ in range(n):
         point = sampler.sample()
@@ -58,11 +62,7 @@ def test_a_better_corner_is_found_after_a_good_one():
 
 
 def test_late_results_of_before_do_not_bring_it_back():
-    levels = Levels(LATTICE, ordered=False)
-    sampler = ModelSampler(
-        LATTICE, levels, ParzenModel(levels), SobolSearch(LATTICE, seed=1),
-        seed=1, random_fraction=0.0, count_pending=False, keep_lower=False, begins_anew=True,
-    )  # fmt: skip
+    sampler = sampler_of(1, count_pending=False, begins_anew=True)
     late = [sampler.sample() for _ in range(30)]
     for k in range(51):  # none is better than the first
         sampler.learn(sampler.sample(), 1.0, float(k > 0))
@@ -75,11 +75,7 @@ def test_late_results_of_before_do_not_bring_it_back():
 
 
 def test_what_an_earlier_study_found_is_kept_and_has_to_be_beaten():
-    levels = Levels(LATTICE, ordered=False)
-    sampler = ModelSampler(
-        LATTICE, levels, ParzenModel(levels), SobolSearch(LATTICE, seed=1),
-        seed=1, random_fraction=0.0, count_pending=True, keep_lower=False, begins_anew=True,
-    )  # fmt: skip
+    sampler = sampler_of(1, count_pending=True, begins_anew=True)
     rng = np.random.default_rng(3)
     for x, y in {(int(x), int(y)) for x, y in rng.integers(30, 200, (200, 2))}:  # for long without a better one
         sampler.learn(np.array([x, y], dtype=float), 1.0, float(np.hypot(x - 60, y - 60)))
