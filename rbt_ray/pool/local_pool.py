@@ -29,6 +29,7 @@ class LocalPool:
         recycle_after: replace a worker after this many trials; None never does.
         memory_limit: bytes of resident memory above which a worker is replaced; None: 80 % of the machine's
             memory, shared evenly.
+        prices: whether its studies read any; workers of others start in half the time.
         start_method: "forkserver" where there is one, else "spawn", unless the environment variable
             ``RBT_RAY_START_METHOD`` says otherwise. "fork" is for programs that run no threads.
     """
@@ -39,9 +40,10 @@ class LocalPool:
         *,
         recycle_after: int | None = None,
         memory_limit: int | None = None,
+        prices: bool = True,
         start_method: StartMethod | None = None,
     ) -> None:
-        context = context_for(start_method)
+        context = context_for(start_method, prices=prices)
         limit = memory_limit or even_share(n_workers)
         self._returned: queue.SimpleQueue[Returned | Exception] = queue.SimpleQueue()
         self._closing = threading.Event()

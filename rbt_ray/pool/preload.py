@@ -10,12 +10,6 @@ settle.keep_freed_memory()
 socket_folder.remove_after_a_driver_that_was_killed()
 
 import cloudpickle  # noqa: E402, F401
-import numba  # noqa: E402, F401
-import numpy as np  # noqa: E402, F401
-import pyarrow.ipc  # noqa: E402, F401
 
-import rbt_ray.objectives.sweep.crossing  # noqa: E402
-import rbt_ray.objectives.sweep.run  # noqa: E402
 import rbt_ray.pool.serve  # noqa: E402
-import rbt_ray.pool.worker  # noqa: E402
-import rbt_ray.simulate.backtest  # noqa: E402, F401
+import rbt_ray.pool.worker  # noqa: E402, F401

@@ -40,6 +40,8 @@ class Worker:
         self._task, self._views = task, {}
         self._evaluator = as_evaluator(task.objective, task.space, task.metric)
         if task.bundle is not None:
+            import rbt_ray.pool.preload_prices  # noqa: F401 - now, so that no trial's time is spent on importing
+
             bundle = task.bundle.open()
             if self._bundle is None or bundle.version != self._bundle.version:
                 self._bundle = bundle

@@ -44,14 +44,19 @@ def _is_connected() -> bool:
 
 
 @contextmanager
-def pool_for(run_config: RunConfig) -> Iterator[WorkerPool]:
-    """A pool with these settings, kept for the next study unless this one breaks off with an error."""
+def pool_for(run_config: RunConfig, *, prices: bool) -> Iterator[WorkerPool]:
+    """A pool with these settings, kept for the next study unless this one breaks off with an error.
+
+    Args:
+        run_config: the settings.
+        prices: whether the study reads any; workers that are started for one without load what prices need later.
+    """
     key, modules = _key(run_config), user_modules()
     idle = _idle.pop(key, None)
     if idle is not None and (not idle.pool.is_alive or changed(idle.modules, modules)):
         idle.pool.close()
         idle = None
-    pool = _start(run_config) if idle is None else idle.pool
+    pool = _start(run_config, prices=prices) if idle is None else idle.pool
     try:
         yield pool
     except BaseException:
@@ -66,7 +71,7 @@ def warm(run_config: RunConfig) -> None:
     """Starts a pool with these settings, for the next study to find."""
     key = _key(run_config)
     if key not in _idle:
-        _idle[key] = _Idle(_start(run_config), {})
+        _idle[key] = _Idle(_start(run_config, prices=True), {})
 
 
 def end(run_config: RunConfig) -> None:
@@ -75,7 +80,7 @@ def end(run_config: RunConfig) -> None:
         idle.pool.close()
 
 
-def _start(run_config: RunConfig) -> WorkerPool:
+def _start(run_config: RunConfig, *, prices: bool) -> WorkerPool:
     if backend_of(run_config) == "ray":
         from rbt_ray.pool.ray_pool import RayPool
 
@@ -94,7 +99,9 @@ def _start(run_config: RunConfig) -> WorkerPool:
     from rbt_ray.pool.local_pool import LocalPool, usable_cpus
 
     n_workers = run_config.num_workers or max(1, usable_cpus() // run_config.num_cpus_per_worker)
-    return LocalPool(n_workers, recycle_after=run_config.recycle_after, memory_limit=run_config.worker_memory_limit)
+    return LocalPool(
+        n_workers, recycle_after=run_config.recycle_after, memory_limit=run_config.worker_memory_limit, prices=prices
+    )
 
 
 def _key(run_config: RunConfig) -> tuple[object, ...]:
