@@ -127,7 +127,7 @@ class Dispatcher:
             for returned in self._pool.wait(left):
                 decided += self._settle(returned)
             self._suspects.clear()
-        for number in self._flights:
+        for number in reversed(self._flights):  # those in line first, or a worker that is free would begin with them
             self._pool.cancel(number, "the study was stopped")
         while self._flights:
             for returned in self._pool.wait():

@@ -35,23 +35,30 @@ class Enough(BaseException):
 
 
 class Reports:
-    """Takes in what the objective that is called within it reports.
+    """Takes in what the objective that is called within it reports, one trial after the other.
 
     Args:
-        limit: after how many reports it is done; None: it ends by itself.
-        start: where an earlier trial of the config stopped; its reports count.
-        trial: its number in the study; None: it is of none.
+        limit: after how many reports a trial is done; None: it ends by itself.
     """
 
     __slots__ = ("_limit", "_n", "checkpoint", "latest", "start", "trial")
 
-    def __init__(self, limit: int | None, start: Checkpoint | None, trial: int | None = None) -> None:
+    def __init__(self, limit: int | None) -> None:
+        self._limit = limit
+        self.begin(None, None)
+
+    def begin(self, start: Checkpoint | None, trial: int | None) -> None:
+        """The next trial.
+
+        Args:
+            start: where an earlier trial of its config stopped, whose reports count.
+            trial: its number in the study; None: it is of none.
+        """
+        useful = start is not None and (self._limit is None or start.n_reports < self._limit)
         self.trial = trial
-        useful = start is not None and (limit is None or start.n_reports < limit)
         self.start = start if useful else None
         self.latest: float | Mapping[str, Any] | None = None
         self.checkpoint: Checkpoint | None = None
-        self._limit = limit
         self._n = 0 if self.start is None else self.start.n_reports
 
     @property

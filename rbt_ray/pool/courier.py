@@ -10,6 +10,7 @@ from multiprocessing.context import BaseContext
 from typing import Any, Protocol
 
 from rbt_ray.errors import ObjectiveError, SettingError, WorkerStartError
+from rbt_ray.pool.line import Line
 from rbt_ray.pool.memory import excess, refusal
 from rbt_ray.pool.pool import Job, Returned
 from rbt_ray.pool.serve import serve
@@ -56,6 +57,7 @@ class Courier:
     Args:
         name: the worker's.
         context: how its processes are started.
+        line: where it takes batches from, alone or as one of several.
         returned: where batches go that come back, and errors that end the study.
         recycle_after: trials after which the process is replaced; None: never.
         memory_limit: bytes of resident memory above which it is.
@@ -66,6 +68,7 @@ class Courier:
         self,
         name: str,
         context: BaseContext,
+        line: Line,
         returned: Sink,
         *,
         recycle_after: int | None,
@@ -78,7 +81,7 @@ class Courier:
         self._recycle_after = recycle_after
         self._memory_limit = memory_limit
         self._main = main
-        self._inbox: queue.SimpleQueue[Cargo | None] = queue.SimpleQueue()
+        self.line = line
         self._thread = threading.Thread(target=self._carry, name=f"rbt-ray-{name}", daemon=True)
         self._process: WorkerProcess | None = None
         self._job: str | None = None
@@ -88,23 +91,19 @@ class Courier:
         self._loading: int | None = None
         self._at_work: int | None = None
         self._since = 0.0
-        self._doomed: tuple[int, str] | None = None
         self._struck: str | None = None
+        self._back: Returned | None = None
 
     def start(self) -> None:
         """Begins to carry; the process is started by the thread, unless `start_process` has done so."""
         self._thread.start()
-
-    def carry(self, batch: Cargo) -> None:
-        """Takes a batch; returns at once."""
-        self._inbox.put(batch)
 
     def close(self) -> None:
         """Ends the worker, whatever it is doing, and the thread after it; see `join`."""
         with self._lock:
             self._closing = True
             self._strike("the pool was closed")
-        self._inbox.put(None)
+        self.line.dismiss_one()
 
     def join(self) -> None:
         """Returns when worker and thread have ended."""
@@ -127,9 +126,8 @@ class Courier:
             return self._since if self._at_work == number else None
 
     def kill(self, number: int, reason: str) -> None:
-        """Kills the worker when it is at work on that batch or loads its job, now or as soon as it takes it."""
+        """Kills the worker if it is at work on that batch or loads its job."""
         with self._lock:
-            self._doomed = number, reason
             if number in (self._at_work, self._loading):
                 self._strike(reason)
 
@@ -177,15 +175,28 @@ class Courier:
         try:
             if self._process is None:
                 self.start_process()
-            while (batch := self._inbox.get()) is not None:
+            while (batch := self._next()) is not None:
                 returned = self._deliver(batch)
-                with self._lock:
-                    self._doomed = None
-                self._returned.put(returned)
+                self._tell()
+                self._back = returned
         except Exception as error:  # it must reach whoever waits, or they wait for ever
+            self._tell()
             self._returned.put(error)
         finally:
             self._bury()
+
+    def _next(self) -> Cargo | None:
+        """The next batch. Where one waits, what came back is told once that is on its way: the worker idles no longer."""
+        try:
+            return self.line.take(wait=False)
+        except queue.Empty:
+            self._tell()
+            return self.line.take()
+
+    def _tell(self) -> None:
+        if self._back is not None:
+            returned, self._back = self._back, None
+            self._returned.put(returned)
 
     def _deliver(self, batch: Cargo) -> Returned:
         process = self._ready_for(batch)
@@ -193,11 +204,12 @@ class Courier:
             self._loading = None
             if self._closing:
                 return Returned(batch.number, self.name, lost="the pool was closed")
-            if self._doomed is not None and self._doomed[0] == batch.number:
-                return Returned(batch.number, self.name, lost=self._doomed[1])
+            if (reason := self.line.why_unwanted(batch.number)) is not None:
+                return Returned(batch.number, self.name, lost=reason)
             self._at_work, self._since = batch.number, time.monotonic()
         try:
             process.send(batch.message())
+            self._tell()
             returned: Returned = process.receive()
         except (EOFError, OSError):
             return Returned(batch.number, self.name, lost=self._bury())
@@ -224,7 +236,7 @@ class Courier:
             if self._job == batch.job.key:
                 return process
             with self._lock:
-                if self._doomed is not None and self._doomed[0] == batch.number:
+                if self.line.why_unwanted(batch.number) is not None:
                     return process
                 self._loading = batch.number
             try:

@@ -13,6 +13,7 @@ from rbt_ray.data.files import Files
 from rbt_ray.data.ref import FileRef
 from rbt_ray.errors import SettingError
 from rbt_ray.pool.courier import Courier
+from rbt_ray.pool.line import Line
 from rbt_ray.pool.memory import even_share
 from rbt_ray.pool.pool import Batch, Returned
 from rbt_ray.pool.start_method import StartMethod, context_for
@@ -47,9 +48,11 @@ class LocalPool:
         limit = memory_limit or even_share(n_workers)
         self._returned: queue.SimpleQueue[Returned | Exception] = queue.SimpleQueue()
         self._closing = threading.Event()
-        self._holder: dict[int, Courier] = {}
+        self._line = Line()
         self._couriers = [
-            Courier(f"local-{number}", context, self._returned, recycle_after=recycle_after, memory_limit=limit)
+            Courier(
+                f"local-{number}", context, self._line, self._returned, recycle_after=recycle_after, memory_limit=limit
+            )
             for number in range(n_workers)
         ]
         if context.get_start_method() == "fork":
@@ -69,8 +72,8 @@ class LocalPool:
 
     @property
     def capacity(self) -> int:
-        """One batch a worker: a batch takes a thousand times as long as handing over the next."""
-        return len(self._couriers)
+        """One batch under way and one in line for every worker: whoever is free first takes the next at once."""
+        return 2 * len(self._couriers)
 
     @property
     def n_workers(self) -> int:
@@ -97,11 +100,8 @@ class LocalPool:
         return files
 
     def submit(self, batch: Batch) -> None:
-        """Hands the batch to an idle worker."""
-        busy = set(self._holder.values())
-        courier = next(courier for courier in self._couriers if courier not in busy)
-        self._holder[batch.number] = courier
-        courier.carry(batch)
+        """Puts the batch in line."""
+        self._line.put(batch)
 
     def wait(self, timeout: float | None = None) -> Sequence[Returned]:
         """What came back, as soon as anything did.
@@ -119,14 +119,13 @@ class LocalPool:
             return arrived
 
     def taken_at(self, number: int) -> float | None:
-        """When a worker began to evaluate the batch; None while the worker starts or loads the objective."""
-        courier = self._holder.get(number)
-        return None if courier is None else courier.taken_at(number)
+        """When a worker began to evaluate the batch; None while it is in line, or its worker starts or loads the objective."""
+        return next((at for courier in self._couriers if (at := courier.taken_at(number)) is not None), None)
 
     def cancel(self, number: int, reason: str) -> None:
-        """Kills the worker that holds the batch; another takes its place."""
-        courier = self._holder.get(number)
-        if courier is not None:
+        """Kills the worker that holds the batch, and another takes its place; one in line comes back in its turn."""
+        self._line.cancel(number, reason)
+        for courier in self._couriers:
             courier.kill(number, reason)
 
     def close(self) -> None:
@@ -145,7 +144,7 @@ class LocalPool:
         item = self._returned.get(timeout=timeout) if timeout != 0.0 else self._returned.get_nowait()
         if isinstance(item, Exception):
             raise item
-        self._holder.pop(item.number, None)
+        self._line.forget(item.number)
         return item
 
     def _watch_memory(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import repeat
 from typing import Any, TypeAlias
 
 from rbt_ray.errors import SpaceError
@@ -44,7 +45,7 @@ def nest(tree: Tree, columns: Mapping[str, Sequence[Any]], n: int, *, sparse: bo
     if sparse:
         rows = zip(*parts, strict=True)
         return [{k: v for k, v in zip(keys, row, strict=True) if v is not ABSENT} for row in rows]
-    return [dict(zip(keys, row, strict=True)) for row in zip(*parts, strict=True)]
+    return list(map(dict, map(zip, repeat(keys), zip(*parts, strict=True))))
 
 
 def flatten(config: Config, tree: Tree, where: str) -> Iterator[tuple[str, Any]]:

@@ -15,6 +15,7 @@ from rbt_ray.compat.rustybt.async_result import ResultIterator
 from rbt_ray.errors import InputError, ObjectiveError, WorkerDiedError
 from rbt_ray.pool.calls import Answer, Call, Calls, answers_in, packed
 from rbt_ray.pool.courier import Courier
+from rbt_ray.pool.line import Line
 from rbt_ray.pool.pool import Job, Returned
 
 
@@ -92,6 +93,7 @@ class Crew:
         courier = Courier(
             f"pool-{next(self._numbers)}",
             self._context,
+            Line(),
             _Sink(weakref.ref(self)),
             recycle_after=self._most,
             memory_limit=sys.maxsize,
@@ -108,7 +110,7 @@ class Crew:
             chunk, target, start = self._waiting.popleft()
             courier = self._idle.pop()
             self._under_way[chunk.number] = chunk, target, start, courier
-            courier.carry(chunk)
+            courier.line.put(chunk)
 
     def _came_back(self, returned: Returned) -> None:
         """In the courier's thread."""
