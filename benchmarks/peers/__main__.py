@@ -17,6 +17,7 @@ import os
 import platform
 import subprocess
 import sys
+import time
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -74,6 +75,11 @@ def run(peer, *arguments, timeout=400):
     return json.loads(lines[-1])
 
 
+def evaluating(peer, length, n, warm):
+    """What a peer says of `n` evaluations of so many seconds, once cold and `warm` times warm."""
+    return run(peer, "--seconds", length, "--n", n, "--warm", warm, "--launched", time.monotonic())
+
+
 def a_round(peers, earlier, call):
     """Every peer once, in the order of the round before reversed; appended to what earlier rounds found."""
     found = {}
@@ -103,7 +109,7 @@ def orchestration(part, length, warm, earlier=None, n=None):
     n = n or evaluations(part, length)
     before = (earlier or {}).get("peers", {})
     peers = [peer for peer in {"grid": GRID, "trials": TRIALS}[part] if interpreter(peer)]
-    found = a_round(peers, before, lambda peer: run(peer, "--seconds", length, "--n", n, "--warm", warm))
+    found = a_round(peers, before, lambda peer: evaluating(peer, length, n, warm))
     check(found)
     return {"seconds": length, "n": n, "peers": joined(before, found)}
 
@@ -114,9 +120,7 @@ def tune(warm, earlier=None, n=1_000, n_default=20):
     for peers, count, runs in (
         (("rbt_local", "rbt_on_ray", "ray_tune_best"), n, warm), (("ray_tune_default",), n_default, 1)
     ):  # fmt: skip
-        answers = a_round(
-            peers, before, lambda peer, k=count, w=runs: run(peer, "--seconds", 1e-3, "--n", k, "--warm", w)
-        )
+        answers = a_round(peers, before, lambda peer, k=count, w=runs: evaluating(peer, 1e-3, k, w))
         check(answers)
         found.update(answers)
     return {"seconds": 1e-3, "peers": joined(before, found)}

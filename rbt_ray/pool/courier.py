@@ -229,12 +229,14 @@ class Courier:
         """
         for _ in range(_TRIES):
             if self._process is None or self._struck or self._process.speaks_or_died(timeout=0):
+                self._tell()
                 self._bury()
                 self.start_process()
             process = self._process
             assert process is not None
             if self._job == batch.job.key:
                 return process
+            self._tell()
             with self._lock:
                 if self.line.why_unwanted(batch.number) is not None:
                     return process
