@@ -26,6 +26,7 @@ class Case:
         reason: a sentence.
         comparison: None where the two sides do not give the same.
         pairs: likewise.
+        tried: whether it could be tried here at all.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Case:
     reason: str
     comparison: Comparison | None = None
     pairs: Pairs | None = None
+    tried: bool = True
 
     def to_dict(self):
         runs = {}

@@ -1,4 +1,4 @@
-"""Ray beside local processes: on one machine, and on two hosts that are namespaces of it."""
+"""Ray beside local processes: on one machine, and on one to three hosts that are namespaces of it."""
 
 import argparse
 import json
@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import rbt_ray as rbt
@@ -21,12 +22,17 @@ from tests.cluster.ray_cluster import RayCluster
 ABOUT = """\
 Without: rbt_ray's local workers. With: Ray actors; nothing else changes. An evaluation burns a fixed processor time; timed is a
 study on warm workers, from `fit()` to results on disk. On one machine both have two workers, and what Ray's start costs is in
-docs/benchmarks.md. On hosts (*): each is a namespace with a network of its own, pinned to one core; without is the local backend with
-one worker on one host, with is a Ray cluster of that host, which also runs its head and the driver, and a second one. Memory is what there
-is after a study: of the driver and its workers; with Ray, of all of the host that holds more, as each host has its own."""
+docs/benchmarks.md. On hosts (*: on two and more): each is a namespace with a network of its own, pinned to one core; without is the
+local backend with one worker on one host, with is a Ray cluster of that host, which also runs its head and the driver, and the others,
+with a worker on each. Memory is what there is after a study: of the driver and its workers; with Ray, of all of the host that holds more, as each host has its own."""
 ONE_MACHINE = [(100e-6, 10_000), (1e-3, 1_000), (10e-3, 100), (100e-3, 10), (1.0, 2), (3.0, 2)]
-HOSTS = [(0.1, 16), (0.3, 6), (1.0, 2), (3.0, 2)]
-NOT_TRIED = "two hosts of one core beside one: not tried"
+HOSTS = {1: [(0.3, 6)], 2: [(0.1, 16), (0.3, 6), (1.0, 2), (3.0, 2)], 3: [(0.1, 24), (0.3, 9), (1.0, 3), (3.0, 3)]}
+WORDS = {
+    1: "one host of one core beside the same",
+    2: "two hosts of one core beside one",
+    3: "three hosts of one core beside one",
+}
+"""Evaluations by the number of hosts: their seconds, and how many of them a study has."""
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -91,8 +97,8 @@ class OnHosts:
         self._log = place / "driver.log"
         self._first_processes = [host.first_pid for host in (cluster.head, *cluster.workers)]
 
-    def study(self, seconds, n, backend):
-        print(json.dumps([seconds, n, backend]), file=self._process.stdin, flush=True)
+    def study(self, seconds, n, n_hosts, backend):
+        print(json.dumps([seconds, n, n_hosts if backend == "ray" else 0]), file=self._process.stdin, flush=True)
         for line in self._process.stdout:
             if line.startswith("{"):  # Ray prints to stdout too
                 answer = json.loads(line)
@@ -125,8 +131,8 @@ def serve(place):
     """Runs the studies that lines of stdin ask for."""
     pin(0)
     for line in sys.stdin:
-        seconds, n, backend = json.loads(line)
-        where = {"backend": "ray", "address": "auto", "num_workers": 2} if backend == "ray" else {"num_workers": 1}
+        seconds, n, n_hosts = json.loads(line)
+        where = {"backend": "ray", "address": "auto", "num_workers": n_hosts} if n_hosts else {"num_workers": 1}
         sample = study(seconds, n, place, **{"backend": "local", **where})
         print(json.dumps({"seconds": sample.wall_s, "digest": sample.digest}), flush=True)
 
@@ -137,26 +143,27 @@ def pin(core):
 
 def on_hosts(page, quick):
     if missing := what_is_missing():
-        page.cases.append(Case(NOT_TRIED, True, False, missing))
+        page.cases.append(Case(f"{WORDS[2]}: not tried", True, False, missing, tried=False))
         return
     with tempfile.TemporaryDirectory() as folder, Lan(Path(folder) / "lan", {}) as lan:
         cores = sorted(os.sched_getaffinity(0))
-        os.sched_setaffinity(0, cores[:1])  # what is started from here on stays there
-        cluster = RayCluster(lan)
-        os.sched_setaffinity(0, cores[1:2])
-        cluster.join()
-        os.sched_setaffinity(0, cores)
-        driver = OnHosts(cluster, Path(folder))
-        for seconds, n in HOSTS[:1] if quick else HOSTS:
-
-            def side(backend, seconds=seconds, n=n):
-                return driver.study(seconds, n, backend)
-
-            name = f"two hosts of one core beside one, {n} evaluations of {told(seconds)}"
-            page.cases.append(
-                case(name, lambda side=side: side("local"), lambda side=side: side("ray"), runs=2 if quick else 10)
-            )
-        driver.end()
+        for n_hosts, evaluations in HOSTS.items():
+            if n_hosts > len(cores):
+                reason = f"this machine has {len(cores)} cores, and each host is to have one of its own"
+                page.cases.append(Case(f"{WORDS[n_hosts]}: not tried", True, False, reason, tried=False))
+                continue
+            os.sched_setaffinity(0, cores[n_hosts - 1 : n_hosts])  # what is started from here on stays there
+            if n_hosts == 1:
+                cluster = RayCluster(lan)
+            else:
+                cluster.join()
+            os.sched_setaffinity(0, cores)
+            driver = OnHosts(cluster, Path(folder))
+            for seconds, n in evaluations[:1] if quick else evaluations:
+                sides = [partial(driver.study, seconds, n, n_hosts, backend) for backend in ("local", "ray")]
+                name = f"{WORDS[n_hosts]}, {n} evaluations of {told(seconds)}"
+                page.cases.append(case(name, *sides, meant=n_hosts > 1, runs=2 if quick else 10))
+            driver.end()
 
 
 def decide(quick):

@@ -1,9 +1,12 @@
 """The page and the plots, from the data and nothing else."""
 
+from dataclasses import dataclass
+
 import advice
 import numpy as np
 
 from rbt_ray.bench import median_with_interval
+from rbt_ray.bench.significance import cliffs_delta, ratio_with_interval, welch_p, wilcoxon_p
 
 OURS = ("rbt_local", "rbt_on_ray")
 ON_RAY = ("rbt_on_ray", "ray_tasks", "ray_actor_pool")
@@ -34,11 +37,23 @@ def table(head, rows):
     return [row(*head), "|" + "---|" * len(head), *(row(*cells) for cells in rows)]
 
 
-def warm(answers):
-    """Seconds of the warm runs: of those in which other programs took little, where there are enough of them."""
+def runs_of(answers):
+    """Seconds of all warm runs, and in which of them other programs took little."""
     seconds = np.array([seconds for one in answers for seconds in one["warm_s"]])
-    quiet = np.array([share for one in answers for share in one["foreign"]]) < QUIET
+    return seconds, np.array([share for one in answers for share in one["foreign"]]) < QUIET
+
+
+def warm(answers):
+    """Seconds of the warm runs: of the quiet ones, where there are enough of them."""
+    seconds, quiet = runs_of(answers)
     return seconds[quiet] if quiet.sum() >= ENOUGH else seconds
+
+
+def warm_pairs(ours, theirs):
+    """Seconds of the n-th warm runs of the same round, side by side: of the quiet pairs, where there are enough."""
+    (a, quiet_a), (b, quiet_b) = runs_of(ours), runs_of(theirs)
+    quiet = quiet_a & quiet_b
+    return (a[quiet], b[quiet]) if quiet.sum() >= ENOUGH else (a, b)
 
 
 def disturbance(found):
@@ -53,17 +68,41 @@ def cold(answers):
     return np.array([one["cold_s"] for one in answers])
 
 
+def cold_pairs(ours, theirs):
+    return cold(ours), cold(theirs)
+
+
 def base_of(peer):
     return "rbt_on_ray" if peer in ON_RAY else "rbt_local"
 
 
-def ratio(entry, peer, base, which):
-    """The peer's time over rbt_ray's: ratio of medians, with a 95 % bootstrap interval; runs are drawn apart."""
-    rng = np.random.default_rng(0)
-    ours, theirs = which(entry["peers"][base]), which(entry["peers"][peer])
-    draws = [np.median(rng.choice(values, (4_000, len(values))), axis=1) for values in (theirs, ours)]
-    low, high = np.percentile(draws[0] / draws[1], [2.5, 97.5])
-    return float(np.median(theirs) / np.median(ours)), float(low), float(high)
+@dataclass(frozen=True)
+class Beside:
+    """A peer's time over rbt_ray's on the same backend, and how sure that is."""
+
+    ratio: float
+    low: float
+    high: float
+    welch: float
+    wilcoxon: float
+    effect: float
+    n: int
+
+    @property
+    def is_behind(self):
+        """Whether rbt_ray surely is."""
+        return self.high < 1
+
+    def __str__(self):
+        return f"{self.ratio:.2f} [{self.low:.2f}, {self.high:.2f}]{' (behind)' if self.is_behind else ''}"
+
+
+def beside(entry, peer, pairs):
+    ours, theirs = pairs(entry["peers"][base_of(peer)], entry["peers"][peer])
+    return Beside(
+        *ratio_with_interval(ours, theirs), welch_p(ours, theirs), wilcoxon_p(ours, theirs), cliffs_delta(theirs, ours),
+        len(ours),
+    )  # fmt: skip
 
 
 def entries(data, part):
@@ -71,7 +110,7 @@ def entries(data, part):
     return sorted(found, key=lambda entry: entry["seconds"])
 
 
-def matrix(found, which, digits=2):
+def matrix(found, which, pairs):
     """A row a peer, a column a length: how many times rbt_ray's time, on the same backend."""
     peers = [peer for peer in advice.NAMES if any(peer in entry["peers"] for entry in found) and peer not in OURS]
     head = ["an evaluation takes", *(length(entry["seconds"]) for entry in found)]
@@ -81,27 +120,42 @@ def matrix(found, which, digits=2):
             cells = [f"{np.median(which(entry['peers'][base])):.3g} s" for entry in found]
             rows.append([f"**{advice.NAMES[base]}**", *cells])
     for peer in peers:
-        cells = []
-        for entry in found:
-            middle, low, high = ratio(entry, peer, base_of(peer), which)
-            shown = f"{middle:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
-            cells.append(f"{shown} (behind)" if high < 1 else shown)
+        cells = [str(beside(entry, peer, pairs)) if peer in entry["peers"] else "" for entry in found]
         rows.append([advice.NAMES[peer], *cells])
     return table(head, rows)
 
 
-def losses(found, which):
+def losses(found, pairs):
     """Where a peer is surely ahead at a length from which rbt_ray means to be."""
     for entry in found:
         for peer in entry["peers"]:
             if peer not in OURS and entry["seconds"] >= LEAST * 0.999:
-                middle, _, high = ratio(entry, peer, base_of(peer), which)
-                if high < 1:
-                    yield f"{length(entry['seconds'])}: {advice.NAMES[peer]} takes {middle:.2f} of {advice.NAMES[base_of(peer)]}"
+                one = beside(entry, peer, pairs)
+                if one.is_behind:
+                    yield (
+                        f"{length(entry['seconds'])}: {advice.NAMES[peer]} takes {one.ratio:.2f} of "
+                        f"{advice.NAMES[base_of(peer)]}"
+                    )
 
 
-def behind(found, which, name):
-    lost = list(losses(found, which))
+def all_pairs(named):
+    """Every comparison with its p values: what was compared, in which state, and pairs of runs."""
+    rows = []
+    for name, pairs, found in named:
+        for entry in found:
+            for peer in entry["peers"]:
+                if peer not in OURS:
+                    one = beside(entry, peer, pairs)
+                    rows.append([
+                        f"{advice.NAMES[peer]}, {length(entry['seconds'])}, {name}",
+                        f"{one.ratio:.3f} [{one.low:.3f}, {one.high:.3f}]", f"{one.welch:.1g}, {one.wilcoxon:.1g}",
+                        f"{one.effect:.2f}", str(one.n),
+                    ])  # fmt: skip
+    return table(["", "ratio", "p (Welch, Wilcoxon)", "effect", "pairs"], rows)
+
+
+def behind(found, pairs, name):
+    lost = list(losses(found, pairs))
     if not lost:
         return [f"Nothing measured is ahead of rbt_ray, {name}, at {length(LEAST)} and more by more than its interval."]
     return [f"Behind, {name}:", "", *(f"- {one}." for one in lost), "", advice.BEHIND[name]]
@@ -216,8 +270,8 @@ def _disturbed(timed):
     taken, n, quiet = disturbance(timed)
     return (
         f"Other programs took {taken:.0%} of the machine during the median warm run; {quiet:,} of {n:,} runs were quiet (less "
-        f"than {QUIET:.0%}), and where a peer has {ENOUGH} quiet runs or more at a length, only those count. Cold runs are "
-        "not sorted so."
+        f"than {QUIET:.0%}), and where {ENOUGH} pairs or more of a peer's runs with rbt_ray's are quiet on both sides, only those "
+        "count. Cold runs are not sorted so."
     )
 
 
@@ -237,8 +291,8 @@ def write(data, path):
         "Everybody evaluates the same function of the same dicts on two workers, and each score is checked against the one "
         "known in advance. A peer runs in a fresh process, once cold (from the start of the process to the best score) and "
         f"then warm (up to {runs} times), by turns with the others in the order A B B A. Numbers are the "
-        "peer's time over rbt_ray's on the same backend (ratio of medians, 95 % bootstrap interval): above 1, rbt_ray is "
-        "ahead. An evaluation burns processor time. rbt_ray's time includes its journal on disk; the others keep scores in "
+        "peer's time over rbt_ray's on the same backend: the geometric mean of the ratios of runs paired by round, with its 95 "
+        "% bootstrap interval: above 1, rbt_ray is ahead; p values and effect sizes are in the table at the end. An evaluation burns processor time. rbt_ray's time includes its journal on disk; the others keep scores in "
         "memory.",
         "",
         *([_disturbed(timed), ""] if timed else []),
@@ -251,24 +305,24 @@ def write(data, path):
             "",
             "## Many evaluations at once, warm",
             "",
-            *matrix(grid, warm),
+            *matrix(grid, warm, warm_pairs),
             "",
-            *behind(grid, warm, "warm"),
+            *behind(grid, warm_pairs, "warm"),
             "",
             "![Parallel efficiency by length of evaluation](peers.png)",
             "",
             "## Many evaluations at once, cold",
             "",
-            *matrix(grid, cold),
+            *matrix(grid, cold, cold_pairs),
             "",
-            *behind(grid, cold, "cold"),
+            *behind(grid, cold_pairs, "cold"),
         ]
     if trials:
         lines += [
             "", "## Tools that make a trial at a time", "",
             "The same from the first line on, with fewer evaluations, as these cost milliseconds each.", "", "Warm:", "",
-            *matrix(trials, warm, 1), "", *behind(trials, warm, "warm"), "", "Cold:", "", *matrix(trials, cold, 1), "",
-            *behind(trials, cold, "cold"),
+            *matrix(trials, warm, warm_pairs), "", *behind(trials, warm_pairs, "warm"), "", "Cold:", "",
+            *matrix(trials, cold, cold_pairs), "", *behind(trials, cold_pairs, "cold"),
         ]  # fmt: skip
     if "tune 0.001" in data:
         lines += ["", "## Ray Tune, at 1 ms an evaluation", "", *tune_lines(data["tune 0.001"])]
@@ -295,6 +349,17 @@ def write(data, path):
     ]  # fmt: skip
     told = [[advice.NAMES[peer], how, "" if at is None else f"<{at}>"] for peer, (how, at) in advice.ADVICE.items()]
     lines += ["", "## How each was run", "", *table(["", "how", "as advised by"], told), ""]
+    if timed:
+        lines += [
+            "## How sure each ratio is", "",
+            "p of Welch's test of the two samples and of Wilcoxon's of the pairs, both two-sided; the effect is Cliff's delta: 1 "
+            "where every run of rbt_ray is faster than every one of the peer, -1 where every one is slower.", "",
+            *all_pairs(
+                (state, pairs, found)
+                for found in (grid, trials)
+                for state, pairs in (("warm", warm_pairs), ("cold", cold_pairs))
+            ), "",
+        ]  # fmt: skip
     path.with_suffix(".md").write_text("\n".join(lines))
     if grid:
         plot(grid, path.with_suffix(".png"))
