@@ -109,11 +109,10 @@ class OnHosts:
     def _memory(self, backend):
         """PSS after a study: of the driver and its workers, or of the fuller host with all of Ray's processes there."""
         driver = pss(self._process.pid)
-        return (
-            driver
-            if backend == "local"
-            else max(driver + pss(self._first_processes[0]), *map(pss, self._first_processes[1:]))
-        )
+        if backend == "local":
+            return driver
+        first, *others = map(pss, self._first_processes)
+        return max([driver + first, *others])
 
     def end(self):
         self._process.stdin.close()
