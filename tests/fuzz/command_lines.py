@@ -112,7 +112,7 @@ def _begin(name):
     Journal.create(made.path, made.study.to_json()).close()
 
 
-def _no_workers(_, *, prices):  # noqa: ARG001 - as what it stands for
+def _no_workers(_, *, prices):
     return None
 
 
