@@ -126,16 +126,13 @@ def matrix(found, which, pairs):
 
 
 def losses(found, pairs):
-    """Where a peer is surely ahead at a length from which rbt_ray means to be."""
+    """Who is surely ahead, a line for each length from which rbt_ray means to be."""
     for entry in found:
-        for peer in entry["peers"]:
-            if peer not in OURS and entry["seconds"] >= LEAST * 0.999:
-                one = beside(entry, peer, pairs)
-                if one.is_behind:
-                    yield (
-                        f"{length(entry['seconds'])}: {advice.NAMES[peer]} takes {one.ratio:.2f} of "
-                        f"{advice.NAMES[base_of(peer)]}"
-                    )
+        if entry["seconds"] >= LEAST * 0.999:
+            besides = {peer: beside(entry, peer, pairs) for peer in entry["peers"] if peer not in OURS}
+            ahead = [f"{advice.NAMES[peer]} ({one.ratio:.2f})" for peer, one in besides.items() if one.is_behind]
+            if ahead:
+                yield f"{length(entry['seconds'])}: {', '.join(ahead)}"
 
 
 def all_pairs(named):
@@ -158,7 +155,13 @@ def behind(found, pairs, name):
     lost = list(losses(found, pairs))
     if not lost:
         return [f"Nothing measured is ahead of rbt_ray, {name}, at {length(LEAST)} and more by more than its interval."]
-    return [f"Behind, {name}:", "", *(f"- {one}." for one in lost), "", advice.BEHIND[name]]
+    return [
+        f"Ahead of rbt_ray, {name}, with their time over its own:",
+        "",
+        *(f"- {one}." for one in lost),
+        "",
+        advice.BEHIND[name],
+    ]
 
 
 def efficiency(entry, peer):
@@ -177,7 +180,15 @@ def tune_lines(entry):
         n = entry["peers"][peer][0]["n"]
         rows.append([advice.NAMES[peer], f"{n:,}", f"{plain(middle)} [{plain(low)}, {plain(high)}]", times, times_ray])
     head = ["", "trials a run", "trials/s, warm", "rbt_ray, local, is faster by", "rbt_ray, Ray, is faster by"]
-    return table(head, rows)
+    most, best, default = WORKERS / entry["seconds"], "ray_tune_best", "ray_tune_default"
+    ours = np.median(rates["rbt_local"])
+    told = []
+    for peer, goal in ((best, 30), (default, 1_000)):
+        times = ours / np.median(rates[peer])
+        bound = most / np.median(rates[peer])
+        reached = "reached" if times >= goal else f"not reached: {bound:,.0f} times is the most that any tool could"
+        told.append(f"- {advice.NAMES[peer]}: the goal of {goal:,} times its trials/s is {reached}.")
+    return [*table(head, rows), "", f"Two workers can do {most:,.0f} such evaluations a second and no more.", "", *told]
 
 
 def a_second(cases, name):

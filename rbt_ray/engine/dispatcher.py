@@ -217,7 +217,7 @@ class Dispatcher:
             for rows in (slice(0, n // 2), slice(n // 2, n)):
                 self._suspects.append(_Piece(piece.trials[rows], piece.points[rows], piece.fidelity))
             return []
-        took = self._clock() - flight.sent
+        took = returned.wall_s or self._clock() - flight.sent
         if late:
             return [
                 self._verdict(piece, TIMED_OUT, f"not done after {took:.1f} s (`trial_timeout_s`).", returned, took)

@@ -41,10 +41,11 @@ class Reports:
         limit: after how many reports a trial is done; None: it ends by itself.
     """
 
-    __slots__ = ("_limit", "_n", "checkpoint", "latest", "start", "trial")
+    __slots__ = ("_limit", "_n", "_outer", "checkpoint", "latest", "start", "trial")
 
     def __init__(self, limit: int | None) -> None:
         self._limit = limit
+        self._outer: Reports | None = None
         self.begin(None, None)
 
     def begin(self, start: Checkpoint | None, trial: int | None) -> None:
@@ -73,12 +74,12 @@ class Reports:
 
     def __enter__(self) -> Reports:
         global _listening
-        _listening = self
+        self._outer, _listening = _listening, self
         return self
 
     def __exit__(self, *_: object) -> None:
         global _listening
-        _listening = None
+        _listening = self._outer
 
     def take(self, metrics: float | Mapping[str, Any], checkpoint: Any) -> None:
         """One report more.

@@ -175,7 +175,7 @@ class Courier:
         try:
             if self._process is None:
                 self.start_process()
-            while (batch := self._next()) is not None:
+            while (batch := self._next()) is not None and not self._closing:
                 returned = self._deliver(batch)
                 self._tell()
                 self._back = returned
@@ -212,7 +212,8 @@ class Courier:
             self._tell()
             returned: Returned = process.receive()
         except (EOFError, OSError):
-            return Returned(batch.number, self.name, lost=self._bury())
+            took = time.monotonic() - self._since
+            return Returned(batch.number, self.name, lost=self._bury(), wall_s=took)
         with self._lock:
             self._at_work = None
         self._trials += len(batch)
@@ -259,6 +260,7 @@ class Courier:
         answer = process.receive()
         if answer is not None:
             raise ObjectiveError(answer)
+        self._check_room(process)
         self._job = job.key
 
     def _check_room(self, process: WorkerProcess) -> None:

@@ -57,7 +57,10 @@ class LocalPool:
         ]
         if context.get_start_method() == "fork":
             # A child forked while another thread imports could wait for ever for that import: fork first.
-            import rbt_ray.pool.worker  # noqa: F401
+            import rbt_ray.pool.worker
+
+            if prices:
+                import rbt_ray.pool.preload_prices  # noqa: F401
 
             for courier in self._couriers:
                 courier.start_process()

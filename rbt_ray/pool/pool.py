@@ -77,7 +77,7 @@ class Returned:
         lost: None, or why: "killed by signal 9 (SIGKILL)".
         cpu_s: processor seconds the evaluation took.
         started: seconds since the epoch.
-        wall_s: seconds from start to end on the worker.
+        wall_s: seconds from start to end on the worker; of one that is lost, as the driver saw it, or 0.
     """
 
     number: int

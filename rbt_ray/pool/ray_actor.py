@@ -12,6 +12,7 @@ import ray
 from ray.exceptions import ObjectLostError
 
 from rbt_ray.pool import ray_last_words, ray_ref
+from rbt_ray.pool.memory import refusal
 from rbt_ray.pool.pool import Batch, Job, Returned
 
 Loaded = Literal["ready", "bundle lost", "job lost", "error"]
@@ -67,7 +68,11 @@ class RayActor:
             payload: the one object that holds its bytes.
             bundles: the objects of the bundle and the files that the job reads, by version.
         """
+        if bundles:
+            import rbt_ray.pool.preload_prices  # noqa: F401
         if self._memory_limit is not None and not self._is_watched:
+            if (used := ray_last_words.own_memory()) > self._memory_limit:
+                return "error", refusal(used, self._memory_limit)
             ray_last_words.end_above(self._memory_limit)
             self._is_watched = True
         try:

@@ -322,6 +322,7 @@ class RayPool:
         self._dismiss(actor)
         for batch in reversed(actor.batches):
             if batch.number == guilty:
-                self._hand_back(Returned(batch.number, actor.name, lost=reason))
+                took = time.monotonic() - actor.since
+                self._hand_back(Returned(batch.number, actor.name, lost=reason, wall_s=took))
             else:
                 self._again(batch)
