@@ -199,6 +199,11 @@ class SimulatedPool:
             self._die(worker, reason, notice=0.0, back=self.transport.start_s, guilty=number)
         self._clock.run()
 
+    def recall(self):
+        numbers = [batch.number for batch in self._backlog]
+        self._backlog.clear()
+        return numbers
+
     def close(self):
         pass
 

@@ -117,17 +117,19 @@ class Dispatcher:
         return decided
 
     def drain(self, seconds: float) -> list[Finished]:
-        """Sends nothing more; what comes back within `seconds`. Workers still busy then are killed."""
+        """Begins nothing more; what comes back within `seconds`. Workers still busy then are killed."""
         self._waiting.clear()
         self._n_waiting = 0
         self._suspects.clear()
+        for number in self._pool.recall():
+            del self._flights[number]
         decided: list[Finished] = []
         end = self._clock() + seconds
         while self._flights and (left := end - self._clock()) > 0:
             for returned in self._pool.wait(left):
                 decided += self._settle(returned)
             self._suspects.clear()
-        for number in reversed(self._flights):  # those in line first, or a worker that is free would begin with them
+        for number in self._flights:
             self._pool.cancel(number, "the study was stopped")
         while self._flights:
             for returned in self._pool.wait():

@@ -67,7 +67,9 @@ def _run(batches: list[Batch], pool: WorkerPool, interrupt: Event, timeout_s: fl
     waiting, sent = deque(batches), set[int]()
     while waiting or sent:
         if interrupt.is_set():
-            found.update((batch.number, Review(error="the study was interrupted.")) for batch in waiting)
+            unbegun = [*pool.recall(), *(batch.number for batch in waiting)]
+            found.update((number, Review(error="the study was interrupted.")) for number in unbegun)
+            sent.difference_update(unbegun)
             waiting.clear()
         while waiting and len(sent) < pool.capacity:
             batch = waiting.popleft()

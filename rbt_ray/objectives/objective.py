@@ -139,31 +139,30 @@ class PerConfig:
         checkpoints: dict[int, Checkpoint] = {}
         trials: Sequence[int | None] = span.trials or [None] * len(points)
         clock = [time.perf_counter()]
-        with Reports(span.stop) as reports:
-            for row, (config, seed) in enumerate(zip(self.space.decode(points), seeds, strict=True)):
-                if row == 0 or self.randomness.is_used:
-                    self.randomness.seed(seed)
-                reports.begin(span.starts.get(row), trials[row])
-                try:
-                    data = None if view is None else view.for_trial(seed)
+        for row, (config, seed) in enumerate(zip(self.space.decode(points), seeds, strict=True)):
+            if row == 0 or self.randomness.is_used:
+                self.randomness.seed(seed)
+            try:
+                data = None if view is None else view.for_trial(seed)
+                with Reports(span.stop, span.starts.get(row), trials[row]) as reports:
                     try:
                         answer = copy_context().run(self.objective, config, data)
                     except Enough:
                         answer = None
-                    if span.stop is not None and not reports.any:
-                        raise ObjectiveResultError(
-                            "the objective ended without a call of `rbt.report`, in which this study counts fidelity."
-                        )
-                    rows.append(metrics_of(reports.latest if answer is None else answer, self.metric))
-                    if reports.checkpoint is not None:
-                        checkpoints[row] = reports.checkpoint
-                except BaseException as error:  # one bad config, even one that calls sys.exit, never stops the others
-                    errors[row] = describe(error)
-                    rows.append(None)
-                surroundings.restore()
-                if row == 0:
-                    self.randomness.look()
-                clock.append(time.perf_counter())
+                if span.stop is not None and not reports.any:
+                    raise ObjectiveResultError(
+                        "the objective ended without a call of `rbt.report`, in which this study counts fidelity."
+                    )
+                rows.append(metrics_of(reports.latest if answer is None else answer, self.metric))
+                if reports.checkpoint is not None:
+                    checkpoints[row] = reports.checkpoint
+            except BaseException as error:  # one bad config, even one that calls sys.exit, never stops the others
+                errors[row] = describe(error)
+                rows.append(None)
+            surroundings.restore()
+            if row == 0:
+                self.randomness.look()
+            clock.append(time.perf_counter())
         return replace(_outcomes(rows, errors, np.diff(clock), self.metric), checkpoints=checkpoints)
 
 

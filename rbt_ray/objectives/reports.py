@@ -35,31 +35,23 @@ class Enough(BaseException):
 
 
 class Reports:
-    """Takes in what the objective that is called within it reports, one trial after the other.
+    """Takes in what the objective that is called within it reports.
 
     Args:
-        limit: after how many reports a trial is done; None: it ends by itself.
+        limit: after how many reports it is done; None: it ends by itself.
+        start: where an earlier trial of the config stopped; its reports count.
+        trial: its number in the study; None: it is of none.
     """
 
-    __slots__ = ("_limit", "_n", "_outer", "checkpoint", "latest", "start", "trial")
+    __slots__ = ("_limit", "_n", "checkpoint", "latest", "start", "trial")
 
-    def __init__(self, limit: int | None) -> None:
-        self._limit = limit
-        self._outer: Reports | None = None
-        self.begin(None, None)
-
-    def begin(self, start: Checkpoint | None, trial: int | None) -> None:
-        """The next trial.
-
-        Args:
-            start: where an earlier trial of its config stopped, whose reports count.
-            trial: its number in the study; None: it is of none.
-        """
-        useful = start is not None and (self._limit is None or start.n_reports < self._limit)
+    def __init__(self, limit: int | None, start: Checkpoint | None, trial: int | None = None) -> None:
         self.trial = trial
+        useful = start is not None and (limit is None or start.n_reports < limit)
         self.start = start if useful else None
         self.latest: float | Mapping[str, Any] | None = None
         self.checkpoint: Checkpoint | None = None
+        self._limit = limit
         self._n = 0 if self.start is None else self.start.n_reports
 
     @property
@@ -74,12 +66,12 @@ class Reports:
 
     def __enter__(self) -> Reports:
         global _listening
-        self._outer, _listening = _listening, self
+        _listening = self
         return self
 
     def __exit__(self, *_: object) -> None:
         global _listening
-        _listening = self._outer
+        _listening = None
 
     def take(self, metrics: float | Mapping[str, Any], checkpoint: Any) -> None:
         """One report more.

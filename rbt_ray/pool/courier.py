@@ -6,6 +6,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing.context import BaseContext
 from typing import Any, Protocol
 
@@ -179,6 +180,7 @@ class Courier:
                 returned = self._deliver(batch)
                 self._tell()
                 self._back = returned
+            self._tell()
         except Exception as error:  # it must reach whoever waits, or they wait for ever
             self._tell()
             self._returned.put(error)
@@ -187,11 +189,10 @@ class Courier:
 
     def _next(self) -> Cargo | None:
         """The next batch. Where one waits, what came back is told once that is on its way: the worker idles no longer."""
-        try:
+        with suppress(queue.Empty):
             return self.line.take(wait=False)
-        except queue.Empty:
-            self._tell()
-            return self.line.take()
+        self._tell()
+        return self.line.take()
 
     def _tell(self) -> None:
         if self._back is not None:
@@ -199,12 +200,12 @@ class Courier:
             self._returned.put(returned)
 
     def _deliver(self, batch: Cargo) -> Returned:
+        if (reason := self._why_not(batch)) is not None:  # before a process is started for it
+            return Returned(batch.number, self.name, lost=reason)
         process = self._ready_for(batch)
         with self._lock:
             self._loading = None
-            if self._closing:
-                return Returned(batch.number, self.name, lost="the pool was closed")
-            if (reason := self.line.why_unwanted(batch.number)) is not None:
+            if (reason := self._why_not(batch)) is not None:
                 return Returned(batch.number, self.name, lost=reason)
             self._at_work, self._since = batch.number, time.monotonic()
         try:
@@ -220,6 +221,10 @@ class Courier:
         if self._struck or (self._recycle_after and self._trials >= self._recycle_after):
             self._bury()
         return returned
+
+    def _why_not(self, batch: Cargo) -> str | None:
+        """Why the batch is not to be begun with; None where it is."""
+        return "the pool was closed" if self._closing else self.line.why_unwanted(batch.number)
 
     def _ready_for(self, batch: Cargo) -> WorkerProcess:
         """A living worker that has loaded the batch's job: a death before that is no trial's fault.
@@ -239,7 +244,7 @@ class Courier:
                 return process
             self._tell()
             with self._lock:
-                if self.line.why_unwanted(batch.number) is not None:
+                if self._why_not(batch) is not None:
                     return process
                 self._loading = batch.number
             try:

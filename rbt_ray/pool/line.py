@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -31,6 +32,14 @@ class Line:
             queue.Empty: there is none, and nobody is to wait.
         """
         return self._queue.get(wait)
+
+    def clear(self) -> list[int]:
+        """Takes all that waits, which comes back to nobody; its numbers."""
+        numbers = []
+        with suppress(queue.Empty):
+            while (batch := self.take(wait=False)) is not None:
+                numbers.append(batch.number)
+        return numbers
 
     def cancel(self, number: int, reason: str) -> None:
         """The batch of that number is not wanted, until it is forgotten."""

@@ -7,6 +7,7 @@ import queue
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 
 from rbt_ray.data.bundle import Bundle
 from rbt_ray.data.files import Files
@@ -30,7 +31,8 @@ class LocalPool:
         recycle_after: replace a worker after this many trials; None never does.
         memory_limit: bytes of resident memory above which a worker is replaced; None: 80 % of the machine's
             memory, shared evenly.
-        prices: whether its studies read any; workers of others start in half the time.
+        prices: whether its studies read any; workers of others start in half the time, unless the driver's fork server
+            runs already and has loaded what prices need.
         start_method: "forkserver" where there is one, else "spawn", unless the environment variable
             ``RBT_RAY_START_METHOD`` says otherwise. "fork" is for programs that run no threads.
     """
@@ -49,6 +51,7 @@ class LocalPool:
         self._returned: queue.SimpleQueue[Returned | Exception] = queue.SimpleQueue()
         self._closing = threading.Event()
         self._line = Line()
+        self._error: Exception | None = None
         self._couriers = [
             Courier(
                 f"local-{number}", context, self._line, self._returned, recycle_after=recycle_after, memory_limit=limit
@@ -114,12 +117,12 @@ class LocalPool:
             ObjectiveError: the workers cannot load the objective.
         """
         arrived: list[Returned] = []
-        try:
-            arrived.append(self._take(timeout))
-            while True:
-                arrived.append(self._take(0.0))
-        except queue.Empty:
-            return arrived
+        with suppress(queue.Empty):
+            while self._error is None:
+                arrived.append(self._take(0.0 if arrived else timeout))
+        if self._error is not None and not arrived:
+            raise self._error
+        return arrived
 
     def taken_at(self, number: int) -> float | None:
         """When a worker began to evaluate the batch; None while it is in line, or its worker starts or loads the objective."""
@@ -130,6 +133,10 @@ class LocalPool:
         self._line.cancel(number, reason)
         for courier in self._couriers:
             courier.kill(number, reason)
+
+    def recall(self) -> list[int]:
+        """Takes back the batches in line."""
+        return self._line.clear()
 
     def close(self) -> None:
         """Ends all workers; returns when they are gone."""
@@ -146,7 +153,8 @@ class LocalPool:
     def _take(self, timeout: float | None) -> Returned:
         item = self._returned.get(timeout=timeout) if timeout != 0.0 else self._returned.get_nowait()
         if isinstance(item, Exception):
-            raise item
+            self._error = item  # raised once what came before it was taken
+            raise queue.Empty
         self._line.forget(item.number)
         return item
 

@@ -165,7 +165,14 @@ class WorkerPool(Protocol):
         ...
 
     def cancel(self, number: int, reason: str) -> None:
-        """Kills the worker that holds the batch, which comes back as lost for that reason."""
+        """Kills the worker that holds the batch, which comes back as lost for that reason.
+
+        One that no worker has begun with comes back in its turn, and no worker is killed for it where that can be.
+        """
+        ...
+
+    def recall(self) -> list[int]:
+        """Takes back batches that wait for a worker, as many as can be; their numbers. They do not come back."""
         ...
 
     def close(self) -> None:

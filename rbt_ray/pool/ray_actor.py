@@ -43,10 +43,14 @@ class RayActor:
     Args:
         name: the worker's.
         memory_limit: bytes of memory of its own above which it ends; None: as much as Ray lets it have.
+        prices: whether its first study reads any.
     """
 
-    def __init__(self, name: str, memory_limit: int | None) -> None:
-        import rbt_ray.pool.preload  # noqa: F401 - before it is ready, so that no trial's time is spent on importing
+    def __init__(self, name: str, memory_limit: int | None, prices: bool) -> None:
+        import rbt_ray.pool.preload  # before it is ready, so that no trial's time is spent on importing
+
+        if prices:
+            import rbt_ray.pool.preload_prices  # noqa: F401
         from rbt_ray.pool.worker import Worker
 
         self._worker = Worker(name)
@@ -69,7 +73,7 @@ class RayActor:
             bundles: the objects of the bundle and the files that the job reads, by version.
         """
         if bundles:
-            import rbt_ray.pool.preload_prices  # noqa: F401
+            import rbt_ray.pool.preload_prices  # noqa: F401 - where its first study read none
         if self._memory_limit is not None and not self._is_watched:
             if (used := ray_last_words.own_memory()) > self._memory_limit:
                 return "error", refusal(used, self._memory_limit)

@@ -52,9 +52,12 @@ class Handle:
         node: the node it was sent to; None where Ray chose.
         options: Ray's, for the actor.
         memory_limit: bytes of memory of its own above which it ends.
+        prices: whether its first study reads any.
     """
 
-    def __init__(self, name: str, node: str | None, options: Mapping[str, Any], memory_limit: int | None) -> None:
+    def __init__(
+        self, name: str, node: str | None, options: Mapping[str, Any], memory_limit: int | None, *, prices: bool
+    ) -> None:
         self.name = name
         self.node = node
         self.greeting: Greeting | None = None
@@ -63,7 +66,7 @@ class Handle:
         self.since = time.monotonic()
         self.calls: deque[Call] = deque()
         self._trials = 0
-        self._actor = _ACTOR.options(**options).remote(name, memory_limit)
+        self._actor = _ACTOR.options(**options).remote(name, memory_limit, prices)
         self._call(HELLO, self._actor.hello.remote())
 
     @property

@@ -47,6 +47,7 @@ class RayPool:
         recycle_after: replace an actor after this many trials; None never does.
         memory_limit: bytes of memory of its own above which an actor is replaced; None: 80 % of the machine's memory,
             shared evenly, on a Ray of our own; on a cluster, what Ray's memory monitor lets it have.
+        prices: whether its first study reads any: actors then load what that needs while they start.
 
     Raises:
         SettingError: no cluster answers at `address`, or this machine can never run such a worker.
@@ -62,6 +63,7 @@ class RayPool:
         resources_per_worker: Mapping[str, float] | None = None,
         recycle_after: int | None = None,
         memory_limit: int | None = None,
+        prices: bool = True,
     ) -> None:
         here = n_workers or max(1, usable_cpus() // num_cpus_per_worker)
         self._ray = ray_runtime.join(address, n_cpus=here * num_cpus_per_worker)
@@ -84,6 +86,7 @@ class RayPool:
                 here if own else n_workers,
                 own=own,
                 memory_limit=memory_limit or (even_share(here) if own else None),
+                prices=prices,
             )
             self._actors.fill()
         except BaseException:
@@ -157,6 +160,12 @@ class RayPool:
         for batch in [batch for batch in self._backlog if batch.number == number]:
             self._backlog.remove(batch)
             self._returned.append(Returned(number, "none", lost=reason))
+
+    def recall(self) -> list[int]:
+        """Takes back the batches that no actor holds yet; Ray cannot withdraw the others."""
+        numbers = [batch.number for batch in self._backlog]
+        self._backlog.clear()
+        return numbers
 
     def close(self) -> None:
         """Ends all actors and frees what was shared; a Ray of our own ends, a cluster that was joined goes on."""

@@ -29,16 +29,18 @@ class Roster:
         wanted: how many there should be; None: one for every slot of every node.
         own: whether it is a Ray of our own, all of whose processors are ours to share out.
         memory_limit: bytes of memory of its own above which an actor ends; None: as much as Ray lets it have.
+        prices: whether the first study reads any.
 
     Raises:
         SettingError: a Ray of our own can never hold such an actor.
     """
 
-    def __init__(self, needs: Needs, wanted: int | None, *, own: bool, memory_limit: int | None) -> None:
+    def __init__(self, needs: Needs, wanted: int | None, *, own: bool, memory_limit: int | None, prices: bool) -> None:
         self._needs = needs
         self._wanted = wanted
         self._own = own
         self._memory_limit = memory_limit
+        self._prices = prices
         self._names = (f"ray-{number}" for number in itertools.count())
         self._actors: list[Handle] = []
         self._failed_starts = self._failed_loads = 0
@@ -73,7 +75,7 @@ class Roster:
             missing = [node for node, slots in room.items() for _ in range(slots - homes.count(node))]
         for node in missing:
             options = self._needs.options(pin_threads=not self._own, node=node)
-            self._actors.append(Handle(next(self._names), node, options, self._memory_limit))
+            self._actors.append(Handle(next(self._names), node, options, self._memory_limit, prices=self._prices))
         self._n_started_together = max(1, len(self._actors))
         self._check_room()
 

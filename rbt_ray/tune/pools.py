@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rbt_ray.pool.pool import WorkerPool
@@ -17,10 +17,11 @@ from rbt_ray.tune.modules import Modules, changed, user_modules
 
 @dataclass(frozen=True, slots=True)
 class _Idle:
-    """A pool that waits, with the user's modules its workers may have loaded."""
+    """A pool that waits, with the user's modules its workers may have loaded, and whether they start with those of prices."""
 
     pool: WorkerPool
     modules: Modules
+    prices: bool
 
 
 _idle: dict[tuple[object, ...], _Idle] = {}
@@ -49,11 +50,12 @@ def pool_for(run_config: RunConfig, *, prices: bool) -> Iterator[WorkerPool]:
 
     Args:
         run_config: the settings.
-        prices: whether the study reads any; workers that are started for one without load what prices need later.
+        prices: whether the study reads any: local workers that were started for one without are then replaced.
     """
     key, modules = _key(run_config), user_modules()
     idle = _idle.pop(key, None)
-    if idle is not None and (not idle.pool.is_alive or changed(idle.modules, modules)):
+    lacks = prices and idle is not None and not idle.prices
+    if idle is not None and (lacks or not idle.pool.is_alive or changed(idle.modules, modules)):
         idle.pool.close()
         idle = None
     pool = _start(run_config, prices=prices) if idle is None else idle.pool
@@ -62,7 +64,9 @@ def pool_for(run_config: RunConfig, *, prices: bool) -> Iterator[WorkerPool]:
     except BaseException:
         pool.close()
         raise
-    mine = _Idle(pool, modules if idle is None else {**idle.modules, **modules})
+    mine = _Idle(pool, modules, prices or key[0] == "ray")  # Ray's actors load it by themselves in any case
+    if idle is not None:
+        mine = replace(idle, modules={**idle.modules, **modules})
     if _idle.setdefault(key, mine) is not mine:
         pool.close()  # two studies ran at once; one warm pool of a kind is enough
 
@@ -71,7 +75,7 @@ def warm(run_config: RunConfig) -> None:
     """Starts a pool with these settings, for the next study to find."""
     key = _key(run_config)
     if key not in _idle:
-        _idle[key] = _Idle(_start(run_config, prices=True), {})
+        _idle[key] = _Idle(_start(run_config, prices=True), {}, prices=True)
 
 
 def end(run_config: RunConfig) -> None:
@@ -95,6 +99,7 @@ def _start(run_config: RunConfig, *, prices: bool) -> WorkerPool:
             resources_per_worker=run_config.resources_per_worker,
             recycle_after=run_config.recycle_after,
             memory_limit=run_config.worker_memory_limit,
+            prices=prices,
         )
     from rbt_ray.pool.local_pool import LocalPool, usable_cpus
 

@@ -135,19 +135,67 @@ def test_a_batch_in_line_goes_to_whoever_is_free_first_and_not_at_all_once_it_is
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="where there is a fork server by default")
-def test_workers_load_what_prices_need_for_a_study_that_reads_some(tmp_path):
+def test_workers_start_with_what_prices_need_once_a_study_reads_some(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
-        "import sys\n"
+        "import os, sys\n"
+        "import psutil\n"
         "import rbt_ray as rbt\n"
         "def loaded(params, data):\n"
-        "    return {'score': 0.0, 'numba': 'numba' in sys.modules, 'prices': data is not None}\n"
-        "for bundle in (None, rbt.load_bundle('sample')):\n"
-        f"    run = rbt.RunConfig(storage_path={str(tmp_path)!r}, num_workers=1, verbose=0)\n"
+        "    own = psutil.Process().memory_full_info().uss / 2**20\n"
+        "    return {'score': 0.0, 'numba': 'numba' in sys.modules, 'own': own, 'pid': os.getpid()}\n"
+        "for bundle in (None, rbt.load_bundle('sample'), None):\n"
+        f"    run = rbt.RunConfig(storage_path={str(tmp_path)!r}, num_workers=1, verbose=0, recheck=0)\n"
         "    tune = rbt.TuneConfig(metric='score', search_alg='grid')\n"
         "    space = {'x': rbt.choice([1, 2])}\n"
         "    results = rbt.Tuner(loaded, param_space=space, bundle=bundle, tune_config=tune, run_config=run).fit()\n"
-        "    print([(one.metrics['prices'], one.metrics['numba']) for one in results])\n"
+        "    for one in results:\n"
+        "        print(one.metrics['numba'], one.metrics['own'], one.metrics['pid'])\n"
     )
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines() == [str([(False, False)] * 2), str([(True, True)] * 2)]
+    rows = [line.split() for line in done.stdout.splitlines()]
+    assert [row[0] for row in rows] == ["False"] * 2 + ["True"] * 4
+    assert max(float(row[1]) for row in rows) < 60  # numba and the kernels are the fork server's, not each worker's own
+    assert len({row[2] for row in rows[:2]}) == len({row[2] for row in rows[2:]}) == 1
+
+
+def test_what_is_recalled_is_not_begun_and_does_not_come_back(tmp_path):
+    def wait_for(params, data):
+        place = Path(params["place"])
+        while not (place / "go").exists():
+            time.sleep(0.01)
+        return 0.0
+
+    space = Space.of({"place": rbt.choice([str(tmp_path)])})
+    job = Task(wait_for, space, "score", 7, None, 0).pack()
+    pool = LocalPool(1)
+    try:
+        for number in (1, 2, 3):
+            pool.submit(batch(number, job, space.encode([{"place": str(tmp_path)}])))
+        while pool.taken_at(1) is None:
+            time.sleep(0.01)
+        assert pool.recall() == [2, 3]
+        (tmp_path / "go").touch()
+        assert list(collect(pool, 1)) == [1]
+        assert not pool.wait(0.2)
+    finally:
+        pool.close()
+
+
+def test_a_batch_that_is_cancelled_in_line_and_a_pool_that_is_closed_start_no_process(tmp_path):
+    def wait(params, data):
+        time.sleep(60)
+
+    space = Space.of({"x": rbt.choice([1])})
+    job = Task(wait, space, "score", 7, None, 0).pack()
+    pool = LocalPool(1)
+    for number in (1, 2, 3):
+        pool.submit(batch(number, job, space.encode([{"x": 1}])))
+    while pool.taken_at(1) is None:
+        time.sleep(0.01)
+    pool.cancel(2, "not wanted")
+    pool.cancel(3, "not wanted")
+    pool.cancel(1, "not wanted")
+    assert {one.lost for one in collect(pool, 3).values()} == {"not wanted"}
+    assert not pool.pids()
+    pool.close()
