@@ -1,4 +1,7 @@
-"""What a worker needs for prices, half a second of imports: loaded before its first trial, by the fork server if it can."""
+"""What a worker needs for prices, half a second of imports: loaded before its first trial, by the fork server if it can.
+
+An objective that is given no bundle, and reads prices by itself, loads it in the first trial of each worker.
+"""
 
 import numba  # noqa: F401
 import pyarrow.ipc  # noqa: F401

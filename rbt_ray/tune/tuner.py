@@ -180,7 +180,9 @@ class Tuner:
                 self._refuse_existing()  # another Tuner of that name may have run since this one was made
             else:
                 self._place.settle_locked()
-            with clean_interrupt() as interrupt, pool_for(self._run_config, prices=self._bundle is not None) as pool:
+            # An objective that brings its own prices may use numba too: its driver has mostly loaded it then.
+            prices = self._bundle is not None or "numba" in sys.modules
+            with clean_interrupt() as interrupt, pool_for(self._run_config, prices=prices) as pool:
                 reason = self._run(pool, interrupt)
         if reason == "interrupted":
             done = len(ResultGrid(self._folder, self._study))
