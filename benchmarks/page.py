@@ -7,6 +7,7 @@ The page is written beside the data. A section whose script has kept nothing yet
 
 import argparse
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -90,7 +91,7 @@ def busy(data, plot_name):
                     length(case["seconds"]), KINDS[case["kind"]], f"{case['n']:,}", interval(case["efficiency"], ".3f"),
                 ],
             ), "",
-            *(f"{len(one['efficiencies'][0]['efficiency'])} repeats, {BACKENDS[backend]}." for backend, one in found.items()), "",
+            "Repeats: " + ", ".join(f"{one['repeats']} {BACKENDS[backend]}" for backend, one in found.items()) + ".", "",
             f"![Parallel efficiency by length of evaluation]({plot_name})", "",
             *(goal(backend, one["efficiencies"]) for backend, one in found.items()),
         ]  # fmt: skip
@@ -100,8 +101,8 @@ def busy(data, plot_name):
         )
         lost = shortest["seconds"] * (1 / np.median(shortest["efficiency"]) - 1)
         lines += [
-            f"What is lost at {length(shortest['seconds'])} is {lost * 1e6:.1f} µs an evaluation on the worker, locally: the "
-            "config's dict, the clock and the result's conversion.",
+            f"What is lost at {length(shortest['seconds'])} is {lost * 1e6:.1f} µs of a worker's time an evaluation, locally, most of "
+            "it for the config's dict, the clock and the result's conversion.",
         ]  # fmt: skip
     return [
         *lines, "",
@@ -136,7 +137,7 @@ def sweep(data):
                 lambda case: [case["bundle"], f"{case['n_configs']:,}", f"{interval(case['a_second'], ',.0f')} /s"],
             ), "",
             "The driver's peak memory over the whole script: "
-            + ", ".join(f"{one['driver_peak_mib']:,.0f} MiB {BACKENDS[backend]}" for backend, one in found.items()) + ".",
+            + ", ".join(f"{one['driver_peak_mib']:,.0f} MiB {BACKENDS[backend]}" for backend, one in found.items()) + ".", "",
         ]  # fmt: skip
     return [
         *lines,
@@ -158,11 +159,11 @@ def first_result(data):
         lines += [
             *table(["study", "first result", "whole study, report included"], rows),
             "",
-            f"{found['repeats']} repeats.",
+            f"Repeats: {found['repeats']}.",
             "",
         ]
     lines += [
-        "Nearly all of it is imports (numba's, where a study has prices) and the loading of the compiled kernels in the process "
+        "Nearly all of it is the import of numba and the loading of the compiled kernels in the process "
         "that workers are forked from.", "",
         "On Ray, `benchmarks/ray_start.py`: fresh processes by turns; brackets hold the extremes.", "", *lacking(data, ("ray_start",)),
     ]  # fmt: skip
@@ -176,7 +177,7 @@ def first_result(data):
         }
         rows = [[name, extremes(values[:, 0]), extremes(values[:, 1])] for name, values in named.items()]
         lines += [*table(["", "until the answer is there", "until the process has ended"], rows), ""]
-        lines += [f"{found['repeats']} repeats.", ""]
+        lines += [f"Repeats: {found['repeats']}.", ""]
     return lines
 
 
@@ -221,7 +222,7 @@ def suggestion(data):
             [f"{case['n_params']} x {case['n_results']:,}", *(interval(case["ms"][name], ".3g") for name in MODELS)]
             for case in found["cases"]
         ]
-        lines += [*table(["parameters x results", *MODELS.values()], rows), "", f"{found['repeats']} repeats.", ""]
+        lines += [*table(["parameters x results", *MODELS.values()], rows), "", f"Repeats: {found['repeats']}.", ""]
     return lines
 
 
@@ -241,8 +242,8 @@ def bohb_wall(data):
             for name in TOOLS
         ]  # fmt: skip
         lines += [
-            f"{len(walls['rbt_ray'])} repeats of {found['rounds']} rounds of Hyperband ({found['configs']} new configs, budgets 1 "
-            f"to {found['budgets']}).", "", *table(["", "wall time", "times rbt_ray's"], rows), "",
+            f"Rounds of Hyperband: {found['rounds']} ({found['configs']} new configs, budgets 1 to {found['budgets']}). Repeats: "
+            f"{len(walls['rbt_ray'])}.", "", *table(["", "wall time", "times rbt_ray's"], rows), "",
         ]  # fmt: skip
     return [
         *lines,
@@ -288,10 +289,10 @@ def machines(data):
     """One sentence where all was measured on the same, else each with what was measured on it."""
     scripts = {}
     for name, entry in data.items():
-        scripts.setdefault(machine_line(entry["machine"]), []).append(COMMANDS[name])
+        scripts.setdefault(machine_line(entry["machine"]), []).append(f"`{COMMANDS[name]}`")
     if len(scripts) == 1:
         return [*scripts, ""]
-    return [line for text, commands in scripts.items() for line in (f"- {', '.join(commands)}: {text}",)] + [""]
+    return [*(f"- {', '.join(commands)}: {text}" for text, commands in scripts.items()), ""]
 
 
 def plot(data, path):
@@ -310,7 +311,7 @@ def plot(data, path):
         seconds = [case["seconds"] for case in cases]
         axes.plot(seconds, told[:, 0], marker="o", label=f"{BACKENDS[backend]}, {one['workers']} workers")
         axes.fill_between(seconds, told[:, 1], told[:, 2], alpha=0.25)
-    axes.axhline(GOAL, color="grey", lw=0.8, ls="--", label=f"goal at {length(GOAL_AT)}".replace("µ", "u"))
+    axes.axhline(GOAL, color="grey", lw=0.8, ls="--", label=f"goal at {length(GOAL_AT)}")
     axes.set_xscale("log")
     axes.set_xticks(seconds, [length(one) for one in seconds])
     axes.set_xlabel("an evaluation takes")
@@ -324,7 +325,7 @@ def plot(data, path):
 
 def write(path):
     """Writes the page beside the data, and its plot where there is something to draw."""
-    data = json.loads(path.read_text()) if path.exists() else {}
+    data = json.loads(path.read_text())
     picture = path.with_suffix(".png")
     lines = [
         "# Benchmarks", "",
@@ -333,7 +334,7 @@ def write(path):
         *machines(data), *busy(data, picture.name), *sweep(data), *first_result(data), *bundle_memory(data), *suggestion(data),
         *bohb_wall(data), ELSEWHERE,
     ]  # fmt: skip
-    path.with_suffix(".md").write_text("\n".join(lines))
+    path.with_suffix(".md").write_text(re.sub(r"\n{3,}", "\n\n", "\n".join(lines)))
     if by_backend(data, "throughput"):
         plot(data, picture)
 
@@ -341,7 +342,10 @@ def write(path):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", nargs="?", type=Path, default=DOCS / "benchmarks.json")
-    write(parser.parse_args().data)
+    path = parser.parse_args().data
+    if not path.exists():
+        parser.error(f"{path} is not there; `python benchmarks/first_result.py --data {path}` and the others make it")
+    write(path)
 
 
 if __name__ == "__main__":

@@ -19,4 +19,4 @@ def record(path, name, entry):
     data = json.loads(path.read_text()) if path.exists() else {}
     data[name] = {**entry, "machine": machine(PACKAGES)}
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(data, indent=1, sort_keys=True) + "\n")
+    path.write_text(json.dumps(dict(sorted(data.items())), indent=1) + "\n")
