@@ -204,7 +204,12 @@ def bundle_memory(data):
             key: max(one["bundles"]["large"][key]) - max(one["bundles"]["small"][key]) for key in ("uss_mb", "dirty_mb")
         }
         rows.append(
-            [f"**{BACKENDS[backend]}**", "**the difference**", *(f"**{value:.1f} MB**" for value in more.values()), ""]
+            [
+                f"**{BACKENDS[backend]}**",
+                "**the difference**",
+                *(f"**{round(value, 1) + 0:.1f} MB**" for value in more.values()),
+                "",
+            ]
         )
     return lines + ([*table(["", "bundle", "USS", "private dirty", "to the first trial"], rows), ""] if rows else [])
 
