@@ -42,36 +42,40 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+KEPT := --data docs/benchmarks.json
 bench: setup
-	$(BIN)/python benchmarks/throughput.py
-	$(BIN)/python benchmarks/first_result.py
-	$(BIN)/python benchmarks/bundle_memory.py
+	$(BIN)/python benchmarks/throughput.py $(KEPT)
+	$(BIN)/python benchmarks/first_result.py $(KEPT)
+	$(BIN)/python benchmarks/bundle_memory.py $(KEPT)
 	$(BIN)/python benchmarks/scale.py
-	$(BIN)/python benchmarks/throughput.py --backend ray
-	$(BIN)/python benchmarks/bundle_memory.py --backend ray
-	$(BIN)/python benchmarks/ray_start.py
-	$(BIN)/python benchmarks/suggestion.py
-	$(BIN)/python benchmarks/bohb_wall.py
+	$(BIN)/python benchmarks/throughput.py --backend ray $(KEPT)
+	$(BIN)/python benchmarks/bundle_memory.py --backend ray $(KEPT)
+	$(BIN)/python benchmarks/ray_start.py $(KEPT)
+	$(BIN)/python benchmarks/suggestion.py $(KEPT)
+	$(BIN)/python benchmarks/bohb_wall.py $(KEPT)
 	$(BIN)/python benchmarks/adapters.py
 	$(BIN)/python benchmarks/kernel_bound.py
 	$(BIN)/python -m benchmarks.decisions
 	benchmarks/peers/rustybt_environment
 	for part in grid trials tune kernel gains memory; do $(BIN)/python benchmarks/peers $$part --rounds 2 || exit 1; done
 	$(BIN)/python benchmarks/peers write
+	$(BIN)/python benchmarks/page.py
 
-# Whether they all still run, and both sides of every comparison give the same; no time is looked at.
+# Whether they all still run, and both sides of every comparison give the same; no time is looked at, and docs/ stays as it is.
+SCRATCH := build/bench-quick/benchmarks.json
 bench-quick: setup
-	$(BIN)/python benchmarks/throughput.py --quick
-	$(BIN)/python benchmarks/first_result.py --repeats 1
-	$(BIN)/python benchmarks/bundle_memory.py --mb 2
+	$(BIN)/python benchmarks/throughput.py --quick --data $(SCRATCH)
+	$(BIN)/python benchmarks/first_result.py --repeats 1 --data $(SCRATCH)
+	$(BIN)/python benchmarks/bundle_memory.py --mb 2 --data $(SCRATCH)
 	$(BIN)/python benchmarks/scale.py --quick
-	$(BIN)/python benchmarks/ray_start.py --repeats 1
+	$(BIN)/python benchmarks/ray_start.py --repeats 1 --data $(SCRATCH)
 	$(BIN)/python benchmarks/long_run.py --quick
-	$(BIN)/python benchmarks/suggestion.py --quick
-	$(BIN)/python benchmarks/bohb_wall.py --quick --rounds 1
+	$(BIN)/python benchmarks/suggestion.py --quick --data $(SCRATCH)
+	$(BIN)/python benchmarks/bohb_wall.py --quick --rounds 1 --data $(SCRATCH)
 	$(BIN)/python benchmarks/search_quality.py --quick >/dev/null
 	$(BIN)/python -m benchmarks.decisions --quick
 	$(BIN)/python benchmarks/peers --quick
+	$(BIN)/python benchmarks/page.py $(SCRATCH)
 
 # The four optimizations of the old evaluation, each with a page in docs/decisions; `make decisions ONLY=bohb` for one.
 decisions: setup

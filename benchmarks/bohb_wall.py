@@ -1,6 +1,6 @@
 """Wall time of BOHB at 1 ms an evaluation: rbt_ray, hpbandster's own master, and Ray Tune's TuneBOHB.
 
-    python benchmarks/bohb_wall.py [--quick] [--repeats 10]
+    python benchmarks/bohb_wall.py [--quick] [--repeats 10] [--data docs/benchmarks.json]
 
 Each searches the same six numbers with two workers through the same Hyperband brackets (budgets 1 to 27 by 3), in turn, in
 one run: an evaluation burns 1 ms of processor time at the full budget and a share of it below. What is timed is a search
@@ -27,6 +27,7 @@ from pathlib import Path
 import rbt_ray as rbt
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from benchmarks.record import add_data_option, record
 from benchmarks.throughput import burn
 from rbt_ray.bench import median_with_interval
 
@@ -181,17 +182,20 @@ def main():
     parser.add_argument(
         "--rounds", type=int, default=6, help="of Hyperband, 46 new configs each: about a hundred evaluations"
     )
+    add_data_option(parser)
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
     os.environ.update(RAY_USAGE_STATS_ENABLED="0", RAY_AIR_NEW_OUTPUT="0", TUNE_DISABLE_AUTO_CALLBACK_LOGGERS="1")
     walls: dict[str, list[float]] = {}
+    searches: dict[str, list[dict[str, float]]] = {name: [] for name in TOOLS}
     with tempfile.TemporaryDirectory() as folder:
         with_rbt_ray(1, folder)  # starts the workers
         for _ in range(1 if options.quick else options.repeats):
             for name, search in TOOLS.items():
                 wall, n, loss = search(options.rounds, folder)
                 walls.setdefault(name, []).append(wall)
+                searches[name].append({"wall_s": wall, "trials": n, "best_loss": loss})
                 print(
                     f"{name:<22} {wall:8.3f} s   {n:4d} trials or runs   best loss {loss:.4f}",
                     file=sys.stderr,
@@ -202,6 +206,8 @@ def main():
         median, low, high = median_with_interval(seconds)
         ratio = median / statistics.median(walls["rbt_ray"])
         print(f"{name:<22} {median:8.3f} s [{low:.3f}, {high:.3f}]   {ratio:8.1f} times rbt_ray's")
+    settings = {"rounds": options.rounds, "configs": options.rounds * CONFIGS_A_ROUND, "budgets": BUDGETS}
+    record(options.data, "bohb_wall", {**settings, "searches": searches})
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What a bundle costs a worker: its private memory after reading every bar of a large bundle, less that of a small one.
 
-    python benchmarks/bundle_memory.py [--mb 500] [--backend local]
+    python benchmarks/bundle_memory.py [--mb 500] [--backend local] [--data docs/benchmarks.json]
 
 Both bundles are random walks, ingested and so mapped from one file, or on Ray from one object in its store. Two workers
 read every value of every field, again and again, and tell their unique set size (USS) each time. A page of the file
@@ -18,6 +18,7 @@ import time
 import numpy as np
 
 import rbt_ray as rbt
+from benchmarks.record import add_data_option, record
 from rbt_ray import objectives
 from rbt_ray.pool.pool import Batch
 from rbt_ray.pool.task import Task
@@ -107,16 +108,19 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mb", type=float, default=500, help="size of the large bundle")
     parser.add_argument("--backend", default="local")
+    add_data_option(parser)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         os.environ["RBT_RAY_HOME"] = f"{place}/home"
         bundles = {"small": ingested("small", SMALL_MB, 1), "large": ingested("large", options.mb, 2)}
-        found = {}
+        found, told = {}, {name: {"mb": bundle.nbytes / 1e6} for name, bundle in bundles.items()}
         for name, bundle in bundles.items():
             readings = rbt.grid_search(list(range(N_READINGS)))
             results = study(objective, {"reading": readings}, bundle, "total", place, options.backend)
             last = {result.worker: result.metrics for result in results}
-            found[name] = np.array([[m["uss_mb"], m["dirty_mb"]] for m in last.values()]).max(axis=0)
+            told[name]["uss_mb"] = [metrics["uss_mb"] for metrics in last.values()]
+            told[name]["dirty_mb"] = [metrics["dirty_mb"] for metrics in last.values()]
+            found[name] = np.array([max(told[name]["uss_mb"]), max(told[name]["dirty_mb"])])
             print(
                 f"{bundle.nbytes / 1e6:7.1f} MB bundle, {len(last)} workers: USS {found[name][0]:.1f} MB, "
                 f"private dirty {found[name][1]:.1f} MB"
@@ -126,6 +130,7 @@ def main():
         rbt.shutdown()
         for name, bundle in bundles.items():
             waits = np.array(list(seconds_to_first_trials(options.backend, bundle, N_STARTS))) * 1e3
+            told[name]["to_first_trial_ms"] = waits.tolist()
             print(
                 f"a ready worker begins with its first trial on the {name} bundle after {np.median(waits):.0f} ms "
                 f"[{waits.min():.0f}, {waits.max():.0f}]"
@@ -141,6 +146,7 @@ def main():
                     f"{time.perf_counter() - start:.1f} s, the worker's start included"
                 )
         rbt.shutdown()
+    record(options.data, f"bundle_memory {options.backend}", {"workers": N_WORKERS, "bundles": told})
 
 
 if __name__ == "__main__":

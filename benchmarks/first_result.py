@@ -1,6 +1,6 @@
 """From the start of the process to the first result on disk: `rbt-ray run` on an ingested bundle, local backend.
 
-    python benchmarks/first_result.py [--repeats 10]
+    python benchmarks/first_result.py [--repeats 10] [--data docs/benchmarks.json]
 
 The end is the modification time of the first finished event, read from the journal: the batch's start on the worker
 plus its duration. Every run is a fresh process.
@@ -17,10 +17,11 @@ from pathlib import Path
 import numpy as np
 
 import rbt_ray as rbt
+from benchmarks.record import add_data_option, record
 from rbt_ray.store.journal import Journal
 
 STUDIES = {
-    "built-in sma_cross, grid": """
+    "built-in `sma_cross`, grid of 11,250": """
 objective = "sma_cross"
 bundle = "mine"
 [space]
@@ -29,7 +30,7 @@ slow = { randint = [50, 300] }
 [search]
 search_alg = "grid"
 """,
-    "own objective, random": """
+    "own function with `rbt.backtest`, 500 random configs": """
 objective = "mine:objective"
 bundle = "mine"
 [space]
@@ -70,6 +71,7 @@ def first_result(place, name):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=10)
+    add_data_option(parser)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
@@ -93,7 +95,8 @@ def main():
     for name, times in found.items():
         first, whole = np.median(times, axis=0)
         low, high = np.percentile([t[0] for t in times], [0, 100])
-        print(f"{name:<28} first result after {first:.2f} s [{low:.2f}, {high:.2f}]; the whole study {whole:.2f} s")
+        print(f"{name:<52} first result after {first:.2f} s [{low:.2f}, {high:.2f}]; the whole study {whole:.2f} s")
+    record(options.data, "first_result", {"repeats": options.repeats, "seconds": found})
 
 
 if __name__ == "__main__":

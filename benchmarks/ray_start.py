@@ -1,6 +1,6 @@
 """What a small study on a Ray of its own costs beside Ray itself: both in fresh processes, by turns.
 
-    python benchmarks/ray_start.py [--repeats 10] [--workers 2]
+    python benchmarks/ray_start.py [--repeats 10] [--workers 2] [--data docs/benchmarks.json]
 
 "bare": a quiet `ray.init(address="local")` and as many actors that do nothing, until each has answered once. "study": the
 same Ray with rbt_ray on it: 100 configurations of the built-in `sma_cross` on the embedded bundle, until `fit()` is back.
@@ -15,6 +15,8 @@ import tempfile
 import time
 
 import numpy as np
+
+from benchmarks.record import add_data_option, record
 
 BARE = """
 import logging, time
@@ -54,6 +56,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=10)
     parser.add_argument("--workers", type=int, default=2)
+    add_data_option(parser)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         scripts = {"bare": BARE, "study": STUDY}
@@ -71,6 +74,7 @@ def main():
             print(f"  {name:<6} {np.median(column_times):.2f} s [{low:.2f}, {high:.2f}]")
         more = np.array(found["study"])[:, column] - np.array(found["bare"])[:, column]
         print(f"  study less bare, pairwise: {np.median(more):.2f} s [{more.min():.2f}, {more.max():.2f}]")
+    record(options.data, "ray_start", {"repeats": options.repeats, "workers": options.workers, "seconds": found})
 
 
 if __name__ == "__main__":

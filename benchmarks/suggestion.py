@@ -1,6 +1,6 @@
 """What a proposal costs once a model is made: one result told, one config proposed, refits included.
 
-    python benchmarks/suggestion.py [--repeats 7] [--proposals 60] [--quick]
+    python benchmarks/suggestion.py [--repeats 7] [--proposals 60] [--quick] [--data docs/benchmarks.json]
 
 Milliseconds a proposal: the median over repeats, with a 95 % bootstrap interval. hpbandster's generator runs in the same
 process, a tenth as many proposals a repeat. Nothing is asserted.
@@ -13,6 +13,7 @@ import time
 import numpy as np
 
 import rbt_ray as rbt
+from benchmarks.record import add_data_option, record
 from rbt_ray.bench import median_with_interval
 from rbt_ray.search.bohb import BOHB
 from rbt_ray.study.space import Space
@@ -57,7 +58,9 @@ def main():
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--proposals", type=int, default=60)
     parser.add_argument("--quick", action="store_true", help="one case")
+    add_data_option(parser)
     options = parser.parse_args()
+    cases = []
     print(f"{platform.processor() or platform.machine()}, Python {platform.python_version()}, numpy {np.__version__}, "
           f"{options.repeats} repeats, rbt_ray {rbt.__version__}")  # fmt: skip
     print(f"{'dimensions':>10} {'history':>8}" + "".join(f"{f'{name}, ms':>30}" for name in ENGINES))
@@ -69,8 +72,11 @@ def main():
                 for name, sampler in samplers.items():
                     n_proposals = options.proposals // (10 if name == "hpbandster" else 1)
                     found[name].append(a_proposal(sampler, max(n_proposals, 1)))
+            cases.append({"n_params": n_params, "n_results": n, "ms": found})
             cells = ["{:.3f} [{:.3f}, {:.3f}]".format(*median_with_interval(values)) for values in found.values()]
             print(f"{n_params:>10} {n:>8}" + "".join(f"{cell:>30}" for cell in cells), flush=True)
+    settings = {"repeats": options.repeats, "proposals": options.proposals}
+    record(options.data, "suggestion", {**settings, "cases": cases})
 
 
 if __name__ == "__main__":

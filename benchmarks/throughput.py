@@ -1,6 +1,7 @@
 """How busy the workers are kept, and how many configurations a second the built-in sweep reaches.
 
     python benchmarks/throughput.py [--quick] [--repeats 10] [--workers 2] [--backend local] [--small-grids]
+                                    [--data docs/benchmarks.json]
 
 Parallel efficiency = evaluation CPU time / (wall time x workers). An evaluation burns a fixed CPU time, so that its
 share is known and nothing of rbt_ray's own work counts as evaluation. Cases are interleaved: every repeat runs each
@@ -18,6 +19,7 @@ import tempfile
 import time
 
 import rbt_ray as rbt
+from benchmarks.record import add_data_option, record
 from rbt_ray.bench import median_with_interval
 from rbt_ray.bench.crossover import old_bundle
 
@@ -95,6 +97,14 @@ def sweep(bundle, n, where):
     return len(results) / wall
 
 
+def efficiency_name(seconds, kind):
+    return f"efficiency {seconds * 1e6:>6,.0f} us {kind}"
+
+
+def sweep_name(label):
+    return f"sma_cross configs/s on {label}"
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="once, with a hundredth of the evaluations")
@@ -102,7 +112,10 @@ def main():
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--backend", default="local")
     parser.add_argument("--small-grids", action="store_true", help='"auto" beside "grid", 20 pairs a repeat')
+    add_data_option(parser)
     options = parser.parse_args()
+    if options.small_grids and options.data:
+        parser.error("--small-grids only prints; leave --data out")
     scale, repeats = (100, 1) if options.quick else (1, options.repeats)
     bundles = {"sample (5 x 3,270)": "sample", "fx (8 x 5,124)": old_bundle()}
     n_configs = 100_000 // scale
@@ -123,11 +136,11 @@ def main():
             sweep(bundle, 1_000, where)  # loads the kernels
         for _ in range(repeats):
             for seconds, kind, n in CASES:
-                name = f"efficiency {seconds * 1e6:>6,.0f} us {kind}"
-                found.setdefault(name, []).append(efficiency(seconds, kind, n // scale, where))
+                found.setdefault(efficiency_name(seconds, kind), []).append(
+                    efficiency(seconds, kind, n // scale, where)
+                )
             for label, bundle in bundles.items():
-                name = f"sma_cross configs/s on {label}"
-                found.setdefault(name, []).append(sweep(bundle, n_configs, where))
+                found.setdefault(sweep_name(label), []).append(sweep(bundle, n_configs, where))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
     print(
         f"{platform.processor() or platform.machine()}, Python {platform.python_version()}, "
@@ -139,6 +152,17 @@ def main():
         print(f"{name:<44} {median:{digits}}   [{low:{digits}}, {high:{digits}}]")
     print(f"{'peak memory of the driver, MiB':<44} {peak:,.0f}")
     rbt.shutdown()
+    efficiencies = [
+        {"seconds": seconds, "kind": kind, "n": n // scale, "efficiency": found[efficiency_name(seconds, kind)]}
+        for seconds, kind, n in CASES
+    ]
+    sweeps = [{"bundle": label, "n_configs": n_configs, "a_second": found[sweep_name(label)]} for label in bundles]
+    settings = {"repeats": repeats, "workers": options.workers, "backend": options.backend}
+    record(
+        options.data,
+        f"throughput {options.backend}",
+        {**settings, "efficiencies": efficiencies, "sweeps": sweeps, "driver_peak_mib": peak},
+    )
 
 
 if __name__ == "__main__":

@@ -14,19 +14,19 @@ RustyBT needs an environment of its own: `benchmarks/peers/rustybt_environment` 
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 import time
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from benchmarks.machine import machine
+
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-sys.path.insert(0, str(ROOT))
 RUSTYBT = ROOT / "build" / "rustybt" / "bin" / "python"
 LENGTHS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 GRID = (
@@ -182,23 +182,6 @@ def memory(earlier=None):
     return joined(earlier or {}, a_round(list(script.WAYS), earlier or {}, lambda way: run("memory", way)))
 
 
-def machine():
-    def known(name):
-        try:
-            return version(name)
-        except PackageNotFoundError:
-            return None
-
-    model = [
-        line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line
-    ]
-    return {
-        "cores": os.cpu_count(), "processor": model[0] if model else platform.processor(),
-        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30), "system": f"{platform.system()} {platform.release().partition('-')[0]}",
-        "python": platform.python_version(), "packages": {name: known(name) for name in PACKAGES},
-    }  # fmt: skip
-
-
 def quick():
     """Every peer that runs in this environment, with little work: right scores and equal tables are all it asserts."""
     for part in ("grid", "trials"):
@@ -231,7 +214,7 @@ def main():
     for _ in range(options.rounds):  # a file after each: the later ones take long
         for name, measure in parts(options):
             data[name] = measure(data.get(name))
-            data["machine"] = machine()
+            data["machine"] = machine(PACKAGES)
             options.data.parent.mkdir(parents=True, exist_ok=True)
             options.data.write_text(json.dumps(data, indent=1) + "\n")
     return None
