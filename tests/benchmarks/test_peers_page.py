@@ -40,15 +40,17 @@ def written(page, data, tmp_path):
 def test_a_faster_peer_is_named_with_its_length(peers, tmp_path):
     faster, slower = (0.5, 0.51, 0.52, 0.5, 0.51), (2.0, 2.1, 2.0, 2.0, 2.1)
     text = written(peers[0], {"grid 1e-05": entry(1e-5, faster), "grid 0.1": entry(0.1, slower)}, tmp_path)
-    assert "Behind, warm" in text
-    assert "- 10 µs: Pool, kept takes 0.50 of rbt_ray, local." in text
+    assert "Ahead of rbt_ray, warm" in text
+    assert "- 10 µs: Pool, kept (0.50)." in text
     assert "- 100 ms" not in text
-    assert "Behind, cold" not in text  # it took three times as long
+    assert "Ahead of rbt_ray, cold" not in text  # it took three times as long
+    [row] = [line for line in text.splitlines() if line.startswith("| Pool, kept, 10 µs, warm |")]
+    assert row.endswith(", 0.06 | -1.00 | 5 |")  # Wilcoxon's exact p of five of one sign is 2 / 2^5
 
 
 def test_below_ten_microseconds_nothing_is_promised(peers, tmp_path):
     text = written(peers[0], {"grid 1e-06": entry(1e-6, (0.5,) * 5)}, tmp_path)
-    assert "Behind, warm" not in text
+    assert "Ahead of rbt_ray, warm" not in text
     assert "(behind)" in text  # the table has it all the same
 
 
@@ -56,6 +58,9 @@ def test_quiet_runs_count_where_there_are_enough(peers):
     page, _ = peers
     answers = [*runs((9.0,) * 4, foreign=0.5), *runs((1.0,) * 5, foreign=0.01)]
     assert set(page.warm(answers)) == {1.0}
+    others = [*runs((8.0,) * 2), *runs((2.0,) * 7, foreign=0.01)]  # run by run beside these, by their order
+    ours, theirs = page.warm_pairs(answers, others)
+    assert (set(ours), set(theirs)) == ({1.0}, {2.0})
     assert 9.0 in page.warm([*runs((9.0,) * 4, foreign=0.5), *runs((1.0,) * 4, foreign=0.01)])
 
 
