@@ -106,5 +106,6 @@ class RayCluster:
         return {node["NodeManagerHostname"]: node for node in json.loads(answer.read_text())}
 
     def _start(self, host: Host, ray: list[str | Path], words: list[str], env: Mapping[str, str]) -> None:
-        common = [f"--object-store-memory={STORE_BYTES}", f"--node-ip-address={host.address}", "--disable-usage-stats"]
+        common = [f"--object-store-memory={STORE_BYTES}", f"--node-ip-address={host.address}"]
+        common += ["--disable-usage-stats", "--include-log-monitor=false"]  # as in the files of cluster/
         host.run([*ray, "start", *words, *common], env={**self.env, **env})
