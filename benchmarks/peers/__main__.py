@@ -102,7 +102,8 @@ def check(found):
 
 
 def joined(earlier, found):
-    return {peer: [*earlier.get(peer, ()), *answers] for peer, answers in found.items()}
+    """By name, in the order of the first round."""
+    return {name: [*earlier.get(name, ()), *found.get(name, ())] for name in {**earlier, **found}}
 
 
 def orchestration(part, length, warm, earlier=None, n=None):
