@@ -57,7 +57,7 @@ bench: setup
 	$(BIN)/python benchmarks/kernel_bound.py
 	$(BIN)/python -m benchmarks.decisions
 	benchmarks/peers/rustybt_environment
-	for part in grid trials tune kernel gains memory; do $(BIN)/python benchmarks/peers $$part --rounds 2 || exit 1; done
+	for part in grid trials tune kernel gains memory; do $(BIN)/python benchmarks/peers $$part || exit 1; done
 	$(BIN)/python benchmarks/peers write
 	$(BIN)/python benchmarks/page.py
 

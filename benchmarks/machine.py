@@ -15,17 +15,21 @@ def machine(packages):
         except PackageNotFoundError:
             return None
 
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    model = [line.split(":")[1].strip() for line in lines if "model name" in line]
     return {
         "cores": os.cpu_count(),
-        "processor": model[0] if model else platform.processor() or platform.machine(),
+        "processor": processor(),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
         "system": f"{platform.system()} {platform.release().partition('-')[0]}",
         "python": platform.python_version(),
         "packages": {name: known(name) for name in packages},
     }
+
+
+def processor():
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    model = [line.split(":")[1].strip() for line in lines if "model name" in line]
+    return model[0] if model else platform.processor() or platform.machine()
 
 
 def machine_line(found):

@@ -4,13 +4,14 @@ import json
 import os
 import platform
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psutil
 
 import rbt_ray as rbt
+from benchmarks.machine import processor
+from benchmarks.page_text import table
 from rbt_ray.bench import Comparison, Pairs, compare, paired
 from rbt_ray.errors import NotEquivalentError
 
@@ -69,7 +70,7 @@ def case(name, baseline, candidate, *, meant=True, runs=10, warmup=1):
 def machine():
     """What the figures belong to."""
     return {
-        "processor": _processor(),
+        "processor": processor(),
         "cores": os.cpu_count(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
         "system": f"{platform.system()} {platform.release()}",
@@ -77,14 +78,6 @@ def machine():
         "numpy": np.__version__,
         "rbt_ray": rbt.__version__,
     }
-
-
-def _processor():
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
 
 
 @dataclass
@@ -133,12 +126,12 @@ def page_of(data: dict[str, Any]) -> str:
         lines += [f"Decision: {'ACCEPTED' if data['accepted'] else 'REJECTED'}", "", _regimes(data), ""]
     lines += [data["about"], ""]
     if data["cases"]:
-        lines += _table([HEAD, *(_row(one) for one in data["cases"])])
+        lines += table(HEAD, map(_row, data["cases"]))
     refused = [one for one in data["cases"] if not one["accepted"]]
     if refused:
         lines += ["", *(f"- {one['name']}: {one['reason']}" for one in refused)]
     for heading, rows in data["tables"].items():
-        lines += ["", f"## {heading}", "", *_table(rows)]
+        lines += ["", f"## {heading}", "", *table(rows[0], rows[1:])]
     for note in data["notes"]:
         lines += ["", note]
     lines += [
@@ -198,8 +191,3 @@ def _regimes(data):
     if others:
         words.append(f"Not for: {'; '.join(others)}.")
     return " ".join(words)
-
-
-def _table(rows):
-    head, *others = rows
-    return [f"| {' | '.join(head)} |", "|---" * len(head) + "|", *(f"| {' | '.join(row)} |" for row in others)]

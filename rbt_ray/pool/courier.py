@@ -176,7 +176,7 @@ class Courier:
         try:
             if self._process is None:
                 self.start_process()
-            while (batch := self._next()) is not None and not self._closing:
+            while (batch := self._next()) is not None:
                 returned = self._deliver(batch)
                 self._tell()
                 self._back = returned

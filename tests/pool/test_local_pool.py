@@ -17,6 +17,13 @@ from rbt_ray.study.space import Space
 from tests.pools import batch, collect, points, polynomial, task
 
 
+def batches_of(objective, param_space):
+    """A function of a number and a config, which gives a batch of that one trial."""
+    space = Space.of(param_space)
+    job = Task(objective, space, "score", 7, None, 0).pack()
+    return lambda number, **config: batch(number, job, space.encode([config]))
+
+
 def test_close_leaves_no_process_and_no_descriptor():
     before = psutil.Process().num_fds()
     for _ in range(2):
@@ -107,11 +114,10 @@ def test_a_batch_in_line_goes_to_whoever_is_free_first_and_not_at_all_once_it_is
         (place / f"ran-{params['n']}").touch()
         return {"score": 0.0, "pid": os.getpid()}
 
-    space = Space.of({"place": rbt.choice([str(tmp_path)]), "n": rbt.randint(0, 10)})
-    job = Task(wait_for, space, "score", 7, None, 0).pack()
+    trial_of = batches_of(wait_for, {"place": rbt.choice([str(tmp_path)]), "n": rbt.randint(0, 10)})
 
     def of(number, n):
-        return batch(number, job, space.encode([{"place": str(tmp_path), "n": n}]))
+        return trial_of(number, place=str(tmp_path), n=n)
 
     pool = LocalPool(2)
     try:
@@ -166,12 +172,11 @@ def test_what_is_recalled_is_not_begun_and_does_not_come_back(tmp_path):
             time.sleep(0.01)
         return 0.0
 
-    space = Space.of({"place": rbt.choice([str(tmp_path)])})
-    job = Task(wait_for, space, "score", 7, None, 0).pack()
+    trial_of = batches_of(wait_for, {"place": rbt.choice([str(tmp_path)])})
     pool = LocalPool(1)
     try:
         for number in (1, 2, 3):
-            pool.submit(batch(number, job, space.encode([{"place": str(tmp_path)}])))
+            pool.submit(trial_of(number, place=str(tmp_path)))
         while pool.taken_at(1) is None:
             time.sleep(0.01)
         assert pool.recall() == [2, 3]
@@ -186,11 +191,10 @@ def test_a_batch_that_is_cancelled_in_line_and_a_pool_that_is_closed_start_no_pr
     def wait(params, data):
         time.sleep(60)
 
-    space = Space.of({"x": rbt.choice([1])})
-    job = Task(wait, space, "score", 7, None, 0).pack()
+    trial_of = batches_of(wait, {"x": rbt.choice([1])})
     pool = LocalPool(1)
     for number in (1, 2, 3):
-        pool.submit(batch(number, job, space.encode([{"x": 1}])))
+        pool.submit(trial_of(number, x=1))
     while pool.taken_at(1) is None:
         time.sleep(0.01)
     pool.cancel(2, "not wanted")
