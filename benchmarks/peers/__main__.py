@@ -1,13 +1,13 @@
 """rbt_ray beside the tools that a user would pick instead: the same work, the same results, in one run.
 
-    python benchmarks/peers grid|trials|tune|kernel|gains|memory [--length 1e-5] [--rounds 3] [--data docs/decisions/peers.json]
+    python benchmarks/peers grid|trials|tune|kernel|gains|memory [--length 1e-5] [--rounds 10] [--data docs/decisions/peers.json]
     python benchmarks/peers write                  makes the page and its plots from the data
     python benchmarks/peers --quick                every peer of this environment once, results checked, nothing timed
 
 Each round starts every peer once in a fresh process, in the order of the last round reversed, so that rbt_ray and each
 peer run by turns as A B B A. A peer runs once cold, counted from the start of its process, then warm. No figure is kept
-of a peer whose results are not the ones known in advance. Parts and rounds are
-merged into one file, as they can be run apart.
+of a peer whose results are not the ones known in advance. Parts and rounds are merged into one file, as they can be run
+apart: remove it to begin anew.
 RustyBT needs an environment of its own: `benchmarks/peers/rustybt_environment` makes it; without it, it is left out.
 """
 
@@ -194,10 +194,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", nargs="?", choices=("grid", "trials", "tune", "kernel", "gains", "memory", "write"))
     parser.add_argument("--length", type=float, choices=LENGTHS, help="seconds an evaluation; all by default")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--warm", type=int, default=4, help="warm runs a process")
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--warm", type=int, default=1, help="warm runs a process")
     parser.add_argument("--data", type=Path, default=ROOT / "docs" / "decisions" / "peers.json")
-    parser.add_argument("--note", help="a sentence about the circumstances, for the page")
     parser.add_argument("--quick", action="store_true", help="correctness only")
     options = parser.parse_args()
     if options.quick:
@@ -208,9 +207,6 @@ def main():
     if options.part == "write":
         import page
 
-        if options.note is not None:
-            data["note"] = options.note
-            options.data.write_text(json.dumps(data, indent=1) + "\n")
         return page.write(data, options.data)
     for _ in range(options.rounds):  # a file after each: the later ones take long
         for name, measure in parts(options):

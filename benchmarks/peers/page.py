@@ -269,7 +269,9 @@ def write(data, path):
     """Writes the page beside the data, and its plot."""
     grid, trials = entries(data, "grid"), entries(data, "trials")
     timed = [*grid, *trials]
-    runs = max((sum(len(one["warm_s"]) for one in entry["peers"]["rbt_local"]) for entry in timed), default=0)
+    ours = [entry["peers"]["rbt_local"] for entry in timed]
+    rounds = max(map(len, ours), default=0)
+    runs = max((sum(len(one["warm_s"]) for one in answers) for answers in ours), default=0)
     lines = [
         "# rbt_ray beside its peers",
         "",
@@ -277,10 +279,9 @@ def write(data, path):
         "",
         machine_line(data["machine"]),
         "",
-        *([data["note"], ""] if "note" in data else []),
         "Everybody evaluates the same function of the same dicts on two workers, and each score is checked against the one "
-        "known in advance. A peer runs in a fresh process, once cold (from the start of the process to the best score) and "
-        f"then warm (up to {runs} times), by turns with the others in the order A B B A. Numbers are the "
+        "known in advance. A peer runs in fresh processes, by turns with the others in the order A B B A; each runs once cold "
+        f"(from the start of the process to the best score) and then warm: {rounds} cold and {runs} warm runs. Numbers are the "
         "peer's time over rbt_ray's on the same backend: the geometric mean of the ratios of runs paired by round, with its 95 "
         "% bootstrap interval: above 1, rbt_ray is ahead; p values and effect sizes are in the table at the end. An evaluation burns processor time. rbt_ray's time includes its journal on disk; the others keep scores in "
         "memory.",
