@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: setup demo test test-slow test-cluster fuzz lint bench bench-search clean test-chaos chaos bench-quick decisions
+.PHONY: setup demo test test-slow test-cluster fuzz lint bench bench-search bench-scale clean test-chaos chaos bench-quick decisions
 
 demo: setup
 	$(BIN)/rbt-ray demo
@@ -48,7 +48,6 @@ bench: setup
 	$(BIN)/python benchmarks/throughput.py $(KEPT)
 	$(BIN)/python benchmarks/first_result.py $(KEPT)
 	$(BIN)/python benchmarks/bundle_memory.py $(KEPT)
-	$(BIN)/python benchmarks/scale.py
 	$(BIN)/python benchmarks/throughput.py --backend ray $(KEPT)
 	$(BIN)/python benchmarks/bundle_memory.py --backend ray $(KEPT)
 	$(BIN)/python benchmarks/ray_start.py $(KEPT)
@@ -59,8 +58,8 @@ bench: setup
 	$(BIN)/python -m benchmarks.decisions
 	benchmarks/peers/rustybt_environment
 	rm -f docs/decisions/peers.json
-	for part in grid trials tune; do $(BIN)/python benchmarks/peers $$part || exit 1; done
-	for part in kernel gains memory; do $(BIN)/python benchmarks/peers $$part --rounds 3 || exit 1; done
+	for part in grid trials "tune --rounds 5 --warm 2" "kernel --rounds 2" "gains --rounds 3" "memory --rounds 3"; do \
+	  $(BIN)/python benchmarks/peers $$part || exit 1; done
 	$(BIN)/python benchmarks/peers write
 	$(BIN)/python benchmarks/page.py
 
@@ -86,6 +85,10 @@ decisions: setup
 
 bench-search: setup
 	$(BIN)/python benchmarks/search_quality.py --write docs/decisions
+
+# One driver and up to ten thousand simulated workers: some hours, most of them BOHB's.
+bench-scale: setup
+	$(BIN)/python benchmarks/scale.py
 
 setup: $(READY)
 

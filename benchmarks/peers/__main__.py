@@ -28,7 +28,8 @@ from benchmarks.machine import machine
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 RUSTYBT = ROOT / "build" / "rustybt" / "bin" / "python"
-LENGTHS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+LENGTHS = {"grid": (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0), "trials": (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)}
+"""Seconds an evaluation. Trials one at a time cost ms each: shorter than 10 us it is that alone, 1 s hides it."""
 GRID = (
     "rbt_local", "rbt_on_ray", "pool_kept", "pool_anew", "executor", "joblib_loky", "rustybt_pool", "ray_tasks",
     "ray_actor_pool",
@@ -53,7 +54,7 @@ def evaluations(part, length):
     """So many that a run takes about a second where nothing is lost; where a trial costs ms of its own, fewer."""
     if part == "grid":
         return {1e-6: 100_000, 1e-5: 60_000, 1e-4: 10_000, 1e-3: 1_000, 1e-2: 100, 1e-1: 16, 1.0: 4}[length]
-    return {1e-2: 100, 1e-1: 16, 1.0: 4}.get(length, 300)
+    return {1e-2: 100, 1e-1: 16}.get(length, 300)
 
 
 def interpreter(peer):
@@ -193,7 +194,7 @@ def quick():
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", nargs="?", choices=("grid", "trials", "tune", "kernel", "gains", "memory", "write"))
-    parser.add_argument("--length", type=float, choices=LENGTHS, help="seconds an evaluation; all by default")
+    parser.add_argument("--length", type=float, choices=LENGTHS["grid"], help="seconds an evaluation; all by default")
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--warm", type=int, default=1, help="warm runs a process")
     parser.add_argument("--data", type=Path, default=ROOT / "docs" / "decisions" / "peers.json")
@@ -220,7 +221,7 @@ def main():
 def parts(options):
     """What to measure: the name in the data, and how, given what was found before."""
     if options.part in ("grid", "trials"):
-        for length in [options.length] if options.length else LENGTHS:
+        for length in [options.length] if options.length else LENGTHS[options.part]:
             yield f"{options.part} {length:g}", partial(orchestration, options.part, length, options.warm)
     elif options.part == "tune":
         yield "tune 0.001", partial(tune, options.warm)

@@ -51,7 +51,7 @@ def own(close):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--accounts", choices=("shared", "own"), default="shared")
-    parser.add_argument("--runs", type=int, default=4)
+    parser.add_argument("--runs", type=int, default=5)
     options = parser.parse_args()
     vbt.settings.array_wrapper["freq"] = "1D"
     bundle = old_bundle()
