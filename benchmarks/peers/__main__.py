@@ -54,7 +54,7 @@ def evaluations(part, length):
     """So many that a run takes about a second where nothing is lost; where a trial costs ms of its own, fewer."""
     if part == "grid":
         return {1e-6: 100_000, 1e-5: 60_000, 1e-4: 10_000, 1e-3: 1_000, 1e-2: 100, 1e-1: 16, 1.0: 4}[length]
-    return {1e-2: 100, 1e-1: 16}.get(length, 300)
+    return {1e-2: 100, 1e-1: 16, 1.0: 4}.get(length, 300)
 
 
 def interpreter(peer):

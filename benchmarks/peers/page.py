@@ -281,8 +281,8 @@ def write(data, path):
         "",
         "Everybody evaluates the same function of the same dicts on two workers, and each score is checked against the one "
         "known in advance. A peer runs in fresh processes, by turns with the others in the order A B B A; each runs once cold "
-        f"(from the start of the process to the best score) and then warm: {rounds} cold and {runs} warm runs. Numbers are the "
-        "peer's time over rbt_ray's on the same backend: the geometric mean of the ratios of runs paired by round, with its 95 "
+        f"(from the start of the process to the best score) and then warm: up to {rounds} cold and {runs} warm runs. Numbers are "
+        "the peer's time over rbt_ray's on the same backend: the geometric mean of the ratios of runs paired by round, with its 95 "
         "% bootstrap interval: above 1, rbt_ray is ahead; p values and effect sizes are in the table at the end. An evaluation burns processor time. rbt_ray's time includes its journal on disk; the others keep scores in "
         "memory.",
         "",
