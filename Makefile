@@ -58,7 +58,7 @@ bench: setup
 	$(BIN)/python -m benchmarks.decisions
 	benchmarks/peers/rustybt_environment
 	rm -f docs/decisions/peers.json
-	for part in grid trials "tune --rounds 5 --warm 2" "kernel --rounds 2" "gains --rounds 3" "memory --rounds 3"; do \
+	for part in grid trials tune "kernel --rounds 2" "gains --rounds 3" memory; do \
 	  $(BIN)/python benchmarks/peers $$part || exit 1; done
 	$(BIN)/python benchmarks/peers write
 	$(BIN)/python benchmarks/page.py

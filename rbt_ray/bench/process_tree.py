@@ -29,7 +29,7 @@ class ProcessTree:
     peak_uss: int = 0
     """Bytes that one process alone has, summed over the tree."""
     peak_pss: int = 0
-    """Bytes, a shared page counted once (Linux; elsewhere the same as USS)."""
+    """Bytes, a shared page counted once (Linux; elsewhere the same as USS); more by pages that come to be shared during a look."""
     n_looks: int = 0
     _cpu: dict[tuple[int, float], float] = field(default_factory=dict)
     _known: set[Any] = field(default_factory=set)

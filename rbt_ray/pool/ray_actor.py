@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -104,6 +105,10 @@ class RayActor:
         except BaseException as error:  # an exception of a user's own class may not travel
             lost = f"the worker failed: {type(error).__name__}: {error}"
             return pickle.dumps(Returned(parts[0], self._worker.name, lost=lost))
+
+    def wait_for_the_end(self) -> None:
+        """Does nothing until the process is killed."""
+        threading.Event().wait()
 
 
 def pack(batch: Batch) -> bytes:

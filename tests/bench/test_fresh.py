@@ -1,10 +1,12 @@
 """Processes that are watched are real ones."""
 
+import subprocess
 import sys
 
 import pytest
 
 from rbt_ray.bench import fresh
+from rbt_ray.bench.process_tree import ProcessTree
 from rbt_ray.errors import BenchError
 
 MB = 10**6
@@ -40,18 +42,22 @@ def test_a_page_that_two_processes_share_counts_once_in_pss(tmp_path):
         f"held = mmap.mmap(os.open({str(path)!r}, os.O_RDONLY), 0, prot=mmap.PROT_READ)\n"
         "sum(held[::4096])\n"
     )
-    child = maps + "print(1, flush=True); sys.stdin.read()"
+    waits = "print(1, flush=True); sys.stdin.read()"
     parent = maps + (
-        "import subprocess, time\n"
-        f"child = subprocess.Popen([sys.executable, '-S', '-c', {child!r}], stdin=subprocess.PIPE, stdout=subprocess.PIPE)\n"
+        "import subprocess\n"
+        f"child = subprocess.Popen([sys.executable, '-S', '-c', {maps + waits!r}], stdin=subprocess.PIPE, stdout=subprocess.PIPE)\n"
         "child.stdout.readline()\n"
-        "end = time.process_time() + 0.3\n"
-        "while time.process_time() < end: pass\n"
+        f"{waits}\n"
         "child.stdin.close(); child.wait()\n"
     )
-    found = fresh([sys.executable, "-S", "-c", parent])
-    assert found.peak_rss > 100 * MB
-    assert 50 * MB < found.peak_pss < 80 * MB
+    with subprocess.Popen(
+        [sys.executable, "-S", "-c", parent], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        process.stdout.readline()
+        tree = ProcessTree(process.pid)
+        tree.look()
+    assert tree.peak_rss > 100 * MB
+    assert 50 * MB < tree.peak_pss < 80 * MB
 
 
 def test_a_command_that_fails_says_its_last_words():
