@@ -22,8 +22,9 @@ workers map the one file of the bundle. Both sides are rbt_ray's local workers. 
 fields of 50 symbols; an objective reads every value of every field, eight times in all. Every run is a process of its own;
 timed is from the start of the study to the end of the workers; the files are in the page cache. The first row is the old
 evaluation's workload, 20 batches of 40 configs on 41,000 rows. Workers of a study with a bundle load numba and the kernels before
-they start, which these objectives in numpy have no use for; those that read files of their own start without: 0.25 s that
-sharing has to win back first."""
+they start, which these objectives in numpy have no use for; those that read files of their own start without, and sharing has to
+win that back first. In the second row of 10 MB both sides load numba, as objectives that use the kernels must:
+a bundle of one price makes those that read files of their own do so."""
 SIZES_MB = (10, 100, 500, 2_000)
 MEANT_FROM_MB = 10
 FIELDS = ("open", "high", "low", "close", "volume")
@@ -80,9 +81,9 @@ def _loaded(place):
     return [np.ascontiguousarray(pd.read_parquet(f"{place}/{name}.parquet").to_numpy()) for name in FIELDS]
 
 
-def run(place, shared):
+def run(place, shared, numba):
     """One study, and what it took."""
-    bundle = rbt.Bundle.open(place / "prices.arrow") if shared else None
+    bundle = rbt.Bundle.open(place / "prices.arrow") if shared else one_price() if numba else None
     with tempfile.TemporaryDirectory() as studies:
         began = time.perf_counter()
         results = rbt.Tuner(
@@ -98,6 +99,11 @@ def run(place, shared):
             raise SystemExit(str(results.errors[0]))
         metrics = [result.metrics["total"] for result in results]
     return {"seconds": seconds, "digest": hashlib.sha256(json.dumps(metrics).encode()).hexdigest()[:16]}
+
+
+def one_price():
+    """A bundle that costs nothing, for a study that reads prices of its own."""
+    return rbt.Bundle.from_arrays({"close": np.ones((1, 1))}, np.array(["2000-01-03"], "datetime64[ns]"), ["S00"])
 
 
 def decide(quick):
@@ -120,6 +126,16 @@ def decide(quick):
                     runs=runs,
                 )
             )
+            if megabytes == MEANT_FROM_MB:
+                page.cases.append(
+                    case(
+                        f"{megabytes:,} MB, workers that need numba",
+                        lambda one=one: one("--numba"),
+                        lambda one=one: one("--shared"),
+                        meant=False,
+                        runs=runs,
+                    )
+                )
     if not quick:
         own, shared = ("persistent_pool",), ("persistent_pool", "shared_bundle")
         page.cases.insert(
@@ -137,5 +153,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("place", type=Path)
     parser.add_argument("--shared", action="store_true")
+    parser.add_argument("--numba", action="store_true", help="in workers that read files of their own too")
     options = parser.parse_args()
-    print(json.dumps(shared_bundle.run(options.place, options.shared)))
+    print(json.dumps(shared_bundle.run(options.place, options.shared, options.numba)))

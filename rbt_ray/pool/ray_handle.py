@@ -152,10 +152,11 @@ class Handle:
     def kill(self) -> None:
         """Ends the process, whatever it does."""
         self.has_ended = True
-        ray.kill(self._actor, no_restart=True)
+        actor = self._actor
+        ray.kill(actor, no_restart=True)
         # An actor that nothing refers to is asked to end, which may overtake the kill, and then waits for an objective's
         # threads: this call, which can only fail, keeps the reference until it is dead.
-        self._actor.wait_for_the_end.remote().future().add_done_callback(lambda _, kept=self._actor: None)
+        actor.wait_for_the_end.remote().future().add_done_callback(lambda _: actor)
 
     def _call(self, kind: Kind, answer: Any, batch: Batch | None = None, job: str = "", edition: int = 0) -> None:
         if not self.calls:
