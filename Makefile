@@ -42,7 +42,7 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Everything measured anew, in about two hours with nothing beside it: docs/benchmarks.* and docs/decisions.
+# Everything measured anew, in about two and a half hours with nothing beside it: docs/benchmarks.* and docs/decisions.
 KEPT := --data docs/benchmarks.json
 bench: setup
 	$(BIN)/python benchmarks/throughput.py $(KEPT)
