@@ -117,23 +117,13 @@ def decide(quick):
             def one(*more, command=command):
                 return fresh([*command, *more], cwd=ROOT)
 
-            page.cases.append(
-                case(
-                    f"{megabytes:,} MB",
-                    one,
-                    lambda one=one: one("--shared"),
-                    meant=megabytes >= MEANT_FROM_MB,
-                    runs=runs,
-                )
-            )
+            regimes = [(f"{megabytes:,} MB", (), megabytes >= MEANT_FROM_MB)]
             if megabytes == MEANT_FROM_MB:
+                regimes.append((f"{megabytes:,} MB, workers that need numba", ("--numba",), False))
+            for name, flags, meant in regimes:
                 page.cases.append(
                     case(
-                        f"{megabytes:,} MB, workers that need numba",
-                        lambda one=one: one("--numba"),
-                        lambda one=one: one("--shared"),
-                        meant=False,
-                        runs=runs,
+                        name, functools.partial(one, *flags), functools.partial(one, "--shared"), meant=meant, runs=runs
                     )
                 )
     if not quick:
