@@ -188,7 +188,9 @@ class Dispatcher:
         self._late.discard(returned.number)
         if returned.lost is not None:
             return self._judge(flight, returned, late)
-        self._learn_pace(flight.piece, returned.wall_s)
+        seen = self._clock() - flight.sent
+        # A worker's clock may stand still or run backwards; then the batch took as long as it was away.
+        self._learn_pace(flight.piece, returned.wall_s if 0 < returned.wall_s < seen else seen)
         self._checkpoints.keep(flight.piece.points, returned.outcomes.checkpoints)
         return [
             Finished(
