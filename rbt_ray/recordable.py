@@ -30,8 +30,9 @@ def require(holds: bool, name: str, found: Any) -> None:
         ValueError: the message names the part and shows what was found.
     """
     if not holds:
-        # Other types run code of their own when they are shown.
-        shown = str(found)[:80] if type(found) in (str, int, float, bool) else f"of type {type(found).__name__}"
+        # Other types run code of their own when they are shown, and Python shows no int of thousands of digits.
+        is_short = type(found) in (str, float, bool) or (type(found) is int and found.bit_length() < 300)
+        shown = str(found)[:80] if is_short else f"of type {type(found).__name__}"
         raise ValueError(f"its `{name}` is {shown!r}")
 
 
