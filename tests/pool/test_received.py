@@ -214,29 +214,39 @@ def same(left, right):
         assert (column.kind, plain(column)) == (b.metrics[name].kind, plain(b.metrics[name])), name
 
 
-def recorded(folder, event):
+def recorded(folder, events):
     with closing(Journal.create(folder, STUDY.to_json())) as journal:
-        journal.append(event)
+        for event in events:
+            journal.append(event)
     with closing(Journal(folder)) as journal:
-        [back] = journal.read()
-    return back
+        return list(journal.read())
 
 
 SENT = Batch(7, Job("job", b"", (), "score"), np.arange(N), POINTS)
 
 
-def check(folder, message):
-    """Takes a message in, as pools and the dispatcher do; gives whether it was an answer."""
+def taken_in(message):
+    """The event that pools and the dispatcher make of a message; None where the batch is lost."""
     returned = received(message, SENT, "local-0")
     assert (returned.number, returned.worker) == (7, "local-0")
     if returned.lost is not None:
         assert type(returned.lost) is str
         assert returned.answer is None
         returned.lost.encode()
-        return False
+        return None
     times = returned.started, returned.cpu_s, returned.wall_s
-    event = Finished(SENT.trials, SENT.points, 1.0, returned.outcomes, returned.worker, *times)
-    back = recorded(folder, event)
+    return Finished(SENT.trials, SENT.points, 1.0, returned.outcomes, returned.worker, *times)
+
+
+def check(folder, *messages):
+    """Takes messages in, records and reads them; gives how many were answers."""
+    events = [event for message in messages if (event := taken_in(message)) is not None]
+    for event, back in zip(events, recorded(folder, events), strict=True):
+        check_read(event, back)
+    return len(events)
+
+
+def check_read(event, back):
     same(event, back)
     table = table_of([back], STUDY)
     assert table.hash() == table_of([event], STUDY).hash()
@@ -246,20 +256,19 @@ def check(folder, message):
         assert (result.error is not None) >= (result.status == "FAILED")
         assert 0.0 <= result.duration_s <= recordable.LATEST_S
         repr(result).encode()
-    return True
 
 
-@settings(max_examples=300, deadline=None)
-@given(message=MESSAGES)
-def test_what_is_accepted_is_read_as_it_was_and_the_rest_is_a_lost_batch(tmp_path_factory, message):
-    check(tmp_path_factory.mktemp("journal"), message)
+@settings(max_examples=60, deadline=None)
+@given(messages=st.lists(MESSAGES, min_size=1, max_size=8))
+def test_what_is_accepted_is_read_as_it_was_and_the_rest_is_a_lost_batch(tmp_path_factory, messages):
+    check(tmp_path_factory.mktemp("journal"), *messages)
 
 
 @pytest.mark.slow
-@settings(max_examples=6_000, deadline=None)
-@given(message=MESSAGES)
-def test_the_same_with_many_more_messages(tmp_path_factory, message):
-    check(tmp_path_factory.mktemp("journal"), message)
+@settings(max_examples=1_000, deadline=None)
+@given(messages=st.lists(MESSAGES, min_size=1, max_size=8))
+def test_the_same_with_many_more_messages(tmp_path_factory, messages):
+    check(tmp_path_factory.mktemp("journal"), *messages)
 
 
 def honest_outcomes(**parts):
@@ -324,7 +333,7 @@ def test_a_trial_that_says_it_completed_without_a_finite_metric_has_failed(tmp_p
 DETAILS = st.none() | dicts(TEXTS, mostly(NUMBERS | TEXTS, OTHERS))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(
     answer=mostly(
         st.builds(Review, DETAILS, DETAILS, DETAILS, st.none() | arrays("f8"), st.none() | TEXTS),
@@ -341,7 +350,7 @@ def test_a_review_is_read_as_it_was_or_lost(tmp_path_factory, answer):
     row = {"trial": 0, "order_level": found.order_level, "holdout": found.holdout, "error": found.error}
     curves = {} if found.equity is None else {"equity": found.equity}
     event = Reviewed([row], curves)
-    back = recorded(tmp_path_factory.mktemp("journal"), event)
+    [back] = recorded(tmp_path_factory.mktemp("journal"), [event])
     assert repr(back.rows) == repr(event.rows) == repr([row])
     assert {name: repr(curve.tolist()) for name, curve in back.curves.items()} == {
         name: repr(curve.tolist()) for name, curve in event.curves.items()
