@@ -69,8 +69,10 @@ class Column:
         present = recordable.array(self.present, np.bool_, (n,), "present")
         values = recordable.array(self.values, _DTYPES[self.kind], (n,), "values")
         if self.kind == "json":
-            pairs = zip(values.tolist(), present.tolist(), strict=True)
-            values = np.fromiter((recordable.value(v) if there else None for v, there in pairs), object, n)
+            whole = bool(present.all())
+            found = values.tolist() if whole else Column("json", values, present).plain()
+            plain = recordable.plain_values(found)
+            values = values if whole and plain is found else np.fromiter(plain, object, n)
         return Column(self.kind, values, present)
 
     def take(self, rows: IntArray | slice) -> Column:

@@ -19,6 +19,7 @@ LATEST_S = 4_102_444_800.0
 LARGEST_INT = int(sys.float_info.max)
 LARGEST_NUMBER = 2**62
 """Of trials and reports."""
+_PLAIN = {type(None), bool, int, float, str}
 LONGEST_ERROR = 100_000
 """Letters of a trial's error; what follows is cut off."""
 
@@ -86,14 +87,18 @@ def text(found: Any) -> str:
     return valid
 
 
-def value(found: Any) -> Any:
-    """Returns a metric's value: None, a bool, a float, a string, or an int that fits into a float.
+def plain_values(found: list[Any]) -> list[Any]:
+    """Returns metrics' values: each None, a bool, a float, a string, or an int that fits into a float.
 
     Raises:
-        ValueError: it is none of these.
+        ValueError: one is none of these.
     """
-    if type(found) is str:
-        return text(found)
-    plain = found is None or type(found) in (bool, float) or (type(found) is int and abs(found) <= LARGEST_INT)
-    require(plain, "value", found)
+    kinds = set(map(type, found))
+    require(kinds <= _PLAIN, "value", next((one for one in found if type(one) not in _PLAIN), None))
+    if int in kinds:
+        too_large = next((one for one in found if type(one) is int and abs(one) > LARGEST_INT), None)
+        require(too_large is None, "value", too_large)
+    texts = found if kinds == {str} else [one for one in found if type(one) is str]
+    if not all(map(str.isascii, texts)):
+        return [text(one) if type(one) is str else one for one in found]
     return found

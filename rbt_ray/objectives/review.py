@@ -105,7 +105,8 @@ def _recordable(metrics: Any) -> Metrics | None:
     require(metrics is None or type(metrics) is dict, "metrics", metrics)
     if metrics is None:
         return None
-    return {recordable.text(name): recordable.value(value) for name, value in metrics.items()}
+    names = [recordable.text(name) for name in metrics]
+    return dict(zip(names, recordable.plain_values(list(metrics.values())), strict=True))
 
 
 def _curve(answer: Any) -> FloatArray:

@@ -14,8 +14,8 @@ from rbt_ray.types import FAILED
 
 _MOST_BYTES = 500_000_000
 """Of one batch: SQLite holds a row of twice as many."""
-_BYTES_A_LETTER = 12  # an emoji in JSON: two escapes of six letters
-_BYTES_A_NUMBER = 320  # an int of 309 digits
+_BYTES_A_LETTER = 12  # an emoji's in JSON: two escapes of six
+_BYTES_A_NUMBER = 28  # a float in JSON
 
 
 def outcomes_of(answer: Any, n: int, metric: str) -> Outcomes:
@@ -48,13 +48,12 @@ def review_of(answer: Any) -> Review:
 
 def _size(outcomes: Outcomes) -> int:
     """Bytes that the outcomes take in the journal, or more."""
-    size = sum(map(_bytes_of, outcomes.errors.values())) + sum(map(_bytes_of, outcomes.metrics))
+    n, numbers = len(outcomes), 0
+    letters = sum(map(len, [*outcomes.errors.values(), *outcomes.metrics]))
     for column in outcomes.metrics.values():
-        size += 9 * len(outcomes) if column.kind != "json" else sum(map(_bytes_of, column.values.tolist()))
-    return size
-
-
-def _bytes_of(value: Any) -> int:
-    if type(value) is not str:
-        return _BYTES_A_NUMBER
-    return len(value) if value.isascii() and value.isprintable() else _BYTES_A_LETTER * len(value)
+        if column.kind == "json":
+            values = column.values.tolist()
+            letters += sum([len(value) for value in values if type(value) is str])
+            letters += sum([value.bit_length() for value in values if type(value) is int])  # more than its digits
+        numbers += n * (_BYTES_A_NUMBER if column.kind == "json" else 9)
+    return _BYTES_A_LETTER * letters + numbers

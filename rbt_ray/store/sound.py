@@ -69,8 +69,7 @@ def reviewed(rows: list[dict[str, Any]], curves: Mapping[str, FloatArray]) -> No
         for name in _DETAILS:
             metrics = row.get(name)
             require(metrics is None or type(metrics) is dict, name, metrics)
-            for value in (metrics or {}).values():
-                recordable.value(value)
+            recordable.plain_values(list((metrics or {}).values()))
     for name, curve in curves.items():
         require(np.ndim(curve) == 1, name, curve)
     time_ms = curves.get("time_ms", np.empty(0))

@@ -299,6 +299,11 @@ REFUSED = {
     "a status that only the driver gives": Returned(7, "x", honest_outcomes(status=np.array([0, 0, 2], np.uint8))),
     "a failure without a reason": Returned(7, "x", honest_outcomes(status=np.array([0, 0, 1], np.uint8))),
     "a metric that is a column of the table": Returned(7, "x", with_metric("trial_id", [1, 2, 3])),
+    "a status of floats": Returned(7, "x", honest_outcomes(status=np.zeros(N))),
+    "a status of dates": Returned(7, "x", honest_outcomes(status=np.zeros(N, "M8[s]"))),
+    "a column of another precision": Returned(
+        7, "x", honest_outcomes(metrics={"score": Column("float", np.ones(N, np.float32), np.ones(N, bool))})
+    ),
     "a nested metric": Returned(7, "x", with_metric("nested", [{"a": 1}, [2], 3])),
     "an int above all floats": Returned(7, "x", with_metric("big", [10**400, 1, 2])),
     "two names that become one": Returned(
