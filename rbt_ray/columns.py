@@ -14,8 +14,9 @@ from typing import Protocol, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from rbt_ray import metric_columns
+from rbt_ray import metric_columns, recordable
 from rbt_ray.metric_columns import MetricColumns
+from rbt_ray.recordable import require
 from rbt_ray.types import STATUSES, Checkpoint, Config, FloatArray, IntArray, Proposal, Result
 
 
@@ -89,6 +90,31 @@ class Outcomes:
 
     def __len__(self) -> int:
         return len(self.status)
+
+    def recordable(self, n: int) -> Outcomes:
+        """Returns the outcomes of `n` trials as a journal can hold them: odd durations and texts are corrected.
+
+        A worker runs code that may change anything in its process, and a journal's file may be anybody's: both pass
+        through here, so that whatever is written can be read.
+
+        Raises:
+            ValueError: a column has another length or type, or a value is one that no trial can have.
+        """
+        status = recordable.array(self.status, np.uint8, (n,), "status")
+        require(not status.any() or int(status.max()) < len(STATUSES), "status", status)
+        for by_row in (self.errors, self.checkpoints):
+            require(type(by_row) is dict, "errors and checkpoints", by_row)
+            require(all(recordable.is_whole(row, n - 1) for row in by_row), "errors and checkpoints", by_row)
+        for left in self.checkpoints.values():
+            require(type(left) is Checkpoint and type(left.payload) is bytes, "checkpoints", left)
+            require(recordable.is_whole(left.n_reports), "checkpoints", left.n_reports)
+        return Outcomes(
+            status=status,
+            metrics=metric_columns.all_recordable(self.metrics, n),
+            errors={row: recordable.text(error)[: recordable.LONGEST_ERROR] for row, error in self.errors.items()},
+            duration_s=recordable.durations(self.duration_s, n),
+            checkpoints=self.checkpoints,
+        )
 
     @classmethod
     def all_failed(cls, n: int, status: int, error: str, duration_s: float) -> Outcomes:

@@ -10,7 +10,9 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from rbt_ray.types import BoolArray, FloatArray, IntArray, Metrics
+from rbt_ray import recordable
+from rbt_ray.recordable import require
+from rbt_ray.types import RESULT_COLUMNS, BoolArray, FloatArray, IntArray, Metrics
 
 Kind: TypeAlias = Literal["float", "int", "bool", "json"]
 _DTYPES: dict[Kind, Any] = {"float": np.float64, "int": np.int64, "bool": np.bool_, "json": object}
@@ -57,6 +59,22 @@ class Column:
             present[rows] = part.present
         return cls(kind, values, present)
 
+    def recordable(self, n: int) -> Column:
+        """Returns the column of `n` trials as a journal can hold it.
+
+        Raises:
+            ValueError: it has another length or type, or a value that no metric can have.
+        """
+        require(type(self.kind) is str and self.kind in _DTYPES, "kind", self.kind)
+        present = recordable.array(self.present, np.bool_, (n,), "present")
+        values = recordable.array(self.values, _DTYPES[self.kind], (n,), "values")
+        if self.kind == "json":
+            whole = bool(present.all())
+            found = values.tolist() if whole else Column("json", values, present).plain()
+            plain = recordable.plain_values(found)
+            values = values if whole and plain is found else np.fromiter(plain, object, n)
+        return Column(self.kind, values, present)
+
     def take(self, rows: IntArray | slice) -> Column:
         """The column of some of the trials."""
         return Column(self.kind, self.values[rows], self.present[rows])
@@ -97,6 +115,22 @@ def from_rows(rows: Sequence[Metrics | None]) -> dict[str, Column]:
         there = np.fromiter((row is not None and name in row for row in rows), bool, len(rows))
         columns[name] = Column.of([row.get(name) if row is not None else None for row in rows], there)
     return columns
+
+
+def all_recordable(columns: Any, n: int) -> dict[str, Column]:
+    """Returns the columns of `n` trials as a journal can hold them.
+
+    Raises:
+        ValueError: this is no dict of columns, or one cannot be recorded.
+    """
+    require(type(columns) is dict, "metrics", columns)
+    found: dict[str, Column] = {}
+    for key, column in columns.items():
+        name = recordable.text(key)
+        require(name not in RESULT_COLUMNS and not name.startswith("config/") and name not in found, "metrics", name)
+        require(type(column) is Column, "metrics", column)
+        found[name] = column.recordable(n)
+    return found
 
 
 def take(columns: MetricColumns, rows: IntArray | slice) -> dict[str, Column]:

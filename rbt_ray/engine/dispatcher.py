@@ -15,6 +15,7 @@ import numpy as np
 from rbt_ray.columns import Outcomes
 from rbt_ray.engine.checkpoints import Checkpoints
 from rbt_ray.pool.pool import Batch, Job, Returned, WorkerPool
+from rbt_ray.recordable import seconds
 from rbt_ray.store.journal import Finished
 from rbt_ray.types import CRASHED, TIMED_OUT, FloatArray, IntArray
 
@@ -188,7 +189,9 @@ class Dispatcher:
         self._late.discard(returned.number)
         if returned.lost is not None:
             return self._judge(flight, returned, late)
-        self._learn_pace(flight.piece, returned.wall_s)
+        away = self._clock() - flight.sent
+        # A worker's clock may stand still or run backwards; then the batch took as long as it was away.
+        self._learn_pace(flight.piece, returned.wall_s if 0 < returned.wall_s < away else away)
         self._checkpoints.keep(flight.piece.points, returned.outcomes.checkpoints)
         return [
             Finished(
@@ -233,7 +236,7 @@ class Dispatcher:
 
     def _verdict(self, piece: _Piece, status: int, reason: str, returned: Returned, took: float) -> Finished:
         outcomes = Outcomes.all_failed(1, status, reason, took)
-        started = time.time() - took
+        started = seconds(time.time()) - took
         return Finished(piece.trials, piece.points, piece.fidelity, outcomes, returned.worker, started, 0.0, took)
 
     def _until_deadline(self, timeout: float) -> float:

@@ -54,7 +54,7 @@ def second_look(
         if review.says_something
     ]
     curves: dict[str, FloatArray] = {}
-    if found and bundle is not None and (equity := found[0].equity) is not None:
+    if found and bundle is not None and (equity := found[0].equity) is not None and len(equity) == bundle.n_bars:
         curves = {"time_ms": bundle.index.astype("datetime64[ms]").astype(np.float64), "equity": equity}
         if "close" in bundle.fields:
             curves["buy_and_hold"] = buy_and_hold(bundle)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 import os
 import reprlib
-import sys
-import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import copy_context
@@ -14,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from time import perf_counter  # the clock itself: an objective may put another in its place
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
@@ -24,6 +23,7 @@ from rbt_ray.errors import ObjectiveError, ObjectiveResultError, RbtError
 from rbt_ray.metric_columns import Column
 from rbt_ray.objectives.ambient import Randomness, Surroundings
 from rbt_ray.objectives.reports import WHOLE, Enough, Reports, Span
+from rbt_ray.recordable import LARGEST_INT
 from rbt_ray.types import COMPLETED, FAILED, RESULT_COLUMNS, Checkpoint, Config, FloatArray, Metrics
 
 if TYPE_CHECKING:
@@ -36,7 +36,6 @@ _LONGEST_ERROR = 20_000
 _LONGEST_NAME = 1_000
 _LONGEST_TEXT = 100_000
 _MOST_METRICS = 10_000
-_LARGEST_INT = int(sys.float_info.max)
 _PACKAGE = str(Path(__file__).parents[1]) + os.sep
 
 
@@ -138,7 +137,7 @@ class PerConfig:
         errors: dict[int, str] = {}
         checkpoints: dict[int, Checkpoint] = {}
         trials: Sequence[int | None] = span.trials or [None] * len(points)
-        clock = [time.perf_counter()]
+        clock = [perf_counter()]
         for row, (config, seed) in enumerate(zip(self.space.decode(points), seeds, strict=True)):
             if row == 0 or self.randomness.is_used:
                 self.randomness.seed(seed)
@@ -162,7 +161,7 @@ class PerConfig:
             surroundings.restore()
             if row == 0:
                 self.randomness.look()
-            clock.append(time.perf_counter())
+            clock.append(perf_counter())
         return replace(_outcomes(rows, errors, np.diff(clock), self.metric), checkpoints=checkpoints)
 
 
@@ -181,7 +180,7 @@ class Batched:
 
         The view has no seed: a trial's result would follow from what it was sent together with.
         """
-        start = time.perf_counter()
+        start = perf_counter()
         configs = self.space.decode(points)
         rows: list[Metrics | None] | None = None
         surroundings = Surroundings()
@@ -201,7 +200,7 @@ class Batched:
             surroundings.restore()
         if rows is None:  # not in the handler, whose error would be told along with each of the halves' own
             return _in_halves(self, view, points, seeds)
-        share = (time.perf_counter() - start) / len(configs)
+        share = (perf_counter() - start) / len(configs)
         return _outcomes(rows, {}, np.full(len(configs), share), self.metric)
 
 
@@ -217,7 +216,7 @@ class Sweep:
         self, view: BundleView | None, points: FloatArray, seeds: Sequence[int], _span: Span = WHOLE, /
     ) -> Outcomes:
         """One pass over the bundle for all configs; the objective draws no random numbers."""
-        start = time.perf_counter()
+        start = perf_counter()
         n = len(points)
         wanted = self.objective.metrics
         if self.metric not in wanted:
@@ -237,7 +236,7 @@ class Sweep:
                 return _all_failed(1, describe(error), start)
         if metrics is None:
             return _in_halves(self, view, points, seeds)
-        return finite_only(metrics, {}, np.full(n, (time.perf_counter() - start) / n), self.metric)
+        return finite_only(metrics, {}, np.full(n, (perf_counter() - start) / n), self.metric)
 
 
 def metrics_of(answer: Any, metric: str) -> Metrics:
@@ -269,18 +268,25 @@ def finite_only(
     metrics: Mapping[str, Column], errors: Mapping[int, str], durations: FloatArray, metric: str
 ) -> Outcomes:
     """Outcomes in which a trial without a finite study metric has failed, and no failed trial keeps metrics."""
-    n = len(durations)
-    status = np.full(n, COMPLETED, np.uint8)
+    status = np.full(len(durations), COMPLETED, np.uint8)
     status[list(errors)] = FAILED
+    return only_finite(Outcomes(status, metrics, errors, durations), metric)
+
+
+def only_finite(outcomes: Outcomes, metric: str) -> Outcomes:
+    """Outcomes in which a trial without a finite study metric has failed, and only trials that completed have metrics."""
+    metrics, completed = outcomes.metrics, outcomes.status == COMPLETED
     column = metrics.get(metric)
-    numbers = np.full(n, np.nan) if column is None else column.numbers()
-    lacking = np.flatnonzero(~np.isfinite(numbers) & (status == COMPLETED))
-    if not errors and not len(lacking):
-        return Outcomes(status, metrics, {}, durations)
+    numbers = np.full(len(outcomes), np.nan) if column is None else column.numbers()
+    lacking = np.flatnonzero(~np.isfinite(numbers) & completed)
+    if completed.all() and not len(lacking):
+        return outcomes
+    status = outcomes.status.copy()
     status[lacking] = FAILED
     reasons = {int(row): _why_lacking(metrics, int(row), metric) for row in lacking}
     kept = {name: c.only(status == COMPLETED) for name, c in metrics.items()}
-    return Outcomes(status, {name: c for name, c in kept.items() if c.present.any()}, {**errors, **reasons}, durations)
+    kept = {name: c for name, c in kept.items() if c.present.any()}
+    return replace(outcomes, status=status, metrics=kept, errors={**outcomes.errors, **reasons})
 
 
 def describe(error: BaseException) -> str:
@@ -328,7 +334,7 @@ def join_outcomes(parts: Sequence[Outcomes]) -> Outcomes:
 
 
 def _all_failed(n: int, reason: str, start: float) -> Outcomes:
-    return Outcomes.all_failed(n, FAILED, reason, time.perf_counter() - start)
+    return Outcomes.all_failed(n, FAILED, reason, perf_counter() - start)
 
 
 def _why_lacking(metrics: Mapping[str, Column], row: int, metric: str) -> str:
@@ -358,7 +364,7 @@ def _plain(name: str, value: Any) -> Any:
         return value
     if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
         value = value.item()
-    if isinstance(value, int) and abs(value) > _LARGEST_INT:
+    if isinstance(value, int) and abs(value) > LARGEST_INT:
         raise ObjectiveResultError(
             f"metrics fit into a float; the objective returned an int of {value.bit_length():,} bits for {name!r}."
         )

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rbt_ray import recordable
 from rbt_ray.objectives.objective import describe, is_batched, metrics_of
 from rbt_ray.objectives.own_data import OwnData
+from rbt_ray.recordable import require
 from rbt_ray.types import Config, FloatArray, Metrics
 
 if TYPE_CHECKING:
@@ -39,6 +41,23 @@ class Review:
         """Whether there is anything to show; not for an objective without a Backtest in a study without a hold-out."""
         return (self.order_level or self.holdout or self.error) is not None
 
+    def recordable(self) -> Review:
+        """Returns the review as a journal can hold it.
+
+        Raises:
+            ValueError: a part is of another type.
+        """
+        equity = self.equity
+        if equity is not None:
+            equity = recordable.array(equity, np.float64, np.shape(equity)[:1], "equity")
+        return Review(
+            order_level=_recordable(self.order_level),
+            holdout=_recordable(self.holdout),
+            holdout_order_level=_recordable(self.holdout_order_level),
+            equity=equity,
+            error=None if self.error is None else recordable.text(self.error)[: recordable.LONGEST_ERROR],
+        )
+
 
 def review(objective: Any, config: Config, metric: str, bundle: Bundle | None, train_bars: int, seed: int) -> Review:
     """Runs a config again in detail.
@@ -56,13 +75,13 @@ def review(objective: Any, config: Config, metric: str, bundle: Bundle | None, t
         if not hasattr(answer, "at_order_level"):
             return Review(holdout=_alone(objective, config, metric, bundle, train_bars, seed))
         if train_bars == bundle.n_bars:
-            return Review(order_level=answer.at_order_level().metrics(), equity=answer.equity)
+            return Review(order_level=metrics_of(answer.at_order_level(), metric), equity=_curve(answer))
         whole: Backtest = _answer(objective, config, bundle, bundle.n_bars, seed)
         return Review(
-            order_level=answer.at_order_level().metrics(),
-            holdout=whole.since(train_bars),
-            holdout_order_level=whole.at_order_level().since(train_bars),
-            equity=whole.equity,
+            order_level=metrics_of(answer.at_order_level(), metric),
+            holdout=metrics_of(whole.since(train_bars), metric),
+            holdout_order_level=metrics_of(whole.at_order_level().since(train_bars), metric),
+            equity=_curve(whole),
         )
     except BaseException as error:  # a second look that fails takes nothing from the first
         return Review(error=describe(error))
@@ -80,6 +99,18 @@ def buy_and_hold(bundle: Bundle) -> FloatArray:
     first = np.array([column[~np.isnan(column)][0] for column in close.T])
     wealth: FloatArray = np.where(np.isnan(close), 1.0, close / first).mean(axis=1)
     return wealth
+
+
+def _recordable(metrics: Any) -> Metrics | None:
+    require(metrics is None or type(metrics) is dict, "metrics", metrics)
+    if metrics is None:
+        return None
+    names = [recordable.text(name) for name in metrics]
+    return dict(zip(names, recordable.plain_values(list(metrics.values())), strict=True))
+
+
+def _curve(answer: Any) -> FloatArray:
+    return np.asarray(answer.equity, np.float64)
 
 
 def _answer(objective: Any, config: Config, bundle: Bundle, n_bars: int, seed: int) -> Any:

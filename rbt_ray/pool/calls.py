@@ -59,6 +59,10 @@ class Calls:
         """What a worker that has the function needs."""
         return self.number, self.payload
 
+    def accept(self, answer: Any) -> Any:
+        """What the calls returned, which only their caller can judge."""
+        return answer
+
 
 class Initializer:
     """What every process runs once before its first call.

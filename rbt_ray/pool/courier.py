@@ -14,6 +14,7 @@ from rbt_ray.errors import ObjectiveError, SettingError, WorkerStartError
 from rbt_ray.pool.line import Line
 from rbt_ray.pool.memory import excess, refusal
 from rbt_ray.pool.pool import Job, Returned
+from rbt_ray.pool.received import Sent, received
 from rbt_ray.pool.serve import serve
 from rbt_ray.pool.worker_process import WorkerProcess
 
@@ -22,13 +23,8 @@ _TRIES = 3
 _PAUSE_SECONDS = 0.1
 
 
-class Cargo(Protocol):
+class Cargo(Sent, Protocol):
     """What a courier carries: a `Batch`, or whatever else the main loop of its worker takes."""
-
-    @property
-    def number(self) -> int:
-        """Unique in a driver."""
-        ...
 
     @property
     def job(self) -> Job:
@@ -211,14 +207,15 @@ class Courier:
         try:
             process.send(batch.message())
             self._tell()
-            returned: Returned = process.receive()
+            message = process.receive()
         except (EOFError, OSError):
             took = time.monotonic() - self._since
             return Returned(batch.number, self.name, lost=self._bury(), wall_s=took)
         with self._lock:
             self._at_work = None
+        returned = received(message, batch, self.name)
         self._trials += len(batch)
-        if self._struck or (self._recycle_after and self._trials >= self._recycle_after):
+        if self._struck or returned.lost is not None or (self._recycle_after and self._trials >= self._recycle_after):
             self._bury()
         return returned
 

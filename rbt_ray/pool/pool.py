@@ -23,11 +23,13 @@ class Job:
         key: tells one job from another.
         payload: a `task.Task`, packed by cloudpickle.
         reads: the versions of the bundle and the files it reads.
+        metric: the study's; no trial completes without a finite one.
     """
 
     key: str
     payload: bytes
     reads: tuple[str, ...] = ()
+    metric: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,6 +60,16 @@ class Batch:
     def message(self) -> tuple[Any, ...]:
         """All of it but the job, for a worker that has this."""
         return self.number, self.trials, self.points, self.fidelity, self.purpose, self.starts
+
+    def accept(self, answer: Any) -> Any:
+        """Returns what a worker answered, as it can be recorded.
+
+        Raises:
+            ValueError: it is no answer to this batch.
+        """
+        from rbt_ray.pool.answers import outcomes_of, review_of  # not where a worker starts, which needs neither
+
+        return review_of(answer) if self.purpose == "review" else outcomes_of(answer, len(self), self.job.metric)
 
     @classmethod
     def received(cls, job: Job, message: tuple[Any, ...]) -> Batch:

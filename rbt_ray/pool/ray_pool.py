@@ -6,6 +6,7 @@ import math
 import time
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import ray
 from ray.exceptions import ActorUnavailableError, ObjectLostError, RayError, RayTaskError
@@ -24,6 +25,7 @@ from rbt_ray.pool.ray_ref import RayFilesRef, RayRef
 from rbt_ray.pool.ray_roster import Roster
 from rbt_ray.pool.ray_shared import Shared
 from rbt_ray.pool.ray_slots import Needs
+from rbt_ray.pool.received import received
 
 _DEPTH = 2
 _BRIEF_SECONDS = 0.5
@@ -265,7 +267,16 @@ class RayPool:
                 self._again(call.batch)
                 self._retire(actor)
             else:
-                self._settle(actor, answer)
+                self._received(actor, call, answer)
+
+    def _received(self, actor: Handle, call: Call, message: Any) -> None:
+        assert call.batch is not None
+        returned = received(message, call.batch, actor.name)
+        if returned.lost is None:
+            self._settle(actor, returned)
+        else:  # what one trial did to the process must not cost the next
+            self._bury(actor, returned.lost)
+            self._hand_back(returned)
 
     def _ended(self, actor: Handle, error: RayError) -> None:
         """An actor is gone: with its host, which is nobody's fault, or by what it was at work on."""

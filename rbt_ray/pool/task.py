@@ -57,7 +57,7 @@ class Task:
                 f"Open files, connections and locks inside the objective, not around it."
             ) from error
         reads = tuple(ref.version for ref in (self.bundle, self.files) if ref is not None)
-        return Job(hashlib.sha256(payload).hexdigest(), payload, reads)
+        return Job(hashlib.sha256(payload).hexdigest(), payload, reads, self.metric)
 
     @staticmethod
     def unpack(job: Job) -> Task:

@@ -13,72 +13,19 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from rbt_ray._version import __version__
-from rbt_ray.columns import Outcomes
 from rbt_ray.errors import JournalBlockedError, JournalError, StudyNotFoundError
-from rbt_ray.metric_columns import Column
-from rbt_ray.store import journal_file, sound
+from rbt_ray.store import journal_file
+from rbt_ray.store.events import Asked, Ended, Event, Finished, Reviewed, pack, unpack
 from rbt_ray.store.flushed import Flushed
 from rbt_ray.store.journal_file import FILE_NAME
-from rbt_ray.study.well_typed import check_types
-from rbt_ray.types import Checkpoint, FloatArray, IntArray
+
+__all__ = ["Asked", "Ended", "Event", "Finished", "Journal", "Reviewed"]
 
 _FLUSH_SECONDS = 1.0
 _NOT_OURS = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """`n` configs the searcher proposed, numbered from `first`, and a digest by which to know them again."""
-
-    first: int
-    n: int
-    digest: str
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Finished:
-    """A batch that was evaluated, or given up: trials at one fidelity, a row of `points` each."""
-
-    trials: IntArray
-    points: FloatArray
-    fidelity: float
-    outcomes: Outcomes
-    worker: str
-    started: float
-    cpu_s: float
-    wall_s: float
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Reviewed:
-    """The best configs in detail: rows for people, and curves by name."""
-
-    rows: list[dict[str, Any]]
-    curves: dict[str, FloatArray]
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """A run of the study ended, finished or not."""
-
-    reason: str
-    wall_s: float
-    n_workers: int
-    backend: str
-    notes: list[str] = field(default_factory=list)
-    """What the search decided on its way, a sentence each."""
-    version: str = __version__
-
-
-Event: TypeAlias = Asked | Finished | Reviewed | Ended
 
 
 class Journal:
@@ -144,8 +91,8 @@ class Journal:
             JournalBlockedError: the disk is full or another process holds the file, and `when_blocked` gave up.
             JournalError: the file cannot be written.
         """
-        kind, header, body = _pack(event)
-        text, number = json.dumps(header, default=repr), self._last + 1
+        kind, header, body = pack(event)
+        text, number = json.dumps(header), self._last + 1
         row = (number, kind, text, body, journal_file.seal(number, kind, text, body))
         tries = 0
         while True:
@@ -173,7 +120,7 @@ class Journal:
         for kind, header, body, _ in journal_file.read_rows(self._connection, self.path):
             if not kinds or kind in kinds:
                 try:
-                    event = _unpack(kind, json.loads(header), body or b"")
+                    event = unpack(kind, json.loads(header), body or b"")
                 except _NOT_OURS as error:
                     said = " ".join(f"{type(error).__name__}: {error}".split())[:200]
                     raise JournalError(f"the journal {self.path} holds what no version wrote: {said}.") from error
@@ -224,123 +171,3 @@ class Journal:
         while not self._stop.wait(_FLUSH_SECONDS):
             with suppress(OSError):
                 self.flush()
-
-
-def _pack(event: Event) -> tuple[str, dict[str, Any], bytes | None]:
-    if isinstance(event, Asked):
-        return "asked", {"first": event.first, "n": event.n, "digest": event.digest}, None
-    if isinstance(event, Finished):
-        return "finished", *_pack_finished(event)
-    if isinstance(event, Reviewed):
-        lengths = {name: len(curve) for name, curve in event.curves.items()}
-        return "reviewed", {"rows": event.rows, "curves": lengths}, _bytes(list(event.curves.values()))
-    return "ended", asdict(event), None
-
-
-def _pack_finished(event: Finished) -> tuple[dict[str, Any], bytes]:
-    outcomes, n = event.outcomes, len(event.trials)
-    contiguous = bool(event.trials[-1] - event.trials[0] == n - 1)
-    all_completed = not outcomes.status.any()
-    parts: list[NDArray[Any]] = [event.points] if contiguous else [event.points, event.trials]
-    parts += [] if all_completed else [outcomes.status]
-    parts.append(outcomes.duration_s)
-    metrics: dict[str, Any] = {}
-    for name, column in outcomes.metrics.items():
-        there = bool(column.present.all())
-        metrics[name] = {"kind": column.kind, "all": there}
-        parts += [] if there else [column.present]
-        if column.kind == "json":
-            metrics[name]["values"] = column.plain()
-        else:
-            parts.append(column.values)
-    header = {
-        "first": int(event.trials[0]),
-        "n": n,
-        "n_params": event.points.shape[1],
-        "fidelity": event.fidelity,
-        "contiguous": contiguous,
-        "all_completed": all_completed,
-        "metrics": metrics,
-        "errors": {str(row): text for row, text in outcomes.errors.items()},
-        "checkpoints": {str(row): checkpoint.n_reports for row, checkpoint in outcomes.checkpoints.items()},
-        "worker": event.worker,
-        "started": event.started,
-        "cpu_s": event.cpu_s,
-        "wall_s": event.wall_s,
-    }
-    return header, _bytes(parts)
-
-
-def _unpack(kind: str, header: dict[str, Any], body: bytes) -> Event:
-    take = _Reader(body)
-    event: Event
-    if kind == "asked":
-        event = Asked(header["first"], header["n"], header["digest"])
-        check_types(event, "an event")
-    elif kind == "finished":
-        event = _unpack_finished(header, body, take)
-    elif kind == "reviewed":
-        sound.reviewed(header, body)
-        curves = {name: take("<f8", length) for name, length in header["curves"].items()}
-        sound.curves(curves)
-        event = Reviewed(header["rows"], curves)
-    elif kind == "ended":
-        event = Ended(**header)
-        check_types(event, "an event")
-    else:
-        raise ValueError(f"an event of unknown kind {kind!r}")
-    take.must_be_empty()
-    return event
-
-
-def _unpack_finished(header: dict[str, Any], body: bytes, take: _Reader) -> Finished:
-    sound.finished(header, body)
-    n = header["n"]
-    points = take("<f8", n * header["n_params"]).reshape(n, header["n_params"])
-    trials = np.arange(header["first"], header["first"] + n) if header["contiguous"] else take("<i8", n)
-    status = np.zeros(n, np.uint8) if header["all_completed"] else take("u1", n)
-    duration = take("<f8", n)
-    sound.must(header["contiguous"] or bool((trials >= 0).all()), "trials", trials)
-    metrics = {name: _unpack_column(described, n, take) for name, described in header["metrics"].items()}
-    errors = {int(row): text for row, text in header["errors"].items()}
-    left = {int(row): Checkpoint(n_reports, b"") for row, n_reports in header.get("checkpoints", {}).items()}
-    return Finished(
-        trials=trials,
-        points=points,
-        fidelity=header["fidelity"],
-        outcomes=Outcomes(status, metrics, errors, duration, left),
-        worker=header["worker"],
-        started=header["started"],
-        cpu_s=header["cpu_s"],
-        wall_s=header["wall_s"],
-    )
-
-
-def _unpack_column(described: dict[str, Any], n: int, take: _Reader) -> Column:
-    present = np.ones(n, dtype=bool) if described["all"] else take("?", n)
-    kind = described["kind"]
-    if kind == "json":
-        return Column("json", np.fromiter(described["values"], object, n), present)
-    return Column(kind, take({"float": "<f8", "int": "<i8", "bool": "?"}[kind], n), present)
-
-
-def _bytes(parts: list[NDArray[Any]]) -> bytes:
-    return b"".join(np.ascontiguousarray(part, dtype=part.dtype.newbyteorder("<")).tobytes() for part in parts)
-
-
-class _Reader:
-    """Takes one column after the other from an event's body."""
-
-    def __init__(self, body: bytes) -> None:
-        self._body = body
-        self._at = 0
-
-    def __call__(self, dtype: str, n: int) -> NDArray[Any]:
-        column = np.frombuffer(self._body, dtype, count=n, offset=self._at)
-        self._at += column.nbytes
-        return column
-
-    def must_be_empty(self) -> None:
-        """Refuses a body that holds more than its header says."""
-        if self._at != len(self._body):
-            raise ValueError(f"an event of {len(self._body):,} bytes, of which its header knows {self._at:,}")

@@ -1,115 +1,81 @@
-"""Whether what an event says can be: its checksum shows that nobody changed it, not that it was one of ours who wrote it.
+"""Whether what a file says of an event can be: its checksum shows that nobody changed it, not that one of ours wrote it.
 
-Everything is looked at once, when events are read and when a table is made of them, so that whoever shows or draws it may
-trust it.
+Here is what only a file can get wrong, such as columns that its bytes cannot hold; see `recordable` for the rest.
 """
 
 from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from rbt_ray import recordable
+from rbt_ray.recordable import require
 from rbt_ray.study.space import Space
-from rbt_ray.types import RESULT_COLUMNS, STATUSES, FloatArray
+from rbt_ray.types import FloatArray
 
-LATEST_S = 4_102_444_800.0
-"""The year 2100, in seconds since the epoch: no batch has begun later, or taken longer."""
 _DETAILS = ("order_level", "holdout", "holdout_order_level")
-_LARGEST = 2**62
-_LARGEST_INT = int(sys.float_info.max)
 
 
-def finished(header: dict[str, Any], body: bytes) -> None:
-    """Looks at a batch's header, and whether its body can hold that many trials.
+def layout(header: dict[str, Any], body: bytes) -> None:
+    """Looks whether a batch's body can hold the columns that its header describes, before any is allocated.
 
     Raises:
-        ValueError: it cannot, or a part of the header is not what it should be.
+        ValueError: it cannot.
     """
-    n = header["n"]
-    must(whole(n, 1, len(body) // 8), "n", n)  # every trial has at least its duration there
-    must(whole(header["n_params"], 0, len(body) // 8), "n_params", header["n_params"])
-    must(whole(header["first"], 0, _LARGEST), "first", header["first"])
-    must(number(header["fidelity"]) and 0 < header["fidelity"] <= 1, "fidelity", header["fidelity"])
+    n, most = header["n"], len(body) // 8  # every trial has at least its duration there
+    require(recordable.is_whole(n, most) and n > 0, "n", n)
+    require(recordable.is_whole(header["n_params"], most), "n_params", header["n_params"])
+    require(recordable.is_whole(header["first"]), "first", header["first"])
     for name in ("contiguous", "all_completed"):
-        must(isinstance(header[name], bool), name, header[name])
-    for name in ("started", "cpu_s", "wall_s"):
-        must(number(header[name]) and 0 <= header[name] <= LATEST_S, name, header[name])
-    must(isinstance(header["worker"], str), "worker", header["worker"])
-    for row, text in header["errors"].items():
-        must(whole(int(row), 0, n - 1) and isinstance(text, str), "errors", text)
-    for row, n_reports in header.get("checkpoints", {}).items():
-        must(whole(int(row), 0, n - 1) and whole(n_reports, 0, _LARGEST), "checkpoints", n_reports)
+        require(type(header[name]) is bool, name, header[name])
     for name, described in header["metrics"].items():
-        must(isinstance(described["all"], bool) and name not in RESULT_COLUMNS, "metrics", name)
+        require(type(described["all"]) is bool, "metrics", name)
         if described["kind"] == "json":
             values = described["values"]
-            must(isinstance(values, list) and len(values) == n and all(map(plain, values)), name, values)
+            require(type(values) is list and len(values) == n, name, values)
 
 
-def table(space: Space, points: FloatArray, status: NDArray[np.uint8], duration_s: FloatArray) -> None:
-    """Looks at the columns of all trials at once, which costs less than batch by batch.
+def lengths(curves: Mapping[str, Any], body: bytes) -> None:
+    """Looks whether a review's body can hold its curves.
 
     Raises:
-        ValueError: a config is not of the space, or a status or a duration is one that no trial has.
+        ValueError: it cannot.
     """
-    must(space.has(points), "points", "configs that are not of its space")
-    must(bool((status < len(STATUSES)).all()), "status", status)
-    must(bool(((duration_s >= 0) & (duration_s <= LATEST_S)).all()), "duration_s", duration_s)
+    require(all(recordable.is_whole(n, len(body) // 8) for n in curves.values()), "curves", curves)
 
 
-def reviewed(header: dict[str, Any], body: bytes) -> None:
+def table(space: Space, points: FloatArray) -> None:
+    """Looks at the configs of all trials at once, which costs less than batch by batch.
+
+    Raises:
+        ValueError: a config is not of the space.
+    """
+    require(space.has(points), "points", "configs that are not of its space")
+
+
+def reviewed(rows: list[dict[str, Any]], curves: Mapping[str, FloatArray]) -> None:
     """Looks at the best trials in detail.
 
     Raises:
         ValueError: a part is not what it should be.
     """
-    for row in header["rows"]:
-        must(isinstance(row, dict) and whole(row["trial"], 0, _LARGEST), "rows", row)
-        must(isinstance(row.get("error"), (str, type(None))), "error", row)
+    for row in rows:
+        require(type(row) is dict and recordable.is_whole(row.get("trial")), "rows", row)
+        require(type(row.get("error")) in (str, type(None)), "error", row)
         for name in _DETAILS:
             metrics = row.get(name)
-            there = isinstance(metrics, dict) and all(map(plain, metrics.values()))
-            must(metrics is None or there, name, metrics)
-    lengths = header["curves"]
-    must(all(whole(length, 0, len(body) // 8) for length in lengths.values()), "curves", lengths)
-
-
-def curves(found: dict[str, FloatArray]) -> None:
-    """Looks at the curves themselves.
-
-    Raises:
-        ValueError: their dates are none.
-    """
-    time_ms = found.get("time_ms", np.empty(0))
-    must(bool((np.abs(time_ms) <= 2**53).all()), "time_ms", time_ms)
-
-
-def must(holds: bool, name: str, value: Any) -> None:
-    """Refuses a value that does not hold.
-
-    Raises:
-        ValueError: it names the part and shows the value.
-    """
-    if not holds:
-        raise ValueError(f"its `{name}` is {str(value)[:80]!r}")
-
-
-def whole(value: Any, least: int, most: int) -> bool:
-    """Whether it is a whole number within these bounds, both inclusive."""
-    return type(value) is int and least <= value <= most
+            require(metrics is None or type(metrics) is dict, name, metrics)
+            recordable.plain_values(list((metrics or {}).values()))
+    for name, curve in curves.items():
+        require(np.ndim(curve) == 1, name, curve)
+    time_ms = curves.get("time_ms", np.empty(0))
+    require(bool((np.abs(time_ms) <= 2**53).all()), "time_ms", time_ms)
 
 
 def number(value: Any) -> bool:
     """Whether it is a finite number that a float can hold."""
     return type(value) in (int, float) and abs(value) <= sys.float_info.max and not math.isnan(value)
-
-
-def plain(value: Any) -> bool:
-    """Whether it is what a metric can be: of numbers, what a float can hold, or no finite one."""
-    if type(value) is int:
-        return abs(value) <= _LARGEST_INT
-    return value is None or isinstance(value, (bool, float, str))

@@ -131,7 +131,7 @@ def table_of(events: Iterable[Event], study: Study) -> TrialTable:
     who = np.repeat([workers.index(event.worker) for event in finished], lengths)
     outcomes = _merge(finished, place)
     try:
-        sound.table(study.space, points, outcomes.status, outcomes.duration_s)
+        sound.table(study.space, points)
     except ValueError as error:
         raise JournalError(f"the journal of {study.name!r} holds what no version wrote: {error}.") from error
     batches = [(workers.index(event.worker), event.started, event.wall_s, event.cpu_s) for event in finished]

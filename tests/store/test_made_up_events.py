@@ -53,14 +53,12 @@ MADE_UP = {
     "half an option": (1, {}, (0, 0.5)),
     "a number out of bounds": (1, {}, (1, 9.0)),
     "an infinite number": (1, {}, (1, np.inf)),
-    "a negative duration": (1, {}, (4, -1.0)),
     "many trials without parameters": (1, {"n": 10**12, "n_params": 0}),
     "trials and parameters of another shape": (1, {"n": 1, "n_params": 3}),
     "a trial below zero": (1, {"first": -1}),
     "a trial above all numbers": (1, {"first": 2**63 - 1}),
     "a flag that is none": (1, {"contiguous": "no"}),
     "a fidelity that is none": (1, {"fidelity": 1e400}),
-    "an hour of no clock": (1, {"started": 1e300}),
     "a worker without a name": (1, {"worker": {}}),
     "an error of no trial": (1, {"errors": {"7": "x"}}),
     "a metric that is called as the table's own": (1, {"metrics": {"trial_id": {"kind": "float", "all": True}}}),
@@ -71,7 +69,6 @@ MADE_UP = {
     ),
     "a metric above all floats": (1, {"metrics": {"score": {"kind": "json", "all": True, "values": [10**400, 1]}}}),
     "bytes that nothing speaks of": (1, {"metrics": {}}),
-    "a run of no duration": (2, {"wall_s": "x"}),
     "notes that are none": (2, {"notes": [1]}),
 }
 

@@ -1,0 +1,59 @@
+"""What a worker says of a batch, as the driver can record it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from rbt_ray.columns import Outcomes
+from rbt_ray.objectives.objective import only_finite
+from rbt_ray.objectives.review import Review
+from rbt_ray.recordable import require
+from rbt_ray.types import FAILED
+
+_MOST_BYTES = 500_000_000
+"""Of one batch: SQLite holds a row of twice as many."""
+_BYTES_A_LETTER = 12  # an emoji's in JSON: two escapes of six
+_BYTES_A_NUMBER = 28  # a float in JSON
+
+
+def outcomes_of(answer: Any, n: int, metric: str) -> Outcomes:
+    """Returns a worker's outcomes of `n` trials, as they can be recorded.
+
+    Raises:
+        ValueError: they are not, or are too large.
+    """
+    require(type(answer) is Outcomes, "answer", answer)
+    outcomes = answer.recordable(n)
+    failed = np.flatnonzero(outcomes.status)
+    require(bool((outcomes.status[failed] == FAILED).all()), "status", outcomes.status)
+    require(outcomes.errors.keys() >= set(failed.tolist()), "errors", outcomes.errors)
+    size = _size(outcomes)
+    if size > _MOST_BYTES:
+        raise ValueError(f"its metrics and errors take {size:,} bytes, of which a batch may have {_MOST_BYTES:,}")
+    return only_finite(outcomes, metric)
+
+
+def review_of(answer: Any) -> Review:
+    """Returns a worker's review, as it can be recorded.
+
+    Raises:
+        ValueError: it is none.
+    """
+    require(type(answer) is Review, "answer", answer)
+    review: Review = answer.recordable()
+    return review
+
+
+def _size(outcomes: Outcomes) -> int:
+    """Bytes that the outcomes take in the journal, or more."""
+    n, numbers = len(outcomes), 0
+    letters = sum(map(len, [*outcomes.errors.values(), *outcomes.metrics]))
+    for column in outcomes.metrics.values():
+        if column.kind == "json":
+            values = column.values.tolist()
+            letters += sum([len(value) for value in values if type(value) is str])
+            letters += sum([value.bit_length() for value in values if type(value) is int])  # more than its digits
+        numbers += n * (_BYTES_A_NUMBER if column.kind == "json" else 9)
+    return _BYTES_A_LETTER * letters + numbers

@@ -1,0 +1,104 @@
+"""What a journal can hold: one rule for what is written and what is read, so that whatever is written can be read.
+
+Times only describe a trial: a clock that is wrong gives the nearest time there can be. Whatever else does not fit is an
+error.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from rbt_ray.types import FloatArray
+
+LATEST_S = 4_102_444_800.0
+"""The year 2100, in seconds since the epoch: the latest time, and the longest duration, that is recorded."""
+LARGEST_INT = int(sys.float_info.max)
+LARGEST_NUMBER = 2**62
+"""Of trials and reports."""
+_PLAIN = {type(None), bool, int, float, str}
+LONGEST_ERROR = 100_000
+"""Letters of a trial's error; what follows is cut off."""
+
+
+def require(holds: bool, name: str, found: Any) -> None:
+    """Refuses a part that does not hold.
+
+    Raises:
+        ValueError: the message names the part and shows what was found.
+    """
+    if not holds:
+        # Other types run code of their own when they are shown, and Python shows no int of thousands of digits.
+        is_short = type(found) in (str, float, bool) or (type(found) is int and found.bit_length() < 300)
+        shown = str(found)[:80] if is_short else f"of type {type(found).__name__}"
+        raise ValueError(f"its `{name}` is {shown!r}")
+
+
+def is_whole(number: Any, most: int = LARGEST_NUMBER) -> bool:
+    """Whether it is a whole number from 0 to `most`."""
+    return type(number) is int and 0 <= number <= most
+
+
+def seconds(found: Any) -> float:
+    """Returns a time or duration within [0, `LATEST_S`]; 0.0 for what is not a number."""
+    if type(found) not in (int, float):
+        found = found.item() if type(found) in (np.float64, np.float32, np.int64) else 0.0
+    return 0.0 if found != found else float(min(max(found, 0.0), LATEST_S))
+
+
+def durations(found: Any, n: int) -> FloatArray:
+    """Returns ``(n,)`` seconds, each within [0, `LATEST_S`]; 0.0 for what is not a number.
+
+    Raises:
+        ValueError: it is not an array of `n` values.
+    """
+    require(type(found) is np.ndarray and found.shape == (n,), "duration_s", found)
+    if found.dtype.kind not in "fiu":
+        return np.array([seconds(one) for one in found.tolist()])
+    numbers: FloatArray = found.astype(np.float64, copy=False)
+    if ((numbers >= 0.0) & (numbers <= LATEST_S)).all():
+        return numbers
+    return np.clip(np.nan_to_num(numbers, posinf=LATEST_S), 0.0, LATEST_S)
+
+
+def array(found: Any, dtype: DTypeLike, shape: tuple[int, ...], name: str) -> NDArray[Any]:
+    """Returns the array in this machine's byte order.
+
+    Raises:
+        ValueError: it is not an array of this type and shape.
+    """
+    require(type(found) is np.ndarray and found.shape == shape, name, found)
+    require(found.dtype.newbyteorder("=") == dtype, name, found)
+    return np.asarray(found, dtype)
+
+
+def text(found: Any) -> str:
+    """Returns a text that every encoding of Unicode can hold.
+
+    Raises:
+        ValueError: it is not a string.
+    """
+    require(type(found) is str, "text", found)
+    # JSON joins two halves of a surrogate pair into another letter, and no file or terminal takes one half.
+    valid: str = found if found.isascii() else found.encode("utf-8", "replace").decode()
+    return valid
+
+
+def plain_values(found: list[Any]) -> list[Any]:
+    """Returns metrics' values: each None, a bool, a float, a string, or an int that fits into a float.
+
+    Raises:
+        ValueError: one is none of these.
+    """
+    kinds = set(map(type, found))
+    require(kinds <= _PLAIN, "value", next((one for one in found if type(one) not in _PLAIN), None))
+    if int in kinds:
+        too_large = next((one for one in found if type(one) is int and abs(one) > LARGEST_INT), None)
+        require(too_large is None, "value", too_large)
+    texts = found if kinds == {str} else [one for one in found if type(one) is str]
+    if not all(map(str.isascii, texts)):
+        return [text(one) if type(one) is str else one for one in found]
+    return found

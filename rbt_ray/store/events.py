@@ -1,0 +1,243 @@
+"""A journal's events: each is checked when it is made, and turned into a header of JSON and a body of columns and back.
+
+Whoever makes an event, a driver from what a worker sent or a reader from a file, makes it by the same class: an event that
+cannot be read again cannot be made, and so not be appended.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rbt_ray import recordable
+from rbt_ray._version import __version__
+from rbt_ray.columns import Outcomes
+from rbt_ray.metric_columns import Column
+from rbt_ray.recordable import require
+from rbt_ray.store import sound
+from rbt_ray.study.well_typed import check_types
+from rbt_ray.types import Checkpoint, FloatArray, IntArray
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """`n` configs the searcher proposed, numbered from `first`, and a digest by which to know them again."""
+
+    first: int
+    n: int
+    digest: str
+
+    def __post_init__(self) -> None:
+        check_types(self, "an event")
+        require(recordable.is_whole(self.first) and recordable.is_whole(self.n), "trials", self.first)
+        _set(self, digest=recordable.text(self.digest))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Finished:
+    """A batch that was evaluated, or given up: trials at one fidelity, a row of `points` each.
+
+    Times that a clock got wrong become the nearest that can be recorded.
+
+    Raises:
+        ValueError: a part is not of `n` trials, or a value is one that no trial can have.
+    """
+
+    trials: IntArray
+    points: FloatArray
+    fidelity: float
+    outcomes: Outcomes
+    worker: str
+    started: float
+    cpu_s: float
+    wall_s: float
+
+    def __post_init__(self) -> None:
+        n = len(self.trials)
+        trials = recordable.array(self.trials, np.int64, (n,), "trials")
+        require(n > 0 and 0 <= int(trials.min()) <= recordable.LARGEST_NUMBER, "trials", trials)
+        points = np.asarray(self.points, np.float64)
+        require(points.ndim == 2 and len(points) == n, "points", points)
+        require(sound.number(self.fidelity) and 0 < self.fidelity <= 1, "fidelity", self.fidelity)
+        _set(
+            self,
+            trials=trials,
+            points=points,
+            outcomes=self.outcomes.recordable(n),
+            worker=recordable.text(self.worker),
+            started=recordable.seconds(self.started),
+            cpu_s=recordable.seconds(self.cpu_s),
+            wall_s=recordable.seconds(self.wall_s),
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reviewed:
+    """The best configs in detail: rows for people, and curves by name.
+
+    Raises:
+        ValueError: a part is not what it should be.
+    """
+
+    rows: list[dict[str, Any]]
+    curves: dict[str, FloatArray]
+
+    def __post_init__(self) -> None:
+        # A config may hold options that JSON cannot say: rows are what is read again, whoever makes them.
+        rows = json.loads(json.dumps(self.rows, default=repr, ensure_ascii=False).encode("utf-8", "replace"))
+        sound.reviewed(rows, self.curves)
+        curves = {recordable.text(name): np.asarray(curve, np.float64) for name, curve in self.curves.items()}
+        _set(self, rows=rows, curves=curves)
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A run of the study ended, finished or not."""
+
+    reason: str
+    wall_s: float
+    n_workers: int
+    backend: str
+    notes: list[str] = field(default_factory=list)
+    """What the search decided on its way, a sentence each."""
+    version: str = __version__
+
+    def __post_init__(self) -> None:
+        _set(self, wall_s=recordable.seconds(self.wall_s))
+        check_types(self, "an event")
+        for name in ("reason", "backend", "version"):
+            _set(self, **{name: recordable.text(getattr(self, name))})
+        _set(self, notes=[recordable.text(note) for note in self.notes])
+
+
+Event: TypeAlias = Asked | Finished | Reviewed | Ended
+
+
+def pack(event: Event) -> tuple[str, dict[str, Any], bytes | None]:
+    """Returns an event's kind, its header of values that JSON can say, and its body."""
+    if isinstance(event, Asked):
+        return "asked", {"first": event.first, "n": event.n, "digest": event.digest}, None
+    if isinstance(event, Finished):
+        return "finished", *_pack_finished(event)
+    if isinstance(event, Reviewed):
+        lengths = {name: len(curve) for name, curve in event.curves.items()}
+        return "reviewed", {"rows": event.rows, "curves": lengths}, _bytes(list(event.curves.values()))
+    return "ended", asdict(event), None
+
+
+def _pack_finished(event: Finished) -> tuple[dict[str, Any], bytes]:
+    outcomes, n = event.outcomes, len(event.trials)
+    contiguous = bool((np.diff(event.trials) == 1).all())
+    all_completed = not outcomes.status.any()
+    parts: list[NDArray[Any]] = [event.points] if contiguous else [event.points, event.trials]
+    parts += [] if all_completed else [outcomes.status]
+    parts.append(outcomes.duration_s)
+    metrics: dict[str, Any] = {}
+    for name, column in outcomes.metrics.items():
+        there = bool(column.present.all())
+        metrics[name] = {"kind": column.kind, "all": there}
+        parts += [] if there else [column.present]
+        if column.kind == "json":
+            metrics[name]["values"] = column.plain()
+        else:
+            parts.append(column.values)
+    header = {
+        "first": int(event.trials[0]),
+        "n": n,
+        "n_params": event.points.shape[1],
+        "fidelity": event.fidelity,
+        "contiguous": contiguous,
+        "all_completed": all_completed,
+        "metrics": metrics,
+        "errors": {str(row): text for row, text in outcomes.errors.items()},
+        "checkpoints": {str(row): checkpoint.n_reports for row, checkpoint in outcomes.checkpoints.items()},
+        "worker": event.worker,
+        "started": event.started,
+        "cpu_s": event.cpu_s,
+        "wall_s": event.wall_s,
+    }
+    return header, _bytes(parts)
+
+
+def unpack(kind: str, header: dict[str, Any], body: bytes) -> Event:
+    """Returns the event again.
+
+    Raises:
+        ValueError: or a LookupError, TypeError, AttributeError, ArithmeticError or JournalError: no event is packed so.
+    """
+    take = _Reader(body)
+    event: Event
+    if kind == "asked":
+        event = Asked(header["first"], header["n"], header["digest"])
+    elif kind == "finished":
+        event = _unpack_finished(header, body, take)
+    elif kind == "reviewed":
+        sound.lengths(header["curves"], body)
+        event = Reviewed(header["rows"], {name: take("<f8", length) for name, length in header["curves"].items()})
+    elif kind == "ended":
+        event = Ended(**header)
+    else:
+        raise ValueError(f"an event of unknown kind {kind!r}")
+    take.must_be_empty()
+    return event
+
+
+def _unpack_finished(header: dict[str, Any], body: bytes, take: _Reader) -> Finished:
+    sound.layout(header, body)
+    n = header["n"]
+    points = take("<f8", n * header["n_params"]).reshape(n, header["n_params"])
+    trials = np.arange(header["first"], header["first"] + n) if header["contiguous"] else take("<i8", n)
+    status = np.zeros(n, np.uint8) if header["all_completed"] else take("u1", n)
+    duration = take("<f8", n)
+    metrics = {name: _unpack_column(described, n, take) for name, described in header["metrics"].items()}
+    errors = {int(row): text for row, text in header["errors"].items()}
+    left = {int(row): Checkpoint(n_reports, b"") for row, n_reports in header.get("checkpoints", {}).items()}
+    return Finished(
+        trials=trials,
+        points=points,
+        fidelity=header["fidelity"],
+        outcomes=Outcomes(status, metrics, errors, duration, left),
+        worker=header["worker"],
+        started=header["started"],
+        cpu_s=header["cpu_s"],
+        wall_s=header["wall_s"],
+    )
+
+
+def _unpack_column(described: dict[str, Any], n: int, take: _Reader) -> Column:
+    present = np.ones(n, dtype=bool) if described["all"] else take("?", n)
+    kind = described["kind"]
+    if kind == "json":
+        return Column("json", np.fromiter(described["values"], object, n), present)
+    return Column(kind, take({"float": "<f8", "int": "<i8", "bool": "?"}[kind], n), present)
+
+
+def _bytes(parts: list[NDArray[Any]]) -> bytes:
+    return b"".join(np.ascontiguousarray(part, dtype=part.dtype.newbyteorder("<")).tobytes() for part in parts)
+
+
+def _set(event: Any, **parts: Any) -> None:
+    for name, value in parts.items():
+        object.__setattr__(event, name, value)  # the class is frozen
+
+
+class _Reader:
+    """Takes one column after the other from an event's body."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+        self._at = 0
+
+    def __call__(self, dtype: str, n: int) -> NDArray[Any]:
+        column = np.frombuffer(self._body, dtype, count=n, offset=self._at)
+        self._at += column.nbytes
+        return column
+
+    def must_be_empty(self) -> None:
+        """Refuses a body that holds more than its header says."""
+        if self._at != len(self._body):
+            raise ValueError(f"an event of {len(self._body):,} bytes, of which its header knows {self._at:,}")
