@@ -20,7 +20,7 @@ from typing import Any
 
 from rbt_ray.errors import JournalError, SettingError
 from rbt_ray.private_files import create
-from rbt_ray.store.journal_file import Row, check_meta, checked
+from rbt_ray.store.journal_file import Row, check_meta, checked, definition_of
 from rbt_ray.store.uri import with_patience, without_secrets
 
 SEGMENT_BYTES = 4 * 2**20
@@ -53,8 +53,7 @@ class Segment:
     @property
     def definition(self) -> dict[str, Any]:
         """The study's definition."""
-        definition: dict[str, Any] = json.loads(self.meta["definition"])
-        return definition
+        return definition_of(self.meta, "the mirror")
 
 
 class Mirror:
