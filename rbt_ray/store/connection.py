@@ -74,6 +74,7 @@ def to_read(path: Path) -> Connection:
         found = regular_files.check(path)
         if any(writer._file == (found.st_dev, found.st_ino) for writer in _writers):
             return _open(path, "mode=ro", None)
+        regular_files.can_be_read(path)
         size = regular_files.n_bytes(path)
         if not regular_files.log_head(path):
             return _immutable(path, size)
@@ -156,7 +157,9 @@ def _private_folder() -> tempfile.TemporaryDirectory[str]:
     try:
         return tempfile.TemporaryDirectory(prefix="rbt-ray-", ignore_cleanup_errors=True)
     except OSError as error:
-        raise JournalError(f"a journal that is being written is copied to be read, and there is no room: {error}.") from error
+        raise JournalError(
+            f"a journal that is being written is copied to be read, and there is no room: {error}."
+        ) from error
 
 
 def _state(found: os.stat_result) -> tuple[int, int]:

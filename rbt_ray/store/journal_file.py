@@ -26,6 +26,9 @@ from rbt_ray.store.schema import META, OURS, SCHEMA, few_steps, objects, steps_o
 FORMAT = 2
 FILE_NAME = "journal.sqlite"
 _MODE_AT, _WAL_MODE = 18, b"\2\2"  # https://www.sqlite.org/fileformat.html, 1.3.3: write and read version
+_RAISED = (sqlite3.Error, UnicodeDecodeError)
+"""By `execute` and fetching: SQLite's message may quote text of the file that is no UTF-8."""
+_SLACK = 2**20
 _MOST = 2**53  # events of a journal that this process writes
 _PASSING = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _PASSING_IO = {sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE}
@@ -87,7 +90,7 @@ def connect(path: Path, *, write: bool) -> Connection:
     try:
         writer.execute("PRAGMA journal_mode = WAL")
         writer.execute("PRAGMA synchronous = NORMAL")
-    except sqlite3.Error as error:
+    except _RAISED as error:
         writer.close()
         raise trouble(path, error) from error
     return writer
@@ -97,7 +100,7 @@ def _checked(to_open: Callable[[Path], Connection], path: Path) -> Connection:
     """The connection, if the schema and `meta` are those of a journal: before that nothing else is selected."""
     try:
         made = to_open(path)
-    except sqlite3.Error as error:
+    except _RAISED as error:
         raise JournalError(f"the journal {path} cannot be read: {_line(error)}.") from error
     try:
         with naming_the_cause(made, path):
@@ -111,7 +114,7 @@ def _checked(to_open: Callable[[Path], Connection], path: Path) -> Connection:
 def _check_schema(made: Connection, path: Path) -> None:
     try:
         found = objects(made)
-    except sqlite3.Error as error:
+    except _RAISED as error:
         if _passes(error):
             raise trouble(path, error) from error
         raise JournalError(f"the journal {path} cannot be read: {_line(error)}.") from error
@@ -134,7 +137,7 @@ def read_meta(connection: Connection, path: Path) -> dict[str, str]:
             # One value at a time: damaged rows may share the bytes of one that is as long as the file.
             rows = connection.execute("SELECT key, value FROM meta NOT INDEXED ORDER BY rowid")
             meta = {key: value for key, value in rows if key in ("format", "definition", "seal")}
-    except sqlite3.Error as error:
+    except _RAISED as error:
         raise JournalError(f"the journal {path} cannot be read: {_line(error)}.") from error
     check_meta(meta, f"the journal {path}")
     return meta
@@ -186,7 +189,7 @@ def last_number(connection: Connection, path: Path) -> int:
         try:
             with few_steps(connection):
                 last = connection.execute("SELECT coalesce(max(number), 0) FROM events").fetchone()[0]
-        except sqlite3.Error as error:
+        except _RAISED as error:
             raise JournalError(f"the journal {path} is damaged: {_line(error)}.") from error
         if not (isinstance(last, int) and 0 <= last <= (connection.n_bytes or _MOST)):
             raise JournalError(f"the journal {path} is damaged: the number of its last event is {_line(last)}.")
@@ -201,12 +204,21 @@ def check_structure(connection: Connection, path: Path) -> None:
     """
     with naming_the_cause(connection, path):
         try:
+            _check_size(connection, path)
             with few_steps(connection, steps_of(connection.n_bytes)):
                 found = connection.execute("PRAGMA quick_check(1)").fetchone()
-        except sqlite3.Error as error:
+        except _RAISED as error:
             raise JournalError(f"the journal {path} is damaged: {_line(error)}.") from error
         if found != ("ok",):
             raise JournalError(f"the journal {path} is damaged: {_line(found)}.")
+
+
+def _check_size(connection: Connection, path: Path) -> None:
+    """Refuses more pages than the files can hold: SQLite takes memory for each page that a damaged log claims."""
+    [n_pages] = connection.execute("PRAGMA page_count").fetchone()
+    [page] = connection.execute("PRAGMA page_size").fetchone()
+    if connection.n_bytes is not None and n_pages * page > 2 * connection.n_bytes + _SLACK:
+        raise JournalError(f"the journal {path} is damaged: it claims to have {n_pages:,} pages.")
 
 
 def read_rows(
@@ -231,7 +243,7 @@ def read_rows(
             for row in connection.execute(query, (first, -1 if n is None else n)):
                 yield checked(row[0] == expected, expected, row[1:], f"the journal {path}")
                 expected += 1
-        except sqlite3.Error as error:
+        except _RAISED as error:
             raise JournalError(f"the journal {path} is damaged: {_line(error)}.") from error
         if expected <= least:
             raise JournalError(f"the journal {path} is damaged: event {expected} is missing.")
@@ -254,14 +266,14 @@ def checked(in_place: bool, number: int, row: tuple[Any, ...], what: str) -> Row
     )
 
 
-def trouble(path: Path, error: sqlite3.Error) -> JournalError:
+def trouble(path: Path, error: Exception) -> JournalError:
     """What to raise for an event that could not be written."""
     reason = f"the journal {path} cannot be written: {_line(error)}"
     text = f"{reason}. What is recorded is safe; go on with `rbt-ray resume {path.parent}`."
     return JournalBlockedError(text, reason) if _passes(error) else JournalError(text)
 
 
-def _passes(error: sqlite3.Error) -> bool:
+def _passes(error: Exception) -> bool:
     """Whether the disk is full or another process holds the file: both may be over in a moment."""
     code = getattr(error, "sqlite_errorcode", 0)
     return (code & 0xFF) in _PASSING or code in _PASSING_IO

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,7 +28,7 @@ _OPEN = (
 )
 _BESIDE = ("-wal", "-shm", "-flushed")
 _ROLLBACK = "-journal"
-_TRIES = 20
+_COPY_SECONDS = 30.0
 _BLOCK = 2**20
 
 
@@ -59,7 +60,9 @@ def check(journal: Path, *, write: bool = False) -> os.stat_result:
         if status is None:
             continue
         if not stat.S_ISREG(status.st_mode):
-            raise JournalError(f"{path} is not a regular file, as every file of a journal is: move it out of the folder.")
+            raise JournalError(
+                f"{path} is not a regular file, as every file of a journal is: move it out of the folder."
+            )
         if write and status.st_nlink > 1:
             raise JournalError(
                 f"{path} has a second name (a hard link), whose content would change too: put a copy in its place."
@@ -100,6 +103,16 @@ def open_regular(path: Path) -> IO[bytes]:
         raise
 
 
+def can_be_read(path: Path) -> None:
+    """Opens a file and closes it again, since SQLite does not say why it cannot.
+
+    Raises:
+        JournalError: it cannot be opened, or is not a regular file.
+    """
+    with _sentence(path):
+        open_regular(path).close()
+
+
 def log_head(journal: Path) -> bytes:
     """The head of the journal's write-ahead log; empty where the log is missing or holds no more than a head.
 
@@ -135,7 +148,8 @@ def copy(journal: Path, to: Path) -> bool:
     Raises:
         JournalError: the files cannot be read, or the copy does not fit.
     """
-    for _ in range(_TRIES):
+    stop = time.monotonic() + _COPY_SECONDS
+    while time.monotonic() < stop:
         before = log_head(journal)
         if not before:
             return False
@@ -147,7 +161,9 @@ def copy(journal: Path, to: Path) -> bool:
                 continue
         if log_head(journal) == before:
             return True
-    raise JournalError(f"the journal {journal} changes faster than it can be copied: try again.")
+    raise JournalError(
+        f"the journal {journal} changes faster than it can be copied: wait until its driver is slower, or done."
+    )
 
 
 def _copy(source: Path, to: Path) -> None:

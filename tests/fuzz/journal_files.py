@@ -87,7 +87,9 @@ def _tables(draw):
         case 0:
             names = ", ".join(columns)
             query = draw(st.sampled_from(QUERIES))
-            return f"{old} CREATE VIEW {name} ({names}) AS SELECT {names} FROM ({query.replace('n, n, n, n, n', names)})"
+            return (
+                f"{old} CREATE VIEW {name} ({names}) AS SELECT {names} FROM ({query.replace('n, n, n, n, n', names)})"
+            )
         case 1:
             view = draw(st.sampled_from(QUERIES))
             return f"{old} CREATE VIEW {name} AS {view}"
@@ -276,7 +278,9 @@ def _make(case):
                 file.executescript(sql)
         for (table, column), value, row in case["cells"]:
             with contextlib.suppress(sqlite3.Error, OverflowError):
-                change = f"UPDATE {table} SET {column} = ? WHERE rowid = (SELECT rowid FROM {table} LIMIT 1 OFFSET {row})"
+                change = (
+                    f"UPDATE {table} SET {column} = ? WHERE rowid = (SELECT rowid FROM {table} LIMIT 1 OFFSET {row})"
+                )
                 file.execute(change, (value,))
         if case["schema"]:
             file.execute("PRAGMA writable_schema = ON")
@@ -285,10 +289,10 @@ def _make(case):
                 file.execute(f"UPDATE sqlite_master SET {column} = ? WHERE rowid = ?", (value, row))
         file.commit()
         if case["in log"]:  # what a killed driver leaves
-            kept = {name: (_study / name).read_bytes() for name in os.listdir(_study)}
+            kept = {there: there.read_bytes() for there in _study.iterdir()}
             file.close()
-            for name, content in kept.items():
-                (_study / name).write_bytes(content)
+            for there, content in kept.items():
+                there.write_bytes(content)
     _damage(case)
     for suffix, what in case["beside"].items():
         _put(path.with_name(path.name + suffix), what)
