@@ -210,7 +210,7 @@ def check_structure(connection: Connection, path: Path) -> None:
         except _RAISED as error:
             raise JournalError(f"the journal {path} is damaged: {_line(error)}.") from error
         if found != ("ok",):
-            raise JournalError(f"the journal {path} is damaged: {_line(found)}.")
+            raise JournalError(f"the journal {path} is damaged: {_line(found and found[0])}.")
 
 
 def _check_size(connection: Connection, path: Path) -> None:

@@ -96,7 +96,15 @@ class Mirror:
             columns = zip(*(table[name].to_pylist() for name in _COLUMNS), strict=True)
             rows = [checked(True, first + at, row, f"{self.shown}, {_name(first)}") for at, row in enumerate(columns)]
             return Segment(first, header["before"], header["meta"], rows)
-        except (pa.ArrowException, OSError, KeyError, ValueError, TypeError) as error:
+        except (
+            pa.ArrowException,
+            OSError,
+            LookupError,
+            ValueError,
+            TypeError,
+            AttributeError,
+            RecursionError,
+        ) as error:
             raise JournalError(f"{self.shown} is damaged: {_name(first)}: {_brief(error)}.") from error
 
     def write(self, segment: Segment) -> None:

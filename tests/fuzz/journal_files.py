@@ -33,7 +33,8 @@ from rbt_ray.store.raw_events import RawEvents
 from tests.fuzz.hostile import damaged, refused
 
 _SECONDS, _HEADROOM = 2.0, 300 * 2**20
-_folder = Path(tempfile.mkdtemp(prefix="rbt-fuzz-"))
+_memory = Path("/dev/shm")  # a case writes a journal or two, which a disk would flush
+_folder = Path(tempfile.mkdtemp(prefix="rbt-fuzz-", dir=_memory if _memory.is_dir() else None))
 _study, _outside, _temporary = (_folder / name for name in ("study", "outside", "temporary"))
 _MAGIC = bytes.fromhex("d9d505f920a163d7")
 
