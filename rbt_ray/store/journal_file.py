@@ -122,8 +122,8 @@ def _check_schema(made: Connection, path: Path) -> None:
         read_meta(made, path)  # another format says so here, whatever its other tables are
     if found != OURS:
         strange = next((one for one in found if one not in OURS), None)
-        what = "lacks tables" if strange is None else f"holds a {_line(strange[0])} {_line(strange[1])!r}"
-        raise JournalError(f"{path} is not a journal, or it is damaged: it {what} as no version of rbt_ray writes it.")
+        what = "lacks a table" if strange is None else f"holds a {_line(strange[0])} {_line(strange[1])!r}"
+        raise JournalError(f"{path} is not a journal, or it is damaged: it {what}, unlike every journal of rbt_ray.")
 
 
 def read_meta(connection: Connection, path: Path) -> dict[str, str]:
@@ -168,7 +168,7 @@ def definition_of(meta: dict[str, str], what: str) -> dict[str, Any]:
     """The study as it was defined, before its first trial.
 
     Raises:
-        JournalError: it is no JSON object; `what` is how the message names where it lies.
+        JournalError: it is no JSON object; `what` is how the message names the file.
     """
     try:
         definition = json.loads(meta["definition"])

@@ -28,7 +28,7 @@ class StudyLock:
 
     Raises:
         StudyLockedError: another living process holds it; the message names its pid and host.
-        SettingError: the file system gives no locks, or what lies in the lock's place is no file of a driver's.
+        SettingError: the file system gives no locks, or the lock's file is not one that a driver makes.
     """
 
     def __init__(self, folder: Path) -> None:

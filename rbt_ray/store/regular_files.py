@@ -1,6 +1,6 @@
 """Opens a journal's files only where they are regular files, and copies a journal that a driver may be writing.
 
-A study's folder may be somebody else's. SQLite trusts what lies beside a database: it deletes any file that a crafted
+A study's folder may be somebody else's. SQLite trusts the files beside a database: it deletes any file that a crafted
 rollback journal names. So every file is checked by name before SQLite opens the first one.
 """
 
@@ -33,7 +33,7 @@ _BLOCK = 2**20
 
 
 def check(journal: Path, *, write: bool = False) -> os.stat_result:
-    """Refuses a journal that is not a regular file, or has a file beside it that is not a driver's.
+    """Refuses a journal that is not a regular file, or that has a file beside it which no driver writes.
 
     Args:
         journal: the file `journal.sqlite`.
@@ -52,8 +52,8 @@ def check(journal: Path, *, write: bool = False) -> os.stat_result:
     rollback = _beside(journal, _ROLLBACK)
     if _status(rollback) is not None:
         raise JournalError(
-            f"beside the journal {journal} lies {rollback.name}, which no driver leaves: SQLite would change the journal by "
-            f"it, and may delete any file that it names. Move it out of the folder."
+            f"{rollback} was not written by a driver: SQLite would change the journal with it, and could delete any file "
+            f"that it names. Move it out of the folder."
         )
     for path in (journal, *(_beside(journal, suffix) for suffix in _BESIDE)):
         status = found if path == journal else _status(path)
@@ -65,7 +65,7 @@ def check(journal: Path, *, write: bool = False) -> os.stat_result:
             )
         if write and status.st_nlink > 1:
             raise JournalError(
-                f"{path} has a second name (a hard link), whose content would change too: put a copy in its place."
+                f"{path} has a second name (a hard link), and writing would change that file too: put a copy in its place."
             )
     return found
 
@@ -82,8 +82,8 @@ def check_new(journal: Path) -> None:
         if status is None or (stat.S_ISREG(status.st_mode) and (suffix == "-shm" or not status.st_size)):
             continue
         raise JournalError(
-            f"in {journal.parent} lies {path.name} of a journal that is gone, and may hold its last trials: move it out of "
-            f"the folder, or put {journal.name} back."
+            f"{path} belongs to a journal that is gone, and may hold its last trials: move it out of the folder, or put "
+            f"{journal.name} back."
         )
 
 
@@ -140,7 +140,7 @@ def copy(journal: Path, to: Path) -> bool:
 
     Args:
         journal: the file to copy.
-        to: the path of the copy; its log lies beside it.
+        to: the path of the copy; its log is put beside it.
 
     Returns:
         Whether there was a log; without one nothing is copied.
@@ -153,7 +153,7 @@ def copy(journal: Path, to: Path) -> bool:
         before = log_head(journal)
         if not before:
             return False
-        with _sentence(journal):
+        with _sentence(journal, "cannot be copied to be read"):
             try:
                 _copy(journal, to)
                 _copy(_beside(journal, "-wal"), _beside(to, "-wal"))
@@ -193,9 +193,9 @@ def _status(path: Path) -> os.stat_result | None:
 
 
 @contextmanager
-def _sentence(path: Path) -> Iterator[None]:
+def _sentence(path: Path, what: str = "cannot be read") -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError) as error:
         said = getattr(error, "strerror", None) or error
-        raise JournalError(f"{path} cannot be read: {said}.") from error
+        raise JournalError(f"{path} {what}: {said}.") from error

@@ -229,8 +229,7 @@ def check(case):
         warnings.simplefilter("ignore")
         was_refused = refused(lambda: _read(_study))
         assert _content(_study) == inside, "a reader changed the folder"
-        with contextlib.suppress(OSError):
-            refused(lambda: Journal(_study, write=True).close())
+        refused(lambda: Journal(_study, write=True).close())
     assert _content(_outside) == outside, "a file outside of the study was changed"
     assert not list(_temporary.iterdir()), "a private copy was left"
     return was_refused

@@ -134,7 +134,7 @@ def test_a_new_journal_takes_no_log_of_one_that_is_gone(tmp_path):
     folder = killed(tmp_path / "study")
     (folder / FILE_NAME).unlink()
     before = content(folder)
-    with pytest.raises(JournalError, match=f"lies {FILE_NAME}-wal of a journal that is gone"):
+    with pytest.raises(JournalError, match=f"{FILE_NAME}-wal belongs to a journal that is gone"):
         Journal.create(folder, {"name": "new"})
     assert content(folder) == before
 
@@ -205,8 +205,11 @@ def test_a_reader_beside_a_driver_at_work_gets_every_event_that_was_acknowledged
 
 def test_a_reader_in_the_drivers_process_takes_none_of_its_locks(tmp_path):
     """Else another process that closes the file takes itself for the last one, and deletes the log that is written."""
-    with closing(Journal.create(tmp_path, {})) as journal:
+    Journal.create(tmp_path, {}).close()
+    opened_before = Journal(tmp_path)
+    with closing(Journal(tmp_path, write=True)) as journal:
         journal.append(Asked(0, 1, "a"))
+        opened_before.close()
         read(tmp_path)
         assert len(rows(tmp_path)) == 1
         code = "import sqlite3, sys\nc = sqlite3.connect(sys.argv[1])\nc.execute('SELECT * FROM events').fetchall()\nc.close()"
