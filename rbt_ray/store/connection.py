@@ -118,16 +118,16 @@ def to_write(path: Path) -> Connection:
 
 
 @contextmanager
-def naming_the_cause(connection: sqlite3.Connection, path: Path) -> Iterator[None]:
+def naming_the_cause(connection: Connection, path: Path) -> Iterator[None]:
     """Says that the journal was written while it was read, where that explains an error.
 
     Raises:
-        JournalError: as it came, or that.
+        JournalError: the one of the block, or one that says so.
     """
     try:
         yield
     except JournalError as error:
-        if isinstance(connection, Connection) and connection.was_written_beside:
+        if connection.was_written_beside:
             raise JournalError(f"the journal {path} was written while it was read: try again.") from error
         raise
 
@@ -141,7 +141,7 @@ def _immutable(path: Path, size: int) -> Connection:
 
 def _open(path: Path, how: str, n_bytes: int | None, seconds: float = _READER_SECONDS) -> Connection:
     uri = f"{path.absolute().as_uri()}?{how}"
-    connection = sqlite3.connect(uri, seconds, uri=True, check_same_thread=False, factory=Connection)
+    connection = sqlite3.connect(uri, timeout=seconds, uri=True, check_same_thread=False, factory=Connection)
     try:
         connection.n_bytes = n_bytes
         restrict(connection, n_bytes)

@@ -6,6 +6,7 @@ rollback journal names. So every file is checked by name before SQLite opens the
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
@@ -96,7 +97,7 @@ def open_regular(path: Path) -> IO[bytes]:
     descriptor = os.open(path, _OPEN)
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(f"{path} is not a regular file")
+            raise OSError(errno.EINVAL, "it is not a regular file")
         return os.fdopen(descriptor, "rb")
     except BaseException:
         os.close(descriptor)

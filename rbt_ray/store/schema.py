@@ -89,7 +89,8 @@ def objects(connection: sqlite3.Connection) -> list[tuple[str, str, str, str]]:
         sqlite3.Error: the schema cannot be read.
     """
     with few_steps(connection):
-        found = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master LIMIT 10").fetchall()
+        query = "SELECT type, substr(name, 1, 99), substr(tbl_name, 1, 99), sql FROM sqlite_master LIMIT 10"
+        found = connection.execute(query).fetchall()
     return sorted((str(kind), str(name), str(table), _plain(sql)) for kind, name, table, sql in found)
 
 
