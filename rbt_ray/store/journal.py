@@ -16,8 +16,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from rbt_ray.errors import JournalBlockedError, JournalError, StudyNotFoundError
-from rbt_ray.store import journal_file
+from rbt_ray.errors import JournalBlockedError, JournalError
+from rbt_ray.store import journal_file, regular_files
 from rbt_ray.store.events import Asked, Ended, Event, Finished, Reviewed, pack, unpack
 from rbt_ray.store.flushed import Flushed
 from rbt_ray.store.journal_file import FILE_NAME
@@ -42,19 +42,16 @@ class Journal:
 
     def __init__(self, folder: Path, *, write: bool = False) -> None:
         self.path = folder / FILE_NAME
-        if not self.path.is_file():
-            raise StudyNotFoundError(f"there is no study in {folder} (no {FILE_NAME}).")
+        regular_files.check(self.path, write=write)
         self._write = write
         self._flushed = Flushed(self.path)
         flushed = self._flushed.read()  # first: a driver that is at work only adds events
         self._connection = journal_file.connect(self.path, write=write)
         try:
             self._meta = journal_file.read_meta(self._connection, self.path)
-            if write:  # what is appended to a file whose pages do not fit together could destroy what is in it
-                journal_file.check_structure(self._connection, self.path)
-            self._last = self._last_number()
+            self._last = journal_file.last_number(self._connection, self.path)
             self._refuse_a_loss(flushed)
-        except JournalError:
+        except BaseException:
             self._connection.close()
             raise
         self._stop = threading.Event()
@@ -76,13 +73,7 @@ class Journal:
     @property
     def definition(self) -> dict[str, Any]:
         """The study as it was defined, before its first trial."""
-        try:
-            definition = json.loads(self._meta["definition"])
-        except (ValueError, RecursionError):
-            definition = None
-        if not isinstance(definition, dict):
-            raise JournalError(f"the journal {self.path} is damaged: its definition is no JSON object.")
-        return definition
+        return journal_file.definition_of(self._meta, f"the journal {self.path}")
 
     def append(self, event: Event) -> None:
         """Writes an event; when this returns it survives kill -9 of any process.
@@ -117,7 +108,7 @@ class Journal:
             JournalError: the journal is damaged. What was given before is as it was written.
         """
         journal_file.check_structure(self._connection, self.path)
-        for kind, header, body, _ in journal_file.read_rows(self._connection, self.path):
+        for kind, header, body, _ in journal_file.read_rows(self._connection, self.path, least=self._last):
             if not kinds or kind in kinds:
                 try:
                     event = unpack(kind, json.loads(header), body or b"")
@@ -160,12 +151,6 @@ class Journal:
                 f"Put a copy of the folder in its place; or remove {self._flushed.path.name} there, and what is lost runs "
                 f"again."
             )
-
-    def _last_number(self) -> int:
-        try:
-            return int(self._connection.execute("SELECT coalesce(max(number), 0) FROM events").fetchone()[0])
-        except sqlite3.Error as error:
-            raise JournalError(f"the journal {self.path} is damaged: {error}.") from error
 
     def _flush_often(self) -> None:
         while not self._stop.wait(_FLUSH_SECONDS):

@@ -9,29 +9,27 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sqlite3
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from rbt_ray import private_files
 from rbt_ray.errors import JournalBlockedError, JournalError
+from rbt_ray.store import regular_files
+from rbt_ray.store.connection import Connection, naming_the_cause, to_check, to_read, to_write
+from rbt_ray.store.schema import META, OURS, SCHEMA, few_steps, objects, steps_of
 
 FORMAT = 2
 FILE_NAME = "journal.sqlite"
-_SCHEMA = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE events (
-    number INTEGER PRIMARY KEY,   -- 1, 2, 3, ... in the order of appending
-    kind   TEXT NOT NULL,         -- asked, finished, reviewed, ended
-    header TEXT NOT NULL,         -- JSON
-    body   BLOB,                  -- the header's columns, one after the other, little-endian
-    seal   INTEGER NOT NULL       -- crc32 of all of these
-);
-"""
-_READER_SECONDS, _WRITER_SECONDS = 30.0, 5.0
+_MODE_AT, _WAL_MODE = 18, b"\2\2"  # https://www.sqlite.org/fileformat.html, 1.3.3: write and read version
+_RAISED = (sqlite3.Error, UnicodeDecodeError)
+"""By `execute` and fetching: SQLite's message may quote text of the file that is no UTF-8."""
+_SLACK = 2**20
+_MOST = 2**53  # events of a journal that this process writes
 _PASSING = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _PASSING_IO = {sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE}
 
@@ -52,51 +50,94 @@ def create(folder: Path, definition: dict[str, Any]) -> None:
     Raises:
         JournalError: the disk is full, or the folder cannot be written.
     """
-    draft = folder / f".{FILE_NAME}.new"
+    path, draft = folder / FILE_NAME, folder / f".{FILE_NAME}.new"
     meta = {"format": str(FORMAT), "definition": json.dumps(definition)}
     meta["seal"] = _seal_of_meta(meta)
+    regular_files.check_new(path)
     try:
-        draft.unlink(missing_ok=True)
-        os.close(private_files.create(draft))
-        with closing(sqlite3.connect(draft)) as connection, connection:
-            connection.executescript("BEGIN;" + _SCHEMA)
-            connection.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
-        draft.replace(folder / FILE_NAME)  # a study exists when its definition does
+        for suffix in ("", "-journal", "-wal", "-shm"):  # of a driver that was killed here
+            draft.with_name(draft.name + suffix).unlink(missing_ok=True)
+        descriptor = private_files.create(draft)
+        try:
+            with closing(sqlite3.connect(draft)) as connection:
+                connection.executescript(f"PRAGMA synchronous = OFF; PRAGMA journal_mode = MEMORY; BEGIN; {SCHEMA}")
+                connection.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
+                connection.commit()
+            # A file that begins in WAL mode never has a rollback journal beside it, which `regular_files` refuses.
+            os.lseek(descriptor, _MODE_AT, os.SEEK_SET)
+            os.write(descriptor, _WAL_MODE)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        draft.replace(path)  # a study exists when its definition does
     except (OSError, sqlite3.Error) as error:
-        raise JournalError(f"the journal {folder / FILE_NAME} cannot be written: {_line(error)}.") from error
+        raise JournalError(f"the journal {path} cannot be written: {_line(error)}.") from error
 
 
-def connect(path: Path, *, write: bool) -> sqlite3.Connection:
-    """A connection to a journal's file, to append to it or only to read.
+def connect(path: Path, *, write: bool) -> Connection:
+    """A connection to a journal's file, to append to it or only to read, with a beginning that is a journal's.
 
     Raises:
-        JournalError: the file is none.
+        StudyNotFoundError: there is no file.
+        JournalError: the file is no journal, or is damaged.
     """
-    seconds = _WRITER_SECONDS if write else _READER_SECONDS
-    connection = sqlite3.connect(path, timeout=seconds, check_same_thread=False)
+    if not write:
+        return _checked(to_read, path)
+    with closing(_checked(to_check, path)) as reader:
+        # What is appended to a file whose pages do not fit together could destroy what is in it.
+        check_structure(reader, path)
+    writer = _checked(to_write, path)
     try:
-        if write:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = NORMAL")
-        else:
-            connection.execute("PRAGMA query_only = ON")
-    except sqlite3.Error as error:
-        connection.close()
+        writer.execute("PRAGMA journal_mode = WAL")
+        writer.execute("PRAGMA synchronous = NORMAL")
+    except _RAISED as error:
+        writer.close()
+        raise trouble(path, error) from error
+    return writer
+
+
+def _checked(to_open: Callable[[Path], Connection], path: Path) -> Connection:
+    """The connection, if the schema and `meta` are those of a journal: before that nothing else is selected."""
+    try:
+        made = to_open(path)
+    except _RAISED as error:
+        raise JournalError(f"the journal {path} cannot be read: {_line(error)}.") from error
+    try:
+        with naming_the_cause(made, path):
+            _check_schema(made, path)
+    except BaseException:
+        made.close()
+        raise
+    return made
+
+
+def _check_schema(made: Connection, path: Path) -> None:
+    try:
+        found = objects(made)
+    except _RAISED as error:
         if _passes(error):
             raise trouble(path, error) from error
-        raise JournalError(f"{path} is not a journal, or it is damaged: {_line(error)}.") from error
-    return connection
+        raise JournalError(f"the journal {path} cannot be read: {_line(error)}.") from error
+    if set(META) <= set(found):
+        read_meta(made, path)  # another format says so here, whatever its other tables are
+    if found != OURS:
+        strange = next((one for one in found if one not in OURS), None)
+        what = "lacks a table" if strange is None else f"holds a {_line(strange[0])} {_line(strange[1])!r}"
+        raise JournalError(f"{path} is not a journal, or it is damaged: it {what}, unlike every journal of rbt_ray.")
 
 
-def read_meta(connection: sqlite3.Connection, path: Path) -> dict[str, str]:
+def read_meta(connection: Connection, path: Path) -> dict[str, str]:
     """The format, the study's definition, and their seal.
 
     Raises:
         JournalError: the file is damaged, or of a format this version does not know.
     """
     try:
-        meta = dict(connection.execute("SELECT key, value FROM meta NOT INDEXED ORDER BY rowid").fetchall())
-    except sqlite3.Error as error:
+        with few_steps(connection):
+            # One value at a time: damaged rows may share the bytes of one that is as long as the file.
+            rows = connection.execute("SELECT key, value FROM meta NOT INDEXED ORDER BY rowid")
+            meta = {key: value for key, value in rows if key in ("format", "definition", "seal")}
+    except _RAISED as error:
         raise JournalError(f"the journal {path} cannot be read: {_line(error)}.") from error
     check_meta(meta, f"the journal {path}")
     return meta
@@ -113,41 +154,99 @@ def check_meta(meta: dict[str, str], what: str) -> None:
         JournalError: it is damaged, or of a format this version does not know.
     """
     found = meta.get("format")
-    if found == str(FORMAT) and meta.get("seal") == _seal_of_meta(meta):
+    texts = all(isinstance(meta.get(name), str) for name in ("format", "definition", "seal"))
+    if texts and found == str(FORMAT) and meta["seal"] == _seal_of_meta(meta):
         return
-    if found is None or found == str(FORMAT) or not str(found).isdigit():
+    if not isinstance(found, str) or found == str(FORMAT) or not re.fullmatch("[0-9]{1,9}", found):
         raise JournalError(f"{what} is damaged: its beginning is not as it was written.")
     raise JournalError(
         f"{what} has format {found}; this version of rbt_ray reads format {FORMAT}. Open it with the version that wrote it."
     )
 
 
-def check_structure(connection: sqlite3.Connection, path: Path) -> None:
+def definition_of(meta: dict[str, str], what: str) -> dict[str, Any]:
+    """The study as it was defined, before its first trial.
+
+    Raises:
+        JournalError: it is no JSON object; `what` is how the message names the file.
+    """
+    try:
+        definition = json.loads(meta["definition"])
+    except (ValueError, RecursionError):
+        definition = None
+    if not isinstance(definition, dict):
+        raise JournalError(f"{what} is damaged: its definition is no JSON object.")
+    return definition
+
+
+def last_number(connection: Connection, path: Path) -> int:
+    """The number of the last event; 0 where there is none.
+
+    Raises:
+        JournalError: it is none that a journal of this size can have.
+    """
+    with naming_the_cause(connection, path):
+        try:
+            with few_steps(connection):
+                last = connection.execute("SELECT coalesce(max(number), 0) FROM events").fetchone()[0]
+        except _RAISED as error:
+            raise JournalError(f"the journal {path} is damaged: {_line(error)}.") from error
+        if not (isinstance(last, int) and 0 <= last <= (connection.n_bytes or _MOST)):
+            raise JournalError(f"the journal {path} is damaged: the number of its last event is {_line(last)}.")
+        return last
+
+
+def check_structure(connection: Connection, path: Path) -> None:
     """Looks whether the file's pages fit together; what it costs follows from the file's size, about 1 s a GB.
 
     Raises:
         JournalError: they do not.
     """
-    try:
-        found = connection.execute("PRAGMA quick_check(1)").fetchone()
-    except sqlite3.Error as error:
-        raise JournalError(f"the journal {path} is damaged: {_line(error)}.") from error
-    if found != ("ok",):
-        raise JournalError(f"the journal {path} is damaged: {_line(found[0])}.")
+    with naming_the_cause(connection, path):
+        try:
+            _check_size(connection, path)
+            with few_steps(connection, steps_of(connection.n_bytes)):
+                found = connection.execute("PRAGMA quick_check(1)").fetchone()
+        except _RAISED as error:
+            raise JournalError(f"the journal {path} is damaged: {_line(error)}.") from error
+        if found != ("ok",):
+            raise JournalError(f"the journal {path} is damaged: {_line(found and found[0])}.")
 
 
-def read_rows(connection: sqlite3.Connection, path: Path, first: int = 1, n: int | None = None) -> Iterator[Row]:
+def _check_size(connection: Connection, path: Path) -> None:
+    """Refuses more pages than the files can hold: SQLite takes memory for each page that a damaged log claims."""
+    [n_pages] = connection.execute("PRAGMA page_count").fetchone()
+    [page] = connection.execute("PRAGMA page_size").fetchone()
+    if connection.n_bytes is not None and n_pages * page > 2 * connection.n_bytes + _SLACK:
+        raise JournalError(f"the journal {path} is damaged: it claims to have {n_pages:,} pages.")
+
+
+def read_rows(
+    connection: Connection, path: Path, first: int = 1, n: int | None = None, *, least: int = 0
+) -> Iterator[Row]:
     """The rows from number `first` on, all or at most `n`, each as it was written.
+
+    Args:
+        connection: to the journal.
+        path: of the journal, for messages.
+        first: where to begin.
+        n: how many at most; None: all.
+        least: the number of a row that was there before.
 
     Raises:
         JournalError: a row is missing, or not as it was written.
     """
     query = "SELECT number, kind, header, body, seal FROM events WHERE number >= ? ORDER BY number LIMIT ?"
-    try:
-        for expected, row in enumerate(connection.execute(query, (first, -1 if n is None else n)), first):
-            yield checked(row[0] == expected, expected, row[1:], f"the journal {path}")
-    except sqlite3.Error as error:
-        raise JournalError(f"the journal {path} is damaged: {_line(error)}.") from error
+    expected = first
+    with naming_the_cause(connection, path):
+        try:
+            for row in connection.execute(query, (first, -1 if n is None else n)):
+                yield checked(row[0] == expected, expected, row[1:], f"the journal {path}")
+                expected += 1
+        except _RAISED as error:
+            raise JournalError(f"the journal {path} is damaged: {_line(error)}.") from error
+        if expected <= least:
+            raise JournalError(f"the journal {path} is damaged: event {expected} is missing.")
 
 
 def checked(in_place: bool, number: int, row: tuple[Any, ...], what: str) -> Row:
@@ -159,7 +258,7 @@ def checked(in_place: bool, number: int, row: tuple[Any, ...], what: str) -> Row
     if in_place and len(row) == 4:
         kind, header, body, given = row
         fits = isinstance(kind, str) and isinstance(header, str) and (body is None or isinstance(body, bytes))
-        if fits and seal(number, kind, header, body) == given:
+        if fits and isinstance(given, int) and seal(number, kind, header, body) == given:
             return kind, header, body, given
     raise JournalError(
         f"{what} is damaged: event {number} is missing, or not as it was written. Put a copy of the file in its place, or "
@@ -167,14 +266,14 @@ def checked(in_place: bool, number: int, row: tuple[Any, ...], what: str) -> Row
     )
 
 
-def trouble(path: Path, error: sqlite3.Error) -> JournalError:
+def trouble(path: Path, error: Exception) -> JournalError:
     """What to raise for an event that could not be written."""
     reason = f"the journal {path} cannot be written: {_line(error)}"
     text = f"{reason}. What is recorded is safe; go on with `rbt-ray resume {path.parent}`."
     return JournalBlockedError(text, reason) if _passes(error) else JournalError(text)
 
 
-def _passes(error: sqlite3.Error) -> bool:
+def _passes(error: Exception) -> bool:
     """Whether the disk is full or another process holds the file: both may be over in a moment."""
     code = getattr(error, "sqlite_errorcode", 0)
     return (code & 0xFF) in _PASSING or code in _PASSING_IO

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import socket
+import stat
 import sys
 import threading
 from pathlib import Path
 from typing import IO
 
-from rbt_ray.errors import StudyLockedError
+from rbt_ray.errors import SettingError, StudyLockedError
 
 _OPEN = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)  # in somebody else's folder it may lead to any file
+_NO_WAIT = getattr(os, "O_NONBLOCK", 0)
+_HELD_BY_ANOTHER = (errno.EACCES, errno.EAGAIN)
+_MOST_OF_AN_OWNER = 1000
 _held: set[Path] = set()
 _taking = threading.Lock()  # a record lock does not keep out a second thread of the process that holds it
 
@@ -23,6 +28,7 @@ class StudyLock:
 
     Raises:
         StudyLockedError: another living process holds it; the message names its pid and host.
+        SettingError: the file system gives no locks, or the lock's file is not one that a driver makes.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -33,13 +39,28 @@ class StudyLock:
     def _take(self, folder: Path) -> None:
         if self._path in _held:
             raise StudyLockedError(f"this process is already running the study in {folder}.")
-        self._file: IO[str] = os.fdopen(os.open(self._path, _OPEN, 0o600), "r+")
+        descriptor = os.open(self._path, _OPEN | _NO_WAIT, 0o600)
+        try:
+            found = os.fstat(descriptor)
+            if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
+                raise SettingError(f"{self._path} is not a regular file of its own: move it out of the folder.")
+            self._file: IO[str] = os.fdopen(descriptor, "r+", encoding="utf-8", errors="replace")
+        except BaseException:
+            os.close(descriptor)
+            raise
         try:
             _lock(self._file)
-        except OSError:
-            owner = _owner(self._file.read())
+        except OSError as error:
+            owner = _owner(self._file.read(_MOST_OF_AN_OWNER))
             self._file.close()
-            raise StudyLockedError(f"the study in {folder} is being run by {owner}; wait for it, or end it.") from None
+            if error.errno in _HELD_BY_ANOTHER:
+                raise StudyLockedError(
+                    f"the study in {folder} is being run by {owner}; wait for it, or end it."
+                ) from None
+            raise SettingError(
+                f"{self._path} cannot be locked against a second driver: {error.strerror}. Some network file systems give no "
+                f"locks: keep the study on a local disk, or mount that one with locks."
+            ) from error
         self._file.truncate(0)
         self._file.write(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}))
         self._file.flush()

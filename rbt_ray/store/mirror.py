@@ -20,7 +20,7 @@ from typing import Any
 
 from rbt_ray.errors import JournalError, SettingError
 from rbt_ray.private_files import create
-from rbt_ray.store.journal_file import Row, check_meta, checked
+from rbt_ray.store.journal_file import Row, check_meta, checked, definition_of
 from rbt_ray.store.uri import with_patience, without_secrets
 
 SEGMENT_BYTES = 4 * 2**20
@@ -53,8 +53,7 @@ class Segment:
     @property
     def definition(self) -> dict[str, Any]:
         """The study's definition."""
-        definition: dict[str, Any] = json.loads(self.meta["definition"])
-        return definition
+        return definition_of(self.meta, "the mirror")
 
 
 class Mirror:
@@ -97,7 +96,15 @@ class Mirror:
             columns = zip(*(table[name].to_pylist() for name in _COLUMNS), strict=True)
             rows = [checked(True, first + at, row, f"{self.shown}, {_name(first)}") for at, row in enumerate(columns)]
             return Segment(first, header["before"], header["meta"], rows)
-        except (pa.ArrowException, OSError, KeyError, ValueError, TypeError) as error:
+        except (
+            pa.ArrowException,
+            OSError,
+            LookupError,
+            ValueError,
+            TypeError,
+            AttributeError,
+            RecursionError,
+        ) as error:
             raise JournalError(f"{self.shown} is damaged: {_name(first)}: {_brief(error)}.") from error
 
     def write(self, segment: Segment) -> None:

@@ -16,7 +16,7 @@ from collections import Counter
 import psutil
 from hypothesis import HealthCheck, given, seed, settings
 
-PARSERS = ("study_files", "bundle_files", "spaces", "definitions", "events", "command_lines")
+PARSERS = ("study_files", "bundle_files", "spaces", "definitions", "events", "journal_files", "command_lines")
 _CASES_A_ROUND = 500
 _SECONDS_A_CASE = 20
 _HEADROOM = 3 * 2**30

@@ -1,0 +1,166 @@
+"""Connections to a journal's file: to append to it, or to read it without changing anything in its folder.
+
+A reader has one of three. Without a write-ahead log the file alone is the journal: SQLite opens it as immutable, takes no
+lock and looks at no file beside it, which also works on a read-only disk. With a log it reads a private copy of both. In
+the process that appends to the journal it opens the journal itself, read-only: the writer has checked those files.
+
+A driver may begin to write to a file that is open as immutable. Its events go to the log, and the file changes only when
+the log is folded into it. A reader may then see pages of two states, and still gives no wrong event: every row has a
+seal over its number and content, numbers have no gap, and as many rows must be there as there were at opening. It gives
+those events or refuses; `naming_the_cause` then says that the file was written, not that it is damaged.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import tempfile
+import threading
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rbt_ray.errors import JournalError
+from rbt_ray.store import regular_files
+from rbt_ray.store.schema import restrict
+
+_READER_SECONDS, _WRITER_SECONDS = 30.0, 5.0
+
+# POSIX drops all locks that a process has on a file when it closes any descriptor of it. So a journal that this process
+# appends to is opened through SQLite only, and none is opened to append to while a copy of it is made.
+_opening = threading.RLock()
+_writers: weakref.WeakSet[Connection] = weakref.WeakSet()
+
+
+class Connection(sqlite3.Connection):
+    """A connection to a journal that removes its private copy, if it has one, when it is closed."""
+
+    n_bytes: int | None = None
+    """Of the journal and its log, where they do not grow while this connection reads them."""
+    _copy: tempfile.TemporaryDirectory[str] | None = None
+    _file: tuple[int, int] | None = None
+    _seen: tuple[Path, tuple[int, int]] | None = None
+
+    def close(self) -> None:
+        """Closes the file."""
+        with _opening:
+            super().close()
+            _writers.discard(self)
+        if self._copy is not None:
+            self._copy.cleanup()
+
+    @property
+    def was_written_beside(self) -> bool:
+        """Whether the file, open as immutable, changed since."""
+        if self._seen is None:
+            return False
+        path, state = self._seen
+        try:
+            return _state(path.stat()) != state or bool(regular_files.log_head(path))
+        except (OSError, JournalError):
+            return True
+
+
+def to_read(path: Path) -> Connection:
+    """A connection that reads the journal as it is now; it changes nothing in the folder, and runs nothing.
+
+    Raises:
+        StudyNotFoundError: there is no journal.
+        JournalError: a file of it is none of ours, or cannot be read or copied.
+        sqlite3.Error: SQLite cannot open it.
+    """
+    with _opening:
+        found = regular_files.check(path)
+        if any(writer._file == (found.st_dev, found.st_ino) for writer in _writers):
+            return _open(path, "mode=ro", None)
+        regular_files.can_be_read(path)
+        size = regular_files.n_bytes(path)
+        if not regular_files.log_head(path):
+            return _immutable(path, size)
+        copy = _private_folder()
+        try:
+            to = Path(copy.name) / path.name
+            if not regular_files.copy(path, to):  # the driver ended in between
+                copy.cleanup()
+                return _immutable(path, size)
+            connection = _open(to, "mode=ro", regular_files.n_bytes(to))
+        except BaseException:
+            copy.cleanup()
+            raise
+        connection._copy = copy
+        return connection
+
+
+def to_check(path: Path) -> Connection:
+    """A connection that reads the journal in its place, for a writer that has the study's lock.
+
+    Raises:
+        As `to_read` does.
+    """
+    regular_files.check(path, write=True)
+    size = regular_files.n_bytes(path)
+    return _open(path, "mode=ro", size) if regular_files.log_head(path) else _immutable(path, size)
+
+
+def to_write(path: Path) -> Connection:
+    """A connection to append by; `to_check` has shown what is in the file.
+
+    Raises:
+        As `to_read` does.
+    """
+    with _opening:
+        found = regular_files.check(path, write=True)
+        connection = _open(path, "mode=rw", None, _WRITER_SECONDS)
+        connection._file = (found.st_dev, found.st_ino)
+        _writers.add(connection)
+        return connection
+
+
+@contextmanager
+def naming_the_cause(connection: Connection, path: Path) -> Iterator[None]:
+    """Says that the journal was written while it was read, where that explains an error.
+
+    Raises:
+        JournalError: the one of the block, or one that says so.
+    """
+    try:
+        yield
+    except JournalError as error:
+        if connection.was_written_beside:
+            raise JournalError(f"the journal {path} was written while it was read: try again.") from error
+        raise
+
+
+def _immutable(path: Path, size: int) -> Connection:
+    seen = _state(path.stat())
+    connection = _open(path, "mode=ro&immutable=1", size)
+    connection._seen = (path, seen)
+    return connection
+
+
+def _open(path: Path, how: str, n_bytes: int | None, seconds: float = _READER_SECONDS) -> Connection:
+    uri = f"{path.absolute().as_uri()}?{how}"
+    connection = sqlite3.connect(uri, timeout=seconds, uri=True, check_same_thread=False, factory=Connection)
+    try:
+        connection.n_bytes = n_bytes
+        restrict(connection, n_bytes)
+        if "mode=ro" in how:
+            connection.execute("PRAGMA query_only = ON")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _private_folder() -> tempfile.TemporaryDirectory[str]:
+    try:
+        return tempfile.TemporaryDirectory(prefix="rbt-ray-", ignore_cleanup_errors=True)
+    except OSError as error:
+        raise JournalError(
+            f"a journal that is being written is copied to be read, and there is no room: {error}."
+        ) from error
+
+
+def _state(found: os.stat_result) -> tuple[int, int]:
+    return found.st_size, found.st_mtime_ns

@@ -1,0 +1,202 @@
+"""Opens a journal's files only where they are regular files, and copies a journal that a driver may be writing.
+
+A study's folder may be somebody else's. SQLite trusts the files beside a database: it deletes any file that a crafted
+rollback journal names. So every file is checked by name before SQLite opens the first one.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from rbt_ray.errors import JournalError, StudyNotFoundError
+
+LOG_HEAD = 32
+"""Bytes at the beginning of a write-ahead log, with the salts that every frame of it repeats."""
+_OPEN = (
+    os.O_RDONLY
+    | getattr(os, "O_NOFOLLOW", 0)  # a link may lead to any file
+    | getattr(os, "O_NONBLOCK", 0)  # a pipe without a writer blocks
+    | getattr(os, "O_CLOEXEC", 0)
+    | getattr(os, "O_BINARY", 0)
+)
+_BESIDE = ("-wal", "-shm", "-flushed")
+_ROLLBACK = "-journal"
+_COPY_SECONDS = 30.0
+_BLOCK = 2**20
+
+
+def check(journal: Path, *, write: bool = False) -> os.stat_result:
+    """Refuses a journal that is not a regular file, or that has a file beside it which no driver writes.
+
+    Args:
+        journal: the file `journal.sqlite`.
+        write: also refuse files that have a second name, which may lie outside of the folder.
+
+    Returns:
+        The journal's own status.
+
+    Raises:
+        StudyNotFoundError: there is no journal.
+        JournalError: one of the files is none of ours, or cannot be looked at.
+    """
+    found = _status(journal)
+    if found is None:
+        raise StudyNotFoundError(f"there is no study in {journal.parent} (no {journal.name}).")
+    rollback = _beside(journal, _ROLLBACK)
+    if _status(rollback) is not None:
+        raise JournalError(
+            f"{rollback} was not written by a driver: SQLite would change the journal with it, and could delete any file "
+            f"that it names. Move it out of the folder."
+        )
+    for path in (journal, *(_beside(journal, suffix) for suffix in _BESIDE)):
+        status = found if path == journal else _status(path)
+        if status is None:
+            continue
+        if not stat.S_ISREG(status.st_mode):
+            raise JournalError(
+                f"{path} is not a regular file, as every file of a journal is: move it out of the folder."
+            )
+        if write and status.st_nlink > 1:
+            raise JournalError(
+                f"{path} has a second name (a hard link), and writing would change that file too: put a copy in its place."
+            )
+    return found
+
+
+def check_new(journal: Path) -> None:
+    """Refuses files beside a journal that is about to be made: SQLite would take their content for the new journal's.
+
+    Raises:
+        JournalError: there is a log or a rollback journal of one that is gone, or one of the files is none of ours.
+    """
+    for suffix in (_ROLLBACK, *_BESIDE):
+        path = _beside(journal, suffix)
+        status = _status(path)
+        if status is None or (stat.S_ISREG(status.st_mode) and (suffix == "-shm" or not status.st_size)):
+            continue
+        raise JournalError(
+            f"{path} belongs to a journal that is gone, and may hold its last trials: move it out of the folder, or put "
+            f"{journal.name} back."
+        )
+
+
+def open_regular(path: Path) -> IO[bytes]:
+    """A regular file, open to read; links are not followed.
+
+    Raises:
+        OSError: it cannot be opened, or is not a regular file.
+    """
+    descriptor = os.open(path, _OPEN)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "it is not a regular file")
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def can_be_read(path: Path) -> None:
+    """Opens a file and closes it again, since SQLite does not say why it cannot.
+
+    Raises:
+        JournalError: it cannot be opened, or is not a regular file.
+    """
+    with _sentence(path):
+        open_regular(path).close()
+
+
+def log_head(journal: Path) -> bytes:
+    """The head of the journal's write-ahead log; empty where the log is missing or holds no more than a head.
+
+    Raises:
+        JournalError: it cannot be read.
+    """
+    with _sentence(journal):
+        try:
+            with open_regular(_beside(journal, "-wal")) as log:
+                return log.read(LOG_HEAD) if os.fstat(log.fileno()).st_size > LOG_HEAD else b""
+        except FileNotFoundError:
+            return b""
+
+
+def n_bytes(journal: Path) -> int:
+    """Bytes of a journal and its write-ahead log."""
+    return sum(status.st_size for path in (journal, _beside(journal, "-wal")) if (status := _status(path)))
+
+
+def copy(journal: Path, to: Path) -> bool:
+    """Copies a journal and its write-ahead log as they are at one moment, also beside a driver that writes.
+
+    A driver only adds frames to the log, and moves pages from the log to the journal. So a journal copied first and a
+    log copied after it give a whole state, if the log was not begun again in between: then its head is another one.
+
+    Args:
+        journal: the file to copy.
+        to: the path of the copy; its log is put beside it.
+
+    Returns:
+        Whether there was a log; without one nothing is copied.
+
+    Raises:
+        JournalError: the files cannot be read, or the copy does not fit.
+    """
+    stop = time.monotonic() + _COPY_SECONDS
+    while time.monotonic() < stop:
+        before = log_head(journal)
+        if not before:
+            return False
+        with _sentence(journal, "cannot be copied to be read"):
+            try:
+                _copy(journal, to)
+                _copy(_beside(journal, "-wal"), _beside(to, "-wal"))
+            except FileNotFoundError:  # the driver ended, and removed its log
+                continue
+        if log_head(journal) == before:
+            return True
+    raise JournalError(
+        f"the journal {journal} changes faster than it can be copied: wait until its driver is slower, or done."
+    )
+
+
+def _copy(source: Path, to: Path) -> None:
+    """Copies as many bytes as the file has now."""
+    with open_regular(source) as given, to.open("wb") as made:
+        left = os.fstat(given.fileno()).st_size
+        if left > (free := shutil.disk_usage(to.parent).free):
+            raise JournalError(
+                f"{source} has {left:,} bytes and is copied to be read, and {to.parent.parent} has {free:,} bytes left: "
+                f"set TMPDIR to a folder with more room."
+            )
+        while left and (block := given.read(min(left, _BLOCK))):
+            made.write(block)
+            left -= len(block)
+
+
+def _beside(journal: Path, suffix: str) -> Path:
+    return journal.with_name(journal.name + suffix)
+
+
+def _status(path: Path) -> os.stat_result | None:
+    with _sentence(path):
+        try:
+            return path.lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+
+@contextmanager
+def _sentence(path: Path, what: str = "cannot be read") -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        said = getattr(error, "strerror", None) or error
+        raise JournalError(f"{path} {what}: {said}.") from error
