@@ -8,11 +8,8 @@ take, and notes how far it has come. Nothing in the file is code: numbers lie in
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -26,11 +23,11 @@ from rbt_ray.errors import JournalBlockedError, JournalError, StudyNotFoundError
 from rbt_ray.metric_columns import Column
 from rbt_ray.store import journal_file, sound
 from rbt_ray.store.flushed import Flushed
+from rbt_ray.store.flusher import Flusher
 from rbt_ray.store.journal_file import FILE_NAME
 from rbt_ray.study.well_typed import check_types
 from rbt_ray.types import Checkpoint, FloatArray, IntArray
 
-_FLUSH_SECONDS = 1.0
 _NOT_OURS = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
 
 
@@ -97,7 +94,6 @@ class Journal:
         self.path = folder / FILE_NAME
         if not self.path.is_file():
             raise StudyNotFoundError(f"there is no study in {folder} (no {FILE_NAME}).")
-        self._write = write
         self._flushed = Flushed(self.path)
         flushed = self._flushed.read()  # first: a driver that is at work only adds events
         self._connection = journal_file.connect(self.path, write=write)
@@ -110,10 +106,13 @@ class Journal:
         except JournalError:
             self._connection.close()
             raise
-        self._stop = threading.Event()
-        self._flusher: threading.Thread | None = None
         self.when_blocked: Callable[[JournalBlockedError, int], bool] = lambda _error, _tries: False
-        """Asked, with the number of tries before, whether to try again where the disk is full or the file is held."""
+        """Returns, given the number of earlier tries, whether to try again; called in the thread that flushes, too."""
+        self._flusher: Flusher | None = None
+        if write:
+            self._flusher = Flusher(
+                self.path, self._flushed, lambda: self._last, lambda error, tries: self.when_blocked(error, tries)
+            )
 
     @classmethod
     def create(cls, folder: Path, definition: dict[str, Any]) -> Journal:
@@ -141,9 +140,12 @@ class Journal:
         """Writes an event; when this returns it survives kill -9 of any process.
 
         Raises:
-            JournalBlockedError: the disk is full or another process holds the file, and `when_blocked` gave up.
+            JournalBlockedError: the disk is full or reports an error, also for an earlier event that it did not take, or
+                another process holds the file; and `when_blocked` gave up.
             JournalError: the file cannot be written.
         """
+        flusher = self._writer()
+        flusher.check()
         kind, header, body = _pack(event)
         text, number = json.dumps(header, default=repr), self._last + 1
         row = (number, kind, text, body, journal_file.seal(number, kind, text, body))
@@ -159,9 +161,7 @@ class Journal:
                     raise trouble from error
                 tries += 1
         self._last = number
-        if self._flusher is None:
-            self._flusher = threading.Thread(target=self._flush_often, name="rbt-ray-flush", daemon=True)
-            self._flusher.start()
+        flusher.start()
 
     def read(self, *kinds: str) -> Iterator[Event]:
         """The events in the order they were appended, those of some kinds or all.
@@ -183,28 +183,22 @@ class Journal:
         """Flushes the log to the disk: what was appended before survives a power cut.
 
         Raises:
-            OSError: the log is gone, or the disk is at its end: appending says so.
+            JournalBlockedError: the disk is full or reports an error.
+            JournalError: the file is damaged.
         """
-        number = self._last
-        # SQLite's locks lie on other files than the log, so that opening and closing it here loses none of them.
-        descriptor = os.open(self.path.with_name(self.path.name + "-wal"), os.O_RDWR)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        self._flushed.write(number)
+        self._writer().flush()
 
     def close(self) -> None:
-        """Folds the log into the file and closes it."""
-        self._stop.set()
-        if self._flusher is not None:
-            self._flusher.join()
-        if self._write:
-            with suppress(sqlite3.Error):  # a full disk leaves the events in the log, from which they are read as well
-                busy, _, _ = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-                if not busy:
-                    self._flushed.remove()
-        self._connection.close()
+        """Folds the log into the file and closes it.
+
+        Raises:
+            JournalError: the disk does not take the events that were appended.
+        """
+        try:
+            if self._flusher is not None:
+                self._flusher.close()
+        finally:
+            self._connection.close()
 
     def _refuse_a_loss(self, flushed: int) -> None:
         if self._last < flushed:
@@ -220,10 +214,10 @@ class Journal:
         except sqlite3.Error as error:
             raise JournalError(f"the journal {self.path} is damaged: {error}.") from error
 
-    def _flush_often(self) -> None:
-        while not self._stop.wait(_FLUSH_SECONDS):
-            with suppress(OSError):
-                self.flush()
+    def _writer(self) -> Flusher:
+        if self._flusher is None:
+            raise ValueError(f"the journal {self.path} was opened for reading only.")
+        return self._flusher
 
 
 def _pack(event: Event) -> tuple[str, dict[str, Any], bytes | None]:

@@ -7,9 +7,11 @@ SQLite's own look at the file's structure comes before the first row is read, si
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sqlite3
+import tempfile
 import zlib
 from collections.abc import Iterator
 from contextlib import closing
@@ -32,8 +34,8 @@ CREATE TABLE events (
 );
 """
 _READER_SECONDS, _WRITER_SECONDS = 30.0, 5.0
-_PASSING = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
-_PASSING_IO = {sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE}
+_PASSING = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_IOERR}
+_NO_ROOM = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 Row: TypeAlias = tuple[str, str, bytes | None, int]
 """An event's kind, header, body and seal."""
@@ -62,6 +64,7 @@ def create(folder: Path, definition: dict[str, Any]) -> None:
             connection.executescript("BEGIN;" + _SCHEMA)
             connection.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
         draft.replace(folder / FILE_NAME)  # a study exists when its definition does
+        private_files.sync_folder(folder)
     except (OSError, sqlite3.Error) as error:
         raise JournalError(f"the journal {folder / FILE_NAME} cannot be written: {_line(error)}.") from error
 
@@ -73,15 +76,17 @@ def connect(path: Path, *, write: bool) -> sqlite3.Connection:
         JournalError: the file is none.
     """
     seconds = _WRITER_SECONDS if write else _READER_SECONDS
-    connection = sqlite3.connect(path, timeout=seconds, check_same_thread=False)
+    connection: sqlite3.Connection | None = None
     try:
+        connection = sqlite3.connect(path, timeout=seconds, check_same_thread=False)
         if write:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")
         else:
             connection.execute("PRAGMA query_only = ON")
     except sqlite3.Error as error:
-        connection.close()
+        if connection is not None:
+            connection.close()
         if _passes(error):
             raise trouble(path, error) from error
         raise JournalError(f"{path} is not a journal, or it is damaged: {_line(error)}.") from error
@@ -171,13 +176,41 @@ def trouble(path: Path, error: sqlite3.Error) -> JournalError:
     """What to raise for an event that could not be written."""
     reason = f"the journal {path} cannot be written: {_line(error)}"
     text = f"{reason}. What is recorded is safe; go on with `rbt-ray resume {path.parent}`."
-    return JournalBlockedError(text, reason) if _passes(error) else JournalError(text)
+    if not _passes(error):
+        return JournalError(text)
+    is_fault = _code(error) == sqlite3.SQLITE_IOERR and not _is_full(path.parent)
+    return JournalBlockedError(text, reason, is_fault=is_fault)
+
+
+def flush_trouble(path: Path, error: OSError) -> JournalBlockedError:
+    """What to raise for a file of the journal that could not be flushed to the disk."""
+    reason = f"the disk does not take what was written to {path} (fsync: {error.strerror})"
+    text = (
+        f"{reason}. A power cut can now lose the last events. Check the disk and the system's log, then continue with "
+        f"`rbt-ray resume {path.parent}`."
+    )
+    return JournalBlockedError(text, reason, is_fault=error.errno not in _NO_ROOM)
 
 
 def _passes(error: sqlite3.Error) -> bool:
-    """Whether the disk is full or another process holds the file: both may be over in a moment."""
-    code = getattr(error, "sqlite_errorcode", 0)
-    return (code & 0xFF) in _PASSING or code in _PASSING_IO
+    """Whether the disk is full or reports an error, or another process holds the file: all may be over in a moment."""
+    return _code(error) in _PASSING
+
+
+def _code(error: sqlite3.Error) -> int:
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
+
+
+def _is_full(folder: Path) -> bool:
+    """Whether the disk, or a quota, has no room for a page: SQLite reports that as an I/O error in some places."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(4096))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        return error.errno in _NO_ROOM
+    return False
 
 
 def _seal_of_meta(meta: dict[str, str]) -> str:

@@ -1,0 +1,87 @@
+"""A system call on a study's folder fails, whichever it is: the study ends right or in a sentence, and can be resumed."""
+
+import errno
+import json
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.crash import shim
+
+ROOT = Path(__file__).parents[2]
+KINDS = [
+    (errno.EIO, 0),
+    (errno.EIO, 1),
+    (errno.ENOSPC, 0),
+    (errno.ENOSPC, 1),
+    (errno.EDQUOT, 0),
+    (errno.EDQUOT, 1),
+    (errno.EINTR, 0),
+]
+MOST_CALLS = 340  # a study makes about 290; threads make the number vary
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory):
+    return shim.compiled(tmp_path_factory.mktemp("shim"))
+
+
+def outcomes(library, cases):
+    """The outcome of each case, by cases.py in a process that the library is loaded into."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.crash.faults"],
+        input="".join(f"{json.dumps(case)}\n" for case in cases),
+        env={**os.environ, "LD_PRELOAD": str(library), "OPENBLAS_NUM_THREADS": "1"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    expected, *lines = done.stdout.splitlines()
+    assert len(lines) == len(cases)
+    return expected, [json.loads(line) for line in lines]
+
+
+def wrong(expected, found):
+    """What is wrong with an outcome, if anything."""
+    code, said = found["code"], found["said"]
+    if code is None:
+        return "the study hung"
+    if "Traceback" in said or "rror:" in said.replace("rbt-ray: ", "").split("\n")[-1]:
+        return "a traceback"
+    if code == 0 and found["out"] != f"{expected}\n":
+        return "another table"
+    if code != 0 and code != 130 and "rbt-ray: " not in said:
+        return "no sentence"
+    if found["again"][:2] != [0, f"{expected}\n"]:
+        return "the study cannot be resumed to the same table"
+    return None
+
+
+def check(library, cases):
+    """Runs the cases and returns how many of them hit a call."""
+    expected, found = outcomes(library, cases)
+    failures = [(case, why, one) for case, one in zip(cases, found, strict=True) if (why := wrong(expected, one))]
+    assert not failures, "\n\n".join(f"{case}: {why}\n{one}" for case, why, one in failures)
+    return sum(bool(one["n_failed"]) for one in found)
+
+
+def test_a_sample_of_calls_fails(library):
+    rng = np.random.default_rng(17)
+    cases = [(int(n), *KINDS[rng.integers(len(KINDS))]) for n in rng.integers(1, 260, 12)]
+    assert check(library, cases) >= 10
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_every_call_fails_once_and_in_another_way(library):
+    cases = [(n, *KINDS[0]) for n in range(1, MOST_CALLS)]
+    cases += [(n, *KINDS[1 + n % (len(KINDS) - 1)]) for n in range(1, MOST_CALLS)]
+    with ThreadPoolExecutor(2) as threads:  # two processes
+        n_hit = sum(threads.map(lambda part: check(library, part), (cases[::2], cases[1::2])))
+    assert n_hit > 2 * 240
