@@ -1,9 +1,12 @@
 """Flushes a journal's log to the disk every second, and records in the flush marker which events the disk holds.
 
 Linux reports a failed fsync once and then treats the pages as clean: a later fsync that succeeds proves nothing about
-them. After a failure, and for a log that an earlier process left, a checkpoint therefore writes the events again, into
-the database file, and only a flush of that file proves them. The log stays open all the time, because a descriptor
-reports only those errors that nobody has seen before it was opened, and SQLite's own checkpoints see them too.
+them. After a failure, and for a log that an earlier process left, the whole log is therefore written again before it is
+flushed. The log stays open all the time, because a descriptor reports an error only if it was open when the error
+happened, or if nobody has seen the error yet.
+
+SQLite folds a log into the database file by itself, in a commit, and drops the errors of its flushes: a file that was
+overwritten from a log that the disk does not hold is lost with the next power cut. So this module folds it, after a flush.
 """
 
 from __future__ import annotations
@@ -20,7 +23,8 @@ from rbt_ray.store import journal_file
 from rbt_ray.store.flushed import Flushed
 
 _FLUSH_SECONDS = 1.0
-_BUSY_MS = 200
+_PIECE_BYTES = 2**20
+_FOLD_BYTES = 1000 * 4096  # as SQLite does
 
 
 class Flusher:
@@ -43,7 +47,9 @@ class Flusher:
         self._journal, self._marker, self._last, self._when_blocked = journal, marker, last, when_blocked
         self._log_path = journal.with_name(f"{journal.name}-wal")
         self._log: int | None = None
-        self._in_doubt = self._log_path.exists() and self._log_path.stat().st_size > 0
+        self._in_doubt = True  # whether the log may hold pages that are clean and not on the disk
+        with suppress(OSError):
+            self._in_doubt = self._log_path.stat().st_size > 0
         self._failure: JournalError | None = None
         self._decided = threading.Event()  # set unless a flush has failed and is tried again
         self._decided.set()
@@ -69,75 +75,76 @@ class Flusher:
             if (failure := self._failure) is not None:
                 raise failure
 
-    def flush(self) -> bool:
-        """Flushes the log: the events appended before survive a power cut.
+    def flush(self) -> None:
+        """Flushes the log: the events appended before survive a power cut, and the flush marker certifies them.
 
-        Returns:
-            Whether the flush marker certifies them now: not while another process reads the log that has to be folded
-            into the database file first.
+        A log that has grown large is then folded into the database file.
 
         Raises:
-            JournalBlockedError: the disk is full or reports an error.
-            JournalError: the database file is damaged.
+            JournalBlockedError: the disk is full or reports an error, or another process holds the journal.
+            JournalError: the journal is damaged.
         """
         number = self._last()
-        if not self._in_doubt:
-            self._sync_log()
-        elif not self._fold():
-            return False
+        try:
+            log = self._open_log()
+            if self._in_doubt:
+                self._write_again(log)
+            os.fsync(log)
+        except OSError as error:
+            self._in_doubt = True
+            raise journal_file.flush_trouble(self._log_path, error) from error
+        except sqlite3.Error as error:
+            raise journal_file.trouble(self._journal, error) from error
         self._in_doubt = False
         with suppress(OSError):  # the marker lags; what it says stays true
             self._marker.write(number)
-        return True
+        if os.fstat(log).st_size > _FOLD_BYTES:
+            self._fold()
 
-    def close(self) -> None:
-        """Ends the thread, and folds the log into the database file; where that has no room, the flushed log stays.
+    def close(self, *, patient: bool) -> None:
+        """Ends the thread and flushes for the last time.
+
+        Args:
+            patient: whether to ask `when_blocked` if that fails; not after it has given up.
 
         Raises:
-            JournalError: the disk takes the events neither in the file nor in the log.
+            JournalError: the disk does not take the log.
         """
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
+        patient &= self._failure is None
         try:
-            self._finish(patient=self._failure is None)
+            tries = 0
+            while not self._flushed(tries, patient=patient):
+                tries += 1
+            if (failure := self._failure) is not None:
+                raise failure
         finally:
             if self._log is not None:
                 os.close(self._log)
                 self._log = None
 
-    def _finish(self, *, patient: bool) -> None:
-        tries = 0
-        while True:
-            with suppress(JournalError):  # such as a full disk: the flushed log keeps the events
-                if self._fold():
-                    self._marker.remove()
-                    return
-            try:
-                if not self.flush() and self._failure is not None:
-                    raise self._failure
-                return
-            except JournalError as error:
-                self._failure = error
-                if not (patient and isinstance(error, JournalBlockedError) and self._when_blocked(error, tries)):
-                    raise
-                tries += 1
-
     def _flush_often(self) -> None:
         tries = 0
         while not self._stop.wait(0.0 if tries else _FLUSH_SECONDS):
-            try:
-                self.flush()
-            except JournalError as error:
-                self._decided.clear()
-                self._failure = error
-                if not (isinstance(error, JournalBlockedError) and self._when_blocked(error, tries)):
-                    self._decided.set()
-                    return
-                tries += 1
-            else:
-                tries, self._failure = 0, None
-                self._decided.set()
+            tries = 0 if self._flushed(tries, patient=True) else tries + 1
+            if self._failure is not None and self._decided.is_set():
+                return
+
+    def _flushed(self, tries: int, *, patient: bool) -> bool:
+        """Flushes; False: that failed and is to be tried again. `_failure` is what it failed with."""
+        try:
+            self.flush()
+        except JournalError as error:
+            self._decided.clear()
+            self._failure = error
+            if patient and isinstance(error, JournalBlockedError) and self._when_blocked(error, tries):
+                return False
+        else:
+            self._failure = None
+        self._decided.set()
+        return True
 
     def _open_log(self) -> int:
         if self._log is None:
@@ -145,23 +152,21 @@ class Flusher:
             self._log = os.open(self._log_path, os.O_RDWR)
         return self._log
 
-    def _sync_log(self) -> None:
-        try:
-            os.fsync(self._open_log())
-        except OSError as error:
-            self._in_doubt = True
-            raise journal_file.flush_trouble(self._log_path, error) from error
+    def _write_again(self, log: int) -> None:
+        """Writes the log's bytes over themselves, which makes their pages dirty, while no other connection writes."""
+        with closing(journal_file.connect(self._journal, write=True)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            at = 0
+            while piece := os.pread(log, _PIECE_BYTES, at):
+                at += os.pwrite(log, piece, at)
+            connection.rollback()
 
-    def _fold(self) -> bool:
-        """Copies the log's events into the database file, flushes it and empties the log; False if a reader prevents it."""
+    def _fold(self) -> None:
+        """Moves the log's events into the database file, all those that no reader needs there."""
         try:
             with closing(journal_file.connect(self._journal, write=True)) as connection:
-                connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")  # appending waits as long
-                busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                connection.execute("PRAGMA busy_timeout = 0")  # appending would wait as long
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         except sqlite3.Error as error:
-            trouble = journal_file.trouble(self._journal, error)
-            self._in_doubt |= not isinstance(trouble, JournalBlockedError) or trouble.is_fault
-            raise trouble from error
-        if not busy:  # a log that returned after a power cut would hide pages of the file behind older ones
-            self._sync_log()
-        return not busy
+            self._in_doubt = True
+            raise journal_file.trouble(self._journal, error) from error

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -108,8 +109,10 @@ class Journal:
             raise
         self.when_blocked: Callable[[JournalBlockedError, int], bool] = lambda _error, _tries: False
         """Returns, given the number of earlier tries, whether to try again; called in the thread that flushes, too."""
+        self._gave_up = False
         self._flusher: Flusher | None = None
         if write:
+            self._connection.execute("PRAGMA wal_autocheckpoint = 0")
             self._flusher = Flusher(
                 self.path, self._flushed, lambda: self._last, lambda error, tries: self.when_blocked(error, tries)
             )
@@ -158,6 +161,7 @@ class Journal:
             except sqlite3.Error as error:
                 trouble = journal_file.trouble(self.path, error)
                 if not (isinstance(trouble, JournalBlockedError) and self.when_blocked(trouble, tries)):
+                    self._gave_up = True
                     raise trouble from error
                 tries += 1
         self._last = number
@@ -196,7 +200,11 @@ class Journal:
         """
         try:
             if self._flusher is not None:
-                self._flusher.close()
+                self._flusher.close(patient=not self._gave_up)
+                with suppress(sqlite3.Error):  # without room for it the events stay in the log, which was flushed
+                    busy, _, _ = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                    if not busy:
+                        self._flushed.remove()
         finally:
             self._connection.close()
 

@@ -1,8 +1,9 @@
 /* Makes system calls below one folder fail, or records them; for LD_PRELOAD.
  *
  * shim_watch(folder) chooses the folder. shim_fail(n, number, forever) lets the n-th call from then on, or every call from
- * the n-th on, fail with that errno. shim_record(file) writes every change of the folder to a file: a line for each, with
- * its data after it. The order of the lines is that of the calls. Files are named by their inode numbers.
+ * the n-th on, fail with that errno; shim_fail_log(n, number, forever) counts only the fsyncs of files named *-wal.
+ * shim_record(file) writes every change of the folder to a file: a line for each, with its data after it. The order of the
+ * lines is that of the calls. Files are named by their inode numbers.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -23,8 +24,8 @@
 
 static char folder[PATH_MAX];
 static size_t folder_length;
-static char watched[MOST]; /* 0: no, 1: a file below the folder, 2: a folder */
-static long count, first = -1, n_failed;
+static char watched[MOST]; /* 0: no, 1: a file below the folder, 2: a folder, 3: a log */
+static long count, first = -1, n_failed, log_count, log_first = -1;
 static int failure, always;
 static FILE *record;
 static pthread_mutex_t one_at_a_time = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
@@ -56,6 +57,13 @@ void shim_fail(long n, int number, int forever) {
     always = forever;
     count = n_failed = 0;
     first = n;
+}
+
+void shim_fail_log(long n, int number, int forever) {
+    failure = number;
+    always = forever;
+    log_count = 0;
+    log_first = n;
 }
 
 long shim_count(void) { return count; }
@@ -99,7 +107,10 @@ static int opened(int at, const char *path, int flags, mode_t mode, int (*call)(
     struct stat found;
     int is_new = stat(path, &found) != 0, fd = call(at, path, flags, mode);
     if (fd >= 0 && fd < MOST) {
-        watched[fd] = !fstat(fd, &found) && S_ISDIR(found.st_mode) ? 2 : 1;
+        size_t length = strlen(path);
+        int is_log = length > 4 && !strcmp(path + length - 4, "-wal");
+        watched[fd] = !fstat(fd, &found) && S_ISDIR(found.st_mode) ? 2 : is_log ? 3 : 1;
+        if (record && watched[fd] == 2) fprintf(record, "folder %lu %s\n", inode(fd), shown(path));
         if (record && is_new && (flags & O_CREAT)) fprintf(record, "create %lu %s\n", inode(fd), shown(path));
         if (record && !is_new && (flags & O_TRUNC)) fprintf(record, "truncate %lu 0\n", inode(fd));
     }
@@ -162,6 +173,12 @@ static int synced(int fd, int (*call)(int)) {
     if (!is_watched(fd)) return call(fd);
     if (fails()) return -1;
     begin();
+    if (watched[fd] == 3 && log_first > 0 && ++log_count >= log_first && (log_count == log_first || always)) {
+        if (record) fprintf(record, "failedsync %lu\n", inode(fd));
+        errno = failure;
+        end();
+        return -1;
+    }
     int result = call(fd);
     if (record && !result) fprintf(record, watched[fd] == 2 ? "syncfolder %lu\n" : "sync %lu\n", inode(fd));
     end();

@@ -16,7 +16,9 @@ def compiled(folder):
     """The shared library, or a skip where there is no compiler; with CI=true that is a failure."""
     compiler = shutil.which("gcc") or shutil.which("cc")
     if sys.platform != "linux" or compiler is None:
-        sentence = "faults of system calls are injected by a library that gcc compiles on Linux; one of them is missing."
+        sentence = (
+            "faults of system calls are injected by a library that gcc compiles on Linux; one of them is missing."
+        )
         if os.environ.get("CI") and sys.platform == "linux":
             pytest.fail(sentence)
         pytest.skip(sentence)
