@@ -220,7 +220,7 @@ class Journal:
         try:
             return int(self._connection.execute("SELECT coalesce(max(number), 0) FROM events").fetchone()[0])
         except sqlite3.Error as error:
-            raise JournalError(f"the journal {self.path} is damaged: {error}.") from error
+            raise journal_file.unreadable(self.path, error) from error
 
     def _writer(self) -> Flusher:
         if self._flusher is None:

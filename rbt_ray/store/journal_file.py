@@ -136,7 +136,7 @@ def check_structure(connection: sqlite3.Connection, path: Path) -> None:
     try:
         found = connection.execute("PRAGMA quick_check(1)").fetchone()
     except sqlite3.Error as error:
-        raise JournalError(f"the journal {path} is damaged: {_line(error)}.") from error
+        raise unreadable(path, error) from error
     if found != ("ok",):
         raise JournalError(f"the journal {path} is damaged: {_line(found[0])}.")
 
@@ -152,7 +152,7 @@ def read_rows(connection: sqlite3.Connection, path: Path, first: int = 1, n: int
         for expected, row in enumerate(connection.execute(query, (first, -1 if n is None else n)), first):
             yield checked(row[0] == expected, expected, row[1:], f"the journal {path}")
     except sqlite3.Error as error:
-        raise JournalError(f"the journal {path} is damaged: {_line(error)}.") from error
+        raise unreadable(path, error) from error
 
 
 def checked(in_place: bool, number: int, row: tuple[Any, ...], what: str) -> Row:
@@ -180,6 +180,13 @@ def trouble(path: Path, error: sqlite3.Error) -> JournalError:
         return JournalError(text)
     is_fault = _code(error) == sqlite3.SQLITE_IOERR and not _is_full(path.parent)
     return JournalBlockedError(text, reason, is_fault=is_fault)
+
+
+def unreadable(path: Path, error: sqlite3.Error) -> JournalError:
+    """What to raise for a journal that SQLite could not read: an error of the disk or of a lock is no damage to the file."""
+    elsewhere = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PROTOCOL, *_PASSING}
+    what = "cannot be read" if _code(error) in elsewhere else "is damaged"
+    return JournalError(f"the journal {path} {what}: {_line(error)}.")
 
 
 def flush_trouble(path: Path, error: OSError) -> JournalBlockedError:

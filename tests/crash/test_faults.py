@@ -85,3 +85,58 @@ def test_every_call_fails_once_and_in_another_way(library):
     with ThreadPoolExecutor(2) as threads:  # two processes
         n_hit = sum(threads.map(lambda part: check(library, part), (cases[::2], cases[1::2])))
     assert n_hit > 2 * 240
+
+
+STUDY = """
+objective = "mine:objective"
+bundle = "fx"
+[space]
+x = { uniform = [0.0, 1.0] }
+[search]
+metric = "score"
+search_alg = "random"
+num_samples = 30
+seed = 5
+[run]
+storage_path = "STORAGE"
+"""
+OBJECTIVE = "def objective(params, data):\n    return float(data.close[-1, 0] * params['x'])\n"
+LASTING = [(errno.EIO, 0), (errno.EIO, 1), (errno.ENOSPC, 0), (errno.EDQUOT, 0)]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_sample_of_calls_of_the_command_line_fails(library, tmp_path):
+    """With worker processes and the report; a full disk that stays full is waited for without end, and left out."""
+    (tmp_path / "mine.py").write_text(OBJECTIVE)
+    rng = np.random.default_rng(5)
+    hashes, n_failed = set(), 0
+    for case, call in enumerate([10**6, *rng.integers(1, 210, 10), *range(190, 205)]):
+        storage = tmp_path / str(case)
+        (tmp_path / "study.toml").write_text(STUDY.replace("STORAGE", str(storage)))
+        failure, forever = LASTING[case % len(LASTING)]
+        words = [sys.executable, "-m", "tests.crash.command", storage, call, failure, forever]
+        words += ["run", "study.toml", "--workers", "1", "--json"]
+        env = {**os.environ, "LD_PRELOAD": str(library), "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(list(map(str, words)), cwd=tmp_path, env=env, capture_output=True, text=True, timeout=100)
+        where = f"call {call}, errno {failure}, for ever {forever}: {done.returncode} {done.stderr}"
+        assert "Traceback" not in done.stderr, where
+        if done.returncode == 0:
+            hashes.add(json.loads(done.stdout)["table_hash"])
+        else:
+            n_failed += 1
+            assert "rbt-ray: " in done.stderr, where
+        began = (storage / "study" / "journal.sqlite").exists()
+        words = ["resume", str(storage / "study")] if began else ["run", "study.toml"]
+        again = subprocess.run(
+            [sys.executable, "-m", "rbt_ray.cli", *words, "--json"],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            timeout=100,
+        )
+        assert again.returncode == 0, f"{where}\n{again.stderr}"
+        hashes.add(json.loads(again.stdout)["table_hash"])
+    assert len(hashes) == 1
+    assert n_failed > 3
