@@ -188,15 +188,47 @@ os._exit(0)
 def test_a_new_study_is_on_the_disk_before_its_first_trial(library, tmp_path):
     code = """
 from rbt_ray.private_files import make_folder
+from rbt_ray.store import journal_file
 library.shim_record(os.fsencode(sys.argv[1] + ".trace"))
 make_folder(folder / "a" / "b")
-journal = Journal.create(folder / "a" / "b", {"name": "s"})
+journal_file.create(folder / "a" / "b", {"name": "s"})
 os._exit(0)
 """
     assert run(library, tmp_path / "studies", code)[0] == 0
     disk = Disk(operations(tmp_path / "studies.trace"))
-    file = disk.names[f"a/b/{FILE_NAME}"]  # these are the names that are on the disk for certain
-    assert all(certain for _, certain, _ in file.changes)
+    assert {"a", "a/b", f"a/b/{FILE_NAME}"} <= disk.names.keys()  # the names that are on the disk for certain
+    assert all(certain for _, certain, _ in disk.names[f"a/b/{FILE_NAME}"].changes)
+
+
+@pytest.mark.parametrize("forever", [0, 1])
+def test_appending_waits_until_the_log_is_flushed_again_or_nobody_tries(library, tmp_path, forever):
+    code = f"""
+import threading
+from rbt_ray.store import flusher
+flusher._FLUSH_SECONDS = 0.01
+asked = threading.Event()
+
+def when_blocked(error, tries):
+    asked.set()
+    return tries < 3
+
+journal = Journal.create(folder, {{}})
+journal.append(event(1))
+journal.when_blocked = when_blocked
+library.shim_fail_log(1, 5, {forever})
+assert asked.wait(60)
+said = refused(lambda: journal.append(event(2)))
+print(json.dumps([said, refused(journal.close), sum(1 for _ in Journal(folder).read())]))
+"""
+    code, out, err = run(library, tmp_path, code)
+    assert code == 0, err
+    appended, closed, n = json.loads(out)
+    if forever:
+        assert "the disk does not take what was written to" in appended
+        assert closed == appended
+        assert n == 1
+    else:
+        assert (appended, closed, n) == (None, None, 2)
 
 
 def test_a_disk_that_reports_errors_is_waited_for_a_minute_and_a_full_one_without_end(capsys):
