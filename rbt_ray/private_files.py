@@ -15,7 +15,7 @@ def make_folder(folder: Path) -> None:
     """
     for missing in reversed([one for one in (folder, *folder.parents) if not one.exists()]):
         missing.mkdir(mode=0o700, exist_ok=True)
-        sync_folder(missing.parent)
+        sync(missing.parent)
     if not folder.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
 
@@ -29,8 +29,8 @@ def create(path: Path) -> int:
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
 
 
-def sync_folder(folder: Path) -> None:
-    """Flushes a folder's entries to the disk: files made, renamed or removed in it stay so after a power cut.
+def sync(path: Path) -> None:
+    """Flushes a file to the disk; of a folder, its entries: what was made, renamed or removed in it.
 
     Raises:
         OSError: the disk reports an error.
@@ -38,7 +38,7 @@ def sync_folder(folder: Path) -> None:
     if os.name != "posix":  # Windows does not open folders
         return
     try:
-        descriptor = os.open(folder, os.O_RDONLY)
+        descriptor = os.open(path, os.O_RDONLY)
     except PermissionError:  # files can be made in a folder that cannot be read
         return
     try:

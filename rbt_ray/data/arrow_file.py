@@ -22,7 +22,7 @@ import numpy as np
 from rbt_ray.data import times
 from rbt_ray.data.content import Content
 from rbt_ray.errors import BundleError
-from rbt_ray.private_files import sync_folder
+from rbt_ray.private_files import sync
 from rbt_ray.types import FloatArray
 
 HEAD, DIGEST = b"rbt_ray.bundle", b"rbt_ray.digest"
@@ -83,7 +83,7 @@ def _replace(path: Path, put: Callable[[Any], None]) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)  # the rename itself is on disk only when the folder is
+    sync(path.parent)  # the rename itself is on disk only when the folder is
 
 
 def read(path: Path, *, verify: bool) -> tuple[Content, str | None, dict[str, str]]:

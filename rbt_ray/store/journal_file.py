@@ -64,7 +64,7 @@ def create(folder: Path, definition: dict[str, Any]) -> None:
             connection.executescript("BEGIN;" + _SCHEMA)
             connection.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
         draft.replace(folder / FILE_NAME)  # a study exists when its definition does
-        private_files.sync_folder(folder)
+        private_files.sync(folder)
     except (OSError, sqlite3.Error) as error:
         raise JournalError(f"the journal {folder / FILE_NAME} cannot be written: {_line(error)}.") from error
 

@@ -39,13 +39,15 @@ static int below(const char *path) {
 
 static int is_watched(int fd) { return fd >= 0 && fd < MOST ? watched[fd] : 0; }
 
-static int fails(void) {
+static int fails_if(int lasting) {
     long number = __atomic_add_fetch(&count, 1, __ATOMIC_SEQ_CST);
-    if (first < 0 || number < first || (number > first && !always)) return 0;
+    if (first < 0 || number < first || (number > first && !lasting)) return 0;
     __atomic_add_fetch(&n_failed, 1, __ATOMIC_SEQ_CST);
     errno = failure;
     return 1;
 }
+
+static int fails(void) { return fails_if(always); }
 
 void shim_watch(const char *path) {
     snprintf(folder, sizeof folder, "%s", path);
@@ -246,7 +248,8 @@ void *mmap64(void *at, size_t length, int rights, int flags, int fd, off64_t off
 
 static int controlled(int fd, int command, void *argument, int (*call)(int, int, ...)) {
     int locks = command == F_SETLK || command == F_SETLKW || command == F_OFD_SETLK;
-    if (locks && is_watched(fd) && ((struct flock *)argument)->l_type != F_UNLCK && fails()) return -1;
+    /* A lock fails once only: SQLite waits for it for 10 s in a loop of its own. */
+    if (locks && is_watched(fd) && ((struct flock *)argument)->l_type != F_UNLCK && fails_if(0)) return -1;
     return call(fd, command, argument);
 }
 
