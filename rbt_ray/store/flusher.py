@@ -16,6 +16,7 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from contextlib import closing, suppress
+from io import FileIO
 from pathlib import Path
 
 from rbt_ray.errors import JournalBlockedError, JournalError
@@ -46,7 +47,7 @@ class Flusher:
     ) -> None:
         self._journal, self._marker, self._last, self._when_blocked = journal, marker, last, when_blocked
         self._log_path = journal.with_name(f"{journal.name}-wal")
-        self._log: int | None = None
+        self._log: FileIO | None = None
         self._in_doubt = True  # whether the log may hold pages that are clean and not on the disk
         with suppress(OSError):
             self._in_doubt = self._log_path.stat().st_size > 0
@@ -89,7 +90,7 @@ class Flusher:
             log = self._open_log()
             if self._in_doubt:
                 self._write_again(log)
-            os.fsync(log)
+            os.fsync(log.fileno())
         except OSError as error:
             self._in_doubt = True
             raise journal_file.flush_trouble(self._log_path, error) from error
@@ -98,7 +99,7 @@ class Flusher:
         self._in_doubt = False
         with suppress(OSError):  # the marker lags; what it says stays true
             self._marker.write(number)
-        if os.fstat(log).st_size > _FOLD_BYTES:
+        if os.fstat(log.fileno()).st_size > _FOLD_BYTES:
             self._fold()
 
     def close(self, *, patient: bool) -> None:
@@ -122,15 +123,18 @@ class Flusher:
                 raise failure
         finally:
             if self._log is not None:
-                os.close(self._log)
+                self._log.close()
                 self._log = None
 
     def _flush_often(self) -> None:
         tries = 0
-        while not self._stop.wait(0.0 if tries else _FLUSH_SECONDS):
-            tries = 0 if self._flushed(tries, patient=True) else tries + 1
-            if self._failure is not None and self._decided.is_set():
-                return
+        try:
+            while not self._stop.wait(0.0 if tries else _FLUSH_SECONDS):
+                tries = 0 if self._flushed(tries, patient=True) else tries + 1
+                if self._failure is not None and self._decided.is_set():
+                    return
+        finally:  # also where `when_blocked` raises, such as for a stderr that is closed: appending must not wait for ever
+            self._decided.set()
 
     def _flushed(self, tries: int, *, patient: bool) -> bool:
         """Flushes; False: that failed and is to be tried again. `_failure` is what it failed with."""
@@ -146,26 +150,27 @@ class Flusher:
         self._decided.set()
         return True
 
-    def _open_log(self) -> int:
+    def _open_log(self) -> FileIO:
         if self._log is None:
             # SQLite's locks lie on other files than the log, so that closing this descriptor loses none of them.
-            self._log = os.open(self._log_path, os.O_RDWR)
+            self._log = FileIO(self._log_path, "r+")
         return self._log
 
-    def _write_again(self, log: int) -> None:
+    def _write_again(self, log: FileIO) -> None:
         """Writes the log's bytes over themselves, which makes their pages dirty, while no other connection writes."""
         with closing(journal_file.connect(self._journal, write=True)) as connection:
             connection.execute("BEGIN IMMEDIATE")
-            at = 0
-            while piece := os.pread(log, _PIECE_BYTES, at):
-                at += os.pwrite(log, piece, at)
+            at = log.seek(0)
+            while piece := log.read(_PIECE_BYTES):
+                log.seek(at)
+                at = log.seek(at + log.write(piece))
             connection.rollback()
 
     def _fold(self) -> None:
         """Moves the log's events into the database file, all those that no reader needs there."""
         try:
             with closing(journal_file.connect(self._journal, write=True)) as connection:
-                connection.execute("PRAGMA busy_timeout = 0")  # appending would wait as long
+                connection.execute("PRAGMA busy_timeout = 20")  # ms; appending waits as long
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         except sqlite3.Error as error:
             self._in_doubt = True

@@ -200,6 +200,30 @@ os._exit(0)
     assert all(certain for _, certain, _ in disk.names[f"a/b/{FILE_NAME}"].changes)
 
 
+def test_appending_does_not_wait_for_a_thread_that_ended(library, tmp_path):
+    code = """
+import threading
+from rbt_ray.store import flusher
+flusher._FLUSH_SECONDS = 0.01
+asked = threading.Event()
+
+def when_blocked(error, tries):
+    asked.set()
+    raise BrokenPipeError("as printing to a stderr that is closed does")
+
+threading.excepthook = lambda args: None
+journal = Journal.create(folder, {})
+journal.append(event(1))
+journal.when_blocked = when_blocked
+library.shim_fail_log(1, 5, 1)
+assert asked.wait(60)
+print(refused(lambda: journal.append(event(2))))
+"""
+    code, out, err = run(library, tmp_path, code)
+    assert code == 0, err
+    assert "the disk does not take what was written to" in out
+
+
 @pytest.mark.parametrize("forever", [0, 1])
 def test_appending_waits_until_the_log_is_flushed_again_or_nobody_tries(library, tmp_path, forever):
     code = f"""
