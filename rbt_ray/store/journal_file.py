@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import sqlite3
 import tempfile
 import zlib
@@ -35,6 +36,8 @@ CREATE TABLE events (
 """
 _READER_SECONDS, _WRITER_SECONDS = 30.0, 5.0
 _PASSING = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_IOERR}
+_UNREADABLE = {*_PASSING, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PROTOCOL}
+_PAGE_ERROR = re.compile(r"error code=(\d+)")
 _NO_ROOM = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 Row: TypeAlias = tuple[str, str, bytes | None, int]
@@ -138,7 +141,8 @@ def check_structure(connection: sqlite3.Connection, path: Path) -> None:
     except sqlite3.Error as error:
         raise unreadable(path, error) from error
     if found != ("ok",):
-        raise JournalError(f"the journal {path} is damaged: {_line(found[0])}.")
+        code = _PAGE_ERROR.search(str(found[0]))  # the check itself gives what a page could not be read for
+        raise JournalError(f"the journal {path} {_what(int(code[1]) if code else 0)}: {_line(found[0])}.")
 
 
 def read_rows(connection: sqlite3.Connection, path: Path, first: int = 1, n: int | None = None) -> Iterator[Row]:
@@ -184,9 +188,11 @@ def trouble(path: Path, error: sqlite3.Error) -> JournalError:
 
 def unreadable(path: Path, error: sqlite3.Error) -> JournalError:
     """What to raise for a journal that SQLite could not read: an error of the disk or of a lock is no damage to the file."""
-    elsewhere = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PROTOCOL, *_PASSING}
-    what = "cannot be read" if _code(error) in elsewhere else "is damaged"
-    return JournalError(f"the journal {path} {what}: {_line(error)}.")
+    return JournalError(f"the journal {path} {_what(_code(error))}: {_line(error)}.")
+
+
+def _what(code: int) -> str:
+    return "cannot be read" if code & 0xFF in _UNREADABLE else "is damaged"
 
 
 def flush_trouble(path: Path, error: OSError) -> JournalBlockedError:

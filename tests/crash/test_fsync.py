@@ -273,3 +273,23 @@ def test_a_study_whose_marker_cannot_be_written_goes_on(tmp_path):
         Flushed(tmp_path / FILE_NAME).path.mkdir()
         journal.flush()
         assert Flushed(tmp_path / FILE_NAME).read() == 0
+
+
+def test_a_journal_that_the_disk_does_not_give_is_not_called_damaged(library, tmp_path):
+    code = """
+with_events = Journal.create(folder, {})
+for number in range(500):
+    with_events.append(event(number))
+with_events.close()
+for call in range(1, 5):
+    journal = Journal(folder)
+    library.shim_fail(call, 5, 1)
+    print(refused(lambda: list(journal.read())))
+    library.shim_fail(-1, 0, 0)
+    journal.close()
+"""
+    code, out, err = run(library, tmp_path, code)
+    assert code == 0, err
+    assert len(out.splitlines()) == 4
+    for said in out.splitlines():
+        assert said.startswith(f"the journal {tmp_path / FILE_NAME} cannot be read: ")
