@@ -1,5 +1,6 @@
 """A disk that reports an error when the log is flushed: that is said, nothing more is certified, and nothing is lost."""
 
+import errno
 import json
 import os
 import shutil
@@ -293,3 +294,20 @@ for call in range(1, 5):
     assert len(out.splitlines()) == 4
     for said in out.splitlines():
         assert said.startswith(f"the journal {tmp_path / FILE_NAME} cannot be read: ")
+
+
+@pytest.mark.parametrize(("failure", "is_fault"), [(errno.EIO, True), (errno.ENOSPC, False), (errno.EDQUOT, False)])
+def test_a_quota_that_is_used_up_is_a_full_disk_and_no_fault(library, tmp_path, failure, is_fault):
+    code = f"""
+errors = []
+journal = Journal.create(folder, {{}})
+journal.append(event(1))
+journal.when_blocked = lambda error, tries: errors.append(error.is_fault)
+library.shim_fail(3, {failure}, 1)  # SQLite reports a quota as an I/O error
+refused(lambda: journal.append(event(2)))
+library.shim_fail(-1, 0, 0)
+print(json.dumps(errors))
+"""
+    code, out, err = run(library, tmp_path, code)
+    assert code == 0, err
+    assert json.loads(out) == [is_fault]
