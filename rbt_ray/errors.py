@@ -58,12 +58,14 @@ class JournalError(RbtError):
 
 
 class JournalBlockedError(JournalError):
-    """The journal cannot be written now, and may be in a moment: the disk is full, or another process holds the file."""
+    """The journal cannot be written now: the disk is full or reports an error, or another process holds the file."""
 
-    def __init__(self, message: str, reason: str) -> None:
+    def __init__(self, message: str, reason: str, *, is_fault: bool = False) -> None:
         super().__init__(message)
         self.reason = reason
         """What is in the way, without advice."""
+        self.is_fault = is_fault
+        """Whether the disk reports an error, which may be over in a moment or never."""
 
 
 class ObjectiveResultError(RbtError, TypeError):

@@ -22,6 +22,7 @@ import numpy as np
 from rbt_ray.data import times
 from rbt_ray.data.content import Content
 from rbt_ray.errors import BundleError
+from rbt_ray.private_files import sync
 from rbt_ray.types import FloatArray
 
 HEAD, DIGEST = b"rbt_ray.bundle", b"rbt_ray.digest"
@@ -82,12 +83,7 @@ def _replace(path: Path, put: Callable[[Any], None]) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
-    if os.name == "posix":  # the rename itself is on disk only when the folder is
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+    sync(path.parent)  # the rename itself is on disk only when the folder is
 
 
 def read(path: Path, *, verify: bool) -> tuple[Content, str | None, dict[str, str]]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rbt_ray.errors import BundleError
-from rbt_ray.private_files import make_folder
+from rbt_ray.private_files import make_folder, sync
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +86,9 @@ def unpack(version: str, packed: bytes) -> Path:
         try:
             with tarfile.open(fileobj=io.BytesIO(packed), mode="r:gz") as archive:
                 archive.extractall(beside, filter="data")
+            for path in (*beside.rglob("*"), beside):  # nothing checks the content of a folder that has its name
+                if not path.is_symlink():
+                    sync(path)
             try:
                 beside.rename(home / version)
             except OSError:

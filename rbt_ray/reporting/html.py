@@ -44,6 +44,10 @@ def write_report(results: ResultGrid, path: Path) -> Path:
             # Texts may hold halves of surrogate pairs, which no encoding has.
             file.write(text.encode("utf-8", errors="replace"))
         draft.replace(path)
+    except OSError as error:
+        if error.filename is None:  # a write that failed does not name its file
+            error.filename = str(draft)
+        raise
     finally:
         draft.unlink(missing_ok=True)
     return path

@@ -8,23 +8,21 @@ take, and notes how far it has come. Nothing in the file is code: numbers lie in
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from rbt_ray.errors import JournalBlockedError, JournalError
-from rbt_ray.store import journal_file, regular_files
+from rbt_ray.store import journal_errors, journal_file, regular_files
 from rbt_ray.store.events import Asked, Ended, Event, Finished, Reviewed, pack, unpack
 from rbt_ray.store.flushed import Flushed
+from rbt_ray.store.flusher import Flusher
 from rbt_ray.store.journal_file import FILE_NAME
 
 __all__ = ["Asked", "Ended", "Event", "Finished", "Journal", "Reviewed"]
 
-_FLUSH_SECONDS = 1.0
 _NOT_OURS = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
 
 
@@ -43,7 +41,6 @@ class Journal:
     def __init__(self, folder: Path, *, write: bool = False) -> None:
         self.path = folder / FILE_NAME
         regular_files.check(self.path, write=write)
-        self._write = write
         self._flushed = Flushed(self.path)
         flushed = self._flushed.read()  # first: a driver that is at work only adds events
         self._connection = journal_file.connect(self.path, write=write)
@@ -54,10 +51,15 @@ class Journal:
         except BaseException:
             self._connection.close()
             raise
-        self._stop = threading.Event()
-        self._flusher: threading.Thread | None = None
         self.when_blocked: Callable[[JournalBlockedError, int], bool] = lambda _error, _tries: False
-        """Asked, with the number of tries before, whether to try again where the disk is full or the file is held."""
+        """Returns, given the number of earlier tries, whether to try again; called in the thread that flushes, too."""
+        self._gave_up = False
+        self._flusher: Flusher | None = None
+        if write:
+            self._connection.execute("PRAGMA wal_autocheckpoint = 0")
+            self._flusher = Flusher(
+                self.path, self._flushed, lambda: self._last, lambda error, tries: self.when_blocked(error, tries)
+            )
 
     @classmethod
     def create(cls, folder: Path, definition: dict[str, Any]) -> Journal:
@@ -79,9 +81,12 @@ class Journal:
         """Writes an event; when this returns it survives kill -9 of any process.
 
         Raises:
-            JournalBlockedError: the disk is full or another process holds the file, and `when_blocked` gave up.
+            JournalBlockedError: the disk is full or reports an error, also for an earlier event that it did not take, or
+                another process holds the file; and `when_blocked` gave up.
             JournalError: the file cannot be written.
         """
+        flusher = self._writer()
+        flusher.check()
         kind, header, body = pack(event)
         text, number = json.dumps(header), self._last + 1
         row = (number, kind, text, body, journal_file.seal(number, kind, text, body))
@@ -92,14 +97,13 @@ class Journal:
                     self._connection.execute("INSERT INTO events VALUES (?, ?, ?, ?, ?)", row)
                 break
             except sqlite3.Error as error:
-                trouble = journal_file.trouble(self.path, error)
+                trouble = journal_errors.unwritable(self.path, error)
                 if not (isinstance(trouble, JournalBlockedError) and self.when_blocked(trouble, tries)):
+                    self._gave_up = True
                     raise trouble from error
                 tries += 1
         self._last = number
-        if self._flusher is None:
-            self._flusher = threading.Thread(target=self._flush_often, name="rbt-ray-flush", daemon=True)
-            self._flusher.start()
+        flusher.start()
 
     def read(self, *kinds: str) -> Iterator[Event]:
         """The events in the order they were appended, those of some kinds or all.
@@ -121,28 +125,26 @@ class Journal:
         """Flushes the log to the disk: what was appended before survives a power cut.
 
         Raises:
-            OSError: the log is gone, or the disk is at its end: appending says so.
+            JournalBlockedError: the disk is full or reports an error.
+            JournalError: the file is damaged.
         """
-        number = self._last
-        # SQLite's locks lie on other files than the log, so that opening and closing it here loses none of them.
-        descriptor = os.open(self.path.with_name(self.path.name + "-wal"), os.O_RDWR)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        self._flushed.write(number)
+        self._writer().flush()
 
     def close(self) -> None:
-        """Folds the log into the file and closes it."""
-        self._stop.set()
-        if self._flusher is not None:
-            self._flusher.join()
-        if self._write:
-            with suppress(sqlite3.Error):  # a full disk leaves the events in the log, from which they are read as well
-                busy, _, _ = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-                if not busy:
-                    self._flushed.remove()
-        self._connection.close()
+        """Folds the log into the file and closes it.
+
+        Raises:
+            JournalError: the disk does not take the events that were appended.
+        """
+        try:
+            if self._flusher is not None:
+                self._flusher.close(patient=not self._gave_up)
+                with suppress(sqlite3.Error):  # without room for it the events stay in the log, which was flushed
+                    busy, _, _ = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                    if not busy:
+                        self._flushed.remove()
+        finally:
+            self._connection.close()
 
     def _refuse_a_loss(self, flushed: int) -> None:
         if self._last < flushed:
@@ -152,7 +154,7 @@ class Journal:
                 f"again."
             )
 
-    def _flush_often(self) -> None:
-        while not self._stop.wait(_FLUSH_SECONDS):
-            with suppress(OSError):
-                self.flush()
+    def _writer(self) -> Flusher:
+        if self._flusher is None:
+            raise ValueError(f"the journal {self.path} was opened for reading only.")
+        return self._flusher

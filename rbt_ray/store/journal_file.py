@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from rbt_ray import private_files
-from rbt_ray.errors import JournalBlockedError, JournalError
+from rbt_ray.errors import JournalError
 from rbt_ray.store import regular_files
 from rbt_ray.store.connection import Connection, naming_the_cause, to_check, to_read, to_write
+from rbt_ray.store.journal_errors import malformed, one_line, passes, unreadable, unwritable
 from rbt_ray.store.schema import META, OURS, SCHEMA, few_steps, objects, steps_of
 
 FORMAT = 2
@@ -30,8 +31,6 @@ _RAISED = (sqlite3.Error, UnicodeDecodeError)
 """By `execute` and fetching: SQLite's message may quote text of the file that is no UTF-8."""
 _SLACK = 2**20
 _MOST = 2**53  # events of a journal that this process writes
-_PASSING = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
-_PASSING_IO = {sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE}
 
 Row: TypeAlias = tuple[str, str, bytes | None, int]
 """An event's kind, header, body and seal."""
@@ -70,8 +69,9 @@ def create(folder: Path, definition: dict[str, Any]) -> None:
         finally:
             os.close(descriptor)
         draft.replace(path)  # a study exists when its definition does
+        private_files.sync(folder)
     except (OSError, sqlite3.Error) as error:
-        raise JournalError(f"the journal {path} cannot be written: {_line(error)}.") from error
+        raise JournalError(f"the journal {path} cannot be written: {one_line(error)}.") from error
 
 
 def connect(path: Path, *, write: bool) -> Connection:
@@ -92,7 +92,7 @@ def connect(path: Path, *, write: bool) -> Connection:
         writer.execute("PRAGMA synchronous = NORMAL")
     except _RAISED as error:
         writer.close()
-        raise trouble(path, error) from error
+        raise unwritable(path, error) from error
     return writer
 
 
@@ -101,7 +101,7 @@ def _checked(to_open: Callable[[Path], Connection], path: Path) -> Connection:
     try:
         made = to_open(path)
     except _RAISED as error:
-        raise JournalError(f"the journal {path} cannot be read: {_line(error)}.") from error
+        raise unreadable(path, error) from error
     try:
         with naming_the_cause(made, path):
             _check_schema(made, path)
@@ -115,14 +115,14 @@ def _check_schema(made: Connection, path: Path) -> None:
     try:
         found = objects(made)
     except _RAISED as error:
-        if _passes(error):
-            raise trouble(path, error) from error
-        raise JournalError(f"the journal {path} cannot be read: {_line(error)}.") from error
+        if passes(error):
+            raise unwritable(path, error) from error
+        raise unreadable(path, error) from error
     if set(META) <= set(found):
         read_meta(made, path)  # another format says so here, whatever its other tables are
     if found != OURS:
         strange = next((one for one in found if one not in OURS), None)
-        what = "lacks a table" if strange is None else f"holds a {_line(strange[0])} {_line(strange[1])!r}"
+        what = "lacks a table" if strange is None else f"holds a {one_line(strange[0])} {one_line(strange[1])!r}"
         raise JournalError(f"{path} is not a journal, or it is damaged: it {what}, unlike every journal of rbt_ray.")
 
 
@@ -138,7 +138,7 @@ def read_meta(connection: Connection, path: Path) -> dict[str, str]:
             rows = connection.execute("SELECT key, value FROM meta NOT INDEXED ORDER BY rowid")
             meta = {key: value for key, value in rows if key in ("format", "definition", "seal")}
     except _RAISED as error:
-        raise JournalError(f"the journal {path} cannot be read: {_line(error)}.") from error
+        raise unreadable(path, error) from error
     check_meta(meta, f"the journal {path}")
     return meta
 
@@ -190,9 +190,9 @@ def last_number(connection: Connection, path: Path) -> int:
             with few_steps(connection):
                 last = connection.execute("SELECT coalesce(max(number), 0) FROM events").fetchone()[0]
         except _RAISED as error:
-            raise JournalError(f"the journal {path} is damaged: {_line(error)}.") from error
+            raise unreadable(path, error) from error
         if not (isinstance(last, int) and 0 <= last <= (connection.n_bytes or _MOST)):
-            raise JournalError(f"the journal {path} is damaged: the number of its last event is {_line(last)}.")
+            raise JournalError(f"the journal {path} is damaged: the number of its last event is {one_line(last)}.")
         return last
 
 
@@ -208,9 +208,9 @@ def check_structure(connection: Connection, path: Path) -> None:
             with few_steps(connection, steps_of(connection.n_bytes)):
                 found = connection.execute("PRAGMA quick_check(1)").fetchone()
         except _RAISED as error:
-            raise JournalError(f"the journal {path} is damaged: {_line(error)}.") from error
+            raise unreadable(path, error) from error
         if found != ("ok",):
-            raise JournalError(f"the journal {path} is damaged: {_line(found and found[0])}.")
+            raise malformed(path, found and found[0])
 
 
 def _check_size(connection: Connection, path: Path) -> None:
@@ -244,7 +244,7 @@ def read_rows(
                 yield checked(row[0] == expected, expected, row[1:], f"the journal {path}")
                 expected += 1
         except _RAISED as error:
-            raise JournalError(f"the journal {path} is damaged: {_line(error)}.") from error
+            raise unreadable(path, error) from error
         if expected <= least:
             raise JournalError(f"the journal {path} is damaged: event {expected} is missing.")
 
@@ -266,23 +266,5 @@ def checked(in_place: bool, number: int, row: tuple[Any, ...], what: str) -> Row
     )
 
 
-def trouble(path: Path, error: Exception) -> JournalError:
-    """What to raise for an event that could not be written."""
-    reason = f"the journal {path} cannot be written: {_line(error)}"
-    text = f"{reason}. What is recorded is safe; go on with `rbt-ray resume {path.parent}`."
-    return JournalBlockedError(text, reason) if _passes(error) else JournalError(text)
-
-
-def _passes(error: Exception) -> bool:
-    """Whether the disk is full or another process holds the file: both may be over in a moment."""
-    code = getattr(error, "sqlite_errorcode", 0)
-    return (code & 0xFF) in _PASSING or code in _PASSING_IO
-
-
 def _seal_of_meta(meta: dict[str, str]) -> str:
     return str(zlib.crc32(json.dumps([meta.get("format"), meta.get("definition")]).encode()))
-
-
-def _line(said: object) -> str:
-    """What SQLite says in one line: it may quote a schema that is damaged."""
-    return "".join(letter for letter in " ".join(str(said).split()) if letter.isprintable())[:200]

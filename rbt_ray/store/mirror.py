@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from rbt_ray.errors import JournalError, SettingError
-from rbt_ray.private_files import create
+from rbt_ray.private_files import create, sync
 from rbt_ray.store.journal_file import Row, check_meta, checked, definition_of
 from rbt_ray.store.uri import with_patience, without_secrets
 
@@ -173,7 +173,9 @@ class Mirror:
         os.close(create(draft))  # what is copied into it stays private
         with self._said("cannot be read"):
             fs.copy_files(self._at(file.name), str(draft), self._fs, fs.LocalFileSystem())
+        sync(draft)
         draft.replace(file)
+        sync(file.parent)
 
     def _at(self, name: str) -> str:
         return f"{self._base}/{name}"
@@ -187,7 +189,12 @@ class Mirror:
                 return
             self._fs.create_dir(self._base, recursive=True)
             yield self._at(f".{name}.new")
+            is_local = self._fs.type_name == "local"
+            if is_local:
+                sync(Path(self._at(f".{name}.new")))
             self._fs.move(self._at(f".{name}.new"), self._at(name))
+            if is_local:
+                sync(Path(self._base))
 
     @contextmanager
     def _said(self, what: str) -> Iterator[None]:

@@ -314,8 +314,7 @@ def test_a_link_in_place_of_the_line_is_not_followed(tmp_path):
     journal = Journal.create(tmp_path / "study", DEFINITION)
     (tmp_path / "study" / f"{FILE_NAME}-flushed").symlink_to(tmp_path / "mine")
     journal.append(Asked(0, 1, "0123456789abcdef"))
-    with pytest.raises(OSError, match="symbolic"):
-        journal.flush()
+    journal.flush()
     assert (tmp_path / "mine").read_text() == "mine"
     journal.close()
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rbt_ray.errors import SpaceError, StudyMismatchError, StudyNotFoundError
+from rbt_ray.private_files import sync
 from rbt_ray.study import options as values
 from rbt_ray.tune import schedulers
 from rbt_ray.tune.ported.samples import samples_of
@@ -72,7 +73,9 @@ class Definition:
         folder.mkdir(parents=True, exist_ok=True)
         partial = folder / f".{FILE}"
         partial.write_text(json.dumps(plain))
+        sync(partial)
         partial.replace(folder / FILE)
+        sync(folder)
 
     @classmethod
     def load(cls, folder: Path, param_space: Any, stop: Any) -> Definition:

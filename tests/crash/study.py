@@ -1,0 +1,107 @@
+"""A short study in one process, through the same front as any; its worker is a thread of that process."""
+
+import contextlib
+import os
+import signal
+import sys
+import time
+import traceback
+
+import rbt_ray as rbt
+from rbt_ray.engine import patience
+from rbt_ray.pool.worker import Worker
+from rbt_ray.store import flusher, journal_file
+from rbt_ray.tune import tuner as front
+
+N_TRIALS = 12
+
+
+def objective(params, data):
+    if params["x"] > 0.95:
+        raise ValueError("too much")
+    time.sleep(0.0005)
+    return {"score": params["x"] ** 2, "text": "b" * int(100 * params["x"])}
+
+
+class InlinePool:
+    """Evaluates a batch while it is waited for: a pool without processes."""
+
+    is_alive, capacity, n_workers, batch_seconds = True, 1, 1, 0.001
+
+    def __init__(self):
+        self._worker, self._job, self._batches = Worker("inline"), None, []
+
+    def submit(self, batch):
+        if self._job != batch.job.key:
+            self._worker.load(batch.job)
+            self._job = batch.job.key
+        self._batches.append(batch)
+
+    def wait(self, timeout=None):
+        return [self._worker.run(self._batches.pop())] if self._batches else []
+
+    def taken_at(self, number):
+        return time.monotonic()
+
+    def recall(self):
+        return []
+
+    def cancel(self, number, reason):
+        raise AssertionError("no batch is late")
+
+    def close(self):
+        self._batches.clear()
+
+
+@contextlib.contextmanager
+def inline_pool(run_config, *, prices):
+    yield InlinePool()
+
+
+def make_quick():
+    """Flushes all the time, and waits for milliseconds where a study waits for seconds."""
+    front.pool_for = inline_pool
+    flusher._FLUSH_SECONDS = 0.004
+    patience._LOOK_SECONDS, patience._FAULT_SECONDS = 0.002, 0.02
+    journal_file._WRITER_SECONDS = journal_file._READER_SECONDS = 0.02
+
+
+def tuner(storage):
+    """The study below that folder, restored where there is one."""
+    run_config = rbt.RunConfig("study", storage, num_workers=1, verbose=0)
+    if (storage / "study" / "journal.sqlite").exists():
+        return rbt.Tuner.restore(storage / "study", objective, run_config=run_config)
+    return rbt.Tuner(
+        objective,
+        param_space={"x": rbt.uniform(0, 1)},
+        tune_config=rbt.TuneConfig(metric="score", search_alg="random", num_samples=N_TRIALS, seed=4),
+        run_config=run_config,
+    )
+
+
+def run(storage, seconds=0.0):
+    """Runs it, with Ctrl-C after so many seconds, if any, and returns the exit code as the command line does.
+
+    A traceback on stderr is of an error that nothing handles.
+    """
+    signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        print(tuner(storage).fit().table_hash())
+    except rbt.errors.RbtError as error:
+        print(f"rbt-ray: {error}", file=sys.stderr)
+        interrupted = isinstance(error, rbt.errors.StudyInterrupted)
+        return 130 if interrupted else 2 if isinstance(error, rbt.errors.InputError) else 1
+    except OSError as error:
+        if error.filename is None:
+            traceback.print_exc()
+        print(f"rbt-ray: {error.filename}: {error.strerror}.", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    except BaseException:
+        traceback.print_exc()
+        return 3
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    return 0
