@@ -11,6 +11,7 @@ from multiprocessing.context import BaseContext
 from typing import Any, Protocol
 
 from rbt_ray.errors import ObjectiveError, SettingError, WorkerStartError
+from rbt_ray.pool.frames import AnswerError, returned_of
 from rbt_ray.pool.line import Line
 from rbt_ray.pool.memory import excess, refusal
 from rbt_ray.pool.pool import Job, Returned
@@ -162,7 +163,7 @@ class Courier:
                     return
             try:
                 process.receive(_START_SECONDS)
-            except (EOFError, OSError):
+            except (AnswerError, EOFError, OSError):
                 how = self._bury()
                 continue
             self._check_room(process)
@@ -211,12 +212,15 @@ class Courier:
         try:
             process.send(batch.message())
             self._tell()
-            returned: Returned = process.receive()
-        except (EOFError, OSError):
+            returned = returned_of(process.receive(), batch.number)
+        except (AnswerError, EOFError, OSError) as error:
             took = time.monotonic() - self._since
+            self._kill_if_invalid(error)
             return Returned(batch.number, self.name, lost=self._bury(), wall_s=took)
         with self._lock:
             self._at_work = None
+            if returned.unfit:
+                self._strike("a trial damaged its process")
         self._trials += len(batch)
         if self._struck or (self._recycle_after and self._trials >= self._recycle_after):
             self._bury()
@@ -250,9 +254,10 @@ class Courier:
             try:
                 self._load(process, batch.job)
                 return process
-            except (EOFError, OSError):
+            except (AnswerError, EOFError, OSError) as error:
                 if self._struck:  # the batch was cancelled, or the pool is being closed
                     return process
+                self._kill_if_invalid(error)
                 how = self._bury()
         raise ObjectiveError(
             f"workers end while they load the objective ({how}, {_TRIES} times): "
@@ -264,6 +269,8 @@ class Courier:
         process.send(job)
         answer = process.receive()
         if answer is not None:
+            if self._trials:  # earlier trials may have damaged the process: only a fresh one can tell
+                raise AnswerError(f"cannot load the objective ({answer})")
             raise ObjectiveError(answer)
         self._check_room(process)
         self._job = job.key
@@ -272,6 +279,12 @@ class Courier:
         used = process.resident()
         if used > self._memory_limit:
             raise SettingError(refusal(used, self._memory_limit))
+
+    def _kill_if_invalid(self, error: Exception) -> None:
+        """Kills a process that sent what is no answer: it runs, and its end would say nothing of the reason."""
+        if isinstance(error, AnswerError):
+            with self._lock:
+                self._strike(self._struck or f"it {error}")
 
     def _strike(self, reason: str) -> None:
         if self._process is not None:

@@ -1,8 +1,9 @@
-"""Ctrl-C once stops a study cleanly; twice, at once."""
+"""Ctrl-C once stops a study cleanly; twice, at once. A terminal that is closed stops it cleanly too."""
 
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,9 +12,10 @@ from types import FrameType
 
 @contextmanager
 def clean_interrupt() -> Iterator[threading.Event]:
-    """An event that the first Ctrl-C (or a SIGTERM) sets; a second Ctrl-C raises KeyboardInterrupt as ever.
+    """An event that the first Ctrl-C, SIGTERM or SIGHUP sets; a second Ctrl-C or SIGTERM raises KeyboardInterrupt.
 
-    Outside the main thread Python lets nobody handle signals; there the event is never set.
+    A SIGHUP that the process ignores, as under `nohup`, stays ignored. Outside the main thread Python lets nobody handle
+    signals; there the event is never set.
     """
     event = threading.Event()
     if threading.current_thread() is not threading.main_thread():
@@ -25,7 +27,13 @@ def clean_interrupt() -> Iterator[threading.Event]:
             raise KeyboardInterrupt
         event.set()
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    def hang_up(_number: int, _frame: FrameType | None) -> None:
+        event.set()  # a shell and the kernel can each send one: the second does not mean more than the first
+
+    handlers = {signal.SIGINT: stop, signal.SIGTERM: stop}
+    if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        handlers[signal.SIGHUP] = hang_up
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield event
     finally:
