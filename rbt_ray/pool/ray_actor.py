@@ -15,6 +15,7 @@ from ray.exceptions import ObjectLostError
 from rbt_ray.pool import ray_last_words, ray_ref
 from rbt_ray.pool.memory import refusal
 from rbt_ray.pool.pool import Batch, Job
+from rbt_ray.pool.settle import end_forks_with_this_process
 
 Loaded = Literal["ready", "bundle lost", "job lost", "error"]
 
@@ -61,6 +62,7 @@ class RayActor:
         self._is_watched = False
         self._memory_limit = memory_limit
         ray_last_words.leave_a_note_on_exit()
+        end_forks_with_this_process()
 
     def hello(self) -> Greeting:
         """The actor is alive and ready."""
