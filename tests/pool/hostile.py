@@ -17,6 +17,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 N = 16
@@ -151,13 +152,12 @@ def _sockets_and_pipes():
     """Those of the process but the one to multiprocessing's resource tracker, which all processes of a program share."""
     from multiprocessing.resource_tracker import _resource_tracker
 
-    for name in os.listdir("/proc/self/fd"):
-        try:
-            if os.readlink(f"/proc/self/fd/{name}").startswith(("socket:", "pipe:")) and int(name) > 2:
-                if int(name) != _resource_tracker._fd:
-                    yield int(name)
-        except OSError:
-            continue
+    for link in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):
+            number = int(link.name)
+            ours = str(link.readlink()).startswith(("socket:", "pipe:")) and number > 2
+            if ours and number != _resource_tracker._fd:
+                yield number
 
 
 @hostile("CRASHED")
@@ -458,6 +458,7 @@ def main(backend, folder, *names):
 
     for name in names:
         _, status, settings = CATALOGUE[name]
+        settings = {key: value for key, value in settings.items() if key != "local_only"}
         # Alone in its batch where its worker is lost, so that one loss decides.
         marked = 0 if status in ("CRASHED", "TIMED_OUT") else MARKED
         tuner = rbt.Tuner(
@@ -476,7 +477,9 @@ def main(backend, folder, *names):
         )
         began = time.monotonic()
         results = tuner.fit()
-        rows = [[r.status, r.metrics.get("score"), r.metrics.get("sum"), r.metrics.get("length"), r.error] for r in results]
+        rows = [
+            [r.status, r.metrics.get("score"), r.metrics.get("sum"), r.metrics.get("length"), r.error] for r in results
+        ]
         found = {"name": name, "marked": marked, "hash": results.table_hash(), "rows": rows}
         print(json.dumps({**found, "seconds": time.monotonic() - began}), flush=True)
     rbt.shutdown()
