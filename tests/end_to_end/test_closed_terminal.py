@@ -24,11 +24,12 @@ def objective(params, data):
     return float(params["n"] ** 2)
 
 if __name__ == "__main__":
-    rbt.Tuner(
-        objective,
-        param_space={"n": rbt.grid_search(list(range(200)))},
-        run_config=rbt.RunConfig(name="s", storage_path=".", backend=sys.argv[1], num_workers=2, exist="resume"),
-    ).fit()
+    config = rbt.RunConfig(name="s", storage_path=".", backend=sys.argv[1], num_workers=2)
+    if len(sys.argv) == 3:
+        tuner = rbt.Tuner.restore("s", objective, run_config=config)
+    else:
+        tuner = rbt.Tuner(objective, param_space={"n": rbt.grid_search(list(range(200)))}, run_config=config)
+    tuner.fit()
 """
 
 
@@ -39,10 +40,11 @@ def recorded(folder):
         return 0
 
 
-def wait_for_trials(folder, n, terminal):
+def wait_for_trials(folder, n, driver, terminal):
     os.set_blocking(terminal, False)
     deadline = time.monotonic() + 120
     while recorded(folder) < n:
+        assert driver.poll() is None
         assert time.monotonic() < deadline, "the study never began"
         with suppress(OSError):
             os.read(terminal, 2**16)  # a terminal that nobody reads stops what writes to it
@@ -76,11 +78,13 @@ def start(tmp_path, backend, *, nohup=False):
 @pytest.mark.parametrize("backend", ["local", pytest.param("ray", marks=pytest.mark.slow)])
 def test_a_closed_terminal_ends_a_study_that_can_be_resumed(tmp_path, backend):
     driver, terminal = start(tmp_path, backend)
-    wait_for_trials(tmp_path / "s", 5, terminal)
+    wait_for_trials(tmp_path / "s", 5, driver, terminal)
     os.close(terminal)
     assert driver.wait(timeout=60) == 1  # StudyInterrupted, which the script does not catch
     assert 5 <= recorded(tmp_path / "s") < 200
-    subprocess.run([sys.executable, "study.py", "local"], cwd=tmp_path, check=True, capture_output=True, timeout=120)
+    subprocess.run(
+        [sys.executable, "study.py", "local", "restore"], cwd=tmp_path, check=True, capture_output=True, timeout=120
+    )
     results = rbt.ResultGrid(tmp_path / "s")
     assert [run.reason for run in results.runs] == ["interrupted", "done"]
     assert results.num_errors == 0  # a trial that failed to print is not recorded, it runs again
@@ -89,7 +93,7 @@ def test_a_closed_terminal_ends_a_study_that_can_be_resumed(tmp_path, backend):
 
 def test_nohup_keeps_a_study_running(tmp_path):
     driver, terminal = start(tmp_path, "local", nohup=True)
-    wait_for_trials(tmp_path / "s", 5, terminal)
+    wait_for_trials(tmp_path / "s", 5, driver, terminal)
     os.close(terminal)
     assert driver.wait(timeout=60) == 0
     results = rbt.ResultGrid(tmp_path / "s")
