@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 from multiprocessing.connection import Connection
+from os import _exit, getpid, getppid  # an objective can replace them in their module
 from typing import Any
 
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -53,10 +54,13 @@ def end_forks_with_this_process() -> None:
 
     def before() -> None:
         fork.by_main_thread = threading.current_thread() is threading.main_thread()
+        fork.parent = getpid()
 
     def in_child() -> None:
         if fork.by_main_thread:
             prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
+            if getppid() != fork.parent:  # it ended before the kernel was asked
+                _exit(0)
 
     os.register_at_fork(before=before, after_in_child=in_child)
 

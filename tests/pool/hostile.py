@@ -383,6 +383,105 @@ def prints_much():
         os.write(1, b"x" * 10**5)
 
 
+@hostile()
+def root_changed():
+    if os.getuid() == 0:
+        Path("empty").mkdir(exist_ok=True)
+        os.chroot("empty")
+
+
+@hostile()
+def user_changed():
+    if os.getuid() == 0:
+        os.setuid(65534)
+
+
+@hostile("CRASHED")
+def forks_a_daemon():
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            time.sleep(1000)
+        os._exit(0)
+    os.wait()
+    os._exit(3)
+
+
+@hostile("CRASHED")
+def forks_a_session():
+    if os.fork() == 0:
+        os.setsid()
+        time.sleep(1000)
+    os._exit(3)
+
+
+@hostile()
+def signals_blocked():
+    signal.pthread_sigmask(signal.SIG_BLOCK, set(signal.Signals) - {signal.SIGKILL, signal.SIGSTOP})
+
+
+@hostile("CRASHED")
+def pickling_poisoned():
+    import copyreg
+
+    for kind in (float, dict, list, module("numpy").ndarray, Hostile):
+        copyreg.pickle(kind, lambda _: 1 / 0)
+
+
+@hostile()
+def masks_files():
+    os.umask(0o777)
+
+
+@hostile()
+def stdin_closed():
+    sys.stdin = None
+    os.close(0)
+
+
+@hostile()
+def prints_to_closed_stdout():
+    sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115
+    sys.stdout.close()
+
+
+@hostile()
+def threads_raise():
+    def fail():
+        raise SystemExit("of a thread")
+
+    threads = [threading.Thread(target=fail) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+@hostile("CRASHED")
+def classes_broken():
+    module("json").JSONEncoder.encode = None
+    module("threading").Thread.start = None
+    module("pathlib").Path.stat = None
+    module("random").Random.random = None
+
+
+@hostile()
+def thread_breaks_builtins_later():
+    def later():
+        time.sleep(0.2)
+        module("builtins").len = None
+
+    threading.Thread(target=later).start()
+
+
+@hostile("CRASHED", worker_memory_limit=600 * 2**20)
+def memory_bomb():
+    held = []
+    while True:
+        held.append(bytearray(b"x" * 2**24))
+        time.sleep(0.01)
+
+
 for label, answer in {
     "a generator": lambda: (x for x in range(3)),
     "itself": lambda: CATALOGUE,
