@@ -8,6 +8,16 @@ from threading import Event
 from rbt_ray.engine.watch import Watch
 
 
+class Interrupt(Event):
+    """Set from outside, to stop a study.
+
+    `discards_results` is True where the terminal was closed: an objective that prints fails from then on, so that no
+    result that arrives later may be recorded.
+    """
+
+    discards_results = False
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What ends a run early; a study stopped so can be resumed.
@@ -21,6 +31,11 @@ class Limits:
     time_budget_s: float | None
     max_failures: int | None
     interrupt: Event
+
+    @property
+    def discards_results(self) -> bool:
+        """Whether trials that finish now must run again when the study is resumed."""
+        return isinstance(self.interrupt, Interrupt) and self.interrupt.discards_results
 
     def reason(self, watch: Watch) -> str | None:
         """Why to stop now, or None: "interrupted", "max_failures" or "time_budget"."""

@@ -73,6 +73,10 @@ def run(
                 f"the searcher {type(searcher).__name__} proposes nothing, waits for no result and is not `done`."
             )
         if (reason := limits.reason(watch)) is not None:
-            record(dispatcher.drain(_GRACE_SECONDS))
+            finished = dispatcher.drain(0.0 if limits.discards_results else _GRACE_SECONDS)
+        else:
+            finished = dispatcher.step(_TICK_SECONDS)
+        if not limits.discards_results:
+            record(finished)
+        if reason is not None:
             return reason
-        record(dispatcher.step(_TICK_SECONDS))

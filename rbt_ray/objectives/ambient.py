@@ -2,8 +2,8 @@
 
 Restored after each trial: environment variables, the working directory, `sys.path` and warning filters; and, since they
 live in its context, what numpy does about floating-point errors and the context of `decimal`. The random numbers of
-`random` and `numpy.random`, for objectives that do not use `data.rng`, follow from the trial's seed. Not restored: what
-is changed inside of modules, signal handlers, the locale.
+`random` and `numpy.random`, for objectives that do not use `data.rng`, follow from the trial's seed. `interpreter`
+restores what is changed inside of modules. Not restored: signal handlers.
 """
 
 from __future__ import annotations
@@ -13,17 +13,31 @@ import random
 import sys
 import warnings
 from contextlib import suppress
+from os import _exit
 from typing import Any
 
 import numpy as np
+
+_n_forks = 0
+"""How often this process was forked from another."""
+
+
+def _count_fork() -> None:
+    global _n_forks
+    _n_forks += 1
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_count_fork)
 
 
 class Surroundings:
     """The state of the process as it is when this is made, to be restored after each trial; a look costs a microsecond."""
 
-    __slots__ = ("_environment", "_filters", "_folder", "_paths", "_variables")
+    __slots__ = ("_environment", "_filters", "_folder", "_n_forks", "_paths", "_variables")
 
     def __init__(self) -> None:
+        self._n_forks = _n_forks
         self._environment = dict(os.environ)
         # Two of os.environ are compared a hundred times as slowly as what is in them.
         self._variables = dict(_variables())
@@ -32,7 +46,9 @@ class Surroundings:
         self._filters = list(warnings.filters)
 
     def restore(self) -> None:
-        """Puts back what has changed."""
+        """Puts back what has changed. A process that the trial forked, and that returned from it too, ends here."""
+        if self._n_forks != _n_forks:
+            _exit(0)
         if _variables() != self._variables:
             os.environ.clear()
             os.environ.update(self._environment)

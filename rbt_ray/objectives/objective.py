@@ -22,6 +22,7 @@ from rbt_ray.columns import Outcomes
 from rbt_ray.errors import ObjectiveError, ObjectiveResultError, RbtError
 from rbt_ray.metric_columns import Column
 from rbt_ray.objectives.ambient import Randomness, Surroundings
+from rbt_ray.objectives.interpreter import Interpreter, objective_frames
 from rbt_ray.objectives.reports import WHOLE, Enough, Reports, Span
 from rbt_ray.recordable import LARGEST_INT
 from rbt_ray.types import COMPLETED, FAILED, RESULT_COLUMNS, Checkpoint, Config, FloatArray, Metrics
@@ -117,21 +118,32 @@ class PerConfig:
     space: Space
     metric: str
     randomness: Randomness = field(default_factory=Randomness)
+    interpreter: Interpreter = field(default_factory=Interpreter)
 
     def score(
         self, view: BundleView | None, points: FloatArray, seeds: Sequence[int], span: Span = WHOLE, /
     ) -> Outcomes:
         """One call a config; one that raises fails alone, and none sees what those before it have changed.
 
-        An objective that is seen to draw from the global random states only after the first of the batch is called
-        anew for all of it, each time with its own seed.
+        The batch is scored again, with the precautions that this takes, where the objective is first seen to draw from
+        the global random states or to damage the interpreter.
         """
-        outcomes = self._score(view, points, seeds, span)
-        if len(points) > 1 and not self.randomness.is_used and self.randomness.look():
-            outcomes = self._score(view, points, seeds, span)
+        repairing = self.interpreter.was_damaged
+        call = self.interpreter.repairing(self.objective) if repairing else self.objective
+        try:
+            outcomes = self._score(call, view, points, seeds, span)
+            again = not repairing and self.interpreter.repair()
+        except BaseException:
+            if repairing or not self.interpreter.repair():
+                raise
+            again = True
+        if again or (len(points) > 1 and not self.randomness.is_used and self.randomness.look()):
+            return self.score(view, points, seeds, span)
         return outcomes
 
-    def _score(self, view: BundleView | None, points: FloatArray, seeds: Sequence[int], span: Span) -> Outcomes:
+    def _score(
+        self, call: Callable[..., Any], view: BundleView | None, points: FloatArray, seeds: Sequence[int], span: Span
+    ) -> Outcomes:
         surroundings = Surroundings()
         rows: list[Metrics | None] = []
         errors: dict[int, str] = {}
@@ -145,7 +157,7 @@ class PerConfig:
                 data = None if view is None else view.for_trial(seed)
                 with Reports(span.stop, span.starts.get(row), trials[row]) as reports:
                     try:
-                        answer = copy_context().run(self.objective, config, data)
+                        answer = copy_context().run(call, config, data)
                     except Enough:
                         answer = None
                 if span.stop is not None and not reports.any:
@@ -172,6 +184,7 @@ class Batched:
     objective: Callable[[list[Config], Any], Sequence[Any]]
     space: Space
     metric: str
+    interpreter: Interpreter = field(default_factory=Interpreter)
 
     def score(
         self, view: BundleView | None, points: FloatArray, seeds: Sequence[int], _span: Span = WHOLE, /
@@ -185,7 +198,7 @@ class Batched:
         rows: list[Metrics | None] | None = None
         surroundings = Surroundings()
         try:
-            answers = copy_context().run(self.objective, configs, view)
+            answers = copy_context().run(self.interpreter.repairing(self.objective), configs, view)
             if not isinstance(answers, (Sequence, np.ndarray)) or len(answers) != len(configs):
                 is_list = isinstance(answers, (Sequence, np.ndarray))
                 raise ObjectiveResultError(
@@ -291,7 +304,7 @@ def only_finite(outcomes: Outcomes, metric: str) -> Outcomes:
 
 def describe(error: BaseException) -> str:
     """The error with the traceback of the user's own frames; our own sentence alone where there are none."""
-    own = error.__traceback__.tb_next if error.__traceback__ is not None else None
+    own = objective_frames(error)
     try:
         if isinstance(error, RbtError) and all(
             frame.f_code.co_filename.startswith(_PACKAGE) for frame, _ in traceback.walk_tb(own)

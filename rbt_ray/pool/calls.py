@@ -13,11 +13,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import ForkingPickler
+from os import _exit, getpid
 from typing import Any, TypeAlias
 
 import cloudpickle
 
 from rbt_ray.errors import ObjectiveError, RbtError, WorkerDiedError
+from rbt_ray.pool.frames import WorkerEnd
 from rbt_ray.pool.pool import Job, Returned
 from rbt_ray.pool.settle import settle
 
@@ -152,17 +154,20 @@ def serve_calls(
     for end in inherited:
         end.close()
     settle(life)
-    caller = _Caller(initialize)
+    caller, driver, mine = _Caller(initialize), WorkerEnd(pipe), getpid()
     try:
-        pipe.send("ready")
+        driver.answer("ready")
         while True:
-            message = pipe.recv()
+            message = driver.receive()
             if isinstance(message, Job):
                 caller.load(message)
-                pipe.send(None)
+                driver.answer(None)
             else:
                 number, payload = message
-                pipe.send(Returned(number, name, answer=caller.run(payload)))
+                answer = caller.run(payload)
+                if getpid() != mine:  # a process that the function forked, and that returned from it too
+                    _exit(0)
+                driver.answer(Returned(number, name, answer=answer))
     except (EOFError, OSError):
         return
 

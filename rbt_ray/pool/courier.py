@@ -11,6 +11,7 @@ from multiprocessing.context import BaseContext
 from typing import Any, Protocol
 
 from rbt_ray.errors import ObjectiveError, SettingError, WorkerStartError
+from rbt_ray.pool.frames import AnswerError
 from rbt_ray.pool.line import Line
 from rbt_ray.pool.memory import excess, refusal
 from rbt_ray.pool.pool import Job, Returned
@@ -158,7 +159,7 @@ class Courier:
                     return
             try:
                 process.receive(_START_SECONDS)
-            except (EOFError, OSError):
+            except (AnswerError, EOFError, OSError):
                 how = self._bury()
                 continue
             self._check_room(process)
@@ -208,14 +209,17 @@ class Courier:
             process.send(batch.message())
             self._tell()
             message = process.receive()
-        except (EOFError, OSError):
+        except (AnswerError, EOFError, OSError) as error:
             took = time.monotonic() - self._since
+            self._kill_if_invalid(error)
             return Returned(batch.number, self.name, lost=self._bury(), wall_s=took)
+        returned = received(message, batch, self.name)
         with self._lock:
             self._at_work = None
-        returned = received(message, batch, self.name)
+            if returned.unfit:
+                self._strike("a trial damaged its process")
         self._trials += len(batch)
-        if self._struck or returned.lost is not None or (self._recycle_after and self._trials >= self._recycle_after):
+        if self._struck or (self._recycle_after and self._trials >= self._recycle_after):
             self._bury()
         return returned
 
@@ -247,9 +251,10 @@ class Courier:
             try:
                 self._load(process, batch.job)
                 return process
-            except (EOFError, OSError):
+            except (AnswerError, EOFError, OSError) as error:
                 if self._struck:  # the batch was cancelled, or the pool is being closed
                     return process
+                self._kill_if_invalid(error)
                 how = self._bury()
         raise ObjectiveError(
             f"workers end while they load the objective ({how}, {_TRIES} times): "
@@ -261,6 +266,8 @@ class Courier:
         process.send(job)
         answer = process.receive()
         if answer is not None:
+            if self._trials:  # earlier trials may have damaged the process: only a fresh one can tell
+                raise AnswerError(f"cannot load the objective ({answer})")
             raise ObjectiveError(answer)
         self._check_room(process)
         self._job = job.key
@@ -269,6 +276,12 @@ class Courier:
         used = process.resident()
         if used > self._memory_limit:
             raise SettingError(refusal(used, self._memory_limit))
+
+    def _kill_if_invalid(self, error: Exception) -> None:
+        """Kills a process that sent what is no answer: it runs, and its end would say nothing of the reason."""
+        if isinstance(error, AnswerError):
+            with self._lock:
+                self._strike(self._struck or f"it {error}")
 
     def _strike(self, reason: str) -> None:
         if self._process is not None:

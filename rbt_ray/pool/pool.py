@@ -90,6 +90,7 @@ class Returned:
         cpu_s: processor seconds the evaluation took.
         started: seconds since the epoch.
         wall_s: seconds from start to end on the worker; of one that is lost, as the driver saw it, or 0.
+        unfit: whether a trial damaged the worker's process, which must be replaced.
     """
 
     number: int
@@ -99,6 +100,7 @@ class Returned:
     cpu_s: float = 0.0
     started: float = 0.0
     wall_s: float = 0.0
+    unfit: bool = False
 
     @property
     def outcomes(self) -> Outcomes:

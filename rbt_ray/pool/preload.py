@@ -1,10 +1,13 @@
 """What the fork server loads once, so that every worker starts with it: imported for its effect."""
 
 import signal
+import sys
 
 from rbt_ray.pool import settle, socket_folder
 
-signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal; the fork server must outlive it
+for number in ("SIGINT", "SIGHUP"):  # both reach the whole terminal; the fork server must outlive them
+    if hasattr(signal, number):
+        signal.signal(getattr(signal, number), signal.SIG_IGN)
 settle.one_thread()
 settle.keep_freed_memory()
 socket_folder.remove_after_a_driver_that_was_killed()
@@ -13,3 +16,6 @@ import cloudpickle  # noqa: E402, F401
 
 import rbt_ray.pool.serve  # noqa: E402
 import rbt_ray.pool.worker  # noqa: E402, F401
+from rbt_ray.objectives.interpreter import watched_names  # noqa: E402
+
+watched_names(len(sys.modules))

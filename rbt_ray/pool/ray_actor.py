@@ -14,9 +14,12 @@ from ray.exceptions import ObjectLostError
 
 from rbt_ray.pool import ray_last_words, ray_ref
 from rbt_ray.pool.memory import refusal
-from rbt_ray.pool.pool import Batch, Job, Returned
+from rbt_ray.pool.pool import Batch, Job
+from rbt_ray.pool.settle import end_forks_with_this_process
 
 Loaded = Literal["ready", "bundle lost", "job lost", "error"]
+
+_dumps, _loads = pickle.dumps, pickle.loads  # an objective can replace those of the module
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,7 @@ class RayActor:
         self._is_watched = False
         self._memory_limit = memory_limit
         ray_last_words.leave_a_note_on_exit()
+        end_forks_with_this_process()
 
     def hello(self) -> Greeting:
         """The actor is alive and ready."""
@@ -95,16 +99,12 @@ class RayActor:
         return "ready", ""
 
     def run(self, message: bytes) -> bytes:
-        """What came of a batch: a packed `Returned`; None where its job is not the one that is loaded."""
-        key, parts = pickle.loads(message)
+        """The pickled `Returned` of a batch; no bytes where its job is not the one that is loaded."""
+        key, parts = _loads(message)
         job = self._job
         if job is None or job.key != key:
-            return pickle.dumps(None)
-        try:
-            return pickle.dumps(self._worker.run(Batch.received(job, parts)), protocol=5)
-        except BaseException as error:  # an exception of a user's own class may not travel
-            lost = f"the worker failed: {type(error).__name__}: {error}"
-            return pickle.dumps(Returned(parts[0], self._worker.name, lost=lost))
+            return b""
+        return _dumps(self._worker.run(Batch.received(job, parts)), 5)
 
     def wait_for_the_end(self) -> None:
         """Does nothing until the process is killed."""
@@ -113,4 +113,4 @@ class RayActor:
 
 def pack(batch: Batch) -> bytes:
     """The message that `RayActor.run` takes."""
-    return pickle.dumps((batch.job.key, batch.message()), protocol=5)
+    return _dumps((batch.job.key, batch.message()), 5)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import pickle
 import time
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import ray
+from ray.exceptions import RayError
 
+from rbt_ray.pool.frames import AnswerError, unpickled
 from rbt_ray.pool.pool import Batch
-from rbt_ray.pool.ray_actor import Greeting, RayActor, pack
+from rbt_ray.pool.ray_actor import Greeting, Loaded, RayActor, pack
 from rbt_ray.pool.ray_shared import Shared
 
 Kind = Literal["hello", "load", "batch", "void"]
@@ -45,7 +46,7 @@ class Call:
 
 
 class Handle:
-    """An actor, started by making this; `greeting` is None until it has said hello.
+    """An actor, started by making this; `greeting` is None until it has said hello, `has_run` whether it ran a batch.
 
     Args:
         name: the worker's.
@@ -63,6 +64,7 @@ class Handle:
         self.greeting: Greeting | None = None
         self.job: str | None = None
         self.has_ended = False
+        self.has_run = False
         self.since = time.monotonic()
         self.calls: deque[Call] = deque()
         self._trials = 0
@@ -123,19 +125,35 @@ class Handle:
         self._call(BATCH, self._actor.run.remote(pack(batch)), batch)
 
     def answer(self) -> Any:
-        """The answer to the first call, which is there; a batch's is unpacked.
+        """The answer to the first call, which is there: a `Greeting`, what `RayActor.load` returns, or what a batch gave.
+
+        The last is for `received` to check. A batch is answered by None where its job was not loaded.
 
         Raises:
             RayError: Ray's; there will be none.
+            AnswerError: it is none of these, or cannot be read: the objective broke the actor's process.
         """
         call = self.calls[0]
-        answer = ray.get(call.answer)
-        return pickle.loads(answer) if call.kind == BATCH else answer
+        try:
+            answer = ray.get(call.answer)
+        except (RayError, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # unpickling can run code that raises anything, SystemExit too
+            raise AnswerError(f"sent an answer that cannot be read ({type(error).__name__})") from error
+        if call.kind == HELLO and type(answer) is Greeting:
+            return answer
+        if call.kind == LOAD and type(answer) is tuple and len(answer) == 2 and answer[0] in get_args(Loaded):
+            return answer
+        if call.kind in (BATCH, VOID) and type(answer) is bytes:
+            return unpickled(answer) if answer else None
+        raise AnswerError(f"sent {type(answer).__name__} that is no answer to its call")
 
     def pop(self) -> Any:
         """Takes the first call off; its batch."""
         self.since = time.monotonic()
-        return self.calls.popleft().batch
+        call = self.calls.popleft()
+        self.has_run |= call.kind in (BATCH, VOID)
+        return call.batch
 
     def give_up(self, seconds: float) -> Batch | None:
         """The batch that waits behind one at work for longer than so many seconds; another actor may have it."""

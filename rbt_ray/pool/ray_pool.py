@@ -6,7 +6,6 @@ import math
 import time
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import ray
 from ray.exceptions import ActorUnavailableError, ObjectLostError, RayError, RayTaskError
@@ -15,11 +14,12 @@ from rbt_ray.data.bundle import Bundle
 from rbt_ray.data.files import Files
 from rbt_ray.errors import ObjectiveError, WorkerStartError
 from rbt_ray.pool import ray_runtime
+from rbt_ray.pool.frames import AnswerError
 from rbt_ray.pool.local_pool import usable_cpus
 from rbt_ray.pool.memory import even_share
 from rbt_ray.pool.pool import Batch, Returned
 from rbt_ray.pool.ray_actor import Loaded
-from rbt_ray.pool.ray_handle import BATCH, HELLO, LOAD, VOID, Call, Handle
+from rbt_ray.pool.ray_handle import HELLO, LOAD, VOID, Call, Handle
 from rbt_ray.pool.ray_last_words import how_it_ended
 from rbt_ray.pool.ray_ref import RayFilesRef, RayRef
 from rbt_ray.pool.ray_roster import Roster
@@ -247,12 +247,8 @@ class RayPool:
             if (batch := actor.pop()) is not None:
                 self._again(batch)
             self._retire(actor)
-        except RayTaskError as error:
-            if call.kind != BATCH:
-                self._bury(actor, str(error))
-                self._actors.blame(actor, str(error))
-            else:
-                self._settle(actor, Returned(actor.pop().number, actor.name, lost=str(error)))
+        except (AnswerError, RayTaskError) as error:
+            self._broke(actor, f"it {error}" if isinstance(error, AnswerError) else f"the worker failed: {error}")
         except RayError as error:
             self._ended(actor, error)
         else:
@@ -262,21 +258,12 @@ class RayPool:
             elif call.kind == LOAD:
                 self._loaded(actor, call, *answer)
             elif call.kind == VOID:
-                self._retire(actor)
+                self._retire(actor, unfit=answer is not None and getattr(answer, "unfit", True) is not False)
             elif answer is None and call.batch is not None:  # the load before it has failed
                 self._again(call.batch)
                 self._retire(actor)
-            else:
-                self._received(actor, call, answer)
-
-    def _received(self, actor: Handle, call: Call, message: Any) -> None:
-        assert call.batch is not None
-        returned = received(message, call.batch, actor.name)
-        if returned.lost is None:
-            self._settle(actor, returned)
-        else:  # what one trial did to the process must not cost the next
-            self._bury(actor, returned.lost)
-            self._hand_back(returned)
+            elif call.batch is not None:
+                self._settle(actor, received(answer, call.batch, actor.name))
 
     def _ended(self, actor: Handle, error: RayError) -> None:
         """An actor is gone: with its host, which is nobody's fault, or by what it was at work on."""
@@ -284,7 +271,10 @@ class RayPool:
             self._bury(actor, "its host was lost")
             return
         process = None if actor.greeting is None else actor.greeting.process
-        reason = how_it_ended(error, process)
+        self._broke(actor, how_it_ended(error, process))
+
+    def _broke(self, actor: Handle, reason: str) -> None:
+        """An actor ended, or cannot be used further, by what it was at work on: another takes its place."""
         self._bury(actor, reason, None if actor.head is None else actor.head.number)
         if actor.head is None:
             self._actors.blame(actor, reason)
@@ -302,20 +292,25 @@ class RayPool:
     def _settle(self, actor: Handle, returned: Returned) -> None:
         self._hand_back(returned)
         self._brief = returned.lost is None and returned.wall_s < _BRIEF_SECONDS
-        self._retire(actor)
+        self._retire(actor, unfit=returned.unfit)
 
     def _hand_back(self, returned: Returned) -> None:
         self._holder.pop(returned.number, None)
         self._cut_off.pop(returned.number, None)
         self._returned.append(returned)
 
-    def _retire(self, actor: Handle) -> None:
-        if actor.is_spent(self._recycle_after) and not actor.calls:
+    def _retire(self, actor: Handle, *, unfit: bool = False) -> None:
+        if unfit:
+            self._bury(actor, "a trial damaged its process")
+        elif actor.is_spent(self._recycle_after) and not actor.calls:
             self._dismiss(actor)
 
     def _loaded(self, actor: Handle, call: Call, state: Loaded, message: str) -> None:
         if state == "error":
-            raise ObjectiveError(message)
+            if not actor.has_run:
+                raise ObjectiveError(message)
+            self._bury(actor, message)  # earlier trials may have damaged its process: only a fresh one can tell
+            return
         if state == "ready":
             self._actors.loaded(call.job)
             self._losses = 0

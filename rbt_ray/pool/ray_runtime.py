@@ -169,7 +169,24 @@ def _refuse_silence(wanted: str) -> None:
 
 @contextmanager
 def _signals_kept() -> Iterator[None]:
-    """`ray.init` takes SIGTERM for itself; a study that is asked to end wants to end cleanly."""
+    """`ray.init` takes SIGTERM for itself; a study that is asked to end wants to end cleanly.
+
+    A Ray of our own inherits that SIGHUP is blocked: a terminal that is closed ends the driver first, and not Ray.
+    """
+    if hasattr(signal, "SIGHUP"):
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+        try:
+            with _sigterm_kept():
+                yield
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+    else:
+        with _sigterm_kept():
+            yield
+
+
+@contextmanager
+def _sigterm_kept() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return

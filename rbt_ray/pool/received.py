@@ -29,7 +29,7 @@ class Sent(Protocol):
 
 
 def received(message: Any, sent: Sent, worker: str) -> Returned:
-    """Returns what a worker sent back for a batch; where that is no answer to it, the batch is lost.
+    """Returns what a worker sent back for a batch; where that is no answer to it, the batch is lost and the worker unfit.
 
     Args:
         message: what arrived.
@@ -44,7 +44,8 @@ def received(message: Any, sent: Sent, worker: str) -> Returned:
             answer = sent.accept(message.answer)
         else:
             lost = recordable.text(lost)[:_LONGEST_REASON]
-        times = [recordable.seconds(one) for one in (message.cpu_s, message.started, message.wall_s)]
+        cpu_s, started, wall_s = map(recordable.seconds, (message.cpu_s, message.started, message.wall_s))
+        unfit = lost is not None or message.unfit is not False
     except (ValueError, AttributeError) as error:  # an object that was not made by its class may lack any attribute
-        return Returned(sent.number, worker, lost=f"it sent an answer that cannot be recorded: {error}")
-    return Returned(sent.number, worker, answer, lost, *times)
+        return Returned(sent.number, worker, lost=f"it sent an answer that cannot be recorded: {error}", unfit=True)
+    return Returned(sent.number, worker, answer, lost, cpu_s=cpu_s, started=started, wall_s=wall_s, unfit=unfit)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
+from os import _exit
 from typing import TYPE_CHECKING
 
+from rbt_ray.pool.frames import WorkerEnd
 from rbt_ray.pool.pool import Batch, Job
 
 if TYPE_CHECKING:
@@ -29,24 +31,26 @@ def serve(pipe: Connection, life: Connection, name: str, inherited: Sequence[Con
     from rbt_ray.pool.worker import Worker
 
     try:
-        _work(pipe, Worker(name))
+        _work(WorkerEnd(pipe), Worker(name))
     except (EOFError, OSError):  # the driver is gone
         return
+    except BaseException:  # an objective broke the process, which may not even be able to print a traceback
+        _exit(1)
 
 
-def _work(pipe: Connection, worker: Worker) -> None:
-    pipe.send("ready")
+def _work(driver: WorkerEnd, worker: Worker) -> None:
+    driver.answer("ready")
     job: Job | None = None
     while True:
-        message = pipe.recv()
+        message = driver.receive()
         if isinstance(message, Job):
             job = message
             try:
                 worker.load(job)
             except Exception as error:  # the driver turns it into an error for the user
-                pipe.send(f"{error}")
+                driver.answer(f"{error}")
             else:
-                pipe.send(None)
+                driver.answer(None)
         else:
             assert job is not None
-            pipe.send(worker.run(Batch.received(job, message)))
+            driver.answer(worker.run(Batch.received(job, message)))

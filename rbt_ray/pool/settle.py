@@ -8,12 +8,15 @@ import signal
 import sys
 import threading
 from multiprocessing.connection import Connection
+from os import _exit, getpid, getppid  # an objective can replace them in their module
+from typing import Any
 
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 # glibc's <malloc.h>. With the defaults a numpy temporary above 128 KiB is mapped and unmapped again at every use,
 # and each use pays its page faults anew.
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
+_PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 _KEEP_UP_TO = 256 * 2**20
 
 
@@ -39,6 +42,29 @@ def keep_freed_memory() -> None:
         mallopt(_M_TOP_PAD, 2**20)
 
 
+def end_forks_with_this_process() -> None:
+    """Has the kernel end what `os.fork` makes of this process, and forks of those, when the process they come from ends.
+
+    A fork holds copies of all connections: as long as one lives, nobody learns that its worker has died. The kernel means
+    the end of the thread that forked, so that this is done for the main thread alone.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    prctl, fork = ctypes.CDLL(None).prctl, threading.local()
+
+    def before() -> None:
+        fork.by_main_thread = threading.current_thread() is threading.main_thread()
+        fork.parent = getpid()
+
+    def in_child() -> None:
+        if fork.by_main_thread:
+            prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
+            if getppid() != fork.parent:  # it ended before the kernel was asked
+                _exit(0)
+
+    os.register_at_fork(before=before, after_in_child=in_child)
+
+
 def settle(life: Connection) -> None:
     """Makes this process a worker.
 
@@ -50,12 +76,24 @@ def settle(life: Connection) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if hasattr(os, "setpgid"):
         os.setpgid(0, 0)  # what an objective starts belongs to this group, and ends with it
+    _let_go_of_the_fork_server()
+    end_forks_with_this_process()
     one_thread()
     keep_freed_memory()
     if sys.__stdout__ is not None and sys.__stderr__ is not None:
         os.dup2(sys.__stderr__.fileno(), sys.__stdout__.fileno())  # the driver's stdout may be a machine's to read
     threading.Thread(target=_end_with, args=(life,), name="rbt-ray-life", daemon=True).start()
     _end_by_signal(life)
+
+
+def _let_go_of_the_fork_server() -> None:
+    """Closes the pipe at whose end the driver's fork server ends: what an objective writes to it would end that too."""
+    from multiprocessing import forkserver
+
+    server: Any = forkserver._forkserver
+    if server._forkserver_alive_fd is not None and server._forkserver_pid is None:  # not where forked from the driver
+        os.close(server._forkserver_alive_fd)
+        server._forkserver_alive_fd = None
 
 
 def _end_with(life: Connection) -> None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from time import perf_counter, thread_time, time  # the clocks themselves: an objective may put others in their place
+from os import _exit
+from os import getpid as _getpid
+from time import perf_counter as _perf_counter
+from time import thread_time as _thread_time
+from time import time as _time
 from typing import TYPE_CHECKING, Any
 
 from rbt_ray.data.memo import Memo
 from rbt_ray.data.portions import portion, share_of
-from rbt_ray.objectives.objective import Evaluator, as_evaluator
+from rbt_ray.objectives.objective import Evaluator, as_evaluator, describe
 from rbt_ray.objectives.reports import Span
 from rbt_ray.objectives.review import review
 from rbt_ray.pool.pool import Batch, Job, Returned
+from rbt_ray.pool.process_check import ProcessCheck
 from rbt_ray.pool.task import Task
 from rbt_ray.study.seeds import trial_seeds
 
@@ -24,6 +29,8 @@ class Worker:
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self._process = _getpid()
+        self._check = ProcessCheck()
         self._memo = Memo()
         self._bundle: Bundle | None = None
         self._views: dict[float, BundleView] = {}
@@ -51,16 +58,31 @@ class Worker:
             task.objective.open(task.files.open())
 
     def run(self, batch: Batch) -> Returned:
-        """Evaluates a batch of the loaded job."""
-        started, wall, cpu = time(), perf_counter(), thread_time()
-        answer = self._review(batch) if batch.purpose == "review" else self._score(batch)
+        """Evaluates a batch of the loaded job; whatever happens, the answer says so.
+
+        A batch of several trials that damaged the process beyond repair is lost, since some of them may have run in what
+        others left. A trial that was alone keeps its result.
+        """
+        started, wall, cpu = _time(), _perf_counter(), _thread_time()
+        answer, lost = None, None
+        try:
+            answer = self._review(batch) if batch.purpose == "review" else self._score(batch)
+        except BaseException as error:
+            lost = f"the worker failed: {describe(error)}"
+        if _getpid() != self._process:  # the objective forked it, and it returned from the objective too
+            _exit(0)
+        damage = self._check.damage()
+        if damage is not None and len(batch) > 1:
+            answer, lost = None, f"a trial {damage}"
         return Returned(
             number=batch.number,
             worker=self.name,
             answer=answer,
-            cpu_s=thread_time() - cpu,
+            lost=lost,
+            cpu_s=_thread_time() - cpu,
             started=started,
-            wall_s=perf_counter() - wall,
+            wall_s=_perf_counter() - wall,
+            unfit=damage is not None or lost is not None,
         )
 
     def _score(self, batch: Batch) -> Any:

@@ -17,6 +17,7 @@ from typing import Any
 
 import psutil
 
+from rbt_ray.pool.frames import READY, FrameReader
 from rbt_ray.pool.serve import serve
 
 _NAME = "rbt-ray-worker"
@@ -62,6 +63,7 @@ class WorkerProcess:
             )
             self._process.start()
             _living.add(self)
+        self._tag = READY
         theirs.close()
         life_end.close()
 
@@ -79,14 +81,24 @@ class WorkerProcess:
 
     def send(self, message: Any) -> None:
         """Sends a message; OSError where nobody is there to take it."""
-        self._pipe.send(message)
+        self._tag = os.urandom(len(READY))
+        self._pipe.send((self._tag, message))
 
     def receive(self, timeout: float | None = None) -> Any:
-        """The next message; EOFError where it ended, or said nothing in time."""
-        self.speaks_or_died(timeout)
-        if not self._pipe.poll():  # a process that the dead worker started may hold the other end: no EOF comes
-            raise EOFError
-        return self._pipe.recv()
+        """The answer to the last message.
+
+        Raises:
+            AnswerError: something else is on the pipe.
+            EOFError, OSError: the worker ended, or did not answer within `timeout` seconds.
+        """
+        frame = FrameReader(self._tag)
+        while True:
+            ready = multiprocessing.connection.wait([self._pipe, self._process.sentinel], timeout)
+            # A process that the dead worker started may hold the other end of the pipe: no EOF comes.
+            if self._pipe not in ready and not self._pipe.poll():
+                raise EOFError
+            if frame.read_from(self._pipe):
+                return frame.answer()
 
     def speaks_or_died(self, timeout: float | None) -> bool:
         """Waits for a message or for its end; False after `timeout` seconds."""

@@ -1,0 +1,71 @@
+"""What a trial can do to its worker's process that nothing in the process can undo."""
+
+from __future__ import annotations
+
+import os
+import sys
+from os import fstat
+from pathlib import Path
+from typing import Any
+
+
+class ProcessCheck:
+    """The process as it is when this is made."""
+
+    def __init__(self) -> None:
+        self._before = _state()
+        self._streams = sys.stdout, sys.stderr
+
+    def damage(self) -> str | None:
+        """What happened to the process since; None where it can be used further. Takes some microseconds."""
+        for what, before, now in zip(_WHAT, self._before, _state(), strict=True):
+            if before != now:
+                return what
+        if any(getattr(stream, "closed", False) for stream in self._streams):
+            return "closed a standard stream"
+        return None
+
+
+_WHAT = (
+    "closed or replaced stdout",
+    "closed or replaced stderr",
+    "changed the root folder",
+    "changed the user",
+    "lowered a limit",
+)
+
+
+def _state() -> tuple[Any, ...]:
+    return _file(1), _file(2), _root(), _user(), _hard_limits()
+
+
+def _file(descriptor: int) -> tuple[int, int] | None:
+    try:
+        found = fstat(descriptor)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _root() -> tuple[int, int]:
+    found = Path("/").stat()
+    return found.st_dev, found.st_ino
+
+
+def _user() -> Any:
+    return os.getresuid() if hasattr(os, "getresuid") else None
+
+
+def _hard_limits() -> Any:
+    try:
+        import resource
+    except ImportError:  # no POSIX
+        return None
+    kinds = (
+        resource.RLIMIT_NOFILE,
+        resource.RLIMIT_AS,
+        resource.RLIMIT_DATA,
+        resource.RLIMIT_FSIZE,
+        resource.RLIMIT_CPU,
+    )
+    return [resource.getrlimit(kind)[1] for kind in kinds]
