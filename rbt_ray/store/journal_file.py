@@ -8,7 +8,6 @@ SQLite's own look at the file's structure comes before the first row is read, si
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 import zlib
 from collections.abc import Iterator
@@ -16,8 +15,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from rbt_ray import private_files
 from rbt_ray.errors import JournalBlockedError, JournalError
+from rbt_ray.private_files import replacing
 
 FORMAT = 2
 FILE_NAME = "journal.sqlite"
@@ -52,16 +51,16 @@ def create(folder: Path, definition: dict[str, Any]) -> None:
     Raises:
         JournalError: the disk is full, or the folder cannot be written.
     """
-    draft = folder / f".{FILE_NAME}.new"
     meta = {"format": str(FORMAT), "definition": json.dumps(definition)}
     meta["seal"] = _seal_of_meta(meta)
     try:
-        draft.unlink(missing_ok=True)
-        os.close(private_files.create(draft))
-        with closing(sqlite3.connect(draft)) as connection, connection:
+        with (  # a study exists when its definition does
+            replacing(folder / FILE_NAME) as draft,
+            closing(sqlite3.connect(draft.name)) as connection,
+            connection,
+        ):
             connection.executescript("BEGIN;" + _SCHEMA)
             connection.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
-        draft.replace(folder / FILE_NAME)  # a study exists when its definition does
     except (OSError, sqlite3.Error) as error:
         raise JournalError(f"the journal {folder / FILE_NAME} cannot be written: {_line(error)}.") from error
 
