@@ -57,7 +57,7 @@ def _most_bytes(head: bytes, wanted: dict[str, Any]) -> int:
         schema = pa.ipc.read_schema(pa.py_buffer(struct.pack("<II", _CONTINUED, len(head)) + head))
         described = json.loads(schema.metadata[b"rbt_ray.bundle"])
         version, n_bars, n_symbols = described["version"], described["n_bars"], len(described["symbols"])
-    except (pa.ArrowException, LookupError, TypeError, RecursionError) as error:
+    except (pa.ArrowException, OSError, LookupError, TypeError, RecursionError) as error:
         raise ValueError("it is no bundle") from error
     if type(n_bars) is not int or (version, n_bars) != (wanted.get("version"), wanted.get("n_bars")):
         raise ValueError("it is not the bundle that the study began with")
