@@ -68,6 +68,7 @@ class Place:
         Raises:
             StudyLockedError: another one runs the study.
             SettingError: the folder cannot be made, or the mirror not be written.
+            JournalError: the mirror's owner file is damaged.
         """
         with self._locked_here():
             if self._owner is not None:
@@ -87,7 +88,8 @@ class Place:
         Raises:
             StudyNotFoundError: there is no study, here or there.
             StudyMismatchError: the local copy is of another study than the mirror.
-            SettingError: the mirror cannot be reached.
+            SettingError: the mirror cannot be reached, or its copy does not fit on the disk.
+            JournalError: the mirror or the local journal is damaged.
         """
         if self._mirror is not None:
             if self.holder() is None:

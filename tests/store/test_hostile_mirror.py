@@ -1,11 +1,13 @@
 """A mirror lies where others may write: whatever is planted there ends in a sentence, and changes no file elsewhere."""
 
+import base64
 import json
 import os
 import struct
 import subprocess
 import sys
 import time
+import zlib
 from contextlib import closing
 
 import numpy as np
@@ -20,6 +22,7 @@ from rbt_ray.errors import BundleError, JournalError, SettingError, StudyLockedE
 from rbt_ray.private_files import DRAFT
 from rbt_ray.store import mirror as mirror_module
 from rbt_ray.store import objects as objects_module
+from rbt_ray.store import reconcile as reconcile_module
 from rbt_ray.store import segment as segment_module
 from rbt_ray.store.journal import Asked, Journal
 from rbt_ray.store.journal_file import seal
@@ -276,6 +279,23 @@ def test_an_event_of_any_size_is_read_as_it_was_written(monkeypatch, kind):
     assert len(packed) > 2**22 if kind == "zeros" else len(packed) > 2**21
 
 
+def test_a_segment_of_an_earlier_version_is_read():
+    """As rbt_ray wrote it before it looked at sizes: three events, with zstd."""
+    found = unpack(zlib.decompress(base64.b85decode(_EARLIER)), 1, "x")
+    assert [json.loads(header)["digest"] for _, header, _, _ in found.rows] == ["old"] * 3
+    assert found.definition == {"name": "s"}
+
+
+_EARLIER = (
+    "c-rk%F>4f25T3o;TUTAYO-OM<ko6HkLCD=jW3<W@fnXz~u~{&C>^rmE-EP=B#E=|DB!9tLAw{~R2?Ww4on^qr(w|^!A#vut$=$NL"
+    "y@dm_GjHa5^Jd<g_qMgR_Tps&;1cP;0C0im2HXM*Dqy3AWSC>SgI|;F`$|VQGTCkXlFvqchkZTdZPAI+!B9N&8V^0umYpP(I1mCy"
+    "eK`zJM@W+P1Hy<V*+bch;%FEpF`2e~5eI$gqwb4=FGd6z$e>5g#*_NO<45(yr3En>QI^+`)AsOH8f>W?4mgix&gm`IidmPaCXa2v"
+    "l7a%)Vq+v*y9}Cpr01D5ua=wFPQoqHKOyFu##Qn-3wc8Zp-ch3AjX9mjBnv8w0kb^v7R@Zi{FjnQ0t}|(|N7q#?LUu!IkuhIVu{I"
+    "O%=m4U`!6&!8Ob=<~#Bn=U9d;S*mu6YrhG_beH9QmLAL19Bws--(=ZhdBSp<<ps;zEPv$U6^$QcY~~+z6_3jWe)p=r<N05n`(6(!"
+    ">M8(KC%9@BSH)Hc23;9WK7WmK5BWKAGKrI9amk(mbEV1ksbkm2e2v2BwG>G&6r)DdgtL#k{{H&Z-cvp^FtTxs>jm|!D1!mbvl82D"
+    "S%2*uVDZgqmkb}?Rdz{!{e1W{vp<)r*L7S6yU|kJ<?0^96IkLNyLu;1II#_u+5Y_hzWh7y%LQ(FOZ^*u1MCRQc>"
+)
+
 JSON = st.recursive(
     st.none()
     | st.booleans()
@@ -405,6 +425,24 @@ def test_a_bundle_that_does_not_fit_on_the_disk_is_not_begun(remote, tmp_path, m
     monkeypatch.setenv("RBT_RAY_HOME", str(tmp_path / "another"))
     with pytest.raises(SettingError, match=r"9,600\.0 GB would have to be copied to .* are free there\. Make room"):
         Place(uri_of(remote)).settle()
+
+
+def test_events_that_do_not_fit_on_the_disk_leave_the_journal_as_it_was(remote, tmp_path, monkeypatch):
+    """Each byte is counted as a terabyte; the room on the disk is the real one."""
+    run(remote, n=3)
+    monkeypatch.setenv("RBT_RAY_HOME", str(tmp_path / "another"))
+    Place(uri_of(remote)).settle()
+    monkeypatch.setenv("RBT_RAY_HOME", str(tmp_path / "home"))
+    place = Place(uri_of(remote))
+    with closing(Journal(place.folder, write=True)) as journal:
+        journal.append(Asked(3, 1, "y" * 1000))
+    place.bring_up_to_date()
+    monkeypatch.setenv("RBT_RAY_HOME", str(tmp_path / "another"))
+    monkeypatch.setattr(reconcile_module, "_COPIES", 10**12)
+    with pytest.raises(SettingError, match="would have to be copied to"):
+        Place(uri_of(remote)).settle()
+    with closing(Journal(Place(uri_of(remote)).folder)) as journal:
+        assert [event.first for event in journal.read()] == [0, 1, 2]
 
 
 def test_prices_of_a_mirror_have_to_have_the_versions_hash(remote, tmp_path, monkeypatch):
