@@ -81,11 +81,11 @@ def sweep(folder: Path, older_than_s: float = _ABANDONED_AFTER_S) -> None:
         older_than_s: how long ago a draft was last written to. A living process writes to its own within the hour.
     """
     newest = time.time() - older_than_s
-    with suppress(OSError):
-        for draft in folder.glob(f"{DRAFT}*"):
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
             with suppress(OSError):
-                if draft.lstat().st_mtime <= newest:
-                    draft.unlink()
+                if entry.name.startswith(DRAFT) and entry.stat(follow_symlinks=False).st_mtime <= newest:
+                    Path(entry.path).unlink()
 
 
 def open_regular(path: Path, *, follow: bool = True) -> BinaryIO:

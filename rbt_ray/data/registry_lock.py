@@ -19,7 +19,7 @@ _in_this_process = threading.Lock()  # a record lock does not exclude a second t
 def locked(path: Path) -> Iterator[None]:
     """Waits until no other process or thread holds the lock, and holds it while the block runs.
 
-    The lock goes with its process, however that ends.
+    The system releases it when the process ends, however that happens.
 
     Args:
         path: the lock's file, which is made if it is missing and stays.

@@ -505,6 +505,7 @@ def test_a_mirror_that_begins_late_or_has_a_gap_changes_no_journal(remote, tmp_p
     with pytest.raises(JournalError, match="event 7 is of another history"):
         Place(uri_of(remote)).settle()
     mirror.remove_segment(1)
+    mirror.write(Segment(7, "", whole.meta, rows[1:]))
     with pytest.raises(JournalError, match="does not begin with a first event"):
         Place(uri_of(remote)).settle()
 
