@@ -139,10 +139,10 @@ class Registry(RuleBasedStateMachine):
             self.ingested.pop(name, None)  # which of the others came before it is not known
         self._look(name, [*whichs, *([None] if removes else [])])
 
-    @rule(name=NAMES, kind=KINDS, what=st.sampled_from(["current", "version"]))
-    def plant_in_place_of_a_file(self, name, kind, what):
-        if name not in self.current or name in self.damaged:
-            return
+    @rule(kind=KINDS, what=st.sampled_from(["current", "version"]), which=WHICH, mends=st.booleans())
+    @precondition(lambda self: set(self.current) - self.damaged)
+    def plant_in_place_of_a_file(self, kind, what, which, mends):
+        name = min(set(self.current) - self.damaged)
         path = (
             self.bundles / name / ("current" if what == "current" else f"{BUNDLES[self.current[name]].version}.arrow")
         )
@@ -151,6 +151,8 @@ class Registry(RuleBasedStateMachine):
         self.damaged.add(name)
         with pytest.raises(BundleError):
             rbt.load_bundle(name)
+        if mends:
+            self.ingest(name, which)
 
     @rule(kind=KINDS, place=st.sampled_from([".removed-x", "a/.writing-x", "b/.writing-x", "c"]))
     def plant_beside(self, kind, place):

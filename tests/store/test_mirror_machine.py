@@ -228,6 +228,17 @@ class Mirrored(RuleBasedStateMachine):
         self._restore_home()
         self.local[machine] = self.local[machine] + new
 
+    @rule(machine=MACHINES, alone=COUNTS, mirrored=COUNTS)
+    @precondition(lambda self: self.driver is None)
+    def part(self, machine, alone, mirrored):
+        """One machine goes on without the mirror, the other with it; then the first one reaches it again."""
+        self.append_alone(machine, alone)
+        self.start("two" if machine == "one" else "one")
+        self.append(mirrored)
+        self.push()
+        self.stop(kill=False)
+        self.start(machine)
+
     @rule(is_fresh=st.booleans())
     def another_host_takes_over(self, is_fresh):
         """A driver of a host that this one cannot look at: its file alone says when it was last there."""
