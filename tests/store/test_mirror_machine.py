@@ -13,7 +13,7 @@ from multiprocessing import Pipe
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -338,7 +338,11 @@ class Mirrored(RuleBasedStateMachine):
 
 def explore(examples, steps):
     chosen = settings(
-        max_examples=examples, stateful_step_count=steps, deadline=None, suppress_health_check=list(HealthCheck)
+        max_examples=examples,
+        stateful_step_count=steps,
+        phases=[Phase.generate],  # to shrink a failure would take minutes of real processes
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
     )
     run_state_machine_as_test(Mirrored, settings=chosen)
 
