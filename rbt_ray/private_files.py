@@ -1,10 +1,27 @@
-"""Folders and files for their owner only, whatever the umask says, and on the disk when they have to be."""
+"""Folders and files for their owner only, whatever the umask says, whatever else lies in their folder, and on the disk.
+
+A file is written under a random name beside its place and moved there when it is whole. The name cannot be guessed and
+is never opened if it exists, so a link that somebody left in a shared folder leads no write elsewhere.
+"""
 
 from __future__ import annotations
 
 import errno
 import os
+import secrets
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
+
+DRAFT = ".writing-"
+"""What the name of an unfinished file begins with."""
+_ABANDONED_AFTER_S = 3600.0
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
+_NO_WAIT = getattr(os, "O_NONBLOCK", 0)  # opening a pipe would wait for a process at its other end
+_BINARY = getattr(os, "O_BINARY", 0)
 
 
 def make_folder(folder: Path) -> None:
@@ -20,13 +37,96 @@ def make_folder(folder: Path) -> None:
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
 
 
-def create(path: Path) -> int:
-    """A descriptor of a new file with mode 0600, to write to.
+@contextmanager
+def replacing(path: Path, *, mode: int = 0o600, flush: bool = True) -> Iterator[BinaryIO]:
+    """A new file to write to; it replaces `path` when the block ends without an error.
+
+    `path` holds its old content or all of the new one at any instant. If it is a link, the link is replaced. A library
+    that wants a path may write to the file's `name`.
+
+    Args:
+        path: what to write.
+        mode: the file's rights, of which the umask takes some.
+        flush: whether that also holds after a power cut; it takes some milliseconds.
 
     Raises:
-        OSError: it cannot be made, or there is one already.
+        OSError: it cannot be written; `path` is as it was.
     """
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    draft = draft_of(path)
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | _NO_LINK | _BINARY
+    try:
+        with open(draft, "wb", opener=lambda name, _: os.open(name, flags, mode)) as file:
+            yield file
+            if flush:
+                file.flush()
+                os.fsync(file.fileno())
+        draft.replace(path)
+    except BaseException as error:
+        if isinstance(error, OSError) and error.filename is None:  # a write that failed does not name its file
+            error.filename = str(path)
+        with suppress(OSError):
+            draft.unlink()
+        raise
+    if flush:
+        sync(path.parent)  # the rename itself is on the disk when the folder is
+
+
+def draft_of(path: Path) -> Path:
+    """A random name beside `path` to write it under first."""
+    return path.with_name(f"{DRAFT}{secrets.token_hex(8)}")
+
+
+def sweep(folder: Path, older_than_s: float = _ABANDONED_AFTER_S) -> None:
+    """Removes the drafts that killed processes left in a folder.
+
+    Args:
+        folder: where to look; the folders in it are left alone.
+        older_than_s: how long ago a draft was last written to. A living process writes to its own within the hour.
+    """
+    newest = time.time() - older_than_s
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            with suppress(OSError):
+                if entry.name.startswith(DRAFT) and entry.stat(follow_symlinks=False).st_mtime <= newest:
+                    Path(entry.path).unlink()
+
+
+def open_regular(path: Path, *, follow: bool = True) -> BinaryIO:
+    """Opens a regular file to read; a pipe or a device is refused, not waited for.
+
+    Args:
+        path: of the file.
+        follow: whether it may be a link.
+
+    Raises:
+        OSError: it cannot be read, or is no regular file.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | _NO_WAIT | _BINARY | (0 if follow else _NO_LINK))
+    except OSError as error:
+        if error.errno == errno.ELOOP and path.is_symlink():
+            raise OSError(errno.ELOOP, "it is a link", str(path)) from None
+        raise
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file", str(path))
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def read_small(path: Path, at_most: int) -> bytes:
+    """The content of a regular file.
+
+    Raises:
+        OSError: it cannot be read, is no regular file, or holds more than `at_most` bytes.
+    """
+    with open_regular(path) as file:
+        content = file.read(at_most + 1)
+    if len(content) > at_most:
+        raise OSError(errno.EFBIG, f"it holds more than {at_most:,} bytes", str(path))
+    return content
 
 
 def sync(path: Path) -> None:

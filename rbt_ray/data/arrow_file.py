@@ -10,24 +10,24 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
+import mmap
 import re
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from rbt_ray.arrow_messages import read_batch
 from rbt_ray.data import times
 from rbt_ray.data.content import Content
 from rbt_ray.errors import BundleError
-from rbt_ray.private_files import sync
+from rbt_ray.private_files import open_regular, replacing
 from rbt_ray.types import FloatArray
 
 HEAD, DIGEST = b"rbt_ray.bundle", b"rbt_ray.digest"
-TEMPORARY = ".writing-"
 _FORMAT = 1
+_DAMAGE = (OSError, ValueError, LookupError, TypeError, ArithmeticError, MemoryError, RecursionError)
 _VERSION = re.compile("[0-9a-f]{64}")
 
 
@@ -66,24 +66,11 @@ def write(path: Path, content: Content, name: str | None, metadata: Mapping[str,
 def replace(path: Path, put: Callable[[Any], None]) -> None:
     """Write a private file beside `path`, flush it to disk, then rename it to `path`; `BundleError` if it cannot be."""
     try:
-        _replace(path, put)
+        with replacing(path) as file:
+            put(file)
     except OSError as error:
         reason = (error.strerror or error) if path.parent.is_dir() else f"there is no folder `{path.parent}`"
         raise BundleError(f"`{path}` cannot be written: {reason}. Choose a folder that exists, with room.") from None
-
-
-def _replace(path: Path, put: Callable[[Any], None]) -> None:
-    handle, temporary = tempfile.mkstemp(prefix=TEMPORARY, dir=path.parent)  # mode 0600
-    try:
-        with os.fdopen(handle, "wb") as file:
-            put(file)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    sync(path.parent)  # the rename itself is on disk only when the folder is
 
 
 def read(path: Path, *, verify: bool) -> tuple[Content, str | None, dict[str, str]]:
@@ -95,7 +82,9 @@ def read(path: Path, *, verify: bool) -> tuple[Content, str | None, dict[str, st
     import pyarrow as pa
 
     try:
-        content, name, metadata = _read(pa.ipc.open_file(pa.memory_map(str(path), "r")))
+        with open_regular(path) as file:
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        content, name, metadata = _read(pa.py_buffer(mapped))
         if verify:
             if content.digest() != content.version:
                 raise ValueError("its prices are not those it was written with")
@@ -103,7 +92,7 @@ def read(path: Path, *, verify: bool) -> tuple[Content, str | None, dict[str, st
                 raise ValueError("its bars are not in the order of time")
     except FileNotFoundError:
         raise BundleError(f"There is no bundle file `{path}`.") from None
-    except (pa.ArrowException, OSError, ValueError, LookupError, TypeError, ArithmeticError, MemoryError) as error:
+    except (pa.ArrowException, *_DAMAGE) as error:
         raise BundleError(
             f"`{path}` is not a bundle file, or is damaged: {_first_line(error)}. "
             "Make it anew: `Bundle.save(path)`, or `rbt.ingest(name, source)` for a registered bundle."
@@ -111,16 +100,19 @@ def read(path: Path, *, verify: bool) -> tuple[Content, str | None, dict[str, st
     return content, name, metadata
 
 
-def _read(file: Any) -> tuple[Content, str | None, dict[str, str]]:
-    raw = file.schema.metadata or {}
+def _read(mapped: Any) -> tuple[Content, str | None, dict[str, str]]:
+    import pyarrow as pa
+
+    n_batches = pa.ipc.open_file(mapped).num_record_batches  # a file that was cut off lacks the end, where this stands
+    schema, batch = read_batch(mapped, mapped.size)
+    raw = schema.metadata or {}
     if HEAD not in raw:
         raise ValueError("its schema does not speak of a bundle")
     if raw.get(DIGEST) != _digest(raw[HEAD]):
         raise ValueError("its head was changed")
     head = _checked(json.loads(raw[HEAD]))
-    if file.num_record_batches != 1:
+    if batch is None or n_batches != 1:
         raise ValueError("it does not hold one record batch")
-    batch = file.get_batch(0)
     batch.validate()
     n_bars, n_symbols = head["n_bars"], len(head["symbols"])
     if batch.schema.names != ["index", *head["fields"]] or batch.num_rows != n_bars:

@@ -8,12 +8,17 @@ import os
 import shutil
 import tarfile
 import tempfile
+import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from rbt_ray.errors import BundleError
 from rbt_ray.private_files import make_folder, sync
+
+_DRAFT = ".unpacking-"
+_ABANDONED_AFTER_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +87,8 @@ def unpack(version: str, packed: bytes) -> Path:
     home = _home()
     try:
         make_folder(home)
-        beside = Path(tempfile.mkdtemp(prefix=".unpacking-", dir=home))
+        _sweep(home)
+        beside = Path(tempfile.mkdtemp(prefix=_DRAFT, dir=home))
         try:
             with tarfile.open(fileobj=io.BytesIO(packed), mode="r:gz") as archive:
                 archive.extractall(beside, filter="data")
@@ -102,6 +108,15 @@ def unpack(version: str, packed: bytes) -> Path:
             f"that can be written."
         ) from None
     return home / version
+
+
+def _sweep(home: Path) -> None:
+    """Remove what workers that were killed left unfinished; a living one has begun within the hour."""
+    oldest = time.time() - _ABANDONED_AFTER_S
+    for folder in home.glob(f"{_DRAFT}*"):
+        with suppress(OSError):
+            if folder.lstat().st_mtime < oldest and not folder.is_symlink():
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _paths(folder: Path, without: tuple[str, ...]) -> Iterator[Path]:

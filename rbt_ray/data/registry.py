@@ -2,28 +2,29 @@
 
 ``<home>/bundles/<name>/<version>.arrow`` and a pointer ``current``, each written beside its place and renamed, so that
 a crash or a second ingest leaves whole versions only. Versions stay until the bundle is removed: studies resume by
-version. The home is `RBT_RAY_HOME`, else the user's data folder.
+version. Ingests and removals take turns by a lock, ``<home>/bundles.lock``, and each removes what killed ones left.
+The home is `RBT_RAY_HOME`, else the user's data folder.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
+import secrets
 import shutil
-import tempfile
-import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rbt_ray.data import arrow_file, times
 from rbt_ray.data.bundle import Bundle
+from rbt_ray.data.registry_lock import locked
 from rbt_ray.errors import BundleError, BundleNotFoundError
 from rbt_ray.nearest import did_you_mean
-from rbt_ray.private_files import make_folder
+from rbt_ray.private_files import make_folder, read_small, sweep
 
 EMBEDDED = {name: Path(__file__).parent / "embedded" / f"{name}.arrow" for name in ("sample", "fx")}
 VERIFIED_UP_TO = 64 * 2**20
@@ -32,7 +33,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _VERSION = re.compile(r"[0-9a-f]{64}")
 _POINTER = "current"
 _REMOVED = ".removed-"
-_ABANDONED_AFTER_S = 3600.0
+_POINTER_BYTES = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +91,8 @@ def ingest(name: str, source: Any, *, fix: str | Iterable[str] = (), periods_per
     from rbt_ray.data import sources
 
     bundle = sources.bundle(source, fix=fix, periods_per_year=periods_per_year, symbol=name)
-    folder = _bundles() / name
-    for _ in range(2):
-        with contextlib.suppress(BundleError):  # a `remove_bundle` may come between
-            return _put(bundle, name, folder)
-    return _put(bundle, name, folder)
+    with _writing() as bundles:
+        return _put(bundle, name, bundles / name)
 
 
 def load_bundle(name: str, version: str | None = None) -> Bundle:
@@ -146,20 +144,30 @@ def remove_bundle(name: str) -> None:
         BundleError: it is embedded, or in use on a system that does not remove files in use.
     """
     _usable(name)
-    folder = _bundles() / name
     if name not in _registered():
         raise _unknown(name)
-    trash = Path(tempfile.mkdtemp(prefix=_REMOVED, dir=folder.parent))
-    try:
-        folder.rename(trash / name)  # at once, so that nobody sees half a bundle
-    except FileNotFoundError:
-        pass  # somebody else removed it first
-    except PermissionError as error:
-        raise BundleError(
-            f"The bundle `{name}` is in use and cannot be removed: {error}. Close what uses it."
-        ) from None
-    finally:
-        shutil.rmtree(trash, ignore_errors=True)
+    with _writing() as bundles:
+        if name not in _registered():
+            raise _unknown(name)
+        trash = bundles / f"{_REMOVED}{secrets.token_hex(8)}"
+        try:
+            (bundles / name).rename(trash)  # at once, so that nobody sees half a bundle
+        except OSError as error:
+            raise BundleError(
+                f"The bundle `{name}` is in use, or in a folder that cannot be written, and cannot be removed: "
+                f"{error.strerror}. Close what uses it."
+            ) from None
+        _discard(trash)
+
+
+@contextmanager
+def _writing() -> Iterator[Path]:
+    """The folder of bundles, for one writer at a time; without what killed ones left."""
+    bundles = _bundles()
+    _make(bundles)
+    with locked(bundles.with_name(f"{bundles.name}.lock")):
+        _sweep(bundles)
+        yield bundles
 
 
 def _bundles() -> Path:
@@ -212,10 +220,10 @@ def _path(name: str, version: str | None) -> Path:
 
 def _current(folder: Path) -> str:
     try:
-        version = json.loads((folder / _POINTER).read_bytes())["version"]
+        version = json.loads(read_small(folder / _POINTER, _POINTER_BYTES))["version"]
         if _VERSION.fullmatch(version):
             return str(version)
-    except (OSError, ValueError, LookupError, TypeError):
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
         pass
     raise BundleError(
         f"`{folder / _POINTER}` is damaged: it names no version. Ingest the bundle `{folder.name}` again."
@@ -254,12 +262,11 @@ def _make(folder: Path) -> None:
 def _put(bundle: Bundle, name: str, folder: Path) -> Bundle:
     """The version's file, unless a whole one is there, and then the pointer to it."""
     _make(folder)
-    _sweep(folder)
     path = folder / f"{bundle.version}.arrow"
     named = Bundle(bundle._content, name, bundle.metadata)
     if not _holds(path, named):
         named.save(path)
-    mapped = Bundle.open(path)  # before anybody can find and remove it
+    mapped = Bundle.open(path)
     pointer = json.dumps({"version": bundle.version}).encode()
     arrow_file.replace(folder / _POINTER, lambda file: file.write(pointer))
     return mapped
@@ -272,12 +279,21 @@ def _holds(path: Path, bundle: Bundle) -> bool:
         return False
 
 
-def _sweep(folder: Path) -> None:
-    """Remove what an ingest that was killed left behind; a living one has written to its file within the hour."""
-    oldest = time.time() - _ABANDONED_AFTER_S
-    for file in folder.glob(f"{arrow_file.TEMPORARY}*"):
-        try:
-            if file.stat().st_mtime < oldest:
-                file.unlink()
-        except OSError:
-            pass  # gone, or another's
+def _sweep(bundles: Path) -> None:
+    """Remove what ingests and removals that were killed left; nobody else writes here while the lock is held."""
+    for entry in bundles.iterdir():
+        if entry.name.startswith(_REMOVED):
+            _discard(entry)
+        elif entry.is_dir() and not entry.is_symlink():
+            sweep(entry, older_than_s=0.0)
+            with suppress(OSError):
+                entry.rmdir()  # it is empty where the first ingest of its name was killed
+
+
+def _discard(path: Path) -> None:
+    """Remove a folder, a link or a file; what is in use on Windows stays until the next sweep."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink()

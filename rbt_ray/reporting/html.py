@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rbt_ray._version import __version__
-from rbt_ray.private_files import create, make_folder
+from rbt_ray.private_files import make_folder, replacing
 from rbt_ray.reporting import failures, ranking, rungs, settings, winner
 from rbt_ray.reporting.charts import Chart, charts_of
 from rbt_ray.reporting.text import counted, embedded, escape, shown
@@ -38,18 +37,9 @@ def write_report(results: ResultGrid, path: Path) -> Path:
     """
     text = page(results)  # first: where there is no study, no folder is made
     make_folder(path.parent)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.new")
-    try:
-        with os.fdopen(create(draft), "wb") as file:
-            # Texts may hold halves of surrogate pairs, which no encoding has.
-            file.write(text.encode("utf-8", errors="replace"))
-        draft.replace(path)
-    except OSError as error:
-        if error.filename is None:  # a write that failed does not name its file
-            error.filename = str(draft)
-        raise
-    finally:
-        draft.unlink(missing_ok=True)
+    with replacing(path) as file:
+        # Texts may hold halves of surrogate pairs, which no encoding has.
+        file.write(text.encode("utf-8", errors="replace"))
     return path
 
 

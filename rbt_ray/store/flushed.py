@@ -11,7 +11,7 @@ import zlib
 from contextlib import suppress
 from pathlib import Path
 
-from rbt_ray.store.regular_files import open_regular
+from rbt_ray.private_files import open_regular
 
 _LINK = getattr(os, "O_NOFOLLOW", 0)  # in somebody else's folder it may lead to any file
 _NO_WAIT = getattr(os, "O_NONBLOCK", 0)  # nor for somebody at the other end of a pipe
@@ -31,7 +31,7 @@ class Flushed:
     def read(self) -> int:
         """The number of the last event that was flushed; 0 where nothing is known."""
         with suppress(OSError, ValueError):
-            with open_regular(self.path) as file:
+            with open_regular(self.path, follow=False) as file:
                 number, seal = file.read(_AT_MOST).split()
             if number.isdigit() and int(seal, 16) == zlib.crc32(number):
                 return int(number)

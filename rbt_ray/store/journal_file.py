@@ -8,7 +8,6 @@ SQLite's own look at the file's structure comes before the first row is read, si
 from __future__ import annotations
 
 import json
-import os
 import re
 import sqlite3
 import zlib
@@ -17,8 +16,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from rbt_ray import private_files
 from rbt_ray.errors import JournalError
+from rbt_ray.private_files import replacing
 from rbt_ray.store import regular_files
 from rbt_ray.store.connection import Connection, naming_the_cause, to_check, to_read, to_write
 from rbt_ray.store.journal_errors import malformed, one_line, passes, unreadable, unwritable
@@ -49,27 +48,19 @@ def create(folder: Path, definition: dict[str, Any]) -> None:
     Raises:
         JournalError: the disk is full, or the folder cannot be written.
     """
-    path, draft = folder / FILE_NAME, folder / f".{FILE_NAME}.new"
+    path = folder / FILE_NAME
     meta = {"format": str(FORMAT), "definition": json.dumps(definition)}
     meta["seal"] = _seal_of_meta(meta)
     regular_files.check_new(path)
     try:
-        for suffix in ("", "-journal", "-wal", "-shm"):  # of a driver that was killed here
-            draft.with_name(draft.name + suffix).unlink(missing_ok=True)
-        descriptor = private_files.create(draft)
-        try:
-            with closing(sqlite3.connect(draft)) as connection:
+        with replacing(path) as draft:  # a study exists when its definition does
+            with closing(sqlite3.connect(draft.name)) as connection:
                 connection.executescript(f"PRAGMA synchronous = OFF; PRAGMA journal_mode = MEMORY; BEGIN; {SCHEMA}")
                 connection.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
                 connection.commit()
             # A file that begins in WAL mode never has a rollback journal beside it, which `regular_files` refuses.
-            os.lseek(descriptor, _MODE_AT, os.SEEK_SET)
-            os.write(descriptor, _WAL_MODE)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        draft.replace(path)  # a study exists when its definition does
-        private_files.sync(folder)
+            draft.seek(_MODE_AT)
+            draft.write(_WAL_MODE)
     except (OSError, sqlite3.Error) as error:
         raise JournalError(f"the journal {path} cannot be written: {one_line(error)}.") from error
 

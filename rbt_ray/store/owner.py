@@ -7,6 +7,7 @@ finds the other's name there at its next look and stops writing.
 from __future__ import annotations
 
 import json
+import math
 import os
 import secrets
 import socket
@@ -18,12 +19,15 @@ from typing import Any
 
 import psutil
 
-from rbt_ray.errors import StudyLockedError
+from rbt_ray.errors import JournalError, StudyLockedError
 from rbt_ray.store.mirror import Mirror
 
 _FILE = "owner.json"
+_MOST_BYTES = 4096
+_TEXTS, _NUMBERS = ("host", "machine", "token"), ("time", "stale_after_s")
 _INTERVALS = 3
 _SLACK_SECONDS = 5.0
+_MOST_STALE_S = 30 * 86_400.0
 
 
 class Owner:
@@ -41,7 +45,7 @@ class Owner:
             "machine": _machine(),
             "pid": os.getpid(),
             "token": secrets.token_hex(8),
-            "stale_after_s": _INTERVALS * interval_s + _SLACK_SECONDS,
+            "stale_after_s": min(_INTERVALS * interval_s + _SLACK_SECONDS, _MOST_STALE_S),
         }
 
     def claim(self) -> None:
@@ -50,6 +54,7 @@ class Owner:
         Raises:
             StudyLockedError: another driver runs it; the message names its process and host.
             SettingError: the mirror cannot be read or written.
+            JournalError: what names the owner is damaged.
         """
         found = self._found()
         if (
@@ -70,6 +75,7 @@ class Owner:
         Raises:
             StudyLockedError: another driver has taken the study over.
             SettingError: the mirror cannot be read or written.
+            JournalError: what names the owner is damaged.
         """
         found = self._found()
         if found is not None and found["token"] != self._me["token"]:
@@ -83,6 +89,7 @@ class Owner:
 
         Raises:
             SettingError: the mirror cannot be read or written.
+            JournalError: what names the owner is damaged.
         """
         found = self._found()
         if found is not None and found["token"] == self._me["token"]:
@@ -92,19 +99,36 @@ class Owner:
         self._mirror.put(_FILE, json.dumps({**self._me, "time": time.time()}).encode())
 
     def _found(self) -> dict[str, Any] | None:
-        """The owner there is; None where there is none, or none that can be understood."""
-        try:
-            found = json.loads(self._mirror.get(_FILE) or b"null")
-            known = {name: found[name] for name in ("host", "pid", "token", "machine")}
-            return {**known, "time": float(found["time"]), "stale_after_s": float(found["stale_after_s"])}
-        except (ValueError, KeyError, TypeError):
+        """The owner there is; None where there is none."""
+        content = self._mirror.get(_FILE, _MOST_BYTES)
+        if content is None:
             return None
+        try:
+            found = json.loads(content)
+            _check(found)
+        except (ValueError, TypeError, LookupError, RecursionError):
+            raise JournalError(
+                f"{self._mirror.shown} is damaged: {_FILE} names no driver. Remove it if nobody runs the study."
+            ) from None
+        return dict(found)
 
     def _lives(self, found: dict[str, Any]) -> bool:
         """Whether it may be alive: certainly not where its process is gone from this machine, or is this one."""
         if (found["host"], found["machine"]) != (self._me["host"], self._me["machine"]):
             return True
         return found["pid"] != self._me["pid"] and psutil.pid_exists(found["pid"])
+
+
+def _check(found: dict[str, Any]) -> None:
+    """Raises ValueError, TypeError or LookupError unless this is what an owner writes."""
+    if not all(isinstance(found[name], str) and found[name].isprintable() for name in _TEXTS):
+        raise ValueError("its texts are none")
+    if not all(type(found[name]) in (int, float) and math.isfinite(found[name]) for name in _NUMBERS):
+        raise ValueError("its times are none")
+    if type(found["pid"]) is not int or not 0 < found["pid"] < 2**31:
+        raise ValueError("its process is none")
+    if not 0 < found["stale_after_s"] <= _MOST_STALE_S or found["time"] > time.time() + _MOST_STALE_S:
+        raise ValueError("its times are out of range")
 
 
 def _machine() -> str:

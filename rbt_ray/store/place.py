@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from rbt_ray.errors import InputError, JournalError, SettingError, StudyLockedError, StudyNotFoundError
-from rbt_ray.private_files import make_folder
+from rbt_ray.private_files import make_folder, sweep
+from rbt_ray.store.journal import Journal
 from rbt_ray.store.journal_file import FILE_NAME
 from rbt_ray.store.lock import StudyLock
 from rbt_ray.store.mirror import Mirror
@@ -67,15 +68,18 @@ class Place:
         Raises:
             StudyLockedError: another one runs the study.
             SettingError: the folder cannot be made, or the mirror not be written.
+            JournalError: the mirror's owner file is damaged.
         """
         with self._locked_here():
             if self._owner is not None:
                 self._owner.claim()
+            if self._mirror is not None:
+                self._mirror.sweep()
             try:
                 yield
             finally:
                 if self._owner is not None:
-                    with suppress(SettingError):  # a mirror that cannot be written was already spoken of
+                    with suppress(SettingError, JournalError):  # a mirror that cannot be written was reported before
                         self._owner.release()
 
     def settle(self) -> Path:
@@ -84,7 +88,8 @@ class Place:
         Raises:
             StudyNotFoundError: there is no study, here or there.
             StudyMismatchError: the local copy is of another study than the mirror.
-            SettingError: the mirror cannot be reached.
+            SettingError: the mirror cannot be reached, or its copy does not fit on the disk.
+            JournalError: the mirror or the local journal is damaged.
         """
         if self._mirror is not None:
             if self.holder() is None:
@@ -99,8 +104,7 @@ class Place:
             return
         try:
             self._known = reconcile(self._mirror, self.folder, aside=self.folder / SUPERSEDED, owned=owned)
-            if not (self.folder / OWN_BUNDLE).exists() and self._known and self._mirror.has(OWN_BUNDLE):
-                self._mirror.download(self.folder / OWN_BUNDLE)
+            self._fetch_bundle(self._mirror)
         except SettingError as error:
             raise SettingError(f"{error} What this machine has of the study is in {self.folder}.") from error
 
@@ -145,6 +149,16 @@ class Place:
                 with self.mirrored():
                     return
 
+    def _fetch_bundle(self, mirror: Mirror) -> None:
+        """The study's own bundle, if it began with one and this machine lacks it."""
+        own = self.folder / OWN_BUNDLE
+        if own.exists() or self._known is None:
+            return
+        with closing(Journal(self.folder)) as journal:
+            wanted = journal.definition.get("bundle")
+        if isinstance(wanted, dict) and mirror.has(OWN_BUNDLE):
+            mirror.download_bundle(own, wanted)
+
     def _mirror_bundle(self, mirror: Mirror) -> None:
         """A bundle of the study's own is there before any trial, and none of another study."""
         own = self.folder / OWN_BUNDLE
@@ -187,6 +201,7 @@ class Place:
             lock = StudyLock(self.folder)
         except OSError as error:
             raise SettingError(f"`storage_path`: no study can be kept in {self.folder}: {error}.") from error
+        sweep(self.folder)
         try:
             yield
         finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import closing
@@ -10,10 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rbt_ray.errors import JournalError, StudyMismatchError
+from rbt_ray.store.disk import check_free
 from rbt_ray.store.journal import Journal
 from rbt_ray.store.journal_file import FILE_NAME, Row
-from rbt_ray.store.mirror import Mirror, Segment
+from rbt_ray.store.mirror import Mirror
 from rbt_ray.store.raw_events import RawEvents, chained
+from rbt_ray.store.segment import Segment
+
+_COPIES = 2  # of what is inserted, one in SQLite's log and one in its file
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,8 @@ def reconcile(mirror: Mirror, folder: Path, *, aside: Path, owned: bool) -> Reco
     firsts = mirror.firsts()
     if not firsts:
         return None
+    if firsts[0] != 1:
+        raise JournalError(f"{mirror.shown} is damaged: it does not begin with a first event.")
     tail = mirror.read(firsts[-1])
     if not (folder / FILE_NAME).exists():
         Journal.create(folder, tail.definition).close()
@@ -84,7 +91,7 @@ def reconcile(mirror: Mirror, folder: Path, *, aside: Path, owned: bool) -> Reco
                 f"later, and has no more events ({n_ours:,} of {tail.last:,}): it is kept as {aside.name}.",
                 file=sys.stderr,
             )
-        ours.replace(common.first, _rows(mirror, firsts[firsts.index(common.first) :], common.before))
+        ours.replace(common.first, _rows(mirror, firsts[firsts.index(common.first) :], common.before, folder))
         return Reconciled(tail.first, tail.before, len(tail.rows))
 
 
@@ -102,16 +109,19 @@ def _common(mirror: Mirror, firsts: list[int], tail: Segment, ours: RawEvents) -
     raise JournalError(f"{mirror.shown} is damaged: it does not begin with a first event.")
 
 
-def _rows(mirror: Mirror, firsts: list[int], before: str) -> Iterator[Row]:
+def _rows(mirror: Mirror, firsts: list[int], before: str, folder: Path) -> Iterator[Row]:
+    number = firsts[0]
     for first in firsts:
         segment = mirror.read(first)
-        if segment.before != before:
+        if segment.before != before or first != number:
             raise JournalError(f"{mirror.shown} is damaged: what comes before event {first} is of another history.")
+        check_free(folder, _COPIES * segment.n_bytes)
         yield from segment.rows
         before = chained(before, segment.rows)
+        number = segment.last + 1
 
 
 def _unused(path: Path) -> Path:
     """The path, or with a number: what was kept before stays."""
     numbered = (path.with_stem(f"{path.stem}-{number}") for number in itertools.count(2))
-    return next(one for one in itertools.chain([path], numbered) if not one.exists())
+    return next(one for one in itertools.chain([path], numbered) if not os.path.lexists(one))

@@ -6,7 +6,6 @@ rollback journal names. So every file is checked by name before SQLite opens the
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 import stat
@@ -14,19 +13,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
 from rbt_ray.errors import JournalError, StudyNotFoundError
+from rbt_ray.private_files import open_regular
 
 LOG_HEAD = 32
 """Bytes at the beginning of a write-ahead log, with the salts that every frame of it repeats."""
-_OPEN = (
-    os.O_RDONLY
-    | getattr(os, "O_NOFOLLOW", 0)  # a link may lead to any file
-    | getattr(os, "O_NONBLOCK", 0)  # a pipe without a writer blocks
-    | getattr(os, "O_CLOEXEC", 0)
-    | getattr(os, "O_BINARY", 0)
-)
 _BESIDE = ("-wal", "-shm", "-flushed")
 _ROLLBACK = "-journal"
 _COPY_SECONDS = 30.0
@@ -88,22 +80,6 @@ def check_new(journal: Path) -> None:
         )
 
 
-def open_regular(path: Path) -> IO[bytes]:
-    """A regular file, open to read; links are not followed.
-
-    Raises:
-        OSError: it cannot be opened, or is not a regular file.
-    """
-    descriptor = os.open(path, _OPEN)
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, "it is not a regular file")
-        return os.fdopen(descriptor, "rb")
-    except BaseException:
-        os.close(descriptor)
-        raise
-
-
 def can_be_read(path: Path) -> None:
     """Opens a file and closes it again, since SQLite does not say why it cannot.
 
@@ -111,7 +87,7 @@ def can_be_read(path: Path) -> None:
         JournalError: it cannot be opened, or is not a regular file.
     """
     with _sentence(path):
-        open_regular(path).close()
+        open_regular(path, follow=False).close()
 
 
 def log_head(journal: Path) -> bytes:
@@ -122,7 +98,7 @@ def log_head(journal: Path) -> bytes:
     """
     with _sentence(journal):
         try:
-            with open_regular(_beside(journal, "-wal")) as log:
+            with open_regular(_beside(journal, "-wal"), follow=False) as log:
                 return log.read(LOG_HEAD) if os.fstat(log.fileno()).st_size > LOG_HEAD else b""
         except FileNotFoundError:
             return b""
@@ -169,7 +145,7 @@ def copy(journal: Path, to: Path) -> bool:
 
 def _copy(source: Path, to: Path) -> None:
     """Copies as many bytes as the file has now."""
-    with open_regular(source) as given, to.open("wb") as made:
+    with open_regular(source, follow=False) as given, to.open("wb") as made:
         left = os.fstat(given.fileno()).st_size
         if left > (free := shutil.disk_usage(to.parent).free):
             raise JournalError(

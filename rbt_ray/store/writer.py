@@ -5,10 +5,11 @@ from __future__ import annotations
 from contextlib import closing
 from pathlib import Path
 
-from rbt_ray.store.mirror import SEGMENT_BYTES, Mirror, Segment
+from rbt_ray.store.mirror import Mirror
 from rbt_ray.store.owner import Owner
 from rbt_ray.store.raw_events import RawEvents, chained
 from rbt_ray.store.reconcile import Reconciled
+from rbt_ray.store.segment import SEGMENT_BYTES, Segment
 
 
 class MirrorWriter:

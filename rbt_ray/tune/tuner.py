@@ -142,7 +142,7 @@ class Tuner:
         tuner._objective = objective
         tuner._search_alg = search_alg
         tuner._time_budget_s = None
-        tuner._bundle = _open_again(study.bundle, folder, objective)
+        tuner._bundle = _open_again(study.bundle, folder, objective, verify=is_uri(path))
         tuner._study = study
         tuner._place, tuner._folder = place, folder
         tuner._is_new, tuner._has_run = False, False
@@ -355,14 +355,15 @@ def _bundle_of(bundle: Bundle | str | None, objective: Any, tune: TuneConfig) ->
     return bundle
 
 
-def _open_again(wanted: BundleId | None, folder: Path, objective: Any) -> Bundle | None:
+def _open_again(wanted: BundleId | None, folder: Path, objective: Any, *, verify: bool) -> Bundle | None:
     from rbt_ray.data.bundle import Bundle
     from rbt_ray.data.registry import load_bundle
 
     if wanted is None:
         return None
     own = folder / OWN_BUNDLE
-    bundle = Bundle.open(own) if own.exists() else load_bundle(wanted.name or "", wanted.version)
+    # A mirror's copy is from a place where others may write: its prices have to have the version's hash.
+    bundle = Bundle.open(own, verify=verify) if own.exists() else load_bundle(wanted.name or "", wanted.version)
     if bundle.version != wanted.version:
         raise StudyMismatchError(f"the bundle in {own} is not the one the study was begun with.")
     if isinstance(objective, OwnData) and objective.bundle.version != wanted.version:

@@ -28,6 +28,18 @@ for number in itertools.count(first) if len(sys.argv) == 2 else range(first, fir
     print("done", bundle.version, flush=True)
 """
 
+INGEST_AND_REMOVE = """
+import numpy as np
+import rbt_ray as rbt
+index = np.arange(2_000).astype("datetime64[D]")
+bundles = [rbt.Bundle.from_arrays({"close": np.full((2_000, 4), 1.0 + n)}, index, list("ABCD")) for n in range(3)]
+print("ready", flush=True)
+while True:
+    for bundle in bundles:
+        rbt.ingest("prices", bundle)
+    rbt.remove_bundle("prices")
+"""
+
 
 def _start(*arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen([sys.executable, "-c", INGEST_FOR_EVER, *arguments], stdout=subprocess.PIPE, text=True)
@@ -178,14 +190,64 @@ def test_a_killed_ingest_leaves_a_whole_version(home):
             assert rbt.load_bundle("prices", version).version == version
 
 
-def test_what_a_killed_ingest_left_is_swept_after_an_hour(home, small):
+@pytest.mark.parametrize("act", ["ingest", "remove"])
+def test_what_killed_ingests_and_removals_left_is_swept(home, small, act, tmp_path):
+    """Under the registry's lock nobody else writes, so whatever is unfinished was abandoned."""
     rbt.ingest("p", small)
-    folder = home / "bundles" / "p"
-    for name, age in ((".writing-old", 4000), (".writing-new", 10)):
-        (folder / name).write_bytes(b"half")
-        os.utime(folder / name, (time.time() - age,) * 2)
-    rbt.ingest("p", small, periods_per_year=9)
-    assert sorted(path.name for path in folder.glob(".writing-*")) == [".writing-new"]
+    rbt.ingest("q", small)
+    bundles, outside = home / "bundles", tmp_path / "outside"
+    outside.mkdir()
+    (outside / "precious").write_text("stays")
+    (bundles / "p" / ".writing-half").write_bytes(b"half")
+    (bundles / "never-ingested").mkdir()
+    (bundles / "never-ingested" / ".writing-half").write_bytes(b"half")
+    (bundles / ".removed-abc" / "p").mkdir(parents=True)
+    (bundles / ".removed-abc" / "p" / "current").write_text("{}")
+    (bundles / ".removed-link").symlink_to(outside)
+    os.mkfifo(bundles / ".removed-pipe")
+    rbt.ingest("q", small) if act == "ingest" else rbt.remove_bundle("q")
+    left = sorted(path.name for path in bundles.iterdir())
+    assert left == (["p", "q"] if act == "ingest" else ["p"])
+    assert list((bundles / "p").glob(".*")) == []
+    assert (outside / "precious").read_text() == "stays"
+    assert rbt.load_bundle("p") == small
+
+
+def test_a_removal_that_is_killed_is_finished_by_the_next_write(home, small):
+    """Children that ingest and remove without a pause are killed at random instants."""
+    rng = random.Random(5)
+    for _ in range(4):
+        child = subprocess.Popen([sys.executable, "-c", INGEST_AND_REMOVE], stdout=subprocess.PIPE, text=True)
+        assert child.stdout.readline() == "ready\n"
+        moment = time.perf_counter() + rng.uniform(0, 0.05)
+        while time.perf_counter() < moment:
+            pass
+        child.kill()
+        child.communicate()
+        rbt.ingest("quiet", small)
+        assert not list((home / "bundles").rglob(".*"))
+        for info in rbt.list_bundles():
+            assert info.error is None
+            rbt.load_bundle(info.name)
+    rbt.remove_bundle("quiet")
+
+
+@pytest.mark.parametrize("what", ["current", "version"])
+@pytest.mark.parametrize("kind", ["fifo", "folder", "sparse"])
+def test_what_is_no_file_of_the_registry_is_an_error_at_once(home, small, what, kind):
+    path = rbt.ingest("p", small).path
+    victim = path if what == "version" else path.with_name("current")
+    victim.unlink()
+    if kind == "fifo":
+        os.mkfifo(victim)
+    elif kind == "folder":
+        victim.mkdir()
+    else:
+        with victim.open("wb") as file:
+            file.truncate(2**40)
+    with pytest.raises(BundleError, match="damaged"):
+        rbt.load_bundle("p")
+    assert "damaged" in rbt.list_bundles()[-1].error
 
 
 def test_ingests_at_once_leave_whole_versions_only(home, small):

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import rbt_ray as rbt
 from rbt_ray.errors import JournalError, SettingError, StudyLockedError, StudyMismatchError, StudyNotFoundError
 from rbt_ray.store import writer as writer_module
 from rbt_ray.store.journal import Asked, Journal, Reviewed
@@ -60,6 +61,16 @@ def run(uri, numbers, by="one", new=False, definition=None):
             for number in numbers:
                 journal.append(event(number, by))
     return place.folder
+
+
+def bundle(price=1.0):
+    days = np.datetime64("2020-01-01") + np.arange(30)
+    return rbt.Bundle.from_arrays({"close": np.full((30, 2), price)}, days, ["A", "B"])
+
+
+def defined(wanted):
+    """The definition of a study with a bundle of its own."""
+    return {"bundle": {"name": None, "version": wanted.version, "n_bars": wanted.n_bars, "train_bars": wanted.n_bars}}
 
 
 def alone(folder, numbers, by):
@@ -208,15 +219,16 @@ def test_another_study_of_the_same_name_is_refused(uri, tmp_path, machine, home)
 
 
 def test_a_study_of_its_own_bundle_takes_it_along(uri, machine, tmp_path):
-    place = Place(uri)
+    place, wanted = Place(uri), bundle()
     with place.locked():
-        Journal.create(place.folder, {}).close()
-        (place.folder / OWN_BUNDLE).write_bytes(b"prices")
+        Journal.create(place.folder, defined(wanted)).close()
+        wanted.save(place.folder / OWN_BUNDLE)
+        content = (place.folder / OWN_BUNDLE).read_bytes()
         with place.mirrored():
-            assert (tmp_path / "remote" / "study" / OWN_BUNDLE).read_bytes() == b"prices"
+            assert (tmp_path / "remote" / "study" / OWN_BUNDLE).read_bytes() == content
             assert Mirror(uri).firsts() == [1], "the definition is there before anything runs"
     machine("another")
-    assert (Place(uri).settle() / OWN_BUNDLE).read_bytes() == b"prices"
+    assert (Place(uri).settle() / OWN_BUNDLE).read_bytes() == content
 
 
 def test_nothing_there_is_said(uri):

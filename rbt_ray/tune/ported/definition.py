@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rbt_ray.errors import SpaceError, StudyMismatchError, StudyNotFoundError
-from rbt_ray.private_files import sync
+from rbt_ray.private_files import replacing
 from rbt_ray.study import options as values
 from rbt_ray.tune import schedulers
 from rbt_ray.tune.ported.samples import samples_of
@@ -71,11 +71,8 @@ class Definition:
             "failures": asdict(self.failures),
         }
         folder.mkdir(parents=True, exist_ok=True)
-        partial = folder / f".{FILE}"
-        partial.write_text(json.dumps(plain))
-        sync(partial)
-        partial.replace(folder / FILE)
-        sync(folder)
+        with replacing(folder / FILE) as file:
+            file.write(json.dumps(plain).encode())
 
     @classmethod
     def load(cls, folder: Path, param_space: Any, stop: Any) -> Definition:

@@ -11,6 +11,8 @@ from typing import Any
 
 import cloudpickle
 
+from rbt_ray.private_files import replacing
+
 _ALIGNED = 64
 _FILE = "parameters.bin"
 
@@ -76,13 +78,12 @@ def _write(values: Mapping[str, Any], path: Path) -> Path:
         end = _aligned(end + part.nbytes)
     head = json.dumps(places).encode()
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    with partial.open("wb") as file:
+    with replacing(path, flush=False) as file:
         file.write(len(head).to_bytes(8, "little") + head)
         for (start, _), part in zip(places, parts, strict=True):
             file.seek(start)
             file.write(part)
-    return partial.replace(path).absolute()
+    return path.absolute()
 
 
 def _aligned(place: int) -> int:

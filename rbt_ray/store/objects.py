@@ -1,0 +1,183 @@
+"""The objects below a URI: listed, read, written whole or not at all, and removed.
+
+In a folder of this machine every open refuses links, and a draft has a random name, since other people may write there.
+"""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Protocol
+
+from rbt_ray import private_files
+from rbt_ray.private_files import DRAFT, draft_of, open_regular, replacing
+
+MOST_OBJECTS = 200_000
+"""More than a study's mirror ever holds: at 4 MB each they would be 800 GB."""
+_PUT_IS_ATOMIC = ("s3", "gcs")
+_ABANDONED_AFTER_S = 3600.0
+_SHARED_MODE = 0o666  # less the umask: a mirror has the rights of the place it is in
+
+
+class Objects(Protocol):
+    """What a mirror needs of a storage. Every method raises OSError or a `pyarrow.ArrowException` if it fails."""
+
+    def names(self) -> list[str]:
+        """The names of all objects, or of the first `MOST_OBJECTS` and one more."""
+        ...
+
+    @contextmanager
+    def open(self, name: str) -> Iterator[tuple[Any, int]]:
+        """A file to read from, and its size in bytes; FileNotFoundError if there is none."""
+        ...
+
+    def put(self, name: str, content: bytes) -> None:
+        """Writes an object."""
+        ...
+
+    def upload(self, name: str, file: Path) -> None:
+        """Writes a file's content as an object."""
+        ...
+
+    def remove(self, name: str) -> None:
+        """Removes an object, if it is there."""
+        ...
+
+    def sweep(self) -> None:
+        """Removes drafts that killed processes left more than an hour ago."""
+        ...
+
+
+def objects_at(uri: str) -> Objects:
+    """The objects below a URI, as `pyarrow.fs.FileSystem.from_uri` takes it."""
+    from pyarrow import fs
+
+    system, base = fs.FileSystem.from_uri(uri)
+    return FolderObjects(Path(base)) if system.type_name == "local" else StoredObjects(system, base)
+
+
+class FolderObjects:
+    """The files in a folder of this machine."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def names(self) -> list[str]:
+        """See `Objects`."""
+        self._must_be_no_link()
+        try:
+            with os.scandir(self._folder) as entries:
+                return [entry.name for entry in itertools.islice(entries, MOST_OBJECTS + 1)]
+        except FileNotFoundError:
+            return []
+
+    @contextmanager
+    def open(self, name: str) -> Iterator[tuple[Any, int]]:
+        """See `Objects`."""
+        self._must_be_no_link()
+        with open_regular(self._folder / name, follow=False) as file:
+            yield file, os.fstat(file.fileno()).st_size
+
+    def put(self, name: str, content: bytes) -> None:
+        """See `Objects`."""
+        with self._replacing(name) as file:
+            file.write(content)
+
+    def upload(self, name: str, file: Path) -> None:
+        """See `Objects`."""
+        with open_regular(file) as source, self._replacing(name) as sink:
+            shutil.copyfileobj(source, sink, 2**20)
+
+    def remove(self, name: str) -> None:
+        """See `Objects`."""
+        self._must_be_no_link()
+        (self._folder / name).unlink(missing_ok=True)
+
+    def sweep(self) -> None:
+        """See `Objects`."""
+        self._must_be_no_link()
+        private_files.sweep(self._folder)
+
+    @contextmanager
+    def _replacing(self, name: str) -> Iterator[Any]:
+        self._must_be_no_link()
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with replacing(self._folder / name, mode=_SHARED_MODE, flush=False) as file:
+            yield file
+
+    def _must_be_no_link(self) -> None:
+        if self._folder.is_symlink():
+            raise OSError(errno.ELOOP, "it is a link; name the folder that it leads to", str(self._folder))
+
+
+class StoredObjects:
+    """The objects of any other file system that pyarrow knows."""
+
+    def __init__(self, system: Any, base: str) -> None:
+        self._fs, self._base = system, base
+
+    def names(self) -> list[str]:
+        """See `Objects`."""
+        return [info.base_name for info in self._infos()]
+
+    @contextmanager
+    def open(self, name: str) -> Iterator[tuple[Any, int]]:
+        """See `Objects`."""
+        with self._fs.open_input_file(self._at(name)) as source:
+            yield source, source.size()
+
+    def put(self, name: str, content: bytes) -> None:
+        """See `Objects`."""
+        with self._placed(name) as place, self._fs.open_output_stream(place) as sink:
+            sink.write(content)
+
+    def upload(self, name: str, file: Path) -> None:
+        """See `Objects`."""
+        from pyarrow import fs
+
+        with self._placed(name) as place:
+            fs.copy_files(str(file), place, fs.LocalFileSystem(), self._fs)
+
+    def remove(self, name: str) -> None:
+        """See `Objects`."""
+        with suppress(FileNotFoundError):
+            self._fs.delete_file(self._at(name))
+
+    def sweep(self) -> None:
+        """See `Objects`."""
+        if self._fs.type_name in _PUT_IS_ATOMIC:
+            return
+        newest = time.time() - _ABANDONED_AFTER_S
+        for info in self._infos():
+            if info.base_name.startswith(DRAFT) and info.mtime_ns is not None and info.mtime_ns / 1e9 <= newest:
+                self.remove(info.base_name)
+
+    def _infos(self) -> list[Any]:
+        from pyarrow import fs
+
+        return list(self._fs.get_file_info(fs.FileSelector(self._base, allow_not_found=True)))
+
+    def _at(self, name: str) -> str:
+        return f"{self._base}/{name}"
+
+    @contextmanager
+    def _placed(self, name: str) -> Iterator[str]:
+        """Where to write an object so that it appears whole, by its name, when the block ends."""
+        if self._fs.type_name in _PUT_IS_ATOMIC:
+            yield self._at(name)
+            return
+        self._fs.create_dir(self._base, recursive=True)
+        draft = self._at(draft_of(Path(name)).name)
+        try:
+            yield draft
+            self._fs.move(draft, self._at(name))
+        except BaseException:
+            with suppress(OSError):
+                self._fs.delete_file(draft)
+            raise

@@ -1,0 +1,66 @@
+"""Fetches the prices that only one study has, after a look at what the file says of itself."""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+from rbt_ray.private_files import replacing
+from rbt_ray.store.disk import check_free
+
+_CONTINUED = 0xFFFFFFFF
+_PIECE = 4 * 2**20
+_MOST_HEAD = 64 * 2**20
+_PADDING = 64  # bytes, at most, after each column
+_BYTES_OF_A_NUMBER = 8
+
+
+def fetch(source: Any, n_bytes: int, file: Path, wanted: dict[str, Any]) -> None:
+    """Copies a bundle's file, once its beginning and its size are those of the bundle that a study wants.
+
+    Args:
+        source: the file to read, at its beginning.
+        n_bytes: its size.
+        file: where to write it.
+        wanted: of the study's definition: the bundle's `version` and `n_bars`.
+
+    Raises:
+        ValueError: it is another file, or its size is not what its beginning says.
+        SettingError: it does not fit on the disk.
+        OSError: it cannot be read or written.
+    """
+    start = source.read(16)
+    _, continued, n_head = struct.unpack("<8sII", start.ljust(16, b"\0"))
+    if start[:6] != b"ARROW1" or continued != _CONTINUED or n_head > _MOST_HEAD:
+        raise ValueError("it is no bundle")
+    head = source.read(n_head)
+    if n_bytes > (most := _most_bytes(head, wanted)):
+        raise ValueError(f"it has {n_bytes:,} bytes, and the bundle it names has at most {most:,}")
+    check_free(file.parent, n_bytes)
+    left = n_bytes - len(start) - len(head)
+    with replacing(file) as draft:
+        draft.write(start + head)
+        while left > 0 and (piece := source.read(min(_PIECE, left))):
+            draft.write(piece)
+            left -= len(piece)
+        if left:
+            raise ValueError(f"it ends {left:,} bytes early")
+
+
+def _most_bytes(head: bytes, wanted: dict[str, Any]) -> int:
+    """The size of the file that begins with this schema."""
+    import pyarrow as pa
+
+    try:
+        schema = pa.ipc.read_schema(pa.py_buffer(struct.pack("<II", _CONTINUED, len(head)) + head))
+        described = json.loads(schema.metadata[b"rbt_ray.bundle"])
+        version, n_bars, n_symbols = described["version"], described["n_bars"], len(described["symbols"])
+    except (pa.ArrowException, OSError, LookupError, TypeError, RecursionError) as error:
+        raise ValueError("it is no bundle") from error
+    if type(n_bars) is not int or (version, n_bars) != (wanted.get("version"), wanted.get("n_bars")):
+        raise ValueError("it is not the bundle that the study began with")
+    columns = 1 + n_symbols * (len(schema) - 1)
+    messages = 3 * len(head) + 1024 * len(schema) + 4096  # the schema stands in the file's end as well
+    return int(columns * n_bars * _BYTES_OF_A_NUMBER + len(schema) * _PADDING + messages)

@@ -1,0 +1,27 @@
+"""Folders of files on other hosts: unpacked whole, under their hash, and swept where a worker was killed."""
+
+import os
+import time
+
+from rbt_ray.data.files import Files, unpack, unpacked
+
+
+def test_what_killed_workers_left_unfinished_is_swept_and_what_living_ones_write_stays(home, tmp_path):
+    source, outside = tmp_path / "source", tmp_path / "outside"
+    source.mkdir()
+    (source / "prices.csv").write_text("1")
+    outside.mkdir()
+    (outside / "precious").write_text("stays")
+    unfinished = home / "files"
+    for name, age in ((".unpacking-old", 4000), (".unpacking-new", 10)):
+        (unfinished / name).mkdir(parents=True)
+        (unfinished / name / "half").write_text("1")
+        os.utime(unfinished / name, (time.time() - age,) * 2)
+    (unfinished / ".unpacking-link").symlink_to(outside)
+    os.utime(unfinished / ".unpacking-link", (time.time() - 4000,) * 2, follow_symlinks=False)
+    files = Files.of(source)
+    folder = unpack(files.version, files.pack())
+    assert (folder / "prices.csv").read_text() == "1"
+    assert unpacked(files.version) == folder
+    assert sorted(path.name for path in unfinished.glob(".*")) == [".unpacking-link", ".unpacking-new"]
+    assert (outside / "precious").read_text() == "stays"
