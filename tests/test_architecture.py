@@ -11,15 +11,18 @@ import pytest
 import rbt_ray as rbt
 
 PACKAGE = Path(rbt.__file__).parent
-BASE = {"types", "errors", "nearest", "private_files", "_version"}
+BASE = {"types", "errors", "html_text", "nearest", "os_errors", "private_files", "process_limits", "_version"}
 COLUMNS = BASE | {"columns", "metric_columns"}
 
 # What each room may import of the others, beside itself.
 MAY_IMPORT = {
     "types": {"errors"},
     "errors": set(),
+    "html_text": set(),
     "nearest": set(),
+    "os_errors": {"errors"},
     "private_files": set(),
+    "process_limits": {"errors"},
     "_version": set(),
     "metric_columns": BASE,
     "columns": BASE | {"metric_columns"},

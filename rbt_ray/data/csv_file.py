@@ -13,13 +13,15 @@ import pandas as pd
 
 from rbt_ray.data import room
 from rbt_ray.data.frames import DATES, SYMBOL
-from rbt_ray.errors import BundleError
+from rbt_ray.errors import BundleError, ResourceError
+from rbt_ray.os_errors import explanation
 from rbt_ray.types import IntArray
 
 _EMPTY_CELLS = ["", "nan", "NaN", "NAN", "null", "NULL", "None", "NA", "N/A", "n/a", "#N/A", "-"]
 """What stands for no value in a column of numbers; in a column of symbols, NA and NAN are symbols."""
 
-_PART = 2**24
+_LONGEST_LINE = 2**22
+"""Bytes: 40 for each of the 100,000 columns that a table may have."""
 
 
 def read(path: Path, *, first_is_date: bool) -> tuple[pd.DataFrame, IntArray]:
@@ -31,24 +33,27 @@ def read(path: Path, *, first_is_date: bool) -> tuple[pd.DataFrame, IntArray]:
 
     Raises:
         BundleError: the file is empty, is no CSV file, or has cells without a heading.
+        ResourceError: the machine has too little memory or descriptors left to read it.
     """
     try:
+        _check_size(path)
         return _read(path, first_is_date=first_is_date)
     except pd.errors.EmptyDataError:
         raise BundleError(f"{path.name} is empty. Remove it, or fill it: a header, then a row a date.") from None
     except pd.errors.ParserError as error:
+        if (why := explanation(error)) is not None:
+            raise ResourceError(f"{path.name} cannot be read: {why}") from None
         found = re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", str(error))
         what = f"row {found[2]}: {found[3]} cells under {found[1]} headings" if found else str(error).strip()
         raise BundleError(f"{path.name}, {what}. Correct it: the same number of cells in each row.") from None
-    except (UnicodeDecodeError, OSError, EOFError, zlib.error) as error:
+    except (UnicodeDecodeError, OSError, EOFError, MemoryError, zlib.error) as error:
+        if (why := explanation(error)) is not None:
+            raise ResourceError(f"{path.name} cannot be read: {why}") from None
         raise BundleError(f"{path.name} cannot be read as text in UTF-8: {error}.") from None
 
 
 def _read(path: Path, *, first_is_date: bool) -> tuple[pd.DataFrame, IntArray]:
-    if path.suffix.lower() == ".gz":
-        _check_unpacked(path)
     heading = pd.read_csv(path, header=None, nrows=1, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    room.check_columns(heading.shape[1], path.name)
     names = [str(name).strip() for name in heading.iloc[0]]
     has_date = any(name.lower() in DATES for name in names)
     counter = names[0] == "" and has_date  # the row numbers `DataFrame.to_csv` writes
@@ -80,10 +85,22 @@ def _read(path: Path, *, first_is_date: bool) -> tuple[pd.DataFrame, IntArray]:
     return (frame.drop(columns="\0") if counter else frame), lines
 
 
-def _check_unpacked(path: Path) -> None:
-    """Refuse a compressed file that is larger than memory once it is unpacked: a thousand times its size is possible."""
+def _check_size(path: Path) -> None:
+    """Refuse, before it is parsed, a file of too many columns, of a line too long, or larger than memory.
+
+    pandas holds a line as a whole and needs a minute for a million headings; unpacked, a file can be a thousand times
+    as large as it is.
+    """
     n_bytes = 0
-    with gzip.open(path) as file:
-        while part := file.read(_PART):
+    with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as file:
+        while part := file.read(_LONGEST_LINE):
+            line_ends = b"\n" in part or b"\r" in part
+            if len(part) == _LONGEST_LINE and not line_ends:
+                raise BundleError(
+                    f"{path.name} has a line of more than {_LONGEST_LINE // 2**20} MiB, which no row of at most "
+                    f"{room.MOST_COLUMNS:,} columns is. Is it a table of prices? Look at it."
+                )
+            if n_bytes == 0:
+                room.check_columns(1 + part.splitlines()[0].count(b","), path.name)
             n_bytes += len(part)
-            room.check_bytes(n_bytes, f"{path.name}, unpacked,", "Is it a table of prices? Unpack it and look.")
+            room.check_bytes(n_bytes, f"{path.name}, as text,", "Is it a table of prices? Look at it.")

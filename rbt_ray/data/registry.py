@@ -23,6 +23,7 @@ from rbt_ray.data import arrow_file, times
 from rbt_ray.data.bundle import Bundle
 from rbt_ray.errors import BundleError, BundleNotFoundError
 from rbt_ray.nearest import did_you_mean
+from rbt_ray.os_errors import explained
 from rbt_ray.private_files import make_folder
 
 EMBEDDED = {name: Path(__file__).parent / "embedded" / f"{name}.arrow" for name in ("sample", "fx")}
@@ -66,6 +67,7 @@ class BundleInfo:
     error: str | None = None
 
 
+@explained()
 def ingest(name: str, source: Any, *, fix: str | Iterable[str] = (), periods_per_year: float | None = None) -> Bundle:
     """Register prices under a name and return them, memory-mapped.
 
@@ -85,6 +87,7 @@ def ingest(name: str, source: Any, *, fix: str | Iterable[str] = (), periods_per
 
     Raises:
         BundleError: the name cannot be used, or the data cannot; the message names file, symbol and row.
+        ResourceError: the machine has too little memory, disk space or descriptors left.
     """
     _usable(name)
     from rbt_ray.data import sources
@@ -97,6 +100,7 @@ def ingest(name: str, source: Any, *, fix: str | Iterable[str] = (), periods_per
     return _put(bundle, name, folder)
 
 
+@explained()
 def load_bundle(name: str, version: str | None = None) -> Bundle:
     """A registered or embedded bundle, memory-mapped.
 
@@ -133,6 +137,7 @@ def current_version(name: str) -> str:
     return _path(name, None).stem
 
 
+@explained()
 def list_bundles() -> list[BundleInfo]:
     """Every bundle there is, the embedded ones first, then by name; damaged ones are listed with their error."""
     return [_info(name, embedded=True) for name in EMBEDDED] + [_info(name, embedded=False) for name in _registered()]

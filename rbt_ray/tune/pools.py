@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from rbt_ray.pool.pool import WorkerPool
+from rbt_ray.tune import worker_limits
 from rbt_ray.tune.config import RunConfig
 from rbt_ray.tune.modules import Modules, changed, user_modules
 
@@ -42,6 +43,12 @@ def _is_connected() -> bool:
     ray: Any = sys.modules.get("ray")
     runtime: Any = sys.modules.get("rbt_ray.pool.ray_runtime")
     return ray is not None and ray.is_initialized() and not (runtime is not None and runtime.is_private())
+
+
+def check(run_config: RunConfig) -> None:
+    """Refuses a number of local workers that cannot be started; see `worker_limits.check`."""
+    if run_config.num_workers is not None and backend_of(run_config) == "local":
+        worker_limits.check(run_config.num_workers, run_config.worker_memory_limit)
 
 
 @contextmanager
@@ -104,6 +111,7 @@ def _start(run_config: RunConfig, *, prices: bool) -> WorkerPool:
     from rbt_ray.pool.local_pool import LocalPool, usable_cpus
 
     n_workers = run_config.num_workers or max(1, usable_cpus() // run_config.num_cpus_per_worker)
+    worker_limits.check(n_workers, run_config.worker_memory_limit)
     return LocalPool(
         n_workers, recycle_after=run_config.recycle_after, memory_limit=run_config.worker_memory_limit, prices=prices
     )
