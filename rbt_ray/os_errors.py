@@ -42,8 +42,8 @@ def explanation(error: BaseException) -> str | None:
         if error.errno in _BY_NUMBER:
             where = "" if error.filename is None else f"{error.filename}: "
             return where + _BY_NUMBER[error.errno]
-        if error.errno == errno.ENOENT and error.filename is None:
-            if "temporary directory" in str(error):
+        if error.errno == errno.ENOENT:
+            if error.filename is None and "temporary directory" in str(error):
                 return "no folder for temporary files can be written. Set TMPDIR to one that can."
             if not _has_working_directory():
                 return "the working directory no longer exists. Change to a folder that does."

@@ -101,7 +101,7 @@ def demo(
     seed: Seed = None,
 ) -> None:
     """Sweep a moving-average crossover over real US stocks, with a hold-out and a report."""
-    _start_fork_server()
+    _start_fork_server(workers, backend, address)
     from rbt_ray.cli import studies
 
     raise typer.Exit(studies.demo(as_json=json, search=_over(samples, seed), run=_where(backend, address, workers)))
@@ -118,7 +118,7 @@ def run(
     seed: Seed = None,
 ) -> None:
     """Run the study that a TOML file describes."""
-    _start_fork_server()
+    _start_fork_server(workers, backend, address)
     from rbt_ray.cli import studies
 
     raise typer.Exit(
@@ -135,7 +135,7 @@ def resume(
     workers: Workers = None,
 ) -> None:
     """Go on with a study where it stopped."""
-    _start_fork_server()
+    _start_fork_server(workers, backend, address)
     from rbt_ray.cli import studies
 
     raise typer.Exit(studies.resume(path, as_json=json, run_over=_where(backend, address, workers)))
@@ -235,9 +235,15 @@ def bench_sequential(
     raise typer.Exit(bench.run_sequential(file, profile=profile, runs=runs, as_json=json, quick=quick))
 
 
-def _start_fork_server() -> None:
-    """Starts what workers come from, so that it loads while this process does."""
+def _start_fork_server(workers: int | None, backend: str | None, address: str | None) -> None:
+    """Starts what workers come from, so that it loads while this process does, unless that many cannot be started."""
     process_limits.check(process_limits.WORKER_BYTES, process_limits.WORKER_FILES)
+    if workers is not None:
+        from rbt_ray.tune import worker_limits
+        from rbt_ray.tune.backend import resolve
+
+        if resolve(backend or "auto", address) == "local":
+            worker_limits.check(workers)
     prepare()
 
 

@@ -22,6 +22,7 @@ import numpy as np
 from rbt_ray.data import times
 from rbt_ray.data.content import Content
 from rbt_ray.errors import BundleError
+from rbt_ray.os_errors import explanation
 from rbt_ray.types import FloatArray
 
 HEAD, DIGEST = b"rbt_ray.bundle", b"rbt_ray.digest"
@@ -108,6 +109,8 @@ def read(path: Path, *, verify: bool) -> tuple[Content, str | None, dict[str, st
     except FileNotFoundError:
         raise BundleError(f"There is no bundle file `{path}`.") from None
     except (pa.ArrowException, OSError, ValueError, LookupError, TypeError, ArithmeticError, MemoryError) as error:
+        if isinstance(error, OSError) and explanation(error) is not None:  # the file may be sound
+            raise
         raise BundleError(
             f"`{path}` is not a bundle file, or is damaged: {_first_line(error)}. "
             "Make it anew: `Bundle.save(path)`, or `rbt.ingest(name, source)` for a registered bundle."

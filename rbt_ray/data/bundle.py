@@ -31,6 +31,7 @@ class Opener(Protocol):
         ...
 
 
+@explained()
 def open_bundle(path: str | Path, *, verify: bool = False) -> Bundle:
     """The bundle in a file that `Bundle.save` wrote, memory-mapped: milliseconds, and one copy for all processes.
 

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import atexit
-import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
 
 from rbt_ray.pool.pool import WorkerPool
-from rbt_ray.tune import worker_limits
+from rbt_ray.tune import backend, worker_limits
 from rbt_ray.tune.config import RunConfig
 from rbt_ray.tune.modules import Modules, changed, user_modules
 
@@ -29,20 +26,8 @@ _idle: dict[tuple[object, ...], _Idle] = {}
 
 
 def backend_of(run_config: RunConfig) -> str:
-    """The backend that "auto" stands for here: Ray where an address is given or this process is on a cluster."""
-    if run_config.backend != "auto":
-        return run_config.backend
-    on_cluster = _is_connected() or any(
-        name in os.environ for name in ("RAY_ADDRESS", "RAY_JOB_ID", "RAY_JOB_CONFIG_JSON_ENV_VAR")
-    )
-    return "ray" if run_config.address is not None or on_cluster else "local"
-
-
-def _is_connected() -> bool:
-    """Whether this process is on a Ray cluster; a Ray that an earlier study started for itself is none."""
-    ray: Any = sys.modules.get("ray")
-    runtime: Any = sys.modules.get("rbt_ray.pool.ray_runtime")
-    return ray is not None and ray.is_initialized() and not (runtime is not None and runtime.is_private())
+    """The backend that "auto" stands for here; see `backend.resolve`."""
+    return backend.resolve(run_config.backend, run_config.address)
 
 
 def check(run_config: RunConfig) -> None:

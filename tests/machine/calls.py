@@ -80,6 +80,12 @@ def call(name, files, work):
 
 
 CALLS = (*COMMANDS, *_BODIES)
+TOO_LITTLE_FOR_NUMPY = tuple(f"{mib} MiB of address space" for mib in (64, 150, 250))
+
+
+def applies(name, fault):
+    """Whether the call gets as far as our code: numpy itself ends a process that has too little memory for it."""
+    return name in COMMANDS or fault not in TOO_LITTLE_FOR_NUMPY
 
 
 def make_files(folder):
