@@ -58,6 +58,7 @@ def table(
     rows = np.arange(len(frame)) if rows is None else rows
     if not len(frame):
         raise BundleError(f"{origin.name} has no rows: there are no prices to use.")
+    _check_names(frame.columns, origin)
     if frame.columns.nlevels > 1:
         series = _by_field(frame, origin, rows)
     else:
@@ -72,6 +73,21 @@ def table(
         all_rows = Series(symbol or "", origin, stamps, tz, {}, rows)
         series = _series(frame.drop(columns=date), all_rows)
     return Source(series, any_order, dict(notes or {}))
+
+
+def _check_names(columns: pd.Index, origin: Origin) -> None:
+    """Refuse columns without a name, and names that differ as objects and are the same text: 700 and "700"."""
+    for level in range(columns.nlevels):
+        if columns.get_level_values(level).isna().any():
+            raise BundleError(f"{origin.name} has a column without a name (NaN or None). Name it, or remove it.")
+        kinds: dict[str, Hashable] = {}
+        for name in columns.get_level_values(level).unique():
+            other = kinds.setdefault(str(name), name)
+            if other is not name:
+                raise BundleError(
+                    f"{origin.name} has columns {other!r} ({type(other).__name__}) and {name!r} ({type(name).__name__}), "
+                    "which have one name as text. Rename or remove one of them."
+                )
 
 
 def _is_of_one_symbol(frame: pd.DataFrame) -> bool:
