@@ -183,11 +183,16 @@ def bundle_ingest(
         Optional[list[str]], typer.Option(help="A repair to make; the error that stops you names it.")
     ] = None,
     periods_per_year: Annotated[Optional[float], typer.Option(help="Bars a year; default: inferred.")] = None,
+    symbol: Annotated[
+        Optional[str], typer.Option(help="Whose prices a file without symbols has; default: the bundle's name.")
+    ] = None,
 ) -> None:
     """Read prices and register them as a bundle."""
     from rbt_ray.cli import bundles
 
-    raise typer.Exit(bundles.ingest(name, source, fix=tuple(fix or ()), periods_per_year=periods_per_year))
+    raise typer.Exit(
+        bundles.ingest(name, source, fix=tuple(fix or ()), periods_per_year=periods_per_year, symbol=symbol)
+    )
 
 
 @bundle_app.command("list")

@@ -33,7 +33,7 @@ def read(frame: Any, symbol: str | None = None) -> Source:
         BundleError: it is no frame, or has no dates, symbols or numbers where they should be.
     """
     given = _to_pandas(frame)
-    return table(given, _THE_FRAME, any_order=True, symbol=symbol if _is_of_one_symbol(given) else None)
+    return table(given, _THE_FRAME, any_order=True, symbol=only_symbol(given, symbol))
 
 
 def table(
@@ -90,12 +90,12 @@ def _check_names(columns: pd.Index, origin: Origin) -> None:
                 )
 
 
-def _is_of_one_symbol(frame: pd.DataFrame) -> bool:
-    """Whether it has fields and nothing that says whose, as yfinance's frames of one ticker."""
+def only_symbol(frame: pd.DataFrame, symbol: str | None) -> str | None:
+    """The symbol, if the frame has fields and nothing that says whose, as yfinance's frames of one ticker; else None."""
     if frame.columns.nlevels > 1:
-        return False
+        return None
     names = {_usual(name) for name in (*frame.columns, *frame.index.names)}
-    return SYMBOL not in names and any(name in names for name in STANDARD)
+    return symbol if SYMBOL not in names and any(name in names for name in STANDARD) else None
 
 
 def _to_pandas(frame: Any) -> pd.DataFrame:

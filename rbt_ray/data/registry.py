@@ -68,7 +68,14 @@ class BundleInfo:
 
 
 @explained()
-def ingest(name: str, source: Any, *, fix: str | Iterable[str] = (), periods_per_year: float | None = None) -> Bundle:
+def ingest(
+    name: str,
+    source: Any,
+    *,
+    fix: str | Iterable[str] = (),
+    periods_per_year: float | None = None,
+    symbol: str | None = None,
+) -> Bundle:
     """Register prices under a name and return them, memory-mapped.
 
     The name's earlier version stays until this one is whole on disk, and after it for studies that began with it.
@@ -78,12 +85,13 @@ def ingest(name: str, source: Any, *, fix: str | Iterable[str] = (), periods_per
         source: a folder with a CSV file a symbol (zipline's csvdir: ``AAPL.csv`` with date, open, high, low, close,
             volume, or a folder ``daily`` or ``minute`` of such files); the folder of a bundle that zipline or RustyBT
             ingested (its newest daily bars, adjusted); one CSV, Parquet or Feather file, long (date, symbol, fields) or
-            wide (date, a column of closes a symbol); a pandas, polars or pyarrow frame, also as yfinance makes them, where
-            a frame of one ticker's fields takes the bundle's name as its symbol; vectorbt data, such as `vbt.YFData`; a
+            wide (date, a column of closes a symbol); a pandas, polars or pyarrow frame, also as yfinance makes them, and
+            a CSV file of its `to_csv`; vectorbt data, such as `vbt.YFData`; a
             `Bundle` or a file that `Bundle.save` wrote. In files each symbol's rows must ascend in time.
         fix: what may be put right: ``"sort"`` (rows of a file that are not in time order), ``"drop-duplicates"``
             (rows that repeat another in every column).
         periods_per_year: bars in a year; None infers it (`times.periods_per_year`): 252 for daily bars.
+        symbol: whose prices a frame or file of one ticker's fields is that has no column for it; None: the bundle's name.
 
     Raises:
         BundleError: the name cannot be used, or the data cannot; the message names file, symbol and row.
@@ -92,7 +100,11 @@ def ingest(name: str, source: Any, *, fix: str | Iterable[str] = (), periods_per
     _usable(name)
     from rbt_ray.data import sources
 
-    bundle = sources.bundle(source, fix=fix, periods_per_year=periods_per_year, symbol=name)
+    bundle = sources.bundle(source, fix=fix, periods_per_year=periods_per_year, symbol=symbol or name)
+    if symbol is not None and bundle.symbols != (symbol,):
+        raise BundleError(
+            f"`symbol` is for prices of one ticker that do not say whose they are; these are of {', '.join(bundle.symbols[:5])}."
+        )
     folder = _bundles() / name
     for _ in range(2):
         with contextlib.suppress(BundleError):  # a `remove_bundle` may come between
