@@ -66,7 +66,7 @@ def run_command(words: list[str]) -> int:
 
 
 def _failed(error: Exception) -> int:
-    """Says what the operating system refused, and gives the exit code; other errors are faults of ours, and go on."""
+    """Says what the operating system refused, and gives the exit code; other errors are bugs and are raised again."""
     if isinstance(error, BrokenPipeError):  # nobody reads any more, as behind `| head`
         return 1
     if (why := explanation(error)) is not None:
