@@ -9,6 +9,10 @@ class InputError(RbtError, ValueError):
     """What the caller gave cannot be used; nothing was started. The command line exits with 2."""
 
 
+class ResourceError(RbtError):
+    """The machine, or a limit of this process, has too little memory, disk space, files or processes left."""
+
+
 class SpaceError(InputError):
     """A parameter space, a domain of it, or a config that does not lie in it."""
 

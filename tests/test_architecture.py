@@ -11,17 +11,21 @@ import pytest
 import rbt_ray as rbt
 
 PACKAGE = Path(rbt.__file__).parent
-BASE = {"types", "errors", "nearest", "private_files", "recordable", "arrow_messages", "_version"}
+BASE = {"types", "errors", "nearest", "_version", "recordable"}
+BASE |= {"arrow_messages", "html_text", "os_errors", "private_files", "process_limits"}
 COLUMNS = BASE | {"columns", "metric_columns"}
 
 # What each room may import of the others, beside itself.
 MAY_IMPORT = {
     "types": {"errors"},
     "errors": set(),
+    "html_text": set(),
     "nearest": set(),
+    "os_errors": {"errors"},
     "private_files": set(),
     "recordable": {"types"},
     "arrow_messages": set(),
+    "process_limits": {"errors"},
     "_version": set(),
     "metric_columns": BASE,
     "columns": BASE | {"metric_columns"},

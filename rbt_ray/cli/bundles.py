@@ -11,9 +11,9 @@ from rbt_ray.cli.visible import visible
 from rbt_ray.data import registry, times
 
 
-def ingest(name: str, source: Path, *, fix: tuple[str, ...], periods_per_year: float | None) -> int:
-    """Registers prices and says what came of it."""
-    bundle = registry.ingest(name, source, fix=fix, periods_per_year=periods_per_year)
+def ingest(name: str, source: Path, *, fix: tuple[str, ...], periods_per_year: float | None, symbol: str | None) -> int:
+    """Registers prices and prints what they are."""
+    bundle = registry.ingest(name, source, fix=fix, periods_per_year=periods_per_year, symbol=symbol)
     print(visible(repr(bundle)))
     return 0
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from rbt_ray import process_limits
 from rbt_ray._version import __version__
 from rbt_ray.cli.findings import Finding
 
@@ -65,6 +66,7 @@ def _kernels() -> str:
     from rbt_ray import objectives
     from rbt_ray.data.registry import load_bundle
 
+    process_limits.check(process_limits.WORKER_BYTES)
     start = time.perf_counter()
     objectives.sma_cross()({"fast": 10, "slow": 50}, load_bundle("sample").view()).metrics()
     return f"a first backtest took {time.perf_counter() - start:.1f} s"
@@ -72,7 +74,9 @@ def _kernels() -> str:
 
 def _workers() -> str:
     from rbt_ray.pool.local_pool import LocalPool
+    from rbt_ray.tune import worker_limits
 
+    worker_limits.check(1)
     start = time.perf_counter()
     pool = LocalPool(1)
     try:
@@ -90,9 +94,17 @@ def _disk() -> str:
     return f"{Path.cwd()} is writable, {shutil.disk_usage('.').free / 2**30:.0f} GiB free"
 
 
+def _limits() -> str:
+    from rbt_ray.tune import worker_limits
+
+    worker_limits.check(1)
+    return "address space, descriptors, threads and processes are enough for a worker"
+
+
 _CHECKS = {
     "versions": _versions,
     "machine": _machine,
+    "limits": _limits,
     "bytecode": _bytecode,
     "bundles": _bundles,
     "kernels": _kernels,

@@ -8,9 +8,11 @@ from typing import Annotated, Any, Optional
 
 import typer
 
+from rbt_ray import process_limits
 from rbt_ray._version import __version__
-from rbt_ray.cli.visible import visible
+from rbt_ray.cli import streams
 from rbt_ray.errors import InputError, RbtError
+from rbt_ray.os_errors import explanation
 from rbt_ray.pool.start_method import prepare
 
 app = typer.Typer(
@@ -37,24 +39,43 @@ StudyPlace = Annotated[str, typer.Argument(help="The study's folder or URI.", me
 
 def main() -> None:
     """Runs the command line and exits: 0 done, 1 nothing completed, 2 bad input, 130 interrupted."""
-    sys.exit(run_command(sys.argv[1:]))
+    streams.prepare()
+    code = run_command(sys.argv[1:])
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError as error:
+            streams.drop(stream.fileno())
+            code = code or _failed(error)
+    sys.exit(code)
 
 
 def run_command(words: list[str]) -> int:
     """Runs one command line and gives its exit code; errors are sentences on stderr."""
     try:
+        process_limits.check()
         app(words)
     except SystemExit as end:  # how typer ends, with whatever code
         return end.code if isinstance(end.code, int) else 1
     except RbtError as error:
-        print(visible(f"rbt-ray: {error}"), file=sys.stderr)
+        streams.complain(str(error))
         return 2 if isinstance(error, InputError) else 1
-    except OSError as error:
-        if error.filename is None:
-            raise  # no file that was named, but a fault
-        print(visible(f"rbt-ray: {error.filename}: {error.strerror}."), file=sys.stderr)
-        return 2
+    except Exception as error:
+        return _failed(error)
     return 0
+
+
+def _failed(error: Exception) -> int:
+    """Says what the operating system refused, and gives the exit code; other errors are bugs and are raised again."""
+    if isinstance(error, BrokenPipeError):  # nobody reads any more, as behind `| head`
+        return 1
+    if (why := explanation(error)) is not None:
+        streams.complain(why)
+        return 1
+    if isinstance(error, OSError) and error.filename is not None:
+        streams.complain(f"{error.filename}: {error.strerror}.")
+        return 2
+    raise error
 
 
 def _version(wanted: bool) -> None:
@@ -80,7 +101,7 @@ def demo(
     seed: Seed = None,
 ) -> None:
     """Sweep a moving-average crossover over real US stocks, with a hold-out and a report."""
-    prepare()
+    _start_fork_server(workers, backend, address)
     from rbt_ray.cli import studies
 
     raise typer.Exit(studies.demo(as_json=json, search=_over(samples, seed), run=_where(backend, address, workers)))
@@ -97,7 +118,7 @@ def run(
     seed: Seed = None,
 ) -> None:
     """Run the study that a TOML file describes."""
-    prepare()
+    _start_fork_server(workers, backend, address)
     from rbt_ray.cli import studies
 
     raise typer.Exit(
@@ -114,7 +135,7 @@ def resume(
     workers: Workers = None,
 ) -> None:
     """Go on with a study where it stopped."""
-    prepare()
+    _start_fork_server(workers, backend, address)
     from rbt_ray.cli import studies
 
     raise typer.Exit(studies.resume(path, as_json=json, run_over=_where(backend, address, workers)))
@@ -162,11 +183,16 @@ def bundle_ingest(
         Optional[list[str]], typer.Option(help="A repair to make; the error that stops you names it.")
     ] = None,
     periods_per_year: Annotated[Optional[float], typer.Option(help="Bars a year; default: inferred.")] = None,
+    symbol: Annotated[
+        Optional[str], typer.Option(help="Whose prices a file without symbols has; default: the bundle's name.")
+    ] = None,
 ) -> None:
     """Read prices and register them as a bundle."""
     from rbt_ray.cli import bundles
 
-    raise typer.Exit(bundles.ingest(name, source, fix=tuple(fix or ()), periods_per_year=periods_per_year))
+    raise typer.Exit(
+        bundles.ingest(name, source, fix=tuple(fix or ()), periods_per_year=periods_per_year, symbol=symbol)
+    )
 
 
 @bundle_app.command("list")
@@ -212,6 +238,18 @@ def bench_sequential(
     from rbt_ray.cli import bench
 
     raise typer.Exit(bench.run_sequential(file, profile=profile, runs=runs, as_json=json, quick=quick))
+
+
+def _start_fork_server(workers: int | None, backend: str | None, address: str | None) -> None:
+    """Starts what workers come from, so that it loads while this process does, unless that many cannot be started."""
+    process_limits.check(process_limits.WORKER_BYTES, process_limits.WORKER_FILES)
+    if workers is not None:
+        from rbt_ray.tune import worker_limits
+        from rbt_ray.tune.backend import resolve
+
+        if resolve(backend or "auto", address) == "local":
+            worker_limits.check(workers)
+    prepare()
 
 
 def _over(samples: int | None, seed: int | None) -> dict[str, Any]:

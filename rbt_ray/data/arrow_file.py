@@ -22,6 +22,7 @@ from rbt_ray.arrow_messages import read_batch
 from rbt_ray.data import times
 from rbt_ray.data.content import Content
 from rbt_ray.errors import BundleError
+from rbt_ray.os_errors import explanation
 from rbt_ray.private_files import open_regular, replacing
 from rbt_ray.types import FloatArray
 
@@ -93,6 +94,8 @@ def read(path: Path, *, verify: bool) -> tuple[Content, str | None, dict[str, st
     except FileNotFoundError:
         raise BundleError(f"There is no bundle file `{path}`.") from None
     except (pa.ArrowException, *_DAMAGE) as error:
+        if isinstance(error, OSError) and explanation(error) is not None:  # the file may be sound
+            raise
         raise BundleError(
             f"`{path}` is not a bundle file, or is damaged: {_first_line(error)}. "
             "Make it anew: `Bundle.save(path)`, or `rbt.ingest(name, source)` for a registered bundle."

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Mapping, Sequence
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, overload
 
@@ -15,6 +14,8 @@ from rbt_ray.data.content import Content
 from rbt_ray.data.fields import Fields, missing
 from rbt_ray.data.times import TimeArray
 from rbt_ray.errors import BundleError
+from rbt_ray.html_text import escape
+from rbt_ray.os_errors import explained
 from rbt_ray.types import FloatArray
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class Opener(Protocol):
         ...
 
 
+@explained()
 def open_bundle(path: str | Path, *, verify: bool = False) -> Bundle:
     """The bundle in a file that `Bundle.save` wrote, memory-mapped: milliseconds, and one copy for all processes.
 
@@ -94,6 +96,7 @@ class Bundle(Fields):
     open = _Open()
 
     @classmethod
+    @explained()
     def from_frame(
         cls,
         frame: Any,
@@ -115,12 +118,14 @@ class Bundle(Fields):
 
         Raises:
             BundleError: the data cannot be used; the message names symbol and row.
+            ResourceError: there is not enough memory.
         """
         from rbt_ray.data import frames
 
         return frames.read(frame).bundle(name=name, periods_per_year=periods_per_year, metadata=metadata)
 
     @classmethod
+    @explained()
     def from_arrays(
         cls,
         fields: Mapping[str, ArrayLike],

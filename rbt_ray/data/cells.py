@@ -26,6 +26,12 @@ def symbols(column: Column, origin: Origin, rows: IntArray) -> Names:
     if blank.any():
         row = rows[np.argmax(blank)]
         raise BundleError(f"{origin.where(None, row)}: there is no symbol. Fill it, or remove the row.")
+    if column.dtype == object and column.nunique() != pd.Series(names).nunique():
+        first = pd.Series(names).map(column.groupby(names).nunique()).gt(1).to_numpy()
+        row = int(np.argmax(first))
+        raise BundleError(
+            f"{origin.where(names[row], rows[row])}: the symbol is a number in some rows and text in others. Write it one way."
+        )
     return names
 
 
@@ -49,7 +55,7 @@ def numbers(column: Column, origin: Origin, rows: IntArray, symbol: str | Names)
         row = int(np.argmax(text))
         whose = symbol if isinstance(symbol, str) else str(symbol[row])
         raise BundleError(
-            f"{origin.where(whose, rows[row])}: `{column.name}` is {str(column.iloc[row])!r}, which is no number. "
+            f"{origin.where(whose, rows[row])}: `{column.name}` is {str(column.iloc[row])[:60]!r}, which is no number. "
             "Correct it, leave the cell empty if the value is not known, or remove the column if it is no field."
         )
     return values

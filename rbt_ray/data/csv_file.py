@@ -13,13 +13,19 @@ import pandas as pd
 
 from rbt_ray.data import room
 from rbt_ray.data.frames import DATES, SYMBOL
-from rbt_ray.errors import BundleError
+from rbt_ray.errors import BundleError, ResourceError
+from rbt_ray.os_errors import explanation
 from rbt_ray.types import IntArray
 
 _EMPTY_CELLS = ["", "nan", "NaN", "NAN", "null", "NULL", "None", "NA", "N/A", "n/a", "#N/A", "-"]
 """What stands for no value in a column of numbers; in a column of symbols, NA and NAN are symbols."""
 
-_PART = 2**24
+_SEPARATORS = (",", ";", "\t")
+_ABOUT_COMMAS = "Numbers with a decimal comma need another separator, such as a semicolon."
+_DECIMAL_POINT = r"\s*[+-]?\d*\.\d*\s*"
+_DECIMAL_COMMA, _THOUSANDS = r"\s*[+-]?\d+,\d+(?:[eE][+-]?\d+)?\s*", r"\s*[+-]?[1-9]\d{0,2},\d{3}\s*"
+_LONGEST_LINE = 2**22
+"""Bytes: 40 for each of the 100,000 columns that a table may have."""
 
 
 def read(path: Path, *, first_is_date: bool) -> tuple[pd.DataFrame, IntArray]:
@@ -31,25 +37,30 @@ def read(path: Path, *, first_is_date: bool) -> tuple[pd.DataFrame, IntArray]:
 
     Raises:
         BundleError: the file is empty, is no CSV file, or has cells without a heading.
+        ResourceError: the machine has too little memory or descriptors left to read it.
     """
     try:
-        return _read(path, first_is_date=first_is_date)
+        return _read(path, _checked_separator(path), first_is_date=first_is_date)
     except pd.errors.EmptyDataError:
         raise BundleError(f"{path.name} is empty. Remove it, or fill it: a header, then a row a date.") from None
     except pd.errors.ParserError as error:
+        if (why := explanation(error)) is not None:
+            raise ResourceError(f"{path.name} cannot be read: {why}") from None
         found = re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", str(error))
         what = f"row {found[2]}: {found[3]} cells under {found[1]} headings" if found else str(error).strip()
-        raise BundleError(f"{path.name}, {what}. Correct it: the same number of cells in each row.") from None
-    except (UnicodeDecodeError, OSError, EOFError, zlib.error) as error:
+        raise BundleError(
+            f"{path.name}, {what}. Correct it: the same number of cells in each row. {_ABOUT_COMMAS}"
+        ) from None
+    except (UnicodeDecodeError, OSError, EOFError, MemoryError, zlib.error) as error:
+        if (why := explanation(error)) is not None:
+            raise ResourceError(f"{path.name} cannot be read: {why}") from None
         raise BundleError(f"{path.name} cannot be read as text in UTF-8: {error}.") from None
 
 
-def _read(path: Path, *, first_is_date: bool) -> tuple[pd.DataFrame, IntArray]:
-    if path.suffix.lower() == ".gz":
-        _check_unpacked(path)
-    heading = pd.read_csv(path, header=None, nrows=1, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    room.check_columns(heading.shape[1], path.name)
-    names = [str(name).strip() for name in heading.iloc[0]]
+def _read(path: Path, separator: str, *, first_is_date: bool) -> tuple[pd.DataFrame, IntArray]:
+    names = _headings(path, separator, row=0)
+    if names[0] == "Price" and separator == "," and _headings(path, separator, row=1)[0] == "Ticker":
+        return _yfinance(path, names)
     has_date = any(name.lower() in DATES for name in names)
     counter = names[0] == "" and has_date  # the row numbers `DataFrame.to_csv` writes
     if not has_date and (first_is_date or names[0] == ""):
@@ -61,29 +72,122 @@ def _read(path: Path, *, first_is_date: bool) -> tuple[pd.DataFrame, IntArray]:
             what = f"more than one column `{name}`" if name else "columns without a heading"
             raise BundleError(f"{path.name}, row 1: there are {what}. Give each column a name of its own.")
     texts = [name for name in names if name.lower() in (*DATES, SYMBOL)]
+    frame, lines = _body(path, names, texts, separator)
+    if separator != "," and _has_decimal_commas(path, frame.drop(columns=texts)):
+        frame, lines = _body(path, names, texts, separator, decimal=",")
+        _check_no_points(path, frame.drop(columns=texts), lines)
+    return (frame.drop(columns="\0") if counter else frame), lines
+
+
+def _headings(path: Path, separator: str, row: int) -> list[str]:
+    found = pd.read_csv(
+        path,
+        header=None,
+        skiprows=row,
+        nrows=1,
+        dtype=str,
+        keep_default_na=False,
+        sep=separator,
+        encoding="utf-8-sig",
+    )
+    return [str(name).strip() for name in found.iloc[0]]
+
+
+def _body(
+    path: Path, names: list[str], texts: list[str], separator: str = ",", *, decimal: str = ".", n_headings: int = 1
+) -> tuple[pd.DataFrame, IntArray]:
+    """The rows below the headings that are not blank, and the line of each."""
     frame = pd.read_csv(
         path,
-        header=0,
+        header=None,
+        skiprows=n_headings,
         names=names,
         dtype=dict.fromkeys(texts, str),
         na_values={name: _EMPTY_CELLS for name in names if name not in texts},
         keep_default_na=False,
         skip_blank_lines=False,  # or the rows would lose their lines
         low_memory=False,
+        sep=separator,
+        decimal=decimal,
         encoding="utf-8-sig",
     )
     if not isinstance(frame.index, pd.RangeIndex):
-        raise BundleError(f"{path.name}: the rows have more cells than the {len(names)} headings. Name every column.")
+        raise BundleError(
+            f"{path.name}: the rows have more cells than the {len(names)} headings. Name every column. {_ABOUT_COMMAS}"
+        )
     blank = (frame.isna() | (frame == "")).all(axis=1).to_numpy()
-    lines = np.arange(2, len(frame) + 2)[~blank]
-    frame = frame[~blank].reset_index(drop=True)
-    return (frame.drop(columns="\0") if counter else frame), lines
+    lines = np.arange(n_headings + 1, len(frame) + n_headings + 1)[~blank]
+    return frame[~blank].reset_index(drop=True), lines
 
 
-def _check_unpacked(path: Path) -> None:
-    """Refuse a compressed file that is larger than memory once it is unpacked: a thousand times its size is possible."""
-    n_bytes = 0
-    with gzip.open(path) as file:
-        while part := file.read(_PART):
+def _has_decimal_commas(path: Path, cells: pd.DataFrame) -> bool:
+    """Whether numbers are written 1,5; BundleError where all could be thousands, as 1,500."""
+    texts = [cells[name].dropna().astype(str) for name in cells if not pd.api.types.is_numeric_dtype(cells[name])]
+    commas = [column[column.str.fullmatch(_DECIMAL_COMMA)] for column in texts]
+    found = pd.concat(commas) if commas else pd.Series(dtype=str)
+    if len(found) and found.str.fullmatch(_THOUSANDS).all():
+        raise BundleError(
+            f"{path.name}: {found.iloc[0]!r} may have a decimal comma or one of thousands, and no other number of the file "
+            "says which. Write the numbers with a decimal point."
+        )
+    return len(found) > 0
+
+
+def _check_no_points(path: Path, cells: pd.DataFrame, lines: IntArray) -> None:
+    """Refuse a file in which some numbers have a decimal comma, and others a point, which may be one of thousands."""
+    for name in cells:
+        if not pd.api.types.is_numeric_dtype(cells[name]):
+            points = cells[name].fillna("").astype(str).str.fullmatch(_DECIMAL_POINT).to_numpy(bool)
+            if points.any():
+                row = int(np.argmax(points))
+                raise BundleError(
+                    f"{path.name}, row {lines[row]}: `{name}` is {cells[name].iloc[row]!r}, and other numbers have a decimal "
+                    "comma. Write all of them with a decimal point."
+                )
+
+
+def _yfinance(path: Path, fields: list[str]) -> tuple[pd.DataFrame, IntArray]:
+    """The long frame of a file that `yfinance.download(...).to_csv()` writes: rows of fields, of tickers, of the date's name.
+
+    As in its frames, each ticker has all dates.
+    """
+    tickers = _headings(path, ",", row=1)
+    if len(tickers) != len(fields):
+        raise BundleError(f"{path.name}, row 2: {len(tickers)} tickers under {len(fields)} fields. Correct it.")
+    names = ["date", *(f"{field}\0{ticker}" for field, ticker in zip(fields[1:], tickers[1:], strict=True))]
+    for name, times in Counter(names).items():
+        if times > 1:
+            raise BundleError(
+                f"{path.name}: there are more columns than one of {name.replace(chr(0), ' of ')}. Remove one."
+            )
+    frame, lines = _body(path, names, ["date"], n_headings=3)
+    parts = []
+    for ticker in dict.fromkeys(tickers[1:]):
+        columns = {name: name.partition("\0")[0] for name in names[1:] if name.partition("\0")[2] == ticker}
+        part = frame[["date", *columns]].rename(columns=columns)
+        parts.append(part.assign(symbol=ticker))
+    return pd.concat(parts, ignore_index=True), np.tile(lines, len(parts))
+
+
+def _checked_separator(path: Path) -> str:
+    """What is between cells: a comma, or, where the headings have none, a semicolon or a tab.
+
+    Refuses, before it is parsed, a file of too many columns, of a line too long, or larger than memory: pandas holds a line as a whole and needs a minute for a million headings; unpacked, a file can be a thousand times
+    as large as it is.
+    """
+    n_bytes, separator = 0, ","
+    with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as file:
+        while part := file.read(_LONGEST_LINE):
+            line_ends = b"\n" in part or b"\r" in part
+            if len(part) == _LONGEST_LINE and not line_ends:
+                raise BundleError(
+                    f"{path.name} has a line of more than {_LONGEST_LINE // 2**20} MiB, which no row of at most "
+                    f"{room.MOST_COLUMNS:,} columns is. Is it a table of prices? Look at it."
+                )
+            if n_bytes == 0:
+                heading = part.lstrip().splitlines()[:1]
+                separator = next((mark for mark in _SEPARATORS if heading and mark.encode() in heading[0]), ",")
+                room.check_columns(1 + sum(line.count(separator.encode()) for line in heading), path.name)
             n_bytes += len(part)
-            room.check_bytes(n_bytes, f"{path.name}, unpacked,", "Is it a table of prices? Unpack it and look.")
+            room.check_bytes(n_bytes, f"{path.name}, as text,", "Is it a table of prices? Look at it.")
+    return separator

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import re
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from rbt_ray.data import times
 from rbt_ray.data.checks import Origin
 from rbt_ray.data.times import TimeArray
 from rbt_ray.errors import BundleError
@@ -16,9 +18,16 @@ from rbt_ray.types import IntArray
 if TYPE_CHECKING:
     Column = pd.Series[Any]
 
+_DIGITS = list("0123456789")
+_MOST_SHOWN = 60
+_EPOCH = re.compile(r"\d{9,19}(\.\d*)?")
+_OFFSET = r":[\d:.]+ ?(Z|[+-]\d\d(?::?\d\d)?)$"
+_DAYLIGHT_SAVING = (timedelta(hours=1), timedelta(minutes=30))
+"""How far clocks are put forward; half an hour on Lord Howe Island."""
+
 
 def parse(column: Column, origin: Origin, rows: IntArray) -> tuple[TimeArray, str | None]:
-    """UTC timestamps and the time zone the dates were written in (None: none).
+    """UTC timestamps and the time zone the dates were written in (None: none; UTC where offsets change with daylight saving).
 
     Text must be ISO 8601 (2024-03-01, 20240301, 2024-03-01T09:30-05:00): 03/04/2024 is March in one country and
     April in another.
@@ -62,17 +71,37 @@ def _from_objects(column: Column, origin: Origin, rows: IntArray) -> Column:
     else:
         texts = column.astype(str)
         readable = pd.to_datetime(texts, errors="coerce", utc=True, format="ISO8601")
-    wrong = readable.isna().to_numpy()
+    # pandas reads "now" and "today" as the moment of reading.
+    with_digit = texts.astype(str).str.lstrip().str[:1].isin(_DIGITS)
+    wrong = readable.isna().to_numpy() | ~with_digit.to_numpy(bool)
     if wrong.any():
         row = int(np.argmax(wrong))
-        raise BundleError(
-            f"{origin.where(None, rows[row])}: {str(column.iloc[row])!r} is not a date. Write dates as 2024-03-01, "
-            "and times as 2024-03-01T09:30 or 2024-03-01T09:30-05:00."
-        )
+        raise BundleError(f"{origin.where(None, rows[row])}: {_why_no_date(str(column.iloc[row]))}")
     try:
         return pd.to_datetime(texts, format=None if texts is column else "ISO8601")
     except ValueError:
+        if texts is not column and _is_one_zone(texts):
+            return readable
         raise BundleError(
-            f"{origin.name}: the dates are in several time zones, or only some have one (an offset that changes with "
-            "daylight saving counts as another). Convert them to UTC, or give the column one time zone by name."
+            f"{origin.name}: the dates are in several time zones, or only some have one. Convert them to UTC, or give the "
+            "column one time zone by name."
         ) from None
+
+
+def _why_no_date(text: str) -> str:
+    shown = repr(text if len(text) <= _MOST_SHOWN else text[:_MOST_SHOWN] + "...")
+    if _EPOCH.fullmatch(text):
+        return (
+            f"{shown} is not a date but a count since 1970, and its unit is not known. Convert the column, for seconds by "
+            "`pd.to_datetime(frame['date'], unit='s')`, and write dates as 2024-03-01T09:30."
+        )
+    return f"{shown} is not a date. Write dates as 2024-03-01, and times as 2024-03-01T09:30 or 2024-03-01T09:30-05:00."
+
+
+def _is_one_zone(texts: Column) -> bool:
+    """Whether all have an offset, of which there are two as far apart as daylight saving: each is an exact instant."""
+    offsets = texts.str.extract(_OFFSET, expand=False).unique()
+    if len(offsets) != 2 or pd.isna(offsets).any():
+        return False
+    first, second = (times.offset(text) for text in offsets)
+    return abs(first - second) in _DAYLIGHT_SAVING

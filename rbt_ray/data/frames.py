@@ -33,7 +33,7 @@ def read(frame: Any, symbol: str | None = None) -> Source:
         BundleError: it is no frame, or has no dates, symbols or numbers where they should be.
     """
     given = _to_pandas(frame)
-    return table(given, _THE_FRAME, any_order=True, symbol=symbol if _is_of_one_symbol(given) else None)
+    return table(given, _THE_FRAME, any_order=True, symbol=only_symbol(given, symbol))
 
 
 def table(
@@ -58,6 +58,7 @@ def table(
     rows = np.arange(len(frame)) if rows is None else rows
     if not len(frame):
         raise BundleError(f"{origin.name} has no rows: there are no prices to use.")
+    _check_names(frame.columns, origin)
     if frame.columns.nlevels > 1:
         series = _by_field(frame, origin, rows)
     else:
@@ -74,12 +75,27 @@ def table(
     return Source(series, any_order, dict(notes or {}))
 
 
-def _is_of_one_symbol(frame: pd.DataFrame) -> bool:
-    """Whether it has fields and nothing that says whose, as yfinance's frames of one ticker."""
+def _check_names(columns: pd.Index, origin: Origin) -> None:
+    """Refuse columns without a name, and names that differ as objects and are the same text: 700 and "700"."""
+    for level in range(columns.nlevels):
+        if columns.get_level_values(level).isna().any():
+            raise BundleError(f"{origin.name} has a column without a name (NaN or None). Name it, or remove it.")
+        kinds: dict[str, Hashable] = {}
+        for name in columns.get_level_values(level).unique():
+            other = kinds.setdefault(str(name), name)
+            if other is not name:
+                raise BundleError(
+                    f"{origin.name} has columns {other!r} ({type(other).__name__}) and {name!r} ({type(name).__name__}), "
+                    "which have one name as text. Rename or remove one of them."
+                )
+
+
+def only_symbol(frame: pd.DataFrame, symbol: str | None) -> str | None:
+    """The symbol, if the frame has fields and nothing that says whose, as yfinance's frames of one ticker; else None."""
     if frame.columns.nlevels > 1:
-        return False
+        return None
     names = {_usual(name) for name in (*frame.columns, *frame.index.names)}
-    return SYMBOL not in names and any(name in names for name in STANDARD)
+    return symbol if SYMBOL not in names and any(name in names for name in STANDARD) else None
 
 
 def _to_pandas(frame: Any) -> pd.DataFrame:

@@ -24,6 +24,7 @@ from rbt_ray.data.bundle import Bundle
 from rbt_ray.data.registry_lock import locked
 from rbt_ray.errors import BundleError, BundleNotFoundError
 from rbt_ray.nearest import did_you_mean
+from rbt_ray.os_errors import explained
 from rbt_ray.private_files import make_folder, read_small, sweep
 
 EMBEDDED = {name: Path(__file__).parent / "embedded" / f"{name}.arrow" for name in ("sample", "fx")}
@@ -67,7 +68,15 @@ class BundleInfo:
     error: str | None = None
 
 
-def ingest(name: str, source: Any, *, fix: str | Iterable[str] = (), periods_per_year: float | None = None) -> Bundle:
+@explained()
+def ingest(
+    name: str,
+    source: Any,
+    *,
+    fix: str | Iterable[str] = (),
+    periods_per_year: float | None = None,
+    symbol: str | None = None,
+) -> Bundle:
     """Register prices under a name and return them, memory-mapped.
 
     The name's earlier version stays until this one is whole on disk, and after it for studies that began with it.
@@ -77,24 +86,31 @@ def ingest(name: str, source: Any, *, fix: str | Iterable[str] = (), periods_per
         source: a folder with a CSV file a symbol (zipline's csvdir: ``AAPL.csv`` with date, open, high, low, close,
             volume, or a folder ``daily`` or ``minute`` of such files); the folder of a bundle that zipline or RustyBT
             ingested (its newest daily bars, adjusted); one CSV, Parquet or Feather file, long (date, symbol, fields) or
-            wide (date, a column of closes a symbol); a pandas, polars or pyarrow frame, also as yfinance makes them, where
-            a frame of one ticker's fields takes the bundle's name as its symbol; vectorbt data, such as `vbt.YFData`; a
+            wide (date, a column of closes a symbol); a pandas, polars or pyarrow frame, also as yfinance makes them, and
+            a CSV file of its `to_csv`; vectorbt data, such as `vbt.YFData`; a
             `Bundle` or a file that `Bundle.save` wrote. In files each symbol's rows must ascend in time.
         fix: what may be put right: ``"sort"`` (rows of a file that are not in time order), ``"drop-duplicates"``
             (rows that repeat another in every column).
         periods_per_year: bars in a year; None infers it (`times.periods_per_year`): 252 for daily bars.
+        symbol: whose prices a frame or file of one ticker's fields is that has no column for it; None: the bundle's name.
 
     Raises:
         BundleError: the name cannot be used, or the data cannot; the message names file, symbol and row.
+        ResourceError: the machine has too little memory, disk space or descriptors left.
     """
     _usable(name)
     from rbt_ray.data import sources
 
-    bundle = sources.bundle(source, fix=fix, periods_per_year=periods_per_year, symbol=name)
+    bundle = sources.bundle(source, fix=fix, periods_per_year=periods_per_year, symbol=symbol or name)
+    if symbol is not None and bundle.symbols != (symbol,):
+        raise BundleError(
+            f"`symbol` is for prices of one ticker that do not say whose they are; these are of {', '.join(bundle.symbols[:5])}."
+        )
     with _writing() as bundles:
         return _put(bundle, name, bundles / name)
 
 
+@explained()
 def load_bundle(name: str, version: str | None = None) -> Bundle:
     """A registered or embedded bundle, memory-mapped.
 
@@ -131,6 +147,7 @@ def current_version(name: str) -> str:
     return _path(name, None).stem
 
 
+@explained()
 def list_bundles() -> list[BundleInfo]:
     """Every bundle there is, the embedded ones first, then by name; damaged ones are listed with their error."""
     return [_info(name, embedded=True) for name in EMBEDDED] + [_info(name, embedded=False) for name in _registered()]

@@ -24,12 +24,12 @@ def check_bytes(needed: int, what: str, hint: str) -> None:
     Raises:
         BundleError: it takes more than half of the memory that is free now.
     """
-    free = _free()
+    free = free_bytes()
     if needed > _SHARE * free:
         raise BundleError(f"{what} would take {_gb(needed)} of memory, and {_gb(free)} are free. {hint}")
 
 
-def _free() -> int:
+def free_bytes() -> int:
     """Bytes that this process can still have: what the machine has left, or what a limit of the process leaves."""
     free = int(psutil.virtual_memory().available)
     if sys.platform != "win32":

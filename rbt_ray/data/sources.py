@@ -27,13 +27,13 @@ def bundle(
         source: the same.
         fix: the same.
         periods_per_year: the same.
-        symbol: whose prices a frame is that does not say it.
+        symbol: whose prices a frame, or a file, of one ticker's fields is that does not say it.
 
     Raises:
         BundleError: with file, symbol and row, if anything is wrong with the data.
     """
     fixes = checks.fixes(fix)
-    read = _path(Path(source).expanduser()) if isinstance(source, str | Path) else source
+    read = _path(Path(source).expanduser(), symbol) if isinstance(source, str | Path) else source
     if isinstance(read, Bundle):
         if periods_per_year is None:
             return read
@@ -47,7 +47,7 @@ def bundle(
     return found.bundle(fixes=fixes, periods_per_year=periods_per_year)
 
 
-def _path(path: Path) -> Source | Bundle:
+def _path(path: Path, symbol: str | None) -> Source | Bundle:
     if path.is_dir():
         ingested = backtester_bundle.newest(path)
         return _folder(path) if ingested is None else backtester_bundle.read(ingested)
@@ -56,7 +56,10 @@ def _path(path: Path) -> Source | Bundle:
     notes = {"source": str(path.resolve())}
     if _stem(path) is not None:
         frame, lines = csv_file.read(path, first_is_date=False)
-        return frames.table(frame, Origin(path.name, lines=True), lines, any_order=False, notes=notes)
+        origin = Origin(path.name, lines=True)
+        return frames.table(
+            frame, origin, lines, any_order=False, symbol=frames.only_symbol(frame, symbol), notes=notes
+        )
     suffix = path.suffix.lower()
     if suffix not in _TABLES:
         raise BundleError(
@@ -65,7 +68,10 @@ def _path(path: Path) -> Source | Bundle:
         )
     if suffix == ".arrow" and _is_bundle(path):
         return Bundle.open(path, verify=True)
-    return frames.table(table_file.read(path), Origin(path.name), any_order=False, notes=notes)
+    frame = table_file.read(path)
+    return frames.table(
+        frame, Origin(path.name), any_order=False, symbol=frames.only_symbol(frame, symbol), notes=notes
+    )
 
 
 def _is_vectorbt(source: Any) -> bool:

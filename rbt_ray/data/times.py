@@ -60,8 +60,12 @@ def zone(tz: str | None) -> tzinfo:
     try:
         return ZoneInfo(tz)
     except (ZoneInfoNotFoundError, ValueError):
-        offset = datetime.strptime(tz.removeprefix("UTC"), "%z").utcoffset() or timedelta(0)
-        return timezone(offset)
+        return timezone(offset(tz.removeprefix("UTC")))
+
+
+def offset(text: str) -> timedelta:
+    """The time span of an offset from UTC: ``-05:00``, ``-0500``, ``-05`` or ``Z``; ValueError for other texts."""
+    return datetime.strptime(text if text == "Z" or len(text) > 3 else text + "00", "%z").utcoffset() or timedelta(0)
 
 
 def to_utc(moment: date, tz: str | None) -> np.datetime64:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rbt_ray.errors import InputError, SettingError, ShapeError
+from rbt_ray.html_text import escape
 from rbt_ray.simulate.costs import BASIS_POINTS, Costs
 from rbt_ray.simulate.every_bar import run_every_bar
 from rbt_ray.simulate.metrics import metrics_of
@@ -214,7 +215,7 @@ class Backtest:
 
     def _repr_html_(self) -> str:
         rows = "".join(f"<tr><th>{name}</th><td>{value:.6g}</td></tr>" for name, value in self.metrics().items())
-        return f"<table><caption>{self!r}</caption>{rows}</table>"
+        return f"<table><caption>{escape(repr(self))}</caption>{rows}</table>"
 
 
 def _simulate(setup: _Setup) -> Backtest:

@@ -129,7 +129,10 @@ class RunConfig:
             or that `address` names, else local.
         address: of a Ray cluster to join: "auto", "host:port" or "ray://host:port"; None with "ray" starts one of our
             own on this machine, which ends with the study's driver.
-        num_workers: how many; None: one for every `num_cpus_per_worker` cores, of all nodes of a cluster.
+        num_workers: how many; None: one for every `num_cpus_per_worker` cores, of all nodes of a cluster. Local workers
+            that cannot be started are refused before any is: each takes 4 descriptors of the driver (`ulimit -n`), 4
+            threads and processes (`ulimit -u`, cgroup, kernel), 8 MiB of the memory that is free and, where the address
+            space is limited, 8 MiB of it; and without `worker_memory_limit` its even share of the memory is 64 MiB or more.
         num_cpus_per_worker: cores a worker uses.
         resources_per_worker: Ray resources it takes beside; None for "local".
         trial_timeout_s: seconds a trial may take; a later one is TIMED_OUT.

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import atexit
-import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
 
 from rbt_ray.pool.pool import WorkerPool
+from rbt_ray.tune import backend, worker_limits
 from rbt_ray.tune.config import RunConfig
 from rbt_ray.tune.modules import Modules, changed, user_modules
 
@@ -28,20 +26,14 @@ _idle: dict[tuple[object, ...], _Idle] = {}
 
 
 def backend_of(run_config: RunConfig) -> str:
-    """The backend that "auto" stands for here: Ray where an address is given or this process is on a cluster."""
-    if run_config.backend != "auto":
-        return run_config.backend
-    on_cluster = _is_connected() or any(
-        name in os.environ for name in ("RAY_ADDRESS", "RAY_JOB_ID", "RAY_JOB_CONFIG_JSON_ENV_VAR")
-    )
-    return "ray" if run_config.address is not None or on_cluster else "local"
+    """The backend that "auto" stands for here; see `backend.resolve`."""
+    return backend.resolve(run_config.backend, run_config.address)
 
 
-def _is_connected() -> bool:
-    """Whether this process is on a Ray cluster; a Ray that an earlier study started for itself is none."""
-    ray: Any = sys.modules.get("ray")
-    runtime: Any = sys.modules.get("rbt_ray.pool.ray_runtime")
-    return ray is not None and ray.is_initialized() and not (runtime is not None and runtime.is_private())
+def check(run_config: RunConfig) -> None:
+    """Refuses a number of local workers that cannot be started; see `worker_limits.check`."""
+    if run_config.num_workers is not None and backend_of(run_config) == "local":
+        worker_limits.check(run_config.num_workers, run_config.worker_memory_limit)
 
 
 @contextmanager
@@ -104,6 +96,7 @@ def _start(run_config: RunConfig, *, prices: bool) -> WorkerPool:
     from rbt_ray.pool.local_pool import LocalPool, usable_cpus
 
     n_workers = run_config.num_workers or max(1, usable_cpus() // run_config.num_cpus_per_worker)
+    worker_limits.check(n_workers, run_config.worker_memory_limit)
     return LocalPool(
         n_workers, recycle_after=run_config.recycle_after, memory_limit=run_config.worker_memory_limit, prices=prices
     )

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from rbt_ray.errors import NoResultError, SettingError
+from rbt_ray.html_text import encodable, escape
 from rbt_ray.nearest import nearest
+from rbt_ray.os_errors import explained
 from rbt_ray.store.journal import Ended, Journal, Reviewed
 from rbt_ray.store.table import TrialTable, table_of
 from rbt_ray.study.study import Study
@@ -34,6 +36,7 @@ class ResultGrid(Sequence[Result]):
         self._given = study
 
     @cached_property
+    @explained()
     def _events(self) -> tuple[TrialTable, Reviewed | None, list[Ended]]:
         journal = Journal(self.path)
         try:
@@ -150,7 +153,10 @@ class ResultGrid(Sequence[Result]):
         return {name: int((status == code).sum()) for code, name in enumerate(STATUSES)}
 
     def get_dataframe(self) -> pd.DataFrame:
-        """A row a trial: trial_id, status, fidelity, config/<name>..., <metric>..., error, duration_s, worker."""
+        """A row a trial: trial_id, status, fidelity, config/<name>..., <metric>..., error, duration_s, worker.
+
+        Lone surrogates in names and texts, which pandas cannot hold, are written out as escapes.
+        """
         import pandas as pd
 
         table = self.table
@@ -168,12 +174,16 @@ class ResultGrid(Sequence[Result]):
         columns["error"] = pd.Series(errors, dtype=object)  # None, not nan, where there is none
         columns["duration_s"] = table.outcomes.duration_s
         columns["worker"] = [table.workers[code] for code in table.worker]
-        return pd.DataFrame(columns)
+        try:
+            return pd.DataFrame(columns)
+        except UnicodeEncodeError:
+            return pd.DataFrame({encodable(name): _encodable_column(values) for name, values in columns.items()})
 
     def table_hash(self) -> str:
         """Sha256 over the ordered trial table: config, fidelity, status and metrics at full precision."""
         return self.table.hash()
 
+    @explained()
     def report(self, path: str | Path) -> Path:
         """Writes one self-contained HTML page about the study and gives its path."""
         from rbt_ray.reporting.html import write_report
@@ -224,7 +234,7 @@ class ResultGrid(Sequence[Result]):
 
     def _repr_html_(self) -> str:
         head = self.get_dataframe().iloc[self.table.ranking(10)]
-        return f"<p>{_escape(repr(self))}</p>{head.to_html(index=False)}"
+        return f"<p>{escape(repr(self))}</p>{encodable(head.to_html(index=False))}"
 
     def _best_text(self) -> str:
         if not len(self.table.ranking(1)):
@@ -233,7 +243,9 @@ class ResultGrid(Sequence[Result]):
         return f"; best {self.study.metric} {best.metrics[self.study.metric]:.6g} at {dict(best.config)}"
 
 
-def _escape(text: str) -> str:
-    import html
+def _encodable_column(values: Any) -> Any:
+    import pandas as pd
 
-    return html.escape(text)
+    if getattr(getattr(values, "dtype", None), "kind", "O") != "O":
+        return values
+    return pd.Series([encodable(value) if isinstance(value, str) else value for value in values], dtype=object)

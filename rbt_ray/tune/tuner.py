@@ -21,6 +21,7 @@ from rbt_ray.errors import SettingError, StudyExistsError, StudyInterrupted, Stu
 from rbt_ray.objectives.address import address_of
 from rbt_ray.objectives.fitting import check_objective
 from rbt_ray.objectives.own_data import OwnData
+from rbt_ray.os_errors import explained
 from rbt_ray.pool.task import Task
 from rbt_ray.search.bohb import BOHB
 from rbt_ray.search.catalog import MODELS, Chosen, choose, default_samples, is_search_alg, make, plain_scheduler
@@ -37,7 +38,7 @@ from rbt_ray.tune.callbacks import Callbacks
 from rbt_ray.tune.config import RunConfig, TuneConfig, as_before, kept
 from rbt_ray.tune.fidelity import lowest_fidelity
 from rbt_ray.tune.interrupt import clean_interrupt
-from rbt_ray.tune.pools import backend_of, pool_for, shutdown
+from rbt_ray.tune.pools import backend_of, check, pool_for, shutdown
 from rbt_ray.tune.progress import show_progress
 from rbt_ray.tune.result_grid import ResultGrid
 from rbt_ray.tune.warm_start import best_of, told_by
@@ -65,6 +66,7 @@ class Tuner:
         InputError: something given cannot be used; the message says what, and what to do.
     """
 
+    @explained()
     def __init__(
         self,
         objective: Any,
@@ -76,6 +78,7 @@ class Tuner:
     ) -> None:
         tune_config = tune_config or TuneConfig()
         self._run_config = run_config or RunConfig()
+        check(self._run_config)
         self._objective = objective
         self._search_alg = None if isinstance(tune_config.search_alg, (str, BOHB)) else tune_config.search_alg
         self._time_budget_s = tune_config.time_budget_s
@@ -91,6 +94,7 @@ class Tuner:
         self._refuse_existing()
 
     @classmethod
+    @explained()
     def restore(
         cls,
         path: str | Path,
@@ -158,10 +162,12 @@ class Tuner:
         """The study's definition."""
         return self._study
 
+    @explained()
     def fit(self) -> ResultGrid:
         """Runs the study to its end, from the start or from where its journal stops.
 
         Raises:
+            ResourceError: the machine has too little memory, disk space, descriptors or processes left.
             StudyLockedError: another process runs it.
             StudyInterrupted: Ctrl-C stopped it; what finished is recorded.
             WorkerStartError: no worker could be started.
@@ -213,7 +219,7 @@ class Tuner:
                 f"the study keeps at most {study.max_pending} trials open, fewer than its {pool.n_workers} workers, of which "
                 f"some will idle: set `max_pending` of TuneConfig to twice the workers or more; of Ray Tune's TuneConfig as "
                 f"`rbt_ray.tune` has it, `max_concurrent_trials` to the workers or more.",
-                stacklevel=3,
+                stacklevel=4,  # `explained` is one of them
             )
         train_bars = study.bundle.train_bars if study.bundle else 0
         ref = None if self._bundle is None else pool.share(self._bundle)

@@ -261,7 +261,7 @@ class Mirrored(RuleBasedStateMachine):
     @rule(kind=KINDS, where=PLANTED_AT)
     def plant_in_place_of_an_object(self, kind, where):
         """What a driver that begins, or pushes, says of it; then it is taken away again."""
-        firsts = sorted(path.name for path in self.remote.glob("events-*"))
+        firsts = sorted(path.name for path in self.remote.glob("events-*.arrow"))
         names = {"first segment": firsts[0], "last segment": firsts[-1], "another segment": "events-999999999999.arrow"}
         path = self.remote / names.get(where, where)
         kept = path.read_bytes() if path.exists() else None
