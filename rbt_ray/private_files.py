@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+from contextlib import suppress
 from pathlib import Path
+
+_IN_PLACE = os.O_WRONLY | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
 
 
 def make_folder(folder: Path) -> None:
@@ -26,3 +29,41 @@ def create(path: Path) -> int:
         OSError: it cannot be made, or there is one already.
     """
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+
+
+def write(path: Path, content: str) -> None:
+    """Writes a file with mode 0600, in place of what it held.
+
+    Raises:
+        OSError: it cannot be written, or is a symbolic link.
+    """
+    with os.fdopen(os.open(path, _IN_PLACE | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        file.write(content)
+
+
+def append(path: Path, content: str) -> None:
+    """Adds to a file, which gets mode 0600 where there is none yet.
+
+    Raises:
+        OSError: it cannot be written, or is a symbolic link.
+    """
+    with os.fdopen(os.open(path, _IN_PLACE | os.O_APPEND, 0o600), "a", encoding="utf-8") as file:
+        file.write(content)
+
+
+def close_to_others(folder: Path) -> None:
+    """Takes from all but the owner every right to a folder and what is in it.
+
+    Symbolic links are not followed, and files with several hard links keep their mode: they are also somebody else's. A
+    file system that has no modes is left as it is.
+    """
+    with suppress(OSError):
+        os.chmod(folder, os.stat(folder).st_mode & 0o700)
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    close_to_others(Path(entry.path))
+                elif entry.is_file(follow_symlinks=False):
+                    found = entry.stat(follow_symlinks=False)
+                    if found.st_mode & 0o077 and found.st_nlink == 1:
+                        os.chmod(entry.path, found.st_mode & 0o700)

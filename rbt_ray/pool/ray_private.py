@@ -12,8 +12,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from ray import _raylet
 from ray._private import ray_constants
-from ray._raylet import AuthenticationTokenLoader, Config
 
 from rbt_ray.errors import WorkerStartError
 from rbt_ray.private_files import make_folder
@@ -79,8 +79,9 @@ def own_token() -> dict[str, str]:
 
 def forget_token() -> None:
     """Lets this process read token and mode again, as it did before: Ray keeps what it has read."""
-    AuthenticationTokenLoader.instance().reset_cache()
-    Config.initialize("")
+    rays: Any = _raylet
+    rays.AuthenticationTokenLoader.instance().reset_cache()
+    rays.Config.initialize("")
 
 
 @contextmanager

@@ -94,7 +94,11 @@ def join(address: str | None, n_cpus: int) -> Connection:
         else:
             with ExitStack() as undo:
                 undo.callback(_keep_stdout_clean())
-                folder = _start(n_cpus, undo) if wanted == PRIVATE else _connect(wanted)
+                folder = None
+                if wanted == PRIVATE:
+                    folder = _start(n_cpus, undo)
+                else:
+                    _connect(wanted)
                 _here = Connection(wanted, _identity(), undo.pop_all().close, folder)
         _here.n_users += 1
         return _here

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import mmap
+import os
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import cloudpickle
+
+from rbt_ray import private_files
 
 _ALIGNED = 64
 _FILE = "parameters.bin"
@@ -75,9 +78,10 @@ def _write(values: Mapping[str, Any], path: Path) -> Path:
         places.append((end, part.nbytes))
         end = _aligned(end + part.nbytes)
     head = json.dumps(places).encode()
-    path.parent.mkdir(parents=True, exist_ok=True)
+    private_files.make_folder(path.parent)
     partial = path.with_suffix(".partial")
-    with partial.open("wb") as file:
+    partial.unlink(missing_ok=True)
+    with os.fdopen(private_files.create(partial), "wb") as file:
         file.write(len(head).to_bytes(8, "little") + head)
         for (start, _), part in zip(places, parts, strict=True):
             file.seek(start)
