@@ -58,7 +58,7 @@ def close_to_others(folder: Path) -> None:
     file system that has no modes is left as it is.
     """
     with suppress(OSError):
-        os.chmod(folder, os.stat(folder).st_mode & 0o700)
+        folder.chmod(folder.stat().st_mode & 0o700)
         with os.scandir(folder) as entries:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
@@ -66,4 +66,4 @@ def close_to_others(folder: Path) -> None:
                 elif entry.is_file(follow_symlinks=False):
                     found = entry.stat(follow_symlinks=False)
                     if found.st_mode & 0o077 and found.st_nlink == 1:
-                        os.chmod(entry.path, found.st_mode & 0o700)
+                        Path(entry.path).chmod(found.st_mode & 0o700)

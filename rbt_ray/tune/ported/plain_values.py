@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import os
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -77,7 +78,7 @@ def read(folder: Path) -> dict[Any, Any] | None:
 
 
 def _write(path: Path, content: bytes) -> None:
-    with open(create(path), "wb") as file:
+    with os.fdopen(create(path), "wb") as file:
         file.write(content)
 
 
@@ -157,4 +158,8 @@ def _value(held: Any, arrays: list[np.ndarray[Any, Any]]) -> Any:
     array = arrays[content]
     if mark in _BUFFERS:
         return _BUFFERS[mark](array.tobytes())
-    return {"array": lambda: array, "scalar": lambda: array[()], "complex": array.item}[mark]()
+    if mark == "complex":
+        return complex(array[()])
+    if mark not in ("array", "scalar"):
+        raise ValueError(f"it has an unknown mark, {mark!r}")
+    return array if mark == "array" else array[()]

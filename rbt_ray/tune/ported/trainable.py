@@ -152,9 +152,10 @@ def load(trainable: Any, folder: str) -> None:
     """
     held = plain_values.read(Path(folder))
     pickled = Path(folder, _PICKLE)
-    if held is None and pickled.exists():
-        held = pickle.loads(pickled.read_bytes())
-    trainable.load_checkpoint(folder if held is None else held)
+    if held is not None:
+        trainable.load_checkpoint(held)
+    else:
+        trainable.load_checkpoint(pickle.loads(pickled.read_bytes()) if pickled.exists() else folder)
     steps = Path(folder, _STEPS)
     trainable._iteration = int(steps.read_text()) if steps.exists() else trainable._iteration
 
