@@ -14,6 +14,7 @@ import pytest
 import ray
 from ray._private.authentication.http_token_authentication import get_auth_headers_if_auth_enabled
 
+from rbt_ray.cli import doctor
 from rbt_ray.errors import WorkerStartError
 from rbt_ray.pool import ray_private, ray_runtime
 from rbt_ray.pool.ray_pool import RayPool
@@ -88,6 +89,26 @@ def test_who_has_no_token_or_another_one_is_refused_by_all_but_pages_of_metrics(
             assert page.startswith(b"# HELP"), port
         else:
             assert answers == [True, True, False], port
+
+
+def test_doctor_says_what_listens_and_what_guards_it(pool):
+    [found] = [finding for finding in doctor.findings() if finding.what == "ray"]
+    assert found.ok, found
+    assert "on loopback only" in found.says
+    assert all(program in found.says for program in ("gcs_server", "raylet", "ray::RuntimeEnvAgent"))
+    pages = {str(port.number) for port in ports_of_our_own() if not port.is_guarded}
+    assert all(page in found.says for page in pages)
+
+
+@pytest.mark.slow
+def test_doctor_names_a_ray_that_asks_for_no_token():
+    code = (
+        "from rbt_ray.cli import doctor; [f] = [f for f in doctor.findings() if f.what == 'ray']; print(f.ok, f.says)"
+    )
+    env = {**os.environ, "RAY_AUTH_MODE": "disabled"}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=120)
+    assert done.stdout.startswith("False")
+    assert "asks for no token" in done.stdout
 
 
 def test_the_token_is_in_environments_and_nowhere_else(pool, above):
