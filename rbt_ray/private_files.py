@@ -16,10 +16,15 @@ def make_folder(folder: Path) -> None:
     Raises:
         OSError: it cannot be made.
     """
-    for missing in reversed([one for one in (folder, *folder.parents) if not one.exists()]):
-        missing.mkdir(mode=0o700, exist_ok=True)
-    if not folder.is_dir():
-        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+    except FileNotFoundError:
+        if folder.parent == folder:  # the working directory, which somebody has removed
+            raise
+        make_folder(folder.parent)
+        make_folder(folder)
+    except FileExistsError:
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder)) from None
 
 
 def create(path: Path) -> int:
@@ -37,8 +42,8 @@ def write(path: Path, content: str) -> None:
     Raises:
         OSError: it cannot be written, or is a symbolic link.
     """
-    with os.fdopen(os.open(path, _IN_PLACE | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-        file.write(content)
+    with os.fdopen(os.open(path, _IN_PLACE | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(content.encode())
 
 
 def append(path: Path, content: str) -> None:
@@ -47,8 +52,8 @@ def append(path: Path, content: str) -> None:
     Raises:
         OSError: it cannot be written, or is a symbolic link.
     """
-    with os.fdopen(os.open(path, _IN_PLACE | os.O_APPEND, 0o600), "a", encoding="utf-8") as file:
-        file.write(content)
+    with os.fdopen(os.open(path, _IN_PLACE | os.O_APPEND, 0o600), "wb") as file:
+        file.write(content.encode())
 
 
 def close_to_others(folder: Path) -> None:
@@ -58,7 +63,9 @@ def close_to_others(folder: Path) -> None:
     file system that has no modes is left as it is.
     """
     with suppress(OSError):
-        folder.chmod(folder.stat().st_mode & 0o700)
+        mode = folder.stat().st_mode
+        if mode & 0o077:
+            folder.chmod(mode & 0o700)
         with os.scandir(folder) as entries:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
