@@ -22,6 +22,8 @@ _CALLS = (
     "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
 )
 """One call of each gRPC service, none of which changes anything."""
+_LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "127.0.0.1"}
+"""Where a server that listens on all addresses is reached."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,7 @@ def ports_of_our_own() -> tuple[Port, ...]:
     try:
         this = psutil.Process()
         return tuple(
-            Port(process.name(), address, number, refuses(number))
+            Port(process.name(), address, number, refuses(address, number))
             for process in (this, *this.children(recursive=True))
             for address, number in _listening(process)
         )
@@ -65,24 +67,26 @@ def ports_of_our_own() -> tuple[Port, ...]:
         ray_runtime.leave(connection)
 
 
-def refuses(number: int, headers: Mapping[str, str] = MappingProxyType({})) -> bool:
+def refuses(address: str, number: int, headers: Mapping[str, str] = MappingProxyType({})) -> bool:
     """Whether the server at a port of this machine refuses a call.
 
     Args:
+        address: on which it listens.
         number: of the port.
         headers: that come with the call: the token, if any.
     """
+    host = _LOOPBACK.get(address, address)
     try:
-        with closing(http.client.HTTPConnection("127.0.0.1", number, timeout=_SECONDS)) as connection:
+        with closing(http.client.HTTPConnection(host, number, timeout=_SECONDS)) as connection:
             connection.request("GET", "/", headers=dict(headers))
             return connection.getresponse().status in (http.client.UNAUTHORIZED, http.client.FORBIDDEN)
     except http.client.BadStatusLine:  # it answers in HTTP/2: gRPC
-        return _grpc_refuses(number, headers)
+        return _grpc_refuses(f"[{host}]:{number}" if ":" in host else f"{host}:{number}", headers)
 
 
-def _grpc_refuses(number: int, headers: Mapping[str, str]) -> bool:
+def _grpc_refuses(target: str, headers: Mapping[str, str]) -> bool:
     metadata = [(name.lower(), value) for name, value in headers.items()]
-    with grpc.insecure_channel(f"127.0.0.1:{number}") as channel:
+    with grpc.insecure_channel(target) as channel:
         for call in _CALLS:
             try:
                 channel.unary_unary(call)(b"", metadata=metadata, timeout=_SECONDS)

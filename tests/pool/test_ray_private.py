@@ -83,7 +83,7 @@ def test_who_has_no_token_or_another_one_is_refused_by_all_but_pages_of_metrics(
     key = get_auth_headers_if_auth_enabled({})
     [name] = key
     for port in ports_of_our_own():
-        answers = [refuses(port.number, headers) for headers in ({}, {name: "Bearer " + "0" * 64}, key)]
+        answers = [refuses(port.address, port.number, headers) for headers in ({}, {name: "Bearer " + "0" * 64}, key)]
         if not port.is_guarded:
             page = urllib.request.urlopen(f"http://127.0.0.1:{port.number}/metrics", timeout=20).read()
             assert page.startswith(b"# HELP"), port
