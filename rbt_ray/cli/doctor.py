@@ -99,8 +99,8 @@ def _ray() -> str:
             "with your rights while it runs. Unset RAY_AUTH_MODE."
         )
     return (
-        f"a Ray of its own started in {time.perf_counter() - start:.1f} s; it listens on loopback only. A token that no "
-        f"file holds guards {', '.join(guarded)}; ports {', '.join(pages)} show Ray's own metrics to users of this machine"
+        f"a Ray of its own started in {time.perf_counter() - start:.1f} s; it listens on loopback only. Ray's "
+        f"token guards {', '.join(guarded)}; ports {', '.join(pages)} show Ray's own metrics to users of this machine"
     )
 
 

@@ -1,4 +1,4 @@
-"""What keeps a Ray of our own to its owner: a folder with mode 0700, a token that no file holds, and loopback addresses."""
+"""What keeps a Ray of our own to its owner: a folder with mode 0700, a token that it alone can read, and loopback addresses."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from ray import _raylet
 from ray._private import ray_constants
 
 from rbt_ray.errors import WorkerStartError
-from rbt_ray.private_files import make_folder
+from rbt_ray.private_files import make_folder, write
 
 _PREFIX = "rbt-ray-"
+_TOKEN_NAMES = {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"}
 _BELOW = len(f"/{_PREFIX}12345678/ray/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store")
 _LONGEST_SOCKET = 103 if sys.platform == "darwin" else 107
 
@@ -72,16 +73,28 @@ class PrivateFolder:
             os.close(self._lock)
 
 
-def own_token() -> dict[str, str]:
-    """The environment variable that holds a new token; a process's environment is readable by its owner only."""
-    return {"RAY_AUTH_TOKEN": secrets.token_hex(32)}
+def close_token_file() -> None:
+    """Gives the file that Ray reads its token from, ``~/.ray/auth_token``, mode 0600; makes it where there is none.
 
-
-def forget_token() -> None:
-    """Lets this process read token and mode again, as it did before: Ray keeps what it has read."""
-    rays: Any = _raylet
-    rays.AuthenticationTokenLoader.instance().reset_cache()
-    rays.Config.initialize("")
+    Ray itself makes it with the mode that the umask leaves. A token that the environment holds or names, and a mode that
+    asks for none, stay as they are.
+    """
+    if os.environ.get("RAY_AUTH_MODE", "token").lower() != "token" or _TOKEN_NAMES & os.environ.keys():
+        return
+    path = Path.home() / ".ray" / "auth_token"
+    with suppress(OSError):  # Ray says what is wrong with the folder
+        if path.exists():
+            path.chmod(path.stat().st_mode & 0o700)
+            return
+        make_folder(path.parent)
+        new = path.with_name(f".{path.name}-{os.getpid()}")
+        write(new, secrets.token_hex(32))
+        try:
+            os.link(new, path)  # whole at once, and not over one that another process has made by now
+        finally:
+            new.unlink()
+        rays: Any = _raylet
+        rays.AuthenticationTokenLoader.instance().reset_cache()  # it may know that there was none
 
 
 @contextmanager

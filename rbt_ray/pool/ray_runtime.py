@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -24,7 +24,6 @@ _lock = threading.Lock()
 PRIVATE = "local"
 _ANSWER_SECONDS = 5.0
 _QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-_AUTH_MODE = "RAY_AUTH_MODE"
 _SETTINGS = {
     # Ray gives its workers niceness 15; whatever else runs on the machine would then take their processors.
     "RAY_worker_niceness": "0",
@@ -44,7 +43,7 @@ class Connection:
     Args:
         address: with which `join` made it; None where someone else did.
         identity: the node and the job, which tell it from a link that is made later.
-        undo: gives stdout back to Ray; of a Ray of our own, also removes the folder and forgets the token.
+        undo: gives stdout back to Ray; of a Ray of our own, also removes its folder.
         folder: of a Ray of our own; None for any other.
         n_users: calls of `join` that `leave` has not followed yet.
     """
@@ -152,9 +151,8 @@ def _start(n_cpus: int, undo: ExitStack) -> ray_private.PrivateFolder:
     """Starts a Ray of our own; `undo` gets what is to be done once it has ended."""
     folder = ray_private.PrivateFolder()
     undo.callback(folder.release)
-    undo.callback(ray_private.forget_token)
-    with _quietly(ray_private.own_token()), ray_private.on_loopback():
-        ray_private.forget_token()  # one that was read for a cluster
+    ray_private.close_token_file()
+    with _quietly(), ray_private.on_loopback():
         try:
             # address=None would join any Ray that happens to run on this machine.
             ray.init(address=PRIVATE, include_dashboard=False, num_cpus=n_cpus, _temp_dir=str(folder.for_ray), **_QUIET)
@@ -168,7 +166,7 @@ def _start(n_cpus: int, undo: ExitStack) -> ray_private.PrivateFolder:
 
 def _connect(wanted: str) -> None:
     _refuse_silence(wanted)
-    with _quietly({}):
+    with _quietly():
         try:
             ray.init(address=wanted, **_QUIET)
         except (RayError, OSError, RuntimeError, ValueError) as error:
@@ -193,8 +191,8 @@ def _refuse_silence(wanted: str) -> None:
 
 
 @contextmanager
-def _quietly(environment: Mapping[str, str]) -> Iterator[None]:
-    with _signals_kept(), _log_kept(), _environment_for_ray(environment):
+def _quietly() -> Iterator[None]:
+    with _signals_kept(), _log_kept(), _environment_for_ray():
         yield
 
 
@@ -224,22 +222,20 @@ def _log_kept() -> Iterator[None]:
 
 
 @contextmanager
-def _environment_for_ray(more: Mapping[str, str]) -> Iterator[None]:
+def _environment_for_ray() -> Iterator[None]:
     """What the processes of a Ray of our own inherit: settings and, since Ray loads numpy before any code of ours runs, threads."""
     ours = {
         **{name: os.environ.get(name, value) for name, value in _SETTINGS.items()},
         **dict.fromkeys(ONE_THREAD, "1"),
-        **more,
     }
-    # Ray sets the mode where nobody has; it would hold for whatever this process connects to later.
-    before = {name: os.environ.get(name) for name in (*ours, _AUTH_MODE)}
+    before = {name: os.environ.get(name) for name in ours}
     os.environ.update(ours)
     try:
         yield
     finally:
         for name, value in before.items():
             if value is None:
-                os.environ.pop(name, None)
+                del os.environ[name]
             else:
                 os.environ[name] = value
 

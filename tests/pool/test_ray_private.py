@@ -111,18 +111,60 @@ def test_doctor_names_a_ray_that_asks_for_no_token():
     assert "asks for no token" in done.stdout
 
 
-def test_the_token_is_in_environments_and_nowhere_else(pool, above):
+def test_the_token_is_in_a_file_of_its_owners_and_nowhere_else(pool, above):
     [(_, bearer)] = get_auth_headers_if_auth_enabled({}).items()
     token = bearer.removeprefix("Bearer ")
-    raylet = next(process for process in family() if process.name() == "raylet")
-    assert raylet.environ()["RAY_AUTH_TOKEN"] == token
-    assert Path(f"/proc/{raylet.pid}/environ").stat().st_mode & 0o077 == 0
-    assert "RAY_AUTH_TOKEN" not in os.environ
+    if not {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys():
+        file = Path.home() / ".ray" / "auth_token"
+        assert file.read_text().strip() == token
+        assert file.stat().st_mode & 0o777 == 0o600
     for process in family():
         assert not any(token in word for word in process.cmdline()), process
     for path in above.rglob("*"):
         if path.is_file():
             assert token.encode() not in path.read_bytes(), path
+
+
+@pytest.mark.parametrize("mode", [None, 0o644, 0o666, 0o600])
+def test_the_file_of_the_token_is_closed_to_others_whatever_the_umask(tmp_path, monkeypatch, mode):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_MODE"):
+        monkeypatch.delenv(name, raising=False)
+    file = tmp_path / ".ray" / "auth_token"
+    if mode is not None:
+        file.parent.mkdir()
+        file.write_text("a" * 64)
+        file.chmod(mode)
+    before = os.umask(0)
+    try:
+        ray_private.close_token_file()
+    finally:
+        os.umask(before)
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert len(file.read_text()) == 64
+    assert (file.read_text() == "a" * 64) == (mode is not None)
+    assert list(file.parent.iterdir()) == [file]
+    if mode is None:
+        assert file.parent.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("name", ["RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_MODE"])
+def test_no_file_is_made_where_the_environment_says_otherwise(tmp_path, monkeypatch, name):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv(name, "disabled")
+    ray_private.close_token_file()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_first_ray_of_a_user_starts_with_a_token_that_others_cannot_read(tmp_path):
+    code = f"import os; os.umask(0)\n{_RAY}"
+    env = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")} | {"HOME": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=env, input="", capture_output=True, text=True, timeout=150, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / ".ray" / "auth_token").stat().st_mode & 0o777 == 0o600
 
 
 def test_its_folder_is_closed_to_others_whatever_the_umask(pool, above):
