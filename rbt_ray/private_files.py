@@ -23,18 +23,32 @@ _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 _NO_WAIT = getattr(os, "O_NONBLOCK", 0)  # opening a pipe would wait for a process at its other end
 _BINARY = getattr(os, "O_BINARY", 0)
 
+_IN_PLACE = os.O_WRONLY | os.O_CREAT | _NO_LINK
 
-def make_folder(folder: Path) -> None:
-    """Makes a folder and those above it that are missing, all with mode 0700 and durable; one that exists stays as it is.
+
+def make_folder(folder: Path, *, flush: bool = True) -> None:
+    """Makes a folder and those above it that are missing, all with mode 0700; one that exists stays as it is.
+
+    Args:
+        folder: what to make.
+        flush: whether it is also there after a power cut; it takes some milliseconds.
 
     Raises:
         OSError: it cannot be made.
     """
-    for missing in reversed([one for one in (folder, *folder.parents) if not one.exists()]):
-        missing.mkdir(mode=0o700, exist_ok=True)
-        sync(missing.parent)
-    if not folder.is_dir():
-        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
+    try:
+        folder.mkdir(mode=0o700)
+    except FileNotFoundError:
+        if folder.parent == folder:  # the working directory, which somebody has removed
+            raise
+        make_folder(folder.parent, flush=flush)
+        make_folder(folder, flush=flush)
+    except FileExistsError:
+        if not folder.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder)) from None
+    else:
+        if flush:
+            sync(folder.parent)
 
 
 @contextmanager
@@ -148,3 +162,43 @@ def sync(path: Path) -> None:
             raise
     finally:
         os.close(descriptor)
+
+
+def write(path: Path, content: str) -> None:
+    """Writes a file with mode 0600, in place of what it held.
+
+    Raises:
+        OSError: it cannot be written, or is a symbolic link.
+    """
+    with os.fdopen(os.open(path, _IN_PLACE | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(content.encode())
+
+
+def append(path: Path, content: str) -> None:
+    """Adds to a file, which gets mode 0600 where there is none yet.
+
+    Raises:
+        OSError: it cannot be written, or is a symbolic link.
+    """
+    with os.fdopen(os.open(path, _IN_PLACE | os.O_APPEND, 0o600), "wb") as file:
+        file.write(content.encode())
+
+
+def close_to_others(folder: Path) -> None:
+    """Takes from all but the owner every right to a folder and what is in it.
+
+    Symbolic links are not followed, and files with several hard links keep their mode: they are also somebody else's. A
+    file system that has no modes is left as it is.
+    """
+    with suppress(OSError):
+        mode = folder.stat().st_mode
+        if mode & 0o077:
+            folder.chmod(mode & 0o700)
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    close_to_others(Path(entry.path))
+                elif entry.is_file(follow_symlinks=False):
+                    found = entry.stat(follow_symlinks=False)
+                    if found.st_mode & 0o077 and found.st_nlink == 1:
+                        Path(entry.path).chmod(found.st_mode & 0o700)

@@ -69,7 +69,7 @@ HEAVY = {
     "plotly": {"reporting"},
     "typer": {"cli"},
     "psutil": {
-        *(f"pool/{name}.py" for name in ("memory", "worker_process", "ray_last_words", "ray_probe")),
+        *(f"pool/{name}.py" for name in ("memory", "worker_process", "ray_last_words", "ray_ports", "ray_probe")),
         *("cli/doctor.py", "data/room.py", "store/owner.py", "compat/rustybt/standard_pool.py"),
         *(f"bench/{name}.py" for name in ("process_tree", "comparison")),
     },

@@ -87,6 +87,27 @@ def _workers() -> str:
         pool.close()
 
 
+def _ray() -> str:
+    from rbt_ray.pool.ray_ports import ports_of_our_own
+
+    start = time.perf_counter()
+    ports = ports_of_our_own()
+    exposed = [f"{port.program} on {port.address}:{port.number}" for port in ports if not port.is_loopback]
+    if exposed:
+        raise RuntimeError(f"a Ray of its own can be reached from the network: {', '.join(exposed)}")
+    guarded = sorted({port.program for port in ports if port.is_guarded})
+    pages = [str(port.number) for port in ports if not port.is_guarded]
+    if not guarded:
+        raise RuntimeError(
+            "a Ray of its own listens on loopback only and asks for no token: every user of this machine can run code "
+            "with your rights while it runs. Unset RAY_AUTH_MODE."
+        )
+    return (
+        f"a Ray of its own started in {time.perf_counter() - start:.1f} s; it listens on loopback only. Ray's "
+        f"token guards {', '.join(guarded)}; ports {', '.join(pages)} show Ray's own metrics to users of this machine"
+    )
+
+
 def _disk() -> str:
     with tempfile.NamedTemporaryFile(dir=".") as file:
         file.write(b"0")
@@ -109,5 +130,6 @@ _CHECKS = {
     "bundles": _bundles,
     "kernels": _kernels,
     "workers": _workers,
+    "ray": _ray,
     "storage": _disk,
 }

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 
 from rbt_ray.errors import ObjectiveError, SettingError, WorkerStartError
+from rbt_ray.pool import ray_runtime
 from rbt_ray.pool.memory import refusal
 from rbt_ray.pool.ray_actor import Greeting
 from rbt_ray.pool.ray_handle import LOAD, Handle
@@ -120,7 +121,7 @@ class Roster:
             ):
                 raise WorkerStartError(
                     f"workers end before they are ready ({reason}). Are rbt_ray, Python and Ray the same on every node? "
-                    f"Ray's logs are below /tmp/ray there."
+                    f"{ray_runtime.where_logs_are()}"
                 )
         elif call.kind == LOAD and call.job != self._loadable:
             self._failed_loads += 1

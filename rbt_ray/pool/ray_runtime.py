@@ -9,7 +9,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,11 +17,13 @@ import ray
 from ray.exceptions import RayError
 
 from rbt_ray.errors import SettingError, WorkerStartError
+from rbt_ray.pool import ray_private
 from rbt_ray.pool.settle import ONE_THREAD
 
 _lock = threading.Lock()
 PRIVATE = "local"
 _ANSWER_SECONDS = 5.0
+_QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
 _SETTINGS = {
     # Ray gives its workers niceness 15; whatever else runs on the machine would then take their processors.
     "RAY_worker_niceness": "0",
@@ -41,13 +43,15 @@ class Connection:
     Args:
         address: with which `join` made it; None where someone else did.
         identity: the node and the job, which tell it from a link that is made later.
-        undo: gives stdout back to Ray.
+        undo: gives stdout back to Ray; of a Ray of our own, also removes its folder.
+        folder: of a Ray of our own; None for any other.
         n_users: calls of `join` that `leave` has not followed yet.
     """
 
     address: str | None
     identity: tuple[str, str]
     undo: Callable[[], None]
+    folder: ray_private.PrivateFolder | None = None
     n_users: int = 0
 
     @property
@@ -87,13 +91,14 @@ def join(address: str | None, n_cpus: int) -> Connection:
             _refuse_another(wanted)
             _here = _here or Connection(None, _identity(), lambda: None)
         else:
-            undo = _keep_stdout_clean()
-            try:
-                _connect(wanted, n_cpus)
-            except BaseException:
-                undo()
-                raise
-            _here = Connection(wanted, _identity(), undo)
+            with ExitStack() as undo:
+                undo.callback(_keep_stdout_clean())
+                folder = None
+                if wanted == PRIVATE:
+                    folder = _start(n_cpus, undo)
+                else:
+                    _connect(wanted)
+                _here = Connection(wanted, _identity(), undo.pop_all().close, folder)
         _here.n_users += 1
         return _here
 
@@ -117,6 +122,15 @@ def is_private() -> bool:
     return _here is not None and _here.own and _here.is_up
 
 
+def where_logs_are() -> str:
+    """A sentence that names the folder of Ray's logs; those of a Ray of our own are kept until the next one starts."""
+    folder = None if _here is None else _here.folder
+    if folder is None:
+        return "Ray's logs are below its temporary folder there, /tmp/ray unless `ray start --temp-dir` names another."
+    folder.keep()
+    return f"Ray's logs are in {folder.logs} until the next start."
+
+
 def _identity() -> tuple[str, str]:
     context = ray.get_runtime_context()
     return context.get_node_id(), context.get_job_id()
@@ -133,19 +147,28 @@ def _refuse_another(wanted: str) -> None:
         )
 
 
-def _connect(wanted: str, n_cpus: int) -> None:
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-    with _signals_kept(), _log_kept(), _environment_for_ray():
-        if wanted == PRIVATE:
-            try:
-                # address=None would join any Ray that happens to run on this machine.
-                ray.init(address=PRIVATE, include_dashboard=False, num_cpus=n_cpus, **quiet)
-            except Exception as error:  # of no kind of its own where the raylet dies while it starts
-                raise WorkerStartError(f"Ray cannot be started on this machine: {error}") from error
-            return
-        _refuse_silence(wanted)
+def _start(n_cpus: int, undo: ExitStack) -> ray_private.PrivateFolder:
+    """Starts a Ray of our own; `undo` gets what is to be done once it has ended."""
+    folder = ray_private.PrivateFolder()
+    undo.callback(folder.release)
+    ray_private.close_token_file()
+    with _quietly(), ray_private.on_loopback():
         try:
-            ray.init(address=wanted, **quiet)
+            # address=None would join any Ray that happens to run on this machine.
+            ray.init(address=PRIVATE, include_dashboard=False, num_cpus=n_cpus, _temp_dir=str(folder.for_ray), **_QUIET)
+        except Exception as error:  # of no kind of its own where the raylet dies while it starts
+            folder.keep()
+            raise WorkerStartError(
+                f"Ray cannot be started on this machine: {error} Its logs are in {folder.logs} until the next start."
+            ) from error
+    return folder
+
+
+def _connect(wanted: str) -> None:
+    _refuse_silence(wanted)
+    with _quietly():
+        try:
+            ray.init(address=wanted, **_QUIET)
         except (RayError, OSError, RuntimeError, ValueError) as error:
             raise SettingError(
                 f"`address`: no Ray cluster can be joined at {wanted!r}: {error} Is it running (`ray status`), is the "
@@ -165,6 +188,12 @@ def _refuse_silence(wanted: str) -> None:
             f"`address`: nothing answers at {wanted!r} ({error}). Is the cluster running (`ray status`), and is its port, "
             f"6379 unless told otherwise, open from here?"
         ) from error
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    with _signals_kept(), _log_kept(), _environment_for_ray():
+        yield
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
+from rbt_ray import private_files
 from rbt_ray.errors import NotSupportedError
 from rbt_ray.tune.ported.callback import Callback
 from rbt_ray.tune.ported.records import to_json
@@ -71,7 +72,8 @@ class CSVLoggerCallback(LoggerCallback):
         row = flat({name: value for name, value in result.items() if name != "config"})
         if trial.trial_id not in self._files:
             trial.init_local_path()
-            file: IO[str] = Path(trial.path, "progress.csv").open("w", newline="")  # noqa: SIM115  open until the trial ends
+            private_files.write(Path(trial.path, "progress.csv"), "")
+            file: IO[str] = Path(trial.path, "progress.csv").open("a", newline="")  # noqa: SIM115  open until the trial ends
             writer = csv.DictWriter(file, list(row), extrasaction="ignore")
             writer.writeheader()
             self._files[trial.trial_id] = file, writer
@@ -97,10 +99,9 @@ class JsonLoggerCallback(LoggerCallback):
             self._begun.add(trial.trial_id)
             trial.init_local_path()
             params = json.loads(to_json(trial.config))
-            Path(trial.path, "params.json").write_text(json.dumps(params, indent=2, sort_keys=True))
-            Path(trial.path, "result.json").write_text("")
-        with Path(trial.path, "result.json").open("a") as file:
-            file.write(f"{to_json(result)}\n")
+            private_files.write(Path(trial.path, "params.json"), json.dumps(params, indent=2, sort_keys=True))
+            private_files.write(Path(trial.path, "result.json"), "")
+        private_files.append(Path(trial.path, "result.json"), f"{to_json(result)}\n")
 
 
 class TBXLoggerCallback(LoggerCallback):

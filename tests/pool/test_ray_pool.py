@@ -497,7 +497,7 @@ def test_a_pool_with_an_address_fills_a_cluster_and_leaves_it_running(pool):
 
 
 def test_a_ray_of_our_own_answers_nobody_without_its_token(pool):
-    """Its ports are open to the network: who asks for the keys of its store gets no answer without the token."""
+    """Its ports are open to this machine's users: who asks for the keys of its store gets no answer without the token."""
     import grpc
     from ray._private.authentication.http_token_authentication import get_auth_headers_if_auth_enabled
 

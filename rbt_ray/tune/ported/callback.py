@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rbt_ray import private_files
 from rbt_ray.tune.ported import trial as statuses
 from rbt_ray.tune.ported.records import CHECKPOINT_DIR, Records, Report
 from rbt_ray.tune.ported.runner import REPORTS, Runner
@@ -120,6 +122,7 @@ class Bridge:
         if result.error is not None:
             trial.status, trial.error = statuses.ERROR, result.error
             self._call("on_trial_error", trial=trial)
+            self._close_to_others(trial)
         elif not self._scheduled or trial.last_result.get("done") or result.fidelity == 1:
             self._complete(trial)
         self._call("on_step_end")
@@ -149,6 +152,12 @@ class Bridge:
         if trial.status != statuses.TERMINATED:
             trial.status = statuses.TERMINATED
             self._call("on_trial_complete", trial=trial)
+            self._close_to_others(trial)
+
+    def _close_to_others(self, trial: Trial) -> None:
+        """Files that callbacks have written, such as TensorBoard's, have the mode that the umask gave them."""
+        if self._callbacks:
+            private_files.close_to_others(Path(trial.path))
 
     def _call(self, name: str, **told: Any) -> None:
         for callback in self._callbacks:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from rbt_ray import private_files
 from rbt_ray.errors import NotSupportedError
 
 _METADATA = ".metadata.json"
@@ -64,7 +65,7 @@ class Checkpoint:
 
     def set_metadata(self, metadata: Mapping[str, Any]) -> None:
         """Leaves what JSON can hold beside the checkpoint, in place of what was there."""
-        Path(self.path, _METADATA).write_text(json.dumps(dict(metadata)))
+        private_files.write(Path(self.path, _METADATA), json.dumps(dict(metadata)))
 
     def update_metadata(self, metadata: Mapping[str, Any]) -> None:
         """Adds to what is there."""

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rbt_ray.errors import SpaceError, StudyMismatchError, StudyNotFoundError
-from rbt_ray.private_files import replacing
+from rbt_ray.errors import InputError, SpaceError, StudyMismatchError, StudyNotFoundError
+from rbt_ray.private_files import make_folder, replacing
 from rbt_ray.study import options as values
 from rbt_ray.tune import schedulers
 from rbt_ray.tune.ported.samples import samples_of
@@ -70,7 +70,7 @@ class Definition:
             "checkpoints": asdict(self.checkpoints),
             "failures": asdict(self.failures),
         }
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         with replacing(folder / FILE) as file:
             file.write(json.dumps(plain).encode())
 
@@ -85,11 +85,22 @@ class Definition:
 
         Raises:
             StudyNotFoundError: there is no such file.
-            StudyMismatchError: something has to be passed again, or is not what it was.
+            StudyMismatchError: something has to be passed again, or is not what it was; or the file is damaged.
         """
         file = folder / FILE
         if not file.exists():
             raise StudyNotFoundError(f"there is no study of `rbt_ray.tune` in {folder}.")
+        try:
+            return cls._read(file, param_space, stop)
+        except InputError:
+            raise
+        except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError) as error:
+            raise StudyMismatchError(
+                f"{file} cannot be read as the definition of a study ({error}); restore the folder from a copy."
+            ) from error
+
+    @classmethod
+    def _read(cls, file: Path, param_space: Any, stop: Any) -> Definition:
         plain = json.loads(file.read_text())
         held, plain["samples"] = plain["samples"], None
         plain["points_to_evaluate"] = [values.from_json(point) for point in plain["points_to_evaluate"]]
@@ -102,12 +113,18 @@ class Definition:
             ) from None
         if plain["scheduler"] is not None:
             kind, options = plain["scheduler"]
+            if kind not in schedulers.__all__:  # the module has other names, which are not for a file to call
+                raise ValueError(f"there is no scheduler {kind!r}")
             plain["scheduler"] = getattr(schedulers, kind)(**options)
         plain["checkpoints"] = CheckpointConfig(**plain["checkpoints"])
         plain["failures"] = FailureConfig(**plain["failures"])
         if held is not None:
             plain["samples"] = _samples(held, param_space, plain)
-        return cls(**plain)
+        definition = cls(**plain)
+        for name in (definition.prefix, *(folder for _, folder in definition.names or () if folder is not None)):
+            if Path(name).name != name or name == "..":
+                raise ValueError(f"{name!r} is no name of a trial's folder")
+        return definition
 
 
 def _samples(held: list[Any], param_space: Any, plain: Mapping[str, Any]) -> list[dict[str, Any]]:

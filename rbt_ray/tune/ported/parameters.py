@@ -11,7 +11,7 @@ from typing import Any
 
 import cloudpickle
 
-from rbt_ray.private_files import replacing
+from rbt_ray.private_files import make_folder, replacing
 
 _ALIGNED = 64
 _FILE = "parameters.bin"
@@ -77,7 +77,7 @@ def _write(values: Mapping[str, Any], path: Path) -> Path:
         places.append((end, part.nbytes))
         end = _aligned(end + part.nbytes)
     head = json.dumps(places).encode()
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     with replacing(path, flush=False) as file:
         file.write(len(head).to_bytes(8, "little") + head)
         for (start, _), part in zip(places, parts, strict=True):

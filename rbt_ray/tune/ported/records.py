@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from rbt_ray import private_files
 from rbt_ray.tune.ported.checkpoint import Checkpoint
 from rbt_ray.tune.ported.settings import CheckpointConfig
 from rbt_ray.tune.ported.trial import flat
@@ -17,6 +19,7 @@ from rbt_ray.tune.ported.trial import flat
 Report = dict[str, Any]
 CHECKPOINT_DIR = "checkpoint_dir_name"
 _FILE = "reports.jsonl"
+_CHECKPOINT = re.compile(r"checkpoint_\d{6,}")
 _END = {"trial_ended": True}
 """The last line of a trial that ended by itself or by its stopping criteria: more of it will not come."""
 
@@ -33,14 +36,17 @@ class Records:
         self._folder, self._keep = Path(folder), keep
 
     def read(self) -> tuple[list[Report], bool]:
-        """All reports, and whether the trial ended; a line that was cut off is left out."""
+        """All reports, and whether the trial ended; a line that was cut off, or is no report, is left out with the rest."""
         found: list[Report] = []
         file = self._folder / _FILE
-        for line in file.read_text().splitlines() if file.exists() else ():
+        for line in file.read_text(errors="replace").splitlines() if file.exists() else ():
             try:
-                found.append(json.loads(line))
+                report = json.loads(line)
             except ValueError:
                 break
+            if not isinstance(report, dict):
+                break
+            found.append(report)
         ended = bool(found) and found[-1] == _END
         if ended and len(found) > 1:
             found[-2]["done"] = True
@@ -48,8 +54,8 @@ class Records:
 
     def begin(self, reports: list[Report]) -> None:
         """Begins again after these reports."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        (self._folder / _FILE).write_text("".join(f"{to_json(report)}\n" for report in reports))
+        private_files.make_folder(self._folder, flush=False)
+        private_files.write(self._folder / _FILE, "".join(f"{to_json(report)}\n" for report in reports))
 
     def add(self, report: Report) -> None:
         """One report more."""
@@ -69,7 +75,9 @@ class Records:
     def checkpoint(self, report: Report) -> Checkpoint | None:
         """The one that came with a report, unless it was let go."""
         name = report.get(CHECKPOINT_DIR)
-        return Checkpoint(self._folder / name) if name and (self._folder / name).is_dir() else None
+        if not isinstance(name, str) or not _CHECKPOINT.fullmatch(name):  # a path would lead out of the folder
+            return None
+        return Checkpoint(self._folder / name) if (self._folder / name).is_dir() else None
 
     def store(self, number: int, fill: Callable[[str], Any]) -> Path:
         """The checkpoint after the `number`-th report; `fill` writes it into a folder, which appears whole."""
@@ -77,8 +85,9 @@ class Records:
         partial = target.with_name(f".{target.name}")
         for folder in (partial, target):
             shutil.rmtree(folder, ignore_errors=True)
-        partial.mkdir(parents=True)
+        private_files.make_folder(partial, flush=False)
         fill(str(partial))
+        private_files.close_to_others(partial)
         return partial.rename(target)
 
     def prune(self, reports: list[Report]) -> None:
@@ -97,8 +106,7 @@ class Records:
             shutil.rmtree(self._folder / report[CHECKPOINT_DIR], ignore_errors=True)
 
     def _write(self, line: Mapping[str, Any]) -> None:
-        with (self._folder / _FILE).open("a") as file:
-            file.write(f"{to_json(line)}\n")
+        private_files.append(self._folder / _FILE, f"{to_json(line)}\n")
 
 
 def to_json(value: Any) -> str:

@@ -8,8 +8,10 @@ import inspect
 import json
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from rbt_ray import private_files
 from rbt_ray.errors import ObjectiveResultError
 from rbt_ray.objectives.reports import report as report_to_engine
 from rbt_ray.objectives.reports import reports_wanted, trial_at_work
@@ -134,12 +136,16 @@ class Runner:
     def _run(self, session: Session) -> None:
         if session.over:
             return
-        with session, contextlib.chdir(session.trial.path) if self._moves else contextlib.nullcontext():
-            if self._trainable.is_class:
-                self._run_class(session)
-            else:
-                self._run_function(session)
-        session.close()
+        folder = session.trial.path
+        try:
+            with session, contextlib.chdir(folder) if self._moves else contextlib.nullcontext():
+                if self._trainable.is_class:
+                    self._run_class(session)
+                else:
+                    self._run_function(session)
+            session.close()
+        finally:
+            private_files.close_to_others(Path(folder))
 
     def _run_function(self, session: Session) -> None:
         try:

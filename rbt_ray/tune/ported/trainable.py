@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import copy
+import os
 import pickle
 import tempfile
 from pathlib import Path
 from typing import Any
 
+from rbt_ray import private_files
 from rbt_ray.errors import TuneError
+from rbt_ray.tune.ported import plain_values
 from rbt_ray.tune.ported.checkpoint import Checkpoint
 from rbt_ray.tune.ported.trial import Trial
 
@@ -94,7 +97,7 @@ class Trainable:
     def save(self, checkpoint_dir: str | None = None) -> Checkpoint:
         """A checkpoint in that folder, or in a temporary one; for use outside a study."""
         folder = checkpoint_dir or tempfile.mkdtemp(prefix="checkpoint_")
-        Path(folder).mkdir(parents=True, exist_ok=True)
+        private_files.make_folder(Path(folder), flush=False)
         save(self, folder)
         return Checkpoint(folder)
 
@@ -108,7 +111,7 @@ class Trainable:
         self.cleanup()
 
 
-_DICT, _STEPS = "_dict_checkpoint.pkl", ".steps"
+_PICKLE, _STEPS = "_dict_checkpoint.pkl", ".steps"
 
 
 def one_step(trainable: Any) -> dict[str, Any]:
@@ -125,17 +128,34 @@ def one_step(trainable: Any) -> dict[str, Any]:
 
 
 def save(trainable: Any, folder: str) -> None:
-    """Writes a checkpoint and how many steps it holds."""
+    """Writes a checkpoint and how many steps it holds into a folder that holds no other.
+
+    A dict becomes JSON and arrays; one that these cannot hold is pickled.
+    """
     held = trainable.save_checkpoint(folder)
     if isinstance(held, dict):
-        Path(folder, _DICT).write_bytes(pickle.dumps(held))
-    Path(folder, _STEPS).write_text(str(trainable._iteration))
+        try:
+            plain_values.write(held, Path(folder))
+        except plain_values.NotPlainError:
+            with os.fdopen(private_files.create(Path(folder, _PICKLE)), "wb") as file:
+                pickle.dump(held, file)
+    private_files.write(Path(folder, _STEPS), str(trainable._iteration))
 
 
 def load(trainable: Any, folder: str) -> None:
-    """Goes on from what `save` wrote."""
-    held = Path(folder, _DICT)
-    trainable.load_checkpoint(pickle.loads(held.read_bytes()) if held.exists() else folder)
+    """Goes on from what `save` wrote.
+
+    Only here is a pickle of a checkpoint loaded: in the process that is about to run the trainable's own code.
+
+    Raises:
+        SettingError: the checkpoint is damaged.
+    """
+    held = plain_values.read(Path(folder))
+    pickled = Path(folder, _PICKLE)
+    if held is not None:
+        trainable.load_checkpoint(held)
+    else:
+        trainable.load_checkpoint(pickle.loads(pickled.read_bytes()) if pickled.exists() else folder)
     steps = Path(folder, _STEPS)
     trainable._iteration = int(steps.read_text()) if steps.exists() else trainable._iteration
 

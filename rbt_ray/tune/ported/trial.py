@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from rbt_ray import private_files
 from rbt_ray.study import options as values
 from rbt_ray.tune.ported.checkpoint import Checkpoint
 
@@ -58,7 +59,7 @@ class Trial:
 
     def init_local_path(self) -> None:
         """Makes the folder."""
-        Path(self.path).mkdir(parents=True, exist_ok=True)
+        private_files.make_folder(Path(self.path), flush=False)
 
     def __str__(self) -> str:
         return self.custom_name or f"{self.trainable_name}_{self.trial_id}"

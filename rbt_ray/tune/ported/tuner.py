@@ -264,7 +264,7 @@ class Tuner:
                 self._runner.stop = self._stop_unscheduled
                 self._rerun.run(folder, self._runner, self._results(folder), replace(engine_run_, storage_path=None))
         except StopAll:
-            (folder / _STOPPED).touch()
+            (folder / _STOPPED).touch(mode=0o600)
         except StudyInterrupted:
             raise StudyInterrupted(
                 f"stopped with {len(self._results(folder)):,} trials recorded; go on with "

@@ -1,0 +1,157 @@
+"""What keeps a Ray of our own to its owner: a folder with mode 0700, a token that it alone can read, and loopback addresses."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from ray import _raylet
+from ray._private import ray_constants
+
+from rbt_ray.errors import WorkerStartError
+from rbt_ray.private_files import make_folder, write
+
+_PREFIX = "rbt-ray-"
+_TOKEN_NAMES = {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"}
+_BELOW = len(f"/{_PREFIX}12345678/ray/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store")
+_LONGEST_SOCKET = 103 if sys.platform == "darwin" else 107
+
+
+class PrivateFolder:
+    """A new temporary folder with mode 0700, in which one Ray keeps its sockets, logs and spilled objects.
+
+    It is made in ``RAY_TMPDIR``, else on Linux in ``TMPDIR``, else in ``/tmp``; also in ``/tmp`` where the path is too
+    long for a Unix socket. The process holds a lock on the folder itself, which ends with the process however that ends:
+    the next `PrivateFolder` there removes folders without one.
+
+    Raises:
+        WorkerStartError: the folder cannot be made.
+    """
+
+    def __init__(self) -> None:
+        above = _above()
+        try:
+            make_folder(above)
+            # Other processes remove unlocked folders by their prefix, so the folder gets it once it is locked.
+            made = Path(tempfile.mkdtemp(prefix=f".{_PREFIX}", dir=above))
+            self._lock = _locked(made)
+            self.path = made.rename(above / made.name.removeprefix("."))
+        except OSError as error:
+            raise WorkerStartError(
+                f"Ray cannot be started: no folder for its sockets and logs can be made in {above} ({error}). Set "
+                f"RAY_TMPDIR to a folder that can be written to, of at most {_LONGEST_SOCKET - _BELOW} characters."
+            ) from error
+        self._kept = False
+        _remove_unlocked(above)
+
+    @property
+    def for_ray(self) -> Path:
+        """Ray's own folder: one below this, since Ray gives it mode 0777."""
+        return self.path / "ray"
+
+    @property
+    def logs(self) -> Path:
+        """Where Ray writes its logs."""
+        return self.for_ray / "session_latest" / "logs"
+
+    def keep(self) -> None:
+        """Leaves the folder in place after `release`, until the next Ray is started."""
+        self._kept = True
+
+    def release(self) -> None:
+        """Removes the folder; Ray has ended."""
+        if not self._kept:
+            shutil.rmtree(self.path, ignore_errors=True)
+        if self._lock is not None:
+            os.close(self._lock)
+
+
+def close_token_file() -> None:
+    """Gives the file that Ray reads its token from, ``~/.ray/auth_token``, mode 0600; makes it where there is none.
+
+    Ray itself makes it with the mode that the umask leaves. A token that the environment holds or names, and a mode that
+    asks for none, stay as they are.
+    """
+    if os.environ.get("RAY_AUTH_MODE", "token").lower() != "token" or _TOKEN_NAMES & os.environ.keys():
+        return
+    path = Path.home() / ".ray" / "auth_token"
+    with suppress(OSError):  # Ray says what is wrong with the folder
+        if path.exists():
+            path.chmod(path.stat().st_mode & 0o700)
+            return
+        make_folder(path.parent)
+        new = path.with_name(f".{path.name}-{os.getpid()}")
+        write(new, secrets.token_hex(32))
+        try:
+            os.link(new, path)  # whole at once, and not over one that another process has made by now
+        finally:
+            new.unlink()
+        rays: Any = _raylet
+        rays.AuthenticationTokenLoader.instance().reset_cache()  # it may know that there was none
+
+
+@contextmanager
+def on_loopback() -> Iterator[None]:
+    """A Ray that is started within takes the loopback address as its machine's, and all its servers listen there only.
+
+    Ray does so by itself on macOS and Windows. Elsewhere it replaces ``_node_ip_address="127.0.0.1"`` by an address of
+    the network, so the constant that decides it is changed here.
+    """
+    constants: Any = ray_constants
+    before = constants.ENABLE_RAY_CLUSTER
+    constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        constants.ENABLE_RAY_CLUSTER = before
+
+
+def _above() -> Path:
+    names = ("RAY_TMPDIR", "TMPDIR") if sys.platform.startswith("linux") else ("RAY_TMPDIR",)
+    wanted = next((os.environ[name] for name in names if os.environ.get(name)), None)
+    if sys.platform == "win32":
+        return Path(wanted or tempfile.gettempdir())
+    above = Path(wanted or "/tmp").absolute()
+    return above if len(os.fsencode(above)) + _BELOW <= _LONGEST_SOCKET else Path("/tmp")
+
+
+def _remove_unlocked(above: Path) -> None:
+    """Removes this user's folders of drivers that were killed."""
+    for folder in above.glob(f"{_PREFIX}*"):
+        with suppress(OSError):
+            lock = _locked(folder)
+            if lock is not None:
+                shutil.rmtree(folder, ignore_errors=True)
+                os.close(lock)
+
+
+if sys.platform == "win32":
+
+    def _locked(folder: Path) -> int | None:  # noqa: ARG001
+        """None: Windows has no locks on folders, and what killed drivers leave stays."""
+        return None
+else:
+    import fcntl
+
+    def _locked(folder: Path) -> int | None:
+        """A descriptor that holds the lock of a folder.
+
+        Raises:
+            OSError: another process holds it, or the folder is another user's or a symbolic link.
+        """
+        lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            if os.fstat(lock).st_uid != os.getuid():
+                raise PermissionError(f"{folder} belongs to another user")
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(lock)
+            raise
+        return lock
