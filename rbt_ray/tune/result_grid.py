@@ -160,10 +160,11 @@ class ResultGrid(Sequence[Result]):
             "fidelity": table.fidelity,
         }
         for name, values in table.study.space.columns(table.points).items():
-            columns[f"config/{name}"] = values
+            columns[f"config/{name}"] = _series(values)
         for name, column in table.outcomes.metrics.items():
             whole = column.kind != "json" and bool(column.present.all())
-            columns[name] = column.values if whole else column.numbers() if column.kind == "float" else column.plain()
+            numbers = column.values if whole else column.numbers() if column.kind == "float" else None
+            columns[name] = _series(column.plain()) if numbers is None else numbers
         errors = [table.outcomes.errors.get(row) for row in range(len(table))]
         columns["error"] = pd.Series(errors, dtype=object)  # None, not nan, where there is none
         columns["duration_s"] = table.outcomes.duration_s
@@ -231,6 +232,16 @@ class ResultGrid(Sequence[Result]):
             return ""
         best = self.get_best_result()
         return f"; best {self.study.metric} {best.metrics[self.study.metric]:.6g} at {dict(best.config)}"
+
+
+def _series(values: list[Any]) -> pd.Series[Any]:
+    """A column of plain values. A text type of pandas holds no lone surrogates, as file names that are not UTF-8 have."""
+    import pandas as pd
+
+    try:
+        return pd.Series(values)
+    except UnicodeEncodeError:
+        return pd.Series(values, dtype=object)
 
 
 def _escape(text: str) -> str:

@@ -115,6 +115,7 @@ class Tuner:
         Raises:
             StudyNotFoundError: there is no study.
             StudyMismatchError: the objective, space or searcher is not the one the study was begun with.
+            SpaceError: `param_space` has to be passed.
         """
         run_config = run_config or RunConfig()
         place = Place(path, run_config.mirror_interval_s)
@@ -125,6 +126,7 @@ class Tuner:
         study = Study.from_json(definition, None if param_space is None else Space.of(param_space))
         if study.space.fingerprint != definition["space_fingerprint"]:
             raise StudyMismatchError(f"`param_space` is not the one the study in {folder} was begun with.")
+        study.space.require_options()
         if address_of(objective).fingerprint != study.objective.fingerprint:
             raise StudyMismatchError(
                 f"the objective is not the one the study in {folder} was begun with ({study.objective.name}): its code or "
