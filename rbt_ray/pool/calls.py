@@ -18,6 +18,7 @@ from typing import Any, TypeAlias
 import cloudpickle
 
 from rbt_ray.errors import ObjectiveError, RbtError, WorkerDiedError
+from rbt_ray.pool.main_module import pickle_main_by_value
 from rbt_ray.pool.pool import Job, Returned
 from rbt_ray.pool.settle import settle
 
@@ -124,6 +125,7 @@ def packed(thing: Any, what: str) -> bytes:
     Raises:
         ObjectiveError: that cannot be done.
     """
+    pickle_main_by_value()
     try:
         packed: bytes = cloudpickle.dumps(thing)
     except Exception as error:  # pickling runs the objects' own code, which may raise anything

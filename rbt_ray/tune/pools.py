@@ -123,3 +123,5 @@ def shutdown() -> None:
 
 
 atexit.register(shutdown)
+if hasattr(os, "register_at_fork"):  # a child inherits the pools without the threads that serve them
+    os.register_at_fork(after_in_child=_idle.clear)

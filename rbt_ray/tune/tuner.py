@@ -21,6 +21,7 @@ from rbt_ray.errors import SettingError, StudyExistsError, StudyInterrupted, Stu
 from rbt_ray.objectives.address import address_of
 from rbt_ray.objectives.fitting import check_objective
 from rbt_ray.objectives.own_data import OwnData
+from rbt_ray.pool.start_method import require_children
 from rbt_ray.pool.task import Task
 from rbt_ray.search.bohb import BOHB
 from rbt_ray.search.catalog import MODELS, Chosen, choose, default_samples, is_search_alg, make, plain_scheduler
@@ -76,6 +77,8 @@ class Tuner:
     ) -> None:
         tune_config = tune_config or TuneConfig()
         self._run_config = run_config or RunConfig()
+        if backend_of(self._run_config) == "local":
+            require_children()
         self._objective = objective
         self._search_alg = None if isinstance(tune_config.search_alg, (str, BOHB)) else tune_config.search_alg
         self._time_budget_s = tune_config.time_budget_s
