@@ -25,6 +25,7 @@ from rbt_ray.objectives.ambient import Randomness, Surroundings
 from rbt_ray.objectives.interpreter import Interpreter, objective_frames
 from rbt_ray.objectives.reports import WHOLE, Enough, Reports, Span
 from rbt_ray.recordable import LARGEST_INT
+from rbt_ray.study.options import plain
 from rbt_ray.types import COMPLETED, FAILED, RESULT_COLUMNS, Checkpoint, Config, FloatArray, Metrics
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ _LONGEST_ERROR = 20_000
 _LONGEST_NAME = 1_000
 _LONGEST_TEXT = 100_000
 _MOST_METRICS = 10_000
+_RATIOS = ("sharpe", "sortino", "calmar")
+"""Metrics of a Backtest that are undefined for constant returns."""
 _PACKAGE = str(Path(__file__).parents[1]) + os.sep
 
 
@@ -260,10 +263,11 @@ def metrics_of(answer: Any, metric: str) -> Metrics:
     """
     if type(answer) is float:
         return {metric: answer}
-    if isinstance(answer, (bool, np.bool_)):
+    number = plain(answer)
+    if isinstance(number, bool):
         raise ObjectiveResultError("the objective returned a bool; return a number, a dict of metrics or a Backtest.")
-    if isinstance(answer, (int, float, np.integer, np.floating)):
-        return {metric: float(answer)}
+    if isinstance(number, (int, float)):
+        return {metric: float(_plain(metric, number))}
     if not isinstance(answer, Mapping):
         metrics = getattr(answer, "metrics", None)
         if not callable(metrics):
@@ -357,7 +361,8 @@ def _why_lacking(metrics: Mapping[str, Column], row: int, metric: str) -> str:
         return f"the objective returned no {metric!r}, the study's metric; it returned {names}."
     value = found[metric]
     if isinstance(value, float) and math.isnan(value):
-        return f"the metric {metric!r} is nan (a Sharpe ratio is, where the strategy never trades)."
+        why = " (a ratio is, where the strategy never trades)" if metric in _RATIOS else ""
+        return f"the metric {metric!r} is nan{why}."
     return f"the metric {metric!r} is {value!r}, not a finite number."
 
 
@@ -375,8 +380,9 @@ def _name(name: Any) -> str:
 def _plain(name: str, value: Any) -> Any:
     if type(value) in (float, bool) or value is None:
         return value
-    if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
-        value = value.item()
+    value = plain(value)
+    if value is None:
+        return None
     if isinstance(value, int) and abs(value) > LARGEST_INT:
         raise ObjectiveResultError(
             f"metrics fit into a float; the objective returned an int of {value.bit_length():,} bits for {name!r}."

@@ -20,6 +20,7 @@ import cloudpickle
 
 from rbt_ray.errors import ObjectiveError, RbtError, WorkerDiedError
 from rbt_ray.pool.frames import WorkerEnd
+from rbt_ray.pool.main_module import pickle_main_by_value
 from rbt_ray.pool.pool import Job, Returned
 from rbt_ray.pool.settle import settle
 
@@ -130,6 +131,7 @@ def packed(thing: Any, what: str) -> bytes:
     Raises:
         ObjectiveError: that cannot be done.
     """
+    pickle_main_by_value()
     try:
         packed: bytes = cloudpickle.dumps(thing)
     except Exception as error:  # pickling runs the objects' own code, which may raise anything

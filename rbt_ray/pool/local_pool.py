@@ -17,7 +17,7 @@ from rbt_ray.pool.courier import Courier
 from rbt_ray.pool.line import Line
 from rbt_ray.pool.memory import even_share
 from rbt_ray.pool.pool import Batch, Returned
-from rbt_ray.pool.start_method import StartMethod, context_for
+from rbt_ray.pool.start_method import StartMethod, context_for, require_children
 
 _MEMORY_LOOK_SECONDS = 0.2
 _BATCH_SECONDS = 0.15
@@ -35,6 +35,9 @@ class LocalPool:
             runs already and has loaded what prices need.
         start_method: "forkserver" where there is one, else "spawn", unless the environment variable
             ``RBT_RAY_START_METHOD`` says otherwise. "fork" is for programs that run no threads.
+
+    Raises:
+        SettingError: this process is a worker itself, or a daemon of `multiprocessing`.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class LocalPool:
         prices: bool = True,
         start_method: StartMethod | None = None,
     ) -> None:
+        require_children()
         context = context_for(start_method, prices=prices)
         limit = memory_limit or even_share(n_workers)
         self._returned: queue.SimpleQueue[Returned | Exception] = queue.SimpleQueue()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import multiprocessing
 import os
 import signal
 import sys
@@ -72,6 +73,7 @@ def settle(life: Connection) -> None:
         life: the reading end of a pipe whose writing end only the driver holds. It closes when the driver ends,
             however it ends, and this process ends with it.
     """
+    multiprocessing.current_process().daemon = False  # daemons may not start processes, which an objective may want to
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal; the driver decides
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if hasattr(os, "setpgid"):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import os
-import shutil
 import socket
 import stat
 from contextlib import suppress
@@ -16,10 +15,17 @@ _PREFIX = "pymp-"
 
 def remove_after_a_driver_that_was_killed() -> None:
     """Within a fork server, which ends by itself only after its driver: at its end the folder is gone."""
-    folder = _where_this_process_listens()
-    if folder is not None and folder.name.startswith(_PREFIX):
+    path = _where_this_process_listens()
+    if path is not None and path.parent.name.startswith(_PREFIX):
         # The driver may be dead by now, so that its process id tells nothing. Forked workers end without this.
-        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        atexit.register(_remove, path)
+
+
+def _remove(path: Path) -> None:
+    """Removes a socket, and its folder if that is empty: a process shares the folder with its children's fork servers."""
+    with suppress(OSError):
+        path.unlink(missing_ok=True)
+        path.parent.rmdir()
 
 
 def _where_this_process_listens() -> Path | None:
@@ -31,5 +37,5 @@ def _where_this_process_listens() -> Path | None:
                 with socket.socket(fileno=os.dup(number)) as listener:
                     listens = listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
                     if listens and listener.family == socket.AF_UNIX:
-                        return Path(listener.getsockname()).parent
+                        return Path(listener.getsockname())
     return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sys
+import threading
 from multiprocessing.context import BaseContext
 from typing import Any, Literal
 
@@ -12,6 +13,8 @@ from rbt_ray.errors import SettingError
 
 StartMethod = Literal["fork", "forkserver", "spawn"]
 VARIABLE = "RBT_RAY_START_METHOD"
+WORKER = "rbt-ray-worker"
+"""How the names of worker processes begin."""
 _FOR_PRICES = "rbt_ray.pool.preload_prices"
 
 _with_prices: int | None = None
@@ -43,6 +46,28 @@ def context_for(wanted: StartMethod | None = None, *, prices: bool = False) -> B
     return context
 
 
+def require_children() -> None:
+    """Refuses to run a study in a process that cannot have workers.
+
+    A module that runs a study when it is imported would start a study in every worker that imports it.
+
+    Raises:
+        SettingError: this process is a worker of a local pool, or a daemon of `multiprocessing`.
+    """
+    if multiprocessing.current_process().name.startswith(WORKER):
+        raise SettingError(
+            "a worker of a study cannot run a study of its own. If your module runs a study when it is imported, put these "
+            'lines under `if __name__ == "__main__":`. An objective evaluates configs of its own in a loop, or in a '
+            "`multiprocessing.Pool`."
+        )
+    if multiprocessing.current_process().daemon:
+        raise SettingError(
+            "a study cannot start workers in a daemon of `multiprocessing`, as the workers of `multiprocessing.Pool` are. "
+            "Run studies side by side in a `concurrent.futures.ProcessPoolExecutor` or by joblib's default backend, or one "
+            "after the other."
+        )
+
+
 def prepare() -> None:
     """Starts the fork server, where there is to be one: it loads numpy, numba and the kernels while the caller goes on."""
     context_for(prices=True)
@@ -60,3 +85,22 @@ def _see_to_a_server_with_prices() -> None:
             server._forkserver_address = server._forkserver_alive_fd = server._forkserver_pid = None
     forkserver.ensure_running()
     _with_prices = server._forkserver_pid
+
+
+def _forget_the_server() -> None:
+    """In a forked child: the fork server is the parent's. Only the parent can wait for it, and it ends with the parent."""
+    global _with_prices
+    module: Any = sys.modules.get("multiprocessing.forkserver")
+    if module is None or module._forkserver._forkserver_pid is None:
+        return
+    server = module._forkserver
+    server._lock = threading.Lock()
+    for descriptor in (server._forkserver_alive_fd, *_outlived):
+        os.close(descriptor)
+    server._forkserver_address = server._forkserver_alive_fd = server._forkserver_pid = None
+    _with_prices = None
+    _outlived.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_the_server)

@@ -12,6 +12,7 @@ import cloudpickle
 
 from rbt_ray.data.portions import Portion
 from rbt_ray.errors import ObjectiveError
+from rbt_ray.pool.main_module import pickle_main_by_value
 from rbt_ray.pool.pool import BundleRef, FilesRef, Job
 from rbt_ray.study.space import Space
 
@@ -48,6 +49,7 @@ class Task:
         Raises:
             ObjectiveError: the objective holds something that cannot be sent to another process.
         """
+        pickle_main_by_value()
         try:
             # Packed twice: unpacking the task may need the driver's import path to be in place.
             payload = pickle.dumps((sys.path, cloudpickle.dumps(self)))

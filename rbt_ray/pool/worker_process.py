@@ -19,19 +19,24 @@ import psutil
 
 from rbt_ray.pool.frames import READY, FrameReader
 from rbt_ray.pool.serve import serve
+from rbt_ray.pool.start_method import WORKER
 
-_NAME = "rbt-ray-worker"
 _starting = threading.Lock()
 _living: weakref.WeakSet[WorkerProcess] = weakref.WeakSet()
 _spawn_preparation = multiprocessing.spawn.get_preparation_data
 
 
 def _preparation_without_main(name: str) -> dict[str, Any]:
-    """Keeps workers from running the user's script again: what they need of it comes with the objective."""
+    """Keeps workers from running the user's script again: what they need of it comes with the objective.
+
+    A start method that only its own library knows, as in a worker of joblib, is left out as well.
+    """
     data = _spawn_preparation(name)
-    if name.startswith(_NAME):
+    if name.startswith(WORKER):
         data.pop("init_main_from_name", None)
         data.pop("init_main_from_path", None)
+        if data.get("start_method") not in multiprocessing.get_all_start_methods():
+            data.pop("start_method", None)
     return data
 
 
@@ -59,7 +64,7 @@ class WorkerProcess:
             inherited = [end for other in [*_living, self] for end in other._ends()] if forked else []
             make: Any = context
             self._process: BaseProcess = make.Process(
-                target=main, args=(theirs, life_end, name, inherited), name=f"{_NAME}-{name}", daemon=True
+                target=main, args=(theirs, life_end, name, inherited), name=f"{WORKER}-{name}", daemon=True
             )
             self._process.start()
             _living.add(self)
@@ -132,3 +137,17 @@ class WorkerProcess:
 
     def _ends(self) -> tuple[Connection, Connection]:
         return self._pipe, self._life
+
+
+def _close_inherited() -> None:
+    """In a forked child: workers end with their driver only if nobody else keeps the ends of their pipes open."""
+    global _starting
+    _starting = threading.Lock()
+    for process in list(_living):
+        for end in process._ends():
+            end.close()
+    _living.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_close_inherited)

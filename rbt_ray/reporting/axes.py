@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rbt_ray.reporting.text import label
+from rbt_ray.reporting.theme import drawable
 from rbt_ray.store.table import TrialTable
 from rbt_ray.study.choices import Choice
 from rbt_ray.study.domains import Domain
@@ -58,7 +59,7 @@ def axis_of(name: str, domain: Domain, column: FloatArray) -> Axis:
         cell, labels = _cells_of_options(column, options)
         place, log = column, False
     else:
-        place, options, log = domain.numbers(column), (), "log" in domain.kind
+        place, options, log = drawable(domain.numbers(column)), (), "log" in domain.kind
         cell, labels = _cells_of_numbers(place, log=log)
     off = np.isnan(column)
     if off.any():

@@ -13,7 +13,7 @@ from rbt_ray.reporting.heat_map import MOST_PARAMETERS, heat_maps, profile, scal
 from rbt_ray.reporting.history import MOST_POINTS, history
 from rbt_ray.reporting.parallel import MOST_AXES, MOST_BEST, MOST_OTHERS, parallel
 from rbt_ray.reporting.text import counted, duration
-from rbt_ray.reporting.theme import Figure
+from rbt_ray.reporting.theme import Figure, drawable
 from rbt_ray.reporting.timeline import MOST_BARS, busy, timeline
 from rbt_ray.store.journal import Reviewed
 from rbt_ray.store.table import TrialTable
@@ -64,12 +64,12 @@ def charts_of(results: ResultGrid) -> list[Chart]:
 def comparable(table: TrialTable) -> tuple[IntArray, FloatArray]:
     """Rows whose metrics may be compared, and their goodness: completed at full fidelity, with a finite metric.
 
-    Goodness is the metric, signed so that more is better.
+    Goodness is the metric, signed so that more is better, as charts can draw it.
     """
     goodness = -table.loss
     counts = (table.outcomes.status == COMPLETED) & (table.fidelity == 1.0) & np.isfinite(goodness)
     rows: IntArray = np.flatnonzero(counts)
-    return rows, goodness[rows]
+    return rows, drawable(goodness[rows])
 
 
 def _equity(review: Reviewed | None, table: TrialTable) -> Chart | None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from rbt_ray.reporting.decimate import decimate
 from rbt_ray.reporting.text import plain
-from rbt_ray.reporting.theme import BEST, HOLDOUT, HOLDOUT_INK, OTHER, Figure, axis, layout
+from rbt_ray.reporting.theme import BEST, HOLDOUT, HOLDOUT_INK, OTHER, Figure, axis, drawable, layout
 from rbt_ray.types import FloatArray
 
 MOST_POINTS = 4_000
@@ -28,6 +28,7 @@ def equity_and_drawdown(curves: Mapping[str, FloatArray], train_bars: int) -> Fi
         curves: ``time_ms`` and ``equity``, and ``buy_and_hold`` where there is one; ``(n_bars,)`` each.
         train_bars: where the hold-out begins.
     """
+    curves = {name: drawable(curve) for name, curve in curves.items()}
     time_ms = curves["time_ms"]
     there = [entry for entry in _CURVES if entry[0] in curves]
     traces = []

@@ -6,7 +6,7 @@ import numpy as np
 
 from rbt_ray.reporting.decimate import decimate
 from rbt_ray.reporting.text import counted, label, plain
-from rbt_ray.reporting.theme import BEST, INK, OTHER, WORSE, Figure, axis, frame, layout
+from rbt_ray.reporting.theme import BEST, INK, OTHER, WORSE, Figure, axis, drawable, frame, layout
 from rbt_ray.store.table import TrialTable
 from rbt_ray.types import COMPLETED, BoolArray, FloatArray, IntArray
 
@@ -20,6 +20,7 @@ def history(table: TrialTable) -> Figure:
     values = table.numbers(table.study.metric)
     sign = 1.0 if table.study.mode == "max" else -1.0
     completed = (table.outcomes.status == COMPLETED) & np.isfinite(values)
+    values = drawable(values)
     full = completed & (table.fidelity == 1.0)
     traces = []
     if (completed & ~full).any():

@@ -27,6 +27,7 @@ LINES: Stops = [[0, "#d3d8de"], [0.6, "#6ea6d6"], [1, "#0a3870"]]
 LINES_BOTH: Stops = [[0, "#c4560f"], [0.5, "#d3d8de"], [1, "#0a3870"]]
 
 _FENCE = 10.0
+_LARGEST = 1e300  # leaves room for the margins and differences that a chart's range needs
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,11 @@ class Scale:
     stops: Stops
     lines: Stops
     n_beyond: int
+
+
+def drawable(values: FloatArray) -> FloatArray:
+    """The values within +-1e300: near the largest floats, as penalties are, a chart's range would overflow."""
+    return np.clip(values, -_LARGEST, _LARGEST)
 
 
 def frame(goodness: FloatArray) -> tuple[float, float, int]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,10 +30,16 @@ except ImportError as error:
 
 _TRIES = 20
 """Asks in a row that gave a forbidden config or one there was already, after which a random new one is taken."""
+_EXHAUSTIVE = (optuna.samplers.GridSampler, optuna.samplers.BruteForceSampler)
+"""Samplers of a finite set. They call `Study.stop` after its last config, and random configs never stand in for theirs."""
+_CATEGORIES = (type(None), bool, int, float, str)
 
 
 class OptunaSampler:
     """Asks an Optuna study of its own, in memory.
+
+    Optuna sees every value as the objective does: a choice's option, a step's value. Where it has no such type (options that
+    are lists or objects, stepped values on a logarithmic scale), it sees their positions.
 
     Results at full fidelity are told as values; those at lower ones as pruned trials, which Optuna's TPE ranks below
     all complete ones, by how far they came and then by loss. A config that the space forbids is told as the worst loss so
@@ -44,7 +51,7 @@ class OptunaSampler:
         sampler: any of Optuna's; it brings its own seed. None: multivariate TPE.
 
     Raises:
-        SettingError: Optuna is not installed.
+        SettingError: Optuna is not installed; in `sample`, the sampler proposes what is not in the space.
 
     Source:
         Watanabe (2023), "Tree-Structured Parzen Estimator", arXiv:2304.11127; Optuna's documentation of TPESampler.
@@ -64,6 +71,10 @@ class OptunaSampler:
             optuna.logging.set_verbosity(optuna.logging.WARNING)  # not to say that it made a study
             self._study = optuna.create_study(sampler=sampler)
             optuna.logging.set_verbosity(level)
+        # Outside `Study.optimize` Optuna's own `stop` raises.
+        self._study.stop = self._stop  # type: ignore[method-assign]
+        self._stopped = False
+        self._exhaustive = isinstance(sampler, _EXHAUSTIVE)
         self._open: dict[bytes, optuna.Trial] = {}
         self._worst: float | None = None
         self._seen = DigestSet()
@@ -71,7 +82,10 @@ class OptunaSampler:
 
     def sample(self) -> FloatArray | None:
         """See `Sampler`."""
-        for _ in range(0 if self._random.done else _TRIES):
+        asks = itertools.count() if self._exhaustive else range(0 if self._random.done else _TRIES)
+        for _ in asks:
+            if self._stopped:
+                return None
             trial = self._study.ask()
             point = self._suggest(trial)
             allowed = self._space.allowed(point)[0]
@@ -103,6 +117,10 @@ class OptunaSampler:
             trial.report(loss, _step(fidelity))
             self._study.tell(trial, state=TrialState.PRUNED)
 
+    def _stop(self) -> None:
+        """The sampler has proposed all it ever will."""
+        self._stopped = True
+
     @staticmethod
     def _row(points: FloatArray) -> FloatArray:
         row: FloatArray = points[0]
@@ -113,8 +131,23 @@ class OptunaSampler:
         point = np.full((1, space.n_params), np.nan)
         for column in self._order:
             if space.active(point)[0, column]:
-                point[0, column] = self._varying[column].suggest(trial)
+                point[0, column] = self._value(self._varying[column], space.domains[column], trial)
         return space.canonical(point)
+
+    def _value(self, variable: _Variable, domain: Domain, trial: optuna.Trial) -> float:
+        sampler = type(self._study.sampler).__name__
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # a value out of range is refused below
+                value = variable.suggest(trial)
+        except ValueError as error:
+            raise SettingError(f"Optuna's {sampler} cannot search this space: {error}") from error
+        column = variable.to_column(value)
+        if column is None or not domain.has(np.array([column]))[0]:
+            raise SettingError(
+                f"Optuna's {sampler} proposes {value!r} for `{variable.name}`, which takes {variable.takes or domain.takes}."
+            )
+        return column
 
     def _told(self, point: FloatArray, fidelity: float, loss: float) -> optuna.trial.FrozenTrial:
         present = [variable for k, variable in enumerate(self._varying) if not np.isnan(point[k])]
@@ -137,51 +170,72 @@ class _Variable:
     Args:
         name: the parameter's.
         distribution: of Optuna's values; None where there is only one.
-        to_column: what stands for Optuna's value in a point.
+        to_column: what stands for Optuna's value in a point; None where nothing does.
         from_column: the inverse.
+        takes: which values Optuna has where they are not the objective's, for messages.
     """
 
     name: str
     distribution: BaseDistribution | None
-    to_column: Callable[[Any], float]
+    to_column: Callable[[Any], float | None]
     from_column: Callable[[float], Any]
+    takes: str = ""
 
-    def suggest(self, trial: optuna.Trial) -> float:
-        """What stands in a point for the value Optuna suggests."""
+    def suggest(self, trial: optuna.Trial) -> Any:
+        """The value Optuna suggests."""
         kind = self.distribution
         if isinstance(kind, FloatDistribution):
-            return self.to_column(trial.suggest_float(self.name, kind.low, kind.high, log=kind.log))
+            return trial.suggest_float(self.name, kind.low, kind.high, step=kind.step, log=kind.log)
         if isinstance(kind, IntDistribution):
-            return self.to_column(trial.suggest_int(self.name, kind.low, kind.high, log=kind.log))
+            return trial.suggest_int(self.name, kind.low, kind.high, step=kind.step, log=kind.log)
         if isinstance(kind, CategoricalDistribution):
-            return self.to_column(trial.suggest_categorical(self.name, kind.choices))
-        return self.to_column(0)
+            return trial.suggest_categorical(self.name, kind.choices)
+        return 0
 
 
 def _variable(domain: Domain, name: str) -> _Variable:
     def nth(index: int) -> float:
         return float(domain.nth(np.array([float(index)]))[0])
 
+    def plain(column: float) -> Any:
+        return domain.to_plain(np.array([column]))[0]
+
     if domain.n_values == 1:
         return _Variable(name, None, nth, float)
     if isinstance(domain, Choice):
-        last = len(domain.options) - 1
-        ordered = domain.word == "ordinal"
+        options, last = domain.options, len(domain.options) - 1
+        if domain.word == "ordinal":
+            return _Variable(name, IntDistribution(0, last), float, int, takes=f"positions from 0 to {last}")
+        if _are_categories(options):
+            return _Variable(name, CategoricalDistribution(options), domain.read, plain)
         return _Variable(
-            name, IntDistribution(0, last) if ordered else CategoricalDistribution(range(last + 1)), float, int
+            name, CategoricalDistribution(range(last + 1)), float, int, takes=f"positions from 0 to {last}"
         )
     if isinstance(domain, Float) and domain.prior is None:
         return _Variable(name, FloatDistribution(domain.lower, domain.upper, log=domain.log), float, float)
     if isinstance(domain, Stepped) and domain.prior is None:
-        first, q = domain.first, domain.q
-        multiples = IntDistribution(first, first + domain.n - 1, log=domain.log)
-        return _Variable(name, multiples, lambda multiple: nth(multiple - first), lambda x: round(x / q))
+        first, q, n = domain.first, domain.q, domain.n
+        if not domain.log or q == 1:
+            low, high = plain(nth(0)), plain(nth(n - 1))
+            if domain.integer:
+                return _Variable(name, IntDistribution(low, high, log=domain.log, step=int(q)), domain.read, plain)
+            return _Variable(name, FloatDistribution(low, high, step=q), domain.read, plain)
+        multiples = IntDistribution(first, first + n - 1, log=True)
+        return _Variable(
+            name, multiples, lambda multiple: nth(multiple - first), lambda x: round(x / q), takes=f"multiples of {q!r}"
+        )
     return _Variable(
         name,
         FloatDistribution(0.0, 1.0),
-        lambda u: float(domain.from_unit(np.array([u]))[0]),
+        lambda u: float(domain.from_unit(np.array([u]))[0]) if 0 <= u <= 1 else None,
         lambda x: float(domain.to_unit(np.array([x]))[0]),
+        takes="levels of its distribution from 0 to 1",
     )
+
+
+def _are_categories(options: Sequence[Any]) -> bool:
+    """Whether Optuna can hold these options and tell them apart: to it True, 1 and 1.0 are one."""
+    return all(type(option) in _CATEGORIES for option in options) and len(set(options)) == len(options)
 
 
 def _parents_first(space: Space) -> list[int]:

@@ -23,6 +23,17 @@ _held: set[Path] = set()
 _taking = threading.Lock()  # a record lock does not keep out a second thread of the process that holds it
 
 
+def _forget_held() -> None:
+    """In a forked child, which holds no record lock of its parent."""
+    global _taking
+    _taking = threading.Lock()
+    _held.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_held)
+
+
 class StudyLock:
     """Held from construction until `release` or the end of the process; forked children do not hold it.
 

@@ -5,7 +5,7 @@ Other libraries' objects are known by the names of their classes, so that nothin
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,8 @@ from rbt_ray.study import options as values
 from rbt_ray.study import primitives
 from rbt_ray.study.conditions import Expression
 from rbt_ray.study.domains import Domain
+
+_RAY_DOMAINS = "ray.tune.search.sample"
 
 
 @dataclass
@@ -88,18 +90,33 @@ def _walk(tree: Mapping[Any, Any], prefix: str, parts: Parts) -> None:
 
 
 def _leaf(name: str, value: Any) -> Any:
-    if isinstance(value, Domain):
-        return value
+    domain = value if isinstance(value, Domain) else None
     try:
         if isinstance(value, Mapping) and "grid_search" in value:
-            return primitives.grid_search(value["grid_search"])
-        if class_names(value, "ray.tune.search.sample"):
-            return _from_tune(value)
+            domain = primitives.grid_search(value["grid_search"])
+        if class_names(value, _RAY_DOMAINS):
+            domain = from_tune(value)
     except SpaceError as error:
         raise SpaceError(f"`{name}`: {error}") from error
+    if domain is not None:
+        for inner in _domains_in(getattr(domain, "options", ())):
+            raise SpaceError(
+                f"`{name}` has an option with the domain {inner!r} in it. A parameter that exists only for some options is a "
+                f"condition: write the space as a ConfigSpace.ConfigurationSpace."
+            )
+        return domain
     if values.is_plain(values.plain(value)):
         return value
     raise SpaceError(f"`{name}` is {value!r} of type {type(value).__name__}. {_hint(name, value)}")
+
+
+def _domains_in(value: Any) -> Iterator[Any]:
+    """Every domain, ours or Ray Tune's, in nested dicts, lists and tuples."""
+    if isinstance(value, Domain) or class_names(value, _RAY_DOMAINS):
+        yield value
+    elif isinstance(value, (Mapping, list, tuple)):
+        for part in value.values() if isinstance(value, Mapping) else value:
+            yield from _domains_in(part)
 
 
 def _hint(name: str, value: Any) -> str:
@@ -121,18 +138,22 @@ def _is_configspace(value: Any) -> bool:
     return bool(class_names(value, "ConfigSpace"))
 
 
-def _from_tune(domain: Any) -> Domain:
-    """A domain of ray.tune (2.40 to 2.60): how it samples is in its `sampler`."""
-    kinds = class_names(domain, "ray.tune.search.sample")
+def from_tune(domain: Any) -> Domain:
+    """A domain of ray.tune (2.40 to 2.60) as ours: how it samples is in its `sampler`.
+
+    Raises:
+        SpaceError: it is a function, or unknown here.
+    """
+    kinds = class_names(domain, _RAY_DOMAINS)
     if "Function" in kinds:
         raise SpaceError(
             "`sample_from` is not supported here yet: use a domain such as `randint(5, 60)`; for a parameter that depends on "
             "another, write the space as a ConfigSpace.ConfigurationSpace with conditions or forbidden clauses."
         )
     sampler, q = domain.get_sampler(), None
-    if "Quantized" in class_names(sampler, "ray.tune.search.sample"):
+    if "Quantized" in class_names(sampler, _RAY_DOMAINS):
         sampler, q = sampler.get_sampler(), sampler.q
-    how = class_names(sampler, "ray.tune.search.sample")
+    how = class_names(sampler, _RAY_DOMAINS)
     if "Categorical" in kinds:
         return (primitives.grid_search if "Grid" in how else primitives.choice)(domain.categories)
     steps = () if q is None else (q,)

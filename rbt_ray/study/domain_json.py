@@ -13,11 +13,7 @@ from rbt_ray.study.priors import prior_from_json
 
 
 def domain_from_json(held: Mapping[str, Any]) -> Domain:
-    """The domain that `to_json` was called on.
-
-    Raises:
-        SpaceError: it has options that JSON cannot hold.
-    """
+    """The domain that `to_json` was called on; options that JSON cannot hold are `Named`."""
     kind = held["kind"]
     if "options" in held:
         weights = tuple(held["weights"]) if "weights" in held else None

@@ -6,19 +6,43 @@ import copy
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from rbt_ray.errors import SpaceError
-
 _SCALARS = (type(None), bool, int, float, str)
 
 
+@dataclass(frozen=True, slots=True)
+class Named:
+    """An option that a study's file can only name. Results show it; no trial can run with it."""
+
+    name: str
+
+    def __repr__(self) -> str:
+        return self.name
+
+
 def plain(value: Any) -> Any:
-    """A numpy scalar as the Python value it stands for; anything else as it is."""
-    return value.item() if isinstance(value, np.generic) else value
+    """A numpy bool, integer, float or string, or a 0-d array of one, as the Python value; anything else as it is.
+
+    A masked value is None.
+    """
+    if value is np.ma.masked:
+        return None
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value[()]
+    if isinstance(value, np.bool_):
+        return bool(value)
+    if isinstance(value, np.timedelta64):  # to numpy an integer
+        return value
+    if isinstance(value, np.integer):
+        return int(value)
+    if isinstance(value, np.floating):
+        return float(value)
+    return str(value) if isinstance(value, np.str_) else value
 
 
 def fresh(value: Any) -> Any:
@@ -96,31 +120,43 @@ def to_json(value: Any) -> Any:
         return [to_json(part) for part in value]
     if type(value) in (set, frozenset) and is_plain(value):
         return {type(value).__name__: sorted((to_json(part) for part in value), key=json.dumps)}
+    if isinstance(value, (np.datetime64, np.timedelta64)):
+        unit = np.datetime_data(value)
+        return {type(value).__name__: [int(value.astype(np.int64)), f"{unit[1]}{unit[0]}"]}
     if type(value) is dict and all(isinstance(key, str) for key in value):
         return {"dict": {key: to_json(part) for key, part in value.items()}}
-    return {"opaque": label(value)}
+    return {"opaque": value.name if isinstance(value, Named) else label(value)}
 
 
 def from_json(held: Any) -> Any:
-    """The value `to_json` was given.
-
-    Raises:
-        SpaceError: it was an object that JSON could only name.
-    """
+    """The value `to_json` was given; a `Named` for an object that JSON has no word for."""
     if isinstance(held, list):
         return [from_json(part) for part in held]
     if not isinstance(held, dict):
         return held
     ((kind, content),) = held.items()
     if kind == "opaque":
-        raise SpaceError(
-            f"the space has the option {content}, which cannot be read back from a file; pass the same `param_space` again."
-        )
+        return Named(content)
     if kind == "dict":
         return {key: from_json(part) for key, part in content.items()}
     if kind == "float":
         return float(content)
+    if kind in ("datetime64", "timedelta64"):
+        number, unit = content
+        return np.array([number], dtype=np.int64).view(f"{kind}[{unit}]")[0]
     return {"tuple": tuple, "set": set, "frozenset": frozenset}[kind](from_json(part) for part in content)
+
+
+def named_in(value: Any) -> Iterator[Named]:
+    """Every object in a value that the value's file could only name."""
+    if isinstance(value, Named):
+        yield value
+    elif isinstance(value, Mapping):
+        for part in value.values():
+            yield from named_in(part)
+    elif isinstance(value, (list, tuple)):
+        for part in value:
+            yield from named_in(part)
 
 
 def label(value: Any) -> str:

@@ -130,7 +130,9 @@ def qnormal(mean: float, sd: float, q: float) -> Normal:
 
 
 def _choice(word: str, argument: str, options: Any) -> Choice:
-    listed = options.tolist() if isinstance(options, np.ndarray) else options
+    listed = options
+    if isinstance(options, np.ndarray):
+        listed = list(options) if options.ndim == 1 else options.tolist()  # the latter turns times into ints
     if isinstance(listed, (str, bytes)) or not isinstance(listed, Sequence):
         if isinstance(listed, (set, frozenset)):
             hint = "A set has no order, so no run could be repeated: sort it into a list."

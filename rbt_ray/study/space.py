@@ -317,11 +317,7 @@ class Space:
 
     @classmethod
     def from_json(cls, held: Mapping[str, Any]) -> Space:
-        """The space that `to_json` was called on.
-
-        Raises:
-            SpaceError: it has options, such as functions, that JSON cannot hold.
-        """
+        """The space that `to_json` was called on; options that JSON cannot hold, such as functions, are `Named`."""
         return cls(
             names=tuple(parameter["name"] for parameter in held["parameters"]),
             domains=tuple(domain_from_json(parameter) for parameter in held["parameters"]),
@@ -330,6 +326,19 @@ class Space:
             conditions=tuple((part["name"], expression_from_json(part["when"])) for part in held["conditions"]),
             forbidden=tuple(expression_from_json(clause) for clause in held["forbidden"]),
         )
+
+    def require_options(self) -> None:
+        """Refuses a space that was read from a file, if that could only name some of its options.
+
+        Raises:
+            SpaceError: it names the first of them.
+        """
+        parts = [getattr(domain, "options", ()) for domain in self.domains]
+        for option in values.named_in([*parts, self.constants]):
+            raise SpaceError(
+                f"the space has the option {option.name}, which cannot be read back from a file; pass the same "
+                f"`param_space` again."
+            )
 
     @cached_property
     def fingerprint(self) -> str:

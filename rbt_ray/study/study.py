@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from rbt_ray.errors import JournalError, SpaceError
+from rbt_ray.errors import JournalError
 from rbt_ray.metric_columns import MetricColumns
 from rbt_ray.study.space import Space
 from rbt_ray.study.well_typed import check_types
@@ -138,7 +138,6 @@ class Study:
 
         Raises:
             JournalError: a part is missing or not understood.
-            SpaceError: the space holds options that JSON cannot.
         """
         try:
             known = {f.name for f in fields(cls)}
@@ -154,8 +153,6 @@ class Study:
             given["bundle"] = None if plain["bundle"] is None else BundleId(**plain["bundle"])
             study = cls(**given)
             study.space.decode(study.space.canonical(study.space.from_unit(np.full((1, study.space.n_params), 0.5))))
-        except SpaceError:
-            raise
         except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
             raise JournalError(f"the study's definition is damaged: {str(error)[:200]!r}.") from error
         check_types(study)

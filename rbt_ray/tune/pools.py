@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -116,3 +117,5 @@ def shutdown() -> None:
 
 
 atexit.register(shutdown)
+if hasattr(os, "register_at_fork"):  # a child inherits the pools without the threads that serve them
+    os.register_at_fork(after_in_child=_idle.clear)

@@ -22,6 +22,7 @@ from rbt_ray.objectives.address import address_of
 from rbt_ray.objectives.fitting import check_objective
 from rbt_ray.objectives.own_data import OwnData
 from rbt_ray.os_errors import explained
+from rbt_ray.pool.start_method import require_children
 from rbt_ray.pool.task import Task
 from rbt_ray.search.bohb import BOHB
 from rbt_ray.search.catalog import MODELS, Chosen, choose, default_samples, is_search_alg, make, plain_scheduler
@@ -78,6 +79,8 @@ class Tuner:
     ) -> None:
         tune_config = tune_config or TuneConfig()
         self._run_config = run_config or RunConfig()
+        if backend_of(self._run_config) == "local":
+            require_children()
         check(self._run_config)
         self._objective = objective
         self._search_alg = None if isinstance(tune_config.search_alg, (str, BOHB)) else tune_config.search_alg
@@ -119,6 +122,7 @@ class Tuner:
         Raises:
             StudyNotFoundError: there is no study.
             StudyMismatchError: the objective, space or searcher is not the one the study was begun with.
+            SpaceError: `param_space` has to be passed.
         """
         run_config = run_config or RunConfig()
         place = Place(path, run_config.mirror_interval_s)
@@ -129,6 +133,7 @@ class Tuner:
         study = Study.from_json(definition, None if param_space is None else Space.of(param_space))
         if study.space.fingerprint != definition["space_fingerprint"]:
             raise StudyMismatchError(f"`param_space` is not the one the study in {folder} was begun with.")
+        study.space.require_options()
         if address_of(objective).fingerprint != study.objective.fingerprint:
             raise StudyMismatchError(
                 f"the objective is not the one the study in {folder} was begun with ({study.objective.name}): its code or "

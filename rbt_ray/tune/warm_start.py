@@ -30,14 +30,21 @@ def told_by(given: Any, space: Space, metric: str, mode: Mode) -> tuple[Told, ..
         SettingError: it is something else, or nothing of it is left.
     """
     told = []
+    n_finite = 0
     sign = -1.0 if mode == "max" else 1.0
     for config, fidelity, value in _rows(given, metric, sign):
+        if not np.isfinite(value):
+            continue
+        n_finite += 1
         try:
             point = space.encode([config])[0]
         except SpaceError:
             continue
-        if np.isfinite(value):
-            told.append(Told(tuple(point.tolist()), float(fidelity), sign * float(value)))
+        told.append(Told(tuple(point.tolist()), float(fidelity), sign * float(value)))
+    if not n_finite:
+        raise SettingError(
+            f"`warm_start` has no result with a finite {metric!r}: no trial completed, or none returned that metric."
+        )
     if not told:
         raise SettingError(
             f"`warm_start` has no result with a {metric!r} whose config lies in this study's space: do its parameters have "

@@ -236,10 +236,13 @@ def test_a_function_as_an_option_needs_the_space_again():
     space = Space.of({"f": rbt.choice([math.sqrt, len])})
     held = json.loads(json.dumps(space.to_json()))
     assert held["parameters"][0]["options"] == [{"opaque": "math.sqrt"}, {"opaque": "builtins.len"}]
+    again = Space.from_json(held)
+    assert again.fingerprint == space.fingerprint
+    assert repr([config["f"] for config in again.decode(again.grid(0, 2))]) == "[math.sqrt, builtins.len]"
     with pytest.raises(
         SpaceError, match=r"math\.sqrt, which cannot be read back from a file; pass the same `param_space`"
     ):
-        Space.from_json(held)
+        again.require_options()
 
 
 def test_fingerprints_tell_spaces_apart_but_not_processes():

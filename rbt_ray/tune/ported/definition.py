@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rbt_ray.errors import InputError, SpaceError, StudyMismatchError, StudyNotFoundError
+from rbt_ray.errors import InputError, StudyMismatchError, StudyNotFoundError
 from rbt_ray.private_files import make_folder, replacing
 from rbt_ray.study import options as values
 from rbt_ray.tune import schedulers
@@ -104,13 +104,12 @@ class Definition:
         plain = json.loads(file.read_text())
         held, plain["samples"] = plain["samples"], None
         plain["points_to_evaluate"] = [values.from_json(point) for point in plain["points_to_evaluate"]]
-        try:
-            plain["stop"] = values.from_json(plain["stop"]) if stop is None else stop
-        except SpaceError:
+        plain["stop"] = values.from_json(plain["stop"]) if stop is None else stop
+        if stop is None and any(values.named_in(plain["stop"])):
             raise StudyMismatchError(
                 "the study was begun with a function or an object as `stop`, which no file holds; pass it again: "
                 "`Tuner.restore(path, trainable, run_config=tune.RunConfig(stop=...))`."
-            ) from None
+            )
         if plain["scheduler"] is not None:
             kind, options = plain["scheduler"]
             if kind not in schedulers.__all__:  # the module has other names, which are not for a file to call
@@ -129,12 +128,12 @@ class Definition:
 
 def _samples(held: list[Any], param_space: Any, plain: Mapping[str, Any]) -> list[dict[str, Any]]:
     if param_space is None:
-        try:
-            return [values.from_json(sample) for sample in held]
-        except SpaceError:
+        samples = [values.from_json(sample) for sample in held]
+        if any(values.named_in(samples)):
             raise StudyMismatchError(
                 "the study's configs hold objects that no file holds; pass the same `param_space` to `Tuner.restore` again."
-            ) from None
+            )
+        return samples
     again = samples_of(
         param_space,
         plain["num_samples"],

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import math
-import os
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -15,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from rbt_ray.errors import SettingError
-from rbt_ray.private_files import create
+from rbt_ray.private_files import replacing
 
 _JSON, _ARRAYS = "_dict_checkpoint.json", "_dict_checkpoint.npz"
 _SEQUENCES: dict[str, type] = {"tuple": tuple, "set": set, "frozenset": frozenset}
@@ -78,7 +77,7 @@ def read(folder: Path) -> dict[Any, Any] | None:
 
 
 def _write(path: Path, content: bytes) -> None:
-    with os.fdopen(create(path), "wb") as file:
+    with replacing(path, flush=False) as file:
         file.write(content)
 
 

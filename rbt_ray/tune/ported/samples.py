@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 
 from rbt_ray.errors import SpaceError
-from rbt_ray.study.convert import class_names
+from rbt_ray.study.convert import class_names, from_tune
 from rbt_ray.study.domains import Domain
-from rbt_ray.study.space import Space
 from rbt_ray.tune.ported.spaces import SampleFrom
 from rbt_ray.tune.ported.trial import copied, plained
 
@@ -189,4 +188,4 @@ def _domain(leaf: Any) -> Domain | None:
         return leaf
     if _function(leaf) is not None or not class_names(leaf, _RAY_DOMAINS):
         return None
-    return Space.of({"x": leaf}).domains[0]
+    return from_tune(leaf)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
 import pickle
 import tempfile
 from pathlib import Path
@@ -137,7 +136,7 @@ def save(trainable: Any, folder: str) -> None:
         try:
             plain_values.write(held, Path(folder))
         except plain_values.NotPlainError:
-            with os.fdopen(private_files.create(Path(folder, _PICKLE)), "wb") as file:
+            with private_files.replacing(Path(folder, _PICKLE), flush=False) as file:
                 pickle.dump(held, file)
     private_files.write(Path(folder, _STEPS), str(trainable._iteration))
 

@@ -339,9 +339,12 @@ def _space_in(folder: Path) -> Space | None:
     """The space of a study whose configs a searcher proposes, where the journal can hold it."""
     journal = Journal(folder)
     try:
-        return Space.from_json(journal.definition["space"])
+        space = Space.from_json(journal.definition["space"])
+        space.require_options()
     except SpaceError:
-        return None  # said by whoever needs it
+        return None
+    else:
+        return space
     finally:
         journal.close()
 
