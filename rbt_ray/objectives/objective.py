@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import math
 import os
-import reprlib
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from time import perf_counter  # the clock itself: an objective may put another in its place
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
@@ -24,9 +22,8 @@ from rbt_ray.metric_columns import Column
 from rbt_ray.objectives.ambient import Randomness, Surroundings
 from rbt_ray.objectives.interpreter import Interpreter, objective_frames
 from rbt_ray.objectives.reports import WHOLE, Enough, Reports, Span
-from rbt_ray.recordable import LARGEST_INT
-from rbt_ray.study.options import plain
-from rbt_ray.types import COMPLETED, FAILED, RESULT_COLUMNS, Checkpoint, Config, FloatArray, Metrics
+from rbt_ray.objectives.returned_metrics import metrics_of, short
+from rbt_ray.types import COMPLETED, FAILED, Checkpoint, Config, FloatArray, Metrics
 
 if TYPE_CHECKING:
     from rbt_ray.data.view import BundleView
@@ -35,9 +32,6 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 _BATCHED = "__rbt_batched__"
 _LONGEST_ERROR = 20_000
-_LONGEST_NAME = 1_000
-_LONGEST_TEXT = 100_000
-_MOST_METRICS = 10_000
 _RATIOS = ("sharpe", "sortino", "calmar")
 """Metrics of a Backtest that are undefined for constant returns."""
 _PACKAGE = str(Path(__file__).parents[1]) + os.sep
@@ -206,7 +200,7 @@ class Batched:
                 is_list = isinstance(answers, (Sequence, np.ndarray))
                 raise ObjectiveResultError(
                     f"a batched objective returns a list of one result for each of its {len(configs)} params; "
-                    f"got {f'{len(answers)} results' if is_list else _short(answers)}."
+                    f"got {f'{len(answers)} results' if is_list else short(answers)}."
                 )
             rows = [metrics_of(answer, self.metric) for answer in answers]
         except BaseException as error:
@@ -253,32 +247,6 @@ class Sweep:
         if metrics is None:
             return _in_halves(self, view, points, seeds)
         return finite_only(metrics, {}, np.full(n, (perf_counter() - start) / n), self.metric)
-
-
-def metrics_of(answer: Any, metric: str) -> Metrics:
-    """What an objective returned, as plain metrics; a bare number is the study's metric.
-
-    Raises:
-        ObjectiveResultError: it is none of a number, a dict of plain values, a Backtest.
-    """
-    if type(answer) is float:
-        return {metric: answer}
-    number = plain(answer)
-    if isinstance(number, bool):
-        raise ObjectiveResultError("the objective returned a bool; return a number, a dict of metrics or a Backtest.")
-    if isinstance(number, (int, float)):
-        return {metric: float(_plain(metric, number))}
-    if not isinstance(answer, Mapping):
-        metrics = getattr(answer, "metrics", None)
-        if not callable(metrics):
-            raise ObjectiveResultError(
-                f"the objective returned {_short(answer)}; return a number, a dict of metrics or a Backtest."
-            )
-        answer = metrics()
-    found = {_name(name): _plain(name, value) for name, value in islice(answer.items(), _MOST_METRICS + 1)}
-    if len(found) > _MOST_METRICS:
-        raise ObjectiveResultError(f"a trial has at most {_MOST_METRICS:,} metrics; the objective returned more.")
-    return found
 
 
 def finite_only(
@@ -364,45 +332,3 @@ def _why_lacking(metrics: Mapping[str, Column], row: int, metric: str) -> str:
         why = " (a ratio is, where the strategy never trades)" if metric in _RATIOS else ""
         return f"the metric {metric!r} is nan{why}."
     return f"the metric {metric!r} is {value!r}, not a finite number."
-
-
-def _name(name: Any) -> str:
-    if not isinstance(name, str):
-        raise ObjectiveResultError(f"metrics are named by strings; the objective returned the name {_short(name)}.")
-    text: str = str.__str__(name)  # of a subclass, which may not travel, the text
-    if len(text) > _LONGEST_NAME:
-        raise ObjectiveResultError(f"a metric's name has at most {_LONGEST_NAME} letters; got {_short(text)}.")
-    if text in RESULT_COLUMNS or text.startswith("config/"):
-        raise ObjectiveResultError(f"{text!r} is a column of the results already; call the metric something else.")
-    return text
-
-
-def _plain(name: str, value: Any) -> Any:
-    if type(value) in (float, bool) or value is None:
-        return value
-    value = plain(value)
-    if value is None:
-        return None
-    if isinstance(value, int) and abs(value) > LARGEST_INT:
-        raise ObjectiveResultError(
-            f"metrics fit into a float; the objective returned an int of {value.bit_length():,} bits for {name!r}."
-        )
-    if isinstance(value, str):
-        if len(value) > _LONGEST_TEXT:
-            raise ObjectiveResultError(
-                f"a metric that is text has at most {_LONGEST_TEXT:,} letters; the objective returned {len(value):,} for "
-                f"{name!r}. Write what is large to a file of its own."
-            )
-        return str.__str__(value)
-    for kind in (bool, int, float):
-        if isinstance(value, kind):
-            return kind(value)
-    raise ObjectiveResultError(
-        f"metrics are numbers, strings or None; the objective returned {_short(value)} for {name!r}."
-    )
-
-
-def _short(value: Any) -> str:
-    # reprlib looks at the beginning of what is long; of bytes it does not know that.
-    text = reprlib.repr(bytes(value[:80]) if isinstance(value, (bytes, bytearray)) else value)
-    return f"{text if len(text) <= 80 else text[:77] + '...'} ({type(value).__name__})"

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from rbt_ray.errors import ObjectiveResultError, SettingError
-from rbt_ray.objectives.objective import metrics_of
+from rbt_ray.objectives.returned_metrics import metrics_of
 
 METRICS = {
     "sharpe_ratio": "sharpe",

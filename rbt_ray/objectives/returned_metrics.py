@@ -1,0 +1,86 @@
+"""What an objective returned for one config, as metrics in plain Python values."""
+
+from __future__ import annotations
+
+import reprlib
+from collections.abc import Mapping
+from itertools import islice
+from typing import Any
+
+from rbt_ray.errors import ObjectiveResultError
+from rbt_ray.recordable import LARGEST_INT
+from rbt_ray.study.options import plain
+from rbt_ray.types import RESULT_COLUMNS, Metrics
+
+_LONGEST_NAME = 1_000
+_LONGEST_TEXT = 100_000
+_MOST_METRICS = 10_000
+
+
+def metrics_of(answer: Any, metric: str) -> Metrics:
+    """What an objective returned, as plain metrics; a bare number is the study's metric.
+
+    Raises:
+        ObjectiveResultError: it is none of a number, a dict of plain values, a Backtest.
+    """
+    if type(answer) is float:
+        return {metric: answer}
+    number = plain(answer)
+    if isinstance(number, bool):
+        raise ObjectiveResultError("the objective returned a bool; return a number, a dict of metrics or a Backtest.")
+    if isinstance(number, (int, float)):
+        return {metric: float(_plain(metric, number))}
+    if not isinstance(answer, Mapping):
+        metrics = getattr(answer, "metrics", None)
+        if not callable(metrics):
+            raise ObjectiveResultError(
+                f"the objective returned {short(answer)}; return a number, a dict of metrics or a Backtest."
+            )
+        answer = metrics()
+    found = {_name(name): _plain(name, value) for name, value in islice(answer.items(), _MOST_METRICS + 1)}
+    if len(found) > _MOST_METRICS:
+        raise ObjectiveResultError(f"a trial has at most {_MOST_METRICS:,} metrics; the objective returned more.")
+    return found
+
+
+def _name(name: Any) -> str:
+    if not isinstance(name, str):
+        raise ObjectiveResultError(f"metrics are named by strings; the objective returned the name {short(name)}.")
+    text: str = str.__str__(name)  # of a subclass, which may not travel, the text
+    if len(text) > _LONGEST_NAME:
+        raise ObjectiveResultError(f"a metric's name has at most {_LONGEST_NAME} letters; got {short(text)}.")
+    if text in RESULT_COLUMNS or text.startswith("config/"):
+        raise ObjectiveResultError(f"{text!r} is a column of the results already; call the metric something else.")
+    return text
+
+
+def _plain(name: str, value: Any) -> Any:
+    if type(value) in (float, bool) or value is None:
+        return value
+    value = plain(value)
+    if value is None:
+        return None
+    if isinstance(value, int) and abs(value) > LARGEST_INT:
+        raise ObjectiveResultError(
+            f"metrics fit into a float; the objective returned an int of {value.bit_length():,} bits for {name!r}."
+        )
+    if isinstance(value, str):
+        if len(value) > _LONGEST_TEXT:
+            raise ObjectiveResultError(
+                f"a metric that is text has at most {_LONGEST_TEXT:,} letters; the objective returned {len(value):,} for "
+                f"{name!r}. Write what is large to a file of its own."
+            )
+        return str.__str__(value)
+    for kind in (bool, int, float):
+        if isinstance(value, kind):
+            return kind(value)
+    raise ObjectiveResultError(
+        f"metrics are numbers, strings or None; the objective returned {short(value)} for {name!r}."
+    )
+
+
+def short(value: Any) -> str:
+    """The value and its type in at most about a hundred letters, for messages."""
+    # reprlib looks at the beginning of what is long; of bytes it does not know that.
+    text = reprlib.repr(bytes(value[:80]) if isinstance(value, (bytes, bytearray)) else value)
+    return f"{text if len(text) <= 80 else text[:77] + '...'} ({type(value).__name__})"
