@@ -276,7 +276,9 @@ def test_tune_domains_are_distributed_as_tunes_own(theirs):
 
 
 @pytest.mark.parametrize(
-    "theirs", [tune.quniform(-1, 1, 0.25), tune.qloguniform(0.1, 10, 0.1), tune.qrandn(0, 1, 0.5)], ids=str
+    "theirs",
+    [tune.quniform(-1, 1, 0.25), tune.qloguniform(0.1, 10, 0.1), tune.qrandn(0, 1, 0.5)],
+    ids=["quniform", "qloguniform", "qrandn"],  # their own texts hold addresses
 )
 def test_tune_quantized_floats_have_the_same_values(theirs):
     # Tune gives the two outermost values half the weight of the others; here each is drawn as often.
