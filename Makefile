@@ -20,22 +20,26 @@ test-slow: setup
 test-cluster: setup
 	$(BIN)/python -m pytest tests/cluster -m cluster
 
-# A hundred and fifty thousand hostile inputs over the parsers, an hour and a half at most; `make test` has a few thousand.
+# Where `make fuzz` and `make chaos` leave what they counted; the latter then writes docs/reliability.md.
+FUZZED := build/fuzz.json
+COUNTS := build/chaos
+
+# Up to 175,000 hostile inputs over the parsers, an hour and a half at most; `make test` has a few thousand.
 fuzz: setup
-	$(BIN)/python -m tests.fuzz.run --cases 25000 --seconds 5400
+	mkdir -p build
+	$(BIN)/python -m tests.fuzz.run --cases 25000 --seconds 5400 --counts $(FUZZED)
 
 # Faults at random moments: a short version, and a long one that writes what it counted.
 test-chaos: setup
 	$(BIN)/python -m pytest tests/chaos -m chaos -s
 
-COUNTS := build/chaos
 chaos: setup
 	mkdir -p $(COUNTS)
 	$(BIN)/python -m tests.chaos run --backend local --seed 1000 --studies 175 --counts $(COUNTS)/local.json & local=$$!; \
 	  $(BIN)/python -m tests.chaos run --backend ray --seed 3000 --studies 30 --counts $(COUNTS)/ray.json; ray=$$?; \
 	  wait $$local && exit $$ray
 	if [ "$$(id -u)" = 0 ]; then $(BIN)/python -m tests.chaos run --backend hosts --seed 5000 --studies 15 --counts $(COUNTS)/hosts.json; fi
-	$(BIN)/python -m tests.chaos write docs/reliability.md $(COUNTS)/*.json
+	$(BIN)/python -m tests.chaos write docs/reliability.md --fuzz $(FUZZED) $(COUNTS)/*.json
 
 lint: setup
 	$(BIN)/ruff check .

@@ -30,9 +30,11 @@ def main() -> int:
     write = commands.add_parser("write", help="the page of what was counted")
     write.add_argument("out", type=Path)
     write.add_argument("counts", type=Path, nargs="+")
+    write.add_argument("--fuzz", type=Path, required=True, help="what `tests.fuzz.run --counts` wrote")
     given = parser.parse_args()
     if given.command == "write":
-        given.out.write_text(page([Tally(**json.loads(path.read_text())) for path in given.counts]))
+        tallies = [Tally(**json.loads(path.read_text())) for path in given.counts]
+        given.out.write_text(page(tallies, json.loads(given.fuzz.read_text())))
         return 0
     return disturb(given.backend, range(given.seed, given.seed + given.studies), given.counts)
 

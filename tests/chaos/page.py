@@ -7,7 +7,7 @@ import platform
 import re
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 
 from tests.chaos import faults, hosts
@@ -15,34 +15,81 @@ from tests.chaos.run import Tally
 
 _PAGE = """# Reliability
 
-What happens to a study when processes, machines and disks do not behave, and how that was counted. The figures come from
-`make chaos` and stand as they came out; `tests/chaos` is what it runs, and a short version runs with every change.
+What happens to a study when processes, machines and disks fail, and how that was counted. The figures come from
+`make chaos` and stand as they came out. `tests/chaos` is what it runs, and a short version runs with every change. Each
+promise names the tests that hold it; `tests/test_promises.py` checks that they exist.
 
 ## What is promised
 
-- A trial that was told to the searcher is in the journal, and survives kill -9 of any process. A power cut takes at most the
-  last second: the journal's log is flushed that often, and what is torn at its end is cut.
-- Every trial is recorded once, and the table of a seeded study is the same bit for bit whatever was done to it on the way.
-- A driver that is killed leaves no process behind, and the next one goes on where it stopped. Two drivers never run one
-  study: the second is refused with the process id and host of the first; the lock goes with its process, however that ends.
-- Every event carries a checksum of its number, kind and bytes, and so does the study's definition. A journal in which a disk
-  changed something either gives every event as it was written or is refused with a sentence; where the damage is in the log,
-  it may also give the events before it, if all that had been flushed are among them: `journal.sqlite-flushed` says how far
-  that was. So is one of another format, and one whose events, checksums right, say what no trial can.
-  `tests/store/test_damage.py` cuts and changes journals at 600 random places, and mirrors at 200.
-- A full disk, or another process that holds the journal, pauses a study: stderr says so, workers wait, and it goes on by
-  itself. Ctrl-C then stops it, and it can be resumed.
-- With a Ray of one's own, the death of its raylet or its control server ends the driver, and `rbt-ray resume` goes on. On a
-  cluster a lost host costs time and no trial ([scaling](scaling.md), `tests/cluster`).
+**Trials and tables**
 
-Two things are left behind where nobody is left to remove them: an empty folder `pymp-*` with a socket in the temporary
-folder when the driver and its fork server are both killed, and Ray's own logs below its temporary folder.
+- A trial whose result the search has used is in the journal, and survives kill -9 of any process.
+  (`test_what_was_appended_survives_kill_9_of_the_writer`, `test_kill_9_then_resume`)
+- Every trial is recorded once, and the table of a seeded study is the same bit for bit whatever happened while it ran.
+  (`test_every_trial_is_recorded_once`, `test_studies_end_as_if_nothing_had_happened`)
+- Whatever is appended to a journal can be read: an answer of a worker that cannot be recorded is a lost batch.
+  (`test_what_is_accepted_is_read_as_it_was_and_the_rest_is_a_lost_batch`, `test_events_are_read_as_they_were_made`)
+- A wrong clock, in a worker or in the driver, never makes a study unreadable. Its times become the nearest that can be
+  recorded, and the table's hash stays the same. (`test_a_study_with_odd_clocks_in_its_worker_is_recorded_and_read`,
+  `test_a_driver_whose_clock_is_odd_records_a_study_that_opens`)
+- An objective may break its worker in any of about 140 ways. Innocent trials complete with the right values, and local
+  workers and Ray end in the same table. (`test_every_hostile_objective_gives_the_same_table_on_both_backends`)
+
+**Drivers**
+
+- A driver that is killed leaves no process behind, and the next one continues where it stopped.
+  (`test_nobody_is_left_of_a_driver_that_is_killed`, `test_kill_9_then_resume`)
+- Two drivers never run one study: the second is refused with the process id and host of the first. The lock ends with its
+  process. A file system without locks is named as such. (`test_the_second_driver_is_refused_with_the_pid_of_the_first`,
+  `test_only_a_lock_that_is_held_means_another_process`)
+- Ctrl-C, SIGTERM and a closed terminal stop a study so that it can be resumed; under `nohup` a closed terminal stops
+  nothing. (`test_ctrl_c_stops_cleanly_with_130_and_the_study_can_be_resumed`,
+  `test_a_closed_terminal_ends_a_study_that_can_be_resumed`, `test_nohup_keeps_a_study_running`)
+- Without memory, descriptors, disk space or a working directory, and with closed or full streams, each command ends in a
+  known exit code and a sentence. (`test_some_calls_under_some_faults`, `test_every_call_under_every_fault`)
+
+**Disks**
+
+- A power cut takes at most the events since the last flush, which runs every second, and never gives a wrong one. 3,000
+  states that a power cut can leave, with writes lost, reordered and torn, were opened and resumed.
+  (`test_1500_power_cuts`)
+- A system call on a study's folder that fails, whichever it is, ends in the right table or in a sentence, and the study
+  can be resumed. (`test_every_call_fails`)
+- If the disk does not take a flush, the study reports the file and the error, pauses, tries again for a minute and ends as
+  resumable. `journal.sqlite-flushed` certifies nothing that was written before the failure until it is written again.
+  (`test_a_study_whose_log_never_reaches_the_disk_ends_with_a_sentence_and_is_resumed`,
+  `test_what_was_written_before_a_failed_flush_is_written_again_before_it_is_certified`)
+- A full disk, a used-up quota, or another process that holds the journal pauses a study until that is over. Ctrl-C then
+  stops it, and it can be resumed. (`test_it_goes_on_when_there_is_room`, `test_a_study_pauses_and_goes_on`,
+  `test_a_quota_that_is_used_up_is_a_full_disk_and_no_fault`)
+- A study's definition and folders are on the disk before its first trial.
+  (`test_a_new_study_is_on_the_disk_before_its_first_trial`)
+- A journal in which a disk changed something gives every event as it was written or is refused with a sentence. Where the
+  damage is in the log, it may also give the events before it, if all that had been flushed are among them.
+  (`test_damage_at_random_places`, `test_damage_to_a_mirror`)
+- A reader beside a running driver gets every event that was acknowledged and takes none of the driver's locks.
+  (`test_a_reader_beside_a_driver_at_work_gets_every_event_that_was_acknowledged`,
+  `test_a_reader_in_the_drivers_process_takes_none_of_its_locks`)
+
+**Bundles, mirrors and Ray**
+
+- Ingests and removals of bundles take turns, and each removes what a killed one left. (`test_the_registry_in_any_order`)
+- Whatever the order of drivers, kills and takeovers, a mirror reads back as the events its owner pushed.
+  (`test_a_mirror_in_any_order`)
+- With a Ray of one's own, the death of its raylet or its control server ends the driver, and `rbt-ray resume` continues.
+  Its folder is removed when it ends, or when the next one starts. (`test_studies_end_as_if_nothing_had_happened`,
+  `test_folders_of_killed_drivers_are_removed_and_those_of_living_ones_stay`)
+- On a cluster a lost host costs time and no trial; see [scaling](scaling.md). (`tests/cluster/test_lost_hosts.py`)
+
+## What is left behind
+
+An empty folder `pymp-*` with a socket stays in the temporary folder when a driver and its fork server are both killed.
+Drafts of killed drivers are removed by the next driver after an hour.
 
 ## Hostile input
 
-`make fuzz` throws generated input at the parsers, in a process that may hold little memory: 25,000 study files, bundle files,
-spaces and command lines each, 24,500 definitions of studies, and 8,000 histories of events, sealed as any program can seal
-them. A case is to end in a result or in a sentence. One did not, a metric above all floats in a history; it is refused now.
+`make fuzz` throws generated input at the parsers, in a process that may hold little memory: {fuzz}
+A case must end in a result or in a sentence.
 
 ## How it is counted
 
@@ -80,8 +127,13 @@ A failure prints the seed that runs it again: `python -m tests.chaos run --seed 
 {failures}"""
 
 
-def page(tallies: Sequence[Tally]) -> str:
-    """The page's text."""
+def page(tallies: Sequence[Tally], fuzzed: Mapping[str, int]) -> str:
+    """The page's text.
+
+    Args:
+        tallies: of each backend.
+        fuzzed: how many cases of each parser `tests.fuzz.run` counted.
+    """
     struck = sum((Counter(tally.faults) for tally in tallies), Counter[str]())
     studies = sum((Counter(tally.studies) for tally in tallies), Counter[str]())
     failed = [text for tally in tallies for text in tally.failed]
@@ -89,6 +141,7 @@ def page(tallies: Sequence[Tally]) -> str:
     names = {fault.__name__: fault.__doc__ for fault in known}
     kinds = sorted({key.split()[1] for key in studies})
     return _PAGE.format(
+        fuzz=", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in fuzzed.items()) + ".",
         n_faults=struck.total(),
         n_studies=studies.total() + len(failed),
         n_drivers=sum(tally.drivers for tally in tallies),

@@ -1,12 +1,15 @@
-"""The ranked table in terminals of any width."""
+"""The ranked table in terminals of any width, and texts that a terminal would obey."""
 
 import io
+import sys
+import unicodedata
 
 import pytest
 from rich.console import Console
 
 import rbt_ray as rbt
 from rbt_ray.cli import tables
+from rbt_ray.cli.visible import visible
 
 
 @pytest.fixture(scope="module")
@@ -45,3 +48,11 @@ def test_what_is_the_same_in_every_config_has_no_column(results, monkeypatch):
     text = shown(results, 200, monkeypatch)
     assert "average/slow" in text
     assert "always" not in text
+
+
+def test_no_character_that_a_terminal_obeys_is_printed():
+    """Of all of Unicode: controls, formats such as changes of direction, and halves of surrogate pairs."""
+    everything = "".join(map(chr, range(sys.maxunicode + 1)))
+    printed = visible(everything)
+    assert {unicodedata.category(letter) for letter in set(printed) - {"\n"}}.isdisjoint({"Cc", "Cf", "Cs", "Co"})
+    assert visible("\x1b[31mred\u202e") == r"\x1b[31mred\u202e"

@@ -7,11 +7,13 @@ find smaller and shows it.
 
 import argparse
 import importlib
+import json
 import resource
 import signal
 import sys
 import time
 from collections import Counter
+from pathlib import Path
 
 import psutil
 from hypothesis import HealthCheck, given, seed, settings
@@ -28,15 +30,18 @@ def main():
     parser.add_argument("--cases", type=int, default=500, help="of each parser")
     parser.add_argument("--seconds", type=float, default=600, help="at most, for all parsers together")
     parser.add_argument("--seed", type=int, default=0, help="other cases for another number")
+    parser.add_argument("--counts", type=Path, help="where the number of cases of each parser goes, as JSON")
     arguments = parser.parse_args()
     signal.signal(signal.SIGVTALRM, _too_long)
     each = arguments.seconds / len(arguments.parsers)
-    done = 0
+    done = {}
     for name in arguments.parsers:
         counts, took = fuzz(importlib.import_module(f"tests.fuzz.{name}"), arguments.cases, each, arguments.seed)
-        done += sum(counts.values())
+        done[name] = sum(counts.values())
+        if arguments.counts is not None:
+            arguments.counts.write_text(json.dumps(done))
         print(f"{name}: {sum(counts.values()):,} cases, {counts[True]:,} refused, {took:.0f} s", flush=True)
-    print(f"{done:,} cases, nothing found", flush=True)
+    print(f"{sum(done.values()):,} cases, nothing found", flush=True)
 
 
 def fuzz(module, n_cases, seconds, first_seed):
