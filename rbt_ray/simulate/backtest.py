@@ -65,13 +65,15 @@ def backtest(
         execution: ``"next_open"`` fills at the next bar's open (the default where `data` has opens),
             ``"next_close"`` at its close (the default elsewhere), ``"close"`` at the very close the weights were
             decided on, which cannot be done in a market.
-        rebalance: ``"every_bar"`` brings the portfolio back to its targets on every bar and charges the change of
-            targets (module `every_bar`); ``"on_change"`` orders only where a target changes and lets holdings drift
-            (module `on_change`).
+        rebalance: ``"every_bar"`` brings the portfolio back to its targets on every bar and charges what that
+            trades (module `every_bar`); ``"on_change"`` orders only where a target changes and lets holdings drift
+            (module `on_change`). Both carry a holding over bars without a price.
         costs: what trading and holding cost. Slippage and turnover costs add up in ``"every_bar"``; in
             ``"on_change"`` slippage moves the fill price and the fee is paid on the money that changes hands.
-        missing: what a weight other than 0 on a bar without a price is: an ``"error"``, or ``"zero"``. Either way a
-            weight held into such a bar earns 0 on it and is closed at the last close, at a cost.
+        missing: what to do about a weight other than 0 on a bar on which the symbol has no price: raise
+            (``"error"``), or ignore it (``"zero"``). A weight of 0 there is ignored in both: nothing is filled on such
+            a bar, and the target of the last bar with a price stands. A holding is carried at its last close until the
+            next price, or to the end.
         whole_units: trade whole units only; needs ``rebalance="on_change"``.
         initial_cash: money at the start, which matters with `whole_units` only.
 
@@ -139,6 +141,7 @@ class Backtest:
         traded: ``(n_bars,)`` value traded on each bar, as a share of the equity.
         exposure: ``(n_bars,)`` gross weight at each close.
         orders: ``(n_bars,)`` fills on each bar.
+        round_trips: ``(n_bars,)`` positions closed on each bar.
         bankrupt_bar: the bar whose return is -1 because nothing was left, and zeros after it; None as a rule.
     """
 
@@ -147,6 +150,7 @@ class Backtest:
     traded: FloatArray
     exposure: FloatArray
     orders: IntArray
+    round_trips: IntArray
     bankrupt_bar: int | None
     _setup: _Setup
 
@@ -183,7 +187,7 @@ class Backtest:
         return self._setup.rebalance
 
     def metrics(self) -> Metrics:
-        """The twelve metrics of the whole run; module `metrics` defines them."""
+        """The thirteen metrics of the whole run; module `metrics` defines them."""
         return self.since(0)
 
     def since(self, bar: int) -> Metrics:
@@ -195,7 +199,12 @@ class Backtest:
         if bar not in range(len(self.returns)):
             raise SettingError(f"`bar` is one of the run's bars, 0 to {len(self.returns) - 1}; got {bar!r}.")
         return metrics_of(
-            self.returns[bar:], self.traded[bar:], self.exposure[bar:], self.orders[bar:], self.periods_per_year
+            self.returns[bar:],
+            self.traded[bar:],
+            self.exposure[bar:],
+            self.orders[bar:],
+            self.round_trips[bar:],
+            self.periods_per_year,
         )
 
     def at_order_level(self) -> Backtest:
@@ -245,13 +254,14 @@ def _simulate(setup: _Setup) -> Backtest:
             margin,
             setup.whole_units,
             float(setup.initial_cash),
-        )[:7]
-    returns, equity, traded, exposure, orders, bankrupt_bar, unusable_bar = run
+        )[:8]
+    returns, equity, traded, exposure, fills, round_trips, bankrupt_bar, unusable_bar = run
     if unusable_bar >= 0:
         raise _unusable_weight(setup, fill + close, unusable_bar)
-    for array in (returns, equity, traded, exposure, orders):
+    for array in (returns, equity, traded, exposure, fills, round_trips):
         array.flags.writeable = False
-    return Backtest(returns, equity, traded, exposure, orders, None if bankrupt_bar < 0 else bankrupt_bar, setup)
+    ended = None if bankrupt_bar < 0 else bankrupt_bar
+    return Backtest(returns, equity, traded, exposure, fills, round_trips, ended, setup)
 
 
 def _table(data: Prices, weights: ArrayLike) -> FloatArray:
@@ -294,8 +304,8 @@ def _unusable_weight(setup: _Setup, prices: FloatArray, bar: int) -> InputError:
     needed = "a close and an open" if setup.execution == "next_open" else "a close"
     return InputError(
         f"`weights` may differ from 0 only where there is {needed}; got {weights[at]:g} for {symbols[at]!r} on {date} "
-        f"(bar {bar}), where there is none. Make it 0 on the bars on which the symbol has no price, or pass "
-        "missing='zero' for the backtest to do so."
+        f"(bar {bar}), where there is none. Make it 0 there, or pass missing='zero' to ignore it: "
+        "either way the symbol's last target stands until its next price."
     )
 
 

@@ -34,7 +34,7 @@ def test_what_it_holds(sample, run):
     assert run.rebalance == "every_bar"
     assert run.bankrupt_bar is None
     assert run.equity[-1] == pytest.approx(1 + run.metrics()["total_return"], rel=1e-13)
-    for array in (run.returns, run.equity, run.weights, run.traded, run.exposure, run.orders):
+    for array in (run.returns, run.equity, run.weights, run.traded, run.exposure, run.orders, run.round_trips):
         with pytest.raises(ValueError, match="read-only"):
             array[0] = 1
 
@@ -52,7 +52,7 @@ def test_shows_itself(run):
         "Backtest(3270 bars from 2000-03-01 to 2013-03-01, 5 symbols, next_open, every_bar: sharpe="
     )
     page = run._repr_html_()
-    assert page.count("<tr>") == 12
+    assert page.count("<tr>") == 13
     assert "max_drawdown" in page
 
 
