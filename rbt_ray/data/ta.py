@@ -40,7 +40,9 @@ def indicator(
     results = {output: np.full((view.n_bars, view.n_symbols), np.nan) for output in outputs}
     for position in range(view.n_symbols):
         columns = [values[:, position] for values in inputs]
-        known: BoolArray = np.logical_and.reduce(~np.isnan(columns), axis=0)  # TA-Lib gives NaN for ever after the first one inside
+        known: BoolArray = np.logical_and.reduce(
+            ~np.isnan(columns), axis=0
+        )  # TA-Lib gives NaN for ever after the first one inside
         if not known.any():
             continue
         try:

@@ -77,7 +77,8 @@ def buy_and_hold(bundle: Bundle) -> FloatArray:
     for bar in range(1, len(close)):
         missing = np.isnan(close[bar])
         close[bar, missing] = close[bar - 1, missing]
-    first = np.array([column[~np.isnan(column)][0] for column in close.T])
+    listed = np.argmax(~np.isnan(close), axis=0)
+    first = close[listed, np.arange(close.shape[1])]
     wealth: FloatArray = np.where(np.isnan(close), 1.0, close / first).mean(axis=1)
     return wealth
 
@@ -95,10 +96,8 @@ def _alone(objective: Any, config: Config, metric: str, bundle: Bundle, train_ba
 
 
 def _since(bundle: Bundle, start: int) -> Bundle:
-    """The bars from `start`, with the symbols that have a price on any of them."""
-    alive = [symbol for symbol in range(bundle.n_symbols) if not np.isnan(bundle.close[start:, symbol]).all()]
-    fields = {field: bundle[field][start:, alive] for field in bundle.fields}
-    symbols = [bundle.symbols[symbol] for symbol in alive]
+    """The bars from `start`, with all symbols: a share of `1 / n_symbols` must not change, whoever is listed."""
+    fields = {field: bundle[field][start:] for field in bundle.fields}
     return type(bundle).from_arrays(
-        fields, bundle.index[start:], symbols, tz=bundle.tz, periods_per_year=bundle.periods_per_year
+        fields, bundle.index[start:], bundle.symbols, tz=bundle.tz, periods_per_year=bundle.periods_per_year
     )
