@@ -24,11 +24,11 @@ from rbt_ray._version import __version__
 from rbt_ray.columns import Outcomes
 from rbt_ray.errors import JournalBlockedError, JournalError, StudyNotFoundError
 from rbt_ray.metric_columns import Column
-from rbt_ray.store import journal_file, sound
+from rbt_ray.store import journal_file, old_names, sound
 from rbt_ray.store.flushed import Flushed
 from rbt_ray.store.journal_file import FILE_NAME
 from rbt_ray.study.well_typed import check_types
-from rbt_ray.types import Checkpoint, FloatArray, IntArray
+from rbt_ray.types import ACCOUNTING, Checkpoint, FloatArray, IntArray
 
 _FLUSH_SECONDS = 1.0
 _NOT_OURS = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
@@ -233,7 +233,11 @@ def _pack(event: Event) -> tuple[str, dict[str, Any], bytes | None]:
         return "finished", *_pack_finished(event)
     if isinstance(event, Reviewed):
         lengths = {name: len(curve) for name, curve in event.curves.items()}
-        return "reviewed", {"rows": event.rows, "curves": lengths}, _bytes(list(event.curves.values()))
+        return (
+            "reviewed",
+            {"rows": event.rows, "curves": lengths, "accounting": ACCOUNTING},
+            _bytes(list(event.curves.values())),
+        )
     return "ended", asdict(event), None
 
 
@@ -261,6 +265,7 @@ def _pack_finished(event: Finished) -> tuple[dict[str, Any], bytes]:
         "contiguous": contiguous,
         "all_completed": all_completed,
         "metrics": metrics,
+        "accounting": ACCOUNTING,
         "errors": {str(row): text for row, text in outcomes.errors.items()},
         "checkpoints": {str(row): checkpoint.n_reports for row, checkpoint in outcomes.checkpoints.items()},
         "worker": event.worker,
@@ -283,7 +288,8 @@ def _unpack(kind: str, header: dict[str, Any], body: bytes) -> Event:
         sound.reviewed(header, body)
         curves = {name: take("<f8", length) for name, length in header["curves"].items()}
         sound.curves(curves)
-        event = Reviewed(header["rows"], curves)
+        rows = [old_names.renamed_row(row, header.get("accounting", 1)) for row in header["rows"]]
+        event = Reviewed(rows, curves)
     elif kind == "ended":
         event = Ended(**header)
         check_types(event, "an event")
@@ -302,6 +308,7 @@ def _unpack_finished(header: dict[str, Any], body: bytes, take: _Reader) -> Fini
     duration = take("<f8", n)
     sound.must(header["contiguous"] or bool((trials >= 0).all()), "trials", trials)
     metrics = {name: _unpack_column(described, n, take) for name, described in header["metrics"].items()}
+    metrics = old_names.renamed(metrics, header.get("accounting", 1))
     errors = {int(row): text for row, text in header["errors"].items()}
     left = {int(row): Checkpoint(n_reports, b"") for row, n_reports in header.get("checkpoints", {}).items()}
     return Finished(

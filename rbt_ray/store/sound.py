@@ -39,6 +39,7 @@ def finished(header: dict[str, Any], body: bytes) -> None:
     for name in ("started", "cpu_s", "wall_s"):
         must(number(header[name]) and 0 <= header[name] <= LATEST_S, name, header[name])
     must(isinstance(header["worker"], str), "worker", header["worker"])
+    must(whole(header.get("accounting", 1), 1, _LARGEST), "accounting", header.get("accounting"))
     for row, text in header["errors"].items():
         must(whole(int(row), 0, n - 1) and isinstance(text, str), "errors", text)
     for row, n_reports in header.get("checkpoints", {}).items():
@@ -74,6 +75,7 @@ def reviewed(header: dict[str, Any], body: bytes) -> None:
             metrics = row.get(name)
             there = isinstance(metrics, dict) and all(map(plain, metrics.values()))
             must(metrics is None or there, name, metrics)
+    must(whole(header.get("accounting", 1), 1, _LARGEST), "accounting", header.get("accounting"))
     lengths = header["curves"]
     must(all(whole(length, 0, len(body) // 8) for length in lengths.values()), "curves", lengths)
 

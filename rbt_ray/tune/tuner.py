@@ -41,6 +41,7 @@ from rbt_ray.tune.pools import backend_of, pool_for, shutdown
 from rbt_ray.tune.progress import show_progress
 from rbt_ray.tune.result_grid import ResultGrid
 from rbt_ray.tune.warm_start import best_of, told_by
+from rbt_ray.types import ACCOUNTING
 
 if TYPE_CHECKING:
     from rbt_ray.data.bundle import Bundle
@@ -88,6 +89,7 @@ class Tuner:
         self._place = Place(path, self._run_config.mirror_interval_s)
         self._folder = self._place.folder
         self._is_new, self._has_run = True, False
+        self._accept_changes = False
         self._refuse_existing()
 
     @classmethod
@@ -100,6 +102,7 @@ class Tuner:
         search_alg: Any = None,
         callbacks: Sequence[Any] | None = None,
         run_config: RunConfig | None = None,
+        accept_changes: bool = False,
     ) -> Tuner:
         """A study as its journal has it, to go on where it stopped; a finished one gives its results.
 
@@ -111,6 +114,8 @@ class Tuner:
             callbacks: as in RunConfig.
             run_config: where and how to run it from here on; `name` and `storage_path` are the study's, and time-outs,
                 retries, memory limits and resources that are left at their defaults are as they were.
+            accept_changes: go on though the objective's code or settings differ, or though backtests are accounted by
+                other rules than when the study was begun: its later trials are then not comparable with the earlier.
 
         Raises:
             StudyNotFoundError: there is no study.
@@ -125,10 +130,10 @@ class Tuner:
         study = Study.from_json(definition, None if param_space is None else Space.of(param_space))
         if study.space.fingerprint != definition["space_fingerprint"]:
             raise StudyMismatchError(f"`param_space` is not the one the study in {folder} was begun with.")
-        if address_of(objective).fingerprint != study.objective.fingerprint:
+        if not accept_changes and address_of(objective).fingerprint != study.objective.fingerprint:
             raise StudyMismatchError(
                 f"the objective is not the one the study in {folder} was begun with ({study.objective.name}): its code or "
-                f"its settings differ. Results of two objectives do not mix; begin a new study under another name."
+                f"its settings differ. Results of two objectives do not mix; begin a new study under another name, or pass accept_changes=True."
             )
         if isinstance(search_alg, BOHB) and asdict(search_alg) == study.search_options:
             search_alg = None  # what the study holds already
@@ -146,6 +151,7 @@ class Tuner:
         tuner._study = study
         tuner._place, tuner._folder = place, folder
         tuner._is_new, tuner._has_run = False, False
+        tuner._accept_changes = accept_changes
         return tuner
 
     @property
@@ -163,6 +169,7 @@ class Tuner:
 
         Raises:
             StudyLockedError: another process runs it.
+            StudyMismatchError: it was begun by other accounting rules, and `accept_changes` was not given.
             StudyInterrupted: Ctrl-C stopped it; what finished is recorded.
             WorkerStartError: no worker could be started.
             JournalError: the journal, or its mirror at the end, cannot be written.
@@ -170,6 +177,7 @@ class Tuner:
         if not self._is_new and (results := ResultGrid(self._folder, self._study)).is_done:
             self._place.bring_up_to_date()
             return results
+        self._refuse_another_accounting()
         if self._search_alg is not None and self._has_run:
             raise SettingError(
                 f"a searcher object serves one run; go on with `Tuner.restore({self._place.shown!r}, objective, "
@@ -198,6 +206,15 @@ class Tuner:
             raise StudyExistsError(
                 f"there is a study in {holder} already. Go on with it by `rbt-ray resume {shown}` or "
                 f"`Tuner.restore({shown!r}, objective)`, or give this one another `name`."
+            )
+
+    def _refuse_another_accounting(self) -> None:
+        study = self._study
+        if study.bundle is not None and study.accounting != ACCOUNTING and not self._accept_changes:
+            raise StudyMismatchError(
+                f"the study in {self._folder} was begun by version {study.accounting} of the accounting of backtests; this "
+                f"is version {ACCOUNTING}, by which the same config scores otherwise. Begin a new study under another name, "
+                f"or go on all the same by Tuner.restore(..., accept_changes=True)."
             )
 
     def _run(self, pool: Any, interrupt: Any) -> str:
@@ -321,6 +338,7 @@ def _define(objective: Any, space: Space, bundle: Bundle | None, tune: TuneConfi
         max_reports=tune.max_reports,
         warm_start=warm_start,
         why=chosen.why,
+        accounting=ACCOUNTING,
     )
     # Made once here, it says what it cannot search before anything starts; an object of the user's serves one run only.
     searcher = make(study) if search_alg != "custom" else tune.search_alg
