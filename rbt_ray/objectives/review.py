@@ -1,4 +1,4 @@
-"""The best configs looked at in detail: at order level, and on the bars the search never saw."""
+"""The best configs looked at in detail: at order level where the search was not, and on the bars it never saw."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ class Review:
     """What a second look at a config found.
 
     Args:
-        order_level: the training bars again with drifting holdings and exact orders; None without a Backtest.
+        order_level: the training bars again with drifting holdings and exact orders; None without a Backtest, and where
+            the search itself ran them so.
         holdout: the hold-out bars; None where there are none.
         holdout_order_level: the same at order level.
         equity: ``(n_bars,)`` over training and hold-out bars, starting capital 1; None without a Backtest.
@@ -55,13 +56,15 @@ def review(objective: Any, config: Config, metric: str, bundle: Bundle | None, t
         answer = _answer(objective, config, bundle, train_bars, seed)
         if not hasattr(answer, "at_order_level"):
             return Review(holdout=_alone(objective, config, metric, bundle, train_bars, seed))
+        again = answer.rebalance != "on_change"
+        order_level = answer.at_order_level().metrics() if again else None
         if train_bars == bundle.n_bars:
-            return Review(order_level=answer.at_order_level().metrics(), equity=answer.equity)
+            return Review(order_level=order_level, equity=answer.equity)
         whole: Backtest = _answer(objective, config, bundle, bundle.n_bars, seed)
         return Review(
-            order_level=answer.at_order_level().metrics(),
+            order_level=order_level,
             holdout=whole.since(train_bars),
-            holdout_order_level=whole.at_order_level().since(train_bars),
+            holdout_order_level=whole.at_order_level().since(train_bars) if again else None,
             equity=whole.equity,
         )
     except BaseException as error:  # a second look that fails takes nothing from the first

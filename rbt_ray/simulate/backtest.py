@@ -50,7 +50,7 @@ def backtest(
     data: Prices,
     weights: ArrayLike,
     execution: Execution | None = None,
-    rebalance: Rebalance = "every_bar",
+    rebalance: Rebalance = "on_change",
     costs: Costs = Costs(),  # noqa: B008 (frozen)
     missing: Missing = "error",
     whole_units: bool = False,

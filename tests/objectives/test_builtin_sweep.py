@@ -159,7 +159,7 @@ def test_a_run_that_loses_everything_ends_there():
     close = np.array([1.0, 2.0, 3.0, 4.0, 1e-9, 1e-9, 3.0, 5.0, 8.0])[:, None]
     index = np.datetime64("2001-01-01", "ns") + np.arange(len(close)) * np.timedelta64(1, "D")
     view = rbt.Bundle.from_arrays({"close": close}, index, ["A"], periods_per_year=252).view()
-    strategy = sma_cross(turnover_bps=9000.0, execution="close")
+    strategy = sma_cross(turnover_bps=9000.0, execution="close", rebalance="every_bar")
     columns = {"fast": np.array([1.0, 1.0]), "slow": np.array([2.0, 3.0])}
     run = strategy({"fast": 1, "slow": 2}, view)
     assert run.bankrupt_bar == 4

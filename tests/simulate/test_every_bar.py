@@ -57,8 +57,8 @@ def test_next_close_is_close_one_bar_later(sample):
     weights = np.where(np.isnan(sample.close), 0.0, 0.2)
     later = np.vstack([np.zeros(sample.n_symbols), weights[:-1]]) * ~np.isnan(sample.close)
     costs = rbt.Costs(turnover_bps=7)
-    next_close = rbt.backtest(sample, weights, "next_close", costs=costs)
-    assert np.array_equal(next_close.returns, rbt.backtest(sample, later, "close", costs=costs).returns)
+    next_close = rbt.backtest(sample, weights, "next_close", "every_bar", costs)
+    assert np.array_equal(next_close.returns, rbt.backtest(sample, later, "close", "every_bar", costs).returns)
 
 
 @pytest.mark.parametrize("rebalance", ["every_bar", "on_change"])
@@ -91,7 +91,7 @@ def test_prices_have_no_scale(make_market, make_bundle, execution, seed, power):
     scale = 2.0**power  # multiplies without rounding, so the results must not differ at all
     scaled = make_bundle(market.bundle.close * scale, market.bundle.open * scale)
     costs = rbt.Costs(turnover_bps=5)
-    runs = [rbt.backtest(bundle, market.weights, execution, costs=costs) for bundle in (market.bundle, scaled)]
+    runs = [rbt.backtest(bundle, market.weights, execution, "every_bar", costs) for bundle in (market.bundle, scaled)]
     assert np.array_equal(runs[0].returns, runs[1].returns)
 
 
@@ -101,7 +101,7 @@ def test_costs_by_hand(make_bundle):
     weights = np.tile([1.0, -0.5], (4, 1))
 
     def returns(**costs):
-        return rbt.backtest(flat, weights, "close", costs=rbt.Costs(**costs)).returns.tolist()
+        return rbt.backtest(flat, weights, "close", "every_bar", rbt.Costs(**costs)).returns.tolist()
 
     assert returns(turnover_bps=10) == pytest.approx([-0.0015, 0, 0, 0])
     assert returns(turnover_bps=(10, 40)) == pytest.approx([-0.001 - 0.002, 0, 0, 0])
@@ -115,7 +115,7 @@ def test_costs_by_hand(make_bundle):
 
 def test_next_open_bar_by_hand(make_bundle):
     bundle = make_bundle([[100.0], [110.0], [99.0]], [[100.0], [105.0], [121.0]])
-    run = rbt.backtest(bundle, [[1.0], [-1.0], [0.0]], costs=rbt.Costs(turnover_bps=10))
+    run = rbt.backtest(bundle, [[1.0], [-1.0], [0.0]], rebalance="every_bar", costs=rbt.Costs(turnover_bps=10))
     # Bar 1: filled at 105, earns to 110. Bar 2: +1 earns 110 -> 121, then -1 earns 121 -> 99, and 2 is traded.
     assert run.execution == "next_open"
     assert run.returns == pytest.approx([0.0, 110 / 105 - 1 - 0.001, 0.1 - (99 / 121 - 1) - 0.002])

@@ -81,7 +81,7 @@ def test_without_costs_all_in_is_the_closed_form(sample):
     ibm = rbt.Bundle.from_arrays({"open": sample.open[:, 3:4], "close": sample.close[:, 3:4]}, sample.index, ["IBM"])
     weights = (ibm.view().sma("close", 10) > ibm.view().sma("close", 50)).astype(float)
     for execution in ("close", "next_close"):
-        run = rbt.backtest(ibm, weights, execution)
+        run = rbt.backtest(ibm, weights, execution, "every_bar")
         np.testing.assert_allclose(run.at_order_level().equity, run.equity, rtol=1e-12)
 
 

@@ -21,7 +21,7 @@ def breakout(
     turnover_bps: float = 5.0,
     execution: Execution | None = None,
     metrics: tuple[str, ...] = USUAL,
-    rebalance: Rebalance = "every_bar",
+    rebalance: Rebalance = "on_change",
 ) -> Breakout:
     """Donchian's channel, with parameters `entry` and `exit` (bars, at least 1).
 

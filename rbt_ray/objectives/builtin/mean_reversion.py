@@ -19,7 +19,7 @@ def mean_reversion(
     turnover_bps: float = 5.0,
     execution: Execution | None = None,
     metrics: tuple[str, ...] = USUAL,
-    rebalance: Rebalance = "every_bar",
+    rebalance: Rebalance = "on_change",
 ) -> MeanReversion:
     """Mean reversion by z-scores, with parameters `window` (bars, at least 2), `entry` and `exit` (deviations).
 

@@ -19,7 +19,7 @@ def momentum(
     turnover_bps: float = 5.0,
     execution: Execution | None = None,
     metrics: tuple[str, ...] = USUAL,
-    rebalance: Rebalance = "every_bar",
+    rebalance: Rebalance = "on_change",
 ) -> Momentum:
     """Time-series momentum, with parameters `lookback` (bars, at least 1) and `threshold` (a return, above -1).
 

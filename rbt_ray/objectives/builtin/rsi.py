@@ -19,7 +19,7 @@ def rsi(
     turnover_bps: float = 5.0,
     execution: Execution | None = None,
     metrics: tuple[str, ...] = USUAL,
-    rebalance: Rebalance = "every_bar",
+    rebalance: Rebalance = "on_change",
 ) -> RelativeStrength:
     """Wilder's index, with parameters `window` (bars, at least 1), `low` and `high` (0 to 100).
 

@@ -22,7 +22,7 @@ def sma_cross(
     turnover_bps: float = 5.0,
     execution: Execution | None = None,
     metrics: tuple[str, ...] = USUAL,
-    rebalance: Rebalance = "every_bar",
+    rebalance: Rebalance = "on_change",
 ) -> SmaCross:
     """The moving-average crossover, with parameters `fast` and `slow` (bars, at least 1).
 

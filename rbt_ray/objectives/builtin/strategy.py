@@ -52,7 +52,7 @@ class Strategy(ABC):
     turnover_bps: float = 5.0
     execution: Execution | None = None
     metrics: tuple[str, ...] = USUAL
-    rebalance: Rebalance = "every_bar"
+    rebalance: Rebalance = "on_change"
 
     name: ClassVar[str]
     parameters: ClassVar[tuple[Parameter, ...]]
