@@ -81,6 +81,10 @@ class Tuner:
         self._search_alg = None if isinstance(tune_config.search_alg, (str, BOHB)) else tune_config.search_alg
         self._time_budget_s = tune_config.time_budget_s
         self._bundle = _bundle_of(bundle, objective, tune_config)
+        if self._bundle is not None and not isinstance(objective, OwnData):
+            from rbt_ray.data.holes import warn_of_holes
+
+            warn_of_holes(self._bundle, stacklevel=2)
         space = Space.of(param_space)
         check_objective(objective, space, tune_config.metric, self._bundle, reports=tune_config.fidelity == "reports")
         self._study = _define(objective, space, self._bundle, tune_config, self._run_config)
