@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rbt_ray.errors import InputError, SettingError, ShapeError
-from rbt_ray.simulate.costs import BASIS_POINTS, Costs
-from rbt_ray.simulate.every_bar import run_every_bar
+from rbt_ray.simulate.costs import BASIS_POINTS, INITIAL_CASH, Costs
 from rbt_ray.simulate.metrics import metrics_of
+from rbt_ray.simulate.on_change import run_on_change
 from rbt_ray.types import Execution, FloatArray, IntArray, Metrics, Rebalance
 
 Missing = Literal["error", "zero"]
@@ -54,7 +54,7 @@ def backtest(
     costs: Costs = Costs(),  # noqa: B008 (frozen)
     missing: Missing = "error",
     whole_units: bool = False,
-    initial_cash: float = 100_000.0,
+    initial_cash: float = INITIAL_CASH,
 ) -> Backtest:
     """The run of target weights, each decided on its bar's close.
 
@@ -237,11 +237,10 @@ def _simulate(setup: _Setup) -> Backtest:
     borrow = costs.borrow_bps / BASIS_POINTS / data.periods_per_year
     margin = costs.margin_bps / BASIS_POINTS / data.periods_per_year
     if setup.rebalance == "every_bar":
+        from rbt_ray.simulate.every_bar import run_every_bar  # here: most runs are by orders, and it has to be loaded
+
         run = run_every_bar(setup.weights, fill, close, lag, strict, rates + slippage, borrow, margin)
     else:
-        # Here, as few runs are at order level and its kernel takes a second to compile.
-        from rbt_ray.simulate.on_change import run_on_change
-
         run = run_on_change(
             setup.weights,
             fill,

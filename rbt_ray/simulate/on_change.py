@@ -21,14 +21,11 @@ from __future__ import annotations
 import numpy as np
 
 from rbt_ray.simulate.compiled import FLAG, INTEGER, NUMBER, TABLE, VECTOR, compiled
+from rbt_ray.simulate.costs import DUST
 from rbt_ray.types import FloatArray, IntArray
 
 _MANY = 64
 """Orders on one bar above which sorting them takes less than inserting each."""
-INITIAL_CASH = 100_000.0
-"""Money at the start, unless another sum is given."""
-DUST = 1e-12
-"""Share of the equity below which cash buys nothing."""
 
 
 @compiled(TABLE, TABLE, TABLE, INTEGER, FLAG, VECTOR, NUMBER, NUMBER, NUMBER, FLAG, NUMBER)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from rbt_ray.objectives.sweep.layout import LANES, TILE, aligned, has_holes, legs, marks, steps
 from rbt_ray.objectives.sweep.statistics import LOW, STATE
+from rbt_ray.simulate.costs import INITIAL_CASH
 from rbt_ray.types import Execution, FloatArray, Rebalance
 
 if TYPE_CHECKING:
@@ -46,7 +47,6 @@ def open_account(
 
     if rebalance == "on_change":
         from rbt_ray.objectives.sweep.drifting import drift
-        from rbt_ray.simulate.on_change import INITIAL_CASH
 
         fill, close, known = view.memo(marks, execution)
         book = aligned((n_symbols + 2) * n_rows)

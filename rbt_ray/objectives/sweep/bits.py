@@ -1,12 +1,18 @@
-"""Positions of eight configs, turned so that one byte holds a bar."""
+"""Positions as bits: the types of their tables, and eight configs turned so that one byte holds a bar."""
 
 from __future__ import annotations
 
+import numba
 import numpy as np
+from numba import uint8, uint64
 from numpy.typing import NDArray
 
 from rbt_ray.objectives.sweep.layout import LANES, TILE, WORDS
 from rbt_ray.objectives.sweep.statistics import part
+
+WORD_TABLE = numba.types.Array(uint64, 1, "C", readonly=True)
+FLAGS = numba.types.Array(uint8, 1, "C", readonly=True)
+ONE, TOP, ALL = np.uint64(1), np.uint64(63), np.uint64(2**64 - 1)
 
 _ODD, _PAIRS, _NIBBLES = (np.uint64(mask) for mask in (0x00AA00AA00AA00AA, 0x0000CCCC0000CCCC, 0x00000000F0F0F0F0))
 _7, _8, _14, _28 = (np.uint64(step) for step in (7, 8, 14, 28))

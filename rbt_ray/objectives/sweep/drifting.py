@@ -7,21 +7,17 @@ value, and so filled in the order of the symbols.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 from numba import float64, uint8
 from numpy.typing import NDArray
 
-from rbt_ray.objectives.sweep.bits import turn
+from rbt_ray.objectives.sweep.bits import FLAGS, WORD_TABLE, turn
 from rbt_ray.objectives.sweep.lanes import above, add_where, load, splat, store, subtract_where, where
 from rbt_ray.objectives.sweep.layout import LANES, TILE, WORDS
 from rbt_ray.objectives.sweep.statistics import FILLS, HELD, STATE, TRADED, TRIPS, advance, higher
-from rbt_ray.objectives.sweep.streaming import WORD_TABLE
 from rbt_ray.simulate.compiled import FLAG, INTEGER, NUMBER, VECTOR, compiled
-from rbt_ray.simulate.on_change import DUST
+from rbt_ray.simulate.costs import DUST
 from rbt_ray.types import FloatArray
-
-FLAGS = numba.types.Array(uint8, 1, "C", readonly=True)
 
 
 @compiled(

@@ -8,11 +8,11 @@ is held priced, all weights after a fill are targets, so that no bar waits for t
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 from numba import float64, uint64
 from numpy.typing import NDArray
 
+from rbt_ray.objectives.sweep.bits import ALL, ONE, TOP, WORD_TABLE
 from rbt_ray.objectives.sweep.lanes import (
     absolute,
     add_where,
@@ -31,8 +31,6 @@ from rbt_ray.objectives.sweep.statistics import FILLS, HELD, STATE, TRADED, TRIP
 from rbt_ray.simulate.compiled import FLAG, INTEGER, NUMBER, VECTOR, compiled
 from rbt_ray.types import FloatArray
 
-WORD_TABLE = numba.types.Array(uint64, 1, "C", readonly=True)
-ONE, TOP, ALL = np.uint64(1), np.uint64(63), np.uint64(2**64 - 1)
 MASKS = 2 * WORDS
 """Words of bits a symbol: those held after the fill, those held before it."""
 
