@@ -18,8 +18,9 @@ that could not be filled is filled on the next bar with a price.
 **End of data.** A holding without later prices is carried to the end at its last close, without cost. Closing it
 would use the future: a run on bars that end in a hole equals the first bars of the run on all of them.
 
-**Fills and round trips.** `n_fills` counts executions, one a symbol and bar. `n_trades` counts round trips: positions
-closed, or turned from long to short or back, on the bar of the fill that does it. A position open at the end is none.
+**Fills and round trips.** `n_fills` counts executions that a change of target asks for, one a symbol and bar; trades by
+which `every_bar` only undoes drift are charged, and not counted. `n_trades` counts round trips: positions closed, or
+turned from long to short or back, on the bar of the fill that does it. A position open at the end is none.
 
 Module `every_bar` resets weights to the targets on every bar and charges the drift it undoes; module `on_change` sends
 orders only where a target changes.

@@ -140,7 +140,7 @@ class Backtest:
         equity: ``(n_bars,)`` running product of ``1 + returns``: what 1 at the start has become.
         traded: ``(n_bars,)`` value traded on each bar, as a share of the equity.
         exposure: ``(n_bars,)`` gross weight at each close.
-        orders: ``(n_bars,)`` fills on each bar.
+        orders: ``(n_bars,)`` fills on each bar, without those that only undo drift.
         round_trips: ``(n_bars,)`` positions closed on each bar.
         bankrupt_bar: the bar whose return is -1 because nothing was left, and zeros after it; None as a rule.
     """

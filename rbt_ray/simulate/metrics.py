@@ -14,9 +14,9 @@ sample deviation (``ddof=1``), `E` the running product of `1 + r`, `P` periods p
 `max_drawdown` is zero or negative: -0.35 is a fall of 35 % from the highest equity so far, the start included.
 `turnover` is the value bought plus the value sold in a year, in units of the equity: changing everything held for
 something else is 2. `exposure` is the mean gross weight at the close: 1 is always fully invested. `n_fills` counts
-executions, one a symbol and bar: getting in and out again is 2. `n_trades` counts round trips, on the bar that ends
-them: getting in and out again is 1, and a position that is open at the end is none. `kurtosis` is Pearson's, 3 for a
-normal.
+fills that a change of target asks for, one a symbol and bar: getting in and out again is 2. `n_trades` counts round
+trips, on the bar that ends them: getting in and out again is 1, and a position that is open at the end is none.
+`kurtosis` is Pearson's, 3 for a normal.
 
 A ratio without a denominator is NaN. Returns count as constant, with NaN for `sharpe`, `skew` and `kurtosis`, where
 `s**2 <= 1e-12 * m**2`: what is left of `s` by then is rounding. The test holds for sums taken in one pass as well.
