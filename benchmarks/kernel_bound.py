@@ -61,7 +61,7 @@ def main():
     a, b, c = (np.ones(N) for _ in range(3))
     bandwidth = 24 * N / best(lambda: triad(a, b, c, 3.0), 20) / 1e9
     flops = 2 * LANES * 2e6 / best(lambda: multiply_add(0.999, 1e-3, int(2e6)), 10) / 1e9
-    bundle, score = old_bundle(), rbt.objectives.sma_cross()
+    bundle, score = old_bundle(), rbt.objectives.sma_cross(rebalance="every_bar")
     view = bundle.view()
     fast, slow = np.meshgrid(np.arange(5.0, 55.0), np.arange(55.0, 455.0), indexing="ij")
     columns = {"fast": fast.ravel(), "slow": slow.ravel()}

@@ -88,11 +88,11 @@ def auto_over_grid(n_each, n_pairs, where):
     return ratios
 
 
-def sweep(bundle, n, where):
+def sweep(bundle, n, where, rebalance):
     """Configurations a second of a grid of n `sma_cross` pairs, from fit() to results on disk."""
     slow = n // 50
     space = {"fast": rbt.randint(5, 55), "slow": rbt.randint(55, 55 + slow)}
-    results, wall = study(rbt.objectives.sma_cross(), space, where, bundle, "sharpe")
+    results, wall = study(rbt.objectives.sma_cross(rebalance=rebalance), space, where, bundle, "sharpe")
     assert len(results) == 50 * slow
     return len(results) / wall
 
@@ -118,6 +118,11 @@ def main():
         parser.error("--small-grids only prints; leave --data out")
     scale, repeats = (100, 1) if options.quick else (1, options.repeats)
     bundles = {"sample (5 x 3,270)": "sample", "fx (8 x 5,124)": old_bundle()}
+    sweeps = {
+        f"{label}, {rebalance}": (bundle, rebalance)
+        for label, bundle in bundles.items()
+        for rebalance in ("on_change", "every_bar")
+    }
     n_configs = 100_000 // scale
     found: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -132,15 +137,15 @@ def main():
                 )
             rbt.shutdown()
             return
-        for bundle in bundles.values():
-            sweep(bundle, 1_000, where)  # loads the kernels
+        for bundle, rebalance in sweeps.values():
+            sweep(bundle, 1_000, where, rebalance)  # loads the kernels
         for _ in range(repeats):
             for seconds, kind, n in CASES:
                 found.setdefault(efficiency_name(seconds, kind), []).append(
                     efficiency(seconds, kind, n // scale, where)
                 )
-            for label, bundle in bundles.items():
-                found.setdefault(sweep_name(label), []).append(sweep(bundle, n_configs, where))
+            for label, (bundle, rebalance) in sweeps.items():
+                found.setdefault(sweep_name(label), []).append(sweep(bundle, n_configs, where, rebalance))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
     print(
         f"{platform.processor() or platform.machine()}, Python {platform.python_version()}, "
@@ -156,12 +161,12 @@ def main():
         {"seconds": seconds, "kind": kind, "n": n // scale, "efficiency": found[efficiency_name(seconds, kind)]}
         for seconds, kind, n in CASES
     ]
-    sweeps = [{"bundle": label, "n_configs": n_configs, "a_second": found[sweep_name(label)]} for label in bundles]
+    swept = [{"bundle": label, "n_configs": n_configs, "a_second": found[sweep_name(label)]} for label in sweeps]
     settings = {"repeats": repeats, "workers": options.workers, "backend": options.backend}
     record(
         options.data,
         f"throughput {options.backend}",
-        {**settings, "efficiencies": efficiencies, "sweeps": sweeps, "driver_peak_mib": peak},
+        {**settings, "efficiencies": efficiencies, "sweeps": swept, "driver_peak_mib": peak},
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,11 @@ FidelityKind: TypeAlias = Literal["prefix", "blocks", "symbols", "reports"]
 """What a fidelity is a share of: the first bars, of blocks of bars, of the symbols, of the objective's reports."""
 Execution: TypeAlias = Literal["next_open", "next_close", "close"]
 Rebalance: TypeAlias = Literal["every_bar", "on_change"]
+ACCOUNTING: Final = 2
+"""The version of the rules in package `rbt_ray.simulate`, which a study records.
+
+Version 1 closed a holding on a bar without a price, let `every_bar` undo drift for nothing, and counted fills in
+`n_trades`."""
 
 
 @dataclass(frozen=True, slots=True)

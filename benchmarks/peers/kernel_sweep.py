@@ -17,7 +17,7 @@ def main():
     parser.add_argument("--n", type=int, default=100_000)
     parser.add_argument("--runs", type=int, default=5)
     options = parser.parse_args()
-    bundle, score = old_bundle(), rbt.objectives.sma_cross(turnover_bps=kernel.COST_BPS)
+    bundle, score = old_bundle(), rbt.objectives.sma_cross(turnover_bps=kernel.COST_BPS, rebalance="every_bar")
     n_slow = max(1, options.n // 50)
     seconds = []
     with tempfile.TemporaryDirectory() as folder:

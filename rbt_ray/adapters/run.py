@@ -9,7 +9,7 @@ import numpy as np
 from rbt_ray.errors import ObjectiveResultError
 from rbt_ray.types import FloatArray, Metrics
 
-_OF_ORDERS = ("turnover", "exposure", "n_trades")
+_OF_ORDERS = ("turnover", "exposure", "n_fills", "n_trades")
 """The metrics that returns alone do not tell."""
 
 
@@ -48,7 +48,7 @@ class Run:
     def metrics(self) -> Metrics:
         """Our metrics of the returns (module `simulate.metrics`), and the backtester's own figures.
 
-        Ours leave out turnover, exposure and fills, which returns do not tell.
+        Ours leave out turnover, exposure, fills and round trips, which returns do not tell.
 
         Raises:
             ObjectiveResultError: a return is not finite.
@@ -61,12 +61,7 @@ class Run:
                 f"the backtest's value is not a number on {len(missing)} of {len(self.returns)} bars, first on bar "
                 f"{missing[0]}. A symbol that is listed late has no prices there: leave it out until it has."
             )
-        none = np.zeros(len(self.returns))
-        ours = metrics_of(
-            np.ascontiguousarray(self.returns, np.float64),
-            none,
-            none,
-            none.astype(np.int64),
-            self.periods_per_year,
-        )
+        none, zero = np.zeros(len(self.returns)), np.zeros(len(self.returns), np.int64)
+        returns = np.ascontiguousarray(self.returns, np.float64)
+        ours = metrics_of(returns, none, none, zero, zero, self.periods_per_year)
         return {name: value for name, value in ours.items() if name not in _OF_ORDERS} | self.figures

@@ -29,6 +29,8 @@ def old_bundle() -> Bundle:
 def crossover(close: FloatArray, fast: int, slow: int) -> dict[str, float]:
     """Equal weights where one moving average is above another, filled at the next close, 5 basis points a unit of turnover.
 
+    Turnover is the change of targets, as in the old evaluation: undoing the drift between them is not charged.
+
     Args:
         close: ``(n_bars, n_symbols)``.
         fast: bars of the shorter average.

@@ -58,8 +58,13 @@ def _bytecode() -> str:
 
 def _bundles() -> str:
     from rbt_ray.data import registry
+    from rbt_ray.data.holes import described, holes
 
-    return ", ".join(info.name for info in registry.list_bundles())
+    names = []
+    for info in registry.list_bundles():
+        found = {} if info.error else holes(registry.load_bundle(info.name))
+        names.append(f"{info.name} ({described(found)})" if found else info.name)
+    return ", ".join(names)
 
 
 def _kernels() -> str:

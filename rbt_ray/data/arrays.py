@@ -38,6 +38,8 @@ def content_of(
     for position, symbol in enumerate(names):
         columns = {name: values[:, position] for name, values in arrays.items()}
         checks.prices(Series(symbol, _ORIGIN, index, tz, columns, rows))
+    if np.isnan(arrays["close"]).all():
+        raise BundleError(f"`close` has no price of any symbol on any of the {len(index):,} bars.")
     return content.make(arrays, index, names, tz, periods_per_year)
 
 

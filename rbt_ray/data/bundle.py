@@ -140,7 +140,8 @@ class Bundle(Fields):
         """A bundle from arrays, which are copied.
 
         Args:
-            fields: ``close`` and any others, each ``(n_bars, n_symbols)``; NaN where a symbol has no value.
+            fields: ``close`` and any others, each ``(n_bars, n_symbols)``; NaN where a symbol has no value. A symbol
+                may have none on all of the bars, as in a window before it is listed.
             index: ``(n_bars,)`` strictly increasing UTC timestamps, or pandas' index with a time zone.
             symbols: one a column.
             tz: the time zone dates are to be shown in; None takes the index's own.

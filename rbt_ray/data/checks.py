@@ -90,7 +90,7 @@ def repeats(series: Series, *, drop_equal: bool) -> BoolArray:
 
 
 def prices(series: Series) -> None:
-    """Refuse values that cannot be prices: infinite, at or below zero, a high below the low, none at all."""
+    """Refuse values that cannot be prices: infinite, at or below zero, a high below the low, no rows at all."""
     columns = series.columns
     if "close" not in columns:
         raise BundleError(
@@ -115,7 +115,11 @@ def prices(series: Series) -> None:
                 f"{series.where(row)}: `high` {columns['high'][row]:g} is below `low` {columns['low'][row]:g}"
                 f"{_more(int(below.sum()))}. Correct the row."
             )
-    if np.isnan(columns["close"]).all():
+
+
+def has_closes(series: Series) -> None:
+    """Refuse a symbol without a closing price in any row."""
+    if np.isnan(series.columns["close"]).all():
         raise BundleError(
             f"{series.origin.name}: symbol {series.symbol} has no closing price in any of its "
             f"{len(series.times):,} rows. Remove the symbol, or fill its `close`."

@@ -58,6 +58,7 @@ class Series:
             checks.in_time_order(ordered)
         unique = ordered.take(~checks.repeats(ordered, drop_equal="drop-duplicates" in fixes))
         checks.prices(unique)
+        checks.has_closes(unique)
         return unique
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rbt_ray.errors import InputError
-from rbt_ray.types import FloatArray
+from rbt_ray.types import BoolArray, FloatArray
 
 if TYPE_CHECKING:
     from rbt_ray.data.view import BundleView
@@ -40,7 +40,9 @@ def indicator(
     results = {output: np.full((view.n_bars, view.n_symbols), np.nan) for output in outputs}
     for position in range(view.n_symbols):
         columns = [values[:, position] for values in inputs]
-        known = ~np.isnan(columns).any(axis=0)  # TA-Lib gives NaN for ever after the first one inside
+        known: BoolArray = np.logical_and.reduce(
+            ~np.isnan(columns), axis=0
+        )  # TA-Lib gives NaN for ever after the first one inside
         if not known.any():
             continue
         try:
@@ -48,8 +50,10 @@ def indicator(
         except Exception as error:  # TA-Lib raises no narrower one for a parameter out of range
             given = ", ".join(f"{key}={value!r}" for key, value in parameters)
             raise InputError(f"`data.ta({name!r}, {given})`: TA-Lib refuses these parameters: {error}.") from None
+        begun = int(np.argmax(known))
+        own_bar = np.cumsum(known[begun:]) - 1  # of a bar without values: the last one before
         for output, values in zip(outputs, computed if len(outputs) > 1 else [computed], strict=True):
-            results[output][known, position] = values
+            results[output][begun:, position] = values[own_bar]
     return results if len(outputs) > 1 else results[outputs[0]]
 
 

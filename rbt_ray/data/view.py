@@ -133,7 +133,9 @@ class BundleView(Fields):
         return result
 
     def sma(self, field: str | FloatArray, window: int) -> FloatArray:
-        """Simple moving average, ``(n_bars, n_symbols)``; NaN until `window` values in a row are known.
+        """Simple moving average of the last `window` values of each symbol, ``(n_bars, n_symbols)``.
+
+        NaN until there are so many. A bar without a value is left out, and keeps the average of the bar before.
 
         Args:
             field: a field's name, then the result is kept for later trials; or values ``(n_bars, n_symbols)``.
@@ -164,8 +166,8 @@ class BundleView(Fields):
     def ta(self, name: str, **parameters: Any) -> Any:
         """Any TA-Lib function of each symbol's bars: `data.ta("RSI", timeperiod=14)`.
 
-        Each symbol is computed over the bars it has, on the fields the function asks for; where it has none, the
-        result is NaN.
+        Each symbol is computed over the bars it has, on the fields the function asks for. A bar without a value keeps
+        the result of the bar before; before the first, the result is NaN.
 
         Args:
             name: the function, in capitals or not.

@@ -21,7 +21,10 @@ def address_of(objective: Any) -> Address:
     """The address of a built-in objective, an adapted strategy, a function, or another callable object (without a name)."""
     if isinstance(objective, Strategy):
         options = dataclasses.asdict(objective)
-        return Address(objective.name, options, "", _hash(json.dumps([objective.name, options])))
+        hashed = dict(options)
+        if objective.rebalance == "every_bar":  # the only one there was, when fingerprints did not name it
+            del hashed["rebalance"]
+        return Address(objective.name, options, "", _hash(json.dumps([objective.name, hashed])))
     if isinstance(objective, Adapted):
         return Address(f"<{objective.title}>", {}, "", _fingerprint(objective))
     module, name = getattr(objective, "__module__", ""), getattr(objective, "__qualname__", None)

@@ -14,6 +14,8 @@ KERNELS = (
     "rbt_ray.simulate.metrics",
     "rbt_ray.simulate.rolling",
     "rbt_ray.objectives.sweep.crossing",
+    "rbt_ray.objectives.sweep.drifting",
+    "rbt_ray.objectives.sweep.holed",
     "rbt_ray.objectives.sweep.latch",
     "rbt_ray.objectives.sweep.streaming",
 )

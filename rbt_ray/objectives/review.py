@@ -1,4 +1,4 @@
-"""The best configs looked at in detail: at order level, and on the bars the search never saw."""
+"""The best configs looked at in detail: at order level where the search was not, and on the bars it never saw."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ class Review:
     """What a second look at a config found.
 
     Args:
-        order_level: the training bars again with drifting holdings and exact orders; None without a Backtest.
+        order_level: the training bars again with drifting holdings and exact orders; None without a Backtest, and where
+            the search itself ran them so.
         holdout: the hold-out bars; None where there are none.
         holdout_order_level: the same at order level.
         equity: ``(n_bars,)`` over training and hold-out bars, starting capital 1; None without a Backtest.
@@ -75,13 +76,15 @@ def review(objective: Any, config: Config, metric: str, bundle: Bundle | None, t
         answer = _answer(objective, config, bundle, train_bars, seed)
         if not hasattr(answer, "at_order_level"):
             return Review(holdout=_alone(objective, config, metric, bundle, train_bars, seed))
+        again = answer.rebalance != "on_change"
+        order_level = metrics_of(answer.at_order_level(), metric) if again else None
         if train_bars == bundle.n_bars:
-            return Review(order_level=metrics_of(answer.at_order_level(), metric), equity=_curve(answer))
+            return Review(order_level=order_level, equity=_curve(answer))
         whole: Backtest = _answer(objective, config, bundle, bundle.n_bars, seed)
         return Review(
-            order_level=metrics_of(answer.at_order_level(), metric),
+            order_level=order_level,
             holdout=metrics_of(whole.since(train_bars), metric),
-            holdout_order_level=metrics_of(whole.at_order_level().since(train_bars), metric),
+            holdout_order_level=metrics_of(whole.at_order_level().since(train_bars), metric) if again else None,
             equity=_curve(whole),
         )
     except BaseException as error:  # a second look that fails takes nothing from the first
@@ -97,7 +100,8 @@ def buy_and_hold(bundle: Bundle) -> FloatArray:
     for bar in range(1, len(close)):
         missing = np.isnan(close[bar])
         close[bar, missing] = close[bar - 1, missing]
-    first = np.array([column[~np.isnan(column)][0] for column in close.T])
+    listed = np.argmax(~np.isnan(close), axis=0)
+    first = close[listed, np.arange(close.shape[1])]
     wealth: FloatArray = np.where(np.isnan(close), 1.0, close / first).mean(axis=1)
     return wealth
 
@@ -127,10 +131,8 @@ def _alone(objective: Any, config: Config, metric: str, bundle: Bundle, train_ba
 
 
 def _since(bundle: Bundle, start: int) -> Bundle:
-    """The bars from `start`, with the symbols that have a price on any of them."""
-    alive = [symbol for symbol in range(bundle.n_symbols) if not np.isnan(bundle.close[start:, symbol]).all()]
-    fields = {field: bundle[field][start:, alive] for field in bundle.fields}
-    symbols = [bundle.symbols[symbol] for symbol in alive]
+    """The bars from `start`, with all symbols: a share of `1 / n_symbols` must not change, whoever is listed."""
+    fields = {field: bundle[field][start:] for field in bundle.fields}
     return type(bundle).from_arrays(
-        fields, bundle.index[start:], symbols, tz=bundle.tz, periods_per_year=bundle.periods_per_year
+        fields, bundle.index[start:], bundle.symbols, tz=bundle.tz, periods_per_year=bundle.periods_per_year
     )

@@ -7,5 +7,6 @@ import numba  # noqa: F401
 import pyarrow.ipc  # noqa: F401
 
 import rbt_ray.objectives.sweep.crossing
+import rbt_ray.objectives.sweep.drifting
 import rbt_ray.objectives.sweep.run
 import rbt_ray.simulate.backtest  # noqa: F401

@@ -26,6 +26,7 @@ class TopTrial:
         holdout: the bars the search never saw, or None.
         holdout_order_level: the same at order level, or None.
         error: why it could not be reviewed.
+        is_backtest: whether its metrics are those of a Backtest.
     """
 
     trial: int
@@ -35,6 +36,7 @@ class TopTrial:
     holdout: Metrics | None = None
     holdout_order_level: Metrics | None = None
     error: str | None = None
+    is_backtest: bool = False
 
 
 def top_trials(results: ResultGrid) -> list[TopTrial]:
@@ -42,6 +44,7 @@ def top_trials(results: ResultGrid) -> list[TopTrial]:
     table = results.table
     rows = table.ranking(N_TOP)
     reviewed = {row["trial"]: row for row in results.review.rows} if results.review else {}
+    is_backtest = results.review is not None and "equity" in results.review.curves
     columns = table.study.space.columns(table.points[rows])
     active = [
         [name for name, value in zip(columns, point, strict=True) if not math.isnan(value)]
@@ -61,6 +64,7 @@ def top_trials(results: ResultGrid) -> list[TopTrial]:
                 holdout=found.get("holdout"),
                 holdout_order_level=found.get("holdout_order_level"),
                 error=found.get("error"),
+                is_backtest=is_backtest,
             )
         )
     return top

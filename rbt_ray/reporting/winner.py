@@ -44,7 +44,7 @@ def cards(top: Sequence[TopTrial], study: Study) -> str:
 
 def shares(top: Sequence[TopTrial]) -> frozenset[str]:
     """The metrics to show as percent: a Backtest's shares; what a user's own function calls so may be anything."""
-    return _SHARES if any(trial.order_level is not None for trial in top) else frozenset()
+    return _SHARES if top[0].is_backtest else frozenset()
 
 
 def in_words(name: str, value: Any, percent: frozenset[str]) -> str:

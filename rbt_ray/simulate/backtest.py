@@ -11,9 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from rbt_ray.errors import InputError, SettingError, ShapeError
 from rbt_ray.html_text import escape
-from rbt_ray.simulate.costs import BASIS_POINTS, Costs
-from rbt_ray.simulate.every_bar import run_every_bar
+from rbt_ray.simulate.costs import BASIS_POINTS, INITIAL_CASH, Costs
 from rbt_ray.simulate.metrics import metrics_of
+from rbt_ray.simulate.on_change import run_on_change
 from rbt_ray.types import Execution, FloatArray, IntArray, Metrics, Rebalance
 
 Missing = Literal["error", "zero"]
@@ -51,11 +51,11 @@ def backtest(
     data: Prices,
     weights: ArrayLike,
     execution: Execution | None = None,
-    rebalance: Rebalance = "every_bar",
+    rebalance: Rebalance = "on_change",
     costs: Costs = Costs(),  # noqa: B008 (frozen)
     missing: Missing = "error",
     whole_units: bool = False,
-    initial_cash: float = 100_000.0,
+    initial_cash: float = INITIAL_CASH,
 ) -> Backtest:
     """The run of target weights, each decided on its bar's close.
 
@@ -66,13 +66,15 @@ def backtest(
         execution: ``"next_open"`` fills at the next bar's open (the default where `data` has opens),
             ``"next_close"`` at its close (the default elsewhere), ``"close"`` at the very close the weights were
             decided on, which cannot be done in a market.
-        rebalance: ``"every_bar"`` brings the portfolio back to its targets on every bar and charges the change of
-            targets (module `every_bar`); ``"on_change"`` orders only where a target changes and lets holdings drift
-            (module `on_change`).
+        rebalance: ``"every_bar"`` brings the portfolio back to its targets on every bar and charges what that
+            trades (module `every_bar`); ``"on_change"`` orders only where a target changes and lets holdings drift
+            (module `on_change`). Both carry a holding over bars without a price.
         costs: what trading and holding cost. Slippage and turnover costs add up in ``"every_bar"``; in
             ``"on_change"`` slippage moves the fill price and the fee is paid on the money that changes hands.
-        missing: what a weight other than 0 on a bar without a price is: an ``"error"``, or ``"zero"``. Either way a
-            weight held into such a bar earns 0 on it and is closed at the last close, at a cost.
+        missing: what to do about a weight other than 0 on a bar on which the symbol has no price: raise
+            (``"error"``), or ignore it (``"zero"``). A weight of 0 there is ignored in both: nothing is filled on such
+            a bar, and the target of the last bar with a price stands. A holding is carried at its last close until the
+            next price, or to the end.
         whole_units: trade whole units only; needs ``rebalance="on_change"``.
         initial_cash: money at the start, which matters with `whole_units` only.
 
@@ -139,7 +141,8 @@ class Backtest:
         equity: ``(n_bars,)`` running product of ``1 + returns``: what 1 at the start has become.
         traded: ``(n_bars,)`` value traded on each bar, as a share of the equity.
         exposure: ``(n_bars,)`` gross weight at each close.
-        orders: ``(n_bars,)`` fills on each bar.
+        orders: ``(n_bars,)`` fills on each bar, without those that only undo drift.
+        round_trips: ``(n_bars,)`` positions closed on each bar.
         bankrupt_bar: the bar whose return is -1 because nothing was left, and zeros after it; None as a rule.
     """
 
@@ -148,6 +151,7 @@ class Backtest:
     traded: FloatArray
     exposure: FloatArray
     orders: IntArray
+    round_trips: IntArray
     bankrupt_bar: int | None
     _setup: _Setup
 
@@ -184,7 +188,7 @@ class Backtest:
         return self._setup.rebalance
 
     def metrics(self) -> Metrics:
-        """The twelve metrics of the whole run; module `metrics` defines them."""
+        """The thirteen metrics of the whole run; module `metrics` defines them."""
         return self.since(0)
 
     def since(self, bar: int) -> Metrics:
@@ -196,7 +200,12 @@ class Backtest:
         if bar not in range(len(self.returns)):
             raise SettingError(f"`bar` is one of the run's bars, 0 to {len(self.returns) - 1}; got {bar!r}.")
         return metrics_of(
-            self.returns[bar:], self.traded[bar:], self.exposure[bar:], self.orders[bar:], self.periods_per_year
+            self.returns[bar:],
+            self.traded[bar:],
+            self.exposure[bar:],
+            self.orders[bar:],
+            self.round_trips[bar:],
+            self.periods_per_year,
         )
 
     def at_order_level(self) -> Backtest:
@@ -229,11 +238,10 @@ def _simulate(setup: _Setup) -> Backtest:
     borrow = costs.borrow_bps / BASIS_POINTS / data.periods_per_year
     margin = costs.margin_bps / BASIS_POINTS / data.periods_per_year
     if setup.rebalance == "every_bar":
+        from rbt_ray.simulate.every_bar import run_every_bar  # here: most runs are by orders, and it has to be loaded
+
         run = run_every_bar(setup.weights, fill, close, lag, strict, rates + slippage, borrow, margin)
     else:
-        # Here, as few runs are at order level and its kernel takes a second to compile.
-        from rbt_ray.simulate.on_change import run_on_change
-
         run = run_on_change(
             setup.weights,
             fill,
@@ -246,13 +254,14 @@ def _simulate(setup: _Setup) -> Backtest:
             margin,
             setup.whole_units,
             float(setup.initial_cash),
-        )[:7]
-    returns, equity, traded, exposure, orders, bankrupt_bar, unusable_bar = run
+        )[:8]
+    returns, equity, traded, exposure, fills, round_trips, bankrupt_bar, unusable_bar = run
     if unusable_bar >= 0:
         raise _unusable_weight(setup, fill + close, unusable_bar)
-    for array in (returns, equity, traded, exposure, orders):
+    for array in (returns, equity, traded, exposure, fills, round_trips):
         array.flags.writeable = False
-    return Backtest(returns, equity, traded, exposure, orders, None if bankrupt_bar < 0 else bankrupt_bar, setup)
+    ended = None if bankrupt_bar < 0 else bankrupt_bar
+    return Backtest(returns, equity, traded, exposure, fills, round_trips, ended, setup)
 
 
 def _table(data: Prices, weights: ArrayLike) -> FloatArray:
@@ -295,8 +304,8 @@ def _unusable_weight(setup: _Setup, prices: FloatArray, bar: int) -> InputError:
     needed = "a close and an open" if setup.execution == "next_open" else "a close"
     return InputError(
         f"`weights` may differ from 0 only where there is {needed}; got {weights[at]:g} for {symbols[at]!r} on {date} "
-        f"(bar {bar}), where there is none. Make it 0 on the bars on which the symbol has no price, or pass "
-        "missing='zero' for the backtest to do so."
+        f"(bar {bar}), where there is none. Make it 0 there, or pass missing='zero' to ignore it: "
+        "either way the symbol's last target stands until its next price."
     )
 
 

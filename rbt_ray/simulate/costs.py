@@ -13,6 +13,10 @@ from rbt_ray.types import FloatArray
 
 BASIS_POINTS = 1e4
 """Basis points in one."""
+INITIAL_CASH = 100_000.0
+"""Money at the start, unless another sum is given."""
+DUST = 1e-12
+"""Share of the equity below which cash buys nothing: it is what rounding leaves."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,22 +1,26 @@
 """Target weights to returns in closed form: the portfolio is brought back to its targets on every bar.
 
-With `F` the fill prices (opens for ``"next_open"``, else closes), `C` the closes, and `p[t]` the weights held from
-the fill on bar `t` on (`p[t] = w[t]` for ``"close"``, `p[t] = w[t-1]` for ``"next_open"`` and ``"next_close"``, zero
-before the first):
+With `F` the fill prices (opens for ``"next_open"``, else closes), `C` the closes, `w'` the targets that stand, and
+`p[t]` the weights after the fill on bar `t`, zero before the first (package `rbt_ray.simulate` says what a price is,
+which targets stand, and what `F` and `C` are on a bar without a price):
+
+    G[t,i] = F[t,i] / F[t-1,i]
+    d[t,i] = p[t-1,i] * G[t,i] / D[t],   D[t] = 1 + sum_j p[t-1,j] * (G[t,j] - 1)     weights as they have drifted
+    p[t,i] = w'[t,i] for ``"close"``, w'[t-1,i] for ``"next_open"`` and ``"next_close"``;  d[t,i] without a price
 
     r[t] =   sum_i p[t-1,i] * (F[t,i] / C[t-1,i] - 1)      old weights, from the last close to the fill
            + sum_i p[t,i]   * (C[t,i] / F[t,i] - 1)        new weights, from the fill to the close (0 where F is C)
-           - sum_i c_i * |p[t,i] - p[t-1,i]|               turnover and slippage, on the change of target weights
+           - sum_i c_i * |p[t,i] - d[t,i]|                 turnover and slippage, on what is traded
            - borrow * sum_i max(0, -p[t-1,i])              a bar's share of the yearly rates, on what was held
            - margin * max(0, sum_i |p[t-1,i]| - 1)         over from the last bar
 
     equity[t] = equity[t-1] * (1 + r[t]),  equity[-1] = 1
 
-The two legs of a ``"next_open"`` bar are added, not compounded: the return stays linear in the weights.
+Drift is taken before costs. The two legs of a ``"next_open"`` bar are added, not compounded: the return stays linear
+in the weights. If `D[t] <= 0` or `1 + r[t] <= 0` the run ends: `r[t] = -1`, then zeros.
 
-A bar has a price for a symbol where `C` and `F` are both there. `p[t,i]` is 0 where bar `t`, or the bar of the
-decision, has none: an order that cannot be filled is dropped, and a weight held into such a bar earns 0 on it and is
-closed at the last close, its cost charged on that bar. If `1 + r[t] <= 0` the run ends: `r[t] = -1`, then zeros.
+`n_fills` counts the fills that a change of target asks for. Trades that only undo the drift are charged, and are part
+of the turnover, but not counted.
 """
 
 from __future__ import annotations
@@ -37,7 +41,7 @@ def run_every_bar(
     rates: FloatArray,
     borrow: float,
     margin: float,
-) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, IntArray, int, int]:
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, IntArray, IntArray, int, int]:
     """The run of the module's formulas; one pass over the bars.
 
     Args:
@@ -45,70 +49,88 @@ def run_every_bar(
         fill: ``(n_bars, n_symbols)`` prices at which targets are reached; NaN where there is none.
         close: ``(n_bars, n_symbols)``.
         lag: bars from decision to fill: 0 or 1.
-        strict: whether a weight on a bar without a price stops the run; else it counts as 0.
+        strict: whether a weight other than 0 on a bar without a price stops the run.
         rates: ``(n_symbols,)`` cost of a unit of turnover, a fraction.
         borrow: cost of a unit of short weight held over one bar.
         margin: cost of a unit of gross weight above 1 held over one bar.
 
     Returns:
-        returns, equity, traded (`sum_i |p[t] - p[t-1]|`), exposure (`sum_i |p[t]|`), orders (how many `p` changed),
-        each ``(n_bars,)``; the bar of bankruptcy, and the bar at which a weight cannot be used; -1 for none.
+        returns, equity, traded (`sum_i |p[t] - d[t]|`), exposure (`sum_i |p[t]|`), fills (of a changed target), round
+        trips ended, each ``(n_bars,)``; the bar of bankruptcy, and the bar at which a weight cannot be used; -1 for
+        none.
     """
     n_bars, n_symbols = weights.shape
     returns = np.zeros(n_bars)
     equity = np.zeros(n_bars)
     traded = np.zeros(n_bars)
     exposure = np.zeros(n_bars)
-    orders = np.zeros(n_bars, np.int64)
-    # Rows of scratch: the weights decided on the last bar and those held since its fill, then this bar's terms.
-    decided = np.zeros(n_symbols)
+    fills = np.zeros(n_bars, np.int64)
+    round_trips = np.zeros(n_bars, np.int64)
+    # For each symbol: the target that stands, the one filled last, the weight since then, the last close, and what a
+    # fill price has grown to by the close of its bar; then this bar's weight at the fill, grown and drifted.
+    standing = np.zeros(n_symbols)
+    filled = np.zeros(n_symbols)
     held = np.zeros(n_symbols)
-    earned = np.empty(n_symbols)
-    moved = np.empty(n_symbols)
-    flawed = np.empty(n_symbols)
+    last_close = np.full(n_symbols, np.nan)
+    to_close = np.ones(n_symbols)
+    grown = np.zeros(n_symbols)
     value, gross, short = 1.0, 0.0, 0.0
 
     for t in range(n_bars):
-        bar_weights, bar_fill, bar_close, last_close = weights[t], fill[t], close[t], close[max(t - 1, 0)]
-        # Sums are left to the next loop, as they would keep this one from being vectorised.
-        for i in range(n_symbols):
-            weight = bar_weights[i]
-            both = bar_fill[i] + bar_close[i]
-            priced = both == both  # neither is NaN
-            usable = weight if priced else 0.0
-            old = held[i]
-            new = (decided[i] if priced else 0.0) if lag == 1 else usable
-            decided[i] = usable
-            held[i] = new
-            before_fill = old * (bar_fill[i] / last_close[i] - 1.0)
-            after_fill = new * (bar_close[i] / bar_fill[i] - 1.0)
-            earned[i] = (before_fill if priced and old != 0.0 else 0.0) + (after_fill if priced else 0.0)
-            moved[i] = abs(new - old)
-            flawed[i] = 0.0 if (abs(weight) < np.inf and (priced or not strict or weight == 0.0)) else 1.0
-
         financing = borrow * short + margin * max(0.0, gross - 1.0)
-        gain, cost, turnover, gross, n_orders, n_flawed = 0.0, 0.0, 0.0, 0.0, 0, 0.0
+        gain, drifted = 0.0, 1.0
         for i in range(n_symbols):
-            gain += earned[i]
-            cost += rates[i] * moved[i]
-            turnover += moved[i]
-            gross += abs(held[i])
-            n_orders += moved[i] > 0.0
-            n_flawed += flawed[i]
-        if n_flawed > 0.0:
-            return returns, equity, traded, exposure, orders, -1, t
-        if borrow > 0.0:
-            short = 0.0
-            for i in range(n_symbols):
+            both = fill[t, i] + close[t, i]
+            # Neither is NaN; else the fill price counts as the close, which is the last one where there is none.
+            at_fill = fill[t, i] if both == both else (close[t, i] if close[t, i] == close[t, i] else last_close[i])
+            old = held[i]
+            to_fill = at_fill / last_close[i] if old != 0.0 else 1.0
+            grown[i] = old * (to_fill * to_close[i])
+            gain += old * (to_fill - 1.0)
+            drifted += grown[i] - old
+        shrink = 1.0 / drifted
+        cost, turnover, gross, short, n_fills, n_ended, usable = 0.0, 0.0, 0.0, 0.0, 0, 0, True
+        for i in range(n_symbols):
+            weight = weights[t, i]
+            both = fill[t, i] + close[t, i]
+            if both == both:
+                target = standing[i] if lag == 1 else weight
+                standing[i] = weight
+                usable &= abs(weight) < np.inf
+                last_close[i] = close[t, i]
+                before = filled[i]
+                if target != before:
+                    filled[i] = target
+                    n_fills += 1
+                    n_ended += before * target < 0.0 or target == 0.0
+                moved = abs(target - grown[i] * shrink)
+                cost += rates[i] * moved
+                turnover += moved
+                gross += abs(target)
+                short += max(0.0, -target)
+                to_close[i] = close[t, i] / fill[t, i]
+                gain += target * (to_close[i] - 1.0)
+                held[i] = target
+            else:
+                usable &= weight == 0.0 or (abs(weight) < np.inf and not strict)
+                held[i] = grown[i] * shrink
+                gross += abs(held[i])
                 short += max(0.0, -held[i])
+                to_close[i] = 1.0
+                if close[t, i] == close[t, i]:
+                    last_close[i] = close[t, i]
+        if not usable:
+            return returns, equity, traded, exposure, fills, round_trips, -1, t
 
         traded[t] = turnover
-        orders[t] = n_orders
+        fills[t] = n_fills
+        round_trips[t] = n_ended
         returns[t] = gain - cost - financing
-        if returns[t] <= -1.0:
+        if drifted <= 0.0 or returns[t] <= -1.0:
+            traded[t] = 0.0 if drifted <= 0.0 else turnover
             returns[t] = -1.0
-            return returns, equity, traded, exposure, orders, t, -1
+            return returns, equity, traded, exposure, fills, round_trips, t, -1
         value *= 1.0 + returns[t]
         equity[t] = value
         exposure[t] = gross
-    return returns, equity, traded, exposure, orders, -1, -1
+    return returns, equity, traded, exposure, fills, round_trips, -1, -1

@@ -1,12 +1,14 @@
 """Indicators on tables of prices: ``(n_bars, n_symbols)`` in, ``(n_bars, n_symbols)`` float64 out.
 
-All are causal: the result on the first bars is, bit for bit, the first bars of the result. All are NaN until `window`
-bars have been seen, and in every window that holds a NaN; the recursive ones begin anew after a NaN.
+All are causal: the result on the first bars is, bit for bit, the first bars of the result. All count the bars that a
+symbol has: bars without a value are left out of its windows, and keep the result of the last bar that has one. So all
+are NaN until a symbol has had `window` values.
 """
 
 from __future__ import annotations
 
 import operator
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -29,16 +31,7 @@ def sma(values: ArrayLike, window: int) -> FloatArray:
         ShapeError: `values` is not a table.
         SettingError: `window` is no such number.
     """
-    table = _table(values)
-    window = _window(window)
-    missing = np.isnan(table)
-    sums = np.cumsum(np.where(missing, 0.0, table) if missing.any() else table, axis=0)
-    means = np.empty(table.shape)
-    means[: window - 1] = np.nan
-    means[window - 1 : window] = sums[window - 1 : window]
-    np.subtract(sums[window:], sums[:-window], out=means[window:])
-    means /= window
-    return _only_whole(means, missing, window)
+    return _over_own_bars(_mean, _table(values), _window(window))
 
 
 rolling_mean = sma
@@ -57,7 +50,7 @@ def ema(values: ArrayLike, span: int) -> FloatArray:
     """
     from rbt_ray.simulate import rolling
 
-    return rolling.exponential_mean(_table(values), _window(span, "span"))
+    return _over_own_bars(rolling.exponential_mean, _table(values), _window(span, "span"))
 
 
 def rolling_std(values: ArrayLike, window: int) -> FloatArray:
@@ -71,7 +64,7 @@ def rolling_std(values: ArrayLike, window: int) -> FloatArray:
         ShapeError: `values` is not a table.
         SettingError: `window` is no such number.
     """
-    return _spread(values, window)[1]
+    return _over_own_bars(_deviation, _table(values), _window(window, least=2))
 
 
 def zscore(values: ArrayLike, window: int) -> FloatArray:
@@ -87,10 +80,7 @@ def zscore(values: ArrayLike, window: int) -> FloatArray:
         ShapeError: `values` is not a table.
         SettingError: `window` is no such number.
     """
-    above_mean, deviation = _spread(values, window)
-    score = np.full(deviation.shape, np.nan)
-    np.divide(above_mean, deviation, out=score, where=deviation > 0.0)
-    return score
+    return _over_own_bars(_score, _table(values), _window(window, least=2))
 
 
 def rolling_max(values: ArrayLike, window: int) -> FloatArray:
@@ -104,11 +94,7 @@ def rolling_max(values: ArrayLike, window: int) -> FloatArray:
         ShapeError: `values` is not a table.
         SettingError: `window` is no such number.
     """
-    from rbt_ray.simulate import rolling
-
-    table = _table(values)
-    window = _window(window)
-    return _only_whole(rolling.highest(table, window), np.isnan(table), window)
+    return _over_own_bars(_highest, _table(values), _window(window))
 
 
 def rolling_min(values: ArrayLike, window: int) -> FloatArray:
@@ -144,7 +130,7 @@ def rsi(values: ArrayLike, window: int) -> FloatArray:
     """
     from rbt_ray.simulate import rolling
 
-    return rolling.relative_strength(_table(values), _window(window))
+    return _over_own_bars(rolling.relative_strength, _table(values), _window(window))
 
 
 def momentum(values: ArrayLike, window: int) -> FloatArray:
@@ -158,22 +144,56 @@ def momentum(values: ArrayLike, window: int) -> FloatArray:
         ShapeError: `values` is not a table.
         SettingError: `window` is no such number.
     """
-    table = _table(values)
-    window = _window(window)
-    change = np.full(table.shape, np.nan)
-    change[window:] = table[window:] / table[:-window] - 1.0
-    return _only_whole(change, np.isnan(table), window + 1)
+    return _over_own_bars(_change, _table(values), _window(window))
 
 
-def _spread(values: ArrayLike, window: int) -> tuple[FloatArray, FloatArray]:
-    """Of each bar, how far it lies above its window's mean, and the window's deviation."""
+def _over_own_bars(indicator: Callable[[FloatArray, int], FloatArray], table: FloatArray, window: int) -> FloatArray:
+    """The indicator of each symbol's own bars, kept over its holes; as it is where no symbol has a hole."""
+    there = ~np.isnan(table)
+    if there.all() or not (~there & (begun := np.logical_or.accumulate(there, axis=0))).any():
+        return indicator(table, window)
+    counts: IntArray = np.cumsum(there, axis=0, dtype=np.int64)
+    own_bars_first = np.argsort(~there, axis=0, kind="stable")
+    packed = indicator(np.ascontiguousarray(np.take_along_axis(table, own_bars_first, axis=0)), window)
+    return np.where(begun, np.take_along_axis(packed, np.maximum(counts - 1, 0), axis=0), np.nan)
+
+
+def _mean(table: FloatArray, window: int) -> FloatArray:
+    missing = np.isnan(table)
+    sums = np.cumsum(np.where(missing, 0.0, table) if missing.any() else table, axis=0)
+    means = np.empty(table.shape)
+    means[: window - 1] = np.nan
+    means[window - 1 : window] = sums[window - 1 : window]
+    np.subtract(sums[window:], sums[:-window], out=means[window:])
+    means /= window
+    return _only_whole(means, missing, window)
+
+
+def _deviation(table: FloatArray, window: int) -> FloatArray:
     from rbt_ray.simulate import rolling
 
-    table = _table(values)
-    window = _window(window, least=2)
+    return _only_whole(rolling.spread(table, window)[1], np.isnan(table), window)
+
+
+def _score(table: FloatArray, window: int) -> FloatArray:
+    from rbt_ray.simulate import rolling
+
     above_mean, deviation = rolling.spread(table, window)
-    missing = np.isnan(table)
-    return _only_whole(above_mean, missing, window), _only_whole(deviation, missing, window)
+    score = np.full(deviation.shape, np.nan)
+    np.divide(above_mean, deviation, out=score, where=deviation > 0.0)
+    return _only_whole(score, np.isnan(table), window)
+
+
+def _highest(table: FloatArray, window: int) -> FloatArray:
+    from rbt_ray.simulate import rolling
+
+    return _only_whole(rolling.highest(table, window), np.isnan(table), window)
+
+
+def _change(table: FloatArray, window: int) -> FloatArray:
+    change = np.full(table.shape, np.nan)
+    change[window:] = table[window:] / table[:-window] - 1.0
+    return change
 
 
 def _only_whole(result: FloatArray, missing: BoolArray, window: int) -> FloatArray:

@@ -1,4 +1,4 @@
-"""What a run comes to: twelve numbers from the returns of its bars and what was traded on them.
+"""What a run comes to: thirteen numbers from the returns of its bars and what was traded on them.
 
 Every bar counts, the first and those before any trade included. With `r` the ``n`` returns, `m` their mean, `s` their
 sample deviation (``ddof=1``), `E` the running product of `1 + r`, `P` periods per year:
@@ -8,12 +8,15 @@ sample deviation (``ddof=1``), `E` the running product of `1 + r`, `P` periods p
     max_drawdown   min_t E[t] / max(1, E[0..t]) - 1          sortino       m / sqrt(mean(min(r, 0)**2)) * sqrt(P)
     calmar         cagr / -max_drawdown                      skew          mean((r-m)**3) / mean((r-m)**2)**1.5
     turnover       sum of `traded` / n * P                   kurtosis      mean((r-m)**4) / mean((r-m)**2)**2
-    exposure       sum of `exposure` / n                     n_trades      sum of `orders`
+    exposure       sum of `exposure` / n                     n_fills       sum of `fills`
+    n_trades       sum of `round_trips`
 
 `max_drawdown` is zero or negative: -0.35 is a fall of 35 % from the highest equity so far, the start included.
 `turnover` is the value bought plus the value sold in a year, in units of the equity: changing everything held for
-something else is 2. `exposure` is the mean gross weight at the close: 1 is always fully invested. `n_trades` counts
-fills, one a symbol and bar: getting in and out again is 2. `kurtosis` is Pearson's, 3 for a normal.
+something else is 2. `exposure` is the mean gross weight at the close: 1 is always fully invested. `n_fills` counts
+fills that a change of target asks for, one a symbol and bar: getting in and out again is 2. `n_trades` counts round
+trips, on the bar that ends them: getting in and out again is 1, and a position that is open at the end is none.
+`kurtosis` is Pearson's, 3 for a normal.
 
 A ratio without a denominator is NaN. Returns count as constant, with NaN for `sharpe`, `skew` and `kurtosis`, where
 `s**2 <= 1e-12 * m**2`: what is left of `s` by then is rounding. The test holds for sums taken in one pass as well.
@@ -40,6 +43,7 @@ METRIC_NAMES = (
     "calmar",
     "turnover",
     "exposure",
+    "n_fills",
     "n_trades",
     "skew",
     "kurtosis",
@@ -50,28 +54,41 @@ CONSTANT = 1e-12
 
 
 def metrics_of(
-    returns: FloatArray, traded: FloatArray, exposure: FloatArray, orders: IntArray, periods_per_year: float
+    returns: FloatArray,
+    traded: FloatArray,
+    exposure: FloatArray,
+    fills: IntArray,
+    round_trips: IntArray,
+    periods_per_year: float,
 ) -> Metrics:
-    """The twelve metrics by name, as plain floats (`n_trades`: int).
+    """The thirteen metrics by name, as plain floats (`n_fills` and `n_trades`: ints).
 
     Args:
         returns: ``(n_bars,)`` simple returns per bar after costs; 0.01 is one percent.
         traded: ``(n_bars,)`` value traded on each bar, as a share of the equity.
         exposure: ``(n_bars,)`` gross weight at each close.
-        orders: ``(n_bars,)`` fills on each bar.
+        fills: ``(n_bars,)`` executions on each bar.
+        round_trips: ``(n_bars,)`` round trips ended on each bar.
         periods_per_year: bars a year.
     """
-    values = dict(zip(METRIC_NAMES, _metrics(returns, traded, exposure, orders, periods_per_year), strict=True))
-    return values | {"n_trades": int(values["n_trades"])}
+    values = dict(
+        zip(METRIC_NAMES, _metrics(returns, traded, exposure, fills, round_trips, periods_per_year), strict=True)
+    )
+    return values | {name: int(values[name]) for name in ("n_fills", "n_trades")}
 
 
-@compiled(VECTOR, VECTOR, VECTOR, COUNTS, NUMBER)
+@compiled(VECTOR, VECTOR, VECTOR, COUNTS, COUNTS, NUMBER)
 def _metrics(
-    returns: FloatArray, traded: FloatArray, exposure: FloatArray, orders: IntArray, periods_per_year: float
+    returns: FloatArray,
+    traded: FloatArray,
+    exposure: FloatArray,
+    fills: IntArray,
+    round_trips: IntArray,
+    periods_per_year: float,
 ) -> tuple[float, ...]:
     n_bars = len(returns)
     total, equity, peak, max_drawdown = 0.0, 1.0, 1.0, 0.0
-    total_traded, total_exposure, n_trades = 0.0, 0.0, 0
+    total_traded, total_exposure, n_fills, n_trades = 0.0, 0.0, 0, 0
     for t in range(n_bars):
         total += returns[t]
         equity *= 1.0 + returns[t]
@@ -79,7 +96,8 @@ def _metrics(
         max_drawdown = min(max_drawdown, equity / peak - 1.0)
         total_traded += traded[t]
         total_exposure += exposure[t]
-        n_trades += orders[t]
+        n_fills += fills[t]
+        n_trades += round_trips[t]
     mean = total / n_bars
 
     squares, cubes, fourths, downside = 0.0, 0.0, 0.0, 0.0
@@ -116,6 +134,7 @@ def _metrics(
         calmar,
         turnover,
         total_exposure / n_bars,
+        float(n_fills),
         float(n_trades),
         skew,
         kurtosis,

@@ -1,17 +1,19 @@
 """Target weights to returns at order level: an order only where a symbol's target changes, and holdings drift between.
 
-On each bar, in this order:
+On each bar, in this order (package `rbt_ray.simulate` says what a price is, which targets stand, and how holdings are
+valued on bars without a price):
 
 1. financing of what was held over from the last close is paid from cash;
-2. a holding whose symbol has no price on the bar is closed at the last close;
-3. `V` is cash plus holdings at the fill prices. Each symbol whose target `w` changed is ordered to `w * V / F` units;
-4. sells are filled first, then buys from the smallest to the largest (ties in the order of the symbols): a sell at
-   `F * (1 - slippage)`, a buy at `F * (1 + slippage)`, the fee on the money that changes hands. A buy is cut to
-   `cash / (price * (1 + fee))`; the rest of it is dropped, not sent again. There is no buying on credit;
-5. the bar's equity is cash plus holdings at the close.
+2. `V` is cash plus holdings at the fill prices. Each symbol with a price whose standing target `w'` is not the one
+   that was filled last is ordered to `w' * V / F` units;
+3. sells are filled first, in the order of the symbols, then buys from the smallest to the largest (ties in the order
+   of the symbols): a sell at `F * (1 - slippage)`, a buy at `F * (1 + slippage)`, the fee on the money that changes
+   hands. A buy is cut to `cash / (price * (1 + fee))`; the rest of it is dropped, not sent again. There is no buying
+   on credit, and none with less cash than `1e-12 * V`, which is what rounding leaves;
+4. the bar's equity is cash plus holdings at the close.
 
 Whole units: an order is cut to whole units, towards no trade. Bankruptcy: the run ends where `V` or the equity is not
-above 0, with a return of -1. Timing, missing prices and what a price is are those of `every_bar`.
+above 0, with a return of -1.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from __future__ import annotations
 import numpy as np
 
 from rbt_ray.simulate.compiled import FLAG, INTEGER, NUMBER, TABLE, VECTOR, compiled
+from rbt_ray.simulate.costs import DUST
 from rbt_ray.types import FloatArray, IntArray
 
 _MANY = 64
@@ -38,7 +41,7 @@ def run_on_change(
     margin: float,
     whole_units: bool,
     initial_cash: float,
-) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, IntArray, int, int, FloatArray, FloatArray]:
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, IntArray, IntArray, int, int, FloatArray, FloatArray]:
     """The run of the module's steps.
 
     Args:
@@ -46,7 +49,7 @@ def run_on_change(
         fill: ``(n_bars, n_symbols)`` prices of the fills before slippage; NaN where there is none.
         close: ``(n_bars, n_symbols)``.
         lag: bars from decision to fill: 0 or 1.
-        strict: whether a weight on a bar without a price stops the run; else it counts as 0.
+        strict: whether a weight other than 0 on a bar without a price stops the run.
         fees: ``(n_symbols,)`` fee on the money that changes hands, a fraction.
         slippage: by how much a fill is worse than its price, a fraction.
         borrow: cost of a unit of short value held over one bar.
@@ -56,8 +59,8 @@ def run_on_change(
 
     Returns:
         returns, equity (as a multiple of `initial_cash`), traded (value of the orders at the fill prices / `V`),
-        exposure (gross value at the close / equity), orders filled, each ``(n_bars,)``; the bar of bankruptcy, and
-        the bar at which a weight cannot be used, -1 for none; cash ``(n_bars,)`` and units held
+        exposure (gross value at the close / equity), fills, round trips ended, each ``(n_bars,)``; the bar of
+        bankruptcy, and the bar at which a weight cannot be used, -1 for none; cash ``(n_bars,)`` and units held
         ``(n_bars, n_symbols)`` at each close.
     """
     n_bars, n_symbols = weights.shape
@@ -65,11 +68,15 @@ def run_on_change(
     equity = np.zeros(n_bars)
     traded = np.zeros(n_bars)
     exposure = np.zeros(n_bars)
-    orders = np.zeros(n_bars, np.int64)
+    fills = np.zeros(n_bars, np.int64)
+    round_trips = np.zeros(n_bars, np.int64)
     cash_at_close = np.zeros(n_bars)
     units_at_close = np.zeros((n_bars, n_symbols))
     units = np.zeros(n_symbols)
-    targets = np.zeros(n_symbols)
+    standing = np.zeros(n_symbols)
+    filled = np.zeros(n_symbols)
+    at_fill = np.empty(n_symbols)
+    last_close = np.full(n_symbols, np.nan)
     ordered = np.empty(n_symbols, np.int64)
     order_values = np.empty(n_symbols)
     cash, worth, gross, short = initial_cash, initial_cash, 0.0, 0.0
@@ -77,45 +84,39 @@ def run_on_change(
     for t in range(n_bars):
         last_worth = worth
         cash -= borrow * short + margin * max(0.0, gross - last_worth)
-        decided = max(t - lag, 0)
         n_orders = 0
         turned_over = 0.0
+        worth = cash
         for i in range(n_symbols):
             price = fill[t, i] + close[t, i]
             priced = price == price
             wanted = weights[t, i]
             if not (abs(wanted) < np.inf and (priced or not strict or wanted == 0.0)):
-                return returns, equity, traded, exposure, orders, -1, t, cash_at_close, units_at_close
-            decision_price = fill[decided, i] + close[decided, i]
-            target = weights[decided, i] if (t >= lag and priced and decision_price == decision_price) else 0.0
-            if priced and target != targets[i]:
-                ordered[n_orders] = i
-                n_orders += 1
-            elif not priced and units[i] != 0.0:
-                value = units[i] * close[t - 1, i]
-                cash += value - abs(value) * slippage
-                cash -= abs(value) * (1.0 - np.sign(value) * slippage) * fees[i]
-                units[i] = 0.0
-                turned_over += abs(value)
-                orders[t] += 1
-            targets[i] = target
-
-        worth = cash
-        for i in range(n_symbols):
+                return returns, equity, traded, exposure, fills, round_trips, -1, t, cash_at_close, units_at_close
+            if close[t, i] == close[t, i]:
+                last_close[i] = close[t, i]
+            at_fill[i] = fill[t, i] if priced else last_close[i]
+            if priced:
+                target = standing[i] if lag == 1 else wanted
+                standing[i] = wanted
+                if target != filled[i]:
+                    filled[i] = target
+                    ordered[n_orders] = i
+                    n_orders += 1
             if units[i] != 0.0:
-                worth += units[i] * fill[t, i]
+                worth += units[i] * at_fill[i]
         if worth <= 0.0:
             returns[t] = -1.0
-            return returns, equity, traded, exposure, orders, t, -1, cash_at_close, units_at_close
+            return returns, equity, traded, exposure, fills, round_trips, t, -1, cash_at_close, units_at_close
 
         if n_orders > _MANY:
             for k in range(n_orders):
-                order_values[k] = targets[ordered[k]] * worth - units[ordered[k]] * fill[t, ordered[k]]
+                order_values[k] = max(0.0, filled[ordered[k]] * worth - units[ordered[k]] * fill[t, ordered[k]])
             ordered[:n_orders] = ordered[np.argsort(order_values[:n_orders], kind="mergesort")]
         else:  # inserted in order: on most bars there is no order, and sorting nothing is not free
             for k in range(n_orders):
                 i = ordered[k]
-                value = targets[i] * worth - units[i] * fill[t, i]
+                value = max(0.0, filled[i] * worth - units[i] * fill[t, i])
                 at = k
                 while at > 0 and order_values[at - 1] > value:
                     order_values[at], ordered[at] = order_values[at - 1], ordered[at - 1]
@@ -123,7 +124,7 @@ def run_on_change(
                 order_values[at], ordered[at] = value, i
         for k in range(n_orders):
             i = ordered[k]
-            size = targets[i] * worth / fill[t, i] - units[i]
+            size = filled[i] * worth / fill[t, i] - units[i]
             if size > 0.0:
                 price = fill[t, i] * (1.0 + slippage)
                 if whole_units:
@@ -132,7 +133,7 @@ def run_on_change(
                 affordable = cash / (1.0 + fees[i])
                 if money <= affordable:
                     cash -= money + money * fees[i]
-                elif affordable <= 0.0:
+                elif affordable <= DUST * worth:
                     size = 0.0
                 elif whole_units:
                     size = np.floor(affordable / price)
@@ -147,24 +148,27 @@ def run_on_change(
                 money = -size * price
                 cash += money - money * fees[i]
             if size != 0.0:
+                held = units[i]
                 units[i] += size
+                if held != 0.0 and held * units[i] <= 0.0:
+                    round_trips[t] += 1
                 turned_over += abs(size) * fill[t, i]
-                orders[t] += 1
+                fills[t] += 1
         traded[t] = turned_over / worth
 
         worth, gross, short = cash, 0.0, 0.0
         for i in range(n_symbols):
             if units[i] != 0.0:
-                value = units[i] * close[t, i]
+                value = units[i] * last_close[i]
                 worth += value
                 gross += abs(value)
                 short += max(0.0, -value)
         if worth <= 0.0:
             returns[t] = -1.0
-            return returns, equity, traded, exposure, orders, t, -1, cash_at_close, units_at_close
+            return returns, equity, traded, exposure, fills, round_trips, t, -1, cash_at_close, units_at_close
         returns[t] = worth / last_worth - 1.0
         equity[t] = worth / initial_cash
         exposure[t] = gross / worth
         cash_at_close[t] = cash
         units_at_close[t] = units
-    return returns, equity, traded, exposure, orders, -1, -1, cash_at_close, units_at_close
+    return returns, equity, traded, exposure, fills, round_trips, -1, -1, cash_at_close, units_at_close

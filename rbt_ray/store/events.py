@@ -18,9 +18,9 @@ from rbt_ray._version import __version__
 from rbt_ray.columns import Outcomes
 from rbt_ray.metric_columns import Column
 from rbt_ray.recordable import require
-from rbt_ray.store import sound
+from rbt_ray.store import old_names, sound
 from rbt_ray.study.well_typed import check_types
-from rbt_ray.types import Checkpoint, FloatArray, IntArray
+from rbt_ray.types import ACCOUNTING, Checkpoint, FloatArray, IntArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,8 @@ def pack(event: Event) -> tuple[str, dict[str, Any], bytes | None]:
         return "finished", *_pack_finished(event)
     if isinstance(event, Reviewed):
         lengths = {name: len(curve) for name, curve in event.curves.items()}
-        return "reviewed", {"rows": event.rows, "curves": lengths}, _bytes(list(event.curves.values()))
+        header = {"rows": event.rows, "curves": lengths, "accounting": ACCOUNTING}
+        return "reviewed", header, _bytes(list(event.curves.values()))
     return "ended", asdict(event), None
 
 
@@ -153,6 +154,7 @@ def _pack_finished(event: Finished) -> tuple[dict[str, Any], bytes]:
         "contiguous": contiguous,
         "all_completed": all_completed,
         "metrics": metrics,
+        "accounting": ACCOUNTING,
         "errors": {str(row): text for row, text in outcomes.errors.items()},
         "checkpoints": {str(row): checkpoint.n_reports for row, checkpoint in outcomes.checkpoints.items()},
         "worker": event.worker,
@@ -177,7 +179,8 @@ def unpack(kind: str, header: dict[str, Any], body: bytes) -> Event:
         event = _unpack_finished(header, body, take)
     elif kind == "reviewed":
         sound.lengths(header["curves"], body)
-        event = Reviewed(header["rows"], {name: take("<f8", length) for name, length in header["curves"].items()})
+        rows = [old_names.renamed_row(row, _accounting(header)) for row in header["rows"]]
+        event = Reviewed(rows, {name: take("<f8", length) for name, length in header["curves"].items()})
     elif kind == "ended":
         event = Ended(**header)
     else:
@@ -194,6 +197,7 @@ def _unpack_finished(header: dict[str, Any], body: bytes, take: _Reader) -> Fini
     status = np.zeros(n, np.uint8) if header["all_completed"] else take("u1", n)
     duration = take("<f8", n)
     metrics = {name: _unpack_column(described, n, take) for name, described in header["metrics"].items()}
+    metrics = old_names.renamed(metrics, _accounting(header))
     errors = {int(row): text for row, text in header["errors"].items()}
     left = {int(row): Checkpoint(n_reports, b"") for row, n_reports in header.get("checkpoints", {}).items()}
     return Finished(
@@ -206,6 +210,13 @@ def _unpack_finished(header: dict[str, Any], body: bytes, take: _Reader) -> Fini
         cpu_s=header["cpu_s"],
         wall_s=header["wall_s"],
     )
+
+
+def _accounting(header: dict[str, Any]) -> int:
+    """The version of the rules by which an event's backtests were run; the first one was not recorded."""
+    version = header.get("accounting", 1)
+    require(recordable.is_whole(version) and version > 0, "accounting", version)
+    return int(version)
 
 
 def _unpack_column(described: dict[str, Any], n: int, take: _Reader) -> Column:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -84,6 +84,7 @@ class Study:
         warm_start: what the sampler has learned before the first trial.
         run: how it was run, as far as results can depend on it: time-outs, retries, memory. A resumed study keeps to it.
         why: why "auto" chose what it chose; "" where the user did.
+        accounting: the version of the rules by which its backtests are run; see `rbt_ray.types.ACCOUNTING`.
     """
 
     name: str
@@ -109,6 +110,7 @@ class Study:
     warm_start: tuple[Told, ...] = ()
     run: dict[str, Any] = field(default_factory=dict)
     why: str = ""
+    accounting: int = 1
 
     def loss_of(self, metrics: MetricColumns, n: int) -> FloatArray:
         """``(n,)`` what searchers minimise; NaN where a trial has no metric. The one place that knows the mode."""
@@ -151,13 +153,31 @@ class Study:
             )
             given["objective"] = Address(**plain["objective"])
             given["bundle"] = None if plain["bundle"] is None else BundleId(**plain["bundle"])
+            if plain.get("accounting", 1) == 1:
+                _complete(given)
             study = cls(**given)
             study.space.decode(study.space.canonical(study.space.from_unit(np.full((1, study.space.n_params), 0.5))))
         except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
             raise JournalError(f"the study's definition is damaged: {str(error)[:200]!r}.") from error
         check_types(study)
         named = study.scheduler is None or isinstance(study.scheduler.get("name"), str)
-        right = study.eta > 1 and 0 < study.lowest_fidelity <= 1 and study.seed >= 0 and study.max_pending >= 1
+        right = (
+            study.eta > 1
+            and 0 < study.lowest_fidelity <= 1
+            and study.seed >= 0
+            and study.max_pending >= 1
+            and study.accounting >= 1
+        )
         if not (named and right):
             raise JournalError("the study's definition is damaged: it has values that no study can have.")
         return study
+
+
+def _complete(given: dict[str, Any]) -> None:
+    """Adds to a definition of accounting 1 what it did not have to say, and renames what it called otherwise."""
+    if given["objective"].options:  # of a built-in objective, whose only accounting was this one
+        options = {"rebalance": "every_bar", **given["objective"].options}
+        given["objective"] = replace(given["objective"], options=options)
+    adapted = given["objective"].name.startswith("<")  # whose `n_trades` is another backtester's
+    if given["metric"] == "n_trades" and given["bundle"] is not None and not adapted:
+        given["metric"] = "n_fills"

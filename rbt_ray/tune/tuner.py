@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
 import sys
-import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -25,31 +23,27 @@ from rbt_ray.os_errors import explained
 from rbt_ray.pool.start_method import require_children
 from rbt_ray.pool.task import Task
 from rbt_ray.search.bohb import BOHB
-from rbt_ray.search.catalog import MODELS, Chosen, choose, default_samples, is_search_alg, make, plain_scheduler
-from rbt_ray.search.ladder import ladder_from
+from rbt_ray.search.catalog import is_search_alg, make
 from rbt_ray.search.scheduled_search import ScheduledSearch
-from rbt_ray.search.searcher import Searcher
 from rbt_ray.store.journal import Ended, Journal
 from rbt_ray.store.place import OWN_BUNDLE, Place
 from rbt_ray.store.table import table_of
 from rbt_ray.store.uri import child, is_uri
 from rbt_ray.study.space import Space
-from rbt_ray.study.study import BundleId, Study
+from rbt_ray.study.study import Study
 from rbt_ray.tune.callbacks import Callbacks
-from rbt_ray.tune.config import RunConfig, TuneConfig, as_before, kept
-from rbt_ray.tune.fidelity import lowest_fidelity
+from rbt_ray.tune.config import RunConfig, TuneConfig, as_before
+from rbt_ray.tune.definition import bundle_of, define, open_again
 from rbt_ray.tune.interrupt import clean_interrupt
 from rbt_ray.tune.pools import backend_of, check, pool_for, shutdown
 from rbt_ray.tune.progress import show_progress
 from rbt_ray.tune.result_grid import ResultGrid
-from rbt_ray.tune.warm_start import best_of, told_by
+from rbt_ray.types import ACCOUNTING
 
 if TYPE_CHECKING:
     from rbt_ray.data.bundle import Bundle
 
 __all__ = ["Tuner", "shutdown"]
-
-_PENDING_LEARNING, _PENDING_OTHERS = 32, 2**17
 
 
 class Tuner:
@@ -85,15 +79,20 @@ class Tuner:
         self._objective = objective
         self._search_alg = None if isinstance(tune_config.search_alg, (str, BOHB)) else tune_config.search_alg
         self._time_budget_s = tune_config.time_budget_s
-        self._bundle = _bundle_of(bundle, objective, tune_config)
+        self._bundle = bundle_of(bundle, objective, tune_config)
+        if self._bundle is not None and not isinstance(objective, OwnData):
+            from rbt_ray.data.holes import warn_of_holes
+
+            warn_of_holes(self._bundle, stacklevel=2)
         space = Space.of(param_space)
         check_objective(objective, space, tune_config.metric, self._bundle, reports=tune_config.fidelity == "reports")
-        self._study = _define(objective, space, self._bundle, tune_config, self._run_config)
+        self._study = define(objective, space, self._bundle, tune_config, self._run_config)
         storage = self._run_config.storage_path or "studies"
         path = child(str(storage), self._study.name) if is_uri(storage) else Path(storage) / self._study.name
         self._place = Place(path, self._run_config.mirror_interval_s)
         self._folder = self._place.folder
         self._is_new, self._has_run = True, False
+        self._accept_changes = False
         self._refuse_existing()
 
     @classmethod
@@ -107,6 +106,7 @@ class Tuner:
         search_alg: Any = None,
         callbacks: Sequence[Any] | None = None,
         run_config: RunConfig | None = None,
+        accept_changes: bool = False,
     ) -> Tuner:
         """A study as its journal has it, to go on where it stopped; a finished one gives its results.
 
@@ -118,6 +118,8 @@ class Tuner:
             callbacks: as in RunConfig.
             run_config: where and how to run it from here on; `name` and `storage_path` are the study's, and time-outs,
                 retries, memory limits and resources that are left at their defaults are as they were.
+            accept_changes: go on though the objective's code or settings differ, or though backtests are accounted by
+                other rules than when the study was begun: its later trials are then not comparable with the earlier.
 
         Raises:
             StudyNotFoundError: there is no study.
@@ -134,10 +136,10 @@ class Tuner:
         if study.space.fingerprint != definition["space_fingerprint"]:
             raise StudyMismatchError(f"`param_space` is not the one the study in {folder} was begun with.")
         study.space.require_options()
-        if address_of(objective).fingerprint != study.objective.fingerprint:
+        if not accept_changes and address_of(objective).fingerprint != study.objective.fingerprint:
             raise StudyMismatchError(
                 f"the objective is not the one the study in {folder} was begun with ({study.objective.name}): its code or "
-                f"its settings differ. Results of two objectives do not mix; begin a new study under another name."
+                f"its settings differ. Results of two objectives do not mix; begin a new study under another name, or pass accept_changes=True."
             )
         if isinstance(search_alg, BOHB) and asdict(search_alg) == study.search_options:
             search_alg = None  # what the study holds already
@@ -151,10 +153,11 @@ class Tuner:
         tuner._objective = objective
         tuner._search_alg = search_alg
         tuner._time_budget_s = None
-        tuner._bundle = _open_again(study.bundle, folder, objective, verify=is_uri(path))
+        tuner._bundle = open_again(study.bundle, folder, objective, verify=is_uri(path))
         tuner._study = study
         tuner._place, tuner._folder = place, folder
         tuner._is_new, tuner._has_run = False, False
+        tuner._accept_changes = accept_changes
         return tuner
 
     @property
@@ -174,6 +177,7 @@ class Tuner:
         Raises:
             ResourceError: the machine has too little memory, disk space, descriptors or processes left.
             StudyLockedError: another process runs it.
+            StudyMismatchError: it was begun by other accounting rules, and `accept_changes` was not given.
             StudyInterrupted: Ctrl-C stopped it; what finished is recorded.
             WorkerStartError: no worker could be started.
             JournalError: the journal, or its mirror at the end, cannot be written.
@@ -181,6 +185,7 @@ class Tuner:
         if not self._is_new and (results := ResultGrid(self._folder, self._study)).is_done:
             self._place.bring_up_to_date()
             return results
+        self._refuse_another_accounting()
         if self._search_alg is not None and self._has_run:
             raise SettingError(
                 f"a searcher object serves one run; go on with `Tuner.restore({self._place.shown!r}, objective, "
@@ -209,6 +214,15 @@ class Tuner:
             raise StudyExistsError(
                 f"there is a study in {holder} already. Go on with it by `rbt-ray resume {shown}` or "
                 f"`Tuner.restore({shown!r}, objective)`, or give this one another `name`."
+            )
+
+    def _refuse_another_accounting(self) -> None:
+        study = self._study
+        if study.bundle is not None and study.accounting != ACCOUNTING and not self._accept_changes:
+            raise StudyMismatchError(
+                f"the study in {self._folder} was begun by version {study.accounting} of the accounting of backtests; this "
+                f"is version {ACCOUNTING}, by which the same config scores otherwise. Begin a new study under another name, "
+                f"or go on all the same by Tuner.restore(..., accept_changes=True)."
             )
 
     def _run(self, pool: Any, interrupt: Any) -> str:
@@ -281,102 +295,3 @@ class Tuner:
             return None
         known = [n for n in (study.space.size, study.num_samples) if n is not None]
         return min(known) if known and self._search_alg is None else study.num_samples
-
-
-def _define(objective: Any, space: Space, bundle: Bundle | None, tune: TuneConfig, run: RunConfig) -> Study:
-    from rbt_ray.data.windows import holdout_start
-
-    if bundle is None and tune.holdout is not None:
-        raise SettingError("`holdout` keeps the last bars of a bundle from the search, and there is no `bundle`.")
-    train_bars = 0 if bundle is None else holdout_start(bundle, tune.holdout)
-    climbs = tune.scheduler is not None or tune.search_alg in ("auto", "bohb") or isinstance(tune.search_alg, BOHB)
-    lowest = lowest_fidelity(tune, objective, space, bundle, train_bars) if climbs else 1.0
-    n_rungs = len(ladder_from(lowest, tune.eta))
-    limits = tune.num_samples, tune.max_cost
-    if isinstance(tune.search_alg, BOHB):
-        chosen = replace(choose("bohb", space, *limits, n_rungs), options=asdict(tune.search_alg))
-    elif isinstance(tune.search_alg, str):
-        chosen = choose(tune.search_alg, space, *limits, n_rungs)
-    else:
-        endless = not isinstance(tune.search_alg, Searcher)  # a searcher of the user's knows when it is done
-        chosen = Chosen("custom", {}, default_samples(*limits) if endless else tune.num_samples)
-    search_alg = chosen.search_alg
-    if tune.warm_start is not None and search_alg not in MODELS:
-        raise SettingError(
-            f"`warm_start` is for searches that learn ({', '.join(MODELS)}); this one is {search_alg!r}."
-        )
-    scheduler = tune.scheduler or ("hyperband" if search_alg == "bohb" and lowest < 1 else None)
-    warm_start = () if tune.warm_start is None else told_by(tune.warm_start, space, tune.metric, tune.mode)
-    points = [*(tune.points_to_evaluate or ()), *best_of(warm_start, space)]
-    study = Study(
-        name=run.name or _name_for(objective),
-        space=space,
-        metric=tune.metric,
-        mode=tune.mode,
-        search_alg=search_alg,
-        num_samples=chosen.num_samples,
-        seed=secrets.randbits(32) if tune.seed is None else tune.seed,
-        max_pending=0,
-        deterministic=tune.deterministic,
-        objective=address_of(objective),
-        max_cost=tune.max_cost,
-        points_to_evaluate=tuple(space.decode(space.encode(points))),  # in plain Python values
-        bundle=None if bundle is None else BundleId(bundle.name, bundle.version, bundle.n_bars, train_bars),
-        recheck=run.recheck,
-        run=kept(run),
-        search_options=chosen.options,
-        scheduler=plain_scheduler(scheduler),
-        fidelity=tune.fidelity,
-        lowest_fidelity=lowest if scheduler is not None else 1.0,
-        eta=tune.eta,
-        max_reports=tune.max_reports,
-        warm_start=warm_start,
-        why=chosen.why,
-    )
-    # Made once here, it says what it cannot search before anything starts; an object of the user's serves one run only.
-    searcher = make(study) if search_alg != "custom" else tune.search_alg
-    learns = getattr(searcher, "learns", True)
-    return replace(study, max_pending=tune.max_pending or (_PENDING_LEARNING if learns else _PENDING_OTHERS))
-
-
-def _name_for(objective: Any) -> str:
-    name = getattr(objective, "__name__", type(objective).__name__).strip("<>_").lower() or "study"
-    return f"{name}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
-
-
-def _bundle_of(bundle: Bundle | str | None, objective: Any, tune: TuneConfig) -> Bundle | None:
-    if isinstance(objective, OwnData):
-        if bundle is not None or tune.fidelity != "prefix":
-            raise SettingError(
-                "this objective brings its own data, and ends earlier at a lower fidelity: leave `bundle` and `fidelity` out."
-            )
-        return objective.bundle
-    if bundle is None:
-        return None
-    from rbt_ray.data.bundle import Bundle
-    from rbt_ray.data.registry import load_bundle
-
-    if isinstance(bundle, str):
-        return load_bundle(bundle)
-    if not isinstance(bundle, Bundle):
-        raise SettingError(
-            f"`bundle` is a Bundle or the name of a registered one; got a {type(bundle).__name__}. "
-            f"A data frame becomes one by `rbt.Bundle.from_frame(df)`."
-        )
-    return bundle
-
-
-def _open_again(wanted: BundleId | None, folder: Path, objective: Any, *, verify: bool) -> Bundle | None:
-    from rbt_ray.data.bundle import Bundle
-    from rbt_ray.data.registry import load_bundle
-
-    if wanted is None:
-        return None
-    own = folder / OWN_BUNDLE
-    # A mirror's copy is from a place where others may write: its prices have to have the version's hash.
-    bundle = Bundle.open(own, verify=verify) if own.exists() else load_bundle(wanted.name or "", wanted.version)
-    if bundle.version != wanted.version:
-        raise StudyMismatchError(f"the bundle in {own} is not the one the study was begun with.")
-    if isinstance(objective, OwnData) and objective.bundle.version != wanted.version:
-        raise StudyMismatchError("the objective's data, or its dates, are not those the study was begun with.")
-    return bundle

@@ -48,6 +48,7 @@ def test_the_example_trades_and_not_before_its_warmup(factory, sample_view):
     strategy = factory()
     run = strategy(strategy.example, sample_view)
     assert run.metrics()["n_trades"] > 10
+    assert run.metrics()["n_fills"] > 20
     first = int(np.flatnonzero(run.weights.any(axis=1))[0])
     assert first >= strategy.warmup(strategy.example) - 1
 
@@ -64,6 +65,7 @@ def test_whole_numbers_of_any_type_are_windows(sample_view):
         (lambda: objectives.sma_cross(turnover_bps=-1), "`turnover_bps` is a cost in basis points"),
         (lambda: objectives.sma_cross(turnover_bps="5"), "got '5'"),
         (lambda: objectives.rsi(execution="open"), "`execution` is None or one of 'next_open'"),
+        (lambda: objectives.rsi(rebalance="daily"), "`rebalance` is one of 'every_bar', 'on_change'; got 'daily'"),
         (lambda: objectives.rsi(metrics=("sharp",)), "did you mean 'sharpe'"),
         (lambda: objectives.rsi(metrics="sharpe"), "`metrics` is a sequence of names"),
     ],

@@ -15,6 +15,7 @@ from rbt_ray.objectives.builtin.strategy import METRICS
 from rbt_ray.simulate.metrics import METRIC_NAMES
 
 EXECUTIONS = ("next_open", "next_close", "close")
+REBALANCES = ("on_change", "every_bar")
 
 
 def assert_equal_to_backtests(strategy, view, columns):
@@ -40,19 +41,21 @@ def test_the_metrics_are_those_of_backtests():
     assert METRICS == METRIC_NAMES
 
 
+@pytest.mark.parametrize("rebalance", REBALANCES)
 @pytest.mark.parametrize("execution", EXECUTIONS)
-def test_sweep_equals_backtests_on_ragged_stocks(factory, sample_view, configs_of, execution):
-    strategy = factory(execution=execution)
+def test_sweep_equals_backtests_on_ragged_stocks(factory, sample_view, configs_of, execution, rebalance):
+    strategy = factory(execution=execution, rebalance=rebalance)
     assert_equal_to_backtests(strategy, sample_view, configs_of(strategy, 24, seed=1))
 
 
+@pytest.mark.parametrize("rebalance", REBALANCES)
 @pytest.mark.parametrize("execution", ["next_close", "close"])
-def test_sweep_equals_backtests_on_currencies(factory, fx_view, configs_of, execution):
-    strategy = factory(turnover_bps=1.5, execution=execution)
+def test_sweep_equals_backtests_on_currencies(factory, fx_view, configs_of, execution, rebalance):
+    strategy = factory(turnover_bps=1.5, execution=execution, rebalance=rebalance)
     assert_equal_to_backtests(strategy, fx_view, configs_of(strategy, 12, seed=2))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(data=st.data())
 def test_sweep_equals_backtests_on_any_prices(configs_of, holed, data):
     from rbt_ray import objectives
@@ -68,18 +71,22 @@ def test_sweep_equals_backtests_on_any_prices(configs_of, holed, data):
         data.draw(st.sampled_from([0.0, 0.05, 0.3])),
         opens,
     )
-    strategy = getattr(objectives, name)(data.draw(st.sampled_from([0.0, 5.0, 100.0])), execution)
+    bps, rebalance = data.draw(st.sampled_from([0.0, 5.0, 100.0])), data.draw(st.sampled_from(REBALANCES))
+    strategy = getattr(objectives, name)(bps, execution, rebalance=rebalance)
     columns = configs_of(strategy, data.draw(st.integers(1, 9)), data.draw(st.integers(0, 99)), longest=20)
     assert_equal_to_backtests(strategy, view, columns)
 
 
-def test_a_config_scores_the_same_bit_for_bit_in_any_batch(factory, sample_view, configs_of):
-    strategy = factory()
+@pytest.mark.parametrize("rebalance", REBALANCES)
+@pytest.mark.parametrize("holes", [False, True])
+def test_a_config_scores_the_same_bit_for_bit_in_any_batch(factory, sample_view, holed, configs_of, holes, rebalance):
+    strategy = factory(rebalance=rebalance)
+    view = holed(400, 5, 7, 0.3, True) if holes else sample_view
     columns = configs_of(strategy, 600, seed=3)
-    together = strategy.evaluate(sample_view, columns, METRICS)
+    together = strategy.evaluate(view, columns, METRICS)
     shuffled = np.random.default_rng(0).permutation(600)
     for rows in (shuffled, shuffled[:77], np.array([5]), np.array([5, 5, 5]), np.arange(8), np.arange(599, 0, -3)):
-        some = strategy.evaluate(sample_view, {name: values[rows] for name, values in columns.items()}, METRICS)
+        some = strategy.evaluate(view, {name: values[rows] for name, values in columns.items()}, METRICS)
         for name in METRICS:
             np.testing.assert_array_equal(some[name], together[name][rows])
 
@@ -132,15 +139,27 @@ def test_windows_longer_than_the_data_never_trade(factory, sample_view, configs_
     swept = strategy.evaluate(sample_view, columns, METRICS)
     assert np.isnan(swept["sharpe"]).all()
     assert not swept["total_return"].any()
-    assert not swept["n_trades"].any()
+    assert not swept["n_fills"].any()
     assert_equal_to_backtests(strategy, sample_view, columns)
+
+
+@pytest.mark.parametrize("rebalance", REBALANCES)
+def test_a_carried_holding_can_leave_nothing_to_reset(rebalance):
+    """B falls while A is carried, so that A is nine tenths of the equity as B is bought again: then both fall."""
+    close = np.array([[1, 2, np.nan, np.nan, 0.05, 0.05], [1, 2, 0.2, 0.3, 0.01, 0.01]]).T
+    index = np.datetime64("2001-01-01", "ns") + np.arange(len(close)) * np.timedelta64(1, "D")
+    view = rbt.Bundle.from_arrays({"close": close}, index, ["A", "B"], periods_per_year=252).view()
+    strategy = sma_cross(execution="close", rebalance=rebalance)
+    columns = {"fast": np.array([1.0, 1.0]), "slow": np.array([2.0, 3.0])}
+    assert_equal_to_backtests(strategy, view, columns)
+    assert (strategy({"fast": 1, "slow": 2}, view).bankrupt_bar is None) == (rebalance == "on_change")
 
 
 def test_a_run_that_loses_everything_ends_there():
     close = np.array([1.0, 2.0, 3.0, 4.0, 1e-9, 1e-9, 3.0, 5.0, 8.0])[:, None]
     index = np.datetime64("2001-01-01", "ns") + np.arange(len(close)) * np.timedelta64(1, "D")
     view = rbt.Bundle.from_arrays({"close": close}, index, ["A"], periods_per_year=252).view()
-    strategy = sma_cross(turnover_bps=9000.0, execution="close")
+    strategy = sma_cross(turnover_bps=9000.0, execution="close", rebalance="every_bar")
     columns = {"fast": np.array([1.0, 1.0]), "slow": np.array([2.0, 3.0])}
     run = strategy({"fast": 1, "slow": 2}, view)
     assert run.bankrupt_bar == 4
@@ -153,7 +172,7 @@ def test_equal_averages_are_no_position():
     index = np.datetime64("2001-01-01", "ns") + np.arange(400) * np.timedelta64(1, "D")
     view = rbt.Bundle.from_arrays({"close": close}, index, ["A", "B"], periods_per_year=252).view()
     fast, slow = (grid.ravel().astype(np.float64) for grid in np.meshgrid(np.arange(1, 20), np.arange(1, 20)))
-    assert not sma_cross().evaluate(view, {"fast": fast, "slow": slow}, ("n_trades",))["n_trades"].any()
+    assert not sma_cross().evaluate(view, {"fast": fast, "slow": slow}, ("n_fills",))["n_fills"].any()
 
 
 def test_memory_does_not_grow_with_the_number_of_configs(sample_view):

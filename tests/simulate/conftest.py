@@ -13,10 +13,17 @@ PERIODS = 252.0
 
 @dataclass(frozen=True)
 class Market:
-    """Made-up prices with symbols that come, go and pause, and weights that are 0 where there is no price."""
+    """Made-up prices with symbols that come, go and pause.
+
+    Args:
+        bundle: the prices.
+        weights: 0 where there is no price.
+        anywhere: the same, and other numbers where there is no price.
+    """
 
     bundle: rbt.Bundle
     weights: np.ndarray
+    anywhere: np.ndarray
 
     def head(self, n_bars: int) -> rbt.Bundle:
         fields = {field: self.bundle[field][:n_bars] for field in self.bundle.fields}
@@ -40,17 +47,16 @@ def market_of(seed: int, n_bars: int = 60, n_symbols: int = 3, gross: float = 1.
             close[:first, i] = np.nan
             if rng.random() < 0.5:
                 close[last:, i] = np.nan
-            if rng.random() < 0.5 and last - first > 2:
-                close[rng.integers(first + 1, last), i] = np.nan
+            close[rng.random(n_bars) < rng.choice([0.0, 0.1, 0.5]), i] = np.nan
             if np.isnan(close[:, i]).all():
                 close[first, i] = 10.0
-        open_[np.isnan(close)] = np.nan
+        open_[np.isnan(close) | (rng.random(close.shape) < 0.02)] = np.nan
     # Targets that stay for some bars, long and short, sometimes all in cash.
     weights = rng.uniform(-gross, gross, close.shape) / n_symbols * (rng.random(close.shape) < 0.8)
     for t in range(1, n_bars):
         kept = rng.random(n_symbols) < 0.7
         weights[t, kept] = weights[t - 1, kept]
-    return Market(bundle_of(close, open_), np.where(np.isnan(close), 0.0, weights))
+    return Market(bundle_of(close, open_), np.where(np.isnan(close + open_), 0.0, weights), weights)
 
 
 @pytest.fixture(scope="session")

@@ -16,13 +16,26 @@ from rbt_ray.errors import InputError, SettingError, ShapeError
 
 @pytest.fixture(scope="module")
 def run(sample):
-    return rbt.backtest(sample, np.where(np.isnan(sample.close), 0.0, 0.2), costs=rbt.Costs(turnover_bps=5))
+    weights = np.where(np.isnan(sample.close), 0.0, 0.2)
+    return rbt.backtest(sample, weights, rebalance="every_bar", costs=rbt.Costs(turnover_bps=5))
 
 
 def test_fills_at_the_next_open_where_there_are_opens(sample, make_bundle, run):
     closes = make_bundle(np.full((3, 1), 5.0))
     assert run.execution == "next_open"
     assert rbt.backtest(closes, np.zeros((3, 1))).execution == "next_close"
+
+
+def test_holdings_drift_unless_asked_otherwise(sample, run):
+    costs = rbt.Costs(turnover_bps=5)
+    plain = rbt.backtest(sample, run.weights, costs=costs)
+    assert plain.rebalance == "on_change"
+    assert np.array_equal(plain.returns, run.at_order_level().returns)
+    # Five names of equal weight are bought once and kept; resetting them each bar trades more, and is charged.
+    assert plain.traded.sum() < 1.1 < run.traded.sum()
+    free = rbt.backtest(sample, run.weights, rebalance="every_bar")
+    charged = (free.equity[-1] / run.equity[-1]) ** (1 / run.traded.sum()) - 1
+    assert charged == pytest.approx(5e-4, rel=0.01)
 
 
 def test_what_it_holds(sample, run):
@@ -34,7 +47,7 @@ def test_what_it_holds(sample, run):
     assert run.rebalance == "every_bar"
     assert run.bankrupt_bar is None
     assert run.equity[-1] == pytest.approx(1 + run.metrics()["total_return"], rel=1e-13)
-    for array in (run.returns, run.equity, run.weights, run.traded, run.exposure, run.orders):
+    for array in (run.returns, run.equity, run.weights, run.traded, run.exposure, run.orders, run.round_trips):
         with pytest.raises(ValueError, match="read-only"):
             array[0] = 1
 
@@ -52,7 +65,7 @@ def test_shows_itself(run):
         "Backtest(3270 bars from 2000-03-01 to 2013-03-01, 5 symbols, next_open, every_bar: sharpe="
     )
     page = run._repr_html_()
-    assert page.count("<tr>") == 12
+    assert page.count("<tr>") == 13
     assert "max_drawdown" in page
 
 
@@ -89,7 +102,11 @@ def test_takes_booleans_lists_and_fortran_order(make_bundle):
         ({"rebalance": "daily"}, SettingError, r"`rebalance` is one of 'every_bar', 'on_change'; got 'daily'\."),
         ({"missing": "drop"}, SettingError, r"`missing` is one of 'error', 'zero'; got 'drop'\."),
         ({"costs": 5}, SettingError, r"`costs` is a Costs, such as Costs\(turnover_bps=5\); got 5\."),
-        ({"whole_units": True}, SettingError, r"`whole_units` needs orders, so rebalance='on_change'; got 'every_bar'"),
+        (
+            {"whole_units": True, "rebalance": "every_bar"},
+            SettingError,
+            r"`whole_units` needs orders, so rebalance='on_change'; got 'every_bar'",
+        ),
         ({"data": np.ones((3, 1))}, InputError, r"`data` is a bundle or a view of one; got a ndarray\."),
         ({"initial_cash": "1e5"}, SettingError, r"`initial_cash` is .*; got '1e5'\."),
         ({"initial_cash": 0}, SettingError, r"`initial_cash` is a finite amount of money above 0; got 0\."),

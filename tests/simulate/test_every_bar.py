@@ -11,45 +11,9 @@ from hypothesis import strategies as st
 
 import rbt_ray as rbt
 from rbt_ray.errors import InputError
+from tests.accounts import by_hand
 
 EXECUTIONS = ("close", "next_close", "next_open")
-
-
-def by_hand(bundle, weights, execution, turnover_bps, slippage_bps=0.0, borrow_bps=0.0, margin_bps=0.0):
-    """The formulas written out, one number at a time; turnover_bps: one a symbol."""
-    close = bundle.close.tolist()
-    fill = bundle.open.tolist() if execution == "next_open" else close
-    lag = 0 if execution == "close" else 1
-    n_bars, n_symbols = bundle.close.shape
-    year = bundle.periods_per_year
-
-    def price(t, i):
-        return not (math.isnan(close[t][i]) or math.isnan(fill[t][i]))
-
-    def position(t, i):
-        if t < lag or not price(t, i) or not price(t - lag, i):
-            return 0.0
-        return float(weights[t - lag][i])
-
-    returns, ruined = [], False
-    for t in range(n_bars):
-        if ruined:
-            returns.append(0.0)
-            continue
-        before = [position(t - 1, i) if t else 0.0 for i in range(n_symbols)]
-        after = [position(t, i) for i in range(n_symbols)]
-        r = 0.0
-        for i in range(n_symbols):
-            if price(t, i) and before[i]:
-                r += before[i] * (fill[t][i] / close[t - 1][i] - 1)
-            if price(t, i):
-                r += after[i] * (close[t][i] / fill[t][i] - 1)
-            r -= (turnover_bps[i] + slippage_bps) / 1e4 * abs(after[i] - before[i])
-            r -= borrow_bps / 1e4 / year * max(0.0, -before[i])
-        r -= margin_bps / 1e4 / year * max(0.0, sum(map(abs, before)) - 1)
-        ruined = r <= -1
-        returns.append(max(r, -1.0))
-    return np.array(returns)
 
 
 @pytest.mark.parametrize("execution", EXECUTIONS)
@@ -58,30 +22,43 @@ def by_hand(bundle, weights, execution, turnover_bps, slippage_bps=0.0, borrow_b
 def test_equals_the_formulas_written_out(make_market, execution, seed, gross):
     market = make_market(seed, gross=gross)
     costs = rbt.Costs(turnover_bps=(5, 0, 20), slippage_bps=2, borrow_bps=300, margin_bps=500)
-    run = rbt.backtest(market.bundle, market.weights, execution, costs=costs)
-    expected = by_hand(market.bundle, market.weights, execution, (5, 0, 20), 2, 300, 500)
-    # A few dozen additions of numbers below 1: rounding stays under 1e-14, whatever their order.
-    np.testing.assert_allclose(run.returns, expected, rtol=0, atol=1e-14 * gross)
-    np.testing.assert_allclose(run.equity, np.cumprod(1 + expected), rtol=1e-12, atol=1e-300)
+    run = rbt.backtest(market.bundle, market.anywhere, execution, "every_bar", costs, missing="zero")
+    expected, traded = by_hand(market.bundle, market.anywhere, execution, (5, 0, 20), 2, 300, 500)
+    # Drifted weights are divided by what is left of the equity, so rounding grows where leverage has nearly ruined it.
+    worst = 1e-13 * gross / min(1.0, (1 + expected[expected > -1]).min() ** 2)
+    np.testing.assert_allclose(run.returns, expected, rtol=worst, atol=worst)
+    alive = slice(run.bankrupt_bar)
+    np.testing.assert_allclose(run.traded[alive], traded[alive], rtol=worst * 100, atol=worst)
+    np.testing.assert_allclose(run.equity, np.cumprod(1 + run.returns), rtol=1e-12, atol=1e-300)
 
 
 def test_published_formula_on_the_sample(sample):
-    """`"close"` with one cost rate, as the documentation writes it, on ragged real prices."""
+    """`"close"` with one cost rate, as the documentation writes it, on real prices with late listings."""
     weights = (sample.close > 20) / sample.n_symbols
     close, c = sample.close, 5 / 1e4
-    change = np.nan_to_num(close[1:] / close[:-1] - 1)
-    traded = np.abs(np.diff(weights, axis=0)).sum(axis=1)
-    expected = np.concatenate([[-c * weights[0].sum()], (weights[:-1] * change).sum(axis=1) - c * traded])
-    run = rbt.backtest(sample, weights, "close", costs=rbt.Costs(turnover_bps=5))
+    growth = np.nan_to_num(close[1:] / close[:-1], nan=1.0)
+    equity = 1 + (weights[:-1] * (growth - 1)).sum(axis=1)
+    traded = np.abs(weights[1:] - weights[:-1] * growth / equity[:, None]).sum(axis=1)
+    expected = np.concatenate([[-c * weights[0].sum()], equity - 1 - c * traded])
+    run = rbt.backtest(sample, weights, "close", "every_bar", rbt.Costs(turnover_bps=5))
     np.testing.assert_allclose(run.returns, expected, rtol=0, atol=1e-15)
+
+
+def test_resetting_weights_every_bar_is_charged(make_bundle):
+    """Half in a symbol that doubles: two thirds by then, so a sixth of the equity is sold, on the bar it doubles."""
+    bundle = make_bundle([[10.0], [20.0], [20.0]])
+    run = rbt.backtest(bundle, np.full((3, 1), 0.5), "close", "every_bar", rbt.Costs(turnover_bps=60))
+    assert run.traded == pytest.approx([0.5, 1 / 6, 0.0])
+    assert run.returns == pytest.approx([-0.003, 0.5 - 0.001, 0.0])
+    assert run.metrics()["n_fills"] == 1, "no target has changed since the first fill"
 
 
 def test_next_close_is_close_one_bar_later(sample):
     weights = np.where(np.isnan(sample.close), 0.0, 0.2)
     later = np.vstack([np.zeros(sample.n_symbols), weights[:-1]]) * ~np.isnan(sample.close)
     costs = rbt.Costs(turnover_bps=7)
-    next_close = rbt.backtest(sample, weights, "next_close", costs=costs)
-    assert np.array_equal(next_close.returns, rbt.backtest(sample, later, "close", costs=costs).returns)
+    next_close = rbt.backtest(sample, weights, "next_close", "every_bar", costs)
+    assert np.array_equal(next_close.returns, rbt.backtest(sample, later, "close", "every_bar", costs).returns)
 
 
 @pytest.mark.parametrize("rebalance", ["every_bar", "on_change"])
@@ -114,7 +91,7 @@ def test_prices_have_no_scale(make_market, make_bundle, execution, seed, power):
     scale = 2.0**power  # multiplies without rounding, so the results must not differ at all
     scaled = make_bundle(market.bundle.close * scale, market.bundle.open * scale)
     costs = rbt.Costs(turnover_bps=5)
-    runs = [rbt.backtest(bundle, market.weights, execution, costs=costs) for bundle in (market.bundle, scaled)]
+    runs = [rbt.backtest(bundle, market.weights, execution, "every_bar", costs) for bundle in (market.bundle, scaled)]
     assert np.array_equal(runs[0].returns, runs[1].returns)
 
 
@@ -124,7 +101,7 @@ def test_costs_by_hand(make_bundle):
     weights = np.tile([1.0, -0.5], (4, 1))
 
     def returns(**costs):
-        return rbt.backtest(flat, weights, "close", costs=rbt.Costs(**costs)).returns.tolist()
+        return rbt.backtest(flat, weights, "close", "every_bar", rbt.Costs(**costs)).returns.tolist()
 
     assert returns(turnover_bps=10) == pytest.approx([-0.0015, 0, 0, 0])
     assert returns(turnover_bps=(10, 40)) == pytest.approx([-0.001 - 0.002, 0, 0, 0])
@@ -138,7 +115,7 @@ def test_costs_by_hand(make_bundle):
 
 def test_next_open_bar_by_hand(make_bundle):
     bundle = make_bundle([[100.0], [110.0], [99.0]], [[100.0], [105.0], [121.0]])
-    run = rbt.backtest(bundle, [[1.0], [-1.0], [0.0]], costs=rbt.Costs(turnover_bps=10))
+    run = rbt.backtest(bundle, [[1.0], [-1.0], [0.0]], rebalance="every_bar", costs=rbt.Costs(turnover_bps=10))
     # Bar 1: filled at 105, earns to 110. Bar 2: +1 earns 110 -> 121, then -1 earns 121 -> 99, and 2 is traded.
     assert run.execution == "next_open"
     assert run.returns == pytest.approx([0.0, 110 / 105 - 1 - 0.001, 0.1 - (99 / 121 - 1) - 0.002])
@@ -157,18 +134,6 @@ def test_bankruptcy_ends_the_run(make_bundle, rebalance):
     figures = run.metrics()
     assert (figures["total_return"], figures["cagr"], figures["max_drawdown"]) == (-1.0, -1.0, -1.0)
     assert "bankrupt on 2020-01-03" in repr(run)
-
-
-@pytest.mark.parametrize("rebalance", ["every_bar", "on_change"])
-def test_a_delisted_holding_is_closed_at_its_last_price(make_bundle, rebalance):
-    nan = math.nan
-    bundle = make_bundle([[10.0, 10.0], [10.0, 20.0], [10.0, nan], [10.0, nan]])
-    weights = [[0.0, 0.5], [0.0, 0.5], [0.0, 0.0], [0.0, 0.0]]
-    run = rbt.backtest(bundle, weights, "next_close", rebalance, rbt.Costs(turnover_bps=100))
-    # Decided on bar 0, bought on bar 1 at 20, gone on bar 2: nothing earned, half the equity sold at 1 %.
-    assert run.returns == pytest.approx([0, -0.005, -0.005, 0], rel=0.01)
-    assert run.orders.tolist() == [0, 1, 1, 0]
-    assert run.exposure[2:].tolist() == [0.0, 0.0]
 
 
 def test_a_weight_without_a_price_is_an_error_or_zero(sample):
@@ -198,3 +163,4 @@ def test_a_hole_in_the_opens_is_no_price_for_next_open(make_bundle):
     with pytest.raises(InputError, match="a close and an open"):
         rbt.backtest(bundle, weights)
     assert rbt.backtest(bundle, weights, "next_close").orders.tolist() == [0, 0, 1]
+    assert not rbt.backtest(bundle, weights, missing="zero").orders.any(), "decided on a bar without a price"

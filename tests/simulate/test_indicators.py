@@ -66,18 +66,31 @@ def test_a_prefix_gives_the_prefix(name, seed, window, cut, holes):
     assert np.array_equal(indicator(values, window)[:cut], indicator(values[:cut], window), equal_nan=True)
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", sorted(PANDAS))
 @given(seed=st.integers(0, 10**6), window=st.integers(2, 25))
 @settings(max_examples=20, deadline=None)
-def test_nan_exactly_where_the_window_is_not_whole(name, seed, window):
-    values = prices(seed, 60)
-    reach = window + 1 if name in ("rsi", "momentum") else window
-    whole = pd.DataFrame(values).rolling(reach, min_periods=0).count().to_numpy() == reach
-    result = getattr(indicators, name)(values, window)
-    if name == "zscore":
-        whole &= indicators.rolling_std(values, window) > 0
-    assert result.shape == values.shape
-    assert np.array_equal(np.isnan(result), ~whole)
+def test_counts_the_bars_a_symbol_has_and_keeps_its_value_over_holes(name, seed, window):
+    values = pd.DataFrame(prices(seed, 60))
+    result = getattr(indicators, name)(values.to_numpy(), window)
+    for symbol in values:
+        own = values[[symbol]].dropna()
+        expected = PANDAS[name](own, window).iloc[:, 0]
+        last_own_bar = pd.Series(own.index, own.index).reindex(values.index).ffill()
+        expected = last_own_bar.map(expected)
+        np.testing.assert_allclose(result[:, symbol], expected, rtol=1e-7, atol=1e-7)
+
+
+@given(seed=st.integers(0, 10**6), window=st.integers(2, 25))
+@settings(max_examples=20, deadline=None)
+def test_rsi_over_holes_is_that_of_the_bars_a_symbol_has(seed, window):
+    values = pd.DataFrame(prices(seed, 60))
+    result = pd.DataFrame(indicators.rsi(values.to_numpy(), window))
+    for symbol in values:
+        own = values[symbol].dropna()
+        there = result[symbol][own.index].to_numpy()
+        np.testing.assert_allclose(there, talib.RSI(own.to_numpy(), window), rtol=0, atol=1e-9)
+        carried = result[symbol].where(values[symbol].notna()).ffill()
+        assert np.array_equal(result[symbol], carried, equal_nan=True)
 
 
 @pytest.mark.parametrize("value", [0.1, 1 / 3, 1e6 + 0.1])

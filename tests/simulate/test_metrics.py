@@ -1,4 +1,4 @@
-"""The twelve metrics against published definitions and empyrical-reloaded."""
+"""The thirteen metrics against published definitions and empyrical-reloaded."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import rbt_ray as rbt
 from rbt_ray.simulate.metrics import METRIC_NAMES, metrics_of
 
 
-def figures_of(returns, periods_per_year=252.0, traded=None, exposure=None, orders=None):
+def figures_of(returns, periods_per_year=252.0, traded=None, exposure=None, orders=None, closed=None):
     returns = np.asarray(returns, float)
     zeros = np.zeros(len(returns))
     return metrics_of(
@@ -23,6 +23,7 @@ def figures_of(returns, periods_per_year=252.0, traded=None, exposure=None, orde
         zeros if traded is None else np.asarray(traded, float),
         zeros if exposure is None else np.asarray(exposure, float),
         np.zeros(len(returns), np.int64) if orders is None else np.asarray(orders, np.int64),
+        np.zeros(len(returns), np.int64) if closed is None else np.asarray(closed, np.int64),
         periods_per_year,
     )
 
@@ -51,15 +52,15 @@ def test_agree_with_empyrical_and_scipy(returns, periods_per_year):
 
 
 def test_known_answers():
-    figures = figures_of([0.1, -0.5, 0.2, 0.0], 4.0, [1, 0, 3, 0], [1, 1, 0, 0], [1, 0, 2, 0])
+    figures = figures_of([0.1, -0.5, 0.2, 0.0], 4.0, [1, 0, 3, 0], [1, 1, 0, 0], [1, 0, 2, 0], [0, 0, 1, 0])
     assert list(figures) == list(METRIC_NAMES)
     assert figures["total_return"] == pytest.approx(1.1 * 0.5 * 1.2 - 1)
     assert figures["cagr"] == pytest.approx(figures["total_return"]), "four quarters are a year"
     assert figures["max_drawdown"] == pytest.approx(-0.5)
     assert figures["calmar"] == pytest.approx(figures["cagr"] / 0.5)
     assert figures["sortino"] == pytest.approx(-0.05 / 0.25 * 2)
-    assert (figures["turnover"], figures["exposure"], figures["n_trades"]) == (4.0, 0.5, 3)
-    assert all(type(value) is (int if name == "n_trades" else float) for name, value in figures.items())
+    assert (figures["turnover"], figures["exposure"], figures["n_fills"], figures["n_trades"]) == (4.0, 0.5, 3, 1)
+    assert all(type(value) is (int if name in ("n_fills", "n_trades") else float) for name, value in figures.items())
 
 
 def test_the_first_loss_is_a_drawdown():
@@ -105,10 +106,11 @@ def test_one_pass_sums_give_the_same(sample):
 
 
 def test_since_counts_only_the_bars_from_there(sample):
-    weights = np.where(np.isnan(sample.close), 0.0, 0.2)
-    run = rbt.backtest(sample, weights, costs=rbt.Costs(turnover_bps=5))
+    weights = np.where(np.isnan(sample.close), 0.0, 0.1)
+    run = rbt.backtest(sample, weights, rebalance="on_change", costs=rbt.Costs(turnover_bps=5))
     late = run.since(3000)
-    assert late["n_trades"] == run.orders[3000:].sum() == 1, "FB is listed on bar 3066"
-    assert late["turnover"] == pytest.approx(0.2 / 270 * 252)
-    assert late == figures_of(run.returns[3000:], 252.0, run.traded[3000:], run.exposure[3000:], run.orders[3000:])
+    assert late["n_fills"] == run.orders[3000:].sum() == 1, "FB is listed on bar 3066"
+    assert late["turnover"] == pytest.approx(0.1 / 270 * 252)
+    series = (run.traded, run.exposure, run.orders, run.round_trips)
+    assert late == figures_of(run.returns[3000:], 252.0, *(values[3000:] for values in series))
     assert run.since(0) == run.metrics()

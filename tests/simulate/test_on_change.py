@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,54 +9,9 @@ from hypothesis import strategies as st
 
 import rbt_ray as rbt
 from rbt_ray.simulate.on_change import run_on_change
+from tests.accounts import broker
 
 EXECUTIONS = ("close", "next_close", "next_open")
-
-
-def broker(bundle, weights, execution, fee, slip, borrow, margin, whole_units, money):
-    """Equity at each close, kept in a dict of holdings; rates are fractions, borrow and margin a bar."""
-    close = bundle.close.tolist()
-    fill = bundle.open.tolist() if execution == "next_open" else close
-    lag = 0 if execution == "close" else 1
-    symbols = range(bundle.n_symbols)
-    cash, holding, target, equity = money, dict.fromkeys(symbols, 0.0), dict.fromkeys(symbols, 0.0), []
-
-    def live(t, i):
-        return not (math.isnan(close[t][i]) or math.isnan(fill[t][i]))
-
-    def trade(i, units, price):
-        nonlocal cash
-        paid = price * (1 + slip if units > 0 else 1 - slip)
-        cash -= units * paid + abs(units) * paid * fee
-        holding[i] += units
-
-    for t in range(bundle.n_bars):
-        if t:
-            values = [holding[i] * close[t - 1][i] for i in symbols if holding[i]]
-            cash -= borrow * sum(-v for v in values if v < 0)
-            cash -= margin * max(0.0, sum(map(abs, values)) - equity[-1])
-        new_target = {i: weights[t - lag][i] if t >= lag and live(t, i) and live(t - lag, i) else 0.0 for i in symbols}
-        for i in symbols:
-            if holding[i] and not live(t, i):
-                trade(i, -holding[i], close[t - 1][i])
-        worth = cash + sum(holding[i] * fill[t][i] for i in symbols if holding[i])
-        if worth <= 0:
-            return equity + [0.0] * (bundle.n_bars - t)
-        changed = [i for i in symbols if live(t, i) and new_target[i] != target[i]]
-        for i in sorted(changed, key=lambda i: new_target[i] * worth - holding[i] * fill[t][i]):
-            units = new_target[i] * worth / fill[t][i] - holding[i]
-            if whole_units:
-                units = float(math.trunc(units))
-            if units > 0:
-                most = max(0.0, cash / (fill[t][i] * (1 + slip) * (1 + fee)))
-                units = min(units, math.floor(most) if whole_units else most)
-            if units:
-                trade(i, units, fill[t][i])
-        target = new_target
-        equity.append(cash + sum(holding[i] * close[t][i] for i in symbols if holding[i]))
-        if equity[-1] <= 0:
-            return equity[:-1] + [0.0] * (bundle.n_bars - t)
-    return equity
 
 
 @pytest.mark.parametrize("execution", EXECUTIONS)
@@ -68,11 +21,11 @@ def test_equals_a_plain_broker(make_market, execution, seed, gross, whole_units)
     market = make_market(seed, gross=gross)
     costs = rbt.Costs(turnover_bps=10, slippage_bps=5, borrow_bps=300, margin_bps=500)
     run = rbt.backtest(
-        market.bundle, market.weights, execution, "on_change", costs, whole_units=whole_units, initial_cash=10_000.0
+        market.bundle, market.anywhere, execution, "on_change", costs, "zero", whole_units, initial_cash=10_000.0
     )
     bar = 1e4 * market.bundle.periods_per_year
     expected = broker(
-        market.bundle, market.weights, execution, 0.001, 0.0005, 300 / bar, 500 / bar, whole_units, 10_000.0
+        market.bundle, market.anywhere, execution, 0.001, 0.0005, 300 / bar, 500 / bar, whole_units, 10_000.0
     )
     # Equal but for the order of additions; an equity near 0 has lost the digits of what it is the difference of.
     np.testing.assert_allclose(run.equity * 10_000.0, expected, rtol=1e-10, atol=1e-7)
@@ -100,7 +53,7 @@ def test_money_is_neither_made_nor_lost(make_market, seed, gross, whole_units):
     close, fill = market.bundle.close, market.bundle.open
     fees, slippage = np.array([0.001, 0.002, 0.0]), 0.0005
     run = run_on_change(market.weights, fill, close, 1, True, fees, slippage, 0.0, 0.0, whole_units, 1000.0)
-    equity, bankrupt_bar, cash, units = run[1], run[5], run[7], run[8]
+    equity, bankrupt_bar, cash, units = run[1], run[6], run[8], run[9]
     alive = len(equity) if bankrupt_bar < 0 else bankrupt_bar
     moved = np.diff(units, axis=0, prepend=0.0)[:alive]
     prices = fill[:alive] * np.where(moved > 0, 1 + slippage, 1 - slippage)
@@ -128,7 +81,7 @@ def test_without_costs_all_in_is_the_closed_form(sample):
     ibm = rbt.Bundle.from_arrays({"open": sample.open[:, 3:4], "close": sample.close[:, 3:4]}, sample.index, ["IBM"])
     weights = (ibm.view().sma("close", 10) > ibm.view().sma("close", 50)).astype(float)
     for execution in ("close", "next_close"):
-        run = rbt.backtest(ibm, weights, execution)
+        run = rbt.backtest(ibm, weights, execution, "every_bar")
         np.testing.assert_allclose(run.at_order_level().equity, run.equity, rtol=1e-12)
 
 
@@ -147,7 +100,7 @@ def test_sells_pay_for_buys_and_buys_are_cut_to_cash(make_bundle):
     run = run_on_change(
         np.array(weights), bundle.close, bundle.close, 0, True, np.full(3, 0.01), 0.0, 0.0, 0.0, False, 1010.0
     )
-    cash, units = run[7], run[8]
+    cash, units = run[8], run[9]
     assert units[0] == pytest.approx([100, 0, 0]), "1,010 buy 100 at 10 and a fee of 1 %"
     # 1,000 less 10 for selling is 990; V was 1,000: 40 units cost 404, and 586 buy 58.0198 of the 60 wanted.
     assert units[1] == pytest.approx([0, 586 / 10.1, 40])
@@ -159,7 +112,7 @@ def test_whole_units_are_cut_towards_no_trade(make_bundle):
     bundle = make_bundle([[30.0], [30.0], [40.0], [40.0]])
     weights = np.array([[0.5], [-0.5], [0.0], [0.0]])
     run = run_on_change(weights, bundle.close, bundle.close, 0, True, np.zeros(1), 0.0, 0.0, 0.0, True, 100.0)
-    assert run[8][:, 0].tolist() == [1.0, -1.0, 0.0, 0.0], "1.67 -> 1, then -2.67 -> -2, then back to 0"
+    assert run[9][:, 0].tolist() == [1.0, -1.0, 0.0, 0.0], "1.67 -> 1, then -2.67 -> -2, then back to 0"
 
 
 def test_borrow_and_margin_by_hand(make_bundle):

@@ -11,14 +11,17 @@ import numpy as np
 from rbt_ray.objectives.builtin.latch import Indicator, Latch, Level
 from rbt_ray.objectives.builtin.parameters import Parameter, bars
 from rbt_ray.objectives.builtin.strategy import USUAL
-from rbt_ray.types import Execution, FloatArray
+from rbt_ray.types import Execution, FloatArray, Rebalance
 
 if TYPE_CHECKING:
     from rbt_ray.data.view import BundleView
 
 
 def breakout(
-    turnover_bps: float = 5.0, execution: Execution | None = None, metrics: tuple[str, ...] = USUAL
+    turnover_bps: float = 5.0,
+    execution: Execution | None = None,
+    metrics: tuple[str, ...] = USUAL,
+    rebalance: Rebalance = "on_change",
 ) -> Breakout:
     """Donchian's channel, with parameters `entry` and `exit` (bars, at least 1).
 
@@ -29,11 +32,12 @@ def breakout(
         turnover_bps: cost of a unit of turnover in basis points.
         execution: when decisions are filled; None: at the next open where the bundle has opens, else the next close.
         metrics: what a sweep computes.
+        rebalance: ``"every_bar"`` resets weights on every bar, ``"on_change"`` orders where a position changes.
 
     Source:
         Donchian's four-week rule, as the Turtles traded it: Faith (2007), "Way of the Turtle".
     """
-    return Breakout(turnover_bps, execution, metrics)
+    return Breakout(turnover_bps, execution, metrics, rebalance)
 
 
 def _above_highs(data: BundleView, window: int) -> FloatArray:

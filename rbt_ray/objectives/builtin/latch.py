@@ -27,7 +27,7 @@ Level = TypeVar("Level", float, FloatArray)
 class Latch(Strategy):
     """Long from where one indicator is above a level until another is above a level of its own.
 
-    The position ends where both are, and where a symbol has no close. "Above" is by a margin of 1e-9, relative to the
+    The position ends where both are, and lasts over bars on which a symbol has no close. "Above" is by a margin of 1e-9, relative to the
     level or to 1, whichever is larger.
     """
 
@@ -60,14 +60,12 @@ class Latch(Strategy):
                 strict=True,
             )
         )
-        return latest(enter, leave | np.isnan(data["close"])) if self.holds else enter
+        return latest(enter, leave) if self.holds else enter
 
     def signals(self, data: BundleView, columns: Mapping[str, FloatArray]) -> Signals:
         """Configs of the same windows together; `columns` are in an order in which they are neighbours."""
         from rbt_ray.objectives.sweep.latch import latched
-        from rbt_ray.objectives.sweep.layout import closes
 
-        there = data.memo(closes)
         keys = np.array([columns[name] for name in self.windows])
         starts = [0, *(np.flatnonzero((np.diff(keys, axis=1) != 0).any(axis=0)) + 1).tolist(), keys.shape[1]]
         enter, leave = (np.ascontiguousarray(_margin(level)) for level in self.levels(columns))
@@ -77,8 +75,8 @@ class Latch(Strategy):
                 entry = data.memo(_tiled, type(self).entry, _window(keys[0, start], data))
                 leaving = data.memo(_tiled, type(self).leaving, _window(keys[-1, start], data))
                 latched(
-                    entry, leaving, enter[start:stop], leave[start:stop], self.holds, there, data.n_symbols, start,
-                    n_rows, words,
+                    entry, leaving, enter[start:stop], leave[start:stop], self.holds, data.n_symbols, start, n_rows,
+                    words,
                 )  # fmt: skip
 
         return write

@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, ClassVar
 from rbt_ray.objectives.builtin.latch import Indicator, Latch, Level
 from rbt_ray.objectives.builtin.parameters import Parameter, bars
 from rbt_ray.objectives.builtin.strategy import USUAL
-from rbt_ray.types import Execution, FloatArray
+from rbt_ray.types import Execution, FloatArray, Rebalance
 
 if TYPE_CHECKING:
     from rbt_ray.data.view import BundleView
 
 
 def mean_reversion(
-    turnover_bps: float = 5.0, execution: Execution | None = None, metrics: tuple[str, ...] = USUAL
+    turnover_bps: float = 5.0,
+    execution: Execution | None = None,
+    metrics: tuple[str, ...] = USUAL,
+    rebalance: Rebalance = "on_change",
 ) -> MeanReversion:
     """Mean reversion by z-scores, with parameters `window` (bars, at least 2), `entry` and `exit` (deviations).
 
@@ -28,11 +31,12 @@ def mean_reversion(
         turnover_bps: cost of a unit of turnover in basis points.
         execution: when decisions are filled; None: at the next open where the bundle has opens, else the next close.
         metrics: what a sweep computes.
+        rebalance: ``"every_bar"`` resets weights on every bar, ``"on_change"`` orders where a position changes.
 
     Source:
         Bollinger (2001), "Bollinger on Bollinger Bands"; Chan (2013), "Algorithmic Trading", chapter 2.
     """
-    return MeanReversion(turnover_bps, execution, metrics)
+    return MeanReversion(turnover_bps, execution, metrics, rebalance)
 
 
 def _score(data: BundleView, window: int) -> FloatArray:

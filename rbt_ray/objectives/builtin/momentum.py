@@ -9,29 +9,32 @@ from typing import TYPE_CHECKING, ClassVar
 from rbt_ray.objectives.builtin.latch import Indicator, Latch, Level
 from rbt_ray.objectives.builtin.parameters import Parameter, bars
 from rbt_ray.objectives.builtin.strategy import USUAL
-from rbt_ray.types import Execution, FloatArray
+from rbt_ray.types import Execution, FloatArray, Rebalance
 
 if TYPE_CHECKING:
     from rbt_ray.data.view import BundleView
 
 
 def momentum(
-    turnover_bps: float = 5.0, execution: Execution | None = None, metrics: tuple[str, ...] = USUAL
+    turnover_bps: float = 5.0,
+    execution: Execution | None = None,
+    metrics: tuple[str, ...] = USUAL,
+    rebalance: Rebalance = "on_change",
 ) -> Momentum:
     """Time-series momentum, with parameters `lookback` (bars, at least 1) and `threshold` (a return, above -1).
 
-    A symbol is held while its return over the last `lookback` bars is above `threshold`: 0.05 is five percent. It is
-    not where a close is missing among them.
+    A symbol is held while its return over its last `lookback` bars is above `threshold`: 0.05 is five percent.
 
     Args:
         turnover_bps: cost of a unit of turnover in basis points.
         execution: when decisions are filled; None: at the next open where the bundle has opens, else the next close.
         metrics: what a sweep computes.
+        rebalance: ``"every_bar"`` resets weights on every bar, ``"on_change"`` orders where a position changes.
 
     Source:
         Moskowitz, Ooi, Pedersen (2012), "Time Series Momentum", Journal of Financial Economics 104(2), 228-250.
     """
-    return Momentum(turnover_bps, execution, metrics)
+    return Momentum(turnover_bps, execution, metrics, rebalance)
 
 
 def _risen(data: BundleView, lookback: int) -> FloatArray:

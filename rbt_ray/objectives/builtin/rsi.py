@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, ClassVar
 from rbt_ray.objectives.builtin.latch import Indicator, Latch, Level
 from rbt_ray.objectives.builtin.parameters import Parameter, bars
 from rbt_ray.objectives.builtin.strategy import USUAL
-from rbt_ray.types import Execution, FloatArray
+from rbt_ray.types import Execution, FloatArray, Rebalance
 
 if TYPE_CHECKING:
     from rbt_ray.data.view import BundleView
 
 
 def rsi(
-    turnover_bps: float = 5.0, execution: Execution | None = None, metrics: tuple[str, ...] = USUAL
+    turnover_bps: float = 5.0,
+    execution: Execution | None = None,
+    metrics: tuple[str, ...] = USUAL,
+    rebalance: Rebalance = "on_change",
 ) -> RelativeStrength:
     """Wilder's index, with parameters `window` (bars, at least 1), `low` and `high` (0 to 100).
 
@@ -27,11 +30,12 @@ def rsi(
         turnover_bps: cost of a unit of turnover in basis points.
         execution: when decisions are filled; None: at the next open where the bundle has opens, else the next close.
         metrics: what a sweep computes.
+        rebalance: ``"every_bar"`` resets weights on every bar, ``"on_change"`` orders where a position changes.
 
     Source:
         Wilder (1978), "New Concepts in Technical Trading Systems".
     """
-    return RelativeStrength(turnover_bps, execution, metrics)
+    return RelativeStrength(turnover_bps, execution, metrics, rebalance)
 
 
 def _strength(data: BundleView, window: int) -> FloatArray:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from rbt_ray.objectives.builtin.parameters import Parameter, bars
 from rbt_ray.objectives.builtin.strategy import MARGIN, USUAL, Strategy
-from rbt_ray.types import BoolArray, Config, Execution, FloatArray, IntArray
+from rbt_ray.types import BoolArray, Config, Execution, FloatArray, IntArray, Rebalance
 
 if TYPE_CHECKING:
     from rbt_ray.data.view import BundleView
@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 
 def sma_cross(
-    turnover_bps: float = 5.0, execution: Execution | None = None, metrics: tuple[str, ...] = USUAL
+    turnover_bps: float = 5.0,
+    execution: Execution | None = None,
+    metrics: tuple[str, ...] = USUAL,
+    rebalance: Rebalance = "on_change",
 ) -> SmaCross:
     """The moving-average crossover, with parameters `fast` and `slow` (bars, at least 1).
 
@@ -29,12 +32,13 @@ def sma_cross(
         turnover_bps: cost of a unit of turnover in basis points.
         execution: when decisions are filled; None: at the next open where the bundle has opens, else the next close.
         metrics: what a sweep computes.
+        rebalance: ``"every_bar"`` resets weights on every bar, ``"on_change"`` orders where a position changes.
 
     Source:
         Brock, Lakonishok, LeBaron (1992), "Simple Technical Trading Rules and the Stochastic Properties of Stock
         Returns", Journal of Finance 47(5), 1731-1764.
     """
-    return SmaCross(turnover_bps, execution, metrics)
+    return SmaCross(turnover_bps, execution, metrics, rebalance)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +69,7 @@ class SmaCross(Strategy):
         from rbt_ray.objectives.sweep.crossing import crossings
         from rbt_ray.objectives.sweep.layout import TILE, aligned, running_sums
 
-        sums, numbers = data.memo(running_sums)
+        sums, numbers, starts, there = data.memo(running_sums)
         # A window longer than the data is one that is never full, whatever its length.
         windows = {name: np.minimum(values, data.n_bars + 1).astype(np.int64) for name, values in columns.items()}
         fast, fast_of = np.unique(windows["fast"], return_inverse=True)
@@ -76,7 +80,8 @@ class SmaCross(Strategy):
 
         def write(first: int, tiles: int, n_rows: int, words: NDArray[np.uint64]) -> None:
             crossings(
-                sums, numbers, both, scales, fast_of, slow_of, data.n_symbols, first, tiles, n_rows, averages, words
-            )
+                sums, numbers, starts, there, both, scales, fast_of, slow_of, data.n_symbols, first, tiles, n_rows,
+                averages, words,
+            )  # fmt: skip
 
         return write

@@ -13,7 +13,7 @@ import numpy as np
 from rbt_ray.errors import SettingError, ShapeError
 from rbt_ray.nearest import nearest
 from rbt_ray.objectives.builtin.parameters import Parameter, as_columns, check_names, check_values
-from rbt_ray.types import BoolArray, Config, Execution, FloatArray, IntArray
+from rbt_ray.types import BoolArray, Config, Execution, FloatArray, IntArray, Rebalance
 
 if TYPE_CHECKING:
     from rbt_ray.data.view import BundleView
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 METRICS = (
     "total_return", "cagr", "volatility", "sharpe", "sortino", "max_drawdown", "calmar", "turnover", "exposure",
-    "n_trades", "skew", "kurtosis",
+    "n_fills", "n_trades", "skew", "kurtosis",
 )  # fmt: skip
 """The metrics there are, as `rbt_ray.simulate.metrics` defines them."""
 USUAL = ("sharpe", "total_return", "max_drawdown", "turnover")
@@ -42,6 +42,8 @@ class Strategy(ABC):
         turnover_bps: cost of a unit of turnover in basis points.
         execution: when decisions are filled; None: at the next open where the bundle has opens, else the next close.
         metrics: what `evaluate` is to compute.
+        rebalance: ``"every_bar"`` resets weights on every bar, ``"on_change"`` orders where a position changes; see
+            `rbt_ray.backtest`.
 
     Raises:
         SettingError: one of these is not what it may be.
@@ -50,6 +52,7 @@ class Strategy(ABC):
     turnover_bps: float = 5.0
     execution: Execution | None = None
     metrics: tuple[str, ...] = USUAL
+    rebalance: Rebalance = "on_change"
 
     name: ClassVar[str]
     parameters: ClassVar[tuple[Parameter, ...]]
@@ -65,6 +68,9 @@ class Strategy(ABC):
         if self.execution is not None and self.execution not in executions:
             allowed = ", ".join(map(repr, executions))
             raise SettingError(f"`execution` is None or one of {allowed}; got {self.execution!r}.")
+        if self.rebalance not in get_args(Rebalance):
+            allowed = ", ".join(map(repr, get_args(Rebalance)))
+            raise SettingError(f"`rebalance` is one of {allowed}; got {self.rebalance!r}.")
         if isinstance(self.metrics, str):
             raise SettingError(f"`metrics` is a sequence of names, such as ({self.metrics!r},); got {self.metrics!r}.")
         object.__setattr__(self, "metrics", tuple(self.metrics))
@@ -101,10 +107,8 @@ class Strategy(ABC):
 
         columns = as_columns(self.name, self.parameters, params)
         long = self.long({name: float(values[0]) for name, values in columns.items()}, data)
-        # On bars without a price the position is closed, as the sweep does: "zero".
-        return backtest(
-            data, long / data.n_symbols, self.fills(data), costs=Costs(turnover_bps=self.turnover_bps), missing="zero"
-        )
+        costs = Costs(turnover_bps=self.turnover_bps)
+        return backtest(data, long / data.n_symbols, self.fills(data), self.rebalance, costs, missing="zero")
 
     def evaluate(
         self, data: BundleView, columns: Mapping[str, FloatArray], metrics: tuple[str, ...] | None = None

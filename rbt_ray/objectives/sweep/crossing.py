@@ -6,16 +6,54 @@ import numpy as np
 from numba import float64, uint64
 from numpy.typing import NDArray
 
-from rbt_ray.objectives.sweep.lanes import above, load, set_byte, splat, store, where_equal
+from rbt_ray.objectives.sweep.bits import ONE, WORD_TABLE
+from rbt_ray.objectives.sweep.lanes import above, load, popcount, set_byte, splat, store, where_equal
 from rbt_ray.objectives.sweep.layout import LANES, LEAD, TILE, WORDS
+from rbt_ray.objectives.sweep.statistics import part
 from rbt_ray.simulate.compiled import COUNTS, INTEGER, VECTOR, compiled
 from rbt_ray.types import FloatArray, IntArray
 
+ZERO = np.uint64(0)
+_STEPS = tuple(np.uint64(step) for step in (1, 2, 4, 8, 16, 32))
 
-@compiled(VECTOR, VECTOR, COUNTS, VECTOR, COUNTS, COUNTS, INTEGER, INTEGER, INTEGER, INTEGER, float64[::1], uint64[::1])
+
+@part  # type: ignore[untyped-decorator]
+def _deposit(bits: np.uint64, there: np.uint64) -> np.uint64:
+    """The lowest bits of `bits`, in the places of the bits set in `there`: each hole moves those above it up by one."""
+    up_to_last = there
+    for step in _STEPS:
+        up_to_last |= up_to_last >> step
+    holes = up_to_last & ~there
+    while holes != ZERO:
+        below = (holes & (~holes + ONE)) - ONE
+        bits = (bits & below) | ((bits & ~below) << ONE)
+        holes &= holes - ONE
+    return bits & there
+
+
+@part  # type: ignore[untyped-decorator]
+def _spread(words: NDArray[np.uint64], at: int, there: NDArray[np.uint64], there_at: int) -> None:
+    """Moves the bits of a tile's closes, one after the other, to the bars that have them; 0 on the others."""
+    low, high = words[at], words[at + 1]
+    first = there[there_at]
+    words[at] = _deposit(low, first)
+    count = popcount(first)
+    if count == np.uint64(64):
+        low = high
+    elif count > np.uint64(0):
+        low = (low >> count) | (high << (np.uint64(64) - count))
+    words[at + 1] = _deposit(low, there[there_at + 1])
+
+
+@compiled(
+    VECTOR, VECTOR, COUNTS, WORD_TABLE, COUNTS, VECTOR, COUNTS, COUNTS, INTEGER, INTEGER, INTEGER, INTEGER,
+    float64[::1], uint64[::1],
+)  # fmt: skip
 def crossings(
     sums: FloatArray,
     numbers: FloatArray,
+    starts: IntArray,
+    there: NDArray[np.uint64],
     windows: IntArray,
     scales: FloatArray,
     fast: IntArray,
@@ -35,6 +73,8 @@ def crossings(
     Args:
         sums: running sum of closes, ``(n_symbols, LEAD + bars)`` flat; see `layout.running_sums`.
         numbers: running number of closes, of the same shape.
+        starts: ``(n_tiles, n_symbols)`` flat: which of a symbol's closes is the first of a tile.
+        there: bits of the bars with a close; empty where no symbol has holes.
         windows: ``(n_averages,)`` distinct windows.
         scales: ``(n_averages,)`` what each average is multiplied with before it is compared.
         fast: ``(n_configs,)`` which average is a config's fast one.
@@ -51,14 +91,15 @@ def crossings(
     missing = splat(np.nan)
     for tile in range(first, first + tiles):
         for i in range(n_symbols):
-            bar = i * stride + LEAD + tile * TILE
+            start = starts[tile * n_symbols + i]
+            bar = i * stride + LEAD + start
             for a in range(len(windows)):
                 window = windows[a]
                 length = splat(np.float64(window))
                 scale = splat(scales[a])
                 for j in range(0, TILE, LANES):
                     average = missing
-                    if tile * TILE + j + LANES >= window:
+                    if start + j + LANES >= window:
                         total = load(sums, bar + j) - load(sums, bar + j - window)
                         number = load(numbers, bar + j) - load(numbers, bar + j - window)
                         average = where_equal(number, length, total / length * scale, missing)
@@ -68,3 +109,5 @@ def crossings(
                 to = (((tile - first) * n_rows + c) * n_symbols + i) * WORDS * 8
                 for j in range(TILE // LANES):
                     set_byte(octets, to + j, above(load(averages, left + j * LANES), load(averages, right + j * LANES)))
+                if len(there) > 0:
+                    _spread(words, to // 8, there, (tile * n_symbols + i) * WORDS)

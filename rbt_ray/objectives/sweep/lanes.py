@@ -106,6 +106,28 @@ def _where_equal(builder: Any, left: Any, right: Any, value: Any, other: Any) ->
     return builder.select(builder.fcmp_ordered("==", left, right), value, other)
 
 
+def _where(builder: Any, bits: Any, value: Any, other: Any) -> Any:
+    return builder.select(builder.bitcast(bits, _BITS), value, other)
+
+
+def _absolute(builder: Any, value: Any) -> Any:
+    bits = ir.VectorType(ir.IntType(64), WIDTH)
+    magnitude = builder.and_(builder.bitcast(value, bits), ir.Constant(bits, [2**63 - 1] * WIDTH))
+    return builder.bitcast(magnitude, _LANES)
+
+
+def _sum(builder: Any, value: Any) -> Any:
+    """By halves, so that the order of additions is always the same."""
+    for half in (4, 2, 1):
+        picks = [(k + half) % WIDTH for k in range(WIDTH)]
+        value = builder.fadd(value, builder.shuffle_vector(value, value, ir.Constant(_PICKS, picks)))
+    return builder.extract_element(value, _INDEX(0))
+
+
+def _subtract_where(builder: Any, bits: Any, total: Any, value: Any) -> Any:
+    return builder.select(builder.bitcast(bits, _BITS), builder.fsub(total, value), total)
+
+
 def _add_where(builder: Any, bits: Any, total: Any, value: Any) -> Any:
     return builder.select(builder.bitcast(bits, _BITS), builder.fadd(total, value), total)
 
@@ -140,6 +162,14 @@ where_equal = _instruction(_where_equal, lanes, lanes, lanes, lanes, lanes)
 """`where_equal(left, right, value, other)`: `value` in the lanes where `left == right`, else `other`."""
 add_where = _instruction(_add_where, lanes, types.uint8, lanes, lanes)
 """`add_where(bits, total, value)`: `total + value` in the lanes whose bit is set, `total` in the others."""
+subtract_where = _instruction(_subtract_where, lanes, types.uint8, lanes, lanes)
+"""`subtract_where(bits, total, value)`: `total - value` in the lanes whose bit is set, `total` in the others."""
+where = _instruction(_where, lanes, types.uint8, lanes, lanes)
+"""`where(bits, value, other)`: `value` in the lanes whose bit is set, `other` in the others."""
+absolute = _instruction(_absolute, lanes, lanes)
+"""`absolute(value)`: without the sign."""
+total_of = _instruction(_sum, types.float64, lanes)
+"""`total_of(value)`: the sum of the eight."""
 transpose = _instruction(_transpose, _EIGHT, _EIGHT)
 """`transpose((row, ...))`: eight lanes of eight, with rows and columns exchanged."""
 popcount = _instruction(lambda builder, word: builder.ctpop(word), types.uint64, types.uint64)

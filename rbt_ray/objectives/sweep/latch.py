@@ -6,21 +6,20 @@ import numpy as np
 from numba import uint64
 from numpy.typing import NDArray
 
+from rbt_ray.objectives.sweep.bits import TOP
 from rbt_ray.objectives.sweep.lanes import above, load, splat
 from rbt_ray.objectives.sweep.layout import LANES, TILE, WORDS
-from rbt_ray.objectives.sweep.streaming import TOP, WORD_TABLE
 from rbt_ray.simulate.compiled import FLAG, INTEGER, VECTOR, compiled
 from rbt_ray.types import FloatArray
 
 
-@compiled(VECTOR, VECTOR, VECTOR, VECTOR, FLAG, WORD_TABLE, INTEGER, INTEGER, INTEGER, uint64[::1])
+@compiled(VECTOR, VECTOR, VECTOR, VECTOR, FLAG, INTEGER, INTEGER, INTEGER, uint64[::1])
 def latched(
     entry: FloatArray,
     leaving: FloatArray,
     entry_levels: FloatArray,
     leaving_levels: FloatArray,
     holds: bool,
-    there: NDArray[np.uint64],
     n_symbols: int,
     row: int,
     n_rows: int,
@@ -28,8 +27,7 @@ def latched(
 ) -> None:
     """Writes the positions of configs that share their indicators over the whole history.
 
-    A position is `enter[t] or (position[t-1] and not leave[t])`, without those that leave or have no close on the
-    bar. That is the carry of an addition of binary numbers, so 64 bars take one: with `keep` the bars on which a
+    A position is `enter[t] or (position[t-1] and not leave[t])`, without those that leave on the bar. That is the carry of an addition of binary numbers, so 64 bars take one: with `keep` the bars on which a
     position may go on, and `enter` those of them on which one begins, the carries into the bits of `keep + enter`
     are the positions one bar before.
 
@@ -39,7 +37,6 @@ def latched(
         entry_levels: ``(n_configs,)`` a position begins where `entry` is above this.
         leaving_levels: ``(n_configs,)`` it ends where `leaving` is above this.
         holds: whether positions last; else they are there only where `entry` is above its level.
-        there: bits of the bars that have a close.
         n_symbols: symbols.
         row: the row of `words` that is the first config's.
         n_rows: configs `words` has room for.
@@ -59,7 +56,7 @@ def latched(
                         place = np.uint64(j * LANES)
                         enter |= np.uint64(above(load(entry, at + j * LANES), entry_level)) << place
                         leave |= np.uint64(above(load(leaving, at + j * LANES), leaving_level)) << place
-                    keep = ~leave & there[(tile * n_symbols + i) * WORDS + k] if holds else enter
+                    keep = ~leave if holds else enter
                     enter &= keep
                     before = (keep + enter + carry[c * n_symbols + i]) ^ keep ^ enter
                     held = enter | (keep & before)

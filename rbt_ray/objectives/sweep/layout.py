@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from rbt_ray.types import BoolArray, Execution, FloatArray
+from rbt_ray.types import BoolArray, Execution, FloatArray, IntArray
 
 if TYPE_CHECKING:
     from rbt_ray.data.view import BundleView
@@ -61,39 +61,87 @@ def as_bits(flags: BoolArray) -> NDArray[np.uint64]:
     return np.ascontiguousarray(octets).view("<u8").astype(np.uint64).ravel()
 
 
-def closes(view: BundleView) -> NDArray[np.uint64]:
-    """Bits of the bars that have a close."""
-    return as_bits(~np.isnan(view["close"]))
+def legs(
+    view: BundleView, execution: Execution
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, NDArray[np.uint64]]:
+    """What a bar earns before its fill and after it, the return from fill to fill, its growth, and the bars with prices.
 
-
-def legs(view: BundleView, execution: Execution) -> tuple[FloatArray, FloatArray, NDArray[np.uint64]]:
-    """What a bar earns on the weight before its fill, on the weight after it, and which bars have prices.
-
-    Module `rbt_ray.simulate.every_bar` has the formulas; a bar without a price earns 0. The second is empty where
-    fills are at the close: nothing is earned after them.
+    Module `rbt_ray.simulate.every_bar` has the formulas. The second and third are empty where fills are at the close:
+    nothing is earned after them, and the third is the first.
     """
     close = view["close"]
     fill = view["open"] if execution == "next_open" else close
-    priced = ~np.isnan(fill + close)
-    last = np.vstack([np.full((1, close.shape[1]), np.nan), close[:-1]])
-    before = tiled(np.where(priced & ~np.isnan(last), fill / last - 1.0, 0.0))
-    after = tiled(np.where(priced, close / fill - 1.0, 0.0)) if execution == "next_open" else aligned(0)
-    return before, after, as_bits(priced)
+    last_close, last_fill = (np.vstack([values[:1], values[:-1]]) for values in (close, fill))
+    growth, empty = fill / last_fill, aligned(0)
+    before, priced = tiled(fill / last_close - 1.0), as_bits(_priced(view, execution))
+    if execution != "next_open":
+        return before, empty, empty, tiled(growth), priced
+    return before, tiled(close / fill - 1.0), tiled(growth - 1.0), tiled(growth), priced
 
 
-def running_sums(view: BundleView) -> tuple[FloatArray, FloatArray]:
-    """Running sum of closes, NaN counted as 0, and running number of closes, ``(n_symbols, LEAD + bars)`` flat.
+def has_holes(view: BundleView, execution: Execution) -> bool:
+    """Whether a symbol lacks a price on a bar after its first, so that a holding may have to be carried."""
+    priced = _priced(view, execution)
+    return bool((np.logical_or.accumulate(priced, axis=0) & ~priced).any())
 
-    The bars are those of whole tiles; after the last bar both stay as they are.
+
+def marks(view: BundleView, execution: Execution) -> tuple[FloatArray, FloatArray, NDArray[np.uint8]]:
+    """Fill prices, closes and whether there is a price, each ``(n_bars, n_symbols)`` flat.
+
+    Without a price, what counts as one (package `rbt_ray.simulate`), and 1 before a symbol's first: nothing is held.
+    """
+    priced = _priced(view, execution)
+    there = ~np.isnan(view["close"])
+    bars = np.maximum.accumulate(np.where(there, np.arange(view.n_bars)[:, None], 0), axis=0)
+    close = np.nan_to_num(np.take_along_axis(view["close"], bars, axis=0), nan=1.0)
+    fill = np.where(priced, view["open"], close) if execution == "next_open" else close
+    return fill.ravel(), close.ravel(), priced.astype(np.uint8).ravel()
+
+
+def steps(view: BundleView, execution: Execution) -> tuple[FloatArray, FloatArray, FloatArray, NDArray[np.uint8]]:
+    """What a bar earns before its fill and after it, growth from fill to fill, and whether there is a price.
+
+    Each ``(n_bars, n_symbols)`` flat, on the prices of `marks`.
+    """
+    fill, close, priced = marks(view, execution)
+    last_close, last_fill = (
+        np.concatenate([values[: view.n_symbols], values[: -view.n_symbols]]) for values in (close, fill)
+    )
+    return fill / last_close - 1.0, close / fill - 1.0, fill / last_fill, priced
+
+
+def _priced(view: BundleView, execution: Execution) -> BoolArray:
+    """Which bars have a price, ``(n_bars, n_symbols)``."""
+    priced: BoolArray = ~np.isnan(view["close"])
+    return priced & ~np.isnan(view["open"]) if execution == "next_open" else priced
+
+
+def running_sums(view: BundleView) -> tuple[FloatArray, FloatArray, IntArray, NDArray[np.uint64]]:
+    """Running sums of the closes that each symbol has, and where they stand in the bars.
+
+    Returns:
+        running sum and running number of closes, ``(n_symbols, LEAD + bars of whole tiles)`` flat, a symbol's own
+        closes one after the other if any symbol has holes; after the last both stay as they are. Which of them is
+        the first of each tile, ``(n_tiles, n_symbols)`` flat. Bits of the bars with a close, empty without holes.
     """
     close = view["close"]
     n_bars, n_symbols = close.shape
     there = ~np.isnan(close)
+    tiles = n_tiles(n_bars)
+    starts = np.repeat(np.arange(tiles, dtype=np.int64) * TILE, n_symbols)
+    bits = np.zeros(0, np.uint64)
+    if has_holes(view, "close"):
+        counts = np.vstack([np.zeros((1, n_symbols), np.int64), np.cumsum(there, axis=0, dtype=np.int64)])
+        starts = np.ascontiguousarray(counts[:-1:TILE]).ravel()
+        bits = as_bits(there)
+        own_bars_first = np.argsort(~there, axis=0, kind="stable")
+        close, there = (np.take_along_axis(values, own_bars_first, axis=0) for values in (close, there))
     running = []
     for values in (np.where(there, close, 0.0), there.astype(np.float64)):
-        flat = aligned(n_symbols * (LEAD + n_tiles(n_bars) * TILE))
+        # A tile of room after the last, as the closes of a tile may begin anywhere.
+        flat = aligned(n_symbols * (LEAD + (tiles + 1) * TILE))
         table = flat.reshape(n_symbols, -1)
         np.cumsum(values.T, axis=1, out=table[:, LEAD : LEAD + n_bars])
         table[:, LEAD + n_bars :] = table[:, LEAD + n_bars - 1 : LEAD + n_bars]
         running.append(flat)
-    return running[0], running[1]
+    return running[0], running[1], starts, bits

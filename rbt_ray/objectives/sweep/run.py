@@ -8,11 +8,25 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from rbt_ray.objectives.sweep.layout import LANES, TILE, WORDS, aligned, legs, n_tiles
-from rbt_ray.objectives.sweep.streaming import CUBES, DOWNSIDE, EQUITY, FOURTHS, LOW, MEAN, SQUARES, STATE, accumulate
+from rbt_ray.objectives.sweep.accounts import new_state, open_account
+from rbt_ray.objectives.sweep.layout import LANES, WORDS, n_tiles
+from rbt_ray.objectives.sweep.statistics import (
+    CUBES,
+    DOWNSIDE,
+    EQUITY,
+    FILLS,
+    FOURTHS,
+    HELD,
+    LOW,
+    MEAN,
+    SQUARES,
+    STATE,
+    TRADED,
+    TRIPS,
+)
 from rbt_ray.simulate.costs import BASIS_POINTS
 from rbt_ray.simulate.metrics import CONSTANT
-from rbt_ray.types import FloatArray, IntArray
+from rbt_ray.types import FloatArray
 
 if TYPE_CHECKING:
     from rbt_ray.data.view import BundleView
@@ -39,8 +53,6 @@ def sweep(strategy: Strategy, view: BundleView, columns: Columns, names: tuple[s
     does not grow with their number. Neither changes a figure.
     """
     execution = strategy.fills(view)
-    before, after, priced = view.memo(legs, execution)
-    lag = 0 if execution == "close" else 1
     cost = strategy.turnover_bps / BASIS_POINTS
     n_bars, n_symbols, tiles = view.n_bars, view.n_symbols, n_tiles(view.n_bars)
     moments = not MOMENTS.isdisjoint(names)
@@ -53,25 +65,13 @@ def sweep(strategy: Strategy, view: BundleView, columns: Columns, names: tuple[s
         n_rows = -(-len(rows) // LANES) * LANES
         signals = strategy.signals(view, {name: values[rows] for name, values in columns.items()})
         words = np.zeros(step * n_rows * n_symbols * WORDS, np.uint64)
-        carry = np.zeros(n_rows * n_symbols, np.uint64)
-        counts = np.zeros((2, n_rows), np.int64)
-        state = aligned(len(STATE) * n_rows)
-        state[: (LOW + 1) * n_rows] = 1.0
-        buffer = aligned(2 * LANES * TILE)
+        state = new_state(n_rows)
+        advance = open_account(view, execution, strategy.rebalance, cost, moments, state)
         for first in range(0, tiles, step):
             now = min(step, tiles - first)
             signals(first, now, n_rows, words)
-            accumulate(
-                words, first, now, n_bars, n_symbols, lag, before, after, priced, cost, moments, carry,
-                counts.reshape(-1), state, buffer,
-            )  # fmt: skip
-        figures = _metrics(
-            state.reshape(len(STATE), n_rows)[:, : len(rows)],
-            counts[:, : len(rows)],
-            n_bars,
-            n_symbols,
-            view.periods_per_year,
-        )
+            advance(first, now, words)
+        figures = _metrics(state.reshape(len(STATE), n_rows)[:, : len(rows)], n_bars, view.periods_per_year)
         for name in names:
             metrics[name][rows] = figures[name]
         # A run that lost everything ends there, which the streaming sums know nothing of.
@@ -90,10 +90,8 @@ def _pieces(whole_history: bool, n_configs: int, n_symbols: int, tiles: int) -> 
     return size, min(tiles, max(1, PIECE // (size * n_symbols * WORDS)))
 
 
-def _metrics(
-    state: FloatArray, counts: IntArray, n_bars: int, n_symbols: int, periods_per_year: float
-) -> dict[str, FloatArray]:
-    """The twelve metrics as `rbt_ray.simulate.metrics` defines them, ``(n_configs,)`` each."""
+def _metrics(state: FloatArray, n_bars: int, periods_per_year: float) -> dict[str, FloatArray]:
+    """The thirteen metrics as `rbt_ray.simulate.metrics` defines them, ``(n_configs,)`` each."""
     mean, squares = state[MEAN], state[SQUARES]
     year = np.sqrt(periods_per_year)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -103,7 +101,6 @@ def _metrics(
         downside = state[DOWNSIDE] / n_bars
         drawdown = state[LOW] - 1.0
         cagr = state[EQUITY] ** (periods_per_year / n_bars) - 1.0
-        held, changes = counts / (n_symbols * n_bars)
         return {
             "total_return": state[EQUITY] - 1.0,
             "cagr": cagr,
@@ -112,9 +109,10 @@ def _metrics(
             "sortino": mean / np.sqrt(np.where(downside > 0.0, downside, np.nan)) * year,
             "max_drawdown": drawdown,
             "calmar": cagr / np.where(drawdown < 0.0, -drawdown, np.nan),
-            "turnover": changes * periods_per_year,
-            "exposure": held,
-            "n_trades": counts[1].astype(np.float64),
+            "turnover": state[TRADED] / n_bars * periods_per_year,
+            "exposure": state[HELD] / n_bars,
+            "n_fills": state[FILLS].copy(),
+            "n_trades": state[TRIPS].copy(),
             "skew": state[CUBES] / n_bars / moment**1.5,
             "kurtosis": state[FOURTHS] / n_bars / moment**2,
         }

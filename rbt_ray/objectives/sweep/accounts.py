@@ -1,0 +1,85 @@
+"""Which kernel turns positions into statistics: by accounting, and by whether a symbol has holes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rbt_ray.objectives.sweep.layout import LANES, TILE, aligned, has_holes, legs, marks, steps
+from rbt_ray.objectives.sweep.statistics import LOW, STATE
+from rbt_ray.simulate.costs import INITIAL_CASH
+from rbt_ray.types import Execution, FloatArray, Rebalance
+
+if TYPE_CHECKING:
+    from rbt_ray.data.view import BundleView
+
+Advance: TypeAlias = Callable[[int, int, NDArray[np.uint64]], None]
+"""Brings the statistics forward by `tiles` tiles from `first` on, given in the order `first, tiles, words`."""
+
+
+def new_state(n_rows: int) -> FloatArray:
+    """The statistics of `n_rows` configs before the first bar; see `statistics.STATE`."""
+    state = aligned(len(STATE) * n_rows)
+    state[: (LOW + 1) * n_rows] = 1.0
+    return state
+
+
+def open_account(
+    view: BundleView, execution: Execution, rebalance: Rebalance, cost: float, moments: bool, state: FloatArray
+) -> Advance:
+    """What advances `state` by the accounting asked for.
+
+    Args:
+        view: the prices.
+        execution: when decisions are filled.
+        rebalance: the accounting.
+        cost: of a unit of turnover, a fraction.
+        moments: whether to keep the third and fourth moments and the downside as well.
+        state: of `new_state`; changed in place.
+    """
+    n_rows, n_bars, n_symbols = len(state) // len(STATE), view.n_bars, view.n_symbols
+    lag = 0 if execution == "close" else 1
+    buffer = aligned(2 * LANES * TILE)
+    targets = np.zeros(2 * n_rows // LANES * n_symbols, np.uint8)
+
+    if rebalance == "on_change":
+        from rbt_ray.objectives.sweep.drifting import drift
+
+        fill, close, known = view.memo(marks, execution)
+        book = aligned((n_symbols + 2) * n_rows)
+        book[n_symbols * n_rows :] = INITIAL_CASH  # and with it the equity: rounding then is that of a backtest
+
+        def advance(first: int, tiles: int, words: NDArray[np.uint64]) -> None:
+            drift(
+                words, first, tiles, n_bars, n_symbols, lag, fill, close, known, cost, moments, book, targets, state,
+                buffer,
+            )  # fmt: skip
+
+    elif view.memo(has_holes, execution):
+        from rbt_ray.objectives.sweep.holed import reset_over_holes
+
+        before, after, growth, known = view.memo(steps, execution)
+        weights = aligned(n_symbols * n_rows)
+
+        def advance(first: int, tiles: int, words: NDArray[np.uint64]) -> None:
+            reset_over_holes(
+                words, first, tiles, n_bars, n_symbols, lag, before, after, growth, known, cost, moments, weights,
+                targets, state, buffer,
+            )  # fmt: skip
+
+    else:
+        from rbt_ray.objectives.sweep.streaming import accumulate
+
+        tiled_before, tiled_after, tiled_rise, tiled_growth, priced = view.memo(legs, execution)
+        carry = np.zeros(n_rows * n_symbols, np.uint64)
+
+        def advance(first: int, tiles: int, words: NDArray[np.uint64]) -> None:
+            accumulate(
+                words, first, tiles, n_bars, n_symbols, lag, tiled_before, tiled_after, tiled_rise, tiled_growth,
+                priced, cost, moments, carry, state, buffer,
+            )  # fmt: skip
+
+    return advance

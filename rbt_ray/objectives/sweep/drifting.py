@@ -1,0 +1,138 @@
+"""Positions to returns with orders on change, tile after tile: eight configs side by side, bar after bar.
+
+The accounting is that of `rbt_ray.simulate.on_change` for targets of `1 / n_symbols` or 0, with fees and without
+slippage. With such targets every sell is of a whole holding and every buy begins one, all buys of a bar are of equal
+value, and so filled in the order of the symbols.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import float64, uint8
+from numpy.typing import NDArray
+
+from rbt_ray.objectives.sweep.bits import FLAGS, WORD_TABLE, turn
+from rbt_ray.objectives.sweep.lanes import above, add_where, load, splat, store, subtract_where, where
+from rbt_ray.objectives.sweep.layout import LANES, TILE, WORDS
+from rbt_ray.objectives.sweep.statistics import FILLS, HELD, STATE, TRADED, TRIPS, advance, higher
+from rbt_ray.simulate.compiled import FLAG, INTEGER, NUMBER, VECTOR, compiled
+from rbt_ray.simulate.costs import DUST
+from rbt_ray.types import FloatArray
+
+
+@compiled(
+    WORD_TABLE, INTEGER, INTEGER, INTEGER, INTEGER, INTEGER, VECTOR, VECTOR, FLAGS, NUMBER, FLAG, float64[::1],
+    uint8[::1], float64[::1], float64[::1],
+)  # fmt: skip
+def drift(
+    words: NDArray[np.uint64],
+    first: int,
+    tiles: int,
+    n_bars: int,
+    n_symbols: int,
+    lag: int,
+    fill: FloatArray,
+    close: FloatArray,
+    priced: NDArray[np.uint8],
+    cost: float,
+    moments: bool,
+    book: FloatArray,
+    targets: NDArray[np.uint8],
+    state: FloatArray,
+    buffer: FloatArray,
+) -> None:
+    """Brings the state of every config from the beginning of tile `first` to the end of the last of `tiles`.
+
+    Args:
+        words: ``(tiles, n_configs, n_symbols, 2)`` flat: positions decided on each bar's close.
+        first: the tile these begin with.
+        tiles: how many there are.
+        n_bars: bars of the whole history.
+        n_symbols: symbols.
+        lag: bars from decision to fill: 0 or 1.
+        fill: ``(n_bars, n_symbols)`` flat: fill prices; what counts as them where there is none.
+        close: the same of closes.
+        priced: ``(n_bars, n_symbols)`` flat: whether the symbol has a price.
+        cost: fee on the money that changes hands, a fraction.
+        moments: whether to keep the third and fourth moments and the downside as well.
+        book: ``(n_symbols + 2, n_configs)`` flat: units held, cash, and the equity at the last close.
+        targets: ``(2, n_configs / 8, n_symbols)`` flat, a bit a config: the targets that stand, those filled last.
+        state: ``(n_statistics, n_configs)`` flat, `n_configs` a multiple of 8; see `statistics.STATE`.
+        buffer: ``(2, 8, 128)`` flat: room to work in.
+    """
+    n_configs = len(state) // len(STATE)
+    filled = n_configs // LANES * n_symbols
+    bits = np.empty(n_symbols * TILE, np.uint8)
+    changed = np.zeros(n_symbols, np.uint8)
+    zero, one, share = splat(0.0), splat(1.0), splat(1.0 / n_symbols)
+    fee, with_fee, dust = splat(cost), splat(1.0 + cost), splat(DUST)
+    for tile in range(first, first + tiles):
+        start = tile * TILE
+        bars = min(TILE, n_bars - start)
+        for group in range(0, n_configs, LANES):
+            turn(words, ((tile - first) * n_configs + group) * n_symbols * WORDS, n_symbols, bits)
+            own = group // LANES * n_symbols
+            cash = load(book, n_symbols * n_configs + group)
+            worth = load(book, (n_symbols + 1) * n_configs + group)
+            fills, trips = load(state, FILLS * n_configs + group), load(state, TRIPS * n_configs + group)
+            traded, exposure = load(state, TRADED * n_configs + group), load(state, HELD * n_configs + group)
+            for t in range(bars):
+                row = (start + t) * n_symbols
+                orders = np.uint8(0)
+                for i in range(n_symbols):
+                    changed[i] = np.uint8(0)
+                    if priced[row + i]:
+                        now = bits[i * TILE + t]
+                        target = targets[own + i] if lag == 1 else now
+                        targets[own + i] = now
+                        changed[i] = target ^ targets[filled + own + i]
+                        targets[filled + own + i] = target
+                        orders |= changed[i]
+                if orders:
+                    value = cash
+                    for i in range(n_symbols):
+                        value = value + load(book, i * n_configs + group) * splat(fill[row + i])
+                    turned_over = zero
+                    for i in range(n_symbols):
+                        sold = np.uint8(changed[i] & ~targets[filled + own + i])
+                        if sold:
+                            units = load(book, i * n_configs + group)
+                            sold &= above(units, zero)
+                            money = units * splat(fill[row + i])
+                            cash = add_where(sold, cash, money - money * fee)
+                            turned_over = add_where(sold, turned_over, money)
+                            fills, trips = add_where(sold, fills, one), add_where(sold, trips, one)
+                            store(book, i * n_configs + group, where(sold, zero, units))
+                    budget = value * share
+                    for i in range(n_symbols):
+                        bought = np.uint8(changed[i] & targets[filled + own + i])
+                        if bought:
+                            affordable = cash / with_fee
+                            cut = above(budget, affordable)
+                            bought &= above(affordable, value * dust)
+                            # As the order level has it, bit for bit: units first, then what they cost.
+                            price = splat(fill[row + i])
+                            size = where(cut, affordable, budget) / price
+                            money = size * price
+                            cash = subtract_where(bought, cash, where(cut, cash, money + money * fee))
+                            turned_over = add_where(bought, turned_over, money)
+                            fills = add_where(bought, fills, one)
+                            units = load(book, i * n_configs + group)
+                            store(book, i * n_configs + group, where(bought, size, units))
+                    traded = traded + turned_over / value
+                last, worth, gross = worth, cash, zero
+                for i in range(n_symbols):
+                    value = load(book, i * n_configs + group) * splat(close[row + i])
+                    worth = worth + value
+                    gross = gross + value
+                exposure = exposure + gross / worth
+                store(buffer, t * LANES, worth / last - one)
+            store(book, n_symbols * n_configs + group, cash)
+            store(book, (n_symbols + 1) * n_configs + group, worth)
+            store(state, FILLS * n_configs + group, fills)
+            store(state, TRIPS * n_configs + group, trips)
+            store(state, TRADED * n_configs + group, traded)
+            store(state, HELD * n_configs + group, exposure)
+            if moments:
+                higher(buffer, 0, start, bars, state, n_configs, group)
+            advance(buffer, 0, start, bars, state, n_configs, group)

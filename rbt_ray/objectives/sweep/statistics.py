@@ -1,0 +1,102 @@
+"""Returns to statistics, tile after tile: eight configs side by side, bar after bar.
+
+Drawdown needs no division: equity over its peak so far is `q[t] = min(1, q[t-1] * (1 + r[t]))`, and the deepest
+drawdown is `min q - 1`. Moments are summed about the mean of the bars before the tile, made central to the tile's own
+mean and joined to those of the earlier tiles, which loses no digits where the mean is large against the deviation.
+The order of all this depends on the bars alone: a config's figures are the same bit for bit in any batch.
+
+Source:
+    Pébay (2008), "Formulas for Robust, One-Pass Parallel Computation of Covariances and Arbitrary-Order Statistical
+    Moments", Sandia report SAND2008-6212, equations 2.1, 3.1; Chan, Golub, LeVeque (1979) for the second moment.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+from rbt_ray.objectives.sweep.lanes import least, load, splat, store
+from rbt_ray.objectives.sweep.layout import LANES
+from rbt_ray.types import FloatArray
+
+STATE = (
+    "equity", "ratio", "low", "mean", "squares", "cubes", "fourths", "downside", "traded", "held", "fills", "trips",
+)  # fmt: skip
+"""What is kept of each config between tiles: the first three begin at 1, the others at 0."""
+EQUITY, RATIO, LOW, MEAN, SQUARES, CUBES, FOURTHS, DOWNSIDE, TRADED, HELD, FILLS, TRIPS = range(12)
+
+part = numba.njit(inline="always", nogil=True, error_model="numpy")
+
+
+@part  # type: ignore[untyped-decorator]
+def advance(buffer: FloatArray, at: int, start: int, bars: int, state: FloatArray, n_configs: int, group: int) -> None:
+    """Equity, drawdown, mean and squares of eight configs over the bars of a tile."""
+    one = splat(1.0)
+    equity = load(state, EQUITY * n_configs + group)
+    ratio = load(state, RATIO * n_configs + group)
+    low = load(state, LOW * n_configs + group)
+    mean = load(state, MEAN * n_configs + group)
+    total, squares = splat(0.0), splat(0.0)
+    for t in range(bars):
+        r = load(buffer, at + t * LANES)
+        growth = r + one
+        equity = equity * growth
+        ratio = least(ratio * growth, one)
+        low = least(low, ratio)
+        deviation = r - mean
+        total = total + deviation
+        squares = squares + deviation * deviation
+    store(state, EQUITY * n_configs + group, equity)
+    store(state, RATIO * n_configs + group, ratio)
+    store(state, LOW * n_configs + group, low)
+    shift = total / splat(np.float64(bars))
+    squares = squares - total * shift + total * shift * splat(start / (start + bars))
+    store(state, SQUARES * n_configs + group, load(state, SQUARES * n_configs + group) + squares)
+    store(state, MEAN * n_configs + group, mean + total / splat(np.float64(start + bars)))
+
+
+@part  # type: ignore[untyped-decorator]
+def higher(buffer: FloatArray, at: int, start: int, bars: int, state: FloatArray, n_configs: int, group: int) -> None:
+    """Third and fourth moments and the downside of eight configs; before `advance`, as it needs the moments so far."""
+    zero = splat(0.0)
+    mean = load(state, MEAN * n_configs + group)
+    s1, s2, s3, s4 = zero, zero, zero, zero
+    downside = load(state, DOWNSIDE * n_configs + group)
+    for t in range(bars):
+        r = load(buffer, at + t * LANES)
+        loss = least(r, zero)
+        downside = downside + loss * loss
+        d = r - mean
+        square = d * d
+        s1 = s1 + d
+        s2 = s2 + square
+        s3 = s3 + square * d
+        s4 = s4 + square * square
+    store(state, DOWNSIDE * n_configs + group, downside)
+
+    n_a, n_b = np.float64(start), np.float64(bars)
+    n = n_a + n_b
+    shift = s1 / splat(n_b)
+    square = shift * shift
+    # Central moments of the tile.
+    m2 = s2 - shift * s1
+    m3 = s3 - splat(3.0) * shift * s2 + splat(2.0 * n_b) * shift * square
+    m4 = s4 - splat(4.0) * shift * s3 + splat(6.0) * square * s2 - splat(3.0 * n_b) * square * square
+    # Joined to those of the bars before it; `shift` is also the distance between the two means.
+    squares = load(state, SQUARES * n_configs + group)
+    cubes = load(state, CUBES * n_configs + group)
+    fourths = (
+        load(state, FOURTHS * n_configs + group)
+        + m4
+        + splat(n_a * n_b * (n_a * n_a - n_a * n_b + n_b * n_b) / (n * n * n)) * square * square
+        + splat(6.0 / (n * n)) * square * (splat(n_a * n_a) * m2 + splat(n_b * n_b) * squares)
+        + splat(4.0 / n) * shift * (splat(n_a) * m3 - splat(n_b) * cubes)
+    )
+    cubes = (
+        cubes
+        + m3
+        + splat(n_a * n_b * (n_a - n_b) / (n * n)) * shift * square
+        + splat(3.0 / n) * shift * (splat(n_a) * m2 - splat(n_b) * squares)
+    )
+    store(state, CUBES * n_configs + group, cubes)
+    store(state, FOURTHS * n_configs + group, fourths)
