@@ -125,6 +125,18 @@ def bundle_of(bundle: Bundle | str | None, objective: Any, tune: TuneConfig) -> 
 
 
 def open_again(wanted: BundleId | None, folder: Path, objective: Any, *, verify: bool) -> Bundle | None:
+    """The prices that the study in a folder was begun with.
+
+    Args:
+        wanted: which prices; None for a study without.
+        folder: the study's.
+        objective: the study's, which may bring prices of its own.
+        verify: check the content of the study's own bundle against its hash, as one from a mirror needs.
+
+    Raises:
+        StudyMismatchError: those in the folder, or the objective's own, are others.
+        BundleNotFoundError: they are registered no more.
+    """
     from rbt_ray.data.bundle import Bundle
     from rbt_ray.data.registry import load_bundle
 
