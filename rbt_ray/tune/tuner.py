@@ -83,7 +83,7 @@ class Tuner:
         if self._bundle is not None and not isinstance(objective, OwnData):
             from rbt_ray.data.holes import warn_of_holes
 
-            warn_of_holes(self._bundle, stacklevel=2)
+            warn_of_holes(self._bundle, stacklevel=3)  # `explained` is one of them
         space = Space.of(param_space)
         check_objective(objective, space, tune_config.metric, self._bundle, reports=tune_config.fidelity == "reports")
         self._study = define(objective, space, self._bundle, tune_config, self._run_config)
