@@ -10,10 +10,10 @@ import errno
 import os
 import secrets
 import stat
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from time import time  # the clock itself: an objective may put another in its place
 from typing import BinaryIO
 
 DRAFT = ".writing-"
@@ -97,7 +97,7 @@ def sweep(folder: Path, older_than_s: float = _ABANDONED_AFTER_S) -> None:
         folder: where to look; the folders in it are left alone.
         older_than_s: how long ago a draft was last written to. A living process writes to its own within the hour.
     """
-    newest = time.time() - older_than_s
+    newest = time() - older_than_s
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             with suppress(OSError):

@@ -58,8 +58,10 @@ class Connection(sqlite3.Connection):
         path, state = self._seen
         try:
             return _state(path.stat()) != state or bool(regular_files.log_head(path))
-        except (OSError, JournalError):
+        except FileNotFoundError:
             return True
+        except (OSError, JournalError):  # a disk that gives nothing says nothing of the file
+            return False
 
 
 def to_read(path: Path) -> Connection:
@@ -139,9 +141,15 @@ def _immutable(path: Path, size: int) -> Connection:
     return connection
 
 
-def _open(path: Path, how: str, n_bytes: int | None, seconds: float = _READER_SECONDS) -> Connection:
+def _open(path: Path, how: str, n_bytes: int | None, seconds: float | None = None) -> Connection:
     uri = f"{path.absolute().as_uri()}?{how}"
-    connection = sqlite3.connect(uri, timeout=seconds, uri=True, check_same_thread=False, factory=Connection)
+    connection = sqlite3.connect(
+        uri,
+        timeout=_READER_SECONDS if seconds is None else seconds,
+        uri=True,
+        check_same_thread=False,
+        factory=Connection,
+    )
     try:
         connection.n_bytes = n_bytes
         restrict(connection, n_bytes)

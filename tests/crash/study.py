@@ -4,13 +4,14 @@ import contextlib
 import os
 import signal
 import sys
+import threading
 import time
 import traceback
 
 import rbt_ray as rbt
 from rbt_ray.engine import patience
 from rbt_ray.pool.worker import Worker
-from rbt_ray.store import flusher, journal_file
+from rbt_ray.store import connection, flusher
 from rbt_ray.tune import tuner as front
 
 N_TRIALS = 12
@@ -63,7 +64,7 @@ def make_quick():
     front.pool_for = inline_pool
     flusher._FLUSH_SECONDS = 0.004
     patience._LOOK_SECONDS, patience._FAULT_SECONDS = 0.002, 0.02
-    journal_file._WRITER_SECONDS = journal_file._READER_SECONDS = 0.02
+    connection._WRITER_SECONDS = connection._READER_SECONDS = 0.02
 
 
 def tuner(storage):
@@ -84,8 +85,9 @@ def run(storage, seconds=0.0):
 
     A traceback on stderr is of an error that nothing handles.
     """
-    signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    ctrl_c = threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGINT))  # trials run here, and lose other timers
+    if seconds:
+        ctrl_c.start()
     try:
         print(tuner(storage).fit().table_hash())
     except rbt.errors.RbtError as error:
@@ -103,5 +105,5 @@ def run(storage, seconds=0.0):
         traceback.print_exc()
         return 3
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        ctrl_c.cancel()
     return 0

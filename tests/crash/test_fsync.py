@@ -13,6 +13,7 @@ import pytest
 
 from rbt_ray.engine.patience import Patience
 from rbt_ray.errors import JournalBlockedError
+from rbt_ray.private_files import DRAFT
 from rbt_ray.store.flushed import Flushed
 from rbt_ray.store.journal import Journal
 from rbt_ray.store.journal_file import FILE_NAME
@@ -176,7 +177,7 @@ os._exit(0)
     trace = operations(Path(f"{folder}.trace"))
     disk = Disk(trace)
     synced = max(at for at, one in enumerate(trace) if one == ("sync", disk.log))
-    database = next(one[1] for one in trace if one[0] == "create" and one[2] == f".{FILE_NAME}.new")
+    database = next(one[1] for one in trace if one[0] == "create" and one[2].startswith(DRAFT))
     folded = [at for at, one in enumerate(trace) if one[0] == "write" and one[1] == database and len(one[3]) == 4096]
     assert synced < max(folded)
     alone = tmp_path / "alone"

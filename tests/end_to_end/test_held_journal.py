@@ -8,7 +8,7 @@ import sys
 import pytest
 
 import rbt_ray as rbt
-from rbt_ray.store import journal_file
+from rbt_ray.store import connection
 
 HOLDER = (
     "import sqlite3, sys, time\n"
@@ -51,7 +51,7 @@ def tuner(folder, hold):
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
     """SQLite itself waits for a moment only."""
-    monkeypatch.setattr(journal_file, "_WRITER_SECONDS", 0.02)
+    monkeypatch.setattr(connection, "_WRITER_SECONDS", 0.02)
 
 
 def test_a_study_pauses_and_goes_on(tmp_path, capfd):
