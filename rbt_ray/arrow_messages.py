@@ -39,7 +39,9 @@ def read_batch(content: Any, allowed: int) -> tuple[Any, Any]:
     except (struct.error, IndexError, StopIteration, EOFError) as error:
         raise ValueError("its messages cannot be read") from error
     if takes > allowed:
-        raise ValueError(f"its columns take {takes:,} bytes, and at most {allowed:,} fit it")
+        raise ValueError(
+            f"its columns take {takes:,} bytes, more than the {allowed:,} that a file of this size can hold"
+        )
     return schema, pa.ipc.read_record_batch(found[0], schema)
 
 

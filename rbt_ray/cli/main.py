@@ -53,7 +53,8 @@ def main() -> None:
 def run_command(words: list[str]) -> int:
     """Runs one command line and gives its exit code; errors are sentences on stderr."""
     try:
-        process_limits.check()
+        if not {"--help", "--version"} & set(words):  # these load nothing
+            process_limits.check()
         app(words)
     except SystemExit as end:  # how typer ends, with whatever code
         return end.code if isinstance(end.code, int) else 1
@@ -241,7 +242,7 @@ def bench_sequential(
 
 
 def _start_fork_server(workers: int | None, backend: str | None, address: str | None) -> None:
-    """Starts what workers come from, so that it loads while this process does, unless that many cannot be started."""
+    """Starts the fork server early, so that it loads in parallel; refuses more workers than the limits allow."""
     process_limits.check(process_limits.WORKER_BYTES, process_limits.WORKER_FILES)
     if workers is not None:
         from rbt_ray.tune import worker_limits

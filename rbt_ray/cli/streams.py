@@ -36,7 +36,7 @@ def complain(message: str) -> None:
 
 
 def drop(descriptor: int) -> None:
-    """Sends what a standard stream still holds nowhere: else Python fails again as it exits."""
+    """Discards what a standard stream still buffers; otherwise Python fails again at exit."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, descriptor)
     os.close(null)

@@ -110,7 +110,7 @@ def _read(mapped: Any) -> tuple[Content, str | None, dict[str, str]]:
     schema, batch = read_batch(mapped, mapped.size)
     raw = schema.metadata or {}
     if HEAD not in raw:
-        raise ValueError("its schema does not speak of a bundle")
+        raise ValueError("its schema has no bundle metadata")
     if raw.get(DIGEST) != _digest(raw[HEAD]):
         raise ValueError("its head was changed")
     head = _checked(json.loads(raw[HEAD]))

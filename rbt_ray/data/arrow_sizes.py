@@ -18,7 +18,7 @@ _DICTIONARY_BATCH, _DICTIONARY_DATA = 2, 1
 _BATCH_BUFFERS, _BATCH_COMPRESSION = 2, 3
 _BLOCK, _BUFFER = struct.Struct("<qi4xq"), struct.Struct("<qq")
 _AS_IT_IS = -1
-"""In place of a size, before a buffer that is not compressed though others of its batch are."""
+"""Stands instead of a size before a buffer that was left uncompressed."""
 
 
 def decompressed(file: Any) -> int:

@@ -92,7 +92,7 @@ def ingest(
         fix: what may be put right: ``"sort"`` (rows of a file that are not in time order), ``"drop-duplicates"``
             (rows that repeat another in every column).
         periods_per_year: bars in a year; None infers it (`times.periods_per_year`): 252 for daily bars.
-        symbol: whose prices a frame or file of one ticker's fields is that has no column for it; None: the bundle's name.
+        symbol: the symbol of a file or frame that holds one ticker and does not name it; None: the bundle's name.
 
     Raises:
         BundleError: the name cannot be used, or the data cannot; the message names file, symbol and row.
@@ -179,7 +179,7 @@ def remove_bundle(name: str) -> None:
 
 @contextmanager
 def _writing() -> Iterator[Path]:
-    """The folder of bundles, for one writer at a time; without what killed ones left."""
+    """Locks the folder of bundles and removes what killed writers left in it."""
     bundles = _bundles()
     _make(bundles)
     with locked(bundles.with_name(f"{bundles.name}.lock")):

@@ -15,6 +15,16 @@ _OPEN = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_N
 _in_this_process = threading.Lock()  # a record lock does not exclude a second thread of the process that holds it
 
 
+def _forget_the_parents() -> None:
+    """In a forked child, where no other thread holds the lock."""
+    global _in_this_process
+    _in_this_process = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_the_parents)
+
+
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Waits until no other process or thread holds the lock, and holds it while the block runs.

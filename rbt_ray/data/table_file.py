@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _PARQUET = (".parquet", ".pq")
 _HINT = "Is it damaged? A table of prices that large can be read in parts, a bundle each."
 _BYTES_A_TEXT = 64
-"""A Python string takes that much beside its characters."""
+"""Bytes of overhead of a Python string."""
 
 
 def read(path: Path) -> pd.DataFrame:

@@ -57,7 +57,7 @@ def run(
             on_finished(event)
 
     def dispatch(block: Block) -> None:
-        dispatcher.add(np.arange(block.first, block.first + len(block)), block.points, block.fidelity)
+        dispatcher.add(np.arange(block.first, block.first + len(block), dtype=np.int64), block.points, block.fidelity)
 
     for block in replay(journal, frontier, watch):
         dispatch(block)

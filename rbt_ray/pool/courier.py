@@ -278,7 +278,7 @@ class Courier:
             raise SettingError(refusal(used, self._memory_limit))
 
     def _kill_if_invalid(self, error: Exception) -> None:
-        """Kills a process that sent what is no answer: it runs, and its end would say nothing of the reason."""
+        """Kills a process that sent an invalid answer, and records why: its exit code would not tell."""
         if isinstance(error, AnswerError):
             with self._lock:
                 self._strike(self._struck or f"it {error}")

@@ -125,7 +125,7 @@ class Handle:
         self._call(BATCH, self._actor.run.remote(pack(batch)), batch)
 
     def answer(self) -> Any:
-        """The answer to the first call, which is there: a `Greeting`, what `RayActor.load` returns, or what a batch gave.
+        """The answer to the first call, which has arrived: a `Greeting`, what `RayActor.load` returns, or what a batch gave.
 
         The last is for `received` to check. A batch is answered by None where its job was not loaded.
 

@@ -18,7 +18,7 @@ from ray._private import ray_constants
 from rbt_ray.errors import WorkerStartError
 from rbt_ray.private_files import make_folder, write
 
-_PREFIX = "rbt-ray-"
+_PREFIX = "rbtray-"  # of these folders alone: unlocked ones are removed
 _TOKEN_NAMES = {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"}
 _BELOW = len(f"/{_PREFIX}12345678/ray/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store")
 _LONGEST_SOCKET = 103 if sys.platform == "darwin" else 107

@@ -44,7 +44,7 @@ def keep_freed_memory() -> None:
 
 
 def end_forks_with_this_process() -> None:
-    """Has the kernel end what `os.fork` makes of this process, and forks of those, when the process they come from ends.
+    """Makes the kernel end every process forked from this one, and their forks, when its parent ends.
 
     A fork holds copies of all connections: as long as one lives, nobody learns that its worker has died. The kernel means
     the end of the thread that forked, so that this is done for the main thread alone.

@@ -18,7 +18,7 @@ import tempfile
 import threading
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from rbt_ray.errors import JournalError
@@ -30,7 +30,8 @@ _READER_SECONDS, _WRITER_SECONDS = 30.0, 5.0
 # POSIX drops all locks that a process has on a file when it closes any descriptor of it. So a journal that this process
 # appends to is opened through SQLite only, and none is opened to append to while a copy of it is made.
 _opening = threading.RLock()
-_writers: weakref.WeakSet[Connection] = weakref.WeakSet()
+_in_place: weakref.WeakSet[Connection] = weakref.WeakSet()
+"""Connections of this process to journals that it appends to: they hold locks on the files themselves."""
 
 
 class Connection(sqlite3.Connection):
@@ -46,7 +47,7 @@ class Connection(sqlite3.Connection):
         """Closes the file."""
         with _opening:
             super().close()
-            _writers.discard(self)
+            _in_place.discard(self)
         if self._copy is not None:
             self._copy.cleanup()
 
@@ -74,8 +75,8 @@ def to_read(path: Path) -> Connection:
     """
     with _opening:
         found = regular_files.check(path)
-        if any(writer._file == (found.st_dev, found.st_ino) for writer in _writers):
-            return _open(path, "mode=ro", None)
+        if any(other._file == (found.st_dev, found.st_ino) for other in _in_place):
+            return _held(_open(path, "mode=ro", None), found)
         regular_files.can_be_read(path)
         size = regular_files.n_bytes(path)
         if not regular_files.log_head(path):
@@ -87,10 +88,15 @@ def to_read(path: Path) -> Connection:
                 copy.cleanup()
                 return _immutable(path, size)
             connection = _open(to, "mode=ro", regular_files.n_bytes(to))
+            connection._copy = copy
+            if (
+                os.name == "posix"
+            ):  # SQLite has all files open after the first read; a reader that is killed leaves nothing
+                connection.execute("PRAGMA schema_version").fetchone()
+                copy.cleanup()
         except BaseException:
             copy.cleanup()
             raise
-        connection._copy = copy
         return connection
 
 
@@ -113,10 +119,24 @@ def to_write(path: Path) -> Connection:
     """
     with _opening:
         found = regular_files.check(path, write=True)
-        connection = _open(path, "mode=rw", None, _WRITER_SECONDS)
-        connection._file = (found.st_dev, found.st_ino)
-        _writers.add(connection)
-        return connection
+        return _held(_open(path, "mode=rw", None, _WRITER_SECONDS), found)
+
+
+def beside(path: Path) -> Connection:
+    """A second connection to append by, of the thread that flushes a journal which this process has open.
+
+    Raises:
+        sqlite3.Error: SQLite cannot open it.
+    """
+    return _open(path, "mode=rw", None, _WRITER_SECONDS)
+
+
+def close_unfolded(writer: Connection, path: Path) -> None:
+    """Closes a writer and leaves its log as it is: SQLite's last connection folds the log, unless it can only read."""
+    with suppress(sqlite3.Error), closing(_open(path, "mode=ro", None)) as last:
+        last.execute("PRAGMA schema_version").fetchone()
+        writer.close()
+    writer.close()
 
 
 @contextmanager
@@ -132,6 +152,23 @@ def naming_the_cause(connection: Connection, path: Path) -> Iterator[None]:
         if connection.was_written_beside:
             raise JournalError(f"the journal {path} was written while it was read: try again.") from error
         raise
+
+
+def _held(connection: Connection, found: os.stat_result) -> Connection:
+    connection._file = (found.st_dev, found.st_ino)
+    _in_place.add(connection)
+    return connection
+
+
+def _forget_the_parents() -> None:
+    """In a forked child, which holds no lock of its parent and must not use the parent's connections."""
+    global _opening
+    _opening = threading.RLock()
+    _in_place.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_the_parents)
 
 
 def _immutable(path: Path, size: int) -> Connection:

@@ -193,7 +193,7 @@ def _unpack_finished(header: dict[str, Any], body: bytes, take: _Reader) -> Fini
     sound.layout(header, body)
     n = header["n"]
     points = take("<f8", n * header["n_params"]).reshape(n, header["n_params"])
-    trials = np.arange(header["first"], header["first"] + n) if header["contiguous"] else take("<i8", n)
+    trials = np.arange(header["first"], header["first"] + n, dtype=np.int64) if header["contiguous"] else take("<i8", n)
     status = np.zeros(n, np.uint8) if header["all_completed"] else take("u1", n)
     duration = take("<f8", n)
     metrics = {name: _unpack_column(described, n, take) for name, described in header["metrics"].items()}

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from rbt_ray.errors import JournalBlockedError, JournalError
 from rbt_ray.store import journal_errors
-from rbt_ray.store.connection import to_write
+from rbt_ray.store.connection import beside
 from rbt_ray.store.flushed import Flushed
 
 _FLUSH_SECONDS = 1.0
@@ -159,7 +159,7 @@ class Flusher:
 
     def _write_again(self, log: FileIO) -> None:
         """Writes the log's bytes over themselves, which makes their pages dirty, while no other connection writes."""
-        with closing(to_write(self._journal)) as connection:
+        with closing(beside(self._journal)) as connection:
             connection.execute("BEGIN IMMEDIATE")
             at = log.seek(0)
             while piece := log.read(_PIECE_BYTES):
@@ -170,7 +170,7 @@ class Flusher:
     def _fold(self) -> None:
         """Moves the log's events into the database file, all those that no reader needs there."""
         try:
-            with closing(to_write(self._journal)) as connection:
+            with closing(beside(self._journal)) as connection:
                 connection.execute("PRAGMA busy_timeout = 20")  # ms; appending waits as long
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         except sqlite3.Error as error:

@@ -16,6 +16,7 @@ from typing import Any
 
 from rbt_ray.errors import JournalBlockedError, JournalError
 from rbt_ray.store import journal_errors, journal_file, regular_files
+from rbt_ray.store.connection import close_unfolded
 from rbt_ray.store.events import Asked, Ended, Event, Finished, Reviewed, pack, unpack
 from rbt_ray.store.flushed import Flushed
 from rbt_ray.store.flusher import Flusher
@@ -68,6 +69,7 @@ class Journal:
         Raises:
             JournalError: the disk is full, or the folder cannot be written.
         """
+        regular_files.check_new(folder / FILE_NAME)
         Flushed(folder / FILE_NAME).remove()  # of a journal that somebody removed without it
         journal_file.create(folder, definition)
         return cls(folder, write=True)
@@ -118,7 +120,9 @@ class Journal:
                     event = unpack(kind, json.loads(header), body or b"")
                 except _NOT_OURS as error:
                     said = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-                    raise JournalError(f"the journal {self.path} holds what no version wrote: {said}.") from error
+                    raise JournalError(
+                        f"the journal {self.path} holds an event that no version of rbt_ray writes: {said}."
+                    ) from error
                 yield event
 
     def flush(self) -> None:
@@ -136,15 +140,17 @@ class Journal:
         Raises:
             JournalError: the disk does not take the events that were appended.
         """
-        try:
-            if self._flusher is not None:
+        if self._flusher is not None:
+            try:
                 self._flusher.close(patient=not self._gave_up)
-                with suppress(sqlite3.Error):  # without room for it the events stay in the log, which was flushed
-                    busy, _, _ = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-                    if not busy:
-                        self._flushed.remove()
-        finally:
-            self._connection.close()
+            except BaseException:
+                close_unfolded(self._connection, self.path)
+                raise
+            with suppress(sqlite3.Error):  # without room for it the events stay in the log, which was flushed
+                busy, _, _ = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                if not busy:
+                    self._flushed.remove()
+        self._connection.close()
 
     def _refuse_a_loss(self, flushed: int) -> None:
         if self._last < flushed:

@@ -18,7 +18,6 @@ from typing import Any, TypeAlias
 
 from rbt_ray.errors import JournalError
 from rbt_ray.private_files import replacing
-from rbt_ray.store import regular_files
 from rbt_ray.store.connection import Connection, naming_the_cause, to_check, to_read, to_write
 from rbt_ray.store.journal_errors import malformed, one_line, passes, unreadable, unwritable
 from rbt_ray.store.schema import META, OURS, SCHEMA, few_steps, objects, steps_of
@@ -51,7 +50,6 @@ def create(folder: Path, definition: dict[str, Any]) -> None:
     path = folder / FILE_NAME
     meta = {"format": str(FORMAT), "definition": json.dumps(definition)}
     meta["seal"] = _seal_of_meta(meta)
-    regular_files.check_new(path)
     try:
         with replacing(path) as draft:  # a study exists when its definition does
             with closing(sqlite3.connect(draft.name)) as connection:

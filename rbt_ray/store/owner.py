@@ -108,7 +108,7 @@ class Owner:
             _check(found)
         except (ValueError, TypeError, LookupError, RecursionError):
             raise JournalError(
-                f"{self._mirror.shown} is damaged: {_FILE} names no driver. Remove it if nobody runs the study."
+                f"{self._mirror.shown} is damaged: {_FILE} is unreadable. If no driver is running the study, delete the file."
             ) from None
         return dict(found)
 

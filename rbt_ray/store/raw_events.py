@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from rbt_ray.errors import JournalError
+from rbt_ray.private_files import replacing
 from rbt_ray.store.journal_file import FILE_NAME, Row, connect, read_meta, read_rows
 
 
@@ -55,8 +56,9 @@ class RawEvents:
     def copy_to(self, path: Path) -> None:
         """Writes a journal of its own, where there is none yet, with all that this one has now."""
         try:
-            self._connection.execute("VACUUM INTO ?", (str(path),))
-        except sqlite3.Error as error:
+            with replacing(path) as copy:  # SQLite takes an empty file, whose mode is ours
+                self._connection.execute("VACUUM INTO ?", (copy.name,))
+        except (sqlite3.Error, OSError) as error:
             raise JournalError(f"{path} cannot be written: {error}.") from error
 
 

@@ -52,6 +52,8 @@ def check(journal: Path, *, write: bool = False) -> os.stat_result:
         status = found if path == journal else _status(path)
         if status is None:
             continue
+        if stat.S_ISLNK(status.st_mode):
+            raise JournalError(f"{path} is a link: open the study in the folder that has the file itself.")
         if not stat.S_ISREG(status.st_mode):
             raise JournalError(
                 f"{path} is not a regular file, as every file of a journal is: move it out of the folder."
@@ -69,7 +71,7 @@ def check_new(journal: Path) -> None:
     Raises:
         JournalError: there is a log or a rollback journal of one that is gone, or one of the files is none of ours.
     """
-    for suffix in (_ROLLBACK, *_BESIDE):
+    for suffix in (_ROLLBACK, "-wal", "-shm"):
         path = _beside(journal, suffix)
         status = _status(path)
         if status is None or (stat.S_ISREG(status.st_mode) and (suffix == "-shm" or not status.st_size)):

@@ -87,7 +87,9 @@ def unpack(packed: bytes, first: int, what: str) -> Segment:
         if batch is None:
             return Segment(first, before, meta, [])
         if batch.num_rows > _MOST_ROWS:
-            raise ValueError(f"it holds {batch.num_rows:,} events, and at most {_MOST_ROWS:,} fit it")
+            raise ValueError(
+                f"it holds {batch.num_rows:,} events, more than the {_MOST_ROWS:,} that a file of this size can hold"
+            )
         batch.validate(full=True)
         columns = zip(*(column.to_pylist() for column in batch.columns), strict=True)
         return Segment(first, before, meta, [checked(True, first + at, row, what) for at, row in enumerate(columns)])

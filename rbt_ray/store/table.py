@@ -133,7 +133,9 @@ def table_of(events: Iterable[Event], study: Study) -> TrialTable:
     try:
         sound.table(study.space, points)
     except ValueError as error:
-        raise JournalError(f"the journal of {study.name!r} holds what no version wrote: {error}.") from error
+        raise JournalError(
+            f"the journal of {study.name!r} holds an event that no version of rbt_ray writes: {error}."
+        ) from error
     batches = [(workers.index(event.worker), event.started, event.wall_s, event.cpu_s) for event in finished]
     return TrialTable(
         study=study,
