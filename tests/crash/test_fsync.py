@@ -148,6 +148,7 @@ print(json.dumps([refused(journal.close), marker.read()]))
     assert code == 0, err
     said, certified = json.loads(out)
     assert "A power cut can now lose the last events. Check the disk" in said
+    assert (tmp_path / f"{FILE_NAME}-wal").stat().st_size > 0  # not folded into the file by an unproven write
     assert certified == 0
     with closing(Journal(tmp_path)) as journal:
         assert [event.first for event in journal.read()] == [1]

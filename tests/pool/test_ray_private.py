@@ -2,10 +2,12 @@
 
 import contextlib
 import os
+import re
 import secrets
 import signal
 import subprocess
 import sys
+import tempfile
 import urllib.request
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +17,7 @@ import pytest
 import ray
 from ray._private.authentication.http_token_authentication import get_auth_headers_if_auth_enabled
 
+import rbt_ray as rbt
 from rbt_ray.cli import doctor
 from rbt_ray.errors import WorkerStartError
 from rbt_ray.pool import ray_private, ray_runtime
@@ -230,6 +233,24 @@ def test_another_users_folder_and_a_link_are_left_alone(tmp_path, monkeypatch):
     finally:
         link.unlink()
         above.rmdir()
+
+
+def test_folders_of_other_parts_are_left_alone(above):
+    """Whatever name another part of this package gives to its temporary folders, and whatever it holds no lock on."""
+    prefixes = {
+        prefix
+        for path in Path(rbt.__file__).parent.rglob("*.py")
+        for prefix in re.findall(r"prefix=\"([^\"]+)\"", path.read_text())
+    }
+    assert "rbt-ray-trials-" in prefixes
+    above.mkdir(exist_ok=True)
+    folders = [Path(tempfile.mkdtemp(prefix=prefix, dir=above)) for prefix in sorted(prefixes)]
+    try:
+        ray_private.PrivateFolder().release()
+        assert all(folder.is_dir() for folder in folders)
+    finally:
+        for folder in folders:
+            folder.rmdir()
 
 
 @pytest.mark.parametrize("length", [5, 10, 20, 21, 22, 25, 30, 60, 200])

@@ -1,9 +1,14 @@
 """The journal gives back what was appended, and nothing else."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -13,9 +18,11 @@ from hypothesis import strategies as st
 from rbt_ray import metric_columns
 from rbt_ray.columns import Outcomes
 from rbt_ray.errors import JournalBlockedError, JournalError, StudyLockedError, StudyNotFoundError
+from rbt_ray.store import connection, flusher
 from rbt_ray.store.journal import Asked, Ended, Finished, Journal, Reviewed
 from rbt_ray.store.journal_file import FILE_NAME
 from rbt_ray.store.lock import StudyLock
+from rbt_ray.store.raw_events import RawEvents
 
 values = st.one_of(st.floats(), st.integers(-(2**70), 2**70), st.booleans(), st.text(max_size=5), st.none())
 rows = st.lists(
@@ -211,3 +218,55 @@ def test_another_process_that_holds_the_file_is_waited_for(tmp_path):
     assert all("database is locked" in reason for reason, _ in asked)
     assert list(journal.read()) == [Asked(0, 1, "a")]
     journal.close()
+
+
+def test_a_hard_linked_backup_of_a_running_study_stops_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(flusher, "_FOLD_BYTES", 0)
+    journal = Journal.create(tmp_path, {})
+    journal.append(Asked(0, 1, "x"))
+    os.link(journal.path, tmp_path / "backup.sqlite")
+    for number in range(1, 4):
+        journal.append(Asked(number, 1, "x"))
+        journal.flush()  # and folds the log
+    journal.close()
+    with closing(Journal(tmp_path)) as again:
+        assert [event.first for event in again.read()] == [0, 1, 2, 3]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a system without fork")
+def test_a_child_that_is_forked_while_another_thread_opens_a_journal_can_open_it(tmp_path):
+    Journal.create(tmp_path, {}).close()
+    holds, may_end = threading.Event(), threading.Event()
+
+    def hold():
+        with connection._opening:
+            holds.set()
+            may_end.wait()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    holds.wait()
+    child = os.fork()
+    if child == 0:
+        Journal(tmp_path).close()
+        os._exit(7)
+    may_end.set()
+    thread.join()
+    deadline = time.monotonic() + 30
+    while (ended := os.waitpid(child, os.WNOHANG))[0] == 0 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    if ended[0] == 0:
+        os.kill(child, signal.SIGKILL)
+        ended = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(ended[1]) == 7
+
+
+def test_a_superseded_journal_is_private(tmp_path):
+    Journal.create(tmp_path, {}).close()
+    before = os.umask(0)
+    try:
+        with closing(RawEvents(tmp_path, write=True)) as events:
+            events.copy_to(tmp_path / "superseded.sqlite")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "superseded.sqlite").stat().st_mode & 0o777 == 0o600

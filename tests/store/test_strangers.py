@@ -124,7 +124,7 @@ def test_only_regular_files_are_opened(tmp_path, suffix, what):
         "a second name": lambda: path.hardlink_to(canary),
     }[what]()
     for opened in (open_to_write, *(() if what == "a second name" else (read, rows))):
-        with pytest.raises(JournalError, match=r"is not a regular file|has a second name"):
+        with pytest.raises(JournalError, match=r"is not a regular file|is a link|has a second name"):
             opened(folder)
     assert canary.read_bytes() == before
 
@@ -144,8 +144,7 @@ def test_a_reader_counts_what_a_killed_driver_left_and_changes_nothing(tmp_path,
     folder = killed(tmp_path / "study")
     before = content(folder)
     with closing(Journal(folder)) as journal:
-        [copy] = (tmp_path / "temporary").iterdir()
-        assert copy.stat().st_mode & 0o077 == 0
+        assert list((tmp_path / "temporary").iterdir()) == []  # the copy has no name any more: a kill leaves nothing
         assert [event.first for event in journal.read()] == list(range(N_EVENTS))
     assert content(folder) == before
     assert list((tmp_path / "temporary").iterdir()) == []
@@ -161,7 +160,7 @@ def test_a_copy_is_removed_where_opening_fails_and_where_nobody_closes(tmp_path)
     command = [sys.executable, "-c", code, folder, temporary]
     environment = {**os.environ, "TMPDIR": str(temporary)}
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
-    assert (done.stdout, list(temporary.iterdir())) == ("1\n", []), done.stderr
+    assert (done.stdout, list(temporary.iterdir())) == ("0\n", []), done.stderr
     with closing(sqlite3.connect(folder / FILE_NAME)) as file, file:
         file.execute("CREATE TABLE more (a)")
         shutil.copytree(folder, tmp_path / "more")
