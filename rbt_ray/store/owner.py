@@ -7,10 +7,10 @@ finds the other's name there at its next look and stops writing.
 from __future__ import annotations
 
 import json
-import math
 import os
 import secrets
 import socket
+import sys
 import time
 import uuid
 from contextlib import suppress
@@ -123,7 +123,7 @@ def _check(found: dict[str, Any]) -> None:
     """Raises ValueError, TypeError or LookupError unless this is what an owner writes."""
     if not all(isinstance(found[name], str) and found[name].isprintable() for name in _TEXTS):
         raise ValueError("its texts are none")
-    if not all(type(found[name]) in (int, float) and math.isfinite(found[name]) for name in _NUMBERS):
+    if not all(type(found[name]) in (int, float) and abs(found[name]) <= sys.float_info.max for name in _NUMBERS):
         raise ValueError("its times are none")
     if type(found["pid"]) is not int or not 0 < found["pid"] < 2**31:
         raise ValueError("its process is none")

@@ -125,7 +125,7 @@ def test_other_files_are_refused_with_a_sentence(tmp_path, saved):
     table = pa.table({"close": [1.0]})
     with pa.ipc.new_file(str(tmp_path / "y.arrow"), table.schema) as writer:
         writer.write_table(table)
-    with pytest.raises(BundleError, match="its schema does not speak of a bundle"):
+    with pytest.raises(BundleError, match="its schema has no bundle metadata"):
         rbt.Bundle.open(tmp_path / "y.arrow")
 
 

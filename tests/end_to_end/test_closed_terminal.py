@@ -15,7 +15,8 @@ import pytest
 import rbt_ray as rbt
 
 SCRIPT = """
-import sys, time
+import sys, time, traceback
+from pathlib import Path
 import rbt_ray as rbt
 
 def objective(params, data):
@@ -28,12 +29,15 @@ if __name__ == "__main__":
     if len(sys.argv) == 3:
         tuner = rbt.Tuner.restore("s", objective, run_config=config)
     else:
-        tuner = rbt.Tuner(objective, param_space={"n": rbt.grid_search(list(range(200)))}, run_config=config)
+        tuner = rbt.Tuner(objective, param_space={"n": rbt.grid_search(list(range(400)))}, run_config=config)
     try:
         tuner.fit()
     except rbt.errors.StudyInterrupted:
         print("interrupted", file=sys.stderr, flush=True)
         sys.exit(130)
+    except BaseException:
+        Path("why").write_text(traceback.format_exc())  # the terminal is gone
+        raise
 """
 
 
@@ -84,15 +88,18 @@ def test_a_closed_terminal_ends_a_study_that_can_be_resumed(tmp_path, backend):
     driver, terminal = start(tmp_path, backend)
     wait_for_trials(tmp_path / "s", 5, driver, terminal)
     os.close(terminal)
-    assert driver.wait(timeout=60) == 130  # though it prints to the terminal that is gone
-    assert 5 <= recorded(tmp_path / "s") < 200
+    ended, why = driver.wait(timeout=60), tmp_path / "why"
+    assert ended == 130, (
+        why.read_text() if why.exists() else "no error"
+    )  # though it prints to the terminal that is gone
+    assert 5 <= recorded(tmp_path / "s") < 400
     subprocess.run(
         [sys.executable, "study.py", "local", "restore"], cwd=tmp_path, check=True, capture_output=True, timeout=120
     )
     results = rbt.ResultGrid(tmp_path / "s")
     assert [run.reason for run in results.runs] == ["interrupted", "done"]
     assert results.num_errors == 0  # a trial that failed to print is not recorded, it runs again
-    assert len(results) == 200
+    assert len(results) == 400
 
 
 def test_nohup_keeps_a_study_running(tmp_path):
