@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from rbt_ray.engine.watch import Watch
 
@@ -14,14 +14,22 @@ _LINE_SECONDS = 1.0
 
 @contextmanager
 def show_progress(watch: Watch, *, verbose: int) -> Iterator[None]:
-    """Shows how a study gets on until the block ends, then what it decided; nothing for ``verbose=0``."""
+    """Shows how a study gets on until the block ends, then what it decided; nothing for ``verbose=0``.
+
+    A terminal that was closed ends no study: what cannot be shown is left out.
+    """
     if not verbose:
         yield
         return
     with _bar(watch) if sys.stderr.isatty() else _lines(watch):
         yield
     for note in watch.notes:
-        print(note, file=sys.stderr)
+        _print(note)
+
+
+def _print(text: str) -> None:
+    with suppress(OSError):
+        print(text, file=sys.stderr, flush=True)
 
 
 @contextmanager
@@ -30,7 +38,7 @@ def _lines(watch: Watch) -> Iterator[None]:
 
     def tell() -> None:
         while not stop.wait(_LINE_SECONDS):
-            print(line(watch), file=sys.stderr, flush=True)
+            _print(line(watch))
 
     teller = threading.Thread(target=tell, name="rbt-ray-progress", daemon=True)
     teller.start()
@@ -56,8 +64,13 @@ def _bar(watch: Watch) -> Iterator[None]:
             row.add_row(bar, Text(line(watch), style="cyan"))
             return row
 
-    with Live(Status(), console=Console(stderr=True), refresh_per_second=5, transient=True):
+    live = Live(Status(), console=Console(stderr=True), refresh_per_second=5, transient=True)
+    live.start()
+    try:
         yield
+    finally:
+        with suppress(OSError):
+            live.stop()
 
 
 def line(watch: Watch) -> str:
