@@ -25,7 +25,7 @@ KINDS = [
     (errno.EDQUOT, 1),
     (errno.EINTR, 0),
 ]
-MOST_CALLS = 340  # a study makes about 290; threads make the number vary
+MOST_CALLS = 260  # a study makes about 205; threads make the number vary
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def test_every_call_fails(library):
     cases += [(n, *KINDS[1 + n % (len(KINDS) - 1)]) for n in range(1, MOST_CALLS)]
     with ThreadPoolExecutor(2) as threads:  # two processes
         n_hit = sum(threads.map(lambda part: check(library, part), (cases[::2], cases[1::2])))
-    assert n_hit > 2 * 240
+    assert 2 * 180 < n_hit < len(cases)  # no call of the study is beyond the last case
 
 
 STUDY = """
