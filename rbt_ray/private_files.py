@@ -39,7 +39,7 @@ def make_folder(folder: Path, *, flush: bool = True) -> None:
     try:
         folder.mkdir(mode=0o700)
     except FileNotFoundError:
-        if folder.parent == folder:  # the working directory, which somebody has removed
+        if folder.parent == folder or folder.parent.is_dir():  # it takes no folders, as /proc, or was removed
             raise
         make_folder(folder.parent, flush=flush)
         make_folder(folder, flush=flush)

@@ -30,7 +30,11 @@ def main():
     parser.add_argument("--cases", type=int, default=500, help="of each parser")
     parser.add_argument("--seconds", type=float, default=600, help="at most, for all parsers together")
     parser.add_argument("--seed", type=int, default=0, help="other cases for another number")
-    parser.add_argument("--counts", type=Path, help="where the number of cases of each parser goes, as JSON")
+    parser.add_argument(
+        "--counts",
+        type=lambda path: Path(path).absolute(),
+        help="where the number of cases of each parser goes, as JSON",
+    )
     arguments = parser.parse_args()
     signal.signal(signal.SIGVTALRM, _too_long)
     each = arguments.seconds / len(arguments.parsers)
