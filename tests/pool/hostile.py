@@ -188,7 +188,7 @@ for label, junk in {
 
 @hostile()
 def alarm_left():
-    signal.setitimer(signal.ITIMER_REAL, 0.001)
+    signal.setitimer(signal.ITIMER_REAL, 0.2)  # would strike a later trial, or the next study
 
 
 @hostile()
