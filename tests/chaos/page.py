@@ -15,8 +15,8 @@ from tests.chaos.run import Tally
 
 _PAGE = """# Reliability
 
-What happens to a study when processes, machines and disks fail, and how that was counted. The figures are
-the unedited output of `make chaos`. `tests/chaos` is what it runs, and a short version runs with every change. Each
+What happens to a study when processes, machines and disks fail, and how that was counted. The figures are the unedited
+output of `tests/chaos`, which `make chaos` runs for hours and every change for a few minutes. Each
 promise names the tests that hold it; `tests/test_promises.py` checks that they exist.
 
 ## What is promised
