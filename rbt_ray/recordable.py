@@ -58,7 +58,8 @@ def durations(found: Any, n: int) -> FloatArray:
     require(type(found) is np.ndarray and found.shape == (n,), "duration_s", found)
     if found.dtype.kind not in "fiu":
         return np.array([seconds(one) for one in found.tolist()])
-    numbers: FloatArray = found.astype(np.float64, copy=False)
+    with np.errstate(over="ignore"):  # a long double may be above all float64
+        numbers: FloatArray = found.astype(np.float64, copy=False)
     if ((numbers >= 0.0) & (numbers <= LATEST_S)).all():
         return numbers
     return np.clip(np.nan_to_num(numbers, posinf=LATEST_S), 0.0, LATEST_S)
