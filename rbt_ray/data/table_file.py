@@ -33,7 +33,7 @@ def read(path: Path) -> pd.DataFrame:
         table = _parquet(path) if suffix in _PARQUET else _feather(path)
         table.validate(full=True)  # pandas would follow offsets that lead out of their buffers
         room.check_bytes(_text_bytes(table), f"`{path.name}`, its texts decoded,", _HINT)
-        frame: pd.DataFrame = _decoded(table).to_pandas()
+        frame: pd.DataFrame = _decoded(table).to_pandas(use_threads=False)
     except RbtError:
         raise
     except Exception as error:  # there is no list of what readers raise of damaged files
@@ -62,7 +62,9 @@ def _parquet(path: Path) -> Any:
                 f"`{path.name}`: the texts of `{column.name}` are encoded as DELTA_BYTE_ARRAY, whose size nobody can know "
                 "before they are decoded. Write the file with the usual encodings, as `DataFrame.to_parquet` does."
             )
-    return pq.read_table(path, read_dictionary=texts, partitioning=None)
+    # pyarrow waits for ever for threads that it cannot start, as where memory is short.
+    with pq.ParquetFile(path, read_dictionary=texts) as file:
+        return file.read(use_threads=False)
 
 
 def _feather(path: Path) -> Any:
@@ -76,7 +78,7 @@ def _feather(path: Path) -> Any:
                 n_bytes = arrow_sizes.decompressed(mapped)
             with pa.memory_map(str(path)) as mapped, pa.ipc.open_file(mapped) as file:
                 _check(path, file.schema, file.count_rows(), len(file.schema), n_bytes)
-    return feather.read_table(str(path))
+    return feather.read_table(str(path), use_threads=False)
 
 
 def _check(path: Path, schema: Any, n_rows: int, n_columns: int, n_bytes: int) -> None:
