@@ -16,9 +16,15 @@ from rbt_ray._version import __version__
 from rbt_ray.cli.findings import Finding
 
 
-def findings() -> list[Finding]:
-    """What was found; a study would run where all of it is well."""
-    return [_look(name, check) for name, check in _CHECKS.items()]
+def findings(*, ray: bool = False) -> list[Finding]:
+    """What was found; a study would run where all of it is well.
+
+    Args:
+        ray: also start a Ray and look at what it listens on.
+    """
+    return [
+        _look(name, check) for name, check in [(what, check) for what, check in _CHECKS.items() if ray or what != "ray"]
+    ]
 
 
 def _look(name: str, check: Callable[[], str]) -> Finding:

@@ -167,13 +167,16 @@ def doctor(
     address: Annotated[
         Optional[str], typer.Option(help="Look at a Ray cluster instead: auto, host:port or ray://host:port.")
     ] = None,
+    ray: Annotated[bool, typer.Option("--ray", help="Also start a Ray here, and report what it listens on.")] = False,
 ) -> None:
     """Look whether everything a study needs works on this machine, or on a cluster."""
     from rbt_ray.cli import doctor as here
     from rbt_ray.cli import doctor_cluster
     from rbt_ray.cli.findings import tell
 
-    raise typer.Exit(tell(here.findings() if address is None else doctor_cluster.findings(address), as_json=json))
+    raise typer.Exit(
+        tell(here.findings(ray=ray) if address is None else doctor_cluster.findings(address), as_json=json)
+    )
 
 
 @bundle_app.command("ingest")

@@ -96,7 +96,7 @@ def test_who_has_no_token_or_another_one_is_refused_by_all_but_pages_of_metrics(
 
 
 def test_doctor_says_what_listens_and_what_guards_it(pool):
-    [found] = [finding for finding in doctor.findings() if finding.what == "ray"]
+    [found] = [finding for finding in doctor.findings(ray=True) if finding.what == "ray"]
     assert found.ok, found
     assert "on loopback only" in found.says
     assert all(program in found.says for program in ("gcs_server", "raylet", "ray::RuntimeEnvAgent"))
@@ -106,9 +106,7 @@ def test_doctor_says_what_listens_and_what_guards_it(pool):
 
 @pytest.mark.slow
 def test_doctor_names_a_ray_that_asks_for_no_token():
-    code = (
-        "from rbt_ray.cli import doctor; [f] = [f for f in doctor.findings() if f.what == 'ray']; print(f.ok, f.says)"
-    )
+    code = "from rbt_ray.cli import doctor; [f] = [f for f in doctor.findings(ray=True) if f.what == 'ray']; print(f.ok, f.says)"
     env = {**os.environ, "RAY_AUTH_MODE": "disabled"}
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=120)
     assert done.stdout.startswith("False")
