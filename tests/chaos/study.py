@@ -18,6 +18,8 @@ from typing import Any
 
 import psutil
 
+from rbt_ray.errors import RbtError
+from rbt_ray.store.connection import to_read
 from rbt_ray.store.journal import Finished, Journal
 from rbt_ray.tune.result_grid import ResultGrid
 from tests.chaos.driver import HURRY
@@ -150,13 +152,15 @@ class Study:
         return [process for process in self.named("multiprocessing.forkserver") if process.ppid() in servers]
 
     def n_recorded(self) -> int:
-        """How many events are in the journal."""
+        """How many events are in the journal.
+
+        Reads as the package's own readers do: a connection of SQLite's to the file itself that is open while the driver
+        closes the journal would keep the driver from removing its log.
+        """
         try:
-            with closing(
-                sqlite3.connect(f"file:{self.path}/journal.sqlite?mode=ro", uri=True, timeout=5)
-            ) as connection:
+            with closing(to_read(self.path / "journal.sqlite")) as connection:
                 return int(connection.execute("SELECT coalesce(max(number), 0) FROM events").fetchone()[0])
-        except sqlite3.Error:
+        except (RbtError, sqlite3.Error):
             return 0
 
     def go_on_until_done(self, may_fail: Callable[[int, str], bool]) -> dict[str, Any]:
