@@ -108,7 +108,7 @@ class Outcomes:
         for left in self.checkpoints.values():
             require(type(left) is Checkpoint and type(left.payload) is bytes, "checkpoints", left)
             require(recordable.is_whole(left.n_reports), "checkpoints", left.n_reports)
-        return Outcomes(
+        return RecordableOutcomes(
             status=status,
             metrics=metric_columns.all_recordable(self.metrics, n),
             errors={row: recordable.text(error)[: recordable.LONGEST_ERROR] for row, error in self.errors.items()},
@@ -120,6 +120,20 @@ class Outcomes:
     def all_failed(cls, n: int, status: int, error: str, duration_s: float) -> Outcomes:
         """The same failure for each of `n` trials."""
         return cls(np.full(n, status, np.uint8), {}, dict.fromkeys(range(n), error), np.full(n, duration_s / max(n, 1)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RecordableOutcomes(Outcomes):
+    """Outcomes that a journal can hold, as `Outcomes.recordable` returns them; they are not checked again."""
+
+    def recordable(self, n: int) -> Outcomes:
+        """Returns these outcomes.
+
+        Raises:
+            ValueError: they are not of `n` trials.
+        """
+        recordable.require(len(self) == n, "status", self.status)
+        return self
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -37,13 +38,17 @@ class Column:
     @classmethod
     def of(cls, values: Sequence[Any], present: BoolArray) -> Column:
         """The narrowest column for plain Python values; those not present may be anything."""
-        there = [value for value, is_there in zip(values, present.tolist(), strict=True) if is_there]
-        types = {type(value) for value in there}
+        whole = bool(present.all())
+        there = values if whole else [value for value, here in zip(values, present.tolist(), strict=True) if here]
+        types = set(map(type, there))
         kind = _KIND_OF.get(types.pop(), "json") if len(types) == 1 else "json"
         if kind == "int" and not all(value in _INT64 for value in there):
             kind = "json"
+        found = np.fromiter(there, dtype=_DTYPES[kind], count=len(there))
+        if whole:
+            return cls(kind, found, present)
         column = np.zeros(len(values), dtype=_DTYPES[kind])
-        column[present] = np.fromiter(there, dtype=_DTYPES[kind], count=len(there))
+        column[present] = found
         return cls(kind, column, present)
 
     @classmethod
@@ -103,13 +108,11 @@ MetricColumns: TypeAlias = Mapping[str, Column]
 
 def from_rows(rows: Sequence[Metrics | None]) -> dict[str, Column]:
     """Columns of metrics given a trial a row; None where a trial has none."""
-    present = np.fromiter((row is not None for row in rows), bool, len(rows))
-    first = next((row for row in rows if row is not None), None)
-    if first is None:
-        return {}
-    if all(row is None or row.keys() == first.keys() for row in rows):
-        return {name: Column.of([row and row[name] for row in rows], present) for name in first}
-    names = dict.fromkeys(name for row in rows if row is not None for name in row)
+    found = [row for row in rows if row is not None]
+    names = dict.fromkeys(chain.from_iterable(found))
+    if set(map(len, found)) == {len(names)}:
+        present = np.array([row is not None for row in rows])
+        return {name: Column.of([row and row[name] for row in rows], present) for name in names}
     columns = {}
     for name in names:
         there = np.fromiter((row is not None and name in row for row in rows), bool, len(rows))

@@ -11,7 +11,7 @@ from rbt_ray.errors import ObjectiveError, SpaceError
 from rbt_ray.objectives.adapted import Adapted
 from rbt_ray.objectives.builtin.parameters import check_names
 from rbt_ray.objectives.builtin.strategy import Strategy
-from rbt_ray.objectives.objective import SweepObjective, as_evaluator, is_batched
+from rbt_ray.objectives.objective import SweepObjective, is_batched, require_callable
 
 if TYPE_CHECKING:
     from rbt_ray.data.bundle import Bundle
@@ -32,7 +32,8 @@ def check_objective(objective: Any, space: Space, metric: str, bundle: Bundle | 
         ObjectiveError: it cannot be called with (params, data), or needs prices and there are none, or cannot report.
         InputError: a built-in one, where names, numbers, metric or prices are not what it takes.
     """
-    as_evaluator(objective, space, metric)
+    if not isinstance(objective, SweepObjective):
+        require_callable(objective)
     if reports and (isinstance(objective, SweepObjective) or is_batched(objective)):
         raise ObjectiveError(
             "`fidelity='reports'` is for a function of one config that calls `rbt.report`; batched and built-in objectives "

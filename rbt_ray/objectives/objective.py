@@ -99,12 +99,21 @@ def as_evaluator(objective: Any, space: Space, metric: str) -> Evaluator:
     """
     if isinstance(objective, SweepObjective):
         return Sweep(objective, space, metric)
+    require_callable(objective)
+    return (Batched if is_batched(objective) else PerConfig)(objective, space, metric)
+
+
+def require_callable(objective: Any) -> None:
+    """Refuses an objective that is no function.
+
+    Raises:
+        ObjectiveError: it cannot be called.
+    """
     if not callable(objective):
         raise ObjectiveError(
             f"`objective` is a function of (params, data) that returns a number, a dict of metrics or a Backtest; "
             f"got {objective!r} of type {type(objective).__name__}."
         )
-    return (Batched if is_batched(objective) else PerConfig)(objective, space, metric)
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,7 +280,8 @@ def only_finite(outcomes: Outcomes, metric: str) -> Outcomes:
     reasons = {int(row): _why_lacking(metrics, int(row), metric) for row in lacking}
     kept = {name: c.only(status == COMPLETED) for name, c in metrics.items()}
     kept = {name: c for name, c in kept.items() if c.present.any()}
-    return replace(outcomes, status=status, metrics=kept, errors={**outcomes.errors, **reasons})
+    errors = {**outcomes.errors, **reasons}
+    return Outcomes(status, kept, errors, outcomes.duration_s, outcomes.checkpoints)
 
 
 def describe(error: BaseException) -> str:
