@@ -39,7 +39,7 @@ class Worker:
         self._evaluator: Evaluator
 
     def load(self, job: Job) -> None:
-        """Makes ready for a study's batches; a bundle that is open already stays warm.
+        """Makes ready for a study's batches; what was derived from the same prices before stays warm.
 
         Raises:
             ObjectiveError: the objective cannot be rebuilt here, such as when its module is missing.
@@ -50,9 +50,7 @@ class Worker:
         if task.bundle is not None:
             import rbt_ray.pool.preload_prices  # noqa: F401 - now, so that no trial's time is spent on importing
 
-            bundle = task.bundle.open()
-            if self._bundle is None or bundle.version != self._bundle.version:
-                self._bundle = bundle
+            self._bundle = task.bundle.open()
             self._changed = self._bundle.content.changed()
         else:
             self._bundle, self._changed = None, None
