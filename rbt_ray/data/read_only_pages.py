@@ -29,12 +29,12 @@ _FAILED = ctypes.c_void_p(-1).value
 
 
 def remapped(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    """Maps the memory of arrays a second time, read-only; nothing is copied if other processes share that memory.
+    """Maps arrays a second time, read-only and not copied, where they lie in memory that other processes share.
 
     Arrays in this process's own memory are copied.
 
     Args:
-        arrays: C-contiguous, in one piece of memory that they keep alive.
+        arrays: C-contiguous. Those in shared memory keep that memory alive.
 
     Returns:
         The same values. Each array keeps the mapping, and the arrays it was made from, alive.
@@ -42,17 +42,16 @@ def remapped(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     Raises:
         OSError: the system cannot map memory so.
     """
-    ends = [end for values in arrays.values() for end in (_address(values), _address(values) + values.nbytes)]
-    low, high = min(ends) // PAGESIZE * PAGESIZE, -(-max(ends) // PAGESIZE) * PAGESIZE
-    if not _is_shared(low, high):
-        return copied(arrays)
     libc = _libc()
-    address, buffer = _reserve(libc, high - low, keep=arrays)
-    # An old size of 0 makes a second mapping of the same pages. Ray closes the descriptor that mmap would need.
-    if libc.mremap(low, 0, high - low, _MAYMOVE_FIXED, address) == _FAILED:
-        raise _error("mremap")
-    _protect(libc, address, high - low, _READ)
-    return _views(arrays, buffer, {name: _address(values) - low for name, values in arrays.items()})
+    shared = _shared_mappings()
+    found: dict[str, NDArray[Any]] = {}
+    for low, high in shared:
+        inside = {name: values for name, values in arrays.items() if low <= _address(values) < high}
+        if inside:
+            found |= _remapped(libc, inside)
+    rest = {name: values for name, values in arrays.items() if name not in found}
+    found |= copied(rest) if rest else {}
+    return {name: found[name] for name in arrays}
 
 
 def copied(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
@@ -73,6 +72,18 @@ def copied(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         ctypes.memmove(address + offsets[name], _address(values), values.nbytes)
     _protect(libc, address, n_bytes, _READ)
     return _views(arrays, buffer, offsets)
+
+
+def _remapped(libc: Any, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    low = min(map(_address, arrays.values())) // PAGESIZE * PAGESIZE
+    end = max(_address(values) + values.nbytes for values in arrays.values())
+    n_bytes = -(-(end - low) // PAGESIZE) * PAGESIZE
+    address, buffer = _reserve(libc, n_bytes, keep=arrays)
+    # An old size of 0 makes a second mapping of the same pages. Ray closes the descriptor that mmap would need.
+    if libc.mremap(low, 0, n_bytes, _MAYMOVE_FIXED, address) == _FAILED:
+        raise _error("mremap")
+    _protect(libc, address, n_bytes, _READ)
+    return _views(arrays, buffer, {name: _address(values) - low for name, values in arrays.items()})
 
 
 def _libc() -> Any:
@@ -115,14 +126,11 @@ def _views(arrays: Mapping[str, NDArray[Any]], buffer: Any, offsets: Mapping[str
     }
 
 
-def _is_shared(low: int, high: int) -> bool:
-    """Whether one mapping that is shared with other processes holds all of these addresses."""
-    for line in Path("/proc/self/maps").read_text().splitlines():
-        span, rights, _ = line.split(maxsplit=2)
-        start, stop = (int(end, 16) for end in span.split("-"))
-        if start <= low and high <= stop:
-            return rights.endswith("s")
-    return False
+def _shared_mappings() -> list[tuple[int, int]]:
+    """The addresses, from and to, of all memory that this process shares with others."""
+    lines = [line.split(maxsplit=2) for line in Path("/proc/self/maps").read_text().splitlines()]
+    spans = [span.split("-") for span, rights, _ in lines if rights.endswith("s")]
+    return [(int(low, 16), int(high, 16)) for low, high in spans]
 
 
 def _address(values: NDArray[Any]) -> int:

@@ -18,12 +18,12 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux can 
 
 
 def shared_arrays(n=100_000):
-    """Arrays at odd places of memory that is shared, as those in Ray's object store are; and that memory."""
+    """Arrays as Ray gives them, numbers at odd places of shared memory and dates in memory of their own; the memory."""
     memory = mmap.mmap(-1, 8 * n * 3, flags=mmap.MAP_SHARED)
-    prices = np.frombuffer(memory, np.float64, n, 8 * 100).reshape(n // 10, 10)
-    prices[:] = np.arange(n).reshape(prices.shape)
-    index = np.frombuffer(memory, "<M8[ns]", n // 10, 8 * (n + 700))
-    return {"index": index, "close": prices}, memory
+    close = np.frombuffer(memory, np.float64, n, 8 * 100).reshape(n // 10, 10)
+    close[:] = np.arange(n).reshape(close.shape)
+    volume = np.frombuffer(memory, np.float64, n, 8 * (n + 700)).reshape(n // 10, 10)
+    return {"index": np.arange(n // 10).astype("<M8[ns]"), "close": close, "volume": volume}, memory
 
 
 def mappings():
@@ -39,8 +39,9 @@ def test_shared_memory_is_mapped_again_and_not_copied():
     assert not again["close"].flags.writeable
     with pytest.raises(ValueError, match="WRITEABLE"):
         again["close"].setflags(write=True)
-    arrays["close"][7, 3] = -1.0  # the same pages under two addresses
-    assert again["close"][7, 3] == -1.0
+    arrays["close"][7, 3] = arrays["volume"][-1, -1] = -1.0  # the same pages under two addresses
+    assert again["close"][7, 3] == again["volume"][-1, -1] == -1.0
+    assert np.array_equal(again["index"], arrays["index"])
 
 
 def test_copies_are_their_own():
