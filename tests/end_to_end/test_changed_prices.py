@@ -234,34 +234,48 @@ def test_a_part_of_the_symbols_is_on_read_only_pages_too(tmp_path):
 @pytest.fixture(scope="module")
 def on_ray():
     """Whatever runs on Ray here shares one pool of two actors, until a study ends it."""
-    yield {"backend": "ray", "max_retries": 0}
+    yield {"backend": "ray"}
     rbt.shutdown()
 
 
-def stray(params, data):
-    close = data.close
-    address = close.__array_interface__["data"][0] + 8 * 50
-    if params["n"] in (17, 23):
-        signal.signal(signal.SIGSEGV, signal.SIG_DFL)  # Ray's handler looks up names of functions for many seconds
-    if params["n"] == 17:
-        ctypes.memmove(address, np.array([1e6]).ctypes.data, 8)
-    if params["n"] == 23:
-        mine = np.zeros(8)
-        assign(mine, (address - mine.__array_interface__["data"][0]) // 8, 1e6)
-    return score(params, data)
+def by_ctypes(address):
+    ctypes.memmove(address, np.array([1e6]).ctypes.data, 8)
+
+
+def by_numba(address):
+    mine = np.zeros(8)
+    assign(mine, (address - mine.__array_interface__["data"][0]) // 8, 1e6)
+
+
+def stray(**guilty):
+    """An objective that writes to a price in the trials whose `n` is given, each by the function of that name."""
+
+    def objective(params, data):
+        for name, n in guilty.items():
+            if params["n"] == n:
+                signal.signal(signal.SIGSEGV, signal.SIG_DFL)  # Ray's handler looks up functions' names for seconds
+                globals()[name](data.close.__array_interface__["data"][0] + 8 * 50)
+        return score(params, data)
+
+    return objective
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux can map Ray's memory a second time")
-@pytest.mark.parametrize("n_symbols", [2, 20], ids=["sent with the job", "in the object store"])
-def test_on_ray_a_stray_write_ends_its_worker_and_changes_no_price(tmp_path, on_ray, n_symbols):
+@pytest.mark.parametrize(
+    ("n_symbols", "guilty"),
+    [
+        pytest.param(20, {"by_ctypes": 17}, id="in the object store"),
+        pytest.param(20, {"by_numba": 23}, id="by compiled code", marks=pytest.mark.slow),
+        pytest.param(2, {"by_ctypes": 17, "by_numba": 23}, id="sent with the job", marks=pytest.mark.slow),
+    ],
+)
+def test_on_ray_a_stray_write_ends_its_worker_and_changes_no_price(tmp_path, on_ray, n_symbols, guilty):
     bundle = prices(n_symbols)
     calm = plain(score, tmp_path, "calm", bundle).fit()
-    results = plain(stray, tmp_path, "stray", bundle, **on_ray).fit()
-    assert {result.config["n"]: result.status for result in results if result.status != "COMPLETED"} == {
-        17: "CRASHED",
-        23: "CRASHED",
-    }
-    others = [number for number in range(N) if number not in (17, 23)]
+    results = plain(stray(**guilty), tmp_path, "stray", bundle, **on_ray).fit()
+    lost = {result.config["n"]: result.status for result in results if result.status != "COMPLETED"}
+    assert lost == dict.fromkeys(guilty.values(), "CRASHED")
+    others = [number for number in range(N) if number not in lost]
     assert [results[number].metrics for number in others] == [calm[number].metrics for number in others]
 
 
@@ -295,6 +309,9 @@ def test_on_ray_a_write_to_the_object_store_is_reported_and_its_trials_run_again
         plain(through_rays_own_mapping, tmp_path, "wild", bundle, **on_ray).fit()
     assert {result.status for result in ResultGrid(tmp_path / "wild")} == {"FAILED"}
     resumed = rbt.Tuner.restore(
-        tmp_path / "wild", score, accept_changes=True, run_config=rbt.RunConfig(backend="local", num_workers=2, verbose=0)
+        tmp_path / "wild",
+        score,
+        accept_changes=True,
+        run_config=rbt.RunConfig(backend="local", num_workers=2, verbose=0),
     ).fit()
     assert resumed.table_hash() == calm.table_hash()
