@@ -25,6 +25,10 @@ class BundleNotFoundError(BundleError, LookupError):
     """No bundle of that name is registered."""
 
 
+class PricesChangedError(RbtError):
+    """A bundle's prices changed under a study; the trials since its last check are marked and must run again."""
+
+
 class ObjectiveError(InputError):
     """An objective that cannot be called, loaded or sent to a worker."""
 

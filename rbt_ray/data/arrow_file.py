@@ -2,7 +2,8 @@
 
 A timestamp column ``index`` and a column ``FixedSizeList<float64>[n_symbols]`` a field, in one record batch,
 uncompressed, so that a field's bytes in the file are the array. The rest is JSON in the schema's metadata, with a
-digest of its own: opening checks that, and the content hash only when asked to.
+digest of its own: opening checks that, and the content hash only when asked to. It holds a checksum of each block of
+the columns (`checksums`), by which studies check the prices. Files of earlier versions have none.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import math
 import mmap
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace as replace_fields
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,8 @@ import numpy as np
 
 from rbt_ray.arrow_messages import read_batch
 from rbt_ray.data import times
-from rbt_ray.data.content import Content
+from rbt_ray.data.checksums import n_sum_bytes
+from rbt_ray.data.content import Content, sums_of
 from rbt_ray.errors import BundleError
 from rbt_ray.os_errors import explanation
 from rbt_ray.private_files import open_regular, replacing
@@ -52,6 +55,7 @@ def write(path: Path, content: Content, name: str | None, metadata: Mapping[str,
             "tz": content.tz,
             "periods_per_year": content.periods_per_year,
             "metadata": dict(metadata),
+            "sums": None if content.sums is None else {name: sums.hex() for name, sums in content.sums.items()},
         }
     ).encode()
     batch = pa.record_batch(columns, names=["index", *content.arrays])
@@ -91,6 +95,8 @@ def read(path: Path, *, verify: bool) -> tuple[Content, str | None, dict[str, st
                 raise ValueError("its prices are not those it was written with")
             if not (content.index[1:] > content.index[:-1]).all():
                 raise ValueError("its bars are not in the order of time")
+            if content.sums is None:
+                content = replace_fields(content, sums=sums_of(content.index, content.arrays))
     except FileNotFoundError:
         raise BundleError(f"There is no bundle file `{path}`.") from None
     except (pa.ArrowException, *_DAMAGE) as error:
@@ -127,7 +133,8 @@ def _read(mapped: Any) -> tuple[Content, str | None, dict[str, str]]:
         if str(column.type).partition("[")[2] != f"{n_symbols}]" or column.null_count or column.offset:
             raise ValueError(f"field {field!r} has another type")
         arrays[field] = _numbers(column.values, "double", n_bars * n_symbols, "<f8").reshape(n_bars, n_symbols)
-    content = Content(index, tuple(head["symbols"]), arrays, head["tz"], head["periods_per_year"], head["version"])
+    symbols, sums = tuple(head["symbols"]), _sums(head.get("sums"), head["fields"], n_bars, n_symbols)
+    content = Content(index, symbols, arrays, head["tz"], head["periods_per_year"], head["version"], sums)
     return content, head["name"], head["metadata"]
 
 
@@ -150,6 +157,17 @@ def _checked(head: Any) -> dict[str, Any]:
             raise ValueError(f"its head has no usable `{part}`")
     times.zone(head["tz"])
     return dict(head)
+
+
+def _sums(found: Any, fields: list[str], n_bars: int, n_symbols: int) -> dict[str, bytes] | None:
+    """The checksums in a head, by column; None where it has none."""
+    if found is None:
+        return None
+    sums = {name: bytes.fromhex(found[name]) for name in ("index", *fields)}
+    n_values = {"index": n_bars}
+    if any(len(one) != n_sum_bytes(n_values.get(name, n_bars * n_symbols)) for name, one in sums.items()):
+        raise ValueError("its head has no usable `sums`")
+    return sums
 
 
 def _are_names(names: Any) -> bool:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from numbers import Real
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rbt_ray.data import times
+from rbt_ray.data.checksums import block_sums, changed_values
 from rbt_ray.data.fields import in_order
 from rbt_ray.data.times import TimeArray
 from rbt_ray.errors import BundleError
@@ -29,6 +32,7 @@ class Content:
         tz: the time zone the timestamps came in; None where they came without one.
         periods_per_year: bars in a year.
         version: sha256 of all of the above, in hexadecimal.
+        sums: of each array, "index" included, the checksums of its blocks; None for a file of an earlier version.
     """
 
     index: TimeArray
@@ -37,6 +41,7 @@ class Content:
     tz: str | None
     periods_per_year: float
     version: str
+    sums: Mapping[str, bytes] | None = None
 
     def freeze(self) -> Content:
         """The same, every array of it read-only."""
@@ -46,9 +51,32 @@ class Content:
             self.arrays[field] = np.asarray(values.data)  # over a buffer that refuses `setflags(write=True)`
         return self
 
+    def moved(self, place: Callable[[Mapping[str, NDArray[Any]]], dict[str, NDArray[Any]]]) -> Content:
+        """The same content, with its arrays where `place` puts them: `read_only_pages.remapped` or `copied`.
+
+        Raises:
+            OSError: the system cannot do so.
+        """
+        index, *fields = place({"index": self.index, **self.arrays}).values()
+        return replace(self, index=index, arrays=dict(zip(self.arrays, fields, strict=True))).freeze()
+
     def digest(self) -> str:
         """The hash of what the arrays hold now."""
         return _hash(self.index, self.symbols, self.arrays, self.tz, self.periods_per_year)
+
+    def changed(self) -> str | None:
+        """Returns which values differ from those it was made with, as "`close`, bars 0 to 99"; None if none do.
+
+        It reads everything, at about 10 GB/s; without `sums` it computes the content hash, at 0.5 to 2 GB/s.
+        """
+        if self.sums is None:
+            return None if self.digest() == self.version else "its prices"
+        for name, values in (("index", self.index), *self.arrays.items()):
+            found = changed_values(values, self.sums[name])
+            if found is not None:
+                width = values.size // len(values)
+                return f"`{name}`, bars {found[0] // width:,} to {found[-1] // width:,}"
+        return None
 
 
 def make(
@@ -67,7 +95,13 @@ def make(
     fields = {name: _canonical(arrays[name]) for name in in_order(arrays)}
     if "volume" in fields:
         fields["volume"][~_alive(fields["close"])] = np.nan
-    return Content(index, symbols, fields, tz, per_year, _hash(index, symbols, fields, tz, per_year)).freeze()
+    version = _hash(index, symbols, fields, tz, per_year)
+    return Content(index, symbols, fields, tz, per_year, version, sums_of(index, fields)).freeze()
+
+
+def sums_of(index: TimeArray, arrays: Mapping[str, FloatArray]) -> dict[str, bytes]:
+    """The checksums of the blocks of the index and of each field, by name."""
+    return {"index": block_sums(index), **{name: block_sums(values) for name, values in arrays.items()}}
 
 
 def _positive(periods_per_year: float) -> float:

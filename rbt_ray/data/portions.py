@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import itertools
 import math
+from contextlib import suppress
 from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 
+from rbt_ray.data import read_only_pages
 from rbt_ray.data.bundle import Bundle
 from rbt_ray.data.content import Content
 from rbt_ray.data.fields import PRICES
@@ -96,4 +98,6 @@ def _derived(bundle: Bundle, part: str, arrays: dict[str, FloatArray], columns: 
     # Its own content is not hashed: what it was cut from, and how, says as much at no cost.
     version = f"{content.version}/{part}"
     cut = Content(content.index[rows], symbols, arrays, content.tz, content.periods_per_year, version)
+    with suppress(OSError):  # this system cannot protect them
+        cut = cut.moved(read_only_pages.copied)
     return Bundle(cut.freeze(), bundle.name, bundle.metadata)

@@ -9,7 +9,8 @@ import numpy as np
 from rbt_ray.engine.frontier import Block, Frontier
 from rbt_ray.engine.watch import Watch
 from rbt_ray.errors import JournalError, StudyMismatchError
-from rbt_ray.store.journal import Asked, Finished, Journal
+from rbt_ray.store import trust
+from rbt_ray.store.journal import Asked, Event, Finished, Journal
 from rbt_ray.types import BoolArray
 
 
@@ -22,17 +23,19 @@ def replay(journal: Journal, frontier: Frontier, watch: Watch) -> list[Block]:
     """
     asked: list[Block] = []
     finished: list[Finished] = []
-    for event in journal.read("finished"):
+    events = trust.trusted(journal.read("asked", "finished", *trust.KINDS))
+    for event in events:
+        if not isinstance(event, Finished):
+            continue
         asked += frontier.advance()
-        if isinstance(event, Finished):
-            finished.append(event)
-            frontier.finish(event)
-            watch.finished(event)
+        finished.append(event)
+        frontier.finish(event)
+        watch.finished(event)
     asked += frontier.advance()
     if not asked:
         return []
     again = Block.joined(asked)
-    known = _check(journal, again)
+    known = _check(events, again)
     if known < len(again):
         journal.append(again.rows(known, len(again)).asked())
     done = np.zeros(len(again), dtype=bool)
@@ -43,10 +46,10 @@ def replay(journal: Journal, frontier: Frontier, watch: Watch) -> list[Block]:
     return list(_unfinished(again, done))
 
 
-def _check(journal: Journal, again: Block) -> int:
+def _check(events: list[Event], again: Block) -> int:
     """How many of the configs asked again the journal already knows; all of those must be the same."""
     known = 0
-    for event in journal.read("asked"):
+    for event in events:
         if isinstance(event, Asked):
             if again.rows(event.first, event.first + event.n).asked() != event:
                 raise StudyMismatchError(

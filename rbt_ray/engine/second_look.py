@@ -18,7 +18,8 @@ from rbt_ray.types import FloatArray
 
 _TICK_SECONDS = 0.1
 _PATIENCE = 20
-_numbers = itertools.count(-1, -1)  # never a number of the dispatcher's
+numbers = itertools.count(-1, -1)
+"""Of batches beside the trials: never a number of the dispatcher's."""
 
 
 def second_look(
@@ -35,7 +36,7 @@ def second_look(
         timeout_s: what a review may take at most, in trials' time-outs; None: any time.
     """
     best = table.ranking(table.study.recheck)
-    batches = [Batch(next(_numbers), job, table.trials[[row]], table.points[[row]], purpose="review") for row in best]
+    batches = [Batch(next(numbers), job, table.trials[[row]], table.points[[row]], purpose="review") for row in best]
     found = _run(batches[:1], pool, interrupt, timeout_s)
     if any(review.says_something for review in found):  # else it would not for the others either
         found += _run(batches[1:], pool, interrupt, timeout_s)

@@ -7,13 +7,16 @@ from typing import Any
 import numpy as np
 
 from rbt_ray.columns import Outcomes
+from rbt_ray.errors import PricesChangedError
 from rbt_ray.objectives.objective import only_finite
 from rbt_ray.objectives.review import Review
-from rbt_ray.recordable import require
+from rbt_ray.pool.pool import PricesChanged
+from rbt_ray.recordable import require, text
 from rbt_ray.types import FAILED
 
 _MOST_BYTES = 500_000_000
 """Of one batch: SQLite holds a row of twice as many."""
+_LONGEST_PLACE = 500
 _BYTES_A_LETTER = 12  # an emoji's in JSON: two escapes of six
 _BYTES_A_NUMBER = 28  # a float in JSON
 
@@ -44,6 +47,18 @@ def review_of(answer: Any) -> Review:
     require(type(answer) is Review, "answer", answer)
     review: Review = answer.recordable()
     return review
+
+
+def check_of(answer: Any) -> None:
+    """Reads a worker's answer to a check of its prices.
+
+    Raises:
+        ValueError: it is no such answer.
+        PricesChangedError: they are not the bundle's.
+    """
+    if type(answer) is PricesChanged:
+        raise PricesChangedError(text(answer.where)[:_LONGEST_PLACE])
+    require(answer is None, "answer", answer)
 
 
 def _size(outcomes: Outcomes) -> int:

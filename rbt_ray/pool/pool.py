@@ -32,6 +32,17 @@ class Job:
     metric: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class PricesChanged:
+    """A worker's answer to any batch when its prices are not those that the bundle was made of.
+
+    Args:
+        where: which differ, for people.
+    """
+
+    where: str
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
     """Trials of one job at one fidelity, evaluated together.
@@ -42,7 +53,8 @@ class Batch:
         trials: ``(n,)`` trial numbers.
         points: ``(n, n_params)`` their configs.
         fidelity: the share of the training bars they use.
-        purpose: "score" gives `Outcomes`; "review" re-runs a config in detail.
+        purpose: "score" gives `Outcomes`; "review" re-runs a config in detail; "check" holds no trial, and compares the
+            prices that the worker reads with their checksums.
         starts: where objectives that report go on, by row of the batch.
     """
 
@@ -51,7 +63,7 @@ class Batch:
     trials: IntArray
     points: FloatArray
     fidelity: float = 1.0
-    purpose: Literal["score", "review"] = "score"
+    purpose: Literal["score", "review", "check"] = "score"
     starts: Mapping[int, Checkpoint] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -66,9 +78,12 @@ class Batch:
 
         Raises:
             ValueError: it is no answer to this batch.
+            PricesChangedError: the worker does not read the prices that the study began with.
         """
-        from rbt_ray.pool.answers import outcomes_of, review_of  # not where a worker starts, which needs neither
+        from rbt_ray.pool.answers import check_of, outcomes_of, review_of  # a worker that starts needs none of them
 
+        if self.purpose == "check" or type(answer) is PricesChanged:
+            return check_of(answer)
         return review_of(answer) if self.purpose == "review" else outcomes_of(answer, len(self), self.job.metric)
 
     @classmethod

@@ -11,6 +11,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from rbt_ray.data.bundle import Bundle
 from rbt_ray.errors import BundleError
+from rbt_ray.pool.ray_ref import read_only
 
 _NAMESPACE = "rbt_ray"
 
@@ -56,7 +57,7 @@ def is_connected() -> bool:
 
 
 def fetch(name: str) -> Bundle:
-    """The bundle under a name, over this host's copy of its arrays, which processes share and nobody can write to.
+    """The bundle under a name, over this host's copy of its arrays, on pages that this process cannot write to.
 
     Raises:
         BundleError: this process is on no cluster, or the cluster has no such bundle any more.
@@ -70,4 +71,4 @@ def fetch(name: str) -> Bundle:
         raise BundleError(
             f"the cluster has no bundle {name!r} any more: who shared it has let it go, or is gone."
         ) from error
-    return Bundle(content.freeze(), bundle_name, metadata)
+    return Bundle(read_only(content), bundle_name, metadata)

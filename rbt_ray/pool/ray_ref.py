@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +10,9 @@ from typing import Any
 
 import ray
 
-from rbt_ray.data import files
+from rbt_ray.data import files, read_only_pages
 from rbt_ray.data.bundle import Bundle
+from rbt_ray.data.content import Content
 from rbt_ray.data.files import Files
 from rbt_ray.errors import BundleError
 
@@ -30,14 +32,14 @@ class RayRef:
     version: str
 
     def open(self) -> Bundle:
-        """The bundle over this node's copy of the arrays, which processes share and nobody can write to.
+        """The bundle over this node's copy of the arrays, on pages that this process cannot write to.
 
         Raises:
             BundleError: this process is no worker of the pool that shares the bundle.
             ObjectLostError: Ray's; the object is gone from every node.
         """
         content, name, metadata = _shared(self.version)
-        return Bundle(content.freeze(), name, metadata)
+        return Bundle(read_only(content), name, metadata)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,24 @@ def put(shared: Bundle | Files) -> Any:
     if isinstance(shared, Files):
         return ray.put(shared.pack())
     return ray.put((shared.content, shared.name, shared.metadata))
+
+
+def read_only(content: Content) -> Content:
+    """Content that Ray's object store gave, over the same memory, on pages that this process cannot write to.
+
+    Ray maps its store with the right to write. Where the system cannot map it again, a warning says why, and only
+    numpy protects the arrays.
+    """
+    try:
+        return content.moved(read_only_pages.remapped)
+    except OSError as error:
+        warnings.warn(
+            f"compiled code of an objective could change prices here: they cannot be mapped read-only ({error}). "
+            f"A study still compares them with their checksums at its end.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return content.freeze()
 
 
 def offer(objects: Mapping[str, Any]) -> None:

@@ -14,7 +14,7 @@ from rbt_ray.data.portions import portion, share_of
 from rbt_ray.objectives.objective import Evaluator, as_evaluator, describe
 from rbt_ray.objectives.reports import Span
 from rbt_ray.objectives.review import review
-from rbt_ray.pool.pool import Batch, Job, Returned
+from rbt_ray.pool.pool import Batch, Job, PricesChanged, Returned
 from rbt_ray.pool.process_check import ProcessCheck
 from rbt_ray.pool.task import Task
 from rbt_ray.study.seeds import trial_seeds
@@ -33,12 +33,13 @@ class Worker:
         self._check = ProcessCheck()
         self._memo = Memo()
         self._bundle: Bundle | None = None
+        self._changed: str | None = None
         self._views: dict[float, BundleView] = {}
         self._task: Task
         self._evaluator: Evaluator
 
     def load(self, job: Job) -> None:
-        """Makes ready for a study's batches; a bundle that is open already stays warm.
+        """Makes ready for a study's batches; what was derived from the same prices before stays warm.
 
         Raises:
             ObjectiveError: the objective cannot be rebuilt here, such as when its module is missing.
@@ -49,11 +50,10 @@ class Worker:
         if task.bundle is not None:
             import rbt_ray.pool.preload_prices  # noqa: F401 - now, so that no trial's time is spent on importing
 
-            bundle = task.bundle.open()
-            if self._bundle is None or bundle.version != self._bundle.version:
-                self._bundle = bundle
+            self._bundle = task.bundle.open()
+            self._changed = self._bundle.content.changed()
         else:
-            self._bundle = None
+            self._bundle, self._changed = None, None
         if task.files is not None:
             task.objective.open(task.files.open())
 
@@ -66,7 +66,7 @@ class Worker:
         started, wall, cpu = _time(), _perf_counter(), _thread_time()
         answer, lost = None, None
         try:
-            answer = self._review(batch) if batch.purpose == "review" else self._score(batch)
+            answer = self._answer(batch)
         except BaseException as error:
             lost = f"the worker failed: {describe(error)}"
         if _getpid() != self._process:  # the objective forked it, and it returned from the objective too
@@ -84,6 +84,15 @@ class Worker:
             wall_s=_perf_counter() - wall,
             unfit=damage is not None or lost is not None,
         )
+
+    def _answer(self, batch: Batch) -> Any:
+        if batch.purpose == "check" and self._bundle is not None:
+            self._changed = self._bundle.content.changed()
+        if self._changed is not None:
+            return PricesChanged(self._changed)
+        if batch.purpose == "check":
+            return None
+        return self._review(batch) if batch.purpose == "review" else self._score(batch)
 
     def _score(self, batch: Batch) -> Any:
         seeds = trial_seeds(self._task.seed, batch.trials).tolist()

@@ -78,9 +78,10 @@ class WorkerProcess:
         return self._process.pid if self._process.is_alive() else None
 
     def resident(self) -> int:
-        """Bytes of resident memory; 0 once it has ended."""
+        """Bytes of resident memory without pages of files, such as the bundle's; 0 once it has ended."""
         try:
-            return int(psutil.Process(self._process.pid).memory_info().rss)
+            memory = psutil.Process(self._process.pid).memory_info()
+            return int(memory.rss - getattr(memory, "shared", 0))
         except psutil.Error:
             return 0
 

@@ -114,7 +114,18 @@ class Ended:
         _set(self, notes=[recordable.text(note) for note in self.notes])
 
 
-Event: TypeAlias = Asked | Finished | Reviewed | Ended
+@dataclass(frozen=True, slots=True)
+class Distrusted:
+    """The prices changed: what was recorded since the last check that passed counts no more; see `trust`."""
+
+    where: str
+    """Which prices differ, for people."""
+
+    def __post_init__(self) -> None:
+        _set(self, where=recordable.text(self.where))
+
+
+Event: TypeAlias = Asked | Finished | Reviewed | Ended | Distrusted
 
 
 def pack(event: Event) -> tuple[str, dict[str, Any], bytes | None]:
@@ -127,6 +138,8 @@ def pack(event: Event) -> tuple[str, dict[str, Any], bytes | None]:
         lengths = {name: len(curve) for name, curve in event.curves.items()}
         header = {"rows": event.rows, "curves": lengths, "accounting": ACCOUNTING}
         return "reviewed", header, _bytes(list(event.curves.values()))
+    if isinstance(event, Distrusted):
+        return "distrusted", {"where": event.where}, None
     return "ended", asdict(event), None
 
 
@@ -183,6 +196,8 @@ def unpack(kind: str, header: dict[str, Any], body: bytes) -> Event:
         event = Reviewed(rows, {name: take("<f8", length) for name, length in header["curves"].items()})
     elif kind == "ended":
         event = Ended(**header)
+    elif kind == "distrusted":
+        event = Distrusted(header["where"])
     else:
         raise ValueError(f"an event of unknown kind {kind!r}")
     take.must_be_empty()

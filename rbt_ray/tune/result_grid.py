@@ -11,6 +11,7 @@ from rbt_ray.errors import NoResultError, SettingError
 from rbt_ray.html_text import encodable, escape
 from rbt_ray.nearest import nearest
 from rbt_ray.os_errors import explained
+from rbt_ray.store import trust
 from rbt_ray.store.journal import Ended, Journal, Reviewed
 from rbt_ray.store.table import TrialTable, table_of
 from rbt_ray.study.study import Study
@@ -41,10 +42,10 @@ class ResultGrid(Sequence[Result]):
         journal = Journal(self.path)
         try:
             study = self._given or Study.from_json(journal.definition)
-            events = list(journal.read("finished", "reviewed", "ended"))
-            reviewed = [event for event in events if isinstance(event, Reviewed)]
+            events = list(journal.read("finished", "reviewed", *trust.KINDS))
+            reviewed = [event for event in trust.trusted(events) if isinstance(event, Reviewed)]
             ended = [event for event in events if isinstance(event, Ended)]
-            return table_of(events, study), reviewed[-1] if reviewed else None, ended
+            return table_of(trust.marked(events), study), reviewed[-1] if reviewed else None, ended
         finally:
             journal.close()
 

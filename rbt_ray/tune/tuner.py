@@ -6,6 +6,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +14,18 @@ from rbt_ray.engine import loop
 from rbt_ray.engine.dispatcher import Dispatcher
 from rbt_ray.engine.limits import Limits
 from rbt_ray.engine.patience import Patience
+from rbt_ray.engine.price_check import check_prices
 from rbt_ray.engine.second_look import second_look
 from rbt_ray.engine.watch import Watch
-from rbt_ray.errors import SettingError, StudyExistsError, StudyInterrupted, StudyMismatchError
+from rbt_ray.errors import (
+    BundleError,
+    BundleNotFoundError,
+    PricesChangedError,
+    SettingError,
+    StudyExistsError,
+    StudyInterrupted,
+    StudyMismatchError,
+)
 from rbt_ray.objectives.address import address_of
 from rbt_ray.objectives.fitting import check_objective
 from rbt_ray.objectives.own_data import OwnData
@@ -28,10 +38,12 @@ from rbt_ray.search.scheduled_search import ScheduledSearch
 from rbt_ray.store.journal import Ended, Journal
 from rbt_ray.store.place import OWN_BUNDLE, Place
 from rbt_ray.store.table import table_of
+from rbt_ray.store.trust import KINDS, UNCHECKED, trusted
 from rbt_ray.store.uri import child, is_uri
 from rbt_ray.study.space import Space
 from rbt_ray.study.study import Study
 from rbt_ray.tune.callbacks import Callbacks
+from rbt_ray.tune.changed_prices import changed_under, check_bundle, distrust_after
 from rbt_ray.tune.config import RunConfig, TuneConfig, as_before
 from rbt_ray.tune.definition import bundle_of, define, open_again
 from rbt_ray.tune.interrupt import clean_interrupt
@@ -124,6 +136,7 @@ class Tuner:
         Raises:
             StudyNotFoundError: there is no study.
             StudyMismatchError: the objective, space or searcher is not the one the study was begun with.
+            BundleError: its prices are gone or damaged; trials that may have used damaged ones are marked.
             SpaceError: `param_space` has to be passed.
         """
         run_config = run_config or RunConfig()
@@ -153,7 +166,12 @@ class Tuner:
         tuner._objective = objective
         tuner._search_alg = search_alg
         tuner._time_budget_s = None
-        tuner._bundle = open_again(study.bundle, folder, objective, verify=is_uri(path))
+        try:
+            tuner._bundle = open_again(study.bundle, folder, objective, verify=is_uri(path))
+        except BundleNotFoundError:
+            raise
+        except BundleError as damage:
+            raise distrust_after(damage, place) from None
         tuner._study = study
         tuner._place, tuner._folder = place, folder
         tuner._is_new, tuner._has_run = False, False
@@ -179,6 +197,9 @@ class Tuner:
             StudyLockedError: another process runs it.
             StudyMismatchError: it was begun by other accounting rules, and `accept_changes` was not given.
             StudyInterrupted: Ctrl-C stopped it; what finished is recorded.
+            PricesChangedError: the prices changed while it ran; the trials since the last check are marked as failed,
+                and run again when the study is resumed.
+            BundleError: the prices are not those that the bundle was made with.
             WorkerStartError: no worker could be started.
             JournalError: the journal, or its mirror at the end, cannot be written.
         """
@@ -233,6 +254,8 @@ class Tuner:
             self._bundle = type(self._bundle).open(own)
         elif self._is_new and self._bundle is not None and self._bundle.path != own:
             own.unlink(missing_ok=True)  # of a study that never came to be
+        if self._bundle is not None:
+            check_bundle(self._bundle, self._place, is_new=self._is_new)
         if pool.n_workers > study.max_pending:
             warnings.warn(
                 f"the study keeps at most {study.max_pending} trials open, fewer than its {pool.n_workers} workers, of which "
@@ -272,18 +295,26 @@ class Tuner:
         journal.when_blocked = Patience(interrupt.wait, self._place.shown)
         try:
             with self._place.mirrored(), show_progress(watch, verbose=run_config.verbose):
-                reason = loop.run(study, searcher, dispatcher, journal, limits, watch, callbacks.on_finished)
-                wall_s = watch.wall_s
-                watch.notes = searcher.notes if isinstance(searcher, ScheduledSearch) else []
-                if reason == "done" and study.recheck and self._bundle is not None:
-                    watch.stage = "running the best again in detail"
-                    table = table_of(journal.read("finished"), study)
-                    reviewed = second_look(table, self._bundle, pool, job, interrupt, run_config.trial_timeout_s)
-                    if interrupt.is_set():
-                        reason = "interrupted"
-                    else:
-                        journal.append(reviewed)
-                journal.append(Ended(reason, wall_s, pool.n_workers, backend_of(self._run_config), list(watch.notes)))
+                ended = partial(Ended, n_workers=pool.n_workers, backend=backend_of(self._run_config))
+                reviewed = None
+                try:
+                    reason = loop.run(study, searcher, dispatcher, journal, limits, watch, callbacks.on_finished)
+                    wall_s = watch.wall_s
+                    watch.notes = searcher.notes if isinstance(searcher, ScheduledSearch) else []
+                    if reason == "done" and study.recheck and self._bundle is not None:
+                        watch.stage = "running the best again in detail"
+                        table = table_of(trusted(journal.read("finished", *KINDS)), study)
+                        reviewed = second_look(table, self._bundle, pool, job, interrupt, run_config.trial_timeout_s)
+                    if self._bundle is not None and reason != UNCHECKED and not check_prices(pool, job, interrupt):
+                        reason = UNCHECKED
+                except PricesChangedError as error:
+                    assert self._bundle is not None
+                    changed = changed_under(self._bundle, str(error), journal, self._place)
+                    journal.append(ended("prices changed", watch.wall_s, notes=[str(changed)]))
+                    raise changed from None
+                if reviewed is not None and reason == "done":
+                    journal.append(reviewed)
+                journal.append(ended(reason, wall_s, notes=list(watch.notes)))
         finally:
             journal.close()
         callbacks.on_study_end(ResultGrid(self._folder, study))

@@ -1,0 +1,52 @@
+"""At the end of a run, the workers compare the prices they have read with the bundle's checksums."""
+
+from __future__ import annotations
+
+from threading import Event
+
+import numpy as np
+
+from rbt_ray.engine.second_look import numbers
+from rbt_ray.errors import WorkerStartError
+from rbt_ray.pool.pool import Batch, Job, WorkerPool
+
+_TICK_SECONDS = 0.1
+_MOST_LOSSES = 3
+_NO_TRIALS, _NO_POINTS = np.empty(0, np.int64), np.empty((0, 0))
+
+
+def check_prices(pool: WorkerPool, job: Job, interrupt: Event) -> bool:
+    """Sends as many checks as there are workers; returns False if the study is interrupted before all have passed.
+
+    An idle pool gives each worker one. Workers of a host share the pages that hold the prices, so that one check there
+    stands for all.
+
+    Args:
+        pool: idle workers.
+        job: the study's.
+        interrupt: set from outside, to stop the study.
+
+    Raises:
+        PricesChangedError: the prices of a worker are not those that the study began with.
+        WorkerStartError: workers end while they check.
+    """
+    waiting, sent, losses = pool.n_workers, set[int](), 0
+    while waiting or sent:
+        if interrupt.is_set():
+            waiting = 0
+            sent.difference_update(pool.recall())
+            for number in sent:
+                pool.cancel(number, "interrupted")
+        while waiting and len(sent) < pool.capacity:
+            batch = Batch(next(numbers), job, _NO_TRIALS, _NO_POINTS, purpose="check")
+            pool.submit(batch)
+            sent.add(batch.number)
+            waiting -= 1
+        for returned in pool.wait(_TICK_SECONDS):
+            sent.discard(returned.number)
+            if returned.lost is not None and not interrupt.is_set():
+                losses += 1
+                if losses > _MOST_LOSSES:
+                    raise WorkerStartError(f"workers end while they check the prices ({returned.lost}).")
+                waiting += 1
+    return not interrupt.is_set()

@@ -1,0 +1,90 @@
+"""Which events of a journal count, after a study has seen that its prices changed.
+
+Each run checks the prices before it records its end, unless it was interrupted. A `Distrusted` event withdraws what was
+recorded since the last such end: the results, and the configs that a search may have chosen by them. A resumed study
+continues from what is left, so that those trials run again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from rbt_ray.columns import Outcomes
+from rbt_ray.store.events import Distrusted, Ended, Event, Finished
+from rbt_ray.types import FAILED
+
+KINDS = ("ended", "distrusted")
+"""The kinds of events that these functions need beside those that are to be judged."""
+UNCHECKED = "interrupted"
+"""The one reason for which a run ends without a check."""
+
+
+def trusted(events: Iterable[Event]) -> list[Event]:
+    """Returns the events that count, in their order."""
+    return _split(events)[0]
+
+
+def marked(events: Iterable[Event]) -> list[Event]:
+    """Returns the events that count, and the withdrawn results of trials that have no other, as failed.
+
+    A failed trial is in the table with its config and the reason, and in no ranking.
+    """
+    counted, withdrawn = _split(events)
+    seen = {trial for event in counted if isinstance(event, Finished) for trial in event.trials.tolist()}
+    again: list[Event] = []
+    for event, where in reversed(withdrawn):
+        rows = [row for row, trial in enumerate(event.trials.tolist()) if trial not in seen]
+        if rows:
+            again.append(_failed(event, rows, where))
+            seen.update(event.trials.tolist())
+    return counted + again
+
+
+def n_unconfirmed(events: Iterable[Event]) -> int:
+    """Returns how many trials were recorded since the last check that passed."""
+    n = 0
+    for event in events:
+        if isinstance(event, Finished):
+            n += len(event.trials)
+        elif _is_checked(event):
+            n = 0
+    return n
+
+
+def _split(events: Iterable[Event]) -> tuple[list[Event], list[tuple[Finished, str]]]:
+    counted: list[Event] = []
+    withdrawn: list[tuple[Finished, str]] = []
+    n_checked = 0
+    for event in events:
+        if isinstance(event, Distrusted):
+            since = counted[n_checked:]
+            withdrawn += [(one, event.where) for one in since if isinstance(one, Finished)]
+            counted[n_checked:] = [one for one in since if isinstance(one, Ended)]
+        else:
+            counted.append(event)
+        if _is_checked(event):
+            n_checked = len(counted)
+    return counted, withdrawn
+
+
+def _is_checked(event: Event) -> bool:
+    return isinstance(event, Distrusted) or (isinstance(event, Ended) and event.reason != UNCHECKED)
+
+
+def _failed(event: Finished, rows: Sequence[int], where: str) -> Finished:
+    why = f"the prices changed while it may have run ({where}): its result is not to be trusted. Resume the study to run it again."
+    outcomes = Outcomes(
+        np.full(len(rows), FAILED, np.uint8), {}, dict.fromkeys(range(len(rows)), why), event.outcomes.duration_s[rows]
+    )
+    return Finished(
+        event.trials[rows],
+        event.points[rows],
+        event.fidelity,
+        outcomes,
+        event.worker,
+        event.started,
+        event.cpu_s,
+        event.wall_s,
+    )

@@ -1,0 +1,79 @@
+"""What a study records and says when its prices are not those it began with."""
+
+from __future__ import annotations
+
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rbt_ray.errors import BundleError, PricesChangedError, StudyLockedError
+from rbt_ray.store import trust
+from rbt_ray.store.journal import Distrusted, Journal
+
+if TYPE_CHECKING:
+    from rbt_ray.data.bundle import Bundle
+    from rbt_ray.store.place import Place
+
+
+def check_bundle(bundle: Bundle, place: Place, *, is_new: bool) -> None:
+    """Compares a bundle with its checksums before a run; the caller holds the study's lock.
+
+    Raises:
+        BundleError: it has changed. Trials that may have used it since their last check are marked.
+    """
+    if (where := bundle.content.changed()) is None:
+        return
+    n = 0
+    if not is_new:
+        with closing(Journal(place.folder, write=True)) as journal:
+            n = distrust(journal, where)
+    raise BundleError(f"the prices of {named(bundle)} are not those it was made with ({where}). {_restoring(n, place)}")
+
+
+def distrust_after(damage: BundleError, place: Place) -> BundleError:
+    """Marks the trials of a study whose bundle turned out to be damaged; the error with that added to it.
+
+    A study that another driver runs is left to that driver's own check.
+    """
+    n = 0
+    with suppress(StudyLockedError), place.locked(), closing(Journal(place.folder, write=True)) as journal:
+        n = distrust(journal, "its file is damaged")
+    return BundleError(f"{damage} {_marked(n, place)}") if n else damage
+
+
+def changed_under(bundle: Bundle, where: str, journal: Journal, place: Place) -> PricesChangedError:
+    """Marks the trials since the last check; the error that says so."""
+    n = distrust(journal, where)
+    return PricesChangedError(
+        f"the prices of {named(bundle)} changed while the study ran ({where}). Find what writes to them: another "
+        f"process, compiled code with a wrong index, faulty memory. {_restoring(n, place)}"
+    )
+
+
+def distrust(journal: Journal, where: str) -> int:
+    """Withdraws the results since the last check; returns how many trials that are."""
+    n = trust.n_unconfirmed(journal.read("finished", *trust.KINDS))
+    if n:
+        journal.append(Distrusted(where))
+    return n
+
+
+def named(bundle: Bundle) -> str:
+    """A bundle's name, version and file, for messages."""
+    path: Path | None = bundle.path
+    return (
+        f"bundle {bundle.name or 'without a name'} (version {bundle.version[:12]}{'' if path is None else f', {path}'})"
+    )
+
+
+def _restoring(n: int, place: Place) -> str:
+    again = "If the file has changed, make it again with `rbt.ingest(name, source)` or `Bundle.save(path)`."
+    return f"{again} {_marked(n, place)}".strip()
+
+
+def _marked(n: int, place: Place) -> str:
+    if not n:
+        return ""
+    return (
+        f"The {n:,} trials since the last check are marked as failed; `rbt-ray resume {place.shown}` runs them again."
+    )
