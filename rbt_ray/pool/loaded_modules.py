@@ -36,16 +36,16 @@ class _Version:
 class LoadedModules:
     """The modules of this process; those that it has when this is made count as older than any change of a file.
 
-    `has_installed` tells whether installed packages were imported since.
+    `has_installed` tells whether other installed packages were imported since.
     """
 
     def __init__(self) -> None:
         self.has_installed = False
+        self._packages = {name.partition(".")[0] for name in sys.modules}
         self._seen: set[str] = set()
         self._last: tuple[int, str] | None = None
         self._versions: dict[str, _Version] = {}
         self.look(math.inf)
-        self.has_installed = False
 
     @property
     def has_users(self) -> bool:
@@ -68,10 +68,10 @@ class LoadedModules:
                 continue
             self._seen.add(name)
             file = _file_of(module)
-            if file is None or file.startswith(_OURS) or name == "__main__":
+            if file is None or file.startswith(_OURS) or name in ("__main__", "__mp_main__"):
                 continue
             if any(part in file for part in _PACKAGES):
-                self.has_installed = True
+                self.has_installed |= name.partition(".")[0] not in self._packages
             elif not file.startswith(_STANDARD):
                 stamp = _stamp(file)
                 certain = stamp is not None and max(stamp[:2]) < (since - _MARGIN_S) * 1e9

@@ -21,7 +21,7 @@ WORKER = "rbt-ray-worker"
 _FOR_PRICES = "rbt_ray.pool.preload_prices"
 
 _READ_AT_START = re.compile(
-    "PYTHON|LD_|DYLD_|LC_|LANG|MALLOC_|GLIBC_|TMP|TEMP|"
+    "PYTHON(?!BREAKPOINT)|LD_|DYLD_|LC_|LANG|MALLOC_|GLIBC_|TMP|TEMP|"
     "OMP_|GOMP_|KMP_|MKL_|OPENBLAS_|GOTO_|BLIS_|VECLIB_|NPY_|NUMPY_|NUMBA_|NUMEXPR_|LLVM_|ARROW_"
 ).match
 """Variables that Python, the C library and what the fork server loads read once, when they start."""
@@ -108,16 +108,29 @@ def _see_to_a_server(prices: bool) -> None:
 
     server: Any = forkserver._forkserver
     variables = variables_read_at_start()
+    earlier = None
     with server._lock:
         if server._forkserver_pid is not None and _server != _Server(server._forkserver_pid, prices, variables):
-            if multiprocessing.active_children():  # it has to report how they end
-                _outlived.append(server._forkserver_alive_fd)
-            else:
-                os.close(server._forkserver_alive_fd)
-                threading.Thread(target=os.waitpid, args=(server._forkserver_pid, 0), daemon=True).start()
+            earlier = server._forkserver_pid, server._forkserver_alive_fd
             server._forkserver_address = server._forkserver_alive_fd = server._forkserver_pid = None
     forkserver.ensure_running()
     _server = _Server(server._forkserver_pid, prices, variables)
+    if earlier is not None:
+        _end(*earlier)
+
+
+def _end(pid: int, alive: int) -> None:
+    """Ends a fork server once another listens: the last one removes the folder of their sockets.
+
+    Args:
+        pid: the server's process id.
+        alive: the descriptor at whose end the server ends.
+    """
+    if multiprocessing.active_children():  # it has to report how they end
+        _outlived.append(alive)
+    else:
+        os.close(alive)
+        threading.Thread(target=os.waitpid, args=(pid, 0), daemon=True).start()
 
 
 def _forget_the_server() -> None:
