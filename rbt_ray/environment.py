@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-_AT_IMPORT = dict(os.environ)
+_at_import = dict(os.environ)
+_changed: set[str] = set()
 
 
 def changes(variables: Mapping[str, str]) -> dict[str, str | None]:
     """Returns the variables that were set, changed or removed since the import; a removed one is None.
 
+    A variable that was changed back counts as changed: a Ray that was started before that has the other value.
+
     Args:
         variables: all of them as they are now.
     """
-    found: dict[str, str | None] = {name: value for name, value in variables.items() if _AT_IMPORT.get(name) != value}
-    return found | {name: None for name in _AT_IMPORT if name not in variables}
+    names = variables.keys() | _at_import.keys()
+    _changed.update(name for name in names if variables.get(name) != _at_import.get(name))
+    return {name: variables.get(name) for name in _changed}

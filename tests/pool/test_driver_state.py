@@ -106,11 +106,12 @@ def of_the_driver():
     }
 
 
-def agree(found, expected, backend):
+def check(found, expected, backend):
+    found = {name: found[name] for name in expected}
     if backend == "ray":  # an actor has import paths of its own behind the driver's
         n = expected["path"].count("|") + 1
         found = {**found, "path": "|".join(found["path"].split("|")[:n])}
-    return {name: found[name] for name in expected} == expected
+    assert found == expected
 
 
 @pytest.mark.parametrize(
@@ -152,12 +153,12 @@ def test_trials_see_what_the_driver_has_now_whatever_it_has_changed(driver, monk
     try:
         for _ in range(25):
             draw.choice(changes)()
-            assert agree(driver.fit(alone), of_the_driver(), driver.backend)
+            check(driver.fit(alone), of_the_driver(), driver.backend)
             path = [Path(one).name for one in sys.path if Path(one).parent == driver.folder]
             version = next(folders[name] for name in path if name in folders)
             data = Path("data.txt").read_text()
             expected = {**of_the_driver(), "helper": f"{'x' * version} {os.environ.get('STUDY')} {data}"}
-            assert agree(driver.fit(with_helper), expected, driver.backend)
+            check(driver.fit(with_helper), expected, driver.backend)
     finally:
         monkeypatch.undo()
         time.tzset()
@@ -271,9 +272,10 @@ def test_a_new_pool_of_calls_has_the_variables_that_the_driver_has_then(monkeypa
 
 def test_a_cluster_gets_the_variables_that_were_changed_and_none_of_rays(monkeypatch):
     inherited = {"OLD": "secret", "CHANGED": "before", "REMOVED": "before"}
-    monkeypatch.setattr(environment, "_AT_IMPORT", {**inherited, "PATH": os.environ["PATH"]})
+    monkeypatch.setattr(environment, "_at_import", {**inherited, "PATH": os.environ["PATH"]})
     now = {"OLD": "secret", "CHANGED": "after", "SET": "new", "RAY_ADDRESS": "x", "CUDA_VISIBLE_DEVICES": "1"}
     state = replace(DriverState.here(), variables={**now, "PATH": os.environ["PATH"], "OMP_NUM_THREADS": "1"})
+    monkeypatch.setattr(environment, "_changed", set())
     sent = SentState.of(state)
     assert sent.changes == {"CHANGED": "after", "SET": "new", "REMOVED": None}
     assert b"secret" not in pickle.dumps(sent)
@@ -281,6 +283,8 @@ def test_a_cluster_gets_the_variables_that_were_changed_and_none_of_rays(monkeyp
     kept, _ = sent.on(own, {"working_dir": "/", "env_vars": {"SET": "theirs"}}, {"SET": "theirs"})
     assert kept.variables == {"PATH": "/bin", "CHANGED": "after", "KEPT": "there"}
     assert kept.folder == own.folder
+    back = SentState.of(replace(state, variables={**inherited, "PATH": os.environ["PATH"]}))
+    assert back.changes == {"CHANGED": "before", "SET": None, "REMOVED": "before"}
 
 
 @pytest.mark.slow
