@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from rbt_ray import environment as _environment  # noqa: F401 - it remembers the variables of this moment
 from rbt_ray._version import __version__
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import pytest
 import rbt_ray as rbt
 
 PACKAGE = Path(rbt.__file__).parent
-BASE = {"types", "errors", "nearest", "_version", "recordable"}
+BASE = {"types", "errors", "environment", "nearest", "_version", "recordable"}
 BASE |= {"arrow_messages", "html_text", "os_errors", "private_files", "process_limits"}
 COLUMNS = BASE | {"columns", "metric_columns"}
 
@@ -19,6 +19,7 @@ COLUMNS = BASE | {"columns", "metric_columns"}
 MAY_IMPORT = {
     "types": {"errors"},
     "errors": set(),
+    "environment": set(),
     "html_text": set(),
     "nearest": set(),
     "os_errors": {"errors"},

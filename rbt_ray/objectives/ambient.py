@@ -1,9 +1,9 @@
 """What trials on one worker share without being told: each finds it as the first did, whatever ran before it.
 
-Restored after each trial: environment variables, the working directory, `sys.path` and warning filters; and, since they
-live in its context, what numpy does about floating-point errors and the context of `decimal`. The random numbers of
-`random` and `numpy.random`, for objectives that do not use `data.rng`, follow from the trial's seed. `interpreter`
-restores what is changed inside of modules. Not restored: signal handlers.
+Restored after each trial: environment variables and the time zone, the working directory, `sys.path` and warning
+filters; and, since they live in its context, what numpy does about floating-point errors and the context of `decimal`.
+The random numbers of `random` and `numpy.random`, for objectives that do not use `data.rng`, follow from the trial's
+seed. `interpreter` restores what is changed inside of modules, and the settings of the process.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import random
 import sys
+import time
 import warnings
 from contextlib import suppress
 from os import _exit
@@ -18,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+_tzset = getattr(time, "tzset", None)  # Windows has none; an objective can replace that of the module
 _n_forks = 0
 """How often this process was forked from another."""
 
@@ -52,6 +54,7 @@ class Surroundings:
         if _variables() != self._variables:
             os.environ.clear()
             os.environ.update(self._environment)
+            apply_time_zone()
         if _folder() != self._folder and self._folder is not None:
             with suppress(OSError):  # it is gone, and no trial can have it back
                 os.chdir(self._folder)
@@ -93,6 +96,12 @@ class Randomness:
 def _state() -> Any:
     kind, key, *rest = np.random.get_state()  # noqa: NPY002
     return random.getstate(), kind, np.asarray(key).tobytes(), rest
+
+
+def apply_time_zone() -> None:
+    """Makes the C library use the time zone that the environment variable ``TZ`` names now."""
+    if _tzset is not None:
+        _tzset()
 
 
 def _variables() -> Any:

@@ -1,8 +1,8 @@
 """What trials on one worker share inside of the interpreter, and how it is put back after one that changed it.
 
 Put back: the public names of the modules below, `sys.modules`, the import system, trace and profile functions, standard
-streams, the locale, timers, soft resource limits, and a recursion limit that was lowered. Not put back: what is changed
-inside of classes and of other modules.
+streams, the locale, the time zone, soft resource limits, a recursion limit that was lowered, and what `process_settings`
+lists. Not put back: what is changed inside of classes and of other modules.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import builtins
 import gc
 import locale
-import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,6 +17,9 @@ from functools import lru_cache
 from operator import itemgetter
 from types import ModuleType, TracebackType
 from typing import Any, ParamSpec, TypeAlias, TypeVar
+
+from rbt_ray.objectives.ambient import apply_time_zone
+from rbt_ray.objectives.process_settings import ProcessSettings
 
 _Names: TypeAlias = tuple[dict[str, Any], Callable[[dict[str, Any]], tuple[Any, ...]], tuple[Any, ...], dict[str, Any]]
 """A module's names, what looks up those that are watched, what they are bound to, and both as a dict."""
@@ -45,7 +47,7 @@ _MODULES = (
     *("heapq", "re", "contextlib", "contextvars", "warnings", "locale", "gc", "zlib", "cloudpickle"),
     *("numpy", "numpy.random", "numpy.linalg", "numpy.fft", "pandas"),
 )
-_STREAMS = ("stdout", "stderr")
+_STREAMS = ("stdin", "stdout", "stderr")
 
 _BaseException = BaseException  # until `builtins` is put back, nothing of it can be relied on
 
@@ -59,6 +61,7 @@ class Interpreter:
         "_locale",
         "_modules",
         "_names",
+        "_process",
         "_recursion",
         "_streams",
         "_trace",
@@ -77,6 +80,7 @@ class Interpreter:
         self._streams = [getattr(sys, name) for name in _STREAMS]
         self._locale = locale.setlocale(locale.LC_ALL)
         self._limits = _soft_limits()
+        self._process = ProcessSettings()
 
     def repairing(self, function: Callable[P, T]) -> Callable[P, T]:
         """The function, with a repair after each call of it, whether it returns or raises."""
@@ -100,6 +104,8 @@ class Interpreter:
             if not same:
                 namespace.update(names)
                 changed = True
+        if changed:
+            apply_time_zone()  # `time.tzname` shows that it was changed
         changed = any([self._repair_imports(), self._repair_settings(), self._repair_process(), changed])
         self.was_damaged |= changed
         return changed
@@ -131,11 +137,9 @@ class Interpreter:
         return changed
 
     def _repair_process(self) -> bool:
-        changed = False
+        changed = self._process.repair()
         if locale.setlocale(locale.LC_ALL) != self._locale:
             locale.setlocale(locale.LC_ALL, self._locale)
-            changed = True
-        if hasattr(signal, "setitimer") and signal.setitimer(signal.ITIMER_REAL, 0) != (0.0, 0.0):
             changed = True
         if (limits := _soft_limits()) != self._limits:
             import resource
@@ -143,7 +147,7 @@ class Interpreter:
             for kind, soft in self._limits.items():
                 with suppress(ValueError, OSError):  # the hard limit was lowered: the process has to be replaced
                     resource.setrlimit(kind, (soft, resource.getrlimit(kind)[1]))
-            changed = limits != _soft_limits()
+            changed |= limits != _soft_limits()
         return changed
 
 

@@ -16,7 +16,7 @@ from rbt_ray.pool.line import Line
 from rbt_ray.pool.memory import excess, refusal
 from rbt_ray.pool.pool import Job, Returned
 from rbt_ray.pool.received import Sent, received
-from rbt_ray.pool.serve import serve
+from rbt_ray.pool.serve import Outdated, serve
 from rbt_ray.pool.worker_process import WorkerProcess
 
 _START_SECONDS = 60.0
@@ -249,8 +249,9 @@ class Courier:
                     return process
                 self._loading = batch.number
             try:
-                self._load(process, batch.job)
-                return process
+                if self._load(process, batch.job):
+                    return process
+                self._bury()  # a new process can load it
             except (AnswerError, EOFError, OSError) as error:
                 if self._struck:  # the batch was cancelled, or the pool is being closed
                     return process
@@ -261,16 +262,20 @@ class Courier:
             f"something it imports or holds ends the process that loads it."
         )
 
-    def _load(self, process: WorkerProcess, job: Job) -> None:
+    def _load(self, process: WorkerProcess, job: Job) -> bool:
+        """Loads the job; returns False where only a new process can."""
         self._job = None
         process.send(job)
         answer = process.receive()
+        if isinstance(answer, Outdated):
+            return False
         if answer is not None:
             if self._trials:  # earlier trials may have damaged the process: only a fresh one can tell
                 raise AnswerError(f"cannot load the objective ({answer})")
             raise ObjectiveError(answer)
         self._check_room(process)
         self._job = job.key
+        return True
 
     def _check_room(self, process: WorkerProcess) -> None:
         used = process.resident()

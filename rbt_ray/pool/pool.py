@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rbt_ray.columns import Outcomes
     from rbt_ray.data.bundle import Bundle
     from rbt_ray.data.files import Files
+    from rbt_ray.pool.driver_state import DriverState
     from rbt_ray.types import Checkpoint, FloatArray, IntArray
 
 
@@ -24,12 +25,14 @@ class Job:
         payload: a `task.Task`, packed by cloudpickle.
         reads: the versions of the bundle and the files it reads.
         metric: the study's; no trial completes without a finite one.
+        state: the driver's, which workers enter before they load the job; None: they stay in their own.
     """
 
     key: str
     payload: bytes
     reads: tuple[str, ...] = ()
     metric: str = ""
+    state: DriverState | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,18 +6,20 @@ import os
 import pickle
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import ray
 from ray.exceptions import ObjectLostError
 
 from rbt_ray.pool import ray_last_words, ray_ref
+from rbt_ray.pool.driver_state import DriverState
 from rbt_ray.pool.memory import refusal
 from rbt_ray.pool.pool import Batch, Job
+from rbt_ray.pool.ray_driver_state import SentState
 from rbt_ray.pool.settle import end_forks_with_this_process
 
-Loaded = Literal["ready", "bundle lost", "job lost", "error"]
+Loaded = Literal["ready", "outdated", "bundle lost", "job lost", "error"]
 
 _dumps, _loads = pickle.dumps, pickle.loads  # an objective can replace those of the module
 
@@ -58,6 +60,7 @@ class RayActor:
         from rbt_ray.pool.worker import Worker
 
         self._worker = Worker(name)
+        self._own = DriverState.here()
         self._job: Job | None = None
         self._is_watched = False
         self._memory_limit = memory_limit
@@ -69,13 +72,16 @@ class RayActor:
         here = ray.get_runtime_context()
         return Greeting(os.getpid(), here.get_worker_id(), here.get_node_id(), ray_last_words.own_memory())
 
-    def load(self, key: str, payload: Sequence[Any], bundles: Mapping[str, Any]) -> tuple[Loaded, str]:
-        """Makes ready for a job's batches.
+    def load(
+        self, key: str, payload: Sequence[Any], bundles: Mapping[str, Any], sent: SentState | None
+    ) -> tuple[Loaded, str]:
+        """Makes ready for a job's batches; "ready" may come with a sentence for the user.
 
         Args:
             key: the job's.
             payload: the one object that holds its bytes.
             bundles: the objects of the bundle and the files that the job reads, by version.
+            sent: what of the driver's state trials are to find; None: nothing.
         """
         if bundles:
             import rbt_ray.pool.preload_prices  # noqa: F401 - where its first study read none
@@ -88,6 +94,12 @@ class RayActor:
             job = Job(key, ray.get(payload[0]))
         except ObjectLostError as error:
             return "job lost", str(error)
+        note = ""
+        if sent is not None:
+            state, note = self._state_from(sent)
+            job = replace(job, state=state)
+        if (reason := self._worker.outdated(job)) is not None:
+            return "outdated", reason
         try:
             ray_ref.offer(bundles)
             self._worker.load(job)
@@ -96,7 +108,7 @@ class RayActor:
         except BaseException as error:  # the driver turns it into an error for the user
             return "error", str(error)
         self._job = job
-        return "ready", ""
+        return "ready", note
 
     def run(self, message: bytes) -> bytes:
         """The pickled `Returned` of a batch; no bytes where its job is not the one that is loaded."""
@@ -105,6 +117,10 @@ class RayActor:
         if job is None or job.key != key:
             return b""
         return _dumps(self._worker.run(Batch.received(job, parts)), 5)
+
+    def _state_from(self, sent: SentState) -> tuple[DriverState, str]:
+        runtime_env = ray.get_runtime_context().runtime_env
+        return sent.on(self._own, runtime_env, runtime_env.get("env_vars") or {})
 
     def wait_for_the_end(self) -> None:
         """Does nothing until the process is killed."""

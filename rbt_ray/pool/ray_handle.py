@@ -14,6 +14,7 @@ from ray.exceptions import RayError
 from rbt_ray.pool.frames import AnswerError, unpickled
 from rbt_ray.pool.pool import Batch
 from rbt_ray.pool.ray_actor import Greeting, Loaded, RayActor, pack
+from rbt_ray.pool.ray_driver_state import SentState
 from rbt_ray.pool.ray_shared import Shared
 
 Kind = Literal["hello", "load", "batch", "void"]
@@ -118,7 +119,8 @@ class Handle:
             self._call(HELLO, self._actor.hello.remote())
         if self.job != batch.job.key:
             key = batch.job.key
-            answer = self._actor.load.remote(key, [shared.payload(key)], shared.bundles_of(key))
+            state = None if batch.job.state is None else SentState.of(batch.job.state)
+            answer = self._actor.load.remote(key, [shared.payload(key)], shared.bundles_of(key), state)
             self._call(LOAD, answer, job=key, edition=shared.edition)
             self.job = key
         self._trials += len(batch.trials)

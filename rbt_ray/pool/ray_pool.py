@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -81,6 +82,7 @@ class RayPool:
         self._returned: list[Returned] = []
         self._brief = False
         self._losses = 0
+        self._warned_of = ""
         self._cut_off: Counter[int | None] = Counter()
         try:
             self._actors = Roster(
@@ -311,7 +313,13 @@ class RayPool:
                 raise ObjectiveError(message)
             self._bury(actor, message)  # earlier trials may have damaged its process: only a fresh one can tell
             return
+        if state == "outdated":
+            self._bury(actor, message)  # a new actor can load it
+            return
         if state == "ready":
+            if message and call.job != self._warned_of:
+                self._warned_of = call.job
+                warnings.warn(message, stacklevel=2)
             self._actors.loaded(call.job)
             self._losses = 0
             return

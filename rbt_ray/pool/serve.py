@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from os import _exit
 from typing import TYPE_CHECKING
@@ -12,6 +13,13 @@ from rbt_ray.pool.pool import Batch, Job
 
 if TYPE_CHECKING:
     from rbt_ray.pool.worker import Worker
+
+
+@dataclass(frozen=True, slots=True)
+class Outdated:
+    """The answer to a job that a new process has to load; see `Worker.outdated`."""
+
+    reason: str
 
 
 def serve(pipe: Connection, life: Connection, name: str, inherited: Sequence[Connection]) -> None:
@@ -45,12 +53,18 @@ def _work(driver: WorkerEnd, worker: Worker) -> None:
         message = driver.receive()
         if isinstance(message, Job):
             job = message
-            try:
-                worker.load(job)
-            except Exception as error:  # the driver turns it into an error for the user
-                driver.answer(f"{error}")
-            else:
-                driver.answer(None)
+            driver.answer(_load(worker, job))
         else:
             assert job is not None
             driver.answer(worker.run(Batch.received(job, message)))
+
+
+def _load(worker: Worker, job: Job) -> Outdated | str | None:
+    """Loads the job; an error's message is for the user."""
+    if (reason := worker.outdated(job)) is not None:
+        return Outdated(reason)
+    try:
+        worker.load(job)
+    except Exception as error:
+        return f"{error}"
+    return None

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import re
 import sys
 import threading
+from dataclasses import dataclass
 from multiprocessing.context import BaseContext
 from typing import Any, Literal
 
 from rbt_ray.errors import SettingError
+from rbt_ray.pool.settle import ONE_THREAD
 
 StartMethod = Literal["fork", "forkserver", "spawn"]
 VARIABLE = "RBT_RAY_START_METHOD"
@@ -17,8 +20,29 @@ WORKER = "rbt-ray-worker"
 """How the names of worker processes begin."""
 _FOR_PRICES = "rbt_ray.pool.preload_prices"
 
-_with_prices: int | None = None
-"""The process id of the fork server that has loaded what prices need."""
+_READ_AT_START = re.compile(
+    "PYTHON(?!BREAKPOINT)|LD_|DYLD_|LC_|LANG|MALLOC_|GLIBC_|TMP|TEMP|"
+    "OMP_|GOMP_|KMP_|MKL_|OPENBLAS_|GOTO_|BLIS_|VECLIB_|NPY_|NUMPY_|NUMBA_|NUMEXPR_|LLVM_|ARROW_"
+).match
+"""Variables that Python, the C library and what the fork server loads read once, when they start."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Server:
+    """A fork server of ours.
+
+    Args:
+        pid: its process id.
+        prices: whether it has loaded what prices need.
+        variables: those that it read when it started.
+    """
+
+    pid: int
+    prices: bool
+    variables: dict[str, str]
+
+
+_server: _Server | None = None
 _outlived: list[int] = []
 """Descriptors at whose end earlier fork servers end: with the driver."""
 
@@ -39,11 +63,15 @@ def context_for(wanted: StartMethod | None = None, *, prices: bool = False) -> B
         raise SettingError(f"{VARIABLE} is one of {', '.join(known)} here; got {name!r}.")
     context = multiprocessing.get_context(name)
     if name == "forkserver":
-        for_prices = [_FOR_PRICES] if prices or _with_prices is not None else []
-        context.set_forkserver_preload(["rbt_ray.pool.preload", *for_prices])
-        if prices:
-            _see_to_a_server_with_prices()
+        prices = prices or (_server is not None and _server.prices)
+        context.set_forkserver_preload(["rbt_ray.pool.preload", *([_FOR_PRICES] if prices else [])])
+        _see_to_a_server(prices)
     return context
+
+
+def variables_read_at_start() -> dict[str, str]:
+    """Returns the environment variables that no running process would follow."""
+    return {name: value for name, value in os.environ.items() if _READ_AT_START(name) and name not in ONE_THREAD}
 
 
 def require_children() -> None:
@@ -73,23 +101,41 @@ def prepare() -> None:
     context_for(prices=True)
 
 
-def _see_to_a_server_with_prices() -> None:
-    """Starts one, unless it runs. An earlier one cannot load more: it serves its processes on, and no new ones."""
-    global _with_prices
+def _see_to_a_server(prices: bool) -> None:
+    """Starts a fork server, unless one of ours runs that has loaded enough and has read the same variables."""
+    global _server
     from multiprocessing import forkserver
 
     server: Any = forkserver._forkserver
+    variables = variables_read_at_start()
+    earlier = None
     with server._lock:
-        if server._forkserver_pid is not None and server._forkserver_pid != _with_prices:
-            _outlived.append(server._forkserver_alive_fd)
+        if server._forkserver_pid is not None and _server != _Server(server._forkserver_pid, prices, variables):
+            earlier = server._forkserver_pid, server._forkserver_alive_fd
             server._forkserver_address = server._forkserver_alive_fd = server._forkserver_pid = None
     forkserver.ensure_running()
-    _with_prices = server._forkserver_pid
+    _server = _Server(server._forkserver_pid, prices, variables)
+    if earlier is not None:
+        _end(*earlier)
+
+
+def _end(pid: int, alive: int) -> None:
+    """Ends a fork server once another listens: the last one removes the folder of their sockets.
+
+    Args:
+        pid: the server's process id.
+        alive: the descriptor at whose end the server ends.
+    """
+    if multiprocessing.active_children():  # it has to report how they end
+        _outlived.append(alive)
+    else:
+        os.close(alive)
+        threading.Thread(target=os.waitpid, args=(pid, 0), daemon=True).start()
 
 
 def _forget_the_server() -> None:
     """In a forked child: the fork server is the parent's. Only the parent can wait for it, and it ends with the parent."""
-    global _with_prices
+    global _server
     module: Any = sys.modules.get("multiprocessing.forkserver")
     if module is None or module._forkserver._forkserver_pid is None:
         return
@@ -98,7 +144,7 @@ def _forget_the_server() -> None:
     for descriptor in (server._forkserver_alive_fd, *_outlived):
         os.close(descriptor)
     server._forkserver_address = server._forkserver_alive_fd = server._forkserver_pid = None
-    _with_prices = None
+    _server = None
     _outlived.clear()
 
 

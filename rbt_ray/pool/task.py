@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import pickle
-import sys
+import secrets
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ import cloudpickle
 
 from rbt_ray.data.portions import Portion
 from rbt_ray.errors import ObjectiveError
+from rbt_ray.pool.driver_state import DriverState
 from rbt_ray.pool.main_module import pickle_main_by_value
 from rbt_ray.pool.pool import BundleRef, FilesRef, Job
 from rbt_ray.study.space import Space
@@ -44,22 +45,24 @@ class Task:
     files: FilesRef | None = None
 
     def pack(self) -> Job:
-        """The task as bytes, with the import path it needs.
+        """The task as bytes, with the driver's state as it is now.
+
+        Every call makes another job, which workers load again: a module that it imports may have changed.
 
         Raises:
             ObjectiveError: the objective holds something that cannot be sent to another process.
         """
         pickle_main_by_value()
         try:
-            # Packed twice: unpacking the task may need the driver's import path to be in place.
-            payload = pickle.dumps((sys.path, cloudpickle.dumps(self)))
+            payload = cloudpickle.dumps(self)
         except Exception as error:  # pickling runs the objects' own code, which may raise anything
             raise ObjectiveError(
                 f"the objective cannot be sent to the workers: {type(error).__name__}: {error}. "
                 f"Open files, connections and locks inside the objective, not around it."
             ) from error
         reads = tuple(ref.version for ref in (self.bundle, self.files) if ref is not None)
-        return Job(hashlib.sha256(payload).hexdigest(), payload, reads, self.metric)
+        key = f"{hashlib.sha256(payload).hexdigest()}-{secrets.token_hex(8)}"
+        return Job(key, payload, reads, self.metric, DriverState.here())
 
     @staticmethod
     def unpack(job: Job) -> Task:
@@ -68,11 +71,8 @@ class Task:
         Raises:
             ObjectiveError: a module it needs cannot be imported here.
         """
-        paths, packed = pickle.loads(job.payload)
-        # The driver's order: a module beside the script must not lose to an installed one of the same name.
-        sys.path[:] = [*paths, *(path for path in sys.path if path not in paths)]
         try:
-            task = pickle.loads(packed)
+            task = pickle.loads(job.payload)
         except Exception as error:  # unpickling imports and runs the user's own modules
             raise ObjectiveError(
                 f"the workers cannot load the objective: {type(error).__name__}: {error}. "

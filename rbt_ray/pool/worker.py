@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import invalidate_caches
 from os import _exit
 from os import getpid as _getpid
 from time import perf_counter as _perf_counter
@@ -14,6 +15,8 @@ from rbt_ray.data.portions import portion, share_of
 from rbt_ray.objectives.objective import Evaluator, as_evaluator, describe
 from rbt_ray.objectives.reports import Span
 from rbt_ray.objectives.review import review
+from rbt_ray.pool.driver_state import DriverState
+from rbt_ray.pool.loaded_modules import LoadedModules
 from rbt_ray.pool.pool import Batch, Job, PricesChanged, Returned
 from rbt_ray.pool.process_check import ProcessCheck
 from rbt_ray.pool.task import Task
@@ -31,6 +34,9 @@ class Worker:
         self.name = name
         self._process = _getpid()
         self._check = ProcessCheck()
+        self._state = DriverState.here()
+        self._modules = LoadedModules()
+        self._is_fresh = True
         self._memo = Memo()
         self._bundle: Bundle | None = None
         self._changed: str | None = None
@@ -38,12 +44,41 @@ class Worker:
         self._task: Task
         self._evaluator: Evaluator
 
+    def outdated(self, job: Job) -> str | None:
+        """Returns why a new process has to load the job in place of this one; None where this one can.
+
+        Modules may keep what they read when they were imported: files in the working directory, and variables. Installed
+        packages are taken to read variables only. A new process can always load the job.
+        """
+        if self._is_fresh:
+            return None
+        if (name := self._modules.changed()) is not None:
+            return f"the file of the module {name} has changed"
+        if job.state is None or job.state == self._state:
+            return None
+        here, wanted = self._state, job.state
+        may_differ = self._modules.has_installed and (here.variables, here.paths) != (wanted.variables, wanted.paths)
+        return "modules were imported in another state of the driver" if may_differ or self._modules.has_users else None
+
     def load(self, job: Job) -> None:
         """Makes ready for a study's batches; what was derived from the same prices before stays warm.
 
         Raises:
             ObjectiveError: the objective cannot be rebuilt here, such as when its module is missing.
+            OSError: the driver's working directory cannot be entered.
         """
+        self._is_fresh = False
+        if job.state is not None:
+            job.state.enter(self._state)
+            self._state = job.state
+        invalidate_caches()  # a module that was written just now would not be found
+        started = _time()
+        try:
+            self._load(job)
+        finally:
+            self._modules.look(started)
+
+    def _load(self, job: Job) -> None:
         task = Task.unpack(job)
         self._task, self._views = task, {}
         self._evaluator = as_evaluator(task.objective, task.space, task.metric)
@@ -67,6 +102,7 @@ class Worker:
         answer, lost = None, None
         try:
             answer = self._answer(batch)
+            self._modules.look(started)
         except BaseException as error:
             lost = f"the worker failed: {describe(error)}"
         if _getpid() != self._process:  # the objective forked it, and it returned from the objective too

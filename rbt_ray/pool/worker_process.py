@@ -17,6 +17,7 @@ from typing import Any
 
 import psutil
 
+from rbt_ray.pool.driver_state import DriverState, start_in
 from rbt_ray.pool.frames import READY, FrameReader
 from rbt_ray.pool.serve import serve
 from rbt_ray.pool.start_method import WORKER
@@ -64,7 +65,10 @@ class WorkerProcess:
             inherited = [end for other in [*_living, self] for end in other._ends()] if forked else []
             make: Any = context
             self._process: BaseProcess = make.Process(
-                target=main, args=(theirs, life_end, name, inherited), name=f"{WORKER}-{name}", daemon=True
+                target=start_in,
+                args=(DriverState.here(), main, theirs, life_end, name, inherited),
+                name=f"{WORKER}-{name}",
+                daemon=True,
             )
             self._process.start()
             _living.add(self)

@@ -6,20 +6,20 @@ import atexit
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from rbt_ray.pool.pool import WorkerPool
+from rbt_ray.pool.start_method import variables_read_at_start
 from rbt_ray.tune import backend, worker_limits
 from rbt_ray.tune.config import RunConfig
-from rbt_ray.tune.modules import Modules, changed, user_modules
 
 
 @dataclass(frozen=True, slots=True)
 class _Idle:
-    """A pool that waits, with the user's modules its workers may have loaded, and whether they start with those of prices."""
+    """A pool that waits, with the variables its workers read when they started, and whether they start with those of prices."""
 
     pool: WorkerPool
-    modules: Modules
+    variables: dict[str, str]
     prices: bool
 
 
@@ -45,10 +45,10 @@ def pool_for(run_config: RunConfig, *, prices: bool) -> Iterator[WorkerPool]:
         run_config: the settings.
         prices: whether the study reads any: local workers that were started for one without are then replaced.
     """
-    key, modules = _key(run_config), user_modules()
+    key, variables = _key(run_config), variables_read_at_start()
     idle = _idle.pop(key, None)
     lacks = prices and idle is not None and not idle.prices
-    if idle is not None and (lacks or not idle.pool.is_alive or changed(idle.modules, modules)):
+    if idle is not None and (lacks or not idle.pool.is_alive or idle.variables != variables):
         idle.pool.close()
         idle = None
     pool = _start(run_config, prices=prices) if idle is None else idle.pool
@@ -57,9 +57,7 @@ def pool_for(run_config: RunConfig, *, prices: bool) -> Iterator[WorkerPool]:
     except BaseException:
         pool.close()
         raise
-    mine = _Idle(pool, modules, prices or key[0] == "ray")  # Ray's actors load it by themselves in any case
-    if idle is not None:
-        mine = replace(idle, modules={**idle.modules, **modules})
+    mine = idle or _Idle(pool, variables, prices or key[0] == "ray")  # Ray's actors load it by themselves in any case
     if _idle.setdefault(key, mine) is not mine:
         pool.close()  # two studies ran at once; one warm pool of a kind is enough
 
@@ -68,7 +66,7 @@ def warm(run_config: RunConfig) -> None:
     """Starts a pool with these settings, for the next study to find."""
     key = _key(run_config)
     if key not in _idle:
-        _idle[key] = _Idle(_start(run_config, prices=True), {}, prices=True)
+        _idle[key] = _Idle(_start(run_config, prices=True), variables_read_at_start(), prices=True)
 
 
 def end(run_config: RunConfig) -> None:

@@ -1,0 +1,131 @@
+"""Settings of the whole process that a trial may leave behind: signals, timers, the umask and a few of Python's own."""
+
+from __future__ import annotations
+
+import decimal
+import gc
+import os
+import re
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeAlias
+
+try:  # the functions of `signal` make an enum of every number, at ten times the cost
+    from _signal import getsignal, pthread_sigmask, valid_signals  # type: ignore[import-not-found]
+except ImportError:  # Windows has no signal masks
+    from signal import getsignal, valid_signals
+
+    pthread_sigmask: Any = None  # type: ignore[no-redef]
+
+_SIGNALS = sorted(
+    int(number)
+    for number in valid_signals()
+    if number not in (getattr(signal, "SIGKILL", None), getattr(signal, "SIGSTOP", None))
+)
+_TIMERS = [getattr(signal, name) for name in ("ITIMER_REAL", "ITIMER_VIRTUAL", "ITIMER_PROF") if hasattr(signal, name)]
+_Setting: TypeAlias = tuple[Callable[[], Any], Callable[[Any], Any]]
+"""How a setting is read and set."""
+_PYTHON: tuple[_Setting, ...] = (
+    (sys.get_int_max_str_digits, sys.set_int_max_str_digits),
+    (socket.getdefaulttimeout, socket.setdefaulttimeout),
+    (sys.getswitchinterval, sys.setswitchinterval),
+    (gc.get_threshold, lambda values: gc.set_threshold(*values)),
+)
+_N_FOR_RESULTS = 2
+"""How many of these a result can follow from; the others change how fast Python runs."""
+
+
+class ProcessSettings:
+    """The settings as they are when this is made, which `repair` restores."""
+
+    __slots__ = ("_blocked", "_decimals", "_decimals_before", "_handlers", "_python", "_umask")
+
+    def __init__(self) -> None:
+        self._handlers = _handlers()
+        self._blocked = _blocked()
+        self._umask = umask()
+        # A trial runs in a copy of the thread's context variables, whose decimal context is the same object.
+        self._decimals = decimal.getcontext()
+        self._decimals_before = _settings_of(self._decimals)
+        self._python = [read() for read, _ in _PYTHON]
+
+    def repair(self) -> bool:
+        """Restores what has changed and returns whether anything had; takes some microseconds where nothing has."""
+        changed = False
+        for timer in _TIMERS:
+            if signal.setitimer(timer, 0) != (0.0, 0.0):
+                changed = True
+        blocked = _blocked()
+        if blocked != self._blocked:
+            for number in signal.sigpending():
+                signal.signal(number, signal.SIG_IGN)  # discards it: once unblocked, it could end the process
+        if _differ(_handlers(), self._handlers):
+            for number, handler in zip(_SIGNALS, self._handlers, strict=True):
+                if getsignal(number) is not handler:
+                    # A handler that Python did not install is None here, and Python cannot install it again.
+                    with suppress(ValueError, OSError):
+                        signal.signal(number, signal.SIG_DFL if handler is None else handler)
+            changed = True
+        if blocked != self._blocked:
+            signal.pthread_sigmask(signal.SIG_SETMASK, self._blocked)
+            changed = True
+        if os.umask(self._umask) != self._umask:  # one call, so that no thread sees a third umask
+            changed = True
+        if _settings_of(self._decimals) != self._decimals_before:
+            _restore_decimals(self._decimals, self._decimals_before)
+            changed = True
+        python = [read() for read, _ in _PYTHON]
+        if python != self._python:
+            for (_, set_to), value in zip(_PYTHON, self._python, strict=True):
+                set_to(value)
+            changed |= python[:_N_FOR_RESULTS] != self._python[:_N_FOR_RESULTS]
+        return changed
+
+
+def umask() -> int:
+    """Returns the umask of this process.
+
+    A system call can only return it by setting another, which files of other threads would then get. Linux also writes
+    it to a file.
+    """
+    with suppress(OSError):
+        line = re.search(r"^Umask:\s*([0-7]+)$", Path("/proc/self/status").read_text(), re.MULTILINE)
+        if line is not None:
+            return int(line[1], 8)
+    found = os.umask(0o077)
+    os.umask(found)
+    return found
+
+
+def _handlers() -> tuple[Any, ...]:
+    return tuple(map(getsignal, _SIGNALS))
+
+
+def _blocked() -> set[int]:
+    return set() if pthread_sigmask is None else pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+def _settings_of(context: decimal.Context) -> list[Any]:
+    """Precision, rounding, exponents, capitals, clamp and traps; not the flags, which every calculation may set."""
+    _, (*settings, _flags, traps) = context.__reduce__()  # one call in place of seven
+    return [*settings, traps]
+
+
+def _restore_decimals(context: decimal.Context, settings: list[Any]) -> None:
+    *numbers, traps = settings
+    for name, value in zip(("prec", "rounding", "Emin", "Emax", "capitals", "clamp"), numbers, strict=True):
+        setattr(context, name, value)
+    context.clear_traps()
+    for kind in traps:
+        context.traps[kind] = True
+
+
+def _differ(now: tuple[Any, ...], before: tuple[Any, ...]) -> bool:
+    try:
+        return now != before  # items are compared by identity first
+    except BaseException:  # a handler may be any callable, whose own comparison may raise
+        return True

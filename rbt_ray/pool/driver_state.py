@@ -1,0 +1,68 @@
+"""What a study's trials find around them: the working directory, import path, variables and umask of its driver."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from rbt_ray.objectives.ambient import apply_time_zone
+from rbt_ray.objectives.process_settings import umask
+from rbt_ray.pool.settle import ONE_THREAD
+
+_NO_SETTING = {"PYTEST_CURRENT_TEST"}
+"""Variables that programs set for people to read: workers need not follow them."""
+
+
+@dataclass(frozen=True, slots=True)
+class DriverState:
+    """The state of a driver, taken once a study; or of a worker that has entered it.
+
+    Args:
+        folder: the working directory; None where it does not exist any more.
+        paths: `sys.path`.
+        variables: the environment, with what workers always have: one thread for BLAS and OpenMP.
+        umask: the file mode bits that new files do not get.
+    """
+
+    folder: str | None
+    paths: tuple[str, ...]
+    variables: dict[str, str]
+    umask: int
+
+    @classmethod
+    def here(cls) -> DriverState:
+        """Returns the state of this process."""
+        try:
+            folder = os.getcwd()  # noqa: PTH109
+        except OSError:
+            folder = None
+        variables = {**os.environ, **dict.fromkeys(ONE_THREAD, "1")}
+        for name in _NO_SETTING:
+            variables.pop(name, None)
+        return cls(folder, tuple(sys.path), variables, umask())
+
+    def enter(self, before: DriverState) -> None:
+        """Gives this state to the process, which is in the state `before` and may have set variables of its own since.
+
+        Raises:
+            OSError: the folder does not exist, or is closed to this process.
+        """
+        if self.folder is not None:
+            os.chdir(self.folder)
+        sys.path[:] = self.paths
+        for name in before.variables.keys() - self.variables.keys():
+            os.environ.pop(name, None)
+        for name, value in self.variables.items():
+            if os.environ.get(name) != value:
+                os.environ[name] = value
+        apply_time_zone()
+        os.umask(self.umask)
+
+
+def start_in(state: DriverState, main: Callable[..., None], *args: Any) -> None:
+    """Runs the main loop of a new process in the driver's state: a fork server has that of the time when it started."""
+    state.enter(DriverState.here())
+    main(*args)
