@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import pickle
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,8 @@ import cloudpickle
 
 from rbt_ray.data.portions import Portion
 from rbt_ray.errors import ObjectiveError
+from rbt_ray.objectives.own_code import Source, own_sources
+from rbt_ray.pool import shipped_code
 from rbt_ray.pool.main_module import pickle_main_by_value
 from rbt_ray.pool.pool import BundleRef, FilesRef, Job
 from rbt_ray.study.space import Space
@@ -43,16 +46,20 @@ class Task:
     max_reports: int | None = None
     files: FilesRef | None = None
 
-    def pack(self) -> Job:
+    def pack(self, sources: Mapping[str, Source] | None = None) -> Job:
         """The task as bytes, with the import path it needs.
+
+        Args:
+            sources: the user's own modules, which workers import as they are here; None: see `own_sources`.
 
         Raises:
             ObjectiveError: the objective holds something that cannot be sent to another process.
         """
         pickle_main_by_value()
+        modules = own_sources() if sources is None else dict(sources)
         try:
-            # Packed twice: unpacking the task may need the driver's import path to be in place.
-            payload = pickle.dumps((sys.path, cloudpickle.dumps(self)))
+            # Packed twice: unpacking the task may need the driver's import path and modules to be in place.
+            payload = pickle.dumps((sys.path, modules, cloudpickle.dumps(self)))
         except Exception as error:  # pickling runs the objects' own code, which may raise anything
             raise ObjectiveError(
                 f"the objective cannot be sent to the workers: {type(error).__name__}: {error}. "
@@ -68,9 +75,10 @@ class Task:
         Raises:
             ObjectiveError: a module it needs cannot be imported here.
         """
-        paths, packed = pickle.loads(job.payload)
+        paths, sources, packed = pickle.loads(job.payload)
         # The driver's order: a module beside the script must not lose to an installed one of the same name.
         sys.path[:] = [*paths, *(path for path in sys.path if path not in paths)]
+        shipped_code.use(sources)
         try:
             task = pickle.loads(packed)
         except Exception as error:  # unpickling imports and runs the user's own modules
