@@ -9,7 +9,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -204,7 +204,7 @@ def _leaf(value: Any, at: At) -> str:
 
 def _folder(namespace: Mapping[str, Any]) -> str:
     file = namespace.get("__file__")
-    return str(Path(file).absolute().parent) if isinstance(file, str) else ""
+    return os.path.dirname(os.path.abspath(file)) if isinstance(file, str) else ""  # noqa: PTH100, PTH120 - asked often
 
 
 def _settings(value: Any) -> dict[str, Any] | None:
