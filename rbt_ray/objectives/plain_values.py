@@ -86,8 +86,7 @@ class Values:
         """The text of a value that has a name, which is noted as a part unless the value has parts of its own."""
         text = self.text(value, at)
         if self._is_part(value, at) and not text.endswith(_OPAQUE):
-            shown = repr(value) if type(value) in _NUMBERS else ""
-            self._note(at.label, shown if 0 < len(shown) <= _LONGEST_SHOWN else f"#{_hash(text)[:32]}")
+            self._note(at.label, _shown(value) or f"#{_hash(text)[:32]}")
         return text
 
     def text(self, value: Any, at: At) -> str:
@@ -179,6 +178,8 @@ class Values:
     def _state(self, value: Any, state: Any, at: At) -> list[str]:
         kind = type(value)
         attributes: dict[str, Any] = {}
+        if state is None:
+            return []
         if isinstance(state, list) and dataclasses.is_dataclass(value):  # one with slots that is frozen
             attributes = {one.name: part for one, part in zip(dataclasses.fields(value), state, strict=False)}
         elif isinstance(state, tuple) and len(state) == 2 and all(part is None or type(part) is dict for part in state):
@@ -192,6 +193,13 @@ class Values:
             for name in sorted(attributes)
             if self._counts(kind, name)
         ]
+
+
+def _shown(value: Any) -> str | None:
+    """What a message and the journal may show of a value: numbers alone, since a text may be a password."""
+    if type(value) not in _NUMBERS or (type(value) is int and abs(value) >= 10**_LONGEST_SHOWN):
+        return None
+    return repr(value)
 
 
 def _leaf(value: Any, at: At) -> str:
