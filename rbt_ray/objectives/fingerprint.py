@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rbt_ray.objectives.bytecode import Uses, canonical, codes_in, uses_of
-from rbt_ray.objectives.own_code import imported, imported_by, is_own, source_of
+from rbt_ray.objectives.own_code import closure, imported, is_own
 from rbt_ray.objectives.own_values import (
     CONSTRUCTORS,
     file_of,
@@ -80,12 +80,10 @@ class _Walk:
             reached = self._queue.popleft()
             text = self._class(reached) if isinstance(reached, type) else self._function(reached)
             total.update(f"\n{text}".encode(errors="surrogatepass"))
-        for name in _closure(self.imports):
-            source = source_of(name)
-            if source is not None:
-                digest = _module_digest(source.content)
-                self._part(f"the module {file_of({'__name__': name, '__file__': source.file})}", digest)
-                total.update(f"\n{name} {digest}".encode())
+        for name, source in sorted(closure(self.imports).items()):
+            digest = codes_of(source.content).whole
+            self._part(f"the module {file_of({'__name__': name, '__file__': source.file})}", digest)
+            total.update(f"\n{name} {digest}".encode())
         return total.hexdigest()
 
     def changed_by_itself(self) -> _Ignored:
@@ -249,30 +247,23 @@ def _is_of(value: Any, module: types.ModuleType) -> bool:
     return getattr(value, "__module__", module.__name__) == module.__name__
 
 
-def _closure(names: Iterable[str]) -> list[str]:
-    """Own modules that are imported late, with those they import themselves."""
-    found: dict[str, None] = {}
-    waiting = list(names)
-    while waiting:
-        name = waiting.pop()
-        if name in found or (source := source_of(name)) is None:
-            continue
-        found[name] = None
-        waiting += imported_by(name, source)
-    return sorted(found)
+@dataclass(frozen=True, slots=True)
+class Codes:
+    """Hashes of a module's code.
 
-
-def _module_digest(content: bytes) -> str:
-    try:
-        return canonical(compile(content, "module", "exec", dont_inherit=True))
-    except (SyntaxError, ValueError):  # it fails where it is imported
-        return hashlib.sha256(content).hexdigest()
-
-
-def codes_of(content: bytes) -> set[str]:
-    """Hashes of the code of all functions in a module's source.
-
-    Raises:
-        SyntaxError, ValueError: it is none.
+    Args:
+        whole: of all of it.
+        functions: of each function in it.
     """
-    return {canonical(code) for code in codes_in(compile(content, "module", "exec", dont_inherit=True))}
+
+    whole: str
+    functions: frozenset[str]
+
+
+def codes_of(content: bytes) -> Codes:
+    """The code of a module's source; of what cannot be compiled, the hash of the source and no functions."""
+    try:
+        code = compile(content, "module", "exec", dont_inherit=True)
+    except (SyntaxError, ValueError):  # it fails where it is imported
+        return Codes(hashlib.sha256(content).hexdigest(), frozenset())
+    return Codes(canonical(code), frozenset(map(canonical, codes_in(code))))

@@ -80,6 +80,24 @@ def own_sources(names: Iterable[str] = ()) -> dict[str, Source]:
     return found
 
 
+def closure(names: Iterable[str], sources: Mapping[str, Source] | None = None) -> dict[str, Source]:
+    """Those of the named modules that are the user's own, with the own modules that they import, and so on.
+
+    Args:
+        names: where to begin.
+        sources: all own modules; None: they are read from their files.
+    """
+    found: dict[str, Source] = {}
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        source = None if name in found else source_of(name) if sources is None else sources.get(name)
+        if source is not None:
+            found[name] = source
+            waiting += imported_by(name, source)
+    return found
+
+
 def source_of(name: str) -> Source | None:
     """The source of one of the user's own modules, loaded or not; None for any other module."""
     found: dict[str, Source] = {}

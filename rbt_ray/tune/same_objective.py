@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from importlib.machinery import SourceFileLoader
+from importlib.machinery import ModuleSpec, SourceFileLoader
 from pathlib import Path
 
 from rbt_ray.errors import ObjectiveError, StudyMismatchError
 from rbt_ray.objectives.address import differences, listed
 from rbt_ray.objectives.fingerprint import Fingerprint, codes_of
-from rbt_ray.objectives.own_code import Source
+from rbt_ray.objectives.own_code import Source, closure
 from rbt_ray.study.study import Address
+
+_loaded: dict[str, tuple[ModuleSpec, str]] = {}
+"""The modules of earlier studies of this process: what each was imported by, and the hash of its code."""
 
 
 def refuse_another(then: Address, now: Address, folder: Path) -> None:
@@ -36,23 +39,30 @@ def refuse_another(then: Address, now: Address, folder: Path) -> None:
 def refuse_stale(found: Fingerprint, sources: Mapping[str, Source]) -> None:
     """Refuses to send workers a file that this process has loaded an earlier version of.
 
+    What a module was when this process imported it is known of its functions, and from its first study on of all of it.
+
     Raises:
-        ObjectiveError: a function that the objective reaches is not in its module's file as it is now.
+        ObjectiveError: a module that the objective reaches has changed since.
     """
-    for name, reached in found.codes.items():
-        source = sources.get(name)
-        loader = getattr(sys.modules.get(name), "__loader__", None)
+    reached = closure(found.codes, sources)
+    for name in reached:
+        spec = getattr(sys.modules.get(name), "__spec__", None)
         if (
-            source is None or type(loader) is not SourceFileLoader
+            spec is None or type(spec.loader) is not SourceFileLoader
         ):  # others, as that of pytest, may rewrite what they load
             continue
-        try:
-            there = codes_of(source.content)
-        except (SyntaxError, ValueError):
-            there = set()
-        for digest, function in reached.items():
-            if digest not in there:
-                raise ObjectiveError(
-                    f"{source.file} has changed since this process imported it: workers would run another `{function}` than "
-                    f"is loaded here. Start Python again, or `importlib.reload` the module, and make the objective again."
-                )
+        codes = codes_of(sources[name].content)
+        loaded, whole = _loaded.setdefault(name, (spec, codes.whole))
+        if loaded is not spec:  # it was reloaded, or imported again
+            _loaded[name] = spec, whole = spec, codes.whole
+        functions = [
+            function for digest, function in found.codes.get(name, {}).items() if digest not in codes.functions
+        ]
+        if functions or whole != codes.whole:
+            what = (
+                f"another `{functions[0]}` than is loaded here" if functions else "another version than is loaded here"
+            )
+            raise ObjectiveError(
+                f"{sources[name].file} has changed since this process imported it: workers would run {what}. Start Python "
+                f"again, or `importlib.reload` the module, and make the objective again."
+            )

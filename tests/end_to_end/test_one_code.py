@@ -322,11 +322,27 @@ def test_a_file_that_was_saved_after_it_was_imported_is_refused(tmp_path, load):
     assert len(rbt.Tuner(load("own_strategy").Score(1), **tuner_arguments(tmp_path)).fit()) == 3
 
 
+def test_a_constant_that_was_saved_after_an_earlier_study_is_refused_until_its_module_is_loaded_again(tmp_path, load):
+    for name, text in BEFORE.items():
+        (tmp_path / name).write_text(textwrap.dedent(text))
+    strategy = load("own_strategy")
+    rbt.Tuner(strategy.Score(1), **tuner_arguments(tmp_path)).fit()
+    rates = textwrap.dedent(BEFORE["own_helper.py"])
+    (tmp_path / "own_helper.py").write_text(f"# commented\n{rates}")
+    rbt.Tuner(strategy.Score(1), **tuner_arguments(tmp_path, "again")).fit()
+    (tmp_path / "own_helper.py").write_text(rates.replace("RATE = 3", "RATE = 44"))
+    with pytest.raises(ObjectiveError, match=r"own_helper\.py has changed since .* another version"):
+        rbt.Tuner(strategy.Score(1), **tuner_arguments(tmp_path, "third")).fit()
+    importlib.reload(sys.modules["own_helper"])
+    results = rbt.Tuner(importlib.reload(strategy).Score(1), **tuner_arguments(tmp_path, "fourth")).fit()
+    assert results.get_dataframe()["score"].max() > 100
+
+
 SCORE = rbt.TuneConfig(metric="score")
 
 
-def tuner_arguments(tmp_path):
-    return {"param_space": {"x": rbt.randint(0, 3)}, "run_config": quiet(tmp_path), "tune_config": SCORE}
+def tuner_arguments(tmp_path, name="study"):
+    return {"param_space": {"x": rbt.randint(0, 3)}, "run_config": quiet(tmp_path, name=name), "tune_config": SCORE}
 
 
 STUDY = """
