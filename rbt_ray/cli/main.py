@@ -134,12 +134,16 @@ def resume(
     backend: Backend = None,
     address: Address = None,
     workers: Workers = None,
+    accept_changes: Annotated[
+        bool, typer.Option("--accept-changes", help="Go on though the objective or the accounting has changed.")
+    ] = False,
 ) -> None:
     """Go on with a study where it stopped."""
     _start_fork_server(workers, backend, address)
     from rbt_ray.cli import studies
 
-    raise typer.Exit(studies.resume(path, as_json=json, run_over=_where(backend, address, workers)))
+    run_over = _where(backend, address, workers)
+    raise typer.Exit(studies.resume(path, as_json=json, accept_changes=accept_changes, run_over=run_over))
 
 
 @app.command()

@@ -58,7 +58,7 @@ def run(path: Path, *, as_json: bool, search: Mapping[str, Any], run_over: Mappi
     return _fit(tuner, as_json=as_json)
 
 
-def resume(path: str, *, as_json: bool, run_over: Mapping[str, Any]) -> int:
+def resume(path: str, *, as_json: bool, accept_changes: bool, run_over: Mapping[str, Any]) -> int:
     """Goes on with a study whose objective can be found again by its address."""
     from rbt_ray.cli.study_file import load_objective
     from rbt_ray.store.journal import Journal
@@ -79,7 +79,8 @@ def resume(path: str, *, as_json: bool, run_over: Mapping[str, Any]) -> int:
         )
     address = study.objective
     objective = load_objective(address.name, address.options, Path(address.folder))
-    return _fit(Tuner.restore(path, objective, run_config=run_config), as_json=as_json)
+    tuner = Tuner.restore(path, objective, run_config=run_config, accept_changes=accept_changes)
+    return _fit(tuner, as_json=as_json)
 
 
 def show(path: str, *, as_json: bool) -> int:

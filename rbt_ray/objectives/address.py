@@ -3,34 +3,104 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
-import hashlib
-import inspect
-import json
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from types import CodeType
 from typing import Any
 
 from rbt_ray.objectives.adapted import Adapted
 from rbt_ray.objectives.builtin.strategy import Strategy
+from rbt_ray.objectives.fingerprint import Fingerprint, fingerprint_of
+from rbt_ray.objectives.first_fingerprint import first_fingerprint
 from rbt_ray.study.study import Address
+
+_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+_VALUES = (
+    "the attribute",
+    "the argument",
+    "the default",
+    "the global",
+    "the variable",
+    "the setting",
+    "the class attribute",
+)
+_MOST = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An objective's address, and what of its code was reached; None for a built-in objective."""
+
+    address: Address
+    fingerprint: Fingerprint | None
 
 
 def address_of(objective: Any) -> Address:
     """The address of a built-in objective, an adapted strategy, a function, or another callable object (without a name)."""
+    return find(objective).address
+
+
+def find(objective: Any) -> Found:
+    """The address, and what of the objective's code was reached."""
+    first = first_fingerprint(objective)
     if isinstance(objective, Strategy):
-        options = dataclasses.asdict(objective)
-        hashed = dict(options)
-        if objective.rebalance == "every_bar":  # the only one there was, when fingerprints did not name it
-            del hashed["rebalance"]
-        return Address(objective.name, options, "", _hash(json.dumps([objective.name, hashed])))
-    if isinstance(objective, Adapted):
-        return Address(f"<{objective.title}>", {}, "", _fingerprint(objective))
+        return Found(Address(objective.name, dataclasses.asdict(objective), "", first), None)
+    found = fingerprint_of(objective)
     module, name = getattr(objective, "__module__", ""), getattr(objective, "__qualname__", None)
-    if name is None:
-        return Address(f"<{type(objective).__qualname__}>", {}, "", _fingerprint(objective))
-    return Address(f"{module}:{name}", {}, _folder(module), _fingerprint(objective))
+    folder = ""
+    if isinstance(objective, Adapted):
+        address = f"<{objective.title}>"
+    elif name is None:
+        address = f"<{type(objective).__qualname__}>"
+    else:
+        address, folder = f"{module}:{name}", _folder(module)
+    return Found(Address(address, {}, folder, first, found.digest, found.parts, _PYTHON), found)
+
+
+def differences(then: Address, now: Address) -> list[str]:
+    """What differs between the objective a study was begun with and another, in words; empty if they compute the same."""
+    if not then.code or not now.code:
+        if then.fingerprint == now.fingerprint:
+            return []
+        changed = _changed(_as_parts(then.options), _as_parts(now.options)) if then.name == now.name else []
+        return changed or [f"{then.name} then, {now.name} now" if then.name != now.name else "its code or its settings"]
+    if then.code == now.code:
+        return []
+    if then.python == now.python:
+        return _changed(then.parts, now.parts) or ["which functions its names stand for"]
+    changed = _changed(_values_in(then.parts), _values_in(now.parts))
+    return changed if changed or then.fingerprint == now.fingerprint else ["its code"]
+
+
+def listed(changes: list[str]) -> str:
+    """The changes as a part of a sentence."""
+    rest = len(changes) - _MOST
+    return "; ".join([*changes[:_MOST], *([f"{rest} more"] if rest > 0 else [])])
+
+
+def _changed(then: dict[str, str], now: dict[str, str]) -> list[str]:
+    lines = [_change(label, then[label], now[label]) for label in then if label in now and then[label] != now[label]]
+    lines += [f"{label} is not there any more" for label in then if label not in now]
+    return lines + [f"{label} is new" for label in now if label not in then]
+
+
+def _change(label: str, then: str, now: str) -> str:
+    if label.startswith(_VALUES) or label.startswith("the option"):
+        return (
+            f"{label} has another value"
+            if then.startswith("#") or now.startswith("#")
+            else f"{label}: {then} then, {now} now"
+        )
+    return f"{label} was changed"
+
+
+def _values_in(parts: dict[str, str]) -> dict[str, str]:
+    return {label: shown for label, shown in parts.items() if label.startswith(_VALUES)}
+
+
+def _as_parts(options: dict[str, Any]) -> dict[str, str]:
+    shown = {name: list(value) if isinstance(value, tuple) else value for name, value in options.items()}
+    return {f"the option `{name}`": repr(value)[:80] for name, value in shown.items()}
 
 
 def _folder(module: str) -> str:
@@ -41,40 +111,3 @@ def _folder(module: str) -> str:
     path = Path(file).resolve()
     depth = module.count(".") + (path.stem == "__init__")
     return str(path.parents[depth])
-
-
-def _fingerprint(objective: Any) -> str:
-    """A hash of the objective's own source, or its class's, not of the functions it calls.
-
-    One that runs what others wrote lists that in `made_of`: functions, classes and what JSON can hold.
-    """
-    if isinstance(objective, functools.partial):
-        given = json.dumps([objective.args, objective.keywords], sort_keys=True, default=lambda o: type(o).__qualname__)
-        return _hash(_fingerprint(objective.func) + given)
-    if (parts := getattr(objective, "made_of", None)) is not None:
-        return _hash(json.dumps(parts, default=_fingerprint))
-    code = getattr(objective, "__code__", None)
-    if code is None or code.co_name != "<lambda>":  # a lambda's source is the whole line it stands on
-        for source in (objective, type(objective)):
-            try:
-                return _hash(inspect.getsource(source))
-            except (OSError, TypeError):
-                continue
-    # A function typed at a prompt has no source to read, nor has what is written in C.
-    return _hash(json.dumps([type(objective).__qualname__, code and _instructions(code)]))
-
-
-def _instructions(code: CodeType) -> list[Any]:
-    return [code.co_code.hex(), code.co_names, [_constant(constant) for constant in code.co_consts]]
-
-
-def _constant(constant: Any) -> Any:
-    if isinstance(constant, CodeType):
-        return _instructions(constant)
-    if isinstance(constant, frozenset):  # which comes in another order in every process
-        return sorted(map(repr, constant))
-    return repr(constant)
-
-
-def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import pickle
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,8 @@ import cloudpickle
 
 from rbt_ray.data.portions import Portion
 from rbt_ray.errors import ObjectiveError
+from rbt_ray.objectives.own_code import Source, own_sources
+from rbt_ray.pool import shipped_code
 from rbt_ray.pool.driver_state import DriverState
 from rbt_ray.pool.main_module import pickle_main_by_value
 from rbt_ray.pool.pool import BundleRef, FilesRef, Job
@@ -44,17 +47,22 @@ class Task:
     max_reports: int | None = None
     files: FilesRef | None = None
 
-    def pack(self) -> Job:
-        """The task as bytes, with the driver's state as it is now.
+    def pack(self, sources: Mapping[str, Source] | None = None) -> Job:
+        """The task as bytes, with the user's own modules and the driver's state as they are now.
 
-        Every call makes another job, which workers load again: a module that it imports may have changed.
+        Every call makes another job, which workers load again: what its modules read may have changed.
+
+        Args:
+            sources: the user's own modules, which workers import as they are here; None: see `own_sources`.
 
         Raises:
             ObjectiveError: the objective holds something that cannot be sent to another process.
         """
         pickle_main_by_value()
+        modules = own_sources() if sources is None else dict(sources)
         try:
-            payload = cloudpickle.dumps(self)
+            # Packed twice: unpacking the task may need the user's modules to be in place.
+            payload = pickle.dumps((modules, cloudpickle.dumps(self)))
         except Exception as error:  # pickling runs the objects' own code, which may raise anything
             raise ObjectiveError(
                 f"the objective cannot be sent to the workers: {type(error).__name__}: {error}. "
@@ -65,14 +73,22 @@ class Task:
         return Job(key, payload, reads, self.metric, DriverState.here())
 
     @staticmethod
+    def sources(job: Job) -> Mapping[str, Source]:
+        """The user's own modules that a job brings, by name."""
+        sources: Mapping[str, Source] = pickle.loads(job.payload)[0]
+        return sources
+
+    @staticmethod
     def unpack(job: Job) -> Task:
         """The task again, in a worker.
 
         Raises:
             ObjectiveError: a module it needs cannot be imported here.
         """
+        sources, packed = pickle.loads(job.payload)
+        shipped_code.use(sources)
         try:
-            task = pickle.loads(job.payload)
+            task = pickle.loads(packed)
         except Exception as error:  # unpickling imports and runs the user's own modules
             raise ObjectiveError(
                 f"the workers cannot load the objective: {type(error).__name__}: {error}. "

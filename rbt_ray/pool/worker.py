@@ -15,6 +15,7 @@ from rbt_ray.data.portions import portion, share_of
 from rbt_ray.objectives.objective import Evaluator, as_evaluator, describe
 from rbt_ray.objectives.reports import Span
 from rbt_ray.objectives.review import review
+from rbt_ray.pool import shipped_code
 from rbt_ray.pool.driver_state import DriverState
 from rbt_ray.pool.loaded_modules import LoadedModules
 from rbt_ray.pool.pool import Batch, Job, PricesChanged, Returned
@@ -54,6 +55,8 @@ class Worker:
             return None
         if (name := self._modules.changed()) is not None:
             return f"the file of the module {name} has changed"
+        if (name := shipped_code.held_in_another_version(Task.sources(job))) is not None:
+            return f"the module {name} was sent in another version"
         if job.state is None or job.state == self._state:
             return None
         here, wanted = self._state, job.state

@@ -34,12 +34,19 @@ class Address:
         options: what a built-in one was made with.
         folder: where the module lies.
         fingerprint: stays the same while the objective's own source and options do.
+        code: stays the same while its state and the code it reaches in the user's own modules do; "" of a built-in
+            objective, and in studies that were begun before it was recorded.
+        parts: what `code` is made of, by names that a message can show: numbers as they are, hashes of all else.
+        python: the version of Python whose compiled code `code` and `parts` are of.
     """
 
     name: str
     options: dict[str, Any]
     folder: str
     fingerprint: str
+    code: str = ""
+    parts: dict[str, str] = field(default_factory=dict)
+    python: str = ""
 
     @property
     def is_importable(self) -> bool:

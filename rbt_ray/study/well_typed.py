@@ -41,6 +41,9 @@ def _is_of(value: Any, hint: Any) -> bool:
         return any(_is_of(value, option) for option in inner)
     if origin is Literal:
         return isinstance(value, str) and value in inner
+    if origin is dict:
+        pairs = value.items() if isinstance(value, dict) else ()
+        return isinstance(value, dict) and all(_is_of(key, inner[0]) and _is_of(part, inner[1]) for key, part in pairs)
     if origin in (tuple, list):
         return isinstance(value, origin) and all(_is_of(part, inner[0]) for part in value)
     if hint is float:

@@ -26,8 +26,9 @@ from rbt_ray.errors import (
     StudyInterrupted,
     StudyMismatchError,
 )
-from rbt_ray.objectives.address import address_of
+from rbt_ray.objectives.address import address_of, find
 from rbt_ray.objectives.fitting import check_objective
+from rbt_ray.objectives.own_code import Source, own_sources
 from rbt_ray.objectives.own_data import OwnData
 from rbt_ray.os_errors import explained
 from rbt_ray.pool.start_method import require_children
@@ -50,6 +51,7 @@ from rbt_ray.tune.interrupt import clean_interrupt
 from rbt_ray.tune.pools import backend_of, check, pool_for, shutdown
 from rbt_ray.tune.progress import show_progress
 from rbt_ray.tune.result_grid import ResultGrid
+from rbt_ray.tune.same_objective import refuse_another, refuse_stale
 from rbt_ray.types import ACCOUNTING
 
 if TYPE_CHECKING:
@@ -130,12 +132,13 @@ class Tuner:
             callbacks: as in RunConfig.
             run_config: where and how to run it from here on; `name` and `storage_path` are the study's, and time-outs,
                 retries, memory limits and resources that are left at their defaults are as they were.
-            accept_changes: go on though the objective's code or settings differ, or though backtests are accounted by
-                other rules than when the study was begun: its later trials are then not comparable with the earlier.
+            accept_changes: go on though the objective's code, state or settings differ, or though backtests are accounted
+                by other rules than when the study was begun: its later trials are then not comparable with the earlier.
 
         Raises:
             StudyNotFoundError: there is no study.
-            StudyMismatchError: the objective, space or searcher is not the one the study was begun with.
+            StudyMismatchError: the objective, space or searcher is not the one the study was begun with; the message
+                 says what differs.
             BundleError: its prices are gone or damaged; trials that may have used damaged ones are marked.
             SpaceError: `param_space` has to be passed.
         """
@@ -149,11 +152,8 @@ class Tuner:
         if study.space.fingerprint != definition["space_fingerprint"]:
             raise StudyMismatchError(f"`param_space` is not the one the study in {folder} was begun with.")
         study.space.require_options()
-        if not accept_changes and address_of(objective).fingerprint != study.objective.fingerprint:
-            raise StudyMismatchError(
-                f"the objective is not the one the study in {folder} was begun with ({study.objective.name}): its code or "
-                f"its settings differ. Results of two objectives do not mix; begin a new study under another name, or pass accept_changes=True."
-            )
+        if not accept_changes:
+            refuse_another(study.objective, address_of(objective), folder)
         if isinstance(search_alg, BOHB) and asdict(search_alg) == study.search_options:
             search_alg = None  # what the study holds already
         is_object = is_search_alg(search_alg) and not isinstance(search_alg, BOHB)
@@ -195,7 +195,9 @@ class Tuner:
         Raises:
             ResourceError: the machine has too little memory, disk space, descriptors or processes left.
             StudyLockedError: another process runs it.
-            StudyMismatchError: it was begun by other accounting rules, and `accept_changes` was not given.
+            StudyMismatchError: it was begun by other accounting rules or with another objective, and `accept_changes` was
+                not given.
+            ObjectiveError: the objective cannot be sent to workers, or its file is not the one that was imported.
             StudyInterrupted: Ctrl-C stopped it; what finished is recorded.
             PricesChangedError: the prices changed while it ran; the trials since the last check are marked as failed,
                 and run again when the study is resumed.
@@ -246,7 +248,21 @@ class Tuner:
                 f"or go on all the same by Tuner.restore(..., accept_changes=True)."
             )
 
+    def _own_sources(self) -> dict[str, Source]:
+        """The user's own modules, for workers; and a look at whether the objective is still what the study records."""
+        found = find(self._objective)
+        if self._is_new:
+            self._study = replace(self._study, objective=found.address)
+        elif not self._accept_changes:
+            refuse_another(self._study.objective, found.address, self._folder)
+        if found.fingerprint is None:
+            return own_sources()
+        sources = own_sources(found.fingerprint.imports)
+        refuse_stale(found.fingerprint, sources)
+        return sources
+
     def _run(self, pool: Any, interrupt: Any) -> str:
+        sources = self._own_sources()
         study, run_config = self._study, self._run_config
         own = (self._folder / OWN_BUNDLE).absolute()
         if self._bundle is not None and self._bundle.path is None:
@@ -276,7 +292,7 @@ class Tuner:
             fidelity="prefix" if study.fidelity == "reports" else study.fidelity,
             max_reports=study.max_reports,
             files=files,
-        ).pack()
+        ).pack(sources)
         journal = Journal.create(self._folder, study.to_json()) if self._is_new else Journal(self._folder, write=True)
         self._is_new, self._has_run = False, True
         dispatcher = Dispatcher(

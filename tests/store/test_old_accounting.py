@@ -84,7 +84,7 @@ def test_going_on_is_refused_unless_the_change_is_accepted(unfinished):
 
 def test_other_settings_are_another_objective_unless_accepted(study):
     assert objective() != sma_cross(metrics=METRICS, rebalance="on_change")
-    with pytest.raises(StudyMismatchError, match="settings differ"):
+    with pytest.raises(StudyMismatchError, match="the option `rebalance`: 'every_bar' then, 'on_change' now"):
         rbt.Tuner.restore(study, sma_cross(metrics=METRICS, rebalance="on_change"))
     rbt.Tuner.restore(study, sma_cross(metrics=METRICS, rebalance="on_change"), accept_changes=True)
 

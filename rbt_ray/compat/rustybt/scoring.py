@@ -82,6 +82,11 @@ class Scored:
         return self.run
 
     @property
+    def fingerprinted(self) -> dict[str, Any]:
+        """What decides its results beside the study's seed, for a resumed study to compare."""
+        return {"run": self.run, "function": self.function, "bundle": self.source and self.source.name}
+
+    @property
     def warmup(self) -> Any:
         """The user's own."""
         return getattr(self.run, "warmup", 0)

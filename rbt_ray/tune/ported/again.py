@@ -23,9 +23,11 @@ class Rerun:
 
     Args:
         from_start: from their start; else from their latest checkpoints.
+        accept_changes: go on with what an earlier time left open though the trainable has changed since.
     """
 
     from_start: bool
+    accept_changes: bool
 
     def run(self, folder: Path, runner: Runner, results: ResultGrid, run_config: RunConfig) -> None:
         """Goes on with what an earlier time left open, then runs what has failed until now.
@@ -35,7 +37,12 @@ class Rerun:
         """
         below = folder / _FOLDER
         if any(not study.is_done for study in studies_in(folder)):
-            Tuner.restore(studies_in(folder)[-1].path, runner, run_config=replace(run_config, name=None)).fit()
+            Tuner.restore(
+                studies_in(folder)[-1].path,
+                runner,
+                run_config=replace(run_config, name=None),
+                accept_changes=self.accept_changes,
+            ).fit()
             return
         failed = [result for result in results if result.error is not None]
         if not failed:

@@ -117,6 +117,11 @@ class Runner:
         return metrics
 
     @property
+    def fingerprinted(self) -> dict[str, Any]:
+        """What decides its results: the trainable and its parameters, and not where the study lies."""
+        return {"trainable": self._trainable.target, **self._trainable.parameters.values}
+
+    @property
     def has_samples(self) -> bool:
         """Whether the configs are known beforehand, and trials are numbered by them."""
         return self._samples is not None

@@ -156,6 +156,7 @@ class Tuner:
         *,
         search_alg: Any = None,
         run_config: RunConfig | None = None,
+        accept_changes: bool = False,
     ) -> Tuner:
         """A study as its folder has it, to go on where it stopped, even by a kill -9.
 
@@ -172,6 +173,7 @@ class Tuner:
             search_alg: a fresh searcher object, where the study was begun with one.
             run_config: where to run it from here on, with its `stop` where that is a function or an object, and its
                 `callbacks`; the rest is as it was.
+            accept_changes: go on though the trainable's code or parameters differ.
 
         Raises:
             StudyNotFoundError: there is no study of `rbt_ray.tune`.
@@ -202,13 +204,14 @@ class Tuner:
         tuner._space = param_space or _space_in(folder)
         tuner._go_on = resume_unfinished
         tuner._prepare(folder.name)
-        tuner._rerun = again.Rerun(from_start=restart_errored) if resume_errored or restart_errored else None
+        tuner._rerun = again.Rerun(restart_errored, accept_changes) if resume_errored or restart_errored else None
         tuner._engine = EngineTuner.restore(
             path if is_uri(str(path)) else folder,
             tuner._runner,
             param_space=None if definition.samples is not None else param_space,
             search_alg=tuner._scheduled() or tuner._search.restored,
             run_config=tuner._engine_run,
+            accept_changes=accept_changes,
         )
         return tuner
 

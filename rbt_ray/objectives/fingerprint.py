@@ -1,0 +1,269 @@
+"""Fingerprint: what an objective computes, as far as its own code and state decide, comparable between processes.
+
+It follows the objective's code through the user's own modules: functions, classes, and those of their globals, default
+values, closures and attributes whose values are plain. Installed modules count by name. Values that the reached code
+itself changes, such as the dict of a cache, are working memory and do not count.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import types
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from rbt_ray.objectives.bytecode import Uses, canonical, codes_in, uses_of
+from rbt_ray.objectives.own_code import closure, imported, is_own
+from rbt_ray.objectives.own_values import (
+    CONSTRUCTORS,
+    file_of,
+    function_in,
+    is_counted,
+    is_library_function,
+    namespace_of,
+    wrapped_by,
+)
+from rbt_ray.objectives.plain_values import At, Values
+
+_Ignored = frozenset[tuple[int, str]]
+"""What is working memory: a name, and the id of the globals, class or closure's code that it belongs to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """What was found.
+
+    Args:
+        digest: equal for objectives that compute the same.
+        parts: by the name of each part, a number as it is or a hash.
+        imports: own modules that functions import when they are called.
+        codes: names of the functions that were reached by the hashes of their code, by module.
+    """
+
+    digest: str
+    parts: dict[str, str]
+    imports: tuple[str, ...]
+    codes: dict[str, dict[str, str]]
+
+
+def fingerprint_of(objective: Any) -> Fingerprint:
+    """The fingerprint of an objective of any kind."""
+    walk = _Walk(frozenset())
+    digest = walk.run(objective)
+    if ignored := walk.changed_by_itself():
+        walk = _Walk(ignored)
+        digest = walk.run(objective)
+    return Fingerprint(digest, walk.parts, tuple(walk.imports), walk.codes)
+
+
+class _Walk:
+    """One pass over all that an objective reaches; functions and classes are numbered in the order they are reached."""
+
+    def __init__(self, ignored: _Ignored) -> None:
+        self.parts: dict[str, str] = {}
+        self.imports: dict[str, None] = {}
+        self.codes: dict[str, dict[str, str]] = {}
+        self._ignored = ignored
+        self._numbers: dict[int, int] = {}
+        self._queue: deque[Any] = deque()
+        self._uses: list[tuple[types.FunctionType, Uses]] = []
+        self._methods: list[tuple[type, str, types.FunctionType]] = []
+        self._values = Values(self._reference, self._part, self._counts)
+
+    def run(self, objective: Any) -> str:
+        total = hashlib.sha256()
+        total.update(self._values.named(At("the", "objective"), objective).encode(errors="surrogatepass"))
+        while self._queue:
+            reached = self._queue.popleft()
+            text = self._class(reached) if isinstance(reached, type) else self._function(reached)
+            total.update(f"\n{text}".encode(errors="surrogatepass"))
+        for name, source in sorted(closure(self.imports).items()):
+            digest = codes_of(source.content).whole
+            self._part(f"the module {file_of({'__name__': name, '__file__': source.file})}", digest)
+            total.update(f"\n{name} {digest}".encode())
+        return total.hexdigest()
+
+    def changed_by_itself(self) -> _Ignored:
+        """What the functions that were reached change; methods count if reached code calls them, constructors never."""
+        changed: set[tuple[int, str]] = set()
+        called: set[str] = set()
+        for function, uses in self._uses:
+            changed.update((id(function.__globals__), name) for name in uses.changed_globals)
+            changed.update((id(function.__code__), name) for name in uses.changed_cells)
+            called |= uses.attributes
+        by_function: dict[int, Uses] = {id(function): uses for function, uses in self._uses}
+        for owner, name, method in self._methods:
+            special = name.startswith("__") and name not in CONSTRUCTORS
+            if special or (name in called and name not in CONSTRUCTORS):
+                found = by_function.get(id(method), Uses())  # a method of an installed library was not looked at
+                changed.update((id(owner), attribute) for attribute in found.changed_attributes)
+        return frozenset(changed)
+
+    def _counts(self, owner: type, attribute: str) -> bool:
+        return is_counted(owner, attribute) and not any(
+            (id(base), attribute) in self._ignored for base in owner.__mro__
+        )
+
+    def _part(self, label: str, shown: str) -> None:
+        n, unique = 1, label
+        while unique in self.parts:
+            n += 1
+            unique = f"{label} ({n})"
+        self.parts[unique] = shown
+
+    def _reference(self, value: Any, at: At) -> str | None:
+        """What stands for a function, class, module or wrapper; None for any other value."""
+        if isinstance(value, types.ModuleType):
+            return self._module(value, ())
+        if isinstance(value, (types.FunctionType, type)):
+            return self._numbered(value)
+        if isinstance(value, types.MethodType):
+            return f"method {self._reference(value.__func__, at)} of {self._values.text(value.__self__, at)}"
+        if isinstance(value, (types.BuiltinFunctionType, types.MethodDescriptorType, types.WrapperDescriptorType)):
+            return f"builtin {getattr(value, '__module__', None)}.{value.__qualname__}"
+        if isinstance(value, types.CodeType):
+            return canonical(value)
+        if isinstance(value, functools.partial):
+            given = [self._values.named(at.argument(n), argument) for n, argument in enumerate(value.args)]
+            given += [
+                f"{name}={self._values.named(at.argument(name), argument)}"
+                for name, argument in sorted(value.keywords.items())
+            ]
+            return f"partial {self._values.text(value.func, at)} {given}"
+        if (inner := wrapped_by(value)) is not None:
+            options = getattr(value, "targetoptions", None)  # what numba compiles with
+            compiled = "" if not isinstance(options, dict) else self._values.text(options, at)
+            return f"{type(value).__qualname__} {compiled} of {self._values.text(inner, at)}"
+        if is_library_function(value):
+            return f"{getattr(value, '__module__', None)}.{value.__name__}"
+        return None
+
+    def _numbered(self, value: Any) -> str:
+        if not is_own(namespace_of(value)):
+            return f"{value.__module__}.{value.__qualname__}"
+        if id(value) not in self._numbers:
+            self._numbers[id(value)] = len(self._numbers)
+            self._queue.append(value)
+        return f"#{self._numbers[id(value)]}"
+
+    def _module(self, module: types.ModuleType, chain: tuple[str, ...]) -> str:
+        """A module, of which the code reads what the chain of attributes leads to, or anything where that is empty."""
+        namespace = vars(module)
+        if not is_own(namespace):
+            return f"module {module.__name__}.{'.'.join(chain)}"
+        if not chain:
+            defined = {name: value for name, value in namespace.items() if not name.startswith("__")}
+            texts = [self._global(namespace, name, {()}) for name in sorted(defined) if _is_of(defined[name], module)]
+            return f"module {texts}"
+        if chain[0] not in namespace:
+            return f"no {chain[0]}"
+        return self._global(namespace, chain[0], {chain[1:]})
+
+    def _global(self, namespace: dict[str, Any], name: str, chains: Iterable[tuple[str, ...]]) -> str:
+        if (id(namespace), name) in self._ignored or (name.startswith("__") and name.endswith("__")):
+            return name
+        at = At("the global", name, f" of {file_of(namespace)}", root=namespace, is_global=True)
+        value = namespace[name]
+        if isinstance(value, types.ModuleType):
+            return f"{name} {[self._module(value, chain) for chain in sorted(chains)]}"
+        return f"{name} {self._values.named(at, value)}"
+
+    def _function(self, function: types.FunctionType) -> str:
+        code, namespace = function.__code__, function.__globals__
+        uses = uses_of(code)
+        self._uses.append((function, uses))
+        digest = canonical(code)
+        where = f" of {file_of(namespace)}"
+        name = function.__qualname__.rpartition("<locals>.")[2]
+        if code.co_filename == namespace.get("__file__"):  # not what `dataclass` and its like have generated
+            self.codes.setdefault(str(namespace.get("__name__")), {})[digest] = name
+        kind = "method" if "." in name else "function"
+        self._part(f"a lambda{where}" if name == "<lambda>" else f"the {kind} `{name}`{where}", digest)
+        text = [digest]
+        inside = f" in `{name}`{where}"
+        arguments = code.co_varnames[: code.co_argcount]
+        defaults = function.__defaults__ or ()
+        given = [*zip(arguments[len(arguments) - len(defaults) :], defaults, strict=True)]
+        for argument, value in [*given, *sorted((function.__kwdefaults__ or {}).items())]:
+            text.append(f"{argument}={self._values.named(At('the default of', argument, inside), value)}")
+        for variable, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
+            text.append(
+                f"{variable}:{self._cell(function, variable, cell, uses, At('the variable', variable, inside))}"
+            )
+        for attribute, value in sorted(vars(function).items()):
+            if attribute != "__wrapped__":
+                text.append(
+                    f".{attribute}={self._values.named(At('the attribute', f'{name}.{attribute}', where), value)}"
+                )
+        text += [self._global(namespace, read, uses.reads[read]) for read in sorted(uses.reads) if read in namespace]
+        for level, base, names in uses.imports:
+            text += self._imported("." * level + base, names, namespace)
+        return " ".join(text)
+
+    def _cell(self, function: types.FunctionType, name: str, cell: Any, uses: Uses, at: At) -> str:
+        if (id(function.__code__), name) in self._ignored:
+            return ""
+        try:
+            value = cell.cell_contents
+        except ValueError:
+            return "empty"
+        if isinstance(value, types.ModuleType):
+            return str([self._module(value, chain) for chain in sorted(uses.reads.get(name, {()}))])
+        return self._values.named(at, value)
+
+    def _imported(self, base: str, names: tuple[str, ...], namespace: dict[str, Any]) -> list[str]:
+        package = namespace.get("__package__") or ""
+        self.imports.update(dict.fromkeys(imported(base, names, package)))
+        return [base, *names]
+
+    def _class(self, kind: type) -> str:
+        where = f" of {file_of(namespace_of(kind))}"
+        text = [self._values.text(base, At("", "")) for base in (type(kind), *kind.__bases__)]
+        for name, value in sorted(vars(kind).items()):
+            if (function := function_in(value)) is not None:
+                self._methods.append((kind, name, function))
+                text.append(f"{name}:{type(value).__name__} {self._numbered(function)}")
+            elif isinstance(value, property):
+                accessors = [one for one in (value.fget, value.fset, value.fdel) if isinstance(one, types.FunctionType)]
+                text.append(f"{name}:property {[self._numbered(one) for one in accessors]}")
+            elif not name.startswith("__") and self._counts(kind, name):
+                at = At(
+                    "the class attribute",
+                    f"{kind.__qualname__.rpartition('<locals>.')[2]}.{name}",
+                    where,
+                    is_global=True,
+                )
+                text.append(f"{name}:{self._values.named(at, value)}")
+        return " ".join(text)
+
+
+def _is_of(value: Any, module: types.ModuleType) -> bool:
+    """Whether a name of a module stands for what the module defines itself, and not for what it imports."""
+    if isinstance(value, types.ModuleType):
+        return False
+    return getattr(value, "__module__", module.__name__) == module.__name__
+
+
+@dataclass(frozen=True, slots=True)
+class Codes:
+    """Hashes of a module's code.
+
+    Args:
+        whole: of all of it.
+        functions: of each function in it.
+    """
+
+    whole: str
+    functions: frozenset[str]
+
+
+def codes_of(content: bytes) -> Codes:
+    """The code of a module's source; of what cannot be compiled, the hash of the source and no functions."""
+    try:
+        code = compile(content, "module", "exec", dont_inherit=True)
+    except (SyntaxError, ValueError):  # it fails where it is imported
+        return Codes(hashlib.sha256(content).hexdigest(), frozenset())
+    return Codes(canonical(code), frozenset(map(canonical, codes_in(code))))

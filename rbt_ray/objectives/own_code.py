@@ -1,0 +1,176 @@
+"""Which modules are the user's own: those outside the standard library, site-packages and rbt_ray."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import sys
+import sysconfig
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
+from typing import Any
+
+_INSTALLED = tuple(
+    folder + os.sep
+    for folder in (
+        *(sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")),
+        str(Path(__file__).parents[1]),
+    )
+)
+_PACKAGE_FOLDERS = {"site-packages", "dist-packages"}
+_IMPORT = re.compile(
+    rb"^[ \t]*(?:from[ \t]+(?P<base>[\w.]+)[ \t]+import[ \t]*(?P<names>\([^)]*\)|[^\n#]*)|import[ \t]+(?P<modules>[^\n#]+))",
+    re.MULTILINE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A module's source.
+
+    Args:
+        file: where it was read from.
+        is_package: whether the module is a package.
+        content: the bytes of the file.
+    """
+
+    file: str
+    is_package: bool
+    content: bytes
+
+
+def is_own_file(file: str) -> bool:
+    """Whether a module of this file is the user's own."""
+    installed = file.startswith(_INSTALLED) or not _PACKAGE_FOLDERS.isdisjoint(Path(file).parts)
+    return not installed and not file.startswith("<frozen")
+
+
+def is_own(namespace: Mapping[str, Any]) -> bool:
+    """Whether a module with these globals is the user's own, as is what was typed at a prompt."""
+    if isinstance(file := namespace.get("__file__"), str):
+        return is_own_file(file)
+    spec = namespace.get("__spec__")
+    return spec is None or spec.origin not in ("built-in", "frozen")
+
+
+def own_sources(names: Iterable[str] = ()) -> dict[str, Source]:
+    """The sources of the user's own modules, by module name.
+
+    They are the modules that this process has loaded, those of `names`, and those that any of these import, also within
+    functions that have not run yet. No module is imported for it. `__main__` is left out.
+    """
+    found: dict[str, Source] = {}
+    for name, module in list(sys.modules.items()):
+        spec = getattr(module, "__spec__", None)
+        if name not in ("__main__", "__mp_main__") and spec is not None and spec.name == name:
+            _add(found, name, spec)
+    seen = set(found)
+    waiting = [*names, *(other for name in found for other in imported_by(name, found[name]))]
+    while waiting:
+        name = waiting.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        if _add(found, name, find_spec(name)):
+            waiting += imported_by(name, found[name])
+    return found
+
+
+def closure(names: Iterable[str], sources: Mapping[str, Source] | None = None) -> dict[str, Source]:
+    """Those of the named modules that are the user's own, with the own modules that they import, and so on.
+
+    Args:
+        names: where to begin.
+        sources: all own modules; None: they are read from their files.
+    """
+    found: dict[str, Source] = {}
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        source = None if name in found else source_of(name) if sources is None else sources.get(name)
+        if source is not None:
+            found[name] = source
+            waiting += imported_by(name, source)
+    return found
+
+
+def source_of(name: str) -> Source | None:
+    """The source of one of the user's own modules, loaded or not; None for any other module."""
+    found: dict[str, Source] = {}
+    _add(found, name, find_spec(name))
+    return found.get(name)
+
+
+def find_spec(name: str) -> ModuleSpec | None:
+    """Where a module is, without importing the packages that hold it; None where there is none."""
+    module = sys.modules.get(name)
+    if module is not None:
+        return getattr(module, "__spec__", None)
+    parent, _, _ = name.rpartition(".")
+    path = None
+    if parent:
+        holder = find_spec(parent)
+        if holder is None or holder.submodule_search_locations is None:
+            return None
+        path = list(holder.submodule_search_locations)
+    try:
+        return PathFinder.find_spec(name, path)
+    except (ImportError, ValueError):
+        return None
+
+
+def imported_by(name: str, source: Source) -> list[str]:
+    """Names of the modules that a module's import statements may mean, the packages that hold them first."""
+    return list(_imported_by(name, source.is_package, source.content))
+
+
+@lru_cache(maxsize=4096)
+def _imported_by(name: str, is_package: bool, content: bytes) -> tuple[str, ...]:
+    package = name if is_package else name.rpartition(".")[0]
+    found: dict[str, None] = {}
+    for match in _IMPORT.finditer(content):
+        if match["modules"] is not None:
+            for part in _names(match["modules"]):
+                found.update(dict.fromkeys(with_parents(part)))
+        else:
+            found.update(
+                dict.fromkeys(imported(match["base"].decode(errors="replace"), _names(match["names"]), package))
+            )
+    return tuple(found)
+
+
+def imported(base: str, names: Iterable[str], package: str) -> Iterator[str]:
+    """Names of the modules that ``from base import names`` in a module of `package` may mean."""
+    try:
+        absolute = importlib.util.resolve_name(base, package or None) if base.startswith(".") else base
+    except ImportError:  # a relative import outside of a package
+        return
+    yield from with_parents(absolute)
+    yield from (f"{absolute}.{name}" for name in names if name.isidentifier())
+
+
+def with_parents(name: str) -> list[str]:
+    """The packages that hold a module, from the outermost on, and the module."""
+    parts = name.split(".")
+    return [".".join(parts[: n + 1]) for n in range(len(parts))]
+
+
+def _names(text: bytes) -> list[str]:
+    without_comments = re.sub(rb"#[^\n]*", b"", text).decode(errors="replace").strip("() \t\r\n;")
+    return [words[0] for part in without_comments.split(",") if (words := part.split())]
+
+
+def _add(found: dict[str, Source], name: str, spec: ModuleSpec | None) -> bool:
+    file = None if spec is None else spec.origin
+    if spec is None or file is None or not file.endswith(".py") or not is_own_file(file):
+        return False
+    try:
+        content = Path(file).read_bytes()
+    except OSError:
+        return False
+    found[name] = Source(file, spec.submodule_search_locations is not None, content)
+    return True

@@ -1,0 +1,261 @@
+"""Plain values, containers and the state of objects as text that is the same in every process."""
+
+from __future__ import annotations
+
+import copyreg
+import dataclasses
+import enum
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import PurePath
+from typing import Any
+
+import numpy as np
+
+from rbt_ray.objectives.own_code import is_own
+from rbt_ray.objectives.own_values import namespace_of
+
+_NUMBERS = (bool, int, float, type(None))
+_LEAVES = {*_NUMBERS, complex, str, bytes, type(Ellipsis), type(NotImplemented)}
+_VALUES = {"collections", "datetime", "decimal", "fractions", "ipaddress", "types", "uuid", "zoneinfo"}
+"""Modules of the standard library whose objects are values."""
+_MANY = 1_000
+_DEEPEST = 100
+_OPAQUE = " object"
+_LONGEST = 200
+_LONGEST_SHOWN = 40
+
+
+@dataclass(frozen=True, slots=True)
+class At:
+    """Where a value was found.
+
+    Args:
+        kind: "the global", "the attribute" and the like.
+        name: the variable's.
+        where: the rest of what a message says.
+        root: globals of the module that a global belongs to.
+        is_global: whether it was found as a global or as an attribute of a class: then what is not plain is left out.
+    """
+
+    kind: str
+    name: str
+    where: str = ""
+    root: Mapping[str, Any] | None = None
+    is_global: bool = False
+
+    @property
+    def label(self) -> str:
+        """How a message names it."""
+        return f"{self.kind} `{self.name}`{self.where}"
+
+    def attribute(self, name: str) -> At:
+        """The same for an attribute of the value."""
+        if self.kind == "the":
+            return replace(self, kind="the attribute", name=name)
+        return replace(self, name=f"{self.name}.{name}")
+
+    def argument(self, name: str | int) -> At:
+        """The same for an argument of the `functools.partial` that the value is."""
+        return replace(self, kind="the argument", name=str(name))
+
+
+class Values:
+    """Makes text of values.
+
+    Args:
+        reference: gives what stands for a function, a class, a module or a wrapper, and None for other values.
+        note: takes the label of a part, and what is shown of it.
+        counts: whether an attribute of a class's objects is part of their state.
+    """
+
+    def __init__(
+        self,
+        reference: Callable[[Any, At], str | None],
+        note: Callable[[str, str], None],
+        counts: Callable[[type, str], bool],
+    ) -> None:
+        self._reference, self._note, self._counts = reference, note, counts
+        self._open: dict[int, int] = {}
+        self._kept: list[Any] = []
+        self._known: dict[int, str] = {}
+
+    def named(self, at: At, value: Any) -> str:
+        """The text of a value that has a name, which is noted as a part unless the value has parts of its own."""
+        text = self.text(value, at)
+        if self._is_part(value, at) and not text.endswith(_OPAQUE):
+            self._note(at.label, _shown(value) or f"#{_hash(text)[:32]}")
+        return text
+
+    def text(self, value: Any, at: At) -> str:
+        """The text of any value."""
+        kind = type(value)
+        if kind in _LEAVES:
+            return _leaf(value, at)
+        if id(value) in self._open:
+            return f"<{len(self._open) - self._open[id(value)]} above>"
+        if id(value) in self._known:
+            return self._known[id(value)]
+        if len(self._open) > _DEEPEST:
+            return f"{kind.__qualname__} too deep to be looked at"
+        self._open[id(value)] = len(self._open)
+        self._kept.append(value)  # so that no other object gets its id
+        try:
+            text = self._compound(value, at)
+        finally:
+            del self._open[id(value)]
+        text = text if len(text) <= _LONGEST else f"{kind.__qualname__} {_hash(text)}"
+        self._known[id(value)] = text
+        return text
+
+    def _is_part(self, value: Any, at: At) -> bool:
+        if at.kind == "the" or isinstance(value, (type, enum.Enum)):
+            return isinstance(value, enum.Enum)
+        if type(value) in _LEAVES or isinstance(value, (list, tuple, dict, set, frozenset, np.ndarray, np.generic)):
+            return True
+        return not callable(value) and not is_own(namespace_of(type(value))) and not dataclasses.is_dataclass(value)
+
+    def _compound(self, value: Any, at: At) -> str:
+        kind = type(value)
+        if kind in (list, tuple):
+            if len(value) > _MANY and set(map(type, value)) == {float}:
+                return f"{kind.__name__} {self._array(np.array(value), at)}"
+            return f"{kind.__name__} [{','.join([self.text(item, at) for item in value])}]"
+        if kind is dict:
+            return f"dict {self._pairs(value.items(), at)}"
+        if kind in (set, frozenset):
+            return f"{kind.__name__} {[self.text(item, at) for item in _in_order(value)]}"
+        if isinstance(value, np.ndarray) and kind in (np.ndarray, np.memmap):
+            return self._array(np.asarray(value), at)
+        if isinstance(value, (np.generic, np.dtype)):
+            return f"{kind.__name__} {value!r}"
+        if isinstance(value, enum.Enum):
+            return f"{self._reference(kind, at)} {value.name}"
+        if isinstance(value, PurePath):
+            return f"path {_leaf(os.fspath(value), at)}"
+        if (reference := self._reference(value, at)) is not None:
+            return reference
+        return self._object(value, at)
+
+    def _pairs(self, pairs: Iterable[tuple[Any, Any]], at: At) -> str:
+        by_key = dict(pairs)
+        return str([(self.text(key, at), self.text(by_key[key], at)) for key in _in_order(by_key)])
+
+    def _array(self, array: Any, at: At) -> str:
+        if array.dtype.hasobject:
+            return f"array {array.shape} {self.text(array.tolist(), at)}"
+        if array.dtype.names is not None:  # between the fields of a record there may be bytes without a meaning
+            return str([(name, self._array(array[name], at)) for name in array.dtype.names])
+        little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+        content = little.reshape(-1).view(np.uint8).data if little.nbytes else b""
+        return f"array {little.dtype.str} {array.shape} {hashlib.sha256(content).hexdigest()}"
+
+    def _object(self, value: Any, at: At) -> str:
+        kind = type(value)
+        name = self._reference(kind, at) or kind.__qualname__
+        if (settings := _settings(value)) is not None:
+            parts = [
+                (key, self.named(replace(at, kind="the setting", name=key), settings[key])) for key in sorted(settings)
+            ]
+            return f"{name} {parts}"
+        if at.is_global and not _is_value(kind):
+            return name + _OPAQUE
+        try:
+            reducer = copyreg.dispatch_table.get(kind)
+            reduced: Any = value.__reduce_ex__(4) if reducer is None else reducer(value)
+        except Exception:  # a lock, an open file
+            return name + _OPAQUE
+        if isinstance(reduced, str):
+            return f"{name} {reduced}"
+        function, arguments, state, items, pairs = (*reduced, None, None, None)[:5]
+        text = [name, self.text(function, at), *(self.text(argument, at) for argument in arguments)]
+        text += self._state(value, state, at)
+        text += [self.text(item, at) for item in items or ()]
+        return " ".join([*text, self._pairs(pairs or (), at)])
+
+    def _state(self, value: Any, state: Any, at: At) -> list[str]:
+        kind = type(value)
+        attributes: dict[str, Any] = {}
+        if state is None:
+            return []
+        if isinstance(state, list) and dataclasses.is_dataclass(value):  # one with slots that is frozen
+            attributes = {one.name: part for one, part in zip(dataclasses.fields(value), state, strict=False)}
+        elif isinstance(state, tuple) and len(state) == 2 and all(part is None or type(part) is dict for part in state):
+            attributes = {**(state[0] or {}), **(state[1] or {})}
+        elif type(state) is dict and all(type(name) is str for name in state):
+            attributes = state
+        else:
+            return [self.text(state, at)]
+        return [
+            f"{name}={self.named(at.attribute(name), attributes[name])}"
+            for name in sorted(attributes)
+            if self._counts(kind, name)
+        ]
+
+
+def _shown(value: Any) -> str | None:
+    """What a message and the journal may show of a value: numbers alone, since a text may be a password."""
+    if type(value) not in _NUMBERS or (type(value) is int and abs(value) >= 10**_LONGEST_SHOWN):
+        return None
+    return repr(value)
+
+
+def _leaf(value: Any, at: At) -> str:
+    if type(value) is int:
+        return f"int {value:x}"  # `repr` refuses numbers of more than 4,300 digits
+    if type(value) is str and at.root is not None and (folder := _folder(at.root)) and value.startswith(folder):
+        return f"str in the module's folder {value[len(folder) :]!r}"
+    return f"{type(value).__name__} {value!r}"
+
+
+def _folder(namespace: Mapping[str, Any]) -> str:
+    file = namespace.get("__file__")
+    return os.path.dirname(os.path.abspath(file)) if isinstance(file, str) else ""  # noqa: PTH100, PTH120 - asked often
+
+
+def _settings(value: Any) -> dict[str, Any] | None:
+    """What counts of an object of rbt_ray's own that says so by itself."""
+    kind = type(value)
+    if not kind.__module__.startswith("rbt_ray."):
+        return None
+    if kind.__module__.startswith("rbt_ray.data.") and isinstance(version := getattr(value, "version", None), str):
+        return {"version": version}  # of a bundle, wherever its file is
+    if (counted := getattr(value, "fingerprinted", None)) is not None:
+        return dict(counted)
+    made_of = None if dataclasses.is_dataclass(value) else getattr(value, "made_of", None)
+    return None if made_of is None else {f"{n:03d}": part for n, part in enumerate(made_of)}
+
+
+def _is_value(kind: type) -> bool:
+    """Whether an object is a value, such as a date, and not a lock, a connection or a model."""
+    own = is_own(namespace_of(kind))
+    return own or dataclasses.is_dataclass(kind) or kind.__module__.partition(".")[0] in _VALUES
+
+
+def _in_order(items: Iterable[Any]) -> list[Any]:
+    """The items of a set or the keys of a dict in an order that is the same in every process."""
+    return sorted(items, key=_key)
+
+
+def _key(item: Any) -> str:
+    if type(item) in _LEAVES:
+        return f"{type(item).__name__} {item!r}" if type(item) is not int else f"int {item:x}"
+    if isinstance(item, tuple):
+        return f"tuple {[_key(part) for part in item]}"
+    if isinstance(item, frozenset):
+        return f"frozenset {sorted(map(_key, item))}"
+    if isinstance(item, (np.generic, PurePath)):
+        return repr(item)
+    if isinstance(item, enum.Enum):
+        return f"{type(item).__qualname__}.{item.name}"
+    name = getattr(item, "__qualname__", "")
+    if name:
+        return f"{getattr(item, '__module__', '')}.{name}"
+    isolated = Values(lambda value, _: getattr(value, "__qualname__", None), lambda *_: None, lambda *_: True)
+    return f"{type(item).__qualname__} {isolated.text(item, At('', ''))}"
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()

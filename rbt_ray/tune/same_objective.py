@@ -1,0 +1,68 @@
+"""Whether a study goes on with the objective it was begun with, and runs the code that this process has loaded."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from importlib.machinery import ModuleSpec, SourceFileLoader
+from pathlib import Path
+
+from rbt_ray.errors import ObjectiveError, StudyMismatchError
+from rbt_ray.objectives.address import differences, listed
+from rbt_ray.objectives.fingerprint import Fingerprint, codes_of
+from rbt_ray.objectives.own_code import Source, closure
+from rbt_ray.study.study import Address
+
+_loaded: dict[str, tuple[ModuleSpec, str]] = {}
+"""The modules of earlier studies of this process: what each was imported by, and the hash of its code."""
+
+
+def refuse_another(then: Address, now: Address, folder: Path) -> None:
+    """Refuses to mix the results of two objectives in one table.
+
+    Args:
+        then: the objective's that the study was begun with.
+        now: the one's that is to go on.
+        folder: the study's.
+
+    Raises:
+        StudyMismatchError: they differ; the message says in what.
+    """
+    if changes := differences(then, now):
+        raise StudyMismatchError(
+            f"the objective is not the one the study in {folder} was begun with ({then.name}). What differs: "
+            f"{listed(changes)}. Results of two objectives do not mix: begin a new study under another name, or go on all the "
+            f"same by Tuner.restore(..., accept_changes=True) or `rbt-ray resume --accept-changes`."
+        )
+
+
+def refuse_stale(found: Fingerprint, sources: Mapping[str, Source]) -> None:
+    """Refuses to send workers a file that this process has loaded an earlier version of.
+
+    What a module was when this process imported it is known of its functions, and from its first study on of all of it.
+
+    Raises:
+        ObjectiveError: a module that the objective reaches has changed since.
+    """
+    reached = closure(found.codes, sources)
+    for name in reached:
+        spec = getattr(sys.modules.get(name), "__spec__", None)
+        if (
+            spec is None or type(spec.loader) is not SourceFileLoader
+        ):  # others, as that of pytest, may rewrite what they load
+            continue
+        codes = codes_of(sources[name].content)
+        loaded, whole = _loaded.setdefault(name, (spec, codes.whole))
+        if loaded is not spec:  # it was reloaded, or imported again
+            _loaded[name] = spec, whole = spec, codes.whole
+        functions = [
+            function for digest, function in found.codes.get(name, {}).items() if digest not in codes.functions
+        ]
+        if functions or whole != codes.whole:
+            what = (
+                f"another `{functions[0]}` than is loaded here" if functions else "another version than is loaded here"
+            )
+            raise ObjectiveError(
+                f"{sources[name].file} has changed since this process imported it: workers would run {what}. Start Python "
+                f"again, or `importlib.reload` the module, and make the objective again."
+            )

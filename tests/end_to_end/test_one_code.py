@@ -1,0 +1,413 @@
+"""One table, one code: what is saved while a study runs changes nothing in it, and what differs later is named."""
+
+import importlib
+import os
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+
+import rbt_ray as rbt
+from rbt_ray.errors import ObjectiveError, StudyMismatchError
+
+PACKAGE = {
+    "__init__.py": "",
+    "settings.py": "FEE = {fee}\n",
+    "rules.py": """
+        from dataclasses import dataclass
+        from .settings import FEE
+
+        @dataclass
+        class Answer:
+            score: float
+
+        def signal(x):
+            return Answer(x * {factor} + FEE)
+    """,
+    "late.py": "EXTRA = {extra}\n",
+    "strategy.py": """
+        import os, signal
+        from pathlib import Path
+        from . import rules
+
+        KILLED = Path(__file__).with_name("killed")
+
+        def objective(params, data):
+            from .late import EXTRA
+            from .rules import Answer
+            if params["x"] == 21 and not KILLED.exists():
+                KILLED.touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+            answer = rules.signal(params["x"])
+            assert isinstance(answer, Answer)
+            return {{"score": answer.score + EXTRA, "pid": os.getpid()}}
+    """,
+}
+FIRST, SECOND = {"fee": 1, "factor": 10, "extra": 0.5}, {"fee": 100_000, "factor": -1_000, "extra": 7_000_000}
+
+
+def write(folder, files, values):
+    folder.mkdir(exist_ok=True)
+    for name, text in files.items():
+        (folder / name).write_text(textwrap.dedent(text).format(**values))
+
+
+@pytest.fixture
+def load(tmp_path, monkeypatch):
+    """Imports a module of the test's folder as it is now."""
+    monkeypatch.syspath_prepend(tmp_path)
+    before = set(sys.modules)
+
+    def load(name):
+        forget()
+        importlib.invalidate_caches()
+        return importlib.import_module(name)
+
+    def forget():
+        for module in set(sys.modules) - before:
+            if str(tmp_path) in str(getattr(sys.modules[module], "__file__", None)):
+                del sys.modules[module]
+
+    yield load
+    forget()
+
+
+def quiet(tmp_path, **kw):
+    return rbt.RunConfig(**{"name": "study", "storage_path": tmp_path, "num_workers": 1, "verbose": 0, **kw})
+
+
+class Save:
+    """Calls a function once so many trials are recorded."""
+
+    def __init__(self, after, save):
+        self.left, self.save = after, save
+
+    def on_trial_complete(self, result):
+        self.left -= 1
+        if self.left == 0:
+            self.save()
+
+
+@pytest.mark.parametrize(("backend", "recycle_after"), [("local", 4), ("ray", 12)])
+def test_workers_that_are_replaced_run_what_the_study_began_with(tmp_path, load, backend, recycle_after):
+    package = tmp_path / f"saved_{backend}"
+    write(package, PACKAGE, FIRST)
+    objective = load(f"{package.name}.strategy").objective
+    save = Save(8, lambda: write(package, PACKAGE, SECOND))
+    results = rbt.Tuner(
+        objective,
+        param_space={"x": rbt.randint(0, 40)},
+        tune_config=rbt.TuneConfig(metric="score", search_alg="grid", max_pending=8),
+        run_config=quiet(tmp_path, backend=backend, num_workers=2, recycle_after=recycle_after, callbacks=[save]),
+    ).fit()
+    assert save.left < 0
+    assert (package / "killed").exists()
+    assert [result.error for result in results if result.error] == []
+    assert [result.metrics["score"] for result in results] == [x * 10 + 1.5 for x in range(40)]
+    assert len({result.metrics["pid"] for result in results}) > 40 // recycle_after, "workers were not replaced"
+
+
+BEFORE = {
+    "own_helper.py": """
+        RATE = 3
+        WEIGHTS = {"a": 1, "b": [1, 2]}
+        SETS = frozenset({"x", "y", "z"})
+
+        def helper(x, power=2):
+            return x ** power * RATE
+
+        def by_rate(rate):
+            def scaled(x):
+                return x * rate
+            return scaled
+
+        def unused():
+            return 1
+    """,
+    "own_strategy.py": """
+        import functools, numpy as np, os
+        from pathlib import Path
+        import own_helper
+        from own_helper import WEIGHTS, helper
+
+        HERE = Path(__file__).parent / "prices.csv"
+        scaled = own_helper.by_rate(5)
+        _memo = {}
+        _calls = 0
+        lock = __import__("threading").Lock()
+
+        class Score:
+            unit = 1.0
+
+            def __init__(self, fee, prices=(1.0, 2.0)):
+                self.fee, self.prices, self.seen = fee, np.array(prices), []
+
+            def __call__(self, params, data):
+                global _calls
+                _calls += 1
+                with lock:
+                    self.seen.append(params["x"])
+                    if params["x"] not in _memo:
+                        _memo[params["x"]] = helper(params["x"])
+                return float(_memo[params["x"]] + scaled(1) + self.fee * self.cost() + WEIGHTS["a"] + self.prices[0] + len(str(HERE)))
+
+            def cost(self):
+                return 2 * self.unit
+
+        def plain(params, data, cost=1):
+            return helper(params["x"]) + cost
+
+        def make(fee, table):
+            def objective(params, data):
+                return fee * params["x"] + len(table)
+            return objective
+    """,
+}
+
+
+def replaced(name, old, new):
+    text = BEFORE[name]
+    assert old in text
+    return {**BEFORE, name: text.replace(old, new)}
+
+
+CHANGES = {
+    "state": ("Score(1)", "Score(100)", BEFORE, r"the attribute `fee`: 1 then, 100 now"),
+    "an array": ("Score(1)", "Score(1, (1.0, 2.5))", BEFORE, r"the attribute `prices` has another value"),
+    "a helper": (
+        "Score(1)",
+        "Score(1)",
+        replaced("own_helper.py", "** power * RATE", "** power + RATE"),
+        r"the function `helper` of own_helper\.py was changed",
+    ),
+    "a global": (
+        "plain",
+        "plain",
+        replaced("own_helper.py", "RATE = 3", "RATE = 44"),
+        r"the global `RATE` of own_helper\.py: 3 then, 44 now",
+    ),
+    "a table": (
+        "Score(1)",
+        "Score(1)",
+        replaced("own_helper.py", "[1, 2]", "[1, 3]"),
+        r"the global `WEIGHTS` of own_strategy\.py has another value",
+    ),
+    "a method": (
+        "Score(1)",
+        "Score(1)",
+        replaced("own_strategy.py", "2 * self.unit", "3 * self.unit"),
+        r"the method `Score\.cost` of own_strategy\.py was changed",
+    ),
+    "a class attribute": (
+        "Score(1)",
+        "Score(1)",
+        replaced("own_strategy.py", "unit = 1.0", "unit = 2.5"),
+        r"the class attribute `Score\.unit` of own_strategy\.py: 1\.0 then, 2\.5 now",
+    ),
+    "a default": (
+        "plain",
+        "plain",
+        replaced("own_helper.py", "power=2", "power=33"),
+        r"the default of `power` in `helper` of own_helper\.py: 2 then, 33 now",
+    ),
+    "a closure": (
+        "make(1, [1])",
+        "make(2, [1])",
+        BEFORE,
+        r"the variable `fee` in `objective` of own_strategy\.py: 1 then",
+    ),
+    "an argument": (
+        "functools.partial(plain, cost=1)",
+        "functools.partial(plain, cost=2)",
+        BEFORE,
+        r"the argument `cost`: 1 then, 2 now",
+    ),
+    "a closure in a global": (
+        "Score(1)",
+        "Score(1)",
+        replaced("own_strategy.py", "by_rate(5)", "by_rate(6)"),
+        r"the variable `rate` in `scaled` of own_helper\.py: 5 then, 6 now",
+    ),
+    "comments and what is not used": (
+        "Score(1)",
+        "Score(1)",
+        {
+            "own_helper.py": "# a comment\n\n"
+            + textwrap.dedent(BEFORE["own_helper.py"]).replace("return 1", "return 2"),
+            "own_strategy.py": '"""About."""\n'
+            + textwrap.dedent(BEFORE["own_strategy.py"]).replace("\n\n", "\n\n\n# -\n"),
+        },
+        None,
+    ),
+    "caches": ("Score(1)", "used(Score(1))", BEFORE, None),
+    "an equal array and set": ("make(1, {'a', 'b', 'c'})", "make(1, {'c', 'b', 'a'})", BEFORE, None),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_restore_says_what_differs(tmp_path, load, change):
+    first, second, after, message = CHANGES[change]
+
+    def objective(files, made):
+        for name, text in files.items():
+            (tmp_path / name).write_text(textwrap.dedent(text))
+        os.utime(tmp_path / "own_helper.py", ns=(time.time_ns(), time.time_ns()))
+        sys.dont_write_bytecode = True
+        return eval(made, {**vars(load("own_strategy")), "used": used})
+
+    def used(score):
+        score({"x": 3}, None)
+        score({"x": 4}, None)
+        return score
+
+    before = sys.dont_write_bytecode
+    try:
+        begun = objective(BEFORE, first)
+        results = rbt.Tuner(
+            begun,
+            param_space={"x": rbt.randint(0, 3)},
+            tune_config=rbt.TuneConfig(metric="score"),
+            run_config=quiet(tmp_path),
+        ).fit()
+        assert results.num_terminated == 3, results.errors
+        now = objective(after, second)
+        if message is None:
+            assert len(rbt.Tuner.restore(tmp_path / "study", now).fit()) == 3
+        else:
+            with pytest.raises(StudyMismatchError, match=message):
+                rbt.Tuner.restore(tmp_path / "study", now)
+            assert len(rbt.Tuner.restore(tmp_path / "study", now, accept_changes=True).fit()) == 3
+    finally:
+        sys.dont_write_bytecode = before
+
+
+def test_an_objective_whose_state_changes_between_two_fits_is_refused(tmp_path, load):
+    for name, text in BEFORE.items():
+        (tmp_path / name).write_text(textwrap.dedent(text))
+    score = load("own_strategy").Score(1)
+    tuner = rbt.Tuner(
+        score,
+        param_space={"x": rbt.randint(0, 30)},
+        tune_config=rbt.TuneConfig(metric="score", search_alg="grid", max_pending=2),
+        run_config=quiet(tmp_path, callbacks=[Save(3, raise_stop)]),
+    )
+    score.fee = 7  # before the study begins: it is begun with this
+    with pytest.raises(Stop):
+        tuner.fit()
+    score.fee = 8
+    with pytest.raises(StudyMismatchError, match="the attribute `fee`: 7 then, 8 now"):
+        tuner.fit()
+    score.fee = 7
+    assert len(tuner.fit()) == 30
+
+
+class Stop(Exception):
+    pass
+
+
+def raise_stop():
+    raise Stop
+
+
+def test_a_file_that_was_saved_after_it_was_imported_is_refused(tmp_path, load):
+    for name, text in BEFORE.items():
+        (tmp_path / name).write_text(textwrap.dedent(text))
+    score = load("own_strategy").Score(1)
+    (tmp_path / "own_helper.py").write_text(textwrap.dedent(BEFORE["own_helper.py"]).replace("* RATE", "- RATE"))
+    tuner = rbt.Tuner(score, param_space={"x": rbt.randint(0, 3)}, run_config=quiet(tmp_path), tune_config=SCORE)
+    with pytest.raises(ObjectiveError, match=r"own_helper\.py has changed since .* another `helper`"):
+        tuner.fit()
+    assert len(rbt.Tuner(load("own_strategy").Score(1), **tuner_arguments(tmp_path)).fit()) == 3
+
+
+def test_a_constant_that_was_saved_after_an_earlier_study_is_refused_until_its_module_is_loaded_again(tmp_path, load):
+    for name, text in BEFORE.items():
+        (tmp_path / name).write_text(textwrap.dedent(text))
+    strategy = load("own_strategy")
+    rbt.Tuner(strategy.Score(1), **tuner_arguments(tmp_path)).fit()
+    rates = textwrap.dedent(BEFORE["own_helper.py"])
+    (tmp_path / "own_helper.py").write_text(f"# commented\n{rates}")
+    rbt.Tuner(strategy.Score(1), **tuner_arguments(tmp_path, "again")).fit()
+    (tmp_path / "own_helper.py").write_text(rates.replace("RATE = 3", "RATE = 44"))
+    with pytest.raises(ObjectiveError, match=r"own_helper\.py has changed since .* another version"):
+        rbt.Tuner(strategy.Score(1), **tuner_arguments(tmp_path, "third")).fit()
+    importlib.reload(sys.modules["own_helper"])
+    results = rbt.Tuner(importlib.reload(strategy).Score(1), **tuner_arguments(tmp_path, "fourth")).fit()
+    assert results.get_dataframe()["score"].max() > 100
+
+
+SCORE = rbt.TuneConfig(metric="score")
+
+
+def tuner_arguments(tmp_path, name="study"):
+    return {"param_space": {"x": rbt.randint(0, 3)}, "run_config": quiet(tmp_path, name=name), "tune_config": SCORE}
+
+
+STUDY = """
+objective = "own_strategy:plain"
+[space]
+x = { grid_search = [1, 2, 3] }
+[search]
+metric = "score"
+[run]
+num_workers = 1
+"""
+
+
+def test_resume_says_what_differs_and_takes_accept_changes(tmp_path):
+    def command(*words, **kw):
+        command = [sys.executable, "-B", "-m", "rbt_ray.cli", *words]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100, **kw)
+
+    for name, text in BEFORE.items():
+        (tmp_path / name).write_text(textwrap.dedent(text))
+    (tmp_path / "study.toml").write_text(STUDY)
+    assert command("run", "study.toml").returncode == 0
+    (tmp_path / "elsewhere").mkdir()
+    here = {**os.environ, "PYTHONHASHSEED": "77"}
+    elsewhere = [sys.executable, "-m", "rbt_ray.cli", "resume", str(tmp_path / "studies" / "study")]
+    assert subprocess.run(elsewhere, cwd=tmp_path / "elsewhere", env=here, timeout=100).returncode == 0
+    (tmp_path / "own_helper.py").write_text(textwrap.dedent(BEFORE["own_helper.py"]).replace("RATE = 3", "RATE = 44"))
+    refused = command("resume", "studies/study")
+    assert refused.returncode == 2
+    assert "the global `RATE` of own_helper.py: 3 then, 44 now" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert command("resume", "studies/study", "--accept-changes").returncode == 0
+
+
+KERNEL = """
+import os
+from numba import njit
+
+@njit(cache=True)
+def kernel(x):
+    return x * {factor}.0
+
+def objective(params, data):
+    return {{"score": kernel(params["x"]), "pid": os.getpid()}}
+"""
+
+
+@pytest.mark.slow
+def test_a_kernel_that_is_saved_while_a_study_runs_is_not_taken_for_the_one_it_began_with(tmp_path, load):
+    module = tmp_path / "own_kernel.py"
+    module.write_text(KERNEL.format(factor=2))
+    save = Save(2, lambda: module.write_text(KERNEL.format(factor=3)))
+    results = rbt.Tuner(
+        load("own_kernel").objective,
+        param_space={"x": rbt.randint(1, 13)},
+        tune_config=rbt.TuneConfig(metric="score", search_alg="grid", max_pending=4),
+        run_config=quiet(tmp_path, num_workers=1, recycle_after=2, callbacks=[save]),
+    ).fit()
+    assert [result.metrics["score"] for result in results] == [2.0 * x for x in range(1, 13)], results.errors
+    # numba keeps compiled kernels by their source's file: one of the old source must not be found for the new one.
+    new = subprocess.run(
+        [sys.executable, "-c", "import own_kernel; print(own_kernel.kernel(7))"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert new.stdout == "21.0\n"

@@ -1,0 +1,182 @@
+"""The fingerprint of an objective: equal in every process, and another as soon as anything that it reaches is another."""
+
+import dataclasses
+import functools
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numba
+import pytest
+
+from rbt_ray.errors import StudyMismatchError
+from rbt_ray.objectives.address import address_of, differences, find
+from rbt_ray.tune.same_objective import refuse_another
+
+HERE = Path(__file__).parent
+
+
+def printed(script, *words, cwd):
+    """What a script of this folder prints in two processes, whose sets and dicts have other orders."""
+    processes = []
+    for seed in ("1", "2"):
+        environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(HERE.parents[1])}
+        command = [sys.executable, str(HERE / script), *words]
+        processes.append(subprocess.Popen(command, env=environment, cwd=cwd, stdout=subprocess.PIPE, text=True))
+    outputs = [process.communicate(timeout=300)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
+    return [json.loads(output) for output in outputs]
+
+
+def check_generated(first, last, cwd):
+    found, again = printed("graphs.py", str(first), str(last), cwd=cwd)
+    n_leaves = 0
+    for seed, graph in found.items():
+        changed = {**graph.pop("changed"), **again[seed].pop("changed")}
+        assert graph == again[seed], f"strategy {seed} differs between processes"
+        assert graph["commented"] == graph["as it is"], f"comments count in strategy {seed}"
+        missed = [leaf for leaf, digest in changed.items() if digest == graph["as it is"]]
+        assert not missed, f"changes of strategy {seed} that nobody sees"
+        assert len(set(changed.values())) == len(changed)
+        n_leaves += len(changed)
+    assert n_leaves > 20 * (last - first)
+
+
+def test_generated_strategies(tmp_path):
+    check_generated(0, 2, tmp_path)
+
+
+@pytest.mark.slow
+def test_more_generated_strategies(tmp_path):
+    check_generated(2, 22, tmp_path)
+
+
+def test_odd_state_is_the_same_in_every_process(tmp_path):
+    found, again = printed("odd_state.py", cwd=tmp_path)
+    assert {name for name in found if found[name] != again[name]} == set()
+    assert len(set(found.values())) == len(found) > 30
+
+
+def made(text, name="objective"):
+    namespace = {"__name__": "typed_strategy"}
+    exec(text, namespace)
+    return namespace[name]
+
+
+CACHES = {
+    "an item": "memo = {}\ndef objective(x):\n    memo[x] = 1",
+    "an item of two keys": "memo = {}\ndef objective(x):\n    memo[x, len('a')] = max(x, 2)",
+    "an augmented item": "memo = {3: 0}\ndef objective(x):\n    memo[x] += abs(-1)",
+    "a deeper item": "memo = {'a': {}}\ndef objective(x):\n    memo['a'][x] = 1",
+    "a list in a dict": "import collections\nmemo = collections.defaultdict(list)\ndef objective(x):\n    memo[x].append(1)",
+    "setdefault": "memo = {}\ndef objective(x):\n    return memo.setdefault(x, 1)",
+    "a list": "memo = []\ndef objective(x):\n    memo.append(x)",
+    "a set": "memo = set()\ndef objective(x):\n    memo.add(x)",
+    "a slice": "import numpy as np\nmemo = np.zeros(3)\ndef objective(x):\n    memo[:] = x",
+    "a counter": "n = 0\ndef objective(x):\n    global n\n    n += 1",
+    "a helper's": "memo = {}\ndef keep(x):\n    memo[x] = 1\ndef objective(x):\n    keep(x)",
+    "a nested function's": "memo = {}\ndef objective(x):\n    def keep():\n        memo[x] = 1\n    keep()",
+    "a closure's": "def make():\n    memo = {}\n    def objective(x):\n        memo[x] = 1\n    return objective\nobjective = make()",
+    "nonlocal": "def make():\n    n = 0\n    def objective(x):\n        nonlocal n\n        n += 1\n    return objective\nobjective = make()",
+    "an attribute's item": "class C:\n    def __init__(self):\n        self.memo = {}\n    def __call__(self, x):\n        self.memo[x] = 1\nobjective = C()",
+    "an attribute": "class C:\n    last = None\n    def __call__(self, x):\n        self.last = x\nobjective = C()",
+    "an augmented attribute": "class C:\n    n = 0\n    def __call__(self, x):\n        self.n += 1\nobjective = C()",
+    "a called method's": "class C:\n    def __init__(self):\n        self.memo = []\n    def keep(self, x):\n        self.memo.append(x)\n    def __call__(self, x):\n        self.keep(x)\nobjective = C()",
+    "a class's": "class C:\n    memo = {}\n    def __call__(self, x):\n        self.memo[x] = 1\nobjective = C()",
+    "cached_property": "import functools\nclass C:\n    @functools.cached_property\n    def lazy(self):\n        return 1\n    def __call__(self, x):\n        return self.lazy\nobjective = C()",
+    "lru_cache": "import functools\n@functools.lru_cache\ndef helper(x):\n    return x\ndef objective(x):\n    return helper(x)",
+    "what is left out of the state": "class C:\n    def __init__(self):\n        self.made = {}\n    def __getstate__(self):\n        return {}\n    def __call__(self, x):\n        vars(self)['made'][x] = 1\nobjective = C()",
+}
+
+
+@pytest.mark.parametrize("cache", CACHES)
+def test_what_the_objective_keeps_between_calls_does_not_count(cache):
+    objective = made(CACHES[cache])
+    before = address_of(objective)
+    objective(3)
+    assert differences(before, address_of(objective)) == []
+
+
+def test_an_attribute_that_only_others_set_counts():
+    text = "class C:\n    def __init__(self):\n        self.fee = 1\n    def charge(self, fee):\n        self.fee = fee\n    def __call__(self, x):\n        return self.fee\nobjective = C()"
+    objective = made(text)
+    before = address_of(objective)
+    objective.charge(100)
+    assert differences(before, address_of(objective)) == ["the attribute `fee`: 1 then, 100 now"]
+
+
+def test_a_compiled_kernel_counts_with_its_options():
+    def kernel(factor, **options):
+        text = f"@njit({', '.join(f'{name}={value}' for name, value in options.items())})\ndef kernel(x):\n    return x * {factor}"
+        namespace = {"__name__": "typed_strategy", "njit": numba.njit}
+        exec(f"{text}\ndef objective(params, data):\n    return kernel(1.0)", namespace)
+        return address_of(namespace["objective"])
+
+    assert differences(kernel(2), kernel(2)) == []
+    [change] = differences(kernel(2), kernel(3))
+    assert "`kernel`" in change
+    assert differences(kernel(2), kernel(2, fastmath=True)) != []
+
+
+def test_names_that_stand_for_each_other_count():
+    text = "def a(x):\n    return x\ndef b(x):\n    return -x\ndef one(x):\n    return {0}(x)\ndef two(x):\n    return {1}(x)\n"
+    text += "first, second = {2}, {3}\ndef objective(x):\n    return first(x) - second(x)"
+    there, swapped = made(text.format("a", "b", "one", "two")), made(text.format("a", "b", "two", "one"))
+    assert differences(address_of(there), address_of(swapped)) != []
+
+
+def test_docstrings_and_line_numbers_do_not_count():
+    plain = "def helper(x):\n    'About x.'\n    return x\ndef objective(p, d):\n    return helper(1)"
+    other = "\n\n# moved\ndef helper(x):\n    '''More about x.'''\n\n    return x  # as it is\n\ndef objective(p, d):\n    return helper(1)"
+    assert differences(address_of(made(plain)), address_of(made(other))) == []
+
+
+def test_no_text_is_shown_or_kept():
+    password = "correct horse battery staple"
+    namespace = {"__name__": "typed_strategy", "PASSWORD": password}
+    exec("def objective(p, d, key=PASSWORD):\n    return len(PASSWORD), key", namespace)
+    address = address_of(functools.partial(namespace["objective"], password))
+    assert password not in json.dumps(dataclasses.asdict(address))
+    assert "the global `PASSWORD` of typed_strategy" in address.parts
+
+
+def first(x):
+    return x
+
+
+def second(x):
+    return x + 1
+
+
+def test_studies_that_recorded_nothing_but_source_are_compared_by_that():
+    then = dataclasses.replace(address_of(first), code="", parts={}, python="")
+    assert differences(then, address_of(first)) == []
+    assert differences(then, address_of(second)) != []
+    refuse_another(then, address_of(first), Path("study"))
+    with pytest.raises(StudyMismatchError, match=r"began with|begun with"):
+        refuse_another(then, address_of(second), Path("study"))
+
+
+def test_after_another_python_source_and_state_are_compared():
+    class Score:
+        def __init__(self, fee):
+            self.fee = fee
+
+        def __call__(self, params, data):
+            return self.fee
+
+    then = address_of(Score(1))
+    other = {label: shown if "attribute" in label else "another compiler's" for label, shown in then.parts.items()}
+    then = dataclasses.replace(then, code="another", parts=other, python="3.99")
+    assert differences(then, address_of(Score(1))) == []
+    assert differences(then, address_of(Score(100))) == ["the attribute `fee`: 1 then, 100 now"]
+
+
+def test_functions_that_are_imported_late_are_named():
+    text = "def objective(p, d):\n    from tests.objectives import graphs\n    import numpy\n    return graphs"
+    found = find(made(text)).fingerprint
+    assert "tests.objectives.graphs" in found.imports
+    assert "the module tests/objectives/graphs.py" in found.parts
+    assert not any("numpy" in label for label in found.parts)
