@@ -31,6 +31,7 @@ _DEPTH = 2
 _BRIEF_SECONDS = 0.5
 """Batches shorter than this wait in line on the actor, so that it never idles; longer ones wait where any can take them."""
 _STUCK_SECONDS = 1.0
+_RESERVING_SECONDS = 0.02
 _BATCH_SECONDS = 0.3
 _TRIES = 3
 """How often in a row what may be a host's fault is taken to be one."""
@@ -125,6 +126,7 @@ class RayPool:
 
     def submit(self, batch: Batch) -> None:
         """Sends the batch to an actor that has room, or keeps it until one has."""
+        self._actors.work()
         self._shared.add(batch.job, in_use=self._jobs_under_way())
         self._backlog.append(batch)
         self._hand_out()
@@ -138,13 +140,15 @@ class RayPool:
         """
         end = math.inf if timeout is None else time.monotonic() + timeout
         while True:
+            for actor in self._actors.crowded_out():
+                self._bury(actor, "others took its processors while it was idle")
             self._actors.fill()
             self._hand_out()
             left = end - time.monotonic()
             if self._returned or left <= 0:
                 returned, self._returned = self._returned, []
                 return returned
-            if not self._listen(min(left, _STUCK_SECONDS)):
+            if not self._listen(min(left, _RESERVING_SECONDS if self._actors.is_reserving else _STUCK_SECONDS)):
                 self._relieve()
 
     def taken_at(self, number: int) -> float | None:
@@ -168,6 +172,10 @@ class RayPool:
         numbers = [batch.number for batch in self._backlog]
         self._backlog.clear()
         return numbers
+
+    def rest(self) -> bool:
+        """Gives the processors of idle actors back to the cluster until the next batch; False where only `close` can."""
+        return self._actors.rest()
 
     def close(self) -> None:
         """Ends all actors and frees what was shared; a Ray of our own ends, a cluster that was joined goes on."""

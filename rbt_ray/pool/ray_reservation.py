@@ -1,0 +1,63 @@
+"""Reservation: the processors of a cluster that are kept for one actor while its pool works, and free while it rests."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from ray.util.placement_group import placement_group, placement_group_table, remove_placement_group
+
+from rbt_ray.pool.ray_slots import living
+
+_LOOK_SECONDS = 0.02
+_TINY = 0.001
+"""Of the resource ``node:ADDRESS``, of which every node has 1: what asks for some of it is placed there. Nodes of one host
+share the name; then a reservation may be on another of them."""
+
+
+class Reservation:
+    """Processors on one node, reserved by a placement group. Making it asks for them and does not wait.
+
+    An actor that is made with ``num_cpus=N`` holds N processors until it ends, idle or not, and nothing can change that.
+    So an actor that needs only processors is made with ``num_cpus=0``, on the node of its reservation. It does not run
+    inside of the placement group, since Ray ends the actors of a group that is removed.
+
+    Args:
+        n_cpus: how many processors.
+        wanted: the node that must have them; None lets Ray choose.
+        of_node: the resources of that node.
+    """
+
+    def __init__(self, n_cpus: float, wanted: str | None, of_node: Iterable[str]) -> None:
+        self.wanted = wanted
+        self.asked_at = time.monotonic()
+        self._look_at = 0.0
+        self._node: str | None = None
+        here = [name for name in of_node if name.startswith("node:") and "__" not in name]
+        self._group: Any = placement_group([{"CPU": n_cpus, **dict.fromkeys(here, _TINY)}])
+
+    def node(self, *, again: bool = False) -> str | None:
+        """The node that has the processors; None as long as none has them.
+
+        Args:
+            again: ask Ray, whatever is known already. Otherwise it is asked at most 50 times a second.
+        """
+        if again:
+            self._node, self._look_at = None, 0.0
+        if self._node is None and (now := time.monotonic()) >= self._look_at:
+            self._look_at = now + _LOOK_SECONDS
+            state = placement_group_table(self._group)
+            if state.get("state") == "CREATED":
+                self._node = state["bundles_to_node_id"][0]
+        return self._node
+
+    def release(self) -> None:
+        """Gives the processors back; returns at once."""
+        remove_placement_group(self._group)
+
+
+def reservations(n_cpus: float, wanted: Sequence[str | None]) -> list[Reservation]:
+    """A reservation on each of these nodes, which may be named more than once; None lets Ray choose."""
+    nodes = living() if any(wanted) else {}
+    return [Reservation(n_cpus, node, nodes.get(node or "", ())) for node in wanted]
