@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ray.util.placement_group import placement_group, placement_group_table, remove_placement_group
@@ -17,25 +17,25 @@ share the name; then a reservation may be on another of them."""
 
 
 class Reservation:
-    """Processors on one node, reserved by a placement group. Making it asks for them and does not wait.
+    """Processors, or whatever `amounts` names, on one node, reserved by a placement group. Making it asks for them and does not wait.
 
     An actor that is made with ``num_cpus=N`` holds N processors until it ends, idle or not, and nothing can change that.
     So an actor that needs only processors is made with ``num_cpus=0``, on the node of its reservation. It does not run
     inside of the placement group, since Ray ends the actors of a group that is removed.
 
     Args:
-        n_cpus: how many processors.
+        amounts: by resource.
         wanted: the node that must have them; None lets Ray choose.
         of_node: the resources of that node.
     """
 
-    def __init__(self, n_cpus: float, wanted: str | None, of_node: Iterable[str]) -> None:
+    def __init__(self, amounts: Mapping[str, float], wanted: str | None, of_node: Iterable[str]) -> None:
         self.wanted = wanted
         self.asked_at = time.monotonic()
         self._look_at = 0.0
         self._node: str | None = None
         here = [name for name in of_node if name.startswith("node:") and "__" not in name]
-        self._group: Any = placement_group([{"CPU": n_cpus, **dict.fromkeys(here, _TINY)}])
+        self._group: Any = placement_group([{**amounts, **dict.fromkeys(here, _TINY)}])
 
     def node(self, *, again: bool = False) -> str | None:
         """The node that has the processors; None as long as none has them.
@@ -57,7 +57,7 @@ class Reservation:
         remove_placement_group(self._group)
 
 
-def reservations(n_cpus: float, wanted: Sequence[str | None]) -> list[Reservation]:
+def reservations(amounts: Mapping[str, float], wanted: Sequence[str | None]) -> list[Reservation]:
     """A reservation on each of these nodes, which may be named more than once; None lets Ray choose."""
     nodes = living() if any(wanted) else {}
-    return [Reservation(n_cpus, node, nodes.get(node or "", ())) for node in wanted]
+    return [Reservation(amounts, node, nodes.get(node or "", ())) for node in wanted]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import sys
 import time
 from collections.abc import Iterator
 
@@ -13,12 +12,10 @@ from rbt_ray.pool.memory import refusal
 from rbt_ray.pool.ray_actor import Greeting
 from rbt_ray.pool.ray_handle import LOAD, Handle
 from rbt_ray.pool.ray_reservation import Reservation, reservations
+from rbt_ray.pool.ray_room import Room
 from rbt_ray.pool.ray_slots import Needs, living
 
 _LOOK_SECONDS = 2.0
-_START_SECONDS = 60.0
-_PATIENT_SECONDS = 10.0
-"""After so long without an actor the user is told what it waits for; actors take a second or two."""
 _RESERVE_SECONDS = 5.0
 """An idle actor works again before its processors are reserved, since Ray's view of what is free is up to a second old. After
 so long others have them."""
@@ -56,8 +53,7 @@ class Roster:
         self._n_started_together = 1
         self._loadable: str | None = None
         self._look_at = 0.0
-        self._without_since = time.monotonic()
-        self._tell_at = self._without_since + _PATIENT_SECONDS
+        self._room = Room(needs, asks=wanted is None)
         self._refuse_what_never_fits()
 
     def __iter__(self) -> Iterator[Handle]:
@@ -77,7 +73,7 @@ class Roster:
             return
         missing = self._missing()
         if self._reserves:
-            self._reserved += reservations(self._needs.each["CPU"], missing)
+            self._reserved += reservations(self._needs.each, missing)
         else:
             for node in missing:
                 self._start(node)
@@ -86,7 +82,10 @@ class Roster:
                 self._reserved.remove(reservation)
                 self._start(node, reservation)
         self._n_started_together = max(1, len(self._actors))
-        self._check_room()
+        if any(actor.greeting for actor in self._actors):
+            self._room.found()
+        elif not self._own:
+            self._room.look()
 
     @property
     def is_reserving(self) -> bool:
@@ -113,7 +112,8 @@ class Roster:
         """Reserves again what `rest` gave back, for each actor on its own node. The actors can work at once."""
         if self._is_resting:
             self._is_resting = False
-            again = reservations(self._needs.each["CPU"], [actor.home for actor in self._actors])
+            self._room.found()
+            again = reservations(self._needs.each, [actor.home for actor in self._actors])
             for actor, reservation in zip(self._actors, again, strict=True):
                 actor.reservation = reservation
 
@@ -186,6 +186,7 @@ class Roster:
 
     def close(self) -> None:
         """Ends all of them."""
+        self._room.found()
         self.rest()
         for actor in self._actors:
             actor.kill()
@@ -221,24 +222,3 @@ class Roster:
                     f"name the cluster that has by `address`."
                 )
             self._wanted = min(self._wanted or room, room)
-
-    def _check_room(self) -> None:
-        """An actor that no node can ever hold would wait without a word."""
-        now = time.monotonic()
-        if any(actor.greeting for actor in self._actors):
-            self._without_since, self._tell_at = now, now + _PATIENT_SECONDS
-            return
-        if now < self._tell_at or self._own:
-            return
-        self._tell_at = now + _START_SECONDS
-        if any(self._needs.slots().values()):
-            print(
-                f"rbt-ray: waits for a worker, which asks for {self._needs}: what nodes have of that is in use by others "
-                f"(`ray status`).",
-                file=sys.stderr,
-            )
-        elif now - self._without_since > _START_SECONDS:
-            raise WorkerStartError(
-                f"no node of the cluster can hold a worker, which asks for {self._needs}: see `ray status`. Start "
-                f"nodes that can, or change `num_cpus_per_worker` and `resources_per_worker`."
-            )
