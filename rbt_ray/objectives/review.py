@@ -94,7 +94,9 @@ def review(
     """
     if bundle is None:
         return Review()
-    from rbt_ray.simulate.backtest import keeping  # here: it loads numba, which workers of studies without prices do not
+    from rbt_ray.simulate.backtest import (
+        keeping,
+    )  # here: it loads numba, which workers of studies without prices do not
 
     run = _Rerun(objective, config, metric, bundle, seed, max_reports)
     try:

@@ -118,8 +118,8 @@ def test_the_winner_of_a_study_has_its_hold_out_figures_and_its_chart(tmp_path):
     assert rows[0] in noted
     assert len(results.review.curves["equity"]) == rbt.load_bundle("fx").n_bars
     page = write_report(results, tmp_path / "page.html").read_text()
-    assert page.count("On the training and hold-out bars together the objective raised ValueError: not allowed.") == len(
-        noted
-    )
+    assert page.count(
+        "On the training and hold-out bars together the objective raised ValueError: not allowed."
+    ) == len(noted)
     assert "Wealth and drawdown" in page
     assert "could not be run again" not in page
