@@ -31,7 +31,6 @@ _DEPTH = 2
 _BRIEF_SECONDS = 0.5
 """Batches shorter than this wait in line on the actor, so that it never idles; longer ones wait where any can take them."""
 _STUCK_SECONDS = 1.0
-_RESERVING_SECONDS = 0.02
 _BATCH_SECONDS = 0.3
 _TRIES = 3
 """How often in a row what may be a host's fault is taken to be one."""
@@ -148,7 +147,7 @@ class RayPool:
             if self._returned or left <= 0:
                 returned, self._returned = self._returned, []
                 return returned
-            if not self._listen(min(left, _RESERVING_SECONDS if self._actors.is_reserving else _STUCK_SECONDS)):
+            if not self._listen(min(left, _STUCK_SECONDS, self._actors.look_in)):
                 self._relieve()
 
     def taken_at(self, number: int) -> float | None:

@@ -10,7 +10,8 @@ from ray.util.placement_group import placement_group, placement_group_table, rem
 
 from rbt_ray.pool.ray_slots import living
 
-_LOOK_SECONDS = 0.02
+_SOONEST_LOOK, _LATEST_LOOK = 0.02, 5.0
+"""Seconds from one question to Ray to the next: each is twice as long as the one before."""
 _TINY = 0.001
 """Of the resource ``node:ADDRESS``, of which every node has 1: what asks for some of it is placed there. Nodes of one host
 share the name; then a reservation may be on another of them."""
@@ -32,7 +33,7 @@ class Reservation:
     def __init__(self, amounts: Mapping[str, float], wanted: str | None, of_node: Iterable[str]) -> None:
         self.wanted = wanted
         self.asked_at = time.monotonic()
-        self._look_at = 0.0
+        self._look_at, self._pause = 0.0, _SOONEST_LOOK
         self._node: str | None = None
         here = [name for name in of_node if name.startswith("node:") and "__" not in name]
         self._group: Any = placement_group([{**amounts, **dict.fromkeys(here, _TINY)}])
@@ -41,16 +42,21 @@ class Reservation:
         """The node that has the processors; None as long as none has them.
 
         Args:
-            again: ask Ray, whatever is known already. Otherwise it is asked at most 50 times a second.
+            again: ask Ray, whatever is known already and whenever it was asked.
         """
         if again:
             self._node, self._look_at = None, 0.0
         if self._node is None and (now := time.monotonic()) >= self._look_at:
-            self._look_at = now + _LOOK_SECONDS
+            self._look_at, self._pause = now + self._pause, min(2 * self._pause, _LATEST_LOOK)
             state = placement_group_table(self._group)
             if state.get("state") == "CREATED":
                 self._node = state["bundles_to_node_id"][0]
         return self._node
+
+    @property
+    def next_look(self) -> float:
+        """When `node` asks Ray the next time (`time.monotonic`)."""
+        return self._look_at
 
     def release(self) -> None:
         """Gives the processors back; returns at once."""

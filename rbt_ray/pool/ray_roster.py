@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import time
 from collections.abc import Iterator
 
@@ -88,9 +89,9 @@ class Roster:
             self._room.look()
 
     @property
-    def is_reserving(self) -> bool:
-        """Whether actors start as soon as Ray has reserved processors for them."""
-        return bool(self._reserved)
+    def look_in(self) -> float:
+        """Seconds until `fill` looks whether processors have been reserved for more actors; infinite where none wait."""
+        return max(0.0, min((one.next_look for one in self._reserved), default=math.inf) - time.monotonic())
 
     def rest(self) -> bool:
         """Gives back what idle actors hold on a cluster, until `work`; False where only their end can."""
