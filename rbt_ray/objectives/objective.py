@@ -163,10 +163,11 @@ class PerConfig:
                         "the objective ended without a call of `rbt.report`, in which this study counts fidelity."
                     )
                 rows.append(metrics_of(reports.latest if answer is None else answer, self.metric))
-                if reports.checkpoint is not None:
-                    checkpoints[row] = reports.checkpoint
-                if (share := reports.share) < 1:
-                    shares[row] = share
+                if reports.any:
+                    if reports.checkpoint is not None:
+                        checkpoints[row] = reports.checkpoint
+                    if (share := reports.share) < 1:
+                        shares[row] = share
             except BaseException as error:  # one bad config, even one that calls sys.exit, never stops the others
                 errors[row] = describe(error)
                 rows.append(None)
