@@ -32,7 +32,6 @@ class Reservation:
 
     def __init__(self, amounts: Mapping[str, float], wanted: str | None, of_node: Iterable[str]) -> None:
         self.wanted = wanted
-        self.asked_at = time.monotonic()
         self._look_at, self._pause = 0.0, _SOONEST_LOOK
         self._node: str | None = None
         here = [name for name in of_node if name.startswith("node:") and "__" not in name]

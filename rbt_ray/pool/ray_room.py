@@ -20,7 +20,7 @@ _JOIN_SECONDS = 1.0
 """Nodes of a cluster that has just been started may still be joining it."""
 _START_SECONDS = 60.0
 _PATIENT_SECONDS = 10.0
-"""After so long without an actor the user is told what it waits for; actors take a second or two."""
+"""After so long without an actor a line says what the study waits for; actors take a second or two."""
 _FIXED_NODE = re.compile(r"node_[0-9a-f]{56}")
 """What Ray calls the type of a node that no autoscaler has started."""
 

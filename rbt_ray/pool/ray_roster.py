@@ -46,6 +46,7 @@ class Roster:
         self._prices = prices
         self._reserves = needs.only_cpus and not own
         self._is_resting = False
+        self._check_at = math.inf
         self._reserved: list[Reservation] = []
         """Those without an actor yet."""
         self._names = (f"ray-{number}" for number in itertools.count())
@@ -113,6 +114,7 @@ class Roster:
         """Reserves again what `rest` gave back, for each actor on its own node. The actors can work at once."""
         if self._is_resting:
             self._is_resting = False
+            self._check_at = time.monotonic() + _RESERVE_SECONDS
             self._room.found()
             again = reservations(self._needs.each, [actor.home for actor in self._actors])
             for actor, reservation in zip(self._actors, again, strict=True):
@@ -120,14 +122,10 @@ class Roster:
 
     def crowded_out(self) -> list[Handle]:
         """The actors whose processors others have taken while they were idle."""
-        if not self._reserves:
+        if time.monotonic() < self._check_at:
             return []
-        latest = time.monotonic() - _RESERVE_SECONDS
-        return [
-            actor
-            for actor in self._actors
-            if (mine := actor.reservation) is not None and mine.asked_at < latest and mine.node() is None
-        ]
+        self._check_at = math.inf
+        return [one for one in self._actors if one.reservation is not None and one.reservation.node() is None]
 
     def greeted(self, actor: Handle, greeting: Greeting) -> None:
         """An actor is ready.
