@@ -80,6 +80,7 @@ class Outcomes:
         errors: why, for each row that did not complete.
         duration_s: ``(n,)`` seconds each took; in a batch evaluated as one, its share.
         checkpoints: where objectives that report can go on, by row.
+        shares: how much of what was asked for was done, by row, where a trial stopped by itself: above 0 and below 1.
     """
 
     status: NDArray[np.uint8]
@@ -87,6 +88,19 @@ class Outcomes:
     errors: Mapping[int, str]
     duration_s: FloatArray
     checkpoints: Mapping[int, Checkpoint] = field(default_factory=dict)
+    shares: Mapping[int, float] = field(default_factory=dict)
+
+    def reached(self, asked: FloatArray) -> FloatArray:
+        """``(n,)`` the fidelities that the trials came to.
+
+        Args:
+            asked: ``(n,)`` those they were to come to.
+        """
+        if not self.shares:
+            return asked
+        found = asked.copy()
+        found[list(self.shares)] *= list(self.shares.values())
+        return found
 
     def __len__(self) -> int:
         return len(self.status)
@@ -102,9 +116,10 @@ class Outcomes:
         """
         status = recordable.array(self.status, np.uint8, (n,), "status")
         require(not status.any() or int(status.max()) < len(STATUSES), "status", status)
-        for by_row in (self.errors, self.checkpoints):
-            require(type(by_row) is dict, "errors and checkpoints", by_row)
-            require(all(recordable.is_whole(row, n - 1) for row in by_row), "errors and checkpoints", by_row)
+        for name, by_row in (("errors", self.errors), ("checkpoints", self.checkpoints), ("shares", self.shares)):
+            require(type(by_row) is dict, name, by_row)
+            require(all(recordable.is_whole(row, n - 1) for row in by_row), name, by_row)
+        require(all(type(share) is float and 0 < share < 1 for share in self.shares.values()), "shares", self.shares)
         for left in self.checkpoints.values():
             require(type(left) is Checkpoint and type(left.payload) is bytes, "checkpoints", left)
             require(recordable.is_whole(left.n_reports), "checkpoints", left.n_reports)
@@ -114,6 +129,7 @@ class Outcomes:
             errors={row: recordable.text(error)[: recordable.LONGEST_ERROR] for row, error in self.errors.items()},
             duration_s=recordable.durations(self.duration_s, n),
             checkpoints=self.checkpoints,
+            shares=self.shares,
         )
 
     @classmethod

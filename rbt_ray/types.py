@@ -70,7 +70,7 @@ class Result:
     """A trial with its outcome.
 
     `loss` is what every searcher minimises: the study's metric with its sign turned for `mode="max"`; None where
-    the trial did not complete.
+    the trial did not complete. A searcher gets None too where a trial stopped by itself before the fidelity it was asked for.
     """
 
     trial_id: int

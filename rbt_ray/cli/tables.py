@@ -33,6 +33,9 @@ def print_results(results: ResultGrid, *, as_json: bool, report: Path | None) ->
     rows = _top_rows(results)
     if rows:
         console.print(_fitting(console, results, rows))
+        for row in rows:
+            if row["note"]:
+                console.print(visible(f"trial {row['trial']}: {row['note']}"), highlight=False, soft_wrap=True)
     counts = ", ".join(f"{n:,} {name}" for name, n in results.status_counts().items() if n) or "no trials"
     wall = sum(run.wall_s for run in results.runs)
     pace = f" in {wall:.1f} s ({len(results) / wall:,.0f} trials/s)" if wall else ""
@@ -86,7 +89,7 @@ def _top_rows(results: ResultGrid) -> list[dict[str, Any]]:
                 "trial": result.trial_id,
                 "config": dict(result.config),
                 "sweep": result.metrics,
-                **{key: found.get(key) for key in ("order_level", "holdout", "holdout_order_level", "error")},
+                **{key: found.get(key) for key in ("order_level", "holdout", "holdout_order_level", "error", "note")},
             }
         )
     return rows

@@ -99,6 +99,8 @@ class Frontier:
             self._n_open -= len(finished.trials)
             return
         loss = self._study.loss_of(finished.outcomes.metrics, len(finished.trials))
+        # What stopped by itself stops there at every fidelity, and figures of less history are no reason to go near it.
+        loss[list(finished.outcomes.shares)] = np.nan
         for row, trial in enumerate(finished.trials.tolist()):
             self._arrived[trial] = finished, loss, row
             if not self._study.deterministic:

@@ -50,15 +50,18 @@ def second_look(
             "holdout": review.holdout,
             "holdout_order_level": review.holdout_order_level,
             "error": review.error,
+            "note": review.note,
         }
         for result, review in zip((results[int(row)] for row in best), found, strict=False)
         if review.says_something
     ]
     curves: dict[str, FloatArray] = {}
-    if found and bundle is not None and (equity := found[0].equity) is not None and len(equity) == bundle.n_bars:
-        curves = {"time_ms": bundle.index.astype("datetime64[ms]").astype(np.float64), "equity": equity}
+    lengths = () if bundle is None or table.study.bundle is None else (bundle.n_bars, table.study.bundle.train_bars)
+    if found and bundle is not None and (equity := found[0].equity) is not None and len(equity) in lengths:
+        n_bars = len(equity)  # the training bars alone where the objective raised over all of them
+        curves = {"time_ms": bundle.index[:n_bars].astype("datetime64[ms]").astype(np.float64), "equity": equity}
         if "close" in bundle.fields:
-            curves["buy_and_hold"] = buy_and_hold(bundle)
+            curves["buy_and_hold"] = buy_and_hold(bundle)[:n_bars]
     return Reviewed(told, curves)
 
 

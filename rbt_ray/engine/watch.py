@@ -52,6 +52,7 @@ class Watch:
         self.n_done += n
         self.n_failed += int((event.outcomes.status != COMPLETED).sum())
         loss = self.study.loss_of(event.outcomes.metrics, n)
+        loss[list(event.outcomes.shares)] = np.nan
         if event.fidelity == 1.0 and not np.isnan(loss).all():
             value = float(np.nanmin(loss)) * (-1.0 if self.study.mode == "max" else 1.0)
             better = max if self.study.mode == "max" else min

@@ -154,6 +154,7 @@ class PerConfig:
         rows: list[Metrics | None] = []
         errors: dict[int, str] = {}
         checkpoints: dict[int, Checkpoint] = {}
+        shares: dict[int, float] = {}
         trials: Sequence[int | None] = span.trials or [None] * len(points)
         clock = [perf_counter()]
         for row, (config, seed) in enumerate(zip(self.space.decode(points), seeds, strict=True)):
@@ -171,8 +172,11 @@ class PerConfig:
                         "the objective ended without a call of `rbt.report`, in which this study counts fidelity."
                     )
                 rows.append(metrics_of(reports.latest if answer is None else answer, self.metric))
-                if reports.checkpoint is not None:
-                    checkpoints[row] = reports.checkpoint
+                if reports.any:
+                    if reports.checkpoint is not None:
+                        checkpoints[row] = reports.checkpoint
+                    if (share := reports.share) < 1:
+                        shares[row] = share
             except BaseException as error:  # one bad config, even one that calls sys.exit, never stops the others
                 errors[row] = describe(error)
                 rows.append(None)
@@ -180,7 +184,9 @@ class PerConfig:
             if row == 0:
                 self.randomness.look()
             clock.append(perf_counter())
-        return replace(_outcomes(rows, errors, np.diff(clock), self.metric), checkpoints=checkpoints)
+        outcomes = _outcomes(rows, errors, np.diff(clock), self.metric)
+        shares = {row: share for row, share in shares.items() if outcomes.status[row] == COMPLETED}
+        return replace(outcomes, checkpoints=checkpoints, shares=shares)
 
 
 @dataclass(frozen=True, slots=True)

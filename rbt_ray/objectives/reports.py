@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import cloudpickle
+import numpy as np
 
+from rbt_ray.errors import ObjectiveResultError
 from rbt_ray.types import Checkpoint
 
 
@@ -43,7 +46,7 @@ class Reports:
         trial: its number in the study; None: it is of none.
     """
 
-    __slots__ = ("_limit", "_n", "checkpoint", "latest", "start", "trial")
+    __slots__ = ("_limit", "_n", "_share", "checkpoint", "latest", "start", "trial")
 
     def __init__(self, limit: int | None, start: Checkpoint | None, trial: int | None = None) -> None:
         self.trial = trial
@@ -52,12 +55,24 @@ class Reports:
         self.latest: float | Mapping[str, Any] | None = None
         self.checkpoint: Checkpoint | None = None
         self._limit = limit
+        self._share: float | None = None
         self._n = 0 if self.start is None else self.start.n_reports
 
     @property
     def limit(self) -> int | None:
         """After how many reports it is done."""
         return self._limit
+
+    @property
+    def share(self) -> float:
+        """How much of what was asked for the latest report is of; 1.0 unless the objective stopped by itself.
+
+        Where fidelity is counted in reports, their number says it, unless the latest has ``share=1.0``: then the run came
+        to its end with fewer. Elsewhere the latest `share` says it; without one nobody knows, and the run counts as whole.
+        """
+        if self._limit is None:
+            return 1.0 if self._share is None else self._share
+        return 1.0 if self._share == 1.0 else min(self._n / self._limit, 1.0)
 
     @property
     def any(self) -> bool:
@@ -73,12 +88,14 @@ class Reports:
         global _listening
         _listening = None
 
-    def take(self, metrics: float | Mapping[str, Any], checkpoint: Any) -> None:
+    def take(self, metrics: float | Mapping[str, Any], checkpoint: Any, share: float | None) -> None:
         """One report more.
 
         Raises:
             Enough: it is the last that was asked for, or comes after that.
+            ObjectiveResultError: `share` is no share.
         """
+        self._share = None if share is None else _checked(share)
         if self._n == self._limit:
             raise Enough
         self._n += 1
@@ -93,7 +110,17 @@ _listening: Reports | None = None
 """Those of the trial at work: a worker evaluates one at a time."""
 
 
-def report(metrics: float | Mapping[str, Any], *, checkpoint: Any = None) -> None:
+def _checked(share: float) -> float:
+    number = float(share) if isinstance(share, (int, float, np.number)) else math.nan
+    if not 0 < number <= 1:
+        raise ObjectiveResultError(
+            f"`share` of `rbt.report` is how much of its data or work the run has done, above 0 and at most 1; got "
+            f"{share!r}. After `bar` bars it is bar / data.n_bars."
+        )
+    return number
+
+
+def report(metrics: float | Mapping[str, Any], *, checkpoint: Any = None, share: float | None = None) -> None:
     """Tells what the objective has reached, once an iteration; outside a study it does nothing.
 
     In a study with ``fidelity="reports"`` the objective ends with the last report its fidelity asks for, at full fidelity
@@ -101,12 +128,21 @@ def report(metrics: float | Mapping[str, Any], *, checkpoint: Any = None) -> Non
     go on to more reports: from the `checkpoint` of the last one where there is one (see `get_checkpoint`), else from the
     start. An objective that ends earlier by itself, and returns nothing, has the metrics of its last report.
 
+    Such a trial is COMPLETED at the fidelity that it reached, whatever it returns, and so cannot be the best. In a study
+    with ``fidelity="reports"`` that is the share of the reports that were asked for. In other studies the `share` of the last
+    report says it, and a run that gives none counts as whole.
+
     Args:
         metrics: a number or a dict of metrics, as an objective returns them.
         checkpoint: anything that can be pickled and is enough to go on from here.
+        share: how much of the data that it was given, or of its work, the run has done: above 0 and at most 1, such as
+            ``bar / data.n_bars``. 1.0 says that the run came to its end, also with fewer reports than were asked for.
+
+    Raises:
+        ObjectiveResultError: `share` is no share.
     """
     if _listening is not None:
-        _listening.take(metrics, checkpoint)
+        _listening.take(metrics, checkpoint, share)
 
 
 def get_checkpoint() -> Any:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import traceback
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from rbt_ray import recordable
 from rbt_ray.objectives.objective import describe, is_batched
 from rbt_ray.objectives.own_data import OwnData
+from rbt_ray.objectives.reports import Enough, Reports
 from rbt_ray.objectives.returned_metrics import metrics_of
 from rbt_ray.recordable import require
 from rbt_ray.types import Config, FloatArray, Metrics
@@ -17,6 +19,8 @@ from rbt_ray.types import Config, FloatArray, Metrics
 if TYPE_CHECKING:
     from rbt_ray.data.bundle import Bundle
     from rbt_ray.simulate.backtest import Backtest
+
+_LONGEST_BRIEF = 300
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,6 +34,7 @@ class Review:
         holdout_order_level: the same at order level.
         equity: ``(n_bars,)`` over training and hold-out bars, starting capital 1; None without a Backtest.
         error: why there is no review.
+        note: a sentence on the hold-out: that the objective raised there, or stopped by itself.
     """
 
     order_level: Metrics | None = None
@@ -37,11 +42,12 @@ class Review:
     holdout_order_level: Metrics | None = None
     equity: FloatArray | None = None
     error: str | None = None
+    note: str | None = None
 
     @property
     def says_something(self) -> bool:
         """Whether there is anything to show; not for an objective without a Backtest in a study without a hold-out."""
-        return (self.order_level or self.holdout or self.error) is not None
+        return (self.order_level or self.holdout or self.error or self.note) is not None
 
     def recordable(self) -> Review:
         """Returns the review as a journal can hold it.
@@ -58,37 +64,133 @@ class Review:
             holdout_order_level=_recordable(self.holdout_order_level),
             equity=equity,
             error=None if self.error is None else recordable.text(self.error)[: recordable.LONGEST_ERROR],
+            note=None if self.note is None else recordable.text(self.note)[: recordable.LONGEST_ERROR],
         )
 
 
-def review(objective: Any, config: Config, metric: str, bundle: Bundle | None, train_bars: int, seed: int) -> Review:
+def review(
+    objective: Any,
+    config: Config,
+    metric: str,
+    bundle: Bundle | None,
+    train_bars: int,
+    seed: int,
+    max_reports: int | None = None,
+) -> Review:
     """Runs a config again in detail.
 
     A Backtest is run over all bars at once, and its hold-out figures are those of its returns after the training
     bars: indicators enter the hold-out warm and positions are carried over. Any other objective is run on the
     hold-out bars alone.
+
+    Args:
+        objective: the study's.
+        config: one that completed at full fidelity.
+        metric: the study's.
+        bundle: the prices, training and hold-out bars.
+        train_bars: how many bars from the start the search has seen.
+        seed: the trial's.
+        max_reports: after how many reports a run is at full fidelity; None: it ends by itself.
     """
     if bundle is None:
         return Review()
+    from rbt_ray.simulate.backtest import (
+        keeping,
+    )  # here: it loads numba, which workers of studies without prices do not
+
+    run = _Rerun(objective, config, metric, bundle, seed, max_reports)
     try:
         if isinstance(objective, OwnData):  # a backtester's answer has no order level, and may have cost minutes
-            return Review(holdout=_alone(objective, config, metric, bundle, train_bars, seed))
-        answer = _answer(objective, config, bundle, train_bars, seed)
+            return run.on_holdout(train_bars)
+        with keeping() as made:
+            answer = run.answer(bundle, train_bars)[0]
         if not hasattr(answer, "at_order_level"):
-            return Review(holdout=_alone(objective, config, metric, bundle, train_bars, seed))
+            return run.on_holdout(train_bars)
         again = answer.rebalance != "on_change"
         order_level = metrics_of(answer.at_order_level(), metric) if again else None
         if train_bars == bundle.n_bars:
             return Review(order_level=order_level, equity=_curve(answer))
-        whole: Backtest = _answer(objective, config, bundle, bundle.n_bars, seed)
+        whole, note = run.on_all_bars(makes_one=len(made) == 1 and made[0] is answer)
+        if whole is None:
+            alone = run.on_holdout(train_bars)
+            note = (
+                f"{note} {alone.note or 'Its hold-out figures are of the hold-out bars alone, without those before.'}"
+            )
+            return replace(alone, order_level=order_level, equity=_curve(answer), note=note)
         return Review(
             order_level=order_level,
             holdout=metrics_of(whole.since(train_bars), metric),
             holdout_order_level=metrics_of(whole.at_order_level().since(train_bars), metric) if again else None,
             equity=_curve(whole),
+            note=note,
         )
     except BaseException as error:  # a second look that fails takes nothing from the first
         return Review(error=describe(error))
+
+
+@dataclass(frozen=True, slots=True)
+class _Rerun:
+    """The arguments of `review`."""
+
+    objective: Any
+    config: Config
+    metric: str
+    bundle: Bundle
+    seed: int
+    max_reports: int | None
+
+    def answer(self, bundle: Bundle, n_bars: int) -> tuple[Any, float]:
+        """What the objective gives for so many bars, and how much of them it has used."""
+        data = bundle.view(n_bars).for_trial(self.seed)
+        if is_batched(self.objective):
+            return self.objective([self.config], data)[0], 1.0
+        with Reports(self.max_reports, None) as reports:
+            try:
+                found = self.objective(self.config, data)
+            except Enough:
+                found = None
+        return (reports.latest if found is None else found), reports.share
+
+    def on_all_bars(self, *, makes_one: bool) -> tuple[Backtest | None, str | None]:
+        """The Backtest over training and hold-out bars, and a sentence where the objective raised or stopped.
+
+        A constraint that an objective sets by raising is broken on the hold-out more often than on the bars that the winner
+        was chosen by. Its figures there are then all the more of interest.
+
+        Args:
+            makes_one: whether a run makes a single Backtest, which is its answer: then it is known though the run raises.
+        """
+        from rbt_ray.simulate.backtest import keeping
+
+        with keeping() as made:
+            try:
+                whole = self.answer(self.bundle, self.bundle.n_bars)[0]
+            except BaseException as error:
+                note = f"On the training and hold-out bars together the objective raised {_in_brief(error)}"
+                if makes_one and len(made) == 1:
+                    return made[0], f"{note} The figures are of the Backtest that it had made before."
+                return None, note
+        if (share := len(whole.returns) / self.bundle.n_bars) == 1:
+            return whole, None
+        return (
+            None,
+            f"On the training and hold-out bars together the objective stopped by itself after {share:.0%} of them.",
+        )
+
+    def on_holdout(self, train_bars: int) -> Review:
+        """The figures of the hold-out bars alone, where there are any."""
+        if train_bars == self.bundle.n_bars:
+            return Review()
+        rest = _since(self.bundle, train_bars)
+        try:
+            answer, share = self.answer(rest, rest.n_bars)
+            metrics = metrics_of(answer, self.metric)
+        except BaseException as error:
+            return Review(note=f"On the hold-out bars the objective raised {_in_brief(error)}")
+        stopped = (
+            f"On the hold-out bars the objective stopped by itself after {share:.0%} of them; the figures are of these."
+        )
+        return Review(holdout=metrics, note=stopped if share < 1 else None)
 
 
 def buy_and_hold(bundle: Bundle) -> FloatArray:
@@ -118,16 +220,11 @@ def _curve(answer: Any) -> FloatArray:
     return np.asarray(answer.equity, np.float64)
 
 
-def _answer(objective: Any, config: Config, bundle: Bundle, n_bars: int, seed: int) -> Any:
-    data = bundle.view(n_bars).for_trial(seed)
-    return objective([config], data)[0] if is_batched(objective) else objective(config, data)
-
-
-def _alone(objective: Any, config: Config, metric: str, bundle: Bundle, train_bars: int, seed: int) -> Metrics | None:
-    if train_bars == bundle.n_bars:
-        return None
-    rest = _since(bundle, train_bars)
-    return metrics_of(_answer(objective, config, rest, rest.n_bars, seed), metric)
+def _in_brief(error: BaseException) -> str:
+    """The error on one line that ends as a sentence."""
+    text = " ".join("".join(traceback.format_exception_only(error)).split())
+    text = text if len(text) <= _LONGEST_BRIEF else f"{text[:_LONGEST_BRIEF]}..."
+    return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
 def _since(bundle: Bundle, start: int) -> Bundle:

@@ -142,6 +142,10 @@ class LocalPool:
         """Takes back the batches in line."""
         return self._line.clear()
 
+    def rest(self) -> bool:
+        """True: an idle process keeps no processor from others."""
+        return True
+
     def close(self) -> None:
         """Ends all workers; returns when they are gone."""
         self._closing.set()

@@ -207,6 +207,10 @@ class WorkerPool(Protocol):
         """Takes back batches that wait for a worker, as many as can be; their numbers. They do not come back."""
         ...
 
+    def rest(self) -> bool:
+        """Gives back, until the next batch, what idle workers keep from others; False where only `close` does."""
+        ...
+
     def close(self) -> None:
         """Ends the workers and frees what they shared."""
         ...

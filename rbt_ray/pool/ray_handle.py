@@ -15,6 +15,7 @@ from rbt_ray.pool.frames import AnswerError, unpickled
 from rbt_ray.pool.pool import Batch
 from rbt_ray.pool.ray_actor import Greeting, Loaded, RayActor, pack
 from rbt_ray.pool.ray_driver_state import SentState
+from rbt_ray.pool.ray_reservation import Reservation
 from rbt_ray.pool.ray_shared import Shared
 
 Kind = Literal["hello", "load", "batch", "void"]
@@ -55,13 +56,22 @@ class Handle:
         options: Ray's, for the actor.
         memory_limit: bytes of memory of its own above which it ends.
         prices: whether its first study reads any.
+        reservation: of its processors, where the actor itself holds none.
     """
 
     def __init__(
-        self, name: str, node: str | None, options: Mapping[str, Any], memory_limit: int | None, *, prices: bool
+        self,
+        name: str,
+        node: str | None,
+        options: Mapping[str, Any],
+        memory_limit: int | None,
+        *,
+        prices: bool,
+        reservation: Reservation | None = None,
     ) -> None:
         self.name = name
         self.node = node
+        self.reservation = reservation
         self.greeting: Greeting | None = None
         self.job: str | None = None
         self.has_ended = False

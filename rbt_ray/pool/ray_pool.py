@@ -127,6 +127,7 @@ class RayPool:
 
     def submit(self, batch: Batch) -> None:
         """Sends the batch to an actor that has room, or keeps it until one has."""
+        self._actors.work()
         self._shared.add(batch.job, in_use=self._jobs_under_way())
         self._backlog.append(batch)
         self._hand_out()
@@ -140,13 +141,15 @@ class RayPool:
         """
         end = math.inf if timeout is None else time.monotonic() + timeout
         while True:
+            for actor in self._actors.crowded_out():
+                self._bury(actor, "others took its processors while it was idle")
             self._actors.fill()
             self._hand_out()
             left = end - time.monotonic()
             if self._returned or left <= 0:
                 returned, self._returned = self._returned, []
                 return returned
-            if not self._listen(min(left, _STUCK_SECONDS)):
+            if not self._listen(min(left, _STUCK_SECONDS, self._actors.look_in)):
                 self._relieve()
 
     def taken_at(self, number: int) -> float | None:
@@ -170,6 +173,10 @@ class RayPool:
         numbers = [batch.number for batch in self._backlog]
         self._backlog.clear()
         return numbers
+
+    def rest(self) -> bool:
+        """Gives the processors of idle actors back to the cluster until the next batch; False where only `close` can."""
+        return self._actors.rest()
 
     def close(self) -> None:
         """Ends all actors and frees what was shared; a Ray of our own ends, a cluster that was joined goes on."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import sys
+import math
 import time
 from collections.abc import Iterator
 
@@ -12,12 +12,14 @@ from rbt_ray.pool import ray_runtime
 from rbt_ray.pool.memory import refusal
 from rbt_ray.pool.ray_actor import Greeting
 from rbt_ray.pool.ray_handle import LOAD, Handle
+from rbt_ray.pool.ray_reservation import Reservation, reservations
+from rbt_ray.pool.ray_room import Room
 from rbt_ray.pool.ray_slots import Needs, living
 
 _LOOK_SECONDS = 2.0
-_START_SECONDS = 60.0
-_PATIENT_SECONDS = 10.0
-"""After so long without an actor the user is told what it waits for; actors take a second or two."""
+_RESERVE_SECONDS = 5.0
+"""An idle actor works again before its processors are reserved, since Ray's view of what is free is up to a second old. After
+so long others have them."""
 _TRIES = 3
 """How often each actor, one with another, may end before it is ready."""
 
@@ -42,14 +44,18 @@ class Roster:
         self._own = own
         self._memory_limit = memory_limit
         self._prices = prices
+        self._reserves = needs.only_cpus and not own
+        self._is_resting = False
+        self._check_at = math.inf
+        self._reserved: list[Reservation] = []
+        """Those without an actor yet."""
         self._names = (f"ray-{number}" for number in itertools.count())
         self._actors: list[Handle] = []
         self._failed_starts = self._failed_loads = 0
         self._n_started_together = 1
         self._loadable: str | None = None
         self._look_at = 0.0
-        self._without_since = time.monotonic()
-        self._tell_at = self._without_since + _PATIENT_SECONDS
+        self._room = Room(needs, asks=wanted is None)
         self._refuse_what_never_fits()
 
     def __iter__(self) -> Iterator[Handle]:
@@ -57,7 +63,7 @@ class Roster:
 
     def __len__(self) -> int:
         """How many actors there are or should be, those that start included."""
-        return max(1, len(self._actors), self._wanted or 0)
+        return max(1, len(self._actors) + len(self._reserved), self._wanted or 0)
 
     def fill(self) -> None:
         """Starts the actors that are missing, and in time those that nodes which joined have room for.
@@ -65,20 +71,61 @@ class Roster:
         Raises:
             WorkerStartError: no node can ever hold one.
         """
-        if self._wanted is not None:
-            missing: list[str | None] = [None] * (self._wanted - len(self._actors))
-        elif time.monotonic() < self._look_at:
+        if self._is_resting:
             return
+        missing = self._missing()
+        if self._reserves:
+            self._reserved += reservations(self._needs.each, missing)
         else:
-            self._look_at = time.monotonic() + _LOOK_SECONDS
-            homes = [actor.node for actor in self._actors]
-            room = self._needs.slots()
-            missing = [node for node, slots in room.items() for _ in range(slots - homes.count(node))]
-        for node in missing:
-            options = self._needs.options(pin_threads=not self._own, node=node)
-            self._actors.append(Handle(next(self._names), node, options, self._memory_limit, prices=self._prices))
+            for node in missing:
+                self._start(node)
+        for reservation in list(self._reserved):
+            if (node := reservation.node()) is not None:
+                self._reserved.remove(reservation)
+                self._start(node, reservation)
         self._n_started_together = max(1, len(self._actors))
-        self._check_room()
+        if any(actor.greeting for actor in self._actors):
+            self._room.found()
+        elif not self._own:
+            self._room.look()
+
+    @property
+    def look_in(self) -> float:
+        """Seconds until `fill` looks whether processors have been reserved for more actors; infinite where none wait."""
+        return max(0.0, min((one.next_look for one in self._reserved), default=math.inf) - time.monotonic())
+
+    def rest(self) -> bool:
+        """Gives back what idle actors hold on a cluster, until `work`; False where only their end can."""
+        if self._own:
+            return True
+        if not self._reserves:
+            return False
+        self._is_resting = True
+        for reservation in self._reserved:
+            reservation.release()
+        self._reserved.clear()
+        for actor in self._actors:
+            if actor.reservation is not None:
+                actor.reservation.release()
+                actor.reservation = None
+        return True
+
+    def work(self) -> None:
+        """Reserves again what `rest` gave back, for each actor on its own node. The actors can work at once."""
+        if self._is_resting:
+            self._is_resting = False
+            self._check_at = time.monotonic() + _RESERVE_SECONDS
+            self._room.found()
+            again = reservations(self._needs.each, [actor.home for actor in self._actors])
+            for actor, reservation in zip(self._actors, again, strict=True):
+                actor.reservation = reservation
+
+    def crowded_out(self) -> list[Handle]:
+        """The actors whose processors others have taken while they were idle."""
+        if time.monotonic() < self._check_at:
+            return []
+        self._check_at = math.inf
+        return [one for one in self._actors if one.reservation is not None and one.reservation.node() is None]
 
     def greeted(self, actor: Handle, greeting: Greeting) -> None:
         """An actor is ready.
@@ -103,6 +150,11 @@ class Roster:
         """Ends an actor, or what is left of it; the next `fill` starts another in its place."""
         self._actors.remove(actor)
         actor.kill()
+        if (left := actor.reservation) is not None:
+            if left.node(again=True) is None:  # not reserved yet, or lost with its host
+                left.release()
+            else:
+                self._reserved.append(left)  # for the actor that replaces it
         if actor.greeting is not None:
             self._look_at = 0.0
 
@@ -133,9 +185,32 @@ class Roster:
 
     def close(self) -> None:
         """Ends all of them."""
+        self._room.found()
+        self.rest()
         for actor in self._actors:
             actor.kill()
         self._actors.clear()
+
+    def _missing(self) -> list[str | None]:
+        """The nodes on which an actor is missing; None where Ray is to choose."""
+        if self._wanted is not None:
+            return [None] * (self._wanted - len(self._actors) - len(self._reserved))
+        if time.monotonic() < self._look_at:
+            return []
+        self._look_at = time.monotonic() + _LOOK_SECONDS
+        slots = self._needs.slots()
+        for reservation in [one for one in self._reserved if one.wanted not in slots]:  # its node is gone
+            reservation.release()
+            self._reserved.remove(reservation)
+        asked = [*self._reserved, *(actor.reservation for actor in self._actors if actor.reservation)]
+        homes = [one.wanted for one in asked] if self._reserves else [actor.node for actor in self._actors]
+        return [node for node, n_actors in slots.items() for _ in range(n_actors - homes.count(node))]
+
+    def _start(self, node: str | None, reservation: Reservation | None = None) -> None:
+        options = self._needs.options(pin_threads=not self._own, node=node, holds=reservation is None)
+        self._actors.append(
+            Handle(next(self._names), node, options, self._memory_limit, prices=self._prices, reservation=reservation)
+        )
 
     def _refuse_what_never_fits(self) -> None:
         if self._own and self._needs.each:
@@ -146,24 +221,3 @@ class Roster:
                     f"name the cluster that has by `address`."
                 )
             self._wanted = min(self._wanted or room, room)
-
-    def _check_room(self) -> None:
-        """An actor that no node can ever hold would wait without a word."""
-        now = time.monotonic()
-        if any(actor.greeting for actor in self._actors):
-            self._without_since, self._tell_at = now, now + _PATIENT_SECONDS
-            return
-        if now < self._tell_at or self._own:
-            return
-        self._tell_at = now + _START_SECONDS
-        if any(self._needs.slots().values()):
-            print(
-                f"rbt-ray: waits for a worker, which asks for {self._needs}: what nodes have of that is in use by others "
-                f"(`ray status`).",
-                file=sys.stderr,
-            )
-        elif now - self._without_since > _START_SECONDS:
-            raise WorkerStartError(
-                f"no node of the cluster can hold a worker, which asks for {self._needs}: see `ray status`. Start "
-                f"nodes that can, or change `num_cpus_per_worker` and `resources_per_worker`."
-            )

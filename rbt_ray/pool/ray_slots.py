@@ -37,14 +37,20 @@ class Needs:
         """Amounts by resource, those of nothing left out."""
         return {name: amount for name, amount in {"CPU": self.n_cpus, **self.resources}.items() if amount}
 
-    def options(self, *, pin_threads: bool, node: str | None) -> dict[str, Any]:
+    @property
+    def only_cpus(self) -> bool:
+        """Whether it asks for processors and nothing else, which can be reserved apart from the actor."""
+        return self.each.keys() == {"CPU"}
+
+    def options(self, *, pin_threads: bool, node: str | None, holds: bool = True) -> dict[str, Any]:
         """Options of the actor.
 
         Args:
             pin_threads: whether its process has to be told to use one thread, not having inherited it.
             node: the node it is to run on and nowhere else; None lets Ray choose.
+            holds: whether the actor itself holds what it needs; not where that is reserved for it.
         """
-        amounts = self.each
+        amounts = self.each if holds else {}
         options: dict[str, Any] = {"num_cpus": amounts.pop("CPU", 0), "max_restarts": 0, "max_task_retries": 0}
         options.update({_OPTIONS[name]: amounts.pop(name) for name in _OPTIONS if name in amounts})
         if amounts:

@@ -144,7 +144,10 @@ class Worker:
     def _review(self, batch: Batch) -> Any:
         seed = int(trial_seeds(self._task.seed, batch.trials)[0])
         config = self._task.space.decode(batch.points)[0]
-        return review(self._task.objective, config, self._task.metric, self._bundle, self._task.train_bars, seed)
+        task = self._task
+        return review(
+            task.objective, config, task.metric, self._bundle, task.train_bars, seed, max_reports=task.max_reports
+        )
 
     def _view(self, fidelity: float) -> BundleView | None:
         task = self._task

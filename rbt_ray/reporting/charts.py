@@ -81,6 +81,8 @@ def _equity(review: Reviewed | None, table: TrialTable) -> Chart | None:
     caption = "Wealth from a starting capital of 1, and below it the fall from the highest wealth so far."
     if bundle.train_bars < len(review.curves["time_ms"]):
         caption += " The shaded bars are the hold-out: the search did not see them."
+    elif bundle.train_bars < bundle.n_bars:
+        caption += " The hold-out is not shown, since the objective gave no Backtest over it."
     if "buy_and_hold" in review.curves:
         caption += (
             " Buy-and-hold puts an equal share into every symbol when it is listed, and keeps it; it pays no costs."

@@ -83,7 +83,8 @@ def _body(results: ResultGrid, charts: list[Chart]) -> str:
     parts = [_head(results, top)]
     if top:
         parts.append(_section("The winner", winner.params(top[0]) + winner.cards(top, study)))
-        best = winner.holdout_note(top, study) + ranking.ranking(top, study) + winner.review_errors(top)
+        best = winner.holdout_note(top, study) + winner.review_notes(top) + ranking.ranking(top, study)
+        best += winner.review_errors(top)
         parts.append(_section(f"The best {len(top)}" if len(top) > 1 else "The best trial", best))
     parts += [_chart(chart) for chart in charts]
     status = table.outcomes.status

@@ -26,6 +26,7 @@ class TopTrial:
         holdout: the bars the search never saw, or None.
         holdout_order_level: the same at order level, or None.
         error: why it could not be reviewed.
+        note: a sentence on its review: that the objective raised, or stopped by itself, on the hold-out.
         is_backtest: whether its metrics are those of a Backtest.
     """
 
@@ -36,6 +37,7 @@ class TopTrial:
     holdout: Metrics | None = None
     holdout_order_level: Metrics | None = None
     error: str | None = None
+    note: str | None = None
     is_backtest: bool = False
 
 
@@ -64,6 +66,7 @@ def top_trials(results: ResultGrid) -> list[TopTrial]:
                 holdout=found.get("holdout"),
                 holdout_order_level=found.get("holdout_order_level"),
                 error=found.get("error"),
+                note=found.get("note"),
                 is_backtest=is_backtest,
             )
         )

@@ -78,6 +78,12 @@ def holdout_note(top: Sequence[TopTrial], study: Study) -> str:
     return f'<p class="note warn">{escape(text)}. {luck}</p>'
 
 
+def review_notes(top: Sequence[TopTrial]) -> str:
+    """What the objective did on the hold-out beside its figures: a sentence a trial, of those that raised or stopped."""
+    notes = [f'<p class="note warn">Trial {trial.trial}: {escape(trial.note)}</p>' for trial in top if trial.note]
+    return "".join(notes)
+
+
 def review_errors(top: Sequence[TopTrial]) -> str:
     """Why trials could not be run again in detail; empty where all could."""
     failed = [trial for trial in top if trial.error]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol, get_args
 
@@ -17,6 +19,7 @@ from rbt_ray.simulate.on_change import run_on_change
 from rbt_ray.types import Execution, FloatArray, IntArray, Metrics, Rebalance
 
 Missing = Literal["error", "zero"]
+_kept: list[Backtest] | None = None
 
 
 class Prices(Protocol):
@@ -88,9 +91,23 @@ def backtest(
         raise InputError(
             f"`data` is a bundle or a view of one; got a {type(data).__name__}. rbt.Bundle.from_frame(frame) makes one."
         )
-    return _simulate(
+    run = _simulate(
         _Setup(data, _table(data, weights), execution, rebalance, costs, missing, whole_units, initial_cash)
     )
+    if _kept is not None:
+        _kept.append(run)
+    return run
+
+
+@contextmanager
+def keeping() -> Iterator[list[Backtest]]:
+    """Keeps every run that `backtest` makes within it, in order: of a function that raises, what it had made until then."""
+    global _kept
+    before, _kept = _kept, []
+    try:
+        yield _kept
+    finally:
+        _kept = before
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -170,6 +170,7 @@ def _pack_finished(event: Finished) -> tuple[dict[str, Any], bytes]:
         "accounting": ACCOUNTING,
         "errors": {str(row): text for row, text in outcomes.errors.items()},
         "checkpoints": {str(row): checkpoint.n_reports for row, checkpoint in outcomes.checkpoints.items()},
+        **({"shares": {str(row): share for row, share in outcomes.shares.items()}} if outcomes.shares else {}),
         "worker": event.worker,
         "started": event.started,
         "cpu_s": event.cpu_s,
@@ -215,11 +216,12 @@ def _unpack_finished(header: dict[str, Any], body: bytes, take: _Reader) -> Fini
     metrics = old_names.renamed(metrics, _accounting(header))
     errors = {int(row): text for row, text in header["errors"].items()}
     left = {int(row): Checkpoint(n_reports, b"") for row, n_reports in header.get("checkpoints", {}).items()}
+    shares = {int(row): share for row, share in header.get("shares", {}).items()}
     return Finished(
         trials=trials,
         points=points,
         fidelity=header["fidelity"],
-        outcomes=Outcomes(status, metrics, errors, duration, left),
+        outcomes=Outcomes(status, metrics, errors, duration, left, shares),
         worker=header["worker"],
         started=header["started"],
         cpu_s=header["cpu_s"],

@@ -65,7 +65,8 @@ def reviewed(rows: list[dict[str, Any]], curves: Mapping[str, FloatArray]) -> No
     """
     for row in rows:
         require(type(row) is dict and recordable.is_whole(row.get("trial")), "rows", row)
-        require(type(row.get("error")) in (str, type(None)), "error", row)
+        for name in ("error", "note"):
+            require(type(row.get(name)) in (str, type(None)), name, row)
         for name in _DETAILS:
             metrics = row.get(name)
             require(metrics is None or type(metrics) is dict, name, metrics)

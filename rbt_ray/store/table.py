@@ -29,7 +29,7 @@ class TrialTable:
     Args:
         trials: ``(n_trials,)`` ascending.
         points: ``(n_trials, n_params)``.
-        fidelity: ``(n_trials,)``.
+        fidelity: ``(n_trials,)`` what each came to, which is less than was asked for where it stopped by itself.
         outcomes: of all rows.
         worker: ``(n_trials,)`` positions in `workers`.
         workers: names.
@@ -141,7 +141,7 @@ def table_of(events: Iterable[Event], study: Study) -> TrialTable:
         study=study,
         trials=arrival[order],
         points=points[order],
-        fidelity=np.repeat([event.fidelity for event in finished], lengths)[order],
+        fidelity=outcomes.reached(np.repeat([event.fidelity for event in finished], lengths)[order]),
         outcomes=outcomes,
         worker=who[order].astype(np.int64),
         workers=workers,
@@ -154,6 +154,7 @@ def _merge(finished: list[Finished], place: IntArray) -> Outcomes:
     status, duration = np.empty(n, np.uint8), np.empty(n)
     errors: dict[int, str] = {}
     left: dict[int, Checkpoint] = {}
+    shares: dict[int, float] = {}
     parts, at = [], 0
     for event in finished:
         rows = place[at : at + len(event.trials)]
@@ -162,8 +163,9 @@ def _merge(finished: list[Finished], place: IntArray) -> Outcomes:
         parts.append((event.outcomes.metrics, rows))
         errors.update((int(rows[row]), text) for row, text in event.outcomes.errors.items())
         left.update((int(rows[row]), checkpoint) for row, checkpoint in event.outcomes.checkpoints.items())
+        shares.update((int(rows[row]), share) for row, share in event.outcomes.shares.items())
     metrics: dict[str, Column] = metric_columns.join(parts, n)
-    return Outcomes(status, metrics, errors, duration, left)
+    return Outcomes(status, metrics, errors, duration, left, shares)
 
 
 def _canonical(values: NDArray[Any]) -> bytes:

@@ -31,7 +31,8 @@ class Callbacks:
         if not self._on_trial:
             return
         n = len(event.trials)
-        proposals = Proposals(event.points, np.full(n, event.fidelity), self._study.space)
+        fidelity = event.outcomes.reached(np.full(n, event.fidelity))
+        proposals = Proposals(event.points, fidelity, self._study.space)
         loss = self._study.loss_of(event.outcomes.metrics, n)
         for result in Results(event.trials, proposals, event.outcomes, loss, [event.worker] * n):
             for call in self._on_trial:

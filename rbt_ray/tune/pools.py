@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ class _Idle:
 
 
 _idle: dict[tuple[object, ...], _Idle] = {}
+_has_said = False
 
 
 def backend_of(run_config: RunConfig) -> str:
@@ -41,6 +43,8 @@ def check(run_config: RunConfig) -> None:
 def pool_for(run_config: RunConfig, *, prices: bool) -> Iterator[WorkerPool]:
     """A pool with these settings, kept for the next study unless this one breaks off with an error.
 
+    A pool of actors that would keep more than processors from others on a Ray that is not ours is not kept.
+
     Args:
         run_config: the settings.
         prices: whether the study reads any: local workers that were started for one without are then replaced.
@@ -57,9 +61,24 @@ def pool_for(run_config: RunConfig, *, prices: bool) -> Iterator[WorkerPool]:
     except BaseException:
         pool.close()
         raise
+    if not pool.rest():
+        pool.close()
+        _say_that_it_ends(run_config)
+        return
     mine = idle or _Idle(pool, variables, prices or key[0] == "ray")  # Ray's actors load it by themselves in any case
     if _idle.setdefault(key, mine) is not mine:
         pool.close()  # two studies ran at once; one warm pool of a kind is enough
+
+
+def _say_that_it_ends(run_config: RunConfig) -> None:
+    global _has_said
+    if not _has_said:
+        _has_said = True
+        print(
+            f"rbt-ray: the workers end with each study, because an idle one would keep {run_config.resources_per_worker} "
+            f"from other tasks on this Ray. The next study starts its own.",
+            file=sys.stderr,
+        )
 
 
 def warm(run_config: RunConfig) -> None:
@@ -79,7 +98,7 @@ def _start(run_config: RunConfig, *, prices: bool) -> WorkerPool:
     if backend_of(run_config) == "ray":
         from rbt_ray.pool.ray_pool import RayPool
 
-        # A process is on one Ray, and idle actors hold processors of a cluster that the new ones need.
+        # A process is on one Ray, and idle actors hold memory that the new ones need.
         for key in [key for key in _idle if key[0] == "ray"]:
             _idle.pop(key).pool.close()
         address = run_config.address or ("auto" if run_config.backend == "auto" else None)

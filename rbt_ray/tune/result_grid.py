@@ -73,7 +73,7 @@ class ResultGrid(Sequence[Result]):
     def notes(self) -> list[str]:
         """What was decided while searching, a sentence each: what "auto" chose, which fidelities were of no use."""
         why = [self.study.why] if self.study.why else []
-        return why + (self.runs[-1].notes if self.runs else [])
+        return why + (self.runs[-1].notes if self.runs else []) + self._about_stopped()
 
     @property
     def cost(self) -> float:
@@ -125,6 +125,8 @@ class ResultGrid(Sequence[Result]):
         best = self.table.ranking(1, metric=metric, mode=mode)
         if not len(best):
             if self.num_terminated:
+                if stopped := self._about_stopped():
+                    raise NoResultError(f"no trial completed at full fidelity: {stopped[0]}")
                 raise NoResultError(
                     f"no trial completed at full fidelity, though {self.num_terminated} of {len(self)} did at lower ones: give "
                     f"the study more samples or `max_cost`."
@@ -236,6 +238,17 @@ class ResultGrid(Sequence[Result]):
     def _repr_html_(self) -> str:
         head = self.get_dataframe().iloc[self.table.ranking(10)]
         return f"<p>{escape(repr(self))}</p>{encodable(head.to_html(index=False))}"
+
+    def _about_stopped(self) -> list[str]:
+        """A sentence on the trials that stopped by themselves, if any."""
+        shares = self.table.outcomes.shares
+        if not shares:
+            return []
+        return [
+            f"{len(shares):,} of {len(self):,} trials stopped by themselves, after at most {max(shares.values()):.0%} of what "
+            f"was asked for, and none of these can be the best. A run that came to its end says so by "
+            f"`rbt.report(..., share=1.0)`."
+        ]
 
     def _best_text(self) -> str:
         if not len(self.table.ranking(1)):

@@ -29,13 +29,18 @@ class Rung:
 
 
 def rungs_of(table: TrialTable) -> list[Rung]:
-    """One for each fidelity, ascending; a single one for a study at full fidelity."""
+    """One for each fidelity, ascending; a single one for a study at full fidelity.
+
+    Trials that stopped by themselves are on none.
+    """
     loss = table.loss
-    keys = [point.tobytes() for point in table.points] if (table.fidelity < 1).any() else []
-    at_full = {key: loss[row] for row, key in enumerate(keys) if table.fidelity[row] == 1}
+    share = table.fidelity.copy()
+    share[list(table.outcomes.shares)] = np.nan
+    keys = [point.tobytes() for point in table.points] if (share < 1).any() else []
+    at_full = {key: loss[row] for row, key in enumerate(keys) if share[row] == 1}
     found = []
-    for fidelity in np.unique(table.fidelity):
-        rows = np.flatnonzero(table.fidelity == fidelity)
+    for fidelity in np.unique(share[~np.isnan(share)]):
+        rows = np.flatnonzero(share == fidelity)
         pairs = [(loss[row], at_full[keys[row]]) for row in rows if keys and keys[row] in at_full]
         both = np.array(pairs, dtype=np.float64).reshape(-1, 2)
         both = both[~np.isnan(both).any(axis=1)]

@@ -66,9 +66,9 @@ def _rows(given: Any, metric: str, sign: float) -> Iterator[tuple[Config, float,
     if isinstance(given, (str, Path)):
         given = ResultGrid(given)
     if isinstance(given, ResultGrid):
-        for result in given:
+        for row, result in enumerate(given):
             value = result.metrics.get(metric)
-            if isinstance(value, (int, float)):
+            if isinstance(value, (int, float)) and row not in given.table.outcomes.shares:
                 yield result.config, result.fidelity, value
         return
     if type(given).__module__.startswith("hpbandster."):

@@ -113,7 +113,7 @@ class Runner:
             )
         metrics = metrics_of(session.reports)
         if limit is not None:
-            report_to_engine(metrics)
+            report_to_engine(metrics, share=1.0)  # it ended, or came as far as was asked for
         return metrics
 
     @property
