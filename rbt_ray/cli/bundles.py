@@ -9,12 +9,15 @@ from pathlib import Path
 from rbt_ray.cli.tables import print_json
 from rbt_ray.cli.visible import visible
 from rbt_ray.data import registry, times
+from rbt_ray.data.holes import coverage, described
 
 
 def ingest(name: str, source: Path, *, fix: tuple[str, ...], periods_per_year: float | None, symbol: str | None) -> int:
     """Registers prices and prints what they are."""
     bundle = registry.ingest(name, source, fix=fix, periods_per_year=periods_per_year, symbol=symbol)
     print(visible(repr(bundle)))
+    if holes := described(coverage(bundle)):
+        print(visible(holes))
     return 0
 
 
@@ -52,6 +55,7 @@ def list_all(*, as_json: bool) -> int:
 def show(name: str, *, as_json: bool) -> int:
     """What is in a bundle."""
     bundle = registry.load_bundle(name)
+    covered = coverage(bundle)
     facts = {
         "name": bundle.name,
         "version": bundle.version,
@@ -64,8 +68,12 @@ def show(name: str, *, as_json: bool) -> int:
         **bundle.metadata,
     }
     if as_json:
-        print_json(facts)
+        bars = {
+            symbol: {**dataclasses.asdict(found), "share_missing": found.share} for symbol, found in covered.items()
+        }
+        print_json({**facts, "coverage": bars})
         return 0
+    facts["missing bars"] = described(covered).removeprefix("bars without a close: ") or "none"
     width = max(len(key) for key in facts)
     for key, value in facts.items():
         print(visible(f"{key:<{width}}  {', '.join(value) if isinstance(value, list) else value}"))
