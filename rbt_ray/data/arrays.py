@@ -25,6 +25,7 @@ def content_of(
     symbols: Sequence[str],
     tz: str | None,
     periods_per_year: float | None,
+    listed_until: Mapping[str, Any] | None = None,
 ) -> Content:
     """Checked content; see `Bundle.from_arrays`."""
     if getattr(index, "tz", None) is not None:  # pandas' index of dates, the one array that knows a time zone
@@ -40,7 +41,7 @@ def content_of(
         checks.prices(Series(symbol, _ORIGIN, index, tz, columns, rows))
     if np.isnan(arrays["close"]).all():
         raise BundleError(f"`close` has no price of any symbol on any of the {len(index):,} bars.")
-    return content.make(arrays, index, names, tz, periods_per_year)
+    return content.make(arrays, index, names, tz, periods_per_year, listed_until)
 
 
 def _index(index: Any) -> TimeArray:

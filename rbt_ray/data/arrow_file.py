@@ -20,7 +20,7 @@ import numpy as np
 
 from rbt_ray.arrow_messages import read_batch
 from rbt_ray.data import times
-from rbt_ray.data.content import Content
+from rbt_ray.data.content import Content, nanoseconds
 from rbt_ray.errors import BundleError
 from rbt_ray.os_errors import explanation
 from rbt_ray.private_files import open_regular, replacing
@@ -52,6 +52,7 @@ def write(path: Path, content: Content, name: str | None, metadata: Mapping[str,
             "tz": content.tz,
             "periods_per_year": content.periods_per_year,
             "metadata": dict(metadata),
+            **({"listed_until": nanoseconds(content.listed_until)} if content.listed_until else {}),
         }
     ).encode()
     batch = pa.record_batch(columns, names=["index", *content.arrays])
@@ -127,7 +128,10 @@ def _read(mapped: Any) -> tuple[Content, str | None, dict[str, str]]:
         if str(column.type).partition("[")[2] != f"{n_symbols}]" or column.null_count or column.offset:
             raise ValueError(f"field {field!r} has another type")
         arrays[field] = _numbers(column.values, "double", n_bars * n_symbols, "<f8").reshape(n_bars, n_symbols)
-    content = Content(index, tuple(head["symbols"]), arrays, head["tz"], head["periods_per_year"], head["version"])
+    ends = {symbol: np.datetime64(end, "ns") for symbol, end in head.get("listed_until", {}).items()}
+    content = Content(
+        index, tuple(head["symbols"]), arrays, head["tz"], head["periods_per_year"], head["version"], ends
+    )
     return content, head["name"], head["metadata"]
 
 
@@ -135,7 +139,7 @@ def _checked(head: Any) -> dict[str, Any]:
     """The head, whose digest anybody can make: every part of the kind that `write` gave it."""
     if head["format"] != _FORMAT:
         raise ValueError(f"it has format {head['format']}, and this version of rbt_ray reads {_FORMAT}")
-    per_year, notes = head["periods_per_year"], head["metadata"]
+    per_year, notes, ends = head["periods_per_year"], head["metadata"], head.get("listed_until", {})
     right = {
         "version": isinstance(head["version"], str) and _VERSION.fullmatch(head["version"]),
         "name": head["name"] is None or isinstance(head["name"], str),
@@ -144,6 +148,9 @@ def _checked(head: Any) -> dict[str, Any]:
         "fields": _are_names(head["fields"]) and "close" in head["fields"],
         "periods_per_year": type(per_year) is float and 0 < per_year < math.inf,
         "metadata": isinstance(notes, dict) and all(isinstance(value, str) for value in notes.values()),
+        "listed_until": isinstance(ends, dict)
+        and set(ends) <= set(head["symbols"])
+        and all(type(end) is int and abs(end) < 2**63 for end in ends.values()),
     }
     for part, is_right in right.items():
         if not is_right:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Real
+from typing import Any
 
 import numpy as np
 
-from rbt_ray.data import times
+from rbt_ray.data import listings, times
 from rbt_ray.data.fields import in_order
 from rbt_ray.data.times import TimeArray
 from rbt_ray.errors import BundleError
@@ -28,7 +30,8 @@ class Content:
         arrays: each ``(n_bars, n_symbols)`` float64, C-contiguous, by field in the order of `in_order`.
         tz: the time zone the timestamps came in; None where they came without one.
         periods_per_year: bars in a year.
-        version: sha256 of all of the above, in hexadecimal.
+        version: sha256 of all of the above and of `listed_until`, in hexadecimal.
+        listed_until: the time of the last bar of each symbol whose listing is declared to end; see `listings.checked`.
     """
 
     index: TimeArray
@@ -37,6 +40,7 @@ class Content:
     tz: str | None
     periods_per_year: float
     version: str
+    listed_until: Mapping[str, np.datetime64] = dataclasses.field(default_factory=dict)
 
     def freeze(self) -> Content:
         """The same, every array of it read-only."""
@@ -48,7 +52,7 @@ class Content:
 
     def digest(self) -> str:
         """The hash of what the arrays hold now."""
-        return _hash(self.index, self.symbols, self.arrays, self.tz, self.periods_per_year)
+        return _hash(self.index, self.symbols, self.arrays, self.tz, self.periods_per_year, self.listed_until)
 
 
 def make(
@@ -57,6 +61,7 @@ def make(
     symbols: tuple[str, ...],
     tz: str | None,
     periods_per_year: float | None,
+    listed_until: Mapping[str, Any] | None = None,
 ) -> Content:
     """Content from arrays that `checks` has passed; equal values give equal bytes, and so an equal version.
 
@@ -67,7 +72,14 @@ def make(
     fields = {name: _canonical(arrays[name]) for name in in_order(arrays)}
     if "volume" in fields:
         fields["volume"][~_alive(fields["close"])] = np.nan
-    return Content(index, symbols, fields, tz, per_year, _hash(index, symbols, fields, tz, per_year)).freeze()
+    ends = listings.checked(listed_until, index, symbols, fields["close"], tz)
+    version = _hash(index, symbols, fields, tz, per_year, ends)
+    return Content(index, symbols, fields, tz, per_year, version, ends).freeze()
+
+
+def nanoseconds(listed_until: Mapping[str, np.datetime64]) -> dict[str, int]:
+    """The times as JSON can hold them: nanoseconds since 1970."""
+    return {symbol: int(end.astype("datetime64[ns]").astype(np.int64)) for symbol, end in listed_until.items()}
 
 
 def _positive(periods_per_year: float) -> float:
@@ -101,8 +113,11 @@ def _hash(
     arrays: Mapping[str, FloatArray],
     tz: str | None,
     periods_per_year: float,
+    listed_until: Mapping[str, np.datetime64],
 ) -> str:
-    head = {"symbols": symbols, "fields": list(arrays), "tz": tz, "periods_per_year": periods_per_year}
+    head: dict[str, Any] = {"symbols": symbols, "fields": list(arrays), "tz": tz, "periods_per_year": periods_per_year}
+    if listed_until:  # a bundle that declares none has the hash it had before there were declarations
+        head["listed_until"] = nanoseconds(listed_until)
     sha = hashlib.sha256(json.dumps(head, sort_keys=True).encode())
     sha.update(index.astype("<M8[ns]", copy=False).view("<i8").data)
     for values in arrays.values():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol, get_args
 
@@ -11,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from rbt_ray.errors import InputError, SettingError, ShapeError
 from rbt_ray.html_text import escape
+from rbt_ray.simulate.closings import bars_of, closed_out, closings
 from rbt_ray.simulate.costs import BASIS_POINTS, INITIAL_CASH, Costs
 from rbt_ray.simulate.metrics import metrics_of
 from rbt_ray.simulate.on_change import run_on_change
@@ -40,6 +42,11 @@ class Prices(Protocol):
     @property
     def periods_per_year(self) -> float:
         """Bars a year."""
+        ...
+
+    @property
+    def listed_until(self) -> Mapping[str, np.datetime64]:
+        """The time of the last bar of each symbol whose listing is declared to end."""
         ...
 
     def __getitem__(self, field: str) -> FloatArray:
@@ -74,7 +81,8 @@ def backtest(
         missing: what to do about a weight other than 0 on a bar on which the symbol has no price: raise
             (``"error"``), or ignore it (``"zero"``). A weight of 0 there is ignored in both: nothing is filled on such
             a bar, and the target of the last bar with a price stands. A holding is carried at its last close until the
-            next price, or to the end.
+            next price, or to the end. After the end of its listing, where the bundle declares one, a symbol's weights
+            are ignored in both.
         whole_units: trade whole units only; needs ``rebalance="on_change"``.
         initial_cash: money at the start, which matters with `whole_units` only.
 
@@ -233,6 +241,9 @@ def _simulate(setup: _Setup) -> Backtest:
     fill = np.ascontiguousarray(data["open"]) if setup.execution == "next_open" else close
     lag = 0 if setup.execution == "close" else 1
     strict = setup.missing == "error"
+    weights, ends = setup.weights, closings(data, fill, close, lag)
+    if ends:
+        weights, fill, close = closed_out(ends, weights, fill, close)
     rates = costs.turnover_rates(data.symbols)
     slippage = costs.slippage_bps / BASIS_POINTS
     borrow = costs.borrow_bps / BASIS_POINTS / data.periods_per_year
@@ -240,10 +251,10 @@ def _simulate(setup: _Setup) -> Backtest:
     if setup.rebalance == "every_bar":
         from rbt_ray.simulate.every_bar import run_every_bar  # here: most runs are by orders, and it has to be loaded
 
-        run = run_every_bar(setup.weights, fill, close, lag, strict, rates + slippage, borrow, margin)
+        run = run_every_bar(weights, fill, close, lag, strict, rates + slippage, borrow, margin)
     else:
         run = run_on_change(
-            setup.weights,
+            weights,
             fill,
             close,
             lag,
@@ -254,6 +265,7 @@ def _simulate(setup: _Setup) -> Backtest:
             margin,
             setup.whole_units,
             float(setup.initial_cash),
+            bars_of(ends, len(data.symbols)),
         )[:8]
     returns, equity, traded, exposure, fills, round_trips, bankrupt_bar, unusable_bar = run
     if unusable_bar >= 0:
