@@ -60,6 +60,14 @@ def test_a_short_holding_is_covered_though_its_cash_is_spent():
     assert run.exposure.tolist() == [2.0, 2.0, 2.0, 1.5, 1.5]
 
 
+def test_a_short_holding_whose_cover_was_dropped_is_closed_at_the_end():
+    """Its target has been 0 since bar 1, where no cash was left to buy it back; no later target would order it."""
+    data = bundle_of([[10.0, 10.0]] * 3 + [[10.0, NAN]] * 2, {"S1": "2020-01-03"})
+    run = rbt.backtest(data, [[1.5, -0.5]] + [[1.5, 0.0]] * 4, "close", "on_change", missing="zero")
+    assert run.orders.tolist() == [2, 0, 0, 1, 0]
+    assert run.exposure.tolist() == [2.0, 2.0, 2.0, 1.5, 1.5]
+
+
 @pytest.mark.parametrize("rebalance", sorted(LOOPS))
 @pytest.mark.parametrize("missing", ["error", "zero"])
 def test_targets_after_the_end_are_ignored(rebalance, missing):
