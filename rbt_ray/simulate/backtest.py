@@ -14,6 +14,7 @@ from rbt_ray.errors import InputError, SettingError, ShapeError
 from rbt_ray.html_text import escape
 from rbt_ray.simulate.closings import bars_of, closed_out, closings
 from rbt_ray.simulate.costs import BASIS_POINTS, INITIAL_CASH, Costs
+from rbt_ray.simulate.floats import floats
 from rbt_ray.simulate.metrics import metrics_of
 from rbt_ray.simulate.on_change import run_on_change
 from rbt_ray.types import Execution, FloatArray, IntArray, Metrics, Rebalance
@@ -280,7 +281,7 @@ def _table(data: Prices, weights: ArrayLike) -> FloatArray:
     """The weights as a read-only C-contiguous float64 table; no copy if they are one already."""
     shape = (len(data.index), len(data.symbols))
     try:
-        table = np.ascontiguousarray(weights, dtype=np.float64)
+        table = np.ascontiguousarray(floats(weights))
     except (TypeError, ValueError) as error:
         raise ShapeError(
             f"`weights` is an array of numbers of shape (n_bars, n_symbols) = {shape}; {error}."
