@@ -8,7 +8,6 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from rbt_ray.data import listings, times
 from rbt_ray.data.fields import in_order
 from rbt_ray.data.times import TimeArray
 from rbt_ray.errors import BundleError
-from rbt_ray.types import FloatArray
+from rbt_ray.types import FloatArray, is_real
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,8 +82,7 @@ def nanoseconds(listed_until: Mapping[str, np.datetime64]) -> dict[str, int]:
 
 
 def _positive(periods_per_year: float) -> float:
-    number = isinstance(periods_per_year, Real) and not isinstance(periods_per_year, bool)
-    if not number or not 0 < periods_per_year < math.inf:
+    if not is_real(periods_per_year) or not 0 < periods_per_year < math.inf:
         raise BundleError(
             "`periods_per_year` is the number of bars in a year, above 0 (252 for daily stock prices); "
             f"got {periods_per_year!r}."

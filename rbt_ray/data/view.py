@@ -12,7 +12,7 @@ from rbt_ray.data.fields import Fields, missing
 from rbt_ray.data.memo import ABSENT, Memo, frozen
 from rbt_ray.data.times import TimeArray
 from rbt_ray.errors import InputError
-from rbt_ray.types import FloatArray
+from rbt_ray.types import FloatArray, is_integer
 
 if TYPE_CHECKING:
     from rbt_ray.data.bundle import Bundle
@@ -191,7 +191,7 @@ class BundleView(Fields):
     def _indicator(self, name: str, field: str | FloatArray, window: int) -> FloatArray:
         if not isinstance(field, str):
             return frozen(_compute(name, field, window), name)  # type: ignore[no-any-return]
-        if isinstance(window, np.integer):
+        if is_integer(window):
             window = int(window)
         return self.memo(_of_field, name, field, window)  # type: ignore[no-any-return]
 

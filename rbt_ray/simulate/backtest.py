@@ -17,7 +17,7 @@ from rbt_ray.simulate.costs import BASIS_POINTS, INITIAL_CASH, Costs
 from rbt_ray.simulate.floats import floats
 from rbt_ray.simulate.metrics import metrics_of
 from rbt_ray.simulate.on_change import run_on_change
-from rbt_ray.types import Execution, FloatArray, IntArray, Metrics, Rebalance
+from rbt_ray.types import Execution, FloatArray, IntArray, Metrics, Rebalance, is_real
 
 Missing = Literal["error", "zero"]
 
@@ -137,7 +137,7 @@ class _Setup:
                 f"`whole_units` needs orders, so rebalance='on_change'; got {self.rebalance!r}, where targets are "
                 "shares of equity and nothing is counted in units."
             )
-        if not (isinstance(self.initial_cash, (int, float, np.number)) and 0 < self.initial_cash < math.inf):
+        if not (is_real(self.initial_cash) and 0 < self.initial_cash < math.inf):
             raise SettingError(f"`initial_cash` is a finite amount of money above 0; got {self.initial_cash!r}.")
 
 
