@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeAlias
+from numbers import Integral, Real
+from typing import Any, Final, Literal, TypeAlias, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,3 +84,13 @@ class Result:
     duration_s: float
     worker: str
     tag: tuple[int, ...] = ()
+
+
+def is_real(value: object) -> TypeGuard[float]:
+    """Whether it is a real number of Python's or numpy's, no bool, and no duration, which numpy takes for an integer."""
+    return isinstance(value, Real) and not isinstance(value, bool | np.bool_ | np.timedelta64)
+
+
+def is_integer(value: object) -> TypeGuard[int]:
+    """Whether it is such a number of an integer type."""
+    return isinstance(value, Integral) and is_real(value)

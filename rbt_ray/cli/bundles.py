@@ -9,13 +9,42 @@ from pathlib import Path
 from rbt_ray.cli.tables import print_json
 from rbt_ray.cli.visible import visible
 from rbt_ray.data import registry, times
+from rbt_ray.data.holes import coverage, described
+from rbt_ray.errors import BundleError
 
 
-def ingest(name: str, source: Path, *, fix: tuple[str, ...], periods_per_year: float | None, symbol: str | None) -> int:
+def ingest(
+    name: str,
+    source: Path,
+    *,
+    fix: tuple[str, ...],
+    periods_per_year: float | None,
+    symbol: str | None,
+    listed_until: tuple[str, ...],
+) -> int:
     """Registers prices and prints what they are."""
-    bundle = registry.ingest(name, source, fix=fix, periods_per_year=periods_per_year, symbol=symbol)
+    bundle = registry.ingest(
+        name,
+        source,
+        fix=fix,
+        periods_per_year=periods_per_year,
+        symbol=symbol,
+        listed_until=_ends(listed_until) if listed_until else None,
+    )
     print(visible(repr(bundle)))
+    if holes := described(coverage(bundle)):
+        print(visible(holes))
     return 0
+
+
+def _ends(declared: tuple[str, ...]) -> dict[str, str]:
+    """The times by symbol, from texts such as ENRN=2001-11-29."""
+    ends = dict(text.rpartition("=")[::2] for text in declared)
+    if "" in ends:
+        raise BundleError(
+            f"`--listed-until` is SYMBOL=TIME, such as ENRN=2001-11-29; got {', '.join(map(repr, declared))}."
+        )
+    return ends
 
 
 def list_all(*, as_json: bool) -> int:
@@ -52,6 +81,8 @@ def list_all(*, as_json: bool) -> int:
 def show(name: str, *, as_json: bool) -> int:
     """What is in a bundle."""
     bundle = registry.load_bundle(name)
+    covered = coverage(bundle)
+    ends = {symbol: times.text(end, bundle.tz) for symbol, end in bundle.listed_until.items()}
     facts = {
         "name": bundle.name,
         "version": bundle.version,
@@ -64,8 +95,14 @@ def show(name: str, *, as_json: bool) -> int:
         **bundle.metadata,
     }
     if as_json:
-        print_json(facts)
+        bars = {
+            symbol: {**dataclasses.asdict(found), "share_missing": found.share} for symbol, found in covered.items()
+        }
+        print_json({**facts, "listed_until": ends, "coverage": bars})
         return 0
+    if ends:
+        facts["listed until"] = [f"{symbol} {end}" for symbol, end in ends.items()]
+    facts["missing bars"] = described(covered).removeprefix("bars without a close: ") or "none"
     width = max(len(key) for key in facts)
     for key, value in facts.items():
         print(visible(f"{key:<{width}}  {', '.join(value) if isinstance(value, list) else value}"))

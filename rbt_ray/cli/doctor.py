@@ -64,12 +64,12 @@ def _bytecode() -> str:
 
 def _bundles() -> str:
     from rbt_ray.data import registry
-    from rbt_ray.data.holes import described, holes
+    from rbt_ray.data.holes import coverage, described
 
     names = []
     for info in registry.list_bundles():
-        found = {} if info.error else holes(registry.load_bundle(info.name))
-        names.append(f"{info.name} ({described(found)})" if found else info.name)
+        holes = "" if info.error else described(coverage(registry.load_bundle(info.name)))
+        names.append(f"{info.name} ({holes})" if holes else info.name)
     return ", ".join(names)
 
 

@@ -194,12 +194,23 @@ def bundle_ingest(
     symbol: Annotated[
         Optional[str], typer.Option(help="Whose prices a file without symbols has; default: the bundle's name.")
     ] = None,
+    listed_until: Annotated[
+        Optional[list[str]],
+        typer.Option(metavar="SYMBOL=TIME", help="The last bar of a symbol whose listing ends; may be repeated."),
+    ] = None,
 ) -> None:
     """Read prices and register them as a bundle."""
     from rbt_ray.cli import bundles
 
     raise typer.Exit(
-        bundles.ingest(name, source, fix=tuple(fix or ()), periods_per_year=periods_per_year, symbol=symbol)
+        bundles.ingest(
+            name,
+            source,
+            fix=tuple(fix or ()),
+            periods_per_year=periods_per_year,
+            symbol=symbol,
+            listed_until=tuple(listed_until or ()),
+        )
     )
 
 

@@ -14,6 +14,7 @@ from rbt_ray.data.content import Content
 from rbt_ray.data.series import Series
 from rbt_ray.data.times import TimeArray
 from rbt_ray.errors import BundleError
+from rbt_ray.simulate.floats import floats
 from rbt_ray.types import FloatArray
 
 _ORIGIN = Origin("the arrays")
@@ -25,6 +26,7 @@ def content_of(
     symbols: Sequence[str],
     tz: str | None,
     periods_per_year: float | None,
+    listed_until: Mapping[str, Any] | None = None,
 ) -> Content:
     """Checked content; see `Bundle.from_arrays`."""
     if getattr(index, "tz", None) is not None:  # pandas' index of dates, the one array that knows a time zone
@@ -40,14 +42,23 @@ def content_of(
         checks.prices(Series(symbol, _ORIGIN, index, tz, columns, rows))
     if np.isnan(arrays["close"]).all():
         raise BundleError(f"`close` has no price of any symbol on any of the {len(index):,} bars.")
-    return content.make(arrays, index, names, tz, periods_per_year)
+    return content.make(arrays, index, names, tz, periods_per_year, listed_until)
 
 
 def _index(index: Any) -> TimeArray:
     try:
+        dtype = index.dtype if hasattr(index, "dtype") else np.asarray(index).dtype
+        if getattr(dtype, "kind", "O") not in "MOUS":
+            raise TypeError(f"values of {dtype} are no times, or counts of which the unit is not known")
+        if np.ma.is_masked(index):
+            raise TypeError("some are masked")
         stamps: TimeArray = np.asarray(index, "datetime64[ns]")
-    except (ValueError, TypeError) as error:
+        years = np.asarray(index, "datetime64[s]").astype("datetime64[Y]").astype(np.int64) + 1970
+    except (ValueError, TypeError, OverflowError) as error:
         raise BundleError(f"`index` holds UTC timestamps (datetime64); got {type(index).__name__}: {error}.") from None
+    outside = np.flatnonzero(~np.isnat(stamps) & ((years < 1678) | (years > 2261)))
+    if len(outside):
+        raise BundleError(f"`index` has the year {years.flat[outside[0]]}, which is not between 1678 and 2261.")
     if stamps.ndim != 1 or not len(stamps) or np.isnat(stamps).any():
         raise BundleError(f"`index` is one timestamp a bar, none missing, at least one; got shape {stamps.shape}.")
     wrong = np.flatnonzero(stamps[1:] <= stamps[:-1])
@@ -83,7 +94,7 @@ def _name(name: object) -> str:
 
 def _values(name: str, values: ArrayLike, shape: tuple[int, int]) -> FloatArray:
     try:
-        array = np.asarray(values, np.float64)
+        array = floats(values)
     except (ValueError, TypeError) as error:
         raise BundleError(f"Field `{name}` is an array of numbers: {error}.") from None
     if array.shape != shape:

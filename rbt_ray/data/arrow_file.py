@@ -23,7 +23,7 @@ import numpy as np
 from rbt_ray.arrow_messages import read_batch
 from rbt_ray.data import times
 from rbt_ray.data.checksums import n_sum_bytes
-from rbt_ray.data.content import Content, sums_of
+from rbt_ray.data.content import Content, nanoseconds, sums_of
 from rbt_ray.errors import BundleError
 from rbt_ray.os_errors import explanation
 from rbt_ray.private_files import open_regular, replacing
@@ -56,6 +56,7 @@ def write(path: Path, content: Content, name: str | None, metadata: Mapping[str,
             "periods_per_year": content.periods_per_year,
             "metadata": dict(metadata),
             "sums": None if content.sums is None else {name: sums.hex() for name, sums in content.sums.items()},
+            **({"listed_until": nanoseconds(content.listed_until)} if content.listed_until else {}),
         }
     ).encode()
     batch = pa.record_batch(columns, names=["index", *content.arrays])
@@ -134,7 +135,8 @@ def _read(mapped: Any) -> tuple[Content, str | None, dict[str, str]]:
             raise ValueError(f"field {field!r} has another type")
         arrays[field] = _numbers(column.values, "double", n_bars * n_symbols, "<f8").reshape(n_bars, n_symbols)
     symbols, sums = tuple(head["symbols"]), _sums(head.get("sums"), head["fields"], n_bars, n_symbols)
-    content = Content(index, symbols, arrays, head["tz"], head["periods_per_year"], head["version"], sums)
+    ends = {symbol: np.datetime64(end, "ns") for symbol, end in head.get("listed_until", {}).items()}
+    content = Content(index, symbols, arrays, head["tz"], head["periods_per_year"], head["version"], ends, sums)
     return content, head["name"], head["metadata"]
 
 
@@ -142,7 +144,7 @@ def _checked(head: Any) -> dict[str, Any]:
     """The head, whose digest anybody can make: every part of the kind that `write` gave it."""
     if head["format"] != _FORMAT:
         raise ValueError(f"it has format {head['format']}, and this version of rbt_ray reads {_FORMAT}")
-    per_year, notes = head["periods_per_year"], head["metadata"]
+    per_year, notes, ends = head["periods_per_year"], head["metadata"], head.get("listed_until", {})
     right = {
         "version": isinstance(head["version"], str) and _VERSION.fullmatch(head["version"]),
         "name": head["name"] is None or isinstance(head["name"], str),
@@ -151,6 +153,9 @@ def _checked(head: Any) -> dict[str, Any]:
         "fields": _are_names(head["fields"]) and "close" in head["fields"],
         "periods_per_year": type(per_year) is float and 0 < per_year < math.inf,
         "metadata": isinstance(notes, dict) and all(isinstance(value, str) for value in notes.values()),
+        "listed_until": isinstance(ends, dict)
+        and set(ends) <= set(head["symbols"])
+        and all(type(end) is int and abs(end) < 2**63 for end in ends.values()),
     }
     for part, is_right in right.items():
         if not is_right:

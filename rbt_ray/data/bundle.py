@@ -5,8 +5,10 @@ from __future__ import annotations
 import operator
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, overload
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from rbt_ray.data import arrow_file, times
@@ -74,6 +76,7 @@ class Bundle(Fields):
         n_bars: number of bars.
         n_symbols: number of symbols.
         periods_per_year: bars in a year, for annual figures.
+        listed_until: the time of the last bar, datetime64[ns] in UTC, of each symbol whose listing is declared to end.
         metadata: source, licence, notes.
         path: the file it is mapped from, or None.
         nbytes: bytes of all fields.
@@ -104,6 +107,7 @@ class Bundle(Fields):
         name: str | None = None,
         periods_per_year: float | None = None,
         metadata: Mapping[str, str] | None = None,
+        listed_until: Mapping[str, Any] | None = None,
     ) -> Bundle:
         """A bundle from a pandas, polars or pyarrow frame, long or wide, rows in any order.
 
@@ -115,6 +119,9 @@ class Bundle(Fields):
             name: what to call it.
             periods_per_year: bars in a year; None infers it (`times.periods_per_year`): 252 for daily bars.
             metadata: source, licence, notes.
+            listed_until: symbols whose listing ends, with the time of their last bar: their holdings are closed on the
+                next bar at their last close, and later targets are ignored (`rbt_ray.simulate`). A symbol that
+                is not among them is carried to the end.
 
         Raises:
             BundleError: the data cannot be used; the message names symbol and row.
@@ -122,7 +129,9 @@ class Bundle(Fields):
         """
         from rbt_ray.data import frames
 
-        return frames.read(frame).bundle(name=name, periods_per_year=periods_per_year, metadata=metadata)
+        return frames.read(frame).bundle(
+            name=name, periods_per_year=periods_per_year, metadata=metadata, listed_until=listed_until
+        )
 
     @classmethod
     @explained()
@@ -136,6 +145,7 @@ class Bundle(Fields):
         name: str | None = None,
         periods_per_year: float | None = None,
         metadata: Mapping[str, str] | None = None,
+        listed_until: Mapping[str, Any] | None = None,
     ) -> Bundle:
         """A bundle from arrays, which are copied.
 
@@ -148,13 +158,17 @@ class Bundle(Fields):
             name: what to call it.
             periods_per_year: bars in a year; None infers it: 252 for daily bars.
             metadata: source, licence, notes.
+            listed_until: symbols whose listing ends, with the time of their last bar: their holdings are closed on the
+                next bar at their last close, and later targets are ignored (`rbt_ray.simulate`). A symbol that
+                is not among them is carried to the end.
 
         Raises:
             BundleError: the data cannot be used; the message names symbol and row.
         """
         from rbt_ray.data import arrays
 
-        return cls(arrays.content_of(fields, index, symbols, tz, periods_per_year), name, metadata)
+        made = arrays.content_of(fields, index, symbols, tz, periods_per_year, listed_until)
+        return cls(made, name, metadata)
 
     def save(self, path: str | Path) -> None:
         """Write the bundle to one Arrow IPC file; whoever reads `path` sees the old file or all of the new one."""
@@ -227,6 +241,11 @@ class Bundle(Fields):
         return self._content.periods_per_year
 
     @property
+    def listed_until(self) -> Mapping[str, np.datetime64]:
+        """The time of the last bar of each symbol whose listing is declared to end."""
+        return MappingProxyType(self._content.listed_until)
+
+    @property
     def nbytes(self) -> int:
         """Bytes of all fields."""
         return sum(values.nbytes for values in self._content.arrays.values())
@@ -265,6 +284,9 @@ class Bundle(Fields):
             "periods a year": f"{self.periods_per_year:g}",
             "version": self.version[:12],
         }
+        if self.listed_until:
+            ends = (f"{symbol} until {times.text(end, self.tz)}" for symbol, end in self.listed_until.items())
+            facts["listed"] = ", ".join(ends)
         return facts | {key: self.metadata[key] for key in ("source", "licence") if key in self.metadata}
 
     def __repr__(self) -> str:

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rbt_ray.data import times
+from rbt_ray.data import listings, times
 from rbt_ray.data.checksums import block_sums, changed_values
 from rbt_ray.data.fields import in_order
 from rbt_ray.data.times import TimeArray
 from rbt_ray.errors import BundleError
-from rbt_ray.types import FloatArray
+from rbt_ray.types import FloatArray, is_real
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,7 +31,8 @@ class Content:
         arrays: each ``(n_bars, n_symbols)`` float64, C-contiguous, by field in the order of `in_order`.
         tz: the time zone the timestamps came in; None where they came without one.
         periods_per_year: bars in a year.
-        version: sha256 of all of the above, in hexadecimal.
+        version: sha256 of all of the above and of `listed_until`, in hexadecimal.
+        listed_until: the time of the last bar of each symbol whose listing is declared to end; see `listings.checked`.
         sums: of each array, "index" included, the checksums of its blocks; None for a file of an earlier version.
     """
 
@@ -41,6 +42,7 @@ class Content:
     tz: str | None
     periods_per_year: float
     version: str
+    listed_until: Mapping[str, np.datetime64] = dataclasses.field(default_factory=dict)
     sums: Mapping[str, bytes] | None = None
 
     def freeze(self) -> Content:
@@ -62,7 +64,7 @@ class Content:
 
     def digest(self) -> str:
         """The hash of what the arrays hold now."""
-        return _hash(self.index, self.symbols, self.arrays, self.tz, self.periods_per_year)
+        return _hash(self.index, self.symbols, self.arrays, self.tz, self.periods_per_year, self.listed_until)
 
     def changed(self) -> str | None:
         """Returns which values differ from those it was made with, as "`close`, bars 0 to 99"; None if none do.
@@ -85,6 +87,7 @@ def make(
     symbols: tuple[str, ...],
     tz: str | None,
     periods_per_year: float | None,
+    listed_until: Mapping[str, Any] | None = None,
 ) -> Content:
     """Content from arrays that `checks` has passed; equal values give equal bytes, and so an equal version.
 
@@ -95,8 +98,9 @@ def make(
     fields = {name: _canonical(arrays[name]) for name in in_order(arrays)}
     if "volume" in fields:
         fields["volume"][~_alive(fields["close"])] = np.nan
-    version = _hash(index, symbols, fields, tz, per_year)
-    return Content(index, symbols, fields, tz, per_year, version, sums_of(index, fields)).freeze()
+    ends = listings.checked(listed_until, index, symbols, fields["close"], tz)
+    version = _hash(index, symbols, fields, tz, per_year, ends)
+    return Content(index, symbols, fields, tz, per_year, version, ends, sums_of(index, fields)).freeze()
 
 
 def sums_of(index: TimeArray, arrays: Mapping[str, FloatArray]) -> dict[str, bytes]:
@@ -104,9 +108,13 @@ def sums_of(index: TimeArray, arrays: Mapping[str, FloatArray]) -> dict[str, byt
     return {"index": block_sums(index), **{name: block_sums(values) for name, values in arrays.items()}}
 
 
+def nanoseconds(listed_until: Mapping[str, np.datetime64]) -> dict[str, int]:
+    """The times as JSON can hold them: nanoseconds since 1970."""
+    return {symbol: int(end.astype("datetime64[ns]").astype(np.int64)) for symbol, end in listed_until.items()}
+
+
 def _positive(periods_per_year: float) -> float:
-    number = isinstance(periods_per_year, Real) and not isinstance(periods_per_year, bool)
-    if not number or not 0 < periods_per_year < math.inf:
+    if not is_real(periods_per_year) or not 0 < periods_per_year < math.inf:
         raise BundleError(
             "`periods_per_year` is the number of bars in a year, above 0 (252 for daily stock prices); "
             f"got {periods_per_year!r}."
@@ -135,8 +143,11 @@ def _hash(
     arrays: Mapping[str, FloatArray],
     tz: str | None,
     periods_per_year: float,
+    listed_until: Mapping[str, np.datetime64],
 ) -> str:
-    head = {"symbols": symbols, "fields": list(arrays), "tz": tz, "periods_per_year": periods_per_year}
+    head: dict[str, Any] = {"symbols": symbols, "fields": list(arrays), "tz": tz, "periods_per_year": periods_per_year}
+    if listed_until:  # a bundle that declares none has the hash it had before there were declarations
+        head["listed_until"] = nanoseconds(listed_until)
     sha = hashlib.sha256(json.dumps(head, sort_keys=True).encode())
     sha.update(index.astype("<M8[ns]", copy=False).view("<i8").data)
     for values in arrays.values():

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from rbt_ray.data import times
+from rbt_ray.data import cells, times
 from rbt_ray.data.checks import Origin
 from rbt_ray.data.times import TimeArray
 from rbt_ray.errors import BundleError
@@ -42,11 +42,13 @@ def parse(column: Column, origin: Origin, rows: IntArray) -> tuple[TimeArray, st
     """
     blank = column.isna().to_numpy()
     if column.dtype.kind != "M":  # timestamps far outside of what datetime knows have no text
-        blank = blank | (column.astype(str) == "").to_numpy()
+        blank = blank | (cells.texts(column, origin, rows) == "").to_numpy()
     if blank.any():
         raise BundleError(
             f"{origin.where(None, rows[np.argmax(blank)])}: there is no date. Fill it, or remove the row."
         )
+    if str(column.dtype).startswith(("date32", "date64")):  # Arrow's dates, which have no time zone to ask for
+        column = column.astype("datetime64[s]")
     stamps = column if column.dtype.kind == "M" else _from_objects(column, origin, rows)
     tz = None if stamps.dt.tz is None else str(stamps.dt.tz)
     if tz is not None:

@@ -32,7 +32,7 @@ def read(frame: Any, symbol: str | None = None) -> Source:
     Raises:
         BundleError: it is no frame, or has no dates, symbols or numbers where they should be.
     """
-    given = _to_pandas(frame)
+    given = _with_names(_to_pandas(frame))
     return table(given, _THE_FRAME, any_order=True, symbol=only_symbol(given, symbol))
 
 
@@ -59,6 +59,9 @@ def table(
     if not len(frame):
         raise BundleError(f"{origin.name} has no rows: there are no prices to use.")
     _check_names(frame.columns, origin)
+    for name, dtype in frame.dtypes.items():
+        if dtype.kind == "V":
+            raise BundleError(f"{origin.name}: column {name!r} holds raw bytes ({dtype}). Convert or remove it.")
     if frame.columns.nlevels > 1:
         series = _by_field(frame, origin, rows)
     else:
@@ -73,6 +76,21 @@ def table(
         all_rows = Series(symbol or "", origin, stamps, tz, {}, rows)
         series = _series(frame.drop(columns=date), all_rows)
     return Source(series, any_order, dict(notes or {}))
+
+
+def _with_names(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with names of bytes as text, as a column of symbols has them; refuse what cannot be looked up."""
+    names = [name for column in frame.columns for name in (column if isinstance(column, tuple) else (column,))]
+    try:
+        hash(tuple(names))
+        if any(isinstance(name, bytes) for name in names):
+            frame = frame.rename(columns=lambda name: name.decode() if isinstance(name, bytes) else name)
+        if frame.columns.dtype == np.longdouble:  # which pandas cannot look up
+            frame = frame.set_axis(list(map(str, names)), axis=1)
+        "".join(map(str, names))
+    except (TypeError, ValueError) as error:
+        raise BundleError(f"the frame has a column whose name is no text or number: {error}. Rename it.") from None
+    return frame
 
 
 def _check_names(columns: pd.Index, origin: Origin) -> None:
@@ -120,8 +138,8 @@ def _named(frame: pd.DataFrame, origin: Origin, *, has_symbol: bool) -> pd.DataF
     frame = frame.rename(columns=_usual)
     for level, name in enumerate(frame.index.names):
         values = frame.index.get_level_values(level)
-        usual = "date" if name is None and isinstance(values, pd.DatetimeIndex) else _usual(name)
-        if isinstance(values, pd.DatetimeIndex) and usual not in DATES:
+        usual = "date" if name is None and _holds_times(values) else _usual(name)
+        if _holds_times(values) and usual not in DATES:
             usual = "date"
         if usual in (*DATES, SYMBOL) and usual not in frame.columns:
             frame = frame.assign(**{str(usual): values})
@@ -131,6 +149,10 @@ def _named(frame: pd.DataFrame, origin: Origin, *, has_symbol: bool) -> pd.DataF
     if twice:
         raise BundleError(f"{origin.name} has more than one column `{twice[0]}`. Rename or remove all but one.")
     return frame.reset_index(drop=True)
+
+
+def _holds_times(index: pd.Index) -> bool:
+    return index.dtype.kind == "M" or isinstance(index, pd.PeriodIndex)
 
 
 def _usual(name: Hashable) -> Hashable:
@@ -171,7 +193,7 @@ def _fields(frame: pd.DataFrame, origin: Origin, rows: IntArray, symbol: str | c
 
 def _by_field(frame: pd.DataFrame, origin: Origin, rows: IntArray) -> list[Series]:
     """The series of a wide frame with columns (field, symbol), or (symbol, field)."""
-    if frame.columns.nlevels != 2 or not isinstance(frame.index, pd.DatetimeIndex):
+    if frame.columns.nlevels != 2 or not _holds_times(frame.index):
         raise BundleError(
             f"{origin.name}: columns of several levels must be (field, symbol) over an index of dates; "
             f"got {frame.columns.nlevels} levels over an index of type {type(frame.index).__name__}."

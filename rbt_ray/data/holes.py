@@ -1,8 +1,10 @@
-"""Which symbols lack closes between their first and their last."""
+"""How many closes each symbol lacks between its first and its last."""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,29 +13,62 @@ from rbt_ray.data.bundle import Bundle
 _SHOWN = 5
 
 
-def holes(bundle: Bundle) -> dict[str, int]:
-    """Bars without a close between a symbol's first and its last, of the symbols that have such bars."""
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """The bars of one symbol; those before its first close and after its last are no holes.
+
+    Args:
+        missing: bars without a close from its first close to its last.
+        listed: bars from its first close to its last, both included; 0 without any close.
+        before: bars of the bundle before its first close; all bars without any close.
+        after: bars of the bundle after its last close.
+    """
+
+    missing: int
+    listed: int
+    before: int
+    after: int
+
+    @property
+    def share(self) -> float:
+        """`missing` as a share of `listed`, 0 to 1; 0 without any close."""
+        return self.missing / self.listed if self.listed else 0.0
+
+
+def coverage(bundle: Bundle) -> dict[str, Coverage]:
+    """The coverage of every symbol, in the bundle's order."""
     known = ~np.isnan(bundle.close)
-    if known.all():
-        return {}
-    listed = np.logical_or.accumulate(known, axis=0) & np.logical_or.accumulate(known[::-1], axis=0)[::-1]
-    counts = (listed & ~known).sum(axis=0).tolist()
-    return {symbol: count for symbol, count in zip(bundle.symbols, counts, strict=True) if count}
+    counts = known.sum(axis=0)
+    firsts, from_end = known.argmax(axis=0), known[::-1].argmax(axis=0)
+    found = {}
+    for symbol, count, first, after in zip(
+        bundle.symbols, counts.tolist(), firsts.tolist(), from_end.tolist(), strict=True
+    ):
+        listed = bundle.n_bars - first - after if count else 0
+        found[symbol] = Coverage(listed - count, listed, first if count else bundle.n_bars, after)
+    return found
 
 
-def described(found: dict[str, int]) -> str:
-    """What `holes` found in a few words, the most first."""
-    most = sorted(found, key=lambda symbol: -found[symbol])
-    shown = ", ".join(f"{symbol} {found[symbol]:,}" for symbol in most[:_SHOWN])
-    more = f" and {len(most) - _SHOWN:,} others" if len(most) > _SHOWN else ""
+def described(found: Mapping[str, Coverage]) -> str:
+    """The symbols with holes in one clause, the largest shares first and the others counted; empty without holes."""
+    holed = [symbol for symbol, bars in found.items() if bars.missing]
+    if not holed:
+        return ""
+    holed.sort(key=lambda symbol: -found[symbol].share)
+    shown = ", ".join(
+        f"{symbol} {100 * found[symbol].share:.3g} % ({found[symbol].missing:,} of {found[symbol].listed:,})"
+        for symbol in holed[:_SHOWN]
+    )
+    n_more = len(holed) - _SHOWN
+    more = f" and {n_more:,} more symbol{'s' * (n_more > 1)}" if n_more > 0 else ""
     return f"bars without a close: {shown}{more}"
 
 
 def warn_of_holes(bundle: Bundle, stacklevel: int) -> None:
     """Warns where symbols have holes, and says what a study does about them."""
-    if found := holes(bundle):
+    if text := described(coverage(bundle)):
         warnings.warn(
-            f"the bundle has {described(found)}. Holdings are carried over them, nothing is filled on them, and "
+            f"the bundle has {text}. Holdings are carried over them, nothing is filled on them, and "
             f"indicators leave them out; see `rbt_ray.simulate`.",
             stacklevel=stacklevel + 1,
         )

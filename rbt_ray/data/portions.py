@@ -97,7 +97,8 @@ def _derived(bundle: Bundle, part: str, arrays: dict[str, FloatArray], columns: 
     symbols = tuple(content.symbols[column] for column in columns)
     # Its own content is not hashed: what it was cut from, and how, says as much at no cost.
     version = f"{content.version}/{part}"
-    cut = Content(content.index[rows], symbols, arrays, content.tz, content.periods_per_year, version)
+    ends = {symbol: end for symbol, end in content.listed_until.items() if symbol in symbols}
+    cut = Content(content.index[rows], symbols, arrays, content.tz, content.periods_per_year, version, ends)
     with suppress(OSError):  # this system cannot protect them
         cut = cut.moved(read_only_pages.copied)
     return Bundle(cut.freeze(), bundle.name, bundle.metadata)

@@ -13,7 +13,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,6 +76,7 @@ def ingest(
     fix: str | Iterable[str] = (),
     periods_per_year: float | None = None,
     symbol: str | None = None,
+    listed_until: Mapping[str, Any] | None = None,
 ) -> Bundle:
     """Register prices under a name and return them, memory-mapped.
 
@@ -93,6 +94,8 @@ def ingest(
             (rows that repeat another in every column).
         periods_per_year: bars in a year; None infers it (`times.periods_per_year`): 252 for daily bars.
         symbol: the symbol of a file or frame that holds one ticker and does not name it; None: the bundle's name.
+        listed_until: symbols whose listing ends, with the time of their last bar; see `Bundle.from_arrays`. None keeps
+            what a `Bundle` as source declares.
 
     Raises:
         BundleError: the name cannot be used, or the data cannot; the message names file, symbol and row.
@@ -101,7 +104,9 @@ def ingest(
     _usable(name)
     from rbt_ray.data import sources
 
-    bundle = sources.bundle(source, fix=fix, periods_per_year=periods_per_year, symbol=symbol or name)
+    bundle = sources.bundle(
+        source, fix=fix, periods_per_year=periods_per_year, symbol=symbol or name, listed_until=listed_until
+    )
     if symbol is not None and bundle.symbols != (symbol,):
         raise BundleError(
             f"`symbol` is for prices of one ticker that do not say whose they are; these are of {', '.join(bundle.symbols[:5])}."

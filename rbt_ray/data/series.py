@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -83,6 +84,7 @@ class Source:
         name: str | None = None,
         periods_per_year: float | None = None,
         metadata: Mapping[str, str] | None = None,
+        listed_until: Mapping[str, Any] | None = None,
     ) -> Bundle:
         """The symbols on all their bars together: NaN where one has no row.
 
@@ -106,7 +108,7 @@ class Source:
             for field, values in one.columns.items():
                 arrays[field][bars, position] = values
         symbols = tuple(one.symbol for one in series)
-        made = content.make(arrays, index, symbols, series[0].tz, periods_per_year)
+        made = content.make(arrays, index, symbols, series[0].tz, periods_per_year, listed_until)
         return Bundle(made, name, {**self.notes, **(metadata or {})})
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,12 @@ _TABLES = (".parquet", ".pq", ".feather", ".arrow", ".ipc")
 
 
 def bundle(
-    source: Any, *, fix: str | Iterable[str] = (), periods_per_year: float | None = None, symbol: str | None = None
+    source: Any,
+    *,
+    fix: str | Iterable[str] = (),
+    periods_per_year: float | None = None,
+    symbol: str | None = None,
+    listed_until: Mapping[str, Any] | None = None,
 ) -> Bundle:
     """The bundle of a source, unnamed; see `registry.ingest`.
 
@@ -27,6 +32,7 @@ def bundle(
         source: the same.
         fix: the same.
         periods_per_year: the same.
+        listed_until: the same.
         symbol: whose prices a frame, or a file, of one ticker's fields is that does not say it.
 
     Raises:
@@ -35,16 +41,22 @@ def bundle(
     fixes = checks.fixes(fix)
     read = _path(Path(source).expanduser(), symbol) if isinstance(source, str | Path) else source
     if isinstance(read, Bundle):
-        if periods_per_year is None:
+        if periods_per_year is None and listed_until is None:
             return read
         arrays = {field: read[field] for field in read.fields}
         return Bundle.from_arrays(
-            arrays, read.index, read.symbols, tz=read.tz, periods_per_year=periods_per_year, metadata=read.metadata
+            arrays,
+            read.index,
+            read.symbols,
+            tz=read.tz,
+            periods_per_year=read.periods_per_year if periods_per_year is None else periods_per_year,
+            metadata=read.metadata,
+            listed_until=read.listed_until if listed_until is None else listed_until,
         )
     if _is_vectorbt(read):
         read = _vectorbt(read)
     found = read if isinstance(read, Source) else frames.read(read, symbol)
-    return found.bundle(fixes=fixes, periods_per_year=periods_per_year)
+    return found.bundle(fixes=fixes, periods_per_year=periods_per_year, listed_until=listed_until)
 
 
 def _path(path: Path, symbol: str | None) -> Source | Bundle:

@@ -77,6 +77,20 @@ def to_utc(moment: date, tz: str | None) -> np.datetime64:
     return np.datetime64(moment.astimezone(UTC).replace(tzinfo=None), "ns")
 
 
+def instant(value: object, tz: str | None) -> np.datetime64 | None:
+    """The UTC instant of a date, datetime, datetime64 or ISO text, as `to_utc` reads it; None for anything else."""
+    if isinstance(value, np.datetime64) and not np.isnat(value):
+        value = str(value.astype("datetime64[us]"))
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            return None
+    if not isinstance(value, date) or value != value:  # pandas' NaT is a date that equals nothing
+        return None
+    return to_utc(value, tz)
+
+
 def text(moment: np.datetime64, tz: str | None = None) -> str:
     """An instant as people of that time zone write it: the day alone where it is midnight."""
     stamp = datetime.fromisoformat(str(moment.astype("datetime64[us]"))).replace(tzinfo=UTC).astimezone(zone(tz))

@@ -12,7 +12,7 @@ from rbt_ray.data.fields import Fields, missing
 from rbt_ray.data.memo import ABSENT, Memo, frozen
 from rbt_ray.data.times import TimeArray
 from rbt_ray.errors import InputError
-from rbt_ray.types import FloatArray
+from rbt_ray.types import FloatArray, is_integer
 
 if TYPE_CHECKING:
     from rbt_ray.data.bundle import Bundle
@@ -32,6 +32,7 @@ class BundleView(Fields):
         index: ``(n_bars,)`` datetime64[ns], UTC.
         tz: the time zone the timestamps came in, or None.
         periods_per_year: bars in a year.
+        listed_until: the time of the last bar of each symbol whose listing the bundle declares to end.
         version: the bundle's content hash.
         seed: the trial's, or None outside a trial.
     """
@@ -43,6 +44,7 @@ class BundleView(Fields):
         "_seedless",
         "fields",
         "index",
+        "listed_until",
         "n_bars",
         "n_symbols",
         "periods_per_year",
@@ -59,6 +61,7 @@ class BundleView(Fields):
         self._seedless: BundleView | None = None  # this one; a reference to itself would keep the memo alive
         self.fields = bundle.fields
         self.index: TimeArray = bundle.index[:n_bars]
+        self.listed_until = bundle.listed_until
         self.n_bars = n_bars
         self.n_symbols = bundle.n_symbols
         self.periods_per_year = bundle.periods_per_year
@@ -188,7 +191,7 @@ class BundleView(Fields):
     def _indicator(self, name: str, field: str | FloatArray, window: int) -> FloatArray:
         if not isinstance(field, str):
             return frozen(_compute(name, field, window), name)  # type: ignore[no-any-return]
-        if isinstance(window, np.integer):
+        if is_integer(window):
             window = int(window)
         return self.memo(_of_field, name, field, window)  # type: ignore[no-any-return]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from datetime import date, datetime
+from datetime import date
 from fractions import Fraction
 from typing import TypeAlias
 
@@ -51,20 +51,13 @@ def _by_share(bundle: Bundle, share: float) -> int:
 
 
 def _by_date(bundle: Bundle, holdout: object) -> int:
-    moment = holdout
-    if isinstance(holdout, np.datetime64) and not np.isnat(holdout):
-        moment = str(holdout.astype("datetime64[us]"))
-    if isinstance(moment, str):
-        try:
-            moment = datetime.fromisoformat(moment)
-        except ValueError:
-            moment = None
-    if not isinstance(moment, date) or moment != moment:  # pandas' NaT is a date that equals nothing
+    start = times.instant(holdout, bundle.tz)
+    if start is None:
         raise SettingError(
             "`holdout` is a share of the bars (0.3), the date the hold-out begins on ('2010-01-04'), or None; "
             f"got {holdout!r}."
         )
-    return int(np.searchsorted(bundle.index, times.to_utc(moment, bundle.tz)))
+    return int(np.searchsorted(bundle.index, start))
 
 
 def _shown(holdout: object) -> str:

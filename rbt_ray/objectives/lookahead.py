@@ -142,7 +142,12 @@ def _altered(bundle: Bundle, cut: int, rng: np.random.Generator, sign: float) ->
         values[cut + 1 :] *= common if field in _PRICES else np.exp(sign * rng.uniform(0.1, 0.7, shape))
         fields[field] = values
     return Bundle.from_arrays(
-        fields, bundle.index, bundle.symbols, tz=bundle.tz, periods_per_year=bundle.periods_per_year
+        fields,
+        bundle.index,
+        bundle.symbols,
+        tz=bundle.tz,
+        periods_per_year=bundle.periods_per_year,
+        listed_until=bundle.listed_until,
     )
 
 

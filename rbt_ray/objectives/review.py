@@ -231,5 +231,10 @@ def _since(bundle: Bundle, start: int) -> Bundle:
     """The bars from `start`, with all symbols: a share of `1 / n_symbols` must not change, whoever is listed."""
     fields = {field: bundle[field][start:] for field in bundle.fields}
     return type(bundle).from_arrays(
-        fields, bundle.index[start:], bundle.symbols, tz=bundle.tz, periods_per_year=bundle.periods_per_year
+        fields,
+        bundle.index[start:],
+        bundle.symbols,
+        tz=bundle.tz,
+        periods_per_year=bundle.periods_per_year,
+        listed_until=bundle.listed_until,
     )

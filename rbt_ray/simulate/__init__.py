@@ -15,8 +15,13 @@ open is valued at its close, and fills nothing at ``"next_open"``.)
 symbol had a price, 0 before the first. A comparison of indicators that is false on a holiday sells nothing. A target
 that could not be filled is filled on the next bar with a price.
 
-**End of data.** A holding without later prices is carried to the end at its last close, without cost. Closing it
+**End of data.** A holding without later prices, and without a declared end, is carried to the end at its last close, without cost. Closing it
 would use the future: a run on bars that end in a hole equals the first bars of the run on all of them.
+
+**Ends of listings.** Where the bundle declares the time of a symbol's last bar (`listed_until`), its holding is closed
+on the first bar after it, at the last close and the usual costs; a short holding is covered whole, whatever the cash.
+Targets of that bar and later ones are ignored, and so is one that was not filled by then. Nothing is closed where the
+bars end first, so a run on the first bars is still the beginning of the run on all of them.
 
 **Fills and round trips.** `n_fills` counts executions that a change of target asks for, one a symbol and bar; trades by
 which `every_bar` only undoes drift are charged, and not counted. `n_trades` counts round trips: positions closed, or

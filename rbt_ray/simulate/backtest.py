@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol, get_args
@@ -13,10 +13,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from rbt_ray.errors import InputError, SettingError, ShapeError
 from rbt_ray.html_text import escape
+from rbt_ray.simulate.closings import bars_of, closed_out, closings
 from rbt_ray.simulate.costs import BASIS_POINTS, INITIAL_CASH, Costs
+from rbt_ray.simulate.floats import floats
 from rbt_ray.simulate.metrics import metrics_of
 from rbt_ray.simulate.on_change import run_on_change
-from rbt_ray.types import Execution, FloatArray, IntArray, Metrics, Rebalance
+from rbt_ray.types import Execution, FloatArray, IntArray, Metrics, Rebalance, is_real
 
 Missing = Literal["error", "zero"]
 _kept: list[Backtest] | None = None
@@ -43,6 +45,11 @@ class Prices(Protocol):
     @property
     def periods_per_year(self) -> float:
         """Bars a year."""
+        ...
+
+    @property
+    def listed_until(self) -> Mapping[str, np.datetime64]:
+        """The time of the last bar of each symbol whose listing is declared to end."""
         ...
 
     def __getitem__(self, field: str) -> FloatArray:
@@ -77,7 +84,8 @@ def backtest(
         missing: what to do about a weight other than 0 on a bar on which the symbol has no price: raise
             (``"error"``), or ignore it (``"zero"``). A weight of 0 there is ignored in both: nothing is filled on such
             a bar, and the target of the last bar with a price stands. A holding is carried at its last close until the
-            next price, or to the end.
+            next price, or to the end. After the end of its listing, where the bundle declares one, a symbol's weights
+            are ignored in both.
         whole_units: trade whole units only; needs ``rebalance="on_change"``.
         initial_cash: money at the start, which matters with `whole_units` only.
 
@@ -145,7 +153,7 @@ class _Setup:
                 f"`whole_units` needs orders, so rebalance='on_change'; got {self.rebalance!r}, where targets are "
                 "shares of equity and nothing is counted in units."
             )
-        if not (isinstance(self.initial_cash, (int, float, np.number)) and 0 < self.initial_cash < math.inf):
+        if not (is_real(self.initial_cash) and 0 < self.initial_cash < math.inf):
             raise SettingError(f"`initial_cash` is a finite amount of money above 0; got {self.initial_cash!r}.")
 
 
@@ -250,6 +258,9 @@ def _simulate(setup: _Setup) -> Backtest:
     fill = np.ascontiguousarray(data["open"]) if setup.execution == "next_open" else close
     lag = 0 if setup.execution == "close" else 1
     strict = setup.missing == "error"
+    weights, ends = setup.weights, closings(data, fill, close, lag)
+    if ends:
+        weights, fill, close = closed_out(ends, weights, fill, close)
     rates = costs.turnover_rates(data.symbols)
     slippage = costs.slippage_bps / BASIS_POINTS
     borrow = costs.borrow_bps / BASIS_POINTS / data.periods_per_year
@@ -257,10 +268,10 @@ def _simulate(setup: _Setup) -> Backtest:
     if setup.rebalance == "every_bar":
         from rbt_ray.simulate.every_bar import run_every_bar  # here: most runs are by orders, and it has to be loaded
 
-        run = run_every_bar(setup.weights, fill, close, lag, strict, rates + slippage, borrow, margin)
+        run = run_every_bar(weights, fill, close, lag, strict, rates + slippage, borrow, margin)
     else:
         run = run_on_change(
-            setup.weights,
+            weights,
             fill,
             close,
             lag,
@@ -271,6 +282,7 @@ def _simulate(setup: _Setup) -> Backtest:
             margin,
             setup.whole_units,
             float(setup.initial_cash),
+            bars_of(ends, len(data.symbols)),
         )[:8]
     returns, equity, traded, exposure, fills, round_trips, bankrupt_bar, unusable_bar = run
     if unusable_bar >= 0:
@@ -285,7 +297,7 @@ def _table(data: Prices, weights: ArrayLike) -> FloatArray:
     """The weights as a read-only C-contiguous float64 table; no copy if they are one already."""
     shape = (len(data.index), len(data.symbols))
     try:
-        table = np.ascontiguousarray(weights, dtype=np.float64)
+        table = np.ascontiguousarray(floats(weights))
     except (TypeError, ValueError) as error:
         raise ShapeError(
             f"`weights` is an array of numbers of shape (n_bars, n_symbols) = {shape}; {error}."

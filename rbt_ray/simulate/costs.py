@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rbt_ray.errors import SettingError
-from rbt_ray.types import FloatArray
+from rbt_ray.types import FloatArray, is_real
 
 BASIS_POINTS = 1e4
 """Basis points in one."""
@@ -46,7 +46,7 @@ class Costs:
                 symbol: _checked(f"turnover_bps[{symbol!r}]", bps, BASIS_POINTS) for symbol, bps in given.items()
             }
             object.__setattr__(self, "turnover_bps", by_symbol)
-        elif isinstance(given, (Sequence, np.ndarray)) and not isinstance(given, str):
+        elif isinstance(given, (Sequence, np.ndarray)) and not isinstance(given, str | bytes):
             in_order = tuple(_checked(f"turnover_bps[{i}]", bps, BASIS_POINTS) for i, bps in enumerate(given))
             object.__setattr__(self, "turnover_bps", in_order)
         else:
@@ -87,7 +87,7 @@ class Costs:
 
 
 def _checked(name: str, bps: object, below: float) -> float:
-    if isinstance(bps, (int, float, np.integer, np.floating)) and not isinstance(bps, bool) and 0 <= bps < below:
+    if is_real(bps) and 0 <= bps < below:
         return float(bps)
     limit = "" if below == math.inf else f" and below {below:g}, which would be everything"
     raise SettingError(

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from rbt_ray.errors import SettingError, ShapeError
+from rbt_ray.simulate.floats import floats
 from rbt_ray.types import BoolArray, FloatArray, IntArray
 
 
@@ -207,7 +208,7 @@ def _only_whole(result: FloatArray, missing: BoolArray, window: int) -> FloatArr
 
 def _table(values: ArrayLike) -> FloatArray:
     try:
-        table = np.ascontiguousarray(values, dtype=np.float64)
+        table = np.ascontiguousarray(floats(values))
     except (TypeError, ValueError) as error:
         raise ShapeError(f"`values` is an array of numbers of shape (n_bars, n_symbols); {error}.") from error
     if np.ndim(values) != 2:

@@ -9,7 +9,8 @@ valued on bars without a price):
 3. sells are filled first, in the order of the symbols, then buys from the smallest to the largest (ties in the order
    of the symbols): a sell at `F * (1 - slippage)`, a buy at `F * (1 + slippage)`, the fee on the money that changes
    hands. A buy is cut to `cash / (price * (1 + fee))`; the rest of it is dropped, not sent again. There is no buying
-   on credit, and none with less cash than `1e-12 * V`, which is what rounding leaves;
+   on credit, and none with less cash than `1e-12 * V`, which is what rounding leaves. At the end of a listing a short
+   holding is covered whole, whatever the cash;
 4. the bar's equity is cash plus holdings at the close.
 
 Whole units: an order is cut to whole units, towards no trade. Bankruptcy: the run ends where `V` or the equity is not
@@ -20,7 +21,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rbt_ray.simulate.compiled import FLAG, INTEGER, NUMBER, TABLE, VECTOR, compiled
+from rbt_ray.simulate.compiled import COUNTS, FLAG, INTEGER, NUMBER, TABLE, VECTOR, compiled
 from rbt_ray.simulate.costs import DUST
 from rbt_ray.types import FloatArray, IntArray
 
@@ -28,7 +29,7 @@ _MANY = 64
 """Orders on one bar above which sorting them takes less than inserting each."""
 
 
-@compiled(TABLE, TABLE, TABLE, INTEGER, FLAG, VECTOR, NUMBER, NUMBER, NUMBER, FLAG, NUMBER)
+@compiled(TABLE, TABLE, TABLE, INTEGER, FLAG, VECTOR, NUMBER, NUMBER, NUMBER, FLAG, NUMBER, COUNTS)
 def run_on_change(
     weights: FloatArray,
     fill: FloatArray,
@@ -41,6 +42,7 @@ def run_on_change(
     margin: float,
     whole_units: bool,
     initial_cash: float,
+    ends: IntArray,
 ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, IntArray, IntArray, int, int, FloatArray, FloatArray]:
     """The run of the module's steps.
 
@@ -56,6 +58,7 @@ def run_on_change(
         margin: cost of a unit of gross value above the equity held over one bar.
         whole_units: whether only whole units are traded.
         initial_cash: money at the start.
+        ends: ``(n_symbols,)`` the bar on which a holding is closed out, -1 for none; see module `closings`.
 
     Returns:
         returns, equity (as a multiple of `initial_cash`), traded (value of the orders at the fill prices / `V`),
@@ -99,7 +102,7 @@ def run_on_change(
             if priced:
                 target = standing[i] if lag == 1 else wanted
                 standing[i] = wanted
-                if target != filled[i]:
+                if target != filled[i] or (ends[i] == t and units[i] != 0.0):
                     filled[i] = target
                     ordered[n_orders] = i
                     n_orders += 1
@@ -131,7 +134,7 @@ def run_on_change(
                     size = np.floor(size)
                 money = size * price
                 affordable = cash / (1.0 + fees[i])
-                if money <= affordable:
+                if money <= affordable or ends[i] == t:
                     cash -= money + money * fees[i]
                 elif affordable <= DUST * worth:
                     size = 0.0

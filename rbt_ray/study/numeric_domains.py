@@ -8,14 +8,13 @@ import math
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
-from numbers import Real
 from typing import Any
 
 import numpy as np
 
 from rbt_ray.study.domains import Domain
 from rbt_ray.study.priors import UNDER_ONE, Prior, normal_quantile, normal_share
-from rbt_ray.types import BoolArray, FloatArray
+from rbt_ray.types import BoolArray, FloatArray, is_real
 
 _TOLERANCE = 1e-9  # relative; what a value may lose on its way through another library's logarithm, or through text
 
@@ -234,7 +233,7 @@ def _with_prior(held: dict[str, Any], prior: Prior | None) -> dict[str, Any]:
 
 
 def _number(value: Any) -> float | None:
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real):
+    if not is_real(value):
         return None
     return float(value) if math.isfinite(value) else None
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from rbt_ray.study import options as values
 from rbt_ray.study.choices import Choice
 from rbt_ray.study.domains import Domain
 from rbt_ray.study.numeric_domains import Float, Normal, Stepped
+from rbt_ray.types import is_integer, is_real
 
 _LARGEST = 2**50  # a float64 tells the middles of so many cells apart
 _LARGEST_LOG = 2**40  # and of so many cells in a logarithm
@@ -155,7 +155,7 @@ def _choice(word: str, argument: str, options: Any) -> Choice:
 
 def _float(word: str, argument: str, value: Any) -> float:
     number = math.nan
-    if isinstance(value, Real) and not isinstance(value, (bool, np.bool_)):
+    if is_real(value):
         with suppress(OverflowError):  # an int of more than 308 digits
             number = float(value)
     if not math.isfinite(number):
@@ -207,7 +207,7 @@ def _stepped_float(word: str, lower: Any, upper: Any, q: Any, *, log: bool) -> S
 def _stepped_int(word: str, lower: Any, upper: Any, q: Any, *, log: bool) -> Stepped:
     given = {"lower": lower, "upper": upper, "q": q}
     for argument, value in given.items():
-        if isinstance(value, (bool, np.bool_)) or not isinstance(value, Integral):
+        if not is_integer(value):
             raise SpaceError(
                 f"`{argument}` of `{word}` is an int; got {value!r} of type {type(value).__name__}. "
                 f"For floats use `{'loguniform' if log else 'uniform'}`{' or `quniform`' if not log else ''}."

@@ -50,7 +50,8 @@ def rsi(bars, window, low, high):
         for sign in (1, -1):
             move = (sign * moves).clip(lower=0)
             seeded = move.where(np.arange(len(move)) > window)
-            seeded.iloc[window] = move.iloc[1 : window + 1].mean()
+            if window < len(move):
+                seeded.iloc[window] = move.iloc[1 : window + 1].mean()
             averages.append(seeded.ewm(alpha=1 / window, adjust=False).mean())
         strength.loc[listed.index, symbol] = 100 - 100 / (1 + averages[0] / averages[1])
     return held_between(strength < low, strength > high)

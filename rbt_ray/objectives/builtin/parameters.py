@@ -11,7 +11,7 @@ import numpy as np
 
 from rbt_ray.errors import InputError
 from rbt_ray.nearest import nearest
-from rbt_ray.types import BoolArray, Config, FloatArray
+from rbt_ray.types import BoolArray, Config, FloatArray, is_real
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ def as_columns(owner: str, parameters: tuple[Parameter, ...], config: Config) ->
     check_names(owner, parameters, config)
     for parameter in parameters:
         value = config[parameter.name]
-        if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
+        if not is_real(value):
             raise InputError(f"`{parameter.name}` of `{owner}` is {parameter}; got {value!r}.")
     columns = {parameter.name: np.array([float(config[parameter.name])]) for parameter in parameters}
     check_values(owner, parameters, columns)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from rbt_ray.objectives.sweep.layout import LANES, TILE, aligned, has_holes, legs, marks, steps
+from rbt_ray.objectives.sweep.layout import LANES, TILE, WORDS, aligned, ends, has_holes, legs, marks, steps
 from rbt_ray.objectives.sweep.statistics import LOW, STATE
 from rbt_ray.simulate.costs import INITIAL_CASH
 from rbt_ray.types import Execution, FloatArray, Rebalance
@@ -44,6 +44,14 @@ def open_account(
     lag = 0 if execution == "close" else 1
     buffer = aligned(2 * LANES * TILE)
     targets = np.zeros(2 * n_rows // LANES * n_symbols, np.uint8)
+    listings = view.memo(ends, execution)
+
+    def close_out(first: int, tiles: int, words: NDArray[np.uint64]) -> None:
+        table = words.reshape(-1, n_rows, n_symbols, WORDS)
+        for symbol, _, decided in listings:
+            tile, bit = divmod(int(decided), TILE)
+            if first <= tile < first + tiles:
+                table[tile - first, :, symbol, bit // 64] &= ~np.uint64(1 << bit % 64)
 
     if rebalance == "on_change":
         from rbt_ray.objectives.sweep.drifting import drift
@@ -53,6 +61,7 @@ def open_account(
         book[n_symbols * n_rows :] = INITIAL_CASH  # and with it the equity: rounding then is that of a backtest
 
         def advance(first: int, tiles: int, words: NDArray[np.uint64]) -> None:
+            close_out(first, tiles, words)
             drift(
                 words, first, tiles, n_bars, n_symbols, lag, fill, close, known, cost, moments, book, targets, state,
                 buffer,
@@ -65,6 +74,7 @@ def open_account(
         weights = aligned(n_symbols * n_rows)
 
         def advance(first: int, tiles: int, words: NDArray[np.uint64]) -> None:
+            close_out(first, tiles, words)
             reset_over_holes(
                 words, first, tiles, n_bars, n_symbols, lag, before, after, growth, known, cost, moments, weights,
                 targets, state, buffer,

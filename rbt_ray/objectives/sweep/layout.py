@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from rbt_ray.simulate.closings import closings
 from rbt_ray.types import BoolArray, Execution, FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -85,16 +86,29 @@ def has_holes(view: BundleView, execution: Execution) -> bool:
     return bool((np.logical_or.accumulate(priced, axis=0) & ~priced).any())
 
 
+def ends(view: BundleView, execution: Execution) -> IntArray:
+    """Close-outs at the ends of listings, ``(n_ends, 3)``: symbol, bar, and the bar whose target is 0 for it.
+
+    See `rbt_ray.simulate.closings`.
+    """
+    fill = view["open"] if execution == "next_open" else view["close"]
+    found = closings(view, fill, view["close"], 0 if execution == "close" else 1)
+    return np.array([(end.symbol, end.bar, end.decided) for end in found], np.int64).reshape(-1, 3)
+
+
 def marks(view: BundleView, execution: Execution) -> tuple[FloatArray, FloatArray, NDArray[np.uint8]]:
     """Fill prices, closes and whether there is a price, each ``(n_bars, n_symbols)`` flat.
 
     Without a price, what counts as one (package `rbt_ray.simulate`), and 1 before a symbol's first: nothing is held.
+    The bar of a close-out has a price, the last close.
     """
     priced = _priced(view, execution)
     there = ~np.isnan(view["close"])
     bars = np.maximum.accumulate(np.where(there, np.arange(view.n_bars)[:, None], 0), axis=0)
     close = np.nan_to_num(np.take_along_axis(view["close"], bars, axis=0), nan=1.0)
     fill = np.where(priced, view["open"], close) if execution == "next_open" else close
+    for symbol, bar, _ in view.memo(ends, execution):
+        priced[bar, symbol] = True
     return fill.ravel(), close.ravel(), priced.astype(np.uint8).ravel()
 
 
