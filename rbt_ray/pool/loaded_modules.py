@@ -62,12 +62,11 @@ class LoadedModules:
         last = len(sys.modules), next(reversed(sys.modules))
         if last == self._last:
             return
-        self._last = last
-        for name, module in list(sys.modules.items()):
+        for name in self._imported_since():
             if name in self._seen:
                 continue
             self._seen.add(name)
-            file = _file_of(module)
+            file = _file_of(sys.modules.get(name))
             if file is None or file.startswith(_OURS) or name in ("__main__", "__mp_main__"):
                 continue
             if any(part in file for part in _PACKAGES):
@@ -76,6 +75,19 @@ class LoadedModules:
                 stamp = _stamp(file)
                 certain = stamp is not None and max(stamp[:2]) < (since - _MARGIN_S) * 1e9
                 self._versions[name] = _Version(file, _found(name), stamp if certain else None)
+        self._last = last
+
+    def _imported_since(self) -> list[str]:
+        """Names that came after the last one of the look before; all names where that one is gone.
+
+        The memory of modules that a process inherited is shared until something refers to them.
+        """
+        names: list[str] = []
+        for name in reversed(sys.modules):
+            if self._last is not None and name == self._last[1]:
+                break
+            names.append(name)
+        return names
 
     def changed(self) -> str | None:
         """Returns the name of a module that a new process may import in another version, or None."""
@@ -83,6 +95,20 @@ class LoadedModules:
             if version.stamp is None or _stamp(version.file) != version.stamp or _found(name) != version.found:
                 return name
         return None
+
+
+def remember() -> None:
+    """Looks at the modules of a fork server, so that its workers need not."""
+    global _inherited
+    _inherited = LoadedModules()
+
+
+def of_this_process() -> LoadedModules:
+    """Returns the modules of a process that has imported none of the user's own."""
+    return _inherited or LoadedModules()
+
+
+_inherited: LoadedModules | None = None
 
 
 def _file_of(module: Any) -> str | None:

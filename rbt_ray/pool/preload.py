@@ -1,7 +1,6 @@
 """What the fork server loads once, so that every worker starts with it: imported for its effect."""
 
 import signal
-import sys
 
 from rbt_ray.pool import settle, socket_folder
 
@@ -16,6 +15,3 @@ import cloudpickle  # noqa: E402, F401
 
 import rbt_ray.pool.serve  # noqa: E402
 import rbt_ray.pool.worker  # noqa: E402, F401
-from rbt_ray.objectives.interpreter import watched_names  # noqa: E402
-
-watched_names(len(sys.modules))

@@ -18,7 +18,7 @@ StartMethod = Literal["fork", "forkserver", "spawn"]
 VARIABLE = "RBT_RAY_START_METHOD"
 WORKER = "rbt-ray-worker"
 """How the names of worker processes begin."""
-_FOR_PRICES = "rbt_ray.pool.preload_prices"
+_FIRST, _FOR_PRICES, _LAST = "rbt_ray.pool.preload", "rbt_ray.pool.preload_prices", "rbt_ray.pool.preload_last"
 
 _READ_AT_START = re.compile(
     "PYTHON(?!BREAKPOINT)|LD_|DYLD_|LC_|LANG|MALLOC_|GLIBC_|TMP|TEMP|"
@@ -64,7 +64,7 @@ def context_for(wanted: StartMethod | None = None, *, prices: bool = False) -> B
     context = multiprocessing.get_context(name)
     if name == "forkserver":
         prices = prices or (_server is not None and _server.prices)
-        context.set_forkserver_preload(["rbt_ray.pool.preload", *([_FOR_PRICES] if prices else [])])
+        context.set_forkserver_preload([_FIRST, *([_FOR_PRICES] if prices else []), _LAST])
         _see_to_a_server(prices)
     return context
 

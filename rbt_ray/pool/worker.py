@@ -15,9 +15,8 @@ from rbt_ray.data.portions import portion, share_of
 from rbt_ray.objectives.objective import Evaluator, as_evaluator, describe
 from rbt_ray.objectives.reports import Span
 from rbt_ray.objectives.review import review
-from rbt_ray.pool import shipped_code
+from rbt_ray.pool import loaded_modules, shipped_code
 from rbt_ray.pool.driver_state import DriverState
-from rbt_ray.pool.loaded_modules import LoadedModules
 from rbt_ray.pool.pool import Batch, Job, PricesChanged, Returned
 from rbt_ray.pool.process_check import ProcessCheck
 from rbt_ray.pool.task import Task
@@ -36,7 +35,7 @@ class Worker:
         self._process = _getpid()
         self._check = ProcessCheck()
         self._state = DriverState.here()
-        self._modules = LoadedModules()
+        self._modules = loaded_modules.of_this_process()
         self._is_fresh = True
         self._memo = Memo()
         self._bundle: Bundle | None = None
