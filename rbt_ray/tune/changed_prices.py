@@ -6,7 +6,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rbt_ray.errors import BundleError, PricesChangedError, StudyLockedError
+from rbt_ray.errors import BundleError, PricesChangedError, RbtError
 from rbt_ray.store import trust
 from rbt_ray.store.journal import Distrusted, Journal
 
@@ -33,10 +33,10 @@ def check_bundle(bundle: Bundle, place: Place, *, is_new: bool) -> None:
 def distrust_after(damage: BundleError, place: Place) -> BundleError:
     """Marks the trials of a study whose bundle turned out to be damaged; the error with that added to it.
 
-    A study that another driver runs is left to that driver's own check.
+    A study that another driver runs is left to that driver's own check, and one on a read-only disk stays as it is.
     """
     n = 0
-    with suppress(StudyLockedError), place.locked(), closing(Journal(place.folder, write=True)) as journal:
+    with suppress(RbtError), place.locked(), closing(Journal(place.folder, write=True)) as journal:
         n = distrust(journal, "its file is damaged")
     return BundleError(f"{damage} {_marked(n, place)}") if n else damage
 
