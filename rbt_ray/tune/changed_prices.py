@@ -59,7 +59,7 @@ def distrust(journal: Journal, where: str) -> int:
     return n
 
 
-def named(bundle: Bundle) -> str:
+def _named(bundle: Bundle) -> str:
     """A bundle's name, file and version, for messages."""
     name = "the bundle" if bundle.name is None else f"the bundle {bundle.name!r}"
     return f"{name} in {bundle.path} (version {bundle.version[:12]})"
