@@ -29,8 +29,8 @@ class LocalPool:
     Args:
         n_workers: how many processes.
         recycle_after: replace a worker after this many trials; None never does.
-        memory_limit: bytes of resident memory above which a worker is replaced; None: 80 % of the machine's
-            memory, shared evenly.
+        memory_limit: bytes of resident memory, without pages of files, above which a worker is replaced; None: 80 % of
+            the machine's memory, shared evenly.
         prices: whether its studies read any; workers of others start in half the time, unless the driver's fork server
             runs already and has loaded what prices need.
         start_method: "forkserver" where there is one, else "spawn", unless the environment variable

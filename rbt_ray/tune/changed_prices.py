@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from contextlib import closing, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rbt_ray.errors import BundleError, PricesChangedError, StudyLockedError
+from rbt_ray.errors import BundleError, PricesChangedError, RbtError
 from rbt_ray.store import trust
 from rbt_ray.store.journal import Distrusted, Journal
 
@@ -27,16 +26,18 @@ def check_bundle(bundle: Bundle, place: Place, *, is_new: bool) -> None:
     if not is_new:
         with closing(Journal(place.folder, write=True)) as journal:
             n = distrust(journal, where)
-    raise BundleError(f"the prices of {named(bundle)} are not those it was made with ({where}). {_restoring(n, place)}")
+    raise BundleError(
+        f"the prices of {_named(bundle)} are not those it was made with ({where}): {_remedy(bundle)}. {_marked(n, place)}".strip()
+    )
 
 
 def distrust_after(damage: BundleError, place: Place) -> BundleError:
     """Marks the trials of a study whose bundle turned out to be damaged; the error with that added to it.
 
-    A study that another driver runs is left to that driver's own check.
+    A study that another driver runs is left to that driver's own check, and one on a read-only disk stays as it is.
     """
     n = 0
-    with suppress(StudyLockedError), place.locked(), closing(Journal(place.folder, write=True)) as journal:
+    with suppress(RbtError), place.locked(), closing(Journal(place.folder, write=True)) as journal:
         n = distrust(journal, "its file is damaged")
     return BundleError(f"{damage} {_marked(n, place)}") if n else damage
 
@@ -45,8 +46,8 @@ def changed_under(bundle: Bundle, where: str, journal: Journal, place: Place) ->
     """Marks the trials since the last check; the error that says so."""
     n = distrust(journal, where)
     return PricesChangedError(
-        f"the prices of {named(bundle)} changed while the study ran ({where}). Find what writes to them: another "
-        f"process, compiled code with a wrong index, faulty memory. {_restoring(n, place)}"
+        f"the prices of {_named(bundle)} changed while the study ran ({where}): another process, compiled code with a "
+        f"wrong index, or faulty memory wrote to them. If the file has changed, {_remedy(bundle)}. {_marked(n, place)}".strip()
     )
 
 
@@ -58,17 +59,15 @@ def distrust(journal: Journal, where: str) -> int:
     return n
 
 
-def named(bundle: Bundle) -> str:
-    """A bundle's name, version and file, for messages."""
-    path: Path | None = bundle.path
-    return (
-        f"bundle {bundle.name or 'without a name'} (version {bundle.version[:12]}{'' if path is None else f', {path}'})"
-    )
+def _named(bundle: Bundle) -> str:
+    """A bundle's name, file and version, for messages."""
+    name = "the bundle" if bundle.name is None else f"the bundle {bundle.name!r}"
+    return f"{name} in {bundle.path} (version {bundle.version[:12]})"
 
 
-def _restoring(n: int, place: Place) -> str:
-    again = "If the file has changed, make it again with `rbt.ingest(name, source)` or `Bundle.save(path)`."
-    return f"{again} {_marked(n, place)}".strip()
+def _remedy(bundle: Bundle) -> str:
+    how = "`Bundle.save(path)`" if bundle.name is None else f"`rbt.ingest({bundle.name!r}, source)`"
+    return f"make it again with {how}"
 
 
 def _marked(n: int, place: Place) -> str:

@@ -200,13 +200,13 @@ def test_one_bit_of_a_large_bundle_that_flips_under_a_study_is_seen_at_its_end(t
     armed.touch()
 
     def objective(params, data):
-        if armed.exists():
+        if params["n"] == N - 1 and armed.exists():
             armed.unlink()
             flip_late(path)
         return float(data.close[-1, -1])
 
     with pytest.raises(PricesChangedError, match=r"\(`close`, bars 2,"):
-        plain(objective, tmp_path, "flipped", rbt.Bundle.open(path)).fit()
+        plain(objective, tmp_path, "flipped", rbt.Bundle.open(path), n_workers=1).fit()
     assert ResultGrid(tmp_path / "flipped").num_terminated == 0
 
 
@@ -247,14 +247,13 @@ def by_numba(address):
     assign(mine, (address - mine.__array_interface__["data"][0]) // 8, 1e6)
 
 
-def stray(**guilty):
-    """An objective that writes to a price in the trials whose `n` is given, each by the function of that name."""
+def stray(guilty):
+    """An objective that writes to a price in the trials whose `n` is a key, each by the function it is mapped to."""
 
     def objective(params, data):
-        for name, n in guilty.items():
-            if params["n"] == n:
-                signal.signal(signal.SIGSEGV, signal.SIG_DFL)  # Ray's handler looks up functions' names for seconds
-                globals()[name](data.close.__array_interface__["data"][0] + 8 * 50)
+        if params["n"] in guilty:
+            signal.signal(signal.SIGSEGV, signal.SIG_DFL)  # Ray's handler looks up functions' names for seconds
+            guilty[params["n"]](data.close.__array_interface__["data"][0] + 8 * 50)
         return score(params, data)
 
     return objective
@@ -264,17 +263,17 @@ def stray(**guilty):
 @pytest.mark.parametrize(
     ("n_symbols", "guilty"),
     [
-        pytest.param(20, {"by_ctypes": 17}, id="in the object store"),
-        pytest.param(20, {"by_numba": 23}, id="by compiled code", marks=pytest.mark.slow),
-        pytest.param(2, {"by_ctypes": 17, "by_numba": 23}, id="sent with the job", marks=pytest.mark.slow),
+        pytest.param(20, {17: by_ctypes}, id="in the object store"),
+        pytest.param(20, {23: by_numba}, id="by compiled code", marks=pytest.mark.slow),
+        pytest.param(2, {17: by_ctypes, 23: by_numba}, id="sent with the job", marks=pytest.mark.slow),
     ],
 )
 def test_on_ray_a_stray_write_ends_its_worker_and_changes_no_price(tmp_path, on_ray, n_symbols, guilty):
     bundle = prices(n_symbols)
     calm = plain(score, tmp_path, "calm", bundle).fit()
-    results = plain(stray(**guilty), tmp_path, "stray", bundle, **on_ray).fit()
+    results = plain(stray(guilty), tmp_path, "stray", bundle, **on_ray).fit()
     lost = {result.config["n"]: result.status for result in results if result.status != "COMPLETED"}
-    assert lost == dict.fromkeys(guilty.values(), "CRASHED")
+    assert lost == dict.fromkeys(guilty, "CRASHED")
     others = [number for number in range(N) if number not in lost]
     assert [results[number].metrics for number in others] == [calm[number].metrics for number in others]
 

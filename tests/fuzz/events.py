@@ -18,7 +18,7 @@ from rbt_ray import metric_columns
 from rbt_ray.cli.tables import print_results
 from rbt_ray.columns import Outcomes
 from rbt_ray.store import journal_file
-from rbt_ray.store.journal import Asked, Ended, Finished, Journal, Reviewed
+from rbt_ray.store.journal import Asked, Distrusted, Ended, Finished, Journal, Reviewed
 from rbt_ray.tune.config import RunConfig, TuneConfig
 from rbt_ray.tune.result_grid import ResultGrid
 from rbt_ray.tune.tuner import Tuner
@@ -68,6 +68,7 @@ def _sound(at):
     curves = {name: np.linspace(1, 2, 20) for name in ("time_ms", "equity", "buy_and_hold")}
     journal.append(Reviewed(top, curves))
     journal.append(Ended("done", 1.5, 2, "local", ["a note"]))
+    journal.append(Distrusted("`close`, bars 0 to 99"))
     journal.close()
     with closing(sqlite3.connect(_folder / journal_file.FILE_NAME)) as file:
         meta = file.execute("SELECT key, value FROM meta").fetchall()
@@ -112,7 +113,9 @@ def _histories(draw):
     if draw(st.integers(0, 9)) == 0:
         rows.append(list(draw(st.sampled_from(rows))))
     if draw(st.integers(0, 9)) == 0:
-        draw(st.sampled_from(rows))[0] = draw(st.sampled_from(["asked", "finished", "reviewed", "ended", "other"]))
+        draw(st.sampled_from(rows))[0] = draw(
+            st.sampled_from(["asked", "finished", "reviewed", "ended", "distrusted", "other"])
+        )
     return at, rows
 
 
