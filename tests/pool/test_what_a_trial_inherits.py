@@ -92,6 +92,11 @@ row(
     lambda: sorted(signal.pthread_sigmask(signal.SIG_BLOCK, ())),
     lambda: signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1, signal.SIGALRM}),
 )
+row(
+    "blocked signal that was sent",
+    lambda: signal.sigpending(),
+    lambda: (signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM}), signal.raise_signal(signal.SIGALRM)),
+)
 for which_timer in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF):
     row(f"timer {which_timer}", lambda n=which_timer: signal.getitimer(n)[0] > 0, timer(which_timer))
 row("alarm", lambda: signal.getitimer(signal.ITIMER_REAL)[0] > 0, lambda: signal.alarm(1000))
