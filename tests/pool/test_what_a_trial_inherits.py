@@ -68,6 +68,11 @@ def zone(*, in_environment):
     return change
 
 
+def close_stdin():
+    sys.stdin = None
+    os.close(0)
+
+
 def variable_of_c():
     getenv = ctypes.CDLL(None).getenv
     getenv.restype = ctypes.c_char_p
@@ -129,6 +134,7 @@ row("trace function", sys.gettrace, lambda: sys.settrace(lambda *_: None))
 row("profile function", sys.getprofile, lambda: sys.setprofile(lambda *_: None))
 for stream in ("stdin", "stdout", "stderr"):
     row(f"{stream}, replaced", lambda name=stream: type(getattr(sys, name)), attribute(sys, stream, io.StringIO())[1])
+row("stdin, closed", lambda: (sys.stdin is None, os.fstat(0).st_rdev), close_stdin)
 row("stdout, closed", lambda: sys.stdout.closed, lambda: sys.stdout.close())
 row("built-in functions", *attribute(builtins, "sum", lambda _: 7))
 row("functions of os", *attribute(os, "getpid", lambda: 7))
