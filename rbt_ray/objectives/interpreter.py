@@ -19,7 +19,7 @@ from types import ModuleType, TracebackType
 from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 from rbt_ray.objectives.ambient import apply_time_zone
-from rbt_ray.objectives.process_settings import ProcessSettings
+from rbt_ray.objectives.process_settings import ProcessSettings, open_stdin
 
 _Names: TypeAlias = tuple[dict[str, Any], Callable[[dict[str, Any]], tuple[Any, ...]], tuple[Any, ...], dict[str, Any]]
 """A module's names, what looks up those that are watched, what they are bound to, and both as a dict."""
@@ -132,6 +132,7 @@ class Interpreter:
         if [getattr(sys, name, None) for name in _STREAMS] != self._streams:
             for name, stream in zip(_STREAMS, self._streams, strict=True):
                 setattr(sys, name, stream)
+            open_stdin()
             changed = True
         gc.enable()  # no result follows from it
         return changed

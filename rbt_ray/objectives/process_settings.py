@@ -86,6 +86,14 @@ class ProcessSettings:
         return changed
 
 
+def open_stdin() -> None:
+    """Opens descriptor 0 where it is closed: the next file that a trial opens would become its standard input."""
+    try:
+        os.fstat(0)
+    except OSError:
+        os.open(os.devnull, os.O_RDONLY)  # the lowest free descriptor is 0
+
+
 def umask() -> int:
     """Returns the umask of this process.
 

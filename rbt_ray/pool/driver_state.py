@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from rbt_ray.objectives.ambient import apply_time_zone
@@ -29,7 +29,7 @@ class DriverState:
 
     folder: str | None
     paths: tuple[str, ...]
-    variables: dict[str, str]
+    variables: dict[str, str] = field(repr=False)  # it may hold secrets
     umask: int
 
     @classmethod

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from rbt_ray import environment
 from rbt_ray.pool.driver_state import DriverState
@@ -27,7 +27,7 @@ class SentState:
 
     folder: str | None
     paths: tuple[str, ...]
-    changes: dict[str, str | None]
+    changes: dict[str, str | None] = field(repr=False)  # it may hold secrets
 
     @classmethod
     def of(cls, state: DriverState) -> SentState:

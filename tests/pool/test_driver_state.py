@@ -178,6 +178,29 @@ def test_a_worker_that_imported_nothing_follows_and_another_is_replaced(driver, 
     assert driver.fit(with_helper)["pid"] != imported
 
 
+def test_an_installed_package_that_read_a_variable_reads_it_again_and_does_not_depend_on_the_folder(
+    driver, monkeypatch
+):
+    def uses_package(params, data):
+        import os
+        from pathlib import Path
+
+        import rbt_ray_test_package as package
+
+        return {"score": 0.0, "pid": os.getpid(), "read": package.READ, "folder": Path.cwd().name}
+
+    packages = driver.folder / "site-packages"
+    packages.mkdir()
+    (packages / "rbt_ray_test_package.py").write_text("import os\nREAD = os.environ['STUDY']\n")
+    monkeypatch.syspath_prepend(packages)
+    monkeypatch.setenv("STUDY", "once")
+    first = driver.fit(uses_package)
+    monkeypatch.chdir(driver.folder / "other")
+    assert driver.fit(uses_package) == {**first, "folder": "other"}
+    monkeypatch.setenv("STUDY", "twice")
+    assert driver.fit(uses_package)["read"] == "twice"
+
+
 def test_a_module_that_is_edited_while_a_study_runs_is_new_to_the_next(driver):
     def edits(params, data):
         from pathlib import Path
@@ -186,7 +209,7 @@ def test_a_module_that_is_edited_while_a_study_runs_is_new_to_the_next(driver):
 
         path = Path(helper.__file__)
         seen = helper.VERSION
-        if seen == "x":
+        if seen == "x" and params["x"] == 1:
             path.write_text(path.read_text().replace("'x'", "'xyz'"))
         return {"score": 0.0, "version": seen}
 

@@ -68,6 +68,11 @@ def zone(*, in_environment):
     return change
 
 
+def close_stdin():
+    sys.stdin = None
+    os.close(0)
+
+
 def variable_of_c():
     getenv = ctypes.CDLL(None).getenv
     getenv.restype = ctypes.c_char_p
@@ -91,6 +96,11 @@ row(
     "blocked signals",
     lambda: sorted(signal.pthread_sigmask(signal.SIG_BLOCK, ())),
     lambda: signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1, signal.SIGALRM}),
+)
+row(
+    "blocked signal that was sent",
+    lambda: signal.sigpending(),
+    lambda: (signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM}), signal.raise_signal(signal.SIGALRM)),
 )
 for which_timer in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF):
     row(f"timer {which_timer}", lambda n=which_timer: signal.getitimer(n)[0] > 0, timer(which_timer))
@@ -124,6 +134,7 @@ row("trace function", sys.gettrace, lambda: sys.settrace(lambda *_: None))
 row("profile function", sys.getprofile, lambda: sys.setprofile(lambda *_: None))
 for stream in ("stdin", "stdout", "stderr"):
     row(f"{stream}, replaced", lambda name=stream: type(getattr(sys, name)), attribute(sys, stream, io.StringIO())[1])
+row("stdin, closed", lambda: (sys.stdin is None, os.fstat(0).st_rdev), close_stdin)
 row("stdout, closed", lambda: sys.stdout.closed, lambda: sys.stdout.close())
 row("built-in functions", *attribute(builtins, "sum", lambda _: 7))
 row("functions of os", *attribute(os, "getpid", lambda: 7))
