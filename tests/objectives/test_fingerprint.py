@@ -180,3 +180,13 @@ def test_functions_that_are_imported_late_are_named():
     assert "tests.objectives.graphs" in found.imports
     assert "the module tests/objectives/graphs.py" in found.parts
     assert not any("numpy" in label for label in found.parts)
+
+
+def test_dates_of_libraries_count_and_the_environment_does_not(monkeypatch):
+    text = "import pandas as pd\nfrom os import environ\nSTART = pd.Timestamp('{}')\ndef objective(p, d):\n    return START, environ"
+    then = address_of(made(text.format("2010-01-04")))
+    monkeypatch.setenv("RBT_TEST_OF_THE_ENVIRONMENT", "another")
+    assert differences(then, address_of(made(text.format("2010-01-04")))) == []
+    assert differences(then, address_of(made(text.format("2011-01-03")))) == [
+        "the global `START` of typed_strategy has another value"
+    ]
