@@ -411,3 +411,16 @@ def test_a_kernel_that_is_saved_while_a_study_runs_is_not_taken_for_the_one_it_b
         check=True,
     )
     assert new.stdout == "21.0\n"
+
+
+def test_a_function_that_a_decorator_rewrites_is_no_change_of_its_file(tmp_path, load):
+    module = tmp_path / "own_rewriting.py"
+    module.write_text(
+        "def rewritten(function):\n"
+        "    exec(compile('def objective(params, data): return 2.0', __file__, 'exec'), globals())\n"
+        "    return globals()['objective']\n\n"
+        "@rewritten\ndef objective(params, data):\n    return 1.0\n"
+    )
+    os.utime(module, (1e9, 1e9))
+    results = rbt.Tuner(load("own_rewriting").objective, **tuner_arguments(tmp_path)).fit()
+    assert [result.metrics["score"] for result in results] == [2.0] * 3
