@@ -49,25 +49,21 @@ def refuse_stale(found: Fingerprint, sources: Mapping[str, Source]) -> None:
     Raises:
         ObjectiveError: a module that the objective reaches has changed since.
     """
-    reached = closure(found.codes, sources)
-    for name in reached:
+    for name in closure(found.codes, sources):
         spec = getattr(sys.modules.get(name), "__spec__", None)
-        if (
-            spec is None or type(spec.loader) is not SourceFileLoader
-        ):  # others, as that of pytest, may rewrite what they load
+        if spec is None or type(spec.loader) is not SourceFileLoader:  # such as pytest's, which rewrites what it loads
             continue
         codes = codes_of(sources[name].content)
-        loaded, whole = _loaded.setdefault(name, (spec, codes.whole))
-        if loaded is not spec:  # it was reloaded, or imported again
-            _loaded[name] = spec, whole = spec, codes.whole
+        if name not in _loaded or _loaded[name][0] is not spec:  # its first study since it was imported, or reloaded
+            _loaded[name] = spec, codes.whole
+        whole = _loaded[name][1]
         here = found.codes.get(name, {}) if _is_new(sources[name].file) else {}
         functions = [function for digest, function in here.items() if digest not in codes.functions]
         if functions or whole != codes.whole:
-            what = (
-                f"another `{functions[0]}` than is loaded here" if functions else "another version than is loaded here"
-            )
+            other = f"`{functions[0]}`" if functions else "version"
             raise ObjectiveError(
-                f"{sources[name].file} has changed since this process imported it: workers would run {what}. Start Python "
+                f"{sources[name].file} has changed since this process imported it: workers would run another {other} than is loaded "
+                f"here. Start Python "
                 f"again, or `importlib.reload` the module, and make the objective again."
             )
 
