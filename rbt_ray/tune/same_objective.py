@@ -62,9 +62,8 @@ def refuse_stale(found: Fingerprint, sources: Mapping[str, Source]) -> None:
         if functions or whole != codes.whole:
             other = f"`{functions[0]}`" if functions else "version"
             raise ObjectiveError(
-                f"{sources[name].file} has changed since this process imported it: workers would run another {other} than is loaded "
-                f"here. Start Python "
-                f"again, or `importlib.reload` the module, and make the objective again."
+                f"{sources[name].file} has changed since this process imported it: workers would run another {other} than is "
+                f"loaded here. Start Python again, or `importlib.reload` the module, and make the objective again."
             )
 
 

@@ -90,7 +90,7 @@ class Save:
             self.save()
 
 
-@pytest.mark.parametrize(("backend", "recycle_after"), [("local", 4), ("ray", 12)])
+@pytest.mark.parametrize(("backend", "recycle_after"), [("local", 4), pytest.param("ray", 12, marks=pytest.mark.slow)])
 def test_workers_that_are_replaced_run_what_the_study_began_with(tmp_path, load, backend, recycle_after):
     package = tmp_path / f"saved_{backend}"
     write(package, PACKAGE, FIRST)
