@@ -19,12 +19,13 @@ HERE = Path(__file__).parent
 
 
 def printed(script, *words, cwd):
-    """What a script of this folder prints in two processes, whose sets and dicts have other orders."""
+    """What a script of this folder prints in two processes: in other folders, and with sets and dicts in other orders."""
     processes = []
     for seed in ("1", "2"):
+        (cwd / seed).mkdir()
         environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(HERE.parents[1])}
         command = [sys.executable, str(HERE / script), *words]
-        processes.append(subprocess.Popen(command, env=environment, cwd=cwd, stdout=subprocess.PIPE, text=True))
+        processes.append(subprocess.Popen(command, env=environment, cwd=cwd / seed, stdout=subprocess.PIPE, text=True))
     outputs = [process.communicate(timeout=300)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0]
     return [json.loads(output) for output in outputs]
