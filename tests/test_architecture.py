@@ -72,6 +72,7 @@ HEAVY = {
     "psutil": {
         *(f"pool/{name}.py" for name in ("memory", "worker_process", "ray_last_words", "ray_ports", "ray_probe")),
         *("cli/doctor.py", "data/room.py", "store/owner.py", "compat/rustybt/standard_pool.py"),
+        "tune/same_objective.py",
         *(f"bench/{name}.py" for name in ("process_tree", "comparison")),
     },
     "cloudpickle": {"pool", "objectives/reports.py", "tune/ported/parameters.py"},

@@ -53,8 +53,7 @@ def is_own(namespace: Mapping[str, Any]) -> bool:
     """Whether a module with these globals is the user's own, as is what was typed at a prompt."""
     if isinstance(file := namespace.get("__file__"), str):
         return is_own_file(file)
-    spec = namespace.get("__spec__")
-    return spec is None or spec.origin not in ("built-in", "frozen")
+    return getattr(namespace.get("__spec__"), "origin", None) not in ("built-in", "frozen")
 
 
 def own_sources(names: Iterable[str] = ()) -> dict[str, Source]:
@@ -66,7 +65,7 @@ def own_sources(names: Iterable[str] = ()) -> dict[str, Source]:
     found: dict[str, Source] = {}
     for name, module in list(sys.modules.items()):
         spec = getattr(module, "__spec__", None)
-        if name not in ("__main__", "__mp_main__") and spec is not None and spec.name == name:
+        if name not in ("__main__", "__mp_main__") and isinstance(spec, ModuleSpec) and spec.name == name:
             _add(found, name, spec)
     seen = set(found)
     waiting = [*names, *(other for name in found for other in imported_by(name, found[name]))]
@@ -109,7 +108,8 @@ def find_spec(name: str) -> ModuleSpec | None:
     """Where a module is, without importing the packages that hold it; None where there is none."""
     module = sys.modules.get(name)
     if module is not None:
-        return getattr(module, "__spec__", None)
+        spec = getattr(module, "__spec__", None)
+        return spec if isinstance(spec, ModuleSpec) else None
     parent, _, _ = name.rpartition(".")
     path = None
     if parent:
@@ -165,8 +165,9 @@ def _names(text: bytes) -> list[str]:
 
 
 def _add(found: dict[str, Source], name: str, spec: ModuleSpec | None) -> bool:
-    file = None if spec is None else spec.origin
-    if spec is None or file is None or not file.endswith(".py") or not is_own_file(file):
+    file: Any = None if spec is None else spec.origin
+    # What stands for a module in `sys.modules`, such as a mock, may have any attributes.
+    if spec is None or not isinstance(file, str) or not file.endswith(".py") or not is_own_file(file):
         return False
     try:
         content = Path(file).read_bytes()

@@ -230,8 +230,9 @@ def _settings(value: Any) -> dict[str, Any] | None:
 
 def _is_value(kind: type) -> bool:
     """Whether an object is a value, such as a date, and not a lock, a connection or a model."""
-    own = is_own(namespace_of(kind))
-    return own or dataclasses.is_dataclass(kind) or kind.__module__.partition(".")[0] in _VALUES
+    if is_own(namespace_of(kind)) or dataclasses.is_dataclass(kind):
+        return True
+    return any(base.__module__ in _VALUES for base in kind.__mro__)  # of a pandas.Timestamp: datetime
 
 
 def _in_order(items: Iterable[Any]) -> list[Any]:

@@ -7,12 +7,16 @@ from collections.abc import Mapping
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from pathlib import Path
 
+import psutil
+
 from rbt_ray.errors import ObjectiveError, StudyMismatchError
 from rbt_ray.objectives.address import differences, listed
 from rbt_ray.objectives.fingerprint import Fingerprint, codes_of
 from rbt_ray.objectives.own_code import Source, closure
 from rbt_ray.study.study import Address
 
+_MARGIN_S = 2.0
+"""By how much the clocks of a file system and of processes may differ."""
 _loaded: dict[str, tuple[ModuleSpec, str]] = {}
 """The modules of earlier studies of this process: what each was imported by, and the hash of its code."""
 
@@ -39,30 +43,33 @@ def refuse_another(then: Address, now: Address, folder: Path) -> None:
 def refuse_stale(found: Fingerprint, sources: Mapping[str, Source]) -> None:
     """Refuses to send workers a file that this process has loaded an earlier version of.
 
-    What a module was when this process imported it is known of its functions, and from its first study on of all of it.
+    What a module was when this process imported it is known of its functions, and from its first study on of all of it. A
+    function that a file from before this process does not have is one that a decorator has rewritten.
 
     Raises:
         ObjectiveError: a module that the objective reaches has changed since.
     """
-    reached = closure(found.codes, sources)
-    for name in reached:
+    for name in closure(found.codes, sources):
         spec = getattr(sys.modules.get(name), "__spec__", None)
-        if (
-            spec is None or type(spec.loader) is not SourceFileLoader
-        ):  # others, as that of pytest, may rewrite what they load
+        if spec is None or type(spec.loader) is not SourceFileLoader:  # such as pytest's, which rewrites what it loads
             continue
         codes = codes_of(sources[name].content)
-        loaded, whole = _loaded.setdefault(name, (spec, codes.whole))
-        if loaded is not spec:  # it was reloaded, or imported again
-            _loaded[name] = spec, whole = spec, codes.whole
-        functions = [
-            function for digest, function in found.codes.get(name, {}).items() if digest not in codes.functions
-        ]
+        if name not in _loaded or _loaded[name][0] is not spec:  # its first study since it was imported, or reloaded
+            _loaded[name] = spec, codes.whole
+        whole = _loaded[name][1]
+        here = found.codes.get(name, {}) if _is_new(sources[name].file) else {}
+        functions = [function for digest, function in here.items() if digest not in codes.functions]
         if functions or whole != codes.whole:
-            what = (
-                f"another `{functions[0]}` than is loaded here" if functions else "another version than is loaded here"
-            )
+            other = f"`{functions[0]}`" if functions else "version"
             raise ObjectiveError(
-                f"{sources[name].file} has changed since this process imported it: workers would run {what}. Start Python "
-                f"again, or `importlib.reload` the module, and make the objective again."
+                f"{sources[name].file} has changed since this process imported it: workers would run another {other} than is "
+                f"loaded here. Start Python again, or `importlib.reload` the module, and make the objective again."
             )
+
+
+def _is_new(file: str) -> bool:
+    """Whether a file was changed since this process was started."""
+    try:
+        return Path(file).stat().st_mtime > psutil.Process().create_time() - _MARGIN_S
+    except (OSError, psutil.Error):
+        return True

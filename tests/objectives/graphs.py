@@ -160,7 +160,9 @@ def a_closure(graph, n):
 
 def a_class(graph, n):
     code = f"class C{n}(Base):\n    size = {graph.value()}\n    @staticmethod\n    def s():\n        return {graph.leaf()}\n"
-    return f"{code}    @property\n    def p(self):\n        return {graph.leaf()}", f"C{n}().p"
+    for kind in ("property", "functools.cached_property", "classmethod"):
+        code += f"    @{kind}\n    def {kind.rpartition('.')[2]}(self):\n        return {graph.leaf()}\n"
+    return code, f"C{n}().property"
 
 
 def an_object(graph, n):

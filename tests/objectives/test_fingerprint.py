@@ -19,12 +19,13 @@ HERE = Path(__file__).parent
 
 
 def printed(script, *words, cwd):
-    """What a script of this folder prints in two processes, whose sets and dicts have other orders."""
+    """What a script of this folder prints in two processes: in other folders, and with sets and dicts in other orders."""
     processes = []
     for seed in ("1", "2"):
+        (cwd / seed).mkdir()
         environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(HERE.parents[1])}
         command = [sys.executable, str(HERE / script), *words]
-        processes.append(subprocess.Popen(command, env=environment, cwd=cwd, stdout=subprocess.PIPE, text=True))
+        processes.append(subprocess.Popen(command, env=environment, cwd=cwd / seed, stdout=subprocess.PIPE, text=True))
     outputs = [process.communicate(timeout=300)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0]
     return [json.loads(output) for output in outputs]
@@ -180,3 +181,13 @@ def test_functions_that_are_imported_late_are_named():
     assert "tests.objectives.graphs" in found.imports
     assert "the module tests/objectives/graphs.py" in found.parts
     assert not any("numpy" in label for label in found.parts)
+
+
+def test_dates_of_libraries_count_and_the_environment_does_not(monkeypatch):
+    text = "import pandas as pd\nfrom os import environ\nSTART = pd.Timestamp('{}')\ndef objective(p, d):\n    return START, environ"
+    then = address_of(made(text.format("2010-01-04")))
+    monkeypatch.setenv("RBT_TEST_OF_THE_ENVIRONMENT", "another")
+    assert differences(then, address_of(made(text.format("2010-01-04")))) == []
+    assert differences(then, address_of(made(text.format("2011-01-03")))) == [
+        "the global `START` of typed_strategy has another value"
+    ]

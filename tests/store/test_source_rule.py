@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 import rbt_ray as rbt
-from rbt_ray.errors import StudyMismatchError
+from rbt_ray.errors import JournalError, StudyMismatchError
+from rbt_ray.study.study import Study
 from rbt_ray.tune.result_grid import ResultGrid
 
 OLD = Path(__file__).parent.parent / "data" / "journals" / "source-rule"
@@ -63,3 +64,14 @@ def test_another_source_is_refused_unless_accepted(folder):
 def test_what_the_objective_calls_is_not_compared_as_it_never_was_recorded(folder):
     changed(folder, "* 37", "* 38")
     assert len(rbt.Tuner.restore(folder, objective(), run_config=local()).fit()) == 12
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"parts": {"a": 1}}, {"parts": []}, {"parts": {"a": {}}}, {"code": 1}, {"python": None}]
+)
+def test_what_an_address_records_has_its_type(folder, wrong):
+    plain = ResultGrid(folder).study.to_json()
+    Study.from_json(plain)
+    plain["objective"].update(wrong)
+    with pytest.raises(JournalError, match="is damaged"):
+        Study.from_json(plain)

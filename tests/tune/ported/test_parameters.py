@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from rbt_ray import tune
-from rbt_ray.errors import InputError
+from rbt_ray.errors import InputError, StudyMismatchError
 
 MB = 2**20
 
@@ -76,6 +76,10 @@ def test_a_study_with_parameters_is_restored_with_them(fit, tmp_path):
     assert not list((tmp_path / "study").glob("parameters*"))
     again = tune.Tuner.restore(tmp_path / "study", tune.with_parameters(reads, data=np.ones(4))).fit()
     assert again[0].metrics["total"] == 4
+    others = tune.with_parameters(reads, data=np.full(4, 2.0))
+    with pytest.raises(StudyMismatchError, match="the setting `data` has another value"):
+        tune.Tuner.restore(tmp_path / "study", others)
+    assert len(tune.Tuner.restore(tmp_path / "study", others, accept_changes=True).fit()) == 1
 
 
 def test_on_ray_they_lie_in_its_store(tmp_path):
