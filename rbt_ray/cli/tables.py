@@ -42,6 +42,8 @@ def print_results(results: ResultGrid, *, as_json: bool, report: Path | None) ->
     console.print(visible(f"{results.study.name}: {counts}{pace}"), highlight=False)
     if len(results.rungs) > 1:
         console.print(_about_fidelities(results), highlight=False, soft_wrap=True)
+    if results.table.outcomes.shares:
+        console.print(visible(results.notes[-1]), highlight=False, soft_wrap=True)
     if not results.is_done:
         console.print(
             visible(f"not finished; go on with: rbt-ray resume {results.path}"), highlight=False, soft_wrap=True

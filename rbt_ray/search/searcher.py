@@ -26,5 +26,5 @@ class Searcher(Protocol):
         ...
 
     def tell(self, results: Sequence[Result]) -> None:
-        """Learn from results; `loss` is None where a trial did not complete."""
+        """Learn from results; `loss` is None where a trial did not complete, or stopped by itself before its fidelity."""
         ...

@@ -133,8 +133,8 @@ class RunConfig:
             that cannot be started are refused before any is: each takes 4 descriptors of the driver (`ulimit -n`), 4
             threads and processes (`ulimit -u`, cgroup, kernel), 8 MiB of the memory that is free and, where the address
             space is limited, 8 MiB of it; and without `worker_memory_limit` its even share of the memory is 64 MiB or more.
-        num_cpus_per_worker: cores a worker uses.
-        resources_per_worker: Ray resources it takes beside; None for "local".
+        num_cpus_per_worker: cores a worker uses. On a cluster they are reserved while a study runs, and free after it.
+        resources_per_worker: Ray resources it takes beside; None for "local". On a cluster such workers end with their study.
         trial_timeout_s: seconds a trial may take; a later one is TIMED_OUT.
         max_retries: how often a trial is run again after its worker died.
         max_failures: trials that may fail before the study stops; None: any number.

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import rbt_ray as rbt
+from rbt_ray.cli.tables import print_results
 from rbt_ray.errors import NoResultError
 
 SEARCH = Path(__file__).parents[2] / "docs" / "search.md"
@@ -42,7 +43,7 @@ def gives_up(params, data):
     rbt.report({"sharpe": 1 / n_bars, "bars": n_bars}, share=n_bars / data.n_bars)
 
 
-def test_the_recipe_of_the_documentation_gives_no_prefix_for_the_best(tmp_path):
+def test_the_recipe_of_the_documentation_gives_no_prefix_for_the_best(tmp_path, capsys):
     results = fit(recipe(), tmp_path, holdout=0.3)
     table = results.table
     stopped = table.fidelity < 1
@@ -61,6 +62,8 @@ def test_the_recipe_of_the_documentation_gives_no_prefix_for_the_best(tmp_path):
     assert list(results.get_dataframe()["fidelity"]) == table.fidelity.tolist()
     assert results.rungs[0].n_trials == int((~stopped).sum())
     assert f"{stopped.sum()} of 40 trials stopped by themselves" in results.notes[-1]
+    print_results(results, as_json=False, report=None)
+    assert results.notes[-1] in capsys.readouterr().out
     holdout = results.review.rows[0]
     assert holdout["error"] is None
     assert holdout["holdout"]["sharpe"]
