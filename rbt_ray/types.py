@@ -88,7 +88,9 @@ class Result:
 
 def is_real(value: object) -> TypeGuard[float]:
     """Whether it is a real number of Python's or numpy's, no bool, and no duration, which numpy takes for an integer."""
-    return isinstance(value, Real) and not isinstance(value, bool | np.bool_ | np.timedelta64)
+    if type(value) in (float, int):  # nearly always; the abstract class takes ten times as long
+        return True
+    return isinstance(value, Real) and not isinstance(value, (bool, np.bool_, np.timedelta64))
 
 
 def is_integer(value: object) -> TypeGuard[int]:

@@ -40,9 +40,10 @@ def ingest(
 def _ends(declared: tuple[str, ...]) -> dict[str, str]:
     """The times by symbol, from texts such as ENRN=2001-11-29."""
     ends = dict(text.rpartition("=")[::2] for text in declared)
-    if "" in ends:
+    if "" in ends or len(ends) < len(declared):
         raise BundleError(
-            f"`--listed-until` is SYMBOL=TIME, such as ENRN=2001-11-29; got {', '.join(map(repr, declared))}."
+            "`--listed-until` is SYMBOL=TIME, such as ENRN=2001-11-29, once a symbol; got "
+            f"{', '.join(map(repr, declared))}."
         )
     return ends
 

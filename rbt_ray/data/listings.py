@@ -41,8 +41,9 @@ def checked(
             f"{{'ENRN': '2001-11-29'}}; got {type(listed_until).__name__}."
         )
     ends: dict[str, np.datetime64] = {}
+    columns = {symbol: column for column, symbol in enumerate(symbols)}
     for symbol, value in listed_until.items():
-        if symbol not in symbols:
+        if symbol not in columns:
             raise BundleError(f"`listed_until` has {symbol!r}, which is no symbol of the bundle. Remove it.")
         end = value.astype("datetime64[ns]") if isinstance(value, np.datetime64) else times.instant(value, tz)
         if end is None or np.isnat(end):
@@ -51,7 +52,7 @@ def checked(
                 f"got {value!r}."
             )
         after = int(np.searchsorted(index, end, side="right"))
-        later = np.flatnonzero(~np.isnan(close[after:, symbols.index(symbol)]))
+        later = np.flatnonzero(~np.isnan(close[after:, columns[symbol]]))
         if len(later):
             bar = index[after + later[0]]
             raise BundleError(

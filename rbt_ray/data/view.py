@@ -191,7 +191,7 @@ class BundleView(Fields):
     def _indicator(self, name: str, field: str | FloatArray, window: int) -> FloatArray:
         if not isinstance(field, str):
             return frozen(_compute(name, field, window), name)  # type: ignore[no-any-return]
-        if is_integer(window):
+        if type(window) is not int and is_integer(window):  # of numpy; the same window has one key
             window = int(window)
         return self.memo(_of_field, name, field, window)  # type: ignore[no-any-return]
 

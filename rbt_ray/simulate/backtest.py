@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from rbt_ray.errors import InputError, SettingError, ShapeError
 from rbt_ray.html_text import escape
-from rbt_ray.simulate.closings import bars_of, closed_out, closings
+from rbt_ray.simulate.closings import closed_out, closings
 from rbt_ray.simulate.costs import BASIS_POINTS, INITIAL_CASH, Costs
 from rbt_ray.simulate.floats import floats
 from rbt_ray.simulate.metrics import metrics_of
@@ -282,7 +282,7 @@ def _simulate(setup: _Setup) -> Backtest:
             margin,
             setup.whole_units,
             float(setup.initial_cash),
-            bars_of(ends, len(data.symbols)),
+            ends.bars_of(len(data.symbols)),
         )[:8]
     returns, equity, traded, exposure, fills, round_trips, bankrupt_bar, unusable_bar = run
     if unusable_bar >= 0:

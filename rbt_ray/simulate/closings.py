@@ -7,14 +7,14 @@ target of 0; no later bar has a price.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rbt_ray.types import FloatArray, IntArray
+from rbt_ray.types import BoolArray, FloatArray, IntArray
 
 
 class Listings(Protocol):
@@ -36,59 +36,74 @@ class Listings(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Closing:
-    """The close-out of one symbol.
+@dataclass(frozen=True, slots=True, eq=False)
+class Closings:
+    """The close-outs within some bars, ``(n_ends,)`` each.
 
     Args:
-        symbol: its column.
-        bar: the first bar after the end of its listing.
-        decided: the bar whose target is filled on `bar`, and so is 0 whatever was decided.
-        price: its last close.
+        columns: the symbols.
+        bars: the first bar after the end of each listing.
+        decided: the bars whose targets are filled on `bars`, and so are 0 whatever was decided.
+        prices: the last closes.
     """
 
-    symbol: int
-    bar: int
-    decided: int
-    price: float
+    columns: IntArray
+    bars: IntArray
+    decided: IntArray
+    prices: FloatArray
+
+    def __len__(self) -> int:
+        return len(self.columns)
+
+    def bars_of(self, n_symbols: int) -> IntArray:
+        """``(n_symbols,)`` the bar of each symbol's close-out, -1 for none."""
+        bars = np.empty(n_symbols, np.int64)
+        bars.fill(-1)
+        if len(self.columns):
+            bars[self.columns] = self.bars
+        return bars
 
 
-def closings(data: Listings, fill: FloatArray, close: FloatArray, lag: int) -> tuple[Closing, ...]:
+_NONE = Closings(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
+
+
+def closings(data: Listings, fill: FloatArray, close: FloatArray, lag: int) -> Closings:
     """The close-outs within the bars of `data`; none for a symbol that could not be bought before.
 
     Args:
         data: the declared ends.
         fill: ``(n_bars, n_symbols)`` prices of the fills; NaN where there is none.
-        close: ``(n_bars, n_symbols)``.
+        close: ``(n_bars, n_symbols)``, of which none lies after its symbol's end.
         lag: bars from decision to fill: 0 or 1.
     """
-    found = []
-    for symbol, end in data.listed_until.items():
-        column, bar = data.symbols.index(symbol), int(np.searchsorted(data.index, end, side="right"))
-        priced = np.flatnonzero(~np.isnan(fill[:bar, column] + close[:bar, column]))
-        if bar < len(close) and len(priced):
-            closes = close[:bar, column]
-            price = float(closes[~np.isnan(closes)][-1])
-            found.append(Closing(column, bar, int(priced[-1]) if lag else bar, price))
-    return tuple(found)
+    ends = data.listed_until
+    if not ends:
+        return _NONE
+    columns = np.array([column for column, symbol in enumerate(data.symbols) if symbol in ends])
+    times = np.array([ends[data.symbols[column]] for column in columns], "datetime64[ns]")
+    bars = np.searchsorted(data.index, times, side="right").astype(np.int64)
+    priced = ~np.isnan(fill[:, columns] + close[:, columns])
+    within = (bars < len(close)) & priced.any(axis=0)
+    columns, bars, priced = columns[within], bars[within], priced[:, within]
+    decided = _last(priced) if lag else bars
+    prices = close[_last(~np.isnan(close[:, columns])), columns]
+    return Closings(columns, bars, decided, prices)
 
 
 def closed_out(
-    ends: Sequence[Closing], weights: FloatArray, fill: FloatArray, close: FloatArray
+    ends: Closings, weights: FloatArray, fill: FloatArray, close: FloatArray
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Copies of weights, fill prices and closes, with the targets and the prices that the close-outs need."""
     weights, fill, close = weights.copy(), fill.copy(), close.copy()
-    for end in ends:
-        ignored = [end.decided, *range(end.bar, len(weights))]
-        targets = weights[ignored, end.symbol]
-        weights[ignored, end.symbol] = np.where(np.isfinite(targets), 0.0, targets)  # NaN is refused wherever it is
-        fill[end.bar, end.symbol] = close[end.bar, end.symbol] = end.price
+    fill[ends.bars, ends.columns] = close[ends.bars, ends.columns] = ends.prices
+    ignored = np.arange(len(weights))[:, None] >= ends.bars
+    ignored[ends.decided, np.arange(len(ends))] = True
+    targets = weights[:, ends.columns]
+    weights[:, ends.columns] = np.where(ignored & np.isfinite(targets), 0.0, targets)  # NaN is refused wherever it is
     return weights, fill, close
 
 
-def bars_of(ends: Sequence[Closing], n_symbols: int) -> IntArray:
-    """``(n_symbols,)`` the bar of each symbol's close-out, -1 for none."""
-    bars = np.full(n_symbols, -1, np.int64)
-    for end in ends:
-        bars[end.symbol] = end.bar
-    return bars
+def _last(flags: BoolArray) -> IntArray:
+    """``(n,)`` the last bar of each column on which it is true; each has one."""
+    last: IntArray = len(flags) - 1 - np.argmax(flags[::-1], axis=0)
+    return last

@@ -93,7 +93,7 @@ def ends(view: BundleView, execution: Execution) -> IntArray:
     """
     fill = view["open"] if execution == "next_open" else view["close"]
     found = closings(view, fill, view["close"], 0 if execution == "close" else 1)
-    return np.array([(end.symbol, end.bar, end.decided) for end in found], np.int64).reshape(-1, 3)
+    return np.column_stack([found.columns, found.bars, found.decided])
 
 
 def marks(view: BundleView, execution: Execution) -> tuple[FloatArray, FloatArray, NDArray[np.uint8]]:
