@@ -1,4 +1,4 @@
-"""The first rule by which objectives were told apart: by their own source, without what that calls.
+"""The first rule for comparing objectives: by their own source, without what that calls.
 
 Studies that were begun by it are resumed by it. Newer studies record it too, for a resumption by another version of Python,
 whose compiled code differs.

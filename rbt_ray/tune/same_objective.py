@@ -1,4 +1,4 @@
-"""Whether a study goes on with the objective it was begun with, and runs the code that this process has loaded."""
+"""Whether a study continues with the objective it was begun with, and runs the code that this process has loaded."""
 
 from __future__ import annotations
 
