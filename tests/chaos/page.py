@@ -35,6 +35,15 @@ promise names the tests that hold it; `tests/test_promises.py` checks that they 
 - An objective may break its worker in any of about 140 ways. Innocent trials complete with the right values, and local
   workers and Ray end in the same table. (`test_every_hostile_objective_gives_the_same_table_on_both_backends`)
 
+- A file of your code that is saved while a study runs changes nothing in its table. Resuming with other code or another
+  state of the objective is refused, and what differs is named.
+  (`test_workers_that_are_replaced_run_what_the_study_began_with`, `test_restore_says_what_differs`)
+- A trial finds the working directory, variables, import path and umask of its own driver, whatever earlier studies and
+  trials changed: [what a trial inherits](workers.md#what-a-trial-inherits). (`tests/pool/test_driver_state.py`,
+  `tests/pool/test_what_a_trial_inherits.py`)
+- A part of the history is never taken for the whole: a run that stops by itself is not the best.
+  (`test_the_recipe_of_the_documentation_gives_no_prefix_for_the_best`)
+
 **Drivers**
 
 - A driver that is killed leaves no process behind, and the next one continues where it stopped.
@@ -74,6 +83,12 @@ promise names the tests that hold it; `tests/test_promises.py` checks that they 
 **Bundles, mirrors and Ray**
 
 - Ingests and removals of bundles take turns, and each removes what a killed one left. (`test_the_registry_in_any_order`)
+- Prices that change under a study are noticed at its end at the latest. The study says which, and its trials since the last
+  check are marked and run again. (`tests/end_to_end/test_changed_prices.py`, `tests/data/test_checksums.py`)
+- A declared end of a listing changes nothing before the holding is closed.
+  (`test_before_the_first_close_out_a_declaration_changes_no_bit`)
+- On a Ray of your own, a task of yours runs as soon as a study is done.
+  (`test_a_task_of_the_user_runs_as_soon_as_a_study_is_done_and_the_next_study_finds_warm_workers`)
 - Whatever the order of drivers, kills and takeovers, a mirror reads back as the events its owner pushed.
   (`test_a_mirror_in_any_order`)
 - With a Ray of one's own, the death of its raylet or its control server ends the driver, and `rbt-ray resume` continues.
