@@ -232,9 +232,9 @@ def test_variables_that_only_a_new_process_reads_take_effect(driver, monkeypatch
             return  # a Ray takes seconds to start
 
 
-def test_a_local_worker_has_the_umask_of_the_driver(driver):
-    if driver.backend == "ray":
-        pytest.skip("actors keep their own")
+def test_a_local_worker_has_the_umask_of_the_driver(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    driver = Driver(tmp_path, "local")
 
     def makes_a_file(params, data):
         from pathlib import Path
