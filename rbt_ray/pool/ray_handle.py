@@ -107,10 +107,14 @@ class Handle:
         return recycle_after is not None and self._trials >= recycle_after
 
     def takes_more(self, depth: int, recycle_after: int | None) -> bool:
-        """Whether it is ready and has fewer than `depth` batches."""
-        return (
-            self.greeting is not None and not self.has_ended and self.load < depth and not self.is_spent(recycle_after)
-        )
+        """Whether it is ready, has fewer than `depth` batches, and none of a single trial.
+
+        A process that is killed can take with it the answer to the batch before. A batch of several trials is then sent
+        again in halves; a single trial would be recorded as crashed by what came behind it.
+        """
+        if self.greeting is None or self.has_ended or self.load >= depth or self.is_spent(recycle_after):
+            return False
+        return all(len(batch) > 1 for batch in self.batches)
 
     def is_done(self, number: int) -> bool:
         """Whether the batch is finished, though nobody has looked yet."""
