@@ -21,7 +21,12 @@ def open_all(whose):
     assert studies.show(whose, as_json=True) == 0
     assert studies.report(whose, Path(f"{whose}.html")) == 0
     for ending in ("arrow", "parquet", "feather", "csv"):
-        assert bundles.ingest(ending, Path(f"{whose}.{ending}"), fix=(), periods_per_year=None, symbol=None) == 0
+        assert (
+            bundles.ingest(
+                ending, Path(f"{whose}.{ending}"), fix=(), periods_per_year=None, symbol=None, listed_until=()
+            )
+            == 0
+        )
         assert bundles.show(ending, as_json=False) == 0
     assert bundles.list_all(as_json=False) == 0
 
