@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,7 +33,7 @@ class BundleView(Fields):
         index: ``(n_bars,)`` datetime64[ns], UTC.
         tz: the time zone the timestamps came in, or None.
         periods_per_year: bars in a year.
-        listed_until: the time of the last bar of each symbol whose listing the bundle declares to end.
+        listed_until: the time of the last bar of each symbol whose listing has ended before the view's last bar.
         version: the bundle's content hash.
         seed: the trial's, or None outside a trial.
     """
@@ -61,7 +62,9 @@ class BundleView(Fields):
         self._seedless: BundleView | None = None  # this one; a reference to itself would keep the memo alive
         self.fields = bundle.fields
         self.index: TimeArray = bundle.index[:n_bars]
-        self.listed_until = bundle.listed_until
+        # A later end is of the future: an objective that read it would avoid what is going to be delisted.
+        ended = {name: end for name, end in bundle.listed_until.items() if (end < self.index[-1:]).all()}
+        self.listed_until = MappingProxyType(ended)
         self.n_bars = n_bars
         self.n_symbols = bundle.n_symbols
         self.periods_per_year = bundle.periods_per_year

@@ -115,7 +115,7 @@ def _checked(share: float) -> float:
     if not 0 < number <= 1:
         raise ObjectiveResultError(
             f"`share` of `rbt.report` is how much of its data or work the run has done, above 0 and at most 1; got "
-            f"{share!r}. After `bar` bars it is bar / data.n_bars."
+            f"{share!r}. On the bar with index `bar` it is (bar + 1) / data.n_bars."
         )
     return number
 
@@ -136,7 +136,8 @@ def report(metrics: float | Mapping[str, Any], *, checkpoint: Any = None, share:
         metrics: a number or a dict of metrics, as an objective returns them.
         checkpoint: anything that can be pickled and is enough to go on from here.
         share: how much of the data that it was given, or of its work, the run has done: above 0 and at most 1, such as
-            ``bar / data.n_bars``. 1.0 says that the run came to its end, also with fewer reports than were asked for.
+            ``(bar + 1) / data.n_bars`` on the bar with index `bar`. 1.0 says that the run came to its end, also with fewer
+            reports than were asked for.
 
     Raises:
         ObjectiveResultError: `share` is no share.

@@ -102,14 +102,17 @@ def backtest(
     run = _simulate(
         _Setup(data, _table(data, weights), execution, rebalance, costs, missing, whole_units, initial_cash)
     )
-    if _kept is not None:
+    if _kept is not None and len(_kept) < 2:
         _kept.append(run)
     return run
 
 
 @contextmanager
 def keeping() -> Iterator[list[Backtest]]:
-    """Keeps every run that `backtest` makes within it, in order: of a function that raises, what it had made until then."""
+    """Keeps the first two runs that `backtest` makes within it, also of a function that raises.
+
+    Two are enough to see whether there is one; an objective may make thousands.
+    """
     global _kept
     before, _kept = _kept, []
     try:

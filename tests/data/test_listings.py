@@ -116,8 +116,8 @@ def test_a_file_that_declares_something_else_is_damaged(declared, tmp_path, ends
 
 def test_slices_and_parts_keep_it(declared):
     for part in (
-        declared.view(2),
-        declared.view(2).for_trial(1),
+        declared.view(4),
+        declared.view(4).for_trial(1),
         review._since(declared, 2),
         review._since(declared, 4),
         lookahead._altered(declared, 4, np.random.default_rng(0), 1.0),
@@ -147,3 +147,7 @@ def test_frames_and_ingests_take_it(declared, tmp_path, monkeypatch):
     for wrong in (["A"], ["=2020-01-03"], ["A=2020-01-03", "--listed-until", "A=2020-01-04"]):
         with pytest.raises(BundleError, match="`--listed-until` is SYMBOL=TIME"):
             CliRunner().invoke(app, [*words, *wrong], catch_exceptions=False)
+
+
+def test_a_view_does_not_show_ends_that_lie_after_it(declared):
+    assert [len(declared.view(n).listed_until) for n in range(1, 7)] == [0, 0, 0, 1, 1, 1]

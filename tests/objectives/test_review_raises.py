@@ -6,6 +6,7 @@ import pytest
 import rbt_ray as rbt
 from rbt_ray.objectives.review import review
 from rbt_ray.reporting.html import write_report
+from rbt_ray.simulate.backtest import keeping
 
 SPACE = {"fast": rbt.randint(5, 60), "slow": rbt.randint(20, 250)}
 
@@ -123,3 +124,10 @@ def test_the_winner_of_a_study_has_its_hold_out_figures_and_its_chart(tmp_path):
     ) == len(noted)
     assert "Wealth and drawdown" in page
     assert "could not be run again" not in page
+
+
+def test_a_review_keeps_few_of_the_backtests_that_an_objective_makes(prices):
+    with keeping() as made:
+        first, *_ = [run_of({"fast": fast, "slow": 60}, prices.view(600)) for fast in range(5, 10)]
+    assert len(made) == 2
+    assert made[0] is first
