@@ -16,10 +16,10 @@ _NO_TRIALS, _NO_POINTS = np.empty(0, np.int64), np.empty((0, 0))
 
 
 def check_prices(pool: WorkerPool, job: Job, interrupt: Event) -> bool:
-    """Sends as many checks as there are workers; returns False if the study is interrupted before all have passed.
+    """Sends `pool.n_checks` checks; returns False if the study is interrupted before all have passed.
 
-    An idle pool gives each worker one. Workers of a host share the pages that hold the prices, so that one check there
-    stands for all.
+    An idle pool gives each worker one at most. Workers of a host share the pages that hold the prices, so that one check
+    there stands for all.
 
     Args:
         pool: idle workers.
@@ -30,7 +30,7 @@ def check_prices(pool: WorkerPool, job: Job, interrupt: Event) -> bool:
         PricesChangedError: the prices of a worker are not those that the study began with.
         WorkerStartError: workers end while they check.
     """
-    waiting, sent, losses = pool.n_workers, set[int](), 0
+    waiting, sent, losses = pool.n_checks, set[int](), 0
     while waiting or sent:
         if interrupt.is_set():
             waiting = 0

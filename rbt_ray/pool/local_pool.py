@@ -95,6 +95,11 @@ class LocalPool:
         """Long beside the cost of a pipe, short beside a study."""
         return _BATCH_SECONDS
 
+    @property
+    def n_checks(self) -> int:
+        """One: all workers map the same file."""
+        return 1
+
     def share(self, bundle: Bundle) -> FileRef:
         """The bundle's own file, which every worker maps: one copy in the page cache for all.
 

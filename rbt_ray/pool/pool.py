@@ -176,6 +176,11 @@ class WorkerPool(Protocol):
         """What a batch should take, so that carrying it costs little beside."""
         ...
 
+    @property
+    def n_checks(self) -> int:
+        """How many checks of the prices, one for each idle worker, reach every copy of them."""
+        ...
+
     def share(self, bundle: Bundle) -> BundleRef:
         """Makes a bundle reachable for every worker; once a study."""
         ...

@@ -117,6 +117,11 @@ class RayPool:
         """Long beside a call's cost, and so long that one driver can make the calls for all actors."""
         return max(_BATCH_SECONDS, 2 * self.n_workers / _CALLS_PER_SECOND)
 
+    @property
+    def n_checks(self) -> int:
+        """One for each actor: each host has a copy, and nothing directs a batch to a host."""
+        return self.n_workers
+
     def share(self, bundle: Bundle) -> RayRef:
         """Copies the bundle into Ray's object store, once; each node fetches it once, and its actors read that copy."""
         return self._shared.share(bundle)

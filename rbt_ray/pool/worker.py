@@ -10,6 +10,7 @@ from time import thread_time as _thread_time
 from time import time as _time
 from typing import TYPE_CHECKING, Any
 
+from rbt_ray.data.checked import CheckedBundles
 from rbt_ray.data.memo import Memo
 from rbt_ray.data.portions import portion, share_of
 from rbt_ray.objectives.objective import Evaluator, as_evaluator, describe
@@ -38,6 +39,7 @@ class Worker:
         self._modules = loaded_modules.of_this_process()
         self._is_fresh = True
         self._memo = Memo()
+        self._checked = CheckedBundles()
         self._bundle: Bundle | None = None
         self._changed: str | None = None
         self._views: dict[float, BundleView] = {}
@@ -88,7 +90,7 @@ class Worker:
             import rbt_ray.pool.preload_prices  # noqa: F401 - now, so that no trial's time is spent on importing
 
             self._bundle = task.bundle.open()
-            self._changed = self._bundle.content.changed()
+            self._changed = self._checked.changed(self._bundle, again=False)
         else:
             self._bundle, self._changed = None, None
         if task.files is not None:
@@ -125,7 +127,7 @@ class Worker:
 
     def _answer(self, batch: Batch) -> Any:
         if batch.purpose == "check" and self._bundle is not None:
-            self._changed = self._bundle.content.changed()
+            self._changed = self._checked.changed(self._bundle, again=True)
         if self._changed is not None:
             return PricesChanged(self._changed)
         if batch.purpose == "check":

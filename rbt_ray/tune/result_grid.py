@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -244,8 +245,9 @@ class ResultGrid(Sequence[Result]):
         shares = self.table.outcomes.shares
         if not shares:
             return []
+        most = math.floor(100 * max(shares.values()))  # 99.9 % is not the whole
         return [
-            f"{len(shares):,} of {len(self):,} trials stopped by themselves, after at most {max(shares.values()):.0%} of what "
+            f"{len(shares):,} of {len(self):,} trials stopped by themselves, after at most {most}% of what "
             f"was asked for, and none of these can be the best. A run that came to its end says so by "
             f"`rbt.report(..., share=1.0)`."
         ]

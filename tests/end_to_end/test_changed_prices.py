@@ -14,6 +14,7 @@ import rbt_ray as rbt
 from rbt_ray.errors import BundleError, NoResultError, PricesChangedError, StudyInterrupted
 from rbt_ray.pool.local_pool import LocalPool
 from rbt_ray.store.place import OWN_BUNDLE
+from rbt_ray.store.uri import child
 from rbt_ray.tune.result_grid import ResultGrid
 from tests.pools import batch, points, task
 
@@ -74,6 +75,12 @@ def saboteur(armed, then=lambda: None):
     return objective
 
 
+class Interrupt:
+    def on_trial_complete(self, result):
+        if result.trial_id == 0:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
 @pytest.mark.parametrize("search", ["grid", "bohb"])
 def test_a_write_to_the_bundles_file_is_reported_and_its_trials_run_again(tmp_path, search):
     bundle, armed = prices(3), tmp_path / "armed"
@@ -105,6 +112,20 @@ def test_a_write_to_the_bundles_file_is_reported_and_its_trials_run_again(tmp_pa
     assert resumed.is_done
 
 
+def test_another_host_learns_by_the_mirror_that_trials_count_no_more(tmp_path, monkeypatch):
+    bundle, uri = prices(3), (tmp_path / "mirror").as_uri()
+    monkeypatch.setenv("RBT_RAY_HOME", str(tmp_path / "here"))
+    tuner = plain(score, uri, "study", bundle, callbacks=[Interrupt()])
+    with pytest.raises(StudyInterrupted):
+        tuner.fit()
+    flip(tuner.path / OWN_BUNDLE, bundle.close)
+    with pytest.raises(BundleError, match="are marked as failed"):
+        rbt.Tuner.restore(child(uri, "study"), score).fit()
+    monkeypatch.setenv("RBT_RAY_HOME", str(tmp_path / "there"))
+    there = rbt.Tuner.restore(child(uri, "study"), score)
+    assert {result.status for result in ResultGrid(there.path)} == {"FAILED"}
+
+
 def test_a_worker_that_starts_after_the_write_ends_the_study(tmp_path):
     bundle, armed = prices(3), tmp_path / "armed"
     armed.write_text(str(tmp_path / "disturbed" / OWN_BUNDLE))
@@ -119,11 +140,6 @@ def test_a_worker_that_starts_after_the_write_ends_the_study(tmp_path):
 def test_trials_of_an_interrupted_run_are_marked_when_the_file_has_changed_since(tmp_path):
     bundle = prices(3)
     calm = plain(score, tmp_path, "calm", bundle).fit()
-
-    class Interrupt:
-        def on_trial_complete(self, result):
-            if result.trial_id == 0:
-                os.kill(os.getpid(), signal.SIGINT)
 
     def interrupted(name):
         with pytest.raises(StudyInterrupted):
