@@ -13,9 +13,11 @@ those events or refuses; `naming_the_cause` then says that the file was written,
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import tempfile
 import threading
+import time
 import weakref
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -26,6 +28,9 @@ from rbt_ray.store import regular_files
 from rbt_ray.store.schema import restrict
 
 _READER_SECONDS, _WRITER_SECONDS = 30.0, 5.0
+_COPY = "rbt-ray-journal-"
+"""How the name of a private copy's folder begins."""
+_ABANDONED_AFTER_S = 3600.0
 
 # POSIX drops all locks that a process has on a file when it closes any descriptor of it. So a journal that this process
 # appends to is opened through SQLite only, and none is opened to append to while a copy of it is made.
@@ -200,11 +205,24 @@ def _open(path: Path, how: str, n_bytes: int | None, seconds: float | None = Non
 
 def _private_folder() -> tempfile.TemporaryDirectory[str]:
     try:
-        return tempfile.TemporaryDirectory(prefix="rbt-ray-", ignore_cleanup_errors=True)
+        _remove_abandoned_copies()
+        return tempfile.TemporaryDirectory(prefix=_COPY, ignore_cleanup_errors=True)
     except OSError as error:
         raise JournalError(
             f"a journal that is being written is copied to be read, and there is no room: {error}."
         ) from error
+
+
+def _remove_abandoned_copies() -> None:
+    """Removes the folders of this user's processes that were killed while they made a copy, which takes half a minute at most."""
+    own, newest = getattr(os, "geteuid", int)(), time.time() - _ABANDONED_AFTER_S
+    with os.scandir(tempfile.gettempdir()) as entries:
+        for entry in entries:
+            if entry.name.startswith(_COPY):
+                with suppress(OSError):
+                    found = entry.stat(follow_symlinks=False)
+                    if found.st_uid == own and found.st_mtime < newest:
+                        shutil.rmtree(entry.path, ignore_errors=True)
 
 
 def _state(found: os.stat_result) -> tuple[int, int]:

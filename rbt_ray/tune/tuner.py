@@ -269,7 +269,7 @@ class Tuner:
             self._bundle.save(own)
             self._bundle = type(self._bundle).open(own)
         elif self._is_new and self._bundle is not None and self._bundle.path != own:
-            own.unlink(missing_ok=True)  # of a study that never came to be
+            own.unlink(missing_ok=True)  # of a study that was never begun
         if self._bundle is not None:
             check_bundle(self._bundle, self._place, is_new=self._is_new)
         if pool.n_workers > study.max_pending:

@@ -98,10 +98,12 @@ def interrupt_driver(study: Study, rng: np.random.Generator) -> bool:
 
 
 def second_driver(study: Study, rng: np.random.Generator) -> bool:
-    """A second driver beside the first."""
+    """A second driver beside the first, which has taken the study's lock."""
     if not study.running or not study.n_recorded():
         return False
     pid = study.pid()
+    if f'"pid": {pid},' not in (study.path / "lock").read_text():
+        return False  # the first is still starting, and the second could overtake it
     done = study.second_driver()
     if not study.running:
         return False  # the first was done before the second came

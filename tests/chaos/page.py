@@ -99,6 +99,8 @@ promise names the tests that hold it; `tests/test_promises.py` checks that they 
 ## What is left behind
 
 An empty folder `pymp-*` with a socket stays in the temporary folder when a driver and its fork server are both killed.
+A process that is killed while it copies a journal, to read it, leaves a folder `rbt-ray-journal-*` there. The next copy that
+is made an hour later removes it. (`test_copies_that_killed_readers_left_are_removed_after_an_hour`)
 Drafts of killed drivers are removed by the next driver after an hour.
 
 ## Hostile input

@@ -224,9 +224,16 @@ class Study:
         _same("shared memory", self._shared_memory_left(), [])
 
     def excused(self) -> set[str]:
-        """Temporary files that nobody is left to remove: where fork servers listened that were killed themselves."""
+        """Temporary files that nobody is left to remove; docs/reliability.md names them.
+
+        Sockets' folders of fork servers that were killed themselves, and copies that a driver made of its journal when it was
+        killed.
+        """
         folders = self.temporary.glob("pymp-*") if self.fork_server_was_killed else []
-        return {folder.name for folder in folders if all(path.is_socket() for path in folder.iterdir())}
+        sockets = {folder.name for folder in folders if all(path.is_socket() for path in folder.iterdir())}
+        return sockets | (
+            {path.name for path in self.temporary.glob("rbt-ray-journal-*")} if self.n_drivers > 1 else set()
+        )
 
     def end(self) -> None:
         """Ends what is left of it, by process id."""

@@ -171,6 +171,33 @@ def test_a_copy_is_removed_where_opening_fails_and_where_nobody_closes(tmp_path)
     assert list(temporary.iterdir()) == []
 
 
+def test_copies_that_killed_readers_left_are_removed_after_an_hour(tmp_path, monkeypatch):
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    old, young, other = (temporary / name for name in ("rbt-ray-journal-old", "rbt-ray-journal-young", "other"))
+    for folder in (old, young, other):
+        folder.mkdir()
+        (folder / FILE_NAME).write_bytes(b"a copy")
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    (kept / "file").touch()
+    link = temporary / "rbt-ray-journal-link"
+    link.symlink_to(kept)
+    for path in (old, other):
+        os.utime(path, (0, 0))
+    os.utime(link, (0, 0), follow_symlinks=False)
+    folder = killed(tmp_path / "study")
+    with closing(Journal(folder)) as journal:
+        assert list(journal.read())
+    assert sorted(path.name for path in temporary.iterdir()) == [
+        "other",
+        "rbt-ray-journal-link",
+        "rbt-ray-journal-young",
+    ]
+    assert (kept / "file").exists()
+
+
 def test_a_copy_that_does_not_fit_is_a_sentence(tmp_path):
     folder = killed(tmp_path / "study")
     os.truncate(folder / FILE_NAME, shutil.disk_usage(tempfile.gettempdir()).free + 2**36)
