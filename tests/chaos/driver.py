@@ -121,7 +121,7 @@ def run(folder, kind, backend):
     results = tuner.fit()
     answer = {"hash": results.table_hash(), "n": len(results), "status": results.status_counts()}
     rbt.shutdown()
-    return {**answer, "files": fewest_open_files(2.0 if backend == "ray" else 0.0)}
+    return {**answer, "files": fewest_open_files(5.0 if backend == "ray" else 0.0)}
 
 
 def main():

@@ -119,7 +119,7 @@ recycled after 20 trials), BOHB over fidelities, and TPE. At the end of each:
 - another process reads the same table;
 - no process that was started for the study lives, wherever it hangs in the process tree;
 - the study's folder holds the journal and the lock, the temporary folder and a `/dev/shm` of its own hold nothing;
-- the driver has no more descriptors open than the undisturbed one (on Ray within two seconds of the pool's end: Ray's
+- the driver has no more descriptors open than the undisturbed one (on Ray within five seconds of the pool's end: Ray's
   library closes its last connections in threads of its own);
 - no driver printed a traceback, and each that ended early was meant to.
 
