@@ -20,8 +20,7 @@ _MEANT = (
     | inspect.CO_ITERABLE_COROUTINE
     | inspect.CO_ASYNC_GENERATOR
 )
-_HAS_DOCSTRING = 0x4000000  # from Python 3.13 on
-_FLAGGED = hasattr(inspect, "CO_HAS_DOCSTRING")
+_LOADS_CONSTANT = frozenset(dis.hasconst)
 _CHANGING = {
     *("append", "appendleft", "extend", "insert", "pop", "popleft", "popitem", "remove", "clear", "sort", "reverse"),
     *("add", "discard", "update", "setdefault", "move_to_end", "fill", "put", "difference_update"),
@@ -56,11 +55,9 @@ def canonical(code: CodeType) -> str:
 
     Line numbers, file names, comments and docstrings do not count.
     """
-    constants = code.co_consts
-    if _has_docstring(code):
-        constants = ("", *constants[1:])
+    instructions, constants = _instructions(code)
     parts = [
-        code.co_code.hex(),
+        instructions,
         code.co_exceptiontable.hex(),
         code.co_argcount,
         code.co_posonlyargcount,
@@ -91,12 +88,19 @@ def uses_of(code: CodeType) -> Uses:
     return uses
 
 
-def _has_docstring(code: CodeType) -> bool:
-    if _FLAGGED:
-        return bool(code.co_flags & _HAS_DOCSTRING)
-    # Before 3.13 the first constant of a function that is no lambda is its docstring, or None.
-    is_function = code.co_flags & inspect.CO_OPTIMIZED and not code.co_name.startswith("<")
-    return bool(is_function and code.co_consts and isinstance(code.co_consts[0], str))
+def _instructions(code: CodeType) -> tuple[str, list[Any]]:
+    """The instructions without the positions of constants, which a docstring moves, and the constants in order of use."""
+    instructions = bytearray(code.co_code)
+    used: list[Any] = []
+    high = 0
+    for at in range(0, len(instructions), 2):
+        if instructions[at] in _LOADS_CONSTANT:
+            used.append(code.co_consts[high << 8 | instructions[at + 1]])
+            instructions[at + 1] = 0
+            if high:
+                instructions[at - 1] = 0
+        high = high << 8 | instructions[at + 1] if instructions[at] == dis.EXTENDED_ARG else 0
+    return instructions.hex(), used
 
 
 def _constant(constant: Any) -> str:

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from rbt_ray.objectives.bytecode import Uses, canonical, codes_in, uses_of
+from rbt_ray.objectives.bytecode import Uses, canonical, uses_of
 from rbt_ray.objectives.own_code import closure, imported, is_own
 from rbt_ray.objectives.own_values import (
     CONSTRUCTORS,
@@ -40,13 +40,15 @@ class Fingerprint:
         digest: equal for objectives that compute the same.
         parts: by the name of each part, a number as it is or a hash.
         imports: own modules that functions import when they are called.
-        codes: names of the functions that were reached by the hashes of their code, by module.
+        codes: qualified names of the functions that were reached and the hashes of their code, by module.
+        reads: globals that they read, by module.
     """
 
     digest: str
     parts: dict[str, str]
     imports: tuple[str, ...]
-    codes: dict[str, dict[str, str]]
+    codes: dict[str, set[tuple[str, str]]]
+    reads: dict[str, dict[str, Any]]
 
 
 def fingerprint_of(objective: Any) -> Fingerprint:
@@ -56,7 +58,7 @@ def fingerprint_of(objective: Any) -> Fingerprint:
     if ignored := walk.changed_by_itself():
         walk = _Walk(ignored)
         digest = walk.run(objective)
-    return Fingerprint(digest, walk.parts, tuple(walk.imports), walk.codes)
+    return Fingerprint(digest, walk.parts, tuple(walk.imports), walk.codes, walk.reads)
 
 
 class _Walk:
@@ -65,7 +67,8 @@ class _Walk:
     def __init__(self, ignored: _Ignored) -> None:
         self.parts: dict[str, str] = {}
         self.imports: dict[str, None] = {}
-        self.codes: dict[str, dict[str, str]] = {}
+        self.codes: dict[str, set[tuple[str, str]]] = {}
+        self.reads: dict[str, dict[str, Any]] = {}
         self._ignored = ignored
         self._numbers: dict[int, int] = {}
         self._queue: deque[Any] = deque()
@@ -81,7 +84,7 @@ class _Walk:
             text = self._class(reached) if isinstance(reached, type) else self._function(reached)
             total.update(f"\n{text}".encode(errors="surrogatepass"))
         for name, source in sorted(closure(self.imports).items()):
-            digest = codes_of(source.content).whole
+            digest = code_of(source.content)
             self._part(f"the module {file_of({'__name__': name, '__file__': source.file})}", digest)
             total.update(f"\n{name} {digest}".encode())
         return total.hexdigest()
@@ -167,6 +170,7 @@ class _Walk:
             return name
         at = At("the global", name, f" of {file_of(namespace)}", root=namespace, is_global=True)
         value = namespace[name]
+        self.reads.setdefault(str(namespace.get("__name__")), {})[name] = value
         if isinstance(value, types.ModuleType):
             return f"{name} {[self._module(value, chain) for chain in sorted(chains)]}"
         return f"{name} {self._values.named(at, value)}"
@@ -179,7 +183,7 @@ class _Walk:
         where = f" of {file_of(namespace)}"
         name = function.__qualname__.rpartition("<locals>.")[2]
         if code.co_filename == namespace.get("__file__"):  # not what `dataclass` and its like have generated
-            self.codes.setdefault(str(namespace.get("__name__")), {})[digest] = name
+            self.codes.setdefault(str(namespace.get("__name__")), set()).add((code.co_qualname, digest))
         kind = "method" if "." in name else "function"
         self._part(f"a lambda{where}" if name == "<lambda>" else f"the {kind} `{name}`{where}", digest)
         text = [digest]
@@ -247,23 +251,9 @@ def _is_of(value: Any, module: types.ModuleType) -> bool:
     return getattr(value, "__module__", module.__name__) == module.__name__
 
 
-@dataclass(frozen=True, slots=True)
-class Codes:
-    """Hashes of a module's code.
-
-    Args:
-        whole: of all of it.
-        functions: of each function in it.
-    """
-
-    whole: str
-    functions: frozenset[str]
-
-
-def codes_of(content: bytes) -> Codes:
-    """The code of a module's source; of what cannot be compiled, the hash of the source and no functions."""
+def code_of(content: bytes) -> str:
+    """A hash of the code of a module's source; of what cannot be compiled, of the source."""
     try:
-        code = compile(content, "module", "exec", dont_inherit=True)
+        return canonical(compile(content, "module", "exec", dont_inherit=True))
     except (SyntaxError, ValueError):  # it fails where it is imported
-        return Codes(hashlib.sha256(content).hexdigest(), frozenset())
-    return Codes(canonical(code), frozenset(map(canonical, codes_in(code))))
+        return hashlib.sha256(content).hexdigest()

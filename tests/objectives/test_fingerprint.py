@@ -128,6 +128,12 @@ def test_names_that_stand_for_each_other_count():
     assert differences(address_of(there), address_of(swapped)) != []
 
 
+@pytest.mark.parametrize("body", ["return x", "str(x)", "y = None\n    return x is y, 1.5, (x for x in 'ab')"])
+def test_a_docstring_that_is_added_does_not_count(body):
+    plain = f"def objective(x):\n    {body}"
+    assert differences(address_of(made(plain)), address_of(made(plain.replace("(x):", "(x):\n    'About.'", 1)))) == []
+
+
 def test_docstrings_and_line_numbers_do_not_count():
     plain = "def helper(x):\n    'About x.'\n    return x\ndef objective(p, d):\n    return helper(1)"
     other = "\n\n# moved\ndef helper(x):\n    '''More about x.'''\n\n    return x  # as it is\n\ndef objective(p, d):\n    return helper(1)"
