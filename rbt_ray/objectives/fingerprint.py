@@ -29,7 +29,7 @@ from rbt_ray.objectives.own_values import (
 from rbt_ray.objectives.plain_values import At, Values
 
 _Ignored = frozenset[tuple[int, str]]
-"""What is working memory: a name, and the id of the globals, class or closure's code that it belongs to."""
+"""What is working memory: a name, and the id of the globals, class, object or closure's code that it belongs to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +73,14 @@ class _Walk:
         self._numbers: dict[int, int] = {}
         self._queue: deque[Any] = deque()
         self._uses: list[tuple[types.FunctionType, Uses]] = []
+        self._entries: set[int] = set()
         self._methods: list[tuple[type, str, types.FunctionType]] = []
         self._values = Values(self._reference, self._part, self._counts)
 
     def run(self, objective: Any) -> str:
         total = hashlib.sha256()
         total.update(self._values.named(At("the", "objective"), objective).encode(errors="surrogatepass"))
+        self._entries |= {id(reached) for reached in self._queue}
         while self._queue:
             reached = self._queue.popleft()
             text = self._class(reached) if isinstance(reached, type) else self._function(reached)
@@ -90,22 +92,46 @@ class _Walk:
         return total.hexdigest()
 
     def changed_by_itself(self) -> _Ignored:
-        """What the functions that were reached change; methods count if reached code calls them, constructors never."""
+        """What the functions change that a call of the objective may run."""
+        called = self._called()
         changed: set[tuple[int, str]] = set()
-        called: set[str] = set()
         for function, uses in self._uses:
-            changed.update((id(function.__globals__), name) for name in uses.changed_globals)
-            changed.update((id(function.__code__), name) for name in uses.changed_cells)
-            called |= uses.attributes
+            if id(function) in called:
+                changed.update((id(function.__globals__), name) for name in uses.changed_globals)
+                changed.update((id(function.__code__), name) for name in uses.changed_cells)
+                for name, attribute in uses.changed_of_others:
+                    if (owner := _value_of(function, name)) is not None:
+                        changed.add((id(vars(owner) if isinstance(owner, types.ModuleType) else owner), attribute))
         by_function: dict[int, Uses] = {id(function): uses for function, uses in self._uses}
-        for owner, name, method in self._methods:
-            special = name.startswith("__") and name not in CONSTRUCTORS
-            if special or (name in called and name not in CONSTRUCTORS):
-                found = by_function.get(id(method), Uses())  # a method of an installed library was not looked at
-                changed.update((id(owner), attribute) for attribute in found.changed_attributes)
+        for owner, _, method in self._methods:
+            if id(method) in called and id(method) in by_function:  # one of an installed library was not looked at
+                changed.update((id(owner), attribute) for attribute in by_function[id(method)].changed_attributes)
         return frozenset(changed)
 
-    def _counts(self, owner: type, attribute: str) -> bool:
+    def _called(self) -> set[int]:
+        """Ids of the functions that a call of the objective may run, as names tell.
+
+        A constructor that the call runs changes only what the call makes. A function that no code names may be called
+        through what holds it, such as a dict.
+        """
+        methods = {id(method): name for _, name, method in self._methods}
+        names = {id(function): methods.get(id(function), function.__name__) for function, _ in self._uses}
+        mentioned = {id(function): uses.attributes | uses.reads.keys() for function, uses in self._uses}
+        by_any = set().union(*mentioned.values())
+        constructors = {one for one, name in methods.items() if name in CONSTRUCTORS}
+        called = self._entries | {one for one, name in methods.items() if name.startswith("__")}
+        called = (called | {one for one in names if one not in methods and names[one] not in by_any}) - constructors
+        while True:
+            by_called = set().union(*(mentioned.get(one, ()) for one in called))
+            found = {one for one, name in names.items() if name in by_called} - constructors
+            if found <= called:
+                return called
+            called |= found
+
+    def _counts(self, value: Any, attribute: str) -> bool:
+        return (id(value), attribute) not in self._ignored and self._counts_of(type(value), attribute)
+
+    def _counts_of(self, owner: type, attribute: str) -> bool:
         return is_counted(owner, attribute) and not any(
             (id(base), attribute) in self._ignored for base in owner.__mro__
         )
@@ -124,6 +150,7 @@ class _Walk:
         if isinstance(value, (types.FunctionType, type)):
             return self._numbered(value)
         if isinstance(value, types.MethodType):
+            self._entries.add(id(value.__func__))
             return f"method {self._reference(value.__func__, at)} of {self._values.text(value.__self__, at)}"
         if isinstance(value, (types.BuiltinFunctionType, types.MethodDescriptorType, types.WrapperDescriptorType)):
             return f"builtin {getattr(value, '__module__', None)}.{value.__qualname__}"
@@ -198,7 +225,7 @@ class _Walk:
                 f"{variable}:{self._cell(function, variable, cell, uses, At('the variable', variable, inside))}"
             )
         for attribute, value in sorted(vars(function).items()):
-            if attribute != "__wrapped__":
+            if attribute != "__wrapped__" and (id(function), attribute) not in self._ignored:
                 text.append(
                     f".{attribute}={self._values.named(At('the attribute', f'{name}.{attribute}', where), value)}"
                 )
@@ -233,7 +260,7 @@ class _Walk:
             elif isinstance(value, property):
                 accessors = [one for one in (value.fget, value.fset, value.fdel) if isinstance(one, types.FunctionType)]
                 text.append(f"{name}:property {[self._numbered(one) for one in accessors]}")
-            elif not name.startswith("__") and self._counts(kind, name):
+            elif not name.startswith("__") and self._counts_of(kind, name):
                 at = At(
                     "the class attribute",
                     f"{kind.__qualname__.rpartition('<locals>.')[2]}.{name}",
@@ -242,6 +269,19 @@ class _Walk:
                 )
                 text.append(f"{name}:{self._values.named(at, value)}")
         return " ".join(text)
+
+
+def _value_of(function: types.FunctionType, name: str) -> Any:
+    """The value of a global or of a variable of an enclosing function; None where it has none."""
+    if name in function.__code__.co_freevars and function.__closure__ is not None:
+        cell = function.__closure__[function.__code__.co_freevars.index(name)]
+        try:
+            return cell.cell_contents
+        except ValueError:  # it was not assigned yet
+            return None
+    if name in function.__code__.co_cellvars:  # of a call, and not there between calls
+        return None
+    return function.__globals__.get(name)
 
 
 def _is_of(value: Any, module: types.ModuleType) -> bool:

@@ -68,14 +68,14 @@ class Values:
     Args:
         reference: gives what stands for a function, a class, a module or a wrapper, and None for other values.
         note: takes the label of a part, and what is shown of it.
-        counts: whether an attribute of a class's objects is part of their state.
+        counts: whether an attribute of an object is part of its state.
     """
 
     def __init__(
         self,
         reference: Callable[[Any, At], str | None],
         note: Callable[[str, str], None],
-        counts: Callable[[type, str], bool],
+        counts: Callable[[Any, str], bool],
     ) -> None:
         self._reference, self._note, self._counts = reference, note, counts
         self._open: dict[int, int] = {}
@@ -176,7 +176,6 @@ class Values:
         return " ".join([*text, self._pairs(pairs or (), at)])
 
     def _state(self, value: Any, state: Any, at: At) -> list[str]:
-        kind = type(value)
         attributes: dict[str, Any] = {}
         if state is None:
             return []
@@ -191,7 +190,7 @@ class Values:
         return [
             f"{name}={self.named(at.attribute(name), attributes[name])}"
             for name in sorted(attributes)
-            if self._counts(kind, name)
+            if self._counts(value, name)
         ]
 
 

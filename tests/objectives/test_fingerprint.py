@@ -89,6 +89,15 @@ CACHES = {
     "cached_property": "import functools\nclass C:\n    @functools.cached_property\n    def lazy(self):\n        return 1\n    def __call__(self, x):\n        return self.lazy\nobjective = C()",
     "lru_cache": "import functools\n@functools.lru_cache\ndef helper(x):\n    return x\ndef objective(x):\n    return helper(x)",
     "what is left out of the state": "class C:\n    def __init__(self):\n        self.made = {}\n    def __getstate__(self):\n        return {}\n    def __call__(self, x):\n        vars(self)['made'][x] = 1\nobjective = C()",
+    "an attribute of a global": "import types\nSTATE = types.SimpleNamespace(n=0)\ndef objective(x):\n    STATE.n += 1",
+    "an attribute of an own object": "class S:\n    def __init__(self):\n        self.n, self.log = 0, []\nSTATE = S()\ndef objective(x):\n    STATE.n = x\n    STATE.log.append(x)",
+    "an attribute of a class": "class S:\n    n = 0\ndef objective(x):\n    S.n += 1",
+    "an attribute of a closure's object": "import types\ndef make():\n    state = types.SimpleNamespace(n=0)\n    def objective(x):\n        state.n += x\n    return objective\nobjective = make()",
+    "an attribute of the function": "def objective(x):\n    objective.calls = getattr(objective, 'calls', 0) + 1",
+    "an augmented attribute of the function": "def objective(x):\n    objective.calls += 1\nobjective.calls = 0",
+    "another name": "class C:\n    def __init__(self):\n        self.log = {}\n    def __call__(self, x):\n        log = self.log\n        log[x] = 1\n        log.update(a=2)\nobjective = C()",
+    "another name of a global": "memo = []\ndef objective(x):\n    kept = memo\n    kept.append(x)",
+    "a method that is the objective": "class C:\n    n = 0\n    def run(self, x):\n        self.n += 1\nobjective = C().run",
 }
 
 
@@ -106,6 +115,24 @@ def test_an_attribute_that_only_others_set_counts():
     before = address_of(objective)
     objective.charge(100)
     assert differences(before, address_of(objective)) == ["the attribute `fee`: 1 then, 100 now"]
+
+
+SETTINGS = {
+    "a constructor's helper": "class C:\n    def __init__(self, fee):\n        self._set(fee)\n    def _set(self, fee):\n        self.fee = fee\n    def __call__(self, x):\n        return self.fee\nobjective = C({})",
+    "a method that nothing calls": "class C:\n    def __init__(self, fee):\n        self.fee = fee\n    def set(self, fee):\n        self.fee = fee\n    def clone(self):\n        return C(0).set(self.fee)\n    def __call__(self, x):\n        return self.fee\nobjective = C({})",
+    "a method named as a set's": "class C:\n    def __init__(self):\n        self.rules = []\n    def add(self, n):\n        self.rules.append(n)\n        return self\n    def __call__(self, x):\n        seen = set()\n        seen.add(x)\n        return sum(self.rules)\nobjective = C().add({})",
+    "a global that a constructor fills": "RULES = []\ndef register(n):\n    RULES.append(n)\nclass C:\n    def __init__(self, n):\n        register(n)\n    def __call__(self, x):\n        return sum(RULES)\nobjective = C({})",
+    "a table that is passed on": "TABLE = {{'fee': {}}}\ndef cost(table, x):\n    return table['fee'] * x\ndef objective(x):\n    return cost(TABLE, x)",
+    "another object of the class": "import types\nSTATE, SET = types.SimpleNamespace(n=0), types.SimpleNamespace(n={})\ndef objective(x):\n    STATE.n += 1\n    return SET.n",
+    "what a local list is made of": "FEES = [{}]\ndef objective(x):\n    fees = list(FEES)\n    fees.append(x)\n    return fees",
+    "a variable that is assigned twice": "FEES = {{'a': {}}}\ndef objective(x):\n    fees = FEES\n    fees = dict(fees)\n    fees['b'] = x\n    return fees",
+}
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_a_setting_is_not_taken_for_what_the_objective_keeps(setting):
+    then, now = (address_of(made(SETTINGS[setting].format(value))) for value in (1, 2))
+    assert differences(then, now) != []
 
 
 def test_a_compiled_kernel_counts_with_its_options():
