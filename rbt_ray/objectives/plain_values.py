@@ -7,6 +7,7 @@ import dataclasses
 import enum
 import hashlib
 import os
+import random
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import PurePath
@@ -14,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from rbt_ray.objectives.frame_values import made_of
 from rbt_ray.objectives.own_code import is_own
 from rbt_ray.objectives.own_values import namespace_of
 
@@ -21,6 +23,7 @@ _NUMBERS = (bool, int, float, type(None))
 _LEAVES = {*_NUMBERS, complex, str, bytes, type(Ellipsis), type(NotImplemented)}
 _VALUES = {"collections", "datetime", "decimal", "fractions", "ipaddress", "types", "uuid", "zoneinfo"}
 """Modules of the standard library whose objects are values."""
+_GENERATORS = (random.Random, np.random.Generator, np.random.RandomState, np.random.BitGenerator)
 _MANY = 1_000
 _DEEPEST = 100
 _OPAQUE = " object"
@@ -131,6 +134,10 @@ class Values:
             return self._array(np.asarray(value), at)
         if isinstance(value, (np.generic, np.dtype)):
             return f"{kind.__name__} {value!r}"
+        if isinstance(value, _GENERATORS):
+            return kind.__qualname__  # every number that it draws changes its state
+        if not is_own(namespace_of(kind)) and (parts := made_of(value)) is not None:
+            return f"{kind.__qualname__} {[self.text(part, at) for part in parts]}"
         if isinstance(value, enum.Enum):
             return f"{self._reference(kind, at)} {value.name}"
         if isinstance(value, PurePath):
@@ -202,10 +209,14 @@ def _shown(value: Any) -> str | None:
 
 
 def _leaf(value: Any, at: At) -> str:
+    if type(value) is bytes and len(value) > _LONGEST:
+        return f"bytes {len(value)} {hashlib.sha256(value).hexdigest()}"
     if type(value) is int:
         return f"int {value:x}"  # `repr` refuses numbers of more than 4,300 digits
     if type(value) is str and at.root is not None and (folder := _folder(at.root)) and value.startswith(folder):
         return f"str in the module's folder {value[len(folder) :]!r}"
+    if type(value) is str and len(value) > _LONGEST:
+        return f"str {len(value)} {_hash(value)}"
     return f"{type(value).__name__} {value!r}"
 
 

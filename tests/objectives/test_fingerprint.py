@@ -97,6 +97,8 @@ CACHES = {
     "an augmented attribute of the function": "def objective(x):\n    objective.calls += 1\nobjective.calls = 0",
     "another name": "class C:\n    def __init__(self):\n        self.log = {}\n    def __call__(self, x):\n        log = self.log\n        log[x] = 1\n        log.update(a=2)\nobjective = C()",
     "another name of a global": "memo = []\ndef objective(x):\n    kept = memo\n    kept.append(x)",
+    "a generator of random numbers": "import random\nclass C:\n    def __init__(self):\n        self.rng = random.Random(1)\n    def __call__(self, x):\n        self.rng.random()\nobjective = C()",
+    "NumPy's generator": "import numpy as np\nclass C:\n    def __init__(self):\n        self.rngs = [np.random.default_rng(1), np.random.RandomState(1)]\n    def __call__(self, x):\n        [rng.random() for rng in self.rngs]\nobjective = C()",
     "a method that is the objective": "class C:\n    n = 0\n    def run(self, x):\n        self.n += 1\nobjective = C().run",
 }
 
@@ -214,6 +216,66 @@ def test_functions_that_are_imported_late_are_named():
     assert "tests.objectives.graphs" in found.imports
     assert "the module tests/objectives/graphs.py" in found.parts
     assert not any("numpy" in label for label in found.parts)
+
+
+FRAMES = {
+    "a value": ("pd.DataFrame({'a': [1.0, 2.0], 'b': ['x', 'y']})", "pd.DataFrame({'a': [1.0, 2.5], 'b': ['x', 'y']})"),
+    "a text": ("pd.DataFrame({'a': [1.0, 2.0], 'b': ['x', 'y']})", "pd.DataFrame({'a': [1.0, 2.0], 'b': ['x', 'z']})"),
+    "a name": ("pd.DataFrame({'a': [1.0]})", "pd.DataFrame({'b': [1.0]})"),
+    "a type": ("pd.DataFrame({'a': [1]})", "pd.DataFrame({'a': [1.0]})"),
+    "a row's name": ("pd.Series([1, 2], index=['x', 'y'])", "pd.Series([1, 2], index=['x', 'z'])"),
+    "a date": ("pd.date_range('2020-01-01', periods=3)", "pd.date_range('2020-01-02', periods=3)"),
+    "a time zone": ("pd.date_range('2020', periods=2, tz='UTC')", "pd.date_range('2020', periods=2)"),
+    "levels": ("pd.MultiIndex.from_tuples([(1, 'a'), (1, 'b')])", "pd.MultiIndex.from_tuples([(1, 'a'), (2, 'b')])"),
+    "a missing number": ("pd.Series([1, None], dtype='Int64')", "pd.Series([1, 0], dtype='Int64')"),
+    "a category": ("pd.Series(['a', 'b'], dtype='category')", "pd.Series(['a', 'c'], dtype='category')"),
+    "a boolean": ("pd.Series([True, None], dtype='boolean')", "pd.Series([False, None], dtype='boolean')"),
+    "a period": ("pd.period_range('2020-01', periods=2, freq='M')", "pd.period_range('2020-02', periods=2, freq='M')"),
+    "a sparse value": (
+        "pd.Series(pd.arrays.SparseArray([0.0, 1.0, float('nan')]))",
+        "pd.Series(pd.arrays.SparseArray([0.0, 2.0, float('nan')]))",
+    ),
+    "a missing value": ("pd.Series([0.0, None])", "pd.Series([0.0, 0.0])"),
+    "a mixed column": (
+        "pd.Series([1, 'a', pd.Timestamp(2020, 1, 1)])",
+        "pd.Series([1, 'a', pd.Timestamp(2020, 1, 2)])",
+    ),
+    "an interval": ("pd.Series(pd.interval_range(0, 2))", "pd.Series(pd.interval_range(0, 2, closed='left'))"),
+    "two columns of a name": (
+        "pd.DataFrame([[1, 2]], columns=['a', 'a'])",
+        "pd.DataFrame([[1, 3]], columns=['a', 'a'])",
+    ),
+    "a range": ("pd.DataFrame({'a': [1, 2]}, index=range(2))", "pd.DataFrame({'a': [1, 2]}, index=range(1, 3))"),
+    "a value of polars": ("pl.DataFrame({'a': [1.0, 2.0]})", "pl.DataFrame({'a': [1.0, 3.0]})"),
+    "a text of polars": ("pl.Series('a', ['x', None])", "pl.Series('a', ['x', 'None'])"),
+    "a type of polars": ("pl.Series('a', [1], pl.Int8)", "pl.Series('a', [1], pl.Int64)"),
+    "a date of polars": ("pl.Series('a', [datetime.date(2020, 1, 1)])", "pl.Series('a', [datetime.date(2020, 1, 2)])"),
+}
+
+
+@pytest.mark.parametrize("frame", FRAMES)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "TABLE = {}\ndef objective(p, d):\n    return TABLE",
+        "import functools\nobjective = functools.partial(sorted, {})",
+    ],
+)
+def test_frames_count_wherever_they_are(frame, text):
+    if "pl." in FRAMES[frame][0]:
+        pytest.importorskip("polars")
+    imports = "import datetime\nimport pandas as pd\n" + ("import polars as pl\n" if "pl." in FRAMES[frame][0] else "")
+    then, again, now = (address_of(made(imports + text.format(FRAMES[frame][n]))) for n in (0, 0, 1))
+    assert differences(then, again) == []
+    assert differences(then, now) != []
+
+
+@pytest.mark.parametrize("value", ["b'x' * 1000", "'x' * 1000"])
+def test_long_texts_and_bytes_count(value):
+    text = "TABLE = {} + {}\ndef objective(p, d):\n    return TABLE"
+    a, b = ("b'a'", "b'b'") if value.startswith("b") else ("'a'", "'b'")
+    then, now = (address_of(made(text.format(value, last))) for last in (a, b))
+    assert differences(then, now) == ["the global `TABLE` of typed_strategy has another value"]
 
 
 def test_dates_of_libraries_count_and_the_environment_does_not(monkeypatch):
