@@ -10,7 +10,8 @@ import os
 import random
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import PurePath
+from functools import lru_cache
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -21,10 +22,13 @@ from rbt_ray.objectives.own_values import namespace_of
 
 _NUMBERS = (bool, int, float, type(None))
 _LEAVES = {*_NUMBERS, complex, str, bytes, type(Ellipsis), type(NotImplemented)}
+_ORDERED = {str, bytes, int}
+"""Types whose values have an order without exceptions, each among its own."""
 _VALUES = {"collections", "datetime", "decimal", "fractions", "ipaddress", "types", "uuid", "zoneinfo"}
 """Modules of the standard library whose objects are values."""
 _GENERATORS = (random.Random, np.random.Generator, np.random.RandomState, np.random.BitGenerator)
 _MANY = 1_000
+_SHORT = 8
 _DEEPEST = 100
 _OPAQUE = " object"
 _LONGEST = 200
@@ -97,6 +101,8 @@ class Values:
         kind = type(value)
         if kind in _LEAVES:
             return _leaf(value, at)
+        if kind is tuple and len(value) < _SHORT and _LEAVES.issuperset(map(type, value)):  # such as a key of a dict
+            return f"tuple [{','.join([_leaf(item, at) for item in value])}]"
         if id(value) in self._open:
             return f"<{len(self._open) - self._open[id(value)]} above>"
         if id(value) in self._known:
@@ -222,7 +228,12 @@ def _leaf(value: Any, at: At) -> str:
 
 def _folder(namespace: Mapping[str, Any]) -> str:
     file = namespace.get("__file__")
-    return os.path.dirname(os.path.abspath(file)) if isinstance(file, str) else ""  # noqa: PTH100, PTH120 - asked often
+    return _folder_of(file) if isinstance(file, str) else ""
+
+
+@lru_cache
+def _folder_of(file: str) -> str:
+    return str(Path(file).absolute().parent)
 
 
 def _settings(value: Any) -> dict[str, Any] | None:
@@ -247,7 +258,11 @@ def _is_value(kind: type) -> bool:
 
 def _in_order(items: Iterable[Any]) -> list[Any]:
     """The items of a set or the keys of a dict in an order that is the same in every process."""
-    return sorted(items, key=_key)
+    ordered = list(items)
+    kinds = set(map(type, ordered))
+    if kinds == {tuple} and len(rows := {tuple(map(type, item)) for item in ordered}) == 1:
+        kinds = set(*rows)
+    return sorted(ordered) if kinds <= _ORDERED else sorted(ordered, key=_key)
 
 
 def _key(item: Any) -> str:

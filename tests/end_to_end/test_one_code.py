@@ -308,6 +308,25 @@ def test_an_objective_whose_state_changes_between_two_fits_is_refused(tmp_path, 
     assert len(tuner.fit()) == 30
 
 
+class CountsLooks:
+    n = 0
+
+    def __getstate__(self):
+        type(self).n += 1
+        return {"fee": 1}
+
+    def __call__(self, params, data):
+        return 1.0
+
+
+def test_the_state_of_an_objective_is_looked_at_when_its_study_begins_and_not_before(tmp_path):
+    tuner = rbt.Tuner(CountsLooks(), **tuner_arguments(tmp_path))
+    assert CountsLooks.n == 0
+    assert tuner.study.objective.name == "<CountsLooks>"
+    tuner.fit()
+    assert "the attribute `fee`" in tuner.study.objective.parts
+
+
 class Stop(Exception):
     pass
 
