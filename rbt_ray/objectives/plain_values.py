@@ -259,10 +259,9 @@ def _is_value(kind: type) -> bool:
 def _in_order(items: Iterable[Any]) -> list[Any]:
     """The items of a set or the keys of a dict in an order that is the same in every process."""
     ordered = list(items)
-    kinds = set(map(type, ordered))
-    if kinds == {tuple} and len(rows := {tuple(map(type, item)) for item in ordered}) == 1:
-        kinds = set(*rows)
-    return sorted(ordered) if kinds <= _ORDERED else sorted(ordered, key=_key)
+    kinds = {tuple(map(type, item)) if type(item) is tuple else (type(item),) for item in ordered}
+    comparable = len(kinds) == 1 and _ORDERED.issuperset(*kinds)
+    return sorted(ordered) if comparable else sorted(ordered, key=_key)
 
 
 def _key(item: Any) -> str:

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import json
 import os
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -216,6 +217,23 @@ def test_functions_that_are_imported_late_are_named():
     assert "tests.objectives.graphs" in found.imports
     assert "the module tests/objectives/graphs.py" in found.parts
     assert not any("numpy" in label for label in found.parts)
+
+
+KEYS = [1, -2, "a", "b", b"a", None, 1.5, float("nan"), False, (1, "a"), ("a", 1), (1, 2), (0, 3), (), ("a",), ((1,), 2)]
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_a_dict_counts_with_all_kinds_of_keys_in_any_order(seed):
+    rng = random.Random(seed)
+    pairs = [(key, n) for n, key in enumerate(rng.sample(KEYS, rng.randint(1, 4)))]
+    text = "TABLE = {}\ndef objective(p, d):\n    return TABLE"
+    objective = made(text)
+    found = []
+    for table in (pairs, rng.sample(pairs, len(pairs)), [(key, n + 1) for key, n in pairs]):
+        objective.__globals__["TABLE"] = dict(table)
+        found.append(address_of(objective))
+    assert differences(found[0], found[1]) == []
+    assert differences(found[0], found[2]) != []
 
 
 FRAMES = {
