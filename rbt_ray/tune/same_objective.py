@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Mapping
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
@@ -15,7 +14,7 @@ from rbt_ray.errors import StudyMismatchError
 from rbt_ray.objectives.address import differences, listed
 from rbt_ray.objectives.definitions import Definitions
 from rbt_ray.objectives.fingerprint import Fingerprint
-from rbt_ray.objectives.own_code import Source, closure
+from rbt_ray.objectives.own_code import Source, closure, spec_of
 from rbt_ray.study.study import Address
 
 _MARGIN_S = 2.0
@@ -59,7 +58,7 @@ def stale(found: Fingerprint, sources: Mapping[str, Source]) -> dict[str, str]:
         By the name of each module that differs, the name of a part that does. Where a module's file was changed and it is
         not known whether a part is the same, it counts as different.
     """
-    specs = {name: getattr(sys.modules.get(name), "__spec__", None) for name in sources}
+    specs = {name: spec_of(name) for name in sources}
     loaded = {name for name, spec in specs.items() if spec is not None and type(spec.loader) is SourceFileLoader}
     for name in loaded:  # and not by a loader such as pytest's, which rewrites what it loads
         if name not in _first or _first[name][0] is not specs[name]:  # its first study since its import or reload

@@ -219,7 +219,24 @@ def test_functions_that_are_imported_late_are_named():
     assert not any("numpy" in label for label in found.parts)
 
 
-KEYS = [1, -2, "a", "b", b"a", None, 1.5, float("nan"), False, (1, "a"), ("a", 1), (1, 2), (0, 3), (), ("a",), ((1,), 2)]
+KEYS = [
+    1,
+    -2,
+    "a",
+    "b",
+    b"a",
+    None,
+    1.5,
+    float("nan"),
+    False,
+    (1, "a"),
+    ("a", 1),
+    (1, 2),
+    (0, 3),
+    (),
+    ("a",),
+    ((1,), 2),
+]
 
 
 @pytest.mark.parametrize("seed", range(30))
