@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,10 +42,17 @@ def address_of(objective: Any) -> Address:
 
 def find(objective: Any) -> Found:
     """The address, and what of the objective's code was reached."""
-    first = first_fingerprint(objective)
+    address = replace(named(objective), fingerprint=first_fingerprint(objective))
     if isinstance(objective, Strategy):
-        return Found(Address(objective.name, dataclasses.asdict(objective), "", first), None)
+        return Found(address, None)
     found = fingerprint_of(objective)
+    return Found(replace(address, code=found.digest, parts=found.parts, python=_PYTHON), found)
+
+
+def named(objective: Any) -> Address:
+    """The address without what it takes to compare the objective, which is found when its study begins."""
+    if isinstance(objective, Strategy):
+        return Address(objective.name, dataclasses.asdict(objective), "", "")
     module, name = getattr(objective, "__module__", ""), getattr(objective, "__qualname__", None)
     folder = ""
     if isinstance(objective, Adapted):
@@ -54,7 +61,7 @@ def find(objective: Any) -> Found:
         address = f"<{type(objective).__qualname__}>"
     else:
         address, folder = f"{module}:{name}", _folder(module)
-    return Found(Address(address, {}, folder, first, found.digest, found.parts, _PYTHON), found)
+    return Address(address, {}, folder, "")
 
 
 def differences(then: Address, now: Address) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dis
 import hashlib
 import inspect
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from types import CodeType
@@ -20,13 +21,15 @@ _MEANT = (
     | inspect.CO_ITERABLE_COROUTINE
     | inspect.CO_ASYNC_GENERATOR
 )
-_HAS_DOCSTRING = 0x4000000  # from Python 3.13 on
-_FLAGGED = hasattr(inspect, "CO_HAS_DOCSTRING")
+_LOADS_CONSTANT = frozenset(dis.hasconst)
 _CHANGING = {
     *("append", "appendleft", "extend", "insert", "pop", "popleft", "popitem", "remove", "clear", "sort", "reverse"),
     *("add", "discard", "update", "setdefault", "move_to_end", "fill", "put", "difference_update"),
 }
 """Methods that change the list, dict, set, deque or array they are called on."""
+_LOADS_GLOBAL = ("LOAD_GLOBAL", "LOAD_NAME")
+_LOADS_NAME = (*_LOADS_GLOBAL, "LOAD_DEREF", "LOAD_CLASSDEREF")
+_LOADS_ATTRIBUTE = ("LOAD_ATTR", "LOAD_METHOD")
 
 
 @dataclass(slots=True)
@@ -37,10 +40,11 @@ class Uses:
         reads: globals and variables of enclosing functions, each with the attributes that are read one after the other
             from it; a name that is used on its own has an empty chain.
         imports: level, module and names of each import statement.
-        attributes: all attribute names.
+        attributes: all attribute names, but for methods such as `append` of what is only in a local variable.
         changed_globals: globals that it assigns, or whose items it changes.
         changed_cells: the same of variables of enclosing functions.
         changed_attributes: the same of attributes of its first argument.
+        changed_of_others: the same of attributes of globals and of variables of enclosing functions, with these.
     """
 
     reads: dict[str, set[tuple[str, ...]]] = field(default_factory=dict)
@@ -49,6 +53,7 @@ class Uses:
     changed_globals: set[str] = field(default_factory=set)
     changed_cells: set[str] = field(default_factory=set)
     changed_attributes: set[str] = field(default_factory=set)
+    changed_of_others: set[tuple[str, str]] = field(default_factory=set)
 
 
 def canonical(code: CodeType) -> str:
@@ -56,11 +61,9 @@ def canonical(code: CodeType) -> str:
 
     Line numbers, file names, comments and docstrings do not count.
     """
-    constants = code.co_consts
-    if _has_docstring(code):
-        constants = ("", *constants[1:])
+    instructions, constants = _instructions(code)
     parts = [
-        code.co_code.hex(),
+        instructions,
         code.co_exceptiontable.hex(),
         code.co_argcount,
         code.co_posonlyargcount,
@@ -91,12 +94,19 @@ def uses_of(code: CodeType) -> Uses:
     return uses
 
 
-def _has_docstring(code: CodeType) -> bool:
-    if _FLAGGED:
-        return bool(code.co_flags & _HAS_DOCSTRING)
-    # Before 3.13 the first constant of a function that is no lambda is its docstring, or None.
-    is_function = code.co_flags & inspect.CO_OPTIMIZED and not code.co_name.startswith("<")
-    return bool(is_function and code.co_consts and isinstance(code.co_consts[0], str))
+def _instructions(code: CodeType) -> tuple[str, list[Any]]:
+    """The instructions without the positions of constants, which a docstring moves, and the constants in order of use."""
+    instructions = bytearray(code.co_code)
+    used: list[Any] = []
+    high = 0
+    for at in range(0, len(instructions), 2):
+        if instructions[at] in _LOADS_CONSTANT:
+            used.append(code.co_consts[high << 8 | instructions[at + 1]])
+            instructions[at + 1] = 0
+            if high:
+                instructions[at - 1] = 0
+        high = high << 8 | instructions[at + 1] if instructions[at] == dis.EXTENDED_ARG else 0
+    return instructions.hex(), used
 
 
 def _constant(constant: Any) -> str:
@@ -111,14 +121,17 @@ def _constant(constant: Any) -> str:
 
 def _look(code: CodeType, uses: Uses, *, first: str | None) -> None:
     steps = [step for step in dis.get_instructions(code) if step.opname != "EXTENDED_ARG"]
+    change = _Changes(uses, steps, first, code.co_varnames[: code.co_argcount + code.co_kwonlyargcount])
     for at, step in enumerate(steps):
         name = step.opname
-        if name in ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_DEREF", "LOAD_CLASSDEREF"):
+        if name in _LOADS_NAME:
             uses.reads.setdefault(step.argval, set()).add(_chain(steps, at))
-        elif name in ("LOAD_ATTR", "LOAD_METHOD"):
-            uses.attributes.add(step.argval)
-            if step.argval in _CHANGING:
-                _changes(uses, steps, at - 1, first)
+        elif name in _LOADS_ATTRIBUTE:
+            changes = step.argval in _CHANGING
+            if not (changes and change.is_local(at - 1)):  # a list that one call makes is no object of the user's
+                uses.attributes.add(step.argval)
+            if changes:
+                change.item_of(at - 1)
         elif name == "IMPORT_NAME":
             level, names = steps[at - 2].argval, steps[at - 1].argval
             uses.imports.append((level if isinstance(level, int) else 0, step.argval, tuple(names or ())))
@@ -127,9 +140,70 @@ def _look(code: CodeType, uses: Uses, *, first: str | None) -> None:
         elif name == "STORE_DEREF" and step.argval in code.co_freevars:
             uses.changed_cells.add(step.argval)
         elif name in ("STORE_SUBSCR", "DELETE_SUBSCR", "STORE_SLICE"):
-            _changes(uses, steps, _container(steps, at), first)
-        elif name == "STORE_ATTR" and first is not None and _assigns_to(steps, at, first):
-            uses.changed_attributes.add(step.argval)
+            change.item_of(_container(steps, at))
+        elif name == "STORE_ATTR":
+            change.attribute_of(_assigned_to(steps, at), step.argval)
+
+
+class _Changes:
+    """Records what the values that steps load belong to, since they are changed.
+
+    Args:
+        uses: where it is recorded.
+        steps: those of one code.
+        first: the name of its first argument; None for a function within another.
+        arguments: names of all its arguments.
+    """
+
+    def __init__(
+        self, uses: Uses, steps: Sequence[dis.Instruction], first: str | None, arguments: Sequence[str]
+    ) -> None:
+        self._uses, self._steps, self._first = uses, steps, first
+        stored = [(at, name) for at, step in enumerate(steps) for name in _stored(step)]
+        n_stored = Counter([*arguments, *(name for _, name in stored)])
+        self._same_as = {name: at - 1 for at, name in stored if n_stored[name] == 1 and at and self._is_kept(at - 1)}
+
+    def is_local(self, at: int) -> bool:
+        """Whether step `at` loads a local variable that is neither the first argument nor another name for what is kept."""
+        name = _loaded(self._steps[at])
+        return name is not None and name != self._first and name not in self._same_as
+
+    def item_of(self, at: int) -> None:
+        """Records that an item of the value that step `at` loads is changed."""
+        steps = self._steps
+        while at >= 0 and (steps[at].opname == "BINARY_SUBSCR" or steps[at].argrepr == "[]"):
+            at = _below(steps, at, 1)  # an item of it is changed
+        at = self._same_as.get(_loaded(steps[at]) or "", at)
+        if at < 0:
+            return
+        step = steps[at]
+        if step.opname in _LOADS_GLOBAL:
+            self._uses.changed_globals.add(step.argval)
+        elif step.opname == "LOAD_DEREF":
+            self._uses.changed_cells.add(step.argval)
+        elif step.opname in _LOADS_ATTRIBUTE:
+            self.attribute_of(at - 1, step.argval)
+
+    def attribute_of(self, at: int, attribute: str) -> None:
+        """Records that an attribute of the value that step `at` loads is assigned, or an item of it is changed."""
+        if at < 0:
+            return
+        step = self._steps[at]
+        if self._first is not None and _loaded(step) == self._first:
+            self._uses.changed_attributes.add(attribute)
+            return
+        step = self._steps[self._same_as.get(_loaded(step) or "", at)]
+        if step.opname in _LOADS_NAME:
+            self._uses.changed_of_others.add((step.argval, attribute))
+
+    def _is_kept(self, at: int) -> bool:
+        """Whether step `at` loads a global, a variable of an enclosing function or an attribute of one of these or of `self`."""
+        step, before = self._steps[at], self._steps[at - 1] if at else None
+        if step.opname in _LOADS_NAME:
+            return True
+        if step.opname != "LOAD_ATTR" or before is None:
+            return False
+        return before.opname in _LOADS_NAME or (self._first is not None and _loaded(before) == self._first)
 
 
 def _chain(steps: Sequence[dis.Instruction], at: int) -> tuple[str, ...]:
@@ -137,21 +211,6 @@ def _chain(steps: Sequence[dis.Instruction], at: int) -> tuple[str, ...]:
     while end < len(steps) and steps[end].opname in ("LOAD_ATTR", "LOAD_METHOD"):
         end += 1
     return tuple(step.argval for step in steps[at + 1 : end])
-
-
-def _changes(uses: Uses, steps: Sequence[dis.Instruction], at: int, first: str | None) -> None:
-    """Notes what the value that step `at` loads belongs to, since it is changed."""
-    while at >= 0 and (steps[at].opname == "BINARY_SUBSCR" or steps[at].argrepr == "[]"):
-        at = _below(steps, at, 1)  # an item of it is changed
-    if at < 0:
-        return
-    step = steps[at]
-    if step.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
-        uses.changed_globals.add(step.argval)
-    elif step.opname == "LOAD_DEREF":
-        uses.changed_cells.add(step.argval)
-    elif step.opname == "LOAD_ATTR" and first is not None and at and _loads(steps[at - 1], first):
-        uses.changed_attributes.add(step.argval)
 
 
 def _container(steps: Sequence[dis.Instruction], at: int) -> int:
@@ -174,15 +233,25 @@ def _below(steps: Sequence[dis.Instruction], at: int, n: int) -> int:
     return at - 1
 
 
-def _assigns_to(steps: Sequence[dis.Instruction], at: int, first: str) -> bool:
-    if at and _loads(steps[at - 1], first):
-        return True
-    copied = (n for n in range(1, at) if steps[n].opname == "COPY" and steps[n + 1].argval == steps[at].argval)
-    return steps[at - 1].opname == "SWAP" and any(_loads(steps[n - 1], first) for n in copied)
+def _assigned_to(steps: Sequence[dis.Instruction], at: int) -> int:
+    """The step that loads what `steps[at]` sets an attribute of; -1 where that is not known."""
+    if at and steps[at - 1].opname == "SWAP":  # an augmented assignment, which copies the object first
+        copied = [n for n in range(1, at) if steps[n].opname == "COPY" and steps[n + 1].argval == steps[at].argval]
+        return copied[-1] - 1 if copied else -1
+    return at - 1
 
 
-def _loads(step: dis.Instruction, name: str) -> bool:
+def _loaded(step: dis.Instruction) -> str | None:
+    """The local variable that a step loads, the last one where it loads two."""
     if not step.opname.startswith("LOAD_FAST"):
-        return False
-    loaded = step.argval[-1] if isinstance(step.argval, tuple) else step.argval
-    return bool(loaded == name)
+        return None
+    return str(step.argval[-1] if isinstance(step.argval, tuple) else step.argval)
+
+
+def _stored(step: dis.Instruction) -> tuple[str, ...]:
+    """The local variables that a step stores."""
+    if not step.opname.startswith("STORE_FAST"):
+        return ()
+    if step.opname == "STORE_FAST_LOAD_FAST":
+        return (step.argval[0],)
+    return step.argval if isinstance(step.argval, tuple) else (step.argval,)

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from rbt_ray.objectives.bytecode import Uses, canonical, codes_in, uses_of
+from rbt_ray.objectives.bytecode import Uses, canonical, uses_of
 from rbt_ray.objectives.own_code import closure, imported, is_own
 from rbt_ray.objectives.own_values import (
     CONSTRUCTORS,
@@ -29,7 +29,7 @@ from rbt_ray.objectives.own_values import (
 from rbt_ray.objectives.plain_values import At, Values
 
 _Ignored = frozenset[tuple[int, str]]
-"""What is working memory: a name, and the id of the globals, class or closure's code that it belongs to."""
+"""What is working memory: a name, and the id of the globals, class, object or closure's code that it belongs to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +40,15 @@ class Fingerprint:
         digest: equal for objectives that compute the same.
         parts: by the name of each part, a number as it is or a hash.
         imports: own modules that functions import when they are called.
-        codes: names of the functions that were reached by the hashes of their code, by module.
+        codes: qualified names of the functions that were reached and the hashes of their code, by module.
+        reads: globals that they read, by module.
     """
 
     digest: str
     parts: dict[str, str]
     imports: tuple[str, ...]
-    codes: dict[str, dict[str, str]]
+    codes: dict[str, set[tuple[str, str]]]
+    reads: dict[str, dict[str, Any]]
 
 
 def fingerprint_of(objective: Any) -> Fingerprint:
@@ -56,7 +58,7 @@ def fingerprint_of(objective: Any) -> Fingerprint:
     if ignored := walk.changed_by_itself():
         walk = _Walk(ignored)
         digest = walk.run(objective)
-    return Fingerprint(digest, walk.parts, tuple(walk.imports), walk.codes)
+    return Fingerprint(digest, walk.parts, tuple(walk.imports), walk.codes, walk.reads)
 
 
 class _Walk:
@@ -65,44 +67,71 @@ class _Walk:
     def __init__(self, ignored: _Ignored) -> None:
         self.parts: dict[str, str] = {}
         self.imports: dict[str, None] = {}
-        self.codes: dict[str, dict[str, str]] = {}
+        self.codes: dict[str, set[tuple[str, str]]] = {}
+        self.reads: dict[str, dict[str, Any]] = {}
         self._ignored = ignored
         self._numbers: dict[int, int] = {}
         self._queue: deque[Any] = deque()
         self._uses: list[tuple[types.FunctionType, Uses]] = []
+        self._entries: set[int] = set()
         self._methods: list[tuple[type, str, types.FunctionType]] = []
         self._values = Values(self._reference, self._part, self._counts)
 
     def run(self, objective: Any) -> str:
         total = hashlib.sha256()
         total.update(self._values.named(At("the", "objective"), objective).encode(errors="surrogatepass"))
+        self._entries |= {id(reached) for reached in self._queue}
         while self._queue:
             reached = self._queue.popleft()
             text = self._class(reached) if isinstance(reached, type) else self._function(reached)
             total.update(f"\n{text}".encode(errors="surrogatepass"))
         for name, source in sorted(closure(self.imports).items()):
-            digest = codes_of(source.content).whole
+            digest = code_of(source.content)
             self._part(f"the module {file_of({'__name__': name, '__file__': source.file})}", digest)
             total.update(f"\n{name} {digest}".encode())
         return total.hexdigest()
 
     def changed_by_itself(self) -> _Ignored:
-        """What the functions that were reached change; methods count if reached code calls them, constructors never."""
+        """What the functions change that a call of the objective may run."""
+        called = self._called()
         changed: set[tuple[int, str]] = set()
-        called: set[str] = set()
         for function, uses in self._uses:
-            changed.update((id(function.__globals__), name) for name in uses.changed_globals)
-            changed.update((id(function.__code__), name) for name in uses.changed_cells)
-            called |= uses.attributes
+            if id(function) in called:
+                changed.update((id(function.__globals__), name) for name in uses.changed_globals)
+                changed.update((id(function.__code__), name) for name in uses.changed_cells)
+                for name, attribute in uses.changed_of_others:
+                    if (owner := _value_of(function, name)) is not None:
+                        changed.add((id(vars(owner) if isinstance(owner, types.ModuleType) else owner), attribute))
         by_function: dict[int, Uses] = {id(function): uses for function, uses in self._uses}
-        for owner, name, method in self._methods:
-            special = name.startswith("__") and name not in CONSTRUCTORS
-            if special or (name in called and name not in CONSTRUCTORS):
-                found = by_function.get(id(method), Uses())  # a method of an installed library was not looked at
-                changed.update((id(owner), attribute) for attribute in found.changed_attributes)
+        for owner, _, method in self._methods:
+            if id(method) in called and id(method) in by_function:  # one of an installed library was not looked at
+                changed.update((id(owner), attribute) for attribute in by_function[id(method)].changed_attributes)
         return frozenset(changed)
 
-    def _counts(self, owner: type, attribute: str) -> bool:
+    def _called(self) -> set[int]:
+        """Ids of the functions that a call of the objective may run, as names tell.
+
+        A constructor that the call runs changes only what the call makes. A function that no code names may be called
+        through what holds it, such as a dict.
+        """
+        methods = {id(method): name for _, name, method in self._methods}
+        names = {id(function): methods.get(id(function), function.__name__) for function, _ in self._uses}
+        mentioned = {id(function): uses.attributes | uses.reads.keys() for function, uses in self._uses}
+        by_any = set().union(*mentioned.values())
+        constructors = {one for one, name in methods.items() if name in CONSTRUCTORS}
+        called = self._entries | {one for one, name in methods.items() if name.startswith("__")}
+        called = (called | {one for one in names if one not in methods and names[one] not in by_any}) - constructors
+        while True:
+            by_called = set().union(*(mentioned.get(one, ()) for one in called))
+            found = {one for one, name in names.items() if name in by_called} - constructors
+            if found <= called:
+                return called
+            called |= found
+
+    def _counts(self, value: Any, attribute: str) -> bool:
+        return (id(value), attribute) not in self._ignored and self._counts_of(type(value), attribute)
+
+    def _counts_of(self, owner: type, attribute: str) -> bool:
         return is_counted(owner, attribute) and not any(
             (id(base), attribute) in self._ignored for base in owner.__mro__
         )
@@ -121,6 +150,7 @@ class _Walk:
         if isinstance(value, (types.FunctionType, type)):
             return self._numbered(value)
         if isinstance(value, types.MethodType):
+            self._entries.add(id(value.__func__))
             return f"method {self._reference(value.__func__, at)} of {self._values.text(value.__self__, at)}"
         if isinstance(value, (types.BuiltinFunctionType, types.MethodDescriptorType, types.WrapperDescriptorType)):
             return f"builtin {getattr(value, '__module__', None)}.{value.__qualname__}"
@@ -167,6 +197,7 @@ class _Walk:
             return name
         at = At("the global", name, f" of {file_of(namespace)}", root=namespace, is_global=True)
         value = namespace[name]
+        self.reads.setdefault(str(namespace.get("__name__")), {})[name] = value
         if isinstance(value, types.ModuleType):
             return f"{name} {[self._module(value, chain) for chain in sorted(chains)]}"
         return f"{name} {self._values.named(at, value)}"
@@ -179,7 +210,7 @@ class _Walk:
         where = f" of {file_of(namespace)}"
         name = function.__qualname__.rpartition("<locals>.")[2]
         if code.co_filename == namespace.get("__file__"):  # not what `dataclass` and its like have generated
-            self.codes.setdefault(str(namespace.get("__name__")), {})[digest] = name
+            self.codes.setdefault(str(namespace.get("__name__")), set()).add((code.co_qualname, digest))
         kind = "method" if "." in name else "function"
         self._part(f"a lambda{where}" if name == "<lambda>" else f"the {kind} `{name}`{where}", digest)
         text = [digest]
@@ -194,7 +225,7 @@ class _Walk:
                 f"{variable}:{self._cell(function, variable, cell, uses, At('the variable', variable, inside))}"
             )
         for attribute, value in sorted(vars(function).items()):
-            if attribute != "__wrapped__":
+            if attribute != "__wrapped__" and (id(function), attribute) not in self._ignored:
                 text.append(
                     f".{attribute}={self._values.named(At('the attribute', f'{name}.{attribute}', where), value)}"
                 )
@@ -229,7 +260,7 @@ class _Walk:
             elif isinstance(value, property):
                 accessors = [one for one in (value.fget, value.fset, value.fdel) if isinstance(one, types.FunctionType)]
                 text.append(f"{name}:property {[self._numbered(one) for one in accessors]}")
-            elif not name.startswith("__") and self._counts(kind, name):
+            elif not name.startswith("__") and self._counts_of(kind, name):
                 at = At(
                     "the class attribute",
                     f"{kind.__qualname__.rpartition('<locals>.')[2]}.{name}",
@@ -240,6 +271,19 @@ class _Walk:
         return " ".join(text)
 
 
+def _value_of(function: types.FunctionType, name: str) -> Any:
+    """The value of a global or of a variable of an enclosing function; None where it has none."""
+    if name in function.__code__.co_freevars and function.__closure__ is not None:
+        cell = function.__closure__[function.__code__.co_freevars.index(name)]
+        try:
+            return cell.cell_contents
+        except ValueError:  # it was not assigned yet
+            return None
+    if name in function.__code__.co_cellvars:  # of a call, and not there between calls
+        return None
+    return function.__globals__.get(name)
+
+
 def _is_of(value: Any, module: types.ModuleType) -> bool:
     """Whether a name of a module stands for what the module defines itself, and not for what it imports."""
     if isinstance(value, types.ModuleType):
@@ -247,23 +291,9 @@ def _is_of(value: Any, module: types.ModuleType) -> bool:
     return getattr(value, "__module__", module.__name__) == module.__name__
 
 
-@dataclass(frozen=True, slots=True)
-class Codes:
-    """Hashes of a module's code.
-
-    Args:
-        whole: of all of it.
-        functions: of each function in it.
-    """
-
-    whole: str
-    functions: frozenset[str]
-
-
-def codes_of(content: bytes) -> Codes:
-    """The code of a module's source; of what cannot be compiled, the hash of the source and no functions."""
+def code_of(content: bytes) -> str:
+    """A hash of the code of a module's source; of what cannot be compiled, of the source."""
     try:
-        code = compile(content, "module", "exec", dont_inherit=True)
+        return canonical(compile(content, "module", "exec", dont_inherit=True))
     except (SyntaxError, ValueError):  # it fails where it is imported
-        return Codes(hashlib.sha256(content).hexdigest(), frozenset())
-    return Codes(canonical(code), frozenset(map(canonical, codes_in(code))))
+        return hashlib.sha256(content).hexdigest()

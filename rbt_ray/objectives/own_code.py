@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import os
-import re
 import sys
 import sysconfig
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,10 +23,10 @@ _INSTALLED = tuple(
     )
 )
 _PACKAGE_FOLDERS = {"site-packages", "dist-packages"}
-_IMPORT = re.compile(
-    rb"^[ \t]*(?:from[ \t]+(?P<base>[\w.]+)[ \t]+import[ \t]*(?P<names>\([^)]*\)|[^\n#]*)|import[ \t]+(?P<modules>[^\n#]+))",
-    re.MULTILINE,
-)
+_DISTINCT_NS = 2 * 10**9
+"""A file that is older than this has another time once it is written again."""
+_read: dict[str, tuple[tuple[int, int, int], bytes]] = {}
+"""Times of change, size and content of the files that were read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,7 @@ class Source:
     content: bytes
 
 
+@lru_cache(maxsize=4096)
 def is_own_file(file: str) -> bool:
     """Whether a module of this file is the user's own."""
     installed = file.startswith(_INSTALLED) or not _PACKAGE_FOLDERS.isdisjoint(Path(file).parts)
@@ -63,9 +65,9 @@ def own_sources(names: Iterable[str] = ()) -> dict[str, Source]:
     functions that have not run yet. No module is imported for it. `__main__` is left out.
     """
     found: dict[str, Source] = {}
-    for name, module in list(sys.modules.items()):
-        spec = getattr(module, "__spec__", None)
-        if name not in ("__main__", "__mp_main__") and isinstance(spec, ModuleSpec) and spec.name == name:
+    for name in list(sys.modules):
+        spec = spec_of(name)
+        if name not in ("__main__", "__mp_main__") and spec is not None and spec.name == name:
             _add(found, name, spec)
     seen = set(found)
     waiting = [*names, *(other for name in found for other in imported_by(name, found[name]))]
@@ -106,10 +108,8 @@ def source_of(name: str) -> Source | None:
 
 def find_spec(name: str) -> ModuleSpec | None:
     """Where a module is, without importing the packages that hold it; None where there is none."""
-    module = sys.modules.get(name)
-    if module is not None:
-        spec = getattr(module, "__spec__", None)
-        return spec if isinstance(spec, ModuleSpec) else None
+    if sys.modules.get(name) is not None:
+        return spec_of(name)
     parent, _, _ = name.rpartition(".")
     path = None
     if parent:
@@ -123,6 +123,13 @@ def find_spec(name: str) -> ModuleSpec | None:
         return None
 
 
+def spec_of(name: str) -> ModuleSpec | None:
+    """What a loaded module was imported by; None where that is not known, or the module is not loaded."""
+    # What stands for a module may have a `__getattr__` that raises, or that makes up any attribute.
+    spec = getattr(sys.modules.get(name), "__dict__", {}).get("__spec__")
+    return spec if isinstance(spec, ModuleSpec) else None
+
+
 def imported_by(name: str, source: Source) -> list[str]:
     """Names of the modules that a module's import statements may mean, the packages that hold them first."""
     return list(_imported_by(name, source.is_package, source.content))
@@ -132,14 +139,17 @@ def imported_by(name: str, source: Source) -> list[str]:
 def _imported_by(name: str, is_package: bool, content: bytes) -> tuple[str, ...]:
     package = name if is_package else name.rpartition(".")[0]
     found: dict[str, None] = {}
-    for match in _IMPORT.finditer(content):
-        if match["modules"] is not None:
-            for part in _names(match["modules"]):
-                found.update(dict.fromkeys(with_parents(part)))
-        else:
-            found.update(
-                dict.fromkeys(imported(match["base"].decode(errors="replace"), _names(match["names"]), package))
-            )
+    try:
+        tree = ast.parse(content)
+    except (SyntaxError, ValueError):  # nothing in it can be run
+        return ()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                found.update(dict.fromkeys(with_parents(alias.name)))
+        elif isinstance(node, ast.ImportFrom):
+            base = "." * node.level + (node.module or "")
+            found.update(dict.fromkeys(imported(base, [alias.name for alias in node.names], package)))
     return tuple(found)
 
 
@@ -159,19 +169,25 @@ def with_parents(name: str) -> list[str]:
     return [".".join(parts[: n + 1]) for n in range(len(parts))]
 
 
-def _names(text: bytes) -> list[str]:
-    without_comments = re.sub(rb"#[^\n]*", b"", text).decode(errors="replace").strip("() \t\r\n;")
-    return [words[0] for part in without_comments.split(",") if (words := part.split())]
-
-
 def _add(found: dict[str, Source], name: str, spec: ModuleSpec | None) -> bool:
     file: Any = None if spec is None else spec.origin
-    # What stands for a module in `sys.modules`, such as a mock, may have any attributes.
     if spec is None or not isinstance(file, str) or not file.endswith(".py") or not is_own_file(file):
         return False
     try:
-        content = Path(file).read_bytes()
+        content = _content(file)
     except OSError:
         return False
     found[name] = Source(file, spec.submodule_search_locations is not None, content)
     return True
+
+
+def _content(file: str) -> bytes:
+    status = os.stat(file)  # noqa: PTH116 - of each module at each study
+    version = status.st_mtime_ns, status.st_ctime_ns, status.st_size
+    known = _read.get(file)
+    if known is not None and known[0] == version:
+        return known[1]
+    content = Path(file).read_bytes()
+    if time.time_ns() - max(version[:2]) > _DISTINCT_NS:
+        _read[file] = version, content
+    return content

@@ -7,21 +7,28 @@ import dataclasses
 import enum
 import hashlib
 import os
+import random
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import PurePath
+from functools import lru_cache
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
 
+from rbt_ray.objectives.frame_values import made_of
 from rbt_ray.objectives.own_code import is_own
 from rbt_ray.objectives.own_values import namespace_of
 
 _NUMBERS = (bool, int, float, type(None))
 _LEAVES = {*_NUMBERS, complex, str, bytes, type(Ellipsis), type(NotImplemented)}
+_ORDERED = {str, bytes, int}
+"""Types whose values have an order without exceptions, each among its own."""
 _VALUES = {"collections", "datetime", "decimal", "fractions", "ipaddress", "types", "uuid", "zoneinfo"}
 """Modules of the standard library whose objects are values."""
+_GENERATORS = (random.Random, np.random.Generator, np.random.RandomState, np.random.BitGenerator)
 _MANY = 1_000
+_SHORT = 8
 _DEEPEST = 100
 _OPAQUE = " object"
 _LONGEST = 200
@@ -68,14 +75,14 @@ class Values:
     Args:
         reference: gives what stands for a function, a class, a module or a wrapper, and None for other values.
         note: takes the label of a part, and what is shown of it.
-        counts: whether an attribute of a class's objects is part of their state.
+        counts: whether an attribute of an object is part of its state.
     """
 
     def __init__(
         self,
         reference: Callable[[Any, At], str | None],
         note: Callable[[str, str], None],
-        counts: Callable[[type, str], bool],
+        counts: Callable[[Any, str], bool],
     ) -> None:
         self._reference, self._note, self._counts = reference, note, counts
         self._open: dict[int, int] = {}
@@ -94,6 +101,8 @@ class Values:
         kind = type(value)
         if kind in _LEAVES:
             return _leaf(value, at)
+        if kind is tuple and len(value) < _SHORT and _LEAVES.issuperset(map(type, value)):  # such as a key of a dict
+            return f"tuple [{','.join([_leaf(item, at) for item in value])}]"
         if id(value) in self._open:
             return f"<{len(self._open) - self._open[id(value)]} above>"
         if id(value) in self._known:
@@ -131,6 +140,10 @@ class Values:
             return self._array(np.asarray(value), at)
         if isinstance(value, (np.generic, np.dtype)):
             return f"{kind.__name__} {value!r}"
+        if isinstance(value, _GENERATORS):
+            return kind.__qualname__  # every number that it draws changes its state
+        if not is_own(namespace_of(kind)) and (parts := made_of(value)) is not None:
+            return f"{kind.__qualname__} {[self.text(part, at) for part in parts]}"
         if isinstance(value, enum.Enum):
             return f"{self._reference(kind, at)} {value.name}"
         if isinstance(value, PurePath):
@@ -176,7 +189,6 @@ class Values:
         return " ".join([*text, self._pairs(pairs or (), at)])
 
     def _state(self, value: Any, state: Any, at: At) -> list[str]:
-        kind = type(value)
         attributes: dict[str, Any] = {}
         if state is None:
             return []
@@ -191,7 +203,7 @@ class Values:
         return [
             f"{name}={self.named(at.attribute(name), attributes[name])}"
             for name in sorted(attributes)
-            if self._counts(kind, name)
+            if self._counts(value, name)
         ]
 
 
@@ -203,16 +215,25 @@ def _shown(value: Any) -> str | None:
 
 
 def _leaf(value: Any, at: At) -> str:
+    if type(value) is bytes and len(value) > _LONGEST:
+        return f"bytes {len(value)} {hashlib.sha256(value).hexdigest()}"
     if type(value) is int:
         return f"int {value:x}"  # `repr` refuses numbers of more than 4,300 digits
     if type(value) is str and at.root is not None and (folder := _folder(at.root)) and value.startswith(folder):
         return f"str in the module's folder {value[len(folder) :]!r}"
+    if type(value) is str and len(value) > _LONGEST:
+        return f"str {len(value)} {_hash(value)}"
     return f"{type(value).__name__} {value!r}"
 
 
 def _folder(namespace: Mapping[str, Any]) -> str:
     file = namespace.get("__file__")
-    return os.path.dirname(os.path.abspath(file)) if isinstance(file, str) else ""  # noqa: PTH100, PTH120 - asked often
+    return _folder_of(file) if isinstance(file, str) else ""
+
+
+@lru_cache
+def _folder_of(file: str) -> str:
+    return str(Path(file).absolute().parent)
 
 
 def _settings(value: Any) -> dict[str, Any] | None:
@@ -237,7 +258,10 @@ def _is_value(kind: type) -> bool:
 
 def _in_order(items: Iterable[Any]) -> list[Any]:
     """The items of a set or the keys of a dict in an order that is the same in every process."""
-    return sorted(items, key=_key)
+    ordered = list(items)
+    kinds = {tuple(map(type, item)) if type(item) is tuple else (type(item),) for item in ordered}
+    comparable = len(kinds) == 1 and _ORDERED.issuperset(*kinds)
+    return sorted(ordered) if comparable else sorted(ordered, key=_key)
 
 
 def _key(item: Any) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rbt_ray.errors import SettingError, StudyMismatchError
-from rbt_ray.objectives.address import address_of
+from rbt_ray.objectives.address import named
 from rbt_ray.objectives.own_data import OwnData
 from rbt_ray.search.bohb import BOHB
 from rbt_ray.search.catalog import MODELS, Chosen, choose, default_samples, make, plain_scheduler
@@ -69,7 +69,7 @@ def define(objective: Any, space: Space, bundle: Bundle | None, tune: TuneConfig
         seed=secrets.randbits(32) if tune.seed is None else tune.seed,
         max_pending=0,
         deterministic=tune.deterministic,
-        objective=address_of(objective),
+        objective=named(objective),
         max_cost=tune.max_cost,
         points_to_evaluate=tuple(space.decode(space.encode(points))),  # in plain Python values
         bundle=None if bundle is None else BundleId(bundle.name, bundle.version, bundle.n_bars, train_bars),

@@ -51,7 +51,7 @@ from rbt_ray.tune.interrupt import clean_interrupt
 from rbt_ray.tune.pools import backend_of, check, pool_for, shutdown
 from rbt_ray.tune.progress import show_progress
 from rbt_ray.tune.result_grid import ResultGrid
-from rbt_ray.tune.same_objective import refuse_another, refuse_stale
+from rbt_ray.tune.same_objective import described, keep, refuse_another, refuse_stale, stale
 from rbt_ray.types import ACCOUNTING
 
 if TYPE_CHECKING:
@@ -195,9 +195,9 @@ class Tuner:
         Raises:
             ResourceError: the machine has too little memory, disk space, descriptors or processes left.
             StudyLockedError: another process runs it.
-            StudyMismatchError: it was begun by other accounting rules or with another objective, and `accept_changes` was
-                not given.
-            ObjectiveError: the objective cannot be sent to workers, or its file is not the one that was imported.
+            StudyMismatchError: it was begun by other accounting rules or with another objective, or it continues with a
+                module whose file is not the one that was imported, and `accept_changes` was not given.
+            ObjectiveError: the objective cannot be sent to workers.
             StudyInterrupted: Ctrl-C stopped it; what finished is recorded.
             PricesChangedError: the prices changed while it ran; the trials since the last check are marked as failed,
                 and run again when the study is resumed.
@@ -258,7 +258,11 @@ class Tuner:
         if found.fingerprint is None:
             return own_sources()
         sources = own_sources(found.fingerprint.imports)
-        refuse_stale(found.fingerprint, sources)
+        if differing := stale(found.fingerprint, sources):
+            if not self._is_new and not self._accept_changes:
+                refuse_stale(differing, sources, self._folder)
+            warnings.warn(described(differing, sources), stacklevel=5)  # `explained` is one of them
+        keep(sources, self._folder)
         return sources
 
     def _run(self, pool: Any, interrupt: Any) -> str:

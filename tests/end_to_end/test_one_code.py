@@ -6,11 +6,15 @@ import subprocess
 import sys
 import textwrap
 import time
+import warnings
 
 import pytest
 
 import rbt_ray as rbt
-from rbt_ray.errors import ObjectiveError, StudyMismatchError
+from rbt_ray.errors import StudyMismatchError
+from rbt_ray.objectives.address import find
+from rbt_ray.objectives.own_code import own_sources
+from rbt_ray.tune.same_objective import described, stale
 
 PACKAGE = {
     "__init__.py": "",
@@ -58,6 +62,7 @@ def write(folder, files, values):
 def load(tmp_path, monkeypatch):
     """Imports a module of the test's folder as it is now."""
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # which is compared by size and second alone
     before = set(sys.modules)
 
     def load(name):
@@ -303,6 +308,25 @@ def test_an_objective_whose_state_changes_between_two_fits_is_refused(tmp_path, 
     assert len(tuner.fit()) == 30
 
 
+class CountsLooks:
+    n = 0
+
+    def __getstate__(self):
+        type(self).n += 1
+        return {"fee": 1}
+
+    def __call__(self, params, data):
+        return 1.0
+
+
+def test_the_state_of_an_objective_is_looked_at_when_its_study_begins_and_not_before(tmp_path):
+    tuner = rbt.Tuner(CountsLooks(), **tuner_arguments(tmp_path))
+    assert CountsLooks.n == 0
+    assert tuner.study.objective.name == "<CountsLooks>"
+    tuner.fit()
+    assert "the attribute `fee`" in tuner.study.objective.parts
+
+
 class Stop(Exception):
     pass
 
@@ -311,31 +335,98 @@ def raise_stop():
     raise Stop
 
 
-def test_a_file_that_was_saved_after_it_was_imported_is_refused(tmp_path, load):
-    for name, text in BEFORE.items():
+def written(tmp_path, files):
+    for name, text in files.items():
         (tmp_path / name).write_text(textwrap.dedent(text))
+
+
+def edited(tmp_path, name, old, new):
+    text = (tmp_path / name).read_text()
+    assert old in text
+    (tmp_path / name).write_text(text.replace(old, new))
+
+
+def differing(objective, tmp_path, name):
+    """Runs a study; the warnings that files differ from what is imported, and the best score."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        results = rbt.Tuner(objective, **tuner_arguments(tmp_path, name)).fit()
+    found = [warning for warning in caught if "differ" in str(warning.message)]
+    assert all(warning.filename == __file__ for warning in found)
+    return [str(warning.message) for warning in found], results.get_dataframe()["score"].max()
+
+
+def test_a_file_that_was_saved_after_it_was_imported_is_said_in_one_warning(tmp_path, load):
+    written(tmp_path, BEFORE)
     score = load("own_strategy").Score(1)
-    (tmp_path / "own_helper.py").write_text(textwrap.dedent(BEFORE["own_helper.py"]).replace("* RATE", "- RATE"))
-    tuner = rbt.Tuner(score, param_space={"x": rbt.randint(0, 3)}, run_config=quiet(tmp_path), tune_config=SCORE)
-    with pytest.raises(ObjectiveError, match=r"own_helper\.py has changed since .* another `helper`"):
-        tuner.fit()
-    assert len(rbt.Tuner(load("own_strategy").Score(1), **tuner_arguments(tmp_path)).fit()) == 3
-
-
-def test_a_constant_that_was_saved_after_an_earlier_study_is_refused_until_its_module_is_loaded_again(tmp_path, load):
-    for name, text in BEFORE.items():
-        (tmp_path / name).write_text(textwrap.dedent(text))
-    strategy = load("own_strategy")
-    rbt.Tuner(strategy.Score(1), **tuner_arguments(tmp_path)).fit()
-    rates = textwrap.dedent(BEFORE["own_helper.py"])
-    (tmp_path / "own_helper.py").write_text(f"# commented\n{rates}")
-    rbt.Tuner(strategy.Score(1), **tuner_arguments(tmp_path, "again")).fit()
-    (tmp_path / "own_helper.py").write_text(rates.replace("RATE = 3", "RATE = 44"))
-    with pytest.raises(ObjectiveError, match=r"own_helper\.py has changed since .* another version"):
-        rbt.Tuner(strategy.Score(1), **tuner_arguments(tmp_path, "third")).fit()
+    edited(tmp_path, "own_helper.py", "* RATE", "- RATE")
+    [message], _ = differing(score, tmp_path, "study")
+    assert "own_helper.py (`helper`) differs from what this process imported" in message
+    assert "the modules that import from it" in message
     importlib.reload(sys.modules["own_helper"])
-    results = rbt.Tuner(importlib.reload(strategy).Score(1), **tuner_arguments(tmp_path, "fourth")).fit()
-    assert results.get_dataframe()["score"].max() > 100
+    assert len(differing(score, tmp_path, "by_the_old_name")[0]) == 1, "own_strategy holds the old `helper`"
+    assert differing(load("own_strategy").Score(1), tmp_path, "again")[0] == []
+
+
+def test_a_constant_that_was_saved_after_it_was_imported_is_said_until_its_module_is_loaded_again(tmp_path, load):
+    written(tmp_path, BEFORE)
+    strategy = load("own_strategy")
+    edited(tmp_path, "own_helper.py", "RATE = 3", "RATE = 44")
+    [message], best = differing(strategy.Score(1), tmp_path, "study")
+    assert "own_helper.py (`RATE`) differs" in message
+    assert best > 100, "workers run the file as it is"
+    importlib.reload(sys.modules["own_helper"])
+    assert differing(importlib.reload(strategy).Score(1), tmp_path, "fourth")[0] == []
+
+
+EDITS = {
+    "a function that is not reached": ("own_helper.py", "return 1", "return 2", None),
+    "a docstring": ("own_helper.py", "def helper(x, power=2):", "def helper(x, power=2):\n    'About.'", None),
+    "an annotation": ("own_helper.py", "def helper(x, power=2):", "def helper(x: int, power: int = 2) -> int:", None),
+    "an annotation of a method": ("own_strategy.py", "def cost(self):", "def cost(self) -> float:", None),
+    "a comment": ("own_helper.py", "RATE = 3", "# the rate\nRATE = 3  # percent", None),
+    "a constant that is not reached": ("own_helper.py", 'SETS = frozenset({"x"', 'SETS = frozenset({"w"', None),
+    "a dict": ("own_helper.py", "[1, 2]", "[1, 3]", "own_helper.py (`WEIGHTS`)"),
+    "a method": ("own_strategy.py", "2 * self.unit", "3 * self.unit", "own_strategy.py (`Score`)"),
+    "a class attribute": ("own_strategy.py", "unit = 1.0", "unit = 2.5", "own_strategy.py (`Score`)"),
+    "a default": ("own_helper.py", "power=2", "power=3", "own_helper.py (`helper`)"),
+    "a value that is made by a call": ("own_strategy.py", "by_rate(5)", "by_rate(6)", "own_strategy.py (`scaled`)"),
+}
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_what_is_said_of_an_edit_between_two_studies(tmp_path, load, edit):
+    name, old, new, message = EDITS[edit]
+    written(tmp_path, BEFORE)
+    score = load("own_strategy").Score(1)
+    sources = own_sources()
+    found = find(score).fingerprint
+    assert stale(found, sources) == {}
+    edited(tmp_path, name, old, new)
+    sources = own_sources()
+    said = described(differs, sources) if (differs := stale(found, sources)) else None
+    assert (said is None) == (message is None), said
+    assert message is None or message in said
+
+
+def test_a_study_is_not_resumed_with_a_constant_that_the_driver_has_not_imported(tmp_path, load):
+    (tmp_path / "own_settings.py").write_text("FEE = 1\n")
+    settings = load("own_settings")
+    namespace = {"__name__": "__main__", "own_settings": settings}
+    exec("def objective(params, data):\n    return 1000.0 * own_settings.FEE", namespace)
+    arguments = tuner_arguments(tmp_path)
+    arguments["param_space"] = {"x": rbt.randint(0, 30)}
+    arguments["tune_config"] = rbt.TuneConfig(metric="score", search_alg="grid", max_pending=2)
+    arguments["run_config"] = quiet(tmp_path, callbacks=[Save(3, raise_stop)])
+    with pytest.raises(Stop):
+        rbt.Tuner(namespace["objective"], **arguments).fit()
+    (tmp_path / "own_settings.py").write_text("FEE = 7\n")
+    run = {"run_config": rbt.RunConfig(num_workers=1, verbose=0, backend="local")}
+    with pytest.raises(StudyMismatchError, match=r"own_settings\.py \(`FEE`\) differs from what this process imported"):
+        rbt.Tuner.restore(tmp_path / "study", namespace["objective"], **run).fit()
+    accepting = rbt.Tuner.restore(tmp_path / "study", namespace["objective"], accept_changes=True, **run)
+    with pytest.warns(UserWarning, match="FEE"):
+        assert set(accepting.fit().get_dataframe()["score"]) == {1000.0, 7000.0}
 
 
 SCORE = rbt.TuneConfig(metric="score")
@@ -418,5 +509,8 @@ def test_a_function_that_a_decorator_rewrites_is_no_change_of_its_file(tmp_path,
         "@rewritten\ndef objective(params, data):\n    return 1.0\n"
     )
     os.utime(module, (1e9, 1e9))
-    results = rbt.Tuner(load("own_rewriting").objective, **tuner_arguments(tmp_path)).fit()
-    assert [result.metrics["score"] for result in results] == [2.0] * 3
+    objective = load("own_rewriting").objective
+    assert differing(objective, tmp_path, "study") == ([], 2.0)
+    os.utime(module)  # of a file from after the start of this process it is not known
+    messages, best = differing(objective, tmp_path, "again")
+    assert (len(messages), best) == (1, 2.0)

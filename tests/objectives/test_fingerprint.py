@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import json
 import os
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -89,6 +90,17 @@ CACHES = {
     "cached_property": "import functools\nclass C:\n    @functools.cached_property\n    def lazy(self):\n        return 1\n    def __call__(self, x):\n        return self.lazy\nobjective = C()",
     "lru_cache": "import functools\n@functools.lru_cache\ndef helper(x):\n    return x\ndef objective(x):\n    return helper(x)",
     "what is left out of the state": "class C:\n    def __init__(self):\n        self.made = {}\n    def __getstate__(self):\n        return {}\n    def __call__(self, x):\n        vars(self)['made'][x] = 1\nobjective = C()",
+    "an attribute of a global": "import types\nSTATE = types.SimpleNamespace(n=0)\ndef objective(x):\n    STATE.n += 1",
+    "an attribute of an own object": "class S:\n    def __init__(self):\n        self.n, self.log = 0, []\nSTATE = S()\ndef objective(x):\n    STATE.n = x\n    STATE.log.append(x)",
+    "an attribute of a class": "class S:\n    n = 0\ndef objective(x):\n    S.n += 1",
+    "an attribute of a closure's object": "import types\ndef make():\n    state = types.SimpleNamespace(n=0)\n    def objective(x):\n        state.n += x\n    return objective\nobjective = make()",
+    "an attribute of the function": "def objective(x):\n    objective.calls = getattr(objective, 'calls', 0) + 1",
+    "an augmented attribute of the function": "def objective(x):\n    objective.calls += 1\nobjective.calls = 0",
+    "another name": "class C:\n    def __init__(self):\n        self.log = {}\n    def __call__(self, x):\n        log = self.log\n        log[x] = 1\n        log.update(a=2)\nobjective = C()",
+    "another name of a global": "memo = []\ndef objective(x):\n    kept = memo\n    kept.append(x)",
+    "a generator of random numbers": "import random\nclass C:\n    def __init__(self):\n        self.rng = random.Random(1)\n    def __call__(self, x):\n        self.rng.random()\nobjective = C()",
+    "NumPy's generator": "import numpy as np\nclass C:\n    def __init__(self):\n        self.rngs = [np.random.default_rng(1), np.random.RandomState(1)]\n    def __call__(self, x):\n        [rng.random() for rng in self.rngs]\nobjective = C()",
+    "a method that is the objective": "class C:\n    n = 0\n    def run(self, x):\n        self.n += 1\nobjective = C().run",
 }
 
 
@@ -106,6 +118,24 @@ def test_an_attribute_that_only_others_set_counts():
     before = address_of(objective)
     objective.charge(100)
     assert differences(before, address_of(objective)) == ["the attribute `fee`: 1 then, 100 now"]
+
+
+SETTINGS = {
+    "a constructor's helper": "class C:\n    def __init__(self, fee):\n        self._set(fee)\n    def _set(self, fee):\n        self.fee = fee\n    def __call__(self, x):\n        return self.fee\nobjective = C({})",
+    "a method that nothing calls": "class C:\n    def __init__(self, fee):\n        self.fee = fee\n    def set(self, fee):\n        self.fee = fee\n    def clone(self):\n        return C(0).set(self.fee)\n    def __call__(self, x):\n        return self.fee\nobjective = C({})",
+    "a method named as a set's": "class C:\n    def __init__(self):\n        self.rules = []\n    def add(self, n):\n        self.rules.append(n)\n        return self\n    def __call__(self, x):\n        seen = set()\n        seen.add(x)\n        return sum(self.rules)\nobjective = C().add({})",
+    "a global that a constructor fills": "RULES = []\ndef register(n):\n    RULES.append(n)\nclass C:\n    def __init__(self, n):\n        register(n)\n    def __call__(self, x):\n        return sum(RULES)\nobjective = C({})",
+    "a table that is passed on": "TABLE = {{'fee': {}}}\ndef cost(table, x):\n    return table['fee'] * x\ndef objective(x):\n    return cost(TABLE, x)",
+    "another object of the class": "import types\nSTATE, SET = types.SimpleNamespace(n=0), types.SimpleNamespace(n={})\ndef objective(x):\n    STATE.n += 1\n    return SET.n",
+    "what a local list is made of": "FEES = [{}]\ndef objective(x):\n    fees = list(FEES)\n    fees.append(x)\n    return fees",
+    "a variable that is assigned twice": "FEES = {{'a': {}}}\ndef objective(x):\n    fees = FEES\n    fees = dict(fees)\n    fees['b'] = x\n    return fees",
+}
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_a_setting_is_not_taken_for_what_the_objective_keeps(setting):
+    then, now = (address_of(made(SETTINGS[setting].format(value))) for value in (1, 2))
+    assert differences(then, now) != []
 
 
 def test_a_compiled_kernel_counts_with_its_options():
@@ -126,6 +156,12 @@ def test_names_that_stand_for_each_other_count():
     text += "first, second = {2}, {3}\ndef objective(x):\n    return first(x) - second(x)"
     there, swapped = made(text.format("a", "b", "one", "two")), made(text.format("a", "b", "two", "one"))
     assert differences(address_of(there), address_of(swapped)) != []
+
+
+@pytest.mark.parametrize("body", ["return x", "str(x)", "y = None\n    return x is y, 1.5, (x for x in 'ab')"])
+def test_a_docstring_that_is_added_does_not_count(body):
+    plain = f"def objective(x):\n    {body}"
+    assert differences(address_of(made(plain)), address_of(made(plain.replace("(x):", "(x):\n    'About.'", 1)))) == []
 
 
 def test_docstrings_and_line_numbers_do_not_count():
@@ -181,6 +217,100 @@ def test_functions_that_are_imported_late_are_named():
     assert "tests.objectives.graphs" in found.imports
     assert "the module tests/objectives/graphs.py" in found.parts
     assert not any("numpy" in label for label in found.parts)
+
+
+KEYS = [
+    1,
+    -2,
+    "a",
+    "b",
+    b"a",
+    None,
+    1.5,
+    float("nan"),
+    False,
+    (1, "a"),
+    ("a", 1),
+    (1, 2),
+    (0, 3),
+    (),
+    ("a",),
+    ((1,), 2),
+]
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_a_dict_counts_with_all_kinds_of_keys_in_any_order(seed):
+    rng = random.Random(seed)
+    pairs = [(key, n) for n, key in enumerate(rng.sample(KEYS, rng.randint(1, 4)))]
+    text = "TABLE = {}\ndef objective(p, d):\n    return TABLE"
+    objective = made(text)
+    found = []
+    for table in (pairs, rng.sample(pairs, len(pairs)), [(key, n + 1) for key, n in pairs]):
+        objective.__globals__["TABLE"] = dict(table)
+        found.append(address_of(objective))
+    assert differences(found[0], found[1]) == []
+    assert differences(found[0], found[2]) != []
+
+
+FRAMES = {
+    "a value": ("pd.DataFrame({'a': [1.0, 2.0], 'b': ['x', 'y']})", "pd.DataFrame({'a': [1.0, 2.5], 'b': ['x', 'y']})"),
+    "a text": ("pd.DataFrame({'a': [1.0, 2.0], 'b': ['x', 'y']})", "pd.DataFrame({'a': [1.0, 2.0], 'b': ['x', 'z']})"),
+    "a name": ("pd.DataFrame({'a': [1.0]})", "pd.DataFrame({'b': [1.0]})"),
+    "a type": ("pd.DataFrame({'a': [1]})", "pd.DataFrame({'a': [1.0]})"),
+    "a row's name": ("pd.Series([1, 2], index=['x', 'y'])", "pd.Series([1, 2], index=['x', 'z'])"),
+    "a date": ("pd.date_range('2020-01-01', periods=3)", "pd.date_range('2020-01-02', periods=3)"),
+    "a time zone": ("pd.date_range('2020', periods=2, tz='UTC')", "pd.date_range('2020', periods=2)"),
+    "levels": ("pd.MultiIndex.from_tuples([(1, 'a'), (1, 'b')])", "pd.MultiIndex.from_tuples([(1, 'a'), (2, 'b')])"),
+    "a missing number": ("pd.Series([1, None], dtype='Int64')", "pd.Series([1, 0], dtype='Int64')"),
+    "a category": ("pd.Series(['a', 'b'], dtype='category')", "pd.Series(['a', 'c'], dtype='category')"),
+    "a boolean": ("pd.Series([True, None], dtype='boolean')", "pd.Series([False, None], dtype='boolean')"),
+    "a period": ("pd.period_range('2020-01', periods=2, freq='M')", "pd.period_range('2020-02', periods=2, freq='M')"),
+    "a sparse value": (
+        "pd.Series(pd.arrays.SparseArray([0.0, 1.0, float('nan')]))",
+        "pd.Series(pd.arrays.SparseArray([0.0, 2.0, float('nan')]))",
+    ),
+    "a missing value": ("pd.Series([0.0, None])", "pd.Series([0.0, 0.0])"),
+    "a mixed column": (
+        "pd.Series([1, 'a', pd.Timestamp(2020, 1, 1)])",
+        "pd.Series([1, 'a', pd.Timestamp(2020, 1, 2)])",
+    ),
+    "an interval": ("pd.Series(pd.interval_range(0, 2))", "pd.Series(pd.interval_range(0, 2, closed='left'))"),
+    "two columns of a name": (
+        "pd.DataFrame([[1, 2]], columns=['a', 'a'])",
+        "pd.DataFrame([[1, 3]], columns=['a', 'a'])",
+    ),
+    "a range": ("pd.DataFrame({'a': [1, 2]}, index=range(2))", "pd.DataFrame({'a': [1, 2]}, index=range(1, 3))"),
+    "a value of polars": ("pl.DataFrame({'a': [1.0, 2.0]})", "pl.DataFrame({'a': [1.0, 3.0]})"),
+    "a text of polars": ("pl.Series('a', ['x', None])", "pl.Series('a', ['x', 'None'])"),
+    "a type of polars": ("pl.Series('a', [1], pl.Int8)", "pl.Series('a', [1], pl.Int64)"),
+    "a date of polars": ("pl.Series('a', [datetime.date(2020, 1, 1)])", "pl.Series('a', [datetime.date(2020, 1, 2)])"),
+}
+
+
+@pytest.mark.parametrize("frame", FRAMES)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "TABLE = {}\ndef objective(p, d):\n    return TABLE",
+        "import functools\nobjective = functools.partial(sorted, {})",
+    ],
+)
+def test_frames_count_wherever_they_are(frame, text):
+    if "pl." in FRAMES[frame][0]:
+        pytest.importorskip("polars")
+    imports = "import datetime\nimport pandas as pd\n" + ("import polars as pl\n" if "pl." in FRAMES[frame][0] else "")
+    then, again, now = (address_of(made(imports + text.format(FRAMES[frame][n]))) for n in (0, 0, 1))
+    assert differences(then, again) == []
+    assert differences(then, now) != []
+
+
+@pytest.mark.parametrize("value", ["b'x' * 1000", "'x' * 1000"])
+def test_long_texts_and_bytes_count(value):
+    text = "TABLE = {} + {}\ndef objective(p, d):\n    return TABLE"
+    a, b = ("b'a'", "b'b'") if value.startswith("b") else ("'a'", "'b'")
+    then, now = (address_of(made(text.format(value, last))) for last in (a, b))
+    assert differences(then, now) == ["the global `TABLE` of typed_strategy has another value"]
 
 
 def test_dates_of_libraries_count_and_the_environment_does_not(monkeypatch):
