@@ -29,6 +29,7 @@ _CHANGING = {
 """Methods that change the list, dict, set, deque or array they are called on."""
 _LOADS_GLOBAL = ("LOAD_GLOBAL", "LOAD_NAME")
 _LOADS_NAME = (*_LOADS_GLOBAL, "LOAD_DEREF", "LOAD_CLASSDEREF")
+_CALLS = "PRECALL" if "PRECALL" in dis.opmap else "CALL"
 _LOADS_ATTRIBUTE = ("LOAD_ATTR", "LOAD_METHOD")
 
 
@@ -45,6 +46,9 @@ class Uses:
         changed_cells: the same of variables of enclosing functions.
         changed_attributes: the same of attributes of its first argument.
         changed_of_others: the same of attributes of globals and of variables of enclosing functions, with these.
+        changed_arguments: positions of its own arguments whose items it changes.
+        passed: for arguments of the calls in it: the called function's names, from a global or ("", method) of its first
+            argument; the argument's position; and what would be changed if the called function changes its items.
     """
 
     reads: dict[str, set[tuple[str, ...]]] = field(default_factory=dict)
@@ -54,6 +58,14 @@ class Uses:
     changed_cells: set[str] = field(default_factory=set)
     changed_attributes: set[str] = field(default_factory=set)
     changed_of_others: set[tuple[str, str]] = field(default_factory=set)
+    changed_arguments: set[int] = field(default_factory=set)
+    passed: list[tuple[tuple[str, ...], int, Uses]] = field(default_factory=list)
+
+    @property
+    def changes(self) -> bool:
+        """Whether it changes anything that is there between calls."""
+        found = (self.changed_globals, self.changed_cells, self.changed_attributes, self.changed_of_others)
+        return any(found) or bool(self.changed_arguments)
 
 
 def canonical(code: CodeType) -> str:
@@ -90,7 +102,7 @@ def uses_of(code: CodeType) -> Uses:
     """What the code of a function uses."""
     uses = Uses()
     for one in codes_in(code):
-        _look(one, uses, first=code.co_varnames[0] if one is code and code.co_argcount else None)
+        _look(one, uses, first=code.co_varnames[0] if one is code and code.co_argcount else None, is_outer=one is code)
     return uses
 
 
@@ -119,9 +131,10 @@ def _constant(constant: Any) -> str:
     return f"{type(constant).__name__}:{constant!r}" if type(constant) is not int else f"int:{constant:x}"
 
 
-def _look(code: CodeType, uses: Uses, *, first: str | None) -> None:
+def _look(code: CodeType, uses: Uses, *, first: str | None, is_outer: bool) -> None:
     steps = [step for step in dis.get_instructions(code) if step.opname != "EXTENDED_ARG"]
-    change = _Changes(uses, steps, first, code.co_varnames[: code.co_argcount + code.co_kwonlyargcount])
+    arguments = code.co_varnames[: code.co_argcount]
+    change = _Changes(uses, steps, first, arguments if is_outer else ())
     for at, step in enumerate(steps):
         name = step.opname
         if name in _LOADS_NAME:
@@ -143,6 +156,8 @@ def _look(code: CodeType, uses: Uses, *, first: str | None) -> None:
             change.item_of(_container(steps, at))
         elif name == "STORE_ATTR":
             change.attribute_of(_assigned_to(steps, at), step.argval)
+        elif name == _CALLS and steps[at - 1].opname != "KW_NAMES":
+            change.passed_by(at)
 
 
 class _Changes:
@@ -152,15 +167,16 @@ class _Changes:
         uses: where it is recorded.
         steps: those of one code.
         first: the name of its first argument; None for a function within another.
-        arguments: names of all its arguments.
+        arguments: names of its arguments that may be passed by position; of a function within another, none.
     """
 
     def __init__(
         self, uses: Uses, steps: Sequence[dis.Instruction], first: str | None, arguments: Sequence[str]
     ) -> None:
-        self._uses, self._steps, self._first = uses, steps, first
+        self._uses, self._steps, self._first, self._arguments = uses, steps, first, arguments
         stored = [(at, name) for at, step in enumerate(steps) for name in _stored(step)]
         n_stored = Counter([*arguments, *(name for _, name in stored)])
+        self._assigned = {name for _, name in stored}
         self._same_as = {name: at - 1 for at, name in stored if n_stored[name] == 1 and at and self._is_kept(at - 1)}
 
     def is_local(self, at: int) -> bool:
@@ -168,9 +184,9 @@ class _Changes:
         name = _loaded(self._steps[at])
         return name is not None and name != self._first and name not in self._same_as
 
-    def item_of(self, at: int) -> None:
+    def item_of(self, at: int, into: Uses | None = None) -> None:
         """Records that an item of the value that step `at` loads is changed."""
-        steps = self._steps
+        steps, uses = self._steps, into or self._uses
         while at >= 0 and (steps[at].opname == "BINARY_SUBSCR" or steps[at].argrepr == "[]"):
             at = _below(steps, at, 1)  # an item of it is changed
         at = self._same_as.get(_loaded(steps[at]) or "", at)
@@ -178,23 +194,48 @@ class _Changes:
             return
         step = steps[at]
         if step.opname in _LOADS_GLOBAL:
-            self._uses.changed_globals.add(step.argval)
+            uses.changed_globals.add(step.argval)
         elif step.opname == "LOAD_DEREF":
-            self._uses.changed_cells.add(step.argval)
+            uses.changed_cells.add(step.argval)
         elif step.opname in _LOADS_ATTRIBUTE:
-            self.attribute_of(at - 1, step.argval)
+            self.attribute_of(at - 1, step.argval, uses)
+        elif self._arguments and (name := _loaded(step)) in self._arguments and name not in self._assigned:
+            uses.changed_arguments.add(self._arguments.index(str(name)))
 
-    def attribute_of(self, at: int, attribute: str) -> None:
+    def attribute_of(self, at: int, attribute: str, into: Uses | None = None) -> None:
         """Records that an attribute of the value that step `at` loads is assigned, or an item of it is changed."""
         if at < 0:
             return
-        step = self._steps[at]
+        step, uses = self._steps[at], into or self._uses
         if self._first is not None and _loaded(step) == self._first:
-            self._uses.changed_attributes.add(attribute)
+            uses.changed_attributes.add(attribute)
             return
         step = self._steps[self._same_as.get(_loaded(step) or "", at)]
         if step.opname in _LOADS_NAME:
-            self._uses.changed_of_others.add((step.argval, attribute))
+            uses.changed_of_others.add((step.argval, attribute))
+
+    def passed_by(self, at: int) -> None:
+        """Records which values step `at` passes to a function by position."""
+        n = self._steps[at].argval
+        called = self._called(_below(self._steps, at, n))
+        for position in range(n if called else 0):
+            would = Uses()
+            self.item_of(_below(self._steps, at, n - 1 - position), would)
+            if would.changes:
+                self._uses.passed.append((called, position, would))
+
+    def _called(self, at: int) -> tuple[str, ...]:
+        """The names of the function that step `at` loads; none where they are not known."""
+        steps, names = self._steps, list[str]()
+        while at >= 0 and steps[at].opname in (*_LOADS_ATTRIBUTE, "PUSH_NULL"):
+            names += [steps[at].argval] if steps[at].opname != "PUSH_NULL" else []
+            at -= 1
+        if at < 0:
+            return ()
+        if steps[at].opname in _LOADS_NAME:
+            return (steps[at].argval, *reversed(names))
+        is_method = self._first is not None and _loaded(steps[at]) == self._first and len(names) == 1
+        return ("", *names) if is_method else ()
 
     def _is_kept(self, at: int) -> bool:
         """Whether step `at` loads a global, a variable of an enclosing function or an attribute of one of these or of `self`."""

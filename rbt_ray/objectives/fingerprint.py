@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rbt_ray.objectives.bytecode import Uses, canonical, uses_of
+from rbt_ray.objectives.changed_arguments import Passing, value_of
 from rbt_ray.objectives.own_code import closure, imported, is_own
 from rbt_ray.objectives.own_values import (
     CONSTRUCTORS,
@@ -95,17 +96,25 @@ class _Walk:
         """What the functions change that a call of the objective may run."""
         called = self._called()
         changed: set[tuple[int, str]] = set()
-        for function, uses in self._uses:
-            if id(function) in called:
-                changed.update((id(function.__globals__), name) for name in uses.changed_globals)
-                changed.update((id(function.__code__), name) for name in uses.changed_cells)
-                for name, attribute in uses.changed_of_others:
-                    if (owner := _value_of(function, name)) is not None:
-                        changed.add((id(vars(owner) if isinstance(owner, types.ModuleType) else owner), attribute))
-        by_function: dict[int, Uses] = {id(function): uses for function, uses in self._uses}
+        by_function = {id(function): uses for function, uses in self._uses}
+        passing = Passing(by_function, [(owner, method) for owner, _, method in self._methods])
+        found = [
+            (function, changes)
+            for function, _ in self._uses
+            if id(function) in called
+            for changes in passing.changes_of(function)
+        ]
+        owners: dict[int, list[type]] = {}
         for owner, _, method in self._methods:
-            if id(method) in called and id(method) in by_function:  # one of an installed library was not looked at
-                changed.update((id(owner), attribute) for attribute in by_function[id(method)].changed_attributes)
+            owners.setdefault(id(method), []).append(owner)
+        for function, uses in found:
+            changed.update((id(function.__globals__), name) for name in uses.changed_globals)
+            changed.update((id(function.__code__), name) for name in uses.changed_cells)
+            for name, attribute in uses.changed_of_others:
+                if (kept := value_of(function, name)) is not None:
+                    changed.add((id(vars(kept) if isinstance(kept, types.ModuleType) else kept), attribute))
+            for owner in owners.get(id(function), []):
+                changed.update((id(owner), attribute) for attribute in uses.changed_attributes)
         return frozenset(changed)
 
     def _called(self) -> set[int]:
@@ -269,19 +278,6 @@ class _Walk:
                 )
                 text.append(f"{name}:{self._values.named(at, value)}")
         return " ".join(text)
-
-
-def _value_of(function: types.FunctionType, name: str) -> Any:
-    """The value of a global or of a variable of an enclosing function; None where it has none."""
-    if name in function.__code__.co_freevars and function.__closure__ is not None:
-        cell = function.__closure__[function.__code__.co_freevars.index(name)]
-        try:
-            return cell.cell_contents
-        except ValueError:  # it was not assigned yet
-            return None
-    if name in function.__code__.co_cellvars:  # of a call, and not there between calls
-        return None
-    return function.__globals__.get(name)
 
 
 def _is_of(value: Any, module: types.ModuleType) -> bool:

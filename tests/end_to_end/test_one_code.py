@@ -514,3 +514,29 @@ def test_a_function_that_a_decorator_rewrites_is_no_change_of_its_file(tmp_path,
     os.utime(module)  # of a file from after the start of this process it is not known
     messages, best = differing(objective, tmp_path, "again")
     assert (len(messages), best) == (1, 2.0)
+
+
+def test_a_study_of_a_function_that_a_decorator_rewrites_is_resumed_by_the_same_process(tmp_path, load):
+    module = tmp_path / "own_rewritten.py"
+    module.write_text(
+        "def rewritten(function):\n"
+        "    exec(compile('def objective(params, data): return 2.0', __file__, 'exec'), globals())\n"
+        "    return globals()['objective']\n\n"
+        "@rewritten\ndef objective(params, data):\n    return 1.0\n"
+    )
+    objective = load("own_rewritten").objective
+    stopped = quiet(tmp_path, callbacks=[Save(3, raise_stop)])
+    with pytest.raises(Stop):
+        rbt.Tuner(
+            objective,
+            param_space={"x": rbt.randint(0, 30)},
+            tune_config=rbt.TuneConfig(metric="score", search_alg="grid", max_pending=2),
+            run_config=stopped,
+        ).fit()
+    run = {"run_config": rbt.RunConfig(num_workers=1, verbose=0, backend="local")}
+    module.write_text(module.read_text().replace("return 2.0", "return 3.0"))
+    with pytest.raises(StudyMismatchError, match=r"own_rewritten\.py"):
+        rbt.Tuner.restore(tmp_path / "study", objective, **run).fit()
+    module.write_text(module.read_text().replace("return 3.0", "return 2.0"))
+    with pytest.warns(UserWarning, match=r"own_rewritten\.py"):
+        assert len(rbt.Tuner.restore(tmp_path / "study", objective, **run).fit()) == 30

@@ -100,6 +100,12 @@ CACHES = {
     "another name of a global": "memo = []\ndef objective(x):\n    kept = memo\n    kept.append(x)",
     "a generator of random numbers": "import random\nclass C:\n    def __init__(self):\n        self.rng = random.Random(1)\n    def __call__(self, x):\n        self.rng.random()\nobjective = C()",
     "NumPy's generator": "import numpy as np\nclass C:\n    def __init__(self):\n        self.rngs = [np.random.default_rng(1), np.random.RandomState(1)]\n    def __call__(self, x):\n        [rng.random() for rng in self.rngs]\nobjective = C()",
+    "a dict that is passed on": "CACHE = {}\ndef remember(cache, k, v):\n    cache[k] = v\ndef objective(x):\n    remember(CACHE, x, abs(x) + 1)",
+    "a dict that is passed on twice": "CACHE = {}\ndef inner(v, c):\n    c.update(a=v)\ndef remember(cache, v):\n    inner(v, cache)\ndef objective(x):\n    remember(CACHE, x)",
+    "a heap": "import heapq\nHEAP = []\ndef objective(x):\n    heapq.heappush(HEAP, x)",
+    "a heap by its name": "from heapq import heappush\nHEAP = []\ndef objective(x):\n    heappush(HEAP, x)",
+    "an attribute that is passed on": "def keep(log, x):\n    log.append(x)\nclass C:\n    def __init__(self):\n        self.log = []\n    def __call__(self, x):\n        keep(self.log, x)\nobjective = C()",
+    "an attribute that is passed to a method": "class C:\n    def __init__(self):\n        self.log = []\n    def keep(self, x, log):\n        log.append(x)\n    def __call__(self, x):\n        self.keep(x, self.log)\nobjective = C()",
     "a method that is the objective": "class C:\n    n = 0\n    def run(self, x):\n        self.n += 1\nobjective = C().run",
 }
 
@@ -126,6 +132,10 @@ SETTINGS = {
     "a method named as a set's": "class C:\n    def __init__(self):\n        self.rules = []\n    def add(self, n):\n        self.rules.append(n)\n        return self\n    def __call__(self, x):\n        seen = set()\n        seen.add(x)\n        return sum(self.rules)\nobjective = C().add({})",
     "a global that a constructor fills": "RULES = []\ndef register(n):\n    RULES.append(n)\nclass C:\n    def __init__(self, n):\n        register(n)\n    def __call__(self, x):\n        return sum(RULES)\nobjective = C({})",
     "a table that is passed on": "TABLE = {{'fee': {}}}\ndef cost(table, x):\n    return table['fee'] * x\ndef objective(x):\n    return cost(TABLE, x)",
+    "a table that is passed beside a cache": "TABLE, CACHE = {{'fee': {}}}, {{}}\ndef cost(cache, table, x):\n    cache[x] = 1\n    return table['fee'] * x\ndef objective(x):\n    return cost(CACHE, TABLE, x)",
+    "a table that is copied where it is passed": "TABLE = {{'fee': {}}}\ndef cost(table, x):\n    table = dict(table)\n    table['x'] = x\n    return table\ndef objective(x):\n    return cost(TABLE, x)",
+    "a table whose copy is passed": "TABLE = {{'fee': {}}}\ndef cost(table, x):\n    table['x'] = x\n    return table\ndef objective(x):\n    return cost(dict(TABLE), x)",
+    "functions that call each other": "TABLE = {{'fee': {}}}\ndef a(t, x):\n    return b(t, x)\ndef b(t, x):\n    return x if x < 0 else a(t, x - 1) + t['fee']\ndef objective(x):\n    return a(TABLE, x)",
     "another object of the class": "import types\nSTATE, SET = types.SimpleNamespace(n=0), types.SimpleNamespace(n={})\ndef objective(x):\n    STATE.n += 1\n    return SET.n",
     "what a local list is made of": "FEES = [{}]\ndef objective(x):\n    fees = list(FEES)\n    fees.append(x)\n    return fees",
     "a variable that is assigned twice": "FEES = {{'a': {}}}\ndef objective(x):\n    fees = FEES\n    fees = dict(fees)\n    fees['b'] = x\n    return fees",
