@@ -21,6 +21,7 @@ _BY_NUMBER = {
     errno.ENOSPC: _NO_SPACE,
     errno.EDQUOT: "the disk quota is used up. Free some space, or choose another folder.",
     errno.EFBIG: "a file would be larger than allowed. Raise the limit (`ulimit -f`), or choose another folder.",
+    errno.EIO: "the disk reports an error. Check it (`dmesg`), or choose another folder.",
     errno.EROFS: "the file system is read-only. Choose another folder.",
 }
 _BY_TEXT = {

@@ -159,6 +159,7 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     except OSError as error:
         if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # a file system that flushes no folders
+            error.filename = str(path)
             raise
     finally:
         os.close(descriptor)

@@ -17,7 +17,14 @@ def kills_its_worker(params, data):
     return float(np.nanmean(data.close[: 100 + params["n"]]))
 
 
+@pytest.fixture
+def ray_ends_after():
+    yield
+    rbt.shutdown()
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("ray_ends_after")
 def test_trials_that_are_done_before_another_kills_their_worker_keep_their_results(tmp_path):
     """Three studies: the answers were lost by chance, in about half of the studies on a busy machine."""
     for study in range(3):
