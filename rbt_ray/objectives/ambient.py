@@ -42,7 +42,7 @@ class Surroundings:
         self._n_forks = _n_forks
         self._environment = dict(os.environ)
         # Two of os.environ are compared a hundred times as slowly as what is in them.
-        self._variables = dict(_variables())
+        self._variables = dict(getattr(os.environ, "_data", os.environ))
         self._folder = _folder()
         self._paths = list(sys.path)
         self._filters = list(warnings.filters)
@@ -51,11 +51,15 @@ class Surroundings:
         """Puts back what has changed. A process that the trial forked, and that returned from it too, ends here."""
         if self._n_forks != _n_forks:
             _exit(0)
-        if _variables() != self._variables:
+        if getattr(os.environ, "_data", os.environ) != self._variables:
             os.environ.clear()
             os.environ.update(self._environment)
             apply_time_zone()
-        if _folder() != self._folder and self._folder is not None:
+        try:  # as `_folder` does, without a call: this runs after every trial
+            folder = os.getcwd()  # noqa: PTH109
+        except OSError:
+            folder = None
+        if folder != self._folder and self._folder is not None:
             with suppress(OSError):  # it is gone, and no trial can have it back
                 os.chdir(self._folder)
         if sys.path != self._paths:
@@ -102,10 +106,6 @@ def apply_time_zone() -> None:
     """Makes the C library use the time zone that the environment variable ``TZ`` names now."""
     if _tzset is not None:
         _tzset()
-
-
-def _variables() -> Any:
-    return getattr(os.environ, "_data", os.environ)
 
 
 def _folder() -> str | None:
