@@ -18,7 +18,8 @@ from typing import BinaryIO
 
 DRAFT = ".writing-"
 """What the name of an unfinished file begins with."""
-_ABANDONED_AFTER_S = 3600.0
+ABANDONED_AFTER_S = 3600.0
+"""After so long a temporary file that nobody has written to belongs to no living process."""
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 _NO_WAIT = getattr(os, "O_NONBLOCK", 0)  # opening a pipe would wait for a process at its other end
 _BINARY = getattr(os, "O_BINARY", 0)
@@ -90,7 +91,7 @@ def draft_of(path: Path) -> Path:
     return path.with_name(f"{DRAFT}{secrets.token_hex(8)}")
 
 
-def sweep(folder: Path, older_than_s: float = _ABANDONED_AFTER_S) -> None:
+def sweep(folder: Path, older_than_s: float = ABANDONED_AFTER_S) -> None:
     """Removes the drafts that killed processes left in a folder.
 
     Args:

@@ -15,10 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rbt_ray.errors import BundleError
-from rbt_ray.private_files import make_folder, sync
+from rbt_ray.private_files import ABANDONED_AFTER_S, make_folder, sync
 
 _DRAFT = ".unpacking-"
-_ABANDONED_AFTER_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +111,7 @@ def unpack(version: str, packed: bytes) -> Path:
 
 def _sweep(home: Path) -> None:
     """Remove what workers that were killed left unfinished; a living one has begun within the hour."""
-    oldest = time.time() - _ABANDONED_AFTER_S
+    oldest = time.time() - ABANDONED_AFTER_S
     for folder in home.glob(f"{_DRAFT}*"):
         with suppress(OSError):
             if folder.lstat().st_mtime < oldest and not folder.is_symlink():

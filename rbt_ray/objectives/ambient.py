@@ -42,8 +42,8 @@ class Surroundings:
         self._n_forks = _n_forks
         self._environment = dict(os.environ)
         # Two of os.environ are compared a hundred times as slowly as what is in them.
-        self._variables = dict(getattr(os.environ, "_data", os.environ))
-        self._folder = _folder()
+        self._variables = dict(_variables())
+        self._folder = working_folder()
         self._paths = list(sys.path)
         self._filters = list(warnings.filters)
 
@@ -51,15 +51,11 @@ class Surroundings:
         """Puts back what has changed. A process that the trial forked, and that returned from it too, ends here."""
         if self._n_forks != _n_forks:
             _exit(0)
-        if getattr(os.environ, "_data", os.environ) != self._variables:
+        if _variables() != self._variables:
             os.environ.clear()
             os.environ.update(self._environment)
             apply_time_zone()
-        try:  # as `_folder` does, without a call: this runs after every trial
-            folder = os.getcwd()  # noqa: PTH109
-        except OSError:
-            folder = None
-        if folder != self._folder and self._folder is not None:
+        if working_folder() != self._folder and self._folder is not None:
             with suppress(OSError):  # it is gone, and no trial can have it back
                 os.chdir(self._folder)
         if sys.path != self._paths:
@@ -108,7 +104,12 @@ def apply_time_zone() -> None:
         _tzset()
 
 
-def _folder() -> str | None:
+def _variables() -> Any:
+    return getattr(os.environ, "_data", os.environ)
+
+
+def working_folder() -> str | None:
+    """Returns the working directory; None where it does not exist any more."""
     try:
         return os.getcwd()  # noqa: PTH109
     except OSError:

@@ -19,7 +19,7 @@ from types import ModuleType, TracebackType
 from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 from rbt_ray.objectives.ambient import apply_time_zone
-from rbt_ray.objectives.process_settings import ProcessSettings, open_stdin
+from rbt_ray.objectives.process_settings import ProcessSettings, limits, open_stdin
 
 _Names: TypeAlias = tuple[dict[str, Any], Callable[[dict[str, Any]], tuple[Any, ...]], tuple[Any, ...], dict[str, Any]]
 """A module's names, what looks up those that are watched, what they are bound to, and both as a dict."""
@@ -142,13 +142,13 @@ class Interpreter:
         if locale.setlocale(locale.LC_ALL) != self._locale:
             locale.setlocale(locale.LC_ALL, self._locale)
             changed = True
-        if (limits := _soft_limits()) != self._limits:
+        if (found := _soft_limits()) != self._limits:
             import resource
 
             for kind, soft in self._limits.items():
                 with suppress(ValueError, OSError):  # the hard limit was lowered: the process has to be replaced
                     resource.setrlimit(kind, (soft, resource.getrlimit(kind)[1]))
-            changed |= limits != _soft_limits()
+            changed |= found != _soft_limits()
         return changed
 
 
@@ -177,15 +177,4 @@ def _public(module: ModuleType) -> dict[str, Any]:
 
 
 def _soft_limits() -> dict[int, int]:
-    try:
-        import resource
-    except ImportError:  # no POSIX
-        return {}
-    kinds = (
-        resource.RLIMIT_NOFILE,
-        resource.RLIMIT_AS,
-        resource.RLIMIT_DATA,
-        resource.RLIMIT_FSIZE,
-        resource.RLIMIT_CPU,
-    )
-    return {kind: resource.getrlimit(kind)[0] for kind in kinds}
+    return {kind: soft for kind, (soft, _) in limits().items()}

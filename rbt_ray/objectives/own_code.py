@@ -8,7 +8,7 @@ import os
 import sys
 import sysconfig
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.machinery import ModuleSpec, PathFinder
@@ -69,15 +69,7 @@ def own_sources(names: Iterable[str] = ()) -> dict[str, Source]:
         spec = spec_of(name)
         if name not in ("__main__", "__mp_main__") and spec is not None and spec.name == name:
             _add(found, name, spec)
-    seen = set(found)
-    waiting = [*names, *(other for name in found for other in imported_by(name, found[name]))]
-    while waiting:
-        name = waiting.pop()
-        if name in seen:
-            continue
-        seen.add(name)
-        if _add(found, name, find_spec(name)):
-            waiting += imported_by(name, found[name])
+    _follow(found, [*names, *(other for name in found for other in imported_by(name, found[name]))], source_of)
     return found
 
 
@@ -89,14 +81,21 @@ def closure(names: Iterable[str], sources: Mapping[str, Source] | None = None) -
         sources: all own modules; None: they are read from their files.
     """
     found: dict[str, Source] = {}
-    waiting = list(names)
+    _follow(found, list(names), source_of if sources is None else sources.get)
+    return found
+
+
+def _follow(found: dict[str, Source], waiting: list[str], look_up: Callable[[str], Source | None]) -> None:
+    """Adds the own modules among those that wait, with the own modules that they import, and so on."""
+    seen = set(found)
     while waiting:
         name = waiting.pop()
-        source = None if name in found else source_of(name) if sources is None else sources.get(name)
-        if source is not None:
+        if name in seen:
+            continue
+        seen.add(name)
+        if (source := look_up(name)) is not None:
             found[name] = source
             waiting += imported_by(name, source)
-    return found
 
 
 def source_of(name: str) -> Source | None:
@@ -181,9 +180,18 @@ def _add(found: dict[str, Source], name: str, spec: ModuleSpec | None) -> bool:
     return True
 
 
+def version_of(file: str) -> tuple[int, int, int]:
+    """When content and inode were changed, in nanoseconds, and the size. The second cannot be set back by `touch`.
+
+    Raises:
+        OSError: there is no such file, or it cannot be looked at.
+    """
+    found = os.stat(file)  # noqa: PTH116 - an objective may break the classes of pathlib
+    return found.st_mtime_ns, found.st_ctime_ns, found.st_size
+
+
 def _content(file: str) -> bytes:
-    status = os.stat(file)  # noqa: PTH116 - of each module at each study
-    version = status.st_mtime_ns, status.st_ctime_ns, status.st_size
+    version = version_of(file)
     known = _read.get(file)
     if known is not None and known[0] == version:
         return known[1]

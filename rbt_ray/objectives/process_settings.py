@@ -109,6 +109,22 @@ def umask() -> int:
     return found
 
 
+def limits() -> dict[int, tuple[int, int]]:
+    """Returns the soft and the hard limit of each resource that a trial may change; empty where there are no such limits."""
+    try:
+        import resource
+    except ImportError:  # no POSIX
+        return {}
+    kinds = (
+        resource.RLIMIT_NOFILE,
+        resource.RLIMIT_AS,
+        resource.RLIMIT_DATA,
+        resource.RLIMIT_FSIZE,
+        resource.RLIMIT_CPU,
+    )
+    return {kind: resource.getrlimit(kind) for kind in kinds}
+
+
 def _handlers() -> tuple[Any, ...]:
     return tuple(map(getsignal, _SIGNALS))
 

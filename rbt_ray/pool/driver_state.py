@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from rbt_ray.objectives.ambient import apply_time_zone
+from rbt_ray.objectives.ambient import apply_time_zone, working_folder
 from rbt_ray.objectives.process_settings import umask
 from rbt_ray.pool.settle import ONE_THREAD
 
@@ -35,14 +35,10 @@ class DriverState:
     @classmethod
     def here(cls) -> DriverState:
         """Returns the state of this process."""
-        try:
-            folder = os.getcwd()  # noqa: PTH109
-        except OSError:
-            folder = None
         variables = {**os.environ, **dict.fromkeys(ONE_THREAD, "1")}
         for name in _NO_SETTING:
             variables.pop(name, None)
-        return cls(folder, tuple(sys.path), variables, umask())
+        return cls(working_folder(), tuple(sys.path), variables, umask())
 
     def enter(self, before: DriverState) -> None:
         """Gives this state to the process, which is in the state `before` and may have set variables of its own since.

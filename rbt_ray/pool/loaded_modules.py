@@ -11,6 +11,8 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
+from rbt_ray.objectives.own_code import version_of
+
 _STANDARD = tuple(sysconfig.get_paths()[name] + os.sep for name in ("stdlib", "platstdlib"))
 _PACKAGES = tuple(f"{os.sep}{name}{os.sep}" for name in ("site-packages", "dist-packages"))
 _OURS = str(Path(__file__).parents[1]) + os.sep
@@ -25,7 +27,7 @@ class _Version:
     Args:
         file: where it is.
         found: the file that the import system finds under its name, or None.
-        stamp: times and size of the file; None where the file is not known to be the one that was imported.
+        stamp: its `version_of`; None where the file is not known to be the one that was imported.
     """
 
     file: str
@@ -119,12 +121,10 @@ def _file_of(module: Any) -> str | None:
 
 
 def _stamp(file: str) -> tuple[int, int, int] | None:
-    """When content and inode were changed, in nanoseconds, and the size. The second cannot be set back by `touch`."""
     try:
-        found = os.stat(file)  # noqa: PTH116 - an objective may break the classes of pathlib
+        return version_of(file)
     except OSError:
         return None
-    return found.st_mtime_ns, found.st_ctime_ns, found.st_size
 
 
 def _found(name: str) -> str | None:

@@ -8,6 +8,8 @@ from os import fstat
 from pathlib import Path
 from typing import Any
 
+from rbt_ray.objectives.process_settings import limits
+
 
 class ProcessCheck:
     """The process as it is when this is made."""
@@ -56,16 +58,5 @@ def _user() -> Any:
     return os.getresuid() if hasattr(os, "getresuid") else None
 
 
-def _hard_limits() -> Any:
-    try:
-        import resource
-    except ImportError:  # no POSIX
-        return None
-    kinds = (
-        resource.RLIMIT_NOFILE,
-        resource.RLIMIT_AS,
-        resource.RLIMIT_DATA,
-        resource.RLIMIT_FSIZE,
-        resource.RLIMIT_CPU,
-    )
-    return [resource.getrlimit(kind)[1] for kind in kinds]
+def _hard_limits() -> list[int]:
+    return [hard for _, hard in limits().values()]

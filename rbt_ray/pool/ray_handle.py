@@ -110,7 +110,7 @@ class Handle:
         """Whether it is ready, has fewer than `depth` batches, and none of a single trial.
 
         A process that is killed can take with it the answer to the batch before. A batch of several trials is then sent
-        again in halves; a single trial would be recorded as crashed by what came behind it.
+        again in halves; a single trial would be recorded as crashed by the batch after it.
         """
         if self.greeting is None or self.has_ended or self.load >= depth or self.is_spent(recycle_after):
             return False

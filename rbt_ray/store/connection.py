@@ -17,20 +17,20 @@ import shutil
 import sqlite3
 import tempfile
 import threading
-import time
 import weakref
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from time import time  # the clock itself: an objective may put another in its place
 
 from rbt_ray.errors import JournalError
+from rbt_ray.private_files import ABANDONED_AFTER_S
 from rbt_ray.store import regular_files
 from rbt_ray.store.schema import restrict
 
 _READER_SECONDS, _WRITER_SECONDS = 30.0, 5.0
 _COPY = "rbt-ray-journal-"
 """How the name of a private copy's folder begins."""
-_ABANDONED_AFTER_S = 3600.0
 
 # POSIX drops all locks that a process has on a file when it closes any descriptor of it. So a journal that this process
 # appends to is opened through SQLite only, and none is opened to append to while a copy of it is made.
@@ -215,7 +215,7 @@ def _private_folder() -> tempfile.TemporaryDirectory[str]:
 
 def _remove_abandoned_copies() -> None:
     """Removes the folders of this user's processes that were killed while they made a copy, which takes half a minute at most."""
-    own, newest = getattr(os, "geteuid", int)(), time.time() - _ABANDONED_AFTER_S
+    own, newest = getattr(os, "geteuid", int)(), time() - ABANDONED_AFTER_S
     with os.scandir(tempfile.gettempdir()) as entries:
         for entry in entries:
             if entry.name.startswith(_COPY):

@@ -16,12 +16,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from rbt_ray import private_files
-from rbt_ray.private_files import DRAFT, draft_of, open_regular, replacing
+from rbt_ray.private_files import ABANDONED_AFTER_S, DRAFT, draft_of, open_regular, replacing
 
 MOST_OBJECTS = 200_000
 """More than a study's mirror ever holds: at 4 MB each they would be 800 GB."""
 _PUT_IS_ATOMIC = ("s3", "gcs")
-_ABANDONED_AFTER_S = 3600.0
 _SHARED_MODE = 0o666  # less the umask: a mirror has the rights of the place it is in
 
 
@@ -153,7 +152,7 @@ class StoredObjects:
         """See `Objects`."""
         if self._fs.type_name in _PUT_IS_ATOMIC:
             return
-        newest = time.time() - _ABANDONED_AFTER_S
+        newest = time.time() - ABANDONED_AFTER_S
         for info in self._infos():
             if info.base_name.startswith(DRAFT) and info.mtime_ns is not None and info.mtime_ns / 1e9 <= newest:
                 self.remove(info.base_name)

@@ -132,8 +132,8 @@ class Tuner:
             callbacks: as in RunConfig.
             run_config: where and how to run it from here on; `name` and `storage_path` are the study's, and time-outs,
                 retries, memory limits and resources that are left at their defaults are as they were.
-            accept_changes: go on though the objective's code, state or settings differ, or though backtests are accounted
-                by other rules than when the study was begun: its later trials are then not comparable with the earlier.
+            accept_changes: continue although the objective's code, state or settings are not those that the study was begun
+                with, or backtests are accounted by other rules now: later trials are then not comparable with the earlier.
 
         Raises:
             StudyNotFoundError: there is no study.
