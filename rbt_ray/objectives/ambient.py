@@ -36,12 +36,11 @@ if hasattr(os, "register_at_fork"):
 class Surroundings:
     """The state of the process as it is when this is made, to be restored after each trial; a look costs a microsecond."""
 
-    __slots__ = ("_environment", "_filters", "_folder", "_n_forks", "_paths", "_variables")
+    __slots__ = ("_filters", "_folder", "_n_forks", "_paths", "_variables")
 
     def __init__(self) -> None:
         self._n_forks = _n_forks
-        self._environment = dict(os.environ)
-        # Two of os.environ are compared a hundred times as slowly as what is in them.
+        # Two of os.environ are copied and compared a hundred times as slowly as what is in them.
         self._variables = dict(_variables())
         self._folder = working_folder()
         self._paths = list(sys.path)
@@ -53,7 +52,8 @@ class Surroundings:
             _exit(0)
         if _variables() != self._variables:
             os.environ.clear()
-            os.environ.update(self._environment)
+            for name, value in self._variables.items():
+                os.environ[os.fsdecode(name)] = os.fsdecode(value)
             apply_time_zone()
         if working_folder() != self._folder and self._folder is not None:
             with suppress(OSError):  # it is gone, and no trial can have it back
@@ -73,29 +73,39 @@ class Randomness:
     looked at; the others only once the objective was seen to draw.
     """
 
-    __slots__ = ("_before", "is_used")
+    __slots__ = ("_first", "_seed", "is_used")
 
     def __init__(self) -> None:
         self.is_used = False
-        self._before: Any = None
+        self._seed = 0
+        self._first = 0.0, 0.0
 
     def seed(self, seed: int) -> None:
-        """Makes ready for a trial, and remembers the state to see whether anybody draws."""
-        random.seed(seed)
-        np.random.seed(seed % 2**32)  # noqa: NPY002 - it is the objective's own
+        """Seeds both for a trial; until the objective is seen to draw, `look` can tell whether it did."""
+        _seed_both(seed)
         if not self.is_used:
-            self._before = _state()
+            self._seed, self._first = seed, _draw()
+            _seed_both(seed)
 
     def look(self) -> bool:
-        """Whether anything was drawn since the first of these trials was seeded."""
+        """Returns whether anything was drawn since the last `seed`; where nothing was, the states stay as they are.
+
+        The next numbers differ from the first ones after the seed where any were drawn. Reading whole states to compare
+        them takes twenty times as long.
+        """
         if not self.is_used:
-            self.is_used = _state() != self._before
+            self.is_used = _draw() != self._first
+            _seed_both(self._seed)
         return self.is_used
 
 
-def _state() -> Any:
-    kind, key, *rest = np.random.get_state()  # noqa: NPY002
-    return random.getstate(), kind, np.asarray(key).tobytes(), rest
+def _seed_both(seed: int) -> None:
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002 - it is the objective's own
+
+
+def _draw() -> tuple[float, float]:
+    return random.random(), np.random.random_sample()  # noqa: NPY002
 
 
 def apply_time_zone() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from os import fstat
-from pathlib import Path
 from typing import Any
 
 from rbt_ray.objectives.process_settings import limits
@@ -50,7 +49,7 @@ def _file(descriptor: int) -> tuple[int, int] | None:
 
 
 def _root() -> tuple[int, int]:
-    found = Path("/").stat()
+    found = os.stat("/")  # noqa: PTH116 - pathlib takes five times as long
     return found.st_dev, found.st_ino
 
 
