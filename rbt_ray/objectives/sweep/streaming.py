@@ -8,6 +8,8 @@ is held priced, all weights after a fill are targets, so that no bar waits for t
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba import float64, uint64
 from numpy.typing import NDArray
@@ -31,8 +33,16 @@ from rbt_ray.objectives.sweep.statistics import FILLS, HELD, STATE, TRADED, TRIP
 from rbt_ray.simulate.compiled import FLAG, INTEGER, NUMBER, VECTOR, compiled
 from rbt_ray.types import FloatArray
 
+TOGETHER = 4
+"""Configs whose returns are added up at a time."""
 MASKS = 2 * WORDS
 """Words of bits a symbol: those held after the fill, those held before it."""
+
+
+@part  # type: ignore[untyped-decorator]
+def _n_masks(n_symbols: int) -> int:
+    """Words of bits a config: those of each symbol, and the bars on which any symbol is held before or after the fill."""
+    return n_symbols * MASKS + WORDS
 
 
 @part  # type: ignore[untyped-decorator]
@@ -51,6 +61,9 @@ def _positions(
 ) -> tuple[int, int, int]:
     """Writes the masks of one config and tile; how many bars hold something, how many positions change and end."""
     n_held, n_changes, n_ended = np.uint64(0), np.uint64(0), np.uint64(0)
+    in_market = masks_at + n_symbols * MASKS
+    for k in range(WORDS):
+        masks[in_market + k] = np.uint64(0)
     for i in range(n_symbols):
         decided_before = carry[carry_at + i] & ONE
         held_before = carry[carry_at + i] >> ONE
@@ -64,12 +77,44 @@ def _positions(
             changed = old ^ new
             masks[masks_at + i * MASKS + k] = new
             masks[masks_at + i * MASKS + WORDS + k] = old
+            masks[in_market + k] |= new | old
             n_held += popcount(new)
             n_changes += popcount(changed)
             n_ended += popcount(changed & old)
             decided_before, held_before = decided >> TOP, new >> TOP
         carry[carry_at + i] = decided_before | (held_before << ONE)
     return int(n_held), int(n_changes), int(n_ended)
+
+
+@part  # type: ignore[untyped-decorator]
+def _add_held(octets: Any, at: int, x0: Any, x1: Any, total0: Any, total1: Any) -> tuple[Any, Any]:
+    """Adds the legs of 16 bars on those bars whose bits are set at `at`."""
+    return add_where(byte(octets, at), total0, x0), add_where(byte(octets, at + 1), total1, x1)
+
+
+@part  # type: ignore[untyped-decorator]
+def _add_traded(
+    octets: Any, new: int, old: int, d0: Any, d1: Any, x0: Any, x1: Any, total0: Any, total1: Any
+) -> tuple[Any, Any]:
+    """Adds `|new * D - old * G|` of 16 bars."""
+    zero = splat(0.0)
+    first = subtract_where(byte(octets, old), where(byte(octets, new), d0, zero), x0)
+    second = subtract_where(byte(octets, old + 1), where(byte(octets, new + 1), d1, zero), x1)
+    return total0 + absolute(first), total1 + absolute(second)
+
+
+@part  # type: ignore[untyped-decorator]
+def _finish(
+    r0: Any, r1: Any, g0: Any, g1: Any, m0: Any, m1: Any, n_symbols: int, cost: float, buffer: FloatArray, to: int
+) -> tuple[Any, Any]:
+    """Writes the returns of 16 bars, and returns their turnover."""
+    share, fee = splat(1.0 / n_symbols), splat(cost)
+    # One division gives two quotients: it takes as long as ten multiplications.
+    inverse = splat(1.0) / (g0 * g1)
+    m0, m1 = m0 * (g1 * inverse), m1 * (g0 * inverse)
+    store(buffer, to, r0 * share - m0 * fee)
+    store(buffer, to + LANES, r1 * share - m1 * fee)
+    return m0, m1
 
 
 @part  # type: ignore[untyped-decorator]
@@ -80,70 +125,81 @@ def _returns(
     rise: FloatArray,
     growth: FloatArray,
     at: int,
+    bars: int,
     n_symbols: int,
     cost: float,
     buffer: FloatArray,
     row: int,
-) -> tuple[float, float]:
-    """Writes the returns of two configs on the bars of a tile; what each has traded in all.
+) -> tuple[float, float, float, float]:
+    """Writes the returns of four configs on the bars of a tile, and returns what each has traded in all.
 
-    Two configs by 16 bars are in registers at a time, so that one load of a leg serves both. With `n` symbols and
-    weights of `1 / n`, the turnover is `sum |new * D - old * G| / (n * D)`, where `n * D` is `n` and the sum of
-    `G - 1` over what was held.
+    Four configs by 16 bars are in registers at a time, so that one load of a leg serves four: the legs of many symbols
+    do not fit into the first cache. Where no config is in the market, as before the longest window is full, the returns
+    are 0. With `n` symbols and weights of `1 / n`, the turnover is `sum |new * D - old * G| / (n * D)`, where `n * D` is
+    `n` and the sum of `G - 1` over what was held.
     """
     octets = masks.view(np.uint8)
-    second = n_symbols * MASKS * 8
-    zero, count, fee, share = splat(0.0), splat(np.float64(n_symbols)), splat(cost), splat(1.0 / n_symbols)
-    one, traded_a, traded_b = splat(1.0), zero, zero
-    for k in range(0, TILE // LANES, 2):
-        ra0, ra1, rb0, rb1 = zero, zero, zero, zero
-        ga0, ga1, gb0, gb1 = zero, zero, zero, zero
+    b, c, d = _n_masks(n_symbols) * 8, 2 * _n_masks(n_symbols) * 8, 3 * _n_masks(n_symbols) * 8
+    zero, count, share = splat(0.0), splat(np.float64(n_symbols)), splat(1.0 / n_symbols)
+    traded_a, traded_b, traded_c, traded_d = zero, zero, zero, zero
+    for k in range(0, (bars + LANES - 1) // LANES, 2):
+        to = row + k * LANES
+        any_held = np.uint8(0)
+        for config in range(TOGETHER):
+            held = config * b + n_symbols * MASKS * 8 + k
+            any_held |= byte(octets, held) | byte(octets, held + 1)
+        if any_held == 0:
+            for config in range(TOGETHER):
+                store(buffer, to + config * TILE, zero)
+                store(buffer, to + config * TILE + LANES, zero)
+            continue
+        ra0, ra1, rb0, rb1, rc0, rc1, rd0, rd1 = zero, zero, zero, zero, zero, zero, zero, zero
+        ga0, ga1, gb0, gb1, gc0, gc1, gd0, gd1 = zero, zero, zero, zero, zero, zero, zero, zero
         for i in range(n_symbols):
             new = i * MASKS * 8 + k
             old = new + WORDS * 8
             leg = at + i * TILE + k * LANES
-            a0, a1 = byte(octets, old), byte(octets, old + 1)
-            b0, b1 = byte(octets, second + old), byte(octets, second + old + 1)
             x0, x1 = load(before, leg), load(before, leg + LANES)
-            ra0, ra1 = add_where(a0, ra0, x0), add_where(a1, ra1, x1)
-            rb0, rb1 = add_where(b0, rb0, x0), add_where(b1, rb1, x1)
+            ra0, ra1 = _add_held(octets, old, x0, x1, ra0, ra1)
+            rb0, rb1 = _add_held(octets, b + old, x0, x1, rb0, rb1)
+            rc0, rc1 = _add_held(octets, c + old, x0, x1, rc0, rc1)
+            rd0, rd1 = _add_held(octets, d + old, x0, x1, rd0, rd1)
             if len(after) > 0:
                 x0, x1 = load(rise, leg), load(rise, leg + LANES)
-                ga0, ga1 = add_where(a0, ga0, x0), add_where(a1, ga1, x1)
-                gb0, gb1 = add_where(b0, gb0, x0), add_where(b1, gb1, x1)
+                ga0, ga1 = _add_held(octets, old, x0, x1, ga0, ga1)
+                gb0, gb1 = _add_held(octets, b + old, x0, x1, gb0, gb1)
+                gc0, gc1 = _add_held(octets, c + old, x0, x1, gc0, gc1)
+                gd0, gd1 = _add_held(octets, d + old, x0, x1, gd0, gd1)
                 x0, x1 = load(after, leg), load(after, leg + LANES)
-                ra0 = add_where(byte(octets, new), ra0, x0)
-                ra1 = add_where(byte(octets, new + 1), ra1, x1)
-                rb0 = add_where(byte(octets, second + new), rb0, x0)
-                rb1 = add_where(byte(octets, second + new + 1), rb1, x1)
+                ra0, ra1 = _add_held(octets, new, x0, x1, ra0, ra1)
+                rb0, rb1 = _add_held(octets, b + new, x0, x1, rb0, rb1)
+                rc0, rc1 = _add_held(octets, c + new, x0, x1, rc0, rc1)
+                rd0, rd1 = _add_held(octets, d + new, x0, x1, rd0, rd1)
         if len(after) == 0:
-            ga0, ga1, gb0, gb1 = ra0, ra1, rb0, rb1
+            ga0, ga1, gb0, gb1, gc0, gc1, gd0, gd1 = ra0, ra1, rb0, rb1, rc0, rc1, rd0, rd1
         ga0, ga1, gb0, gb1 = ga0 + count, ga1 + count, gb0 + count, gb1 + count
+        gc0, gc1, gd0, gd1 = gc0 + count, gc1 + count, gd0 + count, gd1 + count
         da0, da1, db0, db1 = ga0 * share, ga1 * share, gb0 * share, gb1 * share
-        ma0, ma1, mb0, mb1 = zero, zero, zero, zero
+        dc0, dc1, dd0, dd1 = gc0 * share, gc1 * share, gd0 * share, gd1 * share
+        ma0, ma1, mb0, mb1, mc0, mc1, md0, md1 = zero, zero, zero, zero, zero, zero, zero, zero
         for i in range(n_symbols):
             new = i * MASKS * 8 + k
             old = new + WORDS * 8
             leg = at + i * TILE + k * LANES
             x0, x1 = load(growth, leg), load(growth, leg + LANES)
-            w = where(byte(octets, new), da0, zero)
-            ma0 = ma0 + absolute(subtract_where(byte(octets, old), w, x0))
-            w = where(byte(octets, new + 1), da1, zero)
-            ma1 = ma1 + absolute(subtract_where(byte(octets, old + 1), w, x1))
-            w = where(byte(octets, second + new), db0, zero)
-            mb0 = mb0 + absolute(subtract_where(byte(octets, second + old), w, x0))
-            w = where(byte(octets, second + new + 1), db1, zero)
-            mb1 = mb1 + absolute(subtract_where(byte(octets, second + old + 1), w, x1))
-        # One division gives two quotients: it takes as long as ten multiplications.
-        ra, rb = one / (ga0 * ga1), one / (gb0 * gb1)
-        ma0, ma1, mb0, mb1 = ma0 * (ga1 * ra), ma1 * (ga0 * ra), mb0 * (gb1 * rb), mb1 * (gb0 * rb)
-        traded_a, traded_b = traded_a + ma0 + ma1, traded_b + mb0 + mb1
-        to = row + k * LANES
-        store(buffer, to, ra0 * share - ma0 * fee)
-        store(buffer, to + LANES, ra1 * share - ma1 * fee)
-        store(buffer, to + TILE, rb0 * share - mb0 * fee)
-        store(buffer, to + TILE + LANES, rb1 * share - mb1 * fee)
-    return total_of(traded_a), total_of(traded_b)
+            ma0, ma1 = _add_traded(octets, new, old, da0, da1, x0, x1, ma0, ma1)
+            mb0, mb1 = _add_traded(octets, b + new, b + old, db0, db1, x0, x1, mb0, mb1)
+            mc0, mc1 = _add_traded(octets, c + new, c + old, dc0, dc1, x0, x1, mc0, mc1)
+            md0, md1 = _add_traded(octets, d + new, d + old, dd0, dd1, x0, x1, md0, md1)
+        m0, m1 = _finish(ra0, ra1, ga0, ga1, ma0, ma1, n_symbols, cost, buffer, to)
+        traded_a = traded_a + m0 + m1
+        m0, m1 = _finish(rb0, rb1, gb0, gb1, mb0, mb1, n_symbols, cost, buffer, to + TILE)
+        traded_b = traded_b + m0 + m1
+        m0, m1 = _finish(rc0, rc1, gc0, gc1, mc0, mc1, n_symbols, cost, buffer, to + 2 * TILE)
+        traded_c = traded_c + m0 + m1
+        m0, m1 = _finish(rd0, rd1, gd0, gd1, md0, md1, n_symbols, cost, buffer, to + 3 * TILE)
+        traded_d = traded_d + m0 + m1
+    return total_of(traded_a), total_of(traded_b), total_of(traded_c), total_of(traded_d)
 
 
 @compiled(
@@ -191,28 +247,38 @@ def accumulate(
     n_configs = len(state) // len(STATE)
     columns = LANES * TILE
     share = 1.0 / n_symbols
-    masks = np.empty(2 * n_symbols * MASKS, np.uint64)
+    masks = np.empty(TOGETHER * _n_masks(n_symbols), np.uint64)
     for tile in range(first, first + tiles):
         start = tile * TILE
         bars = min(TILE, n_bars - start)
         for group in range(0, n_configs, LANES):
-            for member in range(0, LANES, 2):
-                for one in range(2):
+            for member in range(0, LANES, TOGETHER):
+                for one in range(TOGETHER):
                     config = group + member + one
                     at = ((tile - first) * n_configs + config) * n_symbols * WORDS
                     held, changes, ended = _positions(
                         words, at, priced, tile * n_symbols * WORDS, n_symbols, lag, bars, carry, config * n_symbols,
-                        masks, one * n_symbols * MASKS,
+                        masks, one * _n_masks(n_symbols),
                     )  # fmt: skip
                     state[HELD * n_configs + config] += held * share
                     state[FILLS * n_configs + config] += changes
                     state[TRIPS * n_configs + config] += ended
                 traded = _returns(
-                    masks, before, after, rise, growth, tile * n_symbols * TILE, n_symbols, cost, buffer, member * TILE
+                    masks,
+                    before,
+                    after,
+                    rise,
+                    growth,
+                    tile * n_symbols * TILE,
+                    bars,
+                    n_symbols,
+                    cost,
+                    buffer,
+                    member * TILE,
                 )
-                for one in range(2):
+                for one in range(TOGETHER):
                     state[TRADED * n_configs + group + member + one] += traded[one]
-            for k in range(0, TILE, LANES):
+            for k in range(0, bars, LANES):
                 block = transpose(
                     (
                         load(buffer, k),
