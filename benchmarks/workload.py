@@ -1,4 +1,4 @@
-"""The old evaluation's workload with each of the four optimizations on or off: `python -m rbt_ray.bench.workload`.
+"""The old evaluation's workload with each of the four optimizations on or off: `python -m benchmarks.workload`.
 
 Batches of 40 configs of a moving-average crossover on 8 symbols x 5,124 days, two workers. What is on, and else:
 
@@ -27,8 +27,8 @@ from typing import Any
 import numpy as np
 
 import rbt_ray
-from rbt_ray.bench.crossover import crossover, old_bundle
-from rbt_ray.bench.sample import Sample, fresh
+from benchmarks.crossover import crossover, old_bundle
+from rbt_ray.bench.measurement import Sample, fresh
 from rbt_ray.errors import BenchError
 from rbt_ray.types import FloatArray
 
@@ -155,8 +155,8 @@ def _with_studies(on: Sequence[str], path: Path, place: Path) -> Callable[[int],
     """The same by a study a batch."""
     from rbt_ray.data.bundle import open_bundle
     from rbt_ray.study.space import choice
-    from rbt_ray.tune.config import RunConfig, TuneConfig
-    from rbt_ray.tune.tuner import Tuner
+    from rbt_ray.tuner.config import RunConfig, TuneConfig
+    from rbt_ray.tuner.tuner import Tuner
 
     shares = "shared_bundle" in on
     bundle = open_bundle(path) if shares else None
@@ -197,7 +197,7 @@ def measure(on: Sequence[str], judged: str, *, n_batches: int = N_BATCHES, start
         BenchError: the run failed.
     """
     options = ["--batches", str(n_batches), "--start-method", start_method, "--on", *on]
-    sample = fresh([sys.executable, "-m", "rbt_ray.bench.workload", *options])
+    sample = fresh([sys.executable, "-m", "benchmarks.workload", *options])
     digest = sample.result["table"]
     if judged == "bohb":
         found = zip(sample.result["best"], known_best(n_batches), strict=True)
@@ -226,6 +226,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    from rbt_ray.bench.workload import main as named  # so that workers find the objectives by their module's name
+    from benchmarks.workload import main as named  # so that workers find the objectives by their module's name
 
     named()

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from rbt_ray.data.backtester_bundle import ASSETS, DAILY, newest
-from rbt_ray.data.files import Files
+from rbt_ray.data.file_tree import Files
 from rbt_ray.errors import BundleNotFoundError
 from rbt_ray.nearest import did_you_mean
 

@@ -18,7 +18,7 @@ import pandas as pd
 from rbt_ray.adapters import bundle_files
 from rbt_ray.data import backtester_bundle
 from rbt_ray.data.bundle import Bundle
-from rbt_ray.data.files import Files
+from rbt_ray.data.file_tree import Files
 from rbt_ray.errors import ObjectiveError, SettingError
 from rbt_ray.types import Config, FloatArray, Metrics
 

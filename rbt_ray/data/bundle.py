@@ -129,9 +129,9 @@ class Bundle(Fields):
         """
         from rbt_ray.data import frames
 
-        return frames.read(frame).bundle(
-            name=name, periods_per_year=periods_per_year, metadata=metadata, listed_until=listed_until
-        )
+        source = frames.read(frame)
+        made = source.content(periods_per_year=periods_per_year, listed_until=listed_until)
+        return cls(made, name, {**source.notes, **(metadata or {})})
 
     @classmethod
     @explained()

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from rbt_ray.data import checks, content, room, times
-from rbt_ray.data.bundle import Bundle
+from rbt_ray.data import checks, memory_limit, times
 from rbt_ray.data.checks import Origin
+from rbt_ray.data.content import Content, make
 from rbt_ray.data.fields import STANDARD, in_order
 from rbt_ray.data.times import TimeArray
 from rbt_ray.errors import BundleError
@@ -77,15 +77,13 @@ class Source:
     any_order: bool
     notes: Mapping[str, str]
 
-    def bundle(
+    def content(
         self,
         *,
         fixes: frozenset[str] = frozenset(),
-        name: str | None = None,
         periods_per_year: float | None = None,
-        metadata: Mapping[str, str] | None = None,
         listed_until: Mapping[str, Any] | None = None,
-    ) -> Bundle:
+    ) -> Content:
         """The symbols on all their bars together: NaN where one has no row.
 
         Raises:
@@ -99,7 +97,7 @@ class Source:
         fields = in_order({field for one in series for field in one.columns})
         cells = len(index) * len(series) * len(fields)
         what = f"{len(index):,} bars of {len(series):,} symbols with {len(fields)} fields"
-        room.check_bytes(
+        memory_limit.check_bytes(
             8 * cells, what, "Every symbol has a place on every bar: are dates and symbols what they should be?"
         )
         arrays = {field: np.full((len(index), len(series)), np.nan) for field in fields}
@@ -108,8 +106,7 @@ class Source:
             for field, values in one.columns.items():
                 arrays[field][bars, position] = values
         symbols = tuple(one.symbol for one in series)
-        made = content.make(arrays, index, symbols, series[0].tz, periods_per_year, listed_until)
-        return Bundle(made, name, {**self.notes, **(metadata or {})})
+        return make(arrays, index, symbols, series[0].tz, periods_per_year, listed_until)
 
 
 def _same_kind(series: Sequence[Series]) -> None:

@@ -56,7 +56,8 @@ def bundle(
     if _is_vectorbt(read):
         read = _vectorbt(read)
     found = read if isinstance(read, Source) else frames.read(read, symbol)
-    return found.bundle(fixes=fixes, periods_per_year=periods_per_year, listed_until=listed_until)
+    made = found.content(fixes=fixes, periods_per_year=periods_per_year, listed_until=listed_until)
+    return Bundle(made, None, found.notes)
 
 
 def _path(path: Path, symbol: str | None) -> Source | Bundle:

@@ -12,11 +12,11 @@ from hpbandster.core.result import Result as HpbandsterResult
 from hpbandster.core.result import logged_results_to_HBS_result
 
 from rbt_ray.errors import NoResultError
-from rbt_ray.tune.times import times_of
+from rbt_ray.export.trial_times import times_of
 from rbt_ray.types import Config
 
 if TYPE_CHECKING:
-    from rbt_ray.tune.result_grid import ResultGrid
+    from rbt_ray.tuner.result_grid import ResultGrid
 
 
 def to_hpbandster(results: ResultGrid) -> HpbandsterResult:

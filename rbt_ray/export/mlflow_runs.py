@@ -6,11 +6,11 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from rbt_ray.errors import SettingError
-from rbt_ray.tune.times import times_of
+from rbt_ray.export.trial_times import times_of
 from rbt_ray.types import Metrics, Result
 
 if TYPE_CHECKING:
-    from rbt_ray.tune.result_grid import ResultGrid
+    from rbt_ray.tuner.result_grid import ResultGrid
 
 try:
     from mlflow import MlflowClient

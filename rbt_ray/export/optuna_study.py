@@ -7,17 +7,17 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from rbt_ray.data.portions import share_of
+from rbt_ray.data.fidelity import share_of
 from rbt_ray.errors import SettingError
+from rbt_ray.export.trial_times import times_of
 from rbt_ray.study.choices import Choice
 from rbt_ray.study.domains import Domain
 from rbt_ray.study.numeric_domains import Float, Normal, Stepped
 from rbt_ray.study.study import Study
-from rbt_ray.tune.times import times_of
 from rbt_ray.types import FloatArray, Result
 
 if TYPE_CHECKING:
-    from rbt_ray.tune.result_grid import ResultGrid
+    from rbt_ray.tuner.result_grid import ResultGrid
 
 try:
     import optuna

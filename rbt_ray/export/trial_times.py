@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rbt_ray.store.journal import Finished, Journal
 
 if TYPE_CHECKING:
-    from rbt_ray.tune.result_grid import ResultGrid
+    from rbt_ray.tuner.result_grid import ResultGrid
 
 
 def times_of(results: ResultGrid) -> dict[int, dict[str, float]]:

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rbt_ray.objectives.adapted import Adapted
 from rbt_ray.objectives.builtin.strategy import Strategy
 from rbt_ray.objectives.fingerprint import Fingerprint, fingerprint_of
 from rbt_ray.objectives.first_fingerprint import first_fingerprint
+from rbt_ray.objectives.strategy_adapter import Adapted
 from rbt_ray.study.study import Address
 
 _PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"

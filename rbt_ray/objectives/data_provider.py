@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from rbt_ray.data.bundle import Bundle
-    from rbt_ray.data.files import Files
+    from rbt_ray.data.file_tree import Files
 
 
 @runtime_checkable

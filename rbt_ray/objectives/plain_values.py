@@ -19,6 +19,7 @@ import numpy as np
 from rbt_ray.objectives.frame_values import made_of
 from rbt_ray.objectives.own_code import is_own
 from rbt_ray.objectives.own_values import namespace_of
+from rbt_ray.objectives.recorded_names import module_of
 
 _NUMBERS = (bool, int, float, type(None))
 _LEAVES = {*_NUMBERS, complex, str, bytes, type(Ellipsis), type(NotImplemented)}
@@ -277,7 +278,7 @@ def _key(item: Any) -> str:
         return f"{type(item).__qualname__}.{item.name}"
     name = getattr(item, "__qualname__", "")
     if name:
-        return f"{getattr(item, '__module__', '')}.{name}"
+        return f"{module_of(item)}.{name}" if hasattr(item, "__module__") else f".{name}"
     isolated = Values(lambda value, _: getattr(value, "__qualname__", None), lambda *_: None, lambda *_: True)
     return f"{type(item).__qualname__} {isolated.text(item, At('', ''))}"
 

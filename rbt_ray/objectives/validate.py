@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rbt_ray.errors import ObjectiveError, SpaceError
-from rbt_ray.objectives.adapted import Adapted
 from rbt_ray.objectives.builtin.parameters import check_names
 from rbt_ray.objectives.builtin.strategy import Strategy
 from rbt_ray.objectives.objective import SweepObjective, is_batched, require_callable
+from rbt_ray.objectives.strategy_adapter import Adapted
 
 if TYPE_CHECKING:
     from rbt_ray.data.bundle import Bundle

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from rbt_ray.search.fixed_sequence import Stream, nothing_allowed
 from rbt_ray.search.shuffle import Shuffle
-from rbt_ray.search.stream import Stream, nothing_allowed
 from rbt_ray.study.space import Space
 from rbt_ray.types import Config, FloatArray
 

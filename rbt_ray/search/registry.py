@@ -14,14 +14,14 @@ from rbt_ray.errors import JournalError
 from rbt_ray.search.asha import ASHA, MedianStopping
 from rbt_ray.search.bohb import BOHB
 from rbt_ray.search.calibration import LEAST_CONFIGS
+from rbt_ray.search.fidelity_ladder import Ladder, bracket_sizes, ladder_from
+from rbt_ray.search.fixed_sequence import Stream
 from rbt_ray.search.hyperband import Hyperband, SuccessiveHalving
-from rbt_ray.search.ladder import Ladder, bracket_sizes, ladder_from
 from rbt_ray.search.random_search import RandomSearch
 from rbt_ray.search.sampler import Sampler, StreamSampler
 from rbt_ray.search.scheduled_search import ScheduledSearch
 from rbt_ray.search.scheduler import Scheduler
 from rbt_ray.search.searcher import Searcher
-from rbt_ray.search.stream import Stream
 from rbt_ray.study.space import Space
 from rbt_ray.study.study import Study
 

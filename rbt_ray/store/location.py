@@ -12,9 +12,9 @@ from rbt_ray.errors import InputError, JournalError, SettingError, StudyLockedEr
 from rbt_ray.private_files import make_folder, sweep
 from rbt_ray.store.journal import Journal
 from rbt_ray.store.journal_file import FILE_NAME
+from rbt_ray.store.lease import Owner
 from rbt_ray.store.lock import StudyLock
 from rbt_ray.store.mirror import Mirror
-from rbt_ray.store.owner import Owner
 from rbt_ray.store.reconcile import Reconciled, reconcile
 from rbt_ray.store.uri import is_uri, local_folder
 from rbt_ray.store.writer import MirrorWriter

@@ -20,5 +20,5 @@ def resolve(backend: str, address: str | None) -> str:
 def _is_connected() -> bool:
     """Whether this process is on a Ray cluster; a Ray that an earlier study started for itself is none."""
     ray: Any = sys.modules.get("ray")
-    runtime: Any = sys.modules.get("rbt_ray.pool.ray_runtime")
+    runtime: Any = sys.modules.get("rbt_ray.pool.ray.runtime")
     return ray is not None and ray.is_initialized() and not (runtime is not None and runtime.is_private())

@@ -12,7 +12,7 @@ from rbt_ray.store.journal import Finished
 from rbt_ray.study.study import Study
 
 if TYPE_CHECKING:
-    from rbt_ray.tune.result_grid import ResultGrid
+    from rbt_ray.tuner.result_grid import ResultGrid
 
 
 class Callbacks:

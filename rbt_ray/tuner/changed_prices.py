@@ -12,7 +12,7 @@ from rbt_ray.store.journal import Distrusted, Journal
 
 if TYPE_CHECKING:
     from rbt_ray.data.bundle import Bundle
-    from rbt_ray.store.place import Place
+    from rbt_ray.store.location import Place
 
 _checked = CheckedBundles()
 

@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 
 from rbt_ray.errors import SettingError
 from rbt_ray.nearest import nearest
-from rbt_ray.search.catalog import SCHEDULERS, SEARCHERS, decides_alone, is_scheduler, is_search_alg
+from rbt_ray.search.registry import SCHEDULERS, SEARCHERS, decides_alone, is_scheduler, is_search_alg
 from rbt_ray.types import RESULT_COLUMNS, Config, FidelityKind, Mode
 
 _MOST_RUNGS = 20

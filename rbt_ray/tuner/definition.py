@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 from rbt_ray.errors import SettingError, StudyMismatchError
 from rbt_ray.objectives.address import named
-from rbt_ray.objectives.own_data import OwnData
+from rbt_ray.objectives.data_provider import OwnData
 from rbt_ray.search.bohb import BOHB
-from rbt_ray.search.catalog import MODELS, Chosen, choose, default_samples, make, plain_scheduler
-from rbt_ray.search.ladder import ladder_from
+from rbt_ray.search.fidelity_ladder import ladder_from
+from rbt_ray.search.registry import MODELS, Chosen, choose, default_samples, make, plain_scheduler
 from rbt_ray.search.searcher import Searcher
-from rbt_ray.store.place import OWN_BUNDLE
+from rbt_ray.store.location import OWN_BUNDLE
 from rbt_ray.study.space import Space
 from rbt_ray.study.study import BundleId, Study
-from rbt_ray.tune.config import RunConfig, TuneConfig, kept
-from rbt_ray.tune.fidelity import lowest_fidelity
-from rbt_ray.tune.warm_start import best_of, told_by
+from rbt_ray.tuner.config import RunConfig, TuneConfig, kept
+from rbt_ray.tuner.fidelity import lowest_fidelity
+from rbt_ray.tuner.warm_start import best_of, told_by
 from rbt_ray.types import ACCOUNTING
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def define(objective: Any, space: Space, bundle: Bundle | None, tune: TuneConfig
     Raises:
         InputError: settings that do not go together, or that this space cannot be searched with.
     """
-    from rbt_ray.data.windows import holdout_start
+    from rbt_ray.data.holdout import holdout_start
 
     if bundle is None and tune.holdout is not None:
         raise SettingError("`holdout` keeps the last bars of a bundle from the search, and there is no `bundle`.")

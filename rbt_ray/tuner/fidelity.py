@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from rbt_ray.data.bundle import Bundle
-from rbt_ray.data.portions import N_BLOCKS, share_of
+from rbt_ray.data.fidelity import N_BLOCKS, share_of
 from rbt_ray.errors import SettingError
 from rbt_ray.objectives.builtin.strategy import METRICS
-from rbt_ray.search.ladder import Ladder, ladder_from
+from rbt_ray.search.fidelity_ladder import Ladder, ladder_from
 from rbt_ray.study.space import Space
-from rbt_ray.tune.config import TuneConfig
+from rbt_ray.tuner.config import TuneConfig
 
 _TRIED = 256
 _LEAST_BARS = 252

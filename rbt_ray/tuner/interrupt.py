@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from rbt_ray.engine.limits import Interrupt
+from rbt_ray.engine.stop_conditions import Interrupt
 
 
 @contextmanager

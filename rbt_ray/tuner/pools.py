@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from rbt_ray.pool.local import worker_limits
+from rbt_ray.pool.local.start_method import variables_read_at_start
 from rbt_ray.pool.pool import WorkerPool
-from rbt_ray.pool.start_method import variables_read_at_start
-from rbt_ray.tune import backend, worker_limits
-from rbt_ray.tune.config import RunConfig
+from rbt_ray.tuner import backend
+from rbt_ray.tuner.config import RunConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,7 @@ def end(run_config: RunConfig) -> None:
 
 def _start(run_config: RunConfig, *, prices: bool) -> WorkerPool:
     if backend_of(run_config) == "ray":
-        from rbt_ray.pool.ray_pool import RayPool
+        from rbt_ray.pool.ray.pool import RayPool
 
         # A process is on one Ray, and idle actors hold memory that the new ones need.
         for key in [key for key in _idle if key[0] == "ray"]:
@@ -111,7 +112,7 @@ def _start(run_config: RunConfig, *, prices: bool) -> WorkerPool:
             memory_limit=run_config.worker_memory_limit,
             prices=prices,
         )
-    from rbt_ray.pool.local_pool import LocalPool, usable_cpus
+    from rbt_ray.pool.local.pool import LocalPool, usable_cpus
 
     n_workers = run_config.num_workers or max(1, usable_cpus() // run_config.num_cpus_per_worker)
     worker_limits.check(n_workers, run_config.worker_memory_limit)

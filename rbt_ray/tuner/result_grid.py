@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
+from rbt_ray.analysis.rungs import Rung, rungs_of
 from rbt_ray.errors import NoResultError, SettingError
 from rbt_ray.html_text import encodable, escape
 from rbt_ray.nearest import nearest
@@ -16,7 +17,6 @@ from rbt_ray.store import trust
 from rbt_ray.store.journal import Ended, Journal, Reviewed
 from rbt_ray.store.table import TrialTable, table_of
 from rbt_ray.study.study import Study
-from rbt_ray.tune.rungs import Rung, rungs_of
 from rbt_ray.types import COMPLETED, STATUSES, Mode, Result
 
 if TYPE_CHECKING:
@@ -195,17 +195,17 @@ class ResultGrid(Sequence[Result]):
         return write_report(self, Path(path))
 
     def to_hpbandster(self) -> HpbandsterResult:
-        """The trials as an `hpbandster.core.result.Result`, for its analysis: see `rbt_ray.tune.hpbandster_result`.
+        """The trials as an `hpbandster.core.result.Result`, for its analysis: see `rbt_ray.export.hpbandster_result`.
 
         Raises:
             NoResultError: there are no trials.
         """
-        from rbt_ray.tune.hpbandster_result import to_hpbandster
+        from rbt_ray.export.hpbandster_result import to_hpbandster
 
         return to_hpbandster(self)
 
     def to_optuna(self, *, storage: Any = None, study_name: str | None = None) -> optuna.Study:
-        """The trials as an Optuna study, for its plots, importances and dashboard: see `rbt_ray.tune.optuna_study`.
+        """The trials as an Optuna study, for its plots, importances and dashboard: see `rbt_ray.export.optuna_study`.
 
         Args:
             storage: a URL such as ``"sqlite:///studies.db"``, or a storage of Optuna's; None keeps it in memory.
@@ -214,12 +214,12 @@ class ResultGrid(Sequence[Result]):
         Raises:
             SettingError: Optuna is not installed, or the storage has a study of that name.
         """
-        from rbt_ray.tune.optuna_study import to_optuna
+        from rbt_ray.export.optuna_study import to_optuna
 
         return to_optuna(self, storage=storage, study_name=study_name)
 
     def to_mlflow(self, *, experiment: str = "rbt_ray", tracking_uri: str | None = None) -> str:
-        """Writes the study to MLflow, a run with a child run a trial, and gives its run's id: see `rbt_ray.tune.mlflow_runs`.
+        """Writes the study to MLflow, a run with a child run a trial, and gives its run's id: see `rbt_ray.export.mlflow_runs`.
 
         Args:
             experiment: its name; made where there is none.
@@ -228,7 +228,7 @@ class ResultGrid(Sequence[Result]):
         Raises:
             SettingError: MLflow is not installed.
         """
-        from rbt_ray.tune.mlflow_runs import to_mlflow
+        from rbt_ray.export.mlflow_runs import to_mlflow
 
         return to_mlflow(self, experiment=experiment, tracking_uri=tracking_uri)
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from rbt_ray.engine import loop
 from rbt_ray.engine.dispatcher import Dispatcher
-from rbt_ray.engine.limits import Limits
-from rbt_ray.engine.patience import Patience
+from rbt_ray.engine.journal_retry import Patience
 from rbt_ray.engine.price_check import check_prices
-from rbt_ray.engine.second_look import second_look
+from rbt_ray.engine.review import second_look
+from rbt_ray.engine.stop_conditions import Limits
 from rbt_ray.engine.watch import Watch
 from rbt_ray.errors import (
     BundleError,
@@ -27,31 +27,31 @@ from rbt_ray.errors import (
     StudyMismatchError,
 )
 from rbt_ray.objectives.address import address_of, find
-from rbt_ray.objectives.fitting import check_objective
+from rbt_ray.objectives.data_provider import OwnData
 from rbt_ray.objectives.own_code import Source, own_sources
-from rbt_ray.objectives.own_data import OwnData
+from rbt_ray.objectives.validate import check_objective
 from rbt_ray.os_errors import explained
-from rbt_ray.pool.start_method import require_children
-from rbt_ray.pool.task import Task
+from rbt_ray.pool.job import Task
+from rbt_ray.pool.local.start_method import require_children
 from rbt_ray.search.bohb import BOHB
-from rbt_ray.search.catalog import is_search_alg, make
+from rbt_ray.search.registry import is_search_alg, make
 from rbt_ray.search.scheduled_search import ScheduledSearch
 from rbt_ray.store.journal import Ended, Journal
-from rbt_ray.store.place import OWN_BUNDLE, Place
+from rbt_ray.store.location import OWN_BUNDLE, Place
 from rbt_ray.store.table import table_of
 from rbt_ray.store.trust import KINDS, UNCHECKED, trusted
 from rbt_ray.store.uri import child, is_uri
 from rbt_ray.study.space import Space
 from rbt_ray.study.study import Study
-from rbt_ray.tune.callbacks import Callbacks
-from rbt_ray.tune.changed_prices import changed_under, check_bundle, distrust_after
-from rbt_ray.tune.config import RunConfig, TuneConfig, as_before
-from rbt_ray.tune.definition import bundle_of, define, open_again
-from rbt_ray.tune.interrupt import clean_interrupt
-from rbt_ray.tune.pools import backend_of, check, pool_for, shutdown
-from rbt_ray.tune.progress import show_progress
-from rbt_ray.tune.result_grid import ResultGrid
-from rbt_ray.tune.same_objective import described, keep, refuse_another, refuse_stale, stale
+from rbt_ray.tuner.callbacks import Callbacks
+from rbt_ray.tuner.changed_prices import changed_under, check_bundle, distrust_after
+from rbt_ray.tuner.config import RunConfig, TuneConfig, as_before
+from rbt_ray.tuner.definition import bundle_of, define, open_again
+from rbt_ray.tuner.interrupt import clean_interrupt
+from rbt_ray.tuner.pools import backend_of, check, pool_for, shutdown
+from rbt_ray.tuner.progress import show_progress
+from rbt_ray.tuner.result_grid import ResultGrid
+from rbt_ray.tuner.same_objective import described, keep, refuse_another, refuse_stale, stale
 from rbt_ray.types import ACCOUNTING
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import numpy as np
 from rbt_ray.errors import SettingError, SpaceError
 from rbt_ray.study.space import Space
 from rbt_ray.study.study import Told
-from rbt_ray.tune.result_grid import ResultGrid
+from rbt_ray.tuner.result_grid import ResultGrid
 from rbt_ray.types import Config, Mode
 
 
@@ -72,7 +72,7 @@ def _rows(given: Any, metric: str, sign: float) -> Iterator[tuple[Config, float,
                 yield result.config, result.fidelity, value
         return
     if type(given).__module__.startswith("hpbandster."):
-        from rbt_ray.tune.hpbandster_result import runs_of
+        from rbt_ray.export.hpbandster_result import runs_of
 
         yield from ((config, share, sign * loss) for config, share, loss in runs_of(given) if loss is not None)
         return

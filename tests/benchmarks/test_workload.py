@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import rbt_ray as rbt
-from rbt_ray.bench.crossover import crossover, old_bundle
-from rbt_ray.bench.workload import OnMapped, OnOwn, grid_of, known_best, write_parquet
+from benchmarks.crossover import crossover, old_bundle
+from benchmarks.workload import OnMapped, OnOwn, grid_of, known_best, write_parquet
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rbt_ray as rbt
-from rbt_ray.data.portions import PORTIONS, portion
+from rbt_ray.data.fidelity import PORTIONS, portion
 
 fidelities = st.floats(1e-3, 1.0)
 

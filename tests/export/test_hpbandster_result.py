@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import rbt_ray as rbt
-from rbt_ray.tune.hpbandster_result import runs_of
+from rbt_ray.export.hpbandster_result import runs_of
 
 
 class Rungs:

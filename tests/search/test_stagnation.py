@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 import rbt_ray as rbt
-from rbt_ray.search.levels import Levels
+from rbt_ray.search.encoding import Levels
 from rbt_ray.search.model_sampler import ModelSampler
 from rbt_ray.search.parzen_model import ParzenModel
-from rbt_ray.search.patience import Patience
 from rbt_ray.search.sobol import SobolSearch
+from rbt_ray.search.stagnation import Patience
 from rbt_ray.study.space import Space
 
 LATTICE = Space.of({"x": rbt.randint(0, 200), "y": rbt.randint(0, 200)})

@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rbt_ray import private_files
-from rbt_ray.tune.ported import trial as statuses
-from rbt_ray.tune.ported.records import CHECKPOINT_DIR, Records, Report
-from rbt_ray.tune.ported.runner import REPORTS, Runner
-from rbt_ray.tune.ported.settings import CheckpointConfig
-from rbt_ray.tune.ported.trial import Trial
+from rbt_ray.compat.ray_tune import trial as statuses
+from rbt_ray.compat.ray_tune.settings import CheckpointConfig
+from rbt_ray.compat.ray_tune.trainable_objective import REPORTS, Runner
+from rbt_ray.compat.ray_tune.trial import Trial
+from rbt_ray.compat.ray_tune.trial_folder import CHECKPOINT_DIR, Records, Report
 from rbt_ray.types import Result
 
 if TYPE_CHECKING:
-    from rbt_ray.tune.ported.stopping import Stop
+    from rbt_ray.compat.ray_tune.stopping import Stop
 
 
 class Callback:

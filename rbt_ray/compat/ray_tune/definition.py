@@ -8,12 +8,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from rbt_ray.compat.ray_tune import schedulers
+from rbt_ray.compat.ray_tune.samples import samples_of
+from rbt_ray.compat.ray_tune.settings import CheckpointConfig, FailureConfig
 from rbt_ray.errors import InputError, StudyMismatchError, StudyNotFoundError
 from rbt_ray.private_files import make_folder, replacing
-from rbt_ray.study import options as values
-from rbt_ray.tune import schedulers
-from rbt_ray.tune.ported.samples import samples_of
-from rbt_ray.tune.ported.settings import CheckpointConfig, FailureConfig
+from rbt_ray.study import values
 
 FILE = "tune.json"
 

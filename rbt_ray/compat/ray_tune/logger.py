@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import IO, Any
 
 from rbt_ray import private_files
+from rbt_ray.compat.ray_tune.callback import Callback
+from rbt_ray.compat.ray_tune.trial import Trial, flat
+from rbt_ray.compat.ray_tune.trial_folder import to_json
 from rbt_ray.errors import NotSupportedError
-from rbt_ray.tune.ported.callback import Callback
-from rbt_ray.tune.ported.records import to_json
-from rbt_ray.tune.ported.trial import Trial, flat
 
 __all__ = [
     "CSVLoggerCallback",

@@ -43,7 +43,7 @@ class Parameters:
 
     def __reduce__(self) -> Any:
         if self._on_ray:
-            from rbt_ray.pool import ray_values
+            from rbt_ray.compat.ray_tune import ray_values
 
             return _from_ray, (ray_values.put(self.values),)
         if self._folder is None:
@@ -52,7 +52,7 @@ class Parameters:
 
 
 def _from_ray(reference: bytes) -> Parameters:
-    from rbt_ray.pool import ray_values
+    from rbt_ray.compat.ray_tune import ray_values
 
     return Parameters(ray_values.get(reference))
 

@@ -6,13 +6,13 @@ import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from rbt_ray.compat.ray_tune.results import ResultGrid
+from rbt_ray.compat.ray_tune.trainable_objective import SAMPLE, Runner
 from rbt_ray.errors import NotSupportedError
 from rbt_ray.study.primitives import choice
-from rbt_ray.tune.config import RunConfig, TuneConfig
-from rbt_ray.tune.ported.results import ResultGrid
-from rbt_ray.tune.ported.runner import SAMPLE, Runner
-from rbt_ray.tune.result_grid import ResultGrid as StudyResults
-from rbt_ray.tune.tuner import Tuner
+from rbt_ray.tuner.config import RunConfig, TuneConfig
+from rbt_ray.tuner.result_grid import ResultGrid as StudyResults
+from rbt_ray.tuner.tuner import Tuner
 
 _FOLDER = "again"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rbt_ray.tune.ported.runner import SHOULD_CHECKPOINT as SHOULD_CHECKPOINT
+from rbt_ray.compat.ray_tune.trainable_objective import SHOULD_CHECKPOINT as SHOULD_CHECKPOINT
 
 DONE = "done"
 TRAINING_ITERATION = "training_iteration"

@@ -8,19 +8,19 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from rbt_ray.compat.ray_tune.callback import reports_of
+from rbt_ray.compat.ray_tune.checkpoint import Checkpoint
+from rbt_ray.compat.ray_tune.settings import CheckpointConfig
+from rbt_ray.compat.ray_tune.trial import flat
+from rbt_ray.compat.ray_tune.trial_folder import Records, Report
 from rbt_ray.errors import NoResultError, SettingError, TuneError
-from rbt_ray.tune.ported.callback import reports_of
-from rbt_ray.tune.ported.checkpoint import Checkpoint
-from rbt_ray.tune.ported.records import Records, Report
-from rbt_ray.tune.ported.settings import CheckpointConfig
-from rbt_ray.tune.ported.trial import flat
 from rbt_ray.types import Mode
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from rbt_ray.tune.ported.runner import Runner
-    from rbt_ray.tune.result_grid import ResultGrid as StudyResults
+    from rbt_ray.compat.ray_tune.trainable_objective import Runner
+    from rbt_ray.tuner.result_grid import ResultGrid as StudyResults
 
 _SCOPES = ("last", "all", "avg", "last-5-avg", "last-10-avg")
 

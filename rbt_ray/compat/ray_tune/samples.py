@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from rbt_ray.compat.ray_tune.spaces import SampleFrom
+from rbt_ray.compat.ray_tune.trial import copied, plained
 from rbt_ray.errors import SpaceError
 from rbt_ray.study.convert import class_names, from_tune
 from rbt_ray.study.domains import Domain
-from rbt_ray.tune.ported.spaces import SampleFrom
-from rbt_ray.tune.ported.trial import copied, plained
 
 Path = tuple[Any, ...]
 _PASSES = 20

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from rbt_ray.compat.ray_tune import schedulers as names
 from rbt_ray.errors import NotSupportedError, SettingError
 from rbt_ray.search.asha import ASHA, MedianStopping
 from rbt_ray.search.hyperband import Hyperband
 from rbt_ray.search.scheduler import Scheduler
-from rbt_ray.tune import schedulers as names
 
 _FIELDS = {
     "AsyncHyperBandScheduler": {

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from rbt_ray.compat.ray_tune.settings import TuneConfig
+from rbt_ray.compat.ray_tune.trial import plained
 from rbt_ray.errors import NotSupportedError, SettingError
 from rbt_ray.study.convert import class_names
-from rbt_ray.tune.ported.settings import TuneConfig
-from rbt_ray.tune.ported.trial import plained
 
 _AHEAD_RAYS = 8
 """Trials open at once where a searcher of Ray Tune's proposes them: few, so that it learns early, and as many on every machine."""

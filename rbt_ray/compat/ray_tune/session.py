@@ -11,11 +11,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from rbt_ray.compat.ray_tune.checkpoint import Checkpoint
+from rbt_ray.compat.ray_tune.stopping import EndsTrial
+from rbt_ray.compat.ray_tune.trial import Trial
+from rbt_ray.compat.ray_tune.trial_folder import CHECKPOINT_DIR, Records, Report
 from rbt_ray.errors import SettingError
-from rbt_ray.tune.ported.checkpoint import Checkpoint
-from rbt_ray.tune.ported.records import CHECKPOINT_DIR, Records, Report
-from rbt_ray.tune.ported.stopping import EndsTrial
-from rbt_ray.tune.ported.trial import Trial
 
 
 class TrialEnds(BaseException):

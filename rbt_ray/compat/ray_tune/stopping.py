@@ -6,9 +6,9 @@ import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from rbt_ray.compat.ray_tune import stopper
+from rbt_ray.compat.ray_tune.trial import flat
 from rbt_ray.errors import SettingError, TuneError
-from rbt_ray.tune import stopper
-from rbt_ray.tune.ported.trial import flat
 
 EndsTrial = Callable[[str, Mapping[str, Any]], bool]
 _NEVER_ALL = ("NoopStopper", "FunctionStopper", "MaximumIterationStopper", "TrialPlateauStopper", "TimeoutStopper")

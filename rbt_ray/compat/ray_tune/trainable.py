@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from rbt_ray import private_files
+from rbt_ray.compat.ray_tune import plain_values
+from rbt_ray.compat.ray_tune.checkpoint import Checkpoint
+from rbt_ray.compat.ray_tune.trial import Trial
 from rbt_ray.errors import TuneError
-from rbt_ray.tune.ported import plain_values
-from rbt_ray.tune.ported.checkpoint import Checkpoint
-from rbt_ray.tune.ported.trial import Trial
 
 
 class Trainable:

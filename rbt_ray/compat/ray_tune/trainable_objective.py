@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from rbt_ray import private_files
+from rbt_ray.compat.ray_tune.session import Session, TrialEnds
+from rbt_ray.compat.ray_tune.settings import CheckpointConfig
+from rbt_ray.compat.ray_tune.stopping import Stop
+from rbt_ray.compat.ray_tune.trainable import can_save, load, one_step, save
+from rbt_ray.compat.ray_tune.trainable_spec import Dressed
+from rbt_ray.compat.ray_tune.trial import Naming, Trial, flat
+from rbt_ray.compat.ray_tune.trial_folder import Records, Report, to_json
 from rbt_ray.errors import ObjectiveResultError
 from rbt_ray.objectives.reports import report as report_to_engine
 from rbt_ray.objectives.reports import reports_wanted, trial_at_work
-from rbt_ray.tune.ported.dressed import Dressed
-from rbt_ray.tune.ported.records import Records, Report, to_json
-from rbt_ray.tune.ported.session import Session, TrialEnds
-from rbt_ray.tune.ported.settings import CheckpointConfig
-from rbt_ray.tune.ported.stopping import Stop
-from rbt_ray.tune.ported.trainable import can_save, load, one_step, save
-from rbt_ray.tune.ported.trial import Naming, Trial, flat
 from rbt_ray.types import RESULT_COLUMNS
 
 SAMPLE = "sample"

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from rbt_ray.compat.ray_tune.parameters import Parameters
+from rbt_ray.compat.ray_tune.settings import Resources
+from rbt_ray.compat.ray_tune.trainable import Trainable
+from rbt_ray.compat.ray_tune.trial import Trial
 from rbt_ray.errors import NotSupportedError, SettingError
-from rbt_ray.tune.ported.parameters import Parameters
-from rbt_ray.tune.ported.settings import Resources
-from rbt_ray.tune.ported.trainable import Trainable
-from rbt_ray.tune.ported.trial import Trial
 
 _registered: dict[str, Any] = {}
 

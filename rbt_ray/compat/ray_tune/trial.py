@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from rbt_ray import private_files
-from rbt_ray.study import options as values
-from rbt_ray.tune.ported.checkpoint import Checkpoint
+from rbt_ray.compat.ray_tune.checkpoint import Checkpoint
+from rbt_ray.study import values
 
 PENDING, RUNNING, TERMINATED, ERROR = "PENDING", "RUNNING", "TERMINATED", "ERROR"
 

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from rbt_ray import private_files
-from rbt_ray.tune.ported.checkpoint import Checkpoint
-from rbt_ray.tune.ported.settings import CheckpointConfig
-from rbt_ray.tune.ported.trial import flat
+from rbt_ray.compat.ray_tune.checkpoint import Checkpoint
+from rbt_ray.compat.ray_tune.settings import CheckpointConfig
+from rbt_ray.compat.ray_tune.trial import flat
 
 Report = dict[str, Any]
 CHECKPOINT_DIR = "checkpoint_dir_name"

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from rbt_ray.search.ladder import Ladder
+from rbt_ray.search.fidelity_ladder import Ladder
 from rbt_ray.search.scheduler import Race, Scheduler, Step
 from rbt_ray.search.tune_searcher import TuneSearcher
 from rbt_ray.study.space import Space

@@ -12,34 +12,34 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from rbt_ray.compat.ray_tune import rerun
+from rbt_ray.compat.ray_tune.callback import Bridge, StopAll
+from rbt_ray.compat.ray_tune.definition import FILE, Definition
+from rbt_ray.compat.ray_tune.results import ResultGrid
+from rbt_ray.compat.ray_tune.samples import check_flat, samples_of
+from rbt_ray.compat.ray_tune.scheduling import climb_of, ours
+from rbt_ray.compat.ray_tune.searching import metric_of, searched
+from rbt_ray.compat.ray_tune.settings import CheckpointConfig, FailureConfig, RunConfig, TuneConfig, taken
+from rbt_ray.compat.ray_tune.stopping import Stop
+from rbt_ray.compat.ray_tune.trainable_objective import SAMPLE, Runner, engine_name
+from rbt_ray.compat.ray_tune.trainable_spec import Dressed
+from rbt_ray.compat.ray_tune.trial import Naming
+from rbt_ray.compat.ray_tune.workers import engine_run
 from rbt_ray.errors import NotSupportedError, SettingError, SpaceError, StudyInterrupted, StudyMismatchError, TuneError
 from rbt_ray.search.grid_search import GridSearch
 from rbt_ray.search.sampler import Sampler, StreamSampler
 from rbt_ray.search.scheduled_search import ScheduledSearch
 from rbt_ray.store.journal import Journal
+from rbt_ray.store.location import Place
 from rbt_ray.store.lock import StudyLock
-from rbt_ray.store.place import Place
 from rbt_ray.store.uri import is_uri
 from rbt_ray.study.primitives import randint
 from rbt_ray.study.space import Space
-from rbt_ray.tune.config import RunConfig as EngineRun
-from rbt_ray.tune.config import TuneConfig as EngineTune
-from rbt_ray.tune.pools import backend_of
-from rbt_ray.tune.ported import again
-from rbt_ray.tune.ported.callback import Bridge, StopAll
-from rbt_ray.tune.ported.definition import FILE, Definition
-from rbt_ray.tune.ported.dressed import Dressed
-from rbt_ray.tune.ported.results import ResultGrid
-from rbt_ray.tune.ported.runner import SAMPLE, Runner, engine_name
-from rbt_ray.tune.ported.samples import check_flat, samples_of
-from rbt_ray.tune.ported.scheduling import climb_of, ours
-from rbt_ray.tune.ported.searching import metric_of, searched
-from rbt_ray.tune.ported.settings import CheckpointConfig, FailureConfig, RunConfig, TuneConfig, taken
-from rbt_ray.tune.ported.stopping import Stop
-from rbt_ray.tune.ported.trial import Naming
-from rbt_ray.tune.ported.workers import engine_run
-from rbt_ray.tune.result_grid import ResultGrid as StudyResults
-from rbt_ray.tune.tuner import Tuner as EngineTuner
+from rbt_ray.tuner.config import RunConfig as EngineRun
+from rbt_ray.tuner.config import TuneConfig as EngineTune
+from rbt_ray.tuner.pools import backend_of
+from rbt_ray.tuner.result_grid import ResultGrid as StudyResults
+from rbt_ray.tuner.tuner import Tuner as EngineTuner
 from rbt_ray.types import Mode
 
 _ENDLESS = 10_000
@@ -116,7 +116,7 @@ class Tuner:
             n_callbacks=len(self._run.callbacks or ()),
         )
         self._search = search
-        self._rerun: again.Rerun | None = None
+        self._rerun: rerun.Rerun | None = None
         self._go_on = True
         self._engine: EngineTuner | None = None
         self._prepare(name)
@@ -204,7 +204,7 @@ class Tuner:
         tuner._space = param_space or _space_in(folder)
         tuner._go_on = resume_unfinished
         tuner._prepare(folder.name)
-        tuner._rerun = again.Rerun(restart_errored, accept_changes) if resume_errored or restart_errored else None
+        tuner._rerun = rerun.Rerun(restart_errored, accept_changes) if resume_errored or restart_errored else None
         tuner._engine = EngineTuner.restore(
             path if is_uri(str(path)) else folder,
             tuner._runner,
@@ -292,7 +292,7 @@ class Tuner:
             return ScheduledSearch(space, sampler, climb.scheduler, climb.ladder, climb.eta, limit=n, continues=True)
         if not self._search.is_rays:
             return None
-        from rbt_ray.search.tune_sampler import TuneSampler, Watched
+        from rbt_ray.compat.ray_tune.tune_sampler import TuneSampler, Watched
 
         space, n = Space.of(self._space), definition.num_samples
         sampler = TuneSampler(space, self._search.searcher)
@@ -332,7 +332,7 @@ class Tuner:
     def _results(self, folder: Path) -> ResultGrid:
         self._runner.naming = replace(self._runner.naming, experiment_path=str(folder))
         study = None if self._engine is None else self._engine.study
-        studies = [StudyResults(folder, study), *again.studies_in(folder)]
+        studies = [StudyResults(folder, study), *rerun.studies_in(folder)]
         return ResultGrid(
             studies, self._runner, self._definition.checkpoints, self._definition.metric, self._definition.mode
         )

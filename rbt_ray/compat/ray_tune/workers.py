@@ -6,12 +6,12 @@ import math
 import warnings
 from pathlib import Path
 
+from rbt_ray.compat.ray_tune.settings import FailureConfig, Resources, RunConfig
 from rbt_ray.errors import NotSupportedError
-from rbt_ray.pool.local_pool import usable_cpus
+from rbt_ray.pool.local.pool import usable_cpus
 from rbt_ray.store.uri import is_uri
-from rbt_ray.tune.config import RunConfig as EngineRun
-from rbt_ray.tune.pools import backend_of
-from rbt_ray.tune.ported.settings import FailureConfig, Resources, RunConfig
+from rbt_ray.tuner.config import RunConfig as EngineRun
+from rbt_ray.tuner.pools import backend_of
 
 
 def engine_run(

@@ -12,10 +12,10 @@ from multiprocessing.context import BaseContext
 from typing import Protocol
 
 from rbt_ray.compat.rustybt.async_result import ResultIterator
+from rbt_ray.compat.rustybt.calls import Answer, Call, Calls, answers_in, packed
 from rbt_ray.errors import InputError, ObjectiveError, WorkerDiedError
-from rbt_ray.pool.calls import Answer, Call, Calls, answers_in, packed
-from rbt_ray.pool.courier import Courier
-from rbt_ray.pool.line import Line
+from rbt_ray.pool.local.batch_queue import Line
+from rbt_ray.pool.local.worker_thread import Courier
 from rbt_ray.pool.pool import Job, Returned
 
 

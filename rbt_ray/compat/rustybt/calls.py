@@ -22,7 +22,7 @@ from rbt_ray.errors import ObjectiveError, RbtError, WorkerDiedError
 from rbt_ray.pool.frames import WorkerEnd
 from rbt_ray.pool.main_module import pickle_main_by_value
 from rbt_ray.pool.pool import Job, Returned
-from rbt_ray.pool.settle import settle
+from rbt_ray.pool.process_setup import settle
 
 Call: TypeAlias = tuple[Sequence[Any], Mapping[str, Any]]
 """The arguments of one call, by position and by name."""

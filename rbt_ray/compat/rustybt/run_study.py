@@ -14,10 +14,10 @@ from rbt_ray.compat.rustybt.scoring import Scored
 from rbt_ray.data.bundle import Bundle
 from rbt_ray.errors import StudyExistsError
 from rbt_ray.study.space import Space
-from rbt_ray.tune import pools
-from rbt_ray.tune.config import RunConfig, TuneConfig
-from rbt_ray.tune.result_grid import ResultGrid
-from rbt_ray.tune.tuner import Tuner
+from rbt_ray.tuner import pools
+from rbt_ray.tuner.config import RunConfig, TuneConfig
+from rbt_ray.tuner.result_grid import ResultGrid
+from rbt_ray.tuner.tuner import Tuner
 from rbt_ray.types import Result
 
 

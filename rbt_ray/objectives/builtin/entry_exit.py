@@ -64,7 +64,7 @@ class Latch(Strategy):
 
     def signals(self, data: BundleView, columns: Mapping[str, FloatArray]) -> Signals:
         """Configs of the same windows together; `columns` are in an order in which they are neighbours."""
-        from rbt_ray.objectives.sweep.latch import latched
+        from rbt_ray.objectives.sweep.entry_exit import latched
 
         keys = np.array([columns[name] for name in self.windows])
         starts = [0, *(np.flatnonzero((np.diff(keys, axis=1) != 0).any(axis=0)) + 1).tolist(), keys.shape[1]]

@@ -13,7 +13,8 @@ from numba import float64, uint64
 from numpy.typing import NDArray
 
 from rbt_ray.objectives.sweep.bits import ALL, ONE, TOP, WORD_TABLE
-from rbt_ray.objectives.sweep.lanes import (
+from rbt_ray.objectives.sweep.layout import LANES, TILE, WORDS
+from rbt_ray.objectives.sweep.simd import (
     absolute,
     add_where,
     byte,
@@ -26,7 +27,6 @@ from rbt_ray.objectives.sweep.lanes import (
     transpose,
     where,
 )
-from rbt_ray.objectives.sweep.layout import LANES, TILE, WORDS
 from rbt_ray.objectives.sweep.statistics import FILLS, HELD, STATE, TRADED, TRIPS, advance, higher, part
 from rbt_ray.simulate.compiled import FLAG, INTEGER, NUMBER, VECTOR, compiled
 from rbt_ray.types import FloatArray

@@ -7,8 +7,8 @@ from numba import uint64
 from numpy.typing import NDArray
 
 from rbt_ray.objectives.sweep.bits import TOP
-from rbt_ray.objectives.sweep.lanes import above, load, splat
 from rbt_ray.objectives.sweep.layout import LANES, TILE, WORDS
+from rbt_ray.objectives.sweep.simd import above, load, splat
 from rbt_ray.simulate.compiled import FLAG, INTEGER, VECTOR, compiled
 from rbt_ray.types import FloatArray
 

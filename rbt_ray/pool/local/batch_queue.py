@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rbt_ray.pool.courier import Cargo
+    from rbt_ray.pool.local.worker_thread import Cargo
 
 
 class Line:

@@ -31,7 +31,7 @@ def serve(pipe: Connection, life: Connection, name: str, inherited: Sequence[Con
         name: the worker's.
         inherited: the driver's own ends, which a forked process holds too and must let go.
     """
-    from rbt_ray.pool.settle import settle
+    from rbt_ray.pool.process_setup import settle
 
     for end in inherited:
         end.close()

@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from rbt_ray.data.bundle import Bundle
-from rbt_ray.data.files import Files
+from rbt_ray.data.file_tree import Files
 from rbt_ray.data.ref import FileRef
 from rbt_ray.errors import SettingError
-from rbt_ray.pool.courier import Courier
-from rbt_ray.pool.line import Line
+from rbt_ray.pool.local.batch_queue import Line
+from rbt_ray.pool.local.start_method import StartMethod, context_for, require_children
+from rbt_ray.pool.local.worker_thread import Courier
 from rbt_ray.pool.memory import even_share
 from rbt_ray.pool.pool import Batch, Returned
-from rbt_ray.pool.start_method import StartMethod, context_for, require_children
 
 _MEMORY_LOOK_SECONDS = 0.2
 _BATCH_SECONDS = 0.15

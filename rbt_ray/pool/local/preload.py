@@ -2,16 +2,17 @@
 
 import signal
 
-from rbt_ray.pool import settle, socket_folder
+from rbt_ray.pool import process_setup
+from rbt_ray.pool.local import socket_folder
 
 for number in ("SIGINT", "SIGHUP"):  # both reach the whole terminal; the fork server must outlive them
     if hasattr(signal, number):
         signal.signal(getattr(signal, number), signal.SIG_IGN)
-settle.one_thread()
-settle.keep_freed_memory()
+process_setup.one_thread()
+process_setup.keep_freed_memory()
 socket_folder.remove_after_a_driver_that_was_killed()
 
 import cloudpickle  # noqa: E402, F401
 
-import rbt_ray.pool.serve  # noqa: E402
+import rbt_ray.pool.local.main_loop  # noqa: E402
 import rbt_ray.pool.worker  # noqa: E402, F401

@@ -12,13 +12,17 @@ from multiprocessing.context import BaseContext
 from typing import Any, Literal
 
 from rbt_ray.errors import SettingError
-from rbt_ray.pool.settle import ONE_THREAD
+from rbt_ray.pool.process_setup import ONE_THREAD
 
 StartMethod = Literal["fork", "forkserver", "spawn"]
 VARIABLE = "RBT_RAY_START_METHOD"
 WORKER = "rbt-ray-worker"
 """How the names of worker processes begin."""
-_FIRST, _FOR_PRICES, _LAST = "rbt_ray.pool.preload", "rbt_ray.pool.preload_prices", "rbt_ray.pool.preload_last"
+_FIRST, _FOR_PRICES, _LAST = (
+    "rbt_ray.pool.local.preload",
+    "rbt_ray.pool.preload_prices",
+    "rbt_ray.pool.local.preload_last",
+)
 
 _READ_AT_START = re.compile(
     "PYTHON(?!BREAKPOINT)|LD_|DYLD_|LC_|LANG|MALLOC_|GLIBC_|TMP|TEMP|"

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from rbt_ray import process_limits
-from rbt_ray.data import room
+from rbt_ray.data import memory_limit as room
 from rbt_ray.errors import SettingError
 from rbt_ray.pool.memory import even_share
 from rbt_ray.process_limits import MIB, WORKER_BYTES, WORKER_FILES

@@ -19,8 +19,8 @@ import psutil
 
 from rbt_ray.pool.driver_state import DriverState, start_in
 from rbt_ray.pool.frames import READY, FrameReader
-from rbt_ray.pool.serve import serve
-from rbt_ray.pool.start_method import WORKER
+from rbt_ray.pool.local.main_loop import serve
+from rbt_ray.pool.local.start_method import WORKER
 
 _starting = threading.Lock()
 _living: weakref.WeakSet[WorkerProcess] = weakref.WeakSet()

@@ -12,12 +12,12 @@ from typing import Any, Protocol
 
 from rbt_ray.errors import ObjectiveError, SettingError, WorkerStartError
 from rbt_ray.pool.frames import AnswerError
-from rbt_ray.pool.line import Line
+from rbt_ray.pool.local.batch_queue import Line
+from rbt_ray.pool.local.main_loop import Outdated, serve
+from rbt_ray.pool.local.worker_process import WorkerProcess
 from rbt_ray.pool.memory import excess, refusal
 from rbt_ray.pool.pool import Job, Returned
 from rbt_ray.pool.received import Sent, received
-from rbt_ray.pool.serve import Outdated, serve
-from rbt_ray.pool.worker_process import WorkerProcess
 
 _START_SECONDS = 60.0
 _TRIES = 3

@@ -12,12 +12,12 @@ from typing import Any, Literal
 import ray
 from ray.exceptions import ObjectLostError
 
-from rbt_ray.pool import ray_last_words, ray_ref
 from rbt_ray.pool.driver_state import DriverState
 from rbt_ray.pool.memory import refusal
 from rbt_ray.pool.pool import Batch, Job
-from rbt_ray.pool.ray_driver_state import SentState
-from rbt_ray.pool.settle import end_forks_with_this_process
+from rbt_ray.pool.process_setup import end_forks_with_this_process
+from rbt_ray.pool.ray import bundle_ref, exit_notes
+from rbt_ray.pool.ray.driver_state import SentState
 
 Loaded = Literal["ready", "outdated", "bundle lost", "job lost", "error"]
 
@@ -53,7 +53,7 @@ class RayActor:
     """
 
     def __init__(self, name: str, memory_limit: int | None, prices: bool) -> None:
-        import rbt_ray.pool.preload  # before it is ready, so that no trial's time is spent on importing
+        import rbt_ray.pool.local.preload  # before it is ready, so that no trial's time is spent on importing
 
         if prices:
             import rbt_ray.pool.preload_prices  # noqa: F401
@@ -64,13 +64,13 @@ class RayActor:
         self._job: Job | None = None
         self._is_watched = False
         self._memory_limit = memory_limit
-        ray_last_words.leave_a_note_on_exit()
+        exit_notes.leave_a_note_on_exit()
         end_forks_with_this_process()
 
     def hello(self) -> Greeting:
         """The actor is alive and ready."""
         here = ray.get_runtime_context()
-        return Greeting(os.getpid(), here.get_worker_id(), here.get_node_id(), ray_last_words.own_memory())
+        return Greeting(os.getpid(), here.get_worker_id(), here.get_node_id(), exit_notes.own_memory())
 
     def load(
         self, key: str, payload: Sequence[Any], bundles: Mapping[str, Any], sent: SentState | None
@@ -86,9 +86,9 @@ class RayActor:
         if bundles:
             import rbt_ray.pool.preload_prices  # noqa: F401 - where its first study read none
         if self._memory_limit is not None and not self._is_watched:
-            if (used := ray_last_words.own_memory()) > self._memory_limit:
+            if (used := exit_notes.own_memory()) > self._memory_limit:
                 return "error", refusal(used, self._memory_limit)
-            ray_last_words.end_above(self._memory_limit)
+            exit_notes.end_above(self._memory_limit)
             self._is_watched = True
         try:
             job = Job(key, ray.get(payload[0]))
@@ -101,7 +101,7 @@ class RayActor:
         if (reason := self._worker.outdated(job)) is not None:
             return "outdated", reason
         try:
-            ray_ref.offer(bundles)
+            bundle_ref.offer(bundles)
             self._worker.load(job)
         except ObjectLostError as error:
             return "bundle lost", str(error)

@@ -13,10 +13,10 @@ from ray.exceptions import RayError
 
 from rbt_ray.pool.frames import AnswerError, unpickled
 from rbt_ray.pool.pool import Batch
-from rbt_ray.pool.ray_actor import Greeting, Loaded, RayActor, pack
-from rbt_ray.pool.ray_driver_state import SentState
-from rbt_ray.pool.ray_reservation import Reservation
-from rbt_ray.pool.ray_shared import Shared
+from rbt_ray.pool.ray.actor import Greeting, Loaded, RayActor, pack
+from rbt_ray.pool.ray.driver_state import SentState
+from rbt_ray.pool.ray.object_store import Shared
+from rbt_ray.pool.ray.reservation import Reservation
 
 Kind = Literal["hello", "load", "batch", "void"]
 HELLO: Kind = "hello"

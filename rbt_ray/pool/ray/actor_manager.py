@@ -8,13 +8,13 @@ import time
 from collections.abc import Iterator
 
 from rbt_ray.errors import ObjectiveError, SettingError, WorkerStartError
-from rbt_ray.pool import ray_runtime
 from rbt_ray.pool.memory import refusal
-from rbt_ray.pool.ray_actor import Greeting
-from rbt_ray.pool.ray_handle import LOAD, Handle
-from rbt_ray.pool.ray_reservation import Reservation, reservations
-from rbt_ray.pool.ray_room import Room
-from rbt_ray.pool.ray_slots import Needs, living
+from rbt_ray.pool.ray import runtime
+from rbt_ray.pool.ray.actor import Greeting
+from rbt_ray.pool.ray.actor_handle import LOAD, Handle
+from rbt_ray.pool.ray.node_capacity import Room
+from rbt_ray.pool.ray.placement import Needs, living
+from rbt_ray.pool.ray.reservation import Reservation, reservations
 
 _LOOK_SECONDS = 2.0
 _RESERVE_SECONDS = 5.0
@@ -173,7 +173,7 @@ class Roster:
             ):
                 raise WorkerStartError(
                     f"workers end before they are ready ({reason}). Are rbt_ray, Python and Ray the same on every node? "
-                    f"{ray_runtime.where_logs_are()}"
+                    f"{runtime.where_logs_are()}"
                 )
         elif call.kind == LOAD and call.job != self._loadable:
             self._failed_loads += 1

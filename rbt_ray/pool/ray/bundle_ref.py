@@ -10,10 +10,10 @@ from typing import Any
 
 import ray
 
-from rbt_ray.data import files, read_only_pages
+from rbt_ray.data import file_tree, read_only_pages
 from rbt_ray.data.bundle import Bundle
 from rbt_ray.data.content import Content
-from rbt_ray.data.files import Files
+from rbt_ray.data.file_tree import Files
 from rbt_ray.errors import BundleError
 
 _offered: dict[str, Any] = {}
@@ -59,7 +59,7 @@ class RayFilesRef:
             BundleError: they cannot be unpacked here, or this process is no worker of the pool that shares them.
             ObjectLostError: Ray's; the object is gone from every node.
         """
-        return files.unpacked(self.version) or files.unpack(self.version, _shared(self.version))
+        return file_tree.unpacked(self.version) or file_tree.unpack(self.version, _shared(self.version))
 
 
 def put(shared: Bundle | Files) -> Any:

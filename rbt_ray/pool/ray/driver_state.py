@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from rbt_ray import environment
 from rbt_ray.pool.driver_state import DriverState
-from rbt_ray.pool.settle import ONE_THREAD
+from rbt_ray.pool.process_setup import ONE_THREAD
 
 _NEVER = ("RAY_", "CUDA_")
 """How variables begin that Ray sets for each of its processes."""

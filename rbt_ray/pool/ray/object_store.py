@@ -8,10 +8,10 @@ from typing import Any
 import ray
 
 from rbt_ray.data.bundle import Bundle
-from rbt_ray.data.files import Files
-from rbt_ray.pool import ray_ref
+from rbt_ray.data.file_tree import Files
 from rbt_ray.pool.pool import Job
-from rbt_ray.pool.ray_ref import RayFilesRef, RayRef
+from rbt_ray.pool.ray import bundle_ref
+from rbt_ray.pool.ray.bundle_ref import RayFilesRef, RayRef
 
 
 class Shared:
@@ -32,20 +32,20 @@ class Shared:
     def share(self, bundle: Bundle) -> RayRef:
         """Copies the bundle into the store, once; each node fetches it once, and its actors read that copy."""
         if bundle.version not in self._bundles:
-            self._bundles[bundle.version] = (bundle, ray_ref.put(bundle))
+            self._bundles[bundle.version] = (bundle, bundle_ref.put(bundle))
         return RayRef(bundle.version)
 
     def share_files(self, files: Files) -> RayFilesRef:
         """Packs the files into the store, once; each node unpacks them once."""
         if files.version not in self._bundles:
-            self._bundles[files.version] = (files, ray_ref.put(files))
+            self._bundles[files.version] = (files, bundle_ref.put(files))
         return RayFilesRef(files.version)
 
     def put_again(self) -> None:
         """Makes new objects of everything, one having been lost."""
         self.edition += 1
         self._jobs = {key: (job, ray.put(job.payload)) for key, (job, _) in self._jobs.items()}
-        self._bundles = {version: (bundle, ray_ref.put(bundle)) for version, (bundle, _) in self._bundles.items()}
+        self._bundles = {version: (bundle, bundle_ref.put(bundle)) for version, (bundle, _) in self._bundles.items()}
 
     def payload(self, key: str) -> Any:
         """The object that holds a job's bytes."""

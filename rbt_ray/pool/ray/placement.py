@@ -9,7 +9,7 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from rbt_ray.pool.settle import ONE_THREAD
+from rbt_ray.pool.process_setup import ONE_THREAD
 
 _OPTIONS = {"GPU": "num_gpus", "memory": "memory"}
 """Resources that have an option of their own in Ray."""

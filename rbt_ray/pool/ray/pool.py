@@ -12,20 +12,20 @@ import ray
 from ray.exceptions import ActorUnavailableError, ObjectLostError, RayError, RayTaskError
 
 from rbt_ray.data.bundle import Bundle
-from rbt_ray.data.files import Files
+from rbt_ray.data.file_tree import Files
 from rbt_ray.errors import ObjectiveError, WorkerStartError
-from rbt_ray.pool import ray_runtime
 from rbt_ray.pool.frames import AnswerError
-from rbt_ray.pool.local_pool import usable_cpus
+from rbt_ray.pool.local.pool import usable_cpus
 from rbt_ray.pool.memory import even_share
 from rbt_ray.pool.pool import Batch, Returned
-from rbt_ray.pool.ray_actor import Loaded
-from rbt_ray.pool.ray_handle import HELLO, LOAD, VOID, Call, Handle
-from rbt_ray.pool.ray_last_words import how_it_ended
-from rbt_ray.pool.ray_ref import RayFilesRef, RayRef
-from rbt_ray.pool.ray_roster import Roster
-from rbt_ray.pool.ray_shared import Shared
-from rbt_ray.pool.ray_slots import Needs
+from rbt_ray.pool.ray import runtime
+from rbt_ray.pool.ray.actor import Loaded
+from rbt_ray.pool.ray.actor_handle import HELLO, LOAD, VOID, Call, Handle
+from rbt_ray.pool.ray.actor_manager import Roster
+from rbt_ray.pool.ray.bundle_ref import RayFilesRef, RayRef
+from rbt_ray.pool.ray.exit_notes import how_it_ended
+from rbt_ray.pool.ray.object_store import Shared
+from rbt_ray.pool.ray.placement import Needs
 from rbt_ray.pool.received import received
 
 _DEPTH = 2
@@ -69,7 +69,7 @@ class RayPool:
         prices: bool = True,
     ) -> None:
         here = n_workers or max(1, usable_cpus() // num_cpus_per_worker)
-        self._ray = ray_runtime.join(address, n_cpus=here * num_cpus_per_worker)
+        self._ray = runtime.join(address, n_cpus=here * num_cpus_per_worker)
         own = self._ray.own
         # On a Ray of our own a pool that is kept warm for a next study must not take the processors from another.
         needs = Needs(0 if own else num_cpus_per_worker, dict(resources_per_worker or {}))
@@ -94,7 +94,7 @@ class RayPool:
             )
             self._actors.fill()
         except BaseException:
-            ray_runtime.leave(self._ray)
+            runtime.leave(self._ray)
             raise
 
     @property
@@ -195,7 +195,7 @@ class RayPool:
         for actors in self._with_room:
             actors.clear()
         self._shared.clear()
-        ray_runtime.leave(self._ray)
+        runtime.leave(self._ray)
 
     def pids(self) -> list[int]:
         """The process ids of the actors that are ready, each on its own host."""

@@ -11,7 +11,7 @@ from types import MappingProxyType
 import grpc  # type: ignore[import-untyped]
 import psutil
 
-from rbt_ray.pool import ray_runtime
+from rbt_ray.pool.ray import runtime
 
 _SECONDS = 20.0
 _CALLS = (
@@ -55,7 +55,7 @@ def ports_of_our_own() -> tuple[Port, ...]:
         WorkerStartError: no Ray can be started on this machine.
         SettingError: this process is connected to another Ray.
     """
-    connection = ray_runtime.join(None, n_cpus=1)
+    connection = runtime.join(None, n_cpus=1)
     try:
         this = psutil.Process()
         return tuple(
@@ -64,7 +64,7 @@ def ports_of_our_own() -> tuple[Port, ...]:
             for address, number in _listening(process)
         )
     finally:
-        ray_runtime.leave(connection)
+        runtime.leave(connection)
 
 
 def refuses(address: str, number: int, headers: Mapping[str, str] = MappingProxyType({})) -> bool:

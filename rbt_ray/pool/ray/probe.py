@@ -13,7 +13,7 @@ from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from rbt_ray.errors import WorkerStartError
-from rbt_ray.pool import ray_runtime
+from rbt_ray.pool.ray import runtime
 
 PACKAGES = ("ray", "rbt_ray", "numpy")
 _SECONDS = 60.0
@@ -83,7 +83,7 @@ def look(address: str) -> ClusterFacts:
         SettingError: no cluster answers there.
         WorkerStartError: its head can run nothing.
     """
-    connection = ray_runtime.join(address, n_cpus=0)
+    connection = runtime.join(address, n_cpus=0)
     # By value: a host that has another rbt_ray, or none, is one to tell of.
     ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
     try:
@@ -94,7 +94,7 @@ def look(address: str) -> ClusterFacts:
         ) from error
     finally:
         ray.cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
-        ray_runtime.leave(connection)
+        runtime.leave(connection)
 
 
 def _look() -> ClusterFacts:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ray.util.placement_group import placement_group, placement_group_table, remove_placement_group
 
-from rbt_ray.pool.ray_slots import living
+from rbt_ray.pool.ray.placement import living
 
 _SOONEST_LOOK, _LATEST_LOOK = 0.02, 5.0
 """Seconds from one question to Ray to the next: each is twice as long as the one before."""

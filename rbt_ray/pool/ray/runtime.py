@@ -17,8 +17,8 @@ import ray
 from ray.exceptions import RayError
 
 from rbt_ray.errors import SettingError, WorkerStartError
-from rbt_ray.pool import ray_private
-from rbt_ray.pool.settle import ONE_THREAD
+from rbt_ray.pool.process_setup import ONE_THREAD
+from rbt_ray.pool.ray import private_ray
 
 _lock = threading.Lock()
 PRIVATE = "local"
@@ -51,7 +51,7 @@ class Connection:
     address: str | None
     identity: tuple[str, str]
     undo: Callable[[], None]
-    folder: ray_private.PrivateFolder | None = None
+    folder: private_ray.PrivateFolder | None = None
     n_users: int = 0
 
     @property
@@ -147,12 +147,12 @@ def _refuse_another(wanted: str) -> None:
         )
 
 
-def _start(n_cpus: int, undo: ExitStack) -> ray_private.PrivateFolder:
+def _start(n_cpus: int, undo: ExitStack) -> private_ray.PrivateFolder:
     """Starts a Ray of our own; `undo` gets what is to be done once it has ended."""
-    folder = ray_private.PrivateFolder()
+    folder = private_ray.PrivateFolder()
     undo.callback(folder.release)
-    ray_private.close_token_file()
-    with _quietly(), ray_private.on_loopback():
+    private_ray.close_token_file()
+    with _quietly(), private_ray.on_loopback():
         try:
             # address=None would join any Ray that happens to run on this machine.
             ray.init(address=PRIVATE, include_dashboard=False, num_cpus=n_cpus, _temp_dir=str(folder.for_ray), **_QUIET)

@@ -7,7 +7,7 @@ from pathlib import Path
 from rbt_ray import tune
 from rbt_ray.tune import logger
 from rbt_ray.tune.schedulers import ASHAScheduler
-from tests.tune.ported.trainables import line
+from tests.compat.ray_tune.trainables import line
 
 SPACE = {"x": tune.grid_search([3, 1, 2]), "until": 3, "saves": True}
 

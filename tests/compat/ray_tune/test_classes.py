@@ -6,7 +6,7 @@ import pytest
 
 from rbt_ray import tune
 from rbt_ray.errors import NotSupportedError
-from tests.tune.ported.trainables import LOG, Counter, Demanding, InADict, Reusable, Wrong
+from tests.compat.ray_tune.trainables import LOG, Counter, Demanding, InADict, Reusable, Wrong
 
 
 def log(folder):

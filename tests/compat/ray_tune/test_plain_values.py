@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from rbt_ray.compat.ray_tune import plain_values
 from rbt_ray.errors import SettingError
-from rbt_ray.tune.ported import plain_values
 
 DTYPES = st.one_of(
     hnp.boolean_dtypes(),

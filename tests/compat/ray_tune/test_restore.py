@@ -16,7 +16,7 @@ from ray.tune.search import BasicVariantGenerator
 
 from rbt_ray import tune
 from rbt_ray.errors import StudyMismatchError, StudyNotFoundError
-from tests.tune.ported.trainables import Line, climb, line
+from tests.compat.ray_tune.trainables import Line, climb, line
 
 SCRIPT = """
 import json, os, sys, tempfile, time

@@ -10,8 +10,8 @@ from ray import tune as ray_tune
 from ray.tune.search.variant_generator import generate_variants
 
 from rbt_ray import tune
+from rbt_ray.compat.ray_tune.samples import samples_of
 from rbt_ray.errors import SpaceError
-from rbt_ray.tune.ported.samples import samples_of
 
 
 def rays(space, num_samples=1):

@@ -6,11 +6,11 @@ import pytest
 from ray.tune import schedulers as rays
 
 from rbt_ray import tune
+from rbt_ray.compat.ray_tune.scheduling import climb_of
+from rbt_ray.compat.ray_tune.scheduling import ours as taken
 from rbt_ray.errors import NotSupportedError, SettingError
 from rbt_ray.tune import schedulers as ours
-from rbt_ray.tune.ported.scheduling import climb_of
-from rbt_ray.tune.ported.scheduling import ours as taken
-from tests.tune.ported.trainables import Line, line, line_unless_broken
+from tests.compat.ray_tune.trainables import Line, line, line_unless_broken
 
 
 def iterations(results):

@@ -12,7 +12,7 @@ import rbt_ray as rbt
 from rbt_ray import tune
 from rbt_ray.errors import NotSupportedError, SettingError, SpaceError
 from rbt_ray.tune.schedulers import ASHAScheduler, HyperBandScheduler
-from tests.tune.ported.trainables import bowl, endless
+from tests.compat.ray_tune.trainables import bowl, endless
 
 SPACE = {"x": tune.uniform(-5, 5), "opt": {"kind": tune.choice(["a", "b"])}, "steps": 3}
 

@@ -9,7 +9,7 @@ from ray.tune import stopper as rays
 from rbt_ray import tune
 from rbt_ray.errors import SettingError
 from rbt_ray.tune import stopper as ours
-from tests.tune.ported.trainables import AfterTwo, climb, endless
+from tests.compat.ray_tune.trainables import AfterTwo, climb, endless
 
 
 @pytest.mark.parametrize("seed", range(8))

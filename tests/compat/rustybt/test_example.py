@@ -4,9 +4,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.compat.objectives import serial_best
+from tests.compat.rustybt.objectives import serial_best
 
-EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "from_rustybt.py"
+EXAMPLE = Path(__file__).parents[3] / "docs" / "examples" / "from_rustybt.py"
 
 
 def test_both_shapes_find_what_a_loop_by_hand_finds(tmp_path):

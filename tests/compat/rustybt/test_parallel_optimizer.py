@@ -27,7 +27,7 @@ from rbt_ray.compat.rustybt import (
 )
 from rbt_ray.compat.rustybt.scoring import ByName, Scored
 from rbt_ray.errors import NoResultError, ObjectiveError, SettingError, StudyMismatchError
-from tests.compat import objectives
+from tests.compat.rustybt import objectives
 
 N = DiscreteParameter(name="n", min_value=0, max_value=7)
 STEPS = ParameterSpace(parameters=[N])

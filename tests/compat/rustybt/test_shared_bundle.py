@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import rbt_ray as rbt
-import rbt_ray.pool
+import rbt_ray.compat.rustybt
 from rbt_ray.compat.rustybt import BundleConnectionPool, SharedBundleContext, get_bundle_from_pool
 from rbt_ray.errors import BundleError, BundleNotFoundError, SettingError
 
@@ -112,8 +112,8 @@ def test_who_shares_with_a_cluster_cleans_up_before_sharing_again(monkeypatch):
 
     stand_in = types.SimpleNamespace(Keeper=Keeper, is_connected=lambda: True)
     monkeypatch.setitem(sys.modules, "ray", sys.modules.get("ray", types.ModuleType("ray")))
-    monkeypatch.setitem(sys.modules, "rbt_ray.pool.ray_bundle_keeper", stand_in)
-    monkeypatch.setattr(rbt_ray.pool, "ray_bundle_keeper", stand_in, raising=False)
+    monkeypatch.setitem(sys.modules, "rbt_ray.compat.rustybt.ray_bundle_keeper", stand_in)
+    monkeypatch.setattr(rbt_ray.compat.rustybt, "ray_bundle_keeper", stand_in, raising=False)
     context = SharedBundleContext("sample", auto_cleanup=False)
     context.initialize()
     context.close()

@@ -11,8 +11,8 @@ import psutil
 import pytest
 
 import rbt_ray as rbt
-from rbt_ray.pool.local_pool import LocalPool
-from rbt_ray.pool.task import Task
+from rbt_ray.pool.job import Task
+from rbt_ray.pool.local.pool import LocalPool
 from rbt_ray.study.space import Space
 from tests.pools import batch, collect, points, polynomial, task
 
@@ -87,7 +87,7 @@ def test_a_fork_server_that_is_killed_is_replaced():
 def test_a_driver_that_is_killed_leaves_no_temporary_file(tmp_path):
     code = (
         "import time\n"
-        "from rbt_ray.pool.local_pool import LocalPool\n"
+        "from rbt_ray.pool.local.pool import LocalPool\n"
         "pool = LocalPool(1, start_method='forkserver')\n"
         "while not pool.pids():\n"
         "    time.sleep(0.01)\n"

@@ -12,9 +12,9 @@ import pytest
 import rbt_ray as rbt
 from rbt_ray import process_limits
 from rbt_ray.errors import SettingError
-from rbt_ray.pool.local_pool import LocalPool
-from rbt_ray.tune import worker_limits
-from rbt_ray.tune.config import RunConfig, TuneConfig
+from rbt_ray.pool.local import worker_limits
+from rbt_ray.pool.local.pool import LocalPool
+from rbt_ray.tuner.config import RunConfig, TuneConfig
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="counts descriptors and limits of Linux")
 
@@ -87,7 +87,7 @@ _CHILD = """
 import sys, resource
 from pathlib import Path
 sys.path.insert(0, {root!r})
-from tests.tune.test_worker_limits import tuner
+from tests.pool.local.test_worker_limits import tuner
 from rbt_ray import process_limits
 from rbt_ray.errors import SettingError
 limit = process_limits.WORKER_FILES + 4 * 8 + 6

@@ -12,7 +12,7 @@ import json, pathlib, sys, time
 import ray
 import rbt_ray as rbt
 from rbt_ray.errors import WorkerStartError
-from rbt_ray.pool.ray_pool import RayPool
+from rbt_ray.pool.ray.pool import RayPool
 
 def refused(n_workers=None, **needs):
     began = time.monotonic()

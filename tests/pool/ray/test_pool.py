@@ -16,9 +16,9 @@ from ray.exceptions import ObjectLostError
 
 import rbt_ray as rbt
 from rbt_ray.errors import SettingError, WorkerStartError
-from rbt_ray.pool.ray_pool import RayPool
+from rbt_ray.pool.ray.pool import RayPool
 from rbt_ray.pool.worker import Worker
-from rbt_ray.tune.pools import backend_of
+from rbt_ray.tuner.pools import backend_of
 from tests.pools import batch, collect, points, polynomial, task
 
 
@@ -376,8 +376,8 @@ def test_stdout_stays_the_drivers_own_and_ray_ends_with_the_pool(tmp_path):
         import numpy as np, psutil, ray
         import rbt_ray as rbt
         from rbt_ray.pool.pool import Batch
-        from rbt_ray.pool.ray_pool import RayPool
-        from rbt_ray.pool.task import Task
+        from rbt_ray.pool.ray.pool import RayPool
+        from rbt_ray.pool.job import Task
         from rbt_ray.study.space import Space
 
         def talk_and_die(params, data):
@@ -415,7 +415,7 @@ def test_a_pool_without_address_joins_no_ray_that_runs_already(pool):
     done = run(
         """
         import ray
-        from rbt_ray.pool.ray_pool import RayPool
+        from rbt_ray.pool.ray.pool import RayPool
 
         pool = RayPool(1)
         print(ray.get_runtime_context().gcs_address, len(ray.nodes()))
@@ -433,7 +433,7 @@ def test_actors_take_what_they_are_told_to_and_fill_what_there_is(pool):
         """
         import json
         import ray
-        from rbt_ray.pool.ray_pool import RayPool
+        from rbt_ray.pool.ray.pool import RayPool
 
         def used():
             return {name: ray.cluster_resources()[name] - ray.available_resources().get(name, 0) for name in ("CPU", "slot")}
@@ -480,7 +480,7 @@ def test_a_pool_with_an_address_fills_a_cluster_and_leaves_it_running():
         """
         import ray
         from ray.cluster_utils import Cluster
-        from rbt_ray.pool.ray_pool import RayPool
+        from rbt_ray.pool.ray.pool import RayPool
 
         cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
         for _ in range(2):  # the second finds it as it was

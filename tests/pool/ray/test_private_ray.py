@@ -20,16 +20,16 @@ from ray._private.authentication.http_token_authentication import get_auth_heade
 import rbt_ray as rbt
 from rbt_ray.cli import doctor
 from rbt_ray.errors import WorkerStartError
-from rbt_ray.pool import ray_private, ray_runtime
-from rbt_ray.pool.ray_pool import RayPool
-from rbt_ray.pool.ray_ports import ports_of_our_own, refuses
+from rbt_ray.pool.ray import private_ray, runtime
+from rbt_ray.pool.ray.pool import RayPool
+from rbt_ray.pool.ray.ports import ports_of_our_own, refuses
 from tests.pools import batch, collect, points, polynomial, task
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there are no modes on Windows")
 
 _FOLDER = """
 import sys
-from rbt_ray.pool.ray_private import PrivateFolder
+from rbt_ray.pool.ray.private_ray import PrivateFolder
 folder = PrivateFolder()
 print(folder.path, flush=True)
 sys.stdin.read()
@@ -140,7 +140,7 @@ def test_the_file_of_the_token_is_closed_to_others_whatever_the_umask(tmp_path, 
         file.chmod(mode)
     before = os.umask(0)
     try:
-        ray_private.close_token_file()
+        private_ray.close_token_file()
     finally:
         os.umask(before)
     assert file.stat().st_mode & 0o777 == 0o600
@@ -155,7 +155,7 @@ def test_the_file_of_the_token_is_closed_to_others_whatever_the_umask(tmp_path, 
 def test_no_file_is_made_where_the_environment_says_otherwise(tmp_path, monkeypatch, name):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv(name, "disabled")
-    ray_private.close_token_file()
+    private_ray.close_token_file()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -180,8 +180,8 @@ def test_its_folder_is_closed_to_others_whatever_the_umask(pool, above):
 
 
 def test_the_sentence_on_logs_names_a_folder_that_has_them(pool, monkeypatch):
-    monkeypatch.setattr(ray_private.PrivateFolder, "keep", lambda self: None)
-    sentence = ray_runtime.where_logs_are()
+    monkeypatch.setattr(private_ray.PrivateFolder, "keep", lambda self: None)
+    sentence = runtime.where_logs_are()
     assert list(Path(sentence.split()[4]).glob("raylet.*")), sentence
 
 
@@ -192,7 +192,7 @@ def test_folders_of_killed_drivers_are_removed_and_those_of_living_ones_stay(abo
     left = Path(driver.stdout.readline().strip())
     processes = {process: process.name() for process in psutil.Process(driver.pid).children(recursive=True)}
     try:
-        ray_private.PrivateFolder().release()
+        private_ray.PrivateFolder().release()
         assert set(above.iterdir()) == {*before, left}
     finally:
         driver.send_signal(signal.SIGKILL)
@@ -203,17 +203,17 @@ def test_folders_of_killed_drivers_are_removed_and_those_of_living_ones_stay(abo
         with contextlib.suppress(psutil.NoSuchProcess):
             agent.kill()
     assert list(left.rglob("raylet.out")) or script is _FOLDER
-    ray_private.PrivateFolder().release()
+    private_ray.PrivateFolder().release()
     assert set(above.iterdir()) == before
 
 
 def test_a_ray_that_does_not_start_leaves_its_logs_until_the_next_one(above):
-    folder = ray_private.PrivateFolder()
+    folder = private_ray.PrivateFolder()
     folder.logs.mkdir(parents=True)
     folder.keep()
     folder.release()
     assert folder.logs.is_dir()
-    ray_private.PrivateFolder().release()
+    private_ray.PrivateFolder().release()
     assert not folder.path.exists()
 
 
@@ -225,7 +225,7 @@ def test_another_users_folder_and_a_link_are_left_alone(tmp_path, monkeypatch):
     link = above / "rbtray-12345678"
     link.symlink_to(victim)
     try:
-        ray_private.PrivateFolder().release()
+        private_ray.PrivateFolder().release()
         assert link.is_symlink()
         assert victim.is_dir()
     finally:
@@ -244,7 +244,7 @@ def test_folders_of_other_parts_are_left_alone(above):
     above.mkdir(exist_ok=True)
     folders = [Path(tempfile.mkdtemp(prefix=prefix, dir=above)) for prefix in sorted(prefixes)]
     try:
-        ray_private.PrivateFolder().release()
+        private_ray.PrivateFolder().release()
         assert all(folder.is_dir() for folder in folders)
     finally:
         for folder in folders:
@@ -255,7 +255,7 @@ def test_folders_of_other_parts_are_left_alone(above):
 def test_its_sockets_have_paths_that_a_socket_can_have(tmp_path, monkeypatch, length):
     top = Path("/tmp", f"t{secrets.token_hex(3)}")
     monkeypatch.setenv("RAY_TMPDIR", str(top / ("x" * max(1, length - len(str(top)) - 1))))
-    folder = ray_private.PrivateFolder()
+    folder = private_ray.PrivateFolder()
     try:
         path = folder.for_ray / "session_2026-11-29_23-54-24_354832_4194304" / "sockets" / "plasma_store"
         assert len(os.fsencode(path)) <= (103 if sys.platform == "darwin" else 107)
@@ -272,6 +272,6 @@ def test_a_folder_that_cannot_be_made_is_a_sentence(tmp_path, monkeypatch):
     monkeypatch.setenv("RAY_TMPDIR", str(file))
     try:
         with pytest.raises(WorkerStartError, match="Set RAY_TMPDIR"):
-            ray_private.PrivateFolder()
+            private_ray.PrivateFolder()
     finally:
         file.unlink()

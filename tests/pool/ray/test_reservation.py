@@ -81,7 +81,7 @@ def test_processors_are_reserved_while_a_pool_works_and_for_the_actor_that_repla
     found, _ = run(
         """
         import signal
-        from rbt_ray.pool.ray_pool import RayPool
+        from rbt_ray.pool.ray.pool import RayPool
         from tests.pools import batch, collect, points, polynomial, task as job_of
 
         ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
