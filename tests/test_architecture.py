@@ -57,8 +57,7 @@ EXCEPTIONS = {("tuner/result_grid.py", "reporting"), ("compat/rustybt/scoring.py
 TYPES_ONLY = {("reporting", "tuner"), ("export", "tuner")}
 # Modules that import each other, one of them for its types alone. No others do, within functions or not.
 TYPE_CIRCLES = {
-    frozenset({"data.bundle", "data.view", "data.ta"}),
-    frozenset({"data.checks", "data.series"}),
+    frozenset({"data.bundle", "data.view"}),
     frozenset({"objectives.builtin.strategy", "objectives.sweep.run"}),
     frozenset({"pool.local.batch_queue", "pool.local.worker_thread"}),
     frozenset(
@@ -89,7 +88,7 @@ HEAVY = {
     "ConfigSpace": {"study/to_configspace.py"},
     "pandas": {
         *("tuner/result_grid.py", "compat/ray_tune/results.py", "adapters/trading_algorithm.py"),
-        *(f"data/{name}.py" for name in ("cells", "csv_file", "dates", "frames", "table_file", "embedded/build")),
+        *(f"data/{name}.py" for name in ("cells", "csv_file", "frames", "table_file", "embedded/build")),
         *(f"adapters/{name}.py" for name in ("frames", "backtesting", "pandas")),
     },
     "scipy": {"search/sobol.py", "search/parzen_model.py", "compat/rustybt/thresholds.py", "bench/significance.py"},
@@ -99,10 +98,10 @@ HEAVY = {
         *(f"pool/{name}.py" for name in ("memory", "local/worker_process", "ray/exit_notes", "ray/ports", "ray/probe")),
         *("cli/doctor.py", "data/memory_limit.py", "store/lease.py", "compat/rustybt/standard_pool.py"),
         "tuner/same_objective.py",
-        *(f"bench/{name}.py" for name in ("process_tree", "comparison")),
+        *(f"bench/{name}.py" for name in ("measurement", "comparison")),
     },
     "cloudpickle": {"pool", "objectives/reports.py", "compat/ray_tune/parameters.py", "compat/rustybt/calls.py"},
-    "talib": {"data/ta.py"},
+    "talib": {"data/view.py"},
     "backtesting": {"adapters/backtesting.py"},
     "vectorbt": {"adapters/vectorbt.py"},
     "bt": {"adapters/bt.py"},

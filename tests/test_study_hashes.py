@@ -3,6 +3,7 @@
 After a deliberate change: ``python -m tests.test_study_hashes`` writes the file again.
 """
 
+import contextlib
 import functools
 import hashlib
 import importlib
@@ -253,7 +254,8 @@ EXPECTED = json.loads(RECORDED.read_text()) if RECORDED.exists() else {"tables":
 
 
 @pytest.fixture(autouse=True)
-def quiet(monkeypatch):
+def quiet(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
@@ -271,7 +273,7 @@ def test_studies_name_public_functions_and_classes_as_before():
 def record():
     tables = {}
     for study in STUDIES:
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
             tables[study] = table_of(study, Path(folder))
             print(study, tables[study], flush=True)
     found = {"tables": tables, "fingerprints": {name: fingerprint(value) for name, value in public_values()}}

@@ -264,7 +264,7 @@ def _start_fork_server(workers: int | None, backend: str | None, address: str | 
     process_limits.check(process_limits.WORKER_BYTES, process_limits.WORKER_FILES)
     if workers is not None:
         from rbt_ray.pool.local import worker_limits
-        from rbt_ray.tuner.backend import resolve
+        from rbt_ray.tuner.pools import resolve
 
         if resolve(backend or "auto", address) == "local":
             worker_limits.check(workers)

@@ -15,8 +15,7 @@ import numpy as np
 
 from rbt_ray.data import read_only_pages
 from rbt_ray.data.bundle import Bundle
-from rbt_ray.data.content import Content
-from rbt_ray.data.fields import PRICES
+from rbt_ray.data.content import PRICES, Content
 from rbt_ray.types import FloatArray, IntArray
 
 Portion: TypeAlias = Literal["prefix", "blocks", "symbols"]

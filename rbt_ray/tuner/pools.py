@@ -8,12 +8,29 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from rbt_ray.pool.local import worker_limits
 from rbt_ray.pool.local.start_method import variables_read_at_start
 from rbt_ray.pool.pool import WorkerPool
-from rbt_ray.tuner import backend
 from rbt_ray.tuner.config import RunConfig
+
+
+def resolve(backend: str, address: str | None) -> str:
+    """The backend: for "auto" Ray where an address is given or this process is on a cluster, else local."""
+    if backend != "auto":
+        return backend
+    on_cluster = _is_connected() or any(
+        name in os.environ for name in ("RAY_ADDRESS", "RAY_JOB_ID", "RAY_JOB_CONFIG_JSON_ENV_VAR")
+    )
+    return "ray" if address is not None or on_cluster else "local"
+
+
+def _is_connected() -> bool:
+    """Whether this process is on a Ray cluster; a Ray that an earlier study started for itself is none."""
+    ray: Any = sys.modules.get("ray")
+    runtime: Any = sys.modules.get("rbt_ray.pool.ray.runtime")
+    return ray is not None and ray.is_initialized() and not (runtime is not None and runtime.is_private())
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +48,7 @@ _has_said = False
 
 def backend_of(run_config: RunConfig) -> str:
     """The backend that "auto" stands for here; see `backend.resolve`."""
-    return backend.resolve(run_config.backend, run_config.address)
+    return resolve(run_config.backend, run_config.address)
 
 
 def check(run_config: RunConfig) -> None:

@@ -11,7 +11,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from rbt_ray.data.bundle import Bundle
 from rbt_ray.errors import BundleError
-from rbt_ray.pool.ray.bundle_ref import read_only
+from rbt_ray.pool.ray.object_store import read_only
 
 _NAMESPACE = "rbt_ray"
 

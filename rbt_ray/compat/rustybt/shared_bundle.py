@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rbt_ray.data.bundle import Bundle
-from rbt_ray.data.ref import FileRef
+from rbt_ray.data.bundle import Bundle, FileRef
 from rbt_ray.data.registry import load_bundle
 from rbt_ray.errors import BundleError, SettingError
 

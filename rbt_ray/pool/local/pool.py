@@ -9,9 +9,8 @@ import threading
 from collections.abc import Sequence
 from contextlib import suppress
 
-from rbt_ray.data.bundle import Bundle
+from rbt_ray.data.bundle import Bundle, FileRef
 from rbt_ray.data.file_tree import Files
-from rbt_ray.data.ref import FileRef
 from rbt_ray.errors import SettingError
 from rbt_ray.pool.local.batch_queue import Line
 from rbt_ray.pool.local.start_method import StartMethod, context_for, require_children

@@ -16,7 +16,7 @@ from rbt_ray.pool.driver_state import DriverState
 from rbt_ray.pool.memory import refusal
 from rbt_ray.pool.pool import Batch, Job
 from rbt_ray.pool.process_setup import end_forks_with_this_process
-from rbt_ray.pool.ray import bundle_ref, exit_notes
+from rbt_ray.pool.ray import exit_notes, object_store
 from rbt_ray.pool.ray.driver_state import SentState
 
 Loaded = Literal["ready", "outdated", "bundle lost", "job lost", "error"]
@@ -101,7 +101,7 @@ class RayActor:
         if (reason := self._worker.outdated(job)) is not None:
             return "outdated", reason
         try:
-            bundle_ref.offer(bundles)
+            object_store.offer(bundles)
             self._worker.load(job)
         except ObjectLostError as error:
             return "bundle lost", str(error)

@@ -16,7 +16,7 @@ from rbt_ray.pool.pool import Batch
 from rbt_ray.pool.ray.actor import Greeting, Loaded, RayActor, pack
 from rbt_ray.pool.ray.driver_state import SentState
 from rbt_ray.pool.ray.object_store import Shared
-from rbt_ray.pool.ray.reservation import Reservation
+from rbt_ray.pool.ray.placement import Reservation
 
 Kind = Literal["hello", "load", "batch", "void"]
 HELLO: Kind = "hello"

@@ -13,8 +13,7 @@ from rbt_ray.pool.ray import runtime
 from rbt_ray.pool.ray.actor import Greeting
 from rbt_ray.pool.ray.actor_handle import LOAD, Handle
 from rbt_ray.pool.ray.node_capacity import Room
-from rbt_ray.pool.ray.placement import Needs, living
-from rbt_ray.pool.ray.reservation import Reservation, reservations
+from rbt_ray.pool.ray.placement import Needs, Reservation, living, reservations
 
 _LOOK_SECONDS = 2.0
 _RESERVE_SECONDS = 5.0

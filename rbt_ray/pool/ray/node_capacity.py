@@ -12,8 +12,7 @@ from ray.exceptions import RayError
 from ray.experimental.internal_kv import _internal_kv_get
 
 from rbt_ray.errors import WorkerStartError
-from rbt_ray.pool.ray.placement import Needs, living
-from rbt_ray.pool.ray.reservation import Reservation
+from rbt_ray.pool.ray.placement import Needs, Reservation, living
 
 _LOOK_SECONDS = 0.5
 _JOIN_SECONDS = 1.0

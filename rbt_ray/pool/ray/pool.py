@@ -22,9 +22,8 @@ from rbt_ray.pool.ray import runtime
 from rbt_ray.pool.ray.actor import Loaded
 from rbt_ray.pool.ray.actor_handle import HELLO, LOAD, VOID, Call, Handle
 from rbt_ray.pool.ray.actor_manager import Roster
-from rbt_ray.pool.ray.bundle_ref import RayFilesRef, RayRef
 from rbt_ray.pool.ray.exit_notes import how_it_ended
-from rbt_ray.pool.ray.object_store import Shared
+from rbt_ray.pool.ray.object_store import RayFilesRef, RayRef, Shared
 from rbt_ray.pool.ray.placement import Needs
 from rbt_ray.pool.received import received
 
