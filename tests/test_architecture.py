@@ -79,7 +79,7 @@ HEAVY = {
     "ray": {
         "search/tune_searcher.py",
         "pool/loopback_ray.py",
-        *("compat/rustybt/ray_bundle_keeper.py", "compat/ray_tune/ray_values.py"),
+        *("compat/rustybt/ray_bundle_keeper.py", "compat/ray_tune/parameters.py"),
         *(f"pool/ray/{path.name}" for path in (PACKAGE / "pool" / "ray").glob("*.py")),
     },
     "hpbandster": {"search/hpbandster_engine.py", "export/hpbandster_result.py", "tuner/result_grid.py"},

@@ -43,18 +43,25 @@ class Parameters:
 
     def __reduce__(self) -> Any:
         if self._on_ray:
-            from rbt_ray.compat.ray_tune import ray_values
-
-            return _from_ray, (ray_values.put(self.values),)
+            return _from_ray, (_into_ray(self.values),)
         if self._folder is None:
             return Parameters, (self.values,)
         return _from_file, (str(_write(self.values, self._folder / _FILE)),)
 
 
-def _from_ray(reference: bytes) -> Parameters:
-    from rbt_ray.compat.ray_tune import ray_values
+def _into_ray(values: Mapping[str, Any]) -> bytes:
+    """Copies values into the store, where they stay until the driver's end: Ray cannot see who holds the reference."""
+    import ray
 
-    return Parameters(ray_values.get(reference))
+    reference: bytes = ray.cloudpickle.dumps(ray.put(values))
+    return reference
+
+
+def _from_ray(reference: bytes) -> Parameters:
+    """The values, whose arrays lie in the store of this node and cannot be written to."""
+    import ray
+
+    return Parameters(ray.get(pickle.loads(reference)))
 
 
 def _from_file(path: str) -> Parameters:
