@@ -1,4 +1,4 @@
-"""Columns of symbols and of numbers, as pandas has them, to numpy; with the row of a cell that is neither."""
+"""Cells and dates of a frame's columns, as numbers, text and UTC timestamps."""
 
 from __future__ import annotations
 

@@ -23,6 +23,9 @@ def first_fingerprint(objective: Any) -> str:
     """A hash of the objective's own source, or its class's; of a built-in objective, of its options.
 
     One that runs what others wrote lists that in `made_of`: functions, classes and what JSON can hold.
+
+    The first studies recorded this alone, and are resumed by it. Newer ones record it too, to be resumed by another version
+    of Python, whose compiled code differs.
     """
     if isinstance(objective, Strategy):
         hashed = dataclasses.asdict(objective)

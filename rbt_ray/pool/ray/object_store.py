@@ -1,4 +1,4 @@
-"""Shared: what lies in Ray's object store for all actors: bundles and files, once each, and the jobs under way."""
+"""What Ray's object store holds for all actors: bundles and files, once each, their references, and the jobs."""
 
 from __future__ import annotations
 

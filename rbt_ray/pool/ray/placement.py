@@ -1,4 +1,4 @@
-"""Reservation: the processors of a cluster that are kept for one actor while its pool works, and free while it rests."""
+"""Where actors run: what one needs, how many fit on each node, and the processors reserved while their pool works."""
 
 from __future__ import annotations
 
