@@ -36,8 +36,8 @@ sys.stdin.read()
 """
 _RAY = """
 import sys
-from rbt_ray.pool import ray_runtime
-connection = ray_runtime.join(None, 1)
+from rbt_ray.pool.ray import runtime
+connection = runtime.join(None, 1)
 print(connection.folder.path, flush=True)
 sys.stdin.read()
 """
