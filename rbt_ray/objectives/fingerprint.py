@@ -28,7 +28,7 @@ from rbt_ray.objectives.own_values import (
     wrapped_by,
 )
 from rbt_ray.objectives.plain_values import At, Values
-from rbt_ray.objectives.recorded_names import module_of
+from rbt_ray.objectives.recorded_names import recorded
 
 _Ignored = frozenset[tuple[int, str]]
 """What is working memory: a name, and the id of the globals, class, object or closure's code that it belongs to."""
@@ -163,7 +163,7 @@ class _Walk:
             self._entries.add(id(value.__func__))
             return f"method {self._reference(value.__func__, at)} of {self._values.text(value.__self__, at)}"
         if isinstance(value, (types.BuiltinFunctionType, types.MethodDescriptorType, types.WrapperDescriptorType)):
-            return f"builtin {module_of(value)}.{value.__qualname__}"
+            return f"builtin {getattr(value, '__module__', None)}.{value.__qualname__}"
         if isinstance(value, types.CodeType):
             return canonical(value)
         if isinstance(value, functools.partial):
@@ -178,12 +178,12 @@ class _Walk:
             compiled = "" if not isinstance(options, dict) else self._values.text(options, at)
             return f"{type(value).__qualname__} {compiled} of {self._values.text(inner, at)}"
         if is_library_function(value):
-            return f"{module_of(value)}.{value.__name__}"
+            return f"{getattr(value, '__module__', None)}.{value.__name__}"
         return None
 
     def _numbered(self, value: Any) -> str:
         if not is_own(namespace_of(value)):
-            return f"{module_of(value)}.{value.__qualname__}"
+            return recorded(f"{value.__module__}.{value.__qualname__}")
         if id(value) not in self._numbers:
             self._numbers[id(value)] = len(self._numbers)
             self._queue.append(value)

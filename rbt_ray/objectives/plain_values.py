@@ -19,7 +19,7 @@ import numpy as np
 
 from rbt_ray.objectives.own_code import is_own
 from rbt_ray.objectives.own_values import namespace_of
-from rbt_ray.objectives.recorded_names import module_of
+from rbt_ray.objectives.recorded_names import recorded
 
 
 def made_of(value: Any) -> list[Any] | None:
@@ -321,7 +321,7 @@ def _key(item: Any) -> str:
         return f"{type(item).__qualname__}.{item.name}"
     name = getattr(item, "__qualname__", "")
     if name:
-        return f"{module_of(item)}.{name}" if hasattr(item, "__module__") else f".{name}"
+        return recorded(f"{getattr(item, '__module__', '')}.{name}")
     isolated = Values(lambda value, _: getattr(value, "__qualname__", None), lambda *_: None, lambda *_: True)
     return f"{type(item).__qualname__} {isolated.text(item, At('', ''))}"
 

@@ -1,12 +1,10 @@
-"""The names by which fingerprints know modules of rbt_ray that users' code can refer to.
+"""The names by which fingerprints know classes and functions of rbt_ray that users' code can refer to or hold.
 
-A study compares its objective's fingerprint when it is resumed. Such a module keeps the name that studies have recorded
-when its file moves: add the new name here.
+A study compares its objective's fingerprint when it is resumed. So they keep the names that studies have recorded when they
+are renamed or their modules move: add the new name here.
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 _RECORDED = {
     "rbt_ray.compat.ray_tune": "rbt_ray.tune.ported",
@@ -18,19 +16,24 @@ _RECORDED = {
     "rbt_ray.compat.ray_tune.trial_folder": "rbt_ray.tune.ported.records",
     "rbt_ray.compat.ray_tune.unsupported": "rbt_ray.tune.ported.refused",
     "rbt_ray.compat.rustybt.search_algorithms": "rbt_ray.compat.rustybt.strategies",
+    "rbt_ray.data.file_tree": "rbt_ray.data.files",
     "rbt_ray.objectives.data_provider": "rbt_ray.objectives.own_data",
     "rbt_ray.objectives.strategy_adapter": "rbt_ray.objectives.adapted",
     "rbt_ray.tuner": "rbt_ray.tune",
 }
-"""By a module's name or its package's."""
+"""By today's name of a class, a function, a module or a package."""
 
 
-def module_of(value: Any) -> Any:
-    """The name of the module that defines a function or a class, as studies have recorded it; None where it has none."""
-    name = getattr(value, "__module__", None)
-    if not isinstance(name, str) or not name.startswith("rbt_ray."):
-        return name
-    if name in _RECORDED:
-        return _RECORDED[name]
-    package, _, last = name.rpartition(".")
-    return f"{_RECORDED.get(package, package)}.{last}"
+def recorded(name: str) -> str:
+    """The name by which studies know a class or a function.
+
+    Args:
+        name: its module and its qualified name, joined by a dot.
+    """
+    head, rest = name, ""
+    while head.startswith("rbt_ray."):
+        if head in _RECORDED:
+            return _RECORDED[head] + rest
+        head, _, last = head.rpartition(".")
+        rest = f".{last}{rest}"
+    return name
