@@ -7,6 +7,8 @@ import importlib
 import inspect
 import json
 import pkgutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -111,6 +113,13 @@ def test_each_public_name_is_found_with_its_signature(module, found):
 @pytest.mark.parametrize("command", EXPECTED["commands"])
 def test_each_command_has_its_options(command, found):
     assert found["commands"].get(command) == EXPECTED["commands"][command]
+
+
+@pytest.mark.parametrize("module", ["logger", "schedulers", "stopper"])
+def test_modules_of_tune_are_attributes(module):
+    code = f"from rbt_ray import tune; print(tune.{module}.__name__)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout.split() == [f"rbt_ray.tune.{module}"], done.stderr
 
 
 def test_every_adapter_is_listed():

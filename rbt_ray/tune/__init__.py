@@ -50,11 +50,14 @@ _HOMES = {
     "rbt_ray.compat.ray_tune.stopper": ("Stopper",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+_MODULES = ("logger", "result", "schedulers", "stopper")
 
 __all__ = sorted(_HOME_OF)
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"rbt_ray.tune.{name}")
     if name not in _HOME_OF:
         raise AttributeError(f"module 'rbt_ray.tune' has no attribute {name!r}")
     value = getattr(importlib.import_module(_HOME_OF[name]), name)
@@ -63,4 +66,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return [*__all__, "logger", "schedulers", "stopper"]
+    return [*__all__, *_MODULES]
