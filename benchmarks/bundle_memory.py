@@ -20,8 +20,8 @@ import numpy as np
 import rbt_ray as rbt
 from benchmarks.record import add_data_option, record
 from rbt_ray import objectives
+from rbt_ray.pool.job import Task
 from rbt_ray.pool.pool import Batch
-from rbt_ray.pool.task import Task
 from rbt_ray.study.space import Space
 
 N_SYMBOLS = 50
@@ -57,11 +57,11 @@ def ingested(name, megabytes, seed):
 def start_pool(backend):
     """Two workers that have done nothing yet."""
     if backend == "ray":
-        from rbt_ray.pool.ray_pool import RayPool
+        from rbt_ray.pool.ray.pool import RayPool
 
         pool = RayPool(N_WORKERS)
     else:
-        from rbt_ray.pool.local_pool import LocalPool
+        from rbt_ray.pool.local.pool import LocalPool
 
         pool = LocalPool(N_WORKERS)
     while len(pool.pids()) < N_WORKERS:

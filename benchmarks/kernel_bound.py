@@ -19,7 +19,7 @@ import numpy as np
 import rbt_ray as rbt
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from rbt_ray.bench.crossover import old_bundle
+from benchmarks.crossover import old_bundle
 
 N = 2**24
 LANES = 64

@@ -12,7 +12,7 @@ import numba
 import numpy as np
 
 import rbt_ray as rbt
-from rbt_ray.data.portions import share_of
+from rbt_ray.data.fidelity import share_of
 from rbt_ray.study.conditions import Compare, Relation
 from rbt_ray.study.space import Space
 

@@ -29,12 +29,12 @@ import rbt_ray as rbt
 from rbt_ray.columns import Outcomes, Proposals
 from rbt_ray.engine import loop
 from rbt_ray.engine.dispatcher import Dispatcher
-from rbt_ray.engine.limits import Limits
+from rbt_ray.engine.stop_conditions import Limits
 from rbt_ray.engine.watch import Watch
 from rbt_ray.metric_columns import Column
 from rbt_ray.objectives.address import address_of
 from rbt_ray.pool.pool import Job
-from rbt_ray.search.catalog import make
+from rbt_ray.search.registry import make
 from rbt_ray.store.journal import FILE_NAME, Journal
 from rbt_ray.study.space import Space
 from rbt_ray.study.study import Study

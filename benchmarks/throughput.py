@@ -19,9 +19,9 @@ import tempfile
 import time
 
 import rbt_ray as rbt
+from benchmarks.crossover import old_bundle
 from benchmarks.record import add_data_option, record
 from rbt_ray.bench import median_with_interval
-from rbt_ray.bench.crossover import old_bundle
 
 CASES = [  # seconds an evaluation, kind, evaluations
     (10e-3, "plain", 600),

@@ -41,11 +41,11 @@ if TYPE_CHECKING:
     from rbt_ray.study.space import quniform as quniform
     from rbt_ray.study.space import randint as randint
     from rbt_ray.study.space import uniform as uniform
-    from rbt_ray.tune.config import RunConfig as RunConfig
-    from rbt_ray.tune.config import TuneConfig as TuneConfig
-    from rbt_ray.tune.result_grid import ResultGrid as ResultGrid
-    from rbt_ray.tune.tuner import Tuner as Tuner
-    from rbt_ray.tune.tuner import shutdown as shutdown
+    from rbt_ray.tuner.config import RunConfig as RunConfig
+    from rbt_ray.tuner.config import TuneConfig as TuneConfig
+    from rbt_ray.tuner.result_grid import ResultGrid as ResultGrid
+    from rbt_ray.tuner.tuner import Tuner as Tuner
+    from rbt_ray.tuner.tuner import shutdown as shutdown
     from rbt_ray.types import Proposal as Proposal
     from rbt_ray.types import Result as Result
 
@@ -72,9 +72,9 @@ _HOMES = {
         "randint",
         "uniform",
     ),
-    "rbt_ray.tune.config": ("RunConfig", "TuneConfig"),
-    "rbt_ray.tune.result_grid": ("ResultGrid",),
-    "rbt_ray.tune.tuner": ("Tuner", "shutdown"),
+    "rbt_ray.tuner.config": ("RunConfig", "TuneConfig"),
+    "rbt_ray.tuner.result_grid": ("ResultGrid",),
+    "rbt_ray.tuner.tuner": ("Tuner", "shutdown"),
     "rbt_ray.types": ("Proposal", "Result"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}

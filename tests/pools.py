@@ -5,8 +5,8 @@ import os
 import numpy as np
 
 import rbt_ray as rbt
+from rbt_ray.pool.job import Task
 from rbt_ray.pool.pool import Batch
-from rbt_ray.pool.task import Task
 from rbt_ray.study.space import Space
 
 SPACE = Space.of({"x": rbt.uniform(-1, 1), "n": rbt.randint(0, 100)})

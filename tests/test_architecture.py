@@ -15,7 +15,7 @@ BASE = {"types", "errors", "environment", "nearest", "_version", "recordable"}
 BASE |= {"arrow_messages", "html_text", "os_errors", "private_files", "process_limits"}
 COLUMNS = BASE | {"columns", "metric_columns"}
 
-# What each room may import of the others, beside itself.
+# What each package may import of the others, beside itself.
 MAY_IMPORT = {
     "types": {"errors"},
     "errors": set(),
@@ -35,52 +35,77 @@ MAY_IMPORT = {
     "data": BASE | {"simulate"},
     "search": COLUMNS | {"study"},
     "objectives": COLUMNS | {"data", "simulate", "study"},
+    "adapters": COLUMNS | {"data", "simulate", "objectives"},
     "pool": COLUMNS | {"objectives", "data", "simulate", "study"},
     "store": COLUMNS | {"study"},
     "engine": COLUMNS | {"study", "search", "objectives", "data", "pool", "store"},
-    "tune": COLUMNS | {"study", "search", "objectives", "data", "pool", "store", "engine"},
-    "adapters": COLUMNS | {"data", "simulate", "objectives"},
-    "analysis": BASE,
-    "compat": COLUMNS | {"study", "search", "objectives", "data", "pool", "tune"},
-    "bench": BASE | {"tune", "data", "objectives", "study"},
-    "reporting": COLUMNS | {"study", "data", "store", "tune"},
+    # `rungs` compares how fidelities rank configs, by the correlation that the search calibrates with.
+    "analysis": BASE | {"search", "store"},
+    "reporting": COLUMNS | {"study", "data", "store", "analysis"},
+    "export": COLUMNS | {"study", "data", "store"},
+    "tuner": COLUMNS | {"study", "search", "objectives", "data", "pool", "store", "engine", "analysis", "export"},
+    "compat": COLUMNS | {"study", "search", "objectives", "data", "pool", "store", "tuner"},
+    "tune": {"compat"},
+    "bench": BASE,
     "cli": None,
     "__init__": None,
 }
-# `ResultGrid.report` imports the report inside the method: one writes `results.report(path)`.
+# `ResultGrid.report` imports the report inside the method: one writes `results.report(path)`. Reports and exports take a
+# ResultGrid, and import it for its type alone.
 # RustyBT's names run its algorithms through the adapter, which nobody needs who has none.
-EXCEPTIONS = {("tune/result_grid.py", "reporting"), ("compat/rustybt/scoring.py", "adapters")}
+EXCEPTIONS = {("tuner/result_grid.py", "reporting"), ("compat/rustybt/scoring.py", "adapters")}
+TYPES_ONLY = {("reporting", "tuner"), ("export", "tuner")}
+# Modules that import each other, one of them for its types alone. No others do, within functions or not.
+TYPE_CIRCLES = {
+    frozenset({"data.bundle", "data.view"}),
+    frozenset({"objectives.builtin.strategy", "objectives.sweep.run"}),
+    frozenset({"pool.local.batch_queue", "pool.local.worker_thread"}),
+    frozenset(
+        {
+            "export.hpbandster_result",
+            "export.mlflow_runs",
+            "export.optuna_study",
+            "export.trial_times",
+            "reporting.charts",
+            "reporting.html",
+            "reporting.ranking",
+            "reporting.top",
+            "reporting.winner",
+            "tuner.result_grid",
+        }
+    ),
+}
 HEAVY = {
     "ray": {
         "search/tune_searcher.py",
         "pool/loopback_ray.py",
-        *(f"pool/{path.name}" for path in (PACKAGE / "pool").glob("ray_*.py")),
+        *("compat/rustybt/ray_bundle_keeper.py", "compat/ray_tune/parameters.py"),
+        *(f"pool/ray/{path.name}" for path in (PACKAGE / "pool" / "ray").glob("*.py")),
     },
-    "hpbandster": {"search/hpbandster_engine.py", "tune/hpbandster_result.py", "tune/result_grid.py"},
-    "optuna": {"search/optuna_sampler.py", "tune/optuna_study.py", "tune/result_grid.py"},
-    "mlflow": {"tune/mlflow_runs.py", "tune/logger.py"},
+    "hpbandster": {"search/hpbandster_engine.py", "export/hpbandster_result.py", "tuner/result_grid.py"},
+    "optuna": {"search/optuna_sampler.py", "export/optuna_study.py", "tuner/result_grid.py"},
+    "mlflow": {"export/mlflow_runs.py", "compat/ray_tune/logger.py"},
     "ConfigSpace": {"study/to_configspace.py"},
     "pandas": {
-        *("tune/result_grid.py", "tune/ported/results.py", "adapters/trading_algorithm.py"),
-        *("tune/result_grid.py", "adapters/trading_algorithm.py", "bench/workload.py"),
-        *(f"data/{name}.py" for name in ("cells", "csv_file", "dates", "frames", "table_file", "embedded/build")),
+        *("tuner/result_grid.py", "compat/ray_tune/results.py", "adapters/trading_algorithm.py"),
+        *(f"data/{name}.py" for name in ("cells", "csv_file", "frames", "table_file", "embedded/build")),
         *(f"adapters/{name}.py" for name in ("frames", "backtesting", "pandas")),
     },
     "scipy": {"search/sobol.py", "search/parzen_model.py", "compat/rustybt/thresholds.py", "bench/significance.py"},
     "plotly": {"reporting"},
     "typer": {"cli"},
     "psutil": {
-        *(f"pool/{name}.py" for name in ("memory", "worker_process", "ray_last_words", "ray_ports", "ray_probe")),
-        *("cli/doctor.py", "data/room.py", "store/owner.py", "compat/rustybt/standard_pool.py"),
-        "tune/same_objective.py",
-        *(f"bench/{name}.py" for name in ("process_tree", "comparison")),
+        *(f"pool/{name}.py" for name in ("memory", "local/worker_process", "ray/exit_notes", "ray/ports", "ray/probe")),
+        *("cli/doctor.py", "data/memory_limit.py", "store/lease.py", "compat/rustybt/standard_pool.py"),
+        "tuner/same_objective.py",
+        *(f"bench/{name}.py" for name in ("measurement", "comparison")),
     },
-    "cloudpickle": {"pool", "objectives/reports.py", "tune/ported/parameters.py"},
-    "talib": {"data/ta.py"},
+    "cloudpickle": {"pool", "objectives/reports.py", "compat/ray_tune/parameters.py", "compat/rustybt/calls.py"},
+    "talib": {"data/view.py"},
     "backtesting": {"adapters/backtesting.py"},
     "vectorbt": {"adapters/vectorbt.py"},
     "bt": {"adapters/bt.py"},
-    "tensorboardX": {"tune/logger.py"},
+    "tensorboardX": {"compat/ray_tune/logger.py"},
 }
 
 LATE = ["ray", "hpbandster", "optuna", "ConfigSpace", "pandas", "scipy", "numba", "plotly", "pyarrow"]
@@ -95,16 +120,78 @@ def room_of(path):
     return relative.parts[0] if len(relative.parts) > 1 else relative.stem
 
 
+def module_of(path):
+    """A module's name below rbt_ray."""
+    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
+
+
 def imports(path):
-    for node in ast.walk(ast.parse(path.read_text())):
+    """Every import, also within functions: the name, and whether it is for types alone."""
+    tree = ast.parse(path.read_text())
+    guards = [node for node in ast.walk(tree) if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]
+    for_types = {id(inner) for guard in guards for inner in ast.walk(guard)}
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            yield from ((alias.name, id(node) in for_types) for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             assert node.level == 0, f"{path}: imports are absolute"
-            if node.module == "rbt_ray":
-                yield from (f"rbt_ray.{alias.name}" for alias in node.names)
-            else:
-                yield node.module
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                yield (whole if whole in MODULES or node.module == "rbt_ray" else node.module), id(node) in for_types
+
+
+MODULES = {f"rbt_ray.{module_of(path)}" for path in modules()}
+
+
+def circles(graph):
+    """Groups of modules, each of which leads to all others of its group."""
+
+    def reached(start):
+        found, waiting = set(), [start]
+        while waiting:
+            for name in graph.get(waiting.pop(), ()):
+                if name not in found:
+                    found.add(name)
+                    waiting.append(name)
+        return found
+
+    reach = {module: reached(module) for module in graph}
+    return {
+        frozenset(other for other in found if module in reach.get(other, ()))
+        for module, found in reach.items()
+        if module in found
+    }
+
+
+def graph_of(key, *, with_types):
+    """What imports what of rbt_ray, each module known by `key` of its name; the package's own module is left out."""
+    graph = {}
+    for path in modules():
+        if (module := module_of(path)) in ("", "__init__"):
+            continue
+        for name, for_types in imports(path):
+            if name in MODULES and name != "rbt_ray" and (with_types or not for_types):
+                other = name.removeprefix("rbt_ray.")
+                if key(other) != key(module):
+                    graph.setdefault(key(module), set()).add(key(other))
+    return graph
+
+
+def test_no_modules_import_each_other():
+    assert circles(graph_of(lambda name: name, with_types=False)) == set()
+
+
+def test_modules_that_name_each_others_types_are_listed():
+    assert circles(graph_of(lambda name: name, with_types=True)) == TYPE_CIRCLES
+
+
+def test_no_packages_import_each_other():
+    def folder(name):
+        above, _, last = name.rpartition(".")
+        return name if (PACKAGE / name.replace(".", "/")).is_dir() else above or last
+
+    assert circles(graph_of(lambda name: name.partition(".")[0], with_types=False)) == set()
+    assert circles(graph_of(folder, with_types=False)) == set()
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
@@ -112,11 +199,12 @@ def test_imports_flow_one_way(path):
     room = room_of(path)
     allowed = MAY_IMPORT[room]
     where = path.relative_to(PACKAGE).as_posix()
-    for name in imports(path):
+    for name, for_types in imports(path):
         parts = name.split(".")
         if parts[0] == "rbt_ray" and len(parts) > 1 and allowed is not None:
             other = parts[1]
             fine = other == room or other in allowed or (where, other) in EXCEPTIONS
+            fine = fine or (for_types and (room, other) in TYPES_ONLY)
             assert fine, f"{where} imports {name}; {room} may import {sorted(allowed)}"
         homes = HEAVY.get(parts[0])
         if homes is not None:

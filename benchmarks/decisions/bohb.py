@@ -12,13 +12,13 @@ import numpy as np
 
 import rbt_ray as rbt
 from benchmarks import problems
+from benchmarks.crossover import N_BARS, old_bundle
 from benchmarks.decisions.page import Decision, case
 from benchmarks.search_quality import NEAR, driven, study_of
 from benchmarks.throughput import burn
 from rbt_ray.bench import Sample, median_with_interval
-from rbt_ray.bench.crossover import N_BARS, old_bundle
 from rbt_ray.bench.significance import wilcoxon_p
-from rbt_ray.search.catalog import AUTO, make
+from rbt_ray.search.registry import AUTO, make
 
 ABOUT = """\
 Without: every config of a grid is evaluated. With: BOHB with Hyperband and the model that "auto" takes, until a config at full

@@ -1,8 +1,8 @@
 """The four one after another on the old workload, by the old evaluation's rule."""
 
 from benchmarks.decisions.page import Case, Decision, case
+from benchmarks.workload import N_BATCHES, N_CONFIGS, OPTIMIZATIONS, measure
 from rbt_ray.bench import sequential
-from rbt_ray.bench.workload import N_BATCHES, N_CONFIGS, OPTIMIZATIONS, measure
 
 ABOUT = """\
 Each is measured on top of those accepted before it, on the old evaluation's workload: a moving-average crossover in numpy on

@@ -1,7 +1,7 @@
 """Workers that stay beside a pool made anew for every batch."""
 
 from benchmarks.decisions.page import Decision, case
-from rbt_ray.bench.workload import N_CONFIGS, measure
+from benchmarks.workload import N_CONFIGS, measure
 
 ABOUT = """\
 The old evaluation's workload: a moving-average crossover in numpy on 8 symbols x 5,124 days (40,992 rows), batches of {n}

@@ -14,7 +14,7 @@ import rbt_ray as rbt
 from benchmarks.decisions.page import Case, Decision, case
 from benchmarks.throughput import burn
 from rbt_ray.bench import Sample, Thresholds
-from rbt_ray.bench.process_tree import ProcessTree
+from rbt_ray.bench.measurement import ProcessTree
 from rbt_ray.errors import BenchError
 from tests.cluster.hosts import Lan, what_is_missing
 from tests.cluster.ray_cluster import RayCluster

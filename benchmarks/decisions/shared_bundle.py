@@ -13,8 +13,8 @@ import numpy as np
 
 import rbt_ray as rbt
 from benchmarks.decisions.page import Decision, case
+from benchmarks.workload import measure
 from rbt_ray.bench import fresh
-from rbt_ray.bench.workload import measure
 
 ABOUT = """\
 Without: each of two workers loads the prices itself, once in its life, from an uncompressed Parquet file by pandas. With: the

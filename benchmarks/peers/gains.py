@@ -14,7 +14,7 @@ import kernel
 import numpy as np
 
 import rbt_ray as rbt
-from rbt_ray.bench.crossover import old_bundle
+from benchmarks.crossover import old_bundle
 
 WORKERS = 2
 CONFIGS = [{"fast": fast, "slow": slow} for fast, slow in kernel.PAIRS]

@@ -6,7 +6,7 @@ import kernel
 import numpy as np
 
 import rbt_ray as rbt
-from rbt_ray.bench.crossover import old_bundle
+from benchmarks.crossover import old_bundle
 
 
 def equity(fast, slow, data):

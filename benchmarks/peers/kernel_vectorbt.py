@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import vectorbt as vbt
 
-from rbt_ray.bench.crossover import old_bundle
+from benchmarks.crossover import old_bundle
 
 
 def held(close):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rbt_ray.bench.sample import Sample, fresh
+from rbt_ray.bench.measurement import Sample, fresh
 from rbt_ray.errors import StudyFileError
 from rbt_ray.nearest import nearest
 

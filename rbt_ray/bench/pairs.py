@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from rbt_ray.bench.sample import Sample
+from rbt_ray.bench.measurement import Sample
 from rbt_ray.errors import BenchError, NotEquivalentError, SettingError
 
 Run = Callable[[], Sample | float]

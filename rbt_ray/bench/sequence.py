@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from rbt_ray.bench.comparison import Comparison, Thresholds, compare
+from rbt_ray.bench.measurement import Sample
 from rbt_ray.bench.pairs import Pairs, paired
-from rbt_ray.bench.sample import Sample
 from rbt_ray.errors import NotEquivalentError
 
 GOAL = 0.90

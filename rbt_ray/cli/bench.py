@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from rbt_ray.bench import SequentialResult, Thresholds, sequential
 from rbt_ray.bench.bench_file import read_bench_file
-from rbt_ray.bench.workload import OPTIMIZATIONS, measure
 from rbt_ray.cli.tables import print_json
-from rbt_ray.cli.visible import visible
+from rbt_ray.cli.terminal_escape import visible
 from rbt_ray.errors import SettingError
 
 QUICK_RUNS, QUICK_BATCHES = 2, 2
@@ -36,21 +37,36 @@ def run_sequential(file: Path | None, *, profile: str, runs: int | None, as_json
             tuple(page.optimizations), page.measure, runs=n_runs, thresholds=thresholds, to_the_end=quick
         )
     elif quick:
+        workload = _workload()
         found = sequential(
-            OPTIMIZATIONS,
-            lambda on, judged: measure(on, judged, n_batches=QUICK_BATCHES),
+            workload.OPTIMIZATIONS,
+            lambda on, judged: workload.measure(on, judged, n_batches=QUICK_BATCHES),
             runs=n_runs,
             warmup=0,
             thresholds=thresholds,
             to_the_end=True,
         )
     else:
-        found = sequential(OPTIMIZATIONS, measure, runs=n_runs, thresholds=thresholds)
+        workload = _workload()
+        found = sequential(workload.OPTIMIZATIONS, workload.measure, runs=n_runs, thresholds=thresholds)
     if as_json:
         print_json({"profile": profile, "thresholds": asdict(thresholds), **found.to_dict()})
     else:
         _print(found)
     return 0
+
+
+def _workload() -> Any:
+    """The workload of the old evaluation, which only the project's source tree has."""
+    try:
+        return importlib.import_module("benchmarks.workload")
+    except ModuleNotFoundError as error:
+        if error.name not in ("benchmarks", "benchmarks.workload"):
+            raise
+        raise SettingError(
+            "the built-in workload is in the source tree (benchmarks/workload.py), which is not installed with the package: "
+            "run this command in an environment made by `make setup`, or give a FILE."
+        ) from None
 
 
 def _print(found: SequentialResult) -> None:

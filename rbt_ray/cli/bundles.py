@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from rbt_ray.cli.tables import print_json
-from rbt_ray.cli.visible import visible
+from rbt_ray.cli.terminal_escape import visible
 from rbt_ray.data import registry, times
 from rbt_ray.data.holes import coverage, described
 from rbt_ray.errors import BundleError

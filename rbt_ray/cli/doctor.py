@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rbt_ray import process_limits
 from rbt_ray._version import __version__
-from rbt_ray.cli.findings import Finding
+from rbt_ray.cli.doctor_checks import Finding
 
 
 def findings(*, ray: bool = False) -> list[Finding]:
@@ -44,7 +44,7 @@ def _versions() -> str:
 def _machine() -> str:
     import psutil
 
-    from rbt_ray.pool.local_pool import usable_cpus
+    from rbt_ray.pool.local.pool import usable_cpus
 
     memory = psutil.virtual_memory().total / 2**30
     return f"Python {platform.python_version()}, {usable_cpus()} cores, {memory:.0f} GiB, {platform.platform()}"
@@ -84,8 +84,8 @@ def _kernels() -> str:
 
 
 def _workers() -> str:
-    from rbt_ray.pool.local_pool import LocalPool
-    from rbt_ray.tune import worker_limits
+    from rbt_ray.pool.local import worker_limits
+    from rbt_ray.pool.local.pool import LocalPool
 
     worker_limits.check(1)
     start = time.perf_counter()
@@ -99,7 +99,7 @@ def _workers() -> str:
 
 
 def _ray() -> str:
-    from rbt_ray.pool.ray_ports import ports_of_our_own
+    from rbt_ray.pool.ray.ports import ports_of_our_own
 
     start = time.perf_counter()
     ports = ports_of_our_own()
@@ -127,7 +127,7 @@ def _disk() -> str:
 
 
 def _limits() -> str:
-    from rbt_ray.tune import worker_limits
+    from rbt_ray.pool.local import worker_limits
 
     worker_limits.check(1)
     return "address space, descriptors, threads and processes are enough for a worker"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rbt_ray.cli.findings import Finding
+from rbt_ray.cli.doctor_checks import Finding
 
 if TYPE_CHECKING:
-    from rbt_ray.pool.ray_probe import ClusterFacts, Service
+    from rbt_ray.pool.ray.probe import ClusterFacts, Service
 
 _SKEW_S = 1.0
 """Clocks that differ by more make logs of different hosts hard to read together."""
@@ -22,7 +22,7 @@ def findings(address: str) -> list[Finding]:
     Raises:
         SettingError: no cluster answers at `address`.
     """
-    from rbt_ray.pool.ray_probe import look
+    from rbt_ray.pool.ray.probe import look
 
     cluster = look(address)
     return [

@@ -13,7 +13,7 @@ from rbt_ray._version import __version__
 from rbt_ray.cli import streams
 from rbt_ray.errors import InputError, RbtError
 from rbt_ray.os_errors import explanation
-from rbt_ray.pool.start_method import prepare
+from rbt_ray.pool.local.start_method import prepare
 
 app = typer.Typer(
     name="rbt-ray",
@@ -176,7 +176,7 @@ def doctor(
     """Look whether everything a study needs works on this machine, or on a cluster."""
     from rbt_ray.cli import doctor as here
     from rbt_ray.cli import doctor_cluster
-    from rbt_ray.cli.findings import tell
+    from rbt_ray.cli.doctor_checks import tell
 
     raise typer.Exit(
         tell(here.findings(ray=ray) if address is None else doctor_cluster.findings(address), as_json=json)
@@ -263,8 +263,8 @@ def _start_fork_server(workers: int | None, backend: str | None, address: str | 
     """Starts the fork server early, so that it loads in parallel; refuses more workers than the limits allow."""
     process_limits.check(process_limits.WORKER_BYTES, process_limits.WORKER_FILES)
     if workers is not None:
-        from rbt_ray.tune import worker_limits
-        from rbt_ray.tune.backend import resolve
+        from rbt_ray.pool.local import worker_limits
+        from rbt_ray.tuner.pools import resolve
 
         if resolve(backend or "auto", address) == "local":
             worker_limits.check(workers)

@@ -6,7 +6,7 @@ import os
 import sys
 from contextlib import suppress
 
-from rbt_ray.cli.visible import visible
+from rbt_ray.cli.terminal_escape import visible
 
 _STANDARD = (0, 1, 2)
 

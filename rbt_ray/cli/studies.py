@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rbt_ray.cli import tables
-from rbt_ray.cli.visible import visible
+from rbt_ray.cli.terminal_escape import visible
 from rbt_ray.errors import NoResultError, ObjectiveError, SettingError, StudyInterrupted
 
 if TYPE_CHECKING:
-    from rbt_ray.tune.result_grid import ResultGrid
-    from rbt_ray.tune.tuner import Tuner
+    from rbt_ray.tuner.result_grid import ResultGrid
+    from rbt_ray.tuner.tuner import Tuner
 
 _STORAGE = Path("studies")
 
@@ -27,8 +27,8 @@ def demo(*, as_json: bool, search: Mapping[str, Any], run: Mapping[str, Any]) ->
     _warm_up(run_config)
     from rbt_ray import objectives
     from rbt_ray.study.space import randint
-    from rbt_ray.tune.config import TuneConfig
-    from rbt_ray.tune.tuner import Tuner
+    from rbt_ray.tuner.config import TuneConfig
+    from rbt_ray.tuner.tuner import Tuner
 
     tuner = Tuner(
         objectives.sma_cross(turnover_bps=5),
@@ -46,7 +46,7 @@ def run(path: Path, *, as_json: bool, search: Mapping[str, Any], run_over: Mappi
 
     study = read_study_file(path, search, run_over)
     _warm_up(study.run_config)
-    from rbt_ray.tune.tuner import Tuner
+    from rbt_ray.tuner.tuner import Tuner
 
     tuner = Tuner(
         study.objective,
@@ -62,10 +62,10 @@ def resume(path: str, *, as_json: bool, accept_changes: bool, run_over: Mapping[
     """Goes on with a study whose objective can be found again by its address."""
     from rbt_ray.cli.study_file import load_objective
     from rbt_ray.store.journal import Journal
-    from rbt_ray.store.place import Place
+    from rbt_ray.store.location import Place
     from rbt_ray.study.study import Study
-    from rbt_ray.tune.config import as_before
-    from rbt_ray.tune.tuner import Tuner
+    from rbt_ray.tuner.config import as_before
+    from rbt_ray.tuner.tuner import Tuner
 
     place = Place(path)
     with contextlib.closing(Journal(place.settle())) as journal:
@@ -85,8 +85,8 @@ def resume(path: str, *, as_json: bool, accept_changes: bool, run_over: Mapping[
 
 def show(path: str, *, as_json: bool) -> int:
     """Prints what a study found so far."""
-    from rbt_ray.store.place import Place
-    from rbt_ray.tune.result_grid import ResultGrid
+    from rbt_ray.store.location import Place
+    from rbt_ray.tuner.result_grid import ResultGrid
 
     folder = Place(path).settle()
     results = ResultGrid(folder)
@@ -98,8 +98,8 @@ def show(path: str, *, as_json: bool) -> int:
 
 def report(path: str, out: Path | None) -> int:
     """Writes the report and prints where it is."""
-    from rbt_ray.store.place import Place
-    from rbt_ray.tune.result_grid import ResultGrid
+    from rbt_ray.store.location import Place
+    from rbt_ray.tuner.result_grid import ResultGrid
 
     folder = Place(path).settle()
     target = out or folder / "report.html"
@@ -135,14 +135,14 @@ def _exit_code(results: ResultGrid) -> int:
 
 
 def _run_config(given: Mapping[str, Any]) -> Any:
-    from rbt_ray.tune.config import RunConfig
+    from rbt_ray.tuner.config import RunConfig
 
     return RunConfig(**{"storage_path": _STORAGE, **given})
 
 
 def _warm_up(run_config: Any) -> None:
     """Starts the workers before anything else is loaded: they and this process then start side by side."""
-    from rbt_ray.tune.pools import warm
+    from rbt_ray.tuner.pools import warm
 
     warm(run_config)
 

@@ -16,9 +16,9 @@ from rbt_ray import objectives
 from rbt_ray.errors import InputError, ObjectiveError, StudyFileError
 from rbt_ray.nearest import nearest
 from rbt_ray.search.bohb import BOHB
-from rbt_ray.search.catalog import SCHEDULERS
+from rbt_ray.search.registry import SCHEDULERS
 from rbt_ray.study import space
-from rbt_ray.tune.config import RunConfig, TuneConfig
+from rbt_ray.tuner.config import RunConfig, TuneConfig
 
 PRIMITIVES = (
     "choice",

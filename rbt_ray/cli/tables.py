@@ -10,14 +10,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rbt_ray.cli.visible import visible
+from rbt_ray.cli.terminal_escape import visible
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from rbt_ray.tune.result_grid import ResultGrid
-    from rbt_ray.tune.rungs import Rung
+    from rbt_ray.analysis.rungs import Rung
+    from rbt_ray.tuner.result_grid import ResultGrid
 
 _TOP, _OTHERS = 10, 3
 

@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from rbt_ray.data import checks, content, times
-from rbt_ray.data.checks import Origin
+from rbt_ray.data import content, series, times
 from rbt_ray.data.content import Content
-from rbt_ray.data.series import Series
+from rbt_ray.data.series import Origin, Series
 from rbt_ray.data.times import TimeArray
 from rbt_ray.errors import BundleError
 from rbt_ray.simulate.floats import floats
@@ -39,7 +38,7 @@ def content_of(
     rows = np.arange(len(index))
     for position, symbol in enumerate(names):
         columns = {name: values[:, position] for name, values in arrays.items()}
-        checks.prices(Series(symbol, _ORIGIN, index, tz, columns, rows))
+        series.prices(Series(symbol, _ORIGIN, index, tz, columns, rows))
     if np.isnan(arrays["close"]).all():
         raise BundleError(f"`close` has no price of any symbol on any of the {len(index):,} bars.")
     return content.make(arrays, index, names, tz, periods_per_year, listed_until)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from rbt_ray.data.bundle import Bundle
-from rbt_ray.data.fields import PRICES
+from rbt_ray.data.content import PRICES
 from rbt_ray.errors import BundleError
 from rbt_ray.types import FloatArray
 

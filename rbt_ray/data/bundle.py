@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, overload
@@ -12,8 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from rbt_ray.data import arrow_file, times
-from rbt_ray.data.content import Content
-from rbt_ray.data.fields import Fields, missing
+from rbt_ray.data.content import Content, Fields, missing
 from rbt_ray.data.times import TimeArray
 from rbt_ray.errors import BundleError
 from rbt_ray.html_text import escape
@@ -129,9 +129,9 @@ class Bundle(Fields):
         """
         from rbt_ray.data import frames
 
-        return frames.read(frame).bundle(
-            name=name, periods_per_year=periods_per_year, metadata=metadata, listed_until=listed_until
-        )
+        source = frames.read(frame)
+        made = source.content(periods_per_year=periods_per_year, listed_until=listed_until)
+        return cls(made, name, {**source.notes, **(metadata or {})})
 
     @classmethod
     @explained()
@@ -305,10 +305,35 @@ class Bundle(Fields):
 
 
 def _reopen(path: Path, version: str) -> Bundle:
-    from rbt_ray.data.ref import FileRef
-
     return FileRef(path, version).open()
 
 
 def _revive(content: Content, name: str | None, metadata: dict[str, str]) -> Bundle:
     return Bundle(content.freeze(), name, metadata)  # a pickle forgets that arrays were read-only
+
+
+@dataclass(frozen=True, slots=True)
+class FileRef:
+    """A bundle's file and the version it must hold; small, picklable, for processes of one machine.
+
+    Args:
+        path: the Arrow file.
+        version: the content hash.
+    """
+
+    path: Path
+    version: str
+
+    def open(self) -> Bundle:
+        """The bundle, memory-mapped and read-only.
+
+        Raises:
+            BundleError: the file is gone, damaged, or holds another version.
+        """
+        bundle = Bundle.open(self.path)
+        if bundle.version != self.version:
+            raise BundleError(
+                f"`{self.path}` was version {self.version[:12]} and is now {bundle.version[:12]}: "
+                "the file was overwritten. Load the bundle again."
+            )
+        return bundle

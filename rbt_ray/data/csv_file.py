@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from rbt_ray.data import room
+from rbt_ray.data import memory_limit
 from rbt_ray.data.frames import DATES, SYMBOL
 from rbt_ray.errors import BundleError, ResourceError
 from rbt_ray.os_errors import explanation
@@ -182,12 +182,12 @@ def _checked_separator(path: Path) -> str:
             if len(part) == _LONGEST_LINE and not line_ends:
                 raise BundleError(
                     f"{path.name} has a line of more than {_LONGEST_LINE // 2**20} MiB, which no row of at most "
-                    f"{room.MOST_COLUMNS:,} columns is. Is it a table of prices? Look at it."
+                    f"{memory_limit.MOST_COLUMNS:,} columns is. Is it a table of prices? Look at it."
                 )
             if n_bytes == 0:
                 heading = part.lstrip().splitlines()[:1]
                 separator = next((mark for mark in _SEPARATORS if heading and mark.encode() in heading[0]), ",")
-                room.check_columns(1 + sum(line.count(separator.encode()) for line in heading), path.name)
+                memory_limit.check_columns(1 + sum(line.count(separator.encode()) for line in heading), path.name)
             n_bytes += len(part)
-            room.check_bytes(n_bytes, f"{path.name}, as text,", "Is it a table of prices? Look at it.")
+            memory_limit.check_bytes(n_bytes, f"{path.name}, as text,", "Is it a table of prices? Look at it.")
     return separator

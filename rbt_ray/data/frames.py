@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rbt_ray.data import cells, dates
-from rbt_ray.data.checks import Origin
-from rbt_ray.data.fields import STANDARD
-from rbt_ray.data.series import Series, Source
+from rbt_ray.data import cells
+from rbt_ray.data.content import STANDARD
+from rbt_ray.data.series import Origin, Series, Source
 from rbt_ray.errors import BundleError
 from rbt_ray.types import FloatArray, IntArray
 
@@ -72,7 +71,7 @@ def table(
                 f"{origin.name} has no column `date` or `timestamp`, and no index of dates; "
                 f"its columns are {_listed(frame)}. Rename the one that holds the dates."
             )
-        stamps, tz = dates.parse(frame[date], origin, rows)
+        stamps, tz = cells.parse(frame[date], origin, rows)
         all_rows = Series(symbol or "", origin, stamps, tz, {}, rows)
         series = _series(frame.drop(columns=date), all_rows)
     return Source(series, any_order, dict(notes or {}))
@@ -198,7 +197,7 @@ def _by_field(frame: pd.DataFrame, origin: Origin, rows: IntArray) -> list[Serie
             f"{origin.name}: columns of several levels must be (field, symbol) over an index of dates; "
             f"got {frame.columns.nlevels} levels over an index of type {type(frame.index).__name__}."
         )
-    stamps, tz = dates.parse(pd.Series(frame.index), origin, rows)
+    stamps, tz = cells.parse(pd.Series(frame.index), origin, rows)
     by_symbol: dict[str, dict[str, FloatArray]] = {}
     first = _level_of_fields(frame.columns)
     levels = (frame.columns.get_level_values(level) for level in (first, 1 - first))

@@ -6,10 +6,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from rbt_ray.data import backtester_bundle, checks, csv_file, frames, table_file
+from rbt_ray.data import backtester_bundle, csv_file, frames, series, table_file
 from rbt_ray.data.bundle import Bundle
-from rbt_ray.data.checks import Origin
-from rbt_ray.data.series import Series, Source
+from rbt_ray.data.series import Origin, Series, Source
 from rbt_ray.errors import BundleError
 
 _CSV = (".csv", ".csv.gz")
@@ -38,7 +37,7 @@ def bundle(
     Raises:
         BundleError: with file, symbol and row, if anything is wrong with the data.
     """
-    fixes = checks.fixes(fix)
+    fixes = series.fixes(fix)
     read = _path(Path(source).expanduser(), symbol) if isinstance(source, str | Path) else source
     if isinstance(read, Bundle):
         if periods_per_year is None and listed_until is None:
@@ -56,7 +55,8 @@ def bundle(
     if _is_vectorbt(read):
         read = _vectorbt(read)
     found = read if isinstance(read, Source) else frames.read(read, symbol)
-    return found.bundle(fixes=fixes, periods_per_year=periods_per_year, listed_until=listed_until)
+    made = found.content(fixes=fixes, periods_per_year=periods_per_year, listed_until=listed_until)
+    return Bundle(made, None, found.notes)
 
 
 def _path(path: Path, symbol: str | None) -> Source | Bundle:

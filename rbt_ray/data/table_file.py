@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rbt_ray.data import arrow_sizes, room
+from rbt_ray.data import arrow_sizes, memory_limit
 from rbt_ray.errors import BundleError, RbtError, ResourceError
 from rbt_ray.os_errors import explanation
 
@@ -32,7 +32,7 @@ def read(path: Path) -> pd.DataFrame:
     try:
         table = _parquet(path) if suffix in _PARQUET else _feather(path)
         table.validate(full=True)  # pandas would follow offsets that lead out of their buffers
-        room.check_bytes(_text_bytes(table), f"`{path.name}`, its texts decoded,", _HINT)
+        memory_limit.check_bytes(_text_bytes(table), f"`{path.name}`, its texts decoded,", _HINT)
         frame: pd.DataFrame = _decoded(table).to_pandas(use_threads=False)
     except RbtError:
         raise
@@ -91,8 +91,8 @@ def _check(path: Path, schema: Any, n_rows: int, n_columns: int, n_bytes: int) -
         n_columns: how many.
         n_bytes: of the columns, decompressed and still encoded.
     """
-    room.check_columns(n_columns, path.name)
-    room.check_bytes(max(n_bytes, 8 * n_rows * n_columns), f"`{path.name}` with its {n_rows:,} rows", _HINT)
+    memory_limit.check_columns(n_columns, path.name)
+    memory_limit.check_bytes(max(n_bytes, 8 * n_rows * n_columns), f"`{path.name}` with its {n_rows:,} rows", _HINT)
     for field in schema:
         if not _is_plain(field.type):
             raise BundleError(

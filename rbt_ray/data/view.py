@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import difflib
+import importlib
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rbt_ray.data import times
-from rbt_ray.data.fields import Fields, missing
+from rbt_ray.data.content import Fields, missing
 from rbt_ray.data.memo import ABSENT, Memo, frozen
 from rbt_ray.data.times import TimeArray
 from rbt_ray.errors import InputError
-from rbt_ray.types import FloatArray, is_integer
+from rbt_ray.types import BoolArray, FloatArray, is_integer
 
 if TYPE_CHECKING:
     from rbt_ray.data.bundle import Bundle
@@ -187,9 +189,7 @@ class BundleView(Fields):
             InputError: TA-Lib is not installed, or has no such function or parameter.
             MissingFieldError: the function asks for a field the bundle has not.
         """
-        from rbt_ray.data import ta
-
-        return self.memo(ta.indicator, name, tuple(sorted(parameters.items())))
+        return self.memo(indicator, name, tuple(sorted(parameters.items())))
 
     def _indicator(self, name: str, field: str | FloatArray, window: int) -> FloatArray:
         if not isinstance(field, str):
@@ -223,3 +223,57 @@ def _types(args: tuple[Any, ...]) -> tuple[Any, ...]:
 
 def _name(fn: Callable[..., Any]) -> str:
     return getattr(fn, "__name__", None) or repr(fn)
+
+
+def indicator(
+    view: BundleView, name: str, parameters: tuple[tuple[str, Any], ...]
+) -> FloatArray | dict[str, FloatArray]:
+    """A TA-Lib function of each symbol; see `BundleView.ta`.
+
+    Source:
+        https://ta-lib.github.io/ta-lib-python/abstract.html: names of inputs, parameters and outputs.
+    """
+    try:
+        import talib
+    except ImportError:
+        raise InputError(
+            f"`data.ta({name!r})` needs TA-Lib, which is not installed: pip install 'rbt-ray[ta]'."
+        ) from None
+    function = str(name).upper()
+    _known(function, talib.get_functions(), "TA-Lib has no function", name)
+    asked: Any = importlib.import_module("talib.abstract").Function(function)
+    for parameter, _ in parameters:
+        _known(parameter, asked.parameters, f"{function} has no parameter", parameter)
+    inputs = [view[field] for field in _fields(asked.input_names)]
+    outputs: list[str] = asked.output_names
+    results = {output: np.full((view.n_bars, view.n_symbols), np.nan) for output in outputs}
+    for position in range(view.n_symbols):
+        columns = [values[:, position] for values in inputs]
+        known: BoolArray = np.logical_and.reduce(
+            ~np.isnan(columns), axis=0
+        )  # TA-Lib gives NaN for ever after the first one inside
+        if not known.any():
+            continue
+        try:
+            computed = getattr(talib, function)(*(column[known] for column in columns), **dict(parameters))
+        except Exception as error:  # TA-Lib raises no narrower one for a parameter out of range
+            given = ", ".join(f"{key}={value!r}" for key, value in parameters)
+            raise InputError(f"`data.ta({name!r}, {given})`: TA-Lib refuses these parameters: {error}.") from None
+        begun = int(np.argmax(known))
+        own_bar = np.cumsum(known[begun:]) - 1  # of a bar without values: the last one before
+        for output, values in zip(outputs, computed if len(outputs) > 1 else [computed], strict=True):
+            results[output][begun:, position] = values[own_bar]
+    return results if len(outputs) > 1 else results[outputs[0]]
+
+
+def _fields(inputs: Mapping[str, str | list[str]]) -> list[str]:
+    """Fields in the order the function takes them: `{"price": "close", "prices": ["volume"]}` is close, volume."""
+    return [field for value in inputs.values() for field in ([value] if isinstance(value, str) else value)]
+
+
+def _known(name: str, names: Iterable[str], what: str, given: str) -> None:
+    known = list(names)
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+        hint = f"the nearest: {', '.join(near)}" if near else f"it has {', '.join(known[:12]) or 'none'}"
+        raise InputError(f"{what} {given!r}; {hint}.")

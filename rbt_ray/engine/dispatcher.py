@@ -6,18 +6,51 @@ import heapq
 import itertools
 import math
 import time
-from collections import deque
-from collections.abc import Callable
+from collections import OrderedDict, deque
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from rbt_ray.columns import Outcomes
-from rbt_ray.engine.checkpoints import Checkpoints
 from rbt_ray.pool.pool import Batch, Job, Returned, WorkerPool
 from rbt_ray.recordable import seconds
 from rbt_ray.store.journal import Finished
-from rbt_ray.types import CRASHED, TIMED_OUT, FloatArray, IntArray
+from rbt_ray.types import CRASHED, TIMED_OUT, Checkpoint, FloatArray, IntArray
+
+_CAPACITY = 256 * 2**20
+
+
+class Checkpoints:
+    """The latest checkpoint of each config; the least recently used are forgotten when they take more than 256 MiB.
+
+    A config whose checkpoint is gone, as after a resume, begins at its start again: that costs time and changes nothing.
+    """
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[bytes, Checkpoint] = OrderedDict()
+        self._bytes = 0
+
+    def keep(self, points: FloatArray, checkpoints: Mapping[int, Checkpoint]) -> None:
+        """Takes in what the trials of a batch left, by row of its points."""
+        for row, checkpoint in checkpoints.items():
+            self._forget(points[row].tobytes())
+            self._kept[points[row].tobytes()] = checkpoint
+            self._bytes += len(checkpoint.payload)
+        while self._bytes > _CAPACITY:
+            self._forget(next(iter(self._kept)))
+
+    def of(self, points: FloatArray) -> dict[int, Checkpoint]:
+        """Those there are, by row."""
+        if not self._kept:
+            return {}
+        found = {row: self._kept.get(point.tobytes()) for row, point in enumerate(points)}
+        return {row: checkpoint for row, checkpoint in found.items() if checkpoint is not None}
+
+    def _forget(self, key: bytes) -> None:
+        old = self._kept.pop(key, None)
+        self._bytes -= 0 if old is None else len(old.payload)
+
 
 _LEAST_SECONDS = 0.002
 """What a batch should take even at the end of a study, so that sending it still pays."""

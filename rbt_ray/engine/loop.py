@@ -8,8 +8,8 @@ import numpy as np
 
 from rbt_ray.engine.dispatcher import Dispatcher
 from rbt_ray.engine.frontier import Block, Frontier
-from rbt_ray.engine.limits import Limits
 from rbt_ray.engine.replay import replay
+from rbt_ray.engine.stop_conditions import Limits
 from rbt_ray.engine.watch import Watch
 from rbt_ray.errors import SearchStalledError
 from rbt_ray.search.searcher import Searcher

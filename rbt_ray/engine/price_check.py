@@ -6,7 +6,7 @@ from threading import Event
 
 import numpy as np
 
-from rbt_ray.engine.second_look import numbers
+from rbt_ray.engine.review import numbers
 from rbt_ray.errors import WorkerStartError
 from rbt_ray.pool.pool import Batch, Job, WorkerPool
 

@@ -16,8 +16,8 @@ KERNELS = (
     "rbt_ray.objectives.sweep.crossing",
     "rbt_ray.objectives.sweep.drifting",
     "rbt_ray.objectives.sweep.holed",
-    "rbt_ray.objectives.sweep.latch",
-    "rbt_ray.objectives.sweep.streaming",
+    "rbt_ray.objectives.sweep.entry_exit",
+    "rbt_ray.objectives.sweep.accumulate",
 )
 """The modules with kernels; each compiles its own when it is imported, as their signatures are fixed."""
 

@@ -28,6 +28,7 @@ from rbt_ray.objectives.own_values import (
     wrapped_by,
 )
 from rbt_ray.objectives.plain_values import At, Values
+from rbt_ray.objectives.recorded_names import recorded
 
 _Ignored = frozenset[tuple[int, str]]
 """What is working memory: a name, and the id of the globals, class, object or closure's code that it belongs to."""
@@ -182,7 +183,7 @@ class _Walk:
 
     def _numbered(self, value: Any) -> str:
         if not is_own(namespace_of(value)):
-            return f"{value.__module__}.{value.__qualname__}"
+            return recorded(f"{value.__module__}.{value.__qualname__}")
         if id(value) not in self._numbers:
             self._numbers[id(value)] = len(self._numbers)
             self._queue.append(value)

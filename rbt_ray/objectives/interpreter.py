@@ -18,7 +18,7 @@ from operator import itemgetter
 from types import ModuleType, TracebackType
 from typing import Any, ParamSpec, TypeAlias, TypeVar
 
-from rbt_ray.objectives.ambient import apply_time_zone
+from rbt_ray.objectives.isolation import apply_time_zone
 from rbt_ray.objectives.process_settings import ProcessSettings, limits, open_stdin
 
 _Names: TypeAlias = tuple[dict[str, Any], Callable[[dict[str, Any]], tuple[Any, ...]], tuple[Any, ...], dict[str, Any]]

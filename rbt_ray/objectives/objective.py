@@ -19,8 +19,8 @@ from rbt_ray import metric_columns
 from rbt_ray.columns import Outcomes
 from rbt_ray.errors import ObjectiveError, ObjectiveResultError, RbtError
 from rbt_ray.metric_columns import Column
-from rbt_ray.objectives.ambient import Randomness, Surroundings
 from rbt_ray.objectives.interpreter import Interpreter, objective_frames
+from rbt_ray.objectives.isolation import Randomness, Surroundings
 from rbt_ray.objectives.reports import WHOLE, Enough, Reports, Span
 from rbt_ray.objectives.returned_metrics import metrics_of, short
 from rbt_ray.types import COMPLETED, FAILED, Checkpoint, Config, FloatArray, Metrics

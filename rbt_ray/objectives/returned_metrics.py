@@ -9,7 +9,7 @@ from typing import Any
 
 from rbt_ray.errors import ObjectiveResultError
 from rbt_ray.recordable import LARGEST_INT
-from rbt_ray.study.options import plain
+from rbt_ray.study.values import plain
 from rbt_ray.types import RESULT_COLUMNS, Metrics
 
 _LONGEST_NAME = 1_000

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rbt_ray import recordable
+from rbt_ray.objectives.data_provider import OwnData
 from rbt_ray.objectives.objective import describe, is_batched
-from rbt_ray.objectives.own_data import OwnData
 from rbt_ray.objectives.reports import Enough, Reports
 from rbt_ray.objectives.returned_metrics import metrics_of
 from rbt_ray.recordable import require

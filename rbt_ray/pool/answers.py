@@ -10,7 +10,6 @@ from rbt_ray.columns import Outcomes
 from rbt_ray.errors import PricesChangedError
 from rbt_ray.objectives.objective import only_finite
 from rbt_ray.objectives.review import Review
-from rbt_ray.pool.pool import PricesChanged
 from rbt_ray.recordable import require, text
 from rbt_ray.types import FAILED
 
@@ -49,15 +48,21 @@ def review_of(answer: Any) -> Review:
     return review
 
 
+def prices_changed(where: Any) -> PricesChangedError:
+    """The error for a worker's prices that are not those that the study began with.
+
+    Raises:
+        ValueError: `where` is no text.
+    """
+    return PricesChangedError(text(where)[:_LONGEST_PLACE])
+
+
 def check_of(answer: Any) -> None:
     """Reads a worker's answer to a check of its prices.
 
     Raises:
         ValueError: it is no such answer.
-        PricesChangedError: they are not the bundle's.
     """
-    if type(answer) is PricesChanged:
-        raise PricesChangedError(text(answer.where)[:_LONGEST_PLACE])
     require(answer is None, "answer", answer)
 
 

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from rbt_ray.objectives.ambient import apply_time_zone, working_folder
+from rbt_ray.objectives.isolation import apply_time_zone, working_folder
 from rbt_ray.objectives.process_settings import umask
-from rbt_ray.pool.settle import ONE_THREAD
+from rbt_ray.pool.process_setup import ONE_THREAD
 
 _NO_SETTING = {"PYTEST_CURRENT_TEST"}
 """Variables that programs set for people to read: workers need not follow them."""

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from rbt_ray.columns import Outcomes
     from rbt_ray.data.bundle import Bundle
-    from rbt_ray.data.files import Files
+    from rbt_ray.data.file_tree import Files
     from rbt_ray.pool.driver_state import DriverState
     from rbt_ray.types import Checkpoint, FloatArray, IntArray
 
@@ -83,11 +83,15 @@ class Batch:
             ValueError: it is no answer to this batch.
             PricesChangedError: the worker does not read the prices that the study began with.
         """
-        from rbt_ray.pool.answers import check_of, outcomes_of, review_of  # a worker that starts needs none of them
+        from rbt_ray.pool import answers  # a worker that starts needs none of them
 
-        if self.purpose == "check" or type(answer) is PricesChanged:
-            return check_of(answer)
-        return review_of(answer) if self.purpose == "review" else outcomes_of(answer, len(self), self.job.metric)
+        if type(answer) is PricesChanged:
+            raise answers.prices_changed(answer.where)
+        if self.purpose == "check":
+            return answers.check_of(answer)
+        if self.purpose == "review":
+            return answers.review_of(answer)
+        return answers.outcomes_of(answer, len(self), self.job.metric)
 
     @classmethod
     def received(cls, job: Job, message: tuple[Any, ...]) -> Batch:

@@ -11,16 +11,16 @@ from time import time as _time
 from typing import TYPE_CHECKING, Any
 
 from rbt_ray.data.checked import CheckedBundles
+from rbt_ray.data.fidelity import portion, share_of
 from rbt_ray.data.memo import Memo
-from rbt_ray.data.portions import portion, share_of
 from rbt_ray.objectives.objective import Evaluator, as_evaluator, describe
 from rbt_ray.objectives.reports import Span
 from rbt_ray.objectives.review import review
 from rbt_ray.pool import loaded_modules, shipped_code
 from rbt_ray.pool.driver_state import DriverState
+from rbt_ray.pool.job import Task
 from rbt_ray.pool.pool import Batch, Job, PricesChanged, Returned
 from rbt_ray.pool.process_check import ProcessCheck
-from rbt_ray.pool.task import Task
 from rbt_ray.study.seeds import trial_seeds
 
 if TYPE_CHECKING:

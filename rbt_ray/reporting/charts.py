@@ -20,7 +20,7 @@ from rbt_ray.store.table import TrialTable
 from rbt_ray.types import COMPLETED, FloatArray, IntArray
 
 if TYPE_CHECKING:
-    from rbt_ray.tune.result_grid import ResultGrid
+    from rbt_ray.tuner.result_grid import ResultGrid
 
 _COLOURS = {
     "good": "The darker, the better.",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from rbt_ray.reporting.decimate import decimate
+from rbt_ray.reporting.downsample import decimate
 from rbt_ray.reporting.text import plain
 from rbt_ray.reporting.theme import BEST, HOLDOUT, HOLDOUT_INK, OTHER, Figure, axis, drawable, layout
 from rbt_ray.types import FloatArray

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rbt_ray.reporting.decimate import decimate
+from rbt_ray.reporting.downsample import decimate
 from rbt_ray.reporting.text import counted, label, plain
 from rbt_ray.reporting.theme import BEST, INK, OTHER, WORSE, Figure, axis, drawable, frame, layout
 from rbt_ray.store.table import TrialTable

@@ -18,7 +18,7 @@ from rbt_ray.reporting.top import TopTrial, top_trials
 from rbt_ray.types import COMPLETED
 
 if TYPE_CHECKING:
-    from rbt_ray.tune.result_grid import ResultGrid
+    from rbt_ray.tuner.result_grid import ResultGrid
 
 _NAMED_PARAMETERS = 4
 

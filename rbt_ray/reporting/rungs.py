@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from rbt_ray.analysis.rungs import Rung
 from rbt_ray.reporting.text import escape, scrolling
-from rbt_ray.tune.rungs import Rung
 
 _LOW = 0.5
 

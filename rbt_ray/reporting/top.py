@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rbt_ray.types import Metrics
 
 if TYPE_CHECKING:
-    from rbt_ray.tune.result_grid import ResultGrid
+    from rbt_ray.tuner.result_grid import ResultGrid
 
 N_TOP = 10
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rbt_ray.errors import SettingError
-from rbt_ray.search.drawn import Drawn
+from rbt_ray.search.encoding import Levels
 from rbt_ray.search.kernel_model import KernelModel
-from rbt_ray.search.levels import Levels
 from rbt_ray.search.model_sampler import Model, ModelSampler
+from rbt_ray.search.random_draws import Drawn
 from rbt_ray.search.random_search import RandomSearch
 from rbt_ray.search.sampler import Sampler
 from rbt_ray.search.sobol import SobolSearch

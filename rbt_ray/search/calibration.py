@@ -6,8 +6,8 @@ from collections import deque
 
 import numpy as np
 
-from rbt_ray.search.agreement import rank_correlation
-from rbt_ray.search.ladder import Ladder
+from rbt_ray.search.fidelity_ladder import Ladder
+from rbt_ray.search.rank_correlation import rank_correlation
 from rbt_ray.search.scheduler import Step
 
 LEAST_CONFIGS = 4

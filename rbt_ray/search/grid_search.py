@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rbt_ray.search.stream import Stream, nothing_allowed
+from rbt_ray.search.fixed_sequence import Stream, nothing_allowed
 from rbt_ray.study.space import Space
 from rbt_ray.types import Config, FloatArray
 

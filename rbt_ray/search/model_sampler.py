@@ -8,10 +8,10 @@ from typing import Protocol
 
 import numpy as np
 
-from rbt_ray.search.drawn import Drawn
-from rbt_ray.search.levels import Levels
-from rbt_ray.search.patience import Patience
+from rbt_ray.search.encoding import Levels
+from rbt_ray.search.random_draws import Drawn
 from rbt_ray.search.ranking import Ranking
+from rbt_ray.search.stagnation import Patience
 from rbt_ray.study.space import Space
 from rbt_ray.types import FloatArray
 

@@ -10,8 +10,8 @@ import numpy as np
 from scipy.special import ndtr
 
 from rbt_ray.search.density import Density, least_ratio, normal_reference
+from rbt_ray.search.encoding import Levels
 from rbt_ray.search.kernel_model import within_unit
-from rbt_ray.search.levels import Levels
 from rbt_ray.search.ranking import Ranking
 from rbt_ray.types import FloatArray, IntArray
 

@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
-from rbt_ray.search.drawn import Drawn
+from rbt_ray.search.random_draws import Drawn
 from rbt_ray.types import FloatArray
 
 

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from rbt_ray.search.levels import Levels
+from rbt_ray.search.encoding import Levels
 from rbt_ray.types import FloatArray
 
 

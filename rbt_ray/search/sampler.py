@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from rbt_ray.search.stream import Stream
+from rbt_ray.search.fixed_sequence import Stream
 from rbt_ray.types import FloatArray
 
 

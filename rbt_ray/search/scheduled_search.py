@@ -11,7 +11,7 @@ import numpy as np
 
 from rbt_ray.columns import Proposals, Results
 from rbt_ray.search.calibration import Calibration
-from rbt_ray.search.ladder import Ladder
+from rbt_ray.search.fidelity_ladder import Ladder
 from rbt_ray.search.sampler import Sampler
 from rbt_ray.search.scheduler import Race, Scheduler, Step
 from rbt_ray.study.space import Space

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from rbt_ray.search.ladder import Ladder
+from rbt_ray.search.fidelity_ladder import Ladder
 
 
 @dataclass(frozen=True, slots=True)

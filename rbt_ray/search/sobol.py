@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rbt_ray.errors import SpaceError
-from rbt_ray.search.drawn import Drawn
+from rbt_ray.search.random_draws import Drawn
 from rbt_ray.study.space import Space
 from rbt_ray.types import Config, FloatArray
 

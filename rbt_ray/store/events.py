@@ -18,8 +18,8 @@ from rbt_ray._version import __version__
 from rbt_ray.columns import Outcomes
 from rbt_ray.metric_columns import Column
 from rbt_ray.recordable import require
-from rbt_ray.store import old_names, sound
-from rbt_ray.study.well_typed import check_types
+from rbt_ray.store import old_names, validate
+from rbt_ray.study.type_check import check_types
 from rbt_ray.types import ACCOUNTING, Checkpoint, FloatArray, IntArray
 
 
@@ -62,7 +62,7 @@ class Finished:
         require(n > 0 and 0 <= int(trials.min()) <= recordable.LARGEST_NUMBER, "trials", trials)
         points = np.asarray(self.points, np.float64)
         require(points.ndim == 2 and len(points) == n, "points", points)
-        require(sound.number(self.fidelity) and 0 < self.fidelity <= 1, "fidelity", self.fidelity)
+        require(validate.number(self.fidelity) and 0 < self.fidelity <= 1, "fidelity", self.fidelity)
         _set(
             self,
             trials=trials,
@@ -89,7 +89,7 @@ class Reviewed:
     def __post_init__(self) -> None:
         # A config may hold options that JSON cannot say: rows are what is read again, whoever makes them.
         rows = json.loads(json.dumps(self.rows, default=repr, ensure_ascii=False).encode("utf-8", "replace"))
-        sound.reviewed(rows, self.curves)
+        validate.reviewed(rows, self.curves)
         curves = {recordable.text(name): np.asarray(curve, np.float64) for name, curve in self.curves.items()}
         _set(self, rows=rows, curves=curves)
 
@@ -192,7 +192,7 @@ def unpack(kind: str, header: dict[str, Any], body: bytes) -> Event:
     elif kind == "finished":
         event = _unpack_finished(header, body, take)
     elif kind == "reviewed":
-        sound.lengths(header["curves"], body)
+        validate.lengths(header["curves"], body)
         rows = [old_names.renamed_row(row, _accounting(header)) for row in header["rows"]]
         event = Reviewed(rows, {name: take("<f8", length) for name, length in header["curves"].items()})
     elif kind == "ended":
@@ -206,7 +206,7 @@ def unpack(kind: str, header: dict[str, Any], body: bytes) -> Event:
 
 
 def _unpack_finished(header: dict[str, Any], body: bytes, take: _Reader) -> Finished:
-    sound.layout(header, body)
+    validate.layout(header, body)
     n = header["n"]
     points = take("<f8", n * header["n_params"]).reshape(n, header["n_params"])
     trials = np.arange(header["first"], header["first"] + n, dtype=np.int64) if header["contiguous"] else take("<i8", n)

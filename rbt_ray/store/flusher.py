@@ -22,7 +22,7 @@ from pathlib import Path
 from rbt_ray.errors import JournalBlockedError, JournalError
 from rbt_ray.store import journal_errors
 from rbt_ray.store.connection import beside
-from rbt_ray.store.flushed import Flushed
+from rbt_ray.store.flush_marker import Flushed
 
 _FLUSH_SECONDS = 1.0
 _PIECE_BYTES = 2**20

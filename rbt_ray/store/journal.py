@@ -18,7 +18,7 @@ from rbt_ray.errors import JournalBlockedError, JournalError
 from rbt_ray.store import journal_errors, journal_file, regular_files
 from rbt_ray.store.connection import close_unfolded
 from rbt_ray.store.events import Asked, Distrusted, Ended, Event, Finished, Reviewed, pack, unpack
-from rbt_ray.store.flushed import Flushed
+from rbt_ray.store.flush_marker import Flushed
 from rbt_ray.store.flusher import Flusher
 from rbt_ray.store.journal_file import FILE_NAME
 

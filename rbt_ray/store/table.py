@@ -15,7 +15,7 @@ from rbt_ray import metric_columns
 from rbt_ray.columns import Outcomes, Proposals, Results
 from rbt_ray.errors import JournalError
 from rbt_ray.metric_columns import Column
-from rbt_ray.store import sound
+from rbt_ray.store import validate
 from rbt_ray.store.journal import Event, Finished
 from rbt_ray.study.cost import Cost
 from rbt_ray.study.study import Study
@@ -131,7 +131,7 @@ def table_of(events: Iterable[Event], study: Study) -> TrialTable:
     who = np.repeat([workers.index(event.worker) for event in finished], lengths)
     outcomes = _merge(finished, place)
     try:
-        sound.table(study.space, points)
+        validate.table(study.space, points)
     except ValueError as error:
         raise JournalError(
             f"the journal of {study.name!r} holds an event that no version of rbt_ray writes: {error}."

@@ -5,8 +5,8 @@ from __future__ import annotations
 from contextlib import closing
 from pathlib import Path
 
+from rbt_ray.store.lease import Owner
 from rbt_ray.store.mirror import Mirror
-from rbt_ray.store.owner import Owner
 from rbt_ray.store.raw_events import RawEvents, chained
 from rbt_ray.store.reconcile import Reconciled
 from rbt_ray.store.segment import SEGMENT_BYTES, Segment

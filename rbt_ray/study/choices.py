@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from rbt_ray.errors import SpaceError
-from rbt_ray.study import options as values
+from rbt_ray.study import values
 from rbt_ray.study.domains import Domain
 from rbt_ray.types import BoolArray, FloatArray, IntArray
 

@@ -6,37 +6,16 @@ Other libraries' objects are known by the names of their classes, so that nothin
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from rbt_ray.errors import SpaceError
-from rbt_ray.study import options as values
-from rbt_ray.study import primitives
-from rbt_ray.study.conditions import Expression
+from rbt_ray.study import primitives, values
 from rbt_ray.study.domains import Domain
+from rbt_ray.study.parts import Parts, check_name
 
 _RAY_DOMAINS = "ray.tune.search.sample"
-
-
-@dataclass
-class Parts:
-    """The parts of a space as they are found; see `Space` for what they are."""
-
-    domains: dict[str, Domain] = field(default_factory=dict)
-    constants: dict[str, Any] = field(default_factory=dict)
-    order: list[str] = field(default_factory=list)
-    conditions: list[tuple[str, Expression]] = field(default_factory=list)
-    forbidden: list[Expression] = field(default_factory=list)
-
-    def add(self, name: str, part: Any) -> None:
-        """A parameter if `part` is a domain, else a constant."""
-        self.order.append(name)
-        if isinstance(part, Domain):
-            self.domains[name] = part
-        else:
-            self.constants[name] = values.plain(part)
 
 
 def parts_of(param_space: Any) -> Parts:
@@ -62,22 +41,6 @@ def parts_of(param_space: Any) -> Parts:
 def class_names(value: Any, module: str) -> set[str]:
     """The names of the classes a value is of that come from `module` or a part of it."""
     return {c.__name__ for c in type(value).__mro__ if c.__module__ == module or c.__module__.startswith(f"{module}.")}
-
-
-def check_name(key: Any, where: str) -> str:
-    """A parameter's name.
-
-    Raises:
-        SpaceError: it is not text, or is empty, or has a "/" in it.
-    """
-    if not isinstance(key, str):
-        raise SpaceError(f"parameters{where} have names of type str; got {key!r} of type {type(key).__name__}.")
-    if not key or "/" in key:
-        raise SpaceError(
-            f"a parameter's name{where} has at least one letter and no '/', which joins the names of nested dicts; "
-            f"got {key!r}. To nest, write {{'opt': {{'lr': ...}}}}."
-        )
-    return key
 
 
 def _walk(tree: Mapping[Any, Any], prefix: str, parts: Parts) -> None:

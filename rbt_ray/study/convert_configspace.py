@@ -9,12 +9,12 @@ from graphlib import TopologicalSorter
 from typing import Any
 
 from rbt_ray.errors import SpaceError
-from rbt_ray.study import options as values
+from rbt_ray.study import values
 from rbt_ray.study.choices import Choice
 from rbt_ray.study.conditions import Compare, Expression, Joined, OneOf, Operator, Relation, names_in
-from rbt_ray.study.convert import Parts, check_name
 from rbt_ray.study.domains import Domain
 from rbt_ray.study.numeric_domains import Float, Stepped
+from rbt_ray.study.parts import Parts, check_name
 from rbt_ray.study.priors import BetaPrior, NormalPrior, Prior
 
 _WORDS: Mapping[str, Operator] = {

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rbt_ray.errors import SpaceError
-from rbt_ray.study import options as values
+from rbt_ray.study import values
 from rbt_ray.study.choices import Choice
 from rbt_ray.study.domains import Domain
 from rbt_ray.study.numeric_domains import Float, Normal, Stepped

@@ -10,7 +10,7 @@ import numpy as np
 from rbt_ray.errors import JournalError
 from rbt_ray.metric_columns import MetricColumns
 from rbt_ray.study.space import Space
-from rbt_ray.study.well_typed import check_types
+from rbt_ray.study.type_check import check_types
 from rbt_ray.types import Config, FidelityKind, FloatArray, Mode
 
 

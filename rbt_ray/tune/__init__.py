@@ -1,7 +1,6 @@
-"""The Tune-style front: `from rbt_ray import tune` in place of `from ray import tune`.
+"""Ray Tune's names: `from rbt_ray import tune` in place of `from ray import tune`.
 
-Its names are below and load when first used. The modules beside it are our own Tuner, TuneConfig, RunConfig and
-ResultGrid, which `rbt_ray` offers under these names too, with what Ray Tune does not have.
+The names of `rbt_ray.compat.ray_tune`, which load when first used. The package's own front is `rbt_ray.tuner`.
 """
 
 from __future__ import annotations
@@ -11,10 +10,10 @@ from typing import Any
 
 _HOMES = {
     "rbt_ray.errors": ("TuneError",),
-    "rbt_ray.tune.ported.callback": ("Callback",),
-    "rbt_ray.tune.ported.checkpoint": ("Checkpoint",),
-    "rbt_ray.tune.ported.dressed": ("register_trainable", "with_parameters", "with_resources"),
-    "rbt_ray.tune.ported.refused": (
+    "rbt_ray.compat.ray_tune.callback": ("Callback",),
+    "rbt_ray.compat.ray_tune.checkpoint": ("Checkpoint",),
+    "rbt_ray.compat.ray_tune.trainable_spec": ("register_trainable", "with_parameters", "with_resources"),
+    "rbt_ray.compat.ray_tune.unsupported": (
         "CLIReporter",
         "Experiment",
         "ExperimentAnalysis",
@@ -27,10 +26,10 @@ _HOMES = {
         "run",
         "run_experiments",
     ),
-    "rbt_ray.tune.ported.results": ("Result", "ResultGrid"),
-    "rbt_ray.tune.ported.session": ("TuneContext", "get_checkpoint", "get_context", "report"),
-    "rbt_ray.tune.ported.settings": ("CheckpointConfig", "FailureConfig", "RunConfig", "SyncConfig", "TuneConfig"),
-    "rbt_ray.tune.ported.spaces": (
+    "rbt_ray.compat.ray_tune.results": ("Result", "ResultGrid"),
+    "rbt_ray.compat.ray_tune.session": ("TuneContext", "get_checkpoint", "get_context", "report"),
+    "rbt_ray.compat.ray_tune.settings": ("CheckpointConfig", "FailureConfig", "RunConfig", "SyncConfig", "TuneConfig"),
+    "rbt_ray.compat.ray_tune.spaces": (
         "choice",
         "grid_search",
         "lograndint",
@@ -45,17 +44,20 @@ _HOMES = {
         "sample_from",
         "uniform",
     ),
-    "rbt_ray.tune.ported.trainable": ("Trainable",),
-    "rbt_ray.tune.ported.tuner": ("Tuner",),
-    "rbt_ray.tune.schedulers": ("create_scheduler",),
-    "rbt_ray.tune.stopper": ("Stopper",),
+    "rbt_ray.compat.ray_tune.trainable": ("Trainable",),
+    "rbt_ray.compat.ray_tune.tuner": ("Tuner",),
+    "rbt_ray.compat.ray_tune.schedulers": ("create_scheduler",),
+    "rbt_ray.compat.ray_tune.stopper": ("Stopper",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+_MODULES = ("logger", "result", "schedulers", "stopper")
 
 __all__ = sorted(_HOME_OF)
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"rbt_ray.tune.{name}")
     if name not in _HOME_OF:
         raise AttributeError(f"module 'rbt_ray.tune' has no attribute {name!r}")
     value = getattr(importlib.import_module(_HOME_OF[name]), name)
@@ -64,4 +66,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return [*__all__, "logger", "schedulers", "stopper"]
+    return [*__all__, *_MODULES]

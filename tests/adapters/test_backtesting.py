@@ -7,7 +7,7 @@ from backtesting import Backtest, Strategy
 
 import rbt_ray as rbt
 from rbt_ray.adapters import backtesting
-from rbt_ray.data.portions import portion
+from rbt_ray.data.fidelity import portion
 from rbt_ray.errors import InputError, ObjectiveError, StudyMismatchError
 from rbt_ray.objectives.address import address_of
 

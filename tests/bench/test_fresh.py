@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from rbt_ray.bench import fresh
-from rbt_ray.bench.process_tree import ProcessTree
+from rbt_ray.bench.measurement import ProcessTree
 from rbt_ray.errors import BenchError
 
 MB = 10**6

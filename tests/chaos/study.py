@@ -22,7 +22,7 @@ from rbt_ray.errors import RbtError
 from rbt_ray.private_files import DRAFT
 from rbt_ray.store.connection import to_read
 from rbt_ray.store.journal import Finished, Journal
-from rbt_ray.tune.result_grid import ResultGrid
+from rbt_ray.tuner.result_grid import ResultGrid
 from tests.chaos.driver import HURRY
 
 DRIVER = Path(__file__).with_name("driver.py")

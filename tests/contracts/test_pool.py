@@ -14,8 +14,8 @@ import pytest
 
 import rbt_ray as rbt
 from rbt_ray.errors import ObjectiveError, SettingError
-from rbt_ray.pool.local_pool import LocalPool
-from rbt_ray.pool.task import Task
+from rbt_ray.pool.job import Task
+from rbt_ray.pool.local.pool import LocalPool
 from rbt_ray.pool.worker import Worker
 from rbt_ray.study.space import Space
 from tests.pools import batch, collect, points, polynomial, task
@@ -26,7 +26,7 @@ KINDS = [*START_METHODS, "ray"]  # Ray last: processes are not to be forked from
 
 def start(kind, n_workers=2, **settings):
     if kind == "ray":
-        from rbt_ray.pool.ray_pool import RayPool
+        from rbt_ray.pool.ray.pool import RayPool
 
         return RayPool(n_workers, **settings)
     return LocalPool(n_workers, start_method=kind, **settings)

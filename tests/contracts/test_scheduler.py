@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 import rbt_ray as rbt
 from rbt_ray.search.calibration import Calibration
-from rbt_ray.search.catalog import is_scheduler, plain_scheduler, scheduler_of
-from rbt_ray.search.ladder import ladder_from
+from rbt_ray.search.fidelity_ladder import ladder_from
+from rbt_ray.search.registry import is_scheduler, plain_scheduler, scheduler_of
 from rbt_ray.search.scheduler import Scheduler
 
 SCHEDULERS = {

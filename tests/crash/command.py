@@ -4,14 +4,14 @@ import os
 import sys
 
 from rbt_ray.cli.main import run_command
-from rbt_ray.engine import patience
+from rbt_ray.engine import journal_retry
 from tests.crash import shim
 
 
 def main():
     folder, call, failure, forever, *words = sys.argv[1:]
     library = shim.loaded()
-    patience._FAULT_SECONDS = 1.0
+    journal_retry._FAULT_SECONDS = 1.0
     library.shim_watch(os.fsencode(folder))
     library.shim_fail(int(call), int(failure), int(forever))
     code = run_command(words)

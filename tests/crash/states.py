@@ -20,7 +20,7 @@ import numpy as np
 
 from rbt_ray.errors import RbtError
 from rbt_ray.store import journal_file
-from rbt_ray.store.flushed import Flushed
+from rbt_ray.store.flush_marker import Flushed
 from rbt_ray.store.journal import Journal
 from rbt_ray.store.raw_events import RawEvents
 from tests.crash import study

@@ -9,10 +9,10 @@ import time
 import traceback
 
 import rbt_ray as rbt
-from rbt_ray.engine import patience
+from rbt_ray.engine import journal_retry
 from rbt_ray.pool.worker import Worker
 from rbt_ray.store import connection, flusher
-from rbt_ray.tune import tuner as front
+from rbt_ray.tuner import tuner as front
 
 N_TRIALS = 12
 
@@ -63,7 +63,7 @@ def make_quick():
     """Flushes all the time, and waits for milliseconds where a study waits for seconds."""
     front.pool_for = inline_pool
     flusher._FLUSH_SECONDS = 0.004
-    patience._LOOK_SECONDS, patience._FAULT_SECONDS = 0.002, 0.02
+    journal_retry._LOOK_SECONDS, journal_retry._FAULT_SECONDS = 0.002, 0.02
     connection._WRITER_SECONDS = connection._READER_SECONDS = 0.02
 
 

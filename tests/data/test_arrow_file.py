@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 import rbt_ray as rbt
-from rbt_ray.data.ref import FileRef
+from rbt_ray.data.bundle import FileRef
 from rbt_ray.errors import BundleError
 
 MAPS = Path("/proc/self/maps")

@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 
 import rbt_ray as rbt
 from rbt_ray.cli.main import app
-from rbt_ray.data.portions import portion
-from rbt_ray.data.ref import FileRef
+from rbt_ray.data.bundle import FileRef
+from rbt_ray.data.fidelity import portion
 from rbt_ray.errors import BundleError
 from rbt_ray.objectives import lookahead, review
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import rbt_ray as rbt
-from rbt_ray.tune.config import RunConfig, TuneConfig
+from rbt_ray.tuner.config import RunConfig, TuneConfig
 
 DAYS = np.arange(np.datetime64("2020-01-01"), np.datetime64("2020-03-01"))
 LONE = [chr(code) for code in (0xD800, 0xDBFF, 0xDC00, 0xDCFF, 0xDFFF)]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import rbt_ray as rbt
 from rbt_ray.data import times
-from rbt_ray.data.windows import holdout_start
+from rbt_ray.data.holdout import holdout_start
 from rbt_ray.errors import BundleError, SettingError
 
 

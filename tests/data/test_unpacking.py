@@ -3,7 +3,7 @@
 import os
 import time
 
-from rbt_ray.data.files import Files, unpack, unpacked
+from rbt_ray.data.file_tree import Files, unpack, unpacked
 
 
 def test_what_killed_workers_left_unfinished_is_swept_and_what_living_ones_write_stays(home, tmp_path):

@@ -10,7 +10,7 @@ import pytest
 import talib
 
 import rbt_ray as rbt
-from rbt_ray.data.fields import MissingFieldError
+from rbt_ray.data.content import MissingFieldError
 from rbt_ray.errors import InputError
 
 

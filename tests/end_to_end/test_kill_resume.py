@@ -72,7 +72,7 @@ def wait_for(condition, seconds=30):
 
 
 def recorded(folder):
-    from rbt_ray.tune.result_grid import ResultGrid
+    from rbt_ray.tuner.result_grid import ResultGrid
 
     return {result.config["x"] for result in ResultGrid(folder)}
 

@@ -10,9 +10,9 @@ import time
 
 import pytest
 
+from rbt_ray.store.location import Place
 from rbt_ray.store.mirror import Mirror
-from rbt_ray.store.place import Place
-from rbt_ray.tune.result_grid import ResultGrid
+from rbt_ray.tuner.result_grid import ResultGrid
 
 STUDY = """
 import os, sys, time

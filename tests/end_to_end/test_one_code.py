@@ -14,7 +14,7 @@ import rbt_ray as rbt
 from rbt_ray.errors import StudyMismatchError
 from rbt_ray.objectives.address import find
 from rbt_ray.objectives.own_code import own_sources
-from rbt_ray.tune.same_objective import described, stale
+from rbt_ray.tuner.same_objective import described, stale
 
 PACKAGE = {
     "__init__.py": "",

@@ -13,11 +13,11 @@ import rbt_ray as rbt
 from benchmarks.simulated_pool import Faults, SimulatedPool, Transport, VirtualClock
 from rbt_ray.engine import loop
 from rbt_ray.engine.dispatcher import Dispatcher
-from rbt_ray.engine.limits import Limits
+from rbt_ray.engine.stop_conditions import Limits
 from rbt_ray.engine.watch import Watch
-from rbt_ray.pool.task import Task
+from rbt_ray.pool.job import Task
 from rbt_ray.pool.worker import Worker
-from rbt_ray.search.catalog import make
+from rbt_ray.search.registry import make
 from rbt_ray.store.journal import Journal
 from rbt_ray.store.table import table_of
 from rbt_ray.types import COMPLETED, FAILED, TIMED_OUT, Proposal

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from rbt_ray.cli.main import run_command
 from rbt_ray.errors import SettingError
-from rbt_ray.tune import pools
-from rbt_ray.tune.tuner import Tuner
+from rbt_ray.tuner import pools
+from rbt_ray.tuner.tuner import Tuner
 from tests.fuzz.hostile import NUMBERS, TEXTS, check_sentence
 
 _folder = Path(tempfile.mkdtemp(prefix="rbt-fuzz-"))

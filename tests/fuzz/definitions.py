@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 
 import rbt_ray as rbt
 from rbt_ray.cli.tables import summary
-from rbt_ray.search.catalog import make
+from rbt_ray.search.registry import make
 from rbt_ray.store import journal_file
 from rbt_ray.store.journal import Journal
-from rbt_ray.tune.config import RunConfig, TuneConfig
-from rbt_ray.tune.result_grid import ResultGrid
-from rbt_ray.tune.tuner import Tuner
+from rbt_ray.tuner.config import RunConfig, TuneConfig
+from rbt_ray.tuner.result_grid import ResultGrid
+from rbt_ray.tuner.tuner import Tuner
 from tests.fuzz.hostile import SCALARS, VALUES, refused
 
 _folder = Path(tempfile.mkdtemp(prefix="rbt-fuzz-"))

@@ -19,9 +19,9 @@ from rbt_ray.cli.tables import print_results
 from rbt_ray.columns import Outcomes
 from rbt_ray.store import journal_file
 from rbt_ray.store.journal import Asked, Distrusted, Ended, Finished, Journal, Reviewed
-from rbt_ray.tune.config import RunConfig, TuneConfig
-from rbt_ray.tune.result_grid import ResultGrid
-from rbt_ray.tune.tuner import Tuner
+from rbt_ray.tuner.config import RunConfig, TuneConfig
+from rbt_ray.tuner.result_grid import ResultGrid
+from rbt_ray.tuner.tuner import Tuner
 from tests.fuzz.definitions import places
 from tests.fuzz.hostile import NUMBERS, SCALARS, VALUES, damaged, refused
 

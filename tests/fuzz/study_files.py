@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from rbt_ray.cli.study_file import PRIMITIVES, read_study_file
 from rbt_ray.search.bohb import BOHB
-from rbt_ray.search.catalog import SCHEDULERS, make
+from rbt_ray.search.registry import SCHEDULERS, make
 from rbt_ray.study.study import Study
-from rbt_ray.tune.config import RunConfig, TuneConfig
-from rbt_ray.tune.tuner import Tuner
+from rbt_ray.tuner.config import RunConfig, TuneConfig
+from rbt_ray.tuner.tuner import Tuner
 from tests.fuzz.hostile import NUMBERS, SCALARS, TEXTS, VALUES, damaged, refused
 
 _OWN = """

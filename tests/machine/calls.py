@@ -57,7 +57,7 @@ _BODIES = {
     "fit": """
 sys.path.insert(0, {files!r})
 from mine import score
-from rbt_ray.tune.config import RunConfig, TuneConfig
+from rbt_ray.tuner.config import RunConfig, TuneConfig
 rbt.Tuner(score, param_space=dict(x=rbt.randint(0, 40)), tune_config=TuneConfig("score", num_samples=20, seed=1),
           run_config=RunConfig("fit", num_workers=1, verbose=0)).fit()
 """,

@@ -14,7 +14,7 @@ import pytest
 
 from rbt_ray.errors import StudyMismatchError
 from rbt_ray.objectives.address import address_of, differences, find
-from rbt_ray.tune.same_objective import refuse_another
+from rbt_ray.tuner.same_objective import refuse_another
 
 HERE = Path(__file__).parent
 

@@ -7,8 +7,8 @@ import pytest
 
 import rbt_ray as rbt
 from rbt_ray.objectives.objective import as_evaluator
-from rbt_ray.study.options import plain
 from rbt_ray.study.space import Space
+from rbt_ray.study.values import plain
 from rbt_ray.types import COMPLETED
 
 SPACE = Space.of({"n": rbt.randint(0, 2)})

@@ -20,8 +20,8 @@ import rbt_ray as rbt
 from rbt_ray import environment
 from rbt_ray.compat.rustybt.worker_pool import PersistentWorkerPool
 from rbt_ray.pool.driver_state import DriverState
-from rbt_ray.pool.ray_driver_state import SentState
-from rbt_ray.pool.task import Task
+from rbt_ray.pool.job import Task
+from rbt_ray.pool.ray.driver_state import SentState
 from rbt_ray.study.space import Space
 from tests.pools import batch, collect
 
@@ -312,7 +312,7 @@ def test_a_cluster_gets_the_variables_that_were_changed_and_none_of_rays(monkeyp
 
 @pytest.mark.slow
 def test_a_working_directory_that_a_host_of_ray_lacks_is_a_warning_and_trials_run(tmp_path):
-    from rbt_ray.pool.ray_pool import RayPool
+    from rbt_ray.pool.ray.pool import RayPool
 
     def where(params, data):
         from pathlib import Path

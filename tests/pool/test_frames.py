@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rbt_ray.pool.frames import AnswerError, FrameReader, WorkerEnd
-from rbt_ray.pool.local_pool import LocalPool
+from rbt_ray.pool.local.pool import LocalPool
 from rbt_ray.pool.pool import Batch, Job, Returned
 from rbt_ray.pool.received import received
 from tests.pools import batch, collect, points, task

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 import rbt_ray as rbt
-from rbt_ray.pool.task import Task
+from rbt_ray.pool.job import Task
 from rbt_ray.study.space import Space
 from tests.pools import batch, collect
 
@@ -26,9 +26,9 @@ SPACE = Space.of({"n": rbt.randint(0, 100)})
 def start(request):
     """Starts pools of a backend, with one worker if nothing is said; on Ray all are of one Ray, which the first holds."""
     if request.param == "ray":
-        from rbt_ray.pool.ray_pool import RayPool as Pool
+        from rbt_ray.pool.ray.pool import RayPool as Pool
     else:
-        from rbt_ray.pool.local_pool import LocalPool as Pool
+        from rbt_ray.pool.local.pool import LocalPool as Pool
     pools = [Pool(1)]
 
     def start_one(n_workers=1, **settings):

@@ -25,8 +25,8 @@ import numpy as np
 import pytest
 
 import rbt_ray as rbt
-from rbt_ray.pool.local_pool import LocalPool
-from rbt_ray.pool.task import Task
+from rbt_ray.pool.job import Task
+from rbt_ray.pool.local.pool import LocalPool
 from rbt_ray.study.space import Space
 from tests.pools import batch, collect
 
@@ -206,7 +206,7 @@ class MeddleTogether(Meddle):
 @pytest.fixture(scope="module", params=["local", pytest.param("ray", marks=pytest.mark.slow)])
 def pool(request):
     if request.param == "ray":
-        from rbt_ray.pool.ray_pool import RayPool as Pool
+        from rbt_ray.pool.ray.pool import RayPool as Pool
     else:
         Pool = LocalPool
     pool = Pool(1)

@@ -13,7 +13,7 @@ from rbt_ray.metric_columns import Column
 from rbt_ray.store.journal import Ended, Finished, Journal, Reviewed
 from rbt_ray.study.space import Space
 from rbt_ray.study.study import Address, BundleId, Study
-from rbt_ray.tune.result_grid import ResultGrid
+from rbt_ray.tuner.result_grid import ResultGrid
 from rbt_ray.types import COMPLETED, CRASHED, FAILED
 
 HOSTILE = "</script><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"

@@ -11,7 +11,7 @@ import rbt_ray as rbt
 from rbt_ray.columns import Outcomes
 from rbt_ray.reporting.axes import MOST_CELLS, axes_of, axis_of, most_telling
 from rbt_ray.reporting.charts import charts_of, comparable
-from rbt_ray.reporting.decimate import decimate
+from rbt_ray.reporting.downsample import decimate
 from rbt_ray.reporting.equity import drawdown, equity_and_drawdown
 from rbt_ray.reporting.heat_map import best_per_cell
 from rbt_ray.reporting.history import running_best

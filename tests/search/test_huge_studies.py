@@ -6,7 +6,7 @@ import pytest
 
 import rbt_ray as rbt
 from rbt_ray.errors import InputError
-from rbt_ray.search.catalog import make
+from rbt_ray.search.registry import make
 
 WIDE = {f"p{number}": rbt.randint(0, 1000) for number in range(10)}  # a grid of 10**30
 

@@ -7,9 +7,8 @@ import pytest
 
 import rbt_ray as rbt
 from rbt_ray.search.density import Density, least_ratio
-from rbt_ray.search.imputation import imputed
-from rbt_ray.search.kernel_model import KernelModel, within_unit
-from rbt_ray.search.levels import Levels
+from rbt_ray.search.encoding import Levels
+from rbt_ray.search.kernel_model import KernelModel, imputed, within_unit
 from rbt_ray.search.parzen_model import ParzenModel
 from rbt_ray.search.ranking import Ranking
 from rbt_ray.study.choices import Choice

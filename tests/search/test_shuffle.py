@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from rbt_ray.search.shuffle import Shuffle
+from rbt_ray.search.random_draws import Shuffle
 
 
 @given(st.integers(1, 3000), st.integers(0, 2**32), st.integers(0, 3000))

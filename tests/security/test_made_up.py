@@ -10,7 +10,7 @@ import pytest
 import rbt_ray as rbt
 from rbt_ray.data.arrow_file import DIGEST, HEAD
 from rbt_ray.errors import BundleError, SettingError
-from rbt_ray.store.place import Place
+from rbt_ray.store.location import Place
 
 
 @pytest.mark.parametrize(

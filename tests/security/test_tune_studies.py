@@ -12,10 +12,10 @@ import pytest
 
 from rbt_ray import tune
 from rbt_ray.cli.main import run_command
+from rbt_ray.compat.ray_tune.definition import FILE, Definition
+from rbt_ray.compat.ray_tune.trainable import load
+from rbt_ray.compat.ray_tune.trial_folder import Records
 from rbt_ray.errors import RbtError, StudyMismatchError
-from rbt_ray.tune.ported.definition import FILE, Definition
-from rbt_ray.tune.ported.records import Records
-from rbt_ray.tune.ported.trainable import load
 from tests.security.test_nothing_runs import Trap
 
 ROOT = Path(__file__).parents[2]

@@ -26,10 +26,10 @@ from rbt_ray.store import reconcile as reconcile_module
 from rbt_ray.store import segment as segment_module
 from rbt_ray.store.journal import Asked, Journal
 from rbt_ray.store.journal_file import seal
+from rbt_ray.store.lease import Owner
+from rbt_ray.store.location import OWN_BUNDLE, Place
 from rbt_ray.store.mirror import Mirror
 from rbt_ray.store.objects import StoredObjects
-from rbt_ray.store.owner import Owner
-from rbt_ray.store.place import OWN_BUNDLE, Place
 from rbt_ray.store.raw_events import RawEvents, chained
 from rbt_ray.store.segment import Segment, pack, unpack
 

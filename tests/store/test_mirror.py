@@ -18,8 +18,8 @@ from rbt_ray.errors import JournalError, SettingError, StudyLockedError, StudyMi
 from rbt_ray.store import writer as writer_module
 from rbt_ray.store.journal import Asked, Journal, Reviewed
 from rbt_ray.store.journal_file import FILE_NAME
+from rbt_ray.store.location import OWN_BUNDLE, SUPERSEDED, Place
 from rbt_ray.store.mirror import Mirror
-from rbt_ray.store.place import OWN_BUNDLE, SUPERSEDED, Place
 from rbt_ray.store.uri import child, is_uri, local_folder, without_secrets
 
 
@@ -328,7 +328,7 @@ def test_a_second_machine_is_refused_until_the_first_is_silent_for_long(uri, mac
 
 def test_a_driver_that_died_on_this_machine_is_taken_over_at_once(uri, tmp_path):
     code = (
-        "import os, signal, sys\nfrom rbt_ray.store.journal import Journal\nfrom rbt_ray.store.place import Place\n"
+        "import os, signal, sys\nfrom rbt_ray.store.journal import Journal\nfrom rbt_ray.store.location import Place\n"
         "place = Place(sys.argv[1])\n"
         "with place.locked():\n"
         "    Journal.create(place.folder, {'name': 'study'}).close()\n"

@@ -28,8 +28,8 @@ from rbt_ray.errors import RbtError
 from rbt_ray.private_files import DRAFT
 from rbt_ray.store import writer as writer_module
 from rbt_ray.store.journal import Asked, Journal
+from rbt_ray.store.location import Place
 from rbt_ray.store.mirror import Mirror
-from rbt_ray.store.place import Place
 from rbt_ray.store.writer import MirrorWriter
 from tests.kills import ended, forked, kill_at
 

@@ -13,7 +13,7 @@ import rbt_ray as rbt
 from rbt_ray.errors import StudyMismatchError
 from rbt_ray.objectives import sma_cross
 from rbt_ray.store.old_names import renamed
-from rbt_ray.tune.result_grid import ResultGrid
+from rbt_ray.tuner.result_grid import ResultGrid
 
 OLD = Path(__file__).parent.parent / "data" / "journals" / "accounting-1"
 METRICS = ("sharpe", "n_trades", "turnover")

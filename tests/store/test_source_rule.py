@@ -11,7 +11,7 @@ import pytest
 import rbt_ray as rbt
 from rbt_ray.errors import JournalError, StudyMismatchError
 from rbt_ray.study.study import Study
-from rbt_ray.tune.result_grid import ResultGrid
+from rbt_ray.tuner.result_grid import ResultGrid
 
 OLD = Path(__file__).parent.parent / "data" / "journals" / "source-rule"
 

@@ -15,13 +15,13 @@ from rbt_ray.compat.rustybt.parameter_space import (
     ParameterSpace,
 )
 from rbt_ray.compat.rustybt.result import OptimizationResult
-from rbt_ray.compat.rustybt.shared_bundle import SharedBundleContext, SharedBundleMetadata
-from rbt_ray.compat.rustybt.strategies import (
+from rbt_ray.compat.rustybt.search_algorithms import (
     BayesianOptimizer,
     GridSearchAlgorithm,
     RandomSearchAlgorithm,
     SearchAlgorithm,
 )
+from rbt_ray.compat.rustybt.shared_bundle import SharedBundleContext, SharedBundleMetadata
 from rbt_ray.compat.rustybt.thresholds import PerformanceThreshold
 from rbt_ray.compat.rustybt.worker_pool import PersistentWorkerPool
 

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from rbt_ray.pool.calls import Answer
+from rbt_ray.compat.rustybt.calls import Answer
 
 
 class AsyncResult:

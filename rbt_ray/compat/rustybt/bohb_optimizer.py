@@ -12,15 +12,15 @@ import numpy as np
 
 from rbt_ray.compat.rustybt.parameter_space import to_space
 from rbt_ray.compat.rustybt.result import SCORE, OptimizationResult
+from rbt_ray.compat.rustybt.run_study import Wanted, results_of, run_study
 from rbt_ray.compat.rustybt.scoring import Scored
-from rbt_ray.compat.rustybt.strategies import count, seed_of
-from rbt_ray.compat.rustybt.studies import Wanted, results_of, run_study
+from rbt_ray.compat.rustybt.search_algorithms import count, seed_of
 from rbt_ray.data.bundle import Bundle
 from rbt_ray.errors import NoResultError, SettingError
-from rbt_ray.pool.local_pool import usable_cpus
-from rbt_ray.tune import pools
-from rbt_ray.tune.config import RunConfig
-from rbt_ray.tune.result_grid import ResultGrid
+from rbt_ray.pool.local.pool import usable_cpus
+from rbt_ray.tuner import pools
+from rbt_ray.tuner.config import RunConfig
+from rbt_ray.tuner.result_grid import ResultGrid
 
 _MOST_TICKS = 10**6
 

@@ -6,7 +6,7 @@ import threading
 from collections import OrderedDict
 from typing import Any, ClassVar
 
-from rbt_ray.compat.rustybt.strategies import count
+from rbt_ray.compat.rustybt.search_algorithms import count
 from rbt_ray.data.bundle import Bundle
 from rbt_ray.data.registry import current_version, load_bundle
 

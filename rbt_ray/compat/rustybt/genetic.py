@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from rbt_ray.compat.rustybt.parameter_space import plain
-from rbt_ray.compat.rustybt.strategies import Params, SearchAlgorithm, count, count_or_none, seed_of
+from rbt_ray.compat.rustybt.search_algorithms import Params, SearchAlgorithm, count, count_or_none, seed_of
 from rbt_ray.errors import SettingError
 from rbt_ray.study.choices import Choice
 from rbt_ray.types import FloatArray

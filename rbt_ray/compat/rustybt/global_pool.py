@@ -6,7 +6,7 @@ import atexit
 import threading
 
 from rbt_ray.compat.rustybt.worker_pool import PersistentWorkerPool
-from rbt_ray.pool.local_pool import usable_cpus
+from rbt_ray.pool.local.pool import usable_cpus
 
 _pools: dict[tuple[int, int | None], PersistentWorkerPool] = {}
 _lock = threading.Lock()

@@ -11,7 +11,7 @@ from rbt_ray.compat.rustybt.config import OptimizationConfig
 from rbt_ray.compat.rustybt.objective import ObjectiveFunction
 from rbt_ray.compat.rustybt.parallel_optimizer import ParallelOptimizer
 from rbt_ray.compat.rustybt.result import OptimizationResult
-from rbt_ray.compat.rustybt.strategies import count
+from rbt_ray.compat.rustybt.search_algorithms import count
 from rbt_ray.errors import SettingError
 
 

@@ -14,24 +14,24 @@ from rbt_ray.compat.rustybt.global_pool import get_global_pool
 from rbt_ray.compat.rustybt.objective import ObjectiveFunction
 from rbt_ray.compat.rustybt.parameter_space import to_space
 from rbt_ray.compat.rustybt.result import OptimizationResult
+from rbt_ray.compat.rustybt.run_study import Wanted, results_of, run_study
 from rbt_ray.compat.rustybt.scoring import ByName, Scored, ScoredWithOwnData, algorithm_of
-from rbt_ray.compat.rustybt.standard_pool import run_on
-from rbt_ray.compat.rustybt.strategies import (
+from rbt_ray.compat.rustybt.search_algorithms import (
     GridSearchAlgorithm,
     RandomSearchAlgorithm,
     count,
     count_or_none,
     seed_of,
 )
+from rbt_ray.compat.rustybt.standard_pool import run_on
 from rbt_ray.compat.rustybt.strategy_searcher import StrategySearcher, check_strategy, how_far_ahead
-from rbt_ray.compat.rustybt.studies import Wanted, results_of, run_study
 from rbt_ray.compat.rustybt.worker_pool import PersistentWorkerPool
 from rbt_ray.errors import NoResultError, SettingError
-from rbt_ray.objectives.own_data import OwnData
-from rbt_ray.pool.local_pool import usable_cpus
-from rbt_ray.tune import pools
-from rbt_ray.tune.config import RunConfig
-from rbt_ray.tune.result_grid import ResultGrid
+from rbt_ray.objectives.data_provider import OwnData
+from rbt_ray.pool.local.pool import usable_cpus
+from rbt_ray.tuner import pools
+from rbt_ray.tuner.config import RunConfig
+from rbt_ray.tuner.result_grid import ResultGrid
 
 _SAMPLES = 100
 _MANY = 4096

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rbt_ray.data.bundle import Bundle
-    from rbt_ray.data.files import Files
+    from rbt_ray.data.file_tree import Files
     from rbt_ray.data.view import BundleView
-    from rbt_ray.objectives.own_data import OwnData
+    from rbt_ray.objectives.data_provider import OwnData
 
 _views: dict[str, BundleView] = {}
 

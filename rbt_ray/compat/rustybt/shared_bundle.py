@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rbt_ray.data.bundle import Bundle
-from rbt_ray.data.ref import FileRef
+from rbt_ray.data.bundle import Bundle, FileRef
 from rbt_ray.data.registry import load_bundle
 from rbt_ray.errors import BundleError, SettingError
 
@@ -70,7 +69,7 @@ class SharedBundleContext:
         bundle = load_bundle(self.bundle_name)
         assert bundle.path is not None
         if "ray" in sys.modules:
-            from rbt_ray.pool import ray_bundle_keeper
+            from rbt_ray.compat.rustybt import ray_bundle_keeper
 
             if ray_bundle_keeper.is_connected():
                 self._keeper = ray_bundle_keeper.Keeper(bundle, outlives=not self.auto_cleanup)
@@ -160,6 +159,6 @@ def _open(metadata: SharedBundleMetadata) -> Bundle:
                 f"the bundle {metadata.bundle_name!r} was shared with the processes of one machine, and `{metadata.path}` is "
                 f"not here. Call `ray.init` before `initialize` to share it with all hosts of a cluster."
             ) from None
-    from rbt_ray.pool import ray_bundle_keeper
+    from rbt_ray.compat.rustybt import ray_bundle_keeper
 
     return ray_bundle_keeper.fetch(metadata.kept_as)

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any, ClassVar
 
 from rbt_ray.compat.rustybt.parameter_space import plain
-from rbt_ray.compat.rustybt.strategies import SearchAlgorithm
+from rbt_ray.compat.rustybt.search_algorithms import SearchAlgorithm
 from rbt_ray.errors import SettingError
 from rbt_ray.types import Proposal, Result
 

@@ -10,12 +10,12 @@ from multiprocessing.context import BaseContext
 from typing import Any
 
 from rbt_ray.compat.rustybt.async_result import AsyncResult, ResultIterator
-from rbt_ray.compat.rustybt.crew import Crew, end_all
+from rbt_ray.compat.rustybt.call_pool import Crew, end_all
+from rbt_ray.compat.rustybt.calls import Call, Initializer, pack_function, serve_calls
 from rbt_ray.errors import SettingError, WorkerDiedError
-from rbt_ray.pool.calls import Call, Initializer, pack_function, serve_calls
-from rbt_ray.pool.local_pool import usable_cpus
+from rbt_ray.pool.local.pool import usable_cpus
+from rbt_ray.pool.local.start_method import context_for
 from rbt_ray.pool.pool import Job
-from rbt_ray.pool.start_method import context_for
 
 _CHUNKS = 4
 """How many chunks a worker gets of a batch whose `chunksize` nobody gave, as in multiprocessing."""

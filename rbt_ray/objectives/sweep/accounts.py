@@ -81,7 +81,7 @@ def open_account(
             )  # fmt: skip
 
     else:
-        from rbt_ray.objectives.sweep.streaming import accumulate
+        from rbt_ray.objectives.sweep.accumulate import accumulate
 
         tiled_before, tiled_after, tiled_rise, tiled_growth, priced = view.memo(legs, execution)
         carry = np.zeros(n_rows * n_symbols, np.uint64)

@@ -7,8 +7,8 @@ from numba import float64, uint64
 from numpy.typing import NDArray
 
 from rbt_ray.objectives.sweep.bits import ONE, WORD_TABLE
-from rbt_ray.objectives.sweep.lanes import above, load, popcount, set_byte, splat, store, where_equal
 from rbt_ray.objectives.sweep.layout import LANES, LEAD, TILE, WORDS
+from rbt_ray.objectives.sweep.simd import above, load, popcount, set_byte, splat, store, where_equal
 from rbt_ray.objectives.sweep.statistics import part
 from rbt_ray.simulate.compiled import COUNTS, INTEGER, VECTOR, compiled
 from rbt_ray.types import FloatArray, IntArray

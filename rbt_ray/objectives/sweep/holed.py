@@ -12,8 +12,8 @@ from numba import float64, uint8
 from numpy.typing import NDArray
 
 from rbt_ray.objectives.sweep.bits import FLAGS, WORD_TABLE, turn
-from rbt_ray.objectives.sweep.lanes import above, absolute, add_where, load, splat, store, where
 from rbt_ray.objectives.sweep.layout import LANES, TILE, WORDS
+from rbt_ray.objectives.sweep.simd import above, absolute, add_where, load, splat, store, where
 from rbt_ray.objectives.sweep.statistics import FILLS, HELD, STATE, TRADED, TRIPS, advance, higher
 from rbt_ray.simulate.compiled import FLAG, INTEGER, NUMBER, VECTOR, compiled
 from rbt_ray.types import FloatArray

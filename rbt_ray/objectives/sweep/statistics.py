@@ -15,8 +15,8 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from rbt_ray.objectives.sweep.lanes import least, load, splat, store
 from rbt_ray.objectives.sweep.layout import LANES
+from rbt_ray.objectives.sweep.simd import least, load, splat, store
 from rbt_ray.types import FloatArray
 
 STATE = (

@@ -1,0 +1,149 @@
+"""A study in Ray Tune's sense, as a file beside the journal: JSON, so that opening somebody's study runs no code."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rbt_ray.compat.ray_tune import schedulers
+from rbt_ray.compat.ray_tune.samples import samples_of
+from rbt_ray.compat.ray_tune.settings import CheckpointConfig, FailureConfig
+from rbt_ray.errors import InputError, StudyMismatchError, StudyNotFoundError
+from rbt_ray.private_files import make_folder, replacing
+from rbt_ray.study import values
+
+FILE = "tune.json"
+
+
+@dataclass(frozen=True)
+class Definition:
+    """What `Tuner.restore` has to know.
+
+    Args:
+        trainable_name: of the function or class.
+        prefix: of the trials' ids.
+        metric: the study's; None: it has none.
+        mode: "min" or "max".
+        seed: from which the samples were drawn.
+        num_samples: how often.
+        samples: the configs; None where a searcher proposes them.
+        names: of each sample, its name and that of its folder, where the user's functions made them.
+        points_to_evaluate: samples that came first.
+        constant_grid_search: whether one draw serves all combinations of the grids.
+        scheduler: one of `rbt_ray.tune.schedulers`.
+        stop: as the user passed it.
+        checkpoints: which are taken and kept.
+        failures: what happens to trials that fail.
+        reuse: whether an object of a class may serve several trials.
+        n_callbacks: how many the user passed.
+    """
+
+    trainable_name: str
+    prefix: str
+    metric: str | None
+    mode: str | None
+    seed: int
+    num_samples: int
+    samples: Sequence[dict[str, Any]] | None
+    names: Sequence[tuple[str | None, str | None]] | None
+    points_to_evaluate: Sequence[Mapping[str, Any]]
+    constant_grid_search: bool
+    scheduler: Any
+    stop: Any
+    checkpoints: CheckpointConfig
+    failures: FailureConfig
+    reuse: bool
+    n_callbacks: int
+
+    def save(self, folder: Path) -> None:
+        """Writes the file."""
+        scheduler = None if self.scheduler is None else [type(self.scheduler).__name__, asdict(self.scheduler)]
+        plain = {
+            **self.__dict__,
+            "samples": None if self.samples is None else [values.to_json(sample) for sample in self.samples],
+            "points_to_evaluate": [values.to_json(dict(point)) for point in self.points_to_evaluate],
+            "scheduler": scheduler,
+            "stop": values.to_json(dict(self.stop) if isinstance(self.stop, Mapping) else self.stop),
+            "checkpoints": asdict(self.checkpoints),
+            "failures": asdict(self.failures),
+        }
+        make_folder(folder)
+        with replacing(folder / FILE) as file:
+            file.write(json.dumps(plain).encode())
+
+    @classmethod
+    def load(cls, folder: Path, param_space: Any, stop: Any) -> Definition:
+        """The definition again.
+
+        Args:
+            folder: the study's.
+            param_space: as it was, where its samples hold what JSON cannot; else None.
+            stop: as it was, where JSON cannot hold it; else None.
+
+        Raises:
+            StudyNotFoundError: there is no such file.
+            StudyMismatchError: something has to be passed again, or is not what it was; or the file is damaged.
+        """
+        file = folder / FILE
+        if not file.exists():
+            raise StudyNotFoundError(f"there is no study of `rbt_ray.tune` in {folder}.")
+        try:
+            return cls._read(file, param_space, stop)
+        except InputError:
+            raise
+        except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError) as error:
+            raise StudyMismatchError(
+                f"{file} cannot be read as the definition of a study ({error}); restore the folder from a copy."
+            ) from error
+
+    @classmethod
+    def _read(cls, file: Path, param_space: Any, stop: Any) -> Definition:
+        plain = json.loads(file.read_text())
+        held, plain["samples"] = plain["samples"], None
+        plain["points_to_evaluate"] = [values.from_json(point) for point in plain["points_to_evaluate"]]
+        plain["stop"] = values.from_json(plain["stop"]) if stop is None else stop
+        if stop is None and any(values.named_in(plain["stop"])):
+            raise StudyMismatchError(
+                "the study was begun with a function or an object as `stop`, which no file holds; pass it again: "
+                "`Tuner.restore(path, trainable, run_config=tune.RunConfig(stop=...))`."
+            )
+        if plain["scheduler"] is not None:
+            kind, options = plain["scheduler"]
+            if kind not in schedulers.__all__:  # the module has other names, which are not for a file to call
+                raise ValueError(f"there is no scheduler {kind!r}")
+            plain["scheduler"] = getattr(schedulers, kind)(**options)
+        plain["checkpoints"] = CheckpointConfig(**plain["checkpoints"])
+        plain["failures"] = FailureConfig(**plain["failures"])
+        if held is not None:
+            plain["samples"] = _samples(held, param_space, plain)
+        definition = cls(**plain)
+        for name in (definition.prefix, *(folder for _, folder in definition.names or () if folder is not None)):
+            if Path(name).name != name or name == "..":
+                raise ValueError(f"{name!r} is no name of a trial's folder")
+        return definition
+
+
+def _samples(held: list[Any], param_space: Any, plain: Mapping[str, Any]) -> list[dict[str, Any]]:
+    if param_space is None:
+        samples = [values.from_json(sample) for sample in held]
+        if any(values.named_in(samples)):
+            raise StudyMismatchError(
+                "the study's configs hold objects that no file holds; pass the same `param_space` to `Tuner.restore` again."
+            )
+        return samples
+    again = samples_of(
+        param_space,
+        plain["num_samples"],
+        plain["seed"],
+        points_to_evaluate=plain["points_to_evaluate"],
+        constant_grid_search=plain["constant_grid_search"],
+    )
+    if [values.to_json(sample) for sample in again] != held:
+        raise StudyMismatchError(
+            "`param_space` gives other configs than the study was begun with; where functions of `sample_from` draw numbers "
+            "of their own they do: leave `param_space` out, or draw by a domain."
+        )
+    return again

@@ -1,0 +1,176 @@
+"""What a function trainable calls while it works: `report`, `get_checkpoint`, `get_context`."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from rbt_ray.compat.ray_tune.checkpoint import Checkpoint
+from rbt_ray.compat.ray_tune.stopping import EndsTrial
+from rbt_ray.compat.ray_tune.trial import Trial
+from rbt_ray.compat.ray_tune.trial_folder import CHECKPOINT_DIR, Records, Report
+from rbt_ray.errors import SettingError
+
+
+class TrialEnds(BaseException):
+    """Ends a function trainable that has reported for the last time; no `except Exception` of its own stops it."""
+
+
+class Session:
+    """A run of a trial: from its start or its latest checkpoint, to its end or as far as the search asks for now.
+
+    Args:
+        trial: whose run it is.
+        records: the trial's folder.
+        ends: whether a report is the last, by the stopping criteria.
+        limit: reports after which the search wants to know; None: the trial ends by itself.
+    """
+
+    def __init__(self, trial: Trial, records: Records, ends: EndsTrial, limit: int | None) -> None:
+        self.trial, self.records, self.limit = trial, records, limit
+        self._ends = ends
+        known, self.ended = records.read()
+        self.over = self.ended or (limit is not None and len(known) >= limit)
+        self.checkpoint: Checkpoint | None = None
+        if self.over:  # an earlier run of it came as far as this
+            self.reports = known if limit is None else known[:limit]
+            return
+        n_done, self.checkpoint = records.latest(known) or (0, None)
+        self.reports = known[:n_done]
+        for result in self.reports:
+            ends(trial.trial_id, result)
+        records.begin(self.reports)
+        self._before = float(self.reports[-1]["time_total_s"]) if self.reports else 0.0
+        self._began = self._last = time.time()
+        self._n_before = n_done
+
+    def add(
+        self,
+        metrics: Mapping[str, Any],
+        *,
+        save: Callable[[str], Any] | None = None,
+        saves: Callable[[Report, bool], bool] = lambda _result, _over: True,
+    ) -> bool:
+        """Takes in a report, and says whether it is the last of this run.
+
+        Args:
+            metrics: what was reached.
+            save: writes a checkpoint into a folder.
+            saves: whether it is to, from the report and whether it is the last.
+        """
+        number, now = len(self.reports) + 1, time.time()
+        result: Report = {
+            "training_iteration": number,
+            "time_this_iter_s": now - self._last,
+            "time_total_s": self._before + now - self._began,
+            "time_since_restore": now - self._began,
+            "iterations_since_restore": number - self._n_before,
+            "timestamp": int(now),
+            "date": datetime.fromtimestamp(now).strftime("%Y-%m-%d_%H-%M-%S"),
+            "pid": os.getpid(),
+            "hostname": socket.gethostname(),
+            "trial_id": self.trial.trial_id,
+            "experiment_tag": self.trial.experiment_tag,
+            "done": False,
+            **metrics,
+            CHECKPOINT_DIR: None,
+        }
+        self._last = now
+        self.ended = self._ends(self.trial.trial_id, result) or bool(result["done"])
+        result["done"] = self.ended
+        self.over = self.ended or number == self.limit
+        if save is not None and saves(result, self.over):
+            stored = self.records.store(number, save)
+            self.checkpoint, result[CHECKPOINT_DIR] = Checkpoint(stored), stored.name
+        self.reports.append(result)
+        self.records.add(result)
+        self.records.prune(self.reports)
+        return self.over
+
+    def close(self) -> None:
+        """The trainable has ended, by itself or because it was to."""
+        if not self.over:
+            self.ended = True
+        if self.ended and self.reports:
+            self.reports[-1]["done"] = True
+            self.records.end()
+
+    def __enter__(self) -> Session:
+        global _at_work
+        _at_work = self
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        global _at_work
+        _at_work = None
+
+
+_at_work: Session | None = None
+"""That of the trial at work: a worker evaluates one at a time."""
+
+
+def report(metrics: Mapping[str, Any] | None = None, *, checkpoint: Any = None, **named: Any) -> None:
+    """Reports metrics, once an iteration, and a checkpoint from which the trial could go on; outside a trial, nothing.
+
+    Args:
+        metrics: by name; numbers, text, or dicts of them.
+        checkpoint: a `Checkpoint`, whose folder is copied to the trial's.
+        named: metrics too, as older scripts write them.
+
+    Raises:
+        SettingError: `metrics` is no dict.
+    """
+    if metrics is not None and not isinstance(metrics, Mapping):
+        raise SettingError(f"`tune.report` takes a dict of metrics; got {metrics!r} of type {type(metrics).__name__}.")
+    if _at_work is None:
+        return
+    if _at_work.over:
+        raise TrialEnds
+    save = None
+    if checkpoint is not None:
+        source = str(checkpoint.path)
+
+        def save(folder: str) -> None:
+            shutil.copytree(source, folder, dirs_exist_ok=True)
+
+    if _at_work.add({**(metrics or {}), **named}, save=save):
+        raise TrialEnds
+
+
+def get_checkpoint() -> Checkpoint | None:
+    """The latest checkpoint of this trial, to go on from; None: begin at the start."""
+    return None if _at_work is None else _at_work.checkpoint
+
+
+class TuneContext:
+    """What a function trainable may ask about the trial it runs in."""
+
+    def get_trial_id(self) -> str | None:
+        """Its id."""
+        return None if _at_work is None else _at_work.trial.trial_id
+
+    def get_trial_name(self) -> str | None:
+        """Its name."""
+        return None if _at_work is None else str(_at_work.trial)
+
+    def get_trial_dir(self) -> str | None:
+        """Its folder, which may be written to."""
+        if _at_work is None:
+            return None
+        _at_work.trial.init_local_path()
+        return _at_work.trial.path
+
+    def get_experiment_name(self) -> str | None:
+        """The study's name."""
+        return None if _at_work is None else Path(_at_work.trial.experiment_path).name
+
+
+def get_context() -> TuneContext:
+    """The context of the trial at work."""
+    return TuneContext()

@@ -1,0 +1,189 @@
+"""Ray Tune's stoppers: what ends a trial, or the whole study, by what is reported."""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+
+from rbt_ray.errors import SettingError
+
+__all__ = [
+    "CombinedStopper",
+    "ExperimentPlateauStopper",
+    "FunctionStopper",
+    "MaximumIterationStopper",
+    "NoopStopper",
+    "Stopper",
+    "TimeoutStopper",
+    "TrialPlateauStopper",
+]
+
+
+class Stopper:
+    """What ends trials; subclasses say when.
+
+    A trial is asked about by a copy that sees the reports of that trial alone, on its worker; `stop_all` is asked in the
+    driver, of a copy that sees the reports of all trials as they end.
+    """
+
+    def __call__(self, trial_id: str, result: Mapping[str, Any]) -> bool:
+        """Whether the trial ends with this report."""
+        raise NotImplementedError
+
+    def stop_all(self) -> bool:
+        """Whether the study ends."""
+        raise NotImplementedError
+
+
+class NoopStopper(Stopper):
+    """Ends nothing."""
+
+    def __call__(self, trial_id: str, result: Mapping[str, Any]) -> bool:  # noqa: ARG002  the protocol's
+        """No."""
+        return False
+
+    def stop_all(self) -> bool:
+        """No."""
+        return False
+
+
+class FunctionStopper(NoopStopper):
+    """Asks a function of (trial_id, result)."""
+
+    def __init__(self, function: Callable[[str, Mapping[str, Any]], bool]) -> None:
+        self._function = function
+
+    def __call__(self, trial_id: str, result: Mapping[str, Any]) -> bool:
+        """What the function says."""
+        return bool(self._function(trial_id, result))
+
+
+class MaximumIterationStopper(NoopStopper):
+    """Ends a trial after `max_iter` reports."""
+
+    def __init__(self, max_iter: int) -> None:
+        self._max_iter = max_iter
+        self._iter: dict[str, int] = defaultdict(int)
+
+    def __call__(self, trial_id: str, result: Mapping[str, Any]) -> bool:  # noqa: ARG002  the protocol's
+        """Whether this is the last."""
+        self._iter[trial_id] += 1
+        return self._iter[trial_id] >= self._max_iter
+
+
+class TrialPlateauStopper(NoopStopper):
+    """Ends a trial whose metric does not move any more.
+
+    Args:
+        metric: which.
+        std: the standard deviation of the last `num_results` values below which it has come to rest.
+        num_results: how many values are looked at.
+        grace_period: reports before a trial may be ended.
+        metric_threshold: what the value has to pass before; None: nothing.
+        mode: "min" or "max": on which side of the threshold; needed with one.
+
+    Raises:
+        SettingError: there is a threshold and no mode.
+    """
+
+    def __init__(
+        self,
+        metric: str,
+        std: float = 0.01,
+        num_results: int = 4,
+        grace_period: int = 4,
+        metric_threshold: float | None = None,
+        mode: str | None = None,
+    ) -> None:
+        if metric_threshold is not None and mode not in ("min", "max"):
+            raise SettingError(f"`mode` is 'min' or 'max' where there is a `metric_threshold`; got {mode!r}.")
+        self._metric, self._std, self._mode = metric, std, mode
+        self._grace_period, self._threshold = grace_period, metric_threshold
+        self._count: dict[str, int] = defaultdict(int)
+        self._values: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=num_results))
+        self._num_results = num_results
+
+    def __call__(self, trial_id: str, result: Mapping[str, Any]) -> bool:
+        """Whether the last values are all alike."""
+        value = float(result.get(self._metric, np.nan))
+        values = self._values[trial_id]
+        values.append(value)
+        self._count[trial_id] += 1
+        if self._count[trial_id] < self._grace_period or len(values) < self._num_results:
+            return False
+        if self._threshold is not None and (
+            value > self._threshold if self._mode == "min" else value < self._threshold
+        ):
+            return False
+        return bool(np.std(list(values)) < self._std)
+
+
+class ExperimentPlateauStopper(Stopper):
+    """Ends the study when the best values of a metric over all trials are all alike.
+
+    Args:
+        metric: which.
+        std: the standard deviation of the `top` best values below which they are alike.
+        top: how many are looked at, more than one.
+        mode: "min" or "max": which are the best.
+        patience: reports for which it has to stay so.
+
+    Raises:
+        SettingError: a value is not one of those it may have.
+    """
+
+    def __init__(self, metric: str, std: float = 0.001, top: int = 10, mode: str = "min", patience: int = 0) -> None:
+        if mode not in ("min", "max"):
+            raise SettingError(f"`mode` is 'min' or 'max'; got {mode!r}.")
+        if not isinstance(top, int) or top <= 1:
+            raise SettingError(f"`top` is a whole number above 1; got {top!r}.")
+        if not isinstance(patience, int) or patience < 0:
+            raise SettingError(f"`patience` is a whole number of 0 or more; got {patience!r}.")
+        if not isinstance(std, (int, float)) or std <= 0:
+            raise SettingError(f"`std` is a number above 0; got {std!r}.")
+        self._metric, self._std, self._top, self._patience = metric, std, top, patience
+        self._sign = 1.0 if mode == "min" else -1.0
+        self._best: list[float] = []
+        self._at_rest = 0
+
+    def __call__(self, trial_id: str, result: Mapping[str, Any]) -> bool:  # noqa: ARG002  the protocol's
+        """Whether the study ends with this report."""
+        self._best = sorted([*self._best, self._sign * float(result[self._metric])])[: self._top]
+        self._at_rest = self._at_rest + 1 if self._has_plateaued() else 0
+        return self.stop_all()
+
+    def stop_all(self) -> bool:
+        """Whether the best have been alike for long enough."""
+        return self._has_plateaued() and self._at_rest >= self._patience
+
+    def _has_plateaued(self) -> bool:
+        return len(self._best) == self._top and float(np.std(self._best)) <= self._std
+
+
+class TimeoutStopper(NoopStopper):
+    """Ends the study after some time: the same as `time_budget_s` of TuneConfig."""
+
+    def __init__(self, timeout: float | timedelta) -> None:
+        if not isinstance(timeout, (int, float, timedelta)):
+            raise SettingError(f"`timeout` is a number of seconds or a timedelta; got {timeout!r}.")
+        self.seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else float(timeout)
+
+
+class CombinedStopper(Stopper):
+    """Ends what any of several stoppers ends."""
+
+    def __init__(self, *stoppers: Stopper) -> None:
+        self.stoppers = stoppers
+
+    def __call__(self, trial_id: str, result: Mapping[str, Any]) -> bool:
+        """Whether any says so; all are asked, since they count."""
+        says = [stopper(trial_id, result) for stopper in self.stoppers]
+        return any(says)
+
+    def stop_all(self) -> bool:
+        """Whether any says so."""
+        return any(stopper.stop_all() for stopper in self.stoppers)

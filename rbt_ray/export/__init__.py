@@ -1,0 +1,1 @@
+"""A study's results in other tools: Optuna, MLflow, hpbandster."""

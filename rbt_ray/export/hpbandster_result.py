@@ -1,0 +1,69 @@
+"""A study's trials as an hpbandster Result, for its analysis and plots; and the other way, to start from one."""
+
+from __future__ import annotations
+
+import json
+import math
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hpbandster.core.result import Result as HpbandsterResult
+from hpbandster.core.result import logged_results_to_HBS_result
+
+from rbt_ray.errors import NoResultError
+from rbt_ray.export.trial_times import times_of
+from rbt_ray.types import Config
+
+if TYPE_CHECKING:
+    from rbt_ray.tuner.result_grid import ResultGrid
+
+
+def to_hpbandster(results: ResultGrid) -> HpbandsterResult:
+    """The trials as hpbandster's `Result`: a budget is a fidelity, a loss the study's metric with the sign that falls.
+
+    A config's id is (0, 0, k), k counting configs in order of their first trials. A run's info holds the metrics; a trial
+    that did not complete has no result, and its error as exception. Options that JSON has no word for are named by their
+    `repr`.
+
+    Raises:
+        NoResultError: the study has no trials.
+    """
+    table = results.table
+    if not len(table):
+        raise NoResultError(f"the study {results.study.name!r} has no finished trials yet.")
+    times = times_of(results)
+    ids: dict[bytes, int] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        with (Path(folder) / "configs.json").open("w") as configs, (Path(folder) / "results.json").open("w") as runs:
+            for point, result in zip(table.points, table.results(), strict=True):
+                key = point.tobytes()
+                if key not in ids:
+                    ids[key] = len(ids)
+                    configs.write(_line([0, 0, ids[key]], result.config, {}))
+                outcome = None if result.loss is None else {"loss": result.loss, "info": result.metrics}
+                run_id = [0, 0, ids[key]]
+                runs.write(_line(run_id, result.fidelity, times[result.trial_id], outcome, result.error))
+        read: HpbandsterResult = logged_results_to_HBS_result(folder)
+    return read
+
+
+def runs_of(result: HpbandsterResult) -> list[tuple[Config, float, float | None]]:
+    """Config, fidelity and loss of each run of an hpbandster `Result`, to warm a search with.
+
+    A fidelity is the run's budget as a share of the largest; a loss is None where the run failed or gave no finite one.
+    """
+    largest = max(result.HB_config["budgets"])
+    configs = result.get_id2config_mapping()
+    return [
+        (
+            configs[run.config_id]["config"],
+            run.budget / largest,
+            float(run.loss) if run.loss is not None and math.isfinite(run.loss) else None,
+        )
+        for run in result.get_all_runs()
+    ]
+
+
+def _line(*parts: Any) -> str:
+    return json.dumps(parts, default=repr) + "\n"

@@ -1,0 +1,115 @@
+"""A study in MLflow: a run for the study, and in it a child run a trial."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from rbt_ray.errors import SettingError
+from rbt_ray.export.trial_times import times_of
+from rbt_ray.types import Metrics, Result
+
+if TYPE_CHECKING:
+    from rbt_ray.tuner.result_grid import ResultGrid
+
+try:
+    from mlflow import MlflowClient
+    from mlflow.entities import Metric, Param, RunTag
+except ImportError as error:
+    raise SettingError("`to_mlflow` needs MLflow: pip install 'rbt-ray[mlflow]'.") from error
+
+_LONGEST = 5000
+"""Characters of a param's or a tag's value that every MLflow takes."""
+_A_CALL = 1000, 100, 100
+"""Metrics, params and tags that MLflow takes in one call."""
+_PARENT = "mlflow.parentRunId"
+
+
+def to_mlflow(results: ResultGrid, *, experiment: str = "rbt_ray", tracking_uri: str | None = None) -> str:
+    """The id of the run that stands for the study.
+
+    Its params are the study's settings, its metrics those of the best trial and the study's cost, its tags the table's
+    hash and what else there is to say. A child run has a trial's config as params, and its metrics, fidelity and
+    duration as metrics; text among the metrics, the status and the error are tags. A trial that did not complete is a
+    failed run; the run of a study that is not done is a killed one.
+
+    MLflow takes three calls a trial, some 0.1 s with a database of its own on a disk.
+
+    Args:
+        results: the trials.
+        experiment: see `ResultGrid.to_mlflow`.
+        tracking_uri: the same.
+    """
+    client = MlflowClient(tracking_uri=tracking_uri)
+    found = client.get_experiment_by_name(experiment)
+    where = client.create_experiment(experiment) if found is None else found.experiment_id
+    times = times_of(results)
+    begun = min((one["started"] for one in times.values()), default=None)
+    ended = max((one["finished"] for one in times.values()), default=None)
+    study = results.study
+    parent = client.create_run(where, start_time=_ms(begun), run_name=study.name).info.run_id
+    best = results.table.ranking(1)
+    figures: Metrics = {"cost": results.cost, "n_trials": len(results), "n_errors": results.num_errors}
+    if len(best):
+        figures |= results[int(best[0])].metrics
+    tags = {"table_hash": results.table_hash(), "notes": "\n".join(results.notes)}
+    _log(client, parent, _settings(results), figures, tags, _ms(ended))
+    configs = study.space.columns(results.table.points)
+    for row, result in enumerate(results):
+        config = {name: values[row] for name, values in configs.items() if values[row] is not None}
+        _child(client, where, parent, config | study.space.constants, result, times[result.trial_id])
+    client.set_terminated(parent, "FINISHED" if results.is_done else "KILLED", end_time=_ms(ended))
+    return str(parent)
+
+
+def _child(
+    client: MlflowClient, where: str, parent: str, config: dict[str, Any], result: Result, at: dict[str, float]
+) -> None:
+    run = client.create_run(
+        where, start_time=_ms(at["started"]), tags={_PARENT: parent}, run_name=f"trial {result.trial_id}"
+    ).info.run_id
+    tags = {"status": result.status, "worker": result.worker} | ({"error": result.error} if result.error else {})
+    figures = {"fidelity": result.fidelity, "duration_s": result.duration_s, **result.metrics}
+    _log(client, run, config, figures, tags, _ms(at["finished"]))
+    client.set_terminated(run, "FINISHED" if result.error is None else "FAILED", end_time=_ms(at["finished"]))
+
+
+def _log(
+    client: MlflowClient, run: str, params: dict[str, Any], figures: Metrics, tags: dict[str, Any], at: int | None
+) -> None:
+    """Everything of a run, in as few calls as MLflow allows."""
+    numbers = {name: value for name, value in figures.items() if isinstance(value, (bool, int, float))}
+    texts = {name: value for name, value in figures.items() if isinstance(value, str)}
+    metrics = [Metric(_key(name), float(value), at or 0, 0) for name, value in numbers.items()]
+    given = [Param(_key(name), str(value)[:_LONGEST]) for name, value in params.items()]
+    said = [RunTag(_key(name), str(value)[:_LONGEST]) for name, value in (tags | texts).items()]
+    while metrics or given or said:
+        parts = [items[:most] for items, most in zip((metrics, given, said), _A_CALL, strict=True)]
+        client.log_batch(run, *parts)
+        metrics, given, said = (items[most:] for items, most in zip((metrics, given, said), _A_CALL, strict=True))
+
+
+def _settings(results: ResultGrid) -> dict[str, Any]:
+    study = results.study
+    bundle = None if study.bundle is None else study.bundle.name or study.bundle.version
+    names = (
+        "metric",
+        "mode",
+        "search_alg",
+        "num_samples",
+        "seed",
+        "max_cost",
+        "scheduler",
+        "fidelity",
+        "lowest_fidelity",
+    )
+    return {name: getattr(study, name) for name in names} | {"objective": study.objective.name, "bundle": bundle}
+
+
+def _key(name: str) -> str:
+    """A name that MLflow takes: letters, digits, and some signs."""
+    return re.sub(r"[^\w/. :-]", "_", name)[:250]
+
+
+def _ms(seconds: float | None) -> int | None:
+    return None if seconds is None else int(seconds * 1000)

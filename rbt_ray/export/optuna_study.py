@@ -1,0 +1,156 @@
+"""A study's trials as an Optuna study, for its plots, parameter importances and dashboard."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from rbt_ray.data.fidelity import share_of
+from rbt_ray.errors import SettingError
+from rbt_ray.export.trial_times import times_of
+from rbt_ray.study.choices import Choice
+from rbt_ray.study.domains import Domain
+from rbt_ray.study.numeric_domains import Float, Normal, Stepped
+from rbt_ray.study.study import Study
+from rbt_ray.types import FloatArray, Result
+
+if TYPE_CHECKING:
+    from rbt_ray.tuner.result_grid import ResultGrid
+
+try:
+    import optuna
+    from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+    from optuna.trial import FrozenTrial, TrialState
+except ImportError as error:
+    raise SettingError("`to_optuna` needs Optuna: pip install 'rbt-ray[optuna]'.") from error
+
+_TAILS = 4.0
+"""Standard deviations of a normal parameter that its range in Optuna covers at least: there it has to have one."""
+
+
+def to_optuna(results: ResultGrid, *, storage: Any = None, study_name: str | None = None) -> optuna.Study:
+    """A config and its trials at all fidelities are one Optuna trial.
+
+    Its value is the study's metric at full fidelity, with the study's direction. Where a study has lower fidelities, they
+    are the steps of its intermediate values: bars for shares of the history, reports for shares of the reports, else
+    thousandths. A config that never came to full fidelity is pruned, one whose last trial did not complete has failed;
+    errors, the other metrics and our trials' numbers are user attributes. Parameters that a condition leaves out are
+    left out. Options that Optuna cannot hold, or tell apart, stand as their `repr`.
+
+    Args:
+        results: the trials.
+        storage: see `ResultGrid.to_optuna`.
+        study_name: the same.
+
+    Raises:
+        SettingError: the storage has a study of that name.
+    """
+    study = results.study
+    name = study_name or study.name
+    level = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # not to say that it made a study
+    try:
+        theirs = optuna.create_study(
+            storage=storage, study_name=name, direction="maximize" if study.mode == "max" else "minimize"
+        )
+    except optuna.exceptions.DuplicatedStudyError:
+        raise SettingError(
+            f"`storage` has a study called {name!r} already; give this one another `study_name`, or remove that one by "
+            "optuna.delete_study."
+        ) from None
+    finally:
+        optuna.logging.set_verbosity(level)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        theirs.set_metric_names([study.metric])
+    theirs.set_user_attr("objective", study.objective.name)
+    theirs.set_user_attr("bundle", None if study.bundle is None else study.bundle.name or study.bundle.version)
+    theirs.add_trials(_trials(results))
+    return theirs
+
+
+def _trials(results: ResultGrid) -> Iterator[FrozenTrial]:
+    table, study = results.table, results.study
+    columns = [_variable(domain, table.points[:, column]) for column, domain in enumerate(study.space.domains)]
+    every, times = table.results(), times_of(results)
+    has_rungs = bool((table.fidelity < 1).any())
+    for rows in _by_config(table.points, table.fidelity):
+        group = [every[row] for row in rows]
+        point = table.points[rows[0]]
+        active = [k for k, value in enumerate(point.tolist()) if value == value]
+        trial = optuna.trial.create_trial(
+            **_outcome(group, study, has_rungs),
+            params={study.space.names[k]: columns[k][1](float(point[k])) for k in active},
+            distributions={study.space.names[k]: columns[k][0] for k in active},
+        )
+        trial.datetime_start = datetime.fromtimestamp(min(times[one.trial_id]["started"] for one in group))
+        trial.datetime_complete = datetime.fromtimestamp(max(times[one.trial_id]["finished"] for one in group))
+        yield trial
+
+
+def _by_config(points: FloatArray, fidelity: FloatArray) -> list[list[int]]:
+    """Rows of the same config with rising fidelity, in the order of their first; a repeat of one begins another."""
+    groups: list[list[int]] = []
+    latest: dict[bytes, list[int]] = {}
+    for row, (point, share) in enumerate(zip(points, fidelity.tolist(), strict=True)):
+        group = latest.get(point.tobytes())
+        if group is None or fidelity[group[-1]] >= share:
+            group = latest[point.tobytes()] = []
+            groups.append(group)
+        group.append(row)
+    return groups
+
+
+def _outcome(group: list[Result], study: Study, has_rungs: bool) -> dict[str, Any]:
+    """State, value, intermediate values and user attributes of a config's trials."""
+    last = group[-1]
+    values = {_step(one.fidelity, study): float(one.metrics[study.metric]) for one in group if one.loss is not None}
+    done = last.loss is not None and last.fidelity == 1.0
+    attributes: dict[str, Any] = {"trial_ids": [one.trial_id for one in group], "fidelity": last.fidelity}
+    attributes |= {name: value for name, value in last.metrics.items() if name != study.metric}
+    if last.error is not None:
+        attributes |= {"status": last.status, "error": last.error}
+    return {
+        "state": TrialState.COMPLETE if done else TrialState.FAIL if last.loss is None else TrialState.PRUNED,
+        "value": float(last.metrics[study.metric]) if done else None,
+        "intermediate_values": values if has_rungs else {},
+        "user_attrs": attributes,
+    }
+
+
+def _step(fidelity: float, study: Study) -> int:
+    if study.max_reports is not None:
+        return share_of(fidelity, study.max_reports)
+    if study.bundle is not None and study.fidelity in ("prefix", "blocks"):
+        return share_of(fidelity, study.bundle.train_bars)
+    return round(1000 * fidelity)
+
+
+def _variable(domain: Domain, column: FloatArray) -> tuple[BaseDistribution, Callable[[float], Any]]:
+    """A parameter's distribution, and what it calls the value that stands in a column."""
+    if isinstance(domain, Choice):
+        plain = all(option is None or isinstance(option, (bool, int, float, str)) for option in domain.options)
+        alike = not plain or len(set(domain.options)) < len(domain.options)  # 1 == True == 1.0
+        options = tuple(map(repr, domain.options)) if alike else domain.options
+        return CategoricalDistribution(options), lambda code: options[int(code)]
+    if isinstance(domain, Stepped):
+        first, last = domain.to_plain(domain.nth(_ends(domain)))
+        # Optuna has no steps in a logarithm: the bounds and the scale say more than the step.
+        step = None if domain.log else domain.q
+        if domain.integer:
+            return IntDistribution(first, last, log=domain.log, step=int(step or 1)), int
+        return FloatDistribution(first, last, log=domain.log, step=step), float
+    if isinstance(domain, Float):
+        return FloatDistribution(domain.lower, domain.upper, log=domain.log), float
+    assert isinstance(domain, Normal)
+    seen = column[column == column]
+    low, high = domain.mean - _TAILS * domain.sd, domain.mean + _TAILS * domain.sd
+    return FloatDistribution(min([low, *seen.tolist()]), max([high, *seen.tolist()])), float
+
+
+def _ends(domain: Stepped) -> FloatArray:
+    import numpy as np
+
+    return np.array([0.0, domain.n - 1.0])

@@ -1,0 +1,26 @@
+"""When trials ran, from the journal, for the tools that results are handed to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rbt_ray.store.journal import Finished, Journal
+
+if TYPE_CHECKING:
+    from rbt_ray.tuner.result_grid import ResultGrid
+
+
+def times_of(results: ResultGrid) -> dict[int, dict[str, float]]:
+    """When each trial was submitted, started and finished, s since the epoch: members of a batch one after another."""
+    times: dict[int, dict[str, float]] = {}
+    journal = Journal(results.path)
+    try:
+        for event in journal.read("finished"):
+            assert isinstance(event, Finished)
+            at = event.started
+            for trial, duration in zip(event.trials.tolist(), event.outcomes.duration_s.tolist(), strict=True):
+                times[trial] = {"submitted": event.started, "started": at, "finished": at + duration}
+                at += duration
+    finally:
+        journal.close()
+    return times

@@ -1,0 +1,39 @@
+"""The names by which fingerprints know classes and functions of rbt_ray that users' code can refer to or hold.
+
+A study compares its objective's fingerprint when it is resumed. So they keep the names that studies have recorded when they
+are renamed or their modules move: add the new name here.
+"""
+
+from __future__ import annotations
+
+_RECORDED = {
+    "rbt_ray.compat.ray_tune": "rbt_ray.tune.ported",
+    "rbt_ray.compat.ray_tune.logger": "rbt_ray.tune.logger",
+    "rbt_ray.compat.ray_tune.schedulers": "rbt_ray.tune.schedulers",
+    "rbt_ray.compat.ray_tune.stopper": "rbt_ray.tune.stopper",
+    "rbt_ray.compat.ray_tune.trainable_objective": "rbt_ray.tune.ported.runner",
+    "rbt_ray.compat.ray_tune.trainable_spec": "rbt_ray.tune.ported.dressed",
+    "rbt_ray.compat.ray_tune.trial_folder": "rbt_ray.tune.ported.records",
+    "rbt_ray.compat.ray_tune.unsupported": "rbt_ray.tune.ported.refused",
+    "rbt_ray.compat.rustybt.search_algorithms": "rbt_ray.compat.rustybt.strategies",
+    "rbt_ray.data.file_tree": "rbt_ray.data.files",
+    "rbt_ray.objectives.data_provider": "rbt_ray.objectives.own_data",
+    "rbt_ray.objectives.strategy_adapter": "rbt_ray.objectives.adapted",
+    "rbt_ray.tuner": "rbt_ray.tune",
+}
+"""By today's name of a class, a function, a module or a package."""
+
+
+def recorded(name: str) -> str:
+    """The name by which studies know a class or a function.
+
+    Args:
+        name: its module and its qualified name, joined by a dot.
+    """
+    head, rest = name, ""
+    while head.startswith("rbt_ray."):
+        if head in _RECORDED:
+            return _RECORDED[head] + rest
+        head, _, last = head.rpartition(".")
+        rest = f".{last}{rest}"
+    return name

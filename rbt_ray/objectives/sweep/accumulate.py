@@ -1,0 +1,305 @@
+"""Positions to returns on every bar, tile after tile, for many configs at once, where no symbol has a hole.
+
+The accounting is that of `rbt_ray.simulate.every_bar` for weights that are `1 / n_symbols` or 0. Within a tile the
+bars are the lanes while a config's returns are added up symbol by symbol; then eight configs' returns are transposed
+and the configs are the lanes, as equity and drawdown go from bar to bar (module `statistics`). With every symbol that
+is held priced, all weights after a fill are targets, so that no bar waits for the drift of the bar before.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import float64, uint64
+from numpy.typing import NDArray
+
+from rbt_ray.objectives.sweep.bits import ALL, ONE, TOP, WORD_TABLE
+from rbt_ray.objectives.sweep.layout import LANES, TILE, WORDS
+from rbt_ray.objectives.sweep.simd import (
+    absolute,
+    add_where,
+    byte,
+    load,
+    popcount,
+    splat,
+    store,
+    subtract_where,
+    total_of,
+    transpose,
+    where,
+)
+from rbt_ray.objectives.sweep.statistics import FILLS, HELD, STATE, TRADED, TRIPS, advance, higher, part
+from rbt_ray.simulate.compiled import FLAG, INTEGER, NUMBER, VECTOR, compiled
+from rbt_ray.types import FloatArray
+
+TOGETHER = 4
+"""Configs whose returns are added up at a time."""
+MASKS = 2 * WORDS
+"""Words of bits a symbol: those held after the fill, those held before it."""
+
+
+@part  # type: ignore[untyped-decorator]
+def _n_masks(n_symbols: int) -> int:
+    """Words of bits a config: those of each symbol, and the bars on which any symbol is held before or after the fill."""
+    return n_symbols * MASKS + WORDS
+
+
+@part  # type: ignore[untyped-decorator]
+def _positions(
+    words: NDArray[np.uint64],
+    at: int,
+    priced: NDArray[np.uint64],
+    priced_at: int,
+    n_symbols: int,
+    lag: int,
+    bars: int,
+    carry: NDArray[np.uint64],
+    carry_at: int,
+    masks: NDArray[np.uint64],
+    masks_at: int,
+) -> tuple[int, int, int]:
+    """Writes the masks of one config and tile; how many bars hold something, how many positions change and end."""
+    n_held, n_changes, n_ended = np.uint64(0), np.uint64(0), np.uint64(0)
+    in_market = masks_at + n_symbols * MASKS
+    for k in range(WORDS):
+        masks[in_market + k] = np.uint64(0)
+    for i in range(n_symbols):
+        decided_before = carry[carry_at + i] & ONE
+        held_before = carry[carry_at + i] >> ONE
+        for k in range(WORDS):
+            left = bars - 64 * k
+            inside = ALL if left >= 64 else ((ONE << np.uint64(max(left, 0))) - ONE)
+            usable = priced[priced_at + i * WORDS + k] & inside
+            decided = words[at + i * WORDS + k] & usable
+            new = (((decided << ONE) | decided_before) if lag == 1 else decided) & usable
+            old = ((new << ONE) | held_before) & inside
+            changed = old ^ new
+            masks[masks_at + i * MASKS + k] = new
+            masks[masks_at + i * MASKS + WORDS + k] = old
+            masks[in_market + k] |= new | old
+            n_held += popcount(new)
+            n_changes += popcount(changed)
+            n_ended += popcount(changed & old)
+            decided_before, held_before = decided >> TOP, new >> TOP
+        carry[carry_at + i] = decided_before | (held_before << ONE)
+    return int(n_held), int(n_changes), int(n_ended)
+
+
+@part  # type: ignore[untyped-decorator]
+def _add_held(octets: Any, at: int, x0: Any, x1: Any, total0: Any, total1: Any) -> tuple[Any, Any]:
+    """Adds the legs of 16 bars on those bars whose bits are set at `at`."""
+    return add_where(byte(octets, at), total0, x0), add_where(byte(octets, at + 1), total1, x1)
+
+
+@part  # type: ignore[untyped-decorator]
+def _add_traded(
+    octets: Any, new: int, old: int, d0: Any, d1: Any, x0: Any, x1: Any, total0: Any, total1: Any
+) -> tuple[Any, Any]:
+    """Adds `|new * D - old * G|` of 16 bars."""
+    zero = splat(0.0)
+    first = subtract_where(byte(octets, old), where(byte(octets, new), d0, zero), x0)
+    second = subtract_where(byte(octets, old + 1), where(byte(octets, new + 1), d1, zero), x1)
+    return total0 + absolute(first), total1 + absolute(second)
+
+
+@part  # type: ignore[untyped-decorator]
+def _finish(
+    r0: Any, r1: Any, g0: Any, g1: Any, m0: Any, m1: Any, n_symbols: int, cost: float, buffer: FloatArray, to: int
+) -> tuple[Any, Any]:
+    """Writes the returns of 16 bars, and returns their turnover."""
+    share, fee = splat(1.0 / n_symbols), splat(cost)
+    # One division gives two quotients: it takes as long as ten multiplications.
+    inverse = splat(1.0) / (g0 * g1)
+    m0, m1 = m0 * (g1 * inverse), m1 * (g0 * inverse)
+    store(buffer, to, r0 * share - m0 * fee)
+    store(buffer, to + LANES, r1 * share - m1 * fee)
+    return m0, m1
+
+
+@part  # type: ignore[untyped-decorator]
+def _returns(
+    masks: NDArray[np.uint64],
+    before: FloatArray,
+    after: FloatArray,
+    rise: FloatArray,
+    growth: FloatArray,
+    at: int,
+    bars: int,
+    n_symbols: int,
+    cost: float,
+    buffer: FloatArray,
+    row: int,
+) -> tuple[float, float, float, float]:
+    """Writes the returns of four configs on the bars of a tile, and returns what each has traded in all.
+
+    Four configs by 16 bars are in registers at a time, so that one load of a leg serves four: the legs of many symbols
+    do not fit into the first cache. Where no config is in the market, as before the longest window is full, the returns
+    are 0. With `n` symbols and weights of `1 / n`, the turnover is `sum |new * D - old * G| / (n * D)`, where `n * D` is
+    `n` and the sum of `G - 1` over what was held.
+    """
+    octets = masks.view(np.uint8)
+    b, c, d = _n_masks(n_symbols) * 8, 2 * _n_masks(n_symbols) * 8, 3 * _n_masks(n_symbols) * 8
+    zero, count, share = splat(0.0), splat(np.float64(n_symbols)), splat(1.0 / n_symbols)
+    traded_a, traded_b, traded_c, traded_d = zero, zero, zero, zero
+    for k in range(0, (bars + LANES - 1) // LANES, 2):
+        to = row + k * LANES
+        any_held = np.uint8(0)
+        for config in range(TOGETHER):
+            held = config * b + n_symbols * MASKS * 8 + k
+            any_held |= byte(octets, held) | byte(octets, held + 1)
+        if any_held == 0:
+            for config in range(TOGETHER):
+                store(buffer, to + config * TILE, zero)
+                store(buffer, to + config * TILE + LANES, zero)
+            continue
+        ra0, ra1, rb0, rb1, rc0, rc1, rd0, rd1 = zero, zero, zero, zero, zero, zero, zero, zero
+        ga0, ga1, gb0, gb1, gc0, gc1, gd0, gd1 = zero, zero, zero, zero, zero, zero, zero, zero
+        for i in range(n_symbols):
+            new = i * MASKS * 8 + k
+            old = new + WORDS * 8
+            leg = at + i * TILE + k * LANES
+            x0, x1 = load(before, leg), load(before, leg + LANES)
+            ra0, ra1 = _add_held(octets, old, x0, x1, ra0, ra1)
+            rb0, rb1 = _add_held(octets, b + old, x0, x1, rb0, rb1)
+            rc0, rc1 = _add_held(octets, c + old, x0, x1, rc0, rc1)
+            rd0, rd1 = _add_held(octets, d + old, x0, x1, rd0, rd1)
+            if len(after) > 0:
+                x0, x1 = load(rise, leg), load(rise, leg + LANES)
+                ga0, ga1 = _add_held(octets, old, x0, x1, ga0, ga1)
+                gb0, gb1 = _add_held(octets, b + old, x0, x1, gb0, gb1)
+                gc0, gc1 = _add_held(octets, c + old, x0, x1, gc0, gc1)
+                gd0, gd1 = _add_held(octets, d + old, x0, x1, gd0, gd1)
+                x0, x1 = load(after, leg), load(after, leg + LANES)
+                ra0, ra1 = _add_held(octets, new, x0, x1, ra0, ra1)
+                rb0, rb1 = _add_held(octets, b + new, x0, x1, rb0, rb1)
+                rc0, rc1 = _add_held(octets, c + new, x0, x1, rc0, rc1)
+                rd0, rd1 = _add_held(octets, d + new, x0, x1, rd0, rd1)
+        if len(after) == 0:
+            ga0, ga1, gb0, gb1, gc0, gc1, gd0, gd1 = ra0, ra1, rb0, rb1, rc0, rc1, rd0, rd1
+        ga0, ga1, gb0, gb1 = ga0 + count, ga1 + count, gb0 + count, gb1 + count
+        gc0, gc1, gd0, gd1 = gc0 + count, gc1 + count, gd0 + count, gd1 + count
+        da0, da1, db0, db1 = ga0 * share, ga1 * share, gb0 * share, gb1 * share
+        dc0, dc1, dd0, dd1 = gc0 * share, gc1 * share, gd0 * share, gd1 * share
+        ma0, ma1, mb0, mb1, mc0, mc1, md0, md1 = zero, zero, zero, zero, zero, zero, zero, zero
+        for i in range(n_symbols):
+            new = i * MASKS * 8 + k
+            old = new + WORDS * 8
+            leg = at + i * TILE + k * LANES
+            x0, x1 = load(growth, leg), load(growth, leg + LANES)
+            ma0, ma1 = _add_traded(octets, new, old, da0, da1, x0, x1, ma0, ma1)
+            mb0, mb1 = _add_traded(octets, b + new, b + old, db0, db1, x0, x1, mb0, mb1)
+            mc0, mc1 = _add_traded(octets, c + new, c + old, dc0, dc1, x0, x1, mc0, mc1)
+            md0, md1 = _add_traded(octets, d + new, d + old, dd0, dd1, x0, x1, md0, md1)
+        m0, m1 = _finish(ra0, ra1, ga0, ga1, ma0, ma1, n_symbols, cost, buffer, to)
+        traded_a = traded_a + m0 + m1
+        m0, m1 = _finish(rb0, rb1, gb0, gb1, mb0, mb1, n_symbols, cost, buffer, to + TILE)
+        traded_b = traded_b + m0 + m1
+        m0, m1 = _finish(rc0, rc1, gc0, gc1, mc0, mc1, n_symbols, cost, buffer, to + 2 * TILE)
+        traded_c = traded_c + m0 + m1
+        m0, m1 = _finish(rd0, rd1, gd0, gd1, md0, md1, n_symbols, cost, buffer, to + 3 * TILE)
+        traded_d = traded_d + m0 + m1
+    return total_of(traded_a), total_of(traded_b), total_of(traded_c), total_of(traded_d)
+
+
+@compiled(
+    WORD_TABLE, INTEGER, INTEGER, INTEGER, INTEGER, INTEGER, VECTOR, VECTOR, VECTOR, VECTOR, WORD_TABLE, NUMBER, FLAG,
+    uint64[::1], float64[::1], float64[::1],
+)  # fmt: skip
+def accumulate(
+    words: NDArray[np.uint64],
+    first: int,
+    tiles: int,
+    n_bars: int,
+    n_symbols: int,
+    lag: int,
+    before: FloatArray,
+    after: FloatArray,
+    rise: FloatArray,
+    growth: FloatArray,
+    priced: NDArray[np.uint64],
+    cost: float,
+    moments: bool,
+    carry: NDArray[np.uint64],
+    state: FloatArray,
+    buffer: FloatArray,
+) -> None:
+    """Brings the state of every config from the beginning of tile `first` to the end of the last of `tiles`.
+
+    Args:
+        words: ``(tiles, n_configs, n_symbols, 2)`` flat: positions decided on each bar's close.
+        first: the tile these begin with.
+        tiles: how many there are.
+        n_bars: bars of the whole history.
+        n_symbols: symbols.
+        lag: bars from decision to fill: 0 or 1.
+        before: what a bar earns before its fill, tiled.
+        after: what a bar earns after its fill, tiled; empty for nothing.
+        rise: `growth - 1`, tiled; empty where it is `before`, with fills at the close.
+        growth: fill price over the fill price of the bar before, tiled.
+        priced: bits of the bars with a price.
+        cost: of a unit of turnover, a fraction.
+        moments: whether to keep the third and fourth moments and the downside as well.
+        carry: ``(n_configs, n_symbols)`` flat: the last bar's decision in bit 0, the position held in bit 1.
+        state: ``(n_statistics, n_configs)`` flat, `n_configs` a multiple of 8; see `statistics.STATE`.
+        buffer: ``(2, 8, 128)`` flat: room to work in.
+    """
+    n_configs = len(state) // len(STATE)
+    columns = LANES * TILE
+    share = 1.0 / n_symbols
+    masks = np.empty(TOGETHER * _n_masks(n_symbols), np.uint64)
+    for tile in range(first, first + tiles):
+        start = tile * TILE
+        bars = min(TILE, n_bars - start)
+        for group in range(0, n_configs, LANES):
+            for member in range(0, LANES, TOGETHER):
+                for one in range(TOGETHER):
+                    config = group + member + one
+                    at = ((tile - first) * n_configs + config) * n_symbols * WORDS
+                    held, changes, ended = _positions(
+                        words, at, priced, tile * n_symbols * WORDS, n_symbols, lag, bars, carry, config * n_symbols,
+                        masks, one * _n_masks(n_symbols),
+                    )  # fmt: skip
+                    state[HELD * n_configs + config] += held * share
+                    state[FILLS * n_configs + config] += changes
+                    state[TRIPS * n_configs + config] += ended
+                traded = _returns(
+                    masks,
+                    before,
+                    after,
+                    rise,
+                    growth,
+                    tile * n_symbols * TILE,
+                    bars,
+                    n_symbols,
+                    cost,
+                    buffer,
+                    member * TILE,
+                )
+                for one in range(TOGETHER):
+                    state[TRADED * n_configs + group + member + one] += traded[one]
+            for k in range(0, bars, LANES):
+                block = transpose(
+                    (
+                        load(buffer, k),
+                        load(buffer, TILE + k),
+                        load(buffer, 2 * TILE + k),
+                        load(buffer, 3 * TILE + k),
+                        load(buffer, 4 * TILE + k),
+                        load(buffer, 5 * TILE + k),
+                        load(buffer, 6 * TILE + k),
+                        load(buffer, 7 * TILE + k),
+                    )
+                )
+                at = columns + k * LANES
+                store(buffer, at, block[0])
+                store(buffer, at + LANES, block[1])
+                store(buffer, at + 2 * LANES, block[2])
+                store(buffer, at + 3 * LANES, block[3])
+                store(buffer, at + 4 * LANES, block[4])
+                store(buffer, at + 5 * LANES, block[5])
+                store(buffer, at + 6 * LANES, block[6])
+                store(buffer, at + 7 * LANES, block[7])
+            if moments:
+                higher(buffer, columns, start, bars, state, n_configs, group)
+            advance(buffer, columns, start, bars, state, n_configs, group)

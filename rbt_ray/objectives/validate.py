@@ -1,0 +1,79 @@
+"""What would fail every trial alike, found before the first: a study that cannot work is refused, not run."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rbt_ray.errors import ObjectiveError, SpaceError
+from rbt_ray.objectives.builtin.parameters import check_names
+from rbt_ray.objectives.builtin.strategy import Strategy
+from rbt_ray.objectives.objective import SweepObjective, is_batched, require_callable
+from rbt_ray.objectives.strategy_adapter import Adapted
+
+if TYPE_CHECKING:
+    from rbt_ray.data.bundle import Bundle
+    from rbt_ray.study.space import Space
+
+
+def check_objective(objective: Any, space: Space, metric: str, bundle: Bundle | None, *, reports: bool = False) -> None:
+    """Refuses an objective that this study cannot call.
+
+    Args:
+        objective: the user's own.
+        space: what varies.
+        metric: the study's.
+        bundle: its prices.
+        reports: whether its fidelity is counted in reports.
+
+    Raises:
+        ObjectiveError: it cannot be called with (params, data), or needs prices and there are none, or cannot report.
+        InputError: a built-in one, where names, numbers, metric or prices are not what it takes.
+    """
+    if not isinstance(objective, SweepObjective):
+        require_callable(objective)
+    if reports and (isinstance(objective, SweepObjective) or is_batched(objective)):
+        raise ObjectiveError(
+            "`fidelity='reports'` is for a function of one config that calls `rbt.report`; batched and built-in objectives "
+            "evaluate many at once."
+        )
+    if not isinstance(objective, SweepObjective):
+        _check_signature(objective)
+        if isinstance(objective, Adapted):
+            objective.check({name.split("/")[0] for name in space.order}, bundle)
+        return
+    if bundle is None:
+        raise ObjectiveError(f"`bundle` is missing: {getattr(objective, 'name', repr(objective))} needs prices.")
+    if isinstance(objective, Strategy):
+        _check_builtin(objective, space, metric, bundle)
+
+
+def _check_signature(objective: Any) -> None:
+    try:
+        signature = inspect.signature(objective)
+    except (TypeError, ValueError):  # some callables of compiled modules have none
+        return
+    try:
+        signature.bind(None, None)
+    except TypeError as error:
+        name = getattr(objective, "__name__", type(objective).__name__)
+        raise ObjectiveError(
+            f"`objective` is a function of (params, data); {name}{signature} cannot be called so: {error}."
+        ) from None
+
+
+def _check_builtin(objective: Strategy, space: Space, metric: str, bundle: Bundle) -> None:
+    check_names(objective.name, objective.parameters, dict.fromkeys(space.order))
+    space.number_columns(np.empty((0, space.n_params)))
+    domains = dict(zip(space.names, space.domains, strict=True))
+    for parameter in objective.parameters:
+        domain = domains.get(parameter.name)
+        if parameter.whole and domain is not None and domain.n_values is None:
+            raise SpaceError(
+                f"`{parameter.name}` of `{objective.name}` is {parameter}, and {domain.kind} has others: "
+                "use randint, lograndint or choice."
+            )
+    objective.with_metrics((metric,))
+    objective.fills(bundle.view())

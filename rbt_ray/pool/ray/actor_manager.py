@@ -1,0 +1,222 @@
+"""Roster: which actors there are. Those that are missing are started, and nodes that join get theirs."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+from collections.abc import Iterator
+
+from rbt_ray.errors import ObjectiveError, SettingError, WorkerStartError
+from rbt_ray.pool.memory import refusal
+from rbt_ray.pool.ray import runtime
+from rbt_ray.pool.ray.actor import Greeting
+from rbt_ray.pool.ray.actor_handle import LOAD, Handle
+from rbt_ray.pool.ray.node_capacity import Room
+from rbt_ray.pool.ray.placement import Needs, Reservation, living, reservations
+
+_LOOK_SECONDS = 2.0
+_RESERVE_SECONDS = 5.0
+"""An idle actor works again before its processors are reserved, since Ray's view of what is free is up to a second old. After
+so long others have them."""
+_TRIES = 3
+"""How often each actor, one with another, may end before it is ready."""
+
+
+class Roster:
+    """The actors of a pool, and how often starting them or loading a job failed.
+
+    Args:
+        needs: what an actor asks of its node.
+        wanted: how many there should be; None: one for every slot of every node.
+        own: whether it is a Ray of our own, all of whose processors are ours to share out.
+        memory_limit: bytes of memory of its own above which an actor ends; None: as much as Ray lets it have.
+        prices: whether the first study reads any.
+
+    Raises:
+        SettingError: a Ray of our own can never hold such an actor.
+    """
+
+    def __init__(self, needs: Needs, wanted: int | None, *, own: bool, memory_limit: int | None, prices: bool) -> None:
+        self._needs = needs
+        self._wanted = wanted
+        self._own = own
+        self._memory_limit = memory_limit
+        self._prices = prices
+        self._reserves = needs.only_cpus and not own
+        self._is_resting = False
+        self._check_at = math.inf
+        self._reserved: list[Reservation] = []
+        """Those without an actor yet."""
+        self._names = (f"ray-{number}" for number in itertools.count())
+        self._actors: list[Handle] = []
+        self._failed_starts = self._failed_loads = 0
+        self._n_started_together = 1
+        self._loadable: str | None = None
+        self._look_at = 0.0
+        self._room = Room(needs, asks=wanted is None)
+        self._refuse_what_never_fits()
+
+    def __iter__(self) -> Iterator[Handle]:
+        return iter(list(self._actors))
+
+    def __len__(self) -> int:
+        """How many actors there are or should be, those that start included."""
+        return max(1, len(self._actors) + len(self._reserved), self._wanted or 0)
+
+    def fill(self) -> None:
+        """Starts the actors that are missing, and in time those that nodes which joined have room for.
+
+        Raises:
+            WorkerStartError: no node can ever hold one.
+        """
+        if self._is_resting:
+            return
+        missing = self._missing()
+        if self._reserves:
+            self._reserved += reservations(self._needs.each, missing)
+        else:
+            for node in missing:
+                self._start(node)
+        for reservation in list(self._reserved):
+            if (node := reservation.node()) is not None:
+                self._reserved.remove(reservation)
+                self._start(node, reservation)
+        self._n_started_together = max(1, len(self._actors))
+        if any(actor.greeting for actor in self._actors):
+            self._room.found()
+        elif not self._own:
+            self._room.look()
+
+    @property
+    def look_in(self) -> float:
+        """Seconds until `fill` looks whether processors have been reserved for more actors; infinite where none wait."""
+        return max(0.0, min((one.next_look for one in self._reserved), default=math.inf) - time.monotonic())
+
+    def rest(self) -> bool:
+        """Gives back what idle actors hold on a cluster, until `work`; False where only their end can."""
+        if self._own:
+            return True
+        if not self._reserves:
+            return False
+        self._is_resting = True
+        for reservation in self._reserved:
+            reservation.release()
+        self._reserved.clear()
+        for actor in self._actors:
+            if actor.reservation is not None:
+                actor.reservation.release()
+                actor.reservation = None
+        return True
+
+    def work(self) -> None:
+        """Reserves again what `rest` gave back, for each actor on its own node. The actors can work at once."""
+        if self._is_resting:
+            self._is_resting = False
+            self._check_at = time.monotonic() + _RESERVE_SECONDS
+            self._room.found()
+            again = reservations(self._needs.each, [actor.home for actor in self._actors])
+            for actor, reservation in zip(self._actors, again, strict=True):
+                actor.reservation = reservation
+
+    def crowded_out(self) -> list[Handle]:
+        """The actors whose processors others have taken while they were idle."""
+        if time.monotonic() < self._check_at:
+            return []
+        self._check_at = math.inf
+        return [one for one in self._actors if one.reservation is not None and one.reservation.node() is None]
+
+    def greeted(self, actor: Handle, greeting: Greeting) -> None:
+        """An actor is ready.
+
+        Raises:
+            SettingError: it is above the memory limit already.
+        """
+        if self._memory_limit is not None and actor.greeting is None and greeting.memory > self._memory_limit:
+            raise SettingError(refusal(greeting.memory, self._memory_limit))
+        actor.greeting = greeting
+        self._failed_starts = 0
+
+    def loaded(self, job: str) -> None:
+        """An actor has loaded that job: one that dies of loading it has another reason."""
+        self._loadable, self._failed_loads = job, 0
+
+    def is_on_a_lost_host(self, actor: Handle) -> bool:
+        """Whether the node it was on is known to be gone."""
+        return actor.home is not None and actor.home not in living()
+
+    def dismiss(self, actor: Handle) -> None:
+        """Ends an actor, or what is left of it; the next `fill` starts another in its place."""
+        self._actors.remove(actor)
+        actor.kill()
+        if (left := actor.reservation) is not None:
+            if left.node(again=True) is None:  # not reserved yet, or lost with its host
+                left.release()
+            else:
+                self._reserved.append(left)  # for the actor that replaces it
+        if actor.greeting is not None:
+            self._look_at = 0.0
+
+    def blame(self, actor: Handle, reason: str) -> None:
+        """Counts a death that neither a batch nor a host is guilty of.
+
+        Raises:
+            WorkerStartError: actors again and again do not live to say hello.
+            ObjectiveError: it is one of several that did not live to have loaded the objective.
+        """
+        call = actor.calls[0]
+        if actor.greeting is None:
+            self._failed_starts += 1
+            if self._failed_starts >= _TRIES * self._n_started_together and not any(
+                one.greeting for one in self._actors
+            ):
+                raise WorkerStartError(
+                    f"workers end before they are ready ({reason}). Are rbt_ray, Python and Ray the same on every node? "
+                    f"{runtime.where_logs_are()}"
+                )
+        elif call.kind == LOAD and call.job != self._loadable:
+            self._failed_loads += 1
+            if self._failed_loads >= _TRIES:
+                raise ObjectiveError(
+                    f"workers end while they load the objective ({reason}, {_TRIES} times): something it imports or "
+                    f"holds ends the process that loads it."
+                )
+
+    def close(self) -> None:
+        """Ends all of them."""
+        self._room.found()
+        self.rest()
+        for actor in self._actors:
+            actor.kill()
+        self._actors.clear()
+
+    def _missing(self) -> list[str | None]:
+        """The nodes on which an actor is missing; None where Ray is to choose."""
+        if self._wanted is not None:
+            return [None] * (self._wanted - len(self._actors) - len(self._reserved))
+        if time.monotonic() < self._look_at:
+            return []
+        self._look_at = time.monotonic() + _LOOK_SECONDS
+        slots = self._needs.slots()
+        for reservation in [one for one in self._reserved if one.wanted not in slots]:  # its node is gone
+            reservation.release()
+            self._reserved.remove(reservation)
+        asked = [*self._reserved, *(actor.reservation for actor in self._actors if actor.reservation)]
+        homes = [one.wanted for one in asked] if self._reserves else [actor.node for actor in self._actors]
+        return [node for node, n_actors in slots.items() for _ in range(n_actors - homes.count(node))]
+
+    def _start(self, node: str | None, reservation: Reservation | None = None) -> None:
+        options = self._needs.options(pin_threads=not self._own, node=node, holds=reservation is None)
+        self._actors.append(
+            Handle(next(self._names), node, options, self._memory_limit, prices=self._prices, reservation=reservation)
+        )
+
+    def _refuse_what_never_fits(self) -> None:
+        if self._own and self._needs.each:
+            room = sum(self._needs.slots().values())
+            if not room:
+                raise SettingError(
+                    f"`resources_per_worker`: each worker asks for {self._needs}, and this machine has no such thing; "
+                    f"name the cluster that has by `address`."
+                )
+            self._wanted = min(self._wanted or room, room)

@@ -1,0 +1,213 @@
+"""What a Ray cluster is like: its hosts' versions, clocks and object stores, and what listens where on its head."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+from ray.exceptions import RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from rbt_ray.errors import WorkerStartError
+from rbt_ray.pool.ray import runtime
+
+PACKAGES = ("ray", "rbt_ray", "numpy")
+_SECONDS = 60.0
+_PINGS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class HostFacts:
+    """A host of the cluster.
+
+    Args:
+        name: its own.
+        versions: of Python and of `PACKAGES` as workers there import them; "" for one that is not there.
+        ahead_s: how far its clock is before that of this process.
+        within_s: how exact that is: half of what a call there and back takes.
+        store_bytes: what its object store holds.
+        free_bytes: what of that is free.
+    """
+
+    name: str
+    versions: Mapping[str, str]
+    ahead_s: float
+    within_s: float
+    store_bytes: float
+    free_bytes: float
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Something on the head that programs connect to.
+
+    Args:
+        port: where.
+        addresses: those of the head it listens on; "0.0.0.0" and "::" are all. Empty: it does not run.
+    """
+
+    port: int | None
+    addresses: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterFacts:
+    """A cluster, as seen by who has its token.
+
+    Args:
+        hosts: those that answer; the head first.
+        silent: why others do not, though they are up for Ray, by their names.
+        here: versions in this process.
+        services: "head", "dashboard" and "client server", on the head.
+        asks_for_token: whether the head refused a call that had none.
+    """
+
+    hosts: tuple[HostFacts, ...]
+    silent: Mapping[str, str]
+    here: Mapping[str, str]
+    services: Mapping[str, Service]
+    asks_for_token: bool
+
+
+def look(address: str) -> ClusterFacts:
+    """Joins the cluster, asks every host, and leaves.
+
+    Args:
+        address: "auto", "host:port" or "ray://host:port".
+
+    Raises:
+        SettingError: no cluster answers there.
+        WorkerStartError: its head can run nothing.
+    """
+    connection = runtime.join(address, n_cpus=0)
+    # By value: a host that has another rbt_ray, or none, is one to tell of.
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    try:
+        return _look()
+    except RayError as error:
+        raise WorkerStartError(
+            f"the head of the cluster at {address!r} does not say how it is: {_last_line(error)} Has it rbt_ray[cluster] installed?"
+        ) from error
+    finally:
+        ray.cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
+        runtime.leave(connection)
+
+
+def _look() -> ClusterFacts:
+    nodes = sorted((node for node in ray.nodes() if node["Alive"]), key=lambda node: not _is_head(node))
+    probes = [_probe(node["NodeID"]) for node in nodes]
+    head = probes[0]
+    services, asks, free = ray.get(
+        [head.services.remote(), head.asks_for_token.remote(), head.free.remote()], timeout=_SECONDS
+    )
+    hosts: list[HostFacts] = []
+    silent: dict[str, str] = {}
+    for node, probe in zip(nodes, probes, strict=True):
+        name, store = node["NodeManagerHostname"], node["Resources"].get("object_store_memory", 0.0)
+        try:
+            found = ray.get(probe.versions.remote(), timeout=_SECONDS)
+            within, ahead = min(_ping(probe) for _ in range(_PINGS))
+        except RayError as error:
+            silent[name] = _last_line(error)
+        else:
+            hosts.append(HostFacts(name, found, ahead, within, store, free.get(node["NodeID"], 0.0)))
+        ray.kill(probe)
+    return ClusterFacts(
+        tuple(hosts),
+        silent,
+        _versions(),
+        {what: Service(port, tuple(addresses)) for what, (port, addresses) in services.items()},
+        asks,
+    )
+
+
+def _is_head(node: Mapping[str, Any]) -> bool:
+    return "node:__internal_head__" in node["Resources"]
+
+
+def _probe(node: str) -> Any:
+    here = NodeAffinitySchedulingStrategy(node, soft=False)
+    return ray.remote(_Probe).options(num_cpus=0, scheduling_strategy=here).remote()
+
+
+def _ping(probe: Any) -> tuple[float, float]:
+    """How exact a look at its clock was, and how far it is ahead, in s."""
+    sent = time.time()
+    there = ray.get(probe.clock.remote(), timeout=_SECONDS)
+    back = time.time()
+    return (back - sent) / 2, there - (sent + back) / 2
+
+
+def _versions() -> dict[str, str]:
+    import importlib
+    import platform
+
+    found = {"Python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.import_module(name).__version__
+        except ImportError:
+            found[name] = ""
+    return found
+
+
+class _Probe:
+    """What runs on a host. It answers in plain data and needs nothing but Ray there."""
+
+    def versions(self) -> dict[str, str]:
+        return _versions()
+
+    def clock(self) -> float:
+        return time.time()
+
+    def free(self) -> dict[str, float]:
+        """Free bytes of every host's object store, by node."""
+        from ray._private.state import available_resources_per_node
+
+        free = available_resources_per_node()
+        return {node: amounts.get("object_store_memory", 0.0) for node, amounts in free.items()}
+
+    def services(self) -> dict[str, tuple[int | None, list[str]]]:
+        """Ports and addresses; this is on the head."""
+        import psutil
+        from ray.experimental.internal_kv import _internal_kv_get
+
+        page = _internal_kv_get(b"webui:url", namespace=b"dashboard")
+        servers = [one.info["cmdline"] or [] for one in psutil.process_iter(["cmdline"])]
+        client = [word for words in servers if "ray.util.client.server" in words for word in words if "--port=" in word]
+        gcs = ray.get_runtime_context().gcs_address
+        ports = {
+            "head": _port(gcs),
+            "dashboard": _port(page.decode()) if page else None,
+            "client server": int(client[0].partition("=")[2]) if client else None,
+        }
+        listening: list[Any] = [one.laddr for one in psutil.net_connections("tcp") if one.status == psutil.CONN_LISTEN]
+        return {
+            what: (port, sorted({at.ip.removeprefix("::ffff:") for at in listening if at.port == port}))
+            for what, port in ports.items()
+        }
+
+    def asks_for_token(self) -> bool:
+        """Whether the head refuses a call without one."""
+        import grpc  # type: ignore[import-untyped]
+        from ray.core.generated import gcs_service_pb2, gcs_service_pb2_grpc
+
+        with grpc.insecure_channel(ray.get_runtime_context().gcs_address) as channel:
+            stub = gcs_service_pb2_grpc.NodeInfoGcsServiceStub(channel)
+            try:
+                stub.GetAllNodeInfo(gcs_service_pb2.GetAllNodeInfoRequest(), timeout=10)
+            except grpc.RpcError as error:
+                return bool(error.code() == grpc.StatusCode.UNAUTHENTICATED)
+            return False
+
+
+def _last_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[-1]
+
+
+def _port(address: str) -> int:
+    return int(address.rpartition(":")[2])

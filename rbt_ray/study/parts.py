@@ -1,0 +1,46 @@
+"""The parts of a space, as they are found in what a user passed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from rbt_ray.errors import SpaceError
+from rbt_ray.study import values
+from rbt_ray.study.conditions import Expression
+from rbt_ray.study.domains import Domain
+
+
+@dataclass
+class Parts:
+    """The parts of a space as they are found; see `Space` for what they are."""
+
+    domains: dict[str, Domain] = field(default_factory=dict)
+    constants: dict[str, Any] = field(default_factory=dict)
+    order: list[str] = field(default_factory=list)
+    conditions: list[tuple[str, Expression]] = field(default_factory=list)
+    forbidden: list[Expression] = field(default_factory=list)
+
+    def add(self, name: str, part: Any) -> None:
+        """A parameter if `part` is a domain, else a constant."""
+        self.order.append(name)
+        if isinstance(part, Domain):
+            self.domains[name] = part
+        else:
+            self.constants[name] = values.plain(part)
+
+
+def check_name(key: Any, where: str) -> str:
+    """A parameter's name.
+
+    Raises:
+        SpaceError: it is not text, or is empty, or has a "/" in it.
+    """
+    if not isinstance(key, str):
+        raise SpaceError(f"parameters{where} have names of type str; got {key!r} of type {type(key).__name__}.")
+    if not key or "/" in key:
+        raise SpaceError(
+            f"a parameter's name{where} has at least one letter and no '/', which joins the names of nested dicts; "
+            f"got {key!r}. To nest, write {{'opt': {{'lr': ...}}}}."
+        )
+    return key

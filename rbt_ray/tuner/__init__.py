@@ -1,0 +1,1 @@
+"""The front: a study is set up, run or resumed, and its results are read."""

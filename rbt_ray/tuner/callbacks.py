@@ -1,0 +1,44 @@
+"""Users' own code, called as a study goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rbt_ray.columns import Proposals, Results
+from rbt_ray.store.journal import Finished
+from rbt_ray.study.study import Study
+
+if TYPE_CHECKING:
+    from rbt_ray.tuner.result_grid import ResultGrid
+
+
+class Callbacks:
+    """Calls what each callback object has of `on_trial_complete(result)` and `on_study_end(results)`.
+
+    They run in the driver, between batches: what they raise ends the study, which can then be resumed.
+    """
+
+    def __init__(self, callbacks: Sequence[Any], study: Study) -> None:
+        self._study = study
+        self._on_trial = [c.on_trial_complete for c in callbacks if hasattr(c, "on_trial_complete")]
+        self._on_end = [c.on_study_end for c in callbacks if hasattr(c, "on_study_end")]
+
+    def on_finished(self, event: Finished) -> None:
+        """Tells of every trial of a batch, once each and only in the run that finished it."""
+        if not self._on_trial:
+            return
+        n = len(event.trials)
+        fidelity = event.outcomes.reached(np.full(n, event.fidelity))
+        proposals = Proposals(event.points, fidelity, self._study.space)
+        loss = self._study.loss_of(event.outcomes.metrics, n)
+        for result in Results(event.trials, proposals, event.outcomes, loss, [event.worker] * n):
+            for call in self._on_trial:
+                call(result)
+
+    def on_study_end(self, results: ResultGrid) -> None:
+        """Tells that a run ended, done or stopped."""
+        for call in self._on_end:
+            call(results)

@@ -1,0 +1,89 @@
+"""What a study records and says when its prices are not those it began with."""
+
+from __future__ import annotations
+
+from contextlib import closing, suppress
+from typing import TYPE_CHECKING
+
+from rbt_ray.data.checked import CheckedBundles
+from rbt_ray.errors import BundleError, PricesChangedError, RbtError
+from rbt_ray.store import trust
+from rbt_ray.store.journal import Distrusted, Journal
+
+if TYPE_CHECKING:
+    from rbt_ray.data.bundle import Bundle
+    from rbt_ray.store.location import Place
+
+_checked = CheckedBundles()
+
+
+def check_bundle(bundle: Bundle, place: Place, *, is_new: bool) -> None:
+    """Compares a bundle with its checksums before a run; the caller holds the study's lock.
+
+    A bundle that passed before in this process, and whose file has not been written since, is compared at the end only.
+
+    Raises:
+        BundleError: it has changed. Trials that may have used it since their last check are marked.
+    """
+    if (where := _checked.changed(bundle, again=False)) is None:
+        return
+    n = 0 if is_new else _distrust_in(place, where)
+    raise BundleError(
+        f"the prices of {_named(bundle)} are not those it was made with ({where}): {_remedy(bundle)}. {_marked(n, place)}".strip()
+    )
+
+
+def distrust_after(damage: BundleError, place: Place) -> BundleError:
+    """Marks the trials of a study whose bundle turned out to be damaged; the error with that added to it.
+
+    A study that another driver runs is left to that driver's own check, and one on a read-only disk stays as it is.
+    """
+    n = 0
+    with suppress(RbtError), place.locked():
+        n = _distrust_in(place, "its file is damaged")
+    return BundleError(f"{damage} {_marked(n, place)}") if n else damage
+
+
+def changed_under(bundle: Bundle, where: str, journal: Journal, place: Place) -> PricesChangedError:
+    """Marks the trials since the last check; the error that says so."""
+    n = distrust(journal, where)
+    return PricesChangedError(
+        f"the prices of {_named(bundle)} changed while the study ran ({where}): another process, compiled code with a "
+        f"wrong index, or faulty memory wrote to them. If the file has changed, {_remedy(bundle)}. {_marked(n, place)}".strip()
+    )
+
+
+def _distrust_in(place: Place, where: str) -> int:
+    """As `distrust`, for a study that does not run; other hosts learn of it by the mirror, if that can be written."""
+    with closing(Journal(place.folder, write=True)) as journal:
+        n = distrust(journal, where)
+    with suppress(RbtError), place.mirrored():  # pushes what is new
+        pass
+    return n
+
+
+def distrust(journal: Journal, where: str) -> int:
+    """Withdraws the results since the last check; returns how many trials that are."""
+    n = trust.n_unconfirmed(journal.read("finished", *trust.KINDS))
+    if n:
+        journal.append(Distrusted(where))
+    return n
+
+
+def _named(bundle: Bundle) -> str:
+    """A bundle's name, file and version, for messages."""
+    name = "the bundle" if bundle.name is None else f"the bundle {bundle.name!r}"
+    return f"{name} in {bundle.path} (version {bundle.version[:12]})"
+
+
+def _remedy(bundle: Bundle) -> str:
+    how = "`Bundle.save(path)`" if bundle.name is None else f"`rbt.ingest({bundle.name!r}, source)`"
+    return f"make it again with {how}"
+
+
+def _marked(n: int, place: Place) -> str:
+    if not n:
+        return ""
+    return (
+        f"The {n:,} trials since the last check are marked as failed; `rbt-ray resume {place.shown}` runs them again."
+    )

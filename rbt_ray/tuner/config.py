@@ -1,0 +1,257 @@
+"""The settings of a study: what is searched (TuneConfig) and how it is run (RunConfig), checked when they are made."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from rbt_ray.errors import SettingError
+from rbt_ray.nearest import nearest
+from rbt_ray.search.registry import SCHEDULERS, SEARCHERS, decides_alone, is_scheduler, is_search_alg
+from rbt_ray.types import RESULT_COLUMNS, Config, FidelityKind, Mode
+
+_MOST_RUNGS = 20
+_LARGEST = 1e300
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+@dataclass(frozen=True)
+class TuneConfig:
+    """What is searched, and how.
+
+    Args:
+        metric: the number to optimize; a bare number the objective returns is called this.
+        mode: "max" or "min".
+        search_alg: "auto" (a whole grid where it fits `num_samples`, else "bohb"); "grid", "random", "sobol"; "bohb" or
+            `rbt.BOHB(...)`; "tpe" (Optuna's) or any sampler of Optuna's; any searcher of Ray Tune's; any `rbt.Searcher`.
+        scheduler: which configs are evaluated at which fidelity: "hyperband", "asha", "successive_halving", "median", or an
+            object such as `rbt.ASHA(kind="stopping")`. None: all at full fidelity, but for "bohb", which brings Hyperband.
+        num_samples: how many new configs; None: the whole grid, or 100 of other searchers.
+        seed: everything random follows from it; None draws one and records it.
+        points_to_evaluate: configs that come first.
+        warm_start: results that a search which learns begins with, not counted as trials: a `ResultGrid`, a study's folder,
+            an hpbandster `Result`, or rows of (config, fidelity, metric). The best of them is tried first.
+        holdout: the last bars, kept from the search: a share of them (0.25) or the first day (``"2010-01-01"``).
+        fidelity: what a trial at a lower fidelity is spared. "prefix": it sees the first bars only; "blocks": the first bars
+            of each of 8 blocks; "symbols": some of the symbols; "reports": it ends after some of its `rbt.report` calls.
+        min_fidelity: the lowest that a scheduler may use. It is raised by factors of eta until it holds 252 bars and twice
+            the objective's `warmup`, where the metric is one of a Backtest's.
+        eta: by how much a scheduler cuts from rung to rung.
+        max_reports: how many reports are the full fidelity, where `fidelity` is "reports".
+        max_cost: evaluations that may be spent, counted in full-fidelity ones.
+        time_budget_s: seconds after which the study stops, resumable.
+        max_pending: how many trials may be open at once; None: 32 for searchers that learn, else 131,072.
+        deterministic: the same seed gives the same table whatever the workers; False tells results as they come.
+
+    Raises:
+        SettingError: a value is not one of those it may have.
+    """
+
+    metric: str = "sharpe"
+    mode: Mode = "max"
+    search_alg: Any = "auto"
+    scheduler: Any = None
+    num_samples: int | None = None
+    seed: int | None = None
+    points_to_evaluate: Sequence[Config] | None = None
+    warm_start: Any = None
+    holdout: float | str | date | None = None
+    fidelity: FidelityKind = "prefix"
+    min_fidelity: float = 1 / 27
+    eta: float = 3
+    max_reports: int | None = None
+    max_cost: float | None = None
+    time_budget_s: float | None = None
+    max_pending: int | None = None
+    deterministic: bool = True
+
+    def __post_init__(self) -> None:
+        _check(isinstance(self.metric, str) and self.metric, "metric", "the name of a metric", self.metric)
+        _check(self.metric not in RESULT_COLUMNS, "metric", "no column of the results such as 'status'", self.metric)
+        _choice("mode", self.mode, ("max", "min"))
+        if isinstance(self.search_alg, str):
+            _choice("search_alg", self.search_alg, ("auto", *SEARCHERS))
+        elif not is_search_alg(self.search_alg):
+            raise SettingError(
+                f"`search_alg` is a name, rbt.BOHB(...), a sampler of Optuna's, a searcher of Ray Tune's, or an object with "
+                f"`done`, `ask(n)` and `tell(results)`; got {self.search_alg!r}."
+            )
+        elif decides_alone(self.search_alg):
+            for name in ("scheduler", "points_to_evaluate"):
+                value = getattr(self, name)
+                _check(not value, name, "None beside a searcher object, which proposes whole trials by itself", value)
+        if isinstance(self.scheduler, str):
+            _choice("scheduler", self.scheduler, tuple(SCHEDULERS))
+        kinds = f"None, {', '.join(SCHEDULERS)}, or an object such as rbt.ASHA()"
+        _check(is_scheduler(self.scheduler), "scheduler", kinds, self.scheduler)
+        _choice("fidelity", self.fidelity, get_args(FidelityKind))
+        _count("max_reports", self.max_reports, least=1)
+        if (self.fidelity == "reports") != (self.max_reports is not None):
+            raise SettingError(
+                f"`max_reports` says how many reports are the full fidelity, and goes with `fidelity='reports'`; got "
+                f"fidelity={self.fidelity!r} and max_reports={self.max_reports!r}."
+            )
+        _count("num_samples", self.num_samples, least=1)
+        _count("seed", self.seed, least=0)
+        _count("max_pending", self.max_pending, least=1)
+        _positive("max_cost", self.max_cost)
+        _positive("time_budget_s", self.time_budget_s)
+        _positive("eta", self.eta, above=1)
+        low = self.min_fidelity
+        _check(_is_number(low) and 0 < low <= 1, "min_fidelity", "a share above 0 and at most 1", low)
+        n_rungs = 1 - math.log(low) / math.log(self.eta)
+        _check(
+            n_rungs <= _MOST_RUNGS, "min_fidelity", f"at most {_MOST_RUNGS} factors of `eta` ({self.eta}) below 1", low
+        )
+        _flag("deterministic", self.deterministic)
+        points = self.points_to_evaluate
+        if points is not None and (isinstance(points, (str, Mapping)) or not isinstance(points, Sequence)):
+            raise SettingError(f"`points_to_evaluate` is a list of configs, such as [{{'fast': 10}}]; got {points!r}.")
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Where and how a study is run; none of it changes the results.
+
+    Args:
+        name: the study's folder below `storage_path`; None makes one of the objective's name and the time.
+        storage_path: where studies are kept: a folder on a local disk, or any URI that `pyarrow.fs` takes, such as
+            ``s3://bucket/studies``, ``gs://...`` or ``file:///mnt/shared``: the journal is then kept on this machine's
+            disk (below `RBT_RAY_HOME`, else the user's data folder) and mirrored there.
+        mirror_interval_s: seconds between looks whether the mirror of a study at a URI lacks something. Who loses the
+            driver's disk loses at most the trials of that time, which `Tuner.restore(uri, ...)` runs again.
+        backend: "local": processes of this machine; "ray": Ray actors; "auto": the Ray cluster that this process is on
+            or that `address` names, else local.
+        address: of a Ray cluster to join: "auto", "host:port" or "ray://host:port"; None with "ray" starts one of our
+            own on this machine, which ends with the study's driver.
+        num_workers: how many; None: one for every `num_cpus_per_worker` cores, of all nodes of a cluster. Local workers
+            that cannot be started are refused before any is: each takes 4 descriptors of the driver (`ulimit -n`), 4
+            threads and processes (`ulimit -u`, cgroup, kernel), 8 MiB of the memory that is free and, where the address
+            space is limited, 8 MiB of it; and without `worker_memory_limit` its even share of the memory is 64 MiB or more.
+        num_cpus_per_worker: cores a worker uses. On a cluster they are reserved while a study runs, and free after it.
+        resources_per_worker: Ray resources it takes beside; None for "local". On a cluster such workers end with their study.
+        trial_timeout_s: seconds a trial may take; a later one is TIMED_OUT.
+        max_retries: how often a trial is run again after its worker died.
+        max_failures: trials that may fail before the study stops; None: any number.
+        recycle_after: trials after which a worker is replaced; None: never.
+        worker_memory_limit: bytes above which a worker is replaced; None: 80 % of the memory / workers; on a Ray
+            cluster that was joined, what Ray's memory monitor lets it have.
+        callbacks: objects with `on_trial_complete(result)` or `on_study_end(results)`, or both.
+        verbose: 0: quiet; 1: progress on stderr.
+        recheck: how many of the best are re-run in detail at the end, where the objective returns a Backtest.
+
+    Raises:
+        SettingError: a value is not one of those it may have.
+    """
+
+    name: str | None = None
+    storage_path: str | Path | None = None
+    backend: Literal["auto", "local", "ray"] = "auto"
+    address: str | None = None
+    num_workers: int | None = None
+    num_cpus_per_worker: int = 1
+    resources_per_worker: Mapping[str, float] | None = None
+    trial_timeout_s: float | None = None
+    max_retries: int = 1
+    max_failures: int | None = None
+    recycle_after: int | None = None
+    worker_memory_limit: int | None = None
+    callbacks: Sequence[Any] = field(default=())
+    verbose: int = 1
+    recheck: int = 10
+    mirror_interval_s: float = 10.0
+
+    def __post_init__(self) -> None:
+        if self.name is not None and (not isinstance(self.name, str) or not _NAME.fullmatch(self.name)):
+            raise SettingError(
+                f"`name` is a folder's name: letters, digits, '.', '_' and '-', at most 100; got {self.name!r}."
+            )
+        _choice("backend", self.backend, ("auto", "local", "ray"))
+        if self.backend == "local":
+            for name in ("address", "resources_per_worker"):
+                value = getattr(self, name)
+                _check(value is None, name, "None on the local backend", value)
+        _check(
+            self.address is None or (isinstance(self.address, str) and self.address.strip()),
+            "address", "of a Ray cluster, such as 'auto' or 'host:6379'", self.address,
+        )  # fmt: skip
+        _amounts("resources_per_worker", self.resources_per_worker)
+        _count("num_workers", self.num_workers, least=1, most=20_000)
+        _count("num_cpus_per_worker", self.num_cpus_per_worker, least=1)
+        _positive("trial_timeout_s", self.trial_timeout_s)
+        every = self.mirror_interval_s
+        _check(_is_number(every) and every > 0, "mirror_interval_s", "a number above 0", every)
+        _count("max_retries", self.max_retries, least=0)
+        _count("max_failures", self.max_failures, least=0)
+        _count("recycle_after", self.recycle_after, least=1)
+        _count("worker_memory_limit", self.worker_memory_limit, least=2**20)
+        _count("verbose", self.verbose, least=0)
+        _count("recheck", self.recheck, least=0)
+        path = self.storage_path
+        _check(path is None or isinstance(path, (str, Path)), "storage_path", "a folder or a URI", path)
+        _check(isinstance(self.callbacks, Sequence), "callbacks", "a list", self.callbacks)
+
+
+KEPT = (
+    "num_cpus_per_worker", "resources_per_worker", "trial_timeout_s", "max_retries", "max_failures", "recycle_after",
+    "worker_memory_limit",
+)  # fmt: skip
+"""Settings of a run that results can depend on: which trials are given up, and when."""
+
+
+def kept(run_config: RunConfig) -> dict[str, Any]:
+    """Those of `KEPT` that are not the defaults, as JSON can hold them."""
+    plain = {name: getattr(run_config, name) for name in KEPT if getattr(run_config, name) != getattr(RunConfig, name)}
+    return {name: dict(value) if isinstance(value, Mapping) else value for name, value in plain.items()}
+
+
+def as_before(run_config: RunConfig, before: Mapping[str, Any]) -> RunConfig:
+    """A run's settings, where those left at their defaults are as they were when the study began."""
+    again = {name: value for name, value in before.items() if getattr(run_config, name) == getattr(RunConfig, name)}
+    if run_config.backend == "local":
+        again.pop("resources_per_worker", None)
+    return replace(run_config, **again)
+
+
+def _check(right: Any, name: str, wanted: str, got: Any) -> None:
+    if not right:
+        raise SettingError(f"`{name}` is {wanted}; got {got!r}.")
+
+
+def _choice(name: str, got: Any, known: tuple[str, ...]) -> None:
+    if got not in known:
+        raise SettingError(f"`{name}` is one of {', '.join(known)}; got {got!r}: {nearest(str(got), known)}")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < _LARGEST
+
+
+def _count(name: str, got: Any, *, least: int, most: int | None = None) -> None:
+    if got is None:
+        return
+    whole = isinstance(got, int) and not isinstance(got, bool)
+    upper = "" if most is None else f" and at most {most}"
+    right = whole and got >= least and (most is None or got <= most)
+    _check(right, name, f"a whole number of at least {least}{upper}", got)
+
+
+def _positive(name: str, got: Any, above: float = 0) -> None:
+    _check(got is None or (_is_number(got) and got > above), name, f"a number above {above}", got)
+
+
+def _amounts(name: str, got: Any) -> None:
+    right = got is None or (
+        isinstance(got, Mapping)
+        and all(isinstance(key, str) and _is_number(value) and value > 0 for key, value in got.items())
+    )
+    _check(right, name, "amounts above 0 by the names of Ray's resources, such as {'GPU': 1}", got)
+
+
+def _flag(name: str, got: Any) -> None:
+    _check(isinstance(got, bool), name, "True or False", got)

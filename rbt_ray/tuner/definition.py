@@ -1,0 +1,152 @@
+"""What a Tuner's arguments come to: the study's definition, and its prices."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rbt_ray.errors import SettingError, StudyMismatchError
+from rbt_ray.objectives.address import named
+from rbt_ray.objectives.data_provider import OwnData
+from rbt_ray.search.bohb import BOHB
+from rbt_ray.search.fidelity_ladder import ladder_from
+from rbt_ray.search.registry import MODELS, Chosen, choose, default_samples, make, plain_scheduler
+from rbt_ray.search.searcher import Searcher
+from rbt_ray.store.location import OWN_BUNDLE
+from rbt_ray.study.space import Space
+from rbt_ray.study.study import BundleId, Study
+from rbt_ray.tuner.config import RunConfig, TuneConfig, kept
+from rbt_ray.tuner.fidelity import lowest_fidelity
+from rbt_ray.tuner.warm_start import best_of, told_by
+from rbt_ray.types import ACCOUNTING
+
+if TYPE_CHECKING:
+    from rbt_ray.data.bundle import Bundle
+
+_PENDING_LEARNING, _PENDING_OTHERS = 32, 2**17
+
+
+def define(objective: Any, space: Space, bundle: Bundle | None, tune: TuneConfig, run: RunConfig) -> Study:
+    """The study that these settings stand for, with everything chosen that they leave open.
+
+    Raises:
+        InputError: settings that do not go together, or that this space cannot be searched with.
+    """
+    from rbt_ray.data.holdout import holdout_start
+
+    if bundle is None and tune.holdout is not None:
+        raise SettingError("`holdout` keeps the last bars of a bundle from the search, and there is no `bundle`.")
+    train_bars = 0 if bundle is None else holdout_start(bundle, tune.holdout)
+    climbs = tune.scheduler is not None or tune.search_alg in ("auto", "bohb") or isinstance(tune.search_alg, BOHB)
+    lowest = lowest_fidelity(tune, objective, space, bundle, train_bars) if climbs else 1.0
+    n_rungs = len(ladder_from(lowest, tune.eta))
+    limits = tune.num_samples, tune.max_cost
+    if isinstance(tune.search_alg, BOHB):
+        chosen = replace(choose("bohb", space, *limits, n_rungs), options=asdict(tune.search_alg))
+    elif isinstance(tune.search_alg, str):
+        chosen = choose(tune.search_alg, space, *limits, n_rungs)
+    else:
+        endless = not isinstance(tune.search_alg, Searcher)  # a searcher of the user's knows when it is done
+        chosen = Chosen("custom", {}, default_samples(*limits) if endless else tune.num_samples)
+    search_alg = chosen.search_alg
+    if tune.warm_start is not None and search_alg not in MODELS:
+        raise SettingError(
+            f"`warm_start` is for searches that learn ({', '.join(MODELS)}); this one is {search_alg!r}."
+        )
+    scheduler = tune.scheduler or ("hyperband" if search_alg == "bohb" and lowest < 1 else None)
+    warm_start = () if tune.warm_start is None else told_by(tune.warm_start, space, tune.metric, tune.mode)
+    points = [*(tune.points_to_evaluate or ()), *best_of(warm_start, space)]
+    study = Study(
+        name=run.name or _name_for(objective),
+        space=space,
+        metric=tune.metric,
+        mode=tune.mode,
+        search_alg=search_alg,
+        num_samples=chosen.num_samples,
+        seed=secrets.randbits(32) if tune.seed is None else tune.seed,
+        max_pending=0,
+        deterministic=tune.deterministic,
+        objective=named(objective),
+        max_cost=tune.max_cost,
+        points_to_evaluate=tuple(space.decode(space.encode(points))),  # in plain Python values
+        bundle=None if bundle is None else BundleId(bundle.name, bundle.version, bundle.n_bars, train_bars),
+        recheck=run.recheck,
+        run=kept(run),
+        search_options=chosen.options,
+        scheduler=plain_scheduler(scheduler),
+        fidelity=tune.fidelity,
+        lowest_fidelity=lowest if scheduler is not None else 1.0,
+        eta=tune.eta,
+        max_reports=tune.max_reports,
+        warm_start=warm_start,
+        why=chosen.why,
+        accounting=ACCOUNTING,
+    )
+    # Made once here, it says what it cannot search before anything starts; an object of the user's serves one run only.
+    searcher = make(study) if search_alg != "custom" else tune.search_alg
+    learns = getattr(searcher, "learns", True)
+    return replace(study, max_pending=tune.max_pending or (_PENDING_LEARNING if learns else _PENDING_OTHERS))
+
+
+def _name_for(objective: Any) -> str:
+    name = getattr(objective, "__name__", type(objective).__name__).strip("<>_").lower() or "study"
+    return f"{name}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+
+
+def bundle_of(bundle: Bundle | str | None, objective: Any, tune: TuneConfig) -> Bundle | None:
+    """The prices of a new study: those that were passed or named, or the objective's own.
+
+    Raises:
+        SettingError: it is neither a bundle nor a name, or the objective brings its own.
+        BundleNotFoundError: no bundle of that name is registered.
+    """
+    if isinstance(objective, OwnData):
+        if bundle is not None or tune.fidelity != "prefix":
+            raise SettingError(
+                "this objective brings its own data, and ends earlier at a lower fidelity: leave `bundle` and `fidelity` out."
+            )
+        return objective.bundle
+    if bundle is None:
+        return None
+    from rbt_ray.data.bundle import Bundle
+    from rbt_ray.data.registry import load_bundle
+
+    if isinstance(bundle, str):
+        return load_bundle(bundle)
+    if not isinstance(bundle, Bundle):
+        raise SettingError(
+            f"`bundle` is a Bundle or the name of a registered one; got a {type(bundle).__name__}. "
+            f"A data frame becomes one by `rbt.Bundle.from_frame(df)`."
+        )
+    return bundle
+
+
+def open_again(wanted: BundleId | None, folder: Path, objective: Any, *, verify: bool) -> Bundle | None:
+    """The prices that the study in a folder was begun with.
+
+    Args:
+        wanted: which prices; None for a study without.
+        folder: the study's.
+        objective: the study's, which may bring prices of its own.
+        verify: check the content of the study's own bundle against its hash, as one from a mirror needs.
+
+    Raises:
+        StudyMismatchError: those in the folder, or the objective's own, are others.
+        BundleNotFoundError: they are registered no more.
+    """
+    from rbt_ray.data.bundle import Bundle
+    from rbt_ray.data.registry import load_bundle
+
+    if wanted is None:
+        return None
+    own = folder / OWN_BUNDLE
+    # A mirror's copy is from a place where others may write: its prices have to have the version's hash.
+    bundle = Bundle.open(own, verify=verify) if own.exists() else load_bundle(wanted.name or "", wanted.version)
+    if bundle.version != wanted.version:
+        raise StudyMismatchError(f"the bundle in {own} is not the one the study was begun with.")
+    if isinstance(objective, OwnData) and objective.bundle.version != wanted.version:
+        raise StudyMismatchError("the objective's data, or its dates, are not those the study was begun with.")
+    return bundle

@@ -1,0 +1,93 @@
+"""What an earlier search found, for a new one to begin with."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rbt_ray.errors import SettingError, SpaceError
+from rbt_ray.study.space import Space
+from rbt_ray.study.study import Told
+from rbt_ray.tuner.result_grid import ResultGrid
+from rbt_ray.types import Config, Mode
+
+
+def told_by(given: Any, space: Space, metric: str, mode: Mode) -> tuple[Told, ...]:
+    """Results that completed, as a sampler learns them; configs that are not of this space are left out.
+
+    Args:
+        given: a `ResultGrid`; a study's folder; an hpbandster `Result`, whose losses are taken for this metric; or rows of
+            (config, fidelity, metric).
+        space: of the new study.
+        metric: of the new study; results that have none are left out.
+        mode: of the new study.
+
+    Raises:
+        SettingError: it is something else, or nothing of it is left.
+    """
+    told = []
+    n_finite = 0
+    sign = -1.0 if mode == "max" else 1.0
+    for config, fidelity, value in _rows(given, metric, sign):
+        if not np.isfinite(value):
+            continue
+        n_finite += 1
+        try:
+            point = space.encode([config])[0]
+        except SpaceError:
+            continue
+        told.append(Told(tuple(point.tolist()), float(fidelity), sign * float(value)))
+    if not n_finite:
+        raise SettingError(
+            f"`warm_start` has no result with a finite {metric!r}: no trial completed, or none returned that metric."
+        )
+    if not told:
+        raise SettingError(
+            f"`warm_start` has no result with a {metric!r} whose config lies in this study's space: do its parameters have "
+            f"the same names and domains?"
+        )
+    return tuple(told)
+
+
+def best_of(told: tuple[Told, ...], space: Space) -> list[Config]:
+    """The best config at the highest fidelity, if any: a search that knows it would not propose it again by itself."""
+    if not told:
+        return []
+    highest = max(one.fidelity for one in told)
+    best = min((one for one in told if one.fidelity == highest), key=lambda one: one.loss)
+    return space.decode(np.array([best.point]))
+
+
+def _rows(given: Any, metric: str, sign: float) -> Iterator[tuple[Config, float, float]]:
+    if isinstance(given, (str, Path)):
+        given = ResultGrid(given)
+    if isinstance(given, ResultGrid):
+        for row, result in enumerate(given):
+            value = result.metrics.get(metric)
+            if isinstance(value, (int, float)) and row not in given.table.outcomes.shares:
+                yield result.config, result.fidelity, value
+        return
+    if type(given).__module__.startswith("hpbandster."):
+        from rbt_ray.export.hpbandster_result import runs_of
+
+        yield from ((config, share, sign * loss) for config, share, loss in runs_of(given) if loss is not None)
+        return
+    if not isinstance(given, Iterable):
+        raise SettingError(
+            f"`warm_start` is a ResultGrid, a study's folder, an hpbandster Result, or rows of (config, fidelity, {metric}); got {given!r}."
+        )
+    for row in given:
+        try:
+            config, share, value = row
+            config, fidelity, number = dict(config), float(share), float(value)
+        except (TypeError, ValueError):
+            fidelity = math.nan
+        if not 0 < fidelity <= 1:
+            raise SettingError(
+                f"rows of `warm_start` are (config, fidelity above 0 and at most 1, {metric}); got {row!r}."
+            )
+        yield config, fidelity, number

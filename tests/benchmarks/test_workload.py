@@ -1,0 +1,46 @@
+"""The workload's objective, written as users write it, against the package's own backtest."""
+
+import numpy as np
+import pytest
+
+import rbt_ray as rbt
+from benchmarks.crossover import crossover, old_bundle
+from benchmarks.workload import OnMapped, OnOwn, grid_of, known_best, write_parquet
+
+
+@pytest.fixture(scope="module")
+def bundle():
+    return old_bundle()
+
+
+@pytest.mark.parametrize(("fast", "slow"), [(5, 60), (45, 200), (60, 61)])
+def test_the_crossover_is_the_packages(bundle, fast, slow):
+    data = bundle.view()
+    above = data.sma("close", fast) > data.sma("close", slow) * (1 + 1e-9)
+    run = rbt.backtest(data, above / data.n_symbols, "next_close", "every_bar")
+    targets = np.vstack([np.zeros(data.n_symbols), above[:-1] / data.n_symbols])
+    # The old evaluation charged the change of targets, and nothing for undoing the drift between them.
+    returns = run.returns - 5e-4 * np.abs(np.diff(targets, axis=0, prepend=0.0)).sum(axis=1)
+    found = crossover(bundle.close, fast, slow)
+    # Sums of 5,124 returns in another order: some 1e-13 of the largest, which the ratio's noise is far above.
+    assert found["total_return"] == pytest.approx(np.prod(1 + returns) - 1, rel=1e-9)
+    assert found["sharpe"] == pytest.approx(returns.mean() / returns.std(ddof=1) * np.sqrt(252), rel=1e-9)
+
+
+def test_both_ways_to_the_prices_give_the_same_bits(bundle, tmp_path):
+    bundle.save(tmp_path / "prices.arrow")
+    write_parquet(bundle.close, tmp_path / "prices.parquet")
+    config = {"fast": 7, "slow": 90}
+    mapped, own = OnMapped(str(tmp_path / "prices.arrow")), OnOwn(str(tmp_path / "prices.parquet"))
+    assert mapped(config, None) == own(config, None) == crossover(bundle.close, 7, 90)
+
+
+def test_the_known_best_of_a_batch_is_a_grid_studys(bundle, tmp_path):
+    results = rbt.Tuner(
+        lambda params, data: crossover(data.close, params["fast"], params["slow"]),
+        param_space={name: rbt.choice(values) for name, values in grid_of(0).items()},
+        bundle=bundle,
+        tune_config=rbt.TuneConfig(metric="sharpe", search_alg="grid"),
+        run_config=rbt.RunConfig("w", tmp_path, backend="local", num_workers=2, verbose=0),
+    ).fit()
+    assert known_best(1) == [results.get_best_result().metrics["sharpe"]]
