@@ -19,7 +19,7 @@ from rbt_ray.recordable import seconds
 from rbt_ray.store.journal import Finished
 from rbt_ray.types import CRASHED, TIMED_OUT, FloatArray, IntArray
 
-_LEAST_SECONDS = 0.002
+_LEAST_SECONDS = 0.003
 """What a batch should take even at the end of a study, so that sending it still pays."""
 _GROWTH = 8
 _MOST_TRIALS = 2**15

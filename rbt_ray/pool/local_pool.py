@@ -20,7 +20,7 @@ from rbt_ray.pool.pool import Batch, Returned
 from rbt_ray.pool.start_method import StartMethod, context_for, require_children
 
 _MEMORY_LOOK_SECONDS = 0.2
-_BATCH_SECONDS = 0.15
+_BATCH_SECONDS = 0.2
 
 
 class LocalPool:
