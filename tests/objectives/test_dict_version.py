@@ -44,7 +44,7 @@ def test_a_dict_of_the_same_version_is_the_same(changes):
 
 def repaired(watched):
     """Whether any name had to be put back; a whole `Interpreter` would also stop the timer of a test."""
-    return any([names.repair() for names in watched])
+    return any(names.repair() for names in watched)
 
 
 @pytest.mark.parametrize("keeps_versions", [True, False])
