@@ -52,7 +52,7 @@ class Checkpoints:
         self._bytes -= 0 if old is None else len(old.payload)
 
 
-_LEAST_SECONDS = 0.002
+_LEAST_SECONDS = 0.003
 """What a batch should take even at the end of a study, so that sending it still pays."""
 _GROWTH = 8
 _MOST_TRIALS = 2**15

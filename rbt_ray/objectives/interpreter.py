@@ -13,16 +13,13 @@ import locale
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from functools import lru_cache
 from operator import itemgetter
 from types import ModuleType, TracebackType
-from typing import Any, ParamSpec, TypeAlias, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
+from rbt_ray.objectives.dict_version import version_reader
 from rbt_ray.objectives.isolation import apply_time_zone
 from rbt_ray.objectives.process_settings import ProcessSettings, limits, open_stdin
-
-_Names: TypeAlias = tuple[dict[str, Any], Callable[[dict[str, Any]], tuple[Any, ...]], tuple[Any, ...], dict[str, Any]]
-"""A module's names, what looks up those that are watched, what they are bound to, and both as a dict."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -52,6 +49,44 @@ _STREAMS = ("stdin", "stdout", "stderr")
 _BaseException = BaseException  # until `builtins` is put back, nothing of it can be relied on
 
 
+class _Names:
+    """The public names of a module as they are when this is made.
+
+    Args:
+        module: it.
+    """
+
+    __slots__ = ("_look_up", "_names", "_namespace", "_read_version", "_values", "_version")
+
+    def __init__(self, module: ModuleType) -> None:
+        self._namespace = vars(module)
+        self._read_version = version_reader(self._namespace)
+        self._version = self._read_version()
+        self._names = _public(module)
+        self._look_up: Callable[[dict[str, Any]], tuple[Any, ...]] = itemgetter(*self._names)
+        self._values = tuple(self._names.values())
+
+    def are_current(self, module: ModuleType) -> bool:
+        """Whether these are certain to be the names of this module now."""
+        return vars(module) is self._namespace and self._is_unmodified()
+
+    def _is_unmodified(self) -> bool:
+        return self._version is not None and self._read_version() == self._version
+
+    def repair(self) -> bool:
+        """Puts the names back and returns whether any had changed."""
+        if self._is_unmodified():
+            return False
+        try:
+            same = self._look_up(self._namespace) == self._values  # tuples compare their items by identity first
+        except _BaseException:  # a name is gone, or what took its place cannot be compared
+            same = False
+        if not same:
+            self._namespace.update(self._names)
+        self._version = self._read_version()
+        return not same
+
+
 class Interpreter:
     """The interpreter as it is when this is made, which `repair` goes back to; `was_damaged` once there was a need to."""
 
@@ -60,6 +95,7 @@ class Interpreter:
         "_limits",
         "_locale",
         "_modules",
+        "_n_modules",
         "_names",
         "_process",
         "_recursion",
@@ -70,8 +106,9 @@ class Interpreter:
 
     def __init__(self) -> None:
         self.was_damaged = False
-        self._modules = dict(sys.modules)
-        self._names = watched_names(len(self._modules))
+        self._modules = loaded_modules()
+        self._n_modules = len(sys.modules)
+        self._names = watched_names()
         self._imports: list[tuple[list[Any], list[Any]]] = [
             (found, list(found)) for found in (sys.meta_path, sys.path_hooks)
         ]
@@ -96,13 +133,8 @@ class Interpreter:
     def repair(self) -> bool:
         """Puts back what has changed; whether anything had. Takes some ten microseconds where nothing has."""
         changed = False
-        for namespace, present, values, names in self._names:  # builtins come first: the rest needs them
-            try:
-                same = present(namespace) == values  # tuples compare their items by identity first
-            except _BaseException:  # a name is gone, or what took its place cannot be compared
-                same = False
-            if not same:
-                namespace.update(names)
+        for names in self._names:  # builtins come first: the rest needs them
+            if names.repair():
                 changed = True
         if changed:
             apply_time_zone()  # `time.tzname` shows that it was changed
@@ -111,7 +143,7 @@ class Interpreter:
         return changed
 
     def _repair_imports(self) -> bool:
-        changed = len(sys.modules) < len(self._modules)
+        changed = len(sys.modules) < self._n_modules
         for found, before in self._imports:
             if found != before:
                 found[:] = before
@@ -158,12 +190,31 @@ def objective_frames(error: BaseException) -> TracebackType | None:
     return frames.tb_next if frames is not None and frames.tb_frame.f_code.co_filename == __file__ else frames
 
 
-@lru_cache(maxsize=1)
-def watched_names(_n_modules: int) -> list[_Names]:
-    """The public names of the modules that are watched, found again when more modules are loaded."""
-    watched = [builtins, *(sys.modules[name] for name in _MODULES if name in sys.modules)]
-    public = [(vars(module), _public(module)) for module in watched]
-    return [(space, itemgetter(*names), tuple(names.values()), names) for space, names in public]
+def watched_names() -> list[_Names]:
+    """The public names of the modules that are watched; those of a module that did not change are not read again."""
+    for module in (builtins, *(sys.modules[name] for name in _MODULES if name in sys.modules)):
+        known = _watched.get(module.__name__)
+        if known is None or not known.are_current(module):
+            _watched[module.__name__] = _Names(module)
+    return list(_watched.values())
+
+
+def loaded_modules() -> dict[str, ModuleType]:
+    """The modules that were loaded at any call of this; each call adds those that were loaded since the one before."""
+    global _last
+    newest = next(reversed(sys.modules))
+    for name in reversed(sys.modules):
+        if name == _last:
+            break
+        _loaded[name] = sys.modules[name]
+    _last = newest
+    return _loaded
+
+
+_watched: dict[str, _Names] = {}
+_loaded: dict[str, ModuleType] = {}
+_last: str | None = None
+"""The module loaded last: `sys.modules` is in the order of loading."""
 
 
 def _public(module: ModuleType) -> dict[str, Any]:

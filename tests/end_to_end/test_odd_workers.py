@@ -129,7 +129,7 @@ def test_batches_do_not_grow_because_the_workers_clock_stands_still(tmp_path):
     sizes = [len(one.trials) for one in journal.read("finished") if isinstance(one, Finished)]
     journal.close()
     assert sum(sizes) == 60
-    assert max(sizes) <= 8  # of 0.02 s each, what a batch of the local pool should take: 0.15 s
+    assert max(sizes) <= 10  # of 0.02 s each, what a batch of the local pool should take: 0.2 s
 
 
 @pytest.mark.parametrize("now", [-1e9, 1e300, math.nan, "noon"])

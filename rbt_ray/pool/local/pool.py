@@ -19,7 +19,7 @@ from rbt_ray.pool.memory import even_share
 from rbt_ray.pool.pool import Batch, Returned
 
 _MEMORY_LOOK_SECONDS = 0.2
-_BATCH_SECONDS = 0.15
+_BATCH_SECONDS = 0.2
 
 
 class LocalPool:

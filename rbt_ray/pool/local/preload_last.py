@@ -1,12 +1,15 @@
-"""What the fork server finds out about its modules after it has loaded them: imported last, for its effect.
+"""What the fork server does once it has loaded its modules: imported last, for its effect.
 
-A worker that did so itself would write to the memory of each module, which it shares with the others until then.
+Workers share the memory of the modules until they write to it, as they would in finding out about modules themselves, or
+in collecting garbage among what the server made.
 """
 
-import sys
+import gc
 
-from rbt_ray.objectives.interpreter import watched_names
+from rbt_ray.objectives.interpreter import Interpreter
 from rbt_ray.pool import loaded_modules
 
-watched_names(len(sys.modules))
+Interpreter()
 loaded_modules.remember()
+gc.collect()
+gc.freeze()
