@@ -9,12 +9,15 @@ READY  := $(VENV)/.ready
 demo: setup
 	$(BIN)/rbt-ray demo
 
-test: setup
-	$(BIN)/python -m pytest
+# Two processes share the tests; tests/conftest.py says which stay together.
+SHARED := -n 2 --dist loadgroup --no-loadscope-reorder --durations 15
 
-# Single tests that take long, such as comparing thousands of proposals with hpbandster's.
+test: setup
+	$(BIN)/python -m pytest $(SHARED)
+
+# Exhaustive halves of what `make test` samples, and single tests that take long.
 test-slow: setup
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow $(SHARED)
 
 # Several hosts as Linux namespaces: needs root, iproute2, openssh-server and rsync, and says so.
 test-cluster: setup

@@ -1,0 +1,83 @@
+"""Which tests share a process when pytest-xdist spreads them, and a short folder for the sockets of Ray."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+import pytest
+
+_NAME_OF_RAY = re.compile(r"_?ray(pool|_(?!tune).*)?", re.IGNORECASE)
+_TEXT_ON_RAY = re.compile(r"\bRayPool\b|\bray\.init\b|^ray$|\bbackend=.ray\b")
+_LOCAL = {"local", "forkserver", "spawn", "fork"}
+
+_USERS_RAY = """
+import os, sys
+if os.fork():
+    os._exit(0)  # what looks for processes below its own finds none of these
+import ray
+ray.init(
+    address="local", include_dashboard=False, num_cpus=2, resources={"slot": 1}, object_store_memory=100 << 20,
+    log_to_driver=False,
+)
+print(ray.get_runtime_context().gcs_address, flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture(scope="session")
+def users_ray():
+    """A Ray that somebody else started: its address, and the environment of who may join. It has 2 CPU and 1 `slot`."""
+    env = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "a" * 64}
+    words = [sys.executable, "-c", _USERS_RAY]
+    with subprocess.Popen(words, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        yield next(line.strip() for line in process.stdout if re.fullmatch(r"\S+:\d+", line.strip())), env
+        process.stdin.close()
+        process.stdout.read()  # until it has ended
+
+
+def pytest_configure(config):
+    # Ray's sockets lie below this folder, and a socket's path has at most 107 characters, TMPDIR's own included.
+    config.ray_folder = tempfile.mkdtemp(prefix="rbt", dir="/tmp" if os.name == "posix" else None)
+    os.environ["RAY_TMPDIR"] = config.ray_folder
+
+
+def pytest_unconfigure(config):
+    shutil.rmtree(config.ray_folder, ignore_errors=True)
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks in the same hook
+def pytest_collection_modifyitems(config, items):
+    """Gives one process all tests that start a Ray, so that no two start at once, and each other module to one process.
+
+    Ray's tests come first: they take longest.
+    """
+    on_ray = {item for item in items if _is_on_ray(item)}
+    if config.pluginmanager.hasplugin("xdist"):
+        for item in items:
+            item.add_marker(pytest.mark.xdist_group("ray" if item in on_ray else item.nodeid.partition("::")[0]))
+    items.sort(key=lambda item: item not in on_ray)
+
+
+def _is_on_ray(item):
+    """Whether a test or one of its fixtures names Ray, unless its parameters choose the local backend."""
+    parameters = getattr(item, "callspec", None)
+    chosen = {value for value in parameters.params.values() if isinstance(value, str)} if parameters else set()
+    if chosen & _LOCAL or any(map(_TEXT_ON_RAY.search, chosen)):
+        return not chosen & _LOCAL
+    fixtures = [item._fixtureinfo.name2fixturedefs[name][-1].func for name in item.fixturenames if name != "request"]
+    return any(
+        _names_ray(function.__code__) for function in [item.function, *fixtures] if hasattr(function, "__code__")
+    )
+
+
+def _names_ray(code):
+    texts = [constant for constant in code.co_consts if isinstance(constant, str)]
+    nested = [constant for constant in code.co_consts if hasattr(constant, "co_consts")]
+    return (
+        any(_NAME_OF_RAY.fullmatch(name) for name in code.co_names)
+        or any(_TEXT_ON_RAY.search(text) for text in texts)
+        or any(map(_names_ray, nested))
+    )
