@@ -52,13 +52,19 @@ def pytest_unconfigure(config):
 def pytest_collection_modifyitems(config, items):
     """Gives one process all tests that start a Ray, so that no two start at once, and each other module to one process.
 
-    Ray's tests come first: they take longest.
+    Tests with vectorbt share a process too, which compiles it for half a minute. Ray's tests come first: they take longest.
     """
-    on_ray = {item for item in items if _is_on_ray(item)}
+    groups = {item: _group_of(item) for item in items}
     if config.pluginmanager.hasplugin("xdist"):
-        for item in items:
-            item.add_marker(pytest.mark.xdist_group("ray" if item in on_ray else item.nodeid.partition("::")[0]))
-    items.sort(key=lambda item: item not in on_ray)
+        for item, group in groups.items():
+            item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: groups[item] != "ray")
+
+
+def _group_of(item):
+    if _is_on_ray(item):
+        return "ray"
+    return "vectorbt" if "vectorbt" in item.name or "vectorbt" in item.path.name else item.nodeid.partition("::")[0]
 
 
 def _is_on_ray(item):
