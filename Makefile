@@ -27,7 +27,7 @@ test-cluster: setup
 FUZZED := build/fuzz.json
 COUNTS := build/chaos
 
-# Up to 175,000 hostile inputs over the parsers, an hour and a half at most; `make test` has a few thousand.
+# Up to 175,000 hostile inputs over the parsers, an hour and a half at most; `make test` has some hundred, `make test-slow` thousands.
 fuzz: setup
 	mkdir -p build
 	$(BIN)/python -m tests.fuzz.run --cases 25000 --seconds 5400 --counts $(FUZZED)

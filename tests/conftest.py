@@ -39,13 +39,18 @@ def users_ray():
 
 
 def pytest_configure(config):
-    # Ray's sockets lie below this folder, and a socket's path has at most 107 characters, TMPDIR's own included.
-    config.ray_folder = tempfile.mkdtemp(prefix="rbt", dir="/tmp" if os.name == "posix" else None)
-    os.environ["RAY_TMPDIR"] = config.ray_folder
+    """Gives each process of pytest-xdist a folder of its own for its Rays.
+
+    A socket's path has at most 107 characters, of which TMPDIR alone may take more.
+    """
+    if hasattr(config, "workerinput"):
+        config.ray_folder = tempfile.mkdtemp(prefix="rbt", dir="/tmp" if os.name == "posix" else None)
+        os.environ["RAY_TMPDIR"] = config.ray_folder
 
 
 def pytest_unconfigure(config):
-    shutil.rmtree(config.ray_folder, ignore_errors=True)
+    if hasattr(config, "ray_folder"):
+        shutil.rmtree(config.ray_folder, ignore_errors=True)
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks in the same hook
