@@ -9,7 +9,7 @@ import tempfile
 
 import pytest
 
-_NAME_OF_RAY = re.compile(r"_?ray(pool|_(?!tune).*)?", re.IGNORECASE)
+_NAME_OF_RAY = re.compile(r"(_?users)?_?ray(pool|_(?!tune).*)?", re.IGNORECASE)
 _TEXT_ON_RAY = re.compile(r"\bRayPool\b|\bray\.init\b|^ray$|\bbackend=.ray\b")
 _LOCAL = {"local", "forkserver", "spawn", "fork"}
 
@@ -53,16 +53,16 @@ def pytest_unconfigure(config):
         shutil.rmtree(config.ray_folder, ignore_errors=True)
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks in the same hook
 def pytest_collection_modifyitems(config, items):
     """Gives one process all tests that start a Ray, so that no two start at once, and each other module to one process.
 
     Tests with vectorbt share a process too, which compiles it for half a minute. Ray's tests come first: they take longest.
     """
     groups = {item: _group_of(item) for item in items}
-    if config.pluginmanager.hasplugin("xdist"):
+    if getattr(config.option, "loadgroup", False):
         for item, group in groups.items():
-            item.add_marker(pytest.mark.xdist_group(group))
+            # As pytest-xdist 3.8 does with the mark `xdist_group`, by an attribute that pytest 9.2 has not any more.
+            item._id = type(item._id).parse(f"{item.nodeid}@{group}")
     items.sort(key=lambda item: groups[item] != "ray")
 
 
@@ -76,7 +76,7 @@ def _is_on_ray(item):
     """Whether a test or one of its fixtures names Ray, unless its parameters choose the local backend."""
     parameters = getattr(item, "callspec", None)
     chosen = {value for value in parameters.params.values() if isinstance(value, str)} if parameters else set()
-    if chosen & _LOCAL or any(map(_TEXT_ON_RAY.search, chosen)):
+    if chosen & _LOCAL or any(_NAME_OF_RAY.fullmatch(text) or _TEXT_ON_RAY.search(text) for text in chosen):
         return not chosen & _LOCAL
     fixtures = [item._fixtureinfo.name2fixturedefs[name][-1].func for name in item.fixturenames if name != "request"]
     return any(
