@@ -9,12 +9,15 @@ READY  := $(VENV)/.ready
 demo: setup
 	$(BIN)/rbt-ray demo
 
-test: setup
-	$(BIN)/python -m pytest
+# Two processes share the tests; tests/conftest.py says which stay together.
+SHARED := -n 2 --dist loadgroup --no-loadscope-reorder --durations 15
 
-# Single tests that take long, such as comparing thousands of proposals with hpbandster's.
+test: setup
+	$(BIN)/python -m pytest $(SHARED)
+
+# Exhaustive halves of what `make test` samples, and single tests that take long.
 test-slow: setup
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow $(SHARED)
 
 # Several hosts as Linux namespaces: needs root, iproute2, openssh-server and rsync, and says so.
 test-cluster: setup
@@ -24,7 +27,7 @@ test-cluster: setup
 FUZZED := build/fuzz.json
 COUNTS := build/chaos
 
-# Up to 175,000 hostile inputs over the parsers, an hour and a half at most; `make test` has a few thousand.
+# Up to 175,000 hostile inputs over the parsers, an hour and a half at most; `make test` has some hundred, `make test-slow` thousands.
 fuzz: setup
 	mkdir -p build
 	$(BIN)/python -m tests.fuzz.run --cases 25000 --seconds 5400 --counts $(FUZZED)

@@ -320,7 +320,8 @@ def test_numerical_libraries_use_one_thread_and_ctrl_c_is_the_drivers_to_decide(
     assert os.environ.get("OPENBLAS_NUM_THREADS") == before
 
 
-@pytest.mark.parametrize("backend", ["local", "ray"])
+# Of Ray, tests/pool/test_ray_pool.py has the same without a study.
+@pytest.mark.parametrize("backend", ["local", pytest.param("ray", marks=pytest.mark.slow)])
 def test_what_a_worker_prints_stays_off_stdout(tmp_path, backend):
     script = tmp_path / "talk.py"
     script.write_text(

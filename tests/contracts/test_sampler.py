@@ -50,8 +50,23 @@ MIXED = Space(
 SPACES = {**FINITE, "mixed": MIXED}
 
 each = pytest.mark.parametrize("make", SAMPLERS.values(), ids=SAMPLERS)
-spaces = pytest.mark.parametrize("space", SPACES.values(), ids=SPACES)
-finite = pytest.mark.parametrize("space", FINITE.values(), ids=FINITE)
+
+
+def each_in(spaces):
+    """Each sampler in each of these spaces; hpbandster's takes seconds where conditions and clauses come together."""
+    return pytest.mark.parametrize(
+        ("make", "space"),
+        [
+            pytest.param(
+                make,
+                space,
+                id=f"{space_name}-{name}",
+                marks=[pytest.mark.slow] * ((name, space_name) == ("hpbandster", "branching")),
+            )
+            for space_name, space in spaces.items()
+            for name, make in SAMPLERS.items()
+        ],
+    )
 
 
 def loss_of(space, point):
@@ -76,8 +91,7 @@ def play(sampler, space, n, n_open=4):
     return points
 
 
-@each
-@spaces
+@each_in(SPACES)
 def test_points_are_allowed_canonical_and_new(make, space):
     points = np.array(play(make(space), space, 40))
     assert points.dtype == np.float64
@@ -88,8 +102,7 @@ def test_points_are_allowed_canonical_and_new(make, space):
     assert len({point.tobytes() for point in points}) == len(points)
 
 
-@each
-@finite
+@each_in(FINITE)
 def test_a_finite_space_is_used_up_and_then_there_is_none(make, space):
     sampler = make(space)
     points = play(sampler, space, 10**4)
@@ -98,8 +111,7 @@ def test_a_finite_space_is_used_up_and_then_there_is_none(make, space):
     assert sampler.sample() is None
 
 
-@each
-@spaces
+@each_in(SPACES)
 def test_the_same_events_give_the_same_points(make, space):
     first, second = (play(make(space, seed=3), space, 30) for _ in range(2))
     np.testing.assert_array_equal(first, second)
@@ -149,8 +161,7 @@ def test_it_goes_on_where_everything_fails(make, fidelity):
         sampler.learn(sampler.sample(), fidelity, math.nan)
 
 
-@each
-@spaces
+@each_in(SPACES)
 def test_points_of_an_earlier_study_are_learned_from_and_not_proposed(make, space):
     rng = np.random.default_rng(0)
     earlier = space.canonical(space.from_unit(rng.random((20, space.n_params))))

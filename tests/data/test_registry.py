@@ -170,9 +170,10 @@ def test_a_bad_source_leaves_the_old_version(home, small):
     assert rbt.load_bundle("p") == small
 
 
-def test_a_killed_ingest_leaves_a_whole_version(home):
+@pytest.mark.parametrize("attempts", [3, pytest.param(12, marks=pytest.mark.slow)])
+def test_a_killed_ingest_leaves_a_whole_version(home, attempts):
     rng = random.Random(3)
-    for attempt in range(12):
+    for attempt in range(attempts):
         child = _start(str(1000 * attempt))
         said = [child.stdout.readline() for _ in range(rng.randrange(3, 9))]
         moment = time.perf_counter() + rng.uniform(0, 0.01)

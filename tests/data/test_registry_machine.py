@@ -232,4 +232,4 @@ def test_the_registry_in_any_order():
 
 @pytest.mark.slow
 def test_the_registry_in_any_order_for_long():
-    explore(80, 30)
+    explore(40, 30)

@@ -37,9 +37,13 @@ holdout = 0.2
 
 @pytest.fixture
 def place(tmp_path):
-    (tmp_path / "slow_one.py").write_text(OBJECTIVE)
-    (tmp_path / "study.toml").write_text(STUDY)
-    return tmp_path
+    return prepared(tmp_path)
+
+
+def prepared(folder):
+    (folder / "slow_one.py").write_text(OBJECTIVE)
+    (folder / "study.toml").write_text(STUDY)
+    return folder
 
 
 def start(place, *words, **kw):
@@ -77,15 +81,17 @@ def recorded(folder):
     return {result.config["x"] for result in ResultGrid(folder)}
 
 
-@pytest.mark.parametrize("after", [1, 40, 150])
-def test_kill_9_then_resume(place, after):
-    code, out, _ = command(place, "run", "study.toml", "--json", "--workers", "2")
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """What the study prints when nothing interrupts it."""
+    code, out, _ = command(prepared(tmp_path_factory.mktemp("whole")), "run", "study.toml", "--json", "--workers", "2")
     assert code == 0
-    whole = json.loads(out)
-    assert whole["n_trials"] == 300
-    (place / "studies" / "study").rename(place / "uninterrupted")
-    (place / "ran.log").unlink()
+    return json.loads(out)
 
+
+@pytest.mark.parametrize("after", [1, 150])  # `make test-chaos` kills drivers at random moments
+def test_kill_9_then_resume(place, whole, after):
+    assert whole["n_trials"] == 300
     driver = start(place, "run", "study.toml", "--json", "--workers", "2")
     wait_for(lambda: len(log_lines(place)) >= after)
     os.kill(driver.pid, signal.SIGKILL)

@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from rbt_ray.cli.main import run_command
 from rbt_ray.store.location import Place
 from rbt_ray.store.mirror import Mirror
 from rbt_ray.tuner.result_grid import ResultGrid
@@ -46,8 +47,12 @@ if __name__ == "__main__":
 
 @pytest.fixture
 def place(tmp_path):
-    (tmp_path / "study.py").write_text(STUDY)
-    return tmp_path
+    return prepared(tmp_path)
+
+
+def prepared(folder):
+    (folder / "study.py").write_text(STUDY)
+    return folder
 
 
 def start(place, home, *words):
@@ -78,10 +83,15 @@ def log_of(place):
     return [int(word) for word in log.read_text().split()] if log.exists() else []
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The table's hash when nothing interrupts the study."""
+    place = prepared(tmp_path_factory.mktemp("whole"))
+    return done(place, "first", "study.py", "run", f"file://{place}/one").strip()
+
+
 @pytest.mark.parametrize("after", [1, 8])
-def test_driver_killed_and_its_disk_lost(place, monkeypatch, after):
-    whole = done(place, "first", "study.py", "run", f"file://{place}/one").strip()
-    (place / "ran.log").unlink()
+def test_driver_killed_and_its_disk_lost(place, whole, monkeypatch, after):
     uri = f"file://{place}/two"
     driver = start(place, "second", "study.py", "run", uri)
     end = time.monotonic() + 60
@@ -104,21 +114,28 @@ def test_driver_killed_and_its_disk_lost(place, monkeypatch, after):
     assert shown["table_hash"] == whole
 
 
-def test_the_command_line_runs_resumes_shows_and_reports_at_a_uri(place):
+def test_the_command_line_runs_resumes_shows_and_reports_at_a_uri(place, monkeypatch, capsys):
+    def command(home, *words):
+        """What a command prints on a machine with a home of its own; its exit code and stderr."""
+        monkeypatch.setenv("RBT_RAY_HOME", str(place / home))
+        code = run_command(list(words))
+        out, err = capsys.readouterr()
+        return out, code, err
+
+    monkeypatch.chdir(place)
     uri = f"file://{place}/studies/pairs"
     (place / "study.toml").write_text(
         f'name = "pairs"\nobjective = "sma_cross"\nbundle = "sample"\n[run]\nstorage_path = "file://{place}/studies"\n'
         "[space]\nfast = { randint = [5, 15] }\nslow = { randint = [20, 50] }\n"
     )
-    ran = json.loads(done(place, "a", "-m", "rbt_ray.cli", "run", "study.toml", "--json"))
+    ran = json.loads(command("a", "run", "study.toml", "--json")[0])
     assert ran["n_trials"] == 300
     for home in ("a", "b"):
-        shown = json.loads(done(place, home, "-m", "rbt_ray.cli", "show", uri, "--json"))
-        resumed = json.loads(done(place, home, "-m", "rbt_ray.cli", "resume", uri, "--json"))
+        shown = json.loads(command(home, "show", uri, "--json")[0])
+        resumed = json.loads(command(home, "resume", uri, "--json")[0])
         assert shown["table_hash"] == resumed["table_hash"] == ran["table_hash"]
-    page = done(place, "c", "-m", "rbt_ray.cli", "report", uri).strip()
+    page = command("c", "report", uri)[0].strip()
     assert page.startswith(str(place / "c"))
-    again = start(place, "d", "-m", "rbt_ray.cli", "run", "study.toml")
-    _, err = again.communicate(timeout=60)
-    assert again.returncode == 2
+    _, code, err = command("d", "run", "study.toml")
+    assert code == 2
     assert f"there is a study in {uri} already. Go on with it by `rbt-ray resume {uri}`" in err

@@ -132,23 +132,24 @@ def test_searches_that_climb_do_the_same_with_1_and_with_64_workers(tmp_path, se
     assert len(np.unique(tables[0].fidelity)) > 1
 
 
-def test_every_trial_is_there_once_at_a_thousand_workers_that_fail(tmp_path):
-    study = tuner(tmp_path, "random", 20_000).study
+@pytest.mark.parametrize(("n_workers", "n"), [(100, 4_000), pytest.param(1_000, 20_000, marks=pytest.mark.slow)])
+def test_every_trial_is_there_once_at_many_workers_that_fail(tmp_path, n_workers, n):
+    study = tuner(tmp_path, "random", n).study
     rng = np.random.default_rng(0)
     seconds = rng.lognormal(-2, 0.5, 4096)
     seconds[::100] *= 10
     faults = Faults(worker_s=20.0, host_s=60.0, back_s=5.0, workers_per_host=16)
-    table, pool, clock = simulate(tmp_path / "a", study, "random", 1_000, faults=faults, seconds=seconds)
-    assert table.trials.tolist() == list(range(20_000))
-    assert pool.n_lost > 100
-    again, _, clock_again = simulate(tmp_path / "b", study, "random", 1_000, faults=faults, seconds=seconds)
+    table, pool, clock = simulate(tmp_path / "a", study, "random", n_workers, faults=faults, seconds=seconds)
+    assert table.trials.tolist() == list(range(n))
+    assert pool.n_lost > n_workers / 10
+    again, _, clock_again = simulate(tmp_path / "b", study, "random", n_workers, faults=faults, seconds=seconds)
     assert clock_again.now == clock.now, "with the driver's time left out, all follows from the seeds"
     assert again.hash() == table.hash()
     assert again.batches.tolist() == table.batches.tolist()
 
 
 def test_a_worker_evaluates_one_batch_at_a_time_for_as_long_as_its_trials_take(tmp_path):
-    study = tuner(tmp_path, "random", 5_000).study
+    study = tuner(tmp_path, "random", 2_500).study
     table, pool, clock = simulate(tmp_path / "a", study, "random", 50, seconds=np.linspace(0.01, 0.2, 1000))
     for worker in range(50):
         start, wall_s = table.batches[table.batches[:, 0] == worker][:, 1:3].T
@@ -163,9 +164,9 @@ def test_a_worker_evaluates_one_batch_at_a_time_for_as_long_as_its_trials_take(t
 
 
 def test_no_more_batches_are_carried_than_the_transport_can(tmp_path):
-    study = tuner(tmp_path, "random", 3_000).study
+    study = tuner(tmp_path, "random", 1_000).study
     slow = Transport(calls_per_s=100.0, batch_seconds=0.001)
-    _, pool, clock = simulate(tmp_path / "a", study, "random", 200, seconds=(0.01,), transport=slow)
+    _, pool, clock = simulate(tmp_path / "a", study, "random", 100, seconds=(0.01,), transport=slow)
     n = len(pool.ended)
     assert n / 100 <= clock.now <= n / 100 + 0.1
 
@@ -182,7 +183,7 @@ def test_a_trial_that_is_late_by_the_virtual_clock_is_ended_and_its_batch_mates_
 
 def test_the_benchmark_runs():
     script = Path(__file__).parents[2] / "benchmarks" / "scale.py"
-    command = [sys.executable, str(script), "--quick", "--workers", "1000", "--seconds", "0.1"]
+    command = [sys.executable, str(script), "--quick", "--workers", "100", "--seconds", "0.1"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     rows = [line.split() for line in done.stdout.splitlines() if " | " in line][1:]

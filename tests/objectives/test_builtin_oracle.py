@@ -112,7 +112,7 @@ def test_figures_equal_pandas(factory, market, execution, sample_view, fx_view, 
 
 @pytest.mark.parametrize("rebalance", ["on_change", "every_bar"])
 @pytest.mark.parametrize("execution", ["next_open", "next_close", "close"])
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))])
 def test_figures_on_prices_with_holes_equal_plain_python(factory, holed, configs_of, execution, rebalance, seed):
     """Signals of each symbol's own bars, and accounts that carry holdings over the others."""
     view = holed(300, 4, seed, 0.4, True)

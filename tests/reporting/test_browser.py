@@ -134,6 +134,7 @@ def test_nothing_hostile_runs_in_names_of_metrics_bundles_objectives_and_symbols
         assert "&lt;img src=x" in dom
 
 
+@pytest.mark.slow  # each page starts a browser
 def test_another_pair_is_drawn_when_it_is_picked(tmp_path, rng, write_mixed, look):
     path = write_mixed(tmp_path / "study", rng).report(tmp_path / "report.html")
     page = path.read_text("utf-8")
@@ -153,7 +154,7 @@ def test_a_script_that_finds_its_way_in_is_refused_and_this_test_would_see_it(tm
     assert any("Content Security Policy" in line for line in console)
 
 
-@pytest.mark.parametrize("n", [0, 1])
+@pytest.mark.parametrize("n", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_page_with_hardly_a_chart(tmp_path, rng, write_study, look, n):
     points = rng.random((n, 1))
     results = write_study(tmp_path / "study", {"x": rbt.uniform(0, 1)}, points, {"sharpe": points[:, 0]})

@@ -189,7 +189,7 @@ def test_a_hundred_thousand_trials_in_seconds_and_megabytes(tmp_path, rng, write
     errors = {row: f"ValueError: {row}" for row in range(0, n, 50)}
     results = write_study(tmp_path / "s", space, points, {"sharpe": rng.normal(0, 1, n)}, errors=errors, batch=32)
     assert len(results.table) == n
-    begin = time.perf_counter()
+    begin = time.process_time()  # what this process computes, however busy the machine is
     path = results.report(tmp_path / "report.html")
-    assert time.perf_counter() - begin < 5
+    assert time.process_time() - begin < 5
     assert path.stat().st_size - len(get_plotlyjs().encode()) < 8e6

@@ -20,7 +20,7 @@ MIXED = Space.of(
         "kind": rbt.choice(["a", "b", "c"]),
     }
 )
-DRAWS = 5000
+DRAWS = 2500
 SEED = 11
 
 

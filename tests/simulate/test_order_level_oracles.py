@@ -36,6 +36,7 @@ def of_symbols(bundle: rbt.Bundle, *symbols: str) -> rbt.Bundle:
     return rbt.Bundle.from_arrays(fields, bundle.index, symbols)
 
 
+@pytest.mark.slow  # vectorbt compiles itself in each process
 @pytest.mark.parametrize(
     ("symbols", "weigh", "gross", "whole_units"),
     [
@@ -77,6 +78,7 @@ def test_vectorbt_target_weights(sample, symbols, weigh, gross, whole_units):
     np.testing.assert_allclose(run.equity, peer.value().to_numpy() / 100_000.0, rtol=1e-14)
 
 
+@pytest.mark.slow
 def test_vectorbt_all_in_and_out(sample):
     import vectorbt as vbt
 

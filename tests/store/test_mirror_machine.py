@@ -353,4 +353,4 @@ def test_a_mirror_in_any_order():
 
 @pytest.mark.slow
 def test_a_mirror_in_any_order_for_long():
-    explore(50, 25)
+    explore(25, 25)

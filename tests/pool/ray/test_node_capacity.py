@@ -31,25 +31,28 @@ def found(answer):
 """
 
 
-def run(script, path, timeout=240):
+def run(script, path, *words, env=None):
     """What a script calls `found` with, and the lines of ours on its stderr."""
     source = _START + textwrap.dedent(script)
     done = subprocess.run(
-        [sys.executable, "-c", source, str(path)], capture_output=True, text=True, timeout=timeout, check=False
+        [sys.executable, "-c", source, str(path), *words], capture_output=True, text=True, timeout=240, env=env
     )
     assert done.returncode == 0, done.stderr
     said = [line for line in done.stderr.splitlines() if line.startswith("rbt-ray:")]
     return json.loads((path / "found.json").read_text()), said
 
 
-def test_what_no_node_can_ever_hold_is_refused_at_once_with_what_the_largest_has(tmp_path):
+def test_what_no_node_can_ever_hold_is_refused_at_once_with_what_the_largest_has(tmp_path, users_ray):
+    address, env = users_ray
     found, said = run(
         """
-        ray.init(num_cpus=2, resources={"slot": 1}, include_dashboard=False, log_to_driver=False)
+        ray.init(address=sys.argv[2], log_to_driver=False)
         answers = [refused(2, num_cpus_per_worker=3), refused(resources_per_worker={"slot": 2, "GPU": 1})]
         found(answers)
         """,
         tmp_path,
+        address,
+        env=env,
     )
     for (sentence, seconds), asked, has in zip(
         found, ("3 CPU", "1 CPU, 2 slot, 1 GPU"), ("2 CPU", "2 CPU, 1 slot, 0 GPU"), strict=True

@@ -46,21 +46,22 @@ def until(is_so):
 """
 
 
-def run(script, path):
+def run(script, path, *words, env=None):
     """What a script calls `found` with, and the lines of ours on its stderr."""
     source = _START + textwrap.dedent(script)
     done = subprocess.run(
-        [sys.executable, "-c", source, str(path)], capture_output=True, text=True, timeout=240, check=False
+        [sys.executable, "-c", source, str(path), *words], capture_output=True, text=True, timeout=240, env=env
     )
     assert done.returncode == 0, done.stderr
     said = [line for line in done.stderr.splitlines() if line.startswith("rbt-ray:")]
     return json.loads((path / "found.json").read_text()), said
 
 
-def test_a_task_of_the_user_runs_as_soon_as_a_study_is_done_and_the_next_study_finds_warm_workers(tmp_path):
+def test_a_task_of_the_user_runs_as_soon_as_a_study_is_done_and_the_next_study_finds_warm_workers(tmp_path, users_ray):
+    address, env = users_ray
     found, _ = run(
         """
-        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+        ray.init(address=sys.argv[2], log_to_driver=False)
         first = fit("first", sys.argv[1])
         answers = ray.get([task.remote() for _ in range(3)], timeout=60)
         second = fit("second", sys.argv[1])
@@ -68,6 +69,8 @@ def test_a_task_of_the_user_runs_as_soon_as_a_study_is_done_and_the_next_study_f
         found([answers, pids(first), pids(second), pids(third)])
         """,
         tmp_path,
+        address,
+        env=env,
     )
     answers, first, second, third = found
     assert answers == ["done"] * 3

@@ -21,6 +21,9 @@ from rbt_ray.pool.worker import Worker
 from rbt_ray.tuner.pools import backend_of
 from tests.pools import batch, collect, points, polynomial, task
 
+# Ray takes a host for lost after 5 checks in vain, 3 s apart if nothing is said.
+HEALTH_CHECKS_IN_A_HURRY = {"RAY_health_check_period_ms": "300", "RAY_health_check_initial_delay_ms": "300"}
+
 
 @pytest.fixture(scope="module")
 def pool():
@@ -38,10 +41,10 @@ def deadly(params, data):
     return params["x"]
 
 
-def run(script, timeout=60):
+def run(script, timeout=60, env=None):
     """A script's output, in a process of its own."""
     command = [sys.executable, "-c", textwrap.dedent(script)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=True)
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=True, env=env)
 
 
 def warm_up(pool, job, number):
@@ -289,7 +292,7 @@ def test_a_job_that_gets_lost_every_time_is_an_error(pool, monkeypatch):
     other.close()
 
 
-@pytest.mark.parametrize("n_workers", [None, 2])
+@pytest.mark.parametrize("n_workers", [pytest.param(None, marks=pytest.mark.slow), 2])
 def test_a_host_that_is_lost_costs_no_trial_even_without_retries(tmp_path, n_workers):
     run(
         f"""
@@ -341,6 +344,7 @@ def test_a_host_that_is_lost_costs_no_trial_even_without_retries(tmp_path, n_wor
         cluster.shutdown()
         """,
         timeout=120,
+        env={**os.environ, **HEALTH_CHECKS_IN_A_HURRY},
     )
     assert json.loads((tmp_path / "found").read_text()) == [["COMPLETED", None]] * 3
 
@@ -475,24 +479,23 @@ def test_actors_take_what_they_are_told_to_and_fill_what_there_is(pool):
     ]
 
 
-def test_a_pool_with_an_address_fills_a_cluster_and_leaves_it_running():
+def test_a_pool_with_an_address_fills_a_cluster_and_leaves_it_running(users_ray):
+    address, env = users_ray
     done = run(
-        """
+        f"""
         import ray
-        from ray.cluster_utils import Cluster
         from rbt_ray.pool.ray.pool import RayPool
 
-        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
         for _ in range(2):  # the second finds it as it was
-            pool = RayPool(address=cluster.address)
+            pool = RayPool(address={address!r})
             slots = int(ray.cluster_resources()["CPU"])
             while len(pool.pids()) < slots:
                 pool.wait(0.1)
-            print(pool.n_workers == slots)
+            print(pool.n_workers == slots == 2)
             pool.close()
             print(ray.is_initialized())
-        cluster.shutdown()
-        """
+        """,
+        env=env,
     )
     assert done.stdout.split() == ["True", "False"] * 2
 

@@ -1,0 +1,94 @@
+"""Which tests share a process when pytest-xdist spreads them, and a short folder for the sockets of Ray."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+import pytest
+
+_NAME_OF_RAY = re.compile(r"(_?users)?_?ray(pool|_(?!tune).*)?", re.IGNORECASE)
+_TEXT_ON_RAY = re.compile(r"\bRayPool\b|\bray\.init\b|^ray$|\bbackend=.ray\b")
+_LOCAL = {"local", "forkserver", "spawn", "fork"}
+
+_USERS_RAY = """
+import os, sys
+if os.fork():
+    os._exit(0)  # what looks for processes below its own finds none of these
+import ray
+ray.init(
+    address="local", include_dashboard=False, num_cpus=2, resources={"slot": 1}, object_store_memory=100 << 20,
+    log_to_driver=False,
+)
+print(ray.get_runtime_context().gcs_address, flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture(scope="session")
+def users_ray():
+    """A Ray that somebody else started: its address, and the environment of who may join. It has 2 CPU and 1 `slot`."""
+    env = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "a" * 64}
+    words = [sys.executable, "-c", _USERS_RAY]
+    with subprocess.Popen(words, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        yield next(line.strip() for line in process.stdout if re.fullmatch(r"\S+:\d+", line.strip())), env
+        process.stdin.close()
+        process.stdout.read()  # until it has ended
+
+
+def pytest_configure(config):
+    """Gives each process of pytest-xdist a folder of its own for its Rays.
+
+    A socket's path has at most 107 characters, of which TMPDIR alone may take more.
+    """
+    if hasattr(config, "workerinput"):
+        config.ray_folder = tempfile.mkdtemp(prefix="rbt", dir="/tmp" if os.name == "posix" else None)
+        os.environ["RAY_TMPDIR"] = config.ray_folder
+
+
+def pytest_unconfigure(config):
+    if hasattr(config, "ray_folder"):
+        shutil.rmtree(config.ray_folder, ignore_errors=True)
+
+
+def pytest_collection_modifyitems(config, items):
+    """Gives one process all tests that start a Ray, so that no two start at once, and each other module to one process.
+
+    Tests with vectorbt share a process too, which compiles it for half a minute. Ray's tests come first: they take longest.
+    """
+    groups = {item: _group_of(item) for item in items}
+    if getattr(config.option, "loadgroup", False):
+        for item, group in groups.items():
+            # As pytest-xdist 3.8 does with the mark `xdist_group`, by an attribute that pytest 9.2 has not any more.
+            item._id = type(item._id).parse(f"{item.nodeid}@{group}")
+    items.sort(key=lambda item: groups[item] != "ray")
+
+
+def _group_of(item):
+    if _is_on_ray(item):
+        return "ray"
+    return "vectorbt" if "vectorbt" in item.name or "vectorbt" in item.path.name else item.nodeid.partition("::")[0]
+
+
+def _is_on_ray(item):
+    """Whether a test or one of its fixtures names Ray, unless its parameters choose the local backend."""
+    parameters = getattr(item, "callspec", None)
+    chosen = {value for value in parameters.params.values() if isinstance(value, str)} if parameters else set()
+    if chosen & _LOCAL or any(_NAME_OF_RAY.fullmatch(text) or _TEXT_ON_RAY.search(text) for text in chosen):
+        return not chosen & _LOCAL
+    fixtures = [item._fixtureinfo.name2fixturedefs[name][-1].func for name in item.fixturenames if name != "request"]
+    return any(
+        _names_ray(function.__code__) for function in [item.function, *fixtures] if hasattr(function, "__code__")
+    )
+
+
+def _names_ray(code):
+    texts = [constant for constant in code.co_consts if isinstance(constant, str)]
+    nested = [constant for constant in code.co_consts if hasattr(constant, "co_consts")]
+    return (
+        any(_NAME_OF_RAY.fullmatch(name) for name in code.co_names)
+        or any(_TEXT_ON_RAY.search(text) for text in texts)
+        or any(map(_names_ray, nested))
+    )
