@@ -6,11 +6,11 @@ from contextlib import closing, contextmanager
 
 import numpy as np
 import pytest
-from rbt_ray.store.place import Place
 
 from rbt_ray.columns import Outcomes
 from rbt_ray.metric_columns import Column
 from rbt_ray.store.journal import Asked, Distrusted, Ended, Finished, Journal, Reviewed
+from rbt_ray.store.location import Place
 from rbt_ray.types import COMPLETED, CRASHED
 from tests.kills import ended, forked
 

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ray.tune.search.hyperopt import HyperOptSearch
 from ray.tune.search.optuna import OptunaSearch
-from rbt_ray.search.catalog import make
 
 import rbt_ray as rbt
+from rbt_ray.search.registry import make
 from rbt_ray.search.searcher import Searcher
 from rbt_ray.types import Result
 
