@@ -9,8 +9,8 @@ READY  := $(VENV)/.ready
 demo: setup
 	$(BIN)/rbt-ray demo
 
-# Two processes share the tests; tests/conftest.py says which stay together.
-SHARED := -n 2 --dist loadgroup --no-loadscope-reorder --durations 15
+# Three processes share the tests, since many wait for other processes; tests/conftest.py says which stay together.
+SHARED := -n 3 --dist loadgroup --no-loadscope-reorder --durations 15
 
 test: setup
 	$(BIN)/python -m pytest $(SHARED)

@@ -11,6 +11,7 @@ import pytest
 
 _NAME_OF_RAY = re.compile(r"(_?users)?_?ray(pool|_(?!tune).*)?", re.IGNORECASE)
 _TEXT_ON_RAY = re.compile(r"\bRayPool\b|\bray\.init\b|^ray$|\bbackend=.ray\b")
+_RAY, _RAY_OF_POOLS = "ray", "ray of pools"
 _LOCAL = {"local", "forkserver", "spawn", "fork"}
 
 _USERS_RAY = """
@@ -54,7 +55,7 @@ def pytest_unconfigure(config):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Gives one process all tests that start a Ray, so that no two start at once, and each other module to one process.
+    """Keeps the tests that start a Ray in two groups, so that no more than two Rays run, and those of a module in one.
 
     Tests with vectorbt share a process too, which compiles it for half a minute. Ray's tests come first: they take longest.
     """
@@ -63,12 +64,12 @@ def pytest_collection_modifyitems(config, items):
         for item, group in groups.items():
             # As pytest-xdist 3.8 does with the mark `xdist_group`, by an attribute that pytest 9.2 has not any more.
             item._id = type(item._id).parse(f"{item.nodeid}@{group}")
-    items.sort(key=lambda item: groups[item] != "ray")
+    items.sort(key=lambda item: groups[item] not in (_RAY_OF_POOLS, _RAY))
 
 
 def _group_of(item):
     if _is_on_ray(item):
-        return "ray"
+        return _RAY_OF_POOLS if item.path.parent.name == "pool" else _RAY
     return "vectorbt" if "vectorbt" in item.name or "vectorbt" in item.path.name else item.nodeid.partition("::")[0]
 
 
