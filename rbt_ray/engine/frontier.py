@@ -188,6 +188,6 @@ class Frontier:
         )
         proposals = self._proposals.pop(trial)
         if row in finished.outcomes.checkpoints:
-            self._cost.left_a_checkpoint(proposals.points[0], float(proposals.fidelity[0]))
+            self._cost.record_checkpoint(proposals.points[0], float(proposals.fidelity[0]))
         self._n_open -= 1
         self._searcher.tell(Results(finished.trials[rows], proposals, outcomes, loss[rows], [finished.worker]))

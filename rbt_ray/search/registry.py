@@ -15,10 +15,10 @@ from rbt_ray.search.asha import ASHA, MedianStopping
 from rbt_ray.search.bohb import BOHB
 from rbt_ray.search.calibration import LEAST_CONFIGS
 from rbt_ray.search.fidelity_ladder import Ladder, bracket_sizes, ladder_from
-from rbt_ray.search.fixed_sequence import Stream
+from rbt_ray.search.fixed_sequence import FixedSequence
 from rbt_ray.search.hyperband import Hyperband, SuccessiveHalving
 from rbt_ray.search.random_search import RandomSearch
-from rbt_ray.search.sampler import Sampler, StreamSampler
+from rbt_ray.search.sampler import Sampler, SequenceSampler
 from rbt_ray.search.scheduled_search import ScheduledSearch
 from rbt_ray.search.scheduler import Scheduler
 from rbt_ray.search.searcher import Searcher
@@ -46,7 +46,7 @@ _CALIBRATION = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class SearchChoice:
     """What a name stands for.
 
     Args:
@@ -62,7 +62,9 @@ class Chosen:
     why: str = ""
 
 
-def choose(search_alg: str, space: Space, num_samples: int | None, max_cost: float | None, n_rungs: int) -> Chosen:
+def choose(
+    search_alg: str, space: Space, num_samples: int | None, max_cost: float | None, n_rungs: int
+) -> SearchChoice:
     """The searcher that a name stands for.
 
     Args:
@@ -75,12 +77,12 @@ def choose(search_alg: str, space: Space, num_samples: int | None, max_cost: flo
     """
     some = default_samples(num_samples, max_cost)
     if search_alg != "auto":
-        return Chosen(search_alg, {}, num_samples if search_alg == "grid" else some)
+        return SearchChoice(search_alg, {}, num_samples if search_alg == "grid" else some)
     size, may_spend = space.size, min((most for most in (num_samples, max_cost) if most is not None), default=None)
     if size is not None and (may_spend is None or size <= may_spend):
-        return Chosen("grid", {}, num_samples, f"auto: grid, as the whole space has {size:,} configs.")
+        return SearchChoice("grid", {}, num_samples, f"auto: grid, as the whole space has {size:,} configs.")
     why = f"auto: bohb with the model of TPE {_over(n_rungs)}, as the space has {_more(size, num_samples, max_cost)}."
-    return Chosen("bohb", asdict(AUTO), some, why)
+    return SearchChoice("bohb", asdict(AUTO), some, why)
 
 
 def default_samples(num_samples: int | None, max_cost: float | None) -> int | None:
@@ -99,7 +101,7 @@ def _more(size: int | None, num_samples: int | None, max_cost: float | None) -> 
     return f"{size:,} configs and {bound}"
 
 
-def make(study: Study, given: Any = None) -> Searcher:
+def make_searcher(study: Study, given: Any = None) -> Searcher:
     """A fresh searcher for a study.
 
     Args:
@@ -115,7 +117,7 @@ def make(study: Study, given: Any = None) -> Searcher:
         from rbt_ray.search.tune_searcher import TuneSearcher
 
         return TuneSearcher(study.space, given, limit=study.num_samples)
-    scheduler = scheduler_of(study.scheduler)
+    scheduler = scheduler_from_json(study.scheduler)
     if scheduler is None and study.search_alg in _STREAMS:
         return _stream(study, limit=study.num_samples, points_to_evaluate=study.points_to_evaluate)
     ladder = ladder_from(study.lowest_fidelity, study.eta) if scheduler is not None else (1.0,)
@@ -151,7 +153,7 @@ def is_scheduler(given: Any) -> bool:
     return given is None or (isinstance(given, str) and given in SCHEDULERS) or type(given) in SCHEDULERS.values()
 
 
-def plain_scheduler(scheduler: Any) -> dict[str, Any] | None:
+def scheduler_to_json(scheduler: Any) -> dict[str, Any] | None:
     """A scheduler as a study's definition holds it: its name and settings."""
     if scheduler is None:
         return None
@@ -161,7 +163,7 @@ def plain_scheduler(scheduler: Any) -> dict[str, Any] | None:
     return {"name": name, **asdict(scheduler)}
 
 
-def scheduler_of(plain: Mapping[str, Any] | None) -> Scheduler | None:
+def scheduler_from_json(plain: Mapping[str, Any] | None) -> Scheduler | None:
     """The scheduler again."""
     if plain is None:
         return None
@@ -180,11 +182,11 @@ def _told(what: str) -> Iterator[None]:
         raise JournalError(f"the study's {what} is none that this version of rbt_ray knows: {error!r}.") from error
 
 
-def _stream(study: Study, **options: Any) -> Stream:
+def _stream(study: Study, **options: Any) -> FixedSequence:
     with _told("`search_alg`"):
         module, name = _STREAMS[study.search_alg]
     kind: Any = getattr(importlib.import_module(module), name)
-    stream: Stream = kind(study.space, seed=study.seed, **options)
+    stream: FixedSequence = kind(study.space, seed=study.seed, **options)
     return stream
 
 
@@ -206,8 +208,10 @@ def _fresh_sampler(study: Study, given: Any) -> Sampler:
         return bohb.sampler(study.space, study.seed)
     if study.search_alg == "grid":
         _ = study.space.grid_size  # says why there is no grid
-        return StreamSampler(RandomSearch(study.space, seed=study.seed))  # the first of a grid are all from one corner
-    return StreamSampler(_stream(study))
+        return SequenceSampler(
+            RandomSearch(study.space, seed=study.seed)
+        )  # the first of a grid are all from one corner
+    return SequenceSampler(_stream(study))
 
 
 def _calibration(study: Study, ladder: Ladder) -> tuple[int, int]:

@@ -13,14 +13,14 @@ from rbt_ray.objectives.address import named
 from rbt_ray.objectives.data_provider import OwnData
 from rbt_ray.search.bohb import BOHB
 from rbt_ray.search.fidelity_ladder import ladder_from
-from rbt_ray.search.registry import MODELS, Chosen, choose, default_samples, make, plain_scheduler
+from rbt_ray.search.registry import MODELS, SearchChoice, choose, default_samples, make_searcher, scheduler_to_json
 from rbt_ray.search.searcher import Searcher
 from rbt_ray.store.location import OWN_BUNDLE
 from rbt_ray.study.space import Space
 from rbt_ray.study.study import BundleId, Study
 from rbt_ray.tuner.config import RunConfig, TuneConfig, kept
 from rbt_ray.tuner.fidelity import lowest_fidelity
-from rbt_ray.tuner.warm_start import best_of, told_by
+from rbt_ray.tuner.warm_start import best_of, prior_results_of
 from rbt_ray.types import ACCOUNTING
 
 if TYPE_CHECKING:
@@ -50,14 +50,14 @@ def define(objective: Any, space: Space, bundle: Bundle | None, tune: TuneConfig
         chosen = choose(tune.search_alg, space, *limits, n_rungs)
     else:
         endless = not isinstance(tune.search_alg, Searcher)  # a searcher of the user's knows when it is done
-        chosen = Chosen("custom", {}, default_samples(*limits) if endless else tune.num_samples)
+        chosen = SearchChoice("custom", {}, default_samples(*limits) if endless else tune.num_samples)
     search_alg = chosen.search_alg
     if tune.warm_start is not None and search_alg not in MODELS:
         raise SettingError(
             f"`warm_start` is for searches that learn ({', '.join(MODELS)}); this one is {search_alg!r}."
         )
     scheduler = tune.scheduler or ("hyperband" if search_alg == "bohb" and lowest < 1 else None)
-    warm_start = () if tune.warm_start is None else told_by(tune.warm_start, space, tune.metric, tune.mode)
+    warm_start = () if tune.warm_start is None else prior_results_of(tune.warm_start, space, tune.metric, tune.mode)
     points = [*(tune.points_to_evaluate or ()), *best_of(warm_start, space)]
     study = Study(
         name=run.name or _name_for(objective),
@@ -76,7 +76,7 @@ def define(objective: Any, space: Space, bundle: Bundle | None, tune: TuneConfig
         recheck=run.recheck,
         run=kept(run),
         search_options=chosen.options,
-        scheduler=plain_scheduler(scheduler),
+        scheduler=scheduler_to_json(scheduler),
         fidelity=tune.fidelity,
         lowest_fidelity=lowest if scheduler is not None else 1.0,
         eta=tune.eta,
@@ -86,7 +86,7 @@ def define(objective: Any, space: Space, bundle: Bundle | None, tune: TuneConfig
         accounting=ACCOUNTING,
     )
     # Made once here, it says what it cannot search before anything starts; an object of the user's serves one run only.
-    searcher = make(study) if search_alg != "custom" else tune.search_alg
+    searcher = make_searcher(study) if search_alg != "custom" else tune.search_alg
     learns = getattr(searcher, "learns", True)
     return replace(study, max_pending=tune.max_pending or (_PENDING_LEARNING if learns else _PENDING_OTHERS))
 

@@ -34,7 +34,7 @@ from rbt_ray.os_errors import explained
 from rbt_ray.pool.job import Task
 from rbt_ray.pool.local.start_method import require_children
 from rbt_ray.search.bohb import BOHB
-from rbt_ray.search.registry import is_search_alg, make
+from rbt_ray.search.registry import is_search_alg, make_searcher
 from rbt_ray.search.scheduled_search import ScheduledSearch
 from rbt_ray.store.journal import Ended, Journal
 from rbt_ray.store.location import OWN_BUNDLE, Place
@@ -306,7 +306,7 @@ class Tuner:
             max_retries=run_config.max_retries,
             max_batch=run_config.recycle_after,
         )
-        searcher = make(study, self._search_alg)
+        searcher = make_searcher(study, self._search_alg)
         watch = Watch(study, total=self._total())
         if study.why and run_config.verbose:
             print(study.why, file=sys.stderr)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from rbt_ray.cli.study_file import PRIMITIVES, read_study_file
 from rbt_ray.search.bohb import BOHB
-from rbt_ray.search.registry import SCHEDULERS, make
+from rbt_ray.search.registry import SCHEDULERS, make_searcher
 from rbt_ray.study.study import Study
 from rbt_ray.tuner.config import RunConfig, TuneConfig
 from rbt_ray.tuner.tuner import Tuner
@@ -196,7 +196,7 @@ def _as_far_as_the_first_configs(path):
         )
         study = tuner.study
         assert Study.from_json(json.loads(json.dumps(study.to_json()))).space.fingerprint == study.space.fingerprint
-        searcher = make(study)
+        searcher = make_searcher(study)
         for _ in range(3):
             if not len(searcher.ask(1)):
                 break
