@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from rbt_ray.search.fixed_sequence import FixedSequence
 from rbt_ray.types import FloatArray
 
 
+@runtime_checkable
 class Sampler(Protocol):
     """Proposes new configs as points of its space; pure and seeded, as a `Searcher` is."""
 
