@@ -34,7 +34,7 @@ from rbt_ray.engine.watch import Watch
 from rbt_ray.metric_columns import Column
 from rbt_ray.objectives.address import address_of
 from rbt_ray.pool.pool import Job
-from rbt_ray.search.registry import make
+from rbt_ray.search.registry import make_searcher
 from rbt_ray.store.journal import FILE_NAME, Journal
 from rbt_ray.study.space import Space
 from rbt_ray.study.study import Study
@@ -80,9 +80,9 @@ class Learning:
 
 
 SEARCHERS = {
-    "random": make,
-    "grid": make,
-    "bohb": make,
+    "random": make_searcher,
+    "grid": make_searcher,
+    "bohb": make_searcher,
     "learning": lambda study: Learning(study.space, study.num_samples, study.seed),
 }
 

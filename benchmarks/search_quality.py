@@ -33,11 +33,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks import problems
 from benchmarks.quality_page import AT, MOST, NEAR, page
 from rbt_ray.columns import Outcomes, Results
+from rbt_ray.search.choose import AUTO as CHOSEN
 from rbt_ray.search.fidelity_ladder import ladder_from
 from rbt_ray.search.hyperband import Hyperband
 from rbt_ray.search.optuna_sampler import OptunaSampler
-from rbt_ray.search.registry import AUTO as CHOSEN
-from rbt_ray.search.registry import make
+from rbt_ray.search.registry import make_searcher
 from rbt_ray.search.scheduled_search import ScheduledSearch
 from rbt_ray.study.choices import Choice
 from rbt_ray.study.numeric_domains import Float
@@ -110,14 +110,14 @@ def study_of(problem, search_alg, seed, *, climbs=True, scheduler=None, **option
 
 def ours(search_alg, n_open=1, **settings):
     def course(problem, most, seed):
-        return driven(make(study_of(problem, search_alg, seed, **settings)), problem, most, seed, n_open)
+        return driven(make_searcher(study_of(problem, search_alg, seed, **settings)), problem, most, seed, n_open)
 
     return course
 
 
 def as_hpbandster(problem, most, seed):
     """hpbandster's generator and brackets; nothing of ours decides."""
-    searcher = make(study_of(problem, "bohb", seed, scheduler={"name": "hyperband"}, engine="hpbandster"))
+    searcher = make_searcher(study_of(problem, "bohb", seed, scheduler={"name": "hyperband"}, engine="hpbandster"))
     sampler = searcher._sampler
     plain = ScheduledSearch(problem.space, sampler, Hyperband(), ladder_from(problem.lowest, ETA), ETA)
     return driven(plain, problem, most, seed)

@@ -18,7 +18,8 @@ from benchmarks.search_quality import NEAR, driven, study_of
 from benchmarks.throughput import burn
 from rbt_ray.bench import Sample, median_with_interval
 from rbt_ray.bench.significance import wilcoxon_p
-from rbt_ray.search.registry import AUTO, make
+from rbt_ray.search.choose import AUTO
+from rbt_ray.search.registry import make_searcher
 
 ABOUT = """\
 Without: every config of a grid is evaluated. With: BOHB with Hyperband and the model that "auto" takes, until a config at full
@@ -52,7 +53,7 @@ def costs_until_near(problem, n_seeds):
     near = NEAR * abs(problem.best) / problem.scale
     found = []
     for seed in range(n_seeds):
-        searcher = make(study_of(problem, "bohb", seed, scheduler={"name": "hyperband"}, **asdict(AUTO)))
+        searcher = make_searcher(study_of(problem, "bohb", seed, scheduler={"name": "hyperband"}, **asdict(AUTO)))
         found.append(driven(searcher, problem, MOST, seed, n_open=32).until(near))
     return np.array(found)
 

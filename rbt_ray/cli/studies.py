@@ -61,6 +61,7 @@ def run(path: Path, *, as_json: bool, search: Mapping[str, Any], run_over: Mappi
 def resume(path: str, *, as_json: bool, accept_changes: bool, run_over: Mapping[str, Any]) -> int:
     """Goes on with a study whose objective can be found again by its address."""
     from rbt_ray.cli.study_file import load_objective
+    from rbt_ray.search.registry import recorded_kind
     from rbt_ray.store.journal import Journal
     from rbt_ray.store.location import Place
     from rbt_ray.study.study import Study
@@ -72,7 +73,7 @@ def resume(path: str, *, as_json: bool, accept_changes: bool, run_over: Mapping[
         study = Study.from_json(journal.definition)
     run_config = as_before(_run_config(run_over), study.run)
     _warm_up(run_config)
-    if study.search_alg == "custom" or not study.objective.is_importable:
+    if recorded_kind(study).is_object or not study.objective.is_importable:
         raise ObjectiveError(
             f"the study in {place.shown} was begun in Python with {study.objective.name} (search_alg {study.search_alg}), which "
             f"the command line cannot find again; go on with `Tuner.restore({place.shown!r}, objective)`."

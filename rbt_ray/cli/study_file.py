@@ -15,8 +15,7 @@ from typing import Any
 from rbt_ray import objectives
 from rbt_ray.errors import InputError, ObjectiveError, StudyFileError
 from rbt_ray.nearest import nearest
-from rbt_ray.search.bohb import BOHB
-from rbt_ray.search.registry import SCHEDULERS
+from rbt_ray.search.registry import settings_class
 from rbt_ray.study import space
 from rbt_ray.tuner.config import RunConfig, TuneConfig
 
@@ -86,9 +85,8 @@ def read_study_file(path: Path, search: Mapping[str, Any], run: Mapping[str, Any
 
 def _with_settings(search: Mapping[str, Any]) -> dict[str, Any]:
     """The [search] table, where ``search_alg = { bohb = { model = "tpe" } }`` is a searcher with settings."""
-    kinds = {"search_alg": {"bohb": BOHB}, "scheduler": SCHEDULERS}
     made = dict(search)
-    for key, by_name in kinds.items():
+    for key in ("search_alg", "scheduler"):
         value = search.get(key)
         if not isinstance(value, dict):
             continue
@@ -97,13 +95,15 @@ def _with_settings(search: Mapping[str, Any]) -> dict[str, Any]:
                 f"`search.{key}` is a name, or a name with settings as in {{ name = {{ ... }} }}; got {value!r}."
             )
         name = next(iter(value))
-        if name not in by_name:
-            raise StudyFileError(f"`search.{key}`: there are no settings of {name!r}; {nearest(name, tuple(by_name))}")
-        known = [f.name for f in dataclasses.fields(by_name[name])]
+        try:
+            kind = settings_class(key, name)
+        except InputError as error:
+            raise StudyFileError(f"`search.{key}`: {error}") from error
+        known = [f.name for f in dataclasses.fields(kind)]
         for option in options:
             if option not in known:
                 raise StudyFileError(f"`search.{key}`: {name} has no setting {option!r}; {nearest(option, known)}")
-        made[key] = by_name[name](**options)
+        made[key] = kind(**options)
     return made
 
 

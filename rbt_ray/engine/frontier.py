@@ -13,6 +13,7 @@ from rbt_ray import metric_columns
 from rbt_ray.columns import Outcomes, Proposals, Results
 from rbt_ray.errors import SettingError
 from rbt_ray.search.digest_set import DigestSet
+from rbt_ray.search.registry import recorded_kind
 from rbt_ray.search.searcher import Searcher
 from rbt_ray.store.journal import Asked, Finished
 from rbt_ray.study.cost import Cost
@@ -64,7 +65,7 @@ class Frontier:
         self._study = study
         self._searcher = searcher
         self._learns: bool = getattr(searcher, "learns", True)
-        self._counts_samples = study.search_alg == "custom"  # ours stop at num_samples by themselves
+        self._counts_samples = not recorded_kind(study).limits_itself
         self._older, self._recent = (
             DigestSet(),
             set[int](),
@@ -188,6 +189,6 @@ class Frontier:
         )
         proposals = self._proposals.pop(trial)
         if row in finished.outcomes.checkpoints:
-            self._cost.left_a_checkpoint(proposals.points[0], float(proposals.fidelity[0]))
+            self._cost.record_checkpoint(proposals.points[0], float(proposals.fidelity[0]))
         self._n_open -= 1
         self._searcher.tell(Results(finished.trials[rows], proposals, outcomes, loss[rows], [finished.worker]))

@@ -136,7 +136,7 @@ def _variable(domain: Domain, column: FloatArray) -> tuple[BaseDistribution, Cal
         options = tuple(map(repr, domain.options)) if alike else domain.options
         return CategoricalDistribution(options), lambda code: options[int(code)]
     if isinstance(domain, Stepped):
-        first, last = domain.to_plain(domain.nth(_ends(domain)))
+        first, last = domain.to_python(domain.nth(_ends(domain)))
         # Optuna has no steps in a logarithm: the bounds and the scale say more than the step.
         step = None if domain.log else domain.q
         if domain.integer:

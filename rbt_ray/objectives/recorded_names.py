@@ -19,6 +19,9 @@ _RECORDED = {
     "rbt_ray.data.file_tree": "rbt_ray.data.files",
     "rbt_ray.objectives.data_provider": "rbt_ray.objectives.own_data",
     "rbt_ray.objectives.strategy_adapter": "rbt_ray.objectives.adapted",
+    "rbt_ray.study.conditions.BooleanExpression": "rbt_ray.study.conditions.Joined",
+    "rbt_ray.study.study.PriorResult": "rbt_ray.study.study.Told",
+    "rbt_ray.study.values.OpaqueValue": "rbt_ray.study.values.Named",
     "rbt_ray.tuner": "rbt_ray.tune",
 }
 """By today's name of a class, a function, a module or a package."""

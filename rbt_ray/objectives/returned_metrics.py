@@ -9,7 +9,7 @@ from typing import Any
 
 from rbt_ray.errors import ObjectiveResultError
 from rbt_ray.recordable import LARGEST_INT
-from rbt_ray.study.values import plain
+from rbt_ray.study.values import to_python
 from rbt_ray.types import RESULT_COLUMNS, Metrics
 
 _LONGEST_NAME = 1_000
@@ -25,7 +25,7 @@ def metrics_of(answer: Any, metric: str) -> Metrics:
     """
     if type(answer) is float:
         return {metric: answer}
-    number = plain(answer)
+    number = to_python(answer)
     if isinstance(number, bool):
         raise ObjectiveResultError("the objective returned a bool; return a number, a dict of metrics or a Backtest.")
     if isinstance(number, (int, float)):
@@ -57,7 +57,7 @@ def _name(name: Any) -> str:
 def _plain(name: str, value: Any) -> Any:
     if type(value) in (float, bool) or value is None:
         return value
-    value = plain(value)
+    value = to_python(value)
     if value is None:
         return None
     if isinstance(value, int) and abs(value) > LARGEST_INT:

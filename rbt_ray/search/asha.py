@@ -99,10 +99,10 @@ class _Promotion:
     def close(self) -> None:
         self._closed = True
 
-    def finish(self, slot: int, rung: int, loss: float | None, *, hopeless: bool) -> None:
+    def finish(self, slot: int, rung: int, loss: float | None, *, fatal: bool) -> None:
         self._under_way -= 1
         self._n_results[rung] += 1
-        if not hopeless:
+        if not fatal:
             place = (math.inf if loss is None else loss, slot)
             insort(self._ranked[rung], place)
             insort(self._left[rung], place)
@@ -145,10 +145,10 @@ class _OneWay:
     def close(self) -> None:
         self._closed = True
 
-    def finish(self, slot: int, rung: int, loss: float | None, *, hopeless: bool) -> None:
+    def finish(self, slot: int, rung: int, loss: float | None, *, fatal: bool) -> None:
         self._under_way -= 1
         ranked, place = self._ranked[rung], math.inf if loss is None else loss
         n_better = bisect_left(ranked, place)
         insort(ranked, place)
-        if rung + 1 < len(self._ranked) and not hopeless and self._goes_on(n_better, len(ranked)):
+        if rung + 1 < len(self._ranked) and not fatal and self._goes_on(n_better, len(ranked)):
             self._climbing.append(Step(slot, rung + 1))

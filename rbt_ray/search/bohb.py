@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rbt_ray.errors import SettingError
-from rbt_ray.search.encoding import Levels
+from rbt_ray.search.encoding import Encoding
 from rbt_ray.search.kernel_model import KernelModel
 from rbt_ray.search.model_sampler import Model, ModelSampler
-from rbt_ray.search.random_draws import Drawn
+from rbt_ray.search.random_draws import UniqueDraws
 from rbt_ray.search.random_search import RandomSearch
 from rbt_ray.search.sampler import Sampler
 from rbt_ray.search.sobol import SobolSearch
@@ -27,7 +27,7 @@ class BOHB:
             `random_fraction`.
         model: "kde", BOHB's own; or "tpe", a multivariate Parzen estimator that starts from Sobol points, and begins anew
             when nothing better has come for as long as the best took to come, and for at least 50 results: see
-            `ParzenModel` and `Patience`.
+            `ParzenModel` and `StagnationRule`.
         random_fraction: the share of configs that are drawn without the model; None: a third for "kde", as in BOHB, and
             a tenth for "tpe", which would else be long in leaving a good corner for a better one.
         count_pending: whether configs whose results are awaited count as bad, so that those proposed meanwhile differ.
@@ -76,7 +76,7 @@ class BOHB:
             from rbt_ray.search.hpbandster_engine import HpbandsterEngine
 
             return HpbandsterEngine(space, seed=seed, random_fraction=self._fraction)
-        levels = Levels(space, ordered=self.ordered)
+        levels = Encoding(space, ordered=self.ordered)
         model, drawn = self._native(space, levels, seed)
         return ModelSampler(
             space,
@@ -87,10 +87,10 @@ class BOHB:
             random_fraction=self._fraction,
             count_pending=self.count_pending,
             keep_lower=self.keep_lower,
-            begins_anew=self.model == "tpe",
+            restarts=self.model == "tpe",
         )
 
-    def _native(self, space: Space, levels: Levels, seed: int) -> tuple[Model, Drawn]:
+    def _native(self, space: Space, levels: Encoding, seed: int) -> tuple[Model, UniqueDraws]:
         if self.model == "kde":
             return KernelModel(levels), RandomSearch(space, seed=seed)
         from rbt_ray.search.parzen_model import ParzenModel  # scipy

@@ -62,11 +62,11 @@ class Calibration:
         """See `Race`."""
         self._missing = 0
 
-    def finish(self, slot: int, rung: int, loss: float | None, *, hopeless: bool) -> None:
+    def finish(self, slot: int, rung: int, loss: float | None, *, fatal: bool) -> None:
         """See `Race`."""
         self._under_way -= 1
         self._losses[slot][rung] = loss
-        if not self._at_once and rung + 1 < len(self._ladder) and not hopeless:
+        if not self._at_once and rung + 1 < len(self._ladder) and not fatal:
             self._waiting.append(Step(slot, rung + 1))
 
     def correlations(self) -> list[float]:

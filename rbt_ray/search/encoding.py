@@ -11,7 +11,7 @@ from rbt_ray.study.space import Space
 from rbt_ray.types import BoolArray, FloatArray, IntArray
 
 
-class Levels:
+class Encoding:
     """The parameters a model has to learn about, and the way to them and back.
 
     A number, and an option of an ordered choice, is its level within [0, 1), at which its domain is even; any other option

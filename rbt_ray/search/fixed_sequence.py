@@ -17,7 +17,7 @@ from rbt_ray.types import Config, FloatArray, Result
 _SMALLEST, _LARGEST = 2**10, 2**16
 
 
-class Stream(ABC):
+class FixedSequence(ABC):
     """A fixed sequence of points, handed out in whatever pieces are asked for: ask(a) + ask(b) == ask(a + b).
 
     Points are made in blocks whose sizes follow from how many there were, never from what was asked, so that the pieces

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rbt_ray.search.fixed_sequence import Stream, nothing_allowed
+from rbt_ray.search.fixed_sequence import FixedSequence, nothing_allowed
 from rbt_ray.study.space import Space
 from rbt_ray.types import Config, FloatArray
 
 
-class GridSearch(Stream):
+class GridSearch(FixedSequence):
     """Every config once, the last parameter changing fastest; rows are made when asked for, so a grid takes no memory.
 
     Raises:
-        SpaceError: as `Stream`; and where a parameter has infinitely many values.
+        SpaceError: as `FixedSequence`; and where a parameter has infinitely many values.
     """
 
     def __init__(
@@ -32,6 +32,6 @@ class GridSearch(Stream):
         points = space.grid(self._row, self._row + n)
         self._row += n
         if space.conditions or space.forbidden:
-            points = space.canonical(points[space.allowed(points) & space.leads(points)])
+            points = space.canonical(points[space.allowed(points) & space.is_representative(points)])
         self._any_allowed |= len(points) > 0
         return points[~self._seen.has(space.digests(points))] if len(self._seen) else points

@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from rbt_ray.search.fidelity_ladder import Ladder, bracket_sizes, halvings
-from rbt_ray.search.scheduler import Race, Step, order_of
+from rbt_ray.search.scheduler import Race, Step, best_first
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +78,9 @@ class _Brackets:
             bracket.close()
             self._forget_if_done(bracket)
 
-    def finish(self, slot: int, rung: int, loss: float | None, *, hopeless: bool) -> None:
+    def finish(self, slot: int, rung: int, loss: float | None, *, fatal: bool) -> None:
         bracket = self._home[slot]
-        bracket.finish(slot, rung, loss, hopeless=hopeless)
+        bracket.finish(slot, rung, loss, fatal=fatal)
         self._forget_if_done(bracket)
 
     def _forget_if_done(self, bracket: _Bracket) -> None:
@@ -101,7 +101,7 @@ class _Bracket:
         self._waiting: deque[int] = deque()  # to be evaluated on the rung
         self._under_way: set[int] = set()
         self._losses: dict[int, float | None] = {}  # of the rung, in the order of its slots
-        self._hopeless: set[int] = set()
+        self._fatal: set[int] = set()
         self.done = False
 
     def next(self) -> Step | None:
@@ -124,19 +124,19 @@ class _Bracket:
             self._sizes = halvings(len(self._losses), len(self._sizes) - 1, self._eta)
             self._climb_if_complete()
 
-    def finish(self, slot: int, rung: int, loss: float | None, *, hopeless: bool) -> None:
+    def finish(self, slot: int, rung: int, loss: float | None, *, fatal: bool) -> None:
         assert rung == self._rung
         self._under_way.remove(slot)
         self._losses[slot] = loss
-        if hopeless:
-            self._hopeless.add(slot)
+        if fatal:
+            self._fatal.add(slot)
         self._climb_if_complete()
 
     def _climb_if_complete(self) -> None:
         if self._missing or self._under_way or self._waiting or self.done:
             return
         climbed = self._rung + 1 - self._first_rung
-        if climbed == len(self._sizes) or not (best := order_of(self._losses, self._hopeless)):
+        if climbed == len(self._sizes) or not (best := best_first(self._losses, self._fatal)):
             self.done = True
             return
         self._waiting = deque(sorted(best[: self._sizes[climbed]]))

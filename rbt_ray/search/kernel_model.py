@@ -5,19 +5,19 @@ from __future__ import annotations
 import numpy as np
 
 from rbt_ray.search.density import Density, least_ratio, normal_reference
-from rbt_ray.search.encoding import Levels
+from rbt_ray.search.encoding import Encoding
 from rbt_ray.search.ranking import Ranking
 from rbt_ray.types import FloatArray, IntArray
 
 
 def imputed(levels: FloatArray, n_options: IntArray, rng: np.random.Generator) -> FloatArray:
-    """Levels whose NaNs are replaced: of each row, by those of another row that has the first of them; then the next.
+    """Encoding whose NaNs are replaced: of each row, by those of another row that has the first of them; then the next.
 
     Where no row has a parameter, its level is drawn at random.
 
     Args:
         levels: ``(n, n_params)``.
-        n_options: as `Levels` has it.
+        n_options: as `Encoding` has it.
         rng: picks the other rows.
 
     Source:
@@ -68,7 +68,7 @@ class KernelModel:
         1437-1446.
     """
 
-    def __init__(self, levels: Levels) -> None:
+    def __init__(self, levels: Encoding) -> None:
         self._kinds, self._n_options = levels.kinds, levels.n_options
         self._choices = np.flatnonzero(levels.n_options)
         self._numbers = np.flatnonzero(levels.n_options == 0)

@@ -8,10 +8,10 @@ from typing import Protocol
 
 import numpy as np
 
-from rbt_ray.search.encoding import Levels
-from rbt_ray.search.random_draws import Drawn
+from rbt_ray.search.encoding import Encoding
+from rbt_ray.search.random_draws import UniqueDraws
 from rbt_ray.search.ranking import Ranking
-from rbt_ray.search.stagnation import Patience
+from rbt_ray.search.stagnation import StagnationRule
 from rbt_ray.study.space import Space
 from rbt_ray.types import FloatArray
 
@@ -55,42 +55,42 @@ class ModelSampler:
         count_pending: whether a config whose result is awaited counts as bad, so that the next ones differ from it.
         keep_lower: whether a config known only at lower fidelities than the modelled one counts as bad, as it was not
             worth more.
-        begins_anew: whether it forgets its results, and begins anew, when those at full fidelity have brought nothing better
-            for long (see `Patience`). A model of all results goes on around the best of them when their neighbourhood is
+        restarts: whether it forgets its results, and begins anew, when those at full fidelity have brought nothing better
+            for long (see `StagnationRule`). A model of all results goes on around the best of them when their neighbourhood is
             used up, and on a lattice, where no config comes twice, its proposals get worse and worse: a config of another
             corner counts as good only once it beats what made that one the best. What was there is not proposed again.
 
     Attributes:
         fallbacks: how often the model had nothing new, and a config was drawn without it.
-        begun_anew: how often the search began anew.
+        n_restarts: how often the search began anew.
     """
 
     def __init__(
         self,
         space: Space,
-        levels: Levels,
+        levels: Encoding,
         model: Model,
-        drawn: Drawn,
+        drawn: UniqueDraws,
         *,
         seed: int,
         random_fraction: float,
         count_pending: bool,
         keep_lower: bool,
-        begins_anew: bool = False,
+        restarts: bool = False,
     ) -> None:
         self._space, self._levels, self._model, self._drawn = space, levels, model, drawn
         self._random_fraction = random_fraction
         self._count_pending, self._keep_lower = count_pending, keep_lower
         self._rng = np.random.default_rng([seed % 2**64, 0xB0B])
-        self._patience = Patience() if begins_anew else None
-        self._of_now: set[bytes] = set()  # what was sampled or told since it last began
+        self._patience = StagnationRule() if restarts else None
+        self._since_restart: set[bytes] = set()  # what was sampled or told since it last began
         self._known_before: set[bytes] = set()  # told without having been sampled: an earlier study's, or the user's
         self._rankings: dict[float, Ranking] = {}
         self._highest: dict[bytes, float] = {}
         self._pending: dict[bytes, None] = {}  # a set has another order in another process
         self._modelled = -math.inf
         self._stale = True
-        self.fallbacks = self.begun_anew = 0
+        self.fallbacks = self.n_restarts = 0
 
     def sample(self) -> FloatArray | None:
         """See `Sampler`."""
@@ -103,7 +103,7 @@ class ModelSampler:
         if point is not None:
             key = point.tobytes()
             self._highest[key] = 0.0
-            self._of_now.add(key)
+            self._since_restart.add(key)
             self._pending[key] = None
             self._stale |= self._count_pending
         return point
@@ -112,7 +112,7 @@ class ModelSampler:
         """See `Sampler`."""
         key = point.tobytes()
         if key not in self._highest:
-            self._of_now.add(key)
+            self._since_restart.add(key)
             self._known_before.add(key)
         if key in self._pending:
             del self._pending[key]
@@ -121,7 +121,7 @@ class ModelSampler:
             self._highest.setdefault(key, 0.0)
             return
         self._highest[key] = max(fidelity, self._highest.get(key, 0.0))
-        if key not in self._of_now:
+        if key not in self._since_restart:
             return
         ranking = self._rankings.setdefault(fidelity, Ranking(self._levels))
         loss = math.inf if math.isnan(loss) else loss
@@ -132,15 +132,15 @@ class ModelSampler:
             self._stale = True
         if self._patience is not None and fidelity == 1:
             if key in self._known_before:
-                self._patience.note(loss)
-            elif self._patience.ends_with(loss):
-                self._begin_anew()
+                self._patience.add_known(loss)
+            elif self._patience.stagnates_after(loss):
+                self._restart()
 
-    def _begin_anew(self) -> None:
-        self.begun_anew += 1
-        self._of_now = set()
+    def _restart(self) -> None:
+        self.n_restarts += 1
+        self._since_restart = set()
         self._rankings.clear()
-        self._modelled, self._patience = -math.inf, Patience()
+        self._modelled, self._patience = -math.inf, StagnationRule()
 
     def _by_model(self) -> FloatArray | None:
         if self._stale:
@@ -163,7 +163,7 @@ class ModelSampler:
         """Configs without a result at the modelled fidelity that count as bad."""
         if self._keep_lower:
             for key, fidelity in self._highest.items():
-                if 0 < fidelity < self._modelled and key not in self._pending and key in self._of_now:
+                if 0 < fidelity < self._modelled and key not in self._pending and key in self._since_restart:
                     yield key
         if self._count_pending:
             yield from self._pending

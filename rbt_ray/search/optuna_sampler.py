@@ -198,7 +198,7 @@ def _variable(domain: Domain, name: str) -> _Variable:
         return float(domain.nth(np.array([float(index)]))[0])
 
     def plain(column: float) -> Any:
-        return domain.to_plain(np.array([column]))[0]
+        return domain.to_python(np.array([column]))[0]
 
     if domain.n_values == 1:
         return _Variable(name, None, nth, float)
@@ -207,7 +207,7 @@ def _variable(domain: Domain, name: str) -> _Variable:
         if domain.word == "ordinal":
             return _Variable(name, IntDistribution(0, last), float, int, takes=f"positions from 0 to {last}")
         if _are_categories(options):
-            return _Variable(name, CategoricalDistribution(options), domain.read, plain)
+            return _Variable(name, CategoricalDistribution(options), domain.to_column, plain)
         return _Variable(
             name, CategoricalDistribution(range(last + 1)), float, int, takes=f"positions from 0 to {last}"
         )
@@ -218,8 +218,8 @@ def _variable(domain: Domain, name: str) -> _Variable:
         if not domain.log or q == 1:
             low, high = plain(nth(0)), plain(nth(n - 1))
             if domain.integer:
-                return _Variable(name, IntDistribution(low, high, log=domain.log, step=int(q)), domain.read, plain)
-            return _Variable(name, FloatDistribution(low, high, step=q), domain.read, plain)
+                return _Variable(name, IntDistribution(low, high, log=domain.log, step=int(q)), domain.to_column, plain)
+            return _Variable(name, FloatDistribution(low, high, step=q), domain.to_column, plain)
         multiples = IntDistribution(first, first + n - 1, log=True)
         return _Variable(
             name, multiples, lambda multiple: nth(multiple - first), lambda x: round(x / q), takes=f"multiples of {q!r}"

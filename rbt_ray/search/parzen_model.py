@@ -10,7 +10,7 @@ import numpy as np
 from scipy.special import ndtr
 
 from rbt_ray.search.density import Density, least_ratio, normal_reference
-from rbt_ray.search.encoding import Levels
+from rbt_ray.search.encoding import Encoding
 from rbt_ray.search.kernel_model import within_unit
 from rbt_ray.search.ranking import Ranking
 from rbt_ray.types import FloatArray, IntArray
@@ -45,7 +45,7 @@ class ParzenModel:
         weights by improvement, the rule of widths and clipping; Optuna's documentation of `TPESampler(group=True)` for groups.
     """
 
-    def __init__(self, levels: Levels) -> None:
+    def __init__(self, levels: Encoding) -> None:
         self._levels, self._n_options = levels, levels.n_options
 
     def is_ready(self, ranking: Ranking) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from rbt_ray.search.fixed_sequence import Stream, nothing_allowed
+from rbt_ray.search.fixed_sequence import FixedSequence, nothing_allowed
 from rbt_ray.study.space import Space
 from rbt_ray.types import Config, FloatArray, IntArray
 
@@ -56,7 +56,7 @@ _WORTHWHILE = 8  # of so many allowed draws one must be new, or walking the grid
 _WALKABLE = 2**32  # rows of a grid that are looked through in minutes
 
 
-class Drawn(Stream):
+class UniqueDraws(FixedSequence):
     """Draws, of which forbidden ones and repeats are drawn again.
 
     Where a finite space is nearly used up, draws are mostly repeats. From the first block in which fewer than one in
@@ -64,7 +64,7 @@ class Drawn(Stream):
     counts as used up when a million draws in a row bring nothing new.
 
     Raises:
-        SpaceError: as `Stream`; and when asked, where of a million candidates none was allowed.
+        SpaceError: as `FixedSequence`; and when asked, where of a million candidates none was allowed.
     """
 
     def __init__(
@@ -116,6 +116,6 @@ class Drawn(Stream):
         space = self._space
         points = space.grid_rows(order.block(self._walked, self._walked + n))
         self._walked += n
-        points = space.canonical(points[space.allowed(points) & space.leads(points)])
+        points = space.canonical(points[space.allowed(points) & space.is_representative(points)])
         self._any_allowed |= len(points) > 0
         return points[self._seen.add(space.digests(points))]

@@ -6,12 +6,12 @@ from functools import cached_property
 
 import numpy as np
 
-from rbt_ray.search.random_draws import Drawn
+from rbt_ray.search.random_draws import UniqueDraws
 from rbt_ray.types import FloatArray
 
 
-class RandomSearch(Drawn):
-    """Independent draws from the domains; a finite space is used up without repeats. See `Drawn` and `Stream`."""
+class RandomSearch(UniqueDraws):
+    """Independent draws from the domains; a finite space is used up without repeats. See `UniqueDraws` and `FixedSequence`."""
 
     @cached_property
     def _rng(self) -> np.random.Generator:

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from rbt_ray.search.encoding import Levels
+from rbt_ray.search.encoding import Encoding
 from rbt_ray.types import FloatArray
 
 
@@ -17,7 +17,7 @@ class Ranking:
         levels: what points are kept as.
     """
 
-    def __init__(self, levels: Levels) -> None:
+    def __init__(self, levels: Encoding) -> None:
         self._as_levels = levels
         self._told: list[tuple[FloatArray, float]] = []
         self._levels = np.empty((levels.n_params, 16))

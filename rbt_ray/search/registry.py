@@ -1,123 +1,198 @@
-"""Searchers, samplers and schedulers by name, and what "auto" stands for."""
+"""Searchers and samplers by name: the built-in ones, and those of other packages' entry points."""
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, is_dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from rbt_ray.errors import JournalError
-from rbt_ray.search.asha import ASHA, MedianStopping
+from rbt_ray import plugins
+from rbt_ray.errors import InputError, JournalError, SettingError, StudyMismatchError
+from rbt_ray.nearest import nearest
 from rbt_ray.search.bohb import BOHB
 from rbt_ray.search.calibration import LEAST_CONFIGS
 from rbt_ray.search.fidelity_ladder import Ladder, bracket_sizes, ladder_from
-from rbt_ray.search.fixed_sequence import Stream
-from rbt_ray.search.hyperband import Hyperband, SuccessiveHalving
+from rbt_ray.search.fixed_sequence import FixedSequence
+from rbt_ray.search.hyperband import Hyperband
 from rbt_ray.search.random_search import RandomSearch
-from rbt_ray.search.sampler import Sampler, StreamSampler
+from rbt_ray.search.sampler import Sampler, SequenceSampler
 from rbt_ray.search.scheduled_search import ScheduledSearch
-from rbt_ray.search.scheduler import Scheduler
+from rbt_ray.search.scheduler_registry import (
+    damage_explained,
+    load_built_in,
+    refuse_second_definition,
+    scheduler_class,
+    scheduler_from_json,
+    scheduler_names,
+)
 from rbt_ray.search.searcher import Searcher
-from rbt_ray.study.space import Space
 from rbt_ray.study.study import Study
 
-_STREAMS = {
-    "grid": ("rbt_ray.search.grid_search", "GridSearch"),
-    "random": ("rbt_ray.search.random_search", "RandomSearch"),
-    "sobol": ("rbt_ray.search.sobol", "SobolSearch"),
+_SEQUENCES = {
+    "grid": "rbt_ray.search.grid_search:GridSearch",
+    "random": "rbt_ray.search.random_search:RandomSearch",
+    "sobol": "rbt_ray.search.sobol:SobolSearch",
 }
-MODELS = ("bohb", "tpe")
-SEARCHERS = (*_STREAMS, *MODELS)
-SCHEDULERS: dict[str, type[Any]] = {
-    "hyperband": Hyperband,
-    "asha": ASHA,
-    "successive_halving": SuccessiveHalving,
-    "median": MedianStopping,
-}
-AUTO = BOHB(model="tpe")
-"""The model search that "auto" takes: in docs/decisions it is ahead of BOHB's own model."""
-_SAMPLES = 100
+_SEARCHER_PLUGINS, _SAMPLER_PLUGINS = "rbt_ray.searchers", "rbt_ray.samplers"
 _CALIBRATION = 8
 """How many configs calibrate a ladder."""
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
-    """What a name stands for.
+class SearchKind:
+    """A kind of search, with what the rest of the package needs to know about it.
 
     Args:
-        search_alg: the searcher's own name.
-        options: its settings, where they are not its defaults.
-        num_samples: how many new configs it is to propose; None: all there are.
-        why: why "auto" chose it; "" where the user did.
+        name: the `search_alg` of a study's definition.
+        learns: whether it is a sampler that learns from results, and so takes `warm_start`.
+        proposes_alone: whether it proposes whole trials, and so takes neither a scheduler nor points to evaluate first.
+        brings_scheduler: whether it uses Hyperband if the user gives no scheduler.
+        limits_itself: whether it stops after `num_samples` configs; the engine counts the configs of others.
+        is_object: whether it is an object of the user's, which a resumed study needs again.
     """
 
-    search_alg: str
-    options: dict[str, Any]
-    num_samples: int | None
-    why: str = ""
+    name: str
+    learns: bool = False
+    proposes_alone: bool = False
+    brings_scheduler: bool = False
+    limits_itself: bool = True
+    is_object: bool = False
 
 
-def choose(search_alg: str, space: Space, num_samples: int | None, max_cost: float | None, n_rungs: int) -> Chosen:
-    """The searcher that a name stands for.
+_AUTO = SearchKind("auto", brings_scheduler=True)
+_OBJECT = SearchKind("custom", limits_itself=False, is_object=True)
+BUILT_IN = {
+    **{name: SearchKind(name) for name in _SEQUENCES},
+    "bohb": SearchKind("bohb", learns=True, brings_scheduler=True),
+    "tpe": SearchKind("tpe", learns=True),
+}
+MODELS = tuple(name for name, kind in BUILT_IN.items() if kind.learns)
+"""The built-in searches that learn."""
+
+
+def check_search_alg(search_alg: Any) -> SearchKind:
+    """Returns the kind of search of a user's `search_alg`, after checking that its name has one definition.
+
+    Raises:
+        SettingError: it is no known name, and no object that can search.
+        InputError: the name has two definitions, or the package that defines it cannot be imported.
+    """
+    if isinstance(search_alg, str) and search_alg != "auto":  # scanning packages takes 20 ms, too long for a default
+        refuse_second_definition(search_alg, ("custom", *BUILT_IN), _SEARCHER_PLUGINS, _SAMPLER_PLUGINS)
+    return kind_of(search_alg)
+
+
+def kind_of(search_alg: Any) -> SearchKind:
+    """Returns the kind of search of a user's `search_alg`; raises as `check_search_alg` does."""
+    if isinstance(search_alg, str):
+        kind = _AUTO if search_alg == "auto" else _kind_by_name(search_alg)
+        if kind is not None:
+            return kind
+        known = ["auto", *BUILT_IN, *plugins.names(_SEARCHER_PLUGINS), *plugins.names(_SAMPLER_PLUGINS)]
+        raise SettingError(
+            f"`search_alg` is one of {', '.join(known)}; got {search_alg!r}: {nearest(search_alg, known)}"
+        )
+    if isinstance(search_alg, BOHB):
+        return BUILT_IN["bohb"]
+    is_class, from_ray = isinstance(search_alg, type), _is_from(search_alg, "ray.tune.search")
+    if is_class or not (from_ray or isinstance(search_alg, Searcher) or _is_from(search_alg, "optuna.samplers")):
+        raise SettingError(
+            f"`search_alg` is a name, rbt.BOHB(...), a sampler of Optuna's, a searcher of Ray Tune's, or an object with "
+            f"`done`, `ask(n)` and `tell(results)`; got {search_alg!r}."
+        )
+    return replace(_OBJECT, proposes_alone=from_ray or isinstance(search_alg, Searcher))
+
+
+def recorded_kind(study: Study) -> SearchKind:
+    """Returns the kind of search that a study's definition names.
+
+    Raises:
+        JournalError: neither this version of rbt_ray nor an installed package defines it.
+        InputError: two packages define the name, or the package that defines it cannot be imported.
+    """
+    if study.search_alg == _OBJECT.name:
+        return _OBJECT
+    kind = _kind_by_name(study.search_alg)
+    if kind is None:
+        raise JournalError(
+            f"the study's `search_alg` is {study.search_alg!r}, which neither this version of rbt_ray nor an installed "
+            f"package defines. Install the package that defines it."
+        )
+    return kind
+
+
+def _kind_by_name(name: str) -> SearchKind | None:
+    if name in BUILT_IN:
+        return BUILT_IN[name]
+    if plugins.load(_SEARCHER_PLUGINS, name) is not None:
+        return SearchKind(name, proposes_alone=True, limits_itself=False)
+    return SearchKind(name, learns=True) if plugins.load(_SAMPLER_PLUGINS, name) is not None else None
+
+
+def settings_class(key: str, name: str) -> type[Any]:
+    """Returns the dataclass with the settings of a built-in search or of a scheduler.
 
     Args:
-        search_alg: a name; "auto" is a grid where the whole space fits what may be spent (any finite one where nothing is
-            said), else the model search.
-        space: what is searched.
-        num_samples: as the user said; None: the whole grid, what `max_cost` allows, or 100.
-        max_cost: as the user said.
-        n_rungs: how many fidelities there are.
+        key: "search_alg" or "scheduler".
+        name: the search's or the scheduler's.
+
+    Raises:
+        SettingError: there is no such dataclass.
+        InputError: see `kind_of`.
     """
-    some = default_samples(num_samples, max_cost)
-    if search_alg != "auto":
-        return Chosen(search_alg, {}, num_samples if search_alg == "grid" else some)
-    size, may_spend = space.size, min((most for most in (num_samples, max_cost) if most is not None), default=None)
-    if size is not None and (may_spend is None or size <= may_spend):
-        return Chosen("grid", {}, num_samples, f"auto: grid, as the whole space has {size:,} configs.")
-    why = f"auto: bohb with the model of TPE {_over(n_rungs)}, as the space has {_more(size, num_samples, max_cost)}."
-    return Chosen("bohb", asdict(AUTO), some, why)
+    found = BOHB if (key, name) == ("search_alg", "bohb") else scheduler_class(name) if key == "scheduler" else None
+    if found is None or not is_dataclass(found):
+        known = ["bohb"] if key == "search_alg" else scheduler_names()
+        raise SettingError(f"there are no settings of {name!r}; {nearest(name, known)}")
+    return found
 
 
-def default_samples(num_samples: int | None, max_cost: float | None) -> int | None:
-    """How many new configs a search proposes that is no grid: 100 where the user bounds nothing."""
-    return _SAMPLES if num_samples is None and max_cost is None else num_samples
+def object_of(search_alg: Any) -> Any:
+    """Returns a user's `search_alg` if it is an object that proposes configs; None if it is a name or settings."""
+    return search_alg if kind_of(search_alg).is_object else None
 
 
-def _over(n_rungs: int) -> str:
-    return f"over {n_rungs} fidelities" if n_rungs > 1 else "at full fidelity"
+def object_again(study: Study, search_alg: Any) -> Any:
+    """Returns the object to resume a study with; None if the study's definition is enough.
+
+    Raises:
+        StudyMismatchError: `search_alg` is not what the study was begun with.
+    """
+    needed = recorded_kind(study).is_object
+    if search_alg is None or isinstance(search_alg, (str, BOHB)):
+        given = ("bohb", asdict(search_alg)) if isinstance(search_alg, BOHB) else (search_alg, {})
+        if not needed and (search_alg is None or given == (study.search_alg, study.search_options)):
+            return None
+    elif needed and kind_of(search_alg).is_object:
+        return search_alg
+    begun = "a searcher object of your own" if needed else repr(study.search_alg)
+    raise StudyMismatchError(f"the study {study.name!r} was begun with {begun} as `search_alg`; pass the same.")
 
 
-def _more(size: int | None, num_samples: int | None, max_cost: float | None) -> str:
-    if size is None:
-        return "infinitely many configs"
-    bound = f"num_samples is {num_samples:,}" if num_samples is not None else f"max_cost is {max_cost:g}"
-    return f"{size:,} configs and {bound}"
-
-
-def make(study: Study, given: Any = None) -> Searcher:
-    """A fresh searcher for a study.
+def make_searcher(study: Study, given: Any = None) -> Searcher:
+    """Returns a fresh searcher for a study.
 
     Args:
         study: its definition.
-        given: the user's own searcher or sampler object, where there is one.
+        given: the user's own searcher or sampler object, if there is one.
 
     Raises:
-        InputError: the space cannot be searched so.
+        InputError: the space cannot be searched this way, or the package that defines the searcher is at fault.
+        JournalError: the definition names a search or settings that nobody defines.
     """
-    if given is not None and isinstance(given, Searcher):
+    if isinstance(given, Searcher):
         return given
     if given is not None and _is_from(given, "ray.tune.search"):
         from rbt_ray.search.tune_searcher import TuneSearcher
 
         return TuneSearcher(study.space, given, limit=study.num_samples)
-    scheduler = scheduler_of(study.scheduler)
-    if scheduler is None and study.search_alg in _STREAMS:
-        return _stream(study, limit=study.num_samples, points_to_evaluate=study.points_to_evaluate)
+    kind, scheduler = recorded_kind(study), scheduler_from_json(study.scheduler)
+    if kind.proposes_alone:
+        searcher: Searcher = _made_by_plugin(_SEARCHER_PLUGINS, study, Searcher)
+        return searcher
+    if scheduler is None and kind.name in _SEQUENCES:
+        return _sequence(study, limit=study.num_samples, points_to_evaluate=study.points_to_evaluate)
     ladder = ladder_from(study.lowest_fidelity, study.eta) if scheduler is not None else (1.0,)
     n_calibration, before = _calibration(study, ladder)
     return ScheduledSearch(
@@ -134,64 +209,31 @@ def make(study: Study, given: Any = None) -> Searcher:
     )
 
 
-def is_search_alg(given: Any) -> bool:
-    """Whether this object can be a `search_alg`: a searcher, the settings of one, or a sampler or searcher of others."""
-    if isinstance(given, type):
-        return False
-    return isinstance(given, (Searcher, BOHB)) or _is_from(given, "optuna.samplers", "ray.tune.search")
-
-
-def decides_alone(given: Any) -> bool:
-    """Whether this object proposes whole trials, and leaves nothing to a scheduler or to points given first."""
-    return isinstance(given, Searcher) or _is_from(given, "ray.tune.search")
-
-
-def is_scheduler(given: Any) -> bool:
-    """Whether this can be a `scheduler`."""
-    return given is None or (isinstance(given, str) and given in SCHEDULERS) or type(given) in SCHEDULERS.values()
-
-
-def plain_scheduler(scheduler: Any) -> dict[str, Any] | None:
-    """A scheduler as a study's definition holds it: its name and settings."""
-    if scheduler is None:
-        return None
-    if isinstance(scheduler, str):
-        scheduler = SCHEDULERS[scheduler]()
-    name = next(name for name, kind in SCHEDULERS.items() if type(scheduler) is kind)
-    return {"name": name, **asdict(scheduler)}
-
-
-def scheduler_of(plain: Mapping[str, Any] | None) -> Scheduler | None:
-    """The scheduler again."""
-    if plain is None:
-        return None
-    options = {key: value for key, value in plain.items() if key != "name"}
-    with _told("scheduler"):
-        scheduler: Scheduler = SCHEDULERS[plain["name"]](**options)
-    return scheduler
-
-
-@contextmanager
-def _told(what: str) -> Iterator[None]:
-    """What a journal says of names and settings may be damaged, or from a version that knows more of them."""
+def _made_by_plugin(group: str, study: Study, protocol: type[Any]) -> Any:
+    make: Any = plugins.load(group, study.search_alg)
     try:
-        yield
-    except (KeyError, TypeError) as error:
-        raise JournalError(f"the study's {what} is none that this version of rbt_ray knows: {error!r}.") from error
+        made = make(study.space, seed=study.seed)
+    except TypeError as error:
+        raise InputError(
+            f"The entry point {study.search_alg!r} of {group!r} is called with (space, seed=...), and raises: {error}."
+        ) from error
+    if not isinstance(made, protocol):
+        raise InputError(
+            f"The entry point {study.search_alg!r} of {group!r} makes a {type(made).__name__}, which lacks a member of "
+            f"{protocol.__module__}.{protocol.__name__}."
+        )
+    return made
 
 
-def _stream(study: Study, **options: Any) -> Stream:
-    with _told("`search_alg`"):
-        module, name = _STREAMS[study.search_alg]
-    kind: Any = getattr(importlib.import_module(module), name)
-    stream: Stream = kind(study.space, seed=study.seed, **options)
-    return stream
+def _sequence(study: Study, **options: Any) -> FixedSequence:
+    sequence: FixedSequence = load_built_in(_SEQUENCES[study.search_alg])(study.space, seed=study.seed, **options)
+    return sequence
 
 
 def _sampler(study: Study, given: Any) -> Sampler:
     sampler = _fresh_sampler(study, given)
-    for told in study.warm_start:
-        sampler.learn(np.array(told.point), told.fidelity, told.loss)
+    for prior in study.warm_start:
+        sampler.learn(np.array(prior.point), prior.fidelity, prior.loss)
     return sampler
 
 
@@ -201,21 +243,24 @@ def _fresh_sampler(study: Study, given: Any) -> Sampler:
 
         return OptunaSampler(study.space, seed=study.seed, sampler=given)
     if study.search_alg == "bohb":
-        with _told("`search_alg`"):
+        with damage_explained("`search_alg`"):
             bohb = BOHB(**study.search_options)
         return bohb.sampler(study.space, study.seed)
     if study.search_alg == "grid":
         _ = study.space.grid_size  # says why there is no grid
-        return StreamSampler(RandomSearch(study.space, seed=study.seed))  # the first of a grid are all from one corner
-    return StreamSampler(_stream(study))
+        return SequenceSampler(RandomSearch(study.space, seed=study.seed))  # a grid begins with configs that are alike
+    if study.search_alg in _SEQUENCES:
+        return SequenceSampler(_sequence(study))
+    sampler: Sampler = _made_by_plugin(_SAMPLER_PLUGINS, study, Sampler)
+    return sampler
 
 
 def _calibration(study: Study, ladder: Ladder) -> tuple[int, int]:
-    """How many configs calibrate the ladder, and how many come before them.
+    """Returns how many configs calibrate the ladder, and how many come before them.
 
-    They come after a first bracket; with BOHB's own model after a round but for its last bracket, whose place they take:
-    what that model has of full fidelity are to be the few that came up to it, not as many taken at random. They are at most
-    a third of what is left then; 0 where that is too little, and the ladder is believed.
+    They come after a first bracket. With BOHB's own model they come after a round, and take the place of its last bracket:
+    that model should learn full fidelity from the few configs that were promoted to it, not from as many random ones. They
+    are at most a third of the configs left by then. If that is too few, the result is 0, and the search uses every fidelity.
     """
     n_rungs = len(ladder)
     of_kernels = study.search_alg == "bohb" and BOHB(**study.search_options).model == "kde"
@@ -232,5 +277,5 @@ def _calibration(study: Study, ladder: Ladder) -> tuple[int, int]:
 
 
 def _is_from(given: Any, *packages: str) -> bool:
-    """Whether an object's class, or one it derives from, is of these packages; none of them is imported."""
+    """Returns whether an object's class or a base class of it is from these packages; imports none of them."""
     return any(base.__module__.startswith(packages) for base in type(given).__mro__)

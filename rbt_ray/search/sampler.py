@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from rbt_ray.search.fixed_sequence import Stream
+from rbt_ray.search.fixed_sequence import FixedSequence
 from rbt_ray.types import FloatArray
 
 
+@runtime_checkable
 class Sampler(Protocol):
     """Proposes new configs as points of its space; pure and seeded, as a `Searcher` is."""
 
@@ -26,10 +27,10 @@ class Sampler(Protocol):
         ...
 
 
-class StreamSampler:
+class SequenceSampler:
     """A fixed sequence of points as a sampler, which nobody's results can change."""
 
-    def __init__(self, stream: Stream) -> None:
+    def __init__(self, stream: FixedSequence) -> None:
         self._stream = stream
         self._told: set[bytes] = set()
 

@@ -17,7 +17,7 @@ from rbt_ray.search.scheduler import Race, Scheduler, Step
 from rbt_ray.study.space import Space
 from rbt_ray.types import STATUSES, Config, FloatArray, Result
 
-_HOPELESS = ("CRASHED", "TIMED_OUT")
+_FATAL = ("CRASHED", "TIMED_OUT")
 
 
 class ScheduledSearch:
@@ -71,7 +71,7 @@ class ScheduledSearch:
     def notes(self) -> list[str]:
         """What was decided on the way, a sentence each."""
         notes = list(self._notes)
-        if begun := getattr(self._sampler, "begun_anew", 0):
+        if begun := getattr(self._sampler, "n_restarts", 0):
             notes.append(f"the search left its corner and began anew {begun:,} times, as nothing better came for long.")
         if fallbacks := getattr(self._sampler, "fallbacks", 0):
             notes.append(f"the model had nothing new {fallbacks:,} times, and a config was drawn without it.")
@@ -101,7 +101,7 @@ class ScheduledSearch:
         for (_, rung, slot), loss, status in _told(results):
             climb = self._home[slot]
             self._sampler.learn(self._points[slot], self._ladder[rung], math.nan if loss is None else loss)
-            climb.race.finish(slot, rung - climb.rungs_skipped, loss, hopeless=status in _HOPELESS)
+            climb.race.finish(slot, rung - climb.rungs_skipped, loss, fatal=status in _FATAL)
         self._settle()
 
     def _next(self) -> tuple[_Climb, Step] | None:

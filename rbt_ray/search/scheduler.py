@@ -46,14 +46,14 @@ class Race(Protocol):
         """There are no new configs any more; called once."""
         ...
 
-    def finish(self, slot: int, rung: int, loss: float | None, *, hopeless: bool) -> None:
+    def finish(self, slot: int, rung: int, loss: float | None, *, fatal: bool) -> None:
         """What came of a step.
 
         Args:
             slot: the config's.
             rung: where it was evaluated.
             loss: None where the trial did not complete: worse than all that did.
-            hopeless: it would not complete on a higher rung either.
+            fatal: it would not complete on a higher rung either.
         """
         ...
 
@@ -67,8 +67,8 @@ class Scheduler(Protocol):
         ...
 
 
-def order_of(losses: dict[int, float | None], hopeless: set[int]) -> list[int]:
-    """Slots from the best to the worst: failed ones last, hopeless ones left out; of equals the one that was first."""
+def best_first(losses: dict[int, float | None], fatal: set[int]) -> list[int]:
+    """Slots from the best to the worst: failed ones last, fatal ones left out; of equals the one that was first."""
     worst = float("inf")
-    fit = [slot for slot in losses if slot not in hopeless]
+    fit = [slot for slot in losses if slot not in fatal]
     return sorted(fit, key=lambda slot: worst if losses[slot] is None else losses[slot])  # type: ignore[arg-type,return-value]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rbt_ray.errors import SpaceError
-from rbt_ray.search.random_draws import Drawn
+from rbt_ray.search.random_draws import UniqueDraws
 from rbt_ray.study.space import Space
 from rbt_ray.types import Config, FloatArray
 
@@ -20,11 +20,11 @@ _MOST_PARAMS = 21201  # of which scipy has direction numbers
 _BITS = 53
 
 
-class SobolSearch(Drawn):
-    """A scrambled Sobol sequence through the unit cube. See `Drawn` and `Stream`.
+class SobolSearch(UniqueDraws):
+    """A scrambled Sobol sequence through the unit cube. See `UniqueDraws` and `FixedSequence`.
 
     Raises:
-        SpaceError: as `Drawn`; and where there are more than 21201 parameters.
+        SpaceError: as `UniqueDraws`; and where there are more than 21201 parameters.
 
     Source:
         Joe and Kuo (2008), "Constructing Sobol sequences with better two-dimensional projections", SIAM Journal on

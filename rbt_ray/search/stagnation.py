@@ -7,7 +7,7 @@ import math
 _LEAST = 50
 
 
-class Patience:
+class StagnationRule:
     """Ends when as many results in a row as it took to come to the best one, and at least 50, have brought no better.
 
     How long a search still finds something is known by how long it found something: twice that, and it is given up. So a
@@ -18,11 +18,11 @@ class Patience:
     def __init__(self) -> None:
         self._best, self._n, self._n_at_best = math.inf, 0, 0
 
-    def note(self, loss: float) -> None:
+    def add_known(self, loss: float) -> None:
         """A result that the search did not find itself: it is to be beaten, and took no time."""
         self._best = min(self._best, loss)
 
-    def ends_with(self, loss: float) -> bool:
+    def stagnates_after(self, loss: float) -> bool:
         """Whether it has ended with this result; `loss` is inf where it did not complete."""
         self._n += 1
         if loss < self._best:

@@ -74,7 +74,7 @@ class TuneSearcher:
                 self._worst = result.loss if self._worst is None else max(self._worst, result.loss)
             self._complete(name, result.loss)
 
-    def tell_of(self, point: bytes, loss: float) -> None:
+    def tell_point(self, point: bytes, loss: float) -> None:
         """Tells of the first open suggestion of a point, as the space encodes it; NaN: it did not complete."""
         self._complete(self._names[point].pop(0), None if math.isnan(loss) else loss)
 

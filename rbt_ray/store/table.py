@@ -59,7 +59,7 @@ class TrialTable:
         for row, point in enumerate(self.points):
             spent += float(cost.of(point[None], self.fidelity[row : row + 1])[0])
             if row in left:
-                cost.left_a_checkpoint(point, float(self.fidelity[row]))
+                cost.record_checkpoint(point, float(self.fidelity[row]))
         return spent
 
     @property

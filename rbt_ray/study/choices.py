@@ -72,13 +72,13 @@ class Choice(Domain):
         there: BoolArray = (column >= 0) & (column < len(self.options)) & (column == np.floor(column))
         return there
 
-    def to_plain(self, column: FloatArray) -> list[Any]:
+    def to_python(self, column: FloatArray) -> list[Any]:
         if any(isinstance(option, (list, dict, set)) for option in self.options):
             return [values.fresh(self.options[position]) for position in column.astype(np.int64).tolist()]
         return [self.options[position] for position in column.astype(np.int64).tolist()]
 
-    def read(self, value: Any) -> float | None:
-        value = values.plain(value)
+    def to_column(self, value: Any) -> float | None:
+        value = values.to_python(value)
         position = self._positions.get(values.key_of(value))
         if position is None:
             position = next((i for i, option in enumerate(self.options) if values.alike(option, value)), None)

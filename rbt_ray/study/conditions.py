@@ -96,7 +96,7 @@ class Relation:
 
 
 @dataclass(frozen=True)
-class Joined:
+class BooleanExpression:
     """All of some expressions, or any of them."""
 
     word: Literal["and", "or"]
@@ -112,14 +112,14 @@ class Joined:
         return {self.word: [part.to_json() for part in self.parts]}
 
 
-Expression: TypeAlias = Compare | OneOf | Relation | Joined
+Expression: TypeAlias = Compare | OneOf | Relation | BooleanExpression
 
 
 def expression_from_json(held: Mapping[str, Any]) -> Expression:
     """The expression that `to_json` was called on."""
     for word in ("and", "or"):
         if word in held:
-            return Joined(word, tuple(expression_from_json(part) for part in held[word]))
+            return BooleanExpression(word, tuple(expression_from_json(part) for part in held[word]))
     if "left" in held:
         ranks = [held[side] and tuple(held[side]) for side in ("left_ranks", "right_ranks")]
         return Relation(held["left"], held["op"], held["right"], *ranks)
@@ -130,7 +130,7 @@ def expression_from_json(held: Mapping[str, Any]) -> Expression:
 
 def names_in(expression: Expression) -> set[str]:
     """The parameters an expression reads."""
-    if isinstance(expression, Joined):
+    if isinstance(expression, BooleanExpression):
         return set().union(*(names_in(part) for part in expression.parts))
     return {expression.left, expression.right} if isinstance(expression, Relation) else {expression.name}
 

@@ -68,7 +68,7 @@ def _leaf(name: str, value: Any) -> Any:
                 f"condition: write the space as a ConfigSpace.ConfigurationSpace."
             )
         return domain
-    if values.is_plain(values.plain(value)):
+    if values.is_plain(values.to_python(value)):
         return value
     raise SpaceError(f"`{name}` is {value!r} of type {type(value).__name__}. {_hint(name, value)}")
 

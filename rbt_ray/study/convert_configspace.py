@@ -11,7 +11,7 @@ from typing import Any
 from rbt_ray.errors import SpaceError
 from rbt_ray.study import values
 from rbt_ray.study.choices import Choice
-from rbt_ray.study.conditions import Compare, Expression, Joined, OneOf, Operator, Relation, names_in
+from rbt_ray.study.conditions import BooleanExpression, Compare, Expression, OneOf, Operator, Relation, names_in
 from rbt_ray.study.domains import Domain
 from rbt_ray.study.numeric_domains import Float, Stepped
 from rbt_ray.study.parts import Parts, check_name
@@ -55,13 +55,13 @@ def configspace_parts(space: Any) -> Parts:
 def _domain(name: str, hyperparameter: Any) -> Domain:
     kind = type(hyperparameter).__name__.removesuffix("Hyperparameter")
     if kind == "Categorical":
-        options = tuple(values.plain(option) for option in hyperparameter.choices)
+        options = tuple(values.to_python(option) for option in hyperparameter.choices)
         weights = hyperparameter.weights
         return Choice(options, None if weights is None else tuple(float(weight) for weight in weights))
     if kind == "Ordinal":
-        return Choice(tuple(values.plain(option) for option in hyperparameter.sequence), word="ordinal")
+        return Choice(tuple(values.to_python(option) for option in hyperparameter.sequence), word="ordinal")
     if kind == "Constant":
-        return Choice((values.plain(hyperparameter.value),), word="constant")
+        return Choice((values.to_python(hyperparameter.value),), word="constant")
     if kind not in {f"{shape}{number}" for shape in ("Uniform", "Normal", "Beta") for number in ("Float", "Integer")}:
         raise SpaceError(f"`{name}` is a {type(hyperparameter).__name__}, which is not one of ConfigSpace's own kinds.")
     lower, upper, log = hyperparameter.lower, hyperparameter.upper, bool(hyperparameter.log)
@@ -94,7 +94,7 @@ def _expression(clause: Any, domains: Mapping[str, Domain]) -> Expression:
     word = type(clause).__name__.removeprefix("Forbidden")
     if word in ("AndConjunction", "OrConjunction"):
         parts = tuple(_expression(part, domains) for part in clause.components)
-        return Joined("and" if word == "AndConjunction" else "or", parts)
+        return BooleanExpression("and" if word == "AndConjunction" else "or", parts)
     if word.endswith("Relation") and word.removesuffix("Relation") in _WORDS:
         return _relation(clause.left.name, _WORDS[word.removesuffix("Relation")], clause.right.name, domains)
     word = word.removesuffix("Condition").removesuffix("Clause")
@@ -109,7 +109,7 @@ def _expression(clause: Any, domains: Mapping[str, Domain]) -> Expression:
 
 
 def _code(name: str, value: Any, domains: Mapping[str, Domain]) -> float:
-    code = domains[name].read(value)
+    code = domains[name].to_column(value)
     if code is None:
         raise SpaceError(
             f"a condition or forbidden clause compares `{name}` with {value!r}; it takes {domains[name].takes}."

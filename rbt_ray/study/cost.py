@@ -25,6 +25,6 @@ class Cost:
         costs: FloatArray = np.where(done < fidelity, fidelity - done, fidelity)
         return costs
 
-    def left_a_checkpoint(self, point: FloatArray, fidelity: float) -> None:
+    def record_checkpoint(self, point: FloatArray, fidelity: float) -> None:
         """A config, ``(n_params,)``, can go on from this fidelity."""
         self._reached[point.tobytes()] = fidelity

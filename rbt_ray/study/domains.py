@@ -52,11 +52,11 @@ class Domain(ABC):
         """``(n,)`` whether each number stands for a value of the domain; False for NaN."""
 
     @abstractmethod
-    def to_plain(self, column: FloatArray) -> list[Any]:
+    def to_python(self, column: FloatArray) -> list[Any]:
         """Plain Python values of a column without NaN."""
 
     @abstractmethod
-    def read(self, value: Any) -> float | None:
+    def to_column(self, value: Any) -> float | None:
         """What stands for a plain value in a column; None where the domain does not have it."""
 
     def numbers(self, column: FloatArray) -> FloatArray:

@@ -61,11 +61,11 @@ class Float(Domain):
         there: BoolArray = (column >= self.lower) & (column <= self.upper)
         return there
 
-    def to_plain(self, column: FloatArray) -> list[Any]:
+    def to_python(self, column: FloatArray) -> list[Any]:
         plain: list[Any] = column.tolist()
         return plain
 
-    def read(self, value: Any) -> float | None:
+    def to_column(self, value: Any) -> float | None:
         number = _number(value)
         if number is None or not _within(number, self.lower, self.upper):
             return None
@@ -106,7 +106,7 @@ class Stepped(Domain):
     @property
     def takes(self) -> str:
         what = "whole numbers" if self.integer and self.q == 1 else f"multiples of {self.q!r}"
-        first, last = self.to_plain(self._value(np.array([0.0, self.n - 1.0])))
+        first, last = self.to_python(self._value(np.array([0.0, self.n - 1.0])))
         return f"{what} from {first!r} to {last!r}"
 
     @property
@@ -161,11 +161,11 @@ class Stepped(Domain):
         there: BoolArray = (index >= 0) & (index < self.n) & (off <= _TOLERANCE * np.maximum(np.abs(column), self.q))
         return there
 
-    def to_plain(self, column: FloatArray) -> list[Any]:
+    def to_python(self, column: FloatArray) -> list[Any]:
         plain: list[Any] = (column.astype(np.int64) if self.integer else column).tolist()
         return plain
 
-    def read(self, value: Any) -> float | None:
+    def to_column(self, value: Any) -> float | None:
         number = _number(value)
         if number is None:
             return None
@@ -176,7 +176,7 @@ class Stepped(Domain):
         return nearest
 
     def to_json(self) -> dict[str, Any]:
-        first, last = self.to_plain(self._value(np.array([0.0, self.n - 1.0])))
+        first, last = self.to_python(self._value(np.array([0.0, self.n - 1.0])))
         return _with_prior({"kind": self.kind, "lower": first, "upper": last, "q": self.q}, self.prior)
 
 
@@ -209,11 +209,11 @@ class Normal(Domain):
     def has(self, column: FloatArray) -> BoolArray:
         return np.isfinite(column)
 
-    def to_plain(self, column: FloatArray) -> list[Any]:
+    def to_python(self, column: FloatArray) -> list[Any]:
         plain: list[Any] = column.tolist()
         return plain
 
-    def read(self, value: Any) -> float | None:
+    def to_column(self, value: Any) -> float | None:
         number = _number(value)
         if number is None:
             return None

@@ -27,7 +27,7 @@ class Parts:
         if isinstance(part, Domain):
             self.domains[name] = part
         else:
-            self.constants[name] = values.plain(part)
+            self.constants[name] = values.to_python(part)
 
 
 def check_name(key: Any, where: str) -> str:

@@ -143,7 +143,7 @@ def _choice(word: str, argument: str, options: Any) -> Choice:
         raise SpaceError(f"`{word}({argument})` takes a list; got {options!r} of type {type(options).__name__}. {hint}")
     if not len(listed):
         raise SpaceError(f"`{word}({argument})` needs at least one option; got {options!r}.")
-    found, counts = values.distinct([values.plain(option) for option in listed])
+    found, counts = values.distinct([values.to_python(option) for option in listed])
     nested = next((option for option in found if isinstance(option, Domain)), None)
     if nested is not None:
         raise SpaceError(

@@ -127,7 +127,7 @@ class Space:
         if self.grid_size > _COUNTABLE:
             return None
         blocks = (self.grid(start, start + _BLOCK) for start in range(0, self.grid_size, _BLOCK))
-        return sum(int((self.allowed(block) & self.leads(block)).sum()) for block in blocks)
+        return sum(int((self.allowed(block) & self.is_representative(block)).sum()) for block in blocks)
 
     def grid(self, start: int, stop: int) -> FloatArray:
         """Rows `start` to `stop` of the grid, ``(n, n_params)``; the last parameter changes fastest.
@@ -148,7 +148,7 @@ class Space:
             points[:, column] = self.domains[column].nth(digits.astype(np.float64))
         return points
 
-    def leads(self, points: FloatArray) -> BoolArray:
+    def is_representative(self, points: FloatArray) -> BoolArray:
         """``(n,)`` True at one row of those in the grid that are the same config: inactive parameters at their first value."""
         if not self.conditions:
             return np.ones(len(points), dtype=bool)
@@ -254,13 +254,13 @@ class Space:
         for row, config in enumerate(configs):
             for name, value in flatten(config, self._tree, f"the config {config!r}"):
                 if name in self.constants:
-                    if not values.alike(values.plain(value), self.constants[name]):
+                    if not values.alike(values.to_python(value), self.constants[name]):
                         raise SpaceError(
                             f"`{name}` is always {self.constants[name]!r}; got {value!r} in the config {config!r}."
                         )
                     continue
                 column = self.names.index(name)
-                code = self.domains[column].read(value)
+                code = self.domains[column].to_column(value)
                 if code is None:
                     raise SpaceError(
                         f"`{name}` takes {self.domains[column].takes}; got {value!r} in the config {config!r}."
@@ -294,7 +294,7 @@ class Space:
         columns: dict[str, list[Any]] = {}
         for column, (name, domain) in enumerate(zip(self.names, self.domains, strict=True)):
             given = ~np.isnan(points[:, column])
-            plain = domain.to_plain(points[given, column])
+            plain = domain.to_python(points[given, column])
             if len(plain) < len(points):
                 known: Iterator[Any] = iter(plain)
                 plain = [next(known) if is_given else absent for is_given in given.tolist()]
@@ -317,7 +317,7 @@ class Space:
 
     @classmethod
     def from_json(cls, held: Mapping[str, Any]) -> Space:
-        """The space that `to_json` was called on; options that JSON cannot hold, such as functions, are `Named`."""
+        """The space that `to_json` was called on; options that JSON cannot hold, such as functions, are `OpaqueValue`."""
         return cls(
             names=tuple(parameter["name"] for parameter in held["parameters"]),
             domains=tuple(domain_from_json(parameter) for parameter in held["parameters"]),
@@ -334,7 +334,7 @@ class Space:
             SpaceError: it names the first of them.
         """
         parts = [getattr(domain, "options", ()) for domain in self.domains]
-        for option in values.named_in([*parts, self.constants]):
+        for option in values.opaque_values_in([*parts, self.constants]):
             raise SpaceError(
                 f"the space has the option {option.name}, which cannot be read back from a file; pass the same "
                 f"`param_space` again."

@@ -55,7 +55,7 @@ class Address:
 
 
 @dataclass(frozen=True)
-class Told:
+class PriorResult:
     """A result of an earlier search: a point, ``(n_params,)``, at a fidelity, and its loss."""
 
     point: tuple[float, ...]
@@ -114,7 +114,7 @@ class Study:
     lowest_fidelity: float = 1.0
     eta: float = 3.0
     max_reports: int | None = None
-    warm_start: tuple[Told, ...] = ()
+    warm_start: tuple[PriorResult, ...] = ()
     run: dict[str, Any] = field(default_factory=dict)
     why: str = ""
     accounting: int = 1
@@ -156,7 +156,8 @@ class Study:
             points = np.array(rows, dtype=np.float64).reshape(len(rows), given["space"].n_params)
             given["points_to_evaluate"] = tuple(given["space"].decode(points))
             given["warm_start"] = tuple(
-                Told(tuple(told["point"]), told["fidelity"], told["loss"]) for told in plain.get("warm_start", ())
+                PriorResult(tuple(told["point"]), told["fidelity"], told["loss"])
+                for told in plain.get("warm_start", ())
             )
             given["objective"] = Address(**plain["objective"])
             given["bundle"] = None if plain["bundle"] is None else BundleId(**plain["bundle"])

@@ -11,7 +11,7 @@ import numpy as np
 
 from rbt_ray.errors import SpaceError
 from rbt_ray.study.choices import Choice
-from rbt_ray.study.conditions import Compare, Expression, Joined, OneOf, Relation, names_in
+from rbt_ray.study.conditions import BooleanExpression, Compare, Expression, OneOf, Relation, names_in
 from rbt_ray.study.domains import Domain
 from rbt_ray.study.numeric_domains import Float, Stepped
 from rbt_ray.study.priors import UNDER_ONE
@@ -100,7 +100,7 @@ class AsConfigSpace:
                 f"`{child}` exists when `{when.left}` {when.op} `{when.right}`; ConfigSpace has conditions on one "
                 f"parameter's value only. Use engine='native'."
             )
-        if isinstance(when, Joined):
+        if isinstance(when, BooleanExpression):
             parts = [self._condition(child, part) for part in when.parts]
             return (cs.AndConjunction if when.word == "and" else cs.OrConjunction)(*parts)
         child_of, parent, domain = self.configspace[child], self.configspace[when.name], self._domains[when.name]
@@ -114,7 +114,7 @@ class AsConfigSpace:
 
     def _clause(self, part: Expression) -> Any:
         """ConfigSpace's clause, or None where it has none."""
-        if isinstance(part, Joined):
+        if isinstance(part, BooleanExpression):
             parts = [self._clause(inner) for inner in part.parts]
             if any(inner is None for inner in parts):
                 return None

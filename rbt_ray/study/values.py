@@ -16,7 +16,7 @@ _SCALARS = (type(None), bool, int, float, str)
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
+class OpaqueValue:
     """An option that a study's file can only name. Results show it; no trial can run with it."""
 
     name: str
@@ -25,7 +25,7 @@ class Named:
         return self.name
 
 
-def plain(value: Any) -> Any:
+def to_python(value: Any) -> Any:
     """A numpy bool, integer, float or string, or a 0-d array of one, as the Python value; anything else as it is.
 
     A masked value is None.
@@ -125,18 +125,18 @@ def to_json(value: Any) -> Any:
         return {type(value).__name__: [int(value.astype(np.int64)), f"{unit[1]}{unit[0]}"]}
     if type(value) is dict and all(isinstance(key, str) for key in value):
         return {"dict": {key: to_json(part) for key, part in value.items()}}
-    return {"opaque": value.name if isinstance(value, Named) else label(value)}
+    return {"opaque": value.name if isinstance(value, OpaqueValue) else label(value)}
 
 
 def from_json(held: Any) -> Any:
-    """The value `to_json` was given; a `Named` for an object that JSON has no word for."""
+    """The value `to_json` was given; a `OpaqueValue` for an object that JSON has no word for."""
     if isinstance(held, list):
         return [from_json(part) for part in held]
     if not isinstance(held, dict):
         return held
     ((kind, content),) = held.items()
     if kind == "opaque":
-        return Named(content)
+        return OpaqueValue(content)
     if kind == "dict":
         return {key: from_json(part) for key, part in content.items()}
     if kind == "float":
@@ -147,16 +147,16 @@ def from_json(held: Any) -> Any:
     return {"tuple": tuple, "set": set, "frozenset": frozenset}[kind](from_json(part) for part in content)
 
 
-def named_in(value: Any) -> Iterator[Named]:
+def opaque_values_in(value: Any) -> Iterator[OpaqueValue]:
     """Every object in a value that the value's file could only name."""
-    if isinstance(value, Named):
+    if isinstance(value, OpaqueValue):
         yield value
     elif isinstance(value, Mapping):
         for part in value.values():
-            yield from named_in(part)
+            yield from opaque_values_in(part)
     elif isinstance(value, (list, tuple)):
         for part in value:
-            yield from named_in(part)
+            yield from opaque_values_in(part)
 
 
 def label(value: Any) -> str:

@@ -12,7 +12,8 @@ from typing import Any, Literal, get_args
 
 from rbt_ray.errors import SettingError
 from rbt_ray.nearest import nearest
-from rbt_ray.search.registry import SCHEDULERS, SEARCHERS, decides_alone, is_scheduler, is_search_alg
+from rbt_ray.search.registry import check_search_alg
+from rbt_ray.search.scheduler_registry import scheduler_to_json
 from rbt_ray.types import RESULT_COLUMNS, Config, FidelityKind, Mode
 
 _MOST_RUNGS = 20
@@ -74,21 +75,11 @@ class TuneConfig:
         _check(isinstance(self.metric, str) and self.metric, "metric", "the name of a metric", self.metric)
         _check(self.metric not in RESULT_COLUMNS, "metric", "no column of the results such as 'status'", self.metric)
         _choice("mode", self.mode, ("max", "min"))
-        if isinstance(self.search_alg, str):
-            _choice("search_alg", self.search_alg, ("auto", *SEARCHERS))
-        elif not is_search_alg(self.search_alg):
-            raise SettingError(
-                f"`search_alg` is a name, rbt.BOHB(...), a sampler of Optuna's, a searcher of Ray Tune's, or an object with "
-                f"`done`, `ask(n)` and `tell(results)`; got {self.search_alg!r}."
-            )
-        elif decides_alone(self.search_alg):
+        if check_search_alg(self.search_alg).proposes_alone:
             for name in ("scheduler", "points_to_evaluate"):
                 value = getattr(self, name)
-                _check(not value, name, "None beside a searcher object, which proposes whole trials by itself", value)
-        if isinstance(self.scheduler, str):
-            _choice("scheduler", self.scheduler, tuple(SCHEDULERS))
-        kinds = f"None, {', '.join(SCHEDULERS)}, or an object such as rbt.ASHA()"
-        _check(is_scheduler(self.scheduler), "scheduler", kinds, self.scheduler)
+                _check(not value, name, "None with a searcher that proposes whole trials by itself", value)
+        scheduler_to_json(self.scheduler)
         _choice("fidelity", self.fidelity, get_args(FidelityKind))
         _count("max_reports", self.max_reports, least=1)
         if (self.fidelity == "reports") != (self.max_reports is not None):

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import secrets
 import time
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rbt_ray.errors import SettingError, StudyMismatchError
 from rbt_ray.objectives.address import named
 from rbt_ray.objectives.data_provider import OwnData
-from rbt_ray.search.bohb import BOHB
+from rbt_ray.search.choose import choose
 from rbt_ray.search.fidelity_ladder import ladder_from
-from rbt_ray.search.registry import MODELS, Chosen, choose, default_samples, make, plain_scheduler
-from rbt_ray.search.searcher import Searcher
+from rbt_ray.search.registry import MODELS, kind_of, make_searcher
+from rbt_ray.search.scheduler_registry import scheduler_to_json
 from rbt_ray.store.location import OWN_BUNDLE
 from rbt_ray.study.space import Space
 from rbt_ray.study.study import BundleId, Study
 from rbt_ray.tuner.config import RunConfig, TuneConfig, kept
 from rbt_ray.tuner.fidelity import lowest_fidelity
-from rbt_ray.tuner.warm_start import best_of, told_by
+from rbt_ray.tuner.warm_start import best_of, prior_results_of
 from rbt_ray.types import ACCOUNTING
 
 if TYPE_CHECKING:
@@ -40,32 +40,24 @@ def define(objective: Any, space: Space, bundle: Bundle | None, tune: TuneConfig
     if bundle is None and tune.holdout is not None:
         raise SettingError("`holdout` keeps the last bars of a bundle from the search, and there is no `bundle`.")
     train_bars = 0 if bundle is None else holdout_start(bundle, tune.holdout)
-    climbs = tune.scheduler is not None or tune.search_alg in ("auto", "bohb") or isinstance(tune.search_alg, BOHB)
-    lowest = lowest_fidelity(tune, objective, space, bundle, train_bars) if climbs else 1.0
+    has_scheduler = tune.scheduler is not None or kind_of(tune.search_alg).brings_scheduler
+    lowest = lowest_fidelity(tune, objective, space, bundle, train_bars) if has_scheduler else 1.0
     n_rungs = len(ladder_from(lowest, tune.eta))
-    limits = tune.num_samples, tune.max_cost
-    if isinstance(tune.search_alg, BOHB):
-        chosen = replace(choose("bohb", space, *limits, n_rungs), options=asdict(tune.search_alg))
-    elif isinstance(tune.search_alg, str):
-        chosen = choose(tune.search_alg, space, *limits, n_rungs)
-    else:
-        endless = not isinstance(tune.search_alg, Searcher)  # a searcher of the user's knows when it is done
-        chosen = Chosen("custom", {}, default_samples(*limits) if endless else tune.num_samples)
-    search_alg = chosen.search_alg
-    if tune.warm_start is not None and search_alg not in MODELS:
+    choice = choose(tune.search_alg, space, tune.num_samples, tune.max_cost, n_rungs)
+    if tune.warm_start is not None and not choice.kind.learns:
         raise SettingError(
-            f"`warm_start` is for searches that learn ({', '.join(MODELS)}); this one is {search_alg!r}."
+            f"`warm_start` is for searches that learn ({', '.join(MODELS)}); this one is {choice.kind.name!r}."
         )
-    scheduler = tune.scheduler or ("hyperband" if search_alg == "bohb" and lowest < 1 else None)
-    warm_start = () if tune.warm_start is None else told_by(tune.warm_start, space, tune.metric, tune.mode)
+    scheduler = tune.scheduler or ("hyperband" if choice.kind.brings_scheduler and lowest < 1 else None)
+    warm_start = () if tune.warm_start is None else prior_results_of(tune.warm_start, space, tune.metric, tune.mode)
     points = [*(tune.points_to_evaluate or ()), *best_of(warm_start, space)]
     study = Study(
         name=run.name or _name_for(objective),
         space=space,
         metric=tune.metric,
         mode=tune.mode,
-        search_alg=search_alg,
-        num_samples=chosen.num_samples,
+        search_alg=choice.kind.name,
+        num_samples=choice.num_samples,
         seed=secrets.randbits(32) if tune.seed is None else tune.seed,
         max_pending=0,
         deterministic=tune.deterministic,
@@ -75,18 +67,18 @@ def define(objective: Any, space: Space, bundle: Bundle | None, tune: TuneConfig
         bundle=None if bundle is None else BundleId(bundle.name, bundle.version, bundle.n_bars, train_bars),
         recheck=run.recheck,
         run=kept(run),
-        search_options=chosen.options,
-        scheduler=plain_scheduler(scheduler),
+        search_options=choice.options,
+        scheduler=scheduler_to_json(scheduler),
         fidelity=tune.fidelity,
         lowest_fidelity=lowest if scheduler is not None else 1.0,
         eta=tune.eta,
         max_reports=tune.max_reports,
         warm_start=warm_start,
-        why=chosen.why,
+        why=choice.why,
         accounting=ACCOUNTING,
     )
-    # Made once here, it says what it cannot search before anything starts; an object of the user's serves one run only.
-    searcher = make(study) if search_alg != "custom" else tune.search_alg
+    # Making a searcher checks that it can search this space before anything starts; a user's object serves one run only.
+    searcher = tune.search_alg if choice.kind.is_object else make_searcher(study)
     learns = getattr(searcher, "learns", True)
     return replace(study, max_pending=tune.max_pending or (_PENDING_LEARNING if learns else _PENDING_OTHERS))
 

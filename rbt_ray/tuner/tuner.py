@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,8 +33,7 @@ from rbt_ray.objectives.validate import check_objective
 from rbt_ray.os_errors import explained
 from rbt_ray.pool.job import Task
 from rbt_ray.pool.local.start_method import require_children
-from rbt_ray.search.bohb import BOHB
-from rbt_ray.search.registry import is_search_alg, make
+from rbt_ray.search.registry import make_searcher, object_again, object_of, recorded_kind
 from rbt_ray.search.scheduled_search import ScheduledSearch
 from rbt_ray.store.journal import Ended, Journal
 from rbt_ray.store.location import OWN_BUNDLE, Place
@@ -91,7 +90,7 @@ class Tuner:
             require_children()
         check(self._run_config)
         self._objective = objective
-        self._search_alg = None if isinstance(tune_config.search_alg, (str, BOHB)) else tune_config.search_alg
+        self._search_alg = object_of(tune_config.search_alg)
         self._time_budget_s = tune_config.time_budget_s
         self._bundle = bundle_of(bundle, objective, tune_config)
         if self._bundle is not None and not isinstance(objective, OwnData):
@@ -154,12 +153,7 @@ class Tuner:
         study.space.require_options()
         if not accept_changes:
             refuse_another(study.objective, address_of(objective), folder)
-        if isinstance(search_alg, BOHB) and asdict(search_alg) == study.search_options:
-            search_alg = None  # what the study holds already
-        is_object = is_search_alg(search_alg) and not isinstance(search_alg, BOHB)
-        if not (is_object if study.search_alg == "custom" else search_alg is None):
-            wanted = "a searcher object of your own" if study.search_alg == "custom" else repr(study.search_alg)
-            raise StudyMismatchError(f"the study in {folder} was begun with {wanted} as `search_alg`; pass the same.")
+        search_alg = object_again(study, search_alg)
         tuner = cls.__new__(cls)
         run_config = as_before(run_config, study.run)
         tuner._run_config = run_config if callbacks is None else replace(run_config, callbacks=callbacks)
@@ -306,7 +300,7 @@ class Tuner:
             max_retries=run_config.max_retries,
             max_batch=run_config.recycle_after,
         )
-        searcher = make(study, self._search_alg)
+        searcher = make_searcher(study, self._search_alg)
         watch = Watch(study, total=self._total())
         if study.why and run_config.verbose:
             print(study.why, file=sys.stderr)
@@ -345,4 +339,4 @@ class Tuner:
         if (study.scheduler is not None and study.lowest_fidelity < 1) or study.max_reports is not None:
             return None
         known = [n for n in (study.space.size, study.num_samples) if n is not None]
-        return min(known) if known and self._search_alg is None else study.num_samples
+        return min(known) if known and recorded_kind(study).limits_itself else study.num_samples

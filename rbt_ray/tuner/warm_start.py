@@ -11,12 +11,12 @@ import numpy as np
 
 from rbt_ray.errors import SettingError, SpaceError
 from rbt_ray.study.space import Space
-from rbt_ray.study.study import Told
+from rbt_ray.study.study import PriorResult
 from rbt_ray.tuner.result_grid import ResultGrid
 from rbt_ray.types import Config, Mode
 
 
-def told_by(given: Any, space: Space, metric: str, mode: Mode) -> tuple[Told, ...]:
+def prior_results_of(given: Any, space: Space, metric: str, mode: Mode) -> tuple[PriorResult, ...]:
     """Results that completed, as a sampler learns them; configs that are not of this space are left out.
 
     Args:
@@ -40,7 +40,7 @@ def told_by(given: Any, space: Space, metric: str, mode: Mode) -> tuple[Told, ..
             point = space.encode([config])[0]
         except SpaceError:
             continue
-        told.append(Told(tuple(point.tolist()), float(fidelity), sign * float(value)))
+        told.append(PriorResult(tuple(point.tolist()), float(fidelity), sign * float(value)))
     if not n_finite:
         raise SettingError(
             f"`warm_start` has no result with a finite {metric!r}: no trial completed, or none returned that metric."
@@ -53,7 +53,7 @@ def told_by(given: Any, space: Space, metric: str, mode: Mode) -> tuple[Told, ..
     return tuple(told)
 
 
-def best_of(told: tuple[Told, ...], space: Space) -> list[Config]:
+def best_of(told: tuple[PriorResult, ...], space: Space) -> list[Config]:
     """The best config at the highest fidelity, if any: a search that knows it would not propose it again by itself."""
     if not told:
         return []

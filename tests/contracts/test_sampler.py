@@ -9,12 +9,12 @@ import rbt_ray as rbt
 from rbt_ray.search.bohb import BOHB
 from rbt_ray.search.optuna_sampler import OptunaSampler
 from rbt_ray.search.random_search import RandomSearch
-from rbt_ray.search.sampler import StreamSampler
-from rbt_ray.study.conditions import Compare, Joined, OneOf, Relation
+from rbt_ray.search.sampler import SequenceSampler
+from rbt_ray.study.conditions import BooleanExpression, Compare, OneOf, Relation
 from rbt_ray.study.space import Space
 
 SAMPLERS = {
-    "random": lambda space, seed=0: StreamSampler(RandomSearch(space, seed=seed)),
+    "random": lambda space, seed=0: SequenceSampler(RandomSearch(space, seed=seed)),
     "kde": lambda space, seed=0: BOHB().sampler(space, seed),
     "kde-all-options": lambda space, seed=0: BOHB(keep_lower=True, ordered=True).sampler(space, seed),
     "tpe": lambda space, seed=0: BOHB(model="tpe").sampler(space, seed),
@@ -26,7 +26,7 @@ BRANCHING = Space(
     ("a", "b", "c", "d"),
     (rbt.choice(["x", "y", "z"]), rbt.randint(0, 4), rbt.randint(0, 3), rbt.randint(0, 3)),
     conditions=(("b", OneOf("a", (0.0, 1.0))), ("c", Compare("b", ">", 1.0))),
-    forbidden=(Relation("c", "==", "d"), Joined("and", (Compare("a", "==", 2.0), Compare("d", "==", 0.0)))),
+    forbidden=(Relation("c", "==", "d"), BooleanExpression("and", (Compare("a", "==", 2.0), Compare("d", "==", 0.0)))),
 )
 FINITE = {
     "pairs": PAIRS,
@@ -45,7 +45,7 @@ MIXED = Space(
         rbt.uniform(-5, 5),
     ),
     conditions=(("width", Compare("kind", "!=", 0.0)),),
-    forbidden=(Joined("and", (Compare("steps", ">", 0.5), Compare("kind", "==", 1.0))),),
+    forbidden=(BooleanExpression("and", (Compare("steps", ">", 0.5), Compare("kind", "==", 1.0))),),
 )
 SPACES = {**FINITE, "mixed": MIXED}
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 import rbt_ray as rbt
 from rbt_ray.search.calibration import Calibration
 from rbt_ray.search.fidelity_ladder import ladder_from
-from rbt_ray.search.registry import is_scheduler, plain_scheduler, scheduler_of
 from rbt_ray.search.scheduler import Scheduler
+from rbt_ray.search.scheduler_registry import scheduler_from_json, scheduler_to_json
 
 SCHEDULERS = {
     "hyperband": rbt.Hyperband(),
@@ -26,9 +26,9 @@ each = pytest.mark.parametrize("scheduler", SCHEDULERS.values(), ids=SCHEDULERS)
 class Run:
     """A race run to its end, results coming back in an order of chance."""
 
-    def __init__(self, race, n_configs, *, seed=0, pending=8, failing=0.1, hopeless=0.05, loss=None):
+    def __init__(self, race, n_configs, *, seed=0, pending=8, failing=0.1, fatal=0.05, loss=None):
         rng = np.random.default_rng(seed)
-        self.steps, self.finished, self.hopeless, self.losses = [], [], set(), {}
+        self.steps, self.finished, self.fatal, self.losses = [], [], set(), {}
         slots, open_steps = itertools.count(), []
         self.n_sampled = 0
         while True:
@@ -45,17 +45,17 @@ class Run:
             if not open_steps:
                 break
             slot, rung = open_steps.pop(int(rng.integers(len(open_steps))))
-            hopes = rng.random() >= hopeless
+            hopes = rng.random() >= fatal
             found = (
                 None
                 if rng.random() < failing or not hopes
                 else float(rng.random() if loss is None else loss(slot, rung))
             )
             if not hopes:
-                self.hopeless.add((slot, rung))
+                self.fatal.add((slot, rung))
             self.losses[slot, rung] = found
             self.finished.append((slot, rung))
-            race.finish(slot, rung, found, hopeless=not hopes)
+            race.finish(slot, rung, found, fatal=not hopes)
         assert race.done
 
 
@@ -67,8 +67,7 @@ ladders = st.sampled_from([(1.0, 3), (1 / 3, 3), (1 / 27, 3), (1 / 8, 2), (0.1, 
 @each
 def test_it_is_a_scheduler_and_its_settings_come_back_from_json(scheduler):
     assert isinstance(scheduler, Scheduler)
-    assert is_scheduler(scheduler)
-    assert scheduler_of(plain_scheduler(scheduler)) == scheduler
+    assert scheduler_from_json(scheduler_to_json(scheduler)) == scheduler
 
 
 @each
@@ -99,7 +98,7 @@ def test_whoever_waits_for_others_gets_nothing_that_is_not_finished(scheduler, s
 @given(seed=seeds, pending=pendings, n_configs=counts, rungs=ladders)
 def test_some_config_reaches_the_top(scheduler, seed, pending, n_configs, rungs):
     ladder = ladder_from(*rungs)
-    run = Run(scheduler.race(ladder, rungs[1]), n_configs, seed=seed, pending=pending, failing=0.5, hopeless=0.0)
+    run = Run(scheduler.race(ladder, rungs[1]), n_configs, seed=seed, pending=pending, failing=0.5, fatal=0.0)
     assert any(rung == len(ladder) - 1 for _, rung in run.steps)
 
 
@@ -107,8 +106,8 @@ def test_some_config_reaches_the_top(scheduler, seed, pending, n_configs, rungs)
 @runs
 @given(seed=seeds, pending=pendings, n_configs=counts, rungs=ladders)
 def test_who_crashed_does_not_go_on(scheduler, seed, pending, n_configs, rungs):
-    run = Run(scheduler.race(ladder_from(*rungs), rungs[1]), n_configs, seed=seed, pending=pending, hopeless=0.5)
-    assert not {(slot, rung + 1) for slot, rung in run.hopeless} & set(run.steps)
+    run = Run(scheduler.race(ladder_from(*rungs), rungs[1]), n_configs, seed=seed, pending=pending, fatal=0.5)
+    assert not {(slot, rung + 1) for slot, rung in run.fatal} & set(run.steps)
 
 
 @each
@@ -121,7 +120,7 @@ def test_the_same_results_give_the_same_steps(scheduler):
 @each
 def test_where_there_are_no_results_to_wait_for_it_never_waits(scheduler):
     """One at a time, every ask before the last gives a step: a searcher that stalls ends a study."""
-    Run(scheduler.race(ladder_from(1 / 27, 3), 3), 50, pending=1, failing=0.5, hopeless=0.3)
+    Run(scheduler.race(ladder_from(1 / 27, 3), 3), 50, pending=1, failing=0.5, fatal=0.3)
 
 
 @each
@@ -138,7 +137,7 @@ def test_brackets_send_up_the_best_of_a_rung(scheduler, pending):
     homes = {}
     enter = race.enter
     race.enter = lambda slot, step: (homes.setdefault(step.bracket, []).append(slot), enter(slot, step))
-    run = Run(race, 120, pending=pending, failing=0.0, hopeless=0.0)
+    run = Run(race, 120, pending=pending, failing=0.0, fatal=0.0)
     for bracket, slots in homes.items():
         for rung in range(len(ladder) - 1):
             here = [slot for slot in slots if (slot, rung) in run.losses]
@@ -161,7 +160,7 @@ def test_several_brackets_are_in_flight():
 @given(seed=seeds, n_configs=counts)
 def test_asha_promotes_only_who_is_in_the_best_third_so_far(seed, n_configs):
     race = rbt.ASHA().race(ladder_from(1 / 9, 3), 3)
-    run = Run(race, n_configs, seed=seed, pending=1, failing=0.0, hopeless=0.0)
+    run = Run(race, n_configs, seed=seed, pending=1, failing=0.0, fatal=0.0)
     for at, (slot, rung) in enumerate(run.steps):
         below = [run.losses[step] for step in run.steps[:at] if step[1] == rung - 1]
         n_better = sum(loss < run.losses[slot, rung - 1] for loss in below)
@@ -170,14 +169,14 @@ def test_asha_promotes_only_who_is_in_the_best_third_so_far(seed, n_configs):
 
 
 def test_the_median_rule_stops_the_worse_half_once_there_are_some():
-    run = Run(rbt.MedianStopping(least=4).race(ladder_from(1 / 2, 2), 2), 200, failing=0.0, hopeless=0.0, pending=1)
+    run = Run(rbt.MedianStopping(least=4).race(ladder_from(1 / 2, 2), 2), 200, failing=0.0, fatal=0.0, pending=1)
     low = [run.losses[slot, 0] for slot in range(200)]
     for slot in range(4, 200):
         assert ((slot, 1) in run.losses) == (low[slot] <= np.median(low[: slot + 1]))
 
 
 def test_stopping_asha_lets_on_who_is_in_the_best_third_so_far():
-    run = Run(rbt.ASHA(kind="stopping").race(ladder_from(1 / 3, 3), 3), 200, failing=0.0, hopeless=0.0, pending=1)
+    run = Run(rbt.ASHA(kind="stopping").race(ladder_from(1 / 3, 3), 3), 200, failing=0.0, fatal=0.0, pending=1)
     low = [run.losses[slot, 0] for slot in range(200)]
     for slot in range(3, 200):
         n_better = sum(loss < low[slot] for loss in low[:slot])
@@ -196,7 +195,7 @@ def test_calibration_keeps_the_rungs_from_which_all_above_rank_well(at_once, noi
     # With noise a rung ranks the other way round, for which no luck of the draw is needed.
     calibration = Calibration(ladder, 12, at_once=at_once)
     Run(
-        calibration, 12, failing=0.0, hopeless=0.0,
+        calibration, 12, failing=0.0, fatal=0.0,
         loss=lambda slot, rung: truth[slot] * (-1 if rung < 2 and noise[rung] else 1),
     )  # fmt: skip
     found, sentence = calibration.verdict()

@@ -367,8 +367,11 @@ def test_a_searcher_that_proposes_no_fidelity_is_stopped(tmp_path, fidelity, bun
     ("settings", "sentence"),
     [
         ({"search_alg": Odd}, "`search_alg` is a name, rbt.BOHB"),
-        ({"search_alg": Odd(1.0), "scheduler": "asha"}, "`scheduler` is None beside a searcher object"),
-        ({"search_alg": Odd(1.0), "points_to_evaluate": [{"x": 1}]}, "`points_to_evaluate` is None beside a searcher"),
+        (
+            {"search_alg": Odd(1.0), "scheduler": "asha"},
+            "`scheduler` is None with a searcher that proposes whole trials",
+        ),
+        ({"search_alg": Odd(1.0), "points_to_evaluate": [{"x": 1}]}, "`points_to_evaluate` is None with a searcher"),
         ({"max_cost": 10**400}, "`max_cost` is a number above 0"),
         ({"min_fidelity": 5e-324}, "`min_fidelity` is at most 20 factors of `eta`"),
         ({"eta": 1.001}, "`min_fidelity` is at most 20 factors of `eta`"),

@@ -17,7 +17,7 @@ from rbt_ray.engine.stop_conditions import Limits
 from rbt_ray.engine.watch import Watch
 from rbt_ray.pool.job import Task
 from rbt_ray.pool.worker import Worker
-from rbt_ray.search.registry import make
+from rbt_ray.search.registry import make_searcher
 from rbt_ray.store.journal import Journal
 from rbt_ray.store.table import table_of
 from rbt_ray.types import COMPLETED, FAILED, TIMED_OUT, Proposal
@@ -83,7 +83,7 @@ def simulate(folder, study, search, n_workers, *, faults=None, seconds=(0.01,), 
     pool = SimulatedPool(
         n_workers, clock, np.array(seconds), lambda batch: worker.run(batch).answer, faults=faults, transport=transport
     )
-    searcher = make(study, Hill(study.num_samples) if search == "hill" else None)
+    searcher = make_searcher(study, Hill(study.num_samples) if search == "hill" else None)
     dispatcher = Dispatcher(pool, job, trial_timeout_s=timeout, max_retries=MANY_RETRIES, clock=clock)
     with closing(Journal.create(folder, study.to_json())) as journal:
         watch = Watch(study, clock=clock)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import rbt_ray as rbt
 from rbt_ray.cli.tables import summary
-from rbt_ray.search.registry import make
+from rbt_ray.search.registry import make_searcher
 from rbt_ray.store import journal_file
 from rbt_ray.store.journal import Journal
 from rbt_ray.tuner.config import RunConfig, TuneConfig
@@ -99,7 +99,7 @@ def _open(text):
     assert summary(results, None)["n_trials"] == 0
     results.report(_folder / "report.html")
     if results.study.search_alg != "custom":  # as `resume` does before any code of the study's objective
-        make(results.study).ask(1)
+        make_searcher(results.study).ask(1)
 
 
 def _journal(text):

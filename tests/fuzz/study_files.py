@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from rbt_ray.cli.study_file import PRIMITIVES, read_study_file
 from rbt_ray.search.bohb import BOHB
-from rbt_ray.search.registry import SCHEDULERS, make
+from rbt_ray.search.registry import make_searcher
+from rbt_ray.search.scheduler_registry import scheduler_class, scheduler_names
 from rbt_ray.study.study import Study
 from rbt_ray.tuner.config import RunConfig, TuneConfig
 from rbt_ray.tuner.tuner import Tuner
@@ -81,7 +82,8 @@ _spaces = st.dictionaries(
     max_size=4,
 )
 _settings = st.one_of(_SETTINGS, NUMBERS, VALUES)
-_OPTIONS = {kind: sorted(made.__dataclass_fields__) or ["none"] for kind, made in {"bohb": BOHB, **SCHEDULERS}.items()}
+_SETTINGS_CLASSES = {"bohb": BOHB, **{name: scheduler_class(name) for name in scheduler_names()}}
+_OPTIONS = {kind: sorted(made.__dataclass_fields__) or ["none"] for kind, made in _SETTINGS_CLASSES.items()}
 
 
 @st.composite
@@ -196,7 +198,7 @@ def _as_far_as_the_first_configs(path):
         )
         study = tuner.study
         assert Study.from_json(json.loads(json.dumps(study.to_json()))).space.fingerprint == study.space.fingerprint
-        searcher = make(study)
+        searcher = make_searcher(study)
         for _ in range(3):
             if not len(searcher.ask(1)):
                 break

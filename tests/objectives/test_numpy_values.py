@@ -8,7 +8,7 @@ import pytest
 import rbt_ray as rbt
 from rbt_ray.objectives.objective import as_evaluator
 from rbt_ray.study.space import Space
-from rbt_ray.study.values import plain
+from rbt_ray.study.values import to_python
 from rbt_ray.types import COMPLETED
 
 SPACE = Space.of({"n": rbt.randint(0, 2)})
@@ -119,7 +119,7 @@ def test_not_a_time_is_kept_as_well():
 @pytest.mark.parametrize("code", CODES)
 def test_plain_is_idempotent(code):
     value = value_of(code)
-    once = plain(value)
-    again = plain(once)
+    once = to_python(value)
+    again = to_python(once)
     assert type(once) is type(again)
     assert once == again

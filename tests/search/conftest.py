@@ -3,7 +3,7 @@
 import pytest
 
 import rbt_ray as rbt
-from rbt_ray.study.conditions import Compare, Joined, OneOf, Relation
+from rbt_ray.study.conditions import BooleanExpression, Compare, OneOf, Relation
 from rbt_ray.study.space import Space
 
 
@@ -14,7 +14,10 @@ def branching():
         names=("a", "b", "c", "d"),
         domains=(rbt.choice(["x", "y", "z"]), rbt.randint(0, 4), rbt.randint(0, 3), rbt.randint(0, 3)),
         conditions=(("b", OneOf("a", (0.0, 1.0))), ("c", Compare("b", ">", 1.0))),
-        forbidden=(Relation("c", "==", "d"), Joined("and", (Compare("a", "==", 2.0), Compare("d", "==", 0.0)))),
+        forbidden=(
+            Relation("c", "==", "d"),
+            BooleanExpression("and", (Compare("a", "==", 2.0), Compare("d", "==", 0.0))),
+        ),
     )
 
 

@@ -65,7 +65,7 @@ def test_the_whole_course_of_a_round_is_hpbandsters(hpbandster_hyperband, most, 
             assert home.setdefault(config_id, slot) == slot
             assert ladder[step.rung] * most == pytest.approx(budget)
             loss = float(rng.random())
-            ours.finish(slot, step.rung, loss, hopeless=False)
+            ours.finish(slot, step.rung, loss, fatal=False)
             job = Job(config_id, config=config, budget=budget)
             job.result = {"loss": loss, "info": None}
             bracket.register_result(job)

@@ -6,7 +6,7 @@ import pytest
 
 import rbt_ray as rbt
 from rbt_ray.errors import InputError
-from rbt_ray.search.registry import make
+from rbt_ray.search.registry import make_searcher
 
 WIDE = {f"p{number}": rbt.randint(0, 1000) for number in range(10)}  # a grid of 10**30
 
@@ -21,7 +21,7 @@ def test_huge_spaces_and_budgets(tmp_path, search_alg, num_samples):
         run_config=rbt.RunConfig(name="s", storage_path=tmp_path),
     )
     tracemalloc.start()
-    asked = make(tuner.study).ask(5)
+    asked = make_searcher(tuner.study).ask(5)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert len(asked) == 5
@@ -39,4 +39,4 @@ def test_seeds_and_samples_that_no_integer_of_64_bits_holds(tmp_path):
             )
         except InputError:
             continue
-        assert len(make(tuner.study).ask(2)) == 2
+        assert len(make_searcher(tuner.study).ask(2)) == 2

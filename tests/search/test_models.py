@@ -7,7 +7,7 @@ import pytest
 
 import rbt_ray as rbt
 from rbt_ray.search.density import Density, least_ratio
-from rbt_ray.search.encoding import Levels
+from rbt_ray.search.encoding import Encoding
 from rbt_ray.search.kernel_model import KernelModel, imputed, within_unit
 from rbt_ray.search.parzen_model import ParzenModel
 from rbt_ray.search.ranking import Ranking
@@ -30,7 +30,7 @@ SPACE = Space(
 
 @pytest.mark.parametrize(("ordered", "kinds"), [(False, "cuucc"), (True, "cuccc")])
 def test_levels_and_back(ordered, kinds):
-    levels = Levels(SPACE, ordered=ordered)
+    levels = Encoding(SPACE, ordered=ordered)
     assert levels.kinds == kinds
     assert levels.n_params == 5
     points = SPACE.canonical(SPACE.from_unit(np.random.default_rng(0).random((200, 6))))
@@ -43,7 +43,7 @@ def test_levels_and_back(ordered, kinds):
 
 def test_a_ranking_is_a_stable_sort():
     space = Space.of({"x": rbt.uniform(0.0, 1.0)})
-    ranking = Ranking(Levels(space, ordered=False))
+    ranking = Ranking(Encoding(space, ordered=False))
     rng = np.random.default_rng(0)
     points, losses = rng.random((300, 1)), rng.integers(0, 20, 300).astype(float)
     losses[rng.random(300) < 0.1] = np.inf
@@ -102,7 +102,7 @@ def test_ruling_points_out_early_changes_no_choice(n):
 def test_failed_configs_are_avoided_and_never_good(kind):
     """A quarter of the square fails; of the rest, near (0.8, 0.8) is best."""
     space = Space.of({"x": rbt.uniform(0.0, 1.0), "y": rbt.uniform(0.0, 1.0)})
-    levels = Levels(space, ordered=False)
+    levels = Encoding(space, ordered=False)
     model, ranking, rng = kind(levels), Ranking(levels), np.random.default_rng(0)
     for point in rng.random((80, 2)):
         failed = (point > 0.5).all()
@@ -152,7 +152,7 @@ def mixture(data, weights, n_options):
 @pytest.mark.parametrize("seed", [1, 5])  # with 1 no good config has y and z
 def test_groups_of_parameters_have_densities_of_their_own(seed):
     rng = np.random.default_rng(seed)
-    levels = Levels(BRANCHES, ordered=False)
+    levels = Encoding(BRANCHES, ordered=False)
     model, ranking = ParzenModel(levels), Ranking(levels)
     points, losses = of_branches(60, rng)
     for point, loss in zip(points, losses.tolist(), strict=True):
@@ -204,7 +204,7 @@ def test_a_branch_does_not_win_by_having_more_parameters():
 
 @pytest.mark.parametrize("kind", [KernelModel, ParzenModel])
 def test_nothing_is_modelled_where_nothing_completed(kind):
-    levels = Levels(SPACE, ordered=False)
+    levels = Encoding(SPACE, ordered=False)
     ranking = Ranking(levels)
     for point in SPACE.from_unit(np.random.default_rng(0).random((40, 6))):
         ranking.add(point, np.inf)

@@ -9,7 +9,7 @@ import rbt_ray as rbt
 from rbt_ray.columns import Outcomes, Results
 from rbt_ray.search.fidelity_ladder import ladder_from
 from rbt_ray.search.random_search import RandomSearch
-from rbt_ray.search.sampler import StreamSampler
+from rbt_ray.search.sampler import SequenceSampler
 from rbt_ray.search.scheduled_search import ScheduledSearch
 from rbt_ray.search.searcher import Searcher
 from rbt_ray.study.space import Space
@@ -19,7 +19,7 @@ SPACE = Space.of({"a": rbt.uniform(0, 1), "b": rbt.randint(0, 1000)})
 LADDER = ladder_from(1 / 9, 3)
 
 
-class Recording(StreamSampler):
+class Recording(SequenceSampler):
     """Remembers what it is told."""
 
     def __init__(self, space, seed=0):

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 import rbt_ray as rbt
-from rbt_ray.search.encoding import Levels
+from rbt_ray.search.encoding import Encoding
 from rbt_ray.search.model_sampler import ModelSampler
 from rbt_ray.search.parzen_model import ParzenModel
 from rbt_ray.search.sobol import SobolSearch
-from rbt_ray.search.stagnation import Patience
+from rbt_ray.search.stagnation import StagnationRule
 from rbt_ray.study.space import Space
 
 LATTICE = Space.of({"x": rbt.randint(0, 200), "y": rbt.randint(0, 200)})
@@ -16,16 +16,16 @@ LATTICE = Space.of({"x": rbt.randint(0, 200), "y": rbt.randint(0, 200)})
 
 @pytest.mark.parametrize("best_at", [1, 20, 50, 51, 300])
 def test_patience_is_as_long_as_it_took_and_at_least_fifty(best_at):
-    patience = Patience()
-    assert not any(patience.ends_with(float(best_at - k)) for k in range(best_at))
-    waits = [patience.ends_with(1.0) for _ in range(max(50, best_at))]
+    patience = StagnationRule()
+    assert not any(patience.stagnates_after(float(best_at - k)) for k in range(best_at))
+    waits = [patience.stagnates_after(1.0) for _ in range(max(50, best_at))]
     assert waits == [False] * (len(waits) - 1) + [True]
 
 
 def test_patience_with_what_gets_better_or_fails():
-    getting_better, failing = Patience(), Patience()
-    assert not any(getting_better.ends_with(1 / (k // 40 + 1)) for k in range(2000))
-    assert [failing.ends_with(np.inf) for _ in range(50)] == [False] * 49 + [True]
+    getting_better, failing = StagnationRule(), StagnationRule()
+    assert not any(getting_better.stagnates_after(1 / (k // 40 + 1)) for k in range(2000))
+    assert [failing.stagnates_after(np.inf) for _ in range(50)] == [False] * 49 + [True]
 
 
 def two_corners(point):
@@ -38,7 +38,7 @@ def two_corners(point):
 
 
 def sampler_of(seed, *, count_pending, **options):
-    levels = Levels(LATTICE, ordered=False)
+    levels = Encoding(LATTICE, ordered=False)
     return ModelSampler(
         LATTICE, levels, ParzenModel(levels), SobolSearch(LATTICE, seed=seed),
         seed=seed, random_fraction=0.0, count_pending=count_pending, keep_lower=False, **options,
@@ -57,30 +57,30 @@ def best_of(seed, n, **options):
 
 
 def test_a_better_corner_is_found_after_a_good_one():
-    found = {anew: sum(best_of(seed, 400, begins_anew=anew) < -1.5 for seed in range(10)) for anew in (True, False)}
+    found = {anew: sum(best_of(seed, 400, restarts=anew) < -1.5 for seed in range(10)) for anew in (True, False)}
     assert found[True] > 2 * found[False]
 
 
 def test_late_results_of_before_do_not_bring_it_back():
-    sampler = sampler_of(1, count_pending=False, begins_anew=True)
+    sampler = sampler_of(1, count_pending=False, restarts=True)
     late = [sampler.sample() for _ in range(30)]
     for k in range(51):  # none is better than the first
         sampler.learn(sampler.sample(), 1.0, float(k > 0))
     for point in late:
         sampler.learn(point, 1.0, -1.0)
-    assert sampler.begun_anew == 1
+    assert sampler.n_restarts == 1
     # no model: what comes is the rest of the sequence
     others = SobolSearch(LATTICE, seed=1).ask(200).points.tolist()
     assert all(sampler.sample().tolist() in others for _ in range(20))
 
 
 def test_what_an_earlier_study_found_is_kept_and_has_to_be_beaten():
-    sampler = sampler_of(1, count_pending=True, begins_anew=True)
+    sampler = sampler_of(1, count_pending=True, restarts=True)
     rng = np.random.default_rng(3)
     for x, y in {(int(x), int(y)) for x, y in rng.integers(30, 200, (200, 2))}:  # for long without a better one
         sampler.learn(np.array([x, y], dtype=float), 1.0, float(np.hypot(x - 60, y - 60)))
     sampler.learn(np.array([60.0, 60.0]), 1.0, -1.0)
-    assert sampler.begun_anew == 0
+    assert sampler.n_restarts == 0
     first = np.array([sampler.sample() for _ in range(40)])
     assert np.median(np.hypot(*(first - 60).T)) < 25
     for point in first:
@@ -88,4 +88,4 @@ def test_what_an_earlier_study_found_is_kept_and_has_to_be_beaten():
     more = [sampler.sample() for _ in range(10)]
     for point in more:
         sampler.learn(point, 1.0, 0.0)
-    assert sampler.begun_anew == 1
+    assert sampler.n_restarts == 1

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import rbt_ray as rbt
-from rbt_ray.study.conditions import Compare, Joined, OneOf, Relation
+from rbt_ray.study.conditions import BooleanExpression, Compare, OneOf, Relation
 from rbt_ray.study.space import Space
 
 
@@ -17,7 +17,7 @@ def conditional():
         conditions=(("b", OneOf("a", (0.0, 1.0))), ("c", Compare("b", ">", 1.0))),
         forbidden=(
             Relation("c", "==", "d"),
-            Joined("and", (Compare("a", "==", 2.0), Compare("d", "==", 0.0))),
+            BooleanExpression("and", (Compare("a", "==", 2.0), Compare("d", "==", 0.0))),
         ),
     )
 

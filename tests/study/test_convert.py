@@ -152,7 +152,7 @@ def test_the_configs_are_those_that_configspace_accepts(name):
     space = Space.of(theirs)
     expected = set(legal(theirs))
     rows = space.grid(0, space.grid_size)
-    rows = space.canonical(rows[space.allowed(rows) & space.leads(rows)])
+    rows = space.canonical(rows[space.allowed(rows) & space.is_representative(rows)])
     assert {json.dumps(config, sort_keys=True) for config in space.decode(rows)} == expected
     assert space.size == len(rows) == len(expected)
     assert space.grid_size == theirs.estimate_size()
@@ -180,7 +180,7 @@ def test_discrete_values_are_distributed_as_configspaces(name):
     domain = space.domains[space.names.index(name)]
     ours = domain.from_unit((np.arange(20_000) + 0.5) / 20_000)
     drawn = theirs[name].sample_value(20_000, seed=np.random.RandomState(4))
-    drawn = np.array([domain.read(value) for value in drawn.tolist()])
+    drawn = np.array([domain.to_column(value) for value in drawn.tolist()])
     values = np.unique(np.concatenate([ours, drawn]))
     shares = [np.array([(column == value).mean() for value in values]) for column in (ours, drawn)]
     # five standard errors of a share of 20,000 draws, and what ConfigSpace's discretising of a prior does differently
@@ -261,7 +261,9 @@ SAMPLED = {
 @pytest.mark.parametrize("theirs", SAMPLED.values(), ids=SAMPLED)
 def test_tune_domains_are_distributed_as_tunes_own(theirs):
     domain = Space.of({"x": theirs}).domains[0]
-    drawn = np.array([domain.read(value) for value in theirs.sample(size=4000, random_state=np.random.default_rng(8))])
+    drawn = np.array(
+        [domain.to_column(value) for value in theirs.sample(size=4000, random_state=np.random.default_rng(8))]
+    )
     assert not np.equal(drawn, None).any()  # whatever Tune draws is a value of ours
     levels = (np.arange(4000) + 0.5) / 4000
     ours = domain.from_unit(levels)
@@ -283,9 +285,9 @@ def test_tune_domains_are_distributed_as_tunes_own(theirs):
 def test_tune_quantized_floats_have_the_same_values(theirs):
     # Tune gives the two outermost values half the weight of the others; here each is drawn as often.
     domain = Space.of({"x": theirs}).domains[0]
-    drawn = [domain.read(value) for value in theirs.sample(size=4000, random_state=np.random.default_rng(8))]
+    drawn = [domain.to_column(value) for value in theirs.sample(size=4000, random_state=np.random.default_rng(8))]
     assert None not in drawn
-    ours = set(domain.to_plain(domain.from_unit((np.arange(20_000) + 0.5) / 20_000)))
+    ours = set(domain.to_python(domain.from_unit((np.arange(20_000) + 0.5) / 20_000)))
     assert set(drawn) <= ours
     if domain.n_values is not None:
         assert len(ours) == domain.n_values

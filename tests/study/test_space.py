@@ -145,7 +145,7 @@ def test_rows_of_a_grid_beyond_64_bits_are_the_digits_of_their_number(start):
 
 def test_leading_rows_are_each_config_once(conditional, conditional_configs):
     rows = conditional.grid(0, conditional.grid_size)
-    kept = conditional.canonical(rows[conditional.leads(rows) & conditional.allowed(rows)])
+    kept = conditional.canonical(rows[conditional.is_representative(rows) & conditional.allowed(rows)])
     configs = conditional.decode(kept)
     assert sorted(configs, key=str) == sorted(conditional_configs, key=str)
     np.testing.assert_array_equal(conditional.encode(configs), kept)

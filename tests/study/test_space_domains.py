@@ -60,7 +60,7 @@ domains = st.one_of(
 @given(domains, st.lists(st.floats(0, 1, exclude_max=True), min_size=1, max_size=20))
 def test_draws_are_values_that_encode_to_themselves(domain, levels):
     column = domain.from_unit(np.array(levels))
-    assert [domain.read(value) for value in domain.to_plain(column)] == column.tolist()
+    assert [domain.to_column(value) for value in domain.to_python(column)] == column.tolist()
 
 
 @given(domains, st.lists(st.floats(0.001, 0.999), min_size=1, max_size=20))
@@ -81,7 +81,7 @@ def test_json_and_back(domain):
     again = domain_from_json(domain.to_json())
     assert again.to_json() == domain.to_json()
     u = np.linspace(0, 1, 101)[:-1]
-    assert again.to_plain(again.from_unit(u)) == domain.to_plain(domain.from_unit(u))
+    assert again.to_python(again.from_unit(u)) == domain.to_python(domain.from_unit(u))
 
 
 @given(bounds(floats), st.floats(0, 1, exclude_max=True))
@@ -111,11 +111,11 @@ def test_loguniform_stays_within_its_bounds(bound, u):
     ],
 )
 def test_the_values_are_exactly_these(domain, expected):
-    values = domain.to_plain(domain.nth(np.arange(float(domain.n_values))))
+    values = domain.to_python(domain.nth(np.arange(float(domain.n_values))))
     assert values == expected
     assert [type(value) for value in values] == [type(value) for value in expected]
     levels = (np.arange(1000) + 0.5) / 1000
-    assert set(domain.to_plain(domain.from_unit(levels))) == set(expected)
+    assert set(domain.to_python(domain.from_unit(levels))) == set(expected)
 
 
 @pytest.mark.parametrize(
@@ -208,4 +208,4 @@ def test_nan_marks_what_is_inactive_and_stays_nan():
     ],
 )
 def test_reading_a_value(domain, value, code):
-    assert domain.read(value) == code
+    assert domain.to_column(value) == code

@@ -8,7 +8,7 @@ import pytest
 
 import rbt_ray as rbt
 from rbt_ray.errors import SpaceError
-from rbt_ray.study.conditions import Compare, Joined, OneOf, Relation
+from rbt_ray.study.conditions import BooleanExpression, Compare, OneOf, Relation
 from rbt_ray.study.space import Space
 from rbt_ray.study.to_configspace import AsConfigSpace
 
@@ -17,11 +17,11 @@ BRANCHING = Space(
     (rbt.choice(["x", "y", "z"]), rbt.randint(0, 9), rbt.uniform(-1.0, 1.0), rbt.randint(0, 9), rbt.choice([5])),
     conditions=(
         ("b", OneOf("a", (0.0, 1.0))),
-        ("c", Joined("and", (Compare("b", ">=", 3.0), Compare("d", "<", 7.0)))),
+        ("c", BooleanExpression("and", (Compare("b", ">=", 3.0), Compare("d", "<", 7.0)))),
     ),
     forbidden=(
         Relation("b", "==", "d"),
-        Joined("and", (Compare("a", "==", 2.0), Compare("d", "<=", 1.0))),
+        BooleanExpression("and", (Compare("a", "==", 2.0), Compare("d", "<=", 1.0))),
         Compare("c", ">", 0.5),
     ),
 )

@@ -105,7 +105,7 @@ class Definition:
         held, plain["samples"] = plain["samples"], None
         plain["points_to_evaluate"] = [values.from_json(point) for point in plain["points_to_evaluate"]]
         plain["stop"] = values.from_json(plain["stop"]) if stop is None else stop
-        if stop is None and any(values.named_in(plain["stop"])):
+        if stop is None and any(values.opaque_values_in(plain["stop"])):
             raise StudyMismatchError(
                 "the study was begun with a function or an object as `stop`, which no file holds; pass it again: "
                 "`Tuner.restore(path, trainable, run_config=tune.RunConfig(stop=...))`."
@@ -129,7 +129,7 @@ class Definition:
 def _samples(held: list[Any], param_space: Any, plain: Mapping[str, Any]) -> list[dict[str, Any]]:
     if param_space is None:
         samples = [values.from_json(sample) for sample in held]
-        if any(values.named_in(samples)):
+        if any(values.opaque_values_in(samples)):
             raise StudyMismatchError(
                 "the study's configs hold objects that no file holds; pass the same `param_space` to `Tuner.restore` again."
             )

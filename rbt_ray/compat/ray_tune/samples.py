@@ -98,7 +98,7 @@ def _resolved(spec: Any, rng: np.random.Generator) -> list[Any]:
         for path, leaf in waiting:
             if (domain := _domain(leaf)) is not None:
                 column = domain.from_unit(np.array([rng.random()]))
-                _put(spec, path, copy.deepcopy(domain.to_plain(column)[0]))
+                _put(spec, path, copy.deepcopy(domain.to_python(column)[0]))
         for path, leaf in waiting:
             if (func := _function(leaf)) is not None:
                 try:

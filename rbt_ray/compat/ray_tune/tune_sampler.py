@@ -38,7 +38,7 @@ class TuneSampler:
         """See `Sampler`."""
         for key, loss in self._at_rest.items():
             self._told.add(key)
-            self._searcher.tell_of(key, loss)
+            self._searcher.tell_point(key, loss)
         self._at_rest.clear()
         for _ in range(_TRIES):
             suggestion = self._searcher.suggestion()
@@ -49,7 +49,7 @@ class TuneSampler:
             if key not in self._points:
                 self._points.append(key)
                 return point
-            self._searcher.tell_of(key, self._loss.get(key, math.nan))
+            self._searcher.tell_point(key, self._loss.get(key, math.nan))
         return None
 
     def learn(self, point: FloatArray, fidelity: float, loss: float) -> None:  # noqa: ARG002  the protocol's

@@ -27,7 +27,7 @@ from rbt_ray.compat.ray_tune.trial import Naming
 from rbt_ray.compat.ray_tune.workers import engine_run
 from rbt_ray.errors import NotSupportedError, SettingError, SpaceError, StudyInterrupted, StudyMismatchError, TuneError
 from rbt_ray.search.grid_search import GridSearch
-from rbt_ray.search.sampler import Sampler, StreamSampler
+from rbt_ray.search.sampler import Sampler, SequenceSampler
 from rbt_ray.search.scheduled_search import ScheduledSearch
 from rbt_ray.store.journal import Journal
 from rbt_ray.store.location import Place
@@ -288,7 +288,7 @@ class Tuner:
             return None
         if definition.samples is not None:
             space, n = self._sample_space(), len(definition.samples)
-            sampler: Sampler = StreamSampler(GridSearch(space, limit=n))
+            sampler: Sampler = SequenceSampler(GridSearch(space, limit=n))
             return ScheduledSearch(space, sampler, climb.scheduler, climb.ladder, climb.eta, limit=n, continues=True)
         if not self._search.is_rays:
             return None
