@@ -21,7 +21,7 @@ _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 _KEEP_UP_TO = 256 * 2**20
 
 
-def one_thread() -> None:
+def use_one_thread() -> None:
     """Pins BLAS, OpenMP and numba to one thread: the workers already fill the cores. Before numpy loads."""
     for name in ONE_THREAD:
         os.environ[name] = "1"
@@ -66,7 +66,7 @@ def end_forks_with_this_process() -> None:
     os.register_at_fork(before=before, after_in_child=in_child)
 
 
-def settle(life: Connection) -> None:
+def set_up_worker(life: Connection) -> None:
     """Makes this process a worker.
 
     Args:
@@ -78,17 +78,17 @@ def settle(life: Connection) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if hasattr(os, "setpgid"):
         os.setpgid(0, 0)  # what an objective starts belongs to this group, and ends with it
-    _let_go_of_the_fork_server()
+    _close_fork_server_pipe()
     end_forks_with_this_process()
-    one_thread()
+    use_one_thread()
     keep_freed_memory()
     if sys.__stdout__ is not None and sys.__stderr__ is not None:
         os.dup2(sys.__stderr__.fileno(), sys.__stdout__.fileno())  # the driver's stdout may be a machine's to read
-    threading.Thread(target=_end_with, args=(life,), name="rbt-ray-life", daemon=True).start()
-    _end_by_signal(life)
+    threading.Thread(target=_exit_with, args=(life,), name="rbt-ray-life", daemon=True).start()
+    _exit_by_signal(life)
 
 
-def _let_go_of_the_fork_server() -> None:
+def _close_fork_server_pipe() -> None:
     """Closes the pipe at whose end the driver's fork server ends: what an objective writes to it would end that too."""
     from multiprocessing import forkserver
 
@@ -98,14 +98,14 @@ def _let_go_of_the_fork_server() -> None:
         server._forkserver_alive_fd = None
 
 
-def _end_with(life: Connection) -> None:
+def _exit_with(life: Connection) -> None:
     try:
         life.recv_bytes()
     except (EOFError, OSError):
         os._exit(0)
 
 
-def _end_by_signal(life: Connection) -> None:
+def _exit_by_signal(life: Connection) -> None:
     """On Linux the kernel ends the process and its children, even one in C code that never lets the thread above run."""
     if not sys.platform.startswith("linux"):
         return

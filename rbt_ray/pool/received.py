@@ -15,7 +15,7 @@ from rbt_ray.recordable import require
 _LONGEST_REASON = 10_000
 
 
-class Sent(Protocol):
+class Answerable(Protocol):
     """What was sent to a worker: a `Batch`, or anything else with an answer."""
 
     @property
@@ -28,7 +28,7 @@ class Sent(Protocol):
         ...
 
 
-def received(message: Any, sent: Sent, worker: str) -> Returned:
+def received(message: Any, sent: Answerable, worker: str) -> Returned:
     """Returns what a worker sent back for a batch; where that is no answer to it, the batch is lost and the worker unfit.
 
     Args:

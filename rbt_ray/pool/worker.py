@@ -56,7 +56,7 @@ class Worker:
             return None
         if (name := self._modules.changed()) is not None:
             return f"the file of the module {name} has changed"
-        if (name := shipped_code.held_in_another_version(Task.sources(job))) is not None:
+        if (name := shipped_code.loaded_version_differs(Task.sources(job))) is not None:
             return f"the module {name} was sent in another version"
         if job.state is None or job.state == self._state:
             return None

@@ -31,11 +31,11 @@ def serve(pipe: Connection, life: Connection, name: str, inherited: Sequence[Con
         name: the worker's.
         inherited: the driver's own ends, which a forked process holds too and must let go.
     """
-    from rbt_ray.pool.process_setup import settle
+    from rbt_ray.pool.process_setup import set_up_worker
 
     for end in inherited:
         end.close()
-    settle(life)
+    set_up_worker(life)
     from rbt_ray.pool.worker import Worker
 
     try:

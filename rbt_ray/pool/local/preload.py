@@ -8,7 +8,7 @@ from rbt_ray.pool.local import socket_folder
 for number in ("SIGINT", "SIGHUP"):  # both reach the whole terminal; the fork server must outlive them
     if hasattr(signal, number):
         signal.signal(getattr(signal, number), signal.SIG_IGN)
-process_setup.one_thread()
+process_setup.use_one_thread()
 process_setup.keep_freed_memory()
 socket_folder.remove_after_a_driver_that_was_killed()
 

@@ -47,7 +47,7 @@ class _Server:
 
 
 _server: _Server | None = None
-_outlived: list[int] = []
+_kept_open: list[int] = []
 """Descriptors at whose end earlier fork servers end: with the driver."""
 
 
@@ -69,7 +69,7 @@ def context_for(wanted: StartMethod | None = None, *, prices: bool = False) -> B
     if name == "forkserver":
         prices = prices or (_server is not None and _server.prices)
         context.set_forkserver_preload([_FIRST, *([_FOR_PRICES] if prices else []), _LAST])
-        _see_to_a_server(prices)
+        _ensure_server(prices)
     return context
 
 
@@ -105,7 +105,7 @@ def prepare() -> None:
     context_for(prices=True)
 
 
-def _see_to_a_server(prices: bool) -> None:
+def _ensure_server(prices: bool) -> None:
     """Starts a fork server, unless one of ours runs that has loaded enough and has read the same variables."""
     global _server
     from multiprocessing import forkserver
@@ -131,13 +131,13 @@ def _end(pid: int, alive: int) -> None:
         alive: the descriptor at whose end the server ends.
     """
     if multiprocessing.active_children():  # it has to report how they end
-        _outlived.append(alive)
+        _kept_open.append(alive)
     else:
         os.close(alive)
         threading.Thread(target=os.waitpid, args=(pid, 0), daemon=True).start()
 
 
-def _forget_the_server() -> None:
+def _forget_server() -> None:
     """In a forked child: the fork server is the parent's. Only the parent can wait for it, and it ends with the parent."""
     global _server
     module: Any = sys.modules.get("multiprocessing.forkserver")
@@ -145,12 +145,12 @@ def _forget_the_server() -> None:
         return
     server = module._forkserver
     server._lock = threading.Lock()
-    for descriptor in (server._forkserver_alive_fd, *_outlived):
+    for descriptor in (server._forkserver_alive_fd, *_kept_open):
         os.close(descriptor)
     server._forkserver_address = server._forkserver_alive_fd = server._forkserver_pid = None
     _server = None
-    _outlived.clear()
+    _kept_open.clear()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_the_server)
+    os.register_at_fork(after_in_child=_forget_server)

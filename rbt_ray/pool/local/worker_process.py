@@ -17,7 +17,7 @@ from typing import Any
 
 import psutil
 
-from rbt_ray.pool.driver_state import DriverState, start_in
+from rbt_ray.pool.driver_state import DriverState, run_in_state
 from rbt_ray.pool.frames import READY, FrameReader
 from rbt_ray.pool.local.main_loop import serve
 from rbt_ray.pool.local.start_method import WORKER
@@ -65,7 +65,7 @@ class WorkerProcess:
             inherited = [end for other in [*_living, self] for end in other._ends()] if forked else []
             make: Any = context
             self._process: BaseProcess = make.Process(
-                target=start_in,
+                target=run_in_state,
                 args=(DriverState.here(), main, theirs, life_end, name, inherited),
                 name=f"{WORKER}-{name}",
                 daemon=True,
@@ -110,7 +110,7 @@ class WorkerProcess:
             if frame.read_from(self._pipe):
                 return frame.answer()
 
-    def speaks_or_died(self, timeout: float | None) -> bool:
+    def has_message_or_ended(self, timeout: float | None) -> bool:
         """Waits for a message or for its end; False after `timeout` seconds."""
         return bool(multiprocessing.connection.wait([self._pipe, self._process.sentinel], timeout))
 

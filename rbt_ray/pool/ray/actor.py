@@ -13,7 +13,7 @@ import ray
 from ray.exceptions import ObjectLostError
 
 from rbt_ray.pool.driver_state import DriverState
-from rbt_ray.pool.memory import refusal
+from rbt_ray.pool.memory import memory_limit_too_low
 from rbt_ray.pool.pool import Batch, Job
 from rbt_ray.pool.process_setup import end_forks_with_this_process
 from rbt_ray.pool.ray import exit_notes, object_store
@@ -25,7 +25,7 @@ _dumps, _loads = pickle.dumps, pickle.loads  # an objective can replace those of
 
 
 @dataclass(frozen=True, slots=True)
-class Greeting:
+class ActorInfo:
     """What an actor says of itself when it is ready.
 
     Args:
@@ -64,13 +64,13 @@ class RayActor:
         self._job: Job | None = None
         self._is_watched = False
         self._memory_limit = memory_limit
-        exit_notes.leave_a_note_on_exit()
+        exit_notes.record_exit_code()
         end_forks_with_this_process()
 
-    def hello(self) -> Greeting:
+    def hello(self) -> ActorInfo:
         """The actor is alive and ready."""
         here = ray.get_runtime_context()
-        return Greeting(os.getpid(), here.get_worker_id(), here.get_node_id(), exit_notes.own_memory())
+        return ActorInfo(os.getpid(), here.get_worker_id(), here.get_node_id(), exit_notes.own_memory())
 
     def load(
         self, key: str, payload: Sequence[Any], bundles: Mapping[str, Any], sent: SentState | None
@@ -87,8 +87,8 @@ class RayActor:
             import rbt_ray.pool.preload_prices  # noqa: F401 - where its first study read none
         if self._memory_limit is not None and not self._is_watched:
             if (used := exit_notes.own_memory()) > self._memory_limit:
-                return "error", refusal(used, self._memory_limit)
-            exit_notes.end_above(self._memory_limit)
+                return "error", memory_limit_too_low(used, self._memory_limit)
+            exit_notes.enforce_memory_limit(self._memory_limit)
             self._is_watched = True
         try:
             job = Job(key, ray.get(payload[0]))
