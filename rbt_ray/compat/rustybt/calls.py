@@ -20,7 +20,7 @@ import cloudpickle
 
 from rbt_ray.errors import ObjectiveError, RbtError, WorkerDiedError
 from rbt_ray.pool.frames import WorkerEnd
-from rbt_ray.pool.main_module import pickle_main_by_value
+from rbt_ray.pool.job import pickle_main_by_value
 from rbt_ray.pool.pool import Job, Returned
 from rbt_ray.pool.process_setup import set_up_worker
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rbt_ray.pool.local.worker_thread import WorkItem
+    from rbt_ray.pool.pool import WorkItem
 
 
 class BatchQueue:

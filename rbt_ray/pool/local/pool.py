@@ -12,6 +12,8 @@ from contextlib import suppress
 from rbt_ray.data.bundle import Bundle, FileRef
 from rbt_ray.data.file_tree import Files
 from rbt_ray.errors import SettingError
+from rbt_ray.pool.backends import PoolSettings
+from rbt_ray.pool.local import worker_limits
 from rbt_ray.pool.local.batch_queue import BatchQueue
 from rbt_ray.pool.local.start_method import StartMethod, context_for, require_children
 from rbt_ray.pool.local.worker_thread import WorkerThread
@@ -30,8 +32,6 @@ class LocalPool:
         recycle_after: replace a worker after this many trials; None never does.
         memory_limit: bytes of resident memory, without pages of files, above which a worker is replaced; None: 80 % of
             the machine's memory, shared evenly.
-        prices: whether its studies read any; workers of others start in half the time, unless the driver's fork server
-            runs already and has loaded what prices need.
         start_method: "forkserver" where there is one, else "spawn", unless the environment variable
             ``RBT_RAY_START_METHOD`` says otherwise. "fork" is for programs that run no threads.
 
@@ -45,11 +45,10 @@ class LocalPool:
         *,
         recycle_after: int | None = None,
         memory_limit: int | None = None,
-        prices: bool = True,
         start_method: StartMethod | None = None,
     ) -> None:
         require_children()
-        context = context_for(start_method, prices=prices)
+        context = context_for(start_method)
         limit = memory_limit or default_memory_limit(n_workers)
         self._returned: queue.SimpleQueue[Returned | Exception] = queue.SimpleQueue()
         self._closing = threading.Event()
@@ -63,10 +62,7 @@ class LocalPool:
         ]
         if context.get_start_method() == "fork":
             # A child forked while another thread imports could wait for ever for that import: fork first.
-            import rbt_ray.pool.worker
-
-            if prices:
-                import rbt_ray.pool.preload_prices  # noqa: F401
+            import rbt_ray.pool.worker  # noqa: F401
 
             for thread in self._threads:
                 thread.start_process()
@@ -174,6 +170,17 @@ class LocalPool:
         while not self._closing.wait(_MEMORY_LOOK_SECONDS):
             for thread in self._threads:
                 thread.check_memory()
+
+
+def start(settings: PoolSettings) -> LocalPool:
+    """Starts the workers of ``backend="local"``.
+
+    Raises:
+        SettingError: so many workers cannot be started here.
+    """
+    n_workers = settings.num_workers or max(1, usable_cpus() // settings.num_cpus_per_worker)
+    worker_limits.check(n_workers, settings.worker_memory_limit)
+    return LocalPool(n_workers, recycle_after=settings.recycle_after, memory_limit=settings.worker_memory_limit)
 
 
 def usable_cpus() -> int:

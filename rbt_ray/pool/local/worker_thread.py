@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.context import BaseContext
-from typing import Any, Protocol
+from typing import Protocol
 
 from rbt_ray.errors import ObjectiveError, SettingError, WorkerStartError
 from rbt_ray.pool.frames import AnswerError
@@ -16,29 +16,11 @@ from rbt_ray.pool.local.batch_queue import BatchQueue
 from rbt_ray.pool.local.main_loop import Outdated, serve
 from rbt_ray.pool.local.worker_process import WorkerProcess
 from rbt_ray.pool.memory import memory_exceeded, memory_limit_too_low
-from rbt_ray.pool.pool import Job, Returned
-from rbt_ray.pool.received import Answerable, received
+from rbt_ray.pool.pool import Job, Returned, WorkItem, received
 
 _START_SECONDS = 60.0
 _TRIES = 3
 _PAUSE_SECONDS = 0.1
-
-
-class WorkItem(Answerable, Protocol):
-    """What a thread carries: a `Batch`, or whatever else the main loop of its worker takes."""
-
-    @property
-    def job(self) -> Job:
-        """What the worker loads first."""
-        ...
-
-    def __len__(self) -> int:
-        """By how much it counts towards `recycle_after`."""
-        ...
-
-    def message(self) -> Any:
-        """What is sent."""
-        ...
 
 
 class ResultSink(Protocol):

@@ -55,7 +55,6 @@ class ActorHandle:
         node: the node it was sent to; None where Ray chose.
         options: Ray's, for the actor.
         memory_limit: bytes of memory of its own above which it ends.
-        prices: whether its first study reads any.
         reservation: of its processors, where the actor itself holds none.
     """
 
@@ -66,7 +65,6 @@ class ActorHandle:
         options: Mapping[str, Any],
         memory_limit: int | None,
         *,
-        prices: bool,
         reservation: Reservation | None = None,
     ) -> None:
         self.name = name
@@ -79,7 +77,7 @@ class ActorHandle:
         self.since = time.monotonic()
         self.calls: deque[Call] = deque()
         self._trials = 0
-        self._actor = _ACTOR.options(**options).remote(name, memory_limit, prices)
+        self._actor = _ACTOR.options(**options).remote(name, memory_limit)
         self._call(HELLO, self._actor.hello.remote())
 
     @property

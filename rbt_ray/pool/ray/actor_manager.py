@@ -31,20 +31,16 @@ class ActorManager:
         wanted: how many there should be; None: one for every slot of every node.
         own: whether it is a Ray of our own, all of whose processors are ours to share out.
         memory_limit: bytes of memory of its own above which an actor ends; None: as much as Ray lets it have.
-        prices: whether the first study reads any.
 
     Raises:
         SettingError: a Ray of our own can never hold such an actor.
     """
 
-    def __init__(
-        self, needs: ResourceRequest, wanted: int | None, *, own: bool, memory_limit: int | None, prices: bool
-    ) -> None:
+    def __init__(self, needs: ResourceRequest, wanted: int | None, *, own: bool, memory_limit: int | None) -> None:
         self._needs = needs
         self._wanted = wanted
         self._own = own
         self._memory_limit = memory_limit
-        self._prices = prices
         self._reserves = needs.only_cpus and not own
         self._is_resting = False
         self._check_at = math.inf
@@ -207,11 +203,7 @@ class ActorManager:
 
     def _start(self, node: str | None, reservation: Reservation | None = None) -> None:
         options = self._needs.options(pin_threads=not self._own, node=node, holds=reservation is None)
-        self._actors.append(
-            ActorHandle(
-                next(self._names), node, options, self._memory_limit, prices=self._prices, reservation=reservation
-            )
-        )
+        self._actors.append(ActorHandle(next(self._names), node, options, self._memory_limit, reservation=reservation))
 
     def _refuse_what_never_fits(self) -> None:
         if self._own and self._needs.each:

@@ -14,10 +14,11 @@ from ray.exceptions import ActorUnavailableError, ObjectLostError, RayError, Ray
 from rbt_ray.data.bundle import Bundle
 from rbt_ray.data.file_tree import Files
 from rbt_ray.errors import ObjectiveError, WorkerStartError
+from rbt_ray.pool.backends import PoolSettings
 from rbt_ray.pool.frames import AnswerError
 from rbt_ray.pool.local.pool import usable_cpus
 from rbt_ray.pool.memory import default_memory_limit
-from rbt_ray.pool.pool import Batch, Returned
+from rbt_ray.pool.pool import Batch, Returned, received
 from rbt_ray.pool.ray import runtime
 from rbt_ray.pool.ray.actor import Loaded
 from rbt_ray.pool.ray.actor_handle import HELLO, LOAD, VOID, ActorHandle, Call
@@ -25,7 +26,6 @@ from rbt_ray.pool.ray.actor_manager import ActorManager
 from rbt_ray.pool.ray.exit_notes import exit_reason
 from rbt_ray.pool.ray.object_store import RayFilesRef, RayRef, SharedObjects
 from rbt_ray.pool.ray.placement import ResourceRequest
-from rbt_ray.pool.received import received
 
 _DEPTH = 2
 _BRIEF_SECONDS = 0.5
@@ -49,7 +49,6 @@ class RayPool:
         recycle_after: replace an actor after this many trials; None never does.
         memory_limit: bytes of memory of its own above which an actor is replaced; None: 80 % of the machine's memory,
             shared evenly, on a Ray of our own; on a cluster, what Ray's memory monitor lets it have.
-        prices: whether its first study reads any: actors then load what that needs while they start.
 
     Raises:
         SettingError: no cluster answers at `address`, or this machine can never run such a worker.
@@ -65,7 +64,6 @@ class RayPool:
         resources_per_worker: Mapping[str, float] | None = None,
         recycle_after: int | None = None,
         memory_limit: int | None = None,
-        prices: bool = True,
     ) -> None:
         here = n_workers or max(1, usable_cpus() // num_cpus_per_worker)
         self._ray = runtime.join(address, n_cpus=here * num_cpus_per_worker)
@@ -89,7 +87,6 @@ class RayPool:
                 here if own else n_workers,
                 own=own,
                 memory_limit=memory_limit or (default_memory_limit(here) if own else None),
-                prices=prices,
             )
             self._actors.fill()
         except BaseException:
@@ -360,3 +357,15 @@ class RayPool:
                 self._return(Returned(batch.number, actor.name, lost=reason, wall_s=took))
             else:
                 self._requeue(batch)
+
+
+def start(settings: PoolSettings) -> RayPool:
+    """Starts the workers of ``backend="ray"``."""
+    return RayPool(
+        settings.num_workers,
+        address=settings.address,
+        num_cpus_per_worker=settings.num_cpus_per_worker,
+        resources_per_worker=settings.resources_per_worker,
+        recycle_after=settings.recycle_after,
+        memory_limit=settings.worker_memory_limit,
+    )
