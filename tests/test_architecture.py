@@ -60,7 +60,6 @@ TYPES_ONLY = {("reporting", "tuner"), ("export", "tuner")}
 TYPE_CIRCLES = {
     frozenset({"data.bundle", "data.view"}),
     frozenset({"objectives.builtin.strategy", "objectives.sweep.run"}),
-    frozenset({"pool.local.batch_queue", "pool.local.worker_thread"}),
     frozenset(
         {
             "export.hpbandster_result",

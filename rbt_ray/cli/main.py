@@ -29,7 +29,9 @@ bench_app = typer.Typer(help="Measure optimizations, and judge them by a rule.",
 app.add_typer(bench_app, name="bench")
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, and nothing else.")]
-Backend = Annotated[Optional[str], typer.Option(help="Where to run: auto, local or ray.")]
+Backend = Annotated[
+    Optional[str], typer.Option(help="Where to run: auto, local, ray, or a backend of an installed package.")
+]
 Address = Annotated[Optional[str], typer.Option(help="A Ray cluster: auto, host:port or ray://host:port.")]
 Workers = Annotated[Optional[int], typer.Option(help="How many workers.")]
 Samples = Annotated[Optional[int], typer.Option(help="How many configurations.")]

@@ -1,4 +1,4 @@
-"""What a worker says of a batch, as the driver can record it."""
+"""Validates the answers of workers, and converts them to what the journal can record."""
 
 from __future__ import annotations
 
@@ -6,25 +6,26 @@ from typing import Any
 
 import numpy as np
 
+from rbt_ray import recordable
 from rbt_ray.columns import Outcomes
 from rbt_ray.errors import PricesChangedError
 from rbt_ray.objectives.objective import only_finite
 from rbt_ray.objectives.review import Review
-from rbt_ray.recordable import require, text
+from rbt_ray.recordable import require
 from rbt_ray.types import FAILED
 
-_MOST_BYTES = 500_000_000
-"""Of one batch: SQLite holds a row of twice as many."""
-_LONGEST_PLACE = 500
-_BYTES_A_LETTER = 12  # an emoji's in JSON: two escapes of six
-_BYTES_A_NUMBER = 28  # a float in JSON
+_MAX_BYTES = 500_000_000
+"""Of one batch: SQLite limits a row to twice as many."""
+_MAX_LOCATION_CHARS = 500
+_BYTES_PER_CHAR = 12  # an emoji in JSON: two escapes of six bytes
+_BYTES_PER_NUMBER = 28  # a float in JSON
 
 
 def outcomes_of(answer: Any, n: int, metric: str) -> Outcomes:
-    """Returns a worker's outcomes of `n` trials, as they can be recorded.
+    """Returns a worker's outcomes of `n` trials in a form that can be recorded.
 
     Raises:
-        ValueError: they are not, or are too large.
+        ValueError: the answer is invalid, or too large.
     """
     require(type(answer) is Outcomes, "answer", answer)
     outcomes = answer.recordable(n)
@@ -32,16 +33,16 @@ def outcomes_of(answer: Any, n: int, metric: str) -> Outcomes:
     require(bool((outcomes.status[failed] == FAILED).all()), "status", outcomes.status)
     require(outcomes.errors.keys() >= set(failed.tolist()), "errors", outcomes.errors)
     size = _size(outcomes)
-    if size > _MOST_BYTES:
-        raise ValueError(f"its metrics and errors take {size:,} bytes, of which a batch may have {_MOST_BYTES:,}")
+    if size > _MAX_BYTES:
+        raise ValueError(f"its metrics and errors take {size:,} bytes, and a batch may take {_MAX_BYTES:,}")
     return only_finite(outcomes, metric)
 
 
 def review_of(answer: Any) -> Review:
-    """Returns a worker's review, as it can be recorded.
+    """Returns a worker's review in a form that can be recorded.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the answer is not a valid review.
     """
     require(type(answer) is Review, "answer", answer)
     review: Review = answer.recordable()
@@ -49,31 +50,31 @@ def review_of(answer: Any) -> Review:
 
 
 def prices_changed(where: Any) -> PricesChangedError:
-    """The error for a worker's prices that are not those that the study began with.
+    """Returns the error for a worker whose prices differ from those that the study began with.
 
     Raises:
-        ValueError: `where` is no text.
+        ValueError: `where` is not text.
     """
-    return PricesChangedError(text(where)[:_LONGEST_PLACE])
+    return PricesChangedError(recordable.text(where)[:_MAX_LOCATION_CHARS])
 
 
 def check_of(answer: Any) -> None:
-    """Reads a worker's answer to a check of its prices.
+    """Validates a worker's answer to a check of its prices.
 
     Raises:
-        ValueError: it is no such answer.
+        ValueError: the answer is invalid.
     """
     require(answer is None, "answer", answer)
 
 
 def _size(outcomes: Outcomes) -> int:
-    """Bytes that the outcomes take in the journal, or more."""
+    """Returns an upper bound of the bytes that the outcomes take in the journal."""
     n, numbers = len(outcomes), 0
-    letters = sum(map(len, [*outcomes.errors.values(), *outcomes.metrics]))
+    chars = sum(map(len, [*outcomes.errors.values(), *outcomes.metrics]))
     for column in outcomes.metrics.values():
         if column.kind == "json":
             values = column.values.tolist()
-            letters += sum([len(value) for value in values if type(value) is str])
-            letters += sum([value.bit_length() for value in values if type(value) is int])  # more than its digits
-        numbers += n * (_BYTES_A_NUMBER if column.kind == "json" else 9)
-    return _BYTES_A_LETTER * letters + numbers
+            chars += sum([len(value) for value in values if type(value) is str])
+            chars += sum([value.bit_length() for value in values if type(value) is int])  # more than its digits
+        numbers += n * (_BYTES_PER_NUMBER if column.kind == "json" else 9)
+    return _BYTES_PER_CHAR * chars + numbers

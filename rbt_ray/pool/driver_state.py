@@ -58,7 +58,7 @@ class DriverState:
         os.umask(self.umask)
 
 
-def start_in(state: DriverState, main: Callable[..., None], *args: Any) -> None:
+def run_in_state(state: DriverState, main: Callable[..., None], *args: Any) -> None:
     """Runs the main loop of a new process in the driver's state: a fork server has that of the time when it started."""
     state.enter(DriverState.here())
     main(*args)

@@ -1,10 +1,11 @@
-"""What a study's workers need to know, sent once a study."""
+"""Task: what workers need to evaluate the trials of a study, packed once per study."""
 
 from __future__ import annotations
 
 import hashlib
 import pickle
 import secrets
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,25 +17,24 @@ from rbt_ray.errors import ObjectiveError
 from rbt_ray.objectives.own_code import Source, own_sources
 from rbt_ray.pool import shipped_code
 from rbt_ray.pool.driver_state import DriverState
-from rbt_ray.pool.main_module import pickle_main_by_value
 from rbt_ray.pool.pool import BundleRef, FilesRef, Job
 from rbt_ray.study.space import Space
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """The objective and what it is asked about.
+    """The objective of a study and what it is evaluated on.
 
     Args:
-        objective: the user's own, of any kind `as_evaluator` takes.
-        space: turns points into configs.
-        metric: the study's metric, which a bare number is called.
+        objective: of any kind that `as_evaluator` takes.
+        space: converts points to configs.
+        metric: the name of a bare number that the objective returns.
         seed: the study's; each trial's follows from it and the trial's number.
-        bundle: where the prices are; None for a study without.
-        train_bars: how many bars from the start the search may see.
+        bundle: a reference to the prices; None for a study without prices.
+        train_bars: how many bars, from the first, trials may use.
         fidelity: what a fidelity below 1 leaves out.
-        max_reports: what fidelity 1 is, where fidelity is counted in the objective's reports.
-        files: where the files are that the objective brings; None for one that brings none.
+        max_reports: the number of reports that is fidelity 1, if fidelity is counted in reports.
+        files: a reference to the files that the objective brings; None if it brings none.
     """
 
     objective: Any
@@ -48,20 +48,20 @@ class Task:
     files: FilesRef | None = None
 
     def pack(self, sources: Mapping[str, Source] | None = None) -> Job:
-        """The task as bytes, with the user's own modules and the driver's state as they are now.
+        """Returns the task as a job, with the user's own modules and the driver's state as they are now.
 
-        Every call makes another job, which workers load again: what its modules read may have changed.
+        Every call makes a new job, which workers load again, since what the modules read may have changed.
 
         Args:
-            sources: the user's own modules, which workers import as they are here; None: see `own_sources`.
+            sources: the user's own modules, which workers import from here; None: those that `own_sources` finds.
 
         Raises:
-            ObjectiveError: the objective holds something that cannot be sent to another process.
+            ObjectiveError: the objective cannot be pickled.
         """
         pickle_main_by_value()
         modules = own_sources() if sources is None else dict(sources)
         try:
-            # Packed twice: unpacking the task may need the user's modules to be in place.
+            # The task is pickled on its own: unpickling it may need the user's modules to be in place.
             payload = pickle.dumps((modules, cloudpickle.dumps(self)))
         except Exception as error:  # pickling runs the objects' own code, which may raise anything
             raise ObjectiveError(
@@ -73,27 +73,36 @@ class Task:
         return Job(key, payload, reads, self.metric, DriverState.here())
 
     @staticmethod
-    def sources(job: Job) -> Mapping[str, Source]:
-        """The user's own modules that a job brings, by name."""
-        sources: Mapping[str, Source] = pickle.loads(job.payload)[0]
-        return sources
+    def split(job: Job) -> tuple[Mapping[str, Source], bytes]:
+        """Returns the user's own modules that a job brings, by name, and the pickled task for `unpack`."""
+        sources, packed = pickle.loads(job.payload)
+        return sources, packed
 
     @staticmethod
-    def unpack(job: Job) -> Task:
-        """The task again, in a worker.
+    def unpack(sources: Mapping[str, Source], packed: bytes) -> Task:
+        """Returns the task, in a worker that imports the user's own modules from `sources`.
 
         Raises:
             ObjectiveError: a module it needs cannot be imported here.
         """
-        sources, packed = pickle.loads(job.payload)
         shipped_code.use(sources)
         try:
             task = pickle.loads(packed)
         except Exception as error:  # unpickling imports and runs the user's own modules
             raise ObjectiveError(
                 f"the workers cannot load the objective: {type(error).__name__}: {error}. "
-                f"Its module must be importable where they run."
+                f"Make its module importable on the hosts where they run."
             ) from error
         if not isinstance(task, Task):
             raise ObjectiveError(f"the workers got a {type(task).__name__} in place of a task.")
         return task
+
+
+def pickle_main_by_value() -> None:
+    """Makes cloudpickle send by value what the user's script defines, also in a process that multiprocessing spawned.
+
+    There the script is the module ``__mp_main__``, which no other process can import.
+    """
+    module = sys.modules.get("__mp_main__")
+    if module is not None:
+        cloudpickle.register_pickle_by_value(module)

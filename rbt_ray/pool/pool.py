@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from rbt_ray.pool.driver_state import DriverState
     from rbt_ray.types import Checkpoint, FloatArray, IntArray
 
+_MAX_REASON_CHARS = 10_000
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Job:
@@ -129,6 +131,61 @@ class Returned:
         """The answer to a batch that was to be scored."""
         outcomes: Outcomes = self.answer
         return outcomes
+
+
+class WorkItem(Protocol):
+    """What a worker is sent: a `Batch`, or another message that its main loop takes and answers."""
+
+    @property
+    def number(self) -> int:
+        """Unique in a driver."""
+        ...
+
+    @property
+    def job(self) -> Job:
+        """The job that the worker loads first."""
+        ...
+
+    def __len__(self) -> int:
+        """How many trials it counts as towards `recycle_after`."""
+        ...
+
+    def message(self) -> Any:
+        """Returns what is sent: all of it but the job."""
+        ...
+
+    def accept(self, answer: Any) -> Any:
+        """Returns the answer in a form that the driver can use; raises ValueError for an invalid one."""
+        ...
+
+
+def received(message: Any, sent: WorkItem, worker: str) -> Returned:
+    """Returns what a worker answered; an invalid answer makes the batch lost and the worker unfit.
+
+    An objective can change anything in the process it runs in, our own code included. The driver therefore trusts no part
+    of a message: it builds a new `Returned` from the parts that are valid.
+
+    Args:
+        message: what arrived.
+        sent: the batch that it answers.
+        worker: the name by which the driver knows the worker.
+    """
+    from rbt_ray import recordable  # not at the top: a worker that starts does not need it
+    from rbt_ray.recordable import require
+
+    try:
+        require(type(message) is Returned, "message", message)
+        require(type(message.number) is int and message.number == sent.number, "number", message.number)
+        lost, answer = message.lost, None
+        if lost is None:
+            answer = sent.accept(message.answer)
+        else:
+            lost = recordable.text(lost)[:_MAX_REASON_CHARS]
+        cpu_s, started, wall_s = map(recordable.seconds, (message.cpu_s, message.started, message.wall_s))
+        unfit = lost is not None or message.unfit is not False
+    except (ValueError, AttributeError) as error:  # an object that was not made by its class may lack any attribute
+        return Returned(sent.number, worker, lost=f"it sent an answer that cannot be recorded: {error}", unfit=True)
+    return Returned(sent.number, worker, answer, lost, cpu_s=cpu_s, started=started, wall_s=wall_s, unfit=unfit)
 
 
 class BundleRef(Protocol):

@@ -97,7 +97,7 @@ class _Finder:
 _finder = _Finder()
 
 
-def held_in_another_version(sources: Mapping[str, Source]) -> str | None:
+def loaded_version_differs(sources: Mapping[str, Source]) -> str | None:
     """Returns the name of a module that this process imported as it was sent with an earlier study, or None."""
     for name, source in sources.items():
         loader = getattr(sys.modules.get(name), "__loader__", None)

@@ -1,7 +1,8 @@
-"""The code a worker runs, whatever carries its batches: the only place that calls an objective."""
+"""Worker: evaluates batches on every backend. No other module calls an objective."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import invalidate_caches
 from os import _exit
 from os import getpid as _getpid
@@ -14,6 +15,7 @@ from rbt_ray.data.checked import CheckedBundles
 from rbt_ray.data.fidelity import portion, share_of
 from rbt_ray.data.memo import Memo
 from rbt_ray.objectives.objective import Evaluator, as_evaluator, describe
+from rbt_ray.objectives.own_code import Source
 from rbt_ray.objectives.reports import Span
 from rbt_ray.objectives.review import review
 from rbt_ray.pool import loaded_modules, shipped_code
@@ -28,8 +30,22 @@ if TYPE_CHECKING:
     from rbt_ray.data.view import BundleView
 
 
+def import_price_modules() -> None:
+    """Imports the modules that evaluating on prices needs, which takes half a second.
+
+    An objective that reads prices itself, without a bundle, imports them in the first trial of each worker.
+    """
+    import numba  # noqa: F401
+    import pyarrow.ipc  # noqa: F401
+
+    import rbt_ray.objectives.sweep.crossing
+    import rbt_ray.objectives.sweep.drifting
+    import rbt_ray.objectives.sweep.run
+    import rbt_ray.simulate.backtest  # noqa: F401
+
+
 class Worker:
-    """Holds the bundle, what was derived from it and the objective, from batch to batch and from study to study."""
+    """Evaluates batches. It keeps the bundle, what was computed from it and the objective across batches and studies."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -46,31 +62,19 @@ class Worker:
         self._task: Task
         self._evaluator: Evaluator
 
-    def outdated(self, job: Job) -> str | None:
-        """Returns why a new process has to load the job in place of this one; None where this one can.
+    def load(self, job: Job) -> str | None:
+        """Loads a study's job, and keeps what was computed from the same prices before.
 
-        Modules may keep what they read when they were imported: files in the working directory, and variables. Installed
-        packages are taken to read variables only. A new process can always load the job.
-        """
-        if self._is_fresh:
-            return None
-        if (name := self._modules.changed()) is not None:
-            return f"the file of the module {name} has changed"
-        if (name := shipped_code.held_in_another_version(Task.sources(job))) is not None:
-            return f"the module {name} was sent in another version"
-        if job.state is None or job.state == self._state:
-            return None
-        here, wanted = self._state, job.state
-        may_differ = self._modules.has_installed and (here.variables, here.paths) != (wanted.variables, wanted.paths)
-        return "modules were imported in another state of the driver" if may_differ or self._modules.has_users else None
-
-    def load(self, job: Job) -> None:
-        """Makes ready for a study's batches; what was derived from the same prices before stays warm.
+        Returns:
+            None, or why only a new process can load the job; nothing is loaded then. A new process can always load it.
 
         Raises:
             ObjectiveError: the objective cannot be rebuilt here, such as when its module is missing.
             OSError: the driver's working directory cannot be entered.
         """
+        sources, packed = Task.split(job)
+        if not self._is_fresh and (reason := self._outdated(job, sources)) is not None:
+            return reason
         self._is_fresh = False
         if job.state is not None:
             job.state.enter(self._state)
@@ -78,17 +82,32 @@ class Worker:
         invalidate_caches()  # a module that was written just now would not be found
         started = _time()
         try:
-            self._load(job)
+            self._load(Task.unpack(sources, packed))
         finally:
             self._modules.look(started)
+        return None
 
-    def _load(self, job: Job) -> None:
-        task = Task.unpack(job)
+    def _outdated(self, job: Job, sources: Mapping[str, Source]) -> str | None:
+        """Returns why modules of this process may differ from those that a new process would import; None if none can.
+
+        Modules may keep what they read when they were imported: files in the working directory, and variables. Installed
+        packages are assumed to read variables only.
+        """
+        if (name := self._modules.changed()) is not None:
+            return f"the file of the module {name} has changed"
+        if (name := shipped_code.loaded_version_differs(sources)) is not None:
+            return f"the module {name} was sent in another version"
+        if job.state is None or job.state == self._state:
+            return None
+        here, wanted = self._state, job.state
+        may_differ = self._modules.has_installed and (here.variables, here.paths) != (wanted.variables, wanted.paths)
+        return "modules were imported in another state of the driver" if may_differ or self._modules.has_users else None
+
+    def _load(self, task: Task) -> None:
         self._task, self._views = task, {}
         self._evaluator = as_evaluator(task.objective, task.space, task.metric)
         if task.bundle is not None:
-            import rbt_ray.pool.preload_prices  # noqa: F401 - now, so that no trial's time is spent on importing
-
+            import_price_modules()  # before the first trial, whose time limit does not cover imports
             self._bundle = task.bundle.open()
             self._changed = self._checked.changed(self._bundle, again=False)
         else:
@@ -97,10 +116,10 @@ class Worker:
             task.objective.open(task.files.open())
 
     def run(self, batch: Batch) -> Returned:
-        """Evaluates a batch of the loaded job; whatever happens, the answer says so.
+        """Evaluates a batch of the loaded job; an error is part of what it returns.
 
-        A batch of several trials that damaged the process beyond repair is lost, since some of them may have run in what
-        others left. A trial that was alone keeps its result.
+        A batch of several trials that damaged the process beyond repair is lost, since some of them may have run after the
+        damage. A batch of one trial keeps its result.
         """
         started, wall, cpu = _time(), _perf_counter(), _thread_time()
         answer, lost = None, None

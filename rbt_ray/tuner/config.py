@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from rbt_ray.errors import SettingError
 from rbt_ray.nearest import nearest
+from rbt_ray.pool import backends
 from rbt_ray.search.registry import check_search_alg
 from rbt_ray.search.scheduler_registry import scheduler_to_json
 from rbt_ray.types import RESULT_COLUMNS, Config, FidelityKind, Mode
@@ -117,7 +118,7 @@ class RunConfig:
         mirror_interval_s: seconds between looks whether the mirror of a study at a URI lacks something. Who loses the
             driver's disk loses at most the trials of that time, which `Tuner.restore(uri, ...)` runs again.
         backend: "local": processes of this machine; "ray": Ray actors; "auto": the Ray cluster that this process is on
-            or that `address` names, else local.
+            or that `address` names, else local; or the name of one that an installed package brings.
         address: of a Ray cluster to join: "auto", "host:port" or "ray://host:port"; None with "ray" starts one of our
             own on this machine, which ends with the study's driver.
         num_workers: how many; None: one for every `num_cpus_per_worker` cores, of all nodes of a cluster. Local workers
@@ -142,7 +143,7 @@ class RunConfig:
 
     name: str | None = None
     storage_path: str | Path | None = None
-    backend: Literal["auto", "local", "ray"] = "auto"
+    backend: str = "auto"
     address: str | None = None
     num_workers: int | None = None
     num_cpus_per_worker: int = 1
@@ -162,7 +163,8 @@ class RunConfig:
             raise SettingError(
                 f"`name` is a folder's name: letters, digits, '.', '_' and '-', at most 100; got {self.name!r}."
             )
-        _choice("backend", self.backend, ("auto", "local", "ray"))
+        if self.backend != "auto" and not (isinstance(self.backend, str) and backends.is_known(self.backend)):
+            _choice("backend", self.backend, ("auto", *backends.names()))
         if self.backend == "local":
             for name in ("address", "resources_per_worker"):
                 value = getattr(self, name)

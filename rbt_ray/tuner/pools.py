@@ -7,11 +7,12 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
+from rbt_ray.pool import backends
 from rbt_ray.pool.local import worker_limits
-from rbt_ray.pool.local.start_method import variables_read_at_start
+from rbt_ray.pool.local.start_method import preloads_prices, variables_read_at_start
 from rbt_ray.pool.pool import WorkerPool
 from rbt_ray.tuner.config import RunConfig
 
@@ -35,11 +36,10 @@ def _is_connected() -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Idle:
-    """A pool that waits, with the variables its workers read when they started, and whether they start with those of prices."""
+    """A pool that waits, with what its workers got from this process when they started; see `_inherited`."""
 
     pool: WorkerPool
-    variables: dict[str, str]
-    prices: bool
+    inherited: tuple[dict[str, str], bool]
 
 
 _idle: dict[tuple[object, ...], _Idle] = {}
@@ -58,22 +58,20 @@ def check(run_config: RunConfig) -> None:
 
 
 @contextmanager
-def pool_for(run_config: RunConfig, *, prices: bool) -> Iterator[WorkerPool]:
+def pool_for(run_config: RunConfig) -> Iterator[WorkerPool]:
     """A pool with these settings, kept for the next study unless this one breaks off with an error.
 
     A pool of actors that would keep more than processors from others on a Ray that is not ours is not kept.
 
     Args:
         run_config: the settings.
-        prices: whether the study reads any: local workers that were started for one without are then replaced.
     """
-    key, variables = _key(run_config), variables_read_at_start()
+    key, inherited = _key(run_config), _inherited(run_config)
     idle = _idle.pop(key, None)
-    lacks = prices and idle is not None and not idle.prices
-    if idle is not None and (lacks or not idle.pool.is_alive or idle.variables != variables):
+    if idle is not None and (not idle.pool.is_alive or idle.inherited != inherited):
         idle.pool.close()
         idle = None
-    pool = _start(run_config, prices=prices) if idle is None else idle.pool
+    pool = _start(run_config) if idle is None else idle.pool
     try:
         yield pool
     except BaseException:
@@ -83,7 +81,7 @@ def pool_for(run_config: RunConfig, *, prices: bool) -> Iterator[WorkerPool]:
         pool.close()
         _say_that_it_ends(run_config)
         return
-    mine = idle or _Idle(pool, variables, prices or key[0] == "ray")  # Ray's actors load it by themselves in any case
+    mine = idle or _Idle(pool, inherited)
     if _idle.setdefault(key, mine) is not mine:
         pool.close()  # two studies ran at once; one warm pool of a kind is enough
 
@@ -103,7 +101,7 @@ def warm(run_config: RunConfig) -> None:
     """Starts a pool with these settings, for the next study to find."""
     key = _key(run_config)
     if key not in _idle:
-        _idle[key] = _Idle(_start(run_config, prices=True), variables_read_at_start(), prices=True)
+        _idle[key] = _Idle(_start(run_config), _inherited(run_config))
 
 
 def end(run_config: RunConfig) -> None:
@@ -112,30 +110,21 @@ def end(run_config: RunConfig) -> None:
         idle.pool.close()
 
 
-def _start(run_config: RunConfig, *, prices: bool) -> WorkerPool:
-    if backend_of(run_config) == "ray":
-        from rbt_ray.pool.ray.pool import RayPool
-
-        # A process is on one Ray, and idle actors hold memory that the new ones need.
-        for key in [key for key in _idle if key[0] == "ray"]:
+def _start(run_config: RunConfig) -> WorkerPool:
+    name = backend_of(run_config)
+    if name != "local":
+        # A process is on one Ray, and idle workers hold memory that the new ones need.
+        for key in [key for key in _idle if key[0] == name]:
             _idle.pop(key).pool.close()
-        address = run_config.address or ("auto" if run_config.backend == "auto" else None)
-        return RayPool(
-            run_config.num_workers,
-            address=address,
-            num_cpus_per_worker=run_config.num_cpus_per_worker,
-            resources_per_worker=run_config.resources_per_worker,
-            recycle_after=run_config.recycle_after,
-            memory_limit=run_config.worker_memory_limit,
-            prices=prices,
-        )
-    from rbt_ray.pool.local.pool import LocalPool, usable_cpus
+    settings = {field.name: getattr(run_config, field.name) for field in fields(backends.PoolSettings)}
+    if name == "ray" and run_config.backend == "auto":
+        settings["address"] = run_config.address or "auto"
+    return backends.start(name, backends.PoolSettings(**settings))
 
-    n_workers = run_config.num_workers or max(1, usable_cpus() // run_config.num_cpus_per_worker)
-    worker_limits.check(n_workers, run_config.worker_memory_limit)
-    return LocalPool(
-        n_workers, recycle_after=run_config.recycle_after, memory_limit=run_config.worker_memory_limit, prices=prices
-    )
+
+def _inherited(run_config: RunConfig) -> tuple[dict[str, str], bool]:
+    """Returns what workers get from this process only when they start: variables, and local ones preloaded modules."""
+    return variables_read_at_start(), backend_of(run_config) == "local" and preloads_prices()
 
 
 def _key(run_config: RunConfig) -> tuple[object, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -32,7 +33,8 @@ from rbt_ray.objectives.own_code import Source, own_sources
 from rbt_ray.objectives.validate import check_objective
 from rbt_ray.os_errors import explained
 from rbt_ray.pool.job import Task
-from rbt_ray.pool.local.start_method import require_children
+from rbt_ray.pool.local.start_method import prepare, require_children
+from rbt_ray.pool.pool import WorkerPool
 from rbt_ray.search.registry import make_searcher, object_again, object_of, recorded_kind
 from rbt_ray.search.scheduled_search import ScheduledSearch
 from rbt_ray.store.journal import Ended, Journal
@@ -213,9 +215,7 @@ class Tuner:
                 self._refuse_existing()  # another Tuner of that name may have run since this one was made
             else:
                 self._place.settle_locked()
-            # An objective that brings its own prices may use numba too: its driver has mostly loaded it then.
-            prices = self._bundle is not None or "numba" in sys.modules
-            with clean_interrupt() as interrupt, pool_for(self._run_config, prices=prices) as pool:
+            with clean_interrupt() as interrupt, self._pool() as pool:
                 reason = self._run(pool, interrupt)
         if reason == "interrupted":
             done = len(ResultGrid(self._folder, self._study))
@@ -224,6 +224,12 @@ class Tuner:
                 f"or `Tuner.restore({self._place.shown!r}, objective)`."
             )
         return ResultGrid(self._folder, self._study)
+
+    def _pool(self) -> AbstractContextManager[WorkerPool]:
+        # An objective that brings its own prices may use numba too: its driver has usually imported it then.
+        if backend_of(self._run_config) == "local" and (self._bundle is not None or "numba" in sys.modules):
+            prepare()
+        return pool_for(self._run_config)
 
     def _refuse_existing(self) -> None:
         if (holder := self._place.holder()) is not None:

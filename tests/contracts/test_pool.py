@@ -21,7 +21,12 @@ from rbt_ray.study.space import Space
 from tests.pools import batch, collect, points, polynomial, task
 
 START_METHODS = ["forkserver", "spawn", "fork"] if sys.platform != "win32" else ["spawn"]
-KINDS = [*START_METHODS, "ray"]  # Ray last: processes are not to be forked from one that runs its threads
+KINDS = [*START_METHODS, "ray", pytest.param("dask", marks=pytest.mark.slow)]
+# Ray and Dask are last: no process may be forked from one that runs their threads.
+
+EXAMPLES = str(Path(__file__).parents[2] / "docs" / "examples")
+if EXAMPLES not in sys.path:
+    sys.path.append(EXAMPLES)  # Dask's workers import the pool from there too
 
 
 def start(kind, n_workers=2, **settings):
@@ -29,6 +34,10 @@ def start(kind, n_workers=2, **settings):
         from rbt_ray.pool.ray.pool import RayPool
 
         return RayPool(n_workers, **settings)
+    if kind == "dask":
+        from dask_pool import DaskPool
+
+        return DaskPool(n_workers, **settings)
     return LocalPool(n_workers, start_method=kind, **settings)
 
 
@@ -46,7 +55,7 @@ def pool(kind):
 
 @pytest.fixture
 def start_another(pool, kind):
-    """Starts more pools of the kind; on Ray they share the Ray of the first."""
+    """Starts more pools of the kind; on Ray and Dask they share the cluster of the first."""
     pools = []
 
     def start_one(*args, **settings):

@@ -55,7 +55,7 @@ class InlinePool:
 
 
 @contextlib.contextmanager
-def inline_pool(run_config, *, prices):
+def inline_pool(run_config):
     yield InlinePool()
 
 

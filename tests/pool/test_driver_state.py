@@ -85,7 +85,7 @@ def look_around():
             "variable": os.environ.get("STUDY"),
             "hour": time.localtime(0).tm_hour,
             "path": "|".join(sys.path),
-            "one_thread": os.environ.get("OMP_NUM_THREADS"),
+            "use_one_thread": os.environ.get("OMP_NUM_THREADS"),
         }
 
     def with_helper(params, data):
@@ -102,7 +102,7 @@ def of_the_driver():
         "variable": os.environ.get("STUDY"),
         "hour": time.localtime(0).tm_hour,
         "path": "|".join(sys.path),
-        "one_thread": "1",
+        "use_one_thread": "1",
     }
 
 

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from rbt_ray.pool.frames import AnswerError, FrameReader, WorkerEnd
 from rbt_ray.pool.local.pool import LocalPool
-from rbt_ray.pool.pool import Batch, Job, Returned
-from rbt_ray.pool.received import received
+from rbt_ray.pool.pool import Batch, Job, Returned, received
 from tests.pools import batch, collect, points, task
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="pipes of Windows are no streams of bytes")

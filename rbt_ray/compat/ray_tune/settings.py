@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from rbt_ray.errors import NotSupportedError, SettingError
 
@@ -151,7 +151,7 @@ class RunConfig:
     callbacks: Sequence[Any] | None = None
     progress_reporter: Any = None
     log_to_file: Any = False
-    backend: Literal["auto", "local", "ray"] = "auto"
+    backend: str = "auto"
     address: str | None = None
     num_workers: int | None = None
     trial_timeout_s: float | None = None

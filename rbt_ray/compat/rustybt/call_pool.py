@@ -14,8 +14,8 @@ from typing import Protocol
 from rbt_ray.compat.rustybt.async_result import ResultIterator
 from rbt_ray.compat.rustybt.calls import Answer, Call, Calls, answers_in, packed
 from rbt_ray.errors import InputError, ObjectiveError, WorkerDiedError
-from rbt_ray.pool.local.batch_queue import Line
-from rbt_ray.pool.local.worker_thread import Courier
+from rbt_ray.pool.local.batch_queue import BatchQueue
+from rbt_ray.pool.local.worker_thread import WorkerThread
 from rbt_ray.pool.pool import Job, Returned
 
 
@@ -41,12 +41,12 @@ class Crew:
         self._closed = False
         self._error: Exception | None = None
         self._waiting: deque[tuple[Calls, _Target, int]] = deque()
-        self._under_way: dict[int, tuple[Calls, _Target, int, Courier]] = {}
+        self._under_way: dict[int, tuple[Calls, _Target, int, WorkerThread]] = {}
         self._open = 0
         self._iterators: set[ResultIterator] = set()
-        self._idle: list[Courier] = []
-        self._couriers: list[Courier] = []
-        self._leaving: list[Courier] = []
+        self._idle: list[WorkerThread] = []
+        self._couriers: list[WorkerThread] = []
+        self._leaving: list[WorkerThread] = []
         weakref.finalize(self, end_all, self._couriers, self._leaving)
         for _ in range(processes):
             self._hire()
@@ -90,10 +90,10 @@ class Crew:
             raise InputError("the pool is closed; make another one.")
 
     def _hire(self) -> None:
-        courier = Courier(
+        courier = WorkerThread(
             f"pool-{next(self._numbers)}",
             self._context,
-            Line(),
+            BatchQueue(),
             _Sink(weakref.ref(self)),
             recycle_after=self._most,
             memory_limit=sys.maxsize,
@@ -110,7 +110,7 @@ class Crew:
             chunk, target, start = self._waiting.popleft()
             courier = self._idle.pop()
             self._under_way[chunk.number] = chunk, target, start, courier
-            courier.line.put(chunk)
+            courier.queue.put(chunk)
 
     def _came_back(self, returned: Returned) -> None:
         """In the courier's thread."""
@@ -201,7 +201,7 @@ class _Sink:
             pool._came_back(item)
 
 
-def end_all(*couriers: Sequence[Courier]) -> None:
+def end_all(*couriers: Sequence[WorkerThread]) -> None:
     """Ends their processes at once."""
     for courier in itertools.chain(*couriers):
         courier.close()

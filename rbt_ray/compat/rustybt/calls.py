@@ -20,9 +20,9 @@ import cloudpickle
 
 from rbt_ray.errors import ObjectiveError, RbtError, WorkerDiedError
 from rbt_ray.pool.frames import WorkerEnd
-from rbt_ray.pool.main_module import pickle_main_by_value
+from rbt_ray.pool.job import pickle_main_by_value
 from rbt_ray.pool.pool import Job, Returned
-from rbt_ray.pool.process_setup import settle
+from rbt_ray.pool.process_setup import set_up_worker
 
 Call: TypeAlias = tuple[Sequence[Any], Mapping[str, Any]]
 """The arguments of one call, by position and by name."""
@@ -155,7 +155,7 @@ def serve_calls(
     """The main loop: takes jobs and calls until the driver is gone; see `serve`."""
     for end in inherited:
         end.close()
-    settle(life)
+    set_up_worker(life)
     caller, driver, mine = _Caller(initialize), WorkerEnd(pipe), getpid()
     try:
         driver.answer("ready")

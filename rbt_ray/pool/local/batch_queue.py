@@ -7,25 +7,25 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rbt_ray.pool.local.worker_thread import Cargo
+    from rbt_ray.pool.pool import WorkItem
 
 
-class Line:
+class BatchQueue:
     """Batches in the order they came. Whoever takes one asks whether it is still wanted."""
 
     def __init__(self) -> None:
-        self._queue: queue.SimpleQueue[Cargo | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[WorkItem | None] = queue.SimpleQueue()
         self._unwanted: dict[int, str] = {}
 
-    def put(self, batch: Cargo) -> None:
+    def put(self, batch: WorkItem) -> None:
         """At its end; returns at once."""
         self._queue.put(batch)
 
-    def dismiss_one(self) -> None:
+    def stop_one(self) -> None:
         """One of those who take from it gets None, after all that waits."""
         self._queue.put(None)
 
-    def take(self, *, wait: bool = True) -> Cargo | None:
+    def take(self, *, wait: bool = True) -> WorkItem | None:
         """The first, as soon as there is one; None: nobody needs the taker any more.
 
         Raises:
@@ -49,6 +49,6 @@ class Line:
         """The batch of that number came back."""
         self._unwanted.pop(number, None)
 
-    def why_unwanted(self, number: int) -> str | None:
+    def cancel_reason(self, number: int) -> str | None:
         """The reason why nobody wants it; None for one that is wanted."""
         return self._unwanted.get(number)

@@ -1,4 +1,4 @@
-"""What a worker process of the local pool does from its start to its end."""
+"""The main loop of a worker process of the local pool."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Outdated:
-    """The answer to a job that a new process has to load; see `Worker.outdated`."""
+    """The answer to a job that only a new process can load; see `Worker.load`."""
 
     reason: str
 
 
 def serve(pipe: Connection, life: Connection, name: str, inherited: Sequence[Connection]) -> None:
-    """A worker process's main loop.
+    """Runs a worker process until its driver ends or closes the pipe.
 
     Args:
-        pipe: jobs and batches come in by it, answers go out.
-        life: closes with the driver.
-        name: the worker's.
-        inherited: the driver's own ends, which a forked process holds too and must let go.
+        pipe: receives jobs and batches, and sends answers.
+        life: closes when the driver ends.
+        name: of the worker.
+        inherited: the driver's ends of pipes, of which a forked process holds copies that it must close.
     """
-    from rbt_ray.pool.process_setup import settle
+    from rbt_ray.pool.process_setup import set_up_worker
 
     for end in inherited:
         end.close()
-    settle(life)
+    set_up_worker(life)
     from rbt_ray.pool.worker import Worker
 
     try:
@@ -60,11 +60,9 @@ def _work(driver: WorkerEnd, worker: Worker) -> None:
 
 
 def _load(worker: Worker, job: Job) -> Outdated | str | None:
-    """Loads the job; an error's message is for the user."""
-    if (reason := worker.outdated(job)) is not None:
-        return Outdated(reason)
+    """Loads the job; returns None, `Outdated`, or the message of an error for the user."""
     try:
-        worker.load(job)
+        reason = worker.load(job)
     except Exception as error:
         return f"{error}"
-    return None
+    return None if reason is None else Outdated(reason)

@@ -1,18 +1,74 @@
-"""What the fork server loads once, so that every worker starts with it: imported for its effect."""
+"""Prepares the fork server, once for all workers that it forks: importing this module has that effect."""
 
-import signal
+from __future__ import annotations
+
+import atexit
+import gc
+import os
+import socket
+import stat
+from contextlib import suppress
+from pathlib import Path
 
 from rbt_ray.pool import process_setup
-from rbt_ray.pool.local import socket_folder
 
-for number in ("SIGINT", "SIGHUP"):  # both reach the whole terminal; the fork server must outlive them
-    if hasattr(signal, number):
-        signal.signal(getattr(signal, number), signal.SIG_IGN)
-process_setup.one_thread()
+_PREFIX = "pymp-"
+"""How multiprocessing begins the names of its temporary folders."""
+
+
+def remember_modules() -> None:
+    """Records facts about all loaded modules, after the last import, and exempts their objects from garbage collection.
+
+    A worker that did so itself would write to the memory of each module, which it shares with the other workers until then.
+    """
+    from rbt_ray.objectives.interpreter import Interpreter
+    from rbt_ray.pool import loaded_modules
+
+    Interpreter()
+    loaded_modules.remember()
+    gc.collect()
+    gc.freeze()
+
+
+def _remove_socket_at_exit() -> None:
+    """Registers the removal of this fork server's socket and folder, which its driver leaves behind if it is killed.
+
+    The fork server ends after its driver, whose process id may belong to another process by then: it does not look at that.
+    """
+    path = _listening_socket()
+    if path is not None and path.parent.name.startswith(_PREFIX):
+        atexit.register(_remove, path)  # forked workers exit without this
+
+
+def _remove(path: Path) -> None:
+    """Removes a socket, and its folder if that is empty: a process shares the folder with its children's fork servers."""
+    with suppress(OSError):
+        path.unlink(missing_ok=True)
+        path.parent.rmdir()
+
+
+def _listening_socket() -> Path | None:
+    """Returns the path of the Unix socket on which this process listens; None if there is none."""
+    descriptors = Path("/proc/self/fd")
+    for link in sorted(descriptors.iterdir()) if descriptors.exists() else ():
+        with suppress(OSError):
+            number = int(link.name)
+            if stat.S_ISSOCK(os.fstat(number).st_mode):
+                with socket.socket(fileno=os.dup(number)) as listener:
+                    listens = listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+                    if listens and listener.family == socket.AF_UNIX:
+                        return Path(listener.getsockname())
+    return None
+
+
+process_setup.ignore_terminal_signals()
+process_setup.use_one_thread()
 process_setup.keep_freed_memory()
-socket_folder.remove_after_a_driver_that_was_killed()
+_remove_socket_at_exit()
 
-import cloudpickle  # noqa: E402, F401
+import cloudpickle  # noqa: E402, F401 - it loads what must see the thread settings above
 
 import rbt_ray.pool.local.main_loop  # noqa: E402
 import rbt_ray.pool.worker  # noqa: E402, F401
+
+remember_modules()

@@ -1,4 +1,4 @@
-"""How worker processes come to be, and the fork server that has loaded what they need before they are asked for."""
+"""The start method of worker processes, and the fork server, which imports once what all workers need."""
 
 from __future__ import annotations
 
@@ -17,12 +17,9 @@ from rbt_ray.pool.process_setup import ONE_THREAD
 StartMethod = Literal["fork", "forkserver", "spawn"]
 VARIABLE = "RBT_RAY_START_METHOD"
 WORKER = "rbt-ray-worker"
-"""How the names of worker processes begin."""
-_FIRST, _FOR_PRICES, _LAST = (
-    "rbt_ray.pool.local.preload",
-    "rbt_ray.pool.preload_prices",
-    "rbt_ray.pool.local.preload_last",
-)
+"""The prefix of the names of worker processes."""
+_PRELOAD = {False: "rbt_ray.pool.local.preload", True: "rbt_ray.pool.local.preload_prices"}
+"""The module that the fork server imports, without and with what prices need."""
 
 _READ_AT_START = re.compile(
     "PYTHON(?!BREAKPOINT)|LD_|DYLD_|LC_|LANG|MALLOC_|GLIBC_|TMP|TEMP|"
@@ -37,8 +34,8 @@ class _Server:
 
     Args:
         pid: its process id.
-        prices: whether it has loaded what prices need.
-        variables: those that it read when it started.
+        prices: whether it has imported what prices need.
+        variables: the environment variables that it read when it started.
     """
 
     pid: int
@@ -47,41 +44,61 @@ class _Server:
 
 
 _server: _Server | None = None
-_outlived: list[int] = []
-"""Descriptors at whose end earlier fork servers end: with the driver."""
+_kept_open: list[int] = []
+"""Descriptors that keep earlier fork servers alive until the driver ends."""
 
 
-def context_for(wanted: StartMethod | None = None, *, prices: bool = False) -> BaseContext:
-    """The way to start processes: forkserver on Linux, else spawn, unless the caller or the environment says otherwise.
+def context_for(wanted: StartMethod | None = None) -> BaseContext:
+    """Returns the multiprocessing context in which workers start; starts the fork server if that is to fork them.
 
     Args:
-        wanted: the start method; None: as above.
-        prices: have the fork server load what workers need for prices, too, once for all of them.
+        wanted: the start method; None: that of the environment variable, else forkserver on Linux and spawn elsewhere.
 
     Raises:
-        SettingError: the environment names one that this system has not.
+        SettingError: the environment variable names a start method that this system does not have.
     """
+    name = _start_method(wanted)
+    if name == "forkserver":
+        _ensure_server(prices=preloads_prices())
+    return multiprocessing.get_context(name)
+
+
+def prepare() -> None:
+    """Preloads what prices need, half a second of imports, in the process that workers are forked from.
+
+    The fork server does so while the caller continues. Workers that are spawned import by themselves.
+    """
+    match _start_method():
+        case "forkserver":
+            _ensure_server(prices=True)
+        case "fork":
+            from rbt_ray.pool.worker import import_price_modules
+
+            import_price_modules()
+
+
+def preloads_prices() -> bool:
+    """Returns whether the fork server has been started with what prices need."""
+    return _server is not None and _server.prices
+
+
+def _start_method(wanted: StartMethod | None = None) -> str:
     known = multiprocessing.get_all_start_methods()
     name = wanted or os.environ.get(VARIABLE) or ("forkserver" if sys.platform.startswith("linux") else "spawn")
     if name not in known:
         raise SettingError(f"{VARIABLE} is one of {', '.join(known)} here; got {name!r}.")
-    context = multiprocessing.get_context(name)
-    if name == "forkserver":
-        prices = prices or (_server is not None and _server.prices)
-        context.set_forkserver_preload([_FIRST, *([_FOR_PRICES] if prices else []), _LAST])
-        _see_to_a_server(prices)
-    return context
+    return name
 
 
 def variables_read_at_start() -> dict[str, str]:
-    """Returns the environment variables that no running process would follow."""
+    """Returns the environment variables that take effect only in processes started from now on."""
     return {name: value for name, value in os.environ.items() if _READ_AT_START(name) and name not in ONE_THREAD}
 
 
 def require_children() -> None:
-    """Refuses to run a study in a process that cannot have workers.
+    """Raises an error in a process that cannot have workers.
 
-    A module that runs a study when it is imported would start a study in every worker that imports it.
+    A module that runs a study when it is imported would otherwise start a study in every worker that imports it.
 
     Raises:
         SettingError: this process is a worker of a local pool, or a daemon of `multiprocessing`.
@@ -100,13 +117,8 @@ def require_children() -> None:
         )
 
 
-def prepare() -> None:
-    """Starts the fork server, where there is to be one: it loads numpy, numba and the kernels while the caller goes on."""
-    context_for(prices=True)
-
-
-def _see_to_a_server(prices: bool) -> None:
-    """Starts a fork server, unless one of ours runs that has loaded enough and has read the same variables."""
+def _ensure_server(*, prices: bool) -> None:
+    """Starts a fork server, unless one of ours runs that has imported the same and has read the same variables."""
     global _server
     from multiprocessing import forkserver
 
@@ -117,6 +129,7 @@ def _see_to_a_server(prices: bool) -> None:
         if server._forkserver_pid is not None and _server != _Server(server._forkserver_pid, prices, variables):
             earlier = server._forkserver_pid, server._forkserver_alive_fd
             server._forkserver_address = server._forkserver_alive_fd = server._forkserver_pid = None
+    forkserver.set_forkserver_preload([_PRELOAD[prices]])
     forkserver.ensure_running()
     _server = _Server(server._forkserver_pid, prices, variables)
     if earlier is not None:
@@ -124,33 +137,33 @@ def _see_to_a_server(prices: bool) -> None:
 
 
 def _end(pid: int, alive: int) -> None:
-    """Ends a fork server once another listens: the last one removes the folder of their sockets.
+    """Ends a fork server, after the next one listens: the last one to end removes the folder of their sockets.
 
     Args:
-        pid: the server's process id.
-        alive: the descriptor at whose end the server ends.
+        pid: of the server.
+        alive: the descriptor that keeps it alive.
     """
-    if multiprocessing.active_children():  # it has to report how they end
-        _outlived.append(alive)
+    if multiprocessing.active_children():  # the server reports their exit codes
+        _kept_open.append(alive)
     else:
         os.close(alive)
         threading.Thread(target=os.waitpid, args=(pid, 0), daemon=True).start()
 
 
-def _forget_the_server() -> None:
-    """In a forked child: the fork server is the parent's. Only the parent can wait for it, and it ends with the parent."""
+def _forget_server() -> None:
+    """Forgets the fork server in a forked child: it belongs to the parent, which alone can wait for it."""
     global _server
     module: Any = sys.modules.get("multiprocessing.forkserver")
     if module is None or module._forkserver._forkserver_pid is None:
         return
     server = module._forkserver
     server._lock = threading.Lock()
-    for descriptor in (server._forkserver_alive_fd, *_outlived):
+    for descriptor in (server._forkserver_alive_fd, *_kept_open):
         os.close(descriptor)
     server._forkserver_address = server._forkserver_alive_fd = server._forkserver_pid = None
     _server = None
-    _outlived.clear()
+    _kept_open.clear()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_the_server)
+    os.register_at_fork(after_in_child=_forget_server)

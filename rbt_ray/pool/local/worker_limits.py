@@ -10,7 +10,7 @@ from pathlib import Path
 from rbt_ray import process_limits
 from rbt_ray.data import memory_limit as room
 from rbt_ray.errors import SettingError
-from rbt_ray.pool.memory import even_share
+from rbt_ray.pool.memory import default_memory_limit
 from rbt_ray.process_limits import MIB, WORKER_BYTES, WORKER_FILES
 
 FILES_EACH = 4
@@ -50,7 +50,7 @@ def _bounds(memory_limit: int | None) -> list[tuple[int, str]]:
     if memory_limit is None:
         bounds.append(
             (
-                even_share(1) // RESIDENT_BYTES,
+                default_memory_limit(1) // RESIDENT_BYTES,
                 f"80 % of the memory, shared evenly, would leave each less than the {RESIDENT_BYTES // MIB} MiB that a "
                 "fresh one holds. Set `worker_memory_limit` if you have measured that they fit",
             )

@@ -1,4 +1,4 @@
-"""One worker process, as its driver holds it: started, spoken to, killed, and asked how it ended."""
+"""WorkerProcess: the driver's side of one worker process and its pipes."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import os
 import signal
 import threading
 import weakref
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
@@ -17,60 +17,68 @@ from typing import Any
 
 import psutil
 
-from rbt_ray.pool.driver_state import DriverState, start_in
+from rbt_ray.pool.driver_state import DriverState, run_in_state
 from rbt_ray.pool.frames import READY, FrameReader
 from rbt_ray.pool.local.main_loop import serve
 from rbt_ray.pool.local.start_method import WORKER
 
 _starting = threading.Lock()
 _living: weakref.WeakSet[WorkerProcess] = weakref.WeakSet()
-_spawn_preparation = multiprocessing.spawn.get_preparation_data
 
 
-def _preparation_without_main(name: str) -> dict[str, Any]:
-    """Keeps workers from running the user's script again: what they need of it comes with the objective.
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """Keeps workers that are started within from running the user's script again: they get what they need with the job.
 
-    A start method that only its own library knows, as in a worker of joblib, is left out as well.
+    multiprocessing has no setting for that. A start method that only another library knows, as in a worker of joblib, is
+    left out as well. Processes of others that start at the same time are not affected.
     """
-    data = _spawn_preparation(name)
-    if name.startswith(WORKER):
-        data.pop("init_main_from_name", None)
-        data.pop("init_main_from_path", None)
-        if data.get("start_method") not in multiprocessing.get_all_start_methods():
-            data.pop("start_method", None)
-    return data
+    original = multiprocessing.spawn.get_preparation_data
 
+    def without_main(name: str) -> dict[str, Any]:
+        data = original(name)
+        if name.startswith(WORKER):
+            data.pop("init_main_from_name", None)
+            data.pop("init_main_from_path", None)
+            if data.get("start_method") not in multiprocessing.get_all_start_methods():
+                data.pop("start_method", None)
+        return data
 
-multiprocessing.spawn.get_preparation_data = _preparation_without_main
+    multiprocessing.spawn.get_preparation_data = without_main
+    try:
+        yield
+    finally:
+        multiprocessing.spawn.get_preparation_data = original
 
 
 class WorkerProcess:
     """A process that runs a main loop, with the driver's ends of its pipes.
 
     Args:
-        context: how processes are started.
-        name: the worker's.
-        main: its main loop, a function of a module; it takes what `serve` does.
+        context: starts the process.
+        name: of the worker.
+        main: the main loop, a function of a module with the parameters of `serve`.
 
     Raises:
-        OSError: it cannot be launched, as when the working directory is gone or no memory is left.
-        EOFError: the fork server has died; the next attempt starts another.
+        OSError: the process cannot be started, such as when the working directory or free memory is gone.
+        EOFError: the fork server has died; the next attempt starts another one.
     """
 
     def __init__(self, context: BaseContext, name: str, main: Callable[..., None] = serve) -> None:
-        with _starting:  # a process forked meanwhile would inherit ends that nobody knows of
+        with _starting:  # a process that another thread forks now would inherit ends that it does not know of
             self._pipe, theirs = context.Pipe()
             life_end, self._life = context.Pipe(duplex=False)
             forked = context.get_start_method() == "fork"
             inherited = [end for other in [*_living, self] for end in other._ends()] if forked else []
             make: Any = context
             self._process: BaseProcess = make.Process(
-                target=start_in,
+                target=run_in_state,
                 args=(DriverState.here(), main, theirs, life_end, name, inherited),
                 name=f"{WORKER}-{name}",
                 daemon=True,
             )
-            self._process.start()
+            with _without_main():
+                self._process.start()
             _living.add(self)
         self._tag = READY
         theirs.close()
@@ -78,11 +86,11 @@ class WorkerProcess:
 
     @property
     def pid(self) -> int | None:
-        """Its process id, None once it has ended."""
+        """The process id; None once the process has ended."""
         return self._process.pid if self._process.is_alive() else None
 
     def resident(self) -> int:
-        """Bytes of resident memory without pages of files, such as the bundle's; 0 once it has ended."""
+        """Returns the bytes of resident memory without pages of files, such as the bundle's; 0 once the process has ended."""
         try:
             memory = psutil.Process(self._process.pid).memory_info()
             return int(memory.rss - getattr(memory, "shared", 0))
@@ -90,37 +98,37 @@ class WorkerProcess:
             return 0
 
     def send(self, message: Any) -> None:
-        """Sends a message; OSError where nobody is there to take it."""
+        """Sends a message; raises OSError if the process has ended."""
         self._tag = os.urandom(len(READY))
         self._pipe.send((self._tag, message))
 
     def receive(self, timeout: float | None = None) -> Any:
-        """The answer to the last message.
+        """Returns the answer to the last message.
 
         Raises:
-            AnswerError: something else is on the pipe.
+            AnswerError: the pipe holds something else.
             EOFError, OSError: the worker ended, or did not answer within `timeout` seconds.
         """
         frame = FrameReader(self._tag)
         while True:
             ready = multiprocessing.connection.wait([self._pipe, self._process.sentinel], timeout)
-            # A process that the dead worker started may hold the other end of the pipe: no EOF comes.
+            # A process that the dead worker started may hold the other end of the pipe, which then gives no EOF.
             if self._pipe not in ready and not self._pipe.poll():
                 raise EOFError
             if frame.read_from(self._pipe):
                 return frame.answer()
 
-    def speaks_or_died(self, timeout: float | None) -> bool:
-        """Waits for a message or for its end; False after `timeout` seconds."""
+    def has_message_or_ended(self, timeout: float | None) -> bool:
+        """Waits for a message or the end of the process; returns False after `timeout` seconds."""
         return bool(multiprocessing.connection.wait([self._pipe, self._process.sentinel], timeout))
 
     def kill(self) -> None:
-        """Ends it at once, and what it started."""
+        """Kills the process and those it started."""
         self._kill_group()
         self._process.kill()
 
     def end(self) -> str:
-        """Closes the pipes, at which it ends, kills it if it does not, and says how it ended."""
+        """Closes the pipes, which ends the process, kills it after a second, and returns how it ended."""
         _living.discard(self)
         for end in self._ends():
             end.close()
@@ -135,9 +143,9 @@ class WorkerProcess:
         return f"killed by signal {-code} ({signal.Signals(-code).name})" if code < 0 else f"exited with code {code}"
 
     def _kill_group(self) -> None:
-        """Ends what the objective started, unless that has made itself a session of its own."""
+        """Kills what the objective started, except processes with a session of their own."""
         if hasattr(os, "killpg") and self._process.pid is not None:
-            with suppress(ProcessLookupError, PermissionError):  # nobody is left; or it has not yet become a group
+            with suppress(ProcessLookupError, PermissionError):  # the group is empty, or not made yet
                 os.killpg(self._process.pid, signal.SIGKILL)
 
     def _ends(self) -> tuple[Connection, Connection]:
@@ -145,7 +153,7 @@ class WorkerProcess:
 
 
 def _close_inherited() -> None:
-    """In a forked child: workers end with their driver only if nobody else keeps the ends of their pipes open."""
+    """Closes the driver's ends of pipes in a forked child, which would otherwise keep workers alive after their driver."""
     global _starting
     _starting = threading.Lock()
     for process in list(_living):

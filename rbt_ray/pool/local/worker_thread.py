@@ -8,48 +8,30 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.context import BaseContext
-from typing import Any, Protocol
+from typing import Protocol
 
 from rbt_ray.errors import ObjectiveError, SettingError, WorkerStartError
 from rbt_ray.pool.frames import AnswerError
-from rbt_ray.pool.local.batch_queue import Line
+from rbt_ray.pool.local.batch_queue import BatchQueue
 from rbt_ray.pool.local.main_loop import Outdated, serve
 from rbt_ray.pool.local.worker_process import WorkerProcess
-from rbt_ray.pool.memory import excess, refusal
-from rbt_ray.pool.pool import Job, Returned
-from rbt_ray.pool.received import Sent, received
+from rbt_ray.pool.memory import memory_exceeded, memory_limit_too_low
+from rbt_ray.pool.pool import Job, Returned, WorkItem, received
 
 _START_SECONDS = 60.0
 _TRIES = 3
 _PAUSE_SECONDS = 0.1
 
 
-class Cargo(Sent, Protocol):
-    """What a courier carries: a `Batch`, or whatever else the main loop of its worker takes."""
-
-    @property
-    def job(self) -> Job:
-        """What the worker loads first."""
-        ...
-
-    def __len__(self) -> int:
-        """By how much it counts towards `recycle_after`."""
-        ...
-
-    def message(self) -> Any:
-        """What is sent."""
-        ...
-
-
-class Sink(Protocol):
-    """Where couriers put what comes back: a queue, or whoever acts on it in the courier's own thread."""
+class ResultSink(Protocol):
+    """Where threads put what comes back: a queue, or whoever acts on it in the thread's own thread."""
 
     def put(self, item: Returned | Exception, /) -> None:
-        """Takes what came back, or the error at which the courier has ended."""
+        """Takes what came back, or the error at which the thread has ended."""
         ...
 
 
-class Courier:
+class WorkerThread:
     """Carries one batch at a time; a worker that dies costs the batch it was at work on, and is replaced.
 
     Args:
@@ -66,8 +48,8 @@ class Courier:
         self,
         name: str,
         context: BaseContext,
-        line: Line,
-        returned: Sink,
+        line: BatchQueue,
+        returned: ResultSink,
         *,
         recycle_after: int | None,
         memory_limit: int,
@@ -79,8 +61,8 @@ class Courier:
         self._recycle_after = recycle_after
         self._memory_limit = memory_limit
         self._main = main
-        self.line = line
-        self._thread = threading.Thread(target=self._carry, name=f"rbt-ray-{name}", daemon=True)
+        self.queue = line
+        self._thread = threading.Thread(target=self._run, name=f"rbt-ray-{name}", daemon=True)
         self._process: WorkerProcess | None = None
         self._job: str | None = None
         self._trials = 0
@@ -89,8 +71,8 @@ class Courier:
         self._loading: int | None = None
         self._at_work: int | None = None
         self._since = 0.0
-        self._struck: str | None = None
-        self._back: Returned | None = None
+        self._kill_reason: str | None = None
+        self._unreported: Returned | None = None
 
     def start(self) -> None:
         """Begins to carry; the process is started by the thread, unless `start_process` has done so."""
@@ -100,8 +82,8 @@ class Courier:
         """Ends the worker, whatever it is doing, and the thread after it; see `join`."""
         with self._lock:
             self._closing = True
-            self._strike("the pool was closed")
-        self.line.dismiss_one()
+            self._kill_process("the pool was closed")
+        self.queue.stop_one()
 
     def join(self) -> None:
         """Returns when worker and thread have ended."""
@@ -127,7 +109,7 @@ class Courier:
         """Kills the worker if it is at work on that batch or loads its job."""
         with self._lock:
             if number in (self._at_work, self._loading):
-                self._strike(reason)
+                self._kill_process(reason)
 
     def check_memory(self) -> None:
         """Kills the worker at work when it holds more than the limit."""
@@ -135,7 +117,7 @@ class Courier:
             if self._process is not None and self._at_work is not None:
                 used = self._process.resident()
                 if used > self._memory_limit:
-                    self._strike(excess(used, self._memory_limit))
+                    self._kill_process(memory_exceeded(used, self._memory_limit))
 
     def start_process(self) -> None:
         """Sees to a fresh worker process that said it is ready.
@@ -154,80 +136,80 @@ class Courier:
                 )  # a fork server that was killed refuses before it is known to be dead
                 continue
             with self._lock:
-                self._process, self._job, self._trials, self._struck = process, None, 0, None
+                self._process, self._job, self._trials, self._kill_reason = process, None, 0, None
                 if self._closing:
                     return
             try:
                 process.receive(_START_SECONDS)
             except (AnswerError, EOFError, OSError):
-                how = self._bury()
+                how = self._reap()
                 continue
-            self._check_room(process)
+            self._check_memory(process)
             return
         raise WorkerStartError(
             f"worker {self.name} ended {_TRIES} times before it was ready ({how}). "
             f"Run `rbt-ray doctor`, and look at what it printed on stderr."
         )
 
-    def _carry(self) -> None:
+    def _run(self) -> None:
         try:
             if self._process is None:
                 self.start_process()
             while (batch := self._next()) is not None:
-                returned = self._deliver(batch)
-                self._tell()
-                self._back = returned
-            self._tell()
+                returned = self._evaluate(batch)
+                self._report()
+                self._unreported = returned
+            self._report()
         except Exception as error:  # it must reach whoever waits, or they wait for ever
-            self._tell()
+            self._report()
             self._returned.put(error)
         finally:
-            self._bury()
+            self._reap()
 
-    def _next(self) -> Cargo | None:
+    def _next(self) -> WorkItem | None:
         """The next batch. Where one waits, what came back is told once that is on its way: the worker idles no longer."""
         with suppress(queue.Empty):
-            return self.line.take(wait=False)
-        self._tell()
-        return self.line.take()
+            return self.queue.take(wait=False)
+        self._report()
+        return self.queue.take()
 
-    def _tell(self) -> None:
-        if self._back is not None:
-            returned, self._back = self._back, None
+    def _report(self) -> None:
+        if self._unreported is not None:
+            returned, self._unreported = self._unreported, None
             self._returned.put(returned)
 
-    def _deliver(self, batch: Cargo) -> Returned:
-        if (reason := self._why_not(batch)) is not None:  # before a process is started for it
+    def _evaluate(self, batch: WorkItem) -> Returned:
+        if (reason := self._cancel_reason(batch)) is not None:  # before a process is started for it
             return Returned(batch.number, self.name, lost=reason)
         process = self._ready_for(batch)
         with self._lock:
             self._loading = None
-            if (reason := self._why_not(batch)) is not None:
+            if (reason := self._cancel_reason(batch)) is not None:
                 return Returned(batch.number, self.name, lost=reason)
             self._at_work, self._since = batch.number, time.monotonic()
         try:
             process.send(batch.message())
-            self._tell()
+            self._report()
             message = process.receive()
         except (AnswerError, EOFError, OSError) as error:
             took = time.monotonic() - self._since
             self._kill_if_invalid(error)
-            return Returned(batch.number, self.name, lost=self._bury(), wall_s=took)
+            return Returned(batch.number, self.name, lost=self._reap(), wall_s=took)
         returned = received(message, batch, self.name)
         with self._lock:
             self._at_work = None
             if returned.unfit:
-                self._strike("a trial damaged its process")
+                self._kill_process("a trial damaged its process")
         self._trials += len(batch)
-        if self._struck or (self._recycle_after and self._trials >= self._recycle_after):
-            self._bury()
+        if self._kill_reason or (self._recycle_after and self._trials >= self._recycle_after):
+            self._reap()
         return returned
 
-    def _why_not(self, batch: Cargo) -> str | None:
+    def _cancel_reason(self, batch: WorkItem) -> str | None:
         """Why the batch is not to be begun with; None where it is."""
-        return "the pool was closed" if self._closing else self.line.why_unwanted(batch.number)
+        return "the pool was closed" if self._closing else self.queue.cancel_reason(batch.number)
 
-    def _ready_for(self, batch: Cargo) -> WorkerProcess:
+    def _ready_for(self, batch: WorkItem) -> WorkerProcess:
         """A living worker that has loaded the batch's job: a death before that is no trial's fault.
 
         Raises:
@@ -235,28 +217,28 @@ class Courier:
             ObjectiveError: workers cannot load the objective, or die of it.
         """
         for _ in range(_TRIES):
-            if self._process is None or self._struck or self._process.speaks_or_died(timeout=0):
-                self._tell()
-                self._bury()
+            if self._process is None or self._kill_reason or self._process.has_message_or_ended(timeout=0):
+                self._report()
+                self._reap()
                 self.start_process()
             process = self._process
             assert process is not None
             if self._job == batch.job.key:
                 return process
-            self._tell()
+            self._report()
             with self._lock:
-                if self._why_not(batch) is not None:
+                if self._cancel_reason(batch) is not None:
                     return process
                 self._loading = batch.number
             try:
                 if self._load(process, batch.job):
                     return process
-                self._bury()  # a new process can load it
+                self._reap()  # a new process can load it
             except (AnswerError, EOFError, OSError) as error:
-                if self._struck:  # the batch was cancelled, or the pool is being closed
+                if self._kill_reason:  # the batch was cancelled, or the pool is being closed
                     return process
                 self._kill_if_invalid(error)
-                how = self._bury()
+                how = self._reap()
         raise ObjectiveError(
             f"workers end while they load the objective ({how}, {_TRIES} times): "
             f"something it imports or holds ends the process that loads it."
@@ -273,30 +255,30 @@ class Courier:
             if self._trials:  # earlier trials may have damaged the process: only a fresh one can tell
                 raise AnswerError(f"cannot load the objective ({answer})")
             raise ObjectiveError(answer)
-        self._check_room(process)
+        self._check_memory(process)
         self._job = job.key
         return True
 
-    def _check_room(self, process: WorkerProcess) -> None:
+    def _check_memory(self, process: WorkerProcess) -> None:
         used = process.resident()
         if used > self._memory_limit:
-            raise SettingError(refusal(used, self._memory_limit))
+            raise SettingError(memory_limit_too_low(used, self._memory_limit))
 
     def _kill_if_invalid(self, error: Exception) -> None:
         """Kills a process that sent an invalid answer, and records why: its exit code would not tell."""
         if isinstance(error, AnswerError):
             with self._lock:
-                self._strike(self._struck or f"it {error}")
+                self._kill_process(self._kill_reason or f"it {error}")
 
-    def _strike(self, reason: str) -> None:
+    def _kill_process(self, reason: str) -> None:
         if self._process is not None:
-            self._struck = reason
+            self._kill_reason = reason
             self._process.kill()
 
-    def _bury(self) -> str:
+    def _reap(self) -> str:
         """Ends what is left of the process and says why, or how, it ended."""
         with self._lock:
-            process, reason = self._process, self._struck
+            process, reason = self._process, self._kill_reason
             self._process, self._at_work, self._loading = None, None, None
         how = "never started" if process is None else process.end()
         return reason or how

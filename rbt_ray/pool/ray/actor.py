@@ -1,4 +1,4 @@
-"""What a Ray actor does: it wraps a `Worker`, and answers in plain data whatever happens."""
+"""RayActor: a `Worker` in a Ray actor, which returns plain data and raises nothing."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import Any, Literal
 import ray
 from ray.exceptions import ObjectLostError
 
+from rbt_ray.pool import process_setup
 from rbt_ray.pool.driver_state import DriverState
-from rbt_ray.pool.memory import refusal
+from rbt_ray.pool.memory import memory_limit_too_low
 from rbt_ray.pool.pool import Batch, Job
-from rbt_ray.pool.process_setup import end_forks_with_this_process
 from rbt_ray.pool.ray import exit_notes, object_store
 from rbt_ray.pool.ray.driver_state import SentState
 
@@ -25,14 +25,14 @@ _dumps, _loads = pickle.dumps, pickle.loads  # an objective can replace those of
 
 
 @dataclass(frozen=True, slots=True)
-class Greeting:
-    """What an actor says of itself when it is ready.
+class ActorInfo:
+    """Facts about an actor, which it sends once it is ready.
 
     Args:
         pid: its process id.
-        process: Ray's id of the process, unlike any other in the cluster.
-        node: the id of the node it runs on.
-        memory: bytes that it holds.
+        process: Ray's id of the process, unique in the cluster.
+        node: the id of its node.
+        memory: bytes of its own memory.
     """
 
     pid: int
@@ -42,53 +42,53 @@ class Greeting:
 
 
 class RayActor:
-    """A worker that Ray carries batches to.
+    """A worker that gets its batches from Ray.
 
-    Calls and answers are bytes: Ray moves those without looking inside, in half the time.
+    Calls and answers are bytes, which Ray transfers in half the time of objects.
 
     Args:
-        name: the worker's.
-        memory_limit: bytes of memory of its own above which it ends; None: as much as Ray lets it have.
-        prices: whether its first study reads any.
+        name: of the worker.
+        memory_limit: bytes of its own memory above which it ends itself; None: Ray's memory monitor decides.
     """
 
-    def __init__(self, name: str, memory_limit: int | None, prices: bool) -> None:
-        import rbt_ray.pool.local.preload  # before it is ready, so that no trial's time is spent on importing
-
-        if prices:
-            import rbt_ray.pool.preload_prices  # noqa: F401
-        from rbt_ray.pool.worker import Worker
+    def __init__(self, name: str, memory_limit: int | None) -> None:
+        process_setup.ignore_terminal_signals()
+        process_setup.use_one_thread()
+        process_setup.keep_freed_memory()
+        from rbt_ray.pool.worker import Worker  # after the settings above, which the modules it imports read
 
         self._worker = Worker(name)
         self._own = DriverState.here()
         self._job: Job | None = None
         self._is_watched = False
         self._memory_limit = memory_limit
-        exit_notes.leave_a_note_on_exit()
-        end_forks_with_this_process()
+        exit_notes.record_exit_code()
+        process_setup.end_forks_with_this_process()
 
-    def hello(self) -> Greeting:
-        """The actor is alive and ready."""
+    def hello(self) -> ActorInfo:
+        """Returns facts about the actor, once it is ready."""
         here = ray.get_runtime_context()
-        return Greeting(os.getpid(), here.get_worker_id(), here.get_node_id(), exit_notes.own_memory())
+        return ActorInfo(os.getpid(), here.get_worker_id(), here.get_node_id(), exit_notes.own_memory())
 
     def load(
         self, key: str, payload: Sequence[Any], bundles: Mapping[str, Any], sent: SentState | None
     ) -> tuple[Loaded, str]:
-        """Makes ready for a job's batches; "ready" may come with a sentence for the user.
+        """Loads a job; returns how that ended, and a sentence for the user or "".
 
         Args:
-            key: the job's.
-            payload: the one object that holds its bytes.
-            bundles: the objects of the bundle and the files that the job reads, by version.
-            sent: what of the driver's state trials are to find; None: nothing.
+            key: of the job.
+            payload: the reference to the job's bytes, in a list so that Ray does not resolve it.
+            bundles: references to the bundle and the files that the job reads, by version.
+            sent: the driver's state for the trials; None: the actor keeps its own.
         """
-        if bundles:
-            import rbt_ray.pool.preload_prices  # noqa: F401 - where its first study read none
+        if bundles:  # before the check of its memory, which they add to
+            from rbt_ray.pool.worker import import_price_modules
+
+            import_price_modules()
         if self._memory_limit is not None and not self._is_watched:
             if (used := exit_notes.own_memory()) > self._memory_limit:
-                return "error", refusal(used, self._memory_limit)
-            exit_notes.end_above(self._memory_limit)
+                return "error", memory_limit_too_low(used, self._memory_limit)
+            exit_notes.enforce_memory_limit(self._memory_limit)
             self._is_watched = True
         try:
             job = Job(key, ray.get(payload[0]))
@@ -98,11 +98,10 @@ class RayActor:
         if sent is not None:
             state, note = self._state_from(sent)
             job = replace(job, state=state)
-        if (reason := self._worker.outdated(job)) is not None:
-            return "outdated", reason
         try:
             object_store.offer(bundles)
-            self._worker.load(job)
+            if (reason := self._worker.load(job)) is not None:
+                return "outdated", reason
         except ObjectLostError as error:
             return "bundle lost", str(error)
         except BaseException as error:  # the driver turns it into an error for the user
@@ -111,7 +110,7 @@ class RayActor:
         return "ready", note
 
     def run(self, message: bytes) -> bytes:
-        """The pickled `Returned` of a batch; no bytes where its job is not the one that is loaded."""
+        """Returns the pickled `Returned` of a batch; no bytes if the batch belongs to a job that is not loaded."""
         key, parts = _loads(message)
         job = self._job
         if job is None or job.key != key:
@@ -123,10 +122,10 @@ class RayActor:
         return sent.on(self._own, runtime_env, runtime_env.get("env_vars") or {})
 
     def wait_for_the_end(self) -> None:
-        """Does nothing until the process is killed."""
+        """Blocks until the process is killed."""
         threading.Event().wait()
 
 
 def pack(batch: Batch) -> bytes:
-    """The message that `RayActor.run` takes."""
+    """Returns a batch as the message that `RayActor.run` takes."""
     return _dumps((batch.job.key, batch.message()), 5)

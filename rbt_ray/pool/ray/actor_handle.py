@@ -1,4 +1,4 @@
-"""Handle: the driver's side of one actor, with the calls that are under way to it, in their order."""
+"""ActorHandle: the driver's side of one actor, with the calls that are under way to it, in their order."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from ray.exceptions import RayError
 
 from rbt_ray.pool.frames import AnswerError, unpickled
 from rbt_ray.pool.pool import Batch
-from rbt_ray.pool.ray.actor import Greeting, Loaded, RayActor, pack
+from rbt_ray.pool.ray.actor import ActorInfo, Loaded, RayActor, pack
 from rbt_ray.pool.ray.driver_state import SentState
-from rbt_ray.pool.ray.object_store import Shared
+from rbt_ray.pool.ray.object_store import SharedObjects
 from rbt_ray.pool.ray.placement import Reservation
 
-Kind = Literal["hello", "load", "batch", "void"]
-HELLO: Kind = "hello"
-LOAD: Kind = "load"
-BATCH: Kind = "batch"
-VOID: Kind = "void"
+CallKind = Literal["hello", "load", "batch", "void"]
+HELLO: CallKind = "hello"
+LOAD: CallKind = "load"
+BATCH: CallKind = "batch"
+VOID: CallKind = "void"
 """A batch that another actor took over; what this one says of it does not count."""
 
 _ACTOR = ray.remote(RayActor)
@@ -40,22 +40,21 @@ class Call:
         edition: of the shared objects it names.
     """
 
-    kind: Kind
+    kind: CallKind
     answer: Any
     batch: Batch | None = None
     job: str = ""
     edition: int = 0
 
 
-class Handle:
-    """An actor, started by making this; `greeting` is None until it has said hello, `has_run` whether it ran a batch.
+class ActorHandle:
+    """An actor, started by making this; `info` is None until it has said hello, `has_run` whether it ran a batch.
 
     Args:
         name: the worker's.
         node: the node it was sent to; None where Ray chose.
         options: Ray's, for the actor.
         memory_limit: bytes of memory of its own above which it ends.
-        prices: whether its first study reads any.
         reservation: of its processors, where the actor itself holds none.
     """
 
@@ -66,26 +65,25 @@ class Handle:
         options: Mapping[str, Any],
         memory_limit: int | None,
         *,
-        prices: bool,
         reservation: Reservation | None = None,
     ) -> None:
         self.name = name
         self.node = node
         self.reservation = reservation
-        self.greeting: Greeting | None = None
+        self.info: ActorInfo | None = None
         self.job: str | None = None
         self.has_ended = False
         self.has_run = False
         self.since = time.monotonic()
         self.calls: deque[Call] = deque()
         self._trials = 0
-        self._actor = _ACTOR.options(**options).remote(name, memory_limit, prices)
+        self._actor = _ACTOR.options(**options).remote(name, memory_limit)
         self._call(HELLO, self._actor.hello.remote())
 
     @property
     def home(self) -> str | None:
         """The node it runs on, as far as that is known."""
-        return self.node if self.greeting is None else self.greeting.node
+        return self.node if self.info is None else self.info.node
 
     @property
     def batches(self) -> list[Batch]:
@@ -102,17 +100,17 @@ class Handle:
         """How many batches it has to see to, those it gave up included."""
         return sum(call.kind in (BATCH, VOID) for call in self.calls)
 
-    def is_spent(self, recycle_after: int | None) -> bool:
+    def needs_recycling(self, recycle_after: int | None) -> bool:
         """Whether it was sent as many trials as one actor may get."""
         return recycle_after is not None and self._trials >= recycle_after
 
-    def takes_more(self, depth: int, recycle_after: int | None) -> bool:
+    def has_capacity(self, depth: int, recycle_after: int | None) -> bool:
         """Whether it is ready, has fewer than `depth` batches, and none of a single trial.
 
         A process that is killed can take with it the answer to the batch before. A batch of several trials is then sent
         again in halves; a single trial would be recorded as crashed by the batch after it.
         """
-        if self.greeting is None or self.has_ended or self.load >= depth or self.is_spent(recycle_after):
+        if self.info is None or self.has_ended or self.load >= depth or self.needs_recycling(recycle_after):
             return False
         return all(len(batch) > 1 for batch in self.batches)
 
@@ -122,14 +120,14 @@ class Handle:
         finished = call.batch is not None and call.batch.number == number
         return finished and bool(ray.wait([call.answer], timeout=0)[0])
 
-    def send(self, batch: Batch, shared: Shared) -> None:
+    def send(self, batch: Batch, shared: SharedObjects) -> None:
         """Sends a batch, and its job before it where that is not loaded.
 
         Args:
             batch: the batch.
             shared: where the objects that its job needs are.
         """
-        if not self.calls:  # it may have died idle, for which the batch is not to blame
+        if not self.calls:  # it may have died idle, for which the batch is not to count_failure
             self._call(HELLO, self._actor.hello.remote())
         if self.job != batch.job.key:
             key = batch.job.key
@@ -141,7 +139,7 @@ class Handle:
         self._call(BATCH, self._actor.run.remote(pack(batch)), batch)
 
     def answer(self) -> Any:
-        """The answer to the first call, which has arrived: a `Greeting`, what `RayActor.load` returns, or what a batch gave.
+        """The answer to the first call, which has arrived: a `ActorInfo`, what `RayActor.load` returns, or what a batch gave.
 
         The last is for `received` to check. A batch is answered by None where its job was not loaded.
 
@@ -156,7 +154,7 @@ class Handle:
             raise
         except BaseException as error:  # unpickling can run code that raises anything, SystemExit too
             raise AnswerError(f"sent an answer that cannot be read ({type(error).__name__})") from error
-        if call.kind == HELLO and type(answer) is Greeting:
+        if call.kind == HELLO and type(answer) is ActorInfo:
             return answer
         if call.kind == LOAD and type(answer) is tuple and len(answer) == 2 and answer[0] in get_args(Loaded):
             return answer
@@ -171,7 +169,7 @@ class Handle:
         self.has_run |= call.kind in (BATCH, VOID)
         return call.batch
 
-    def give_up(self, seconds: float) -> Batch | None:
+    def release_queued(self, seconds: float) -> Batch | None:
         """The batch that waits behind one at work for longer than so many seconds; another actor may have it."""
         call = self.calls[-1] if len(self.calls) > 1 else None
         if call is None or call.batch is None or self.head is None or time.monotonic() - self.since < seconds:
@@ -179,7 +177,7 @@ class Handle:
         self.calls[-1] = Call(VOID, call.answer)  # Ray cannot withdraw it while the actor is at work
         return call.batch
 
-    def is_wasted(self, seconds: float) -> bool:
+    def wastes_time(self, seconds: float) -> bool:
         """Whether it is at work for longer than so many seconds on what it gave up."""
         return bool(self.calls) and self.calls[0].kind == VOID and time.monotonic() - self.since > seconds
 
@@ -192,7 +190,7 @@ class Handle:
         # threads: this call, which can only fail, keeps the reference until it is dead.
         actor.wait_for_the_end.remote().future().add_done_callback(lambda _: actor)
 
-    def _call(self, kind: Kind, answer: Any, batch: Batch | None = None, job: str = "", edition: int = 0) -> None:
+    def _call(self, kind: CallKind, answer: Any, batch: Batch | None = None, job: str = "", edition: int = 0) -> None:
         if not self.calls:
             self.since = time.monotonic()
         self.calls.append(Call(kind, answer, batch, job, edition))

@@ -1,4 +1,4 @@
-"""Roster: which actors there are. Those that are missing are started, and nodes that join get theirs."""
+"""ActorManager: which actors there are. Those that are missing are started, and nodes that join get theirs."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import time
 from collections.abc import Iterator
 
 from rbt_ray.errors import ObjectiveError, SettingError, WorkerStartError
-from rbt_ray.pool.memory import refusal
+from rbt_ray.pool.memory import memory_limit_too_low
 from rbt_ray.pool.ray import runtime
-from rbt_ray.pool.ray.actor import Greeting
-from rbt_ray.pool.ray.actor_handle import LOAD, Handle
-from rbt_ray.pool.ray.node_capacity import Room
-from rbt_ray.pool.ray.placement import Needs, Reservation, living, reservations
+from rbt_ray.pool.ray.actor import ActorInfo
+from rbt_ray.pool.ray.actor_handle import LOAD, ActorHandle
+from rbt_ray.pool.ray.node_capacity import NodeCapacity
+from rbt_ray.pool.ray.placement import Reservation, ResourceRequest, living, reservations
 
 _LOOK_SECONDS = 2.0
 _RESERVE_SECONDS = 5.0
@@ -23,7 +23,7 @@ _TRIES = 3
 """How often each actor, one with another, may end before it is ready."""
 
 
-class Roster:
+class ActorManager:
     """The actors of a pool, and how often starting them or loading a job failed.
 
     Args:
@@ -31,33 +31,31 @@ class Roster:
         wanted: how many there should be; None: one for every slot of every node.
         own: whether it is a Ray of our own, all of whose processors are ours to share out.
         memory_limit: bytes of memory of its own above which an actor ends; None: as much as Ray lets it have.
-        prices: whether the first study reads any.
 
     Raises:
         SettingError: a Ray of our own can never hold such an actor.
     """
 
-    def __init__(self, needs: Needs, wanted: int | None, *, own: bool, memory_limit: int | None, prices: bool) -> None:
+    def __init__(self, needs: ResourceRequest, wanted: int | None, *, own: bool, memory_limit: int | None) -> None:
         self._needs = needs
         self._wanted = wanted
         self._own = own
         self._memory_limit = memory_limit
-        self._prices = prices
         self._reserves = needs.only_cpus and not own
         self._is_resting = False
         self._check_at = math.inf
         self._reserved: list[Reservation] = []
         """Those without an actor yet."""
         self._names = (f"ray-{number}" for number in itertools.count())
-        self._actors: list[Handle] = []
+        self._actors: list[ActorHandle] = []
         self._failed_starts = self._failed_loads = 0
         self._n_started_together = 1
         self._loadable: str | None = None
         self._look_at = 0.0
-        self._room = Room(needs, asks=wanted is None)
+        self._room = NodeCapacity(needs, asks=wanted is None)
         self._refuse_what_never_fits()
 
-    def __iter__(self) -> Iterator[Handle]:
+    def __iter__(self) -> Iterator[ActorHandle]:
         return iter(list(self._actors))
 
     def __len__(self) -> int:
@@ -83,13 +81,13 @@ class Roster:
                 self._reserved.remove(reservation)
                 self._start(node, reservation)
         self._n_started_together = max(1, len(self._actors))
-        if any(actor.greeting for actor in self._actors):
+        if any(actor.info for actor in self._actors):
             self._room.found()
         elif not self._own:
             self._room.look()
 
     @property
-    def look_in(self) -> float:
+    def next_look_s(self) -> float:
         """Seconds until `fill` looks whether processors have been reserved for more actors; infinite where none wait."""
         return max(0.0, min((one.next_look for one in self._reserved), default=math.inf) - time.monotonic())
 
@@ -119,33 +117,33 @@ class Roster:
             for actor, reservation in zip(self._actors, again, strict=True):
                 actor.reservation = reservation
 
-    def crowded_out(self) -> list[Handle]:
+    def displaced(self) -> list[ActorHandle]:
         """The actors whose processors others have taken while they were idle."""
         if time.monotonic() < self._check_at:
             return []
         self._check_at = math.inf
         return [one for one in self._actors if one.reservation is not None and one.reservation.node() is None]
 
-    def greeted(self, actor: Handle, greeting: Greeting) -> None:
+    def mark_ready(self, actor: ActorHandle, info: ActorInfo) -> None:
         """An actor is ready.
 
         Raises:
             SettingError: it is above the memory limit already.
         """
-        if self._memory_limit is not None and actor.greeting is None and greeting.memory > self._memory_limit:
-            raise SettingError(refusal(greeting.memory, self._memory_limit))
-        actor.greeting = greeting
+        if self._memory_limit is not None and actor.info is None and info.memory > self._memory_limit:
+            raise SettingError(memory_limit_too_low(info.memory, self._memory_limit))
+        actor.info = info
         self._failed_starts = 0
 
     def loaded(self, job: str) -> None:
         """An actor has loaded that job: one that dies of loading it has another reason."""
         self._loadable, self._failed_loads = job, 0
 
-    def is_on_a_lost_host(self, actor: Handle) -> bool:
+    def is_on_a_lost_host(self, actor: ActorHandle) -> bool:
         """Whether the node it was on is known to be gone."""
         return actor.home is not None and actor.home not in living()
 
-    def dismiss(self, actor: Handle) -> None:
+    def dismiss(self, actor: ActorHandle) -> None:
         """Ends an actor, or what is left of it; the next `fill` starts another in its place."""
         self._actors.remove(actor)
         actor.kill()
@@ -154,10 +152,10 @@ class Roster:
                 left.release()
             else:
                 self._reserved.append(left)  # for the actor that replaces it
-        if actor.greeting is not None:
+        if actor.info is not None:
             self._look_at = 0.0
 
-    def blame(self, actor: Handle, reason: str) -> None:
+    def count_failure(self, actor: ActorHandle, reason: str) -> None:
         """Counts a death that neither a batch nor a host is guilty of.
 
         Raises:
@@ -165,11 +163,9 @@ class Roster:
             ObjectiveError: it is one of several that did not live to have loaded the objective.
         """
         call = actor.calls[0]
-        if actor.greeting is None:
+        if actor.info is None:
             self._failed_starts += 1
-            if self._failed_starts >= _TRIES * self._n_started_together and not any(
-                one.greeting for one in self._actors
-            ):
+            if self._failed_starts >= _TRIES * self._n_started_together and not any(one.info for one in self._actors):
                 raise WorkerStartError(
                     f"workers end before they are ready ({reason}). Are rbt_ray, Python and Ray the same on every node? "
                     f"{runtime.where_logs_are()}"
@@ -207,9 +203,7 @@ class Roster:
 
     def _start(self, node: str | None, reservation: Reservation | None = None) -> None:
         options = self._needs.options(pin_threads=not self._own, node=node, holds=reservation is None)
-        self._actors.append(
-            Handle(next(self._names), node, options, self._memory_limit, prices=self._prices, reservation=reservation)
-        )
+        self._actors.append(ActorHandle(next(self._names), node, options, self._memory_limit, reservation=reservation))
 
     def _refuse_what_never_fits(self) -> None:
         if self._own and self._needs.each:

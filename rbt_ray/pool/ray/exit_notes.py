@@ -22,7 +22,7 @@ import ray
 from ray.exceptions import OutOfMemoryError, RayActorError, RayError
 from ray.experimental.internal_kv import _internal_kv_del, _internal_kv_get, _internal_kv_put
 
-from rbt_ray.pool.memory import excess
+from rbt_ray.pool.memory import memory_exceeded
 
 _PREFIX = "rbt_ray/last_words/"
 _LOOK_SECONDS = 0.2
@@ -37,7 +37,7 @@ def own_memory(process: psutil.Process | None = None) -> int:
     return int(memory.rss - getattr(memory, "shared", 0))
 
 
-def leave_a_note_on_exit() -> None:
+def record_exit_code() -> None:
     """From here on this process, an actor's, leaves a note where it ends by `os._exit`; those it forks do not."""
     leave, mine = os._exit, os.getpid()
 
@@ -52,12 +52,12 @@ def leave_a_note_on_exit() -> None:
         module._exit = leave_a_note  # type: ignore[attr-defined]
 
 
-def end_above(memory_limit: int) -> None:
+def enforce_memory_limit(memory_limit: int) -> None:
     """From here on this process, an actor's, leaves a note and ends where it holds more of its own than this."""
     threading.Thread(target=_watch, args=(memory_limit,), name="rbt-ray-memory", daemon=True).start()
 
 
-def how_it_ended(error: RayError, process: str | None) -> str:
+def exit_reason(error: RayError, process: str | None) -> str:
     """What is known of the end of an actor, in a line.
 
     Args:
@@ -74,7 +74,7 @@ def how_it_ended(error: RayError, process: str | None) -> str:
         return detail.partition(" Some common causes")[0].rstrip(".")
     actor = error.actor_id if isinstance(error, RayActorError) else None
     return (
-        _found_note(actor) or _reported_signal(process) or "its process ended without a word, as by signal 9 (SIGKILL)"
+        _read_note(actor) or _reported_signal(process) or "its process ended without a word, as by signal 9 (SIGKILL)"
     )
 
 
@@ -86,11 +86,11 @@ def _watch(limit: int) -> None:
     this = psutil.Process()  # made once: making it costs more than looking
     while (used := own_memory(this)) <= limit:
         time.sleep(_LOOK_SECONDS)
-    _note(excess(used, limit))
+    _note(memory_exceeded(used, limit))
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _found_note(actor: str | None) -> str | None:
+def _read_note(actor: str | None) -> str | None:
     if actor is None:
         return None
     with suppress(RayError):  # the store is the head's, which may be gone as well

@@ -1,4 +1,4 @@
-"""Room: whether a cluster has, or can ever have, a node for a worker. Those that wait for one say so, or are refused."""
+"""NodeCapacity: whether a cluster has, or can ever have, a node for a worker. Those that wait for one say so, or are refused."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ray.exceptions import RayError
 from ray.experimental.internal_kv import _internal_kv_get
 
 from rbt_ray.errors import WorkerStartError
-from rbt_ray.pool.ray.placement import Needs, Reservation, living
+from rbt_ray.pool.ray.placement import Reservation, ResourceRequest, living
 
 _LOOK_SECONDS = 0.5
 _JOIN_SECONDS = 1.0
@@ -24,7 +24,7 @@ _FIXED_NODE = re.compile(r"node_[0-9a-f]{56}")
 """What Ray calls the type of a node that no autoscaler has started."""
 
 
-class Room:
+class NodeCapacity:
     """Looks whether nodes can hold a worker, as long as there is none.
 
     Args:
@@ -32,10 +32,10 @@ class Room:
         asks: whether to ask an autoscaler for a node; not where as many workers as are wanted have asked already.
     """
 
-    def __init__(self, needs: Needs, *, asks: bool) -> None:
+    def __init__(self, needs: ResourceRequest, *, asks: bool) -> None:
         self._needs = needs
         self._asks = asks
-        self._asked: Reservation | None = None
+        self._request: Reservation | None = None
         self._look_at = 0.0
         self.found()
 
@@ -43,7 +43,7 @@ class Room:
         """There is a worker, or nobody needs one: the next wait begins from now."""
         self._since = time.monotonic()
         self._say_at = self._since + _PATIENT_SECONDS
-        self._withdraw()
+        self._cancel_request()
 
     def look(self) -> None:
         """There is no worker yet: says what it waits for after ten seconds, and then once a minute.
@@ -56,34 +56,34 @@ class Room:
             return
         self._look_at = now + _LOOK_SECONDS
         if any(self._needs.slots().values()):
-            self._withdraw()
-            self._say(
+            self._cancel_request()
+            self._print(
                 f"waits for a worker, which asks for {self._needs}: what nodes have of that is in use by others "
                 f"(`ray status`)."
             )
             return
         lacks = f"a worker asks for {self._needs}, and no node has that: {_largest(self._needs)}"
         is_autoscaled = has_autoscaler()
-        if not is_autoscaled and now - self._since > self._patience(is_autoscaled):
+        if not is_autoscaled and now - self._since > self._grace_s(is_autoscaled):
             raise WorkerStartError(
                 f"no node of the cluster can ever hold a worker: {lacks}. Lower `num_cpus_per_worker` or "
                 f"`resources_per_worker`, or start a node that is large enough."
             )
-        if is_autoscaled and self._asks and self._asked is None:
-            self._asked = Reservation(self._needs.each, None, ())
-        self._say(f"waits for a node that joins the cluster: {lacks} (`ray status`).")
+        if is_autoscaled and self._asks and self._request is None:
+            self._request = Reservation(self._needs.each, None, ())
+        self._print(f"waits for a node that joins the cluster: {lacks} (`ray status`).")
 
-    def _patience(self, is_autoscaled: bool | None) -> float:
+    def _grace_s(self, is_autoscaled: bool | None) -> float:
         """Seconds after which nobody can be expected to add a node."""
         is_empty = not any(resources.get("CPU") for resources in living().values())
         return _START_SECONDS if is_empty or is_autoscaled is None else _JOIN_SECONDS
 
-    def _withdraw(self) -> None:
-        if self._asked is not None:
-            self._asked.release()
-            self._asked = None
+    def _cancel_request(self) -> None:
+        if self._request is not None:
+            self._request.release()
+            self._request = None
 
-    def _say(self, text: str) -> None:
+    def _print(self, text: str) -> None:
         if (now := time.monotonic()) >= self._say_at:
             self._say_at = now + _START_SECONDS
             print(f"rbt-ray: {text}", file=sys.stderr)
@@ -113,7 +113,7 @@ def has_autoscaler() -> bool | None:
     return any(_FIXED_NODE.fullmatch(name) is None for name in types) if types else None
 
 
-def _largest(needs: Needs) -> str:
+def _largest(needs: ResourceRequest) -> str:
     """What the node has that comes closest, such as "the largest has 2 CPU, 0 GPU"."""
     wanted = needs.each
     nodes = [[has.get(name, 0.0) for name in wanted] for has in living().values()]

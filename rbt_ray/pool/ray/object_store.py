@@ -100,7 +100,7 @@ def _shared(version: str) -> Any:
     return ray.get(_offered[version])
 
 
-class Shared:
+class SharedObjects:
     """Holds Ray's references, without which the objects would be freed, and what to put there again.
 
     `edition` counts how often that was needed.

@@ -23,7 +23,7 @@ def living() -> dict[str, Mapping[str, float]]:
 
 
 @dataclass(frozen=True, slots=True)
-class Needs:
+class ResourceRequest:
     """What an actor asks of the node it runs on.
 
     Args:

@@ -14,18 +14,18 @@ from ray.exceptions import ActorUnavailableError, ObjectLostError, RayError, Ray
 from rbt_ray.data.bundle import Bundle
 from rbt_ray.data.file_tree import Files
 from rbt_ray.errors import ObjectiveError, WorkerStartError
+from rbt_ray.pool.backends import PoolSettings
 from rbt_ray.pool.frames import AnswerError
 from rbt_ray.pool.local.pool import usable_cpus
-from rbt_ray.pool.memory import even_share
-from rbt_ray.pool.pool import Batch, Returned
+from rbt_ray.pool.memory import default_memory_limit
+from rbt_ray.pool.pool import Batch, Returned, received
 from rbt_ray.pool.ray import runtime
 from rbt_ray.pool.ray.actor import Loaded
-from rbt_ray.pool.ray.actor_handle import HELLO, LOAD, VOID, Call, Handle
-from rbt_ray.pool.ray.actor_manager import Roster
-from rbt_ray.pool.ray.exit_notes import how_it_ended
-from rbt_ray.pool.ray.object_store import RayFilesRef, RayRef, Shared
-from rbt_ray.pool.ray.placement import Needs
-from rbt_ray.pool.received import received
+from rbt_ray.pool.ray.actor_handle import HELLO, LOAD, VOID, ActorHandle, Call
+from rbt_ray.pool.ray.actor_manager import ActorManager
+from rbt_ray.pool.ray.exit_notes import exit_reason
+from rbt_ray.pool.ray.object_store import RayFilesRef, RayRef, SharedObjects
+from rbt_ray.pool.ray.placement import ResourceRequest
 
 _DEPTH = 2
 _BRIEF_SECONDS = 0.5
@@ -49,7 +49,6 @@ class RayPool:
         recycle_after: replace an actor after this many trials; None never does.
         memory_limit: bytes of memory of its own above which an actor is replaced; None: 80 % of the machine's memory,
             shared evenly, on a Ray of our own; on a cluster, what Ray's memory monitor lets it have.
-        prices: whether its first study reads any: actors then load what that needs while they start.
 
     Raises:
         SettingError: no cluster answers at `address`, or this machine can never run such a worker.
@@ -65,31 +64,29 @@ class RayPool:
         resources_per_worker: Mapping[str, float] | None = None,
         recycle_after: int | None = None,
         memory_limit: int | None = None,
-        prices: bool = True,
     ) -> None:
         here = n_workers or max(1, usable_cpus() // num_cpus_per_worker)
         self._ray = runtime.join(address, n_cpus=here * num_cpus_per_worker)
         own = self._ray.own
         # On a Ray of our own a pool that is kept warm for a next study must not take the processors from another.
-        needs = Needs(0 if own else num_cpus_per_worker, dict(resources_per_worker or {}))
+        needs = ResourceRequest(0 if own else num_cpus_per_worker, dict(resources_per_worker or {}))
         self._recycle_after = recycle_after
         self._closed = False
-        self._shared = Shared()
-        self._holder: dict[int, Handle] = {}
+        self._shared = SharedObjects()
+        self._holder: dict[int, ActorHandle] = {}
         self._backlog: deque[Batch] = deque()
-        self._with_room: tuple[dict[Handle, None], ...] = tuple({} for _ in range(_DEPTH))
+        self._available: tuple[dict[ActorHandle, None], ...] = tuple({} for _ in range(_DEPTH))
         self._returned: list[Returned] = []
-        self._brief = False
+        self._is_short = False
         self._losses = 0
         self._warned_of = ""
         self._cut_off: Counter[int | None] = Counter()
         try:
-            self._actors = Roster(
+            self._actors = ActorManager(
                 needs,
                 here if own else n_workers,
                 own=own,
-                memory_limit=memory_limit or (even_share(here) if own else None),
-                prices=prices,
+                memory_limit=memory_limit or (default_memory_limit(here) if own else None),
             )
             self._actors.fill()
         except BaseException:
@@ -134,7 +131,7 @@ class RayPool:
         self._actors.work()
         self._shared.add(batch.job, in_use=self._jobs_under_way())
         self._backlog.append(batch)
-        self._hand_out()
+        self._dispatch()
 
     def wait(self, timeout: float | None = None) -> Sequence[Returned]:
         """What came back, as soon as anything did; also sees to it that there are actors.
@@ -145,16 +142,16 @@ class RayPool:
         """
         end = math.inf if timeout is None else time.monotonic() + timeout
         while True:
-            for actor in self._actors.crowded_out():
-                self._bury(actor, "others took its processors while it was idle")
+            for actor in self._actors.displaced():
+                self._reap(actor, "others took its processors while it was idle")
             self._actors.fill()
-            self._hand_out()
+            self._dispatch()
             left = end - time.monotonic()
             if self._returned or left <= 0:
                 returned, self._returned = self._returned, []
                 return returned
-            if not self._listen(min(left, _STUCK_SECONDS, self._actors.look_in)):
-                self._relieve()
+            if not self._receive(min(left, _STUCK_SECONDS, self._actors.next_look_s)):
+                self._rebalance()
 
     def taken_at(self, number: int) -> float | None:
         """When its turn on the actor came; None while it waits for another batch, an actor's start or a job's load."""
@@ -166,7 +163,7 @@ class RayPool:
         actor = self._holder.get(number)
         if actor is not None:
             if not actor.is_done(number):
-                self._bury(actor, reason, guilty=number)
+                self._reap(actor, reason, guilty=number)
             return
         for batch in [batch for batch in self._backlog if batch.number == number]:
             self._backlog.remove(batch)
@@ -191,24 +188,24 @@ class RayPool:
             self._actors.close()
         self._holder.clear()
         self._backlog.clear()
-        for actors in self._with_room:
+        for actors in self._available:
             actors.clear()
         self._shared.clear()
         runtime.leave(self._ray)
 
     def pids(self) -> list[int]:
         """The process ids of the actors that are ready, each on its own host."""
-        return [actor.greeting.pid for actor in self._actors if actor.greeting is not None]
+        return [actor.info.pid for actor in self._actors if actor.info is not None]
 
     def _jobs_under_way(self) -> Iterator[str]:
         yield from (batch.job.key for batch in self._backlog)
         for actor in self._actors:
             yield from (batch.job.key for batch in actor.batches)
 
-    def _hand_out(self) -> None:
-        depth = _DEPTH if self._brief else 1
+    def _dispatch(self) -> None:
+        depth = _DEPTH if self._is_short else 1
         while self._backlog:
-            actor = next((one for actors in self._with_room[:depth] for one in actors), None)
+            actor = next((one for actors in self._available[:depth] for one in actors), None)
             if actor is None:
                 return
             batch = self._backlog.popleft()
@@ -216,28 +213,28 @@ class RayPool:
             self._holder[batch.number] = actor
             self._file(actor)
 
-    def _file(self, actor: Handle) -> None:
-        """Keeps `_with_room`, the actors that take more by how many batches they have, true for this one."""
-        for actors in self._with_room:
+    def _file(self, actor: ActorHandle) -> None:
+        """Keeps `_available`, the actors that take more by how many batches they have, true for this one."""
+        for actors in self._available:
             actors.pop(actor, None)
-        if actor.takes_more(_DEPTH, self._recycle_after):
-            self._with_room[actor.load][actor] = None
+        if actor.has_capacity(_DEPTH, self._recycle_after):
+            self._available[actor.load][actor] = None
 
-    def _dismiss(self, actor: Handle) -> None:
+    def _remove(self, actor: ActorHandle) -> None:
         self._actors.dismiss(actor)
         self._file(actor)
 
-    def _relieve(self) -> None:
+    def _rebalance(self) -> None:
         """Takes a batch that waits behind a long one for an actor that idles."""
-        idles = not self._backlog and any(actor.takes_more(1, self._recycle_after) for actor in self._actors)
+        idles = not self._backlog and any(actor.has_capacity(1, self._recycle_after) for actor in self._actors)
         for actor in self._actors:
-            if actor.is_wasted(_STUCK_SECONDS):
-                self._bury(actor, "it was at work on what another actor had taken over")
-            elif idles and (batch := actor.give_up(_STUCK_SECONDS)) is not None:
-                self._again(batch)
+            if actor.wastes_time(_STUCK_SECONDS):
+                self._reap(actor, "it was at work on what another actor had taken over")
+            elif idles and (batch := actor.release_queued(_STUCK_SECONDS)) is not None:
+                self._requeue(batch)
                 idles = False
 
-    def _listen(self, seconds: float) -> bool:
+    def _receive(self, seconds: float) -> bool:
         """Takes in what comes within so many seconds, if anything. An actor answers in turn: its first call comes first."""
         waiting = {actor.calls[0].answer: actor for actor in self._actors if actor.calls}
         if not waiting:
@@ -248,51 +245,51 @@ class RayPool:
         if not ray.wait(answers, num_returns=1, timeout=seconds, fetch_local=True)[0]:
             return False
         for answer in ray.wait(answers, num_returns=len(answers), timeout=0, fetch_local=True)[0]:
-            self._take(waiting[answer])
+            self._handle_answer(waiting[answer])
             self._file(waiting[answer])
         return True
 
-    def _take(self, actor: Handle) -> None:
+    def _handle_answer(self, actor: ActorHandle) -> None:
         call = actor.calls[0]
         try:
             answer = actor.answer()
         except ObjectLostError:  # with the host it was made on; the batch did nothing wrong
             if (batch := actor.pop()) is not None:
-                self._again(batch)
-            self._retire(actor)
+                self._requeue(batch)
+            self._recycle(actor)
         except (AnswerError, RayTaskError) as error:
-            self._broke(actor, f"it {error}" if isinstance(error, AnswerError) else f"the worker failed: {error}")
+            self._failed(actor, f"it {error}" if isinstance(error, AnswerError) else f"the worker failed: {error}")
         except RayError as error:
             self._ended(actor, error)
         else:
             actor.pop()
             if call.kind == HELLO:
-                self._actors.greeted(actor, answer)
+                self._actors.mark_ready(actor, answer)
             elif call.kind == LOAD:
                 self._loaded(actor, call, *answer)
             elif call.kind == VOID:
-                self._retire(actor, unfit=answer is not None and getattr(answer, "unfit", True) is not False)
+                self._recycle(actor, unfit=answer is not None and getattr(answer, "unfit", True) is not False)
             elif answer is None and call.batch is not None:  # the load before it has failed
-                self._again(call.batch)
-                self._retire(actor)
+                self._requeue(call.batch)
+                self._recycle(actor)
             elif call.batch is not None:
-                self._settle(actor, received(answer, call.batch, actor.name))
+                self._finish(actor, received(answer, call.batch, actor.name))
 
-    def _ended(self, actor: Handle, error: RayError) -> None:
+    def _ended(self, actor: ActorHandle, error: RayError) -> None:
         """An actor is gone: with its host, which is nobody's fault, or by what it was at work on."""
-        if self._went_with_its_host(actor, error):
-            self._bury(actor, "its host was lost")
+        if self._host_was_lost(actor, error):
+            self._reap(actor, "its host was lost")
             return
-        process = None if actor.greeting is None else actor.greeting.process
-        self._broke(actor, how_it_ended(error, process))
+        process = None if actor.info is None else actor.info.process
+        self._failed(actor, exit_reason(error, process))
 
-    def _broke(self, actor: Handle, reason: str) -> None:
+    def _failed(self, actor: ActorHandle, reason: str) -> None:
         """An actor ended, or cannot be used further, by what it was at work on: another takes its place."""
-        self._bury(actor, reason, None if actor.head is None else actor.head.number)
+        self._reap(actor, reason, None if actor.head is None else actor.head.number)
         if actor.head is None:
-            self._actors.blame(actor, reason)
+            self._actors.count_failure(actor, reason)
 
-    def _went_with_its_host(self, actor: Handle, error: RayError) -> bool:
+    def _host_was_lost(self, actor: ActorHandle, error: RayError) -> bool:
         if self._actors.is_on_a_lost_host(actor):
             return True
         if not isinstance(error, ActorUnavailableError):
@@ -302,30 +299,30 @@ class RayPool:
         self._cut_off[number] += 1
         return self._cut_off[number] < _TRIES
 
-    def _settle(self, actor: Handle, returned: Returned) -> None:
-        self._hand_back(returned)
-        self._brief = returned.lost is None and returned.wall_s < _BRIEF_SECONDS
-        self._retire(actor, unfit=returned.unfit)
+    def _finish(self, actor: ActorHandle, returned: Returned) -> None:
+        self._return(returned)
+        self._is_short = returned.lost is None and returned.wall_s < _BRIEF_SECONDS
+        self._recycle(actor, unfit=returned.unfit)
 
-    def _hand_back(self, returned: Returned) -> None:
+    def _return(self, returned: Returned) -> None:
         self._holder.pop(returned.number, None)
         self._cut_off.pop(returned.number, None)
         self._returned.append(returned)
 
-    def _retire(self, actor: Handle, *, unfit: bool = False) -> None:
+    def _recycle(self, actor: ActorHandle, *, unfit: bool = False) -> None:
         if unfit:
-            self._bury(actor, "a trial damaged its process")
-        elif actor.is_spent(self._recycle_after) and not actor.calls:
-            self._dismiss(actor)
+            self._reap(actor, "a trial damaged its process")
+        elif actor.needs_recycling(self._recycle_after) and not actor.calls:
+            self._remove(actor)
 
-    def _loaded(self, actor: Handle, call: Call, state: Loaded, message: str) -> None:
+    def _loaded(self, actor: ActorHandle, call: Call, state: Loaded, message: str) -> None:
         if state == "error":
             if not actor.has_run:
                 raise ObjectiveError(message)
-            self._bury(actor, message)  # earlier trials may have damaged its process: only a fresh one can tell
+            self._reap(actor, message)  # earlier trials may have damaged its process: only a fresh one can tell
             return
         if state == "outdated":
-            self._bury(actor, message)  # a new actor can load it
+            self._reap(actor, message)  # a new actor can load it
             return
         if state == "ready":
             if message and call.job != self._warned_of:
@@ -345,18 +342,30 @@ class RayPool:
                     f"see `ray status` and `ray memory`."
                 )
             self._shared.put_again()
-        self._retire(actor)
+        self._recycle(actor)
 
-    def _again(self, batch: Batch) -> None:
+    def _requeue(self, batch: Batch) -> None:
         self._holder.pop(batch.number, None)
         self._backlog.appendleft(batch)
 
-    def _bury(self, actor: Handle, reason: str, guilty: int | None = None) -> None:
+    def _reap(self, actor: ActorHandle, reason: str, guilty: int | None = None) -> None:
         """Ends what is left of an actor; of its batches only the guilty is lost, the others go to the next."""
-        self._dismiss(actor)
+        self._remove(actor)
         for batch in reversed(actor.batches):
             if batch.number == guilty:
                 took = time.monotonic() - actor.since
-                self._hand_back(Returned(batch.number, actor.name, lost=reason, wall_s=took))
+                self._return(Returned(batch.number, actor.name, lost=reason, wall_s=took))
             else:
-                self._again(batch)
+                self._requeue(batch)
+
+
+def start(settings: PoolSettings) -> RayPool:
+    """Starts the workers of ``backend="ray"``."""
+    return RayPool(
+        settings.num_workers,
+        address=settings.address,
+        num_cpus_per_worker=settings.num_cpus_per_worker,
+        resources_per_worker=settings.resources_per_worker,
+        recycle_after=settings.recycle_after,
+        memory_limit=settings.worker_memory_limit,
+    )

@@ -524,7 +524,7 @@ def test_actors_that_are_killed_while_they_start_are_started_again(pool):
     killed = []
     while len(killed) < 3:
         for handle in [one for one in other._actors if one not in killed][: 3 - len(killed)]:
-            assert handle.greeting is None
+            assert handle.info is None
             ray.kill(handle._actor)
             killed.append(handle)
         other.wait(0.01)

@@ -14,8 +14,7 @@ from rbt_ray import metric_columns, recordable
 from rbt_ray.columns import Outcomes
 from rbt_ray.metric_columns import Column
 from rbt_ray.objectives.review import Review
-from rbt_ray.pool.pool import Batch, Job, Returned
-from rbt_ray.pool.received import received
+from rbt_ray.pool.pool import Batch, Job, Returned, received
 from rbt_ray.store.journal import Finished, Journal, Reviewed
 from rbt_ray.store.table import table_of
 from rbt_ray.study.space import Space
