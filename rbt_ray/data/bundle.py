@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from rbt_ray.data import arrow_file, times
-from rbt_ray.data.content import Content, Fields, missing
+from rbt_ray.data.content import Content, Fields, missing_field
 from rbt_ray.data.times import TimeArray
 from rbt_ray.errors import BundleError
 from rbt_ray.html_text import escape
@@ -255,7 +255,7 @@ class Bundle(Fields):
         try:
             return self._content.arrays[field]
         except (KeyError, TypeError):
-            raise missing(field, self.fields) from None
+            raise missing_field(field, self.fields) from None
 
     def __setattr__(self, attribute: str, value: object) -> NoReturn:
         raise AttributeError(f"A bundle cannot be changed: make another with Bundle.from_arrays (`{attribute}`).")

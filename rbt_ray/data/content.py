@@ -28,13 +28,13 @@ class MissingFieldError(BundleError, AttributeError):
     """The bundle has no field of that name; an AttributeError too, so that `hasattr` answers."""
 
 
-def in_order(names: Iterable[str]) -> tuple[str, ...]:
+def ordered_fields(names: Iterable[str]) -> tuple[str, ...]:
     """Open, high, low, close and volume first, then the others by name."""
     present = set(names)
     return (*(name for name in STANDARD if name in present), *sorted(present.difference(STANDARD)))
 
 
-def missing(name: object, fields: tuple[str, ...]) -> MissingFieldError:
+def missing_field(name: object, fields: tuple[str, ...]) -> MissingFieldError:
     """The error for a field that is not there, naming the nearest one that is."""
     hint = did_you_mean(name, fields)
     its = ", ".join(fields)
@@ -78,7 +78,7 @@ class Content:
     Args:
         index: ``(n_bars,)`` datetime64[ns], UTC, strictly increasing.
         symbols: one a column.
-        arrays: each ``(n_bars, n_symbols)`` float64, C-contiguous, by field in the order of `in_order`.
+        arrays: each ``(n_bars, n_symbols)`` float64, C-contiguous, by field in the order of `ordered_fields`.
         tz: the time zone the timestamps came in; None where they came without one.
         periods_per_year: bars in a year.
         version: sha256 of all of the above and of `listed_until`, in hexadecimal.
@@ -103,8 +103,8 @@ class Content:
             self.arrays[field] = np.asarray(values.data)  # over a buffer that refuses `setflags(write=True)`
         return self
 
-    def moved(self, place: Callable[[Mapping[str, NDArray[Any]]], dict[str, NDArray[Any]]]) -> Content:
-        """The same content, with its arrays where `place` puts them: `read_only_pages.remapped` or `copied`.
+    def relocated(self, place: Callable[[Mapping[str, NDArray[Any]]], dict[str, NDArray[Any]]]) -> Content:
+        """The same content, with its arrays where `place` puts them: `read_only_pages.remap` or `copy`.
 
         Raises:
             OSError: the system cannot do so.
@@ -131,7 +131,7 @@ class Content:
         return None
 
 
-def make(
+def make_content(
     arrays: Mapping[str, FloatArray],
     index: TimeArray,
     symbols: tuple[str, ...],
@@ -145,15 +145,15 @@ def make(
     """
     per_year = times.periods_per_year(index) if periods_per_year is None else _positive(periods_per_year)
     index = index.astype("datetime64[ns]")
-    fields = {name: _canonical(arrays[name]) for name in in_order(arrays)}
+    fields = {name: _canonical(arrays[name]) for name in ordered_fields(arrays)}
     if "volume" in fields:
         fields["volume"][~_alive(fields["close"])] = np.nan
     ends = listings.checked(listed_until, index, symbols, fields["close"], tz)
     version = _hash(index, symbols, fields, tz, per_year, ends)
-    return Content(index, symbols, fields, tz, per_year, version, ends, sums_of(index, fields)).freeze()
+    return Content(index, symbols, fields, tz, per_year, version, ends, checksums_of(index, fields)).freeze()
 
 
-def sums_of(index: TimeArray, arrays: Mapping[str, FloatArray]) -> dict[str, bytes]:
+def checksums_of(index: TimeArray, arrays: Mapping[str, FloatArray]) -> dict[str, bytes]:
     """The checksums of the blocks of the index and of each field, by name."""
     return {"index": block_sums(index), **{name: block_sums(values) for name, values in arrays.items()}}
 

@@ -104,7 +104,7 @@ def ingest(
     _usable(name)
     from rbt_ray.data import sources
 
-    bundle = sources.bundle(
+    bundle = sources.read_bundle(
         source, fix=fix, periods_per_year=periods_per_year, symbol=symbol or name, listed_until=listed_until
     )
     if symbol is not None and bundle.symbols != (symbol,):

@@ -11,7 +11,7 @@ from time import time as _time
 from typing import TYPE_CHECKING, Any
 
 from rbt_ray.data.checked import CheckedBundles
-from rbt_ray.data.fidelity import portion, share_of
+from rbt_ray.data.fidelity import cut_to_fidelity, share_of
 from rbt_ray.data.memo import Memo
 from rbt_ray.objectives.objective import Evaluator, as_evaluator, describe
 from rbt_ray.objectives.reports import Span
@@ -155,6 +155,6 @@ class Worker:
         if self._bundle is None:
             return None
         if fidelity not in self._views:
-            bundle, n_bars = portion(self._bundle, task.fidelity, fidelity, task.train_bars, task.seed)
+            bundle, n_bars = cut_to_fidelity(self._bundle, task.fidelity, fidelity, task.train_bars, task.seed)
             self._views[fidelity] = bundle.view(n_bars, self._memo)
         return self._views[fidelity]
