@@ -11,13 +11,14 @@ DOCS = Path(__file__).parents[1] / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
 
 
-def test_the_searcher_of_the_documentation_finds_the_bottom(tmp_path):
-    page = (DOCS / "extending" / "searcher.md").read_text()
-    (tmp_path / "climb.py").write_text("\n".join(re.findall(r"```python\n(.*?)```", page, re.DOTALL)))
+@pytest.mark.parametrize(("page", "prints"), [("searcher", "{'x': 30, 'y': -12}\n"), ("adapter", "6 0 True\n")])
+def test_the_examples_of_extending_run(page, prints, tmp_path):
+    text = (DOCS / "extending" / f"{page}.md").read_text()
+    (tmp_path / "example.py").write_text("\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL)))
     done = subprocess.run(
-        [sys.executable, "climb.py"], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=True
+        [sys.executable, "example.py"], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=True
     )
-    assert done.stdout == "{'x': 30, 'y': -12}\n"
+    assert done.stdout == prints
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

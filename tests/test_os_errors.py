@@ -20,7 +20,7 @@ frame.to_csv(folder / "x.csv", index=False)
 frame.to_parquet(folder / "x.parquet")
 frame.to_feather(folder / "x.feather")
 days = np.arange(10**7).astype("M8[h]")
-rbt.load_bundle("sample"), rbt.Bundle.from_frame(frame), sources.bundle(folder / "x.csv")  # everything is loaded
+rbt.load_bundle("sample"), rbt.Bundle.from_frame(frame), sources.read_bundle(folder / "x.csv")  # everything is loaded
 
 def no_files():
     while True:
@@ -42,9 +42,9 @@ except ResourceError as error:
 """
 CALLS = {
     "open a bundle": ("no_files", "rbt.load_bundle('sample')", "ulimit -n"),
-    "read a CSV file": ("no_files", "sources.bundle(folder / 'x.csv')", "ulimit -n"),
-    "read Parquet": ("no_files", "sources.bundle(folder / 'x.parquet')", "ulimit -n"),
-    "read Feather": ("no_files", "sources.bundle(folder / 'x.feather')", "ulimit -n"),
+    "read a CSV file": ("no_files", "sources.read_bundle(folder / 'x.csv')", "ulimit -n"),
+    "read Parquet": ("no_files", "sources.read_bundle(folder / 'x.parquet')", "ulimit -n"),
+    "read Feather": ("no_files", "sources.read_bundle(folder / 'x.feather')", "ulimit -n"),
     "ingest": ("no_files", "rbt.ingest('x', frame)", "ulimit -n"),
     "arrays": (
         "no_memory",

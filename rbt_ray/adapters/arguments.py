@@ -17,7 +17,7 @@ TABLE, VIEW = "df", "view"
 _TAKEN = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
 
 
-def prices(
+def price_arguments(
     function: Callable[..., Any], view: BundleView, symbol: str | None, names: Collection[str]
 ) -> dict[str, Any]:
     """The prices that `function` asks for, by argument.

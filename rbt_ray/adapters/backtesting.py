@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from rbt_ray.data.view import BundleView
 
 _NOT_FIGURES = ("Start", "End", "Duration")
-_ADD_UP = ("n_trades", "equity_final", "commissions")
+_SUMMED = ("n_trades", "equity_final", "commissions")
 """Figures of which several symbols have the sum; of the others they have the mean."""
 
 
@@ -112,8 +112,8 @@ class Backtesting(Adapted):
         accounts = [self._account(params, data, symbol) for symbol in priced]
         idle = self.cash * (len(symbols) - len(priced))
         value = np.sum([value for value, _ in accounts], axis=0) + idle
-        figures = _together([own for _, own in accounts], idle)
-        return Run.of_value(value, self.cash * len(symbols), data.periods_per_year, figures)
+        figures = _aggregate([own for _, own in accounts], idle)
+        return Run.from_value(value, self.cash * len(symbols), data.periods_per_year, figures)
 
     def check(self, names: Collection[str], bundle: Bundle | None) -> None:
         """See `Adapted`: each param is a class variable, and the symbol is there."""
@@ -129,7 +129,7 @@ class Backtesting(Adapted):
     def _account(self, params: Config, data: BundleView, symbol: str) -> tuple[FloatArray, Metrics]:
         """``(n_bars,)`` an account's value, and backtesting.py's figures."""
         nbytes = 8 * data.n_bars * (len(data.fields) + 1)
-        backtest, rows = frames.kept(data, (self, symbol), lambda: self._backtest(data, symbol), nbytes)
+        backtest, rows = frames.cached(data, (self, symbol), lambda: self._backtest(data, symbol), nbytes)
         with _no_progress_bar():
             stats = backtest.run(**params)
         # Bars on which the symbol had no price keep the value before; those before its first, the cash.
@@ -176,27 +176,27 @@ def _figures(stats: pd.Series[Any]) -> Metrics:
         if name.startswith("_") or name in _NOT_FIGURES:
             continue
         if name.endswith("Duration"):
-            figures[f"{_plain(name)}_days"] = (
+            figures[f"{_snake_case(name)}_days"] = (
                 value / pd.Timedelta(days=1) if isinstance(value, pd.Timedelta) else np.nan
             )
         else:
-            figures[_plain(name)] = value
+            figures[_snake_case(name)] = value
     return figures
 
 
-def _plain(label: str) -> str:
+def _snake_case(label: str) -> str:
     for sign, word in (("#", "n"), ("[%]", "pct"), ("[$]", ""), ("&", "and")):
         label = label.replace(sign, word)
     return re.sub(r"[^a-z0-9]+", "_", label.lower()).strip("_")
 
 
-def _together(each: list[Metrics], idle: float) -> Metrics:
+def _aggregate(each: list[Metrics], idle: float) -> Metrics:
     if len(each) == 1 and not idle:
         return each[0]
     figures: Metrics = {}
     for name in each[0]:
         values = np.array([own[name] for own in each], dtype=np.float64)
         known = values[~np.isnan(values)]
-        figures[name] = float(known.sum() if name in _ADD_UP else known.mean() if len(known) else np.nan)
+        figures[name] = float(known.sum() if name in _SUMMED else known.mean() if len(known) else np.nan)
     figures["equity_final"] += idle
     return figures | {"n_trades": int(figures["n_trades"])}

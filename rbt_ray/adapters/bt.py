@@ -63,7 +63,7 @@ class Bt(Adapted):
         """
         import bt
 
-        answer = self.strategy(**arguments.prices(self.strategy, data, None, params), **params)
+        answer = self.strategy(**arguments.price_arguments(self.strategy, data, None, params), **params)
         if isinstance(answer, bt.Strategy):
             answer = bt.Backtest(
                 answer,
@@ -84,7 +84,7 @@ class Bt(Adapted):
                 f"the bt.Backtest is over {len(value) - 1:,} bars; expected the {data.n_bars:,} the function was given."
             )
         figures = {"final_value": float(value[-1]), "fees": float(answer.strategy.fees.sum())}
-        return Run.of_value(value[1:], float(value[0]), data.periods_per_year, figures)
+        return Run.from_value(value[1:], float(value[0]), data.periods_per_year, figures)
 
     def check(self, names: Collection[str], bundle: Bundle | None) -> None:
         """See `Adapted`."""

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from rbt_ray.data.view import BundleView
 
 Made = TypeVar("Made")
-_KEPT = Memo()
+_CACHE = Memo()
 """Of this process: a worker's, from study to study."""
 
 
-def kept(view: BundleView, key: tuple[Any, ...], make: Callable[[], Made], nbytes: int) -> Made:
+def cached(view: BundleView, key: tuple[Any, ...], make: Callable[[], Made], nbytes: int) -> Made:
     """What `make` gives, made once a process for each key on each cut of each bundle, while there is room.
 
     Args:
@@ -36,10 +36,10 @@ def kept(view: BundleView, key: tuple[Any, ...], make: Callable[[], Made], nbyte
         nbytes: memory it takes beside the bundle's own.
     """
     whole = (*key, view.version, view.n_bars)
-    found = _KEPT.find(whole)
+    found = _CACHE.get(whole)
     if found is ABSENT:
         found = make()
-        _KEPT.keep(whole, found, nbytes)
+        _CACHE.put(whole, found, nbytes)
     made: Made = found
     return made
 
@@ -54,7 +54,7 @@ def field(view: BundleView, name: str, symbol: str | None = None) -> pd.DataFram
     """A field as a frame ``(n_bars, n_symbols)`` over the bundle's own memory; of one symbol, a series ``(n_bars,)``."""
     if symbol is None:
         make = lambda: pd.DataFrame(view[name], index_of(view), list(view.symbols), copy=False)  # noqa: E731
-        return kept(view, ("field", name), make, 0).copy(deep=False)
+        return cached(view, ("field", name), make, 0).copy(deep=False)
     frame = table(view, symbol)
     series: pd.Series[float] = frame[name].copy(deep=False)
     return series.rename(symbol)
@@ -63,7 +63,7 @@ def field(view: BundleView, name: str, symbol: str | None = None) -> pd.DataFram
 def table(view: BundleView, symbol: str | None = None) -> pd.DataFrame:
     """All fields: of one symbol a column each, of all of them a column a (field, symbol)."""
     nbytes = 8 * view.n_bars * len(view.fields) * (view.n_symbols if symbol is None else 1)
-    return kept(view, ("table", symbol), lambda: _table(view, symbol), nbytes).copy(deep=False)
+    return cached(view, ("table", symbol), lambda: _table(view, symbol), nbytes).copy(deep=False)
 
 
 def _table(view: BundleView, symbol: str | None) -> pd.DataFrame:

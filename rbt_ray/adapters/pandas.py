@@ -77,11 +77,11 @@ class Pandas(Adapted):
         Raises:
             ObjectiveResultError: the function returned something other than `gives` says.
         """
-        answer = self.strategy(**arguments.prices(self.strategy, data, self.symbol, params), **params)
+        answer = self.strategy(**arguments.price_arguments(self.strategy, data, self.symbol, params), **params)
         if self.gives == "equity":
             value = self._series(answer, data)
             start = value[~np.isnan(value)][:1]
-            return Run.of_value(np.where(np.isnan(value), start, value), float(start[0]), data.periods_per_year, {})
+            return Run.from_value(np.where(np.isnan(value), start, value), float(start[0]), data.periods_per_year, {})
         if self.gives == "returns":
             return Run(np.nan_to_num(self._series(answer, data)), data.periods_per_year, {})
         from rbt_ray.simulate.backtest import backtest  # here, as it brings Numba

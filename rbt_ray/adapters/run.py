@@ -28,7 +28,7 @@ class Run:
     figures: Metrics
 
     @classmethod
-    def of_value(cls, value: FloatArray, start: float, periods_per_year: float, figures: Metrics) -> Run:
+    def from_value(cls, value: FloatArray, start: float, periods_per_year: float, figures: Metrics) -> Run:
         """The run of an account worth ``value (n_bars,)`` at each bar's close and `start` before the first.
 
         An account that falls to nothing returns -1 on that bar and 0 after it.

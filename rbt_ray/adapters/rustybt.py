@@ -1,10 +1,10 @@
-"""RustyBT algorithms as objectives: `objective` is `Engine.objective`."""
+"""RustyBT algorithms as objectives: `objective` is `Backtester.objective`."""
 
 from __future__ import annotations
 
 import logging
 
-from rbt_ray.adapters.trading_algorithm import Engine
+from rbt_ray.adapters.trading_algorithm import Backtester
 
 
 def _quiet() -> None:
@@ -17,4 +17,4 @@ def _quiet() -> None:
 
 # Or each run would leave a folder of its results, and copies of the strategy, below the working directory.
 _NO_ARTIFACTS = {"backtest_output_enabled": False, "code_capture_enabled": False}
-objective = Engine("rustybt", "rustybt", _NO_ARTIFACTS, _quiet).objective
+objective = Backtester("rustybt", "rustybt", _NO_ARTIFACTS, _quiet).objective

@@ -18,7 +18,7 @@ import pandas as pd
 from rbt_ray.data import backtester_bundle
 from rbt_ray.data.backtester_bundle import ASSETS, DAILY, newest
 from rbt_ray.data.bundle import Bundle
-from rbt_ray.data.file_tree import Files
+from rbt_ray.data.file_tree import FileTree
 from rbt_ray.errors import BundleNotFoundError, ObjectiveError, SettingError
 from rbt_ray.nearest import did_you_mean
 from rbt_ray.types import Config, FloatArray, Metrics
@@ -26,14 +26,14 @@ from rbt_ray.types import Config, FloatArray, Metrics
 _NOT_READ = ("minute_equities.bcolz",)
 
 
-def find(bundle: str | Path, root: Path, engine: str) -> Files:
+def find_bundle(bundle: str | Path, root: Path, package: str) -> FileTree:
     """The files of an ingested bundle.
 
     Args:
         bundle: the name it was ingested under, of which the newest ingestion is taken; or its folder, or a folder of
             such folders, as a path.
-        root: the folder in which the engine keeps its bundles.
-        engine: the name of the backtester, for messages.
+        root: the folder in which the backtester keeps its bundles.
+        package: the name of the backtester, for messages.
 
     Raises:
         BundleNotFoundError: there is none.
@@ -41,21 +41,21 @@ def find(bundle: str | Path, root: Path, engine: str) -> Files:
     named = isinstance(bundle, str) and os.sep not in bundle
     folder = newest(root / bundle if named else Path(bundle).expanduser())
     if folder is not None:
-        return Files.of(folder.resolve(), without=_NOT_READ)
+        return FileTree.of(folder.resolve(), without=_NOT_READ)
     if not named:
         raise BundleNotFoundError(
-            f"`{bundle}` is not the folder of a bundle that {engine} ingested: it has no {DAILY} beside an {ASSETS}."
+            f"`{bundle}` is not the folder of a bundle that {package} ingested: it has no {DAILY} beside an {ASSETS}."
         )
     names = sorted(path.name for path in root.glob("*") if newest(path) is not None)
     hint = did_you_mean(bundle, names)
     raise BundleNotFoundError(
-        f"There is no bundle {bundle!r} of {engine} in {root}{': ' + hint if hint else '.'} There are: "
-        f"{', '.join(names) or 'none'}. Ingest it with `{engine} ingest -b {bundle}`, or pass the path of its folder."
+        f"There is no bundle {bundle!r} of {package} in {root}{': ' + hint if hint else '.'} There are: "
+        f"{', '.join(names) or 'none'}. Ingest it with `{package} ingest -b {bundle}`, or pass the path of its folder."
     )
 
 
 @dataclass(frozen=True, slots=True)
-class Engine:
+class Backtester:
     """One of the two backtesters, which have the same modules.
 
     Args:
@@ -145,7 +145,7 @@ class Engine:
             or not 0 < capital_base < np.inf
         ):
             raise SettingError(f"`capital_base` is an amount of money above 0; got {capital_base!r}.")
-        files = find(bundle, self.root(), self.package)
+        files = find_bundle(bundle, self.root(), self.package)
         objective = AlgorithmObjective(self, Algorithm(algorithm, given), files, start, end, capital_base)
         objective.bundle  # noqa: B018 - opens it, and says what is wrong with the dates
         return objective
@@ -198,7 +198,7 @@ class Performance:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Opened:
+class OpenBundle:
     """An ingested bundle, ready to be read by this process: sqlite's connections must not cross to another.
 
     Args:
@@ -214,26 +214,26 @@ class Opened:
     sessions: pd.DatetimeIndex
 
     @classmethod
-    def of(cls, engine: Engine, folder: Path) -> Opened:
+    def of(cls, backtester: Backtester, folder: Path) -> OpenBundle:
         """Opens it, without the bundle being registered."""
-        reader = engine.part("data.bcolz_daily_bars", "BcolzDailyBarReader")(str(folder / backtester_bundle.DAILY))
+        reader = backtester.part("data.bcolz_daily_bars", "BcolzDailyBarReader")(str(folder / backtester_bundle.DAILY))
         adjustments = folder / backtester_bundle.ADJUSTMENTS
         adjuster = (
-            engine.part("data.adjustments", "SQLiteAdjustmentReader")(str(adjustments))
+            backtester.part("data.adjustments", "SQLiteAdjustmentReader")(str(adjustments))
             if adjustments.exists()
             else None
         )
-        finder = engine.part("assets", "AssetFinder")(str(max(folder.glob(backtester_bundle.ASSETS))))
+        finder = backtester.part("assets", "AssetFinder")(str(max(folder.glob(backtester_bundle.ASSETS))))
         calendar = reader.trading_calendar
-        portal = engine.part("data.data_portal", "DataPortal")(
+        portal = backtester.part("data.data_portal", "DataPortal")(
             finder,
             trading_calendar=calendar,
             first_trading_day=reader.first_trading_day,
             equity_daily_reader=reader,
             adjustment_reader=adjuster,
         )
-        pricing = engine.part("pipeline.loaders", "USEquityPricingLoader").without_fx(reader, adjuster)
-        columns = engine.part("pipeline.data", "EquityPricing").columns
+        pricing = backtester.part("pipeline.loaders", "USEquityPricingLoader").without_fx(reader, adjuster)
+        columns = backtester.part("pipeline.data", "EquityPricing").columns
 
         def loader(column: Any) -> Any:
             if column.unspecialize() in columns:
@@ -246,17 +246,17 @@ class Opened:
         return cls(calendar, portal, loader, sessions[(sessions >= first) & (sessions <= last)].tz_localize(None))
 
 
-_opened: dict[tuple[int, str], Opened] = {}
+_opened: dict[tuple[int, str], OpenBundle] = {}
 """The bundle that this process, and none that it was forked from, has open, by the version of its files; it outlives a
 study."""
 
 
-def opened(engine: Engine, folder: Path, version: str) -> Opened:
+def open_bundle(backtester: Backtester, folder: Path, version: str) -> OpenBundle:
     """The bundle, opened by the first who asks."""
     key = os.getpid(), version
     if key not in _opened:
         _opened.clear()
-        _opened[key] = Opened.of(engine, folder)
+        _opened[key] = OpenBundle.of(backtester, folder)
     return _opened[key]
 
 
@@ -264,7 +264,7 @@ class AlgorithmObjective:
     """Runs a TradingAlgorithm once a config: a trial's params are what `initialize` gets beside the context.
 
     Args:
-        engine: the backtester.
+        backtester: zipline or RustyBT.
         algorithm: the user's.
         files: the ingested bundle.
         start: the first session; None: the bundle's.
@@ -276,9 +276,9 @@ class AlgorithmObjective:
     """
 
     def __init__(
-        self, engine: Engine, algorithm: Algorithm, files: Files, start: Any, end: Any, capital_base: float
+        self, backtester: Backtester, algorithm: Algorithm, files: FileTree, start: Any, end: Any, capital_base: float
     ) -> None:
-        self.engine, self.algorithm, self.files = engine, algorithm, files
+        self.backtester, self.algorithm, self.files = backtester, algorithm, files
         self.capital_base = float(capital_base)
         self._span = start, end
         self._folder = files.folder
@@ -286,8 +286,8 @@ class AlgorithmObjective:
 
     @cached_property
     def bundle(self) -> Bundle:
-        """The sessions from `start` to `end` that the bundle has, named by its files' hash: prices stay with the engine."""
-        sessions = opened(self.engine, self._folder, self.files.version).sessions
+        """The sessions from `start` to `end` that the bundle has, named by its files' hash: prices stay with the backtester."""
+        sessions = open_bundle(self.backtester, self._folder, self.files.version).sessions
         start, end = (_date(name, value) for name, value in zip(("start", "end"), self._span, strict=True))
         chosen = sessions[(sessions >= (start or sessions[0])) & (sessions <= (end or sessions[-1]))]
         if len(chosen) < 2:
@@ -298,20 +298,25 @@ class AlgorithmObjective:
         return Bundle.from_arrays(
             {"close": np.ones((len(chosen), 1))},
             chosen.to_numpy(),
-            [f"{self.engine.package}-{self.files.version}"],
+            [f"{self.backtester.package}-{self.files.version}"],
             periods_per_year=252,
-            metadata={"source": str(self.files.folder), "kind": f"sessions of a bundle of {self.engine.package}"},
+            metadata={"source": str(self.files.folder), "kind": f"sessions of a bundle of {self.backtester.package}"},
         )
 
     @property
     def made_of(self) -> list[Any]:
         """What decides its results beside the bundle, for a resumed study to compare."""
-        return [self.algorithm.cls, *sorted(self.algorithm.functions.items()), self.engine.package, self.capital_base]
+        return [
+            self.algorithm.cls,
+            *sorted(self.algorithm.functions.items()),
+            self.backtester.package,
+            self.capital_base,
+        ]
 
     def open(self, folder: Path) -> None:
         """Reads the bundle from there from now on."""
         self._folder = folder
-        self.engine.prepare()
+        self.backtester.prepare()
 
     def __call__(self, params: Config, data: Any = None) -> Performance:
         """One backtest, over the bars of `data`; without, from `start` to `end`.
@@ -321,11 +326,11 @@ class AlgorithmObjective:
         """
         index = (self.bundle if data is None else data).index
         first, last = pd.Timestamp(index[0]), pd.Timestamp(index[-1])
-        bundle = opened(self.engine, self._folder, self.files.version)
-        base = self.engine.part("algorithm", "TradingAlgorithm")
+        bundle = open_bundle(self.backtester, self._folder, self.files.version)
+        base = self.backtester.part("algorithm", "TradingAlgorithm")
         if taken := sorted(inspect.signature(base).parameters.keys() & params.keys()):
             raise ObjectiveError(f"TradingAlgorithm has {', '.join(taken)} itself: give the parameter another name.")
-        simulation = self.engine.part("finance.trading", "SimulationParameters")(
+        simulation = self.backtester.part("finance.trading", "SimulationParameters")(
             start_session=first,
             end_session=last,
             trading_calendar=bundle.calendar,
@@ -338,10 +343,10 @@ class AlgorithmObjective:
             sim_params=simulation,
             get_pipeline_loader=bundle.loader,
             # All else that the performance frame can hold costs up to half of the time, and follows from the returns.
-            metrics_set={self.engine.part("finance.metrics", "Returns")()},
+            metrics_set={self.backtester.part("finance.metrics", "Returns")()},
             benchmark_returns=pd.Series(0.0, index=pd.date_range(first, last, tz="UTC")),
             **self.algorithm.functions,
-            **self.engine.settings,
+            **self.backtester.settings,
             **params,
         )
         frame = algorithm.run()

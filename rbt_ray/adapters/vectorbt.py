@@ -55,7 +55,7 @@ class Vectorbt(Adapted):
 
     def __call__(self, params: Any, data: BundleView) -> Any:
         """The run of one config, or what the function returned where that is no portfolio."""
-        prices = arguments.prices(self.strategy, data, self.symbol, params)
+        prices = arguments.price_arguments(self.strategy, data, self.symbol, params)
         answer = self.strategy(**prices, **params)
         return _runs(answer, data, 1)[0] if _is_portfolio(answer) else answer
 
@@ -72,7 +72,7 @@ class VectorbtBatch(Vectorbt):
     def __call__(self, params: Sequence[Config], data: BundleView) -> Any:
         """The runs of the configs, in their order."""
         columns = {name: np.array([config[name] for config in params]) for name in params[0]}
-        prices = arguments.prices(self.strategy, data, self.symbol, columns)
+        prices = arguments.price_arguments(self.strategy, data, self.symbol, columns)
         answer = self.strategy(**prices, **columns)
         return _runs(answer, data, len(params)) if _is_portfolio(answer) else answer
 
@@ -106,7 +106,7 @@ def _runs(portfolio: Any, data: BundleView, n_configs: int) -> list[Run]:
     n_trades, n_orders = per_config(portfolio.trades.count()), per_config(portfolio.orders.count())
     total = value.reshape(n_bars, n_configs, -1).sum(axis=2)
     return [
-        Run.of_value(
+        Run.from_value(
             np.ascontiguousarray(total[:, at]),
             float(start[at]),
             data.periods_per_year,

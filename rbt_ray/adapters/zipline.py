@@ -1,7 +1,7 @@
-"""zipline (zipline-reloaded) algorithms as objectives: `objective` is `Engine.objective`."""
+"""zipline (zipline-reloaded) algorithms as objectives: `objective` is `Backtester.objective`."""
 
 from __future__ import annotations
 
-from rbt_ray.adapters.trading_algorithm import Engine
+from rbt_ray.adapters.trading_algorithm import Backtester
 
-objective = Engine("zipline", "zipline-reloaded").objective
+objective = Backtester("zipline", "zipline-reloaded").objective

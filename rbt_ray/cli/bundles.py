@@ -9,7 +9,7 @@ from pathlib import Path
 from rbt_ray.cli.tables import print_json
 from rbt_ray.cli.terminal_escape import visible
 from rbt_ray.data import registry, times
-from rbt_ray.data.holes import coverage, described
+from rbt_ray.data.holes import coverage, describe
 from rbt_ray.errors import BundleError
 
 
@@ -32,7 +32,7 @@ def ingest(
         listed_until=_ends(listed_until) if listed_until else None,
     )
     print(visible(repr(bundle)))
-    if holes := described(coverage(bundle)):
+    if holes := describe(coverage(bundle)):
         print(visible(holes))
     return 0
 
@@ -103,7 +103,7 @@ def show(name: str, *, as_json: bool) -> int:
         return 0
     if ends:
         facts["listed until"] = [f"{symbol} {end}" for symbol, end in ends.items()]
-    facts["missing bars"] = described(covered).removeprefix("bars without a close: ") or "none"
+    facts["missing bars"] = describe(covered).removeprefix("bars without a close: ") or "none"
     width = max(len(key) for key in facts)
     for key, value in facts.items():
         print(visible(f"{key:<{width}}  {', '.join(value) if isinstance(value, list) else value}"))

@@ -64,11 +64,11 @@ def _bytecode() -> str:
 
 def _bundles() -> str:
     from rbt_ray.data import registry
-    from rbt_ray.data.holes import coverage, described
+    from rbt_ray.data.holes import coverage, describe
 
     names = []
     for info in registry.list_bundles():
-        holes = "" if info.error else described(coverage(registry.load_bundle(info.name)))
+        holes = "" if info.error else describe(coverage(registry.load_bundle(info.name)))
         names.append(f"{info.name} ({holes})" if holes else info.name)
     return ", ".join(names)
 

@@ -38,10 +38,10 @@ def content_of(
     rows = np.arange(len(index))
     for position, symbol in enumerate(names):
         columns = {name: values[:, position] for name, values in arrays.items()}
-        series.prices(Series(symbol, _ORIGIN, index, tz, columns, rows))
+        series.check_prices(Series(symbol, _ORIGIN, index, tz, columns, rows))
     if np.isnan(arrays["close"]).all():
         raise BundleError(f"`close` has no price of any symbol on any of the {len(index):,} bars.")
-    return content.make(arrays, index, names, tz, periods_per_year, listed_until)
+    return content.make_content(arrays, index, names, tz, periods_per_year, listed_until)
 
 
 def _index(index: Any) -> TimeArray:

@@ -23,7 +23,7 @@ import numpy as np
 from rbt_ray.arrow_messages import read_batch
 from rbt_ray.data import times
 from rbt_ray.data.checksums import n_sum_bytes
-from rbt_ray.data.content import Content, nanoseconds, sums_of
+from rbt_ray.data.content import Content, checksums_of, nanoseconds
 from rbt_ray.errors import BundleError
 from rbt_ray.os_errors import explanation
 from rbt_ray.private_files import open_regular, replacing
@@ -97,7 +97,7 @@ def read(path: Path, *, verify: bool) -> tuple[Content, str | None, dict[str, st
             if not (content.index[1:] > content.index[:-1]).all():
                 raise ValueError("its bars are not in the order of time")
             if content.sums is None:
-                content = replace_fields(content, sums=sums_of(content.index, content.arrays))
+                content = replace_fields(content, sums=checksums_of(content.index, content.arrays))
     except FileNotFoundError:
         raise BundleError(f"There is no bundle file `{path}`.") from None
     except (pa.ArrowException, *_DAMAGE) as error:

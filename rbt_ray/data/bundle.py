@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol, overload
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeAlias, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from rbt_ray.data import arrow_file, times
-from rbt_ray.data.content import Content, Fields, missing
+from rbt_ray.data.content import Content, Fields, missing_field
 from rbt_ray.data.times import TimeArray
 from rbt_ray.errors import BundleError
 from rbt_ray.html_text import escape
@@ -255,7 +255,7 @@ class Bundle(Fields):
         try:
             return self._content.arrays[field]
         except (KeyError, TypeError):
-            raise missing(field, self.fields) from None
+            raise missing_field(field, self.fields) from None
 
     def __setattr__(self, attribute: str, value: object) -> NoReturn:
         raise AttributeError(f"A bundle cannot be changed: make another with Bundle.from_arrays (`{attribute}`).")
@@ -337,3 +337,41 @@ class FileRef:
                 "the file was overwritten. Load the bundle again."
             )
         return bundle
+
+
+_BundleState: TypeAlias = tuple[str, tuple[int, ...] | None]
+"""A bundle's version and the device, inode, size and times of its file; None for one without a file."""
+
+
+class PriceChecker:
+    """Compares bundles with the checksums they were made with, and remembers those that passed in this process."""
+
+    def __init__(self) -> None:
+        self._passed: dict[Path | None, _BundleState] = {}
+
+    def changed(self, bundle: Bundle, *, again: bool) -> str | None:
+        """Returns which values differ from those the bundle was made with, as text for a message; None if none do.
+
+        Args:
+            bundle: the prices.
+            again: whether to read a bundle again that passed before and whose file has the same size and times as then.
+        """
+        state = _state_of(bundle)
+        if not again and self._passed.get(bundle.path) == state:
+            return None
+        where = bundle.content.changed()
+        if where is None:
+            self._passed[bundle.path] = state
+        else:
+            self._passed.pop(bundle.path, None)
+        return where
+
+
+def _state_of(bundle: Bundle) -> _BundleState:
+    if bundle.path is None:
+        return bundle.version, None
+    try:
+        found = bundle.path.stat()
+    except OSError:  # removed while it is mapped
+        return bundle.version, ()
+    return bundle.version, (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)

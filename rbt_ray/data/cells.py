@@ -147,7 +147,7 @@ _DAYLIGHT_SAVING = (timedelta(hours=1), timedelta(minutes=30))
 """How far clocks are put forward; half an hour on Lord Howe Island."""
 
 
-def parse(column: Column, origin: Origin, rows: IntArray) -> tuple[TimeArray, str | None]:
+def dates(column: Column, origin: Origin, rows: IntArray) -> tuple[TimeArray, str | None]:
     """UTC timestamps and the time zone the dates were written in (None: none; UTC where offsets change with daylight saving).
 
     Text must be ISO 8601 (2024-03-01, 20240301, 2024-03-01T09:30-05:00): 03/04/2024 is March in one country and

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rbt_ray.data import listings, times
+from rbt_ray.data import times
 from rbt_ray.data.checksums import block_sums, changed_values
 from rbt_ray.data.times import TimeArray
 from rbt_ray.errors import BundleError
@@ -28,13 +28,13 @@ class MissingFieldError(BundleError, AttributeError):
     """The bundle has no field of that name; an AttributeError too, so that `hasattr` answers."""
 
 
-def in_order(names: Iterable[str]) -> tuple[str, ...]:
+def ordered_fields(names: Iterable[str]) -> tuple[str, ...]:
     """Open, high, low, close and volume first, then the others by name."""
     present = set(names)
     return (*(name for name in STANDARD if name in present), *sorted(present.difference(STANDARD)))
 
 
-def missing(name: object, fields: tuple[str, ...]) -> MissingFieldError:
+def missing_field(name: object, fields: tuple[str, ...]) -> MissingFieldError:
     """The error for a field that is not there, naming the nearest one that is."""
     hint = did_you_mean(name, fields)
     its = ", ".join(fields)
@@ -78,11 +78,11 @@ class Content:
     Args:
         index: ``(n_bars,)`` datetime64[ns], UTC, strictly increasing.
         symbols: one a column.
-        arrays: each ``(n_bars, n_symbols)`` float64, C-contiguous, by field in the order of `in_order`.
+        arrays: each ``(n_bars, n_symbols)`` float64, C-contiguous, by field in the order of `ordered_fields`.
         tz: the time zone the timestamps came in; None where they came without one.
         periods_per_year: bars in a year.
         version: sha256 of all of the above and of `listed_until`, in hexadecimal.
-        listed_until: the time of the last bar of each symbol whose listing is declared to end; see `listings.checked`.
+        listed_until: the time of the last bar of each symbol whose listing is declared to end; see `Bundle.from_arrays`.
         sums: of each array, "index" included, the checksums of its blocks; None for a file of an earlier version.
     """
 
@@ -103,8 +103,8 @@ class Content:
             self.arrays[field] = np.asarray(values.data)  # over a buffer that refuses `setflags(write=True)`
         return self
 
-    def moved(self, place: Callable[[Mapping[str, NDArray[Any]]], dict[str, NDArray[Any]]]) -> Content:
-        """The same content, with its arrays where `place` puts them: `read_only_pages.remapped` or `copied`.
+    def relocated(self, place: Callable[[Mapping[str, NDArray[Any]]], dict[str, NDArray[Any]]]) -> Content:
+        """The same content, with its arrays where `place` puts them: `read_only_pages.remap` or `copy`.
 
         Raises:
             OSError: the system cannot do so.
@@ -131,7 +131,7 @@ class Content:
         return None
 
 
-def make(
+def make_content(
     arrays: Mapping[str, FloatArray],
     index: TimeArray,
     symbols: tuple[str, ...],
@@ -145,15 +145,15 @@ def make(
     """
     per_year = times.periods_per_year(index) if periods_per_year is None else _positive(periods_per_year)
     index = index.astype("datetime64[ns]")
-    fields = {name: _canonical(arrays[name]) for name in in_order(arrays)}
+    fields = {name: _canonical(arrays[name]) for name in ordered_fields(arrays)}
     if "volume" in fields:
         fields["volume"][~_alive(fields["close"])] = np.nan
-    ends = listings.checked(listed_until, index, symbols, fields["close"], tz)
+    ends = _ends_of_listings(listed_until, index, symbols, fields["close"], tz)
     version = _hash(index, symbols, fields, tz, per_year, ends)
-    return Content(index, symbols, fields, tz, per_year, version, ends, sums_of(index, fields)).freeze()
+    return Content(index, symbols, fields, tz, per_year, version, ends, checksums_of(index, fields)).freeze()
 
 
-def sums_of(index: TimeArray, arrays: Mapping[str, FloatArray]) -> dict[str, bytes]:
+def checksums_of(index: TimeArray, arrays: Mapping[str, FloatArray]) -> dict[str, bytes]:
     """The checksums of the blocks of the index and of each field, by name."""
     return {"index": block_sums(index), **{name: block_sums(values) for name, values in arrays.items()}}
 
@@ -161,6 +161,56 @@ def sums_of(index: TimeArray, arrays: Mapping[str, FloatArray]) -> dict[str, byt
 def nanoseconds(listed_until: Mapping[str, np.datetime64]) -> dict[str, int]:
     """The times as JSON can hold them: nanoseconds since 1970."""
     return {symbol: int(end.astype("datetime64[ns]").astype(np.int64)) for symbol, end in listed_until.items()}
+
+
+def _ends_of_listings(
+    listed_until: Mapping[str, Any] | None,
+    index: TimeArray,
+    symbols: tuple[str, ...],
+    close: FloatArray,
+    tz: str | None,
+) -> dict[str, np.datetime64]:
+    """Returns the time of the last bar of each symbol whose listing ends, datetime64[ns] in UTC, in the order of `symbols`.
+
+    Args:
+        listed_until: the time of a symbol's last bar, by symbol: a datetime64, which is UTC as `index` is; or a date,
+            datetime or ISO text, which without a time zone is one of `tz`. It may lie outside of `index`.
+        index: ``(n_bars,)`` UTC.
+        symbols: one a column.
+        close: ``(n_bars, n_symbols)``.
+        tz: the time zone of the bundle.
+
+    Raises:
+        BundleError: a symbol is not in the bundle, a time cannot be read, or a symbol has a close after its end.
+    """
+    if listed_until is None:
+        return {}
+    if not isinstance(listed_until, Mapping):
+        raise BundleError(
+            "`listed_until` is a mapping from symbols to the times of their last bars, such as "
+            f"{{'ENRN': '2001-11-29'}}; got {type(listed_until).__name__}."
+        )
+    ends: dict[str, np.datetime64] = {}
+    columns = {symbol: column for column, symbol in enumerate(symbols)}
+    for symbol, value in listed_until.items():
+        if symbol not in columns:
+            raise BundleError(f"`listed_until` has {symbol!r}, which is no symbol of the bundle. Remove it.")
+        end = value.astype("datetime64[ns]") if isinstance(value, np.datetime64) else times.instant(value, tz)
+        if end is None or np.isnat(end):
+            raise BundleError(
+                f"`listed_until` of {symbol} is the time of its last bar ('2001-11-29', or '2001-11-29T16:00'); "
+                f"got {value!r}."
+            )
+        after = int(np.searchsorted(index, end, side="right"))
+        later = np.flatnonzero(~np.isnan(close[after:, columns[symbol]]))
+        if len(later):
+            bar = index[after + later[0]]
+            raise BundleError(
+                f"`listed_until` of {symbol} is {times.text(end, tz)}, and it has a close on {times.text(bar, tz)}. "
+                "Declare the time of its last bar, or remove the later prices."
+            )
+        ends[symbol] = end
+    return {symbol: ends[symbol] for symbol in symbols if symbol in ends}
 
 
 def _positive(periods_per_year: float) -> float:

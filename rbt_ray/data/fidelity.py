@@ -18,12 +18,14 @@ from rbt_ray.data.bundle import Bundle
 from rbt_ray.data.content import PRICES, Content
 from rbt_ray.types import FloatArray, IntArray
 
-Portion: TypeAlias = Literal["prefix", "blocks", "symbols"]
-PORTIONS: tuple[Portion, ...] = get_args(Portion)
+FidelityKind: TypeAlias = Literal["prefix", "blocks", "symbols"]
+FIDELITY_KINDS: tuple[FidelityKind, ...] = get_args(FidelityKind)
 N_BLOCKS = 8
 
 
-def portion(bundle: Bundle, kind: Portion, fidelity: float, train_bars: int, seed: int) -> tuple[Bundle, int]:
+def cut_to_fidelity(
+    bundle: Bundle, kind: FidelityKind, fidelity: float, train_bars: int, seed: int
+) -> tuple[Bundle, int]:
     """A bundle and how many of its bars, from the first, a trial at this fidelity sees.
 
     Args:
@@ -99,5 +101,5 @@ def _derived(bundle: Bundle, part: str, arrays: dict[str, FloatArray], columns: 
     ends = {symbol: end for symbol, end in content.listed_until.items() if symbol in symbols}
     cut = Content(content.index[rows], symbols, arrays, content.tz, content.periods_per_year, version, ends)
     with suppress(OSError):  # this system cannot protect them
-        cut = cut.moved(read_only_pages.copied)
+        cut = cut.relocated(read_only_pages.copy)
     return Bundle(cut.freeze(), bundle.name, bundle.metadata)

@@ -21,7 +21,7 @@ _DRAFT = ".unpacking-"
 
 
 @dataclass(frozen=True, slots=True)
-class Files:
+class FileTree:
     """A folder and what it holds.
 
     Args:
@@ -35,7 +35,7 @@ class Files:
     without: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, folder: Path, *, without: Iterable[str] = ()) -> Files:
+    def of(cls, folder: Path, *, without: Iterable[str] = ()) -> FileTree:
         """The folder as it is now.
 
         Raises:
@@ -58,7 +58,7 @@ class Files:
         Raises:
             BundleError: it has changed, or is gone.
         """
-        if Files.of(self.folder, without=self.without).version != self.version:
+        if FileTree.of(self.folder, without=self.without).version != self.version:
             raise BundleError(f"the files in `{self.folder}` have changed since the study began with them.")
         return self.folder
 

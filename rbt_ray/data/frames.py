@@ -71,7 +71,7 @@ def table(
                 f"{origin.name} has no column `date` or `timestamp`, and no index of dates; "
                 f"its columns are {_listed(frame)}. Rename the one that holds the dates."
             )
-        stamps, tz = cells.parse(frame[date], origin, rows)
+        stamps, tz = cells.dates(frame[date], origin, rows)
         all_rows = Series(symbol or "", origin, stamps, tz, {}, rows)
         series = _series(frame.drop(columns=date), all_rows)
     return Source(series, any_order, dict(notes or {}))
@@ -197,7 +197,7 @@ def _by_field(frame: pd.DataFrame, origin: Origin, rows: IntArray) -> list[Serie
             f"{origin.name}: columns of several levels must be (field, symbol) over an index of dates; "
             f"got {frame.columns.nlevels} levels over an index of type {type(frame.index).__name__}."
         )
-    stamps, tz = cells.parse(pd.Series(frame.index), origin, rows)
+    stamps, tz = cells.dates(pd.Series(frame.index), origin, rows)
     by_symbol: dict[str, dict[str, FloatArray]] = {}
     first = _level_of_fields(frame.columns)
     levels = (frame.columns.get_level_values(level) for level in (first, 1 - first))

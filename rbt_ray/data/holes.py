@@ -49,7 +49,7 @@ def coverage(bundle: Bundle) -> dict[str, Coverage]:
     return found
 
 
-def described(found: Mapping[str, Coverage]) -> str:
+def describe(found: Mapping[str, Coverage]) -> str:
     """The symbols with holes in one clause, the largest shares first and the others counted; empty without holes."""
     holed = [symbol for symbol, bars in found.items() if bars.missing]
     if not holed:
@@ -66,7 +66,7 @@ def described(found: Mapping[str, Coverage]) -> str:
 
 def warn_of_holes(bundle: Bundle, stacklevel: int) -> None:
     """Warns where symbols have holes, and says what a study does about them."""
-    if text := described(coverage(bundle)):
+    if text := describe(coverage(bundle)):
         warnings.warn(
             f"the bundle has {text}. Holdings are carried over them, nothing is filled on them, and "
             f"indicators leave them out; see `rbt_ray.simulate`.",

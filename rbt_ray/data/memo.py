@@ -15,7 +15,7 @@ from rbt_ray.errors import InputError
 
 MIB = 2**20
 ABSENT: Final = object()
-"""What `find` gives for a key that is not there; None is a result."""
+"""What `get` gives for a key that is not there; None is a result."""
 _OVERHEAD = 512
 """Bytes charged for key and bookkeeping, so that a million numbers are bounded too."""
 
@@ -39,7 +39,7 @@ class Memo:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def find(self, key: Hashable) -> Any:
+    def get(self, key: Hashable) -> Any:
         """The result kept under `key`, or `ABSENT`."""
         entry = self._entries.get(key)
         if entry is None:
@@ -50,13 +50,13 @@ class Memo:
             pass
         return entry[0]
 
-    def keep(self, key: Hashable, result: Any, nbytes: int | None = None) -> None:
+    def put(self, key: Hashable, result: Any, nbytes: int | None = None) -> None:
         """Keep a result that nobody changes; one larger than the whole capacity is not kept.
 
         Args:
             key: what to find it by.
-            result: what `frozen` made, or anything of known size.
-            nbytes: its size; None for what `frozen` made, which is counted.
+            result: what `freeze` made, or anything of known size.
+            nbytes: its size; None for what `freeze` made, which is counted.
         """
         size = _OVERHEAD + (_bytes(result) if nbytes is None else nbytes)
         if size > self.capacity:
@@ -70,7 +70,7 @@ class Memo:
                 self.nbytes -= freed
 
 
-def frozen(result: Any, maker: str) -> Any:
+def freeze(result: Any, maker: str) -> Any:
     """The result with its arrays read-only and its dicts as read-only mappings: trials share it.
 
     Args:
@@ -82,12 +82,12 @@ def frozen(result: Any, maker: str) -> Any:
     """
     if isinstance(result, np.ndarray):
         result.setflags(write=False)
-        return locked(result)
+        return as_read_only(result)
     if isinstance(result, tuple):
-        parts = [frozen(part, maker) for part in result]
+        parts = [freeze(part, maker) for part in result]
         return type(result)(*parts) if hasattr(result, "_fields") else tuple(parts)
     if isinstance(result, Mapping):
-        return MappingProxyType({key: frozen(value, maker) for key, value in result.items()})
+        return MappingProxyType({key: freeze(value, maker) for key, value in result.items()})
     if result is None or isinstance(result, int | float | complex | str | bytes | frozenset | np.generic):
         return result
     raise InputError(
@@ -97,7 +97,7 @@ def frozen(result: Any, maker: str) -> Any:
     )
 
 
-def locked(array: NDArray[Any]) -> NDArray[Any]:
+def as_read_only(array: NDArray[Any]) -> NDArray[Any]:
     """The read-only array over a buffer that says so too: `setflags(write=True)`, on it or its base, is refused."""
     if array.dtype.kind not in "biufc":  # dates have no buffers
         return array

@@ -28,7 +28,7 @@ _MAYMOVE_FIXED = 1 | 2
 _FAILED = ctypes.c_void_p(-1).value
 
 
-def remapped(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+def remap(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     """Maps arrays a second time, read-only and not copied, where they lie in memory that other processes share.
 
     Arrays in this process's own memory are copied.
@@ -48,13 +48,13 @@ def remapped(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     for low, high in shared:
         inside = {name: values for name, values in arrays.items() if low <= _address(values) < high}
         if inside:
-            found |= _remapped(libc, inside)
+            found |= _remap_shared(libc, inside)
     rest = {name: values for name, values in arrays.items() if name not in found}
-    found |= copied(rest) if rest else {}
+    found |= copy(rest) if rest else {}
     return {name: found[name] for name in arrays}
 
 
-def copied(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+def copy(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     """Copies C-contiguous arrays to read-only pages of this process.
 
     Raises:
@@ -74,7 +74,7 @@ def copied(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     return _views(arrays, buffer, offsets)
 
 
-def _remapped(libc: Any, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+def _remap_shared(libc: Any, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     low = min(map(_address, arrays.values())) // PAGESIZE * PAGESIZE
     end = max(_address(values) + values.nbytes for values in arrays.values())
     n_bytes = -(-(end - low) // PAGESIZE) * PAGESIZE

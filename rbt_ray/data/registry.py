@@ -21,8 +21,8 @@ from typing import Any
 
 from rbt_ray.data import arrow_file, times
 from rbt_ray.data.bundle import Bundle
-from rbt_ray.data.registry_lock import locked
 from rbt_ray.errors import BundleError, BundleNotFoundError
+from rbt_ray.file_lock import FileLock
 from rbt_ray.nearest import did_you_mean
 from rbt_ray.os_errors import explained
 from rbt_ray.private_files import make_folder, read_small, sweep
@@ -104,7 +104,7 @@ def ingest(
     _usable(name)
     from rbt_ray.data import sources
 
-    bundle = sources.bundle(
+    bundle = sources.read_bundle(
         source, fix=fix, periods_per_year=periods_per_year, symbol=symbol or name, listed_until=listed_until
     )
     if symbol is not None and bundle.symbols != (symbol,):
@@ -187,9 +187,19 @@ def _writing() -> Iterator[Path]:
     """Locks the folder of bundles and removes what killed writers left in it."""
     bundles = _bundles()
     _make(bundles)
-    with locked(bundles.with_name(f"{bundles.name}.lock")):
+    path = bundles.with_name(f"{bundles.name}.lock")
+    try:
+        lock = FileLock(path, wait=True)
+    except OSError as error:
+        raise BundleError(
+            f"`{path}` cannot be locked: {error.strerror or error}. Set RBT_RAY_HOME to a folder on a local disk that can be "
+            f"written."
+        ) from None
+    try:
         _sweep(bundles)
         yield bundles
+    finally:
+        lock.release()
 
 
 def _bundles() -> Path:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from rbt_ray.data import memory_limit, times
-from rbt_ray.data.content import PRICES, STANDARD, Content, in_order, make
+from rbt_ray.data.content import PRICES, STANDARD, Content, make_content, ordered_fields
 from rbt_ray.data.times import TimeArray
 from rbt_ray.errors import BundleError
 from rbt_ray.types import BoolArray, FloatArray, IntArray
@@ -40,7 +40,7 @@ class Origin:
         return f"{self.name}, {', '.join(parts)}"
 
 
-def fixes(fix: str | Iterable[str]) -> frozenset[str]:
+def parse_fixes(fix: str | Iterable[str]) -> frozenset[str]:
     """The fixes asked for; `BundleError` for one that does not exist."""
     asked = frozenset([fix] if isinstance(fix, str) else fix)
     for name in sorted(asked.difference(FIXES), key=str):
@@ -49,7 +49,7 @@ def fixes(fix: str | Iterable[str]) -> frozenset[str]:
     return asked
 
 
-def in_time_order(series: Series) -> None:
+def check_time_order(series: Series) -> None:
     """Refuse a row that is earlier than the one before it."""
     earlier = np.flatnonzero(series.times[1:] < series.times[:-1]) + 1
     if len(earlier):
@@ -59,7 +59,7 @@ def in_time_order(series: Series) -> None:
         )
 
 
-def repeats(series: Series, *, drop_equal: bool) -> BoolArray:
+def repeated_rows(series: Series, *, drop_equal: bool) -> BoolArray:
     """Rows to leave out, ``(n_rows,)``: those that repeat the row before them; `BundleError` if that is not allowed.
 
     Args:
@@ -88,7 +88,7 @@ def repeats(series: Series, *, drop_equal: bool) -> BoolArray:
     return again
 
 
-def prices(series: Series) -> None:
+def check_prices(series: Series) -> None:
     """Refuse values that cannot be prices: infinite, at or below zero, a high below the low, no rows at all."""
     columns = series.columns
     if "close" not in columns:
@@ -99,13 +99,13 @@ def prices(series: Series) -> None:
     if not len(series.times):
         raise BundleError(f"{series.origin.name}: symbol {series.symbol} has no rows. Remove it, or fill it.")
     for name, values in columns.items():
-        _refuse(series, np.isinf(values), name, "is infinite; leave the cell empty where the value is not known")
+        _refuse_values(series, np.isinf(values), name, "is infinite; leave the cell empty where the value is not known")
         if name in PRICES:
-            _refuse(
+            _refuse_values(
                 series, values <= 0, name, "is no price: prices are above 0; leave the cell empty where there is none"
             )
         if name == "volume":
-            _refuse(series, values < 0, name, "is negative; leave the cell empty where the volume is not known")
+            _refuse_values(series, values < 0, name, "is negative; leave the cell empty where the volume is not known")
     if "high" in columns and "low" in columns:
         below = columns["high"] < columns["low"]
         if below.any():
@@ -116,7 +116,7 @@ def prices(series: Series) -> None:
             )
 
 
-def has_closes(series: Series) -> None:
+def check_has_closes(series: Series) -> None:
     """Refuse a symbol without a closing price in any row."""
     if np.isnan(series.columns["close"]).all():
         raise BundleError(
@@ -125,7 +125,7 @@ def has_closes(series: Series) -> None:
         )
 
 
-def _refuse(series: Series, bad: BoolArray, name: str, why: str) -> None:
+def _refuse_values(series: Series, bad: BoolArray, name: str, why: str) -> None:
     if bad.any():
         row = int(np.argmax(bad))
         value = series.columns[name][row]
@@ -175,10 +175,10 @@ class Series:
         """The rows in strict time order, every value usable; `BundleError` where they are not and no fix was asked."""
         ordered = self.sorted() if any_order or "sort" in fixes else self
         if not any_order:
-            in_time_order(ordered)
-        unique = ordered.take(~repeats(ordered, drop_equal="drop-duplicates" in fixes))
-        prices(unique)
-        has_closes(unique)
+            check_time_order(ordered)
+        unique = ordered.take(~repeated_rows(ordered, drop_equal="drop-duplicates" in fixes))
+        check_prices(unique)
+        check_has_closes(unique)
         return unique
 
 
@@ -209,11 +209,11 @@ class Source:
             BundleError: with file, symbol and row, if anything is wrong with the data.
         """
         series = [one.checked(fixes, any_order=self.any_order) for one in self.series]
-        _same_kind(series)
+        _check_consistent(series)
         first = series[0].times
         together = all(np.array_equal(one.times, first) for one in series)
         index = first if together else np.unique(np.concatenate([one.times for one in series]))
-        fields = in_order({field for one in series for field in one.columns})
+        fields = ordered_fields({field for one in series for field in one.columns})
         cells = len(index) * len(series) * len(fields)
         what = f"{len(index):,} bars of {len(series):,} symbols with {len(fields)} fields"
         memory_limit.check_bytes(
@@ -225,10 +225,10 @@ class Source:
             for field, values in one.columns.items():
                 arrays[field][bars, position] = values
         symbols = tuple(one.symbol for one in series)
-        return make(arrays, index, symbols, series[0].tz, periods_per_year, listed_until)
+        return make_content(arrays, index, symbols, series[0].tz, periods_per_year, listed_until)
 
 
-def _same_kind(series: Sequence[Series]) -> None:
+def _check_consistent(series: Sequence[Series]) -> None:
     """Refuse what cannot be put side by side: another time zone, a usual field that only some symbols have."""
     first = series[0]
     for one in series[1:]:

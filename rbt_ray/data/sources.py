@@ -17,7 +17,7 @@ _BAR_LENGTHS = ("daily", "minute")
 _TABLES = (".parquet", ".pq", ".feather", ".arrow", ".ipc")
 
 
-def bundle(
+def read_bundle(
     source: Any,
     *,
     fix: str | Iterable[str] = (),
@@ -37,7 +37,7 @@ def bundle(
     Raises:
         BundleError: with file, symbol and row, if anything is wrong with the data.
     """
-    fixes = series.fixes(fix)
+    fixes = series.parse_fixes(fix)
     read = _path(Path(source).expanduser(), symbol) if isinstance(source, str | Path) else source
     if isinstance(read, Bundle):
         if periods_per_year is None and listed_until is None:

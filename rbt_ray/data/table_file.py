@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rbt_ray.data import arrow_sizes, memory_limit
+from rbt_ray.arrow_messages import decompressed_bytes
+from rbt_ray.data import memory_limit
 from rbt_ray.errors import BundleError, RbtError, ResourceError
 from rbt_ray.os_errors import explanation
 
@@ -75,7 +76,7 @@ def _feather(path: Path) -> Any:
         # The first version of Feather was another format, without compression.
         if source.read(6) == b"ARROW1":
             with mmap.mmap(source.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-                n_bytes = arrow_sizes.decompressed(mapped)
+                n_bytes = decompressed_bytes(mapped)
             with pa.memory_map(str(path)) as mapped, pa.ipc.open_file(mapped) as file:
                 _check(path, file.schema, file.count_rows(), len(file.schema), n_bytes)
     return feather.read_table(str(path), use_threads=False)

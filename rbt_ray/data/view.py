@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rbt_ray.data import times
-from rbt_ray.data.content import Fields, missing
-from rbt_ray.data.memo import ABSENT, Memo, frozen
+from rbt_ray.data.content import Fields, missing_field
+from rbt_ray.data.memo import ABSENT, Memo, freeze
 from rbt_ray.data.times import TimeArray
 from rbt_ray.errors import InputError
 from rbt_ray.types import BoolArray, FloatArray, is_integer
@@ -109,7 +109,7 @@ class BundleView(Fields):
         try:
             return self._arrays[field]
         except (KeyError, TypeError):
-            raise missing(field, self.fields) from None
+            raise missing_field(field, self.fields) from None
 
     def memo(self, fn: Callable[..., Any], *args: Any) -> Any:
         """`fn(view, *args)`, computed once on each worker for each number of bars, and kept while there is room.
@@ -127,7 +127,7 @@ class BundleView(Fields):
         """
         key = (fn, args, _types(args), self.n_bars, self.version)
         try:
-            found = self._memo.find(key)
+            found = self._memo.get(key)
         except TypeError:
             shown = ", ".join(type(arg).__name__ for arg in args)
             raise InputError(
@@ -136,8 +136,8 @@ class BundleView(Fields):
             ) from None
         if found is not ABSENT:
             return found
-        result = frozen(fn(self._seedless or self, *args), _name(fn))
-        self._memo.keep(key, result)
+        result = freeze(fn(self._seedless or self, *args), _name(fn))
+        self._memo.put(key, result)
         return result
 
     def sma(self, field: str | FloatArray, window: int) -> FloatArray:
@@ -193,7 +193,7 @@ class BundleView(Fields):
 
     def _indicator(self, name: str, field: str | FloatArray, window: int) -> FloatArray:
         if not isinstance(field, str):
-            return frozen(_compute(name, field, window), name)  # type: ignore[no-any-return]
+            return freeze(_compute(name, field, window), name)  # type: ignore[no-any-return]
         if type(window) is not int and is_integer(window):  # of numpy; the same window has one key
             window = int(window)
         return self.memo(_of_field, name, field, window)  # type: ignore[no-any-return]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from rbt_ray.data.bundle import Bundle
-    from rbt_ray.data.file_tree import Files
+    from rbt_ray.data.file_tree import FileTree
 
 
 @runtime_checkable
@@ -24,7 +24,7 @@ class OwnData(Protocol):
         ...
 
     @property
-    def files(self) -> Files:
+    def files(self) -> FileTree:
         """What workers need, on whatever host."""
         ...
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import cloudpickle
 
-from rbt_ray.data.fidelity import Portion
+from rbt_ray.data.fidelity import FidelityKind
 from rbt_ray.errors import ObjectiveError
 from rbt_ray.objectives.own_code import Source, own_sources
 from rbt_ray.pool import shipped_code
@@ -43,7 +43,7 @@ class Task:
     seed: int
     bundle: BundleRef | None
     train_bars: int
-    fidelity: Portion = "prefix"
+    fidelity: FidelityKind = "prefix"
     max_reports: int | None = None
     files: FilesRef | None = None
 

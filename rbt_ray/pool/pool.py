@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from rbt_ray.columns import Outcomes
     from rbt_ray.data.bundle import Bundle
-    from rbt_ray.data.file_tree import Files
+    from rbt_ray.data.file_tree import FileTree
     from rbt_ray.pool.driver_state import DriverState
     from rbt_ray.types import Checkpoint, FloatArray, IntArray
 
@@ -246,7 +246,7 @@ class WorkerPool(Protocol):
         """Makes a bundle reachable for every worker; once a study."""
         ...
 
-    def share_files(self, files: Files) -> FilesRef:
+    def share_files(self, files: FileTree) -> FilesRef:
         """Makes a folder's files reachable for every worker; once a study."""
         ...
 

@@ -11,8 +11,8 @@ from time import thread_time as _thread_time
 from time import time as _time
 from typing import TYPE_CHECKING, Any
 
-from rbt_ray.data.checked import CheckedBundles
-from rbt_ray.data.fidelity import portion, share_of
+from rbt_ray.data.bundle import Bundle, PriceChecker
+from rbt_ray.data.fidelity import cut_to_fidelity, share_of
 from rbt_ray.data.memo import Memo
 from rbt_ray.objectives.objective import Evaluator, as_evaluator, describe
 from rbt_ray.objectives.own_code import Source
@@ -26,7 +26,6 @@ from rbt_ray.pool.process_check import ProcessCheck
 from rbt_ray.study.seeds import trial_seeds
 
 if TYPE_CHECKING:
-    from rbt_ray.data.bundle import Bundle
     from rbt_ray.data.view import BundleView
 
 
@@ -55,7 +54,7 @@ class Worker:
         self._modules = loaded_modules.of_this_process()
         self._is_fresh = True
         self._memo = Memo()
-        self._checked = CheckedBundles()
+        self._checked = PriceChecker()
         self._bundle: Bundle | None = None
         self._changed: str | None = None
         self._views: dict[float, BundleView] = {}
@@ -174,6 +173,6 @@ class Worker:
         if self._bundle is None:
             return None
         if fidelity not in self._views:
-            bundle, n_bars = portion(self._bundle, task.fidelity, fidelity, task.train_bars, task.seed)
+            bundle, n_bars = cut_to_fidelity(self._bundle, task.fidelity, fidelity, task.train_bars, task.seed)
             self._views[fidelity] = bundle.view(n_bars, self._memo)
         return self._views[fidelity]

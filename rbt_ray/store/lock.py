@@ -1,37 +1,16 @@
-"""One driver a study: a lock that goes with the process that holds it, however that ends."""
+"""One driver a study: a lock that is released when the process that holds it ends."""
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
 import socket
 import stat
-import sys
-import threading
 from pathlib import Path
-from typing import IO
 
 from rbt_ray.errors import SettingError, StudyLockedError
-
-_OPEN = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)  # in somebody else's folder it may lead to any file
-_NO_WAIT = getattr(os, "O_NONBLOCK", 0)
-_HELD_BY_ANOTHER = (errno.EACCES, errno.EAGAIN)
-_MOST_OF_AN_OWNER = 1000
-_held: set[Path] = set()
-_taking = threading.Lock()  # a record lock does not keep out a second thread of the process that holds it
-
-
-def _forget_held() -> None:
-    """In a forked child, which holds no record lock of its parent."""
-    global _taking
-    _taking = threading.Lock()
-    _held.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_held)
+from rbt_ray.file_lock import FileLock, LockFailedError, LockHeldError
 
 
 class StudyLock:
@@ -40,66 +19,44 @@ class StudyLock:
     Raises:
         StudyLockedError: another living process holds it; the message names its pid and host.
         SettingError: the file system gives no locks, or the lock's file is not one that a driver makes.
+        OSError: the lock's file cannot be opened.
     """
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder.resolve() / "lock"
-        with _taking:
-            self._take(folder)
-
-    def _take(self, folder: Path) -> None:
-        if self._path in _held:
-            raise StudyLockedError(f"this process is already running the study in {folder}.")
-        descriptor = os.open(self._path, _OPEN | _NO_WAIT, 0o600)
+        path = folder.resolve() / "lock"
         try:
-            found = os.fstat(descriptor)
-            if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
-                raise SettingError(f"{self._path} is not a regular file of its own: move it out of the folder.")
-            self._file: IO[str] = os.fdopen(descriptor, "r+", encoding="utf-8", errors="replace")
-        except BaseException:
-            os.close(descriptor)
-            raise
-        try:
-            _lock(self._file)
-        except OSError as error:
-            owner = _owner(self._file.read(_MOST_OF_AN_OWNER))
-            self._file.close()
-            if error.errno in _HELD_BY_ANOTHER:
-                raise StudyLockedError(
-                    f"the study in {folder} is being run by {owner}; wait for it, or end it."
-                ) from None
+            self._lock = FileLock(path, wait=False)
+        except LockHeldError as error:
+            if error.content is None:
+                raise StudyLockedError(f"this process is already running the study in {folder}.") from None
+            raise StudyLockedError(
+                f"the study in {folder} is being run by {_owner(error.content)}; wait for it, or end it."
+            ) from None
+        except LockFailedError as error:
             raise SettingError(
-                f"{self._path} cannot be locked against a second driver: {error.strerror}. Some network file systems give no "
+                f"{path} cannot be locked against a second driver: {error.strerror}. Some network file systems give no "
                 f"locks: keep the study on a local disk, or mount that one with locks."
             ) from error
-        self._file.truncate(0)
-        self._file.write(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}))
-        self._file.flush()
-        _held.add(self._path)
+        try:
+            self._write_owner(path)
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def _write_owner(self, path: Path) -> None:
+        found = os.fstat(self._lock.descriptor)
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
+            raise SettingError(f"{path} is not a regular file of its own: move it out of the folder.")
+        os.ftruncate(self._lock.descriptor, 0)
+        os.write(self._lock.descriptor, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode())
 
     def release(self) -> None:
         """Lets the next driver in."""
-        _held.discard(self._path)
-        self._file.close()
+        self._lock.release()
 
 
-def _owner(text: str) -> str:
+def _owner(content: bytes) -> str:
     with contextlib.suppress(ValueError, KeyError, TypeError):
-        owner = json.loads(text)
+        owner = json.loads(content.decode(errors="replace"))
         return f"process {owner['pid']} on {owner['host']}"
     return "another process"
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _lock(file: IO[str]) -> None:
-        file.seek(2**20)  # a byte nobody reads: Windows locks keep others from reading, too
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        file.seek(0)
-else:
-    import fcntl
-
-    def _lock(file: IO[str]) -> None:
-        # A record lock belongs to the process: a forked worker that outlives its driver cannot hold it.
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

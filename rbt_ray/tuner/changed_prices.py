@@ -5,16 +5,15 @@ from __future__ import annotations
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
-from rbt_ray.data.checked import CheckedBundles
+from rbt_ray.data.bundle import Bundle, PriceChecker
 from rbt_ray.errors import BundleError, PricesChangedError, RbtError
 from rbt_ray.store import trust
 from rbt_ray.store.journal import Distrusted, Journal
 
 if TYPE_CHECKING:
-    from rbt_ray.data.bundle import Bundle
     from rbt_ray.store.location import Place
 
-_checked = CheckedBundles()
+_checked = PriceChecker()
 
 
 def check_bundle(bundle: Bundle, place: Place, *, is_new: bool) -> None:

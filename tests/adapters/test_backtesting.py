@@ -7,7 +7,7 @@ from backtesting import Backtest, Strategy
 
 import rbt_ray as rbt
 from rbt_ray.adapters import backtesting
-from rbt_ray.data.fidelity import portion
+from rbt_ray.data.fidelity import cut_to_fidelity
 from rbt_ray.errors import InputError, ObjectiveError, StudyMismatchError
 from rbt_ray.objectives.address import address_of
 
@@ -161,7 +161,7 @@ def test_a_symbol_that_is_not_listed_yet_fails_with_a_sentence(sample):
 
 
 def test_a_symbol_that_this_cut_is_without_fails_with_a_sentence(sample):
-    some, n_bars = portion(sample, "symbols", 1 / 5, sample.n_bars, seed=7)
+    some, n_bars = cut_to_fidelity(sample, "symbols", 1 / 5, sample.n_bars, seed=7)
     [other] = some.symbols
     absent = "AAPL" if other != "AAPL" else "IBM"
     with pytest.raises(ObjectiveError, match=f"`{absent}` is not among the symbols of this trial, {other}"):

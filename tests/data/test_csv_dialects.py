@@ -32,7 +32,7 @@ def write(path, text):
 def test_semicolons_and_decimal_commas(tmp_path, separator, decimal, ending):
     frame = pd.DataFrame({"date": DAYS, "symbol": "A", "close": CLOSE, "volume": VOLUME})
     text = frame.to_csv(sep=separator, decimal=decimal, index=False)
-    bundle = sources.bundle(write(tmp_path / f"x.{ending}", text))
+    bundle = sources.read_bundle(write(tmp_path / f"x.{ending}", text))
     by_hand = pd.read_csv(io.StringIO(text), sep=separator, decimal=decimal)
     np.testing.assert_array_equal(bundle.close[:, 0], by_hand["close"])
     np.testing.assert_array_equal(bundle["volume"][:, 0], by_hand["volume"])
@@ -43,7 +43,7 @@ def test_a_folder_with_semicolons(tmp_path):
     for name in ("A", "B"):
         text = pd.DataFrame({"day": DAYS, "close": CLOSE}).to_csv(sep=";", decimal=",", index=False)
         write(tmp_path / f"{name}.csv", text)
-    bundle = sources.bundle(tmp_path)
+    bundle = sources.read_bundle(tmp_path)
     np.testing.assert_array_equal(bundle.close, np.column_stack([CLOSE, CLOSE]))
 
 
@@ -59,7 +59,7 @@ def test_a_folder_with_semicolons(tmp_path):
 )
 def test_files_that_do_not_agree_with_themselves(tmp_path, text, sentence):
     with pytest.raises(BundleError) as caught:
-        sources.bundle(write(tmp_path / "x.csv", text))
+        sources.read_bundle(write(tmp_path / "x.csv", text))
     assert sentence in str(caught.value)
 
 
@@ -83,7 +83,7 @@ def yfinance(tickers, name="Date", days=DAYS):
 def test_three_heading_rows_of_yfinance(tmp_path, tickers, name):
     frame = yfinance(tickers, name)
     frame.to_csv(tmp_path / "x.csv")
-    bundle = sources.bundle(tmp_path / "x.csv")
+    bundle = sources.read_bundle(tmp_path / "x.csv")
     by_hand = pd.read_csv(tmp_path / "x.csv", header=None, skiprows=3, keep_default_na=False)
     headings = pd.read_csv(tmp_path / "x.csv", header=None, nrows=2, keep_default_na=False)
     assert bundle == rbt.Bundle.from_frame(frame)
@@ -98,7 +98,7 @@ def test_errors_in_a_file_of_yfinance_name_line_and_ticker(tmp_path):
     lines[5] = lines[5].replace(f"{VOLUME[2]}", "many", 1)
     write(tmp_path / "x.csv", "\n".join(lines) + "\n")
     with pytest.raises(BundleError, match=r"x\.csv, symbol AAPL, row 6: `volume` is 'many', which is no number"):
-        sources.bundle(tmp_path / "x.csv")
+        sources.read_bundle(tmp_path / "x.csv")
 
 
 OHLC = "Date,Open,High,Low,Close,Volume\n" + "".join(f"{day},2,3,1,2.5,7\n" for day in DAYS)

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 import rbt_ray as rbt
 from rbt_ray.cli.main import app
-from rbt_ray.data.holes import Coverage, coverage, described
+from rbt_ray.data.holes import Coverage, coverage, describe
 
 NAN = np.nan
 
@@ -35,7 +35,7 @@ def test_late_listings_and_ends_are_no_holes():
     assert found["S2"] == Coverage(missing=2, listed=4, before=0, after=1)
     assert found["S3"] == Coverage(missing=0, listed=0, before=5, after=0)
     assert [bars.share for bars in found.values()] == [0, 0, 0.5, 0]
-    assert described(coverage(rbt.load_bundle("sample"))) == ""
+    assert describe(coverage(rbt.load_bundle("sample"))) == ""
 
 
 @given(seed=st.integers(0, 10**6), n_bars=st.integers(1, 40))
@@ -56,7 +56,7 @@ def test_coverage_equals_pandas(seed, n_bars):
 
 def test_the_largest_shares_come_first_and_the_others_are_counted():
     found = {f"S{i}": Coverage(i, 10 + i, 0, 0) for i in range(8)}
-    assert described(found) == (
+    assert describe(found) == (
         "bars without a close: S7 41.2 % (7 of 17), S6 37.5 % (6 of 16), S5 33.3 % (5 of 15), S4 28.6 % (4 of 14), "
         "S3 23.1 % (3 of 13) and 2 more symbols"
     )

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 import rbt_ray as rbt
 from rbt_ray.cli.main import app
 from rbt_ray.data.bundle import FileRef
-from rbt_ray.data.fidelity import portion
+from rbt_ray.data.fidelity import cut_to_fidelity
 from rbt_ray.errors import BundleError
 from rbt_ray.objectives import lookahead, review
 
@@ -121,11 +121,11 @@ def test_slices_and_parts_keep_it(declared):
         review._since(declared, 2),
         review._since(declared, 4),
         lookahead._altered(declared, 4, np.random.default_rng(0), 1.0),
-        portion(declared, "blocks", 0.5, 6, 0)[0],
+        cut_to_fidelity(declared, "blocks", 0.5, 6, 0)[0],
     ):
         assert dict(part.listed_until) == {"A": THIRD}
     for seed in range(4):
-        some = portion(declared, "symbols", 0.5, 6, seed)[0]
+        some = cut_to_fidelity(declared, "symbols", 0.5, 6, seed)[0]
         assert set(some.listed_until) == {"A"} & set(some.symbols)
 
 

@@ -116,14 +116,14 @@ def test_it_holds_the_most_recently_used_that_fit(capacity, steps):
     memo = Memo(capacity)
     model: dict[int, tuple[np.ndarray, int]] = {}  # in order of use
     for key, n in steps:
-        found = memo.find(key)
+        found = memo.get(key)
         if key in model:
             assert found is model[key][0]
             model[key] = model.pop(key)
             continue
         assert found is ABSENT
         result, size = np.zeros(n), 512 + 8 * n
-        memo.keep(key, result)
+        memo.put(key, result)
         if size <= capacity:
             model[key] = (result, size)
             while sum(size for _, size in model.values()) > capacity:
@@ -134,9 +134,9 @@ def test_it_holds_the_most_recently_used_that_fit(capacity, steps):
 
 def test_a_slice_is_charged_with_all_it_keeps_alive():
     memo = Memo(10_000)
-    memo.keep("slice", np.zeros(10_000)[:5])
-    assert memo.find("slice") is ABSENT
-    memo.keep("tuple", (np.zeros(100), {"a": np.zeros(100)}, "text"))
+    memo.put("slice", np.zeros(10_000)[:5])
+    assert memo.get("slice") is ABSENT
+    memo.put("tuple", (np.zeros(100), {"a": np.zeros(100)}, "text"))
     assert 1600 < memo.nbytes < 5000
 
 

@@ -69,7 +69,7 @@ def test_offsets_that_change_with_daylight_saving_are_exact_instants(tmp_path, z
     (tmp_path / "x.csv").write_text("date,A\n" + "".join(f"{text},{row + 1}\n" for row, text in enumerate(texts)))
     from rbt_ray.data import sources
 
-    bundle = sources.bundle(tmp_path / "x.csv")
+    bundle = sources.read_bundle(tmp_path / "x.csv")
     expected = [datetime.datetime.strptime(text, "%Y-%m-%dT%H:%M%z").astimezone(datetime.UTC) for text in texts]
     assert bundle.tz == "UTC"
     assert bundle.index.tolist() == [int(moment.timestamp()) * 10**9 for moment in expected]

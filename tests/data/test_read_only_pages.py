@@ -32,7 +32,7 @@ def mappings():
 
 def test_shared_memory_is_mapped_again_and_not_copied():
     arrays, _ = shared_arrays()
-    again = read_only_pages.remapped(arrays)
+    again = read_only_pages.remap(arrays)
     assert {name: (values.shape, values.dtype) for name, values in again.items()} == {
         name: (values.shape, values.dtype) for name, values in arrays.items()
     }
@@ -46,8 +46,8 @@ def test_shared_memory_is_mapped_again_and_not_copied():
 
 def test_copies_are_their_own():
     arrays = {"a": np.arange(1000.0), "b": np.arange(7)}
-    copies = read_only_pages.copied(arrays)
-    private = read_only_pages.remapped(arrays)  # memory of this process alone
+    copies = read_only_pages.copy(arrays)
+    private = read_only_pages.remap(arrays)  # memory of this process alone
     arrays["a"][:] = 0
     for found in (copies, private):
         assert found["a"].tolist() == list(range(1000))
@@ -58,7 +58,7 @@ def test_copies_are_their_own():
 def stray_writes():
     """How a process ends that writes at some distance from arrays: its exit code, by how they were mapped and where."""
     arrays, _memory = shared_arrays()
-    for name in ("remapped", "copied"):
+    for name in ("remap", "copy"):
         values = getattr(read_only_pages, name)({"close": arrays["close"]})["close"]
         first = values.__array_interface__["data"][0]
         last = first + values.nbytes - 8
@@ -86,7 +86,7 @@ def test_a_write_to_the_arrays_or_past_their_ends_kills_the_process():
 def test_the_mapping_lasts_as_long_as_any_array_and_no_longer():
     arrays, memory = shared_arrays()
     before = mappings().count("---p")
-    again = read_only_pages.remapped(arrays)
+    again = read_only_pages.remap(arrays)
     close = again["close"][5:]
     del arrays, again
     gc.collect()
@@ -102,6 +102,6 @@ def test_the_mapping_lasts_as_long_as_any_array_and_no_longer():
 
 def test_what_the_system_refuses_is_an_error(monkeypatch):
     monkeypatch.setattr(sys, "platform", "darwin")
-    for place in (read_only_pages.remapped, read_only_pages.copied):
+    for place in (read_only_pages.remap, read_only_pages.copy):
         with pytest.raises(OSError, match="darwin"):
             place({"a": np.arange(3.0)})

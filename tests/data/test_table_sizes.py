@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rbt_ray.data import arrow_sizes, table_file
+from rbt_ray.arrow_messages import decompressed_bytes
+from rbt_ray.data import table_file
 
 
 def random_table(rng, n_rows):
@@ -51,7 +52,7 @@ def test_decompressed_is_what_pyarrow_allocates(compression, seed):
             buffers |= {part.address: part.size for part in parts if part is not None}
     exact = sum(buffers.values())
     padding = 64 * len(batches) * 20  # each buffer of a batch begins at a multiple of 8 or 64 bytes
-    assert exact - padding <= arrow_sizes.decompressed(data) <= exact + padding
+    assert exact - padding <= decompressed_bytes(data) <= exact + padding
 
 
 @settings(max_examples=300, deadline=None)
@@ -62,7 +63,7 @@ def test_a_damaged_file_has_a_size_or_is_refused(data):
         whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
     for damaged in (whole, whole[: data.draw(st.integers(0, len(whole)))]):
         with contextlib.suppress(ValueError):
-            assert arrow_sizes.decompressed(bytes(damaged)) >= 0
+            assert decompressed_bytes(bytes(damaged)) >= 0
 
 
 @pytest.mark.parametrize("ending", ["parquet", "feather"])

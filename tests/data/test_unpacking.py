@@ -3,7 +3,7 @@
 import os
 import time
 
-from rbt_ray.data.file_tree import Files, unpack, unpacked
+from rbt_ray.data.file_tree import FileTree, unpack, unpacked
 
 
 def test_what_killed_workers_left_unfinished_is_swept_and_what_living_ones_write_stays(home, tmp_path):
@@ -19,7 +19,7 @@ def test_what_killed_workers_left_unfinished_is_swept_and_what_living_ones_write
         os.utime(unfinished / name, (time.time() - age,) * 2)
     (unfinished / ".unpacking-link").symlink_to(outside)
     os.utime(unfinished / ".unpacking-link", (time.time() - 4000,) * 2, follow_symlinks=False)
-    files = Files.of(source)
+    files = FileTree.of(source)
     folder = unpack(files.version, files.pack())
     assert (folder / "prices.csv").read_text() == "1"
     assert unpacked(files.version) == folder

@@ -231,7 +231,7 @@ def check(case):
         warnings.simplefilter("ignore")
         if name.endswith("!"):  # as workers do, without a look at what it holds
             return refused(lambda: _use(Bundle.open(path)))
-        return refused(lambda: _use(sources.bundle(source)))
+        return refused(lambda: _use(sources.read_bundle(source)))
 
 
 def _use(bundle):

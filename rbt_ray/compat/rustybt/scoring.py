@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rbt_ray.data.bundle import Bundle
-    from rbt_ray.data.file_tree import Files
+    from rbt_ray.data.file_tree import FileTree
     from rbt_ray.data.view import BundleView
     from rbt_ray.objectives.data_provider import OwnData
 
@@ -139,7 +139,7 @@ class ScoredWithOwnData(Scored):
         return self._own.bundle
 
     @property
-    def files(self) -> Files:
+    def files(self) -> FileTree:
         """See `OwnData`."""
         return self._own.files
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from rbt_ray.data.bundle import Bundle, FileRef
-from rbt_ray.data.file_tree import Files
+from rbt_ray.data.file_tree import FileTree
 from rbt_ray.errors import SettingError
 from rbt_ray.pool.backends import PoolSettings
 from rbt_ray.pool.local import worker_limits
@@ -105,7 +105,7 @@ class LocalPool:
             raise SettingError("a local pool shares a bundle by its file; save it first with `bundle.save(path)`.")
         return FileRef(bundle.path, bundle.version)
 
-    def share_files(self, files: Files) -> Files:
+    def share_files(self, files: FileTree) -> FileTree:
         """The folder itself."""
         return files
 

@@ -13,7 +13,7 @@ import ray
 from rbt_ray.data import file_tree, read_only_pages
 from rbt_ray.data.bundle import Bundle
 from rbt_ray.data.content import Content
-from rbt_ray.data.file_tree import Files
+from rbt_ray.data.file_tree import FileTree
 from rbt_ray.errors import BundleError
 from rbt_ray.pool.pool import Job
 
@@ -63,9 +63,9 @@ class RayFilesRef:
         return file_tree.unpacked(self.version) or file_tree.unpack(self.version, _shared(self.version))
 
 
-def put(shared: Bundle | Files) -> Any:
+def put(shared: Bundle | FileTree) -> Any:
     """The object that holds a bundle's arrays, or files packed into one; they are copied into the store once."""
-    if isinstance(shared, Files):
+    if isinstance(shared, FileTree):
         return ray.put(shared.pack())
     return ray.put((shared.content, shared.name, shared.metadata))
 
@@ -77,7 +77,7 @@ def read_only(content: Content) -> Content:
     numpy protects the arrays.
     """
     try:
-        return content.moved(read_only_pages.remapped)
+        return content.relocated(read_only_pages.remap)
     except OSError as error:
         warnings.warn(
             f"compiled code of an objective could change prices here: they cannot be mapped read-only ({error}). "
@@ -109,7 +109,7 @@ class SharedObjects:
     def __init__(self) -> None:
         self.edition = 0
         self._jobs: dict[str, tuple[Job, Any]] = {}
-        self._bundles: dict[str, tuple[Bundle | Files, Any]] = {}
+        self._bundles: dict[str, tuple[Bundle | FileTree, Any]] = {}
 
     def bundles_of(self, key: str) -> dict[str, Any]:
         """The objects of the bundle and the files that a job reads, by version."""
@@ -121,7 +121,7 @@ class SharedObjects:
             self._bundles[bundle.version] = (bundle, put(bundle))
         return RayRef(bundle.version)
 
-    def share_files(self, files: Files) -> RayFilesRef:
+    def share_files(self, files: FileTree) -> RayFilesRef:
         """Packs the files into the store, once; each node unpacks them once."""
         if files.version not in self._bundles:
             self._bundles[files.version] = (files, put(files))

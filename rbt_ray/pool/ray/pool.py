@@ -12,7 +12,7 @@ import ray
 from ray.exceptions import ActorUnavailableError, ObjectLostError, RayError, RayTaskError
 
 from rbt_ray.data.bundle import Bundle
-from rbt_ray.data.file_tree import Files
+from rbt_ray.data.file_tree import FileTree
 from rbt_ray.errors import ObjectiveError, WorkerStartError
 from rbt_ray.pool.backends import PoolSettings
 from rbt_ray.pool.frames import AnswerError
@@ -122,7 +122,7 @@ class RayPool:
         """Copies the bundle into Ray's object store, once; each node fetches it once, and its actors read that copy."""
         return self._shared.share(bundle)
 
-    def share_files(self, files: Files) -> RayFilesRef:
+    def share_files(self, files: FileTree) -> RayFilesRef:
         """Packs the files into Ray's object store, once; each node unpacks them once."""
         return self._shared.share_files(files)
 

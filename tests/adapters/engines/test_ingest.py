@@ -42,8 +42,8 @@ def test_its_prices_are_those_that_were_ingested(home, ingested, which):
 def test_its_prices_are_the_history_that_an_algorithm_sees_on_the_last_session(home, adapter, ingested, package):
     found = rbt.ingest("mine", ingested)
     objective = adapter.objective(initialize=algorithms.initialize, bundle=folder.NAME)
-    opened = importlib.import_module("rbt_ray.adapters.trading_algorithm").opened(
-        objective.engine, ingested, objective.files.version
+    opened = importlib.import_module("rbt_ray.adapters.trading_algorithm").open_bundle(
+        objective.backtester, ingested, objective.files.version
     )
     assets = opened.portal.asset_finder.lookup_symbols(list(found.symbols), None)
     last = pd.Timestamp(found.index[-1])
