@@ -15,11 +15,11 @@ from typing import Any
 
 from rbt_ray.objectives.builtin.strategy import Strategy
 from rbt_ray.objectives.fingerprint import Fingerprint, fingerprint_of
-from rbt_ray.objectives.strategy_adapter import Adapted
+from rbt_ray.objectives.strategy_adapter import StrategyAdapter
 from rbt_ray.study.study import Address
 
 
-def first_fingerprint(objective: Any) -> str:
+def source_fingerprint(objective: Any) -> str:
     """A hash of the objective's own source, or its class's; of a built-in objective, of its options.
 
     One that runs what others wrote lists that in `made_of`: functions, classes and what JSON can hold.
@@ -34,9 +34,9 @@ def first_fingerprint(objective: Any) -> str:
         return _hash(json.dumps([objective.name, hashed]))
     if isinstance(objective, functools.partial):
         given = json.dumps([objective.args, objective.keywords], sort_keys=True, default=lambda o: type(o).__qualname__)
-        return _hash(first_fingerprint(objective.func) + given)
+        return _hash(source_fingerprint(objective.func) + given)
     if (parts := getattr(objective, "made_of", None)) is not None:
-        return _hash(json.dumps(parts, default=first_fingerprint))
+        return _hash(json.dumps(parts, default=source_fingerprint))
     code = getattr(objective, "__code__", None)
     if code is None or code.co_name != "<lambda>":  # a lambda's source is the whole line it stands on
         for source in (objective, type(objective)):
@@ -78,7 +78,7 @@ _MOST = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class LocatedObjective:
     """An objective's address, and what of its code was reached; None for a built-in objective."""
 
     address: Address
@@ -87,25 +87,25 @@ class Found:
 
 def address_of(objective: Any) -> Address:
     """The address of a built-in objective, an adapted strategy, a function, or another callable object (without a name)."""
-    return find(objective).address
+    return locate(objective).address
 
 
-def find(objective: Any) -> Found:
+def locate(objective: Any) -> LocatedObjective:
     """The address, and what of the objective's code was reached."""
-    address = replace(named(objective), fingerprint=first_fingerprint(objective))
+    address = replace(address_by_name(objective), fingerprint=source_fingerprint(objective))
     if isinstance(objective, Strategy):
-        return Found(address, None)
+        return LocatedObjective(address, None)
     found = fingerprint_of(objective)
-    return Found(replace(address, code=found.digest, parts=found.parts, python=_PYTHON), found)
+    return LocatedObjective(replace(address, code=found.digest, parts=found.parts, python=_PYTHON), found)
 
 
-def named(objective: Any) -> Address:
+def address_by_name(objective: Any) -> Address:
     """The address without what it takes to compare the objective, which is found when its study begins."""
     if isinstance(objective, Strategy):
         return Address(objective.name, dataclasses.asdict(objective), "", "")
     module, name = getattr(objective, "__module__", ""), getattr(objective, "__qualname__", None)
     folder = ""
-    if isinstance(objective, Adapted):
+    if isinstance(objective, StrategyAdapter):
         address = f"<{objective.title}>"
     elif name is None:
         address = f"<{type(objective).__qualname__}>"

@@ -19,7 +19,7 @@ _CHANGE_THE_FIRST = (
 """Functions of the standard library that change their first argument."""
 
 
-class Passing:
+class PassedArguments:
     """Follows arguments into the functions that are called with them.
 
     Args:

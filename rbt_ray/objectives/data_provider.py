@@ -1,4 +1,4 @@
-"""OwnData: an objective that brings the data it is scored on, as files that a backtester reads by itself."""
+"""DataProvider: an objective that brings the data it is scored on, as files that a backtester reads by itself."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 @runtime_checkable
-class OwnData(Protocol):
+class DataProvider(Protocol):
     """What the Tuner asks of it, where no `bundle` is passed.
 
     A trial's `data` is a view of its `bundle`, from whose `index` it reads from when to when it is to run: a lower

@@ -1,7 +1,7 @@
 """Fingerprint: what an objective computes, as far as its own code and state decide, comparable between processes.
 
 It follows the objective's code through the user's own modules: functions, classes, and those of their globals, default
-values, closures and attributes whose values are plain. Installed modules count by name. Values that the reached code
+values, closures and attributes whose values are plain. Installed modules count by name. ValueText that the reached code
 itself changes, such as the dict of a cache, are working memory and do not count.
 """
 
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rbt_ray.objectives.bytecode import Uses, canonical, uses_of
-from rbt_ray.objectives.changed_arguments import Passing, value_of
+from rbt_ray.objectives.changed_arguments import PassedArguments, value_of
 from rbt_ray.objectives.own_code import closure, imported, is_own
 from rbt_ray.objectives.own_values import (
     CONSTRUCTORS,
@@ -27,7 +27,7 @@ from rbt_ray.objectives.own_values import (
     namespace_of,
     wrapped_by,
 )
-from rbt_ray.objectives.plain_values import At, Values
+from rbt_ray.objectives.plain_values import Location, ValueText
 from rbt_ray.objectives.recorded_names import recorded
 
 _Ignored = frozenset[tuple[int, str]]
@@ -77,11 +77,11 @@ class _Walk:
         self._uses: list[tuple[types.FunctionType, Uses]] = []
         self._entries: set[int] = set()
         self._methods: list[tuple[type, str, types.FunctionType]] = []
-        self._values = Values(self._reference, self._part, self._counts)
+        self._values = ValueText(self._reference, self._part, self._counts)
 
     def run(self, objective: Any) -> str:
         total = hashlib.sha256()
-        total.update(self._values.named(At("the", "objective"), objective).encode(errors="surrogatepass"))
+        total.update(self._values.named(Location("the", "objective"), objective).encode(errors="surrogatepass"))
         self._entries |= {id(reached) for reached in self._queue}
         while self._queue:
             reached = self._queue.popleft()
@@ -98,7 +98,7 @@ class _Walk:
         called = self._called()
         changed: set[tuple[int, str]] = set()
         by_function = {id(function): uses for function, uses in self._uses}
-        passing = Passing(by_function, [(owner, method) for owner, _, method in self._methods])
+        passing = PassedArguments(by_function, [(owner, method) for owner, _, method in self._methods])
         found = [
             (function, changes)
             for function, _ in self._uses
@@ -153,7 +153,7 @@ class _Walk:
             unique = f"{label} ({n})"
         self.parts[unique] = shown
 
-    def _reference(self, value: Any, at: At) -> str | None:
+    def _reference(self, value: Any, at: Location) -> str | None:
         """What stands for a function, class, module or wrapper; None for any other value."""
         if isinstance(value, types.ModuleType):
             return self._module(value, ())
@@ -205,7 +205,7 @@ class _Walk:
     def _global(self, namespace: dict[str, Any], name: str, chains: Iterable[tuple[str, ...]]) -> str:
         if (id(namespace), name) in self._ignored or (name.startswith("__") and name.endswith("__")):
             return name
-        at = At("the global", name, f" of {file_of(namespace)}", root=namespace, is_global=True)
+        at = Location("the global", name, f" of {file_of(namespace)}", root=namespace, is_global=True)
         value = namespace[name]
         self.reads.setdefault(str(namespace.get("__name__")), {})[name] = value
         if isinstance(value, types.ModuleType):
@@ -229,22 +229,22 @@ class _Walk:
         defaults = function.__defaults__ or ()
         given = [*zip(arguments[len(arguments) - len(defaults) :], defaults, strict=True)]
         for argument, value in [*given, *sorted((function.__kwdefaults__ or {}).items())]:
-            text.append(f"{argument}={self._values.named(At('the default of', argument, inside), value)}")
+            text.append(f"{argument}={self._values.named(Location('the default of', argument, inside), value)}")
         for variable, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
             text.append(
-                f"{variable}:{self._cell(function, variable, cell, uses, At('the variable', variable, inside))}"
+                f"{variable}:{self._cell(function, variable, cell, uses, Location('the variable', variable, inside))}"
             )
         for attribute, value in sorted(vars(function).items()):
             if attribute != "__wrapped__" and (id(function), attribute) not in self._ignored:
                 text.append(
-                    f".{attribute}={self._values.named(At('the attribute', f'{name}.{attribute}', where), value)}"
+                    f".{attribute}={self._values.named(Location('the attribute', f'{name}.{attribute}', where), value)}"
                 )
         text += [self._global(namespace, read, uses.reads[read]) for read in sorted(uses.reads) if read in namespace]
         for level, base, names in uses.imports:
             text += self._imported("." * level + base, names, namespace)
         return " ".join(text)
 
-    def _cell(self, function: types.FunctionType, name: str, cell: Any, uses: Uses, at: At) -> str:
+    def _cell(self, function: types.FunctionType, name: str, cell: Any, uses: Uses, at: Location) -> str:
         if (id(function.__code__), name) in self._ignored:
             return ""
         try:
@@ -262,7 +262,7 @@ class _Walk:
 
     def _class(self, kind: type) -> str:
         where = f" of {file_of(namespace_of(kind))}"
-        text = [self._values.text(base, At("", "")) for base in (type(kind), *kind.__bases__)]
+        text = [self._values.text(base, Location("", "")) for base in (type(kind), *kind.__bases__)]
         for name, value in sorted(vars(kind).items()):
             if (function := function_in(value)) is not None:
                 self._methods.append((kind, name, function))
@@ -271,7 +271,7 @@ class _Walk:
                 accessors = [one for one in (value.fget, value.fset, value.fdel) if isinstance(one, types.FunctionType)]
                 text.append(f"{name}:property {[self._numbered(one) for one in accessors]}")
             elif not name.startswith("__") and self._counts_of(kind, name):
-                at = At(
+                at = Location(
                     "the class attribute",
                     f"{kind.__qualname__.rpartition('<locals>.')[2]}.{name}",
                     where,

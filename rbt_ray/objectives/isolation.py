@@ -33,7 +33,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_count_fork)
 
 
-class Surroundings:
+class ProcessState:
     """The state of the process as it is when this is made, to be restored after each trial; a look costs a microsecond."""
 
     __slots__ = ("_filters", "_folder", "_n_forks", "_paths", "_variables")
@@ -66,7 +66,7 @@ class Surroundings:
             warnings._filters_mutated()  # type: ignore[attr-defined]
 
 
-class Randomness:
+class GlobalRandomness:
     """The global random states of `random` and numpy, seeded for each trial of an objective that draws from them.
 
     Seeding takes as long as a short trial, and few objectives draw. So the first trial of a batch is seeded always, and

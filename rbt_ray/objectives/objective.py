@@ -20,8 +20,8 @@ from rbt_ray.columns import Outcomes
 from rbt_ray.errors import ObjectiveError, ObjectiveResultError, RbtError
 from rbt_ray.metric_columns import Column
 from rbt_ray.objectives.interpreter import Interpreter, objective_frames
-from rbt_ray.objectives.isolation import Randomness, Surroundings
-from rbt_ray.objectives.reports import WHOLE, Enough, Reports, Span
+from rbt_ray.objectives.isolation import GlobalRandomness, ProcessState
+from rbt_ray.objectives.reports import WHOLE, ReportLimitReached, ReportRange, Reports
 from rbt_ray.objectives.returned_metrics import metrics_of, short
 from rbt_ray.types import COMPLETED, FAILED, Checkpoint, Config, FloatArray, Metrics
 
@@ -82,7 +82,7 @@ class Evaluator(Protocol):
     """What a worker calls. A batch scores as its members would one by one."""
 
     def score(
-        self, view: BundleView | None, points: FloatArray, seeds: Sequence[int], span: Span = WHOLE, /
+        self, view: BundleView | None, points: FloatArray, seeds: Sequence[int], span: ReportRange = WHOLE, /
     ) -> Outcomes:
         """Outcomes of the configs in `points`, ``(n_configs, n_params)``, in their order.
 
@@ -123,11 +123,11 @@ class PerConfig:
     objective: Callable[[Config, Any], Any]
     space: Space
     metric: str
-    randomness: Randomness = field(default_factory=Randomness)
+    randomness: GlobalRandomness = field(default_factory=GlobalRandomness)
     interpreter: Interpreter = field(default_factory=Interpreter)
 
     def score(
-        self, view: BundleView | None, points: FloatArray, seeds: Sequence[int], span: Span = WHOLE, /
+        self, view: BundleView | None, points: FloatArray, seeds: Sequence[int], span: ReportRange = WHOLE, /
     ) -> Outcomes:
         """One call a config; one that raises fails alone, and none sees what those before it have changed.
 
@@ -148,9 +148,14 @@ class PerConfig:
         return outcomes
 
     def _score(
-        self, call: Callable[..., Any], view: BundleView | None, points: FloatArray, seeds: Sequence[int], span: Span
+        self,
+        call: Callable[..., Any],
+        view: BundleView | None,
+        points: FloatArray,
+        seeds: Sequence[int],
+        span: ReportRange,
     ) -> Outcomes:
-        surroundings = Surroundings()
+        surroundings = ProcessState()
         rows: list[Metrics | None] = []
         errors: dict[int, str] = {}
         checkpoints: dict[int, Checkpoint] = {}
@@ -165,7 +170,7 @@ class PerConfig:
                 with Reports(span.stop, span.starts.get(row), trials[row]) as reports:
                     try:
                         answer = copy_context().run(call, config, data)
-                    except Enough:
+                    except ReportLimitReached:
                         answer = None
                 if span.stop is not None and not reports.any:
                     raise ObjectiveResultError(
@@ -199,7 +204,7 @@ class Batched:
     interpreter: Interpreter = field(default_factory=Interpreter)
 
     def score(
-        self, view: BundleView | None, points: FloatArray, seeds: Sequence[int], _span: Span = WHOLE, /
+        self, view: BundleView | None, points: FloatArray, seeds: Sequence[int], _span: ReportRange = WHOLE, /
     ) -> Outcomes:
         """One call a batch; a batch that raises is tried again in halves, so that only the guilty fail.
 
@@ -208,7 +213,7 @@ class Batched:
         start = perf_counter()
         configs = self.space.decode(points)
         rows: list[Metrics | None] | None = None
-        surroundings = Surroundings()
+        surroundings = ProcessState()
         try:
             answers = copy_context().run(self.interpreter.repairing(self.objective), configs, view)
             if not isinstance(answers, (Sequence, np.ndarray)) or len(answers) != len(configs):
@@ -238,7 +243,7 @@ class Sweep:
     metric: str
 
     def score(
-        self, view: BundleView | None, points: FloatArray, seeds: Sequence[int], _span: Span = WHOLE, /
+        self, view: BundleView | None, points: FloatArray, seeds: Sequence[int], _span: ReportRange = WHOLE, /
     ) -> Outcomes:
         """One pass over the bundle for all configs; the objective draws no random numbers."""
         start = perf_counter()

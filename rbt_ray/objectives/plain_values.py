@@ -22,7 +22,7 @@ from rbt_ray.objectives.own_values import namespace_of
 from rbt_ray.objectives.recorded_names import recorded
 
 
-def made_of(value: Any) -> list[Any] | None:
+def frame_parts(value: Any) -> list[Any] | None:
     """What a frame, a series or an index is made of: names, types and columns; None for anything else."""
     pandas, polars = sys.modules.get("pandas"), sys.modules.get("polars")  # without which there are no such values
     if pandas is not None:
@@ -80,7 +80,7 @@ _LONGEST_SHOWN = 40
 
 
 @dataclass(frozen=True, slots=True)
-class At:
+class Location:
     """Where a value was found.
 
     Args:
@@ -102,18 +102,18 @@ class At:
         """How a message names it."""
         return f"{self.kind} `{self.name}`{self.where}"
 
-    def attribute(self, name: str) -> At:
+    def attribute(self, name: str) -> Location:
         """The same for an attribute of the value."""
         if self.kind == "the":
             return replace(self, kind="the attribute", name=name)
         return replace(self, name=f"{self.name}.{name}")
 
-    def argument(self, name: str | int) -> At:
+    def argument(self, name: str | int) -> Location:
         """The same for an argument of the `functools.partial` that the value is."""
         return replace(self, kind="the argument", name=str(name))
 
 
-class Values:
+class ValueText:
     """Makes text of values.
 
     Args:
@@ -124,7 +124,7 @@ class Values:
 
     def __init__(
         self,
-        reference: Callable[[Any, At], str | None],
+        reference: Callable[[Any, Location], str | None],
         note: Callable[[str, str], None],
         counts: Callable[[Any, str], bool],
     ) -> None:
@@ -133,14 +133,14 @@ class Values:
         self._kept: list[Any] = []
         self._known: dict[int, str] = {}
 
-    def named(self, at: At, value: Any) -> str:
+    def named(self, at: Location, value: Any) -> str:
         """The text of a value that has a name, which is noted as a part unless the value has parts of its own."""
         text = self.text(value, at)
         if self._is_part(value, at) and not text.endswith(_OPAQUE):
             self._note(at.label, _shown(value) or f"#{_hash(text)[:32]}")
         return text
 
-    def text(self, value: Any, at: At) -> str:
+    def text(self, value: Any, at: Location) -> str:
         """The text of any value."""
         kind = type(value)
         if kind in _LEAVES:
@@ -163,14 +163,14 @@ class Values:
         self._known[id(value)] = text
         return text
 
-    def _is_part(self, value: Any, at: At) -> bool:
+    def _is_part(self, value: Any, at: Location) -> bool:
         if at.kind == "the" or isinstance(value, (type, enum.Enum)):
             return isinstance(value, enum.Enum)
         if type(value) in _LEAVES or isinstance(value, (list, tuple, dict, set, frozenset, np.ndarray, np.generic)):
             return True
         return not callable(value) and not is_own(namespace_of(type(value))) and not dataclasses.is_dataclass(value)
 
-    def _compound(self, value: Any, at: At) -> str:
+    def _compound(self, value: Any, at: Location) -> str:
         kind = type(value)
         if kind in (list, tuple):
             if len(value) > _MANY and set(map(type, value)) == {float}:
@@ -186,7 +186,7 @@ class Values:
             return f"{kind.__name__} {value!r}"
         if isinstance(value, _GENERATORS):
             return kind.__qualname__  # every number that it draws changes its state
-        if not is_own(namespace_of(kind)) and (parts := made_of(value)) is not None:
+        if not is_own(namespace_of(kind)) and (parts := frame_parts(value)) is not None:
             return f"{kind.__qualname__} {[self.text(part, at) for part in parts]}"
         if isinstance(value, enum.Enum):
             return f"{self._reference(kind, at)} {value.name}"
@@ -196,11 +196,11 @@ class Values:
             return reference
         return self._object(value, at)
 
-    def _pairs(self, pairs: Iterable[tuple[Any, Any]], at: At) -> str:
+    def _pairs(self, pairs: Iterable[tuple[Any, Any]], at: Location) -> str:
         by_key = dict(pairs)
         return str([(self.text(key, at), self.text(by_key[key], at)) for key in _in_order(by_key)])
 
-    def _array(self, array: Any, at: At) -> str:
+    def _array(self, array: Any, at: Location) -> str:
         if array.dtype.hasobject:
             return f"array {array.shape} {self.text(array.tolist(), at)}"
         if array.dtype.names is not None:  # between the fields of a record there may be bytes without a meaning
@@ -209,7 +209,7 @@ class Values:
         content = little.reshape(-1).view(np.uint8).data if little.nbytes else b""
         return f"array {little.dtype.str} {array.shape} {hashlib.sha256(content).hexdigest()}"
 
-    def _object(self, value: Any, at: At) -> str:
+    def _object(self, value: Any, at: Location) -> str:
         kind = type(value)
         name = self._reference(kind, at) or kind.__qualname__
         if (settings := _settings(value)) is not None:
@@ -232,7 +232,7 @@ class Values:
         text += [self.text(item, at) for item in items or ()]
         return " ".join([*text, self._pairs(pairs or (), at)])
 
-    def _state(self, value: Any, state: Any, at: At) -> list[str]:
+    def _state(self, value: Any, state: Any, at: Location) -> list[str]:
         attributes: dict[str, Any] = {}
         if state is None:
             return []
@@ -258,7 +258,7 @@ def _shown(value: Any) -> str | None:
     return repr(value)
 
 
-def _leaf(value: Any, at: At) -> str:
+def _leaf(value: Any, at: Location) -> str:
     if type(value) is bytes and len(value) > _LONGEST:
         return f"bytes {len(value)} {hashlib.sha256(value).hexdigest()}"
     if type(value) is int:
@@ -322,8 +322,8 @@ def _key(item: Any) -> str:
     name = getattr(item, "__qualname__", "")
     if name:
         return recorded(f"{getattr(item, '__module__', '')}.{name}")
-    isolated = Values(lambda value, _: getattr(value, "__qualname__", None), lambda *_: None, lambda *_: True)
-    return f"{type(item).__qualname__} {isolated.text(item, At('', ''))}"
+    isolated = ValueText(lambda value, _: getattr(value, "__qualname__", None), lambda *_: None, lambda *_: True)
+    return f"{type(item).__qualname__} {isolated.text(item, Location('', ''))}"
 
 
 def _hash(text: str) -> str:

@@ -18,7 +18,9 @@ _RECORDED = {
     "rbt_ray.compat.rustybt.search_algorithms": "rbt_ray.compat.rustybt.strategies",
     "rbt_ray.data.file_tree": "rbt_ray.data.files",
     "rbt_ray.objectives.data_provider": "rbt_ray.objectives.own_data",
+    "rbt_ray.objectives.data_provider.DataProvider": "rbt_ray.objectives.own_data.OwnData",
     "rbt_ray.objectives.strategy_adapter": "rbt_ray.objectives.adapted",
+    "rbt_ray.objectives.strategy_adapter.StrategyAdapter": "rbt_ray.objectives.adapted.Adapted",
     "rbt_ray.tuner": "rbt_ray.tune",
 }
 """By today's name of a class, a function, a module or a package."""

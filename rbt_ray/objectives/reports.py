@@ -16,7 +16,7 @@ from rbt_ray.types import Checkpoint
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Span:
+class ReportRange:
     """Which of their iterations the trials of a batch are to do.
 
     Args:
@@ -30,10 +30,10 @@ class Span:
     trials: Sequence[int] = ()
 
 
-WHOLE = Span()
+WHOLE = ReportRange()
 
 
-class Enough(BaseException):
+class ReportLimitReached(BaseException):
     """Ends an objective that has reported as often as its fidelity asks; no `except Exception` of its own stops it."""
 
 
@@ -92,18 +92,18 @@ class Reports:
         """One report more.
 
         Raises:
-            Enough: it is the last that was asked for, or comes after that.
+            ReportLimitReached: it is the last that was asked for, or comes after that.
             ObjectiveResultError: `share` is no share.
         """
         self._share = None if share is None else _checked(share)
         if self._n == self._limit:
-            raise Enough
+            raise ReportLimitReached
         self._n += 1
         self.latest = dict(metrics) if isinstance(metrics, Mapping) else metrics
         if self._n == self._limit:
             if checkpoint is not None:
                 self.checkpoint = Checkpoint(self._n, cloudpickle.dumps(checkpoint))
-            raise Enough
+            raise ReportLimitReached
 
 
 _listening: Reports | None = None
@@ -153,11 +153,11 @@ def get_checkpoint() -> Any:
     return pickle.loads(_listening.start.payload)
 
 
-def reports_wanted() -> int | None:
+def report_limit() -> int | None:
     """After how many reports, from its start, the objective at work is done; None: it ends by itself."""
     return None if _listening is None else _listening.limit
 
 
-def trial_at_work() -> int | None:
+def current_trial() -> int | None:
     """The number of the trial at work in its study; None: there is none."""
     return None if _listening is None else _listening.trial

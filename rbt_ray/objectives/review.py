@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rbt_ray import recordable
-from rbt_ray.objectives.data_provider import OwnData
+from rbt_ray.objectives.data_provider import DataProvider
 from rbt_ray.objectives.objective import describe, is_batched
-from rbt_ray.objectives.reports import Enough, Reports
+from rbt_ray.objectives.reports import ReportLimitReached, Reports
 from rbt_ray.objectives.returned_metrics import metrics_of
 from rbt_ray.recordable import require
 from rbt_ray.types import Config, FloatArray, Metrics
@@ -45,7 +45,7 @@ class Review:
     note: str | None = None
 
     @property
-    def says_something(self) -> bool:
+    def has_findings(self) -> bool:
         """Whether there is anything to show; not for an objective without a Backtest in a study without a hold-out."""
         return (self.order_level or self.holdout or self.error or self.note) is not None
 
@@ -100,7 +100,7 @@ def review(
 
     run = _Rerun(objective, config, metric, bundle, seed, max_reports)
     try:
-        if isinstance(objective, OwnData):  # a backtester's answer has no order level, and may have cost minutes
+        if isinstance(objective, DataProvider):  # a backtester's answer has no order level, and may have cost minutes
             return run.on_holdout(train_bars)
         with keeping() as made:
             answer = run.answer(bundle, train_bars)[0]
@@ -147,7 +147,7 @@ class _Rerun:
         with Reports(self.max_reports, None) as reports:
             try:
                 found = self.objective(self.config, data)
-            except Enough:
+            except ReportLimitReached:
                 found = None
         return (reports.latest if found is None else found), reports.share
 

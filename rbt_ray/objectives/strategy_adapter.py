@@ -1,4 +1,4 @@
-"""Adapted: an objective made of a strategy that was written for another backtester."""
+"""StrategyAdapter: an objective made of a strategy that was written for another backtester."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True)
-class Adapted(ABC):
+class StrategyAdapter(ABC):
     """What `rbt_ray.adapters` makes of a strategy: a frozen dataclass, whose fields are all its settings.
 
     Args:

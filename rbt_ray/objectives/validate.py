@@ -11,7 +11,7 @@ from rbt_ray.errors import ObjectiveError, SpaceError
 from rbt_ray.objectives.builtin.parameters import check_names
 from rbt_ray.objectives.builtin.strategy import Strategy
 from rbt_ray.objectives.objective import SweepObjective, is_batched, require_callable
-from rbt_ray.objectives.strategy_adapter import Adapted
+from rbt_ray.objectives.strategy_adapter import StrategyAdapter
 
 if TYPE_CHECKING:
     from rbt_ray.data.bundle import Bundle
@@ -41,7 +41,7 @@ def check_objective(objective: Any, space: Space, metric: str, bundle: Bundle | 
         )
     if not isinstance(objective, SweepObjective):
         _check_signature(objective)
-        if isinstance(objective, Adapted):
+        if isinstance(objective, StrategyAdapter):
             objective.check({name.split("/")[0] for name in space.order}, bundle)
         return
     if bundle is None:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rbt_ray.errors import SettingError, StudyMismatchError
-from rbt_ray.objectives.address import named
-from rbt_ray.objectives.data_provider import OwnData
+from rbt_ray.objectives.address import address_by_name
+from rbt_ray.objectives.data_provider import DataProvider
 from rbt_ray.search.bohb import BOHB
 from rbt_ray.search.fidelity_ladder import ladder_from
 from rbt_ray.search.registry import MODELS, Chosen, choose, default_samples, make, plain_scheduler
@@ -69,7 +69,7 @@ def define(objective: Any, space: Space, bundle: Bundle | None, tune: TuneConfig
         seed=secrets.randbits(32) if tune.seed is None else tune.seed,
         max_pending=0,
         deterministic=tune.deterministic,
-        objective=named(objective),
+        objective=address_by_name(objective),
         max_cost=tune.max_cost,
         points_to_evaluate=tuple(space.decode(space.encode(points))),  # in plain Python values
         bundle=None if bundle is None else BundleId(bundle.name, bundle.version, bundle.n_bars, train_bars),
@@ -103,7 +103,7 @@ def bundle_of(bundle: Bundle | str | None, objective: Any, tune: TuneConfig) -> 
         SettingError: it is neither a bundle nor a name, or the objective brings its own.
         BundleNotFoundError: no bundle of that name is registered.
     """
-    if isinstance(objective, OwnData):
+    if isinstance(objective, DataProvider):
         if bundle is not None or tune.fidelity != "prefix":
             raise SettingError(
                 "this objective brings its own data, and ends earlier at a lower fidelity: leave `bundle` and `fidelity` out."
@@ -147,6 +147,6 @@ def open_again(wanted: BundleId | None, folder: Path, objective: Any, *, verify:
     bundle = Bundle.open(own, verify=verify) if own.exists() else load_bundle(wanted.name or "", wanted.version)
     if bundle.version != wanted.version:
         raise StudyMismatchError(f"the bundle in {own} is not the one the study was begun with.")
-    if isinstance(objective, OwnData) and objective.bundle.version != wanted.version:
+    if isinstance(objective, DataProvider) and objective.bundle.version != wanted.version:
         raise StudyMismatchError("the objective's data, or its dates, are not those the study was begun with.")
     return bundle

@@ -57,12 +57,12 @@ def lowest_fidelity(
             return N_BLOCKS * share_of(fidelity, max(train_bars // N_BLOCKS, 1))
         return share_of(fidelity, train_bars)
 
-    def says_something(ladder: Ladder) -> bool:
+    def has_findings(ladder: Ladder) -> bool:
         sizes = [size(fidelity) for fidelity in ladder]
         return len(sizes) == 1 or (len(set(sizes)) == len(sizes) and sizes[0] >= least_bars)
 
     ladder = ladder_from(settings.min_fidelity, settings.eta)
-    while not says_something(ladder):
+    while not has_findings(ladder):
         ladder = ladder[1:]
     return ladder[0]
 

@@ -12,7 +12,7 @@ import pytest
 
 import rbt_ray as rbt
 from rbt_ray.errors import StudyMismatchError
-from rbt_ray.objectives.address import find
+from rbt_ray.objectives.address import locate
 from rbt_ray.objectives.own_code import own_sources
 from rbt_ray.tuner.same_objective import described, stale
 
@@ -400,7 +400,7 @@ def test_what_is_said_of_an_edit_between_two_studies(tmp_path, load, edit):
     written(tmp_path, BEFORE)
     score = load("own_strategy").Score(1)
     sources = own_sources()
-    found = find(score).fingerprint
+    found = locate(score).fingerprint
     assert stale(found, sources) == {}
     edited(tmp_path, name, old, new)
     sources = own_sources()

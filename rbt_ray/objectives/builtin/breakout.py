@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from rbt_ray.objectives.builtin.entry_exit import Indicator, Latch, Level
+from rbt_ray.objectives.builtin.entry_exit import EntryExit, Indicator, Level
 from rbt_ray.objectives.builtin.parameters import Parameter, bars
 from rbt_ray.objectives.builtin.strategy import USUAL
 from rbt_ray.types import Execution, FloatArray, Rebalance
@@ -55,7 +55,7 @@ def _bar_before(values: FloatArray) -> FloatArray:
 
 
 @dataclass(frozen=True, slots=True)
-class Breakout(Latch):
+class Breakout(EntryExit):
     """See `breakout`."""
 
     name: ClassVar[str] = "breakout"

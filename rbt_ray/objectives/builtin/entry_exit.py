@@ -24,7 +24,7 @@ Level = TypeVar("Level", float, FloatArray)
 
 
 @dataclass(frozen=True, slots=True)
-class Latch(Strategy):
+class EntryExit(Strategy):
     """Long from where one indicator is above a level until another is above a level of its own.
 
     The position ends where both are, and lasts over bars on which a symbol has no close. "Above" is by a margin of 1e-9, relative to the
@@ -64,7 +64,7 @@ class Latch(Strategy):
 
     def signals(self, data: BundleView, columns: Mapping[str, FloatArray]) -> Signals:
         """Configs of the same windows together; `columns` are in an order in which they are neighbours."""
-        from rbt_ray.objectives.sweep.entry_exit import latched
+        from rbt_ray.objectives.sweep.entry_exit import entry_exit_positions
 
         keys = np.array([columns[name] for name in self.windows])
         starts = [0, *(np.flatnonzero((np.diff(keys, axis=1) != 0).any(axis=0)) + 1).tolist(), keys.shape[1]]
@@ -74,7 +74,7 @@ class Latch(Strategy):
             for start, stop in itertools.pairwise(starts):
                 entry = data.memo(_tiled, type(self).entry, _window(keys[0, start], data))
                 leaving = data.memo(_tiled, type(self).leaving, _window(keys[-1, start], data))
-                latched(
+                entry_exit_positions(
                     entry, leaving, enter[start:stop], leave[start:stop], self.holds, data.n_symbols, start, n_rows,
                     words,
                 )  # fmt: skip

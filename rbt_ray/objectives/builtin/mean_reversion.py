@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from rbt_ray.objectives.builtin.entry_exit import Indicator, Latch, Level
+from rbt_ray.objectives.builtin.entry_exit import EntryExit, Indicator, Level
 from rbt_ray.objectives.builtin.parameters import Parameter, bars
 from rbt_ray.objectives.builtin.strategy import USUAL
 from rbt_ray.types import Execution, FloatArray, Rebalance
@@ -51,7 +51,7 @@ def _score_below(data: BundleView, window: int) -> FloatArray:
 
 
 @dataclass(frozen=True, slots=True)
-class MeanReversion(Latch):
+class MeanReversion(EntryExit):
     """See `mean_reversion`."""
 
     name: ClassVar[str] = "mean_reversion"

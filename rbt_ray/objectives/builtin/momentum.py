@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from rbt_ray.objectives.builtin.entry_exit import Indicator, Latch, Level
+from rbt_ray.objectives.builtin.entry_exit import EntryExit, Indicator, Level
 from rbt_ray.objectives.builtin.parameters import Parameter, bars
 from rbt_ray.objectives.builtin.strategy import USUAL
 from rbt_ray.types import Execution, FloatArray, Rebalance
@@ -44,7 +44,7 @@ def _risen(data: BundleView, lookback: int) -> FloatArray:
 
 
 @dataclass(frozen=True, slots=True)
-class Momentum(Latch):
+class Momentum(EntryExit):
     """See `momentum`."""
 
     name: ClassVar[str] = "momentum"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from rbt_ray.objectives.builtin.entry_exit import Indicator, Latch, Level
+from rbt_ray.objectives.builtin.entry_exit import EntryExit, Indicator, Level
 from rbt_ray.objectives.builtin.parameters import Parameter, bars
 from rbt_ray.objectives.builtin.strategy import USUAL
 from rbt_ray.types import Execution, FloatArray, Rebalance
@@ -50,7 +50,7 @@ def _weakness(data: BundleView, window: int) -> FloatArray:
 
 
 @dataclass(frozen=True, slots=True)
-class RelativeStrength(Latch):
+class RelativeStrength(EntryExit):
     """See `rsi`."""
 
     name: ClassVar[str] = "rsi"

@@ -7,9 +7,9 @@ from numba import float64, uint64
 from numpy.typing import NDArray
 
 from rbt_ray.objectives.sweep.bits import ONE, WORD_TABLE
-from rbt_ray.objectives.sweep.layout import LANES, LEAD, TILE, WORDS
+from rbt_ray.objectives.sweep.layout import LEAD, TILE, WIDTH, WORDS
 from rbt_ray.objectives.sweep.simd import above, load, popcount, set_byte, splat, store, where_equal
-from rbt_ray.objectives.sweep.statistics import part
+from rbt_ray.objectives.sweep.statistics import inlined
 from rbt_ray.simulate.compiled import COUNTS, INTEGER, VECTOR, compiled
 from rbt_ray.types import FloatArray, IntArray
 
@@ -17,7 +17,7 @@ ZERO = np.uint64(0)
 _STEPS = tuple(np.uint64(step) for step in (1, 2, 4, 8, 16, 32))
 
 
-@part  # type: ignore[untyped-decorator]
+@inlined  # type: ignore[untyped-decorator]
 def _deposit(bits: np.uint64, there: np.uint64) -> np.uint64:
     """The lowest bits of `bits`, in the places of the bits set in `there`: each hole moves those above it up by one."""
     up_to_last = there
@@ -31,7 +31,7 @@ def _deposit(bits: np.uint64, there: np.uint64) -> np.uint64:
     return bits & there
 
 
-@part  # type: ignore[untyped-decorator]
+@inlined  # type: ignore[untyped-decorator]
 def _spread(words: NDArray[np.uint64], at: int, there: NDArray[np.uint64], there_at: int) -> None:
     """Moves the bits of a tile's closes, one after the other, to the bars that have them; 0 on the others."""
     low, high = words[at], words[at + 1]
@@ -97,9 +97,9 @@ def crossings(
                 window = windows[a]
                 length = splat(np.float64(window))
                 scale = splat(scales[a])
-                for j in range(0, TILE, LANES):
+                for j in range(0, TILE, WIDTH):
                     average = missing
-                    if start + j + LANES >= window:
+                    if start + j + WIDTH >= window:
                         total = load(sums, bar + j) - load(sums, bar + j - window)
                         number = load(numbers, bar + j) - load(numbers, bar + j - window)
                         average = where_equal(number, length, total / length * scale, missing)
@@ -107,7 +107,7 @@ def crossings(
             for c in range(len(fast)):
                 left, right = fast[c] * TILE, slow[c] * TILE
                 to = (((tile - first) * n_rows + c) * n_symbols + i) * WORDS * 8
-                for j in range(TILE // LANES):
-                    set_byte(octets, to + j, above(load(averages, left + j * LANES), load(averages, right + j * LANES)))
+                for j in range(TILE // WIDTH):
+                    set_byte(octets, to + j, above(load(averages, left + j * WIDTH), load(averages, right + j * WIDTH)))
                 if len(there) > 0:
                     _spread(words, to // 8, there, (tile * n_symbols + i) * WORDS)

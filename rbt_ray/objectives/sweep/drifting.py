@@ -12,9 +12,9 @@ from numba import float64, uint8
 from numpy.typing import NDArray
 
 from rbt_ray.objectives.sweep.bits import FLAGS, WORD_TABLE, turn
-from rbt_ray.objectives.sweep.layout import LANES, TILE, WORDS
+from rbt_ray.objectives.sweep.layout import TILE, WIDTH, WORDS
 from rbt_ray.objectives.sweep.simd import above, add_where, load, splat, store, subtract_where, where
-from rbt_ray.objectives.sweep.statistics import FILLS, HELD, STATE, TRADED, TRIPS, advance, higher
+from rbt_ray.objectives.sweep.statistics import FILLS, HELD, STATE, TRADED, TRIPS, advance, advance_moments
 from rbt_ray.simulate.compiled import FLAG, INTEGER, NUMBER, VECTOR, compiled
 from rbt_ray.simulate.costs import DUST
 from rbt_ray.types import FloatArray
@@ -61,7 +61,7 @@ def drift(
         buffer: ``(2, 8, 128)`` flat: room to work in.
     """
     n_configs = len(state) // len(STATE)
-    filled = n_configs // LANES * n_symbols
+    filled = n_configs // WIDTH * n_symbols
     bits = np.empty(n_symbols * TILE, np.uint8)
     changed = np.zeros(n_symbols, np.uint8)
     zero, one, share = splat(0.0), splat(1.0), splat(1.0 / n_symbols)
@@ -69,9 +69,9 @@ def drift(
     for tile in range(first, first + tiles):
         start = tile * TILE
         bars = min(TILE, n_bars - start)
-        for group in range(0, n_configs, LANES):
+        for group in range(0, n_configs, WIDTH):
             turn(words, ((tile - first) * n_configs + group) * n_symbols * WORDS, n_symbols, bits)
-            own = group // LANES * n_symbols
+            own = group // WIDTH * n_symbols
             cash = load(book, n_symbols * n_configs + group)
             worth = load(book, (n_symbols + 1) * n_configs + group)
             fills, trips = load(state, FILLS * n_configs + group), load(state, TRIPS * n_configs + group)
@@ -126,7 +126,7 @@ def drift(
                     worth = worth + value
                     gross = gross + value
                 exposure = exposure + gross / worth
-                store(buffer, t * LANES, worth / last - one)
+                store(buffer, t * WIDTH, worth / last - one)
             store(book, n_symbols * n_configs + group, cash)
             store(book, (n_symbols + 1) * n_configs + group, worth)
             store(state, FILLS * n_configs + group, fills)
@@ -134,5 +134,5 @@ def drift(
             store(state, TRADED * n_configs + group, traded)
             store(state, HELD * n_configs + group, exposure)
             if moments:
-                higher(buffer, 0, start, bars, state, n_configs, group)
+                advance_moments(buffer, 0, start, bars, state, n_configs, group)
             advance(buffer, 0, start, bars, state, n_configs, group)

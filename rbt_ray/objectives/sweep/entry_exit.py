@@ -7,14 +7,14 @@ from numba import uint64
 from numpy.typing import NDArray
 
 from rbt_ray.objectives.sweep.bits import TOP
-from rbt_ray.objectives.sweep.layout import LANES, TILE, WORDS
+from rbt_ray.objectives.sweep.layout import TILE, WIDTH, WORDS
 from rbt_ray.objectives.sweep.simd import above, load, splat
 from rbt_ray.simulate.compiled import FLAG, INTEGER, VECTOR, compiled
 from rbt_ray.types import FloatArray
 
 
 @compiled(VECTOR, VECTOR, VECTOR, VECTOR, FLAG, INTEGER, INTEGER, INTEGER, uint64[::1])
-def latched(
+def entry_exit_positions(
     entry: FloatArray,
     leaving: FloatArray,
     entry_levels: FloatArray,
@@ -52,10 +52,10 @@ def latched(
                 for k in range(WORDS):
                     enter, leave = np.uint64(0), np.uint64(0)
                     at = (tile * n_symbols + i) * TILE + k * 64
-                    for j in range(64 // LANES):
-                        place = np.uint64(j * LANES)
-                        enter |= np.uint64(above(load(entry, at + j * LANES), entry_level)) << place
-                        leave |= np.uint64(above(load(leaving, at + j * LANES), leaving_level)) << place
+                    for j in range(64 // WIDTH):
+                        place = np.uint64(j * WIDTH)
+                        enter |= np.uint64(above(load(entry, at + j * WIDTH), entry_level)) << place
+                        leave |= np.uint64(above(load(leaving, at + j * WIDTH), leaving_level)) << place
                     keep = ~leave if holds else enter
                     enter &= keep
                     before = (keep + enter + carry[c * n_symbols + i]) ^ keep ^ enter

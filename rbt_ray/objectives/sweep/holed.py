@@ -12,9 +12,9 @@ from numba import float64, uint8
 from numpy.typing import NDArray
 
 from rbt_ray.objectives.sweep.bits import FLAGS, WORD_TABLE, turn
-from rbt_ray.objectives.sweep.layout import LANES, TILE, WORDS
+from rbt_ray.objectives.sweep.layout import TILE, WIDTH, WORDS
 from rbt_ray.objectives.sweep.simd import above, absolute, add_where, load, splat, store, where
-from rbt_ray.objectives.sweep.statistics import FILLS, HELD, STATE, TRADED, TRIPS, advance, higher
+from rbt_ray.objectives.sweep.statistics import FILLS, HELD, STATE, TRADED, TRIPS, advance, advance_moments
 from rbt_ray.simulate.compiled import FLAG, INTEGER, NUMBER, VECTOR, compiled
 from rbt_ray.types import FloatArray
 
@@ -62,16 +62,16 @@ def reset_over_holes(
         buffer: ``(2, 8, 128)`` flat: room to work in.
     """
     n_configs = len(state) // len(STATE)
-    filled = n_configs // LANES * n_symbols
+    filled = n_configs // WIDTH * n_symbols
     bits = np.empty(n_symbols * TILE, np.uint8)
     zero, one, share, fee = splat(0.0), splat(1.0), splat(1.0 / n_symbols), splat(cost)
     ruin = splat(-2.0)
     for tile in range(first, first + tiles):
         start = tile * TILE
         bars = min(TILE, n_bars - start)
-        for group in range(0, n_configs, LANES):
+        for group in range(0, n_configs, WIDTH):
             turn(words, ((tile - first) * n_configs + group) * n_symbols * WORDS, n_symbols, bits)
-            own = group // LANES * n_symbols
+            own = group // WIDTH * n_symbols
             fills, trips = load(state, FILLS * n_configs + group), load(state, TRIPS * n_configs + group)
             traded, exposure = load(state, TRADED * n_configs + group), load(state, HELD * n_configs + group)
             for t in range(bars):
@@ -101,11 +101,11 @@ def reset_over_holes(
                 traded = traded + moved
                 exposure = exposure + gross
                 # A carried holding can be worth more than the equity; without any the run ends, as `run` will see.
-                store(buffer, t * LANES, where(above(drifted, zero), gain - moved * fee, ruin))
+                store(buffer, t * WIDTH, where(above(drifted, zero), gain - moved * fee, ruin))
             store(state, FILLS * n_configs + group, fills)
             store(state, TRIPS * n_configs + group, trips)
             store(state, TRADED * n_configs + group, traded)
             store(state, HELD * n_configs + group, exposure)
             if moments:
-                higher(buffer, 0, start, bars, state, n_configs, group)
+                advance_moments(buffer, 0, start, bars, state, n_configs, group)
             advance(buffer, 0, start, bars, state, n_configs, group)

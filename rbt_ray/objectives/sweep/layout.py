@@ -22,9 +22,9 @@ TILE = 128
 """Bars in a tile."""
 WORDS = TILE // 64
 """Words of bits in a tile of one symbol."""
-LANES = 8
+WIDTH = 8
 """Numbers in a vector register, and so configs whose statistics advance together."""
-LEAD = LANES
+LEAD = WIDTH
 """Zeros before the first bar of a running sum, so that eight bars can be read where the first window ends."""
 
 
@@ -62,7 +62,7 @@ def as_bits(flags: BoolArray) -> NDArray[np.uint64]:
     return np.ascontiguousarray(octets).view("<u8").astype(np.uint64).ravel()
 
 
-def legs(
+def return_tables(
     view: BundleView, execution: Execution
 ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, NDArray[np.uint64]]:
     """What a bar earns before its fill and after it, the return from fill to fill, its growth, and the bars with prices.
@@ -86,7 +86,7 @@ def has_holes(view: BundleView, execution: Execution) -> bool:
     return bool((np.logical_or.accumulate(priced, axis=0) & ~priced).any())
 
 
-def ends(view: BundleView, execution: Execution) -> IntArray:
+def listing_ends(view: BundleView, execution: Execution) -> IntArray:
     """Close-outs at the ends of listings, ``(n_ends, 3)``: symbol, bar, and the bar whose target is 0 for it.
 
     See `rbt_ray.simulate.closings`.
@@ -96,7 +96,7 @@ def ends(view: BundleView, execution: Execution) -> IntArray:
     return np.column_stack([found.columns, found.bars, found.decided])
 
 
-def marks(view: BundleView, execution: Execution) -> tuple[FloatArray, FloatArray, NDArray[np.uint8]]:
+def price_tables(view: BundleView, execution: Execution) -> tuple[FloatArray, FloatArray, NDArray[np.uint8]]:
     """Fill prices, closes and whether there is a price, each ``(n_bars, n_symbols)`` flat.
 
     Without a price, what counts as one (package `rbt_ray.simulate`), and 1 before a symbol's first: nothing is held.
@@ -107,17 +107,19 @@ def marks(view: BundleView, execution: Execution) -> tuple[FloatArray, FloatArra
     bars = np.maximum.accumulate(np.where(there, np.arange(view.n_bars)[:, None], 0), axis=0)
     close = np.nan_to_num(np.take_along_axis(view["close"], bars, axis=0), nan=1.0)
     fill = np.where(priced, view["open"], close) if execution == "next_open" else close
-    for symbol, bar, _ in view.memo(ends, execution):
+    for symbol, bar, _ in view.memo(listing_ends, execution):
         priced[bar, symbol] = True
     return fill.ravel(), close.ravel(), priced.astype(np.uint8).ravel()
 
 
-def steps(view: BundleView, execution: Execution) -> tuple[FloatArray, FloatArray, FloatArray, NDArray[np.uint8]]:
+def return_steps(
+    view: BundleView, execution: Execution
+) -> tuple[FloatArray, FloatArray, FloatArray, NDArray[np.uint8]]:
     """What a bar earns before its fill and after it, growth from fill to fill, and whether there is a price.
 
-    Each ``(n_bars, n_symbols)`` flat, on the prices of `marks`.
+    Each ``(n_bars, n_symbols)`` flat, on the prices of `price_tables`.
     """
-    fill, close, priced = marks(view, execution)
+    fill, close, priced = price_tables(view, execution)
     last_close, last_fill = (
         np.concatenate([values[: view.n_symbols], values[: -view.n_symbols]]) for values in (close, fill)
     )

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rbt_ray.objectives.sweep.accounts import new_state, open_account
-from rbt_ray.objectives.sweep.layout import LANES, WORDS, n_tiles
+from rbt_ray.objectives.sweep.layout import WIDTH, WORDS, n_tiles
 from rbt_ray.objectives.sweep.statistics import (
     CUBES,
     DOWNSIDE,
@@ -38,9 +38,9 @@ Signals: TypeAlias = Callable[[int, int, int, NDArray[np.uint64]], None]
 """Writes the positions of `tiles` tiles from `first` on into ``(tiles, n_rows, n_symbols, 2)`` words, given in the
 order `first, tiles, n_rows, words`."""
 
-PIECE = 2**17
+MOST_WORDS = 2**17
 """Words of positions worked on at once: 1 MB, which stays in the second-level cache."""
-MANY = 8192
+MOST_CONFIGS = 8192
 """Configs worked on at once where a piece may be a few tiles: the more, the more of them share an indicator."""
 MOMENTS = frozenset({"sortino", "skew", "kurtosis"})
 """Metrics that need more than mean and squares: a tenth more time, so only when asked for."""
@@ -58,11 +58,11 @@ def sweep(strategy: Strategy, view: BundleView, columns: Columns, names: tuple[s
     moments = not MOMENTS.isdisjoint(names)
 
     order = strategy.order(columns)
-    size, step = _pieces(strategy.whole_history, len(order), n_symbols, tiles)
+    size, step = _sizes(strategy.whole_history, len(order), n_symbols, tiles)
     metrics = {name: np.empty(len(order)) for name in names}
     for start in range(0, len(order), size):
         rows = order[start : start + size]
-        n_rows = -(-len(rows) // LANES) * LANES
+        n_rows = -(-len(rows) // WIDTH) * WIDTH
         signals = strategy.signals(view, {name: values[rows] for name, values in columns.items()})
         words = np.zeros(step * n_rows * n_symbols * WORDS, np.uint64)
         state = new_state(n_rows)
@@ -82,12 +82,12 @@ def sweep(strategy: Strategy, view: BundleView, columns: Columns, names: tuple[s
     return metrics
 
 
-def _pieces(whole_history: bool, n_configs: int, n_symbols: int, tiles: int) -> tuple[int, int]:
+def _sizes(whole_history: bool, n_configs: int, n_symbols: int, tiles: int) -> tuple[int, int]:
     """How many configs and how many tiles to work on at once."""
     if whole_history:
-        return max(LANES, PIECE // (tiles * n_symbols * WORDS) // LANES * LANES), tiles
-    size = max(1, min(n_configs, MANY if n_symbols <= 64 else MANY // 8))
-    return size, min(tiles, max(1, PIECE // (size * n_symbols * WORDS)))
+        return max(WIDTH, MOST_WORDS // (tiles * n_symbols * WORDS) // WIDTH * WIDTH), tiles
+    size = max(1, min(n_configs, MOST_CONFIGS if n_symbols <= 64 else MOST_CONFIGS // 8))
+    return size, min(tiles, max(1, MOST_WORDS // (size * n_symbols * WORDS)))
 
 
 def _metrics(state: FloatArray, n_bars: int, periods_per_year: float) -> dict[str, FloatArray]:

@@ -20,30 +20,30 @@ from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numba.extending import intrinsic, models, overload, register_model
 
-from rbt_ray.objectives.sweep.layout import LANES as WIDTH
+from rbt_ray.objectives.sweep.layout import WIDTH
 
-_LANES = ir.VectorType(ir.DoubleType(), WIDTH)
+_VECTOR = ir.VectorType(ir.DoubleType(), WIDTH)
 _BITS = ir.VectorType(ir.IntType(1), WIDTH)
 _INDEX = ir.IntType(32)
 _PICKS = ir.VectorType(_INDEX, WIDTH)
 ARRAY: Final = "array"
 
 
-class LanesType(types.Type):  # type: ignore[misc]
+class Float64x8Type(types.Type):  # type: ignore[misc]
     """The type of eight float64 in Numba's eyes."""
 
     def __init__(self) -> None:
         super().__init__(name="float64x8")
 
 
-lanes = LanesType()
-_EIGHT = types.UniTuple(lanes, WIDTH)
+float64x8 = Float64x8Type()
+_EIGHT = types.UniTuple(float64x8, WIDTH)
 
 
-@register_model(LanesType)
-class _LanesModel(models.PrimitiveModel):  # type: ignore[misc]
+@register_model(Float64x8Type)
+class _Float64x8Model(models.PrimitiveModel):  # type: ignore[misc]
     def __init__(self, manager: Any, kind: Any) -> None:
-        super().__init__(manager, kind, _LANES)
+        super().__init__(manager, kind, _VECTOR)
 
 
 def _instruction(emit: Callable[..., Any], result: Any, *kinds: Any) -> Any:
@@ -75,11 +75,11 @@ def _instruction(emit: Callable[..., Any], result: Any, *kinds: Any) -> Any:
 
 
 def _address(builder: Any, data: Any, index: Any) -> Any:
-    return builder.bitcast(builder.gep(data, [index]), _LANES.as_pointer())
+    return builder.bitcast(builder.gep(data, [index]), _VECTOR.as_pointer())
 
 
 def _load(builder: Any, data: Any, index: Any) -> Any:
-    value = builder.load(_address(builder, data, index), typ=_LANES)
+    value = builder.load(_address(builder, data, index), typ=_VECTOR)
     value.align = 8
     return value
 
@@ -89,7 +89,7 @@ def _store(builder: Any, data: Any, index: Any, value: Any) -> None:
 
 
 def _splat(builder: Any, value: Any) -> Any:
-    undefined = ir.Constant(_LANES, ir.Undefined)
+    undefined = ir.Constant(_VECTOR, ir.Undefined)
     first = builder.insert_element(undefined, value, _INDEX(0))
     return builder.shuffle_vector(first, undefined, ir.Constant(_PICKS, [0] * WIDTH))
 
@@ -113,7 +113,7 @@ def _where(builder: Any, bits: Any, value: Any, other: Any) -> Any:
 def _absolute(builder: Any, value: Any) -> Any:
     bits = ir.VectorType(ir.IntType(64), WIDTH)
     magnitude = builder.and_(builder.bitcast(value, bits), ir.Constant(bits, [2**63 - 1] * WIDTH))
-    return builder.bitcast(magnitude, _LANES)
+    return builder.bitcast(magnitude, _VECTOR)
 
 
 def _sum(builder: Any, value: Any) -> Any:
@@ -148,27 +148,27 @@ def _transpose(builder: Any, rows: Any) -> Any:
     return rows
 
 
-load = _instruction(_load, lanes, ARRAY, types.intp)
+load = _instruction(_load, float64x8, ARRAY, types.intp)
 """`load(array, index)`: `array[index : index + 8]`, unchecked."""
-store = _instruction(_store, types.void, ARRAY, types.intp, lanes)
+store = _instruction(_store, types.void, ARRAY, types.intp, float64x8)
 """`store(array, index, value)`: `array[index : index + 8] = value`, unchecked."""
-splat = _instruction(_splat, lanes, types.float64)
+splat = _instruction(_splat, float64x8, types.float64)
 """`splat(number)`: the number in every lane."""
-above = _instruction(_above, types.uint8, lanes, lanes)
+above = _instruction(_above, types.uint8, float64x8, float64x8)
 """`above(left, right)`: bit k is set where `left > right` in lane k; never where either is NaN."""
-least = _instruction(_least, lanes, lanes, lanes)
+least = _instruction(_least, float64x8, float64x8, float64x8)
 """`least(left, right)`: the smaller in every lane; `right` where either is NaN."""
-where_equal = _instruction(_where_equal, lanes, lanes, lanes, lanes, lanes)
+where_equal = _instruction(_where_equal, float64x8, float64x8, float64x8, float64x8, float64x8)
 """`where_equal(left, right, value, other)`: `value` in the lanes where `left == right`, else `other`."""
-add_where = _instruction(_add_where, lanes, types.uint8, lanes, lanes)
+add_where = _instruction(_add_where, float64x8, types.uint8, float64x8, float64x8)
 """`add_where(bits, total, value)`: `total + value` in the lanes whose bit is set, `total` in the others."""
-subtract_where = _instruction(_subtract_where, lanes, types.uint8, lanes, lanes)
+subtract_where = _instruction(_subtract_where, float64x8, types.uint8, float64x8, float64x8)
 """`subtract_where(bits, total, value)`: `total - value` in the lanes whose bit is set, `total` in the others."""
-where = _instruction(_where, lanes, types.uint8, lanes, lanes)
+where = _instruction(_where, float64x8, types.uint8, float64x8, float64x8)
 """`where(bits, value, other)`: `value` in the lanes whose bit is set, `other` in the others."""
-absolute = _instruction(_absolute, lanes, lanes)
+absolute = _instruction(_absolute, float64x8, float64x8)
 """`absolute(value)`: without the sign."""
-total_of = _instruction(_sum, types.float64, lanes)
+total_of = _instruction(_sum, types.float64, float64x8)
 """`total_of(value)`: the sum of the eight."""
 transpose = _instruction(_transpose, _EIGHT, _EIGHT)
 """`transpose((row, ...))`: eight lanes of eight, with rows and columns exchanged."""
@@ -187,13 +187,13 @@ set_byte = _instruction(
 
 def _overload(symbol: Callable[..., Any], emit: Callable[..., Any]) -> None:
     """Gives `symbol` a meaning between lanes: lane by lane."""
-    lane_by_lane = _instruction(emit, lanes, lanes, lanes)
+    lane_by_lane = _instruction(emit, float64x8, float64x8, float64x8)
 
     def choose(left: Any, right: Any) -> Any:
         def apply(left: Any, right: Any) -> Any:
             return lane_by_lane(left, right)
 
-        return apply if left is lanes and right is lanes else None
+        return apply if left is float64x8 and right is float64x8 else None
 
     overload(symbol)(choose)
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from rbt_ray.objectives.sweep.layout import LANES
+from rbt_ray.objectives.sweep.layout import WIDTH
 from rbt_ray.objectives.sweep.simd import least, load, splat, store
 from rbt_ray.types import FloatArray
 
@@ -25,10 +25,10 @@ STATE = (
 """What is kept of each config between tiles: the first three begin at 1, the others at 0."""
 EQUITY, RATIO, LOW, MEAN, SQUARES, CUBES, FOURTHS, DOWNSIDE, TRADED, HELD, FILLS, TRIPS = range(12)
 
-part = numba.njit(inline="always", nogil=True, error_model="numpy")
+inlined = numba.njit(inline="always", nogil=True, error_model="numpy")
 
 
-@part  # type: ignore[untyped-decorator]
+@inlined  # type: ignore[untyped-decorator]
 def advance(buffer: FloatArray, at: int, start: int, bars: int, state: FloatArray, n_configs: int, group: int) -> None:
     """Equity, drawdown, mean and squares of eight configs over the bars of a tile."""
     one = splat(1.0)
@@ -38,7 +38,7 @@ def advance(buffer: FloatArray, at: int, start: int, bars: int, state: FloatArra
     mean = load(state, MEAN * n_configs + group)
     total, squares = splat(0.0), splat(0.0)
     for t in range(bars):
-        r = load(buffer, at + t * LANES)
+        r = load(buffer, at + t * WIDTH)
         growth = r + one
         equity = equity * growth
         ratio = least(ratio * growth, one)
@@ -55,15 +55,17 @@ def advance(buffer: FloatArray, at: int, start: int, bars: int, state: FloatArra
     store(state, MEAN * n_configs + group, mean + total / splat(np.float64(start + bars)))
 
 
-@part  # type: ignore[untyped-decorator]
-def higher(buffer: FloatArray, at: int, start: int, bars: int, state: FloatArray, n_configs: int, group: int) -> None:
+@inlined  # type: ignore[untyped-decorator]
+def advance_moments(
+    buffer: FloatArray, at: int, start: int, bars: int, state: FloatArray, n_configs: int, group: int
+) -> None:
     """Third and fourth moments and the downside of eight configs; before `advance`, as it needs the moments so far."""
     zero = splat(0.0)
     mean = load(state, MEAN * n_configs + group)
     s1, s2, s3, s4 = zero, zero, zero, zero
     downside = load(state, DOWNSIDE * n_configs + group)
     for t in range(bars):
-        r = load(buffer, at + t * LANES)
+        r = load(buffer, at + t * WIDTH)
         loss = least(r, zero)
         downside = downside + loss * loss
         d = r - mean
