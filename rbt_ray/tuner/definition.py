@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rbt_ray.errors import SettingError, StudyMismatchError
-from rbt_ray.objectives.address import address_by_name
 from rbt_ray.objectives.data_provider import DataProvider
+from rbt_ray.objectives.fingerprint.address import address_by_name
 from rbt_ray.search.bohb import BOHB
 from rbt_ray.search.fidelity_ladder import ladder_from
 from rbt_ray.search.registry import MODELS, Chosen, choose, default_samples, make, plain_scheduler

@@ -26,9 +26,9 @@ from rbt_ray.errors import (
     StudyInterrupted,
     StudyMismatchError,
 )
-from rbt_ray.objectives.address import address_of, locate
 from rbt_ray.objectives.data_provider import DataProvider
-from rbt_ray.objectives.own_code import Source, own_sources
+from rbt_ray.objectives.fingerprint.address import address_of, locate
+from rbt_ray.objectives.fingerprint.own_code import Source, own_sources
 from rbt_ray.objectives.validate import check_objective
 from rbt_ray.os_errors import explained
 from rbt_ray.pool.job import Task

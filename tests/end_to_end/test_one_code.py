@@ -12,8 +12,8 @@ import pytest
 
 import rbt_ray as rbt
 from rbt_ray.errors import StudyMismatchError
-from rbt_ray.objectives.address import locate
-from rbt_ray.objectives.own_code import own_sources
+from rbt_ray.objectives.fingerprint.address import locate
+from rbt_ray.objectives.fingerprint.own_code import own_sources
 from rbt_ray.tuner.same_objective import described, stale
 
 PACKAGE = {

@@ -219,7 +219,7 @@ def written(files):
 
 def fingerprint(files):
     """The fingerprint of the objective in these files, which are imported as they are."""
-    from rbt_ray.objectives.address import locate
+    from rbt_ray.objectives.fingerprint.address import locate
 
     folder = written(files)
     sys.path.insert(0, str(folder))

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from rbt_ray.objectives.bytecode import canonical, codes_in
-from rbt_ray.objectives.own_code import Source, imported
+from rbt_ray.objectives.fingerprint.bytecode import canonical, codes_in
+from rbt_ray.objectives.fingerprint.own_code import Source, imported
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _Name = tuple[str, str]

@@ -14,7 +14,7 @@ from types import CodeType
 from typing import Any
 
 from rbt_ray.objectives.builtin.strategy import Strategy
-from rbt_ray.objectives.fingerprint import Fingerprint, fingerprint_of
+from rbt_ray.objectives.fingerprint.fingerprint import Fingerprint, fingerprint_of
 from rbt_ray.objectives.strategy_adapter import StrategyAdapter
 from rbt_ray.study.study import Address
 

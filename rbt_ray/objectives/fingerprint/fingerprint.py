@@ -15,20 +15,21 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from rbt_ray.objectives.bytecode import Uses, canonical, uses_of
-from rbt_ray.objectives.changed_arguments import PassedArguments, value_of
-from rbt_ray.objectives.own_code import closure, imported, is_own
-from rbt_ray.objectives.own_values import (
+from rbt_ray.objectives.fingerprint.bytecode import PassedArguments, Uses, canonical, uses_of, value_of
+from rbt_ray.objectives.fingerprint.own_code import (
     CONSTRUCTORS,
+    closure,
     file_of,
     function_in,
+    imported,
     is_counted,
     is_library_function,
+    is_own,
     namespace_of,
     wrapped_by,
 )
-from rbt_ray.objectives.plain_values import Location, ValueText
-from rbt_ray.objectives.recorded_names import recorded
+from rbt_ray.objectives.fingerprint.recorded_names import recorded
+from rbt_ray.objectives.fingerprint.values import Location, ValueText
 
 _Ignored = frozenset[tuple[int, str]]
 """What is working memory: a name, and the id of the globals, class, object or closure's code that it belongs to."""

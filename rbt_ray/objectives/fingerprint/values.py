@@ -17,9 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from rbt_ray.objectives.own_code import is_own
-from rbt_ray.objectives.own_values import namespace_of
-from rbt_ray.objectives.recorded_names import recorded
+from rbt_ray.objectives.fingerprint.own_code import is_own, namespace_of
+from rbt_ray.objectives.fingerprint.recorded_names import recorded
 
 
 def frame_parts(value: Any) -> list[Any] | None:
