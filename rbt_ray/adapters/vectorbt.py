@@ -15,7 +15,7 @@ import numpy as np
 from rbt_ray.adapters import arguments
 from rbt_ray.adapters.run import Run
 from rbt_ray.errors import ObjectiveResultError
-from rbt_ray.objectives.objective import batched as takes_many
+from rbt_ray.objectives.kind import batched as takes_many
 from rbt_ray.objectives.strategy_adapter import StrategyAdapter
 from rbt_ray.types import Config
 

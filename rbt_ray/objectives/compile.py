@@ -11,7 +11,7 @@ import time
 KERNELS = (
     "rbt_ray.simulate.every_bar",
     "rbt_ray.simulate.on_change",
-    "rbt_ray.simulate.metrics",
+    "rbt_ray.simulate.metric_kernel",
     "rbt_ray.simulate.rolling",
     "rbt_ray.objectives.sweep.crossing",
     "rbt_ray.objectives.sweep.drifting",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rbt_ray.errors import LookaheadError, ObjectiveError, SettingError
-from rbt_ray.objectives.objective import is_batched
+from rbt_ray.objectives.kind import kind_of
 from rbt_ray.simulate.backtest import Backtest
 from rbt_ray.types import Config, FloatArray
 
@@ -115,7 +115,7 @@ def _example(objective: Any) -> Config:
 
 def _run(objective: Any, bundle: Bundle, n_bars: int, params: Config, seed: int) -> Backtest:
     data = bundle.view(n_bars).for_trial(seed)
-    answer = objective([params], data)[0] if is_batched(objective) else objective(params, data)
+    answer = objective([params], data)[0] if kind_of(objective).takes == "configs" else objective(params, data)
     if not isinstance(answer, Backtest):
         raise ObjectiveError(
             f"`objective` must return a Backtest for its weights to be compared; got {answer!r} of type "

@@ -8,10 +8,9 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import copy_context
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from time import perf_counter  # the clock itself: an objective may put another in its place
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -21,61 +20,19 @@ from rbt_ray.errors import ObjectiveError, ObjectiveResultError, RbtError
 from rbt_ray.metric_columns import Column
 from rbt_ray.objectives.interpreter import Interpreter, objective_frames
 from rbt_ray.objectives.isolation import GlobalRandomness, ProcessState
+from rbt_ray.objectives.kind import SweepObjective, kind_of
 from rbt_ray.objectives.reports import WHOLE, ReportLimitReached, ReportRange, Reports
 from rbt_ray.objectives.returned_metrics import metrics_of, short
+from rbt_ray.simulate.metrics import METRICS
 from rbt_ray.types import COMPLETED, FAILED, Checkpoint, Config, FloatArray, Metrics
 
 if TYPE_CHECKING:
     from rbt_ray.data.view import BundleView
     from rbt_ray.study.space import Space
 
-F = TypeVar("F", bound=Callable[..., Any])
-_BATCHED = "__rbt_batched__"
 _LONGEST_ERROR = 20_000
-_RATIOS = ("sharpe", "sortino", "calmar")
-"""Metrics of a Backtest that are undefined for constant returns."""
+_RATIOS = frozenset(metric.name for metric in METRICS if metric.unit == "ratio")
 _PACKAGE = str(Path(__file__).parents[1]) + os.sep
-
-
-def batched(objective: F) -> F:
-    """Marks an objective that takes a list of params and returns one result each, in their order.
-
-    ```python
-    @rbt.batched
-    def objective(params, data):
-        return [score(p, data) for p in params]
-    ```
-    """
-    setattr(objective, _BATCHED, True)
-    return objective
-
-
-def is_batched(objective: Any) -> bool:
-    """Whether `batched` marked it."""
-    while isinstance(objective, partial):
-        objective = objective.func
-    return bool(getattr(objective, _BATCHED, False))
-
-
-@runtime_checkable
-class SweepObjective(Protocol):
-    """An objective that scores columns of parameters in one pass, as the built-in ones do."""
-
-    @property
-    def params(self) -> tuple[str, ...]:
-        """The names of its parameters."""
-        ...
-
-    @property
-    def metrics(self) -> tuple[str, ...]:
-        """The metrics it computes unless others are asked for."""
-        ...
-
-    def evaluate(
-        self, data: BundleView, columns: Mapping[str, FloatArray], metrics: tuple[str, ...]
-    ) -> Mapping[str, FloatArray]:
-        """Metrics ``(n_configs,)`` by name, for parameters ``(n_configs,)`` by name."""
-        ...
 
 
 class Evaluator(Protocol):
@@ -97,23 +54,12 @@ def as_evaluator(objective: Any, space: Space, metric: str) -> Evaluator:
     Raises:
         ObjectiveError: it cannot be called.
     """
-    if isinstance(objective, SweepObjective):
-        return Sweep(objective, space, metric)
-    require_callable(objective)
-    return (Batched if is_batched(objective) else PerConfig)(objective, space, metric)
-
-
-def require_callable(objective: Any) -> None:
-    """Refuses an objective that is no function.
-
-    Raises:
-        ObjectiveError: it cannot be called.
-    """
-    if not callable(objective):
-        raise ObjectiveError(
-            f"`objective` is a function of (params, data) that returns a number, a dict of metrics or a Backtest; "
-            f"got {objective!r} of type {type(objective).__name__}."
-        )
+    kinds: dict[str, Callable[[Any, Space, str], Evaluator]] = {
+        "config": PerConfig,
+        "configs": Batched,
+        "columns": Sweep,
+    }
+    return kinds[kind_of(objective).takes](objective, space, metric)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rbt_ray import recordable
-from rbt_ray.objectives.data_provider import DataProvider
-from rbt_ray.objectives.objective import describe, is_batched
+from rbt_ray.objectives.kind import kind_of
+from rbt_ray.objectives.objective import describe
 from rbt_ray.objectives.reports import ReportLimitReached, Reports
 from rbt_ray.objectives.returned_metrics import metrics_of
 from rbt_ray.recordable import require
@@ -100,7 +100,9 @@ def review(
 
     run = _Rerun(objective, config, metric, bundle, seed, max_reports)
     try:
-        if isinstance(objective, DataProvider):  # a backtester's answer has no order level, and may have cost minutes
+        if (
+            kind_of(objective).provider is not None
+        ):  # a backtester's answer has no order level, and may have cost minutes
             return run.on_holdout(train_bars)
         with keeping() as made:
             answer = run.answer(bundle, train_bars)[0]
@@ -142,7 +144,7 @@ class _Rerun:
     def answer(self, bundle: Bundle, n_bars: int) -> tuple[Any, float]:
         """What the objective gives for so many bars, and how much of them it has used."""
         data = bundle.view(n_bars).for_trial(self.seed)
-        if is_batched(self.objective):
+        if kind_of(self.objective).takes == "configs":
             return self.objective([self.config], data)[0], 1.0
         with Reports(self.max_reports, None) as reports:
             try:

@@ -10,8 +10,7 @@ import numpy as np
 from rbt_ray.errors import ObjectiveError, SpaceError
 from rbt_ray.objectives.builtin.parameters import check_names
 from rbt_ray.objectives.builtin.strategy import Strategy
-from rbt_ray.objectives.objective import SweepObjective, is_batched, require_callable
-from rbt_ray.objectives.strategy_adapter import StrategyAdapter
+from rbt_ray.objectives.kind import kind_of
 
 if TYPE_CHECKING:
     from rbt_ray.data.bundle import Bundle
@@ -32,22 +31,21 @@ def check_objective(objective: Any, space: Space, metric: str, bundle: Bundle | 
         ObjectiveError: it cannot be called with (params, data), or needs prices and there are none, or cannot report.
         InputError: a built-in one, where names, numbers, metric or prices are not what it takes.
     """
-    if not isinstance(objective, SweepObjective):
-        require_callable(objective)
-    if reports and (isinstance(objective, SweepObjective) or is_batched(objective)):
+    kind = kind_of(objective)
+    if reports and kind.takes != "config":
         raise ObjectiveError(
             "`fidelity='reports'` is for a function of one config that calls `rbt.report`; batched and built-in objectives "
             "evaluate many at once."
         )
-    if not isinstance(objective, SweepObjective):
+    if kind.takes != "columns":
         _check_signature(objective)
-        if isinstance(objective, StrategyAdapter):
-            objective.check({name.split("/")[0] for name in space.order}, bundle)
+        if kind.adapter is not None:
+            kind.adapter.check({name.split("/")[0] for name in space.order}, bundle)
         return
     if bundle is None:
         raise ObjectiveError(f"`bundle` is missing: {getattr(objective, 'name', repr(objective))} needs prices.")
-    if isinstance(objective, Strategy):
-        _check_builtin(objective, space, metric, bundle)
+    if kind.builtin is not None:
+        _check_builtin(kind.builtin, space, metric, bundle)
 
 
 def _check_signature(objective: Any) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rbt_ray.errors import SettingError, StudyMismatchError
-from rbt_ray.objectives.data_provider import DataProvider
 from rbt_ray.objectives.fingerprint.address import address_by_name
+from rbt_ray.objectives.kind import kind_of
 from rbt_ray.search.bohb import BOHB
 from rbt_ray.search.fidelity_ladder import ladder_from
 from rbt_ray.search.registry import MODELS, Chosen, choose, default_samples, make, plain_scheduler
@@ -103,12 +103,12 @@ def bundle_of(bundle: Bundle | str | None, objective: Any, tune: TuneConfig) -> 
         SettingError: it is neither a bundle nor a name, or the objective brings its own.
         BundleNotFoundError: no bundle of that name is registered.
     """
-    if isinstance(objective, DataProvider):
+    if (provider := kind_of(objective).provider) is not None:
         if bundle is not None or tune.fidelity != "prefix":
             raise SettingError(
                 "this objective brings its own data, and ends earlier at a lower fidelity: leave `bundle` and `fidelity` out."
             )
-        return objective.bundle
+        return provider.bundle
     if bundle is None:
         return None
     from rbt_ray.data.bundle import Bundle
@@ -147,6 +147,6 @@ def open_again(wanted: BundleId | None, folder: Path, objective: Any, *, verify:
     bundle = Bundle.open(own, verify=verify) if own.exists() else load_bundle(wanted.name or "", wanted.version)
     if bundle.version != wanted.version:
         raise StudyMismatchError(f"the bundle in {own} is not the one the study was begun with.")
-    if isinstance(objective, DataProvider) and objective.bundle.version != wanted.version:
+    if (provider := kind_of(objective).provider) is not None and provider.bundle.version != wanted.version:
         raise StudyMismatchError("the objective's data, or its dates, are not those the study was begun with.")
     return bundle

@@ -10,7 +10,8 @@ import pytest
 
 import rbt_ray as rbt
 from rbt_ray.objectives.fingerprint.address import address_of
-from rbt_ray.objectives.objective import as_evaluator, is_batched, join_outcomes
+from rbt_ray.objectives.kind import kind_of
+from rbt_ray.objectives.objective import as_evaluator, join_outcomes
 from rbt_ray.study.space import Space
 
 SPACE = Space.of({"n": rbt.randint(0, 20)})
@@ -52,8 +53,8 @@ def test_a_batched_objective_has_no_seed_that_batches_could_change():
 
 
 def test_a_partial_of_a_batched_objective_is_batched():
-    assert is_batched(functools.partial(moody_batch, data=None))
-    assert not is_batched(functools.partial(moody, data=None))
+    assert kind_of(functools.partial(moody_batch, data=None)).takes == "configs"
+    assert kind_of(functools.partial(moody, data=None)).takes == "config"
 
 
 def test_partials_of_other_functions_or_arguments_are_other_objectives():

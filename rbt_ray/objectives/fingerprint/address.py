@@ -15,7 +15,7 @@ from typing import Any
 
 from rbt_ray.objectives.builtin.strategy import Strategy
 from rbt_ray.objectives.fingerprint.fingerprint import Fingerprint, fingerprint_of
-from rbt_ray.objectives.strategy_adapter import StrategyAdapter
+from rbt_ray.objectives.kind import kind_of
 from rbt_ray.study.study import Address
 
 
@@ -93,7 +93,7 @@ def address_of(objective: Any) -> Address:
 def locate(objective: Any) -> LocatedObjective:
     """The address, and what of the objective's code was reached."""
     address = replace(address_by_name(objective), fingerprint=source_fingerprint(objective))
-    if isinstance(objective, Strategy):
+    if kind_of(objective).builtin is not None:
         return LocatedObjective(address, None)
     found = fingerprint_of(objective)
     return LocatedObjective(replace(address, code=found.digest, parts=found.parts, python=_PYTHON), found)
@@ -101,12 +101,13 @@ def locate(objective: Any) -> LocatedObjective:
 
 def address_by_name(objective: Any) -> Address:
     """The address without what it takes to compare the objective, which is found when its study begins."""
-    if isinstance(objective, Strategy):
-        return Address(objective.name, dataclasses.asdict(objective), "", "")
+    kind = kind_of(objective)
+    if kind.builtin is not None:
+        return Address(kind.builtin.name, dataclasses.asdict(kind.builtin), "", "")
     module, name = getattr(objective, "__module__", ""), getattr(objective, "__qualname__", None)
     folder = ""
-    if isinstance(objective, StrategyAdapter):
-        address = f"<{objective.title}>"
+    if kind.adapter is not None:
+        address = f"<{kind.adapter.title}>"
     elif name is None:
         address = f"<{type(objective).__qualname__}>"
     else:

@@ -17,6 +17,7 @@ _RECORDED = {
     "rbt_ray.compat.ray_tune.unsupported": "rbt_ray.tune.ported.refused",
     "rbt_ray.compat.rustybt.search_algorithms": "rbt_ray.compat.rustybt.strategies",
     "rbt_ray.data.file_tree": "rbt_ray.data.files",
+    "rbt_ray.objectives.kind.batched": "rbt_ray.objectives.objective.batched",
     "rbt_ray.objectives.data_provider": "rbt_ray.objectives.own_data",
     "rbt_ray.objectives.data_provider.DataProvider": "rbt_ray.objectives.own_data.OwnData",
     "rbt_ray.objectives.strategy_adapter": "rbt_ray.objectives.adapted",

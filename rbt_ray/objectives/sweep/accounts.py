@@ -1,4 +1,4 @@
-"""Which kernel turns positions into statistics: by accounting, and by whether a symbol has holes."""
+"""Selects the kernel that computes statistics from positions, by the accounting and by whether bars are missing."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from rbt_ray.data.view import BundleView
 
 Advance: TypeAlias = Callable[[int, int, NDArray[np.uint64]], None]
-"""Brings the statistics forward by `tiles` tiles from `first` on, given in the order `first, tiles, words`."""
+"""Advances the statistics over `tiles` tiles from `first` on; called as `advance(first, tiles, words)`."""
 
 
 def new_state(n_rows: int) -> FloatArray:
-    """The statistics of `n_rows` configs before the first bar; see `statistics.STATE`."""
+    """Returns the statistics of `n_rows` configs before the first bar; see `statistics.STATE`."""
     state = aligned(len(STATE) * n_rows)
     state[: (LOW + 1) * n_rows] = 1.0
     return state
@@ -40,14 +40,14 @@ def new_state(n_rows: int) -> FloatArray:
 def open_account(
     view: BundleView, execution: Execution, rebalance: Rebalance, cost: float, moments: bool, state: FloatArray
 ) -> Advance:
-    """What advances `state` by the accounting asked for.
+    """Returns a function that advances `state` by the given accounting.
 
     Args:
-        view: the prices.
-        execution: when decisions are filled.
-        rebalance: the accounting.
-        cost: of a unit of turnover, a fraction.
-        moments: whether to keep the third and fourth moments and the downside as well.
+        view: prices.
+        execution: when orders are filled.
+        rebalance: accounting.
+        cost: cost per unit of turnover, as a fraction.
+        moments: whether to update the third and fourth moments and the downside.
         state: of `new_state`; changed in place.
     """
     n_rows, n_bars, n_symbols = len(state) // len(STATE), view.n_bars, view.n_symbols
@@ -68,7 +68,7 @@ def open_account(
 
         fill, close, known = view.memo(price_tables, execution)
         book = aligned((n_symbols + 2) * n_rows)
-        book[n_symbols * n_rows :] = INITIAL_CASH  # and with it the equity: rounding then is that of a backtest
+        book[n_symbols * n_rows :] = INITIAL_CASH  # the same capital as a backtest, so that rounding is the same
 
         def advance(first: int, tiles: int, words: NDArray[np.uint64]) -> None:
             close_out(first, tiles, words)

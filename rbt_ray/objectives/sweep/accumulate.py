@@ -1,9 +1,9 @@
-"""Positions to returns on every bar, tile after tile, for many configs at once, where no symbol has a hole.
+"""Computes returns from positions for many configs at once, with weights reset on every bar and no missing bars.
 
-The accounting is that of `rbt_ray.simulate.every_bar` for weights that are `1 / n_symbols` or 0. Within a tile the
-bars are the lanes while a config's returns are added up symbol by symbol; then eight configs' returns are transposed
-and the configs are the lanes, as equity and drawdown go from bar to bar (module `statistics`). With every symbol that
-is held priced, all weights after a fill are targets, so that no bar waits for the drift of the bar before.
+The accounting is that of `rbt_ray.simulate.every_bar` for weights of `1 / n_symbols` or 0. Within a tile, vectors hold
+eight bars of one config while its returns are summed over symbols. A transposition then gives vectors of eight configs,
+which module `statistics` takes from bar to bar. Since every held symbol has a price, the weights after a fill are the
+targets, so no bar depends on the drift of the bar before.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ from rbt_ray.simulate.compiled import FLAG, INTEGER, NUMBER, VECTOR, compiled
 from rbt_ray.types import FloatArray
 
 TOGETHER = 4
-"""Configs whose returns are added up at a time."""
+"""Configs whose returns are summed at a time."""
 MASKS = 2 * WORDS
-"""Words of bits a symbol: those held after the fill, those held before it."""
+"""Words of bits per symbol: the bars held after the fill, and those held before it."""
 
 
 @inlined  # type: ignore[untyped-decorator]
 def _n_masks(n_symbols: int) -> int:
-    """Words of bits a config: those of each symbol, and the bars on which any symbol is held before or after the fill."""
+    """Returns the words of bits per config: those of each symbol, and the bars on which any symbol is held."""
     return n_symbols * MASKS + WORDS
 
 
@@ -59,7 +59,7 @@ def _positions(
     masks: NDArray[np.uint64],
     masks_at: int,
 ) -> tuple[int, int, int]:
-    """Writes the masks of one config and tile; how many bars hold something, how many positions change and end."""
+    """Writes the masks of one config and tile, and returns the number of held, changed and ended positions."""
     n_held, n_changes, n_ended = np.uint64(0), np.uint64(0), np.uint64(0)
     in_market = masks_at + n_symbols * MASKS
     for k in range(WORDS):
@@ -88,7 +88,7 @@ def _positions(
 
 @inlined  # type: ignore[untyped-decorator]
 def _add_held(octets: Any, at: int, x0: Any, x1: Any, total0: Any, total1: Any) -> tuple[Any, Any]:
-    """Adds the legs of 16 bars on those bars whose bits are set at `at`."""
+    """Adds the returns of those of 16 bars whose bits are set at `at`."""
     return add_where(byte(octets, at), total0, x0), add_where(byte(octets, at + 1), total1, x1)
 
 
@@ -131,12 +131,12 @@ def _returns(
     buffer: FloatArray,
     row: int,
 ) -> tuple[float, float, float, float]:
-    """Writes the returns of four configs on the bars of a tile, and returns what each has traded in all.
+    """Writes the returns of four configs on the bars of a tile, and returns the turnover of each.
 
-    Four configs by 16 bars are in registers at a time, so that one load of a leg serves four: the legs of many symbols
-    do not fit into the first cache. Where no config is in the market, as before the longest window is full, the returns
+    Four configs by 16 bars are in registers at a time, so that each value is loaded once for four configs: the returns of
+    many symbols do not fit into the first-level cache. Bars on which no config holds anything are skipped: their returns
     are 0. With `n` symbols and weights of `1 / n`, the turnover is `sum |new * D - old * G| / (n * D)`, where `n * D` is
-    `n` and the sum of `G - 1` over what was held.
+    `n` plus the sum of `G - 1` over the held symbols.
     """
     octets = masks.view(np.uint8)
     b, c, d = _n_masks(n_symbols) * 8, 2 * _n_masks(n_symbols) * 8, 3 * _n_masks(n_symbols) * 8
@@ -224,25 +224,25 @@ def accumulate(
     state: FloatArray,
     buffer: FloatArray,
 ) -> None:
-    """Brings the state of every config from the beginning of tile `first` to the end of the last of `tiles`.
+    """Advances the state of every config from the start of tile `first` over `tiles` tiles.
 
     Args:
         words: ``(tiles, n_configs, n_symbols, 2)`` flat: positions decided on each bar's close.
-        first: the tile these begin with.
-        tiles: how many there are.
+        first: the first tile of `words`.
+        tiles: number of tiles.
         n_bars: bars of the whole history.
         n_symbols: symbols.
         lag: bars from decision to fill: 0 or 1.
-        before: what a bar earns before its fill, tiled.
-        after: what a bar earns after its fill, tiled; empty for nothing.
-        rise: `growth - 1`, tiled; empty where it is `before`, with fills at the close.
-        growth: fill price over the fill price of the bar before, tiled.
+        before: returns of each bar before its fill, tiled.
+        after: returns of each bar after its fill, tiled; empty if they are all 0.
+        rise: `growth - 1`, tiled; empty for fills at the close, where it equals `before`.
+        growth: ratio of the fill price to that of the bar before, tiled.
         priced: bits of the bars with a price.
-        cost: of a unit of turnover, a fraction.
-        moments: whether to keep the third and fourth moments and the downside as well.
+        cost: cost per unit of turnover, as a fraction.
+        moments: whether to update the third and fourth moments and the downside.
         carry: ``(n_configs, n_symbols)`` flat: the last bar's decision in bit 0, the position held in bit 1.
         state: ``(n_statistics, n_configs)`` flat, `n_configs` a multiple of 8; see `statistics.STATE`.
-        buffer: ``(2, 8, 128)`` flat: room to work in.
+        buffer: ``(2, 8, 128)`` flat: scratch memory.
     """
     n_configs = len(state) // len(STATE)
     columns = WIDTH * TILE

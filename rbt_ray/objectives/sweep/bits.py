@@ -1,4 +1,4 @@
-"""Positions as bits: the types of their tables, and eight configs turned so that one byte holds a bar."""
+"""Positions as bits: the types of their tables, and their transposition to one byte per bar for eight configs."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def turn(words: NDArray[np.uint64], at: int, n_symbols: int, bars: NDArray[np.ui
     """Writes bit `c` of ``bars[i * 128 + j]``: the position of config `c` in symbol `i` on bar `j` of a tile.
 
     Args:
-        words: positions, eight configs' ``(8, n_symbols, 2)`` of them from `at` on.
-        at: where they begin.
+        words: positions; those of the eight configs are ``(8, n_symbols, 2)`` words from `at` on.
+        at: index of their first word.
         n_symbols: symbols.
-        bars: ``(n_symbols, 128)`` flat: room for the result.
+        bars: ``(n_symbols, 128)`` flat: the output.
 
     Source:
         Warren (2013), "Hacker's Delight", section 7-3: transposing an 8 by 8 matrix of bits.

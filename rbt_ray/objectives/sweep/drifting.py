@@ -1,8 +1,8 @@
-"""Positions to returns with orders on change, tile after tile: eight configs side by side, bar after bar.
+"""Computes returns from positions for eight configs at once, with orders only when a position changes.
 
 The accounting is that of `rbt_ray.simulate.on_change` for targets of `1 / n_symbols` or 0, with fees and without
-slippage. With such targets every sell is of a whole holding and every buy begins one, all buys of a bar are of equal
-value, and so filled in the order of the symbols.
+slippage. With such targets, every sell closes a holding and every buy opens one. All buys of a bar have the same value,
+so they are filled in the order of the symbols.
 """
 
 from __future__ import annotations
@@ -41,24 +41,24 @@ def drift(
     state: FloatArray,
     buffer: FloatArray,
 ) -> None:
-    """Brings the state of every config from the beginning of tile `first` to the end of the last of `tiles`.
+    """Advances the state of every config from the start of tile `first` over `tiles` tiles.
 
     Args:
         words: ``(tiles, n_configs, n_symbols, 2)`` flat: positions decided on each bar's close.
-        first: the tile these begin with.
-        tiles: how many there are.
+        first: the first tile of `words`.
+        tiles: number of tiles.
         n_bars: bars of the whole history.
         n_symbols: symbols.
         lag: bars from decision to fill: 0 or 1.
-        fill: ``(n_bars, n_symbols)`` flat: fill prices; what counts as them where there is none.
-        close: the same of closes.
+        fill: ``(n_bars, n_symbols)`` flat: fill prices; on bars without one, the price defined in `rbt_ray.simulate`.
+        close: closes, likewise.
         priced: ``(n_bars, n_symbols)`` flat: whether the symbol has a price.
-        cost: fee on the money that changes hands, a fraction.
-        moments: whether to keep the third and fourth moments and the downside as well.
+        cost: fee on the traded value, as a fraction.
+        moments: whether to update the third and fourth moments and the downside.
         book: ``(n_symbols + 2, n_configs)`` flat: units held, cash, and the equity at the last close.
-        targets: ``(2, n_configs / 8, n_symbols)`` flat, a bit a config: the targets that stand, those filled last.
+        targets: ``(2, n_configs / 8, n_symbols)`` flat, one bit per config: the current targets, and the targets filled last.
         state: ``(n_statistics, n_configs)`` flat, `n_configs` a multiple of 8; see `statistics.STATE`.
-        buffer: ``(2, 8, 128)`` flat: room to work in.
+        buffer: ``(2, 8, 128)`` flat: scratch memory.
     """
     n_configs = len(state) // len(STATE)
     filled = n_configs // WIDTH * n_symbols
@@ -110,7 +110,7 @@ def drift(
                             affordable = cash / with_fee
                             cut = above(budget, affordable)
                             bought &= above(affordable, value * dust)
-                            # As the order level has it, bit for bit: units first, then what they cost.
+                            # In the order of `on_change`, to get the same bits: units first, then their cost.
                             price = splat(fill[row + i])
                             size = where(cut, affordable, budget) / price
                             money = size * price

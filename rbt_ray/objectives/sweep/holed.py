@@ -1,8 +1,8 @@
-"""Positions to returns with weights reset on every bar, where symbols have holes: eight configs side by side.
+"""Computes returns from positions for eight configs at once, with weights reset on every bar and missing bars.
 
-The accounting is that of `rbt_ray.simulate.every_bar` for weights that are `1 / n_symbols` or 0. A holding that is
-carried over a hole drifts, and its weight follows from that of the bar before; so bars go one after the other, which
-module `streaming` need not do.
+The accounting is that of `rbt_ray.simulate.every_bar` for weights of `1 / n_symbols` or 0. A holding drifts while its
+symbol has no price, so its weight depends on the bar before. Bars are therefore processed in order, unlike in module
+`accumulate`.
 """
 
 from __future__ import annotations
@@ -41,25 +41,25 @@ def reset_over_holes(
     state: FloatArray,
     buffer: FloatArray,
 ) -> None:
-    """Brings the state of every config from the beginning of tile `first` to the end of the last of `tiles`.
+    """Advances the state of every config from the start of tile `first` over `tiles` tiles.
 
     Args:
         words: ``(tiles, n_configs, n_symbols, 2)`` flat: positions decided on each bar's close.
-        first: the tile these begin with.
-        tiles: how many there are.
+        first: the first tile of `words`.
+        tiles: number of tiles.
         n_bars: bars of the whole history.
         n_symbols: symbols.
         lag: bars from decision to fill: 0 or 1.
-        before: ``(n_bars, n_symbols)`` flat: what a bar earns before its fill.
-        after: what it earns after its fill.
-        growth: fill price over the fill price of the bar before.
+        before: ``(n_bars, n_symbols)`` flat: returns of each bar before its fill.
+        after: returns of each bar after its fill.
+        growth: ratio of the fill price to that of the bar before.
         priced: whether the symbol has a price.
-        cost: of a unit of turnover, a fraction.
-        moments: whether to keep the third and fourth moments and the downside as well.
+        cost: cost per unit of turnover, as a fraction.
+        moments: whether to update the third and fourth moments and the downside.
         weights: ``(n_symbols, n_configs)`` flat: the weights since the last fill.
-        targets: ``(2, n_configs / 8, n_symbols)`` flat, a bit a config: the targets that stand, those filled last.
+        targets: ``(2, n_configs / 8, n_symbols)`` flat, one bit per config: the current targets, and the targets filled last.
         state: ``(n_statistics, n_configs)`` flat, `n_configs` a multiple of 8; see `statistics.STATE`.
-        buffer: ``(2, 8, 128)`` flat: room to work in.
+        buffer: ``(2, 8, 128)`` flat: scratch memory.
     """
     n_configs = len(state) // len(STATE)
     filled = n_configs // WIDTH * n_symbols
@@ -100,7 +100,7 @@ def reset_over_holes(
                     store(weights, i * n_configs + group, weight)
                 traded = traded + moved
                 exposure = exposure + gross
-                # A carried holding can be worth more than the equity; without any the run ends, as `run` will see.
+                # A carried holding can be worth more than the equity. Without equity the run ends, which module `run` handles.
                 store(buffer, t * WIDTH, where(above(drifted, zero), gain - moved * fee, ruin))
             store(state, FILLS * n_configs + group, fills)
             store(state, TRIPS * n_configs + group, trips)
