@@ -1,4 +1,4 @@
-"""The objective a user writes, and how a worker scores a batch of configs with it."""
+"""How a worker scores a batch of configs with an objective of any kind."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from time import perf_counter  # the clock itself: an objective may put another in its place
+from time import perf_counter  # by name: an objective may replace `time.perf_counter`
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -36,20 +36,20 @@ _PACKAGE = str(Path(__file__).parents[1]) + os.sep
 
 
 class Evaluator(Protocol):
-    """What a worker calls. A batch scores as its members would one by one."""
+    """The interface that workers call. A batch scores as its configs would one by one."""
 
     def score(
         self, view: BundleView | None, points: FloatArray, seeds: Sequence[int], span: ReportRange = WHOLE, /
     ) -> Outcomes:
-        """Outcomes of the configs in `points`, ``(n_configs, n_params)``, in their order.
+        """Returns the outcomes of the configs in `points`, ``(n_configs, n_params)``, in the same order.
 
-        Only an objective of one config can be run over a part of its iterations: for others `span` is `WHOLE`.
+        `span` limits the iterations of objectives that take one config; for others it is `WHOLE`.
         """
         ...
 
 
 def as_evaluator(objective: Any, space: Space, metric: str) -> Evaluator:
-    """The evaluator for whatever kind of objective this is.
+    """Returns the evaluator for an objective.
 
     Raises:
         ObjectiveError: it cannot be called.
@@ -64,7 +64,7 @@ def as_evaluator(objective: Any, space: Space, metric: str) -> Evaluator:
 
 @dataclass(frozen=True, slots=True)
 class PerConfig:
-    """Calls an objective once a config."""
+    """Calls an objective once per config."""
 
     objective: Callable[[Config, Any], Any]
     space: Space
@@ -75,10 +75,10 @@ class PerConfig:
     def score(
         self, view: BundleView | None, points: FloatArray, seeds: Sequence[int], span: ReportRange = WHOLE, /
     ) -> Outcomes:
-        """One call a config; one that raises fails alone, and none sees what those before it have changed.
+        """Calls the objective once per config, with the process state restored before each; a call that raises fails alone.
 
-        The batch is scored again, with the precautions that this takes, where the objective is first seen to draw from
-        the global random states or to damage the interpreter.
+        When the objective first draws from the global random states or damages the interpreter, the batch is scored again
+        with protection against that.
         """
         repairing = self.interpreter.was_damaged
         call = self.interpreter.repairing(self.objective) if repairing else self.objective
@@ -120,7 +120,7 @@ class PerConfig:
                         answer = None
                 if span.stop is not None and not reports.any:
                     raise ObjectiveResultError(
-                        "the objective ended without a call of `rbt.report`, in which this study counts fidelity."
+                        "the objective ended without calling `rbt.report`, which this study needs for its fidelity."
                     )
                 rows.append(metrics_of(reports.latest if answer is None else answer, self.metric))
                 if reports.any:
@@ -128,7 +128,7 @@ class PerConfig:
                         checkpoints[row] = reports.checkpoint
                     if (share := reports.share) < 1:
                         shares[row] = share
-            except BaseException as error:  # one bad config, even one that calls sys.exit, never stops the others
+            except BaseException as error:  # one config, even one that calls sys.exit, must not stop the others
                 errors[row] = describe(error)
                 rows.append(None)
             surroundings.restore()
@@ -142,7 +142,7 @@ class PerConfig:
 
 @dataclass(frozen=True, slots=True)
 class Batched:
-    """Calls an objective marked with `batched` once a batch."""
+    """Calls an objective marked with `batched` once per batch."""
 
     objective: Callable[[list[Config], Any], Sequence[Any]]
     space: Space
@@ -152,9 +152,9 @@ class Batched:
     def score(
         self, view: BundleView | None, points: FloatArray, seeds: Sequence[int], _span: ReportRange = WHOLE, /
     ) -> Outcomes:
-        """One call a batch; a batch that raises is tried again in halves, so that only the guilty fail.
+        """Calls the objective once; a batch that raises is retried in halves, so that only the configs at fault fail.
 
-        The view has no seed: a trial's result would follow from what it was sent together with.
+        The view has no seed, since results would then depend on how configs are batched.
         """
         start = perf_counter()
         configs = self.space.decode(points)
@@ -174,7 +174,7 @@ class Batched:
                 return _all_failed(1, describe(error), start)
         finally:
             surroundings.restore()
-        if rows is None:  # not in the handler, whose error would be told along with each of the halves' own
+        if rows is None:  # outside of the handler, so that errors of the halves are not chained to its error
             return _in_halves(self, view, points, seeds)
         share = (perf_counter() - start) / len(configs)
         return _outcomes(rows, {}, np.full(len(configs), share), self.metric)
@@ -182,7 +182,7 @@ class Batched:
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """Hands columns to an objective that takes them."""
+    """Passes columns of parameters to an objective that takes them."""
 
     objective: SweepObjective
     space: Space
@@ -191,7 +191,7 @@ class Sweep:
     def score(
         self, view: BundleView | None, points: FloatArray, seeds: Sequence[int], _span: ReportRange = WHOLE, /
     ) -> Outcomes:
-        """One pass over the bundle for all configs; the objective draws no random numbers."""
+        """Scores all configs in one pass over the bundle; the objective draws no random numbers."""
         start = perf_counter()
         n = len(points)
         wanted = self.objective.metrics
@@ -218,14 +218,14 @@ class Sweep:
 def finite_only(
     metrics: Mapping[str, Column], errors: Mapping[int, str], durations: FloatArray, metric: str
 ) -> Outcomes:
-    """Outcomes in which a trial without a finite study metric has failed, and no failed trial keeps metrics."""
+    """Returns outcomes in which trials without a finite study metric have failed, and failed trials have no metrics."""
     status = np.full(len(durations), COMPLETED, np.uint8)
     status[list(errors)] = FAILED
     return only_finite(Outcomes(status, metrics, errors, durations), metric)
 
 
 def only_finite(outcomes: Outcomes, metric: str) -> Outcomes:
-    """Outcomes in which a trial without a finite study metric has failed, and only trials that completed have metrics."""
+    """Like `finite_only`, for outcomes."""
     metrics, completed = outcomes.metrics, outcomes.status == COMPLETED
     column = metrics.get(metric)
     numbers = np.full(len(outcomes), np.nan) if column is None else column.numbers()
@@ -242,7 +242,7 @@ def only_finite(outcomes: Outcomes, metric: str) -> Outcomes:
 
 
 def describe(error: BaseException) -> str:
-    """The error with the traceback of the user's own frames; our own sentence alone where there are none."""
+    """Returns the error with the traceback of the user's frames, or the message alone if rbt_ray itself raised it."""
     own = objective_frames(error)
     try:
         if isinstance(error, RbtError) and all(
@@ -250,8 +250,8 @@ def describe(error: BaseException) -> str:
         ):
             own = None
         text = "".join(traceback.format_exception(type(error), error, own)).rstrip()
-    except BaseException:  # an exception whose own __str__ raises, or exits, still has to be reported
-        return f"{type(error).__name__} (its message could not be made)"
+    except BaseException:  # an exception whose __str__ raises or exits must still be reported
+        return f"{type(error).__name__} (its message could not be formatted)"
     if len(text) <= _LONGEST_ERROR:
         return text
     half = _LONGEST_ERROR // 2
@@ -272,7 +272,7 @@ def _in_halves(
 
 
 def join_outcomes(parts: Sequence[Outcomes]) -> Outcomes:
-    """One after the other."""
+    """Returns the outcomes of several batches as those of one."""
     starts = np.concatenate([[0], np.cumsum([len(part) for part in parts])])
     n = int(starts[-1])
     places = [(part.metrics, np.arange(starts[i], starts[i + 1])) for i, part in enumerate(parts)]
@@ -296,6 +296,6 @@ def _why_lacking(metrics: Mapping[str, Column], row: int, metric: str) -> str:
         return f"the objective returned no {metric!r}, the study's metric; it returned {names}."
     value = found[metric]
     if isinstance(value, float) and math.isnan(value):
-        why = " (a ratio is, where the strategy never trades)" if metric in _RATIOS else ""
+        why = " (ratios are NaN if the strategy never trades)" if metric in _RATIOS else ""
         return f"the metric {metric!r} is nan{why}."
     return f"the metric {metric!r} is {value!r}, not a finite number."

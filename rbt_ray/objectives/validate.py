@@ -1,4 +1,4 @@
-"""What would fail every trial alike, found before the first: a study that cannot work is refused, not run."""
+"""Checks an objective before its study starts, for faults that would fail every trial."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 
 
 def check_objective(objective: Any, space: Space, metric: str, bundle: Bundle | None, *, reports: bool = False) -> None:
-    """Refuses an objective that this study cannot call.
+    """Checks that this study can call the objective.
 
     Args:
-        objective: the user's own.
-        space: what varies.
-        metric: the study's.
-        bundle: its prices.
-        reports: whether its fidelity is counted in reports.
+        objective: of any kind.
+        space: parameters.
+        metric: of the study.
+        bundle: prices of the study.
+        reports: whether fidelity is counted in reports.
 
     Raises:
-        ObjectiveError: it cannot be called with (params, data), or needs prices and there are none, or cannot report.
-        InputError: a built-in one, where names, numbers, metric or prices are not what it takes.
+        ObjectiveError: it cannot be called with (params, data), needs prices that are missing, or cannot report.
+        InputError: parameters, metric or prices do not fit a built-in objective.
     """
     kind = kind_of(objective)
     if reports and kind.takes != "config":
@@ -51,14 +51,14 @@ def check_objective(objective: Any, space: Space, metric: str, bundle: Bundle | 
 def _check_signature(objective: Any) -> None:
     try:
         signature = inspect.signature(objective)
-    except (TypeError, ValueError):  # some callables of compiled modules have none
+    except (TypeError, ValueError):  # some callables of compiled modules have no signature
         return
     try:
         signature.bind(None, None)
     except TypeError as error:
         name = getattr(objective, "__name__", type(objective).__name__)
         raise ObjectiveError(
-            f"`objective` is a function of (params, data); {name}{signature} cannot be called so: {error}."
+            f"`objective` is a function of (params, data); {name}{signature} cannot be called this way: {error}."
         ) from None
 
 
