@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.crossover import old_bundle
 
 N = 2**24
-LANES = 64
+WIDTH = 64
 """Independent sums: enough that the latency of one multiply-add is hidden."""
 FLOPS = {
     "compare two averages": 2,
@@ -40,9 +40,9 @@ def triad(a, b, c, s):
 
 @numba.njit(fastmath=True)
 def multiply_add(x, y, n):
-    sums = np.zeros(LANES)
+    sums = np.zeros(WIDTH)
     for _ in range(n):
-        for lane in range(LANES):
+        for lane in range(WIDTH):
             sums[lane] = sums[lane] * x + y
     return sums.sum()
 
@@ -60,7 +60,7 @@ def best(run, repeats):
 def main():
     a, b, c = (np.ones(N) for _ in range(3))
     bandwidth = 24 * N / best(lambda: triad(a, b, c, 3.0), 20) / 1e9
-    flops = 2 * LANES * 2e6 / best(lambda: multiply_add(0.999, 1e-3, int(2e6)), 10) / 1e9
+    flops = 2 * WIDTH * 2e6 / best(lambda: multiply_add(0.999, 1e-3, int(2e6)), 10) / 1e9
     bundle, score = old_bundle(), rbt.objectives.sma_cross(rebalance="every_bar")
     view = bundle.view()
     fast, slow = np.meshgrid(np.arange(5.0, 55.0), np.arange(55.0, 455.0), indexing="ij")

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from rbt_ray.data.registry import list_bundles as list_bundles
     from rbt_ray.data.registry import load_bundle as load_bundle
     from rbt_ray.data.registry import remove_bundle as remove_bundle
+    from rbt_ray.objectives.kind import batched as batched
     from rbt_ray.objectives.lookahead import check_lookahead as check_lookahead
-    from rbt_ray.objectives.objective import batched as batched
     from rbt_ray.objectives.reports import get_checkpoint as get_checkpoint
     from rbt_ray.objectives.reports import report as report
     from rbt_ray.search.asha import ASHA as ASHA
@@ -53,7 +53,7 @@ _HOMES = {
     "rbt_ray.data.bundle": ("Bundle",),
     "rbt_ray.data.registry": ("ingest", "list_bundles", "load_bundle", "remove_bundle"),
     "rbt_ray.objectives.lookahead": ("check_lookahead",),
-    "rbt_ray.objectives.objective": ("batched",),
+    "rbt_ray.objectives.kind": ("batched",),
     "rbt_ray.objectives.reports": ("get_checkpoint", "report"),
     "rbt_ray.search.asha": ("ASHA", "MedianStopping"),
     "rbt_ray.search.bohb": ("BOHB",),

@@ -43,9 +43,10 @@ MAY_IMPORT = {
     "engine": COLUMNS | {"study", "search", "objectives", "data", "pool", "store"},
     # `rungs` compares how fidelities rank configs, by the correlation that the search calibrates with.
     "analysis": BASE | {"search", "store"},
-    "reporting": COLUMNS | {"study", "data", "store", "analysis"},
+    "reporting": COLUMNS | {"simulate", "study", "data", "store", "analysis"},
     "export": COLUMNS | {"study", "data", "store"},
-    "tuner": COLUMNS | {"study", "search", "objectives", "data", "pool", "store", "engine", "analysis", "export"},
+    "tuner": COLUMNS
+    | {"simulate", "study", "search", "objectives", "data", "pool", "store", "engine", "analysis", "export"},
     "compat": COLUMNS | {"study", "search", "objectives", "data", "pool", "store", "tuner"},
     "tune": {"compat"},
     "bench": BASE,

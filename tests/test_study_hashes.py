@@ -26,7 +26,7 @@ from rbt_ray.compat.rustybt import (
     ParameterSpace,
     RandomSearchAlgorithm,
 )
-from rbt_ray.objectives.fingerprint import fingerprint_of
+from rbt_ray.objectives.fingerprint.fingerprint import fingerprint_of
 from tests.test_public_names import ADAPTERS
 
 RECORDED = Path(__file__).parent / "data" / "study_hashes.json"

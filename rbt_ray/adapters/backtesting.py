@@ -18,7 +18,7 @@ from rbt_ray.adapters import frames
 from rbt_ray.adapters.run import Run
 from rbt_ray.errors import ObjectiveError
 from rbt_ray.nearest import nearest
-from rbt_ray.objectives.strategy_adapter import Adapted
+from rbt_ray.objectives.strategy_adapter import StrategyAdapter
 from rbt_ray.types import Config, FloatArray, IntArray, Metrics
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def objective(
 
 
 @dataclass(frozen=True)
-class Backtesting(Adapted):
+class Backtesting(StrategyAdapter):
     """See `objective`."""
 
     symbol: str | None
@@ -116,7 +116,7 @@ class Backtesting(Adapted):
         return Run.from_value(value, self.cash * len(symbols), data.periods_per_year, figures)
 
     def check(self, names: Collection[str], bundle: Bundle | None) -> None:
-        """See `Adapted`: each param is a class variable, and the symbol is there."""
+        """See `StrategyAdapter`: each param is a class variable, and the symbol is there."""
         frames.check_symbol(self.symbol, bundle)
         unknown = [name for name in names if not hasattr(self.strategy, name)]
         if unknown:

@@ -11,7 +11,7 @@ import numpy as np
 from rbt_ray.adapters import arguments, frames
 from rbt_ray.adapters.run import Run
 from rbt_ray.errors import ObjectiveResultError
-from rbt_ray.objectives.strategy_adapter import Adapted
+from rbt_ray.objectives.strategy_adapter import StrategyAdapter
 from rbt_ray.types import Config
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def objective(
 
 
 @dataclass(frozen=True)
-class Bt(Adapted):
+class Bt(StrategyAdapter):
     """See `objective`."""
 
     initial_capital: float
@@ -87,5 +87,5 @@ class Bt(Adapted):
         return Run.from_value(value[1:], float(value[0]), data.periods_per_year, figures)
 
     def check(self, names: Collection[str], bundle: Bundle | None) -> None:
-        """See `Adapted`."""
+        """See `StrategyAdapter`."""
         arguments.check(self.strategy, names, bundle, None)

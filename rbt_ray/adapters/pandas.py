@@ -12,7 +12,7 @@ import pandas as pd
 from rbt_ray.adapters import arguments, frames
 from rbt_ray.adapters.run import Run
 from rbt_ray.errors import ObjectiveResultError, SettingError
-from rbt_ray.objectives.strategy_adapter import Adapted
+from rbt_ray.objectives.strategy_adapter import StrategyAdapter
 from rbt_ray.simulate.costs import Costs
 from rbt_ray.types import Config, Execution, FloatArray
 
@@ -63,7 +63,7 @@ def objective(
 
 
 @dataclass(frozen=True)
-class Pandas(Adapted):
+class Pandas(StrategyAdapter):
     """See `objective`."""
 
     gives: Gives
@@ -92,7 +92,7 @@ class Pandas(Adapted):
         return backtest(data, weights, self.execution, costs=self.costs, missing="zero")
 
     def check(self, names: Collection[str], bundle: Bundle | None) -> None:
-        """See `Adapted`."""
+        """See `StrategyAdapter`."""
         arguments.check(self.strategy, names, bundle, self.symbol)
 
     def _series(self, answer: Any, data: BundleView) -> FloatArray:

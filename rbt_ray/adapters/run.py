@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from rbt_ray.errors import ObjectiveResultError
+from rbt_ray.simulate.metrics import METRICS
 from rbt_ray.types import FloatArray, Metrics
 
-_OF_ORDERS = ("turnover", "exposure", "n_fills", "n_trades")
-"""The metrics that returns alone do not tell."""
+_OF_TRADES = frozenset(metric.name for metric in METRICS if metric.needs_trades)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,7 +53,7 @@ class Run:
         Raises:
             ObjectiveResultError: a return is not finite.
         """
-        from rbt_ray.simulate.metrics import metrics_of  # here, as it brings Numba
+        from rbt_ray.simulate.metric_kernel import metrics_of  # here, as it brings Numba
 
         missing = np.flatnonzero(~np.isfinite(self.returns))
         if len(missing):
@@ -64,4 +64,4 @@ class Run:
         none, zero = np.zeros(len(self.returns)), np.zeros(len(self.returns), np.int64)
         returns = np.ascontiguousarray(self.returns, np.float64)
         ours = metrics_of(returns, none, none, zero, zero, self.periods_per_year)
-        return {name: value for name, value in ours.items() if name not in _OF_ORDERS} | self.figures
+        return {name: value for name, value in ours.items() if name not in _OF_TRADES} | self.figures

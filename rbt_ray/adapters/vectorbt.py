@@ -15,8 +15,8 @@ import numpy as np
 from rbt_ray.adapters import arguments
 from rbt_ray.adapters.run import Run
 from rbt_ray.errors import ObjectiveResultError
-from rbt_ray.objectives.objective import batched as takes_many
-from rbt_ray.objectives.strategy_adapter import Adapted
+from rbt_ray.objectives.kind import batched as takes_many
+from rbt_ray.objectives.strategy_adapter import StrategyAdapter
 from rbt_ray.types import Config
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def objective(function: Callable[..., Any], *, symbol: str | None = None, batche
 
 
 @dataclass(frozen=True)
-class Vectorbt(Adapted):
+class Vectorbt(StrategyAdapter):
     """See `objective`."""
 
     symbol: str | None
@@ -60,7 +60,7 @@ class Vectorbt(Adapted):
         return _runs(answer, data, 1)[0] if _is_portfolio(answer) else answer
 
     def check(self, names: Collection[str], bundle: Bundle | None) -> None:
-        """See `Adapted`."""
+        """See `StrategyAdapter`."""
         arguments.check(self.strategy, names, bundle, self.symbol)
 
 

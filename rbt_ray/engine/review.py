@@ -38,7 +38,7 @@ def second_look(
     best = table.ranking(table.study.recheck)
     batches = [Batch(next(numbers), job, table.trials[[row]], table.points[[row]], purpose="review") for row in best]
     found = _run(batches[:1], pool, interrupt, timeout_s)
-    if any(review.says_something for review in found):  # else it would not for the others either
+    if any(review.has_findings for review in found):  # else it would not for the others either
         found += _run(batches[1:], pool, interrupt, timeout_s)
     results = table.results()
     told = [
@@ -53,7 +53,7 @@ def second_look(
             "note": review.note,
         }
         for result, review in zip((results[int(row)] for row in best), found, strict=False)
-        if review.says_something
+        if review.has_findings
     ]
     curves: dict[str, FloatArray] = {}
     lengths = () if bundle is None or table.study.bundle is None else (bundle.n_bars, table.study.bundle.train_bars)

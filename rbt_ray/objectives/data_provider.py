@@ -1,4 +1,4 @@
-"""OwnData: an objective that brings the data it is scored on, as files that a backtester reads by itself."""
+"""DataProvider: an objective that brings its own data, as files that a backtester reads."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ if TYPE_CHECKING:
 
 
 @runtime_checkable
-class OwnData(Protocol):
-    """What the Tuner asks of it, where no `bundle` is passed.
+class DataProvider(Protocol):
+    """The interface of an objective that is used without `bundle`.
 
-    A trial's `data` is a view of its `bundle`, from whose `index` it reads from when to when it is to run: a lower
-    fidelity ends earlier, a hold-out begins where the training bars end.
+    The `data` of a trial is a view of `bundle`. Its `index` has the first and last time of the run: a lower fidelity ends
+    earlier, and a hold-out starts after the training bars.
     """
 
     @property
     def bundle(self) -> Bundle:
-        """The bars there are. Its content tells the data apart, so that a study goes on with what it began with."""
+        """The bars. A resumed study compares their content."""
         ...
 
     @property
     def files(self) -> FileTree:
-        """What workers need, on whatever host."""
+        """The files that workers on any host need."""
         ...
 
     def open(self, folder: Path) -> None:
-        """Called on a worker before its first trial, with the folder in which it has the files."""
+        """Called on a worker before its first trial, with the folder that contains the files."""
         ...

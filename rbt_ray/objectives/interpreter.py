@@ -1,8 +1,8 @@
-"""What trials on one worker share inside of the interpreter, and how it is put back after one that changed it.
+"""Restores the interpreter after a trial that changed it, for the next trial on the same worker.
 
-Put back: the public names of the modules below, `sys.modules`, the import system, trace and profile functions, standard
-streams, the locale, the time zone, soft resource limits, a recursion limit that was lowered, and what `process_settings`
-lists. Not put back: what is changed inside of classes and of other modules.
+Restored: the public names of the modules below, `sys.modules`, the import system, trace and profile functions, standard
+streams, the locale, the time zone, soft resource limits, a lowered recursion limit, and the settings in
+`process_settings`. Not restored: attributes of classes and of other modules.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _MODULES = (
 )
 _STREAMS = ("stdin", "stdout", "stderr")
 
-_BaseException = BaseException  # until `builtins` is put back, nothing of it can be relied on
+_BaseException = BaseException  # a trial may have replaced names in `builtins`
 
 
 class _Names:
@@ -88,7 +88,7 @@ class _Names:
 
 
 class Interpreter:
-    """The interpreter as it is when this is made, which `repair` goes back to; `was_damaged` once there was a need to."""
+    """The interpreter state when this is created, which `repair` restores; `was_damaged` is set if it ever differed."""
 
     __slots__ = (
         "_imports",
@@ -120,7 +120,7 @@ class Interpreter:
         self._process = ProcessSettings()
 
     def repairing(self, function: Callable[P, T]) -> Callable[P, T]:
-        """The function, with a repair after each call of it, whether it returns or raises."""
+        """Returns the function with a repair after each call, whether it returns or raises."""
 
         def call(*args: P.args, **kwargs: P.kwargs) -> T:
             try:
@@ -131,13 +131,13 @@ class Interpreter:
         return call
 
     def repair(self) -> bool:
-        """Puts back what has changed; whether anything had. Takes some ten microseconds where nothing has."""
+        """Restores the state and returns whether anything had changed. Takes ten microseconds if nothing has."""
         changed = False
         for names in self._names:  # builtins come first: the rest needs them
             if names.repair():
                 changed = True
         if changed:
-            apply_time_zone()  # `time.tzname` shows that it was changed
+            apply_time_zone()  # a replaced `time.tzname` means that the zone changed
         changed = any([self._repair_imports(), self._repair_settings(), self._repair_process(), changed])
         self.was_damaged |= changed
         return changed
@@ -166,7 +166,7 @@ class Interpreter:
                 setattr(sys, name, stream)
             open_stdin()
             changed = True
-        gc.enable()  # no result follows from it
+        gc.enable()  # has no effect on results
         return changed
 
     def _repair_process(self) -> bool:
@@ -185,7 +185,7 @@ class Interpreter:
 
 
 def objective_frames(error: BaseException) -> TracebackType | None:
-    """The traceback of what a scorer called, without the scorer's own frame and that of `Interpreter.repairing`."""
+    """Returns the traceback without the frames of the evaluator and of `Interpreter.repairing`."""
     frames = error.__traceback__.tb_next if error.__traceback__ is not None else None
     return frames.tb_next if frames is not None and frames.tb_frame.f_code.co_filename == __file__ else frames
 
@@ -218,7 +218,7 @@ _last: str | None = None
 
 
 def _public(module: ModuleType) -> dict[str, Any]:
-    """What a module is used for, without flags and other numbers, of which some modules have hundreds."""
+    """Returns the public names of a module, without its constants, of which some modules have hundreds."""
     return {
         name: value
         for name, value in vars(module).items()

@@ -1,9 +1,9 @@
-"""What trials on one worker share without being told: each finds it as the first did, whatever ran before it.
+"""Isolates trials on one worker: each trial finds the process state that the first one found.
 
-Restored after each trial: environment variables and the time zone, the working directory, `sys.path` and warning
-filters; and, since they live in its context, what numpy does about floating-point errors and the context of `decimal`.
-The random numbers of `random` and `numpy.random`, for objectives that do not use `data.rng`, follow from the trial's
-seed. `interpreter` restores what is changed inside of modules, and the settings of the process.
+Restored after each trial: environment variables, the time zone, the working directory, `sys.path` and warning filters.
+The error handling of numpy and the context of `decimal` are restored too, since each trial runs in a copy of the context.
+For objectives that do not use `data.rng`, `random` and `numpy.random` are seeded by trial. Module `interpreter` restores
+modules and the settings of the process.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
-_tzset = getattr(time, "tzset", None)  # Windows has none; an objective can replace that of the module
+_tzset = getattr(time, "tzset", None)  # Windows has none; by name, as an objective may replace it
 _n_forks = 0
-"""How often this process was forked from another."""
+"""Number of forks that led to this process."""
 
 
 def _count_fork() -> None:
@@ -33,21 +33,21 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_count_fork)
 
 
-class Surroundings:
-    """The state of the process as it is when this is made, to be restored after each trial; a look costs a microsecond."""
+class ProcessState:
+    """The process state when this is created, to restore after each trial; a comparison takes a microsecond."""
 
     __slots__ = ("_filters", "_folder", "_n_forks", "_paths", "_variables")
 
     def __init__(self) -> None:
         self._n_forks = _n_forks
-        # Two of os.environ are copied and compared a hundred times as slowly as what is in them.
+        # Copying and comparing `os.environ` itself is a hundred times slower.
         self._variables = dict(_variables())
         self._folder = working_folder()
         self._paths = list(sys.path)
         self._filters = list(warnings.filters)
 
     def restore(self) -> None:
-        """Puts back what has changed. A process that the trial forked, and that returned from it too, ends here."""
+        """Restores the state. Ends the process if the trial forked it, since both processes return from the trial."""
         if self._n_forks != _n_forks:
             _exit(0)
         if _variables() != self._variables:
@@ -56,7 +56,7 @@ class Surroundings:
                 os.environ[os.fsdecode(name)] = os.fsdecode(value)
             apply_time_zone()
         if working_folder() != self._folder and self._folder is not None:
-            with suppress(OSError):  # it is gone, and no trial can have it back
+            with suppress(OSError):  # the folder was deleted
                 os.chdir(self._folder)
         if sys.path != self._paths:
             sys.path[:] = self._paths
@@ -66,11 +66,11 @@ class Surroundings:
             warnings._filters_mutated()  # type: ignore[attr-defined]
 
 
-class Randomness:
-    """The global random states of `random` and numpy, seeded for each trial of an objective that draws from them.
+class GlobalRandomness:
+    """The global random states of `random` and numpy, seeded for each trial of an objective that uses them.
 
-    Seeding takes as long as a short trial, and few objectives draw. So the first trial of a batch is seeded always, and
-    looked at; the others only once the objective was seen to draw.
+    Seeding takes as long as a short trial, and few objectives use these states. So only the first trial of a batch is
+    seeded and checked, until the objective is found to draw numbers.
     """
 
     __slots__ = ("_first", "_seed", "is_used")
@@ -81,17 +81,17 @@ class Randomness:
         self._first = 0.0, 0.0
 
     def seed(self, seed: int) -> None:
-        """Seeds both for a trial; until the objective is seen to draw, `look` can tell whether it did."""
+        """Seeds both states for a trial, so that `look` can detect whether the objective draws from them."""
         _seed_both(seed)
         if not self.is_used:
             self._seed, self._first = seed, _draw()
             _seed_both(seed)
 
     def look(self) -> bool:
-        """Returns whether anything was drawn since the last `seed`; where nothing was, the states stay as they are.
+        """Returns whether numbers were drawn since the last `seed`; if not, leaves the states unchanged.
 
-        The next numbers differ from the first ones after the seed where any were drawn. Reading whole states to compare
-        them takes twenty times as long.
+        If any were drawn, the next numbers differ from the first ones after the seed. Comparing whole states takes twenty
+        times as long.
         """
         if not self.is_used:
             self.is_used = _draw() != self._first
@@ -101,7 +101,7 @@ class Randomness:
 
 def _seed_both(seed: int) -> None:
     random.seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002 - it is the objective's own
+    np.random.seed(seed % 2**32)  # noqa: NPY002 - objectives use this state
 
 
 def _draw() -> tuple[float, float]:
@@ -119,7 +119,7 @@ def _variables() -> Any:
 
 
 def working_folder() -> str | None:
-    """Returns the working directory; None where it does not exist any more."""
+    """Returns the working directory; None if it was deleted."""
     try:
         return os.getcwd()  # noqa: PTH109
     except OSError:

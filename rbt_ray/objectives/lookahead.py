@@ -1,4 +1,4 @@
-"""`check_lookahead`: does an objective's past depend on prices that came later?"""
+"""`check_lookahead` tests whether weights or returns of an objective depend on later prices."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rbt_ray.errors import LookaheadError, ObjectiveError, SettingError
-from rbt_ray.objectives.objective import is_batched
+from rbt_ray.objectives.kind import kind_of
 from rbt_ray.simulate.backtest import Backtest
 from rbt_ray.types import Config, FloatArray
 
 if TYPE_CHECKING:
     from rbt_ray.data.bundle import Bundle
 
-# Far above what rounding moves when a library sums a shorter array in another order, far below any real change.
+# Above the rounding differences of sums over arrays of other lengths, and below any real change.
 TOLERANCE = 1e-9
 
 _ALTERATIONS = ("no later bars", "higher later prices", "lower later prices")
@@ -25,11 +25,11 @@ _PRICES = ("open", "high", "low", "close")
 
 @dataclass(frozen=True, slots=True)
 class LookaheadReport:
-    """What was tried without finding a look-ahead.
+    """The runs that found no look-ahead.
 
     Args:
         cuts: the bars after which prices were altered.
-        n_runs: how often the objective was run.
+        n_runs: number of runs of the objective.
     """
 
     cuts: tuple[int, ...]
@@ -45,24 +45,24 @@ class LookaheadReport:
 def check_lookahead(
     objective: Any, bundle: Bundle | str, params: Config | None = None, *, n_cuts: int = 5, seed: int = 0
 ) -> LookaheadReport:
-    """What was tried, if no weight and no return changes when only later prices do.
+    """Checks that no weight and no return changes when only later prices do.
 
-    The objective runs on the whole bundle, and for each of `n_cuts` bars on three others: one that ends there, one
-    whose prices after it are all higher, one whose are all lower, by 10 to 100 % and not evenly. A clean report is
-    evidence, not proof: a strategy that looks ahead on rare days only may slip through; more cuts make it harder. What
-    the objective knows from elsewhere than `data`, such as dates picked in hindsight or prices in a global, is not seen.
+    The objective runs on the whole bundle and, for each of `n_cuts` bars, on three others: one that ends at that bar, and
+    two whose later prices are higher or lower by random factors of 10 to 100 %. A clean report is evidence, not proof: a
+    strategy that rarely looks ahead may pass; more cuts make that less likely. Knowledge from outside `data`, such as dates
+    chosen in hindsight or prices in a global, is not detected.
 
     Args:
         objective: a function of (params, data) that returns a Backtest.
         bundle: a bundle, or the name of a registered one.
-        params: the params to run it with; None takes the objective's own `example`.
-        n_cuts: at how many bars to cut, spread over the last three quarters of the bundle.
-        seed: where the cuts fall and how prices are altered; also the seed of `data.rng`.
+        params: params of the runs; None: the `example` of the objective.
+        n_cuts: number of bars to cut at, spread over the last three quarters of the bundle.
+        seed: of the cuts, of the altered prices and of `data.rng`.
 
     Raises:
         LookaheadError: weights or returns changed; the message names the first bar and symbol.
-        ObjectiveError: there are no params, the objective returns no Backtest, or no two runs of it are alike.
-        SettingError: `n_cuts` is not from 1 to what the bundle has bars for.
+        ObjectiveError: params are missing, the objective returns no Backtest, or its results differ between equal runs.
+        SettingError: `n_cuts` is not from 1 to half the number of bars.
     """
     prices = _loaded(bundle)
     if n_cuts not in range(1, prices.n_bars // 2 + 1):
@@ -73,8 +73,8 @@ def check_lookahead(
     changed = _first_change(truth, _run(objective, prices, prices.n_bars, config, seed), prices.n_bars)
     if changed is not None:
         raise ObjectiveError(
-            f"`objective` gives different results on the same prices: {changed}. Whether it looks ahead cannot be told "
-            "until it repeats itself; draw random numbers from data.rng, and keep nothing between calls."
+            f"`objective` gives different results on the same prices: {changed}. The check needs "
+            "repeatable results: draw random numbers from data.rng, and keep no state between calls."
         )
     cuts = _cuts(prices.n_bars, n_cuts, rng)
     for cut in cuts:
@@ -115,7 +115,7 @@ def _example(objective: Any) -> Config:
 
 def _run(objective: Any, bundle: Bundle, n_bars: int, params: Config, seed: int) -> Backtest:
     data = bundle.view(n_bars).for_trial(seed)
-    answer = objective([params], data)[0] if is_batched(objective) else objective(params, data)
+    answer = objective([params], data)[0] if kind_of(objective).takes == "configs" else objective(params, data)
     if not isinstance(answer, Backtest):
         raise ObjectiveError(
             f"`objective` must return a Backtest for its weights to be compared; got {answer!r} of type "
@@ -125,13 +125,13 @@ def _run(objective: Any, bundle: Bundle, n_bars: int, params: Config, seed: int)
 
 
 def _cuts(n_bars: int, n_cuts: int, rng: np.random.Generator) -> tuple[int, ...]:
-    """A bar in each of `n_cuts` equal stretches of the last three quarters, the very last bar left out."""
+    """Returns a random bar in each of `n_cuts` equal parts of the last three quarters, except the last bar."""
     edges = np.linspace(n_bars // 4, n_bars - 1, n_cuts + 1).astype(int)
     return tuple(int(rng.integers(low, high)) for low, high in pairwise(edges))
 
 
 def _altered(bundle: Bundle, cut: int, rng: np.random.Generator, sign: float) -> Bundle:
-    """The bundle with every value after `cut` multiplied by a factor of its own, the four prices of a bar alike."""
+    """Returns the bundle with values after `cut` multiplied by random factors, the same for the four prices of a bar."""
     from rbt_ray.data.bundle import Bundle
 
     shape = (bundle.n_bars - cut - 1, bundle.n_symbols)
@@ -152,7 +152,7 @@ def _altered(bundle: Bundle, cut: int, rng: np.random.Generator, sign: float) ->
 
 
 def _first_change(truth: Backtest, run: Backtest, n_bars: int) -> str | None:
-    """A clause that names the first of the first `n_bars` bars on which the two differ; None if they do not."""
+    """Returns a clause that names the first bar up to `n_bars` on which the two differ; None if they are equal."""
     weights = ~np.isclose(truth.weights[:n_bars], run.weights[:n_bars], TOLERANCE, TOLERANCE, equal_nan=True)
     returns = ~np.isclose(truth.returns[:n_bars], run.returns[:n_bars], TOLERANCE, TOLERANCE, equal_nan=True)
     bars = np.flatnonzero(weights.any(axis=1) | returns)

@@ -1,4 +1,4 @@
-"""The objective a user writes, and how a worker scores a batch of configs with it."""
+"""How a worker scores a batch of configs with an objective of any kind."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import copy_context
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
-from time import perf_counter  # the clock itself: an objective may put another in its place
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
+from time import perf_counter  # by name: an objective may replace `time.perf_counter`
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -20,119 +19,66 @@ from rbt_ray.columns import Outcomes
 from rbt_ray.errors import ObjectiveError, ObjectiveResultError, RbtError
 from rbt_ray.metric_columns import Column
 from rbt_ray.objectives.interpreter import Interpreter, objective_frames
-from rbt_ray.objectives.isolation import Randomness, Surroundings
-from rbt_ray.objectives.reports import WHOLE, Enough, Reports, Span
+from rbt_ray.objectives.isolation import GlobalRandomness, ProcessState
+from rbt_ray.objectives.kind import SweepObjective, kind_of
+from rbt_ray.objectives.reports import WHOLE, ReportLimitReached, ReportRange, Reports
 from rbt_ray.objectives.returned_metrics import metrics_of, short
+from rbt_ray.simulate.metrics import METRICS
 from rbt_ray.types import COMPLETED, FAILED, Checkpoint, Config, FloatArray, Metrics
 
 if TYPE_CHECKING:
     from rbt_ray.data.view import BundleView
     from rbt_ray.study.space import Space
 
-F = TypeVar("F", bound=Callable[..., Any])
-_BATCHED = "__rbt_batched__"
 _LONGEST_ERROR = 20_000
-_RATIOS = ("sharpe", "sortino", "calmar")
-"""Metrics of a Backtest that are undefined for constant returns."""
+_RATIOS = frozenset(metric.name for metric in METRICS if metric.unit == "ratio")
 _PACKAGE = str(Path(__file__).parents[1]) + os.sep
 
 
-def batched(objective: F) -> F:
-    """Marks an objective that takes a list of params and returns one result each, in their order.
-
-    ```python
-    @rbt.batched
-    def objective(params, data):
-        return [score(p, data) for p in params]
-    ```
-    """
-    setattr(objective, _BATCHED, True)
-    return objective
-
-
-def is_batched(objective: Any) -> bool:
-    """Whether `batched` marked it."""
-    while isinstance(objective, partial):
-        objective = objective.func
-    return bool(getattr(objective, _BATCHED, False))
-
-
-@runtime_checkable
-class SweepObjective(Protocol):
-    """An objective that scores columns of parameters in one pass, as the built-in ones do."""
-
-    @property
-    def params(self) -> tuple[str, ...]:
-        """The names of its parameters."""
-        ...
-
-    @property
-    def metrics(self) -> tuple[str, ...]:
-        """The metrics it computes unless others are asked for."""
-        ...
-
-    def evaluate(
-        self, data: BundleView, columns: Mapping[str, FloatArray], metrics: tuple[str, ...]
-    ) -> Mapping[str, FloatArray]:
-        """Metrics ``(n_configs,)`` by name, for parameters ``(n_configs,)`` by name."""
-        ...
-
-
 class Evaluator(Protocol):
-    """What a worker calls. A batch scores as its members would one by one."""
+    """The interface that workers call. A batch scores as its configs would one by one."""
 
     def score(
-        self, view: BundleView | None, points: FloatArray, seeds: Sequence[int], span: Span = WHOLE, /
+        self, view: BundleView | None, points: FloatArray, seeds: Sequence[int], span: ReportRange = WHOLE, /
     ) -> Outcomes:
-        """Outcomes of the configs in `points`, ``(n_configs, n_params)``, in their order.
+        """Returns the outcomes of the configs in `points`, ``(n_configs, n_params)``, in the same order.
 
-        Only an objective of one config can be run over a part of its iterations: for others `span` is `WHOLE`.
+        `span` limits the iterations of objectives that take one config; for others it is `WHOLE`.
         """
         ...
 
 
 def as_evaluator(objective: Any, space: Space, metric: str) -> Evaluator:
-    """The evaluator for whatever kind of objective this is.
+    """Returns the evaluator for an objective.
 
     Raises:
         ObjectiveError: it cannot be called.
     """
-    if isinstance(objective, SweepObjective):
-        return Sweep(objective, space, metric)
-    require_callable(objective)
-    return (Batched if is_batched(objective) else PerConfig)(objective, space, metric)
-
-
-def require_callable(objective: Any) -> None:
-    """Refuses an objective that is no function.
-
-    Raises:
-        ObjectiveError: it cannot be called.
-    """
-    if not callable(objective):
-        raise ObjectiveError(
-            f"`objective` is a function of (params, data) that returns a number, a dict of metrics or a Backtest; "
-            f"got {objective!r} of type {type(objective).__name__}."
-        )
+    kinds: dict[str, Callable[[Any, Space, str], Evaluator]] = {
+        "config": PerConfig,
+        "configs": Batched,
+        "columns": Sweep,
+    }
+    return kinds[kind_of(objective).takes](objective, space, metric)
 
 
 @dataclass(frozen=True, slots=True)
 class PerConfig:
-    """Calls an objective once a config."""
+    """Calls an objective once per config."""
 
     objective: Callable[[Config, Any], Any]
     space: Space
     metric: str
-    randomness: Randomness = field(default_factory=Randomness)
+    randomness: GlobalRandomness = field(default_factory=GlobalRandomness)
     interpreter: Interpreter = field(default_factory=Interpreter)
 
     def score(
-        self, view: BundleView | None, points: FloatArray, seeds: Sequence[int], span: Span = WHOLE, /
+        self, view: BundleView | None, points: FloatArray, seeds: Sequence[int], span: ReportRange = WHOLE, /
     ) -> Outcomes:
-        """One call a config; one that raises fails alone, and none sees what those before it have changed.
+        """Calls the objective once per config, with the process state restored before each; a call that raises fails alone.
 
-        The batch is scored again, with the precautions that this takes, where the objective is first seen to draw from
-        the global random states or to damage the interpreter.
+        When the objective first draws from the global random states or damages the interpreter, the batch is scored again
+        with protection against that.
         """
         repairing = self.interpreter.was_damaged
         call = self.interpreter.repairing(self.objective) if repairing else self.objective
@@ -148,9 +94,14 @@ class PerConfig:
         return outcomes
 
     def _score(
-        self, call: Callable[..., Any], view: BundleView | None, points: FloatArray, seeds: Sequence[int], span: Span
+        self,
+        call: Callable[..., Any],
+        view: BundleView | None,
+        points: FloatArray,
+        seeds: Sequence[int],
+        span: ReportRange,
     ) -> Outcomes:
-        surroundings = Surroundings()
+        surroundings = ProcessState()
         rows: list[Metrics | None] = []
         errors: dict[int, str] = {}
         checkpoints: dict[int, Checkpoint] = {}
@@ -165,11 +116,11 @@ class PerConfig:
                 with Reports(span.stop, span.starts.get(row), trials[row]) as reports:
                     try:
                         answer = copy_context().run(call, config, data)
-                    except Enough:
+                    except ReportLimitReached:
                         answer = None
                 if span.stop is not None and not reports.any:
                     raise ObjectiveResultError(
-                        "the objective ended without a call of `rbt.report`, in which this study counts fidelity."
+                        "the objective ended without calling `rbt.report`, which this study needs for its fidelity."
                     )
                 rows.append(metrics_of(reports.latest if answer is None else answer, self.metric))
                 if reports.any:
@@ -177,7 +128,7 @@ class PerConfig:
                         checkpoints[row] = reports.checkpoint
                     if (share := reports.share) < 1:
                         shares[row] = share
-            except BaseException as error:  # one bad config, even one that calls sys.exit, never stops the others
+            except BaseException as error:  # one config, even one that calls sys.exit, must not stop the others
                 errors[row] = describe(error)
                 rows.append(None)
             surroundings.restore()
@@ -191,7 +142,7 @@ class PerConfig:
 
 @dataclass(frozen=True, slots=True)
 class Batched:
-    """Calls an objective marked with `batched` once a batch."""
+    """Calls an objective marked with `batched` once per batch."""
 
     objective: Callable[[list[Config], Any], Sequence[Any]]
     space: Space
@@ -199,16 +150,16 @@ class Batched:
     interpreter: Interpreter = field(default_factory=Interpreter)
 
     def score(
-        self, view: BundleView | None, points: FloatArray, seeds: Sequence[int], _span: Span = WHOLE, /
+        self, view: BundleView | None, points: FloatArray, seeds: Sequence[int], _span: ReportRange = WHOLE, /
     ) -> Outcomes:
-        """One call a batch; a batch that raises is tried again in halves, so that only the guilty fail.
+        """Calls the objective once; a batch that raises is retried in halves, so that only the configs at fault fail.
 
-        The view has no seed: a trial's result would follow from what it was sent together with.
+        The view has no seed, since results would then depend on how configs are batched.
         """
         start = perf_counter()
         configs = self.space.decode(points)
         rows: list[Metrics | None] | None = None
-        surroundings = Surroundings()
+        surroundings = ProcessState()
         try:
             answers = copy_context().run(self.interpreter.repairing(self.objective), configs, view)
             if not isinstance(answers, (Sequence, np.ndarray)) or len(answers) != len(configs):
@@ -223,7 +174,7 @@ class Batched:
                 return _all_failed(1, describe(error), start)
         finally:
             surroundings.restore()
-        if rows is None:  # not in the handler, whose error would be told along with each of the halves' own
+        if rows is None:  # outside of the handler, so that errors of the halves are not chained to its error
             return _in_halves(self, view, points, seeds)
         share = (perf_counter() - start) / len(configs)
         return _outcomes(rows, {}, np.full(len(configs), share), self.metric)
@@ -231,16 +182,16 @@ class Batched:
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """Hands columns to an objective that takes them."""
+    """Passes columns of parameters to an objective that takes them."""
 
     objective: SweepObjective
     space: Space
     metric: str
 
     def score(
-        self, view: BundleView | None, points: FloatArray, seeds: Sequence[int], _span: Span = WHOLE, /
+        self, view: BundleView | None, points: FloatArray, seeds: Sequence[int], _span: ReportRange = WHOLE, /
     ) -> Outcomes:
-        """One pass over the bundle for all configs; the objective draws no random numbers."""
+        """Scores all configs in one pass over the bundle; the objective draws no random numbers."""
         start = perf_counter()
         n = len(points)
         wanted = self.objective.metrics
@@ -267,14 +218,14 @@ class Sweep:
 def finite_only(
     metrics: Mapping[str, Column], errors: Mapping[int, str], durations: FloatArray, metric: str
 ) -> Outcomes:
-    """Outcomes in which a trial without a finite study metric has failed, and no failed trial keeps metrics."""
+    """Returns outcomes in which trials without a finite study metric have failed, and failed trials have no metrics."""
     status = np.full(len(durations), COMPLETED, np.uint8)
     status[list(errors)] = FAILED
     return only_finite(Outcomes(status, metrics, errors, durations), metric)
 
 
 def only_finite(outcomes: Outcomes, metric: str) -> Outcomes:
-    """Outcomes in which a trial without a finite study metric has failed, and only trials that completed have metrics."""
+    """Like `finite_only`, for outcomes."""
     metrics, completed = outcomes.metrics, outcomes.status == COMPLETED
     column = metrics.get(metric)
     numbers = np.full(len(outcomes), np.nan) if column is None else column.numbers()
@@ -291,7 +242,7 @@ def only_finite(outcomes: Outcomes, metric: str) -> Outcomes:
 
 
 def describe(error: BaseException) -> str:
-    """The error with the traceback of the user's own frames; our own sentence alone where there are none."""
+    """Returns the error with the traceback of the user's frames, or the message alone if rbt_ray itself raised it."""
     own = objective_frames(error)
     try:
         if isinstance(error, RbtError) and all(
@@ -299,8 +250,8 @@ def describe(error: BaseException) -> str:
         ):
             own = None
         text = "".join(traceback.format_exception(type(error), error, own)).rstrip()
-    except BaseException:  # an exception whose own __str__ raises, or exits, still has to be reported
-        return f"{type(error).__name__} (its message could not be made)"
+    except BaseException:  # an exception whose __str__ raises or exits must still be reported
+        return f"{type(error).__name__} (its message could not be formatted)"
     if len(text) <= _LONGEST_ERROR:
         return text
     half = _LONGEST_ERROR // 2
@@ -321,7 +272,7 @@ def _in_halves(
 
 
 def join_outcomes(parts: Sequence[Outcomes]) -> Outcomes:
-    """One after the other."""
+    """Returns the outcomes of several batches as those of one."""
     starts = np.concatenate([[0], np.cumsum([len(part) for part in parts])])
     n = int(starts[-1])
     places = [(part.metrics, np.arange(starts[i], starts[i + 1])) for i, part in enumerate(parts)]
@@ -345,6 +296,6 @@ def _why_lacking(metrics: Mapping[str, Column], row: int, metric: str) -> str:
         return f"the objective returned no {metric!r}, the study's metric; it returned {names}."
     value = found[metric]
     if isinstance(value, float) and math.isnan(value):
-        why = " (a ratio is, where the strategy never trades)" if metric in _RATIOS else ""
+        why = " (ratios are NaN if the strategy never trades)" if metric in _RATIOS else ""
         return f"the metric {metric!r} is nan{why}."
     return f"the metric {metric!r} is {value!r}, not a finite number."

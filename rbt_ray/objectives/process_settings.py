@@ -36,11 +36,11 @@ _PYTHON: tuple[_Setting, ...] = (
     (gc.get_threshold, lambda values: gc.set_threshold(*values)),
 )
 _N_FOR_RESULTS = 2
-"""How many of these a result can follow from; the others change how fast Python runs."""
+"""The first two can change results; the others change only the speed."""
 
 
 class ProcessSettings:
-    """The settings as they are when this is made, which `repair` restores."""
+    """The settings when this is created, which `repair` restores."""
 
     __slots__ = ("_blocked", "_decimals", "_decimals_before", "_handlers", "_python", "_umask")
 
@@ -54,7 +54,7 @@ class ProcessSettings:
         self._python = [read() for read, _ in _PYTHON]
 
     def repair(self) -> bool:
-        """Restores what has changed and returns whether anything had; takes some microseconds where nothing has."""
+        """Restores the settings and returns whether any had changed; takes microseconds if none has."""
         changed = False
         for timer in _TIMERS:
             if signal.setitimer(timer, 0) != (0.0, 0.0):
@@ -87,7 +87,7 @@ class ProcessSettings:
 
 
 def open_stdin() -> None:
-    """Opens descriptor 0 where it is closed: the next file that a trial opens would become its standard input."""
+    """Opens descriptor 0 if it is closed: otherwise the next file that a trial opens becomes its standard input."""
     try:
         os.fstat(0)
     except OSError:
@@ -110,7 +110,7 @@ def umask() -> int:
 
 
 def limits() -> dict[int, tuple[int, int]]:
-    """Returns the soft and the hard limit of each resource that a trial may change; empty where there are no such limits."""
+    """Returns the soft and the hard limit of each resource that a trial may change; empty on Windows."""
     try:
         import resource
     except ImportError:  # no POSIX

@@ -1,4 +1,4 @@
-"""What an objective tells while it works: how far it is, how good it is, and from where it could go on."""
+"""Reports of an objective while it runs: intermediate metrics, progress, and checkpoints to continue from."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from rbt_ray.types import Checkpoint
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Span:
-    """Which of their iterations the trials of a batch are to do.
+class ReportRange:
+    """The range of iterations that the trials of a batch run.
 
     Args:
-        stop: after how many reports a trial is done; None: it ends by itself.
-        starts: where earlier trials of the same configs stopped, by row of the batch.
-        trials: their numbers in the study; empty outside one.
+        stop: number of reports after which a trial ends; None: it ends by itself.
+        starts: checkpoints of earlier trials of the same configs, by row of the batch.
+        trials: numbers of the trials in the study; empty outside a study.
     """
 
     stop: int | None = None
@@ -30,20 +30,20 @@ class Span:
     trials: Sequence[int] = ()
 
 
-WHOLE = Span()
+WHOLE = ReportRange()
 
 
-class Enough(BaseException):
-    """Ends an objective that has reported as often as its fidelity asks; no `except Exception` of its own stops it."""
+class ReportLimitReached(BaseException):
+    """Ends an objective after its last report; not an `Exception`, so that the objective does not catch it by accident."""
 
 
 class Reports:
-    """Takes in what the objective that is called within it reports.
+    """Context that collects the reports of the objective called in it.
 
     Args:
-        limit: after how many reports it is done; None: it ends by itself.
-        start: where an earlier trial of the config stopped; its reports count.
-        trial: its number in the study; None: it is of none.
+        limit: number of reports after which the objective ends; None: it ends by itself.
+        start: checkpoint of an earlier trial of the config, whose reports count; None: begin at the start.
+        trial: number of the trial in the study; None outside a study.
     """
 
     __slots__ = ("_limit", "_n", "_share", "checkpoint", "latest", "start", "trial")
@@ -60,15 +60,15 @@ class Reports:
 
     @property
     def limit(self) -> int | None:
-        """After how many reports it is done."""
+        """Number of reports after which the objective ends."""
         return self._limit
 
     @property
     def share(self) -> float:
-        """How much of what was asked for the latest report is of; 1.0 unless the objective stopped by itself.
+        """The share of the run that the latest report covers; 1.0 unless the objective stopped by itself.
 
-        Where fidelity is counted in reports, their number says it, unless the latest has ``share=1.0``: then the run came
-        to its end with fewer. Elsewhere the latest `share` says it; without one nobody knows, and the run counts as whole.
+        With a limit, it is the share of the reports, or 1.0 if the latest report has ``share=1.0``: then the run was complete
+        with fewer reports. Without a limit, it is the latest `share`, or 1.0 if there is none.
         """
         if self._limit is None:
             return 1.0 if self._share is None else self._share
@@ -76,88 +76,88 @@ class Reports:
 
     @property
     def any(self) -> bool:
-        """Whether there was one, in this trial or in the one it goes on from."""
+        """Whether there was a report, in this trial or in the one it continues."""
         return self._n > 0
 
     def __enter__(self) -> Reports:
-        global _listening
-        _listening = self
+        global _current
+        _current = self
         return self
 
     def __exit__(self, *_: object) -> None:
-        global _listening
-        _listening = None
+        global _current
+        _current = None
 
     def take(self, metrics: float | Mapping[str, Any], checkpoint: Any, share: float | None) -> None:
-        """One report more.
+        """Adds a report.
 
         Raises:
-            Enough: it is the last that was asked for, or comes after that.
-            ObjectiveResultError: `share` is no share.
+            ReportLimitReached: it is the last report within the limit, or a later one.
+            ObjectiveResultError: `share` is not above 0 and at most 1.
         """
         self._share = None if share is None else _checked(share)
         if self._n == self._limit:
-            raise Enough
+            raise ReportLimitReached
         self._n += 1
         self.latest = dict(metrics) if isinstance(metrics, Mapping) else metrics
         if self._n == self._limit:
             if checkpoint is not None:
                 self.checkpoint = Checkpoint(self._n, cloudpickle.dumps(checkpoint))
-            raise Enough
+            raise ReportLimitReached
 
 
-_listening: Reports | None = None
-"""Those of the trial at work: a worker evaluates one at a time."""
+_current: Reports | None = None
+"""The reports of the current trial: a worker evaluates one trial at a time."""
 
 
 def _checked(share: float) -> float:
     number = float(share) if isinstance(share, (int, float, np.number)) else math.nan
     if not 0 < number <= 1:
         raise ObjectiveResultError(
-            f"`share` of `rbt.report` is how much of its data or work the run has done, above 0 and at most 1; got "
+            f"`share` of `rbt.report` is the share of its data or work that the run has done, above 0 and at most 1; got "
             f"{share!r}. On the bar with index `bar` it is (bar + 1) / data.n_bars."
         )
     return number
 
 
 def report(metrics: float | Mapping[str, Any], *, checkpoint: Any = None, share: float | None = None) -> None:
-    """Tells what the objective has reached, once an iteration; outside a study it does nothing.
+    """Reports the metrics of an iteration; does nothing outside a study.
 
-    In a study with ``fidelity="reports"`` the objective ends with the last report its fidelity asks for, at full fidelity
-    with the `max_reports`-th: that report is the trial's result, and what would come after it does not run. The best
-    go on to more reports: from the `checkpoint` of the last one where there is one (see `get_checkpoint`), else from the
-    start. An objective that ends earlier by itself, and returns nothing, has the metrics of its last report.
+    In a study with ``fidelity="reports"``, the objective ends with the last report of its fidelity, at full fidelity the
+    `max_reports`-th. That report is the result of the trial, and code after it does not run. The best configs continue to
+    more reports: from the `checkpoint` of their last report if there is one (see `get_checkpoint`), else from the start. If
+    an objective ends earlier by itself and returns nothing, its last report is its result.
 
-    Such a trial is COMPLETED at the fidelity that it reached, whatever it returns, and so cannot be the best. In a study
-    with ``fidelity="reports"`` that is the share of the reports that were asked for. In other studies the `share` of the last
-    report says it, and a run that gives none counts as whole.
+    A trial that ends earlier is COMPLETED at the fidelity that it reached, and so cannot be the best. In a study with
+    ``fidelity="reports"``, that is the share of the requested reports. In other studies it is the `share` of the last
+    report; without one, the run counts as complete.
 
     Args:
         metrics: a number or a dict of metrics, as an objective returns them.
-        checkpoint: anything that can be pickled and is enough to go on from here.
-        share: how much of the data that it was given, or of its work, the run has done: above 0 and at most 1, such as
-            ``(bar + 1) / data.n_bars`` on the bar with index `bar`. 1.0 says that the run came to its end, also with fewer
-            reports than were asked for.
+        checkpoint: any object that can be pickled and suffices to continue from here.
+        share: the share of its data or work that the run has done: above 0 and at most 1, such as
+            ``(bar + 1) / data.n_bars`` on the bar with index `bar`. 1.0 means that the run is complete, even with fewer
+            reports than requested.
 
     Raises:
-        ObjectiveResultError: `share` is no share.
+        ObjectiveResultError: `share` is not above 0 and at most 1.
     """
-    if _listening is not None:
-        _listening.take(metrics, checkpoint, share)
+    if _current is not None:
+        _current.take(metrics, checkpoint, share)
 
 
 def get_checkpoint() -> Any:
-    """What the objective passed as `checkpoint` with the last report of this config; None: begin at the start."""
-    if _listening is None or _listening.start is None:
+    """Returns the `checkpoint` of the last report of this config; None: begin at the start."""
+    if _current is None or _current.start is None:
         return None
-    return pickle.loads(_listening.start.payload)
+    return pickle.loads(_current.start.payload)
 
 
-def reports_wanted() -> int | None:
-    """After how many reports, from its start, the objective at work is done; None: it ends by itself."""
-    return None if _listening is None else _listening.limit
+def report_limit() -> int | None:
+    """Returns the number of reports after which the running objective ends; None: it ends by itself."""
+    return None if _current is None else _current.limit
 
 
-def trial_at_work() -> int | None:
-    """The number of the trial at work in its study; None: there is none."""
-    return None if _listening is None else _listening.trial
+def current_trial() -> int | None:
+    """Returns the number of the running trial in its study; None outside a study."""
+    return None if _current is None else _current.trial

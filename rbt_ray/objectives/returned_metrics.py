@@ -1,4 +1,4 @@
-"""What an objective returned for one config, as metrics in plain Python values."""
+"""Converts the result of an objective for one config to metrics of plain Python values."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _MOST_METRICS = 10_000
 
 
 def metrics_of(answer: Any, metric: str) -> Metrics:
-    """What an objective returned, as plain metrics; a bare number is the study's metric.
+    """Returns the result of an objective as plain metrics; a number is the metric of the study.
 
     Raises:
-        ObjectiveResultError: it is none of a number, a dict of plain values, a Backtest.
+        ObjectiveResultError: it is not a number, a dict of plain values, or a Backtest.
     """
     if type(answer) is float:
         return {metric: answer}
@@ -46,7 +46,7 @@ def metrics_of(answer: Any, metric: str) -> Metrics:
 def _name(name: Any) -> str:
     if not isinstance(name, str):
         raise ObjectiveResultError(f"metrics are named by strings; the objective returned the name {short(name)}.")
-    text: str = str.__str__(name)  # of a subclass, which may not travel, the text
+    text: str = str.__str__(name)  # a subclass might not be picklable
     if len(text) > _LONGEST_NAME:
         raise ObjectiveResultError(f"a metric's name has at most {_LONGEST_NAME} letters; got {short(text)}.")
     if text in RESULT_COLUMNS or text.startswith("config/"):
@@ -68,7 +68,7 @@ def _plain(name: str, value: Any) -> Any:
         if len(value) > _LONGEST_TEXT:
             raise ObjectiveResultError(
                 f"a metric that is text has at most {_LONGEST_TEXT:,} letters; the objective returned {len(value):,} for "
-                f"{name!r}. Write what is large to a file of its own."
+                f"{name!r}. Write large results to a file."
             )
         return str.__str__(value)
     for kind in (bool, int, float):
@@ -80,7 +80,7 @@ def _plain(name: str, value: Any) -> Any:
 
 
 def short(value: Any) -> str:
-    """The value and its type in at most about a hundred letters, for messages."""
-    # reprlib looks at the beginning of what is long; of bytes it does not know that.
+    """Returns the value and its type in about a hundred letters, for messages."""
+    # reprlib shortens long values, but not bytes.
     text = reprlib.repr(bytes(value[:80]) if isinstance(value, (bytes, bytearray)) else value)
     return f"{text if len(text) <= 80 else text[:77] + '...'} ({type(value).__name__})"

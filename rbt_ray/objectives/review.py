@@ -1,4 +1,4 @@
-"""The best configs looked at in detail: at order level where the search was not, and on the bars it never saw."""
+"""Reviews a config: a run at order level if the search was not, and on the hold-out bars."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rbt_ray import recordable
-from rbt_ray.objectives.data_provider import OwnData
-from rbt_ray.objectives.objective import describe, is_batched
-from rbt_ray.objectives.reports import Enough, Reports
+from rbt_ray.objectives.kind import kind_of
+from rbt_ray.objectives.objective import describe
+from rbt_ray.objectives.reports import ReportLimitReached, Reports
 from rbt_ray.objectives.returned_metrics import metrics_of
 from rbt_ray.recordable import require
 from rbt_ray.types import Config, FloatArray, Metrics
@@ -25,16 +25,16 @@ _LONGEST_BRIEF = 300
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Review:
-    """What a second look at a config found.
+    """The results of a review.
 
     Args:
-        order_level: the training bars again with drifting holdings and exact orders; None without a Backtest, and where
-            the search itself ran them so.
-        holdout: the hold-out bars; None where there are none.
-        holdout_order_level: the same at order level.
+        order_level: metrics of the training bars with drifting holdings and exact orders; None without a Backtest, or if
+            the search already ran at order level.
+        holdout: metrics of the hold-out bars; None if there are none.
+        holdout_order_level: metrics of the hold-out bars at order level.
         equity: ``(n_bars,)`` over training and hold-out bars, starting capital 1; None without a Backtest.
-        error: why there is no review.
-        note: a sentence on the hold-out: that the objective raised there, or stopped by itself.
+        error: why the review failed.
+        note: a sentence on the hold-out, if the objective raised there or stopped early.
     """
 
     order_level: Metrics | None = None
@@ -45,15 +45,15 @@ class Review:
     note: str | None = None
 
     @property
-    def says_something(self) -> bool:
-        """Whether there is anything to show; not for an objective without a Backtest in a study without a hold-out."""
+    def has_findings(self) -> bool:
+        """Whether there is anything to show."""
         return (self.order_level or self.holdout or self.error or self.note) is not None
 
     def recordable(self) -> Review:
-        """Returns the review as a journal can hold it.
+        """Returns the review with the types that a journal can hold.
 
         Raises:
-            ValueError: a part is of another type.
+            ValueError: a part has another type.
         """
         equity = self.equity
         if equity is not None:
@@ -77,20 +77,20 @@ def review(
     seed: int,
     max_reports: int | None = None,
 ) -> Review:
-    """Runs a config again in detail.
+    """Runs a config again at order level and on the hold-out bars.
 
-    A Backtest is run over all bars at once, and its hold-out figures are those of its returns after the training
-    bars: indicators enter the hold-out warm and positions are carried over. Any other objective is run on the
-    hold-out bars alone.
+    An objective that returns a Backtest runs over all bars at once. Its hold-out metrics are those of the returns after the
+    training bars, so that indicators are warm and positions carried over. Any other objective runs on the hold-out bars
+    alone.
 
     Args:
-        objective: the study's.
+        objective: of the study.
         config: one that completed at full fidelity.
-        metric: the study's.
-        bundle: the prices, training and hold-out bars.
-        train_bars: how many bars from the start the search has seen.
-        seed: the trial's.
-        max_reports: after how many reports a run is at full fidelity; None: it ends by itself.
+        metric: of the study.
+        bundle: training and hold-out bars.
+        train_bars: number of training bars.
+        seed: of the trial.
+        max_reports: number of reports at full fidelity; None: the objective ends by itself.
     """
     if bundle is None:
         return Review()
@@ -100,7 +100,7 @@ def review(
 
     run = _Rerun(objective, config, metric, bundle, seed, max_reports)
     try:
-        if isinstance(objective, OwnData):  # a backtester's answer has no order level, and may have cost minutes
+        if kind_of(objective).provider is not None:  # another backtester has no order level, and a run may take minutes
             return run.on_holdout(train_bars)
         with keeping() as made:
             answer = run.answer(bundle, train_bars)[0]
@@ -124,7 +124,7 @@ def review(
             equity=_curve(whole),
             note=note,
         )
-    except BaseException as error:  # a second look that fails takes nothing from the first
+    except BaseException as error:  # a failed review must not fail the study
         return Review(error=describe(error))
 
 
@@ -140,25 +140,25 @@ class _Rerun:
     max_reports: int | None
 
     def answer(self, bundle: Bundle, n_bars: int) -> tuple[Any, float]:
-        """What the objective gives for so many bars, and how much of them it has used."""
+        """Returns the result of the objective for the first `n_bars` bars, and the share of them that it used."""
         data = bundle.view(n_bars).for_trial(self.seed)
-        if is_batched(self.objective):
+        if kind_of(self.objective).takes == "configs":
             return self.objective([self.config], data)[0], 1.0
         with Reports(self.max_reports, None) as reports:
             try:
                 found = self.objective(self.config, data)
-            except Enough:
+            except ReportLimitReached:
                 found = None
         return (reports.latest if found is None else found), reports.share
 
     def on_all_bars(self, *, makes_one: bool) -> tuple[Backtest | None, str | None]:
-        """The Backtest over training and hold-out bars, and a sentence where the objective raised or stopped.
+        """Returns the Backtest over training and hold-out bars, and a sentence if the objective raised or stopped.
 
-        A constraint that an objective sets by raising is broken on the hold-out more often than on the bars that the winner
-        was chosen by. Its figures there are then all the more of interest.
+        Objectives may raise to reject a config, which happens on the hold-out more often than on the training bars. The
+        metrics there are useful nonetheless.
 
         Args:
-            makes_one: whether a run makes a single Backtest, which is its answer: then it is known though the run raises.
+            makes_one: whether a run makes a single Backtest and returns it, so that it is known even if the run raises.
         """
         from rbt_ray.simulate.backtest import keeping
 
@@ -168,7 +168,7 @@ class _Rerun:
             except BaseException as error:
                 note = f"On the training and hold-out bars together the objective raised {_in_brief(error)}"
                 if makes_one and len(made) == 1:
-                    return made[0], f"{note} The figures are of the Backtest that it had made before."
+                    return made[0], f"{note} The figures are of the Backtest that it had made before that."
                 return None, note
         if (share := len(whole.returns) / self.bundle.n_bars) == 1:
             return whole, None
@@ -178,7 +178,7 @@ class _Rerun:
         )
 
     def on_holdout(self, train_bars: int) -> Review:
-        """The figures of the hold-out bars alone, where there are any."""
+        """Returns the metrics of the hold-out bars alone, if there are any."""
         if train_bars == self.bundle.n_bars:
             return Review()
         rest = _since(self.bundle, train_bars)
@@ -194,9 +194,9 @@ class _Rerun:
 
 
 def buy_and_hold(bundle: Bundle) -> FloatArray:
-    """``(n_bars,)`` wealth of one who puts an equal share into each symbol when it is listed and keeps it.
+    """Returns ``(n_bars,)`` wealth of equal shares bought when each symbol is listed, and held.
 
-    A share waits as cash until its symbol has a first close, and stays at the last close after a delisting.
+    A share is cash until the first close of its symbol, and keeps the value of the last close after a delisting.
     """
     close = np.array(bundle.close)
     for bar in range(1, len(close)):
@@ -221,14 +221,14 @@ def _curve(answer: Any) -> FloatArray:
 
 
 def _in_brief(error: BaseException) -> str:
-    """The error on one line that ends as a sentence."""
+    """Returns the error on one line that ends as a sentence."""
     text = " ".join("".join(traceback.format_exception_only(error)).split())
     text = text if len(text) <= _LONGEST_BRIEF else f"{text[:_LONGEST_BRIEF]}..."
     return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
 def _since(bundle: Bundle, start: int) -> Bundle:
-    """The bars from `start`, with all symbols: a share of `1 / n_symbols` must not change, whoever is listed."""
+    """Returns the bars from `start` with all symbols, since weights may depend on the number of symbols."""
     fields = {field: bundle[field][start:] for field in bundle.fields}
     return type(bundle).from_arrays(
         fields,

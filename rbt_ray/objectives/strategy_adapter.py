@@ -1,4 +1,4 @@
-"""Adapted: an objective made of a strategy that was written for another backtester."""
+"""StrategyAdapter: an objective that runs a strategy written for another backtester."""
 
 from __future__ import annotations
 
@@ -12,37 +12,37 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True)
-class Adapted(ABC):
-    """What `rbt_ray.adapters` makes of a strategy: a frozen dataclass, whose fields are all its settings.
+class StrategyAdapter(ABC):
+    """Base class of the objectives of `rbt_ray.adapters`: a frozen dataclass whose fields are its settings.
 
     Args:
-        strategy: the user's own class or function.
+        strategy: the user's class or function.
     """
 
     strategy: Any
 
     @property
     def title(self) -> str:
-        """The adapter's name and the strategy's."""
+        """The names of the adapter and the strategy."""
         own = getattr(self.strategy, "__qualname__", type(self.strategy).__qualname__)
         return f"{type(self).__name__}({own})"
 
     @property
     def made_of(self) -> list[Any]:
-        """What tells it from others: its settings, as functions, classes and text."""
+        """Its identity for fingerprints: the settings, as functions, classes and text."""
         return [type(self).__name__, *(value if callable(value) else repr(value) for value in self.settings())]
 
     def settings(self) -> list[Any]:
-        """The values of all fields, the strategy first."""
+        """Returns the values of all fields, the strategy first."""
         return [getattr(self, field.name) for field in dataclasses.fields(self)]
 
     @abstractmethod
     def check(self, names: Collection[str], bundle: Bundle | None) -> None:
-        """Refuses what would fail every trial alike.
+        """Checks for faults that would fail every trial.
 
         Args:
-            names: of the parameters a config has.
-            bundle: the study's prices.
+            names: of the parameters.
+            bundle: prices of the study.
 
         Raises:
             ObjectiveError: the strategy cannot be run with these parameters, or on these prices.

@@ -1,4 +1,4 @@
-"""What would fail every trial alike, found before the first: a study that cannot work is refused, not run."""
+"""Checks an objective before its study starts, for faults that would fail every trial."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ import numpy as np
 from rbt_ray.errors import ObjectiveError, SpaceError
 from rbt_ray.objectives.builtin.parameters import check_names
 from rbt_ray.objectives.builtin.strategy import Strategy
-from rbt_ray.objectives.objective import SweepObjective, is_batched, require_callable
-from rbt_ray.objectives.strategy_adapter import Adapted
+from rbt_ray.objectives.kind import kind_of
 
 if TYPE_CHECKING:
     from rbt_ray.data.bundle import Bundle
@@ -19,48 +18,47 @@ if TYPE_CHECKING:
 
 
 def check_objective(objective: Any, space: Space, metric: str, bundle: Bundle | None, *, reports: bool = False) -> None:
-    """Refuses an objective that this study cannot call.
+    """Checks that this study can call the objective.
 
     Args:
-        objective: the user's own.
-        space: what varies.
-        metric: the study's.
-        bundle: its prices.
-        reports: whether its fidelity is counted in reports.
+        objective: of any kind.
+        space: parameters.
+        metric: of the study.
+        bundle: prices of the study.
+        reports: whether fidelity is counted in reports.
 
     Raises:
-        ObjectiveError: it cannot be called with (params, data), or needs prices and there are none, or cannot report.
-        InputError: a built-in one, where names, numbers, metric or prices are not what it takes.
+        ObjectiveError: it cannot be called with (params, data), needs prices that are missing, or cannot report.
+        InputError: parameters, metric or prices do not fit a built-in objective.
     """
-    if not isinstance(objective, SweepObjective):
-        require_callable(objective)
-    if reports and (isinstance(objective, SweepObjective) or is_batched(objective)):
+    kind = kind_of(objective)
+    if reports and kind.takes != "config":
         raise ObjectiveError(
             "`fidelity='reports'` is for a function of one config that calls `rbt.report`; batched and built-in objectives "
             "evaluate many at once."
         )
-    if not isinstance(objective, SweepObjective):
+    if kind.takes != "columns":
         _check_signature(objective)
-        if isinstance(objective, Adapted):
-            objective.check({name.split("/")[0] for name in space.order}, bundle)
+        if kind.adapter is not None:
+            kind.adapter.check({name.split("/")[0] for name in space.order}, bundle)
         return
     if bundle is None:
         raise ObjectiveError(f"`bundle` is missing: {getattr(objective, 'name', repr(objective))} needs prices.")
-    if isinstance(objective, Strategy):
-        _check_builtin(objective, space, metric, bundle)
+    if kind.builtin is not None:
+        _check_builtin(kind.builtin, space, metric, bundle)
 
 
 def _check_signature(objective: Any) -> None:
     try:
         signature = inspect.signature(objective)
-    except (TypeError, ValueError):  # some callables of compiled modules have none
+    except (TypeError, ValueError):  # some callables of compiled modules have no signature
         return
     try:
         signature.bind(None, None)
     except TypeError as error:
         name = getattr(objective, "__name__", type(objective).__name__)
         raise ObjectiveError(
-            f"`objective` is a function of (params, data); {name}{signature} cannot be called so: {error}."
+            f"`objective` is a function of (params, data); {name}{signature} cannot be called this way: {error}."
         ) from None
 
 

@@ -14,7 +14,7 @@ import cloudpickle
 
 from rbt_ray.data.fidelity import FidelityKind
 from rbt_ray.errors import ObjectiveError
-from rbt_ray.objectives.own_code import Source, own_sources
+from rbt_ray.objectives.fingerprint.own_code import Source, own_sources
 from rbt_ray.pool import shipped_code
 from rbt_ray.pool.driver_state import DriverState
 from rbt_ray.pool.pool import BundleRef, FilesRef, Job

@@ -17,7 +17,7 @@ from types import CodeType, ModuleType
 from typing import Any
 
 from rbt_ray.errors import ObjectiveError
-from rbt_ray.objectives.own_code import Source
+from rbt_ray.objectives.fingerprint.own_code import Source
 from rbt_ray.private_files import make_folder, replacing
 
 

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from rbt_ray.data.bundle import Bundle, PriceChecker
 from rbt_ray.data.fidelity import cut_to_fidelity, share_of
 from rbt_ray.data.memo import Memo
+from rbt_ray.objectives.fingerprint.own_code import Source
 from rbt_ray.objectives.objective import Evaluator, as_evaluator, describe
-from rbt_ray.objectives.own_code import Source
-from rbt_ray.objectives.reports import Span
+from rbt_ray.objectives.reports import ReportRange
 from rbt_ray.objectives.review import review
 from rbt_ray.pool import loaded_modules, shipped_code
 from rbt_ray.pool.driver_state import DriverState
@@ -156,8 +156,8 @@ class Worker:
         seeds = trial_seeds(self._task.seed, batch.trials).tolist()
         trials = batch.trials.tolist()
         if self._task.max_reports is None:
-            return self._evaluator.score(self._view(batch.fidelity), batch.points, seeds, Span(trials=trials))
-        span = Span(share_of(batch.fidelity, self._task.max_reports), batch.starts, trials)
+            return self._evaluator.score(self._view(batch.fidelity), batch.points, seeds, ReportRange(trials=trials))
+        span = ReportRange(share_of(batch.fidelity, self._task.max_reports), batch.starts, trials)
         return self._evaluator.score(self._view(1.0), batch.points, seeds, span)
 
     def _review(self, batch: Batch) -> Any:

@@ -8,11 +8,12 @@ from typing import Any
 
 from rbt_ray.reporting.text import escape, machine, shown
 from rbt_ray.reporting.top import TopTrial
+from rbt_ray.simulate.metrics import METRICS
 from rbt_ray.study.study import Study
 from rbt_ray.types import Metrics
 
 _MOST_OTHERS = 8
-_SHARES = frozenset({"total_return", "cagr", "volatility", "max_drawdown", "exposure"})
+_SHARES = frozenset(metric.name for metric in METRICS if metric.unit == "share")
 
 
 def params(best: TopTrial) -> str:

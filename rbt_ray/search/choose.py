@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from rbt_ray.search.bohb import BOHB
-from rbt_ray.search.registry import BUILT_IN, SearchKind, kind_of
+from rbt_ray.search.registry import BUILT_IN, SearchKind, search_kind_of
 from rbt_ray.search.searcher import Searcher
 from rbt_ray.study.space import Space
 
@@ -45,7 +45,7 @@ def choose(
         max_cost: the user's limit.
         n_rungs: the number of fidelities.
     """
-    kind = kind_of(search_alg)
+    kind = search_kind_of(search_alg)
     default = _SAMPLES if num_samples is None and max_cost is None else num_samples
     if isinstance(search_alg, BOHB):
         return SearchChoice(kind, asdict(search_alg), default)

@@ -80,10 +80,10 @@ def check_search_alg(search_alg: Any) -> SearchKind:
     """
     if isinstance(search_alg, str) and search_alg != "auto":  # scanning packages takes 20 ms, too long for a default
         refuse_second_definition(search_alg, ("custom", *BUILT_IN), _SEARCHER_PLUGINS, _SAMPLER_PLUGINS)
-    return kind_of(search_alg)
+    return search_kind_of(search_alg)
 
 
-def kind_of(search_alg: Any) -> SearchKind:
+def search_kind_of(search_alg: Any) -> SearchKind:
     """Returns the kind of search of a user's `search_alg`; raises as `check_search_alg` does."""
     if isinstance(search_alg, str):
         kind = _AUTO if search_alg == "auto" else _kind_by_name(search_alg)
@@ -139,7 +139,7 @@ def settings_class(key: str, name: str) -> type[Any]:
 
     Raises:
         SettingError: there is no such dataclass.
-        InputError: see `kind_of`.
+        InputError: see `search_kind_of`.
     """
     found = BOHB if (key, name) == ("search_alg", "bohb") else scheduler_class(name) if key == "scheduler" else None
     if found is None or not is_dataclass(found):
@@ -150,7 +150,7 @@ def settings_class(key: str, name: str) -> type[Any]:
 
 def object_of(search_alg: Any) -> Any:
     """Returns a user's `search_alg` if it is an object that proposes configs; None if it is a name or settings."""
-    return search_alg if kind_of(search_alg).is_object else None
+    return search_alg if search_kind_of(search_alg).is_object else None
 
 
 def object_again(study: Study, search_alg: Any) -> Any:
@@ -164,7 +164,7 @@ def object_again(study: Study, search_alg: Any) -> Any:
         given = ("bohb", asdict(search_alg)) if isinstance(search_alg, BOHB) else (search_alg, {})
         if not needed and (search_alg is None or given == (study.search_alg, study.search_options)):
             return None
-    elif needed and kind_of(search_alg).is_object:
+    elif needed and search_kind_of(search_alg).is_object:
         return search_alg
     begun = "a searcher object of your own" if needed else repr(study.search_alg)
     raise StudyMismatchError(f"the study {study.name!r} was begun with {begun} as `search_alg`; pass the same.")

@@ -1,4 +1,4 @@
-"""`backtest`: target weights on prices become a `Backtest`, with its returns and its metrics."""
+"""`backtest` simulates target weights on prices and returns a `Backtest`, with its returns and metrics."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rbt_ray.html_text import escape
 from rbt_ray.simulate.closings import closed_out, closings
 from rbt_ray.simulate.costs import BASIS_POINTS, INITIAL_CASH, Costs
 from rbt_ray.simulate.floats import floats
-from rbt_ray.simulate.metrics import metrics_of
+from rbt_ray.simulate.metric_kernel import metrics_of
 from rbt_ray.simulate.on_change import run_on_change
 from rbt_ray.types import Execution, FloatArray, IntArray, Metrics, Rebalance, is_real
 
@@ -67,33 +67,32 @@ def backtest(
     whole_units: bool = False,
     initial_cash: float = INITIAL_CASH,
 ) -> Backtest:
-    """The run of target weights, each decided on its bar's close.
+    """Simulates target weights, each decided on the close of its bar.
 
     Args:
         data: a bundle or a view of one.
-        weights: ``(n_bars, n_symbols)`` shares of equity, negative for short; what is left is cash, which earns
-            nothing. Not copied: leave the array alone afterwards.
+        weights: ``(n_bars, n_symbols)`` shares of equity, negative for short; the rest is cash, which earns
+            nothing. The array is not copied: do not change it afterwards.
         execution: ``"next_open"`` fills at the next bar's open (the default where `data` has opens),
-            ``"next_close"`` at its close (the default elsewhere), ``"close"`` at the very close the weights were
-            decided on, which cannot be done in a market.
-        rebalance: ``"every_bar"`` brings the portfolio back to its targets on every bar and charges what that
-            trades (module `every_bar`); ``"on_change"`` orders only where a target changes and lets holdings drift
-            (module `on_change`). Both carry a holding over bars without a price.
-        costs: what trading and holding cost. Slippage and turnover costs add up in ``"every_bar"``; in
-            ``"on_change"`` slippage moves the fill price and the fee is paid on the money that changes hands.
-        missing: what to do about a weight other than 0 on a bar on which the symbol has no price: raise
-            (``"error"``), or ignore it (``"zero"``). A weight of 0 there is ignored in both: nothing is filled on such
-            a bar, and the target of the last bar with a price stands. A holding is carried at its last close until the
-            next price, or to the end. After the end of its listing, where the bundle declares one, a symbol's weights
-            are ignored in both.
+            ``"next_close"`` at its close (the default elsewhere), ``"close"`` at the same close that the weights
+            were decided on, which no market allows.
+        rebalance: ``"every_bar"`` resets the portfolio to its targets on every bar and charges those trades
+            (module `every_bar`); ``"on_change"`` orders only when a target changes and lets holdings drift (module
+            `on_change`). Both carry a holding over bars without a price.
+        costs: costs of trading and holding. Slippage and turnover costs are added in ``"every_bar"``; in
+            ``"on_change"`` slippage changes the fill price and the fee applies to the traded value.
+        missing: how to treat a weight other than 0 on a bar on which the symbol has no price: ``"error"`` raises,
+            ``"zero"`` ignores it. A weight of 0 there is always ignored: nothing is filled on such a bar, and the target of
+            the last bar with a price remains. A holding is carried at its last close until the next price, or to the end.
+            Weights after the declared end of a listing are always ignored.
         whole_units: trade whole units only; needs ``rebalance="on_change"``.
-        initial_cash: money at the start, which matters with `whole_units` only.
+        initial_cash: capital at the start; it has an effect only with `whole_units`.
 
     Raises:
         ShapeError: `weights` is not ``(n_bars, n_symbols)``.
-        SettingError: one of the settings is not one of those it may be.
-        InputError: `data` is no bundle; a weight is NaN or infinite, or (``missing="error"``) has no price: symbol and
-            date are named.
+        SettingError: a setting has a value that is not allowed.
+        InputError: `data` is not a bundle; or a weight is NaN or infinite, or has no price with ``missing="error"``. The
+            message names the symbol and the date.
     """
     if not hasattr(data, "fields"):
         raise InputError(
@@ -109,9 +108,9 @@ def backtest(
 
 @contextmanager
 def keeping() -> Iterator[list[Backtest]]:
-    """Keeps the first two runs that `backtest` makes within it, also of a function that raises.
+    """Collects the first two runs that `backtest` makes in this context, also if the objective raises.
 
-    Two are enough to see whether there is one; an objective may make thousands.
+    Two are enough to tell whether there is exactly one; an objective may make thousands.
     """
     global _kept
     before, _kept = _kept, []
@@ -123,7 +122,7 @@ def keeping() -> Iterator[list[Backtest]]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Setup:
-    """The arguments of `backtest`, checked."""
+    """The validated arguments of `backtest`."""
 
     data: Prices
     weights: FloatArray
@@ -153,8 +152,8 @@ class _Setup:
             raise SettingError(f"`costs` is a Costs, such as Costs(turnover_bps=5); got {self.costs!r}.")
         if self.whole_units and self.rebalance != "on_change":
             raise SettingError(
-                f"`whole_units` needs orders, so rebalance='on_change'; got {self.rebalance!r}, where targets are "
-                "shares of equity and nothing is counted in units."
+                f"`whole_units` needs orders, so rebalance='on_change'; got {self.rebalance!r}, which has "
+                "targets in shares of equity and no units."
             )
         if not (is_real(self.initial_cash) and 0 < self.initial_cash < math.inf):
             raise SettingError(f"`initial_cash` is a finite amount of money above 0; got {self.initial_cash!r}.")
@@ -162,16 +161,16 @@ class _Setup:
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Backtest:
-    """A strategy's run: what each bar returned, and what it comes to.
+    """A simulated strategy: its returns per bar, and its metrics.
 
     Args:
         returns: ``(n_bars,)`` simple returns after costs; 0.01 is one percent.
-        equity: ``(n_bars,)`` running product of ``1 + returns``: what 1 at the start has become.
+        equity: ``(n_bars,)`` running product of ``1 + returns``, starting from 1.
         traded: ``(n_bars,)`` value traded on each bar, as a share of the equity.
         exposure: ``(n_bars,)`` gross weight at each close.
-        orders: ``(n_bars,)`` fills on each bar, without those that only undo drift.
+        orders: ``(n_bars,)`` fills on each bar, except those that only undo drift.
         round_trips: ``(n_bars,)`` positions closed on each bar.
-        bankrupt_bar: the bar whose return is -1 because nothing was left, and zeros after it; None as a rule.
+        bankrupt_bar: the bar on which the equity was lost: its return is -1, and later returns are 0. Usually None.
     """
 
     returns: FloatArray
@@ -200,30 +199,30 @@ class Backtest:
 
     @property
     def periods_per_year(self) -> float:
-        """Bars a year, by which `metrics` annualises."""
+        """Bars a year, with which `metrics` annualises."""
         return self._setup.data.periods_per_year
 
     @property
     def execution(self) -> Execution:
-        """When decisions were filled."""
+        """When orders were filled."""
         execution = self._setup.execution
         assert execution is not None
         return execution
 
     @property
     def rebalance(self) -> Rebalance:
-        """Whether targets were held on every bar or ordered on change."""
+        """Whether weights were reset on every bar or orders sent on change."""
         return self._setup.rebalance
 
     def metrics(self) -> Metrics:
-        """The thirteen metrics of the whole run; module `metrics` defines them."""
+        """Returns the metrics of the whole run; module `metrics` defines them."""
         return self.since(0)
 
     def since(self, bar: int) -> Metrics:
-        """The metrics of the bars from `bar` on alone: their returns, and what was traded and held on them.
+        """Returns the metrics of the bars from `bar` on.
 
         Raises:
-            SettingError: there is no such bar.
+            SettingError: the run has no such bar.
         """
         if bar not in range(len(self.returns)):
             raise SettingError(f"`bar` is one of the run's bars, 0 to {len(self.returns) - 1}; got {bar!r}.")
@@ -237,7 +236,7 @@ class Backtest:
         )
 
     def at_order_level(self) -> Backtest:
-        """The same weights and settings with ``rebalance="on_change"``."""
+        """Returns the run of the same weights and settings with ``rebalance="on_change"``."""
         return self if self.rebalance == "on_change" else _simulate(replace(self._setup, rebalance="on_change"))
 
     def __repr__(self) -> str:
@@ -269,7 +268,7 @@ def _simulate(setup: _Setup) -> Backtest:
     borrow = costs.borrow_bps / BASIS_POINTS / data.periods_per_year
     margin = costs.margin_bps / BASIS_POINTS / data.periods_per_year
     if setup.rebalance == "every_bar":
-        from rbt_ray.simulate.every_bar import run_every_bar  # here: most runs are by orders, and it has to be loaded
+        from rbt_ray.simulate.every_bar import run_every_bar  # here: few runs need it, and it takes time to load
 
         run = run_every_bar(weights, fill, close, lag, strict, rates + slippage, borrow, margin)
     else:
@@ -297,7 +296,7 @@ def _simulate(setup: _Setup) -> Backtest:
 
 
 def _table(data: Prices, weights: ArrayLike) -> FloatArray:
-    """The weights as a read-only C-contiguous float64 table; no copy if they are one already."""
+    """Returns the weights as a read-only C-contiguous float64 table; copies only if needed."""
     shape = (len(data.index), len(data.symbols))
     try:
         table = np.ascontiguousarray(floats(weights))
@@ -308,7 +307,7 @@ def _table(data: Prices, weights: ArrayLike) -> FloatArray:
     if np.shape(weights) != shape:
         raise ShapeError(
             f"`weights` has one row a bar and one column a symbol, so shape (n_bars, n_symbols) = {shape}; got "
-            f"{np.shape(weights)}. A weight for all symbols alike is spread by np.broadcast_to(weights, {shape})."
+            f"{np.shape(weights)}. To give all symbols the same weight, use np.broadcast_to(weights, {shape})."
         )
     labels = list(getattr(weights, "columns", ()))
     if labels != list(data.symbols) and set(labels) == set(data.symbols):
@@ -322,7 +321,7 @@ def _table(data: Prices, weights: ArrayLike) -> FloatArray:
 
 
 def _unusable_weight(setup: _Setup, prices: FloatArray, bar: int) -> InputError:
-    """The sentence for the first weight of a bar that is not finite or has no price."""
+    """Returns the error for the first weight of a bar that is not finite or has no price."""
     weights, symbols = setup.weights[bar], setup.data.symbols
     date = _date(setup.data.index, bar)
     infinite = np.flatnonzero(~np.isfinite(weights))
@@ -330,14 +329,14 @@ def _unusable_weight(setup: _Setup, prices: FloatArray, bar: int) -> InputError:
         at = int(infinite[0])
         return InputError(
             f"`weights` are finite numbers; got {weights[at]} for {symbols[at]!r} on {date} (bar {bar}). An indicator "
-            "is NaN before it has seen enough bars: compare it (NaN compares false), or use np.nan_to_num(weights)."
+            "is NaN until it has enough bars: compare it (NaN compares false), or use np.nan_to_num(weights)."
         )
     at = int(np.flatnonzero((weights != 0) & np.isnan(prices[bar]))[0])
     needed = "a close and an open" if setup.execution == "next_open" else "a close"
     return InputError(
         f"`weights` may differ from 0 only where there is {needed}; got {weights[at]:g} for {symbols[at]!r} on {date} "
         f"(bar {bar}), where there is none. Make it 0 there, or pass missing='zero' to ignore it: "
-        "either way the symbol's last target stands until its next price."
+        "either way the last target of the symbol remains until its next price."
     )
 
 

@@ -1,26 +1,26 @@
-"""Target weights to returns in closed form: the portfolio is brought back to its targets on every bar.
+"""Computes returns from target weights in closed form: the portfolio is reset to its targets on every bar.
 
-With `F` the fill prices (opens for ``"next_open"``, else closes), `C` the closes, `w'` the targets that stand, and
-`p[t]` the weights after the fill on bar `t`, zero before the first (package `rbt_ray.simulate` says what a price is,
-which targets stand, and what `F` and `C` are on a bar without a price):
+With `F` the fill prices (opens for ``"next_open"``, else closes), `C` the closes, `w'` the current targets, and
+`p[t]` the weights after the fill on bar `t`, zero before the first (package `rbt_ray.simulate` defines prices, current
+targets, and `F` and `C` on a bar without a price):
 
     G[t,i] = F[t,i] / F[t-1,i]
-    d[t,i] = p[t-1,i] * G[t,i] / D[t],   D[t] = 1 + sum_j p[t-1,j] * (G[t,j] - 1)     weights as they have drifted
+    d[t,i] = p[t-1,i] * G[t,i] / D[t],   D[t] = 1 + sum_j p[t-1,j] * (G[t,j] - 1)     drifted weights
     p[t,i] = w'[t,i] for ``"close"``, w'[t-1,i] for ``"next_open"`` and ``"next_close"``;  d[t,i] without a price
 
     r[t] =   sum_i p[t-1,i] * (F[t,i] / C[t-1,i] - 1)      old weights, from the last close to the fill
            + sum_i p[t,i]   * (C[t,i] / F[t,i] - 1)        new weights, from the fill to the close (0 where F is C)
-           - sum_i c_i * |p[t,i] - d[t,i]|                 turnover and slippage, on what is traded
-           - borrow * sum_i max(0, -p[t-1,i])              a bar's share of the yearly rates, on what was held
-           - margin * max(0, sum_i |p[t-1,i]| - 1)         over from the last bar
+           - sum_i c_i * |p[t,i] - d[t,i]|                 turnover and slippage, on the traded weight
+           - borrow * sum_i max(0, -p[t-1,i])              a bar's share of the yearly rates, on the
+           - margin * max(0, sum_i |p[t-1,i]| - 1)         weights held from the bar before
 
     equity[t] = equity[t-1] * (1 + r[t]),  equity[-1] = 1
 
-Drift is taken before costs. The two legs of a ``"next_open"`` bar are added, not compounded: the return stays linear
-in the weights. If `D[t] <= 0` or `1 + r[t] <= 0` the run ends: `r[t] = -1`, then zeros.
+Drift is computed before costs. The two returns of a ``"next_open"`` bar are added, not compounded, so that the return is
+linear in the weights. If `D[t] <= 0` or `1 + r[t] <= 0` the run ends: `r[t] = -1`, then zeros.
 
-`n_fills` counts the fills that a change of target asks for. Trades that only undo the drift are charged, and are part
-of the turnover, but not counted.
+`n_fills` counts the fills that a change of target requests. Trades that only undo drift cost and count as turnover, but
+not as fills.
 """
 
 from __future__ import annotations
@@ -42,15 +42,15 @@ def run_every_bar(
     borrow: float,
     margin: float,
 ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, IntArray, IntArray, int, int]:
-    """The run of the module's formulas; one pass over the bars.
+    """Runs the formulas of this module in one pass over the bars.
 
     Args:
         weights: ``(n_bars, n_symbols)`` targets decided on each bar's close, as shares of equity.
-        fill: ``(n_bars, n_symbols)`` prices at which targets are reached; NaN where there is none.
+        fill: ``(n_bars, n_symbols)`` fill prices; NaN if there is none.
         close: ``(n_bars, n_symbols)``.
         lag: bars from decision to fill: 0 or 1.
         strict: whether a weight other than 0 on a bar without a price stops the run.
-        rates: ``(n_symbols,)`` cost of a unit of turnover, a fraction.
+        rates: ``(n_symbols,)`` cost per unit of turnover, as a fraction.
         borrow: cost of a unit of short weight held over one bar.
         margin: cost of a unit of gross weight above 1 held over one bar.
 
@@ -66,8 +66,8 @@ def run_every_bar(
     exposure = np.zeros(n_bars)
     fills = np.zeros(n_bars, np.int64)
     round_trips = np.zeros(n_bars, np.int64)
-    # For each symbol: the target that stands, the one filled last, the weight since then, the last close, and what a
-    # fill price has grown to by the close of its bar; then this bar's weight at the fill, grown and drifted.
+    # For each symbol: the current target, the target filled last, the weight since then, the last close, and the ratio of
+    # a close to the fill price of its bar; then the weight of this bar at the fill, grown and drifted.
     standing = np.zeros(n_symbols)
     filled = np.zeros(n_symbols)
     held = np.zeros(n_symbols)

@@ -1,7 +1,7 @@
 """Indicators on tables of prices: ``(n_bars, n_symbols)`` in, ``(n_bars, n_symbols)`` float64 out.
 
-All are causal: the result on the first bars is, bit for bit, the first bars of the result. All count the bars that a
-symbol has: bars without a value are left out of its windows, and keep the result of the last bar that has one. So all
+All are causal: the result of the first bars equals, bit for bit, the first bars of the result. Windows count the bars of
+each symbol: bars without a value are not in a window, and have the result of the last bar with a value. All indicators
 are NaN until a symbol has had `window` values.
 """
 
@@ -19,10 +19,10 @@ from rbt_ray.types import BoolArray, FloatArray, IntArray
 
 
 def sma(values: ArrayLike, window: int) -> FloatArray:
-    """The mean of the last `window` bars, from differences of running sums.
+    """Returns the mean of the last `window` bars, from differences of running sums.
 
-    The sums run from the first bar, so the error is some 1e-16 of the sum of all values so far, about 1e-13 of the
-    mean after 5,000 bars: comparisons of averages need a margin that is larger.
+    The sums start at the first bar, so the error is about 1e-16 of the sum of all values so far, or 1e-13 of the mean
+    after 5,000 bars. Compare averages with a larger margin.
 
     Args:
         values: ``(n_bars, n_symbols)``.
@@ -30,7 +30,7 @@ def sma(values: ArrayLike, window: int) -> FloatArray:
 
     Raises:
         ShapeError: `values` is not a table.
-        SettingError: `window` is no such number.
+        SettingError: `window` is not such a number.
     """
     return _over_own_bars(_mean, _table(values), _window(window))
 
@@ -39,15 +39,15 @@ rolling_mean = sma
 
 
 def ema(values: ArrayLike, span: int) -> FloatArray:
-    """The exponential average ``e = e + (x - e) * 2 / (span + 1)``, begun at the first value.
+    """Returns the exponential average ``e = e + (x - e) * 2 / (span + 1)``, which starts at the first value.
 
     Args:
         values: ``(n_bars, n_symbols)``.
-        span: bars, at least 1; NaN before so many.
+        span: bars, at least 1; the result is NaN before.
 
     Raises:
         ShapeError: `values` is not a table.
-        SettingError: `span` is no such number.
+        SettingError: `span` is not such a number.
     """
     from rbt_ray.simulate import rolling
 
@@ -55,7 +55,7 @@ def ema(values: ArrayLike, span: int) -> FloatArray:
 
 
 def rolling_std(values: ArrayLike, window: int) -> FloatArray:
-    """The sample deviation (``ddof=1``) of the last `window` bars; exactly 0 where they are all equal.
+    """Returns the sample deviation (``ddof=1``) of the last `window` bars; exactly 0 if they are equal.
 
     Args:
         values: ``(n_bars, n_symbols)``.
@@ -63,15 +63,15 @@ def rolling_std(values: ArrayLike, window: int) -> FloatArray:
 
     Raises:
         ShapeError: `values` is not a table.
-        SettingError: `window` is no such number.
+        SettingError: `window` is not such a number.
     """
     return _over_own_bars(_deviation, _table(values), _window(window, least=2))
 
 
 def zscore(values: ArrayLike, window: int) -> FloatArray:
-    """How many sample deviations (``ddof=1``) a bar lies above the mean of the last `window`, itself included.
+    """Returns the distance of each bar from the mean of the last `window`, in sample deviations (``ddof=1``).
 
-    NaN where they are all equal.
+    The window includes the bar. The result is NaN if its values are equal.
 
     Args:
         values: ``(n_bars, n_symbols)``.
@@ -79,13 +79,13 @@ def zscore(values: ArrayLike, window: int) -> FloatArray:
 
     Raises:
         ShapeError: `values` is not a table.
-        SettingError: `window` is no such number.
+        SettingError: `window` is not such a number.
     """
     return _over_own_bars(_score, _table(values), _window(window, least=2))
 
 
 def rolling_max(values: ArrayLike, window: int) -> FloatArray:
-    """The highest of the last `window` bars.
+    """Returns the highest of the last `window` bars.
 
     Args:
         values: ``(n_bars, n_symbols)``.
@@ -93,13 +93,13 @@ def rolling_max(values: ArrayLike, window: int) -> FloatArray:
 
     Raises:
         ShapeError: `values` is not a table.
-        SettingError: `window` is no such number.
+        SettingError: `window` is not such a number.
     """
     return _over_own_bars(_highest, _table(values), _window(window))
 
 
 def rolling_min(values: ArrayLike, window: int) -> FloatArray:
-    """The lowest of the last `window` bars.
+    """Returns the lowest of the last `window` bars.
 
     Args:
         values: ``(n_bars, n_symbols)``.
@@ -107,16 +107,16 @@ def rolling_min(values: ArrayLike, window: int) -> FloatArray:
 
     Raises:
         ShapeError: `values` is not a table.
-        SettingError: `window` is no such number.
+        SettingError: `window` is not such a number.
     """
     return -rolling_max(-_table(values), window)
 
 
 def rsi(values: ArrayLike, window: int) -> FloatArray:
-    """Wilder's relative strength index, 0 to 100; 50 where nothing has moved.
+    """Returns Wilder's relative strength index, 0 to 100; 50 if nothing has moved.
 
-    ``100 * (gain / (gain + loss))``, the average gain and loss of a bar begun as plain means of the first `window`
-    changes and then moved by ``1 / window`` of the difference; NaN for the first `window` bars.
+    It is ``100 * (gain / (gain + loss))``. The average gain and loss start as the arithmetic means of the first `window`
+    changes, and then move by ``1 / window`` of the difference. The result is NaN for the first `window` bars.
 
     Args:
         values: ``(n_bars, n_symbols)``.
@@ -124,7 +124,7 @@ def rsi(values: ArrayLike, window: int) -> FloatArray:
 
     Raises:
         ShapeError: `values` is not a table.
-        SettingError: `window` is no such number.
+        SettingError: `window` is not such a number.
 
     Source:
         Wilder (1978), "New Concepts in Technical Trading Systems".
@@ -135,7 +135,7 @@ def rsi(values: ArrayLike, window: int) -> FloatArray:
 
 
 def momentum(values: ArrayLike, window: int) -> FloatArray:
-    """The return over the last `window` bars, ``x[t] / x[t - window] - 1``; NaN for the first `window`.
+    """Returns the return over the last `window` bars, ``x[t] / x[t - window] - 1``; NaN for the first `window`.
 
     Args:
         values: ``(n_bars, n_symbols)``.
@@ -143,13 +143,13 @@ def momentum(values: ArrayLike, window: int) -> FloatArray:
 
     Raises:
         ShapeError: `values` is not a table.
-        SettingError: `window` is no such number.
+        SettingError: `window` is not such a number.
     """
     return _over_own_bars(_change, _table(values), _window(window))
 
 
 def _over_own_bars(indicator: Callable[[FloatArray, int], FloatArray], table: FloatArray, window: int) -> FloatArray:
-    """The indicator of each symbol's own bars, kept over its holes; as it is where no symbol has a hole."""
+    """Returns the indicator over the bars of each symbol; bars without a value repeat the result before."""
     there = ~np.isnan(table)
     if there.all() or not (~there & (begun := np.logical_or.accumulate(there, axis=0))).any():
         return indicator(table, window)
@@ -198,7 +198,7 @@ def _change(table: FloatArray, window: int) -> FloatArray:
 
 
 def _only_whole(result: FloatArray, missing: BoolArray, window: int) -> FloatArray:
-    """`result`, with NaN wherever the last `window` bars hold a missing one."""
+    """Returns `result` with NaN where one of the last `window` bars is missing."""
     if missing.any():
         counts: IntArray = np.cumsum(missing, axis=0, dtype=np.int64)
         counts[window:] -= counts[:-window].copy()

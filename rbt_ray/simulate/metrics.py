@@ -1,25 +1,12 @@
-"""What a run comes to: thirteen numbers from the returns of its bars and what was traded on them.
+"""The metrics of a run: one table of their names, units and formulas, and one function that computes them.
 
-Every bar counts, the first and those before any trade included. With `r` the ``n`` returns, `m` their mean, `s` their
-sample deviation (``ddof=1``), `E` the running product of `1 + r`, `P` periods per year:
+Every bar counts, including the first and those before any trade. Formulas use `r`, the ``n`` returns per bar; `m`, their
+mean; `s`, their sample deviation (``ddof=1``); `E`, the running product of `1 + r`; and `P`, the periods per year.
 
-    total_return   E[n-1] - 1                                volatility    s * sqrt(P)
-    cagr           E[n-1] ** (P / n) - 1                     sharpe        m / s * sqrt(P)
-    max_drawdown   min_t E[t] / max(1, E[0..t]) - 1          sortino       m / sqrt(mean(min(r, 0)**2)) * sqrt(P)
-    calmar         cagr / -max_drawdown                      skew          mean((r-m)**3) / mean((r-m)**2)**1.5
-    turnover       sum of `traded` / n * P                   kurtosis      mean((r-m)**4) / mean((r-m)**2)**2
-    exposure       sum of `exposure` / n                     n_fills       sum of `fills`
-    n_trades       sum of `round_trips`
+Ratios without a denominator are NaN. Returns count as constant if `s**2 <= 1e-12 * m**2`, since such an `s` is rounding
+error: `sharpe`, `skew` and `kurtosis` are NaN then. The threshold also fits sums taken in one pass.
 
-`max_drawdown` is zero or negative: -0.35 is a fall of 35 % from the highest equity so far, the start included.
-`turnover` is the value bought plus the value sold in a year, in units of the equity: changing everything held for
-something else is 2. `exposure` is the mean gross weight at the close: 1 is always fully invested. `n_fills` counts
-fills that a change of target asks for, one a symbol and bar: getting in and out again is 2. `n_trades` counts round
-trips, on the bar that ends them: getting in and out again is 1, and a position that is open at the end is none.
-`kurtosis` is Pearson's, 3 for a normal.
-
-A ratio without a denominator is NaN. Returns count as constant, with NaN for `sharpe`, `skew` and `kurtosis`, where
-`s**2 <= 1e-12 * m**2`: what is left of `s` by then is rounding. The test holds for sums taken in one pass as well.
+This module does not import Numba: module `metric_kernel` computes the sums of one run, and `objectives.sweep` those of many.
 
 Source:
     Sharpe (1994), "The Sharpe Ratio", Journal of Portfolio Management 21(1), 49-58. Sortino and van der Meer (1991),
@@ -28,114 +15,123 @@ Source:
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
 import numpy as np
 
-from rbt_ray.simulate.compiled import COUNTS, NUMBER, VECTOR, compiled
-from rbt_ray.types import FloatArray, IntArray, Metrics
 
-METRIC_NAMES = (
-    "total_return",
-    "cagr",
-    "volatility",
-    "sharpe",
-    "sortino",
-    "max_drawdown",
-    "calmar",
-    "turnover",
-    "exposure",
-    "n_fills",
-    "n_trades",
-    "skew",
-    "kurtosis",
-)
-
-CONSTANT = 1e-12
-"""Returns count as constant where their variance is at most this share of their squared mean."""
-
-
-def metrics_of(
-    returns: FloatArray,
-    traded: FloatArray,
-    exposure: FloatArray,
-    fills: IntArray,
-    round_trips: IntArray,
-    periods_per_year: float,
-) -> Metrics:
-    """The thirteen metrics by name, as plain floats (`n_fills` and `n_trades`: ints).
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric of a run.
 
     Args:
-        returns: ``(n_bars,)`` simple returns per bar after costs; 0.01 is one percent.
-        traded: ``(n_bars,)`` value traded on each bar, as a share of the equity.
-        exposure: ``(n_bars,)`` gross weight at each close.
-        fills: ``(n_bars,)`` executions on each bar.
-        round_trips: ``(n_bars,)`` round trips ended on each bar.
-        periods_per_year: bars a year.
+        name: as users write it.
+        unit: "share" (0.01 is one percent), "ratio", "per year" (in units of the equity), "count" or "number".
+        better: which direction is better; None if neither is.
+        formula: how it is computed.
+        needs_trades: whether it needs trades and holdings besides the returns.
     """
-    values = dict(
-        zip(METRIC_NAMES, _metrics(returns, traded, exposure, fills, round_trips, periods_per_year), strict=True)
-    )
-    return values | {name: int(values[name]) for name in ("n_fills", "n_trades")}
+
+    name: str
+    unit: Literal["share", "ratio", "per year", "count", "number"]
+    better: Literal["max", "min"] | None
+    formula: str
+    needs_trades: bool = False
 
 
-@compiled(VECTOR, VECTOR, VECTOR, COUNTS, COUNTS, NUMBER)
-def _metrics(
-    returns: FloatArray,
-    traded: FloatArray,
-    exposure: FloatArray,
-    fills: IntArray,
-    round_trips: IntArray,
+METRICS = (
+    Metric("total_return", "share", "max", "E[n-1] - 1"),
+    Metric("cagr", "share", "max", "E[n-1] ** (P / n) - 1"),
+    Metric("volatility", "share", "min", "s * sqrt(P)"),
+    Metric("sharpe", "ratio", "max", "m / s * sqrt(P)"),
+    Metric("sortino", "ratio", "max", "m / sqrt(mean(min(r, 0)**2)) * sqrt(P)"),
+    Metric("max_drawdown", "share", "max", "min_t E[t] / max(1, E[0..t]) - 1: -0.35 is a fall of 35 % from the peak"),
+    Metric("calmar", "ratio", "max", "cagr / -max_drawdown"),
+    Metric(
+        "turnover",
+        "per year",
+        "min",
+        "sum of the value bought and sold on each bar, as a share of the equity, / n * P: exchanging everything held is 2",
+        needs_trades=True,
+    ),
+    Metric("exposure", "share", None, "mean gross weight at the close: 1 is always fully invested", needs_trades=True),
+    Metric(
+        "n_fills",
+        "count",
+        None,
+        "fills that a change of target requests, at most one a symbol and bar: entering and exiting is 2",
+        needs_trades=True,
+    ),
+    Metric(
+        "n_trades",
+        "count",
+        None,
+        "round trips, counted on the bar that ends them: a position that is open at the end does not count",
+        needs_trades=True,
+    ),
+    Metric("skew", "number", None, "mean((r-m)**3) / mean((r-m)**2)**1.5"),
+    Metric("kurtosis", "number", None, "mean((r-m)**4) / mean((r-m)**2)**2, Pearson's: 3 for a normal distribution"),
+)
+METRIC_NAMES = tuple(metric.name for metric in METRICS)
+
+CONSTANT = 1e-12
+"""Returns count as constant if their variance is at most this share of their squared mean."""
+
+
+def from_sums(
+    equity: Any,
+    drawdown: Any,
+    mean: Any,
+    squares: Any,
+    cubes: Any,
+    fourths: Any,
+    downside: Any,
+    traded: Any,
+    held: Any,
+    fills: Any,
+    trips: Any,
+    n_bars: int,
     periods_per_year: float,
-) -> tuple[float, ...]:
-    n_bars = len(returns)
-    total, equity, peak, max_drawdown = 0.0, 1.0, 1.0, 0.0
-    total_traded, total_exposure, n_fills, n_trades = 0.0, 0.0, 0, 0
-    for t in range(n_bars):
-        total += returns[t]
-        equity *= 1.0 + returns[t]
-        peak = max(peak, equity)
-        max_drawdown = min(max_drawdown, equity / peak - 1.0)
-        total_traded += traded[t]
-        total_exposure += exposure[t]
-        n_fills += fills[t]
-        n_trades += round_trips[t]
-    mean = total / n_bars
+    only_if: Callable[[Any, Any], Any],
+) -> tuple[Any, ...]:
+    """Returns the metrics in the order of `METRICS`: numbers, or arrays ``(n_configs,)`` if the sums are arrays.
 
-    squares, cubes, fourths, downside = 0.0, 0.0, 0.0, 0.0
-    for t in range(n_bars):
-        deviation = returns[t] - mean
-        square = deviation * deviation
-        squares += square
-        cubes += square * deviation
-        fourths += square * square
-        loss = min(returns[t], 0.0)
-        downside += loss * loss
-
+    Args:
+        equity: the last.
+        drawdown: the deepest, 0 or negative.
+        mean: of the returns.
+        squares: sum of the squared deviations from `mean`; likewise `cubes` and `fourths`.
+        cubes: see `squares`.
+        fourths: see `squares`.
+        downside: sum of the squared negative returns.
+        traded: sum of the value traded, as shares of the equity.
+        held: sum of the gross weights at each close.
+        fills: number of fills.
+        trips: number of round trips.
+        n_bars: number of bars.
+        periods_per_year: bars a year.
+        only_if: `only_if(condition, value)` is the value where the condition holds, else NaN. Numba and numpy have no
+            common function for that.
+    """
     year = np.sqrt(periods_per_year)
     cagr = equity ** (periods_per_year / n_bars) - 1.0
-    volatility, sharpe, skew, kurtosis = np.nan, np.nan, np.nan, np.nan
-    if n_bars > 1:
-        variance = squares / (n_bars - 1)
-        volatility = np.sqrt(variance) * year
-        if variance > CONSTANT * mean * mean:
-            sharpe = mean / np.sqrt(variance) * year
-            moment = squares / n_bars
-            skew = cubes / n_bars / moment**1.5
-            kurtosis = fourths / n_bars / moment**2
-    sortino = mean / np.sqrt(downside / n_bars) * year if downside > 0.0 else np.nan
-    calmar = cagr / -max_drawdown if max_drawdown < 0.0 else np.nan
-    turnover = total_traded / n_bars * periods_per_year
+    variance = squares / (n_bars - 1)
+    varies = variance > CONSTANT * mean * mean
+    moment = only_if(varies, squares / n_bars)
     return (
         equity - 1.0,
         cagr,
-        volatility,
-        sharpe,
-        sortino,
-        max_drawdown,
-        calmar,
-        turnover,
-        total_exposure / n_bars,
-        float(n_fills),
-        float(n_trades),
-        skew,
-        kurtosis,
+        np.sqrt(variance) * year,
+        mean / np.sqrt(only_if(varies, variance)) * year,
+        mean / np.sqrt(only_if(downside > 0.0, downside / n_bars)) * year,
+        drawdown,
+        cagr / only_if(drawdown < 0.0, -drawdown),
+        traded / n_bars * periods_per_year,
+        held / n_bars,
+        fills,
+        trips,
+        cubes / n_bars / moment**1.5,
+        fourths / n_bars / (moment * moment),
     )

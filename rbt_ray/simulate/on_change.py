@@ -1,20 +1,20 @@
-"""Target weights to returns at order level: an order only where a symbol's target changes, and holdings drift between.
+"""Computes returns from target weights at order level: a symbol is ordered only if its target changes, else it drifts.
 
-On each bar, in this order (package `rbt_ray.simulate` says what a price is, which targets stand, and how holdings are
-valued on bars without a price):
+On each bar, in this order (package `rbt_ray.simulate` defines prices, current targets, and the value of holdings on bars
+without a price):
 
-1. financing of what was held over from the last close is paid from cash;
-2. `V` is cash plus holdings at the fill prices. Each symbol with a price whose standing target `w'` is not the one
-   that was filled last is ordered to `w' * V / F` units;
+1. financing of the holdings since the last close is paid from cash;
+2. `V` is cash plus holdings at the fill prices. Each symbol with a price whose current target `w'` differs from the
+   one filled last is ordered to `w' * V / F` units;
 3. sells are filled first, in the order of the symbols, then buys from the smallest to the largest (ties in the order
    of the symbols): a sell at `F * (1 - slippage)`, a buy at `F * (1 + slippage)`, the fee on the money that changes
-   hands. A buy is cut to `cash / (price * (1 + fee))`; the rest of it is dropped, not sent again. There is no buying
-   on credit, and none with less cash than `1e-12 * V`, which is what rounding leaves. At the end of a listing a short
-   holding is covered whole, whatever the cash;
+   hands. A buy is cut to `cash / (price * (1 + fee))`; the rest is dropped and not retried. Nothing is bought
+   on credit, or with less cash than `1e-12 * V`, which is rounding error. At the end of a listing a short
+   holding is covered completely, whatever the cash;
 4. the bar's equity is cash plus holdings at the close.
 
-Whole units: an order is cut to whole units, towards no trade. Bankruptcy: the run ends where `V` or the equity is not
-above 0, with a return of -1.
+Whole units: orders are rounded towards zero. Bankruptcy: the run ends if `V` or the equity is not above
+0, with a return of -1.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from rbt_ray.simulate.costs import DUST
 from rbt_ray.types import FloatArray, IntArray
 
 _MANY = 64
-"""Orders on one bar above which sorting them takes less than inserting each."""
+"""Number of orders on one bar above which sorting is faster than insertion."""
 
 
 @compiled(TABLE, TABLE, TABLE, INTEGER, FLAG, VECTOR, NUMBER, NUMBER, NUMBER, FLAG, NUMBER, COUNTS)
@@ -44,11 +44,11 @@ def run_on_change(
     initial_cash: float,
     ends: IntArray,
 ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, IntArray, IntArray, int, int, FloatArray, FloatArray]:
-    """The run of the module's steps.
+    """Runs the steps of this module.
 
     Args:
         weights: ``(n_bars, n_symbols)`` targets decided on each bar's close, as shares of equity.
-        fill: ``(n_bars, n_symbols)`` prices of the fills before slippage; NaN where there is none.
+        fill: ``(n_bars, n_symbols)`` fill prices before slippage; NaN if there is none.
         close: ``(n_bars, n_symbols)``.
         lag: bars from decision to fill: 0 or 1.
         strict: whether a weight other than 0 on a bar without a price stops the run.

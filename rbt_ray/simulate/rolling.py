@@ -1,7 +1,7 @@
-"""The loops behind those indicators that numpy has no fast expression for.
+"""Kernels of the indicators that numpy has no fast expression for.
 
-Each takes ``(n_bars, n_symbols)`` and gives the same shape. The symbols are the innermost loop: side by side in
-memory, they are the lanes of vector instructions. Results of windows that hold a NaN are left to the caller.
+Each takes ``(n_bars, n_symbols)`` and returns the same shape. The innermost loop is over symbols, which are contiguous in
+memory, so that it is vectorised. Callers overwrite the results of windows that contain a NaN.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from rbt_ray.types import FloatArray
 
 @compiled(TABLE, INTEGER)
 def spread(values: FloatArray, window: int) -> tuple[FloatArray, FloatArray]:
-    """How far each bar lies above its window's mean, and the window's sample deviation.
+    """Returns the difference of each bar from the mean of its window, and the sample deviation of the window.
 
-    In two passes over each window, relative to its first bar: no digits are lost, and equal values give exactly 0.
+    Two passes over each window, relative to its first bar, lose no digits: equal values give exactly 0.
     """
     n_bars, n_symbols = values.shape
     above_mean = np.full((n_bars, n_symbols), np.nan)
@@ -44,10 +44,10 @@ def spread(values: FloatArray, window: int) -> tuple[FloatArray, FloatArray]:
 
 @compiled(TABLE, INTEGER)
 def highest(values: FloatArray, window: int) -> FloatArray:
-    """The highest value of each window.
+    """Returns the highest value of each window.
 
-    A queue of bars whose values fall, each the highest from itself on: its head is the window's highest. A NaN
-    empties it, which is right, as whatever stood in it leaves the window before the NaN does.
+    Keeps a queue of bars with falling values, each the highest from its bar on, so that the head is the highest of the
+    window. A NaN empties it: all bars before it leave the window before the NaN does.
     """
     n_bars, n_symbols = values.shape
     result = np.full((n_bars, n_symbols), np.nan)
@@ -68,7 +68,7 @@ def highest(values: FloatArray, window: int) -> FloatArray:
 
 @compiled(TABLE, INTEGER)
 def exponential_mean(values: FloatArray, span: int) -> FloatArray:
-    """The exponential average, begun at the first value after a NaN, NaN before `span` values."""
+    """Returns the exponential average, which restarts after a NaN and is NaN before `span` values."""
     n_bars, n_symbols = values.shape
     result = np.full((n_bars, n_symbols), np.nan)
     share = 2.0 / (span + 1.0)
@@ -88,7 +88,7 @@ def exponential_mean(values: FloatArray, span: int) -> FloatArray:
 
 @compiled(TABLE, INTEGER)
 def relative_strength(values: FloatArray, window: int) -> FloatArray:
-    """Wilder's index, begun anew after a NaN."""
+    """Returns Wilder's relative strength index, which restarts after a NaN."""
     n_bars, n_symbols = values.shape
     result = np.full((n_bars, n_symbols), np.nan)
     for i in range(n_symbols):
@@ -102,7 +102,7 @@ def relative_strength(values: FloatArray, window: int) -> FloatArray:
                 continue
             change = values[t, i] - values[t - 1, i]
             rise, fall = max(change, 0.0), max(-change, 0.0)
-            # The first `window` changes are summed as parts of their plain mean.
+            # Wilder starts from the arithmetic mean of the first `window` changes.
             keep = 1.0 if changes <= window else (window - 1.0) / window
             gain = gain * keep + rise / window
             loss = loss * keep + fall / window

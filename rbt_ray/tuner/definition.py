@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rbt_ray.errors import SettingError, StudyMismatchError
-from rbt_ray.objectives.address import named
-from rbt_ray.objectives.data_provider import OwnData
+from rbt_ray.objectives.fingerprint.address import address_by_name
+from rbt_ray.objectives.kind import kind_of
 from rbt_ray.search.choose import choose
 from rbt_ray.search.fidelity_ladder import ladder_from
-from rbt_ray.search.registry import MODELS, kind_of, make_searcher
+from rbt_ray.search.registry import MODELS, make_searcher, search_kind_of
 from rbt_ray.search.scheduler_registry import scheduler_to_json
 from rbt_ray.store.location import OWN_BUNDLE
 from rbt_ray.study.space import Space
@@ -40,7 +40,7 @@ def define(objective: Any, space: Space, bundle: Bundle | None, tune: TuneConfig
     if bundle is None and tune.holdout is not None:
         raise SettingError("`holdout` keeps the last bars of a bundle from the search, and there is no `bundle`.")
     train_bars = 0 if bundle is None else holdout_start(bundle, tune.holdout)
-    has_scheduler = tune.scheduler is not None or kind_of(tune.search_alg).brings_scheduler
+    has_scheduler = tune.scheduler is not None or search_kind_of(tune.search_alg).brings_scheduler
     lowest = lowest_fidelity(tune, objective, space, bundle, train_bars) if has_scheduler else 1.0
     n_rungs = len(ladder_from(lowest, tune.eta))
     choice = choose(tune.search_alg, space, tune.num_samples, tune.max_cost, n_rungs)
@@ -61,7 +61,7 @@ def define(objective: Any, space: Space, bundle: Bundle | None, tune: TuneConfig
         seed=secrets.randbits(32) if tune.seed is None else tune.seed,
         max_pending=0,
         deterministic=tune.deterministic,
-        objective=named(objective),
+        objective=address_by_name(objective),
         max_cost=tune.max_cost,
         points_to_evaluate=tuple(space.decode(space.encode(points))),  # in plain Python values
         bundle=None if bundle is None else BundleId(bundle.name, bundle.version, bundle.n_bars, train_bars),
@@ -95,12 +95,12 @@ def bundle_of(bundle: Bundle | str | None, objective: Any, tune: TuneConfig) -> 
         SettingError: it is neither a bundle nor a name, or the objective brings its own.
         BundleNotFoundError: no bundle of that name is registered.
     """
-    if isinstance(objective, OwnData):
+    if (provider := kind_of(objective).provider) is not None:
         if bundle is not None or tune.fidelity != "prefix":
             raise SettingError(
                 "this objective brings its own data, and ends earlier at a lower fidelity: leave `bundle` and `fidelity` out."
             )
-        return objective.bundle
+        return provider.bundle
     if bundle is None:
         return None
     from rbt_ray.data.bundle import Bundle
@@ -139,6 +139,6 @@ def open_again(wanted: BundleId | None, folder: Path, objective: Any, *, verify:
     bundle = Bundle.open(own, verify=verify) if own.exists() else load_bundle(wanted.name or "", wanted.version)
     if bundle.version != wanted.version:
         raise StudyMismatchError(f"the bundle in {own} is not the one the study was begun with.")
-    if isinstance(objective, OwnData) and objective.bundle.version != wanted.version:
+    if (provider := kind_of(objective).provider) is not None and provider.bundle.version != wanted.version:
         raise StudyMismatchError("the objective's data, or its dates, are not those the study was begun with.")
     return bundle

@@ -9,8 +9,8 @@ import numpy as np
 from rbt_ray.data.bundle import Bundle
 from rbt_ray.data.fidelity import N_BLOCKS, share_of
 from rbt_ray.errors import SettingError
-from rbt_ray.objectives.builtin.strategy import METRICS
 from rbt_ray.search.fidelity_ladder import Ladder, ladder_from
+from rbt_ray.simulate.metrics import METRIC_NAMES
 from rbt_ray.study.space import Space
 from rbt_ray.tuner.config import TuneConfig
 
@@ -44,7 +44,7 @@ def lowest_fidelity(
                 "call `rbt.report`, and set `fidelity='reports'` and `max_reports`."
             )
         return 1.0
-    counts_bars = settings.fidelity in ("prefix", "blocks") and settings.metric in METRICS
+    counts_bars = settings.fidelity in ("prefix", "blocks") and settings.metric in METRIC_NAMES
     least_bars = max(_LEAST_BARS, 2 * _warmup(objective, space)) if counts_bars else 1
 
     def size(fidelity: float) -> int:

@@ -11,10 +11,10 @@ from typing import Any
 import psutil
 
 from rbt_ray.errors import StudyMismatchError
-from rbt_ray.objectives.address import differences, listed
-from rbt_ray.objectives.definitions import Definitions
-from rbt_ray.objectives.fingerprint import Fingerprint
-from rbt_ray.objectives.own_code import Source, closure, spec_of
+from rbt_ray.objectives.fingerprint.address import differences, listed
+from rbt_ray.objectives.fingerprint.definitions import Definitions
+from rbt_ray.objectives.fingerprint.fingerprint import Fingerprint
+from rbt_ray.objectives.fingerprint.own_code import Source, closure, spec_of
 from rbt_ray.study.study import Address
 
 _MARGIN_S = 2.0

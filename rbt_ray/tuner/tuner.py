@@ -27,9 +27,9 @@ from rbt_ray.errors import (
     StudyInterrupted,
     StudyMismatchError,
 )
-from rbt_ray.objectives.address import address_of, find
-from rbt_ray.objectives.data_provider import OwnData
-from rbt_ray.objectives.own_code import Source, own_sources
+from rbt_ray.objectives.fingerprint.address import address_of, locate
+from rbt_ray.objectives.fingerprint.own_code import Source, own_sources
+from rbt_ray.objectives.kind import kind_of
 from rbt_ray.objectives.validate import check_objective
 from rbt_ray.os_errors import explained
 from rbt_ray.pool.job import Task
@@ -95,7 +95,7 @@ class Tuner:
         self._search_alg = object_of(tune_config.search_alg)
         self._time_budget_s = tune_config.time_budget_s
         self._bundle = bundle_of(bundle, objective, tune_config)
-        if self._bundle is not None and not isinstance(objective, OwnData):
+        if self._bundle is not None and kind_of(objective).provider is None:
             from rbt_ray.data.holes import warn_of_holes
 
             warn_of_holes(self._bundle, stacklevel=3)  # `explained` is one of them
@@ -250,7 +250,7 @@ class Tuner:
 
     def _own_sources(self) -> dict[str, Source]:
         """The user's own modules, for workers; and a look at whether the objective is still what the study records."""
-        found = find(self._objective)
+        found = locate(self._objective)
         if self._is_new:
             self._study = replace(self._study, objective=found.address)
         elif not self._accept_changes:
@@ -285,7 +285,8 @@ class Tuner:
             )
         train_bars = study.bundle.train_bars if study.bundle else 0
         ref = None if self._bundle is None else pool.share(self._bundle)
-        files = pool.share_files(self._objective.files) if isinstance(self._objective, OwnData) else None
+        provider = kind_of(self._objective).provider
+        files = None if provider is None else pool.share_files(provider.files)
         job = Task(
             self._objective,
             study.space,

@@ -7,7 +7,7 @@ import vectorbt as vbt
 
 from rbt_ray.adapters import vectorbt
 from rbt_ray.errors import ObjectiveError, ObjectiveResultError
-from rbt_ray.objectives.objective import is_batched
+from rbt_ray.objectives.kind import kind_of
 
 pytestmark = pytest.mark.slow  # vectorbt compiles itself in each process
 
@@ -63,7 +63,7 @@ def holdings(close, weight):
 @pytest.mark.parametrize(("function", "start"), [(targets, 10_000), (holdings, 2_000 * 5)])
 def test_several_symbols_in_one_batch(function, start, sample, wide):
     objective = vectorbt.objective(function, batched=True)
-    assert is_batched(objective)
+    assert kind_of(objective).takes == "configs"
     weights = [0.25, 0.5, 0.95]
     runs = objective([{"weight": w} for w in weights], sample.view(1_500))
     for weight, run in zip(weights, runs, strict=True):

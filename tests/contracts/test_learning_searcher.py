@@ -9,7 +9,7 @@ from ray.tune.search.hyperopt import HyperOptSearch
 from ray.tune.search.optuna import OptunaSearch
 
 import rbt_ray as rbt
-from rbt_ray.search.registry import make
+from rbt_ray.search.registry import make_searcher
 from rbt_ray.search.searcher import Searcher
 from rbt_ray.types import Result
 
@@ -39,7 +39,7 @@ def searcher_of(settings_of, n):
         param_space=SPACE,
         tune_config=rbt.TuneConfig(metric="score", mode="min", num_samples=n, seed=5, **given),
     ).study
-    return make(study, None if isinstance(given["search_alg"], str) else given["search_alg"]), study
+    return make_searcher(study, None if isinstance(given["search_alg"], str) else given["search_alg"]), study
 
 
 def result_of(number, proposal, failed):

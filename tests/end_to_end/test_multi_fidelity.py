@@ -340,7 +340,7 @@ def test_reports_are_asked_of_whom_can_give_them(objective):
 def test_an_objective_that_never_reports_fails_and_says_so(tmp_path):
     results = fit(parabola, tmp_path, space=BOX, bundle=None, metric="loss", fidelity="reports", max_reports=9)
     assert results.num_terminated == 0
-    assert "ended without a call of `rbt.report`" in results.errors[0]
+    assert "ended without calling `rbt.report`" in results.errors[0]
 
 
 class Odd:

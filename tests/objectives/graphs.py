@@ -219,13 +219,13 @@ def written(files):
 
 def fingerprint(files):
     """The fingerprint of the objective in these files, which are imported as they are."""
-    from rbt_ray.objectives.address import find
+    from rbt_ray.objectives.fingerprint.address import locate
 
     folder = written(files)
     sys.path.insert(0, str(folder))
     try:
         importlib.invalidate_caches()
-        return find(importlib.import_module("graph_strategy").objective).address.code
+        return locate(importlib.import_module("graph_strategy").objective).address.code
     finally:
         sys.path.remove(str(folder))
         for name in [name for name in sys.modules if name.startswith("graph_")]:

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 import rbt_ray as rbt
-from rbt_ray.objectives.address import find
+from rbt_ray.objectives.fingerprint.address import locate
 
 rng = np.random.default_rng()  # unseeded
 lock = threading.Lock()
@@ -141,4 +141,4 @@ VALUES = {
 
 
 if __name__ == "__main__":
-    print(json.dumps({name: find(Odd(value)).address.code for name, value in VALUES.items()}))
+    print(json.dumps({name: locate(Odd(value)).address.code for name, value in VALUES.items()}))

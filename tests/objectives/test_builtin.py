@@ -15,7 +15,7 @@ import rbt_ray as rbt
 from rbt_ray import objectives
 from rbt_ray.errors import InputError
 from rbt_ray.objectives import compile as compile_kernels
-from rbt_ray.objectives.objective import SweepObjective
+from rbt_ray.objectives.kind import SweepObjective
 
 
 def test_importing_them_brings_neither_numba_nor_pandas():

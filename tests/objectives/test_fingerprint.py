@@ -13,7 +13,7 @@ import numba
 import pytest
 
 from rbt_ray.errors import StudyMismatchError
-from rbt_ray.objectives.address import address_of, differences, find
+from rbt_ray.objectives.fingerprint.address import address_of, differences, locate
 from rbt_ray.tuner.same_objective import refuse_another
 
 HERE = Path(__file__).parent
@@ -223,7 +223,7 @@ def test_after_another_python_source_and_state_are_compared():
 
 def test_functions_that_are_imported_late_are_named():
     text = "def objective(p, d):\n    from tests.objectives import graphs\n    import numpy\n    return graphs"
-    found = find(made(text)).fingerprint
+    found = locate(made(text)).fingerprint
     assert "tests.objectives.graphs" in found.imports
     assert "the module tests/objectives/graphs.py" in found.parts
     assert not any("numpy" in label for label in found.parts)

@@ -6,7 +6,7 @@ import types
 
 import pytest
 
-from rbt_ray.objectives.own_code import Source, imported_by, own_sources, source_of
+from rbt_ray.objectives.fingerprint.own_code import Source, imported_by, own_sources, source_of
 
 IMPORTS = {
     "after a semicolon": ("x = 1; import late", {"late"}),

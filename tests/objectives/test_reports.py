@@ -7,7 +7,7 @@ import pytest
 
 import rbt_ray as rbt
 from rbt_ray.objectives.objective import as_evaluator
-from rbt_ray.objectives.reports import Span
+from rbt_ray.objectives.reports import ReportRange
 from rbt_ray.study.space import Space
 from rbt_ray.types import COMPLETED, FAILED
 
@@ -31,7 +31,7 @@ def forgetful(params, data):
         rbt.report({"value": value, "n": n + 1})
 
 
-def score(objective, span=Span()):  # noqa: B008 - frozen
+def score(objective, span=ReportRange()):  # noqa: B008 - frozen
     return as_evaluator(objective, SPACE, "value").score(None, POINTS, [1, 2], span)
 
 
@@ -41,32 +41,32 @@ def column(outcomes, name):
 
 @pytest.mark.parametrize("objective", [converging, forgetful])
 def test_the_last_report_asked_for_is_the_result(objective):
-    outcomes = score(objective, Span(stop=7))
+    outcomes = score(objective, ReportRange(stop=7))
     assert column(outcomes, "n") == [7, 7]
     assert column(outcomes, "value") == pytest.approx([0.25 * (1 - (2 / 3) ** 7), 0.5 * (1 - (2 / 3) ** 7)])
 
 
 def test_an_objective_goes_on_from_its_checkpoint_and_ends_where_it_would_have():
-    first = score(converging, Span(stop=7))
+    first = score(converging, ReportRange(stop=7))
     begun = []
 
     def watched(params, data):
         begun.append(rbt.get_checkpoint()[1])
         converging(params, data)
 
-    second = score(watched, Span(stop=21, starts=first.checkpoints))
+    second = score(watched, ReportRange(stop=21, starts=first.checkpoints))
     assert begun == [7, 7]
-    assert column(second, "value") == column(score(forgetful, Span(stop=21)), "value")
+    assert column(second, "value") == column(score(forgetful, ReportRange(stop=21)), "value")
 
 
 def test_without_a_checkpoint_there_is_nothing_to_go_on_from():
-    assert not score(forgetful, Span(stop=7)).checkpoints
-    assert set(score(converging, Span(stop=7)).checkpoints) == {0, 1}
+    assert not score(forgetful, ReportRange(stop=7)).checkpoints
+    assert set(score(converging, ReportRange(stop=7)).checkpoints) == {0, 1}
 
 
 def test_a_checkpoint_from_further_on_does_not_count():
-    far = score(converging, Span(stop=30))
-    assert column(score(converging, Span(stop=10, starts=far.checkpoints)), "n") == [10, 10]
+    far = score(converging, ReportRange(stop=30))
+    assert column(score(converging, ReportRange(stop=10, starts=far.checkpoints)), "n") == [10, 10]
 
 
 def test_an_objective_that_ends_earlier_has_its_own_result():
@@ -74,7 +74,7 @@ def test_an_objective_that_ends_earlier_has_its_own_result():
         rbt.report(0.1)
         return 0.2
 
-    assert column(score(short, Span(stop=7)), "value") == [0.2, 0.2]
+    assert column(score(short, ReportRange(stop=7)), "value") == [0.2, 0.2]
 
 
 def test_returning_nothing_means_the_last_report():
@@ -100,7 +100,7 @@ def test_catching_everything_does_not_keep_an_objective_running():
                 rbt.report(float(n))
         return math.pi
 
-    outcomes = score(stubborn, Span(stop=5))
+    outcomes = score(stubborn, ReportRange(stop=5))
     assert outcomes.status.tolist() == [COMPLETED, COMPLETED]
     assert column(outcomes, "value") == [math.pi, math.pi]
 
@@ -112,7 +112,7 @@ def test_a_checkpoint_that_cannot_be_pickled_fails_that_trial_alone():
         for n in range(10):
             rbt.report(float(n), checkpoint=threading.Lock() if params["rate"] < 0.3 else n)
 
-    outcomes = score(locked, Span(stop=5))
+    outcomes = score(locked, ReportRange(stop=5))
     assert outcomes.status.tolist() == [FAILED, COMPLETED]
     assert "pickle" in outcomes.errors[0]
 

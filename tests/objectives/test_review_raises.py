@@ -90,7 +90,7 @@ def test_an_objective_without_a_backtest_that_raises_on_the_hold_out_says_so_in_
     found = review(objective, {}, "score", prices, prices.n_bars - 100, 0)
     assert found.note == "On the hold-out bars the objective raised ValueError: too few bars for this."
     assert (found.error, found.holdout) == (None, None)
-    assert found.says_something
+    assert found.has_findings
 
 
 def test_the_winner_of_a_study_has_its_hold_out_figures_and_its_chart(tmp_path):

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 import rbt_ray as rbt
-from rbt_ray.objectives.address import address_of
-from rbt_ray.objectives.objective import as_evaluator, is_batched, join_outcomes
+from rbt_ray.objectives.fingerprint.address import address_of
+from rbt_ray.objectives.kind import kind_of
+from rbt_ray.objectives.objective import as_evaluator, join_outcomes
 from rbt_ray.study.space import Space
 
 SPACE = Space.of({"n": rbt.randint(0, 20)})
@@ -52,8 +53,8 @@ def test_a_batched_objective_has_no_seed_that_batches_could_change():
 
 
 def test_a_partial_of_a_batched_objective_is_batched():
-    assert is_batched(functools.partial(moody_batch, data=None))
-    assert not is_batched(functools.partial(moody, data=None))
+    assert kind_of(functools.partial(moody_batch, data=None)).takes == "configs"
+    assert kind_of(functools.partial(moody, data=None)).takes == "config"
 
 
 def test_partials_of_other_functions_or_arguments_are_other_objectives():
@@ -70,7 +71,7 @@ def test_partials_of_other_functions_or_arguments_are_other_objectives():
 
 def test_a_typed_objective_is_known_again_in_another_process():
     script = (
-        "from rbt_ray.objectives.address import address_of\n"
+        "from rbt_ray.objectives.fingerprint.address import address_of\n"
         "exec(\"def typed(p, d): return p['x'] in {'alpha', 'beta', 'gamma', 'delta'}\")\n"
         "print(address_of(typed).fingerprint)"
     )

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import rbt_ray as rbt
 from rbt_ray.columns import Outcomes
 from rbt_ray.objectives.objective import as_evaluator
-from rbt_ray.objectives.reports import Span
+from rbt_ray.objectives.reports import ReportRange
 from rbt_ray.store.events import Finished, pack, unpack
 from rbt_ray.study.space import Space
 from rbt_ray.types import COMPLETED, FAILED
@@ -43,7 +43,7 @@ def test_a_run_has_the_share_that_its_last_report_says(runs, stop, asked):
         return returned
 
     points = np.arange(len(runs))[:, None] / len(runs)
-    outcomes = as_evaluator(objective, SPACE, "score").score(None, points, [0] * len(runs), Span(stop=stop))
+    outcomes = as_evaluator(objective, SPACE, "score").score(None, points, [0] * len(runs), ReportRange(stop=stop))
     wanted = [expected(*run, stop) for run in runs]
     assert outcomes.status.tolist() == [FAILED if share is None else COMPLETED for share in wanted]
     assert outcomes.shares == {row: share for row, share in enumerate(wanted) if share is not None and share < 1}

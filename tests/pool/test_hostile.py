@@ -216,7 +216,7 @@ def test_whatever_an_objective_raises_that_trial_has_failed_and_says_why(pool):
     outcomes = run(pool, fail, [*numbers, 50])
     assert outcomes.status.tolist() == [1] * len(numbers) + [0]
     for row, expected in enumerate(FAILURES):
-        assert expected in outcomes.errors[row] or "message could not be made" in outcomes.errors[row]
+        assert expected in outcomes.errors[row] or "message could not be formatted" in outcomes.errors[row]
         assert len(outcomes.errors[row]) < 25_000
 
 

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rbt_ray as rbt
-from rbt_ray.simulate.metrics import METRIC_NAMES, metrics_of
+from rbt_ray.simulate.metric_kernel import metrics_of
+from rbt_ray.simulate.metrics import METRIC_NAMES
 
 
 def figures_of(returns, periods_per_year=252.0, traded=None, exposure=None, orders=None, closed=None):

@@ -20,8 +20,8 @@ from rbt_ray.compat.ray_tune.trainable_spec import Dressed
 from rbt_ray.compat.ray_tune.trial import Naming, Trial, flat
 from rbt_ray.compat.ray_tune.trial_folder import Records, Report, to_json
 from rbt_ray.errors import ObjectiveResultError
+from rbt_ray.objectives.reports import current_trial, report_limit
 from rbt_ray.objectives.reports import report as report_to_engine
-from rbt_ray.objectives.reports import reports_wanted, trial_at_work
 from rbt_ray.types import RESULT_COLUMNS
 
 SAMPLE = "sample"
@@ -92,8 +92,8 @@ class Runner:
             ObjectiveResultError: it reports nothing.
         """
         del data
-        trial = self.trial_of(params, trial_at_work())
-        limit = reports_wanted()
+        trial = self.trial_of(params, current_trial())
+        limit = report_limit()
         tries = 0
         while True:
             records = Records(trial.path, self._checkpoints)

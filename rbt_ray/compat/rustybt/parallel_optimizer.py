@@ -27,7 +27,7 @@ from rbt_ray.compat.rustybt.standard_pool import run_on
 from rbt_ray.compat.rustybt.strategy_searcher import StrategySearcher, check_strategy, how_far_ahead
 from rbt_ray.compat.rustybt.worker_pool import PersistentWorkerPool
 from rbt_ray.errors import NoResultError, SettingError
-from rbt_ray.objectives.data_provider import OwnData
+from rbt_ray.objectives.data_provider import DataProvider
 from rbt_ray.pool.local.pool import usable_cpus
 from rbt_ray.tuner import pools
 from rbt_ray.tuner.config import RunConfig
@@ -188,7 +188,7 @@ class ParallelOptimizer:
             )
         shared = self.config.enable_shared_bundle_context or self.config.enable_bohb_optimizer
         name = self._bundle_name
-        if isinstance(self._algorithm, OwnData):
+        if isinstance(self._algorithm, DataProvider):
             self._run(ScoredWithOwnData(self._algorithm, True, self._function), None)
         elif name is None or (shared and self._uses_studies):
             self._run(Scored(self._algorithm, True, self._function), name)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rbt_ray.data.bundle import Bundle
     from rbt_ray.data.file_tree import FileTree
     from rbt_ray.data.view import BundleView
-    from rbt_ray.objectives.data_provider import OwnData
+    from rbt_ray.objectives.data_provider import DataProvider
 
 _views: dict[str, BundleView] = {}
 
@@ -129,18 +129,18 @@ class ScoredWithOwnData(Scored):
     """An objective that brings its data, such as a `TradingAlgorithm` an ingested bundle: workers open it once."""
 
     @property
-    def _own(self) -> OwnData:
-        own: OwnData = self.run  # type: ignore[assignment]
+    def _own(self) -> DataProvider:
+        own: DataProvider = self.run  # type: ignore[assignment]
         return own
 
     @property
     def bundle(self) -> Bundle:
-        """See `OwnData`."""
+        """See `DataProvider`."""
         return self._own.bundle
 
     @property
     def files(self) -> FileTree:
-        """See `OwnData`."""
+        """See `DataProvider`."""
         return self._own.files
 
     @property
@@ -149,7 +149,7 @@ class ScoredWithOwnData(Scored):
         return [self.run]
 
     def open(self, folder: Path) -> None:
-        """See `OwnData`."""
+        """See `DataProvider`."""
         self._own.open(folder)
 
 

@@ -1,4 +1,4 @@
-"""Long what rises above its recent highs, until it falls below its recent lows."""
+"""Long from a new high until a new low."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from rbt_ray.objectives.builtin.entry_exit import Indicator, Latch, Level
+from rbt_ray.objectives.builtin.entry_exit import EntryExit, Indicator, Level
 from rbt_ray.objectives.builtin.parameters import Parameter, bars
 from rbt_ray.objectives.builtin.strategy import USUAL
 from rbt_ray.types import Execution, FloatArray, Rebalance
@@ -23,16 +23,16 @@ def breakout(
     metrics: tuple[str, ...] = USUAL,
     rebalance: Rebalance = "on_change",
 ) -> Breakout:
-    """Donchian's channel, with parameters `entry` and `exit` (bars, at least 1).
+    """Returns Donchian's channel, with parameters `entry` and `exit` (bars, at least 1).
 
-    A symbol is bought where its close is above the highest high of the `entry` bars before, and sold where it is
-    below the lowest low of the `exit` bars before; closes stand in where the bundle has no highs or no lows.
+    A symbol is bought when its close is above the highest high of the `entry` bars before, and sold when it is below the
+    lowest low of the `exit` bars before. Without highs or lows in the bundle, closes are used.
 
     Args:
-        turnover_bps: cost of a unit of turnover in basis points.
-        execution: when decisions are filled; None: at the next open where the bundle has opens, else the next close.
-        metrics: what a sweep computes.
-        rebalance: ``"every_bar"`` resets weights on every bar, ``"on_change"`` orders where a position changes.
+        turnover_bps: cost per unit of turnover, in basis points.
+        execution: when orders are filled; None: at the next open if the bundle has opens, else at the next close.
+        metrics: the metrics that a sweep computes.
+        rebalance: ``"every_bar"`` resets weights on every bar, ``"on_change"`` orders when a position changes.
 
     Source:
         Donchian's four-week rule, as the Turtles traded it: Faith (2007), "Way of the Turtle".
@@ -55,7 +55,7 @@ def _bar_before(values: FloatArray) -> FloatArray:
 
 
 @dataclass(frozen=True, slots=True)
-class Breakout(Latch):
+class Breakout(EntryExit):
     """See `breakout`."""
 
     name: ClassVar[str] = "breakout"
@@ -66,6 +66,6 @@ class Breakout(Latch):
     leaving: ClassVar[Indicator] = _below_lows
 
     def levels(self, params: Mapping[str, Level]) -> tuple[Level, Level]:
-        """The channel itself."""
+        """Returns 0 for both: the indicators are relative to the channel."""
         nothing = params["entry"] * 0.0
         return nothing, nothing

@@ -1,4 +1,4 @@
-"""What those strategies have in common that hold a position from one event until another."""
+"""The base class of strategies that hold a position from one event until another."""
 
 from __future__ import annotations
 
@@ -24,33 +24,33 @@ Level = TypeVar("Level", float, FloatArray)
 
 
 @dataclass(frozen=True, slots=True)
-class Latch(Strategy):
-    """Long from where one indicator is above a level until another is above a level of its own.
+class EntryExit(Strategy):
+    """Long from when one indicator is above its level until another is above its own.
 
-    The position ends where both are, and lasts over bars on which a symbol has no close. "Above" is by a margin of 1e-9, relative to the
-    level or to 1, whichever is larger.
+    The exit wins if both are. A position lasts over bars on which a symbol has no close. "Above" requires a margin of 1e-9,
+    relative to the level or to 1, whichever is larger.
     """
 
     entry: ClassVar[Indicator]
-    """What decides entries, of the first of `windows`."""
+    """The indicator of entries, with the first of `windows`."""
     leaving: ClassVar[Indicator]
-    """What decides exits, of the last of `windows`."""
+    """The indicator of exits, with the last of `windows`."""
     windows: ClassVar[tuple[str, ...]]
     """The parameters that are windows."""
-    whole_history: ClassVar[bool] = True  # a position depends on all of it
+    whole_history: ClassVar[bool] = True  # a position depends on all bars before
     holds: ClassVar[bool] = True
-    """Whether a position lasts until `leaving`; else it ends where there is no entry."""
+    """Whether a position lasts until the exit; otherwise it is held only while there is an entry."""
 
     def warmup(self, params: Config) -> int:
-        """The longest window, and the bar before it."""
+        """Returns the longest window plus the bar before it."""
         return 1 + int(max(params[name] for name in self.windows))
 
     @abstractmethod
     def levels(self, params: Mapping[str, Level]) -> tuple[Level, Level]:
-        """What `entry` and what `leaving` is compared with."""
+        """Returns the levels of `entry` and of `leaving`."""
 
     def long(self, params: Mapping[str, float], data: BundleView) -> BoolArray:
-        """One config's positions."""
+        """Returns the positions of one config."""
         enter, leave = (
             data.memo(indicator, _window(params[name], data)) > _margin(level)
             for indicator, name, level in zip(
@@ -63,8 +63,8 @@ class Latch(Strategy):
         return latest(enter, leave) if self.holds else enter
 
     def signals(self, data: BundleView, columns: Mapping[str, FloatArray]) -> Signals:
-        """Configs of the same windows together; `columns` are in an order in which they are neighbours."""
-        from rbt_ray.objectives.sweep.entry_exit import latched
+        """Processes configs with the same windows together; `columns` are sorted so that these are adjacent."""
+        from rbt_ray.objectives.sweep.entry_exit import entry_exit_positions
 
         keys = np.array([columns[name] for name in self.windows])
         starts = [0, *(np.flatnonzero((np.diff(keys, axis=1) != 0).any(axis=0)) + 1).tolist(), keys.shape[1]]
@@ -74,7 +74,7 @@ class Latch(Strategy):
             for start, stop in itertools.pairwise(starts):
                 entry = data.memo(_tiled, type(self).entry, _window(keys[0, start], data))
                 leaving = data.memo(_tiled, type(self).leaving, _window(keys[-1, start], data))
-                latched(
+                entry_exit_positions(
                     entry, leaving, enter[start:stop], leave[start:stop], self.holds, data.n_symbols, start, n_rows,
                     words,
                 )  # fmt: skip
@@ -83,7 +83,7 @@ class Latch(Strategy):
 
 
 def latest(enter: BoolArray, leave: BoolArray) -> BoolArray:
-    """Positions ``(n_bars, n_symbols)`` that begin where `enter`, last until `leave`, and end where both hold."""
+    """Returns positions ``(n_bars, n_symbols)`` that open on `enter` and last until `leave`, which wins if both hold."""
     bars = np.arange(len(enter))[:, None]
     last_event = np.maximum.accumulate(np.where(enter | leave, bars, -1), axis=0)
     begun = np.take_along_axis(enter & ~leave, np.maximum(last_event, 0), axis=0)
@@ -91,13 +91,13 @@ def latest(enter: BoolArray, leave: BoolArray) -> BoolArray:
 
 
 def _margin(level: Level) -> Level:
-    """What has to be exceeded to be above the level."""
+    """Returns the level plus the margin."""
     raised: Level = level + MARGIN * np.maximum(1.0, np.abs(level))
     return raised
 
 
 def _window(bars: float, data: BundleView) -> int:
-    """A window longer than the data is one that is never full, whatever its length."""
+    """Returns the window; all that are longer than the data give the same result, as they are never full."""
     return int(min(bars, data.n_bars + 1))
 
 

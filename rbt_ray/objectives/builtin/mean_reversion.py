@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from rbt_ray.objectives.builtin.entry_exit import Indicator, Latch, Level
+from rbt_ray.objectives.builtin.entry_exit import EntryExit, Indicator, Level
 from rbt_ray.objectives.builtin.parameters import Parameter, bars
 from rbt_ray.objectives.builtin.strategy import USUAL
 from rbt_ray.types import Execution, FloatArray, Rebalance
@@ -28,10 +28,10 @@ def mean_reversion(
     `exit=0.5`; a bar on which both hold ends a position.
 
     Args:
-        turnover_bps: cost of a unit of turnover in basis points.
-        execution: when decisions are filled; None: at the next open where the bundle has opens, else the next close.
-        metrics: what a sweep computes.
-        rebalance: ``"every_bar"`` resets weights on every bar, ``"on_change"`` orders where a position changes.
+        turnover_bps: cost per unit of turnover, in basis points.
+        execution: when orders are filled; None: at the next open if the bundle has opens, else at the next close.
+        metrics: the metrics that a sweep computes.
+        rebalance: ``"every_bar"`` resets weights on every bar, ``"on_change"`` orders when a position changes.
 
     Source:
         Bollinger (2001), "Bollinger on Bollinger Bands"; Chan (2013), "Algorithmic Trading", chapter 2.
@@ -51,7 +51,7 @@ def _score_below(data: BundleView, window: int) -> FloatArray:
 
 
 @dataclass(frozen=True, slots=True)
-class MeanReversion(Latch):
+class MeanReversion(EntryExit):
     """See `mean_reversion`."""
 
     name: ClassVar[str] = "mean_reversion"

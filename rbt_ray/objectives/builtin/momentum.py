@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from rbt_ray.objectives.builtin.entry_exit import Indicator, Latch, Level
+from rbt_ray.objectives.builtin.entry_exit import EntryExit, Indicator, Level
 from rbt_ray.objectives.builtin.parameters import Parameter, bars
 from rbt_ray.objectives.builtin.strategy import USUAL
 from rbt_ray.types import Execution, FloatArray, Rebalance
@@ -26,10 +26,10 @@ def momentum(
     A symbol is held while its return over its last `lookback` bars is above `threshold`: 0.05 is five percent.
 
     Args:
-        turnover_bps: cost of a unit of turnover in basis points.
-        execution: when decisions are filled; None: at the next open where the bundle has opens, else the next close.
-        metrics: what a sweep computes.
-        rebalance: ``"every_bar"`` resets weights on every bar, ``"on_change"`` orders where a position changes.
+        turnover_bps: cost per unit of turnover, in basis points.
+        execution: when orders are filled; None: at the next open if the bundle has opens, else at the next close.
+        metrics: the metrics that a sweep computes.
+        rebalance: ``"every_bar"`` resets weights on every bar, ``"on_change"`` orders when a position changes.
 
     Source:
         Moskowitz, Ooi, Pedersen (2012), "Time Series Momentum", Journal of Financial Economics 104(2), 228-250.
@@ -44,7 +44,7 @@ def _risen(data: BundleView, lookback: int) -> FloatArray:
 
 
 @dataclass(frozen=True, slots=True)
-class Momentum(Latch):
+class Momentum(EntryExit):
     """See `momentum`."""
 
     name: ClassVar[str] = "momentum"

@@ -1,4 +1,4 @@
-"""What a parameter of a built-in objective may be."""
+"""The parameters of built-in objectives, and checks of their values."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rbt_ray.types import BoolArray, Config, FloatArray, is_real
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A number between two bounds, both allowed; `whole` for a number of bars."""
+    """A number between two inclusive bounds; `whole` for a number of bars."""
 
     name: str
     least: float
@@ -24,7 +24,7 @@ class Parameter:
     whole: bool = False
 
     def allows(self, values: FloatArray) -> BoolArray:
-        """Which of the values it may have; NaN and infinity never."""
+        """Returns which values are allowed; NaN and infinity never are."""
         allowed = np.isfinite(values) & (values >= self.least) & (values <= self.most)
         return allowed & (values == np.floor(values)) if self.whole else allowed
 
@@ -36,12 +36,12 @@ class Parameter:
 
 
 def bars(name: str, least: int = 1) -> Parameter:
-    """A length of time."""
+    """Returns a parameter that is a number of bars."""
     return Parameter(name, least, whole=True)
 
 
 def check_names(owner: str, parameters: tuple[Parameter, ...], given: Mapping[str, Any]) -> None:
-    """Refuses names that are not exactly those of the parameters.
+    """Checks that the names are exactly those of the parameters.
 
     Raises:
         InputError: one is unknown or missing.
@@ -57,7 +57,7 @@ def check_names(owner: str, parameters: tuple[Parameter, ...], given: Mapping[st
 
 
 def check_values(owner: str, parameters: tuple[Parameter, ...], columns: Mapping[str, FloatArray]) -> None:
-    """Refuses columns of which one value is not allowed.
+    """Checks that all values in the columns are allowed.
 
     Raises:
         InputError: a value is out of bounds, or not a whole number where it has to be.

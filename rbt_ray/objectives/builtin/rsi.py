@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from rbt_ray.objectives.builtin.entry_exit import Indicator, Latch, Level
+from rbt_ray.objectives.builtin.entry_exit import EntryExit, Indicator, Level
 from rbt_ray.objectives.builtin.parameters import Parameter, bars
 from rbt_ray.objectives.builtin.strategy import USUAL
 from rbt_ray.types import Execution, FloatArray, Rebalance
@@ -27,10 +27,10 @@ def rsi(
     a position.
 
     Args:
-        turnover_bps: cost of a unit of turnover in basis points.
-        execution: when decisions are filled; None: at the next open where the bundle has opens, else the next close.
-        metrics: what a sweep computes.
-        rebalance: ``"every_bar"`` resets weights on every bar, ``"on_change"`` orders where a position changes.
+        turnover_bps: cost per unit of turnover, in basis points.
+        execution: when orders are filled; None: at the next open if the bundle has opens, else at the next close.
+        metrics: the metrics that a sweep computes.
+        rebalance: ``"every_bar"`` resets weights on every bar, ``"on_change"`` orders when a position changes.
 
     Source:
         Wilder (1978), "New Concepts in Technical Trading Systems".
@@ -50,7 +50,7 @@ def _weakness(data: BundleView, window: int) -> FloatArray:
 
 
 @dataclass(frozen=True, slots=True)
-class RelativeStrength(Latch):
+class RelativeStrength(EntryExit):
     """See `rsi`."""
 
     name: ClassVar[str] = "rsi"

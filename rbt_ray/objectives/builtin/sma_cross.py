@@ -24,15 +24,15 @@ def sma_cross(
     metrics: tuple[str, ...] = USUAL,
     rebalance: Rebalance = "on_change",
 ) -> SmaCross:
-    """The moving-average crossover, with parameters `fast` and `slow` (bars, at least 1).
+    """Returns the moving-average crossover, with parameters `fast` and `slow` (bars, at least 1).
 
     A symbol is held while `sma(close, fast) > sma(close, slow) * (1 + 1e-9)`.
 
     Args:
-        turnover_bps: cost of a unit of turnover in basis points.
-        execution: when decisions are filled; None: at the next open where the bundle has opens, else the next close.
-        metrics: what a sweep computes.
-        rebalance: ``"every_bar"`` resets weights on every bar, ``"on_change"`` orders where a position changes.
+        turnover_bps: cost per unit of turnover, in basis points.
+        execution: when orders are filled; None: at the next open if the bundle has opens, else at the next close.
+        metrics: the metrics that a sweep computes.
+        rebalance: ``"every_bar"`` resets weights on every bar, ``"on_change"`` orders when a position changes.
 
     Source:
         Brock, Lakonishok, LeBaron (1992), "Simple Technical Trading Rules and the Stochastic Properties of Stock
@@ -50,27 +50,27 @@ class SmaCross(Strategy):
     example: ClassVar[Mapping[str, float]] = {"fast": 20, "slow": 100}
 
     def warmup(self, params: Config) -> int:
-        """The longer window."""
+        """Returns the longer window."""
         return int(max(params["fast"], params["slow"]))
 
     def long(self, params: Mapping[str, float], data: BundleView) -> BoolArray:
-        """Where fast is above slow."""
+        """Returns where the fast average is above the slow one."""
         fast, slow = (data.sma("close", int(min(params[name], data.n_bars + 1))) for name in self.params)
         above: BoolArray = fast > slow * (1.0 + MARGIN)
         return above
 
     def order(self, columns: Mapping[str, FloatArray]) -> IntArray:
-        """By the window of which there are more: the averages of the other one then stay in the cache."""
+        """Sorts by the window with more distinct values, so that the averages of the other one stay in the cache."""
         fast, slow = columns["fast"], columns["slow"]
         return np.lexsort([fast, slow] if len(np.unique(slow)) >= len(np.unique(fast)) else [slow, fast])
 
     def signals(self, data: BundleView, columns: Mapping[str, FloatArray]) -> Signals:
-        """Compares averages that are computed once a tile for all configs."""
+        """Compares averages that are computed once per tile for all configs."""
         from rbt_ray.objectives.sweep.crossing import crossings
         from rbt_ray.objectives.sweep.layout import TILE, aligned, running_sums
 
         sums, numbers, starts, there = data.memo(running_sums)
-        # A window longer than the data is one that is never full, whatever its length.
+        # All windows longer than the data give the same result: they are never full.
         windows = {name: np.minimum(values, data.n_bars + 1).astype(np.int64) for name, values in columns.items()}
         fast, fast_of = np.unique(windows["fast"], return_inverse=True)
         slow, slow_of = np.unique(windows["slow"], return_inverse=True)

@@ -1,4 +1,4 @@
-"""What the built-in objectives have in common."""
+"""The base class of the built-in objectives."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import numpy as np
 from rbt_ray.errors import SettingError, ShapeError
 from rbt_ray.nearest import nearest
 from rbt_ray.objectives.builtin.parameters import Parameter, as_columns, check_names, check_values
+from rbt_ray.simulate.metrics import METRIC_NAMES
 from rbt_ray.types import BoolArray, Config, Execution, FloatArray, IntArray, Rebalance
 
 if TYPE_CHECKING:
@@ -20,33 +21,28 @@ if TYPE_CHECKING:
     from rbt_ray.objectives.sweep.run import Signals
     from rbt_ray.simulate.backtest import Backtest
 
-METRICS = (
-    "total_return", "cagr", "volatility", "sharpe", "sortino", "max_drawdown", "calmar", "turnover", "exposure",
-    "n_fills", "n_trades", "skew", "kurtosis",
-)  # fmt: skip
-"""The metrics there are, as `rbt_ray.simulate.metrics` defines them."""
 USUAL = ("sharpe", "total_return", "max_drawdown", "turnover")
-"""Those computed unless others are asked for."""
+"""The metrics computed by default."""
 MARGIN = 1e-9
-"""By how much, relatively, one number has to be above another to count: rounding cannot flip a position."""
+"""The relative margin of comparisons, so that rounding cannot flip a position."""
 
 
 @dataclass(frozen=True, slots=True)
 class Strategy(ABC):
     """A long-or-flat strategy, equal weight `1 / n_symbols` for each symbol it is long.
 
-    Called with one config and prices it is that config's backtest; `evaluate` scores many configs in one pass over
-    the prices, and equals the metrics of their backtests up to rounding.
+    A call with one config and prices returns its backtest. `evaluate` scores many configs in one pass over the prices, and
+    equals the metrics of their backtests up to rounding.
 
     Args:
-        turnover_bps: cost of a unit of turnover in basis points.
-        execution: when decisions are filled; None: at the next open where the bundle has opens, else the next close.
-        metrics: what `evaluate` is to compute.
-        rebalance: ``"every_bar"`` resets weights on every bar, ``"on_change"`` orders where a position changes; see
+        turnover_bps: cost per unit of turnover, in basis points.
+        execution: when orders are filled; None: at the next open if the bundle has opens, else at the next close.
+        metrics: the metrics that `evaluate` computes.
+        rebalance: ``"every_bar"`` resets weights on every bar, ``"on_change"`` orders when a position changes; see
             `rbt_ray.backtest`.
 
     Raises:
-        SettingError: one of these is not what it may be.
+        SettingError: one of these has a value that is not allowed.
     """
 
     turnover_bps: float = 5.0
@@ -57,9 +53,9 @@ class Strategy(ABC):
     name: ClassVar[str]
     parameters: ClassVar[tuple[Parameter, ...]]
     example: ClassVar[Mapping[str, float]]
-    """A config in the middle of what makes sense."""
+    """A typical config."""
     whole_history: ClassVar[bool] = False
-    """Whether `signals` writes all tiles at once; else any of them, in any order."""
+    """Whether `signals` writes all tiles at once; otherwise it writes any of them, in any order."""
 
     def __post_init__(self) -> None:
         bps, executions = self.turnover_bps, get_args(Execution)
@@ -78,18 +74,18 @@ class Strategy(ABC):
 
     @property
     def params(self) -> tuple[str, ...]:
-        """The names of the parameters."""
+        """Names of the parameters."""
         return tuple(parameter.name for parameter in self.parameters)
 
     def with_metrics(self, names: tuple[str, ...]) -> Self:
-        """The same objective, computing other metrics."""
+        """Returns the same objective with other metrics."""
         return replace(self, metrics=tuple(names))
 
     def fills(self, data: BundleView) -> Execution:
-        """When decisions on this data are filled.
+        """Returns when orders on this data are filled.
 
         Raises:
-            SettingError: at the open, but the data has none.
+            SettingError: at the open, but the data has no opens.
         """
         has_open = "open" in data.fields
         if self.execution == "next_open" and not has_open:
@@ -97,12 +93,12 @@ class Strategy(ABC):
         return self.execution or ("next_open" if has_open else "next_close")
 
     def __call__(self, params: Config, data: BundleView) -> Backtest:
-        """The backtest of one config: what every figure of `evaluate` is defined by.
+        """Returns the backtest of one config, which defines all figures of `evaluate`.
 
         Raises:
             InputError: `params` has other names, or a value that is not allowed.
         """
-        from rbt_ray.simulate.backtest import backtest  # here, as they bring Numba
+        from rbt_ray.simulate.backtest import backtest  # here, as they import Numba
         from rbt_ray.simulate.costs import Costs
 
         columns = as_columns(self.name, self.parameters, params)
@@ -113,16 +109,16 @@ class Strategy(ABC):
     def evaluate(
         self, data: BundleView, columns: Mapping[str, FloatArray], metrics: tuple[str, ...] | None = None
     ) -> dict[str, FloatArray]:
-        """Metrics ``(n_configs,)`` by name.
+        """Returns metrics ``(n_configs,)`` by name.
 
         Args:
-            data: the prices.
+            data: prices.
             columns: ``(n_configs,)`` values of each parameter.
-            metrics: the names wanted; None for those the objective was made with.
+            metrics: names of the metrics; None: those of the objective.
 
         Raises:
             InputError: `columns` has other names, or a value that is not allowed in any of them.
-            SettingError: a metric that does not exist.
+            SettingError: a metric does not exist.
         """
         from rbt_ray.objectives.sweep.run import sweep
 
@@ -137,23 +133,23 @@ class Strategy(ABC):
         return sweep(self, data, table, names)
 
     def order(self, columns: Mapping[str, FloatArray]) -> IntArray:
-        """An order of configs in which neighbours share indicators."""
+        """Returns an order of configs in which neighbours share indicators."""
         return np.lexsort([columns[name] for name in reversed(self.params)])
 
     @abstractmethod
     def warmup(self, params: Config) -> int:
-        """Bars before the first decision can be anything but flat."""
+        """Returns the number of bars before the first possible position."""
 
     @abstractmethod
     def long(self, params: Mapping[str, float], data: BundleView) -> BoolArray:
-        """``(n_bars, n_symbols)`` where this config is long, decided on each bar's close."""
+        """Returns ``(n_bars, n_symbols)`` where this config is long, decided on the close of each bar."""
 
     @abstractmethod
     def signals(self, data: BundleView, columns: Mapping[str, FloatArray]) -> Signals:
-        """What writes the same for many configs as bits, tile by tile."""
+        """Returns a function that writes the positions of many configs as bits, tile by tile."""
 
 
 def _check_metrics(names: tuple[str, ...]) -> None:
     for name in names:
-        if name not in METRICS:
-            raise SettingError(f"there is no metric {name!r}; {nearest(name, METRICS)}")
+        if name not in METRIC_NAMES:
+            raise SettingError(f"there is no metric {name!r}; {nearest(name, METRIC_NAMES)}")

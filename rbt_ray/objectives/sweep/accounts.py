@@ -1,4 +1,4 @@
-"""Which kernel turns positions into statistics: by accounting, and by whether a symbol has holes."""
+"""Selects the kernel that computes statistics from positions, by the accounting and by whether bars are missing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from rbt_ray.objectives.sweep.layout import LANES, TILE, WORDS, aligned, ends, has_holes, legs, marks, steps
+from rbt_ray.objectives.sweep.layout import (
+    TILE,
+    WIDTH,
+    WORDS,
+    aligned,
+    has_holes,
+    listing_ends,
+    price_tables,
+    return_steps,
+    return_tables,
+)
 from rbt_ray.objectives.sweep.statistics import LOW, STATE
 from rbt_ray.simulate.costs import INITIAL_CASH
 from rbt_ray.types import Execution, FloatArray, Rebalance
@@ -17,11 +27,11 @@ if TYPE_CHECKING:
     from rbt_ray.data.view import BundleView
 
 Advance: TypeAlias = Callable[[int, int, NDArray[np.uint64]], None]
-"""Brings the statistics forward by `tiles` tiles from `first` on, given in the order `first, tiles, words`."""
+"""Advances the statistics over `tiles` tiles from `first` on; called as `advance(first, tiles, words)`."""
 
 
 def new_state(n_rows: int) -> FloatArray:
-    """The statistics of `n_rows` configs before the first bar; see `statistics.STATE`."""
+    """Returns the statistics of `n_rows` configs before the first bar; see `statistics.STATE`."""
     state = aligned(len(STATE) * n_rows)
     state[: (LOW + 1) * n_rows] = 1.0
     return state
@@ -30,21 +40,21 @@ def new_state(n_rows: int) -> FloatArray:
 def open_account(
     view: BundleView, execution: Execution, rebalance: Rebalance, cost: float, moments: bool, state: FloatArray
 ) -> Advance:
-    """What advances `state` by the accounting asked for.
+    """Returns a function that advances `state` by the given accounting.
 
     Args:
-        view: the prices.
-        execution: when decisions are filled.
-        rebalance: the accounting.
-        cost: of a unit of turnover, a fraction.
-        moments: whether to keep the third and fourth moments and the downside as well.
+        view: prices.
+        execution: when orders are filled.
+        rebalance: accounting.
+        cost: cost per unit of turnover, as a fraction.
+        moments: whether to update the third and fourth moments and the downside.
         state: of `new_state`; changed in place.
     """
     n_rows, n_bars, n_symbols = len(state) // len(STATE), view.n_bars, view.n_symbols
     lag = 0 if execution == "close" else 1
-    buffer = aligned(2 * LANES * TILE)
-    targets = np.zeros(2 * n_rows // LANES * n_symbols, np.uint8)
-    listings = view.memo(ends, execution)
+    buffer = aligned(2 * WIDTH * TILE)
+    targets = np.zeros(2 * n_rows // WIDTH * n_symbols, np.uint8)
+    listings = view.memo(listing_ends, execution)
 
     def close_out(first: int, tiles: int, words: NDArray[np.uint64]) -> None:
         table = words.reshape(-1, n_rows, n_symbols, WORDS)
@@ -56,9 +66,9 @@ def open_account(
     if rebalance == "on_change":
         from rbt_ray.objectives.sweep.drifting import drift
 
-        fill, close, known = view.memo(marks, execution)
+        fill, close, known = view.memo(price_tables, execution)
         book = aligned((n_symbols + 2) * n_rows)
-        book[n_symbols * n_rows :] = INITIAL_CASH  # and with it the equity: rounding then is that of a backtest
+        book[n_symbols * n_rows :] = INITIAL_CASH  # the same capital as a backtest, so that rounding is the same
 
         def advance(first: int, tiles: int, words: NDArray[np.uint64]) -> None:
             close_out(first, tiles, words)
@@ -70,7 +80,7 @@ def open_account(
     elif view.memo(has_holes, execution):
         from rbt_ray.objectives.sweep.holed import reset_over_holes
 
-        before, after, growth, known = view.memo(steps, execution)
+        before, after, growth, known = view.memo(return_steps, execution)
         weights = aligned(n_symbols * n_rows)
 
         def advance(first: int, tiles: int, words: NDArray[np.uint64]) -> None:
@@ -83,7 +93,7 @@ def open_account(
     else:
         from rbt_ray.objectives.sweep.accumulate import accumulate
 
-        tiled_before, tiled_after, tiled_rise, tiled_growth, priced = view.memo(legs, execution)
+        tiled_before, tiled_after, tiled_rise, tiled_growth, priced = view.memo(return_tables, execution)
         carry = np.zeros(n_rows * n_symbols, np.uint64)
 
         def advance(first: int, tiles: int, words: NDArray[np.uint64]) -> None:

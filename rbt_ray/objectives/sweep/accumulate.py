@@ -1,9 +1,9 @@
-"""Positions to returns on every bar, tile after tile, for many configs at once, where no symbol has a hole.
+"""Computes returns from positions for many configs at once, with weights reset on every bar and no missing bars.
 
-The accounting is that of `rbt_ray.simulate.every_bar` for weights that are `1 / n_symbols` or 0. Within a tile the
-bars are the lanes while a config's returns are added up symbol by symbol; then eight configs' returns are transposed
-and the configs are the lanes, as equity and drawdown go from bar to bar (module `statistics`). With every symbol that
-is held priced, all weights after a fill are targets, so that no bar waits for the drift of the bar before.
+The accounting is that of `rbt_ray.simulate.every_bar` for weights of `1 / n_symbols` or 0. Within a tile, vectors hold
+eight bars of one config while its returns are summed over symbols. A transposition then gives vectors of eight configs,
+which module `statistics` takes from bar to bar. Since every held symbol has a price, the weights after a fill are the
+targets, so no bar depends on the drift of the bar before.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numba import float64, uint64
 from numpy.typing import NDArray
 
 from rbt_ray.objectives.sweep.bits import ALL, ONE, TOP, WORD_TABLE
-from rbt_ray.objectives.sweep.layout import LANES, TILE, WORDS
+from rbt_ray.objectives.sweep.layout import TILE, WIDTH, WORDS
 from rbt_ray.objectives.sweep.simd import (
     absolute,
     add_where,
@@ -29,23 +29,23 @@ from rbt_ray.objectives.sweep.simd import (
     transpose,
     where,
 )
-from rbt_ray.objectives.sweep.statistics import FILLS, HELD, STATE, TRADED, TRIPS, advance, higher, part
+from rbt_ray.objectives.sweep.statistics import FILLS, HELD, STATE, TRADED, TRIPS, advance, advance_moments, inlined
 from rbt_ray.simulate.compiled import FLAG, INTEGER, NUMBER, VECTOR, compiled
 from rbt_ray.types import FloatArray
 
 TOGETHER = 4
-"""Configs whose returns are added up at a time."""
+"""Configs whose returns are summed at a time."""
 MASKS = 2 * WORDS
-"""Words of bits a symbol: those held after the fill, those held before it."""
+"""Words of bits per symbol: the bars held after the fill, and those held before it."""
 
 
-@part  # type: ignore[untyped-decorator]
+@inlined  # type: ignore[untyped-decorator]
 def _n_masks(n_symbols: int) -> int:
-    """Words of bits a config: those of each symbol, and the bars on which any symbol is held before or after the fill."""
+    """Returns the words of bits per config: those of each symbol, and the bars on which any symbol is held."""
     return n_symbols * MASKS + WORDS
 
 
-@part  # type: ignore[untyped-decorator]
+@inlined  # type: ignore[untyped-decorator]
 def _positions(
     words: NDArray[np.uint64],
     at: int,
@@ -59,7 +59,7 @@ def _positions(
     masks: NDArray[np.uint64],
     masks_at: int,
 ) -> tuple[int, int, int]:
-    """Writes the masks of one config and tile; how many bars hold something, how many positions change and end."""
+    """Writes the masks of one config and tile, and returns the number of held, changed and ended positions."""
     n_held, n_changes, n_ended = np.uint64(0), np.uint64(0), np.uint64(0)
     in_market = masks_at + n_symbols * MASKS
     for k in range(WORDS):
@@ -86,13 +86,13 @@ def _positions(
     return int(n_held), int(n_changes), int(n_ended)
 
 
-@part  # type: ignore[untyped-decorator]
+@inlined  # type: ignore[untyped-decorator]
 def _add_held(octets: Any, at: int, x0: Any, x1: Any, total0: Any, total1: Any) -> tuple[Any, Any]:
-    """Adds the legs of 16 bars on those bars whose bits are set at `at`."""
+    """Adds the returns of those of 16 bars whose bits are set at `at`."""
     return add_where(byte(octets, at), total0, x0), add_where(byte(octets, at + 1), total1, x1)
 
 
-@part  # type: ignore[untyped-decorator]
+@inlined  # type: ignore[untyped-decorator]
 def _add_traded(
     octets: Any, new: int, old: int, d0: Any, d1: Any, x0: Any, x1: Any, total0: Any, total1: Any
 ) -> tuple[Any, Any]:
@@ -103,7 +103,7 @@ def _add_traded(
     return total0 + absolute(first), total1 + absolute(second)
 
 
-@part  # type: ignore[untyped-decorator]
+@inlined  # type: ignore[untyped-decorator]
 def _finish(
     r0: Any, r1: Any, g0: Any, g1: Any, m0: Any, m1: Any, n_symbols: int, cost: float, buffer: FloatArray, to: int
 ) -> tuple[Any, Any]:
@@ -113,11 +113,11 @@ def _finish(
     inverse = splat(1.0) / (g0 * g1)
     m0, m1 = m0 * (g1 * inverse), m1 * (g0 * inverse)
     store(buffer, to, r0 * share - m0 * fee)
-    store(buffer, to + LANES, r1 * share - m1 * fee)
+    store(buffer, to + WIDTH, r1 * share - m1 * fee)
     return m0, m1
 
 
-@part  # type: ignore[untyped-decorator]
+@inlined  # type: ignore[untyped-decorator]
 def _returns(
     masks: NDArray[np.uint64],
     before: FloatArray,
@@ -131,19 +131,19 @@ def _returns(
     buffer: FloatArray,
     row: int,
 ) -> tuple[float, float, float, float]:
-    """Writes the returns of four configs on the bars of a tile, and returns what each has traded in all.
+    """Writes the returns of four configs on the bars of a tile, and returns the turnover of each.
 
-    Four configs by 16 bars are in registers at a time, so that one load of a leg serves four: the legs of many symbols
-    do not fit into the first cache. Where no config is in the market, as before the longest window is full, the returns
+    Four configs by 16 bars are in registers at a time, so that each value is loaded once for four configs: the returns of
+    many symbols do not fit into the first-level cache. Bars on which no config holds anything are skipped: their returns
     are 0. With `n` symbols and weights of `1 / n`, the turnover is `sum |new * D - old * G| / (n * D)`, where `n * D` is
-    `n` and the sum of `G - 1` over what was held.
+    `n` plus the sum of `G - 1` over the held symbols.
     """
     octets = masks.view(np.uint8)
     b, c, d = _n_masks(n_symbols) * 8, 2 * _n_masks(n_symbols) * 8, 3 * _n_masks(n_symbols) * 8
     zero, count, share = splat(0.0), splat(np.float64(n_symbols)), splat(1.0 / n_symbols)
     traded_a, traded_b, traded_c, traded_d = zero, zero, zero, zero
-    for k in range(0, (bars + LANES - 1) // LANES, 2):
-        to = row + k * LANES
+    for k in range(0, (bars + WIDTH - 1) // WIDTH, 2):
+        to = row + k * WIDTH
         any_held = np.uint8(0)
         for config in range(TOGETHER):
             held = config * b + n_symbols * MASKS * 8 + k
@@ -151,26 +151,26 @@ def _returns(
         if any_held == 0:
             for config in range(TOGETHER):
                 store(buffer, to + config * TILE, zero)
-                store(buffer, to + config * TILE + LANES, zero)
+                store(buffer, to + config * TILE + WIDTH, zero)
             continue
         ra0, ra1, rb0, rb1, rc0, rc1, rd0, rd1 = zero, zero, zero, zero, zero, zero, zero, zero
         ga0, ga1, gb0, gb1, gc0, gc1, gd0, gd1 = zero, zero, zero, zero, zero, zero, zero, zero
         for i in range(n_symbols):
             new = i * MASKS * 8 + k
             old = new + WORDS * 8
-            leg = at + i * TILE + k * LANES
-            x0, x1 = load(before, leg), load(before, leg + LANES)
+            leg = at + i * TILE + k * WIDTH
+            x0, x1 = load(before, leg), load(before, leg + WIDTH)
             ra0, ra1 = _add_held(octets, old, x0, x1, ra0, ra1)
             rb0, rb1 = _add_held(octets, b + old, x0, x1, rb0, rb1)
             rc0, rc1 = _add_held(octets, c + old, x0, x1, rc0, rc1)
             rd0, rd1 = _add_held(octets, d + old, x0, x1, rd0, rd1)
             if len(after) > 0:
-                x0, x1 = load(rise, leg), load(rise, leg + LANES)
+                x0, x1 = load(rise, leg), load(rise, leg + WIDTH)
                 ga0, ga1 = _add_held(octets, old, x0, x1, ga0, ga1)
                 gb0, gb1 = _add_held(octets, b + old, x0, x1, gb0, gb1)
                 gc0, gc1 = _add_held(octets, c + old, x0, x1, gc0, gc1)
                 gd0, gd1 = _add_held(octets, d + old, x0, x1, gd0, gd1)
-                x0, x1 = load(after, leg), load(after, leg + LANES)
+                x0, x1 = load(after, leg), load(after, leg + WIDTH)
                 ra0, ra1 = _add_held(octets, new, x0, x1, ra0, ra1)
                 rb0, rb1 = _add_held(octets, b + new, x0, x1, rb0, rb1)
                 rc0, rc1 = _add_held(octets, c + new, x0, x1, rc0, rc1)
@@ -185,8 +185,8 @@ def _returns(
         for i in range(n_symbols):
             new = i * MASKS * 8 + k
             old = new + WORDS * 8
-            leg = at + i * TILE + k * LANES
-            x0, x1 = load(growth, leg), load(growth, leg + LANES)
+            leg = at + i * TILE + k * WIDTH
+            x0, x1 = load(growth, leg), load(growth, leg + WIDTH)
             ma0, ma1 = _add_traded(octets, new, old, da0, da1, x0, x1, ma0, ma1)
             mb0, mb1 = _add_traded(octets, b + new, b + old, db0, db1, x0, x1, mb0, mb1)
             mc0, mc1 = _add_traded(octets, c + new, c + old, dc0, dc1, x0, x1, mc0, mc1)
@@ -224,35 +224,35 @@ def accumulate(
     state: FloatArray,
     buffer: FloatArray,
 ) -> None:
-    """Brings the state of every config from the beginning of tile `first` to the end of the last of `tiles`.
+    """Advances the state of every config from the start of tile `first` over `tiles` tiles.
 
     Args:
         words: ``(tiles, n_configs, n_symbols, 2)`` flat: positions decided on each bar's close.
-        first: the tile these begin with.
-        tiles: how many there are.
+        first: the first tile of `words`.
+        tiles: number of tiles.
         n_bars: bars of the whole history.
         n_symbols: symbols.
         lag: bars from decision to fill: 0 or 1.
-        before: what a bar earns before its fill, tiled.
-        after: what a bar earns after its fill, tiled; empty for nothing.
-        rise: `growth - 1`, tiled; empty where it is `before`, with fills at the close.
-        growth: fill price over the fill price of the bar before, tiled.
+        before: returns of each bar before its fill, tiled.
+        after: returns of each bar after its fill, tiled; empty if they are all 0.
+        rise: `growth - 1`, tiled; empty for fills at the close, where it equals `before`.
+        growth: ratio of the fill price to that of the bar before, tiled.
         priced: bits of the bars with a price.
-        cost: of a unit of turnover, a fraction.
-        moments: whether to keep the third and fourth moments and the downside as well.
+        cost: cost per unit of turnover, as a fraction.
+        moments: whether to update the third and fourth moments and the downside.
         carry: ``(n_configs, n_symbols)`` flat: the last bar's decision in bit 0, the position held in bit 1.
         state: ``(n_statistics, n_configs)`` flat, `n_configs` a multiple of 8; see `statistics.STATE`.
-        buffer: ``(2, 8, 128)`` flat: room to work in.
+        buffer: ``(2, 8, 128)`` flat: scratch memory.
     """
     n_configs = len(state) // len(STATE)
-    columns = LANES * TILE
+    columns = WIDTH * TILE
     share = 1.0 / n_symbols
     masks = np.empty(TOGETHER * _n_masks(n_symbols), np.uint64)
     for tile in range(first, first + tiles):
         start = tile * TILE
         bars = min(TILE, n_bars - start)
-        for group in range(0, n_configs, LANES):
-            for member in range(0, LANES, TOGETHER):
+        for group in range(0, n_configs, WIDTH):
+            for member in range(0, WIDTH, TOGETHER):
                 for one in range(TOGETHER):
                     config = group + member + one
                     at = ((tile - first) * n_configs + config) * n_symbols * WORDS
@@ -278,7 +278,7 @@ def accumulate(
                 )
                 for one in range(TOGETHER):
                     state[TRADED * n_configs + group + member + one] += traded[one]
-            for k in range(0, bars, LANES):
+            for k in range(0, bars, WIDTH):
                 block = transpose(
                     (
                         load(buffer, k),
@@ -291,15 +291,15 @@ def accumulate(
                         load(buffer, 7 * TILE + k),
                     )
                 )
-                at = columns + k * LANES
+                at = columns + k * WIDTH
                 store(buffer, at, block[0])
-                store(buffer, at + LANES, block[1])
-                store(buffer, at + 2 * LANES, block[2])
-                store(buffer, at + 3 * LANES, block[3])
-                store(buffer, at + 4 * LANES, block[4])
-                store(buffer, at + 5 * LANES, block[5])
-                store(buffer, at + 6 * LANES, block[6])
-                store(buffer, at + 7 * LANES, block[7])
+                store(buffer, at + WIDTH, block[1])
+                store(buffer, at + 2 * WIDTH, block[2])
+                store(buffer, at + 3 * WIDTH, block[3])
+                store(buffer, at + 4 * WIDTH, block[4])
+                store(buffer, at + 5 * WIDTH, block[5])
+                store(buffer, at + 6 * WIDTH, block[6])
+                store(buffer, at + 7 * WIDTH, block[7])
             if moments:
-                higher(buffer, columns, start, bars, state, n_configs, group)
+                advance_moments(buffer, columns, start, bars, state, n_configs, group)
             advance(buffer, columns, start, bars, state, n_configs, group)

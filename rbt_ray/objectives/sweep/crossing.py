@@ -1,4 +1,4 @@
-"""Where a fast moving average of the closes is above a slow one, for many pairs of windows at once."""
+"""Computes where a fast moving average of the closes is above a slow one, for many pairs of windows at once."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from numba import float64, uint64
 from numpy.typing import NDArray
 
 from rbt_ray.objectives.sweep.bits import ONE, WORD_TABLE
-from rbt_ray.objectives.sweep.layout import LANES, LEAD, TILE, WORDS
+from rbt_ray.objectives.sweep.layout import LEAD, TILE, WIDTH, WORDS
 from rbt_ray.objectives.sweep.simd import above, load, popcount, set_byte, splat, store, where_equal
-from rbt_ray.objectives.sweep.statistics import part
+from rbt_ray.objectives.sweep.statistics import inlined
 from rbt_ray.simulate.compiled import COUNTS, INTEGER, VECTOR, compiled
 from rbt_ray.types import FloatArray, IntArray
 
@@ -17,9 +17,9 @@ ZERO = np.uint64(0)
 _STEPS = tuple(np.uint64(step) for step in (1, 2, 4, 8, 16, 32))
 
 
-@part  # type: ignore[untyped-decorator]
+@inlined  # type: ignore[untyped-decorator]
 def _deposit(bits: np.uint64, there: np.uint64) -> np.uint64:
-    """The lowest bits of `bits`, in the places of the bits set in `there`: each hole moves those above it up by one."""
+    """Moves the lowest bits of `bits` to the positions of the bits set in `there`: each gap shifts the bits above it by one."""
     up_to_last = there
     for step in _STEPS:
         up_to_last |= up_to_last >> step
@@ -31,9 +31,9 @@ def _deposit(bits: np.uint64, there: np.uint64) -> np.uint64:
     return bits & there
 
 
-@part  # type: ignore[untyped-decorator]
+@inlined  # type: ignore[untyped-decorator]
 def _spread(words: NDArray[np.uint64], at: int, there: NDArray[np.uint64], there_at: int) -> None:
-    """Moves the bits of a tile's closes, one after the other, to the bars that have them; 0 on the others."""
+    """Moves the contiguous bits of a tile's closes to the bars that have a close; other bars get 0."""
     low, high = words[at], words[at + 1]
     first = there[there_at]
     words[at] = _deposit(low, first)
@@ -67,23 +67,23 @@ def crossings(
 ) -> None:
     """Writes the positions of every config over some tiles.
 
-    Each average is computed once a tile and symbol, and stays in the cache while the pairs are compared. It is
-    `(sum[t] - sum[t - window]) / window`, as `data.sma` has it, and NaN unless the window holds `window` closes.
+    Each average is computed once per tile and symbol, and stays in the cache while the pairs are compared. It is
+    `(sum[t] - sum[t - window]) / window`, as in `data.sma`, and NaN unless the window holds `window` closes.
 
     Args:
         sums: running sum of closes, ``(n_symbols, LEAD + bars)`` flat; see `layout.running_sums`.
-        numbers: running number of closes, of the same shape.
-        starts: ``(n_tiles, n_symbols)`` flat: which of a symbol's closes is the first of a tile.
-        there: bits of the bars with a close; empty where no symbol has holes.
+        numbers: running count of closes, of the same shape.
+        starts: ``(n_tiles, n_symbols)`` flat: the index of the first close of a tile among those of the symbol.
+        there: bits of the bars with a close; empty without missing bars.
         windows: ``(n_averages,)`` distinct windows.
-        scales: ``(n_averages,)`` what each average is multiplied with before it is compared.
-        fast: ``(n_configs,)`` which average is a config's fast one.
-        slow: ``(n_configs,)`` which is its slow one.
+        scales: ``(n_averages,)`` factor of each average before the comparison.
+        fast: ``(n_configs,)`` index of the fast average of a config.
+        slow: ``(n_configs,)`` index of its slow average.
         n_symbols: symbols.
         first: the first tile.
-        tiles: how many.
-        n_rows: configs `words` has room for.
-        averages: ``(n_averages, 128)`` flat: room to work in.
+        tiles: number of tiles.
+        n_rows: rows of `words`.
+        averages: ``(n_averages, 128)`` flat: scratch memory.
         words: ``(tiles, n_rows, n_symbols, 2)`` flat: the positions.
     """
     octets = words.view(np.uint8)
@@ -97,9 +97,9 @@ def crossings(
                 window = windows[a]
                 length = splat(np.float64(window))
                 scale = splat(scales[a])
-                for j in range(0, TILE, LANES):
+                for j in range(0, TILE, WIDTH):
                     average = missing
-                    if start + j + LANES >= window:
+                    if start + j + WIDTH >= window:
                         total = load(sums, bar + j) - load(sums, bar + j - window)
                         number = load(numbers, bar + j) - load(numbers, bar + j - window)
                         average = where_equal(number, length, total / length * scale, missing)
@@ -107,7 +107,7 @@ def crossings(
             for c in range(len(fast)):
                 left, right = fast[c] * TILE, slow[c] * TILE
                 to = (((tile - first) * n_rows + c) * n_symbols + i) * WORDS * 8
-                for j in range(TILE // LANES):
-                    set_byte(octets, to + j, above(load(averages, left + j * LANES), load(averages, right + j * LANES)))
+                for j in range(TILE // WIDTH):
+                    set_byte(octets, to + j, above(load(averages, left + j * WIDTH), load(averages, right + j * WIDTH)))
                 if len(there) > 0:
                     _spread(words, to // 8, there, (tile * n_symbols + i) * WORDS)

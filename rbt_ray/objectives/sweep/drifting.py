@@ -1,8 +1,8 @@
-"""Positions to returns with orders on change, tile after tile: eight configs side by side, bar after bar.
+"""Computes returns from positions for eight configs at once, with orders only when a position changes.
 
 The accounting is that of `rbt_ray.simulate.on_change` for targets of `1 / n_symbols` or 0, with fees and without
-slippage. With such targets every sell is of a whole holding and every buy begins one, all buys of a bar are of equal
-value, and so filled in the order of the symbols.
+slippage. With such targets, every sell closes a holding and every buy opens one. All buys of a bar have the same value,
+so they are filled in the order of the symbols.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from numba import float64, uint8
 from numpy.typing import NDArray
 
 from rbt_ray.objectives.sweep.bits import FLAGS, WORD_TABLE, turn
-from rbt_ray.objectives.sweep.layout import LANES, TILE, WORDS
+from rbt_ray.objectives.sweep.layout import TILE, WIDTH, WORDS
 from rbt_ray.objectives.sweep.simd import above, add_where, load, splat, store, subtract_where, where
-from rbt_ray.objectives.sweep.statistics import FILLS, HELD, STATE, TRADED, TRIPS, advance, higher
+from rbt_ray.objectives.sweep.statistics import FILLS, HELD, STATE, TRADED, TRIPS, advance, advance_moments
 from rbt_ray.simulate.compiled import FLAG, INTEGER, NUMBER, VECTOR, compiled
 from rbt_ray.simulate.costs import DUST
 from rbt_ray.types import FloatArray
@@ -41,27 +41,27 @@ def drift(
     state: FloatArray,
     buffer: FloatArray,
 ) -> None:
-    """Brings the state of every config from the beginning of tile `first` to the end of the last of `tiles`.
+    """Advances the state of every config from the start of tile `first` over `tiles` tiles.
 
     Args:
         words: ``(tiles, n_configs, n_symbols, 2)`` flat: positions decided on each bar's close.
-        first: the tile these begin with.
-        tiles: how many there are.
+        first: the first tile of `words`.
+        tiles: number of tiles.
         n_bars: bars of the whole history.
         n_symbols: symbols.
         lag: bars from decision to fill: 0 or 1.
-        fill: ``(n_bars, n_symbols)`` flat: fill prices; what counts as them where there is none.
-        close: the same of closes.
+        fill: ``(n_bars, n_symbols)`` flat: fill prices; on bars without one, the price defined in `rbt_ray.simulate`.
+        close: closes, likewise.
         priced: ``(n_bars, n_symbols)`` flat: whether the symbol has a price.
-        cost: fee on the money that changes hands, a fraction.
-        moments: whether to keep the third and fourth moments and the downside as well.
+        cost: fee on the traded value, as a fraction.
+        moments: whether to update the third and fourth moments and the downside.
         book: ``(n_symbols + 2, n_configs)`` flat: units held, cash, and the equity at the last close.
-        targets: ``(2, n_configs / 8, n_symbols)`` flat, a bit a config: the targets that stand, those filled last.
+        targets: ``(2, n_configs / 8, n_symbols)`` flat, one bit per config: the current targets, and the targets filled last.
         state: ``(n_statistics, n_configs)`` flat, `n_configs` a multiple of 8; see `statistics.STATE`.
-        buffer: ``(2, 8, 128)`` flat: room to work in.
+        buffer: ``(2, 8, 128)`` flat: scratch memory.
     """
     n_configs = len(state) // len(STATE)
-    filled = n_configs // LANES * n_symbols
+    filled = n_configs // WIDTH * n_symbols
     bits = np.empty(n_symbols * TILE, np.uint8)
     changed = np.zeros(n_symbols, np.uint8)
     zero, one, share = splat(0.0), splat(1.0), splat(1.0 / n_symbols)
@@ -69,9 +69,9 @@ def drift(
     for tile in range(first, first + tiles):
         start = tile * TILE
         bars = min(TILE, n_bars - start)
-        for group in range(0, n_configs, LANES):
+        for group in range(0, n_configs, WIDTH):
             turn(words, ((tile - first) * n_configs + group) * n_symbols * WORDS, n_symbols, bits)
-            own = group // LANES * n_symbols
+            own = group // WIDTH * n_symbols
             cash = load(book, n_symbols * n_configs + group)
             worth = load(book, (n_symbols + 1) * n_configs + group)
             fills, trips = load(state, FILLS * n_configs + group), load(state, TRIPS * n_configs + group)
@@ -110,7 +110,7 @@ def drift(
                             affordable = cash / with_fee
                             cut = above(budget, affordable)
                             bought &= above(affordable, value * dust)
-                            # As the order level has it, bit for bit: units first, then what they cost.
+                            # In the order of `on_change`, to get the same bits: units first, then their cost.
                             price = splat(fill[row + i])
                             size = where(cut, affordable, budget) / price
                             money = size * price
@@ -126,7 +126,7 @@ def drift(
                     worth = worth + value
                     gross = gross + value
                 exposure = exposure + gross / worth
-                store(buffer, t * LANES, worth / last - one)
+                store(buffer, t * WIDTH, worth / last - one)
             store(book, n_symbols * n_configs + group, cash)
             store(book, (n_symbols + 1) * n_configs + group, worth)
             store(state, FILLS * n_configs + group, fills)
@@ -134,5 +134,5 @@ def drift(
             store(state, TRADED * n_configs + group, traded)
             store(state, HELD * n_configs + group, exposure)
             if moments:
-                higher(buffer, 0, start, bars, state, n_configs, group)
+                advance_moments(buffer, 0, start, bars, state, n_configs, group)
             advance(buffer, 0, start, bars, state, n_configs, group)

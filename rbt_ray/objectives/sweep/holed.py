@@ -1,8 +1,8 @@
-"""Positions to returns with weights reset on every bar, where symbols have holes: eight configs side by side.
+"""Computes returns from positions for eight configs at once, with weights reset on every bar and missing bars.
 
-The accounting is that of `rbt_ray.simulate.every_bar` for weights that are `1 / n_symbols` or 0. A holding that is
-carried over a hole drifts, and its weight follows from that of the bar before; so bars go one after the other, which
-module `streaming` need not do.
+The accounting is that of `rbt_ray.simulate.every_bar` for weights of `1 / n_symbols` or 0. A holding drifts while its
+symbol has no price, so its weight depends on the bar before. Bars are therefore processed in order, unlike in module
+`accumulate`.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from numba import float64, uint8
 from numpy.typing import NDArray
 
 from rbt_ray.objectives.sweep.bits import FLAGS, WORD_TABLE, turn
-from rbt_ray.objectives.sweep.layout import LANES, TILE, WORDS
+from rbt_ray.objectives.sweep.layout import TILE, WIDTH, WORDS
 from rbt_ray.objectives.sweep.simd import above, absolute, add_where, load, splat, store, where
-from rbt_ray.objectives.sweep.statistics import FILLS, HELD, STATE, TRADED, TRIPS, advance, higher
+from rbt_ray.objectives.sweep.statistics import FILLS, HELD, STATE, TRADED, TRIPS, advance, advance_moments
 from rbt_ray.simulate.compiled import FLAG, INTEGER, NUMBER, VECTOR, compiled
 from rbt_ray.types import FloatArray
 
@@ -41,37 +41,37 @@ def reset_over_holes(
     state: FloatArray,
     buffer: FloatArray,
 ) -> None:
-    """Brings the state of every config from the beginning of tile `first` to the end of the last of `tiles`.
+    """Advances the state of every config from the start of tile `first` over `tiles` tiles.
 
     Args:
         words: ``(tiles, n_configs, n_symbols, 2)`` flat: positions decided on each bar's close.
-        first: the tile these begin with.
-        tiles: how many there are.
+        first: the first tile of `words`.
+        tiles: number of tiles.
         n_bars: bars of the whole history.
         n_symbols: symbols.
         lag: bars from decision to fill: 0 or 1.
-        before: ``(n_bars, n_symbols)`` flat: what a bar earns before its fill.
-        after: what it earns after its fill.
-        growth: fill price over the fill price of the bar before.
+        before: ``(n_bars, n_symbols)`` flat: returns of each bar before its fill.
+        after: returns of each bar after its fill.
+        growth: ratio of the fill price to that of the bar before.
         priced: whether the symbol has a price.
-        cost: of a unit of turnover, a fraction.
-        moments: whether to keep the third and fourth moments and the downside as well.
+        cost: cost per unit of turnover, as a fraction.
+        moments: whether to update the third and fourth moments and the downside.
         weights: ``(n_symbols, n_configs)`` flat: the weights since the last fill.
-        targets: ``(2, n_configs / 8, n_symbols)`` flat, a bit a config: the targets that stand, those filled last.
+        targets: ``(2, n_configs / 8, n_symbols)`` flat, one bit per config: the current targets, and the targets filled last.
         state: ``(n_statistics, n_configs)`` flat, `n_configs` a multiple of 8; see `statistics.STATE`.
-        buffer: ``(2, 8, 128)`` flat: room to work in.
+        buffer: ``(2, 8, 128)`` flat: scratch memory.
     """
     n_configs = len(state) // len(STATE)
-    filled = n_configs // LANES * n_symbols
+    filled = n_configs // WIDTH * n_symbols
     bits = np.empty(n_symbols * TILE, np.uint8)
     zero, one, share, fee = splat(0.0), splat(1.0), splat(1.0 / n_symbols), splat(cost)
     ruin = splat(-2.0)
     for tile in range(first, first + tiles):
         start = tile * TILE
         bars = min(TILE, n_bars - start)
-        for group in range(0, n_configs, LANES):
+        for group in range(0, n_configs, WIDTH):
             turn(words, ((tile - first) * n_configs + group) * n_symbols * WORDS, n_symbols, bits)
-            own = group // LANES * n_symbols
+            own = group // WIDTH * n_symbols
             fills, trips = load(state, FILLS * n_configs + group), load(state, TRIPS * n_configs + group)
             traded, exposure = load(state, TRADED * n_configs + group), load(state, HELD * n_configs + group)
             for t in range(bars):
@@ -100,12 +100,12 @@ def reset_over_holes(
                     store(weights, i * n_configs + group, weight)
                 traded = traded + moved
                 exposure = exposure + gross
-                # A carried holding can be worth more than the equity; without any the run ends, as `run` will see.
-                store(buffer, t * LANES, where(above(drifted, zero), gain - moved * fee, ruin))
+                # A carried holding can be worth more than the equity. Without equity the run ends, which module `run` handles.
+                store(buffer, t * WIDTH, where(above(drifted, zero), gain - moved * fee, ruin))
             store(state, FILLS * n_configs + group, fills)
             store(state, TRIPS * n_configs + group, trips)
             store(state, TRADED * n_configs + group, traded)
             store(state, HELD * n_configs + group, exposure)
             if moments:
-                higher(buffer, 0, start, bars, state, n_configs, group)
+                advance_moments(buffer, 0, start, bars, state, n_configs, group)
             advance(buffer, 0, start, bars, state, n_configs, group)

@@ -1,6 +1,6 @@
-"""How sweep kernels see a bundle: cut into tiles of 128 bars, each symbol's bars side by side, positions as bits.
+"""The memory layout of sweep kernels: tiles of 128 bars, the bars of each symbol contiguous, positions as bits.
 
-A table of values is ``(n_tiles, n_symbols, 128)``: what one tile needs lies together and fits the first-level cache.
+A table of values is ``(n_tiles, n_symbols, 128)``: the data of one tile is contiguous and fits the first-level cache.
 A table of positions is ``(n_tiles, n_symbols, 2)`` words of 64 bits, the bar `64 * k + j` of a tile being bit `j` of
 word `k`. Bars after the last are NaN, or bits of 0.
 """
@@ -22,26 +22,26 @@ TILE = 128
 """Bars in a tile."""
 WORDS = TILE // 64
 """Words of bits in a tile of one symbol."""
-LANES = 8
-"""Numbers in a vector register, and so configs whose statistics advance together."""
-LEAD = LANES
-"""Zeros before the first bar of a running sum, so that eight bars can be read where the first window ends."""
+WIDTH = 8
+"""Numbers in a vector, and so the number of configs whose statistics are updated together."""
+LEAD = WIDTH
+"""Zeros before the first bar of a running sum, so that a read of eight bars at the end of the first window is in bounds."""
 
 
 def n_tiles(n_bars: int) -> int:
-    """Tiles that hold `n_bars`."""
+    """Returns the number of tiles that hold `n_bars`."""
     return -(-n_bars // TILE)
 
 
 def aligned(size: int) -> FloatArray:
-    """``(size,)`` zeros that begin on a cache line: vectors that straddle two lines load at half the speed."""
+    """Returns ``(size,)`` zeros aligned to a cache line: vectors that cross two lines load at half the speed."""
     raw = np.zeros(size * 8 + 64, np.uint8)
     start = -raw.ctypes.data % 64
     return raw[start : start + size * 8].view(np.float64)
 
 
 def tiled(values: FloatArray) -> FloatArray:
-    """``(n_bars, n_symbols)`` values as a flat table of tiles."""
+    """Returns ``(n_bars, n_symbols)`` values as a flat table of tiles."""
     n_bars, n_symbols = values.shape
     flat = aligned(n_tiles(n_bars) * n_symbols * TILE)
     table = flat.reshape(-1, n_symbols, TILE)
@@ -54,7 +54,7 @@ def tiled(values: FloatArray) -> FloatArray:
 
 
 def as_bits(flags: BoolArray) -> NDArray[np.uint64]:
-    """``(n_bars, n_symbols)`` flags as a flat table of words."""
+    """Returns ``(n_bars, n_symbols)`` flags as a flat table of words."""
     n_bars, n_symbols = flags.shape
     padded = np.zeros((n_tiles(n_bars) * TILE, n_symbols), bool)
     padded[:n_bars] = flags
@@ -62,13 +62,13 @@ def as_bits(flags: BoolArray) -> NDArray[np.uint64]:
     return np.ascontiguousarray(octets).view("<u8").astype(np.uint64).ravel()
 
 
-def legs(
+def return_tables(
     view: BundleView, execution: Execution
 ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, NDArray[np.uint64]]:
-    """What a bar earns before its fill and after it, the return from fill to fill, its growth, and the bars with prices.
+    """Returns of each bar before and after its fill, returns from fill to fill, growth, and the bars with prices.
 
-    Module `rbt_ray.simulate.every_bar` has the formulas. The second and third are empty where fills are at the close:
-    nothing is earned after them, and the third is the first.
+    Module `rbt_ray.simulate.every_bar` has the formulas. For fills at the close, the second and third are empty: nothing is
+    earned after the fill, and the third equals the first.
     """
     close = view["close"]
     fill = view["open"] if execution == "next_open" else close
@@ -81,13 +81,13 @@ def legs(
 
 
 def has_holes(view: BundleView, execution: Execution) -> bool:
-    """Whether a symbol lacks a price on a bar after its first, so that a holding may have to be carried."""
+    """Returns whether any symbol lacks a price on a bar after its first, so that a holding may be carried."""
     priced = _priced(view, execution)
     return bool((np.logical_or.accumulate(priced, axis=0) & ~priced).any())
 
 
-def ends(view: BundleView, execution: Execution) -> IntArray:
-    """Close-outs at the ends of listings, ``(n_ends, 3)``: symbol, bar, and the bar whose target is 0 for it.
+def listing_ends(view: BundleView, execution: Execution) -> IntArray:
+    """Returns the close-outs at the ends of listings, ``(n_ends, 3)``: symbol, bar, and the bar whose target is set to 0.
 
     See `rbt_ray.simulate.closings`.
     """
@@ -96,28 +96,30 @@ def ends(view: BundleView, execution: Execution) -> IntArray:
     return np.column_stack([found.columns, found.bars, found.decided])
 
 
-def marks(view: BundleView, execution: Execution) -> tuple[FloatArray, FloatArray, NDArray[np.uint8]]:
-    """Fill prices, closes and whether there is a price, each ``(n_bars, n_symbols)`` flat.
+def price_tables(view: BundleView, execution: Execution) -> tuple[FloatArray, FloatArray, NDArray[np.uint8]]:
+    """Returns fill prices, closes and whether there is a price, each ``(n_bars, n_symbols)`` flat.
 
-    Without a price, what counts as one (package `rbt_ray.simulate`), and 1 before a symbol's first: nothing is held.
-    The bar of a close-out has a price, the last close.
+    Bars without a price have the price that package `rbt_ray.simulate` defines, and 1 before the symbol's first, when
+    nothing is held. The bar of a close-out has a price, the last close.
     """
     priced = _priced(view, execution)
     there = ~np.isnan(view["close"])
     bars = np.maximum.accumulate(np.where(there, np.arange(view.n_bars)[:, None], 0), axis=0)
     close = np.nan_to_num(np.take_along_axis(view["close"], bars, axis=0), nan=1.0)
     fill = np.where(priced, view["open"], close) if execution == "next_open" else close
-    for symbol, bar, _ in view.memo(ends, execution):
+    for symbol, bar, _ in view.memo(listing_ends, execution):
         priced[bar, symbol] = True
     return fill.ravel(), close.ravel(), priced.astype(np.uint8).ravel()
 
 
-def steps(view: BundleView, execution: Execution) -> tuple[FloatArray, FloatArray, FloatArray, NDArray[np.uint8]]:
-    """What a bar earns before its fill and after it, growth from fill to fill, and whether there is a price.
+def return_steps(
+    view: BundleView, execution: Execution
+) -> tuple[FloatArray, FloatArray, FloatArray, NDArray[np.uint8]]:
+    """Returns of each bar before and after its fill, growth from fill to fill, and whether there is a price.
 
-    Each ``(n_bars, n_symbols)`` flat, on the prices of `marks`.
+    Each ``(n_bars, n_symbols)`` flat, on the prices of `price_tables`.
     """
-    fill, close, priced = marks(view, execution)
+    fill, close, priced = price_tables(view, execution)
     last_close, last_fill = (
         np.concatenate([values[: view.n_symbols], values[: -view.n_symbols]]) for values in (close, fill)
     )
@@ -125,18 +127,19 @@ def steps(view: BundleView, execution: Execution) -> tuple[FloatArray, FloatArra
 
 
 def _priced(view: BundleView, execution: Execution) -> BoolArray:
-    """Which bars have a price, ``(n_bars, n_symbols)``."""
+    """Returns which bars have a price, ``(n_bars, n_symbols)``."""
     priced: BoolArray = ~np.isnan(view["close"])
     return priced & ~np.isnan(view["open"]) if execution == "next_open" else priced
 
 
 def running_sums(view: BundleView) -> tuple[FloatArray, FloatArray, IntArray, NDArray[np.uint64]]:
-    """Running sums of the closes that each symbol has, and where they stand in the bars.
+    """Returns running sums over the closes of each symbol, and the positions of tiles in them.
 
     Returns:
-        running sum and running number of closes, ``(n_symbols, LEAD + bars of whole tiles)`` flat, a symbol's own
-        closes one after the other if any symbol has holes; after the last both stay as they are. Which of them is
-        the first of each tile, ``(n_tiles, n_symbols)`` flat. Bits of the bars with a close, empty without holes.
+        Running sum and running count of closes, ``(n_symbols, LEAD + bars of whole tiles)`` flat. If any symbol has
+        missing bars, they cover the closes of each symbol without gaps. After the last close both are constant.
+        The index of the first close of each tile, ``(n_tiles, n_symbols)`` flat.
+        Bits of the bars with a close; empty without missing bars.
     """
     close = view["close"]
     n_bars, n_symbols = close.shape
@@ -152,7 +155,7 @@ def running_sums(view: BundleView) -> tuple[FloatArray, FloatArray, IntArray, ND
         close, there = (np.take_along_axis(values, own_bars_first, axis=0) for values in (close, there))
     running = []
     for values in (np.where(there, close, 0.0), there.astype(np.float64)):
-        # A tile of room after the last, as the closes of a tile may begin anywhere.
+        # One more tile after the last, since the closes of a tile may start at any index.
         flat = aligned(n_symbols * (LEAD + (tiles + 1) * TILE))
         table = flat.reshape(n_symbols, -1)
         np.cumsum(values.T, axis=1, out=table[:, LEAD : LEAD + n_bars])

@@ -1,4 +1,4 @@
-"""A batch of configs of a built-in objective: from columns of parameters to columns of metrics."""
+"""Scores a batch of configs of a built-in objective: columns of parameters to columns of metrics."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rbt_ray.objectives.sweep.accounts import new_state, open_account
-from rbt_ray.objectives.sweep.layout import LANES, WORDS, n_tiles
+from rbt_ray.objectives.sweep.layout import WIDTH, WORDS, n_tiles
 from rbt_ray.objectives.sweep.statistics import (
     CUBES,
     DOWNSIDE,
@@ -25,8 +25,8 @@ from rbt_ray.objectives.sweep.statistics import (
     TRIPS,
 )
 from rbt_ray.simulate.costs import BASIS_POINTS
-from rbt_ray.simulate.metrics import CONSTANT
-from rbt_ray.types import FloatArray
+from rbt_ray.simulate.metrics import METRIC_NAMES, from_sums
+from rbt_ray.types import BoolArray, FloatArray
 
 if TYPE_CHECKING:
     from rbt_ray.data.view import BundleView
@@ -35,22 +35,22 @@ if TYPE_CHECKING:
 Columns: TypeAlias = Mapping[str, FloatArray]
 """Parameters ``(n_configs,)`` by name."""
 Signals: TypeAlias = Callable[[int, int, int, NDArray[np.uint64]], None]
-"""Writes the positions of `tiles` tiles from `first` on into ``(tiles, n_rows, n_symbols, 2)`` words, given in the
-order `first, tiles, n_rows, words`."""
+"""Called as `signals(first, tiles, n_rows, words)`: writes the positions of `tiles` tiles from `first` on into
+``(tiles, n_rows, n_symbols, 2)`` words."""
 
-PIECE = 2**17
-"""Words of positions worked on at once: 1 MB, which stays in the second-level cache."""
-MANY = 8192
-"""Configs worked on at once where a piece may be a few tiles: the more, the more of them share an indicator."""
+MOST_WORDS = 2**17
+"""Words of positions processed at once: 1 MB, which fits the second-level cache."""
+MOST_CONFIGS = 8192
+"""Configs processed at once if a few tiles suffice; more configs share more indicators."""
 MOMENTS = frozenset({"sortino", "skew", "kurtosis"})
-"""Metrics that need more than mean and squares: a tenth more time, so only when asked for."""
+"""Metrics that need more than mean and squares, which takes a tenth more time: computed only on request."""
 
 
 def sweep(strategy: Strategy, view: BundleView, columns: Columns, names: tuple[str, ...]) -> dict[str, FloatArray]:
-    """Metrics ``(n_configs,)`` by name; of parameters that have been checked.
+    """Returns metrics ``(n_configs,)`` by name; the parameters must be valid.
 
-    Configs are taken in an order in which neighbours share what they need, a few thousand at a time, so that memory
-    does not grow with their number. Neither changes a figure.
+    Configs are sorted so that neighbours share indicators, and processed a few thousand at a time to bound the memory.
+    Neither changes a figure.
     """
     execution = strategy.fills(view)
     cost = strategy.turnover_bps / BASIS_POINTS
@@ -58,11 +58,11 @@ def sweep(strategy: Strategy, view: BundleView, columns: Columns, names: tuple[s
     moments = not MOMENTS.isdisjoint(names)
 
     order = strategy.order(columns)
-    size, step = _pieces(strategy.whole_history, len(order), n_symbols, tiles)
+    size, step = _sizes(strategy.whole_history, len(order), n_symbols, tiles)
     metrics = {name: np.empty(len(order)) for name in names}
     for start in range(0, len(order), size):
         rows = order[start : start + size]
-        n_rows = -(-len(rows) // LANES) * LANES
+        n_rows = -(-len(rows) // WIDTH) * WIDTH
         signals = strategy.signals(view, {name: values[rows] for name, values in columns.items()})
         words = np.zeros(step * n_rows * n_symbols * WORDS, np.uint64)
         state = new_state(n_rows)
@@ -74,7 +74,7 @@ def sweep(strategy: Strategy, view: BundleView, columns: Columns, names: tuple[s
         figures = _metrics(state.reshape(len(STATE), n_rows)[:, : len(rows)], n_bars, view.periods_per_year)
         for name in names:
             metrics[name][rows] = figures[name]
-        # A run that lost everything ends there, which the streaming sums know nothing of.
+        # A bankrupt run ends early, which the sums do not take into account.
         for row in rows[state[LOW * n_rows : LOW * n_rows + len(rows)] <= 0.0]:
             plain = strategy({name: values[row] for name, values in columns.items()}, view).metrics()
             for name in names:
@@ -82,37 +82,23 @@ def sweep(strategy: Strategy, view: BundleView, columns: Columns, names: tuple[s
     return metrics
 
 
-def _pieces(whole_history: bool, n_configs: int, n_symbols: int, tiles: int) -> tuple[int, int]:
-    """How many configs and how many tiles to work on at once."""
+def _sizes(whole_history: bool, n_configs: int, n_symbols: int, tiles: int) -> tuple[int, int]:
+    """Returns how many configs and how many tiles to process at once."""
     if whole_history:
-        return max(LANES, PIECE // (tiles * n_symbols * WORDS) // LANES * LANES), tiles
-    size = max(1, min(n_configs, MANY if n_symbols <= 64 else MANY // 8))
-    return size, min(tiles, max(1, PIECE // (size * n_symbols * WORDS)))
+        return max(WIDTH, MOST_WORDS // (tiles * n_symbols * WORDS) // WIDTH * WIDTH), tiles
+    size = max(1, min(n_configs, MOST_CONFIGS if n_symbols <= 64 else MOST_CONFIGS // 8))
+    return size, min(tiles, max(1, MOST_WORDS // (size * n_symbols * WORDS)))
 
 
 def _metrics(state: FloatArray, n_bars: int, periods_per_year: float) -> dict[str, FloatArray]:
-    """The thirteen metrics as `rbt_ray.simulate.metrics` defines them, ``(n_configs,)`` each."""
-    mean, squares = state[MEAN], state[SQUARES]
-    year = np.sqrt(periods_per_year)
+    """Returns all metrics by name, ``(n_configs,)`` each."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        variance = squares / (n_bars - 1) if n_bars > 1 else np.full_like(mean, np.nan)
-        varies = variance > CONSTANT * mean * mean
-        moment = np.where(varies, squares / n_bars, np.nan)
-        downside = state[DOWNSIDE] / n_bars
-        drawdown = state[LOW] - 1.0
-        cagr = state[EQUITY] ** (periods_per_year / n_bars) - 1.0
-        return {
-            "total_return": state[EQUITY] - 1.0,
-            "cagr": cagr,
-            "volatility": np.sqrt(variance) * year,
-            "sharpe": mean / np.sqrt(np.where(varies, variance, np.nan)) * year,
-            "sortino": mean / np.sqrt(np.where(downside > 0.0, downside, np.nan)) * year,
-            "max_drawdown": drawdown,
-            "calmar": cagr / np.where(drawdown < 0.0, -drawdown, np.nan),
-            "turnover": state[TRADED] / n_bars * periods_per_year,
-            "exposure": state[HELD] / n_bars,
-            "n_fills": state[FILLS].copy(),
-            "n_trades": state[TRIPS].copy(),
-            "skew": state[CUBES] / n_bars / moment**1.5,
-            "kurtosis": state[FOURTHS] / n_bars / moment**2,
-        }
+        figures = from_sums(
+            state[EQUITY], state[LOW] - 1.0, state[MEAN], state[SQUARES], state[CUBES], state[FOURTHS], state[DOWNSIDE],
+            state[TRADED], state[HELD], state[FILLS], state[TRIPS], n_bars, periods_per_year, _only_if,
+        )  # fmt: skip
+    return dict(zip(METRIC_NAMES, figures, strict=True))
+
+
+def _only_if(condition: BoolArray, values: FloatArray) -> FloatArray:
+    return np.where(condition, values, np.nan)

@@ -1,12 +1,9 @@
-"""Eight float64 side by side as one value inside compiled kernels, and comparisons of them as eight bits.
+"""Vectors of eight float64 for compiled kernels; comparisons of them give eight bits.
 
-A loop over plain arrays is vectorised only where LLVM can prove it harmless, which hangs on how many arrays it
-touches. Written with lanes it always is: one AVX-512 instruction each where the processor has them, two AVX2 or four
-NEON ones elsewhere. Lane by lane the arithmetic is IEEE double precision without contraction, so a result depends
-neither on the lane it was computed in nor on the processor.
-
-Numba compiles a kernel again when the file it stands in changes, but not when this one does: after an edit here,
-remove the `__pycache__` beside it.
+LLVM vectorises a loop over plain arrays only if it can prove that the arrays do not overlap, which fails for kernels with
+many arrays. Operations on these vectors always compile to vector instructions: one AVX-512 instruction each, or two AVX2
+or four NEON ones. Elementwise arithmetic is IEEE double precision without contraction, so a result depends neither on
+its position in the vector nor on the processor.
 """
 
 from __future__ import annotations
@@ -20,39 +17,39 @@ from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numba.extending import intrinsic, models, overload, register_model
 
-from rbt_ray.objectives.sweep.layout import LANES as WIDTH
+from rbt_ray.objectives.sweep.layout import WIDTH
 
-_LANES = ir.VectorType(ir.DoubleType(), WIDTH)
+_VECTOR = ir.VectorType(ir.DoubleType(), WIDTH)
 _BITS = ir.VectorType(ir.IntType(1), WIDTH)
 _INDEX = ir.IntType(32)
 _PICKS = ir.VectorType(_INDEX, WIDTH)
 ARRAY: Final = "array"
 
 
-class LanesType(types.Type):  # type: ignore[misc]
-    """The type of eight float64 in Numba's eyes."""
+class Float64x8Type(types.Type):  # type: ignore[misc]
+    """The Numba type of a vector of eight float64."""
 
     def __init__(self) -> None:
         super().__init__(name="float64x8")
 
 
-lanes = LanesType()
-_EIGHT = types.UniTuple(lanes, WIDTH)
+float64x8 = Float64x8Type()
+_EIGHT = types.UniTuple(float64x8, WIDTH)
 
 
-@register_model(LanesType)
-class _LanesModel(models.PrimitiveModel):  # type: ignore[misc]
+@register_model(Float64x8Type)
+class _Float64x8Model(models.PrimitiveModel):  # type: ignore[misc]
     def __init__(self, manager: Any, kind: Any) -> None:
-        super().__init__(manager, kind, _LANES)
+        super().__init__(manager, kind, _VECTOR)
 
 
 def _instruction(emit: Callable[..., Any], result: Any, *kinds: Any) -> Any:
-    """A function of kernels that becomes the instructions which `emit(builder, *values)` writes.
+    """Returns a function for kernels that compiles to the instructions that `emit(builder, *values)` writes.
 
     Args:
-        emit: writes them, and returns the value they compute.
+        emit: writes the instructions, and returns the value they compute.
         result: the type of that value.
-        kinds: the types of the arguments; `ARRAY` for any array, of which `emit` gets the address.
+        kinds: the types of the arguments; `ARRAY` for any array, for which `emit` gets the address.
     """
 
     def typed(_: Any, *given: Any) -> Any:
@@ -66,7 +63,7 @@ def _instruction(emit: Callable[..., Any], result: Any, *kinds: Any) -> Any:
 
         return result(*(own if kind is ARRAY else kind for own, kind in zip(given, kinds, strict=True))), generate
 
-    # Numba takes `*given` for one tuple unless it is told how many there are.
+    # Without a signature, Numba passes `*given` as one tuple.
     names = ["_", *(f"argument_{k}" for k in range(len(kinds)))]
     typed.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in names]
@@ -75,11 +72,11 @@ def _instruction(emit: Callable[..., Any], result: Any, *kinds: Any) -> Any:
 
 
 def _address(builder: Any, data: Any, index: Any) -> Any:
-    return builder.bitcast(builder.gep(data, [index]), _LANES.as_pointer())
+    return builder.bitcast(builder.gep(data, [index]), _VECTOR.as_pointer())
 
 
 def _load(builder: Any, data: Any, index: Any) -> Any:
-    value = builder.load(_address(builder, data, index), typ=_LANES)
+    value = builder.load(_address(builder, data, index), typ=_VECTOR)
     value.align = 8
     return value
 
@@ -89,7 +86,7 @@ def _store(builder: Any, data: Any, index: Any, value: Any) -> None:
 
 
 def _splat(builder: Any, value: Any) -> Any:
-    undefined = ir.Constant(_LANES, ir.Undefined)
+    undefined = ir.Constant(_VECTOR, ir.Undefined)
     first = builder.insert_element(undefined, value, _INDEX(0))
     return builder.shuffle_vector(first, undefined, ir.Constant(_PICKS, [0] * WIDTH))
 
@@ -113,11 +110,11 @@ def _where(builder: Any, bits: Any, value: Any, other: Any) -> Any:
 def _absolute(builder: Any, value: Any) -> Any:
     bits = ir.VectorType(ir.IntType(64), WIDTH)
     magnitude = builder.and_(builder.bitcast(value, bits), ir.Constant(bits, [2**63 - 1] * WIDTH))
-    return builder.bitcast(magnitude, _LANES)
+    return builder.bitcast(magnitude, _VECTOR)
 
 
 def _sum(builder: Any, value: Any) -> Any:
-    """By halves, so that the order of additions is always the same."""
+    """Adds halves, so that the order of additions is always the same."""
     for half in (4, 2, 1):
         picks = [(k + half) % WIDTH for k in range(WIDTH)]
         value = builder.fadd(value, builder.shuffle_vector(value, value, ir.Constant(_PICKS, picks)))
@@ -133,7 +130,7 @@ def _add_where(builder: Any, bits: Any, total: Any, value: Any) -> Any:
 
 
 def _transpose(builder: Any, rows: Any) -> Any:
-    """Three rounds of exchanging ever larger blocks."""
+    """Exchanges blocks of 1, 2 and 4 elements."""
     block = [builder.extract_value(rows, k) for k in range(WIDTH)]
     for step in (1, 2, 4):
         upper = [k if not k & step else WIDTH + k - step for k in range(WIDTH)]
@@ -148,36 +145,36 @@ def _transpose(builder: Any, rows: Any) -> Any:
     return rows
 
 
-load = _instruction(_load, lanes, ARRAY, types.intp)
+load = _instruction(_load, float64x8, ARRAY, types.intp)
 """`load(array, index)`: `array[index : index + 8]`, unchecked."""
-store = _instruction(_store, types.void, ARRAY, types.intp, lanes)
+store = _instruction(_store, types.void, ARRAY, types.intp, float64x8)
 """`store(array, index, value)`: `array[index : index + 8] = value`, unchecked."""
-splat = _instruction(_splat, lanes, types.float64)
-"""`splat(number)`: the number in every lane."""
-above = _instruction(_above, types.uint8, lanes, lanes)
-"""`above(left, right)`: bit k is set where `left > right` in lane k; never where either is NaN."""
-least = _instruction(_least, lanes, lanes, lanes)
-"""`least(left, right)`: the smaller in every lane; `right` where either is NaN."""
-where_equal = _instruction(_where_equal, lanes, lanes, lanes, lanes, lanes)
-"""`where_equal(left, right, value, other)`: `value` in the lanes where `left == right`, else `other`."""
-add_where = _instruction(_add_where, lanes, types.uint8, lanes, lanes)
-"""`add_where(bits, total, value)`: `total + value` in the lanes whose bit is set, `total` in the others."""
-subtract_where = _instruction(_subtract_where, lanes, types.uint8, lanes, lanes)
-"""`subtract_where(bits, total, value)`: `total - value` in the lanes whose bit is set, `total` in the others."""
-where = _instruction(_where, lanes, types.uint8, lanes, lanes)
-"""`where(bits, value, other)`: `value` in the lanes whose bit is set, `other` in the others."""
-absolute = _instruction(_absolute, lanes, lanes)
-"""`absolute(value)`: without the sign."""
-total_of = _instruction(_sum, types.float64, lanes)
-"""`total_of(value)`: the sum of the eight."""
+splat = _instruction(_splat, float64x8, types.float64)
+"""`splat(number)`: the number in every element."""
+above = _instruction(_above, types.uint8, float64x8, float64x8)
+"""`above(left, right)`: bit k is set if `left[k] > right[k]`; never if either is NaN."""
+least = _instruction(_least, float64x8, float64x8, float64x8)
+"""`least(left, right)`: the smaller of each pair; `right` if either is NaN."""
+where_equal = _instruction(_where_equal, float64x8, float64x8, float64x8, float64x8, float64x8)
+"""`where_equal(left, right, value, other)`: `value` where `left == right`, else `other`."""
+add_where = _instruction(_add_where, float64x8, types.uint8, float64x8, float64x8)
+"""`add_where(bits, total, value)`: `total + value` where the bit is set, else `total`."""
+subtract_where = _instruction(_subtract_where, float64x8, types.uint8, float64x8, float64x8)
+"""`subtract_where(bits, total, value)`: `total - value` where the bit is set, else `total`."""
+where = _instruction(_where, float64x8, types.uint8, float64x8, float64x8)
+"""`where(bits, value, other)`: `value` where the bit is set, else `other`."""
+absolute = _instruction(_absolute, float64x8, float64x8)
+"""`absolute(value)`: the value without its sign."""
+total_of = _instruction(_sum, types.float64, float64x8)
+"""`total_of(value)`: the sum of the eight elements."""
 transpose = _instruction(_transpose, _EIGHT, _EIGHT)
-"""`transpose((row, ...))`: eight lanes of eight, with rows and columns exchanged."""
+"""`transpose((row, ...))`: eight vectors, with rows and columns exchanged."""
 popcount = _instruction(lambda builder, word: builder.ctpop(word), types.uint64, types.uint64)
-"""`popcount(word)`: how many bits are set."""
+"""`popcount(word)`: number of bits that are set."""
 byte = _instruction(
     lambda builder, data, index: builder.load(builder.gep(data, [index])), types.uint8, ARRAY, types.intp
 )
-"""`byte(octets, index)`: `octets[index]`; plain indexing would first ask whether the index is negative."""
+"""`byte(octets, index)`: `octets[index]`; plain indexing would first test whether the index is negative."""
 set_byte = _instruction(
     lambda builder, data, index, value: builder.store(value, builder.gep(data, [index])),
     types.void, ARRAY, types.intp, types.uint8,
@@ -186,14 +183,14 @@ set_byte = _instruction(
 
 
 def _overload(symbol: Callable[..., Any], emit: Callable[..., Any]) -> None:
-    """Gives `symbol` a meaning between lanes: lane by lane."""
-    lane_by_lane = _instruction(emit, lanes, lanes, lanes)
+    """Defines the operator `symbol` for vectors, element by element."""
+    elementwise = _instruction(emit, float64x8, float64x8, float64x8)
 
     def choose(left: Any, right: Any) -> Any:
         def apply(left: Any, right: Any) -> Any:
-            return lane_by_lane(left, right)
+            return elementwise(left, right)
 
-        return apply if left is lanes and right is lanes else None
+        return apply if left is float64x8 and right is float64x8 else None
 
     overload(symbol)(choose)
 

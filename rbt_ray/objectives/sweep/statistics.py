@@ -1,9 +1,9 @@
-"""Returns to statistics, tile after tile: eight configs side by side, bar after bar.
+"""Updates the statistics of eight configs at once from the returns of a tile.
 
-Drawdown needs no division: equity over its peak so far is `q[t] = min(1, q[t-1] * (1 + r[t]))`, and the deepest
-drawdown is `min q - 1`. Moments are summed about the mean of the bars before the tile, made central to the tile's own
-mean and joined to those of the earlier tiles, which loses no digits where the mean is large against the deviation.
-The order of all this depends on the bars alone: a config's figures are the same bit for bit in any batch.
+Drawdown needs no division: the ratio of equity to its running peak is `q[t] = min(1, q[t-1] * (1 + r[t]))`, and the
+maximum drawdown is `min q - 1`. Moments are summed about the mean of the bars before the tile, converted to central
+moments of the tile, and merged with those of the earlier tiles. No digits are lost if the mean is large compared with the
+deviation. The order of operations depends on the bars alone, so a config has the same figures, bit for bit, in any batch.
 
 Source:
     Pébay (2008), "Formulas for Robust, One-Pass Parallel Computation of Covariances and Arbitrary-Order Statistical
@@ -15,22 +15,22 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from rbt_ray.objectives.sweep.layout import LANES
+from rbt_ray.objectives.sweep.layout import WIDTH
 from rbt_ray.objectives.sweep.simd import least, load, splat, store
 from rbt_ray.types import FloatArray
 
 STATE = (
     "equity", "ratio", "low", "mean", "squares", "cubes", "fourths", "downside", "traded", "held", "fills", "trips",
 )  # fmt: skip
-"""What is kept of each config between tiles: the first three begin at 1, the others at 0."""
+"""The statistics of a config between tiles: the first three start at 1, the others at 0."""
 EQUITY, RATIO, LOW, MEAN, SQUARES, CUBES, FOURTHS, DOWNSIDE, TRADED, HELD, FILLS, TRIPS = range(12)
 
-part = numba.njit(inline="always", nogil=True, error_model="numpy")
+inlined = numba.njit(inline="always", nogil=True, error_model="numpy")
 
 
-@part  # type: ignore[untyped-decorator]
+@inlined  # type: ignore[untyped-decorator]
 def advance(buffer: FloatArray, at: int, start: int, bars: int, state: FloatArray, n_configs: int, group: int) -> None:
-    """Equity, drawdown, mean and squares of eight configs over the bars of a tile."""
+    """Updates equity, drawdown, mean and squares of eight configs over the bars of a tile."""
     one = splat(1.0)
     equity = load(state, EQUITY * n_configs + group)
     ratio = load(state, RATIO * n_configs + group)
@@ -38,7 +38,7 @@ def advance(buffer: FloatArray, at: int, start: int, bars: int, state: FloatArra
     mean = load(state, MEAN * n_configs + group)
     total, squares = splat(0.0), splat(0.0)
     for t in range(bars):
-        r = load(buffer, at + t * LANES)
+        r = load(buffer, at + t * WIDTH)
         growth = r + one
         equity = equity * growth
         ratio = least(ratio * growth, one)
@@ -55,15 +55,17 @@ def advance(buffer: FloatArray, at: int, start: int, bars: int, state: FloatArra
     store(state, MEAN * n_configs + group, mean + total / splat(np.float64(start + bars)))
 
 
-@part  # type: ignore[untyped-decorator]
-def higher(buffer: FloatArray, at: int, start: int, bars: int, state: FloatArray, n_configs: int, group: int) -> None:
-    """Third and fourth moments and the downside of eight configs; before `advance`, as it needs the moments so far."""
+@inlined  # type: ignore[untyped-decorator]
+def advance_moments(
+    buffer: FloatArray, at: int, start: int, bars: int, state: FloatArray, n_configs: int, group: int
+) -> None:
+    """Updates third and fourth moments and the downside of eight configs; call it before `advance`, whose input it reads."""
     zero = splat(0.0)
     mean = load(state, MEAN * n_configs + group)
     s1, s2, s3, s4 = zero, zero, zero, zero
     downside = load(state, DOWNSIDE * n_configs + group)
     for t in range(bars):
-        r = load(buffer, at + t * LANES)
+        r = load(buffer, at + t * WIDTH)
         loss = least(r, zero)
         downside = downside + loss * loss
         d = r - mean
@@ -82,7 +84,7 @@ def higher(buffer: FloatArray, at: int, start: int, bars: int, state: FloatArray
     m2 = s2 - shift * s1
     m3 = s3 - splat(3.0) * shift * s2 + splat(2.0 * n_b) * shift * square
     m4 = s4 - splat(4.0) * shift * s3 + splat(6.0) * square * s2 - splat(3.0 * n_b) * square * square
-    # Joined to those of the bars before it; `shift` is also the distance between the two means.
+    # Merge with the bars before the tile; `shift` is also the difference of the two means.
     squares = load(state, SQUARES * n_configs + group)
     cubes = load(state, CUBES * n_configs + group)
     fourths = (

@@ -1,8 +1,8 @@
-"""Fingerprint: what an objective computes, as far as its own code and state decide, comparable between processes.
+"""Fingerprint: identifies what an objective computes by its code and state, comparable between processes.
 
-It follows the objective's code through the user's own modules: functions, classes, and those of their globals, default
-values, closures and attributes whose values are plain. Installed modules count by name. Values that the reached code
-itself changes, such as the dict of a cache, are working memory and do not count.
+It follows the code of the objective through the user's own modules: functions, classes, and globals, default values,
+closures and attributes with plain values. Installed modules count by name. Values that the reached code itself changes,
+such as the dict of a cache, are working memory and do not count.
 """
 
 from __future__ import annotations
@@ -15,35 +15,36 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from rbt_ray.objectives.bytecode import Uses, canonical, uses_of
-from rbt_ray.objectives.changed_arguments import Passing, value_of
-from rbt_ray.objectives.own_code import closure, imported, is_own
-from rbt_ray.objectives.own_values import (
+from rbt_ray.objectives.fingerprint.bytecode import PassedArguments, Uses, canonical, uses_of, value_of
+from rbt_ray.objectives.fingerprint.own_code import (
     CONSTRUCTORS,
+    closure,
     file_of,
     function_in,
+    imported,
     is_counted,
     is_library_function,
+    is_own,
     namespace_of,
     wrapped_by,
 )
-from rbt_ray.objectives.plain_values import At, Values
-from rbt_ray.objectives.recorded_names import recorded
+from rbt_ray.objectives.fingerprint.recorded_names import recorded
+from rbt_ray.objectives.fingerprint.values import Location, ValueText
 
 _Ignored = frozenset[tuple[int, str]]
-"""What is working memory: a name, and the id of the globals, class, object or closure's code that it belongs to."""
+"""Working memory: names, each with the id of the globals, class, object or closure code that it belongs to."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """What was found.
+    """The fingerprint of an objective, and what was reached.
 
     Args:
         digest: equal for objectives that compute the same.
-        parts: by the name of each part, a number as it is or a hash.
-        imports: own modules that functions import when they are called.
-        codes: qualified names of the functions that were reached and the hashes of their code, by module.
-        reads: globals that they read, by module.
+        parts: value of each part by its label: a number, or a hash.
+        imports: own modules that functions import when called.
+        codes: qualified names and code hashes of the reached functions, by module.
+        reads: globals that these functions read, by module.
     """
 
     digest: str
@@ -54,7 +55,7 @@ class Fingerprint:
 
 
 def fingerprint_of(objective: Any) -> Fingerprint:
-    """The fingerprint of an objective of any kind."""
+    """Returns the fingerprint of an objective of any kind."""
     walk = _Walk(frozenset())
     digest = walk.run(objective)
     if ignored := walk.changed_by_itself():
@@ -64,7 +65,7 @@ def fingerprint_of(objective: Any) -> Fingerprint:
 
 
 class _Walk:
-    """One pass over all that an objective reaches; functions and classes are numbered in the order they are reached."""
+    """One pass over everything that an objective reaches; functions and classes are numbered in order."""
 
     def __init__(self, ignored: _Ignored) -> None:
         self.parts: dict[str, str] = {}
@@ -77,11 +78,11 @@ class _Walk:
         self._uses: list[tuple[types.FunctionType, Uses]] = []
         self._entries: set[int] = set()
         self._methods: list[tuple[type, str, types.FunctionType]] = []
-        self._values = Values(self._reference, self._part, self._counts)
+        self._values = ValueText(self._reference, self._part, self._counts)
 
     def run(self, objective: Any) -> str:
         total = hashlib.sha256()
-        total.update(self._values.named(At("the", "objective"), objective).encode(errors="surrogatepass"))
+        total.update(self._values.named(Location("the", "objective"), objective).encode(errors="surrogatepass"))
         self._entries |= {id(reached) for reached in self._queue}
         while self._queue:
             reached = self._queue.popleft()
@@ -94,11 +95,11 @@ class _Walk:
         return total.hexdigest()
 
     def changed_by_itself(self) -> _Ignored:
-        """What the functions change that a call of the objective may run."""
+        """Returns what is changed by functions that a call of the objective may run."""
         called = self._called()
         changed: set[tuple[int, str]] = set()
         by_function = {id(function): uses for function, uses in self._uses}
-        passing = Passing(by_function, [(owner, method) for owner, _, method in self._methods])
+        passing = PassedArguments(by_function, [(owner, method) for owner, _, method in self._methods])
         found = [
             (function, changes)
             for function, _ in self._uses
@@ -119,10 +120,10 @@ class _Walk:
         return frozenset(changed)
 
     def _called(self) -> set[int]:
-        """Ids of the functions that a call of the objective may run, as names tell.
+        """Returns ids of the functions that a call of the objective may run, judged by names.
 
-        A constructor that the call runs changes only what the call makes. A function that no code names may be called
-        through what holds it, such as a dict.
+        A constructor changes only objects that the call creates. A function that no code names may be called through a
+        container that holds it, such as a dict.
         """
         methods = {id(method): name for _, name, method in self._methods}
         names = {id(function): methods.get(id(function), function.__name__) for function, _ in self._uses}
@@ -153,8 +154,8 @@ class _Walk:
             unique = f"{label} ({n})"
         self.parts[unique] = shown
 
-    def _reference(self, value: Any, at: At) -> str | None:
-        """What stands for a function, class, module or wrapper; None for any other value."""
+    def _reference(self, value: Any, at: Location) -> str | None:
+        """Returns the text for a function, class, module or wrapper; None for any other value."""
         if isinstance(value, types.ModuleType):
             return self._module(value, ())
         if isinstance(value, (types.FunctionType, type)):
@@ -174,7 +175,7 @@ class _Walk:
             ]
             return f"partial {self._values.text(value.func, at)} {given}"
         if (inner := wrapped_by(value)) is not None:
-            options = getattr(value, "targetoptions", None)  # what numba compiles with
+            options = getattr(value, "targetoptions", None)  # options of numba
             compiled = "" if not isinstance(options, dict) else self._values.text(options, at)
             return f"{type(value).__qualname__} {compiled} of {self._values.text(inner, at)}"
         if is_library_function(value):
@@ -190,7 +191,7 @@ class _Walk:
         return f"#{self._numbers[id(value)]}"
 
     def _module(self, module: types.ModuleType, chain: tuple[str, ...]) -> str:
-        """A module, of which the code reads what the chain of attributes leads to, or anything where that is empty."""
+        """Returns the text of a module, of which the code reads a chain of attributes, or anything if the chain is empty."""
         namespace = vars(module)
         if not is_own(namespace):
             return f"module {module.__name__}.{'.'.join(chain)}"
@@ -205,7 +206,7 @@ class _Walk:
     def _global(self, namespace: dict[str, Any], name: str, chains: Iterable[tuple[str, ...]]) -> str:
         if (id(namespace), name) in self._ignored or (name.startswith("__") and name.endswith("__")):
             return name
-        at = At("the global", name, f" of {file_of(namespace)}", root=namespace, is_global=True)
+        at = Location("the global", name, f" of {file_of(namespace)}", root=namespace, is_global=True)
         value = namespace[name]
         self.reads.setdefault(str(namespace.get("__name__")), {})[name] = value
         if isinstance(value, types.ModuleType):
@@ -219,7 +220,7 @@ class _Walk:
         digest = canonical(code)
         where = f" of {file_of(namespace)}"
         name = function.__qualname__.rpartition("<locals>.")[2]
-        if code.co_filename == namespace.get("__file__"):  # not what `dataclass` and its like have generated
+        if code.co_filename == namespace.get("__file__"):  # not code generated by `dataclass` and others
             self.codes.setdefault(str(namespace.get("__name__")), set()).add((code.co_qualname, digest))
         kind = "method" if "." in name else "function"
         self._part(f"a lambda{where}" if name == "<lambda>" else f"the {kind} `{name}`{where}", digest)
@@ -229,22 +230,22 @@ class _Walk:
         defaults = function.__defaults__ or ()
         given = [*zip(arguments[len(arguments) - len(defaults) :], defaults, strict=True)]
         for argument, value in [*given, *sorted((function.__kwdefaults__ or {}).items())]:
-            text.append(f"{argument}={self._values.named(At('the default of', argument, inside), value)}")
+            text.append(f"{argument}={self._values.named(Location('the default of', argument, inside), value)}")
         for variable, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
             text.append(
-                f"{variable}:{self._cell(function, variable, cell, uses, At('the variable', variable, inside))}"
+                f"{variable}:{self._cell(function, variable, cell, uses, Location('the variable', variable, inside))}"
             )
         for attribute, value in sorted(vars(function).items()):
             if attribute != "__wrapped__" and (id(function), attribute) not in self._ignored:
                 text.append(
-                    f".{attribute}={self._values.named(At('the attribute', f'{name}.{attribute}', where), value)}"
+                    f".{attribute}={self._values.named(Location('the attribute', f'{name}.{attribute}', where), value)}"
                 )
         text += [self._global(namespace, read, uses.reads[read]) for read in sorted(uses.reads) if read in namespace]
         for level, base, names in uses.imports:
             text += self._imported("." * level + base, names, namespace)
         return " ".join(text)
 
-    def _cell(self, function: types.FunctionType, name: str, cell: Any, uses: Uses, at: At) -> str:
+    def _cell(self, function: types.FunctionType, name: str, cell: Any, uses: Uses, at: Location) -> str:
         if (id(function.__code__), name) in self._ignored:
             return ""
         try:
@@ -262,7 +263,7 @@ class _Walk:
 
     def _class(self, kind: type) -> str:
         where = f" of {file_of(namespace_of(kind))}"
-        text = [self._values.text(base, At("", "")) for base in (type(kind), *kind.__bases__)]
+        text = [self._values.text(base, Location("", "")) for base in (type(kind), *kind.__bases__)]
         for name, value in sorted(vars(kind).items()):
             if (function := function_in(value)) is not None:
                 self._methods.append((kind, name, function))
@@ -271,7 +272,7 @@ class _Walk:
                 accessors = [one for one in (value.fget, value.fset, value.fdel) if isinstance(one, types.FunctionType)]
                 text.append(f"{name}:property {[self._numbered(one) for one in accessors]}")
             elif not name.startswith("__") and self._counts_of(kind, name):
-                at = At(
+                at = Location(
                     "the class attribute",
                     f"{kind.__qualname__.rpartition('<locals>.')[2]}.{name}",
                     where,
@@ -282,15 +283,15 @@ class _Walk:
 
 
 def _is_of(value: Any, module: types.ModuleType) -> bool:
-    """Whether a name of a module stands for what the module defines itself, and not for what it imports."""
+    """Returns whether a module defines a value itself, rather than importing it."""
     if isinstance(value, types.ModuleType):
         return False
     return getattr(value, "__module__", module.__name__) == module.__name__
 
 
 def code_of(content: bytes) -> str:
-    """A hash of the code of a module's source; of what cannot be compiled, of the source."""
+    """Returns a hash of the compiled source of a module, or of the source if it cannot be compiled."""
     try:
         return canonical(compile(content, "module", "exec", dont_inherit=True))
-    except (SyntaxError, ValueError):  # it fails where it is imported
+    except (SyntaxError, ValueError):  # importing it fails too
         return hashlib.sha256(content).hexdigest()

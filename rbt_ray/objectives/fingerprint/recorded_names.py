@@ -1,7 +1,7 @@
-"""The names by which fingerprints know classes and functions of rbt_ray that users' code can refer to or hold.
+"""Recorded names of classes and functions of rbt_ray that the user's code can refer to or hold.
 
-A study compares its objective's fingerprint when it is resumed. So they keep the names that studies have recorded when they
-are renamed or their modules move: add the new name here.
+A resumed study compares the fingerprint of its objective. So fingerprints keep the recorded names when classes, functions
+or modules are renamed or moved: add the new name here.
 """
 
 from __future__ import annotations
@@ -18,21 +18,24 @@ _RECORDED = {
     "rbt_ray.compat.rustybt.search_algorithms": "rbt_ray.compat.rustybt.strategies",
     "rbt_ray.data.file_tree": "rbt_ray.data.files",
     "rbt_ray.data.file_tree.FileTree": "rbt_ray.data.files.Files",
+    "rbt_ray.objectives.kind.batched": "rbt_ray.objectives.objective.batched",
     "rbt_ray.objectives.data_provider": "rbt_ray.objectives.own_data",
+    "rbt_ray.objectives.data_provider.DataProvider": "rbt_ray.objectives.own_data.OwnData",
     "rbt_ray.objectives.strategy_adapter": "rbt_ray.objectives.adapted",
     "rbt_ray.study.conditions.BooleanExpression": "rbt_ray.study.conditions.Joined",
     "rbt_ray.study.study.PriorResult": "rbt_ray.study.study.Told",
     "rbt_ray.study.values.OpaqueValue": "rbt_ray.study.values.Named",
+    "rbt_ray.objectives.strategy_adapter.StrategyAdapter": "rbt_ray.objectives.adapted.Adapted",
     "rbt_ray.tuner": "rbt_ray.tune",
 }
-"""By today's name of a class, a function, a module or a package."""
+"""Recorded names by the current name of a class, function, module or package."""
 
 
 def recorded(name: str) -> str:
-    """The name by which studies know a class or a function.
+    """Returns the recorded name of a class or a function.
 
     Args:
-        name: its module and its qualified name, joined by a dot.
+        name: module and qualified name, joined by a dot.
     """
     head, rest = name, ""
     while head.startswith("rbt_ray."):

@@ -1,4 +1,4 @@
-"""What the sources of modules define under their names, found without running them."""
+"""Finds the definitions of names in the sources of modules, without running them."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from rbt_ray.objectives.bytecode import canonical, codes_in
-from rbt_ray.objectives.own_code import Source, imported
+from rbt_ray.objectives.fingerprint.bytecode import canonical, codes_in
+from rbt_ray.objectives.fingerprint.own_code import Source, imported
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _Name = tuple[str, str]
-"""A module, and a name in it."""
+"""A module and a name in it."""
 
 
 @dataclass(slots=True)
 class _Module:
-    """One module's source.
+    """The source of one module.
 
     Args:
-        statements: those at its top that define or may change each name.
-        imports: names that it imports from other own modules.
-        modules: names that stand for own modules.
+        statements: top-level statements that define or may change each name.
+        imports: names imported from other own modules.
+        modules: names of imported own modules.
         rebound: names that a function declares as `global`.
         functions: qualified name and code of each function.
     """
@@ -35,19 +35,19 @@ class _Module:
 
 
 class Definitions:
-    """The definitions in the sources of some modules; docstrings, annotations and comments are no part of them."""
+    """The definitions in the sources of some modules, without docstrings, annotations and comments."""
 
     def __init__(self, sources: Mapping[str, Source]) -> None:
         self._sources = sources
         self._modules: dict[str, _Module | None] = {}
 
     def functions(self, module: str) -> frozenset[tuple[str, str]]:
-        """The qualified name and the hash of the code of each function in a module."""
+        """Returns the qualified name and the code hash of each function in a module."""
         found = self._module(module)
         return frozenset() if found is None else found.functions
 
     def literal(self, module: str, name: str) -> tuple[str, Any] | None:
-        """The module that assigns a literal to a name, and its value; None if the value is only known by running the module."""
+        """Returns the module that assigns a literal to a name, and its value; None if only running the module gives the value."""
         for _ in range(len(self._sources)):
             found = self._module(module)
             if found is None or name in found.rebound:
@@ -60,7 +60,7 @@ class Definitions:
         return None  # modules that import the name from each other
 
     def of(self, module: str, name: str) -> frozenset[tuple[str, str]]:
-        """All statements that a name's value may follow from, each with its module, in any own module."""
+        """Returns all statements that the value of a name may depend on, each with its module."""
         found: set[tuple[str, str]] = set()
         seen: set[_Name] = set()
         waiting = [(module, name)]
@@ -98,7 +98,7 @@ class Definitions:
         try:
             code = compile(source.content, "module", "exec", dont_inherit=True)
             tree = _Plain().visit(ast.parse(source.content))
-        except (SyntaxError, ValueError):  # the import fails in the workers
+        except (SyntaxError, ValueError):  # its import fails in the workers
             return None
         found = _Module(functions=frozenset((one.co_qualname, canonical(one)) for one in codes_in(code)))
         package = name if source.is_package else name.rpartition(".")[0]
@@ -149,13 +149,13 @@ class _Plain(ast.NodeTransformer):
 
 
 def _mentioned(statement: ast.stmt) -> set[str]:
-    """The names that a statement at the top of a module defines or may change."""
+    """Returns the names that a top-level statement defines or may change."""
     if isinstance(statement, (*_FUNCTIONS, ast.ClassDef)):
         return {statement.name}
     if isinstance(statement, (ast.Import, ast.ImportFrom)):
         return {alias.asname or alias.name.partition(".")[0] for alias in statement.names}
     if isinstance(statement, ast.If) and "__name__" in {getattr(node, "id", "") for node in ast.walk(statement.test)}:
-        return set()  # what a module does as a script
+        return set()  # code of a script
     nodes = [*ast.walk(statement)]
     assigned = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
     changes = any(isinstance(node, ast.Call) for node in nodes) or not isinstance(
@@ -186,7 +186,7 @@ def _literal(module: str, name: str, statements: list[ast.stmt]) -> tuple[str, A
 
 
 def _dotted(node: ast.expr) -> list[str]:
-    """The names of `a.b.c`; empty for an attribute of anything else."""
+    """Returns the names in `a.b.c`; empty for an attribute of anything else."""
     if isinstance(node, ast.Name):
         return [node.id]
     if isinstance(node, ast.Attribute) and (names := _dotted(node.value)):

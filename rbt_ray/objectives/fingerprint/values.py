@@ -1,4 +1,4 @@
-"""Plain values, containers and the state of objects as text that is the same in every process."""
+"""Converts values, containers and the state of objects to text that is the same in every process."""
 
 from __future__ import annotations
 
@@ -17,14 +17,13 @@ from typing import Any
 
 import numpy as np
 
-from rbt_ray.objectives.own_code import is_own
-from rbt_ray.objectives.own_values import namespace_of
-from rbt_ray.objectives.recorded_names import recorded
+from rbt_ray.objectives.fingerprint.own_code import is_own, namespace_of
+from rbt_ray.objectives.fingerprint.recorded_names import recorded
 
 
-def made_of(value: Any) -> list[Any] | None:
-    """What a frame, a series or an index is made of: names, types and columns; None for anything else."""
-    pandas, polars = sys.modules.get("pandas"), sys.modules.get("polars")  # without which there are no such values
+def frame_parts(value: Any) -> list[Any] | None:
+    """Returns the names, types and columns of a frame, series or index; None for anything else."""
+    pandas, polars = sys.modules.get("pandas"), sys.modules.get("polars")  # without them there are no such values
     if pandas is not None:
         if isinstance(value, pandas.DataFrame):
             return ["frame", value.index, value.columns, [value.iloc[:, n].array for n in range(value.shape[1])]]
@@ -47,7 +46,7 @@ def made_of(value: Any) -> list[Any] | None:
 def _pandas_array(array: Any) -> list[Any]:
     if array.dtype.kind in "mM" and hasattr(array, "asi8"):
         return [array.asi8]
-    if hasattr(array, "codes"):  # of categories
+    if hasattr(array, "codes"):  # a categorical
         return [array.codes, array.categories]
     stored = getattr(array.dtype, "numpy_dtype", None)
     if array.dtype.kind in "biuf" and stored is not None:
@@ -67,7 +66,7 @@ def _polars_array(series: Any) -> list[Any]:
 _NUMBERS = (bool, int, float, type(None))
 _LEAVES = {*_NUMBERS, complex, str, bytes, type(Ellipsis), type(NotImplemented)}
 _ORDERED = {str, bytes, int}
-"""Types whose values have an order without exceptions, each among its own."""
+"""Types whose values have a total order."""
 _VALUES = {"collections", "datetime", "decimal", "fractions", "ipaddress", "types", "uuid", "zoneinfo"}
 """Modules of the standard library whose objects are values."""
 _GENERATORS = (random.Random, np.random.Generator, np.random.RandomState, np.random.BitGenerator)
@@ -80,15 +79,15 @@ _LONGEST_SHOWN = 40
 
 
 @dataclass(frozen=True, slots=True)
-class At:
-    """Where a value was found.
+class Location:
+    """The place of a value, for labels.
 
     Args:
         kind: "the global", "the attribute" and the like.
         name: the variable's.
-        where: the rest of what a message says.
-        root: globals of the module that a global belongs to.
-        is_global: whether it was found as a global or as an attribute of a class: then what is not plain is left out.
+        where: end of the label, such as the file.
+        root: globals of the module, for a global.
+        is_global: whether it is a global or a class attribute, of which only plain values count.
     """
 
     kind: str
@@ -102,29 +101,29 @@ class At:
         """How a message names it."""
         return f"{self.kind} `{self.name}`{self.where}"
 
-    def attribute(self, name: str) -> At:
-        """The same for an attribute of the value."""
+    def attribute(self, name: str) -> Location:
+        """Returns the location of an attribute of the value."""
         if self.kind == "the":
             return replace(self, kind="the attribute", name=name)
         return replace(self, name=f"{self.name}.{name}")
 
-    def argument(self, name: str | int) -> At:
-        """The same for an argument of the `functools.partial` that the value is."""
+    def argument(self, name: str | int) -> Location:
+        """Returns the location of an argument, for a `functools.partial`."""
         return replace(self, kind="the argument", name=str(name))
 
 
-class Values:
-    """Makes text of values.
+class ValueText:
+    """Converts values to text.
 
     Args:
-        reference: gives what stands for a function, a class, a module or a wrapper, and None for other values.
-        note: takes the label of a part, and what is shown of it.
-        counts: whether an attribute of an object is part of its state.
+        reference: returns the text for a function, class, module or wrapper, and None for other values.
+        note: called with the label and the shown value of each part.
+        counts: returns whether an attribute of an object is part of its state.
     """
 
     def __init__(
         self,
-        reference: Callable[[Any, At], str | None],
+        reference: Callable[[Any, Location], str | None],
         note: Callable[[str, str], None],
         counts: Callable[[Any, str], bool],
     ) -> None:
@@ -133,19 +132,19 @@ class Values:
         self._kept: list[Any] = []
         self._known: dict[int, str] = {}
 
-    def named(self, at: At, value: Any) -> str:
-        """The text of a value that has a name, which is noted as a part unless the value has parts of its own."""
+    def named(self, at: Location, value: Any) -> str:
+        """Returns the text of a named value, and notes it as a part unless it has parts of its own."""
         text = self.text(value, at)
         if self._is_part(value, at) and not text.endswith(_OPAQUE):
             self._note(at.label, _shown(value) or f"#{_hash(text)[:32]}")
         return text
 
-    def text(self, value: Any, at: At) -> str:
-        """The text of any value."""
+    def text(self, value: Any, at: Location) -> str:
+        """Returns the text of any value."""
         kind = type(value)
         if kind in _LEAVES:
             return _leaf(value, at)
-        if kind is tuple and len(value) < _SHORT and _LEAVES.issuperset(map(type, value)):  # such as a key of a dict
+        if kind is tuple and len(value) < _SHORT and _LEAVES.issuperset(map(type, value)):  # such as a dict key
             return f"tuple [{','.join([_leaf(item, at) for item in value])}]"
         if id(value) in self._open:
             return f"<{len(self._open) - self._open[id(value)]} above>"
@@ -154,7 +153,7 @@ class Values:
         if len(self._open) > _DEEPEST:
             return f"{kind.__qualname__} too deep to be looked at"
         self._open[id(value)] = len(self._open)
-        self._kept.append(value)  # so that no other object gets its id
+        self._kept.append(value)  # keep it alive, so that its id is not reused
         try:
             text = self._compound(value, at)
         finally:
@@ -163,14 +162,14 @@ class Values:
         self._known[id(value)] = text
         return text
 
-    def _is_part(self, value: Any, at: At) -> bool:
+    def _is_part(self, value: Any, at: Location) -> bool:
         if at.kind == "the" or isinstance(value, (type, enum.Enum)):
             return isinstance(value, enum.Enum)
         if type(value) in _LEAVES or isinstance(value, (list, tuple, dict, set, frozenset, np.ndarray, np.generic)):
             return True
         return not callable(value) and not is_own(namespace_of(type(value))) and not dataclasses.is_dataclass(value)
 
-    def _compound(self, value: Any, at: At) -> str:
+    def _compound(self, value: Any, at: Location) -> str:
         kind = type(value)
         if kind in (list, tuple):
             if len(value) > _MANY and set(map(type, value)) == {float}:
@@ -185,8 +184,8 @@ class Values:
         if isinstance(value, (np.generic, np.dtype)):
             return f"{kind.__name__} {value!r}"
         if isinstance(value, _GENERATORS):
-            return kind.__qualname__  # every number that it draws changes its state
-        if not is_own(namespace_of(kind)) and (parts := made_of(value)) is not None:
+            return kind.__qualname__  # drawing a number changes its state
+        if not is_own(namespace_of(kind)) and (parts := frame_parts(value)) is not None:
             return f"{kind.__qualname__} {[self.text(part, at) for part in parts]}"
         if isinstance(value, enum.Enum):
             return f"{self._reference(kind, at)} {value.name}"
@@ -196,20 +195,20 @@ class Values:
             return reference
         return self._object(value, at)
 
-    def _pairs(self, pairs: Iterable[tuple[Any, Any]], at: At) -> str:
+    def _pairs(self, pairs: Iterable[tuple[Any, Any]], at: Location) -> str:
         by_key = dict(pairs)
         return str([(self.text(key, at), self.text(by_key[key], at)) for key in _in_order(by_key)])
 
-    def _array(self, array: Any, at: At) -> str:
+    def _array(self, array: Any, at: Location) -> str:
         if array.dtype.hasobject:
             return f"array {array.shape} {self.text(array.tolist(), at)}"
-        if array.dtype.names is not None:  # between the fields of a record there may be bytes without a meaning
+        if array.dtype.names is not None:  # the padding between fields has random bytes
             return str([(name, self._array(array[name], at)) for name in array.dtype.names])
         little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
         content = little.reshape(-1).view(np.uint8).data if little.nbytes else b""
         return f"array {little.dtype.str} {array.shape} {hashlib.sha256(content).hexdigest()}"
 
-    def _object(self, value: Any, at: At) -> str:
+    def _object(self, value: Any, at: Location) -> str:
         kind = type(value)
         name = self._reference(kind, at) or kind.__qualname__
         if (settings := _settings(value)) is not None:
@@ -232,11 +231,11 @@ class Values:
         text += [self.text(item, at) for item in items or ()]
         return " ".join([*text, self._pairs(pairs or (), at)])
 
-    def _state(self, value: Any, state: Any, at: At) -> list[str]:
+    def _state(self, value: Any, state: Any, at: Location) -> list[str]:
         attributes: dict[str, Any] = {}
         if state is None:
             return []
-        if isinstance(state, list) and dataclasses.is_dataclass(value):  # one with slots that is frozen
+        if isinstance(state, list) and dataclasses.is_dataclass(value):  # frozen, with slots
             attributes = {one.name: part for one, part in zip(dataclasses.fields(value), state, strict=False)}
         elif isinstance(state, tuple) and len(state) == 2 and all(part is None or type(part) is dict for part in state):
             attributes = {**(state[0] or {}), **(state[1] or {})}
@@ -252,17 +251,17 @@ class Values:
 
 
 def _shown(value: Any) -> str | None:
-    """What a message and the journal may show of a value: numbers alone, since a text may be a password."""
+    """Returns the value as messages and the journal may show it: only numbers, since a text may be a password."""
     if type(value) not in _NUMBERS or (type(value) is int and abs(value) >= 10**_LONGEST_SHOWN):
         return None
     return repr(value)
 
 
-def _leaf(value: Any, at: At) -> str:
+def _leaf(value: Any, at: Location) -> str:
     if type(value) is bytes and len(value) > _LONGEST:
         return f"bytes {len(value)} {hashlib.sha256(value).hexdigest()}"
     if type(value) is int:
-        return f"int {value:x}"  # `repr` refuses numbers of more than 4,300 digits
+        return f"int {value:x}"  # `repr` raises for more than 4,300 digits
     if type(value) is str and at.root is not None and (folder := _folder(at.root)) and value.startswith(folder):
         return f"str in the module's folder {value[len(folder) :]!r}"
     if type(value) is str and len(value) > _LONGEST:
@@ -281,12 +280,12 @@ def _folder_of(file: str) -> str:
 
 
 def _settings(value: Any) -> dict[str, Any] | None:
-    """What counts of an object of rbt_ray's own that says so by itself."""
+    """Returns the settings that an object of rbt_ray declares as its identity; None if it declares none."""
     kind = type(value)
     if not kind.__module__.startswith("rbt_ray."):
         return None
     if kind.__module__.startswith("rbt_ray.data.") and isinstance(version := getattr(value, "version", None), str):
-        return {"version": version}  # of a bundle, wherever its file is
+        return {"version": version}  # a bundle counts by its content, not its path
     if (counted := getattr(value, "fingerprinted", None)) is not None:
         return dict(counted)
     made_of = None if dataclasses.is_dataclass(value) else getattr(value, "made_of", None)
@@ -294,14 +293,14 @@ def _settings(value: Any) -> dict[str, Any] | None:
 
 
 def _is_value(kind: type) -> bool:
-    """Whether an object is a value, such as a date, and not a lock, a connection or a model."""
+    """Returns whether a type has values, such as a date, rather than locks, connections or models."""
     if is_own(namespace_of(kind)) or dataclasses.is_dataclass(kind):
         return True
-    return any(base.__module__ in _VALUES for base in kind.__mro__)  # of a pandas.Timestamp: datetime
+    return any(base.__module__ in _VALUES for base in kind.__mro__)  # pandas.Timestamp derives from datetime
 
 
 def _in_order(items: Iterable[Any]) -> list[Any]:
-    """The items of a set or the keys of a dict in an order that is the same in every process."""
+    """Returns the items of a set or the keys of a dict in an order that is the same in every process."""
     ordered = list(items)
     kinds = {tuple(map(type, item)) if type(item) is tuple else (type(item),) for item in ordered}
     comparable = len(kinds) == 1 and _ORDERED.issuperset(*kinds)
@@ -322,8 +321,8 @@ def _key(item: Any) -> str:
     name = getattr(item, "__qualname__", "")
     if name:
         return recorded(f"{getattr(item, '__module__', '')}.{name}")
-    isolated = Values(lambda value, _: getattr(value, "__qualname__", None), lambda *_: None, lambda *_: True)
-    return f"{type(item).__qualname__} {isolated.text(item, At('', ''))}"
+    isolated = ValueText(lambda value, _: getattr(value, "__qualname__", None), lambda *_: None, lambda *_: True)
+    return f"{type(item).__qualname__} {isolated.text(item, Location('', ''))}"
 
 
 def _hash(text: str) -> str:

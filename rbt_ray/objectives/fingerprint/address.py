@@ -1,4 +1,4 @@
-"""Where an objective is found again, and how `restore` knows that it is the same."""
+"""The address of an objective, and the comparison of objectives when a study is resumed."""
 
 from __future__ import annotations
 
@@ -14,37 +14,37 @@ from types import CodeType
 from typing import Any
 
 from rbt_ray.objectives.builtin.strategy import Strategy
-from rbt_ray.objectives.fingerprint import Fingerprint, fingerprint_of
-from rbt_ray.objectives.strategy_adapter import Adapted
+from rbt_ray.objectives.fingerprint.fingerprint import Fingerprint, fingerprint_of
+from rbt_ray.objectives.kind import kind_of
 from rbt_ray.study.study import Address
 
 
-def first_fingerprint(objective: Any) -> str:
-    """A hash of the objective's own source, or its class's; of a built-in objective, of its options.
+def source_fingerprint(objective: Any) -> str:
+    """Returns a hash of the source of the objective or its class; of a built-in objective, of its options.
 
-    One that runs what others wrote lists that in `made_of`: functions, classes and what JSON can hold.
+    An objective that runs other code lists it in `made_of`: functions, classes and JSON values.
 
-    The first studies recorded this alone, and are resumed by it. Newer ones record it too, to be resumed by another version
-    of Python, whose compiled code differs.
+    The first studies recorded only this hash. Newer ones record it as well, so that another version of Python, whose
+    compiled code differs, can resume them.
     """
     if isinstance(objective, Strategy):
         hashed = dataclasses.asdict(objective)
-        if objective.rebalance == "every_bar":  # the only one there was, when fingerprints did not name it
+        if objective.rebalance == "every_bar":  # fingerprints did not contain it when it was the only one
             del hashed["rebalance"]
         return _hash(json.dumps([objective.name, hashed]))
     if isinstance(objective, functools.partial):
         given = json.dumps([objective.args, objective.keywords], sort_keys=True, default=lambda o: type(o).__qualname__)
-        return _hash(first_fingerprint(objective.func) + given)
+        return _hash(source_fingerprint(objective.func) + given)
     if (parts := getattr(objective, "made_of", None)) is not None:
-        return _hash(json.dumps(parts, default=first_fingerprint))
+        return _hash(json.dumps(parts, default=source_fingerprint))
     code = getattr(objective, "__code__", None)
-    if code is None or code.co_name != "<lambda>":  # a lambda's source is the whole line it stands on
+    if code is None or code.co_name != "<lambda>":  # the source of a lambda is its whole line
         for source in (objective, type(objective)):
             try:
                 return _hash(inspect.getsource(source))
             except (OSError, TypeError):
                 continue
-    # A function typed at a prompt has no source to read, nor has what is written in C.
+    # Functions typed at a prompt or written in C have no source.
     return _hash(json.dumps([type(objective).__qualname__, code and _instructions(code)]))
 
 
@@ -55,7 +55,7 @@ def _instructions(code: CodeType) -> list[Any]:
 def _constant(constant: Any) -> Any:
     if isinstance(constant, CodeType):
         return _instructions(constant)
-    if isinstance(constant, frozenset):  # which comes in another order in every process
+    if isinstance(constant, frozenset):  # its order differs between processes
         return sorted(map(repr, constant))
     return repr(constant)
 
@@ -78,35 +78,36 @@ _MOST = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """An objective's address, and what of its code was reached; None for a built-in objective."""
+class LocatedObjective:
+    """The address of an objective, and the fingerprint of its code; None for a built-in objective."""
 
     address: Address
     fingerprint: Fingerprint | None
 
 
 def address_of(objective: Any) -> Address:
-    """The address of a built-in objective, an adapted strategy, a function, or another callable object (without a name)."""
-    return find(objective).address
+    """Returns the address of an objective."""
+    return locate(objective).address
 
 
-def find(objective: Any) -> Found:
-    """The address, and what of the objective's code was reached."""
-    address = replace(named(objective), fingerprint=first_fingerprint(objective))
-    if isinstance(objective, Strategy):
-        return Found(address, None)
+def locate(objective: Any) -> LocatedObjective:
+    """Returns the address and the fingerprint of an objective."""
+    address = replace(address_by_name(objective), fingerprint=source_fingerprint(objective))
+    if kind_of(objective).builtin is not None:
+        return LocatedObjective(address, None)
     found = fingerprint_of(objective)
-    return Found(replace(address, code=found.digest, parts=found.parts, python=_PYTHON), found)
+    return LocatedObjective(replace(address, code=found.digest, parts=found.parts, python=_PYTHON), found)
 
 
-def named(objective: Any) -> Address:
-    """The address without what it takes to compare the objective, which is found when its study begins."""
-    if isinstance(objective, Strategy):
-        return Address(objective.name, dataclasses.asdict(objective), "", "")
+def address_by_name(objective: Any) -> Address:
+    """Returns the address without fingerprints, which are added when the study starts."""
+    kind = kind_of(objective)
+    if kind.builtin is not None:
+        return Address(kind.builtin.name, dataclasses.asdict(kind.builtin), "", "")
     module, name = getattr(objective, "__module__", ""), getattr(objective, "__qualname__", None)
     folder = ""
-    if isinstance(objective, Adapted):
-        address = f"<{objective.title}>"
+    if kind.adapter is not None:
+        address = f"<{kind.adapter.title}>"
     elif name is None:
         address = f"<{type(objective).__qualname__}>"
     else:
@@ -115,7 +116,7 @@ def named(objective: Any) -> Address:
 
 
 def differences(then: Address, now: Address) -> list[str]:
-    """What differs between the objective a study was begun with and another, in words; empty if they compute the same."""
+    """Returns the differences between the objective of a study and another, in words; empty if they compute the same."""
     if not then.code or not now.code:
         if then.fingerprint == now.fingerprint:
             return []
@@ -130,7 +131,7 @@ def differences(then: Address, now: Address) -> list[str]:
 
 
 def listed(changes: list[str]) -> str:
-    """The changes as a part of a sentence."""
+    """Returns the changes as part of a sentence."""
     rest = len(changes) - _MOST
     return "; ".join([*changes[:_MOST], *([f"{rest} more"] if rest > 0 else [])])
 
@@ -161,7 +162,7 @@ def _as_parts(options: dict[str, Any]) -> dict[str, str]:
 
 
 def _folder(module: str) -> str:
-    """The folder from which a module can be imported by its name; "" where it has none."""
+    """Returns the folder from which a module can be imported by its name; "" if there is none."""
     file = getattr(sys.modules.get(module), "__file__", None)
     if file is None:
         return ""

@@ -1,0 +1,1 @@
+"""What an objective computes, as text that is the same in every process, so that a resumed study can compare it."""

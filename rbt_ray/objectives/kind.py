@@ -1,0 +1,106 @@
+"""The kinds of objectives: `kind_of` finds out once how an objective is called and what it brings."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, runtime_checkable
+
+from rbt_ray.errors import ObjectiveError
+from rbt_ray.objectives.builtin.strategy import Strategy
+from rbt_ray.objectives.data_provider import DataProvider
+from rbt_ray.objectives.strategy_adapter import StrategyAdapter
+from rbt_ray.types import FloatArray
+
+if TYPE_CHECKING:
+    from rbt_ray.data.view import BundleView
+
+F = TypeVar("F", bound=Callable[..., Any])
+_BATCHED = "__rbt_batched__"
+_PROVIDES = ("bundle", "files", "open")
+
+
+def batched(objective: F) -> F:
+    """Marks an objective that takes a list of params and returns a list of results in the same order.
+
+    ```python
+    @rbt.batched
+    def objective(params, data):
+        return [score(p, data) for p in params]
+    ```
+    """
+    setattr(objective, _BATCHED, True)
+    return objective
+
+
+@runtime_checkable
+class SweepObjective(Protocol):
+    """An objective that scores columns of parameters in one pass, as the built-in ones do."""
+
+    @property
+    def params(self) -> tuple[str, ...]:
+        """The names of its parameters."""
+        ...
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The metrics it computes by default."""
+        ...
+
+    def evaluate(
+        self, data: BundleView, columns: Mapping[str, FloatArray], metrics: tuple[str, ...]
+    ) -> Mapping[str, FloatArray]:
+        """Returns metrics ``(n_configs,)`` by name, for parameters ``(n_configs,)`` by name."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectiveKind:
+    """How an objective is called, and what it brings.
+
+    Args:
+        takes: what one call scores: a "config", a list of "configs" (see `batched`), or "columns" (see `SweepObjective`).
+        builtin: the objective, if it is a built-in strategy.
+        adapter: the objective, if an adapter made it from another backtester's strategy.
+        provider: the objective, if it brings its own data.
+    """
+
+    takes: Literal["config", "configs", "columns"]
+    builtin: Strategy | None
+    adapter: StrategyAdapter | None
+    provider: DataProvider | None
+
+
+def kind_of(objective: Any) -> ObjectiveKind:
+    """Returns the kind of an objective.
+
+    Raises:
+        ObjectiveError: it cannot be called.
+    """
+    takes: Literal["config", "configs", "columns"] = "config"
+    if isinstance(objective, SweepObjective):
+        takes = "columns"
+    elif not callable(objective):
+        raise ObjectiveError(
+            f"`objective` is a function of (params, data) that returns a number, a dict of metrics or a Backtest; "
+            f"got {objective!r} of type {type(objective).__name__}."
+        )
+    elif _is_batched(objective):
+        takes = "configs"
+    # `isinstance` with a protocol reads the properties, and `bundle` would load the data.
+    missing = object()
+    provides = all(inspect.getattr_static(objective, name, missing) is not missing for name in _PROVIDES)
+    return ObjectiveKind(
+        takes,
+        objective if isinstance(objective, Strategy) else None,
+        objective if isinstance(objective, StrategyAdapter) else None,
+        objective if provides else None,
+    )
+
+
+def _is_batched(objective: Any) -> bool:
+    while isinstance(objective, partial):
+        objective = objective.func
+    return bool(getattr(objective, _BATCHED, False))
