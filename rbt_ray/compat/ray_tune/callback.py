@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 from rbt_ray import private_files
 from rbt_ray.compat.ray_tune import trial as statuses
 from rbt_ray.compat.ray_tune.settings import CheckpointConfig
-from rbt_ray.compat.ray_tune.trainable_objective import REPORTS, Runner
+from rbt_ray.compat.ray_tune.trainable_objective import REPORTS, TrainableObjective
 from rbt_ray.compat.ray_tune.trial import Trial
-from rbt_ray.compat.ray_tune.trial_folder import CHECKPOINT_DIR, Records, Report
+from rbt_ray.compat.ray_tune.trial_folder import CHECKPOINT_DIR, Report, TrialFolder
 from rbt_ray.types import Result
 
 if TYPE_CHECKING:
-    from rbt_ray.compat.ray_tune.stopping import Stop
+    from rbt_ray.compat.ray_tune.stopping import StopCriteria
 
 
 class Callback:
@@ -65,17 +65,17 @@ class Callback:
         """Called once, at the end."""
 
 
-class StopAll(Exception):  # noqa: N818  a way out, not an error
+class StudyStopped(Exception):  # noqa: N818  a way out, not an error
     """A stopper ends the study."""
 
 
-class Bridge:
+class CallbackDispatcher:
     """Is told of our results, and calls users' callbacks.
 
     Args:
         callbacks: theirs.
         stopper: what may end the study; None: nothing.
-        runner: knows whose result one is.
+        objective: knows whose result one is.
         checkpoints: what the trials' folders keep.
         scheduled: whether trials may be taken further after a result.
     """
@@ -84,18 +84,18 @@ class Bridge:
         self,
         callbacks: Sequence[Any],
         stopper: Any,
-        runner: Runner,
+        objective: TrainableObjective,
         checkpoints: CheckpointConfig,
         *,
         scheduled: bool,
     ) -> None:
-        self._callbacks, self._stopper, self._runner = callbacks, stopper, runner
+        self._callbacks, self._stopper, self._objective = callbacks, stopper, objective
         self._checkpoints, self._scheduled = checkpoints, scheduled
         self._trials: dict[str, Trial] = {}
-        self._told: dict[str, int] = {}
+        self._n_reported: dict[str, int] = {}
         self._iteration = 0
 
-    def setup(self, stop: Stop, n_samples: int | None) -> None:
+    def setup(self, stop: StopCriteria, n_samples: int | None) -> None:
         """The study starts."""
         for callback in self._callbacks:
             if hasattr(callback, "setup"):
@@ -105,20 +105,20 @@ class Bridge:
         """See `RunConfig.callbacks` of ours: a trial of the engine ended.
 
         Raises:
-            StopAll: a stopper says so.
+            StudyStopped: a stopper says so.
         """
-        trial = self._runner.trial_of(result.config, result.trial_id)
+        trial = self._objective.trial_for(result.config, result.trial_id)
         trial = self._trials.setdefault(trial.trial_id, trial)
         self._iteration += 1
-        records = Records(trial.path, self._checkpoints)
-        reports = reports_of(result, records)
+        trial_folder = TrialFolder(trial.path, self._checkpoints)
+        reports = reports_of(result, trial_folder)
         self._call("on_step_begin")
-        if trial.trial_id not in self._told:
+        if trial.trial_id not in self._n_reported:
             trial.status = statuses.RUNNING
             self._call("on_trial_start", trial=trial)
-        for report in reports[self._told.get(trial.trial_id, 0) :]:
-            self._tell(trial, report, records)
-        self._told[trial.trial_id] = max(len(reports), self._told.get(trial.trial_id, 0))
+        for report in reports[self._n_reported.get(trial.trial_id, 0) :]:
+            self._report(trial, report, trial_folder)
+        self._n_reported[trial.trial_id] = max(len(reports), self._n_reported.get(trial.trial_id, 0))
         if result.error is not None:
             trial.status, trial.error = statuses.ERROR, result.error
             self._call("on_trial_error", trial=trial)
@@ -127,7 +127,7 @@ class Bridge:
             self._complete(trial)
         self._call("on_step_end")
         if self._stopper is not None and self._stopper.stop_all():
-            raise StopAll
+            raise StudyStopped
 
     def end(self) -> None:
         """The study has ended."""
@@ -138,12 +138,12 @@ class Bridge:
             if hasattr(callback, "on_experiment_end"):
                 callback.on_experiment_end(trials=list(self._trials.values()))
 
-    def _tell(self, trial: Trial, report: Report, records: Records) -> None:
+    def _report(self, trial: Trial, report: Report, trial_folder: TrialFolder) -> None:
         trial.last_result = {**report, "config": trial.config}
         if self._stopper is not None:
             self._stopper(trial.trial_id, trial.last_result)
         self._call("on_trial_result", trial=trial, result=dict(trial.last_result))
-        if report.get(CHECKPOINT_DIR) and (checkpoint := records.checkpoint(report)) is not None:
+        if report.get(CHECKPOINT_DIR) and (checkpoint := trial_folder.checkpoint(report)) is not None:
             trial.checkpoint = checkpoint
             self._call("on_trial_save", trial=trial)
             self._call("on_checkpoint", trial=trial, checkpoint=checkpoint)
@@ -159,16 +159,16 @@ class Bridge:
         if self._callbacks:
             private_files.close_to_others(Path(trial.path))
 
-    def _call(self, name: str, **told: Any) -> None:
+    def _call(self, name: str, **info: Any) -> None:
         for callback in self._callbacks:
             if (call := getattr(callback, name, None)) is not None:
-                call(iteration=self._iteration, trials=list(self._trials.values()), **told)
+                call(iteration=self._iteration, trials=list(self._trials.values()), **info)
 
 
-def reports_of(result: Result, records: Records) -> list[Report]:
+def reports_of(result: Result, trial_folder: TrialFolder) -> list[Report]:
     """All that a trial reported: from the journal; of one that failed, what its folder has."""
     held: Mapping[str, Any] = result.metrics
     if REPORTS in held:
         reports: list[Report] = json.loads(held[REPORTS])
         return reports
-    return records.read()[0]
+    return trial_folder.read()[0]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rbt_ray.compat.ray_tune import schedulers
-from rbt_ray.compat.ray_tune.samples import samples_of
+from rbt_ray.compat.ray_tune.samples import generate_samples
 from rbt_ray.compat.ray_tune.settings import CheckpointConfig, FailureConfig
 from rbt_ray.errors import InputError, StudyMismatchError, StudyNotFoundError
 from rbt_ray.private_files import make_folder, replacing
@@ -134,7 +134,7 @@ def _samples(held: list[Any], param_space: Any, plain: Mapping[str, Any]) -> lis
                 "the study's configs hold objects that no file holds; pass the same `param_space` to `Tuner.restore` again."
             )
         return samples
-    again = samples_of(
+    again = generate_samples(
         param_space,
         plain["num_samples"],
         plain["seed"],

@@ -10,7 +10,7 @@ from typing import IO, Any
 
 from rbt_ray import private_files
 from rbt_ray.compat.ray_tune.callback import Callback
-from rbt_ray.compat.ray_tune.trial import Trial, flat
+from rbt_ray.compat.ray_tune.trial import Trial, flatten
 from rbt_ray.compat.ray_tune.trial_folder import to_json
 from rbt_ray.errors import NotSupportedError
 
@@ -69,7 +69,7 @@ class CSVLoggerCallback(LoggerCallback):
 
     def log_trial_result(self, iteration: int, trial: Trial, result: dict[str, Any]) -> None:  # noqa: ARG002
         """Adds a row."""
-        row = flat({name: value for name, value in result.items() if name != "config"})
+        row = flatten({name: value for name, value in result.items() if name != "config"})
         if trial.trial_id not in self._files:
             trial.init_local_path()
             private_files.write(Path(trial.path, "progress.csv"), "")
@@ -199,10 +199,10 @@ class MLflowLoggerCallback(LoggerCallback):
         self._client.set_terminated(run, "FAILED" if failed else "FINISHED")
 
     def _log_params(self, trial: Trial, run: str | None = None) -> None:
-        for name, value in flat(trial.config).items():
+        for name, value in flatten(trial.config).items():
             self._client.log_param(run or self._runs[trial.trial_id], name, value)
 
 
 def _numbers(result: Mapping[str, Any]) -> dict[str, float]:
-    values = flat({name: value for name, value in result.items() if name != "config"})
+    values = flatten({name: value for name, value in result.items() if name != "config"})
     return {name: float(v) for name, v in values.items() if isinstance(v, (int, float)) and not isinstance(v, bool)}

@@ -32,7 +32,7 @@ class Parameters:
         self._folder: Path | None = None
         self._on_ray = False
 
-    def place(self, folder: Path, *, on_ray: bool) -> None:
+    def store_in(self, folder: Path, *, on_ray: bool) -> None:
         """Where they are to lie when they are sent."""
         self._folder, self._on_ray = folder, on_ray
 

@@ -20,13 +20,13 @@ _JSON, _ARRAYS = "_dict_checkpoint.json", "_dict_checkpoint.npz"
 _SEQUENCES: dict[str, type] = {"tuple": tuple, "set": set, "frozenset": frozenset}
 _BUFFERS: dict[str, type] = {"bytes": bytes, "bytearray": bytearray}
 _EXACT_INT = 2**63
-_DAMAGED = (
+_DAMAGE_ERRORS = (
     *(ValueError, TypeError, KeyError, IndexError, OSError, EOFError, RecursionError, MemoryError),
     *(zipfile.BadZipFile, zlib.error),
 )
 
 
-class NotPlainError(Exception):
+class NotSerializableError(Exception):
     """A value that is made of more than plain Python values and numpy's."""
 
 
@@ -39,13 +39,13 @@ def write(values: dict[Any, Any], folder: Path) -> None:
         folder: that has no such files yet.
 
     Raises:
-        NotPlainError: there is something else in it; nothing is written.
+        NotSerializableError: there is something else in it; nothing is written.
     """
     arrays: list[np.ndarray[Any, Any]] = []
     try:
-        text = json.dumps(_held(values, arrays))
+        text = json.dumps(_encode(values, arrays))
     except RecursionError:
-        raise NotPlainError from None
+        raise NotSerializableError from None
     if arrays:
         packed = io.BytesIO()
         np.savez(packed, *arrays)
@@ -68,10 +68,10 @@ def read(folder: Path) -> dict[Any, Any] | None:
         if (folder / _ARRAYS).exists():
             with np.load(folder / _ARRAYS, allow_pickle=False) as found:
                 arrays = [found[f"arr_{n}"] for n in range(len(found.files))]
-        values = _value(held, arrays)
+        values = _decode(held, arrays)
         if not isinstance(values, dict):
             raise TypeError("it holds no dict")
-    except _DAMAGED as error:
+    except _DAMAGE_ERRORS as error:
         raise SettingError(f"the checkpoint in {folder} cannot be read: {error}. Go on from an earlier one.") from error
     return values
 
@@ -81,25 +81,25 @@ def _write(path: Path, content: bytes) -> None:
         file.write(content)
 
 
-def _held(value: Any, arrays: list[np.ndarray[Any, Any]]) -> Any:
+def _encode(value: Any, arrays: list[np.ndarray[Any, Any]]) -> Any:
     """The value as JSON; what JSON has no word for is a dict of one pair, a mark and its content."""
     kind = type(value)
     if value is None or kind is bool:
         return value
-    if (hold := _HOLD.get(kind)) is not None:
+    if (hold := _ENCODERS.get(kind)) is not None:
         return hold(value, arrays)
     if isinstance(value, np.generic) and kind is value.dtype.type:
         array = np.asarray(value)
         if array[()].tobytes() == value.tobytes():  # an array drops zeros at the end of a text
             return _array("scalar", array, arrays)
-    raise NotPlainError
+    raise NotSerializableError
 
 
 def _text(value: str, _arrays: Any) -> Any:
     try:
         value.encode()
     except UnicodeEncodeError:  # halves of surrogate pairs, which JSON would join
-        raise NotPlainError from None
+        raise NotSerializableError from None
     return value
 
 
@@ -115,16 +115,16 @@ def _number(value: float, _arrays: Any) -> Any:
 def _array(mark: str, value: np.ndarray[Any, Any], arrays: list[np.ndarray[Any, Any]]) -> Any:
     described = np.lib.format.dtype_to_descr(value.dtype)
     if value.dtype.hasobject or np.lib.format.descr_to_dtype(described) != value.dtype:
-        raise NotPlainError
+        raise NotSerializableError
     arrays.append(value)
     return {mark: len(arrays) - 1}
 
 
 def _sequence(value: Any, arrays: list[np.ndarray[Any, Any]]) -> Any:
-    return {type(value).__name__: [_held(part, arrays) for part in value]}
+    return {type(value).__name__: [_encode(part, arrays) for part in value]}
 
 
-_HOLD: dict[type, Callable[[Any, list[np.ndarray[Any, Any]]], Any]] = {
+_ENCODERS: dict[type, Callable[[Any, list[np.ndarray[Any, Any]]], Any]] = {
     str: _text,
     int: _whole,
     float: _number,
@@ -132,24 +132,26 @@ _HOLD: dict[type, Callable[[Any, list[np.ndarray[Any, Any]]], Any]] = {
     bytes: lambda value, arrays: _array("bytes", np.frombuffer(value, np.uint8), arrays),
     bytearray: lambda value, arrays: _array("bytearray", np.frombuffer(value, np.uint8), arrays),
     np.ndarray: lambda value, arrays: _array("array", value, arrays),
-    list: lambda value, arrays: [_held(part, arrays) for part in value],
+    list: lambda value, arrays: [_encode(part, arrays) for part in value],
     tuple: _sequence,
     set: _sequence,
     frozenset: _sequence,
-    dict: lambda value, arrays: {"dict": [[_held(key, arrays), _held(part, arrays)] for key, part in value.items()]},
+    dict: lambda value, arrays: {
+        "dict": [[_encode(key, arrays), _encode(part, arrays)] for key, part in value.items()]
+    },
 }
 
 
-def _value(held: Any, arrays: list[np.ndarray[Any, Any]]) -> Any:
+def _decode(held: Any, arrays: list[np.ndarray[Any, Any]]) -> Any:
     if isinstance(held, list):
-        return [_value(part, arrays) for part in held]
+        return [_decode(part, arrays) for part in held]
     if not isinstance(held, dict):
         return held
     ((mark, content),) = held.items()
     if mark == "dict":
-        return {_value(key, arrays): _value(part, arrays) for key, part in content}
+        return {_decode(key, arrays): _decode(part, arrays) for key, part in content}
     if mark in _SEQUENCES:
-        return _SEQUENCES[mark](_value(part, arrays) for part in content)
+        return _SEQUENCES[mark](_decode(part, arrays) for part in content)
     if mark == "int":
         return int(content, 16)
     if mark == "float":

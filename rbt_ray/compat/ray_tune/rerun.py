@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rbt_ray.compat.ray_tune.results import ResultGrid
-from rbt_ray.compat.ray_tune.trainable_objective import SAMPLE, Runner
+from rbt_ray.compat.ray_tune.trainable_objective import SAMPLE, TrainableObjective
 from rbt_ray.errors import NotSupportedError
 from rbt_ray.study.primitives import choice
 from rbt_ray.tuner.config import RunConfig, TuneConfig
@@ -29,7 +29,7 @@ class Rerun:
     from_start: bool
     accept_changes: bool
 
-    def run(self, folder: Path, runner: Runner, results: ResultGrid, run_config: RunConfig) -> None:
+    def run(self, folder: Path, objective: TrainableObjective, results: ResultGrid, run_config: RunConfig) -> None:
         """Goes on with what an earlier time left open, then runs what has failed until now.
 
         Raises:
@@ -39,7 +39,7 @@ class Rerun:
         if any(not study.is_done for study in studies_in(folder)):
             Tuner.restore(
                 studies_in(folder)[-1].path,
-                runner,
+                objective,
                 run_config=replace(run_config, name=None),
                 accept_changes=self.accept_changes,
             ).fit()
@@ -47,17 +47,17 @@ class Rerun:
         failed = [result for result in results if result.error is not None]
         if not failed:
             return
-        if not runner.has_samples:
+        if not objective.has_samples:
             raise NotSupportedError(
                 "trials that failed are run again only in studies without a `search_alg`: a searcher has learned of them already."
             )
-        numbers = [runner.number_of(result.path) for result in failed]
+        numbers = [objective.sample_number(result.path) for result in failed]
         if self.from_start:
             for result in failed:
                 shutil.rmtree(result.path, ignore_errors=True)
         study = results.study_results.study
         Tuner(
-            runner,
+            objective,
             param_space={SAMPLE: choice(numbers)},
             tune_config=TuneConfig(metric=study.metric, mode=study.mode, search_alg="grid", seed=study.seed),
             run_config=replace(run_config, name=f"{len(studies_in(folder)) + 1:03d}", storage_path=below),

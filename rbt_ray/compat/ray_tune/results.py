@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 from rbt_ray.compat.ray_tune.callback import reports_of
 from rbt_ray.compat.ray_tune.checkpoint import Checkpoint
 from rbt_ray.compat.ray_tune.settings import CheckpointConfig
-from rbt_ray.compat.ray_tune.trial import flat
-from rbt_ray.compat.ray_tune.trial_folder import Records, Report
+from rbt_ray.compat.ray_tune.trial import flatten
+from rbt_ray.compat.ray_tune.trial_folder import Report, TrialFolder
 from rbt_ray.errors import NoResultError, SettingError, TuneError
 from rbt_ray.types import Mode
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from rbt_ray.compat.ray_tune.trainable_objective import Runner
+    from rbt_ray.compat.ray_tune.trainable_objective import TrainableObjective
     from rbt_ray.tuner.result_grid import ResultGrid as StudyResults
 
 _SCOPES = ("last", "all", "avg", "last-5-avg", "last-10-avg")
@@ -56,7 +56,7 @@ class Result:
         """A row a report, nested metrics by names such as "eval/loss"; None where there is none."""
         import pandas as pd
 
-        return pd.DataFrame([flat(report) for report in self.reports]) if self.reports else None
+        return pd.DataFrame([flatten(report) for report in self.reports]) if self.reports else None
 
     @property
     def filesystem(self) -> Any:
@@ -74,7 +74,9 @@ class Result:
         """
         _check_mode(mode)
         having = [
-            (checkpoint, flat(report)[metric]) for checkpoint, report in self.best_checkpoints if metric in flat(report)
+            (checkpoint, flatten(report)[metric])
+            for checkpoint, report in self.best_checkpoints
+            if metric in flatten(report)
         ]
         if not having:
             raise NoResultError(f"the trial in {self.path} has no checkpoint that came with a {metric!r}.")
@@ -86,7 +88,7 @@ class ResultGrid(Sequence[Result]):
 
     Args:
         studies: our own results: of the study, and of what was run again.
-        runner: knows whose result one is.
+        objective: knows whose result one is.
         checkpoints: what the trials' folders keep.
         metric: the study's; None: it has none.
         mode: "min" or "max".
@@ -95,12 +97,12 @@ class ResultGrid(Sequence[Result]):
     def __init__(
         self,
         studies: Sequence[StudyResults],
-        runner: Runner,
+        objective: TrainableObjective,
         checkpoints: CheckpointConfig,
         metric: str | None,
         mode: str | None,
     ) -> None:
-        self._studies, self._runner, self._checkpoints = studies, runner, checkpoints
+        self._studies, self._objective, self._checkpoints = studies, objective, checkpoints
         self._metric, self._mode = metric, mode
 
     @property
@@ -125,13 +127,13 @@ class ResultGrid(Sequence[Result]):
         found: dict[str, tuple[int, int, Result]] = {}
         for round_, study in enumerate(self._studies):
             for row in study:
-                trial = self._runner.trial_of(row.config, row.trial_id)
-                records = Records(trial.path, self._checkpoints)
-                reports = reports_of(row, records)
+                trial = self._objective.trial_for(row.config, row.trial_id)
+                trial_folder = TrialFolder(trial.path, self._checkpoints)
+                reports = reports_of(row, trial_folder)
                 before = found.get(trial.trial_id)
                 if before is not None and round_ == before[0] and len(reports) < before[1] and row.error is None:
                     continue
-                having = [(checkpoint, report) for report in reports if (checkpoint := records.checkpoint(report))]
+                having = [(checkpoint, report) for report in reports if (checkpoint := trial_folder.checkpoint(report))]
                 found[trial.trial_id] = (
                     round_,
                     len(reports),
@@ -145,7 +147,7 @@ class ResultGrid(Sequence[Result]):
                         trial_config=trial.config,
                     ),
                 )
-        by_number = self._runner.has_samples
+        by_number = self._objective.has_samples
         in_order = sorted(found, key=lambda name: (len(name), name)) if by_number else list(found)
         return [found[trial_id][2] for trial_id in in_order]
 
@@ -204,7 +206,7 @@ class ResultGrid(Sequence[Result]):
             raise SettingError(f"`scope` is one of {', '.join(_SCOPES)}; got {scope!r}.")
         best, best_value = None, math.inf
         for result in self:
-            values = [float(v) for report in result.reports if (v := flat(report).get(metric)) is not None]
+            values = [float(v) for report in result.reports if (v := flatten(report).get(metric)) is not None]
             if filter_nan_and_inf:
                 values = [value for value in values if math.isfinite(value)] if scope != "last" else values[-1:]
                 values = [value for value in values if math.isfinite(value)]
@@ -243,9 +245,9 @@ class ResultGrid(Sequence[Result]):
             having = [r for r in result.reports if filter_metric is not None and _has(r, filter_metric)]
             if having:
                 pick = max if filter_mode == "max" else min
-                report = pick(having, key=lambda r: flat(r)[filter_metric or ""])
-            config = {f"config/{name}": value for name, value in flat(result.config).items()}
-            rows.append({**flat(report), **config, "logdir": result.path})
+                report = pick(having, key=lambda r: flatten(r)[filter_metric or ""])
+            config = {f"config/{name}": value for name, value in flatten(result.config).items()}
+            rows.append({**flatten(report), **config, "logdir": result.path})
         return pd.DataFrame(rows)
 
     def __repr__(self) -> str:
@@ -254,7 +256,7 @@ class ResultGrid(Sequence[Result]):
 
 def _has(report: Report, metric: str) -> bool:
     """Whether it has a value of the metric; NaN compares with nothing."""
-    value = flat(report).get(metric, math.nan)
+    value = flatten(report).get(metric, math.nan)
     return not (isinstance(value, float) and math.isnan(value))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from rbt_ray.compat.ray_tune.spaces import SampleFrom
-from rbt_ray.compat.ray_tune.trial import copied, plained
+from rbt_ray.compat.ray_tune.trial import copy_tree, to_python
 from rbt_ray.errors import SpaceError
 from rbt_ray.study.convert import class_names, from_tune
 from rbt_ray.study.domains import Domain
@@ -20,7 +20,7 @@ _PASSES = 20
 _RAY_DOMAINS = "ray.tune.search.sample"
 
 
-def samples_of(
+def generate_samples(
     param_space: Mapping[str, Any],
     num_samples: int,
     seed: int,
@@ -47,16 +47,16 @@ def samples_of(
         raise SpaceError(f"`param_space` is a dict; got {param_space!r} of type {type(param_space).__name__}.")
     found: list[dict[str, Any]] = []
     for number in range(max(num_samples, len(points_to_evaluate))):
-        spec = copied(param_space)
+        spec = copy_tree(param_space)
         if number < len(points_to_evaluate):
             _overwrite(spec, points_to_evaluate[number])
         for variant, resolved in enumerate(_variants(spec)):
             rng = np.random.default_rng([seed, number, 0 if constant_grid_search else variant])
-            found += [plained(config) for config in _resolved(resolved, rng)]
+            found += [to_python(config) for config in _resolve(resolved, rng)]
     return found
 
 
-def check_flat(param_space: Any) -> None:
+def require_flat(param_space: Any) -> None:
     """Sees that a searcher can propose all of a space: no option of a domain is a space itself.
 
     Raises:
@@ -81,20 +81,20 @@ def _variants(spec: Any) -> Iterator[Any]:
     grids = sorted(((path, leaf) for path, leaf in _leaves(spec) if _is_grid(leaf)), key=lambda pair: str(pair[0]))
     values = [list(leaf["grid_search"]) for _, leaf in grids]
     for combination in itertools.product(*reversed(values)):
-        resolved = copied(spec)
+        resolved = copy_tree(spec)
         for (path, _), value in zip(grids, reversed(combination), strict=True):
-            resolved = _put(resolved, path, copied(value))
+            resolved = _put(resolved, path, copy_tree(value))
         yield resolved
 
 
-def _resolved(spec: Any, rng: np.random.Generator) -> list[Any]:
+def _resolve(spec: Any, rng: np.random.Generator) -> list[Any]:
     """The config with all domains drawn and functions called; several where a drawn value holds a grid."""
     for _ in range(_PASSES):
         waiting = [(path, leaf) for path, leaf in _leaves(spec) if _is_open(leaf)]
         if not waiting:
             return [spec]
         if any(_is_grid(leaf) for _, leaf in waiting):
-            return [config for variant in _variants(spec) for config in _resolved(variant, rng)]
+            return [config for variant in _variants(spec) for config in _resolve(variant, rng)]
         for path, leaf in waiting:
             if (domain := _domain(leaf)) is not None:
                 column = domain.from_unit(np.array([rng.random()]))
@@ -102,8 +102,8 @@ def _resolved(spec: Any, rng: np.random.Generator) -> list[Any]:
         for path, leaf in waiting:
             if (func := _function(leaf)) is not None:
                 try:
-                    _put(spec, path, func(_Seen(spec)))
-                except _Waits:
+                    _put(spec, path, func(_ConfigView(spec)))
+                except _NotResolvedError:
                     continue
                 except Exception as error:  # a user's own code
                     name = "/".join(map(str, path))
@@ -112,11 +112,11 @@ def _resolved(spec: Any, rng: np.random.Generator) -> list[Any]:
     raise SpaceError(f"functions in `param_space` wait for one another and never end: {names}.")
 
 
-class _Waits(Exception):  # noqa: N818  not an error: the function is called again in the next pass
+class _NotResolvedError(Exception):
     """A function read a parameter whose value is not known yet."""
 
 
-class _Seen(dict[str, Any]):
+class _ConfigView(dict[str, Any]):
     """A config as a function of `sample_from` sees it: `spec.config.x`, `spec["x"]` and `config["x"]` are the same."""
 
     def __getattr__(self, name: str) -> Any:
@@ -130,8 +130,8 @@ class _Seen(dict[str, Any]):
     def __getitem__(self, key: str) -> Any:
         value = super().__getitem__(key)
         if _is_open(value):
-            raise _Waits
-        return _Seen(value) if isinstance(value, dict) else value
+            raise _NotResolvedError
+        return _ConfigView(value) if isinstance(value, dict) else value
 
     def get(self, key: str, default: Any = None) -> Any:
         return self[key] if key in self else default  # noqa: SIM401  the method it would call is this one

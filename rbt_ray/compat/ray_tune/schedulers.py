@@ -121,7 +121,7 @@ class MedianStoppingRule(TrialScheduler):
         metric: the metric; None: that of TuneConfig.
         mode: "min" or "max"; None: that of TuneConfig.
         grace_period: reports before a trial may be ended.
-        min_samples_required: trials that a median is taken of at least.
+        min_samples_required: trials that a median is to_settings of at least.
         min_time_slice: 0.
         hard_stop: True.
 
@@ -146,14 +146,14 @@ class MedianStoppingRule(TrialScheduler):
             raise NotSupportedError("`hard_stop=False` and `min_time_slice` pause trials, which is not supported here.")
 
 
-class _Refused(TrialScheduler):
+class _Unsupported(TrialScheduler):
     instead = "ASHAScheduler or HyperBandScheduler"
 
     def __init__(self, *_args: Any, **_options: Any) -> None:
         raise NotSupportedError(f"{type(self).__name__} is not supported; use {self.instead}.")
 
 
-class PopulationBasedTraining(_Refused):
+class PopulationBasedTraining(_Unsupported):
     """Not supported: a trial would go on with another's weights and a config that is in no space."""
 
     instead = "ASHAScheduler, or TuneConfig(search_alg='bohb') for a search that learns from results"
@@ -167,13 +167,13 @@ class PB2(PopulationBasedTraining):
     """Not supported."""
 
 
-class HyperBandForBOHB(_Refused):
+class HyperBandForBOHB(_Unsupported):
     """Not supported: BOHB brings its own."""
 
     instead = "TuneConfig(search_alg='bohb', scheduler=HyperBandScheduler(max_t=...))"
 
 
-class ResourceChangingScheduler(_Refused):
+class ResourceChangingScheduler(_Unsupported):
     """Not supported: workers stay from trial to trial."""
 
     instead = "`tune.with_resources(trainable, {'cpu': 2})`, which holds for all trials"

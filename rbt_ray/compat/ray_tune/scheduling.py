@@ -30,7 +30,7 @@ _FIELDS = {
 
 
 @dataclass(frozen=True)
-class Climb:
+class SchedulePlan:
     """How trials are sent up.
 
     Args:
@@ -54,7 +54,7 @@ class Climb:
         return tuple(milestone / self.max_reports for milestone in self.milestones)
 
 
-def ours(given: Any) -> Any:
+def to_native_scheduler(given: Any) -> Any:
     """A scheduler of `rbt_ray.tune.schedulers`, made of whatever the user passed.
 
     Raises:
@@ -78,8 +78,8 @@ def ours(given: Any) -> Any:
     return getattr(names, kind)(**options)
 
 
-def climb_of(scheduler: Any, max_iterations: int | None) -> Climb | None:
-    """The climb that a scheduler means; None: every trial runs to its end.
+def schedule_plan(scheduler: Any, max_iterations: int | None) -> SchedulePlan | None:
+    """The plan that a scheduler means; None: every trial runs to its end.
 
     Args:
         scheduler: one of `rbt_ray.tune.schedulers`, or None.
@@ -95,28 +95,28 @@ def climb_of(scheduler: Any, max_iterations: int | None) -> Climb | None:
             raise SettingError(
                 "MedianStoppingRule has to know how many reports a trial makes: say it by `RunConfig(stop={'training_iteration': n})`."
             )
-        climb = _up(MedianStopping(least=scheduler.min_samples_required), scheduler.grace_period, 2.0, max_iterations)
+        plan = _up(MedianStopping(least=scheduler.min_samples_required), scheduler.grace_period, 2.0, max_iterations)
     else:
         last = int(scheduler.max_t if max_iterations is None else min(scheduler.max_t, max_iterations))
         eta = float(scheduler.reduction_factor)
         if isinstance(scheduler, names.HyperBandScheduler):
-            climb = _down(Hyperband(), last, eta)
+            plan = _down(Hyperband(), last, eta)
         else:
-            climb = _up(ASHA(kind="stopping"), scheduler.grace_period, eta, last)
-    return climb if len(climb.milestones) > 1 else None
+            plan = _up(ASHA(kind="stopping"), scheduler.grace_period, eta, last)
+    return plan if len(plan.milestones) > 1 else None
 
 
-def _up(scheduler: Scheduler, first: float, eta: float, last: int) -> Climb:
+def _up(scheduler: Scheduler, first: float, eta: float, last: int) -> SchedulePlan:
     milestones, at = [], float(first)
     while round(at) < last:
         milestones.append(round(at))
         at *= eta
-    return Climb(scheduler, (*dict.fromkeys(milestones), last), eta)
+    return SchedulePlan(scheduler, (*dict.fromkeys(milestones), last), eta)
 
 
-def _down(scheduler: Scheduler, last: int, eta: float) -> Climb:
+def _down(scheduler: Scheduler, last: int, eta: float) -> SchedulePlan:
     milestones, at = [last], last / eta
     while round(at, 9) >= 1:
         milestones.append(int(round(at, 9)))
         at /= eta
-    return Climb(scheduler, tuple(sorted(set(milestones))), eta)
+    return SchedulePlan(scheduler, tuple(sorted(set(milestones))), eta)

@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 
 from rbt_ray.compat.ray_tune.settings import TuneConfig
-from rbt_ray.compat.ray_tune.trial import plained
+from rbt_ray.compat.ray_tune.trial import to_python
 from rbt_ray.errors import NotSupportedError, SettingError
 from rbt_ray.study.convert import class_names
 
-_AHEAD_RAYS = 8
+_RAY_MAX_OPEN = 8
 """Trials open at once where a searcher of Ray Tune's proposes them: few, so that it learns early, and as many on every machine."""
 
 
 @dataclass(frozen=True)
-class Search:
+class SearchSettings:
     """What a user passed as `search_alg`.
 
     Args:
@@ -42,16 +42,16 @@ class Search:
         return None if isinstance(self.searcher, str) else self.searcher
 
     @property
-    def is_rays(self) -> bool:
+    def is_ray_searcher(self) -> bool:
         """Whether a searcher object of Ray Tune's proposes configs."""
         return bool(class_names(self.searcher, "ray.tune.search"))
 
-    def most_open(self, max_concurrent_trials: int | None) -> int | None:
+    def max_open_trials(self, max_concurrent_trials: int | None) -> int | None:
         """How many trials may be open at once, for our engine; None: as it likes."""
-        return self.max_concurrent or max_concurrent_trials or (_AHEAD_RAYS if self.is_rays else None)
+        return self.max_concurrent or max_concurrent_trials or (_RAY_MAX_OPEN if self.is_ray_searcher else None)
 
 
-def searched(given: Any) -> Search:
+def parse_search_alg(given: Any) -> SearchSettings:
     """The parts.
 
     Raises:
@@ -59,25 +59,25 @@ def searched(given: Any) -> Search:
     """
     kind, module = type(given).__name__, type(given).__module__
     if given is None or (isinstance(given, str) and given in ("variant_generator", "random")):
-        return Search()
+        return SearchSettings()
     if kind == "ConcurrencyLimiter" and module.startswith("ray.tune"):
-        return Search(given.searcher, given.max_concurrent)
+        return SearchSettings(given.searcher, given.max_concurrent)
     if kind == "Repeater" and module.startswith("ray.tune"):
         raise NotSupportedError("Repeater is not supported; let the trainable return the mean of several runs.")
     if kind == "BasicVariantGenerator" and module.startswith("ray.tune"):
-        return Search(
+        return SearchSettings(
             None,
             given.max_concurrent or None,
-            tuple(plained(point) for point in given._points_to_evaluate or ()),
+            tuple(to_python(point) for point in given._points_to_evaluate or ()),
             bool(given._constant_grid_search),
             _seed_of(given._random_state._rng),
         )
     if kind == "TuneBOHB":
         raise NotSupportedError("TuneBOHB is not supported; use TuneConfig(search_alg='bohb').")
-    return Search(given)
+    return SearchSettings(given)
 
 
-def metric_of(tune: TuneConfig, scheduler: Any, search: Search) -> tuple[str | None, str | None]:
+def study_metric(tune: TuneConfig, scheduler: Any, search: SearchSettings) -> tuple[str | None, str | None]:
     """The study's metric and mode: of TuneConfig or the scheduler, else of a searcher of Ray Tune's.
 
     Raises:
@@ -89,7 +89,7 @@ def metric_of(tune: TuneConfig, scheduler: Any, search: Search) -> tuple[str | N
         if theirs is not None and own is not None:
             raise SettingError(f"`{name}` is given to TuneConfig and to its scheduler; give it to one of them.")
     metric, mode = metric or tune.metric, mode or tune.mode
-    if search.is_rays:
+    if search.is_ray_searcher:
         metric, mode = metric or search.searcher.metric, mode or search.searcher.mode
         kind = type(search.searcher).__name__
         if metric is None:

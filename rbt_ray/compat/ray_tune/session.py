@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from rbt_ray.compat.ray_tune.checkpoint import Checkpoint
-from rbt_ray.compat.ray_tune.stopping import EndsTrial
+from rbt_ray.compat.ray_tune.stopping import StopCheck
 from rbt_ray.compat.ray_tune.trial import Trial
-from rbt_ray.compat.ray_tune.trial_folder import CHECKPOINT_DIR, Records, Report
+from rbt_ray.compat.ray_tune.trial_folder import CHECKPOINT_DIR, Report, TrialFolder
 from rbt_ray.errors import SettingError
 
 
-class TrialEnds(BaseException):
+class TrialStopped(BaseException):
     """Ends a function trainable that has reported for the last time; no `except Exception` of its own stops it."""
 
 
@@ -27,25 +27,25 @@ class Session:
 
     Args:
         trial: whose run it is.
-        records: the trial's folder.
+        trial_folder: the trial's folder.
         ends: whether a report is the last, by the stopping criteria.
         limit: reports after which the search wants to know; None: the trial ends by itself.
     """
 
-    def __init__(self, trial: Trial, records: Records, ends: EndsTrial, limit: int | None) -> None:
-        self.trial, self.records, self.limit = trial, records, limit
+    def __init__(self, trial: Trial, trial_folder: TrialFolder, ends: StopCheck, limit: int | None) -> None:
+        self.trial, self.trial_folder, self.limit = trial, trial_folder, limit
         self._ends = ends
-        known, self.ended = records.read()
-        self.over = self.ended or (limit is not None and len(known) >= limit)
+        known, self.ended = trial_folder.read()
+        self.run_ended = self.ended or (limit is not None and len(known) >= limit)
         self.checkpoint: Checkpoint | None = None
-        if self.over:  # an earlier run of it came as far as this
+        if self.run_ended:  # an earlier run of it came as far as this
             self.reports = known if limit is None else known[:limit]
             return
-        n_done, self.checkpoint = records.latest(known) or (0, None)
+        n_done, self.checkpoint = trial_folder.latest(known) or (0, None)
         self.reports = known[:n_done]
         for result in self.reports:
             ends(trial.trial_id, result)
-        records.begin(self.reports)
+        trial_folder.begin(self.reports)
         self._before = float(self.reports[-1]["time_total_s"]) if self.reports else 0.0
         self._began = self._last = time.time()
         self._n_before = n_done
@@ -84,34 +84,34 @@ class Session:
         self._last = now
         self.ended = self._ends(self.trial.trial_id, result) or bool(result["done"])
         result["done"] = self.ended
-        self.over = self.ended or number == self.limit
-        if save is not None and saves(result, self.over):
-            stored = self.records.store(number, save)
+        self.run_ended = self.ended or number == self.limit
+        if save is not None and saves(result, self.run_ended):
+            stored = self.trial_folder.store(number, save)
             self.checkpoint, result[CHECKPOINT_DIR] = Checkpoint(stored), stored.name
         self.reports.append(result)
-        self.records.add(result)
-        self.records.prune(self.reports)
-        return self.over
+        self.trial_folder.add(result)
+        self.trial_folder.prune(self.reports)
+        return self.run_ended
 
     def close(self) -> None:
         """The trainable has ended, by itself or because it was to."""
-        if not self.over:
+        if not self.run_ended:
             self.ended = True
         if self.ended and self.reports:
             self.reports[-1]["done"] = True
-            self.records.end()
+            self.trial_folder.end()
 
     def __enter__(self) -> Session:
-        global _at_work
-        _at_work = self
+        global _current
+        _current = self
         return self
 
     def __exit__(self, *_: object) -> None:
-        global _at_work
-        _at_work = None
+        global _current
+        _current = None
 
 
-_at_work: Session | None = None
+_current: Session | None = None
 """That of the trial at work: a worker evaluates one at a time."""
 
 
@@ -120,7 +120,7 @@ def report(metrics: Mapping[str, Any] | None = None, *, checkpoint: Any = None, 
 
     Args:
         metrics: by name; numbers, text, or dicts of them.
-        checkpoint: a `Checkpoint`, whose folder is copied to the trial's.
+        checkpoint: a `Checkpoint`, whose folder is copy_tree to the trial's.
         named: metrics too, as older scripts write them.
 
     Raises:
@@ -128,10 +128,10 @@ def report(metrics: Mapping[str, Any] | None = None, *, checkpoint: Any = None, 
     """
     if metrics is not None and not isinstance(metrics, Mapping):
         raise SettingError(f"`tune.report` takes a dict of metrics; got {metrics!r} of type {type(metrics).__name__}.")
-    if _at_work is None:
+    if _current is None:
         return
-    if _at_work.over:
-        raise TrialEnds
+    if _current.run_ended:
+        raise TrialStopped
     save = None
     if checkpoint is not None:
         source = str(checkpoint.path)
@@ -139,13 +139,13 @@ def report(metrics: Mapping[str, Any] | None = None, *, checkpoint: Any = None, 
         def save(folder: str) -> None:
             shutil.copytree(source, folder, dirs_exist_ok=True)
 
-    if _at_work.add({**(metrics or {}), **named}, save=save):
-        raise TrialEnds
+    if _current.add({**(metrics or {}), **named}, save=save):
+        raise TrialStopped
 
 
 def get_checkpoint() -> Checkpoint | None:
     """The latest checkpoint of this trial, to go on from; None: begin at the start."""
-    return None if _at_work is None else _at_work.checkpoint
+    return None if _current is None else _current.checkpoint
 
 
 class TuneContext:
@@ -153,22 +153,22 @@ class TuneContext:
 
     def get_trial_id(self) -> str | None:
         """Its id."""
-        return None if _at_work is None else _at_work.trial.trial_id
+        return None if _current is None else _current.trial.trial_id
 
     def get_trial_name(self) -> str | None:
         """Its name."""
-        return None if _at_work is None else str(_at_work.trial)
+        return None if _current is None else str(_current.trial)
 
     def get_trial_dir(self) -> str | None:
         """Its folder, which may be written to."""
-        if _at_work is None:
+        if _current is None:
             return None
-        _at_work.trial.init_local_path()
-        return _at_work.trial.path
+        _current.trial.init_local_path()
+        return _current.trial.path
 
     def get_experiment_name(self) -> str | None:
         """The study's name."""
-        return None if _at_work is None else Path(_at_work.trial.experiment_path).name
+        return None if _current is None else Path(_current.trial.experiment_path).name
 
 
 def get_context() -> TuneContext:

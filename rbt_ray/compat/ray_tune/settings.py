@@ -166,11 +166,11 @@ class RunConfig:
                 "`log_to_file` is not supported: what trainables print goes to stderr, on Ray into Ray's logs."
             )
         self.storage_path = str(self.storage_path or Path.home() / "ray_results")
-        self.failure_config = taken(FailureConfig, self.failure_config)
-        self.checkpoint_config = taken(CheckpointConfig, self.checkpoint_config)
+        self.failure_config = to_settings(FailureConfig, self.failure_config)
+        self.checkpoint_config = to_settings(CheckpointConfig, self.checkpoint_config)
 
 
-def taken(kind: type[T], given: Any) -> T:
+def to_settings(kind: type[T], given: Any) -> T:
     """The settings given, or the defaults; Ray Tune's own object of the same name is read field by field."""
     if given is None:
         return kind()

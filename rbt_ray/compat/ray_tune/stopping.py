@@ -7,15 +7,15 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from rbt_ray.compat.ray_tune import stopper
-from rbt_ray.compat.ray_tune.trial import flat
+from rbt_ray.compat.ray_tune.trial import flatten
 from rbt_ray.errors import SettingError, TuneError
 
-EndsTrial = Callable[[str, Mapping[str, Any]], bool]
+StopCheck = Callable[[str, Mapping[str, Any]], bool]
 _NEVER_ALL = ("NoopStopper", "FunctionStopper", "MaximumIterationStopper", "TrialPlateauStopper", "TimeoutStopper")
 _NEVER_ONE = ("NoopStopper", "TimeoutStopper", "ExperimentPlateauStopper")
 
 
-class Stop:
+class StopCriteria:
     """What a user passed as `stop`.
 
     Args:
@@ -28,7 +28,7 @@ class Stop:
     """
 
     def __init__(self, given: Any, max_t: float | None = None) -> None:
-        self._limits = flat(given) if isinstance(given, Mapping) else {}
+        self._limits = flatten(given) if isinstance(given, Mapping) else {}
         if max_t is not None:
             self._limits["training_iteration"] = min(max_t, self._limits.get("training_iteration", max_t))
         self._parts = [] if given is None or isinstance(given, Mapping) else _parts(given)
@@ -46,12 +46,12 @@ class Stop:
         timeouts = [part for part in self._parts if type(part).__name__ == "TimeoutStopper"]
         return min((part.seconds for part in timeouts), default=None)
 
-    def for_trial(self) -> EndsTrial:
+    def for_trial(self) -> StopCheck:
         """Whether a report is a trial's last; fresh for each trial."""
         parts = [copy.deepcopy(part) for part in self._parts if type(part).__name__ not in _NEVER_ONE]
 
         def ends(trial_id: str, result: Mapping[str, Any]) -> bool:
-            values = flat(result)
+            values = flatten(result)
             for name in self._limits:
                 if name not in values:
                     names = ", ".join(values)
@@ -89,10 +89,10 @@ def _parts(given: Any) -> list[Any]:
             f"`stop` is a dict such as {{'training_iteration': 10}}, a function of (trial_id, result), or a stopper of "
             f"`rbt_ray.tune.stopper`; got {given!r}."
         )
-    return [_ours(given)]
+    return [_to_native(given)]
 
 
-_RAYS = {
+_RAY_ARGUMENTS = {
     "NoopStopper": (),
     "FunctionStopper": ("_fn",),
     "MaximumIterationStopper": ("_max_iter",),
@@ -102,9 +102,9 @@ _RAYS = {
 """Where Ray Tune's own objects (2.40 to 2.60) keep their arguments, in the order of ours."""
 
 
-def _ours(given: Any) -> Any:
+def _to_native(given: Any) -> Any:
     """One of Ray Tune's as ours, for which no worker has to import Ray; any other as it is."""
     kind = type(given).__name__
-    if type(given).__module__.startswith("ray.tune.stopper") and kind in _RAYS:
-        return getattr(stopper, kind)(*(getattr(given, name) for name in _RAYS[kind]))
+    if type(given).__module__.startswith("ray.tune.stopper") and kind in _RAY_ARGUMENTS:
+        return getattr(stopper, kind)(*(getattr(given, name) for name in _RAY_ARGUMENTS[kind]))
     return given

@@ -135,7 +135,7 @@ def save(trainable: Any, folder: str) -> None:
     if isinstance(held, dict):
         try:
             plain_values.write(held, Path(folder))
-        except plain_values.NotPlainError:
+        except plain_values.NotSerializableError:
             with private_files.replacing(Path(folder, _PICKLE), flush=False) as file:
                 pickle.dump(held, file)
     private_files.write(Path(folder, _STEPS), str(trainable._iteration))

@@ -17,7 +17,7 @@ _registered: dict[str, Any] = {}
 
 
 @dataclass(frozen=True, eq=False)
-class Dressed:
+class TrainableSpec:
     """A function or class, its parameters and its resources.
 
     Args:
@@ -31,13 +31,13 @@ class Dressed:
     resources: Resources = field(default_factory=Resources)
 
     @classmethod
-    def of(cls, trainable: Any) -> Dressed:
+    def of(cls, trainable: Any) -> TrainableSpec:
         """What a user passed as trainable.
 
         Raises:
             SettingError: it is no function, no class with `step`, and no name that `register_trainable` knows.
         """
-        if isinstance(trainable, Dressed):
+        if isinstance(trainable, TrainableSpec):
             return trainable
         if isinstance(trainable, str):
             if trainable not in _registered:
@@ -75,9 +75,9 @@ class Dressed:
 
     def __call__(self, config: dict[str, Any]) -> Any:
         """The function's answer, or the class's object."""
-        return self.made_for(None, config) if self.is_class else self.target(config, **self.parameters.values)
+        return self.create(None, config) if self.is_class else self.target(config, **self.parameters.values)
 
-    def made_for(self, trial: Trial | None, config: dict[str, Any]) -> Any:
+    def create(self, trial: Trial | None, config: dict[str, Any]) -> Any:
         """The class's object."""
         kind: Any = self.target
         if values := self.parameters.values:
@@ -95,23 +95,23 @@ class Dressed:
         return made
 
 
-def with_parameters(trainable: Any, **parameters: Any) -> Dressed:
+def with_parameters(trainable: Any, **parameters: Any) -> TrainableSpec:
     """The trainable with keyword arguments that all its trials share, however large: one copy a machine, read-only.
 
     A function is called with them; of a class, `setup` is.
     """
-    dressed = Dressed.of(trainable)
-    return replace(dressed, parameters=Parameters({**dressed.parameters.values, **parameters}))
+    spec = TrainableSpec.of(trainable)
+    return replace(spec, parameters=Parameters({**spec.parameters.values, **parameters}))
 
 
-def with_resources(trainable: Any, resources: Mapping[str, float]) -> Dressed:
+def with_resources(trainable: Any, resources: Mapping[str, float]) -> TrainableSpec:
     """The trainable with what each of its trials takes, such as ``{"cpu": 2}``."""
-    return replace(Dressed.of(trainable), resources=Resources.of(resources))
+    return replace(TrainableSpec.of(trainable), resources=Resources.of(resources))
 
 
 def register_trainable(name: str, trainable: Any) -> None:
     """Lets `Tuner(name, ...)` mean this trainable."""
-    _registered[name] = Dressed.of(trainable)
+    _registered[name] = TrainableSpec.of(trainable)
 
 
 def _check_signature(function: Any) -> None:

@@ -43,7 +43,7 @@ class Trial:
     @property
     def evaluated_params(self) -> dict[str, Any]:
         """The config, flat."""
-        return flat(self.config)
+        return flatten(self.config)
 
     @property
     def experiment_tag(self) -> str:
@@ -68,7 +68,7 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class Naming:
+class TrialNaming:
     """How trials of a study are called.
 
     Args:
@@ -86,36 +86,36 @@ class Naming:
     def trial(self, number: int | None, config: Mapping[str, Any]) -> Trial:
         """The trial of a sample; without a number it is called by a hash of its config."""
         mark = f"{number:05d}" if number is not None else _hash(config)
-        trial = Trial(f"{self.prefix}_{mark}", self.trainable_name, copied(config), self.experiment_path)
+        trial = Trial(f"{self.prefix}_{mark}", self.trainable_name, copy_tree(config), self.experiment_path)
         if number is not None and self.names is not None:
             trial.custom_name, trial.custom_dirname = self.names[number]
         return trial
 
 
-def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested dicts as one, their names joined by "/"."""
     found: dict[str, Any] = {}
     for key, value in tree.items():
         name = f"{prefix}{key}"
-        found |= flat(value, f"{name}/") if isinstance(value, Mapping) and value else {name: value}
+        found |= flatten(value, f"{name}/") if isinstance(value, Mapping) and value else {name: value}
     return found
 
 
-def copied(tree: Any) -> Any:
+def copy_tree(tree: Any) -> Any:
     """Dicts, lists and tuples anew, what they hold as it is: models and data in a config are not copied."""
     if isinstance(tree, Mapping):
-        return {key: copied(value) for key, value in tree.items()}
+        return {key: copy_tree(value) for key, value in tree.items()}
     if type(tree) is tuple:
-        return tuple(copied(value) for value in tree)
-    return [copied(value) for value in tree] if isinstance(tree, list) else tree
+        return tuple(copy_tree(value) for value in tree)
+    return [copy_tree(value) for value in tree] if isinstance(tree, list) else tree
 
 
-def plained(tree: Any) -> Any:
+def to_python(tree: Any) -> Any:
     """The same with Python's numbers and texts in place of numpy's, which no JSON holds; dates stay as they are."""
     if isinstance(tree, Mapping):
-        return {key: plained(value) for key, value in tree.items()}
+        return {key: to_python(value) for key, value in tree.items()}
     if type(tree) in (list, tuple):
-        return type(tree)(plained(value) for value in tree)
+        return type(tree)(to_python(value) for value in tree)
     return tree.item() if isinstance(tree, np.generic) and tree.dtype.kind in "biufU" else tree
 
 

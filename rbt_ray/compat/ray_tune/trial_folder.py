@@ -14,7 +14,7 @@ import numpy as np
 from rbt_ray import private_files
 from rbt_ray.compat.ray_tune.checkpoint import Checkpoint
 from rbt_ray.compat.ray_tune.settings import CheckpointConfig
-from rbt_ray.compat.ray_tune.trial import flat
+from rbt_ray.compat.ray_tune.trial import flatten
 
 Report = dict[str, Any]
 CHECKPOINT_DIR = "checkpoint_dir_name"
@@ -24,7 +24,7 @@ _END = {"trial_ended": True}
 """The last line of a trial that ended by itself or by its stopping criteria: more of it will not come."""
 
 
-class Records:
+class TrialFolder:
     """A trial's folder.
 
     Args:
@@ -98,7 +98,7 @@ class Records:
         key = self._keep.checkpoint_score_attribute
         if key is not None:
             sign = 1.0 if self._keep.checkpoint_score_order == "max" else -1.0
-            scored = sorted(held, key=lambda report: _rank(flat(report).get(key), sign))
+            scored = sorted(held, key=lambda report: _rank(flatten(report).get(key), sign))
             spare = [report for report in scored[: -self._keep.num_to_keep] if report is not held[-1]]
         else:
             spare = held[: -self._keep.num_to_keep]

@@ -32,12 +32,12 @@ class TuneSampler:
         self._points: list[bytes] = []  # by slot
         self._loss: dict[bytes, float] = {}
         self._at_rest: dict[bytes, float] = {}  # results that the searcher does not know, in the order of arrival
-        self._told: set[bytes] = set()
+        self._n_reported: set[bytes] = set()
 
     def sample(self) -> FloatArray | None:
         """See `Sampler`."""
         for key, loss in self._at_rest.items():
-            self._told.add(key)
+            self._n_reported.add(key)
             self._searcher.tell_of(key, loss)
         self._at_rest.clear()
         for _ in range(_TRIES):
@@ -56,16 +56,16 @@ class TuneSampler:
         """See `Sampler`."""
         key = point.tobytes()
         self._loss[key] = loss
-        if key not in self._told:
+        if key not in self._n_reported:
             self._at_rest[key] = loss
 
-    def goes_on(self, slot: int) -> None:
+    def mark_running(self, slot: int) -> None:
         """The config in this slot is under way again."""
         self._at_rest.pop(self._points[slot], None)
 
 
 @dataclass(frozen=True, slots=True)
-class Watched:
+class ObservedScheduler:
     """A scheduler whose races tell a sampler which configs go on."""
 
     scheduler: Scheduler
@@ -73,10 +73,10 @@ class Watched:
 
     def race(self, ladder: Ladder, eta: float) -> Race:
         """See `Scheduler`."""
-        return _WatchedRace(self.scheduler.race(ladder, eta), self.sampler)
+        return _ObservedRace(self.scheduler.race(ladder, eta), self.sampler)
 
 
-class _WatchedRace:
+class _ObservedRace:
     def __init__(self, race: Race, sampler: TuneSampler) -> None:
         self._race, self._sampler = race, sampler
         self.enter, self.close, self.finish = race.enter, race.close, race.finish
@@ -88,5 +88,5 @@ class _WatchedRace:
     def next(self) -> Step | None:
         step = self._race.next()
         if step is not None and step.slot is not None:
-            self._sampler.goes_on(step.slot)
+            self._sampler.mark_running(step.slot)
         return step

@@ -13,18 +13,18 @@ from pathlib import Path
 from typing import Any
 
 from rbt_ray.compat.ray_tune import rerun
-from rbt_ray.compat.ray_tune.callback import Bridge, StopAll
+from rbt_ray.compat.ray_tune.callback import CallbackDispatcher, StudyStopped
 from rbt_ray.compat.ray_tune.definition import FILE, Definition
 from rbt_ray.compat.ray_tune.results import ResultGrid
-from rbt_ray.compat.ray_tune.samples import check_flat, samples_of
-from rbt_ray.compat.ray_tune.scheduling import climb_of, ours
-from rbt_ray.compat.ray_tune.searching import metric_of, searched
-from rbt_ray.compat.ray_tune.settings import CheckpointConfig, FailureConfig, RunConfig, TuneConfig, taken
-from rbt_ray.compat.ray_tune.stopping import Stop
-from rbt_ray.compat.ray_tune.trainable_objective import SAMPLE, Runner, engine_name
-from rbt_ray.compat.ray_tune.trainable_spec import Dressed
-from rbt_ray.compat.ray_tune.trial import Naming
-from rbt_ray.compat.ray_tune.workers import engine_run
+from rbt_ray.compat.ray_tune.samples import generate_samples, require_flat
+from rbt_ray.compat.ray_tune.scheduling import schedule_plan, to_native_scheduler
+from rbt_ray.compat.ray_tune.searching import parse_search_alg, study_metric
+from rbt_ray.compat.ray_tune.settings import CheckpointConfig, FailureConfig, RunConfig, TuneConfig, to_settings
+from rbt_ray.compat.ray_tune.stopping import StopCriteria
+from rbt_ray.compat.ray_tune.trainable_objective import SAMPLE, TrainableObjective, metric_column
+from rbt_ray.compat.ray_tune.trainable_spec import TrainableSpec
+from rbt_ray.compat.ray_tune.trial import TrialNaming
+from rbt_ray.compat.ray_tune.workers import to_engine_run_config
 from rbt_ray.errors import NotSupportedError, SettingError, SpaceError, StudyInterrupted, StudyMismatchError, TuneError
 from rbt_ray.search.grid_search import GridSearch
 from rbt_ray.search.sampler import Sampler, StreamSampler
@@ -54,7 +54,7 @@ class Tuner:
         trainable: a function of a config that returns or reports metrics, a class with `setup` and `step`, or either with
             `with_parameters` and `with_resources`.
         param_space: constants, domains, `grid_search` and `sample_from`, nested as you like.
-        tune_config: what is searched, and how.
+        tune_config: what is parse_search_alg, and how.
         run_config: where and how it is run.
 
     Raises:
@@ -69,10 +69,10 @@ class Tuner:
         tune_config: TuneConfig | None = None,
         run_config: RunConfig | None = None,
     ) -> None:
-        self._tune, self._run = taken(TuneConfig, tune_config), taken(RunConfig, run_config)
-        self._trainable = Dressed.of(trainable)
-        search = searched(self._tune.search_alg)
-        scheduler = ours(self._tune.scheduler)
+        self._tune, self._run = to_settings(TuneConfig, tune_config), to_settings(RunConfig, run_config)
+        self._trainable = TrainableSpec.of(trainable)
+        search = parse_search_alg(self._tune.search_alg)
+        scheduler = to_native_scheduler(self._tune.scheduler)
         given = search.seed if self._tune.seed is None else self._tune.seed
         seed = secrets.randbits(32) if given is None else given
         n = _ENDLESS if self._tune.num_samples == -1 else self._tune.num_samples
@@ -86,17 +86,17 @@ class Tuner:
         )
         samples = None
         if search.searcher is not None:
-            check_flat(self._space)
+            require_flat(self._space)
         else:
-            samples = samples_of(
+            samples = generate_samples(
                 self._space,
                 n,
                 seed,
                 points_to_evaluate=search.points_to_evaluate,
                 constant_grid_search=search.constant_grid_search,
             )
-        metric, mode = metric_of(self._tune, scheduler, search)
-        naming = Naming(hashlib.sha256(f"{name}{seed}".encode()).hexdigest()[:5], self._trainable.__name__)
+        metric, mode = study_metric(self._tune, scheduler, search)
+        naming = TrialNaming(hashlib.sha256(f"{name}{seed}".encode()).hexdigest()[:5], self._trainable.__name__)
         self._definition = Definition(
             trainable_name=naming.trainable_name,
             prefix=naming.prefix,
@@ -110,37 +110,37 @@ class Tuner:
             constant_grid_search=search.constant_grid_search,
             scheduler=scheduler,
             stop=self._run.stop,
-            checkpoints=taken(CheckpointConfig, self._run.checkpoint_config),
-            failures=taken(FailureConfig, self._run.failure_config),
+            checkpoints=to_settings(CheckpointConfig, self._run.checkpoint_config),
+            failures=to_settings(FailureConfig, self._run.failure_config),
             reuse=self._tune.reuse_actors,
             n_callbacks=len(self._run.callbacks or ()),
         )
         self._search = search
         self._rerun: rerun.Rerun | None = None
-        self._go_on = True
+        self._resume_unfinished = True
         self._engine: EngineTuner | None = None
         self._prepare(name)
 
     def _prepare(self, name: str) -> None:
         """What both a new study and a restored one need."""
         definition = self._definition
-        self._stop = Stop(definition.stop)
-        self._climb = climb_of(definition.scheduler, self._stop.max_iterations)
-        if self._climb is not None and definition.metric is None:
+        self._stop = StopCriteria(definition.stop)
+        self._plan = schedule_plan(definition.scheduler, self._stop.max_iterations)
+        if self._plan is not None and definition.metric is None:
             raise SettingError("a scheduler needs a `metric` and a `mode`: give them to TuneConfig.")
-        # A climb ends trials at `max_t` by itself; where there is none, or none any more, this does.
-        self._stop_unscheduled = Stop(definition.stop, getattr(definition.scheduler, "max_t", None))
+        # A plan ends trials at `max_t` by itself; where there is none, or none any more, this does.
+        self._stop_unscheduled = StopCriteria(definition.stop, getattr(definition.scheduler, "max_t", None))
         resources, most = self._trainable.resources, self._search.max_concurrent or self._tune.max_concurrent_trials
-        self._engine_run = engine_run(self._run, name, resources, most or None, definition.failures)
-        self._runner = Runner(
+        self._engine_run = to_engine_run_config(self._run, name, resources, most or None, definition.failures)
+        self._objective = TrainableObjective(
             self._trainable,
             definition.samples,
-            Naming(definition.prefix, definition.trainable_name, names=definition.names),
-            self._stop_unscheduled if self._climb is None else self._stop,
+            TrialNaming(definition.prefix, definition.trainable_name, names=definition.names),
+            self._stop_unscheduled if self._plan is None else self._stop,
             definition.checkpoints,
             definition.failures.max_failures,
             reuse=definition.reuse,
-            climbs=self._climb is not None,
+            resumes=self._plan is not None,
         )
 
     @classmethod
@@ -184,9 +184,9 @@ class Tuner:
                 "`storage_filesystem` is not supported; give `path` as a URI such as 's3://bucket/name'."
             )
         tuner = cls.__new__(cls)
-        tuner._run = taken(RunConfig, run_config)
+        tuner._run = to_settings(RunConfig, run_config)
         tuner._tune = TuneConfig()
-        tuner._trainable = Dressed.of(trainable)
+        tuner._trainable = TrainableSpec.of(trainable)
         folder = Place(path if is_uri(str(path)) else Path(path).expanduser(), 10.0).settle().absolute()
         tuner._definition = definition = Definition.load(folder, param_space, tuner._run.stop)
         if definition.trainable_name != tuner._trainable.__name__:
@@ -200,14 +200,14 @@ class Tuner:
                 "not told to any.",
                 stacklevel=2,
             )
-        tuner._search = searched(search_alg)
+        tuner._search = parse_search_alg(search_alg)
         tuner._space = param_space or _space_in(folder)
-        tuner._go_on = resume_unfinished
+        tuner._resume_unfinished = resume_unfinished
         tuner._prepare(folder.name)
         tuner._rerun = rerun.Rerun(restart_errored, accept_changes) if resume_errored or restart_errored else None
         tuner._engine = EngineTuner.restore(
             path if is_uri(str(path)) else folder,
-            tuner._runner,
+            tuner._objective,
             param_space=None if definition.samples is not None else param_space,
             search_alg=tuner._scheduled() or tuner._search.restored,
             run_config=tuner._engine_run,
@@ -240,33 +240,33 @@ class Tuner:
             TuneError: a trial failed, and `fail_fast` is "raise".
         """
         stopper = self._stop.for_study()
-        bridge = Bridge(
+        dispatcher = CallbackDispatcher(
             self._run.callbacks or (),
             stopper,
-            self._runner,
+            self._objective,
             self._definition.checkpoints,
-            scheduled=self._climb is not None,
+            scheduled=self._plan is not None,
         )
-        engine_run_ = replace(self._engine_run, callbacks=(bridge,))
+        run_config = replace(self._engine_run, callbacks=(dispatcher,))
         if self._engine is None:
-            self._engine = self._begin(engine_run_)
+            self._engine = self._begin(run_config)
             self._definition.save(self._engine.path)
         else:
-            self._engine._run_config = engine_run_
+            self._engine._run_config = run_config
         folder = self._engine.path.absolute()
-        self._runner.naming = replace(self._runner.naming, experiment_path=str(folder))
-        if not self._go_on:
+        self._objective.naming = replace(self._objective.naming, experiment_path=str(folder))
+        if not self._resume_unfinished:
             return self._results(folder)
-        on_ray = backend_of(engine_run_) == "ray"
-        self._trainable.parameters.place(folder, on_ray=on_ray)
-        bridge.setup(self._stop, None if self._definition.samples is None else len(self._definition.samples))
+        on_ray = backend_of(run_config) == "ray"
+        self._trainable.parameters.store_in(folder, on_ray=on_ray)
+        dispatcher.setup(self._stop, None if self._definition.samples is None else len(self._definition.samples))
         try:
             if not (folder / _STOPPED).exists():
                 self._engine.fit()
             if self._rerun is not None:
-                self._runner.stop = self._stop_unscheduled
-                self._rerun.run(folder, self._runner, self._results(folder), replace(engine_run_, storage_path=None))
-        except StopAll:
+                self._objective.stop = self._stop_unscheduled
+                self._rerun.run(folder, self._objective, self._results(folder), replace(run_config, storage_path=None))
+        except StudyStopped:
             (folder / _STOPPED).touch(mode=0o600)
         except StudyInterrupted:
             raise StudyInterrupted(
@@ -275,7 +275,7 @@ class Tuner:
             ) from None
         finally:
             self._trainable.parameters.clear()
-        bridge.end()
+        dispatcher.end()
         results = self._results(folder)
         if results.errors and str(self._definition.failures.fail_fast).lower() == "raise":
             raise TuneError(f"a trial failed: {results.errors[0]}")
@@ -283,58 +283,58 @@ class Tuner:
 
     def _scheduled(self) -> ScheduledSearch | None:
         """The search object, where the engine has no name for it: a scheduler over samples, or over a searcher of Ray Tune's."""
-        definition, climb = self._definition, self._climb
-        if climb is None:
+        definition, plan = self._definition, self._plan
+        if plan is None:
             return None
         if definition.samples is not None:
             space, n = self._sample_space(), len(definition.samples)
             sampler: Sampler = StreamSampler(GridSearch(space, limit=n))
-            return ScheduledSearch(space, sampler, climb.scheduler, climb.ladder, climb.eta, limit=n, continues=True)
-        if not self._search.is_rays:
+            return ScheduledSearch(space, sampler, plan.scheduler, plan.ladder, plan.eta, limit=n, continues=True)
+        if not self._search.is_ray_searcher:
             return None
-        from rbt_ray.compat.ray_tune.tune_sampler import TuneSampler, Watched
+        from rbt_ray.compat.ray_tune.tune_sampler import ObservedScheduler, TuneSampler
 
         space, n = Space.of(self._space), definition.num_samples
         sampler = TuneSampler(space, self._search.searcher)
-        scheduler = Watched(climb.scheduler, sampler)
-        return ScheduledSearch(space, sampler, scheduler, climb.ladder, climb.eta, limit=n, continues=True)
+        scheduler = ObservedScheduler(plan.scheduler, sampler)
+        return ScheduledSearch(space, sampler, scheduler, plan.ladder, plan.eta, limit=n, continues=True)
 
     def _sample_space(self) -> Space:
         return Space.of({SAMPLE: randint(0, max(2, len(self._definition.samples or ())))})
 
     def _begin(self, run: EngineRun) -> EngineTuner:
-        definition, climb = self._definition, self._climb
-        _make_room(str(run.storage_path), str(run.name))
+        definition, plan = self._definition, self._plan
+        _move_aside(str(run.storage_path), str(run.name))
         mode: Mode = "min" if definition.metric is not None and definition.mode == "min" else "max"
         settings: dict[str, Any] = {
-            "metric": engine_name(definition.metric or "training_iteration"),
+            "metric": metric_column(definition.metric or "training_iteration"),
             "mode": mode,
             "seed": definition.seed,
-            "time_budget_s": _least(self._tune.budget_seconds, self._stop.seconds),
+            "time_budget_s": _smallest(self._tune.budget_seconds, self._stop.seconds),
             "min_fidelity": 1.0,
         }
-        if climb is not None:
-            settings |= {"fidelity": "reports", "max_reports": climb.max_reports, "eta": climb.eta}
+        if plan is not None:
+            settings |= {"fidelity": "reports", "max_reports": plan.max_reports, "eta": plan.eta}
         if definition.samples is not None:
             settings["num_samples"] = len(definition.samples)
             settings["search_alg"] = self._scheduled() or "grid"
             return EngineTuner(
-                self._runner, param_space=self._sample_space(), tune_config=EngineTune(**settings), run_config=run
+                self._objective, param_space=self._sample_space(), tune_config=EngineTune(**settings), run_config=run
             )
         settings |= {"num_samples": definition.num_samples, "search_alg": self._search.searcher}
-        settings["max_pending"] = self._search.most_open(self._tune.max_concurrent_trials)
+        settings["max_pending"] = self._search.max_open_trials(self._tune.max_concurrent_trials)
         if (search := self._scheduled()) is not None:
             settings["search_alg"] = search
-        elif climb is not None:
-            settings |= {"scheduler": climb.scheduler, "min_fidelity": climb.ladder[0]}
-        return EngineTuner(self._runner, param_space=self._space, tune_config=EngineTune(**settings), run_config=run)
+        elif plan is not None:
+            settings |= {"scheduler": plan.scheduler, "min_fidelity": plan.ladder[0]}
+        return EngineTuner(self._objective, param_space=self._space, tune_config=EngineTune(**settings), run_config=run)
 
     def _results(self, folder: Path) -> ResultGrid:
-        self._runner.naming = replace(self._runner.naming, experiment_path=str(folder))
+        self._objective.naming = replace(self._objective.naming, experiment_path=str(folder))
         study = None if self._engine is None else self._engine.study
         studies = [StudyResults(folder, study), *rerun.studies_in(folder)]
         return ResultGrid(
-            studies, self._runner, self._definition.checkpoints, self._definition.metric, self._definition.mode
+            studies, self._objective, self._definition.checkpoints, self._definition.metric, self._definition.mode
         )
 
 
@@ -352,7 +352,7 @@ def _space_in(folder: Path) -> Space | None:
         journal.close()
 
 
-def _names(naming: Naming, samples: Any, tune: TuneConfig) -> list[tuple[str | None, str | None]] | None:
+def _names(naming: TrialNaming, samples: Any, tune: TuneConfig) -> list[tuple[str | None, str | None]] | None:
     makers = tune.trial_name_creator, tune.trial_dirname_creator
     if makers == (None, None):
         return None
@@ -370,7 +370,7 @@ def _names(naming: Naming, samples: Any, tune: TuneConfig) -> list[tuple[str | N
     return list(zip(names, folders, strict=True))
 
 
-def _make_room(storage: str, name: str) -> None:
+def _move_aside(storage: str, name: str) -> None:
     """A study of that name that ended or broke off is put aside, as a second run of a script would want it."""
     if is_uri(storage):
         return
@@ -383,5 +383,5 @@ def _make_room(storage: str, name: str) -> None:
     warnings.warn(f"there was a study in {folder}; it is in {aside} now.", stacklevel=4)
 
 
-def _least(*values: float | None) -> float | None:
+def _smallest(*values: float | None) -> float | None:
     return min((value for value in values if value is not None), default=None)

@@ -7,14 +7,14 @@ from typing import Any
 from rbt_ray.errors import NotSupportedError
 
 
-class _Refused:
+class _Unsupported:
     instead = ""
 
     def __init__(self, *_args: Any, **_options: Any) -> None:
         raise NotSupportedError(f"`tune.{type(self).__name__}` is not supported; {self.instead}")
 
 
-class Experiment(_Refused):
+class Experiment(_Unsupported):
     """Not supported."""
 
     instead = (
@@ -22,13 +22,13 @@ class Experiment(_Refused):
     )
 
 
-class ExperimentAnalysis(_Refused):
+class ExperimentAnalysis(_Unsupported):
     """Not supported."""
 
     instead = "`tune.Tuner.restore(path, trainable).get_results()` gives a ResultGrid of what is there."
 
 
-class ProgressReporter(_Refused):
+class ProgressReporter(_Unsupported):
     """Not supported."""
 
     instead = "progress is shown on stderr; RunConfig(verbose=0) shows none, and a Callback can print what it likes."
@@ -42,13 +42,13 @@ class JupyterNotebookReporter(ProgressReporter):
     """Not supported."""
 
 
-class PlacementGroupFactory(_Refused):
+class PlacementGroupFactory(_Unsupported):
     """Not supported."""
 
     instead = "`tune.with_resources(trainable, {'cpu': 2})` says what each trial takes."
 
 
-class ResumeConfig(_Refused):
+class ResumeConfig(_Unsupported):
     """Not supported."""
 
     instead = "pass `resume_unfinished`, `resume_errored` or `restart_errored` to `Tuner.restore`."

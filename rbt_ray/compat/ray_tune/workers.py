@@ -14,7 +14,7 @@ from rbt_ray.tuner.config import RunConfig as EngineRun
 from rbt_ray.tuner.pools import backend_of
 
 
-def engine_run(
+def to_engine_run_config(
     run: RunConfig, name: str, resources: Resources, max_concurrent: int | None, failures: FailureConfig
 ) -> EngineRun:
     """The settings.

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from rbt_ray.compat.rustybt.calls import Answer
+from rbt_ray.compat.rustybt.calls import CallResult
 
 
 class AsyncResult:
@@ -35,7 +35,7 @@ class AsyncResult:
         self._single = single
         self._callback = callback
         self._error_callback = error_callback
-        self._answers: list[Answer | None] = [None] * n
+        self._answers: list[CallResult | None] = [None] * n
         self._left = n
         self._lock = threading.Lock()
         self._done = threading.Event()
@@ -74,7 +74,7 @@ class AsyncResult:
             raise error
         return self._value()
 
-    def settle(self, index: int, answer: Answer) -> None:
+    def set_result(self, index: int, answer: CallResult) -> None:
         """Takes what became of a call."""
         with self._lock:
             self._answers[index] = answer
@@ -119,8 +119,8 @@ class ResultIterator:
         self._start = start
         self._ahead = ahead
         self._ordered = ordered
-        self._arrived: queue.SimpleQueue[tuple[int, Answer]] = queue.SimpleQueue()
-        self._early: dict[int, Answer] = {}
+        self._arrived: queue.SimpleQueue[tuple[int, CallResult]] = queue.SimpleQueue()
+        self._early: dict[int, CallResult] = {}
         self._started = self._next = 0
         self._exhausted = False
         self._feeding = threading.RLock()
@@ -158,17 +158,17 @@ class ResultIterator:
                 try:
                     n = self._start(self, self._started)
                 except Exception as error:  # of the user's own iterable
-                    self.settle(self._started, (False, error))
+                    self.set_result(self._started, (False, error))
                     self._started += 1
                     n = 0
                 self._started += n
                 self._exhausted = n == 0
 
-    def settle(self, index: int, answer: Answer) -> None:
+    def set_result(self, index: int, answer: CallResult) -> None:
         """Takes what became of a call."""
         self._arrived.put((index, answer))
 
-    def _take(self, timeout: float | None) -> Answer:
+    def _take(self, timeout: float | None) -> CallResult:
         while self._next not in self._early:
             try:
                 index, answer = self._arrived.get(timeout=timeout)

@@ -12,9 +12,9 @@ import numpy as np
 
 from rbt_ray.compat.rustybt.parameter_space import to_space
 from rbt_ray.compat.rustybt.result import SCORE, OptimizationResult
-from rbt_ray.compat.rustybt.run_study import Wanted, results_of, run_study
-from rbt_ray.compat.rustybt.scoring import Scored
-from rbt_ray.compat.rustybt.search_algorithms import count, seed_of
+from rbt_ray.compat.rustybt.run_study import StudySpec, results_of, run_study
+from rbt_ray.compat.rustybt.scoring import ScoredObjective
+from rbt_ray.compat.rustybt.search_algorithms import require_count, resolve_seed
 from rbt_ray.data.bundle import Bundle
 from rbt_ray.errors import NoResultError, SettingError
 from rbt_ray.pool.local.pool import usable_cpus
@@ -90,9 +90,9 @@ class BOHBOptimizer:
         self.parameter_space = parameter_space
         self.space = to_space(parameter_space)
         self.min_budget, self.max_budget, self.eta = min_budget, max_budget, eta
-        self.n_trials = count("n_trials", n_trials)
-        self.n_jobs = usable_cpus() if n_jobs == -1 else count("n_jobs", n_jobs)
-        self._seed = seed_of(seed)
+        self.n_trials = require_count("n_trials", n_trials)
+        self.n_jobs = usable_cpus() if n_jobs == -1 else require_count("n_jobs", n_jobs)
+        self._seed = resolve_seed(seed)
         self._run_config = RunConfig(
             num_workers=self.n_jobs, storage_path=storage_path, backend="local", verbose=int(verbose)
         )
@@ -111,7 +111,7 @@ class BOHBOptimizer:
         if not callable(objective_function):
             raise SettingError(f"`objective_function` is a function of (params, budget); got {objective_function!r}.")
         ticks = self._ticks()
-        objective = Scored(Budgeted(objective_function, float(self.max_budget), ticks.n_bars), takes_data=True)
+        objective = ScoredObjective(Budgeted(objective_function, float(self.max_budget), ticks.n_bars), takes_data=True)
         search = {
             "search_alg": "bohb",
             "num_samples": self.n_trials,
@@ -119,7 +119,7 @@ class BOHBOptimizer:
             "min_fidelity": self.min_budget / self.max_budget,
             "seed": self._seed,
         }
-        self.results = run_study(Wanted(objective, self.space, ticks, search), self._run_config, keep_workers=True)
+        self.results = run_study(StudySpec(objective, self.space, ticks, search), self._run_config, keep_workers=True)
         self._history = results_of(self.results)
         return self.get_best()
 

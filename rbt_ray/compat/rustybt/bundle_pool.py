@@ -6,7 +6,7 @@ import threading
 from collections import OrderedDict
 from typing import Any, ClassVar
 
-from rbt_ray.compat.rustybt.search_algorithms import count
+from rbt_ray.compat.rustybt.search_algorithms import require_count
 from rbt_ray.data.bundle import Bundle
 from rbt_ray.data.registry import current_version, load_bundle
 
@@ -25,7 +25,7 @@ class BundleConnectionPool:
     _creating: ClassVar[threading.Lock] = threading.Lock()
 
     def __init__(self, max_pool_size: int = 100) -> None:
-        self.max_pool_size = count("max_pool_size", max_pool_size)
+        self.max_pool_size = require_count("max_pool_size", max_pool_size)
         self._bundles: OrderedDict[str, Bundle] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -35,7 +35,7 @@ class BundleConnectionPool:
         with cls._creating:
             if cls._instance is None:
                 cls._instance = cls(max_pool_size)
-        cls._instance.max_pool_size = count("max_pool_size", max_pool_size)
+        cls._instance.max_pool_size = require_count("max_pool_size", max_pool_size)
         return cls._instance
 
     def get_bundle(self, bundle_name: str) -> Bundle:

@@ -1,4 +1,4 @@
-"""Calls of any function as a courier's cargo, and the main loop of the workers that make them."""
+"""CallBatch of any function as a worker's cargo, and the main loop of the workers that make them."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from rbt_ray.pool.process_setup import settle
 
 Call: TypeAlias = tuple[Sequence[Any], Mapping[str, Any]]
 """The arguments of one call, by position and by name."""
-Answer: TypeAlias = tuple[bool, Any]
+CallResult: TypeAlias = tuple[bool, Any]
 """Whether a call returned, and what it returned or raised."""
-_Sent: TypeAlias = tuple[bool, Any, str]
+_SentResult: TypeAlias = tuple[bool, Any, str]
 """The same on its way, with the traceback as text."""
 
 _Globals: TypeAlias = tuple[dict[str, Any], dict[str, Any]]
@@ -40,7 +40,7 @@ class WorkerTraceback(Exception):  # noqa: N818 - it is the cause of an error, a
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Calls:
+class CallBatch:
     """Some calls of one function, made one after the other.
 
     Args:
@@ -121,11 +121,11 @@ def pack_function(function: Callable[..., Any]) -> Job:
     Raises:
         ObjectiveError: it cannot be sent to another process.
     """
-    payload = pickle.dumps((sys.path, packed(function, "the function")))
+    payload = pickle.dumps((sys.path, pack(function, "the function")))
     return Job(hashlib.sha256(payload).hexdigest(), payload)
 
 
-def packed(thing: Any, what: str) -> bytes:
+def pack(thing: Any, what: str) -> bytes:
     """Bytes from which another process makes the same.
 
     Raises:
@@ -139,9 +139,9 @@ def packed(thing: Any, what: str) -> bytes:
     return packed
 
 
-def answers_in(packed: bytes) -> list[Answer]:
+def unpack_results(packed: bytes) -> list[CallResult]:
     """What a worker sent, errors with its traceback as their cause: an answer a call, or one error for all of them."""
-    answers: list[Answer] = []
+    answers: list[CallResult] = []
     for returned, value, told in pickle.loads(packed):
         if not returned:
             value.__cause__ = WorkerTraceback(f'\n"""\n{told}"""')
@@ -156,7 +156,7 @@ def serve_calls(
     for end in inherited:
         end.close()
     settle(life)
-    caller, driver, mine = _Caller(initialize), WorkerEnd(pipe), getpid()
+    caller, driver, mine = _CallRunner(initialize), WorkerEnd(pipe), getpid()
     try:
         driver.answer("ready")
         while True:
@@ -174,13 +174,13 @@ def serve_calls(
         return
 
 
-class _Caller:
+class _CallRunner:
     """The worker's side: whatever fails, fails in the calls, which somebody waits for."""
 
     def __init__(self, initialize: Callable[[], _Globals]) -> None:
         self._initialize = initialize
-        self._begun = False
-        self._broken: _Sent | None = None
+        self._started = False
+        self._broken: _SentResult | None = None
         self._globals: _Globals
         self._function: Callable[..., Any]
 
@@ -189,9 +189,9 @@ class _Caller:
         sys.path[:] = [*paths, *(path for path in sys.path if path not in paths)]
         self._broken = None
         try:
-            if not self._begun:
+            if not self._started:
                 self._globals = self._initialize()
-                self._begun = True
+                self._started = True
             self._function = self._with_globals(pickle.loads(function))
         except BaseException as error:
             self._broken = _failure(error)
@@ -217,14 +217,14 @@ class _Caller:
             packed = cloudpickle.dumps([_sendable(answer) for answer in answers])
         return packed
 
-    def _answer(self, args: Sequence[Any], kwds: Mapping[str, Any]) -> _Sent:
+    def _answer(self, args: Sequence[Any], kwds: Mapping[str, Any]) -> _SentResult:
         try:
             return True, self._function(*args, **kwds), ""
         except BaseException as error:  # a call that ends by sys.exit must not take the others with it
             return _failure(error)
 
 
-def _failure(error: BaseException) -> _Sent:
+def _failure(error: BaseException) -> _SentResult:
     """The error as something that arrives: not every exception can be made again from its pickle."""
     told = "".join(traceback.format_exception(error)).rstrip()
     if not isinstance(error, Exception):  # raised again in the driver it would end that
@@ -236,7 +236,7 @@ def _failure(error: BaseException) -> _Sent:
     return False, error, told
 
 
-def _sendable(answer: _Sent) -> _Sent:
+def _sendable(answer: _SentResult) -> _SentResult:
     try:
         cloudpickle.dumps(answer)
     except Exception as error:

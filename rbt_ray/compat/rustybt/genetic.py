@@ -7,8 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from rbt_ray.compat.rustybt.parameter_space import plain
-from rbt_ray.compat.rustybt.search_algorithms import Params, SearchAlgorithm, count, count_or_none, seed_of
+from rbt_ray.compat.rustybt.parameter_space import python_values
+from rbt_ray.compat.rustybt.search_algorithms import (
+    Params,
+    SearchAlgorithm,
+    require_count,
+    require_count_or_none,
+    resolve_seed,
+)
 from rbt_ray.errors import SettingError
 from rbt_ray.study.choices import Choice
 from rbt_ray.types import FloatArray
@@ -56,16 +62,16 @@ class GeneticAlgorithm(SearchAlgorithm):
         seed: int | None = None,
     ) -> None:
         super().__init__(parameter_space)
-        self.population_size = count("population_size", population_size)
-        self.max_generations = count("max_generations", max_generations)
-        self.tournament_size = count("tournament_size", tournament_size)
-        self.patience = count_or_none("patience", patience)
+        self.population_size = require_count("population_size", population_size)
+        self.max_generations = require_count("max_generations", max_generations)
+        self.tournament_size = require_count("tournament_size", tournament_size)
+        self.patience = require_count_or_none("patience", patience)
         self.target_fitness = target_fitness
         for name, value in (("crossover_prob", crossover_prob), ("mutation_prob", mutation_prob)):
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
                 raise SettingError(f"`{name}` is a share from 0 to 1; got {value!r}.")
         self.crossover_prob, self.mutation_prob = crossover_prob, mutation_prob
-        self._rng = np.random.default_rng(seed_of(seed))
+        self._rng = np.random.default_rng(resolve_seed(seed))
         self._population: list[tuple[float, FloatArray]] = []
         self._seen: set[bytes] = set()
         self._is_choice = np.array([isinstance(domain, Choice) for domain in self.space.domains])
@@ -91,7 +97,7 @@ class GeneticAlgorithm(SearchAlgorithm):
         super().update(params, score)
         if not np.isfinite(float(score)):
             return
-        genes = self.space.to_unit(self.space.encode([plain(params)]))[0]
+        genes = self.space.to_unit(self.space.encode([python_values(params)]))[0]
         self._population.append((float(score), genes))
         self._population.sort(key=lambda one: -one[0])  # stable: of equals the earlier stays
         del self._population[self.population_size :]

@@ -11,7 +11,7 @@ from rbt_ray.compat.rustybt.config import OptimizationConfig
 from rbt_ray.compat.rustybt.objective import ObjectiveFunction
 from rbt_ray.compat.rustybt.parallel_optimizer import ParallelOptimizer
 from rbt_ray.compat.rustybt.result import OptimizationResult
-from rbt_ray.compat.rustybt.search_algorithms import count
+from rbt_ray.compat.rustybt.search_algorithms import require_count
 from rbt_ray.errors import SettingError
 
 
@@ -53,7 +53,7 @@ class Optimizer:
         name = None
         if checkpoint_dir is not None:
             folder = Path(checkpoint_dir).absolute()
-            config, name = _in_folder(config, folder), folder.name
+            config, name = _with_folder(config, folder), folder.name
         self._backtest, self._function = backtest_function, objective_function
         self._parallel = ParallelOptimizer(
             search_algorithm,
@@ -61,7 +61,7 @@ class Optimizer:
             verbose=False,
             param_space=parameter_space,
             config=config,
-            max_trials=count("max_trials", max_trials),
+            max_trials=require_count("max_trials", max_trials),
             name=name,
         )
 
@@ -83,7 +83,7 @@ class Optimizer:
         return self._parallel.get_results()
 
 
-def _in_folder(config: OptimizationConfig, folder: Path) -> OptimizationConfig:
+def _with_folder(config: OptimizationConfig, folder: Path) -> OptimizationConfig:
     if not config.uses_rbt_ray:
         raise SettingError(
             "`checkpoint_dir` needs one of the flags of `config`: a standard multiprocessing.Pool records nothing."

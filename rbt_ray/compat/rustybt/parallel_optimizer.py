@@ -14,17 +14,17 @@ from rbt_ray.compat.rustybt.global_pool import get_global_pool
 from rbt_ray.compat.rustybt.objective import ObjectiveFunction
 from rbt_ray.compat.rustybt.parameter_space import to_space
 from rbt_ray.compat.rustybt.result import OptimizationResult
-from rbt_ray.compat.rustybt.run_study import Wanted, results_of, run_study
-from rbt_ray.compat.rustybt.scoring import ByName, Scored, ScoredWithOwnData, algorithm_of
+from rbt_ray.compat.rustybt.run_study import StudySpec, results_of, run_study
+from rbt_ray.compat.rustybt.scoring import NamedBundle, ScoredObjective, ScoredObjectiveWithData, to_algorithm
 from rbt_ray.compat.rustybt.search_algorithms import (
     GridSearchAlgorithm,
     RandomSearchAlgorithm,
-    count,
-    count_or_none,
-    seed_of,
+    require_count,
+    require_count_or_none,
+    resolve_seed,
 )
-from rbt_ray.compat.rustybt.standard_pool import run_on
-from rbt_ray.compat.rustybt.strategy_searcher import StrategySearcher, check_strategy, how_far_ahead
+from rbt_ray.compat.rustybt.standard_pool import run_on_pool
+from rbt_ray.compat.rustybt.strategy_searcher import StrategySearcher, max_open_suggestions, require_strategy
 from rbt_ray.compat.rustybt.worker_pool import PersistentWorkerPool
 from rbt_ray.errors import NoResultError, SettingError
 from rbt_ray.objectives.data_provider import OwnData
@@ -34,7 +34,7 @@ from rbt_ray.tuner.config import RunConfig
 from rbt_ray.tuner.result_grid import ResultGrid
 
 _SAMPLES = 100
-_MANY = 4096
+_MAX_OPEN = 4096
 """Suggestions that may be open where results do not change them: enough for batches that are worth their carriage."""
 
 
@@ -116,7 +116,7 @@ class ParallelOptimizer:
         if backend not in ("multiprocessing", "ray"):
             raise SettingError(f"`backend` is 'multiprocessing' or 'ray'; got {backend!r}.")
         if n_jobs != -1:
-            count("n_jobs", n_jobs)
+            require_count("n_jobs", n_jobs)
         if max_eval_time is not None and not max_eval_time > 0:
             raise SettingError(f"`max_eval_time` is a number of seconds above 0; got {max_eval_time!r}.")
         if algorithm is None and (algorithm_class is None or param_space is None):
@@ -126,25 +126,25 @@ class ParallelOptimizer:
         if algorithm_class is None and (bundle_name is not None or objective is not None):
             raise SettingError("`bundle_name` and `objective` go with `algorithm_class`.")
         if algorithm is not None:
-            check_strategy(algorithm)
+            require_strategy(algorithm)
         self.algorithm = algorithm
         self.n_jobs = usable_cpus() if n_jobs == -1 else n_jobs
-        self._all_of_a_cluster = n_jobs == -1
+        self._uses_whole_cluster = n_jobs == -1
         self.max_eval_time = max_eval_time
-        self.batch_size = count_or_none("batch_size", batch_size)
+        self.batch_size = require_count_or_none("batch_size", batch_size)
         self.verbose = verbose
-        self.maxtasksperchild = count_or_none("maxtasksperchild", maxtasksperchild)
+        self.maxtasksperchild = require_count_or_none("maxtasksperchild", maxtasksperchild)
         self.config = OptimizationConfig.create_default() if config is None else config
         self._persistent = (
             self.config.enable_persistent_worker_pool if use_persistent_pool is None else use_persistent_pool
         )
         self._ray = backend == "ray" or self.config.enable_ray_scheduler
         self._space = self._space_of(param_space)
-        self._algorithm = None if algorithm_class is None else algorithm_of(algorithm_class, bundle_name)
+        self._algorithm = None if algorithm_class is None else to_algorithm(algorithm_class, bundle_name)
         self._bundle_name = bundle_name
         self._function = objective or ObjectiveFunction("sharpe_ratio")
-        self.max_trials = count_or_none("max_trials", max_trials)
-        self._seed = seed_of(seed)
+        self.max_trials = require_count_or_none("max_trials", max_trials)
+        self._seed = resolve_seed(seed)
         self._name = name
         if name is not None and not self._uses_studies:
             raise SettingError(
@@ -169,11 +169,11 @@ class ParallelOptimizer:
             raise SettingError("with `algorithm_class`, it is `run_optimization()` that runs.")
         if not callable(objective_function):
             raise SettingError(f"`objective_function` is a function of params; got {objective_function!r}.")
-        self._run(Scored(objective_function, takes_data=False), None)
+        self._run(ScoredObjective(objective_function, takes_data=False), None)
 
     def run_scored(self, backtest: Callable[[dict[str, Any]], Any], function: ObjectiveFunction) -> None:
         """`run`, for a backtest from whose result the score is still to be taken."""
-        self._run(Scored(backtest, False, function), None)
+        self._run(ScoredObjective(backtest, False, function), None)
 
     def run_optimization(self) -> OptimizationResult:
         """Evaluates the algorithm on the bundle; returns the best trial.
@@ -189,13 +189,13 @@ class ParallelOptimizer:
         shared = self.config.enable_shared_bundle_context or self.config.enable_bohb_optimizer
         name = self._bundle_name
         if isinstance(self._algorithm, OwnData):
-            self._run(ScoredWithOwnData(self._algorithm, True, self._function), None)
+            self._run(ScoredObjectiveWithData(self._algorithm, True, self._function), None)
         elif name is None or (shared and self._uses_studies):
-            self._run(Scored(self._algorithm, True, self._function), name)
+            self._run(ScoredObjective(self._algorithm, True, self._function), name)
         else:
             keep_open = self.config.max_bundle_pool_size if self.config.should_use_bundle_pool() else None
-            source = ByName(name, keep_open, self._seed)
-            self._run(Scored(self._algorithm, True, self._function, source), None)
+            source = NamedBundle(name, keep_open, self._seed)
+            self._run(ScoredObjective(self._algorithm, True, self._function, source), None)
         return self.get_best()
 
     def get_best(self) -> OptimizationResult:
@@ -256,28 +256,28 @@ class ParallelOptimizer:
             )
         return None if given is None else to_space(given)
 
-    def _run(self, objective: Scored, bundle_name: str | None) -> None:
+    def _run(self, objective: ScoredObjective, bundle_name: str | None) -> None:
         self._history, self.results = [], None
         if self._uses_studies:
             self._run_study(objective, bundle_name)
         else:
             self._run_on_pool(objective)
 
-    def _run_study(self, objective: Scored, bundle_name: str | None) -> None:
+    def _run_study(self, objective: ScoredObjective, bundle_name: str | None) -> None:
         here: Literal["auto", "ray"] = "auto" if pools.backend_of(RunConfig()) == "ray" else "ray"
         self._run_config = RunConfig(
             name=self._name,
             storage_path=self.config.benchmark_output_dir,
             backend=here if self._ray else "local",
-            num_workers=None if self._all_of_a_cluster and self._ray else self.n_jobs,
+            num_workers=None if self._uses_whole_cluster and self._ray else self.n_jobs,
             trial_timeout_s=self.max_eval_time,
             recycle_after=self.maxtasksperchild,
             verbose=int(self.verbose or self.config.enable_debug_logging),
         )
         search = self._search()
-        self._say(f"{_words(search)} by {'Ray actors' if self._ray else 'processes that stay'}")
-        wanted = Wanted(objective, self._space, bundle_name, {**search, "seed": self._seed})
-        self.results = run_study(wanted, self._run_config, keep_workers=self._persistent)
+        self._log(f"{_search_name(search)} by {'Ray actors' if self._ray else 'processes that stay'}")
+        spec = StudySpec(objective, self._space, bundle_name, {**search, "seed": self._seed})
+        self.results = run_study(spec, self._run_config, keep_workers=self._persistent)
         self._history = results_of(self.results)
 
     def _search(self) -> dict[str, Any]:
@@ -285,7 +285,7 @@ class ParallelOptimizer:
             return {"search_alg": "bohb", "num_samples": self.max_trials or getattr(self.algorithm, "n_iter", _SAMPLES)}
         if self.algorithm is not None:
             independent = self.batch_size is None and not getattr(self.algorithm, "learns", True)
-            ahead = _MANY if independent else how_far_ahead(self.algorithm, self.batch_size, self.n_jobs)
+            ahead = _MAX_OPEN if independent else max_open_suggestions(self.algorithm, self.batch_size, self.n_jobs)
             searcher = StrategySearcher(self.algorithm, ahead, self._limit)
             return {"search_alg": lambda: searcher, "max_pending": ahead}
         if self._is_grid:
@@ -303,7 +303,7 @@ class ParallelOptimizer:
         size = self._space.size
         return size is not None and (self.max_trials is None or size <= self.max_trials)
 
-    def _run_on_pool(self, objective: Scored) -> None:
+    def _run_on_pool(self, objective: ScoredObjective) -> None:
         strategy = self.algorithm
         if strategy is None:
             drawn = self.max_trials or _SAMPLES
@@ -312,24 +312,24 @@ class ParallelOptimizer:
                 if self._is_grid
                 else RandomSearchAlgorithm(self._space, drawn, self._seed)
             )
-        searcher = StrategySearcher(strategy, how_far_ahead(strategy, self.batch_size, self.n_jobs), self._limit)
+        searcher = StrategySearcher(strategy, max_open_suggestions(strategy, self.batch_size, self.n_jobs), self._limit)
 
         def run(pool: Any) -> None:
-            run_on(pool, searcher, objective, max_eval_time=self.max_eval_time, on_result=self._history.append)
+            run_on_pool(pool, searcher, objective, max_eval_time=self.max_eval_time, on_result=self._history.append)
 
         if self._persistent:
-            self._say("a PersistentWorkerPool, since the strategy does not say what its space is")
+            self._log("a PersistentWorkerPool, since the strategy does not say what its space is")
             self._pool = get_global_pool(self.n_jobs, self.maxtasksperchild)
             run(self._pool)
             return
-        self._say("a standard multiprocessing.Pool")
+        self._log("a standard multiprocessing.Pool")
         with multiprocessing.Pool(self.n_jobs, maxtasksperchild=self.maxtasksperchild) as pool:
             run(pool)
 
-    def _say(self, what: str) -> None:
+    def _log(self, what: str) -> None:
         if self.config.enable_debug_logging:
             print(f"ParallelOptimizer: {what}, {self.n_jobs} workers.", file=sys.stderr)
 
 
-def _words(search: dict[str, Any]) -> str:
+def _search_name(search: dict[str, Any]) -> str:
     return search["search_alg"] if isinstance(search["search_alg"], str) else "the strategy's suggestions"

@@ -143,7 +143,7 @@ class ParameterSpace:
         Raises:
             SpaceError: these are not values of the parameters, all of them and no others.
         """
-        to_space(self).encode([plain(params)])
+        to_space(self).encode([python_values(params)])
         return True
 
     def cardinality(self) -> int:
@@ -167,12 +167,12 @@ def to_space(given: Any) -> Space:
     return Space(tuple(one.name for one in parameters), tuple(_domain(one) for one in parameters))
 
 
-def plain(params: dict[str, Any]) -> dict[str, Any]:
+def python_values(params: dict[str, Any]) -> dict[str, Any]:
     """The same with floats in place of decimals, and Python's numbers in place of numpy's."""
-    return {name: _plain(value) for name, value in params.items()}
+    return {name: _python_value(value) for name, value in params.items()}
 
 
-def _plain(value: Any) -> Any:
+def _python_value(value: Any) -> Any:
     if isinstance(value, Decimal):
         return float(value)
     return value.item() if hasattr(value, "item") and not getattr(value, "shape", ()) else value

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rbt_ray.compat.rustybt.result import OptimizationResult
-from rbt_ray.compat.rustybt.scoring import Scored
+from rbt_ray.compat.rustybt.scoring import ScoredObjective
 from rbt_ray.data.bundle import Bundle
 from rbt_ray.errors import StudyExistsError
 from rbt_ray.study.space import Space
@@ -22,7 +22,7 @@ from rbt_ray.types import Result
 
 
 @dataclass(frozen=True)
-class Wanted:
+class StudySpec:
     """What a study is about.
 
     Args:
@@ -32,32 +32,32 @@ class Wanted:
         search: settings of `TuneConfig` beside metric and mode; `search_alg` may be a function that makes a fresh one.
     """
 
-    objective: Scored
+    objective: ScoredObjective
     space: Space
     bundle: Bundle | str | None
     search: dict[str, Any]
 
 
-def run_study(wanted: Wanted, run_config: RunConfig, *, keep_workers: bool) -> ResultGrid:
+def run_study(spec: StudySpec, run_config: RunConfig, *, keep_workers: bool) -> ResultGrid:
     """Runs it to its end.
 
     Args:
-        wanted: what it is about.
+        spec: what it is about.
         run_config: how it is run; without a name it gets one of its own, and is always new.
         keep_workers: for the next study in this process, to find them warm.
 
     Raises:
         RbtError: as `rbt.Tuner`.
     """
-    objective, search = wanted.objective, dict(wanted.search)
+    objective, search = spec.objective, dict(spec.search)
     make: Callable[[], Any] | None = search["search_alg"] if callable(search.get("search_alg")) else None
     search |= {} if make is None else {"search_alg": make()}
     tune_config = TuneConfig(metric=objective.metric, mode="max" if objective.maximizes else "min", **search)
     try:
         tuner = Tuner(
             objective,
-            param_space=wanted.space,
-            bundle=wanted.bundle,
+            param_space=spec.space,
+            bundle=spec.bundle,
             tune_config=tune_config,
             run_config=run_config,
         )
@@ -65,7 +65,7 @@ def run_study(wanted: Wanted, run_config: RunConfig, *, keep_workers: bool) -> R
         assert run_config.name is not None
         path = Path(run_config.storage_path or "studies") / run_config.name
         searcher = None if make is None else search["search_alg"]
-        tuner = Tuner.restore(path, objective, param_space=wanted.space, search_alg=searcher, run_config=run_config)
+        tuner = Tuner.restore(path, objective, param_space=spec.space, search_alg=searcher, run_config=run_config)
     try:
         return tuner.fit()
     finally:

@@ -28,7 +28,7 @@ _views: dict[str, BundleView] = {}
 
 
 @dataclass(frozen=True)
-class ByName:
+class NamedBundle:
     """A bundle that each process opens by itself.
 
     Args:
@@ -57,7 +57,7 @@ class ByName:
 
 
 @dataclass(frozen=True)
-class Scored:
+class ScoredObjective:
     """An objective whose answer has the metric that is optimized.
 
     Args:
@@ -70,7 +70,7 @@ class Scored:
     run: Callable[..., Any]
     takes_data: bool
     function: ObjectiveFunction | None = None
-    source: ByName | None = None
+    source: NamedBundle | None = None
 
     __signature__: ClassVar = inspect.Signature(
         [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in ("params", "data")]
@@ -116,7 +116,7 @@ class Scored:
         if not isinstance(score, (int, float, Decimal)) and not hasattr(score, "item"):
             raise ObjectiveError(f"an objective returns its score, a number; got {type(score).__name__}.")
         sign = 1 if self.maximizes else -1
-        return {**_told(answer), self.metric: sign * float(score)}
+        return {**_plain_metrics(answer), self.metric: sign * float(score)}
 
     def score(self, params: dict[str, Any]) -> tuple[float, dict[str, Any]]:
         """The score, better when higher, and all metrics; for pools that know nothing of studies."""
@@ -125,7 +125,7 @@ class Scored:
         return (1 if self.maximizes else -1) * float(metrics[self.metric]), dict(metrics)
 
 
-class ScoredWithOwnData(Scored):
+class ScoredObjectiveWithData(ScoredObjective):
     """An objective that brings its data, such as a `TradingAlgorithm` an ingested bundle: workers open it once."""
 
     @property
@@ -154,7 +154,7 @@ class ScoredWithOwnData(Scored):
 
 
 @dataclass(frozen=True)
-class OfClass:
+class AlgorithmClass:
     """A class of algorithms, made with the params and run on the data.
 
     Args:
@@ -181,7 +181,7 @@ def is_trading_algorithm(kind: Any) -> bool:
     )
 
 
-def algorithm_of(kind: Any, bundle_name: str | None) -> Callable[[dict[str, Any], Any], Any]:
+def to_algorithm(kind: Any, bundle_name: str | None) -> Callable[[dict[str, Any], Any], Any]:
     """A function of params and data that runs an algorithm.
 
     Args:
@@ -205,14 +205,14 @@ def algorithm_of(kind: Any, bundle_name: str | None) -> Callable[[dict[str, Any]
     if isinstance(kind, type):
         if not hasattr(kind, "run") and not any("__call__" in base.__dict__ for base in kind.__mro__):
             raise ObjectiveError(f"`algorithm_class` has `run(data)` or `__call__(data)`; {kind.__name__} has neither.")
-        return OfClass(kind)
+        return AlgorithmClass(kind)
     if not callable(kind):
         raise ObjectiveError(f"`algorithm_class` is a class or a function of (params, data); got {kind!r}.")
     function: Callable[[dict[str, Any], Any], Any] = kind
     return function
 
 
-def _told(answer: Any) -> dict[str, Any]:
+def _plain_metrics(answer: Any) -> dict[str, Any]:
     """What else a backtest told, as far as it is plain."""
     if callable(getattr(answer, "metrics", None)):
         answer = answer.metrics()

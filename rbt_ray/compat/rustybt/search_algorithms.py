@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from rbt_ray.compat.rustybt.parameter_space import plain, to_space
+from rbt_ray.compat.rustybt.parameter_space import python_values, to_space
 from rbt_ray.errors import InputError, NoResultError, SettingError
 from rbt_ray.search.bohb import BOHB
 from rbt_ray.search.grid_search import GridSearch
@@ -105,7 +105,7 @@ class GridSearchAlgorithm(SearchAlgorithm):
 
     def __init__(self, parameter_space: Any, early_stopping_rounds: int | None = None) -> None:
         super().__init__(parameter_space)
-        self.early_stopping_rounds = count_or_none("early_stopping_rounds", early_stopping_rounds)
+        self.early_stopping_rounds = require_count_or_none("early_stopping_rounds", early_stopping_rounds)
         self.learns = early_stopping_rounds is not None
         self._stream = GridSearch(self.space)
 
@@ -137,8 +137,8 @@ class RandomSearchAlgorithm(SearchAlgorithm):
 
     def __init__(self, parameter_space: Any, n_iter: int, seed: int | None = None) -> None:
         super().__init__(parameter_space)
-        self.n_iter = count("n_iter", n_iter)
-        self._stream = RandomSearch(self.space, limit=self.n_iter, seed=seed_of(seed))
+        self.n_iter = require_count("n_iter", n_iter)
+        self._stream = RandomSearch(self.space, limit=self.n_iter, seed=resolve_seed(seed))
 
     def is_complete(self) -> bool:
         """See `SearchAlgorithm`."""
@@ -176,11 +176,11 @@ class BayesianOptimizer(SearchAlgorithm):
         super().__init__(parameter_space)
         if acq_func != "EI":
             raise SettingError(f"`acq_func` is 'EI', by which the model ranks; got {acq_func!r}.")
-        self.n_iter = count("n_iter", n_iter)
-        self._sampler = BOHB(model="tpe").sampler(self.space, seed_of(random_state))
+        self.n_iter = require_count("n_iter", n_iter)
+        self._sampler = BOHB(model="tpe").sampler(self.space, resolve_seed(random_state))
         self._suggested = 0
         self._known: set[bytes] = set()
-        self._first = list(self.space.encode([plain(point) for point in initial_points or ()]))
+        self._first = list(self.space.encode([python_values(point) for point in initial_points or ()]))
         if initial_scores is not None:
             if len(initial_scores) != len(self._first):
                 raise SettingError(
@@ -194,7 +194,7 @@ class BayesianOptimizer(SearchAlgorithm):
         """See `SearchAlgorithm`."""
         super().update(params, score)
         loss = -float(score)
-        point = self.space.encode([plain(params)])[0]
+        point = self.space.encode([python_values(params)])[0]
         self._known.add(point.tobytes())
         self._sampler.learn(point, 1.0, loss if isfinite(loss) else np.nan)
 
@@ -212,19 +212,19 @@ class BayesianOptimizer(SearchAlgorithm):
         return point
 
 
-def count(name: str, value: Any) -> int:
+def require_count(name: str, value: Any) -> int:
     """The value, if it is a whole number above 0; SettingError otherwise."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise SettingError(f"`{name}` is a whole number of at least 1; got {value!r}.")
     return value
 
 
-def count_or_none(name: str, value: Any) -> int | None:
+def require_count_or_none(name: str, value: Any) -> int | None:
     """The same, or None."""
-    return None if value is None else count(name, value)
+    return None if value is None else require_count(name, value)
 
 
-def seed_of(seed: int | None) -> int:
+def resolve_seed(seed: int | None) -> int:
     """The seed, or one that is drawn."""
     if seed is None:
         return secrets.randbits(32)

@@ -13,20 +13,20 @@ from typing import Any
 
 import psutil
 
-from rbt_ray.compat.rustybt.parameter_space import plain
+from rbt_ray.compat.rustybt.parameter_space import python_values
 from rbt_ray.compat.rustybt.result import OptimizationResult
-from rbt_ray.compat.rustybt.scoring import Scored
+from rbt_ray.compat.rustybt.scoring import ScoredObjective
 from rbt_ray.compat.rustybt.strategy_searcher import StrategySearcher
 from rbt_ray.errors import ObjectiveError
 from rbt_ray.objectives.objective import describe
 
-_LOOK_SECONDS = 0.02
+_POLL_SECONDS = 0.02
 _GRACE_SECONDS = 2.0
 """How long a result may be on its way after the process that sent it has ended."""
 
 
 @dataclass(frozen=True)
-class Watched:
+class TrackedObjective:
     """An objective that leaves a note of who evaluates which trial, and does not raise.
 
     Args:
@@ -34,7 +34,7 @@ class Watched:
         folder: where the notes are.
     """
 
-    objective: Scored
+    objective: ScoredObjective
     folder: Path
 
     def __call__(self, number: int, params: dict[str, Any]) -> OptimizationResult:
@@ -53,10 +53,10 @@ class Watched:
         return OptimizationResult(number, params, Decimal(str(score)), metrics, None, took, worker=str(process.pid))
 
 
-def run_on(
+def run_on_pool(
     pool: Any,
     searcher: StrategySearcher,
-    objective: Scored,
+    objective: ScoredObjective,
     *,
     max_eval_time: float | None,
     on_result: Callable[[OptimizationResult], None],
@@ -74,38 +74,38 @@ def run_on(
         ObjectiveError: the objective cannot be sent to a standard pool.
     """
     with tempfile.TemporaryDirectory(prefix="rbt-ray-trials-") as folder:
-        watched = Watched(objective, Path(folder))
+        watched = TrackedObjective(objective, Path(folder))
         if not hasattr(pool, "run_batch"):
             _check_packed(watched)
-        under_way: list[_UnderWay] = []
+        pending: list[_PendingTrial] = []
         while True:
             while (params := searcher.suggest()) is not None:
                 number = searcher.n_asked - 1
-                result = pool.apply_async(watched, (number, plain(params)))
-                under_way.append(_UnderWay(number, params, result, watched.folder / str(number)))
-            if not under_way:
+                result = pool.apply_async(watched, (number, python_values(params)))
+                pending.append(_PendingTrial(number, params, result, watched.folder / str(number)))
+            if not pending:
                 return
-            while (done := under_way[0].look()) is None:
-                for other in under_way:
+            while (done := pending[0].look()) is None:
+                for other in pending:
                     other.watch(max_eval_time)
-            del under_way[0]
+            del pending[0]
             on_result(done)
             searcher.tell_score(done.trial_id, done.score)
 
 
-class _UnderWay:
+class _PendingTrial:
     def __init__(self, number: int, params: dict[str, Any], result: Any, note: Path) -> None:
         self.number = number
         self._params = params
         self._result = result
         self._note = note
-        self._begun = 0.0
+        self._started = 0.0
         self._lost: str | None = None
         self._gone = 0.0
 
     def look(self) -> OptimizationResult | None:
         """What came of it; None after a short while."""
-        self._result.wait(_LOOK_SECONDS)
+        self._result.wait(_POLL_SECONDS)
         if self._result.ready():
             try:
                 done: OptimizationResult = self._result.get()
@@ -123,19 +123,19 @@ class _UnderWay:
         words = self._note.read_text().split() if self._note.exists() else []
         if len(words) < 2:  # not begun
             return
-        self._begun = self._begun or time.monotonic()
-        if (process := _living(int(words[0]), float(words[1]))) is None:
+        self._started = self._started or time.monotonic()
+        if (process := _find_process(int(words[0]), float(words[1]))) is None:
             self._gone = time.monotonic()
-        elif max_eval_time is not None and time.monotonic() - self._begun > max_eval_time:
+        elif max_eval_time is not None and time.monotonic() - self._started > max_eval_time:
             self._lost = f"it took longer than `max_eval_time`, {max_eval_time:g} s."
             process.kill()
 
     def _failed(self, error: str) -> OptimizationResult:
-        took = Decimal(str(time.monotonic() - self._begun if self._begun else 0.0))
-        return OptimizationResult(self.number, plain(self._params), Decimal("-Infinity"), {}, error, took)
+        took = Decimal(str(time.monotonic() - self._started if self._started else 0.0))
+        return OptimizationResult(self.number, python_values(self._params), Decimal("-Infinity"), {}, error, took)
 
 
-def _living(pid: int, created: float) -> psutil.Process | None:
+def _find_process(pid: int, created: float) -> psutil.Process | None:
     """The process, if it lives and is no later one of the same number."""
     try:
         process = psutil.Process(pid)
@@ -145,7 +145,7 @@ def _living(pid: int, created: float) -> psutil.Process | None:
     return process if alive else None
 
 
-def _check_packed(watched: Watched) -> None:
+def _check_packed(watched: TrackedObjective) -> None:
     try:
         pickle.dumps(watched)
     except Exception as error:  # pickling runs the objects' own code, which may raise anything

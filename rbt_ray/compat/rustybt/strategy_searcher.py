@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, ClassVar
 
-from rbt_ray.compat.rustybt.parameter_space import plain
+from rbt_ray.compat.rustybt.parameter_space import python_values
 from rbt_ray.compat.rustybt.search_algorithms import SearchAlgorithm
 from rbt_ray.errors import SettingError
 from rbt_ray.types import Proposal, Result
@@ -15,7 +15,7 @@ from rbt_ray.types import Proposal, Result
 _INDEPENDENT = ("GridSearchAlgorithm", "RandomSearchAlgorithm")
 
 
-def check_strategy(strategy: Any) -> None:
+def require_strategy(strategy: Any) -> None:
     """Refuses what is no strategy; SettingError."""
     lacking = [name for name in ("suggest", "update", "is_complete") if not callable(getattr(strategy, name, None))]
     if lacking or isinstance(strategy, type):
@@ -25,7 +25,7 @@ def check_strategy(strategy: Any) -> None:
         )
 
 
-def how_far_ahead(strategy: Any, batch_size: int | None, n_jobs: int) -> int:
+def max_open_suggestions(strategy: Any, batch_size: int | None, n_jobs: int) -> int:
     """How many suggestions may be open at once.
 
     A strategy of another package may only take results of what it suggested last, as RustyBT's Bayesian and genetic ones
@@ -46,7 +46,7 @@ def how_far_ahead(strategy: Any, batch_size: int | None, n_jobs: int) -> int:
     return ahead
 
 
-class Told:
+class StrategyFeedback:
     """Tells a strategy its results: a failed one with the worst score there is, since a model takes no infinity.
 
     Our own strategies know what a score of -Infinity means.
@@ -89,7 +89,7 @@ class StrategySearcher:
 
     def __init__(self, strategy: Any, ahead: int, limit: int | None = None) -> None:
         self._strategy = strategy
-        self._told = Told(strategy)
+        self._feedback = StrategyFeedback(strategy)
         self._ahead = ahead
         self._limit = limit
         self._asked = 0
@@ -106,14 +106,14 @@ class StrategySearcher:
         if self._asked == self._limit:
             return True
         if not self._open:
-            self._told.release()
+            self._feedback.release()
         return bool(self._strategy.is_complete())
 
     def ask(self, n: int) -> Sequence[Proposal]:
         """See `Searcher`."""
         proposals: list[Proposal] = []
         while len(proposals) < n and (params := self.suggest()) is not None:
-            proposals.append(Proposal(plain(params)))
+            proposals.append(Proposal(python_values(params)))
         return proposals
 
     def suggest(self) -> dict[str, Any] | None:
@@ -138,4 +138,4 @@ class StrategySearcher:
 
     def tell_score(self, number: int, score: Decimal) -> None:
         """What came of a suggestion, by its number."""
-        self._told.tell(self._open.pop(number), score)
+        self._feedback.tell(self._open.pop(number), score)

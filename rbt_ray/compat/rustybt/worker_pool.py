@@ -10,7 +10,7 @@ from multiprocessing.context import BaseContext
 from typing import Any
 
 from rbt_ray.compat.rustybt.async_result import AsyncResult, ResultIterator
-from rbt_ray.compat.rustybt.call_pool import Crew, end_all
+from rbt_ray.compat.rustybt.call_pool import CallPool, end_all
 from rbt_ray.compat.rustybt.calls import Call, Initializer, pack_function, serve_calls
 from rbt_ray.errors import SettingError, WorkerDiedError
 from rbt_ray.pool.local.pool import usable_cpus
@@ -21,7 +21,7 @@ _CHUNKS = 4
 """How many chunks a worker gets of a batch whose `chunksize` nobody gave, as in multiprocessing."""
 
 
-class PersistentWorkerPool(Crew):
+class PersistentWorkerPool(CallPool):
     """A pool of processes that keep what they have loaded from batch to batch.
 
     It has `multiprocessing.Pool`'s methods, and differs in this: functions and arguments may be lambdas, closures and
@@ -61,7 +61,7 @@ class PersistentWorkerPool(Crew):
             maxtasksperchild,
         )
         self._batches = self._tasks = 0
-        self._begun = time.monotonic()
+        self._started = time.monotonic()
 
     def run_batch(self, func: Callable[[Any], Any], tasks: Iterable[Any], chunksize: int | None = None) -> list[Any]:
         """`map`, counted by `get_statistics` as a batch."""
@@ -132,14 +132,14 @@ class PersistentWorkerPool(Crew):
         """Replaces all processes by fresh ones; calls under way are finished first by the old."""
         with self._state:
             self._check_open()
-            for courier in self._idle:
-                courier.close()
-            self._leaving[:] = [courier for courier in self._leaving if not courier.ended] + self._couriers
-            self._couriers.clear()
+            for worker in self._idle:
+                worker.close()
+            self._retiring[:] = [worker for worker in self._retiring if not worker.ended] + self._workers
+            self._workers.clear()
             self._idle.clear()
             for _ in range(self._processes):
-                self._hire()
-            self._hand_out()
+                self._start_worker()
+            self._dispatch()
 
     def get_statistics(self) -> dict[str, Any]:
         """Counts since the pool was made.
@@ -152,9 +152,9 @@ class PersistentWorkerPool(Crew):
             "total_tasks": self._tasks,
             "average_tasks_per_batch": self._tasks / self._batches if self._batches else 0.0,
             "processes": self._processes,
-            "uptime_seconds": time.monotonic() - self._begun,
+            "uptime_seconds": time.monotonic() - self._started,
             "worker_deaths": self._deaths,
-            "pids": [pid for courier in list(self._couriers) if (pid := courier.pid) is not None],
+            "pids": [pid for worker in list(self._workers) if (pid := worker.pid) is not None],
         }
 
     @property
@@ -188,9 +188,9 @@ class PersistentWorkerPool(Crew):
             iterator.feed(all_of_it=True)
         with self._state:
             self._state.wait_for(lambda: not self._open)
-        end_all(self._couriers, self._leaving)
-        for courier in [*self._couriers, *self._leaving]:
-            courier.join()
+        end_all(self._workers, self._retiring)
+        for worker in [*self._workers, *self._retiring]:
+            worker.join()
 
     def __enter__(self) -> PersistentWorkerPool:
         self._check_open()
@@ -209,7 +209,7 @@ class PersistentWorkerPool(Crew):
     def __repr__(self) -> str:
         return (
             f"PersistentWorkerPool(processes={self._processes}, batches={self._batches}, tasks={self._tasks}, "
-            f"uptime={time.monotonic() - self._begun:.1f}s)"
+            f"uptime={time.monotonic() - self._started:.1f}s)"
         )
 
     def _map_async(

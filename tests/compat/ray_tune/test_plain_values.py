@@ -71,7 +71,7 @@ def test_what_is_written_is_read_the_same(tmp_path_factory, values):
     before = copy.deepcopy(values)
     try:
         plain_values.write(values, folder)
-    except plain_values.NotPlainError:
+    except plain_values.NotSerializableError:
         assert list(folder.iterdir()) == []
         assert any(isinstance(part, (np.generic, np.ndarray)) for part in leaves(values))
     else:
@@ -132,7 +132,7 @@ NOT_PLAIN = {
 
 @pytest.mark.parametrize("value", NOT_PLAIN.values(), ids=NOT_PLAIN)
 def test_what_they_cannot_hold_is_refused_and_nothing_is_written(tmp_path, value):
-    with pytest.raises(plain_values.NotPlainError):
+    with pytest.raises(plain_values.NotSerializableError):
         plain_values.write({"x": [value()]}, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
