@@ -14,7 +14,7 @@ from rbt_ray import tune
 from rbt_ray.cli.main import run_command
 from rbt_ray.compat.ray_tune.definition import FILE, Definition
 from rbt_ray.compat.ray_tune.trainable import load
-from rbt_ray.compat.ray_tune.trial_folder import TrialFolder
+from rbt_ray.compat.ray_tune.trial import TrialFolder
 from rbt_ray.errors import RbtError, StudyMismatchError
 from tests.security.test_nothing_runs import Trap
 

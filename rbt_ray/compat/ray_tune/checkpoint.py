@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import json
+import math
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from rbt_ray import private_files
-from rbt_ray.errors import NotSupportedError
+from rbt_ray.errors import NotSupportedError, SettingError
+from rbt_ray.private_files import replacing
 
 _METADATA = ".metadata.json"
 
@@ -79,3 +86,153 @@ class Checkpoint:
 
     def __repr__(self) -> str:
         return f"Checkpoint(filesystem=local, path={self.path})"
+
+
+_JSON, _ARRAYS = "_dict_checkpoint.json", "_dict_checkpoint.npz"
+_SEQUENCES: dict[str, type] = {"tuple": tuple, "set": set, "frozenset": frozenset}
+_BUFFERS: dict[str, type] = {"bytes": bytes, "bytearray": bytearray}
+_EXACT_INT = 2**63
+_DAMAGE_ERRORS = (
+    *(ValueError, TypeError, KeyError, IndexError, OSError, EOFError, RecursionError, MemoryError),
+    *(zipfile.BadZipFile, zlib.error),
+)
+
+
+class NotSerializableError(Exception):
+    """A value that is made of more than plain Python values and numpy's."""
+
+
+def write_dict(values: dict[Any, Any], folder: Path) -> None:
+    """Writes a dict into two files of a folder, from which `read_dict` gives an equal one with the same types.
+
+    Args:
+        values: of None, booleans, numbers, text, bytes, numpy's arrays and scalars, and lists, tuples, sets and dicts of
+            them, in any depth.
+        folder: that has no such files yet.
+
+    Raises:
+        NotSerializableError: there is something else in it; nothing is written.
+    """
+    arrays: list[np.ndarray[Any, Any]] = []
+    try:
+        text = json.dumps(_encode(values, arrays))
+    except RecursionError:
+        raise NotSerializableError from None
+    if arrays:
+        packed = io.BytesIO()
+        np.savez(packed, *arrays)
+        _write(folder / _ARRAYS, packed.getvalue())
+    _write(folder / _JSON, text.encode())
+
+
+def read_dict(folder: Path) -> dict[Any, Any] | None:
+    """What `write_dict` was given; None where there are no such files.
+
+    Raises:
+        SettingError: the files are damaged.
+    """
+    file = folder / _JSON
+    if not file.exists():
+        return None
+    try:
+        held = json.loads(file.read_bytes())
+        arrays: list[np.ndarray[Any, Any]] = []
+        if (folder / _ARRAYS).exists():
+            with np.load(folder / _ARRAYS, allow_pickle=False) as found:
+                arrays = [found[f"arr_{n}"] for n in range(len(found.files))]
+        values = _decode(held, arrays)
+        if not isinstance(values, dict):
+            raise TypeError("it holds no dict")
+    except _DAMAGE_ERRORS as error:
+        raise SettingError(f"the checkpoint in {folder} cannot be read: {error}. Go on from an earlier one.") from error
+    return values
+
+
+def _write(path: Path, content: bytes) -> None:
+    with replacing(path, flush=False) as file:
+        file.write(content)
+
+
+def _encode(value: Any, arrays: list[np.ndarray[Any, Any]]) -> Any:
+    """The value as JSON; what JSON has no word for is a dict of one pair, a mark and its content."""
+    kind = type(value)
+    if value is None or kind is bool:
+        return value
+    if (hold := _ENCODERS.get(kind)) is not None:
+        return hold(value, arrays)
+    if isinstance(value, np.generic) and kind is value.dtype.type:
+        array = np.asarray(value)
+        if array[()].tobytes() == value.tobytes():  # an array drops zeros at the end of a text
+            return _array("scalar", array, arrays)
+    raise NotSerializableError
+
+
+def _text(value: str, _arrays: Any) -> Any:
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # halves of surrogate pairs, which JSON would join
+        raise NotSerializableError from None
+    return value
+
+
+def _whole(value: int, _arrays: Any) -> Any:
+    # Python refuses decimals of thousands of digits; hexadecimal ones have no limit.
+    return value if -_EXACT_INT <= value < _EXACT_INT else {"int": hex(value)}
+
+
+def _number(value: float, _arrays: Any) -> Any:
+    return value if math.isfinite(value) else {"float": repr(value)}
+
+
+def _array(mark: str, value: np.ndarray[Any, Any], arrays: list[np.ndarray[Any, Any]]) -> Any:
+    described = np.lib.format.dtype_to_descr(value.dtype)
+    if value.dtype.hasobject or np.lib.format.descr_to_dtype(described) != value.dtype:
+        raise NotSerializableError
+    arrays.append(value)
+    return {mark: len(arrays) - 1}
+
+
+def _sequence(value: Any, arrays: list[np.ndarray[Any, Any]]) -> Any:
+    return {type(value).__name__: [_encode(part, arrays) for part in value]}
+
+
+_ENCODERS: dict[type, Callable[[Any, list[np.ndarray[Any, Any]]], Any]] = {
+    str: _text,
+    int: _whole,
+    float: _number,
+    complex: lambda value, arrays: _array("complex", np.asarray(value), arrays),
+    bytes: lambda value, arrays: _array("bytes", np.frombuffer(value, np.uint8), arrays),
+    bytearray: lambda value, arrays: _array("bytearray", np.frombuffer(value, np.uint8), arrays),
+    np.ndarray: lambda value, arrays: _array("array", value, arrays),
+    list: lambda value, arrays: [_encode(part, arrays) for part in value],
+    tuple: _sequence,
+    set: _sequence,
+    frozenset: _sequence,
+    dict: lambda value, arrays: {
+        "dict": [[_encode(key, arrays), _encode(part, arrays)] for key, part in value.items()]
+    },
+}
+
+
+def _decode(held: Any, arrays: list[np.ndarray[Any, Any]]) -> Any:
+    if isinstance(held, list):
+        return [_decode(part, arrays) for part in held]
+    if not isinstance(held, dict):
+        return held
+    ((mark, content),) = held.items()
+    if mark == "dict":
+        return {_decode(key, arrays): _decode(part, arrays) for key, part in content}
+    if mark in _SEQUENCES:
+        return _SEQUENCES[mark](_decode(part, arrays) for part in content)
+    if mark == "int":
+        return int(content, 16)
+    if mark == "float":
+        return float(content)
+    array = arrays[content]
+    if mark in _BUFFERS:
+        return _BUFFERS[mark](array.tobytes())
+    if mark == "complex":
+        return complex(array[()])
+    if mark not in ("array", "scalar"):
+        raise ValueError(f"it has an unknown mark, {mark!r}")
+    return array if mark == "array" else array[()]

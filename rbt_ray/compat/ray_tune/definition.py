@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from rbt_ray.compat.ray_tune import schedulers
-from rbt_ray.compat.ray_tune.samples import generate_samples
 from rbt_ray.compat.ray_tune.settings import CheckpointConfig, FailureConfig
+from rbt_ray.compat.ray_tune.spaces import generate_samples
 from rbt_ray.errors import InputError, StudyMismatchError, StudyNotFoundError
 from rbt_ray.private_files import make_folder, replacing
 from rbt_ray.study import values

@@ -10,8 +10,7 @@ from typing import IO, Any
 
 from rbt_ray import private_files
 from rbt_ray.compat.ray_tune.callback import Callback
-from rbt_ray.compat.ray_tune.trial import Trial, flatten
-from rbt_ray.compat.ray_tune.trial_folder import to_json
+from rbt_ray.compat.ray_tune.trial import Trial, flatten, to_json
 from rbt_ray.errors import NotSupportedError
 
 __all__ = [

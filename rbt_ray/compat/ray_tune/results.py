@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rbt_ray.compat.ray_tune.callback import reports_of
 from rbt_ray.compat.ray_tune.checkpoint import Checkpoint
 from rbt_ray.compat.ray_tune.settings import CheckpointConfig
-from rbt_ray.compat.ray_tune.trial import flatten
-from rbt_ray.compat.ray_tune.trial_folder import Report, TrialFolder
+from rbt_ray.compat.ray_tune.trial import Report, TrialFolder, flatten
 from rbt_ray.errors import NoResultError, SettingError, TuneError
 from rbt_ray.types import Mode
 

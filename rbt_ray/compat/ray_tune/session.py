@@ -12,10 +12,24 @@ from pathlib import Path
 from typing import Any
 
 from rbt_ray.compat.ray_tune.checkpoint import Checkpoint
-from rbt_ray.compat.ray_tune.stopping import StopCheck
-from rbt_ray.compat.ray_tune.trial import Trial
-from rbt_ray.compat.ray_tune.trial_folder import CHECKPOINT_DIR, Report, TrialFolder
+from rbt_ray.compat.ray_tune.stopper import StopCheck
+from rbt_ray.compat.ray_tune.trial import CHECKPOINT_DIR, Report, Trial, TrialFolder
 from rbt_ray.errors import SettingError
+
+SHOULD_CHECKPOINT = "should_checkpoint"
+DONE = "done"
+TRAINING_ITERATION = "training_iteration"
+TIME_THIS_ITER_S = "time_this_iter_s"
+TIME_TOTAL_S = "time_total_s"
+TIMESTAMP = "timestamp"
+TRIAL_ID = "trial_id"
+EXPERIMENT_TAG = "experiment_tag"
+HOSTNAME = "hostname"
+PID = "pid"
+DEFAULT_METRIC = "_metric"
+MEAN_LOSS = "mean_loss"
+MEAN_ACCURACY = "mean_accuracy"
+EPISODE_REWARD_MEAN = "episode_reward_mean"
 
 
 class TrialStopped(BaseException):

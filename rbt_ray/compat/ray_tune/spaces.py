@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
-from collections.abc import Callable, Iterable
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from rbt_ray.compat.ray_tune.trial import copy_tree, to_python
 from rbt_ray.errors import SpaceError
+from rbt_ray.study.convert import class_names, from_tune
+from rbt_ray.study.domains import Domain
 from rbt_ray.study.numeric_domains import Normal
 from rbt_ray.study.primitives import choice as choice
 from rbt_ray.study.primitives import lograndint as lograndint
@@ -78,3 +85,179 @@ def _takes_one(func: Callable[..., Any]) -> bool:
     except ValueError:  # some functions of compiled modules have no signature
         return True
     return True
+
+
+Path = tuple[Any, ...]
+_PASSES = 20
+_RAY_DOMAINS = "ray.tune.search.sample"
+
+
+def generate_samples(
+    param_space: Mapping[str, Any],
+    num_samples: int,
+    seed: int,
+    *,
+    points_to_evaluate: Sequence[Mapping[str, Any]] = (),
+    constant_grid_search: bool = False,
+) -> list[dict[str, Any]]:
+    """The configs, in the order of trials.
+
+    For each of `num_samples`, one config for each combination of the grids, of which the one first in alphabetical order
+    changes fastest; domains are drawn for each config, and functions are called when what they read is known.
+
+    Args:
+        param_space: dicts, lists and tuples of constants, domains, `grid_search` and `sample_from`.
+        num_samples: how often.
+        seed: what is drawn follows from it.
+        points_to_evaluate: values of some parameters, that come first and count as samples.
+        constant_grid_search: draw once for all combinations of the grids.
+
+    Raises:
+        SpaceError: it is no space, or functions of it wait for one another.
+    """
+    if not isinstance(param_space, Mapping):
+        raise SpaceError(f"`param_space` is a dict; got {param_space!r} of type {type(param_space).__name__}.")
+    found: list[dict[str, Any]] = []
+    for number in range(max(num_samples, len(points_to_evaluate))):
+        spec = copy_tree(param_space)
+        if number < len(points_to_evaluate):
+            _overwrite(spec, points_to_evaluate[number])
+        for variant, resolved in enumerate(_variants(spec)):
+            rng = np.random.default_rng([seed, number, 0 if constant_grid_search else variant])
+            found += [to_python(config) for config in _resolve(resolved, rng)]
+    return found
+
+
+def require_flat(param_space: Any) -> None:
+    """Sees that a searcher can propose all of a space: no option of a domain is a space itself.
+
+    Raises:
+        SpaceError: one is.
+    """
+    for path, leaf in _leaves(param_space):
+        if _is_grid(leaf):
+            options = leaf["grid_search"]
+        else:
+            options = getattr(leaf, "options", None) or getattr(leaf, "categories", ())
+        for option in options if _is_open(leaf) else ():
+            if any(_is_open(inner) for _, inner in _leaves(option)):
+                name = "/".join(map(str, path))
+                raise SpaceError(
+                    f"{name!r} chooses between spaces, as in {option!r}, which no `search_alg` can propose: choose between "
+                    f"constants, and make parameters of the inner domains; or leave `search_alg` out."
+                )
+
+
+def _variants(spec: Any) -> Iterator[Any]:
+    """Copies of the space with the values of its grids in their places."""
+    grids = sorted(((path, leaf) for path, leaf in _leaves(spec) if _is_grid(leaf)), key=lambda pair: str(pair[0]))
+    values = [list(leaf["grid_search"]) for _, leaf in grids]
+    for combination in itertools.product(*reversed(values)):
+        resolved = copy_tree(spec)
+        for (path, _), value in zip(grids, reversed(combination), strict=True):
+            resolved = _put(resolved, path, copy_tree(value))
+        yield resolved
+
+
+def _resolve(spec: Any, rng: np.random.Generator) -> list[Any]:
+    """The config with all domains drawn and functions called; several where a drawn value holds a grid."""
+    for _ in range(_PASSES):
+        waiting = [(path, leaf) for path, leaf in _leaves(spec) if _is_open(leaf)]
+        if not waiting:
+            return [spec]
+        if any(_is_grid(leaf) for _, leaf in waiting):
+            return [config for variant in _variants(spec) for config in _resolve(variant, rng)]
+        for path, leaf in waiting:
+            if (domain := _domain(leaf)) is not None:
+                column = domain.from_unit(np.array([rng.random()]))
+                _put(spec, path, copy.deepcopy(domain.to_plain(column)[0]))
+        for path, leaf in waiting:
+            if (func := _function(leaf)) is not None:
+                try:
+                    _put(spec, path, func(_ConfigView(spec)))
+                except _NotResolvedError:
+                    continue
+                except Exception as error:  # a user's own code
+                    name = "/".join(map(str, path))
+                    raise SpaceError(f"the function of {name!r} raised {type(error).__name__}: {error}.") from error
+    names = ", ".join("/".join(map(str, path)) for path, _ in waiting)
+    raise SpaceError(f"functions in `param_space` wait for one another and never end: {names}.")
+
+
+class _NotResolvedError(Exception):
+    """A function read a parameter whose value is not known yet."""
+
+
+class _ConfigView(dict[str, Any]):
+    """A config as a function of `sample_from` sees it: `spec.config.x`, `spec["x"]` and `config["x"]` are the same."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "config" and name not in self:
+            return self
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    def __getitem__(self, key: str) -> Any:
+        value = super().__getitem__(key)
+        if _is_open(value):
+            raise _NotResolvedError
+        return _ConfigView(value) if isinstance(value, dict) else value
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return self[key] if key in self else default  # noqa: SIM401  the method it would call is this one
+
+
+def _leaves(tree: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
+    if isinstance(tree, dict) and not _is_grid(tree):
+        for key, value in tree.items():
+            yield from _leaves(value, (*path, key))
+    elif isinstance(tree, list) or type(tree) is tuple:
+        for place, value in enumerate(tree):
+            yield from _leaves(value, (*path, place))
+    else:
+        yield path, tree
+
+
+def _put(tree: Any, path: Path, value: Any) -> Any:
+    """The tree with a value in its place: the same dicts and lists, a tuple anew."""
+    if not path:
+        return value
+    inner = _put(tree[path[0]], path[1:], value)
+    if isinstance(tree, tuple):
+        return (*tree[: path[0]], inner, *tree[path[0] + 1 :])
+    tree[path[0]] = inner
+    return tree
+
+
+def _overwrite(spec: dict[str, Any], point: Mapping[str, Any]) -> None:
+    for key, value in point.items():
+        if key not in spec:
+            raise SpaceError(f"`points_to_evaluate` names {key!r}, which is not in `param_space`: {', '.join(spec)}.")
+        if isinstance(value, Mapping) and isinstance(spec[key], dict) and not _is_grid(spec[key]):
+            _overwrite(spec[key], value)
+        else:
+            spec[key] = value
+
+
+def _is_grid(leaf: Any) -> bool:
+    return isinstance(leaf, Mapping) and set(leaf) == {"grid_search"}
+
+
+def _is_open(leaf: Any) -> bool:
+    return _is_grid(leaf) or isinstance(leaf, (Domain, SampleFrom)) or bool(class_names(leaf, _RAY_DOMAINS))
+
+
+def _function(leaf: Any) -> SampleFrom | None:
+    if "Function" in class_names(leaf, _RAY_DOMAINS):
+        return SampleFrom(leaf.func)
+    return leaf if isinstance(leaf, SampleFrom) else None
+
+
+def _domain(leaf: Any) -> Domain | None:
+    if isinstance(leaf, Domain):
+        return leaf
+    if _function(leaf) is not None or not class_names(leaf, _RAY_DOMAINS):
+        return None
+    return from_tune(leaf)

@@ -1,4 +1,4 @@
-"""A trainable as an objective of our engine: what a worker calls for a trial."""
+"""A trainable as an objective of the engine."""
 
 from __future__ import annotations
 
@@ -12,24 +12,20 @@ from pathlib import Path
 from typing import Any
 
 from rbt_ray import private_files
-from rbt_ray.compat.ray_tune.session import Session, TrialStopped
+from rbt_ray.compat.ray_tune.session import DEFAULT_METRIC, SHOULD_CHECKPOINT, Session, TrialStopped
 from rbt_ray.compat.ray_tune.settings import CheckpointConfig
-from rbt_ray.compat.ray_tune.stopping import StopCriteria
-from rbt_ray.compat.ray_tune.trainable import can_save, load, one_step, save
+from rbt_ray.compat.ray_tune.stopper import StopCriteria
+from rbt_ray.compat.ray_tune.trainable import assign, can_save, load, one_step, save
 from rbt_ray.compat.ray_tune.trainable_spec import TrainableSpec
-from rbt_ray.compat.ray_tune.trial import Trial, TrialNaming, flatten
-from rbt_ray.compat.ray_tune.trial_folder import Report, TrialFolder, to_json
+from rbt_ray.compat.ray_tune.trial import Report, Trial, TrialFolder, TrialNaming, flatten, to_json
 from rbt_ray.errors import ObjectiveResultError
-from rbt_ray.objectives.reports import report as report_to_engine
-from rbt_ray.objectives.reports import reports_wanted, trial_at_work
+from rbt_ray.objectives import reports
 from rbt_ray.types import RESULT_COLUMNS
 
 SAMPLE = "sample"
-"""The one parameter of a study whose configs are known beforehand: the number of the sample."""
+"""The only parameter of a study whose samples are drawn in advance: the number of the sample."""
 REPORTS = "tune_reports"
-"""The metric that holds all reports of a trial as JSON; so the journal has them, and no worker's disk is needed."""
-SHOULD_CHECKPOINT = "should_checkpoint"
-_DEFAULT_METRIC = "_metric"
+"""The metric that holds all reports of a trial as JSON, so that the journal has them and no worker's disk is needed."""
 _NOT_METRICS = {
     *(
         "trial_id",
@@ -47,17 +43,17 @@ _NOT_METRICS = {
 
 
 class TrainableObjective:
-    """Calls a trainable, in the folder of its trial unless `RAY_CHDIR_TO_TRIAL_DIR` is 0, as Ray Tune does.
+    """Runs a trainable in the folder of its trial, or in the current folder if `RAY_CHDIR_TO_TRIAL_DIR` is 0, as Ray Tune does.
 
     Args:
-        trainable: with what it needs.
-        samples: the configs by number, where they are known beforehand; None: the engine's config is the trial's.
-        naming: how trials are called, and where their folders are.
+        trainable: the trainable with its parameters.
+        samples: the configs by number; None: the engine's config is the trial's.
+        naming: names of the trials and their folders.
         stop: what ends a trial.
-        checkpoints: which are taken and kept.
-        max_failures: how often a trial that fails is tried again.
+        checkpoints: which checkpoints are taken and kept.
+        max_failures: how often a failed trial is retried; -1: without limit.
         reuse: whether an object of a class may serve several trials.
-        resumes: whether our engine comes back to a config in several trials of its own.
+        resumes: whether the engine may run one config in several trials of its own.
     """
 
     def __init__(
@@ -86,14 +82,14 @@ class TrainableObjective:
         )
 
     def __call__(self, params: Mapping[str, Any], data: Any) -> dict[str, Any]:
-        """All that the trial reports, as metrics of the last report and as JSON.
+        """Runs a trial and returns the metrics of its last report, and all reports as JSON.
 
         Raises:
-            ObjectiveResultError: it reports nothing.
+            ObjectiveResultError: the trainable reported nothing.
         """
         del data
-        trial = self.trial_for(params, trial_at_work())
-        limit = reports_wanted()
+        trial = self.trial_for(params, reports.trial_at_work())
+        limit = reports.reports_wanted()
         tries = 0
         while True:
             trial_folder = TrialFolder(trial.path, self._checkpoints)
@@ -113,26 +109,26 @@ class TrainableObjective:
             )
         metrics = final_metrics(session.reports)
         if limit is not None:
-            report_to_engine(metrics, share=1.0)  # it ended, or came as far as was asked for
+            reports.report(metrics, share=1.0)  # the trial has ended, or reached its number of reports
         return metrics
 
     @property
     def fingerprinted(self) -> dict[str, Any]:
-        """What decides its results: the trainable and its parameters, and not where the study lies."""
+        """Returns what determines the results: the trainable and its parameters, but not the study's folder."""
         return {"trainable": self._trainable.target, **self._trainable.parameters.values}
 
     @property
     def has_samples(self) -> bool:
-        """Whether the configs are known beforehand, and trials are numbered by them."""
+        """Returns whether the samples are drawn in advance, so that trials are numbered by them."""
         return self._samples is not None
 
     def sample_number(self, path: str) -> int:
-        """The number of the sample whose trial's folder this is."""
+        """Returns the number of the sample whose trial has this folder."""
         samples = self._samples or ()
         return next(n for n, config in enumerate(samples) if self.naming.trial(n, config).path == path)
 
     def trial_for(self, params: Mapping[str, Any], number: int | None) -> Trial:
-        """The trial that the engine means by a config, which it evaluates in the trial of this number."""
+        """Returns the trial of a config that the engine evaluates in its trial of this number."""
         if self._samples is None:
             return self.naming.trial(None if self._resumes else number, params)
         sample = int(params[SAMPLE])
@@ -158,7 +154,7 @@ class TrainableObjective:
         except TrialStopped:
             return
         if answer is not None and not session.run_ended:
-            session.add(answer if isinstance(answer, Mapping) else {_DEFAULT_METRIC: answer}, save=None)
+            session.add(answer if isinstance(answer, Mapping) else {DEFAULT_METRIC: answer}, save=None)
 
     def _run_class(self, session: Session) -> None:
         trainable = self._object_for(session.trial)
@@ -184,7 +180,8 @@ class TrainableObjective:
         kept, self._reusable = self._reusable, None
         if kept is not None:
             if kept.reset_config(trial.config):
-                kept.config, kept._iteration, kept._trial = trial.config, 0, trial
+                kept.config = trial.config
+                assign(kept, trial)
                 return kept
             kept.cleanup()
         return self._trainable.create(trial, trial.config)
@@ -200,19 +197,19 @@ class TrainableObjective:
 
 
 def metric_column(metric: str) -> str:
-    """What a metric is called in our own tables, which have a few names for themselves."""
+    """Returns the metric's column in the engine's table, which reserves some names."""
     return f"tune/{metric}" if metric in RESULT_COLUMNS else metric
 
 
 def _source_of(target: Any) -> Any:
-    """What of a trainable has a source."""
+    """Returns the function or class whose source defines the trainable."""
     while isinstance(target, functools.partial):
         target = target.func
     return target if hasattr(target, "__qualname__") else type(target)
 
 
 def final_metrics(reports: Sequence[Report]) -> dict[str, Any]:
-    """The last report's numbers and texts, by flat names, and all reports as JSON."""
+    """Returns the last report's numbers and strings by flat names, and all reports as JSON."""
     last = flatten(json.loads(to_json(reports[-1])))
     plain = {
         metric_column(name): value

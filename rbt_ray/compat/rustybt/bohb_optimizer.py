@@ -10,10 +10,9 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from rbt_ray.compat.rustybt.objective import SCORE, ScoredObjective
 from rbt_ray.compat.rustybt.parameter_space import to_space
-from rbt_ray.compat.rustybt.result import SCORE, OptimizationResult
-from rbt_ray.compat.rustybt.run_study import StudySpec, results_of, run_study
-from rbt_ray.compat.rustybt.scoring import ScoredObjective
+from rbt_ray.compat.rustybt.run_study import OptimizationResult, StudySpec, results_of, run_study
 from rbt_ray.compat.rustybt.search_algorithms import require_count, resolve_seed
 from rbt_ray.data.bundle import Bundle
 from rbt_ray.errors import NoResultError, SettingError

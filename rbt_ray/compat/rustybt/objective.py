@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
+import inspect
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from rbt_ray.errors import ObjectiveResultError, SettingError
+from rbt_ray.compat.rustybt.bundle_pool import BundleConnectionPool
+from rbt_ray.data.registry import load_bundle
+from rbt_ray.errors import ObjectiveError, ObjectiveResultError, SettingError
 from rbt_ray.objectives.returned_metrics import metrics_of
+from rbt_ray.types import RESULT_COLUMNS
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rbt_ray.data.bundle import Bundle
+    from rbt_ray.data.file_tree import Files
+    from rbt_ray.data.view import BundleView
+    from rbt_ray.objectives.data_provider import OwnData
+
+SCORE = "score"
+"""The metric of a study that this package runs, unless the objective returns Backtests."""
 METRICS = {
     "sharpe_ratio": "sharpe",
     "sortino_ratio": "sortino",
@@ -81,3 +97,209 @@ class ObjectiveFunction:
 
     def __repr__(self) -> str:
         return f"ObjectiveFunction({self.metric!r}, higher_is_better={self.higher_is_better})"
+
+
+_views: dict[str, BundleView] = {}
+
+
+@dataclass(frozen=True)
+class NamedBundle:
+    """A bundle that each process opens by itself.
+
+    Args:
+        name: of a registered bundle.
+        keep_open: how many a process keeps open; None: it opens the bundle for every trial anew.
+        seed: the trials' seeds follow from it and their parameters.
+    """
+
+    name: str
+    keep_open: int | None
+    seed: int
+
+    def view(self, params: Mapping[str, Any]) -> BundleView:
+        """All of the bundle, with the trial's seed."""
+        told = hashlib.sha256(f"{self.seed} {sorted(params.items())!r}".encode()).digest()
+        return self._whole().for_trial(int.from_bytes(told[:4], "little"))
+
+    def _whole(self) -> BundleView:
+        if self.keep_open is None:
+            return load_bundle(self.name).view()
+        bundle = BundleConnectionPool.get_instance(self.keep_open).get_bundle(self.name)
+        if bundle.version not in _views:
+            _views.clear()  # what was derived from another bundle would only take memory
+            _views[bundle.version] = bundle.view()
+        return _views[bundle.version]
+
+
+@dataclass(frozen=True)
+class ScoredObjective:
+    """An objective whose answer has the metric that is optimized.
+
+    Args:
+        run: the user's own: a function of params, or of params and data.
+        takes_data: which of them.
+        function: takes the score out of the answer; None: the answer is the score.
+        source: the bundle that is opened here; None: the worker brings the data, or there is none.
+    """
+
+    run: Callable[..., Any]
+    takes_data: bool
+    function: ObjectiveFunction | None = None
+    source: NamedBundle | None = None
+
+    __signature__: ClassVar = inspect.Signature(
+        [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in ("params", "data")]
+    )
+
+    @property
+    def __wrapped__(self) -> Callable[..., Any]:
+        """The user's own, whose source tells one study's objective from another's."""
+        return self.run
+
+    @property
+    def fingerprinted(self) -> dict[str, Any]:
+        """What decides its results beside the study's seed, for a resumed study to compare."""
+        return {"run": self.run, "function": self.function, "bundle": self.source and self.source.name}
+
+    @property
+    def warmup(self) -> Any:
+        """The user's own."""
+        return getattr(self.run, "warmup", 0)
+
+    @property
+    def metric(self) -> str:
+        """The name of the metric that is optimized."""
+        return SCORE if self._is_score else METRICS[self.function.metric]  # type: ignore[union-attr]
+
+    @property
+    def maximizes(self) -> bool:
+        """Whether it is better when higher; a score always is."""
+        return self._is_score or self.function.higher_is_better  # type: ignore[union-attr]
+
+    @property
+    def _is_score(self) -> bool:
+        return self.function is None or self.function.metric == "custom"
+
+    def __call__(self, params: dict[str, Any], data: Any) -> Any:
+        """A `Backtest` as it is, where it has the metric; else a dict of plain metrics."""
+        if self.source is not None:
+            data = self.source.view(params)
+        answer = self.run(params, data) if self.takes_data else self.run(params)
+        if not self._is_score and callable(getattr(answer, "metrics", None)):
+            return answer
+        score = answer if self.function is None else self.function.evaluate(answer)
+        if not isinstance(score, (int, float, Decimal)) and not hasattr(score, "item"):
+            raise ObjectiveError(f"an objective returns its score, a number; got {type(score).__name__}.")
+        sign = 1 if self.maximizes else -1
+        return {**_plain_metrics(answer), self.metric: sign * float(score)}
+
+    def score(self, params: dict[str, Any]) -> tuple[float, dict[str, Any]]:
+        """The score, better when higher, and all metrics; for pools that know nothing of studies."""
+        answer = self(params, None)
+        metrics = answer.metrics() if callable(getattr(answer, "metrics", None)) else answer
+        return (1 if self.maximizes else -1) * float(metrics[self.metric]), dict(metrics)
+
+
+class ScoredObjectiveWithData(ScoredObjective):
+    """An objective that brings its data, such as a `TradingAlgorithm` an ingested bundle: workers open it once."""
+
+    @property
+    def _own(self) -> OwnData:
+        own: OwnData = self.run  # type: ignore[assignment]
+        return own
+
+    @property
+    def bundle(self) -> Bundle:
+        """See `OwnData`."""
+        return self._own.bundle
+
+    @property
+    def files(self) -> Files:
+        """See `OwnData`."""
+        return self._own.files
+
+    @property
+    def made_of(self) -> list[Any]:
+        """What decides its results, for a resumed study to compare."""
+        return [self.run]
+
+    def open(self, folder: Path) -> None:
+        """See `OwnData`."""
+        self._own.open(folder)
+
+
+@dataclass(frozen=True)
+class AlgorithmClass:
+    """A class of algorithms, made with the params and run on the data.
+
+    Args:
+        kind: with a method `run(data)`, or callable with the data.
+    """
+
+    kind: type
+
+    @property
+    def __wrapped__(self) -> type:
+        """The class, whose source tells one study's objective from another's."""
+        return self.kind
+
+    def __call__(self, params: dict[str, Any], data: Any) -> Any:
+        """What the algorithm makes of the data."""
+        made = self.kind(**params)
+        return (made.run if hasattr(made, "run") else made)(data)
+
+
+def is_trading_algorithm(kind: Any) -> bool:
+    """Whether this is a class of RustyBT's `TradingAlgorithm`; RustyBT is not imported."""
+    return isinstance(kind, type) and any(
+        base.__name__ == "TradingAlgorithm" and base.__module__.partition(".")[0] == "rustybt" for base in kind.__mro__
+    )
+
+
+def to_algorithm(kind: Any, bundle_name: str | None) -> Callable[[dict[str, Any], Any], Any]:
+    """A function of params and data that runs an algorithm.
+
+    Args:
+        kind: a RustyBT `TradingAlgorithm`; any other class, made with the params, with `run(data)` or `__call__(data)`; or
+            a function of params and data, such as an adapter's objective.
+        bundle_name: for a `TradingAlgorithm`, a bundle of RustyBT's.
+
+    Raises:
+        ObjectiveError: it is none of these, or RustyBT is not installed.
+        BundleNotFoundError: RustyBT has no bundle of this name.
+    """
+    if is_trading_algorithm(kind):
+        if bundle_name is None:
+            raise ObjectiveError(
+                f"{kind.__name__} is a TradingAlgorithm, which needs `bundle_name`, a bundle of RustyBT's."
+            )
+        from rbt_ray.adapters import rustybt
+
+        adapted: Callable[[dict[str, Any], Any], Any] = rustybt.objective(kind, bundle=bundle_name)
+        return adapted
+    if isinstance(kind, type):
+        if not hasattr(kind, "run") and not any("__call__" in base.__dict__ for base in kind.__mro__):
+            raise ObjectiveError(f"`algorithm_class` has `run(data)` or `__call__(data)`; {kind.__name__} has neither.")
+        return AlgorithmClass(kind)
+    if not callable(kind):
+        raise ObjectiveError(f"`algorithm_class` is a class or a function of (params, data); got {kind!r}.")
+    function: Callable[[dict[str, Any], Any], Any] = kind
+    return function
+
+
+def _plain_metrics(answer: Any) -> dict[str, Any]:
+    """What else a backtest told, as far as it is plain."""
+    if callable(getattr(answer, "metrics", None)):
+        answer = answer.metrics()
+    if not isinstance(answer, Mapping):
+        return {}
+    inside = answer.get("performance_metrics", answer)
+    numbers = {name: float(value) if isinstance(value, Decimal) else value for name, value in inside.items()}
+    return {
+        name: value
+        for name, value in numbers.items()
+        if isinstance(name, str)
+        and name not in RESULT_COLUMNS
+        and not name.startswith("config/")
+        and (value is None or isinstance(value, (bool, int, float, str)))
+    }

@@ -10,7 +10,7 @@ from typing import Any
 from rbt_ray.compat.rustybt.config import OptimizationConfig
 from rbt_ray.compat.rustybt.objective import ObjectiveFunction
 from rbt_ray.compat.rustybt.parallel_optimizer import ParallelOptimizer
-from rbt_ray.compat.rustybt.result import OptimizationResult
+from rbt_ray.compat.rustybt.run_study import OptimizationResult
 from rbt_ray.compat.rustybt.search_algorithms import require_count
 from rbt_ray.errors import SettingError
 

@@ -10,12 +10,15 @@ from decimal import Decimal
 from typing import Any, Literal
 
 from rbt_ray.compat.rustybt.config import OptimizationConfig
-from rbt_ray.compat.rustybt.global_pool import get_global_pool
-from rbt_ray.compat.rustybt.objective import ObjectiveFunction
+from rbt_ray.compat.rustybt.objective import (
+    NamedBundle,
+    ObjectiveFunction,
+    ScoredObjective,
+    ScoredObjectiveWithData,
+    to_algorithm,
+)
 from rbt_ray.compat.rustybt.parameter_space import to_space
-from rbt_ray.compat.rustybt.result import OptimizationResult
-from rbt_ray.compat.rustybt.run_study import StudySpec, results_of, run_study
-from rbt_ray.compat.rustybt.scoring import NamedBundle, ScoredObjective, ScoredObjectiveWithData, to_algorithm
+from rbt_ray.compat.rustybt.run_study import OptimizationResult, StudySpec, results_of, run_study
 from rbt_ray.compat.rustybt.search_algorithms import (
     GridSearchAlgorithm,
     RandomSearchAlgorithm,
@@ -25,7 +28,7 @@ from rbt_ray.compat.rustybt.search_algorithms import (
 )
 from rbt_ray.compat.rustybt.standard_pool import run_on_pool
 from rbt_ray.compat.rustybt.strategy_searcher import StrategySearcher, max_open_suggestions, require_strategy
-from rbt_ray.compat.rustybt.worker_pool import PersistentWorkerPool
+from rbt_ray.compat.rustybt.worker_pool import PersistentWorkerPool, get_global_pool
 from rbt_ray.errors import NoResultError, SettingError
 from rbt_ray.objectives.data_provider import OwnData
 from rbt_ray.pool.local.pool import usable_cpus

@@ -13,9 +13,9 @@ from typing import Any
 
 import psutil
 
+from rbt_ray.compat.rustybt.objective import ScoredObjective
 from rbt_ray.compat.rustybt.parameter_space import python_values
-from rbt_ray.compat.rustybt.result import OptimizationResult
-from rbt_ray.compat.rustybt.scoring import ScoredObjective
+from rbt_ray.compat.rustybt.run_study import OptimizationResult
 from rbt_ray.compat.rustybt.strategy_searcher import StrategySearcher
 from rbt_ray.errors import ObjectiveError
 from rbt_ray.objectives.objective import describe

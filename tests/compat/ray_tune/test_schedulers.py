@@ -6,7 +6,7 @@ import pytest
 from ray.tune import schedulers as rays
 
 from rbt_ray import tune
-from rbt_ray.compat.ray_tune.scheduling import schedule_plan, to_native_scheduler
+from rbt_ray.compat.ray_tune.schedulers import schedule_plan, to_native_scheduler
 from rbt_ray.errors import NotSupportedError, SettingError
 from rbt_ray.tune import schedulers as ours
 from tests.compat.ray_tune.trainables import Line, line, line_unless_broken

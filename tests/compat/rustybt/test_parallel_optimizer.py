@@ -25,7 +25,7 @@ from rbt_ray.compat.rustybt import (
     cleanup_global_pool,
     scoring,
 )
-from rbt_ray.compat.rustybt.scoring import NamedBundle, ScoredObjective
+from rbt_ray.compat.rustybt.objective import NamedBundle, ScoredObjective
 from rbt_ray.errors import NoResultError, ObjectiveError, SettingError, StudyMismatchError
 from tests.compat.rustybt import objectives
 

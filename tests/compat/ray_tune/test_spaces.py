@@ -10,7 +10,7 @@ from ray import tune as ray_tune
 from ray.tune.search.variant_generator import generate_variants
 
 from rbt_ray import tune
-from rbt_ray.compat.ray_tune.samples import generate_samples
+from rbt_ray.compat.ray_tune.spaces import generate_samples
 from rbt_ray.errors import SpaceError
 
 
