@@ -19,7 +19,7 @@ import numpy as np
 
 from rbt_ray.objectives.own_code import is_own
 from rbt_ray.objectives.own_values import namespace_of
-from rbt_ray.objectives.recorded_names import recorded
+from rbt_ray.objectives.recorded_names import recorded, recorded_qualname
 
 
 def made_of(value: Any) -> list[Any] | None:
@@ -152,14 +152,14 @@ class Values:
         if id(value) in self._known:
             return self._known[id(value)]
         if len(self._open) > _DEEPEST:
-            return f"{kind.__qualname__} too deep to be looked at"
+            return f"{recorded_qualname(kind)} too deep to be looked at"
         self._open[id(value)] = len(self._open)
         self._kept.append(value)  # so that no other object gets its id
         try:
             text = self._compound(value, at)
         finally:
             del self._open[id(value)]
-        text = text if len(text) <= _LONGEST else f"{kind.__qualname__} {_hash(text)}"
+        text = text if len(text) <= _LONGEST else f"{recorded_qualname(kind)} {_hash(text)}"
         self._known[id(value)] = text
         return text
 
@@ -323,7 +323,7 @@ def _key(item: Any) -> str:
     if name:
         return recorded(f"{getattr(item, '__module__', '')}.{name}")
     isolated = Values(lambda value, _: getattr(value, "__qualname__", None), lambda *_: None, lambda *_: True)
-    return f"{type(item).__qualname__} {isolated.text(item, At('', ''))}"
+    return f"{recorded_qualname(type(item))} {isolated.text(item, At('', ''))}"
 
 
 def _hash(text: str) -> str:

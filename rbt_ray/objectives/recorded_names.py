@@ -49,3 +49,9 @@ def recorded(name: str) -> str:
         head, _, last = head.rpartition(".")
         rest = f".{last}{rest}"
     return name
+
+
+def recorded_qualname(kind: type) -> str:
+    """Returns the qualified name of a class, without its module, by which studies know it."""
+    n_parts = kind.__qualname__.count(".") + 1
+    return ".".join(recorded(f"{kind.__module__}.{kind.__qualname__}").split(".")[-n_parts:])
