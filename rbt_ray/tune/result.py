@@ -1,4 +1,4 @@
-"""`rbt_ray.tune.result`: the names of the metrics in a report."""
+"""Re-exports the names of the metrics in a report."""
 
 from rbt_ray.compat.ray_tune.session import DEFAULT_METRIC as DEFAULT_METRIC
 from rbt_ray.compat.ray_tune.session import DONE as DONE

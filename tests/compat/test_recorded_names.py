@@ -9,12 +9,12 @@ from rbt_ray.objectives.recorded_names import recorded_qualname
 
 class Own:
     class Nested:
-        def __init__(self, name):
-            self.name = name
+        def __init__(self, first, second):
+            self.first, self.second = first, second
 
 
 @pytest.mark.parametrize(
-    ("value", "name"), [(NamedBundle("b" * 190, 3, 1), "ByName"), (Own.Nested(["n" * 190] * 2), "Own.Nested")]
+    ("value", "name"), [(NamedBundle("b" * 190, 3, 1), "ByName"), (Own.Nested("n" * 190, "m" * 190), "Own.Nested")]
 )
 def test_the_hash_of_a_long_text_follows_the_recorded_name_of_the_class(value, name):
     text = Values(lambda *_: None, lambda *_: None, lambda *_: True).text(value, At("", ""))

@@ -1,4 +1,7 @@
-"""A checkpoint: a folder from which a trial can go on."""
+"""Checkpoints: folders from which a trial can continue, and dicts stored in them without pickling.
+
+A dict is stored as JSON, with its numpy arrays in an ``.npz`` file. Reading it runs no code.
+"""
 
 from __future__ import annotations
 
@@ -25,10 +28,10 @@ _METADATA = ".metadata.json"
 
 
 class Checkpoint:
-    """A folder that holds what a trial needs to go on.
+    """A folder with what a trial needs to continue.
 
     Args:
-        path: the folder, on a disk that this machine sees.
+        path: the folder, on a disk that this machine can read.
 
     Raises:
         NotSupportedError: it is a URI.
@@ -36,46 +39,46 @@ class Checkpoint:
 
     def __init__(self, path: str | os.PathLike[str], filesystem: Any = None) -> None:
         if filesystem is not None and not type(filesystem).__name__.startswith("LocalFileSystem"):
-            raise NotSupportedError("`filesystem`: a checkpoint is a folder here; download it first, by `pyarrow.fs`.")
+            raise NotSupportedError("`filesystem` is not supported: download the checkpoint first, by `pyarrow.fs`.")
         if "://" in str(path):
-            raise NotSupportedError(f"a checkpoint is a folder here; got {path!s}. Download it first, by `pyarrow.fs`.")
+            raise NotSupportedError(f"a checkpoint must be a folder; got {path!s}. Download it first, by `pyarrow.fs`.")
         self.path = str(path)
 
     @classmethod
     def from_directory(cls, path: str | os.PathLike[str]) -> Checkpoint:
-        """The checkpoint in a folder."""
+        """Returns the checkpoint in a folder."""
         return cls(path)
 
     @property
     def filesystem(self) -> Any:
-        """The local one, of pyarrow's."""
+        """The local filesystem of pyarrow."""
         import pyarrow.fs
 
         return pyarrow.fs.LocalFileSystem()
 
     @contextmanager
     def as_directory(self) -> Iterator[str]:
-        """The folder itself, to be read and not to be changed."""
+        """Yields the folder itself; do not change it."""
         yield self.path
 
     def to_directory(self, path: str | os.PathLike[str] | None = None) -> str:
-        """Copies the folder to `path`, or to a new temporary folder, and gives that."""
+        """Copies the folder to `path`, or to a new temporary folder, and returns the copy's path."""
         target = tempfile.mkdtemp(prefix="checkpoint_") if path is None else os.fspath(path)
         shutil.copytree(self.path, target, dirs_exist_ok=True)
         return target
 
     def get_metadata(self) -> dict[str, Any]:
-        """What `set_metadata` left; empty for nothing."""
+        """Returns what `set_metadata` wrote; empty if nothing."""
         file = Path(self.path, _METADATA)
         found: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
         return found
 
     def set_metadata(self, metadata: Mapping[str, Any]) -> None:
-        """Leaves what JSON can hold beside the checkpoint, in place of what was there."""
+        """Replaces the metadata by a dict that JSON can hold."""
         private_files.write(Path(self.path, _METADATA), json.dumps(dict(metadata)))
 
     def update_metadata(self, metadata: Mapping[str, Any]) -> None:
-        """Adds to what is there."""
+        """Updates the metadata."""
         self.set_metadata({**self.get_metadata(), **metadata})
 
     def __eq__(self, other: object) -> bool:
@@ -99,19 +102,19 @@ _DAMAGE_ERRORS = (
 
 
 class NotSerializableError(Exception):
-    """A value that is made of more than plain Python values and numpy's."""
+    """Raised for a dict with values other than plain Python values and those of numpy."""
 
 
 def write_dict(values: dict[Any, Any], folder: Path) -> None:
-    """Writes a dict into two files of a folder, from which `read_dict` gives an equal one with the same types.
+    """Writes a dict to two files in a folder; `read_dict` returns an equal dict with the same types.
 
     Args:
-        values: of None, booleans, numbers, text, bytes, numpy's arrays and scalars, and lists, tuples, sets and dicts of
-            them, in any depth.
-        folder: that has no such files yet.
+        values: None, booleans, numbers, strings, bytes, numpy arrays and scalars, and lists, tuples, sets and dicts of them,
+            nested to any depth.
+        folder: a folder without such files.
 
     Raises:
-        NotSerializableError: there is something else in it; nothing is written.
+        NotSerializableError: there is another kind of value; nothing is written.
     """
     arrays: list[np.ndarray[Any, Any]] = []
     try:
@@ -126,7 +129,7 @@ def write_dict(values: dict[Any, Any], folder: Path) -> None:
 
 
 def read_dict(folder: Path) -> dict[Any, Any] | None:
-    """What `write_dict` was given; None where there are no such files.
+    """Returns the dict that `write_dict` wrote, or None without such files.
 
     Raises:
         SettingError: the files are damaged.
@@ -144,7 +147,7 @@ def read_dict(folder: Path) -> dict[Any, Any] | None:
         if not isinstance(values, dict):
             raise TypeError("it holds no dict")
     except _DAMAGE_ERRORS as error:
-        raise SettingError(f"the checkpoint in {folder} cannot be read: {error}. Go on from an earlier one.") from error
+        raise SettingError(f"the checkpoint in {folder} cannot be read: {error}. Use an earlier one.") from error
     return values
 
 
@@ -154,7 +157,7 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _encode(value: Any, arrays: list[np.ndarray[Any, Any]]) -> Any:
-    """The value as JSON; what JSON has no word for is a dict of one pair, a mark and its content."""
+    """Returns the value as JSON; a type that JSON lacks becomes a dict of one pair, its mark and its content."""
     kind = type(value)
     if value is None or kind is bool:
         return value

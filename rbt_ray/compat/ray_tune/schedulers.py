@@ -1,6 +1,6 @@
-"""Ray Tune's schedulers by their names and arguments, as settings of ours.
+"""Ray Tune's schedulers by name and arguments, and their conversion to the engine's schedulers.
 
-A trial that a scheduler lets go on does so from its latest checkpoint, or from its start where it leaves none.
+A trial that a scheduler continues restarts from its latest checkpoint, or from its beginning without one.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _ITERATIONS = "training_iteration"
 
 @dataclass
 class TrialScheduler:
-    """What decides how long trials run."""
+    """Base class of schedulers, which decide how long trials run."""
 
 
 @dataclass
@@ -43,7 +43,7 @@ class FIFOScheduler(TrialScheduler):
 
 @dataclass
 class AsyncHyperBandScheduler(TrialScheduler):
-    """ASHA: a trial that is not among the best 1/reduction_factor of those so far at a milestone ends there.
+    """ASHA: stops a trial at a milestone unless it is among the best 1/reduction_factor of those that reached it.
 
     Milestones are `grace_period` times powers of `reduction_factor`, and `max_t`.
 
@@ -74,10 +74,10 @@ class AsyncHyperBandScheduler(TrialScheduler):
     def __post_init__(self) -> None:
         _check(self)
         if not 0 < self.grace_period <= self.max_t:
-            raise SettingError(f"`grace_period` is above 0 and at most `max_t`; got {self.grace_period!r}.")
+            raise SettingError(f"`grace_period` must be above 0 and at most `max_t`; got {self.grace_period!r}.")
         if self.brackets != 1:
             raise NotSupportedError(
-                f"`brackets` is 1 here; got {self.brackets!r}. Brackets that begin at several milestones are HyperBandScheduler's."
+                f"`brackets` must be 1; got {self.brackets!r}. For brackets with different first milestones use HyperBandScheduler."
             )
 
 
@@ -86,7 +86,7 @@ ASHAScheduler = AsyncHyperBandScheduler
 
 @dataclass
 class HyperBandScheduler(TrialScheduler):
-    """Hyperband: brackets of trials compete at milestones that are `max_t` divided by powers of `reduction_factor`.
+    """Hyperband: brackets of trials compete at milestones, which are `max_t` divided by powers of `reduction_factor`.
 
     Args:
         time_attr: "training_iteration": time is counted in reports.
@@ -114,17 +114,17 @@ class HyperBandScheduler(TrialScheduler):
 
 @dataclass
 class MedianStoppingRule(TrialScheduler):
-    """A trial that is worse than the median of the others at a milestone ends there.
+    """Stops a trial at a milestone if it is worse than the median of the others.
 
-    Milestones are `grace_period` times powers of 2. How long trials may run is what `stop` says of
-    "training_iteration"; Ray Tune's own default, to count seconds, cannot be repeated and is refused.
+    Milestones are `grace_period` times powers of 2. `stop` must limit "training_iteration". Ray Tune's default, to measure
+    time in seconds, is not reproducible and is refused.
 
     Args:
-        time_attr: has to be "training_iteration".
+        time_attr: must be "training_iteration".
         metric: the metric; None: that of TuneConfig.
         mode: "min" or "max"; None: that of TuneConfig.
         grace_period: reports before a trial may be ended.
-        min_samples_required: trials that a median needs at least.
+        min_samples_required: how many trials a median needs.
         min_time_slice: 0.
         hard_stop: True.
 
@@ -144,7 +144,7 @@ class MedianStoppingRule(TrialScheduler):
     def __post_init__(self) -> None:
         _check(self)
         if self.grace_period <= 0:
-            raise SettingError(f"`grace_period` is above 0; got {self.grace_period!r}.")
+            raise SettingError(f"`grace_period` must be above 0; got {self.grace_period!r}.")
         if not self.hard_stop or self.min_time_slice:
             raise NotSupportedError("`hard_stop=False` and `min_time_slice` pause trials, which is not supported here.")
 
@@ -157,7 +157,7 @@ class _Unsupported(TrialScheduler):
 
 
 class PopulationBasedTraining(_Unsupported):
-    """Not supported: a trial would go on with another's weights and a config that is in no space."""
+    """Not supported: a trial would continue with another's weights and a config outside the space."""
 
     instead = "ASHAScheduler, or TuneConfig(search_alg='bohb') for a search that learns from results"
 
@@ -171,13 +171,13 @@ class PB2(PopulationBasedTraining):
 
 
 class HyperBandForBOHB(_Unsupported):
-    """Not supported: BOHB brings its own."""
+    """Not supported: BOHB has its own."""
 
     instead = "TuneConfig(search_alg='bohb', scheduler=HyperBandScheduler(max_t=...))"
 
 
 class ResourceChangingScheduler(_Unsupported):
-    """Not supported: workers stay from trial to trial."""
+    """Not supported: trials share workers."""
 
     instead = "`tune.with_resources(trainable, {'cpu': 2})`, which holds for all trials"
 
@@ -199,14 +199,14 @@ _BY_NAME: dict[str, type[TrialScheduler]] = {
 
 
 def create_scheduler(scheduler: str, **options: Any) -> TrialScheduler:
-    """A scheduler by Ray Tune's name for it.
+    """Creates a scheduler by its name in Ray Tune.
 
     Raises:
-        SettingError: there is none of that name.
-        NotSupportedError: it is one that is not supported.
+        SettingError: the name is unknown.
+        NotSupportedError: the scheduler is not supported.
     """
     if scheduler.lower() not in _BY_NAME:
-        raise SettingError(f"`scheduler` is one of {', '.join(_BY_NAME)}; got {scheduler!r}.")
+        raise SettingError(f"`scheduler` must be one of {', '.join(_BY_NAME)}; got {scheduler!r}.")
     return _BY_NAME[scheduler.lower()](**options)
 
 
@@ -214,15 +214,15 @@ def _check(scheduler: Any) -> None:
     kind = type(scheduler).__name__
     if scheduler.time_attr != _ITERATIONS:
         raise NotSupportedError(
-            f"`time_attr` of {kind} is 'training_iteration' here, the number of reports; got {scheduler.time_attr!r}, "
-            f"which no second run would repeat. Pass time_attr='training_iteration', and other times in reports."
+            f"`time_attr` of {kind} must be 'training_iteration', the number of reports; got {scheduler.time_attr!r}, "
+            f"which is not reproducible. Pass time_attr='training_iteration', and convert other times to reports."
         )
     if scheduler.mode not in (None, "min", "max"):
-        raise SettingError(f"`mode` is 'min' or 'max'; got {scheduler.mode!r}.")
+        raise SettingError(f"`mode` must be 'min' or 'max'; got {scheduler.mode!r}.")
     if not getattr(scheduler, "max_t", 1) > 0:
-        raise SettingError(f"`max_t` is above 0; got {scheduler.max_t!r}.")
+        raise SettingError(f"`max_t` must be above 0; got {scheduler.max_t!r}.")
     if not getattr(scheduler, "reduction_factor", 2) > 1:
-        raise SettingError(f"`reduction_factor` is above 1; got {scheduler.reduction_factor!r}.")
+        raise SettingError(f"`reduction_factor` must be above 1; got {scheduler.reduction_factor!r}.")
     if not getattr(scheduler, "stop_last_trials", True):
         raise NotSupportedError(f"`stop_last_trials=False` is not supported: trials of {kind} end at `max_t`.")
 
@@ -248,12 +248,12 @@ _BY_CLASS_NAME: dict[str, Any] = {kind.__name__: kind for kind in _BY_NAME.value
 
 @dataclass(frozen=True)
 class SchedulePlan:
-    """How trials are sent up.
+    """A scheduler of the engine with its milestones.
 
     Args:
-        scheduler: of ours.
-        milestones: numbers of reports, ascending; the last is how many a trial makes.
-        eta: the factor between them.
+        scheduler: the engine's scheduler.
+        milestones: numbers of reports, ascending; the last is the length of a full trial.
+        eta: the factor between milestones.
     """
 
     scheduler: Scheduler
@@ -262,7 +262,7 @@ class SchedulePlan:
 
     @property
     def max_reports(self) -> int:
-        """How many reports are full fidelity."""
+        """Number of reports at full fidelity."""
         return self.milestones[-1]
 
     @property
@@ -272,10 +272,10 @@ class SchedulePlan:
 
 
 def to_native_scheduler(given: Any) -> Any:
-    """A scheduler of `rbt_ray.tune.schedulers`, made of whatever the user passed.
+    """Converts what the user passed to a scheduler of `rbt_ray.tune.schedulers`.
 
     Raises:
-        NotSupportedError: it is one that is not supported.
+        NotSupportedError: the scheduler is not supported.
         SettingError: it is no scheduler.
     """
     if given is None or isinstance(given, TrialScheduler):
@@ -296,21 +296,21 @@ def to_native_scheduler(given: Any) -> Any:
 
 
 def schedule_plan(scheduler: Any, max_iterations: int | None) -> SchedulePlan | None:
-    """The plan that a scheduler means; None: every trial runs to its end.
+    """Returns the plan of a scheduler, or None if every trial runs to its end.
 
     Args:
         scheduler: one of `rbt_ray.tune.schedulers`, or None.
-        max_iterations: what `stop` allows a trial, where it says so.
+        max_iterations: the limit of reports in `stop`, if there is one.
 
     Raises:
-        SettingError: it cannot be known how long a trial is.
+        SettingError: the length of a trial is unknown.
     """
     if scheduler is None or isinstance(scheduler, FIFOScheduler):
         return None
     if isinstance(scheduler, MedianStoppingRule):
         if max_iterations is None:
             raise SettingError(
-                "MedianStoppingRule has to know how many reports a trial makes: say it by `RunConfig(stop={'training_iteration': n})`."
+                "MedianStoppingRule needs the number of reports of a trial: set RunConfig(stop={'training_iteration': n})."
             )
         plan = _ascending(
             MedianStopping(least=scheduler.min_samples_required), scheduler.grace_period, 2.0, max_iterations

@@ -1,4 +1,4 @@
-"""What a function trainable calls while it works: `report`, `get_checkpoint`, `get_context`."""
+"""Running trials, and what a function trainable calls: `report`, `get_checkpoint`, `get_context`."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ EPISODE_REWARD_MEAN = "episode_reward_mean"
 
 
 class TrialStopped(BaseException):
-    """Ends a function trainable that has reported for the last time; no `except Exception` of its own stops it."""
+    """Raised to end a function trainable after its last report; an `except Exception` in it does not catch this."""
 
 
 class Session:
-    """A run of a trial: from its start or its latest checkpoint, to its end or as far as the search asks for now.
+    """A run of a trial: from its start or latest checkpoint, to its end or the number of reports that the search needs.
 
     Args:
-        trial: whose run it is.
+        trial: the trial.
         trial_folder: the trial's folder.
-        ends: whether a report is the last, by the stopping criteria.
-        limit: reports after which the search wants to know; None: the trial ends by itself.
+        ends: whether a report meets the stop criteria.
+        limit: number of reports after which the run pauses; None: run to the trial's end.
     """
 
     def __init__(self, trial: Trial, trial_folder: TrialFolder, ends: StopCheck, limit: int | None) -> None:
@@ -52,7 +52,7 @@ class Session:
         known, self.ended = trial_folder.read()
         self.run_ended = self.ended or (limit is not None and len(known) >= limit)
         self.checkpoint: Checkpoint | None = None
-        if self.run_ended:  # an earlier run of it came as far as this
+        if self.run_ended:  # an earlier run got this far
             self.reports = known if limit is None else known[:limit]
             return
         n_done, self.checkpoint = trial_folder.latest(known) or (0, None)
@@ -71,12 +71,12 @@ class Session:
         save: Callable[[str], Any] | None = None,
         saves: Callable[[Report, bool], bool] = lambda _result, _over: True,
     ) -> bool:
-        """Takes in a report, and says whether it is the last of this run.
+        """Adds a report and returns whether it is the last of this run.
 
         Args:
-            metrics: what was reached.
+            metrics: the reported metrics.
             save: writes a checkpoint into a folder.
-            saves: whether it is to, from the report and whether it is the last.
+            saves: whether to write one, given the report and whether it is the last.
         """
         number, now = len(self.reports) + 1, time.time()
         result: Report = {
@@ -108,7 +108,7 @@ class Session:
         return self.run_ended
 
     def close(self) -> None:
-        """The trainable has ended, by itself or because it was to."""
+        """Ends the run after the trainable has returned or was stopped."""
         if not self.run_ended:
             self.ended = True
         if self.ended and self.reports:
@@ -126,22 +126,22 @@ class Session:
 
 
 _current: Session | None = None
-"""That of the trial at work: a worker evaluates one at a time."""
+"""The session of the running trial: a worker runs one at a time."""
 
 
 def report(metrics: Mapping[str, Any] | None = None, *, checkpoint: Any = None, **named: Any) -> None:
-    """Reports metrics, once an iteration, and a checkpoint from which the trial could go on; outside a trial, nothing.
+    """Reports the metrics of an iteration, optionally with a checkpoint; does nothing outside a trial.
 
     Args:
-        metrics: by name; numbers, text, or dicts of them.
-        checkpoint: a `Checkpoint`, whose folder is copy_tree to the trial's.
-        named: metrics too, as older scripts write them.
+        metrics: numbers, strings, or dicts of them, by name.
+        checkpoint: a `Checkpoint`; its folder is copied to the trial's folder.
+        named: more metrics, as in older scripts.
 
     Raises:
         SettingError: `metrics` is no dict.
     """
     if metrics is not None and not isinstance(metrics, Mapping):
-        raise SettingError(f"`tune.report` takes a dict of metrics; got {metrics!r} of type {type(metrics).__name__}.")
+        raise SettingError(f"`tune.report` needs a dict of metrics; got {metrics!r} of type {type(metrics).__name__}.")
     if _current is None:
         return
     if _current.run_ended:
@@ -158,33 +158,33 @@ def report(metrics: Mapping[str, Any] | None = None, *, checkpoint: Any = None, 
 
 
 def get_checkpoint() -> Checkpoint | None:
-    """The latest checkpoint of this trial, to go on from; None: begin at the start."""
+    """Returns the checkpoint of this trial to continue from; None: begin at the start."""
     return None if _current is None else _current.checkpoint
 
 
 class TuneContext:
-    """What a function trainable may ask about the trial it runs in."""
+    """Information about the running trial, for function trainables."""
 
     def get_trial_id(self) -> str | None:
-        """Its id."""
+        """Returns the trial's id."""
         return None if _current is None else _current.trial.trial_id
 
     def get_trial_name(self) -> str | None:
-        """Its name."""
+        """Returns the trial's name."""
         return None if _current is None else str(_current.trial)
 
     def get_trial_dir(self) -> str | None:
-        """Its folder, which may be written to."""
+        """Returns the trial's folder, in which the trainable may write."""
         if _current is None:
             return None
         _current.trial.init_local_path()
         return _current.trial.path
 
     def get_experiment_name(self) -> str | None:
-        """The study's name."""
+        """Returns the study's name."""
         return None if _current is None else Path(_current.trial.experiment_path).name
 
 
 def get_context() -> TuneContext:
-    """The context of the trial at work."""
+    """Returns the context of the running trial."""
     return TuneContext()

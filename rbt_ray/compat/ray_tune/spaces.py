@@ -1,4 +1,7 @@
-"""The words of a Ray Tune search space, where they are not those of `rbt_ray.study.space`."""
+"""Ray Tune's search spaces: their functions, and the samples drawn from a space.
+
+Each sample has every combination of the grids; all other parameters are drawn.
+"""
 
 from __future__ import annotations
 
@@ -30,50 +33,50 @@ from rbt_ray.study.primitives import uniform as uniform
 
 @dataclass(frozen=True)
 class SampleFrom:
-    """A parameter that a function of the others makes.
+    """A parameter computed by a function of the others.
 
     Args:
-        func: of the config so far, or of nothing. It may read `config["x"]`, `spec["x"]`, `spec.config.x` or
-            `spec.config["x"]`: all mean the same.
+        func: a function of the config so far, or of nothing. It may read `config["x"]`, `spec["x"]`, `spec.config.x` or
+            `spec.config["x"]`: all are the same.
     """
 
     func: Callable[..., Any]
 
     def __call__(self, config: Any) -> Any:
-        """The value for a config."""
+        """Returns the value for a config."""
         return self.func(config) if _takes_one(self.func) else self.func()
 
 
 def sample_from(func: Callable[..., Any]) -> SampleFrom:
-    """A parameter whose value `func` returns, for each sample anew; it may depend on the other parameters.
+    """Returns a parameter that `func` computes for each sample; it may depend on the other parameters.
 
     Raises:
         SpaceError: `func` cannot be called with one argument or none.
     """
     if not callable(func):
-        raise SpaceError(f"`sample_from` takes a function of the config, or of nothing; got {func!r}.")
+        raise SpaceError(f"`sample_from` needs a function of the config, or of nothing; got {func!r}.")
     if not _takes_one(func):
         try:
             inspect.signature(func).bind()
         except TypeError:
             raise SpaceError(
-                f"`sample_from` takes a function of the config, or of nothing; {func!r} needs more arguments."
+                f"`sample_from` needs a function of the config, or of nothing; {func!r} needs more arguments."
             ) from None
     return SampleFrom(func)
 
 
 def grid_search(values: Iterable[Any]) -> dict[str, Iterable[Any]]:
-    """Every one of `values`, with all combinations of other grids, each `num_samples` times."""
+    """Returns a parameter that takes each of `values`, in all combinations with other grids, `num_samples` times."""
     return {"grid_search": values}
 
 
 def randn(mean: float = 0.0, sd: float = 1.0) -> Normal:
-    """A normally distributed float."""
+    """Returns a normally distributed float parameter."""
     return normal(mean, sd)
 
 
 def qrandn(mean: float, sd: float, q: float) -> Normal:
-    """A normally distributed multiple of `q`."""
+    """Returns a normally distributed parameter, rounded to multiples of `q`."""
     return qnormal(mean, sd, q)
 
 
@@ -100,23 +103,23 @@ def generate_samples(
     points_to_evaluate: Sequence[Mapping[str, Any]] = (),
     constant_grid_search: bool = False,
 ) -> list[dict[str, Any]]:
-    """The configs, in the order of trials.
+    """Returns the configs, in the order of trials.
 
-    For each of `num_samples`, one config for each combination of the grids, of which the one first in alphabetical order
-    changes fastest; domains are drawn for each config, and functions are called when what they read is known.
+    For each of `num_samples` there is one config per combination of the grids. The grid that is first in alphabetical order
+    changes fastest. Domains are drawn for each config, and functions are called when the values they read are known.
 
     Args:
         param_space: dicts, lists and tuples of constants, domains, `grid_search` and `sample_from`.
-        num_samples: how often.
-        seed: what is drawn follows from it.
-        points_to_evaluate: values of some parameters, that come first and count as samples.
+        num_samples: how often to sample the space.
+        seed: seed of the draws.
+        points_to_evaluate: values of some parameters for the first samples.
         constant_grid_search: draw once for all combinations of the grids.
 
     Raises:
-        SpaceError: it is no space, or functions of it wait for one another.
+        SpaceError: it is no space, or functions in it depend on one another.
     """
     if not isinstance(param_space, Mapping):
-        raise SpaceError(f"`param_space` is a dict; got {param_space!r} of type {type(param_space).__name__}.")
+        raise SpaceError(f"`param_space` must be a dict; got {param_space!r} of type {type(param_space).__name__}.")
     found: list[dict[str, Any]] = []
     for number in range(max(num_samples, len(points_to_evaluate))):
         spec = copy_tree(param_space)
@@ -129,10 +132,10 @@ def generate_samples(
 
 
 def require_flat(param_space: Any) -> None:
-    """Sees that a searcher can propose all of a space: no option of a domain is a space itself.
+    """Checks that a searcher can propose every parameter of a space.
 
     Raises:
-        SpaceError: one is.
+        SpaceError: an option of a domain is a space itself.
     """
     for path, leaf in _leaves(param_space):
         if _is_grid(leaf):
@@ -143,13 +146,13 @@ def require_flat(param_space: Any) -> None:
             if any(_is_open(inner) for _, inner in _leaves(option)):
                 name = "/".join(map(str, path))
                 raise SpaceError(
-                    f"{name!r} chooses between spaces, as in {option!r}, which no `search_alg` can propose: choose between "
-                    f"constants, and make parameters of the inner domains; or leave `search_alg` out."
+                    f"{name!r} chooses between spaces, such as {option!r}, which no `search_alg` can propose: choose between "
+                    f"constants and make the inner domains parameters, or leave out `search_alg`."
                 )
 
 
 def _variants(spec: Any) -> Iterator[Any]:
-    """Copies of the space with the values of its grids in their places."""
+    """Yields a copy of the space for each combination of its grids."""
     grids = sorted(((path, leaf) for path, leaf in _leaves(spec) if _is_grid(leaf)), key=lambda pair: str(pair[0]))
     values = [list(leaf["grid_search"]) for _, leaf in grids]
     for combination in itertools.product(*reversed(values)):
@@ -160,7 +163,7 @@ def _variants(spec: Any) -> Iterator[Any]:
 
 
 def _resolve(spec: Any, rng: np.random.Generator) -> list[Any]:
-    """The config with all domains drawn and functions called; several where a drawn value holds a grid."""
+    """Draws all domains and calls all functions; returns several configs if a drawn value contains a grid."""
     for _ in range(_PASSES):
         waiting = [(path, leaf) for path, leaf in _leaves(spec) if _is_open(leaf)]
         if not waiting:
@@ -181,15 +184,15 @@ def _resolve(spec: Any, rng: np.random.Generator) -> list[Any]:
                     name = "/".join(map(str, path))
                     raise SpaceError(f"the function of {name!r} raised {type(error).__name__}: {error}.") from error
     names = ", ".join("/".join(map(str, path)) for path, _ in waiting)
-    raise SpaceError(f"functions in `param_space` wait for one another and never end: {names}.")
+    raise SpaceError(f"functions in `param_space` depend on one another: {names}.")
 
 
 class _NotResolvedError(Exception):
-    """A function read a parameter whose value is not known yet."""
+    """Raised when a function reads a parameter whose value is not known yet; the next pass calls it again."""
 
 
 class _ConfigView(dict[str, Any]):
-    """A config as a function of `sample_from` sees it: `spec.config.x`, `spec["x"]` and `config["x"]` are the same."""
+    """The config passed to a function of `sample_from`: `spec.config.x`, `spec["x"]` and `config["x"]` are the same."""
 
     def __getattr__(self, name: str) -> Any:
         if name == "config" and name not in self:
@@ -206,7 +209,7 @@ class _ConfigView(dict[str, Any]):
         return _ConfigView(value) if isinstance(value, dict) else value
 
     def get(self, key: str, default: Any = None) -> Any:
-        return self[key] if key in self else default  # noqa: SIM401  the method it would call is this one
+        return self[key] if key in self else default  # noqa: SIM401  it would call this method
 
 
 def _leaves(tree: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
@@ -221,7 +224,7 @@ def _leaves(tree: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
 
 
 def _put(tree: Any, path: Path, value: Any) -> Any:
-    """The tree with a value in its place: the same dicts and lists, a tuple anew."""
+    """Sets a value in a tree in place, except that it replaces tuples; returns the tree."""
     if not path:
         return value
     inner = _put(tree[path[0]], path[1:], value)
@@ -234,7 +237,9 @@ def _put(tree: Any, path: Path, value: Any) -> Any:
 def _overwrite(spec: dict[str, Any], point: Mapping[str, Any]) -> None:
     for key, value in point.items():
         if key not in spec:
-            raise SpaceError(f"`points_to_evaluate` names {key!r}, which is not in `param_space`: {', '.join(spec)}.")
+            raise SpaceError(
+                f"`points_to_evaluate` contains {key!r}, which is not in `param_space`: {', '.join(spec)}."
+            )
         if isinstance(value, Mapping) and isinstance(spec[key], dict) and not _is_grid(spec[key]):
             _overwrite(spec[key], value)
         else:

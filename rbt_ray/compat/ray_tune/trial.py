@@ -1,4 +1,7 @@
-"""A trial in Ray Tune's sense: one sample of the space and all it reports, however often our engine comes back to it."""
+"""Trials: their names, folders, reports and checkpoints.
+
+A trial is one sample of the space, however often the engine continues it.
+"""
 
 from __future__ import annotations
 
@@ -23,10 +26,10 @@ PENDING, RUNNING, TERMINATED, ERROR = "PENDING", "RUNNING", "TERMINATED", "ERROR
 
 @dataclass(eq=False)
 class Trial:
-    """What callbacks, and functions that name trials, see of one.
+    """A trial, as callbacks and functions that name trials receive it.
 
     Args:
-        trial_id: the same in every process, and after a restore.
+        trial_id: its id, the same in every process and after a restore.
         trainable_name: of the function or class.
         config: its config.
         experiment_path: the study's folder.
@@ -45,12 +48,12 @@ class Trial:
 
     @property
     def evaluated_params(self) -> dict[str, Any]:
-        """The config, flat."""
+        """The config as a flat dict."""
         return flatten(self.config)
 
     @property
     def experiment_tag(self) -> str:
-        """The number of the trial, as text."""
+        """The trial's number as a string."""
         return self.trial_id.rpartition("_")[2]
 
     @property
@@ -61,7 +64,7 @@ class Trial:
     local_path = logdir = path
 
     def init_local_path(self) -> None:
-        """Makes the folder."""
+        """Creates the folder."""
         private_files.make_folder(Path(self.path), flush=False)
 
     def __str__(self) -> str:
@@ -72,13 +75,13 @@ class Trial:
 
 @dataclass(frozen=True)
 class TrialNaming:
-    """How trials of a study are called.
+    """Names of a study's trials.
 
     Args:
-        prefix: of all its trials' ids.
-        trainable_name: of the function or class.
+        prefix: prefix of the trials' ids.
+        trainable_name: name of the function or class.
         experiment_path: the study's folder.
-        names: of each sample, its name and that of its folder, where the user's functions made them; None: ours.
+        names: for each sample, the names of the trial and its folder, if the user's functions made them; None: default names.
     """
 
     prefix: str
@@ -87,7 +90,7 @@ class TrialNaming:
     names: Sequence[tuple[str | None, str | None]] | None = None
 
     def trial(self, number: int | None, config: Mapping[str, Any]) -> Trial:
-        """The trial of a sample; without a number it is called by a hash of its config."""
+        """Returns the trial of a sample; without a number, its id contains a hash of the config."""
         mark = f"{number:05d}" if number is not None else _hash(config)
         trial = Trial(f"{self.prefix}_{mark}", self.trainable_name, copy_tree(config), self.experiment_path)
         if number is not None and self.names is not None:
@@ -96,7 +99,7 @@ class TrialNaming:
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested dicts as one, their names joined by "/"."""
+    """Flattens nested dicts, joining names by "/"."""
     found: dict[str, Any] = {}
     for key, value in tree.items():
         name = f"{prefix}{key}"
@@ -105,7 +108,7 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def copy_tree(tree: Any) -> Any:
-    """Dicts, lists and tuples anew, what they hold as it is: models and data in a config are not copied."""
+    """Copies dicts, lists and tuples, but not the models and data in them."""
     if isinstance(tree, Mapping):
         return {key: copy_tree(value) for key, value in tree.items()}
     if type(tree) is tuple:
@@ -114,7 +117,7 @@ def copy_tree(tree: Any) -> Any:
 
 
 def to_python(tree: Any) -> Any:
-    """The same with Python's numbers and texts in place of numpy's, which no JSON holds; dates stay as they are."""
+    """Converts numpy scalars, which JSON cannot hold, to Python numbers and strings; leaves dates unchanged."""
     if isinstance(tree, Mapping):
         return {key: to_python(value) for key, value in tree.items()}
     if type(tree) in (list, tuple):
@@ -131,22 +134,22 @@ CHECKPOINT_DIR = "checkpoint_dir_name"
 _FILE = "reports.jsonl"
 _CHECKPOINT = re.compile(r"checkpoint_\d{6,}")
 _END = {"trial_ended": True}
-"""The last line of a trial that ended by itself or by its stopping criteria: more of it will not come."""
+"""The last line of a trial that finished or met its stop criteria: no report follows."""
 
 
 class TrialFolder:
-    """A trial's folder.
+    """A trial's folder: its reports, one JSON line each, and its checkpoints.
 
     Args:
-        folder: made when first written to.
-        keep: which checkpoints stay.
+        folder: created by the first write.
+        keep: which checkpoints to keep.
     """
 
     def __init__(self, folder: str | Path, keep: CheckpointConfig) -> None:
         self._folder, self._keep = Path(folder), keep
 
     def read(self) -> tuple[list[Report], bool]:
-        """All reports, and whether the trial ended; a line that was cut off, or is no report, is left out with the rest."""
+        """Returns the reports up to the first damaged line, and whether the trial has ended."""
         found: list[Report] = []
         file = self._folder / _FILE
         for line in file.read_text(errors="replace").splitlines() if file.exists() else ():
@@ -163,34 +166,34 @@ class TrialFolder:
         return (found[:-1] if ended else found), ended
 
     def begin(self, reports: list[Report]) -> None:
-        """Begins again after these reports."""
+        """Restarts the file with these reports."""
         private_files.make_folder(self._folder, flush=False)
         private_files.write(self._folder / _FILE, "".join(f"{to_json(report)}\n" for report in reports))
 
     def add(self, report: Report) -> None:
-        """One report more."""
+        """Appends a report."""
         self._write(report)
 
     def end(self) -> None:
-        """There will be no more."""
+        """Marks the trial as ended."""
         self._write(_END)
 
     def latest(self, reports: list[Report]) -> tuple[int, Checkpoint] | None:
-        """The latest checkpoint that is there, and after how many of the reports it was taken."""
+        """Returns the latest existing checkpoint and the number of reports before it."""
         for number in range(len(reports), 0, -1):
             if (checkpoint := self.checkpoint(reports[number - 1])) is not None:
                 return number, checkpoint
         return None
 
     def checkpoint(self, report: Report) -> Checkpoint | None:
-        """The one that came with a report, unless it was let go."""
+        """Returns the report's checkpoint, or None if it has none or it was deleted."""
         name = report.get(CHECKPOINT_DIR)
         if not isinstance(name, str) or not _CHECKPOINT.fullmatch(name):  # a path would lead out of the folder
             return None
         return Checkpoint(self._folder / name) if (self._folder / name).is_dir() else None
 
     def store(self, number: int, fill: Callable[[str], Any]) -> Path:
-        """The checkpoint after the `number`-th report; `fill` writes it into a folder, which appears whole."""
+        """Stores the checkpoint of the `number`-th report atomically; `fill` writes it into a folder."""
         target = self._folder / f"checkpoint_{number - 1:06d}"
         partial = target.with_name(f".{target.name}")
         for folder in (partial, target):
@@ -201,7 +204,7 @@ class TrialFolder:
         return partial.rename(target)
 
     def prune(self, reports: list[Report]) -> None:
-        """Lets checkpoints go that `CheckpointConfig` does not keep; the latest always stays."""
+        """Deletes the checkpoints that `CheckpointConfig` does not keep; the latest always stays."""
         if self._keep.num_to_keep is None:
             return
         held = [report for report in reports if self.checkpoint(report) is not None]
@@ -220,12 +223,12 @@ class TrialFolder:
 
 
 def to_json(value: Any) -> str:
-    """JSON of what a trainable reported: numpy's numbers and arrays as Python's, other objects as their text."""
+    """Returns a report as JSON: numpy values as Python's, other objects as their string."""
     return json.dumps(value, default=_plain)
 
 
 def _rank(value: Any, sign: float) -> tuple[bool, float]:
-    """Among a trial's checkpoints: what is no number comes before everything else, and goes first."""
+    """Returns the sort key of a checkpoint: NaN first, so that it is deleted first."""
     score = np.nan if value is None else float(value)
     return (False, 0.0) if np.isnan(score) else (True, sign * score)
 

@@ -165,7 +165,10 @@ def test_what_is_not_supported_is_refused_by_name(make, says):
     ("options", "says"),
     [
         ({"scheduler": ours.ASHAScheduler()}, "needs a `metric`"),
-        ({"scheduler": ours.ASHAScheduler(metric="m", mode="max"), "metric": "m", "mode": "max"}, "in both TuneConfig and its scheduler"),
+        (
+            {"scheduler": ours.ASHAScheduler(metric="m", mode="max"), "metric": "m", "mode": "max"},
+            "in both TuneConfig and its scheduler",
+        ),
         (
             {"scheduler": ours.MedianStoppingRule("training_iteration"), "metric": "m", "mode": "max"},
             "how many reports",
