@@ -171,7 +171,7 @@ def test_what_is_not_supported_is_refused_by_name(make, says):
         ),
         (
             {"scheduler": ours.MedianStoppingRule("training_iteration"), "metric": "m", "mode": "max"},
-            "how many reports",
+            "the number of reports of a trial",
         ),
         ({"scheduler": 5}, "one of"),
         ({"scheduler": "fastest"}, "one of"),

@@ -142,10 +142,10 @@ def test_the_same_seed_draws_the_same_whatever_the_global_state():
     [
         (
             {"x": tune.sample_from(lambda c: c["y"]), "y": tune.sample_from(lambda c: c["x"])},
-            "wait for one another and never end: x, y",
+            "depend on one another: x, y",
         ),
         ({"x": tune.sample_from(lambda c: c["nothing"])}, "'x' raised KeyError"),
-        ([1], "is a dict"),
+        ([1], "must be a dict"),
     ],
 )
 def test_what_cannot_be_resolved_is_said(space, says):
