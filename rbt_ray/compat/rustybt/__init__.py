@@ -1,4 +1,4 @@
-"""RustyBT's optimization names, over rbt_ray's own pools and Tuner; docs/moving/rustybt.md says what differs."""
+"""RustyBT's optimization interface over rbt_ray's pools and Tuner; docs/moving/rustybt.md lists the differences."""
 
 from rbt_ray.compat.rustybt.bohb_optimizer import BOHBOptimizer
 from rbt_ray.compat.rustybt.bundle_pool import BundleConnectionPool, get_bundle_from_pool

@@ -1,4 +1,4 @@
-"""What a pool's calls go through: who makes them, which are open, and what becomes of them."""
+"""A pool of worker processes that runs batches of calls and reports their results."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class _ResultTarget(Protocol):
 
 
 class CallPool:
-    """Worker processes with the calls that wait for them or are under way.
+    """Worker processes, with the waiting and running calls.
 
     Args:
-        processes: how many.
-        context: how they are started.
-        main: their main loop.
-        most: calls after which one is replaced; None: never.
+        processes: number of processes.
+        context: multiprocessing context that starts them.
+        main: the processes' main loop.
+        most: number of calls after which a process is replaced; None: never.
     """
 
     def __init__(self, processes: int, context: BaseContext, main: Callable[..., None], most: int | None) -> None:
@@ -52,7 +52,7 @@ class CallPool:
             self._start_worker()
 
     def _submit(self, job: Job, calls: Sequence[Call], target: _ResultTarget, start: int) -> None:
-        """Begins calls; one that cannot be sent fails alone."""
+        """Submits calls; a call that cannot be sent fails alone."""
         try:
             chunk = CallBatch(next(self._numbers), job, calls, pack(list(calls), "an argument"))
         except ObjectiveError as error:
@@ -69,7 +69,7 @@ class CallPool:
             self._dispatch()
 
     def _fail_call(self, error: ObjectiveError, target: _ResultTarget, index: int) -> None:
-        """In a thread, as of every call: whoever makes this one may hold what the callback waits for."""
+        """Fails a call in a thread, as the caller may hold a lock that the callback needs."""
         with self._state:
             self._check_open(target)
             self._open += 1
@@ -83,7 +83,7 @@ class CallPool:
         threading.Thread(target=set_result, name="rbt-ray-pool-refusal", daemon=True).start()
 
     def _check_open(self, target: _ResultTarget | None = None) -> None:
-        """`imap` of before `close` goes on after it."""
+        """Raises if the pool takes no calls; an `imap` that began before `close` may continue."""
         if self._error is not None:
             raise self._error
         if self._closed and target not in self._iterators:
@@ -113,7 +113,7 @@ class CallPool:
             worker.line.put(chunk)
 
     def _on_returned(self, returned: Returned) -> None:
-        """In the worker's thread."""
+        """Handles a returned batch, in the worker's thread."""
         with self._state:
             if returned.number not in self._running:  # terminated
                 return
@@ -133,7 +133,7 @@ class CallPool:
     def _results_for(
         self, chunk: CallBatch, target: _ResultTarget, start: int, returned: Returned
     ) -> list[tuple[int, CallResult]]:
-        """What is known now; of a chunk that was lost, the calls are made again one by one."""
+        """Returns the known results of a batch; if it was lost, queues its calls again one by one."""
         if returned.lost is None:
             try:
                 answers = unpack_results(returned.answer)
@@ -156,7 +156,7 @@ class CallPool:
         return []
 
     def _break(self, error: Exception) -> None:
-        """No call can be made any more."""
+        """Fails all calls and stops the workers."""
         with self._state:
             open_calls = [*self._waiting, *(entry[:3] for entry in self._running.values())]
             self._waiting.clear()
@@ -173,7 +173,7 @@ class CallPool:
             self._ended(len(open_calls))
 
     def _ended(self, n: int) -> None:
-        """So many chunks fewer are open."""
+        """Records that `n` batches have finished."""
         with self._state:
             self._open -= n
             self._state.notify_all()
@@ -184,14 +184,14 @@ class CallPool:
             end_all(self._workers, self._retiring)
 
     def _forget(self, iterator: ResultIterator) -> None:
-        """It begins no more calls."""
+        """Records that an iterator starts no more calls."""
         with self._state:
             self._iterators.discard(iterator)
             self._end_if_done()
 
 
 class _Sink:
-    """Where a worker puts what comes back: in its pool, as long as there is one."""
+    """Passes a worker's results to its pool, if the pool still exists."""
 
     def __init__(self, pool: weakref.ref[CallPool]) -> None:
         self._pool = pool
@@ -206,6 +206,6 @@ class _Sink:
 
 
 def end_all(*workers: Sequence[Courier]) -> None:
-    """Ends their processes at once."""
+    """Stops the workers' processes at once."""
     for worker in itertools.chain(*workers):
         worker.close()

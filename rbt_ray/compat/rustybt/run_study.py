@@ -1,4 +1,4 @@
-"""A study of rbt_ray's, run for RustyBT's names: begun, or gone on with where one of that name was begun before."""
+"""Runs a study of rbt_ray and returns its trials as `OptimizationResult`s."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from rbt_ray.types import Result
 
 @dataclass(frozen=True)
 class OptimizationResult:
-    """A trial.
+    """Result of a trial.
 
     Args:
         trial_id: its number, from 0.
-        params: what was tried.
-        score: how well it did, higher is better; -Infinity where it failed.
-        backtest_metrics: what else the objective returned.
-        error: why it failed, or None.
-        duration_seconds: how long it took.
-        fidelity: the share of the bundle's bars it saw.
-        worker: who evaluated it.
+        params: the params.
+        score: the score, higher is better; -Infinity if the trial failed.
+        backtest_metrics: the other metrics that the objective returned.
+        error: why the trial failed, or None.
+        duration_seconds: the trial's duration.
+        fidelity: the share of the bundle's bars that the trial used.
+        worker: the worker that ran it.
     """
 
     trial_id: int
@@ -46,29 +46,29 @@ class OptimizationResult:
 
     @property
     def is_success(self) -> bool:
-        """Whether it did not fail."""
+        """Whether the trial succeeded."""
         return self.error is None
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it, decimals as text, so that JSON holds it exactly."""
+        """Returns all fields, with decimals as strings, so that JSON holds them exactly."""
         return {**asdict(self), "score": str(self.score), "duration_seconds": str(self.duration_seconds)}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> OptimizationResult:
-        """The inverse of `to_dict`."""
+        """Creates a result from the output of `to_dict`."""
         numbers = {name: Decimal(data[name]) for name in ("score", "duration_seconds")}
         return cls(**{**data, **numbers})
 
 
 @dataclass(frozen=True)
 class StudySpec:
-    """What a study is about.
+    """What a study runs.
 
     Args:
-        objective: scores parameters.
-        space: what they are taken from.
-        bundle: shared with all workers; None where the objective brings its own or needs none.
-        search: settings of `TuneConfig` beside metric and mode; `search_alg` may be a function that makes a fresh one.
+        objective: scores params.
+        space: the space to search.
+        bundle: the bundle, shared with all workers; None: the objective has its own data or needs none.
+        search: settings of `TuneConfig` except metric and mode; `search_alg` may be a function that creates a new searcher.
     """
 
     objective: ScoredObjective
@@ -78,12 +78,12 @@ class StudySpec:
 
 
 def run_study(spec: StudySpec, run_config: RunConfig, *, keep_workers: bool) -> ResultGrid:
-    """Runs it to its end.
+    """Runs a study, or resumes the study of the same name.
 
     Args:
-        spec: what it is about.
-        run_config: how it is run; without a name it gets one of its own, and is always new.
-        keep_workers: for the next study in this process, to find them warm.
+        spec: what to run.
+        run_config: how to run it; without a name, the study is always new.
+        keep_workers: whether to keep the workers warm for the next study in this process.
 
     Raises:
         RbtError: as `rbt.Tuner`.
@@ -113,7 +113,7 @@ def run_study(spec: StudySpec, run_config: RunConfig, *, keep_workers: bool) -> 
 
 
 def results_of(grid: ResultGrid) -> list[OptimizationResult]:
-    """The trials in order."""
+    """Returns the trials in order."""
     return [_result(result, grid.study.metric) for result in grid]
 
 
@@ -124,7 +124,7 @@ def _result(result: Result, metric: str) -> OptimizationResult:
         params=dict(result.config),
         score=score,
         backtest_metrics=dict(result.metrics),
-        error=result.error or (None if score.is_finite() else f"there is no finite {metric}."),
+        error=result.error or (None if score.is_finite() else f"{metric} is not finite."),
         duration_seconds=Decimal(str(result.duration_s)),
         fidelity=result.fidelity,
         worker=result.worker,
