@@ -56,7 +56,7 @@ MAY_IMPORT = {
 # `ResultGrid.report` imports the report inside the method: one writes `results.report(path)`. Reports and exports take a
 # ResultGrid, and import it for its type alone.
 # RustyBT's names run its algorithms through the adapter, which nobody needs who has none.
-EXCEPTIONS = {("tuner/result_grid.py", "reporting"), ("compat/rustybt/scoring.py", "adapters")}
+EXCEPTIONS = {("tuner/result_grid.py", "reporting"), ("compat/rustybt/objective.py", "adapters")}
 TYPES_ONLY = {("reporting", "tuner"), ("export", "tuner")}
 # Modules that import each other, one of them for its types alone. No others do, within functions or not.
 TYPE_CIRCLES = {
@@ -93,7 +93,7 @@ HEAVY = {
         *(f"data/{name}.py" for name in ("cells", "csv_file", "frames", "table_file", "embedded/build")),
         *(f"adapters/{name}.py" for name in ("frames", "backtesting", "pandas")),
     },
-    "scipy": {"search/sobol.py", "search/parzen_model.py", "compat/rustybt/thresholds.py", "bench/significance.py"},
+    "scipy": {"search/sobol.py", "search/parzen_model.py", "compat/rustybt/config.py", "bench/significance.py"},
     "plotly": {"reporting"},
     "typer": {"cli"},
     "psutil": {

@@ -1,1 +1,1 @@
-"""Names that users of other packages know, over rbt_ray's own pools and Tuner."""
+"""Interfaces of other packages over rbt_ray's engine."""

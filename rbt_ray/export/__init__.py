@@ -1,1 +1,1 @@
-"""A study's results in other tools: Optuna, MLflow, hpbandster."""
+"""Export of a study's results to Optuna, MLflow and hpbandster."""

@@ -1,4 +1,4 @@
-"""A study's trials as an hpbandster Result, for its analysis and plots; and the other way, to start from one."""
+"""Conversion of a study's trials to an hpbandster Result, and back to warm-start from one."""
 
 from __future__ import annotations
 
@@ -20,11 +20,10 @@ if TYPE_CHECKING:
 
 
 def to_hpbandster(results: ResultGrid) -> HpbandsterResult:
-    """The trials as hpbandster's `Result`: a budget is a fidelity, a loss the study's metric with the sign that falls.
+    """Returns the trials as hpbandster's `Result`: a budget is a fidelity, a loss is the study's metric to minimize.
 
-    A config's id is (0, 0, k), k counting configs in order of their first trials. A run's info holds the metrics; a trial
-    that did not complete has no result, and its error as exception. Options that JSON has no word for are named by their
-    `repr`.
+    A config's id is (0, 0, k), where k counts configs in order of their first trials. A run's info holds the metrics. A trial
+    that did not complete has no result, and its error as exception. Options that JSON cannot hold become their `repr`.
 
     Raises:
         NoResultError: the study has no trials.
@@ -49,9 +48,9 @@ def to_hpbandster(results: ResultGrid) -> HpbandsterResult:
 
 
 def runs_of(result: HpbandsterResult) -> list[tuple[Config, float, float | None]]:
-    """Config, fidelity and loss of each run of an hpbandster `Result`, to warm a search with.
+    """Returns config, fidelity and loss of each run of an hpbandster `Result`, to warm-start a search.
 
-    A fidelity is the run's budget as a share of the largest; a loss is None where the run failed or gave no finite one.
+    A fidelity is the run's budget as a share of the largest. A loss is None if the run failed or returned no finite one.
     """
     largest = max(result.HB_config["budgets"])
     configs = result.get_id2config_mapping()

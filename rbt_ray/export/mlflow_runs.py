@@ -1,4 +1,4 @@
-"""A study in MLflow: a run for the study, and in it a child run a trial."""
+"""Export of a study to MLflow: one run for the study, with one child run per trial."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ except ImportError as error:
     raise SettingError("`to_mlflow` needs MLflow: pip install 'rbt-ray[mlflow]'.") from error
 
 _LONGEST = 5000
-"""Characters of a param's or a tag's value that every MLflow takes."""
-_A_CALL = 1000, 100, 100
-"""Metrics, params and tags that MLflow takes in one call."""
+"""Length of a param's or tag's value that every MLflow version accepts."""
+_PER_CALL = 1000, 100, 100
+"""Limits of metrics, params and tags in one call of MLflow."""
 _PARENT = "mlflow.parentRunId"
 
 
 def to_mlflow(results: ResultGrid, *, experiment: str = "rbt_ray", tracking_uri: str | None = None) -> str:
-    """The id of the run that stands for the study.
+    """Writes the study to MLflow and returns the id of its run.
 
-    Its params are the study's settings, its metrics those of the best trial and the study's cost, its tags the table's
-    hash and what else there is to say. A child run has a trial's config as params, and its metrics, fidelity and
-    duration as metrics; text among the metrics, the status and the error are tags. A trial that did not complete is a
-    failed run; the run of a study that is not done is a killed one.
+    The run's params are the study's settings, its metrics those of the best trial and the study's cost, its tags the table's
+    hash and the notes. A child run has a trial's config as params, and its metrics, fidelity and duration as metrics; string
+    metrics, the status and the error are tags. The run of a trial that did not complete is failed; the run of a study that
+    is not done is killed.
 
-    MLflow takes three calls a trial, some 0.1 s with a database of its own on a disk.
+    A trial takes three calls of MLflow, about 0.1 s with a local database.
 
     Args:
         results: the trials.
         experiment: see `ResultGrid.to_mlflow`.
-        tracking_uri: the same.
+        tracking_uri: see `ResultGrid.to_mlflow`.
     """
     client = MlflowClient(tracking_uri=tracking_uri)
     found = client.get_experiment_by_name(experiment)
@@ -77,16 +77,16 @@ def _child(
 def _log(
     client: MlflowClient, run: str, params: dict[str, Any], figures: Metrics, tags: dict[str, Any], at: int | None
 ) -> None:
-    """Everything of a run, in as few calls as MLflow allows."""
+    """Logs everything of a run in as few calls as possible."""
     numbers = {name: value for name, value in figures.items() if isinstance(value, (bool, int, float))}
     texts = {name: value for name, value in figures.items() if isinstance(value, str)}
     metrics = [Metric(_key(name), float(value), at or 0, 0) for name, value in numbers.items()]
     given = [Param(_key(name), str(value)[:_LONGEST]) for name, value in params.items()]
     said = [RunTag(_key(name), str(value)[:_LONGEST]) for name, value in (tags | texts).items()]
     while metrics or given or said:
-        parts = [items[:most] for items, most in zip((metrics, given, said), _A_CALL, strict=True)]
+        parts = [items[:most] for items, most in zip((metrics, given, said), _PER_CALL, strict=True)]
         client.log_batch(run, *parts)
-        metrics, given, said = (items[most:] for items, most in zip((metrics, given, said), _A_CALL, strict=True))
+        metrics, given, said = (items[most:] for items, most in zip((metrics, given, said), _PER_CALL, strict=True))
 
 
 def _settings(results: ResultGrid) -> dict[str, Any]:
@@ -107,7 +107,7 @@ def _settings(results: ResultGrid) -> dict[str, Any]:
 
 
 def _key(name: str) -> str:
-    """A name that MLflow takes: letters, digits, and some signs."""
+    """Returns a name that MLflow accepts, of letters, digits and some punctuation."""
     return re.sub(r"[^\w/. :-]", "_", name)[:250]
 
 

@@ -1,4 +1,4 @@
-"""A study's trials as an Optuna study, for its plots, parameter importances and dashboard."""
+"""Export of a study's trials to an Optuna study, for its plots, parameter importances and dashboard."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ except ImportError as error:
     raise SettingError("`to_optuna` needs Optuna: pip install 'rbt-ray[optuna]'.") from error
 
 _TAILS = 4.0
-"""Standard deviations of a normal parameter that its range in Optuna covers at least: there it has to have one."""
+"""Smallest range of a normal parameter in Optuna, which needs one, in standard deviations on each side of the mean."""
 
 
 def to_optuna(results: ResultGrid, *, storage: Any = None, study_name: str | None = None) -> optuna.Study:
-    """A config and its trials at all fidelities are one Optuna trial.
+    """Creates an Optuna study in which a config and its trials at all fidelities are one trial.
 
-    Its value is the study's metric at full fidelity, with the study's direction. Where a study has lower fidelities, they
-    are the steps of its intermediate values: bars for shares of the history, reports for shares of the reports, else
-    thousandths. A config that never came to full fidelity is pruned, one whose last trial did not complete has failed;
-    errors, the other metrics and our trials' numbers are user attributes. Parameters that a condition leaves out are
-    left out. Options that Optuna cannot hold, or tell apart, stand as their `repr`.
+    Its value is the study's metric at full fidelity, with the study's direction. Lower fidelities are steps of the
+    intermediate values: bars for shares of the history, reports for shares of the reports, else thousandths. A config that
+    did not reach full fidelity is pruned; one whose last trial did not complete has failed. Errors, the other metrics and the
+    trials' numbers are user attributes. Parameters that a condition excludes are left out. Options that Optuna cannot hold or
+    distinguish become their `repr`.
 
     Args:
         results: the trials.
         storage: see `ResultGrid.to_optuna`.
-        study_name: the same.
+        study_name: see `ResultGrid.to_optuna`.
 
     Raises:
         SettingError: the storage has a study of that name.
@@ -50,14 +50,14 @@ def to_optuna(results: ResultGrid, *, storage: Any = None, study_name: str | Non
     study = results.study
     name = study_name or study.name
     level = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)  # not to say that it made a study
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # no message about the created study
     try:
         theirs = optuna.create_study(
             storage=storage, study_name=name, direction="maximize" if study.mode == "max" else "minimize"
         )
     except optuna.exceptions.DuplicatedStudyError:
         raise SettingError(
-            f"`storage` has a study called {name!r} already; give this one another `study_name`, or remove that one by "
+            f"`storage` has a study called {name!r} already; pass another `study_name`, or delete that study by "
             "optuna.delete_study."
         ) from None
     finally:
@@ -91,7 +91,7 @@ def _trials(results: ResultGrid) -> Iterator[FrozenTrial]:
 
 
 def _by_config(points: FloatArray, fidelity: FloatArray) -> list[list[int]]:
-    """Rows of the same config with rising fidelity, in the order of their first; a repeat of one begins another."""
+    """Groups rows of the same config with rising fidelity, in order of their first; a repeat of one starts another group."""
     groups: list[list[int]] = []
     latest: dict[bytes, list[int]] = {}
     for row, (point, share) in enumerate(zip(points, fidelity.tolist(), strict=True)):
@@ -104,7 +104,7 @@ def _by_config(points: FloatArray, fidelity: FloatArray) -> list[list[int]]:
 
 
 def _outcome(group: list[Result], study: Study, has_rungs: bool) -> dict[str, Any]:
-    """State, value, intermediate values and user attributes of a config's trials."""
+    """Returns state, value, intermediate values and user attributes of a config's trials."""
     last = group[-1]
     values = {_step(one.fidelity, study): float(one.metrics[study.metric]) for one in group if one.loss is not None}
     done = last.loss is not None and last.fidelity == 1.0
@@ -129,7 +129,7 @@ def _step(fidelity: float, study: Study) -> int:
 
 
 def _variable(domain: Domain, column: FloatArray) -> tuple[BaseDistribution, Callable[[float], Any]]:
-    """A parameter's distribution, and what it calls the value that stands in a column."""
+    """Returns a parameter's distribution, and a function from a column's value to the distribution's."""
     if isinstance(domain, Choice):
         plain = all(option is None or isinstance(option, (bool, int, float, str)) for option in domain.options)
         alike = not plain or len(set(domain.options)) < len(domain.options)  # 1 == True == 1.0
@@ -137,7 +137,7 @@ def _variable(domain: Domain, column: FloatArray) -> tuple[BaseDistribution, Cal
         return CategoricalDistribution(options), lambda code: options[int(code)]
     if isinstance(domain, Stepped):
         first, last = domain.to_python(domain.nth(_ends(domain)))
-        # Optuna has no steps in a logarithm: the bounds and the scale say more than the step.
+        # Optuna has no step on a logarithmic scale: the bounds and the scale matter more than the step.
         step = None if domain.log else domain.q
         if domain.integer:
             return IntDistribution(first, last, log=domain.log, step=int(step or 1)), int

@@ -1,4 +1,4 @@
-"""When trials ran, from the journal, for the tools that results are handed to."""
+"""Times of trials, from the journal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def times_of(results: ResultGrid) -> dict[int, dict[str, float]]:
-    """When each trial was submitted, started and finished, s since the epoch: members of a batch one after another."""
+    """Returns when each trial was submitted, started and finished, in seconds since the epoch; a batch runs in order."""
     times: dict[int, dict[str, float]] = {}
     journal = Journal(results.path)
     try:

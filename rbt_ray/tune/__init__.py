@@ -1,6 +1,6 @@
-"""Ray Tune's names: `from rbt_ray import tune` in place of `from ray import tune`.
+"""Ray Tune's interface: `from rbt_ray import tune` in place of `from ray import tune`.
 
-The names of `rbt_ray.compat.ray_tune`, which load when first used. The package's own front is `rbt_ray.tuner`.
+The module re-exports names of `rbt_ray.compat.ray_tune` and loads them on first use. `rbt_ray.tuner` is the native Tuner.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from rbt_ray import tune
 from rbt_ray.cli.main import run_command
 from rbt_ray.compat.ray_tune.definition import FILE, Definition
 from rbt_ray.compat.ray_tune.trainable import load
-from rbt_ray.compat.ray_tune.trial_folder import Records
+from rbt_ray.compat.ray_tune.trial import TrialFolder
 from rbt_ray.errors import RbtError, StudyMismatchError
 from tests.security.test_nothing_runs import Trap
 
@@ -198,7 +198,7 @@ def test_a_plain_checkpoint_is_read_in_place_of_a_pickle_beside_it(tmp_path):
 def test_no_report_names_a_checkpoint_outside_of_its_trial(tmp_path, name):
     victim = tmp_path / "victim"
     victim.mkdir()
-    records = Records(tmp_path / "trial", tune.CheckpointConfig(num_to_keep=1))
+    records = TrialFolder(tmp_path / "trial", tune.CheckpointConfig(num_to_keep=1))
     held = [{"checkpoint_dir_name": name}, {"checkpoint_dir_name": records.store(2, lambda folder: None).name}]
     assert records.checkpoint(held[0]) is None
     records.prune(held)

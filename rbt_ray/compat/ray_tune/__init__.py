@@ -1,1 +1,1 @@
-"""Ray Tune's names and what they mean, on our engine: what `rbt_ray.tune` and its modules offer."""
+"""Ray Tune's interface over rbt_ray's engine; `rbt_ray.tune` re-exports it."""

@@ -1,4 +1,4 @@
-"""A study in Ray Tune's sense, as a file beside the journal: JSON, so that opening somebody's study runs no code."""
+"""The definition of a study as a JSON file beside the journal, so that opening a foreign study runs no code."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from rbt_ray.compat.ray_tune import schedulers
-from rbt_ray.compat.ray_tune.samples import samples_of
 from rbt_ray.compat.ray_tune.settings import CheckpointConfig, FailureConfig
+from rbt_ray.compat.ray_tune.spaces import generate_samples
 from rbt_ray.errors import InputError, StudyMismatchError, StudyNotFoundError
 from rbt_ray.private_files import make_folder, replacing
 from rbt_ray.study import values
@@ -20,25 +20,25 @@ FILE = "tune.json"
 
 @dataclass(frozen=True)
 class Definition:
-    """What `Tuner.restore` has to know.
+    """The settings that `Tuner.restore` needs.
 
     Args:
-        trainable_name: of the function or class.
-        prefix: of the trials' ids.
-        metric: the study's; None: it has none.
+        trainable_name: name of the function or class.
+        prefix: prefix of the trials' ids.
+        metric: the study's metric; None: it has none.
         mode: "min" or "max".
-        seed: from which the samples were drawn.
-        num_samples: how often.
-        samples: the configs; None where a searcher proposes them.
-        names: of each sample, its name and that of its folder, where the user's functions made them.
-        points_to_evaluate: samples that came first.
-        constant_grid_search: whether one draw serves all combinations of the grids.
+        seed: seed of the samples.
+        num_samples: how often the space is sampled.
+        samples: the configs; None: a searcher proposes them.
+        names: for each sample, the names of the trial and its folder, if the user's functions made them.
+        points_to_evaluate: the first samples.
+        constant_grid_search: whether all combinations of the grids share one draw.
         scheduler: one of `rbt_ray.tune.schedulers`.
         stop: as the user passed it.
-        checkpoints: which are taken and kept.
-        failures: what happens to trials that fail.
+        checkpoints: which checkpoints are taken and kept.
+        failures: what to do when a trial fails.
         reuse: whether an object of a class may serve several trials.
-        n_callbacks: how many the user passed.
+        n_callbacks: number of callbacks that the user passed.
     """
 
     trainable_name: str
@@ -76,16 +76,16 @@ class Definition:
 
     @classmethod
     def load(cls, folder: Path, param_space: Any, stop: Any) -> Definition:
-        """The definition again.
+        """Reads the definition.
 
         Args:
-            folder: the study's.
-            param_space: as it was, where its samples hold what JSON cannot; else None.
-            stop: as it was, where JSON cannot hold it; else None.
+            folder: the study's folder.
+            param_space: the original space, if JSON cannot hold its samples; else None.
+            stop: the original value, if JSON cannot hold it; else None.
 
         Raises:
             StudyNotFoundError: there is no such file.
-            StudyMismatchError: something has to be passed again, or is not what it was; or the file is damaged.
+            StudyMismatchError: an argument is missing or differs from the original, or the file is damaged.
         """
         file = folder / FILE
         if not file.exists():
@@ -107,12 +107,12 @@ class Definition:
         plain["stop"] = values.from_json(plain["stop"]) if stop is None else stop
         if stop is None and any(values.opaque_values_in(plain["stop"])):
             raise StudyMismatchError(
-                "the study was begun with a function or an object as `stop`, which no file holds; pass it again: "
+                "the study was begun with a function or an object as `stop`, which no file can hold; pass it again: "
                 "`Tuner.restore(path, trainable, run_config=tune.RunConfig(stop=...))`."
             )
         if plain["scheduler"] is not None:
             kind, options = plain["scheduler"]
-            if kind not in schedulers.__all__:  # the module has other names, which are not for a file to call
+            if kind not in schedulers.__all__:  # the module has other names, which a file must not call
                 raise ValueError(f"there is no scheduler {kind!r}")
             plain["scheduler"] = getattr(schedulers, kind)(**options)
         plain["checkpoints"] = CheckpointConfig(**plain["checkpoints"])
@@ -131,10 +131,10 @@ def _samples(held: list[Any], param_space: Any, plain: Mapping[str, Any]) -> lis
         samples = [values.from_json(sample) for sample in held]
         if any(values.opaque_values_in(samples)):
             raise StudyMismatchError(
-                "the study's configs hold objects that no file holds; pass the same `param_space` to `Tuner.restore` again."
+                "the study's configs contain objects that no file can hold; pass the same `param_space` to `Tuner.restore` again."
             )
         return samples
-    again = samples_of(
+    again = generate_samples(
         param_space,
         plain["num_samples"],
         plain["seed"],
@@ -143,7 +143,7 @@ def _samples(held: list[Any], param_space: Any, plain: Mapping[str, Any]) -> lis
     )
     if [values.to_json(sample) for sample in again] != held:
         raise StudyMismatchError(
-            "`param_space` gives other configs than the study was begun with; where functions of `sample_from` draw numbers "
-            "of their own they do: leave `param_space` out, or draw by a domain."
+            "`param_space` gives other configs than the study was begun with. If functions of `sample_from` draw random "
+            "numbers themselves, leave out `param_space`, or draw them with a domain."
         )
     return again

@@ -1,4 +1,4 @@
-"""Callbacks that write what trials report: CSV, JSON, TensorBoard, MLflow."""
+"""Callbacks that log reports: CSV, JSON, TensorBoard, MLflow."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from typing import IO, Any
 
 from rbt_ray import private_files
 from rbt_ray.compat.ray_tune.callback import Callback
-from rbt_ray.compat.ray_tune.trial import Trial, flat
-from rbt_ray.compat.ray_tune.trial_folder import to_json
+from rbt_ray.compat.ray_tune.trial import Trial, flatten, to_json
 from rbt_ray.errors import NotSupportedError
 
 __all__ = [
@@ -24,19 +23,19 @@ __all__ = [
 
 
 class LoggerCallback(Callback):
-    """What is to be logged, trial by trial; subclasses do it."""
+    """Base class of loggers; subclasses override the `log_*` methods."""
 
     def log_trial_start(self, trial: Trial) -> None:
-        """A trial's first report comes next."""
+        """Called before a trial's first report."""
 
     def log_trial_result(self, iteration: int, trial: Trial, result: dict[str, Any]) -> None:
-        """A trial reported."""
+        """Called for each report."""
 
     def log_trial_save(self, trial: Trial) -> None:
-        """A report came with a checkpoint."""
+        """Called after a report with a checkpoint."""
 
     def log_trial_end(self, trial: Trial, failed: bool = False) -> None:
-        """A trial ended."""
+        """Called when a trial has ended."""
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **_info: Any) -> None:  # noqa: ARG002, D102
         self.log_trial_start(trial)
@@ -62,14 +61,14 @@ class LoggerCallback(Callback):
 
 
 class CSVLoggerCallback(LoggerCallback):
-    """``progress.csv`` in each trial's folder: a row a report, its columns those of the first."""
+    """Writes ``progress.csv`` to each trial's folder: one row per report, with the columns of the first report."""
 
     def __init__(self) -> None:
         self._files: dict[str, tuple[IO[str], csv.DictWriter[str]]] = {}
 
     def log_trial_result(self, iteration: int, trial: Trial, result: dict[str, Any]) -> None:  # noqa: ARG002
         """Adds a row."""
-        row = flat({name: value for name, value in result.items() if name != "config"})
+        row = flatten({name: value for name, value in result.items() if name != "config"})
         if trial.trial_id not in self._files:
             trial.init_local_path()
             private_files.write(Path(trial.path, "progress.csv"), "")
@@ -88,7 +87,7 @@ class CSVLoggerCallback(LoggerCallback):
 
 
 class JsonLoggerCallback(LoggerCallback):
-    """``params.json`` and ``result.json`` in each trial's folder: its config, and a line a report."""
+    """Writes ``params.json``, the config, and ``result.json``, one line per report, to each trial's folder."""
 
     def __init__(self) -> None:
         self._begun: set[str] = set()
@@ -105,7 +104,7 @@ class JsonLoggerCallback(LoggerCallback):
 
 
 class TBXLoggerCallback(LoggerCallback):
-    """TensorBoard's files in each trial's folder, by tensorboardX: a scalar a number that is reported.
+    """Writes TensorBoard files to each trial's folder with tensorboardX: one scalar per number.
 
     Raises:
         NotSupportedError: tensorboardX is not installed.
@@ -120,7 +119,7 @@ class TBXLoggerCallback(LoggerCallback):
         self._writers: dict[str, Any] = {}
 
     def log_trial_result(self, iteration: int, trial: Trial, result: dict[str, Any]) -> None:  # noqa: ARG002
-        """Writes its numbers, at the trial's iteration, as "ray/tune/<name>"."""
+        """Writes the report's numbers as "ray/tune/<name>" at the trial's iteration."""
         if trial.trial_id not in self._writers:
             trial.init_local_path()
             self._writers[trial.trial_id] = self._make(trial.path, flush_secs=30)
@@ -136,16 +135,16 @@ class TBXLoggerCallback(LoggerCallback):
 
 
 class MLflowLoggerCallback(LoggerCallback):
-    """A run of MLflow a trial: its config as parameters, its numbers as metrics.
+    """Logs each trial as an MLflow run: its config as parameters, its numbers as metrics.
 
     Args:
-        tracking_uri: where MLflow keeps runs; None: where it would by itself.
-        registry_uri: where it keeps models; None: as it would.
-        experiment_name: the experiment, made where there is none.
-        tags: of every run.
-        tracking_token: of a server that asks for one.
-        save_artifact: whether the trial's folder is logged at its end.
-        log_params_on_trial_end: whether parameters are logged at the end, not at the start.
+        tracking_uri: where MLflow keeps runs; None: its default.
+        registry_uri: where MLflow keeps models; None: its default.
+        experiment_name: the experiment; created if missing.
+        tags: tags of every run.
+        tracking_token: the server's token.
+        save_artifact: whether to log the trial's folder at its end.
+        log_params_on_trial_end: whether to log parameters at the end instead of the start.
 
     Raises:
         NotSupportedError: mlflow is not installed.
@@ -176,7 +175,7 @@ class MLflowLoggerCallback(LoggerCallback):
         self._runs: dict[str, str] = {}
 
     def log_trial_start(self, trial: Trial) -> None:
-        """Begins a run."""
+        """Starts a run."""
         found = self._client.get_experiment_by_name(self._name)
         experiment = self._client.create_experiment(self._name) if found is None else found.experiment_id
         tags = {**self._tags, "trial_name": str(trial), "mlflow.runName": str(trial)}
@@ -185,7 +184,7 @@ class MLflowLoggerCallback(LoggerCallback):
             self._log_params(trial)
 
     def log_trial_result(self, iteration: int, trial: Trial, result: dict[str, Any]) -> None:  # noqa: ARG002
-        """Logs its numbers."""
+        """Logs the report's numbers."""
         for name, value in _numbers(result).items():
             self._client.log_metric(self._runs[trial.trial_id], name, value, step=result["training_iteration"])
 
@@ -199,10 +198,10 @@ class MLflowLoggerCallback(LoggerCallback):
         self._client.set_terminated(run, "FAILED" if failed else "FINISHED")
 
     def _log_params(self, trial: Trial, run: str | None = None) -> None:
-        for name, value in flat(trial.config).items():
+        for name, value in flatten(trial.config).items():
             self._client.log_param(run or self._runs[trial.trial_id], name, value)
 
 
 def _numbers(result: Mapping[str, Any]) -> dict[str, float]:
-    values = flat({name: value for name, value in result.items() if name != "config"})
+    values = flatten({name: value for name, value in result.items() if name != "config"})
     return {name: float(v) for name, v in values.items() if isinstance(v, (int, float)) and not isinstance(v, bool)}

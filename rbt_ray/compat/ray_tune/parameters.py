@@ -1,4 +1,4 @@
-"""Large objects for a trainable: written once, read in place by every worker of a machine."""
+"""Large objects for a trainable, written once and mapped by every worker of a machine."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _FILE = "parameters.bin"
 
 
 class Parameters:
-    """Objects by name, which travel to workers as a reference.
+    """Objects by name, sent to workers by reference.
 
-    On one machine the arrays and buffers in them (of numpy, pandas, pyarrow) lie in one file in the study's folder, which
-    workers map: they are read-only there, and one copy in memory serves all. On Ray they lie in its object store.
+    On one machine, the arrays and buffers in them (of numpy, pandas, pyarrow) are in a file in the study's folder. Workers map
+    it read-only, so that they share one copy in memory. On Ray they are in its object store.
 
     Args:
         values: the objects.
@@ -32,12 +32,12 @@ class Parameters:
         self._folder: Path | None = None
         self._on_ray = False
 
-    def place(self, folder: Path, *, on_ray: bool) -> None:
-        """Where they are to lie when they are sent."""
+    def store_in(self, folder: Path, *, on_ray: bool) -> None:
+        """Sets where to store the objects when they are sent."""
         self._folder, self._on_ray = folder, on_ray
 
     def clear(self) -> None:
-        """Takes the file away; workers that have mapped it keep what they see."""
+        """Removes the file; workers that have mapped it keep their data."""
         if self._folder is not None:
             (self._folder / _FILE).unlink(missing_ok=True)
 
@@ -50,7 +50,7 @@ class Parameters:
 
 
 def _into_ray(values: Mapping[str, Any]) -> bytes:
-    """Copies values into the store, where they stay until the driver's end: Ray cannot see who holds the reference."""
+    """Copies values into the store, where they stay until the driver exits: Ray cannot see who holds the reference."""
     import ray
 
     reference: bytes = ray.cloudpickle.dumps(ray.put(values))
@@ -58,7 +58,7 @@ def _into_ray(values: Mapping[str, Any]) -> bytes:
 
 
 def _from_ray(reference: bytes) -> Parameters:
-    """The values, whose arrays lie in the store of this node and cannot be written to."""
+    """Returns the values with read-only arrays in the store of this node."""
     import ray
 
     return Parameters(ray.get(pickle.loads(reference)))
@@ -68,30 +68,30 @@ def _from_file(path: str) -> Parameters:
     with Path(path).open("rb") as file:
         mapped = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     n_head = int.from_bytes(mapped[:8], "little")
-    places = json.loads(bytes(mapped[8 : 8 + n_head]))
-    body, *buffers = (mapped[start : start + length] for start, length in places)
+    offsets = json.loads(bytes(mapped[8 : 8 + n_head]))
+    body, *buffers = (mapped[start : start + length] for start, length in offsets)
     return Parameters(pickle.loads(body, buffers=buffers))
 
 
 def _write(values: Mapping[str, Any], path: Path) -> Path:
-    """The file: the length of its head; the head, JSON of where each part lies; the parts: a pickle and its buffers."""
+    """Writes the file: the length of the header; the header, the offsets of the parts as JSON; the parts, a pickle and its buffers."""
     buffers: list[pickle.PickleBuffer] = []
     body = cloudpickle.dumps(dict(values), protocol=5, buffer_callback=buffers.append)
     parts = [memoryview(body), *(buffer.raw() for buffer in buffers)]
-    room = _aligned(8 + 48 * len(parts) + 2)  # two numbers of at most 19 digits a part, and what is around them
-    places, end = [], room
+    start_of_parts = _aligned(8 + 48 * len(parts) + 2)  # two numbers of at most 19 digits a part, and their punctuation
+    offsets, end = [], start_of_parts
     for part in parts:
-        places.append((end, part.nbytes))
+        offsets.append((end, part.nbytes))
         end = _aligned(end + part.nbytes)
-    head = json.dumps(places).encode()
+    head = json.dumps(offsets).encode()
     make_folder(path.parent)
     with replacing(path, flush=False) as file:
         file.write(len(head).to_bytes(8, "little") + head)
-        for (start, _), part in zip(places, parts, strict=True):
+        for (start, _), part in zip(offsets, parts, strict=True):
             file.seek(start)
             file.write(part)
     return path.absolute()
 
 
-def _aligned(place: int) -> int:
-    return -(-place // _ALIGNED) * _ALIGNED
+def _aligned(offset: int) -> int:
+    return -(-offset // _ALIGNED) * _ALIGNED

@@ -1,4 +1,4 @@
-"""Trials that failed, run again: each time as a small study of its own below the study's folder."""
+"""Reruns of failed trials: each rerun is a small study in a subfolder of the study."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rbt_ray.compat.ray_tune.results import ResultGrid
-from rbt_ray.compat.ray_tune.trainable_objective import SAMPLE, Runner
+from rbt_ray.compat.ray_tune.trainable_objective import SAMPLE, TrainableObjective
 from rbt_ray.errors import NotSupportedError
 from rbt_ray.study.primitives import choice
+from rbt_ray.tuner import result_grid
 from rbt_ray.tuner.config import RunConfig, TuneConfig
-from rbt_ray.tuner.result_grid import ResultGrid as StudyResults
 from rbt_ray.tuner.tuner import Tuner
 
 _FOLDER = "again"
@@ -19,27 +19,27 @@ _FOLDER = "again"
 
 @dataclass(frozen=True)
 class Rerun:
-    """Runs failed trials again.
+    """How to run failed trials again.
 
     Args:
-        from_start: from their start; else from their latest checkpoints.
-        accept_changes: go on with what an earlier time left open though the trainable has changed since.
+        from_start: run them from their start; else from their latest checkpoints.
+        accept_changes: continue an interrupted rerun although the trainable has changed.
     """
 
     from_start: bool
     accept_changes: bool
 
-    def run(self, folder: Path, runner: Runner, results: ResultGrid, run_config: RunConfig) -> None:
-        """Goes on with what an earlier time left open, then runs what has failed until now.
+    def run(self, folder: Path, objective: TrainableObjective, results: ResultGrid, run_config: RunConfig) -> None:
+        """Continues an interrupted rerun if there is one; else runs all failed trials again.
 
         Raises:
-            NotSupportedError: a searcher proposed the configs.
+            NotSupportedError: a searcher proposes the configs.
         """
         below = folder / _FOLDER
         if any(not study.is_done for study in studies_in(folder)):
             Tuner.restore(
                 studies_in(folder)[-1].path,
-                runner,
+                objective,
                 run_config=replace(run_config, name=None),
                 accept_changes=self.accept_changes,
             ).fit()
@@ -47,24 +47,24 @@ class Rerun:
         failed = [result for result in results if result.error is not None]
         if not failed:
             return
-        if not runner.has_samples:
+        if not objective.has_samples:
             raise NotSupportedError(
-                "trials that failed are run again only in studies without a `search_alg`: a searcher has learned of them already."
+                "failed trials can be run again only in a study without a `search_alg`: the searcher already knows their results."
             )
-        numbers = [runner.number_of(result.path) for result in failed]
+        numbers = [objective.sample_number(result.path) for result in failed]
         if self.from_start:
             for result in failed:
                 shutil.rmtree(result.path, ignore_errors=True)
         study = results.study_results.study
         Tuner(
-            runner,
+            objective,
             param_space={SAMPLE: choice(numbers)},
             tune_config=TuneConfig(metric=study.metric, mode=study.mode, search_alg="grid", seed=study.seed),
             run_config=replace(run_config, name=f"{len(studies_in(folder)) + 1:03d}", storage_path=below),
         ).fit()
 
 
-def studies_in(folder: Path) -> list[StudyResults]:
-    """What was run again, the oldest first."""
+def studies_in(folder: Path) -> list[result_grid.ResultGrid]:
+    """Returns the results of the reruns, the oldest first."""
     below = folder / _FOLDER
-    return [StudyResults(path) for path in sorted(below.iterdir())] if below.is_dir() else []
+    return [result_grid.ResultGrid(path) for path in sorted(below.iterdir())] if below.is_dir() else []

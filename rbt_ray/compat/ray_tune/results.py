@@ -1,4 +1,4 @@
-"""What a study found, as Ray Tune's users read it: a Result a trial."""
+"""Results of a study with Ray Tune's interface: a `ResultGrid` of one `Result` per trial."""
 
 from __future__ import annotations
 
@@ -11,31 +11,30 @@ from typing import TYPE_CHECKING, Any
 from rbt_ray.compat.ray_tune.callback import reports_of
 from rbt_ray.compat.ray_tune.checkpoint import Checkpoint
 from rbt_ray.compat.ray_tune.settings import CheckpointConfig
-from rbt_ray.compat.ray_tune.trial import flat
-from rbt_ray.compat.ray_tune.trial_folder import Records, Report
+from rbt_ray.compat.ray_tune.trial import Report, TrialFolder, flatten
 from rbt_ray.errors import NoResultError, SettingError, TuneError
 from rbt_ray.types import Mode
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from rbt_ray.compat.ray_tune.trainable_objective import Runner
-    from rbt_ray.tuner.result_grid import ResultGrid as StudyResults
+    from rbt_ray.compat.ray_tune.trainable_objective import TrainableObjective
+    from rbt_ray.tuner import result_grid
 
 _SCOPES = ("last", "all", "avg", "last-5-avg", "last-10-avg")
 
 
 @dataclass
 class Result:
-    """What became of a trial.
+    """Result of a trial.
 
     Args:
-        metrics: the last report, with `config` and what is added to every report; None: it made none.
-        checkpoint: the latest.
-        error: why it failed; None where it did not.
-        path: its folder.
-        reports: all of them.
-        best_checkpoints: those that are kept, each with its report.
+        metrics: the last report, with `config` and the metrics added to every report; None: there is no report.
+        checkpoint: the latest checkpoint.
+        error: why the trial failed; None if it did not.
+        path: the trial's folder.
+        reports: all reports.
+        best_checkpoints: the kept checkpoints, each with its report.
     """
 
     metrics: dict[str, Any] | None
@@ -48,15 +47,15 @@ class Result:
 
     @property
     def config(self) -> dict[str, Any]:
-        """The trial's."""
+        """The trial's config."""
         return self.trial_config
 
     @cached_property
     def metrics_dataframe(self) -> pd.DataFrame | None:
-        """A row a report, nested metrics by names such as "eval/loss"; None where there is none."""
+        """Returns one row per report, with nested metrics as columns such as "eval/loss"; None without reports."""
         import pandas as pd
 
-        return pd.DataFrame([flat(report) for report in self.reports]) if self.reports else None
+        return pd.DataFrame([flatten(report) for report in self.reports]) if self.reports else None
 
     @property
     def filesystem(self) -> Any:
@@ -66,51 +65,53 @@ class Result:
         return pyarrow.fs.LocalFileSystem()
 
     def get_best_checkpoint(self, metric: str, mode: str) -> Checkpoint:
-        """The checkpoint that came with the best value of a metric.
+        """Returns the checkpoint whose report has the best value of a metric.
 
         Raises:
-            NoResultError: there is no checkpoint, or none with that metric.
+            NoResultError: no checkpoint's report has that metric.
             SettingError: `mode` is neither "max" nor "min".
         """
         _check_mode(mode)
         having = [
-            (checkpoint, flat(report)[metric]) for checkpoint, report in self.best_checkpoints if metric in flat(report)
+            (checkpoint, flatten(report)[metric])
+            for checkpoint, report in self.best_checkpoints
+            if metric in flatten(report)
         ]
         if not having:
-            raise NoResultError(f"the trial in {self.path} has no checkpoint that came with a {metric!r}.")
+            raise NoResultError(f"the trial in {self.path} has no checkpoint with a report of {metric!r}.")
         return (max if mode == "max" else min)(having, key=lambda pair: pair[1])[0]
 
 
 class ResultGrid(Sequence[Result]):
-    """All trials that ended, in the order of samples.
+    """All finished trials, in the order of their samples.
 
     Args:
-        studies: our own results: of the study, and of what was run again.
-        runner: knows whose result one is.
-        checkpoints: what the trials' folders keep.
-        metric: the study's; None: it has none.
+        studies: the engine's results of the study and of its reruns.
+        runner: maps a result to its trial.
+        checkpoints: which checkpoints trials keep.
+        metric: the study's metric; None: it has none.
         mode: "min" or "max".
     """
 
     def __init__(
         self,
-        studies: Sequence[StudyResults],
-        runner: Runner,
+        studies: Sequence[result_grid.ResultGrid],
+        runner: TrainableObjective,
         checkpoints: CheckpointConfig,
         metric: str | None,
         mode: str | None,
     ) -> None:
-        self._studies, self._runner, self._checkpoints = studies, runner, checkpoints
+        self._studies, self._objective, self._checkpoints = studies, runner, checkpoints
         self._metric, self._mode = metric, mode
 
     @property
-    def study_results(self) -> StudyResults:
-        """The same as our own `rbt.ResultGrid`: reports, table, hash."""
+    def study_results(self) -> result_grid.ResultGrid:
+        """The results as an `rbt.ResultGrid`, with reports, table and hash."""
         return self._studies[0]
 
     @property
     def experiment_path(self) -> str:
-        """The study's folder; `Tuner.restore` takes it."""
+        """The study's folder, for `Tuner.restore`."""
         return str(self._studies[0].path)
 
     @property
@@ -125,13 +126,13 @@ class ResultGrid(Sequence[Result]):
         found: dict[str, tuple[int, int, Result]] = {}
         for round_, study in enumerate(self._studies):
             for row in study:
-                trial = self._runner.trial_of(row.config, row.trial_id)
-                records = Records(trial.path, self._checkpoints)
-                reports = reports_of(row, records)
+                trial = self._objective.trial_for(row.config, row.trial_id)
+                trial_folder = TrialFolder(trial.path, self._checkpoints)
+                reports = reports_of(row, trial_folder)
                 before = found.get(trial.trial_id)
                 if before is not None and round_ == before[0] and len(reports) < before[1] and row.error is None:
                     continue
-                having = [(checkpoint, report) for report in reports if (checkpoint := records.checkpoint(report))]
+                having = [(checkpoint, report) for report in reports if (checkpoint := trial_folder.checkpoint(report))]
                 found[trial.trial_id] = (
                     round_,
                     len(reports),
@@ -145,7 +146,7 @@ class ResultGrid(Sequence[Result]):
                         trial_config=trial.config,
                     ),
                 )
-        by_number = self._runner.has_samples
+        by_number = self._objective.has_samples
         in_order = sorted(found, key=lambda name: (len(name), name)) if by_number else list(found)
         return [found[trial_id][2] for trial_id in in_order]
 
@@ -160,17 +161,17 @@ class ResultGrid(Sequence[Result]):
 
     @property
     def errors(self) -> list[Exception]:
-        """Of the trials that failed."""
+        """The errors of the failed trials."""
         return [result.error for result in self if result.error is not None]
 
     @property
     def num_errors(self) -> int:
-        """Trials that failed."""
+        """Number of failed trials."""
         return len(self.errors)
 
     @property
     def num_terminated(self) -> int:
-        """Trials that did not."""
+        """Number of trials without an error."""
         return len(self) - self.num_errors
 
     def get_best_result(
@@ -180,31 +181,31 @@ class ResultGrid(Sequence[Result]):
         scope: str = "last",
         filter_nan_and_inf: bool = True,
     ) -> Result:
-        """The trial with the best value of a metric; of equals the first.
+        """Returns the trial with the best value of a metric; the first of equal ones.
 
         Args:
-            metric: a flat name such as "eval/loss"; None: the study's.
-            mode: "max" or "min"; None: the study's.
+            metric: a flat name such as "eval/loss"; None: the study's metric.
+            mode: "max" or "min"; None: the study's mode.
             scope: which of a trial's reports count: "last", "all" (its best), "avg", "last-5-avg", "last-10-avg".
-            filter_nan_and_inf: whether values that are no finite numbers are left out.
+            filter_nan_and_inf: whether to skip values that are not finite.
 
         Raises:
-            SettingError: there is no metric or mode, or it is none of those there are.
-            NoResultError: no trial has reported that metric.
+            SettingError: `metric`, `mode` or `scope` is missing or unknown.
+            NoResultError: no trial reported that metric.
         """
         if len(self) == 1:
             return self._results[0]
         metric, wanted = metric or self._metric, mode or self._mode
         if metric is None:
-            raise SettingError("`metric` is missing: give it here, or to TuneConfig.")
+            raise SettingError("`metric` is missing: pass it here or set it in TuneConfig.")
         if wanted is None:
-            raise SettingError("`mode` is missing: give it here, or to TuneConfig.")
+            raise SettingError("`mode` is missing: pass it here or set it in TuneConfig.")
         _check_mode(wanted)
         if scope not in _SCOPES:
-            raise SettingError(f"`scope` is one of {', '.join(_SCOPES)}; got {scope!r}.")
+            raise SettingError(f"`scope` must be one of {', '.join(_SCOPES)}; got {scope!r}.")
         best, best_value = None, math.inf
         for result in self:
-            values = [float(v) for report in result.reports if (v := flat(report).get(metric)) is not None]
+            values = [float(v) for report in result.reports if (v := flatten(report).get(metric)) is not None]
             if filter_nan_and_inf:
                 values = [value for value in values if math.isfinite(value)] if scope != "last" else values[-1:]
                 values = [value for value in values if math.isfinite(value)]
@@ -217,19 +218,19 @@ class ResultGrid(Sequence[Result]):
         if best is None:
             first = next((str(error) for error in self.errors), "")
             raise NoResultError(
-                f"no trial has reported a finite {metric!r}: {self.num_errors} of {len(self)} failed. {first}".rstrip()
+                f"no trial reported a finite {metric!r}: {self.num_errors} of {len(self)} failed. {first}".rstrip()
             )
         return best
 
     def get_dataframe(self, filter_metric: str | None = None, filter_mode: str | None = None) -> pd.DataFrame:
-        """A row a trial: its last report, or the one with the best value of a metric; configs as "config/<name>".
+        """Returns one row per trial: its last report, or the one with the best value of a metric; configs as "config/<name>".
 
         Args:
-            filter_metric: the metric; None: the last report.
+            filter_metric: the metric that selects the report; None: take the last.
             filter_mode: "max" or "min".
 
         Raises:
-            SettingError: there is a metric and no mode.
+            SettingError: `filter_metric` is given without `filter_mode`.
         """
         import pandas as pd
 
@@ -243,9 +244,9 @@ class ResultGrid(Sequence[Result]):
             having = [r for r in result.reports if filter_metric is not None and _has(r, filter_metric)]
             if having:
                 pick = max if filter_mode == "max" else min
-                report = pick(having, key=lambda r: flat(r)[filter_metric or ""])
-            config = {f"config/{name}": value for name, value in flat(result.config).items()}
-            rows.append({**flat(report), **config, "logdir": result.path})
+                report = pick(having, key=lambda r: flatten(r)[filter_metric or ""])
+            config = {f"config/{name}": value for name, value in flatten(result.config).items()}
+            rows.append({**flatten(report), **config, "logdir": result.path})
         return pd.DataFrame(rows)
 
     def __repr__(self) -> str:
@@ -253,8 +254,8 @@ class ResultGrid(Sequence[Result]):
 
 
 def _has(report: Report, metric: str) -> bool:
-    """Whether it has a value of the metric; NaN compares with nothing."""
-    value = flat(report).get(metric, math.nan)
+    """Returns whether a report has a value of the metric other than NaN, which cannot be compared."""
+    value = flatten(report).get(metric, math.nan)
     return not (isinstance(value, float) and math.isnan(value))
 
 
@@ -269,4 +270,4 @@ def _summary(values: Sequence[float], mode: str, scope: str) -> float:
 
 def _check_mode(mode: Any) -> None:
     if mode not in ("max", "min"):
-        raise SettingError(f"`mode` is 'max' or 'min'; got {mode!r}.")
+        raise SettingError(f"`mode` must be 'max' or 'min'; got {mode!r}.")

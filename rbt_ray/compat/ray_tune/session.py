@@ -1,4 +1,4 @@
-"""What a function trainable calls while it works: `report`, `get_checkpoint`, `get_context`."""
+"""Running trials, and what a function trainable calls: `report`, `get_checkpoint`, `get_context`."""
 
 from __future__ import annotations
 
@@ -12,40 +12,54 @@ from pathlib import Path
 from typing import Any
 
 from rbt_ray.compat.ray_tune.checkpoint import Checkpoint
-from rbt_ray.compat.ray_tune.stopping import EndsTrial
-from rbt_ray.compat.ray_tune.trial import Trial
-from rbt_ray.compat.ray_tune.trial_folder import CHECKPOINT_DIR, Records, Report
+from rbt_ray.compat.ray_tune.stopper import StopCheck
+from rbt_ray.compat.ray_tune.trial import CHECKPOINT_DIR, Report, Trial, TrialFolder
 from rbt_ray.errors import SettingError
 
+SHOULD_CHECKPOINT = "should_checkpoint"
+DONE = "done"
+TRAINING_ITERATION = "training_iteration"
+TIME_THIS_ITER_S = "time_this_iter_s"
+TIME_TOTAL_S = "time_total_s"
+TIMESTAMP = "timestamp"
+TRIAL_ID = "trial_id"
+EXPERIMENT_TAG = "experiment_tag"
+HOSTNAME = "hostname"
+PID = "pid"
+DEFAULT_METRIC = "_metric"
+MEAN_LOSS = "mean_loss"
+MEAN_ACCURACY = "mean_accuracy"
+EPISODE_REWARD_MEAN = "episode_reward_mean"
 
-class TrialEnds(BaseException):
-    """Ends a function trainable that has reported for the last time; no `except Exception` of its own stops it."""
+
+class TrialStopped(BaseException):
+    """Raised to end a function trainable after its last report; an `except Exception` in it does not catch this."""
 
 
 class Session:
-    """A run of a trial: from its start or its latest checkpoint, to its end or as far as the search asks for now.
+    """A run of a trial: from its start or latest checkpoint, to its end or the number of reports that the search needs.
 
     Args:
-        trial: whose run it is.
-        records: the trial's folder.
-        ends: whether a report is the last, by the stopping criteria.
-        limit: reports after which the search wants to know; None: the trial ends by itself.
+        trial: the trial.
+        trial_folder: the trial's folder.
+        ends: whether a report meets the stop criteria.
+        limit: number of reports after which the run pauses; None: run to the trial's end.
     """
 
-    def __init__(self, trial: Trial, records: Records, ends: EndsTrial, limit: int | None) -> None:
-        self.trial, self.records, self.limit = trial, records, limit
+    def __init__(self, trial: Trial, trial_folder: TrialFolder, ends: StopCheck, limit: int | None) -> None:
+        self.trial, self.trial_folder, self.limit = trial, trial_folder, limit
         self._ends = ends
-        known, self.ended = records.read()
-        self.over = self.ended or (limit is not None and len(known) >= limit)
+        known, self.ended = trial_folder.read()
+        self.run_ended = self.ended or (limit is not None and len(known) >= limit)
         self.checkpoint: Checkpoint | None = None
-        if self.over:  # an earlier run of it came as far as this
+        if self.run_ended:  # an earlier run got this far
             self.reports = known if limit is None else known[:limit]
             return
-        n_done, self.checkpoint = records.latest(known) or (0, None)
+        n_done, self.checkpoint = trial_folder.latest(known) or (0, None)
         self.reports = known[:n_done]
         for result in self.reports:
             ends(trial.trial_id, result)
-        records.begin(self.reports)
+        trial_folder.begin(self.reports)
         self._before = float(self.reports[-1]["time_total_s"]) if self.reports else 0.0
         self._began = self._last = time.time()
         self._n_before = n_done
@@ -57,12 +71,12 @@ class Session:
         save: Callable[[str], Any] | None = None,
         saves: Callable[[Report, bool], bool] = lambda _result, _over: True,
     ) -> bool:
-        """Takes in a report, and says whether it is the last of this run.
+        """Adds a report and returns whether it is the last of this run.
 
         Args:
-            metrics: what was reached.
+            metrics: the reported metrics.
             save: writes a checkpoint into a folder.
-            saves: whether it is to, from the report and whether it is the last.
+            saves: whether to write one, given the report and whether it is the last.
         """
         number, now = len(self.reports) + 1, time.time()
         result: Report = {
@@ -84,54 +98,54 @@ class Session:
         self._last = now
         self.ended = self._ends(self.trial.trial_id, result) or bool(result["done"])
         result["done"] = self.ended
-        self.over = self.ended or number == self.limit
-        if save is not None and saves(result, self.over):
-            stored = self.records.store(number, save)
+        self.run_ended = self.ended or number == self.limit
+        if save is not None and saves(result, self.run_ended):
+            stored = self.trial_folder.store(number, save)
             self.checkpoint, result[CHECKPOINT_DIR] = Checkpoint(stored), stored.name
         self.reports.append(result)
-        self.records.add(result)
-        self.records.prune(self.reports)
-        return self.over
+        self.trial_folder.add(result)
+        self.trial_folder.prune(self.reports)
+        return self.run_ended
 
     def close(self) -> None:
-        """The trainable has ended, by itself or because it was to."""
-        if not self.over:
+        """Ends the run after the trainable has returned or was stopped."""
+        if not self.run_ended:
             self.ended = True
         if self.ended and self.reports:
             self.reports[-1]["done"] = True
-            self.records.end()
+            self.trial_folder.end()
 
     def __enter__(self) -> Session:
-        global _at_work
-        _at_work = self
+        global _current
+        _current = self
         return self
 
     def __exit__(self, *_: object) -> None:
-        global _at_work
-        _at_work = None
+        global _current
+        _current = None
 
 
-_at_work: Session | None = None
-"""That of the trial at work: a worker evaluates one at a time."""
+_current: Session | None = None
+"""The session of the running trial: a worker runs one at a time."""
 
 
 def report(metrics: Mapping[str, Any] | None = None, *, checkpoint: Any = None, **named: Any) -> None:
-    """Reports metrics, once an iteration, and a checkpoint from which the trial could go on; outside a trial, nothing.
+    """Reports the metrics of an iteration, optionally with a checkpoint; does nothing outside a trial.
 
     Args:
-        metrics: by name; numbers, text, or dicts of them.
-        checkpoint: a `Checkpoint`, whose folder is copied to the trial's.
-        named: metrics too, as older scripts write them.
+        metrics: numbers, strings, or dicts of them, by name.
+        checkpoint: a `Checkpoint`; its folder is copied to the trial's folder.
+        named: more metrics, as in older scripts.
 
     Raises:
         SettingError: `metrics` is no dict.
     """
     if metrics is not None and not isinstance(metrics, Mapping):
-        raise SettingError(f"`tune.report` takes a dict of metrics; got {metrics!r} of type {type(metrics).__name__}.")
-    if _at_work is None:
+        raise SettingError(f"`tune.report` needs a dict of metrics; got {metrics!r} of type {type(metrics).__name__}.")
+    if _current is None:
         return
-    if _at_work.over:
-        raise TrialEnds
+    if _current.run_ended:
+        raise TrialStopped
     save = None
     if checkpoint is not None:
         source = str(checkpoint.path)
@@ -139,38 +153,38 @@ def report(metrics: Mapping[str, Any] | None = None, *, checkpoint: Any = None, 
         def save(folder: str) -> None:
             shutil.copytree(source, folder, dirs_exist_ok=True)
 
-    if _at_work.add({**(metrics or {}), **named}, save=save):
-        raise TrialEnds
+    if _current.add({**(metrics or {}), **named}, save=save):
+        raise TrialStopped
 
 
 def get_checkpoint() -> Checkpoint | None:
-    """The latest checkpoint of this trial, to go on from; None: begin at the start."""
-    return None if _at_work is None else _at_work.checkpoint
+    """Returns the checkpoint of this trial to continue from; None: begin at the start."""
+    return None if _current is None else _current.checkpoint
 
 
 class TuneContext:
-    """What a function trainable may ask about the trial it runs in."""
+    """Information about the running trial, for function trainables."""
 
     def get_trial_id(self) -> str | None:
-        """Its id."""
-        return None if _at_work is None else _at_work.trial.trial_id
+        """Returns the trial's id."""
+        return None if _current is None else _current.trial.trial_id
 
     def get_trial_name(self) -> str | None:
-        """Its name."""
-        return None if _at_work is None else str(_at_work.trial)
+        """Returns the trial's name."""
+        return None if _current is None else str(_current.trial)
 
     def get_trial_dir(self) -> str | None:
-        """Its folder, which may be written to."""
-        if _at_work is None:
+        """Returns the trial's folder, in which the trainable may write."""
+        if _current is None:
             return None
-        _at_work.trial.init_local_path()
-        return _at_work.trial.path
+        _current.trial.init_local_path()
+        return _current.trial.path
 
     def get_experiment_name(self) -> str | None:
-        """The study's name."""
-        return None if _at_work is None else Path(_at_work.trial.experiment_path).name
+        """Returns the study's name."""
+        return None if _current is None else Path(_current.trial.experiment_path).name
 
 
 def get_context() -> TuneContext:
-    """The context of the trial at work."""
+    """Returns the context of the running trial."""
     return TuneContext()

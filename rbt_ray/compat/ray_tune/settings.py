@@ -1,4 +1,4 @@
-"""Ray Tune's settings by their names and defaults, checked when they are made."""
+"""Ray Tune's settings with their names and defaults, checked when created."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class CheckpointConfig:
     """Which checkpoints are taken and kept.
 
     Args:
-        num_to_keep: how many of a trial stay, beside the latest; None: all.
-        checkpoint_score_attribute: the metric by which the best stay; None: the latest do.
+        num_to_keep: how many to keep per trial, beside the latest; None: all.
+        checkpoint_score_attribute: the metric that ranks checkpoints; None: keep the latest.
         checkpoint_score_order: "max" or "min".
         checkpoint_frequency: iterations of a class between checkpoints; 0: none.
-        checkpoint_at_end: whether a class leaves one at its end.
+        checkpoint_at_end: whether a class takes one at its end.
     """
 
     num_to_keep: int | None = None
@@ -34,20 +34,20 @@ class CheckpointConfig:
 
     def __post_init__(self) -> None:
         if self.num_to_keep is not None and self.num_to_keep <= 0:
-            raise SettingError(f"`num_to_keep` is None or a whole number above 0; got {self.num_to_keep!r}.")
+            raise SettingError(f"`num_to_keep` must be None or a whole number above 0; got {self.num_to_keep!r}.")
         if self.checkpoint_score_order not in ("max", "min"):
-            raise SettingError(f"`checkpoint_score_order` is 'max' or 'min'; got {self.checkpoint_score_order!r}.")
+            raise SettingError(f"`checkpoint_score_order` must be 'max' or 'min'; got {self.checkpoint_score_order!r}.")
         if (self.checkpoint_frequency or 0) < 0:
-            raise SettingError(f"`checkpoint_frequency` is 0 or more; got {self.checkpoint_frequency!r}.")
+            raise SettingError(f"`checkpoint_frequency` must be 0 or more; got {self.checkpoint_frequency!r}.")
 
 
 @dataclass
 class FailureConfig:
-    """What happens when a trial fails.
+    """What to do when a trial fails.
 
     Args:
-        max_failures: how often it is tried again, from its latest checkpoint; -1: for ever.
-        fail_fast: True: the first failure ends the study; "raise": it is raised by `fit` too.
+        max_failures: how often to retry it from its latest checkpoint; -1: without limit.
+        fail_fast: True: the first failure ends the study; "raise": `fit` raises it as well.
     """
 
     max_failures: int = 0
@@ -55,14 +55,14 @@ class FailureConfig:
 
     def __post_init__(self) -> None:
         if not (isinstance(self.fail_fast, bool) or str(self.fail_fast).lower() == "raise"):
-            raise SettingError(f"`fail_fast` is True, False or 'raise'; got {self.fail_fast!r}.")
+            raise SettingError(f"`fail_fast` must be True, False or 'raise'; got {self.fail_fast!r}.")
         if self.fail_fast and self.max_failures != 0:
-            raise SettingError(f"`max_failures` is 0 where `fail_fast` is set; got {self.max_failures!r}.")
+            raise SettingError(f"`max_failures` must be 0 if `fail_fast` is set; got {self.max_failures!r}.")
 
 
 @dataclass
 class SyncConfig:
-    """Taken and not used: a study at a URI mirrors its journal by itself (`mirror_interval_s` of `rbt.RunConfig`)."""
+    """Accepted and ignored: a study at a URI mirrors its journal (`mirror_interval_s` of `rbt.RunConfig`)."""
 
     sync_period: int = 300
     sync_timeout: int = 1800
@@ -72,22 +72,22 @@ class SyncConfig:
 
 @dataclass
 class TuneConfig:
-    """What is searched, and how; as Ray Tune has it, and `seed`.
+    """What to search, and how: Ray Tune's settings and `seed`.
 
     Args:
-        metric: reported by the trainable.
+        metric: the reported metric to optimize.
         mode: "min" or "max".
-        search_alg: None or "random": samples in Tune's order; "bohb", "tpe", "sobol", `rbt.BOHB(...)`, an Optuna sampler, or a
-            searcher of Ray Tune's.
-        scheduler: one of `rbt_ray.tune.schedulers`, or Ray Tune's own of that kind.
-        num_samples: how often the space is sampled; each combination of its grids as often.
-        max_concurrent_trials: at most so many workers, and so many trials that a searcher is asked for ahead of results;
-            None or 0: a worker a processor, and 8 trials for searchers of Ray Tune's.
+        search_alg: None or "random": samples in Ray Tune's order; "bohb", "tpe", "sobol", `rbt.BOHB(...)`, an Optuna sampler,
+            or a searcher of Ray Tune.
+        scheduler: one of `rbt_ray.tune.schedulers`, or the same scheduler of Ray Tune.
+        num_samples: how often to sample the space; each combination of its grids is run as often.
+        max_concurrent_trials: limit of workers, and of open trials with a searcher; None or 0: one worker per processor, and
+            8 open trials with a searcher of Ray Tune.
         time_budget_s: seconds, or a timedelta, after which the study stops.
-        reuse_actors: a class's object serves the next trial if its `reset_config` says so; workers stay in any case.
-        trial_name_creator: from a trial to its name.
-        trial_dirname_creator: from a trial to the name of its folder.
-        seed: what is drawn follows from it; None draws one.
+        reuse_actors: reuse a class's object for the next trial if its `reset_config` returns True; workers are always reused.
+        trial_name_creator: returns a trial's name.
+        trial_dirname_creator: returns the name of a trial's folder.
+        seed: seed of all random draws; None: a random seed.
     """
 
     metric: str | None = None
@@ -104,12 +104,12 @@ class TuneConfig:
 
     def __post_init__(self) -> None:
         if self.mode not in (None, "min", "max"):
-            raise SettingError(f"`mode` is 'min' or 'max'; got {self.mode!r}.")
+            raise SettingError(f"`mode` must be 'min' or 'max'; got {self.mode!r}.")
         n = self.num_samples
         if isinstance(n, bool) or not isinstance(n, int) or (n < 1 and n != -1):
-            raise SettingError(f"`num_samples` is a whole number above 0, or -1; got {n!r}.")
+            raise SettingError(f"`num_samples` must be a whole number above 0, or -1; got {n!r}.")
         if self.max_concurrent_trials is not None and self.max_concurrent_trials < 0:
-            raise SettingError(f"`max_concurrent_trials` is 0 or more; got {self.max_concurrent_trials!r}.")
+            raise SettingError(f"`max_concurrent_trials` must be 0 or more; got {self.max_concurrent_trials!r}.")
 
     @property
     def budget_seconds(self) -> float | None:
@@ -120,20 +120,20 @@ class TuneConfig:
 
 @dataclass
 class RunConfig:
-    """Where and how a study is run; as Ray Tune has it, and what `rbt.RunConfig` says of `backend` and the like.
+    """Where and how to run a study: Ray Tune's settings, and some of `rbt.RunConfig`.
 
     Args:
-        name: the study's folder; None makes one of the trainable's name and the time.
-        storage_path: where studies are kept; None: ``~/ray_results``.
-        storage_filesystem: not supported; give `storage_path` as a URI.
-        failure_config: what happens when a trial fails.
+        name: name of the study's folder; None: the trainable's name and the time.
+        storage_path: the folder of studies; None: ``~/ray_results``.
+        storage_filesystem: not supported; pass `storage_path` as a URI.
+        failure_config: what to do when a trial fails.
         checkpoint_config: which checkpoints are taken and kept.
-        sync_config: not used.
-        verbose: 0: quiet; else progress on stderr.
+        sync_config: ignored.
+        verbose: 0: quiet; else show progress on stderr.
         stop: a dict of metrics and the values that end a trial, a function of (trial_id, result), or a `Stopper`.
         callbacks: objects such as `Callback`.
-        progress_reporter: not used: progress is shown as rbt_ray does.
-        log_to_file: not supported: what trainables print goes to stderr.
+        progress_reporter: ignored: rbt_ray shows its own progress.
+        log_to_file: not supported: the output of trainables goes to stderr.
         backend: as in `rbt.RunConfig`.
         address: as in `rbt.RunConfig`.
         num_workers: as in `rbt.RunConfig`.
@@ -159,19 +159,19 @@ class RunConfig:
     def __post_init__(self) -> None:
         if self.storage_filesystem is not None:
             raise NotSupportedError(
-                "`storage_filesystem` is not supported; give `storage_path` as a URI such as 's3://bucket/studies'."
+                "`storage_filesystem` is not supported; pass `storage_path` as a URI such as 's3://bucket/studies'."
             )
         if self.log_to_file:
             raise NotSupportedError(
-                "`log_to_file` is not supported: what trainables print goes to stderr, on Ray into Ray's logs."
+                "`log_to_file` is not supported: the output of trainables goes to stderr, on Ray to Ray's logs."
             )
         self.storage_path = str(self.storage_path or Path.home() / "ray_results")
-        self.failure_config = taken(FailureConfig, self.failure_config)
-        self.checkpoint_config = taken(CheckpointConfig, self.checkpoint_config)
+        self.failure_config = to_settings(FailureConfig, self.failure_config)
+        self.checkpoint_config = to_settings(CheckpointConfig, self.checkpoint_config)
 
 
-def taken(kind: type[T], given: Any) -> T:
-    """The settings given, or the defaults; Ray Tune's own object of the same name is read field by field."""
+def to_settings(kind: type[T], given: Any) -> T:
+    """Returns the settings or their defaults; copies the fields of Ray Tune's object of the same name."""
     if given is None:
         return kind()
     if isinstance(given, kind):
@@ -184,12 +184,12 @@ def taken(kind: type[T], given: Any) -> T:
 
 @dataclass(frozen=True)
 class Resources:
-    """What a trial takes, as `with_resources` says.
+    """Resources that a trial uses, as set by `with_resources`.
 
     Args:
         cpu: processors.
         gpu: graphics cards.
-        others: Ray's other resources by name.
+        others: other resources of Ray by name.
     """
 
     cpu: float = 1.0
@@ -198,24 +198,23 @@ class Resources:
 
     @classmethod
     def of(cls, given: Any) -> Resources:
-        """What a dict such as ``{"cpu": 2, "gpu": 1}`` asks for.
+        """Parses a dict such as ``{"cpu": 2, "gpu": 1}``.
 
         Raises:
-            NotSupportedError: it is a placement group, or a function of the config.
-            SettingError: it is no dict of amounts.
+            NotSupportedError: it is a placement group or a function of the config.
+            SettingError: it is not a dict of amounts.
         """
         if given is None:
             return cls()
         if not isinstance(given, Mapping):
             raise NotSupportedError(
-                f"`with_resources` takes a dict such as {{'cpu': 2}} that holds for all trials, since workers stay from "
-                f"trial to trial; got {given!r}."
+                f"`with_resources` needs a dict such as {{'cpu': 2}} for all trials, which share workers; got {given!r}."
             )
         amounts = {
             str(name).lower() if str(name).lower() in ("cpu", "gpu") else str(name): n for name, n in given.items()
         }
         for name, amount in amounts.items():
             if isinstance(amount, bool) or not isinstance(amount, (int, float)) or amount < 0:
-                raise SettingError(f"`with_resources`: {name!r} is an amount of 0 or more; got {amount!r}.")
+                raise SettingError(f"`with_resources`: the amount of {name!r} must be 0 or more; got {amount!r}.")
         cpu, gpu = amounts.pop("cpu", 1.0), amounts.pop("gpu", 0.0)
         return cls(float(cpu), float(gpu), amounts)

@@ -1,4 +1,4 @@
-"""A trainable as a class, step by step."""
+"""The base class of class trainables, and functions that drive one."""
 
 from __future__ import annotations
 
@@ -9,17 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from rbt_ray import private_files
-from rbt_ray.compat.ray_tune import plain_values
-from rbt_ray.compat.ray_tune.checkpoint import Checkpoint
+from rbt_ray.compat.ray_tune.checkpoint import Checkpoint, NotSerializableError, read_dict, write_dict
 from rbt_ray.compat.ray_tune.trial import Trial
 from rbt_ray.errors import TuneError
 
 
 class Trainable:
-    """What is trained one step at a time; subclasses override `setup` and `step`, and what else they need.
+    """Base class of trainables that run step by step; subclasses override `setup`, `step` and, if needed, the rest.
 
     Args:
-        config: the trial's.
+        config: the trial's config.
         trial: the trial; None outside a study.
     """
 
@@ -33,19 +32,19 @@ class Trainable:
         """Called once, before the first step."""
 
     def step(self) -> dict[str, Any]:
-        """One iteration: its metrics; ``"done": True`` among them ends the trial."""
+        """Runs one iteration and returns its metrics; ``"done": True`` among them ends the trial."""
         raise NotImplementedError
 
     def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any] | None:
-        """Writes into the folder what `load_checkpoint` needs, or returns it as a dict."""
+        """Writes what `load_checkpoint` needs into the folder, or returns it as a dict."""
         raise NotImplementedError
 
     def load_checkpoint(self, checkpoint: Any) -> None:
-        """Goes on from what `save_checkpoint` wrote (the folder) or returned (the dict)."""
+        """Restores the state that `save_checkpoint` wrote (the folder) or returned (the dict)."""
         raise NotImplementedError
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:  # noqa: ARG002  overridden
-        """Makes ready for another trial's config; False: it cannot, and a new object is made."""
+        """Prepares the object for another trial's config; returns False if a new object is needed."""
         return False
 
     def cleanup(self) -> None:
@@ -56,7 +55,7 @@ class Trainable:
 
     @property
     def iteration(self) -> int:
-        """Steps done."""
+        """Number of steps done."""
         return self._iteration
 
     training_iteration = iteration
@@ -84,7 +83,7 @@ class Trainable:
         return self.config
 
     def train(self) -> dict[str, Any]:
-        """One step, with its number; for use outside a study.
+        """Runs one step and returns its metrics and number; for use outside a study.
 
         Raises:
             TuneError: `step` returned no dict.
@@ -94,14 +93,14 @@ class Trainable:
         return {"training_iteration": self._iteration, "done": False, **result}
 
     def save(self, checkpoint_dir: str | None = None) -> Checkpoint:
-        """A checkpoint in that folder, or in a temporary one; for use outside a study."""
+        """Writes a checkpoint into that folder, or into a temporary one; for use outside a study."""
         folder = checkpoint_dir or tempfile.mkdtemp(prefix="checkpoint_")
         private_files.make_folder(Path(folder), flush=False)
         save(self, folder)
         return Checkpoint(folder)
 
     def restore(self, checkpoint_path: str | Checkpoint) -> None:
-        """Goes on from a checkpoint; for use outside a study."""
+        """Restores a checkpoint; for use outside a study."""
         folder = checkpoint_path if isinstance(checkpoint_path, str) else checkpoint_path.path
         load(self, folder)
 
@@ -113,43 +112,48 @@ class Trainable:
 _PICKLE, _STEPS = "_dict_checkpoint.pkl", ".steps"
 
 
+def assign(trainable: Any, trial: Trial | None) -> None:
+    """Makes an object of a `Trainable`, or of Ray Tune's class, serve a trial from its start."""
+    trainable._iteration, trainable._trial = 0, trial
+
+
 def one_step(trainable: Any) -> dict[str, Any]:
-    """A step of ours or of Ray Tune's own kind.
+    """Runs one step of a `Trainable`, or of an object of Ray Tune's class.
 
     Raises:
-        TuneError: it returned no dict.
+        TuneError: `step` did not return a dict.
     """
     result = trainable.step()
     if not isinstance(result, dict):
-        raise TuneError(f"`step` of {type(trainable).__name__} returns a dict of metrics; it returned {result!r}.")
+        raise TuneError(f"`step` of {type(trainable).__name__} must return a dict of metrics; it returned {result!r}.")
     trainable._iteration += 1
     return result
 
 
 def save(trainable: Any, folder: str) -> None:
-    """Writes a checkpoint and how many steps it holds into a folder that holds no other.
+    """Writes a checkpoint and its number of steps into a folder without a checkpoint.
 
-    A dict becomes JSON and arrays; one that these cannot hold is pickled.
+    A dict is stored as JSON and arrays, or pickled if these cannot hold it.
     """
     held = trainable.save_checkpoint(folder)
     if isinstance(held, dict):
         try:
-            plain_values.write(held, Path(folder))
-        except plain_values.NotPlainError:
+            write_dict(held, Path(folder))
+        except NotSerializableError:
             with private_files.replacing(Path(folder, _PICKLE), flush=False) as file:
                 pickle.dump(held, file)
     private_files.write(Path(folder, _STEPS), str(trainable._iteration))
 
 
 def load(trainable: Any, folder: str) -> None:
-    """Goes on from what `save` wrote.
+    """Restores what `save` wrote.
 
-    Only here is a pickle of a checkpoint loaded: in the process that is about to run the trainable's own code.
+    No other function unpickles a checkpoint: this one runs in the process that is about to run the trainable's own code.
 
     Raises:
         SettingError: the checkpoint is damaged.
     """
-    held = plain_values.read(Path(folder))
+    held = read_dict(Path(folder))
     pickled = Path(folder, _PICKLE)
     if held is not None:
         trainable.load_checkpoint(held)
@@ -160,6 +164,6 @@ def load(trainable: Any, folder: str) -> None:
 
 
 def can_save(trainable: Any) -> bool:
-    """Whether the class has a `save_checkpoint` of its own."""
+    """Returns whether the class overrides `save_checkpoint`."""
     method = type(trainable).save_checkpoint
     return method is not Trainable.save_checkpoint and not method.__module__.startswith("ray.tune.trainable")

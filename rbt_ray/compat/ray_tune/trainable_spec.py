@@ -1,4 +1,4 @@
-"""A trainable with what it needs beside its config: `with_parameters`, `with_resources`."""
+"""Trainables with parameters and resources: `with_parameters`, `with_resources`, `register_trainable`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from rbt_ray.compat.ray_tune.parameters import Parameters
 from rbt_ray.compat.ray_tune.settings import Resources
-from rbt_ray.compat.ray_tune.trainable import Trainable
+from rbt_ray.compat.ray_tune.trainable import Trainable, assign
 from rbt_ray.compat.ray_tune.trial import Trial
 from rbt_ray.errors import NotSupportedError, SettingError
 
@@ -17,13 +17,13 @@ _registered: dict[str, Any] = {}
 
 
 @dataclass(frozen=True, eq=False)
-class Dressed:
-    """A function or class, its parameters and its resources.
+class TrainableSpec:
+    """A trainable with its parameters and resources.
 
     Args:
-        target: the function, or the class.
+        target: the function or class.
         parameters: keyword arguments of the function, or of the class's `setup`.
-        resources: what a trial takes.
+        resources: what a trial uses.
     """
 
     target: Callable[..., Any]
@@ -31,13 +31,14 @@ class Dressed:
     resources: Resources = field(default_factory=Resources)
 
     @classmethod
-    def of(cls, trainable: Any) -> Dressed:
-        """What a user passed as trainable.
+    def of(cls, trainable: Any) -> TrainableSpec:
+        """Returns the spec of what a user passed as trainable.
 
         Raises:
             SettingError: it is no function, no class with `step`, and no name that `register_trainable` knows.
+            NotSupportedError: it needs a feature that is not supported.
         """
-        if isinstance(trainable, Dressed):
+        if isinstance(trainable, TrainableSpec):
             return trainable
         if isinstance(trainable, str):
             if trainable not in _registered:
@@ -51,12 +52,12 @@ class Dressed:
             )
         if inspect.isclass(trainable):
             if not callable(getattr(trainable, "step", None)):
-                raise SettingError(f"a trainable class has a method `step`; {trainable.__name__} has none.")
+                raise SettingError(f"a trainable class needs a method `step`; {trainable.__name__} has none.")
             own = getattr(trainable, "default_resource_request", None)
             if own is not None and not own.__module__.startswith("ray.tune.trainable"):
                 raise NotSupportedError(
-                    f"`default_resource_request` of {trainable.__name__} is not asked: workers stay from trial to trial. "
-                    f"Say what they take by `tune.with_resources({trainable.__name__}, {{'cpu': 2}})`."
+                    f"`default_resource_request` of {trainable.__name__} is not supported, as trials share workers: "
+                    f"use `tune.with_resources({trainable.__name__}, {{'cpu': 2}})`."
                 )
         else:
             _check_signature(trainable)
@@ -64,21 +65,21 @@ class Dressed:
 
     @property
     def is_class(self) -> bool:
-        """Whether it is a class, trained step by step."""
+        """Returns whether the trainable is a class."""
         return inspect.isclass(self.target)
 
     @property
     def __name__(self) -> str:
-        """Of the function or class."""
+        """Name of the function or class."""
         name = getattr(self.target, "__name__", None) or getattr(getattr(self.target, "func", None), "__name__", None)
         return (name or type(self.target).__name__).strip("<>")
 
     def __call__(self, config: dict[str, Any]) -> Any:
-        """The function's answer, or the class's object."""
-        return self.made_for(None, config) if self.is_class else self.target(config, **self.parameters.values)
+        """Calls the function, or creates an object of the class."""
+        return self.create(None, config) if self.is_class else self.target(config, **self.parameters.values)
 
-    def made_for(self, trial: Trial | None, config: dict[str, Any]) -> Any:
-        """The class's object."""
+    def create(self, trial: Trial | None, config: dict[str, Any]) -> Any:
+        """Creates an object of the class for a trial."""
         kind: Any = self.target
         if values := self.parameters.values:
 
@@ -91,27 +92,27 @@ class Dressed:
         if issubclass(kind, Trainable):
             return kind(config, trial)
         made = kind(config)  # a class of Ray Tune's own base
-        made._trial = trial
+        assign(made, trial)
         return made
 
 
-def with_parameters(trainable: Any, **parameters: Any) -> Dressed:
-    """The trainable with keyword arguments that all its trials share, however large: one copy a machine, read-only.
+def with_parameters(trainable: Any, **parameters: Any) -> TrainableSpec:
+    """Adds keyword arguments that all trials share, however large: one read-only copy per machine.
 
-    A function is called with them; of a class, `setup` is.
+    They are passed to the function, or to the class's `setup`.
     """
-    dressed = Dressed.of(trainable)
-    return replace(dressed, parameters=Parameters({**dressed.parameters.values, **parameters}))
+    spec = TrainableSpec.of(trainable)
+    return replace(spec, parameters=Parameters({**spec.parameters.values, **parameters}))
 
 
-def with_resources(trainable: Any, resources: Mapping[str, float]) -> Dressed:
-    """The trainable with what each of its trials takes, such as ``{"cpu": 2}``."""
-    return replace(Dressed.of(trainable), resources=Resources.of(resources))
+def with_resources(trainable: Any, resources: Mapping[str, float]) -> TrainableSpec:
+    """Sets the resources that each trial uses, such as ``{"cpu": 2}``."""
+    return replace(TrainableSpec.of(trainable), resources=Resources.of(resources))
 
 
 def register_trainable(name: str, trainable: Any) -> None:
-    """Lets `Tuner(name, ...)` mean this trainable."""
-    _registered[name] = Dressed.of(trainable)
+    """Registers a trainable, so that `Tuner(name, ...)` runs it."""
+    _registered[name] = TrainableSpec.of(trainable)
 
 
 def _check_signature(function: Any) -> None:
@@ -124,7 +125,7 @@ def _check_signature(function: Any) -> None:
     needed = [p for p in signature.parameters.values() if p.default is p.empty and p.kind in (0, 1)]
     if not any(p.kind in (0, 1, 2) for p in signature.parameters.values()):
         raise SettingError(
-            f"a trainable takes a config; {getattr(function, '__name__', function)}{signature} does not."
+            f"a trainable must take a config; {getattr(function, '__name__', function)}{signature} does not."
         )
     if [p.name for p in needed][1:2] == ["reporter"]:
         raise NotSupportedError(

@@ -1,4 +1,4 @@
-"""Names of Ray Tune that are not supported: whoever calls one is told what to use."""
+"""Names of Ray Tune that are not supported: calling one raises an error with the alternative."""
 
 from __future__ import annotations
 
@@ -7,31 +7,31 @@ from typing import Any
 from rbt_ray.errors import NotSupportedError
 
 
-class _Refused:
+class _Unsupported:
     instead = ""
 
     def __init__(self, *_args: Any, **_options: Any) -> None:
         raise NotSupportedError(f"`tune.{type(self).__name__}` is not supported; {self.instead}")
 
 
-class Experiment(_Refused):
+class Experiment(_Unsupported):
     """Not supported."""
 
     instead = (
-        "one Tuner is one study: `tune.Tuner(trainable, ...).fit()`, one after the other on workers that stay warm."
+        "one Tuner is one study: call `tune.Tuner(trainable, ...).fit()` one after the other; the workers stay warm."
     )
 
 
-class ExperimentAnalysis(_Refused):
+class ExperimentAnalysis(_Unsupported):
     """Not supported."""
 
-    instead = "`tune.Tuner.restore(path, trainable).get_results()` gives a ResultGrid of what is there."
+    instead = "call `tune.Tuner.restore(path, trainable).get_results()` for a ResultGrid."
 
 
-class ProgressReporter(_Refused):
+class ProgressReporter(_Unsupported):
     """Not supported."""
 
-    instead = "progress is shown on stderr; RunConfig(verbose=0) shows none, and a Callback can print what it likes."
+    instead = "progress is shown on stderr; RunConfig(verbose=0) hides it, and a Callback can print its own."
 
 
 class CLIReporter(ProgressReporter):
@@ -42,13 +42,13 @@ class JupyterNotebookReporter(ProgressReporter):
     """Not supported."""
 
 
-class PlacementGroupFactory(_Refused):
+class PlacementGroupFactory(_Unsupported):
     """Not supported."""
 
-    instead = "`tune.with_resources(trainable, {'cpu': 2})` says what each trial takes."
+    instead = "set the resources of each trial by `tune.with_resources(trainable, {'cpu': 2})`."
 
 
-class ResumeConfig(_Refused):
+class ResumeConfig(_Unsupported):
     """Not supported."""
 
     instead = "pass `resume_unfinished`, `resume_errored` or `restart_errored` to `Tuner.restore`."
@@ -82,8 +82,8 @@ def create_searcher(*_args: Any, **_options: Any) -> Any:
         NotSupportedError: always.
     """
     raise NotSupportedError(
-        "`tune.create_searcher` is not supported; pass TuneConfig(search_alg=) a name ('bohb', 'tpe', 'random', 'sobol') or a "
-        "searcher object of Ray Tune's."
+        "`tune.create_searcher` is not supported; set TuneConfig(search_alg=) to a name ('bohb', 'tpe', 'random', 'sobol') or "
+        "a searcher object of Ray Tune."
     )
 
 
@@ -93,4 +93,4 @@ def register_env(*_args: Any, **_options: Any) -> Any:
     Raises:
         NotSupportedError: always.
     """
-    raise NotSupportedError("`tune.register_env` is for RLlib, which is not supported; use Ray Tune for it.")
+    raise NotSupportedError("`tune.register_env` is for RLlib, which is not supported; use Ray Tune.")

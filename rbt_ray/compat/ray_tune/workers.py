@@ -1,4 +1,4 @@
-"""Which workers a study gets: its resources and limits, as our engine's `RunConfig`."""
+"""Conversion of Ray Tune's run settings and resources to the engine's `RunConfig`."""
 
 from __future__ import annotations
 
@@ -10,40 +10,38 @@ from rbt_ray.compat.ray_tune.settings import FailureConfig, Resources, RunConfig
 from rbt_ray.errors import NotSupportedError
 from rbt_ray.pool.local.pool import usable_cpus
 from rbt_ray.store.uri import is_uri
-from rbt_ray.tuner.config import RunConfig as EngineRun
+from rbt_ray.tuner import config
 from rbt_ray.tuner.pools import backend_of
 
 
-def engine_run(
+def to_engine_run_config(
     run: RunConfig, name: str, resources: Resources, max_concurrent: int | None, failures: FailureConfig
-) -> EngineRun:
-    """The settings.
+) -> config.RunConfig:
+    """Returns the engine's run settings.
 
     Args:
-        run: the user's.
-        name: of the study.
-        resources: what a trial takes.
-        max_concurrent: trials at once; None: any number.
-        failures: what happens to trials that fail.
+        run: the user's settings.
+        name: the study's name.
+        resources: what a trial uses.
+        max_concurrent: limit of concurrent trials; None: no limit.
+        failures: what to do when a trial fails.
 
     Raises:
-        NotSupportedError: resources that the backend cannot keep apart.
+        NotSupportedError: the backend cannot reserve the resources.
     """
     storage = str(run.storage_path)
     if run.progress_reporter is not None:
-        warnings.warn(
-            "`progress_reporter` is not used: progress is shown on stderr; verbose=0 shows none.", stacklevel=5
-        )
+        warnings.warn("`progress_reporter` is ignored: progress is shown on stderr; verbose=0 hides it.", stacklevel=5)
     cpus, asked = resources.cpu, {**({"GPU": resources.gpu} if resources.gpu else {}), **resources.others}
-    local = backend_of(EngineRun(backend=run.backend, address=run.address)) == "local"
+    local = backend_of(config.RunConfig(backend=run.backend, address=run.address)) == "local"
     if local and asked:
         raise NotSupportedError(
-            f"`with_resources` asks for {asked}, which only Ray keeps apart: pass RunConfig(backend='ray')."
+            f"`with_resources` asks for {asked}, which only Ray can reserve: pass RunConfig(backend='ray')."
         )
     limits = [run.num_workers, max_concurrent]
     if local:
         limits.append(max(1, int(usable_cpus() / cpus)) if cpus and run.num_workers is None else None)
-    return EngineRun(
+    return config.RunConfig(
         name=name,
         storage_path=storage if is_uri(storage) else Path(storage).expanduser(),
         backend=run.backend,

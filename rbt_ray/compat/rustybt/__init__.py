@@ -1,10 +1,9 @@
-"""RustyBT's optimization names, over rbt_ray's own pools and Tuner; docs/moving/rustybt.md says what differs."""
+"""RustyBT's optimization interface over rbt_ray's pools and Tuner; docs/moving/rustybt.md lists the differences."""
 
 from rbt_ray.compat.rustybt.bohb_optimizer import BOHBOptimizer
 from rbt_ray.compat.rustybt.bundle_pool import BundleConnectionPool, get_bundle_from_pool
-from rbt_ray.compat.rustybt.config import OptimizationConfig
+from rbt_ray.compat.rustybt.config import OptimizationConfig, PerformanceThreshold
 from rbt_ray.compat.rustybt.genetic import GeneticAlgorithm
-from rbt_ray.compat.rustybt.global_pool import cleanup_global_pool, get_global_pool
 from rbt_ray.compat.rustybt.objective import ObjectiveFunction
 from rbt_ray.compat.rustybt.optimizer import Optimizer
 from rbt_ray.compat.rustybt.parallel_optimizer import ParallelOptimizer, WorkerStats
@@ -14,7 +13,7 @@ from rbt_ray.compat.rustybt.parameter_space import (
     DiscreteParameter,
     ParameterSpace,
 )
-from rbt_ray.compat.rustybt.result import OptimizationResult
+from rbt_ray.compat.rustybt.run_study import OptimizationResult
 from rbt_ray.compat.rustybt.search_algorithms import (
     BayesianOptimizer,
     GridSearchAlgorithm,
@@ -22,8 +21,7 @@ from rbt_ray.compat.rustybt.search_algorithms import (
     SearchAlgorithm,
 )
 from rbt_ray.compat.rustybt.shared_bundle import SharedBundleContext, SharedBundleMetadata
-from rbt_ray.compat.rustybt.thresholds import PerformanceThreshold
-from rbt_ray.compat.rustybt.worker_pool import PersistentWorkerPool
+from rbt_ray.compat.rustybt.worker_pool import PersistentWorkerPool, cleanup_global_pool, get_global_pool
 
 __all__ = [
     "BOHBOptimizer",

@@ -1,4 +1,4 @@
-"""What a pool hands out for calls that are under way, with multiprocessing's interface."""
+"""Results of asynchronous calls of a pool, with multiprocessing's interface."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from rbt_ray.compat.rustybt.calls import Answer
+from rbt_ray.compat.rustybt.calls import CallResult
 
 
 class AsyncResult:
-    """The results of `n` calls, once all of them have ended.
+    """The results of `n` calls, available when all of them have finished.
 
     Args:
-        pool: which makes them; kept alive until then.
-        n: how many.
-        single: whether `get` gives the one result itself, not a list.
-        callback: called with what `get` gives, in a thread of the pool; what it raises goes to `threading.excepthook`.
+        pool: the pool that makes the calls; kept alive until they finish.
+        n: the number of calls.
+        single: whether `get` returns the only result itself instead of a list.
+        callback: called with what `get` returns, in a thread of the pool; its exceptions go to `threading.excepthook`.
         error_callback: called with what `get` raises.
     """
 
@@ -35,7 +35,7 @@ class AsyncResult:
         self._single = single
         self._callback = callback
         self._error_callback = error_callback
-        self._answers: list[Answer | None] = [None] * n
+        self._answers: list[CallResult | None] = [None] * n
         self._left = n
         self._lock = threading.Lock()
         self._done = threading.Event()
@@ -44,29 +44,29 @@ class AsyncResult:
             self._done.set()
 
     def ready(self) -> bool:
-        """Whether all calls have ended."""
+        """Returns whether all calls have finished."""
         return self._done.is_set()
 
     def successful(self) -> bool:
-        """Whether none raised.
+        """Returns whether no call raised.
 
         Raises:
-            ValueError: not all have ended.
+            ValueError: some calls have not finished.
         """
         if not self.ready():
-            raise ValueError(f"{self!r} is not ready; `wait` for it first.")
+            raise ValueError(f"{self!r} is not ready; call `wait` first.")
         return self._error() is None
 
     def wait(self, timeout: float | None = None) -> None:
-        """Returns when all calls have ended, or after `timeout` seconds."""
+        """Waits until all calls have finished, at most `timeout` seconds."""
         self._done.wait(timeout)
 
     def get(self, timeout: float | None = None) -> Any:
-        """The result, or the list of results in the order of the calls.
+        """Returns the result, or the list of results in the order of the calls.
 
         Raises:
-            multiprocessing.TimeoutError: not all have ended after `timeout` seconds.
-            Exception: what the first call that failed raised, in the order of the calls.
+            multiprocessing.TimeoutError: some calls have not finished after `timeout` seconds.
+            Exception: the exception of the first failed call, in the order of the calls.
         """
         if not self._done.wait(timeout):
             raise multiprocessing.TimeoutError
@@ -74,7 +74,7 @@ class AsyncResult:
             raise error
         return self._value()
 
-    def settle(self, index: int, answer: Answer) -> None:
+    def set_result(self, index: int, answer: CallResult) -> None:
         """Takes what became of a call."""
         with self._lock:
             self._answers[index] = answer
@@ -91,7 +91,7 @@ class AsyncResult:
                 self._callback(self._value())
             if error is not None and self._error_callback is not None:
                 self._error_callback(error)
-        except BaseException as raised:  # nobody waits for it, and the pool's thread has other calls to serve
+        except BaseException as raised:  # nobody waits for it, and the pool's thread has to continue
             threading.excepthook(
                 threading.ExceptHookArgs((type(raised), raised, raised.__traceback__, threading.current_thread()))
             )
@@ -107,20 +107,20 @@ class AsyncResult:
 
 
 class ResultIterator:
-    """Results one by one, while later calls are still under way.
+    """An iterator over results, while later calls are still running.
 
     Args:
-        start: begins the next calls, the first of which has that number, and says how many: 0 once there are no more.
-        ahead: how many calls may be under way beyond what was taken.
-        ordered: in the order of the calls; else as they come.
+        start: starts calls, the first with the given number, and returns how many: 0 if there are no more.
+        ahead: how many calls may be started beyond the results taken.
+        ordered: whether results are in the order of the calls instead of completion.
     """
 
     def __init__(self, start: Callable[[ResultIterator, int], int], ahead: int, *, ordered: bool) -> None:
         self._start = start
         self._ahead = ahead
         self._ordered = ordered
-        self._arrived: queue.SimpleQueue[tuple[int, Answer]] = queue.SimpleQueue()
-        self._early: dict[int, Answer] = {}
+        self._arrived: queue.SimpleQueue[tuple[int, CallResult]] = queue.SimpleQueue()
+        self._early: dict[int, CallResult] = {}
         self._started = self._next = 0
         self._exhausted = False
         self._feeding = threading.RLock()
@@ -132,12 +132,12 @@ class ResultIterator:
         return self.next()
 
     def next(self, timeout: float | None = None) -> Any:
-        """The next result.
+        """Returns the next result.
 
         Raises:
-            multiprocessing.TimeoutError: there is none after `timeout` seconds.
+            multiprocessing.TimeoutError: no result after `timeout` seconds.
             StopIteration: there are no more.
-            Exception: what that call raised; the next ones can still be taken.
+            Exception: the call's exception; later results can still be taken.
         """
         self.feed()
         if self._next == self._started:
@@ -149,26 +149,26 @@ class ResultIterator:
         return value
 
     def feed(self, *, all_of_it: bool = False) -> None:
-        """Begins calls, until enough are under way or, with `all_of_it`, there are no more.
+        """Starts calls until enough are running or, with `all_of_it`, there are no more.
 
-        An iterable that raises, or a call that cannot be sent, is the last result.
+        If the iterable raises or a call cannot be sent, that error is the last result.
         """
         with self._feeding:
             while not self._exhausted and (all_of_it or self._started - self._next < self._ahead):
                 try:
                     n = self._start(self, self._started)
                 except Exception as error:  # of the user's own iterable
-                    self.settle(self._started, (False, error))
+                    self.set_result(self._started, (False, error))
                     self._started += 1
                     n = 0
                 self._started += n
                 self._exhausted = n == 0
 
-    def settle(self, index: int, answer: Answer) -> None:
+    def set_result(self, index: int, answer: CallResult) -> None:
         """Takes what became of a call."""
         self._arrived.put((index, answer))
 
-    def _take(self, timeout: float | None) -> Answer:
+    def _take(self, timeout: float | None) -> CallResult:
         while self._next not in self._early:
             try:
                 index, answer = self._arrived.get(timeout=timeout)

@@ -1,4 +1,4 @@
-"""What a pool's calls go through: who makes them, which are open, and what becomes of them."""
+"""A pool of worker processes that runs batches of calls and reports their results."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from multiprocessing.context import BaseContext
 from typing import Protocol
 
 from rbt_ray.compat.rustybt.async_result import ResultIterator
-from rbt_ray.compat.rustybt.calls import Answer, Call, Calls, answers_in, packed
+from rbt_ray.compat.rustybt.calls import Call, CallBatch, CallResult, pack, unpack_results
 from rbt_ray.errors import InputError, ObjectiveError, WorkerDiedError
 from rbt_ray.pool.local.batch_queue import BatchQueue
 from rbt_ray.pool.local.worker_thread import WorkerThread
 from rbt_ray.pool.pool import Job, Returned
 
 
-class _Target(Protocol):
-    def settle(self, index: int, answer: Answer) -> None: ...
+class _ResultTarget(Protocol):
+    def set_result(self, index: int, answer: CallResult) -> None: ...
 
 
-class Crew:
-    """Worker processes with the calls that wait for them or are under way.
+class CallPool:
+    """Worker processes, with the waiting and running calls.
 
     Args:
-        processes: how many.
-        context: how they are started.
-        main: their main loop.
-        most: calls after which one is replaced; None: never.
+        processes: number of processes.
+        context: multiprocessing context that starts them.
+        main: the processes' main loop.
+        most: number of calls after which a process is replaced; None: never.
     """
 
     def __init__(self, processes: int, context: BaseContext, main: Callable[..., None], most: int | None) -> None:
@@ -40,24 +40,24 @@ class Crew:
         self._state = threading.Condition()
         self._closed = False
         self._error: Exception | None = None
-        self._waiting: deque[tuple[Calls, _Target, int]] = deque()
-        self._under_way: dict[int, tuple[Calls, _Target, int, WorkerThread]] = {}
+        self._waiting: deque[tuple[CallBatch, _ResultTarget, int]] = deque()
+        self._running: dict[int, tuple[CallBatch, _ResultTarget, int, WorkerThread]] = {}
         self._open = 0
         self._iterators: set[ResultIterator] = set()
         self._idle: list[WorkerThread] = []
-        self._couriers: list[WorkerThread] = []
-        self._leaving: list[WorkerThread] = []
-        weakref.finalize(self, end_all, self._couriers, self._leaving)
+        self._workers: list[WorkerThread] = []
+        self._retiring: list[WorkerThread] = []
+        weakref.finalize(self, end_all, self._workers, self._retiring)
         for _ in range(processes):
-            self._hire()
+            self._start_worker()
 
-    def _submit(self, job: Job, calls: Sequence[Call], target: _Target, start: int) -> None:
-        """Begins calls; one that cannot be sent fails alone."""
+    def _submit(self, job: Job, calls: Sequence[Call], target: _ResultTarget, start: int) -> None:
+        """Submits calls; a call that cannot be sent fails alone."""
         try:
-            chunk = Calls(next(self._numbers), job, calls, packed(list(calls), "an argument"))
+            chunk = CallBatch(next(self._numbers), job, calls, pack(list(calls), "an argument"))
         except ObjectiveError as error:
             if len(calls) == 1:
-                self._refuse(error, target, start)
+                self._fail_call(error, target, start)
             else:
                 for row, call in enumerate(calls):
                     self._submit(job, [call], target, start + row)
@@ -66,31 +66,31 @@ class Crew:
             self._check_open(target)
             self._waiting.append((chunk, target, start))
             self._open += 1
-            self._hand_out()
+            self._dispatch()
 
-    def _refuse(self, error: ObjectiveError, target: _Target, index: int) -> None:
-        """In a thread, as of every call: whoever makes this one may hold what the callback waits for."""
+    def _fail_call(self, error: ObjectiveError, target: _ResultTarget, index: int) -> None:
+        """Fails a call in a thread, as the caller may hold a lock that the callback needs."""
         with self._state:
             self._check_open(target)
             self._open += 1
 
-        def settle() -> None:
+        def set_result() -> None:
             try:
-                target.settle(index, (False, error))
+                target.set_result(index, (False, error))
             finally:
                 self._ended(1)
 
-        threading.Thread(target=settle, name="rbt-ray-pool-refusal", daemon=True).start()
+        threading.Thread(target=set_result, name="rbt-ray-pool-refusal", daemon=True).start()
 
-    def _check_open(self, target: _Target | None = None) -> None:
-        """`imap` of before `close` goes on after it."""
+    def _check_open(self, target: _ResultTarget | None = None) -> None:
+        """Raises if the pool takes no calls; an `imap` that began before `close` may continue."""
         if self._error is not None:
             raise self._error
         if self._closed and target not in self._iterators:
             raise InputError("the pool is closed; make another one.")
 
-    def _hire(self) -> None:
-        courier = WorkerThread(
+    def _start_worker(self) -> None:
+        worker = WorkerThread(
             f"pool-{next(self._numbers)}",
             self._context,
             BatchQueue(),
@@ -100,41 +100,43 @@ class Crew:
             main=self._main,
         )
         if self._context.get_start_method() == "fork":
-            courier.start_process()
-        courier.start()
-        self._couriers.append(courier)
-        self._idle.append(courier)
+            worker.start_process()
+        worker.start()
+        self._workers.append(worker)
+        self._idle.append(worker)
 
-    def _hand_out(self) -> None:
+    def _dispatch(self) -> None:
         while self._waiting and self._idle:
             chunk, target, start = self._waiting.popleft()
-            courier = self._idle.pop()
-            self._under_way[chunk.number] = chunk, target, start, courier
-            courier.queue.put(chunk)
+            worker = self._idle.pop()
+            self._running[chunk.number] = chunk, target, start, worker
+            worker.queue.put(chunk)
 
-    def _came_back(self, returned: Returned) -> None:
-        """In the courier's thread."""
+    def _on_returned(self, returned: Returned) -> None:
+        """Handles a returned batch, in the worker's thread."""
         with self._state:
-            if returned.number not in self._under_way:  # terminated
+            if returned.number not in self._running:  # terminated
                 return
-            chunk, target, start, courier = self._under_way.pop(returned.number)
-            settled = self._settled(chunk, target, start, returned)
-            if courier in self._couriers:
-                self._idle.append(courier)
+            chunk, target, start, worker = self._running.pop(returned.number)
+            results = self._results_for(chunk, target, start, returned)
+            if worker in self._workers:
+                self._idle.append(worker)
             else:
-                courier.close()
-            self._hand_out()
+                worker.close()
+            self._dispatch()
         try:
-            for index, answer in settled:
-                target.settle(index, answer)
+            for index, answer in results:
+                target.set_result(index, answer)
         finally:
             self._ended(1)
 
-    def _settled(self, chunk: Calls, target: _Target, start: int, returned: Returned) -> list[tuple[int, Answer]]:
-        """What is known now; of a chunk that was lost, the calls are made again one by one."""
+    def _results_for(
+        self, chunk: CallBatch, target: _ResultTarget, start: int, returned: Returned
+    ) -> list[tuple[int, CallResult]]:
+        """Returns the known results of a batch; if it was lost, queues its calls again one by one."""
         if returned.lost is None:
             try:
-                answers = answers_in(returned.answer)
+                answers = unpack_results(returned.answer)
             except Exception as error:  # unpickling runs the user's own code
                 answers = [(False, error)]
             return [(start + row, answers[row if len(answers) > 1 else 0]) for row in range(len(chunk))]
@@ -146,30 +148,32 @@ class Crew:
                 (start, (False, WorkerDiedError(f"the process that made the call ({shown[:200]}) {returned.lost}.")))
             ]
         for row in reversed(range(len(chunk))):
-            alone = Calls(next(self._numbers), chunk.job, [chunk.calls[row]], packed([chunk.calls[row]], "an argument"))
+            alone = CallBatch(
+                next(self._numbers), chunk.job, [chunk.calls[row]], pack([chunk.calls[row]], "an argument")
+            )
             self._waiting.appendleft((alone, target, start + row))
             self._open += 1
         return []
 
     def _break(self, error: Exception) -> None:
-        """No call can be made any more."""
+        """Fails all calls and stops the workers."""
         with self._state:
-            open_calls = [*self._waiting, *(entry[:3] for entry in self._under_way.values())]
+            open_calls = [*self._waiting, *(entry[:3] for entry in self._running.values())]
             self._waiting.clear()
-            self._under_way.clear()
+            self._running.clear()
             self._iterators.clear()
             if not self._closed:
                 self._error = error
-        end_all(self._couriers, self._leaving)
+        end_all(self._workers, self._retiring)
         try:
             for chunk, target, start in open_calls:
                 for row in range(len(chunk)):
-                    target.settle(start + row, (False, error))
+                    target.set_result(start + row, (False, error))
         finally:
             self._ended(len(open_calls))
 
     def _ended(self, n: int) -> None:
-        """So many chunks fewer are open."""
+        """Records that `n` batches have finished."""
         with self._state:
             self._open -= n
             self._state.notify_all()
@@ -177,19 +181,19 @@ class Crew:
 
     def _end_if_done(self) -> None:
         if self._closed and not self._open and not self._iterators:
-            end_all(self._couriers, self._leaving)
+            end_all(self._workers, self._retiring)
 
     def _forget(self, iterator: ResultIterator) -> None:
-        """It begins no more calls."""
+        """Records that an iterator starts no more calls."""
         with self._state:
             self._iterators.discard(iterator)
             self._end_if_done()
 
 
 class _Sink:
-    """Where a courier puts what comes back: in its pool, as long as there is one."""
+    """Passes a worker's results to its pool, if the pool still exists."""
 
-    def __init__(self, pool: weakref.ref[Crew]) -> None:
+    def __init__(self, pool: weakref.ref[CallPool]) -> None:
         self._pool = pool
 
     def put(self, item: Returned | Exception, /) -> None:
@@ -198,10 +202,10 @@ class _Sink:
         if isinstance(item, Exception):
             pool._break(item)
         else:
-            pool._came_back(item)
+            pool._on_returned(item)
 
 
-def end_all(*couriers: Sequence[WorkerThread]) -> None:
-    """Ends their processes at once."""
-    for courier in itertools.chain(*couriers):
-        courier.close()
+def end_all(*workers: Sequence[WorkerThread]) -> None:
+    """Stops the workers' processes at once."""
+    for worker in itertools.chain(*workers):
+        worker.close()

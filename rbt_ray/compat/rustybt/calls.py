@@ -1,4 +1,4 @@
-"""Calls of any function as a courier's cargo, and the main loop of the workers that make them."""
+"""Batches of function calls for worker processes, and the workers' main loop."""
 
 from __future__ import annotations
 
@@ -26,28 +26,28 @@ from rbt_ray.pool.process_setup import set_up_worker
 
 Call: TypeAlias = tuple[Sequence[Any], Mapping[str, Any]]
 """The arguments of one call, by position and by name."""
-Answer: TypeAlias = tuple[bool, Any]
-"""Whether a call returned, and what it returned or raised."""
-_Sent: TypeAlias = tuple[bool, Any, str]
-"""The same on its way, with the traceback as text."""
+CallResult: TypeAlias = tuple[bool, Any]
+"""Whether a call returned, and its value or exception."""
+_SentResult: TypeAlias = tuple[bool, Any, str]
+"""The same as sent by a worker, with the traceback as text."""
 
 _Globals: TypeAlias = tuple[dict[str, Any], dict[str, Any]]
-"""All of a function, and those that it set."""
+"""A function's globals, and those that it set."""
 
 
-class WorkerTraceback(Exception):  # noqa: N818 - it is the cause of an error, and none itself
-    """What the traceback of an error was in the worker."""
+class WorkerTraceback(Exception):  # noqa: N818 - the cause of an error
+    """The traceback of an error in the worker."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Calls:
-    """Some calls of one function, made one after the other.
+class CallBatch:
+    """Calls of one function, made in order.
 
     Args:
-        number: unique in a driver.
+        number: an id, unique in a driver.
         job: the function; see `pack_function`.
         calls: their arguments.
-        payload: the same, packed.
+        payload: the pickled arguments.
     """
 
     number: int
@@ -59,21 +59,21 @@ class Calls:
         return len(self.calls)
 
     def message(self) -> tuple[int, bytes]:
-        """What a worker that has the function needs."""
+        """Returns the message for a worker that has the function."""
         return self.number, self.payload
 
     def accept(self, answer: Any) -> Any:
-        """What the calls returned, which only their caller can judge."""
+        """Accepts any result of the calls."""
         return answer
 
 
 class Initializer:
-    """What every process runs once before its first call.
+    """A function that every process runs once before its first call.
 
-    It is pickled as a process starts, and never where that is forked: only so can locks, queues and pipes be handed over.
+    It is pickled when a process starts, or inherited by a fork, so that locks, queues and pipes can be passed to it.
 
     Args:
-        function: of no arguments but `args`; None: nothing.
+        function: the function; None: do nothing.
         args: its arguments.
     """
 
@@ -81,7 +81,7 @@ class Initializer:
         self._function, self._args = function, args
 
     def __call__(self) -> _Globals:
-        """Runs it, and gives its globals and those of them that it set."""
+        """Runs the function; returns its globals and those that it set."""
         if self._function is None:
             return {}, {}
         names = getattr(self._function, "__globals__", {})
@@ -102,7 +102,7 @@ class Initializer:
 
 
 class _StartPickler(cloudpickle.Pickler):  # type: ignore[misc]  # it has no types
-    """Packs lambdas and what a script defines, and what only a process that starts can be given."""
+    """Pickles lambdas and definitions of a script, and what only a starting process can inherit."""
 
     def __init__(self, file: io.BytesIO) -> None:
         self.dispatch_table = ChainMap(cloudpickle.Pickler.dispatch_table, ForkingPickler(file).dispatch_table)
@@ -116,20 +116,20 @@ def _initialize(payload: bytes) -> _Globals:
 
 
 def pack_function(function: Callable[..., Any]) -> Job:
-    """A function as a job.
+    """Packs a function as a job.
 
     Raises:
-        ObjectiveError: it cannot be sent to another process.
+        ObjectiveError: the function cannot be pickled.
     """
-    payload = pickle.dumps((sys.path, packed(function, "the function")))
+    payload = pickle.dumps((sys.path, pack(function, "the function")))
     return Job(hashlib.sha256(payload).hexdigest(), payload)
 
 
-def packed(thing: Any, what: str) -> bytes:
-    """Bytes from which another process makes the same.
+def pack(thing: Any, what: str) -> bytes:
+    """Pickles an object for another process.
 
     Raises:
-        ObjectiveError: that cannot be done.
+        ObjectiveError: the object cannot be pickled.
     """
     pickle_main_by_value()
     try:
@@ -139,9 +139,9 @@ def packed(thing: Any, what: str) -> bytes:
     return packed
 
 
-def answers_in(packed: bytes) -> list[Answer]:
-    """What a worker sent, errors with its traceback as their cause: an answer a call, or one error for all of them."""
-    answers: list[Answer] = []
+def unpack_results(packed: bytes) -> list[CallResult]:
+    """Unpickles a worker's results: one per call, or one error for all; errors have the worker's traceback as cause."""
+    answers: list[CallResult] = []
     for returned, value, told in pickle.loads(packed):
         if not returned:
             value.__cause__ = WorkerTraceback(f'\n"""\n{told}"""')
@@ -152,11 +152,11 @@ def answers_in(packed: bytes) -> list[Answer]:
 def serve_calls(
     initialize: Callable[[], _Globals], pipe: Connection, life: Connection, name: str, inherited: Sequence[Connection]
 ) -> None:
-    """The main loop: takes jobs and calls until the driver is gone; see `serve`."""
+    """Runs the worker's main loop: handles jobs and calls until the driver exits; see `serve`."""
     for end in inherited:
         end.close()
     set_up_worker(life)
-    caller, driver, mine = _Caller(initialize), WorkerEnd(pipe), getpid()
+    caller, driver, mine = _CallRunner(initialize), WorkerEnd(pipe), getpid()
     try:
         driver.answer("ready")
         while True:
@@ -167,20 +167,20 @@ def serve_calls(
             else:
                 number, payload = message
                 answer = caller.run(payload)
-                if getpid() != mine:  # a process that the function forked, and that returned from it too
+                if getpid() != mine:  # a fork by the function, which returned here too
                     _exit(0)
                 driver.answer(Returned(number, name, answer=answer))
     except (EOFError, OSError):
         return
 
 
-class _Caller:
-    """The worker's side: whatever fails, fails in the calls, which somebody waits for."""
+class _CallRunner:
+    """Runs calls in the worker; any failure becomes the result of the calls."""
 
     def __init__(self, initialize: Callable[[], _Globals]) -> None:
         self._initialize = initialize
-        self._begun = False
-        self._broken: _Sent | None = None
+        self._started = False
+        self._broken: _SentResult | None = None
         self._globals: _Globals
         self._function: Callable[..., Any]
 
@@ -189,15 +189,15 @@ class _Caller:
         sys.path[:] = [*paths, *(path for path in sys.path if path not in paths)]
         self._broken = None
         try:
-            if not self._begun:
+            if not self._started:
                 self._globals = self._initialize()
-                self._begun = True
+                self._started = True
             self._function = self._with_globals(pickle.loads(function))
         except BaseException as error:
             self._broken = _failure(error)
 
     def _with_globals(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """What the initializer set in a script: functions of that come by value, each with globals of its own."""
+        """Sets the initializer's globals in a function of a script, which is pickled by value with globals of its own."""
         names, (initial, set_there) = getattr(function, "__globals__", {}), self._globals
         if names is not initial and names.get("__name__") == initial.get("__name__"):
             names.update(set_there)
@@ -213,21 +213,21 @@ class _Caller:
         answers = [self._answer(args, kwds) for args, kwds in calls]
         try:
             packed: bytes = cloudpickle.dumps(answers)
-        except Exception:  # one of them cannot be packed, and fails alone
+        except Exception:  # one result cannot be pickled, and fails alone
             packed = cloudpickle.dumps([_sendable(answer) for answer in answers])
         return packed
 
-    def _answer(self, args: Sequence[Any], kwds: Mapping[str, Any]) -> _Sent:
+    def _answer(self, args: Sequence[Any], kwds: Mapping[str, Any]) -> _SentResult:
         try:
             return True, self._function(*args, **kwds), ""
-        except BaseException as error:  # a call that ends by sys.exit must not take the others with it
+        except BaseException as error:  # sys.exit in one call must not end the others
             return _failure(error)
 
 
-def _failure(error: BaseException) -> _Sent:
-    """The error as something that arrives: not every exception can be made again from its pickle."""
+def _failure(error: BaseException) -> _SentResult:
+    """Converts an error to a result that can be unpickled, as not every exception can."""
     told = "".join(traceback.format_exception(error)).rstrip()
-    if not isinstance(error, Exception):  # raised again in the driver it would end that
+    if not isinstance(error, Exception):  # raising it in the driver would end the driver
         return False, WorkerDiedError(f"the call ended by {type(error).__name__}: {error}"), told
     try:
         pickle.loads(cloudpickle.dumps(error))
@@ -236,9 +236,9 @@ def _failure(error: BaseException) -> _Sent:
     return False, error, told
 
 
-def _sendable(answer: _Sent) -> _Sent:
+def _sendable(answer: _SentResult) -> _SentResult:
     try:
         cloudpickle.dumps(answer)
     except Exception as error:
-        return _failure(ObjectiveError(f"what the call returned cannot be sent back: {type(error).__name__}: {error}."))
+        return _failure(ObjectiveError(f"the call's result cannot be sent back: {type(error).__name__}: {error}."))
     return answer

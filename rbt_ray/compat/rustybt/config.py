@@ -1,4 +1,4 @@
-"""OptimizationConfig: which of rbt_ray's means an optimization uses."""
+"""OptimizationConfig and PerformanceThreshold: optional features of an optimization, and when to accept one."""
 
 from __future__ import annotations
 
@@ -8,9 +8,83 @@ from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from typing import Any
 
-from rbt_ray.compat.rustybt.thresholds import SIZES, WORKFLOWS, PerformanceThreshold
+import numpy as np
+
 from rbt_ray.errors import SettingError
 from rbt_ray.nearest import nearest
+
+WORKFLOWS = ("grid_search", "walk_forward", "single_backtest")
+SIZES = ("small", "medium", "large", "production")
+
+
+@dataclass(frozen=True)
+class PerformanceThreshold:
+    """What an optimization of a workflow must achieve to be accepted.
+
+    Args:
+        min_improvement_percent: by how much the mean time must fall.
+        workflow_type: one of `WORKFLOWS`.
+        dataset_size_category: one of `SIZES`.
+        statistical_confidence: confidence of the test that the times differ, above 0 and below 1.
+        min_sample_size: number of runs of each kind, at least 2.
+        max_memory_increase_percent: limit of the increase in memory.
+
+    Raises:
+        SettingError: a value is not one of those it may have.
+    """
+
+    min_improvement_percent: Decimal
+    workflow_type: str
+    dataset_size_category: str
+    statistical_confidence: Decimal = Decimal("0.95")
+    min_sample_size: int = 10
+    max_memory_increase_percent: Decimal = Decimal("2.0")
+
+    def __post_init__(self) -> None:
+        for name, known in (("workflow_type", WORKFLOWS), ("dataset_size_category", SIZES)):
+            if getattr(self, name) not in known:
+                raise SettingError(f"`{name}` must be one of {', '.join(known)}; got {getattr(self, name)!r}.")
+        if not 0 < self.statistical_confidence < 1:
+            raise SettingError(
+                f"`statistical_confidence` must be above 0 and below 1; got {self.statistical_confidence}."
+            )
+        if self.min_sample_size < 2:
+            raise SettingError(f"`min_sample_size` must be at least 2; got {self.min_sample_size}.")
+
+    @property
+    def significance_level(self) -> float:
+        """The accepted probability of a false positive."""
+        return float(1 - self.statistical_confidence)
+
+    def is_met(self, baseline: Sequence[float], optimized: Sequence[float], memory_increase_percent: float) -> bool:
+        """Returns whether an optimization is accepted.
+
+        Args:
+            baseline: seconds of runs without the optimization.
+            optimized: seconds of runs with it; the test is for two independent samples.
+            memory_increase_percent: the measured increase in memory.
+
+        Raises:
+            SettingError: there are fewer runs than `min_sample_size`.
+
+        Source:
+            Welch (1947), "The generalization of 'Student's' problem when several different population variances are
+            involved", Biometrika 34, 28-35.
+        """
+        from scipy import stats
+
+        if min(len(baseline), len(optimized)) < self.min_sample_size:
+            raise SettingError(
+                f"the threshold needs {self.min_sample_size} runs of each kind; got {len(baseline)} and {len(optimized)}."
+            )
+        gain = 100 * (1 - float(np.mean(optimized)) / float(np.mean(baseline)))
+        p = float(stats.ttest_ind(baseline, optimized, equal_var=False).pvalue)
+        return (
+            gain >= self.min_improvement_percent
+            and p < self.significance_level
+            and memory_increase_percent <= self.max_memory_increase_percent
+        )
+
 
 ACCEPTED = {
     "enable_persistent_worker_pool": True,
@@ -18,8 +92,8 @@ ACCEPTED = {
     "enable_bohb_optimizer": False,
     "enable_ray_scheduler": False,
 }
-"""What is on unless somebody says otherwise: what docs/decisions accepts whatever the search is. BOHB is accepted from 10,000
-configs on, and Ray on two hosts: on one it saves nothing."""
+"""The default flags: the optimizations that docs/decisions accepts for every search. BOHB is accepted from 10,000 configs
+on, and Ray on two hosts or more."""
 
 _VARIABLES = {
     "enable_persistent_worker_pool": "RUSTYBT_ENABLE_PERSISTENT_POOL",
@@ -41,32 +115,32 @@ _ELSEWHERE = dict.fromkeys(
         "permanent_windows",
         "enable_history_cache",
     ),
-    "workers keep what an objective derives from the bundle by themselves, up to 256 MiB each",
+    "workers keep what an objective derives from the bundle, up to 256 MiB each",
 )
 
 
 @dataclass
 class OptimizationConfig:
-    """Flags and thresholds; any of them may be changed until an optimizer is made with it.
+    """Flags and thresholds; they may be changed until an optimizer is created with them.
 
     Args:
-        thresholds: what an optimization has to reach to be accepted, by workflow and size of the data.
-        enable_persistent_worker_pool: workers outlive a run, and the next one finds them warm.
-        enable_shared_bundle_context: workers get the bundle from one place, mapped or in Ray's object store; else each
-            opens it by its name.
-        enable_bohb_optimizer: BOHB chooses what is evaluated, over shares of the bundle's history where there is one,
-            which is then shared whatever `enable_shared_bundle_context` says.
-        enable_ray_scheduler: the work is done by Ray actors.
-        enable_bundle_pooling: a bundle that is opened by its name stays open, through `BundleConnectionPool`.
-        max_bundle_pool_size: how many may.
-        enable_debug_logging: a line on stderr says what a run uses, and progress is shown.
-        benchmark_output_dir: where studies are kept, each in a folder of its own.
-        sequential_evaluation_goal_percent: the gain of all accepted optimizations together that is enough.
-        stop_on_diminishing_returns: whether two rejections in a row are enough.
+        thresholds: what an optimization must achieve to be accepted, by workflow and size of the data.
+        enable_persistent_worker_pool: keep workers warm for the next run.
+        enable_shared_bundle_context: share one copy of the bundle, mapped or in Ray's object store; else each worker opens
+            it by name.
+        enable_bohb_optimizer: search with BOHB, over shares of the bundle's history if there is one. The bundle is then
+            shared whatever `enable_shared_bundle_context` says.
+        enable_ray_scheduler: use Ray actors as workers.
+        enable_bundle_pooling: keep bundles that are opened by name open, in a `BundleConnectionPool`.
+        max_bundle_pool_size: how many bundles stay open.
+        enable_debug_logging: print what a run uses to stderr, and show progress.
+        benchmark_output_dir: the folder of studies, each in a subfolder.
+        sequential_evaluation_goal_percent: the total gain of accepted optimizations that is enough.
+        stop_on_diminishing_returns: whether to stop after two rejections in a row.
 
     Raises:
         SettingError: a value is not one of those it may have.
-        AttributeError: it has no such setting.
+        AttributeError: there is no such setting.
     """
 
     thresholds: dict[tuple[str, str], PerformanceThreshold] = field(default_factory=dict)
@@ -84,17 +158,17 @@ class OptimizationConfig:
     def __setattr__(self, name: str, value: Any) -> None:
         if name not in _KINDS:
             why = _ELSEWHERE.get(name) or nearest(name, list(_KINDS))
-            raise AttributeError(f"OptimizationConfig has no setting {name!r} here: {why}.")
+            raise AttributeError(f"OptimizationConfig has no setting {name!r}: {why}.")
         kind = _KINDS[name]
         is_count = isinstance(value, int) and not isinstance(value, bool) and value > 0
         if not isinstance(value, kind) or (kind is int and not is_count):
             wanted = {bool: "True or False", int: "a whole number above 0", str: "a folder"}.get(kind, kind.__name__)
-            raise SettingError(f"`{name}` is {wanted}; got {value!r}.")
+            raise SettingError(f"`{name}` must be {wanted}; got {value!r}.")
         object.__setattr__(self, name, value)
 
     @classmethod
     def create_default(cls) -> OptimizationConfig:
-        """5 % gain at 95 % confidence over 10 runs, and 2 % more memory; `RUSTYBT_*` variables override flags."""
+        """Returns thresholds of 5 % gain at 95 % confidence over 10 runs, and 2 % more memory; `RUSTYBT_*` override flags."""
         standard = {(workflow, "production"): ("5.0", "0.95", 10, "2.0") for workflow in WORKFLOWS}
         medium = {("grid_search", "medium"): ("3.0", "0.95", 10, "5.0")}
         small = {("grid_search", "small"): ("2.0", "0.90", 10, "10.0")}
@@ -102,13 +176,13 @@ class OptimizationConfig:
 
     @classmethod
     def create_strict(cls) -> OptimizationConfig:
-        """10 % gain at 99 % confidence over 20 runs, and 1 % more memory; `RUSTYBT_*` variables override flags."""
+        """Returns thresholds of 10 % gain at 99 % confidence over 20 runs, and 1 % more memory; `RUSTYBT_*` override flags."""
         every = {(workflow, size): ("10.0", "0.99", 20, "1.0") for workflow in WORKFLOWS for size in SIZES}
         return cls._with(every, goal="50.0", stop=True, max_bundle_pool_size=50)
 
     @classmethod
     def create_lenient(cls) -> OptimizationConfig:
-        """2 % gain at 90 % confidence over 10 runs, and 10 % more memory; `RUSTYBT_*` variables override flags."""
+        """Returns thresholds of 2 % gain at 90 % confidence over 10 runs, and 10 % more memory; `RUSTYBT_*` override flags."""
         every = {(workflow, size): ("2.0", "0.90", 10, "10.0") for workflow in WORKFLOWS for size in SIZES}
         return cls._with(every, goal="20.0", stop=False, max_bundle_pool_size=200, enable_debug_logging=True)
 
@@ -128,7 +202,7 @@ class OptimizationConfig:
         return config
 
     def get_threshold(self, workflow_type: str, dataset_size_category: str = "production") -> PerformanceThreshold:
-        """The threshold of a workflow on data of a size.
+        """Returns the threshold of a workflow on data of a size.
 
         Raises:
             KeyError: there is none.
@@ -139,23 +213,23 @@ class OptimizationConfig:
         return self.thresholds[key]
 
     def set_threshold(self, threshold: PerformanceThreshold) -> None:
-        """Puts a threshold in the place of the one for its workflow and size."""
+        """Sets the threshold of its workflow and size."""
         self.thresholds[threshold.workflow_type, threshold.dataset_size_category] = threshold
 
     def get_all_thresholds(self) -> dict[tuple[str, str], PerformanceThreshold]:
-        """A copy of all thresholds."""
+        """Returns a copy of all thresholds."""
         return dict(self.thresholds)
 
     def should_use_bundle_pool(self) -> bool:
-        """Whether bundles opened by name stay open."""
+        """Returns whether bundles opened by name stay open."""
         return self.enable_bundle_pooling
 
     def should_stop(self, gains: Sequence[Decimal | None]) -> bool:
-        """Whether optimizations have been evaluated enough.
+        """Returns whether enough optimizations have been evaluated.
 
         Args:
-            gains: what became of them in the order in which they were evaluated: the percentage by which an accepted one
-                shortened the time that was left, None for a rejected one.
+            gains: for each evaluated optimization, in order, by what percentage it shortened the remaining time; None if it was
+                rejected.
         """
         left = Decimal(1)
         for gain in gains:
@@ -165,7 +239,7 @@ class OptimizationConfig:
 
     @property
     def uses_rbt_ray(self) -> bool:
-        """Whether any of the four optimizations is on; else the work is done by a standard `multiprocessing.Pool`."""
+        """Whether any of the four optimizations is on; else a standard `multiprocessing.Pool` does the work."""
         return any(getattr(self, name) for name in ACCEPTED)
 
 
@@ -185,7 +259,7 @@ def _from_environment() -> dict[str, Any]:
                 found[name] = read[_KINDS[name]](text)
             except ValueError as error:
                 wanted = "true or false" if _KINDS[name] is bool else "a whole number"
-                raise SettingError(f"the environment variable {variable} is {wanted}; got {text!r}.") from error
+                raise SettingError(f"the environment variable {variable} must be {wanted}; got {text!r}.") from error
     return found
 
 

@@ -1,4 +1,4 @@
-"""GeneticAlgorithm: parameters are crossed and mutated, and the better ones breed."""
+"""GeneticAlgorithm: crossover and mutation of the best parameters."""
 
 from __future__ import annotations
 
@@ -7,8 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from rbt_ray.compat.rustybt.parameter_space import plain
-from rbt_ray.compat.rustybt.search_algorithms import Params, SearchAlgorithm, count, count_or_none, seed_of
+from rbt_ray.compat.rustybt.parameter_space import python_values
+from rbt_ray.compat.rustybt.search_algorithms import (
+    Params,
+    SearchAlgorithm,
+    require_count,
+    require_count_or_none,
+    resolve_seed,
+)
 from rbt_ray.errors import SettingError
 from rbt_ray.study.choices import Choice
 from rbt_ray.types import FloatArray
@@ -20,23 +26,23 @@ _TRIES = 100
 class GeneticAlgorithm(SearchAlgorithm):
     """A steady-state genetic algorithm on the unit cube.
 
-    The first `population_size` suggestions are random. Each later one is bred of the best `population_size` results there
-    are by then, so that no worker ever waits for the end of a generation.
+    The first `population_size` suggestions are random. Each later one is bred from the best `population_size` results so far,
+    so that no worker waits for the end of a generation.
 
     Args:
-        parameter_space: what to search.
+        parameter_space: the space to search.
         population_size: how many results may breed.
-        max_generations: there are `population_size` times as many suggestions.
-        tournament_size: a parent is the best of so many, drawn with replacement.
-        crossover_prob: how often each number of a child is of either parent; else all are of the first.
-        mutation_prob: how often a number of a child moves, by a normal step of a tenth of its range; an option is drawn
-            anew.
-        patience: stop after so many generations without a better result; None: never.
-        target_fitness: stop when a result is at least this; None: never.
-        seed: everything random follows from it; None draws one.
+        max_generations: the number of suggestions is `population_size` times this.
+        tournament_size: a parent is the best of this many results, drawn with replacement.
+        crossover_prob: probability that a child takes each number from either parent; else all are from the first.
+        mutation_prob: probability that a number of a child changes, by a normal step of a tenth of its range; an option is
+            drawn again.
+        patience: stop after this many generations without a better result; None: never.
+        target_fitness: stop when a result reaches this; None: never.
+        seed: seed of all random draws; None: a random seed.
 
     Raises:
-        SettingError: a value is not one of those it may have.
+        SettingError: an argument has an invalid value.
 
     Source:
         Whitley (1989), "The GENITOR Algorithm and Selection Pressure", ICGA 3, 116-121: one child at a time replaces the
@@ -56,23 +62,23 @@ class GeneticAlgorithm(SearchAlgorithm):
         seed: int | None = None,
     ) -> None:
         super().__init__(parameter_space)
-        self.population_size = count("population_size", population_size)
-        self.max_generations = count("max_generations", max_generations)
-        self.tournament_size = count("tournament_size", tournament_size)
-        self.patience = count_or_none("patience", patience)
+        self.population_size = require_count("population_size", population_size)
+        self.max_generations = require_count("max_generations", max_generations)
+        self.tournament_size = require_count("tournament_size", tournament_size)
+        self.patience = require_count_or_none("patience", patience)
         self.target_fitness = target_fitness
         for name, value in (("crossover_prob", crossover_prob), ("mutation_prob", mutation_prob)):
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
-                raise SettingError(f"`{name}` is a share from 0 to 1; got {value!r}.")
+                raise SettingError(f"`{name}` must be a share from 0 to 1; got {value!r}.")
         self.crossover_prob, self.mutation_prob = crossover_prob, mutation_prob
-        self._rng = np.random.default_rng(seed_of(seed))
+        self._rng = np.random.default_rng(resolve_seed(seed))
         self._population: list[tuple[float, FloatArray]] = []
         self._seen: set[bytes] = set()
         self._is_choice = np.array([isinstance(domain, Choice) for domain in self.space.domains])
 
     @property
     def current_generation(self) -> int:
-        """How many times `population_size` results there are."""
+        """Number of results divided by `population_size`, rounded down."""
         return len(self._results) // self.population_size
 
     def is_complete(self) -> bool:
@@ -91,13 +97,13 @@ class GeneticAlgorithm(SearchAlgorithm):
         super().update(params, score)
         if not np.isfinite(float(score)):
             return
-        genes = self.space.to_unit(self.space.encode([plain(params)]))[0]
+        genes = self.space.to_unit(self.space.encode([python_values(params)]))[0]
         self._population.append((float(score), genes))
         self._population.sort(key=lambda one: -one[0])  # stable: of equals the earlier stays
         del self._population[self.population_size :]
 
     def _next(self) -> FloatArray:
-        """One that is new; in a space that is nearly used up by chance, else by random draws."""
+        """Returns a new point, by breeding if that succeeds within a number of tries, else by random draws."""
         tries = 0
         while True:
             bred = len(self._seen) >= self.population_size and self._population and tries < _TRIES
@@ -122,4 +128,4 @@ class GeneticAlgorithm(SearchAlgorithm):
 
     def _parent(self) -> FloatArray:
         drawn = self._rng.integers(len(self._population), size=self.tournament_size)
-        return self._population[int(drawn.min())][1]  # they are in order
+        return self._population[int(drawn.min())][1]  # sorted, the best first

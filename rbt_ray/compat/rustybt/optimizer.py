@@ -1,4 +1,4 @@
-"""Optimizer: a strategy, a backtest, and the score that is taken out of its result."""
+"""Optimizer: a search algorithm, a backtest, and the score of its result."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from typing import Any
 from rbt_ray.compat.rustybt.config import OptimizationConfig
 from rbt_ray.compat.rustybt.objective import ObjectiveFunction
 from rbt_ray.compat.rustybt.parallel_optimizer import ParallelOptimizer
-from rbt_ray.compat.rustybt.result import OptimizationResult
-from rbt_ray.compat.rustybt.search_algorithms import count
+from rbt_ray.compat.rustybt.run_study import OptimizationResult
+from rbt_ray.compat.rustybt.search_algorithms import require_count
 from rbt_ray.errors import SettingError
 
 
 class Optimizer:
-    """Evaluates what a strategy suggests, one after the other unless there are more workers.
+    """Evaluates what a search algorithm suggests, one by one unless there are several workers.
 
     Args:
-        parameter_space: what the strategy searches.
-        search_algorithm: a strategy, with `suggest`, `update` and `is_complete`.
-        objective_function: takes the score out of what `backtest_function` returns.
+        parameter_space: the space to search.
+        search_algorithm: an object with `suggest`, `update` and `is_complete`.
+        objective_function: extracts the score from what `backtest_function` returns.
         backtest_function: runs a backtest with a dict of params.
-        max_trials: how many backtests at most.
-        checkpoint_dir: where every trial is recorded as soon as it is done: an optimizer made anew with the same folder
-            goes on where this one stopped. None: below `config.benchmark_output_dir`, new every time.
-        n_jobs: how many workers; -1: one for each core.
+        max_trials: limit of backtests.
+        checkpoint_dir: the folder that records every finished trial. An optimizer with the same folder resumes the search.
+            None: a new folder below `config.benchmark_output_dir`.
+        n_jobs: number of workers; -1: one per core.
         config: None: `OptimizationConfig.create_default()`.
 
     Raises:
-        SettingError: these do not go together.
+        SettingError: the arguments do not fit together.
     """
 
     def __init__(
@@ -46,14 +46,14 @@ class Optimizer:
         config: OptimizationConfig | None = None,
     ) -> None:
         if not isinstance(objective_function, ObjectiveFunction):
-            raise SettingError(f"`objective_function` is an ObjectiveFunction; got {objective_function!r}.")
+            raise SettingError(f"`objective_function` must be an ObjectiveFunction; got {objective_function!r}.")
         if not callable(backtest_function):
-            raise SettingError(f"`backtest_function` is a function of params; got {backtest_function!r}.")
+            raise SettingError(f"`backtest_function` must be a function of params; got {backtest_function!r}.")
         config = OptimizationConfig.create_default() if config is None else config
         name = None
         if checkpoint_dir is not None:
             folder = Path(checkpoint_dir).absolute()
-            config, name = _in_folder(config, folder), folder.name
+            config, name = _with_folder(config, folder), folder.name
         self._backtest, self._function = backtest_function, objective_function
         self._parallel = ParallelOptimizer(
             search_algorithm,
@@ -61,12 +61,12 @@ class Optimizer:
             verbose=False,
             param_space=parameter_space,
             config=config,
-            max_trials=count("max_trials", max_trials),
+            max_trials=require_count("max_trials", max_trials),
             name=name,
         )
 
     def optimize(self) -> OptimizationResult:
-        """Runs the search to its end; returns the best trial.
+        """Runs the search and returns the best trial.
 
         Raises:
             NoResultError: every trial failed.
@@ -75,15 +75,15 @@ class Optimizer:
         return self._parallel.get_best()
 
     def get_best_params(self) -> dict[str, Any]:
-        """The params of the best trial."""
+        """Returns the params of the best trial."""
         return self._parallel.get_best_params()
 
     def get_history(self) -> list[OptimizationResult]:
-        """All trials in order, failed ones too."""
+        """Returns all trials in order, including failed ones."""
         return self._parallel.get_results()
 
 
-def _in_folder(config: OptimizationConfig, folder: Path) -> OptimizationConfig:
+def _with_folder(config: OptimizationConfig, folder: Path) -> OptimizationConfig:
     if not config.uses_rbt_ray:
         raise SettingError(
             "`checkpoint_dir` needs one of the flags of `config`: a standard multiprocessing.Pool records nothing."

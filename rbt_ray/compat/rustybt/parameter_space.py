@@ -1,4 +1,4 @@
-"""RustyBT's parameters, and how they become a space of rbt_ray's."""
+"""RustyBT's parameters, and their conversion to a space of rbt_ray."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ PRIORS = ("uniform", "log-uniform", "normal")
 
 @dataclass(frozen=True, kw_only=True)
 class ContinuousParameter:
-    """A number from `min_value` to `max_value`.
+    """A float from `min_value` to `max_value`.
 
     Args:
-        name: what the objective knows it by.
+        name: the parameter's name.
         min_value: the lowest.
         max_value: the highest, above it.
-        prior: "uniform"; "log-uniform": even in the logarithm; "normal": around the middle, with a deviation of a quarter
-            of the range, cut to it.
+        prior: "uniform"; "log-uniform": uniform in the logarithm; "normal": around the middle, with a standard deviation of a
+            quarter of the range, truncated to the range.
 
     Raises:
         SpaceError: there is no such parameter.
@@ -42,11 +42,11 @@ class ContinuousParameter:
         _check_name(self.name)
         low, high = float(self.min_value), float(self.max_value)
         if not (isfinite(low) and isfinite(high) and low < high):
-            raise SpaceError(f"`max_value` of {self.name!r} is above `min_value`; got {low} and {high}.")
+            raise SpaceError(f"`max_value` of {self.name!r} must be above `min_value`; got {low} and {high}.")
         if self.prior not in PRIORS:
-            raise SpaceError(f"`prior` of {self.name!r} is one of {', '.join(PRIORS)}; got {self.prior!r}.")
+            raise SpaceError(f"`prior` of {self.name!r} must be one of {', '.join(PRIORS)}; got {self.prior!r}.")
         if self.prior == "log-uniform" and low <= 0:
-            raise SpaceError(f"`min_value` of {self.name!r} is above 0 for the prior log-uniform; got {low}.")
+            raise SpaceError(f"`min_value` of {self.name!r} must be above 0 for the prior log-uniform; got {low}.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,10 +54,10 @@ class DiscreteParameter:
     """A whole number from `min_value` to `max_value`, both included, in steps.
 
     Args:
-        name: what the objective knows it by.
+        name: the parameter's name.
         min_value: the lowest.
-        max_value: the highest, a number of steps above it.
-        step: from one to the next.
+        max_value: the highest, a whole number of steps above it.
+        step: the distance between values.
 
     Raises:
         SpaceError: there is no such parameter.
@@ -72,28 +72,28 @@ class DiscreteParameter:
         _check_name(self.name)
         for field in ("min_value", "max_value", "step"):
             if not isinstance(getattr(self, field), int) or isinstance(getattr(self, field), bool):
-                raise SpaceError(f"`{field}` of {self.name!r} is a whole number; got {getattr(self, field)!r}.")
+                raise SpaceError(f"`{field}` of {self.name!r} must be a whole number; got {getattr(self, field)!r}.")
         if self.max_value <= self.min_value:
             raise SpaceError(
-                f"`max_value` of {self.name!r} is above `min_value`; got {self.min_value} and {self.max_value}."
+                f"`max_value` of {self.name!r} must be above `min_value`; got {self.min_value} and {self.max_value}."
             )
         if self.step < 1 or (self.max_value - self.min_value) % self.step:
             raise SpaceError(
-                f"`step` of {self.name!r} is a number of at least 1 of which the range, {self.max_value - self.min_value}, is "
-                f"a multiple; got {self.step}."
+                f"`step` of {self.name!r} must be at least 1 and divide the range, {self.max_value - self.min_value}; "
+                f"got {self.step}."
             )
 
 
 @dataclass(frozen=True, kw_only=True)
 class CategoricalParameter:
-    """One of some options.
+    """One of several options.
 
     Args:
-        name: what the objective knows it by.
-        choices: two or more.
+        name: the parameter's name.
+        choices: two or more options.
 
     Raises:
-        SpaceError: there are fewer.
+        SpaceError: there are fewer than two.
     """
 
     name: str
@@ -102,7 +102,7 @@ class CategoricalParameter:
     def __post_init__(self) -> None:
         _check_name(self.name)
         if isinstance(self.choices, str) or len(self.choices) < 2:
-            raise SpaceError(f"`choices` of {self.name!r} is a list of two or more; got {self.choices!r}.")
+            raise SpaceError(f"`choices` of {self.name!r} must be a list of two or more; got {self.choices!r}.")
 
 
 Parameter: TypeAlias = ContinuousParameter | DiscreteParameter | CategoricalParameter
@@ -110,13 +110,13 @@ Parameter: TypeAlias = ContinuousParameter | DiscreteParameter | CategoricalPara
 
 @dataclass(frozen=True, kw_only=True)
 class ParameterSpace:
-    """What may vary.
+    """The parameters to search.
 
     Args:
-        parameters: one or more, of different names.
+        parameters: one or more, with different names.
 
     Raises:
-        SpaceError: there are none, or two of a name.
+        SpaceError: there are none, or two have the same name.
     """
 
     parameters: Sequence[Parameter]
@@ -124,10 +124,10 @@ class ParameterSpace:
     def __post_init__(self) -> None:
         names = [parameter.name for parameter in self.parameters]
         if not names or len(set(names)) < len(names):
-            raise SpaceError(f"`parameters` is a list of one or more, of different names; got {names}.")
+            raise SpaceError(f"`parameters` must be a list of one or more, with different names; got {names}.")
 
     def get_parameter(self, name: str) -> Parameter:
-        """The parameter of that name.
+        """Returns the parameter of that name.
 
         Raises:
             KeyError: there is none.
@@ -138,25 +138,25 @@ class ParameterSpace:
         raise KeyError(f"there is no parameter {name!r}; there are {[one.name for one in self.parameters]}.")
 
     def validate_params(self, params: dict[str, Any]) -> bool:
-        """True.
+        """Checks the params and returns True.
 
         Raises:
-            SpaceError: these are not values of the parameters, all of them and no others.
+            SpaceError: a parameter is missing or unknown, or has an invalid value.
         """
-        to_space(self).encode([plain(params)])
+        to_space(self).encode([python_values(params)])
         return True
 
     def cardinality(self) -> int:
-        """How many combinations there are; -1 for infinitely many."""
+        """Returns the number of combinations; -1 for infinitely many."""
         counts = [domain.n_values for domain in to_space(self).domains]
         return -1 if None in counts else prod(count for count in counts if count is not None)
 
 
 def to_space(given: Any) -> Space:
-    """The space of rbt_ray's that a parameter space stands for.
+    """Converts a parameter space to a space of rbt_ray.
 
     Args:
-        given: a `ParameterSpace`, RustyBT's own, or whatever `rbt.Tuner` takes as `param_space`.
+        given: a `ParameterSpace`, RustyBT's own, or any `param_space` of `rbt.Tuner`.
 
     Raises:
         SpaceError: it is none of these.
@@ -167,12 +167,12 @@ def to_space(given: Any) -> Space:
     return Space(tuple(one.name for one in parameters), tuple(_domain(one) for one in parameters))
 
 
-def plain(params: dict[str, Any]) -> dict[str, Any]:
-    """The same with floats in place of decimals, and Python's numbers in place of numpy's."""
-    return {name: _plain(value) for name, value in params.items()}
+def python_values(params: dict[str, Any]) -> dict[str, Any]:
+    """Converts decimals to floats, and numpy numbers to Python numbers."""
+    return {name: _python_value(value) for name, value in params.items()}
 
 
-def _plain(value: Any) -> Any:
+def _python_value(value: Any) -> Any:
     if isinstance(value, Decimal):
         return float(value)
     return value.item() if hasattr(value, "item") and not getattr(value, "shape", ()) else value
@@ -186,11 +186,11 @@ def _domain(parameter: Any) -> Domain:
         prior = NormalPrior(mean=0.5, sd=0.25) if parameter.prior == "normal" else None
         return Float(low, high, log=parameter.prior == "log-uniform", prior=prior)
     low, high, step = int(parameter.min_value), int(parameter.max_value), int(parameter.step)
-    if low % step:  # Stepped has multiples of its step only
+    if low % step:  # Stepped holds only multiples of its step
         return Choice(tuple(range(low, high + 1, step)), word="ordinal")
     return Stepped(low // step, (high - low) // step + 1, q=step)
 
 
 def _check_name(name: Any) -> None:
     if not isinstance(name, str) or not name or "/" in name:
-        raise SpaceError(f"`name` of a parameter is a string, not empty and without '/'; got {name!r}.")
+        raise SpaceError(f"`name` of a parameter must be a string, not empty and without '/'; got {name!r}.")

@@ -1,4 +1,4 @@
-"""A bundle in Ray's object store that anybody on the cluster finds by a name."""
+"""A bundle in Ray's object store, which every process of the cluster finds by name."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _NAMESPACE = "rbt_ray"
 
 
 class _Keeper:
-    """Owns the object, which lives as long as its owner.
+    """An actor that owns the object, which lives as long as the actor.
 
-    A reference that travels in somebody's pickle would be out of Ray's sight, and its object freed; a name is text.
+    Ray does not count a reference in a user's pickle, and would free the object; so the pickle holds the actor's name.
     """
 
     def __init__(self, *parts: Any) -> None:
@@ -30,11 +30,11 @@ class _Keeper:
 
 
 class Keeper:
-    """Keeps a bundle until it is released, or this process leaves the cluster.
+    """Keeps a bundle in the store until it is released, or this process leaves the cluster.
 
     Args:
-        bundle: is copied into the store of this process's host.
-        outlives: keep it even when this process leaves.
+        bundle: the bundle, copied into the store of this process's host.
+        outlives: whether to keep the bundle when this process leaves.
     """
 
     def __init__(self, bundle: Bundle, *, outlives: bool) -> None:
@@ -43,32 +43,32 @@ class Keeper:
         options = {"name": self.name, "namespace": _NAMESPACE, "lifetime": "detached" if outlives else None}
         kept: Any = ray.remote(_Keeper).options(num_cpus=0, scheduling_strategy=here, **options)
         self._actor = kept.remote(bundle.content, bundle.name, bundle.metadata)
-        ray.get(self._actor.reference.remote())  # the store has it
+        ray.get(self._actor.reference.remote())  # wait until the store has it
 
     def release(self) -> None:
-        """Frees the object; bundles that were fetched stay until nobody uses them."""
+        """Frees the object; fetched bundles stay until no process uses them."""
         if ray.is_initialized():
             ray.kill(self._actor)
 
 
 def is_connected() -> bool:
-    """Whether this process is on a Ray cluster."""
+    """Returns whether this process is connected to a Ray cluster."""
     return bool(ray.is_initialized())
 
 
 def fetch(name: str) -> Bundle:
-    """The bundle under a name, over this host's copy of its arrays, on pages that this process cannot write to.
+    """Returns the bundle of a name, over this host's read-only copy of its arrays.
 
     Raises:
-        BundleError: this process is on no cluster, or the cluster has no such bundle any more.
+        BundleError: this process is not connected to a cluster, or the cluster no longer has the bundle.
     """
     if not ray.is_initialized():
-        raise BundleError("the bundle is in a Ray cluster's object store, and this process is on no cluster.")
+        raise BundleError("the bundle is in a Ray cluster's object store: call `ray.init` to connect to the cluster.")
     try:
         [reference] = ray.get(ray.get_actor(name, namespace=_NAMESPACE).reference.remote())
         content, bundle_name, metadata = ray.get(reference)
     except (RayError, ValueError) as error:  # Ray's ValueError: there is no actor of that name
         raise BundleError(
-            f"the cluster has no bundle {name!r} any more: who shared it has let it go, or is gone."
+            f"the cluster no longer has the bundle {name!r}: the process that shared it has released it or exited."
         ) from error
     return Bundle(read_only(content), bundle_name, metadata)

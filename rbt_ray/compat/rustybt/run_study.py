@@ -1,16 +1,15 @@
-"""A study of rbt_ray's, run for RustyBT's names: begun, or gone on with where one of that name was begun before."""
+"""Runs a study of rbt_ray and returns its trials as `OptimizationResult`s."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from rbt_ray.compat.rustybt.result import OptimizationResult
-from rbt_ray.compat.rustybt.scoring import Scored
+from rbt_ray.compat.rustybt.objective import ScoredObjective
 from rbt_ray.data.bundle import Bundle
 from rbt_ray.errors import StudyExistsError
 from rbt_ray.study.space import Space
@@ -22,42 +21,82 @@ from rbt_ray.types import Result
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What a study is about.
+class OptimizationResult:
+    """Result of a trial.
 
     Args:
-        objective: scores parameters.
-        space: what they are taken from.
-        bundle: shared with all workers; None where the objective brings its own or needs none.
-        search: settings of `TuneConfig` beside metric and mode; `search_alg` may be a function that makes a fresh one.
+        trial_id: its number, from 0.
+        params: the params.
+        score: the score, higher is better; -Infinity if the trial failed.
+        backtest_metrics: the other metrics that the objective returned.
+        error: why the trial failed, or None.
+        duration_seconds: the trial's duration.
+        fidelity: the share of the bundle's bars that the trial used.
+        worker: the worker that ran it.
     """
 
-    objective: Scored
+    trial_id: int
+    params: dict[str, Any]
+    score: Decimal
+    backtest_metrics: dict[str, Any] = field(default_factory=dict)
+    error: str | None = None
+    duration_seconds: Decimal = Decimal(0)
+    fidelity: float = 1.0
+    worker: str = ""
+
+    @property
+    def is_success(self) -> bool:
+        """Whether the trial succeeded."""
+        return self.error is None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns all fields, with decimals as strings, so that JSON holds them exactly."""
+        return {**asdict(self), "score": str(self.score), "duration_seconds": str(self.duration_seconds)}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> OptimizationResult:
+        """Creates a result from the output of `to_dict`."""
+        numbers = {name: Decimal(data[name]) for name in ("score", "duration_seconds")}
+        return cls(**{**data, **numbers})
+
+
+@dataclass(frozen=True)
+class StudySpec:
+    """What a study runs.
+
+    Args:
+        objective: scores params.
+        space: the space to search.
+        bundle: the bundle, shared with all workers; None: the objective has its own data or needs none.
+        search: settings of `TuneConfig` except metric and mode; `search_alg` may be a function that creates a new searcher.
+    """
+
+    objective: ScoredObjective
     space: Space
     bundle: Bundle | str | None
     search: dict[str, Any]
 
 
-def run_study(wanted: Wanted, run_config: RunConfig, *, keep_workers: bool) -> ResultGrid:
-    """Runs it to its end.
+def run_study(spec: StudySpec, run_config: RunConfig, *, keep_workers: bool) -> ResultGrid:
+    """Runs a study, or resumes the study of the same name.
 
     Args:
-        wanted: what it is about.
-        run_config: how it is run; without a name it gets one of its own, and is always new.
-        keep_workers: for the next study in this process, to find them warm.
+        spec: what to run.
+        run_config: how to run it; without a name, the study is always new.
+        keep_workers: whether to keep the workers warm for the next study in this process.
 
     Raises:
         RbtError: as `rbt.Tuner`.
     """
-    objective, search = wanted.objective, dict(wanted.search)
+    objective, search = spec.objective, dict(spec.search)
     make: Callable[[], Any] | None = search["search_alg"] if callable(search.get("search_alg")) else None
     search |= {} if make is None else {"search_alg": make()}
     tune_config = TuneConfig(metric=objective.metric, mode="max" if objective.maximizes else "min", **search)
     try:
         tuner = Tuner(
             objective,
-            param_space=wanted.space,
-            bundle=wanted.bundle,
+            param_space=spec.space,
+            bundle=spec.bundle,
             tune_config=tune_config,
             run_config=run_config,
         )
@@ -65,7 +104,7 @@ def run_study(wanted: Wanted, run_config: RunConfig, *, keep_workers: bool) -> R
         assert run_config.name is not None
         path = Path(run_config.storage_path or "studies") / run_config.name
         searcher = None if make is None else search["search_alg"]
-        tuner = Tuner.restore(path, objective, param_space=wanted.space, search_alg=searcher, run_config=run_config)
+        tuner = Tuner.restore(path, objective, param_space=spec.space, search_alg=searcher, run_config=run_config)
     try:
         return tuner.fit()
     finally:
@@ -74,7 +113,7 @@ def run_study(wanted: Wanted, run_config: RunConfig, *, keep_workers: bool) -> R
 
 
 def results_of(grid: ResultGrid) -> list[OptimizationResult]:
-    """The trials in order."""
+    """Returns the trials in order."""
     return [_result(result, grid.study.metric) for result in grid]
 
 
@@ -85,7 +124,7 @@ def _result(result: Result, metric: str) -> OptimizationResult:
         params=dict(result.config),
         score=score,
         backtest_metrics=dict(result.metrics),
-        error=result.error or (None if score.is_finite() else f"there is no finite {metric}."),
+        error=result.error or (None if score.is_finite() else f"{metric} is not finite."),
         duration_seconds=Decimal(str(result.duration_s)),
         fidelity=result.fidelity,
         worker=result.worker,

@@ -1,4 +1,4 @@
-"""Grid, random and Bayesian search behind suggest, update and is_complete."""
+"""Grid, random and Bayesian search with RustyBT's interface: suggest, update and is_complete."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from rbt_ray.compat.rustybt.parameter_space import plain, to_space
+from rbt_ray.compat.rustybt.parameter_space import python_values, to_space
 from rbt_ray.errors import InputError, NoResultError, SettingError
 from rbt_ray.search.bohb import BOHB
 from rbt_ray.search.grid_search import GridSearch
@@ -23,16 +23,16 @@ Params = dict[str, Any]
 
 
 class SearchAlgorithm(ABC):
-    """Suggests parameters, one after the other; may be asked for more while results are awaited.
+    """Base class of search algorithms, which suggest params; they may be asked for more before results arrive.
 
-    Scores are better when higher; one that is not finite says that the trial failed.
+    A higher score is better; a score that is not finite means that the trial failed.
 
     Args:
-        parameter_space: a `ParameterSpace`, RustyBT's own, or whatever `rbt.Tuner` takes as `param_space`.
+        parameter_space: a `ParameterSpace`, RustyBT's own, or any `param_space` of `rbt.Tuner`.
     """
 
     learns: bool = True
-    """Whether results change what is suggested."""
+    """Whether suggestions depend on results."""
 
     def __init__(self, parameter_space: Any) -> None:
         self.parameter_space = parameter_space
@@ -41,63 +41,63 @@ class SearchAlgorithm(ABC):
 
     @abstractmethod
     def is_complete(self) -> bool:
-        """Whether nothing more will be suggested."""
+        """Returns whether there are no more suggestions."""
 
     @abstractmethod
     def _next(self) -> FloatArray:
-        """The next point, ``(n_params,)``; asked for only while not complete."""
+        """Returns the next point, ``(n_params,)``; called only while the search is not complete."""
 
     def suggest(self) -> Params:
-        """The next parameters to try.
+        """Returns the next params to try.
 
         Raises:
             InputError: the search is complete.
         """
         if self.is_complete():
-            raise InputError(f"the search is complete after {len(self._results)} results; there is nothing to suggest.")
+            raise InputError(f"the search is complete after {len(self._results)} results; it has no more suggestions.")
         return dict(self.space.decode(self._next()[np.newaxis])[0])
 
     def update(self, params: Params, score: Decimal | float) -> None:
-        """Learns a result; `params` need not be suggested ones."""
+        """Records a result; `params` need not be suggested ones."""
         self._results.append((params, Decimal(str(score))))
 
     @property
     def iteration(self) -> int:
-        """How many results there are."""
+        """Number of results."""
         return len(self._results)
 
     def get_results(self, top_k: int | None = None) -> list[tuple[Params, Decimal]]:
-        """Parameters and scores, best first, failed ones left out; the first `top_k`."""
+        """Returns params and scores, best first, without failed ones; the first `top_k`."""
         finite = [one for one in self._results if one[1].is_finite()]
         return sorted(finite, key=lambda one: -one[1])[:top_k]
 
     def get_best_result(self) -> tuple[Params, Decimal]:
-        """The best parameters and their score.
+        """Returns the best params and their score.
 
         Raises:
-            NoResultError: there is no result yet.
+            NoResultError: no trial has succeeded yet.
         """
         if not (best := self.get_results(1)):
-            raise NoResultError("no result was told to the search that is not failed.")
+            raise NoResultError("no trial has succeeded yet.")
         return best[0]
 
     def get_best_params(self) -> Params:
-        """The best parameters; see `get_best_result`."""
+        """Returns the best params; see `get_best_result`."""
         return self.get_best_result()[0]
 
     def _since_best(self) -> int:
-        """How many results have come since the best."""
+        """Returns the number of results since the best."""
         scores = [score for _, score in self._results]
         finite = [score for score in scores if score.is_finite()]
         return len(scores) - 1 - scores.index(max(finite)) if finite else len(scores)
 
 
 class GridSearchAlgorithm(SearchAlgorithm):
-    """Every combination once, the last parameter changing fastest.
+    """Grid search: every combination once, the last parameter changing fastest.
 
     Args:
-        parameter_space: of finitely many combinations.
-        early_stopping_rounds: stop when so many results in a row are no better than the best; None: never.
+        parameter_space: a space with finitely many combinations.
+        early_stopping_rounds: stop after this many results in a row without a better one; None: never.
 
     Raises:
         SpaceError: a parameter has infinitely many values.
@@ -105,13 +105,13 @@ class GridSearchAlgorithm(SearchAlgorithm):
 
     def __init__(self, parameter_space: Any, early_stopping_rounds: int | None = None) -> None:
         super().__init__(parameter_space)
-        self.early_stopping_rounds = count_or_none("early_stopping_rounds", early_stopping_rounds)
+        self.early_stopping_rounds = require_count_or_none("early_stopping_rounds", early_stopping_rounds)
         self.learns = early_stopping_rounds is not None
         self._stream = GridSearch(self.space)
 
     @property
     def total_combinations(self) -> int:
-        """How many there are."""
+        """Number of combinations."""
         return self.space.grid_size
 
     def is_complete(self) -> bool:
@@ -125,20 +125,20 @@ class GridSearchAlgorithm(SearchAlgorithm):
 
 
 class RandomSearchAlgorithm(SearchAlgorithm):
-    """Independent draws; a finite space is used up without repeats.
+    """Random search: independent draws, without repeats in a finite space.
 
     Args:
-        parameter_space: what to draw from.
-        n_iter: how many.
-        seed: everything random follows from it; None draws one.
+        parameter_space: the space to search.
+        n_iter: number of suggestions.
+        seed: seed of all random draws; None: a random seed.
     """
 
     learns = False
 
     def __init__(self, parameter_space: Any, n_iter: int, seed: int | None = None) -> None:
         super().__init__(parameter_space)
-        self.n_iter = count("n_iter", n_iter)
-        self._stream = RandomSearch(self.space, limit=self.n_iter, seed=seed_of(seed))
+        self.n_iter = require_count("n_iter", n_iter)
+        self._stream = RandomSearch(self.space, limit=self.n_iter, seed=resolve_seed(seed))
 
     def is_complete(self) -> bool:
         """See `SearchAlgorithm`."""
@@ -150,15 +150,15 @@ class RandomSearchAlgorithm(SearchAlgorithm):
 
 
 class BayesianOptimizer(SearchAlgorithm):
-    """A model of the results says what to try: a multivariate Parzen estimator, from Sobol points on; see `rbt.BOHB`.
+    """Bayesian search with a multivariate Parzen estimator, which begins with Sobol points; see `rbt.BOHB`.
 
     Args:
-        parameter_space: what to search.
-        n_iter: how many suggestions.
-        acq_func: "EI", the expected improvement that the estimator's ratio of densities ranks by.
-        initial_points: parameters that are known, with `initial_scores`, or that are suggested first.
-        initial_scores: their scores, one each; None: they are still to be tried.
-        random_state: everything random follows from it; None draws one.
+        parameter_space: the space to search.
+        n_iter: number of suggestions.
+        acq_func: "EI", expected improvement, by which the estimator's ratio of densities ranks points.
+        initial_points: known params with `initial_scores`, or params to suggest first.
+        initial_scores: the scores of `initial_points`; None: still to be evaluated.
+        random_state: seed of all random draws; None: a random seed.
 
     Source:
         Bergstra, Bardenet, Bengio and Kegl (2011), "Algorithms for Hyper-Parameter Optimization", NeurIPS 24.
@@ -175,16 +175,16 @@ class BayesianOptimizer(SearchAlgorithm):
     ) -> None:
         super().__init__(parameter_space)
         if acq_func != "EI":
-            raise SettingError(f"`acq_func` is 'EI', by which the model ranks; got {acq_func!r}.")
-        self.n_iter = count("n_iter", n_iter)
-        self._sampler = BOHB(model="tpe").sampler(self.space, seed_of(random_state))
+            raise SettingError(f"`acq_func` must be 'EI'; got {acq_func!r}.")
+        self.n_iter = require_count("n_iter", n_iter)
+        self._sampler = BOHB(model="tpe").sampler(self.space, resolve_seed(random_state))
         self._suggested = 0
         self._known: set[bytes] = set()
-        self._first = list(self.space.encode([plain(point) for point in initial_points or ()]))
+        self._first = list(self.space.encode([python_values(point) for point in initial_points or ()]))
         if initial_scores is not None:
             if len(initial_scores) != len(self._first):
                 raise SettingError(
-                    f"`initial_scores` is one for each of {len(self._first)} initial points; got {len(initial_scores)}."
+                    f"`initial_scores` needs one score for each of {len(self._first)} initial points; got {len(initial_scores)}."
                 )
             for point, score in zip(initial_points or (), initial_scores, strict=True):
                 self.update(point, score)
@@ -194,7 +194,7 @@ class BayesianOptimizer(SearchAlgorithm):
         """See `SearchAlgorithm`."""
         super().update(params, score)
         loss = -float(score)
-        point = self.space.encode([plain(params)])[0]
+        point = self.space.encode([python_values(params)])[0]
         self._known.add(point.tobytes())
         self._sampler.learn(point, 1.0, loss if isfinite(loss) else np.nan)
 
@@ -206,28 +206,28 @@ class BayesianOptimizer(SearchAlgorithm):
     def _next(self) -> FloatArray:
         point = self._first.pop(0) if self._first else self._sampler.sample()
         if point is None:
-            raise InputError("there are no parameters left that were not suggested.")
+            raise InputError("all parameters have been suggested.")
         self._known.add(point.tobytes())
         self._suggested += 1
         return point
 
 
-def count(name: str, value: Any) -> int:
-    """The value, if it is a whole number above 0; SettingError otherwise."""
+def require_count(name: str, value: Any) -> int:
+    """Returns the value if it is a whole number above 0, else raises SettingError."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise SettingError(f"`{name}` is a whole number of at least 1; got {value!r}.")
+        raise SettingError(f"`{name}` must be a whole number of at least 1; got {value!r}.")
     return value
 
 
-def count_or_none(name: str, value: Any) -> int | None:
-    """The same, or None."""
-    return None if value is None else count(name, value)
+def require_count_or_none(name: str, value: Any) -> int | None:
+    """Like `require_count`, but allows None."""
+    return None if value is None else require_count(name, value)
 
 
-def seed_of(seed: int | None) -> int:
-    """The seed, or one that is drawn."""
+def resolve_seed(seed: int | None) -> int:
+    """Returns the seed, or a random one for None."""
     if seed is None:
         return secrets.randbits(32)
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise SettingError(f"a seed is a whole number of at least 0; got {seed!r}.")
+        raise SettingError(f"a seed must be a whole number of at least 0; got {seed!r}.")
     return seed

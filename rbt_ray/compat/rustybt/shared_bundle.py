@@ -1,4 +1,4 @@
-"""SharedBundleContext: one bundle for all processes of a machine, and for all hosts of a Ray cluster."""
+"""SharedBundleContext: shares one bundle with all processes of a machine or all hosts of a Ray cluster."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from rbt_ray.errors import BundleError, SettingError
 
 @dataclass(frozen=True)
 class SharedBundleMetadata:
-    """Where a shared bundle is found; a few hundred bytes, for any process.
+    """Location of a shared bundle; a few hundred bytes, for any process.
 
     Args:
-        bundle_name: what it is registered as.
-        version: the hash of its content.
-        data_size: bytes of its prices.
-        path: its file, which processes of this machine map: one copy in memory for all.
-        kept_as: its name in Ray's object store, where it was shared on a cluster.
+        bundle_name: the registered name.
+        version: hash of its content.
+        data_size: size of its prices in bytes.
+        path: its file, which processes of this machine map, so that they share one copy in memory.
+        kept_as: its name in Ray's object store, if it is shared on a cluster.
     """
 
     bundle_name: str
@@ -35,13 +35,13 @@ class SharedBundleMetadata:
 class SharedBundleContext:
     """A registered bundle, loaded once and shared.
 
-    Pickled, it is its metadata: a process that unpickles it is attached, and opens the bundle when it first asks for it: the
-    file where its machine has that, else the copy in Ray's object store, which each host fetches once.
+    A pickle of the context holds only its metadata. A process that unpickles it is attached, and opens the bundle on first
+    use: from the file if its machine has it, else from Ray's object store, from which each host fetches it once.
 
     Args:
-        bundle_name: what the bundle is registered as.
-        auto_cleanup: what is in Ray's object store goes with this process; False keeps it there until `cleanup`, or
-            until the cluster ends.
+        bundle_name: the registered name.
+        auto_cleanup: whether to free the copy in Ray's object store when this process exits; False: keep it until
+            `cleanup` or the end of the cluster.
 
     Raises:
         SettingError: there is no name.
@@ -49,7 +49,7 @@ class SharedBundleContext:
 
     def __init__(self, bundle_name: str, auto_cleanup: bool = True) -> None:
         if not isinstance(bundle_name, str) or not bundle_name:
-            raise SettingError(f"`bundle_name` is the name of a registered bundle; got {bundle_name!r}.")
+            raise SettingError(f"`bundle_name` must be the name of a registered bundle; got {bundle_name!r}.")
         self.bundle_name = bundle_name
         self.auto_cleanup = auto_cleanup
         self._metadata: SharedBundleMetadata | None = None
@@ -58,10 +58,10 @@ class SharedBundleContext:
         self._owns = False
 
     def initialize(self) -> None:
-        """Loads the bundle and shares it; on a Ray cluster, if this process is on one by now, with all its hosts.
+        """Loads and shares the bundle: with all hosts of a Ray cluster if this process is connected to one.
 
         Raises:
-            RuntimeError: it is shared or attached already, or was closed here while a cluster still has it.
+            RuntimeError: the bundle is shared or attached already, or was closed here while a cluster still has it.
             BundleNotFoundError: no bundle has that name.
         """
         if self._metadata is not None or self._keeper is not None:
@@ -80,7 +80,7 @@ class SharedBundleContext:
         self._bundle, self._owns = bundle, True
 
     def attach(self, metadata: SharedBundleMetadata) -> None:
-        """Makes this the context of a bundle that another process shares.
+        """Attaches to a bundle that another process shares.
 
         Raises:
             RuntimeError: it is shared or attached already.
@@ -103,7 +103,7 @@ class SharedBundleContext:
         return self._bundle
 
     def get_metadata(self) -> SharedBundleMetadata:
-        """What another process attaches to.
+        """Returns the metadata that another process needs to attach.
 
         Raises:
             RuntimeError: neither `initialize` nor `attach` was called.
@@ -113,15 +113,15 @@ class SharedBundleContext:
         return self._metadata
 
     def is_initialized(self) -> bool:
-        """Whether it is shared or attached."""
+        """Returns whether the bundle is shared or attached."""
         return self._metadata is not None
 
     def close(self) -> None:
-        """Lets go of it in this process; others keep it, until `cleanup`."""
+        """Detaches this process; others keep the bundle until `cleanup`."""
         self._bundle = self._metadata = None
 
     def cleanup(self) -> None:
-        """Ends the sharing: for the process that shared it. Nothing happens where it is not shared.
+        """Ends the sharing, in the process that started it; does nothing if the bundle is not shared.
 
         Raises:
             RuntimeError: another process shared it.
@@ -156,8 +156,8 @@ def _open(metadata: SharedBundleMetadata) -> Bundle:
     except BundleError:
         if metadata.kept_as is None:
             raise BundleError(
-                f"the bundle {metadata.bundle_name!r} was shared with the processes of one machine, and `{metadata.path}` is "
-                f"not here. Call `ray.init` before `initialize` to share it with all hosts of a cluster."
+                f"the bundle {metadata.bundle_name!r} was shared with the processes of one machine, which is not this one: "
+                f"`{metadata.path}` is missing. Call `ray.init` before `initialize` to share it with all hosts of a cluster."
             ) from None
     from rbt_ray.compat.rustybt import ray_bundle_keeper
 

@@ -1,4 +1,4 @@
-"""Trials on a pool with `apply_async`, such as a standard `multiprocessing.Pool`, whose workers may die and hang."""
+"""Runs trials on a pool with `apply_async`, such as `multiprocessing.Pool`, and detects dead and hanging workers."""
 
 from __future__ import annotations
 
@@ -13,39 +13,39 @@ from typing import Any
 
 import psutil
 
-from rbt_ray.compat.rustybt.parameter_space import plain
-from rbt_ray.compat.rustybt.result import OptimizationResult
-from rbt_ray.compat.rustybt.scoring import Scored
+from rbt_ray.compat.rustybt.objective import ScoredObjective
+from rbt_ray.compat.rustybt.parameter_space import python_values
+from rbt_ray.compat.rustybt.run_study import OptimizationResult
 from rbt_ray.compat.rustybt.strategy_searcher import StrategySearcher
 from rbt_ray.errors import ObjectiveError
 from rbt_ray.objectives.objective import describe
 
-_LOOK_SECONDS = 0.02
+_POLL_SECONDS = 0.02
 _GRACE_SECONDS = 2.0
-"""How long a result may be on its way after the process that sent it has ended."""
+"""How long to wait for a result after the process that computed it has exited."""
 
 
 @dataclass(frozen=True)
-class Watched:
-    """An objective that leaves a note of who evaluates which trial, and does not raise.
+class TrackedObjective:
+    """An objective that records which process evaluates a trial, and does not raise.
 
     Args:
-        objective: the user's.
-        folder: where the notes are.
+        objective: the user's objective.
+        folder: the folder of the records, one file per trial.
     """
 
-    objective: Scored
+    objective: ScoredObjective
     folder: Path
 
     def __call__(self, number: int, params: dict[str, Any]) -> OptimizationResult:
-        """What came of a trial."""
+        """Runs a trial and returns its result."""
         process = psutil.Process()
         (self.folder / str(number)).write_text(f"{process.pid} {process.create_time()}")
         started = time.perf_counter()
         try:
             score, metrics = self.objective.score(params)
             error = None if Decimal(score).is_finite() else f"the score is {score}, not a finite number."
-        except BaseException as raised:  # one bad trial, even one that calls sys.exit, never stops the others
+        except BaseException as raised:  # a bad trial, even one that calls sys.exit, must not stop the others
             score, metrics, error = float("-inf"), {}, describe(raised)
         took = Decimal(str(time.perf_counter() - started))
         if error is not None:
@@ -53,59 +53,59 @@ class Watched:
         return OptimizationResult(number, params, Decimal(str(score)), metrics, None, took, worker=str(process.pid))
 
 
-def run_on(
+def run_on_pool(
     pool: Any,
     searcher: StrategySearcher,
-    objective: Scored,
+    objective: ScoredObjective,
     *,
     max_eval_time: float | None,
     on_result: Callable[[OptimizationResult], None],
 ) -> None:
-    """Runs a search to its end; results come in the order of the suggestions, whoever is first.
+    """Runs a search; results are reported in the order of the suggestions, not of completion.
 
     Args:
-        pool: has `apply_async`.
-        searcher: says what to try.
-        objective: what to try it on.
-        max_eval_time: seconds that a trial may take, before the process that evaluates it is killed.
-        on_result: gets every result, before the search does.
+        pool: a pool with `apply_async`.
+        searcher: suggests params.
+        objective: scores the params.
+        max_eval_time: time limit of a trial in seconds, after which its process is killed.
+        on_result: called with every result, before the searcher gets it.
 
     Raises:
-        ObjectiveError: the objective cannot be sent to a standard pool.
+        ObjectiveError: the objective cannot be pickled for a standard pool.
     """
     with tempfile.TemporaryDirectory(prefix="rbt-ray-trials-") as folder:
-        watched = Watched(objective, Path(folder))
+        watched = TrackedObjective(objective, Path(folder))
         if not hasattr(pool, "run_batch"):
             _check_packed(watched)
-        under_way: list[_UnderWay] = []
+        pending: list[_PendingTrial] = []
         while True:
             while (params := searcher.suggest()) is not None:
                 number = searcher.n_asked - 1
-                result = pool.apply_async(watched, (number, plain(params)))
-                under_way.append(_UnderWay(number, params, result, watched.folder / str(number)))
-            if not under_way:
+                result = pool.apply_async(watched, (number, python_values(params)))
+                pending.append(_PendingTrial(number, params, result, watched.folder / str(number)))
+            if not pending:
                 return
-            while (done := under_way[0].look()) is None:
-                for other in under_way:
+            while (done := pending[0].look()) is None:
+                for other in pending:
                     other.watch(max_eval_time)
-            del under_way[0]
+            del pending[0]
             on_result(done)
             searcher.tell_score(done.trial_id, done.score)
 
 
-class _UnderWay:
+class _PendingTrial:
     def __init__(self, number: int, params: dict[str, Any], result: Any, note: Path) -> None:
         self.number = number
         self._params = params
         self._result = result
         self._note = note
-        self._begun = 0.0
+        self._started = 0.0
         self._lost: str | None = None
         self._gone = 0.0
 
     def look(self) -> OptimizationResult | None:
-        """What came of it; None after a short while."""
-        self._result.wait(_LOOK_SECONDS)
+        """Waits briefly; returns the trial's result, or None if it is still running."""
+        self._result.wait(_POLL_SECONDS)
         if self._result.ready():
             try:
                 done: OptimizationResult = self._result.get()
@@ -113,30 +113,30 @@ class _UnderWay:
                 return self._failed(self._lost or describe(error))
             return done
         if self._gone and time.monotonic() - self._gone > _GRACE_SECONDS:
-            return self._failed(self._lost or "the process that evaluated it died.")
+            return self._failed(self._lost or "the process that evaluated the trial died.")
         return None
 
     def watch(self, max_eval_time: float | None) -> None:
-        """Notices that the process at work is gone, or takes too long and is to go."""
+        """Checks whether the trial's process has died, and kills it if the trial takes too long."""
         if self._gone or self._result.ready():
             return
         words = self._note.read_text().split() if self._note.exists() else []
-        if len(words) < 2:  # not begun
+        if len(words) < 2:  # not started
             return
-        self._begun = self._begun or time.monotonic()
-        if (process := _living(int(words[0]), float(words[1]))) is None:
+        self._started = self._started or time.monotonic()
+        if (process := _find_process(int(words[0]), float(words[1]))) is None:
             self._gone = time.monotonic()
-        elif max_eval_time is not None and time.monotonic() - self._begun > max_eval_time:
-            self._lost = f"it took longer than `max_eval_time`, {max_eval_time:g} s."
+        elif max_eval_time is not None and time.monotonic() - self._started > max_eval_time:
+            self._lost = f"the trial took longer than `max_eval_time`, {max_eval_time:g} s."
             process.kill()
 
     def _failed(self, error: str) -> OptimizationResult:
-        took = Decimal(str(time.monotonic() - self._begun if self._begun else 0.0))
-        return OptimizationResult(self.number, plain(self._params), Decimal("-Infinity"), {}, error, took)
+        took = Decimal(str(time.monotonic() - self._started if self._started else 0.0))
+        return OptimizationResult(self.number, python_values(self._params), Decimal("-Infinity"), {}, error, took)
 
 
-def _living(pid: int, created: float) -> psutil.Process | None:
-    """The process, if it lives and is no later one of the same number."""
+def _find_process(pid: int, created: float) -> psutil.Process | None:
+    """Returns the process if it is alive and its id was not reused."""
     try:
         process = psutil.Process(pid)
         alive = process.create_time() == created and process.status() != psutil.STATUS_ZOMBIE
@@ -145,11 +145,11 @@ def _living(pid: int, created: float) -> psutil.Process | None:
     return process if alive else None
 
 
-def _check_packed(watched: Watched) -> None:
+def _check_packed(watched: TrackedObjective) -> None:
     try:
         pickle.dumps(watched)
     except Exception as error:  # pickling runs the objects' own code, which may raise anything
         raise ObjectiveError(
             f"the objective cannot be sent to a standard pool: {type(error).__name__}: {error}. Define it in a module, or "
-            f"set `enable_persistent_worker_pool`, whose pool takes functions of a script too."
+            f"set `enable_persistent_worker_pool`, whose pool also accepts functions of a script."
         ) from error

@@ -1,4 +1,4 @@
-"""Anything with suggest, update and is_complete, asked and told as rbt_ray's searchers are."""
+"""Search algorithms with suggest, update and is_complete as searchers of rbt_ray."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, ClassVar
 
-from rbt_ray.compat.rustybt.parameter_space import plain
+from rbt_ray.compat.rustybt.parameter_space import python_values
 from rbt_ray.compat.rustybt.search_algorithms import SearchAlgorithm
 from rbt_ray.errors import SettingError
 from rbt_ray.types import Proposal, Result
@@ -15,21 +15,21 @@ from rbt_ray.types import Proposal, Result
 _INDEPENDENT = ("GridSearchAlgorithm", "RandomSearchAlgorithm")
 
 
-def check_strategy(strategy: Any) -> None:
-    """Refuses what is no strategy; SettingError."""
+def require_strategy(strategy: Any) -> None:
+    """Raises SettingError if an object is not a search algorithm."""
     lacking = [name for name in ("suggest", "update", "is_complete") if not callable(getattr(strategy, name, None))]
     if lacking or isinstance(strategy, type):
         raise SettingError(
-            f"`algorithm` is an object with `suggest()`, `update(params, score)` and `is_complete()`, such as "
+            f"`algorithm` must be an object with `suggest()`, `update(params, score)` and `is_complete()`, such as "
             f"GridSearchAlgorithm(space); got {strategy!r}."
         )
 
 
-def how_far_ahead(strategy: Any, batch_size: int | None, n_jobs: int) -> int:
-    """How many suggestions may be open at once.
+def max_open_suggestions(strategy: Any, batch_size: int | None, n_jobs: int) -> int:
+    """Returns the limit of open suggestions.
 
-    A strategy of another package may only take results of what it suggested last, as RustyBT's Bayesian and genetic ones
-    do: unless the caller says otherwise, it is asked for one at a time, and one worker works.
+    A search algorithm of another package may accept only the result of its last suggestion, as RustyBT's Bayesian and genetic
+    ones do. Unless the caller sets `batch_size`, it is asked for one suggestion at a time, and one worker is busy.
     """
     kind = type(strategy)
     theirs = kind.__module__.partition(".")[0] == "rustybt"
@@ -38,18 +38,18 @@ def how_far_ahead(strategy: Any, batch_size: int | None, n_jobs: int) -> int:
     ahead = 1 if theirs else batch_size or 1
     if ahead == 1 and n_jobs > 1:
         warnings.warn(
-            f"{kind.__name__} is asked for one suggestion at a time, so that one worker of {n_jobs} works: "
-            f"the classes of rbt_ray.compat.rustybt can be asked for more"
-            + ("." if theirs else ", and so can yours where `batch_size` says how many."),
+            f"{kind.__name__} is asked for one suggestion at a time, so that only one worker of {n_jobs} is busy: "
+            f"use the classes of rbt_ray.compat.rustybt"
+            + ("." if theirs else ", or set `batch_size` if yours can be asked for several."),
             stacklevel=3,
         )
     return ahead
 
 
-class Told:
-    """Tells a strategy its results: a failed one with the worst score there is, since a model takes no infinity.
+class StrategyFeedback:
+    """Reports results to a search algorithm; a failed trial gets the worst score so far, as a model accepts no infinity.
 
-    Our own strategies know what a score of -Infinity means.
+    Our own search algorithms handle a score of -Infinity.
     """
 
     def __init__(self, strategy: Any) -> None:
@@ -59,7 +59,7 @@ class Told:
         self._held: list[dict[str, Any]] = []
 
     def tell(self, params: dict[str, Any], score: Decimal) -> None:
-        """A result; one that failed is held back until there is a score."""
+        """Reports a result; holds back a failed one until there is a score."""
         if self._knows_failure or score.is_finite():
             self._strategy.update(params, score)
         else:
@@ -70,26 +70,26 @@ class Told:
             self.release()
 
     def release(self) -> None:
-        """Tells what is held back; where nothing but failures is known, they are all alike."""
+        """Reports the results held back; if all trials have failed, they get equal scores."""
         held, self._held = self._held, []
         for params in held:
             self._strategy.update(params, Decimal(0) if self._worst is None else self._worst)
 
 
 class StrategySearcher:
-    """A strategy as a searcher.
+    """A search algorithm as a searcher.
 
     Args:
-        strategy: fresh.
-        ahead: how many suggestions may be open at once.
-        limit: how many to ask for; None: until it is complete.
+        strategy: a new search algorithm.
+        ahead: limit of open suggestions.
+        limit: limit of all suggestions; None: until the search is complete.
     """
 
     learns: ClassVar[bool] = True
 
     def __init__(self, strategy: Any, ahead: int, limit: int | None = None) -> None:
         self._strategy = strategy
-        self._told = Told(strategy)
+        self._feedback = StrategyFeedback(strategy)
         self._ahead = ahead
         self._limit = limit
         self._asked = 0
@@ -97,7 +97,7 @@ class StrategySearcher:
 
     @property
     def n_asked(self) -> int:
-        """How many suggestions there were; the last has the number before it."""
+        """Number of suggestions so far; the last one's number is one less."""
         return self._asked
 
     @property
@@ -106,23 +106,23 @@ class StrategySearcher:
         if self._asked == self._limit:
             return True
         if not self._open:
-            self._told.release()
+            self._feedback.release()
         return bool(self._strategy.is_complete())
 
     def ask(self, n: int) -> Sequence[Proposal]:
         """See `Searcher`."""
         proposals: list[Proposal] = []
         while len(proposals) < n and (params := self.suggest()) is not None:
-            proposals.append(Proposal(plain(params)))
+            proposals.append(Proposal(python_values(params)))
         return proposals
 
     def suggest(self) -> dict[str, Any] | None:
-        """The next suggestion, as the strategy gave it; None: it waits for results, or is done."""
+        """Returns the algorithm's next suggestion; None if it waits for results or is done."""
         if self.done or len(self._open) >= self._ahead:
             return None
         try:
             params: dict[str, Any] = self._strategy.suggest()
-        except Exception:  # a strategy may say so that it waits for results
+        except Exception:  # an algorithm may raise if it needs results first
             if self._open:
                 return None
             raise
@@ -137,5 +137,5 @@ class StrategySearcher:
             self.tell_score(result.trial_id, score)
 
     def tell_score(self, number: int, score: Decimal) -> None:
-        """What came of a suggestion, by its number."""
-        self._told.tell(self._open.pop(number), score)
+        """Reports the score of a suggestion by its number."""
+        self._feedback.tell(self._open.pop(number), score)

@@ -11,11 +11,23 @@ _RECORDED = {
     "rbt_ray.compat.ray_tune.logger": "rbt_ray.tune.logger",
     "rbt_ray.compat.ray_tune.schedulers": "rbt_ray.tune.schedulers",
     "rbt_ray.compat.ray_tune.stopper": "rbt_ray.tune.stopper",
+    "rbt_ray.compat.ray_tune.stopper.StopCriteria": "rbt_ray.tune.ported.stopping.Stop",
     "rbt_ray.compat.ray_tune.trainable_objective": "rbt_ray.tune.ported.runner",
+    "rbt_ray.compat.ray_tune.trainable_objective.TrainableObjective": "rbt_ray.tune.ported.runner.Runner",
     "rbt_ray.compat.ray_tune.trainable_spec": "rbt_ray.tune.ported.dressed",
-    "rbt_ray.compat.ray_tune.trial_folder": "rbt_ray.tune.ported.records",
+    "rbt_ray.compat.ray_tune.trainable_spec.TrainableSpec": "rbt_ray.tune.ported.dressed.Dressed",
+    "rbt_ray.compat.ray_tune.trial.TrialFolder": "rbt_ray.tune.ported.records.Records",
+    "rbt_ray.compat.ray_tune.trial.TrialNaming": "rbt_ray.tune.ported.trial.Naming",
     "rbt_ray.compat.ray_tune.unsupported": "rbt_ray.tune.ported.refused",
+    "rbt_ray.compat.rustybt.config.PerformanceThreshold": "rbt_ray.compat.rustybt.thresholds.PerformanceThreshold",
+    "rbt_ray.compat.rustybt.objective.AlgorithmClass": "rbt_ray.compat.rustybt.scoring.OfClass",
+    "rbt_ray.compat.rustybt.objective.NamedBundle": "rbt_ray.compat.rustybt.scoring.ByName",
+    "rbt_ray.compat.rustybt.objective.ScoredObjective": "rbt_ray.compat.rustybt.scoring.Scored",
+    "rbt_ray.compat.rustybt.objective.ScoredObjectiveWithData": "rbt_ray.compat.rustybt.scoring.ScoredWithOwnData",
+    "rbt_ray.compat.rustybt.run_study.OptimizationResult": "rbt_ray.compat.rustybt.result.OptimizationResult",
     "rbt_ray.compat.rustybt.search_algorithms": "rbt_ray.compat.rustybt.strategies",
+    "rbt_ray.compat.rustybt.worker_pool.cleanup_global_pool": "rbt_ray.compat.rustybt.global_pool.cleanup_global_pool",
+    "rbt_ray.compat.rustybt.worker_pool.get_global_pool": "rbt_ray.compat.rustybt.global_pool.get_global_pool",
     "rbt_ray.data.file_tree": "rbt_ray.data.files",
     "rbt_ray.data.file_tree.FileTree": "rbt_ray.data.files.Files",
     "rbt_ray.objectives.kind.batched": "rbt_ray.objectives.objective.batched",
@@ -44,3 +56,9 @@ def recorded(name: str) -> str:
         head, _, last = head.rpartition(".")
         rest = f".{last}{rest}"
     return name
+
+
+def recorded_qualname(kind: type) -> str:
+    """Returns the qualified name of a class, without its module, by which studies know it."""
+    n_parts = kind.__qualname__.count(".") + 1
+    return ".".join(recorded(f"{kind.__module__}.{kind.__qualname__}").split(".")[-n_parts:])

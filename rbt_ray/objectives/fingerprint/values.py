@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from rbt_ray.objectives.fingerprint.own_code import is_own, namespace_of
-from rbt_ray.objectives.fingerprint.recorded_names import recorded
+from rbt_ray.objectives.fingerprint.recorded_names import recorded, recorded_qualname
 
 
 def frame_parts(value: Any) -> list[Any] | None:
@@ -151,14 +151,14 @@ class ValueText:
         if id(value) in self._known:
             return self._known[id(value)]
         if len(self._open) > _DEEPEST:
-            return f"{kind.__qualname__} too deep to be looked at"
+            return f"{recorded_qualname(kind)} too deep to be looked at"
         self._open[id(value)] = len(self._open)
         self._kept.append(value)  # keep it alive, so that its id is not reused
         try:
             text = self._compound(value, at)
         finally:
             del self._open[id(value)]
-        text = text if len(text) <= _LONGEST else f"{kind.__qualname__} {_hash(text)}"
+        text = text if len(text) <= _LONGEST else f"{recorded_qualname(kind)} {_hash(text)}"
         self._known[id(value)] = text
         return text
 
@@ -322,7 +322,7 @@ def _key(item: Any) -> str:
     if name:
         return recorded(f"{getattr(item, '__module__', '')}.{name}")
     isolated = ValueText(lambda value, _: getattr(value, "__qualname__", None), lambda *_: None, lambda *_: True)
-    return f"{type(item).__qualname__} {isolated.text(item, Location('', ''))}"
+    return f"{recorded_qualname(type(item))} {isolated.text(item, Location('', ''))}"
 
 
 def _hash(text: str) -> str:

@@ -90,4 +90,4 @@ def test_a_class_works_by_itself_too(tmp_path):
 def test_classes_that_cannot_be_run_say_why(fit):
     with pytest.raises(NotSupportedError, match="with_resources"):
         tune.Tuner(Demanding)
-    assert "returns a dict" in str(fit(Wrong, {}, stop={"training_iteration": 1}).errors[0])
+    assert "must return a dict" in str(fit(Wrong, {}, stop={"training_iteration": 1}).errors[0])

@@ -283,7 +283,7 @@ def test_what_is_not_supported_says_what_to_use(call, says):
         (lambda: tune.FailureConfig(max_failures=1, fail_fast=True), "max_failures"),
         (lambda: tune.Tuner(5), "a trainable is"),
         (lambda: tune.Tuner("unheard-of"), "registered"),
-        (lambda: tune.Tuner(square, tune_config=tune.TuneConfig(num_samples=-1)), "for ever"),
+        (lambda: tune.Tuner(square, tune_config=tune.TuneConfig(num_samples=-1)), "never ends"),
         (lambda: tune.Tuner(square, tune_config=tune.TuneConfig(metric="loss")), "mode"),
         (lambda: tune.Tuner(square, run_config=tune.RunConfig(stop=3)), "stop"),
         (lambda: tune.with_resources(square, {"cpu": -1}), "amount"),

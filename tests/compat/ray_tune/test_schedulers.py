@@ -6,8 +6,7 @@ import pytest
 from ray.tune import schedulers as rays
 
 from rbt_ray import tune
-from rbt_ray.compat.ray_tune.scheduling import climb_of
-from rbt_ray.compat.ray_tune.scheduling import ours as taken
+from rbt_ray.compat.ray_tune.schedulers import schedule_plan, to_native_scheduler
 from rbt_ray.errors import NotSupportedError, SettingError
 from rbt_ray.tune import schedulers as ours
 from tests.compat.ray_tune.trainables import Line, line, line_unless_broken
@@ -126,7 +125,7 @@ def test_the_same_seed_gives_the_same_trials_for_any_number_of_workers(tmp_path)
     ],
 )
 def test_rays_own_objects_and_names_mean_the_same(theirs, mine):
-    assert taken(theirs) == mine
+    assert to_native_scheduler(theirs) == mine
 
 
 def test_milestones_are_those_of_rays_own():
@@ -137,7 +136,7 @@ def test_milestones_are_those_of_rays_own():
     ):
         theirs = rays.ASHAScheduler(**options)
         rungs = sorted(milestone for milestone, _ in theirs._brackets[0]._rungs)
-        climb = climb_of(ours.ASHAScheduler(**options), None)
+        climb = schedule_plan(ours.ASHAScheduler(**options), None)
         milestones = () if climb is None else climb.milestones[:-1]
         assert list(milestones) == [rung for rung in rungs if rung < options["max_t"]]
 
@@ -154,7 +153,7 @@ def test_milestones_are_those_of_rays_own():
         (lambda: ours.ASHAScheduler(brackets=3), "HyperBandScheduler"),
         (lambda: ours.ASHAScheduler(stop_last_trials=False), "max_t"),
         (lambda: ours.MedianStoppingRule(), "training_iteration"),
-        (lambda: taken(rays.PopulationBasedTraining(hyperparam_mutations={"x": [1]})), "ASHAScheduler"),
+        (lambda: to_native_scheduler(rays.PopulationBasedTraining(hyperparam_mutations={"x": [1]})), "ASHAScheduler"),
     ],
 )
 def test_what_is_not_supported_is_refused_by_name(make, says):
@@ -166,10 +165,13 @@ def test_what_is_not_supported_is_refused_by_name(make, says):
     ("options", "says"),
     [
         ({"scheduler": ours.ASHAScheduler()}, "needs a `metric`"),
-        ({"scheduler": ours.ASHAScheduler(metric="m", mode="max"), "metric": "m", "mode": "max"}, "to one of them"),
+        (
+            {"scheduler": ours.ASHAScheduler(metric="m", mode="max"), "metric": "m", "mode": "max"},
+            "in both TuneConfig and its scheduler",
+        ),
         (
             {"scheduler": ours.MedianStoppingRule("training_iteration"), "metric": "m", "mode": "max"},
-            "how many reports",
+            "the number of reports of a trial",
         ),
         ({"scheduler": 5}, "one of"),
         ({"scheduler": "fastest"}, "one of"),

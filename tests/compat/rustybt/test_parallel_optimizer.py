@@ -25,7 +25,7 @@ from rbt_ray.compat.rustybt import (
     cleanup_global_pool,
     scoring,
 )
-from rbt_ray.compat.rustybt.scoring import ByName, Scored
+from rbt_ray.compat.rustybt.objective import NamedBundle, ScoredObjective
 from rbt_ray.errors import NoResultError, ObjectiveError, SettingError, StudyMismatchError
 from tests.compat.rustybt import objectives
 
@@ -220,7 +220,9 @@ def test_bohb_looks_at_shares_of_the_history_first(flags):
 @pytest.mark.parametrize("keep_open", [5, None])
 def test_a_warm_worker_sees_at_once_that_a_bundle_was_ingested_again(tmp_path, monkeypatch, keep_open):
     monkeypatch.setenv("RBT_RAY_HOME", str(tmp_path))
-    scored = Scored(objectives.who, takes_data=True, function=SHARPE, source=ByName("mine", keep_open, seed=0))
+    scored = ScoredObjective(
+        objectives.who, takes_data=True, function=SHARPE, source=NamedBundle("mine", keep_open, seed=0)
+    )
     with PersistentWorkerPool(1, lambda home: os.environ.__setitem__("RBT_RAY_HOME", home), (str(tmp_path),)) as pool:
         seen = []
         for start in (100.0, 200.0):

@@ -18,7 +18,7 @@ from rbt_ray.compat.rustybt import (
     RandomSearchAlgorithm,
 )
 from rbt_ray.compat.rustybt.parameter_space import to_space
-from rbt_ray.compat.rustybt.strategy_searcher import StrategySearcher, how_far_ahead
+from rbt_ray.compat.rustybt.strategy_searcher import StrategySearcher, max_open_suggestions
 from rbt_ray.errors import InputError, NoResultError, SettingError, SpaceError
 
 X = ContinuousParameter(name="x", min_value=0, max_value=1)
@@ -219,9 +219,9 @@ def tell(searcher, losses):
 
 def test_a_foreign_strategy_is_asked_for_one_at_a_time():
     with pytest.warns(UserWarning, match="one worker of 4"):
-        assert how_far_ahead(OneAtATime(3), None, 4) == 1
-    assert how_far_ahead(OneAtATime(3), 5, 4) == 5  # its author knows
-    assert how_far_ahead(RandomSearchAlgorithm(SPACE, 3), None, 4) == 8
+        assert max_open_suggestions(OneAtATime(3), None, 4) == 1
+    assert max_open_suggestions(OneAtATime(3), 5, 4) == 5  # its author knows
+    assert max_open_suggestions(RandomSearchAlgorithm(SPACE, 3), None, 4) == 8
     searcher = StrategySearcher(OneAtATime(3), 1)
     for number in range(3):
         assert [dict(one.config) for one in searcher.ask(9)] == [{"n": 2 - number}]

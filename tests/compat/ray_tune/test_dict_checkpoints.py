@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from rbt_ray.compat.ray_tune import plain_values
+from rbt_ray.compat.ray_tune.checkpoint import NotSerializableError, read_dict, write_dict
 from rbt_ray.errors import SettingError
 
 DTYPES = st.one_of(
@@ -70,12 +70,12 @@ def test_what_is_written_is_read_the_same(tmp_path_factory, values):
     folder = tmp_path_factory.mktemp("checkpoint")
     before = copy.deepcopy(values)
     try:
-        plain_values.write(values, folder)
-    except plain_values.NotPlainError:
+        write_dict(values, folder)
+    except NotSerializableError:
         assert list(folder.iterdir()) == []
         assert any(isinstance(part, (np.generic, np.ndarray)) for part in leaves(values))
     else:
-        assert same(plain_values.read(folder), before)
+        assert same(read_dict(folder), before)
         assert not any(path.read_bytes().startswith(b"\x80") for path in folder.iterdir())
 
 
@@ -99,8 +99,8 @@ def test_the_kinds_of_a_trainables_state(tmp_path):
         "model": b"\x00\xff" * 1000,
         1: None,
     }
-    plain_values.write(state, tmp_path)
-    again = plain_values.read(tmp_path)
+    write_dict(state, tmp_path)
+    again = read_dict(tmp_path)
     assert same(again, state)
     assert again["weights"][0].flags.writeable
     assert all(path.stat().st_mode & 0o777 == 0o600 for path in tmp_path.iterdir())
@@ -132,14 +132,14 @@ NOT_PLAIN = {
 
 @pytest.mark.parametrize("value", NOT_PLAIN.values(), ids=NOT_PLAIN)
 def test_what_they_cannot_hold_is_refused_and_nothing_is_written(tmp_path, value):
-    with pytest.raises(plain_values.NotPlainError):
-        plain_values.write({"x": [value()]}, tmp_path)
+    with pytest.raises(NotSerializableError):
+        write_dict({"x": [value()]}, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["_dict_checkpoint.json", "_dict_checkpoint.npz"])
 def test_a_damaged_file_is_a_sentence(tmp_path, name):
-    plain_values.write({"x": np.arange(3), "y": 1.5}, tmp_path)
+    write_dict({"x": np.arange(3), "y": 1.5}, tmp_path)
     file = tmp_path / name
     whole = file.read_bytes()
     generator = np.random.default_rng(5)
@@ -151,7 +151,7 @@ def test_a_damaged_file_is_a_sentence(tmp_path, name):
     for content in hostile:
         file.write_bytes(content)
         with contextlib.suppress(SettingError):
-            assert isinstance(plain_values.read(tmp_path), dict)
+            assert isinstance(read_dict(tmp_path), dict)
     file.write_bytes(b"")
     with pytest.raises(SettingError, match=str(tmp_path)):
-        plain_values.read(tmp_path)
+        read_dict(tmp_path)

@@ -10,7 +10,7 @@ from ray import tune as ray_tune
 from ray.tune.search.variant_generator import generate_variants
 
 from rbt_ray import tune
-from rbt_ray.compat.ray_tune.samples import samples_of
+from rbt_ray.compat.ray_tune.spaces import generate_samples
 from rbt_ray.errors import SpaceError
 
 
@@ -31,12 +31,12 @@ GRIDS = st.recursive(
 @settings(max_examples=60, deadline=None)
 @given(space=st.dictionaries(st.sampled_from("xyz"), GRIDS, min_size=1), n=st.integers(1, 2))
 def test_grids_come_in_rays_order_each_as_often_as_asked(space, n):
-    assert samples_of(space, n, 0) == rays(space, n)
+    assert generate_samples(space, n, 0) == rays(space, n)
 
 
 def test_a_grid_beside_random_domains_is_repeated_and_drawn_anew_each_time():
     space = {"act": tune.grid_search(["relu", "tanh"]), "lr": tune.loguniform(1e-4, 1e-1), "steps": 5}
-    samples = samples_of(space, 50, 3)
+    samples = generate_samples(space, 50, 3)
     assert [sample["act"] for sample in samples] == ["relu", "tanh"] * 50
     assert len({sample["lr"] for sample in samples}) == 100
     assert all(1e-4 <= sample["lr"] <= 1e-1 and sample["steps"] == 5 for sample in samples)
@@ -44,7 +44,7 @@ def test_a_grid_beside_random_domains_is_repeated_and_drawn_anew_each_time():
 
 def test_one_draw_serves_all_combinations_of_a_constant_grid_search():
     space = {"act": tune.grid_search([1, 2, 3]), "lr": tune.uniform(0, 1)}
-    samples = samples_of(space, 4, 3, constant_grid_search=True)
+    samples = generate_samples(space, 4, 3, constant_grid_search=True)
     assert [len({sample["lr"] for sample in samples[i : i + 3]}) for i in range(0, 12, 3)] == [1] * 4
     assert len({sample["lr"] for sample in samples}) == 4
 
@@ -66,17 +66,17 @@ def test_one_draw_serves_all_combinations_of_a_constant_grid_search():
     ],
 )
 def test_domains_draw_what_they_say_and_rays_own_do_too(domain, right):
-    values = [sample["v"] for sample in samples_of({"v": domain}, 200, 1)]
+    values = [sample["v"] for sample in generate_samples({"v": domain}, 200, 1)]
     assert all(right(value) for value in values)
     assert len(set(values)) > 1
     for kind in ("uniform", "randint"):
-        assert samples_of({"v": getattr(tune, kind)(0, 9)}, 20, 5) == samples_of(
+        assert generate_samples({"v": getattr(tune, kind)(0, 9)}, 20, 5) == generate_samples(
             {"v": getattr(ray_tune, kind)(0, 9)}, 20, 5
         )
 
 
 def test_normal_draws_have_their_mean_and_deviation():
-    values = np.array([sample["v"] for sample in samples_of({"v": tune.randn(5, 2)}, 2000, 1)])
+    values = np.array([sample["v"] for sample in generate_samples({"v": tune.randn(5, 2)}, 2000, 1)])
     assert abs(values.mean() - 5) < 6 * 2 / 2000**0.5
     assert abs(values.std() - 2) < 6 * 2 / 4000**0.5  # a deviation's own is sd / sqrt(2 n)
 
@@ -88,7 +88,7 @@ def test_normal_draws_have_their_mean_and_deviation():
 )
 def test_functions_see_what_was_chosen_before_them(words, double):
     space = {"y": words.sample_from(double), "x": words.grid_search([1, 2]), "z": words.sample_from(lambda: 7)}
-    assert samples_of(space, 1, 0) == [{"x": 1, "y": 2, "z": 7}, {"x": 2, "y": 4, "z": 7}]
+    assert generate_samples(space, 1, 0) == [{"x": 1, "y": 2, "z": 7}, {"x": 2, "y": 4, "z": 7}]
 
 
 def test_spaces_nest_and_depend_on_one_another():
@@ -98,7 +98,7 @@ def test_spaces_nest_and_depend_on_one_another():
         "layers": [tune.randint(1, 4), tune.randint(4, 8)],
     }
     space["model"]["width"] = tune.sample_from(lambda spec: 2 if spec.config.model.kind == "tree" else 64)
-    samples = samples_of(space, 60, 1)
+    samples = generate_samples(space, 60, 1)
     assert {(s["model"]["kind"], s["model"]["depth"]) for s in samples} == {("tree", 3), ("net", 65)}
     assert all(0 <= s["optimizer"]["lr"] <= 1 for s in samples if s["optimizer"]["name"] == "sgd")
     assert all(1 <= s["layers"][0] < 4 <= s["layers"][1] < 8 for s in samples)
@@ -113,17 +113,17 @@ def test_spaces_nest_and_depend_on_one_another():
     ],
 )
 def test_what_is_in_tuples_is_drawn_as_rays_own_does(space):
-    assert samples_of(space, 2, 0) == rays(space, 2)
+    assert generate_samples(space, 2, 0) == rays(space, 2)
 
 
 def test_functions_in_tuples_are_called():
     space = {"x": tune.grid_search([1, 2]), "t": (tune.sample_from(lambda c: c["x"] * 2), 0)}
-    assert [sample["t"] for sample in samples_of(space, 1, 0)] == [(2, 0), (4, 0)]
+    assert [sample["t"] for sample in generate_samples(space, 1, 0)] == [(2, 0), (4, 0)]
 
 
 def test_points_to_evaluate_come_first_and_count():
     space = {"x": tune.randint(0, 100), "opt": {"lr": tune.uniform(0, 1)}, "g": tune.grid_search([1, 2])}
-    samples = samples_of(space, 3, 0, points_to_evaluate=[{"x": -5, "opt": {"lr": 9}}])
+    samples = generate_samples(space, 3, 0, points_to_evaluate=[{"x": -5, "opt": {"lr": 9}}])
     assert [sample["x"] for sample in samples[:2]] == [-5, -5]
     assert [sample["opt"]["lr"] for sample in samples[:2]] == [9, 9]
     assert len(samples) == 6
@@ -132,9 +132,9 @@ def test_points_to_evaluate_come_first_and_count():
 def test_the_same_seed_draws_the_same_whatever_the_global_state():
     space = {"x": tune.uniform(0, 1), "y": tune.choice(range(100))}
     random.seed(1)
-    first = samples_of(space, 10, 42)
+    first = generate_samples(space, 10, 42)
     random.seed(2)
-    assert samples_of(space, 10, 42) == first != samples_of(space, 10, 43)
+    assert generate_samples(space, 10, 42) == first != generate_samples(space, 10, 43)
 
 
 @pytest.mark.parametrize(
@@ -142,15 +142,15 @@ def test_the_same_seed_draws_the_same_whatever_the_global_state():
     [
         (
             {"x": tune.sample_from(lambda c: c["y"]), "y": tune.sample_from(lambda c: c["x"])},
-            "wait for one another and never end: x, y",
+            "depend on one another: x, y",
         ),
         ({"x": tune.sample_from(lambda c: c["nothing"])}, "'x' raised KeyError"),
-        ([1], "is a dict"),
+        ([1], "must be a dict"),
     ],
 )
 def test_what_cannot_be_resolved_is_said(space, says):
     with pytest.raises(SpaceError, match=says):
-        samples_of(space, 1, 0)
+        generate_samples(space, 1, 0)
 
 
 def test_a_function_of_two_arguments_is_refused():
