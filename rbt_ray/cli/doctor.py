@@ -16,18 +16,19 @@ from rbt_ray._version import __version__
 from rbt_ray.cli.doctor_checks import Finding
 
 
-def findings(*, ray: bool = False) -> list[Finding]:
+def check_machine(*, ray: bool = False) -> list[Finding]:
     """What was found; a study would run where all of it is well.
 
     Args:
         ray: also start a Ray and look at what it listens on.
     """
     return [
-        _look(name, check) for name, check in [(what, check) for what, check in _CHECKS.items() if ray or what != "ray"]
+        _run_check(name, check)
+        for name, check in [(what, check) for what, check in _CHECKS.items() if ray or what != "ray"]
     ]
 
 
-def _look(name: str, check: Callable[[], str]) -> Finding:
+def _run_check(name: str, check: Callable[[], str]) -> Finding:
     try:
         return Finding(name, True, check())
     except Exception as error:  # whatever is broken is what the doctor is there to name

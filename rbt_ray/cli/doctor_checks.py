@@ -17,7 +17,7 @@ class Finding:
     says: str
 
 
-def tell(findings: Sequence[Finding], *, as_json: bool) -> int:
+def print_findings(findings: Sequence[Finding], *, as_json: bool) -> int:
     """Prints them, and gives 0 where all is well, else 1."""
     if as_json:
         print_json({finding.what: {"ok": finding.ok, "says": finding.says} for finding in findings})

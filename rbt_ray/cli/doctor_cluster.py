@@ -16,7 +16,7 @@ _LITTLE = 0.1
 _EVERYWHERE = ("0.0.0.0", "::")
 
 
-def findings(address: str) -> list[Finding]:
+def check_cluster(address: str) -> list[Finding]:
     """What was found on the cluster.
 
     Raises:

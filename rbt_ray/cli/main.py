@@ -34,7 +34,7 @@ Address = Annotated[Optional[str], typer.Option(help="A Ray cluster: auto, host:
 Workers = Annotated[Optional[int], typer.Option(help="How many workers.")]
 Samples = Annotated[Optional[int], typer.Option(help="How many configurations.")]
 Seed = Annotated[Optional[int], typer.Option(help="Everything random follows from it.")]
-StudyPlace = Annotated[str, typer.Argument(help="The study's folder or URI.", metavar="PATH")]
+StudyLocation = Annotated[str, typer.Argument(help="The study's folder or URI.", metavar="PATH")]
 
 
 def main() -> None:
@@ -45,7 +45,7 @@ def main() -> None:
         try:
             stream.flush()
         except OSError as error:
-            streams.drop(stream.fileno())
+            streams.discard(stream.fileno())
             code = code or _failed(error)
     sys.exit(code)
 
@@ -59,7 +59,7 @@ def run_command(words: list[str]) -> int:
     except SystemExit as end:  # how typer ends, with whatever code
         return end.code if isinstance(end.code, int) else 1
     except RbtError as error:
-        streams.complain(str(error))
+        streams.print_error(str(error))
         return 2 if isinstance(error, InputError) else 1
     except Exception as error:
         return _failed(error)
@@ -71,10 +71,10 @@ def _failed(error: Exception) -> int:
     if isinstance(error, BrokenPipeError):  # nobody reads any more, as behind `| head`
         return 1
     if (why := explanation(error)) is not None:
-        streams.complain(why)
+        streams.print_error(why)
         return 1
     if isinstance(error, OSError) and error.filename is not None:
-        streams.complain(f"{error.filename}: {error.strerror}.")
+        streams.print_error(f"{error.filename}: {error.strerror}.")
         return 2
     raise error
 
@@ -105,7 +105,11 @@ def demo(
     _start_fork_server(workers, backend, address)
     from rbt_ray.cli import studies
 
-    raise typer.Exit(studies.demo(as_json=json, search=_over(samples, seed), run=_where(backend, address, workers)))
+    raise typer.Exit(
+        studies.demo(
+            as_json=json, search=_search_overrides(samples, seed), run=_run_overrides(backend, address, workers)
+        )
+    )
 
 
 @app.command()
@@ -123,13 +127,18 @@ def run(
     from rbt_ray.cli import studies
 
     raise typer.Exit(
-        studies.run(study, as_json=json, search=_over(samples, seed), run_over=_where(backend, address, workers))
+        studies.run(
+            study,
+            as_json=json,
+            search=_search_overrides(samples, seed),
+            run_over=_run_overrides(backend, address, workers),
+        )
     )
 
 
 @app.command()
 def resume(
-    path: StudyPlace,
+    path: StudyLocation,
     json: Json = False,
     backend: Backend = None,
     address: Address = None,
@@ -142,12 +151,12 @@ def resume(
     _start_fork_server(workers, backend, address)
     from rbt_ray.cli import studies
 
-    run_over = _where(backend, address, workers)
+    run_over = _run_overrides(backend, address, workers)
     raise typer.Exit(studies.resume(path, as_json=json, accept_changes=accept_changes, run_over=run_over))
 
 
 @app.command()
-def show(path: StudyPlace, json: Json = False) -> None:
+def show(path: StudyLocation, json: Json = False) -> None:
     """Show what a study found so far."""
     from rbt_ray.cli import studies
 
@@ -156,7 +165,7 @@ def show(path: StudyPlace, json: Json = False) -> None:
 
 @app.command()
 def report(
-    path: StudyPlace,
+    path: StudyLocation,
     out: Annotated[Optional[Path], typer.Option(help="The HTML file; default: report.html in the folder.")] = None,
 ) -> None:
     """Write a study's HTML report."""
@@ -176,10 +185,12 @@ def doctor(
     """Look whether everything a study needs works on this machine, or on a cluster."""
     from rbt_ray.cli import doctor as here
     from rbt_ray.cli import doctor_cluster
-    from rbt_ray.cli.doctor_checks import tell
+    from rbt_ray.cli.doctor_checks import print_findings
 
     raise typer.Exit(
-        tell(here.findings(ray=ray) if address is None else doctor_cluster.findings(address), as_json=json)
+        print_findings(
+            here.check_machine(ray=ray) if address is None else doctor_cluster.check_cluster(address), as_json=json
+        )
     )
 
 
@@ -271,10 +282,10 @@ def _start_fork_server(workers: int | None, backend: str | None, address: str | 
     prepare()
 
 
-def _over(samples: int | None, seed: int | None) -> dict[str, Any]:
+def _search_overrides(samples: int | None, seed: int | None) -> dict[str, Any]:
     return {k: v for k, v in (("num_samples", samples), ("seed", seed)) if v is not None}
 
 
-def _where(backend: str | None, address: str | None, workers: int | None) -> dict[str, Any]:
+def _run_overrides(backend: str | None, address: str | None, workers: int | None) -> dict[str, Any]:
     given = (("backend", backend), ("address", address), ("num_workers", workers))
     return {k: v for k, v in given if v is not None}

@@ -29,13 +29,13 @@ def prepare() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def complain(message: str) -> None:
+def print_error(message: str) -> None:
     """Prints one message of ours to stderr, if anything can be printed there."""
     with suppress(OSError, ValueError):
         print(visible(f"rbt-ray: {message}"), file=sys.stderr, flush=True)
 
 
-def drop(descriptor: int) -> None:
+def discard(descriptor: int) -> None:
     """Discards what a standard stream still buffers; otherwise Python fails again at exit."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, descriptor)

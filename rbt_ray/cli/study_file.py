@@ -62,16 +62,16 @@ def read_study_file(path: Path, search: Mapping[str, Any], run: Mapping[str, Any
         StudyFileError: an unknown key, a wrong type, a missing part: with the key and the nearest right one.
     """
     page = _parse(path)
-    _known(path, "", page, _TOP)
+    _check_keys(path, "", page, _TOP)
     for part in ("objective", "space"):
         if part not in page:
             raise StudyFileError(f"{path}: `{part}` is missing.")
     for part in ("name", "objective", "bundle"):
-        _typed(path, part, page.get(part), str)
+        _check_type(path, part, page.get(part), str)
     for part in ("objective_options", "space", "search", "run"):
-        _typed(path, part, page.get(part), dict)
-    _known(path, "search", page.get("search", {}), _SEARCH)
-    _known(path, "run", page.get("run", {}), _RUN)
+        _check_type(path, part, page.get(part), dict)
+    _check_keys(path, "search", page.get("search", {}), _SEARCH)
+    _check_keys(path, "run", page.get("run", {}), _RUN)
     try:
         return StudyFile(
             objective=load_objective(page["objective"], page.get("objective_options", {}), path.parent),
@@ -218,14 +218,14 @@ def _domain(value: Any, where: str) -> Any:
         raise StudyFileError(f"`{where}`: {kind} takes [{wanted}]; got {arguments!r}.") from None
 
 
-def _known(path: Path, where: str, table: Mapping[str, Any], known: tuple[str, ...]) -> None:
+def _check_keys(path: Path, where: str, table: Mapping[str, Any], known: tuple[str, ...]) -> None:
     for key in table:
         if key not in known:
             inside = f" in [{where}]" if where else ""
             raise StudyFileError(f"{path}: there is no key `{key}`{inside}; {nearest(key, known)}")
 
 
-def _typed(path: Path, part: str, value: Any, kind: type) -> None:
+def _check_type(path: Path, part: str, value: Any, kind: type) -> None:
     if value is not None and not isinstance(value, kind):
         wanted = "a table" if kind is dict else "a string"
         raise StudyFileError(f"{path}: `{part}` is {wanted}; got {value!r}.")

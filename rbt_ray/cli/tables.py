@@ -32,7 +32,7 @@ def print_results(results: ResultGrid, *, as_json: bool, report: Path | None) ->
     console = Console(file=sys.stdout, markup=False)  # a name may have brackets
     rows = _top_rows(results)
     if rows:
-        console.print(_fitting(console, results, rows))
+        console.print(_table_for_width(console, results, rows))
         for row in rows:
             if row["note"]:
                 console.print(visible(f"trial {row['trial']}: {row['note']}"), highlight=False, soft_wrap=True)
@@ -41,7 +41,7 @@ def print_results(results: ResultGrid, *, as_json: bool, report: Path | None) ->
     pace = f" in {wall:.1f} s ({len(results) / wall:,.0f} trials/s)" if wall else ""
     console.print(visible(f"{results.study.name}: {counts}{pace}"), highlight=False)
     if len(results.rungs) > 1:
-        console.print(_about_fidelities(results), highlight=False, soft_wrap=True)
+        console.print(_fidelity_summary(results), highlight=False, soft_wrap=True)
     if results.table.outcomes.shares:
         console.print(visible(results.notes[-1]), highlight=False, soft_wrap=True)
     if not results.is_done:
@@ -97,7 +97,7 @@ def _top_rows(results: ResultGrid) -> list[dict[str, Any]]:
     return rows
 
 
-def _fitting(console: Console, results: ResultGrid, rows: list[dict[str, Any]]) -> Table:
+def _table_for_width(console: Console, results: ResultGrid, rows: list[dict[str, Any]]) -> Table:
     """The ranking with as many further metrics as the console has room for."""
     unlimited = console.options.update(max_width=10_000)
     for n_others in range(_OTHERS, 0, -1):
@@ -134,7 +134,7 @@ def _ranking(results: ResultGrid, rows: list[dict[str, Any]], n_others: int) -> 
     return table
 
 
-def _about_fidelities(results: ResultGrid) -> str:
+def _fidelity_summary(results: ResultGrid) -> str:
     told = ", ".join(f"{rung.n_trials:,} at {rung.fidelity:.3g}{_correlation(rung)}" for rung in results.rungs)
     return f"cost {results.cost:.1f} evaluations at full fidelity: {told}"
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rbt_ray.reporting.text import label
-from rbt_ray.reporting.theme import drawable
+from rbt_ray.reporting.theme import clip_for_plot
 from rbt_ray.store.table import TrialTable
 from rbt_ray.study.choices import Choice
 from rbt_ray.study.domains import Domain
@@ -26,7 +26,7 @@ class Axis:
 
     Args:
         name: the parameter's.
-        place: ``(n,)`` the number itself, or the position of an option in `options`; NaN where it is off.
+        position: ``(n,)`` the number itself, or the position of an option in `options`; NaN where it is off.
         options: in words; empty for numbers.
         log: numbers are even in their logarithm.
         cell: ``(n,)`` positions in `labels`.
@@ -34,7 +34,7 @@ class Axis:
     """
 
     name: str
-    place: FloatArray
+    position: FloatArray
     options: tuple[str, ...]
     log: bool
     cell: IntArray
@@ -57,18 +57,18 @@ def axis_of(name: str, domain: Domain, column: FloatArray) -> Axis:
     if isinstance(domain, Choice) and not all(_is_number(option) for option in domain.options):
         options = tuple(option if isinstance(option, str) else repr(option) for option in domain.options)
         cell, labels = _cells_of_options(column, options)
-        place, log = column, False
+        position, log = column, False
     else:
-        place, options, log = drawable(domain.numbers(column)), (), "log" in domain.kind
-        cell, labels = _cells_of_numbers(place, log=log)
+        position, options, log = clip_for_plot(domain.numbers(column)), (), "log" in domain.kind
+        cell, labels = _cells_of_numbers(position, log=log)
     off = np.isnan(column)
     if off.any():
         cell = np.where(off, len(labels), cell)
         labels = (*labels, OFF)
-    return Axis(name, place, options, log, cell, labels)
+    return Axis(name, position, options, log, cell, labels)
 
 
-def most_telling(axes: Sequence[Axis], loss: FloatArray, most: int) -> list[Axis]:
+def most_influential(axes: Sequence[Axis], loss: FloatArray, most: int) -> list[Axis]:
     """The axes whose cells differ most in the mean rank of their trials' loss, in the order they came."""
     if len(axes) <= most:
         return list(axes)

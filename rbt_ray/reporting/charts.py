@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rbt_ray.reporting.axes import Axis, axes_of, most_telling
+from rbt_ray.reporting.axes import Axis, axes_of, most_influential
 from rbt_ray.reporting.equity import equity_and_drawdown
 from rbt_ray.reporting.heat_map import MOST_PARAMETERS, heat_maps, profile, scale_of_pairs
 from rbt_ray.reporting.history import MOST_POINTS, history
 from rbt_ray.reporting.parallel import MOST_AXES, MOST_BEST, MOST_OTHERS, parallel
-from rbt_ray.reporting.text import counted, duration
-from rbt_ray.reporting.theme import Figure, drawable
+from rbt_ray.reporting.text import duration, pluralize
+from rbt_ray.reporting.theme import Figure, clip_for_plot
 from rbt_ray.reporting.timeline import MOST_BARS, busy, timeline
 from rbt_ray.store.journal import Reviewed
 from rbt_ray.store.table import TrialTable
@@ -69,7 +69,7 @@ def comparable(table: TrialTable) -> tuple[IntArray, FloatArray]:
     goodness = -table.loss
     counts = (table.outcomes.status == COMPLETED) & (table.fidelity == 1.0) & np.isfinite(goodness)
     rows: IntArray = np.flatnonzero(counts)
-    return rows, drawable(goodness[rows])
+    return rows, clip_for_plot(goodness[rows])
 
 
 def _equity(review: Reviewed | None, table: TrialTable) -> Chart | None:
@@ -97,7 +97,7 @@ def _over_parameters(axes: list[Axis], goodness: FloatArray, table: TrialTable) 
     if len(axes) == 1:
         figure = profile(axes[0], goodness, study.metric, study.mode)
         return Chart("over-parameters", f"{study.metric} by parameter", {"": figure}, "The star is the best trial.")
-    chosen = most_telling(axes, goodness, MOST_PARAMETERS)
+    chosen = most_influential(axes, goodness, MOST_PARAMETERS)
     colours = scale_of_pairs(chosen, goodness)
     caption = f"{_COLOURS[colours.sign]} Grey cells have no trial; the star is the best trial."
     if len(axes) > 2:
@@ -126,7 +126,7 @@ def _history(table: TrialTable) -> Chart | None:
 def _parallel(axes: list[Axis], goodness: FloatArray, table: TrialTable) -> Chart | None:
     if len(axes) < 2:
         return None
-    chosen = most_telling(axes, goodness, MOST_AXES)
+    chosen = most_influential(axes, goodness, MOST_AXES)
     caption = "A line a trial, the darker the better. Drag along an axis to keep only the lines that pass there."
     if len(goodness) > MOST_BEST + MOST_OTHERS:
         caption += f" Of {len(goodness):,} trials the best {MOST_BEST} are drawn, and {MOST_OTHERS} others evenly spaced by rank."
@@ -142,12 +142,12 @@ def _timeline(table: TrialTable) -> Chart | None:
     seen = busy(table)
     possible = seen.span * len(table.workers)
     share = float(seen.busy_s.sum()) / possible if possible > 0 else 1.0
-    workers = counted(len(table.workers), "worker")
+    workers = pluralize(len(table.workers), "worker")
     caption = f"Overall {workers} had a batch in hand for {share:.1%} of {duration(seen.span)}."
     if len(seen.pauses):
         gone = duration(float(seen.pauses.sum()))
         caption += (
-            f" {counted(len(seen.pauses), 'pause')} of all workers, {gone} together, left out at the dotted lines."
+            f" {pluralize(len(seen.pauses), 'pause')} of all workers, {gone} together, left out at the dotted lines."
         )
     if len(table.batches) > MOST_BARS:
         caption += f" Of {len(table.batches):,} batches those with the smallest gaps between them are drawn as one."

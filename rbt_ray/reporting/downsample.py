@@ -7,7 +7,7 @@ import numpy as np
 from rbt_ray.types import FloatArray, IntArray
 
 
-def decimate(values: FloatArray, most: int) -> IntArray:
+def downsample(values: FloatArray, most: int) -> IntArray:
     """Positions of at most `most` of the values, ascending: the first, the last, and each stretch's extremes.
 
     Args:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from rbt_ray.reporting.text import counted, escape
+from rbt_ray.reporting.text import escape, pluralize
 
 MOST_ERRORS = 10
 _LONGEST_ERROR = 4_000
@@ -38,5 +38,5 @@ def first_errors(errors: Sequence[tuple[int, str]]) -> str:
             f"<details><summary>{head}</summary><p>The first was trial {trial}.</p><pre>{escape(cut)}</pre></details>"
         )
     if len(kinds) > MOST_ERRORS:
-        parts.append(f"<p>and {counted(len(kinds) - MOST_ERRORS, 'other kind')} of errors.</p>")
+        parts.append(f"<p>and {pluralize(len(kinds) - MOST_ERRORS, 'other kind')} of errors.</p>")
     return "".join(parts)

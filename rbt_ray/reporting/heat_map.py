@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from rbt_ray.reporting.axes import MOST_CELLS, Axis
-from rbt_ray.reporting.text import label, plain
+from rbt_ray.reporting.text import json_values, label
 from rbt_ray.reporting.theme import BEST, EMPTY, INK, Figure, Scale, axis, layout, scale_of
 from rbt_ray.types import FloatArray, Mode
 
@@ -60,7 +60,7 @@ def profile(x: Axis, goodness: FloatArray, metric: str, mode: Mode) -> Figure:
         "type": "scatter",
         "mode": "lines+markers",
         "x": list(x.labels),
-        "y": plain(sign * heights),
+        "y": json_values(sign * heights),
         "line": {"color": BEST, "width": 1.5},
         "marker": {"size": 5},
         "hovertemplate": f"{label(x.name)} %{{x}}<br>{label(metric)} %{{y:.4g}}<extra></extra>",
@@ -77,7 +77,7 @@ def _heat_map(x: Axis, y: Axis, goodness: FloatArray, colours: Scale, metric: st
         "type": "heatmap",
         "x": list(x.labels),
         "y": list(y.labels),
-        "z": [plain(row if up else -row) for row in grid],
+        "z": [json_values(row if up else -row) for row in grid],
         "zmin": colours.low if up else -colours.high,
         "zmax": colours.high if up else -colours.low,
         "colorscale": colours.stops,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from rbt_ray.reporting.downsample import decimate
-from rbt_ray.reporting.text import counted, label, plain
-from rbt_ray.reporting.theme import BEST, INK, OTHER, WORSE, Figure, axis, drawable, frame, layout
+from rbt_ray.reporting.downsample import downsample
+from rbt_ray.reporting.text import json_values, label, pluralize
+from rbt_ray.reporting.theme import BEST, INK, OTHER, WORSE, Figure, axis, clip_for_plot, frame, layout
 from rbt_ray.store.table import TrialTable
 from rbt_ray.types import COMPLETED, BoolArray, FloatArray, IntArray
 
@@ -20,7 +20,7 @@ def history(table: TrialTable) -> Figure:
     values = table.numbers(table.study.metric)
     sign = 1.0 if table.study.mode == "max" else -1.0
     completed = (table.outcomes.status == COMPLETED) & np.isfinite(values)
-    values = drawable(values)
+    values = clip_for_plot(values)
     full = completed & (table.fidelity == 1.0)
     traces = []
     if (completed & ~full).any():
@@ -32,8 +32,8 @@ def history(table: TrialTable) -> Figure:
             "type": "scatter",
             "mode": "lines",
             "name": "best so far",
-            "x": plain(table.trials[steps]),
-            "y": plain(sign * height),
+            "x": json_values(table.trials[steps]),
+            "y": json_values(sign * height),
             "line": {"color": BEST, "width": 2, "shape": "hv"},
             "hovertemplate": f"best {metric} so far %{{y:.6g}}<br>trial %{{x}}<extra></extra>",
         }
@@ -50,7 +50,7 @@ def history(table: TrialTable) -> Figure:
     figure["margin"]["t"] = 44
     if n_beyond:
         verb = "lies" if n_beyond == 1 else "lie"
-        figure["annotations"] = [_note(f"{counted(n_beyond, 'trial')} {verb} beyond this frame")]
+        figure["annotations"] = [_note(f"{pluralize(n_beyond, 'trial')} {verb} beyond this frame")]
     return {"data": traces, "layout": figure}
 
 
@@ -71,13 +71,13 @@ def running_best(goodness: FloatArray, counts: BoolArray) -> tuple[IntArray, Flo
 
 def _points(name: str, table: TrialTable, values: FloatArray, which: BoolArray, colour: str) -> Figure:
     rows = np.flatnonzero(which)
-    rows = rows[decimate(values[rows], MOST_POINTS)]
+    rows = rows[downsample(values[rows], MOST_POINTS)]
     return {
         "type": "scatter",
         "mode": "markers",
         "name": name,
-        "x": plain(table.trials[rows]),
-        "y": plain(values[rows]),
+        "x": json_values(table.trials[rows]),
+        "y": json_values(values[rows]),
         "marker": {"size": 4 if len(rows) > 500 else 6, "color": colour, "opacity": 0.6},
         "hovertemplate": f"trial %{{x}}<br>{label(table.study.metric)} %{{y:.6g}}<extra></extra>",
     }
@@ -91,7 +91,7 @@ def _failures(trials: IntArray) -> Figure:
         "type": "scatter",
         "mode": "markers",
         "name": "did not complete",
-        "x": plain(trials[first]),
+        "x": json_values(trials[first]),
         "y": [0.03] * len(first),
         "yaxis": "y2",
         "text": [f"trial {t}" if k == 1 else f"{k} from trial {t}" for t, k in zip(trials[first], n, strict=True)],

@@ -12,7 +12,7 @@ from rbt_ray._version import __version__
 from rbt_ray.private_files import make_folder, replacing
 from rbt_ray.reporting import failures, ranking, rungs, settings, winner
 from rbt_ray.reporting.charts import Chart, charts_of
-from rbt_ray.reporting.text import counted, embedded, escape, shown
+from rbt_ray.reporting.text import embedded, escape, format_value, pluralize
 from rbt_ray.reporting.theme import Figure
 from rbt_ray.reporting.top import TopTrial, top_trials
 from rbt_ray.types import COMPLETED
@@ -110,11 +110,11 @@ def _body(results: ResultGrid, charts: list[Chart]) -> str:
 def _head(results: ResultGrid, top: list[TopTrial]) -> str:
     study = results.study
     names = study.space.names
-    over = " × ".join(names) if 0 < len(names) <= _NAMED_PARAMETERS else counted(len(names), "parameter")
+    over = " × ".join(names) if 0 < len(names) <= _NAMED_PARAMETERS else pluralize(len(names), "parameter")
     on = "" if study.bundle is None else f" on {study.bundle.name or 'a bundle of its own'}"
-    lead = f"{counted(len(results), 'trial')} of {over}{on}"
+    lead = f"{pluralize(len(results), 'trial')} of {over}{on}"
     if top:
-        lead += f"; best {study.metric} {shown(top[0].sweep.get(study.metric))} (trial {top[0].trial})."
+        lead += f"; best {study.metric} {format_value(top[0].sweep.get(study.metric))} (trial {top[0].trial})."
     else:
         lead += "; none completed at full fidelity." if len(results) else "; none has finished yet."
     unfinished = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from rbt_ray.reporting.text import counted, duration, escape, scrolling, shown
+from rbt_ray.reporting.text import duration, escape, format_value, pluralize, scrolling
 from rbt_ray.store.journal import Ended
 from rbt_ray.study.study import Study
 
@@ -66,10 +66,10 @@ def parameters(study: Study) -> str:
     notes = []
     if space.conditions:
         notes.append(
-            f"{counted(len({name for name, _ in space.conditions}), 'parameter exists', 'parameters exist')} conditionally"
+            f"{pluralize(len({name for name, _ in space.conditions}), 'parameter exists', 'parameters exist')} conditionally"
         )
     if space.forbidden:
-        notes.append(f"{counted(len(space.forbidden), 'forbidden clause')}")
+        notes.append(f"{pluralize(len(space.forbidden), 'forbidden clause')}")
     note = f"<p>{'; '.join(notes)}.</p>" if notes else ""
     head = '<tr><th scope="col">parameter</th><th scope="col">kind</th><th scope="col">values</th></tr>'
     return scrolling(
@@ -93,6 +93,6 @@ def runs(ended: Sequence[Ended]) -> str:
 
 def _pairs(rows: Sequence[tuple[str, Any]]) -> str:
     body = "".join(
-        f'<tr><th scope="row">{escape(name)}</th><td>{escape(shown(value))}</td></tr>' for name, value in rows
+        f'<tr><th scope="row">{escape(name)}</th><td>{escape(format_value(value))}</td></tr>' for name, value in rows
     )
     return scrolling(f'<table class="plain"><tbody>{body}</tbody></table>', "The study's definition")

@@ -37,7 +37,7 @@ def shortened(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
-def machine(value: Any) -> str:
+def exact_json(value: Any) -> str:
     """A value at full precision as JSON, for programs that read the page; what JSON cannot hold is its `repr`."""
     try:
         return json.dumps(value)
@@ -45,7 +45,7 @@ def machine(value: Any) -> str:
         return json.dumps(repr(value))
 
 
-def shown(value: Any) -> str:
+def format_value(value: Any) -> str:
     """A value for people: four digits of a fraction, thousands apart, a dash for nothing."""
     if value is None:
         return "–"
@@ -56,18 +56,18 @@ def shown(value: Any) -> str:
     return str(value)
 
 
-def aligned(values: Iterable[Any]) -> list[str]:
+def align_decimals(values: Iterable[Any]) -> list[str]:
     """A column of values for people: all fractions with as many decimals, chosen by the largest."""
     values = list(values)
     finite = [abs(v) for v in values if isinstance(v, float) and math.isfinite(v)]
     largest = max(finite, default=0.0)
     if not finite or not (largest == 0.0 or 1e-3 <= largest < 1e9):
-        return [shown(v) for v in values]
+        return [format_value(v) for v in values]
     places = 0 if largest >= 1e4 else 4 if largest < 1 else 3 - math.floor(math.log10(largest))
-    return [_fixed(v, places) if isinstance(v, float) and math.isfinite(v) else shown(v) for v in values]
+    return [_fixed(v, places) if isinstance(v, float) and math.isfinite(v) else format_value(v) for v in values]
 
 
-def plain(values: NDArray[Any]) -> list[Any]:
+def json_values(values: NDArray[Any]) -> list[Any]:
     """An ``(n,)`` array as JSON can hold it; None for what is not finite."""
     found: list[Any] = values.tolist()
     if values.dtype.kind != "f" or bool(np.isfinite(values).all()):
@@ -88,7 +88,7 @@ def duration(seconds: float) -> str:
     return f"{hours:,} h {minutes} min"
 
 
-def counted(n: int, one: str, many: str | None = None) -> str:
+def pluralize(n: int, one: str, many: str | None = None) -> str:
     """``1 trial``, ``2,000 trials``."""
     return f"{n:,} {one if n == 1 else many or one + 's'}"
 

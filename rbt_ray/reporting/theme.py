@@ -14,7 +14,7 @@ Figure: TypeAlias = dict[str, Any]
 
 INK, MUTED, RULE, PAPER = "#1b2430", "#5c6775", "#e2e6eb", "#ffffff"
 BEST, OTHER, WORSE = "#1d5a9e", "#8b95a1", "#b4470f"
-EMPTY, LANE = "#d3d7dd", "#eef1f4"
+EMPTY, ROW_BACKGROUND = "#d3d7dd", "#eef1f4"
 HOLDOUT = "rgba(217, 142, 4, 0.13)"
 HOLDOUT_INK = "#8a5a00"
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
@@ -51,7 +51,7 @@ class Scale:
     n_beyond: int
 
 
-def drawable(values: FloatArray) -> FloatArray:
+def clip_for_plot(values: FloatArray) -> FloatArray:
     """The values within +-1e300: near the largest floats, as penalties are, a chart's range would overflow."""
     return np.clip(values, -_LARGEST, _LARGEST)
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rbt_ray.reporting.text import counted, duration, label, plain
-from rbt_ray.reporting.theme import BEST, LANE, MUTED, Figure, axis, layout
+from rbt_ray.reporting.text import duration, json_values, label, pluralize
+from rbt_ray.reporting.theme import BEST, MUTED, ROW_BACKGROUND, Figure, axis, layout
 from rbt_ray.store.table import TrialTable
 from rbt_ray.types import BoolArray, FloatArray, IntArray
 
@@ -77,10 +77,10 @@ def timeline(seen: Busy, workers: tuple[str, ...]) -> Figure:
         "type": "bar",
         "orientation": "h",
         "y": [names[i] for i in seen.worker.tolist()],
-        "base": plain(seen.start / unit),
-        "x": plain(seen.length / unit),
+        "base": json_values(seen.start / unit),
+        "x": json_values(seen.length / unit),
         "text": [
-            f"{counted(n, 'batch', 'batches')}, {duration(length)}" + ("" if n == 1 else f", {share:.0%} busy")
+            f"{pluralize(n, 'batch', 'batches')}, {duration(length)}" + ("" if n == 1 else f", {share:.0%} busy")
             for n, length, share in zip(seen.n_batches.tolist(), seen.length.tolist(), seen.share.tolist(), strict=True)
         ],
         "textposition": "none",
@@ -116,7 +116,7 @@ def timeline(seen: Busy, workers: tuple[str, ...]) -> Figure:
         min(110 + 30 * len(names), 1200),
         xaxis=axis(f"{word} since the first batch", range=[0, seen.span / unit or 1]),
         yaxis=axis(type="category", categoryarray=names, autorange="reversed", showgrid=False, ticks=""),
-        plot_bgcolor=LANE,
+        plot_bgcolor=ROW_BACKGROUND,
         bargap=0.3,
         annotations=ends,
         shapes=cuts,

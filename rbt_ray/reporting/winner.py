@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from rbt_ray.reporting.text import escape, machine, shown
+from rbt_ray.reporting.text import escape, exact_json, format_value
 from rbt_ray.reporting.top import TopTrial
 from rbt_ray.study.study import Study
 from rbt_ray.types import Metrics
@@ -18,19 +18,20 @@ _SHARES = frozenset({"total_return", "cagr", "volatility", "max_drawdown", "expo
 def params(best: TopTrial) -> str:
     """The winner's parameters."""
     items = "".join(
-        f"<li><span>{escape(name)}</span> <b>{escape(option(value))}</b></li>" for name, value in best.params.items()
+        f"<li><span>{escape(name)}</span> <b>{escape(format_option(value))}</b></li>"
+        for name, value in best.params.items()
     )
     return f'<ul class="config" aria-label="The winner\'s parameters">{items}</ul>' if items else ""
 
 
-def option(value: Any) -> str:
+def format_option(value: Any) -> str:
     """A parameter's value for people; None is a value like others."""
-    return "None" if value is None else shown(value)
+    return "None" if value is None else format_value(value)
 
 
 def cards(top: Sequence[TopTrial], study: Study) -> str:
     """The best trial's figures: in the sweep, at order level, on the hold-out."""
-    best, percent = top[0], shares(top)
+    best, percent = top[0], percent_metrics(top)
     parts = [_card("In-sample, sweep", "What the search saw.", best.sweep, study.metric, percent, "")]
     for title, note, metrics, kind in (
         ("In-sample, order level", "Drifting holdings, exact cash.", best.order_level, ""),
@@ -42,16 +43,16 @@ def cards(top: Sequence[TopTrial], study: Study) -> str:
     return f'<div class="cards">{"".join(parts)}</div>'
 
 
-def shares(top: Sequence[TopTrial]) -> frozenset[str]:
+def percent_metrics(top: Sequence[TopTrial]) -> frozenset[str]:
     """The metrics to show as percent: a Backtest's shares; what a user's own function calls so may be anything."""
     return _SHARES if top[0].is_backtest else frozenset()
 
 
-def in_words(name: str, value: Any, percent: frozenset[str]) -> str:
+def format_metric(name: str, value: Any, percent: frozenset[str]) -> str:
     """One metric for people."""
     if name in percent and isinstance(value, float) and math.isfinite(value):
         return f"{value:.1%}"
-    return shown(value)
+    return format_value(value)
 
 
 def is_worse(value: Any, than: Any, study: Study) -> bool:
@@ -69,7 +70,7 @@ def holdout_note(top: Sequence[TopTrial], study: Study) -> str:
     worse = [is_worse(unseen, seen, study) for seen, unseen in pairs]
     if not any(worse):
         return '<p class="note">On the hold-out none of them does worse than in-sample.</p>'
-    seen, unseen = (in_words(study.metric, value, shares(top)) for value in pairs[0])
+    seen, unseen = (format_metric(study.metric, value, percent_metrics(top)) for value in pairs[0])
     text = f"The winner's {study.metric} goes from {seen} in-sample to {unseen} on the hold-out"
     if len(pairs) > 1:
         of = f"all of the best {len(pairs)}" if all(worse) else f"{sum(worse)} of the best {len(pairs)}"
@@ -99,10 +100,10 @@ def _card(title: str, note: str, metrics: Metrics, metric: str, percent: frozens
     value = metrics.get(metric)
     others = [(name, v) for name, v in metrics.items() if name != metric and isinstance(v, (int, float))]
     rows = "".join(
-        f"<div><dt>{escape(name)}</dt><dd>{escape(in_words(name, v, percent))}</dd></div>"
+        f"<div><dt>{escape(name)}</dt><dd>{escape(format_metric(name, v, percent))}</dd></div>"
         for name, v in others[:_MOST_OTHERS]
     )
-    figure = f'<b data-value="{escape(machine(value))}">{escape(in_words(metric, value, percent))}</b> {escape(metric)}'
+    figure = f'<b data-value="{escape(exact_json(value))}">{escape(format_metric(metric, value, percent))}</b> {escape(metric)}'
     return (
         f'<section class="card {kind}"><h3>{title}</h3><p class="figure">{figure}</p>'
         f'<p class="small">{note}</p><dl>{rows}</dl></section>'

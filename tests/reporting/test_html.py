@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import rbt_ray as rbt
-from rbt_ray.reporting.text import aligned, duration, embedded, label, machine, shown
+from rbt_ray.reporting.text import align_decimals, duration, embedded, exact_json, format_value, label
 from rbt_ray.store.journal import Reviewed
 from rbt_ray.types import CRASHED, TIMED_OUT
 
@@ -92,12 +92,12 @@ def test_plotlys_labels_are_read_as_texts():
 def test_numbers_for_people_and_for_programs():
     values = [0.123456, -1.5, 12345.6, 1e-7, math.nan, -math.inf, 0.0, 7, 1_000_000, True, None, "x"]
     texts = ["0.1235", "-1.5", "12,346", "1e-07", "NaN", "-∞", "0", "7", "1,000,000", "True", "–", "x"]
-    assert [shown(value) for value in values] == texts
-    assert aligned([1.23456, -0.00001, None, math.inf]) == ["1.235", "0.000", "–", "∞"]
-    assert aligned([1e-9, 2e-9]) == ["1e-09", "2e-09"]
+    assert [format_value(value) for value in values] == texts
+    assert align_decimals([1.23456, -0.00001, None, math.inf]) == ["1.235", "0.000", "–", "∞"]
+    assert align_decimals([1e-9, 2e-9]) == ["1e-09", "2e-09"]
     assert [duration(s) for s in (0.05, 3.21, 200, 7300)] == ["50 ms", "3.2 s", "3 min 20 s", "2 h 1 min"]
-    assert machine(0.1 + 0.2) == "0.30000000000000004"
-    assert machine({(1, 2): 3}) == '"{(1, 2): 3}"'
+    assert exact_json(0.1 + 0.2) == "0.30000000000000004"
+    assert exact_json({(1, 2): 3}) == '"{(1, 2): 3}"'
 
 
 def one(rng, n=20):
