@@ -30,19 +30,19 @@ def kill_host(cluster: RayCluster, host: Host, rng: np.random.Generator) -> None
 
 
 def end_power(cluster: RayCluster, host: Host, rng: np.random.Generator) -> None:
-    """A host's power goes: it ends without a word."""
+    """A host loses power and ends without a message."""
     host.lose_power()
 
 
 def cut_link(cluster: RayCluster, host: Host, rng: np.random.Generator) -> None:
-    """A host's link is cut, and heals within 2 s."""
+    """A host's link is cut and restored within 2 s."""
     host.cut()
     time.sleep(rng.uniform(0.2, 2.0))
     host.heal()
 
 
 def lose_link(cluster: RayCluster, host: Host, rng: np.random.Generator) -> None:
-    """A host's link is cut until Ray takes the host for lost, and heals then."""
+    """A host's link is cut until Ray declares the host dead, and then restored."""
     host.cut()
     wait_for(lambda: not cluster.nodes()[host.name]["Alive"], f"{host} is taken for lost", _NOTICED_S)
     host.heal()
