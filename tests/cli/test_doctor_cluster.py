@@ -45,7 +45,7 @@ def test_what_is_open_on_one_machine(auth):
     assert found["token"]["ok"] == safe
     assert found["versions"]["ok"]
     assert found["clocks"]["ok"]
-    assert found["dashboard"]["says"] == "does not run"
+    assert found["dashboard"]["says"] == "not running"
     assert found["object stores"]["says"].endswith(" of 0.10 GB")
     assert done.returncode == (0 if safe else 1)
     if not safe:

@@ -128,7 +128,7 @@ def hash_shown(laptop):
 
 def test_the_cluster_is_as_safe_as_the_readme_says(laptop):
     said = laptop.type(DOCTOR)
-    assert re.search(r"ok +token +asked for", said)
+    assert re.search(r"ok +token +required", said)
     for what in ("dashboard", "client server"):
         assert re.search(rf"ok +{what} +port \d+ of the head's loopback only", said), said
     for server in laptop.servers:
