@@ -1,4 +1,4 @@
-"""The best trial's wealth over time, against holding every symbol in equal shares."""
+"""The best trial's wealth over time, compared with holding an equal share of every symbol."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _CURVES = (("equity", "the best trial", BEST, 1.8), ("buy_and_hold", "equal-weig
 
 
 def drawdown(equity: FloatArray) -> FloatArray:
-    """``(n_bars,)`` equity over its highest so far, the starting capital 1 included, less 1: zero or negative."""
+    """Returns ``(n_bars,)`` equity / max(1, highest equity so far) - 1, which is zero or negative."""
     return equity / np.maximum.accumulate(np.maximum(equity, 1.0)) - 1.0
 
 
 def equity_and_drawdown(curves: Mapping[str, FloatArray], train_bars: int) -> Figure:
-    """Two panels that share their dates; the hold-out is shaded.
+    """Returns a figure with wealth above drawdown, with the hold-out shaded.
 
     Args:
-        curves: ``time_ms`` and ``equity``, and ``buy_and_hold`` where there is one; ``(n_bars,)`` each.
-        train_bars: where the hold-out begins.
+        curves: ``time_ms``, ``equity`` and optionally ``buy_and_hold``; ``(n_bars,)`` each.
+        train_bars: the first bar of the hold-out.
     """
     curves = {name: clip_for_plot(curve) for name, curve in curves.items()}
     time_ms = curves["time_ms"]

@@ -1,4 +1,4 @@
-"""What became of the trials, and why some did not complete, as HTML."""
+"""The statuses and errors of trials as HTML."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _LONGEST_ERROR = 4_000
 
 
 def status_counts(counts: Mapping[str, int]) -> str:
-    """How many trials have each status."""
+    """Returns a list with the number of trials per status."""
     items = "".join(
         f'<li class="{"" if name == "COMPLETED" or not n else "bad"}"><b>{n:,}</b> {escape(name.lower().replace("_", " "))}</li>'
         for name, n in counts.items()
@@ -20,10 +20,10 @@ def status_counts(counts: Mapping[str, int]) -> str:
 
 
 def first_errors(errors: Sequence[tuple[int, str]]) -> str:
-    """The first error of each kind, by its last line, with how often it came; collapsed.
+    """Returns the first error of each kind and the number of such errors, collapsed. The last line gives the kind.
 
     Args:
-        errors: trials and why they did not complete, in trial order.
+        errors: trial numbers and error texts, in trial order.
     """
     kinds: dict[str, list[tuple[int, str]]] = {}
     for trial, text in errors:

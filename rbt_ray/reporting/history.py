@@ -1,4 +1,4 @@
-"""How the search went: the metric of each trial, the best so far, and the trials that failed."""
+"""The progress of the search: the metric of each trial, the best so far, and failed trials."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MOST_TICKS = 1_000
 
 
 def history(table: TrialTable) -> Figure:
-    """The metric against the trial's number, with the running best at full fidelity; failures are ticks below."""
+    """Returns a figure of the metric by trial number, with the running best at full fidelity and ticks for failures."""
     metric = label(table.study.metric)
     values = table.numbers(table.study.metric)
     sign = 1.0 if table.study.mode == "max" else -1.0
@@ -42,23 +42,23 @@ def history(table: TrialTable) -> Figure:
     if len(failed):
         traces.append(_failures(table.trials[failed]))
     low, high, n_beyond = frame(sign * values[completed])
-    room = (high - low) * 0.08 or 0.5
-    bounds = sorted([sign * (low - 2 * room), sign * (high + room)])
+    margin = (high - low) * 0.08 or 0.5
+    bounds = sorted([sign * (low - 2 * margin), sign * (high + margin)])
     vertical = axis(metric, range=bounds)
     aside = {"overlaying": "y", "range": [0, 1], "visible": False, "fixedrange": True}
     figure = layout(400, xaxis=axis("trial", rangemode="nonnegative"), yaxis=vertical, yaxis2=aside, showlegend=True)
     figure["margin"]["t"] = 44
     if n_beyond:
         verb = "lies" if n_beyond == 1 else "lie"
-        figure["annotations"] = [_note(f"{pluralize(n_beyond, 'trial')} {verb} beyond this frame")]
+        figure["annotations"] = [_note(f"{pluralize(n_beyond, 'trial')} {verb} outside this range")]
     return {"data": traces, "layout": figure}
 
 
 def running_best(goodness: FloatArray, counts: BoolArray) -> tuple[IntArray, FloatArray]:
-    """The rows in which the best so far rose, and the last row; with the best so far in each.
+    """Returns the rows in which the best so far rose, and the last row, with the best so far in each.
 
     Args:
-        goodness: ``(n,)`` more is better.
+        goodness: ``(n,)`` higher is better.
         counts: ``(n,)`` which rows count; their goodness is finite.
     """
     if not counts.any():
@@ -84,7 +84,7 @@ def _points(name: str, table: TrialTable, values: FloatArray, which: BoolArray, 
 
 
 def _failures(trials: IntArray) -> Figure:
-    """A tick a failure; where there are many, one for those that would be drawn over one another anyway."""
+    """Returns one tick per failure; if there are many, one per group of adjacent trials."""
     width = max((int(trials[-1]) - int(trials[0])) // MOST_TICKS + 1, 1)
     _, first, n = np.unique(trials // width, return_index=True, return_counts=True)
     return {

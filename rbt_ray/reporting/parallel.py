@@ -1,4 +1,4 @@
-"""Parallel coordinates: a line a trial through its parameters to its metric."""
+"""Parallel coordinates: one line per trial through its parameters and its metric."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LONGEST_NAME = 18
 
 
 def select_lines(goodness: FloatArray) -> IntArray:
-    """Rows of the best trials and of evenly spaced others by rank, the best last so that they are drawn on top."""
+    """Returns the rows of the best trials and of others evenly spaced by rank, with the best last to draw them on top."""
     order = np.argsort(-goodness, kind="stable")
     best, rest = order[:MOST_BEST], order[MOST_BEST:]
     if len(rest) > MOST_OTHERS:
@@ -29,13 +29,13 @@ def select_lines(goodness: FloatArray) -> IntArray:
 
 
 def parallel(axes: Sequence[Axis], goodness: FloatArray, metric: str, mode: Mode) -> Figure:
-    """A line a trial, coloured by the metric.
+    """Returns a figure with one line per trial, coloured by the metric.
 
     Args:
         axes: the parameters.
-        goodness: ``(n,)`` the metric, signed so that more is better; finite.
+        goodness: ``(n,)`` the metric, negated for `mode="min"`; finite.
         metric: its name.
-        mode: how to turn goodness into the metric again.
+        mode: the sign of the metric.
     """
     rows = select_lines(goodness)
     colours = scale_of(goodness[rows])
@@ -67,7 +67,7 @@ def _dimension(one: Axis, rows: IntArray) -> Figure:
     there = position[~off]
     if one.options:
         used = np.unique(there).astype(np.int64).tolist()
-        # plotly takes these texts as they are, without reading any HTML in them
+        # plotly does not parse HTML in these texts
         ticks = [(float(i), shortened(one.options[i], _LONGEST_NAME)) for i in _thinned(used)]
     elif one.log:
         position, there = np.log10(position), np.log10(there)

@@ -1,4 +1,4 @@
-"""The best trials as a ranked HTML table; each cell carries its value at full precision for programs."""
+"""The best trials as a ranked HTML table; `data-value` of each cell has the value at full precision."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _IN_SAMPLE = {"holdout": "sweep", "holdout_order_level": "order_level"}
 
 @dataclass(frozen=True, slots=True)
 class _Column:
-    """A column of the table.
+    """One column of the table.
 
     Args:
-        source: where its values come from: "config", "sweep", or a field of a review.
-        name: of the parameter or metric.
-        note: what else the head says.
-        values: one a row.
+        source: the origin of its values: "config", "sweep", or a field of a review.
+        name: the parameter's or metric's name.
+        note: additional text in the header.
+        values: one per row.
     """
 
     source: str
@@ -34,7 +34,7 @@ class _Column:
 
 
 def ranking(top: Sequence[TopTrial], study: Study) -> str:
-    """The best trials as a table: parameters, the sweep's metrics, and the study's metric in each review."""
+    """Returns the best trials as a table: parameters, the sweep's metrics, and the study's metric in each review."""
     columns = _columns(top, study)
     texts = [_texts(column, top) for column in columns]
     heads = "".join(_head(column, study) for column in columns)

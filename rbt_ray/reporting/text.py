@@ -1,4 +1,4 @@
-"""Numbers for people, and text that stays text: in HTML, in JSON within HTML, and in plotly's labels."""
+"""Formats numbers, and escapes text for HTML, for JSON in HTML, and for plotly's labels."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from numpy.typing import NDArray
 
 
 def escape(text: object) -> str:
-    """Text for HTML, in elements and in quoted attributes."""
+    """Escapes text for HTML elements and quoted attributes."""
     return html.escape(str(text), quote=True)
 
 
 def embedded(value: Any) -> str:
-    """JSON that may stand in a ``<script>`` element: no text in it can end the element or begin a comment.
+    """Returns JSON for a ``<script>`` element: its text cannot end the element or start a comment.
 
     Raises:
-        ValueError: it holds a NaN or an infinity, for which JSON has no word.
+        ValueError: it contains NaN or infinity, which JSON lacks.
     """
     return json.dumps(value, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def label(text: str, most: int = 48) -> str:
-    """A short text for plotly, which reads some HTML and ``%{...}`` in most labels; here neither means anything."""
+    """Shortens and escapes text for plotly, which interprets some HTML and ``%{...}`` in most labels."""
     return html.escape(shortened(text, most), quote=False).replace("%{", "%&#123;")
 
 
 def shortened(text: str, most: int) -> str:
-    """At most so many characters on one line."""
+    """Shortens text to at most `most` characters on one line."""
     text = " ".join(text.split())
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def exact_json(value: Any) -> str:
-    """A value at full precision as JSON, for programs that read the page; what JSON cannot hold is its `repr`."""
+    """Returns a value at full precision as JSON, or its `repr` if JSON cannot represent it."""
     try:
         return json.dumps(value)
     except (TypeError, ValueError):
@@ -46,7 +46,7 @@ def exact_json(value: Any) -> str:
 
 
 def format_value(value: Any) -> str:
-    """A value for people: four digits of a fraction, thousands apart, a dash for nothing."""
+    """Formats a value: floats with four digits, integers with thousands separators, None as a dash."""
     if value is None:
         return "–"
     if isinstance(value, float):
@@ -57,7 +57,7 @@ def format_value(value: Any) -> str:
 
 
 def align_decimals(values: Iterable[Any]) -> list[str]:
-    """A column of values for people: all fractions with as many decimals, chosen by the largest."""
+    """Formats a column of values: all floats with the same number of decimals, chosen for the largest."""
     values = list(values)
     finite = [abs(v) for v in values if isinstance(v, float) and math.isfinite(v)]
     largest = max(finite, default=0.0)
@@ -68,7 +68,7 @@ def align_decimals(values: Iterable[Any]) -> list[str]:
 
 
 def json_values(values: NDArray[Any]) -> list[Any]:
-    """An ``(n,)`` array as JSON can hold it; None for what is not finite."""
+    """Converts an ``(n,)`` array to a list for JSON, with None for non-finite values."""
     found: list[Any] = values.tolist()
     if values.dtype.kind != "f" or bool(np.isfinite(values).all()):
         return found
@@ -76,7 +76,7 @@ def json_values(values: NDArray[Any]) -> list[Any]:
 
 
 def duration(seconds: float) -> str:
-    """A time span in the two units that matter."""
+    """Formats a duration with its two largest units."""
     if seconds < 1:
         return f"{1000 * seconds:.0f} ms"
     if seconds < 60:
@@ -89,12 +89,12 @@ def duration(seconds: float) -> str:
 
 
 def pluralize(n: int, one: str, many: str | None = None) -> str:
-    """``1 trial``, ``2,000 trials``."""
+    """Returns a count with its noun: ``1 trial``, ``2,000 trials``."""
     return f"{n:,} {one if n == 1 else many or one + 's'}"
 
 
 def scrolling(table: str, name: str) -> str:
-    """A table that scrolls by itself where the page is narrow, by keyboard too."""
+    """Wraps a table so that it scrolls on narrow pages, also by keyboard."""
     return f'<div class="scroll" role="region" tabindex="0" aria-label="{escape(name)}">{table}</div>'
 
 

@@ -27,7 +27,10 @@ def toml(old="", new="", extra=""):
 STUDIES = {
     "not TOML": ("objective = [", r"study.toml is not TOML"),
     "unknown key": (toml('bundle = "sample"', 'bundel = "sample"'), r"unknown key `bundel`; did you mean 'bundle'\?"),
-    "unknown key in search": (toml("num_samples", "num_sample"), r"unknown key `num_sample` in \[search\].*'num_samples'"),
+    "unknown key in search": (
+        toml("num_samples", "num_sample"),
+        r"unknown key `num_sample` in \[search\].*'num_samples'",
+    ),
     "unknown key in run": (toml(extra="[run]\nworkers = 2"), r"unknown key `workers` in \[run\].*'num_workers'"),
     "no such setting of bohb": (
         toml(extra="search_alg = { bohb = { modle = 'tpe' } }"),

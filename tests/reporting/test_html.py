@@ -46,7 +46,7 @@ def test_the_page_says_what_was_found(tmp_path, rng, write_crossings, read_page)
     )
     for title in ("In-sample, sweep", "In-sample, order level", "Hold-out, sweep", "Hold-out, order level"):
         assert title in page.text
-    assert "all of the best 10 do worse there" in page.text
+    assert "all of the best 10 are worse there" in page.text
     assert "50.0%" in page.text  # total_return of a Backtest is a share
     for text in ("whole numbers from 30 to 109", "a" * 64, "bars held out 500", "12.5 s", "mine:objective"):
         assert text in page.text
@@ -59,7 +59,7 @@ def test_the_page_says_what_was_found(tmp_path, rng, write_crossings, read_page)
     }
 
 
-@pytest.mark.parametrize(("fall", "note"), [(-0.2, "none of them does worse"), (0.2, "all of the best 10 do worse")])
+@pytest.mark.parametrize(("fall", "note"), [(-0.2, "none of them is worse"), (0.2, "all of the best 10 are worse")])
 def test_a_note_says_how_the_best_did_on_the_holdout(tmp_path, rng, write_crossings, read_page, fall, note):
     results = write_crossings(tmp_path, rng)
     for row in results.review.rows:
@@ -169,7 +169,7 @@ def test_a_review_that_failed_is_told(tmp_path, rng, write_study, read_page):
     ]
     second = write_study(tmp_path / "b", space, points, {"sharpe": points[:, 0]}, review=Reviewed(rows, {}))
     text = page_of(second, tmp_path, read_page).text
-    assert "1 of these trials could not be run again in detail:" in text
+    assert "The review failed for 1 of these trials:" in text
     assert "OSError: <gone>" in text
 
 
