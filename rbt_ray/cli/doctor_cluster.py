@@ -98,5 +98,5 @@ def _side(ahead_s: float) -> str:
 
 def _stores(cluster: ClusterFacts) -> Finding:
     full = any(host.free_bytes < _LITTLE * host.store_bytes for host in cluster.hosts)
-    rooms = (f"{host.name} {host.free_bytes / 1e9:.2f} of {host.store_bytes / 1e9:.2f} GB" for host in cluster.hosts)
-    return Finding("object stores", not full, f"free: {', '.join(rooms)}")
+    free = (f"{host.name} {host.free_bytes / 1e9:.2f} of {host.store_bytes / 1e9:.2f} GB" for host in cluster.hosts)
+    return Finding("object stores", not full, f"free: {', '.join(free)}")
