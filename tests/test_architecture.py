@@ -111,17 +111,6 @@ HEAVY = {
 
 # Private words that had several meanings here, or none elsewhere; see the glossary in docs/architecture.md.
 BANNED = {"ambient", "decimate", "fitting", "sound", "streaming", "whoever"}
-    "ambient",
-    "bury",
-    "decimate",
-    "fitting",
-    "settled",
-    "sound",
-    "streaming",
-    "strike",
-    "surroundings",
-    "whoever",
-}
 
 LATE = ["ray", "hpbandster", "optuna", "ConfigSpace", "pandas", "scipy", "numba", "plotly", "pyarrow"]
 
