@@ -103,12 +103,12 @@ def second_driver(study: Study, rng: np.random.Generator) -> bool:
         return False
     pid = study.pid()
     if f'"pid": {pid},' not in (study.path / "lock").read_text():
-        return False  # the first is still starting, and the second could overtake it
+        return False  # the first is still starting, and the second could get the lock before it
     done = study.second_driver()
     if not study.running:
         return False  # the first was done before the second came
     if done.returncode == 0:
-        return False  # the first had let go of the study before it ended itself, and the second found it done
+        return False  # the first released the study before it ended, so that the second found it done
     wanted = f"is being run by process {pid} on {socket.gethostname()}"
     if done.returncode != 2 or wanted not in done.stderr:
         raise ChaosError(f"a second driver was not refused: {done.returncode}, {done.stderr}")
@@ -207,11 +207,11 @@ def may_fail(fault_names: list[str]) -> Callable[[int, str], bool]:
             return bool({"kill_driver", "kill_everything", "torn_log"} & set(fault_names))
         if code == 130:
             return "interrupt_driver" in fault_names and "rbt-ray resume" in said
-        if code in (-signal.SIGTERM, -signal.SIGINT):  # before the study began to listen, or a second time
+        if code in (-signal.SIGTERM, -signal.SIGINT):  # before the study handled signals, or a second signal
             return "interrupt_driver" in fault_names
         if code in (1, 2) and "full_disk" in fault_names and re.search(r"disk is full|No space left|disk I/O", said):
             return True
-        # Ray itself ends a process whose raylet is gone, or whose control server has been for a minute.
+        # Ray ends a process whose raylet is gone, or whose control server has been gone for a minute.
         return code == 1 and bool({"kill_raylet", "kill_gcs"} & set(fault_names))
 
     return excused

@@ -148,8 +148,8 @@ def page(tallies: Sequence[Tally], fuzzed: Mapping[str, int]) -> str:
     """The page's text.
 
     Args:
-        tallies: of each backend.
-        fuzzed: how many cases of each parser `tests.fuzz.run` counted.
+        tallies: one per backend.
+        fuzzed: the number of cases per parser from `tests.fuzz.run`.
     """
     struck = sum((Counter(tally.faults) for tally in tallies), Counter[str]())
     studies = sum((Counter(tally.studies) for tally in tallies), Counter[str]())

@@ -1,4 +1,4 @@
-"""Bad input gets one clear sentence on stderr and exit code 2: never a traceback, never a study folder."""
+"""Bad input gives one error message on stderr and exit code 2, without a traceback and without a study folder."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""`rbt-ray doctor --address` on one machine: a Ray that asks for no token is named, one that does is not."""
+"""`rbt-ray doctor --address` on one machine reports a Ray that requires no token."""
 
 import json
 import os
@@ -18,7 +18,7 @@ sys.stdin.read()
 
 @contextmanager
 def ray_of_its_own(auth):
-    """A Ray on this machine: its address, and the environment of who may join."""
+    """Starts a Ray on this machine; yields its address and the environment for joining it."""
     env = {**os.environ, "RAY_AUTH_MODE": auth, "RAY_AUTH_TOKEN": "a" * 64}
     words = [sys.executable, "-c", _RAY]
     process = subprocess.Popen(words, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -51,7 +51,7 @@ def test_what_is_open_on_one_machine(auth):
     if not safe:
         assert "run any code" in found["token"]["says"]
     assert "Traceback" not in done.stderr
-    # The page for people says the same.
+    # The text output has the same statuses.
     for what, one in found.items():
         [line] = [line for line in said.splitlines() if line[5:].startswith(what + " ")]
         assert line.startswith("ok " if one["ok"] else "BAD")

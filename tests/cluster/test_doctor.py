@@ -1,4 +1,4 @@
-"""`rbt-ray doctor --address`, on a cluster whose one host is unlike the others."""
+"""`rbt-ray doctor --address` on a cluster with one host that differs from the others."""
 
 import json
 from pathlib import Path

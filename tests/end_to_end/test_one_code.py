@@ -1,4 +1,4 @@
-"""One table, one code: what is saved while a study runs changes nothing in it, and what differs later is named."""
+"""A study uses one version of the code: saving files while it runs changes nothing, and later differences are reported."""
 
 import importlib
 import os
@@ -347,7 +347,7 @@ def edited(tmp_path, name, old, new):
 
 
 def differing(objective, tmp_path, name):
-    """Runs a study; the warnings that files differ from what is imported, and the best score."""
+    """Runs a study; returns the warnings about files that differ from imported code, and the best score."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         results = rbt.Tuner(objective, **tuner_arguments(tmp_path, name)).fit()

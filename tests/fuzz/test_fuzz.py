@@ -1,4 +1,4 @@
-"""A few thousand cases of generated input; `make fuzz` throws a hundred thousand and more."""
+"""Some generated cases for each parser; `make fuzz` runs a hundred thousand and more."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The numbers in the figures are those of straightforward pandas computations."""
+"""The numbers in the figures equal those of simple pandas computations."""
 
 import numpy as np
 import pandas as pd

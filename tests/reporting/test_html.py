@@ -1,4 +1,4 @@
-"""What the page says, in a table a program can read, and that nothing in it is anything but text."""
+"""The page's contents, its machine-readable table, and the escaping of all text."""
 
 import math
 import time
