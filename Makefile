@@ -12,7 +12,7 @@ demo: setup
 test: setup
 	$(BIN)/python -m pytest
 
-# Tests that take long, such as the comparison of thousands of proposals with hpbandster's.
+# Single tests that take long, such as comparing thousands of proposals with hpbandster's.
 test-slow: setup
 	$(BIN)/python -m pytest -m slow
 
@@ -24,7 +24,7 @@ test-cluster: setup
 FUZZED := build/fuzz.json
 COUNTS := build/chaos
 
-# Up to 175,000 malicious inputs for the parsers, in at most an hour and a half; `make test` has some hundred, `make test-slow` thousands.
+# Up to 175,000 hostile inputs over the parsers, an hour and a half at most; `make test` has some hundred, `make test-slow` thousands.
 fuzz: setup
 	mkdir -p build
 	$(BIN)/python -m tests.fuzz.run --cases 25000 --seconds 5400 --counts $(FUZZED)
