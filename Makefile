@@ -19,11 +19,11 @@ test: setup
 test-slow: setup
 	$(BIN)/python -m pytest -m slow $(SHARED)
 
-# Several hosts as Linux namespaces: needs root, iproute2, openssh-server and rsync, and says so.
+# Several hosts as Linux namespaces; needs root, iproute2, openssh-server and rsync.
 test-cluster: setup
 	$(BIN)/python -m pytest tests/cluster -m cluster
 
-# Where `make fuzz` and `make chaos` leave what they counted; the latter then writes docs/reliability.md.
+# The counts of `make fuzz` and `make chaos`, from which the latter writes docs/reliability.md.
 FUZZED := build/fuzz.json
 COUNTS := build/chaos
 
@@ -32,7 +32,7 @@ fuzz: setup
 	mkdir -p build
 	$(BIN)/python -m tests.fuzz.run --cases 25000 --seconds 5400 --counts $(FUZZED)
 
-# Faults at random moments: a short version, and a long one that writes what it counted.
+# Faults at random moments: a short version, and a long one that writes its counts.
 test-chaos: setup
 	$(BIN)/python -m pytest tests/chaos -m chaos -s
 
@@ -49,17 +49,17 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Everything measured anew, in about two and a half hours with nothing beside it: docs/benchmarks.* and docs/decisions.
-KEPT := --data docs/benchmarks.json
+# Repeats all measurements (docs/benchmarks.* and docs/decisions) in about two and a half hours; run nothing else at the same time.
+DATA := --data docs/benchmarks.json
 bench: setup
-	$(BIN)/python benchmarks/throughput.py $(KEPT)
-	$(BIN)/python benchmarks/first_result.py $(KEPT)
-	$(BIN)/python benchmarks/bundle_memory.py $(KEPT)
-	$(BIN)/python benchmarks/throughput.py --backend ray $(KEPT)
-	$(BIN)/python benchmarks/bundle_memory.py --backend ray $(KEPT)
-	$(BIN)/python benchmarks/ray_start.py $(KEPT)
-	$(BIN)/python benchmarks/suggestion.py $(KEPT)
-	$(BIN)/python benchmarks/bohb_wall.py $(KEPT)
+	$(BIN)/python benchmarks/throughput.py $(DATA)
+	$(BIN)/python benchmarks/first_result.py $(DATA)
+	$(BIN)/python benchmarks/bundle_memory.py $(DATA)
+	$(BIN)/python benchmarks/throughput.py --backend ray $(DATA)
+	$(BIN)/python benchmarks/bundle_memory.py --backend ray $(DATA)
+	$(BIN)/python benchmarks/ray_start.py $(DATA)
+	$(BIN)/python benchmarks/suggestion.py $(DATA)
+	$(BIN)/python benchmarks/bohb_wall.py $(DATA)
 	$(BIN)/python benchmarks/adapters.py
 	$(BIN)/python benchmarks/kernel_bound.py
 	$(BIN)/python -m benchmarks.decisions
@@ -70,7 +70,7 @@ bench: setup
 	$(BIN)/python benchmarks/peers write
 	$(BIN)/python benchmarks/page.py
 
-# Whether they all still run, and both sides of every comparison give the same; no time is looked at, and docs/ stays as it is.
+# Checks that all benchmarks run, and that both sides of every comparison give the same results; measures nothing, leaves docs/ alone.
 SCRATCH := build/bench-quick/benchmarks.json
 bench-quick: setup
 	$(BIN)/python benchmarks/throughput.py --quick --data $(SCRATCH)
@@ -86,21 +86,21 @@ bench-quick: setup
 	$(BIN)/python benchmarks/peers --quick
 	$(BIN)/python benchmarks/page.py $(SCRATCH)
 
-# The four optimizations of the old evaluation, each with a page in docs/decisions; `make decisions ONLY=bohb` for one.
+# Evaluates the four optimizations, with a page for each in docs/decisions; `make decisions ONLY=bohb` runs one.
 decisions: setup
 	$(BIN)/python -m benchmarks.decisions $(ONLY)
 
 bench-search: setup
 	$(BIN)/python benchmarks/search_quality.py --write docs/decisions
 
-# One driver and up to ten thousand simulated workers: some hours, most of them BOHB's.
+# One driver and up to ten thousand simulated workers; takes hours, mostly for BOHB.
 bench-scale: setup
 	$(BIN)/python benchmarks/scale.py
 
 setup: $(READY)
 
-# uv leaves out hpbandster's one dependency that needs a C compiler (see pyproject.toml), and compiles bytecode:
-# where an environment forbids Python to write it, every start would pay seconds.
+# uv skips hpbandster's one dependency that needs a C compiler (see pyproject.toml), and compiles bytecode: if Python may not
+# write it, every start takes seconds longer.
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "rbt_ray needs Python 3.11 or newer: make PYTHON=/path/to/python3.11"; exit 1; }

@@ -1,8 +1,8 @@
-"""Makes `docs/benchmarks.md` and its plot of what the scripts kept with `--data`, and of nothing else.
+"""Writes `docs/benchmarks.md` and its plot from the data that the scripts saved with `--data`.
 
     python benchmarks/page.py [docs/benchmarks.json]
 
-The page is written beside the data. A section whose script has kept nothing yet says which command measures it.
+The page is written next to the data. A section without data names the command that measures it.
 """
 
 import argparse
@@ -31,11 +31,11 @@ COMMANDS = {
 }
 BACKENDS = {"local": "local", "ray": "Ray"}
 KINDS = {"plain": "plain function", "batched": "`@rbt.batched`"}
-MODELS = {"native kde": "BOHB's model", "native tpe": "the model of TPE", "hpbandster": "hpbandster"}
+MODELS = {"native kde": "BOHB's model", "native tpe": "TPE's model", "hpbandster": "hpbandster"}
 TOOLS = {
     "rbt_ray": '`search_alg="bohb"` of rbt_ray',
     "hpbandster's master": "hpbandster's own master and name server",
-    "Ray Tune's TuneBOHB": "Ray Tune, `TuneBOHB` and `HyperBandForBOHB`, actors reused",
+    "Ray Tune's TuneBOHB": "Ray Tune, `TuneBOHB` and `HyperBandForBOHB`, reusing actors",
 }
 GOAL, GOAL_AT = 0.97, 10e-3
 """The parallel efficiency that was aimed for, at so many seconds an evaluation."""
@@ -57,7 +57,7 @@ def lacking(data, names):
     commands = [
         f"`python benchmarks/{COMMANDS[name]} --data docs/benchmarks.json`" for name in names if name not in data
     ]
-    return [f"Not measured yet: {' and '.join(commands)} will.", ""] if commands else []
+    return [f"Not measured yet; run {' and '.join(commands)}.", ""] if commands else []
 
 
 def by_backend(data, script):
@@ -77,16 +77,16 @@ def side_by_side(found, key, first, cell):
 def busy(data, plot_name):
     found = by_backend(data, "throughput")
     lines = [
-        "## How busy the workers are kept", "",
-        "`benchmarks/throughput.py`, cases interleaved. Parallel efficiency is evaluation CPU time over wall time times workers, "
-        "where an evaluation burns a fixed CPU time and nothing of rbt_ray's own work counts as evaluation. Brackets hold a "
-        "95 % bootstrap interval.", "",
+        "## Parallel efficiency", "",
+        "`benchmarks/throughput.py`, cases interleaved. Parallel efficiency is evaluation CPU time / (wall time x workers). An "
+        "evaluation uses a fixed CPU time, and rbt_ray's own work does not count as evaluation. Brackets contain a 95 % bootstrap "
+        "interval.", "",
         *lacking(data, ("throughput local", "throughput ray")),
     ]  # fmt: skip
     if found:
         lines += [
             *side_by_side(
-                found, "efficiencies", ["an evaluation takes", "objective", "evaluations"],
+                found, "efficiencies", ["time per evaluation", "objective", "evaluations"],
                 lambda case: [
                     length(case["seconds"]), KINDS[case["kind"]], f"{case['n']:,}", interval(case["efficiency"], ".3f"),
                 ],
@@ -101,18 +101,18 @@ def busy(data, plot_name):
         )
         lost = shortest["seconds"] * (1 / np.median(shortest["efficiency"]) - 1)
         lines += [
-            f"What is lost at {length(shortest['seconds'])} is {lost * 1e6:.1f} µs of a worker's time an evaluation, locally, most of "
-            "it for the config's dict, the clock and the result's conversion.",
+            f"The overhead at {length(shortest['seconds'])} is {lost * 1e6:.1f} µs of a worker's time per evaluation, locally. Most of "
+            "it is for the config's dict, the clock and the result's conversion.",
         ]  # fmt: skip
     return [
         *lines, "",
-        "In an earlier version, by the kernel's counts per thread, Ray's own processes (log monitor, raylet, GCS, agents, dashboard) "
-        "took 1.7 % of one core during a study and the driver with Ray's threads 1.4 %; with Ray's metrics and task events, "
-        "which a Ray of our own is started without, it was 0.6 % more.", "",
-        "A batch of the sweep below holds up to 32,768 configurations, whose results weigh 1.4 MB: 42 bytes each, of which Ray "
-        "sends up to 100 kB inline and more through its object store. With batches held below 100 kB a sweep of 200,000 took "
-        "1.78 s of CPU time over all processes, without 1.29 s (an earlier version, medians of 10 by turns): fewer calls are "
-        "worth more than inline ones. Where an evaluation takes more than 0.13 ms, a batch is below 100 kB anyway.", "",
+        "In an earlier version, Ray's own processes (log monitor, raylet, GCS, agents, dashboard) used 1.7 % of one core during a "
+        "study, and the driver with Ray's threads 1.4 % (the kernel's counts per thread). Ray's metrics and task events would add "
+        "0.6 %; a Ray that rbt_ray starts has them disabled.", "",
+        "A batch of the sweep below has up to 32,768 configurations, whose results take 1.4 MB: 42 bytes each. Ray sends results "
+        "of up to 100 kB inline and larger ones through its object store. A sweep of 200,000 took 1.78 s of CPU time over all "
+        "processes with batches limited to 100 kB, and 1.29 s without the limit (an earlier version, medians of 10, alternating): "
+        "fewer calls save more than inline results. If an evaluation takes more than 0.13 ms, a batch is below 100 kB anyway.", "",
     ]  # fmt: skip
 
 
@@ -126,8 +126,8 @@ def sweep(data):
     found = by_backend(data, "throughput")
     lines = [
         "## The built-in sweep", "",
-        "The same script: a grid of `sma_cross` configurations with four metrics, from `fit()` to results on disk, kernels warm, "
-        "journal included. `sample` trades at the next open, `fx` at the next close.", "",
+        "The same script runs a grid of `sma_cross` configurations with four metrics. It measures from `fit()` to results on disk, "
+        "including the journal, with loaded kernels. `sample` trades at the next open, `fx` at the next close.", "",
         *lacking(data, ("throughput local", "throughput ray")),
     ]  # fmt: skip
     if found:
@@ -136,47 +136,46 @@ def sweep(data):
                 found, "sweeps", ["symbols x bars", "configurations"],
                 lambda case: [case["bundle"], f"{case['n_configs']:,}", f"{interval(case['a_second'], ',.0f')} /s"],
             ), "",
-            "The driver's peak memory over the whole script: "
+            "The driver's peak memory during the whole script: "
             + ", ".join(f"{one['driver_peak_mib']:,.0f} MiB {BACKENDS[backend]}" for backend, one in found.items()) + ".", "",
         ]  # fmt: skip
     return [
         *lines,
-        "The compare of two averages takes about a third of a configuration's time on the worker, accumulating returns, equity "
-        "and drawdown the rest; it is bound by instructions, since a tile of 128 bars stays in the first-level cache. With AVX2 "
-        "only, `fx` took 14 to 15 µs a configuration and core in an earlier version, with AVX-512 8.4.", "",
+        "Comparing two averages takes about a third of a configuration's time on the worker. Accumulating returns, equity and "
+        "drawdown takes the rest. It is limited by instructions, since a tile of 128 bars stays in the first-level cache. In an "
+        "earlier version, `fx` took 14 to 15 µs per configuration and core with AVX2 only, and 8.4 with AVX-512.", "",
     ]  # fmt: skip
 
 
 def first_result(data):
     lines = [
-        "## From the start of the process to the first result", "",
-        "`benchmarks/first_result.py`: runs of `rbt-ray run` on an ingested bundle in fresh processes, local backend. Medians; "
-        "brackets hold the extremes.", "", *lacking(data, ("first_result",)),
+        "## Time to the first result", "",
+        "`benchmarks/first_result.py` runs `rbt-ray run` on an ingested bundle in fresh processes, on the local backend. It "
+        "measures from the start of the process. Medians; brackets contain the extremes.", "", *lacking(data, ("first_result",)),
     ]  # fmt: skip
     if "first_result" in data:
         found = data["first_result"]
         rows = [[name, *map(extremes, zip(*times, strict=True))] for name, times in found["seconds"].items()]
         lines += [
-            *table(["study", "first result", "whole study, report included"], rows),
+            *table(["study", "first result", "whole study with report"], rows),
             "",
             f"Repeats: {found['repeats']}.",
             "",
         ]
     lines += [
-        "Nearly all of it is the import of numba and the loading of the compiled kernels in the process "
-        "that workers are forked from.", "",
-        "On Ray, `benchmarks/ray_start.py`: fresh processes by turns; brackets hold the extremes.", "", *lacking(data, ("ray_start",)),
+        "Nearly all of this time is for importing numba and loading the compiled kernels in the fork server.", "",
+        "On Ray, `benchmarks/ray_start.py` measures fresh processes, alternating; brackets contain the extremes.", "", *lacking(data, ("ray_start",)),
     ]  # fmt: skip
     if "ray_start" in data:
         found = data["ray_start"]
         times = {name: np.array(values) for name, values in found["seconds"].items()}
         named = {
-            f'a quiet `ray.init(address="local")` and {found["workers"]} actors that do nothing': times["bare"],
-            "a study of 100 `sma_cross` configurations on a Ray of its own": times["study"],
-            "the difference, pair by pair": times["study"] - times["bare"],
+            f'a quiet `ray.init(address="local")` and {found["workers"]} idle actors': times["bare"],
+            "a study of 100 `sma_cross` configurations on its own Ray": times["study"],
+            "difference per pair": times["study"] - times["bare"],
         }
         rows = [[name, extremes(values[:, 0]), extremes(values[:, 1])] for name, values in named.items()]
-        lines += [*table(["", "until the answer is there", "until the process has ended"], rows), ""]
+        lines += [*table(["", "until the result", "until the process ends"], rows), ""]
         lines += [f"Repeats: {found['repeats']}.", ""]
     return lines
 
@@ -184,12 +183,13 @@ def first_result(data):
 def bundle_memory(data):
     found = by_backend(data, "bundle_memory")
     lines = [
-        "## What a bundle costs a worker", "",
-        "`benchmarks/bundle_memory.py`: private memory (USS) of a worker that has read every bar of a large bundle, less that "
-        "with a small one, the larger of two workers. Linux counts the pages of a file that one process alone has mapped as "
-        "private to it, so the figure holds for two workers and more; private dirty memory is the same for one. On Ray the bundle "
-        "is an object in shared memory, and a worker's memory includes Ray's and numba's own. Beside it: how long a ready worker, "
-        "handed its first trial, takes to begin with it, the objective and the bundle loaded; brackets hold the extremes.", "",
+        "## Memory of a worker for a bundle", "",
+        "`benchmarks/bundle_memory.py` measures the private memory (USS) of a worker that has read every bar of a large bundle, and "
+        "of one with a small bundle; the larger of two workers counts. Linux counts file pages that only one process maps as "
+        "private to it, so these figures apply to two or more workers; private dirty memory also applies to one. On Ray, the bundle "
+        "is an object in shared memory, and a worker's memory includes that of Ray and numba. The last column is the time from "
+        "sending the first trial to an idle worker until the worker starts it, including loading the objective and the bundle; "
+        "brackets contain the extremes.", "",
         *lacking(data, ("bundle_memory local", "bundle_memory ray")),
     ]  # fmt: skip
     rows = []
@@ -206,7 +206,7 @@ def bundle_memory(data):
         rows.append(
             [
                 f"**{BACKENDS[backend]}**",
-                "**the difference**",
+                "**difference**",
                 *(f"**{round(value, 1) + 0:.1f} MB**" for value in more.values()),
                 "",
             ]
@@ -216,9 +216,9 @@ def bundle_memory(data):
 
 def suggestion(data):
     lines = [
-        "## What a proposal costs", "",
-        "`benchmarks/suggestion.py`: ms to observe one result and propose one config, refits included; medians, brackets hold a "
-        "95 % bootstrap interval. hpbandster's column includes the third of its proposals that are random, and cheap.", "",
+        "## Time per proposal", "",
+        "`benchmarks/suggestion.py` measures the ms to observe one result and propose one config, including refits. Medians; "
+        "brackets contain a 95 % bootstrap interval. A third of hpbandster's proposals are random, and thus fast.", "",
         *lacking(data, ("suggestion",)),
     ]  # fmt: skip
     if "suggestion" in data:
@@ -233,10 +233,10 @@ def suggestion(data):
 
 def bohb_wall(data):
     lines = [
-        "## A BOHB search at 1 ms an evaluation", "",
-        "`benchmarks/bohb_wall.py`: six numbers, two workers, in turn, from the first suggestion to the last result. rbt_ray's "
-        "includes the eight configs that calibrate its fidelities. Brackets hold the extremes, the last column the ratios within "
-        "a repeat.", "", *lacking(data, ("bohb_wall",)),
+        "## A BOHB search with 1 ms per evaluation", "",
+        "`benchmarks/bohb_wall.py` runs searches over six numeric parameters with two workers, alternating, and measures from the "
+        "first proposal to the last result. rbt_ray's time includes the eight configs that calibrate its fidelities. Brackets "
+        "contain the extremes; the last column has the ratios within a repeat.", "", *lacking(data, ("bohb_wall",)),
     ]  # fmt: skip
     if "bohb_wall" in data:
         found = data["bohb_wall"]
@@ -248,45 +248,45 @@ def bohb_wall(data):
         ]  # fmt: skip
         lines += [
             f"Rounds of Hyperband: {found['rounds']} ({found['configs']} new configs, budgets 1 to {found['budgets']}). Repeats: "
-            f"{len(walls['rbt_ray'])}.", "", *table(["", "wall time", "times rbt_ray's"], rows), "",
+            f"{len(walls['rbt_ray'])}.", "", *table(["", "wall time", "ratio to rbt_ray"], rows), "",
         ]  # fmt: skip
     return [
         *lines,
-        "hpbandster's start is not timed. Its dispatcher may miss a worker that says it is there, and then looks again after its "
-        "`ping_interval`, a minute unless set: in an earlier version two workers took 61 and 66 s until both were found, in four "
-        "starts with an interval of a second 1.5 to 9 s.", "",
-        "How near searches come to the best there is: [decisions/search_quality.md](decisions/search_quality.md).", "",
+        "hpbandster's start does not count. Its dispatcher may overlook a worker that registers, and checks again after its "
+        "`ping_interval`, a minute by default. In an earlier version it took 61 and 66 s until it found both workers, and 1.5 to 9 s "
+        "in four starts with an interval of a second.", "",
+        "[decisions/search_quality.md](decisions/search_quality.md) compares the results of searches.", "",
     ]  # fmt: skip
 
 
 ELSEWHERE = """\
-## Which optimizations earn their keep
+## Decisions about optimizations
 
-`make decisions` judges four of them by one rule, each in the regime it is meant for and outside it: the shared bundle, the
-persistent pool, BOHB and Ray; and all of them one after another. It writes its pages and their data to [decisions](decisions/).
-The rule: [measuring](measuring.md).
+`make decisions` evaluates four optimizations by one rule, each in the regime it is meant for and outside it: the shared bundle,
+the persistent pool, BOHB and Ray. It also evaluates all of them in sequence. It writes pages and their data to
+[decisions](decisions/). [Measuring](measuring.md) describes the rule.
 
-## Beside other tools
+## Comparison with other tools
 
-[decisions/peers.md](decisions/peers.md): the same work with the same results on multiprocessing.Pool, concurrent.futures,
-joblib, Ray, Ray Tune, Optuna, RustyBT, vectorbt and backtesting.py, with what a gain is made of and where rbt_ray is behind.
-Reproduce it with
+[decisions/peers.md](decisions/peers.md) compares the same work with the same results on multiprocessing.Pool,
+concurrent.futures, joblib, Ray, Ray Tune, Optuna, RustyBT, vectorbt and backtesting.py. It explains the gains and says where
+rbt_ray is slower. Reproduce it with
 
 ```
-benchmarks/peers/rustybt_environment          # RustyBT's own Python 3.12; left out where it is not run
-python benchmarks/peers grid                  # and trials, tune, kernel, gains, memory: each is merged into peers.json
-python benchmarks/peers write                 # the page and the plot, from the data alone
+benchmarks/peers/rustybt_environment          # RustyBT's own Python 3.12; without it, RustyBT is omitted
+python benchmarks/peers grid                  # also trials, tune, kernel, gains, memory: each is merged into peers.json
+python benchmarks/peers write                 # writes the page and the plot from the data
 ```
 
-A round starts each peer once; `--rounds` repeats it and `--length 1e-3` takes one length of evaluation. `--quick` checks
-in under a minute that all peers of the environment find the same, and times nothing.
+A round starts each peer once. `--rounds` repeats it, and `--length 1e-3` selects one length of evaluation. `--quick` checks in
+under a minute that all peers give the same results, and measures nothing.
 
-[decisions/profiles.md](decisions/profiles.md) says where rbt_ray's own time goes, and what was tried.
+[decisions/profiles.md](decisions/profiles.md) shows where rbt_ray spends its own time, and which improvements were tried.
 
-## What is not measured here
+## Not measured
 
-Other machines, more than two cores, strategies of users. Of peers: several hosts, GPUs, spawned pools as on macOS and
-Windows (but see `adapters.py`), and the commercial vectorbt, which has chunking of its own.
+Other machines, more than two cores, and strategies of users. Among peers: several hosts, GPUs, spawned pools as on macOS and
+Windows (but see `adapters.py`), and the commercial vectorbt, which has its own chunking.
 """
 
 
@@ -334,8 +334,8 @@ def write(path):
     picture = path.with_suffix(".png")
     lines = [
         "# Benchmarks", "",
-        f"Generated by `python benchmarks/page.py` from [{path.name}]({path.name}), which holds every repeat. Do not edit: run it "
-        "again. Nothing is tuned to the figures, and no test asserts a time. Reproduce them with `make bench`.", "",
+        f"Generated by `python benchmarks/page.py` from [{path.name}]({path.name}), which contains every repeat. Do not edit this "
+        "page. No code is tuned to the figures, and no test asserts a time. `make bench` reproduces them.", "",
         *machines(data), *busy(data, picture.name), *sweep(data), *first_result(data), *bundle_memory(data), *suggestion(data),
         *bohb_wall(data), ELSEWHERE,
     ]  # fmt: skip

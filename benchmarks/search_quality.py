@@ -3,14 +3,14 @@
     python benchmarks/search_quality.py [--groups abcde] [--tools NAMES] [--problem PART] [--seeds 30] [--processes 2] [--quick]
         [--write docs/decisions]
 
-Groups: (a) counting ones, (b) functions with a fidelity, (c) strategies on real prices whose whole grid of 100,000 is known,
-(d) small grids, (e) a conditional space, a forbidden half, a fifth that fails. Every search runs with the same seeds, one
-trial at a time; "auto with 32 open" is what `search_alg="auto"` does in a study, where 32 trials may be open. Regret is
-re-evaluated at full fidelity without noise and divided by what a middling config has. Brackets hold 95 % bootstrap
-intervals of the median; p is Wilcoxon's, paired by seed, against "auto". Nothing is asserted.
+Groups: (a) counting ones, (b) functions with a fidelity, (c) strategies on real prices with a known grid of 100,000 configs,
+(d) small grids, (e) a conditional space, a space of which half is forbidden, and configs of which a fifth fails. All searches use
+the same seeds and run one trial at a time, except "auto with 32 open": `search_alg="auto"` as in a study, with 32 open trials.
+Regret is computed at full fidelity without noise and divided by that of a typical config. Brackets contain 95 % bootstrap intervals
+of the median. The p-values are Wilcoxon's, paired by seed, against "auto". No test checks these figures.
 
-With `--write`, what each seed of each search came to is kept in search_quality.json with the version of the code and the
-date; a run replaces what it ran, and the page is made anew of all there is.
+With `--write`, the results of each seed of each search are saved in search_quality.json with the version of the code and the
+date. A run replaces its own results, and the page is written from all results.
 """
 
 import argparse

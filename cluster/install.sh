@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs the wheel of rbt_ray that lies in dist/ beside this script, with the versions of constraints.txt, into venv/
-# beside it, and puts that on PATH. Run again, it changes what changed.
+# Installs the wheel of rbt_ray from dist/ next to this script, with the versions in constraints.txt, into venv/ next to
+# it, and adds that to PATH. Run it again to apply changes.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 
@@ -8,9 +8,9 @@ test -x "$here/uv/bin/uv" || {
     python3 -m venv "$here/uv"
     "$here/uv/bin/python" -m pip install --quiet --constraint "$here/constraints.txt" uv
 }
-# hpbandster asks for netifaces, which needs a C compiler and which nothing here uses.
+# hpbandster requires netifaces, which needs a C compiler and is never used here.
 echo "netifaces; sys_platform == 'never'" >"$here/override.txt"
-# Ray wants the same Python on all hosts; uv fetches this one where the host has none.
+# Ray needs the same Python on all hosts; uv downloads it if the host does not have it.
 test -x "$here/venv/bin/python" || "$here/uv/bin/uv" venv --quiet --python 3.12 "$here/venv"
 wheel=$(ls -t "$here"/dist/rbt_ray-*.whl | head -n 1)
 "$here/uv/bin/uv" pip install --quiet --python "$here/venv" --compile-bytecode --constraint "$here/constraints.txt" \

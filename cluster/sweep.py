@@ -1,4 +1,4 @@
-"""The script one submits: `rbt-ray run STUDY.toml` on the Ray cluster that it runs on.
+"""The script to submit: runs `rbt-ray run STUDY.toml` on its Ray cluster.
 
 `sweep.py STUDY.toml [options of rbt-ray run]`; without `--backend` it is `--backend ray --address auto`.
 """
@@ -11,7 +11,7 @@ from rbt_ray.cli.main import run_command
 
 
 def words(given: list[str]) -> list[str]:
-    """The command line of rbt-ray."""
+    """Runs the command line of rbt-ray."""
     names = {word.partition("=")[0] for word in given}
     if names & {"--backend", "--address"}:
         return ["run", *given]
@@ -21,7 +21,7 @@ def words(given: list[str]) -> list[str]:
 if __name__ == "__main__":
     given = sys.argv[1:]
     if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ:
-        # A job runs in a copy of the working directory, which Ray removes after it: the study is kept at home.
+        # Ray runs a job in a copy of the working directory and removes it afterwards, so store the study in the home folder.
         given = [str(Path(word).resolve()) if Path(word).is_file() else word for word in given]
         os.chdir(Path.home())
     sys.exit(run_command(words(given)))

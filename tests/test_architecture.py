@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -109,6 +110,9 @@ HEAVY = {
     "bt": {"adapters/bt.py"},
     "tensorboardX": {"compat/ray_tune/logger.py"},
 }
+
+# Private words that had several meanings here, or none elsewhere; see the glossary in docs/architecture.md.
+BANNED = {"ambient", "decimate", "fitting", "sound", "streaming", "whoever"}
 
 LATE = ["ray", "hpbandster", "optuna", "ConfigSpace", "pandas", "scipy", "numba", "plotly", "pyarrow"]
 
@@ -255,3 +259,12 @@ def test_rooms_are_packages_with_a_docstring():
     for room in PACKAGE.iterdir():
         if (room / "__init__.py").exists():
             assert importlib.import_module(f"rbt_ray.{room.name}").__doc__
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_names_avoid_private_words(path):
+    names = set(path.relative_to(PACKAGE).with_suffix("").parts)
+    for node in ast.walk(ast.parse(path.read_text())):
+        names |= {getattr(node, field, None) for field in ("id", "attr", "arg", "name", "asname")} - {None}
+    words = {name: {word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", name)} & BANNED for name in names}
+    assert {name: found for name, found in words.items() if found} == {}

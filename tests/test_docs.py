@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-DOCS = Path(__file__).parents[1] / "docs"
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
 
 
@@ -25,3 +26,11 @@ def test_the_examples_of_extending_run(page, prints, tmp_path):
 def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
         assert target.startswith("http") or (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", [*PAGES, *ROOT.glob("*.md")], ids=lambda page: str(page.relative_to(ROOT)))
+def test_files_that_a_page_names_exist(page):
+    """Paths such as `rbt_ray/search/bohb.py`, or `search/bohb.py` in the package; NAME stands for a name of yours."""
+    places = (ROOT, ROOT / "rbt_ray", page.parent)
+    for path in re.findall(r"`([a-z_.]+/[\w/.-]+\.(?:py|md|toml|yaml|sh))`", page.read_text()):
+        assert "NAME" in path or any((place / path).exists() for place in places), path

@@ -1,4 +1,4 @@
-"""BOHB beside a whole grid, by the size of the grid."""
+"""BOHB against a whole grid, by the size of the grid."""
 
 import functools
 import itertools
@@ -22,13 +22,12 @@ from rbt_ray.search.choose import AUTO
 from rbt_ray.search.registry import make_searcher
 
 ABOUT = """\
-Without: every config of a grid is evaluated. With: BOHB with Hyperband and the model that "auto" takes, until a config at full
+Without: all configs of a grid are evaluated. With: BOHB with Hyperband and the model that "auto" uses, until a config at full
 fidelity is within 1 % of the best of the grid. The grids are of the moving-average crossover sma_cross (fast 2 to 1,001, slow
-10 to 1,009, in steps) on 8 symbols x 5,124 days, and the best of each is known by looking at all of it; fidelities are the first
-third and all of the days. For the times an
-evaluation burns 1 ms of processor time at full fidelity and a share of it below, on two warm local workers; grids of more than
-20,000 are not run: their time is the least that two workers can take, 0.5 ms a config. A search that is not near within
-{most:,} evaluations has not found it: it is followed by the grid, whose least time is added to its own."""
+10 to 1,009, in steps) on 8 symbols x 5,124 days. The best config of each is known from the whole grid. Fidelities are the first third
+and all of the days. For the times, an evaluation takes 1 ms of processor time at full fidelity and a share of it below, on two
+running local workers. Grids of more than 20,000 configs are not run: their time is the minimum for two workers, 0.5 ms per config.
+If a search does not come within 1 % in {most:,} evaluations, the time of the grid is added to its own."""
 SIDES = (5, 10, 32, 100, 316, 1_000)
 MEANT_FROM = 1_000
 RUN_UP_TO = 20_000
@@ -160,7 +159,7 @@ def timed(page, problem, losses, side, quick):
             settings = {"search_alg": AUTO, "num_samples": n, "max_cost": MOST, "seed": next(seeds)}
             return run(objective, problem, settings, place, whole=False)
 
-        name = f"{n:,} configs at 1 ms" + (" (the grid's least time, not run)" if n > RUN_UP_TO else "")
+        name = f"{n:,} configs at 1 ms" + (" (grid not run: its minimum time)" if n > RUN_UP_TO else "")
         page.cases.append(case(name, whole, searched, meant=n >= MEANT_FROM, runs=2 if quick else 10))
 
 
@@ -179,11 +178,11 @@ def decide(quick):
     head = [
         "configs",
         "grid",
-        "grid in a random order until near",
-        "BOHB until near",
+        "grid in random order until within 1 %",
+        "BOHB until within 1 %",
         "BOHB, worst seed",
         "found",
-        "p beside the grid",
+        "p against the grid",
     ]
     rows, sizes, medians, tried = [head], [], [], []
     for side in SIDES[:1] if quick else SIDES:
@@ -200,7 +199,7 @@ def decide(quick):
     for problem, losses, side in tried:
         timed(page, problem, losses, side, quick)
     rbt.shutdown()
-    page.tables["Full evaluations, every rung charged"] = rows
+    page.tables["Full evaluations, all rungs included"] = rows
     if not quick:
         page.notes = [_about(crossing(sizes, medians), "full evaluations"), _about(_crossing_time(page, sizes), "time")]
     return page
@@ -214,10 +213,10 @@ def _crossing_time(page, sizes):
 
 def _about(found, of):
     if found is None:
-        return f"By {of} the two do not cross between the sizes tried."
+        return f"In {of}, the two do not cross between the tested sizes."
     low, high, at = found
     where = f", at about {at:,.0f}" if np.isfinite(at) else ""
-    return f"By {of} BOHB overtakes the grid between {low:,} and {high:,} configs{where}."
+    return f"In {of}, BOHB becomes cheaper than the grid between {low:,} and {high:,} configs{where}."
 
 
 def _interval(costs):

@@ -1,4 +1,4 @@
-"""Ray beside local processes: on one machine, and on one to three hosts that are namespaces of it."""
+"""Ray against local processes: on one machine, and on one to three hosts that are namespaces of it."""
 
 import argparse
 import json
@@ -20,20 +20,21 @@ from tests.cluster.hosts import Lan, what_is_missing
 from tests.cluster.ray_cluster import RayCluster
 
 ABOUT = """\
-Without: rbt_ray's local workers. With: Ray actors; nothing else changes. An evaluation burns a fixed processor time; timed is a
-study on warm workers, from `fit()` to results on disk. On one machine both have two workers, and what Ray's start costs is in
-docs/benchmarks.md. On hosts (*: on two and more): each is a namespace with a network of its own, pinned to one core; without is the
-local backend with one worker on one host, with is a Ray cluster of that host, which also runs its head and the driver, and the others,
-with a worker on each. Memory is what there is after a study: of the driver and its workers; with Ray, of all of the host that holds more, as each host has its own.
-Hosts run without Ray's log monitor, as those of cluster/ do. An earlier run had it: gains of 48 to 50 % on two hosts, but 2.0 to
-2.1 % of 23.5 GiB added, and so REJECTED. Leaving it out was decided on seeing that."""
+Without: rbt_ray's local workers. With: Ray actors; everything else is the same. An evaluation takes a fixed processor time. The
+time is that of a study on running workers, from `fit()` to results on disk. On one machine, both sides have two workers;
+docs/benchmarks.md has the cost of starting Ray. On several hosts (*: two or more), each host is a namespace with its own network,
+pinned to one core. Without is the local backend with one worker on one host. With is a Ray cluster of that host, which also runs the
+head and the driver, and the other hosts, with a worker on each. Memory is measured after a study: the driver and its workers, and
+with Ray everything on the host that uses most, since each host has its own. Hosts run without Ray's log monitor, as those of cluster/
+do. An earlier run with the log monitor had gains of 48 to 50 % on two hosts but added 2.0 to 2.1 % of 23.5 GiB, and was thus
+REJECTED. The log monitor was removed because of this result."""
 ONE_MACHINE = [(100e-6, 10_000), (1e-3, 1_000), (10e-3, 100), (100e-3, 10), (1.0, 2), (3.0, 2)]
 HOSTS = {1: [(0.3, 6)], 2: [(0.1, 16), (0.3, 6), (1.0, 2), (3.0, 2)], 3: [(0.1, 24), (0.3, 9), (1.0, 3), (3.0, 3)]}
 """Evaluations by the number of hosts: their seconds, and how many of them a study has."""
 WORDS = {
-    1: "one host of one core beside the same",
-    2: "two hosts of one core beside one",
-    3: "three hosts of one core beside one",
+    1: "one host of one core against the same",
+    2: "two hosts of one core against one",
+    3: "three hosts of one core against one",
 }
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -150,7 +151,7 @@ def on_hosts(page, quick):
         cores = sorted(os.sched_getaffinity(0))
         for n_hosts, evaluations in HOSTS.items():
             if n_hosts > len(cores):
-                reason = f"this machine has {len(cores)} cores, and each host is to have one of its own"
+                reason = f"this machine has {len(cores)} cores, and each host needs its own core"
                 page.cases.append(Case(f"{WORDS[n_hosts]}: not tried", True, False, reason, tried=False))
                 continue
             os.sched_setaffinity(0, cores[n_hosts - 1 : n_hosts])  # what is started from here on stays there
@@ -180,7 +181,7 @@ def decide(quick):
 def about_memory(added):
     """From which size of a host on its memory would not speak against it."""
     least = added / Thresholds.default().memory / 2**30
-    return f"Ray's own processes on a host take {added / 1e6:,.0f} MB at most: below 2 % where a host has {least:.0f} GiB or more."
+    return f"Ray's own processes on a host take at most {added / 1e6:,.0f} MB, which is below 2 % on hosts with {least:.0f} GiB or more."
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""One bundle that all workers map beside one that each of them loads."""
+"""A bundle that all workers map against prices that each worker loads."""
 
 import argparse
 import functools
@@ -17,14 +17,13 @@ from benchmarks.workload import measure
 from rbt_ray.bench import fresh
 
 ABOUT = """\
-Without: each of two workers loads the prices itself, once in its life, from an uncompressed Parquet file by pandas. With: the
-workers map the one file of the bundle. Both sides are rbt_ray's local workers. The synthetic bundles are random walks with five
-fields of 50 symbols; an objective reads every value of every field, eight times in all. Every run is a process of its own;
-timed is from the start of the study to the end of the workers; the files are in the page cache. The first row is the old
-evaluation's workload, 20 batches of 40 configs on 41,000 rows. Workers of a study with a bundle load numba and the kernels before
-they start, which these objectives in numpy have no use for; those that read files of their own start without, and sharing has to
-win that back first. In the second row of 10 MB both sides load numba, as objectives that use the kernels must:
-a bundle of one price makes those that read files of their own do so."""
+Without: each of two workers loads the prices itself, once, from an uncompressed Parquet file with pandas. With: the workers map the
+bundle's file. Both sides are rbt_ray's local workers. The synthetic bundles are random walks with five fields of 50 symbols. An
+objective reads every value of every field, eight times in total. Each run is a new process and is timed from the start of the
+study until the workers end; the files are in the page cache. The first row is the old evaluation's workload, 20 batches of 40
+configs on 41,000 rows. Workers of a study with a bundle load numba and the kernels first, which these numpy objectives do not
+need. Workers that read their own files do not load them, so that sharing starts with a disadvantage. In the second row of 10 MB,
+both sides load numba, as objectives with kernels must: a bundle with one price makes workers that read their own files load it."""
 SIZES_MB = (10, 100, 500, 2_000)
 MEANT_FROM_MB = 10
 FIELDS = ("open", "high", "low", "close", "volume")
@@ -107,7 +106,7 @@ def one_price():
 
 
 def decide(quick):
-    page = Decision("shared_bundle", "One bundle that all workers share", ABOUT)
+    page = Decision("shared_bundle", "A bundle that all workers share", ABOUT)
     runs = 2 if quick else 10
     for megabytes in (1,) if quick else SIZES_MB:
         with tempfile.TemporaryDirectory() as place:

@@ -87,8 +87,8 @@ def on_rbt_ray(objective, runs):
 
 
 WAYS = {
-    "Pool, kept": on_pool,
-    "Pool, kept, malloc's thresholds raised": on_pool,
+    "Pool, reused": on_pool,
+    "Pool, reused, malloc's thresholds raised": on_pool,
     "rbt_ray, the same function": partial(on_rbt_ray, of_view),
     "rbt_ray, its indicators and backtest": partial(on_rbt_ray, memoized),
     "rbt_ray, its kernel": partial(on_rbt_ray, rbt.objectives.sma_cross(turnover_bps=kernel.COST_BPS)),

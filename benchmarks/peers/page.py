@@ -1,4 +1,4 @@
-"""The page and the plots, from the data and nothing else."""
+"""Writes the page and the plots from the data."""
 
 from dataclasses import dataclass
 
@@ -81,7 +81,7 @@ class Beside:
         return self.high < 1
 
     def __str__(self):
-        return f"{self.ratio:.2f} [{self.low:.2f}, {self.high:.2f}]{' (behind)' if self.is_behind else ''}"
+        return f"{self.ratio:.2f} [{self.low:.2f}, {self.high:.2f}]{' (slower)' if self.is_behind else ''}"
 
 
 def beside(entry, peer, pairs):
@@ -100,8 +100,8 @@ def entries(data, part):
 def matrix(found, which, pairs):
     """A row a peer, a column a length: how many times rbt_ray's time, on the same backend."""
     peers = [peer for peer in advice.NAMES if any(peer in entry["peers"] for entry in found) and peer not in OURS]
-    head = ["an evaluation takes", *(length(entry["seconds"]) for entry in found)]
-    rows = [["evaluations a run", *(f"{entry['n']:,}" for entry in found)]]
+    head = ["time per evaluation", *(length(entry["seconds"]) for entry in found)]
+    rows = [["evaluations per run", *(f"{entry['n']:,}" for entry in found)]]
     for base in OURS:
         if any(base in entry["peers"] for entry in found):
             cells = [f"{np.median(which(entry['peers'][base])):.3g} s" for entry in found]
@@ -141,9 +141,9 @@ def all_pairs(named):
 def behind(found, pairs, name):
     lost = list(losses(found, pairs))
     if not lost:
-        return [f"Nothing measured is ahead of rbt_ray, {name}, at {length(LEAST)} and more by more than its interval."]
+        return [f"From {length(LEAST)} per evaluation on, no peer is significantly faster than rbt_ray, {name}."]
     return [
-        f"Ahead of rbt_ray, {name}, with their time over its own:",
+        f"Faster than rbt_ray, {name} (in brackets: their time / rbt_ray's time):",
         "",
         *(f"- {one}." for one in lost),
         "",
@@ -166,16 +166,16 @@ def tune_lines(entry):
         times_ray = "" if peer in OURS else f"{np.median(rates['rbt_on_ray']) / middle:,.0f}"
         n = entry["peers"][peer][0]["n"]
         rows.append([advice.NAMES[peer], f"{n:,}", f"{plain(middle)} [{plain(low)}, {plain(high)}]", times, times_ray])
-    head = ["", "trials a run", "trials/s, warm", "rbt_ray, local, is faster by", "rbt_ray, Ray, is faster by"]
+    head = ["", "trials per run", "trials/s, warm", "speedup of rbt_ray, local", "speedup of rbt_ray, Ray"]
     most, best, default = WORKERS / entry["seconds"], "ray_tune_best", "ray_tune_default"
     ours = np.median(rates["rbt_local"])
     told = []
     for peer, goal in ((best, 30), (default, 1_000)):
         times = ours / np.median(rates[peer])
         bound = most / np.median(rates[peer])
-        reached = "reached" if times >= goal else f"not reached: {bound:,.0f} times is the most that any tool could"
+        reached = "reached" if times >= goal else f"not reached; the maximum for any tool is {bound:,.0f} times"
         told.append(f"- {advice.NAMES[peer]}: the goal of {goal:,} times its trials/s is {reached}.")
-    return [*table(head, rows), "", f"Two workers can do {most:,.0f} such evaluations a second and no more.", "", *told]
+    return [*table(head, rows), "", f"Two workers can make at most {most:,.0f} such evaluations per second.", "", *told]
 
 
 def a_second(cases, name):
@@ -193,20 +193,20 @@ def kernel_lines(found):
     peak = {name: max(one["pss"] for one in answers) for name, answers in cases.items()}
     fastest = max(("vectorbt, one account a config", "vectorbt, one account a symbol"), key=rate.get)
     goals = [
-        ["closed form, study, over vectorbt's faster way", rate["closed form, study"] / rate[fastest], 200],
-        ["at order level over vectorbt, equal results", rate["orders"] / rate["vectorbt, one account a config"], 30],
-        ["GOOG over backtesting.py's `optimize`, equal results", rate["GOOG"] / rate["backtesting.py, GOOG"], 100],
+        ["closed form, study, vs. vectorbt's faster way", rate["closed form, study"] / rate[fastest], 200],
+        ["at order level vs. vectorbt, equal results", rate["orders"] / rate["vectorbt, one account a config"], 30],
+        ["GOOG vs. backtesting.py's `optimize`, equal results", rate["GOOG"] / rate["backtesting.py, GOOG"], 100],
     ]
     share = peak["closed form, study"] / peak[fastest]
     shown = [
         [name, f"{times:,.0f} times", f"{goal} times", "yes" if times >= goal else "no"] for name, times, goal in goals
     ]
     shown.append(
-        ["memory of the closed form over vectorbt's", f"{share:.2f}", "at most 0.25", "yes" if share <= 0.25 else "no"]
+        ["memory of the closed form / vectorbt's", f"{share:.2f}", "at most 0.25", "yes" if share <= 0.25 else "no"]
     )
     differ = "; ".join(f"{name}: {value:.1g}" for name, value in found["largest_difference"].items())
     return [
-        *table(["", "configs a run", "configs/s", "peak memory (PSS) of the process tree"], rows), "",
+        *table(["", "configs per run", "configs/s", "peak memory (PSS) of the process tree"], rows), "",
         *table(["", "measured", "goal", "reached"], shown), "",
         f"Largest relative difference of final equity, mean equity and drawdown over all configs: {differ}.",
     ]  # fmt: skip
@@ -222,7 +222,7 @@ def gains_lines(found):
         step = "" if before is None else f"{middle / before:.2f}"
         rows.append([way, f"{plain(middle)} [{plain(low)}, {plain(high)}]", step])
         before = middle
-    return table(["", "configs/s", "times the line above"], rows)
+    return table(["", "configs/s", "ratio to the row above"], rows)
 
 
 def memory_lines(found):
@@ -230,7 +230,7 @@ def memory_lines(found):
     for way, runs in found.items():
         values = [one["added_mb"] for one in runs]
         rows.append([way, f"{np.median(values):.1f} [{min(values):.1f}, {max(values):.1f}]"])
-    return table(["", "MB a worker"], rows)
+    return table(["", "MB per worker"], rows)
 
 
 def plot(found, path):
@@ -260,8 +260,8 @@ def _disturbed(timed):
     taken, n, quiet = disturbance(timed)
     return (
         f"Other programs took {taken:.0%} of the machine during the median warm run; {quiet:,} of {n:,} runs were quiet (less "
-        f"than {QUIET:.0%}), and where {ENOUGH} pairs or more of a peer's runs with rbt_ray's are quiet on both sides, only those "
-        "count. Cold runs are not sorted so."
+        f"than {QUIET:.0%}). If at least {ENOUGH} pairs of a peer's and rbt_ray's warm runs are quiet on both sides, only those "
+        "count."
     )
 
 
@@ -273,22 +273,22 @@ def write(data, path):
     rounds = max(map(len, ours), default=0)
     runs = max((sum(len(one["warm_s"]) for one in answers) for answers in ours), default=0)
     lines = [
-        "# rbt_ray beside its peers",
+        "# Comparison with other tools",
         "",
-        "Generated by `python benchmarks/peers write` from `peers.json`. Do not edit: run it again.",
+        "Generated by `python benchmarks/peers write` from `peers.json`. Do not edit this page.",
         "",
         machine_line(data["machine"]),
         "",
-        "Everybody evaluates the same function of the same dicts on two workers, and each score is checked against the one "
-        "known in advance. A peer runs in fresh processes, by turns with the others in the order A B B A; each runs once cold "
-        f"(from the start of the process to the best score) and then warm: up to {rounds} cold and {runs} warm runs. Numbers are "
-        "the peer's time over rbt_ray's on the same backend: the geometric mean of the ratios of runs paired by round, with its 95 "
-        "% bootstrap interval: above 1, rbt_ray is ahead; p values and effect sizes are in the table at the end. An evaluation burns processor time. rbt_ray's time includes its journal on disk; the others keep scores in "
-        "memory.",
+        "All tools evaluate the same function of the same dicts on two workers, and each score is compared with the known one. "
+        "Peers run in fresh processes, alternating in the order A B B A. Each runs once cold (from the start of the process to the "
+        f"best score) and then warm: up to {rounds} cold and {runs} warm runs. The tables show a peer's time divided by rbt_ray's "
+        "on the same backend: the geometric mean of the ratios of runs paired by round, with its 95 % bootstrap interval. Above "
+        "1, rbt_ray is faster. P-values and effect sizes are in the table at the end. An evaluation uses processor time. "
+        "rbt_ray's time includes its journal on disk; the other tools keep scores in memory.",
         "",
         *([_disturbed(timed), ""] if timed else []),
-        "With the same function and settings a pool that is kept is hard to beat by much: what is gained over it comes from the "
-        "kernel, from malloc's settings and from what the workers remember, which are told apart below.",
+        "With the same function and settings, a reused pool is hard to beat by much. rbt_ray's gains come from its kernels, from "
+        "malloc's settings and from caches on the workers; a section below separates them.",
         "",
     ]
     if grid:
@@ -310,41 +310,40 @@ def write(data, path):
         ]
     if trials:
         lines += [
-            "", "## Tools that make a trial at a time", "",
-            "The same from the first line on, with fewer evaluations, as these cost milliseconds each.", "", "Warm:", "",
+            "", "## Tools that run one trial at a time", "",
+            "The same with fewer evaluations, since these tools need milliseconds per trial.", "", "Warm:", "",
             *matrix(trials, warm, warm_pairs), "", *behind(trials, warm_pairs, "warm"), "", "Cold:", "",
             *matrix(trials, cold, cold_pairs), "", *behind(trials, cold_pairs, "cold"),
         ]  # fmt: skip
     if "tune 0.001" in data:
-        lines += ["", "## Ray Tune, at 1 ms an evaluation", "", *tune_lines(data["tune 0.001"])]
+        lines += ["", "## Ray Tune, with 1 ms per evaluation", "", *tune_lines(data["tune 0.001"])]
     if "kernel" in data:
         lines += [
             "", "## Kernels", "",
-            "Moving-average crossovers on 8 symbols x 5,124 days, and on GOOG as backtesting.py packages it (2,148 bars); two "
-            "workers or threads as each tool has them, warm. vectorbt evaluates 400 configurations in one portfolio, which is "
-            "what fits into memory.", "", *kernel_lines(data["kernel"]),
+            "Moving-average crossovers on 8 symbols x 5,124 days, and on backtesting.py's GOOG data (2,148 bars), with two workers "
+            "or threads, warm. vectorbt evaluates 400 configurations in one portfolio, which is the most that fits into memory.",
+            "", *kernel_lines(data["kernel"]),
         ]  # fmt: skip
     if "gains" in data:
-        lines += ["", "## What a gain is made of", "", "The same 400 configurations, warm, two workers:", ""]
+        lines += ["", "## Sources of the gains", "", "The same 400 configurations, warm, with two workers:", ""]
         lines += gains_lines(data["gains"])
     if "memory" in data:
         lines += [
             "", "## Memory", "",
-            "Private memory of a worker (neither another process's nor a file's) that has read all of a 500 MB bundle, less that "
-            "with 1 MB:", "",
+            "Private memory of a worker that has read all of a 500 MB bundle, minus that with a 1 MB bundle:", "",
             *memory_lines(data["memory"]),
         ]  # fmt: skip
     lines += [
-        "", "hpbandster's own master, which hangs at times and needs its numbers made plain, is measured in the section on BOHB "
-        "of [benchmarks.md](../benchmarks.md).",
+        "", "The section on BOHB in [benchmarks.md](../benchmarks.md) measures hpbandster's own master, which sometimes hangs and "
+        "does not accept numpy numbers.",
     ]  # fmt: skip
     told = [[advice.NAMES[peer], how, "" if at is None else f"<{at}>"] for peer, (how, at) in advice.ADVICE.items()]
-    lines += ["", "## How each was run", "", *table(["", "how", "as advised by"], told), ""]
+    lines += ["", "## How each tool was run", "", *table(["", "how", "advice in its documentation"], told), ""]
     if timed:
         lines += [
-            "## How sure each ratio is", "",
-            "p of Welch's test of the two samples and of Wilcoxon's of the pairs, both two-sided; the effect is Cliff's delta: 1 "
-            "where every run of rbt_ray is faster than every one of the peer, -1 where every one is slower.", "",
+            "## Significance of each ratio", "",
+            "The p-values of Welch's test of the two samples and of Wilcoxon's test of the pairs, both two-sided. The effect is "
+            "Cliff's delta: 1 if every run of rbt_ray is faster than every run of the peer, -1 if every one is slower.", "",
             *all_pairs(
                 (state, pairs, found)
                 for found in (grid, trials)

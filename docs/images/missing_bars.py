@@ -20,7 +20,7 @@ INK, MUTED, RULE, BLUE, ORANGE, HOLE = "#1b2430", "#5c6775", "#e2e6eb", "#1d5a9e
 
 
 def run() -> tuple[rbt.Bundle, rbt.Backtest]:
-    """The prices and what the engine makes of the targets, filled at the next close at a cost of 50 bps."""
+    """Returns the prices and a backtest of the targets, filled at the next close with costs of 50 bps."""
     days = np.datetime64("2024-03-01", "ns") + np.arange(len(CLOSE)) * np.timedelta64(1, "D")
     close = np.array(CLOSE, float)[:, None]
     bundle = rbt.Bundle.from_arrays({"close": close}, days, ["A"], listed_until={"A": days[LAST_BAR]})
@@ -29,35 +29,35 @@ def run() -> tuple[rbt.Bundle, rbt.Backtest]:
 
 
 def x_of(bar: float) -> float:
-    """The middle of a bar."""
+    """Returns the x position of a bar's centre."""
     return LEFT + STEP * (bar + 0.5)
 
 
 def line(x1: float, y1: float, x2: float, y2: float, style: str) -> str:
-    """A straight line."""
+    """Returns a straight line."""
     return f'<line x1="{x1:g}" y1="{y1:.1f}" x2="{x2:g}" y2="{y2:.1f}" {style}/>'
 
 
 def text(
     x: float, y: float, words: str, color: str = INK, anchor: str = "middle", size: int = 12, more: str = ""
 ) -> str:
-    """A line of text."""
+    """Returns a line of text."""
     return f'<text x="{x:g}" y="{y:.1f}" fill="{color}" text-anchor="{anchor}" font-size="{size}" {more}>{escape(words)}</text>'
 
 
 def dot(x: float, y: float, color: str, *, solid: bool) -> str:
-    """A round mark; hollow where the value is carried."""
+    """Returns a round mark, hollow for carried values."""
     return f'<circle cx="{x:g}" cy="{y:.1f}" r="4" fill="{color if solid else "#fff"}" stroke="{color}" stroke-width="1.6"/>'
 
 
 def levels(values: np.ndarray, top: float, height: float) -> np.ndarray:
-    """The heights of values between the lowest and the highest."""
+    """Scales values to y positions."""
     low, high = np.nanmin(values), np.nanmax(values)
     return top + height * (high - values) / (high - low)
 
 
 def series(values: np.ndarray, known: np.ndarray, y: np.ndarray, color: str) -> list[str]:
-    """Values with a mark each; where they are carried over a bar without a price, hollow and dashed."""
+    """Draws values with marks, hollow and dashed where they are carried over bars without a price."""
     parts = []
     for bar in range(len(values)):
         if np.isnan(values[bar]):
@@ -75,13 +75,13 @@ def series(values: np.ndarray, known: np.ndarray, y: np.ndarray, color: str) -> 
 
 
 def label(top: float, title: str, *rest: str) -> list[str]:
-    """The name of a row, at its left."""
+    """Returns a row's name, at its left."""
     lines = [text(LEFT - 14, top, title, INK, "end", 13, 'font-weight="600"')]
     return lines + [text(LEFT - 14, top + 16 * (i + 1), words, MUTED, "end", 11) for i, words in enumerate(rest)]
 
 
 def picture() -> str:
-    """The whole drawing."""
+    """Returns the whole drawing."""
     bundle, result = run()
     close, known = np.array(bundle.close[:, 0]), ~np.isnan(bundle.close[:, 0])
     carried = close[np.maximum.accumulate(np.where(known, np.arange(len(close)), 0))]
@@ -108,7 +108,7 @@ def picture() -> str:
     parts += series(average, known, levels(average, 222, 65), MUTED)
 
     parts += label(338, "target", "decided on the close")
-    ignored = ~known | (np.arange(len(close)) == LAST_BAR)  # what the last bar decides can be filled on no later one
+    ignored = ~known | (np.arange(len(close)) == LAST_BAR)  # no later bar can fill the decision of the last bar
     for bar, target in enumerate(TARGET):
         shade = MUTED if ignored[bar] else INK
         parts.append(text(x_of(bar), 352, str(target), shade, size=14))

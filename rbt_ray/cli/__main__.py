@@ -1,4 +1,4 @@
-"""`python -m rbt_ray.cli` is `rbt-ray`."""
+"""Runs `rbt-ray` as `python -m rbt_ray.cli`."""
 
 from rbt_ray.cli.main import main
 

@@ -1,4 +1,4 @@
-"""The command `bench sequential`: the four optimizations, or those of a file, one after another."""
+"""The command `bench sequential`: tests optimizations one after another."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ QUICK_RUNS, QUICK_BATCHES = 2, 2
 
 
 def run_sequential(file: Path | None, *, profile: str, runs: int | None, as_json: bool, quick: bool) -> int:
-    """Judges optimizations one after another and prints what came of it.
+    """Tests optimizations one after another and prints the verdicts.
 
     Args:
-        file: a TOML file of commands; None: the four on the workload of the old evaluation.
-        profile: of the thresholds: "default", "strict" or "lenient".
-        runs: pairs for each; None: as many as the profile asks for.
-        as_json: one object on stdout.
-        quick: two short runs of each, which look whether all give the same and accept nothing.
+        file: a TOML file of commands; None: the four optimizations on `benchmarks.workload`.
+        profile: the thresholds: "default", "strict" or "lenient".
+        runs: pairs per optimization; None: the number in the profile.
+        as_json: prints one JSON object.
+        quick: two short runs per optimization, which check that results are equal and accept nothing.
     """
     thresholds = Thresholds.named(profile)
     if quick and runs is not None:
-        raise SettingError("`--quick` takes two runs of each and judges no time: leave `--runs` out.")
+        raise SettingError("`--quick` always makes two runs and measures no times; remove `--runs`.")
     n_runs = runs or (QUICK_RUNS if quick else thresholds.runs)
     if file is not None:
         page = read_bench_file(file)
@@ -57,15 +57,15 @@ def run_sequential(file: Path | None, *, profile: str, runs: int | None, as_json
 
 
 def _workload() -> Any:
-    """The workload of the old evaluation, which only the project's source tree has."""
+    """Returns `benchmarks.workload`, which is in the source tree and not in the installed package."""
     try:
         return importlib.import_module("benchmarks.workload")
     except ModuleNotFoundError as error:
         if error.name not in ("benchmarks", "benchmarks.workload"):
             raise
         raise SettingError(
-            "the built-in workload is in the source tree (benchmarks/workload.py), which is not installed with the package: "
-            "run this command in an environment made by `make setup`, or give a FILE."
+            "without a FILE, this command needs benchmarks/workload.py, which is only in the source tree. Run it in an "
+            "environment of `make setup`, or give a FILE."
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""The commands about bundles."""
+"""The `bundle` commands."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def ingest(
     symbol: str | None,
     listed_until: tuple[str, ...],
 ) -> int:
-    """Registers prices and prints what they are."""
+    """Registers prices as a bundle and prints a summary."""
     bundle = registry.ingest(
         name,
         source,
@@ -38,18 +38,18 @@ def ingest(
 
 
 def _ends(declared: tuple[str, ...]) -> dict[str, str]:
-    """The times by symbol, from texts such as ENRN=2001-11-29."""
+    """Parses texts such as ENRN=2001-11-29 to a time for each symbol."""
     ends = dict(text.rpartition("=")[::2] for text in declared)
     if "" in ends or len(ends) < len(declared):
         raise BundleError(
-            "`--listed-until` is SYMBOL=TIME, such as ENRN=2001-11-29, once a symbol; got "
+            "`--listed-until` takes SYMBOL=TIME, such as ENRN=2001-11-29, once per symbol; got "
             f"{', '.join(map(repr, declared))}."
         )
     return ends
 
 
 def list_all(*, as_json: bool) -> int:
-    """A line a bundle."""
+    """Prints one line per bundle."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -80,7 +80,7 @@ def list_all(*, as_json: bool) -> int:
 
 
 def show(name: str, *, as_json: bool) -> int:
-    """What is in a bundle."""
+    """Prints a bundle's contents."""
     bundle = registry.load_bundle(name)
     covered = coverage(bundle)
     ends = {symbol: times.text(end, bundle.tz) for symbol, end in bundle.listed_until.items()}

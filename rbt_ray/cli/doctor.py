@@ -1,4 +1,4 @@
-"""Whether everything a study needs works on this machine."""
+"""Checks that studies can run on this machine."""
 
 from __future__ import annotations
 
@@ -16,21 +16,22 @@ from rbt_ray._version import __version__
 from rbt_ray.cli.doctor_checks import Finding
 
 
-def findings(*, ray: bool = False) -> list[Finding]:
-    """What was found; a study would run where all of it is well.
+def check_machine(*, ray: bool = False) -> list[Finding]:
+    """Runs all checks of this machine and returns their findings.
 
     Args:
-        ray: also start a Ray and look at what it listens on.
+        ray: also start a Ray and check its ports.
     """
     return [
-        _look(name, check) for name, check in [(what, check) for what, check in _CHECKS.items() if ray or what != "ray"]
+        _run_check(name, check)
+        for name, check in [(what, check) for what, check in _CHECKS.items() if ray or what != "ray"]
     ]
 
 
-def _look(name: str, check: Callable[[], str]) -> Finding:
+def _run_check(name: str, check: Callable[[], str]) -> Finding:
     try:
         return Finding(name, True, check())
-    except Exception as error:  # whatever is broken is what the doctor is there to name
+    except Exception as error:  # the doctor reports any error
         return Finding(name, False, f"{type(error).__name__}: {error}")
 
 
@@ -56,7 +57,7 @@ def _bytecode() -> str:
     cached = (Path(numpy.__file__).parent / "__pycache__").is_dir()
     if not cached and os.environ.get("PYTHONDONTWRITEBYTECODE"):
         raise RuntimeError(
-            "packages have no bytecode and PYTHONDONTWRITEBYTECODE is set: every start pays seconds. "
+            "packages have no bytecode and PYTHONDONTWRITEBYTECODE is set, so every start takes seconds longer. "
             f"Run `{sys.executable} -m compileall -q {Path(numpy.__file__).parents[1]}`."
         )
     return "compiled" if cached else "will be compiled on first use"
@@ -80,7 +81,7 @@ def _kernels() -> str:
     process_limits.check(process_limits.WORKER_BYTES)
     start = time.perf_counter()
     objectives.sma_cross()({"fast": 10, "slow": 50}, load_bundle("sample").view()).metrics()
-    return f"a first backtest took {time.perf_counter() - start:.1f} s"
+    return f"the first backtest took {time.perf_counter() - start:.1f} s"
 
 
 def _workers() -> str:
@@ -105,17 +106,17 @@ def _ray() -> str:
     ports = ports_of_our_own()
     exposed = [f"{port.program} on {port.address}:{port.number}" for port in ports if not port.is_loopback]
     if exposed:
-        raise RuntimeError(f"a Ray of its own can be reached from the network: {', '.join(exposed)}")
+        raise RuntimeError(f"a Ray that rbt_ray starts can be reached from the network: {', '.join(exposed)}")
     guarded = sorted({port.program for port in ports if port.is_guarded})
     pages = [str(port.number) for port in ports if not port.is_guarded]
     if not guarded:
         raise RuntimeError(
-            "a Ray of its own listens on loopback only and asks for no token: every user of this machine can run code "
-            "with your rights while it runs. Unset RAY_AUTH_MODE."
+            "a Ray that rbt_ray starts listens only on loopback but requires no token: every user of this machine can run "
+            "code with your rights while it runs. Unset RAY_AUTH_MODE."
         )
     return (
-        f"a Ray of its own started in {time.perf_counter() - start:.1f} s; it listens on loopback only. Ray's "
-        f"token guards {', '.join(guarded)}; ports {', '.join(pages)} show Ray's own metrics to users of this machine"
+        f"a Ray started in {time.perf_counter() - start:.1f} s; it listens only on loopback. {', '.join(guarded)} require "
+        f"Ray's token; ports {', '.join(pages)} show Ray's metrics to all users of this machine"
     )
 
 

@@ -1,4 +1,4 @@
-"""Finding: one thing that `rbt-ray doctor` looked at."""
+"""Finding: the result of one check of `rbt-ray doctor`."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from rbt_ray.cli.tables import print_json
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at."""
+    """The result of one check: its name, whether it passed, and details."""
 
     what: str
     ok: bool
     says: str
 
 
-def tell(findings: Sequence[Finding], *, as_json: bool) -> int:
-    """Prints them, and gives 0 where all is well, else 1."""
+def print_findings(findings: Sequence[Finding], *, as_json: bool) -> int:
+    """Prints findings. Returns 0 if all checks passed, else 1."""
     if as_json:
         print_json({finding.what: {"ok": finding.ok, "says": finding.says} for finding in findings})
     else:

@@ -1,4 +1,4 @@
-"""What is to be said of a Ray cluster: what is open, what differs between its hosts, how much room there is."""
+"""Checks a Ray cluster: open ports, differences between its hosts, free memory."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ if TYPE_CHECKING:
     from rbt_ray.pool.ray.probe import ClusterFacts, Service
 
 _SKEW_S = 1.0
-"""Clocks that differ by more make logs of different hosts hard to read together."""
+"""With larger clock differences, logs of different hosts are hard to compare."""
 _LITTLE = 0.1
-"""A store with less than this share free may have no room for a bundle."""
+"""If less than this share of a store is free, a bundle may not fit."""
 _EVERYWHERE = ("0.0.0.0", "::")
 
 
-def findings(address: str) -> list[Finding]:
-    """What was found on the cluster.
+def check_cluster(address: str) -> list[Finding]:
+    """Runs all checks of a cluster and returns their findings.
 
     Raises:
         SettingError: no cluster answers at `address`.
@@ -39,32 +39,32 @@ def _hosts(cluster: ClusterFacts) -> Finding:
     head, *workers = (host.name for host in cluster.hosts)
     says = f"{len(cluster.hosts)}: {', '.join([f'{head} (the head)', *workers])}"
     for name, why in cluster.silent.items():
-        says += f"; {name} is up for Ray and runs nothing: {why}"
+        says += f"; {name} is alive in Ray but runs no task: {why}"
     return Finding("hosts", not cluster.silent, says)
 
 
 def _token(cluster: ClusterFacts) -> Finding:
     if cluster.asks_for_token:
-        return Finding("token", True, "asked for: the head refuses a call without one")
+        return Finding("token", True, "required: the head refuses calls without one")
     return Finding(
         "token",
         False,
-        "not asked for: whoever reaches Ray's ports can run any code with your rights on every host. Make a token by "
-        "`ray get-auth-token --generate`, give it to every host, and start Ray with RAY_AUTH_MODE=token",
+        "not required: anyone who can reach Ray's ports can run any code with your rights on every host. Create a token "
+        "with `ray get-auth-token --generate`, copy it to every host, and start Ray with RAY_AUTH_MODE=token",
     )
 
 
 def _service(cluster: ClusterFacts, what: str, service: Service) -> Finding:
     if not service.addresses:
-        return Finding(what, True, "does not run")
+        return Finding(what, True, "not running")
     where = f"port {service.port} of "
     if all(address.startswith("127.") or address == "::1" for address in service.addresses):
-        return Finding(what, True, f"{where}the head's loopback only: reached from there, or by ssh")
+        return Finding(what, True, f"{where}the head's loopback only: reachable on the head or over ssh")
     listens = any(address in _EVERYWHERE for address in service.addresses)
     where += "all addresses of the head" if listens else ", ".join(service.addresses)
     if cluster.asks_for_token:
-        return Finding(what, True, f"{where}: open to whoever the network lets in and has the token")
-    return Finding(what, False, f"{where}: open to whoever the network lets in")
+        return Finding(what, True, f"{where}: open to the network, with the token")
+    return Finding(what, False, f"{where}: open to the network, without a token")
 
 
 def _versions(cluster: ClusterFacts) -> Finding:
@@ -87,7 +87,7 @@ def _clocks(cluster: ClusterFacts) -> Finding:
     off = [host for host in cluster.hosts if abs(host.ahead_s) - host.within_s > _SKEW_S]
     if off:
         parts = [f"{host.name} is {abs(host.ahead_s):.1f} s {_side(host.ahead_s)}" for host in off]
-        return Finding("clocks", False, f"{', '.join(parts)} this process's clock: set them by NTP")
+        return Finding("clocks", False, f"{', '.join(parts)} this process's clock: synchronize them with NTP")
     most = max(abs(host.ahead_s) + host.within_s for host in cluster.hosts)
     return Finding("clocks", True, f"all within {most:.2g} s of this process's")
 
@@ -98,5 +98,5 @@ def _side(ahead_s: float) -> str:
 
 def _stores(cluster: ClusterFacts) -> Finding:
     full = any(host.free_bytes < _LITTLE * host.store_bytes for host in cluster.hosts)
-    rooms = (f"{host.name} {host.free_bytes / 1e9:.2f} of {host.store_bytes / 1e9:.2f} GB" for host in cluster.hosts)
-    return Finding("object stores", not full, f"free: {', '.join(rooms)}")
+    free = (f"{host.name} {host.free_bytes / 1e9:.2f} of {host.store_bytes / 1e9:.2f} GB" for host in cluster.hosts)
+    return Finding("object stores", not full, f"free: {', '.join(free)}")

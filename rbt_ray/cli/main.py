@@ -1,4 +1,4 @@
-"""`rbt-ray`: one command a job. Heavy parts load inside the command that needs them."""
+"""The command `rbt-ray` and its subcommands. Each imports heavy modules only when it runs."""
 
 from __future__ import annotations
 
@@ -17,51 +17,51 @@ from rbt_ray.pool.local.start_method import prepare
 
 app = typer.Typer(
     name="rbt-ray",
-    help="Optimize trading-strategy parameters on persistent workers that share one warm price bundle.",
+    help="Optimize the parameters of trading strategies on persistent workers that share one price bundle.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-bundle_app = typer.Typer(help="Price bundles: ingest, list, show, remove.", no_args_is_help=True)
+bundle_app = typer.Typer(help="Ingest, list, show and remove price bundles.", no_args_is_help=True)
 app.add_typer(bundle_app, name="bundle")
-bench_app = typer.Typer(help="Measure optimizations, and judge them by a rule.", no_args_is_help=True)
+bench_app = typer.Typer(help="Measure whether optimizations save time.", no_args_is_help=True)
 app.add_typer(bench_app, name="bench")
 
-Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, and nothing else.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout instead of text.")]
 Backend = Annotated[
-    Optional[str], typer.Option(help="Where to run: auto, local, ray, or a backend of an installed package.")
+    Optional[str], typer.Option(help="Where to run trials: auto, local, ray, or a backend of an installed package.")
 ]
-Address = Annotated[Optional[str], typer.Option(help="A Ray cluster: auto, host:port or ray://host:port.")]
-Workers = Annotated[Optional[int], typer.Option(help="How many workers.")]
-Samples = Annotated[Optional[int], typer.Option(help="How many configurations.")]
-Seed = Annotated[Optional[int], typer.Option(help="Everything random follows from it.")]
-StudyPlace = Annotated[str, typer.Argument(help="The study's folder or URI.", metavar="PATH")]
+Address = Annotated[Optional[str], typer.Option(help="The Ray cluster to join: auto, host:port or ray://host:port.")]
+Workers = Annotated[Optional[int], typer.Option(help="The number of workers.")]
+Samples = Annotated[Optional[int], typer.Option(help="The number of configurations to try.")]
+Seed = Annotated[Optional[int], typer.Option(help="The seed for all random numbers.")]
+StudyLocation = Annotated[str, typer.Argument(help="The study's folder or URI.", metavar="PATH")]
 
 
 def main() -> None:
-    """Runs the command line and exits: 0 done, 1 nothing completed, 2 bad input, 130 interrupted."""
+    """Runs the command line and exits: 0 done, 1 no trial completed, 2 bad input, 130 interrupted."""
     streams.prepare()
     code = run_command(sys.argv[1:])
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
         except OSError as error:
-            streams.drop(stream.fileno())
+            streams.discard(stream.fileno())
             code = code or _failed(error)
     sys.exit(code)
 
 
 def run_command(words: list[str]) -> int:
-    """Runs one command line and gives its exit code; errors are sentences on stderr."""
+    """Runs one command line and returns its exit code. Prints errors to stderr, without a traceback."""
     try:
         if not {"--help", "--version"} & set(words):  # these load nothing
             process_limits.check()
         app(words)
-    except SystemExit as end:  # how typer ends, with whatever code
+    except SystemExit as end:  # typer raises this, with the exit code
         return end.code if isinstance(end.code, int) else 1
     except RbtError as error:
-        streams.complain(str(error))
+        streams.print_error(str(error))
         return 2 if isinstance(error, InputError) else 1
     except Exception as error:
         return _failed(error)
@@ -69,14 +69,14 @@ def run_command(words: list[str]) -> int:
 
 
 def _failed(error: Exception) -> int:
-    """Says what the operating system refused, and gives the exit code; other errors are bugs and are raised again."""
-    if isinstance(error, BrokenPipeError):  # nobody reads any more, as behind `| head`
+    """Prints an operating system error and returns the exit code. Raises other errors again, since they are bugs."""
+    if isinstance(error, BrokenPipeError):  # the reader has closed the pipe, as `| head` does
         return 1
     if (why := explanation(error)) is not None:
-        streams.complain(why)
+        streams.print_error(why)
         return 1
     if isinstance(error, OSError) and error.filename is not None:
-        streams.complain(f"{error.filename}: {error.strerror}.")
+        streams.print_error(f"{error.filename}: {error.strerror}.")
         return 2
     raise error
 
@@ -89,7 +89,9 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _root(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="The version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
 ) -> None:
     del version
 
@@ -103,11 +105,15 @@ def demo(
     samples: Samples = None,
     seed: Seed = None,
 ) -> None:
-    """Sweep a moving-average crossover over real US stocks, with a hold-out and a report."""
+    """Optimize a moving-average crossover on US stocks, with a hold-out and a report."""
     _start_fork_server(workers, backend, address)
     from rbt_ray.cli import studies
 
-    raise typer.Exit(studies.demo(as_json=json, search=_over(samples, seed), run=_where(backend, address, workers)))
+    raise typer.Exit(
+        studies.demo(
+            as_json=json, search=_search_overrides(samples, seed), run=_run_overrides(backend, address, workers)
+        )
+    )
 
 
 @app.command()
@@ -120,37 +126,42 @@ def run(
     samples: Samples = None,
     seed: Seed = None,
 ) -> None:
-    """Run the study that a TOML file describes."""
+    """Run the study that a TOML file defines."""
     _start_fork_server(workers, backend, address)
     from rbt_ray.cli import studies
 
     raise typer.Exit(
-        studies.run(study, as_json=json, search=_over(samples, seed), run_over=_where(backend, address, workers))
+        studies.run(
+            study,
+            as_json=json,
+            search=_search_overrides(samples, seed),
+            run_over=_run_overrides(backend, address, workers),
+        )
     )
 
 
 @app.command()
 def resume(
-    path: StudyPlace,
+    path: StudyLocation,
     json: Json = False,
     backend: Backend = None,
     address: Address = None,
     workers: Workers = None,
     accept_changes: Annotated[
-        bool, typer.Option("--accept-changes", help="Go on though the objective or the accounting has changed.")
+        bool, typer.Option("--accept-changes", help="Continue even if the objective or the accounting has changed.")
     ] = False,
 ) -> None:
-    """Go on with a study where it stopped."""
+    """Continue an interrupted study."""
     _start_fork_server(workers, backend, address)
     from rbt_ray.cli import studies
 
-    run_over = _where(backend, address, workers)
+    run_over = _run_overrides(backend, address, workers)
     raise typer.Exit(studies.resume(path, as_json=json, accept_changes=accept_changes, run_over=run_over))
 
 
 @app.command()
-def show(path: StudyPlace, json: Json = False) -> None:
-    """Show what a study found so far."""
+def show(path: StudyLocation, json: Json = False) -> None:
+    """Show the results of a study so far."""
     from rbt_ray.cli import studies
 
     raise typer.Exit(studies.show(path, as_json=json))
@@ -158,8 +169,10 @@ def show(path: StudyPlace, json: Json = False) -> None:
 
 @app.command()
 def report(
-    path: StudyPlace,
-    out: Annotated[Optional[Path], typer.Option(help="The HTML file; default: report.html in the folder.")] = None,
+    path: StudyLocation,
+    out: Annotated[
+        Optional[Path], typer.Option(help="The HTML file to write; default: report.html in the study's folder.")
+    ] = None,
 ) -> None:
     """Write a study's HTML report."""
     from rbt_ray.cli import studies
@@ -171,34 +184,40 @@ def report(
 def doctor(
     json: Json = False,
     address: Annotated[
-        Optional[str], typer.Option(help="Look at a Ray cluster instead: auto, host:port or ray://host:port.")
+        Optional[str], typer.Option(help="Check a Ray cluster instead: auto, host:port or ray://host:port.")
     ] = None,
-    ray: Annotated[bool, typer.Option("--ray", help="Also start a Ray here, and report what it listens on.")] = False,
+    ray: Annotated[bool, typer.Option("--ray", help="Also start a Ray on this machine and report its ports.")] = False,
 ) -> None:
-    """Look whether everything a study needs works on this machine, or on a cluster."""
+    """Check that studies can run on this machine or on a cluster."""
     from rbt_ray.cli import doctor as here
     from rbt_ray.cli import doctor_cluster
-    from rbt_ray.cli.doctor_checks import tell
+    from rbt_ray.cli.doctor_checks import print_findings
 
     raise typer.Exit(
-        tell(here.findings(ray=ray) if address is None else doctor_cluster.findings(address), as_json=json)
+        print_findings(
+            here.check_machine(ray=ray) if address is None else doctor_cluster.check_cluster(address), as_json=json
+        )
     )
 
 
 @bundle_app.command("ingest")
 def bundle_ingest(
-    name: Annotated[str, typer.Argument(help="What to call the bundle.")],
-    source: Annotated[Path, typer.Argument(help="A CSV, Parquet or Feather file, or a folder of one CSV a symbol.")],
+    name: Annotated[str, typer.Argument(help="The name of the new bundle.")],
+    source: Annotated[
+        Path, typer.Argument(help="A CSV, Parquet or Feather file, or a folder with one CSV per symbol.")
+    ],
     fix: Annotated[
-        Optional[list[str]], typer.Option(help="A repair to make; the error that stops you names it.")
+        Optional[list[str]], typer.Option(help="A repair to make; error messages name the possible ones.")
     ] = None,
-    periods_per_year: Annotated[Optional[float], typer.Option(help="Bars a year; default: inferred.")] = None,
+    periods_per_year: Annotated[
+        Optional[float], typer.Option(help="Bars per year; default: inferred from the dates.")
+    ] = None,
     symbol: Annotated[
-        Optional[str], typer.Option(help="Whose prices a file without symbols has; default: the bundle's name.")
+        Optional[str], typer.Option(help="The symbol of a file without symbols; default: the bundle's name.")
     ] = None,
     listed_until: Annotated[
         Optional[list[str]],
-        typer.Option(metavar="SYMBOL=TIME", help="The last bar of a symbol whose listing ends; may be repeated."),
+        typer.Option(metavar="SYMBOL=TIME", help="The last bar of a symbol whose listing ends; can be repeated."),
     ] = None,
 ) -> None:
     """Read prices and register them as a bundle."""
@@ -226,7 +245,7 @@ def bundle_list(json: Json = False) -> None:
 
 @bundle_app.command("show")
 def bundle_show(name: str, json: Json = False) -> None:
-    """Show what is in a bundle."""
+    """Show the contents of a bundle."""
     from rbt_ray.cli import bundles
 
     raise typer.Exit(bundles.show(name, as_json=json))
@@ -244,25 +263,28 @@ def bundle_remove(name: str) -> None:
 def bench_sequential(
     file: Annotated[
         Optional[Path],
-        typer.Argument(help="Commands of yours; default: the four on a built-in workload.", metavar="FILE.toml"),
+        typer.Argument(
+            help="Your commands; default: rbt_ray's four optimizations, which needs the source tree.",
+            metavar="FILE.toml",
+        ),
     ] = None,
-    profile: Annotated[str, typer.Option(help="Thresholds: default, strict or lenient.")] = "default",
+    profile: Annotated[str, typer.Option(help="The thresholds: default, strict or lenient.")] = "default",
     runs: Annotated[
-        Optional[int], typer.Option(help="Pairs of each; default: what the profile asks for.", min=2)
+        Optional[int], typer.Option(help="Pairs of runs per optimization; default: from the profile.", min=2)
     ] = None,
     json: Json = False,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Two short runs: correctness only, nothing is accepted.")
+        bool, typer.Option("--quick", help="Make two short runs that only check results; accept nothing.")
     ] = False,
 ) -> None:
-    """Judge optimizations one after another, each on top of those accepted before it."""
+    """Test optimizations one after another, each on top of those accepted before."""
     from rbt_ray.cli import bench
 
     raise typer.Exit(bench.run_sequential(file, profile=profile, runs=runs, as_json=json, quick=quick))
 
 
 def _start_fork_server(workers: int | None, backend: str | None, address: str | None) -> None:
-    """Starts the fork server early, so that it loads in parallel; refuses more workers than the limits allow."""
+    """Starts the fork server early, so that it loads in parallel. Refuses more workers than the limits allow."""
     process_limits.check(process_limits.WORKER_BYTES, process_limits.WORKER_FILES)
     if workers is not None:
         from rbt_ray.pool.local import worker_limits
@@ -273,10 +295,10 @@ def _start_fork_server(workers: int | None, backend: str | None, address: str | 
     prepare()
 
 
-def _over(samples: int | None, seed: int | None) -> dict[str, Any]:
+def _search_overrides(samples: int | None, seed: int | None) -> dict[str, Any]:
     return {k: v for k, v in (("num_samples", samples), ("seed", seed)) if v is not None}
 
 
-def _where(backend: str | None, address: str | None, workers: int | None) -> dict[str, Any]:
+def _run_overrides(backend: str | None, address: str | None, workers: int | None) -> dict[str, Any]:
     given = (("backend", backend), ("address", address), ("num_workers", workers))
     return {k: v for k, v in given if v is not None}

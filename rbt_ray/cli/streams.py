@@ -1,4 +1,4 @@
-"""Standard streams that are closed, full, read by nobody, or of an encoding that lacks a character."""
+"""Handles standard streams that are closed, full, without a reader, or with a limited encoding."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ _STANDARD = (0, 1, 2)
 
 
 def prepare() -> None:
-    """Opens the null device in place of standard streams that are closed, and lets no character stop an output.
+    """Replaces closed standard streams by the null device, and escapes characters that the encoding lacks.
 
-    The next file that is opened would get the number of a closed one: a journal would get what is printed.
+    Otherwise the next file to be opened would get the closed stream's descriptor, and a journal could receive printed text.
     """
     for descriptor in _STANDARD:
         try:
             os.fstat(descriptor)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+            os.open(os.devnull, os.O_RDWR)  # uses the lowest free descriptor
     for name, descriptor in (("stdout", 1), ("stderr", 2)):
         stream = getattr(sys, name)
         if stream is None:
@@ -29,14 +29,14 @@ def prepare() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def complain(message: str) -> None:
-    """Prints one message of ours to stderr, if anything can be printed there."""
+def print_error(message: str) -> None:
+    """Prints a message to stderr, if stderr is writable."""
     with suppress(OSError, ValueError):
         print(visible(f"rbt-ray: {message}"), file=sys.stderr, flush=True)
 
 
-def drop(descriptor: int) -> None:
-    """Discards what a standard stream still buffers; otherwise Python fails again at exit."""
+def discard(descriptor: int) -> None:
+    """Discards a standard stream's buffered output; otherwise Python fails again at exit."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, descriptor)
     os.close(null)

@@ -1,4 +1,4 @@
-"""The commands that run a study or look at one."""
+"""The commands that run, resume, show and report studies."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _STORAGE = Path("studies")
 
 
 def demo(*, as_json: bool, search: Mapping[str, Any], run: Mapping[str, Any]) -> int:
-    """A moving-average crossover on the embedded stocks: every pair of windows, the last quarter held out."""
+    """Optimizes a moving-average crossover on the embedded stocks: all pairs of windows, with a hold-out of a quarter."""
     run_config = _run_config({"name": f"demo-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}", **run})
     _warm_up(run_config)
     from rbt_ray import objectives
@@ -59,7 +59,7 @@ def run(path: Path, *, as_json: bool, search: Mapping[str, Any], run_over: Mappi
 
 
 def resume(path: str, *, as_json: bool, accept_changes: bool, run_over: Mapping[str, Any]) -> int:
-    """Goes on with a study whose objective can be found again by its address."""
+    """Resumes a study whose objective can be imported by its address."""
     from rbt_ray.cli.study_file import load_objective
     from rbt_ray.search.registry import recorded_kind
     from rbt_ray.store.journal import Journal
@@ -75,8 +75,8 @@ def resume(path: str, *, as_json: bool, accept_changes: bool, run_over: Mapping[
     _warm_up(run_config)
     if recorded_kind(study).is_object or not study.objective.is_importable:
         raise ObjectiveError(
-            f"the study in {place.shown} was begun in Python with {study.objective.name} (search_alg {study.search_alg}), which "
-            f"the command line cannot find again; go on with `Tuner.restore({place.shown!r}, objective)`."
+            f"the study in {place.shown} was started in Python with {study.objective.name} (search_alg {study.search_alg}), which "
+            f"the command line cannot import. Resume it in Python with `Tuner.restore({place.shown!r}, objective)`."
         )
     address = study.objective
     objective = load_objective(address.name, address.options, Path(address.folder))
@@ -85,7 +85,7 @@ def resume(path: str, *, as_json: bool, accept_changes: bool, run_over: Mapping[
 
 
 def show(path: str, *, as_json: bool) -> int:
-    """Prints what a study found so far."""
+    """Prints the results of a study so far."""
     from rbt_ray.store.location import Place
     from rbt_ray.tuner.result_grid import ResultGrid
 
@@ -98,14 +98,14 @@ def show(path: str, *, as_json: bool) -> int:
 
 
 def report(path: str, out: Path | None) -> int:
-    """Writes the report and prints where it is."""
+    """Writes the report and prints its path."""
     from rbt_ray.store.location import Place
     from rbt_ray.tuner.result_grid import ResultGrid
 
     folder = Place(path).settle()
     target = out or folder / "report.html"
     if target.parent != folder and not target.parent.is_dir():
-        raise SettingError(f"`--out` {target}: there is no folder {target.parent}.")
+        raise SettingError(f"`--out` {target}: the folder {target.parent} does not exist.")
     print(visible(str(ResultGrid(folder).report(target))))
     return 0
 
@@ -124,7 +124,7 @@ def _fit(tuner: Tuner, *, as_json: bool) -> int:
 def _exit_code(results: ResultGrid) -> int:
     reason = results.runs[-1].reason
     if reason == "max_failures":
-        print("rbt-ray: the study stopped: more trials failed than `max_failures` allows.", file=sys.stderr)
+        print("rbt-ray: the study stopped because more trials failed than `max_failures` allows.", file=sys.stderr)
         return 1
     if not len(results.table.ranking(1)):
         try:
@@ -142,7 +142,7 @@ def _run_config(given: Mapping[str, Any]) -> Any:
 
 
 def _warm_up(run_config: Any) -> None:
-    """Starts the workers before anything else is loaded: they and this process then start side by side."""
+    """Starts the workers before other modules are imported, so that they start in parallel with this process."""
     from rbt_ray.tuner.pools import warm
 
     warm(run_config)

@@ -1,4 +1,4 @@
-"""A study as a page of TOML."""
+"""Reads a study from a TOML file."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ _TOP = ("name", "objective", "objective_options", "bundle", "space", "search", "
 _SEARCH = tuple(f.name for f in dataclasses.fields(TuneConfig))
 _LARGEST = 10_000_000
 _DEEPEST = 50
-_TOO_DEEP = f"nests tables and lists more than {_DEEPEST} deep, which no study needs."
+_TOO_DEEP = f"nests tables and lists more than {_DEEPEST} levels deep."
 _RUN = tuple(f.name for f in dataclasses.fields(RunConfig) if f.name not in ("name", "callbacks"))
 
 
 @dataclass(frozen=True)
 class StudyFile:
-    """What a study file says, ready for a Tuner."""
+    """A parsed study file: the arguments of a Tuner."""
 
     objective: Any
     bundle: str | None
@@ -54,23 +54,23 @@ def read_study_file(path: Path, search: Mapping[str, Any], run: Mapping[str, Any
 
     Args:
         path: the file.
-        search: values of TuneConfig that go over the file's.
-        run: values of RunConfig that go over the file's.
+        search: values of TuneConfig that override the file's.
+        run: values of RunConfig that override the file's.
 
     Raises:
-        StudyFileError: an unknown key, a wrong type, a missing part: with the key and the nearest right one.
+        StudyFileError: a key is unknown or missing, or has a wrong type; names the key and suggests a known one.
     """
     page = _parse(path)
-    _known(path, "", page, _TOP)
+    _check_keys(path, "", page, _TOP)
     for part in ("objective", "space"):
         if part not in page:
             raise StudyFileError(f"{path}: `{part}` is missing.")
     for part in ("name", "objective", "bundle"):
-        _typed(path, part, page.get(part), str)
+        _check_type(path, part, page.get(part), str)
     for part in ("objective_options", "space", "search", "run"):
-        _typed(path, part, page.get(part), dict)
-    _known(path, "search", page.get("search", {}), _SEARCH)
-    _known(path, "run", page.get("run", {}), _RUN)
+        _check_type(path, part, page.get(part), dict)
+    _check_keys(path, "search", page.get("search", {}), _SEARCH)
+    _check_keys(path, "run", page.get("run", {}), _RUN)
     try:
         return StudyFile(
             objective=load_objective(page["objective"], page.get("objective_options", {}), path.parent),
@@ -84,7 +84,7 @@ def read_study_file(path: Path, search: Mapping[str, Any], run: Mapping[str, Any
 
 
 def _with_settings(search: Mapping[str, Any]) -> dict[str, Any]:
-    """The [search] table, where ``search_alg = { bohb = { model = "tpe" } }`` is a searcher with settings."""
+    """Returns the [search] table; ``search_alg = { bohb = { model = "tpe" } }`` becomes a searcher with settings."""
     made = dict(search)
     for key in ("search_alg", "scheduler"):
         value = search.get(key)
@@ -108,29 +108,31 @@ def _with_settings(search: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def load_objective(address: str, options: Mapping[str, Any], folder: Path) -> Any:
-    """A built-in objective by name, or a function by ``module:function``.
+    """Loads a built-in objective by name, or a function by ``module:function``.
 
     Args:
         address: "sma_cross", or "my_module:my_objective".
-        options: what a built-in one is made with, such as ``turnover_bps``.
-        folder: where modules are looked for, besides the usual places.
+        options: arguments of a built-in objective, such as ``turnover_bps``.
+        folder: a folder to import modules from, in addition to the usual ones.
 
     Raises:
-        ObjectiveError: there is no such objective, or it does not take these options.
+        ObjectiveError: there is no such objective, or it does not accept these options.
     """
     if ":" not in address:
         return _builtin(address, options)
     module_name, _, name = address.partition(":")
     if options:
-        raise ObjectiveError(f"`objective_options` are for built-in objectives; {address!r} is a function of yours.")
+        raise ObjectiveError(
+            f"`objective_options` work only with built-in objectives; {address!r} is your own function."
+        )
     if str(folder.resolve()) not in sys.path:
         sys.path.insert(0, str(folder.resolve()))
     try:
         module = importlib.import_module(module_name)
-    except (Exception, SystemExit) as error:  # importing runs the user's code, which may be a script that exits
+    except (Exception, SystemExit) as error:  # the user's module may be a script that exits
         raise ObjectiveError(
             f"`objective` {address!r} cannot be imported: {type(error).__name__}: {error}. "
-            f"Modules are looked for beside the study file and on PYTHONPATH."
+            f"Modules are imported from the study file's folder and from PYTHONPATH."
         ) from error
     objective: Any = module
     for part in name.split("."):
@@ -144,13 +146,13 @@ def load_objective(address: str, options: Mapping[str, Any], folder: Path) -> An
 def _builtin(name: str, options: Mapping[str, Any]) -> Any:
     if name not in objectives.__all__:
         raise ObjectiveError(
-            f"`objective` is a built-in one or 'module:function'; got {name!r}: {nearest(name, objectives.__all__)}"
+            f"`objective` is a built-in objective or 'module:function'; got {name!r}: {nearest(name, objectives.__all__)}"
         )
     factory = getattr(objectives, name)
     known = list(inspect.signature(factory).parameters)
     for option in options:
         if option not in known:
-            raise ObjectiveError(f"`objective_options.{option}`: {name} takes no such option; {nearest(option, known)}")
+            raise ObjectiveError(f"`objective_options.{option}`: {name} has no such option; {nearest(option, known)}")
     return factory(**{key: tuple(v) if isinstance(v, list) else v for key, v in options.items()})
 
 
@@ -160,7 +162,7 @@ def _parse(path: Path) -> dict[str, Any]:
         page = tomllib.loads(text)
     except RecursionError:
         raise StudyFileError(f"{path} {_TOO_DEEP}") from None
-    except ValueError as error:  # which TOMLDecodeError is; a number of thousands of digits is only that
+    except ValueError as error:  # TOMLDecodeError, or a number with thousands of digits
         raise StudyFileError(f"{path} is not TOML: {error}.") from None
     _check_extent(path, page, _DEEPEST)
     return page
@@ -172,18 +174,18 @@ def _text(path: Path) -> str:
             content = file.read(_LARGEST + 1)  # a device never ends
         text = content.decode("utf-8")
     except FileNotFoundError:
-        raise StudyFileError(f"there is no study file {path}.") from None
+        raise StudyFileError(f"the study file {path} does not exist.") from None
     except (OSError, UnicodeDecodeError) as error:
         raise StudyFileError(f"{path} cannot be read: {error}.") from None
     if len(content) > _LARGEST:
-        raise StudyFileError(f"{path} is no study file: it has more than {_LARGEST:,} bytes.")
+        raise StudyFileError(f"{path} is not a study file: it has more than {_LARGEST:,} bytes.")
     return text
 
 
 def _check_extent(path: Path, value: Any, levels: int) -> None:
-    """Refuse what the parser lets through and no message could show: numbers of more bits than TOML's, endless nests."""
+    """Refuses integers beyond 64 bits and deep nesting, which the parser accepts but messages cannot show."""
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
-        raise StudyFileError(f"{path} is not TOML: its whole numbers go from -2**63 to 2**63 - 1.")
+        raise StudyFileError(f"{path} is not TOML: integers must be between -2**63 and 2**63 - 1.")
     if isinstance(value, (dict, list)):
         if not levels:
             raise StudyFileError(f"{path} {_TOO_DEEP}")
@@ -202,12 +204,12 @@ def _domain(value: Any, where: str) -> Any:
     if not primitives:
         near = [key for key, inner in value.items() if isinstance(inner, list)]
         if near:
-            raise StudyFileError(f"`{where}`: there is no domain {near[0]!r}; {nearest(near[0], PRIMITIVES)}")
+            raise StudyFileError(f"`{where}`: {near[0]!r} is not a domain; {nearest(near[0], PRIMITIVES)}")
         return _space(value, where)
     kind = primitives[0]
     arguments = value[kind]
     if len(value) > 1 or not isinstance(arguments, list):
-        raise StudyFileError(f"`{where}` is written like {{ randint = [5, 60] }}; got {value!r}.")
+        raise StudyFileError(f"`{where}` must be like {{ randint = [5, 60] }}; got {value!r}.")
     make = getattr(space, kind)
     try:
         return make(arguments) if kind in ("choice", "grid_search") else make(*arguments)
@@ -218,14 +220,14 @@ def _domain(value: Any, where: str) -> Any:
         raise StudyFileError(f"`{where}`: {kind} takes [{wanted}]; got {arguments!r}.") from None
 
 
-def _known(path: Path, where: str, table: Mapping[str, Any], known: tuple[str, ...]) -> None:
+def _check_keys(path: Path, where: str, table: Mapping[str, Any], known: tuple[str, ...]) -> None:
     for key in table:
         if key not in known:
             inside = f" in [{where}]" if where else ""
-            raise StudyFileError(f"{path}: there is no key `{key}`{inside}; {nearest(key, known)}")
+            raise StudyFileError(f"{path}: unknown key `{key}`{inside}; {nearest(key, known)}")
 
 
-def _typed(path: Path, part: str, value: Any, kind: type) -> None:
+def _check_type(path: Path, part: str, value: Any, kind: type) -> None:
     if value is not None and not isinstance(value, kind):
         wanted = "a table" if kind is dict else "a string"
-        raise StudyFileError(f"{path}: `{part}` is {wanted}; got {value!r}.")
+        raise StudyFileError(f"{path}: `{part}` must be {wanted}; got {value!r}.")

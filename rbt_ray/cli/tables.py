@@ -1,4 +1,4 @@
-"""What the commands print: ranked tables for people, one JSON object for machines."""
+"""Prints results: ranked tables, or one JSON object."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ _TOP, _OTHERS = 10, 3
 
 
 def print_results(results: ResultGrid, *, as_json: bool, report: Path | None) -> None:
-    """The best trials with their sweep, order-level and hold-out figures, and where the report is."""
+    """Prints the best trials with their search, order-level and hold-out metrics, and the report's path."""
     if as_json:
         print_json(summary(results, report))
         return
     from rich.console import Console
 
-    console = Console(file=sys.stdout, markup=False)  # a name may have brackets
+    console = Console(file=sys.stdout, markup=False)  # names may contain brackets
     rows = _top_rows(results)
     if rows:
-        console.print(_fitting(console, results, rows))
+        console.print(_table_for_width(console, results, rows))
         for row in rows:
             if row["note"]:
                 console.print(visible(f"trial {row['trial']}: {row['note']}"), highlight=False, soft_wrap=True)
@@ -41,12 +41,12 @@ def print_results(results: ResultGrid, *, as_json: bool, report: Path | None) ->
     pace = f" in {wall:.1f} s ({len(results) / wall:,.0f} trials/s)" if wall else ""
     console.print(visible(f"{results.study.name}: {counts}{pace}"), highlight=False)
     if len(results.rungs) > 1:
-        console.print(_about_fidelities(results), highlight=False, soft_wrap=True)
+        console.print(_fidelity_summary(results), highlight=False, soft_wrap=True)
     if results.table.outcomes.shares:
         console.print(visible(results.notes[-1]), highlight=False, soft_wrap=True)
     if not results.is_done:
         console.print(
-            visible(f"not finished; go on with: rbt-ray resume {results.path}"), highlight=False, soft_wrap=True
+            visible(f"not finished; continue with: rbt-ray resume {results.path}"), highlight=False, soft_wrap=True
         )
     console.print(visible(f"study   {results.path}"), highlight=False, soft_wrap=True)
     if report is not None:
@@ -54,7 +54,7 @@ def print_results(results: ResultGrid, *, as_json: bool, report: Path | None) ->
 
 
 def summary(results: ResultGrid, report: Path | None) -> dict[str, Any]:
-    """The study in one object."""
+    """Returns the study's results as one JSON object."""
     wall = sum(run.wall_s for run in results.runs)
     top = _top_rows(results)
     return {
@@ -76,7 +76,7 @@ def summary(results: ResultGrid, report: Path | None) -> dict[str, Any]:
 
 
 def print_json(value: Any) -> None:
-    """One JSON object on stdout; nan and inf, which JSON does not have, become null."""
+    """Prints one JSON object. NaN and infinity become null, since JSON lacks them."""
     print(json.dumps(_finite(value), indent=2, default=str))
 
 
@@ -97,8 +97,8 @@ def _top_rows(results: ResultGrid) -> list[dict[str, Any]]:
     return rows
 
 
-def _fitting(console: Console, results: ResultGrid, rows: list[dict[str, Any]]) -> Table:
-    """The ranking with as many further metrics as the console has room for."""
+def _table_for_width(console: Console, results: ResultGrid, rows: list[dict[str, Any]]) -> Table:
+    """Returns the ranking with as many additional metrics as fit into the console's width."""
     unlimited = console.options.update(max_width=10_000)
     for n_others in range(_OTHERS, 0, -1):
         table = _ranking(results, rows, n_others)
@@ -124,7 +124,7 @@ def _ranking(results: ResultGrid, rows: list[dict[str, Any]], n_others: int) -> 
     columns += [(name.replace("_", "\n"), "") for name in others]
     columns += [(f"{study.metric}\n{titles[key]}", "cyan") for key in reviewed]
     for title, style in columns:
-        # Folded where there is no room, since a figure cut short is another figure.
+        # Fold cells that do not fit: a truncated number would be a wrong number.
         table.add_column(Text(visible(title)), justify="right", style=style, overflow="fold")
     for place, (row, config) in enumerate(zip(rows, flat, strict=True), 1):
         cells = [str(place), *(_cell(config.get(name)) for name in params)]
@@ -134,9 +134,9 @@ def _ranking(results: ResultGrid, rows: list[dict[str, Any]], n_others: int) -> 
     return table
 
 
-def _about_fidelities(results: ResultGrid) -> str:
-    told = ", ".join(f"{rung.n_trials:,} at {rung.fidelity:.3g}{_correlation(rung)}" for rung in results.rungs)
-    return f"cost {results.cost:.1f} evaluations at full fidelity: {told}"
+def _fidelity_summary(results: ResultGrid) -> str:
+    rungs = ", ".join(f"{rung.n_trials:,} at {rung.fidelity:.3g}{_correlation(rung)}" for rung in results.rungs)
+    return f"cost {results.cost:.1f} evaluations at full fidelity: {rungs}"
 
 
 def _correlation(rung: Rung) -> str:

@@ -1,1 +1,1 @@
-"""What people look at: the HTML report."""
+"""The HTML report."""

@@ -1,4 +1,4 @@
-"""A parameter as an axis: its values as places on a line, and cut into cells for a heat map."""
+"""Parameters as chart axes: positions of values, and cells for heat maps."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rbt_ray.reporting.text import label
-from rbt_ray.reporting.theme import drawable
+from rbt_ray.reporting.theme import clip_for_plot
 from rbt_ray.store.table import TrialTable
 from rbt_ray.study.choices import Choice
 from rbt_ray.study.domains import Domain
@@ -17,24 +17,24 @@ from rbt_ray.types import FloatArray, IntArray
 
 MOST_CELLS = 60
 OFF = "off"
-"""Where a condition leaves the parameter out."""
+"""The label for trials in which a condition excludes the parameter."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Axis:
-    """One parameter of some trials.
+    """The axis of one parameter, for some trials.
 
     Args:
-        name: the parameter's.
-        place: ``(n,)`` the number itself, or the position of an option in `options`; NaN where it is off.
-        options: in words; empty for numbers.
-        log: numbers are even in their logarithm.
-        cell: ``(n,)`` positions in `labels`.
-        labels: of the cells, for plotly, all different; the last is `OFF` where the parameter is off in some trials.
+        name: the parameter's name.
+        position: ``(n,)`` the number itself, or the index of an option in `options`; NaN if the parameter is off.
+        options: the options' labels; empty for numbers.
+        log: whether the scale is logarithmic.
+        cell: ``(n,)`` indices into `labels`.
+        labels: the cells' unique labels for plotly; the last is `OFF` if the parameter is off in some trials.
     """
 
     name: str
-    place: FloatArray
+    position: FloatArray
     options: tuple[str, ...]
     log: bool
     cell: IntArray
@@ -42,7 +42,7 @@ class Axis:
 
 
 def axes_of(table: TrialTable, rows: IntArray) -> list[Axis]:
-    """An axis for each parameter that has more than one value in these rows."""
+    """Returns an axis for each parameter with more than one value in these rows."""
     space, points = table.study.space, table.points[rows]
     axes = [
         axis_of(name, domain, column)
@@ -53,23 +53,23 @@ def axes_of(table: TrialTable, rows: IntArray) -> list[Axis]:
 
 
 def axis_of(name: str, domain: Domain, column: FloatArray) -> Axis:
-    """The axis of one column of points."""
+    """Returns the axis for one column of points."""
     if isinstance(domain, Choice) and not all(_is_number(option) for option in domain.options):
         options = tuple(option if isinstance(option, str) else repr(option) for option in domain.options)
         cell, labels = _cells_of_options(column, options)
-        place, log = column, False
+        position, log = column, False
     else:
-        place, options, log = drawable(domain.numbers(column)), (), "log" in domain.kind
-        cell, labels = _cells_of_numbers(place, log=log)
+        position, options, log = clip_for_plot(domain.numbers(column)), (), "log" in domain.kind
+        cell, labels = _cells_of_numbers(position, log=log)
     off = np.isnan(column)
     if off.any():
         cell = np.where(off, len(labels), cell)
         labels = (*labels, OFF)
-    return Axis(name, place, options, log, cell, labels)
+    return Axis(name, position, options, log, cell, labels)
 
 
-def most_telling(axes: Sequence[Axis], loss: FloatArray, most: int) -> list[Axis]:
-    """The axes whose cells differ most in the mean rank of their trials' loss, in the order they came."""
+def most_influential(axes: Sequence[Axis], loss: FloatArray, most: int) -> list[Axis]:
+    """Returns the axes whose cells differ most in the mean rank of their trials' loss, in their given order."""
     if len(axes) <= most:
         return list(axes)
     rank = np.argsort(np.argsort(loss, kind="stable")).astype(np.float64)
@@ -90,7 +90,7 @@ def _cells_of_options(column: FloatArray, options: Sequence[str]) -> tuple[IntAr
     if len(used) <= MOST_CELLS:
         cell_of[used] = np.arange(len(used))
         labels = [label(options[i]) for i in used]
-    else:  # the options tried most often keep a cell of their own
+    else:  # the most frequent options keep separate cells
         kept = np.sort(used[np.argsort(-n, kind="stable")[: MOST_CELLS - 1]])
         cell_of[used] = len(kept)
         cell_of[kept] = np.arange(len(kept))
@@ -99,8 +99,7 @@ def _cells_of_options(column: FloatArray, options: Sequence[str]) -> tuple[IntAr
 
 
 def _cells_of_numbers(numbers: FloatArray, *, log: bool) -> tuple[IntArray, tuple[str, ...]]:
-    there = numbers[~np.isnan(numbers)]
-    values = np.unique(there)
+    values = np.unique(numbers[~np.isnan(numbers)])
     if len(values) <= MOST_CELLS:
         return np.searchsorted(values, numbers), _distinct(_number(v) for v in values.tolist())
     low, high = float(values[0]), float(values[-1])
@@ -130,7 +129,7 @@ def _number(value: float, digits: int = 6) -> str:
 
 
 def _distinct(labels: Iterable[str]) -> tuple[str, ...]:
-    """Labels made different where they are not: plotly takes equal ones for one."""
+    """Makes labels unique, since plotly merges equal ones."""
     found: dict[str, None] = {}
     for text in labels:
         name, number = text, 1

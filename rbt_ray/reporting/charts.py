@@ -1,4 +1,4 @@
-"""The report's charts: which there are for a study, with what has to be said about each."""
+"""Chooses the charts of a report and writes their captions."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rbt_ray.reporting.axes import Axis, axes_of, most_telling
+from rbt_ray.reporting.axes import Axis, axes_of, most_influential
 from rbt_ray.reporting.equity import equity_and_drawdown
 from rbt_ray.reporting.heat_map import MOST_PARAMETERS, heat_maps, profile, scale_of_pairs
 from rbt_ray.reporting.history import MOST_POINTS, history
 from rbt_ray.reporting.parallel import MOST_AXES, MOST_BEST, MOST_OTHERS, parallel
-from rbt_ray.reporting.text import counted, duration
-from rbt_ray.reporting.theme import Figure, drawable
+from rbt_ray.reporting.text import duration, pluralize
+from rbt_ray.reporting.theme import Figure, clip_for_plot
 from rbt_ray.reporting.timeline import MOST_BARS, busy, timeline
 from rbt_ray.store.journal import Reviewed
 from rbt_ray.store.table import TrialTable
@@ -23,21 +23,21 @@ if TYPE_CHECKING:
     from rbt_ray.tuner.result_grid import ResultGrid
 
 _COLOURS = {
-    "good": "The darker, the better.",
-    "both": "Blue is on the good side of zero, orange on the bad one.",
-    "bad": "All are on the bad side of zero: the darker, the worse.",
+    "good": "Darker is better.",
+    "both": "Blue is on the good side of zero, orange on the bad side.",
+    "bad": "All values are on the bad side of zero: darker is worse.",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """One chart, or several of which the reader picks one.
+    """One chart, or several from which the reader selects one.
 
     Args:
-        key: names it in the page.
+        key: its identifier in the page.
         title: the heading above it.
-        figures: by what the reader picks from; one where there is nothing to pick.
-        caption: what it shows, and what it leaves out.
+        figures: figures by the label in the selection; one figure if there is no selection.
+        caption: what it shows and what it omits.
     """
 
     key: str
@@ -47,7 +47,7 @@ class Chart:
 
 
 def charts_of(results: ResultGrid) -> list[Chart]:
-    """The charts there is something to draw in, in the order of the page."""
+    """Returns the charts that have data, in the order of the page."""
     table = results.table
     rows, goodness = comparable(table)
     axes = axes_of(table, rows)
@@ -62,31 +62,29 @@ def charts_of(results: ResultGrid) -> list[Chart]:
 
 
 def comparable(table: TrialTable) -> tuple[IntArray, FloatArray]:
-    """Rows whose metrics may be compared, and their goodness: completed at full fidelity, with a finite metric.
+    """Returns the rows that completed at full fidelity with a finite metric, and their goodness.
 
-    Goodness is the metric, signed so that more is better, as charts can draw it.
+    Goodness is the metric, negated for `mode="min"` so that higher is better, and clipped for charts.
     """
     goodness = -table.loss
     counts = (table.outcomes.status == COMPLETED) & (table.fidelity == 1.0) & np.isfinite(goodness)
     rows: IntArray = np.flatnonzero(counts)
-    return rows, drawable(goodness[rows])
+    return rows, clip_for_plot(goodness[rows])
 
 
 def _equity(review: Reviewed | None, table: TrialTable) -> Chart | None:
     bundle = table.study.bundle
     if review is None or bundle is None or not {"time_ms", "equity"} <= review.curves.keys():
         return None
-    if len({len(curve) for curve in review.curves.values()} | {0}) != 2:  # a value a bar each, and there are bars
+    if len({len(curve) for curve in review.curves.values()} | {0}) != 2:  # one value per bar, and at least one bar
         return None
-    caption = "Wealth from a starting capital of 1, and below it the fall from the highest wealth so far."
+    caption = "Wealth for a starting capital of 1, and the drawdown from its highest value so far."
     if bundle.train_bars < len(review.curves["time_ms"]):
-        caption += " The shaded bars are the hold-out: the search did not see them."
+        caption += " The search did not use the shaded hold-out."
     elif bundle.train_bars < bundle.n_bars:
-        caption += " The hold-out is not shown, since the objective gave no Backtest over it."
+        caption += " The hold-out is not shown, because the objective returned no Backtest for it."
     if "buy_and_hold" in review.curves:
-        caption += (
-            " Buy-and-hold puts an equal share into every symbol when it is listed, and keeps it; it pays no costs."
-        )
+        caption += " Buy-and-hold buys an equal share of every symbol when it is listed and keeps it, without costs."
     return Chart("equity", "Wealth and drawdown", {"": equity_and_drawdown(review.curves, bundle.train_bars)}, caption)
 
 
@@ -97,15 +95,15 @@ def _over_parameters(axes: list[Axis], goodness: FloatArray, table: TrialTable) 
     if len(axes) == 1:
         figure = profile(axes[0], goodness, study.metric, study.mode)
         return Chart("over-parameters", f"{study.metric} by parameter", {"": figure}, "The star is the best trial.")
-    chosen = most_telling(axes, goodness, MOST_PARAMETERS)
+    chosen = most_influential(axes, goodness, MOST_PARAMETERS)
     colours = scale_of_pairs(chosen, goodness)
     caption = f"{_COLOURS[colours.sign]} Grey cells have no trial; the star is the best trial."
     if len(axes) > 2:
         caption = f"Each cell shows the best trial over all the other parameters. {caption}"
     if len(chosen) < len(axes):
-        caption += f" Of {len(axes)} parameters these are the {len(chosen)} that tell trials apart most."
+        caption += f" These are the {len(chosen)} of {len(axes)} parameters that influence the metric most."
     if colours.n_beyond:
-        caption += " Far outliers on the bad side share the colour of the scale's end."
+        caption += " Extreme outliers on the bad side have the colour of the end of the scale."
     figures = heat_maps(chosen, goodness, colours, study.metric, study.mode)
     return Chart("over-parameters", f"{study.metric} over pairs of parameters", figures, caption)
 
@@ -116,22 +114,22 @@ def _history(table: TrialTable) -> Chart | None:
     caption = "Each point is a trial; the line is the best so far at full fidelity."
     if len(table) > MOST_POINTS:
         caption += (
-            f" Of {len(table):,} trials at most {MOST_POINTS:,} are drawn, in every stretch its lowest and its highest."
+            f" At most {MOST_POINTS:,} of {len(table):,} trials are drawn: the lowest and the highest of each interval."
         )
     if (table.outcomes.status != COMPLETED).any():
-        caption += " The ticks at the bottom are trials that did not complete."
+        caption += " Ticks at the bottom are trials that did not complete."
     return Chart("history", "The search", {"": history(table)}, caption)
 
 
 def _parallel(axes: list[Axis], goodness: FloatArray, table: TrialTable) -> Chart | None:
     if len(axes) < 2:
         return None
-    chosen = most_telling(axes, goodness, MOST_AXES)
-    caption = "A line a trial, the darker the better. Drag along an axis to keep only the lines that pass there."
+    chosen = most_influential(axes, goodness, MOST_AXES)
+    caption = "Each line is a trial; darker is better. Drag along an axis to show only the lines in that range."
     if len(goodness) > MOST_BEST + MOST_OTHERS:
-        caption += f" Of {len(goodness):,} trials the best {MOST_BEST} are drawn, and {MOST_OTHERS} others evenly spaced by rank."
+        caption += f" Of {len(goodness):,} trials, the best {MOST_BEST} and {MOST_OTHERS} others, evenly spaced by rank, are drawn."
     if len(chosen) < len(axes):
-        caption += f" Of {len(axes)} parameters these are the {len(chosen)} that tell trials apart most."
+        caption += f" These are the {len(chosen)} of {len(axes)} parameters that influence the metric most."
     figure = parallel(chosen, goodness, table.study.metric, table.study.mode)
     return Chart("parallel", "Trials as lines", {"": figure}, caption)
 
@@ -142,13 +140,11 @@ def _timeline(table: TrialTable) -> Chart | None:
     seen = busy(table)
     possible = seen.span * len(table.workers)
     share = float(seen.busy_s.sum()) / possible if possible > 0 else 1.0
-    workers = counted(len(table.workers), "worker")
-    caption = f"Overall {workers} had a batch in hand for {share:.1%} of {duration(seen.span)}."
+    workers = pluralize(len(table.workers), "worker")
+    caption = f"{workers} evaluated batches for {share:.1%} of {duration(seen.span)}."
     if len(seen.pauses):
         gone = duration(float(seen.pauses.sum()))
-        caption += (
-            f" {counted(len(seen.pauses), 'pause')} of all workers, {gone} together, left out at the dotted lines."
-        )
+        caption += f" Dotted lines mark {pluralize(len(seen.pauses), 'omitted pause')} of all workers, {gone} in total."
     if len(table.batches) > MOST_BARS:
-        caption += f" Of {len(table.batches):,} batches those with the smallest gaps between them are drawn as one."
+        caption += f" Of {len(table.batches):,} batches, those with the smallest gaps between them are merged."
     return Chart("workers", "How busy the workers were", {"": timeline(seen, table.workers)}, caption)

@@ -1,4 +1,4 @@
-"""Fewer points that look the same: in every stretch of a curve its lowest and its highest stay."""
+"""Downsamples curves without changing their look: keeps the lowest and highest point of each interval."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import numpy as np
 from rbt_ray.types import FloatArray, IntArray
 
 
-def decimate(values: FloatArray, most: int) -> IntArray:
-    """Positions of at most `most` of the values, ascending: the first, the last, and each stretch's extremes.
+def downsample(values: FloatArray, most: int) -> IntArray:
+    """Returns the sorted indices of at most `most` values: the first, the last, and each interval's extremes.
 
     Args:
-        values: ``(n,)`` finite, in the order they are drawn.
-        most: at least 4; where there are no more values than this all of them stay.
+        values: ``(n,)`` finite, in drawing order.
+        most: at least 4; if there are no more values than this, all indices are returned.
     """
     n = len(values)
     if n <= most:

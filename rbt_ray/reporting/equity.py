@@ -1,4 +1,4 @@
-"""The best trial's wealth over time, against holding every symbol in equal shares."""
+"""The best trial's wealth over time, compared with holding an equal share of every symbol."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from rbt_ray.reporting.downsample import decimate
-from rbt_ray.reporting.text import plain
-from rbt_ray.reporting.theme import BEST, HOLDOUT, HOLDOUT_INK, OTHER, Figure, axis, drawable, layout
+from rbt_ray.reporting.downsample import downsample
+from rbt_ray.reporting.text import json_values
+from rbt_ray.reporting.theme import BEST, HOLDOUT, HOLDOUT_INK, OTHER, Figure, axis, clip_for_plot, layout
 from rbt_ray.types import FloatArray
 
 MOST_POINTS = 4_000
@@ -17,25 +17,25 @@ _CURVES = (("equity", "the best trial", BEST, 1.8), ("buy_and_hold", "equal-weig
 
 
 def drawdown(equity: FloatArray) -> FloatArray:
-    """``(n_bars,)`` equity over its highest so far, the starting capital 1 included, less 1: zero or negative."""
+    """Returns ``(n_bars,)`` equity / max(1, highest equity so far) - 1, which is zero or negative."""
     return equity / np.maximum.accumulate(np.maximum(equity, 1.0)) - 1.0
 
 
 def equity_and_drawdown(curves: Mapping[str, FloatArray], train_bars: int) -> Figure:
-    """Two panels that share their dates; the hold-out is shaded.
+    """Returns a figure with wealth above drawdown, with the hold-out shaded.
 
     Args:
-        curves: ``time_ms`` and ``equity``, and ``buy_and_hold`` where there is one; ``(n_bars,)`` each.
-        train_bars: where the hold-out begins.
+        curves: ``time_ms``, ``equity`` and optionally ``buy_and_hold``; ``(n_bars,)`` each.
+        train_bars: the first bar of the hold-out.
     """
-    curves = {name: drawable(curve) for name, curve in curves.items()}
+    curves = {name: clip_for_plot(curve) for name, curve in curves.items()}
     time_ms = curves["time_ms"]
     there = [entry for entry in _CURVES if entry[0] in curves]
     traces = []
     for name, title, colour, width in there:
         for values, panel, shape in ((curves[name], "y", ".4f"), (drawdown(curves[name]), "y2", ".1%")):
             rows = np.flatnonzero(np.isfinite(values))
-            rows = rows[decimate(values[rows], MOST_POINTS)]
+            rows = rows[downsample(values[rows], MOST_POINTS)]
             traces.append(
                 {
                     "type": "scatter",
@@ -43,8 +43,8 @@ def equity_and_drawdown(curves: Mapping[str, FloatArray], train_bars: int) -> Fi
                     "name": title,
                     "legendgroup": name,
                     "showlegend": panel == "y",
-                    "x": plain(time_ms[rows]),
-                    "y": plain(values[rows]),
+                    "x": json_values(time_ms[rows]),
+                    "y": json_values(values[rows]),
                     "yaxis": panel,
                     "line": {"color": colour, "width": width if panel == "y" else 1.1},
                     "hovertemplate": f"%{{x|%Y-%m-%d}}  %{{y:{shape}}}<extra>{title}</extra>",

@@ -1,17 +1,17 @@
-"""What became of the trials, and why some did not complete, as HTML."""
+"""The statuses and errors of trials as HTML."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from rbt_ray.reporting.text import counted, escape
+from rbt_ray.reporting.text import escape, pluralize
 
 MOST_ERRORS = 10
 _LONGEST_ERROR = 4_000
 
 
 def status_counts(counts: Mapping[str, int]) -> str:
-    """How many trials have each status."""
+    """Returns a list with the number of trials per status."""
     items = "".join(
         f'<li class="{"" if name == "COMPLETED" or not n else "bad"}"><b>{n:,}</b> {escape(name.lower().replace("_", " "))}</li>'
         for name, n in counts.items()
@@ -20,10 +20,10 @@ def status_counts(counts: Mapping[str, int]) -> str:
 
 
 def first_errors(errors: Sequence[tuple[int, str]]) -> str:
-    """The first error of each kind, by its last line, with how often it came; collapsed.
+    """Returns the first error of each kind and the number of such errors, collapsed. The last line gives the kind.
 
     Args:
-        errors: trials and why they did not complete, in trial order.
+        errors: trial numbers and error texts, in trial order.
     """
     kinds: dict[str, list[tuple[int, str]]] = {}
     for trial, text in errors:
@@ -38,5 +38,5 @@ def first_errors(errors: Sequence[tuple[int, str]]) -> str:
             f"<details><summary>{head}</summary><p>The first was trial {trial}.</p><pre>{escape(cut)}</pre></details>"
         )
     if len(kinds) > MOST_ERRORS:
-        parts.append(f"<p>and {counted(len(kinds) - MOST_ERRORS, 'other kind')} of errors.</p>")
+        parts.append(f"<p>and {pluralize(len(kinds) - MOST_ERRORS, 'other kind')} of errors.</p>")
     return "".join(parts)

@@ -1,4 +1,4 @@
-"""The metric over each pair of parameters, and over the one parameter of a space that has no pairs."""
+"""Heat maps of the metric over pairs of parameters, and a line chart for a space with one parameter."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from rbt_ray.reporting.axes import MOST_CELLS, Axis
-from rbt_ray.reporting.text import label, plain
+from rbt_ray.reporting.text import json_values, label
 from rbt_ray.reporting.theme import BEST, EMPTY, INK, Figure, Scale, axis, layout, scale_of
 from rbt_ray.types import FloatArray, Mode
 
@@ -16,14 +16,14 @@ MOST_PARAMETERS = 6
 
 
 def best_per_cell(cells: Sequence[Axis], goodness: FloatArray) -> FloatArray:
-    """The highest goodness in each cell, whatever the other parameters; NaN in cells without a trial.
+    """Returns the highest goodness in each cell over all other parameters; NaN in cells without a trial.
 
     Args:
-        cells: one axis or two, the rows' first.
-        goodness: ``(n,)`` finite, more is better.
+        cells: one axis, or two with the rows' axis first.
+        goodness: ``(n,)`` finite, higher is better.
 
     Returns:
-        an array of a dimension an axis.
+        an array with one dimension per axis.
     """
     shape = tuple(len(one.labels) for one in cells)
     grid = np.full(shape, -np.inf)
@@ -32,27 +32,27 @@ def best_per_cell(cells: Sequence[Axis], goodness: FloatArray) -> FloatArray:
 
 
 def scale_of_pairs(axes: Sequence[Axis], goodness: FloatArray) -> Scale:
-    """One scale for the heat maps of all pairs, so that a colour means the same in each."""
+    """Returns one colour scale for the heat maps of all pairs."""
     grids = [best_per_cell([y, x], goodness) for x, y in itertools.combinations(axes, 2)]
     return scale_of(np.concatenate([grid.ravel() for grid in grids]))
 
 
 def heat_maps(axes: Sequence[Axis], goodness: FloatArray, colours: Scale, metric: str, mode: Mode) -> dict[str, Figure]:
-    """A heat map for each pair of axes, by the pair's name.
+    """Returns a heat map for each pair of axes, by the pair's name.
 
     Args:
         axes: at least two.
-        goodness: ``(n,)`` the metric, signed so that more is better; finite.
-        colours: what colour a goodness has.
+        goodness: ``(n,)`` the metric, negated for `mode="min"`; finite.
+        colours: the colour scale for goodness.
         metric: its name.
-        mode: how to turn goodness into the metric again.
+        mode: the sign of the metric.
     """
     pairs = itertools.combinations(axes, 2)
     return {f"{x.name} × {y.name}": _heat_map(x, y, goodness, colours, metric, mode) for x, y in pairs}
 
 
 def profile(x: Axis, goodness: FloatArray, metric: str, mode: Mode) -> Figure:
-    """The best metric at each value of one parameter."""
+    """Returns a line chart of the best metric at each value of one parameter."""
     best = int(np.argmax(goodness))
     heights = best_per_cell([x], goodness)
     sign = 1.0 if mode == "max" else -1.0
@@ -60,7 +60,7 @@ def profile(x: Axis, goodness: FloatArray, metric: str, mode: Mode) -> Figure:
         "type": "scatter",
         "mode": "lines+markers",
         "x": list(x.labels),
-        "y": plain(sign * heights),
+        "y": json_values(sign * heights),
         "line": {"color": BEST, "width": 1.5},
         "marker": {"size": 5},
         "hovertemplate": f"{label(x.name)} %{{x}}<br>{label(metric)} %{{y:.4g}}<extra></extra>",
@@ -77,7 +77,7 @@ def _heat_map(x: Axis, y: Axis, goodness: FloatArray, colours: Scale, metric: st
         "type": "heatmap",
         "x": list(x.labels),
         "y": list(y.labels),
-        "z": [plain(row if up else -row) for row in grid],
+        "z": [json_values(row if up else -row) for row in grid],
         "zmin": colours.low if up else -colours.high,
         "zmax": colours.high if up else -colours.low,
         "colorscale": colours.stops,

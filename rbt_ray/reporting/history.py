@@ -1,12 +1,12 @@
-"""How the search went: the metric of each trial, the best so far, and the trials that failed."""
+"""The progress of the search: the metric of each trial, the best so far, and failed trials."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from rbt_ray.reporting.downsample import decimate
-from rbt_ray.reporting.text import counted, label, plain
-from rbt_ray.reporting.theme import BEST, INK, OTHER, WORSE, Figure, axis, drawable, frame, layout
+from rbt_ray.reporting.downsample import downsample
+from rbt_ray.reporting.text import json_values, label, pluralize
+from rbt_ray.reporting.theme import BEST, INK, OTHER, WORSE, Figure, axis, clip_for_plot, frame, layout
 from rbt_ray.store.table import TrialTable
 from rbt_ray.types import COMPLETED, BoolArray, FloatArray, IntArray
 
@@ -15,12 +15,12 @@ MOST_TICKS = 1_000
 
 
 def history(table: TrialTable) -> Figure:
-    """The metric against the trial's number, with the running best at full fidelity; failures are ticks below."""
+    """Returns a figure of the metric by trial number, with the running best at full fidelity and ticks for failures."""
     metric = label(table.study.metric)
     values = table.numbers(table.study.metric)
     sign = 1.0 if table.study.mode == "max" else -1.0
     completed = (table.outcomes.status == COMPLETED) & np.isfinite(values)
-    values = drawable(values)
+    values = clip_for_plot(values)
     full = completed & (table.fidelity == 1.0)
     traces = []
     if (completed & ~full).any():
@@ -32,8 +32,8 @@ def history(table: TrialTable) -> Figure:
             "type": "scatter",
             "mode": "lines",
             "name": "best so far",
-            "x": plain(table.trials[steps]),
-            "y": plain(sign * height),
+            "x": json_values(table.trials[steps]),
+            "y": json_values(sign * height),
             "line": {"color": BEST, "width": 2, "shape": "hv"},
             "hovertemplate": f"best {metric} so far %{{y:.6g}}<br>trial %{{x}}<extra></extra>",
         }
@@ -42,23 +42,23 @@ def history(table: TrialTable) -> Figure:
     if len(failed):
         traces.append(_failures(table.trials[failed]))
     low, high, n_beyond = frame(sign * values[completed])
-    room = (high - low) * 0.08 or 0.5
-    bounds = sorted([sign * (low - 2 * room), sign * (high + room)])
+    margin = (high - low) * 0.08 or 0.5
+    bounds = sorted([sign * (low - 2 * margin), sign * (high + margin)])
     vertical = axis(metric, range=bounds)
     aside = {"overlaying": "y", "range": [0, 1], "visible": False, "fixedrange": True}
     figure = layout(400, xaxis=axis("trial", rangemode="nonnegative"), yaxis=vertical, yaxis2=aside, showlegend=True)
     figure["margin"]["t"] = 44
     if n_beyond:
         verb = "lies" if n_beyond == 1 else "lie"
-        figure["annotations"] = [_note(f"{counted(n_beyond, 'trial')} {verb} beyond this frame")]
+        figure["annotations"] = [_note(f"{pluralize(n_beyond, 'trial')} {verb} outside this range")]
     return {"data": traces, "layout": figure}
 
 
 def running_best(goodness: FloatArray, counts: BoolArray) -> tuple[IntArray, FloatArray]:
-    """The rows in which the best so far rose, and the last row; with the best so far in each.
+    """Returns the rows in which the best so far rose, and the last row, with the best so far in each.
 
     Args:
-        goodness: ``(n,)`` more is better.
+        goodness: ``(n,)`` higher is better.
         counts: ``(n,)`` which rows count; their goodness is finite.
     """
     if not counts.any():
@@ -71,27 +71,27 @@ def running_best(goodness: FloatArray, counts: BoolArray) -> tuple[IntArray, Flo
 
 def _points(name: str, table: TrialTable, values: FloatArray, which: BoolArray, colour: str) -> Figure:
     rows = np.flatnonzero(which)
-    rows = rows[decimate(values[rows], MOST_POINTS)]
+    rows = rows[downsample(values[rows], MOST_POINTS)]
     return {
         "type": "scatter",
         "mode": "markers",
         "name": name,
-        "x": plain(table.trials[rows]),
-        "y": plain(values[rows]),
+        "x": json_values(table.trials[rows]),
+        "y": json_values(values[rows]),
         "marker": {"size": 4 if len(rows) > 500 else 6, "color": colour, "opacity": 0.6},
         "hovertemplate": f"trial %{{x}}<br>{label(table.study.metric)} %{{y:.6g}}<extra></extra>",
     }
 
 
 def _failures(trials: IntArray) -> Figure:
-    """A tick a failure; where there are many, one for those that would be drawn over one another anyway."""
+    """Returns one tick per failure; if there are many, one per group of adjacent trials."""
     width = max((int(trials[-1]) - int(trials[0])) // MOST_TICKS + 1, 1)
     _, first, n = np.unique(trials // width, return_index=True, return_counts=True)
     return {
         "type": "scatter",
         "mode": "markers",
         "name": "did not complete",
-        "x": plain(trials[first]),
+        "x": json_values(trials[first]),
         "y": [0.03] * len(first),
         "yaxis": "y2",
         "text": [f"trial {t}" if k == 1 else f"{k} from trial {t}" for t, k in zip(trials[first], n, strict=True)],

@@ -1,4 +1,4 @@
-"""One HTML file about a study that needs nothing else: no network, no server, no other file."""
+"""Writes a study's report as one self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rbt_ray._version import __version__
 from rbt_ray.private_files import make_folder, replacing
 from rbt_ray.reporting import failures, ranking, rungs, settings, winner
 from rbt_ray.reporting.charts import Chart, charts_of
-from rbt_ray.reporting.text import counted, embedded, escape, shown
+from rbt_ray.reporting.text import embedded, escape, format_value, pluralize
 from rbt_ray.reporting.theme import Figure
 from rbt_ray.reporting.top import TopTrial, top_trials
 from rbt_ray.types import COMPLETED
@@ -24,27 +24,27 @@ _NAMED_PARAMETERS = 4
 
 
 def write_report(results: ResultGrid, path: Path) -> Path:
-    """Writes the report about a study, finished or not, and gives its path.
+    """Writes the report of a finished or unfinished study and returns its path.
 
-    A reader of an earlier report at the same path sees the old one or the new one, never half of it.
+    The file is replaced atomically: a reader of an earlier report sees the old or the new one.
 
     Args:
-        results: the study's.
-        path: of the file; its folder is made where it is missing.
+        results: the study's results.
+        path: the file's path; a missing folder is created.
 
     Raises:
         OSError: the file cannot be written.
     """
-    text = page(results)  # first: where there is no study, no folder is made
+    text = page(results)  # before the folder is created, as this may raise
     make_folder(path.parent)
     with replacing(path) as file:
-        # Texts may hold halves of surrogate pairs, which no encoding has.
+        # Texts may contain lone surrogates, which UTF-8 cannot encode.
         file.write(text.encode("utf-8", errors="replace"))
     return path
 
 
 def page(results: ResultGrid) -> str:
-    """The report as text."""
+    """Returns the report as HTML."""
     from plotly.offline import get_plotlyjs
 
     charts = charts_of(results)
@@ -52,7 +52,7 @@ def page(results: ResultGrid) -> str:
     scripts = (get_plotlyjs(), _part("report.js"))
     policy = (
         "default-src 'none'; style-src 'unsafe-inline'; img-src data: blob:; form-action 'none'; base-uri 'none'; "
-        f"script-src 'unsafe-eval' {' '.join(_hash(script) for script in scripts)}"  # plotly compiles its shaders' calls
+        f"script-src 'unsafe-eval' {' '.join(_hash(script) for script in scripts)}"  # plotly's shaders need unsafe-eval
     )
     title = escape(results.study.name)
     return f"""<!DOCTYPE html>
@@ -94,14 +94,12 @@ def _body(results: ResultGrid, charts: list[Chart]) -> str:
         if status[row] != COMPLETED
     ]
     parts.append(
-        _section(
-            "What became of the trials", failures.status_counts(results.status_counts()) + failures.first_errors(errors)
-        )
+        _section("Trials by status", failures.status_counts(results.status_counts()) + failures.first_errors(errors))
     )
-    climbed = results.rungs
-    if results.notes or len(climbed) > 1:
-        how = rungs.notes(results.notes) + (rungs.rungs(climbed) if len(climbed) > 1 else "")
-        parts.append(_section("How it was searched", how))
+    found = results.rungs
+    if results.notes or len(found) > 1:
+        notes = rungs.notes(results.notes) + (rungs.rungs(found) if len(found) > 1 else "")
+        parts.append(_section("The search's decisions", notes))
     asked = settings.parameters(study) + settings.definition(study, __version__)
     parts.append(_section("The study's settings", asked + "<h3>Runs</h3>" + settings.runs(results.runs)))
     return "\n".join(parts)
@@ -110,15 +108,17 @@ def _body(results: ResultGrid, charts: list[Chart]) -> str:
 def _head(results: ResultGrid, top: list[TopTrial]) -> str:
     study = results.study
     names = study.space.names
-    over = " × ".join(names) if 0 < len(names) <= _NAMED_PARAMETERS else counted(len(names), "parameter")
-    on = "" if study.bundle is None else f" on {study.bundle.name or 'a bundle of its own'}"
-    lead = f"{counted(len(results), 'trial')} of {over}{on}"
+    over = " × ".join(names) if 0 < len(names) <= _NAMED_PARAMETERS else pluralize(len(names), "parameter")
+    on = "" if study.bundle is None else f" on {study.bundle.name or 'an unregistered bundle'}"
+    lead = f"{pluralize(len(results), 'trial')} of {over}{on}"
     if top:
-        lead += f"; best {study.metric} {shown(top[0].sweep.get(study.metric))} (trial {top[0].trial})."
+        lead += f"; best {study.metric} {format_value(top[0].sweep.get(study.metric))} (trial {top[0].trial})."
     else:
         lead += "; none completed at full fidelity." if len(results) else "; none has finished yet."
     unfinished = (
-        "" if results.is_done else '<p class="note warn">The study has not finished: these are its trials so far.</p>'
+        ""
+        if results.is_done
+        else '<p class="note warn">The study has not finished: this report shows its trials so far.</p>'
     )
     return (
         f'<header><h1>{escape(study.name)}</h1><p class="lead">{escape(lead)}</p>{unfinished}'
@@ -153,5 +153,5 @@ def _part(name: str) -> str:
 
 
 def _hash(script: str) -> str:
-    """What lets this script run, and no other that finds its way into the page."""
+    """Returns the hash that lets only this script run in the page."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"

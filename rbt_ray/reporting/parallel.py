@@ -1,4 +1,4 @@
-"""Parallel coordinates: a line a trial through its parameters to its metric."""
+"""Parallel coordinates: one line per trial through its parameters and its metric."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from rbt_ray.reporting.axes import OFF, Axis
-from rbt_ray.reporting.text import label, plain, shortened, shown
+from rbt_ray.reporting.text import format_value, json_values, label, shortened
 from rbt_ray.reporting.theme import FONT, INK, MUTED, Figure, layout, scale_of
 from rbt_ray.types import FloatArray, IntArray, Mode
 
@@ -18,8 +18,8 @@ _MOST_TICKS = 24
 _LONGEST_NAME = 18
 
 
-def lines_shown(goodness: FloatArray) -> IntArray:
-    """Rows of the best trials and of evenly spaced others by rank, the best last so that they are drawn on top."""
+def select_lines(goodness: FloatArray) -> IntArray:
+    """Returns the rows of the best trials and of others evenly spaced by rank, with the best last to draw them on top."""
     order = np.argsort(-goodness, kind="stable")
     best, rest = order[:MOST_BEST], order[MOST_BEST:]
     if len(rest) > MOST_OTHERS:
@@ -29,24 +29,24 @@ def lines_shown(goodness: FloatArray) -> IntArray:
 
 
 def parallel(axes: Sequence[Axis], goodness: FloatArray, metric: str, mode: Mode) -> Figure:
-    """A line a trial, coloured by the metric.
+    """Returns a figure with one line per trial, coloured by the metric.
 
     Args:
         axes: the parameters.
-        goodness: ``(n,)`` the metric, signed so that more is better; finite.
+        goodness: ``(n,)`` the metric, negated for `mode="min"`; finite.
         metric: its name.
-        mode: how to turn goodness into the metric again.
+        mode: the sign of the metric.
     """
-    rows = lines_shown(goodness)
+    rows = select_lines(goodness)
     colours = scale_of(goodness[rows])
     values = goodness[rows] if mode == "max" else -goodness[rows]
     dimensions = [_dimension(one, rows) for one in axes]
-    dimensions.append({"label": label(metric, _LONGEST_NAME), "values": plain(values)})
+    dimensions.append({"label": label(metric, _LONGEST_NAME), "values": json_values(values)})
     lines = {
         "type": "parcoords",
         "dimensions": dimensions,
         "line": {
-            "color": plain(goodness[rows]),
+            "color": json_values(goodness[rows]),
             "cmin": colours.low,
             "cmax": colours.high,
             "colorscale": colours.lines,
@@ -62,24 +62,24 @@ def parallel(axes: Sequence[Axis], goodness: FloatArray, metric: str, mode: Mode
 
 
 def _dimension(one: Axis, rows: IntArray) -> Figure:
-    place = one.place[rows]
-    off = np.isnan(place)
-    there = place[~off]
+    position = one.position[rows]
+    off = np.isnan(position)
+    there = position[~off]
     if one.options:
         used = np.unique(there).astype(np.int64).tolist()
-        # plotly takes these texts as they are, without reading any HTML in them
-        ticks = [(float(position), shortened(one.options[position], _LONGEST_NAME)) for position in _thinned(used)]
+        # plotly does not parse HTML in these texts
+        ticks = [(float(i), shortened(one.options[i], _LONGEST_NAME)) for i in _thinned(used)]
     elif one.log:
-        place, there = np.log10(place), np.log10(there)
+        position, there = np.log10(position), np.log10(there)
         ticks = _log_ticks(float(there.min()), float(there.max())) if len(there) else []
     else:
         ticks = []
-    dimension: Figure = {"label": label(one.name, _LONGEST_NAME), "values": plain(place)}
+    dimension: Figure = {"label": label(one.name, _LONGEST_NAME), "values": json_values(position)}
     if off.any():
         low, high = (float(there.min()), float(there.max())) if len(there) else (0.0, 1.0)
         below = low - 0.12 * ((high - low) or 1.0)
-        dimension["values"] = plain(np.where(off, below, place))
-        ticks = [(below, OFF), *(ticks or [(v, shown(v)) for v in _plain_ticks(low, high)])]
+        dimension["values"] = json_values(np.where(off, below, position))
+        ticks = [(below, OFF), *(ticks or [(v, format_value(v)) for v in _plain_ticks(low, high)])]
     if ticks:
         dimension["tickvals"] = [value for value, _ in ticks]
         dimension["ticktext"] = [text for _, text in ticks]

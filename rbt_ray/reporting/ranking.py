@@ -1,4 +1,4 @@
-"""The best trials as a ranked HTML table; each cell carries its value at full precision for programs."""
+"""The best trials as a ranked HTML table; `data-value` of each cell has the value at full precision."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rbt_ray.reporting.text import aligned, escape, machine, scrolling
+from rbt_ray.reporting.text import align_decimals, escape, exact_json, scrolling
 from rbt_ray.reporting.top import TopTrial
-from rbt_ray.reporting.winner import in_words, is_worse, option, shares
+from rbt_ray.reporting.winner import format_metric, format_option, is_worse, percent_metrics
 from rbt_ray.study.study import Study
 
 MOST_METRICS = 6
@@ -18,13 +18,13 @@ _IN_SAMPLE = {"holdout": "sweep", "holdout_order_level": "order_level"}
 
 @dataclass(frozen=True, slots=True)
 class _Column:
-    """A column of the table.
+    """One column of the table.
 
     Args:
-        source: where its values come from: "config", "sweep", or a field of a review.
-        name: of the parameter or metric.
-        note: what else the head says.
-        values: one a row.
+        source: the origin of its values: "config", "sweep", or a field of a review.
+        name: the parameter's or metric's name.
+        note: additional text in the header.
+        values: one per row.
     """
 
     source: str
@@ -34,7 +34,7 @@ class _Column:
 
 
 def ranking(top: Sequence[TopTrial], study: Study) -> str:
-    """The best trials as a table: parameters, the sweep's metrics, and the study's metric in each review."""
+    """Returns the best trials as a table: parameters, the sweep's metrics, and the study's metric in each review."""
     columns = _columns(top, study)
     texts = [_texts(column, top) for column in columns]
     heads = "".join(_head(column, study) for column in columns)
@@ -73,7 +73,7 @@ def _cell(column: _Column, text: str, place: int, trial: TopTrial, study: Study)
         seen = (getattr(trial, _IN_SAMPLE[column.source]) or {}).get(study.metric)
         worse = '<abbr title="worse than in-sample">▾</abbr>' if is_worse(value, seen, study) else ""
         mark = f'<span class="mark">{worse}</span>'
-    data = f'data-name="{escape(column.source)}/{escape(column.name)}" data-value="{escape(machine(value))}"'
+    data = f'data-name="{escape(column.source)}/{escape(column.name)}" data-value="{escape(exact_json(value))}"'
     return f'<td class="{_class(column, study)}" {data}>{escape(text)}{mark}</td>'
 
 
@@ -87,8 +87,8 @@ def _class(column: _Column, study: Study) -> str:
 
 def _texts(column: _Column, top: Sequence[TopTrial]) -> list[str]:
     if column.source == "config":
-        return [option(trial.params[column.name]) if column.name in trial.params else "–" for trial in top]
-    percent = shares(top)
+        return [format_option(trial.params[column.name]) if column.name in trial.params else "–" for trial in top]
+    percent = percent_metrics(top)
     if column.name in percent:
-        return [in_words(column.name, value, percent) for value in column.values]
-    return aligned(column.values)
+        return [format_metric(column.name, value, percent) for value in column.values]
+    return align_decimals(column.values)

@@ -1,4 +1,4 @@
-"""What the search decided, and what its lower fidelities cost and were worth, as HTML."""
+"""The search's decisions, and the cost and rank correlation of its fidelities, as HTML."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ _LOW = 0.5
 
 
 def notes(sentences: Sequence[str]) -> str:
-    """A paragraph each."""
+    """Returns one paragraph per note."""
     return "".join(f"<p>{escape(sentence)}</p>" for sentence in sentences)
 
 
 def rungs(found: Sequence[Rung]) -> str:
-    """A row a fidelity."""
+    """Returns a table with one row per fidelity."""
     names = (
         "fidelity",
         "trials",
-        "evaluations at full fidelity",
+        "cost in full evaluations",
         "rank correlation with full fidelity",
-        "over configs",
+        "configs compared",
     )
     head = "".join(f'<th scope="col">{name}</th>' for name in names)
     rows = "".join(
@@ -34,7 +34,7 @@ def rungs(found: Sequence[Rung]) -> str:
     table = f'<table class="plain"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
     low = any(rung.correlation < _LOW and rung.n_trials > rung.n_compared for rung in found)
     warning = (
-        '<p class="note warn">A lower fidelity ranked configs unlike the full one: what it ruled out may have been good.</p>'
+        '<p class="note warn">A lower fidelity ranked configs differently from full fidelity. It may have ruled out good configs.</p>'
         if low
         else ""
     )

@@ -1,17 +1,17 @@
-"""The study's settings as HTML: what was asked, of which space, and how its runs ended."""
+"""A study's settings as HTML: its definition, its space, and how its runs ended."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from rbt_ray.reporting.text import counted, duration, escape, scrolling, shown
+from rbt_ray.reporting.text import duration, escape, format_value, pluralize, scrolling
 from rbt_ray.store.journal import Ended
 from rbt_ray.study.study import Study
 
 
 def definition(study: Study, version: str) -> str:
-    """What was asked: everything that decides the results."""
+    """Returns a table of all settings that determine the results."""
     bundle = study.bundle
     rows: list[tuple[str, Any]] = [
         ("objective", study.objective.name),
@@ -19,31 +19,31 @@ def definition(study: Study, version: str) -> str:
         ("metric", f"{study.metric} ({study.mode})"),
         ("search", study.search_alg),
         ("seed", study.seed),
-        ("samples", "every config there is" if study.num_samples is None else study.num_samples),
-        ("size of the space", "not countable" if study.space.size is None else study.space.size),
-        ("most open trials", study.max_pending),
+        ("samples", "all configs" if study.num_samples is None else study.num_samples),
+        ("size of the space", "infinite" if study.space.size is None else study.space.size),
+        ("max. open trials", study.max_pending),
         ("deterministic", "yes" if study.deterministic else "no"),
-        ("re-run in detail", study.recheck),
+        ("trials to review", study.recheck),
     ]
     rows += [(f"search option {name}", value) for name, value in study.search_options.items()]
     if study.scheduler is not None:
         options = ", ".join(f"{name} {value}" for name, value in study.scheduler.items() if name != "name")
         rows += [
             ("scheduler", study.scheduler["name"] + (f" ({options})" if options else "")),
-            ("fidelity", f"{study.fidelity}, from {study.lowest_fidelity:.3g} on by factors of {study.eta:g}"),
+            ("fidelity", f"{study.fidelity}, from {study.lowest_fidelity:.3g} up by factors of {study.eta:g}"),
         ]
     if study.max_reports is not None:
         rows.append(("reports at full fidelity", study.max_reports))
     if study.max_cost is not None:
         rows.append(("cost limit", study.max_cost))
     if study.points_to_evaluate:
-        rows.append(("points given first", len(study.points_to_evaluate)))
+        rows.append(("points to evaluate first", len(study.points_to_evaluate)))
     if bundle is None:
         rows.append(("bundle", "none"))
     else:
         held = bundle.n_bars - bundle.train_bars
         rows += [
-            ("bundle", bundle.name or "the study's own"),
+            ("bundle", bundle.name or "unregistered"),
             ("bundle version", bundle.version),
             ("bars searched", bundle.train_bars),
             ("bars held out", held if held else "none"),
@@ -53,7 +53,7 @@ def definition(study: Study, version: str) -> str:
 
 
 def parameters(study: Study) -> str:
-    """The space: each parameter's domain, and the constants."""
+    """Returns a table of the space: each parameter's domain, and the constants."""
     space = study.space
     rows = [
         f'<tr><th scope="row">{escape(name)}</th><td>{escape(domain.kind)}</td><td>{escape(domain.takes)}</td></tr>'
@@ -65,11 +65,9 @@ def parameters(study: Study) -> str:
     ]
     notes = []
     if space.conditions:
-        notes.append(
-            f"{counted(len({name for name, _ in space.conditions}), 'parameter exists', 'parameters exist')} conditionally"
-        )
+        notes.append(f"{pluralize(len({name for name, _ in space.conditions}), 'conditional parameter')}")
     if space.forbidden:
-        notes.append(f"{counted(len(space.forbidden), 'forbidden clause')}")
+        notes.append(f"{pluralize(len(space.forbidden), 'forbidden clause')}")
     note = f"<p>{'; '.join(notes)}.</p>" if notes else ""
     head = '<tr><th scope="col">parameter</th><th scope="col">kind</th><th scope="col">values</th></tr>'
     return scrolling(
@@ -78,7 +76,7 @@ def parameters(study: Study) -> str:
 
 
 def runs(ended: Sequence[Ended]) -> str:
-    """How each run of the study ended."""
+    """Returns a table with the end of each run of the study."""
     if not ended:
         return "<p>No run of this study has ended.</p>"
     names = ("run", "backend", "workers", "wall time", "ended", "rbt_ray")
@@ -93,6 +91,6 @@ def runs(ended: Sequence[Ended]) -> str:
 
 def _pairs(rows: Sequence[tuple[str, Any]]) -> str:
     body = "".join(
-        f'<tr><th scope="row">{escape(name)}</th><td>{escape(shown(value))}</td></tr>' for name, value in rows
+        f'<tr><th scope="row">{escape(name)}</th><td>{escape(format_value(value))}</td></tr>' for name, value in rows
     )
     return scrolling(f'<table class="plain"><tbody>{body}</tbody></table>', "The study's definition")

@@ -1,4 +1,4 @@
-"""Numbers for people, and text that stays text: in HTML, in JSON within HTML, and in plotly's labels."""
+"""Formats numbers, and escapes text for HTML, for JSON in HTML, and for plotly's labels."""
 
 from __future__ import annotations
 
@@ -13,40 +13,40 @@ from numpy.typing import NDArray
 
 
 def escape(text: object) -> str:
-    """Text for HTML, in elements and in quoted attributes."""
+    """Escapes text for HTML elements and quoted attributes."""
     return html.escape(str(text), quote=True)
 
 
 def embedded(value: Any) -> str:
-    """JSON that may stand in a ``<script>`` element: no text in it can end the element or begin a comment.
+    """Returns JSON for a ``<script>`` element: its text cannot end the element or start a comment.
 
     Raises:
-        ValueError: it holds a NaN or an infinity, for which JSON has no word.
+        ValueError: it contains NaN or infinity, which JSON lacks.
     """
     return json.dumps(value, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def label(text: str, most: int = 48) -> str:
-    """A short text for plotly, which reads some HTML and ``%{...}`` in most labels; here neither means anything."""
+    """Shortens and escapes text for plotly, which interprets some HTML and ``%{...}`` in most labels."""
     return html.escape(shortened(text, most), quote=False).replace("%{", "%&#123;")
 
 
 def shortened(text: str, most: int) -> str:
-    """At most so many characters on one line."""
+    """Shortens text to at most `most` characters on one line."""
     text = " ".join(text.split())
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
-def machine(value: Any) -> str:
-    """A value at full precision as JSON, for programs that read the page; what JSON cannot hold is its `repr`."""
+def exact_json(value: Any) -> str:
+    """Returns a value at full precision as JSON, or its `repr` if JSON cannot represent it."""
     try:
         return json.dumps(value)
     except (TypeError, ValueError):
         return json.dumps(repr(value))
 
 
-def shown(value: Any) -> str:
-    """A value for people: four digits of a fraction, thousands apart, a dash for nothing."""
+def format_value(value: Any) -> str:
+    """Formats a value: floats with four digits, integers with thousands separators, None as a dash."""
     if value is None:
         return "–"
     if isinstance(value, float):
@@ -56,19 +56,19 @@ def shown(value: Any) -> str:
     return str(value)
 
 
-def aligned(values: Iterable[Any]) -> list[str]:
-    """A column of values for people: all fractions with as many decimals, chosen by the largest."""
+def align_decimals(values: Iterable[Any]) -> list[str]:
+    """Formats a column of values: all floats with the same number of decimals, chosen for the largest."""
     values = list(values)
     finite = [abs(v) for v in values if isinstance(v, float) and math.isfinite(v)]
     largest = max(finite, default=0.0)
     if not finite or not (largest == 0.0 or 1e-3 <= largest < 1e9):
-        return [shown(v) for v in values]
+        return [format_value(v) for v in values]
     places = 0 if largest >= 1e4 else 4 if largest < 1 else 3 - math.floor(math.log10(largest))
-    return [_fixed(v, places) if isinstance(v, float) and math.isfinite(v) else shown(v) for v in values]
+    return [_fixed(v, places) if isinstance(v, float) and math.isfinite(v) else format_value(v) for v in values]
 
 
-def plain(values: NDArray[Any]) -> list[Any]:
-    """An ``(n,)`` array as JSON can hold it; None for what is not finite."""
+def json_values(values: NDArray[Any]) -> list[Any]:
+    """Converts an ``(n,)`` array to a list for JSON, with None for non-finite values."""
     found: list[Any] = values.tolist()
     if values.dtype.kind != "f" or bool(np.isfinite(values).all()):
         return found
@@ -76,7 +76,7 @@ def plain(values: NDArray[Any]) -> list[Any]:
 
 
 def duration(seconds: float) -> str:
-    """A time span in the two units that matter."""
+    """Formats a duration with its two largest units."""
     if seconds < 1:
         return f"{1000 * seconds:.0f} ms"
     if seconds < 60:
@@ -88,13 +88,13 @@ def duration(seconds: float) -> str:
     return f"{hours:,} h {minutes} min"
 
 
-def counted(n: int, one: str, many: str | None = None) -> str:
-    """``1 trial``, ``2,000 trials``."""
+def pluralize(n: int, one: str, many: str | None = None) -> str:
+    """Returns a count with its noun: ``1 trial``, ``2,000 trials``."""
     return f"{n:,} {one if n == 1 else many or one + 's'}"
 
 
 def scrolling(table: str, name: str) -> str:
-    """A table that scrolls by itself where the page is narrow, by keyboard too."""
+    """Wraps a table so that it scrolls on narrow pages, also by keyboard."""
     return f'<div class="scroll" role="region" tabindex="0" aria-label="{escape(name)}">{table}</div>'
 
 

@@ -1,4 +1,4 @@
-"""How every chart looks: colours, fonts, and what a colour says about a number."""
+"""The look of all charts: colours, fonts and colour scales."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import numpy as np
 from rbt_ray.types import FloatArray
 
 Figure: TypeAlias = dict[str, Any]
-"""What `Plotly.newPlot` takes: ``{"data": [...], "layout": {...}}``."""
+"""The argument of `Plotly.newPlot`: ``{"data": [...], "layout": {...}}``."""
 
 INK, MUTED, RULE, PAPER = "#1b2430", "#5c6775", "#e2e6eb", "#ffffff"
 BEST, OTHER, WORSE = "#1d5a9e", "#8b95a1", "#b4470f"
-EMPTY, LANE = "#d3d7dd", "#eef1f4"
+EMPTY, ROW_BACKGROUND = "#d3d7dd", "#eef1f4"
 HOLDOUT = "rgba(217, 142, 4, 0.13)"
 HOLDOUT_INK = "#8a5a00"
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
@@ -27,20 +27,20 @@ LINES: Stops = [[0, "#d3d8de"], [0.6, "#6ea6d6"], [1, "#0a3870"]]
 LINES_BOTH: Stops = [[0, "#c4560f"], [0.5, "#d3d8de"], [1, "#0a3870"]]
 
 _FENCE = 10.0
-_LARGEST = 1e300  # leaves room for the margins and differences that a chart's range needs
+_LARGEST = 1e300  # a chart's range needs margins and differences without overflow
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Which goodness has which colour; goodness is the metric with its sign turned where less is better.
+    """A colour scale for goodness: the metric, negated if lower is better.
 
     Args:
         low: the goodness of the first colour.
         high: the goodness of the last colour.
-        sign: on which side of zero the values lie.
-        stops: colours from 0 to 1. Blue is on the good side of zero, orange on the bad one.
-        lines: the same for lines on white paper.
-        n_beyond: how many values lie so far out that they share the end's colour.
+        sign: the side of zero on which the values are.
+        stops: colours from 0 to 1. Blue is on the good side of zero, orange on the bad side.
+        lines: the same for lines on a white background.
+        n_beyond: the number of outliers that have the colour of the end of the scale.
     """
 
     low: float
@@ -51,13 +51,13 @@ class Scale:
     n_beyond: int
 
 
-def drawable(values: FloatArray) -> FloatArray:
-    """The values within +-1e300: near the largest floats, as penalties are, a chart's range would overflow."""
+def clip_for_plot(values: FloatArray) -> FloatArray:
+    """Clips values to +-1e300, because a chart's range would overflow near the largest floats."""
     return np.clip(values, -_LARGEST, _LARGEST)
 
 
 def frame(goodness: FloatArray) -> tuple[float, float, int]:
-    """The range worth a picture, and how many values lie outside: far outliers on the bad side do not stretch it."""
+    """Returns a chart's range without extreme outliers on the bad side, and the number of these outliers."""
     finite = goodness[np.isfinite(goodness)]
     if not len(finite):
         return 0.0, 1.0, 0
@@ -69,7 +69,7 @@ def frame(goodness: FloatArray) -> tuple[float, float, int]:
 
 
 def scale_of(goodness: FloatArray) -> Scale:
-    """A scale that is honest about the sign: where values lie on both sides of zero, zero is in the middle."""
+    """Returns a colour scale. If values are on both sides of zero, zero is in the middle."""
     low, high, n_beyond = frame(goodness)
     if low < 0 < high:
         most = max(-low, high)
@@ -81,7 +81,7 @@ def scale_of(goodness: FloatArray) -> Scale:
 
 
 def layout(height: int, **more: Any) -> dict[str, Any]:
-    """A chart's layout: the common look, and what is its own."""
+    """Returns a chart's layout: the common settings and `more`."""
     return {
         "height": height,
         "autosize": True,
@@ -97,7 +97,7 @@ def layout(height: int, **more: Any) -> dict[str, Any]:
 
 
 def axis(title: str = "", **more: Any) -> dict[str, Any]:
-    """A chart's axis: the common look, and what is its own."""
+    """Returns a chart's axis: the common settings and `more`."""
     return {
         "title": {"text": title, "standoff": 10},
         "gridcolor": RULE,

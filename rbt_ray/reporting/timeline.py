@@ -1,4 +1,4 @@
-"""When each worker was busy."""
+"""A timeline of when each worker was busy."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rbt_ray.reporting.text import counted, duration, label, plain
-from rbt_ray.reporting.theme import BEST, LANE, MUTED, Figure, axis, layout
+from rbt_ray.reporting.text import duration, json_values, label, pluralize
+from rbt_ray.reporting.theme import BEST, MUTED, ROW_BACKGROUND, Figure, axis, layout
 from rbt_ray.store.table import TrialTable
 from rbt_ray.types import BoolArray, FloatArray, IntArray
 
@@ -18,18 +18,18 @@ _UNITS = ((7200.0, 3600.0, "hours"), (300.0, 60.0, "minutes"), (0.0, 1.0, "secon
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Busy:
-    """What the workers did, with the time in which the study did not run taken out.
+    """The busy times of workers, without the pauses between a study's runs.
 
     Args:
-        worker: ``(n_bars,)`` positions in the table's workers.
-        start: ``(n_bars,)`` seconds since the first batch began.
+        worker: ``(n_bars,)`` indices into the table's workers.
+        start: ``(n_bars,)`` seconds since the first batch started.
         length: ``(n_bars,)`` seconds.
-        share: ``(n_bars,)`` of its length that a bar's batches took.
-        n_batches: ``(n_bars,)`` in each bar.
-        pauses: seconds that were taken out, each where ``cuts`` says.
-        cuts: ``(n_pauses,)`` seconds since the first batch began.
+        share: ``(n_bars,)`` share of each bar's length with running batches.
+        n_batches: ``(n_bars,)`` batches in each bar.
+        pauses: ``(n_pauses,)`` seconds that were removed at each of `cuts`.
+        cuts: ``(n_pauses,)`` seconds since the first batch started.
         span: seconds from the first batch to the last.
-        busy_s: ``(n_workers,)`` seconds each was busy.
+        busy_s: ``(n_workers,)`` busy seconds of each worker.
     """
 
     worker: IntArray
@@ -44,7 +44,7 @@ class Busy:
 
 
 def busy(table: TrialTable) -> Busy:
-    """The workers' busy time; there is at least one batch."""
+    """Computes the workers' busy times. The table has at least one batch."""
     batches = table.batches[np.argsort(table.batches[:, 1], kind="stable")]
     worker = batches[:, 0].astype(np.int64)
     start, wall = batches[:, 1] - batches[0, 1], batches[:, 2]
@@ -70,17 +70,17 @@ def busy(table: TrialTable) -> Busy:
 
 
 def timeline(seen: Busy, workers: tuple[str, ...]) -> Figure:
-    """A lane a worker, a bar where it was busy, and at the end of the lane the share of the time in which it was."""
+    """Returns a figure with one row per worker, bars for its busy times, and its share of busy time."""
     unit, word = next((unit, word) for least, unit, word in _UNITS if seen.span >= least)
     names = [label(name) for name in workers]
     bars = {
         "type": "bar",
         "orientation": "h",
         "y": [names[i] for i in seen.worker.tolist()],
-        "base": plain(seen.start / unit),
-        "x": plain(seen.length / unit),
+        "base": json_values(seen.start / unit),
+        "x": json_values(seen.length / unit),
         "text": [
-            f"{counted(n, 'batch', 'batches')}, {duration(length)}" + ("" if n == 1 else f", {share:.0%} busy")
+            f"{pluralize(n, 'batch', 'batches')}, {duration(length)}" + ("" if n == 1 else f", {share:.0%} busy")
             for n, length, share in zip(seen.n_batches.tolist(), seen.length.tolist(), seen.share.tolist(), strict=True)
         ],
         "textposition": "none",
@@ -116,7 +116,7 @@ def timeline(seen: Busy, workers: tuple[str, ...]) -> Figure:
         min(110 + 30 * len(names), 1200),
         xaxis=axis(f"{word} since the first batch", range=[0, seen.span / unit or 1]),
         yaxis=axis(type="category", categoryarray=names, autorange="reversed", showgrid=False, ticks=""),
-        plot_bgcolor=LANE,
+        plot_bgcolor=ROW_BACKGROUND,
         bargap=0.3,
         annotations=ends,
         shapes=cuts,
@@ -126,7 +126,7 @@ def timeline(seen: Busy, workers: tuple[str, ...]) -> Figure:
 
 
 def _without_pauses(start: FloatArray, wall: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Starts with the long gaps closed in which no worker was busy: between two runs of a study there is nothing to see."""
+    """Removes the long gaps in which no worker was busy, such as those between two runs of a study."""
     until = np.maximum.accumulate(start + wall)
     gap = start[1:] - until[:-1]
     long = gap > max(_PAUSE_S, float(wall.max()))
@@ -135,7 +135,7 @@ def _without_pauses(start: FloatArray, wall: FloatArray) -> tuple[FloatArray, Fl
 
 
 def _merged(worker: IntArray, start: FloatArray, end: FloatArray) -> BoolArray:
-    """Which batches begin a bar: all of them, or where there are too many those after the widest gaps.
+    """Returns which batches start a bar: all, or if there are too many, those after the widest gaps.
 
     Args:
         worker: ``(n_batches,)`` sorted.
@@ -147,6 +147,6 @@ def _merged(worker: IntArray, start: FloatArray, end: FloatArray) -> BoolArray:
         return begins
     begins[1:] = worker[1:] != worker[:-1]
     gaps = np.where(begins[1:], -np.inf, start[1:] - end[:-1])
-    room = max(MOST_BARS - int(begins.sum()), 0)
-    begins[1 + np.argsort(-gaps, kind="stable")[:room]] = True
+    n_more = max(MOST_BARS - int(begins.sum()), 0)
+    begins[1 + np.argsort(-gaps, kind="stable")[:n_more]] = True
     return begins

@@ -1,4 +1,4 @@
-"""The best trials in rows: their parameters, and one metric in-sample, at order level and on the hold-out."""
+"""The best trials: their parameters, and their metrics in-sample, at order level and on the hold-out."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ class TopTrial:
     """One of the best trials.
 
     Args:
-        trial: its number.
-        params: by flat name; those that a condition leaves out are absent.
-        sweep: its metrics in the search.
-        order_level: the same bars at order level; None where it was not reviewed so.
-        holdout: the bars the search never saw, or None.
-        holdout_order_level: the same at order level, or None.
-        error: why it could not be reviewed.
-        note: a sentence on its review: that the objective raised, or stopped by itself, on the hold-out.
-        is_backtest: whether its metrics are those of a Backtest.
+        trial: the trial's number.
+        params: values by flat name, without parameters that a condition excludes.
+        sweep: the metrics from the search.
+        order_level: metrics of the same bars at order level, or None.
+        holdout: metrics of the hold-out, or None.
+        holdout_order_level: metrics of the hold-out at order level, or None.
+        error: why the review failed, or None.
+        note: a note on the review: the objective raised or stopped early on the hold-out.
+        is_backtest: whether the metrics are those of a Backtest.
     """
 
     trial: int
@@ -42,7 +42,7 @@ class TopTrial:
 
 
 def top_trials(results: ResultGrid) -> list[TopTrial]:
-    """The best trials, best first, with what their review found."""
+    """Returns the best trials, best first, with their reviews."""
     table = results.table
     rows = table.ranking(N_TOP)
     reviewed = {row["trial"]: row for row in results.review.rows} if results.review else {}

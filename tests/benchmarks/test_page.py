@@ -42,7 +42,7 @@ def test_what_was_measured_is_shown_and_the_rest_named(tmp_path):
     text = written(path)
     assert "| 10 µs | plain function | 1,234 | 0.800 [0.800, 0.800] |" in text
     assert "90,125 [90,123, 90,127] /s" in text
-    assert "is 2.5 µs of a worker's time" in text  # 10 µs / 0.8 less 10 µs
+    assert "is 2.5 µs of a worker's time per evaluation" in text  # 10 µs / 0.8 less 10 µs
     lacking = set(re.findall(r"`python benchmarks/([^`]*) --data docs/benchmarks.json`", text))
     assert lacking == set(page.COMMANDS.values()) - {"throughput.py"}
     assert path.with_suffix(".png").read_bytes().startswith(b"\x89PNG")

@@ -40,18 +40,18 @@ def written(page, data, tmp_path):
 def test_a_faster_peer_is_named_with_its_length(peers, tmp_path):
     faster, slower = (0.5, 0.51, 0.52, 0.5, 0.51), (2.0, 2.1, 2.0, 2.0, 2.1)
     text = written(peers[0], {"grid 1e-05": entry(1e-5, faster), "grid 0.1": entry(0.1, slower)}, tmp_path)
-    assert "Ahead of rbt_ray, warm" in text
-    assert "- 10 µs: Pool, kept (0.50)." in text
+    assert "Faster than rbt_ray, warm" in text
+    assert "- 10 µs: Pool, reused (0.50)." in text
     assert "- 100 ms" not in text
-    assert "Ahead of rbt_ray, cold" not in text  # it took three times as long
-    [row] = [line for line in text.splitlines() if line.startswith("| Pool, kept, 10 µs, warm |")]
+    assert "Faster than rbt_ray, cold" not in text  # it took three times as long
+    [row] = [line for line in text.splitlines() if line.startswith("| Pool, reused, 10 µs, warm |")]
     assert row.endswith(", 0.06 | -1.00 | 5 |")  # Wilcoxon's exact p of five of one sign is 2 / 2^5
 
 
 def test_below_ten_microseconds_nothing_is_promised(peers, tmp_path):
     text = written(peers[0], {"grid 1e-06": entry(1e-6, (0.5,) * 5)}, tmp_path)
-    assert "Ahead of rbt_ray, warm" not in text
-    assert "(behind)" in text  # the table has it all the same
+    assert "Faster than rbt_ray, warm" not in text
+    assert "(slower)" in text  # the table has it all the same
 
 
 def test_quiet_runs_count_where_there_are_enough(peers):

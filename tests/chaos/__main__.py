@@ -1,4 +1,4 @@
-"""The long version: `python -m tests.chaos run ...` keeps its counts in a file, `write` makes a page of such files."""
+"""The long version: `python -m tests.chaos run ...` saves its counts in a file; `write` writes a page from such files."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def main() -> int:
 
 
 def disturb(backend: str, seeds: range, counts: Path | None) -> int:
-    """Runs a study for each seed and says on stdout how it went; 1 where something did not hold."""
+    """Runs a study for each seed and prints the outcomes; returns 1 if a check failed."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rbt-chaos-", ignore_cleanup_errors=True)))
         chaos: Chaos | HostChaos

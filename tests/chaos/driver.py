@@ -1,6 +1,6 @@
-"""A study in a process of its own, begun or gone on with: `python driver.py FOLDER KIND BACKEND`; prints one JSON object.
+"""Starts or resumes a study in its own process: `python driver.py FOLDER KIND BACKEND`. Prints one JSON object.
 
-Exit codes are those of the command line: 0 done, 1 and 2 with a sentence on stderr, 130 interrupted.
+Exit codes are those of the command line: 0 done, 1 and 2 with a message on stderr, 130 interrupted.
 """
 
 import json
@@ -23,7 +23,7 @@ def pace():
 
 
 def guilty(params, data):
-    """Values of every kind; some raise, one ends its worker whenever it is run."""
+    """Returns values of every kind; some trials raise, and one always ends its worker."""
     pace()
     n = params["n"]
     if n % 37 == 5:
@@ -44,7 +44,7 @@ def priced(params, data):
 
 
 def fitted(params, data):
-    """Something a model can learn, at any share of the history."""
+    """Returns a score that a model can learn, at any fidelity."""
     pace()
     shift = float(data.close[-1, 0] / data.close[0, 0])
     return -((params["x"] - 0.3) ** 2) - abs(params["y"]) * 0.1 + 0.01 * shift
@@ -89,13 +89,13 @@ KINDS = {
 
 
 def open_files():
-    """What the process's descriptors lead to, but for the one this takes."""
+    """Returns the targets of the process's descriptors, except the one used here."""
     folder = Path("/proc/self/fd")
     return sorted(str(link.readlink()) for link in folder.iterdir() if link.is_symlink())
 
 
 def fewest_open_files(seconds):
-    """The shortest list within so many seconds: Ray's library closes its last connections in threads of its own."""
+    """Returns the shortest list within some seconds, because Ray closes its last connections in threads."""
     end = time.monotonic() + seconds
     found = [open_files()]
     while time.monotonic() < end:
@@ -105,7 +105,7 @@ def fewest_open_files(seconds):
 
 
 def run(folder, kind, backend):
-    chosen = {"max_retries": 12, **KINDS[kind]["run"]}  # no innocent dies so often
+    chosen = {"max_retries": 12, **KINDS[kind]["run"]}  # other trials never die this often
     config = rbt.RunConfig("study", folder, backend=backend, num_workers=2, verbose=0, **chosen)
     objective = KINDS[kind]["objective"]
     if (folder / "study" / "journal.sqlite").exists():

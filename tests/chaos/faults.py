@@ -1,4 +1,4 @@
-"""What is done to a study, a function a fault: it says whether there was something to do it to."""
+"""Faults to inject into a study. Each function returns whether it found a target."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def stop_worker(study: Study, rng: np.random.Generator) -> bool:
 
 
 def kill_stopped_worker(study: Study, rng: np.random.Generator) -> bool:
-    """Kill -9 of a worker that SIGSTOP stopped before."""
+    """Kill -9 of a worker that is stopped by SIGSTOP."""
     workers = study.workers()
     if not workers:
         return False
@@ -61,7 +61,7 @@ def kill_stopped_worker(study: Study, rng: np.random.Generator) -> bool:
 
 
 def kill_fork_server(study: Study, rng: np.random.Generator) -> bool:
-    """Kill -9 of what forks the workers, which live on."""
+    """Kill -9 of the fork server, while its workers keep running."""
     study.fork_server_was_killed |= _signal(study.fork_servers(), rng, signal.SIGKILL)
     return study.fork_server_was_killed
 
@@ -80,7 +80,7 @@ def kill_driver(study: Study, rng: np.random.Generator) -> bool:
 
 
 def kill_everything(study: Study, rng: np.random.Generator) -> bool:
-    """Kill -9 of the driver and all its processes at once, as when a container ends."""
+    """Kill -9 of the driver and all its processes at once, as when a container is killed."""
     if not study.running:
         return False
     study.fork_server_was_killed = True
@@ -90,7 +90,7 @@ def kill_everything(study: Study, rng: np.random.Generator) -> bool:
 
 
 def interrupt_driver(study: Study, rng: np.random.Generator) -> bool:
-    """Ctrl-C, or SIGTERM, of the driver, which is to end cleanly."""
+    """Ctrl-C or SIGTERM of the driver, which must exit cleanly."""
     if not study.running or not study.n_recorded():
         return False
     os.kill(study.pid(), signal.SIGINT if rng.random() < 0.5 else signal.SIGTERM)
@@ -98,17 +98,17 @@ def interrupt_driver(study: Study, rng: np.random.Generator) -> bool:
 
 
 def second_driver(study: Study, rng: np.random.Generator) -> bool:
-    """A second driver beside the first, which has taken the study's lock."""
+    """A second driver starts while the first holds the study's lock."""
     if not study.running or not study.n_recorded():
         return False
     pid = study.pid()
     if f'"pid": {pid},' not in (study.path / "lock").read_text():
-        return False  # the first is still starting, and the second could overtake it
+        return False  # the first is still starting, and the second could get the lock before it
     done = study.second_driver()
     if not study.running:
         return False  # the first was done before the second came
     if done.returncode == 0:
-        return False  # the first had let go of the study before it ended itself, and the second found it done
+        return False  # the first released the study before it ended, so that the second found it done
     wanted = f"is being run by process {pid} on {socket.gethostname()}"
     if done.returncode != 2 or wanted not in done.stderr:
         raise ChaosError(f"a second driver was not refused: {done.returncode}, {done.stderr}")
@@ -126,7 +126,7 @@ def busy_journal(study: Study, rng: np.random.Generator) -> bool:
 
 
 def full_disk(study: Study, rng: np.random.Generator) -> bool:
-    """The disk under the journal is filled to the last byte for up to 1.5 s."""
+    """The journal's disk is completely full for up to 1.5 s."""
     ballast = fill(study.storage)
     time.sleep(rng.uniform(0.2, 1.5))
     ballast.unlink()
@@ -134,7 +134,7 @@ def full_disk(study: Study, rng: np.random.Generator) -> bool:
 
 
 def fill(folder: Path) -> Path:
-    """Fills the disk a folder is on; the file to remove."""
+    """Fills the disk of a folder; returns the file to remove afterwards."""
     ballast = folder / "ballast"
     for size in (2**20, 512):
         with suppress(OSError), ballast.open("ab", buffering=0) as file:
@@ -144,7 +144,7 @@ def fill(folder: Path) -> Path:
 
 
 def torn_log(study: Study, rng: np.random.Generator) -> bool:
-    """Kill -9 of the driver, and the end of the journal's log is lost, as a power cut loses it: what was not flushed."""
+    """Kill -9 of the driver and loss of the unflushed end of the journal's log, as in a power cut."""
     if not kill_driver(study, rng):
         return False
     log = study.path / "journal.sqlite-wal"
@@ -162,7 +162,7 @@ def torn_log(study: Study, rng: np.random.Generator) -> bool:
 
 
 def kill_raylet(study: Study, rng: np.random.Generator) -> bool:
-    """Kill -9 of Ray's raylet: the node is gone, and with a Ray of one's own all of it."""
+    """Kill -9 of Ray's raylet, which loses the node, and all of a Ray that rbt_ray started."""
     return _signal(study.named("raylet/raylet"), rng, signal.SIGKILL)
 
 
@@ -195,23 +195,23 @@ ON_A_SMALL_DISK: dict[Fault, float] = {full_disk: 3}
 
 
 def faults_for(backend: str, *, small_disk: bool) -> dict[Fault, float]:
-    """What can be done to a study, with how often each is drawn beside the others."""
+    """The faults for a study, with the relative frequency of each."""
     return {**(LOCAL if backend == "local" else RAY), **(ON_A_SMALL_DISK if small_disk else {})}
 
 
 def may_fail(fault_names: list[str]) -> Callable[[int, str], bool]:
-    """Which ends of a driver these faults excuse."""
+    """The exit codes of a driver that these faults explain."""
 
     def excused(code: int, said: str) -> bool:
         if code == -signal.SIGKILL:
             return bool({"kill_driver", "kill_everything", "torn_log"} & set(fault_names))
         if code == 130:
             return "interrupt_driver" in fault_names and "rbt-ray resume" in said
-        if code in (-signal.SIGTERM, -signal.SIGINT):  # before the study began to listen, or a second time
+        if code in (-signal.SIGTERM, -signal.SIGINT):  # before the study handled signals, or a second signal
             return "interrupt_driver" in fault_names
         if code in (1, 2) and "full_disk" in fault_names and re.search(r"disk is full|No space left|disk I/O", said):
             return True
-        # Ray itself ends a process whose raylet is gone, or whose control server has been for a minute.
+        # Ray ends a process whose raylet is gone, or whose control server has been gone for a minute.
         return code == 1 and bool({"kill_raylet", "kill_gcs"} & set(fault_names))
 
     return excused

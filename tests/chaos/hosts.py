@@ -1,7 +1,6 @@
-"""Studies on several hosts, which are killed, lose power and are cut off at random moments, all drawn from a seed.
+"""Studies on several hosts, which are killed, lose power or are cut off at random moments drawn from a seed.
 
-The hosts are Linux namespaces, made by `tests.cluster`: a head, where the driver is, and two workers. A host that is lost is
-replaced by a new one.
+The hosts are Linux namespaces from `tests.cluster`: a head, which runs the driver, and two workers. Lost hosts are replaced.
 """
 
 from __future__ import annotations
@@ -30,19 +29,19 @@ def kill_host(cluster: RayCluster, host: Host, rng: np.random.Generator) -> None
 
 
 def end_power(cluster: RayCluster, host: Host, rng: np.random.Generator) -> None:
-    """A host's power goes: it ends without a word."""
+    """A host loses power and ends without a message."""
     host.lose_power()
 
 
 def cut_link(cluster: RayCluster, host: Host, rng: np.random.Generator) -> None:
-    """A host's link is cut, and heals within 2 s."""
+    """A host's link is cut and restored within 2 s."""
     host.cut()
     time.sleep(rng.uniform(0.2, 2.0))
     host.heal()
 
 
 def lose_link(cluster: RayCluster, host: Host, rng: np.random.Generator) -> None:
-    """A host's link is cut until Ray takes the host for lost, and heals then."""
+    """A host's link is cut until Ray declares the host dead, and then restored."""
     host.cut()
     wait_for(lambda: not cluster.nodes()[host.name]["Alive"], f"{host} is taken for lost", _NOTICED_S)
     host.heal()
@@ -58,10 +57,10 @@ FAULTS: dict[Callable[[RayCluster, Host, np.random.Generator], None], float] = {
 
 
 class HostChaos:
-    """Runs studies on one cluster; a context.
+    """Runs studies on one cluster; a context manager.
 
     Args:
-        folder: where all goes; seen by all hosts.
+        folder: for all files; shared by all hosts.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -82,11 +81,11 @@ class HostChaos:
         """One study with its faults.
 
         Args:
-            seed: everything is drawn from it.
+            seed: determines everything random.
             n_faults: how many; None: 2 to 5.
 
         Raises:
-            ChaosError: something does not hold; the message says what, and how to run it again.
+            ChaosError: a check failed; the message says which, and how to reproduce it.
         """
         began, rng = time.monotonic(), np.random.default_rng(seed)
         weights = np.array(list(FAULTS.values()))

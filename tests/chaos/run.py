@@ -24,14 +24,14 @@ _TARGET_S = 10
 
 @dataclass
 class Tally:
-    """What was done, and to how many studies.
+    """The counts of faults and studies.
 
     Args:
-        faults: how often each fault was done, by backend and name.
-        studies: how many studies ended as they should, by backend and kind.
-        failed: what did not hold, a text each.
-        drivers: how many drivers they took.
-        wall_s: how long it all took.
+        faults: the number of injected faults, by backend and name.
+        studies: the number of studies that passed all checks, by backend and kind.
+        failed: the messages of failed checks.
+        drivers: the number of drivers.
+        wall_s: the total time.
     """
 
     faults: Counter[str] = field(default_factory=Counter)
@@ -42,11 +42,11 @@ class Tally:
 
 
 class Chaos:
-    """Runs studies, disturbed ones and one undisturbed of each kind to compare them with.
+    """Runs studies with faults, and one of each kind without faults for comparison.
 
     Args:
         folder: where they go.
-        root: whether disks may be mounted, to be filled.
+        root: whether small disks can be mounted, to fill them.
     """
 
     def __init__(self, folder: Path, *, root: bool) -> None:
@@ -59,12 +59,12 @@ class Chaos:
         """One study with its faults; the same seed draws the same kind, faults and moments.
 
         Args:
-            seed: everything is drawn from it.
+            seed: determines everything random.
             backend: "local" or "ray".
             n_faults: how many; None: 4 to 9.
 
         Raises:
-            ChaosError: something does not hold; the message says what, and how to run it again.
+            ChaosError: a check failed; the message says which, and how to reproduce it.
         """
         began = time.monotonic()
         rng = np.random.default_rng(seed)
@@ -95,7 +95,7 @@ class Chaos:
         self.tally.wall_s += time.monotonic() - began
 
     def _strike(self, study: Study, fault: Fault, rng: np.random.Generator, done: list[str]) -> bool:
-        """Does the fault at a random moment of a living driver; whether there was anything to do it to."""
+        """Injects the fault at a random moment of a running driver. Returns whether it found a target."""
         if study.driver is not None and not study.running:
             code = study.driver.returncode
             if code == 0:
@@ -133,7 +133,7 @@ class Chaos:
 
 @contextmanager
 def small_disks(folder: Path, *, small_disk: bool, own_shm: bool) -> Iterator[Path]:
-    """Where a study's journal goes: a folder, or a disk of its own of a few megabytes."""
+    """Yields the folder for a study's journal, or a mounted disk of a few megabytes."""
     storage = folder / "storage"
     storage.mkdir(parents=True, exist_ok=True)
     disks = {storage: _DISK_BYTES} if small_disk else {}

@@ -1,4 +1,4 @@
-"""A study that things are done to: its drivers one after the other, their processes, and what must be true at its end."""
+"""A study under faults: its successive drivers, their processes, and the checks at its end."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ _LEAVING_S = {"local": 15, "ray": 90}
 
 
 class ChaosError(AssertionError):
-    """What was promised does not hold."""
+    """A check failed."""
 
 
 def wait_for(condition: Callable[[], Any], what: str, seconds: float = _PATIENCE_S) -> None:
     """Waits until a condition holds.
 
     Raises:
-        ChaosError: it does not within `seconds`.
+        ChaosError: it does not hold within `seconds`.
     """
     end = time.monotonic() + seconds
     while not condition():
@@ -52,14 +52,14 @@ def wait_for(condition: Callable[[], Any], what: str, seconds: float = _PATIENCE
 
 @dataclass
 class Study:
-    """A study in a folder, run by one driver after the other.
+    """A study in a folder, run by successive drivers.
 
     Args:
-        folder: for what is ours: logs, temporary files. Empty.
-        storage: where its journal goes; on a disk of its own for studies whose disk is to be filled.
+        folder: an empty folder for logs and temporary files.
+        storage: the folder for its journal; on a separate disk for studies whose disk is filled.
         kind: one of `driver.KINDS`.
         backend: "local" or "ray".
-        own_shm: whether its processes see a `/dev/shm` of their own; else only what nobody holds there can be told apart.
+        own_shm: whether its processes have a private `/dev/shm`; otherwise only unused files there can be attributed.
     """
 
     folder: Path
@@ -84,17 +84,17 @@ class Study:
 
     @property
     def env(self) -> dict[str, str]:
-        """What marks every process of this study, and keeps its temporary files apart."""
+        """Returns variables that identify every process of this study and separate its temporary files."""
         return {
             **os.environ,
             _TOKEN: self.token,
             HURRY: str(self.hurry_file),
             "TMPDIR": str(self.temporary),
-            "RAY_TMPDIR": f"/tmp/c{self.token}",  # Ray's sockets lie below it, whose paths have to be short
+            "RAY_TMPDIR": f"/tmp/c{self.token}",  # Ray's sockets are below it and need short paths
         }
 
     def start(self) -> None:
-        """Begins the study, or goes on with it."""
+        """Starts the study, or resumes it."""
         words = [sys.executable, str(DRIVER), str(self.storage), self.kind, self.backend]
         if self.own_shm:
             words = ["unshare", "--mount", "sh", "-c", f'mount --bind {self._shm} {SHM} && exec "$@"', "sh", *words]
@@ -103,7 +103,7 @@ class Study:
             self.driver = subprocess.Popen(words, env=self.env, cwd=self.folder, stdout=out, stderr=err)
 
     def second_driver(self) -> subprocess.CompletedProcess[str]:
-        """Another driver of the same study, which is to be refused."""
+        """Starts a second driver of the study, which must be refused."""
         words = [sys.executable, str(DRIVER), str(self.storage), self.kind, self.backend]
         return subprocess.run(words, env=self.env, cwd=self.folder, capture_output=True, text=True, timeout=_PATIENCE_S)
 
@@ -113,7 +113,7 @@ class Study:
 
     @property
     def running(self) -> bool:
-        """Whether a driver is at it."""
+        """Whether a driver is running."""
         return self.driver is not None and self.driver.poll() is None
 
     def pid(self) -> int:
@@ -122,11 +122,11 @@ class Study:
         return self.driver.pid
 
     def said(self) -> str:
-        """What the latest driver said on stderr."""
+        """The latest driver's stderr."""
         return self._err().read_text(errors="replace")
 
     def processes(self) -> list[psutil.Process]:
-        """All living processes of this study, wherever they hang in the process tree."""
+        """Returns all running processes of this study, wherever they are in the process tree."""
         found = []
         for process in psutil.process_iter():
             try:
@@ -138,22 +138,22 @@ class Study:
         return found
 
     def named(self, part: str) -> list[psutil.Process]:
-        """Those whose command line has this in it."""
+        """Returns the processes whose command line contains the text."""
         return [process for process in self.processes() if part in " ".join(_words(process))]
 
     def fork_servers(self) -> list[psutil.Process]:
-        """Those that fork local workers."""
+        """Returns the fork servers of local workers."""
         return [process for process in self.named("multiprocessing.forkserver") if process.ppid() == self.pid()]
 
     def workers(self) -> list[psutil.Process]:
-        """Local worker processes, or Ray's actors."""
+        """Returns the local worker processes, or Ray's actors."""
         if self.backend == "ray":
             return self.named("ray::RayActor")
         servers = {process.pid for process in self.fork_servers()}
         return [process for process in self.named("multiprocessing.forkserver") if process.ppid() in servers]
 
     def n_recorded(self) -> int:
-        """How many events are in the journal.
+        """Returns the number of events in the journal.
 
         Reads as the package's own readers do: a connection of SQLite's to the file itself that is open while the driver
         closes the journal would keep the driver from removing its log.
@@ -165,10 +165,10 @@ class Study:
             return 0
 
     def go_on_until_done(self, may_fail: Callable[[int, str], bool]) -> dict[str, Any]:
-        """Waits for the driver, and starts others as long as they break off as they may; what the last one answered.
+        """Waits for the driver, starts others while they end as expected, and returns the last one's answer.
 
         Args:
-            may_fail: whether a driver may end with that exit code and those words on stderr.
+            may_fail: whether a driver may end with an exit code and a stderr text.
         """
         for _ in range(20):
             if self.driver is None:
@@ -186,7 +186,7 @@ class Study:
         raise ChaosError(f"twenty drivers in a row broke off; the last said {self.said()}")
 
     def check_end(self, code: int, may_fail: Callable[[int, str], bool]) -> None:
-        """A driver that ended before the study did leaves nobody behind, and says why in a sentence."""
+        """Checks that a driver that ended before the study left no process and printed a reason."""
         said = self.said()
         by_signal = code == -signal.SIGINT and said.rstrip().endswith("KeyboardInterrupt")
         if ("Traceback" in said and not by_signal) or not may_fail(code, said):
@@ -194,10 +194,10 @@ class Study:
         self.wait_until_alone()
 
     def wait_until_alone(self) -> None:
-        """Waits until no process of this study is left.
+        """Waits until no process of this study runs.
 
         Raises:
-            ChaosError: some stay; the message names them.
+            ChaosError: some still run; the message names them.
         """
         try:
             wait_for(lambda: not self.processes(), "no process is left", _LEAVING_S[self.backend])
@@ -206,10 +206,10 @@ class Study:
             raise ChaosError(f"{error}: {left}") from None
 
     def check(self, answer: dict[str, Any], undisturbed: dict[str, Any]) -> None:
-        """Whether the study ended as one that nothing was done to.
+        """Checks that the study ended like one without faults.
 
         Raises:
-            ChaosError: it did not; the message says in what.
+            ChaosError: it did not; the message has the difference.
         """
         _same("the table", answer["hash"], undisturbed["hash"])
         _same("the statuses", answer["status"], undisturbed["status"])
@@ -220,17 +220,16 @@ class Study:
         if len(answer["files"]) > len(undisturbed["files"]):
             raise ChaosError(f"the driver leaks descriptors: {answer['files']} beside {undisturbed['files']}")
         self.wait_until_alone()
-        # Drafts of drivers that were killed are removed after an hour, as docs/reliability.md says.
+        # Temporary files of killed drivers are removed after an hour; see docs/reliability.md.
         files = {name for name in _names(self.path) if self.n_drivers == 1 or not name.startswith(DRAFT)}
         _same("the study's files", sorted(files), ["journal.sqlite", "lock"])
         _same("temporary files", [name for name in _names(self.temporary) if name not in self.excused()], [])
         _same("shared memory", self._shared_memory_left(), [])
 
     def excused(self) -> set[str]:
-        """Temporary files that nobody is left to remove; docs/reliability.md names them.
+        """Returns temporary files that killed processes could not remove; docs/reliability.md names them.
 
-        Sockets' folders of fork servers that were killed themselves, and copies that a driver made of its journal when it was
-        killed.
+        These are socket folders of killed fork servers, and journal copies of drivers that were killed while they copied.
         """
         folders = self.temporary.glob("pymp-*") if self.fork_server_was_killed else []
         sockets = {folder.name for folder in folders if all(path.is_socket() for path in folder.iterdir())}
@@ -239,7 +238,7 @@ class Study:
         )
 
     def end(self) -> None:
-        """Ends what is left of it, by process id."""
+        """Ends all remaining processes of the study, by process id."""
         for process in self.processes():
             try:
                 process.send_signal(signal.SIGCONT)

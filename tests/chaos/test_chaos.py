@@ -1,4 +1,4 @@
-"""The short version: at least sixty faults, and a table as if nothing had happened."""
+"""The short version: at least sixty faults, and the same table as without faults."""
 
 import os
 import tempfile
@@ -20,18 +20,18 @@ LEAST_FAULTS = 60
 
 @pytest.fixture
 def short_path():
-    """A fork server's socket lies below it, and its path may have 107 bytes."""
+    """A short path, since a fork server's socket below it may have at most 107 bytes."""
     with tempfile.TemporaryDirectory(prefix="rbt-chaos-", ignore_cleanup_errors=True) as folder:
         yield Path(folder)
 
 
 def test_studies_end_as_if_nothing_had_happened(short_path):
-    """With root, disks are filled too; the others run without."""
+    """With root, disks are filled too."""
     chaos = Chaos(short_path, root=os.geteuid() == 0)
     for seed in RAY:
         chaos.study(seed, "ray", n_faults=5)
     for seed in LOCAL:
-        if chaos.tally.faults.total() < LEAST_FAULTS:  # a study may be done before all of its faults were
+        if chaos.tally.faults.total() < LEAST_FAULTS:  # a study may be done before all of its faults
             chaos.study(seed, "local", n_faults=8)
     print(chaos.tally)
     assert chaos.tally.faults.total() >= LEAST_FAULTS, chaos.tally

@@ -1,4 +1,4 @@
-"""A study whose disk is filled pauses and says so; it goes on when there is room, or stops and can be resumed."""
+"""A study whose disk is full pauses with a message. It continues when there is space, or stops and can be resumed."""
 
 import os
 import signal

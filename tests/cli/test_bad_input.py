@@ -1,4 +1,4 @@
-"""Bad input gets one clear sentence on stderr and exit code 2: never a traceback, never a study folder."""
+"""Bad input gives one error message on stderr and exit code 2, without a traceback and without a study folder."""
 
 import re
 
@@ -26,9 +26,12 @@ def toml(old="", new="", extra=""):
 
 STUDIES = {
     "not TOML": ("objective = [", r"study.toml is not TOML"),
-    "unknown key": (toml('bundle = "sample"', 'bundel = "sample"'), r"no key `bundel`; did you mean 'bundle'\?"),
-    "unknown key in search": (toml("num_samples", "num_sample"), r"no key `num_sample` in \[search\].*'num_samples'"),
-    "unknown key in run": (toml(extra="[run]\nworkers = 2"), r"no key `workers` in \[run\].*'num_workers'"),
+    "unknown key": (toml('bundle = "sample"', 'bundel = "sample"'), r"unknown key `bundel`; did you mean 'bundle'\?"),
+    "unknown key in search": (
+        toml("num_samples", "num_sample"),
+        r"unknown key `num_sample` in \[search\].*'num_samples'",
+    ),
+    "unknown key in run": (toml(extra="[run]\nworkers = 2"), r"unknown key `workers` in \[run\].*'num_workers'"),
     "no such setting of bohb": (
         toml(extra="search_alg = { bohb = { modle = 'tpe' } }"),
         r"`search.search_alg`: bohb has no setting 'modle'.*'model'",
@@ -39,7 +42,7 @@ STUDIES = {
     ),
     "settings of nothing": (
         toml(extra="scheduler = { ahsa = {} }"),
-        r"`search.scheduler`: there are no settings of 'ahsa'.*'asha'",
+        r"`search.scheduler`: 'ahsa' has no settings.*'asha'",
     ),
     "warm start at no fidelity": (
         toml(extra="warm_start = [[{ fast = 5, slow = 20 }, nan, 1.0]]\nsearch_alg = 'bohb'"),
@@ -56,8 +59,8 @@ STUDIES = {
     ),
     "no objective": (toml('objective = "sma_cross"', ""), r"`objective` is missing"),
     "no space": ('objective = "sma_cross"', r"`space` is missing"),
-    "objective is a number": (toml('"sma_cross"', "3"), r"`objective` is a string; got 3"),
-    "space is a list": ('objective = "sma_cross"\nspace = [1]', r"`space` is a table; got \[1\]"),
+    "objective is a number": (toml('"sma_cross"', "3"), r"`objective` must be a string; got 3"),
+    "space is a list": ('objective = "sma_cross"\nspace = [1]', r"`space` must be a table; got \[1\]"),
     "unknown built-in": (toml("sma_cross", "sma_corss"), r"got 'sma_corss': did you mean 'sma_cross'\?"),
     "no such module": (toml("sma_cross", "nowhere:objective"), r"'nowhere:objective' cannot be imported"),
     "no such function": (toml("sma_cross", "mine:objectiv"), r"mine has no 'objectiv'; did you mean 'objective'\?"),
@@ -70,7 +73,7 @@ STUDIES = {
     "negative costs": (toml("[space]", "[objective_options]\nturnover_bps = -5\n[space]"), r"turnover_bps.*-5"),
     "options for a function": (
         toml('"sma_cross"', '"mine:objective"').replace("[space]", "[objective_options]\na = 1\n[space]"),
-        r"`objective_options` are for built-in objectives",
+        r"`objective_options` work only with built-in objectives",
     ),
     "objective of one argument": (toml("sma_cross", "mine:short"), r"function of \(params, data\); short\(params\)"),
     "a parameter missing": (toml("fast = { randint = [5, 10] }", ""), r"`sma_cross` takes `fast`, `slow`; 'fast' is"),
@@ -87,11 +90,11 @@ STUDIES = {
     "unknown bundle": (toml('"sample"', '"sampel"'), r"sampel.*sample"),
     "no such domain": (
         toml("randint = [5, 10]", "rantint = [5, 10]"),
-        r"space.fast`: there is no domain 'rantint'; did you mean 'randint'",
+        r"space.fast`: 'rantint' is not a domain; did you mean 'randint'",
     ),
     "empty range": (toml("[5, 10]", "[10, 5]"), r"space.fast`.*10.*5"),
     "too many bounds": (toml("[5, 10]", "[5, 10, 20, 30]"), r"space.fast`: randint takes \[lower, upper\]"),
-    "bounds not a list": (toml("randint = [5, 10]", "randint = 5"), r"space.fast` is written like"),
+    "bounds not a list": (toml("randint = [5, 10]", "randint = 5"), r"space.fast` must be like"),
     "empty choice": (toml("randint = [5, 10]", "choice = []"), r"space.fast`.*choice"),
     "loguniform from zero": (toml("randint = [5, 10]", "loguniform = [0, 10]"), r"space.fast`.*loguniform"),
     "metric not a name": (toml(extra="metric = 3"), r"`metric` is the name of a metric; got 3"),
@@ -137,7 +140,7 @@ STUDIES = {
 }
 
 COMMANDS = {
-    "no study file": (["run", "nowhere.toml"], r"there is no study file nowhere.toml"),
+    "no study file": (["run", "nowhere.toml"], r"the study file nowhere.toml does not exist"),
     "a folder as study file": (["run", "folder"], r"folder cannot be read"),
     "resume nothing": (["resume", "nowhere"], r"there is no study in nowhere"),
     "show nothing": (["show", "nowhere"], r"there is no study in nowhere"),

@@ -1,4 +1,4 @@
-"""`rbt-ray doctor --address` on one machine: a Ray that asks for no token is named, one that does is not."""
+"""`rbt-ray doctor --address` on one machine reports a Ray that requires no token."""
 
 import json
 import os
@@ -17,7 +17,7 @@ sys.stdin.read()
 
 @pytest.fixture
 def ray_without_token():
-    """A Ray on this machine that anybody may join: its address, and the environment of who does."""
+    """Starts a Ray that anybody may join; yields its address and the environment for joining it."""
     env = {**os.environ, "RAY_AUTH_MODE": "disabled"}
     words = [sys.executable, "-c", _RAY]
     process = subprocess.Popen(words, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -45,13 +45,13 @@ def test_what_is_open_on_one_machine(request, ray, safe):
     assert found["token"]["ok"] == safe
     assert found["versions"]["ok"]
     assert found["clocks"]["ok"]
-    assert found["dashboard"]["says"] == "does not run"
+    assert found["dashboard"]["says"] == "not running"
     assert found["object stores"]["says"].endswith(" of 0.10 GB")
     assert done.returncode == (0 if safe else 1)
     if not safe:
         assert "run any code" in found["token"]["says"]
     assert "Traceback" not in done.stderr
-    # The page for people says the same.
+    # The text output has the same statuses.
     for what, one in found.items():
         [line] = [line for line in said.splitlines() if line[5:].startswith(what + " ")]
         assert line.startswith("ok " if one["ok"] else "BAD")

@@ -1,4 +1,4 @@
-"""The ranked table in terminals of any width, and texts that a terminal would obey."""
+"""The ranked table in terminals of any width, and text with control characters."""
 
 import io
 import sys
@@ -51,7 +51,7 @@ def test_what_is_the_same_in_every_config_has_no_column(results, monkeypatch):
 
 
 def test_no_character_that_a_terminal_obeys_is_printed():
-    """Of all of Unicode: controls, formats such as changes of direction, and halves of surrogate pairs."""
+    """Returns Unicode's control and format characters, and lone surrogates."""
     everything = "".join(map(chr, range(sys.maxunicode + 1)))
     printed = visible(everything)
     assert {unicodedata.category(letter) for letter in set(printed) - {"\n"}}.isdisjoint({"Cc", "Cf", "Cs", "Co"})

@@ -1,4 +1,4 @@
-"""One cluster for all tests that leave its head alone; hosts that they lose are replaced."""
+"""One cluster for all tests that do not end its head. Hosts that they end are replaced."""
 
 import pytest
 
@@ -11,14 +11,14 @@ N_WORKERS = 2
 
 @pytest.fixture(scope="session")
 def able():
-    """These tests run only where they are asked for, so that what they lack is a failure."""
+    """These tests run only on request, so that missing tools are a failure."""
     if missing := what_is_missing():
         pytest.exit(f"the tests of several hosts cannot run: {missing}", returncode=1)
 
 
 @pytest.fixture(scope="module")
 def lan(able, tmp_path_factory):
-    """A network of the module's own."""
+    """A network for this module."""
     with Lan(tmp_path_factory.mktemp("own") / "lan", {}) as lan:
         yield lan
 

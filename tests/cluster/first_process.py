@@ -1,7 +1,8 @@
-"""The first process of a host: makes the mounts its own, then lives until its stdin closes, and the host ends with it.
+"""The first process of a host: makes private mounts, then runs until its stdin closes. The host ends with it.
 
-Run by `hosts.Lan` as a script, in fresh namespaces. The kernel kills whatever else runs in a process namespace when the
-first process ends: closing the pipe is the power switch, and a test run that is itself killed leaves no host behind.
+Run by `hosts.Lan` as a script, in fresh namespaces. When the first
+process ends, the kernel kills all others in the process namespace: closing the pipe switches the host off, and a killed test run
+leaves no host behind.
 """
 
 import os
@@ -20,7 +21,7 @@ def mount(*words: str | Path) -> None:
 
 
 def private_mounts(name: str, folder: Path, home: Path) -> None:
-    """Own /proc, /dev/shm, /run, /tmp/ray, /etc/hosts and home folder; the home shows the real one below what is written.
+    """Mounts a private /proc, /dev/shm, /run, /tmp/ray, /etc/hosts and home folder. The home is an overlay of the real one.
 
     Args:
         name: the host's.

@@ -38,7 +38,7 @@ HOME = Path(pwd.getpwuid(os.getuid()).pw_dir)
 
 
 def what_is_missing() -> str:
-    """Why this machine cannot make hosts, as a sentence; "" where it can."""
+    """Returns why this machine cannot create hosts, or "" if it can."""
     if not sys.platform.startswith("linux") or os.geteuid() != 0:
         return "hosts are made of Linux namespaces, which needs root on Linux."
     absent = sorted({package for tool, package in _TOOLS.items() if shutil.which(tool, path=_ADMIN_PATH) is None})
@@ -52,7 +52,7 @@ def what_is_missing() -> str:
 
 
 class Namespaces:
-    """Namespaces and the first process in them; they end together.
+    """Namespaces and their first process, which end together.
 
     Args:
         name: of the host.
@@ -82,13 +82,13 @@ class Namespaces:
         return self._process.poll() is None
 
     def end(self) -> None:
-        """Ends every process in there, at once."""
+        """Ends all processes in the namespaces at once."""
         assert self._process.stdin is not None
         self._process.stdin.close()
         self._process.wait(timeout=30)
 
     def ip(self, *lines: str) -> None:
-        """Runs commands of `ip` in there."""
+        """Runs `ip` commands in the network namespace."""
         words = ["nsenter", "-t", str(self.pid), "-n", "ip", "-batch", "-"]
         subprocess.run(words, input="\n".join(lines), text=True, check=True, timeout=30)
 
@@ -119,7 +119,7 @@ class Host:
         switch.ip(
             f"link add {port} type veth peer name eth0 netns {self._spaces.pid}", f"link set {port} master br0 up"
         )
-        # No gateway answers there; programs that look for their own address ask the routing table.
+        # No gateway answers, but programs find their own address in the routing table.
         gateway = f"{address.rpartition('.')[0]}.254"
         self._spaces.ip(
             "link set lo up", f"addr add {address}/24 dev eth0", "link set eth0 up", f"route add default via {gateway}"
@@ -139,7 +139,7 @@ class Host:
 
     @property
     def received(self) -> int:
-        """Bytes that have come in from other hosts since it was started."""
+        """Returns the bytes received from other hosts since the start."""
         lines = Path(f"/proc/{self._spaces.pid}/net/dev").read_text().splitlines()
         return next(int(line.split(":")[1].split()[0]) for line in lines if line.strip().startswith("eth0:"))
 
@@ -151,7 +151,7 @@ class Host:
         cwd: Path = Path("/"),
         **streams: Any,
     ) -> subprocess.Popen[str]:
-        """A command, started there.
+        """Starts a command on the host.
 
         Args:
             words: the command and its arguments.
@@ -172,7 +172,7 @@ class Host:
         timeout: float = 120,
         check: bool = True,
     ) -> subprocess.CompletedProcess[str]:
-        """A command that has ended there, with what it printed; daemons it left behind go on.
+        """Runs a command on the host and returns it with its output. Its daemons keep running.
 
         Raises:
             AssertionError: it failed, and `check` is set: with what it printed.
@@ -186,18 +186,18 @@ class Host:
         return done
 
     def hide(self, folder: Path) -> None:
-        """Puts an empty folder over one of the machine's, as if this host had never had it."""
+        """Mounts an empty folder over one of the machine's, as if the host did not have it."""
         self.run(["mount", "-t", "tmpfs", "-o", "size=1m", "hidden", folder])
 
     def own(self, folder: Path) -> None:
-        """What it writes below one of the machine's folders from now on is for itself alone."""
+        """Makes one of the machine's folders private to the host: other hosts do not see its writes."""
         above, work = (f"/run/own/{next(self._numbers)}/{name}" for name in ("above", "work"))
         self.run(["mkdir", "-p", above, work])
         layers = f"lowerdir={folder},upperdir={above},workdir={work}"
         self.run(["mount", "-t", "overlay", "-o", layers, "own", folder])
 
     def write(self, file: Path, text: str) -> None:
-        """Writes a file as it sees it; where it owns the folder, nobody else sees that."""
+        """Writes a file on the host. Other hosts do not see it if the folder is private."""
         done = self.start(["tee", file], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
         done.communicate(text, timeout=30)
         assert done.returncode == 0, file
@@ -211,17 +211,17 @@ class Host:
         self._switch.ip(f"link set {self._port} up")
 
     def crash(self) -> None:
-        """Kills all its processes as by kill -9; its kernel closes their connections."""
+        """Kills all its processes with kill -9; the kernel closes their connections."""
         self._spaces.end()
 
     def lose_power(self) -> None:
-        """Ends it without a word to anybody."""
+        """Ends the host without closing its connections."""
         self.cut()
         self._spaces.end()
 
 
 class Lan:
-    """A private network of hosts; a context, at whose end all of them are gone.
+    """A private network of hosts; a context manager that ends them all.
 
     Args:
         folder: for their logs; not there yet.
@@ -246,7 +246,7 @@ class Lan:
         self._switch.end()
 
     def add(self) -> Host:
-        """One more host: up, with nothing running on it."""
+        """Adds a host on which nothing runs."""
         number = len(self.hosts)
         name = self._name(number)
         host = Host(name, self._address(number), f"port{number}", self._switch, self._folder / name, self.env)

@@ -1,4 +1,4 @@
-"""A Ray cluster on hosts of a private network: a head, and workers that come and go."""
+"""A Ray cluster on hosts of a private network: a head, and workers that join and leave."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ pathlib.Path(sys.argv[1]).write_text(json.dumps(ray.nodes()))
 
 
 def settings(commands: str, started_by: str) -> dict[str, str]:
-    """Those with which the files of cluster/ start a head, or the other hosts.
+    """Returns the commands of the files in cluster/ that start a head or the other hosts.
 
     Args:
         commands: the key of the commands.
@@ -40,7 +40,7 @@ def settings(commands: str, started_by: str) -> dict[str, str]:
 
 
 class RayCluster:
-    """Ray as the files of cluster/ start it, on hosts of one processor each, as Ray is told.
+    """Ray as the files of cluster/ start it, on hosts with one processor each, as set for Ray.
 
     Args:
         lan: where its hosts are made.
@@ -55,16 +55,16 @@ class RayCluster:
 
     @property
     def env(self) -> Mapping[str, str]:
-        """What a client of the cluster needs."""
+        """Returns the environment of a client of the cluster."""
         return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": self.token}
 
     @property
     def workers(self) -> list[Host]:
-        """The hosts beside the head that are up and were not ended."""
+        """Returns the running hosts without the head."""
         return [host for host in self._lan.hosts if host is not self.head and host.alive]
 
     def start_head(self) -> Host:
-        """A new head on a host of its own."""
+        """Starts a new head on its own host."""
         host = self._lan.add()
         words = ["--head", f"--port={GCS_PORT}", f"--include-dashboard={self._dashboard}", "--dashboard-host=127.0.0.1"]
         env = settings("head_start_ray_commands", "--head")
@@ -80,7 +80,7 @@ class RayCluster:
         env: Mapping[str, str] | None = None,
         prepare: Callable[[Host], None] = lambda host: None,
     ) -> list[Host]:
-        """More hosts, started side by side.
+        """Adds hosts, started in parallel.
 
         Args:
             n_hosts: how many.
@@ -100,7 +100,7 @@ class RayCluster:
         return hosts
 
     def nodes(self) -> dict[str, dict[str, Any]]:
-        """What Ray knows of each host that has ever been in the cluster, by its name."""
+        """Returns Ray's record of each past and present host, by name."""
         answer = self.head.folder / "nodes.json"  # Ray prints to stdout too
         self.head.run([PYTHON, "-c", _NODES, answer], env=self.env)
         return {node["NodeManagerHostname"]: node for node in json.loads(answer.read_text())}

@@ -1,4 +1,4 @@
-"""Ssh between hosts: one key that opens them all."""
+"""Ssh between hosts, with one key for all."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Subsystem sftp internal-sftp
 
 
 class Ssh:
-    """Keys, and servers that know them.
+    """An ssh key, and servers that accept it.
 
     Args:
         folder: where the keys go; seen by all hosts.
@@ -39,7 +39,7 @@ class Ssh:
         client.run(["install", "-D", "-m", "600", folder / "user", HOME / ".ssh/id_ed25519"])
 
     def serve(self, host: Host) -> None:
-        """Starts a server there."""
+        """Starts a server on the host."""
         config = host.folder / "sshd.conf"
         config.write_text(_CONFIG.format(address=host.address, keys=self._folder))
         server = shutil.which("sshd", path=host.env["PATH"])

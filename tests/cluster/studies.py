@@ -1,4 +1,4 @@
-"""A study on hosts of a network, slow until a test has done to it what it is there to do."""
+"""A study on hosts of a network, slow until a test has injected its fault."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ seed = 5
 
 
 def wait_for(condition: Callable[[], Any], seconds: float = 60) -> float:
-    """Waits until a condition holds; how many seconds that took.
+    """Waits until a condition holds and returns the seconds it took.
 
     Raises:
         AssertionError: it does not within `seconds`.
@@ -56,7 +56,7 @@ def wait_for(condition: Callable[[], Any], seconds: float = 60) -> float:
 
 
 class Driver:
-    """A command that runs on a host while the test goes on.
+    """A command that runs on a host in the background of a test.
 
     Args:
         host: where it runs.
@@ -79,13 +79,13 @@ class Driver:
         return self._process.poll() is None
 
     def kill(self) -> None:
-        """Kill -9 of the command itself, not of `nsenter` that waits for it."""
+        """Kills the command itself with kill -9, and not `nsenter`, which waits for it."""
         for child in psutil.Process(self._process.pid).children():
             child.kill()
         self._process.wait(timeout=30)
 
     def end(self, seconds: float = 120) -> subprocess.CompletedProcess[str]:
-        """What it printed, and its exit code, once it has ended.
+        """Waits for the command and returns its output and exit code.
 
         Raises:
             subprocess.TimeoutExpired: it has not within `seconds`; it is killed.
@@ -113,7 +113,7 @@ class Driver:
 
 @dataclass(frozen=True)
 class Begun:
-    """A trial that a worker has begun, when in s since the epoch."""
+    """A trial that a worker has started; the time is in s since the epoch."""
 
     host: str
     pid: int
@@ -121,7 +121,7 @@ class Begun:
 
 
 class Study:
-    """A study in a folder that all hosts see, with a log of which worker has begun a trial when.
+    """A study in a shared folder, with a log of trial starts by worker and time.
 
     Args:
         folder: empty.
@@ -137,33 +137,33 @@ class Study:
         (self.folder / "hurry").touch()
 
     def begun(self) -> list[Begun]:
-        """Of every trial so far, also of one that ran twice."""
+        """Returns the starts of all trials, including repeated ones."""
         log = self.folder / "ran.log"
         lines = log.read_text().split("\n")[:-1] if log.exists() else []
         return [Begun(host, int(pid), float(at)) for host, pid, at in map(str.split, lines)]
 
     def seen(self, *hosts: Host, since: float = 0.0) -> bool:
-        """Whether each of these hosts has begun a trial after `since`."""
+        """Returns whether each of these hosts has started a trial after `since`."""
         return {host.name for host in hosts} <= {one.host for one in self.begun() if one.at > since}
 
     def processes(self, host: Host) -> set[int]:
-        """Those of a host that have begun a trial."""
+        """Returns the host's workers that have started a trial."""
         return {one.pid for one in self.begun() if one.host == host.name}
 
     def run(self, host: Host, env: Mapping[str, str], *, address: str = "auto", bundle: str = "fx") -> Driver:
-        """Begins it."""
+        """Starts the study."""
         (self.folder / "study.toml").write_text(_STUDY.format(bundle=bundle))
         words = [RBT_RAY, "run", "study.toml", "--json", "--backend", "ray", "--address", address]
         return Driver(host, words, self.folder, env)
 
     def resume(self, host: Host, env: Mapping[str, str]) -> Driver:
-        """Goes on with it."""
+        """Resumes the study."""
         words = [RBT_RAY, "resume", self.path, "--json", "--backend", "ray", "--address", "auto"]
         return Driver(host, words, self.folder, env)
 
 
 def local_table_hash(folder: Path) -> str:
-    """The hash of the study's table when this machine's own processes run it."""
+    """Returns the hash of the study's table on the local backend."""
     study = Study(folder)
     study.hurry()
     (folder / "study.toml").write_text(_STUDY.format(bundle="fx"))

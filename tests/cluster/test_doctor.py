@@ -1,4 +1,4 @@
-"""`rbt-ray doctor --address`, on a cluster whose one host is unlike the others."""
+"""`rbt-ray doctor --address` on a cluster with one host that differs from the others."""
 
 import json
 from pathlib import Path
@@ -35,7 +35,7 @@ def test_a_cluster_as_our_files_start_it_is_well(cluster, tmp_path, address):
     assert all(host.name in says["hosts"] for host in cluster.workers)
     assert "refuses" in says["token"]
     assert says["head"].startswith("port 6379 of all addresses")
-    assert says["dashboard"] == "does not run"
+    assert says["dashboard"] == "not running"
     assert says["client server"].startswith("port 10001 of the head's loopback only")
     assert f"rbt_ray {rbt.__version__}" in says["versions"]
     assert f"numpy {np.__version__}" in says["versions"]

@@ -1,4 +1,4 @@
-"""What cluster/README.md says of one's own machines, typed on one that is not of the cluster, over real ssh."""
+"""The commands of cluster/README.md for your own machines, typed on a machine outside of the cluster, over real ssh."""
 
 import json
 import os
@@ -46,7 +46,7 @@ def test_every_command_of_the_readme_is_typed_here_as_it_stands_there():
 
 
 def filled_in(folder, hosts):
-    """on-prem.yaml with what is the user's own. Hosts have no package index, and the environment is there already."""
+    """Returns on-prem.yaml with the user's values. Hosts have no package index but already have the environment."""
     path = f'export PATH="{PYTHON.parent}:$PATH" RAY_AUTH_MODE=token'
     (folder / "install.sh").write_text(f"echo '{path}' >>~/.bashrc\n")
     (folder / "dist").mkdir()
@@ -59,7 +59,7 @@ def filled_in(folder, hosts):
 
 
 class Laptop:
-    """A machine with the checkout, beside three that have an ssh server and the environment, and not the example."""
+    """A machine with the checkout, and three with an ssh server and the environment but without the example."""
 
     def __init__(self, lan, folder):
         self.host, *self.servers = (lan.add() for _ in range(4))
@@ -100,7 +100,7 @@ def laptop(able, tmp_path_factory):
         laptop = Laptop(lan, folder)
         for line in (TOKEN, PRIVATE, UP):
             laptop.type(line)
-        # Workers follow the head; one that is just coming up may not answer yet.
+        # Workers start after the head; one that is starting may not answer yet.
         wait_for(lambda: re.search(r"ok +hosts +3: ", laptop.begin(["bash", "-c", DOCTOR]).end().stdout))
         yield laptop
 
@@ -115,20 +115,20 @@ def run_here(words, folder):
 
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory):
-    """The hash of the example's table, on this machine's own processes."""
+    """The hash of the example's table on the local backend."""
     words = [PYTHON, ROOT / "cluster/sweep.py", EXAMPLE / "study.toml", "--backend", "local", "--json"]
     return json.loads(run_here(words, tmp_path_factory.mktemp("local")))["table_hash"]
 
 
 def hash_shown(laptop):
-    """Of the study on the head; Ray prints lines of its own around the JSON, as a terminal would have them."""
+    """Returns the table hash of the study on the head, without the lines that Ray prints around the JSON."""
     printed = laptop.type(SHOW).replace("\r\n", "\n")
     return json.loads(printed[printed.index("{\n") : printed.rindex("\n}") + 2])["table_hash"]
 
 
 def test_the_cluster_is_as_safe_as_the_readme_says(laptop):
     said = laptop.type(DOCTOR)
-    assert re.search(r"ok +token +asked for", said)
+    assert re.search(r"ok +token +required", said)
     for what in ("dashboard", "client server"):
         assert re.search(rf"ok +{what} +port \d+ of the head's loopback only", said), said
     for server in laptop.servers:

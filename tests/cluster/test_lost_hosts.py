@@ -1,4 +1,4 @@
-"""A host that is lost costs no trial: what it held runs elsewhere, and the table is the same."""
+"""A lost host loses no trial: its trials run elsewhere, and the table is the same."""
 
 import time
 
@@ -13,14 +13,14 @@ NOTICED_S = 20
 
 
 def begin(cluster, study):
-    """A driver on the head, once every host is at work."""
+    """Returns a driver on the head when every host runs trials."""
     driver = study.run(cluster.head, cluster.env)
     wait_for(lambda: study.seen(cluster.head, *cluster.workers))
     return driver
 
 
 def finish(driver, study, *hosts):
-    """Its table's hash, once each of these hosts has begun a trial after now."""
+    """Waits until each of these hosts has started another trial, and returns the table's hash."""
     now = time.time()
     wait_for(lambda: study.seen(*hosts, since=now))
     study.hurry()
@@ -47,7 +47,7 @@ def test_a_link_that_is_cut_briefly_and_heals_costs_nothing(cluster, study, expe
     host = cluster.workers[0]
     before = study.processes(host)
     host.cut()
-    time.sleep(2)  # the fault: less than the 3 s that our settings allow
+    time.sleep(2)  # the fault: less than the 3 s that the settings allow
     host.heal()
     assert finish(driver, study, host) == expected
     assert study.processes(host) == before

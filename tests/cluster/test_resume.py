@@ -1,4 +1,4 @@
-"""A study whose driver or head dies goes on from its journal, on whatever head there is, to the same table."""
+"""A study whose driver or head dies can be resumed from its journal on any head, with the same table."""
 
 import pytest
 
@@ -18,7 +18,7 @@ def test_a_driver_that_is_killed(cluster, study, expected):
     resumed = study.resume(cluster.head, cluster.env)
     study.hurry()
     assert resumed.result()["table_hash"] == expected
-    # Only what was under way runs again: a batch or two an actor, of a trial or two each.
+    # Only running trials run again: one or two batches per actor, with one or two trials each.
     assert N_TRIALS <= len(study.begun()) < N_TRIALS + N_BEGUN / 2
 
 

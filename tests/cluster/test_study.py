@@ -1,4 +1,4 @@
-"""The same study on three hosts, from wherever it is driven, and with one bundle a host."""
+"""The same study on three hosts, from any driver, with one bundle per host."""
 
 import numpy as np
 import pandas as pd

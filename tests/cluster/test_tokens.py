@@ -1,5 +1,4 @@
-"""A client without the cluster's token, or with another one, gets nowhere: not to the head, its Ray Client server or its
-dashboard."""
+"""The head, its Ray Client server and its dashboard refuse clients without the cluster's token, or with another one."""
 
 import itertools
 
@@ -30,7 +29,7 @@ def knocks(cluster):
 def test_only_who_has_the_token_gets_in(guarded, tmp_path):
     keys = {"none": _NO_TOKEN, "wrong": _WRONG_TOKEN, "right": guarded.env}
     doors = itertools.product(keys, knocks(guarded))
-    # Side by side: Ray tries for half a minute before it says no.
+    # In parallel, since Ray tries for half a minute before it fails.
     drivers = [(key, words, Driver(guarded.head, words, tmp_path, keys[key])) for key, words in doors]
     assert len(drivers) == 9
     for key, words, driver in drivers:

@@ -1,4 +1,4 @@
-"""The command line with a fault: `python -m tests.crash.command FOLDER CALL ERRNO FOREVER WORDS...`; workers have none."""
+"""Runs the command line with a fault in the driver: `python -m tests.crash.command FOLDER CALL ERRNO FOREVER WORDS...`."""
 
 import os
 import sys

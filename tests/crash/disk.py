@@ -1,6 +1,6 @@
-"""What a power cut may leave of a folder whose changes were recorded.
+"""The possible states of a folder after a power cut, from a recording of its changes.
 
-The model, which allows what ext4 with delayed allocation may do, and more:
+The model allows more than ext4 with delayed allocation:
 
 - What was written to a file is on the disk after the next successful fsync of that file. Of what was written since, any part
   is on the disk: any subset of the writes and truncations, in any order, and of each write any of its 512-byte sectors, where
@@ -51,7 +51,7 @@ def parent(name):
 
 @dataclass
 class File:
-    """What is on the disk of a file, and what may be.
+    """A file's contents that are on the disk, and those that may be.
 
     Args:
         changes: [write or truncation, whether it is on the disk for certain, whether an fsync may still put it there].

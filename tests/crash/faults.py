@@ -1,4 +1,4 @@
-"""Runs one short study after another, each in a fork of this process with one fault: `python -m tests.crash.faults`.
+"""Runs short studies, each in a fork of this process with one fault: `python -m tests.crash.faults`.
 
 Reads a line of JSON for each case from stdin, [number of the call, errno, for ever], and prints a line for each.
 """
@@ -20,7 +20,7 @@ _CTRL_C_SECONDS = 0.4
 
 
 def forked(folder, work):
-    """Runs `work` in a fork: its exit code (None: it hung), what it printed, and what it said on stderr."""
+    """Runs `work` in a fork; returns its exit code (None: it hung), stdout and stderr."""
     out, err = folder / "out", folder / "err"
     pid = os.fork()
     if pid == 0:
@@ -41,7 +41,7 @@ def forked(folder, work):
 
 
 def case(library, folder, number, failure, forever):
-    """One study with a fault, and what resumes it without."""
+    """Runs a study with a fault, and resumes it without."""
     storage = folder / "studies"
 
     def faulty():
@@ -63,10 +63,10 @@ def case(library, folder, number, failure, forever):
 def main():
     library = shim.loaded()
     study.make_quick()
-    # In memory where that can be: the faults are made up, and a real disk takes most of the time.
+    # In memory if possible: the faults are injected, and a real disk would take most of the time.
     base = Path(tempfile.mkdtemp(prefix="rbt-ray-faults-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None))
     try:
-        # Once in this process: what a first study loads is then there in every fork.
+        # Once in this process, so that every fork has the modules that a study loads.
         study.run(base / "first")
         for line in sys.stdin:
             folder = Path(tempfile.mkdtemp(dir=base))

@@ -1,6 +1,6 @@
-"""Opens what power cuts leave, one state after another: `python -m tests.crash.states TRACE HASH ROWS FIRST STOP`.
+"""Opens the states that power cuts leave, one by one: `python -m tests.crash.states TRACE HASH ROWS FIRST STOP`.
 
-Prints a line of JSON for each state in which something is wrong, and at last how many states there were of each kind.
+Prints a line of JSON for each wrong state, and finally the number of states of each kind.
 """
 
 import collections
@@ -30,7 +30,7 @@ RESUME_EVERY = 12
 
 
 def opened(folder, disk, rows):
-    """Opens a study's journal as it was left: what is wrong with it, or else what kind of state it is."""
+    """Opens a study's journal in a state; returns the error, or else the kind of state."""
     path = folder / journal_file.FILE_NAME
     if not path.exists():
         return "no study" if not disk.n_appended else f"wrong: no study, and {disk.n_appended} events were appended"
@@ -51,7 +51,7 @@ def opened(folder, disk, rows):
 
 
 def resumed(storage, table_hash):
-    """What is wrong with the study that goes on from a state, if anything."""
+    """Resumes the study from a state; returns the error, if any."""
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         code = study.run(storage)

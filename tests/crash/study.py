@@ -1,4 +1,4 @@
-"""A short study in one process, through the same front as any; its worker is a thread of that process."""
+"""A short study in one process, with a thread as its worker and the usual Tuner."""
 
 import contextlib
 import os
@@ -25,7 +25,7 @@ def objective(params, data):
 
 
 class InlinePool:
-    """Evaluates a batch while it is waited for: a pool without processes."""
+    """A pool without processes, which evaluates batches inside `wait`."""
 
     is_alive, capacity, n_workers, batch_seconds = True, 1, 1, 0.001
 
@@ -60,7 +60,7 @@ def inline_pool(run_config):
 
 
 def make_quick():
-    """Flushes all the time, and waits for milliseconds where a study waits for seconds."""
+    """Flushes continuously, and waits milliseconds instead of seconds."""
     front.pool_for = inline_pool
     flusher._FLUSH_SECONDS = 0.004
     journal_retry._LOOK_SECONDS, journal_retry._FAULT_SECONDS = 0.002, 0.02

@@ -1,4 +1,4 @@
-"""A power cut at any moment of a study leaves what was flushed; what is left is opened, and the study ends as it would have."""
+"""After a power cut at any moment, all flushed events are there, and the resumed study has the same table."""
 
 import json
 import os
@@ -31,7 +31,7 @@ def record(library, folder, *failing):
 
 
 def counts(recorded, first, stop):
-    """How many states there were of each kind; fails if one is wrong."""
+    """Returns the number of states of each kind; fails if one is wrong."""
     words = [sys.executable, "-m", "tests.crash.states", *recorded, str(first), str(stop)]
     done = subprocess.run(words, cwd=ROOT, env=ENV, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""A system call on a study's folder fails, whichever it is: the study ends right or in a sentence, and can be resumed."""
+"""If any system call on a study's folder fails, the study ends correctly or with a message, and can be resumed."""
 
 import errno
 import json
@@ -50,7 +50,7 @@ def outcomes(library, cases):
 
 
 def wrong(expected, found):
-    """What is wrong with an outcome, if anything."""
+    """Returns the error in an outcome, if any."""
     code, said = found["code"], found["said"]
     if code is None:
         return "the study hung"
@@ -86,7 +86,7 @@ def test_every_call_fails(library):
     cases += [(n, *KINDS[1 + n % (len(KINDS) - 1)]) for n in range(1, MOST_CALLS)]
     with ThreadPoolExecutor(2) as threads:  # two processes
         n_hit = sum(threads.map(lambda part: check(library, part), (cases[::2], cases[1::2])))
-    assert 2 * 180 < n_hit < len(cases)  # no call of the study is beyond the last case
+    assert 2 * 180 < n_hit < len(cases)  # the cases cover all calls of the study
 
 
 STUDY = """

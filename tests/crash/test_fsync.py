@@ -1,4 +1,4 @@
-"""A disk that reports an error when the log is flushed: that is said, nothing more is certified, and nothing is lost."""
+"""If flushing the log fails, the error is reported, no further events count as flushed, and nothing is lost."""
 
 import errno
 import json
@@ -51,7 +51,7 @@ def library(tmp_path_factory):
 
 
 def run(library, folder, code):
-    """Runs code with the library in a process of its own: its exit code, what it printed and what it said on stderr."""
+    """Runs code with the library in a new process; returns its exit code, stdout and stderr."""
     done = subprocess.run(
         [sys.executable, "-c", PRELUDE + code, folder],
         env={**os.environ, "LD_PRELOAD": str(library)},

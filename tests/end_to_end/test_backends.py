@@ -1,4 +1,4 @@
-"""The same study on another backend: the same table, bit for bit."""
+"""The same study on another backend has the same table, bit for bit."""
 
 import json
 import subprocess

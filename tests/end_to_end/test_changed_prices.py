@@ -1,4 +1,4 @@
-"""Prices that change under a study: what writes to them ends, or the study says so and runs the trials again."""
+"""Prices that change during a study: the writer is stopped, or the study reports the change and runs the trials again."""
 
 import ctypes
 import os
@@ -52,7 +52,7 @@ def plain(objective, folder, name, bundle, *, search="grid", backend="local", n_
 
 
 def flip(path, values, at=8 * 50 + 6):
-    """Changes one bit of a file that holds an array, as any process can that may write to the file."""
+    """Flips one bit in the file of an array, as any process with write access can."""
     at += path.read_bytes().index(values[30:60].tobytes()) - values[:30].nbytes
     with path.open("r+b") as file:
         file.seek(at)
@@ -175,7 +175,7 @@ def test_a_checked_run_keeps_its_trials_when_the_file_changes_later(tmp_path):
 
 @pytest.fixture(scope="module")
 def large():
-    """A bundle above 64 MiB, whose file is checked by nothing but its checksums."""
+    """A bundle above 64 MiB, whose file is checked only by its checksums."""
     n_bars, n_symbols = 3_000, 3_000
     close = np.full((n_bars, n_symbols), 10.0)
     close[:: n_bars // 10] += np.random.default_rng(1).random(n_symbols)
@@ -249,7 +249,7 @@ def test_a_part_of_the_symbols_is_on_read_only_pages_too(tmp_path):
 
 @pytest.fixture(scope="module")
 def on_ray():
-    """Whatever runs on Ray here shares one pool of two actors, until a study ends it."""
+    """All studies on Ray in this module share a pool of two actors, until a study ends it."""
     yield {"backend": "ray"}
     rbt.shutdown()
 
@@ -264,7 +264,7 @@ def by_numba(address):
 
 
 def stray(guilty):
-    """An objective that writes to a price in the trials whose `n` is a key, each by the function it is mapped to."""
+    """An objective that writes to a price in the trials whose `n` is a key, with the mapped function."""
 
     def objective(params, data):
         if params["n"] in guilty:

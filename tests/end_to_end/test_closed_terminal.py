@@ -1,4 +1,4 @@
-"""A study whose terminal is closed while it runs: it ends as one that Ctrl-C stopped, and can be resumed."""
+"""A study whose terminal is closed ends as with Ctrl-C and can be resumed."""
 
 import fcntl
 import os
@@ -57,12 +57,12 @@ def wait_for_trials(folder, n, driver, terminal):
         assert driver.poll() is None
         assert time.monotonic() < deadline, "the study never began"
         with suppress(OSError):
-            os.read(terminal, 2**16)  # a terminal that nobody reads stops what writes to it
+            os.read(terminal, 2**16)  # a terminal without a reader blocks its writers
         time.sleep(0.05)
 
 
 def start(tmp_path, backend, *, nohup=False):
-    """The driver as the leader of a session of its own, on a terminal; and the terminal's other end."""
+    """Starts the driver as a session leader on a terminal; returns it and the terminal's other end."""
     ours, terminal = pty.openpty()
 
     def take_terminal():
@@ -91,9 +91,7 @@ def test_a_closed_terminal_ends_a_study_that_can_be_resumed(tmp_path, backend):
     wait_for_trials(tmp_path / "s", 5, driver, terminal)
     os.close(terminal)
     ended, why = driver.wait(timeout=60), tmp_path / "why"
-    assert ended == 130, (
-        why.read_text() if why.exists() else "no error"
-    )  # though it prints to the terminal that is gone
+    assert ended == 130, why.read_text() if why.exists() else "no error"  # although it prints to the closed terminal
     assert 5 <= recorded(tmp_path / "s") < 200
     (tmp_path / "go").touch()
     subprocess.run(
@@ -101,7 +99,7 @@ def test_a_closed_terminal_ends_a_study_that_can_be_resumed(tmp_path, backend):
     )
     results = rbt.ResultGrid(tmp_path / "s")
     assert [run.reason for run in results.runs] == ["interrupted", "done"]
-    assert results.num_errors == 0  # a trial that failed to print is not recorded, it runs again
+    assert results.num_errors == 0  # a trial that failed to print is not recorded and runs again
     assert len(results) == 200
 
 

@@ -39,7 +39,7 @@ PAIRS = [(fast, slow) for fast in range(5, 50) for slow in range(50, 300)]
 
 @pytest.fixture(scope="module")
 def equities():
-    """``(n_bars, n_pairs)`` of the same strategy as a quant types it: rolling means, and a broker for all pairs at once.
+    """Returns ``(n_bars, n_pairs)`` of the same strategy with rolling means and a broker for all pairs at once.
 
     Orders are filled at the open after the close they were decided on, sells before buys, and buys in the order of the
     symbols with the cash there is.

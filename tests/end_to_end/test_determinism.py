@@ -1,4 +1,4 @@
-"""The same seed gives the same table, whatever the workers, the batches and the timing."""
+"""The same seed gives the same table for any workers, batches and timing."""
 
 import random
 import time
@@ -13,7 +13,7 @@ SPACE = {"x": rbt.uniform(-2, 2), "n": rbt.randint(0, 1000), "kind": rbt.choice(
 
 
 def objective(params, data):
-    time.sleep(random.random() * 0.004)  # the delays are what is tested: they must not show in the table
+    time.sleep(random.random() * 0.004)  # the delays under test: they must not affect the table
     if params["n"] % 17 == 0:
         raise ValueError(f"{params['n']} is a multiple of 17")
     return {"score": params["x"] ** 2 + params["n"], "kind": params["kind"], "n": params["n"], "seen": 1.5}
@@ -62,7 +62,7 @@ def test_a_trials_random_numbers_follow_from_the_trial_alone(tmp_path):
 
 
 class Climber:
-    """Proposes around the best so far: what it proposes depends on everything it was told, in order."""
+    """Proposes points around the best so far, which depend on all results and their order."""
 
     def __init__(self, n):
         self.rng, self.left, self.best, self.told = np.random.default_rng(1), n, None, []

@@ -1,4 +1,4 @@
-"""Innocent trials finish once; the guilty carry their status and reason."""
+"""Trials that do no harm complete once; the others have their status and reason."""
 
 import ctypes
 import os

@@ -1,4 +1,4 @@
-"""While another process holds the journal, or the disk is full, a study pauses, says so, and loses nothing."""
+"""While another process locks the journal, or the disk is full, a study pauses, prints a message, and loses nothing."""
 
 import os
 import signal

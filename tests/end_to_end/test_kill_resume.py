@@ -1,4 +1,4 @@
-"""kill -9 of the driver loses nothing that was recorded, leaves nobody behind, and ends in the same table."""
+"""kill -9 of the driver loses no recorded trial, leaves no process behind, and the resumed study has the same table."""
 
 import json
 import os
@@ -108,7 +108,7 @@ def test_kill_9_then_resume(place, whole, after):
     assert resumed["table_hash"] == whole["table_hash"]
     assert resumed["best"] == whole["best"]
     again = {int(line.split()[0]) for line in log_lines(place)[before:]}
-    reviewed = {row["config"]["x"] for row in resumed["top"]}  # the best run once more, on the hold-out
+    reviewed = {row["config"]["x"] for row in resumed["top"]}  # the review of the best trial on the hold-out
     assert not (again & safe) - reviewed
     assert len(again | safe) == 300
 
@@ -148,7 +148,7 @@ def test_a_second_driver_is_refused(place):
 
 
 def test_an_orphan_stuck_in_c_code_ends_with_its_driver(tmp_path):
-    """A worker that never returns to Python cannot look whether its driver lives; the kernel must end it."""
+    """A worker that never returns to Python cannot check its driver, so the kernel must end it."""
     (tmp_path / "stuck.py").write_text(
         "import ctypes, os, sys\n"
         "import rbt_ray as rbt\n"

@@ -1,4 +1,4 @@
-"""A study at a URI: the driver's disk may be lost, and the study goes on from the mirror into the same table."""
+"""A study at a URI: after the driver's disk is lost, it can be resumed from the mirror with the same table."""
 
 import json
 import os
@@ -74,7 +74,7 @@ def done(place, home, *words):
 
 
 def mirrored(uri):
-    """How many events the mirror holds."""
+    """Returns the number of events in the mirror."""
     return sum(len(Mirror(uri).read(first).rows) for first in Mirror(uri).firsts())
 
 

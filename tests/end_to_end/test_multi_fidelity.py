@@ -1,4 +1,4 @@
-"""Studies that climb: the same table for any workers, resumed as they stopped, at the cost they say."""
+"""Studies over several fidelities: the same table for any workers, also when resumed, with the reported cost."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def noted(params, data):
 
 
 def learning(params, data):
-    """Gets to `x` report by report, and goes on from where it was."""
+    """Approaches `x` report by report, and continues from its checkpoint."""
     value, n = rbt.get_checkpoint() or (0.0, 0)
     while n < 100:
         value, n = value + (params["x"] - value) / 3, n + 1
@@ -27,7 +27,7 @@ def learning(params, data):
 
 
 def forgetful(params, data):
-    """The same, from the start each time."""
+    """The same without checkpoints."""
     value = 0.0
     for n in range(100):
         value += (params["x"] - value) / 3
@@ -91,7 +91,7 @@ def test_stopped_anywhere_it_ends_in_the_same_table(tmp_path, algorithm):
 
 
 def test_one_that_asks_one_at_a_time_is_gone_on_with(tmp_path):
-    """A proposal at full fidelity is then journaled alone, and checked beside others."""
+    """A proposal at full fidelity is then journaled alone and checked together with others."""
 
     class Stop:
         def on_trial_complete(self, result):
@@ -344,7 +344,7 @@ def test_an_objective_that_never_reports_fails_and_says_so(tmp_path):
 
 
 class Odd:
-    """Proposes one config at a fidelity that is none."""
+    """Proposes one config at an invalid fidelity."""
 
     def __init__(self, fidelity):
         self.fidelity, self.done = fidelity, False

@@ -1,4 +1,4 @@
-"""Studies whose objectives change their worker: its clocks, in all modules as freezegun does, and what it sends."""
+"""Studies whose objectives change their worker: its clocks in all modules, as freezegun does, and the messages it sends."""
 
 import itertools
 import math
@@ -34,7 +34,7 @@ ODD = {
 
 
 def replace_clocks(clock, *, everywhere):
-    """Replaces the clocks in the module `time`, and in all of rbt_ray that holds one of them."""
+    """Replaces the clocks in `time` and in all modules of rbt_ray that imported one."""
     real = {id(getattr(time, name)): name for name in CLOCKS}
     for module in list(sys.modules.values()) if everywhere else [time]:
         if module is time or getattr(module, "__name__", "").startswith("rbt_ray"):
@@ -161,7 +161,7 @@ SPOILT = {
 
 
 def spoil(change):
-    """Changes what our own code in this worker sends from here on."""
+    """Changes the messages that this worker's own code sends from now on."""
     from rbt_ray.pool import worker
 
     real = worker.Returned

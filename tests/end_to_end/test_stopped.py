@@ -1,4 +1,4 @@
-"""A run that stops by itself: what it says of a part of the history is never taken for the whole."""
+"""A run that stops early: its result on part of the history never counts as a result on all of it."""
 
 import re
 import subprocess
@@ -18,7 +18,7 @@ SPACE = {"fast": rbt.randint(5, 60), "slow": rbt.randint(60, 250)}
 
 
 def recipe():
-    """The objective that the documentation gives for stopping at a drawdown."""
+    """Returns the documentation's objective that stops at a drawdown."""
     [source] = re.findall(r"<!-- the recipe.*?```python\n(.*?)```", SEARCH.read_text(), re.DOTALL)
     names = {"np": np, "rbt": rbt}
     exec(source, names)
@@ -38,7 +38,7 @@ def fit(objective, folder, name="study", space=None, backend="local", **tune):
 
 
 def gives_up(params, data):
-    """The fewer bars it uses, the better it looks; `x` is the share of them."""
+    """An objective whose score is better with fewer bars; `x` is the share of bars."""
     n_bars = max(1, int(params["x"] * data.n_bars))
     rbt.report({"sharpe": 1 / n_bars, "bars": n_bars}, share=n_bars / data.n_bars)
 
@@ -154,7 +154,7 @@ def test_reporting_on_the_way_and_coming_to_the_end_is_full_fidelity(tmp_path):
 
 @pytest.mark.slow
 def test_local_and_ray_give_one_table_and_a_resumed_study_the_same(tmp_path):
-    """Killed on the way and resumed on Ray: what was reached is in the journal."""
+    """Killed and resumed on Ray: the journal has the fidelities that runs reached."""
     script = """
     import os, signal, sys
     import rbt_ray as rbt

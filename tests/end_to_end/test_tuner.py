@@ -1,4 +1,4 @@
-"""Tuner, TuneConfig, RunConfig and ResultGrid as a user meets them."""
+"""Tuner, TuneConfig, RunConfig and ResultGrid as users use them."""
 
 import os
 from pathlib import Path
@@ -181,7 +181,7 @@ def test_the_best_are_reviewed_at_order_level_and_on_the_hold_out(tmp_path, reba
         backtest = crossing(row["config"], bundle.view(train))
         whole = crossing(row["config"], bundle.view())
         assert row["sweep"]["sharpe"] == pytest.approx(backtest.metrics()["sharpe"], rel=1e-12)
-        again = rebalance == "every_bar"  # else the search has run orders already
+        again = rebalance == "every_bar"  # otherwise the search itself runs at order level
         assert row["order_level"] == (backtest.at_order_level().metrics() if again else None)
         assert row["holdout"] == whole.since(train)
         assert row["holdout_order_level"] == (whole.at_order_level().since(train) if again else None)

@@ -1,4 +1,4 @@
-"""Price files: CSV, Parquet, Feather and bundles, sound, strange and damaged; by their ending or a folder of them."""
+"""Price files: valid, unusual and damaged CSV, Parquet, Feather and bundle files, and folders of them."""
 
 import gzip
 import hashlib
@@ -183,7 +183,7 @@ def _written(table, write):
 
 @st.composite
 def _bundles_with_other_heads(draw):
-    """A bundle whose head says something else, with the right digest: anybody can compute that."""
+    """A bundle with a wrong head and a correct digest, which anyone can compute."""
     with pa.ipc.open_file(io.BytesIO(_SOUND_BUNDLE)) as file:
         batch, head = file.get_batch(0), json.loads(file.schema.metadata[HEAD])
     for _ in range(draw(st.integers(1, 2))):
@@ -235,7 +235,7 @@ def check(case):
 
 
 def _use(bundle):
-    """What a command would do with it."""
+    """Ingests the file as the command does."""
     assert repr(bundle)
     assert bundle.view(1).close.shape == (1, bundle.n_symbols)
     assert not any(bundle[field].flags.writeable for field in bundle.fields)

@@ -1,6 +1,6 @@
-"""Command lines: the commands with words that fit, words that do not, and names that lead out of every folder.
+"""Command lines: commands with valid and invalid arguments, and names that point outside of folders.
 
-Nothing is run: a study that could be begun stops where its workers would be started.
+No study runs: a valid one stops where it would start its workers.
 """
 
 import contextlib
@@ -80,7 +80,7 @@ CASES = _lines()
 
 @functools.cache
 def _prepared():
-    """A folder with a study that was begun, prices, a registered bundle, and links that lead elsewhere."""
+    """Creates a folder with an unfinished study, prices, a registered bundle, and links to other folders."""
     os.environ["RBT_RAY_HOME"] = str(_home)
     os.chdir(_folder)
     (_folder / "folder").mkdir()
@@ -130,7 +130,7 @@ def check(words):
     assert code in (0, 1, 2), code
     said = err.getvalue()
     assert "Traceback" not in said
-    ours = said.startswith("rbt-ray: ")  # others are Click's, and show the words that were typed
+    ours = said.startswith("rbt-ray: ")  # others are Click's, and show the arguments
     if code == 2 and ours:
         check_sentence(said)
     printed = out.getvalue() + (said if ours else "")

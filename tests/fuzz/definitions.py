@@ -1,4 +1,4 @@
-"""Studies by somebody else: a journal whose definition says anything that JSON can, opened as `show` and `report` do."""
+"""Other people's studies: a journal with any JSON as its definition, opened as by `show` and `report`."""
 
 import copy
 import functools
@@ -103,11 +103,11 @@ def _open(text):
 
 
 def _journal(text):
-    """A journal that says so."""
+    """Writes a journal with this definition."""
     if not (_folder / "journal.sqlite").exists():
         Journal.create(_folder, {}).close()
     with closing(sqlite3.connect(_folder / "journal.sqlite")) as file, file:
         file.execute("PRAGMA synchronous = OFF")
         meta = {"format": str(journal_file.FORMAT), "definition": text}
-        meta["seal"] = journal_file._seal_of_meta(meta)  # else no definition would be looked at
+        meta["seal"] = journal_file._seal_of_meta(meta)  # otherwise the definition would be refused unread
         file.executemany("UPDATE meta SET value = ? WHERE key = ?", [(value, key) for key, value in meta.items()])

@@ -1,4 +1,4 @@
-"""Studies by somebody else: events that say anything, with seals that are right, opened as `show` and `report` do."""
+"""Other people's studies: arbitrary events with correct checksums, opened as by `show` and `report`."""
 
 import copy
 import functools
@@ -139,7 +139,7 @@ def _open(at, rows):
 
 
 def _write(meta, rows):
-    """A journal that holds this."""
+    """Writes a journal with these events."""
     with closing(sqlite3.connect(_folder / journal_file.FILE_NAME)) as file, file:
         file.execute("PRAGMA synchronous = OFF")
         file.execute("DELETE FROM events")

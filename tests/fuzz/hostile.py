@@ -1,4 +1,4 @@
-"""What goes in: texts, numbers and bytes that programs stumble over; and what may come out: a sentence."""
+"""Input that breaks programs (text, numbers, bytes), and the check that errors are proper messages."""
 
 import math
 
@@ -63,7 +63,7 @@ VALUES = st.recursive(
 
 @st.composite
 def damaged(draw, sound):
-    """Bytes that were sound once: cut, with pieces overwritten, taken out, put in or doubled."""
+    """Damages valid bytes: cuts, overwrites, removes, inserts or duplicates pieces."""
     content = bytearray(draw(sound))
     for _ in range(draw(st.integers(1, 4))):
         at = draw(st.integers(0, max(len(content) - 1, 0)))
@@ -89,7 +89,7 @@ def damaged(draw, sound):
 
 
 def refused(call):
-    """Whether it refuses what it got, as it may: by an error of ours that says so in a sentence. Others go on up."""
+    """Returns whether the call refused its input with an error of rbt_ray. Other errors are raised."""
     try:
         call()
     except RbtError as error:

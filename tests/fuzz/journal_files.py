@@ -1,4 +1,4 @@
-"""Journals by somebody else: any schema, damaged pages, and odd files beside the journal, opened as `show` and `resume` do.
+"""Other people's journals: any schema, damaged pages, and unusual files next to the journal, opened as by `show` and `resume`.
 
 A case ends in a result or an error of ours within two seconds and 300 MB. A reader changes nothing in the folder, and
 nobody changes anything outside of it: a canary that links and crafted rollback journals lead to stays as it was.
@@ -190,7 +190,7 @@ def _score(params, data):
 
 @functools.cache
 def _sound():
-    """Files of sound studies: one that was closed, one whose driver was killed, one that is not in WAL mode, a stranger's log."""
+    """Files of valid studies: one closed, one with a killed driver, one not in WAL mode, and one with a foreign log."""
     found = {}
     for name, seed in (("closed", 1), ("killed", 1), ("stranger", 2)):
         tuner = rbt.Tuner(
@@ -288,7 +288,7 @@ def _make(case):
             with contextlib.suppress(sqlite3.Error, OverflowError):
                 file.execute(f"UPDATE sqlite_master SET {column} = ? WHERE rowid = ?", (value, row))
         file.commit()
-        if case["in log"]:  # what a killed driver leaves
+        if case["in log"]:  # as left by a killed driver
             kept = {there: there.read_bytes() for there in _study.iterdir()}
             file.close()
             for there, content in kept.items():
@@ -305,7 +305,7 @@ def _damage(case):
         return
     content = bytearray((_study / name).read_bytes())
     at = int(rng.integers(max(len(content), 1)))
-    if case["damage"] == "page":  # heads of pages, where trees and chains of pages are knotted
+    if case["damage"] == "page":  # page heads, which link pages to trees and chains
         at = at // 4096 * 4096 + int(rng.choice([0, 3, 5, 8, 12, 16, 24, 28, 100, 103, 105, 108]))
         content[at : at + 4] = bytes(rng.choice([0, 1, 2, 3, 5, 10, 13, 255], size=4).tolist())
     else:

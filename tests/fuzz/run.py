@@ -1,4 +1,4 @@
-"""Throws generated input at the parsers, in this process, which may hold little memory: `python -m tests.fuzz.run`.
+"""Runs the parsers on generated input in this process, with little memory: `python -m tests.fuzz.run`.
 
 A case ends in a result or in an error of ours that is a sentence. Anything else is a find: another exception, one that
 takes more than a few seconds of this processor's time, or memory that the limit does not give. Hypothesis makes the
@@ -77,7 +77,7 @@ def fuzz(module, n_cases, seconds, first_seed):
 
 
 def limit_memory(headroom=_HEADROOM):
-    """From here on this process may map little more than it does already."""
+    """Limits this process's memory to little more than it uses now."""
     mapped = psutil.Process().memory_info().vms
     resource.setrlimit(resource.RLIMIT_AS, (mapped + headroom, resource.RLIM_INFINITY))
 

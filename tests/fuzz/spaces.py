@@ -1,4 +1,4 @@
-"""Parameter spaces as Python writes them: our domains, nested dicts, strange values, ConfigSpace with conditions."""
+"""Parameter spaces in Python: domains, nested dicts, unusual values, ConfigSpace with conditions."""
 
 import json
 import warnings
@@ -156,7 +156,7 @@ def _configspace(parameters, clauses):
 
 
 def _use(space):
-    """What a study does with it."""
+    """Uses the space as a study does."""
     n = space.n_params
     points = space.canonical(space.from_unit(np.random.default_rng(0).random((4, n))))
     assert points.shape == (4, n)

@@ -1,4 +1,4 @@
-"""TOML study files: through the parser, into a Tuner, and as far as the first configs that would be tried."""
+"""TOML study files: parses them, creates a Tuner, and proposes the first configs."""
 
 import json
 import tempfile
@@ -88,7 +88,7 @@ _OPTIONS = {kind: sorted(made.__dataclass_fields__) or ["none"] for kind, made i
 
 @st.composite
 def _sound_pages(draw):
-    """A page that would run."""
+    """A valid study file."""
     with_bundle = draw(st.booleans())
     page = {
         "objective": draw(st.sampled_from(["sma_cross", "momentum"])) if with_bundle else "mine_for_fuzzing:objective",
@@ -105,7 +105,7 @@ def _sound_pages(draw):
 
 @st.composite
 def _pages(draw):
-    """A sound page with a few hostile things in it."""
+    """A valid study file with a few malicious values."""
     page = draw(_sound_pages())
     for _ in range(draw(st.sampled_from([0, 1, 1, 1, 2, 3]))):
         match draw(st.sampled_from(["search", "search", "search", "space", "space", "run", "top", "searcher"])):

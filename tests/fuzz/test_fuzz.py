@@ -1,4 +1,4 @@
-"""Some hundred cases of generated input, and thousands in the slow tier; `make fuzz` throws a hundred thousand and more."""
+"""Some generated cases for each parser, and thousands in the slow tier; `make fuzz` runs a hundred thousand and more."""
 
 import subprocess
 import sys

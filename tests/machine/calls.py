@@ -1,4 +1,4 @@
-"""Commands and calls of the Python API that a user makes, each run by a real process, and the files they need."""
+"""Commands and Python API calls, each for a real process, and the files they need."""
 
 import subprocess
 import sys
@@ -71,7 +71,7 @@ rbt.Bundle.from_frame(frame)
 
 
 def call(name, files, work):
-    """The words of a process that makes the call."""
+    """Returns the command line of a process that makes the call."""
     if name in COMMANDS:
         words = [word.format(files=files, work=work) for word in COMMANDS[name]]
         return [sys.executable, "-m", "rbt_ray.cli", *words]
@@ -89,7 +89,7 @@ def applies(name, fault):
 
 
 def make_files(folder):
-    """What the calls read: a study file with its objective, prices, a study that ended and one that did not."""
+    """Creates the files for the calls: a study file with its objective, prices, a finished and an unfinished study."""
     (folder / "mine.py").write_text(OBJECTIVE)
     (folder / "study.toml").write_text(STUDY)
     (folder / "ABC.csv").write_text(CSV.replace("date,", "symbol,date,").replace("\n2020", "\nABC,2020"))

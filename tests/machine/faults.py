@@ -1,4 +1,4 @@
-"""What a machine, or a limit of a process, can lack; each is set up in the child, before Python starts again in it."""
+"""Missing resources of a machine or process. Each is set up in the child before it executes Python."""
 
 import os
 import resource
@@ -68,7 +68,7 @@ def _environment(**values):
 
 
 def _mounted(options, *, at):
-    """A file system of its own over a folder, in a namespace that ends with the child."""
+    """Mounts a private file system over a folder, in a namespace that ends with the child."""
 
     def apply(work):
         folder = work / at if at else work

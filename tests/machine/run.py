@@ -1,4 +1,4 @@
-"""One call under one fault, in a process of its own, and what is wrong with how it ended."""
+"""Runs one call with one fault in a new process, and checks how it ended."""
 
 import contextlib
 import os
@@ -31,14 +31,14 @@ _NAMES = {
 
 @dataclass
 class Ended:
-    """How a child ended."""
+    """The end of a child process."""
 
     code: int | None
     stdout: str
     stderr: str
 
     def wrong(self, fault):
-        """What is wrong, or None."""
+        """Returns the failed check, or None."""
         if self.code is None:
             return f"runs after {DEADLINE_S} s"
         if self.code not in _NAMES or (self.code == 130 and "the study pauses" not in self.stderr):
@@ -77,7 +77,7 @@ def run(name, fault, files, work):
 
 
 def _output(child, fault):
-    if "files of" in fault:  # a study waits for room, and says so; Ctrl-C ends it
+    if "files of" in fault:  # a study waits for space, with a message; Ctrl-C ends it
         try:
             return child.communicate(timeout=PAUSED_S)
         except subprocess.TimeoutExpired as so_far:

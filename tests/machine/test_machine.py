@@ -1,4 +1,4 @@
-"""A machine, or a limit, that lacks something: every command ends in time with a known code and a sentence.
+"""With any resource missing, every command ends in time with a documented exit code and a message.
 
 Each case is a real process under a real limit: no memory, no descriptors, no working directory, closed streams.
 """

@@ -1,4 +1,4 @@
-"""Studies written to real journals, as a run would have written them, and what a browser makes of their reports."""
+"""Studies in real journals, as a run would write them, and a parser for their reports."""
 
 import html.parser
 import json
@@ -17,7 +17,7 @@ from rbt_ray.tuner.result_grid import ResultGrid
 from rbt_ray.types import COMPLETED, CRASHED, FAILED
 
 HOSTILE = "</script><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
-# A name has no "/", but nested names are joined by it: this one becomes a "</script>", too.
+# Nested names are joined by "/", so that this one becomes "</script>".
 HOSTILE_NAMES = ("a <", "script><script>document.title='owned'<", "script><img src=x onerror=alert(1)>")
 
 
@@ -155,7 +155,7 @@ def mixed(folder, rng, n=3_000, *, hostile=False):
 
 
 class _Page(html.parser.HTMLParser):
-    """A page's scripts, its text outside of them, and the cells of its ranking."""
+    """Parses a page into its scripts, its other text and the cells of its ranking."""
 
     def __init__(self, text):
         super().__init__()

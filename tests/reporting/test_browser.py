@@ -1,4 +1,4 @@
-"""The report in a real browser: every chart is drawn, nothing is complained of, nothing hostile runs."""
+"""The report in a real browser: every chart is drawn, the console has no errors, and no injected code runs."""
 
 import os
 import re
@@ -30,7 +30,7 @@ def chromium():
 
 @pytest.fixture
 def look(chromium, tmp_path):
-    """The page after its scripts ran, and what the console said."""
+    """Returns the page after its scripts ran, and the console output."""
 
     def looked(path, *arguments):
         command = [

@@ -1,4 +1,4 @@
-"""The numbers in the figures are those of straightforward pandas computations."""
+"""The numbers in the figures equal those of simple pandas computations."""
 
 import numpy as np
 import pandas as pd
@@ -9,13 +9,13 @@ from hypothesis.extra import numpy as arrays
 
 import rbt_ray as rbt
 from rbt_ray.columns import Outcomes
-from rbt_ray.reporting.axes import MOST_CELLS, axes_of, axis_of, most_telling
+from rbt_ray.reporting.axes import MOST_CELLS, axes_of, axis_of, most_influential
 from rbt_ray.reporting.charts import charts_of, comparable
-from rbt_ray.reporting.downsample import decimate
+from rbt_ray.reporting.downsample import downsample
 from rbt_ray.reporting.equity import drawdown, equity_and_drawdown
 from rbt_ray.reporting.heat_map import best_per_cell
 from rbt_ray.reporting.history import running_best
-from rbt_ray.reporting.parallel import lines_shown
+from rbt_ray.reporting.parallel import select_lines
 from rbt_ray.reporting.theme import frame, scale_of
 from rbt_ray.reporting.timeline import busy
 from rbt_ray.store.table import TrialTable
@@ -122,8 +122,8 @@ def test_the_parameters_that_matter_are_chosen(rng):
     points = rng.integers(0, 5, (2_000, 9)).astype(float)
     axes = [axis_of(f"p{i}", rbt.randint(0, 5), column) for i, column in enumerate(points.T)]
     loss = points[:, 7] + points[:, 2] + rng.normal(0, 0.1, 2_000)
-    assert [axis.name for axis in most_telling(axes, loss, 2)] == ["p2", "p7"]
-    assert len(most_telling(axes, loss, 9)) == 9
+    assert [axis.name for axis in most_influential(axes, loss, 2)] == ["p2", "p7"]
+    assert len(most_influential(axes, loss, 9)) == 9
 
 
 def test_the_running_best_is_a_cumulative_maximum_over_trials_at_full_fidelity(tmp_path, rng, write_study):
@@ -160,7 +160,7 @@ def test_running_best_rises_only_where_it_rose(goodness, data):
 
 @given(arrays.arrays(np.float64, st.integers(0, 500), elements=finite), st.integers(4, 60))
 def test_decimation_keeps_the_ends_and_every_stretchs_extremes(values, most):
-    kept = decimate(values, most)
+    kept = downsample(values, most)
     assert len(kept) <= max(most, 0) or len(kept) == len(values) <= most
     assert (np.diff(kept) > 0).all()
     if len(values):
@@ -232,7 +232,7 @@ def test_parallel_coordinates_hold_the_best_and_evenly_spaced_others(tmp_path, r
 
 def test_all_lines_are_drawn_where_there_are_few():
     goodness = np.array([3.0, 1.0, 2.0])
-    assert lines_shown(goodness).tolist() == [1, 2, 0]
+    assert select_lines(goodness).tolist() == [1, 2, 0]
 
 
 def batches_table(batches, workers):

@@ -1,4 +1,4 @@
-"""What the page says, in a table a program can read, and that nothing in it is anything but text."""
+"""The page's contents, its machine-readable table, and the escaping of all text."""
 
 import math
 import time
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import rbt_ray as rbt
-from rbt_ray.reporting.text import aligned, duration, embedded, label, machine, shown
+from rbt_ray.reporting.text import align_decimals, duration, embedded, exact_json, format_value, label
 from rbt_ray.store.journal import Reviewed
 from rbt_ray.types import CRASHED, TIMED_OUT
 
@@ -46,7 +46,7 @@ def test_the_page_says_what_was_found(tmp_path, rng, write_crossings, read_page)
     )
     for title in ("In-sample, sweep", "In-sample, order level", "Hold-out, sweep", "Hold-out, order level"):
         assert title in page.text
-    assert "all of the best 10 do worse there" in page.text
+    assert "all of the best 10 are worse there" in page.text
     assert "50.0%" in page.text  # total_return of a Backtest is a share
     for text in ("whole numbers from 30 to 109", "a" * 64, "bars held out 500", "12.5 s", "mine:objective"):
         assert text in page.text
@@ -59,7 +59,7 @@ def test_the_page_says_what_was_found(tmp_path, rng, write_crossings, read_page)
     }
 
 
-@pytest.mark.parametrize(("fall", "note"), [(-0.2, "none of them does worse"), (0.2, "all of the best 10 do worse")])
+@pytest.mark.parametrize(("fall", "note"), [(-0.2, "none of them is worse"), (0.2, "all of the best 10 are worse")])
 def test_a_note_says_how_the_best_did_on_the_holdout(tmp_path, rng, write_crossings, read_page, fall, note):
     results = write_crossings(tmp_path, rng)
     for row in results.review.rows:
@@ -92,12 +92,12 @@ def test_plotlys_labels_are_read_as_texts():
 def test_numbers_for_people_and_for_programs():
     values = [0.123456, -1.5, 12345.6, 1e-7, math.nan, -math.inf, 0.0, 7, 1_000_000, True, None, "x"]
     texts = ["0.1235", "-1.5", "12,346", "1e-07", "NaN", "-∞", "0", "7", "1,000,000", "True", "–", "x"]
-    assert [shown(value) for value in values] == texts
-    assert aligned([1.23456, -0.00001, None, math.inf]) == ["1.235", "0.000", "–", "∞"]
-    assert aligned([1e-9, 2e-9]) == ["1e-09", "2e-09"]
+    assert [format_value(value) for value in values] == texts
+    assert align_decimals([1.23456, -0.00001, None, math.inf]) == ["1.235", "0.000", "–", "∞"]
+    assert align_decimals([1e-9, 2e-9]) == ["1e-09", "2e-09"]
     assert [duration(s) for s in (0.05, 3.21, 200, 7300)] == ["50 ms", "3.2 s", "3 min 20 s", "2 h 1 min"]
-    assert machine(0.1 + 0.2) == "0.30000000000000004"
-    assert machine({(1, 2): 3}) == '"{(1, 2): 3}"'
+    assert exact_json(0.1 + 0.2) == "0.30000000000000004"
+    assert exact_json({(1, 2): 3}) == '"{(1, 2): 3}"'
 
 
 def one(rng, n=20):
@@ -169,7 +169,7 @@ def test_a_review_that_failed_is_told(tmp_path, rng, write_study, read_page):
     ]
     second = write_study(tmp_path / "b", space, points, {"sharpe": points[:, 0]}, review=Reviewed(rows, {}))
     text = page_of(second, tmp_path, read_page).text
-    assert "1 of these trials could not be run again in detail:" in text
+    assert "The review failed for 1 of these trials:" in text
     assert "OSError: <gone>" in text
 
 

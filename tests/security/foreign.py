@@ -1,4 +1,4 @@
-"""Opens what somebody else left, while Python's audit hooks say what it runs: `python -m tests.security.foreign FOLDER`.
+"""Opens another person's files and records by Python's audit hooks what runs: `python -m tests.security.foreign FOLDER`.
 
 The folder holds studies `ours` and `theirs`, and price files of the same names. Ours are opened first, so that all
 modules are loaded and everything is compiled; then what is run for theirs is written to ``run.json``.
@@ -17,7 +17,7 @@ _STARTED = ("subprocess.", "os.system", "os.exec", "os.fork", "os.posix_spawn", 
 
 def open_all(whose):
     os.environ["RBT_RAY_HOME"] = f"home-{whose}"
-    assert studies.show(whose, as_json=False) == 0  # Typer itself compiles its annotations at every call
+    assert studies.show(whose, as_json=False) == 0  # Typer compiles its annotations at every call
     assert studies.show(whose, as_json=True) == 0
     assert studies.report(whose, Path(f"{whose}.html")) == 0
     for ending in ("arrow", "parquet", "feather", "csv"):

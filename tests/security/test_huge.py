@@ -1,4 +1,4 @@
-"""Small files that speak of more than any machine holds are refused before it is asked for: with little memory, at once."""
+"""Small files that claim huge contents are refused at once, before memory is allocated."""
 
 import gzip
 import re
@@ -23,14 +23,14 @@ sys.exit(main.run_command(sys.argv[1:]))
 
 
 def call(tmp_path, *words):
-    """The command in a process of its own that gets 1 GB."""
+    """Runs the command in a process that is limited to 1 GB."""
     env_home = str(tmp_path / "home")
     code = f"import os; os.environ['RBT_RAY_HOME'] = {env_home!r}\n{_CALL}"
     return subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=100)
 
 
 def parquet(path):
-    """A column of one value, a hundred million times, in a few kilobytes."""
+    """A few kilobytes with a column that repeats one value 10^8 times."""
     table = pa.table({"close": pa.array(np.zeros(10**7))})
     with pq.ParquetWriter(path, table.schema, compression="zstd") as writer:
         for _ in range(10):
@@ -89,7 +89,7 @@ def text_compressed(path):
 
 
 def text_in_views(path):
-    """As many views of one long text, which is in the file once."""
+    """The same number of views of one long text, which is in the file once."""
     texts = pa.array(["x" * 100_000]).cast(pa.string_view())
     views = pa.py_buffer(texts.buffers()[1].to_pybytes() * 400_000)
     many = pa.Array.from_buffers(pa.string_view(), 400_000, [None, views, texts.buffers()[2]])

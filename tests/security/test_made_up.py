@@ -1,4 +1,4 @@
-"""Files and paths that only somebody who means harm makes: well formed, with digests that are right, and wrong."""
+"""Malicious files and paths: well formed and with correct digests, but wrong."""
 
 import hashlib
 import json

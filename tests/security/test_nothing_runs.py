@@ -1,4 +1,4 @@
-"""Opening a study or a bundle of somebody else runs no code, and nothing that is kept holds any."""
+"""Opening another person's study or bundle runs no code, and no saved file contains code."""
 
 import json
 import os
@@ -20,7 +20,7 @@ _PICKLE = re.compile(rb"\x80[\x03-\x05](\x95.{3}\x00{5}|c|\x8c|\])", re.DOTALL)
 
 
 class Trap:
-    """Once unpickled it has left a mark."""
+    """Creates a marker file when unpickled."""
 
     def __init__(self, mark):
         self._mark = mark
@@ -70,7 +70,7 @@ def prices(folder, whose, trap):
 
 
 def arm(theirs, folder, trap):
-    """Another's study: its objective is a module that lies beside it, and every text in it is code or a pickle."""
+    """Another person's study: its objective is a module next to it, and all its text is code or a pickle."""
     (folder / "evil.py").write_text(f"import os\nos.mkdir({str(folder / 'mark')!r})\n")
     code = f"__import__('os').mkdir({str(folder / 'mark')!r})"
     with closing(sqlite3.connect(theirs / "journal.sqlite")) as file, file:
@@ -84,7 +84,7 @@ def arm(theirs, folder, trap):
         }
         definition["why"] = definition["name"] = code
         meta = dict(file.execute("SELECT key, value FROM meta")) | {"definition": json.dumps(definition)}
-        meta["seal"] = journal_file._seal_of_meta(meta)  # who means harm can compute it too
+        meta["seal"] = journal_file._seal_of_meta(meta)  # an attacker can compute it too
         file.executemany("UPDATE meta SET value = ? WHERE key = ?", [(value, key) for key, value in meta.items()])
         rows = file.execute("SELECT number, header, body FROM events WHERE kind = 'finished'").fetchall()
         for number, header, body in rows:
@@ -110,7 +110,7 @@ def test_opening_what_somebody_else_left_runs_no_code(tmp_path):
 
 
 def reports(params, data):
-    """Goes on from checkpoints, which are pickles as long as a study runs."""
+    """Continues from checkpoints, which are pickles while a study runs."""
     start = rbt.get_checkpoint() or {"mark-of-a-checkpoint": 0}
     for step in range(start["mark-of-a-checkpoint"] + 1, 28):
         rbt.report(params["x"] + step / 100, checkpoint={"mark-of-a-checkpoint": step})

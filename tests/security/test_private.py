@@ -1,4 +1,4 @@
-"""Nobody else reads or writes what is kept, and nothing listens."""
+"""Other users cannot read or write saved files, and no port is open."""
 
 import json
 import subprocess

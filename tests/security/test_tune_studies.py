@@ -1,4 +1,4 @@
-"""A study of `rbt_ray.tune` is its owner's alone, and opening somebody else's loads no pickle, whichever file holds it."""
+"""A study of `rbt_ray.tune` is private, and opening another person's loads no pickle from any file."""
 
 import os
 import pickle
@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class Custom:
-    """What no JSON holds."""
+    """An object that JSON cannot represent."""
 
 
 class Walk(tune.Trainable):
@@ -117,12 +117,12 @@ def test_whatever_the_umask_a_study_with_its_checkpoints_and_logs_is_its_owners_
 def test_only_a_checkpoint_that_json_cannot_hold_is_a_pickle(storage):
     pickles = [path for path in storage.rglob("*") if path.is_file() and path.read_bytes()[:1] == b"\x80"]
     found = {(path.relative_to(storage).parts[0], path.name) for path in pickles}
-    # Ray Tune's own JSON logger writes the config as a pickle too; nothing here reads it.
+    # Ray Tune's own JSON logger also writes the config as a pickle, which nothing reads.
     assert found == {("objects", "_dict_checkpoint.pkl"), ("rays", "params.pkl")}
 
 
 def opened(folder, trainable):
-    """All that opens a study and runs no trial of it; an error is a sentence of ours."""
+    """Opens a study in every way that runs no trial; errors must be messages of rbt_ray."""
     assert run_command(["show", str(folder)]) in (0, 1, 2)
     assert run_command(["show", str(folder), "--json"]) in (0, 1, 2)
     assert run_command(["report", str(folder), "--out", str(folder.with_suffix(".html"))]) in (0, 1, 2)
@@ -153,7 +153,7 @@ STUDIES = [
 @pytest.mark.filterwarnings("ignore:the study was begun with callbacks")
 @pytest.mark.parametrize(("name", "trainable"), STUDIES, ids=["objects", "walk", "reports"])
 def test_no_file_of_a_study_runs_code_when_the_study_is_opened(storage, tmp_path, capsys, name, trainable):
-    """Each file in turn, then all of them, are replaced by a pickle that leaves a mark where it is loaded."""
+    """Replaces each file in turn, then all of them, by a pickle that creates a marker file when loaded."""
     mark = tmp_path / "mark"
     trap = pickle.dumps(Trap(mark))
     assert opened(shutil.copytree(storage / name, tmp_path / "whole"), trainable) is None

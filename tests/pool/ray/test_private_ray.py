@@ -96,9 +96,9 @@ def test_who_has_no_token_or_another_one_is_refused_by_all_but_pages_of_metrics(
 
 
 def test_doctor_says_what_listens_and_what_guards_it(pool):
-    [found] = [finding for finding in doctor.findings(ray=True) if finding.what == "ray"]
+    [found] = [finding for finding in doctor.check_machine(ray=True) if finding.what == "ray"]
     assert found.ok, found
-    assert "on loopback only" in found.says
+    assert "only on loopback" in found.says
     assert all(program in found.says for program in ("gcs_server", "raylet", "ray::RuntimeEnvAgent"))
     pages = {str(port.number) for port in ports_of_our_own() if not port.is_guarded}
     assert all(page in found.says for page in pages)
@@ -106,11 +106,11 @@ def test_doctor_says_what_listens_and_what_guards_it(pool):
 
 @pytest.mark.slow
 def test_doctor_names_a_ray_that_asks_for_no_token():
-    code = "from rbt_ray.cli import doctor; [f] = [f for f in doctor.findings(ray=True) if f.what == 'ray']; print(f.ok, f.says)"
+    code = "from rbt_ray.cli import doctor; [f] = [f for f in doctor.check_machine(ray=True) if f.what == 'ray']; print(f.ok, f.says)"
     env = {**os.environ, "RAY_AUTH_MODE": "disabled"}
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=120)
     assert done.stdout.startswith("False")
-    assert "asks for no token" in done.stdout
+    assert "requires no token" in done.stdout
 
 
 def test_the_token_is_in_a_file_of_its_owners_and_nowhere_else(pool, above):
