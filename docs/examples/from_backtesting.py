@@ -1,4 +1,4 @@
-"""A strategy of backtesting.py, optimized on persistent workers.
+"""A strategy of backtesting.py, swept on persistent workers.
 
 pip install 'rbt-ray[backtesting]'
 python from_backtesting.py
@@ -16,7 +16,7 @@ def sma(values, n):
     return pd.Series(values).rolling(n).mean()
 
 
-class SmaCross(Strategy):  # unchanged
+class SmaCross(Strategy):  # as it was
     fast = 10
     slow = 50
 

@@ -1,4 +1,4 @@
-"""A function that returns a bt.Strategy, optimized on persistent workers.
+"""A function that returns a bt.Strategy, swept on persistent workers.
 
 pip install 'rbt-ray[bt]'
 python from_bt.py
@@ -12,7 +12,7 @@ from rbt_ray.adapters import bt as adapter
 
 
 def momentum(months, n):
-    """Each month, hold equal shares of the n symbols that rose most over the last months."""
+    """Every month the n of the symbols that rose most over some months, in equal parts."""
     return bt.Strategy(
         "momentum",
         [

@@ -1,4 +1,4 @@
-"""A Ray Tune script in which only the import lines are changed.
+"""A Ray Tune script after its move: but for the import lines it is as it was.
 
 Before: `from ray import tune` and `from ray.tune.schedulers import ASHAScheduler`.
 
@@ -18,7 +18,7 @@ YEAR = 252
 
 
 def crossover(config, close):
-    """Reports the annual Sharpe ratio so far after each year, so that ASHA can stop bad configs early."""
+    """Reports the annual Sharpe ratio so far after each year: ASHA ends what does badly early on."""
     fast, slow = (moving_average(close, config[name]) for name in ("fast", "slow"))
     held = (fast > slow * (1 + 1e-9))[:-1]  # decided on a bar's close, held over the next bar
     returns = (held * (close[1:] / close[:-1] - 1)).mean(axis=1)
@@ -28,7 +28,7 @@ def crossover(config, close):
 
 
 def moving_average(close, n):
-    """The average of the last `n` bars; NaN for the first ones, for which comparisons are false."""
+    """Of the last `n` bars; NaN before there are so many, which is never above anything."""
     sums = np.cumsum(close, axis=0)
     average = np.full(close.shape, np.nan)
     average[n - 1 :] = np.concatenate([sums[n - 1 : n], sums[n:] - sums[:-n]]) / n
@@ -36,9 +36,9 @@ def moving_average(close, n):
 
 
 def main(storage):
-    """Starts the study, or resumes it."""
+    """Begins the study, or goes on with it."""
     close = rbt.load_bundle("sample").view().close
-    close = close[:, ~np.isnan(close).any(axis=0)]  # only symbols that were always listed
+    close = close[:, ~np.isnan(close).any(axis=0)]  # the symbols that were listed all the time
     trainable = tune.with_parameters(crossover, close=close)  # one copy in memory for all workers
     path = Path(storage, "from_ray_tune")
     if tune.Tuner.can_restore(path):

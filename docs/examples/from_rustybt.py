@@ -1,4 +1,4 @@
-"""A RustyBT optimization with a changed import, and a version that uses more of rbt_ray.
+"""A RustyBT optimization after its import was changed, and what it has gained.
 
 Before: ``from rustybt.optimization import ...`` and ``from rustybt.optimization.search import GridSearchAlgorithm``.
 """
@@ -25,18 +25,18 @@ SPACE = ParameterSpace(
 
 
 def sharpe(params):
-    """An objective of params, as in RustyBT: a backtest of rbt_ray on a bundle that it opens itself."""
+    """An objective of params, as RustyBT's are: here a backtest of rbt_ray's on a bundle that it opens by itself."""
     return crossover(params, rbt.load_bundle("sample").view()).metrics()["sharpe"]
 
 
 def crossover(params, data):
-    """The same as an objective of rbt_ray: the bundle is open, and each worker computes averages once."""
+    """The same as an objective of rbt_ray's: the bundle is open, and averages are computed once a worker."""
     fast, slow = data.sma("close", params["fast"]), data.sma("close", params["slow"])
     return rbt.backtest(data, (fast > slow) / data.n_symbols, costs=rbt.Costs(turnover_bps=5))
 
 
 def main(folder):
-    """Runs both versions, which find the same result."""
+    """Both shapes; they find the same."""
     config = OptimizationConfig.create_default()
     config.benchmark_output_dir = folder
 

@@ -1,4 +1,4 @@
-"""A RustyBT algorithm and an ingested bundle, optimized on persistent workers; requires rustybt.
+"""A RustyBT algorithm and an ingested bundle, swept on warm workers; run it where rustybt is installed.
 
 What moves over: `initialize` of the class takes its parameters as keywords, and the bundle stays where it was ingested.
 Here one is ingested first, from the prices that come with rbt_ray, so that the example needs nothing else.
@@ -26,7 +26,7 @@ class Crossover(TradingAlgorithm):
 
 
 def ingest(environ, assets, minutes, days, adjustments, *rest):
-    """The ingest function of a registered bundle."""
+    """What ingesting a bundle that is registered under a name calls."""
     prices = rbt.load_bundle("sample")
     column, sessions = prices.symbols.index("AAPL"), pd.DatetimeIndex(prices.index)
     fields = ("open", "high", "low", "close", "volume")

@@ -36,7 +36,7 @@ Address = Annotated[Optional[str], typer.Option(help="The Ray cluster to join: a
 Workers = Annotated[Optional[int], typer.Option(help="The number of workers.")]
 Samples = Annotated[Optional[int], typer.Option(help="The number of configurations to try.")]
 Seed = Annotated[Optional[int], typer.Option(help="The seed for all random numbers.")]
-StudyLocation = Annotated[str, typer.Argument(help="The study's folder or URI.", metavar="PATH")]
+StudyPath = Annotated[str, typer.Argument(help="The study's folder or URI.", metavar="PATH")]
 
 
 def main() -> None:
@@ -105,7 +105,7 @@ def demo(
     samples: Samples = None,
     seed: Seed = None,
 ) -> None:
-    """Optimize a moving-average crossover on US stocks, with a hold-out and a report."""
+    """Run a demo study: a moving-average crossover on US stocks."""
     _start_fork_server(workers, backend, address)
     from rbt_ray.cli import studies
 
@@ -142,7 +142,7 @@ def run(
 
 @app.command()
 def resume(
-    path: StudyLocation,
+    path: StudyPath,
     json: Json = False,
     backend: Backend = None,
     address: Address = None,
@@ -160,7 +160,7 @@ def resume(
 
 
 @app.command()
-def show(path: StudyLocation, json: Json = False) -> None:
+def show(path: StudyPath, json: Json = False) -> None:
     """Show the results of a study so far."""
     from rbt_ray.cli import studies
 
@@ -169,7 +169,7 @@ def show(path: StudyLocation, json: Json = False) -> None:
 
 @app.command()
 def report(
-    path: StudyLocation,
+    path: StudyPath,
     out: Annotated[
         Optional[Path], typer.Option(help="The HTML file to write; default: report.html in the study's folder.")
     ] = None,

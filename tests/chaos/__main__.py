@@ -54,10 +54,10 @@ def disturb(backend: str, seeds: range, counts: Path | None) -> int:
             began = time.monotonic()
             try:
                 study(seed)
-                ended = "as it should"
+                ended = "passed"
             except (ChaosError, OSError, ValueError, subprocess.SubprocessError) as error:
                 chaos.tally.failed.append(f"{backend} {seed}: {error}")
-                ended = f"not as it should: {error}"
+                ended = f"failed: {error}"
             n_faults = chaos.tally.faults.total()
             print(f"{backend} {seed}: {time.monotonic() - began:.1f} s, {n_faults} faults so far; {ended}", flush=True)
             if counts is not None:

@@ -151,7 +151,7 @@ def page(tallies: Sequence[Tally], fuzzed: Mapping[str, int]) -> str:
         tallies: one per backend.
         fuzzed: the number of cases per parser from `tests.fuzz.run`.
     """
-    struck = sum((Counter(tally.faults) for tally in tallies), Counter[str]())
+    counts = sum((Counter(tally.faults) for tally in tallies), Counter[str]())
     studies = sum((Counter(tally.studies) for tally in tallies), Counter[str]())
     failed = [text for tally in tallies for text in tally.failed]
     known = [*faults.RAY, *faults.LOCAL, *faults.ON_A_SMALL_DISK, *hosts.FAULTS]
@@ -159,15 +159,15 @@ def page(tallies: Sequence[Tally], fuzzed: Mapping[str, int]) -> str:
     kinds = sorted({key.split()[1] for key in studies})
     return _PAGE.format(
         fuzz=", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in fuzzed.items()) + ".",
-        n_faults=struck.total(),
+        n_faults=counts.total(),
         n_studies=studies.total() + len(failed),
         n_drivers=sum(tally.drivers for tally in tallies),
         n_failed=len(failed) or "none",
         machine=_machine(),
-        fault_rows=_rows(struck, {name: str(text).rstrip(".") for name, text in names.items()}),
-        n_local=sum(n for key, n in struck.items() if key.startswith("local ")),
-        n_ray=sum(n for key, n in struck.items() if key.startswith("ray ")),
-        n_hosts=sum(n for key, n in struck.items() if key.startswith("hosts ")),
+        fault_rows=_rows(counts, {name: str(text).rstrip(".") for name, text in names.items()}),
+        n_local=sum(n for key, n in counts.items() if key.startswith("local ")),
+        n_ray=sum(n for key, n in counts.items() if key.startswith("ray ")),
+        n_hosts=sum(n for key, n in counts.items() if key.startswith("hosts ")),
         study_rows=_rows(studies, dict(zip(kinds, kinds, strict=True))),
         failures="".join(f"\n- `{_brief(text)}`" for text in failed),
     )

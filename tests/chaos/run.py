@@ -74,17 +74,17 @@ class Chaos:
         weights = np.array(list(known.values()))
         drawn = rng.choice(len(known), n_faults or int(rng.integers(4, 10)), p=weights / weights.sum())
         faults = [list(known)[at] for at in drawn]
-        undisturbed = self._as_it_should_be(kind, backend)
+        undisturbed = self._without_faults(kind, backend)
         folder = self._folder / f"{backend}-{seed}"
         with small_disks(folder, small_disk=small_disk, own_shm=self._root) as storage:
             study = Study(folder, storage, kind, backend, own_shm=self._root)
             done: list[str] = []
             try:
                 for fault in faults:
-                    if self._strike(study, fault, rng, done):
+                    if self._inject(study, fault, rng, done):
                         self.tally.faults[f"{backend} {fault.__name__}"] += 1
                 study.hurry()
-                study.check(study.go_on_until_done(may_fail(done)), undisturbed)
+                study.check(study.finish(may_fail(done)), undisturbed)
             except ChaosError as error:
                 again = f"python -m tests.chaos run --seed {seed} --backend {backend}"
                 raise ChaosError(f"{error}\nkind {kind}, faults {done}; run it again by `{again}`") from error
@@ -94,7 +94,7 @@ class Chaos:
         self.tally.drivers += study.n_drivers
         self.tally.wall_s += time.monotonic() - began
 
-    def _strike(self, study: Study, fault: Fault, rng: np.random.Generator, done: list[str]) -> bool:
+    def _inject(self, study: Study, fault: Fault, rng: np.random.Generator, done: list[str]) -> bool:
         """Injects the fault at a random moment of a running driver. Returns whether it found a target."""
         if study.driver is not None and not study.running:
             code = study.driver.returncode
@@ -114,18 +114,18 @@ class Chaos:
         done.pop()
         return False
 
-    def _as_it_should_be(self, kind: str, backend: str) -> dict[str, Any]:
+    def _without_faults(self, kind: str, backend: str) -> dict[str, Any]:
         if (kind, backend) not in self._undisturbed:
             folder = self._folder / f"undisturbed-{kind}-{backend}"
             with small_disks(folder, small_disk=False, own_shm=self._root) as storage:
                 study = Study(folder, storage, kind, backend, own_shm=self._root)
                 study.hurry()
                 try:
-                    answer = study.go_on_until_done(lambda _code, _said: False)
+                    answer = study.finish(lambda _code, _said: False)
                     study.check(answer, answer)
                 finally:
                     study.end()
-            if backend != "local" and answer["hash"] != self._as_it_should_be(kind, "local")["hash"]:
+            if backend != "local" and answer["hash"] != self._without_faults(kind, "local")["hash"]:
                 raise ChaosError(f"{kind}: the backends disagree")
             self._undisturbed[kind, backend] = answer
         return self._undisturbed[kind, backend]

@@ -164,7 +164,7 @@ class Study:
         except (RbtError, sqlite3.Error):
             return 0
 
-    def go_on_until_done(self, may_fail: Callable[[int, str], bool]) -> dict[str, Any]:
+    def finish(self, may_fail: Callable[[int, str], bool]) -> dict[str, Any]:
         """Waits for the driver, starts others while they end as expected, and returns the last one's answer.
 
         Args:

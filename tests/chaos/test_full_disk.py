@@ -23,12 +23,12 @@ def undisturbed(tmp_path_factory):
     with small_disks(folder, small_disk=False, own_shm=True) as storage:
         study = Study(folder, storage, "random", "local", own_shm=True)
         study.hurry()
-        yield study.go_on_until_done(lambda _code, _said: False)
+        yield study.finish(lambda _code, _said: False)
 
 
 @contextmanager
 def running(folder):
-    """A study that has begun."""
+    """A running study."""
     with small_disks(folder, small_disk=True, own_shm=True) as storage:
         study = Study(folder, storage, "random", "local", own_shm=True)
         try:
@@ -50,7 +50,7 @@ def test_it_goes_on_when_there_is_room(tmp_path, undisturbed):
         assert study.n_recorded() == before
         ballast.unlink()
         study.hurry()
-        study.check(study.go_on_until_done(lambda _code, _said: False), undisturbed)
+        study.check(study.finish(lambda _code, _said: False), undisturbed)
         assert study.n_drivers == 1
 
 
@@ -66,4 +66,4 @@ def test_ctrl_c_while_it_pauses_stops_it_and_it_can_be_resumed(tmp_path, undistu
         ballast.unlink()
         study.hurry()
         study.start()
-        study.check(study.go_on_until_done(lambda _code, _said: False), undisturbed)
+        study.check(study.finish(lambda _code, _said: False), undisturbed)

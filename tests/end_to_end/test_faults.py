@@ -264,7 +264,7 @@ def test_points_to_evaluate_may_be_numpy_numbers(tmp_path):
     assert results[0].config == {"n": 3}
 
 
-def test_ctrl_c_during_the_second_look_leaves_it_for_later(tmp_path):
+def test_ctrl_c_during_the_review_leaves_it_for_later(tmp_path):
     def objective(params, data):
         return rbt.backtest(data, weights=(data.sma("close", params["n"]) < data.close) / data.n_symbols)
 
