@@ -106,7 +106,7 @@ def test_arguments_are_known_by_their_names(sample):
     np.testing.assert_array_equal(seen["close"], view.close)
     assert np.shares_memory(seen["close"].to_numpy(), sample.close)
     pd.testing.assert_frame_equal(seen["df"]["volume"], seen["volume"])
-    with pytest.raises(ObjectiveError, match="the argument `prices` is no parameter of the space, and no prices"):
+    with pytest.raises(ObjectiveError, match="the argument `prices` is neither a parameter of the space nor prices"):
         vectorbt.objective(vague).check({"window"}, sample)
     with pytest.raises(ObjectiveError, match="has no argument `depth`, which is a parameter of the space"):
         objective.check({"window", "depth"}, sample)

@@ -76,7 +76,7 @@ def test_a_study_on_them_warns(name, tmp_path):
     said = [str(warning.message) for warning in caught if "without a close" in str(warning.message)]
     assert len(said) == (name == "holed")
     if said:
-        assert "S0 33.3 % (100 of 300). Holdings are carried over them" in said[0]
+        assert "S0 33.3 % (100 of 300). Holdings are carried over these bars" in said[0]
         assert caught[0].filename == __file__
 
 

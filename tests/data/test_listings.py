@@ -56,12 +56,12 @@ def test_times_without_a_zone_are_the_bundles_and_datetime64_is_utc():
 @pytest.mark.parametrize(
     ("listed_until", "sentence"),
     [
-        ({"C": "2020-01-03"}, "has 'C', which is no symbol of the bundle"),
+        ({"C": "2020-01-03"}, "has 'C', which is not a symbol of the bundle"),
         ({"A": "soon"}, "of A is the time of its last bar .*; got 'soon'"),
         ({"A": np.datetime64("NaT")}, "of A is the time of its last bar"),
         ({"A": 3}, "of A is the time of its last bar .*; got 3"),
         ({"A": None}, "of A is the time of its last bar .*; got None"),
-        ({"A": "2020-01-02"}, "of A is 2020-01-02, and it has a close on 2020-01-03"),
+        ({"A": "2020-01-02"}, "of A is 2020-01-02, but it has a close on 2020-01-03"),
         (["A"], "is a mapping from symbols to the times of their last bars.*; got list"),
     ],
 )

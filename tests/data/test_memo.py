@@ -69,7 +69,7 @@ def test_a_result_that_could_be_changed_is_refused(small, result):
     def changeable(_):
         return result
 
-    with pytest.raises(InputError, match=r"`data.memo\(changeable, ...\)`: what is kept must be an array.*; got "):
+    with pytest.raises(InputError, match=r"`data.memo\(changeable, ...\)`: a cached result must be an array.*; got "):
         small.view().memo(changeable)
 
 

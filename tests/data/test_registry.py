@@ -125,7 +125,7 @@ def test_a_damaged_bundle_is_refused_listed_and_mended(home, small):
     content = bytearray(path.read_bytes())
     content[content.index(np.float64(2.0).tobytes())] ^= 1  # one bit of one price
     path.write_bytes(content)
-    with pytest.raises(BundleError, match="its prices are not those it was written with"):
+    with pytest.raises(BundleError, match="its prices do not match its content hash"):
         rbt.load_bundle("p")
     path.write_bytes(content[: len(content) // 2])
     assert "is damaged" in rbt.list_bundles()[-1].error
@@ -159,7 +159,7 @@ def test_without_a_home_of_its_own_it_is_the_users_data_folder(monkeypatch, tmp_
 def test_a_home_that_cannot_be_written_is_a_sentence(monkeypatch, tmp_path, small):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("RBT_RAY_HOME", str(tmp_path / "file"))
-    with pytest.raises(BundleError, match=r"cannot be made: .*\. Set RBT_RAY_HOME to one that can be written"):
+    with pytest.raises(BundleError, match=r"cannot be made: .*\. Set RBT_RAY_HOME to a writable folder"):
         rbt.ingest("p", small)
 
 

@@ -112,7 +112,9 @@ def test_dropping_equal_rows_is_a_fix_and_choosing_between_others_is_not(home, l
     assert rbt.ingest("p", twice, fix="drop-duplicates") == expected
     assert rbt.ingest("p", csv_folder(twice.iloc[::-1], "other"), fix=("sort", "drop-duplicates")) == expected
     differing = twice.assign(volume=np.arange(len(twice)))
-    with pytest.raises(BundleError, match=r"with other values.* Keep the right one of them; no fix can know which"):
+    with pytest.raises(
+        BundleError, match=r"with other values.* Remove the wrong one; no fix can know which one that is"
+    ):
         rbt.ingest("p", differing, fix=("sort", "drop-duplicates"))
 
 
@@ -143,14 +145,14 @@ def test_a_bundle_and_a_saved_bundle_are_sources(home, tmp_path, small):
 def test_sources_that_are_none(home, tmp_path):
     with pytest.raises(BundleError, match="There is no file or folder"):
         rbt.ingest("p", tmp_path / "none")
-    with pytest.raises(BundleError, match=r"has no CSV files. A folder of prices has one a symbol"):
+    with pytest.raises(BundleError, match=r"has no CSV files. A folder of prices has one for each symbol"):
         rbt.ingest("p", tmp_path)
     for length in ("daily", "minute"):
         (tmp_path / "both" / length).mkdir(parents=True)
     with pytest.raises(BundleError, match=r"has folders daily and minute\. Name the one to use"):
         rbt.ingest("p", tmp_path / "both")
     (tmp_path / "p.xlsx").write_bytes(b"PK")
-    with pytest.raises(BundleError, match=r"`p.xlsx` has a kind of file that cannot be read.*\.parquet"):
+    with pytest.raises(BundleError, match=r"`p.xlsx` is a kind of file that cannot be read.*\.parquet"):
         rbt.ingest("p", tmp_path / "p.xlsx")
     for ending in (".parquet", ".feather", ".arrow"):
         (tmp_path / f"p{ending}").write_bytes(b"not what it says")

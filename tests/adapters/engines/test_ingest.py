@@ -57,5 +57,7 @@ def test_its_prices_are_the_history_that_an_algorithm_sees_on_the_last_session(h
 def test_a_bundle_of_another_version_is_refused_in_a_sentence(home, tmp_path):
     (tmp_path / "old" / "daily_equities.bcolz").mkdir(parents=True)
     (tmp_path / "old" / "assets-3.sqlite").touch()
-    with pytest.raises(ValueError, match="install the one that did"):
+    with pytest.raises(
+        ValueError, match=r"no installed package can read it\. Install the package and version that ingested it"
+    ):
         rbt.ingest("mine", tmp_path / "old")

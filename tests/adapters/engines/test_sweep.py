@@ -167,7 +167,7 @@ def test_a_parameter_that_the_algorithm_does_not_take_fails_its_trial(tuner):
 
 def test_a_parameter_with_a_name_of_the_engines_own_is_refused(tuner):
     results = tuner(space={"fast": rbt.choice([5]), "slow": rbt.choice([40]), "blotter": rbt.choice([1])}).fit()
-    assert "TradingAlgorithm has blotter itself" in results[0].error
+    assert "TradingAlgorithm has an argument blotter of its own" in results[0].error
 
 
 def test_pipelines_read_the_bundle(adapter):
