@@ -1,4 +1,4 @@
-"""CSV files as other programs write them: each equals what pandas reads of it by hand, or is refused with a remedy."""
+"""CSV files of other programs give the values that pandas reads from them, or an error that says how to fix the file."""
 
 import gzip
 import io
@@ -57,7 +57,7 @@ def test_a_folder_with_semicolons(tmp_path):
         ("date,A\n2024-01-02,1,5\n", "a decimal comma need another separator, such as a semicolon"),
     ],
 )
-def test_files_that_do_not_agree_with_themselves(tmp_path, text, sentence):
+def test_inconsistent_files_are_refused(tmp_path, text, sentence):
     with pytest.raises(BundleError) as caught:
         sources.read_bundle(write(tmp_path / "x.csv", text))
     assert sentence in str(caught.value)
@@ -67,7 +67,7 @@ FIELDS = ["Close", "High", "Low", "Open", "Volume"]
 
 
 def yfinance(tickers, name="Date", days=DAYS):
-    """A frame as `yfinance.download` makes it."""
+    """Returns a frame like those of `yfinance.download`."""
     columns = {}
     for number, ticker in enumerate(tickers):
         close = CLOSE[: len(days)] + number

@@ -1,4 +1,4 @@
-"""Symbols with holes are named: in a warning, by `bundle ingest` and `bundle show`, and by the doctor."""
+"""A warning, `bundle ingest`, `bundle show` and the doctor name symbols with holes."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_a_study_on_them_warns(name, tmp_path):
 
 @pytest.fixture
 def paused(tmp_path, monkeypatch):
-    """A file of two symbols, of which A has no price on the second of three bars."""
+    """Writes a file of two symbols and three bars; A has no price on the second."""
     monkeypatch.setenv("RBT_RAY_HOME", str(tmp_path / "home"))
     (tmp_path / "prices.csv").write_text(
         "date,symbol,close\n2020-01-01,A,1\n2020-01-01,B,3\n2020-01-02,B,1\n2020-01-03,A,2\n2020-01-03,B,3\n"

@@ -1,4 +1,4 @@
-"""Declared ends of listings: what may be declared, and where the declaration is kept."""
+"""Declared ends of listings: which declarations are valid, and where they are stored."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_times_without_a_zone_are_the_bundles_and_datetime64_is_utc():
         (["A"], "is a mapping from symbols to the times of their last bars.*; got list"),
     ],
 )
-def test_what_cannot_be_declared(listed_until, sentence):
+def test_invalid_declarations_are_refused(listed_until, sentence):
     with pytest.raises(BundleError, match=sentence):
         bundle_of(listed_until)
 
@@ -80,7 +80,7 @@ def test_the_declaration_is_part_of_the_version(declared):
 
 
 def test_bundles_without_a_declaration_have_the_hash_and_the_file_they_had(tmp_path):
-    """Computed by the version before there were declarations."""
+    """The hashes are of the last version without declarations."""
     assert rbt.load_bundle("sample").version == "5dbff505f7128b2f136a155297cad70ec1e6f77fe50b91b7ec91bc5f0c736016"
     plain = bundle_of()
     assert plain.version == "9adf5a48ab8e0a08aabfec1a60f3255b747c6fc0685258347899049c610e5d52"

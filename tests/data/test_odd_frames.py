@@ -1,4 +1,4 @@
-"""Frames and dates that can be read two ways are refused, and those that have one meaning are read."""
+"""Ambiguous frames and dates are refused; those with one meaning are read."""
 
 import datetime
 
