@@ -1,5 +1,5 @@
-"""Strategies written for other backtesters, as objectives: one module a backtester, imported by its name.
+"""Makes objectives of strategies that were written for other backtesters: one module for each backtester.
 
-Each has a function `objective`, which takes the strategy and gives an objective for `rbt.Tuner`. The backtesters are
-optional: none is imported before its strategy runs.
+Each module has a function `objective`, which takes the strategy and returns an objective for `rbt.Tuner`. The backtesters
+are optional: none is imported before its strategy runs.
 """

@@ -1,4 +1,4 @@
-"""What a function of (prices, parameters) is called with: its arguments are known by their names."""
+"""Calls functions of (prices, parameters): the names of their arguments say which prices they take."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _TAKEN = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
 def price_arguments(
     function: Callable[..., Any], view: BundleView, symbol: str | None, names: Collection[str]
 ) -> dict[str, Any]:
-    """The prices that `function` asks for, by argument.
+    """Returns the prices that `function` takes, by argument.
 
-    An argument called like a field of the bundle gets that field, `df` all fields, `view` the view itself. With a
-    `symbol` fields are series and `df` has a column a field; without, fields have a column a symbol and `df` one a
-    (field, symbol).
+    An argument with the name of a field gets that field, `df` gets all fields, `view` the view itself. With a `symbol`,
+    fields are series and `df` has a column for each field. Without one, fields have a column for each symbol and `df` for
+    each (field, symbol).
 
     Args:
-        function: the user's own.
+        function: the user's function.
         view: the trial's prices.
-        symbol: the one to use; None for all.
-        names: of the parameters, which come before prices of the same name.
+        symbol: the symbol to use; None: all.
+        names: of the parameters, which take precedence over prices of the same name.
     """
     wanted = [name for name in _arguments(function) if name not in names]
     given: dict[str, Any] = {}
@@ -45,10 +45,11 @@ def price_arguments(
 
 
 def check(function: Any, names: Collection[str], bundle: Bundle | None, symbol: str | None) -> None:
-    """Refuses a function that cannot be called with prices and these parameters.
+    """Refuse a function that cannot be called with prices and these parameters.
 
     Raises:
-        ObjectiveError: an argument is neither, a parameter is no argument, or there are no prices.
+        ObjectiveError: an argument is neither a parameter nor prices, the function lacks an argument for a parameter, or
+            there are no prices.
     """
     frames.check_symbol(symbol, bundle)
     assert bundle is not None
@@ -58,22 +59,22 @@ def check(function: Any, names: Collection[str], bundle: Bundle | None, symbol: 
         known = name in names or name in bundle.fields or name in (TABLE, VIEW)
         if not known and argument.default is inspect.Parameter.empty:
             raise ObjectiveError(
-                f"`{shown}`: the argument `{name}` is no parameter of the space, and no prices. Prices are called "
+                f"`{shown}`: the argument `{name}` is neither a parameter of the space nor prices. Prices are called "
                 f"{', '.join(bundle.fields)} (a field), `{TABLE}` (all fields) or `{VIEW}` (the bundle's view)."
             )
     takes_any = any(p.kind is p.VAR_KEYWORD for p in inspect.signature(function).parameters.values())
     spare = [] if takes_any else sorted(set(names) - set(arguments))
     if spare:
         raise ObjectiveError(
-            f"`{shown}` has no argument `{spare[0]}`, which is a parameter of the space; add it, or leave it out there."
+            f"`{shown}` has no argument `{spare[0]}`, which is a parameter of the space. Add the argument, or remove the parameter."
         )
 
 
 def check_function(function: Any, what: str) -> None:
-    """Refuses what cannot be called.
+    """Refuse an object that cannot be called.
 
     Raises:
-        ObjectiveError: it cannot.
+        ObjectiveError: `function` is not callable.
     """
     if not callable(function):
         raise ObjectiveError(f"`function` is {what}; got {function!r} of type {type(function).__name__}.")

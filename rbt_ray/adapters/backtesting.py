@@ -1,6 +1,6 @@
-"""A `Strategy` of backtesting.py as an objective: its class variables are the params.
+"""Makes an objective of a `Strategy` of backtesting.py, whose class variables are the params.
 
-backtesting.py is licensed under the AGPL, and is not part of rbt_ray: ``pip install 'rbt-ray[backtesting]'``.
+backtesting.py is licensed under the AGPL and is not part of rbt_ray: ``pip install 'rbt-ray[backtesting]'``.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _NOT_FIGURES = ("Start", "End", "Duration")
 _SUMMED = ("n_trades", "equity_final", "commissions")
-"""Figures of which several symbols have the sum; of the others they have the mean."""
+"""Figures that are summed over symbols; all others are averaged."""
 
 
 def objective(
@@ -43,25 +43,25 @@ def objective(
     exclusive_orders: bool = False,
     finalize_trades: bool = False,
 ) -> Backtesting:
-    """The objective that runs a `backtesting.Strategy` on a study's bars.
+    """Returns an objective that runs a `backtesting.Strategy` on a study's bars.
 
-    Its metrics are ours, of the account's returns on every bar, and all of backtesting.py's own under plain names:
+    Its metrics are rbt_ray's, of the account's returns on every bar, and all of backtesting.py's under snake-case names:
     ``Return [%]`` is `return_pct`, ``# Trades`` `n_trades`, ``SQN`` `sqn`, ``Max. Drawdown Duration``
     `max_drawdown_duration_days`.
 
     Args:
         strategy: the class. A param of a study sets the class variable of its name.
-        symbol: the one to trade. None: each of the bundle's, with an account of its own; then money and trades are
-            added up, our metrics are of all accounts together, and backtesting.py's other figures are means over the
+        symbol: the symbol to trade. None: each symbol of the bundle, with an account of its own. Money and trades are then
+            summed, rbt_ray's metrics are of all accounts together, and backtesting.py's other figures are means over the
             symbols that have them.
-        cash: of each account; this and what follows is called as `backtesting.Backtest` has it, with its defaults.
+        cash: of each account; this and the following arguments have the names and defaults of `backtesting.Backtest`.
         spread: between bid and ask, as a share of the price.
         commission: a share, a pair (fixed, share), or a function of (size, price).
         margin: 1 / leverage.
-        trade_on_close: fill at the close an order is made on.
-        hedging: allow both directions at once.
-        exclusive_orders: a new order closes what is open.
-        finalize_trades: close what is open on the last bar.
+        trade_on_close: whether orders fill at the close of the bar they are made on.
+        hedging: whether long and short trades can be open at the same time.
+        exclusive_orders: whether a new order closes the open trade.
+        finalize_trades: whether trades that are open on the last bar are closed there.
 
     Raises:
         ObjectiveError: `strategy` is not a class.
@@ -97,7 +97,7 @@ class Backtesting(StrategyAdapter):
     finalize_trades: bool
 
     def __call__(self, params: Config, data: BundleView) -> Run:
-        """The run of one config.
+        """Runs one config.
 
         Raises:
             ObjectiveError: no symbol has a price on these bars.
@@ -106,7 +106,7 @@ class Backtesting(StrategyAdapter):
         priced = [symbol for symbol in symbols if not np.isnan(data.close[:, frames.column_of(data, symbol)]).all()]
         if not priced:
             raise ObjectiveError(
-                f"`{self.symbol}` has no price on the first {data.n_bars:,} bars: raise `min_fidelity`, or take a symbol "
+                f"`{self.symbol}` has no price on the first {data.n_bars:,} bars. Raise `min_fidelity`, or use a symbol "
                 "that is listed earlier."
             )
         accounts = [self._account(params, data, symbol) for symbol in priced]
@@ -116,35 +116,35 @@ class Backtesting(StrategyAdapter):
         return Run.from_value(value, self.cash * len(symbols), data.periods_per_year, figures)
 
     def check(self, names: Collection[str], bundle: Bundle | None) -> None:
-        """See `StrategyAdapter`: each param is a class variable, and the symbol is there."""
+        """See `StrategyAdapter`: each param must be a class variable, and the bundle must have the symbol."""
         frames.check_symbol(self.symbol, bundle)
         unknown = [name for name in names if not hasattr(self.strategy, name)]
         if unknown:
             own = [name for name in dir(self.strategy) if not name.startswith("_")]
             raise ObjectiveError(
                 f"`{self.strategy.__name__}` has no class variable `{unknown[0]}`, which is a parameter of the space; "
-                f"{nearest(unknown[0], own)} backtesting.py sets class variables only."
+                f"{nearest(unknown[0], own)} Params of backtesting.py are class variables."
             )
 
     def _account(self, params: Config, data: BundleView, symbol: str) -> tuple[FloatArray, Metrics]:
-        """``(n_bars,)`` an account's value, and backtesting.py's figures."""
+        """Returns ``(n_bars,)`` an account's value, and backtesting.py's figures."""
         nbytes = 8 * data.n_bars * (len(data.fields) + 1)
         backtest, rows = frames.cached(data, (self, symbol), lambda: self._backtest(data, symbol), nbytes)
         with _no_progress_bar():
             stats = backtest.run(**params)
-        # Bars on which the symbol had no price keep the value before; those before its first, the cash.
+        # On bars without a price the account keeps its last value, and before the first price its cash.
         value = np.full(data.n_bars, np.nan)
         value[rows] = stats["_equity_curve"]["Equity"].to_numpy()
         value = pd.Series(value).ffill().fillna(self.cash).to_numpy()
         return value, _figures(stats)
 
     def _backtest(self, data: BundleView, symbol: str) -> tuple[Any, IntArray]:
-        """The `Backtest` of a symbol, and on which bars it has prices."""
+        """Returns the `Backtest` of a symbol, and the positions of the bars with prices."""
         from backtesting import Backtest
 
         frame = frames.table(data, symbol).rename(columns=str.capitalize)
         for name in ("Open", "High", "Low"):
-            if name not in frame:  # as backtesting.py's documentation advises
+            if name not in frame:  # as the documentation of backtesting.py advises
                 frame[name] = frame["Close"]
         known = frame[["Open", "High", "Low", "Close"]].notna().all(axis=1).to_numpy()
         options = dict(zip(_OPTIONS, self.settings()[2:], strict=True))
@@ -152,12 +152,12 @@ class Backtesting(StrategyAdapter):
 
 
 _OPTIONS = tuple(Backtesting.__dataclass_fields__)[2:]
-"""The settings that are called as `backtesting.Backtest` has them: all after the strategy and the symbol."""
+"""The arguments of `backtesting.Backtest`: all settings after the strategy and the symbol."""
 
 
 @contextlib.contextmanager
 def _no_progress_bar() -> Iterator[None]:
-    """Without backtesting.py's bar on stderr, one a run, for which it has no switch."""
+    """Hides the progress bar that backtesting.py prints on stderr for each run and has no option for."""
     import backtesting.backtesting as module
 
     bar = module._tqdm
@@ -169,8 +169,8 @@ def _no_progress_bar() -> Iterator[None]:
 
 
 def _figures(stats: pd.Series[Any]) -> Metrics:
-    """backtesting.py's statistics as plain numbers by plain names."""
-    figures: Metrics = {"commissions": 0.0}  # it leaves them out where there are none
+    """Returns backtesting.py's statistics as numbers by snake-case names."""
+    figures: Metrics = {"commissions": 0.0}  # backtesting.py omits them if there are none
     for label, value in stats.items():
         name = str(label)
         if name.startswith("_") or name in _NOT_FIGURES:

@@ -1,4 +1,4 @@
-"""A function that returns a `bt.Strategy` or a `bt.Backtest` as an objective: ``pip install 'rbt-ray[bt]'``."""
+"""Makes an objective of a function that returns a `bt.Strategy` or a `bt.Backtest`: ``pip install 'rbt-ray[bt]'``."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ def objective(
     commissions: Callable[[float, float], float] | None = None,
     integer_positions: bool = True,
 ) -> Bt:
-    """The objective that runs the `bt.Strategy` a function returns over a study's closes.
+    """Returns an objective that runs the `bt.Strategy` of a function over a study's closes.
 
-    The function's arguments are known by their names: `close`, or any other field, is that field as a frame with a
-    column a symbol; `df` is all fields; `view` is the view an objective gets; all others are params.
+    The names of the function's arguments say what it gets: `close`, or any other field, is a frame of that field with a
+    column for each symbol; `df` has all fields; `view` is the view that objectives get; all others are params.
 
-    Metrics are ours, of the strategy's value on every bar, and bt's own `final_value` and `fees`.
+    The metrics are rbt_ray's, of the strategy's value on every bar, and bt's `final_value` and `fees`.
 
     Args:
-        function: returns a `bt.Strategy`; or a `bt.Backtest` of its own making, over the bars it was given, to which
-            the settings below do not apply.
-        initial_capital: money at the start; this and what follows is called as `bt.Backtest` has it.
+        function: returns a `bt.Strategy`, or a `bt.Backtest` over the bars it was given, to which the settings below do not
+            apply.
+        initial_capital: money at the start; this and the following arguments have the names of `bt.Backtest`.
         commissions: a function of (quantity, price).
         integer_positions: whole units only.
 
@@ -56,10 +56,10 @@ class Bt(StrategyAdapter):
     integer_positions: bool
 
     def __call__(self, params: Config, data: BundleView) -> Run:
-        """The run of one config.
+        """Runs one config.
 
         Raises:
-            ObjectiveResultError: the function returned neither, or a backtest over other bars.
+            ObjectiveResultError: the function returned another type, or a backtest over other bars.
         """
         import bt
 
@@ -78,7 +78,9 @@ class Bt(StrategyAdapter):
                 f"the function returned a {type(answer).__name__}; return a bt.Strategy or a bt.Backtest."
             )
         answer.run()
-        value = np.asarray(answer.strategy.values, np.float64)  # begins with the capital, on the day before the first
+        value = np.asarray(
+            answer.strategy.values, np.float64
+        )  # the first is the capital on the day before the first bar
         if len(value) != data.n_bars + 1:
             raise ObjectiveResultError(
                 f"the bt.Backtest is over {len(value) - 1:,} bars; expected the {data.n_bars:,} the function was given."

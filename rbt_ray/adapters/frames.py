@@ -1,7 +1,7 @@
-"""A view's prices as pandas frames, made once on a worker and handed to every trial.
+"""Makes pandas frames of a view's prices, once on each worker for all trials.
 
-A frame shares memory with the bundle where it can, and cannot be written to: a trial gets a shallow copy, to which it
-may add columns.
+A frame shares memory with the bundle if possible, and its values are read-only. Each trial gets a shallow copy, to which it
+can add columns.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
 
 Made = TypeVar("Made")
 _CACHE = Memo()
-"""Of this process: a worker's, from study to study."""
+"""The cache of this process, a worker, for all its studies."""
 
 
 def cached(view: BundleView, key: tuple[Any, ...], make: Callable[[], Made], nbytes: int) -> Made:
-    """What `make` gives, made once a process for each key on each cut of each bundle, while there is room.
+    """Returns `make()`, called once in each process for each key, bundle and number of bars, and cached up to a limit of memory.
 
     Args:
-        view: whose prices it is made of.
-        key: hashable; what is made, and of which part of the view.
-        make: makes it.
-        nbytes: memory it takes beside the bundle's own.
+        view: the prices that the object is made from.
+        key: hashable; names the object and the part of the view.
+        make: makes the object.
+        nbytes: memory that the object takes in addition to the bundle's.
     """
     whole = (*key, view.version, view.n_bars)
     found = _CACHE.get(whole)
@@ -45,13 +45,13 @@ def cached(view: BundleView, key: tuple[Any, ...], make: Callable[[], Made], nby
 
 
 def index_of(view: BundleView) -> pd.DatetimeIndex:
-    """``(n_bars,)`` times as the bundle's source had them: in its time zone, naive where it had none."""
+    """Returns ``(n_bars,)`` times in the time zone of the bundle's source, naive if it had none."""
     index = pd.DatetimeIndex(view.index)
     return index if view.tz is None else index.tz_localize("UTC").tz_convert(times.zone(view.tz))
 
 
 def field(view: BundleView, name: str, symbol: str | None = None) -> pd.DataFrame | pd.Series[float]:
-    """A field as a frame ``(n_bars, n_symbols)`` over the bundle's own memory; of one symbol, a series ``(n_bars,)``."""
+    """Returns a field as a frame ``(n_bars, n_symbols)`` over the bundle's memory, or as a series ``(n_bars,)`` of one symbol."""
     if symbol is None:
         make = lambda: pd.DataFrame(view[name], index_of(view), list(view.symbols), copy=False)  # noqa: E731
         return cached(view, ("field", name), make, 0).copy(deep=False)
@@ -61,7 +61,7 @@ def field(view: BundleView, name: str, symbol: str | None = None) -> pd.DataFram
 
 
 def table(view: BundleView, symbol: str | None = None) -> pd.DataFrame:
-    """All fields: of one symbol a column each, of all of them a column a (field, symbol)."""
+    """Returns all fields: for one symbol, a column for each field; for all symbols, a column for each (field, symbol)."""
     nbytes = 8 * view.n_bars * len(view.fields) * (view.n_symbols if symbol is None else 1)
     return cached(view, ("table", symbol), lambda: _table(view, symbol), nbytes).copy(deep=False)
 
@@ -78,26 +78,26 @@ def _table(view: BundleView, symbol: str | None) -> pd.DataFrame:
 
 
 def column_of(view: BundleView, symbol: str) -> int:
-    """The column of a symbol.
+    """Returns the column of a symbol.
 
     Raises:
-        ObjectiveError: this cut of the bundle is without it.
+        ObjectiveError: the trial's fidelity leaves the symbol out.
     """
     if symbol not in view.symbols:
         raise ObjectiveError(
-            f"`{symbol}` is not among the symbols of this trial, {', '.join(view.symbols)}: with one symbol, let `fidelity` "
-            "be a share of the bars ('prefix' or 'blocks'), not of the symbols."
+            f"`{symbol}` is not among the symbols of this trial, {', '.join(view.symbols)}. With one symbol, set `fidelity` "
+            "to 'prefix' or 'blocks', which are shares of the bars."
         )
     return view.symbols.index(symbol)
 
 
 def check_symbol(symbol: str | None, bundle: Bundle | None) -> None:
-    """Refuses a study without prices, or without those of the symbol that was asked for.
+    """Refuse a study without prices, or without prices of the symbol.
 
     Raises:
-        ObjectiveError: there are none.
+        ObjectiveError: there is no bundle, or it lacks the symbol.
     """
     if bundle is None:
-        raise ObjectiveError("`bundle` is missing: a backtest needs prices. Pass a Bundle, or the name of one.")
+        raise ObjectiveError("`bundle` is missing: a backtest needs prices. Pass a Bundle or the name of one.")
     if symbol is not None and symbol not in bundle.symbols:
         raise ObjectiveError(f"`symbol` is one of the bundle's; got {symbol!r}: {nearest(symbol, bundle.symbols)}")

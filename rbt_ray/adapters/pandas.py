@@ -1,4 +1,4 @@
-"""A plain pandas function as an objective: it returns returns, an account's equity, weights, or positions."""
+"""Makes an objective of a pandas function that returns returns, an account's equity, weights or positions."""
 
 from __future__ import annotations
 
@@ -31,33 +31,33 @@ def objective(
     costs: Costs = Costs(),  # noqa: B008 (frozen)
     execution: Execution | None = None,
 ) -> Pandas:
-    """The objective that scores what a function of frames returns.
+    """Returns an objective that scores the result of a function of frames.
 
-    The function's arguments are known by their names: `df` is all fields, a column each with a `symbol`, else a column a
-    (field, symbol), so that ``df["close"]`` is the closes either way; `close`, or any other field, is that field alone;
-    `view` is the view an objective gets; all others are params.
+    The names of the function's arguments say what it gets: `df` has all fields, with a `symbol` a column for each, else a
+    column for each (field, symbol), so that ``df["close"]`` has the closes in both cases; `close`, or any other field, is
+    that field; `view` is the view that objectives get; all others are params.
 
     Args:
-        function: the user's own.
-        gives: what it returns, by bar: ``"returns"``, a series of simple returns after costs; ``"equity"``, a series of
-            what the account is worth; ``"weights"``, shares of the equity, a column a symbol, decided on that bar's
-            close; ``"positions"``, 1 long, 0 flat or -1 short, of which each symbol has an equal share of the equity.
-            The last two are run by `rbt.backtest`, and hold nothing on bars that are left out or NaN; of returns and
-            equity only bars before the first value may be.
-        symbol: the one it trades; None: all.
+        function: the user's function.
+        gives: what it returns for each bar: ``"returns"``, a series of simple returns after costs; ``"equity"``, a series of
+            the account's value; ``"weights"``, shares of the equity, a column for each symbol, decided on that bar's close;
+            ``"positions"``, 1 long, 0 flat or -1 short, an equal share of the equity for each symbol. `rbt.backtest` runs
+            weights and positions, which are 0 on bars that are missing or NaN. Returns and equity may be missing only
+            before their first value.
+        symbol: the symbol to trade; None: all.
         costs: of weights and positions, as in `rbt.backtest`.
         execution: of weights and positions, as in `rbt.backtest`.
 
     Raises:
         ObjectiveError: `function` cannot be called.
-        SettingError: `gives` is none of these, or costs are given for returns, which are after costs.
+        SettingError: `gives` has another value, or returns or equity, which are after costs, have `costs` or `execution`.
     """
     arguments.check_function(function, "a function of (df, params...)")
     if gives not in get_args(Gives):
         raise SettingError(f"`gives` is one of {', '.join(map(repr, get_args(Gives)))}; got {gives!r}.")
     if gives in ("returns", "equity") and (costs != Costs() or execution is not None):
         raise SettingError(
-            f"`costs` and `execution` are for weights and positions; {gives!r} are after costs as the function gives them."
+            f"`costs` and `execution` are for weights and positions; {gives!r} are after costs. Remove these arguments."
         )
     return Pandas(function, gives, symbol, costs, execution)
 
@@ -72,10 +72,10 @@ class Pandas(StrategyAdapter):
     execution: Execution | None
 
     def __call__(self, params: Config, data: BundleView) -> Any:
-        """The run of one config.
+        """Runs one config.
 
         Raises:
-            ObjectiveResultError: the function returned something other than `gives` says.
+            ObjectiveResultError: the function did not return what `gives` says.
         """
         answer = self.strategy(**arguments.price_arguments(self.strategy, data, self.symbol, params), **params)
         if self.gives == "equity":
@@ -84,7 +84,7 @@ class Pandas(StrategyAdapter):
             return Run.from_value(np.where(np.isnan(value), start, value), float(start[0]), data.periods_per_year, {})
         if self.gives == "returns":
             return Run(np.nan_to_num(self._series(answer, data)), data.periods_per_year, {})
-        from rbt_ray.simulate.backtest import backtest  # here, as it brings Numba
+        from rbt_ray.simulate.backtest import backtest  # imports Numba
 
         weights = self._weights(answer, data)
         if self.gives == "positions":
@@ -96,7 +96,7 @@ class Pandas(StrategyAdapter):
         arguments.check(self.strategy, names, bundle, self.symbol)
 
     def _series(self, answer: Any, data: BundleView) -> FloatArray:
-        """``(n_bars,)``; NaN on the bars before the first value, and nowhere else."""
+        """Returns ``(n_bars,)`` values, NaN only before the first value."""
         if not isinstance(answer, pd.Series):
             raise ObjectiveResultError(f"the function returned a {type(answer).__name__}; `gives` says a series.")
         values: FloatArray = _on_bars(answer, data).to_numpy(np.float64)
@@ -105,37 +105,37 @@ class Pandas(StrategyAdapter):
             bar = known[0] + int(np.argmax(np.isnan(values[known[0] :]))) if len(known) else 0
             raise ObjectiveResultError(
                 f"the function's {self.gives} have no value on {frames.index_of(data)[bar]} (bar {bar}), after the first "
-                "that has one. Fill them: nothing held is 0 in returns, and the value before in equity."
+                "value. Fill them: without holdings a return is 0, and equity keeps its last value."
             )
         return values
 
     def _weights(self, answer: Any, data: BundleView) -> FloatArray:
-        """``(n_bars, n_symbols)``; 0 where the function gave none."""
+        """Returns ``(n_bars, n_symbols)`` weights, 0 where the function returned none."""
         symbols = list(data.symbols)
         if isinstance(answer, pd.Series) and len(own := [self.symbol] if self.symbol else symbols) == 1:
             answer = answer.to_frame(own[0])
         if not isinstance(answer, pd.DataFrame) or not set(answer.columns) <= set(symbols):
             what = f"columns {', '.join(map(str, answer.columns))}" if isinstance(answer, pd.DataFrame) else "no frame"
             raise ObjectiveResultError(
-                f"the function returned {what}; `gives` says {self.gives}, so a frame with columns among "
-                f"{', '.join(symbols)}, or a series where there is one symbol."
+                f"the function returned {what}; `gives` says {self.gives}: return a frame with columns among "
+                f"{', '.join(symbols)}, or a series if there is one symbol."
             )
         weights: FloatArray = _on_bars(answer, data).reindex(columns=symbols).fillna(0.0).to_numpy(np.float64)
         return weights
 
 
 def _on_bars(answer: Any, data: BundleView) -> Any:
-    """The series or frame on every bar of the view.
+    """Returns the series or frame with every bar of the view.
 
     Raises:
-        ObjectiveResultError: it has bars that the view has not.
+        ObjectiveResultError: it has bars that the view lacks.
     """
     index = frames.index_of(data)
     if answer.index.equals(index):
         return answer
     if answer.index.has_duplicates or not answer.index.isin(index).all():
         raise ObjectiveResultError(
-            "the function returned other bars than it was given: keep the index of the prices, whose bars may be left out "
-            "but not made up or repeated."
+            "the function returned other bars than it was given: use the index of the prices. Bars can be left out, but not "
+            "added or repeated."
         )
     return answer.reindex(index)

@@ -1,4 +1,4 @@
-"""Run: what another backtester's run comes to, in our figures and in its own."""
+"""Run: the result of another backtester, with rbt_ray's metrics and the backtester's own figures."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _OF_TRADES = frozenset(metric.name for metric in METRICS if metric.needs_trades)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Run:
-    """A strategy's run by another backtester.
+    """A run of a strategy by another backtester.
 
     Args:
         returns: ``(n_bars,)`` simple returns per bar after costs; 0.01 is one percent.
-        periods_per_year: bars a year, by which `metrics` annualises.
-        figures: the backtester's own, by plain names.
+        periods_per_year: bars in a year, to annualise metrics.
+        figures: the backtester's own figures, by snake-case names.
     """
 
     returns: FloatArray
@@ -29,9 +29,9 @@ class Run:
 
     @classmethod
     def from_value(cls, value: FloatArray, start: float, periods_per_year: float, figures: Metrics) -> Run:
-        """The run of an account worth ``value (n_bars,)`` at each bar's close and `start` before the first.
+        """Makes a run of an account's ``value (n_bars,)`` at each bar's close and its value `start` before the first bar.
 
-        An account that falls to nothing returns -1 on that bar and 0 after it.
+        An account that falls to 0 or below returns -1 on that bar and 0 after it.
         """
         before = np.concatenate([[start], value[:-1]])
         ruined = np.minimum.accumulate(before) <= 0
@@ -41,14 +41,14 @@ class Run:
 
     @property
     def equity(self) -> FloatArray:
-        """``(n_bars,)`` what 1 at the start has become."""
+        """``(n_bars,)`` the value on each bar of 1 at the start."""
         equity: FloatArray = np.cumprod(1.0 + self.returns, dtype=np.float64)
         return equity
 
     def metrics(self) -> Metrics:
-        """Our metrics of the returns (module `simulate.metrics`), and the backtester's own figures.
+        """Returns rbt_ray's metrics of the returns (module `simulate.metrics`) and the backtester's own figures.
 
-        Ours leave out turnover, exposure, fills and round trips, which returns do not tell.
+        Turnover, exposure, fills and round trips cannot be computed from returns and are left out.
 
         Raises:
             ObjectiveResultError: a return is not finite.
@@ -59,7 +59,7 @@ class Run:
         if len(missing):
             raise ObjectiveResultError(
                 f"the backtest's value is not a number on {len(missing)} of {len(self.returns)} bars, first on bar "
-                f"{missing[0]}. A symbol that is listed late has no prices there: leave it out until it has."
+                f"{missing[0]}. A symbol has no prices before it is listed: leave it out until then."
             )
         none, zero = np.zeros(len(self.returns)), np.zeros(len(self.returns), np.int64)
         returns = np.ascontiguousarray(self.returns, np.float64)

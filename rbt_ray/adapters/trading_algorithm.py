@@ -1,4 +1,4 @@
-"""What zipline and RustyBT share: a TradingAlgorithm as an objective, its bundle opened once a worker."""
+"""Makes an objective of a TradingAlgorithm of zipline or RustyBT, whose bundle each worker opens once."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ _NOT_READ = ("minute_equities.bcolz",)
 
 
 def find_bundle(bundle: str | Path, root: Path, package: str) -> FileTree:
-    """The files of an ingested bundle.
+    """Finds the files of an ingested bundle.
 
     Args:
-        bundle: the name it was ingested under, of which the newest ingestion is taken; or its folder, or a folder of
-            such folders, as a path.
+        bundle: the name of an ingested bundle, whose newest ingestion is used; or the path of its folder, or of a folder of
+            ingestions.
         root: the folder in which the backtester keeps its bundles.
         package: the name of the backtester, for messages.
 
     Raises:
-        BundleNotFoundError: there is none.
+        BundleNotFoundError: there is no such bundle.
     """
     named = isinstance(bundle, str) and os.sep not in bundle
     folder = newest(root / bundle if named else Path(bundle).expanduser())
@@ -44,7 +44,7 @@ def find_bundle(bundle: str | Path, root: Path, package: str) -> FileTree:
         return FileTree.of(folder.resolve(), without=_NOT_READ)
     if not named:
         raise BundleNotFoundError(
-            f"`{bundle}` is not the folder of a bundle that {package} ingested: it has no {DAILY} beside an {ASSETS}."
+            f"`{bundle}` is not the folder of a bundle that {package} ingested: it must have {DAILY} and {ASSETS}."
         )
     names = sorted(path.name for path in root.glob("*") if newest(path) is not None)
     hint = did_you_mean(bundle, names)
@@ -56,13 +56,13 @@ def find_bundle(bundle: str | Path, root: Path, package: str) -> FileTree:
 
 @dataclass(frozen=True, slots=True)
 class Backtester:
-    """One of the two backtesters, which have the same modules.
+    """zipline or RustyBT, which have the same modules.
 
     Args:
-        package: what is imported.
-        distribution: what is installed.
+        package: the name to import.
+        distribution: the name to install.
         settings: further arguments of its TradingAlgorithm.
-        prepare: called once on a worker.
+        prepare: called once on each worker.
     """
 
     package: str
@@ -71,10 +71,10 @@ class Backtester:
     prepare: Callable[[], None] = lambda: None
 
     def part(self, module: str, name: str) -> Any:
-        """A class or function of the backtester.
+        """Imports a class or function of the backtester.
 
         Raises:
-            ObjectiveError: it is not installed.
+            ObjectiveError: the backtester is not installed.
         """
         try:
             return getattr(importlib.import_module(f"{self.package}.{module}"), name)
@@ -86,7 +86,7 @@ class Backtester:
             ) from None
 
     def root(self) -> Path:
-        """The folder of its ingested bundles."""
+        """Returns the folder of its ingested bundles."""
         return Path(self.part("utils.paths", "data_root")())
 
     def objective(
@@ -101,26 +101,26 @@ class Backtester:
         end: str | date | None = None,
         capital_base: float = 1e7,
     ) -> AlgorithmObjective:
-        """An objective for `rbt.Tuner`, without a `bundle` there, that runs an algorithm on daily bars once a config.
+        """Returns an objective for a `rbt.Tuner` without `bundle`, which runs an algorithm on daily bars once for each config.
 
-        A config reaches the algorithm as keywords of `initialize`: ``initialize(context, fast=10, slow=50)``, in a class
-        ``initialize(self, fast, slow)``. Metrics are `total_return, sharpe, sortino, max_drawdown, volatility, cagr`, as
-        the performance frame has them. A fidelity below 1 ends earlier; a hold-out begins where the training sessions end.
+        The params are keyword arguments of `initialize`: ``initialize(context, fast=10, slow=50)``, in a class
+        ``initialize(self, fast, slow)``. Metrics are `total_return, sharpe, sortino, max_drawdown, volatility, cagr`, with
+        the values of the performance frame. A fidelity below 1 ends earlier; a hold-out begins after the training sessions.
 
         Args:
-            algorithm: a subclass of TradingAlgorithm, in place of functions.
-            initialize: as `run_algorithm` takes it, but for the keywords.
-            handle_data: as `run_algorithm` takes it.
-            before_trading_start: as `run_algorithm` takes it.
-            bundle: the name of an ingested bundle, whose newest ingestion is read, or the path of its folder.
-            start: the first day; None, or a day before the bundle's first: that.
-            end: the last day; None, or a day after the bundle's last: that.
-            capital_base: the money to begin with.
+            algorithm: a subclass of TradingAlgorithm, instead of functions.
+            initialize: as in `run_algorithm`, with the params as keyword arguments.
+            handle_data: as in `run_algorithm`.
+            before_trading_start: as in `run_algorithm`.
+            bundle: the name of an ingested bundle, whose newest ingestion is used, or the path of its folder.
+            start: the first day; the bundle's first day for None or an earlier day.
+            end: the last day; the bundle's last day for None or a later day.
+            capital_base: the money at the start.
 
         Raises:
-            ObjectiveError: there is no algorithm, or two, or the backtester is not installed.
+            ObjectiveError: there is no algorithm, or both kinds, or the backtester is not installed.
             BundleNotFoundError: there is no such bundle.
-            SettingError: a date, or `capital_base`, cannot be used.
+            SettingError: a date or `capital_base` is invalid.
         """
         functions = {
             "initialize": initialize,
@@ -147,17 +147,17 @@ class Backtester:
             raise SettingError(f"`capital_base` is an amount of money above 0; got {capital_base!r}.")
         files = find_bundle(bundle, self.root(), self.package)
         objective = AlgorithmObjective(self, Algorithm(algorithm, given), files, start, end, capital_base)
-        objective.bundle  # noqa: B018 - opens it, and says what is wrong with the dates
+        objective.bundle  # noqa: B018 - opens the bundle, and raises for invalid dates
         return objective
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Algorithm:
-    """What the user wrote: a subclass of TradingAlgorithm, or functions.
+    """The user's algorithm: a subclass of TradingAlgorithm, or functions.
 
     Args:
         cls: the subclass; None for functions.
-        functions: `initialize` and its siblings, by the names TradingAlgorithm has for them.
+        functions: `initialize` and the others, by TradingAlgorithm's names for them.
     """
 
     cls: type | None
@@ -165,25 +165,25 @@ class Algorithm:
 
     @property
     def name(self) -> str:
-        """What to call it."""
+        """The name of the class or of `initialize`."""
         made_by = self.cls or self.functions["initialize"]
         return str(getattr(made_by, "__name__", "algorithm"))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Performance:
-    """What one backtest came to.
+    """The result of one backtest.
 
     Args:
         returns: ``(n_sessions,)`` simple returns, 0.01 is one percent.
-        total_return: of the whole time.
+        total_return: of all sessions.
     """
 
     returns: FloatArray
     total_return: float
 
     def metrics(self) -> Metrics:
-        """The figures of the backtester's own performance frame, by the same functions, under our names."""
+        """Returns the figures of the backtester's performance frame, computed by the same functions, under rbt_ray's names."""
         import empyrical
 
         named = {
@@ -199,13 +199,13 @@ class Performance:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OpenBundle:
-    """An ingested bundle, ready to be read by this process: sqlite's connections must not cross to another.
+    """The readers of an ingested bundle in this process: sqlite connections must not be shared with another process.
 
     Args:
-        calendar: the bundle's.
-        portal: what algorithms read their prices through.
-        loader: what pipelines read theirs through, by column.
-        sessions: ``(n_sessions,)`` on which at least one asset could be traded.
+        calendar: the trading calendar.
+        portal: reads prices for algorithms.
+        loader: returns the pipeline loader of a column.
+        sessions: ``(n_sessions,)`` on which at least one asset was traded.
     """
 
     calendar: Any
@@ -215,7 +215,7 @@ class OpenBundle:
 
     @classmethod
     def of(cls, backtester: Backtester, folder: Path) -> OpenBundle:
-        """Opens it, without the bundle being registered."""
+        """Opens a bundle, which need not be registered."""
         reader = backtester.part("data.bcolz_daily_bars", "BcolzDailyBarReader")(str(folder / backtester_bundle.DAILY))
         adjustments = folder / backtester_bundle.ADJUSTMENTS
         adjuster = (
@@ -238,7 +238,7 @@ class OpenBundle:
         def loader(column: Any) -> Any:
             if column.unspecialize() in columns:
                 return pricing
-            raise ObjectiveError(f"the pipeline asks for {column}; there are the bundle's prices and volumes only.")
+            raise ObjectiveError(f"the pipeline uses {column}; only the bundle's prices and volumes are available.")
 
         assets = [asset for asset in finder.retrieve_all(finder.equities_sids, default_none=True) if asset is not None]
         first, last = min(asset.start_date for asset in assets), max(asset.end_date for asset in assets)
@@ -247,12 +247,11 @@ class OpenBundle:
 
 
 _opened: dict[tuple[int, str], OpenBundle] = {}
-"""The bundle that this process, and none that it was forked from, has open, by the version of its files; it outlives a
-study."""
+"""The bundle that this process has open, by process and version of its files; it is kept for the next study."""
 
 
 def open_bundle(backtester: Backtester, folder: Path, version: str) -> OpenBundle:
-    """The bundle, opened by the first who asks."""
+    """Returns a bundle, opened at the first call in this process."""
     key = os.getpid(), version
     if key not in _opened:
         _opened.clear()
@@ -261,15 +260,15 @@ def open_bundle(backtester: Backtester, folder: Path, version: str) -> OpenBundl
 
 
 class AlgorithmObjective:
-    """Runs a TradingAlgorithm once a config: a trial's params are what `initialize` gets beside the context.
+    """Runs a TradingAlgorithm once for each config: a trial's params are keyword arguments of `initialize`.
 
     Args:
         backtester: zipline or RustyBT.
         algorithm: the user's.
         files: the ingested bundle.
-        start: the first session; None: the bundle's.
-        end: the last session; None: the bundle's.
-        capital_base: the money to begin with.
+        start: the first session; None: the bundle's first.
+        end: the last session; None: the bundle's last.
+        capital_base: the money at the start.
 
     Raises:
         SettingError: the bundle has no sessions between `start` and `end`.
@@ -286,13 +285,13 @@ class AlgorithmObjective:
 
     @cached_property
     def bundle(self) -> Bundle:
-        """The sessions from `start` to `end` that the bundle has, named by its files' hash: prices stay with the backtester."""
+        """The bundle's sessions from `start` to `end`; its symbol is the hash of the files, since the backtester has the prices."""
         sessions = open_bundle(self.backtester, self._folder, self.files.version).sessions
         start, end = (_date(name, value) for name, value in zip(("start", "end"), self._span, strict=True))
         chosen = sessions[(sessions >= (start or sessions[0])) & (sessions <= (end or sessions[-1]))]
         if len(chosen) < 2:
             raise SettingError(
-                f"the bundle has sessions from {sessions[0].date()} to {sessions[-1].date()}, and fewer than two between "
+                f"the bundle has sessions from {sessions[0].date()} to {sessions[-1].date()}, fewer than two of them between "
                 f"`start` and `end` ({self._span[0]} and {self._span[1]})."
             )
         return Bundle.from_arrays(
@@ -305,7 +304,7 @@ class AlgorithmObjective:
 
     @property
     def made_of(self) -> list[Any]:
-        """What decides its results beside the bundle, for a resumed study to compare."""
+        """What determines the results besides the bundle; a resumed study compares it."""
         return [
             self.algorithm.cls,
             *sorted(self.algorithm.functions.items()),
@@ -314,22 +313,24 @@ class AlgorithmObjective:
         ]
 
     def open(self, folder: Path) -> None:
-        """Reads the bundle from there from now on."""
+        """Reads the bundle from `folder` from now on."""
         self._folder = folder
         self.backtester.prepare()
 
     def __call__(self, params: Config, data: Any = None) -> Performance:
-        """One backtest, over the bars of `data`; without, from `start` to `end`.
+        """Runs one backtest over the bars of `data`, or from `start` to `end` without `data`.
 
         Raises:
-            ObjectiveError: a parameter bears the name of one of TradingAlgorithm's own.
+            ObjectiveError: a parameter has the name of an argument of TradingAlgorithm.
         """
         index = (self.bundle if data is None else data).index
         first, last = pd.Timestamp(index[0]), pd.Timestamp(index[-1])
         bundle = open_bundle(self.backtester, self._folder, self.files.version)
         base = self.backtester.part("algorithm", "TradingAlgorithm")
         if taken := sorted(inspect.signature(base).parameters.keys() & params.keys()):
-            raise ObjectiveError(f"TradingAlgorithm has {', '.join(taken)} itself: give the parameter another name.")
+            raise ObjectiveError(
+                f"TradingAlgorithm has an argument {', '.join(taken)} of its own: rename the parameter."
+            )
         simulation = self.backtester.part("finance.trading", "SimulationParameters")(
             start_session=first,
             end_session=last,
@@ -342,7 +343,7 @@ class AlgorithmObjective:
             trading_calendar=bundle.calendar,
             sim_params=simulation,
             get_pipeline_loader=bundle.loader,
-            # All else that the performance frame can hold costs up to half of the time, and follows from the returns.
+            # The other metrics of the performance frame follow from the returns and take up to half of the time.
             metrics_set={self.backtester.part("finance.metrics", "Returns")()},
             benchmark_returns=pd.Series(0.0, index=pd.date_range(first, last, tz="UTC")),
             **self.algorithm.functions,

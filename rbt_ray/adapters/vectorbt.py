@@ -1,6 +1,6 @@
-"""A function that returns a vectorbt `Portfolio` as an objective, one config at a time or many in one portfolio.
+"""Makes an objective of a function that returns a vectorbt `Portfolio`, of one config or of many.
 
-vectorbt is licensed under Apache 2.0 with the Commons Clause, and is not part of rbt_ray:
+vectorbt is licensed under Apache 2.0 with the Commons Clause and is not part of rbt_ray:
 ``pip install 'rbt-ray[vectorbt]'``.
 """
 
@@ -25,20 +25,20 @@ if TYPE_CHECKING:
 
 
 def objective(function: Callable[..., Any], *, symbol: str | None = None, batched: bool = False) -> Vectorbt:
-    """The objective that scores the `Portfolio` a function returns.
+    """Returns an objective that scores the `Portfolio` of a function.
 
-    The function's arguments are known by their names: `close`, or any other field, is that field as a frame with a
-    column a symbol; `df` is all fields; `view` is the view an objective gets; all others are params.
+    The names of the function's arguments say what it gets: `close`, or any other field, is a frame of that field with a
+    column for each symbol; `df` has all fields; `view` is the view that objectives get; all others are params.
 
-    Metrics are ours, of the portfolio's value on every bar (Sharpe ratios by the bundle's bars a year, where vectorbt
-    counts 365 days), and `final_value`, `n_trades` and `n_orders` as the portfolio has them. Several columns or groups
-    of one config are accounts of their own, and added up. A function may return a dict of metrics instead.
+    The metrics are rbt_ray's, of the portfolio's value on every bar, and the portfolio's `final_value`, `n_trades` and
+    `n_orders`. Sharpe ratios use the bundle's bars in a year, where vectorbt uses 365 days. Several columns or groups of one
+    config are separate accounts, which are summed. A function may return a dict of metrics instead.
 
     Args:
-        function: the user's own.
-        symbol: the one whose prices it gets, as series; None: all, as frames.
-        batched: each param is an array ``(n_configs,)``, and the portfolio has a column, or a group, a config; or one a
-            (config, symbol), the symbols of a config beside one another, as vectorbt's indicators have them.
+        function: the user's function.
+        symbol: the symbol whose prices it gets, as series; None: all symbols, as frames.
+        batched: whether each param is an array ``(n_configs,)`` and the portfolio has a column or group for each config, or
+            for each (config, symbol), with the symbols of a config in adjacent columns, as in vectorbt's indicators.
 
     Raises:
         ObjectiveError: `function` cannot be called.
@@ -54,7 +54,7 @@ class Vectorbt(StrategyAdapter):
     symbol: str | None
 
     def __call__(self, params: Any, data: BundleView) -> Any:
-        """The run of one config, or what the function returned where that is no portfolio."""
+        """Runs one config; returns the function's result as it is if it is not a portfolio."""
         prices = arguments.price_arguments(self.strategy, data, self.symbol, params)
         answer = self.strategy(**prices, **params)
         return _runs(answer, data, 1)[0] if _is_portfolio(answer) else answer
@@ -70,7 +70,7 @@ class VectorbtBatch(Vectorbt):
     """Many configs in one portfolio."""
 
     def __call__(self, params: Sequence[Config], data: BundleView) -> Any:
-        """The runs of the configs, in their order."""
+        """Runs all configs; returns their runs in the order of the configs."""
         columns = {name: np.array([config[name] for config in params]) for name in params[0]}
         prices = arguments.price_arguments(self.strategy, data, self.symbol, columns)
         answer = self.strategy(**prices, **columns)
@@ -84,10 +84,10 @@ def _is_portfolio(answer: Any) -> bool:
 
 
 def _runs(portfolio: Any, data: BundleView, n_configs: int) -> list[Run]:
-    """The run of each config.
+    """Returns the run of each config.
 
     Raises:
-        ObjectiveResultError: the portfolio has other bars than the view, or no whole number of columns a config.
+        ObjectiveResultError: the portfolio has other bars than the view, or its columns cannot be divided among the configs.
     """
     value = np.asarray(portfolio.value(), np.float64)
     value = value.reshape(len(value), -1)
@@ -95,7 +95,7 @@ def _runs(portfolio: Any, data: BundleView, n_configs: int) -> list[Run]:
     if n_bars != data.n_bars or n_columns % n_configs:
         raise ObjectiveResultError(
             f"the portfolio has {n_bars:,} bars and {n_columns} columns or groups; expected the {data.n_bars:,} bars that "
-            f"the function was given, and as many columns for each of the {n_configs} configs as for the others."
+            f"the function was given, and the same number of columns for each of the {n_configs} configs."
         )
 
     def per_config(figure: Any) -> Any:

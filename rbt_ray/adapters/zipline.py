@@ -1,4 +1,4 @@
-"""zipline (zipline-reloaded) algorithms as objectives: `objective` is `Backtester.objective`."""
+"""Makes objectives of zipline (zipline-reloaded) algorithms: `objective` is `Backtester.objective`."""
 
 from __future__ import annotations
 

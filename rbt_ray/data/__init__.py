@@ -1,1 +1,1 @@
-"""What it is asked about: price bundles, their sources and the views that objectives get."""
+"""Price bundles, the sources they are read from and the views of them that objectives get."""

@@ -1,4 +1,4 @@
-"""Plain arrays -> content, for `Bundle.from_arrays`."""
+"""Checks plain arrays and makes the content of a bundle of them, for `Bundle.from_arrays`."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def content_of(
     periods_per_year: float | None,
     listed_until: Mapping[str, Any] | None = None,
 ) -> Content:
-    """Checked content; see `Bundle.from_arrays`."""
-    if getattr(index, "tz", None) is not None:  # pandas' index of dates, the one array that knows a time zone
+    """Returns the content of checked arrays; see `Bundle.from_arrays`."""
+    if getattr(index, "tz", None) is not None:  # pandas' DatetimeIndex, the only array with a time zone
         tz = str(index.tz) if tz is None else tz
         index = index.tz_convert("UTC").tz_localize(None)
     index = _index(index)
@@ -48,7 +48,7 @@ def _index(index: Any) -> TimeArray:
     try:
         dtype = index.dtype if hasattr(index, "dtype") else np.asarray(index).dtype
         if getattr(dtype, "kind", "O") not in "MOUS":
-            raise TypeError(f"values of {dtype} are no times, or counts of which the unit is not known")
+            raise TypeError(f"values of type {dtype} are not times, or are counts of an unknown unit")
         if np.ma.is_masked(index):
             raise TypeError("some are masked")
         stamps: TimeArray = np.asarray(index, "datetime64[ns]")

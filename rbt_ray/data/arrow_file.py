@@ -1,9 +1,10 @@
-"""One Arrow IPC file a bundle: written atomically, read by memory mapping without a copy.
+"""Writes each bundle to one Arrow IPC file atomically, and memory-maps the file to read it without a copy.
 
-A timestamp column ``index`` and a column ``FixedSizeList<float64>[n_symbols]`` a field, in one record batch,
-uncompressed, so that a field's bytes in the file are the array. The rest is JSON in the schema's metadata, with a
-digest of its own: opening checks that, and the content hash only when asked to. It holds a checksum of each block of
-the columns (`checksums`), by which studies check the prices. Files of earlier versions have none.
+The file has a timestamp column ``index`` and a column ``FixedSizeList<float64>[n_symbols]`` for each field, in one
+uncompressed record batch, so that a field's bytes in the file are its array. Everything else, the head, is JSON in the
+schema's metadata. Opening a file compares the head with its digest, and the prices with the content hash only on request.
+The head has a checksum of each block of the columns (`checksums`), which studies compare the prices with. Files of earlier
+versions have no checksums.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ _VERSION = re.compile("[0-9a-f]{64}")
 
 
 def write(path: Path, content: Content, name: str | None, metadata: Mapping[str, str]) -> None:
-    """Write a bundle; `path` holds what it held before, or everything, at any instant and after a crash."""
+    """Write a bundle; at any instant, and after a crash, `path` is the previous file or the complete new one."""
     import pyarrow as pa
 
     n_bars, n_symbols = len(content.index), len(content.symbols)
@@ -70,17 +71,23 @@ def write(path: Path, content: Content, name: str | None, metadata: Mapping[str,
 
 
 def replace(path: Path, put: Callable[[Any], None]) -> None:
-    """Write a private file beside `path`, flush it to disk, then rename it to `path`; `BundleError` if it cannot be."""
+    """Write a private file beside `path`, flush it to disk, then rename it to `path`.
+
+    Raises:
+        BundleError: the file cannot be written.
+    """
     try:
         with replacing(path) as file:
             put(file)
     except OSError as error:
         reason = (error.strerror or error) if path.parent.is_dir() else f"there is no folder `{path.parent}`"
-        raise BundleError(f"`{path}` cannot be written: {reason}. Choose a folder that exists, with room.") from None
+        raise BundleError(
+            f"`{path}` cannot be written: {reason}. Choose an existing folder on a disk with free space."
+        ) from None
 
 
 def read(path: Path, *, verify: bool) -> tuple[Content, str | None, dict[str, str]]:
-    """Content, name and metadata of a file; the arrays are the file's own pages.
+    """Returns content, name and metadata of a file; the arrays are the mapped pages of the file.
 
     Raises:
         BundleError: there is no such file, it is not a bundle, or it is damaged.
@@ -93,19 +100,19 @@ def read(path: Path, *, verify: bool) -> tuple[Content, str | None, dict[str, st
         content, name, metadata = _read(pa.py_buffer(mapped))
         if verify:
             if content.digest() != content.version:
-                raise ValueError("its prices are not those it was written with")
+                raise ValueError("its prices do not match its content hash")
             if not (content.index[1:] > content.index[:-1]).all():
-                raise ValueError("its bars are not in the order of time")
+                raise ValueError("its bars are not in time order")
             if content.sums is None:
                 content = replace_fields(content, sums=checksums_of(content.index, content.arrays))
     except FileNotFoundError:
         raise BundleError(f"There is no bundle file `{path}`.") from None
     except (pa.ArrowException, *_DAMAGE) as error:
-        if isinstance(error, OSError) and explanation(error) is not None:  # the file may be sound
+        if isinstance(error, OSError) and explanation(error) is not None:  # the file may be intact
             raise
         raise BundleError(
             f"`{path}` is not a bundle file, or is damaged: {_first_line(error)}. "
-            "Make it anew: `Bundle.save(path)`, or `rbt.ingest(name, source)` for a registered bundle."
+            "Write it again: `Bundle.save(path)`, or `rbt.ingest(name, source)` for a registered bundle."
         ) from None
     return content, name, metadata
 
@@ -113,7 +120,7 @@ def read(path: Path, *, verify: bool) -> tuple[Content, str | None, dict[str, st
 def _read(mapped: Any) -> tuple[Content, str | None, dict[str, str]]:
     import pyarrow as pa
 
-    n_batches = pa.ipc.open_file(mapped).num_record_batches  # a file that was cut off lacks the end, where this stands
+    n_batches = pa.ipc.open_file(mapped).num_record_batches  # it is at the end, which a truncated file lacks
     schema, batch = read_batch(mapped, mapped.size)
     raw = schema.metadata or {}
     if HEAD not in raw:
@@ -126,7 +133,7 @@ def _read(mapped: Any) -> tuple[Content, str | None, dict[str, str]]:
     batch.validate()
     n_bars, n_symbols = head["n_bars"], len(head["symbols"])
     if batch.schema.names != ["index", *head["fields"]] or batch.num_rows != n_bars:
-        raise ValueError("its columns are not those its head names")
+        raise ValueError("its columns differ from those in its head")
     index = _numbers(batch.column(0), "timestamp[ns]", n_bars, "<i8").view("<M8[ns]")
     arrays: dict[str, FloatArray] = {}
     for position, field in enumerate(head["fields"], start=1):
@@ -141,7 +148,7 @@ def _read(mapped: Any) -> tuple[Content, str | None, dict[str, str]]:
 
 
 def _checked(head: Any) -> dict[str, Any]:
-    """The head, whose digest anybody can make: every part of the kind that `write` gave it."""
+    """Returns the head if every part has the type that `write` gives it; anybody can make a matching digest."""
     if head["format"] != _FORMAT:
         raise ValueError(f"it has format {head['format']}, and this version of rbt_ray reads {_FORMAT}")
     per_year, notes, ends = head["periods_per_year"], head["metadata"], head.get("listed_until", {})
@@ -165,7 +172,7 @@ def _checked(head: Any) -> dict[str, Any]:
 
 
 def _sums(found: Any, fields: list[str], n_bars: int, n_symbols: int) -> dict[str, bytes] | None:
-    """The checksums in a head, by column; None where it has none."""
+    """Returns the checksums in a head, by column; None if it has none."""
     if found is None:
         return None
     sums = {name: bytes.fromhex(found[name]) for name in ("index", *fields)}
@@ -181,7 +188,7 @@ def _are_names(names: Any) -> bool:
 
 
 def _numbers(column: Any, kind: str, n: int, dtype: str) -> Any:
-    """The column's buffer as a numpy array: no copy, and no pandas, which pyarrow's own conversion may import."""
+    """Returns the column's buffer as a numpy array, without a copy, and without pandas, which `to_numpy` may import."""
     if str(column.type) != kind or column.null_count or column.offset or len(column) != n:
         raise ValueError(f"a column is not {n} values of type {kind}")
     return np.frombuffer(column.buffers()[-1], dtype, count=n)

@@ -1,4 +1,4 @@
-"""The folder in which zipline or RustyBT keeps an ingested bundle, read through its own readers."""
+"""Reads the folder of a bundle that zipline or RustyBT ingested, with the readers of the package that ingested it."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ _FIELDS = ("open", "high", "low", "close", "volume")
 
 
 def is_bundle(folder: Path) -> bool:
-    """Whether it has daily bars and assets."""
+    """Whether the folder has daily bars and assets."""
     return (folder / DAILY).is_dir() and any(folder.glob(ASSETS))
 
 
 def newest(folder: Path) -> Path | None:
-    """The folder, or the newest in it, that holds a bundle: ingestions are named by their time."""
+    """Returns the folder if it is a bundle, else the newest bundle in it: ingestions are named by their time; None if none."""
     if is_bundle(folder):
         return folder
     return max((path for path in folder.glob("*") if is_bundle(path)), default=None, key=lambda path: path.name)
 
 
 def read(folder: Path) -> Bundle:
-    """Its daily bars, adjusted for splits, mergers and dividends as the backtester's `history` is on the last session.
+    """Returns the daily bars, adjusted for splits, mergers and dividends like the backtester's `history` on the last session.
 
     Raises:
         BundleError: the backtester that ingested it is not installed, or it has no bars.
@@ -72,20 +72,20 @@ def read(folder: Path) -> Bundle:
 
 
 def _ingested_by(folder: Path) -> tuple[str, Path]:
-    """The backtester, and its database of assets: each reads its own version only."""
+    """Returns the backtester and the database of assets that it can read: each reads its own version only."""
     for package in _ENGINES:
         if importlib.util.find_spec(package) is not None:
             version = importlib.import_module(f"{package}.assets").ASSET_DB_VERSION
             if (assets := folder / f"assets-{version}.sqlite").exists():
                 return package, assets
     raise BundleError(
-        f"`{folder}` is a bundle that zipline or RustyBT ingested, and is read by it: install the one that did "
-        f"(zipline-reloaded, or rustybt), in the version that did."
+        f"`{folder}` is a bundle of zipline or RustyBT, and no installed package can read it. Install the package and "
+        f"version that ingested it (zipline-reloaded or rustybt)."
     )
 
 
 def _adjust(arrays: dict[str, FloatArray], tables: Any, index: Any, sids: Any) -> None:
-    """Multiplies what lies before each event, in place."""
+    """Multiplies the values before each event by its ratio, in place."""
     for kind in ("splits", "mergers", "dividends"):
         events = tables[kind]
         for sid, date, ratio in zip(events["sid"], events["effective_date"], events["ratio"], strict=True):
@@ -98,6 +98,6 @@ def _adjust(arrays: dict[str, FloatArray], tables: Any, index: Any, sids: Any) -
 
 
 def _unique(symbols: list[str], sids: Any) -> list[str]:
-    """Symbols that passed from one company to another bear the asset's number."""
+    """Returns unique symbols: one that several companies used gets the number of the asset."""
     counts = Counter(symbols)
     return [name if counts[name] == 1 else f"{name}-{sid}" for name, sid in zip(symbols, sids, strict=True)]

@@ -1,4 +1,4 @@
-"""Bundle: read-only prices of some symbols on common bars, with a content hash, in memory or in one Arrow file."""
+"""Bundle: read-only prices of symbols on common bars, with a content hash, in memory or in one Arrow file."""
 
 from __future__ import annotations
 
@@ -35,21 +35,21 @@ class Opener(Protocol):
 
 @explained()
 def open_bundle(path: str | Path, *, verify: bool = False) -> Bundle:
-    """The bundle in a file that `Bundle.save` wrote, memory-mapped: milliseconds, and one copy for all processes.
+    """Memory-map a file that `Bundle.save` wrote: it takes milliseconds, and all processes share one copy.
 
     Args:
-        path: the file; it may be deleted while mapped (not on Windows), but must not be changed.
-        verify: read everything and compare it with the content hash. Without it only the head of the file is
-            checked (a digest of its own), since workers open what the driver has verified.
+        path: the file. It may be deleted while it is mapped (not on Windows), but must not be changed.
+        verify: whether to read everything and compare it with the content hash. Otherwise only the head of the file is
+            compared with its digest: workers open files that the driver has verified.
 
     Raises:
-        BundleError: there is no such file, it is not a bundle, or it is damaged.
+        BundleError: the file does not exist, is not a bundle, or is damaged.
     """
     return Bundle(*arrow_file.read(Path(path), verify=verify), path=Path(path).absolute())
 
 
 class _Open:
-    """`Bundle.open(path)` on the class, the opening prices on a bundle: both names are public and fixed."""
+    """`Bundle.open(path)` on the class, opening prices on an instance: both names are public."""
 
     @overload
     def __get__(self, bundle: None, owner: type[Bundle]) -> Opener: ...
@@ -60,23 +60,23 @@ class _Open:
 
 
 class Bundle(Fields):
-    """Prices of `n_symbols` symbols on `n_bars` bars; nothing in it can be changed.
+    """Prices of `n_symbols` symbols on `n_bars` bars, immutable.
 
     Made by `Bundle.from_frame`, `Bundle.from_arrays`, `Bundle.open`, `rbt.ingest` and `rbt.load_bundle`. The fields
     are `bundle.open`, `high`, `low`, `close`, `volume` and `bundle["name"]`: read-only float64 arrays
-    ``(n_bars, n_symbols)``, NaN where a symbol has no value. Two bundles are equal if their contents are.
+    ``(n_bars, n_symbols)``, NaN where a symbol has no value. Bundles with equal contents are equal.
 
     Attributes:
-        name: what it is registered as, or None.
-        version: sha256 of the content (not of name and metadata), in hexadecimal.
+        name: the name it is registered under, or None.
+        version: sha256 of the content, without name and metadata, in hexadecimal.
         index: ``(n_bars,)`` datetime64[ns], UTC.
-        tz: the time zone the timestamps came in, None where they came without one.
-        symbols: one a column.
-        fields: open, high, low, close, volume as far as present, then the others by name.
+        tz: the time zone of the source's timestamps; None if they had none.
+        symbols: one for each column.
+        fields: those of open, high, low, close and volume that are present, then the others by name.
         n_bars: number of bars.
         n_symbols: number of symbols.
-        periods_per_year: bars in a year, for annual figures.
-        listed_until: the time of the last bar, datetime64[ns] in UTC, of each symbol whose listing is declared to end.
+        periods_per_year: bars in a year, to annualise.
+        listed_until: the time of the last bar, datetime64[ns] in UTC, of each symbol that is declared delisted.
         metadata: source, licence, notes.
         path: the file it is mapped from, or None.
         nbytes: bytes of all fields.
@@ -109,19 +109,19 @@ class Bundle(Fields):
         metadata: Mapping[str, str] | None = None,
         listed_until: Mapping[str, Any] | None = None,
     ) -> Bundle:
-        """A bundle from a pandas, polars or pyarrow frame, long or wide, rows in any order.
+        """Make a bundle of a pandas, polars or pyarrow frame, long or wide, with rows in any order.
 
         Args:
-            frame: long: columns ``date`` (or ``timestamp``), ``symbol`` and fields, of which ``close`` is needed.
-                Wide: an index or column of dates and a column of closes a symbol, or columns
+            frame: long: columns ``date`` (or ``timestamp``), ``symbol`` and fields; ``close`` is required.
+                Wide: an index or column of dates, and a column of closes for each symbol or columns
                 ``(field, symbol)`` or ``(symbol, field)``.
                 Dates without a time zone are UTC.
-            name: what to call it.
+            name: the bundle's name.
             periods_per_year: bars in a year; None infers it (`times.periods_per_year`): 252 for daily bars.
             metadata: source, licence, notes.
-            listed_until: symbols whose listing ends, with the time of their last bar: their holdings are closed on the
-                next bar at their last close, and later targets are ignored (`rbt_ray.simulate`). A symbol that
-                is not among them is carried to the end.
+            listed_until: delisted symbols, with the time of their last bar. Their holdings are closed on the next bar at
+                their last close, and later targets are ignored (`rbt_ray.simulate`). Holdings of other symbols are carried
+                to the end.
 
         Raises:
             BundleError: the data cannot be used; the message names symbol and row.
@@ -147,20 +147,20 @@ class Bundle(Fields):
         metadata: Mapping[str, str] | None = None,
         listed_until: Mapping[str, Any] | None = None,
     ) -> Bundle:
-        """A bundle from arrays, which are copied.
+        """Make a bundle of arrays, which are copied.
 
         Args:
             fields: ``close`` and any others, each ``(n_bars, n_symbols)``; NaN where a symbol has no value. A symbol
-                may have none on all of the bars, as in a window before it is listed.
-            index: ``(n_bars,)`` strictly increasing UTC timestamps, or pandas' index with a time zone.
-            symbols: one a column.
-            tz: the time zone dates are to be shown in; None takes the index's own.
-            name: what to call it.
+                may have no value on any bar, as in a window before it is listed.
+            index: ``(n_bars,)`` strictly increasing UTC timestamps, or a pandas index with a time zone.
+            symbols: one for each column.
+            tz: the time zone to show dates in; None takes that of the index.
+            name: the bundle's name.
             periods_per_year: bars in a year; None infers it: 252 for daily bars.
             metadata: source, licence, notes.
-            listed_until: symbols whose listing ends, with the time of their last bar: their holdings are closed on the
-                next bar at their last close, and later targets are ignored (`rbt_ray.simulate`). A symbol that
-                is not among them is carried to the end.
+            listed_until: delisted symbols, with the time of their last bar. Their holdings are closed on the next bar at
+                their last close, and later targets are ignored (`rbt_ray.simulate`). Holdings of other symbols are carried
+                to the end.
 
         Raises:
             BundleError: the data cannot be used; the message names symbol and row.
@@ -171,18 +171,18 @@ class Bundle(Fields):
         return cls(made, name, metadata)
 
     def save(self, path: str | Path) -> None:
-        """Write the bundle to one Arrow IPC file; whoever reads `path` sees the old file or all of the new one."""
+        """Write the bundle to one Arrow IPC file; readers of `path` see the old file or the complete new one."""
         arrow_file.write(Path(path), self._content, self.name, self.metadata)
 
     def view(self, n_bars: int | None = None, memo: Memo | None = None) -> BundleView:
-        """The first `n_bars` bars (all for None), with a cache of what is derived from them.
+        """Returns the first `n_bars` bars (None: all), with a cache of what is derived from them.
 
         Args:
             n_bars: from 1 to the bundle's own.
             memo: the cache to use; None makes a new one.
 
         Raises:
-            BundleError: `n_bars` is no whole number from 1 to the bundle's own.
+            BundleError: `n_bars` is not a whole number from 1 to the bundle's own.
         """
         from rbt_ray.data.memo import Memo
         from rbt_ray.data.view import BundleView
@@ -197,12 +197,12 @@ class Bundle(Fields):
 
     @property
     def content(self) -> Content:
-        """What it is made of, for carriers that bring the arrays to another process and make a Bundle of them there."""
+        """The arrays and what is needed to read them, for transports that rebuild the Bundle in another process."""
         return self._content
 
     @property
     def version(self) -> str:
-        """The content's sha256."""
+        """The sha256 of the content."""
         return self._content.version
 
     @property
@@ -212,12 +212,12 @@ class Bundle(Fields):
 
     @property
     def tz(self) -> str | None:
-        """The time zone the timestamps came in."""
+        """The time zone of the source's timestamps; None if they had none."""
         return self._content.tz
 
     @property
     def symbols(self) -> tuple[str, ...]:
-        """One a column."""
+        """The symbol of each column."""
         return self._content.symbols
 
     @property
@@ -242,7 +242,7 @@ class Bundle(Fields):
 
     @property
     def listed_until(self) -> Mapping[str, np.datetime64]:
-        """The time of the last bar of each symbol whose listing is declared to end."""
+        """The time of the last bar of each symbol that is declared delisted."""
         return MappingProxyType(self._content.listed_until)
 
     @property
@@ -251,7 +251,7 @@ class Bundle(Fields):
         return sum(values.nbytes for values in self._content.arrays.values())
 
     def __getitem__(self, field: str) -> FloatArray:
-        """Values of any field; `MissingFieldError` where there is none of that name."""
+        """Returns the values of a field; raises `MissingFieldError` if the bundle has no such field."""
         try:
             return self._content.arrays[field]
         except (KeyError, TypeError):
@@ -270,7 +270,7 @@ class Bundle(Fields):
         return hash(self.version)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        if self.path is not None:  # the file is shared; arrays would be copied into every process
+        if self.path is not None:  # processes share the file; arrays would be copied into each of them
             return _reopen, (self.path, self.version)
         return _revive, (self._content, self.name, self.metadata)
 
@@ -309,12 +309,12 @@ def _reopen(path: Path, version: str) -> Bundle:
 
 
 def _revive(content: Content, name: str | None, metadata: dict[str, str]) -> Bundle:
-    return Bundle(content.freeze(), name, metadata)  # a pickle forgets that arrays were read-only
+    return Bundle(content.freeze(), name, metadata)  # unpickled arrays are writeable
 
 
 @dataclass(frozen=True, slots=True)
 class FileRef:
-    """A bundle's file and the version it must hold; small, picklable, for processes of one machine.
+    """A bundle's file and the version it must have: a small, picklable reference for processes of one machine.
 
     Args:
         path: the Arrow file.
@@ -325,10 +325,10 @@ class FileRef:
     version: str
 
     def open(self) -> Bundle:
-        """The bundle, memory-mapped and read-only.
+        """Returns the bundle, memory-mapped and read-only.
 
         Raises:
-            BundleError: the file is gone, damaged, or holds another version.
+            BundleError: the file is gone, damaged, or has another version.
         """
         bundle = Bundle.open(self.path)
         if bundle.version != self.version:

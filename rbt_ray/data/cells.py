@@ -1,4 +1,4 @@
-"""Cells and dates of a frame's columns, as numbers, text and UTC timestamps."""
+"""Converts columns of a frame to numbers, text and UTC timestamps."""
 
 from __future__ import annotations
 
@@ -24,48 +24,48 @@ if TYPE_CHECKING:
 
 
 _REAL = (int, float, Decimal, np.integer, np.floating, np.bool_, str, bytes)
-"""What a cell of objects may be to stand for a number."""
+"""Types of cells in a column of objects that are read as numbers."""
 _LARGEST = int(sys.float_info.max)
 
 Names: TypeAlias = NDArray[np.object_]
-"""``(n_rows,)`` a symbol each."""
+"""``(n_rows,)`` the symbol of each row."""
 
 
 def symbols(column: Column, origin: Origin, rows: IntArray) -> Names:
-    """The symbol of each row as text; `BundleError` names the first row without one."""
+    """Returns the symbol of each row as text; `BundleError` names the first row without one."""
     names: Names = texts(column, origin, rows).to_numpy(dtype=object)
     blank = column.isna().to_numpy() | (names == "")
     if blank.any():
         row = rows[np.argmax(blank)]
-        raise BundleError(f"{origin.where(None, row)}: there is no symbol. Fill it, or remove the row.")
+        raise BundleError(f"{origin.where(None, row)}: the symbol is missing. Fill it in, or remove the row.")
     try:
         is_mixed = column.dtype == object and column.nunique() != pd.Series(names).nunique()
-    except TypeError:  # lists and other things that nothing can be looked up by
+    except TypeError:  # unhashable cells, such as lists
         row = next((row for row, cell in enumerate(column) if not isinstance(cell, Hashable)), 0)
         raise BundleError(
-            f"{origin.where(None, rows[row])}: `{column.name}` is {shown(column.iloc[row])}, which is no name. Write symbols as "
+            f"{origin.where(None, rows[row])}: `{column.name}` is {shown(column.iloc[row])}, which is not a name. Write symbols as "
             "text."
         ) from None
     if is_mixed:
         first = pd.Series(names).map(column.groupby(names).nunique()).gt(1).to_numpy()
         row = int(np.argmax(first))
         raise BundleError(
-            f"{origin.where(names[row], rows[row])}: the symbol is a number in some rows and text in others. Write it one way."
+            f"{origin.where(names[row], rows[row])}: the symbol is a number in some rows and text in others. Use one type."
         )
     return names
 
 
 def numbers(column: Column, origin: Origin, rows: IntArray, symbol: str | Names) -> FloatArray:
-    """A column as float64, NaN for empty cells; `BundleError` names the first cell that is no number.
+    """Returns a column as float64, NaN for empty cells; `BundleError` names the first cell that is not a number.
 
     Args:
-        column: numbers, or objects or text that stand for numbers.
-        origin: where they are, for messages.
+        column: numbers, or objects or text that can be read as numbers.
+        origin: where the rows are, for messages.
         rows: row numbers, for messages.
-        symbol: whose values they are, one for all or one a row.
+        symbol: the symbol of all rows, or of each row.
     """
     if pd.api.types.is_numeric_dtype(column.dtype) and column.dtype.kind != "c":
-        with np.errstate(over="ignore"):  # a long double above all float64 becomes infinite, which is refused
+        with np.errstate(over="ignore"):  # a long double above all float64 becomes infinite, which is refused later
             known: FloatArray = column.to_numpy(np.float64, na_value=np.nan)
         return known
     values = np.full(len(column), np.nan)
@@ -76,36 +76,36 @@ def numbers(column: Column, origin: Origin, rows: IntArray, symbol: str | Names)
         row = int(np.argmax(text))
         whose = symbol if isinstance(symbol, str) else str(symbol[row])
         raise BundleError(
-            f"{origin.where(whose, rows[row])}: `{column.name}` is {shown(column.iloc[row])}, which is no number. "
-            "Correct it, leave the cell empty if the value is not known, or remove the column if it is no field."
+            f"{origin.where(whose, rows[row])}: `{column.name}` is {shown(column.iloc[row])}, which is not a number. "
+            "Correct it, leave the cell empty if the value is unknown, or remove the column if it is not a field."
         )
     return values
 
 
 def texts(column: Column, origin: Origin, rows: IntArray) -> Column:
-    """Each cell as text; `BundleError` names the first cell that has none."""
+    """Returns each cell as text; `BundleError` names the first cell that cannot be converted."""
     try:
         return column.astype(str)
     except (TypeError, ValueError):
         row = next((row for row, cell in enumerate(column) if not _has_text(cell)), 0)
         raise BundleError(
-            f"{origin.where(None, rows[row])}: `{column.name}` is {shown(column.iloc[row])}, which has no text. Correct it."
+            f"{origin.where(None, rows[row])}: `{column.name}` is {shown(column.iloc[row])}, which cannot be converted to text. Correct it."
         ) from None
 
 
 def shown(cell: object) -> str:
-    """A cell for a message: the beginning of its text."""
+    """Returns the beginning of a cell's text, for a message."""
     return repr(str(cell)[:60]) if _has_text(cell) else f"a value of type {type(cell).__name__}"
 
 
 def _of_objects(cells: Names) -> FloatArray:
-    """``(n_rows,)`` the number each cell is or stands for; NaN for others, with which pandas does odd things."""
+    """Returns ``(n_rows,)`` the number each cell is read as; NaN for other cells, which pandas would misread."""
     if not all(issubclass(kind, _REAL) for kind in set(map(type, cells))):
         cells = _column([_real(cell) for cell in cells])
     try:
         with np.errstate(over="ignore"):
             return _to_numbers(cells)
-    except OverflowError:  # Python's ints have no largest one
+    except OverflowError:  # Python's ints are unbounded
         return _to_numbers(
             _column([None if isinstance(cell, int) and abs(cell) > _LARGEST else cell for cell in cells])
         )
@@ -125,7 +125,7 @@ def _column(cells: list[object]) -> Names:
 
 
 def _real(cell: object) -> object:
-    """The cell if it may stand for a number, the element of a 0-d array; else None."""
+    """Returns a cell that can be read as a number, or the element of a 0-d array; else None."""
     if isinstance(cell, np.ndarray) and cell.ndim == 0 and not np.ma.is_masked(cell):
         cell = cell[()]
     return cell if isinstance(cell, _REAL) else None
@@ -134,7 +134,7 @@ def _real(cell: object) -> object:
 def _has_text(cell: object) -> bool:
     try:
         _ = cell.decode() if isinstance(cell, bytes) else str(cell)
-    except ValueError:  # bytes of another encoding, and ints of more digits than Python writes
+    except ValueError:  # bytes in another encoding, and ints with more digits than Python prints
         return False
     return True
 
@@ -144,31 +144,31 @@ _MOST_SHOWN = 60
 _EPOCH = re.compile(r"\d{9,19}(\.\d*)?")
 _OFFSET = r":[\d:.]+ ?(Z|[+-]\d\d(?::?\d\d)?)$"
 _DAYLIGHT_SAVING = (timedelta(hours=1), timedelta(minutes=30))
-"""How far clocks are put forward; half an hour on Lord Howe Island."""
+"""By how much clocks change; half an hour on Lord Howe Island."""
 
 
 def dates(column: Column, origin: Origin, rows: IntArray) -> tuple[TimeArray, str | None]:
-    """UTC timestamps and the time zone the dates were written in (None: none; UTC where offsets change with daylight saving).
+    """Returns UTC timestamps, and the time zone of the dates: None if they have none, UTC if offsets change with daylight saving.
 
     Text must be ISO 8601 (2024-03-01, 20240301, 2024-03-01T09:30-05:00): 03/04/2024 is March in one country and
     April in another.
 
     Args:
         column: dates, timestamps or text.
-        origin: where they are, for messages.
+        origin: where the rows are, for messages.
         rows: row numbers, for messages.
 
     Raises:
         BundleError: a date is missing or cannot be read, or time zones are mixed.
     """
     blank = column.isna().to_numpy()
-    if column.dtype.kind != "M":  # timestamps far outside of what datetime knows have no text
+    if column.dtype.kind != "M":  # timestamps beyond the range of datetime cannot be converted to text
         blank = blank | (texts(column, origin, rows) == "").to_numpy()
     if blank.any():
         raise BundleError(
-            f"{origin.where(None, rows[np.argmax(blank)])}: there is no date. Fill it, or remove the row."
+            f"{origin.where(None, rows[np.argmax(blank)])}: the date is missing. Fill it in, or remove the row."
         )
-    if str(column.dtype).startswith(("date32", "date64")):  # Arrow's dates, which have no time zone to ask for
+    if str(column.dtype).startswith(("date32", "date64")):  # Arrow's dates, which have no `dt.tz`
         column = column.astype("datetime64[s]")
     stamps = column if column.dtype.kind == "M" else _from_objects(column, origin, rows)
     tz = None if stamps.dt.tz is None else str(stamps.dt.tz)
@@ -187,9 +187,9 @@ def dates(column: Column, origin: Origin, rows: IntArray) -> tuple[TimeArray, st
 
 
 def _from_objects(column: Column, origin: Origin, rows: IntArray) -> Column:
-    """Dates from text, date objects or whole numbers like 20240301."""
+    """Returns dates from text, date objects or whole numbers like 20240301."""
     texts: Column = column
-    if isinstance(column.iloc[0], datetime):  # whose text would lose the name of the time zone
+    if isinstance(column.iloc[0], datetime):  # text would lose the name of the time zone
         readable = pd.to_datetime(texts, errors="coerce", utc=True)
     else:
         texts = column.astype(str)
@@ -207,7 +207,7 @@ def _from_objects(column: Column, origin: Origin, rows: IntArray) -> Column:
             return readable
         raise BundleError(
             f"{origin.name}: the dates are in several time zones, or only some have one. Convert them to UTC, or give the "
-            "column one time zone by name."
+            "column one named time zone."
         ) from None
 
 
@@ -215,14 +215,14 @@ def _why_no_date(text: str) -> str:
     shown = repr(text if len(text) <= _MOST_SHOWN else text[:_MOST_SHOWN] + "...")
     if _EPOCH.fullmatch(text):
         return (
-            f"{shown} is not a date but a count since 1970, and its unit is not known. Convert the column, for seconds by "
+            f"{shown} is not a date but a count since 1970 in an unknown unit. Convert the column, for seconds with "
             "`pd.to_datetime(frame['date'], unit='s')`, and write dates as 2024-03-01T09:30."
         )
     return f"{shown} is not a date. Write dates as 2024-03-01, and times as 2024-03-01T09:30 or 2024-03-01T09:30-05:00."
 
 
 def _is_one_zone(texts: Column) -> bool:
-    """Whether all have an offset, of which there are two as far apart as daylight saving: each is an exact instant."""
+    """Whether all texts have an offset, and there are two offsets that daylight saving explains: each text is an exact instant."""
     offsets = texts.str.extract(_OFFSET, expand=False).unique()
     if len(offsets) != 2 or pd.isna(offsets).any():
         return False

@@ -1,8 +1,8 @@
-"""Checksums of arrays, one for each block of 1 MiB, fast enough to read every price again at the end of a study.
+"""Checksums of arrays, one for each block of 1 MiB, fast enough to check every price at the end of a study.
 
-A block is laid out in rows of 512 words of 64 bits. The sums of its rows and of its columns, modulo 2**64, are hashed.
-A change within one row (4 KiB, a page) changes the sum of each column it touches, whatever the change is. To keep all
-sums, a change must touch the four corners of a rectangle, with differences that cancel.
+A block is an array with rows of 512 words of 64 bits. Its checksum is a hash of the sums of its rows and of its columns,
+modulo 2**64. A change within one row (4 KiB, a page) changes the sum of each column it touches. To keep all sums, a change
+must touch the four corners of a rectangle with differences that cancel.
 """
 
 from __future__ import annotations
@@ -20,31 +20,31 @@ _WORD_BYTES = 8
 _ROW = 512
 _BLOCK = BLOCK_BYTES // _WORD_BYTES
 
-# An objective can replace these in their modules, and its worker still has to check the prices.
+# Bound at import: an objective can replace these in their modules before its worker checks the prices.
 _add, _blake2b = np.add.reduce, hashlib.blake2b
 
 
 def block_sums(values: NDArray[Any]) -> bytes:
-    """Returns the checksum of each block, `SUM_BYTES` each, one after the other.
+    """Returns the concatenated checksums of all blocks, `SUM_BYTES` each.
 
     Args:
-        values: C-contiguous, of items of 8 bytes.
+        values: C-contiguous, with items of 8 bytes.
     """
     words = _words(values)
     return b"".join(_block_sum(words[start : start + _BLOCK]) for start in range(0, len(words), _BLOCK))
 
 
 def n_sum_bytes(n_values: int) -> int:
-    """Returns how many bytes `block_sums` gives for so many values."""
+    """Returns the number of bytes that `block_sums` returns for `n_values` values."""
     return -(-n_values // _BLOCK) * SUM_BYTES
 
 
 def changed_values(values: NDArray[Any], sums: bytes) -> range | None:
-    """Returns the positions in ``values.ravel()`` of the first block that has another checksum; None if none has.
+    """Returns the positions in ``values.ravel()`` of the first block whose checksum differs; None if none does.
 
     Args:
         values: as for `block_sums`.
-        sums: what `block_sums` gave for them before.
+        sums: the earlier result of `block_sums`.
     """
     words = _words(values)
     for number, start in enumerate(range(0, len(words), _BLOCK)):

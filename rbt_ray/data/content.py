@@ -1,4 +1,4 @@
-"""What a bundle is made of, and the hash of it that is its version."""
+"""Content: the arrays of a bundle, and the hash of them that is its version."""
 
 from __future__ import annotations
 
@@ -25,29 +25,29 @@ STANDARD = (*PRICES, "volume")
 
 
 class MissingFieldError(BundleError, AttributeError):
-    """The bundle has no field of that name; an AttributeError too, so that `hasattr` answers."""
+    """The bundle has no field of that name; an AttributeError too, so that `hasattr` works."""
 
 
 def ordered_fields(names: Iterable[str]) -> tuple[str, ...]:
-    """Open, high, low, close and volume first, then the others by name."""
+    """Returns open, high, low, close and volume first, then the others by name."""
     present = set(names)
     return (*(name for name in STANDARD if name in present), *sorted(present.difference(STANDARD)))
 
 
 def missing_field(name: object, fields: tuple[str, ...]) -> MissingFieldError:
-    """The error for a field that is not there, naming the nearest one that is."""
+    """Returns the error for a field that does not exist, with the nearest one that does."""
     hint = did_you_mean(name, fields)
-    its = ", ".join(fields)
-    return MissingFieldError(f"This bundle has no field {name!r}; its fields are {its}{': ' + hint if hint else '.'}")
+    known = ", ".join(fields)
+    return MissingFieldError(f"This bundle has no field {name!r}; its fields are {known}{': ' + hint if hint else '.'}")
 
 
 class Fields:
-    """Reads the usual fields as attributes, each ``(n_bars, n_symbols)`` float64 and read-only."""
+    """Has the standard fields as attributes, each ``(n_bars, n_symbols)`` float64 and read-only."""
 
     __slots__ = ()
 
     def __getitem__(self, field: str) -> FloatArray:
-        """Values of any field; `MissingFieldError` where there is none of that name."""
+        """Returns the values of a field; raises `MissingFieldError` if there is no such field."""
         raise NotImplementedError
 
     @property
@@ -73,17 +73,17 @@ class Fields:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Content:
-    """Read-only arrays with what is needed to read them.
+    """Read-only arrays with their symbols, times and hash.
 
     Args:
         index: ``(n_bars,)`` datetime64[ns], UTC, strictly increasing.
-        symbols: one a column.
+        symbols: one for each column.
         arrays: each ``(n_bars, n_symbols)`` float64, C-contiguous, by field in the order of `ordered_fields`.
-        tz: the time zone the timestamps came in; None where they came without one.
+        tz: the time zone of the source's timestamps; None if they had none.
         periods_per_year: bars in a year.
         version: sha256 of all of the above and of `listed_until`, in hexadecimal.
-        listed_until: the time of the last bar of each symbol whose listing is declared to end; see `Bundle.from_arrays`.
-        sums: of each array, "index" included, the checksums of its blocks; None for a file of an earlier version.
+        listed_until: the time of the last bar of each delisted symbol; see `Bundle.from_arrays`.
+        sums: checksums of the blocks of each array, "index" included; None for a file of an earlier version.
     """
 
     index: TimeArray
@@ -96,30 +96,30 @@ class Content:
     sums: Mapping[str, bytes] | None = None
 
     def freeze(self) -> Content:
-        """The same, every array of it read-only."""
+        """Make every array read-only, and return self."""
         self.index.setflags(write=False)
         for field, values in self.arrays.items():
             values.setflags(write=False)
-            self.arrays[field] = np.asarray(values.data)  # over a buffer that refuses `setflags(write=True)`
+            self.arrays[field] = np.asarray(values.data)  # a view of a buffer that refuses `setflags(write=True)`
         return self
 
-    def relocated(self, place: Callable[[Mapping[str, NDArray[Any]]], dict[str, NDArray[Any]]]) -> Content:
-        """The same content, with its arrays where `place` puts them: `read_only_pages.remap` or `copy`.
+    def relocated(self, copy: Callable[[Mapping[str, NDArray[Any]]], dict[str, NDArray[Any]]]) -> Content:
+        """Returns the same content with the arrays that `copy` returns: `read_only_pages.remap` or `read_only_pages.copy`.
 
         Raises:
-            OSError: the system cannot do so.
+            OSError: the system cannot map memory this way.
         """
-        index, *fields = place({"index": self.index, **self.arrays}).values()
+        index, *fields = copy({"index": self.index, **self.arrays}).values()
         return replace(self, index=index, arrays=dict(zip(self.arrays, fields, strict=True))).freeze()
 
     def digest(self) -> str:
-        """The hash of what the arrays hold now."""
+        """Returns the hash of the arrays' present values."""
         return _hash(self.index, self.symbols, self.arrays, self.tz, self.periods_per_year, self.listed_until)
 
     def changed(self) -> str | None:
-        """Returns which values differ from those it was made with, as "`close`, bars 0 to 99"; None if none do.
+        """Returns which values have changed since it was made, as "`close`, bars 0 to 99"; None if none have.
 
-        It reads everything, at about 10 GB/s; without `sums` it computes the content hash, at 0.5 to 2 GB/s.
+        Reads everything, at about 10 GB/s. Without `sums`, computes the content hash, at 0.5 to 2 GB/s.
         """
         if self.sums is None:
             return None if self.digest() == self.version else "its prices"
@@ -139,9 +139,9 @@ def make_content(
     periods_per_year: float | None,
     listed_until: Mapping[str, Any] | None = None,
 ) -> Content:
-    """Content from arrays that `checks` has passed; equal values give equal bytes, and so an equal version.
+    """Makes content of arrays that `series.check_prices` has passed; equal values get equal bytes and an equal version.
 
-    Volume outside a symbol's life, from its first to its last close, becomes NaN.
+    Volume before a symbol's first close and after its last becomes NaN.
     """
     per_year = times.periods_per_year(index) if periods_per_year is None else _positive(periods_per_year)
     index = index.astype("datetime64[ns]")
@@ -154,12 +154,12 @@ def make_content(
 
 
 def checksums_of(index: TimeArray, arrays: Mapping[str, FloatArray]) -> dict[str, bytes]:
-    """The checksums of the blocks of the index and of each field, by name."""
+    """Returns the checksums of the blocks of the index and of each field, by name."""
     return {"index": block_sums(index), **{name: block_sums(values) for name, values in arrays.items()}}
 
 
 def nanoseconds(listed_until: Mapping[str, np.datetime64]) -> dict[str, int]:
-    """The times as JSON can hold them: nanoseconds since 1970."""
+    """Returns the times for JSON, as nanoseconds since 1970."""
     return {symbol: int(end.astype("datetime64[ns]").astype(np.int64)) for symbol, end in listed_until.items()}
 
 
@@ -174,9 +174,9 @@ def _ends_of_listings(
 
     Args:
         listed_until: the time of a symbol's last bar, by symbol: a datetime64, which is UTC as `index` is; or a date,
-            datetime or ISO text, which without a time zone is one of `tz`. It may lie outside of `index`.
+            datetime or ISO text, in `tz` if it has no time zone. It may lie outside of `index`.
         index: ``(n_bars,)`` UTC.
-        symbols: one a column.
+        symbols: one for each column.
         close: ``(n_bars, n_symbols)``.
         tz: the time zone of the bundle.
 
@@ -194,7 +194,7 @@ def _ends_of_listings(
     columns = {symbol: column for column, symbol in enumerate(symbols)}
     for symbol, value in listed_until.items():
         if symbol not in columns:
-            raise BundleError(f"`listed_until` has {symbol!r}, which is no symbol of the bundle. Remove it.")
+            raise BundleError(f"`listed_until` has {symbol!r}, which is not a symbol of the bundle. Remove it.")
         end = value.astype("datetime64[ns]") if isinstance(value, np.datetime64) else times.instant(value, tz)
         if end is None or np.isnat(end):
             raise BundleError(
@@ -206,7 +206,7 @@ def _ends_of_listings(
         if len(later):
             bar = index[after + later[0]]
             raise BundleError(
-                f"`listed_until` of {symbol} is {times.text(end, tz)}, and it has a close on {times.text(bar, tz)}. "
+                f"`listed_until` of {symbol} is {times.text(end, tz)}, but it has a close on {times.text(bar, tz)}. "
                 "Declare the time of its last bar, or remove the later prices."
             )
         ends[symbol] = end
@@ -223,14 +223,14 @@ def _positive(periods_per_year: float) -> float:
 
 
 def _canonical(values: FloatArray) -> FloatArray:
-    """A copy with one kind of zero and one kind of NaN: equal prices must hash equally."""
+    """Returns a copy without negative zeros and with one kind of NaN: equal prices must hash equally."""
     copy: FloatArray = np.ascontiguousarray(values, np.float64) + 0.0  # -0.0 + 0.0 is 0.0
     copy[np.isnan(copy)] = np.nan
     return copy
 
 
 def _alive(close: FloatArray) -> np.ndarray:
-    """True from each symbol's first close to its last, ``(n_bars, n_symbols)``."""
+    """Returns ``(n_bars, n_symbols)``, True from each symbol's first close to its last."""
     known = ~np.isnan(close)
     listed: np.ndarray = np.logical_or.accumulate(known, axis=0)
     not_delisted = np.logical_or.accumulate(known[::-1], axis=0)[::-1]
@@ -246,7 +246,7 @@ def _hash(
     listed_until: Mapping[str, np.datetime64],
 ) -> str:
     head: dict[str, Any] = {"symbols": symbols, "fields": list(arrays), "tz": tz, "periods_per_year": periods_per_year}
-    if listed_until:  # a bundle that declares none has the hash it had before there were declarations
+    if listed_until:  # without declarations the hash is that of versions before declarations existed
         head["listed_until"] = nanoseconds(listed_until)
     sha = hashlib.sha256(json.dumps(head, sort_keys=True).encode())
     sha.update(index.astype("<M8[ns]", copy=False).view("<i8").data)

@@ -1,4 +1,4 @@
-"""One CSV file to a pandas frame, each row with the line it stands on."""
+"""Reads a CSV file to a pandas frame, with the line number of each row."""
 
 from __future__ import annotations
 
@@ -18,39 +18,37 @@ from rbt_ray.os_errors import explanation
 from rbt_ray.types import IntArray
 
 _EMPTY_CELLS = ["", "nan", "NaN", "NAN", "null", "NULL", "None", "NA", "N/A", "n/a", "#N/A", "-"]
-"""What stands for no value in a column of numbers; in a column of symbols, NA and NAN are symbols."""
+"""Texts that mean a missing value in a column of numbers; in a column of symbols, NA and NAN are symbols."""
 
 _SEPARATORS = (",", ";", "\t")
 _ABOUT_COMMAS = "Numbers with a decimal comma need another separator, such as a semicolon."
 _DECIMAL_POINT = r"\s*[+-]?\d*\.\d*\s*"
 _DECIMAL_COMMA, _THOUSANDS = r"\s*[+-]?\d+,\d+(?:[eE][+-]?\d+)?\s*", r"\s*[+-]?[1-9]\d{0,2},\d{3}\s*"
 _LONGEST_LINE = 2**22
-"""Bytes: 40 for each of the 100,000 columns that a table may have."""
+"""In bytes: 40 for each of the 100,000 columns that a table may have."""
 
 
 def read(path: Path, *, first_is_date: bool) -> tuple[pd.DataFrame, IntArray]:
-    """A frame, its dates and symbols as text, and the line of each row (the header is line 1).
+    """Returns a frame with dates and symbols as text, and the line of each row (the header is line 1).
 
     Args:
         path: a CSV file with a header, plain or compressed.
-        first_is_date: the first column holds the dates, whatever it is called, unless another is called `date`.
+        first_is_date: whether the first column has the dates, whatever its name, unless another is called `date`.
 
     Raises:
-        BundleError: the file is empty, is no CSV file, or has cells without a heading.
+        BundleError: the file is empty, is not a CSV file, or has cells without a heading.
         ResourceError: the machine has too little memory or descriptors left to read it.
     """
     try:
         return _read(path, _checked_separator(path), first_is_date=first_is_date)
     except pd.errors.EmptyDataError:
-        raise BundleError(f"{path.name} is empty. Remove it, or fill it: a header, then a row a date.") from None
+        raise BundleError(f"{path.name} is empty. Remove it, or write a header and a row for each date.") from None
     except pd.errors.ParserError as error:
         if (why := explanation(error)) is not None:
             raise ResourceError(f"{path.name} cannot be read: {why}") from None
         found = re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", str(error))
         what = f"row {found[2]}: {found[3]} cells under {found[1]} headings" if found else str(error).strip()
-        raise BundleError(
-            f"{path.name}, {what}. Correct it: the same number of cells in each row. {_ABOUT_COMMAS}"
-        ) from None
+        raise BundleError(f"{path.name}, {what}. Give each row the same number of cells. {_ABOUT_COMMAS}") from None
     except (UnicodeDecodeError, OSError, EOFError, MemoryError, zlib.error) as error:
         if (why := explanation(error)) is not None:
             raise ResourceError(f"{path.name} cannot be read: {why}") from None
@@ -62,7 +60,7 @@ def _read(path: Path, separator: str, *, first_is_date: bool) -> tuple[pd.DataFr
     if names[0] == "Price" and separator == "," and _headings(path, separator, row=1)[0] == "Ticker":
         return _yfinance(path, names)
     has_date = any(name.lower() in DATES for name in names)
-    counter = names[0] == "" and has_date  # the row numbers `DataFrame.to_csv` writes
+    counter = names[0] == "" and has_date  # the row numbers that `DataFrame.to_csv` writes
     if not has_date and (first_is_date or names[0] == ""):
         names[0] = DATES[0]
     if counter:
@@ -70,7 +68,7 @@ def _read(path: Path, separator: str, *, first_is_date: bool) -> tuple[pd.DataFr
     for name, times in Counter(names).items():
         if times > 1:
             what = f"more than one column `{name}`" if name else "columns without a heading"
-            raise BundleError(f"{path.name}, row 1: there are {what}. Give each column a name of its own.")
+            raise BundleError(f"{path.name}, row 1: there are {what}. Give each column a unique name.")
     texts = [name for name in names if name.lower() in (*DATES, SYMBOL)]
     frame, lines = _body(path, names, texts, separator)
     if separator != "," and _has_decimal_commas(path, frame.drop(columns=texts)):
@@ -96,7 +94,7 @@ def _headings(path: Path, separator: str, row: int) -> list[str]:
 def _body(
     path: Path, names: list[str], texts: list[str], separator: str = ",", *, decimal: str = ".", n_headings: int = 1
 ) -> tuple[pd.DataFrame, IntArray]:
-    """The rows below the headings that are not blank, and the line of each."""
+    """Returns the rows below the headings that are not blank, and the line of each."""
     frame = pd.read_csv(
         path,
         header=None,
@@ -105,7 +103,7 @@ def _body(
         dtype=dict.fromkeys(texts, str),
         na_values={name: _EMPTY_CELLS for name in names if name not in texts},
         keep_default_na=False,
-        skip_blank_lines=False,  # or the rows would lose their lines
+        skip_blank_lines=False,  # keeps line numbers right
         low_memory=False,
         sep=separator,
         decimal=decimal,
@@ -121,20 +119,20 @@ def _body(
 
 
 def _has_decimal_commas(path: Path, cells: pd.DataFrame) -> bool:
-    """Whether numbers are written 1,5; BundleError where all could be thousands, as 1,500."""
+    """Whether numbers have a decimal comma; `BundleError` if every comma may separate thousands, as in 1,500."""
     texts = [cells[name].dropna().astype(str) for name in cells if not pd.api.types.is_numeric_dtype(cells[name])]
     commas = [column[column.str.fullmatch(_DECIMAL_COMMA)] for column in texts]
     found = pd.concat(commas) if commas else pd.Series(dtype=str)
     if len(found) and found.str.fullmatch(_THOUSANDS).all():
         raise BundleError(
-            f"{path.name}: {found.iloc[0]!r} may have a decimal comma or one of thousands, and no other number of the file "
-            "says which. Write the numbers with a decimal point."
+            f"{path.name}: the comma of {found.iloc[0]!r} may be a decimal comma or separate thousands, and no other number "
+            "shows which. Write the numbers with a decimal point."
         )
     return len(found) > 0
 
 
 def _check_no_points(path: Path, cells: pd.DataFrame, lines: IntArray) -> None:
-    """Refuse a file in which some numbers have a decimal comma, and others a point, which may be one of thousands."""
+    """Refuse a file in which some numbers have a decimal comma and others a point, which may separate thousands."""
     for name in cells:
         if not pd.api.types.is_numeric_dtype(cells[name]):
             points = cells[name].fillna("").astype(str).str.fullmatch(_DECIMAL_POINT).to_numpy(bool)
@@ -147,9 +145,9 @@ def _check_no_points(path: Path, cells: pd.DataFrame, lines: IntArray) -> None:
 
 
 def _yfinance(path: Path, fields: list[str]) -> tuple[pd.DataFrame, IntArray]:
-    """The long frame of a file that `yfinance.download(...).to_csv()` writes: rows of fields, of tickers, of the date's name.
+    """Returns the long frame of a file of `yfinance.download(...).to_csv()`: its headings are fields, tickers and the date's name.
 
-    As in its frames, each ticker has all dates.
+    Each ticker has all dates.
     """
     tickers = _headings(path, ",", row=1)
     if len(tickers) != len(fields):
@@ -158,7 +156,7 @@ def _yfinance(path: Path, fields: list[str]) -> tuple[pd.DataFrame, IntArray]:
     for name, times in Counter(names).items():
         if times > 1:
             raise BundleError(
-                f"{path.name}: there are more columns than one of {name.replace(chr(0), ' of ')}. Remove one."
+                f"{path.name}: there is more than one column of {name.replace(chr(0), ' of ')}. Remove one."
             )
     frame, lines = _body(path, names, ["date"], n_headings=3)
     parts = []
@@ -170,10 +168,11 @@ def _yfinance(path: Path, fields: list[str]) -> tuple[pd.DataFrame, IntArray]:
 
 
 def _checked_separator(path: Path) -> str:
-    """What is between cells: a comma, or, where the headings have none, a semicolon or a tab.
+    """Returns the separator of cells: a comma, or if the headings have none, a semicolon or a tab.
 
-    Refuses, before it is parsed, a file of too many columns, of a line too long, or larger than memory: pandas holds a line as a whole and needs a minute for a million headings; unpacked, a file can be a thousand times
-    as large as it is.
+    Refuses a file with too many columns, with too long a line, or larger than memory, before pandas parses it: pandas
+    keeps whole lines in memory and needs a minute for a million headings. Decompressed, a file can be a thousand times as
+    large.
     """
     n_bytes, separator = 0, ","
     with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as file:
@@ -181,13 +180,13 @@ def _checked_separator(path: Path) -> str:
             line_ends = b"\n" in part or b"\r" in part
             if len(part) == _LONGEST_LINE and not line_ends:
                 raise BundleError(
-                    f"{path.name} has a line of more than {_LONGEST_LINE // 2**20} MiB, which no row of at most "
-                    f"{memory_limit.MOST_COLUMNS:,} columns is. Is it a table of prices? Look at it."
+                    f"{path.name} has a line of more than {_LONGEST_LINE // 2**20} MiB, too long for a row of at most "
+                    f"{memory_limit.MOST_COLUMNS:,} columns. Is it a table of prices? Check the file."
                 )
             if n_bytes == 0:
                 heading = part.lstrip().splitlines()[:1]
                 separator = next((mark for mark in _SEPARATORS if heading and mark.encode() in heading[0]), ",")
                 memory_limit.check_columns(1 + sum(line.count(separator.encode()) for line in heading), path.name)
             n_bytes += len(part)
-            memory_limit.check_bytes(n_bytes, f"{path.name}, as text,", "Is it a table of prices? Look at it.")
+            memory_limit.check_bytes(n_bytes, f"{path.name}, as text,", "Is it a table of prices? Check the file.")
     return separator

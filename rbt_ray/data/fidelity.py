@@ -1,7 +1,6 @@
-"""What a fidelity stands for: a share of the training bars, of blocks spread over them, or of the symbols.
+"""Cuts a bundle to a fidelity: a share of the training bars, of blocks spread over them, or of the symbols.
 
-Whatever the kind, a lower fidelity sees nothing that a higher one does not, and fidelity 1 is every training bar of
-every symbol.
+For each kind, a higher fidelity has all data of a lower one, and fidelity 1 has every training bar of every symbol.
 """
 
 from __future__ import annotations
@@ -26,16 +25,16 @@ N_BLOCKS = 8
 def cut_to_fidelity(
     bundle: Bundle, kind: FidelityKind, fidelity: float, train_bars: int, seed: int
 ) -> tuple[Bundle, int]:
-    """A bundle and how many of its bars, from the first, a trial at this fidelity sees.
+    """Returns a bundle, and the number of its bars, from the first, that a trial at this fidelity uses.
 
     Args:
         bundle: all prices, hold-out included.
-        kind: "prefix": the first ``ceil(fidelity * train_bars)`` bars. "blocks": that share of each of 8 blocks of the
-            training bars, from the start of each, so that every period has its part. "symbols": that share of the
-            symbols, the same ones for everybody who asks with this seed, over all training bars.
+        kind: "prefix": the first ``ceil(fidelity * train_bars)`` bars. "blocks": the first bars of each of 8 blocks of the
+            training bars, that share of each block, so that every period is represented. "symbols": that share of the
+            symbols, chosen by the seed, over all training bars.
         fidelity: above 0 and at most 1.
-        train_bars: how many bars the search may see.
-        seed: of the study; decides which symbols.
+        train_bars: number of bars before the hold-out.
+        seed: the study's.
     """
     if fidelity == 1 or kind == "prefix":
         return bundle, share_of(fidelity, train_bars)
@@ -46,7 +45,7 @@ def cut_to_fidelity(
 
 
 def share_of(fidelity: float, n: int) -> int:
-    """``ceil(fidelity * n)``, from 1 to `n`; 1/3 of 300 are 100, though 1/3 may be a little more in binary."""
+    """Returns ``ceil(fidelity * n)``, from 1 to `n`; 1/3 of 300 is 100 in spite of binary rounding."""
     return min(n, max(1, math.ceil(fidelity * n * (1 - 1e-12))))
 
 
@@ -59,10 +58,10 @@ def _some_symbols(bundle: Bundle, fidelity: float, seed: int) -> Bundle:
 
 
 def _blocks(bundle: Bundle, fidelity: float, train_bars: int) -> Bundle:
-    """The first bars of each block, one after the other.
+    """Returns the first bars of each block, concatenated.
 
-    From block to block prices are scaled so that the first bar of each has the return it had: a trial must not earn
-    the years that lie between.
+    The prices of each block are scaled so that its first bar keeps its return: a trial must not earn the return of the bars
+    between the blocks.
     """
     edges = [train_bars * block // N_BLOCKS for block in range(N_BLOCKS + 1)]
     blocks = [(a, a + share_of(fidelity, b - a)) for a, b in itertools.pairwise(edges) if b > a]
@@ -84,7 +83,7 @@ def _blocks(bundle: Bundle, fidelity: float, train_bars: int) -> Bundle:
 
 
 def _last_known(close: FloatArray) -> FloatArray:
-    """``(n_symbols,)`` the last value of each column that is not NaN; NaN where there is none."""
+    """Returns ``(n_symbols,)`` the last value of each column that is not NaN; NaN for a column of NaN."""
     known = ~np.isnan(close)
     if not len(close):
         return np.full(close.shape[1], np.nan)
@@ -96,10 +95,10 @@ def _last_known(close: FloatArray) -> FloatArray:
 def _derived(bundle: Bundle, part: str, arrays: dict[str, FloatArray], columns: IntArray, rows: IntArray) -> Bundle:
     content = bundle.content
     symbols = tuple(content.symbols[column] for column in columns)
-    # Its own content is not hashed: what it was cut from, and how, says as much at no cost.
+    # The bundle's version and the cut identify the content without hashing it again.
     version = f"{content.version}/{part}"
     ends = {symbol: end for symbol, end in content.listed_until.items() if symbol in symbols}
     cut = Content(content.index[rows], symbols, arrays, content.tz, content.periods_per_year, version, ends)
-    with suppress(OSError):  # this system cannot protect them
+    with suppress(OSError):  # only Linux has read-only pages
         cut = cut.relocated(read_only_pages.copy)
     return Bundle(cut.freeze(), bundle.name, bundle.metadata)

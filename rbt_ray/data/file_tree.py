@@ -1,4 +1,4 @@
-"""Files: a folder that a backtester reads by itself, known by the hash of its content, on its way to other hosts."""
+"""Sends a folder that a backtester reads itself to other hosts; the hash of its content identifies it."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _DRAFT = ".unpacking-"
 
 @dataclass(frozen=True, slots=True)
 class FileTree:
-    """A folder and what it holds.
+    """A folder and the hash of its files.
 
     Args:
-        folder: where it is on this host.
+        folder: its path on this host.
         version: sha256 of the names and contents of its files, in hexadecimal.
-        without: names of what does not belong to it and stays behind.
+        without: names of files and folders in it that are left out.
     """
 
     folder: Path
@@ -36,10 +36,10 @@ class FileTree:
 
     @classmethod
     def of(cls, folder: Path, *, without: Iterable[str] = ()) -> FileTree:
-        """The folder as it is now.
+        """Reads a folder.
 
         Raises:
-            BundleError: a file of it cannot be read.
+            BundleError: a file in it cannot be read.
         """
         left_out = tuple(without)
         total = hashlib.sha256()
@@ -53,17 +53,17 @@ class FileTree:
         return cls(folder, total.hexdigest(), left_out)
 
     def open(self) -> Path:
-        """The folder, for processes of its own host.
+        """Returns the folder, for processes of this host.
 
         Raises:
-            BundleError: it has changed, or is gone.
+            BundleError: the folder has changed or is gone.
         """
         if FileTree.of(self.folder, without=self.without).version != self.version:
-            raise BundleError(f"the files in `{self.folder}` have changed since the study began with them.")
+            raise BundleError(f"the files in `{self.folder}` have changed since the study began.")
         return self.folder
 
     def pack(self) -> bytes:
-        """All files in one, compressed."""
+        """Returns a compressed archive of all files."""
         packed = io.BytesIO()
         with tarfile.open(fileobj=packed, mode="w:gz", compresslevel=1) as archive:
             for path in _paths(self.folder, self.without):
@@ -72,16 +72,16 @@ class FileTree:
 
 
 def unpacked(version: str) -> Path | None:
-    """Where files of this version were unpacked on this host; None: nobody has."""
+    """Returns the folder into which files of this version were unpacked on this host; None if they were not."""
     folder = _home() / version
     return folder if folder.is_dir() else None
 
 
 def unpack(version: str, packed: bytes) -> Path:
-    """The files in a folder of this host, under their hash: whoever comes second finds those of the first.
+    """Unpacks files to a folder of this host that is named by their hash, unless it exists.
 
     Raises:
-        BundleError: there is no room, or no right, to write them.
+        BundleError: the files cannot be written.
     """
     home = _home()
     try:
@@ -91,26 +91,26 @@ def unpack(version: str, packed: bytes) -> Path:
         try:
             with tarfile.open(fileobj=io.BytesIO(packed), mode="r:gz") as archive:
                 archive.extractall(beside, filter="data")
-            for path in (*beside.rglob("*"), beside):  # nothing checks the content of a folder that has its name
+            for path in (*beside.rglob("*"), beside):  # the content of an existing folder is not checked again
                 if not path.is_symlink():
                     sync(path)
             try:
                 beside.rename(home / version)
             except OSError:
-                if unpacked(version) is None:  # else another worker of this host was first
+                if unpacked(version) is None:  # otherwise another worker of this host has unpacked them
                     raise
         finally:
             shutil.rmtree(beside, ignore_errors=True)
     except OSError as error:
         raise BundleError(
-            f"the bundle's files cannot be unpacked in `{home}`: {error.strerror or error}. Set RBT_RAY_HOME to a folder "
-            f"that can be written."
+            f"the bundle's files cannot be unpacked in `{home}`: {error.strerror or error}. Set RBT_RAY_HOME to a "
+            f"writable folder."
         ) from None
     return home / version
 
 
 def _sweep(home: Path) -> None:
-    """Remove what workers that were killed left unfinished; a living one has begun within the hour."""
+    """Remove unfinished folders of killed workers: a running worker began within the hour."""
     oldest = time.time() - ABANDONED_AFTER_S
     for folder in home.glob(f"{_DRAFT}*"):
         with suppress(OSError):

@@ -1,4 +1,4 @@
-"""A pandas, polars or pyarrow frame, long or wide, to series of rows."""
+"""Converts a pandas, polars or pyarrow frame, long or wide, to the rows of each symbol."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _THE_FRAME = Origin("the frame")
 
 
 def read(frame: Any, symbol: str | None = None) -> Source:
-    """The series of a frame whose rows may come in any order.
+    """Returns the series of a frame with rows in any order.
 
     Args:
         frame: see `Bundle.from_frame`.
-        symbol: whose prices a frame of fields is that does not say it.
+        symbol: the symbol of a frame that has fields and does not name one.
 
     Raises:
-        BundleError: it is no frame, or has no dates, symbols or numbers where they should be.
+        BundleError: it is not a frame, or lacks dates, symbols or numbers.
     """
     given = _with_names(_to_pandas(frame))
     return table(given, _THE_FRAME, any_order=True, symbol=only_symbol(given, symbol))
@@ -44,11 +44,11 @@ def table(
     symbol: str | None = None,
     notes: Mapping[str, str] | None = None,
 ) -> Source:
-    """The series of a pandas frame.
+    """Returns the series of a pandas frame.
 
     Args:
         frame: long or wide; see `Bundle.from_frame`.
-        origin: where it came from, for messages.
+        origin: where the rows are, for messages.
         rows: ``(n_rows,)`` row numbers for messages; None counts from 0.
         any_order: whether rows may come in any order.
         symbol: the symbol all rows belong to, where the frame has no column for it.
@@ -56,7 +56,7 @@ def table(
     """
     rows = np.arange(len(frame)) if rows is None else rows
     if not len(frame):
-        raise BundleError(f"{origin.name} has no rows: there are no prices to use.")
+        raise BundleError(f"{origin.name} has no rows, and so no prices.")
     _check_names(frame.columns, origin)
     for name, dtype in frame.dtypes.items():
         if dtype.kind == "V":
@@ -78,22 +78,24 @@ def table(
 
 
 def _with_names(frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame with names of bytes as text, as a column of symbols has them; refuse what cannot be looked up."""
+    """Returns the frame with names of bytes decoded; refuses names that cannot be hashed or converted to text."""
     names = [name for column in frame.columns for name in (column if isinstance(column, tuple) else (column,))]
     try:
         hash(tuple(names))
         if any(isinstance(name, bytes) for name in names):
             frame = frame.rename(columns=lambda name: name.decode() if isinstance(name, bytes) else name)
-        if frame.columns.dtype == np.longdouble:  # which pandas cannot look up
+        if frame.columns.dtype == np.longdouble:  # pandas cannot look these up
             frame = frame.set_axis(list(map(str, names)), axis=1)
         "".join(map(str, names))
     except (TypeError, ValueError) as error:
-        raise BundleError(f"the frame has a column whose name is no text or number: {error}. Rename it.") from None
+        raise BundleError(
+            f"the frame has a column whose name is neither text nor a number: {error}. Rename it."
+        ) from None
     return frame
 
 
 def _check_names(columns: pd.Index, origin: Origin) -> None:
-    """Refuse columns without a name, and names that differ as objects and are the same text: 700 and "700"."""
+    """Refuse columns without a name, and different names with the same text: 700 and "700"."""
     for level in range(columns.nlevels):
         if columns.get_level_values(level).isna().any():
             raise BundleError(f"{origin.name} has a column without a name (NaN or None). Name it, or remove it.")
@@ -103,12 +105,12 @@ def _check_names(columns: pd.Index, origin: Origin) -> None:
             if other is not name:
                 raise BundleError(
                     f"{origin.name} has columns {other!r} ({type(other).__name__}) and {name!r} ({type(name).__name__}), "
-                    "which have one name as text. Rename or remove one of them."
+                    "which have the same name as text. Rename or remove one of them."
                 )
 
 
 def only_symbol(frame: pd.DataFrame, symbol: str | None) -> str | None:
-    """The symbol, if the frame has fields and nothing that says whose, as yfinance's frames of one ticker; else None."""
+    """Returns the symbol if the frame has fields but no symbols, as yfinance's frames of one ticker do; else None."""
     if frame.columns.nlevels > 1:
         return None
     names = {_usual(name) for name in (*frame.columns, *frame.index.names)}
@@ -118,22 +120,22 @@ def only_symbol(frame: pd.DataFrame, symbol: str | None) -> str | None:
 def _to_pandas(frame: Any) -> pd.DataFrame:
     if isinstance(frame, pd.DataFrame):
         return frame
-    if hasattr(frame, "collect") and not hasattr(frame, "__arrow_c_stream__"):  # a lazy frame of polars
+    if hasattr(frame, "collect") and not hasattr(frame, "__arrow_c_stream__"):  # a polars LazyFrame
         frame = frame.collect()
     if hasattr(frame, "__arrow_c_stream__"):
         import pyarrow as pa
 
-        with contextlib.suppress(pa.ArrowInvalid, TypeError):  # a Series streams, but is no table
+        with contextlib.suppress(pa.ArrowInvalid, TypeError):  # a Series can be streamed, but is not a table
             converted: pd.DataFrame = pa.table(frame).to_pandas()
             return converted
     raise BundleError(
         "A bundle is made from a pandas, polars or pyarrow frame, long (date, symbol, close, ...) or wide "
-        f"(a column a symbol); got {type(frame).__name__}."
+        f"(a column for each symbol); got {type(frame).__name__}."
     )
 
 
 def _named(frame: pd.DataFrame, origin: Origin, *, has_symbol: bool) -> pd.DataFrame:
-    """The usual columns under their usual names; an index that holds dates or symbols becomes a column."""
+    """Returns the frame with standard column names; an index of dates or symbols becomes a column."""
     frame = frame.rename(columns=_usual)
     for level, name in enumerate(frame.index.names):
         values = frame.index.get_level_values(level)
@@ -155,7 +157,7 @@ def _holds_times(index: pd.Index) -> bool:
 
 
 def _usual(name: Hashable) -> Hashable:
-    """The name in small letters if it is one of the usual; not LOW and OPEN, which may be stocks in a wide table."""
+    """Returns a standard name in lower case, other names as they are; LOW and OPEN may be stocks in a wide table."""
     lower = name.lower() if isinstance(name, str) else ""
     if lower in (*DATES, SYMBOL, "close") or (lower in STANDARD and name != lower.upper()):
         return lower
@@ -163,7 +165,7 @@ def _usual(name: Hashable) -> Hashable:
 
 
 def _series(frame: pd.DataFrame, all_rows: Series) -> list[Series]:
-    """The series of a table whose dates are in `all_rows`: long, of one symbol, or wide."""
+    """Returns the series of a table whose dates are in `all_rows`: long, of one symbol, or wide."""
     origin, rows = all_rows.origin, all_rows.rows
     if all_rows.symbol:
         fields = frame.drop(columns=SYMBOL, errors="ignore")
@@ -177,11 +179,11 @@ def _series(frame: pd.DataFrame, all_rows: Series) -> list[Series]:
         return [replace(whole.take(part), symbol=str(name)) for part, name in zip(parts, symbols, strict=True)]
     if any(name in STANDARD for name in frame.columns):
         raise BundleError(
-            f"{origin.name} has no column `symbol`; its columns are {_listed(frame)}. Add one that says whose prices "
-            "these are: frame.assign(symbol='AAPL')."
+            f"{origin.name} has no column `symbol`; its columns are {_listed(frame)}. Add one with the "
+            "symbol of each row: frame.assign(symbol='AAPL')."
         )
     if not len(frame.columns):
-        raise BundleError(f"{origin.name} has dates and nothing else; a wide table has a column of closes a symbol.")
+        raise BundleError(f"{origin.name} has only dates; a wide table has a column of closes for each symbol.")
     closes = {str(name): cells.numbers(frame[name], origin, rows, str(name)) for name in frame.columns}
     return [replace(all_rows, symbol=symbol, columns={"close": values}) for symbol, values in closes.items()]
 
@@ -191,7 +193,7 @@ def _fields(frame: pd.DataFrame, origin: Origin, rows: IntArray, symbol: str | c
 
 
 def _by_field(frame: pd.DataFrame, origin: Origin, rows: IntArray) -> list[Series]:
-    """The series of a wide frame with columns (field, symbol), or (symbol, field)."""
+    """Returns the series of a wide frame with columns (field, symbol) or (symbol, field)."""
     if frame.columns.nlevels != 2 or not _holds_times(frame.index):
         raise BundleError(
             f"{origin.name}: columns of several levels must be (field, symbol) over an index of dates; "
@@ -216,7 +218,7 @@ def _by_field(frame: pd.DataFrame, origin: Origin, rows: IntArray) -> list[Serie
 
 
 def _level_of_fields(columns: pd.Index) -> int:
-    """Which of two levels holds fields: the one beside yfinance's `Ticker`, else the first that has a `close`."""
+    """Returns the level of the fields, 0 or 1: the one beside yfinance's `Ticker`, else the first with a `close`."""
     names = [str(name).lower() for name in columns.names]
     for word in ("ticker", SYMBOL):
         if word in names:

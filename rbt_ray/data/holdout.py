@@ -1,4 +1,4 @@
-"""Which bars train and which are held out."""
+"""Splits a bundle's bars into training and hold-out."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ Holdout: TypeAlias = float | str | date | None
 
 
 def holdout_start(bundle: Bundle, holdout: Holdout) -> int:
-    """The number of training bars, which is the position of the first held-out bar.
+    """Returns the number of training bars, which is the position of the first held-out bar.
 
     Args:
-        bundle: whose bars.
-        holdout: None: no hold-out, all bars train. A share above 0 and below 1: the last of the bars, rounded up to
-            whole bars. A date, datetime or ISO text: the bars on and after it; without a time zone it is one of
-            the bundle's.
+        bundle: the prices.
+        holdout: None: no hold-out, all bars are for training. A share above 0 and below 1: that share of the bars, the last
+            ones, rounded up to whole bars. A date, datetime or ISO text: the bars on and after it, in the bundle's time
+            zone unless it has its own.
 
     Raises:
-        SettingError: it is none of these, or leaves no bar to train on or none to hold out.
+        SettingError: `holdout` has another type or value, or leaves no training bars or no hold-out bars.
     """
     if holdout is None:
         return bundle.n_bars

@@ -1,4 +1,4 @@
-"""How many closes each symbol lacks between its first and its last."""
+"""Counts the missing closes of each symbol between its first and its last close."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """The bars of one symbol; those before its first close and after its last are no holes.
+    """Bars of one symbol; those before its first close and after its last are not holes.
 
     Args:
         missing: bars without a close from its first close to its last.
-        listed: bars from its first close to its last, both included; 0 without any close.
-        before: bars of the bundle before its first close; all bars without any close.
+        listed: bars from its first close to its last, both included; 0 for a symbol without closes.
+        before: bars of the bundle before its first close; all bars for a symbol without closes.
         after: bars of the bundle after its last close.
     """
 
@@ -31,12 +31,12 @@ class Coverage:
 
     @property
     def share(self) -> float:
-        """`missing` as a share of `listed`, 0 to 1; 0 without any close."""
+        """`missing` as a share of `listed`, 0 to 1; 0 for a symbol without closes."""
         return self.missing / self.listed if self.listed else 0.0
 
 
 def coverage(bundle: Bundle) -> dict[str, Coverage]:
-    """The coverage of every symbol, in the bundle's order."""
+    """Returns the coverage of every symbol, in the bundle's order."""
     known = ~np.isnan(bundle.close)
     counts = known.sum(axis=0)
     firsts, from_end = known.argmax(axis=0), known[::-1].argmax(axis=0)
@@ -50,7 +50,7 @@ def coverage(bundle: Bundle) -> dict[str, Coverage]:
 
 
 def describe(found: Mapping[str, Coverage]) -> str:
-    """The symbols with holes in one clause, the largest shares first and the others counted; empty without holes."""
+    """Returns a clause that names the symbols with the largest shares of holes and counts the others; "" without holes."""
     holed = [symbol for symbol, bars in found.items() if bars.missing]
     if not holed:
         return ""
@@ -65,10 +65,10 @@ def describe(found: Mapping[str, Coverage]) -> str:
 
 
 def warn_of_holes(bundle: Bundle, stacklevel: int) -> None:
-    """Warns where symbols have holes, and says what a study does about them."""
+    """Warn about symbols with holes, and how a study treats them."""
     if text := describe(coverage(bundle)):
         warnings.warn(
-            f"the bundle has {text}. Holdings are carried over them, nothing is filled on them, and "
-            f"indicators leave them out; see `rbt_ray.simulate`.",
+            f"the bundle has {text}. Holdings are carried over these bars, no order fills on them, and "
+            f"indicators skip them; see `rbt_ray.simulate`.",
             stacklevel=stacklevel + 1,
         )

@@ -1,4 +1,4 @@
-"""Memo: results worth keeping on a warm worker, bounded by bytes, least recently used out first."""
+"""Memo: a cache of results on a worker, limited by bytes; the least recently used results are dropped first."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from rbt_ray.errors import InputError
 
 MIB = 2**20
 ABSENT: Final = object()
-"""What `get` gives for a key that is not there; None is a result."""
+"""`get` returns it for a key that is not in the cache; None is a result."""
 _OVERHEAD = 512
-"""Bytes charged for key and bookkeeping, so that a million numbers are bounded too."""
+"""Bytes counted for each key and its bookkeeping, so that the limit also holds for a million numbers."""
 
 
 class Memo:
-    """A dictionary that forgets the least recently used results when they take more than `capacity` bytes.
+    """A cache that drops the least recently used results when all take more than `capacity` bytes.
 
     Attributes:
-        capacity: bytes it may hold.
-        nbytes: bytes it holds.
+        capacity: the limit, in bytes.
+        nbytes: the size of all results, in bytes.
     """
 
     __slots__ = ("_entries", "_lock", "capacity", "nbytes")
@@ -40,23 +40,23 @@ class Memo:
         return len(self._entries)
 
     def get(self, key: Hashable) -> Any:
-        """The result kept under `key`, or `ABSENT`."""
+        """Returns the result stored under `key`, or `ABSENT`."""
         entry = self._entries.get(key)
         if entry is None:
             return ABSENT
         try:  # noqa: SIM105 - suppress() would take as long as all the rest
             self._entries.move_to_end(key)
-        except KeyError:  # another thread has just forgotten it
+        except KeyError:  # another thread has just dropped it
             pass
         return entry[0]
 
     def put(self, key: Hashable, result: Any, nbytes: int | None = None) -> None:
-        """Keep a result that nobody changes; one larger than the whole capacity is not kept.
+        """Store an immutable result, unless it is larger than the capacity.
 
         Args:
-            key: what to find it by.
-            result: what `freeze` made, or anything of known size.
-            nbytes: its size; None for what `freeze` made, which is counted.
+            key: hashable.
+            result: a result of `freeze`, or any object of known size.
+            nbytes: the size of the object; None for a result of `freeze`, whose size is computed.
         """
         size = _OVERHEAD + (_bytes(result) if nbytes is None else nbytes)
         if size > self.capacity:
@@ -71,14 +71,14 @@ class Memo:
 
 
 def freeze(result: Any, maker: str) -> Any:
-    """The result with its arrays read-only and its dicts as read-only mappings: trials share it.
+    """Returns the result with read-only arrays and mappings: trials share it.
 
     Args:
         result: an array, number, string, None, or a tuple or dict of them.
         maker: the name of the function that returned it, for the message.
 
     Raises:
-        InputError: it is something that a trial could change for the trials after it.
+        InputError: a trial could change the result for later trials.
     """
     if isinstance(result, np.ndarray):
         result.setflags(write=False)
@@ -91,15 +91,15 @@ def freeze(result: Any, maker: str) -> Any:
     if result is None or isinstance(result, int | float | complex | str | bytes | frozenset | np.generic):
         return result
     raise InputError(
-        f"`data.memo({maker}, ...)`: what is kept must be an array, a number, a string, None, or a tuple or dict of "
+        f"`data.memo({maker}, ...)`: a cached result must be an array, a number, a string, None, or a tuple or dict of "
         f"them, since trials share it and must not change it; got {type(result).__name__}. Return arrays "
         "(frame.to_numpy()) or a tuple of them."
     )
 
 
 def as_read_only(array: NDArray[Any]) -> NDArray[Any]:
-    """The read-only array over a buffer that says so too: `setflags(write=True)`, on it or its base, is refused."""
-    if array.dtype.kind not in "biufc":  # dates have no buffers
+    """Returns a view of a read-only buffer, for which numpy refuses `setflags(write=True)`."""
+    if array.dtype.kind not in "biufc":  # dates do not support the buffer protocol
         return array
     return np.asarray(array.data.toreadonly())
 
@@ -111,7 +111,7 @@ def _base(array: NDArray[Any]) -> Any:
 def _bytes(result: Any) -> int:
     if isinstance(result, np.ndarray):
         owner: Any = result
-        while isinstance(base := _base(owner), np.ndarray):  # a slice keeps all of its owner alive
+        while isinstance(base := _base(owner), np.ndarray):  # a slice keeps its whole base alive
             owner = base
         return int(owner.nbytes)
     if isinstance(result, tuple):

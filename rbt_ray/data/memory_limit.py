@@ -1,4 +1,4 @@
-"""What is asked of memory, before it is asked: a small file can speak of more prices than any machine holds."""
+"""Rejects inputs that do not fit in memory, before anything is allocated: a small file can declare any number of prices."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import psutil
 from rbt_ray.errors import BundleError
 
 MOST_COLUMNS = 100_000
-"""More stand in no table of prices: about as many stocks as are listed in the world."""
-_SHARE = 0.5  # of a bundle there are two for a moment: as it was read, and as it is kept
+"""Above all tables of prices: about the number of listed stocks in the world."""
+_SHARE = 0.5  # a bundle is in memory twice for a moment: as read, and as stored
 
 
 def check_bytes(needed: int, what: str, hint: str) -> None:
-    """Refuse what does not fit into memory.
+    """Refuse data that does not fit in memory.
 
     Args:
         needed: bytes.
-        what: what would need them, as the beginning of a sentence.
+        what: the data, as the beginning of a sentence.
         hint: what to do, as a sentence.
 
     Raises:
-        BundleError: it takes more than half of the memory that is free now.
+        BundleError: the data takes more than half of the free memory.
     """
     free = free_bytes()
     if needed > _SHARE * free:
@@ -30,7 +30,7 @@ def check_bytes(needed: int, what: str, hint: str) -> None:
 
 
 def free_bytes() -> int:
-    """Bytes that this process can still have: what the machine has left, or what a limit of the process leaves."""
+    """Returns how many bytes this process can allocate: the machine's free memory, or less under a limit of the process."""
     free = int(psutil.virtual_memory().available)
     if sys.platform != "win32":
         import resource
@@ -42,7 +42,7 @@ def free_bytes() -> int:
 
 
 def check_columns(n_columns: int, name: str) -> None:
-    """Refuse a table with more columns than anybody has symbols.
+    """Refuse a table with more columns than a table of prices has.
 
     Raises:
         BundleError: there are more than `MOST_COLUMNS`.

@@ -1,7 +1,7 @@
-"""Arrays on pages that this process cannot write to: a stray write ends the process and changes no price.
+"""Arrays on memory pages that this process cannot write to: a stray write ends the process and changes no price.
 
-numpy refuses writes to a read-only array. Compiled code with a wrong index, or a wrong pointer, does not ask numpy: only
-the kernel stops it. This needs Linux.
+numpy refuses writes to a read-only array, but not writes of compiled code with a wrong index or pointer: only the kernel
+stops those. This needs Linux.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _GUARD_BYTES = 2**20
-"""Pages without access on both sides of the arrays, so that an index past their end reaches no neighbour."""
+"""Inaccessible memory on both sides of the arrays, so that an index past their end reaches no other array."""
 _ALIGNMENT = 64
 _NO_ACCESS, _READ, _READ_WRITE = 0, 1, 3
 _PRIVATE_ANONYMOUS_NORESERVE = 0x02 | 0x20 | 0x4000
@@ -29,18 +29,16 @@ _FAILED = ctypes.c_void_p(-1).value
 
 
 def remap(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    """Maps arrays a second time, read-only and not copied, where they lie in memory that other processes share.
-
-    Arrays in this process's own memory are copied.
+    """Map arrays that are in shared memory a second time, read-only and without a copy. Copy other arrays.
 
     Args:
-        arrays: C-contiguous. Those in shared memory keep that memory alive.
+        arrays: C-contiguous; those in shared memory keep it alive.
 
     Returns:
-        The same values. Each array keeps the mapping, and the arrays it was made from, alive.
+        Arrays of the same values, which keep the mapping and the original arrays alive.
 
     Raises:
-        OSError: the system cannot map memory so.
+        OSError: the system cannot map memory this way.
     """
     libc = _libc()
     shared = _shared_mappings()
@@ -55,10 +53,10 @@ def remap(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
 
 
 def copy(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    """Copies C-contiguous arrays to read-only pages of this process.
+    """Copy C-contiguous arrays to read-only pages of this process.
 
     Raises:
-        OSError: the system cannot map memory so.
+        OSError: the system cannot map memory this way.
     """
     offsets, n_bytes = {}, 0
     for name, values in arrays.items():
@@ -79,7 +77,7 @@ def _remap_shared(libc: Any, arrays: Mapping[str, NDArray[Any]]) -> dict[str, ND
     end = max(_address(values) + values.nbytes for values in arrays.values())
     n_bytes = -(-(end - low) // PAGESIZE) * PAGESIZE
     address, buffer = _reserve(libc, n_bytes, keep=arrays)
-    # An old size of 0 makes a second mapping of the same pages. Ray closes the descriptor that mmap would need.
+    # With an old size of 0, mremap maps the same pages a second time. Ray closes the descriptor that mmap would need.
     if libc.mremap(low, 0, n_bytes, _MAYMOVE_FIXED, address) == _FAILED:
         raise _error("mremap")
     _protect(libc, address, n_bytes, _READ)
@@ -98,18 +96,20 @@ def _libc() -> Any:
 
 
 def _reserve(libc: Any, n_bytes: int, keep: Any = None) -> tuple[int, Any]:
-    """Pages without access between guards: their address, and a buffer that unmaps them when nothing refers to it."""
+    """Reserves inaccessible pages between guards; returns their address, and a buffer that unmaps them when it is collected."""
     whole = n_bytes + 2 * _GUARD_BYTES
     start = libc.mmap(None, whole, _NO_ACCESS, _PRIVATE_ANONYMOUS_NORESERVE, -1, 0)
     if start == _FAILED:
         raise _error("mmap")
     buffer = (ctypes.c_char * n_bytes).from_address(start + _GUARD_BYTES)
-    weakref.finalize(buffer, _unmap, libc.munmap, start, whole, keep).atexit = False  # threads may still read then
+    weakref.finalize(
+        buffer, _unmap, libc.munmap, start, whole, keep
+    ).atexit = False  # other threads may still read at exit
     return start + _GUARD_BYTES, buffer
 
 
 def _unmap(munmap: Any, start: int, n_bytes: int, keep: Any) -> None:  # noqa: ARG001
-    """Frees a mapping; until then `keep` keeps the memory behind it from being used for something else."""
+    """Frees a mapping; until then `keep` keeps the mapped memory alive."""
     munmap(start, n_bytes)
 
 
@@ -127,7 +127,7 @@ def _views(arrays: Mapping[str, NDArray[Any]], buffer: Any, offsets: Mapping[str
 
 
 def _shared_mappings() -> list[tuple[int, int]]:
-    """The addresses, from and to, of all memory that this process shares with others."""
+    """Returns the start and end addresses of the shared mappings of this process."""
     lines = [line.split(maxsplit=2) for line in Path("/proc/self/maps").read_text().splitlines()]
     spans = [span.split("-") for span, rights, _ in lines if rights.endswith("s")]
     return [(int(low, 16), int(high, 16)) for low, high in spans]

@@ -1,9 +1,9 @@
 """Bundles by name: ingest, load, list, remove.
 
-``<home>/bundles/<name>/<version>.arrow`` and a pointer ``current``, each written beside its place and renamed, so that
-a crash or a second ingest leaves whole versions only. Versions stay until the bundle is removed: studies resume by
-version. Ingests and removals take turns by a lock, ``<home>/bundles.lock``, and each removes what killed ones left.
-The home is `RBT_RAY_HOME`, else the user's data folder.
+Each version is a file ``<home>/bundles/<name>/<version>.arrow``; a file ``current`` names the latest. Files are written to
+a temporary name and renamed, so that a crash or a concurrent ingest leaves only complete versions. Versions are kept until
+the bundle is removed, since studies resume by version. A lock, ``<home>/bundles.lock``, admits one ingest or removal at a
+time, and each first removes what killed ones left. The home is `RBT_RAY_HOME`, else the user's data folder.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ _POINTER_BYTES = 4096
 
 @dataclass(frozen=True, slots=True)
 class BundleInfo:
-    """A line of the list of bundles.
+    """An entry of `list_bundles`.
 
     Args:
-        name: what `load_bundle` takes.
-        embedded: it comes with the package.
-        version: the content hash; empty where the bundle cannot be read.
+        name: the argument of `load_bundle`.
+        embedded: whether it comes with the package.
+        version: the content hash; empty if the bundle cannot be read.
         n_bars: number of bars.
         symbols: names of the symbols.
         fields: names of the fields.
@@ -80,26 +80,26 @@ def ingest(
 ) -> Bundle:
     """Register prices under a name and return them, memory-mapped.
 
-    The name's earlier version stays until this one is whole on disk, and after it for studies that began with it.
+    Earlier versions of the bundle are kept for studies that began with them.
 
     Args:
         name: letters, digits, dots, dashes and underscores.
-        source: a folder with a CSV file a symbol (zipline's csvdir: ``AAPL.csv`` with date, open, high, low, close,
+        source: a folder with a CSV file for each symbol (zipline's csvdir: ``AAPL.csv`` with date, open, high, low, close,
             volume, or a folder ``daily`` or ``minute`` of such files); the folder of a bundle that zipline or RustyBT
             ingested (its newest daily bars, adjusted); one CSV, Parquet or Feather file, long (date, symbol, fields) or
-            wide (date, a column of closes a symbol); a pandas, polars or pyarrow frame, also as yfinance makes them, and
-            a CSV file of its `to_csv`; vectorbt data, such as `vbt.YFData`; a
-            `Bundle` or a file that `Bundle.save` wrote. In files each symbol's rows must ascend in time.
-        fix: what may be put right: ``"sort"`` (rows of a file that are not in time order), ``"drop-duplicates"``
+            wide (date, a column of closes for each symbol); a pandas, polars or pyarrow frame, including those of
+            yfinance and CSV files of them; vectorbt data, such as `vbt.YFData`; a `Bundle` or a file that `Bundle.save`
+            wrote. In files each symbol's rows must be in time order.
+        fix: which faults to correct: ``"sort"`` (rows of a file that are not in time order), ``"drop-duplicates"``
             (rows that repeat another in every column).
         periods_per_year: bars in a year; None infers it (`times.periods_per_year`): 252 for daily bars.
-        symbol: the symbol of a file or frame that holds one ticker and does not name it; None: the bundle's name.
-        listed_until: symbols whose listing ends, with the time of their last bar; see `Bundle.from_arrays`. None keeps
-            what a `Bundle` as source declares.
+        symbol: the symbol of a file or frame of one ticker that does not name it; None: the bundle's name.
+        listed_until: delisted symbols, with the time of their last bar; see `Bundle.from_arrays`. None keeps those of a
+            `Bundle` as source.
 
     Raises:
-        BundleError: the name cannot be used, or the data cannot; the message names file, symbol and row.
-        ResourceError: the machine has too little memory, disk space or descriptors left.
+        BundleError: the name or the data is invalid; the message names file, symbol and row.
+        ResourceError: the machine has too little memory, disk space or file descriptors left.
     """
     _usable(name)
     from rbt_ray.data import sources
@@ -109,7 +109,7 @@ def ingest(
     )
     if symbol is not None and bundle.symbols != (symbol,):
         raise BundleError(
-            f"`symbol` is for prices of one ticker that do not say whose they are; these are of {', '.join(bundle.symbols[:5])}."
+            f"`symbol` is for prices of one ticker that do not name it; these are of {', '.join(bundle.symbols[:5])}."
         )
     with _writing() as bundles:
         return _put(bundle, name, bundles / name)
@@ -117,17 +117,17 @@ def ingest(
 
 @explained()
 def load_bundle(name: str, version: str | None = None) -> Bundle:
-    """A registered or embedded bundle, memory-mapped.
+    """Load a registered or embedded bundle, memory-mapped.
 
-    Files up to `VERIFIED_UP_TO` bytes are checked against their content hash, larger ones by their head alone.
+    Files up to `VERIFIED_UP_TO` bytes are compared with their content hash; of larger ones only the head is checked.
 
     Args:
         name: as in `list_bundles`.
         version: the content hash of an older version; None for the current one.
 
     Raises:
-        BundleNotFoundError: there is no such bundle, or no such version of it.
-        BundleError: its file is damaged.
+        BundleNotFoundError: the bundle, or that version of it, does not exist.
+        BundleError: the file is damaged.
     """
     path = EMBEDDED.get(name) if isinstance(name, str) else None
     if path is None:
@@ -141,11 +141,11 @@ def load_bundle(name: str, version: str | None = None) -> Bundle:
 
 
 def current_version(name: str) -> str:
-    """The content hash of the bundle that `load_bundle(name)` gives; a look at where it points, not at the prices.
+    """Returns the content hash of the bundle that `load_bundle(name)` loads, without reading prices.
 
     Raises:
-        BundleNotFoundError: there is no such bundle.
-        BundleError: what says so is damaged.
+        BundleNotFoundError: the bundle does not exist.
+        BundleError: the file that names the version is damaged.
     """
     if isinstance(name, str) and name in EMBEDDED:
         return Bundle.open(EMBEDDED[name]).version
@@ -154,16 +154,16 @@ def current_version(name: str) -> str:
 
 @explained()
 def list_bundles() -> list[BundleInfo]:
-    """Every bundle there is, the embedded ones first, then by name; damaged ones are listed with their error."""
+    """List all bundles, the embedded ones first, then by name; damaged ones with their error."""
     return [_info(name, embedded=True) for name in EMBEDDED] + [_info(name, embedded=False) for name in _registered()]
 
 
 def remove_bundle(name: str) -> None:
-    """Remove all versions of a bundle. Processes that have it mapped keep it (not on Windows).
+    """Remove all versions of a bundle. Processes that have mapped it can go on reading it (not on Windows).
 
     Raises:
-        BundleNotFoundError: there is no such bundle.
-        BundleError: it is embedded, or in use on a system that does not remove files in use.
+        BundleNotFoundError: the bundle does not exist.
+        BundleError: it is embedded, or in use on a system that cannot remove files in use.
     """
     _usable(name)
     if name not in _registered():
@@ -173,11 +173,11 @@ def remove_bundle(name: str) -> None:
             raise _unknown(name)
         trash = bundles / f"{_REMOVED}{secrets.token_hex(8)}"
         try:
-            (bundles / name).rename(trash)  # at once, so that nobody sees half a bundle
+            (bundles / name).rename(trash)  # atomic: nobody sees half a bundle
         except OSError as error:
             raise BundleError(
-                f"The bundle `{name}` is in use, or in a folder that cannot be written, and cannot be removed: "
-                f"{error.strerror}. Close what uses it."
+                f"The bundle `{name}` cannot be removed: {error.strerror}. Close the programs that use it, or make its folder "
+                f"writable."
             ) from None
         _discard(trash)
 
@@ -192,8 +192,8 @@ def _writing() -> Iterator[Path]:
         lock = FileLock(path, wait=True)
     except OSError as error:
         raise BundleError(
-            f"`{path}` cannot be locked: {error.strerror or error}. Set RBT_RAY_HOME to a folder on a local disk that can be "
-            f"written."
+            f"`{path}` cannot be locked: {error.strerror or error}. Set RBT_RAY_HOME to a writable folder on a local "
+            f"disk."
         ) from None
     try:
         _sweep(bundles)
@@ -223,11 +223,13 @@ def _registered() -> list[str]:
 def _usable(name: str) -> None:
     if not isinstance(name, str) or not _NAME.fullmatch(name) or name.endswith("."):
         raise BundleError(
-            "A bundle's name is up to 100 letters, digits, dots, dashes and underscores, beginning with a letter or "
+            "A bundle's name has up to 100 letters, digits, dots, dashes and underscores, and begins with a letter or "
             f"digit; got {name!r}."
         )
     if name.lower() in EMBEDDED:
-        raise BundleError(f"`{name}` is the name of a bundle that comes with rbt_ray and stays as it is. Use another.")
+        raise BundleError(
+            f"`{name}` is the name of a bundle that comes with rbt_ray and cannot be changed. Use another name."
+        )
 
 
 def _unknown(name: object) -> BundleNotFoundError:
@@ -287,12 +289,12 @@ def _make(folder: Path) -> None:
         make_folder(folder)
     except OSError as error:
         raise BundleError(
-            f"The folder `{folder}` cannot be made: {error.strerror}. Set RBT_RAY_HOME to one that can be written."
+            f"The folder `{folder}` cannot be made: {error.strerror}. Set RBT_RAY_HOME to a writable folder."
         ) from None
 
 
 def _put(bundle: Bundle, name: str, folder: Path) -> Bundle:
-    """The version's file, unless a whole one is there, and then the pointer to it."""
+    """Writes the version's file, unless it exists and is intact, and then the file that names it."""
     _make(folder)
     path = folder / f"{bundle.version}.arrow"
     named = Bundle(bundle._content, name, bundle.metadata)
@@ -312,18 +314,18 @@ def _holds(path: Path, bundle: Bundle) -> bool:
 
 
 def _sweep(bundles: Path) -> None:
-    """Remove what ingests and removals that were killed left; nobody else writes here while the lock is held."""
+    """Remove the remains of killed ingests and removals; nobody else writes here while the lock is held."""
     for entry in bundles.iterdir():
         if entry.name.startswith(_REMOVED):
             _discard(entry)
         elif entry.is_dir() and not entry.is_symlink():
             sweep(entry, older_than_s=0.0)
             with suppress(OSError):
-                entry.rmdir()  # it is empty where the first ingest of its name was killed
+                entry.rmdir()  # it is empty if the first ingest of its name was killed
 
 
 def _discard(path: Path) -> None:
-    """Remove a folder, a link or a file; what is in use on Windows stays until the next sweep."""
+    """Remove a folder, a link or a file; a file in use on Windows stays until the next sweep."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:

@@ -1,4 +1,4 @@
-"""One symbol's rows as they came, and where they came from; and how symbols are put on common bars."""
+"""The rows of each symbol as they were read: their checks, and how they become a bundle's content on common bars."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ FIXES = {
     "sort": "put the rows of each symbol in time order",
     "drop-duplicates": "keep one of several rows that are equal in every column",
 }
-"""What `ingest(fix=...)` may change: only what has one possible meaning."""
+"""Values of `ingest(fix=...)`: faults with only one possible correction."""
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where rows are: a file whose lines are counted from 1 with the header, or a table counted from 0.
+    """Where rows were read: a text file, whose lines count from 1 with the header, or a table, whose rows count from 0.
 
     Args:
-        name: the file's name, or what else to call it.
+        name: the name of the file or table.
         lines: whether row numbers are lines of a text file.
     """
 
@@ -34,14 +34,14 @@ class Origin:
     lines: bool = False
 
     def where(self, symbol: str | None, row: int, date: str | None = None) -> str:
-        """The beginning of a message about a row."""
+        """Returns the beginning of a message about a row."""
         row_text = f"row {row}" if self.lines else f"row {row} (counted from 0)"
         parts = [part for part in (symbol and f"symbol {symbol}", row_text, date) if part]
         return f"{self.name}, {', '.join(parts)}"
 
 
 def parse_fixes(fix: str | Iterable[str]) -> frozenset[str]:
-    """The fixes asked for; `BundleError` for one that does not exist."""
+    """Returns the names of the fixes; `BundleError` for an unknown one."""
     asked = frozenset([fix] if isinstance(fix, str) else fix)
     for name in sorted(asked.difference(FIXES), key=str):
         known = "; ".join(f"{key!r}: {meaning}" for key, meaning in FIXES.items())
@@ -55,16 +55,16 @@ def check_time_order(series: Series) -> None:
     if len(earlier):
         raise BundleError(
             f"{series.where(earlier[0])}: the date is before that of the row above{_more(len(earlier))}. "
-            "Sort the rows by date, or let it be done: `--fix sort` (Python: fix=('sort',))."
+            "Sort the rows by date, or use `--fix sort` (Python: fix=('sort',))."
         )
 
 
 def repeated_rows(series: Series, *, drop_equal: bool) -> BoolArray:
-    """Rows to leave out, ``(n_rows,)``: those that repeat the row before them; `BundleError` if that is not allowed.
+    """Returns ``(n_rows,)`` True for rows to leave out, which repeat the row before; `BundleError` if that is not allowed.
 
     Args:
         series: rows in time order.
-        drop_equal: whether rows equal in every column may be left out; rows that differ never may.
+        drop_equal: whether rows that are equal in every column may be left out; rows that differ never may.
     """
     again = np.concatenate(([False], series.times[1:] == series.times[:-1]))
     if not again.any():
@@ -78,34 +78,34 @@ def repeated_rows(series: Series, *, drop_equal: bool) -> BoolArray:
         row = rows[~equal][0]
         raise BundleError(
             f"{series.where(row)}: the date is that of row {series.rows[row - 1]} too, with other values"
-            f"{_more(int((~equal).sum()))}. Keep the right one of them; no fix can know which."
+            f"{_more(int((~equal).sum()))}. Remove the wrong one; no fix can know which one that is."
         )
     if not drop_equal:
         raise BundleError(
             f"{series.where(rows[0])}: repeats row {series.rows[rows[0] - 1]}{_more(len(rows))}. "
-            "Remove it, or let it be done: `--fix drop-duplicates` (Python: fix=('drop-duplicates',))."
+            "Remove it, or use `--fix drop-duplicates` (Python: fix=('drop-duplicates',))."
         )
     return again
 
 
 def check_prices(series: Series) -> None:
-    """Refuse values that cannot be prices: infinite, at or below zero, a high below the low, no rows at all."""
+    """Refuse values that cannot be prices: infinite, at or below zero, a high below the low; and no rows."""
     columns = series.columns
     if "close" not in columns:
         raise BundleError(
             f"{series.origin.name}: symbol {series.symbol} has no column `close`; its columns are "
-            f"{', '.join(columns) or 'none'}. Rename the one that holds closing prices to `close`."
+            f"{', '.join(columns) or 'none'}. Rename the one with closing prices to `close`."
         )
     if not len(series.times):
-        raise BundleError(f"{series.origin.name}: symbol {series.symbol} has no rows. Remove it, or fill it.")
+        raise BundleError(f"{series.origin.name}: symbol {series.symbol} has no rows. Remove it, or add rows.")
     for name, values in columns.items():
-        _refuse_values(series, np.isinf(values), name, "is infinite; leave the cell empty where the value is not known")
+        _refuse_values(series, np.isinf(values), name, "is infinite; leave the cell empty if the value is unknown")
         if name in PRICES:
             _refuse_values(
-                series, values <= 0, name, "is no price: prices are above 0; leave the cell empty where there is none"
+                series, values <= 0, name, "is not a price: prices are above 0; leave the cell empty if there is none"
             )
         if name == "volume":
-            _refuse_values(series, values < 0, name, "is negative; leave the cell empty where the volume is not known")
+            _refuse_values(series, values < 0, name, "is negative; leave the cell empty if the volume is unknown")
     if "high" in columns and "low" in columns:
         below = columns["high"] < columns["low"]
         if below.any():
@@ -144,8 +144,8 @@ class Series:
         symbol: its name.
         origin: where the rows are, for messages.
         times: ``(n_rows,)`` UTC.
-        tz: the time zone they came in.
-        columns: a field each, ``(n_rows,)``.
+        tz: the time zone of the source's timestamps.
+        columns: ``(n_rows,)`` values of each field.
         rows: ``(n_rows,)`` row numbers as `origin` counts them.
     """
 
@@ -157,22 +157,22 @@ class Series:
     rows: IntArray
 
     def take(self, which: IntArray | BoolArray) -> Series:
-        """Some of the rows."""
+        """Returns some of the rows."""
         columns = {name: values[which] for name, values in self.columns.items()}
         return replace(self, times=self.times[which], columns=columns, rows=self.rows[which])
 
     def sorted(self) -> Series:
-        """The rows in time order; equal times stay in the order they came."""
+        """Returns the rows in time order; rows of equal times keep their order."""
         if (self.times[1:] >= self.times[:-1]).all():
             return self
         return self.take(np.argsort(self.times, kind="stable"))
 
     def where(self, row: int) -> str:
-        """The row as a person finds it."""
+        """Returns where a row is, for a message."""
         return self.origin.where(self.symbol, int(self.rows[row]), times.text(self.times[row], self.tz))
 
     def checked(self, fixes: frozenset[str], *, any_order: bool) -> Series:
-        """The rows in strict time order, every value usable; `BundleError` where they are not and no fix was asked."""
+        """Returns the rows in strict time order with valid values; `BundleError` for a fault that no fix corrects."""
         ordered = self.sorted() if any_order or "sort" in fixes else self
         if not any_order:
             check_time_order(ordered)
@@ -184,11 +184,11 @@ class Series:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Source:
-    """Everything that was read from one place.
+    """All rows of a file, folder or frame.
 
     Args:
-        series: one a symbol, in the order the bundle is to have.
-        any_order: rows may come in any order (frames); otherwise each symbol's rows must ascend in time (files).
+        series: one for each symbol, in the order of the bundle's columns.
+        any_order: whether rows may be in any order (frames); otherwise each symbol's rows must be in time order (files).
         notes: metadata of the bundle.
     """
 
@@ -203,7 +203,7 @@ class Source:
         periods_per_year: float | None = None,
         listed_until: Mapping[str, Any] | None = None,
     ) -> Content:
-        """The symbols on all their bars together: NaN where one has no row.
+        """Returns content with the bars of all symbols; NaN where a symbol has no row.
 
         Raises:
             BundleError: with file, symbol and row, if anything is wrong with the data.
@@ -217,7 +217,7 @@ class Source:
         cells = len(index) * len(series) * len(fields)
         what = f"{len(index):,} bars of {len(series):,} symbols with {len(fields)} fields"
         memory_limit.check_bytes(
-            8 * cells, what, "Every symbol has a place on every bar: are dates and symbols what they should be?"
+            8 * cells, what, "Each symbol has a value on each bar: check the dates and the symbols."
         )
         arrays = {field: np.full((len(index), len(series)), np.nan) for field in fields}
         for position, one in enumerate(series):
@@ -229,7 +229,7 @@ class Source:
 
 
 def _check_consistent(series: Sequence[Series]) -> None:
-    """Refuse what cannot be put side by side: another time zone, a usual field that only some symbols have."""
+    """Refuse symbols with different time zones, and a standard field that only some symbols have."""
     first = series[0]
     for one in series[1:]:
         if one.tz != first.tz:

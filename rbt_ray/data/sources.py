@@ -1,4 +1,4 @@
-"""Where prices come from: a folder of CSV files, one file, a frame; all become a `Source`."""
+"""Reads prices from a folder of CSV files, a file or a frame."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ def read_bundle(
     symbol: str | None = None,
     listed_until: Mapping[str, Any] | None = None,
 ) -> Bundle:
-    """The bundle of a source, unnamed; see `registry.ingest`.
+    """Returns the unnamed bundle of a source; see `registry.ingest`.
 
     Args:
         source: the same.
         fix: the same.
         periods_per_year: the same.
         listed_until: the same.
-        symbol: whose prices a frame, or a file, of one ticker's fields is that does not say it.
+        symbol: the symbol of a frame or file of one ticker that does not name it.
 
     Raises:
-        BundleError: with file, symbol and row, if anything is wrong with the data.
+        BundleError: the data is invalid; the message names file, symbol and row.
     """
     fixes = series.parse_fixes(fix)
     read = _path(Path(source).expanduser(), symbol) if isinstance(source, str | Path) else source
@@ -63,8 +63,8 @@ def _path(path: Path, symbol: str | None) -> Source | Bundle:
     if path.is_dir():
         ingested = backtester_bundle.newest(path)
         return _folder(path) if ingested is None else backtester_bundle.read(ingested)
-    if not path.is_file():  # a device may have no end
-        raise BundleError(f"There is no file or folder `{path}`.")
+    if not path.is_file():  # reading a device may never end
+        raise BundleError(f"There is no file or folder `{path}`. Check the path.")
     notes = {"source": str(path.resolve())}
     if _stem(path) is not None:
         frame, lines = csv_file.read(path, first_is_date=False)
@@ -75,8 +75,8 @@ def _path(path: Path, symbol: str | None) -> Source | Bundle:
     suffix = path.suffix.lower()
     if suffix not in _TABLES:
         raise BundleError(
-            f"`{path.name}` has a kind of file that cannot be read. A source is a folder of CSV files, one a symbol, or "
-            f"a file that ends in {', '.join((*_CSV, *_TABLES))}."
+            f"`{path.name}` is a kind of file that cannot be read. A source is a folder of CSV files, one for each symbol, "
+            f"or a file that ends in {', '.join((*_CSV, *_TABLES))}."
         )
     if suffix == ".arrow" and _is_bundle(path):
         return Bundle.open(path, verify=True)
@@ -87,12 +87,12 @@ def _path(path: Path, symbol: str | None) -> Source | Bundle:
 
 
 def _is_vectorbt(source: Any) -> bool:
-    """Whether it is vectorbt data, such as `vbt.YFData`, which is not imported to find out."""
+    """Whether it is vectorbt data, such as `vbt.YFData`; does not import vectorbt."""
     return any(kind.__name__ == "Data" and kind.__module__.startswith("vectorbt.") for kind in type(source).__mro__)
 
 
 def _vectorbt(data: Any) -> Source:
-    """The series of vectorbt data: a frame of fields, or a series of closes, a symbol."""
+    """Returns the series of vectorbt data, which has a frame of fields or a series of closes for each symbol."""
     series: list[Series] = []
     for symbol, prices in data.data.items():
         frame = (prices.to_frame("close") if prices.ndim == 1 else prices).dropna(how="all")
@@ -113,7 +113,7 @@ def _is_bundle(path: Path) -> bool:
 
 
 def _stem(path: Path) -> str | None:
-    """The name without its ending if it is a CSV file; None for other files."""
+    """Returns the name of a CSV file without its ending; None for other files."""
     for ending in _CSV:
         if path.name.lower().endswith(ending):
             return path.name[: -len(ending)]
@@ -121,10 +121,10 @@ def _stem(path: Path) -> str | None:
 
 
 def _folder(path: Path) -> Source:
-    """A folder with a CSV file a symbol, or with one folder `daily` or `minute` of such files: zipline's csvdir.
+    """Reads a folder with a CSV file for each symbol, or with one folder `daily` or `minute` of such files: zipline's csvdir.
 
-    The file's name is the symbol; the columns are a date, open, high, low, close, volume and any others. Prices are
-    kept as they are: columns `dividend` and `split` become fields, and adjust nothing.
+    The file's name is the symbol; the columns are a date, open, high, low, close, volume and any others. Columns
+    `dividend` and `split` become fields and do not adjust prices.
     """
     folder = path
     files = _csv_files(folder)
@@ -138,7 +138,7 @@ def _folder(path: Path) -> Source:
             folder = path / deeper[0]
             files = _csv_files(folder)
     if not files:
-        raise BundleError(f"`{folder}` has no CSV files. A folder of prices has one a symbol, such as AAPL.csv.")
+        raise BundleError(f"`{folder}` has no CSV files. A folder of prices has one for each symbol, such as AAPL.csv.")
     series: dict[str, Series] = {}
     for symbol, file in files:
         if symbol in series:

@@ -1,4 +1,4 @@
-"""One Parquet, Feather or Arrow file to a pandas frame; the file may be anybody's, and be made to harm."""
+"""Reads a Parquet, Feather or Arrow file from an untrusted source to a pandas frame."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _PARQUET = (".parquet", ".pq")
-_HINT = "Is it damaged? A table of prices that large can be read in parts, a bundle each."
+_HINT = "Is it damaged? Split a table of prices of that size into several bundles."
 _BYTES_A_TEXT = 64
-"""Bytes of overhead of a Python string."""
+"""Overhead of a Python string, in bytes."""
 
 
 def read(path: Path) -> pd.DataFrame:
-    """The frame in a file that ends in ``.parquet``, ``.pq``, ``.feather``, ``.arrow`` or ``.ipc``.
+    """Returns the frame in a file that ends in ``.parquet``, ``.pq``, ``.feather``, ``.arrow`` or ``.ipc``.
 
     Raises:
-        BundleError: it is damaged, no such file, or holds more than this machine can.
-        ResourceError: the machine has too little memory or descriptors left to read it.
+        BundleError: the file is damaged, of another format, or does not fit in memory.
+        ResourceError: the machine has too little memory or file descriptors left to read it.
     """
     suffix = path.suffix.lower()
     try:
         table = _parquet(path) if suffix in _PARQUET else _feather(path)
-        table.validate(full=True)  # pandas would follow offsets that lead out of their buffers
+        table.validate(full=True)  # pandas would follow offsets out of their buffers
         memory_limit.check_bytes(_text_bytes(table), f"`{path.name}`, its texts decoded,", _HINT)
         frame: pd.DataFrame = _decoded(table).to_pandas(use_threads=False)
     except RbtError:
         raise
-    except Exception as error:  # there is no list of what readers raise of damaged files
+    except Exception as error:  # what readers raise for damaged files is not documented
         if (why := explanation(error)) is not None:
             raise ResourceError(f"`{path.name}` cannot be read: {why}") from None
         reason = (str(error).splitlines() or ["it is damaged"])[0].rstrip(".")
@@ -46,7 +46,7 @@ def read(path: Path) -> pd.DataFrame:
 
 
 def _parquet(path: Path) -> Any:
-    """The table, with texts as dictionaries: each distinct text is in memory once, as it is in the file."""
+    """Returns the table with dictionary-encoded texts: each distinct text is in memory once, as in the file."""
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(path) as file:
@@ -59,11 +59,11 @@ def _parquet(path: Path) -> Any:
         if column.physical_type == "BYTE_ARRAY" and any(
             "DELTA_BYTE_ARRAY" in group.column(position).encodings for group in groups
         ):
-            raise BundleError(  # a text may take one byte of the file and repeat all of the text before it
-                f"`{path.name}`: the texts of `{column.name}` are encoded as DELTA_BYTE_ARRAY, whose size nobody can know "
-                "before they are decoded. Write the file with the usual encodings, as `DataFrame.to_parquet` does."
+            raise BundleError(  # a byte of the file can stand for a text of any length that repeats the text before it
+                f"`{path.name}`: the texts of `{column.name}` are encoded as DELTA_BYTE_ARRAY, whose decoded size cannot be "
+                "checked beforehand. Write the file with the standard encodings, as `DataFrame.to_parquet` does."
             )
-    # pyarrow waits for ever for threads that it cannot start, as where memory is short.
+    # pyarrow waits forever for threads that it cannot start, for instance if memory is short.
     with pq.ParquetFile(path, read_dictionary=texts) as file:
         return file.read(use_threads=False)
 
@@ -73,7 +73,7 @@ def _feather(path: Path) -> Any:
     from pyarrow import feather
 
     with path.open("rb") as source:
-        # The first version of Feather was another format, without compression.
+        # Version 1 of Feather is another format, without compression.
         if source.read(6) == b"ARROW1":
             with mmap.mmap(source.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
                 n_bytes = decompressed_bytes(mapped)
@@ -83,14 +83,14 @@ def _feather(path: Path) -> Any:
 
 
 def _check(path: Path, schema: Any, n_rows: int, n_columns: int, n_bytes: int) -> None:
-    """Refuse what is too large, by what the file says of itself: a column of one value a billion times takes no room in it.
+    """Refuse a table that is too large by the file's own metadata: a billion equal values can take no space in the file.
 
     Args:
         path: the file, for messages.
-        schema: the columns' names and types.
-        n_rows: how many.
-        n_columns: how many.
-        n_bytes: of the columns, decompressed and still encoded.
+        schema: names and types of the columns.
+        n_rows: number of rows.
+        n_columns: number of columns.
+        n_bytes: size of the columns, decompressed and still encoded.
     """
     memory_limit.check_columns(n_columns, path.name)
     memory_limit.check_bytes(max(n_bytes, 8 * n_rows * n_columns), f"`{path.name}` with its {n_rows:,} rows", _HINT)
@@ -105,7 +105,7 @@ def _check(path: Path, schema: Any, n_rows: int, n_columns: int, n_bytes: int) -
 def _is_plain(kind: Any) -> bool:
     from pyarrow import types
 
-    kind = getattr(kind, "storage_type", kind)  # of pandas' periods, for instance
+    kind = getattr(kind, "storage_type", kind)  # an extension type, such as pandas' periods
     if types.is_dictionary(kind):
         kind = kind.value_type
     tests = (types.is_integer, types.is_floating, types.is_boolean, types.is_temporal, types.is_decimal, types.is_null)
@@ -119,7 +119,7 @@ def _is_text(kind: Any) -> bool:
 
 
 def _text_bytes(table: Any) -> int:
-    """The memory that all texts take as Python strings, each row with one of its own."""
+    """Returns the bytes that all texts take as Python strings, one for each row."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -131,7 +131,7 @@ def _text_bytes(table: Any) -> int:
         total += _BYTES_A_TEXT * len(column)
         for chunk in column.chunks:
             if is_dictionary:
-                sizes = np.append(_sizes(chunk.dictionary), 0)  # the last one is of rows without a text
+                sizes = np.append(_sizes(chunk.dictionary), 0)  # the last one is for rows without a text
                 codes = pc.fill_null(chunk.indices, len(sizes) - 1) if chunk.null_count else chunk.indices
                 total += int(sizes[codes.to_numpy(zero_copy_only=False)].sum())
             else:
@@ -140,11 +140,11 @@ def _text_bytes(table: Any) -> int:
 
 
 def _sizes(texts: Any) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """``(n,)`` bytes of each text of an Arrow array."""
+    """Returns ``(n,)`` the bytes of each text in an Arrow array."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    if pa.types.is_string_view(texts.type):  # 16 bytes a text, of which the first four are its size
+    if pa.types.is_string_view(texts.type):  # 16 bytes for each text; the first four are its size
         views = np.frombuffer(texts.buffers()[1], np.int32).reshape(-1, 4)[texts.offset : texts.offset + len(texts), 0]
         return np.where(texts.is_valid().to_numpy(zero_copy_only=False), views, 0).astype(np.int64)
     found = pc.fill_null(pc.binary_length(texts), 0).to_numpy(zero_copy_only=False)
@@ -152,7 +152,7 @@ def _sizes(texts: Any) -> np.ndarray[Any, np.dtype[np.int64]]:
 
 
 def _decoded(table: Any) -> Any:
-    """The table with its dictionaries decoded; texts may be more than 2 GiB together."""
+    """Returns the table with its dictionaries decoded; all texts of a column may take more than 2 GiB."""
     import pyarrow as pa
 
     for position, field in enumerate(table.schema):

@@ -1,4 +1,4 @@
-"""Timestamps: how they are written, which instant a date means, how many bars make a year."""
+"""Timestamps: reading and formatting them, and how many bars make a year."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ TimeArray: TypeAlias = NDArray[np.datetime64]
 
 BUSINESS_DAYS, CALENDAR_DAYS = 252.0, 365.0
 _BY_MEDIAN_GAP = ((5, 10, 52.0), (26, 35, 12.0), (85, 95, 4.0), (355, 375, 1.0))
-"""Days from, days to, periods a year."""
+"""Shortest gap in days, longest gap, periods in a year."""
 
 
 def periods_per_year(index: TimeArray) -> float:
-    """How many bars make a year, from their spacing.
+    """Infers the number of bars in a year from their spacing.
 
-    Daily bars: 252, and 365 only where Saturdays and Sundays are traded like weekdays. Several bars a day: the median
-    number of bars on a traded day times those 252 or 365. Weekly 52, monthly 12, quarterly 4, yearly 1; any other
-    spacing: the bars counted over the years they span. A single bar counts as daily.
+    Daily bars: 252, or 365 if Saturdays and Sundays are traded like weekdays. Several bars a day: the median number of
+    bars on a trading day times 252 or 365. Weekly 52, monthly 12, quarterly 4, yearly 1. Any other spacing: the number of
+    bars divided by the years they span. A single bar counts as daily.
 
     Args:
         index: ``(n_bars,)`` strictly increasing UTC timestamps. Days are UTC days: a session that crosses midnight
-            is cut, but the median day still holds as many bars as a session.
+            is split, but the median day still has as many bars as a session.
     """
     days, bars_a_day = np.unique(index.astype("datetime64[D]"), return_counts=True)
     a_year = CALENDAR_DAYS if _weekends_are_traded(days) else BUSINESS_DAYS
@@ -54,7 +54,7 @@ def _weekends_are_traded(days: TimeArray) -> bool:
 
 
 def zone(tz: str | None) -> tzinfo:
-    """The time zone of that name, UTC for None; fixed offsets are written as pandas does: ``UTC-05:00``."""
+    """Returns the time zone of that name, UTC for None; the names of fixed offsets are those of pandas: ``UTC-05:00``."""
     if tz is None or tz == "UTC":
         return UTC
     try:
@@ -64,12 +64,12 @@ def zone(tz: str | None) -> tzinfo:
 
 
 def offset(text: str) -> timedelta:
-    """The time span of an offset from UTC: ``-05:00``, ``-0500``, ``-05`` or ``Z``; ValueError for other texts."""
+    """Returns the offset from UTC that a text names: ``-05:00``, ``-0500``, ``-05`` or ``Z``; ValueError for other texts."""
     return datetime.strptime(text if text == "Z" or len(text) > 3 else text + "00", "%z").utcoffset() or timedelta(0)
 
 
 def to_utc(moment: date, tz: str | None) -> np.datetime64:
-    """The UTC instant of a date or datetime; without a time zone of its own it is one of `tz`, a date its midnight."""
+    """Returns the UTC instant of a datetime, or of a date's midnight, in `tz` unless it has a time zone of its own."""
     if not isinstance(moment, datetime):
         moment = datetime(moment.year, moment.month, moment.day)
     if moment.tzinfo is None:
@@ -78,7 +78,7 @@ def to_utc(moment: date, tz: str | None) -> np.datetime64:
 
 
 def instant(value: object, tz: str | None) -> np.datetime64 | None:
-    """The UTC instant of a date, datetime, datetime64 or ISO text, as `to_utc` reads it; None for anything else."""
+    """Returns the UTC instant of a date, datetime, datetime64 or ISO text, as `to_utc` does; None for anything else."""
     if isinstance(value, np.datetime64) and not np.isnat(value):
         value = str(value.astype("datetime64[us]"))
     if isinstance(value, str):
@@ -86,13 +86,13 @@ def instant(value: object, tz: str | None) -> np.datetime64 | None:
             value = datetime.fromisoformat(value)
         except ValueError:
             return None
-    if not isinstance(value, date) or value != value:  # pandas' NaT is a date that equals nothing
+    if not isinstance(value, date) or value != value:  # pandas' NaT is a date that does not equal itself
         return None
     return to_utc(value, tz)
 
 
 def text(moment: np.datetime64, tz: str | None = None) -> str:
-    """An instant as people of that time zone write it: the day alone where it is midnight."""
+    """Returns the text of an instant in a time zone; at midnight the date alone."""
     stamp = datetime.fromisoformat(str(moment.astype("datetime64[us]"))).replace(tzinfo=UTC).astimezone(zone(tz))
     midnight = (stamp.hour, stamp.minute, stamp.second, stamp.microsecond) == (0, 0, 0, 0)
     if midnight:

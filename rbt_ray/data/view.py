@@ -1,4 +1,4 @@
-"""BundleView: what an objective gets as `data`."""
+"""BundleView: the `data` argument of objectives."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class BundleView(Fields):
-    """The first `n_bars` bars of a bundle, with a cache of what is derived from them, and a trial's seed.
+    """The first `n_bars` bars of a bundle, with a cache of results derived from them and a trial's seed.
 
     The fields are `data.open`, `high`, `low`, `close`, `volume` and `data["name"]`: read-only float64 arrays
     ``(n_bars, n_symbols)``, NaN where a symbol has no value. Made by `Bundle.view`.
@@ -30,12 +30,12 @@ class BundleView(Fields):
     Attributes:
         n_bars: number of bars in the view.
         n_symbols: number of symbols.
-        symbols: one a column.
+        symbols: one for each column.
         fields: names of the fields.
         index: ``(n_bars,)`` datetime64[ns], UTC.
-        tz: the time zone the timestamps came in, or None.
+        tz: the time zone of the source's timestamps, or None.
         periods_per_year: bars in a year.
-        listed_until: the time of the last bar of each symbol whose listing has ended before the view's last bar.
+        listed_until: the time of the last bar of each symbol that was delisted before the view's last bar.
         version: the bundle's content hash.
         seed: the trial's, or None outside a trial.
     """
@@ -61,10 +61,10 @@ class BundleView(Fields):
         self._arrays = {field: bundle[field][:n_bars] for field in bundle.fields}
         self._memo = memo
         self._rng: np.random.Generator | None = None
-        self._seedless: BundleView | None = None  # this one; a reference to itself would keep the memo alive
+        self._seedless: BundleView | None = None  # None for self: a reference to itself would keep the memo alive
         self.fields = bundle.fields
         self.index: TimeArray = bundle.index[:n_bars]
-        # A later end is of the future: an objective that read it would avoid what is going to be delisted.
+        # A later end is in the future: an objective could avoid symbols that are going to be delisted.
         ended = {name: end for name, end in bundle.listed_until.items() if (end < self.index[-1:]).all()}
         self.listed_until = MappingProxyType(ended)
         self.n_bars = n_bars
@@ -76,7 +76,7 @@ class BundleView(Fields):
         self.version = bundle.version
 
     def for_trial(self, seed: int) -> BundleView:
-        """The same view, arrays and cache shared, with a trial's seed."""
+        """Returns a view with a trial's seed that shares arrays and cache with this one."""
         view = object.__new__(BundleView)
         for slot in BundleView.__slots__:
             setattr(view, slot, getattr(self, slot))
@@ -90,40 +90,40 @@ class BundleView(Fields):
 
     @property
     def rng(self) -> np.random.Generator:
-        """Random numbers of this trial, the same whatever worker runs it.
+        """The random generator of this trial, the same on every worker.
 
         Raises:
-            InputError: the view belongs to no trial.
+            InputError: the view does not belong to a trial.
         """
         if self._rng is None:
             if self.seed is None:
                 raise InputError(
-                    "This view belongs to no trial, so it has no random numbers: `data.memo` shares results between "
-                    "trials, and a batched objective sees many at once. Outside a study, use view.for_trial(seed)."
+                    "This view belongs to no trial, so it has no random numbers: trials share the results of `data.memo`, "
+                    "and a batched objective runs many trials at once. Outside a study, use view.for_trial(seed)."
                 )
             self._rng = np.random.default_rng(self.seed)
         return self._rng
 
     def __getitem__(self, field: str) -> FloatArray:
-        """Values of any field; `MissingFieldError` where there is none of that name."""
+        """Returns the values of a field; raises `MissingFieldError` if the bundle has no such field."""
         try:
             return self._arrays[field]
         except (KeyError, TypeError):
             raise missing_field(field, self.fields) from None
 
     def memo(self, fn: Callable[..., Any], *args: Any) -> Any:
-        """`fn(view, *args)`, computed once on each worker for each number of bars, and kept while there is room.
+        """Returns `fn(view, *args)`, computed once on each worker for each number of bars, and cached up to a limit of memory.
 
         Args:
-            fn: a function of the module, not a lambda made anew in each trial: that is never found again. The view
-                it gets has no seed, since trials share what it returns.
+            fn: a module-level function. A lambda that each trial creates is a new key each time. Its view has no seed,
+                since trials share the result.
             *args: hashable; 5, 5.0 and True are three different arguments.
 
         Returns:
-            What `fn` returned, its arrays read-only, its dicts as read-only mappings.
+            The result of `fn`, with read-only arrays and mappings.
 
         Raises:
-            InputError: an argument is not hashable, or the result is nothing that can be made read-only.
+            InputError: an argument is not hashable, or the result cannot be made read-only.
         """
         key = (fn, args, _types(args), self.n_bars, self.version)
         try:
@@ -131,8 +131,8 @@ class BundleView(Fields):
         except TypeError:
             shown = ", ".join(type(arg).__name__ for arg in args)
             raise InputError(
-                f"`data.memo({_name(fn)}, ...)`: arguments must be hashable, as numbers, strings and tuples are; got "
-                f"{shown}. Pass a tuple for a list, and a field's name for an array."
+                f"`data.memo({_name(fn)}, ...)`: arguments must be hashable, like numbers, strings and tuples; got "
+                f"{shown}. Pass a tuple instead of a list, and the name of a field instead of an array."
             ) from None
         if found is not ABSENT:
             return found
@@ -143,16 +143,16 @@ class BundleView(Fields):
     def sma(self, field: str | FloatArray, window: int) -> FloatArray:
         """Simple moving average of the last `window` values of each symbol, ``(n_bars, n_symbols)``.
 
-        NaN until there are so many. A bar without a value is left out, and keeps the average of the bar before.
+        NaN until a symbol has that many values. A bar without a value is skipped and gets the average of the bar before.
 
         Args:
-            field: a field's name, then the result is kept for later trials; or values ``(n_bars, n_symbols)``.
-            window: bars, at least 1.
+            field: the name of a field, whose result is cached for later trials; or values ``(n_bars, n_symbols)``.
+            window: number of bars, at least 1.
         """
         return self._indicator("sma", field, window)
 
     def ema(self, field: str | FloatArray, span: int) -> FloatArray:
-        """Exponential moving average with alpha ``2 / (span + 1)``, begun at the first value; see `sma`."""
+        """Exponential moving average with alpha ``2 / (span + 1)``, which starts at the first value; see `sma`."""
         return self._indicator("ema", field, span)
 
     def rolling_mean(self, field: str | FloatArray, window: int) -> FloatArray:
@@ -172,29 +172,29 @@ class BundleView(Fields):
         return self._indicator("rolling_min", field, window)
 
     def ta(self, name: str, **parameters: Any) -> Any:
-        """Any TA-Lib function of each symbol's bars: `data.ta("RSI", timeperiod=14)`.
+        """Calls a TA-Lib function on the bars of each symbol: `data.ta("RSI", timeperiod=14)`.
 
-        Each symbol is computed over the bars it has, on the fields the function asks for. A bar without a value keeps
-        the result of the bar before; before the first, the result is NaN.
+        The function gets the bars on which the symbol has values, and the fields it takes. A bar without a value gets the
+        result of the bar before; before the first value the result is NaN.
 
         Args:
-            name: the function, in capitals or not.
+            name: the function, in upper or lower case.
             **parameters: its parameters, under TA-Lib's names.
 
         Returns:
-            ``(n_bars, n_symbols)``, or for a function of several outputs a read-only mapping of such arrays, under
+            ``(n_bars, n_symbols)``, or for a function with several outputs a read-only mapping of such arrays under
             TA-Lib's names (MACD: `macd, macdsignal, macdhist`).
 
         Raises:
             InputError: TA-Lib is not installed, or has no such function or parameter.
-            MissingFieldError: the function asks for a field the bundle has not.
+            MissingFieldError: the function takes a field that the bundle lacks.
         """
-        return self.memo(indicator, name, tuple(sorted(parameters.items())))
+        return self.memo(talib_indicator, name, tuple(sorted(parameters.items())))
 
     def _indicator(self, name: str, field: str | FloatArray, window: int) -> FloatArray:
         if not isinstance(field, str):
             return freeze(_compute(name, field, window), name)  # type: ignore[no-any-return]
-        if type(window) is not int and is_integer(window):  # of numpy; the same window has one key
+        if type(window) is not int and is_integer(window):  # a numpy integer must have the same key
             window = int(window)
         return self.memo(_of_field, name, field, window)  # type: ignore[no-any-return]
 
@@ -216,7 +216,7 @@ def _compute(name: str, values: FloatArray, window: int) -> FloatArray:
 
 
 def _types(args: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The types of the arguments, also inside tuples: 5 == 5.0, but a function may tell them apart."""
+    """Returns the types of the arguments, also inside tuples: 5 == 5.0, but a function may distinguish them."""
     types = tuple(map(type, args))
     return tuple(_types(arg) if type(arg) is tuple else type(arg) for arg in args) if tuple in types else types
 
@@ -225,10 +225,10 @@ def _name(fn: Callable[..., Any]) -> str:
     return getattr(fn, "__name__", None) or repr(fn)
 
 
-def indicator(
+def talib_indicator(
     view: BundleView, name: str, parameters: tuple[tuple[str, Any], ...]
 ) -> FloatArray | dict[str, FloatArray]:
-    """A TA-Lib function of each symbol; see `BundleView.ta`.
+    """Calls a TA-Lib function for each symbol; see `BundleView.ta`.
 
     Source:
         https://ta-lib.github.io/ta-lib-python/abstract.html: names of inputs, parameters and outputs.
@@ -249,25 +249,23 @@ def indicator(
     results = {output: np.full((view.n_bars, view.n_symbols), np.nan) for output in outputs}
     for position in range(view.n_symbols):
         columns = [values[:, position] for values in inputs]
-        known: BoolArray = np.logical_and.reduce(
-            ~np.isnan(columns), axis=0
-        )  # TA-Lib gives NaN for ever after the first one inside
+        known: BoolArray = np.logical_and.reduce(~np.isnan(columns), axis=0)  # after a NaN, TA-Lib returns only NaN
         if not known.any():
             continue
         try:
             computed = getattr(talib, function)(*(column[known] for column in columns), **dict(parameters))
-        except Exception as error:  # TA-Lib raises no narrower one for a parameter out of range
+        except Exception as error:  # TA-Lib raises no narrower type for a parameter out of range
             given = ", ".join(f"{key}={value!r}" for key, value in parameters)
             raise InputError(f"`data.ta({name!r}, {given})`: TA-Lib refuses these parameters: {error}.") from None
         begun = int(np.argmax(known))
-        own_bar = np.cumsum(known[begun:]) - 1  # of a bar without values: the last one before
+        own_bar = np.cumsum(known[begun:]) - 1  # for a bar without values, the last bar with values
         for output, values in zip(outputs, computed if len(outputs) > 1 else [computed], strict=True):
             results[output][begun:, position] = values[own_bar]
     return results if len(outputs) > 1 else results[outputs[0]]
 
 
 def _fields(inputs: Mapping[str, str | list[str]]) -> list[str]:
-    """Fields in the order the function takes them: `{"price": "close", "prices": ["volume"]}` is close, volume."""
+    """Returns the fields in the order of the function's arguments: `{"price": "close", "prices": ["volume"]}` is close, volume."""
     return [field for value in inputs.values() for field in ([value] if isinstance(value, str) else value)]
 
 

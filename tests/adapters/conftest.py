@@ -1,4 +1,4 @@
-"""Runs the examples of the documentation, and makes the frames that a backtester alone would be given."""
+"""Runs the examples of the documentation, and makes the frames to run a backtester alone."""
 
 import os
 import runpy
@@ -15,7 +15,7 @@ EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 
 @pytest.fixture(scope="module")
 def example(tmp_path_factory):
-    """Runs an example as it stands, in a folder of its own; gives its variables."""
+    """Runs an unchanged example in a new folder; returns its variables."""
 
     def run(name):
         here = Path.cwd()
@@ -35,7 +35,7 @@ def sample():
 
 @pytest.fixture(scope="session")
 def ohlcv(sample):
-    """A symbol's frame as backtesting.py wants it, up to a bar, of the bars it has."""
+    """Returns a symbol's frame for backtesting.py, up to a bar, of the bars with prices."""
 
     def make(symbol, n_bars=None):
         at = sample.symbols.index(symbol)
@@ -47,7 +47,7 @@ def ohlcv(sample):
 
 @pytest.fixture(scope="session")
 def wide(sample):
-    """A field as a frame with a column a symbol."""
+    """Returns a field as a frame with a column for each symbol."""
 
     def make(name="close", n_bars=None):
         return pd.DataFrame(

@@ -1,4 +1,4 @@
-"""A backtesting.py strategy as an objective equals backtesting.py alone."""
+"""Objectives of backtesting.py strategies equal backtesting.py alone."""
 
 import cloudpickle
 import numpy as np
@@ -20,7 +20,7 @@ def swept(example):
 
 
 class Momentum(Strategy):
-    """Without `I`, so that it trades from the second bar on; it also writes where it may."""
+    """Does not use `I`, so that it trades from the second bar on; also writes to its prices."""
 
     lag = 20
     share = 0.5
@@ -128,7 +128,7 @@ def test_closes_alone_are_enough():
     assert metrics["n_trades"] > 10
 
 
-def test_no_bars_of_progress(sample, capfd):
+def test_no_progress_bar_is_shown(sample, capfd):
     backtesting.objective(Momentum, symbol="AAPL", finalize_trades=True)({"lag": 20}, sample.view())
     assert "Backtest.run" not in capfd.readouterr().err
 
@@ -184,7 +184,7 @@ def test_another_strategy_or_setting_is_another_objective(tmp_path):
     assert len(rbt.Tuner.restore(tmp_path / "s", one).fit()) == 2
 
 
-def test_it_travels(sample):
+def test_the_objective_pickles_with_a_commission(sample):
     objective = backtesting.objective(Momentum, symbol="AAPL", commission=lambda size, price: 2.0)
     there = cloudpickle.loads(cloudpickle.dumps(objective))
     view = sample.view(800)

@@ -1,4 +1,4 @@
-"""A function that returns a bt strategy as an objective equals bt alone."""
+"""Objectives of bt strategies equal bt alone."""
 
 import bt
 import numpy as np
@@ -29,18 +29,18 @@ def test_each_of_the_sweep_equals_a_backtest_alone(example, wide):
         assert result.metrics["sharpe"] == pytest.approx(returns.mean() / returns.std() * 252**0.5, rel=1e-9)
 
 
-def test_a_backtest_of_the_functions_own_making_stands_as_it_is(sample, wide):
+def test_a_backtest_that_the_function_returns_runs_unchanged(sample, wide):
     def hold(close, weight):
         algos = [bt.algos.RunOnce(), bt.algos.WeighSpecified(IBM=weight), bt.algos.Rebalance()]
         return bt.Backtest(bt.Strategy("hold", algos), close, initial_capital=5_000, integer_positions=False)
 
     run = adapter.objective(hold)({"weight": 0.4}, sample.view(500))
     ibm = wide("close", 500)["IBM"]
-    # Bought at the first bar's close: bt has a day without prices before it.
+    # The position is bought at the first bar's close: bt adds a day without prices before it.
     np.testing.assert_allclose(run.equity, 0.6 + 0.4 * ibm / ibm.iloc[0], rtol=1e-9)
 
 
-def test_other_answers_and_other_bars_are_refused(sample):
+def test_other_results_and_other_bars_are_refused(sample):
     with pytest.raises(ObjectiveResultError, match=r"returned a float; return a bt\.Strategy or a bt\.Backtest"):
         adapter.objective(lambda close: 1.0)({}, sample.view(100))
 

@@ -1,4 +1,4 @@
-"""A pandas function as an objective equals what pandas makes of it alone."""
+"""Objectives of pandas functions equal the functions alone."""
 
 import numpy as np
 import pandas as pd
@@ -58,7 +58,7 @@ def test_equity_and_weights(sample, wide):
     np.testing.assert_array_equal(alone({"share": 0.5}, view).returns, run.returns)
 
 
-def test_a_frame_is_made_once_and_nobody_changes_it_for_others(sample):
+def test_a_frame_is_made_once_and_trials_cannot_change_it_for_others(sample):
     frames = []
 
     def adds(df, n):
@@ -105,12 +105,12 @@ def test_times_are_as_the_prices_had_them():
         ),
     ],
 )
-def test_answers_that_are_not_what_was_said(sample, gives, answer, sentence):
+def test_results_of_another_kind_are_refused(sample, gives, answer, sentence):
     with pytest.raises(ObjectiveResultError, match=sentence):
         pandas.objective(answer, gives=gives)({}, sample.view(100))
 
 
-def test_settings_that_cannot_be():
+def test_invalid_settings_are_refused():
     with pytest.raises(
         SettingError, match="`gives` is one of 'returns', 'equity', 'weights', 'positions'; got 'trades'"
     ):

@@ -1,4 +1,4 @@
-"""A function that returns a vectorbt portfolio as an objective equals vectorbt alone."""
+"""Objectives of vectorbt portfolios equal vectorbt alone."""
 
 import numpy as np
 import pandas as pd
@@ -36,7 +36,7 @@ def test_each_of_the_sweep_equals_its_portfolio_alone(swept, sample, wide):
 
 
 def targets(close, weight):
-    """Weights of all symbols that have a price, one account a config, many configs at once."""
+    """Weights of all symbols with a price; one account for each config, many configs at once."""
     columns = [close.notna() * w / close.shape[1] for w in np.atleast_1d(weight)]
     size = pd.concat(columns, axis=1, keys=np.atleast_1d(weight), names=["weight", "symbol"])
     prices = pd.concat([close] * len(columns), axis=1, keys=np.atleast_1d(weight), names=["weight", "symbol"])
@@ -53,7 +53,7 @@ def targets(close, weight):
 
 
 def holdings(close, weight):
-    """The same with an account a symbol: a column a (config, symbol)."""
+    """The same with an account for each symbol: a column for each (config, symbol)."""
     columns = [close.notna() * w for w in np.atleast_1d(weight)]
     size = pd.concat(columns, axis=1, keys=np.atleast_1d(weight), names=["weight", "symbol"])
     prices = pd.concat([close] * len(columns), axis=1, keys=np.atleast_1d(weight), names=["weight", "symbol"])
@@ -73,7 +73,7 @@ def test_several_symbols_in_one_batch(function, start, sample, wide):
         assert run.metrics()["n_orders"] == np.sum(portfolio.orders.count())
 
 
-def test_other_answers_pass_and_other_bars_do_not(sample):
+def test_other_results_pass_and_other_bars_do_not(sample):
     def figures(close, window):
         return {"score": float(close["IBM"].rolling(window).mean().iloc[-1])}
 
@@ -106,7 +106,7 @@ def test_arguments_are_known_by_their_names(sample):
     np.testing.assert_array_equal(seen["close"], view.close)
     assert np.shares_memory(seen["close"].to_numpy(), sample.close)
     pd.testing.assert_frame_equal(seen["df"]["volume"], seen["volume"])
-    with pytest.raises(ObjectiveError, match="the argument `prices` is no parameter of the space, and no prices"):
+    with pytest.raises(ObjectiveError, match="the argument `prices` is neither a parameter of the space nor prices"):
         vectorbt.objective(vague).check({"window"}, sample)
     with pytest.raises(ObjectiveError, match="has no argument `depth`, which is a parameter of the space"):
         objective.check({"window", "depth"}, sample)

@@ -56,7 +56,7 @@ def long_frame(make_long: Callable[..., pd.DataFrame]) -> pd.DataFrame:
 
 @pytest.fixture
 def csv_folder(tmp_path: Path) -> Callable[[pd.DataFrame], Path]:
-    """Writes a long frame as a folder with a CSV file a symbol."""
+    """Writes a long frame to a folder with a CSV file for each symbol."""
 
     def write(frame: pd.DataFrame, name: str = "prices") -> Path:
         folder = tmp_path / name
@@ -66,6 +66,11 @@ def csv_folder(tmp_path: Path) -> Callable[[pd.DataFrame], Path]:
         return folder
 
     return write
+
+
+@pytest.fixture(scope="session")
+def sample() -> rbt.Bundle:
+    return rbt.load_bundle("sample")
 
 
 @pytest.fixture(scope="session")

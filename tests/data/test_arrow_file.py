@@ -34,7 +34,7 @@ def _same(one: rbt.Bundle, other: rbt.Bundle) -> bool:
 
 
 @pytest.mark.parametrize("verify", [False, True])
-def test_what_was_saved_is_what_is_opened(saved, small, verify):
+def test_opening_returns_the_saved_bundle(saved, small, verify):
     opened = rbt.Bundle.open(saved, verify=verify)
     assert _same(opened, small)
     assert opened.path == saved
@@ -65,7 +65,7 @@ def test_the_arrays_lie_in_the_mapping_of_the_file(saved):
     assert pa.total_allocated_bytes() == before
     arrays = (opened.index, opened.close, opened["mood"], opened.view(7).close)
     assert not any(array.flags.owndata for array in arrays)
-    if not MAPS.exists():  # only Linux tells where files are mapped
+    if not MAPS.exists():  # only Linux shows where files are mapped
         return
     spans = [
         tuple(int(part, 16) for part in line.split()[0].split("-"))
@@ -106,7 +106,7 @@ def test_flipped_bits_are_refused_or_harmless(saved, small, tmp_path):
             content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
         damaged.write_bytes(content)
         try:
-            assert _same(rbt.Bundle.open(damaged, verify=True), small)  # padding was hit
+            assert _same(rbt.Bundle.open(damaged, verify=True), small)  # the bits were padding
         except BundleError:
             refused += 1
         with contextlib.suppress(BundleError):

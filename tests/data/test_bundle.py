@@ -23,7 +23,7 @@ def _pivot(frame, field):
     return frame.pivot(index="date", columns="symbol", values=field)
 
 
-def test_a_long_frame_is_what_pandas_pivots_it_to(long_frame):
+def test_a_long_frame_equals_its_pivot_by_pandas(long_frame):
     bundle = rbt.Bundle.from_frame(long_frame, name="p", metadata={"source": "random"})
     assert bundle.fields == FIELDS
     for field in FIELDS:
@@ -105,7 +105,9 @@ def test_symbols_are_text_and_stay_as_they_are():
 
 
 def test_time_zones_are_kept_by_name_and_stored_as_utc():
-    local = pd.date_range("2021-03-12 09:30", periods=4, freq="D", tz="America/New_York")  # the clock changes inside
+    local = pd.date_range(
+        "2021-03-12 09:30", periods=4, freq="D", tz="America/New_York"
+    )  # daylight saving begins within it
     closes = pd.DataFrame({"A": [1.0, 2, 3, 4]}, local)
     bundle = rbt.Bundle.from_frame(closes)
     assert bundle.tz == "America/New_York"
@@ -201,7 +203,7 @@ def test_pickles_equal_and_read_only(small, tmp_path):
     assert small != "small"
 
 
-def test_shows_what_it_is(small):
+def test_repr_and_html(small):
     assert repr(small) == ("<Bundle unnamed: 20 bars from 2020-01-01 to 2020-01-20, 3 symbols, close, mood>")
     page = rbt.Bundle.from_arrays(
         {"close": small.close}, small.index, ["<A>", "B", "C"], name="<x>", metadata={"licence": "a & b"}

@@ -1,4 +1,4 @@
-"""Whatever changes in a bundle is seen by its checksums, which are made with it and lie in its file."""
+"""Checksums detect every change of a bundle; they are computed with it and stored in its file."""
 
 import dataclasses
 
@@ -48,8 +48,8 @@ def test_any_bit_that_flips_in_any_column_is_seen_where_it_is(bundle, data):
 
 @settings(deadline=None, max_examples=100)
 @given(st.integers(0, 2**32), st.data())
-def test_what_overwrites_part_of_a_page_is_seen(seed, data):
-    """Other bytes, zeros, the bytes beside them, or another part of the array: as torn and misplaced writes leave it."""
+def test_overwriting_part_of_a_page_is_detected(seed, data):
+    """Overwrites with random bytes, zeros, adjacent bytes or another part of the array, like torn and misplaced writes."""
     values = np.round(np.random.default_rng(seed).uniform(1, 9, 2 * WORDS + 700))  # round prices: few bits are in use
     sums, before = block_sums(values), values.copy()
     start = data.draw(st.integers(0, len(values) - 1))

@@ -1,4 +1,4 @@
-"""CSV files as other programs write them: each equals what pandas reads of it by hand, or is refused with a remedy."""
+"""CSV files of other programs give the values that pandas reads from them, or an error that says how to fix the file."""
 
 import gzip
 import io
@@ -52,12 +52,12 @@ def test_a_folder_with_semicolons(tmp_path):
     [
         ("date;A\n2024-01-02;1,5\n2024-01-03;2.5\n", "row 3: `A` is '2.5', and other numbers have a decimal comma"),
         ("date;A;B\n2024-01-02;1,5;2.500\n", "row 2: `B` is '2.500', and other numbers have a decimal comma"),
-        ("date;A\n2024-01-02;1.234,5\n", "'1.234,5', which is no number"),
-        ("date;A\n2024-01-02;1,500\n2024-01-03;2,125\n", "may have a decimal comma or one of thousands"),
+        ("date;A\n2024-01-02;1.234,5\n", "'1.234,5', which is not a number"),
+        ("date;A\n2024-01-02;1,500\n2024-01-03;2,125\n", "may be a decimal comma or separate thousands"),
         ("date,A\n2024-01-02,1,5\n", "a decimal comma need another separator, such as a semicolon"),
     ],
 )
-def test_files_that_do_not_agree_with_themselves(tmp_path, text, sentence):
+def test_inconsistent_files_are_refused(tmp_path, text, sentence):
     with pytest.raises(BundleError) as caught:
         sources.read_bundle(write(tmp_path / "x.csv", text))
     assert sentence in str(caught.value)
@@ -67,7 +67,7 @@ FIELDS = ["Close", "High", "Low", "Open", "Volume"]
 
 
 def yfinance(tickers, name="Date", days=DAYS):
-    """A frame as `yfinance.download` makes it."""
+    """Returns a frame like those of `yfinance.download`."""
     columns = {}
     for number, ticker in enumerate(tickers):
         close = CLOSE[: len(days)] + number
@@ -97,7 +97,7 @@ def test_errors_in_a_file_of_yfinance_name_line_and_ticker(tmp_path):
     lines = yfinance(["AAPL", "MSFT"]).to_csv().splitlines()
     lines[5] = lines[5].replace(f"{VOLUME[2]}", "many", 1)
     write(tmp_path / "x.csv", "\n".join(lines) + "\n")
-    with pytest.raises(BundleError, match=r"x\.csv, symbol AAPL, row 6: `volume` is 'many', which is no number"):
+    with pytest.raises(BundleError, match=r"x\.csv, symbol AAPL, row 6: `volume` is 'many', which is not a number"):
         sources.read_bundle(tmp_path / "x.csv")
 
 

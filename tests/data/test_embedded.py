@@ -27,7 +27,7 @@ def test_sample_is_five_stocks_two_of_them_listed_late():
     for field in sample.fields:
         np.testing.assert_array_equal(np.isnan(sample[field]), ~alive)
     returns = pd.DataFrame(sample.close, sample.index, sample.symbols).pct_change(fill_method=None)
-    # AAPL's fall is real; the splits of 2000, 2005 (AAPL) and 2003 (MSFT) would be falls of a half
+    # AAPL's fall is real; unadjusted splits of 2000, 2005 (AAPL) and 2003 (MSFT) would be falls of one half
     assert (returns < -0.4).sum().to_dict() == {"AAPL": 1, "FB": 0, "GOOG": 0, "IBM": 0, "MSFT": 0}
     assert returns["AAPL"].idxmin() == pd.Timestamp("2000-09-29")
     assert returns["AAPL"].min() == pytest.approx(-0.519, abs=5e-4)

@@ -1,4 +1,4 @@
-"""What a lower fidelity sees: less than a higher one, and nothing of its own making."""
+"""A lower fidelity has a part of the data of a higher one, and no returns that the prices do not have."""
 
 import itertools
 import math
@@ -14,13 +14,8 @@ from rbt_ray.data.fidelity import FIDELITY_KINDS, cut_to_fidelity
 fidelities = st.floats(1e-3, 1.0)
 
 
-@pytest.fixture(scope="module")
-def sample():
-    return rbt.load_bundle("sample")
-
-
 def made(n_bars, n_symbols, rng):
-    """A bundle in which some symbols are listed late and some bars are missing."""
+    """Returns a bundle in which some symbols are listed late and some bars are missing."""
     close = 100 * np.exp(np.cumsum(rng.normal(0, 0.02, (n_bars, n_symbols)), axis=0))
     for symbol in range(1, n_symbols):
         close[: rng.integers(0, n_bars // 2), symbol] = np.nan
@@ -78,7 +73,7 @@ def test_blocks_see_only_what_higher_fidelities_see_and_keep_every_return(low, h
     for symbol in range(bundle.n_symbols):
         closes, known = bundle.close[:, symbol], np.flatnonzero(~np.isnan(bundle.close[rows, symbol]))
         for before, here in itertools.pairwise(known):
-            if before + 1 == here:  # in the bundle, the value before this one may be another bar's
+            if before + 1 == here:  # otherwise the last value in the bundle may be of a bar between
                 last = closes[: rows[here]][~np.isnan(closes[: rows[here]])][-1]
                 got = few.close[here, symbol] / few.close[before, symbol]
                 assert got == pytest.approx(closes[rows[here]] / last, rel=1e-9)

@@ -1,4 +1,4 @@
-"""Columns of every dtype of numpy, pandas and Arrow: the bundle of the same values as float64, or one sentence."""
+"""A column of any dtype of numpy, pandas and Arrow gives the bundle of the same float64 values, or an error of one sentence."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def label(cell):
 
 
 def numpy_column(code):
-    """Three values of a numpy type, and what they are as Python floats; `REFUSED` where they are no real numbers."""
+    """Returns three values of a numpy type, and the same as Python floats; `REFUSED` if they are not real numbers."""
     if code in "FDGVMm":
         kinds = {"M": "datetime64[ns]", "m": "timedelta64[s]", "V": "V4"}
         return np.array([1, 2, 3]).astype(kinds.get(code, code)), REFUSED
@@ -47,7 +47,7 @@ def numpy_column(code):
 
 
 def numbers():
-    """Columns by name, with the floats they are."""
+    """Returns columns by name, with their values as floats."""
     cases = {f"numpy {np.dtype(code).name}": numpy_column(code) for code in CODES}
     for kind in ("Int8", "Int16", "Int32", "Int64", "UInt8", "UInt16", "UInt32", "UInt64", "Float32", "Float64"):
         series = pd.Series([5, None, 7], dtype=kind)
@@ -109,7 +109,7 @@ ONLY_IN_ARRAYS = {
     "objects, array([1.])": [1.0, 2.0, 3.5],
     "objects, 'nan'": [np.nan, 2.0, 3.5],
 }
-"""Cells of arrays that numpy reads as the numbers they are, and that are odd in a frame."""
+"""Cells that numpy reads as numbers in arrays, and that are refused in frames."""
 LAYOUTS = {
     "long": lambda column: pd.DataFrame({"date": DAYS, "symbol": "A", "close": column}),
     "wide": lambda column: pd.DataFrame({"date": DAYS, "A": column}),
@@ -118,7 +118,7 @@ LAYOUTS = {
 
 
 def read(make):
-    """The bundle, or the one sentence that refuses it; no warning, and no other error."""
+    """Returns the bundle, or the message of a `BundleError`; warnings and other errors fail the test."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         try:
@@ -183,7 +183,7 @@ def test_masked_values_are_missing():
 
 
 def times():
-    """Columns by name, with the UTC instants they are."""
+    """Returns columns by name, with their UTC instants."""
     cases = {}
     for unit in ("s", "ms", "us", "ns"):
         cases[f"datetime64[{unit}]"] = (pd.Series(DAYS.astype(f"datetime64[{unit}]")), DAYS)
@@ -295,7 +295,7 @@ def test_an_index_of_any_dtype():
 
 
 def names():
-    """Columns of symbols by name, with their texts."""
+    """Returns columns of symbols by name, with their texts."""
     texts = ["A", "B", "C"]
     cases = {kind: (pd.Series(texts, dtype=kind), texts) for kind in ("object", "str", "string[python]", "category")}
     for kind in (pa.string(), pa.large_string(), pa.dictionary(pa.int8(), pa.string())):
@@ -317,7 +317,7 @@ NAMES = names()
 
 
 def is_made(name, layout):
-    """Whether pandas makes such a frame: it has no levels of long doubles, nor of values that have no hash."""
+    """Whether pandas can make the frame: levels of long doubles and of unhashable values do not exist."""
     column, expected = NAMES[name]
     return layout != "by field" or (expected is not REFUSED and column.dtype != np.longdouble)
 

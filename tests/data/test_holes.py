@@ -1,4 +1,4 @@
-"""Symbols with holes are named: in a warning, by `bundle ingest` and `bundle show`, and by the doctor."""
+"""A warning, `bundle ingest`, `bundle show` and the doctor name symbols with holes."""
 
 from __future__ import annotations
 
@@ -76,13 +76,13 @@ def test_a_study_on_them_warns(name, tmp_path):
     said = [str(warning.message) for warning in caught if "without a close" in str(warning.message)]
     assert len(said) == (name == "holed")
     if said:
-        assert "S0 33.3 % (100 of 300). Holdings are carried over them" in said[0]
+        assert "S0 33.3 % (100 of 300). Holdings are carried over these bars" in said[0]
         assert caught[0].filename == __file__
 
 
 @pytest.fixture
 def paused(tmp_path, monkeypatch):
-    """A file of two symbols, of which A has no price on the second of three bars."""
+    """Writes a file of two symbols and three bars; A has no price on the second."""
     monkeypatch.setenv("RBT_RAY_HOME", str(tmp_path / "home"))
     (tmp_path / "prices.csv").write_text(
         "date,symbol,close\n2020-01-01,A,1\n2020-01-01,B,3\n2020-01-02,B,1\n2020-01-03,A,2\n2020-01-03,B,3\n"

@@ -1,4 +1,4 @@
-"""Declared ends of listings: what may be declared, and where the declaration is kept."""
+"""Declared ends of listings: which declarations are valid, and where they are stored."""
 
 from __future__ import annotations
 
@@ -56,16 +56,16 @@ def test_times_without_a_zone_are_the_bundles_and_datetime64_is_utc():
 @pytest.mark.parametrize(
     ("listed_until", "sentence"),
     [
-        ({"C": "2020-01-03"}, "has 'C', which is no symbol of the bundle"),
+        ({"C": "2020-01-03"}, "has 'C', which is not a symbol of the bundle"),
         ({"A": "soon"}, "of A is the time of its last bar .*; got 'soon'"),
         ({"A": np.datetime64("NaT")}, "of A is the time of its last bar"),
         ({"A": 3}, "of A is the time of its last bar .*; got 3"),
         ({"A": None}, "of A is the time of its last bar .*; got None"),
-        ({"A": "2020-01-02"}, "of A is 2020-01-02, and it has a close on 2020-01-03"),
+        ({"A": "2020-01-02"}, "of A is 2020-01-02, but it has a close on 2020-01-03"),
         (["A"], "is a mapping from symbols to the times of their last bars.*; got list"),
     ],
 )
-def test_what_cannot_be_declared(listed_until, sentence):
+def test_invalid_declarations_are_refused(listed_until, sentence):
     with pytest.raises(BundleError, match=sentence):
         bundle_of(listed_until)
 
@@ -80,7 +80,7 @@ def test_the_declaration_is_part_of_the_version(declared):
 
 
 def test_bundles_without_a_declaration_have_the_hash_and_the_file_they_had(tmp_path):
-    """Computed by the version before there were declarations."""
+    """The hashes are of the last version without declarations."""
     assert rbt.load_bundle("sample").version == "5dbff505f7128b2f136a155297cad70ec1e6f77fe50b91b7ec91bc5f0c736016"
     plain = bundle_of()
     assert plain.version == "9adf5a48ab8e0a08aabfec1a60f3255b747c6fc0685258347899049c610e5d52"

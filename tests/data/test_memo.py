@@ -69,7 +69,7 @@ def test_a_result_that_could_be_changed_is_refused(small, result):
     def changeable(_):
         return result
 
-    with pytest.raises(InputError, match=r"`data.memo\(changeable, ...\)`: what is kept must be an array.*; got "):
+    with pytest.raises(InputError, match=r"`data.memo\(changeable, ...\)`: a cached result must be an array.*; got "):
         small.view().memo(changeable)
 
 
@@ -95,7 +95,7 @@ def test_an_error_of_the_function_is_its_own_and_is_not_kept(small):
     assert len(calls) == 2
 
 
-def test_what_is_shared_knows_no_seed(small):
+def test_cached_functions_get_no_seed(small):
     trial = small.view().for_trial(7)
     assert trial.memo(lambda data: data.seed) is None
     with pytest.raises(InputError, match="belongs to no trial, so it has no random numbers"):
@@ -112,7 +112,7 @@ def test_one_memo_may_use_another(small):
     capacity=st.integers(0, 60_000),
     steps=st.lists(st.tuples(st.integers(0, 12), st.integers(0, 2000)), max_size=60),
 )
-def test_it_holds_the_most_recently_used_that_fit(capacity, steps):
+def test_the_memo_keeps_the_most_recently_used_that_fit(capacity, steps):
     memo = Memo(capacity)
     model: dict[int, tuple[np.ndarray, int]] = {}  # in order of use
     for key, n in steps:

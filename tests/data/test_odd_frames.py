@@ -1,4 +1,4 @@
-"""Frames and dates that can be read two ways are refused, and those that have one meaning are read."""
+"""Ambiguous frames and dates are refused; those with one meaning are read."""
 
 import datetime
 
@@ -18,10 +18,10 @@ def wide(*names):
 
 @pytest.mark.parametrize("names", [(700, "700"), ("A", 1.5, "1.5"), (True, "True")])
 def test_names_that_are_one_text_are_refused(names):
-    with pytest.raises(BundleError, match="which have one name as text"):
+    with pytest.raises(BundleError, match="which have the same name as text"):
         rbt.Bundle.from_frame(wide(*names))
     levels = pd.MultiIndex.from_product([["close"], names])
-    with pytest.raises(BundleError, match="which have one name as text"):
+    with pytest.raises(BundleError, match="which have the same name as text"):
         rbt.Bundle.from_frame(wide(*names).set_axis(levels, axis=1))
 
 
@@ -55,7 +55,7 @@ def test_words_are_no_dates(word, first):
 @pytest.mark.parametrize("stamp", [1704067200, 1704067200.0, 1704067200000, 1704067200000000000, "1704067200"])
 def test_counts_since_1970_need_a_unit(stamp):
     frame = pd.DataFrame({"date": [stamp, stamp], "A": [1.0, 2.0]})
-    with pytest.raises(BundleError, match=r"is not a date but a count since 1970, and its unit is not known.*unit='s'"):
+    with pytest.raises(BundleError, match=r"is not a date but a count since 1970 in an unknown unit.*unit='s'"):
         rbt.Bundle.from_frame(frame)
 
 

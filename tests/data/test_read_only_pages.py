@@ -1,4 +1,4 @@
-"""Arrays on pages that nobody can write to through them, shared or copied."""
+"""Arrays on read-only pages, shared or copied."""
 
 import ctypes
 import gc
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux can 
 
 
 def shared_arrays(n=100_000):
-    """Arrays as Ray gives them, numbers at odd places of shared memory and dates in memory of their own; the memory."""
+    """Returns arrays like Ray's, and their memory: numbers at unaligned places of shared memory, dates in private memory."""
     memory = mmap.mmap(-1, 8 * n * 3, flags=mmap.MAP_SHARED)
     close = np.frombuffer(memory, np.float64, n, 8 * 100).reshape(n // 10, 10)
     close[:] = np.arange(n).reshape(close.shape)
@@ -47,7 +47,7 @@ def test_shared_memory_is_mapped_again_and_not_copied():
 def test_copies_are_their_own():
     arrays = {"a": np.arange(1000.0), "b": np.arange(7)}
     copies = read_only_pages.copy(arrays)
-    private = read_only_pages.remap(arrays)  # memory of this process alone
+    private = read_only_pages.remap(arrays)  # private memory
     arrays["a"][:] = 0
     for found in (copies, private):
         assert found["a"].tolist() == list(range(1000))
@@ -56,7 +56,7 @@ def test_copies_are_their_own():
 
 
 def stray_writes():
-    """How a process ends that writes at some distance from arrays: its exit code, by how they were mapped and where."""
+    """Prints, for each mapping and distance from an array, the exit code of a process that writes there."""
     arrays, _memory = shared_arrays()
     for name in ("remap", "copy"):
         values = getattr(read_only_pages, name)({"close": arrays["close"]})["close"]
@@ -90,7 +90,7 @@ def test_the_mapping_lasts_as_long_as_any_array_and_no_longer():
     close = again["close"][5:]
     del arrays, again
     gc.collect()
-    with pytest.raises(BufferError):  # what the arrays were made from is in use
+    with pytest.raises(BufferError):  # the arrays use it
         memory.close()
     assert close[0, 0] == 50
     assert mappings().count("---p") > before
@@ -100,7 +100,7 @@ def test_the_mapping_lasts_as_long_as_any_array_and_no_longer():
     assert mappings().count("---p") == before
 
 
-def test_what_the_system_refuses_is_an_error(monkeypatch):
+def test_a_system_without_mremap_raises(monkeypatch):
     monkeypatch.setattr(sys, "platform", "darwin")
     for place in (read_only_pages.remap, read_only_pages.copy):
         with pytest.raises(OSError, match="darwin"):

@@ -57,7 +57,7 @@ def test_ingest_load_list_remove(home, small):
     assert (info.version, info.nbytes) == (small.version, 2 * 20 * 3 * 8)
     rbt.remove_bundle("my.prices_1-2")
     assert [info.name for info in rbt.list_bundles()] == ["sample", "fx"]
-    np.testing.assert_array_equal(loaded.close, small.close)  # what is mapped lives on
+    np.testing.assert_array_equal(loaded.close, small.close)  # a mapped file stays readable
     assert list((home / "bundles").iterdir()) == []
 
 
@@ -84,7 +84,7 @@ def test_new_metadata_replaces_the_old(home, small):
 
 def test_files_are_private(home, small):
     rbt.ingest("p", small)
-    if os.name != "posix":  # elsewhere the user's folder is private as a whole
+    if os.name != "posix":  # elsewhere the user's whole folder is private
         return
     for path in (home / "bundles", *(home / "bundles").rglob("*")):
         assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600)
@@ -107,7 +107,7 @@ def test_an_unknown_name_lists_the_nearest_and_all(home, small):
 @pytest.mark.parametrize(
     "name", ["", ".", "..", "a/b", "a\\b", "../a", ".hidden", "-x", "a b", "é", "x.", "x" * 101, "a\n", None]
 )
-def test_names_that_cannot_be_used(home, small, name):
+def test_invalid_names_are_refused(home, small, name):
     with pytest.raises(BundleError, match=re.escape(f"letter or digit; got {name!r}.")):
         rbt.ingest(name, small)
     assert not home.exists()
@@ -125,7 +125,7 @@ def test_a_damaged_bundle_is_refused_listed_and_mended(home, small):
     content = bytearray(path.read_bytes())
     content[content.index(np.float64(2.0).tobytes())] ^= 1  # one bit of one price
     path.write_bytes(content)
-    with pytest.raises(BundleError, match="its prices are not those it was written with"):
+    with pytest.raises(BundleError, match="its prices do not match its content hash"):
         rbt.load_bundle("p")
     path.write_bytes(content[: len(content) // 2])
     assert "is damaged" in rbt.list_bundles()[-1].error
@@ -159,7 +159,7 @@ def test_without_a_home_of_its_own_it_is_the_users_data_folder(monkeypatch, tmp_
 def test_a_home_that_cannot_be_written_is_a_sentence(monkeypatch, tmp_path, small):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("RBT_RAY_HOME", str(tmp_path / "file"))
-    with pytest.raises(BundleError, match=r"cannot be made: .*\. Set RBT_RAY_HOME to one that can be written"):
+    with pytest.raises(BundleError, match=r"cannot be made: .*\. Set RBT_RAY_HOME to a writable folder"):
         rbt.ingest("p", small)
 
 
@@ -177,7 +177,7 @@ def test_a_killed_ingest_leaves_a_whole_version(home, attempts):
         child = _start(str(1000 * attempt))
         said = [child.stdout.readline() for _ in range(rng.randrange(3, 9))]
         moment = time.perf_counter() + rng.uniform(0, 0.01)
-        while time.perf_counter() < moment:  # anywhere within an ingest, which takes some 5 ms
+        while time.perf_counter() < moment:  # at any point of an ingest, which takes about 5 ms
             pass
         child.kill()
         said += child.stdout.readlines()
@@ -192,8 +192,8 @@ def test_a_killed_ingest_leaves_a_whole_version(home, attempts):
 
 
 @pytest.mark.parametrize("act", ["ingest", "remove"])
-def test_what_killed_ingests_and_removals_left_is_swept(home, small, act, tmp_path):
-    """Under the registry's lock nobody else writes, so whatever is unfinished was abandoned."""
+def test_remains_of_killed_ingests_and_removals_are_removed(home, small, act, tmp_path):
+    """While the registry is locked nobody else writes, so every unfinished file was abandoned."""
     rbt.ingest("p", small)
     rbt.ingest("q", small)
     bundles, outside = home / "bundles", tmp_path / "outside"
@@ -215,7 +215,7 @@ def test_what_killed_ingests_and_removals_left_is_swept(home, small, act, tmp_pa
 
 
 def test_a_removal_that_is_killed_is_finished_by_the_next_write(home, small):
-    """Children that ingest and remove without a pause are killed at random instants."""
+    """Kills children that ingest and remove in a loop, at random instants."""
     rng = random.Random(5)
     for _ in range(4):
         child = subprocess.Popen([sys.executable, "-c", INGEST_AND_REMOVE], stdout=subprocess.PIPE, text=True)
@@ -235,7 +235,7 @@ def test_a_removal_that_is_killed_is_finished_by_the_next_write(home, small):
 
 @pytest.mark.parametrize("what", ["current", "version"])
 @pytest.mark.parametrize("kind", ["fifo", "folder", "sparse"])
-def test_what_is_no_file_of_the_registry_is_an_error_at_once(home, small, what, kind):
+def test_special_files_in_the_registry_are_errors_at_once(home, small, what, kind):
     path = rbt.ingest("p", small).path
     victim = path if what == "version" else path.with_name("current")
     victim.unlink()

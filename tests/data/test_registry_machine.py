@@ -1,4 +1,4 @@
-"""The registry of bundles in any order of operations, with processes that are killed and files that are planted."""
+"""Random sequences of operations on the registry of bundles, with killed processes and planted files."""
 
 import contextlib
 import os
@@ -26,11 +26,11 @@ BUNDLES = [rbt.Bundle.from_arrays({"close": np.full((20, 2), 1.0 + n)}, DAYS, ["
 WHICH = st.integers(0, len(BUNDLES) - 1)
 KINDS = st.sampled_from(["link", "broken link", "link to a folder", "fifo", "folder", "sparse"])
 CALL = st.integers(1, 35)
-"""More calls than any ingest or removal makes: some children end before they are killed."""
+"""Up to more calls than an ingest or removal makes: some children end before they are killed."""
 
 
 class Registry(RuleBasedStateMachine):
-    """Holds it to: what was ingested and not removed loads, nothing unfinished stays, and no other file changes."""
+    """Checks that ingested bundles load until they are removed, that no unfinished file stays, and that no other file changes."""
 
     def __init__(self):
         super().__init__()
@@ -45,7 +45,7 @@ class Registry(RuleBasedStateMachine):
         (self.outside / ".writing-mine").write_text("precious")
         self.current = {}  # which bundle each name has
         self.ingested = {}  # which versions each name has
-        self.damaged = set()  # names under which something was planted in place of a file
+        self.damaged = set()  # names of bundles with a planted file
         self.is_quiet = True
 
     def teardown(self):
@@ -65,7 +65,7 @@ class Registry(RuleBasedStateMachine):
         self.damaged.discard(name)
 
     def _look(self, name, allowed):
-        """What became of a name of which several things may have; None stands for nothing."""
+        """Records which of the allowed bundles a name has now; None stands for no bundle."""
         try:
             found = rbt.load_bundle(name)
         except BundleNotFoundError:
@@ -136,9 +136,9 @@ class Registry(RuleBasedStateMachine):
         assert [ended(child) for child in children] == [0] * len(children)
         self.is_quiet = True
         if removes:
-            self.ingested.pop(name, None)  # which of the others came before it is not known
+            self.ingested.pop(name, None)  # the order of the others is unknown
         self._look(name, [*whichs, *([None] if removes else [])])
-        self.ingest(name, whichs[0])  # whoever came last, the operations that follow begin from the same state
+        self.ingest(name, whichs[0])  # the next operations begin with a known state
 
     @rule(kind=KINDS, what=st.sampled_from(["current", "version"]), which=WHICH, mends=st.booleans())
     @precondition(lambda self: set(self.current) - self.damaged)
@@ -154,7 +154,9 @@ class Registry(RuleBasedStateMachine):
             self.ingested[name].discard(self.current[name])
         with pytest.raises(BundleError):
             rbt.load_bundle(name)
-        if kind == "folder" and what == "version":  # no file replaces a folder, so that version could not come back
+        if (
+            kind == "folder" and what == "version"
+        ):  # no file replaces a folder, so that version could not be written again
             path.rmdir()
             self.ingest(name, self.current[name])
         elif mends:
@@ -219,7 +221,7 @@ def explore(examples, steps):
     chosen = settings(
         max_examples=examples,
         stateful_step_count=steps,
-        phases=[Phase.generate],  # to shrink a failure would take minutes of real processes
+        phases=[Phase.generate],  # shrinking a failure would take minutes of real processes
         deadline=None,
         suppress_health_check=list(HealthCheck),
     )

@@ -71,11 +71,11 @@ def test_one_wide_file(home, tmp_path, long_frame, ending):
     assert rbt.ingest("p", path) == rbt.Bundle.from_frame(closes)
 
 
-def test_what_pandas_writes_by_default_is_read(home, tmp_path, long_frame):
+def test_default_files_of_pandas_are_read(home, tmp_path, long_frame):
     long_frame.to_csv(tmp_path / "counted.csv")  # the row numbers become a column without a heading
     assert rbt.ingest("p", tmp_path / "counted.csv") == rbt.Bundle.from_frame(long_frame)
     closes = long_frame.pivot(index="date", columns="symbol", values="close").rename_axis(index=None)
-    closes.to_csv(tmp_path / "wide.csv")  # and the dates one too
+    closes.to_csv(tmp_path / "wide.csv")  # and so do the dates
     assert rbt.ingest("p", tmp_path / "wide.csv") == rbt.Bundle.from_frame(closes)
     wide = long_frame.pivot(index="date", columns="symbol", values=["close", "volume"])
     wide.to_parquet(tmp_path / "wide.parquet")
@@ -112,7 +112,9 @@ def test_dropping_equal_rows_is_a_fix_and_choosing_between_others_is_not(home, l
     assert rbt.ingest("p", twice, fix="drop-duplicates") == expected
     assert rbt.ingest("p", csv_folder(twice.iloc[::-1], "other"), fix=("sort", "drop-duplicates")) == expected
     differing = twice.assign(volume=np.arange(len(twice)))
-    with pytest.raises(BundleError, match=r"with other values.* Keep the right one of them; no fix can know which"):
+    with pytest.raises(
+        BundleError, match=r"with other values.* Remove the wrong one; no fix can know which one that is"
+    ):
         rbt.ingest("p", differing, fix=("sort", "drop-duplicates"))
 
 
@@ -140,17 +142,17 @@ def test_a_bundle_and_a_saved_bundle_are_sources(home, tmp_path, small):
     np.testing.assert_array_equal(faster.close, small.close)
 
 
-def test_sources_that_are_none(home, tmp_path):
+def test_invalid_sources_are_refused(home, tmp_path):
     with pytest.raises(BundleError, match="There is no file or folder"):
         rbt.ingest("p", tmp_path / "none")
-    with pytest.raises(BundleError, match=r"has no CSV files. A folder of prices has one a symbol"):
+    with pytest.raises(BundleError, match=r"has no CSV files. A folder of prices has one for each symbol"):
         rbt.ingest("p", tmp_path)
     for length in ("daily", "minute"):
         (tmp_path / "both" / length).mkdir(parents=True)
     with pytest.raises(BundleError, match=r"has folders daily and minute\. Name the one to use"):
         rbt.ingest("p", tmp_path / "both")
     (tmp_path / "p.xlsx").write_bytes(b"PK")
-    with pytest.raises(BundleError, match=r"`p.xlsx` has a kind of file that cannot be read.*\.parquet"):
+    with pytest.raises(BundleError, match=r"`p.xlsx` is a kind of file that cannot be read.*\.parquet"):
         rbt.ingest("p", tmp_path / "p.xlsx")
     for ending in (".parquet", ".feather", ".arrow"):
         (tmp_path / f"p{ending}").write_bytes(b"not what it says")
@@ -167,7 +169,7 @@ FIELDS = ["Adj Close", "Close", "High", "Low", "Open", "Volume"]
 
 
 def yfinance_like(tickers, order=("Price", "Ticker")):
-    """A frame as `yfinance.download` makes it: columns of two named levels, NaN before a ticker is listed."""
+    """Returns a frame like those of `yfinance.download`: columns of two named levels, NaN before a ticker is listed."""
     rng = np.random.default_rng(5)
     columns = {}
     for ticker in tickers:
@@ -185,7 +187,7 @@ def yfinance_like(tickers, order=("Price", "Ticker")):
 @pytest.mark.parametrize("order", [("Price", "Ticker"), ("Ticker", "Price")])
 @pytest.mark.parametrize(
     ("tickers", "named"),
-    # Only names can tell a stock called CLOSE from a field.
+    # Only level names distinguish a stock called CLOSE from a field.
     [(["AAPL", "NEW"], True), (["AAPL", "NEW"], False), (["SPY"], True), (["SPY"], False), (["CLOSE", "OPEN"], True)],
 )
 def test_frames_of_yfinance_in_either_order(home, tickers, order, named):
@@ -204,7 +206,7 @@ def test_frames_of_yfinance_in_either_order(home, tickers, order, named):
 
 def test_a_frame_of_one_ticker_takes_the_bundles_name(home):
     frame = yfinance_like(["SPY"])
-    flat = frame.droplevel("Ticker", axis=1).tz_localize("America/New_York")  # as Ticker.history() gives it
+    flat = frame.droplevel("Ticker", axis=1).tz_localize("America/New_York")  # like Ticker.history()
     bundle = rbt.ingest("SPY", flat)
     assert bundle.symbols == ("SPY",)
     assert bundle.tz == "America/New_York"

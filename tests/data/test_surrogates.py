@@ -1,4 +1,4 @@
-"""Names with lone surrogates, which JSON and file names can bring and no encoding has: pages can still be written."""
+"""Pages can show names with lone surrogates, which JSON and file names can contain and no encoding can write."""
 
 import numpy as np
 import pytest

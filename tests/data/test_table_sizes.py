@@ -1,4 +1,4 @@
-"""What a table takes once it is read, from what its file says; and that texts read as dictionaries are the same texts."""
+"""The size of a table in memory is computed from its file before it is read; dictionary-encoded texts are read unchanged."""
 
 import contextlib
 import io
@@ -39,7 +39,7 @@ def as_file(table, compression, rows_a_batch):
 
 @pytest.mark.parametrize("compression", [None, "lz4", "zstd"])
 @pytest.mark.parametrize("seed", range(8))
-def test_decompressed_is_what_pyarrow_allocates(compression, seed):
+def test_decompressed_bytes_are_what_pyarrow_allocates(compression, seed):
     rng = np.random.default_rng(seed)
     table = random_table(rng, n_rows := int(rng.integers(1, 3000)))
     data = as_file(table, compression, int(rng.integers(1, n_rows + 1)))

@@ -1,4 +1,4 @@
-"""Folders of files on other hosts: unpacked whole, under their hash, and swept where a worker was killed."""
+"""Folders of files are unpacked atomically under their hash; remains of killed workers are removed."""
 
 import os
 import time
@@ -6,7 +6,7 @@ import time
 from rbt_ray.data.file_tree import FileTree, unpack, unpacked
 
 
-def test_what_killed_workers_left_unfinished_is_swept_and_what_living_ones_write_stays(home, tmp_path):
+def test_old_remains_are_removed_and_new_ones_stay(home, tmp_path):
     source, outside = tmp_path / "source", tmp_path / "outside"
     source.mkdir()
     (source / "prices.csv").write_text("1")

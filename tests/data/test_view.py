@@ -14,11 +14,6 @@ from rbt_ray.data.content import MissingFieldError
 from rbt_ray.errors import InputError
 
 
-@pytest.fixture(scope="module")
-def sample() -> rbt.Bundle:
-    return rbt.load_bundle("sample")
-
-
 @pytest.mark.parametrize("n", [1, 7, 20, None, np.int64(5)])
 def test_a_view_is_the_first_bars(small, n):
     view = small.view(n)
@@ -48,7 +43,9 @@ def test_a_trials_random_numbers_are_its_seeds(small):
     assert (view.seed, trial.seed) == (None, 42)
     drawn = trial.rng.random(3)
     np.testing.assert_array_equal(drawn, np.random.default_rng(42).random(3))
-    np.testing.assert_array_equal(trial.rng.random(2), np.random.default_rng(42).random(5)[3:])  # one generator a trial
+    np.testing.assert_array_equal(
+        trial.rng.random(2), np.random.default_rng(42).random(5)[3:]
+    )  # one generator for each trial
     np.testing.assert_array_equal(view.for_trial(42).rng.random(3), drawn)
     assert trial.for_trial(43).rng.random() != drawn[0]
     with pytest.raises(InputError, match="belongs to no trial"):
@@ -159,7 +156,7 @@ def test_ta_says_which_field_it_lacks():
 def test_ta_says_how_to_install_ta_lib():
     code = """
 import sys
-sys.modules["talib"] = None  # as Python marks a module that cannot be imported
+sys.modules["talib"] = None  # Python's mark of a module that cannot be imported
 import rbt_ray as rbt
 try:
     rbt.load_bundle("sample").view().ta("RSI")

@@ -463,7 +463,7 @@ def test_prices_of_a_mirror_have_to_have_the_versions_hash(remote, tmp_path, mon
     content[content.index(np.float64(80.0).tobytes())] ^= 1
     path.write_bytes(content)
     monkeypatch.setenv("RBT_RAY_HOME", str(tmp_path / "another"))
-    with pytest.raises(BundleError, match="its prices are not those it was written with"):
+    with pytest.raises(BundleError, match="its prices do not match its content hash"):
         rbt.Tuner.restore(uri_of(remote), rbt.objectives.sma_cross())
 
 

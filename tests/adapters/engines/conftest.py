@@ -1,4 +1,4 @@
-"""A bundle of whichever engine is installed, ingested once."""
+"""Ingests a bundle once, with the installed engine."""
 
 import importlib
 import os
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-# By names of their own: rustybt installs a package `tests`, which workers would find in place of this folder's.
+# With unique names: rustybt installs a package `tests`, which workers would import instead of this folder.
 sys.path.insert(0, str(Path(__file__).parent))
 import engine_algorithms as algorithms
 import engine_bundle as folder
@@ -22,7 +22,7 @@ def package():
 
 @pytest.fixture(scope="session")
 def root(package, tmp_path_factory):
-    """Where the engine keeps its bundles; it holds one, `folder.NAME`."""
+    """The engine's folder of bundles, with one bundle, `folder.NAME`."""
     home = tmp_path_factory.mktemp("root")
     old = os.environ.get("ZIPLINE_ROOT")
     folder.ingest(package, home)

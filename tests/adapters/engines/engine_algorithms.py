@@ -1,4 +1,4 @@
-"""The strategy that the tests run, as functions and as a class, for whichever engine is installed here."""
+"""The strategy of the tests, as functions and as a class, for the installed engine."""
 
 import importlib
 import importlib.util
@@ -29,7 +29,7 @@ def handle_data(context, data):
 
 
 def crossover():
-    """The same as a class, in which the engine's functions are methods."""
+    """Returns the same strategy as a class, in which the engine's functions are methods."""
     base = importlib.import_module(f"{PACKAGE}.algorithm").TradingAlgorithm
 
     class Crossover(base):
@@ -47,7 +47,7 @@ def crossover():
 
 
 def holder():
-    """One that holds a share of its money in the first symbol, and needs no history."""
+    """Returns a class that holds a share of its money in the first symbol and needs no history."""
     base = importlib.import_module(f"{PACKAGE}.algorithm").TradingAlgorithm
 
     class Holder(base):
@@ -79,12 +79,12 @@ def hold_the_dearest(context, data):
 
 
 def initialize_and_tell(context, fast, slow, notes):
-    """Leaves a line of which portal and assets it was given, and how many databases this process had opened by then."""
+    """Appends a line to `notes`: how many portals and asset finders this process has seen, and how many databases it opened."""
     seen = sys.__dict__.setdefault("_seen_by_the_tests", {"portals": [], "finders": [], "databases": 0})
     if not seen["portals"]:
         sys.addaudithook(lambda event, _: seen.update(databases=seen["databases"] + (event == "sqlite3.connect")))
     for name, thing in (("portals", context.data_portal), ("finders", context.asset_finder)):
-        if not any(thing is other for other in seen[name]):  # kept, so that no later one can bear its address
+        if not any(thing is other for other in seen[name]):  # keeps it alive, so that no other object gets its address
             seen[name].append(thing)
     line = {"pid": os.getpid(), "portals": len(seen["portals"]), "finders": len(seen["finders"])}
     with Path(notes).open("a") as file:
@@ -93,7 +93,7 @@ def initialize_and_tell(context, fast, slow, notes):
 
 
 def kill_its_worker_once(context, fast, slow, note):
-    """Ends its process, as the kernel would, the first time that the config is (7, 30)."""
+    """Kills its process the first time that the config is (7, 30)."""
     if (fast, slow) == (7, 30):
         try:
             os.close(os.open(note, os.O_CREAT | os.O_EXCL))

@@ -1,4 +1,4 @@
-"""Ingests the embedded prices with zipline or RustyBT, as their users ingest theirs: registered, and written by their writers."""
+"""Ingests the embedded prices with zipline or RustyBT as their users do: registered, and written by their writers."""
 
 import importlib
 import os
@@ -17,7 +17,7 @@ FIELDS = ("open", "high", "low", "close", "volume")
 
 
 def ingest(package, root):
-    """The folder of the bundle `NAME`, ingested below `root`, where the package looks for it from now on."""
+    """Ingests the bundle `NAME` below `root`, which becomes the package's root; returns its folder."""
     os.environ["ZIPLINE_ROOT"] = str(root)
     bundles = importlib.import_module(f"{package}.data.bundles")
     register(package)
@@ -27,7 +27,7 @@ def ingest(package, root):
 
 
 def register(package):
-    """Makes the package know the bundle, for its own `run_algorithm`."""
+    """Registers the bundle with the package, for `run_algorithm`."""
     sessions = pd.DatetimeIndex(rbt.load_bundle("sample").index)
     bundles = importlib.import_module(f"{package}.data.bundles")
     bundles.register(NAME, _write, calendar_name="XNYS", start_session=sessions[0], end_session=sessions[-1])
@@ -50,7 +50,7 @@ def _write(environ, assets, minutes, days, adjustments, *rest):
 
 
 def _frame(symbol):
-    """A symbol's bars; before the split those of whole, not yet split, shares."""
+    """Returns a symbol's bars; those before the split are of unsplit shares."""
     sample = rbt.load_bundle("sample")
     column = sample.symbols.index(symbol)
     frame = pd.DataFrame({name: sample[name][:, column] for name in FIELDS}, index=pd.DatetimeIndex(sample.index))

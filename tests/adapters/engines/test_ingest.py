@@ -1,4 +1,4 @@
-"""A bundle of the backtester's becomes one of ours."""
+"""`rbt.ingest` reads a bundle of zipline or RustyBT."""
 
 import importlib
 
@@ -13,7 +13,7 @@ import rbt_ray as rbt
 pytestmark = pytest.mark.engine
 
 THOUSANDTH = 0.0005
-"""What the backtester's file rounds a price to; of a whole share, twice as dear, half of it counts."""
+"""The backtester's file rounds prices to 0.001; unsplit shares are twice as dear, so that half of it counts."""
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def test_its_prices_are_those_that_were_ingested(home, ingested, which):
     for name in ("open", "high", "low", "close"):
         # The dividend's factor follows from a rounded close of about 30: 3 * 0.0005 / 30**2.
         np.testing.assert_allclose(found[name], sample[name] * factor, rtol=2e-6, atol=THOUSANDTH * 1.01)
-    # Before the split half as many shares were traded, in whole ones: of the volume less than two are lost.
+    # Volume before the split is halved and rounded down to whole shares: it loses less than two.
     np.testing.assert_allclose(found.volume, sample.volume, rtol=0, atol=2)
 
 
@@ -49,13 +49,17 @@ def test_its_prices_are_the_history_that_an_algorithm_sees_on_the_last_session(h
     last = pd.Timestamp(found.index[-1])
     for field in ("open", "close", "volume"):
         seen = opened.portal.get_history_window(assets, last, found.n_bars, "1d", field, "daily").to_numpy()
-        theirs = np.where(np.isnan(found.close), np.nan, seen)  # they say 0 where nothing was traded, and before
-        # Theirs is rounded to a thousandth after each adjustment.
+        theirs = np.where(
+            np.isnan(found.close), np.nan, seen
+        )  # the engine returns 0, or an earlier price, for days without trades
+        # The engine rounds to a thousandth after each adjustment.
         np.testing.assert_allclose(found[field], theirs, rtol=1e-4, atol=2 * THOUSANDTH if field != "volume" else 1)
 
 
 def test_a_bundle_of_another_version_is_refused_in_a_sentence(home, tmp_path):
     (tmp_path / "old" / "daily_equities.bcolz").mkdir(parents=True)
     (tmp_path / "old" / "assets-3.sqlite").touch()
-    with pytest.raises(ValueError, match="install the one that did"):
+    with pytest.raises(
+        ValueError, match=r"no installed package can read it\. Install the package and version that ingested it"
+    ):
         rbt.ingest("mine", tmp_path / "old")

@@ -21,7 +21,7 @@ START, END = "2004-07-01", "2005-06-30"
 CAPITAL = 1e6
 SPACE = {"fast": rbt.grid_search([3, 5, 7, 10, 15, 20]), "slow": rbt.grid_search([30, 40, 60, 90])}
 GRID = [{"fast": fast, "slow": slow} for fast, slow in itertools.product([3, 5, 7, 10, 15, 20], [30, 40, 60, 90])]
-PAIRS = {  # ours, the backtester's
+PAIRS = {  # rbt_ray's name: the backtester's
     "sharpe": "sharpe",
     "sortino": "sortino",
     "max_drawdown": "max_drawdown",
@@ -32,7 +32,7 @@ PAIRS = {  # ours, the backtester's
 
 @pytest.fixture(scope="module")
 def alone(package, root, tmp_path_factory):
-    """The performance frame that the backtester's own `run_algorithm` gives, with its own metrics, loaded by its own code."""
+    """Returns a function that runs the backtester's `run_algorithm`, with its own metrics and loaders; it returns the performance frame."""
     run = importlib.import_module(package).run_algorithm
 
     @cache
@@ -74,10 +74,10 @@ def _objective(adapter, **changed):
 
 
 def _is_that_of(metrics, frame):
-    """To the cent in money, and every figure up to rounding.
+    """Asserts equal money to the cent, and equal figures up to rounding.
 
-    Its ledger multiplies a session's returns together from one look at it to the next, and the backtester's own metrics
-    look more often than ours: on 252 sessions that is 252 roundings more of 1e-16 each.
+    The ledger multiplies a session's returns each time it is read, and the backtester's own metrics read it more often than
+    the adapter's: on 252 sessions that is 252 more roundings of 1e-16 each.
     """
     last = frame.iloc[-1]
     assert CAPITAL * (1 + metrics["total_return"]) == pytest.approx(last["portfolio_value"], abs=0.005)
@@ -127,7 +127,7 @@ def test_a_worker_opens_the_bundle_once_and_keeps_it_for_the_next_study(adapter,
     assert len(workers) == 2
     assert os.getpid() not in workers
     assert {(line["portals"], line["finders"]) for line in lines} == {(1, 1)}
-    # One at most: the assets' database is opened when it is first asked, which is after the first note.
+    # At most one: the database of assets is opened at its first query, which is after the first note.
     assert max(line["databases"] for line in lines) <= 1
 
 
@@ -167,7 +167,7 @@ def test_a_parameter_that_the_algorithm_does_not_take_fails_its_trial(tuner):
 
 def test_a_parameter_with_a_name_of_the_engines_own_is_refused(tuner):
     results = tuner(space={"fast": rbt.choice([5]), "slow": rbt.choice([40]), "blotter": rbt.choice([1])}).fit()
-    assert "TradingAlgorithm has blotter itself" in results[0].error
+    assert "TradingAlgorithm has an argument blotter of its own" in results[0].error
 
 
 def test_pipelines_read_the_bundle(adapter):
@@ -246,7 +246,7 @@ def _optimizer(flag, tmp_path, **settings):
 @RUSTYBT_ONLY
 @pytest.mark.parametrize("flag", ["enable_persistent_worker_pool", "enable_ray_scheduler", None])
 def test_rustybts_names_run_its_algorithms(adapter, alone, tmp_path, flag):
-    """On workers that stay, on Ray, and with every flag off on a standard pool."""
+    """On persistent workers, on Ray, and with every flag off on a standard pool."""
     space = {"fast": rbt.grid_search([5, 7]), "slow": rbt.grid_search([40])}
     optimizer = _optimizer(flag, tmp_path, algorithm_class=_objective(adapter), param_space=space)
     best = optimizer.run_optimization()
@@ -258,7 +258,7 @@ def test_rustybts_names_run_its_algorithms(adapter, alone, tmp_path, flag):
 
 @RUSTYBT_ONLY
 def test_rustybts_names_take_a_class_and_the_name_of_its_bundle(adapter, ingested, tmp_path):
-    """From the bundle's first day to its last, which a hold of a share shows."""
+    """A class that holds a share runs from the bundle's first day to its last."""
     space = {"share": rbt.grid_search([0.2, 0.8])}
     optimizer = _optimizer(
         "enable_persistent_worker_pool",
