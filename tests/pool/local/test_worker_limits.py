@@ -1,4 +1,4 @@
-"""Numbers of workers that a machine cannot start are refused before any process is; those it can start do start."""
+"""Too many workers for the machine are refused before any process starts; a number that fits is started."""
 
 import resource
 import subprocess

@@ -1,4 +1,4 @@
-"""What is the Ray pool's own: batches in line, one copy of a bundle a node, stdout, whose Ray it is."""
+"""Tests of the Ray pool only: queued batches, one copy of a bundle per node, stdout, and which Ray is used."""
 
 import json
 import os
@@ -45,7 +45,7 @@ def run(script, timeout=60):
 
 
 def warm_up(pool, job, number):
-    """Lets both actors load the job, and the pool learn that its batches are brief."""
+    """Makes both actors load the job, and the pool see that its batches are short."""
     while len(pool.pids()) < pool.n_workers:
         pool.wait(0.1)
     safe = points(2)
