@@ -1,4 +1,4 @@
-"""What the tests of worker pools have in common: a space, and batches of it."""
+"""Helpers for tests of worker pools: a space, and batches of its configs."""
 
 import os
 

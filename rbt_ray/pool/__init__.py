@@ -1,1 +1,1 @@
-"""Where it runs: worker pools, which move batches and know nothing else."""
+"""Worker pools, which transfer batches to workers and back."""

@@ -1,4 +1,4 @@
-"""What a study's trials find around them: the working directory, import path, variables and umask of its driver."""
+"""DriverState: the working directory, import path, environment variables and umask that trials share with their driver."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from rbt_ray.objectives.process_settings import umask
 from rbt_ray.pool.process_setup import ONE_THREAD
 
 _NO_SETTING = {"PYTEST_CURRENT_TEST"}
-"""Variables that programs set for people to read: workers need not follow them."""
+"""Variables that only inform people; a change does not affect workers."""
 
 
 @dataclass(frozen=True, slots=True)
 class DriverState:
-    """The state of a driver, taken once a study; or of a worker that has entered it.
+    """The state of a driver, recorded once per study, or of a worker that has entered it.
 
     Args:
-        folder: the working directory; None where it does not exist any more.
+        folder: the working directory; None if it no longer exists.
         paths: `sys.path`.
-        variables: the environment, with what workers always have: one thread for BLAS and OpenMP.
+        variables: the environment, with one thread for BLAS and OpenMP as in every worker.
         umask: the file mode bits that new files do not get.
     """
 
@@ -41,10 +41,10 @@ class DriverState:
         return cls(working_folder(), tuple(sys.path), variables, umask())
 
     def enter(self, before: DriverState) -> None:
-        """Gives this state to the process, which is in the state `before` and may have set variables of its own since.
+        """Applies this state to the process, which is in the state `before` and may have set more variables since.
 
         Raises:
-            OSError: the folder does not exist, or is closed to this process.
+            OSError: the folder does not exist, or this process may not enter it.
         """
         if self.folder is not None:
             os.chdir(self.folder)
@@ -59,6 +59,6 @@ class DriverState:
 
 
 def run_in_state(state: DriverState, main: Callable[..., None], *args: Any) -> None:
-    """Runs the main loop of a new process in the driver's state: a fork server has that of the time when it started."""
+    """Runs the main loop of a new process in the driver's state, which may differ from that of the fork server."""
     state.enter(DriverState.here())
     main(*args)

@@ -1,8 +1,8 @@
-"""Frames: messages on the pipe between a driver and a worker process, of which the driver trusts nothing.
+"""Frames: messages on the pipe between a driver and a worker process. The driver trusts none before it is checked.
 
 An objective runs in the worker and can write to every descriptor there. An answer is therefore a frame that starts with
-the tag of the message it answers, a random number, and carries its length and a checksum. Anything else on the pipe is
-recognised as such before any of it is unpickled.
+a random tag, which the message that it answers carried, its checksum and its length. The driver detects anything else on the
+pipe before it unpickles it.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from os import _exit, fstat
 from typing import Any
 
 READY = bytes(16)
-"""The tag of the frame that a worker sends before it was sent anything."""
+"""The tag of the first frame, which a worker sends when it is ready."""
 _HEADER = struct.Struct("!16sIQ")
 _CHUNK = 2**18
 
 # An objective can replace these in their modules, and its worker still has to answer.
 _crc32, _dumps, _loads = zlib.crc32, pickle.dumps, pickle.loads
 _MESSAGES = sys.platform == "win32"
-"""Whether pipes keep the boundaries of what is written."""
+"""Whether pipes preserve message boundaries."""
 if not _MESSAGES:
     from os import writev
 
 
 class AnswerError(Exception):
-    """What a worker sent is not an answer to the message it was sent."""
+    """A worker sent something that does not answer the last message."""
 
 
 class WorkerEnd:
@@ -47,13 +47,13 @@ class WorkerEnd:
         self._file = self._identity()
 
     def receive(self) -> Any:
-        """The next message; EOFError or OSError where the driver is gone."""
+        """Returns the next message; raises EOFError or OSError if the driver has ended."""
         self._check_pipe()
         self._tag, message = self._pipe.recv()
         return message
 
     def answer(self, answer: Any) -> None:
-        """Answers the last message; OSError where the driver is gone."""
+        """Answers the last message; raises OSError if the driver has ended."""
         self._check_pipe()
         payload = _dumps(answer, 5)
         header = _HEADER.pack(self._tag, _crc32(payload), len(payload))
@@ -69,7 +69,7 @@ class WorkerEnd:
                 parts[0] = parts[0][written:]
 
     def _check_pipe(self) -> None:
-        """Ends the process where another file took the pipe's descriptor: neither side would learn of the other."""
+        """Ends the process if an objective replaced the pipe's descriptor: driver and worker would wait for each other."""
         try:
             same = self._identity() == self._file
         except OSError:
@@ -85,10 +85,10 @@ class WorkerEnd:
 
 
 class FrameReader:
-    """Puts together the frame that answers one message.
+    """Assembles the frame that answers one message.
 
     Args:
-        tag: the message's.
+        tag: of the message.
     """
 
     def __init__(self, tag: bytes) -> None:
@@ -97,10 +97,10 @@ class FrameReader:
         self._end = _HEADER.size
 
     def read_from(self, pipe: Connection) -> bool:
-        """Reads what the pipe holds; whether the frame is complete.
+        """Reads what the pipe holds; returns whether the frame is complete.
 
         Raises:
-            AnswerError: it is no frame, or answers another message.
+            AnswerError: the data is not a frame, or answers another message.
             EOFError, OSError: the worker closed the pipe.
         """
         if _MESSAGES:
@@ -119,10 +119,10 @@ class FrameReader:
         return len(self._data) == self._end > _HEADER.size
 
     def answer(self) -> Any:
-        """The answer in a frame that is complete.
+        """Returns the answer of a complete frame.
 
         Raises:
-            AnswerError: it arrived damaged, or cannot be unpickled.
+            AnswerError: the checksum differs, or the answer cannot be unpickled.
         """
         payload = memoryview(self._data)[_HEADER.size :]
         if _crc32(payload) != _HEADER.unpack_from(self._data)[1]:
@@ -131,7 +131,7 @@ class FrameReader:
 
 
 def unpickled(payload: bytes | memoryview) -> Any:
-    """What a worker pickled.
+    """Unpickles the answer of a worker.
 
     Raises:
         AnswerError: it cannot be unpickled.

@@ -1,4 +1,4 @@
-"""Which of the user's modules a worker has imported, and whether a file of theirs has changed since."""
+"""LoadedModules: the user's modules that a worker has imported, and whether their files have changed since."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _STANDARD = tuple(sysconfig.get_paths()[name] + os.sep for name in ("stdlib", "p
 _PACKAGES = tuple(f"{os.sep}{name}{os.sep}" for name in ("site-packages", "dist-packages"))
 _OURS = str(Path(__file__).parents[1]) + os.sep
 _MARGIN_S = 0.05
-"""By how much the clock of a file system may be behind `time.time`."""
+"""How far the clock of a file system may lag behind `time.time`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +25,9 @@ class _Version:
     """A module as it was imported.
 
     Args:
-        file: where it is.
+        file: its path.
         found: the file that the import system finds under its name, or None.
-        stamp: its `version_of`; None where the file is not known to be the one that was imported.
+        stamp: the file's `version_of`; None if the file may not be the one that was imported.
     """
 
     file: str
@@ -36,9 +36,9 @@ class _Version:
 
 
 class LoadedModules:
-    """The modules of this process; those that it has when this is made count as older than any change of a file.
+    """The modules of this process. Modules that were imported before this is created are taken to match their files.
 
-    `has_installed` tells whether other installed packages were imported since.
+    `has_installed` is whether other installed packages have been imported since.
     """
 
     def __init__(self) -> None:
@@ -51,15 +51,15 @@ class LoadedModules:
 
     @property
     def has_users(self) -> bool:
-        """Whether there is one that is neither installed, nor of the standard library, nor of rbt_ray."""
+        """Whether a module is neither installed, nor part of the standard library, nor part of rbt_ray."""
         return bool(self._versions)
 
     def look(self, since: float) -> None:
-        """Records what was imported since the last look; takes less than a microsecond where nothing was.
+        """Records the modules imported since the last call; takes less than a microsecond if there are none.
 
         Args:
-            since: seconds since the epoch at the last look, or later, but before anything was imported. A file that was
-                changed after that may not be the one that was imported.
+            since: seconds since the epoch, at a time after the last call and before the first import. A file that was
+                changed later may not be the one that was imported.
         """
         last = len(sys.modules), next(reversed(sys.modules))
         if last == self._last:
@@ -80,9 +80,9 @@ class LoadedModules:
         self._last = last
 
     def _imported_since(self) -> list[str]:
-        """Names that came after the last one of the look before; all names where that one is gone.
+        """Returns the names imported since the last call; all names if its last name is gone.
 
-        The memory of modules that a process inherited is shared until something refers to them.
+        It touches no other module: a process shares the memory of the modules that it inherited until it refers to them.
         """
         names: list[str] = []
         for name in reversed(sys.modules):
@@ -92,7 +92,7 @@ class LoadedModules:
         return names
 
     def changed(self) -> str | None:
-        """Returns the name of a module that a new process may import in another version, or None."""
+        """Returns the name of a module of which a new process may import another version, or None."""
         for name, version in self._versions.items():
             if version.stamp is None or _stamp(version.file) != version.stamp or _found(name) != version.found:
                 return name
@@ -100,7 +100,7 @@ class LoadedModules:
 
 
 def remember() -> None:
-    """Looks at the modules of a fork server, so that its workers need not."""
+    """Records the modules of a fork server, for the workers that it forks."""
     global _inherited
     _inherited = LoadedModules()
 
@@ -114,7 +114,7 @@ _inherited: LoadedModules | None = None
 
 
 def _file_of(module: Any) -> str | None:
-    """The file, or the archive in which it is."""
+    """Returns the file, or the archive that contains it."""
     spec = getattr(module, "__spec__", None)
     file = getattr(getattr(spec, "loader", None), "archive", None) or getattr(module, "__file__", None)
     return file if isinstance(file, str) else None
@@ -128,7 +128,7 @@ def _stamp(file: str) -> tuple[int, int, int] | None:
 
 
 def _found(name: str) -> str | None:
-    """The file that is imported under the name of a top-level module now: another may have come before it."""
+    """Returns the file that an import of a top-level module would load now, as a new file may precede it on the path."""
     if "." in name:
         return None
     try:

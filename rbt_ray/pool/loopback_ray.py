@@ -1,8 +1,8 @@
-"""`python -m rbt_ray.pool.loopback_ray start --head ...`: `ray start` with the Ray Client server on loopback only.
+"""Runs `ray start` with the Ray Client server on loopback only: `python -m rbt_ray.pool.loopback_ray start --head ...`.
 
 Ray binds that server to the node's address and has no option for it; the dashboard has `--dashboard-host`. The server also
-starts without gRPC's fork handlers: it forks for each client from one of its threads, and with the handlers that process now
-and then ends in a segmentation fault before its first instruction, mostly for the first client (Ray 2.60, grpcio 1.85).
+starts without gRPC's fork handlers. It forks for each client from one of its threads, and with the handlers the forked process
+sometimes ends in a segmentation fault, mostly for the first client (Ray 2.60, grpcio 1.85).
 """
 
 from __future__ import annotations

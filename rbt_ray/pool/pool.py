@@ -1,4 +1,4 @@
-"""What a pool of workers is: it moves batches to workers and brings back what they say, and knows nothing else."""
+"""WorkerPool: the protocol of all backends, and the jobs, batches and results that they transfer."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _MAX_REASON_CHARS = 10_000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Job:
-    """What every batch of a study has in common, packed once: a pool sends it to a worker before its first batch.
+    """What all batches of a study share, packed once; a pool sends it to a worker before its first batch.
 
     Args:
-        key: tells one job from another.
-        payload: a `task.Task`, packed by cloudpickle.
-        reads: the versions of the bundle and the files it reads.
-        metric: the study's; no trial completes without a finite one.
-        state: the driver's, which workers enter before they load the job; None: they stay in their own.
+        key: unique among jobs.
+        payload: a pickled `job.Task`.
+        reads: the versions of the bundle and the files that it reads.
+        metric: of the study; a trial completes only with a finite value.
+        state: of the driver, which workers enter before they load the job; None: they keep their own.
     """
 
     key: str
@@ -39,10 +39,10 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class PricesChanged:
-    """A worker's answer to any batch when its prices are not those that the bundle was made of.
+    """A worker's answer to any batch if its prices differ from those of the bundle.
 
     Args:
-        where: which differ, for people.
+        where: a description of the prices that differ.
     """
 
     where: str
@@ -54,13 +54,13 @@ class Batch:
 
     Args:
         number: unique in a driver.
-        job: whose trials they are.
+        job: that the trials belong to.
         trials: ``(n,)`` trial numbers.
         points: ``(n, n_params)`` their configs.
-        fidelity: the share of the training bars they use.
-        purpose: "score" gives `Outcomes`; "review" re-runs a config in detail; "check" holds no trial, and compares the
+        fidelity: the share of the training bars that they use.
+        purpose: "score" returns `Outcomes`; "review" re-runs a config in detail; "check" has no trial, and compares the
             prices that the worker reads with their checksums.
-        starts: where objectives that report go on, by row of the batch.
+        starts: the checkpoints from which objectives that report continue, by row of the batch.
     """
 
     number: int
@@ -75,17 +75,17 @@ class Batch:
         return len(self.trials)
 
     def message(self) -> tuple[Any, ...]:
-        """All of it but the job, for a worker that has this."""
+        """Returns all of it but the job, for a worker that has loaded the job."""
         return self.number, self.trials, self.points, self.fidelity, self.purpose, self.starts
 
     def accept(self, answer: Any) -> Any:
-        """Returns what a worker answered, as it can be recorded.
+        """Returns a worker's answer in a form that can be recorded.
 
         Raises:
-            ValueError: it is no answer to this batch.
-            PricesChangedError: the worker does not read the prices that the study began with.
+            ValueError: the answer is not valid for this batch.
+            PricesChangedError: the worker's prices differ from those that the study began with.
         """
-        from rbt_ray.pool import answers  # a worker that starts needs none of them
+        from rbt_ray.pool import answers  # not at the top: a worker that starts does not need it
 
         if type(answer) is PricesChanged:
             raise answers.prices_changed(answer.where)
@@ -97,23 +97,23 @@ class Batch:
 
     @classmethod
     def received(cls, job: Job, message: tuple[Any, ...]) -> Batch:
-        """The batch again."""
+        """Returns the batch whose `message` a worker received."""
         number, *rest = message
         return cls(number, job, *rest)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Returned:
-    """A batch that came back, with what the worker says of it or the reason why it is lost.
+    """The result of a batch: the worker's answer, or the reason why the batch is lost.
 
     Args:
-        number: the batch's.
+        number: of the batch.
         worker: the name of the worker that held it.
-        answer: `Outcomes`, or what a review found; None when lost.
-        lost: None, or why: "killed by signal 9 (SIGKILL)".
-        cpu_s: processor seconds the evaluation took.
-        started: seconds since the epoch.
-        wall_s: seconds from start to end on the worker; of one that is lost, as the driver saw it, or 0.
+        answer: `Outcomes`, or a `Review`; None if lost.
+        lost: None, or the reason, such as "killed by signal 9 (SIGKILL)".
+        cpu_s: processor seconds of the evaluation.
+        started: when the evaluation began, in seconds since the epoch.
+        wall_s: seconds from start to end on the worker; of a lost batch, as the driver measured them, or 0.
         unfit: whether a trial damaged the worker's process, which must be replaced.
     """
 
@@ -128,7 +128,7 @@ class Returned:
 
     @property
     def outcomes(self) -> Outcomes:
-        """The answer to a batch that was to be scored."""
+        """The answer to a batch with the purpose "score"."""
         outcomes: Outcomes = self.answer
         return outcomes
 
@@ -189,94 +189,94 @@ def received(message: Any, sent: WorkItem, worker: str) -> Returned:
 
 
 class BundleRef(Protocol):
-    """A bundle on its way to a worker: small and picklable, the arrays stay where they are."""
+    """A reference to a bundle: small and picklable, without the arrays."""
 
     @property
     def version(self) -> str:
-        """The bundle's."""
+        """The version of the bundle."""
         ...
 
     def open(self) -> Bundle:
-        """The bundle, read-only, not copied on the machine it lies on."""
+        """Returns the bundle, read-only and without a copy on the machine that holds it."""
         ...
 
 
 class FilesRef(Protocol):
-    """Files on their way to a worker."""
+    """A reference to the files of an objective."""
 
     @property
     def version(self) -> str:
-        """The files'."""
+        """The version of the files."""
         ...
 
     def open(self) -> Path:
-        """The folder that has them on this host."""
+        """Returns the folder with the files on this host."""
         ...
 
 
 class WorkerPool(Protocol):
-    """Transport and nothing else: no retries, no seeds, no records."""
+    """Transfers batches to workers and returns their results. Retries, seeds and records are not its job."""
 
     @property
     def is_alive(self) -> bool:
-        """Whether it can take batches: what carries it may have been shut down by others."""
+        """Whether it can take batches; others may have shut down the cluster it runs on."""
         ...
 
     @property
     def capacity(self) -> int:
-        """How many batches can be under way at once."""
+        """How many batches can be submitted at the same time."""
         ...
 
     @property
     def n_workers(self) -> int:
-        """How many evaluate at the same time."""
+        """How many workers evaluate batches at the same time."""
         ...
 
     @property
     def batch_seconds(self) -> float:
-        """What a batch should take, so that carrying it costs little beside."""
+        """How many seconds a batch should take, so that its transfer costs little in comparison."""
         ...
 
     @property
     def n_checks(self) -> int:
-        """How many checks of the prices, one for each idle worker, reach every copy of them."""
+        """How many checks of the prices, one per idle worker, reach every copy of them."""
         ...
 
     def share(self, bundle: Bundle) -> BundleRef:
-        """Makes a bundle reachable for every worker; once a study."""
+        """Makes a bundle available to every worker; called once per study."""
         ...
 
     def share_files(self, files: FileTree) -> FilesRef:
-        """Makes a folder's files reachable for every worker; once a study."""
+        """Makes the files of a folder available to every worker; called once per study."""
         ...
 
     def submit(self, batch: Batch) -> None:
-        """Sends a batch; returns at once. At most `capacity` may be under way."""
+        """Sends a batch; returns at once. At most `capacity` batches may be unfinished."""
         ...
 
     def wait(self, timeout: float | None = None) -> Sequence[Returned]:
-        """What came back, as soon as anything did; empty after `timeout` seconds."""
+        """Returns finished batches as soon as there is one; an empty list after `timeout` seconds."""
         ...
 
     def taken_at(self, number: int) -> float | None:
-        """When a worker began to evaluate the batch (`time.monotonic`); None while it waits, as for a worker's start."""
+        """Returns when a worker began to evaluate the batch (`time.monotonic`); None before, as while a worker starts."""
         ...
 
     def cancel(self, number: int, reason: str) -> None:
-        """Kills the worker that holds the batch, which comes back as lost for that reason.
+        """Kills the worker that holds the batch, which `wait` then returns as lost for that reason.
 
-        One that no worker has begun with comes back in its turn, and no worker is killed for it where that can be.
+        If possible, a batch that no worker has begun is returned the same way without killing a worker.
         """
         ...
 
     def recall(self) -> list[int]:
-        """Takes back batches that wait for a worker, as many as can be; their numbers. They do not come back."""
+        """Takes back as many queued batches as possible and returns their numbers; `wait` does not return them."""
         ...
 
     def rest(self) -> bool:
-        """Gives back, until the next batch, what idle workers keep from others; False where only `close` does."""
+        """Releases what idle workers keep from others until the next batch; returns False if only `close` can do that."""
         ...
 
     def close(self) -> None:
-        """Ends the workers and frees what they shared."""
+        """Ends the workers and frees what was shared."""
         ...

@@ -1,4 +1,4 @@
-"""What a trial can do to its worker's process that nothing in the process can undo."""
+"""ProcessCheck: detects damage to a worker process that the process itself cannot undo."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from rbt_ray.objectives.process_settings import limits
 
 
 class ProcessCheck:
-    """The process as it is when this is made."""
+    """Records the state of the process when it is created."""
 
     def __init__(self) -> None:
         self._before = _state()
         self._streams = sys.stdout, sys.stderr
 
     def damage(self) -> str | None:
-        """What happened to the process since; None where it can be used further. Takes some microseconds."""
+        """Returns what trials have changed in the process since; None if it is still usable. Takes a few microseconds."""
         for what, before, now in zip(_WHAT, self._before, _state(), strict=True):
             if before != now:
                 return what

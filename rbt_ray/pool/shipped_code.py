@@ -1,7 +1,7 @@
-"""The user's own modules travel with the objective, so that every worker of a study runs the code the study began with.
+"""Imports the user's own modules from the source that came with the job, so that all workers of a study run the same code.
 
-A worker that replaces another imports them from what was sent, whatever their files hold by then, and on a host that has
-no such files. All else about such a module is as if Python had imported it: its name, its `__file__`, its package.
+That also works after their files have changed, and on hosts without them. The modules have the name, `__file__` and package
+that a normal import gives them.
 """
 
 from __future__ import annotations
@@ -22,29 +22,29 @@ from rbt_ray.private_files import make_folder, replacing
 
 
 class _Loader(SourceFileLoader):
-    """Runs a module's source as it was sent."""
+    """Loads a module from the source in the job."""
 
     def __init__(self, name: str, path: str, source: Source) -> None:
         super().__init__(name, path)
         self.source = source
 
     def get_code(self, fullname: str) -> CodeType:  # noqa: ARG002 - the loader is of one module
-        """The module's code. A cached `.pyc` is not used: it may be of another version of the file."""
+        """Returns the module's code. It ignores a cached `.pyc`, which may be of another version of the file."""
         code: CodeType = compile(self.source.content, self._compiled_from(), "exec", dont_inherit=True)
         return code
 
     def get_data(self, path: Any) -> bytes:
-        """The source that was sent, or another file's content."""
+        """Returns the source in the job, or the content of another file."""
         return self.source.content if path == self.path else super().get_data(path)
 
     def _compiled_from(self) -> str:
-        """A file that holds the source.
+        """Returns the path of a file that holds the source, and writes the file if there is none.
 
-        Tracebacks, `inspect.getsource` and numba's cache read it by the name the code was compiled with. For numba a file
-        with other content would be a trap: it would keep kernels of this source as those of the other.
+        Tracebacks, `inspect.getsource` and numba's cache find the source by this path. With a file of other content, numba
+        would cache kernels of this source under that content.
 
         Raises:
-            ObjectiveError: none can be written.
+            ObjectiveError: the file cannot be written.
         """
         path = Path(self.path)
         if _holds(path, self.source.content):
@@ -57,14 +57,14 @@ class _Loader(SourceFileLoader):
                     file.write(self.source.content)
         except OSError as error:
             raise ObjectiveError(
-                f"{path.name} has changed since the study began, and the copy it began with cannot be written to `{copy.parent}`: "
-                f"{error.strerror or error}. Set RBT_RAY_HOME to a folder that can be written."
+                f"{path.name} has changed since the study began, and a copy of the earlier version cannot be written to `{copy.parent}`: "
+                f"{error.strerror or error}. Set RBT_RAY_HOME to a writable folder."
             ) from None
         return str(copy)
 
 
 class _Finder:
-    """Finds the modules that were sent, before any other finder does."""
+    """Finds the modules of a job; it precedes all other finders."""
 
     def __init__(self) -> None:
         self.sources: Mapping[str, Source] = {}
@@ -87,7 +87,7 @@ class _Finder:
         )
 
     def _here(self, name: str, path: Sequence[str] | None, target: ModuleType | None) -> ModuleSpec | None:
-        """Where this host has the module: files beside it are found from there."""
+        """Returns the spec of the module's file on this host, if any: code looks for other files beside it."""
         for finder in sys.meta_path:
             if finder is not self and (spec := finder.find_spec(name, path, target)) is not None:
                 return spec if spec.origin is not None and spec.origin.endswith(".py") else None
@@ -98,7 +98,7 @@ _finder = _Finder()
 
 
 def loaded_version_differs(sources: Mapping[str, Source]) -> str | None:
-    """Returns the name of a module that this process imported as it was sent with an earlier study, or None."""
+    """Returns the name of a module that this process imported from another version, sent with an earlier job; or None."""
     for name, source in sources.items():
         loader = getattr(sys.modules.get(name), "__loader__", None)
         if isinstance(loader, _Loader) and loader.source.content != source.content:
@@ -107,7 +107,7 @@ def loaded_version_differs(sources: Mapping[str, Source]) -> str | None:
 
 
 def use(sources: Mapping[str, Source]) -> None:
-    """Makes this process import these modules from what was sent."""
+    """Makes this process import these modules from their sources."""
     _finder.sources = sources
     if _finder not in sys.meta_path:
         sys.meta_path.insert(0, _finder)

@@ -1,4 +1,4 @@
-"""What every worker pool is held to: processes of this machine, however they are started, and Ray's actors."""
+"""The contract of all worker pools: local processes by each start method, Ray actors, and the Dask pool of the documentation."""
 
 import ctypes
 import os
@@ -68,7 +68,7 @@ def start_another(pool, kind):
 
 
 def wake(pool):
-    """Returns when all workers run: one that has died may be replaced only when it is needed."""
+    """Waits until all workers run: a pool may replace a dead worker only when a batch needs it."""
     while len(pool.pids()) < pool.n_workers:
         for number in range(pool.capacity):
             pool.submit(batch(1000 + number, task(polynomial), points(1)))
@@ -95,7 +95,7 @@ def deadly(params, data):
 
 
 class Loads:
-    """An objective that calls a function where it is unpacked."""
+    """An objective that calls a function when it is unpickled."""
 
     def __init__(self, call, *arguments):
         self._how = call, arguments
@@ -124,7 +124,7 @@ def test_outcomes_equal_those_of_a_worker_in_this_process(pool):
 
 def test_all_workers_work_at_once_and_are_known_by_their_process_ids(pool, tmp_path):
     def meet(params, data):
-        """Comes back when another worker is at work too."""
+        """Returns once another worker is evaluating too."""
         place = Path(params["place"])
         (place / str(os.getpid())).touch()
         while len(list(place.iterdir())) < 2:

@@ -1,4 +1,4 @@
-"""Whatever a worker sends becomes an event that the journal gives back as it was, or a lost batch."""
+"""Any message from a worker becomes an event that the journal returns unchanged, or a lost batch."""
 
 import pickle
 from contextlib import closing
@@ -29,7 +29,7 @@ POINTS = np.linspace(0.1, 0.9, N)[:, None]
 
 
 class LikeText(str):
-    """A string that is not what it compares as."""
+    """A string whose comparison disagrees with its content."""
 
     def __eq__(self, other):
         return True
@@ -45,7 +45,7 @@ class LikeNumber(float):
 
 
 class LikeArray(np.ndarray):
-    """An array of a class of its own."""
+    """An array of a subclass."""
 
 
 NUMBERS = st.one_of(
@@ -122,7 +122,7 @@ PLAIN = st.one_of(
 
 
 def honest(values):
-    """A column as a worker makes it."""
+    """Returns a column as a worker creates it."""
     return Column.of(values, np.array([value is not ... for value in values]))
 
 
@@ -169,7 +169,7 @@ def outcomes(draw):
 
 
 def without_parts(kind):
-    """An object that its class did not make."""
+    """An object created without its class's __init__."""
     return object.__new__(kind)
 
 
@@ -192,7 +192,7 @@ MESSAGES = mostly(
 
 
 def plain(column):
-    """What a column says, with types; one NaN is as another."""
+    """Returns the values of a column with their types; all NaN are equal."""
     return [repr(value) for value in column.plain()]
 
 
@@ -225,7 +225,7 @@ SENT = Batch(7, Job("job", b"", (), "score"), np.arange(N), POINTS)
 
 
 def taken_in(message):
-    """The event that pools and the dispatcher make of a message; None where the batch is lost."""
+    """Returns the event that pools and the dispatcher make of a message; None if the batch is lost."""
     returned = received(message, SENT, "local-0")
     assert (returned.number, returned.worker) == (7, "local-0")
     if returned.lost is not None:
@@ -238,7 +238,7 @@ def taken_in(message):
 
 
 def check(folder, *messages):
-    """Takes messages in, records and reads them; gives how many were answers."""
+    """Receives messages, records and reads them; returns how many were valid answers."""
     events = [event for message in messages if (event := taken_in(message)) is not None]
     for event, back in zip(events, recorded(folder, events), strict=True):
         check_read(event, back)

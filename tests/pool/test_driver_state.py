@@ -1,4 +1,4 @@
-"""Studies one after the other in one driver, which changes what surrounds it: their trials see what the driver has now."""
+"""Consecutive studies in one driver whose state changes: trials see the current state of the driver."""
 
 import decimal
 import os
@@ -36,7 +36,7 @@ def backend(request):
 
 @pytest.fixture
 def driver(tmp_path, monkeypatch, backend):
-    """A driver in a folder of its own, whose import path holds another."""
+    """A driver in its own folder, with another folder on its import path."""
     for name in ("start", "other", "first", "second"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "data.txt").write_text(f"data of {name}")
@@ -50,7 +50,7 @@ class Driver:
         self.folder, self.backend, self.n = folder, backend, 0
 
     def fit(self, objective):
-        """What the best of two trials returned."""
+        """Returns the result of the best of two trials."""
         self.n += 1
         results = rbt.Tuner(
             objective,
@@ -64,7 +64,7 @@ class Driver:
         return results.get_best_result().metrics
 
     def write(self, folder, version):
-        """Writes a version of the module `helper`, as an editor does; each has another size."""
+        """Writes a version of the module `helper` like an editor; each version has another size."""
         text = f"VERSION = {'x' * version!r}\n{HELPER}"
         (self.folder / folder / "helper.py").write_text(text)
 

@@ -1,4 +1,4 @@
-"""What arrives on a worker's pipe: answers to the last message, and anything else that an objective writes there."""
+"""Data on a worker's pipe: answers to the last message, and anything else that an objective writes there."""
 
 import multiprocessing
 import os
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="pipes of Window
 
 
 def frame_of(answer, tag):
-    """The bytes that a worker sends to answer a message with that tag."""
+    """Returns the bytes with which a worker answers a message with that tag."""
     ours, theirs = multiprocessing.Pipe()
     with ours, theirs:
         ours.send((tag, "message"))
@@ -30,7 +30,7 @@ def frame_of(answer, tag):
 
 
 def read(data, tag):
-    """What the driver makes of these bytes, after which the pipe is closed."""
+    """Returns what the driver reads from these bytes, after which the pipe is closed."""
     ours, theirs = multiprocessing.Pipe()
     with ours:
         with theirs:

@@ -1,4 +1,4 @@
-"""Objectives that do what no objective should, on both backends: the trials after them know nothing of it."""
+"""Objectives that damage their process, on both backends: later trials are not affected."""
 
 import os
 import random
@@ -47,7 +47,7 @@ def pool(start):
 
 
 def run(pool, objective, numbers, *, number=1, bundle=None, first=0):
-    """What a worker answers to a batch of trials, one for each of the numbers, or None where it was lost."""
+    """Returns a worker's answer to a batch with one trial per number; None if the batch was lost."""
     ref = None if bundle is None else pool.share(bundle)
     job = Task(objective, SPACE, "score", 7, ref, 0 if bundle is None else bundle.n_bars).pack()
     pool.submit(batch(number, job, np.array(numbers, float)[:, None], first))

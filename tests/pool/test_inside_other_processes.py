@@ -1,4 +1,4 @@
-"""Studies in processes that others started, and processes that objectives start."""
+"""Studies in processes that other libraries started, and processes that objectives start."""
 
 import json
 import os

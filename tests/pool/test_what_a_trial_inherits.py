@@ -1,4 +1,4 @@
-"""What a trial may change in its process: the next trial does not find it, or the documentation lists it."""
+"""Changes that a trial makes to its process: the next trial does not see them, or the documentation lists them."""
 
 import _thread
 import builtins
@@ -177,7 +177,7 @@ def set_pandas_option():
 row("pandas options", pandas_option, set_pandas_option, "`pd.set_option`")
 
 REPLACED = {"hard RLIMIT_NOFILE", "stdout, closed"}
-"""What a worker cannot undo: a new process takes its place."""
+"""Changes that a worker cannot undo: a new process replaces it."""
 FOR_SPEED = {"garbage collection", "thresholds of garbage collection", "switch interval"}
 """What no result follows from is restored after a batch, not after each of its trials."""
 COVERED = [name for name in ROWS if name not in DOCUMENTED]

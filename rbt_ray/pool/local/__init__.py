@@ -1,1 +1,1 @@
-"""Worker processes of this machine."""
+"""The local backend: worker processes on this machine."""

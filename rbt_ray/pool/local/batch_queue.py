@@ -1,4 +1,4 @@
-"""Where batches wait for whichever worker is free first."""
+"""BatchQueue: batches that wait for the first free worker."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ if TYPE_CHECKING:
 
 
 class BatchQueue:
-    """Batches in the order they came. Whoever takes one asks whether it is still wanted."""
+    """A first-in, first-out queue of batches. A consumer must ask `cancel_reason` before it starts a batch."""
 
     def __init__(self) -> None:
         self._queue: queue.SimpleQueue[WorkItem | None] = queue.SimpleQueue()
-        self._unwanted: dict[int, str] = {}
+        self._cancelled: dict[int, str] = {}
 
     def put(self, batch: WorkItem) -> None:
-        """At its end; returns at once."""
+        """Appends a batch; returns at once."""
         self._queue.put(batch)
 
     def stop_one(self) -> None:
-        """One of those who take from it gets None, after all that waits."""
+        """Queues a stop signal: one consumer gets None after the queued batches."""
         self._queue.put(None)
 
     def take(self, *, wait: bool = True) -> WorkItem | None:
-        """The first, as soon as there is one; None: nobody needs the taker any more.
+        """Removes and returns the first batch, or None if the consumer has to stop.
 
         Raises:
-            queue.Empty: there is none, and nobody is to wait.
+            queue.Empty: the queue is empty, and `wait` is False.
         """
         return self._queue.get(wait)
 
     def clear(self) -> list[int]:
-        """Takes all that waits, which comes back to nobody; its numbers."""
+        """Removes all batches and returns their numbers."""
         numbers = []
         with suppress(queue.Empty):
             while (batch := self.take(wait=False)) is not None:
@@ -42,13 +42,13 @@ class BatchQueue:
         return numbers
 
     def cancel(self, number: int, reason: str) -> None:
-        """The batch of that number is not wanted, until it is forgotten."""
-        self._unwanted[number] = reason
+        """Marks the batch of that number as cancelled, until `forget`."""
+        self._cancelled[number] = reason
 
     def forget(self, number: int) -> None:
-        """The batch of that number came back."""
-        self._unwanted.pop(number, None)
+        """Removes the mark of a batch that has been returned."""
+        self._cancelled.pop(number, None)
 
     def cancel_reason(self, number: int) -> str | None:
-        """The reason why nobody wants it; None for one that is wanted."""
-        return self._unwanted.get(number)
+        """Returns why the batch of that number was cancelled; None if it was not."""
+        return self._cancelled.get(number)

@@ -25,15 +25,15 @@ _BATCH_SECONDS = 0.2
 
 
 class LocalPool:
-    """Worker processes behind pipes, each with a thread of the driver that carries its batches.
+    """Worker processes, each with a pipe and a thread of the driver that sends it batches.
 
     Args:
-        n_workers: how many processes.
-        recycle_after: replace a worker after this many trials; None never does.
+        n_workers: the number of processes.
+        recycle_after: trials after which a worker is replaced; None: never.
         memory_limit: bytes of resident memory, without pages of files, above which a worker is replaced; None: 80 % of
             the machine's memory, shared evenly.
-        start_method: "forkserver" where there is one, else "spawn", unless the environment variable
-            ``RBT_RAY_START_METHOD`` says otherwise. "fork" is for programs that run no threads.
+        start_method: "forkserver" on Linux, else "spawn", unless the environment variable
+            ``RBT_RAY_START_METHOD`` says otherwise. "fork" is for programs without threads.
 
     Raises:
         SettingError: this process is a worker itself, or a daemon of `multiprocessing`.
@@ -61,7 +61,7 @@ class LocalPool:
             for number in range(n_workers)
         ]
         if context.get_start_method() == "fork":
-            # A child forked while another thread imports could wait for ever for that import: fork first.
+            # A child that is forked while another thread imports may deadlock on the import lock: fork first.
             import rbt_ray.pool.worker  # noqa: F401
 
             for thread in self._threads:
@@ -72,12 +72,12 @@ class LocalPool:
 
     @property
     def is_alive(self) -> bool:
-        """It needs nothing but itself."""
+        """True: it depends on nothing that others can shut down."""
         return True
 
     @property
     def capacity(self) -> int:
-        """One batch under way and one in line for every worker: whoever is free first takes the next at once."""
+        """Two batches per worker: one that it evaluates and one that is queued."""
         return 2 * len(self._threads)
 
     @property
@@ -87,7 +87,7 @@ class LocalPool:
 
     @property
     def batch_seconds(self) -> float:
-        """Long beside the cost of a pipe, short beside a study."""
+        """Long compared with a transfer through a pipe, short compared with a study."""
         return _BATCH_SECONDS
 
     @property
@@ -96,28 +96,28 @@ class LocalPool:
         return 1
 
     def share(self, bundle: Bundle) -> FileRef:
-        """The bundle's own file, which every worker maps: one copy in the page cache for all.
+        """Returns a reference to the bundle's file, which every worker maps: all share one copy in the page cache.
 
         Raises:
-            SettingError: the bundle was not saved.
+            SettingError: the bundle has no file.
         """
         if bundle.path is None:
             raise SettingError("a local pool shares a bundle by its file; save it first with `bundle.save(path)`.")
         return FileRef(bundle.path, bundle.version)
 
     def share_files(self, files: FileTree) -> FileTree:
-        """The folder itself."""
+        """Returns the files themselves, whose folder every worker can read."""
         return files
 
     def submit(self, batch: Batch) -> None:
-        """Puts the batch in line."""
+        """Queues the batch; returns at once."""
         self._queue.put(batch)
 
     def wait(self, timeout: float | None = None) -> Sequence[Returned]:
-        """What came back, as soon as anything did.
+        """Returns finished batches as soon as there is one; an empty list after `timeout` seconds.
 
         Raises:
-            WorkerStartError: workers die before they take a batch.
+            WorkerStartError: workers die before they are ready.
             ObjectiveError: the workers cannot load the objective.
         """
         arrived: list[Returned] = []
@@ -129,25 +129,25 @@ class LocalPool:
         return arrived
 
     def taken_at(self, number: int) -> float | None:
-        """When a worker began to evaluate the batch; None while it is in line, or its worker starts or loads the objective."""
+        """Returns when a worker began to evaluate the batch; None while it is queued, or its worker starts or loads the job."""
         return next((at for thread in self._threads if (at := thread.taken_at(number)) is not None), None)
 
     def cancel(self, number: int, reason: str) -> None:
-        """Kills the worker that holds the batch, and another takes its place; one in line comes back in its turn."""
+        """Kills and replaces the worker that holds the batch; a queued batch is returned as lost when a worker takes it."""
         self._queue.cancel(number, reason)
         for thread in self._threads:
             thread.kill(number, reason)
 
     def recall(self) -> list[int]:
-        """Takes back the batches in line."""
+        """Takes back the queued batches and returns their numbers."""
         return self._queue.clear()
 
     def rest(self) -> bool:
-        """True: an idle process keeps no processor from others."""
+        """Returns True: an idle process uses no processor."""
         return True
 
     def close(self) -> None:
-        """Ends all workers; returns when they are gone."""
+        """Ends all workers and waits for them."""
         self._closing.set()
         for thread in self._threads:
             thread.close()
@@ -155,13 +155,13 @@ class LocalPool:
             thread.join()
 
     def pids(self) -> list[int]:
-        """The process ids of the workers that run now."""
+        """Returns the process ids of the running workers."""
         return [pid for thread in self._threads if (pid := thread.pid) is not None]
 
     def _next_returned(self, timeout: float | None) -> Returned:
         item = self._returned.get(timeout=timeout) if timeout != 0.0 else self._returned.get_nowait()
         if isinstance(item, Exception):
-            self._error = item  # raised once what came before it was taken
+            self._error = item  # `wait` raises it after it has returned the earlier results
             raise queue.Empty
         self._queue.forget(item.number)
         return item
@@ -184,7 +184,7 @@ def start(settings: PoolSettings) -> LocalPool:
 
 
 def usable_cpus() -> int:
-    """The cores this process may use."""
+    """Returns the number of cores that this process may use."""
     if sys.platform.startswith("linux"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

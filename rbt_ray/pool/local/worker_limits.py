@@ -1,4 +1,4 @@
-"""Refuse a number of local workers that this machine, or a limit of this process, cannot start."""
+"""Checks that this machine, and the limits of this process, allow a number of local workers."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from rbt_ray.pool.memory import default_memory_limit
 from rbt_ray.process_limits import MIB, WORKER_BYTES, WORKER_FILES
 
 FILES_EACH = 4
-"""Descriptors of the driver for each worker: a pipe, one that tells its end, and two of multiprocessing's."""
+"""Descriptors of the driver per worker: a pipe, one that signals its end, and two of multiprocessing."""
 TASKS_EACH, _TASKS = 4, 32
-"""Threads and processes for each worker, and of the driver: a thread here, and the worker with its own two."""
+"""Threads and processes per worker, and of the driver: a thread of the driver, and the worker with two of its own."""
 BYTES_EACH = 8 * MIB
-"""Memory that a fresh worker shares with no other: 4 MiB, and twice that once it has an objective."""
+"""Memory of its own that a worker uses: 4 MiB when it starts, and twice that with an objective."""
 RESIDENT_BYTES = 64 * MIB
-"""What a fresh worker holds, with what it shares: it would be over a limit below that at once."""
+"""Resident memory of a new worker, shared pages included: a lower limit would be exceeded at once."""
 _STACK_BYTES = 8 * MIB
 
 
 def check(n_workers: int, memory_limit: int | None = None) -> None:
-    """Refuse what cannot be started; nothing is started by this.
+    """Raises an error if the workers cannot be started; starts nothing.
 
     Args:
-        n_workers: processes of the local backend.
+        n_workers: the number of processes.
         memory_limit: `worker_memory_limit`.
 
     Raises:
         ResourceError: not even one worker can be started under the limits of this process.
-        SettingError: there are too many workers; the message names the limit and the number that it allows.
+        SettingError: there are too many workers; the message names the limit and how many it allows.
     """
     process_limits.check(WORKER_BYTES, WORKER_FILES + FILES_EACH)
     for most, why in _bounds(memory_limit):
@@ -42,17 +42,20 @@ def check(n_workers: int, memory_limit: int | None = None) -> None:
 
 
 def _bounds(memory_limit: int | None) -> list[tuple[int, str]]:
-    """How many workers each resource allows, and why."""
+    """Returns how many workers each resource allows, and why."""
     free = room.free_bytes()
     bounds = [
-        (free // BYTES_EACH, f"{free // MIB:,} MiB of memory are free, and each takes {BYTES_EACH // MIB} or more")
+        (
+            free // BYTES_EACH,
+            f"{free // MIB:,} MiB of memory are free, and each worker takes {BYTES_EACH // MIB} or more",
+        )
     ]
     if memory_limit is None:
         bounds.append(
             (
                 default_memory_limit(1) // RESIDENT_BYTES,
                 f"80 % of the memory, shared evenly, would leave each less than the {RESIDENT_BYTES // MIB} MiB that a "
-                "fresh one holds. Set `worker_memory_limit` if you have measured that they fit",
+                "new one holds. Set `worker_memory_limit` if you have measured that they fit",
             )
         )
     if (files := process_limits.free_descriptors()) is not None:
@@ -70,7 +73,7 @@ def _bounds(memory_limit: int | None) -> list[tuple[int, str]]:
 
 
 def _most_tasks() -> int | None:
-    """The lowest limit on threads and processes; None where none is known."""
+    """Returns the lowest limit on threads and processes; None if none is known."""
     if not sys.platform.startswith("linux"):
         return None
     import resource
@@ -84,7 +87,7 @@ def _most_tasks() -> int | None:
 
 
 def _cgroup() -> Path:
-    """The folder of this process's cgroup; as a container sees it, its root."""
+    """Returns the folder of this process's cgroup; in a container, that is its root."""
     with suppress(OSError):
         for line in Path("/proc/self/cgroup").read_text().splitlines():
             folder = Path("/sys/fs/cgroup" + line.removeprefix("0::"))

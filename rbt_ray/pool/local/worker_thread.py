@@ -1,4 +1,4 @@
-"""A thread of the driver that keeps one worker process running and carries batches to and from it."""
+"""WorkerThread: a thread of the driver that keeps one worker process running and sends it batches."""
 
 from __future__ import annotations
 
@@ -24,32 +24,32 @@ _PAUSE_SECONDS = 0.1
 
 
 class ResultSink(Protocol):
-    """Where threads put what comes back: a queue, or whoever acts on it in the thread's own thread."""
+    """Receives results from worker threads: a queue, or an object that handles them in the worker thread."""
 
     def put(self, item: Returned | Exception, /) -> None:
-        """Takes what came back, or the error at which the thread has ended."""
+        """Receives a batch's result, or the error that ended the thread."""
         ...
 
 
 class WorkerThread:
-    """Carries one batch at a time; a worker that dies costs the batch it was at work on, and is replaced.
+    """Runs one batch at a time in a worker process. A process that dies loses the batch it was running, and is replaced.
 
     Args:
-        name: the worker's.
-        context: how its processes are started.
-        line: where it takes batches from, alone or as one of several.
-        returned: where batches go that come back, and errors that end the study.
+        name: of the worker.
+        context: starts the processes.
+        batches: the queue to take batches from; several threads may share it.
+        results: receives finished batches, and an error that ends the study.
         recycle_after: trials after which the process is replaced; None: never.
-        memory_limit: bytes of resident memory above which it is.
-        main: the main loop of its processes.
+        memory_limit: bytes of resident memory above which the process is replaced.
+        main: the main loop of the processes.
     """
 
     def __init__(
         self,
         name: str,
         context: BaseContext,
-        line: BatchQueue,
-        returned: ResultSink,
+        batches: BatchQueue,
+        results: ResultSink,
         *,
         recycle_after: int | None,
         memory_limit: int,
@@ -57,16 +57,16 @@ class WorkerThread:
     ) -> None:
         self.name = name
         self._context = context
-        self._returned = returned
+        self._results = results
         self._recycle_after = recycle_after
         self._memory_limit = memory_limit
         self._main = main
-        self.queue = line
+        self.queue = batches
         self._thread = threading.Thread(target=self._run, name=f"rbt-ray-{name}", daemon=True)
         self._process: WorkerProcess | None = None
         self._job: str | None = None
         self._trials = 0
-        self._lock = threading.Lock()  # a kill never strikes the worker's next batch
+        self._lock = threading.Lock()  # a kill for one batch must not hit the next one
         self._closing = False
         self._loading: int | None = None
         self._at_work: int | None = None
@@ -75,44 +75,44 @@ class WorkerThread:
         self._unreported: Returned | None = None
 
     def start(self) -> None:
-        """Begins to carry; the process is started by the thread, unless `start_process` has done so."""
+        """Starts the thread, which starts the process unless `start_process` has done so."""
         self._thread.start()
 
     def close(self) -> None:
-        """Ends the worker, whatever it is doing, and the thread after it; see `join`."""
+        """Kills the worker, and makes the thread end; see `join`."""
         with self._lock:
             self._closing = True
             self._kill_process("the pool was closed")
         self.queue.stop_one()
 
     def join(self) -> None:
-        """Returns when worker and thread have ended."""
+        """Waits up to 10 seconds for the thread to end."""
         self._thread.join(timeout=10)
 
     @property
     def ended(self) -> bool:
-        """Whether worker and thread have ended, after `close` or by an error."""
+        """Whether the thread and its worker have ended, after `close` or by an error."""
         return not self._thread.is_alive()
 
     @property
     def pid(self) -> int | None:
-        """The process id of the worker that runs now."""
+        """The process id of the current worker; None if none runs."""
         process = self._process
         return None if process is None else process.pid
 
     def taken_at(self, number: int) -> float | None:
-        """When the worker began to evaluate the batch; None before."""
+        """Returns when the worker began to evaluate the batch (`time.monotonic`); None if it is not evaluating it."""
         with self._lock:
             return self._since if self._at_work == number else None
 
     def kill(self, number: int, reason: str) -> None:
-        """Kills the worker if it is at work on that batch or loads its job."""
+        """Kills the worker if it evaluates that batch or loads its job."""
         with self._lock:
             if number in (self._at_work, self._loading):
                 self._kill_process(reason)
 
     def check_memory(self) -> None:
-        """Kills the worker at work when it holds more than the limit."""
+        """Kills a worker that evaluates a batch and holds more memory than the limit."""
         with self._lock:
             if self._process is not None and self._at_work is not None:
                 used = self._process.resident()
@@ -120,20 +120,19 @@ class WorkerThread:
                     self._kill_process(memory_exceeded(used, self._memory_limit))
 
     def start_process(self) -> None:
-        """Sees to a fresh worker process that said it is ready.
+        """Starts a new worker process and waits until it is ready.
 
         Raises:
             WorkerStartError: it cannot be started, or ended three times before it was ready.
-            SettingError: a fresh worker is above the memory limit already.
+            SettingError: a new worker already exceeds the memory limit.
         """
         for number in range(_TRIES):
             try:
                 process = WorkerProcess(self._context, self.name, self._main)
             except (OSError, EOFError) as error:
                 how = f"{type(error).__name__}: {error}; does the working directory exist, is memory left?"
-                time.sleep(
-                    _PAUSE_SECONDS * 4**number
-                )  # a fork server that was killed refuses before it is known to be dead
+                # A fork server that was killed refuses connections before its death is noticed.
+                time.sleep(_PAUSE_SECONDS * 4**number)
                 continue
             with self._lock:
                 self._process, self._job, self._trials, self._kill_reason = process, None, 0, None
@@ -148,7 +147,7 @@ class WorkerThread:
             return
         raise WorkerStartError(
             f"worker {self.name} ended {_TRIES} times before it was ready ({how}). "
-            f"Run `rbt-ray doctor`, and look at what it printed on stderr."
+            f"Run `rbt-ray doctor`, and read what the worker printed on stderr."
         )
 
     def _run(self) -> None:
@@ -160,14 +159,17 @@ class WorkerThread:
                 self._report()
                 self._unreported = returned
             self._report()
-        except Exception as error:  # it must reach whoever waits, or they wait for ever
+        except Exception as error:  # the caller of `wait` must get it, or waits forever
             self._report()
-            self._returned.put(error)
+            self._results.put(error)
         finally:
             self._reap()
 
     def _next(self) -> WorkItem | None:
-        """The next batch. Where one waits, what came back is told once that is on its way: the worker idles no longer."""
+        """Returns the next batch, or None to stop.
+
+        If a batch is queued, it is sent before the previous result is reported, so that the worker never idles.
+        """
         with suppress(queue.Empty):
             return self.queue.take(wait=False)
         self._report()
@@ -176,10 +178,10 @@ class WorkerThread:
     def _report(self) -> None:
         if self._unreported is not None:
             returned, self._unreported = self._unreported, None
-            self._returned.put(returned)
+            self._results.put(returned)
 
     def _evaluate(self, batch: WorkItem) -> Returned:
-        if (reason := self._cancel_reason(batch)) is not None:  # before a process is started for it
+        if (reason := self._cancel_reason(batch)) is not None:  # before starting a process for it
             return Returned(batch.number, self.name, lost=reason)
         process = self._ready_for(batch)
         with self._lock:
@@ -206,15 +208,15 @@ class WorkerThread:
         return returned
 
     def _cancel_reason(self, batch: WorkItem) -> str | None:
-        """Why the batch is not to be begun with; None where it is."""
+        """Returns why the batch must not start; None if it may."""
         return "the pool was closed" if self._closing else self.queue.cancel_reason(batch.number)
 
     def _ready_for(self, batch: WorkItem) -> WorkerProcess:
-        """A living worker that has loaded the batch's job: a death before that is no trial's fault.
+        """Returns a live worker that has loaded the batch's job; a death before that is not counted against a trial.
 
         Raises:
             WorkerStartError: no worker can be started.
-            ObjectiveError: workers cannot load the objective, or die of it.
+            ObjectiveError: workers cannot load the objective, or die while they load it.
         """
         for _ in range(_TRIES):
             if self._process is None or self._kill_reason or self._process.has_message_or_ended(timeout=0):
@@ -245,14 +247,14 @@ class WorkerThread:
         )
 
     def _load(self, process: WorkerProcess, job: Job) -> bool:
-        """Loads the job; returns False where only a new process can."""
+        """Loads the job; returns False if only a new process can load it."""
         self._job = None
         process.send(job)
         answer = process.receive()
         if isinstance(answer, Outdated):
             return False
         if answer is not None:
-            if self._trials:  # earlier trials may have damaged the process: only a fresh one can tell
+            if self._trials:  # earlier trials may have damaged the process: try a new one
                 raise AnswerError(f"cannot load the objective ({answer})")
             raise ObjectiveError(answer)
         self._check_memory(process)
@@ -265,7 +267,7 @@ class WorkerThread:
             raise SettingError(memory_limit_too_low(used, self._memory_limit))
 
     def _kill_if_invalid(self, error: Exception) -> None:
-        """Kills a process that sent an invalid answer, and records why: its exit code would not tell."""
+        """Kills a process that sent an invalid answer, and records the reason, which its exit code does not show."""
         if isinstance(error, AnswerError):
             with self._lock:
                 self._kill_process(self._kill_reason or f"it {error}")
@@ -276,7 +278,7 @@ class WorkerThread:
             self._process.kill()
 
     def _reap(self) -> str:
-        """Ends what is left of the process and says why, or how, it ended."""
+        """Removes the process, if any, and returns why it was killed or how it ended."""
         with self._lock:
             process, reason = self._process, self._kill_reason
             self._process, self._at_work, self._loading = None, None, None

@@ -1,1 +1,1 @@
-"""Workers as Ray actors."""
+"""The Ray backend: workers as Ray actors."""

@@ -1,4 +1,4 @@
-"""ActorHandle: the driver's side of one actor, with the calls that are under way to it, in their order."""
+"""ActorHandle: the driver's side of one actor, with its pending calls in order."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ HELLO: CallKind = "hello"
 LOAD: CallKind = "load"
 BATCH: CallKind = "batch"
 VOID: CallKind = "void"
-"""A batch that another actor took over; what this one says of it does not count."""
+"""A batch that another actor has taken over; the answer to this call is ignored."""
 
 _ACTOR = ray.remote(RayActor)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Call:
-    """A call under way.
+    """A pending call of an actor.
 
     Args:
-        kind: what was called.
+        kind: which method.
         answer: Ray's reference to the answer.
-        batch: the one it carries.
-        job: the key of the one it loads.
-        edition: of the shared objects it names.
+        batch: the batch that it sends, if any.
+        job: the key of the job that it loads, if any.
+        edition: of the shared objects that it refers to.
     """
 
     kind: CallKind
@@ -48,14 +48,14 @@ class Call:
 
 
 class ActorHandle:
-    """An actor, started by making this; `info` is None until it has said hello, `has_run` whether it ran a batch.
+    """Starts an actor. `info` is None until the actor is ready; `has_run` is whether it has run a batch.
 
     Args:
-        name: the worker's.
-        node: the node it was sent to; None where Ray chose.
-        options: Ray's, for the actor.
-        memory_limit: bytes of memory of its own above which it ends.
-        reservation: of its processors, where the actor itself holds none.
+        name: of the worker.
+        node: the node to run on; None if Ray chooses.
+        options: Ray's options of the actor.
+        memory_limit: bytes of its own memory above which the actor ends.
+        reservation: of its processors, if the actor itself holds none.
     """
 
     def __init__(
@@ -82,52 +82,52 @@ class ActorHandle:
 
     @property
     def home(self) -> str | None:
-        """The node it runs on, as far as that is known."""
+        """The node that it runs on; None if not known yet."""
         return self.node if self.info is None else self.info.node
 
     @property
     def batches(self) -> list[Batch]:
-        """Those it holds, in order."""
+        """The batches that it holds, in order."""
         return [call.batch for call in self.calls if call.batch is not None]
 
     @property
     def head(self) -> Batch | None:
-        """The batch it is at work on."""
+        """The batch that it evaluates; None if it evaluates none."""
         return self.calls[0].batch if self.calls else None
 
     @property
     def load(self) -> int:
-        """How many batches it has to see to, those it gave up included."""
+        """How many batches it holds, including those that another actor has taken over."""
         return sum(call.kind in (BATCH, VOID) for call in self.calls)
 
     def needs_recycling(self, recycle_after: int | None) -> bool:
-        """Whether it was sent as many trials as one actor may get."""
+        """Returns whether it has received as many trials as one actor may."""
         return recycle_after is not None and self._trials >= recycle_after
 
     def has_capacity(self, depth: int, recycle_after: int | None) -> bool:
-        """Whether it is ready, has fewer than `depth` batches, and none of a single trial.
+        """Returns whether it is ready, holds fewer than `depth` batches, and none of a single trial.
 
-        A process that is killed can take with it the answer to the batch before. A batch of several trials is then sent
-        again in halves; a single trial would be recorded as crashed by the batch after it.
+        When a process is killed, the answer to its previous batch can be lost too. A batch of several trials is then sent
+        again in halves, but a single trial would be recorded as crashed because of the next batch.
         """
         if self.info is None or self.has_ended or self.load >= depth or self.needs_recycling(recycle_after):
             return False
         return all(len(batch) > 1 for batch in self.batches)
 
     def is_done(self, number: int) -> bool:
-        """Whether the batch is finished, though nobody has looked yet."""
+        """Returns whether the batch has finished, even if its answer has not been fetched."""
         call = self.calls[0]
         finished = call.batch is not None and call.batch.number == number
         return finished and bool(ray.wait([call.answer], timeout=0)[0])
 
     def send(self, batch: Batch, shared: SharedObjects) -> None:
-        """Sends a batch, and its job before it where that is not loaded.
+        """Sends a batch, preceded by its job if the actor has not loaded that.
 
         Args:
             batch: the batch.
-            shared: where the objects that its job needs are.
+            shared: the objects that its job needs.
         """
-        if not self.calls:  # it may have died idle, for which the batch is not to count_failure
+        if not self.calls:  # shows whether it died while it was idle, which must not count against the batch
             self._call(HELLO, self._actor.hello.remote())
         if self.job != batch.job.key:
             key = batch.job.key
@@ -139,13 +139,13 @@ class ActorHandle:
         self._call(BATCH, self._actor.run.remote(pack(batch)), batch)
 
     def answer(self) -> Any:
-        """The answer to the first call, which has arrived: a `ActorInfo`, what `RayActor.load` returns, or what a batch gave.
+        """Returns the answer to the first call, which has arrived: `ActorInfo`, the result of `RayActor.load`, or of a batch.
 
-        The last is for `received` to check. A batch is answered by None where its job was not loaded.
+        The caller must pass a batch's answer to `received`. It is None if the batch's job was not loaded.
 
         Raises:
-            RayError: Ray's; there will be none.
-            AnswerError: it is none of these, or cannot be read: the objective broke the actor's process.
+            RayError: Ray's; there is no answer.
+            AnswerError: the answer is invalid or cannot be unpickled: the objective damaged the actor's process.
         """
         call = self.calls[0]
         try:
@@ -163,14 +163,14 @@ class ActorHandle:
         raise AnswerError(f"sent {type(answer).__name__} that is no answer to its call")
 
     def pop(self) -> Any:
-        """Takes the first call off; its batch."""
+        """Removes the first call and returns its batch."""
         self.since = time.monotonic()
         call = self.calls.popleft()
         self.has_run |= call.kind in (BATCH, VOID)
         return call.batch
 
     def release_queued(self, seconds: float) -> Batch | None:
-        """The batch that waits behind one at work for longer than so many seconds; another actor may have it."""
+        """Releases and returns the batch queued behind one that has run for more than `seconds`, for another actor."""
         call = self.calls[-1] if len(self.calls) > 1 else None
         if call is None or call.batch is None or self.head is None or time.monotonic() - self.since < seconds:
             return None
@@ -178,16 +178,16 @@ class ActorHandle:
         return call.batch
 
     def wastes_time(self, seconds: float) -> bool:
-        """Whether it is at work for longer than so many seconds on what it gave up."""
+        """Returns whether it has spent more than `seconds` on a batch that another actor has taken over."""
         return bool(self.calls) and self.calls[0].kind == VOID and time.monotonic() - self.since > seconds
 
     def kill(self) -> None:
-        """Ends the process, whatever it does."""
+        """Kills the process."""
         self.has_ended = True
         actor = self._actor
         ray.kill(actor, no_restart=True)
-        # An actor that nothing refers to is asked to end, which may overtake the kill, and then waits for an objective's
-        # threads: this call, which can only fail, keeps the reference until it is dead.
+        # Ray asks an actor without references to exit, which may precede the kill and then waits for threads of the
+        # objective. This call fails when the actor is dead, and holds a reference until then.
         actor.wait_for_the_end.remote().future().add_done_callback(lambda _: actor)
 
     def _call(self, kind: CallKind, answer: Any, batch: Batch | None = None, job: str = "", edition: int = 0) -> None:

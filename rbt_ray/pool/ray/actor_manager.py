@@ -1,4 +1,4 @@
-"""ActorManager: which actors there are. Those that are missing are started, and nodes that join get theirs."""
+"""ActorManager: starts and replaces the actors of a pool, and starts more on nodes that join."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from rbt_ray.pool.ray.placement import Reservation, ResourceRequest, living, res
 
 _LOOK_SECONDS = 2.0
 _RESERVE_SECONDS = 5.0
-"""An idle actor works again before its processors are reserved, since Ray's view of what is free is up to a second old. After
-so long others have them."""
+"""An idle actor may work before its processors are reserved again, since Ray's view of free resources is up to a second old.
+If there is no reservation after this time, other jobs have the processors."""
 _TRIES = 3
-"""How often each actor, one with another, may end before it is ready."""
+"""How often actors may end before they are ready, on average per actor."""
 
 
 class ActorManager:
-    """The actors of a pool, and how often starting them or loading a job failed.
+    """The actors of a pool, with counts of failed starts and failed loads of a job.
 
     Args:
-        needs: what an actor asks of its node.
-        wanted: how many there should be; None: one for every slot of every node.
-        own: whether it is a Ray of our own, all of whose processors are ours to share out.
-        memory_limit: bytes of memory of its own above which an actor ends; None: as much as Ray lets it have.
+        needs: the resources of an actor.
+        wanted: the number of actors; None: as many as fit on all nodes.
+        own: whether the pool started this Ray and may use all its processors.
+        memory_limit: bytes of its own memory above which an actor ends; None: Ray's memory monitor decides.
 
     Raises:
-        SettingError: a Ray of our own can never hold such an actor.
+        SettingError: a Ray that the pool started can never hold such an actor.
     """
 
     def __init__(self, needs: ResourceRequest, wanted: int | None, *, own: bool, memory_limit: int | None) -> None:
@@ -45,7 +45,7 @@ class ActorManager:
         self._is_resting = False
         self._check_at = math.inf
         self._reserved: list[Reservation] = []
-        """Those without an actor yet."""
+        """Reservations without an actor."""
         self._names = (f"ray-{number}" for number in itertools.count())
         self._actors: list[ActorHandle] = []
         self._failed_starts = self._failed_loads = 0
@@ -59,14 +59,14 @@ class ActorManager:
         return iter(list(self._actors))
 
     def __len__(self) -> int:
-        """How many actors there are or should be, those that start included."""
+        """The number of actors that there are or should be, including those that are starting."""
         return max(1, len(self._actors) + len(self._reserved), self._wanted or 0)
 
     def fill(self) -> None:
-        """Starts the actors that are missing, and in time those that nodes which joined have room for.
+        """Starts missing actors, on new nodes too.
 
         Raises:
-            WorkerStartError: no node can ever hold one.
+            WorkerStartError: no node can ever hold an actor.
         """
         if self._is_resting:
             return
@@ -88,11 +88,11 @@ class ActorManager:
 
     @property
     def next_look_s(self) -> float:
-        """Seconds until `fill` looks whether processors have been reserved for more actors; infinite where none wait."""
+        """Seconds until `fill` asks Ray for pending reservations; infinite if none are pending."""
         return max(0.0, min((one.next_look for one in self._reserved), default=math.inf) - time.monotonic())
 
     def rest(self) -> bool:
-        """Gives back what idle actors hold on a cluster, until `work`; False where only their end can."""
+        """Releases what idle actors hold on a cluster, until `work`; returns False if only their end releases it."""
         if self._own:
             return True
         if not self._reserves:
@@ -108,7 +108,7 @@ class ActorManager:
         return True
 
     def work(self) -> None:
-        """Reserves again what `rest` gave back, for each actor on its own node. The actors can work at once."""
+        """Reserves again what `rest` released, for each actor on its own node. The actors can work at once."""
         if self._is_resting:
             self._is_resting = False
             self._check_at = time.monotonic() + _RESERVE_SECONDS
@@ -118,17 +118,17 @@ class ActorManager:
                 actor.reservation = reservation
 
     def displaced(self) -> list[ActorHandle]:
-        """The actors whose processors others have taken while they were idle."""
+        """Returns the actors whose processors other jobs have taken while the actors were idle."""
         if time.monotonic() < self._check_at:
             return []
         self._check_at = math.inf
         return [one for one in self._actors if one.reservation is not None and one.reservation.node() is None]
 
     def mark_ready(self, actor: ActorHandle, info: ActorInfo) -> None:
-        """An actor is ready.
+        """Records that an actor is ready.
 
         Raises:
-            SettingError: it is above the memory limit already.
+            SettingError: it already exceeds the memory limit.
         """
         if self._memory_limit is not None and actor.info is None and info.memory > self._memory_limit:
             raise SettingError(memory_limit_too_low(info.memory, self._memory_limit))
@@ -136,19 +136,19 @@ class ActorManager:
         self._failed_starts = 0
 
     def loaded(self, job: str) -> None:
-        """An actor has loaded that job: one that dies of loading it has another reason."""
+        """Records that an actor has loaded the job: later deaths while loading it have another cause."""
         self._loadable, self._failed_loads = job, 0
 
     def is_on_a_lost_host(self, actor: ActorHandle) -> bool:
-        """Whether the node it was on is known to be gone."""
+        """Returns whether the actor's node is known to be lost."""
         return actor.home is not None and actor.home not in living()
 
     def dismiss(self, actor: ActorHandle) -> None:
-        """Ends an actor, or what is left of it; the next `fill` starts another in its place."""
+        """Removes and kills an actor; the next `fill` starts another in its place."""
         self._actors.remove(actor)
         actor.kill()
         if (left := actor.reservation) is not None:
-            if left.node(again=True) is None:  # not reserved yet, or lost with its host
+            if left.node(again=True) is None:  # not reserved yet, or lost with its node
                 left.release()
             else:
                 self._reserved.append(left)  # for the actor that replaces it
@@ -156,11 +156,11 @@ class ActorManager:
             self._look_at = 0.0
 
     def count_failure(self, actor: ActorHandle, reason: str) -> None:
-        """Counts a death that neither a batch nor a host is guilty of.
+        """Counts a death that was caused by neither a batch nor a lost node.
 
         Raises:
-            WorkerStartError: actors again and again do not live to say hello.
-            ObjectiveError: it is one of several that did not live to have loaded the objective.
+            WorkerStartError: too many actors have ended before they were ready.
+            ObjectiveError: too many actors have ended while they loaded the objective.
         """
         call = actor.calls[0]
         if actor.info is None:
@@ -179,7 +179,7 @@ class ActorManager:
                 )
 
     def close(self) -> None:
-        """Ends all of them."""
+        """Kills all actors."""
         self._room.found()
         self.rest()
         for actor in self._actors:
@@ -187,7 +187,7 @@ class ActorManager:
         self._actors.clear()
 
     def _missing(self) -> list[str | None]:
-        """The nodes on which an actor is missing; None where Ray is to choose."""
+        """Returns a node for each missing actor; None if Ray chooses the node."""
         if self._wanted is not None:
             return [None] * (self._wanted - len(self._actors) - len(self._reserved))
         if time.monotonic() < self._look_at:
@@ -210,7 +210,7 @@ class ActorManager:
             room = sum(self._needs.slots().values())
             if not room:
                 raise SettingError(
-                    f"`resources_per_worker`: each worker asks for {self._needs}, and this machine has no such thing; "
-                    f"name the cluster that has by `address`."
+                    f"`resources_per_worker`: each worker needs {self._needs}, which this machine does not have; "
+                    f"set `address` to a cluster that does."
                 )
             self._wanted = min(self._wanted or room, room)

@@ -1,4 +1,4 @@
-"""What of a driver's state goes to the hosts of a Ray cluster."""
+"""SentState: the part of a driver's state that is sent to the hosts of a Ray cluster."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from rbt_ray.pool.driver_state import DriverState
 from rbt_ray.pool.process_setup import ONE_THREAD
 
 _NEVER = ("RAY_", "CUDA_")
-"""How variables begin that Ray sets for each of its processes."""
+"""Prefixes of variables that Ray sets for each of its processes."""
 
 
 @dataclass(frozen=True, slots=True)
 class SentState:
-    """The part of a driver's state that other hosts get.
+    """The part of a driver's state that other hosts receive.
 
     Args:
         folder: the working directory of the driver.
         paths: its `sys.path`.
-        changes: variables that it changed since it imported rbt_ray; None for one that it removed.
+        changes: variables that it has changed since it imported rbt_ray; None for a removed one.
     """
 
     folder: str | None
@@ -31,7 +31,7 @@ class SentState:
 
     @classmethod
     def of(cls, state: DriverState) -> SentState:
-        """Returns what is sent of a driver's state: no variable that the driver only inherited, and none of Ray's."""
+        """Returns the part of a driver's state to send: no variables that the driver inherited, and none of Ray's."""
         changes = {
             name: value
             for name, value in environment.changes(state.variables).items()
@@ -40,12 +40,12 @@ class SentState:
         return cls(state.folder, state.paths, changes)
 
     def on(self, own: DriverState, runtime_env: Collection[str], variables: Collection[str]) -> tuple[DriverState, str]:
-        """Returns the state for an actor, and a sentence for the user where it has to stay in its own folder.
+        """Returns the state for an actor, and a sentence for the user if it has to stay in its own folder.
 
         Args:
             own: the actor's state when it started.
-            runtime_env: what Ray's `runtime_env` sets; a "working_dir" is kept.
-            variables: the environment variables among that; they are kept.
+            runtime_env: the names that Ray's `runtime_env` sets; a "working_dir" takes precedence.
+            variables: the environment variables that it sets; they take precedence.
         """
         changes = {name: value for name, value in self.changes.items() if name not in variables}
         merged = {**own.variables, **changes}

@@ -1,8 +1,8 @@
-"""Last words: what an actor leaves behind when it ends itself, and what the driver makes of an actor that is gone.
+"""Records why an actor ends, and finds out why one has ended.
 
-Ray says of most deaths no more than that a connection was closed. An actor that is about to end leaves a note in the
-cluster's key-value store; one that a signal ends has it written into its log by Ray, which the driver can read where
-both are on one machine.
+For most deaths, Ray only reports that a connection was closed. An actor that is about to end therefore writes a note to the
+cluster's key-value store. If a signal ends an actor, Ray writes that into the actor's log, which the driver can read if both
+are on one machine.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ _REPORTED = re.compile(r"\*\*\* (SIG[A-Z0-9]+) received")
 
 
 def own_memory(process: psutil.Process | None = None) -> int:
-    """Bytes this process, or that one, holds that no other shares: a bundle in the object store is not its own."""
+    """Returns the bytes of memory that a process, by default this one, shares with no other; the object store is shared."""
     memory = (process or psutil.Process()).memory_info()
     return int(memory.rss - getattr(memory, "shared", 0))
 
 
 def record_exit_code() -> None:
-    """From here on this process, an actor's, leaves a note where it ends by `os._exit`; those it forks do not."""
+    """Makes this process, an actor, write a note if it ends by `os._exit`; processes that it forks do not."""
     leave, mine = os._exit, os.getpid()
 
     def leave_a_note(status: int) -> None:
@@ -53,16 +53,16 @@ def record_exit_code() -> None:
 
 
 def enforce_memory_limit(memory_limit: int) -> None:
-    """From here on this process, an actor's, leaves a note and ends where it holds more of its own than this."""
+    """Makes this process, an actor, write a note and end once its own memory exceeds the limit."""
     threading.Thread(target=_watch, args=(memory_limit,), name="rbt-ray-memory", daemon=True).start()
 
 
 def exit_reason(error: RayError, process: str | None) -> str:
-    """What is known of the end of an actor, in a line.
+    """Returns why an actor ended, in one line.
 
     Args:
         error: what Ray raised in place of an answer.
-        process: Ray's id of the actor's process; None where it never said.
+        process: Ray's id of the actor's process; None if it was never ready.
     """
     text = str(error).strip()
     if isinstance(error, OutOfMemoryError):
@@ -83,7 +83,7 @@ def _note(text: str) -> None:
 
 
 def _watch(limit: int) -> None:
-    this = psutil.Process()  # made once: making it costs more than looking
+    this = psutil.Process()  # created once, which costs more than reading the memory
     while (used := own_memory(this)) <= limit:
         time.sleep(_LOOK_SECONDS)
     _note(memory_exceeded(used, limit))
@@ -93,7 +93,7 @@ def _watch(limit: int) -> None:
 def _read_note(actor: str | None) -> str | None:
     if actor is None:
         return None
-    with suppress(RayError):  # the store is the head's, which may be gone as well
+    with suppress(RayError):  # the store is on the head node, which may be lost too
         note: bytes | None = _internal_kv_get(_PREFIX + actor)
         if note is not None:
             _internal_kv_del(_PREFIX + actor)
@@ -102,7 +102,7 @@ def _read_note(actor: str | None) -> str | None:
 
 
 def _reported_signal(process: str | None) -> str | None:
-    node: Any = ray._private.worker._global_node  # None where this process is a Ray client
+    node: Any = ray._private.worker._global_node  # None in a Ray client
     if process is None or node is None:
         return None
     for log in Path(node.get_logs_dir_path()).glob(f"worker-{process}-*.err"):

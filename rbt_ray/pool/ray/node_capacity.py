@@ -1,4 +1,4 @@
-"""NodeCapacity: whether a cluster has, or can ever have, a node for a worker. Those that wait for one say so, or are refused."""
+"""NodeCapacity: whether a cluster has, or can ever have, a node for a worker; reports or refuses what has to wait."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from rbt_ray.pool.ray.placement import Reservation, ResourceRequest, living
 
 _LOOK_SECONDS = 0.5
 _JOIN_SECONDS = 1.0
-"""Nodes of a cluster that has just been started may still be joining it."""
+"""How long nodes may take to join a cluster that has just been started."""
 _START_SECONDS = 60.0
 _PATIENT_SECONDS = 10.0
-"""After so long without an actor a line says what the study waits for; actors take a second or two."""
+"""How long to wait for an actor before a line says what the study waits for; actors take a second or two."""
 _FIXED_NODE = re.compile(r"node_[0-9a-f]{56}")
-"""What Ray calls the type of a node that no autoscaler has started."""
+"""Ray's type name of a node that was not started by an autoscaler."""
 
 
 class NodeCapacity:
-    """Looks whether nodes can hold a worker, as long as there is none.
+    """Checks whether nodes can hold a worker, as long as there is no worker.
 
     Args:
-        needs: what a worker asks of its node.
-        asks: whether to ask an autoscaler for a node; not where as many workers as are wanted have asked already.
+        needs: the resources of a worker.
+        asks: whether to request a node from an autoscaler; not needed if each worker has requested its own.
     """
 
     def __init__(self, needs: ResourceRequest, *, asks: bool) -> None:
@@ -40,16 +40,16 @@ class NodeCapacity:
         self.found()
 
     def found(self) -> None:
-        """There is a worker, or nobody needs one: the next wait begins from now."""
+        """Restarts the waiting time: there is a worker, or none is needed."""
         self._since = time.monotonic()
         self._say_at = self._since + _PATIENT_SECONDS
         self._cancel_request()
 
     def look(self) -> None:
-        """There is no worker yet: says what it waits for after ten seconds, and then once a minute.
+        """Prints what the study waits for, after ten seconds without a worker and then once a minute.
 
         Raises:
-            WorkerStartError: no node can ever hold one.
+            WorkerStartError: no node can ever hold a worker.
         """
         now = time.monotonic()
         if now < self._look_at:
@@ -57,12 +57,9 @@ class NodeCapacity:
         self._look_at = now + _LOOK_SECONDS
         if any(self._needs.slots().values()):
             self._cancel_request()
-            self._print(
-                f"waits for a worker, which asks for {self._needs}: what nodes have of that is in use by others "
-                f"(`ray status`)."
-            )
+            self._print(f"waiting for {self._needs} for a worker: other jobs use those resources (`ray status`).")
             return
-        lacks = f"a worker asks for {self._needs}, and no node has that: {_largest(self._needs)}"
+        lacks = f"a worker needs {self._needs}, and no node has that: {_largest(self._needs)}"
         is_autoscaled = has_autoscaler()
         if not is_autoscaled and now - self._since > self._grace_s(is_autoscaled):
             raise WorkerStartError(
@@ -71,10 +68,10 @@ class NodeCapacity:
             )
         if is_autoscaled and self._asks and self._request is None:
             self._request = Reservation(self._needs.each, None, ())
-        self._print(f"waits for a node that joins the cluster: {lacks} (`ray status`).")
+        self._print(f"waiting for a node to join the cluster: {lacks} (`ray status`).")
 
     def _grace_s(self, is_autoscaled: bool | None) -> float:
-        """Seconds after which nobody can be expected to add a node."""
+        """Returns how many seconds to wait for a node to join."""
         is_empty = not any(resources.get("CPU") for resources in living().values())
         return _START_SECONDS if is_empty or is_autoscaled is None else _JOIN_SECONDS
 
@@ -90,7 +87,7 @@ class NodeCapacity:
 
 
 def has_autoscaler() -> bool | None:
-    """Whether something may add nodes to the cluster; None where Ray does not know yet, as just after its start."""
+    """Returns whether an autoscaler may add nodes; None if Ray does not know yet, as just after its start."""
     try:
         if _internal_kv_get(b"__autoscaler_v2_enabled", namespace=b"__autoscaler") == b"1":
             from ray.autoscaler.v2.sdk import get_cluster_status
@@ -114,7 +111,7 @@ def has_autoscaler() -> bool | None:
 
 
 def _largest(needs: ResourceRequest) -> str:
-    """What the node has that comes closest, such as "the largest has 2 CPU, 0 GPU"."""
+    """Returns the resources of the node that comes closest, such as "the largest has 2 CPU, 0 GPU"."""
     wanted = needs.each
     nodes = [[has.get(name, 0.0) for name in wanted] for has in living().values()]
     if not nodes:

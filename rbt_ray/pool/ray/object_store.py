@@ -1,4 +1,4 @@
-"""What Ray's object store holds for all actors: bundles and files, once each, their references, and the jobs."""
+"""Bundles, files and jobs in Ray's object store, once each for all actors."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ _offered: dict[str, Any] = {}
 
 @dataclass(frozen=True, slots=True)
 class RayRef:
-    """The version of a bundle that the pool has put into the object store; its object comes with each job.
+    """A reference to a bundle that the pool has put into the object store.
 
-    A Ray object reference pickled on its own would be out of Ray's sight: the object could never be freed.
+    It holds no Ray object reference, which comes with each job: Ray could never free the object of a reference that was
+    pickled by other code.
 
     Args:
         version: the content hash.
@@ -33,11 +34,11 @@ class RayRef:
     version: str
 
     def open(self) -> Bundle:
-        """The bundle over this node's copy of the arrays, on pages that this process cannot write to.
+        """Returns the bundle over this node's copy of the arrays, on pages that this process cannot write to.
 
         Raises:
-            BundleError: this process is no worker of the pool that shares the bundle.
-            ObjectLostError: Ray's; the object is gone from every node.
+            BundleError: this process is not a worker of the pool that shares the bundle.
+            ObjectLostError: Ray's; the object is lost on all nodes.
         """
         content, name, metadata = _shared(self.version)
         return Bundle(read_only(content), name, metadata)
@@ -45,7 +46,7 @@ class RayRef:
 
 @dataclass(frozen=True, slots=True)
 class RayFilesRef:
-    """The version of files that the pool has packed into the object store.
+    """A reference to files that the pool has packed into the object store.
 
     Args:
         version: the content hash.
@@ -54,33 +55,32 @@ class RayFilesRef:
     version: str
 
     def open(self) -> Path:
-        """The folder in which they are unpacked on this host, by the first that needs them.
+        """Returns the folder of the files on this host; the first process that needs them unpacks them.
 
         Raises:
-            BundleError: they cannot be unpacked here, or this process is no worker of the pool that shares them.
-            ObjectLostError: Ray's; the object is gone from every node.
+            BundleError: they cannot be unpacked here, or this process is not a worker of the pool that shares them.
+            ObjectLostError: Ray's; the object is lost on all nodes.
         """
         return file_tree.unpacked(self.version) or file_tree.unpack(self.version, _shared(self.version))
 
 
 def put(shared: Bundle | FileTree) -> Any:
-    """The object that holds a bundle's arrays, or files packed into one; they are copied into the store once."""
+    """Copies a bundle's arrays, or files, into the object store; returns Ray's reference to the object."""
     if isinstance(shared, FileTree):
         return ray.put(shared.pack())
     return ray.put((shared.content, shared.name, shared.metadata))
 
 
 def read_only(content: Content) -> Content:
-    """Content that Ray's object store gave, over the same memory, on pages that this process cannot write to.
+    """Returns content of the object store over the same memory, on pages that this process cannot write to.
 
-    Ray maps its store with the right to write. Where the system cannot map it again, a warning says why, and only
-    numpy protects the arrays.
+    Ray maps its store writable. If the system cannot map it again, this warns, and only numpy protects the arrays.
     """
     try:
         return content.relocated(read_only_pages.remap)
     except OSError as error:
         warnings.warn(
-            f"compiled code of an objective could change prices here: they cannot be mapped read-only ({error}). "
+            f"prices cannot be mapped read-only here ({error}), so compiled code of an objective could change them. "
             f"A study still compares them with their checksums at its end.",
             RuntimeWarning,
             stacklevel=2,
@@ -89,7 +89,7 @@ def read_only(content: Content) -> Content:
 
 
 def offer(objects: Mapping[str, Any]) -> None:
-    """Makes these bundles and files, by version, the ones that this process can open; nothing is fetched yet."""
+    """Sets the bundles and files, by version, that this process can open; fetches nothing."""
     _offered.clear()
     _offered.update(objects)
 
@@ -101,9 +101,9 @@ def _shared(version: str) -> Any:
 
 
 class SharedObjects:
-    """Holds Ray's references, without which the objects would be freed, and what to put there again.
+    """Holds Ray's references, without which Ray frees the objects, and the originals, to replace lost objects.
 
-    `edition` counts how often that was needed.
+    `edition` counts how often the objects were replaced.
     """
 
     def __init__(self) -> None:
@@ -112,33 +112,33 @@ class SharedObjects:
         self._bundles: dict[str, tuple[Bundle | FileTree, Any]] = {}
 
     def bundles_of(self, key: str) -> dict[str, Any]:
-        """The objects of the bundle and the files that a job reads, by version."""
+        """Returns the references to the bundle and the files that a job reads, by version."""
         return {version: self._bundles[version][1] for version in self._jobs[key][0].reads}
 
     def share(self, bundle: Bundle) -> RayRef:
-        """Copies the bundle into the store, once; each node fetches it once, and its actors read that copy."""
+        """Copies the bundle into the store once; each node fetches it once, and its actors read that copy."""
         if bundle.version not in self._bundles:
             self._bundles[bundle.version] = (bundle, put(bundle))
         return RayRef(bundle.version)
 
     def share_files(self, files: FileTree) -> RayFilesRef:
-        """Packs the files into the store, once; each node unpacks them once."""
+        """Packs the files into the store once; each node unpacks them once."""
         if files.version not in self._bundles:
             self._bundles[files.version] = (files, put(files))
         return RayFilesRef(files.version)
 
     def put_again(self) -> None:
-        """Makes new objects of everything, one having been lost."""
+        """Replaces all objects, after one has been lost."""
         self.edition += 1
         self._jobs = {key: (job, ray.put(job.payload)) for key, (job, _) in self._jobs.items()}
         self._bundles = {version: (bundle, put(bundle)) for version, (bundle, _) in self._bundles.items()}
 
     def payload(self, key: str) -> Any:
-        """The object that holds a job's bytes."""
+        """Returns the reference to a job's bytes."""
         return self._jobs[key][1]
 
     def add(self, job: Job, in_use: Iterable[str]) -> None:
-        """Puts a job there, once, and lets go of those that are not in use any more, and of the bundles they alone read."""
+        """Adds a job once; drops jobs that are no longer in use, and bundles and files that only they read."""
         if job.key in self._jobs:
             return
         before, keep = self._jobs, {job.key, *in_use}
@@ -149,7 +149,7 @@ class SharedObjects:
         self._bundles = {version: entry for version, entry in self._bundles.items() if version not in unread}
 
     def clear(self) -> None:
-        """Frees all of it."""
+        """Frees all objects."""
         self._jobs.clear()
         self._bundles.clear()
 

@@ -1,4 +1,4 @@
-"""Where actors run: what one needs, how many fit on each node, and the processors reserved while their pool works."""
+"""Placement of actors: the resources of one, how many fit on each node, and reservations of processors."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from rbt_ray.pool.process_setup import ONE_THREAD
 
 _OPTIONS = {"GPU": "num_gpus", "memory": "memory"}
-"""Resources that have an option of their own in Ray."""
+"""Resources for which Ray has an option of their own."""
 
 
 def living() -> dict[str, Mapping[str, float]]:
-    """The resources of each living node."""
+    """Returns the resources of each live node, by its id."""
     return {node["NodeID"]: node["Resources"] for node in ray.nodes() if node["Alive"]}
 
 
 @dataclass(frozen=True, slots=True)
 class ResourceRequest:
-    """What an actor asks of the node it runs on.
+    """The resources that an actor needs on its node.
 
     Args:
-        n_cpus: 0 where the pool shares out the processors itself.
-        resources: Ray resources beside; a "CPU" among them counts in place of `n_cpus`.
+        n_cpus: processors; 0 if the pool divides the processors itself.
+        resources: other Ray resources; a "CPU" among them replaces `n_cpus`.
     """
 
     n_cpus: float
@@ -36,21 +36,21 @@ class ResourceRequest:
 
     @property
     def each(self) -> dict[str, float]:
-        """Amounts by resource, those of nothing left out."""
+        """The amounts by resource, without zeros."""
         return {name: amount for name, amount in {"CPU": self.n_cpus, **self.resources}.items() if amount}
 
     @property
     def only_cpus(self) -> bool:
-        """Whether it asks for processors and nothing else, which can be reserved apart from the actor."""
+        """Whether it needs only processors, which can be reserved separately from the actor."""
         return self.each.keys() == {"CPU"}
 
     def options(self, *, pin_threads: bool, node: str | None, holds: bool = True) -> dict[str, Any]:
-        """Options of the actor.
+        """Returns Ray's options of the actor.
 
         Args:
-            pin_threads: whether its process has to be told to use one thread, not having inherited it.
-            node: the node it is to run on and nowhere else; None lets Ray choose.
-            holds: whether the actor itself holds what it needs; not where that is reserved for it.
+            pin_threads: whether to set the number of threads to one, which its process does not inherit.
+            node: the only node to run on; None lets Ray choose.
+            holds: whether the actor itself holds its resources; not if they are reserved for it.
         """
         amounts = self.each if holds else {}
         options: dict[str, Any] = {"num_cpus": amounts.pop("CPU", 0), "max_restarts": 0, "max_task_retries": 0}
@@ -64,7 +64,7 @@ class ResourceRequest:
         return options
 
     def slots(self) -> dict[str, int]:
-        """How many actors each living node holds when it has nothing else to do."""
+        """Returns how many actors each live node can hold if nothing else runs there."""
         needs = self.each
         return {
             node: int(min(has.get(name, 0.0) / amount for name, amount in needs.items()))
@@ -72,27 +72,27 @@ class ResourceRequest:
         }
 
     def __str__(self) -> str:
-        """Such as "1 CPU, 1 GPU"."""
+        """Returns text such as "1 CPU, 1 GPU"."""
         return ", ".join(f"{amount:g} {name}" for name, amount in self.each.items())
 
 
 _SOONEST_LOOK, _LATEST_LOOK = 0.02, 5.0
-"""Seconds from one question to Ray to the next: each is twice as long as the one before."""
+"""Seconds between requests to Ray; each interval is twice the previous one."""
 _TINY = 0.001
-"""Of the resource ``node:ADDRESS``, of which every node has 1: what asks for some of it is placed there. Nodes of one host
-share the name; then a reservation may be on another of them."""
+"""An amount of the resource ``node:ADDRESS``, of which each node has 1: a request for it is placed on that node. If several
+nodes run on one host, they share the name, and a reservation may be on any of them."""
 
 
 class Reservation:
-    """Processors, or whatever `amounts` names, on one node, reserved by a placement group. Making it asks for them and does not wait.
+    """Reserves processors, or other resources, on one node by a placement group; creating it does not wait.
 
-    An actor that is made with ``num_cpus=N`` holds N processors until it ends, idle or not, and nothing can change that.
-    So an actor that needs only processors is made with ``num_cpus=0``, on the node of its reservation. It does not run
-    inside of the placement group, since Ray ends the actors of a group that is removed.
+    An actor created with ``num_cpus=N`` holds N processors until it ends, even if it is idle. An actor that needs only
+    processors is therefore created with ``num_cpus=0``, on the node of its reservation. It does not run inside the
+    placement group, since Ray kills the actors of a group that is removed.
 
     Args:
         amounts: by resource.
-        wanted: the node that must have them; None lets Ray choose.
+        wanted: the node to reserve on; None lets Ray choose.
         of_node: the resources of that node.
     """
 
@@ -104,10 +104,10 @@ class Reservation:
         self._group: Any = placement_group([{**amounts, **dict.fromkeys(here, _TINY)}])
 
     def node(self, *, again: bool = False) -> str | None:
-        """The node that has the processors; None as long as none has them.
+        """Returns the node on which the processors are reserved; None if they are not reserved yet.
 
         Args:
-            again: ask Ray, whatever is known already and whenever it was asked.
+            again: ask Ray even if the node is known or Ray has just been asked.
         """
         if again:
             self._node, self._look_at = None, 0.0
@@ -120,15 +120,15 @@ class Reservation:
 
     @property
     def next_look(self) -> float:
-        """When `node` asks Ray the next time (`time.monotonic`)."""
+        """The earliest time at which `node` asks Ray again (`time.monotonic`)."""
         return self._look_at
 
     def release(self) -> None:
-        """Gives the processors back; returns at once."""
+        """Releases the processors; returns at once."""
         remove_placement_group(self._group)
 
 
 def reservations(amounts: Mapping[str, float], wanted: Sequence[str | None]) -> list[Reservation]:
-    """A reservation on each of these nodes, which may be named more than once; None lets Ray choose."""
+    """Returns a reservation for each entry of `wanted`: a node, or None to let Ray choose."""
     nodes = living() if any(wanted) else {}
     return [Reservation(amounts, node, nodes.get(node or "", ())) for node in wanted]

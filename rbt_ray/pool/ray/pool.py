@@ -1,4 +1,4 @@
-"""A pool of Ray actors: on this machine, or one for every processor of a cluster."""
+"""RayPool: a pool of Ray actors on this machine or on a cluster."""
 
 from __future__ import annotations
 
@@ -33,22 +33,22 @@ _BRIEF_SECONDS = 0.5
 _STUCK_SECONDS = 1.0
 _BATCH_SECONDS = 0.3
 _TRIES = 3
-"""How often in a row what may be a host's fault is taken to be one."""
+"""How often in a row an error that may be a host's fault counts as one."""
 _CALLS_PER_SECOND = 2_000  # there and back, whatever a call holds
 
 
 class RayPool:
-    """Actors that outlive batches and studies; one that dies is replaced.
+    """Actors that live across batches and studies. An actor that dies is replaced.
 
     Args:
-        n_workers: how many actors; None: one for every slot of every node, those of nodes that join later too.
+        n_workers: the number of actors; None: as many as fit on all nodes, including nodes that join later.
         address: of the cluster to join ("auto", "host:port", "ray://host:port"); None starts a Ray of our own on this
             machine, which `close` ends.
-        num_cpus_per_worker: processors an actor takes.
-        resources_per_worker: Ray resources it takes beside.
-        recycle_after: replace an actor after this many trials; None never does.
-        memory_limit: bytes of memory of its own above which an actor is replaced; None: 80 % of the machine's memory,
-            shared evenly, on a Ray of our own; on a cluster, what Ray's memory monitor lets it have.
+        num_cpus_per_worker: processors of an actor.
+        resources_per_worker: other Ray resources of an actor.
+        recycle_after: trials after which an actor is replaced; None: never.
+        memory_limit: bytes of its own memory above which an actor is replaced; None: on a Ray of our own, 80 % of the
+            machine's memory, shared evenly; on a cluster, Ray's memory monitor decides.
 
     Raises:
         SettingError: no cluster answers at `address`, or this machine can never run such a worker.
@@ -68,7 +68,7 @@ class RayPool:
         here = n_workers or max(1, usable_cpus() // num_cpus_per_worker)
         self._ray = runtime.join(address, n_cpus=here * num_cpus_per_worker)
         own = self._ray.own
-        # On a Ray of our own a pool that is kept warm for a next study must not take the processors from another.
+        # On a Ray of our own, a pool that is kept for the next study must not hold the processors of another pool.
         needs = ResourceRequest(0 if own else num_cpus_per_worker, dict(resources_per_worker or {}))
         self._recycle_after = recycle_after
         self._closed = False
@@ -95,49 +95,49 @@ class RayPool:
 
     @property
     def is_alive(self) -> bool:
-        """Whether its Ray still runs: anybody may call `ray.shutdown()`."""
+        """Whether its Ray still runs; other code may call `ray.shutdown()`."""
         return self._ray.is_up
 
     @property
     def capacity(self) -> int:
-        """One batch under way and one in line for every actor."""
+        """Two batches per actor: one that it evaluates and one that is queued."""
         return _DEPTH * self.n_workers
 
     @property
     def n_workers(self) -> int:
-        """The number of actors, those that start included."""
+        """The number of actors, including those that are starting."""
         return len(self._actors)
 
     @property
     def batch_seconds(self) -> float:
-        """Long beside a call's cost, and so long that one driver can make the calls for all actors."""
+        """Long compared with a call, and long enough for one driver to make the calls for all actors."""
         return max(_BATCH_SECONDS, 2 * self.n_workers / _CALLS_PER_SECOND)
 
     @property
     def n_checks(self) -> int:
-        """One for each actor: each host has a copy, and nothing directs a batch to a host."""
+        """One per actor: each host has a copy, and a batch cannot be sent to a given host."""
         return self.n_workers
 
     def share(self, bundle: Bundle) -> RayRef:
-        """Copies the bundle into Ray's object store, once; each node fetches it once, and its actors read that copy."""
+        """Copies the bundle into Ray's object store once; each node fetches it once, and its actors read that copy."""
         return self._shared.share(bundle)
 
     def share_files(self, files: FileTree) -> RayFilesRef:
-        """Packs the files into Ray's object store, once; each node unpacks them once."""
+        """Packs the files into Ray's object store once; each node unpacks them once."""
         return self._shared.share_files(files)
 
     def submit(self, batch: Batch) -> None:
-        """Sends the batch to an actor that has room, or keeps it until one has."""
+        """Sends the batch to an actor with capacity, or queues it until there is one."""
         self._actors.work()
         self._shared.add(batch.job, in_use=self._jobs_under_way())
         self._backlog.append(batch)
         self._dispatch()
 
     def wait(self, timeout: float | None = None) -> Sequence[Returned]:
-        """What came back, as soon as anything did; also sees to it that there are actors.
+        """Returns finished batches as soon as there is one; also starts and replaces actors.
 
         Raises:
-            WorkerStartError: actors die before they take a batch, or no node can hold one.
+            WorkerStartError: actors die before they are ready, or no node can hold one.
             ObjectiveError: the actors cannot load the objective.
         """
         end = math.inf if timeout is None else time.monotonic() + timeout
@@ -154,12 +154,12 @@ class RayPool:
                 self._rebalance()
 
     def taken_at(self, number: int) -> float | None:
-        """When its turn on the actor came; None while it waits for another batch, an actor's start or a job's load."""
+        """Returns when the actor began the batch; None while it waits for another batch, an actor's start or a job's load."""
         actor = self._holder.get(number)
         return None if actor is None or actor.head is None or actor.head.number != number else actor.since
 
     def cancel(self, number: int, reason: str) -> None:
-        """Kills the actor that holds the batch; a batch that waits behind it there goes to another."""
+        """Kills the actor that holds the batch; a batch queued behind it goes to another actor."""
         actor = self._holder.get(number)
         if actor is not None:
             if not actor.is_done(number):
@@ -170,17 +170,17 @@ class RayPool:
             self._returned.append(Returned(number, "none", lost=reason))
 
     def recall(self) -> list[int]:
-        """Takes back the batches that no actor holds yet; Ray cannot withdraw the others."""
+        """Takes back the batches that no actor holds, and returns their numbers; Ray cannot withdraw the others."""
         numbers = [batch.number for batch in self._backlog]
         self._backlog.clear()
         return numbers
 
     def rest(self) -> bool:
-        """Gives the processors of idle actors back to the cluster until the next batch; False where only `close` can."""
+        """Releases the processors of idle actors until the next batch; returns False if only `close` can do that."""
         return self._actors.rest()
 
     def close(self) -> None:
-        """Ends all actors and frees what was shared; a Ray of our own ends, a cluster that was joined goes on."""
+        """Ends all actors and frees what was shared; also ends a Ray of our own."""
         if self._closed:
             return
         self._closed = True
@@ -194,7 +194,7 @@ class RayPool:
         runtime.leave(self._ray)
 
     def pids(self) -> list[int]:
-        """The process ids of the actors that are ready, each on its own host."""
+        """Returns the process ids of the actors that are ready, each valid on its own host."""
         return [actor.info.pid for actor in self._actors if actor.info is not None]
 
     def _jobs_under_way(self) -> Iterator[str]:
@@ -214,7 +214,7 @@ class RayPool:
             self._file(actor)
 
     def _file(self, actor: ActorHandle) -> None:
-        """Keeps `_available`, the actors that take more by how many batches they have, true for this one."""
+        """Updates `_available`, the actors with capacity by their number of batches, for this actor."""
         for actors in self._available:
             actors.pop(actor, None)
         if actor.has_capacity(_DEPTH, self._recycle_after):
@@ -225,7 +225,7 @@ class RayPool:
         self._file(actor)
 
     def _rebalance(self) -> None:
-        """Takes a batch that waits behind a long one for an actor that idles."""
+        """Moves a batch that is queued behind a long one to an idle actor."""
         idles = not self._backlog and any(actor.has_capacity(1, self._recycle_after) for actor in self._actors)
         for actor in self._actors:
             if actor.wastes_time(_STUCK_SECONDS):
@@ -235,13 +235,13 @@ class RayPool:
                 idles = False
 
     def _receive(self, seconds: float) -> bool:
-        """Takes in what comes within so many seconds, if anything. An actor answers in turn: its first call comes first."""
+        """Waits up to `seconds` for answers and handles them; returns whether there were any. An actor answers calls in order."""
         waiting = {actor.calls[0].answer: actor for actor in self._actors if actor.calls}
         if not waiting:
-            time.sleep(seconds)  # no node, or nothing to do: only a look at the cluster can change that
+            time.sleep(seconds)  # no node or no call: only a change of the cluster, or a batch, can end this
             return False
         answers = list(waiting)
-        # Fetched at once: an answer that stays on the host it was made on is lost with it.
+        # Fetched at once: an answer that stays on its host is lost if the host is lost.
         if not ray.wait(answers, num_returns=1, timeout=seconds, fetch_local=True)[0]:
             return False
         for answer in ray.wait(answers, num_returns=len(answers), timeout=0, fetch_local=True)[0]:
@@ -253,7 +253,7 @@ class RayPool:
         call = actor.calls[0]
         try:
             answer = actor.answer()
-        except ObjectLostError:  # with the host it was made on; the batch did nothing wrong
+        except ObjectLostError:  # lost with its host, which is not the batch's fault
             if (batch := actor.pop()) is not None:
                 self._requeue(batch)
             self._recycle(actor)
@@ -276,7 +276,7 @@ class RayPool:
                 self._finish(actor, received(answer, call.batch, actor.name))
 
     def _ended(self, actor: ActorHandle, error: RayError) -> None:
-        """An actor is gone: with its host, which is nobody's fault, or by what it was at work on."""
+        """Handles the end of an actor: its host was lost, or its current call ended it."""
         if self._host_was_lost(actor, error):
             self._reap(actor, "its host was lost")
             return
@@ -284,7 +284,7 @@ class RayPool:
         self._failed(actor, exit_reason(error, process))
 
     def _failed(self, actor: ActorHandle, reason: str) -> None:
-        """An actor ended, or cannot be used further, by what it was at work on: another takes its place."""
+        """Replaces an actor that its current call ended or damaged."""
         self._reap(actor, reason, None if actor.head is None else actor.head.number)
         if actor.head is None:
             self._actors.count_failure(actor, reason)
@@ -294,7 +294,7 @@ class RayPool:
             return True
         if not isinstance(error, ActorUnavailableError):
             return False
-        # What comes first of a host that crashes; only seconds later does Ray know. But an objective can cause it too.
+        # The first sign of a crashed host, which Ray detects seconds later; but an objective can cause it too.
         number = actor.batches[0].number if actor.batches else None
         self._cut_off[number] += 1
         return self._cut_off[number] < _TRIES
@@ -319,7 +319,7 @@ class RayPool:
         if state == "error":
             if not actor.has_run:
                 raise ObjectiveError(message)
-            self._reap(actor, message)  # earlier trials may have damaged its process: only a fresh one can tell
+            self._reap(actor, message)  # earlier trials may have damaged its process: try a new one
             return
         if state == "outdated":
             self._reap(actor, message)  # a new actor can load it
@@ -333,12 +333,12 @@ class RayPool:
             return
         if actor.job == call.job:
             actor.job = None
-        if call.edition == self._shared.edition:  # else another actor has found the same, and it was put again
+        if call.edition == self._shared.edition:  # otherwise the objects have been replaced since
             self._losses += 1
             if self._losses >= _TRIES:
                 what = "the objective" if state == "job lost" else "the prices"
                 raise WorkerStartError(
-                    f"{what} got lost from Ray's object store {_TRIES} times before a worker could read them ({message}): "
+                    f"Ray's object store lost {what} {_TRIES} times before a worker could read them ({message}): "
                     f"see `ray status` and `ray memory`."
                 )
             self._shared.put_again()
@@ -349,7 +349,7 @@ class RayPool:
         self._backlog.appendleft(batch)
 
     def _reap(self, actor: ActorHandle, reason: str, guilty: int | None = None) -> None:
-        """Ends what is left of an actor; of its batches only the guilty is lost, the others go to the next."""
+        """Removes an actor; its batch `guilty` is lost, and its other batches are queued again."""
         self._remove(actor)
         for batch in reversed(actor.batches):
             if batch.number == guilty:

@@ -1,4 +1,4 @@
-"""Which ports a Ray of our own listens on, and whether each asks for the token."""
+"""Finds the ports that a Ray of our own listens on, and whether each requires the token."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _CALLS = (
     "/ray.rpc.CoreWorkerService/GetCoreWorkerStats",
     "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
 )
-"""One call of each gRPC service, none of which changes anything."""
+"""One call of each gRPC service, without side effects."""
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "127.0.0.1"}
-"""Where a server that listens on all addresses is reached."""
+"""The address at which to reach a server that listens on all addresses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +32,9 @@ class Port:
 
     Args:
         program: the name of the process.
-        address: on which it listens; "0.0.0.0" and "::" are all.
+        address: that it listens on; "0.0.0.0" and "::" mean all.
         number: of the port.
-        is_guarded: whether it refuses a call that has no token.
+        is_guarded: whether it refuses a call without the token.
     """
 
     program: str
@@ -44,12 +44,12 @@ class Port:
 
     @property
     def is_loopback(self) -> bool:
-        """Whether only this machine reaches it."""
+        """Whether only this machine can reach it."""
         return self.address.startswith("127.") or self.address == "::1"
 
 
 def ports_of_our_own() -> tuple[Port, ...]:
-    """Starts a Ray of our own, or takes the one that runs, and tries each of its ports without a token.
+    """Starts a Ray of our own, unless one runs, and calls each of its ports without a token.
 
     Raises:
         WorkerStartError: no Ray can be started on this machine.
@@ -68,19 +68,19 @@ def ports_of_our_own() -> tuple[Port, ...]:
 
 
 def refuses(address: str, number: int, headers: Mapping[str, str] = MappingProxyType({})) -> bool:
-    """Whether the server at a port of this machine refuses a call.
+    """Returns whether the server at a port of this machine refuses a call.
 
     Args:
-        address: on which it listens.
+        address: that it listens on.
         number: of the port.
-        headers: that come with the call: the token, if any.
+        headers: of the call, such as the token.
     """
     host = _LOOPBACK.get(address, address)
     try:
         with closing(http.client.HTTPConnection(host, number, timeout=_SECONDS)) as connection:
             connection.request("GET", "/", headers=dict(headers))
             return connection.getresponse().status in (http.client.UNAUTHORIZED, http.client.FORBIDDEN)
-    except http.client.BadStatusLine:  # it answers in HTTP/2: gRPC
+    except http.client.BadStatusLine:  # it speaks HTTP/2: gRPC
         return _grpc_refuses(f"[{host}]:{number}" if ":" in host else f"{host}:{number}", headers)
 
 

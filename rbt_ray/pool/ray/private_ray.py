@@ -1,4 +1,4 @@
-"""What keeps a Ray of our own to its owner: a folder with mode 0700, a token that it alone can read, and loopback addresses."""
+"""Protects a Ray of our own from other users: a folder with mode 0700, a private token file, and loopback addresses."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ray._private import ray_constants
 from rbt_ray.errors import WorkerStartError
 from rbt_ray.private_files import make_folder, write
 
-_PREFIX = "rbtray-"  # of these folders alone: unlocked ones are removed
+_PREFIX = "rbtray-"  # of no other folders, since unlocked ones are removed
 _TOKEN_NAMES = {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"}
 _BELOW = len(f"/{_PREFIX}12345678/ray/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store")
 _LONGEST_SOCKET = 103 if sys.platform == "darwin" else 107
@@ -27,46 +27,46 @@ _LONGEST_SOCKET = 103 if sys.platform == "darwin" else 107
 class PrivateFolder:
     """A new temporary folder with mode 0700, in which one Ray keeps its sockets, logs and spilled objects.
 
-    It is made in ``RAY_TMPDIR``, else on Linux in ``TMPDIR``, else in ``/tmp``; also in ``/tmp`` where the path is too
-    long for a Unix socket. The process holds a lock on the folder itself, which ends with the process however that ends:
-    the next `PrivateFolder` there removes folders without one.
+    It is created in ``RAY_TMPDIR``, else on Linux in ``TMPDIR``, else in ``/tmp``; also in ``/tmp`` if the path is too long
+    for a Unix socket. The process holds a lock on the folder until the process ends. The next `PrivateFolder` there removes
+    folders without a lock.
 
     Raises:
-        WorkerStartError: the folder cannot be made.
+        WorkerStartError: the folder cannot be created.
     """
 
     def __init__(self) -> None:
         above = _above()
         try:
             make_folder(above)
-            # Other processes remove unlocked folders by their prefix, so the folder gets it once it is locked.
+            # Other processes remove unlocked folders with the prefix, so the folder gets it after it is locked.
             made = Path(tempfile.mkdtemp(prefix=f".{_PREFIX}", dir=above))
             self._lock = _locked(made)
             self.path = made.rename(above / made.name.removeprefix("."))
         except OSError as error:
             raise WorkerStartError(
                 f"Ray cannot be started: no folder for its sockets and logs can be made in {above} ({error}). Set "
-                f"RAY_TMPDIR to a folder that can be written to, of at most {_LONGEST_SOCKET - _BELOW} characters."
+                f"RAY_TMPDIR to a writable folder with a path of at most {_LONGEST_SOCKET - _BELOW} characters."
             ) from error
         self._kept = False
         _remove_unlocked(above)
 
     @property
     def for_ray(self) -> Path:
-        """Ray's own folder: one below this, since Ray gives it mode 0777."""
+        """The folder for Ray, one level below, since Ray gives it mode 0777."""
         return self.path / "ray"
 
     @property
     def logs(self) -> Path:
-        """Where Ray writes its logs."""
+        """The folder of Ray's logs."""
         return self.for_ray / "session_latest" / "logs"
 
     def keep(self) -> None:
-        """Leaves the folder in place after `release`, until the next Ray is started."""
+        """Keeps the folder after `release`, until the next Ray is started."""
         self._kept = True
 
     def release(self) -> None:
-        """Removes the folder; Ray has ended."""
+        """Removes the folder, after Ray has ended."""
         if not self._kept:
             shutil.rmtree(self.path, ignore_errors=True)
         if self._lock is not None:
@@ -74,15 +74,15 @@ class PrivateFolder:
 
 
 def close_token_file() -> None:
-    """Gives the file that Ray reads its token from, ``~/.ray/auth_token``, mode 0600; makes it where there is none.
+    """Gives Ray's token file, ``~/.ray/auth_token``, mode 0600; creates it if it is missing.
 
-    Ray itself makes it with the mode that the umask leaves. A token that the environment holds or names, and a mode that
-    asks for none, stay as they are.
+    Ray itself would create it with the default mode of the umask. Nothing is done if the environment has or names a token, or
+    turns tokens off.
     """
     if os.environ.get("RAY_AUTH_MODE", "token").lower() != "token" or _TOKEN_NAMES & os.environ.keys():
         return
     path = Path.home() / ".ray" / "auth_token"
-    with suppress(OSError):  # Ray says what is wrong with the folder
+    with suppress(OSError):  # Ray reports what is wrong with the folder
         if path.exists():
             path.chmod(path.stat().st_mode & 0o700)
             return
@@ -90,19 +90,19 @@ def close_token_file() -> None:
         new = path.with_name(f".{path.name}-{os.getpid()}")
         write(new, secrets.token_hex(32))
         try:
-            os.link(new, path)  # whole at once, and not over one that another process has made by now
+            os.link(new, path)  # atomic, and never over a file that another process has just created
         finally:
             new.unlink()
         rays: Any = _raylet
-        rays.AuthenticationTokenLoader.instance().reset_cache()  # it may know that there was none
+        rays.AuthenticationTokenLoader.instance().reset_cache()  # it may have cached that there was none
 
 
 @contextmanager
 def on_loopback() -> Iterator[None]:
-    """A Ray that is started within takes the loopback address as its machine's, and all its servers listen there only.
+    """Makes a Ray that is started within use the loopback address, on which alone all its servers listen.
 
-    Ray does so by itself on macOS and Windows. Elsewhere it replaces ``_node_ip_address="127.0.0.1"`` by an address of
-    the network, so the constant that decides it is changed here.
+    Ray does so by default on macOS and Windows. Elsewhere it replaces ``_node_ip_address="127.0.0.1"`` by a network address,
+    so this changes the constant that decides it.
     """
     constants: Any = ray_constants
     before = constants.ENABLE_RAY_CLUSTER
@@ -123,7 +123,7 @@ def _above() -> Path:
 
 
 def _remove_unlocked(above: Path) -> None:
-    """Removes this user's folders of drivers that were killed."""
+    """Removes this user's folders that killed drivers have left."""
     for folder in above.glob(f"{_PREFIX}*"):
         with suppress(OSError):
             lock = _locked(folder)
@@ -135,13 +135,13 @@ def _remove_unlocked(above: Path) -> None:
 if sys.platform == "win32":
 
     def _locked(folder: Path) -> int | None:  # noqa: ARG001
-        """None: Windows has no locks on folders, and what killed drivers leave stays."""
+        """Returns None: Windows cannot lock folders, so those of killed drivers stay."""
         return None
 else:
     import fcntl
 
     def _locked(folder: Path) -> int | None:
-        """A descriptor that holds the lock of a folder.
+        """Locks a folder; returns the descriptor that holds the lock.
 
         Raises:
             OSError: another process holds it, or the folder is another user's or a symbolic link.

@@ -1,4 +1,4 @@
-"""What a Ray cluster is like: its hosts' versions, clocks and object stores, and what listens where on its head."""
+"""Collects facts about a Ray cluster: versions, clocks and object stores of its hosts, and the services of its head."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class HostFacts:
     """A host of the cluster.
 
     Args:
-        name: its own.
-        versions: of Python and of `PACKAGES` as workers there import them; "" for one that is not there.
-        ahead_s: how far its clock is before that of this process.
-        within_s: how exact that is: half of what a call there and back takes.
-        store_bytes: what its object store holds.
-        free_bytes: what of that is free.
+        name: of the host.
+        versions: of Python and of `PACKAGES` as workers there import them; "" if not installed.
+        ahead_s: how far its clock is ahead of this process's, in seconds.
+        within_s: the error of that: half the round-trip time of a call.
+        store_bytes: the size of its object store.
+        free_bytes: how much of that is free.
     """
 
     name: str
@@ -43,11 +43,11 @@ class HostFacts:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """Something on the head that programs connect to.
+    """A service of the head.
 
     Args:
-        port: where.
-        addresses: those of the head it listens on; "0.0.0.0" and "::" are all. Empty: it does not run.
+        port: that it listens on.
+        addresses: that it listens on; "0.0.0.0" and "::" mean all. Empty if it does not run.
     """
 
     port: int | None
@@ -56,14 +56,14 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class ClusterFacts:
-    """A cluster, as seen by who has its token.
+    """Facts about a cluster.
 
     Args:
-        hosts: those that answer; the head first.
-        silent: why others do not, though they are up for Ray, by their names.
-        here: versions in this process.
+        hosts: the hosts that answer, the head first.
+        silent: for each host that is up for Ray and does not answer, the reason, by host name.
+        here: the versions in this process.
         services: "head", "dashboard" and "client server", on the head.
-        asks_for_token: whether the head refused a call that had none.
+        asks_for_token: whether the head refused a call without a token.
     """
 
     hosts: tuple[HostFacts, ...]
@@ -74,23 +74,23 @@ class ClusterFacts:
 
 
 def look(address: str) -> ClusterFacts:
-    """Joins the cluster, asks every host, and leaves.
+    """Joins the cluster, queries every host, and leaves.
 
     Args:
         address: "auto", "host:port" or "ray://host:port".
 
     Raises:
         SettingError: no cluster answers there.
-        WorkerStartError: its head can run nothing.
+        WorkerStartError: the head cannot run an actor.
     """
     connection = runtime.join(address, n_cpus=0)
-    # By value: a host that has another rbt_ray, or none, is one to tell of.
+    # By value, so that hosts with another rbt_ray, or without one, can be reported.
     ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
     try:
         return _look()
     except RayError as error:
         raise WorkerStartError(
-            f"the head of the cluster at {address!r} does not say how it is: {_last_line(error)} Has it rbt_ray[cluster] installed?"
+            f"the head of the cluster at {address!r} does not answer: {_last_line(error)} Is rbt_ray[cluster] installed there?"
         ) from error
     finally:
         ray.cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
@@ -135,7 +135,7 @@ def _probe(node: str) -> Any:
 
 
 def _ping(probe: Any) -> tuple[float, float]:
-    """How exact a look at its clock was, and how far it is ahead, in s."""
+    """Returns the error of a reading of the host's clock, and how far that is ahead, in seconds."""
     sent = time.time()
     there = ray.get(probe.clock.remote(), timeout=_SECONDS)
     back = time.time()
@@ -156,7 +156,7 @@ def _versions() -> dict[str, str]:
 
 
 class _Probe:
-    """What runs on a host. It answers in plain data and needs nothing but Ray there."""
+    """An actor on each host. It returns plain data and needs only Ray there."""
 
     def versions(self) -> dict[str, str]:
         return _versions()
@@ -165,14 +165,14 @@ class _Probe:
         return time.time()
 
     def free(self) -> dict[str, float]:
-        """Free bytes of every host's object store, by node."""
+        """Returns the free bytes of every host's object store, by node id."""
         from ray._private.state import available_resources_per_node
 
         free = available_resources_per_node()
         return {node: amounts.get("object_store_memory", 0.0) for node, amounts in free.items()}
 
     def services(self) -> dict[str, tuple[int | None, list[str]]]:
-        """Ports and addresses; this is on the head."""
+        """Returns the ports and addresses of the services; called on the head."""
         import psutil
         from ray.experimental.internal_kv import _internal_kv_get
 
@@ -192,7 +192,7 @@ class _Probe:
         }
 
     def asks_for_token(self) -> bool:
-        """Whether the head refuses a call without one."""
+        """Returns whether the head refuses a call without a token."""
         import grpc  # type: ignore[import-untyped]
         from ray.core.generated import gcs_service_pb2, gcs_service_pb2_grpc
 

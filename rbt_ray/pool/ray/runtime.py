@@ -1,4 +1,4 @@
-"""Starting a private Ray or joining a cluster, quietly: nothing on stdout, no warnings, the caller's signals kept."""
+"""Starts a private Ray or joins a cluster, without output or warnings, and keeps the caller's signal handlers."""
 
 from __future__ import annotations
 
@@ -25,27 +25,27 @@ PRIVATE = "local"
 _ANSWER_SECONDS = 5.0
 _QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
 _SETTINGS = {
-    # Ray gives its workers niceness 15; whatever else runs on the machine would then take their processors.
+    # Ray gives its workers niceness 15, with which any other program would take their processors.
     "RAY_worker_niceness": "0",
-    # Nobody looks at what they collect, and together they take 0.6 % of a core from the workers.
+    # Nothing reads these metrics and events, and collecting them takes 0.6 % of a core from the workers.
     "RAY_enable_metrics_collection": "0",
     "RAY_task_events_report_interval_ms": "0",
-    # What an objective starts ends with its worker, however that ends.
+    # Processes that an objective starts end with its worker.
     "RAY_process_group_cleanup_enabled": "true",
 }
-"""Of a Ray of our own, where the environment does not say otherwise."""
+"""Settings of a Ray of our own, unless the environment sets them."""
 
 
 @dataclass(slots=True, eq=False)
 class Connection:
-    """This process's link to a Ray.
+    """The connection of this process to Ray.
 
     Args:
-        address: with which `join` made it; None where someone else did.
-        identity: the node and the job, which tell it from a link that is made later.
-        undo: gives stdout back to Ray; of a Ray of our own, also removes its folder.
+        address: that `join` connected to; None if other code connected.
+        identity: the ids of node and job, unique to this connection.
+        undo: gives stdout back to Ray; for a Ray of our own, also removes its folder.
         folder: of a Ray of our own; None for any other.
-        n_users: calls of `join` that `leave` has not followed yet.
+        n_users: calls of `join` without a call of `leave` yet.
     """
 
     address: str | None
@@ -56,25 +56,25 @@ class Connection:
 
     @property
     def own(self) -> bool:
-        """Whether it is a Ray of our own, and all its processors ours to share out."""
+        """Whether it is a Ray of our own, whose processors are all ours to use."""
         return self.address == PRIVATE
 
     @property
     def is_up(self) -> bool:
-        """Whether the process still has it: anybody may call `ray.shutdown()`."""
+        """Whether the process is still connected; other code may call `ray.shutdown()`."""
         return ray.is_initialized() and _identity() == self.identity
 
 
 _here: Connection | None = None
-"""The link in use, if any."""
+"""The current connection, if any."""
 
 
 def join(address: str | None, n_cpus: int) -> Connection:
-    """Connects this process to Ray; each call is to be followed by one of `leave`.
+    """Connects this process to Ray; each call needs a call of `leave`.
 
     Args:
-        address: None starts a Ray of our own, which nobody else on the machine is sent to. A process has one
-            Ray: where it is connected already, that one is used.
+        address: None starts a Ray of our own, which no other program joins by default. A process has one connection:
+            an existing one is used.
         n_cpus: of a Ray of our own.
 
     Raises:
@@ -104,7 +104,7 @@ def join(address: str | None, n_cpus: int) -> Connection:
 
 
 def leave(connection: Connection) -> None:
-    """Disconnects, as soon as nobody uses it, from what `join` connected to; a Ray of our own ends."""
+    """Disconnects from Ray after the last user of the connection has left; ends a Ray of our own."""
     global _here
     with _lock:
         connection.n_users -= 1
@@ -118,12 +118,12 @@ def leave(connection: Connection) -> None:
 
 
 def is_private() -> bool:
-    """Whether the process is connected to a Ray of our own, which is no cluster to anybody else."""
+    """Returns whether the process is connected to a Ray of our own."""
     return _here is not None and _here.own and _here.is_up
 
 
 def where_logs_are() -> str:
-    """A sentence that names the folder of Ray's logs; those of a Ray of our own are kept until the next one starts."""
+    """Returns a sentence that names the folder of Ray's logs; keeps those of a Ray of our own until the next one starts."""
     folder = None if _here is None else _here.folder
     if folder is None:
         return "Ray's logs are below its temporary folder there, /tmp/ray unless `ray start --temp-dir` names another."
@@ -142,21 +142,21 @@ def _refuse_another(wanted: str) -> None:
     same = wanted == here or (opened is None and (wanted in (PRIVATE, "auto") or wanted.startswith("ray://")))
     if not same:
         raise SettingError(
-            f"`address` is {wanted!r}, and this process is connected to another Ray ({here}). A process has one: end "
-            f"that first, by `rbt.shutdown()` or `ray.shutdown()`."
+            f"`address` is {wanted!r}, but this process is connected to another Ray ({here}). Disconnect first, by "
+            f"`rbt.shutdown()` or `ray.shutdown()`."
         )
 
 
 def _start(n_cpus: int, undo: ExitStack) -> private_ray.PrivateFolder:
-    """Starts a Ray of our own; `undo` gets what is to be done once it has ended."""
+    """Starts a Ray of our own; adds to `undo` what must be done after it has ended."""
     folder = private_ray.PrivateFolder()
     undo.callback(folder.release)
     private_ray.close_token_file()
     with _quietly(), private_ray.on_loopback():
         try:
-            # address=None would join any Ray that happens to run on this machine.
+            # address=None would join any Ray that runs on this machine.
             ray.init(address=PRIVATE, include_dashboard=False, num_cpus=n_cpus, _temp_dir=str(folder.for_ray), **_QUIET)
-        except Exception as error:  # of no kind of its own where the raylet dies while it starts
+        except Exception as error:  # if the raylet dies while it starts, the error has no type of its own
             folder.keep()
             raise WorkerStartError(
                 f"Ray cannot be started on this machine: {error} Its logs are in {folder.logs} until the next start."
@@ -177,7 +177,7 @@ def _connect(wanted: str) -> None:
 
 
 def _refuse_silence(wanted: str) -> None:
-    """Ray tries for minutes to reach an address at which nobody listens."""
+    """Raises SettingError if nothing listens at the address; Ray itself would try for minutes."""
     host, _, port = wanted.rpartition(":")
     if "//" in wanted or not host or not port.isdigit():
         return
@@ -186,7 +186,7 @@ def _refuse_silence(wanted: str) -> None:
     except (OSError, OverflowError) as error:
         raise SettingError(
             f"`address`: nothing answers at {wanted!r} ({error}). Is the cluster running (`ray status`), and is its port, "
-            f"6379 unless told otherwise, open from here?"
+            f"6379 by default, open from here?"
         ) from error
 
 
@@ -198,9 +198,9 @@ def _quietly() -> Iterator[None]:
 
 @contextmanager
 def _signals_kept() -> Iterator[None]:
-    """`ray.init` takes SIGTERM for itself; a study that is asked to end wants to end cleanly.
+    """Restores the handler of SIGTERM, which `ray.init` replaces, so that a study can end cleanly.
 
-    A Ray of our own inherits that SIGHUP is blocked: a terminal that is closed ends the driver first, and not Ray.
+    SIGHUP is blocked within. A Ray of our own inherits that, so a closed terminal ends the driver but not Ray.
     """
     if hasattr(signal, "SIGHUP"):
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
@@ -228,7 +228,7 @@ def _sigterm_kept() -> Iterator[None]:
 
 @contextmanager
 def _log_kept() -> Iterator[None]:
-    """No word that authentication by token is on, as it is by default; the application's log level stays."""
+    """Hides Ray's message that token authentication is on, as it is by default."""
     tokens = logging.getLogger("ray._private.authentication.authentication_token_setup")
     before = tokens.level
     tokens.setLevel(logging.ERROR)
@@ -240,7 +240,7 @@ def _log_kept() -> Iterator[None]:
 
 @contextmanager
 def _environment_for_ray() -> Iterator[None]:
-    """What the processes of a Ray of our own inherit: settings and, since Ray loads numpy before any code of ours runs, threads."""
+    """Sets variables that a Ray of our own inherits, such as the number of threads: Ray imports numpy before our code runs."""
     ours = {
         **{name: os.environ.get(name, value) for name, value in _SETTINGS.items()},
         **dict.fromkeys(ONE_THREAD, "1"),
@@ -258,10 +258,10 @@ def _environment_for_ray() -> Iterator[None]:
 
 
 def _keep_stdout_clean() -> Callable[[], None]:
-    """Sends "(raylet) A worker died ..." to stderr, and returns what undoes it.
+    """Redirects messages such as "(raylet) A worker died ..." to stderr; returns a function that undoes it.
 
-    Ray prints such errors to the driver's stdout whatever `log_to_driver` says, and has no setting for it; stdout may
-    be a program's to read.
+    Ray prints them to the driver's stdout, which another program may read, even with `log_to_driver=False`, and has no
+    setting for it.
     """
     module: Any = sys.modules["ray._private.worker"]
     printed = getattr(module, "print_to_stdstream", None)

@@ -1,4 +1,4 @@
-"""What is the local pool's own: pipes, processes and their descriptors."""
+"""Tests of the local pool only: pipes, processes and their descriptors."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Numbers of workers that a machine cannot start are refused before any process is; those it can start do start."""
+"""Too many workers for the machine are refused before any process starts; a number that fits is started."""
 
 import resource
 import subprocess
@@ -14,6 +14,7 @@ from rbt_ray import process_limits
 from rbt_ray.errors import SettingError
 from rbt_ray.pool.local import worker_limits
 from rbt_ray.pool.local.pool import LocalPool
+from rbt_ray.pool.local.start_method import prepare
 from rbt_ray.tuner.config import RunConfig, TuneConfig
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="counts descriptors and limits of Linux")
@@ -37,7 +38,8 @@ def count(folder):
 
 
 def started(n_workers):
-    """A pool with that many workers running."""
+    """Returns a pool with that many running workers, which have imported what prices need."""
+    prepare()
     pool = LocalPool(n_workers)
     end = time.monotonic() + 60
     while len(pool.pids()) < n_workers and time.monotonic() < end:

@@ -1,4 +1,4 @@
-"""Ray's own memory monitor, made to strike on a Ray of its own: it looks at the whole machine, and not at one worker."""
+"""Ray's memory monitor, made to kill workers of a separate Ray: it watches the whole machine and not one worker."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""On Ray, a trial that kills its worker takes no other trial with it."""
+"""On Ray, a trial that kills its worker affects no other trial."""
 
 import os
 import signal

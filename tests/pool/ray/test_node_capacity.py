@@ -58,7 +58,7 @@ def test_what_no_node_can_ever_hold_is_refused_at_once_with_what_the_largest_has
         found, ("3 CPU", "1 CPU, 2 slot, 1 GPU"), ("2 CPU", "2 CPU, 1 slot, 0 GPU"), strict=True
     ):
         assert sentence == (
-            f"no node of the cluster can ever hold a worker: a worker asks for {asked}, and no node has that: the largest has "
+            f"no node of the cluster can ever hold a worker: a worker needs {asked}, and no node has that: the largest has "
             f"{has}. Lower `num_cpus_per_worker` or `resources_per_worker`, or start a node that is large enough."
         )
         assert seconds < 20, "a minute without the look at what nodes have"
@@ -104,6 +104,6 @@ def test_where_an_autoscaler_runs_a_worker_asks_for_a_node_and_waits_for_it(tmp_
     )
     assert found == [[{"0": {"CPU": 2.0}}], 2, [], 2.0]
     assert said == [
-        "rbt-ray: waits for a node that joins the cluster: a worker asks for 2 CPU, and no node has that: the largest has 1 "
+        "rbt-ray: waiting for a node to join the cluster: a worker needs 2 CPU, and no node has that: the largest has 1 "
         "CPU (`ray status`)."
     ]

@@ -1,4 +1,4 @@
-"""Idle workers keep nothing from other tasks on a Ray that the user has started."""
+"""Idle workers hold no resources on a Ray that the user has started."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""What is the Ray pool's own: batches in line, one copy of a bundle a node, stdout, whose Ray it is."""
+"""Tests of the Ray pool only: queued batches, one copy of a bundle per node, stdout, and which Ray is used."""
 
 import json
 import os
@@ -48,7 +48,7 @@ def run(script, timeout=60, env=None):
 
 
 def warm_up(pool, job, number):
-    """Lets both actors load the job, and the pool learn that its batches are brief."""
+    """Makes both actors load the job, and the pool see that its batches are short."""
     while len(pool.pids()) < pool.n_workers:
         pool.wait(0.1)
     safe = points(2)
@@ -287,7 +287,7 @@ def test_a_job_that_gets_lost_every_time_is_an_error(pool, monkeypatch):
     gone = lost(job.payload + bytes(200_000))
     monkeypatch.setattr(ray, "put", lambda value: gone)
     other.submit(batch(1, job, points(1)))
-    with pytest.raises(WorkerStartError, match="the objective got lost from Ray's object store 3 times"):
+    with pytest.raises(WorkerStartError, match="Ray's object store lost the objective 3 times"):
         collect(other, 1)
     other.close()
 
@@ -359,7 +359,7 @@ def test_results_larger_than_ray_sends_inline_come_back_whole(pool):
 
 
 def test_what_this_machine_does_not_have_is_refused(pool):
-    with pytest.raises(SettingError, match=r"`resources_per_worker`: each worker asks for 1 unobtainium"):
+    with pytest.raises(SettingError, match=r"`resources_per_worker`: each worker needs 1 unobtainium"):
         RayPool(1, resources_per_worker={"unobtainium": 1})
 
 
@@ -470,7 +470,7 @@ def test_actors_take_what_they_are_told_to_and_fill_what_there_is(pool):
         timeout=120,
     )
     assert [line for line in done.stderr.splitlines() if line.startswith("rbt-ray")] == [
-        "rbt-ray: waits for a worker, which asks for 1 CPU: what nodes have of that is in use by others (`ray status`)."
+        "rbt-ray: waiting for 1 CPU for a worker: other jobs use those resources (`ray status`)."
     ]
     assert json.loads(done.stdout) == [
         [2, 4, {"CPU": 6, "slot": 0}],

@@ -1,4 +1,4 @@
-"""A Ray of our own is its owner's alone: its ports, its token, its folder, and what is left of it."""
+"""A Ray of our own is private to its owner: its ports, token and folder, and what remains of it."""
 
 import contextlib
 import os
