@@ -113,14 +113,14 @@ def main():
     with tempfile.TemporaryDirectory() as place:
         os.environ["RBT_RAY_HOME"] = f"{place}/home"
         bundles = {"small": ingested("small", SMALL_MB, 1), "large": ingested("large", options.mb, 2)}
-        found, told = {}, {name: {"mb": bundle.nbytes / 1e6} for name, bundle in bundles.items()}
+        found, measured = {}, {name: {"mb": bundle.nbytes / 1e6} for name, bundle in bundles.items()}
         for name, bundle in bundles.items():
             readings = rbt.grid_search(list(range(N_READINGS)))
             results = study(objective, {"reading": readings}, bundle, "total", place, options.backend)
             last = {result.worker: result.metrics for result in results}
-            told[name]["uss_mb"] = [metrics["uss_mb"] for metrics in last.values()]
-            told[name]["dirty_mb"] = [metrics["dirty_mb"] for metrics in last.values()]
-            found[name] = np.array([max(told[name]["uss_mb"]), max(told[name]["dirty_mb"])])
+            measured[name]["uss_mb"] = [metrics["uss_mb"] for metrics in last.values()]
+            measured[name]["dirty_mb"] = [metrics["dirty_mb"] for metrics in last.values()]
+            found[name] = np.array([max(measured[name]["uss_mb"]), max(measured[name]["dirty_mb"])])
             print(
                 f"{bundle.nbytes / 1e6:7.1f} MB bundle, {len(last)} workers: USS {found[name][0]:.1f} MB, "
                 f"private dirty {found[name][1]:.1f} MB"
@@ -130,7 +130,7 @@ def main():
         rbt.shutdown()
         for name, bundle in bundles.items():
             waits = np.array(list(seconds_to_first_trials(options.backend, bundle, N_STARTS))) * 1e3
-            told[name]["to_first_trial_ms"] = waits.tolist()
+            measured[name]["to_first_trial_ms"] = waits.tolist()
             print(
                 f"a ready worker begins with its first trial on the {name} bundle after {np.median(waits):.0f} ms "
                 f"[{waits.min():.0f}, {waits.max():.0f}]"
@@ -146,7 +146,7 @@ def main():
                     f"{time.perf_counter() - start:.1f} s, the worker's start included"
                 )
         rbt.shutdown()
-    record(options.data, f"bundle_memory {options.backend}", {"workers": N_WORKERS, "bundles": told})
+    record(options.data, f"bundle_memory {options.backend}", {"workers": N_WORKERS, "bundles": measured})
 
 
 if __name__ == "__main__":

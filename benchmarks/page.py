@@ -312,10 +312,10 @@ def plot(data, path):
         cases = sorted(
             (case for case in one["efficiencies"] if case["kind"] == "plain"), key=lambda case: case["seconds"]
         )
-        told = np.array([median_with_interval(case["efficiency"]) for case in cases])
+        intervals = np.array([median_with_interval(case["efficiency"]) for case in cases])
         seconds = [case["seconds"] for case in cases]
-        axes.plot(seconds, told[:, 0], marker="o", label=f"{BACKENDS[backend]}, {one['workers']} workers")
-        axes.fill_between(seconds, told[:, 1], told[:, 2], alpha=0.25)
+        axes.plot(seconds, intervals[:, 0], marker="o", label=f"{BACKENDS[backend]}, {one['workers']} workers")
+        axes.fill_between(seconds, intervals[:, 1], intervals[:, 2], alpha=0.25)
     axes.axhline(GOAL, color="grey", lw=0.8, ls="--", label=f"goal at {length(GOAL_AT)}")
     axes.set_xscale("log")
     axes.set_xticks(seconds, [length(one) for one in seconds])

@@ -240,8 +240,8 @@ def run_group(group, options):
             with multiprocessing.get_context("fork").Pool(options.processes, _receive, (problem,)) as pool:
                 courses = pool.starmap(_course, tasks, 1)
             found[tool] = came_to(problem, courses)
-            told = ", ".join(f"{np.median([c.at(at) for c in courses]):.3g} at {at}" for at in AT)
-            print(f"{problem.name:<40} {tool:<30} {told}", file=sys.stderr, flush=True)
+            shown = ", ".join(f"{np.median([c.at(at) for c in courses]):.3g} at {at}" for at in AT)
+            print(f"{problem.name:<40} {tool:<30} {shown}", file=sys.stderr, flush=True)
         yield problem, found
 
 

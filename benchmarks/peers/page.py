@@ -169,13 +169,19 @@ def tune_lines(entry):
     head = ["", "trials a run", "trials/s, warm", "rbt_ray, local, is faster by", "rbt_ray, Ray, is faster by"]
     most, best, default = WORKERS / entry["seconds"], "ray_tune_best", "ray_tune_default"
     ours = np.median(rates["rbt_local"])
-    told = []
+    sentences = []
     for peer, goal in ((best, 30), (default, 1_000)):
         times = ours / np.median(rates[peer])
         bound = most / np.median(rates[peer])
         reached = "reached" if times >= goal else f"not reached: {bound:,.0f} times is the most that any tool could"
-        told.append(f"- {advice.NAMES[peer]}: the goal of {goal:,} times its trials/s is {reached}.")
-    return [*table(head, rows), "", f"Two workers can do {most:,.0f} such evaluations a second and no more.", "", *told]
+        sentences.append(f"- {advice.NAMES[peer]}: the goal of {goal:,} times its trials/s is {reached}.")
+    return [
+        *table(head, rows),
+        "",
+        f"Two workers can do {most:,.0f} such evaluations a second and no more.",
+        "",
+        *sentences,
+    ]
 
 
 def a_second(cases, name):
@@ -338,8 +344,8 @@ def write(data, path):
         "", "hpbandster's own master, which hangs at times and needs its numbers made plain, is measured in the section on BOHB "
         "of [benchmarks.md](../benchmarks.md).",
     ]  # fmt: skip
-    told = [[advice.NAMES[peer], how, "" if at is None else f"<{at}>"] for peer, (how, at) in advice.ADVICE.items()]
-    lines += ["", "## How each was run", "", *table(["", "how", "as advised by"], told), ""]
+    advised = [[advice.NAMES[peer], how, "" if at is None else f"<{at}>"] for peer, (how, at) in advice.ADVICE.items()]
+    lines += ["", "## How each was run", "", *table(["", "how", "as advised by"], advised), ""]
     if timed:
         lines += [
             "## How sure each ratio is", "",
