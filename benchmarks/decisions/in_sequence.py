@@ -7,7 +7,7 @@ from rbt_ray.bench import sequential
 ABOUT = """\
 Each is measured on top of those accepted before it, on the old evaluation's workload: a moving-average crossover in numpy on
 8 symbols x 5,124 days (40,992 rows), {m} batches of {n} configs, two workers. The base is a `multiprocessing.Pool` of the
-standard library made anew (by spawn) for each batch, whose workers load the prices from a Parquet file by pandas. The rule stops
+standard library new (by spawn) for each batch, whose workers load the prices from a Parquet file by pandas. The rule stops
 where the cumulative gain, 1 - T_final / T_base, is above 90 %, or where less than 2 % of it came from the last two; all are
 measured here all the same. The kernels of the built-in objectives play no part: the objective is a user's function."""
 GOAL = 0.95

@@ -1,11 +1,11 @@
-"""Workers that stay beside a pool made anew for every batch."""
+"""Persistent workers compared with a new pool for every batch."""
 
 from benchmarks.decisions.page import Decision, case
 from benchmarks.workload import N_CONFIGS, measure
 
 ABOUT = """\
 The old evaluation's workload: a moving-average crossover in numpy on 8 symbols x 5,124 days (40,992 rows), batches of {n}
-configs, two workers. Without: a `multiprocessing.Pool` of the standard library made anew for each batch, whose workers map
+configs, two workers. Without: a `multiprocessing.Pool` of the standard library, new for each batch, whose workers map
 the same bundle. With: rbt_ray's local workers, a study with a journal for each batch. Every run is a process of its own; timed
 is from the first batch to the end of the last one's workers. `spawn` is how macOS and Windows start processes; `fork`, how
 Linux did until Python 3.13, copies a process that has loaded everything."""

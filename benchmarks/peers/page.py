@@ -294,7 +294,7 @@ def write(data, path):
         "",
         *([_disturbed(timed), ""] if timed else []),
         "With the same function and settings a pool that is kept is hard to beat by much: what is gained over it comes from the "
-        "kernel, from malloc's settings and from what the workers remember, which are told apart below.",
+        "kernel, from malloc's settings and from the cache of the workers, which are separated below.",
         "",
     ]
     if grid:
