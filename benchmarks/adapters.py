@@ -33,12 +33,12 @@ import rbt_ray as rbt
 
 SYMBOL, FAST, SLOW = "IBM", (5, 10, 15, 20, 30), (40, 60, 90, 120, 160, 200)
 MANY = tuple(range(40, 240, 2))
-"""For the case whose configs take 2 ms: with 30 of them nothing but starts and ends would be measured."""
+"""For the case whose configs take 2 ms: with 30 of them, only start and end would be measured."""
 
 
 @functools.cache
 def frame():
-    """One symbol's prices, as one who uses a Pool holds them in a global."""
+    """Prices of one symbol in a global, as is usual with a Pool."""
     bundle = rbt.load_bundle("sample")
     at = bundle.symbols.index(SYMBOL)
     columns = {name.capitalize(): np.array(bundle[name][:, at]) for name in bundle.fields}
@@ -173,7 +173,7 @@ def timed(run):
 
 
 def ways(make, alone, metric, configs, workers, folder):
-    """What each way takes, and the best value that it finds."""
+    """Times of each way, and the best value that it finds."""
 
     def ours():
         return study(make, metric, configs, workers, folder).get_best_result().metrics[metric]

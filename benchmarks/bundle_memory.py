@@ -1,4 +1,4 @@
-"""What a bundle costs a worker: its private memory after reading every bar of a large bundle, less that of a small one.
+"""Memory cost of a bundle per worker: its private memory after reading every bar of a large bundle, less that of a small one.
 
     python benchmarks/bundle_memory.py [--mb 500] [--backend local] [--data docs/benchmarks.json]
 
@@ -31,7 +31,7 @@ N_WORKERS, N_READINGS, N_STARTS = 2, 12, 3
 
 
 def objective(params, data):
-    """Reads every value, and says what the worker's memory is afterwards."""
+    """Reads every value, and returns the memory of the worker afterwards."""
     import psutil
 
     total = sum(float(data[field].sum()) for field in data.fields)
@@ -44,7 +44,7 @@ def objective(params, data):
 
 
 def ingested(name, megabytes, seed):
-    """A bundle of about that size, of `N_SYMBOLS` symbols on minutes."""
+    """Returns a bundle of about that size, with `N_SYMBOLS` symbols and minute bars."""
     n_bars = max(300, round(megabytes * 1e6 / 8 / N_SYMBOLS / len(FIELDS)))
     steps = np.random.default_rng(seed).normal(0, 1e-4, (n_bars, N_SYMBOLS))
     close = 100 * np.exp(np.cumsum(steps, axis=0))
@@ -55,7 +55,7 @@ def ingested(name, megabytes, seed):
 
 
 def start_pool(backend):
-    """Two workers that have done nothing yet."""
+    """Two new workers."""
     if backend == "ray":
         from rbt_ray.pool.ray.pool import RayPool
 
@@ -70,7 +70,7 @@ def start_pool(backend):
 
 
 def seconds_to_first_trials(backend, bundle, n_starts):
-    """From handing each of two fresh workers its first batch to when it begins with it, pool after pool."""
+    """Time from submitting the first batch of each of two new workers to its start, for several pools."""
     space = Space.of({"x": rbt.uniform(0, 1)})
     for _ in range(n_starts):
         pool = start_pool(backend)
@@ -86,7 +86,7 @@ def seconds_to_first_trials(backend, bundle, n_starts):
 
 
 def study(score, space, bundle, metric, place, backend):
-    """The results on two workers that have done nothing before."""
+    """Results on two new workers."""
     rbt.shutdown()
     return rbt.Tuner(
         score,
@@ -113,14 +113,14 @@ def main():
     with tempfile.TemporaryDirectory() as place:
         os.environ["RBT_RAY_HOME"] = f"{place}/home"
         bundles = {"small": ingested("small", SMALL_MB, 1), "large": ingested("large", options.mb, 2)}
-        found, told = {}, {name: {"mb": bundle.nbytes / 1e6} for name, bundle in bundles.items()}
+        found, measured = {}, {name: {"mb": bundle.nbytes / 1e6} for name, bundle in bundles.items()}
         for name, bundle in bundles.items():
             readings = rbt.grid_search(list(range(N_READINGS)))
             results = study(objective, {"reading": readings}, bundle, "total", place, options.backend)
             last = {result.worker: result.metrics for result in results}
-            told[name]["uss_mb"] = [metrics["uss_mb"] for metrics in last.values()]
-            told[name]["dirty_mb"] = [metrics["dirty_mb"] for metrics in last.values()]
-            found[name] = np.array([max(told[name]["uss_mb"]), max(told[name]["dirty_mb"])])
+            measured[name]["uss_mb"] = [metrics["uss_mb"] for metrics in last.values()]
+            measured[name]["dirty_mb"] = [metrics["dirty_mb"] for metrics in last.values()]
+            found[name] = np.array([max(measured[name]["uss_mb"]), max(measured[name]["dirty_mb"])])
             print(
                 f"{bundle.nbytes / 1e6:7.1f} MB bundle, {len(last)} workers: USS {found[name][0]:.1f} MB, "
                 f"private dirty {found[name][1]:.1f} MB"
@@ -130,7 +130,7 @@ def main():
         rbt.shutdown()
         for name, bundle in bundles.items():
             waits = np.array(list(seconds_to_first_trials(options.backend, bundle, N_STARTS))) * 1e3
-            told[name]["to_first_trial_ms"] = waits.tolist()
+            measured[name]["to_first_trial_ms"] = waits.tolist()
             print(
                 f"a ready worker begins with its first trial on the {name} bundle after {np.median(waits):.0f} ms "
                 f"[{waits.min():.0f}, {waits.max():.0f}]"
@@ -146,7 +146,7 @@ def main():
                     f"{time.perf_counter() - start:.1f} s, the worker's start included"
                 )
         rbt.shutdown()
-    record(options.data, f"bundle_memory {options.backend}", {"workers": N_WORKERS, "bundles": told})
+    record(options.data, f"bundle_memory {options.backend}", {"workers": N_WORKERS, "bundles": measured})
 
 
 if __name__ == "__main__":

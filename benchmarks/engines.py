@@ -1,4 +1,4 @@
-"""What warm workers save a sweep of zipline or RustyBT backtests, in an environment that has one of the two.
+"""Time that warm workers save in a sweep of zipline or RustyBT backtests, in an environment that has one of the two.
 
     python benchmarks/engines.py year [--rounds 5] [--batch 20] [--workers 2]
     python benchmarks/engines.py whole [--rounds 3] [--batch 8] [--workers 2]
@@ -54,7 +54,7 @@ def as_users_run_it(config, span):
 
 
 def slim(config, span):
-    """The same with the metrics that rbt_ray asks for."""
+    """The same, with the metrics of rbt_ray."""
     return objective(span)(config).total_return
 
 
@@ -88,7 +88,7 @@ def persistent(workers):
 
 
 def warm(workers, run, configs, span):
-    """rbt_ray's, whose workers have run another study before."""
+    """Time of rbt_ray with workers that have run another study before."""
     points = {name: rbt.choice(sorted({config[name] for config in configs})) for name in configs[0]}
     tuner = rbt.Tuner(
         run,

@@ -1,4 +1,4 @@
-"""How near the sweep kernel is to what one core of this machine can do: its rates of memory and of arithmetic, measured.
+"""Compares the sweep kernel with the limits of one core: measured rates of memory and of arithmetic.
 
     python benchmarks/kernel_bound.py
 
@@ -29,7 +29,7 @@ FLOPS = {
     "add a symbol's return where held, and its cost where changed": 2,
     "equity, drawdown, mean, squares of a bar, shared by the symbols": 8 / 8,
 }
-"""Floating-point operations a (bar, symbol) of one configuration; the bit operations between them come on top."""
+"""Floating-point operations per (bar, symbol) of one config, without the bit operations between them."""
 
 
 @numba.njit(fastmath=True)

@@ -2,9 +2,9 @@
 
     python benchmarks/long_run.py [--trials 1000000] [--quick]
 
-Three studies on two workers whose trials take no time, so that what is seen is the driver: `random` over numbers, `finite`
-over 4 million configs, of which none comes twice, and `told`, a searcher of the user's that is asked for one trial and told
-of one at a time, as those are that learn. Growth is the driver's resident memory at the end of the search, less that at a
+Three studies on two workers whose trials take no time, so that only the driver is measured: `random` over numbers, `finite`
+over 4 million distinct configs, and `told`, a custom searcher that handles one trial at a time, as learning searchers do.
+Growth is the driver's resident memory at the end of the search, less that at a
 tenth of its trials. Then `rbt-ray show` and `rbt-ray report` on that journal, each a process of its own.
 """
 
@@ -30,7 +30,7 @@ def objective(params, data):
 
 
 class Told:
-    """Proposes without end what nobody proposed before; what it was told last shifts it, so that it must be told in order."""
+    """Proposes new configs without end; they depend on the last result, so that the order of results matters."""
 
     learns = True
 
@@ -61,7 +61,7 @@ def cases(n):
 
 
 class Memory:
-    """The driver's resident memory whenever another tenth of the trials is done, in MB."""
+    """Resident memory of the driver in MB, after each tenth of the trials."""
 
     def __init__(self, n):
         self._each, self._done = n // 10, 0

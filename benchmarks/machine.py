@@ -1,4 +1,4 @@
-"""What the figures were measured on."""
+"""The machine and versions of a measurement."""
 
 import os
 import platform
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def machine(packages):
-    """Cores, processor, memory, system, Python and the versions of these packages; None for one that is not there."""
+    """Returns cores, processor, memory, system, Python and versions of these packages; None for a missing one."""
 
     def known(name):
         try:
@@ -33,7 +33,7 @@ def processor():
 
 
 def machine_line(found):
-    """A sentence of it, of packages those that are there."""
+    """Returns a sentence on the machine and the installed packages."""
     packages = ", ".join(f"{name} {number}" for name, number in found["packages"].items() if number)
     return (
         f"{found['cores']} cores of {found['processor']}, {found['memory_gib']} GiB, {found['system']}, "

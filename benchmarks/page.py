@@ -38,22 +38,22 @@ TOOLS = {
     "Ray Tune's TuneBOHB": "Ray Tune, `TuneBOHB` and `HyperBandForBOHB`, reusing actors",
 }
 GOAL, GOAL_AT = 0.97, 10e-3
-"""The parallel efficiency that was aimed for, at so many seconds an evaluation."""
+"""The target of parallel efficiency, and the seconds per evaluation that it is for."""
 
 
 def interval(values, form):
-    """Median and 95 % bootstrap interval."""
+    """Returns the median and its 95 % bootstrap interval."""
     middle, low, high = (format(value, form) for value in median_with_interval(values))
     return f"{middle} [{low}, {high}]"
 
 
 def extremes(values, form=".2f", unit=" s"):
-    """Median, smallest and largest."""
+    """Returns median, minimum and maximum."""
     return f"{np.median(values):{form}}{unit} [{min(values):{form}}, {max(values):{form}}]"
 
 
 def lacking(data, names):
-    """Which of these are still to be measured, and how."""
+    """Returns a sentence on what is not measured yet, and how to measure it."""
     commands = [
         f"`python benchmarks/{COMMANDS[name]} --data docs/benchmarks.json`" for name in names if name not in data
     ]
@@ -61,12 +61,12 @@ def lacking(data, names):
 
 
 def by_backend(data, script):
-    """The entries there are of a script, local first."""
+    """Returns the entries of a script, local first."""
     return {backend: data[f"{script} {backend}"] for backend in BACKENDS if f"{script} {backend}" in data}
 
 
 def side_by_side(found, key, first, cell):
-    """A row a case, a column a backend; the cases of a script are the same on each, but perhaps not as many a run."""
+    """Returns a table with a row per case and a column per backend, whose number of runs may differ."""
     cases = [one[key] for one in found.values()]
     return table(
         [*first, *(f"{BACKENDS[backend]}, {one['workers']} workers" for backend, one in found.items())],
@@ -291,7 +291,7 @@ Windows (but see `adapters.py`), and the commercial vectorbt, which has its own 
 
 
 def machines(data):
-    """One sentence where all was measured on the same, else each with what was measured on it."""
+    """Returns one sentence if all was measured on the same machine, else one per machine."""
     scripts = {}
     for name, entry in data.items():
         scripts.setdefault(machine_line(entry["machine"]), []).append(f"`{COMMANDS[name]}`")
@@ -301,7 +301,7 @@ def machines(data):
 
 
 def plot(data, path):
-    """Parallel efficiency by length of evaluation, of plain functions."""
+    """Plots parallel efficiency of plain functions by length of evaluation."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -312,10 +312,10 @@ def plot(data, path):
         cases = sorted(
             (case for case in one["efficiencies"] if case["kind"] == "plain"), key=lambda case: case["seconds"]
         )
-        told = np.array([median_with_interval(case["efficiency"]) for case in cases])
+        intervals = np.array([median_with_interval(case["efficiency"]) for case in cases])
         seconds = [case["seconds"] for case in cases]
-        axes.plot(seconds, told[:, 0], marker="o", label=f"{BACKENDS[backend]}, {one['workers']} workers")
-        axes.fill_between(seconds, told[:, 1], told[:, 2], alpha=0.25)
+        axes.plot(seconds, intervals[:, 0], marker="o", label=f"{BACKENDS[backend]}, {one['workers']} workers")
+        axes.fill_between(seconds, intervals[:, 1], intervals[:, 2], alpha=0.25)
     axes.axhline(GOAL, color="grey", lw=0.8, ls="--", label=f"goal at {length(GOAL_AT)}")
     axes.set_xscale("log")
     axes.set_xticks(seconds, [length(one) for one in seconds])
@@ -329,7 +329,7 @@ def plot(data, path):
 
 
 def write(path):
-    """Writes the page beside the data, and its plot where there is something to draw."""
+    """Writes the page beside the data, and its plot if there is data for it."""
     data = json.loads(path.read_text())
     picture = path.with_suffix(".png")
     lines = [

@@ -1,4 +1,4 @@
-"""Problems whose best value is known: by formula, or by looking at every point of the grid.
+"""Problems with a known best value, by formula or by evaluation of the whole grid.
 
 A problem gives the loss of points at a fidelity; what is left to the best one at full fidelity and without noise, divided
 by a scale of its own, is the regret.
@@ -41,7 +41,7 @@ class Problem:
     scale: float = 1.0
 
     def regret(self, points):
-        """``(n,)`` how far points are from the best, at full fidelity and without noise; inf where they fail."""
+        """Returns ``(n,)`` distances to the best value, at full fidelity and without noise; inf for failures."""
         return np.nan_to_num((self.loss(points, 1.0, None) - self.best) / self.scale, nan=np.inf)
 
 
@@ -244,7 +244,7 @@ def _moving_mean(values, n):
 
 
 def with_failures(problem, share=0.2):
-    """The same, where the highest `share` of the first parameter's values fail."""
+    """Returns the problem with failures for the highest `share` of the values of the first parameter."""
     top = problem.space.domains[0].from_unit(np.array([1.0 - share]))[0]
 
     def loss(points, fidelity, noise):
@@ -266,7 +266,7 @@ def fast_below_slow(bundle, lowest):
 
 
 def either(first, second):
-    """A choice between two problems, whose parameters exist only where they are chosen."""
+    """Returns a choice between two problems, each with conditional parameters."""
     names = ("which", *(f"a_{name}" for name in first.space.names), *(f"b_{name}" for name in second.space.names))
     domains = (rbt.choice(["a", "b"]), *first.space.domains, *second.space.domains)
     conditions = tuple((name, Compare("which", "==", float(name.startswith("b_")))) for name in names[1:])
@@ -284,7 +284,7 @@ def either(first, second):
 
 
 def small(bundle, n_each):
-    """`n_each` values of either window of `sma_cross`, as in a first look."""
+    """Returns `sma_cross` with `n_each` values of each window, as in a first study."""
     axes = {
         "fast": np.unique(np.geomspace(5, 60, n_each).round()),
         "slow": np.unique(np.geomspace(65, 250, n_each).round()),

@@ -1,4 +1,4 @@
-"""What searches came to on known problems, as a page: medians, intervals, tests, and of which code each figure is."""
+"""Page of the search results on known problems: medians, intervals, tests, and the code version of each figure."""
 
 import platform
 from importlib.metadata import version
@@ -11,7 +11,7 @@ from rbt_ray.bench import median_with_interval
 AT = (10, 30, 100)
 NEAR = 0.01  # a config is as good as the best within one percent of its value
 MOST = {"a": 100, "b": 100, "c": 1000, "d": 100, "e": 100}
-"""What is spent at most, by group."""
+"""Maximal cost by group."""
 _TITLES = {
     "a": "(a) Counting ones",
     "b": "(b) Functions with a fidelity",
@@ -109,7 +109,7 @@ def _mean_ranks(last):
 
 
 def _p(values, others, before=""):
-    """Wilcoxon's signed-rank p, two-sided, as text; "" for a tool beside itself. What was not reached ties, as the worst."""
+    """Wilcoxon's signed-rank p, two-sided, as text; "" for a tool compared with itself. Unreached targets tie as the worst."""
     if others is None or values is others or min(len(values), len(others)) < 6:
         return ""
     n = min(len(values), len(others))

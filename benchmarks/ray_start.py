@@ -1,4 +1,4 @@
-"""What a small study on a Ray of its own costs beside Ray itself: both in fresh processes, by turns.
+"""Overhead of a small study on its own Ray, compared with Ray alone: both in new processes, alternately.
 
     python benchmarks/ray_start.py [--repeats 10] [--workers 2] [--data docs/benchmarks.json]
 
@@ -44,7 +44,7 @@ QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": os.environ.get("RAY_AU
 
 
 def seconds(script):
-    """From the start of a process to the time it prints, and to its end."""
+    """Returns seconds from the start of a process to its printed time, and to its end."""
     began = time.time()
     done = subprocess.run(
         [sys.executable, "-c", script], check=True, stdout=subprocess.PIPE, text=True, env={**os.environ, **QUIET}

@@ -1,4 +1,4 @@
-"""Where a script keeps what it measured: an entry of its own in one JSON, of which `benchmarks/page.py` makes the page."""
+"""Saves the results of a script as its entry in a JSON file, from which `benchmarks/page.py` writes the page."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ def add_data_option(parser):
 
 
 def record(path, name, entry):
-    """Replaces the script's entry and leaves the others as they are; nothing where `path` is None."""
+    """Replaces the entry of the script; does nothing if `path` is None."""
     if path is None:
         return
     data = json.loads(path.read_text()) if path.exists() else {}

@@ -1,4 +1,4 @@
-"""How many workers one driver keeps busy: the real engine, strategies and journal against workers on a virtual clock.
+"""Number of workers that one driver keeps busy: the real engine, strategies and journal with simulated workers.
 
     python benchmarks/scale.py [--quick] [--workers 100 1000 10000] [--seconds 0.1 1] [--search random grid learning]
 
@@ -49,7 +49,7 @@ PENDING = 2**17
 
 
 class Learning:
-    """The cheapest searcher that learns: draws near the best it was told of, told one by one and in order."""
+    """A cheap searcher that learns: draws near the best result so far, and gets results one by one in order."""
 
     def __init__(self, space, n, seed):
         self._space, self._left = space, n
@@ -129,7 +129,7 @@ def times_of_trials(case, shape):
 
 
 def evaluate(batch):
-    """Metrics out of nothing, a trial in a hundred failed."""
+    """Returns made-up metrics; one trial in a hundred fails."""
     n = len(batch.trials)
     status = (batch.points[:, 0] * 7919 + batch.points[:, 1] * 104_729) % 100 < 100 * FAILED
     score = -np.hypot(batch.points[:, 0] - 700, batch.points[:, 1] - 300)
@@ -155,7 +155,7 @@ def study_of(case):
 
 
 def run(case, shape, folder):
-    """Runs a case and gives its figures."""
+    """Runs a case and returns its figures."""
     study = study_of(case)
     searcher = SEARCHERS[case.search](study)
     before = peak_memory()
@@ -189,12 +189,12 @@ def run(case, shape, folder):
 
 
 def busy(begun, ended, start, end):
-    """How many workers evaluated on average between two times."""
+    """Returns the average number of busy workers between two times."""
     return float(np.clip(np.minimum(ended, end) - np.maximum(begun, start), 0, None).sum() / (end - start))
 
 
 def peak_memory():
-    """MiB. Linux hands `ru_maxrss` down to a process from the one that started it, hence its own file first."""
+    """Returns MiB. A process inherits `ru_maxrss` from its parent on Linux, so /proc is read first."""
     status = Path("/proc/self/status")
     if status.exists():
         return int(status.read_text().partition("VmHWM:")[2].split()[0]) / 2**10

@@ -1,4 +1,4 @@
-"""How near searches come to a known best, by what they spend: evaluations at full fidelity, every rung charged.
+"""Regret of searches on problems with a known best, by cost: full evaluations, with every rung charged.
 
     python benchmarks/search_quality.py [--groups abcde] [--tools NAMES] [--problem PART] [--seeds 30] [--processes 2] [--quick]
         [--write docs/decisions]
@@ -50,12 +50,12 @@ ETA = 3
 
 @dataclass(frozen=True)
 class Course:
-    """What a search had found by when.
+    """The best result of a search over time.
 
     Args:
         cost: ``(n,)`` spent when each evaluation at full fidelity was over.
         regret: ``(n,)`` of the best until then.
-        seconds: a proposal took, results told included.
+        seconds: per proposal, including `tell`.
     """
 
     cost: np.ndarray
@@ -63,18 +63,18 @@ class Course:
     seconds: float
 
     def at(self, cost):
-        """The regret once so much was spent; that of nothing is inf."""
+        """Returns the regret after that cost; inf before the first result."""
         n = np.searchsorted(self.cost, cost * (1 + 1e-9), side="right")
         return self.regret[n - 1] if n else np.inf
 
     def until(self, regret):
-        """What was spent until so little regret was left; inf where it was not reached."""
+        """Returns the cost to reach that regret; inf if it was not reached."""
         reached = np.flatnonzero(self.regret <= regret)
         return self.cost[reached[0]] if len(reached) else np.inf
 
 
 def driven(searcher, problem, most, seed, n_open=1):
-    """The course of one of our searchers, told in the order of asking with up to `n_open` trials open."""
+    """Returns the course of a searcher of rbt_ray that gets results in order, with up to `n_open` open trials."""
     noise = np.random.default_rng([seed, 1])
     learns = getattr(searcher, "learns", True)
     waiting, spent, n, seconds, cost, regret = deque(), 0.0, 0, 0.0, [], []
@@ -100,7 +100,7 @@ def driven(searcher, problem, most, seed, n_open=1):
 
 
 def study_of(problem, search_alg, seed, *, climbs=True, scheduler=None, **options):
-    """A study of a problem without a limit; with a scheduler it may use the problem's fidelities."""
+    """Returns a study of a problem without a limit; a scheduler may use the fidelities of the problem."""
     lowest = problem.lowest if climbs else 1.0
     return Study(
         "quality", problem.space, "loss", "min", search_alg, None, seed, 1, True, Address("", {}, "", ""),
@@ -137,7 +137,7 @@ def optuna_tpe(multivariate):
 
 
 def optuna_with_pruner(problem, most, seed):
-    """Optuna's multivariate TPE with its Hyperband pruner; a rung's evaluation begins anew, as prices have to be read again."""
+    """Optuna's multivariate TPE with its Hyperband pruner; each rung evaluates from the start, as prices must be read again."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -215,16 +215,16 @@ GROUPS = {
         lambda: problems.with_failures(problems.crossover("fx", 1 / 9)),
     ],
 }
-"""Problems by group, made when their turn comes."""
+"""Problems by group, created when needed."""
 SLOW = ("hpbandster", "Optuna TPE", "Optuna TPE with its Hyperband pruner")
-"""Left out of (c): a thousand evaluations take them minutes a seed."""
+"""Excluded from (c): a thousand evaluations take minutes per seed."""
 FEW = ("Optuna TPE multivariate",)
-"""With a third of the seeds there."""
+"""Run with a third of the seeds."""
 NO_CONDITIONS = ("Optuna TPE with its Hyperband pruner",)
 
 
 def run_group(group, options):
-    """Yields each problem of a group with what each of the tools came to on it, by tool."""
+    """Yields each problem of a group with the results by tool."""
     for make_problem in GROUPS[group]:
         problem = make_problem()
         if options.problem not in problem.name:
@@ -240,13 +240,13 @@ def run_group(group, options):
             with multiprocessing.get_context("fork").Pool(options.processes, _receive, (problem,)) as pool:
                 courses = pool.starmap(_course, tasks, 1)
             found[tool] = came_to(problem, courses)
-            told = ", ".join(f"{np.median([c.at(at) for c in courses]):.3g} at {at}" for at in AT)
-            print(f"{problem.name:<40} {tool:<30} {told}", file=sys.stderr, flush=True)
+            shown = ", ".join(f"{np.median([c.at(at) for c in courses]):.3g} at {at}" for at in AT)
+            print(f"{problem.name:<40} {tool:<30} {shown}", file=sys.stderr, flush=True)
         yield problem, found
 
 
 def came_to(problem, courses):
-    """What is kept of courses: by seed the regrets, the cost of getting near and the time; and of which code they are."""
+    """Returns the saved data of courses: by seed the regrets, the cost to get near and the time; and the code version."""
     near = NEAR * abs(problem.best) / problem.scale
     return {
         "code": _code(),
@@ -274,7 +274,7 @@ def _course(tool, most, seed):
 
 
 def grid_costs(problem, seeds):
-    """What a grid in a random order spends until it is near, by seed."""
+    """Returns the cost until a grid in random order is near the best, by seed."""
     n = problem.space.grid_size
     losses = problem.loss(problem.space.grid(0, n), 1.0, None)
     near = np.flatnonzero(losses <= problem.best + NEAR * abs(problem.best))

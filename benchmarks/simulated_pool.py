@@ -1,7 +1,7 @@
-"""A pool of simulated workers on a virtual clock, behind the protocol of the real ones.
+"""A pool of simulated workers on a virtual clock, with the interface of the real pools.
 
-The engine that uses it runs for real. The clock goes on by the engine's own processor time, by what the transport takes
-of the driver, and, while the engine waits, from event to event: a slow driver shows as idle workers.
+The engine itself is real. The clock advances by the processor time of the engine and of the transport in the driver, and
+from event to event while the engine waits. A slow driver shows as idle workers.
 """
 
 import heapq
@@ -20,10 +20,10 @@ from rbt_ray.pool.pool import Returned
 
 
 class VirtualClock:
-    """Seconds since the start. It runs with this thread's processor time, and stands while it is held.
+    """Seconds since the start. It advances with the processor time of this thread, except while it is held.
 
     Args:
-        charge: False: the driver's time does not count, and what happens follows from the seeds alone.
+        charge: whether the time of the driver counts; if not, events depend on the seeds alone.
     """
 
     def __init__(self, *, charge=True):
@@ -36,25 +36,25 @@ class VirtualClock:
         return self.now + (time.thread_time() - self._cpu if self._charge else 0.0)
 
     def hold(self):
-        """Stops the clock for the simulator's own work."""
+        """Stops the clock during work of the simulator."""
         spent = time.thread_time() - self._cpu
         self.engine_s += spent
         self.engine_wall_s += time.perf_counter() - self._wall
         self.now += spent if self._charge else 0.0
 
     def run(self):
-        """Lets it run again."""
+        """Restarts the clock."""
         self._wall, self._cpu = time.perf_counter(), time.thread_time()
 
     def spend(self, seconds):
-        """What the transport takes of the driver."""
+        """Adds time that the transport takes in the driver."""
         self.transport_s += seconds
         self.now += seconds if self._charge else 0.0
 
 
 @dataclass(frozen=True)
 class Transport:
-    """What carrying batches costs, in seconds; by default what Ray 2.60 took on a machine of 2 cores.
+    """Costs of the transport of batches in seconds; by default those of Ray 2.60 on a machine of 2 cores.
 
     Args:
         submit_s: the driver's processor time to send a batch.
@@ -79,7 +79,7 @@ class Transport:
 
 @dataclass(frozen=True)
 class Faults:
-    """How workers are lost, by chance.
+    """Random losses of workers.
 
     Args:
         worker_s: mean life of a worker, in seconds.
@@ -108,7 +108,7 @@ class _Worker:
 
 
 class SimulatedPool:
-    """Workers that take as long as they are told to, and die when they are told to.
+    """Workers with given evaluation times and times of death.
 
     Args:
         n_workers: how many.
@@ -148,7 +148,7 @@ class SimulatedPool:
 
     @property
     def batch_seconds(self):
-        """Long beside a call's cost, and so long that the transport can make the calls for all workers."""
+        """Returns a batch time that is long compared with a call, and long enough for the transport to serve all workers."""
         return max(self.transport.batch_seconds, 2 * self.n_workers / self.transport.calls_per_s)
 
     def share(self, bundle):
@@ -208,7 +208,7 @@ class SimulatedPool:
         pass
 
     def _hand_out(self):
-        """Sends what waits to workers that hold nothing; short batches also to those that hold one."""
+        """Sends waiting batches to idle workers, and short ones also to workers with one batch."""
         while self._backlog and (worker := self._next_with_room()) is not None:
             batch = self._backlog.popleft()
             worker.held += 1
@@ -237,7 +237,7 @@ class SimulatedPool:
         heapq.heappush(self._events, (when, next(self._order), what, args))
 
     def _play(self, until):
-        """Everything that happens until then."""
+        """Runs all events until then."""
         while self._events and self._events[0][0] <= until:
             when, _, what, args = heapq.heappop(self._events)
             what(when, *args)
@@ -301,7 +301,7 @@ class SimulatedPool:
         self._at(now + max(back, notice), self._rise, worker)
 
     def _notice(self, now, worker, reason, guilty):
-        """Of its batches the one at work is lost; one that waited behind it goes to another worker."""
+        """Loses the running batch of a worker; a queued one goes to another worker."""
         worker.gone = True
         if worker.line and guilty is None:
             guilty = worker.line[0].number

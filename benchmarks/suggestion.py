@@ -1,4 +1,4 @@
-"""What a proposal costs once a model is made: one result told, one config proposed, refits included.
+"""Time per proposal of a fitted model: one `tell` and one `ask`, including refits.
 
     python benchmarks/suggestion.py [--repeats 7] [--proposals 60] [--quick] [--data docs/benchmarks.json]
 

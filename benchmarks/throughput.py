@@ -1,4 +1,4 @@
-"""How busy the workers are kept, and how many configurations a second the built-in sweep reaches.
+"""Parallel efficiency of workers, and configs per second of the built-in sweep.
 
     python benchmarks/throughput.py [--quick] [--repeats 10] [--workers 2] [--backend local] [--small-grids]
                                     [--data docs/benchmarks.json]
@@ -75,7 +75,7 @@ def efficiency(seconds, kind, n, where):
 
 
 def auto_over_grid(n_each, n_pairs, where):
-    """Wall time of "auto" over that of "grid", pair by pair, from fit() to results on disk."""
+    """Returns the ratio of wall times of "auto" and "grid" by pair, from fit() to results on disk."""
     objective = burner(1e-3, "plain")
     space = {"fast": rbt.randint(5, 5 + n_each), "slow": rbt.randint(65, 65 + n_each)}
     ratios = []
@@ -89,7 +89,7 @@ def auto_over_grid(n_each, n_pairs, where):
 
 
 def sweep(bundle, n, where, rebalance):
-    """Configurations a second of a grid of n `sma_cross` pairs, from fit() to results on disk."""
+    """Returns configs per second of a grid of n `sma_cross` pairs, from fit() to results on disk."""
     slow = n // 50
     space = {"fast": rbt.randint(5, 55), "slow": rbt.randint(55, 55 + slow)}
     results, wall = study(rbt.objectives.sma_cross(rebalance=rebalance), space, where, bundle, "sharpe")

@@ -3,7 +3,7 @@
 Batches of 40 configs of a moving-average crossover on 8 symbols x 5,124 days, two workers. What is on, and else:
 
 - ``shared_bundle``: workers map one bundle; else each loads the prices from a Parquet file by pandas, once in its life;
-- ``persistent_pool``: rbt_ray's workers stay; else a `multiprocessing.Pool` is made anew for each batch;
+- ``persistent_pool``: rbt_ray's workers stay; else a new `multiprocessing.Pool` for each batch;
 - ``bohb``: BOHB with Hyperband proposes as many configs as the grid has; else the whole grid is evaluated;
 - ``ray``: Ray actors; else worker processes of this machine.
 """
@@ -45,7 +45,7 @@ def on_shared(params: Mapping[str, Any], data: Any) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class OnOwn:
-    """The crossover on a file that each worker loads for itself.
+    """The crossover on a file that each worker loads itself.
 
     Args:
         path: of a Parquet file with a column a symbol.

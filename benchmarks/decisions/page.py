@@ -185,9 +185,9 @@ def in_seconds(seconds):
 
 
 def _regimes(data):
-    told = [one["name"] for one in data["cases"] if one["accepted"]]
+    accepted = [one["name"] for one in data["cases"] if one["accepted"]]
     others = [one["name"] for one in data["cases"] if not one["accepted"]]
-    words = [f"Accepted for: {'; '.join(told)}." if told else "Accepted for none of the regimes."]
+    words = [f"Accepted for: {'; '.join(accepted)}." if accepted else "Accepted for none of the regimes."]
     if others:
         words.append(f"Rejected for: {'; '.join(others)}.")
     return " ".join(words)

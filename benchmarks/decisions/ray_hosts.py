@@ -59,7 +59,7 @@ def study(seconds, n, place, **where):
     return Sample(time.perf_counter() - began, result={"digest": results.table_hash()})
 
 
-def told(seconds):
+def duration_text(seconds):
     return f"{seconds * 1e6:g} us" if seconds < 1e-3 else f"{seconds * 1e3:g} ms" if seconds < 1 else f"{seconds:g} s"
 
 
@@ -70,7 +70,7 @@ def on_one_machine(page, quick):
             def side(backend, seconds=seconds, n=n):
                 return study(seconds, n, place, backend=backend, num_workers=2)
 
-            name = f"one machine, {n:,} evaluations of {told(seconds)}"
+            name = f"one machine, {n:,} evaluations of {duration_text(seconds)}"
             page.cases.append(
                 case(
                     name,
@@ -163,7 +163,7 @@ def on_hosts(page, quick):
             driver = OnHosts(cluster, Path(folder))
             for seconds, n in evaluations[:1] if quick else evaluations:
                 sides = [partial(driver.study, seconds, n, n_hosts, backend) for backend in ("local", "ray")]
-                name = f"{WORDS[n_hosts]}, {n} evaluations of {told(seconds)}"
+                name = f"{WORDS[n_hosts]}, {n} evaluations of {duration_text(seconds)}"
                 page.cases.append(case(name, *sides, meant=n_hosts > 1, runs=2 if quick else 10))
             driver.end()
 

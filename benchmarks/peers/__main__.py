@@ -1,4 +1,4 @@
-"""rbt_ray beside the tools that a user would pick instead: the same work, the same results, in one run.
+"""Compares rbt_ray with alternative tools: the same work and the same results, in one run.
 
     python benchmarks/peers grid|trials|tune|kernel|gains|memory [--length 1e-5] [--rounds 10] [--data docs/decisions/peers.json]
     python benchmarks/peers write                  makes the page and its plots from the data
@@ -7,7 +7,7 @@
 Each round starts every peer once in a fresh process, in the order of the last round reversed, so that rbt_ray and each
 peer run by turns as A B B A. A peer runs once cold, counted from the start of its process, then warm. No figure is kept
 of a peer whose results are not the ones known in advance. Parts and rounds are merged into one file, as they can be run
-apart: remove it to begin anew.
+apart: remove it to start from the beginning.
 RustyBT needs an environment of its own: `benchmarks/peers/rustybt_environment` makes it; without it, it is left out.
 """
 
@@ -58,14 +58,14 @@ def evaluations(part, length):
 
 
 def interpreter(peer):
-    """The Python that has the peer; None where it is not set up."""
+    """Returns the Python that has the peer; None if it is not set up."""
     if not peer.startswith("rustybt"):
         return sys.executable
     return str(RUSTYBT) if RUSTYBT.exists() else None
 
 
 def run(peer, *arguments, timeout=400):
-    """What a script says of itself."""
+    """Returns the output of a script."""
     command = [interpreter(peer), str(HERE / f"{peer}.py"), *map(str, arguments)]
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=timeout, check=False, env={**os.environ, "TQDM_DISABLE": "1"}
@@ -103,7 +103,7 @@ def check(found):
 
 
 def joined(earlier, found):
-    """By name, in the order of the first round."""
+    """Returns peers by name, in the order of the first round."""
     return {name: [*earlier.get(name, ()), *found.get(name, ())] for name in {**earlier, **found}}
 
 

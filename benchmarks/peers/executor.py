@@ -1,4 +1,4 @@
-"""`concurrent.futures.ProcessPoolExecutor`, kept, with chunks."""
+"""`concurrent.futures.ProcessPoolExecutor`, persistent, with chunks."""
 
 from concurrent.futures import ProcessPoolExecutor
 

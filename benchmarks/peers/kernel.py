@@ -1,4 +1,4 @@
-"""What the scripts of the kernel comparison share: prices, pairs of windows, and what is told of each run."""
+"""Shared by the scripts of the kernel comparison: prices, pairs of windows, and the output of each run."""
 
 import json
 import tempfile

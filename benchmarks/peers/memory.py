@@ -1,4 +1,4 @@
-"""What a 500 MB bundle costs each worker: private memory after it has read every value, less that with 1 MB.
+"""Memory cost of a 500 MB bundle per worker: private memory after it has read every value, less that with 1 MB.
 
     python benchmarks/peers/memory.py WAY
 

@@ -169,13 +169,19 @@ def tune_lines(entry):
     head = ["", "trials per run", "trials/s, warm", "speedup of rbt_ray, local", "speedup of rbt_ray, Ray"]
     most, best, default = WORKERS / entry["seconds"], "ray_tune_best", "ray_tune_default"
     ours = np.median(rates["rbt_local"])
-    told = []
+    sentences = []
     for peer, goal in ((best, 30), (default, 1_000)):
         times = ours / np.median(rates[peer])
         bound = most / np.median(rates[peer])
         reached = "reached" if times >= goal else f"not reached; the maximum for any tool is {bound:,.0f} times"
-        told.append(f"- {advice.NAMES[peer]}: the goal of {goal:,} times its trials/s is {reached}.")
-    return [*table(head, rows), "", f"Two workers can make at most {most:,.0f} such evaluations per second.", "", *told]
+        sentences.append(f"- {advice.NAMES[peer]}: the goal of {goal:,} times its trials/s is {reached}.")
+    return [
+        *table(head, rows),
+        "",
+        f"Two workers can make at most {most:,.0f} such evaluations per second.",
+        "",
+        *sentences,
+    ]
 
 
 def a_second(cases, name):

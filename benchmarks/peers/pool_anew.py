@@ -1,4 +1,4 @@
-"""`multiprocessing.Pool`, made anew for each batch."""
+"""`multiprocessing.Pool`, new for each batch."""
 
 from multiprocessing import Pool
 

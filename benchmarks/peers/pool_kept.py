@@ -1,4 +1,4 @@
-"""`multiprocessing.Pool`, kept from batch to batch."""
+"""`multiprocessing.Pool`, persistent over batches."""
 
 from multiprocessing import Pool
 

@@ -1,4 +1,4 @@
-"""Ray Tune as it comes: a function trainable, its loggers and all."""
+"""Ray Tune with defaults: a function trainable and all loggers."""
 
 import os
 import tempfile

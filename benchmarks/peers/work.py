@@ -1,4 +1,4 @@
-"""The work that all peers are given, and how a peer's script tells what it took.
+"""The work of all peers, and the output of their scripts.
 
 A peer's script has `ready(workers)`, which makes what its users keep and returns `run(seconds, n)` and `close()`. `run`
 goes from the description of the grid to the best score with all scores in memory, and returns the best and a function
@@ -25,7 +25,7 @@ def burn(seconds):
 
 
 def answer(number):
-    """What config `number` scores: known in advance, and different for each."""
+    """Returns the score of config `number`: known in advance, and different for each."""
     return (number * 2654435761 % 2**32) / 2**32
 
 

@@ -1,4 +1,4 @@
-"""How far to trust the winner of many trials."""
+"""Statistics of overfitting: how far to trust the best of many trials."""
 
 from rbt_ray.analysis.overfitting import Cscv, cscv, pbo
 from rbt_ray.analysis.sharpe import (

@@ -1,4 +1,4 @@
-"""How often the best trial in one half of history is below the median in the other."""
+"""Probability of backtest overfitting, by combinatorially symmetric cross-validation."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _AT_ONCE = 2**24
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Cscv:
-    """What combinatorially symmetric cross-validation found, a split a row.
+    """The results of combinatorially symmetric cross-validation, one row per split.
 
     Args:
-        best: ``(n_splits,)`` the trial that is best in-sample; of equals the first.
+        best: ``(n_splits,)`` the best trial in-sample; the first of equals.
         in_sample: ``(n_splits,)`` its Sharpe ratio there, per bar.
         out_of_sample: ``(n_splits,)`` its Sharpe ratio on the other half.
-        logits: ``(n_splits,)`` logit of its relative rank out of sample; 0 is the median, below is worse.
+        logits: ``(n_splits,)`` logit of its relative rank out of sample; 0 is the median, lower is worse.
     """
 
     best: IntArray
@@ -38,16 +38,16 @@ class Cscv:
 
 
 def cscv(returns: ArrayLike, n_blocks: int = 16) -> Cscv:
-    """Splits history into blocks, and compares the best trial of every half of them with the other half.
+    """Splits history into blocks, and tests the best trial of each half of the blocks on the other half.
 
-    A trial whose returns are constant in a half has no Sharpe ratio there and ranks last.
+    A trial with constant returns in a half has no Sharpe ratio there and ranks last.
 
     Args:
         returns: ``(n_bars, n_trials)`` simple returns per bar.
-        n_blocks: an even number of consecutive blocks, as equal as can be; 16 make 12,870 splits.
+        n_blocks: an even number of consecutive blocks of about equal length; 16 give 12,870 splits.
 
     Raises:
-        ShapeError: `returns` is no table of at least 2 trials and 2 bars a block, or holds NaN.
+        ShapeError: `returns` is not a table of at least 2 trials and 2 bars a block, or holds NaN.
         InputError: `n_blocks` is not an even number of at least 2.
 
     Source:
@@ -62,7 +62,7 @@ def cscv(returns: ArrayLike, n_blocks: int = 16) -> Cscv:
             f"`returns` is (n_bars, n_trials) without NaN, at least 2 trials and {2 * n_blocks} bars for {n_blocks} "
             f"blocks; got shape {table.shape}."
         )
-    # A half's Sharpe ratio follows from its blocks' sums. Deviations from the mean keep the squares' digits.
+    # The Sharpe ratio of a half follows from sums over its blocks. Subtracting the mean keeps the digits of the squares.
     centre = table.mean(axis=0)
     blocks = np.array_split(table - centre, n_blocks)
     sums = np.array([block.sum(axis=0) for block in blocks])
@@ -78,7 +78,7 @@ def cscv(returns: ArrayLike, n_blocks: int = 16) -> Cscv:
 
 
 def pbo(returns: ArrayLike, n_blocks: int = 16) -> float:
-    """The probability of backtest overfitting, 0 to 1: see `cscv`."""
+    """Returns the probability of backtest overfitting, 0 to 1: see `cscv`."""
     return cscv(returns, n_blocks).pbo
 
 

@@ -1,4 +1,4 @@
-"""What each fidelity of a study cost, and how far it ranked configs as the full one did."""
+"""The trials at each fidelity of a study, and how well it ranks configs compared with full fidelity."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class Rung:
     """The trials at one fidelity.
 
     Args:
-        fidelity: theirs.
-        n_trials: how many.
-        n_compared: how many of their configs completed here and at full fidelity.
-        correlation: Spearman's, over those, of the study's metric here and at full fidelity; NaN below 3. Configs that were
-            promoted for what they did here are the better part of it, which makes it lower than it is over all.
+        fidelity: of the trials.
+        n_trials: their number.
+        n_compared: number of configs that completed here and at full fidelity.
+        correlation: Spearman's, over those configs, of the study's metric here and at full fidelity; NaN below 3. As only
+            the better configs are promoted, it is lower than it would be over all configs.
     """
 
     fidelity: float
@@ -29,9 +29,9 @@ class Rung:
 
 
 def rungs_of(table: TrialTable) -> list[Rung]:
-    """One for each fidelity, ascending; a single one for a study at full fidelity.
+    """Returns a rung for each fidelity, ascending.
 
-    Trials that stopped by themselves are on none.
+    Trials that stopped by themselves are not included.
     """
     loss = table.loss
     share = table.fidelity.copy()

@@ -1,4 +1,4 @@
-"""What a Sharpe ratio is worth, given how long it was measured and among how many it was the best.
+"""Significance of a Sharpe ratio, given the length of its history and the number of trials.
 
 Sharpe ratios are per bar, not annual, and kurtosis is Pearson's (3 for a normal distribution), as in the papers.
 """
@@ -17,14 +17,14 @@ _NORMAL = NormalDist()
 def probabilistic_sharpe_ratio(
     sharpe: float, benchmark: float = 0.0, *, n_obs: int, skew: float = 0.0, kurtosis: float = 3.0
 ) -> float:
-    """The probability that the true Sharpe ratio is above the benchmark.
+    """Returns the probability that the true Sharpe ratio is above the benchmark.
 
-    The variant of 2012, whose variance is that under the estimated ratio.
+    Uses the variance under the estimated ratio, as the paper of 2012 does.
 
     Args:
         sharpe: the measured ratio, per bar.
-        benchmark: what it is held against, per bar.
-        n_obs: how many bars it was measured on.
+        benchmark: ratio to compare with, per bar.
+        n_obs: number of bars it was measured on.
         skew: of the returns.
         kurtosis: of the returns, Pearson's.
 
@@ -32,7 +32,7 @@ def probabilistic_sharpe_ratio(
         From 0 to 1.
 
     Raises:
-        InputError: fewer than 2 bars, or moments that no distribution has.
+        InputError: fewer than 2 bars, or impossible moments.
 
     Source:
         Bailey and Lopez de Prado (2012), "The Sharpe Ratio Efficient Frontier", Journal of Risk 15(2), 3-44.
@@ -49,10 +49,10 @@ def probabilistic_sharpe_ratio(
 
 
 def expected_max_sharpe(n_trials: int, variance: float) -> float:
-    """The Sharpe ratio that the best of many trials without any skill is expected to show, per bar.
+    """Returns the expected Sharpe ratio per bar of the best of many trials without skill.
 
     Args:
-        n_trials: how many independent trials there were.
+        n_trials: number of independent trials.
         variance: of their Sharpe ratios per bar.
 
     Raises:
@@ -77,14 +77,14 @@ def expected_max_sharpe(n_trials: int, variance: float) -> float:
 def deflated_sharpe_ratio(
     sharpe: float, *, n_obs: int, skew: float, kurtosis: float, n_trials: int, variance: float
 ) -> float:
-    """The probability that the best of many trials has skill: its ratio against what luck alone is expected to show.
+    """Returns the probability that the best of many trials has skill: that its ratio is above the one expected by luck.
 
     Args:
         sharpe: the best trial's ratio, per bar.
-        n_obs: how many bars it was measured on.
+        n_obs: number of bars it was measured on.
         skew: of its returns.
         kurtosis: of its returns, Pearson's.
-        n_trials: how many independent trials there were; all of them, those at lower fidelities included.
+        n_trials: number of independent trials, including those at lower fidelities.
         variance: of the trials' Sharpe ratios per bar.
 
     Raises:
@@ -98,11 +98,11 @@ def deflated_sharpe_ratio(
 
 
 def min_backtest_length(n_trials: int, annual_sharpe: float) -> float:
-    """Years of history below which the best of many trials without skill shows that annual Sharpe ratio anyway.
+    """Returns the years of history below which the best of many trials without skill is expected to reach that Sharpe ratio.
 
     Args:
-        n_trials: how many independent trials there were.
-        annual_sharpe: the ratio that is to mean something; the one annual figure here.
+        n_trials: number of independent trials.
+        annual_sharpe: the ratio to test; the only annual figure here.
 
     Raises:
         InputError: a ratio that is not above 0, or no trial.

@@ -1,4 +1,4 @@
-"""Paired measurements in fresh processes, judged by a rule that is fixed before they are made."""
+"""Paired measurements in fresh processes, accepted or rejected by thresholds that are fixed in advance."""
 
 from rbt_ray.bench.comparison import Comparison, Thresholds, compare
 from rbt_ray.bench.measurement import Sample, fresh

@@ -1,4 +1,4 @@
-"""A list of optimizations as a page of TOML: a command, and what each adds to it."""
+"""A TOML file that lists optimizations: a command, and the words that each adds to it."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _KEYS = {"command": "a list of words", "optimizations": "a table of lists of wor
 
 @dataclass(frozen=True)
 class BenchFile:
-    """A command, and what each optimization adds to it.
+    """A command, and the words that each optimization adds to it.
 
     Args:
-        command: the words of the baseline.
-        optimizations: by name, in order, the words that turn one on.
-        folder: where it runs.
+        command: words of the baseline.
+        optimizations: by name, in order, the words that turn it on.
+        folder: working directory.
     """
 
     command: Sequence[str]
@@ -30,10 +30,10 @@ class BenchFile:
     folder: Path
 
     def measure(self, on: tuple[str, ...], judged: str) -> Sample:
-        """One run with these on.
+        """Runs the command with these optimizations on.
 
         Raises:
-            BenchError: it failed.
+            BenchError: the run failed.
         """
         del judged
         added = [word for name in on for word in self.optimizations[name]]
@@ -41,9 +41,9 @@ class BenchFile:
 
 
 def read_bench_file(path: Path) -> BenchFile:
-    """Parses such a file.
+    """Reads a bench file, such as this one.
 
-    It is written so::
+    ::
 
         command = ["python", "sweep.py"]       # its last line may be {"digest": "...", "seconds": 1.2}
         [optimizations]
@@ -51,7 +51,7 @@ def read_bench_file(path: Path) -> BenchFile:
         "warm workers" = ["--warm"]
 
     Raises:
-        StudyFileError: it cannot be read, or says something else.
+        StudyFileError: it cannot be read, or has another format.
     """
     try:
         page = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -61,7 +61,7 @@ def read_bench_file(path: Path) -> BenchFile:
         raise StudyFileError(f"{path} cannot be read as TOML: {error}.") from None
     for key in page:
         if key not in _KEYS:
-            raise StudyFileError(f"{path}: there is no key `{key}`; {nearest(key, _KEYS)}")
+            raise StudyFileError(f"{path}: unknown key `{key}`; {nearest(key, _KEYS)}")
     command, optimizations = page.get("command"), page.get("optimizations")
     if not _is_words(command) or not command:
         raise StudyFileError(f"{path}: `command` is {_KEYS['command']}; got {command!r}.")

@@ -1,4 +1,4 @@
-"""Comparison: whether a candidate is accepted over a baseline, by thresholds that were fixed before."""
+"""Comparison: accepts or rejects a candidate against a baseline, by thresholds fixed in advance."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from rbt_ray.nearest import nearest
 
 @dataclass(frozen=True)
 class Thresholds:
-    """What a candidate must reach to be accepted.
+    """The thresholds of acceptance.
 
     Args:
-        gain: the least share of the baseline's time that it saves.
-        p: what Welch's and Wilcoxon's p must both be below.
-        runs: the least number of pairs.
-        memory: the most it may add to the peak memory of the process tree, as a share of the machine's memory.
+        gain: minimal saving, as a share of the baseline's time.
+        p: upper bound of Welch's and Wilcoxon's p.
+        runs: minimal number of pairs.
+        memory: maximal increase of the peak memory of the process tree, as a share of the machine's memory.
     """
 
     gain: float = 0.05
@@ -46,10 +46,10 @@ class Thresholds:
 
     @classmethod
     def named(cls, name: str) -> Thresholds:
-        """The profile of that name.
+        """Returns the profile of that name.
 
         Raises:
-            SettingError: there is none.
+            SettingError: there is no such profile.
         """
         profiles = {"default": cls.default, "strict": cls.strict, "lenient": cls.lenient}
         if name not in profiles:
@@ -59,22 +59,22 @@ class Thresholds:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A candidate beside a baseline.
+    """The comparison of a candidate with a baseline.
 
     Args:
-        n_runs: pairs.
+        n_runs: number of pairs.
         baseline_s: median seconds.
         candidate_s: median seconds.
-        ratio: geometric mean of candidate / baseline, pair by pair.
+        ratio: geometric mean of candidate / baseline over pairs.
         ratio_low: lower end of its 95 % bootstrap interval.
         ratio_high: upper end.
         welch_p: two-sided.
         wilcoxon_p: two-sided.
-        cliffs_delta: 1 where every run of the candidate is faster than every one of the baseline.
-        memory_added: bytes that the candidate's median peak PSS has above the baseline's; None where it was not measured.
-        memory_overhead: the same as a share of the machine's memory; below 0 where it needs less.
-        equivalent: both gave the same trial table; None where they told no digest.
-        accepted: by the thresholds.
+        cliffs_delta: 1 if every run of the candidate is faster than every run of the baseline.
+        memory_added: increase of the median peak PSS in bytes; None if it was not measured.
+        memory_overhead: the same as a share of the machine's memory; below 0 if the candidate needs less.
+        equivalent: both gave the same trial table; None without digests.
+        accepted: whether the thresholds were met.
         reason: a sentence that says why.
     """
 
@@ -99,12 +99,12 @@ class Comparison:
         return 1 - self.ratio
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as plain values, the gain included."""
+        """Returns all fields and the gain as plain values."""
         return {**asdict(self), "gain": self.gain}
 
 
 def compare(pairs: Pairs, *, thresholds: Thresholds | None = None) -> Comparison:
-    """Judges pairs of runs.
+    """Compares pairs of runs.
 
     Args:
         pairs: from `paired`.
@@ -120,10 +120,13 @@ def compare(pairs: Pairs, *, thresholds: Thresholds | None = None) -> Comparison
     failing = [
         words
         for words, holds in (
-            (f"it saves {1 - ratio:.1%}, and {wanted.gain:.0%} are asked for", 1 - ratio >= wanted.gain),
+            (f"it saves {1 - ratio:.1%}, less than the required {wanted.gain:.0%}", 1 - ratio >= wanted.gain),
             (f"Welch's p is {p_welch:.2g}, not below {wanted.p:g}", p_welch < wanted.p),
             (f"Wilcoxon's p is {p_wilcoxon:.2g}, not below {wanted.p:g}", p_wilcoxon < wanted.p),
-            (f"there are {len(baseline)} runs of each, and {wanted.runs} are asked for", len(baseline) >= wanted.runs),
+            (
+                f"there are {len(baseline)} runs of each, fewer than the required {wanted.runs}",
+                len(baseline) >= wanted.runs,
+            ),
             (_about_memory(overhead, wanted.memory), overhead is None or overhead < wanted.memory),
         )
         if not holds
@@ -135,7 +138,7 @@ def compare(pairs: Pairs, *, thresholds: Thresholds | None = None) -> Comparison
         f"p {max(p_welch, p_wilcoxon):.2g} or less{_about_less(overhead)}."
     )
     if pairs.equivalent is None:
-        reason += " Neither side told a digest, so that nothing was checked but the time."
+        reason += " Neither side printed a digest, so only the time was compared."
     return Comparison(
         len(baseline), float(np.median(baseline)), float(np.median(candidate)), ratio, low, high, p_welch, p_wilcoxon,
         cliffs_delta(baseline, candidate), added, overhead, pairs.equivalent, not failing, reason,
@@ -156,7 +159,7 @@ def _machine_memory() -> int:
 
 
 def _about_memory(overhead: float | None, most: float) -> str:
-    return "" if overhead is None else f"it adds {overhead:.1%} of the machine's memory, and {most:.0%} are allowed"
+    return "" if overhead is None else f"it adds {overhead:.1%} of the machine's memory, and the limit is {most:.0%}"
 
 
 def _about_less(overhead: float | None) -> str:

@@ -1,4 +1,4 @@
-"""Sample: what one run took, and `fresh`, which takes one in a process of its own."""
+"""Sample: time and memory of one run; `fresh` measures a run in a new process."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from typing import Any
 from rbt_ray.errors import BenchError
 
 INTERVAL_S = 0.02
-_SHARE = 0.1  # of one core, at most, for looking
+_SHARE = 0.1  # of one core, at most, for sampling
 
 
 @dataclass
 class ProcessTree:
-    """Peaks of the memory of a process tree, and its processor time.
+    """Peak memory and processor time of a process tree.
 
-    Looks are 20 ms apart, or so long that looking takes at most a tenth of a core. What a process did after the last look
-    at it is not seen. One whose parent ended is still looked at.
+    Samples are 20 ms apart, or more if sampling would take over a tenth of a core. Activity of a process after its last
+    sample is not seen. Processes whose parent has ended are still sampled.
 
     Args:
-        pid: of the process at its root.
+        pid: of the root process.
     """
 
     pid: int
     peak_rss: int = 0
-    """Bytes; a page that several processes share counts in each."""
+    """Bytes; shared pages count in each process."""
     peak_uss: int = 0
-    """Bytes that one process alone has, summed over the tree."""
+    """Private bytes, summed over the tree."""
     peak_pss: int = 0
-    """Bytes, a shared page counted once (Linux; elsewhere the same as USS); more by pages that come to be shared during a look."""
+    """Bytes with shared pages counted once (on Linux; elsewhere equal to USS)."""
     n_looks: int = 0
     _cpu: dict[tuple[int, float], float] = field(default_factory=dict)
     _known: set[Any] = field(default_factory=set)
@@ -45,11 +45,11 @@ class ProcessTree:
 
     @property
     def cpu_s(self) -> float:
-        """Processor time of all its processes until the last look, in seconds."""
+        """Processor time of all processes until the last sample, in seconds."""
         return sum(self._cpu.values())
 
     def watch(self) -> None:
-        """Looks until `stop`."""
+        """Samples until `stop`."""
         while not self._over.is_set():
             began = time.perf_counter()
             self.look()
@@ -60,7 +60,7 @@ class ProcessTree:
         self._over.set()
 
     def look(self) -> None:
-        """Looks once."""
+        """Takes one sample."""
         import psutil
 
         rss = uss = pss = 0
@@ -70,7 +70,7 @@ class ProcessTree:
                 with process.oneshot():
                     memory, times = process.memory_full_info(), process.cpu_times()
                     key = (process.pid, process.create_time())
-            except psutil.ZombieProcess:  # ended, and its parent has not asked
+            except psutil.ZombieProcess:  # ended, but its parent has not waited for it
                 continue
             except psutil.Error:
                 self._known.discard(process)
@@ -82,10 +82,10 @@ class ProcessTree:
         self.n_looks += 1
 
     def _find(self) -> None:
-        """Adds what was started since: children of any process that is known."""
+        """Adds new children of known processes."""
         import psutil
 
-        with contextlib.suppress(psutil.Error):  # the root has ended; what it left behind may be alive
+        with contextlib.suppress(psutil.Error):  # the root has ended; its children may be alive
             self._known.add(psutil.Process(self.pid))
         reached: set[Any] = set()
         for process in tuple(self._known):
@@ -103,15 +103,15 @@ _TAIL = 2_000
 
 @dataclass(frozen=True)
 class Sample:
-    """What one run took.
+    """Time and memory of one run.
 
     Args:
-        wall_s: seconds from its start to its end.
-        cpu_s: processor time of its process tree.
-        peak_rss: bytes, the sum over the tree at its highest; shared pages count in every process.
-        peak_uss: bytes that single processes have for themselves, likewise.
-        peak_pss: bytes with shared pages counted once, likewise (Linux; elsewhere as USS).
-        result: what the run says of itself. ``"seconds"`` goes over the wall time, ``"digest"`` names its trial table.
+        wall_s: seconds from start to end.
+        cpu_s: processor time of the process tree in seconds.
+        peak_rss: peak of the sum over the tree in bytes; shared pages count in every process.
+        peak_uss: private bytes, likewise.
+        peak_pss: bytes with shared pages counted once, likewise (on Linux; elsewhere equal to USS).
+        result: JSON object that the run printed. ``"seconds"`` replaces the wall time, ``"digest"`` identifies its results.
     """
 
     wall_s: float
@@ -123,26 +123,26 @@ class Sample:
 
     @property
     def seconds(self) -> Any:
-        """What is compared: the run's own timing where it gives one, as it gives it, else its wall time."""
+        """The compared time: the timing that the run printed, unchecked, else its wall time."""
         return self.result.get("seconds", self.wall_s)
 
     @property
     def digest(self) -> str | None:
-        """Of its trial table; None where it gives none."""
+        """Digest of the trial table; None if the run printed none."""
         found = self.result.get("digest")
         return None if found is None else str(found)
 
 
 def fresh(command: Sequence[str], *, cwd: str | Path | None = None, env: Mapping[str, str] | None = None) -> Sample:
-    """One run of a command in a fresh process, its process tree watched.
+    """Runs a command in a new process and measures its process tree.
 
     Args:
-        command: the program and its arguments. The last line it prints is read as a JSON object where it is one.
-        cwd: its folder; None: this one.
-        env: variables that go over this process's.
+        command: program and arguments. If its last output line is a JSON object, that is the result.
+        cwd: working directory; None: the current one.
+        env: environment variables to set in addition.
 
     Raises:
-        BenchError: it cannot be started, or ends with another code than 0; with the end of what it said on stderr.
+        BenchError: it cannot be started, or ends with a code other than 0. The message has the end of its stderr.
     """
     shown = shlex.join(command)
     began = time.perf_counter()
@@ -167,7 +167,9 @@ def fresh(command: Sequence[str], *, cwd: str | Path | None = None, env: Mapping
         tree.stop()
         watcher.join()
     if process.returncode:
-        raise BenchError(f"`{shown}` ended with code {process.returncode}. Its last words:\n{said[-_TAIL:].strip()}")
+        raise BenchError(
+            f"`{shown}` ended with code {process.returncode}. The end of its stderr:\n{said[-_TAIL:].strip()}"
+        )
     return Sample(wall_s, tree.cpu_s, tree.peak_rss, tree.peak_uss, tree.peak_pss, _last_object(out))
 
 

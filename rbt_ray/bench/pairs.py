@@ -1,4 +1,4 @@
-"""Pairs: runs of two alternatives by turns, and that both give the same."""
+"""Pairs: alternating runs of two alternatives that must give the same results."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Pairs:
     Args:
         baseline: ``(n_runs,)``.
         candidate: ``(n_runs,)``.
-        equivalent: both gave the same trial table in every run; None where neither told its digest.
+        equivalent: both gave the same trial table in every run; None if neither has a digest.
     """
 
     baseline: tuple[Sample, ...]
@@ -28,20 +28,20 @@ class Pairs:
 
 
 def paired(baseline: Run, candidate: Run, *, runs: int = 10, warmup: int = 1, name: str = "") -> Pairs:
-    """Runs two alternatives by turns, A B B A, so that a drift of the machine meets both alike.
+    """Runs two alternatives alternately, A B B A, so that a drift of the machine affects both equally.
 
     Args:
-        baseline: one run of it; a Sample, or the seconds it took.
+        baseline: runs it once and returns a Sample, or the seconds taken.
         candidate: likewise.
-        runs: how many of each count.
-        warmup: how many of each come before and do not count. Their trial tables are compared, so that nothing is timed
-            that does not do the same work.
+        runs: number of counted runs of each.
+        warmup: number of uncounted runs of each before. Their trial tables are compared too, so that nothing is timed that
+            does not do the same work.
         name: shown with the progress on stderr.
 
     Raises:
         SettingError: `runs` is below 2, or `warmup` negative.
-        BenchError: a run says that it took no time, or what is no number.
-        NotEquivalentError: the two give different trial tables, or one tells its digest and the other none.
+        BenchError: the time of a run is not a number above 0.
+        NotEquivalentError: the two give different trial tables, or only one has a digest.
     """
     if not isinstance(runs, int) or not isinstance(warmup, int) or runs < 2 or warmup < 0:
         raise SettingError(f"`runs` is 2 or more and `warmup` 0 or more; got {runs!r} and {warmup!r}.")
@@ -49,10 +49,10 @@ def paired(baseline: Run, candidate: Run, *, runs: int = 10, warmup: int = 1, na
     digest: str | None = None
     for number in range(-warmup, runs):
         pair = {is_candidate: _sample(candidate if is_candidate else baseline) for is_candidate in _order(number)}
-        told = {one.digest for one in pair.values()} | ({digest} if number > -warmup else set())
-        if len(told) > 1:
+        digests = {one.digest for one in pair.values()} | ({digest} if number > -warmup else set())
+        if len(digests) > 1:
             raise NotEquivalentError(_unequal(name, pair[False], pair[True], digest))
-        digest = told.pop()
+        digest = digests.pop()
         for is_candidate, one in pair.items():
             if number >= 0:
                 kept[is_candidate].append(one)
@@ -73,7 +73,7 @@ def _sample(run: Run) -> Sample:
     sample = found if isinstance(found, Sample) else Sample(found)
     seconds = sample.seconds
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds <= sys.float_info.max:
-        raise BenchError(f"a run takes a number of seconds above 0; one says that it took {seconds!r}.")
+        raise BenchError(f"the time of a run is a number of seconds above 0; got {seconds!r}.")
     return sample
 
 
@@ -81,11 +81,9 @@ def _unequal(name: str, baseline: Sample, candidate: Sample, before: str | None)
     words = f"{name}: " if name else ""
     if None in (baseline.digest, candidate.digest) and baseline.digest != candidate.digest:
         silent = "baseline" if baseline.digest is None else "candidate"
-        return (
-            f"{words}the {silent} tells no digest of its trial table and the other does: nothing says they do the same."
-        )
+        return f"{words}only one side has a digest of its trial table, and the {silent} has none: whether they do the same is unknown."
     return (
         f"{words}the trial tables differ: the baseline's digest is {baseline.digest}, the candidate's {candidate.digest}"
-        f"{'' if baseline.digest != candidate.digest else f', an earlier run gave {before}'}. What does not do the same work "
-        f"cannot be compared by its time."
+        f"{'' if baseline.digest != candidate.digest else f', an earlier run gave {before}'}. Times of runs that do "
+        f"different work cannot be compared."
     )

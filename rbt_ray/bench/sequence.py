@@ -1,4 +1,4 @@
-"""sequential: optimizations one after another, each on top of those accepted before it."""
+"""`sequential` measures optimizations in order, each on top of those accepted before."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ GOAL = 0.90
 LEAST_OF_TWO = 0.02
 
 Measure = Callable[[tuple[str, ...], str], Sample | float]
-"""One run with these optimizations on, by name, while the named one is judged."""
+"""Runs once with the given optimizations on, while measuring the named one."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """One optimization as it was judged.
+    """The result for one optimization.
 
     Args:
         name: of the optimization.
-        on_top_of: those accepted before it.
-        accepted: whether it was.
+        on_top_of: optimizations accepted before.
+        accepted: whether it was accepted.
         reason: a sentence that says why.
-        comparison: with it beside without it; None where they do not give the same, so that no time was compared.
+        comparison: of runs with it and without it; None if their results differ, so that times were not compared.
         pairs: the runs, likewise.
-        cumulative: 1 - T / T_base after it, where T is the time with all that are accepted: the product of their ratios, each
-            of runs by turns, so that a machine that gets slower does not count.
+        cumulative: 1 - T / T_base after it, where T is the time with all accepted ones: the product of their ratios. Each
+            ratio is of alternating runs, so that a drift of the machine has no effect.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Step:
     cumulative: float
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it but the single runs, as plain values."""
+        """Returns all fields except the single runs, as plain values."""
         return {
             "name": self.name, "on_top_of": list(self.on_top_of), "accepted": self.accepted, "reason": self.reason,
             "cumulative": self.cumulative, "comparison": self.comparison and self.comparison.to_dict(),
@@ -51,12 +51,12 @@ class Step:
 
 @dataclass(frozen=True)
 class SequentialResult:
-    """Optimizations in the order they were judged.
+    """The results of optimizations in order.
 
     Args:
-        steps: those that were.
-        left: names of those that were not, since the rule said stop.
-        stopped: a sentence that says where the rule stopped and why.
+        steps: the measured ones.
+        left: names of those not measured, since the stopping rule applied.
+        stopped: a sentence that says where the rule applied and why.
     """
 
     steps: tuple[Step, ...]
@@ -65,7 +65,7 @@ class SequentialResult:
 
     @property
     def accepted(self) -> tuple[str, ...]:
-        """Names of those that were."""
+        """Names of the accepted optimizations."""
         return tuple(step.name for step in self.steps if step.accepted)
 
     @property
@@ -74,7 +74,7 @@ class SequentialResult:
         return self.steps[-1].cumulative if self.steps else 0.0
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it but the single runs, as plain values."""
+        """Returns all fields except the single runs, as plain values."""
         return {
             "steps": [step.to_dict() for step in self.steps], "accepted": list(self.accepted), "left": list(self.left),
             "cumulative": self.cumulative, "stopped": self.stopped,
@@ -90,18 +90,18 @@ def sequential(
     thresholds: Thresholds | None = None,
     to_the_end: bool = False,
 ) -> SequentialResult:
-    """Judges optimizations one after another, each on top of those accepted before it.
+    """Measures optimizations in order, each on top of those accepted before.
 
-    Stops where the cumulative gain, 1 - T_final / T_base, is above 90 %, or less than 2 % of it came from the last two. One
-    that does not give the same results as without it is rejected, and its time is not looked at.
+    Stops if the cumulative gain, 1 - T_final / T_base, is above 90 %, or the last two added less than 2 %. An optimization
+    that changes the results is rejected without regard to its time.
 
     Args:
-        names: optimizations, in the order in which they are tried.
-        measure: one run with the optimizations of these names on, while the named one is judged.
+        names: optimizations in order.
+        measure: runs once with the optimizations of these names on, while measuring the named one.
         runs: pairs for each.
-        warmup: pairs before them that do not count.
+        warmup: uncounted pairs before them.
         thresholds: None: the default ones.
-        to_the_end: judges those after the stop, too; `stopped` says where it was.
+        to_the_end: measure all; `stopped` says where the rule applied.
 
     Raises:
         SettingError: as `paired`.
@@ -121,12 +121,12 @@ def sequential(
 
 
 def stop_when_done(names: Sequence[str], judged: Iterable[Step], *, to_the_end: bool = False) -> SequentialResult:
-    """Takes steps until the rule says stop.
+    """Takes steps until the stopping rule applies.
 
     Args:
         names: of all optimizations.
-        judged: their steps, made as they are asked for.
-        to_the_end: takes all, and says where the rule stopped.
+        judged: their steps, computed lazily.
+        to_the_end: take all steps, and record where the rule applied.
     """
     steps: list[Step] = []
     stopped = ""
@@ -136,7 +136,7 @@ def stop_when_done(names: Sequence[str], judged: Iterable[Step], *, to_the_end: 
         if stopped and not to_the_end:
             break
     return SequentialResult(
-        tuple(steps), tuple(names[len(steps) :]), stopped or "The rule never stopped: all were judged."
+        tuple(steps), tuple(names[len(steps) :]), stopped or "The stopping rule never applied: all were measured."
     )
 
 
@@ -167,7 +167,7 @@ def _why_stop(steps: Sequence[Step]) -> str:
     if last.cumulative > GOAL:
         return f"After {last.name} the cumulative gain is {last.cumulative:.1%}, above the goal of {GOAL:.0%}."
     if len(steps) >= 2:
-        brought = last.cumulative - (steps[-3].cumulative if len(steps) > 2 else 0.0)
-        if brought < LEAST_OF_TWO:
-            return f"After {last.name}: the last two brought {brought:.1%}, less than {LEAST_OF_TWO:.0%}."
+        added = last.cumulative - (steps[-3].cumulative if len(steps) > 2 else 0.0)
+        if added < LEAST_OF_TWO:
+            return f"After {last.name}: the last two added {added:.1%}, less than {LEAST_OF_TWO:.0%}."
     return ""

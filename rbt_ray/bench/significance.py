@@ -1,4 +1,4 @@
-"""How sure a difference is: intervals, p values, an effect size."""
+"""Statistics of a difference: intervals, p values and an effect size."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Values = Sequence[float] | FloatArray
 
 
 def median_with_interval(values: Values) -> tuple[float, float, float]:
-    """Median of ``(n,)`` values, and the ends of its 95 % bootstrap interval (percentiles); values may be inf.
+    """Returns the median of ``(n,)`` values and the ends of its 95 % bootstrap interval (percentiles); values may be inf.
 
     Source:
         Efron and Tibshirani (1993), "An Introduction to the Bootstrap", chapter 13.
@@ -27,12 +27,12 @@ def median_with_interval(values: Values) -> tuple[float, float, float]:
 
 
 def ratio_with_interval(baseline: Values, candidate: Values) -> tuple[float, float, float]:
-    """Geometric mean of the ratios candidate / baseline of ``(n,)`` pairs, and its 95 % bootstrap interval.
+    """Returns the geometric mean of candidate / baseline over ``(n,)`` pairs, and its 95 % bootstrap interval.
 
-    Pairs are drawn as pairs, so that a drift which both members met does not widen it.
+    Pairs are resampled as pairs, so that a drift common to both members does not widen the interval.
 
     Source:
-        Efron and Tibshirani (1993), chapter 13; the geometric mean, for which a ratio and its inverse say the same:
+        Efron and Tibshirani (1993), chapter 13; the geometric mean, which treats a ratio and its inverse alike:
         Fleming and Wallace (1986), "How not to lie with statistics", Communications of the ACM 29(3).
     """
     logs = np.log(np.asarray(candidate, dtype=float) / np.asarray(baseline, dtype=float))
@@ -42,25 +42,25 @@ def ratio_with_interval(baseline: Values, candidate: Values) -> tuple[float, flo
 
 
 def welch_p(baseline: Values, candidate: Values) -> float:
-    """Two-sided p of Welch's t test of ``(n,)`` and ``(m,)`` values: equal means, whatever the variances."""
+    """Returns the two-sided p of Welch's t test for equal means of ``(n,)`` and ``(m,)`` values, with any variances."""
     from scipy.stats import ttest_ind
 
-    return _one_unless_told(float(ttest_ind(baseline, candidate, equal_var=False).pvalue))
+    return _one_if_nan(float(ttest_ind(baseline, candidate, equal_var=False).pvalue))
 
 
 def wilcoxon_p(baseline: Values, candidate: Values) -> float:
-    """Two-sided p of Wilcoxon's signed-rank test of ``(n,)`` pairs; 1 where all pairs are equal."""
+    """Returns the two-sided p of Wilcoxon's signed-rank test of ``(n,)`` pairs; 1 if all pairs are equal."""
     from scipy.stats import wilcoxon
 
     if np.array_equal(baseline, candidate):
         return 1.0
-    return _one_unless_told(float(wilcoxon(baseline, candidate).pvalue))
+    return _one_if_nan(float(wilcoxon(baseline, candidate).pvalue))
 
 
 def cliffs_delta(baseline: Values, candidate: Values) -> float:
-    """How often a candidate is below a baseline, less how often above: 1 where every one is, 0 where neither leads.
+    """Returns the share of (baseline, candidate) combinations with a lower candidate, minus that with a higher one.
 
-    It needs no shape of the distribution, and times have none that one could name.
+    It assumes no distribution; times follow no known one.
 
     Source:
         Cliff (1993), "Dominance statistics: ordinal analyses to answer ordinal questions", Psychological Bulletin 114(3).
@@ -69,6 +69,6 @@ def cliffs_delta(baseline: Values, candidate: Values) -> float:
     return float(np.sign(difference).mean())
 
 
-def _one_unless_told(p: float) -> float:
-    """NaN, which constant values give, is no evidence."""
+def _one_if_nan(p: float) -> float:
+    """Returns 1 for NaN, which constant values give: they are no evidence."""
     return 1.0 if np.isnan(p) else p

@@ -168,7 +168,7 @@ class _Rerun:
             except BaseException as error:
                 note = f"On the training and hold-out bars together the objective raised {_in_brief(error)}"
                 if makes_one and len(made) == 1:
-                    return made[0], f"{note} The figures are of the Backtest that it had made before that."
+                    return made[0], f"{note} The figures are of the Backtest that it had made before."
                 return None, note
         if (share := len(whole.returns) / self.bundle.n_bars) == 1:
             return whole, None

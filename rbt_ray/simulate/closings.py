@@ -1,8 +1,8 @@
-"""Ends of listings: on which bar, and at which price, a holding is closed because its symbol is listed no more.
+"""Ends of listings: the bar and the price at which a holding is closed because its symbol is delisted.
 
-A bundle declares the time of a symbol's last bar. The holding is closed on the first bar after it, as until then nobody
-knows that there will be no other price. To the accountings such a bar is one with a price, the last close, and a
-target of 0; no later bar has a price.
+A bundle declares the time of a symbol's last bar. The holding is closed on the first bar after it, since until then it is
+unknown that there will be no other price. Accountings treat that bar as one with a price, the last close, and a target of
+0. No later bar has a price.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from rbt_ray.types import BoolArray, FloatArray, IntArray
 
 
 class Listings(Protocol):
-    """What a bundle or a view of one says of its listings."""
+    """The listings of a bundle or of a view."""
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -43,7 +43,7 @@ class Closings:
     Args:
         columns: the symbols.
         bars: the first bar after the end of each listing.
-        decided: the bars whose targets are filled on `bars`, and so are 0 whatever was decided.
+        decided: the bars whose targets are filled on `bars`, and are therefore set to 0.
         prices: the last closes.
     """
 
@@ -56,7 +56,7 @@ class Closings:
         return len(self.columns)
 
     def bars_of(self, n_symbols: int) -> IntArray:
-        """``(n_symbols,)`` the bar of each symbol's close-out, -1 for none."""
+        """Returns ``(n_symbols,)`` the bar of the close-out of each symbol, -1 for none."""
         bars = np.empty(n_symbols, np.int64)
         bars.fill(-1)
         if len(self.columns):
@@ -68,12 +68,12 @@ _NONE = Closings(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.in
 
 
 def closings(data: Listings, fill: FloatArray, close: FloatArray, lag: int) -> Closings:
-    """The close-outs within the bars of `data`; none for a symbol that could not be bought before.
+    """Returns the close-outs within the bars of `data`, without symbols that could not be bought before.
 
     Args:
         data: the declared ends.
-        fill: ``(n_bars, n_symbols)`` prices of the fills; NaN where there is none.
-        close: ``(n_bars, n_symbols)``, of which none lies after its symbol's end.
+        fill: ``(n_bars, n_symbols)`` fill prices; NaN if there is none.
+        close: ``(n_bars, n_symbols)``, without closes after the end of a symbol.
         lag: bars from decision to fill: 0 or 1.
     """
     ends = data.listed_until
@@ -93,17 +93,19 @@ def closings(data: Listings, fill: FloatArray, close: FloatArray, lag: int) -> C
 def closed_out(
     ends: Closings, weights: FloatArray, fill: FloatArray, close: FloatArray
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Copies of weights, fill prices and closes, with the targets and the prices that the close-outs need."""
+    """Returns copies of weights, fill prices and closes with the targets and prices of the close-outs."""
     weights, fill, close = weights.copy(), fill.copy(), close.copy()
     fill[ends.bars, ends.columns] = close[ends.bars, ends.columns] = ends.prices
     ignored = np.arange(len(weights))[:, None] >= ends.bars
     ignored[ends.decided, np.arange(len(ends))] = True
     targets = weights[:, ends.columns]
-    weights[:, ends.columns] = np.where(ignored & np.isfinite(targets), 0.0, targets)  # NaN is refused wherever it is
+    weights[:, ends.columns] = np.where(
+        ignored & np.isfinite(targets), 0.0, targets
+    )  # NaN weights stay, and are refused later
     return weights, fill, close
 
 
 def _last(flags: BoolArray) -> IntArray:
-    """``(n,)`` the last bar of each column on which it is true; each has one."""
+    """Returns ``(n,)`` the last true bar of each column; each must have one."""
     last: IntArray = len(flags) - 1 - np.argmax(flags[::-1], axis=0)
     return last

@@ -1,4 +1,4 @@
-"""What trading and holding cost."""
+"""Costs of trading and holding."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from rbt_ray.types import FloatArray, is_real
 BASIS_POINTS = 1e4
 """Basis points in one."""
 INITIAL_CASH = 100_000.0
-"""Money at the start, unless another sum is given."""
+"""Default capital at the start."""
 DUST = 1e-12
-"""Share of the equity below which cash buys nothing: it is what rounding leaves."""
+"""Share of the equity below which cash is rounding error, and buys nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """Costs in basis points (5 is 0.05 %), each 0 unless given.
+    """Costs in basis points (5 is 0.05 %), each 0 by default.
 
     Args:
-        turnover_bps: commission and half the spread, on each unit of value traded: one number, or one for each symbol
-            as a sequence in the bundle's order or as a mapping by symbol.
-        slippage_bps: by how much a fill is worse than its price.
+        turnover_bps: commission and half the spread, per unit of traded value: one number, or one per symbol as a
+            sequence in the order of the bundle, or as a mapping by symbol.
+        slippage_bps: how much a fill is worse than its price.
         borrow_bps: a year, on the value held short.
         margin_bps: a year, on leverage above 1: the gross value held less the equity.
 
     Raises:
-        SettingError: a cost that is not a finite number, is negative, or takes everything.
+        SettingError: a cost is not a finite number, is negative, or is 100 % or more.
     """
 
     turnover_bps: float | Sequence[float] | Mapping[str, float] = 0.0
@@ -56,10 +56,10 @@ class Costs:
             object.__setattr__(self, name, _checked(name, getattr(self, name), math.inf))
 
     def turnover_rates(self, symbols: Sequence[str]) -> FloatArray:
-        """The turnover cost of each symbol as a fraction, ``(n_symbols,)``.
+        """Returns the turnover cost of each symbol as a fraction, ``(n_symbols,)``.
 
         Raises:
-            SettingError: `turnover_bps` is for other symbols than these.
+            SettingError: `turnover_bps` is for other symbols.
         """
         given = self.turnover_bps
         if isinstance(given, Mapping):

@@ -1,4 +1,4 @@
-"""Arrays of any dtype to float64: one rule for weights, indicators and fields."""
+"""Conversion of arrays of any dtype to float64, for weights, indicators and fields."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _NO_REAL_OBJECTS = (np.complexfloating, np.datetime64, np.timedelta64, np.void, 
 
 
 def floats(values: ArrayLike) -> FloatArray:
-    """Returns the values as float64, NaN where they are masked; an array of float64 is returned itself.
+    """Returns the values as float64, NaN if masked; returns an array of float64 unchanged.
 
     Args:
-        values: an array, a frame, or nested lists, of real numbers or of text that stands for them.
+        values: an array, a frame, or nested lists, of real numbers or of text with numbers.
 
     Raises:
         TypeError: it holds values of another kind: complex numbers, times, durations, raw bytes, objects.
-        ValueError: a text is no number, an int is above all float64, or lists are of different lengths.
+        ValueError: a text is not a number, an int is too large for float64, or lists have different lengths.
     """
     if type(values) is np.ndarray and values.dtype == np.float64:
         return values
@@ -36,9 +36,9 @@ def floats(values: ArrayLike) -> FloatArray:
             if isinstance(cell, _NO_REAL_OBJECTS):
                 raise TypeError(f"it holds a value of type {type(cell).__name__}")
     try:
-        with np.errstate(over="ignore"):  # a long double above all float64 becomes infinite, which callers refuse
+        with np.errstate(over="ignore"):  # a long double that is too large becomes infinite, which callers refuse
             array = np.asarray(given, np.float64)
     except OverflowError:
-        raise ValueError("it holds a whole number above all float64") from None
+        raise ValueError("it holds a whole number that is too large for float64") from None
     masked = np.ma.getmask(given)
     return array if masked is np.ma.nomask else np.where(masked, np.nan, array)

@@ -1,4 +1,4 @@
-"""Processes that are watched are real ones."""
+"""`fresh` measures real processes."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Prices and configs the tests of the built-in objectives share."""
+"""Prices and configs for the tests of the built-in objectives."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Prints the fingerprints of objectives that hold what is hard to compare: they are the same in every process."""
+"""Prints the fingerprints of objectives with state that is hard to compare; they are the same in every process."""
 
 import collections
 import dataclasses

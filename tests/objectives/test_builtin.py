@@ -1,4 +1,4 @@
-"""What the built-in objectives take, refuse and promise."""
+"""Arguments, errors and guarantees of the built-in objectives."""
 
 from __future__ import annotations
 

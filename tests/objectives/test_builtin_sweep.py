@@ -1,4 +1,4 @@
-"""A sweep gives what the backtests of its configs give, whatever the batch."""
+"""A sweep gives the metrics of the backtests of its configs, in any batch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ REBALANCES = ("on_change", "every_bar")
 
 
 def assert_equal_to_backtests(strategy, view, columns):
-    """To 1e-12 of each metric; where digits have cancelled, to what rounding leaves of the numbers before.
+    """Checks each metric to 1e-12, or to the rounding error of its terms if digits cancel.
 
     Returns and drawdowns are differences from 1, compounded to a year in `cagr`, which `calmar` divides by the
     drawdown; ratios of moments are numbers of the order of 1.

@@ -1,4 +1,4 @@
-"""The fingerprint of an objective: equal in every process, and another as soon as anything that it reaches is another."""
+"""Fingerprints are equal in every process, and differ if anything that the objective reaches differs."""
 
 import dataclasses
 import functools

@@ -1,4 +1,4 @@
-"""One rule for numpy's values: what equals a Python number or text becomes it, and nothing else is taken for a number."""
+"""Values of numpy that equal a Python number or text are converted to it; no other value is taken as a number."""
 
 import json
 

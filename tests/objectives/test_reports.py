@@ -1,4 +1,4 @@
-"""Objectives that report: how far they are run, what counts as their result, and where they go on."""
+"""Objectives that report: when they end, what their result is, and where they continue."""
 
 import contextlib
 import math

@@ -1,4 +1,4 @@
-"""The second look cuts windows as row slices: every symbol stays, listed or not."""
+"""Reviews slice the bars of a window and keep every symbol, listed or not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A batch scores as its members would one by one; an objective is known again, and another is told apart."""
+"""A batch scores as its configs would one by one; fingerprints tell objectives from each other."""
 
 import functools
 import os

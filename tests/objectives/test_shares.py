@@ -1,4 +1,4 @@
-"""How much of what was asked for a run has done: from its reports, through the journal, to the table."""
+"""The completed share of a run: from its reports, through the journal, to the table."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Costs: what may be given, and the sentence for what may not."""
+"""Costs: valid arguments, and messages for others."""
 
 from __future__ import annotations
 

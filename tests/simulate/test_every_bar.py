@@ -96,7 +96,7 @@ def test_prices_have_no_scale(make_market, make_bundle, execution, seed, power):
 
 
 def test_costs_by_hand(make_bundle):
-    """One long and one short at prices that do not move: every cost can be told apart."""
+    """One long and one short at prices that do not move: so the costs can be separated."""
     flat = make_bundle(np.full((4, 2), 100.0))
     weights = np.tile([1.0, -0.5], (4, 1))
 
