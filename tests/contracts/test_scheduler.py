@@ -1,4 +1,4 @@
-"""What every scheduler is held to: a new one is a line in `SCHEDULERS`."""
+"""The contract of every scheduler: add a new one to `SCHEDULERS`."""
 
 import itertools
 
@@ -24,7 +24,7 @@ each = pytest.mark.parametrize("scheduler", SCHEDULERS.values(), ids=SCHEDULERS)
 
 
 class Run:
-    """A race run to its end, results coming back in an order of chance."""
+    """Runs a race to its end; results arrive in random order."""
 
     def __init__(self, race, n_configs, *, seed=0, pending=8, failing=0.1, fatal=0.05, loss=None):
         rng = np.random.default_rng(seed)
