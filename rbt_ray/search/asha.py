@@ -1,4 +1,4 @@
-"""Schedulers without barriers: ASHA, which promotes or stops, and the median rule."""
+"""Asynchronous schedulers: ASHA, which promotes or stops, and the median rule."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from rbt_ray.search.scheduler import Race, Step
 
 @dataclass(frozen=True, slots=True)
 class ASHA:
-    """Asynchronous Successive Halving: every config begins on the lowest rung, and nobody waits for a rung to fill.
+    """Asynchronous Successive Halving: every config starts on the lowest rung, and no rung waits to fill.
 
     Args:
-        kind: "promotion": whoever is among the best 1/eta of a rung's results so far goes on, at once or when others have
-            fallen behind. "stopping": a config goes on at once or never; it is not left waiting while others pass.
+        kind: "promotion": promotes a config as soon as it is among the best 1/eta of a rung's results so far, which may be
+            later than its own result. "stopping": promotes a config when its result arrives, or never.
 
     Raises:
         SettingError: `kind` is neither.
 
     Source:
-        Li et al. (2020), "A System for Massively Parallel Hyperparameter Tuning", MLSys, algorithm 2; the stopping
-        variant is their section 4's, as Ray Tune has it.
+        Li et al. (2020), "A System for Massively Parallel Hyperparameter Tuning", MLSys, algorithm 2; for the stopping
+        variant section 4, as in Ray Tune.
     """
 
     kind: Literal["promotion", "stopping"] = "promotion"
@@ -45,17 +45,17 @@ class ASHA:
 
 @dataclass(frozen=True, slots=True)
 class MedianStopping:
-    """A config goes on to the next rung unless it is worse than the median of the results there so far.
+    """Promotes a config unless it is worse than the median of its rung's results so far.
 
     Args:
-        least: results a rung must have before anybody is stopped on it.
+        least: how many results a rung needs before it stops a config.
 
     Raises:
-        SettingError: `least` is not a whole number above 0.
+        SettingError: `least` is not an integer above 0.
 
     Source:
-        Golovin et al. (2017), "Google Vizier: A Service for Black-Box Optimization", KDD, section 3.2.2; here a rung's
-        results are compared, not running means of reports.
+        Golovin et al. (2017), "Google Vizier: A Service for Black-Box Optimization", KDD, section 3.2.2; this rule compares
+        results on a rung, not running means of reports.
     """
 
     least: int = 4
@@ -65,28 +65,28 @@ class MedianStopping:
             raise SettingError(f"`least` of MedianStopping is a whole number above 0; got {self.least!r}.")
 
     def race(self, ladder: Ladder, eta: float) -> Race:
-        """See `Scheduler`; the ladder's eta says only how far apart the rungs are."""
+        """See `Scheduler`; eta does not matter to this rule."""
         del eta
         return _OneWay(len(ladder), lambda n_better, n: n < self.least or n_better <= (n - 1) / 2)
 
 
 class _Promotion:
-    """ASHA that promotes: a rung is not waited for, the best 1/eta of what is there may go on."""
+    """ASHA by promotion: the best 1/eta of the results on a rung so far may go to the next one."""
 
     def __init__(self, n_rungs: int, eta: float) -> None:
         self._eta = eta
         self._n_results = [0] * n_rungs
         self._ranked: list[list[tuple[float, int]]] = [[] for _ in range(n_rungs)]
-        self._left: list[list[tuple[float, int]]] = [[] for _ in range(n_rungs)]  # those that have not gone on
+        self._left: list[list[tuple[float, int]]] = [[] for _ in range(n_rungs)]  # not promoted yet
         self._under_way = 0
         self._closed = False
 
     @property
     def done(self) -> bool:
-        return self._closed and not self._under_way and self._rung_to_leave() is None
+        return self._closed and not self._under_way and self._rung_to_promote_from() is None
 
     def next(self) -> Step | None:
-        rung = self._rung_to_leave()
+        rung = self._rung_to_promote_from()
         if rung is None:
             return None if self._closed else Step(None, 0)
         self._under_way += 1
@@ -107,35 +107,35 @@ class _Promotion:
             insort(self._ranked[rung], place)
             insort(self._left[rung], place)
 
-    def _rung_to_leave(self) -> int | None:
-        """The highest rung from which a config may go on."""
+    def _rung_to_promote_from(self) -> int | None:
+        """Returns the highest rung with a config to promote; None if there is none."""
         rungs = [rung for rung in reversed(range(len(self._left) - 1)) if self._left[rung]]
         for rung in rungs:
             if bisect_left(self._ranked[rung], self._left[rung][0]) < int(self._n_results[rung] / self._eta):
                 return rung
-        # Where the samples ran out before any config got to the top, the best of the highest climbs on.
+        # If no config reached full fidelity and no samples are left, promote the best of the highest rung.
         at_an_end = self._closed and not (self._under_way or self._ranked[-1])
         return rungs[0] if at_an_end and rungs else None
 
 
 class _OneWay:
-    """Each config climbs until it is stopped; the rule sees how many are better among a rung's results so far."""
+    """Promotes each config until `promotes(n_better, n_results)`, over its rung's results so far, is False."""
 
-    def __init__(self, n_rungs: int, goes_on: Callable[[int, int], bool]) -> None:
-        self._goes_on = goes_on
+    def __init__(self, n_rungs: int, promotes: Callable[[int, int], bool]) -> None:
+        self._promotes = promotes
         self._ranked: list[list[float]] = [[] for _ in range(n_rungs)]
-        self._climbing: deque[Step] = deque()
+        self._promoted: deque[Step] = deque()
         self._under_way = 0
         self._closed = False
 
     @property
     def done(self) -> bool:
-        return self._closed and not self._under_way and not self._climbing
+        return self._closed and not self._under_way and not self._promoted
 
     def next(self) -> Step | None:
-        if self._climbing:
+        if self._promoted:
             self._under_way += 1
-            return self._climbing.popleft()
+            return self._promoted.popleft()
         return None if self._closed else Step(None, 0)
 
     def enter(self, slot: int, step: Step) -> None:
@@ -150,5 +150,5 @@ class _OneWay:
         ranked, place = self._ranked[rung], math.inf if loss is None else loss
         n_better = bisect_left(ranked, place)
         insort(ranked, place)
-        if rung + 1 < len(self._ranked) and not fatal and self._goes_on(n_better, len(ranked)):
-            self._climbing.append(Step(slot, rung + 1))
+        if rung + 1 < len(self._ranked) and not fatal and self._promotes(n_better, len(ranked)):
+            self._promoted.append(Step(slot, rung + 1))

@@ -1,4 +1,4 @@
-"""BOHB's sampler: its settings, the models it has and the engines that run them."""
+"""The settings of BOHB, and the sampler, model and engine they stand for."""
 
 from __future__ import annotations
 
@@ -20,22 +20,21 @@ _FRACTIONS = {"kde": 1 / 3, "tpe": 0.1}
 
 @dataclass(frozen=True, slots=True)
 class BOHB:
-    """Settings of the search that draws new configs by a model of the results, for `search_alg`.
+    """Settings for `search_alg`: a search that draws new configs from a model of the results.
 
     Args:
-        engine: "native", or "hpbandster" for that library's own code, which has the model "kde" and, of the options,
+        engine: "native", or "hpbandster" for that library's own code, which supports only model "kde" and the option
             `random_fraction`.
-        model: "kde", BOHB's own; or "tpe", a multivariate Parzen estimator that starts from Sobol points, and begins anew
-            when nothing better has come for as long as the best took to come, and for at least 50 results: see
-            `ParzenModel` and `StagnationRule`.
-        random_fraction: the share of configs that are drawn without the model; None: a third for "kde", as in BOHB, and
-            a tenth for "tpe", which would else be long in leaving a good corner for a better one.
-        count_pending: whether configs whose results are awaited count as bad, so that those proposed meanwhile differ.
-        keep_lower: whether configs that lower fidelities know, and the modelled one does not, count as bad.
-        ordered: whether a choice among rising or falling numbers is a number to the model, not a set of options.
+        model: "kde", BOHB's own; or "tpe", a multivariate Parzen estimator that starts from Sobol points and restarts when
+            the search stagnates: see `ParzenModel` and `StagnationRule`.
+        random_fraction: the share of configs drawn without the model. None: a third for "kde", as in BOHB, and a tenth for
+            "tpe", which needs some to leave a local optimum.
+        count_pending: whether configs without a result yet count as bad, so that the next proposals differ from them.
+        keep_lower: whether configs with results only at fidelities below the modelled one count as bad.
+        ordered: whether the model treats a choice among ascending or descending numbers as a number.
 
     Raises:
-        SettingError: an argument is not one of those it may be, or hpbandster was given an option it does not have.
+        SettingError: an argument has an invalid value, or hpbandster does not support an option.
 
     Source:
         Falkner, Klein and Hutter (2018), "BOHB: Robust and Efficient Hyperparameter Optimization at Scale", ICML,
@@ -62,8 +61,8 @@ class BOHB:
                 raise SettingError(f"`{name}` is True or False; got {getattr(self, name)!r}.")
         if self.engine == "hpbandster" and (self.model != "kde" or self.keep_lower or self.ordered):
             raise SettingError(
-                "engine='hpbandster' has model='kde' only, and of the options `random_fraction`; leave the others out, or "
-                "take engine='native'."
+                "engine='hpbandster' supports only model='kde' and the option `random_fraction`; leave the others out, or "
+                "use engine='native'."
             )
 
     @property
@@ -71,16 +70,16 @@ class BOHB:
         return _FRACTIONS[self.model] if self.random_fraction is None else self.random_fraction
 
     def sampler(self, space: Space, seed: int) -> Sampler:
-        """A fresh sampler with these settings."""
+        """Returns a fresh sampler with these settings."""
         if self.engine == "hpbandster":
             from rbt_ray.search.hpbandster_engine import HpbandsterEngine
 
             return HpbandsterEngine(space, seed=seed, random_fraction=self._fraction)
-        levels = Encoding(space, ordered=self.ordered)
-        model, drawn = self._native(space, levels, seed)
+        encoding = Encoding(space, ordered=self.ordered)
+        model, drawn = self._native(space, encoding, seed)
         return ModelSampler(
             space,
-            levels,
+            encoding,
             model,
             drawn,
             seed=seed,
@@ -90,9 +89,9 @@ class BOHB:
             restarts=self.model == "tpe",
         )
 
-    def _native(self, space: Space, levels: Encoding, seed: int) -> tuple[Model, UniqueDraws]:
+    def _native(self, space: Space, encoding: Encoding, seed: int) -> tuple[Model, UniqueDraws]:
         if self.model == "kde":
-            return KernelModel(levels), RandomSearch(space, seed=seed)
+            return KernelModel(encoding), RandomSearch(space, seed=seed)
         from rbt_ray.search.parzen_model import ParzenModel  # scipy
 
-        return ParzenModel(levels), SobolSearch(space, seed=seed)
+        return ParzenModel(encoding), SobolSearch(space, seed=seed)

@@ -1,4 +1,4 @@
-"""Some configs, evaluated at every fidelity: which of the lower ones rank configs as the full one does?"""
+"""Calibration: which lower fidelities rank configs as full fidelity does?"""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from rbt_ray.search.scheduler import Step
 
 LEAST_CONFIGS = 4
 LEAST_CORRELATION = 0.5
-"""A lower fidelity has to reach this to be used. At eta 3 the best of three by it is then half a standard deviation better
-than one of them by chance, about what the evaluations it takes would find at full fidelity."""
+"""The least correlation of a fidelity that is used. At eta 3 the best of three by it is half a standard deviation better than
+a random one of them, about what its evaluations would find at full fidelity."""
 
 
 class Calibration:
-    """A race in which nobody is left behind; its verdict is the ladder worth climbing from then on.
+    """A race that promotes every config, and then chooses the ladder for the rest of the search.
 
-    Its configs go up whatever their results, so that no selection by a lower fidelity bends the rank correlations. They are
-    those that the search would propose anyway: where a model already narrows them down, they differ less, and the
-    correlations are rather too low than too high. Their results at full fidelity are what the search goes on with.
+    Promotion ignores results, so that selection by a lower fidelity cannot bias the rank correlations. The configs are those
+    that the search would propose anyway. If a model already narrows them down, they differ less, and the correlations are too
+    low rather than too high.
 
     Args:
         ladder: all rungs, at least 2.
-        n_configs: how many configs.
-        at_once: whether a config's rungs are evaluated side by side; False: each goes on from the one below.
+        n_configs: how many configs to evaluate.
+        at_once: whether to evaluate a config's rungs in parallel; False: each continues from the one below.
     """
 
     def __init__(self, ladder: Ladder, n_configs: int, *, at_once: bool) -> None:
@@ -34,18 +34,18 @@ class Calibration:
         self._at_once = at_once
         self._missing = n_configs
         self._waiting: deque[Step] = deque()
-        self._under_way = 0
+        self._n_running = 0
         self._losses: dict[int, dict[int, float | None]] = {}
 
     @property
     def done(self) -> bool:
-        """Whether all its results are there."""
-        return not (self._missing or self._waiting or self._under_way)
+        """Whether it has all its results."""
+        return not (self._missing or self._waiting or self._n_running)
 
     def next(self) -> Step | None:
         """See `Race`."""
         if self._waiting:
-            self._under_way += 1
+            self._n_running += 1
             return self._waiting.popleft()
         return Step(None, 0) if self._missing else None
 
@@ -53,7 +53,7 @@ class Calibration:
         """See `Race`."""
         del step
         self._missing -= 1
-        self._under_way += 1
+        self._n_running += 1
         self._losses[slot] = {}
         if self._at_once:
             self._waiting.extend(Step(slot, rung) for rung in range(1, len(self._ladder)))
@@ -64,13 +64,13 @@ class Calibration:
 
     def finish(self, slot: int, rung: int, loss: float | None, *, fatal: bool) -> None:
         """See `Race`."""
-        self._under_way -= 1
+        self._n_running -= 1
         self._losses[slot][rung] = loss
         if not self._at_once and rung + 1 < len(self._ladder) and not fatal:
             self._waiting.append(Step(slot, rung + 1))
 
     def correlations(self) -> list[float]:
-        """Of each rung below the full one, with the full one; NaN where too few configs have both results."""
+        """Returns the rank correlation of each lower rung with full fidelity; NaN if too few configs have both results."""
         top = len(self._ladder) - 1
         found = []
         for rung in range(top):
@@ -79,10 +79,10 @@ class Calibration:
             found.append(rank_correlation(pairs[:, 0], pairs[:, 1]))
         return found
 
-    def verdict(self) -> tuple[Ladder, str]:
-        """The ladder from the lowest rung on that ranks well, as all above it do; and that in a sentence.
+    def chosen_ladder(self) -> tuple[Ladder, str]:
+        """Returns the ladder without its lowest rungs that rank poorly, and a sentence on the reason.
 
-        Where there were too few configs for it, the ladder is believed, and the sentence is empty.
+        With too few configs to tell, returns the whole ladder and an empty sentence.
         """
         if len(self._losses) < LEAST_CONFIGS:
             return self._ladder, ""
@@ -94,11 +94,11 @@ class Calibration:
 
 
 def _sentence(ladder: Ladder, found: list[float], lowest: int, n_configs: int) -> str:
-    told = ", ".join(f"{rho:.2f} at {fidelity:.3g}" for fidelity, rho in zip(ladder[:-1], found, strict=True))
-    seen = f"rank correlation with full fidelity, over {n_configs} configs: {told}"
+    shown = ", ".join(f"{rho:.2f} at {fidelity:.3g}" for fidelity, rho in zip(ladder[:-1], found, strict=True))
+    measured = f"rank correlation with full fidelity, over {n_configs} configs: {shown}"
     if lowest == 0:
-        return f"{seen}; all of them are used."
-    at_least = f"below {LEAST_CORRELATION:g} a fidelity says too little"
+        return f"{measured}; the search uses all of them."
+    at_least = f"fidelities below a correlation of {LEAST_CORRELATION:g} are not used"
     if lowest == len(found):
-        return f"{seen}; {at_least}: the search goes on at full fidelity."
-    return f"{seen}; {at_least}: the search goes on from {ladder[lowest]:.3g}."
+        return f"{measured}; {at_least}: the search continues at full fidelity."
+    return f"{measured}; {at_least}: the search continues from fidelity {ladder[lowest]:.3g}."

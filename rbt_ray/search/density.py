@@ -1,4 +1,4 @@
-"""Densities of points as sums of product kernels, for numbers, options and ordered options at once."""
+"""Densities as sums of product kernels, over numbers, options and ordered options."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import numpy as np
 
 from rbt_ray.types import FloatArray, IntArray
 
-_BLOCK = 1024  # data points that are summed over at a time, so that what 64 points give with them stays in the cache
-_FIRST, _LEADING = 128, 8  # data that rule points out; points that are looked at in full to know what is to be beaten
+_BLOCK = 1024  # data points to sum over at a time, so that their kernels at 64 points fit in the cache
+_FIRST, _LEADING = 128, 8  # data for a first bound; points to evaluate in full for a least ratio to beat
 
 
 def normal_reference(data: FloatArray) -> FloatArray:
-    """Bandwidths by the normal reference rule, ``(n_params,)``: 1.06 sd n^(-1 / (4 + n_params)).
+    """Returns bandwidths by the normal reference rule, ``(n_params,)``: 1.06 sd n^(-1 / (4 + n_params)).
 
     Args:
         data: ``(n, n_params)``; the standard deviation has ``ddof=0``.
 
     Source:
-        Racine (2008), "Nonparametric Econometrics: A Primer", Foundations and Trends in Econometrics 3(1), 13; the same
-        rule is used for options by their positions, as statsmodels does.
+        Racine (2008), "Nonparametric Econometrics: A Primer", Foundations and Trends in Econometrics 3(1), 13; for options the
+        rule takes their positions, as statsmodels does.
     """
     n, n_params = data.shape
     bandwidths: FloatArray = 1.06 * data.std(axis=0) * n ** (-1.0 / (4 + n_params))
@@ -28,18 +28,18 @@ def normal_reference(data: FloatArray) -> FloatArray:
 
 
 class Density:
-    """The density of data: the mean over its points of the product over the parameters of a kernel each, or a weighted sum.
+    """The density of data: the mean, or a weighted sum, over its points of the product of one kernel for each parameter.
 
-    Kinds and kernels of a parameter: "c", a number, Gaussian; "u", the position of an option, Aitchison-Aitken; "o", the
+    The kinds of parameters and their kernels: "c", a number, Gaussian; "u", the position of an option, Aitchison-Aitken; "o", the
     position of an ordered option, Wang-van Ryzin. A density over numbers integrates to 1 over the real line.
 
     Args:
         data: ``(n, n_params)``, finite; positions are whole numbers from 0.
         kinds: a letter for each parameter.
-        bandwidths: ``(n_params,)``, above 0; for options the share of the weight that goes to other options, at most
-            (k - 1) / k of k options for "u", which is the even distribution, and 1 for "o".
-        n_options: ``(n_params,)`` how many options each parameter has; for "c" it is not read.
-        weights: ``(n,)``, above 0, what the points' kernels count in the sum; None: 1 / n each.
+        bandwidths: ``(n_params,)``, above 0; for options the share of the weight of other options, at most (k - 1) / k of k
+            options for "u", the uniform distribution, and 1 for "o".
+        n_options: ``(n_params,)`` how many options each parameter has; ignored for "c".
+        weights: ``(n,)``, above 0, the weights of the kernels; None: 1 / n each.
 
     Source:
         Li and Racine (2003), "Nonparametric estimation of distributions with categorical and continuous data", Journal of
@@ -58,10 +58,10 @@ class Density:
         numbers = [column for column, kind in enumerate(kinds) if kind == "c"]
         self._numbers = slice(None) if len(numbers) == len(kinds) else np.array(numbers, dtype=np.int64)
         values = data.T[self._numbers]
-        # about the mean, so that squares do not cancel each other out where narrow kernels lie close together
+        # relative to the mean, so that squares do not cancel for narrow kernels close together
         self._centre = values.mean(axis=1) if len(data) else np.zeros(len(values))
         self._scale = 1 / (math.sqrt(2) * bandwidths[self._numbers])
-        # -(x - y)^2 = 2xy - x^2 - y^2: rows of which the products with a point's own add up to it
+        # -(x - y)^2 = 2xy - x^2 - y^2 as a product of these rows with rows of the point
         self._rows = np.empty((len(values) + 2, len(data)))
         scaled = self._rows[:-2]
         np.subtract(values, self._centre[:, None], out=scaled)
@@ -89,7 +89,7 @@ class Density:
         return self._rows.shape[1]
 
     def pdf(self, points: FloatArray, start: int = 0, stop: int | None = None) -> FloatArray:
-        """The density at ``(n, n_params)`` points, ``(n,)``; or the part of it that data `start` to `stop` make up."""
+        """Returns ``(n,)`` the density at ``(n, n_params)`` points, or the part of it from data `start` to `stop`."""
         scaled = (points.T[self._numbers] - self._centre[:, None]) * self._scale[:, None]
         rows = np.empty((len(self._rows), len(points)))
         rows[:-2] = scaled
@@ -100,7 +100,7 @@ class Density:
         stop = len(self) if stop is None else min(stop, len(self))
         for first in range(start, stop, _BLOCK):
             block = slice(first, min(first + _BLOCK, stop))
-            # einsum adds in a fixed order; that of a matrix product may depend on the library and its threads
+            # einsum sums in a fixed order; a matrix product's order may depend on the library and its threads
             kernels = np.einsum("dp,dn->pn", rows, self._rows[:, block])
             np.exp(kernels, out=kernels)
             for at, table in options:
@@ -113,16 +113,16 @@ class Density:
 def least_ratio(
     density: Density, points: FloatArray, divisors: FloatArray, *, least: float = 0.0, more: float = 0.0
 ) -> int:
-    """Which of the points has the least max(density + more, least) / divisor; of equals the first.
+    """Returns the index of the first point with the least max(density + more, least) / divisor.
 
-    A part of the density is enough to rule most points out: only the others get all of it.
+    A part of the density rules out most points; only the others need all of it.
 
     Args:
-        density: of which every part is at least 0.
+        density: a density whose parts are all at least 0.
         points: ``(n, n_params)``.
         divisors: ``(n,)``, above 0.
-        least: what the density counts at least.
-        more: what is added to it.
+        least: a lower bound of the density.
+        more: what to add to the density.
     """
     so_far = density.pdf(points, stop=_FIRST) + more
     if len(density) > _FIRST:
@@ -138,7 +138,7 @@ def least_ratio(
 
 
 def _table(kind: str, bandwidth: float, n: int) -> FloatArray:
-    """``(n, n)`` the kernel of a data point at option j, at option i."""
+    """Returns ``(n, n)`` the kernel around option j at option i."""
     if kind == "u":
         table = np.full((n, n), bandwidth / (n - 1) if n > 1 else 0.0)
     else:

@@ -1,4 +1,4 @@
-"""Which configs have been proposed, at 8 bytes each."""
+"""A set of the configs that were proposed, at 8 bytes each."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from rbt_ray.types import BoolArray
 class DigestSet:
     """A growing set of 64-bit digests: sorted arrays, each more than twice as long as the next.
 
-    A block is added in O(log) passes over it, and a digest is moved O(log) times in all. Two configs share a digest with
-    a probability of 2**-64; one in a million studies of a million configs takes a config for one it has seen.
+    Adding a block takes O(log) passes over it, and each digest moves O(log) times in all. Two configs share a digest with
+    probability 2**-64: one in a million studies of a million configs mistakes a new config for a known one.
     """
 
     def __init__(self) -> None:
@@ -23,11 +23,11 @@ class DigestSet:
 
     @property
     def nbytes(self) -> int:
-        """What the set takes in memory."""
+        """The memory of the set, in bytes."""
         return sum(run.nbytes for run in self._runs)
 
     def has(self, digests: NDArray[np.uint64]) -> BoolArray:
-        """``(n,)`` which of the digests are in the set."""
+        """Returns ``(n,)`` which of the digests are in the set."""
         found = np.zeros(len(digests), dtype=bool)
         for run in self._runs:
             at = np.searchsorted(run, digests)
@@ -36,7 +36,7 @@ class DigestSet:
         return found
 
     def add(self, digests: NDArray[np.uint64]) -> BoolArray:
-        """Add digests; ``(n,)`` which were new, of equal ones the first."""
+        """Adds digests; returns ``(n,)`` which were new, the first of equal ones."""
         different, first = np.unique(digests, return_index=True)
         unseen = ~self.has(different)
         new = np.zeros(len(digests), dtype=bool)

@@ -1,4 +1,4 @@
-"""Points as models see them: numbers on the unit interval, options by their positions."""
+"""Points as models see them: numbers in the unit interval, options as positions."""
 
 from __future__ import annotations
 
@@ -12,20 +12,19 @@ from rbt_ray.types import BoolArray, FloatArray, IntArray
 
 
 class Encoding:
-    """The parameters a model has to learn about, and the way to them and back.
+    """Encodes points of a space for a model, and decodes them.
 
-    A number, and an option of an ordered choice, is its level within [0, 1), at which its domain is even; any other option
-    is its position. Parameters of a single value are left out. NaN stays NaN.
+    A number, or an option of an ordered choice, becomes its level within [0, 1), on which its domain is uniform. Any other
+    option becomes its position. Parameters with a single value are left out. NaN stays NaN.
 
     Args:
-        space: what is searched.
-        ordered: whether a choice whose options are numbers in rising or falling order counts as ordered; one that was
-            said to be ordinal always does.
+        space: the space to search.
+        ordered: whether a choice among ascending or descending numbers counts as ordered; an ordinal one always does.
 
     Attributes:
-        n_params: how many parameters are left.
-        n_options: ``(n_params,)`` how many options an unordered choice has, 0 for all else.
-        kinds: "c" or, for an unordered choice, "u", a letter a parameter, as `Density` takes them.
+        n_params: how many parameters are encoded.
+        n_options: ``(n_params,)`` how many options an unordered choice has; 0 for other parameters.
+        kinds: one letter for each parameter, as `Density` takes them: "u" for an unordered choice, else "c".
     """
 
     def __init__(self, space: Space, *, ordered: bool) -> None:
@@ -41,19 +40,19 @@ class Encoding:
             dtype=np.int64,
         )
         self.kinds = "".join("u" if n else "c" for n in self.n_options)
-        # what a parameter of a single value is in every row
+        # holds the value of each parameter with a single value
         self._template = space.from_unit(np.full((1, space.n_params), 0.5))
 
-    def of(self, points: FloatArray) -> FloatArray:
-        """The levels of points, ``(n, n_params)``, in columns."""
+    def encode(self, points: FloatArray) -> FloatArray:
+        """Returns the levels of points, ``(n, n_params)``, in Fortran order."""
         levels = np.empty((self.n_params, len(points)))
         for row, (column, domain) in enumerate(zip(self._columns, self._domains, strict=True)):
             values = points[:, column]
             levels[row] = values if self.n_options[row] else domain.to_unit(values)
         return levels.T
 
-    def points(self, levels: FloatArray) -> FloatArray:
-        """The canonical points at levels."""
+    def decode(self, levels: FloatArray) -> FloatArray:
+        """Returns the canonical points at levels."""
         points = np.repeat(self._template, len(levels), axis=0)
         for row, (column, domain) in enumerate(zip(self._columns, self._domains, strict=True)):
             values = levels[:, row]
@@ -61,8 +60,8 @@ class Encoding:
         return self._space.canonical(points)
 
     def active(self, levels: FloatArray) -> BoolArray:
-        """Which of the parameters are there in points at levels, ``(n, n_params)``."""
-        there: BoolArray = ~np.isnan(self.points(levels)[:, self._columns])
+        """Returns ``(n, n_params)`` which parameters are active in points at levels."""
+        there: BoolArray = ~np.isnan(self.decode(levels)[:, self._columns])
         return there
 
 

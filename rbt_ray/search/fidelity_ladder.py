@@ -1,4 +1,4 @@
-"""The fidelities a search climbs, and how many configs Hyperband sends up them."""
+"""The fidelities of a search, and how many configs of a Hyperband bracket reach each."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import math
 Ladder = tuple[float, ...]
 """Fidelities, ascending; the last is 1."""
 
-_SLACK = 1e-9  # 27 * 3**-3 must count as 1, whatever its last bit
+_SLACK = 1e-9  # 27 * 3**-3 must count as 1 despite rounding
 
 
 def ladder_from(lowest: float, eta: float) -> Ladder:
-    """The rungs 1, 1/eta, 1/eta**2, ... that are not below `lowest`, ascending.
+    """Returns the fidelities 1, 1/eta, 1/eta**2, ... that are not below `lowest`, ascending.
 
     Args:
         lowest: above 0 and at most 1.
@@ -22,13 +22,13 @@ def ladder_from(lowest: float, eta: float) -> Ladder:
 
 
 def bracket_sizes(n_rungs: int, bracket: int, eta: float) -> tuple[int, ...]:
-    """How many configs each rung of a Hyperband bracket holds, from its first rung to full fidelity.
+    """Returns how many configs each rung of a Hyperband bracket holds, from its first rung to full fidelity.
 
-    Brackets come round again after `n_rungs`; the first starts on the lowest rung, the last at full fidelity.
+    Brackets repeat after `n_rungs`; the first starts on the lowest rung, the last at full fidelity.
 
     Source:
         Li et al. (2018), "Hyperband: A Novel Bandit-Based Approach to Hyperparameter Optimization", JMLR 18(185), as
-        hpbandster rounds it: floor(n_rungs / (s + 1)) * eta**s configs begin where s rungs are above them.
+        hpbandster rounds it: floor(n_rungs / (s + 1)) * eta**s configs start s rungs below full fidelity.
     """
     above = n_rungs - 1 - bracket % n_rungs
     first = int(n_rungs // (above + 1) * eta**above + _SLACK)
@@ -36,5 +36,5 @@ def bracket_sizes(n_rungs: int, bracket: int, eta: float) -> tuple[int, ...]:
 
 
 def halvings(first: int, n_times: int, eta: float) -> tuple[int, ...]:
-    """`first`, and what is left of it after each cut by eta; never less than 1."""
+    """Returns `first` and what is left of it after each division by eta; at least 1."""
     return tuple(max(int(first * eta**-k + _SLACK), 1) for k in range(n_times + 1))

@@ -1,4 +1,4 @@
-"""What searchers that do not learn have in common: a sequence of points that nobody's results can change."""
+"""The base of searchers that do not learn: a fixed sequence of points."""
 
 from __future__ import annotations
 
@@ -18,16 +18,15 @@ _SMALLEST, _LARGEST = 2**10, 2**16
 
 
 class FixedSequence(ABC):
-    """A fixed sequence of points, handed out in whatever pieces are asked for: ask(a) + ask(b) == ask(a + b).
+    """A fixed sequence of points: ask(a) + ask(b) == ask(a + b).
 
-    Points are made in blocks whose sizes follow from how many there were, never from what was asked, so that the pieces
-    cannot change the sequence.
+    Points are generated in blocks whose sizes do not depend on the sizes asked for, so that these cannot change the sequence.
 
     Args:
         space: what to search.
-        limit: how many configs to propose, `points_to_evaluate` included; None: as many as there are.
+        limit: the most configs to propose, `points_to_evaluate` included; None for no limit.
         seed: everything random follows from it.
-        points_to_evaluate: configs that come first, once each.
+        points_to_evaluate: configs to propose first, once each.
 
     Raises:
         SpaceError: one of `points_to_evaluate` is not a config of the space.
@@ -54,11 +53,11 @@ class FixedSequence(ABC):
 
     @property
     def done(self) -> bool:
-        """True when it will never propose again; may make the next block to find out."""
+        """Whether it will never propose again; may generate the next block to find out."""
         return self._proposed == self._limit or not self._refill()
 
     def ask(self, n: int) -> Proposals:
-        """The next `n` proposals, fewer where there are fewer.
+        """Returns the next `n` proposals, or all that are left.
 
         Raises:
             SpaceError: practically everything in the space is forbidden.
@@ -73,13 +72,13 @@ class FixedSequence(ABC):
         return Proposals.at_full_fidelity(np.concatenate(pieces), self._space)
 
     def tell(self, results: Sequence[Result]) -> None:  # noqa: B027  there is nothing to learn
-        """Nothing: the sequence is fixed."""
+        """Does nothing: the sequence is fixed."""
 
     @abstractmethod
     def _next_block(self, n: int) -> FloatArray | None:
-        """New points, out of `n` more candidates; None when there are no more candidates.
+        """Returns new points out of the next `n` candidates; None if there are no more candidates.
 
-        They are canonical, allowed, and none of them was there before.
+        The points are canonical, allowed and not returned before.
         """
 
     def _refill(self) -> bool:
@@ -94,7 +93,7 @@ class FixedSequence(ABC):
 
 
 def nothing_allowed(n: int) -> SpaceError:
-    """What to raise when none of `n` candidates was allowed."""
+    """Returns the error for a space in which none of `n` candidates is allowed."""
     return SpaceError(
         f"the forbidden clauses of the space leave practically nothing: none of {n} candidates was allowed. "
         f"Loosen the clauses, or describe the allowed configs by the domains themselves."

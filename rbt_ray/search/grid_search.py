@@ -1,4 +1,4 @@
-"""Every config of a finite space, in order."""
+"""All configs of a finite space, in order."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from rbt_ray.types import Config, FloatArray
 
 
 class GridSearch(FixedSequence):
-    """Every config once, the last parameter changing fastest; rows are made when asked for, so a grid takes no memory.
+    """All configs once, the last parameter changing fastest. Rows are generated on demand, so a grid takes no memory.
 
     Raises:
-        SpaceError: as `FixedSequence`; and where a parameter has infinitely many values.
+        SpaceError: as `FixedSequence`; or a parameter has infinitely many values.
     """
 
     def __init__(

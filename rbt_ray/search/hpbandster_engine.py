@@ -1,4 +1,4 @@
-"""BOHB by hpbandster's own code: its config generator, without its name server, master and workers."""
+"""BOHB by hpbandster's config generator, without its name server, master and workers."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from rbt_ray.study.to_configspace import AsConfigSpace
 from rbt_ray.types import FloatArray
 
 _TRIES = 10
-"""Configs in a row that were there before, or that the space forbids, after which a random new one is taken."""
+"""How many known or forbidden configs in a row to replace by a random one."""
 
 
 class HpbandsterEngine:
-    """A `Sampler` that asks hpbandster 0.7.4's generator.
+    """A `Sampler` that uses the generator of hpbandster 0.7.4.
 
-    The generator draws from numpy's global random state; around each call that state is this object's own. Its warnings
-    are silenced there and nowhere else. What it proposes twice, or against a forbidden clause, is asked for again. One
-    difference is left: a config that failed below full fidelity is not learned from.
+    The generator draws from numpy's global random state, which is swapped for this object's own during each call; its
+    warnings are silenced there too. Repeated and forbidden proposals are drawn again. One difference from hpbandster
+    remains: configs that failed below full fidelity are ignored.
 
     Args:
-        space: what to search.
-        seed: everything random follows from it.
-        random_fraction: the share of configs that are drawn without the model.
+        space: the space to search.
+        seed: the seed of everything random.
+        random_fraction: the share of configs drawn without the model.
 
     Attributes:
-        fallbacks: how often a random config stood in for one of the model's, which hpbandster does silently.
+        fallbacks: how often a random config replaced one of the model, which hpbandster does silently.
 
     Raises:
         SpaceError: a condition compares two parameters.
@@ -50,11 +50,11 @@ class HpbandsterEngine:
         self._converted = AsConfigSpace(space, seed=seed)
         self._state = np.random.RandomState(seed % 2**32).get_state()
         self._notes = _Notes()
-        with self._apart():
+        with self._isolated():
             self._generator = BOHB(self._converted.configspace, random_fraction=random_fraction, logger=self._notes)
         self._drawn = RandomSearch(space, seed=seed)
         self._seen: set[bytes] = set()
-        self._told = 0
+        self._n_results = 0
         self.fallbacks = 0
 
     def sample(self) -> FloatArray | None:
@@ -62,7 +62,7 @@ class HpbandsterEngine:
         tries = 0 if self._drawn.done or not len(self._converted.configspace) else _TRIES
         for _ in range(tries):
             self._notes.failed = False
-            with self._apart():
+            with self._isolated():
                 values, _ = self._generator.get_config(None)
             point = self._converted.point(values)
             if point is not None and point.tobytes() not in self._seen and self._space.allowed(point[None])[0]:
@@ -84,18 +84,18 @@ class HpbandsterEngine:
         if (failed and fidelity < 1) or not len(self._converted.configspace):
             return
         job = SimpleNamespace(
-            id=(0, 0, self._told),
+            id=(0, 0, self._n_results),
             kwargs={"config": self._converted.values(point), "budget": float(fidelity)},
             result=None if failed else {"loss": float(loss), "info": {}},
             exception=None,
         )
-        self._told += 1
-        with self._apart():
+        self._n_results += 1
+        with self._isolated():
             self._generator.new_result(job)
 
     @contextmanager
-    def _apart(self) -> Iterator[None]:
-        """Hpbandster's calls, with a random state of their own and without their warnings."""
+    def _isolated(self) -> Iterator[None]:
+        """Isolates calls of hpbandster: swaps numpy's random state and silences warnings."""
         theirs = np.random.get_state()  # noqa: NPY002  hpbandster draws from it
         np.random.set_state(self._state)  # noqa: NPY002
         try:
@@ -108,7 +108,7 @@ class HpbandsterEngine:
 
 
 class _Notes(logging.Logger):
-    """Takes hpbandster's log, and keeps of it whether a random config stood in for one of the model's."""
+    """Reads from hpbandster's log whether a random config replaced one of the model."""
 
     def __init__(self) -> None:
         super().__init__("rbt_ray.search.hpbandster_engine")

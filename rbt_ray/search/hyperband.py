@@ -1,4 +1,4 @@
-"""Hyperband and Successive Halving: configs compete on a rung, and the best of them go on to the next."""
+"""Hyperband and Successive Halving: configs compete on a rung, and the best are promoted to the next."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from rbt_ray.search.scheduler import Race, Step, best_first
 
 @dataclass(frozen=True, slots=True)
 class Hyperband:
-    """Brackets that begin on every rung in turn: many configs on the lowest, few at full fidelity.
+    """Brackets that start on each rung in turn: many configs on the lowest, few at full fidelity.
 
-    While one bracket waits for results the next begins, so that no worker waits at a rung's end.
+    While one bracket waits for results the next one starts, so that no worker idles at the end of a rung.
 
     Source:
         Li et al. (2018), JMLR 18(185).
@@ -26,7 +26,7 @@ class Hyperband:
 
 @dataclass(frozen=True, slots=True)
 class SuccessiveHalving:
-    """The first of Hyperband's brackets, again and again: every config begins on the lowest rung.
+    """Repeats the first of Hyperband's brackets: every config starts on the lowest rung.
 
     Source:
         Jamieson and Talwalkar (2016), "Non-stochastic Best Arm Identification and Hyperparameter Optimization", AISTATS.
@@ -38,19 +38,19 @@ class SuccessiveHalving:
 
 
 class _Brackets:
-    """Brackets in flight, the oldest served first.
+    """The brackets in progress; the oldest is served first.
 
     Args:
-        n_rungs: of the ladder.
-        n_kinds: how many of the brackets come in turn.
-        eta: of the ladder.
+        n_rungs: the number of rungs of the ladder.
+        n_kinds: how many different brackets take turns.
+        eta: the factor between rungs.
     """
 
     def __init__(self, n_rungs: int, n_kinds: int, eta: float) -> None:
         self._n_rungs, self._n_kinds, self._eta = n_rungs, n_kinds, eta
         self._open: dict[int, _Bracket] = {}
-        self._home: dict[int, _Bracket] = {}
-        self._begun = 0
+        self._bracket_of: dict[int, _Bracket] = {}
+        self._n_started = 0
         self._closed = False
 
     @property
@@ -63,14 +63,14 @@ class _Brackets:
                 return step
         if self._closed:
             return None
-        bracket = _Bracket(self._begun, self._n_rungs, self._begun % self._n_kinds, self._eta)
+        bracket = _Bracket(self._n_started, self._n_rungs, self._n_started % self._n_kinds, self._eta)
         self._open[bracket.number] = bracket
-        self._begun += 1
+        self._n_started += 1
         return bracket.next()
 
     def enter(self, slot: int, step: Step) -> None:
-        self._home[slot] = self._open[step.bracket]
-        self._home[slot].enter(slot)
+        self._bracket_of[slot] = self._open[step.bracket]
+        self._bracket_of[slot].enter(slot)
 
     def close(self) -> None:
         self._closed = True
@@ -79,7 +79,7 @@ class _Brackets:
             self._forget_if_done(bracket)
 
     def finish(self, slot: int, rung: int, loss: float | None, *, fatal: bool) -> None:
-        bracket = self._home[slot]
+        bracket = self._bracket_of[slot]
         bracket.finish(slot, rung, loss, fatal=fatal)
         self._forget_if_done(bracket)
 
@@ -89,7 +89,7 @@ class _Brackets:
 
 
 class _Bracket:
-    """One run of Successive Halving: a rung is complete before the next begins."""
+    """One run of Successive Halving: a rung is complete before the next one starts."""
 
     def __init__(self, number: int, n_rungs: int, kind: int, eta: float) -> None:
         self.number = number
@@ -97,10 +97,10 @@ class _Bracket:
         self._sizes = bracket_sizes(n_rungs, kind, eta)
         self._first_rung = n_rungs - len(self._sizes)
         self._rung = self._first_rung
-        self._missing = self._sizes[0]  # configs still to be sampled
-        self._waiting: deque[int] = deque()  # to be evaluated on the rung
+        self._missing = self._sizes[0]  # configs to sample
+        self._waiting: deque[int] = deque()  # slots to evaluate on the rung
         self._under_way: set[int] = set()
-        self._losses: dict[int, float | None] = {}  # of the rung, in the order of its slots
+        self._losses: dict[int, float | None] = {}  # on the rung, in the order of its slots
         self._fatal: set[int] = set()
         self.done = False
 
@@ -119,10 +119,10 @@ class _Bracket:
         self._under_way.add(slot)
 
     def close(self) -> None:
-        if self._missing:  # a smaller bracket
+        if self._missing:  # shrink the bracket
             self._missing = 0
             self._sizes = halvings(len(self._losses), len(self._sizes) - 1, self._eta)
-            self._climb_if_complete()
+            self._promote_if_complete()
 
     def finish(self, slot: int, rung: int, loss: float | None, *, fatal: bool) -> None:
         assert rung == self._rung
@@ -130,15 +130,15 @@ class _Bracket:
         self._losses[slot] = loss
         if fatal:
             self._fatal.add(slot)
-        self._climb_if_complete()
+        self._promote_if_complete()
 
-    def _climb_if_complete(self) -> None:
+    def _promote_if_complete(self) -> None:
         if self._missing or self._under_way or self._waiting or self.done:
             return
-        climbed = self._rung + 1 - self._first_rung
-        if climbed == len(self._sizes) or not (best := best_first(self._losses, self._fatal)):
+        promoted = self._rung + 1 - self._first_rung
+        if promoted == len(self._sizes) or not (best := best_first(self._losses, self._fatal)):
             self.done = True
             return
-        self._waiting = deque(sorted(best[: self._sizes[climbed]]))
+        self._waiting = deque(sorted(best[: self._sizes[promoted]]))
         self._losses = dict.fromkeys(self._waiting)
         self._rung += 1

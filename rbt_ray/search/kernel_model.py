@@ -11,18 +11,18 @@ from rbt_ray.types import FloatArray, IntArray
 
 
 def imputed(levels: FloatArray, n_options: IntArray, rng: np.random.Generator) -> FloatArray:
-    """Encoding whose NaNs are replaced: of each row, by those of another row that has the first of them; then the next.
+    """Returns levels without NaNs: a row takes its missing levels from a random row that has the first of them, then the next.
 
-    Where no row has a parameter, its level is drawn at random.
+    If no row has a parameter, its level is drawn at random.
 
     Args:
         levels: ``(n, n_params)``.
-        n_options: as `Encoding` has it.
+        n_options: see `Encoding`.
         rng: picks the other rows.
 
     Source:
         Falkner, Klein and Hutter (2018), "BOHB: Robust and Efficient Hyperparameter Optimization at Scale", ICML,
-        supplement; as hpbandster 0.7.4 does it, but for the first column, whose gaps that leaves.
+        supplement; as in hpbandster 0.7.4, which leaves the gaps of the first column.
     """
     absent = np.isnan(levels)
     if not absent.any():
@@ -44,36 +44,36 @@ def imputed(levels: FloatArray, n_options: IntArray, rng: np.random.Generator) -
 _GOOD_PERCENT = 15
 _CANDIDATES = 64
 _WIDENING = 3.0
-_NARROWEST = 1e-3  # so that good configs that agree in a parameter leave some of it to try
+_NARROWEST = 1e-3  # keeps some spread in a parameter on which all good configs agree
 _LEAST_DENSITY = 1e-32
 
 
 class KernelModel:
-    """Proposes what is likely among the good configs and unlikely among the others.
+    """Proposes configs that are likely among the good configs and unlikely among the others.
 
-    The best 15 % have a density l, the others a density g, each of one kernel a config with bandwidths by the normal
-    reference rule. Candidates are drawn around good configs: numbers from normal distributions cut to the unit interval
-    and three times as wide as the kernels; options drawn anew with the bandwidth's probability. The lower g / l, the
-    better. A config without a parameter borrows its value from one that has it.
+    The best 15 % have a density l, the others a density g. Each has one kernel for each config, with bandwidths by the
+    normal reference rule. Candidates are drawn around good configs: numbers from truncated normal distributions three times
+    as wide as the kernels, and options redrawn with the bandwidth's probability. The lower g / l, the better. A config
+    without a parameter takes its value from one that has it.
 
-    It differs from hpbandster 0.7.4 in this: a choice's bandwidth is at most that of the even distribution, beyond which
-    its kernel would turn round; kernels know of all options, not only of those seen; failed configs are never good; and
-    evenly stepped numbers are cells of equal width, where ConfigSpace gives the first and the last integer half of it.
+    Differences from hpbandster 0.7.4: the bandwidth of a choice is at most that of the uniform distribution, beyond which
+    its kernel would favour other options; kernels cover all options, not only those observed; failed configs are never
+    good; and evenly stepped numbers are cells of equal width, where ConfigSpace halves the first and the last.
 
     Args:
-        levels: the parameters.
+        encoding: the encoded parameters.
 
     Source:
         Falkner, Klein and Hutter (2018), "BOHB: Robust and Efficient Hyperparameter Optimization at Scale", ICML,
         1437-1446.
     """
 
-    def __init__(self, levels: Encoding) -> None:
-        self._kinds, self._n_options = levels.kinds, levels.n_options
-        self._choices = np.flatnonzero(levels.n_options)
-        self._numbers = np.flatnonzero(levels.n_options == 0)
-        self._fewest = levels.n_params + 1
-        self._widest = np.where(levels.n_options > 0, 1 - 1 / np.maximum(levels.n_options, 1), np.inf)
+    def __init__(self, encoding: Encoding) -> None:
+        self._kinds, self._n_options = encoding.kinds, encoding.n_options
+        self._choices = np.flatnonzero(encoding.n_options)
+        self._numbers = np.flatnonzero(encoding.n_options == 0)
+        self._fewest = encoding.n_params + 1
+        self._widest = np.where(encoding.n_options > 0, 1 - 1 / np.maximum(encoding.n_options, 1), np.inf)
 
     def is_ready(self, ranking: Ranking) -> bool:
         """See `Model`."""
@@ -99,9 +99,9 @@ class KernelModel:
         numbers = self._numbers
         drawn[:, numbers] = within_unit(candidates[:, numbers], _WIDENING * self._bandwidths[numbers], rng)
         for column in self._choices:
-            anew = rng.random(_CANDIDATES) < self._bandwidths[column]
+            redrawn = rng.random(_CANDIDATES) < self._bandwidths[column]
             option = rng.integers(self._n_options[column], size=_CANDIDATES)
-            drawn[:, column] = np.where(anew, option, candidates[:, column])
+            drawn[:, column] = np.where(redrawn, option, candidates[:, column])
         return drawn
 
     def best(self, candidates: FloatArray) -> int:
@@ -117,7 +117,7 @@ class KernelModel:
 
 
 def within_unit(mean: FloatArray, sd: FloatArray, rng: np.random.Generator) -> FloatArray:
-    """Draws of normal distributions cut to [0, 1); the shape is that of `mean`, within [0, 1), which `sd` fits."""
+    """Returns draws of normal distributions truncated to [0, 1), in the shape of `mean`; `sd` broadcasts to it."""
     sd = np.broadcast_to(sd, mean.shape)
     draws = mean + sd * rng.standard_normal(mean.shape)
     outside = ~((draws >= 0) & (draws < 1))

@@ -1,4 +1,4 @@
-"""What samplers that model results have in common: what is pending, what was proposed, and where a model fails."""
+"""The sampler that draws configs from a model: it tracks pending and proposed configs, and falls back to random draws."""
 
 from __future__ import annotations
 
@@ -15,60 +15,58 @@ from rbt_ray.search.stagnation import StagnationRule
 from rbt_ray.study.space import Space
 from rbt_ray.types import FloatArray
 
-_ROUNDS = 8  # of candidates, before a config is drawn without the model
+_ROUNDS = 8  # of candidates before a config is drawn without the model
 
 
 class Model(Protocol):
-    """What a sampler learns with; pure, its random numbers come from the generator it is given."""
+    """A model of results; pure, its random numbers come from the generator it is given."""
 
     def is_ready(self, ranking: Ranking) -> bool:
-        """Whether there are results enough."""
+        """Returns whether there are enough results."""
         ...
 
     def fit(self, ranking: Ranking, others: FloatArray, rng: np.random.Generator) -> None:
-        """Learn from results, and from levels ``(n, n_params)`` of other configs, which count as bad."""
+        """Fits results, and levels ``(n, n_params)`` of other configs, which count as bad."""
         ...
 
     def draw(self, rng: np.random.Generator) -> FloatArray:
-        """Candidates, ``(n, n_params)`` levels."""
+        """Returns candidates, ``(n, n_params)`` levels."""
         ...
 
     def best(self, candidates: FloatArray) -> int:
-        """Which of the candidates looks best."""
+        """Returns the index of the best candidate."""
         ...
 
 
 class ModelSampler:
     """Draws most configs from a model of the results at the highest fidelity that has enough of them.
 
-    A config that failed at full fidelity is worse than all that completed; one that failed below is not learned from, as
-    a short history may be why. What the space forbids, and what was there before, is never proposed: other candidates
-    are.
+    A config that failed at full fidelity ranks below all that completed. One that failed at a lower fidelity is ignored, as
+    the short history may be the reason. Forbidden and known configs are never proposed.
 
     Args:
-        space: what to search.
-        levels: the space's parameters as the model sees them.
-        model: learns from them.
-        drawn: where configs come from before there is a model, and where it has no new ones.
-        seed: everything random follows from it, and from `drawn`.
-        random_fraction: the share of configs that are drawn without the model.
-        count_pending: whether a config whose result is awaited counts as bad, so that the next ones differ from it.
-        keep_lower: whether a config known only at lower fidelities than the modelled one counts as bad, as it was not
-            worth more.
-        restarts: whether it forgets its results, and begins anew, when those at full fidelity have brought nothing better
-            for long (see `StagnationRule`). A model of all results goes on around the best of them when their neighbourhood is
-            used up, and on a lattice, where no config comes twice, its proposals get worse and worse: a config of another
-            corner counts as good only once it beats what made that one the best. What was there is not proposed again.
+        space: the space to search.
+        encoding: the space's points as the model sees them.
+        model: the model of the results.
+        drawn: the source of configs without the model: before it is ready, and when it proposes no new one.
+        seed: the seed of everything random but `drawn`.
+        random_fraction: the share of configs drawn without the model.
+        count_pending: whether a config without a result yet counts as bad, so that the next ones differ from it.
+        keep_lower: whether a config with results only at fidelities below the modelled one counts as bad.
+        restarts: whether to forget all results when the search stagnates at full fidelity (see `StagnationRule`). Otherwise
+            the model keeps to the best configs after their neighbourhood is exhausted; on a lattice, where no config repeats,
+            its proposals then get worse, as a config elsewhere counts as good only if it beats them. Known configs are not
+            proposed again after a restart.
 
     Attributes:
-        fallbacks: how often the model had nothing new, and a config was drawn without it.
-        n_restarts: how often the search began anew.
+        fallbacks: how often the model proposed no new config, so that one was drawn without it.
+        n_restarts: how often the search restarted.
     """
 
     def __init__(
         self,
         space: Space,
-        levels: Encoding,
+        encoding: Encoding,
         model: Model,
         drawn: UniqueDraws,
         *,
@@ -78,16 +76,16 @@ class ModelSampler:
         keep_lower: bool,
         restarts: bool = False,
     ) -> None:
-        self._space, self._levels, self._model, self._drawn = space, levels, model, drawn
+        self._space, self._encoding, self._model, self._drawn = space, encoding, model, drawn
         self._random_fraction = random_fraction
         self._count_pending, self._keep_lower = count_pending, keep_lower
         self._rng = np.random.default_rng([seed % 2**64, 0xB0B])
-        self._patience = StagnationRule() if restarts else None
-        self._since_restart: set[bytes] = set()  # what was sampled or told since it last began
-        self._known_before: set[bytes] = set()  # told without having been sampled: an earlier study's, or the user's
+        self._stagnation = StagnationRule() if restarts else None
+        self._since_restart: set[bytes] = set()  # sampled or learned since the last restart
+        self._known_before: set[bytes] = set()  # learned but not sampled: from an earlier study or the user
         self._rankings: dict[float, Ranking] = {}
         self._highest: dict[bytes, float] = {}
-        self._pending: dict[bytes, None] = {}  # a set has another order in another process
+        self._pending: dict[bytes, None] = {}  # a set's order differs between processes
         self._modelled = -math.inf
         self._stale = True
         self.fallbacks = self.n_restarts = 0
@@ -123,33 +121,33 @@ class ModelSampler:
         self._highest[key] = max(fidelity, self._highest.get(key, 0.0))
         if key not in self._since_restart:
             return
-        ranking = self._rankings.setdefault(fidelity, Ranking(self._levels))
+        ranking = self._rankings.setdefault(fidelity, Ranking(self._encoding))
         loss = math.inf if math.isnan(loss) else loss
         ranking.add(point, loss)
         self._stale |= self._keep_lower
         if fidelity >= self._modelled and self._model.is_ready(ranking):
             self._modelled = fidelity
             self._stale = True
-        if self._patience is not None and fidelity == 1:
+        if self._stagnation is not None and fidelity == 1:
             if key in self._known_before:
-                self._patience.add_known(loss)
-            elif self._patience.stagnates_after(loss):
+                self._stagnation.add_known(loss)
+            elif self._stagnation.stagnates_after(loss):
                 self._restart()
 
     def _restart(self) -> None:
         self.n_restarts += 1
         self._since_restart = set()
         self._rankings.clear()
-        self._modelled, self._patience = -math.inf, StagnationRule()
+        self._modelled, self._stagnation = -math.inf, StagnationRule()
 
     def _by_model(self) -> FloatArray | None:
         if self._stale:
             others = self._points(self._others())
-            self._model.fit(self._rankings[self._modelled], self._levels.of(others), self._rng)
+            self._model.fit(self._rankings[self._modelled], self._encoding.encode(others), self._rng)
             self._stale = False
         for _ in range(_ROUNDS):
             levels = self._model.draw(self._rng)
-            points = self._levels.points(levels)
+            points = self._encoding.decode(levels)
             new = np.array([point.tobytes() not in self._highest for point in points])
             if self._space.forbidden:
                 new &= self._space.allowed(points)
@@ -160,7 +158,7 @@ class ModelSampler:
         return None
 
     def _others(self) -> Iterable[bytes]:
-        """Configs without a result at the modelled fidelity that count as bad."""
+        """Yields configs without a result at the modelled fidelity that count as bad."""
         if self._keep_lower:
             for key, fidelity in self._highest.items():
                 if 0 < fidelity < self._modelled and key not in self._pending and key in self._since_restart:

@@ -1,4 +1,4 @@
-"""Optuna's samplers: its multivariate TPE by default, any other by object."""
+"""Adapts Optuna's samplers to the sampler protocol; multivariate TPE by default."""
 
 from __future__ import annotations
 
@@ -29,29 +29,28 @@ except ImportError as error:
     ) from error
 
 _TRIES = 20
-"""Asks in a row that gave a forbidden config or one there was already, after which a random new one is taken."""
+"""How many known or forbidden configs in a row to replace by a random one."""
 _EXHAUSTIVE = (optuna.samplers.GridSampler, optuna.samplers.BruteForceSampler)
-"""Samplers of a finite set. They call `Study.stop` after its last config, and random configs never stand in for theirs."""
+"""Samplers of a finite set. They call `Study.stop` after its last config; their configs are never replaced by random ones."""
 _CATEGORIES = (type(None), bool, int, float, str)
 
 
 class OptunaSampler:
-    """Asks an Optuna study of its own, in memory.
+    """Samples from an Optuna study in memory.
 
-    Optuna sees every value as the objective does: a choice's option, a step's value. Where it has no such type (options that
-    are lists or objects, stepped values on a logarithmic scale), it sees their positions.
+    Optuna sees the values that the objective sees. Where it has no type for them (options that are lists or objects, stepped
+    values on a logarithmic scale), it sees positions.
 
-    Results at full fidelity are told as values; those at lower ones as pruned trials, which Optuna's TPE ranks below
-    all complete ones, by how far they came and then by loss. A config that the space forbids is told as the worst loss so
-    far, so that the sampler turns away.
+    Optuna gets results at full fidelity as values. It gets those at lower fidelities as pruned trials, which its TPE ranks
+    below all complete ones, by fidelity and then by loss. It gets forbidden configs with the worst loss so far.
 
     Args:
-        space: what to search.
-        seed: of the default sampler, and of the random configs that stand in for repeats.
-        sampler: any of Optuna's; it brings its own seed. None: multivariate TPE.
+        space: the space to search.
+        seed: the seed of the default sampler, and of the random configs that replace repeats.
+        sampler: a sampler of Optuna with its own seed; None: multivariate TPE.
 
     Raises:
-        SettingError: Optuna is not installed; in `sample`, the sampler proposes what is not in the space.
+        SettingError: Optuna is not installed; or, in `sample`, the sampler proposes a value that is not in the space.
 
     Source:
         Watanabe (2023), "Tree-Structured Parzen Estimator", arXiv:2304.11127; Optuna's documentation of TPESampler.
@@ -68,10 +67,10 @@ class OptunaSampler:
                     seed=seed % 2**32, multivariate=True, group=bool(space.conditions), constant_liar=True
                 )
             level = optuna.logging.get_verbosity()
-            optuna.logging.set_verbosity(optuna.logging.WARNING)  # not to say that it made a study
+            optuna.logging.set_verbosity(optuna.logging.WARNING)  # hides the message that a study was created
             self._study = optuna.create_study(sampler=sampler)
             optuna.logging.set_verbosity(level)
-        # Outside `Study.optimize` Optuna's own `stop` raises.
+        # Optuna's own `stop` raises outside `Study.optimize`.
         self._study.stop = self._stop  # type: ignore[method-assign]
         self._stopped = False
         self._exhaustive = isinstance(sampler, _EXHAUSTIVE)
@@ -108,7 +107,7 @@ class OptunaSampler:
             self._worst = loss if self._worst is None else max(self._worst, loss)
         if trial is None:
             self._seen.add(self._space.digests(point[None]))
-            self._study.add_trial(self._told(point, fidelity, loss))
+            self._study.add_trial(self._frozen_trial(point, fidelity, loss))
         elif np.isnan(loss):
             self._study.tell(trial, state=TrialState.FAIL)
         elif fidelity == 1:
@@ -118,7 +117,7 @@ class OptunaSampler:
             self._study.tell(trial, state=TrialState.PRUNED)
 
     def _stop(self) -> None:
-        """The sampler has proposed all it ever will."""
+        """Records that the sampler has proposed its last config."""
         self._stopped = True
 
     @staticmethod
@@ -149,7 +148,7 @@ class OptunaSampler:
             )
         return column
 
-    def _told(self, point: FloatArray, fidelity: float, loss: float) -> optuna.trial.FrozenTrial:
+    def _frozen_trial(self, point: FloatArray, fidelity: float, loss: float) -> optuna.trial.FrozenTrial:
         present = [variable for k, variable in enumerate(self._varying) if not np.isnan(point[k])]
         values = point[~np.isnan(point)]
         given = {v.name: v.from_column(x) for v, x in zip(present, values.tolist(), strict=True) if v.distribution}
@@ -165,14 +164,14 @@ class OptunaSampler:
 
 @dataclass(frozen=True, slots=True)
 class _Variable:
-    """A parameter as Optuna has it.
+    """A parameter as Optuna sees it.
 
     Args:
-        name: the parameter's.
-        distribution: of Optuna's values; None where there is only one.
-        to_column: what stands for Optuna's value in a point; None where nothing does.
-        from_column: the inverse.
-        takes: which values Optuna has where they are not the objective's, for messages.
+        name: the parameter's name.
+        distribution: the distribution of Optuna's values; None for a single value.
+        to_column: maps Optuna's value to a point's; None for a value outside the domain.
+        from_column: the inverse of `to_column`.
+        takes: a description of Optuna's values for messages, if they are not the objective's.
     """
 
     name: str
@@ -182,7 +181,7 @@ class _Variable:
     takes: str = ""
 
     def suggest(self, trial: optuna.Trial) -> Any:
-        """The value Optuna suggests."""
+        """Returns the value that Optuna suggests."""
         kind = self.distribution
         if isinstance(kind, FloatDistribution):
             return trial.suggest_float(self.name, kind.low, kind.high, step=kind.step, log=kind.log)
@@ -197,7 +196,7 @@ def _variable(domain: Domain, name: str) -> _Variable:
     def nth(index: int) -> float:
         return float(domain.nth(np.array([float(index)]))[0])
 
-    def plain(column: float) -> Any:
+    def to_python(column: float) -> Any:
         return domain.to_python(np.array([column]))[0]
 
     if domain.n_values == 1:
@@ -207,7 +206,7 @@ def _variable(domain: Domain, name: str) -> _Variable:
         if domain.word == "ordinal":
             return _Variable(name, IntDistribution(0, last), float, int, takes=f"positions from 0 to {last}")
         if _are_categories(options):
-            return _Variable(name, CategoricalDistribution(options), domain.to_column, plain)
+            return _Variable(name, CategoricalDistribution(options), domain.to_column, to_python)
         return _Variable(
             name, CategoricalDistribution(range(last + 1)), float, int, takes=f"positions from 0 to {last}"
         )
@@ -216,10 +215,12 @@ def _variable(domain: Domain, name: str) -> _Variable:
     if isinstance(domain, Stepped) and domain.prior is None:
         first, q, n = domain.first, domain.q, domain.n
         if not domain.log or q == 1:
-            low, high = plain(nth(0)), plain(nth(n - 1))
+            low, high = to_python(nth(0)), to_python(nth(n - 1))
             if domain.integer:
-                return _Variable(name, IntDistribution(low, high, log=domain.log, step=int(q)), domain.to_column, plain)
-            return _Variable(name, FloatDistribution(low, high, step=q), domain.to_column, plain)
+                return _Variable(
+                    name, IntDistribution(low, high, log=domain.log, step=int(q)), domain.to_column, to_python
+                )
+            return _Variable(name, FloatDistribution(low, high, step=q), domain.to_column, to_python)
         multiples = IntDistribution(first, first + n - 1, log=True)
         return _Variable(
             name, multiples, lambda multiple: nth(multiple - first), lambda x: round(x / q), takes=f"multiples of {q!r}"
@@ -234,12 +235,12 @@ def _variable(domain: Domain, name: str) -> _Variable:
 
 
 def _are_categories(options: Sequence[Any]) -> bool:
-    """Whether Optuna can hold these options and tell them apart: to it True, 1 and 1.0 are one."""
+    """Returns whether Optuna can store these options and tell them apart; to it True, 1 and 1.0 are equal."""
     return all(type(option) in _CATEGORIES for option in options) and len(set(options)) == len(options)
 
 
 def _parents_first(space: Space) -> list[int]:
-    """Columns in an order in which a condition's parameters come before the one it is of."""
+    """Returns the columns in an order in which parents of conditions come before their children."""
     children = [space.names.index(name) for name, _ in space.conditions]
     return [k for k in range(space.n_params) if k not in children] + list(dict.fromkeys(children))
 

@@ -18,25 +18,25 @@ from rbt_ray.types import FloatArray, IntArray
 _FEWEST = 10
 _GOOD_SHARE, _MOST_GOOD = 0.1, 25
 _CANDIDATES = 64
-_LEAST_WEIGHT = 1e-3  # of the average: configs that just made it count a little
+_LEAST_WEIGHT = 1e-3  # relative to the mean: the worst good configs count a little
 _NARROWEST = 100
 
 
 class ParzenModel:
-    """Proposes what is likely among the good configs and unlikely among the others, as `KernelModel` does.
+    """Proposes configs that are likely among the good configs and unlikely among the others, as `KernelModel` does.
 
-    The best tenth, at most 25, are good. Both densities are sums of a kernel a config and of the even distribution, which
-    counts as much as an average config does. Kernels are cut to the unit interval; their widths follow the normal
+    The best tenth, at most 25, are good. Each density is a sum of one kernel for each config and the uniform distribution,
+    which has the weight of an average config. Kernels are truncated to the unit interval. Their widths follow the normal
     reference rule, but are at least 1 / (n + 2) of the interval for n configs, or a hundredth ("magic clipping"), so that
-    few configs do not narrow the search too soon. A good config counts by how much better it is than the best of the
-    others. Candidates are drawn from the density of the good.
+    few configs do not narrow the search too early. The weight of a good config is its improvement over the best of the
+    others. Candidates are drawn from the density of the good configs.
 
-    Where conditions leave parameters out, those that the same configs have are a group, with densities of its own over the
-    configs that have it; a candidate's densities are the products over its groups. So no config speaks for parameters it
-    does not have, and a branch that few good configs took is not judged by values lent to the others.
+    Under conditions, the parameters that the same configs have form a group, with its own densities over those configs. A
+    candidate's densities are products over its groups. So a config does not count for parameters that it lacks, and a branch
+    with few good configs is not judged by values borrowed from others.
 
     Args:
-        levels: the parameters.
+        encoding: the encoded parameters.
 
     Source:
         Bergstra, Bardenet, Bengio and Kegl (2011), "Algorithms for Hyper-Parameter Optimization", NeurIPS 24; Falkner, Klein
@@ -45,8 +45,8 @@ class ParzenModel:
         weights by improvement, the rule of widths and clipping; Optuna's documentation of `TPESampler(group=True)` for groups.
     """
 
-    def __init__(self, levels: Encoding) -> None:
-        self._levels, self._n_options = levels, levels.n_options
+    def __init__(self, encoding: Encoding) -> None:
+        self._encoding, self._n_options = encoding, encoding.n_options
 
     def is_ready(self, ranking: Ranking) -> bool:
         """See `Model`."""
@@ -82,23 +82,23 @@ class ParzenModel:
         """See `Model`."""
         if len(self._parts) == 1:
             return self._parts[0].least_ratio(candidates)
-        there, ratio = self._levels.active(candidates), np.ones(len(candidates))
+        there, ratio = self._encoding.active(candidates), np.ones(len(candidates))
         for part in self._parts:
             every = part.ratio(candidates[:, part.columns])
-            # An absent group counts as the best that was drawn of it: else the branch with the more parameters would win,
-            # as the least of many drawn ratios is below 1 even where they mean nothing.
+            # An absent group counts as the best draw of it. Otherwise the branch with more parameters would win, as the
+            # least of many ratios is below 1 even if they are noise.
             ratio *= np.where(there[:, part.columns[0]], every, every.min())
         return int(np.argmin(ratio))
 
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """What is known of parameters that are there together.
+    """The densities of a group of parameters that the same configs have.
 
     Args:
-        columns: where they are among all.
-        good: of the good configs that have them.
-        bad: of the others.
+        columns: their columns.
+        good: the density of the good configs that have them.
+        bad: the density of the others.
     """
 
     columns: IntArray
@@ -106,22 +106,22 @@ class _Part:
     bad: _Mixture
 
     def ratio(self, candidates: FloatArray) -> FloatArray:
-        """How much likelier candidates are among the others than among the good, ``(n,)``."""
+        """Returns ``(n,)`` the ratio of the bad density to the good one at candidates."""
         return self.bad.pdf(candidates) / self.good.pdf(candidates)
 
     def least_ratio(self, candidates: FloatArray) -> int:
-        """Where that is least."""
+        """Returns the index of the candidate with the least ratio."""
         good, bad = self.good, self.bad
         return least_ratio(bad.kernels, candidates, good.kernels.pdf(candidates) + good.even, more=bad.even)
 
 
 class _Mixture:
-    """A weighted sum of kernels about data and of the even distribution.
+    """A weighted sum of kernels around data and the uniform distribution.
 
     Attributes:
-        weights: ``(n + 1,)`` of the data, and of the even distribution.
-        kernels: the sum of the former, not normalized.
-        even: the latter's density.
+        weights: ``(n + 1,)`` weights of the data, and of the uniform distribution.
+        kernels: the weighted sum of the kernels, not normalized.
+        even: the density of the uniform distribution.
     """
 
     def __init__(self, data: FloatArray, n_options: IntArray, weights: FloatArray) -> None:
@@ -130,7 +130,7 @@ class _Mixture:
         self._numbers, self._choices = np.flatnonzero(n_options == 0), np.flatnonzero(n_options)
         reference = normal_reference(data) if n else np.zeros(len(n_options))
         clipped = np.clip(reference, 1 / min(n + 2, _NARROWEST), 1.0)
-        # n + 1 draws, of which one is spread over the k options evenly: 1 / (n + 1) of a config's own
+        # n + 1 draws, one of which is spread evenly over the k options
         self.bandwidths = np.where(n_options == 0, clipped, (n_options - 1) / (n + 1 + n_options))
         self.data = data
         self.weights = np.append(weights, 1.0)
@@ -140,12 +140,12 @@ class _Mixture:
         self.even = float(np.prod(1.0 / n_options[self._choices]))
 
     def pdf(self, points: FloatArray) -> FloatArray:
-        """The density at ``(n, n_params)`` points, normalized: ``(n,)``."""
+        """Returns ``(n,)`` the normalized density at ``(n, n_params)`` points."""
         density: FloatArray = (self.kernels.pdf(points) + self.even) / self.weights.sum()
         return density
 
     def draw(self, rng: np.random.Generator) -> FloatArray:
-        """Draws, ``(n, n_params)``."""
+        """Returns draws, ``(n, n_params)``."""
         around = rng.choice(len(self.weights), size=_CANDIDATES, p=self.weights / self.weights.sum())
         evenly = around == len(self.data)
         drawn = np.empty((_CANDIDATES, len(self._n_options)))
@@ -155,14 +155,14 @@ class _Mixture:
         drawn[:, self._numbers] = numbers
         for column in self._choices:
             n = self._n_options[column]
-            # a kernel gives each other option a share of the bandwidth, and an even draw may hit the option itself
-            anew = evenly | (rng.random(_CANDIDATES) < self.bandwidths[column] * n / (n - 1))
-            drawn[:, column] = np.where(anew, rng.integers(n, size=_CANDIDATES), centres[:, column])
+            # a kernel spreads the bandwidth over the other options, and a uniform draw may hit the option itself
+            redrawn = evenly | (rng.random(_CANDIDATES) < self.bandwidths[column] * n / (n - 1))
+            drawn[:, column] = np.where(redrawn, rng.integers(n, size=_CANDIDATES), centres[:, column])
         return drawn
 
 
 def _jointly_there(levels: FloatArray) -> Iterator[tuple[IntArray, IntArray]]:
-    """Groups of the columns of ``(n, n_params)`` levels that are NaN in the same rows, and the rows in which they are not."""
+    """Yields groups of columns of ``(n, n_params)`` levels that are NaN in the same rows, and the rows without NaN."""
     groups: dict[bytes, list[int]] = {}
     there = ~np.isnan(levels)
     for column in range(levels.shape[1]):
@@ -172,7 +172,7 @@ def _jointly_there(levels: FloatArray) -> Iterator[tuple[IntArray, IntArray]]:
 
 
 def _improvements(losses: FloatArray, n_good: int) -> FloatArray:
-    """``(n_good,)`` weights of mean 1 by how much less than the least loss of the others each of the good ones has."""
+    """Returns ``(n_good,)`` weights with mean 1, by the improvement over the least loss of the others."""
     least = losses[n_good] if n_good < len(losses) and math.isfinite(losses[n_good]) else losses[n_good - 1]
     better = least - losses[:n_good]
     if not better.any():
@@ -182,6 +182,6 @@ def _improvements(losses: FloatArray, n_good: int) -> FloatArray:
 
 
 def _share_inside(centres: FloatArray, bandwidths: FloatArray) -> FloatArray:
-    """``(n,)`` how much of the normal distributions about ``(n, n_numbers)`` centres lies within the unit cube."""
+    """Returns ``(n,)`` the share within the unit cube of normal distributions around ``(n, n_numbers)`` centres."""
     share: FloatArray = (ndtr((1 - centres) / bandwidths) - ndtr(-centres / bandwidths)).prod(axis=1)
     return share

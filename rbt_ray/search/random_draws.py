@@ -1,4 +1,4 @@
-"""Points drawn from the unit cube, each config once, until a finite space is used up."""
+"""Draws from the unit cube, each config once, until a finite space is exhausted."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class Shuffle:
     """A permutation of range(n) that a generator picks.
 
     Args:
-        n: how many there are, at most 2**62.
+        n: the length, at most 2**62.
         rng: picks the permutation.
 
     Source:
-        A Feistel network on the next power of 4, walked until it is back below n: Black and Rogaway (2002), "Ciphers
+        A Feistel network on the next power of 4, repeated until the number is below n: Black and Rogaway (2002), "Ciphers
         with Arbitrary Finite Domains", CT-RSA, 114-130.
     """
 
@@ -36,7 +36,7 @@ class Shuffle:
         return self._n
 
     def block(self, start: int, stop: int) -> IntArray:
-        """The numbers at positions `start` to `stop` of the order."""
+        """Returns the numbers at positions `start` to `stop`."""
         numbers = self._permuted(np.arange(start, min(stop, self._n), dtype=np.uint64))
         while (outside := numbers >= self._n).any():
             numbers[outside] = self._permuted(numbers[outside])
@@ -51,20 +51,20 @@ class Shuffle:
         return (left << self._half) | right
 
 
-_PATIENCE = 10**6  # candidates without a new config after which a space counts as used up, or as all forbidden
-_WORTHWHILE = 8  # of so many allowed draws one must be new, or walking the grid is quicker than drawing
-_WALKABLE = 2**32  # rows of a grid that are looked through in minutes
+_MOST_FRUITLESS = 10**6  # candidates without a new config after which a space counts as exhausted, or as all forbidden
+_WORTHWHILE = 8  # if fewer than one in so many draws is new, walking the grid is faster than drawing
+_WALKABLE = 2**32  # rows of a grid that can be scanned in minutes
 
 
 class UniqueDraws(FixedSequence):
-    """Draws, of which forbidden ones and repeats are drawn again.
+    """Draws without forbidden configs and repeats.
 
-    Where a finite space is nearly used up, draws are mostly repeats. From the first block in which fewer than one in
-    eight is new, what is left comes in a random order of the grid instead, if that has at most 2**32 rows. Any other space
-    counts as used up when a million draws in a row bring nothing new.
+    When a finite space is nearly exhausted, most draws are repeats. After the first block in which fewer than one in eight
+    is new, the rest comes from the grid in random order, if that has at most 2**32 rows. Any other space counts as exhausted
+    after a million draws in a row without a new config.
 
     Raises:
-        SpaceError: as `FixedSequence`; and when asked, where of a million candidates none was allowed.
+        SpaceError: as `FixedSequence`; and in `ask`, if none of a million candidates is allowed.
     """
 
     def __init__(
@@ -76,41 +76,41 @@ class UniqueDraws(FixedSequence):
         self._fruitless = 0
 
     @abstractmethod
-    def _levels(self, n: int) -> FloatArray:
-        """The next `n` draws from the unit cube, ``(n, n_params)`` within [0, 1)."""
+    def _unit_points(self, n: int) -> FloatArray:
+        """Returns the next `n` draws from the unit cube, ``(n, n_params)`` within [0, 1)."""
 
     def _next_block(self, n: int) -> FloatArray | None:
-        points = self._drawn(n) if self._rest is None else self._off_the_grid(n, self._rest)
+        points = self._drawn(n) if self._rest is None else self._from_grid(n, self._rest)
         if points is None:
             if not self._any_allowed:
                 raise nothing_allowed(self._walked)
             return None
         self._fruitless = 0 if len(points) else self._fruitless + n
-        if self._fruitless >= _PATIENCE:
+        if self._fruitless >= _MOST_FRUITLESS:
             if not self._any_allowed:
                 raise nothing_allowed(self._fruitless)
-            if self._rest is None and not self._walk_from_now_on():
+            if self._rest is None and not self._start_walk():
                 return None
         return points
 
     def _drawn(self, n: int) -> FloatArray:
         space = self._space
-        points = space.canonical(space.from_unit(self._levels(n)))
+        points = space.canonical(space.from_unit(self._unit_points(n)))
         points = points[space.allowed(points)]
         new = points[self._seen.add(space.digests(points))]
         self._any_allowed |= len(points) > 0
         if len(points) and len(new) * _WORTHWHILE <= len(points):
-            self._walk_from_now_on()
+            self._start_walk()
         return new
 
-    def _walk_from_now_on(self) -> bool:
-        """Whether there is a grid to walk."""
+    def _start_walk(self) -> bool:
+        """Starts to walk the grid; returns whether there is one."""
         if not self._space.is_finite or self._space.grid_size > _WALKABLE:
             return False
         self._rest = Shuffle(self._space.grid_size, np.random.default_rng([self._seed, 0x57A1]))
         return True
 
-    def _off_the_grid(self, n: int, order: Shuffle) -> FloatArray | None:
+    def _from_grid(self, n: int, order: Shuffle) -> FloatArray | None:
         if self._walked >= len(order):
             return None
         space = self._space

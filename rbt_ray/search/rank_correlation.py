@@ -1,4 +1,4 @@
-"""How far one fidelity ranks configs as another does."""
+"""Rank correlation: how similarly two fidelities rank configs."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from rbt_ray.types import FloatArray
 
 
 def rank_correlation(a: FloatArray, b: FloatArray) -> float:
-    """Spearman's rank correlation of two columns, from -1 to 1; NaN below 3 rows or where one is constant.
+    """Returns Spearman's rank correlation of two columns, from -1 to 1; NaN below 3 rows or for a constant column.
 
     Args:
-        a: ``(n,)``; of equal values each has the mean of their ranks.
+        a: ``(n,)``; equal values share the mean of their ranks.
         b: ``(n,)``.
 
     Source:

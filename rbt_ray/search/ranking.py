@@ -1,4 +1,4 @@
-"""Results at one fidelity, kept in order of their losses."""
+"""Results at one fidelity, sorted by loss."""
 
 from __future__ import annotations
 
@@ -11,45 +11,45 @@ from rbt_ray.types import FloatArray
 
 
 class Ranking:
-    """Points with their losses, best first; those that did not complete come last, equal ones in order of arrival.
+    """Points with their losses, best first: those that did not complete come last, equal ones in order of arrival.
 
     Args:
-        levels: what points are kept as.
+        encoding: how points are stored.
     """
 
-    def __init__(self, levels: Encoding) -> None:
-        self._as_levels = levels
-        self._told: list[tuple[FloatArray, float]] = []
-        self._levels = np.empty((levels.n_params, 16))
+    def __init__(self, encoding: Encoding) -> None:
+        self._encoding = encoding
+        self._new: list[tuple[FloatArray, float]] = []
+        self._levels = np.empty((encoding.n_params, 16))
         self._losses = np.empty(16)
         self._sorted = 0
         self.n_completed = 0
 
     def __len__(self) -> int:
-        return self._sorted + len(self._told)
+        return self._sorted + len(self._new)
 
     def add(self, point: FloatArray, loss: float) -> None:
-        """A result; `loss` is inf where it did not complete."""
-        self._told.append((point, loss))
+        """Adds a result; `loss` is inf if the trial did not complete."""
+        self._new.append((point, loss))
         self.n_completed += math.isfinite(loss)
 
     @property
     def levels(self) -> FloatArray:
-        """``(n, n_params)`` the levels of all points, best first, in columns; good until the next `add`."""
+        """``(n, n_params)`` the encoded points, best first, in Fortran order; valid until the next `add`."""
         self._insert()
         return self._levels[:, : self._sorted].T
 
     @property
     def losses(self) -> FloatArray:
-        """``(n,)`` the losses of all points, best first; good until the next `add`."""
+        """``(n,)`` the losses of all points, best first; valid until the next `add`."""
         self._insert()
         return self._losses[: self._sorted]
 
     def _insert(self) -> None:
-        if not self._told:
+        if not self._new:
             return
-        levels = self._as_levels.of(np.array([point for point, _ in self._told]))
-        for level, (_, loss) in zip(levels, self._told, strict=True):
+        levels = self._encoding.encode(np.array([point for point, _ in self._new]))
+        for level, (_, loss) in zip(levels, self._new, strict=True):
             n = self._sorted
             if n == len(self._losses):
                 self._levels = np.concatenate([self._levels, np.empty_like(self._levels)], axis=1)
@@ -59,4 +59,4 @@ class Ranking:
             self._losses[at + 1 : n + 1] = self._losses[at:n]
             self._levels[:, at], self._losses[at] = level, loss
             self._sorted += 1
-        self._told.clear()
+        self._new.clear()

@@ -1,4 +1,4 @@
-"""What a sampler is: it says which new config to try next; a scheduler says at which fidelity, and what goes on."""
+"""The sampler protocol: which new config to try next. A scheduler decides on its fidelities."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ class Sampler(Protocol):
     """Proposes new configs as points of its space; pure and seeded, as a `Searcher` is."""
 
     def sample(self) -> FloatArray | None:
-        """The next new config, ``(n_params,)`` in the space's canonical form; None when there is none left.
+        """Returns the next new config, ``(n_params,)`` in the space's canonical form; None if there is none left.
 
         A sampled point is pending until the first `learn` of it.
         """
         ...
 
     def learn(self, point: FloatArray, fidelity: float, loss: float) -> None:
-        """What came of a point at a fidelity, told once a trial; `loss` is NaN where it did not complete.
+        """Learns from one trial of a point at a fidelity; `loss` is NaN if the trial did not complete.
 
-        The point, in canonical form, may be of an earlier study and never sampled here: it is not sampled from then on.
+        The point, in canonical form, may come from an earlier study. It is not sampled afterwards.
         """
         ...
 
 
 class SequenceSampler:
-    """A fixed sequence of points as a sampler, which nobody's results can change."""
+    """A sampler that takes its points from a fixed sequence and ignores losses."""
 
-    def __init__(self, stream: FixedSequence) -> None:
-        self._stream = stream
-        self._told: set[bytes] = set()
+    def __init__(self, sequence: FixedSequence) -> None:
+        self._sequence = sequence
+        self._known: set[bytes] = set()
 
     def sample(self) -> FloatArray | None:
         """See `Sampler`."""
-        while len(points := self._stream.ask(1).points):
+        while len(points := self._sequence.ask(1).points):
             point: FloatArray = points[0]
-            if point.tobytes() not in self._told:
+            if point.tobytes() not in self._known:
                 return point
         return None
 
     def learn(self, point: FloatArray, fidelity: float, loss: float) -> None:  # noqa: ARG002  the protocol's
-        """Nothing but that the point is known; see `Sampler`."""
-        self._told.add(point.tobytes())
+        """Records that the point is known; see `Sampler`."""
+        self._known.add(point.tobytes())

@@ -1,4 +1,4 @@
-"""A searcher put together from two parts: a sampler says which new config to try, a scheduler how far each goes."""
+"""A searcher made of a sampler, which chooses new configs, and a scheduler, which promotes them."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ class ScheduledSearch:
 
     Args:
         space: what to search.
-        sampler: proposes new configs.
-        scheduler: sends them up the ladder.
-        ladder: the fidelities, ascending, of which the last is 1.
-        eta: what the ladder was made with.
-        limit: how many new configs to propose, `points_to_evaluate` included; None: as many as there are.
-        n_calibration: how many configs are evaluated on every rung, to see which rungs are worth climbing.
-        calibrate_after: how many configs come before those.
-        points_to_evaluate: configs that come first, once each.
-        continues: whether a config goes on, on a rung, from where it stopped on the one below.
+        sampler: chooses new configs.
+        scheduler: promotes them up the ladder.
+        ladder: the fidelities, ascending; the last is 1.
+        eta: the factor between fidelities.
+        limit: the most new configs to propose, `points_to_evaluate` included; None for no limit.
+        n_calibration: how many configs to evaluate on every rung, to find out which rungs are worth using.
+        calibrate_after: how many configs to propose before those.
+        points_to_evaluate: configs to propose first, once each.
+        continues: whether a config continues on a rung from where it stopped on the one below.
     """
 
     def __init__(
@@ -55,70 +55,72 @@ class ScheduledSearch:
         self._given = deque(dict.fromkeys(point.tobytes() for point in space.encode(points_to_evaluate)))
         self._points: list[FloatArray] = []
         self._seen: set[bytes] = set()
-        self._home: list[_Climb] = []  # of each slot
-        self._climbs: list[_Climb] = []  # those that are not done, the oldest first
+        self._race_of: list[_ActiveRace] = []  # by slot
+        self._races: list[_ActiveRace] = []  # not done, the oldest first
         self._closed = False
         self._calibration: Calibration | None = None
         self._notes: list[str] = []
         if n_calibration and len(ladder) > 1:
             self._calibration = Calibration(ladder, n_calibration, at_once=not continues)
-            first = _Climb(scheduler.race(ladder, eta), n_left=calibrate_after)
-            self._climbs += [first, _Climb(self._calibration)]
+            first = _ActiveRace(scheduler.race(ladder, eta), n_left=calibrate_after)
+            self._races += [first, _ActiveRace(self._calibration)]
         else:
-            self._climbs.append(_Climb(scheduler.race(ladder, eta)))
+            self._races.append(_ActiveRace(scheduler.race(ladder, eta)))
 
     @property
     def notes(self) -> list[str]:
-        """What was decided on the way, a sentence each."""
+        """What the search decided along the way, a sentence each."""
         notes = list(self._notes)
-        if begun := getattr(self._sampler, "n_restarts", 0):
-            notes.append(f"the search left its corner and began anew {begun:,} times, as nothing better came for long.")
+        if n_restarts := getattr(self._sampler, "n_restarts", 0):
+            notes.append(f"the search restarted {n_restarts:,} times after stagnating.")
         if fallbacks := getattr(self._sampler, "fallbacks", 0):
-            notes.append(f"the model had nothing new {fallbacks:,} times, and a config was drawn without it.")
+            notes.append(
+                f"the model proposed no new config {fallbacks:,} times; a config was drawn without it instead."
+            )
         return notes
 
     @property
     def done(self) -> bool:
         """See `Searcher`."""
-        return self._closed and not self._climbs
+        return self._closed and not self._races
 
     def ask(self, n: int) -> Proposals:
         """See `Searcher`."""
         points: list[FloatArray] = []
         tags: list[tuple[int, int, int]] = []
         while len(points) < n and (found := self._next()) is not None:
-            climb, step = found
-            slot = self._new_slot(climb, step) if step.slot is None else step.slot
+            active, step = found
+            slot = self._new_slot(active, step) if step.slot is None else step.slot
             if slot is None:
-                continue  # the races know that there are no more
+                continue  # the races were closed
             points.append(self._points[slot])
-            tags.append((step.bracket, step.rung + climb.rungs_skipped, slot))
+            tags.append((step.bracket, step.rung + active.rungs_skipped, slot))
         rows = np.array(points).reshape(len(points), self._space.n_params)
         return Proposals(rows, np.array([self._ladder[rung] for _, rung, _ in tags]), self._space, tuple(tags))
 
     def tell(self, results: Sequence[Result]) -> None:
         """See `Searcher`."""
-        for (_, rung, slot), loss, status in _told(results):
-            climb = self._home[slot]
+        for (_, rung, slot), loss, status in _rows_of(results):
+            active = self._race_of[slot]
             self._sampler.learn(self._points[slot], self._ladder[rung], math.nan if loss is None else loss)
-            climb.race.finish(slot, rung - climb.rungs_skipped, loss, fatal=status in _FATAL)
-        self._settle()
+            active.race.finish(slot, rung - active.rungs_skipped, loss, fatal=status in _FATAL)
+        self._drop_done()
 
-    def _next(self) -> tuple[_Climb, Step] | None:
-        for climb in self._climbs:
-            if (step := climb.race.next()) is not None:
-                return climb, step
+    def _next(self) -> tuple[_ActiveRace, Step] | None:
+        for active in self._races:
+            if (step := active.race.next()) is not None:
+                return active, step
         return None
 
-    def _new_slot(self, climb: _Climb, step: Step) -> int | None:
+    def _new_slot(self, active: _ActiveRace, step: Step) -> int | None:
         point = self._new_point()
         if point is None:
             self._close()
             return None
         slot = len(self._points)
         self._points.append(point)
-        self._home.append(climb)
-        climb.enter(slot, step)
+        self._race_of.append(active)
+        active.enter(slot, step)
         if len(self._points) == self._limit:
             self._close()
         return slot
@@ -127,7 +129,7 @@ class ScheduledSearch:
         if self._given:
             point: FloatArray | None = np.frombuffer(self._given.popleft())
         else:
-            # One that was given is unknown to a sampler until it is learned.
+            # A sampler does not know a given config before its result.
             while (point := self._sampler.sample()) is not None and point.tobytes() in self._seen:
                 pass
         if point is not None:
@@ -136,32 +138,32 @@ class ScheduledSearch:
 
     def _close(self) -> None:
         self._closed = True
-        for climb in self._climbs:
-            if climb.n_left != 0:  # else it is closed
-                climb.race.close()
-        self._settle()
+        for active in self._races:
+            if active.n_left != 0:  # otherwise it is closed already
+                active.race.close()
+        self._drop_done()
 
-    def _settle(self) -> None:
-        """Takes off what is done; the search proper begins when its ladder is known."""
+    def _drop_done(self) -> None:
+        """Drops the races that are done; starts the main race when calibration has chosen its ladder."""
         if self._calibration is not None and self._calibration.done:
-            kept, sentence = self._calibration.verdict()
+            ladder, sentence = self._calibration.chosen_ladder()
             self._notes += [sentence] if sentence else []
             self._calibration = None
-            search = _Climb(self._scheduler.race(kept, self._eta), rungs_skipped=len(self._ladder) - len(kept))
+            search = _ActiveRace(self._scheduler.race(ladder, self._eta), rungs_skipped=len(self._ladder) - len(ladder))
             if self._closed:
                 search.race.close()
-            self._climbs.append(search)
-        self._climbs = [climb for climb in self._climbs if not climb.race.done]
+            self._races.append(search)
+        self._races = [active for active in self._races if not active.race.done]
 
 
 @dataclass(slots=True, eq=False)
-class _Climb:
+class _ActiveRace:
     """A race on the upper part of the ladder.
 
     Args:
-        race: its.
-        rungs_skipped: how many rungs are below it.
-        n_left: how many new configs it may still have; None: any number.
+        race: the race.
+        rungs_skipped: how many rungs of the ladder it leaves out at the bottom.
+        n_left: how many new configs it may still take; None for no limit.
     """
 
     race: Race
@@ -176,8 +178,8 @@ class _Climb:
                 self.race.close()
 
 
-def _told(results: Sequence[Result]) -> Iterator[tuple[tuple[int, ...], float | None, str]]:
-    """Tag, loss and status of each; from columns without making a result of every row."""
+def _rows_of(results: Sequence[Result]) -> Iterator[tuple[tuple[int, ...], float | None, str]]:
+    """Yields tag, loss and status of each; reads columns directly rather than making a `Result` for each row."""
     if not isinstance(results, Results):
         yield from ((result.tag, result.loss, result.status) for result in results)
         return

@@ -1,4 +1,4 @@
-"""What a scheduler is: it says at which fidelity a config is evaluated, and which configs go on to a higher one."""
+"""The scheduler protocol: at which fidelity to evaluate a config, and which configs to promote to a higher one."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from rbt_ray.search.fidelity_ladder import Ladder
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A config, by its slot, to be evaluated on a rung.
+    """An evaluation of a config on a rung.
 
     Args:
-        slot: the config's number in the order of sampling; None: a new config.
-        rung: position on the ladder.
-        bracket: which of the race's brackets asks for it.
+        slot: the config's number in the order of sampling; None for a new config.
+        rung: its position on the ladder.
+        bracket: the number of the bracket that asks for it.
     """
 
     slot: int | None
@@ -24,51 +24,51 @@ class Step:
 
 
 class Race(Protocol):
-    """Configs on their way up a ladder; pure."""
+    """The promotion of configs up a ladder of fidelities; pure."""
 
     @property
     def done(self) -> bool:
-        """Whether it was closed, and every config has come as far as it will."""
+        """Whether it is closed and will promote no further config."""
         ...
 
     def next(self) -> Step | None:
-        """What to evaluate next; None: results have to come first, or it is done.
+        """Returns the next evaluation; None if it waits for results or is done.
 
-        A step for a new config is answered by `enter`, or by `close`, before the next one is asked for.
+        After a step for a new config, call `enter` or `close` before the next `next`.
         """
         ...
 
     def enter(self, slot: int, step: Step) -> None:
-        """The new config that was asked for has this slot."""
+        """Assigns a slot to the new config that `next` asked for."""
         ...
 
     def close(self) -> None:
-        """There are no new configs any more; called once."""
+        """Ends the supply of new configs; called once."""
         ...
 
     def finish(self, slot: int, rung: int, loss: float | None, *, fatal: bool) -> None:
-        """What came of a step.
+        """Records the result of a step.
 
         Args:
-            slot: the config's.
-            rung: where it was evaluated.
-            loss: None where the trial did not complete: worse than all that did.
-            fatal: it would not complete on a higher rung either.
+            slot: the config's slot.
+            rung: the rung of the evaluation.
+            loss: None if the trial did not complete, which ranks below every loss.
+            fatal: whether the config would fail on a higher rung too.
         """
         ...
 
 
 @runtime_checkable
 class Scheduler(Protocol):
-    """The settings of a race, as a user writes them."""
+    """The settings of a scheduler, as a user writes them."""
 
     def race(self, ladder: Ladder, eta: float) -> Race:
-        """A fresh race up that ladder."""
+        """Returns a fresh race up a ladder."""
         ...
 
 
 def best_first(losses: dict[int, float | None], fatal: set[int]) -> list[int]:
-    """Slots from the best to the worst: failed ones last, fatal ones left out; of equals the one that was first."""
+    """Returns slots by ascending loss: failed ones last, fatal ones left out, ties in order of arrival."""
     worst = float("inf")
     fit = [slot for slot in losses if slot not in fatal]
     return sorted(fit, key=lambda slot: worst if losses[slot] is None else losses[slot])  # type: ignore[arg-type,return-value]

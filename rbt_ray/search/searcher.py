@@ -1,4 +1,4 @@
-"""What a searcher is: proposes configs when asked, learns when told, and does nothing else."""
+"""The searcher protocol: propose configs, learn from results, and nothing else."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from rbt_ray.types import Proposal, Result
 class Searcher(Protocol):
     """Proposes configs; minimises `Result.loss`.
 
-    A searcher is pure: the same seed and the same told results give the same proposals. It reads no clock, file or
-    global random state, so that a study can be resumed by asking again.
+    A searcher is pure: the same seed and the same results give the same proposals. It reads no clock, file or global
+    random state, so that a study can be resumed by asking again.
     """
 
     @property
     def done(self) -> bool:
-        """True when it will never propose again."""
+        """Whether it will never propose again."""
         ...
 
     def ask(self, n: int) -> Sequence[Proposal]:
-        """Up to `n` proposals; none means: waiting for results, or done. An empty ask changes nothing."""
+        """Returns up to `n` proposals; none if it waits for results or is done. An empty ask changes nothing."""
         ...
 
     def tell(self, results: Sequence[Result]) -> None:
-        """Learn from results; `loss` is None where a trial did not complete, or stopped by itself before its fidelity."""
+        """Learns from results; `loss` is None if a trial did not complete, or stopped before its fidelity."""
         ...

@@ -1,4 +1,4 @@
-"""Configs that fill the space more evenly than random ones."""
+"""Configs that cover the space more evenly than random ones."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rbt_ray.types import Config, FloatArray
 if TYPE_CHECKING:
     from scipy.stats.qmc import Sobol
 
-_MOST_PARAMS = 21201  # of which scipy has direction numbers
+_MOST_PARAMS = 21201  # scipy has direction numbers for so many
 _BITS = 53
 
 
@@ -24,7 +24,7 @@ class SobolSearch(UniqueDraws):
     """A scrambled Sobol sequence through the unit cube. See `UniqueDraws` and `FixedSequence`.
 
     Raises:
-        SpaceError: as `UniqueDraws`; and where there are more than 21201 parameters.
+        SpaceError: as `UniqueDraws`; or there are more than 21201 parameters.
 
     Source:
         Joe and Kuo (2008), "Constructing Sobol sequences with better two-dimensional projections", SIAM Journal on
@@ -47,6 +47,6 @@ class SobolSearch(UniqueDraws):
 
         return Sobol(self._space.n_params, bits=_BITS, seed=np.random.default_rng([self._seed, 0x50B0]))
 
-    def _levels(self, n: int) -> FloatArray:
+    def _unit_points(self, n: int) -> FloatArray:
         # n is a power of 2, as the balance of the sequence needs it
         return self._sequence.random(n) if self._space.n_params else np.empty((n, 0))

@@ -1,4 +1,4 @@
-"""When a search around one good corner has nothing more to give."""
+"""When a search around a local optimum has stagnated."""
 
 from __future__ import annotations
 
@@ -8,22 +8,21 @@ _LEAST = 50
 
 
 class StagnationRule:
-    """Ends when as many results in a row as it took to come to the best one, and at least 50, have brought no better.
+    """Detects stagnation: no better result for as many results as it took to find the best one, and for at least 50.
 
-    How long a search still finds something is known by how long it found something: twice that, and it is given up. So a
-    search that goes on getting better, however slowly, is left alone, and what is spent in vain is at most about what was
-    spent well. Nothing has to be known of how much may be spent in all.
+    A search that keeps improving, however slowly, does not stagnate, and at most about half of the results are spent in
+    vain. The rule does not depend on the size of the whole search.
     """
 
     def __init__(self) -> None:
         self._best, self._n, self._n_at_best = math.inf, 0, 0
 
     def add_known(self, loss: float) -> None:
-        """A result that the search did not find itself: it is to be beaten, and took no time."""
+        """Records a result that the search did not find itself; it must be beaten, and does not count."""
         self._best = min(self._best, loss)
 
     def stagnates_after(self, loss: float) -> bool:
-        """Whether it has ended with this result; `loss` is inf where it did not complete."""
+        """Records a result and returns whether the search has stagnated; `loss` is inf if the trial did not complete."""
         self._n += 1
         if loss < self._best:
             self._best, self._n_at_best = loss, self._n

@@ -1,4 +1,4 @@
-"""Ray Tune's searchers (OptunaSearch, HyperOptSearch and their kind), asked and told as ours are."""
+"""Adapts Ray Tune's searchers (OptunaSearch, HyperOptSearch and others) to the searcher protocol."""
 
 from __future__ import annotations
 
@@ -18,21 +18,20 @@ from rbt_ray.study.space import Space
 from rbt_ray.types import FloatArray, Proposal, Result
 
 _TRIES = 100
-"""Suggestions in a row that the space forbids, after which there seems to be nothing else."""
+"""How many forbidden suggestions in a row are an error."""
 _METRIC, _MODE = "loss", "min"
 
 
 class TuneSearcher:
-    """A searcher of Ray Tune's, at full fidelity.
+    """A searcher of Ray Tune, at full fidelity.
 
-    One that was made without a space searches the study's; one that brings its own has to suggest the study's
-    parameters by name. A suggestion that the study's space forbids is told as the worst loss so far, so that the searcher
-    turns away, and another one is asked for.
+    A searcher without a space searches the study's. One with its own space must suggest the study's parameters by name. A
+    forbidden suggestion is reported to the searcher with the worst loss so far, and replaced by another one.
 
     Args:
-        space: what to search.
-        searcher: fresh.
-        limit: how many configs to propose; None: until the searcher is finished.
+        space: the space to search.
+        searcher: a fresh searcher of Ray Tune.
+        limit: the most configs to propose; None: until the searcher is finished.
     """
 
     def __init__(self, space: Space, searcher: RaySearcher, *, limit: int | None = None) -> None:
@@ -55,8 +54,7 @@ class TuneSearcher:
         """See `Searcher`.
 
         Raises:
-            SpaceError: the searcher suggests nothing that the space allows, or, with a space of its own, something that is
-                not in the study's.
+            SpaceError: the searcher suggests only forbidden configs, or configs that are not in the study's space.
         """
         proposals: list[Proposal] = []
         while len(proposals) < n and not self.done:
@@ -75,14 +73,14 @@ class TuneSearcher:
             self._complete(name, result.loss)
 
     def tell_point(self, point: bytes, loss: float) -> None:
-        """Tells of the first open suggestion of a point, as the space encodes it; NaN: it did not complete."""
+        """Reports the loss of the oldest open suggestion of an encoded point; NaN if the trial did not complete."""
         self._complete(self._names[point].pop(0), None if math.isnan(loss) else loss)
 
     def suggestion(self) -> FloatArray | None:
-        """A point that the space allows, ``(1, n_params)``; None: none now, or none any more.
+        """Returns an allowed point, ``(1, n_params)``; None if the searcher waits for results or is finished.
 
         Raises:
-            SpaceError: the searcher suggests nothing that the space allows.
+            SpaceError: the searcher suggests only forbidden configs.
         """
         for _ in range(_TRIES):
             name = f"{self._suggested:08d}"
@@ -100,8 +98,8 @@ class TuneSearcher:
                 return point
             self._complete(name, self._worst)
         raise SpaceError(
-            f"{type(self._searcher).__name__} suggested {_TRIES} configs in a row that the space forbids; loosen the "
-            f"clauses, or take a searcher that knows them, such as 'bohb'."
+            f"{type(self._searcher).__name__} suggested {_TRIES} forbidden configs in a row; loosen the clauses of the "
+            f"space, or use a searcher that knows them, such as 'bohb'."
         )
 
     def _point(self, suggested: Mapping[str, Any]) -> FloatArray:
@@ -113,17 +111,17 @@ class TuneSearcher:
         return self._space.canonical(np.array([values]))
 
     def _complete(self, name: str, loss: float | None) -> None:
-        """Tells the loss under the name, and with the sign, that a searcher was made for."""
+        """Reports a loss with the metric name and the sign that the searcher expects."""
         if loss is None:
             self._searcher.on_trial_complete(name, error=True)
             return
         metric, mode = self._searcher.metric or _METRIC, self._searcher.mode or _MODE
-        told = {metric: -loss if mode == "max" else loss, "training_iteration": 1}
-        self._searcher.on_trial_complete(name, result=told)
+        result = {metric: -loss if mode == "max" else loss, "training_iteration": 1}
+        self._searcher.on_trial_complete(name, result=result)
 
 
 def _domain(domain: Domain) -> Any:
-    """Ray Tune's domain of what `_column` takes: numbers, positions of options, levels within [0, 1)."""
+    """Returns Ray Tune's domain of the values that `_column` takes: numbers, positions of options, or levels in [0, 1)."""
     if isinstance(domain, Choice):
         return tune.choice(list(range(len(domain.options))))
     if isinstance(domain, Float) and domain.prior is None:
@@ -151,7 +149,7 @@ def _flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _nested(suggested: Mapping[str, Any]) -> dict[str, Any]:
-    """Some of Ray Tune's searchers flatten nested configs: "opt/lr" is {"opt": {"lr": ...}} again."""
+    """Nests a config that a searcher of Ray Tune flattened: "opt/lr" becomes {"opt": {"lr": ...}}."""
     config: dict[str, Any] = {}
     for name, value in suggested.items():
         *above, last = name.split("/")

@@ -1,1 +1,1 @@
-"""What is asked: the parameter space and the study's definition."""
+"""The parameter space and the study's definition."""

@@ -1,6 +1,6 @@
-"""One of some options."""
+"""Domains of options."""
 
-# ruff: noqa: D102  What each method gives, `Domain` says.
+# ruff: noqa: D102  `Domain` documents the methods.
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from rbt_ray.types import BoolArray, FloatArray, IntArray
 
 @dataclass(frozen=True)
 class Choice(Domain):
-    """One of some options, all different.
+    """A choice among distinct options.
 
     Args:
-        options: what to choose from; any object.
-        weights: how often each is drawn, relative to the others; None: equally.
-        word: the primitive's name: "choice", "ordinal" where the order means something, or "grid_search".
+        options: the options, of any type.
+        weights: the relative frequencies of the options; None: equal ones.
+        word: the primitive's name: "choice", "ordinal" for ordered options, or "grid_search".
     """
 
     options: tuple[Any, ...]
@@ -90,7 +90,7 @@ class Choice(Domain):
         try:
             return np.array([*self.options, math.nan], dtype=np.float64)[_positions_or_last(column)]
         except OverflowError:
-            raise SpaceError(f"takes {self.takes}, which are more than floats can hold.") from None
+            raise SpaceError(f"takes {self.takes}, which exceed the range of floats.") from None
 
     def to_json(self) -> dict[str, Any]:
         held: dict[str, Any] = {"kind": self.kind, "options": [values.to_json(option) for option in self.options]}
@@ -98,5 +98,5 @@ class Choice(Domain):
 
 
 def _positions_or_last(column: FloatArray) -> IntArray:
-    """Positions to index with, the last one for NaN."""
+    """Returns positions to index with; -1 for NaN."""
     return np.where(np.isnan(column), -1.0, column).astype(np.int64)

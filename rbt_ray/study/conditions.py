@@ -1,6 +1,6 @@
-"""When a parameter exists and which combinations are forbidden: expressions over the columns of points.
+"""Expressions over columns of points: when a parameter is active, and which combinations are forbidden.
 
-An inactive parameter is NaN, of which every comparison but ``!=`` is false; so does ConfigSpace compare.
+An inactive parameter is NaN: every comparison with it but ``!=`` is false, as in ConfigSpace.
 """
 
 from __future__ import annotations
@@ -29,47 +29,47 @@ _COMPARE: Mapping[str, Callable[[FloatArray, Any], BoolArray]] = {
 
 @dataclass(frozen=True)
 class Compare:
-    """A parameter against a value: the number itself, or the position of an option."""
+    """Compares a parameter with a value: a number, or the position of an option."""
 
     name: str
     op: Operator
     value: float
 
     def holds(self, columns: Mapping[str, FloatArray]) -> BoolArray:
-        """``(n,)`` where it is true."""
+        """Returns ``(n,)`` where it is true."""
         return _COMPARE[self.op](columns[self.name], self.value)
 
     def to_json(self) -> dict[str, Any]:
-        """The expression as JSON."""
+        """Returns the expression as JSON values."""
         return {"name": self.name, "op": self.op, "value": self.value}
 
 
 @dataclass(frozen=True)
 class OneOf:
-    """A parameter is one of some values."""
+    """Tests whether a parameter is one of some values."""
 
     name: str
     values: tuple[float, ...]
 
     def holds(self, columns: Mapping[str, FloatArray]) -> BoolArray:
-        """``(n,)`` where it is true."""
+        """Returns ``(n,)`` where it is true."""
         return np.isin(columns[self.name], self.values)
 
     def to_json(self) -> dict[str, Any]:
-        """The expression as JSON."""
+        """Returns the expression as JSON values."""
         return {"name": self.name, "op": "in", "values": list(self.values)}
 
 
 @dataclass(frozen=True)
 class Relation:
-    """A parameter against another, by the values that choices stand for.
+    """Compares two parameters, choices by their options' values.
 
     Args:
-        left: a parameter's name.
+        left: the name of a parameter.
         op: the comparison.
-        right: another's.
-        left_ranks: where `left` is a choice, a number for each option that sorts as the options do.
-        right_ranks: the same for `right`, comparable with the former.
+        right: the name of another parameter.
+        left_ranks: if `left` is a choice, a number for each option in the order of the options.
+        right_ranks: the same for `right`, on the same scale.
     """
 
     left: str
@@ -79,13 +79,13 @@ class Relation:
     right_ranks: tuple[float, ...] | None = None
 
     def holds(self, columns: Mapping[str, FloatArray]) -> BoolArray:
-        """``(n,)`` where it is true; false where either is inactive."""
+        """Returns ``(n,)`` where it is true; false where either parameter is inactive."""
         left, right = columns[self.left], columns[self.right]
         known = ~(np.isnan(left) | np.isnan(right))
         return known & _COMPARE[self.op](_ranked(left, self.left_ranks), _ranked(right, self.right_ranks))
 
     def to_json(self) -> dict[str, Any]:
-        """The expression as JSON."""
+        """Returns the expression as JSON values."""
         return {
             "left": self.left,
             "op": self.op,
@@ -97,18 +97,18 @@ class Relation:
 
 @dataclass(frozen=True)
 class BooleanExpression:
-    """All of some expressions, or any of them."""
+    """The conjunction or disjunction of expressions."""
 
     word: Literal["and", "or"]
     parts: tuple[Expression, ...]
 
     def holds(self, columns: Mapping[str, FloatArray]) -> BoolArray:
-        """``(n,)`` where it is true."""
+        """Returns ``(n,)`` where it is true."""
         join = np.logical_and if self.word == "and" else np.logical_or
         return reduce(join, [part.holds(columns) for part in self.parts])
 
     def to_json(self) -> dict[str, Any]:
-        """The expression as JSON."""
+        """Returns the expression as JSON values."""
         return {self.word: [part.to_json() for part in self.parts]}
 
 
@@ -116,7 +116,7 @@ Expression: TypeAlias = Compare | OneOf | Relation | BooleanExpression
 
 
 def expression_from_json(held: Mapping[str, Any]) -> Expression:
-    """The expression that `to_json` was called on."""
+    """Returns the expression that `to_json` was called on."""
     for word in ("and", "or"):
         if word in held:
             return BooleanExpression(word, tuple(expression_from_json(part) for part in held[word]))
@@ -129,7 +129,7 @@ def expression_from_json(held: Mapping[str, Any]) -> Expression:
 
 
 def names_in(expression: Expression) -> set[str]:
-    """The parameters an expression reads."""
+    """Returns the names of the parameters in an expression."""
     if isinstance(expression, BooleanExpression):
         return set().union(*(names_in(part) for part in expression.parts))
     return {expression.left, expression.right} if isinstance(expression, Relation) else {expression.name}

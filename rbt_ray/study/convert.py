@@ -1,6 +1,6 @@
-"""What users write a space in, as its parts: our domains, Ray Tune's, plain values, ConfigSpace.
+"""Converts a user's `param_space` (domains of rbt_ray or Ray Tune, values, or a ConfigSpace) to the parts of a space.
 
-Other libraries' objects are known by the names of their classes, so that nothing is imported to look at them.
+Objects of other libraries are recognized by class name, so that those libraries need not be imported.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ _RAY_DOMAINS = "ray.tune.search.sample"
 
 
 def parts_of(param_space: Any) -> Parts:
-    """The parts of what a user passed as `param_space`.
+    """Returns the parts of a user's `param_space`.
 
     Raises:
-        SpaceError: it is no space, or a part of it is none.
+        SpaceError: it, or a part of it, is not a space.
     """
     if "ConfigurationSpace" in class_names(param_space, "ConfigSpace"):
         from rbt_ray.study.convert_configspace import configspace_parts
@@ -39,7 +39,7 @@ def parts_of(param_space: Any) -> Parts:
 
 
 def class_names(value: Any, module: str) -> set[str]:
-    """The names of the classes a value is of that come from `module` or a part of it."""
+    """Returns the names of a value's classes and base classes that `module` or a submodule defines."""
     return {c.__name__ for c in type(value).__mro__ if c.__module__ == module or c.__module__.startswith(f"{module}.")}
 
 
@@ -74,7 +74,7 @@ def _leaf(name: str, value: Any) -> Any:
 
 
 def _domains_in(value: Any) -> Iterator[Any]:
-    """Every domain, ours or Ray Tune's, in nested dicts, lists and tuples."""
+    """Yields every domain, of rbt_ray or Ray Tune, in nested dicts, lists and tuples."""
     if isinstance(value, Domain) or class_names(value, _RAY_DOMAINS):
         yield value
     elif isinstance(value, (Mapping, list, tuple)):
@@ -91,7 +91,7 @@ def _hint(name: str, value: Any) -> str:
         return f"To try its values one by one, write {{'{name}': choice(list(...))}}."
     if callable(value):
         return (
-            "A function as a parameter, as with Ray Tune's `sample_from`, is not supported here yet: use a domain such as "
+            "A function as a parameter, as with Ray Tune's `sample_from`, is not supported: use a domain such as "
             "`randint(5, 60)`, or conditions by ConfigSpace. To pass the function itself, write choice([function])."
         )
     return "A parameter is a domain such as `randint(5, 60)`, or a plain value; to pass an object as it is, write choice([object])."
@@ -102,15 +102,15 @@ def _is_configspace(value: Any) -> bool:
 
 
 def from_tune(domain: Any) -> Domain:
-    """A domain of ray.tune (2.40 to 2.60) as ours: how it samples is in its `sampler`.
+    """Returns the domain that corresponds to one of ray.tune (2.40 to 2.60), whose `sampler` has the distribution.
 
     Raises:
-        SpaceError: it is a function, or unknown here.
+        SpaceError: it is a function, or unknown.
     """
     kinds = class_names(domain, _RAY_DOMAINS)
     if "Function" in kinds:
         raise SpaceError(
-            "`sample_from` is not supported here yet: use a domain such as `randint(5, 60)`; for a parameter that depends on "
+            "`sample_from` is not supported: use a domain such as `randint(5, 60)`; for a parameter that depends on "
             "another, write the space as a ConfigSpace.ConfigurationSpace with conditions or forbidden clauses."
         )
     sampler, q = domain.get_sampler(), None
@@ -129,4 +129,4 @@ def from_tune(domain: Any) -> Domain:
     if "Float" in kinds:
         floats = (primitives.loguniform, primitives.qloguniform) if log else (primitives.uniform, primitives.quniform)
         return floats[len(steps)](domain.lower, domain.upper, *steps)
-    raise SpaceError(f"the domain {domain!r} of Ray Tune is not known here; use one such as `rbt.randint(5, 60)`.")
+    raise SpaceError(f"the domain {domain!r} of Ray Tune is unknown; use one such as `rbt.randint(5, 60)`.")

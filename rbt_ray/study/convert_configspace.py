@@ -1,4 +1,4 @@
-"""ConfigSpace's hyperparameters, conditions and forbidden clauses as ours."""
+"""Converts ConfigSpace's hyperparameters, conditions and forbidden clauses to the parts of a space."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ _WORDS: Mapping[str, Operator] = {
 
 
 def configspace_parts(space: Any) -> Parts:
-    """The parts of a `ConfigSpace.ConfigurationSpace`.
+    """Returns the parts of a `ConfigSpace.ConfigurationSpace`.
 
-    A constant that a condition or a forbidden clause names becomes a choice of one option; default values and meta
-    data are not kept.
+    A constant in a condition or a forbidden clause becomes a choice with one option. Default values and metadata are
+    dropped.
 
     Raises:
-        SpaceError: a class of it is not one of ConfigSpace's own.
+        SpaceError: one of its classes is not defined by ConfigSpace.
     """
     domains: dict[str, Domain] = {
         check_name(name, " of the ConfigurationSpace"): _domain(name, hyperparameter)
@@ -75,7 +75,7 @@ def _domain(name: str, hyperparameter: Any) -> Domain:
 
 
 def _prior(hyperparameter: Any) -> Prior | None:
-    """A prior on the unit interval; ConfigSpace's `UnitScaler` defines how a deviation gets there on a log scale."""
+    """Returns a prior on the unit interval; ConfigSpace's `UnitScaler` defines how to scale a deviation in logarithms."""
     kind = type(hyperparameter).__name__
     if kind.startswith("Beta"):
         return BetaPrior(hyperparameter.alpha, hyperparameter.beta)
@@ -90,7 +90,7 @@ def _prior(hyperparameter: Any) -> Prior | None:
 
 
 def _expression(clause: Any, domains: Mapping[str, Domain]) -> Expression:
-    """A condition or forbidden clause; the classes of the two differ in the first and last parts of their names."""
+    """Returns a condition or forbidden clause; their class names differ in prefix and suffix only."""
     word = type(clause).__name__.removeprefix("Forbidden")
     if word in ("AndConjunction", "OrConjunction"):
         parts = tuple(_expression(part, domains) for part in clause.components)
@@ -122,7 +122,7 @@ def _relation(left: str, op: Operator, right: str, domains: Mapping[str, Domain]
     numbers = [option for options in sides for option in options or () if isinstance(option, (int, float))]
     if any(abs(number) > sys.float_info.max for number in numbers if isinstance(number, int)):
         raise SpaceError(
-            f"a forbidden clause compares `{left}` with `{right}`, which have numbers that no float can hold."
+            f"a forbidden clause compares `{left}` with `{right}`, which have numbers beyond the range of floats."
         )
     if len(numbers) == sum(len(options or ()) for options in sides):
         return Relation(

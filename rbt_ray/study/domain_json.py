@@ -13,7 +13,7 @@ from rbt_ray.study.priors import prior_from_json
 
 
 def domain_from_json(held: Mapping[str, Any]) -> Domain:
-    """The domain that `to_json` was called on; options that JSON cannot hold are `OpaqueValue`."""
+    """Returns the domain that `to_json` was called on; options that JSON cannot represent are `OpaqueValue`."""
     kind = held["kind"]
     if "options" in held:
         weights = tuple(held["weights"]) if "weights" in held else None

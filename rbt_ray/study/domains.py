@@ -1,7 +1,7 @@
-"""What one parameter may be. Columns of points in, columns out.
+"""The domain of one parameter, over columns of points.
 
-In a column a number stands for itself and a choice for the position of its option. Each domain also maps to the unit
-interval: there a discrete domain's values are cells next to one another, of equal width unless a prior says otherwise.
+A column holds numbers as they are and options as positions. Each domain also maps to the unit interval: a discrete domain's
+values are adjacent cells, of equal width unless there is a prior.
 """
 
 from __future__ import annotations
@@ -24,49 +24,49 @@ class Domain(ABC):
     @property
     @abstractmethod
     def takes(self) -> str:
-        """The values in words, for error messages."""
+        """A description of the values, for error messages."""
 
     @property
     @abstractmethod
     def n_values(self) -> int | None:
-        """How many values there are; None: infinitely many."""
+        """The number of values; None: infinitely many."""
 
     @abstractmethod
     def from_unit(self, u: FloatArray) -> FloatArray:
-        """The column at ``(n,)`` levels within [0, 1)."""
+        """Returns the column at ``(n,)`` levels within [0, 1)."""
 
     @abstractmethod
     def to_unit(self, column: FloatArray) -> FloatArray:
-        """The inverse of `from_unit`: within [0, 1); the centre of its cell for a discrete value; NaN for NaN."""
+        """Returns the inverse of `from_unit`: levels within [0, 1), cell centres for discrete values, NaN for NaN."""
 
     def nth(self, index: FloatArray) -> FloatArray:
-        """The column of the values at ``(n,)`` positions below `n_values`, in their order.
+        """Returns the column of the values at ``(n,)`` positions below `n_values`.
 
         Raises:
-            SpaceError: there are infinitely many.
+            SpaceError: there are infinitely many values.
         """
-        raise SpaceError(f"takes {self.takes}: infinitely many, of which no {len(index)} can be counted off.")
+        raise SpaceError(f"takes {self.takes}: infinitely many, so no {len(index)} can be enumerated.")
 
     @abstractmethod
     def has(self, column: FloatArray) -> BoolArray:
-        """``(n,)`` whether each number stands for a value of the domain; False for NaN."""
+        """Returns ``(n,)`` whether each number represents a value of the domain; False for NaN."""
 
     @abstractmethod
     def to_python(self, column: FloatArray) -> list[Any]:
-        """Plain Python values of a column without NaN."""
+        """Returns the Python values of a column without NaN."""
 
     @abstractmethod
     def to_column(self, value: Any) -> float | None:
-        """What stands for a plain value in a column; None where the domain does not have it."""
+        """Returns the number that represents a Python value in a column; None if the domain does not contain it."""
 
     def numbers(self, column: FloatArray) -> FloatArray:
-        """The column as the numbers it stands for; NaN for NaN.
+        """Returns the numbers that a column represents; NaN for NaN.
 
         Raises:
-            SpaceError: the domain holds something other than numbers.
+            SpaceError: a value of the domain is not a number.
         """
         return column
 
     @abstractmethod
     def to_json(self) -> dict[str, Any]:
-        """The domain in words and numbers, for reports and `domain_from_json`; both bounds are inclusive."""
+        """Returns the domain as JSON values, for reports and `domain_from_json`; both bounds are inclusive."""

@@ -1,4 +1,4 @@
-"""Nested configs as columns of flat names and back: ``{"opt": {"lr": 0.1}}`` is the column "opt/lr"."""
+"""Converts nested configs to columns of flat names and back: ``{"opt": {"lr": 0.1}}`` is the column "opt/lr"."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from rbt_ray.nearest import nearest
 from rbt_ray.types import Config
 
 Tree: TypeAlias = dict[str, "str | Tree"]
-"""Flat names in the shape of the configs they are parts of."""
+"""Flat names, nested as the configs are."""
 
 ABSENT = object()
-"""Stands in a column for a parameter that a config does not have."""
+"""Marks a parameter that a config does not have."""
 
 
 def tree_of(names: Iterable[str]) -> Tree:
-    """The shape of configs with those flat names."""
+    """Returns the shape of configs with the given flat names."""
     tree: Tree = {}
     for name in names:
         *groups, leaf = name.split("/")
@@ -35,7 +35,7 @@ def tree_of(names: Iterable[str]) -> Tree:
 
 
 def nest(tree: Tree, columns: Mapping[str, Sequence[Any]], n: int, *, sparse: bool) -> list[Config]:
-    """`n` configs of that shape from columns of plain values; in a sparse one some may be `ABSENT`."""
+    """Returns `n` configs of a shape from columns of Python values; with `sparse`, some values may be `ABSENT`."""
     parts = [
         columns[below] if isinstance(below, str) else nest(below, columns, n, sparse=sparse) for below in tree.values()
     ]
@@ -49,15 +49,15 @@ def nest(tree: Tree, columns: Mapping[str, Sequence[Any]], n: int, *, sparse: bo
 
 
 def flatten(config: Config, tree: Tree, where: str) -> Iterator[tuple[str, Any]]:
-    """Flat names and values of a config of that shape; a dict may be a group or, where the tree ends, a value.
+    """Yields flat names and values of a config of a shape; a dict is a value where the shape has no group.
 
     Args:
-        config: nested as `tree` is.
+        config: a config nested as `tree` is.
         tree: the shape.
-        where: what to call the config in an error.
+        where: the name of the config in errors.
 
     Raises:
-        SpaceError: a name that is not in the tree, or a value where a group should be.
+        SpaceError: a name is not in the tree, or a value takes the place of a group.
     """
     if not isinstance(config, Mapping):
         raise SpaceError(f"{where} is a dict of parameters; got {config!r} of type {type(config).__name__}.")

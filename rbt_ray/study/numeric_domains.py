@@ -1,6 +1,6 @@
-"""Numbers: any within bounds, evenly stepped ones, normally distributed ones."""
+"""Domains of numbers: within bounds, evenly stepped, or normally distributed."""
 
-# ruff: noqa: D102  What each method gives, `Domain` says.
+# ruff: noqa: D102  `Domain` documents the methods.
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from rbt_ray.study.domains import Domain
 from rbt_ray.study.priors import UNDER_ONE, Prior, normal_quantile, normal_share
 from rbt_ray.types import BoolArray, FloatArray, is_real
 
-_TOLERANCE = 1e-9  # relative; what a value may lose on its way through another library's logarithm, or through text
+_TOLERANCE = 1e-9  # relative; covers the rounding of other libraries' logarithms and of text
 
 
 @dataclass(frozen=True)
 class Float(Domain):
-    """Any float from `lower` to `upper`, both inclusive; with `log`, even in its logarithm."""
+    """A float from `lower` to `upper`, both inclusive; with `log`, uniform in its logarithm."""
 
     lower: float
     upper: float
@@ -77,17 +77,17 @@ class Float(Domain):
 
 @dataclass(frozen=True)
 class Stepped(Domain):
-    """The multiples `first * q` to `(first + n - 1) * q`; with `log`, even in their logarithm.
+    """The multiples `first * q` to `(first + n - 1) * q`; with `log`, uniform in their logarithm.
 
-    A step in decimals gives the floats nearest to the decimals: the third multiple of 0.1 is 0.3.
+    Decimal steps give the floats nearest to the decimals: the third multiple of 0.1 is 0.3.
 
     Args:
         first: the first multiple.
-        n: how many there are.
+        n: how many multiples.
         q: the step.
-        integer: the values are ints.
-        log: the k-th multiple is drawn with a probability proportional to log((k + 1) / k), as Ray Tune's integers are.
-        prior: where draws are dense.
+        integer: whether the values are ints.
+        log: whether multiple k has a probability proportional to log((k + 1) / k), as in Ray Tune.
+        prior: the distribution of draws; None: uniform.
     """
 
     first: int
@@ -115,7 +115,7 @@ class Stepped(Domain):
 
     @cached_property
     def _scale(self) -> tuple[float, float]:
-        """Two numbers whose ratio is q, exact ones where the decimals of q allow it."""
+        """Returns two numbers whose ratio is q; exact ones if q has few decimals."""
         decimals = -int(Decimal(repr(self.q)).normalize().as_tuple().exponent)
         if 0 < decimals <= 15:
             above = float(Decimal(repr(self.q)).scaleb(decimals))
@@ -182,7 +182,7 @@ class Stepped(Domain):
 
 @dataclass(frozen=True)
 class Normal(Domain):
-    """A float of a normal distribution; with `q`, rounded to a multiple of it."""
+    """A normally distributed float; with `q`, rounded to a multiple of it."""
 
     mean: float
     sd: float

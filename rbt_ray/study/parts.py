@@ -1,4 +1,4 @@
-"""The parts of a space, as they are found in what a user passed."""
+"""The parts of a space, collected from a user's `param_space`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rbt_ray.study.domains import Domain
 
 @dataclass
 class Parts:
-    """The parts of a space as they are found; see `Space` for what they are."""
+    """The parts of a space; `Space` documents them."""
 
     domains: dict[str, Domain] = field(default_factory=dict)
     constants: dict[str, Any] = field(default_factory=dict)
@@ -22,7 +22,7 @@ class Parts:
     forbidden: list[Expression] = field(default_factory=list)
 
     def add(self, name: str, part: Any) -> None:
-        """A parameter if `part` is a domain, else a constant."""
+        """Adds a parameter if `part` is a domain, otherwise a constant."""
         self.order.append(name)
         if isinstance(part, Domain):
             self.domains[name] = part
@@ -31,10 +31,10 @@ class Parts:
 
 
 def check_name(key: Any, where: str) -> str:
-    """A parameter's name.
+    """Returns a parameter's name after checking it.
 
     Raises:
-        SpaceError: it is not text, or is empty, or has a "/" in it.
+        SpaceError: it is not a string, is empty, or contains a "/".
     """
     if not isinstance(key, str):
         raise SpaceError(f"parameters{where} have names of type str; got {key!r} of type {type(key).__name__}.")

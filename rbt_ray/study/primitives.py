@@ -1,4 +1,4 @@
-"""The words a parameter space is written in; they are Ray Tune's, with its bounds."""
+"""The functions that define parameters, with the names and bounds of Ray Tune."""
 
 from __future__ import annotations
 
@@ -17,66 +17,66 @@ from rbt_ray.study.domains import Domain
 from rbt_ray.study.numeric_domains import Float, Normal, Stepped
 from rbt_ray.types import is_integer, is_real
 
-_LARGEST = 2**50  # a float64 tells the middles of so many cells apart
-_LARGEST_LOG = 2**40  # and of so many cells in a logarithm
+_LARGEST = 2**50  # a float64 can distinguish the centres of so many cells
+_LARGEST_LOG = 2**40  # and of so many cells on a log scale
 
 
 def choice(options: Sequence[Any] | NDArray[Any]) -> Choice:
-    """One of `options`, any objects; one is enough. An option listed twice is one option, drawn twice as often.
+    """Returns a choice among `options`, which may be any objects. An option listed twice is drawn twice as often.
 
     Raises:
-        SpaceError: there is none, or `options` is not a sequence.
+        SpaceError: `options` is empty or not a sequence.
     """
     return _choice("choice", "options", options)
 
 
 def grid_search(values: Sequence[Any] | NDArray[Any]) -> Choice:
-    """Every one of `values` where the search is a grid; a choice among them for the other searchers.
+    """Returns a choice among `values`, all of which a grid search tries.
 
     Raises:
-        SpaceError: there is none, or `values` is not a sequence.
+        SpaceError: `values` is empty or not a sequence.
     """
     return _choice("grid_search", "values", values)
 
 
 def uniform(lower: float, upper: float) -> Float:
-    """A float from `lower` to `upper`.
+    """Returns the domain of floats from `lower` to `upper`.
 
     Raises:
-        SpaceError: a bound is not a finite number, or they are in the wrong order.
+        SpaceError: a bound is not a finite number, or `lower` is not below `upper`.
     """
     return Float(*_floats("uniform", lower, upper))
 
 
 def loguniform(lower: float, upper: float) -> Float:
-    """A float from `lower` to `upper`, even in its logarithm: each order of magnitude is drawn as often.
+    """Returns the domain of floats from `lower` to `upper`, uniform in the logarithm.
 
     Raises:
-        SpaceError: a bound is not a finite number above 0, or they are in the wrong order.
+        SpaceError: a bound is not a finite number above 0, or `lower` is not below `upper`.
     """
     return Float(*_positive("loguniform", *_floats("loguniform", lower, upper)), log=True)
 
 
 def quniform(lower: float, upper: float, q: float) -> Stepped:
-    """A multiple of `q` from `lower` to `upper`, both inclusive and each drawn as often.
+    """Returns the domain of multiples of `q` from `lower` to `upper`, both inclusive, with equal probabilities.
 
     Raises:
-        SpaceError: a bound is not a finite number or not a multiple of `q`, or they are in the wrong order.
+        SpaceError: a bound is not a finite number or not a multiple of `q`, or `lower` is not below `upper`.
     """
     return _stepped_float("quniform", lower, upper, q, log=False)
 
 
 def qloguniform(lower: float, upper: float, q: float) -> Stepped:
-    """A multiple of `q` from `lower` to `upper`, both inclusive, even in its logarithm.
+    """Returns the domain of multiples of `q` from `lower` to `upper`, both inclusive, uniform in the logarithm.
 
     Raises:
-        SpaceError: as for `quniform`; and where `lower` is not above 0.
+        SpaceError: as for `quniform`; or `lower` is not above 0.
     """
     return _stepped_float("qloguniform", lower, upper, q, log=True)
 
 
 def randint(lower: int, upper: int) -> Stepped:
-    """An int from `lower` to `upper - 1`.
+    """Returns the domain of ints from `lower` to `upper - 1`.
 
     Raises:
         SpaceError: a bound is not an int, or `upper` is not above `lower`.
@@ -85,16 +85,16 @@ def randint(lower: int, upper: int) -> Stepped:
 
 
 def lograndint(lower: int, upper: int) -> Stepped:
-    """An int from `lower` to `upper - 1`, even in its logarithm.
+    """Returns the domain of ints from `lower` to `upper - 1`, uniform in the logarithm.
 
     Raises:
-        SpaceError: as for `randint`; and where `lower` is below 1.
+        SpaceError: as for `randint`; or `lower` is below 1.
     """
     return _stepped_int("lograndint", lower, upper, 1, log=True)
 
 
 def qrandint(lower: int, upper: int, q: int = 1) -> Stepped:
-    """A multiple of `q` from `lower` to `upper`, both inclusive; with ``q=1``, as in Ray Tune, `upper` is not.
+    """Returns the domain of multiples of `q` from `lower` to `upper`; as in Ray Tune, `upper` is exclusive if ``q=1``.
 
     Raises:
         SpaceError: a bound or `q` is not an int, or there is no multiple of `q` between them.
@@ -103,16 +103,16 @@ def qrandint(lower: int, upper: int, q: int = 1) -> Stepped:
 
 
 def qlograndint(lower: int, upper: int, q: int) -> Stepped:
-    """A multiple of `q` from `lower` to `upper`, both inclusive except with ``q=1``, even in its logarithm.
+    """Returns the domain of `qrandint`, uniform in the logarithm.
 
     Raises:
-        SpaceError: as for `qrandint`; and where `lower` is below 1.
+        SpaceError: as for `qrandint`; or `lower` is below 1.
     """
     return _stepped_int("qlograndint", lower, upper, q, log=True)
 
 
 def normal(mean: float, sd: float) -> Normal:
-    """A float of the normal distribution with that mean and standard deviation.
+    """Returns a normal distribution of floats with a mean and a standard deviation.
 
     Raises:
         SpaceError: one is not a finite number, or `sd` is not above 0.
@@ -121,7 +121,7 @@ def normal(mean: float, sd: float) -> Normal:
 
 
 def qnormal(mean: float, sd: float, q: float) -> Normal:
-    """As `normal`, rounded to a multiple of `q`.
+    """Returns the domain of `normal`, rounded to multiples of `q`.
 
     Raises:
         SpaceError: one is not a finite number, or `sd` or `q` is not above 0.
@@ -132,10 +132,10 @@ def qnormal(mean: float, sd: float, q: float) -> Normal:
 def _choice(word: str, argument: str, options: Any) -> Choice:
     listed = options
     if isinstance(options, np.ndarray):
-        listed = list(options) if options.ndim == 1 else options.tolist()  # the latter turns times into ints
+        listed = list(options) if options.ndim == 1 else options.tolist()  # `tolist` would turn times into ints
     if isinstance(listed, (str, bytes)) or not isinstance(listed, Sequence):
         if isinstance(listed, (set, frozenset)):
-            hint = "A set has no order, so no run could be repeated: sort it into a list."
+            hint = "A set has no order, so runs would not be repeatable: sort it into a list."
         elif isinstance(listed, Iterable) and not isinstance(listed, (str, bytes)):
             hint = f"Write `{word}(list(...))`."
         else:

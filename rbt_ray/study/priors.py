@@ -1,4 +1,4 @@
-"""Where in a domain the draws are dense: distributions on the unit interval and their inverses."""
+"""Priors of domains: distributions on the unit interval and their inverses."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from rbt_ray.types import FloatArray
 
 UNDER_ONE = math.nextafter(1.0, 0.0)
 _STANDARD = NormalDist()
-_KNOTS = np.sin(np.linspace(0.0, np.pi / 2, 4097)) ** 2  # dense at the ends, where a density may rise steeply
+_KNOTS = np.sin(np.linspace(0.0, np.pi / 2, 4097)) ** 2  # dense at the ends, where a density may be steep
 
 
 def normal_quantile(u: FloatArray) -> FloatArray:
-    """Standard normal quantiles of `u`, ``(n,)`` within [0, 1]; the two ends give about -8.2 and 8.2.
+    """Returns standard normal quantiles of `u`, ``(n,)`` within [0, 1]; the ends give about -8.2 and 8.2.
 
     Source:
         `statistics.NormalDist.inv_cdf`: Wichura (1988), "Algorithm AS 241", Applied Statistics 37(3), 477-484.
@@ -29,16 +29,16 @@ def normal_quantile(u: FloatArray) -> FloatArray:
 
 
 def normal_share(z: FloatArray) -> FloatArray:
-    """The share of a standard normal below `z`, ``(n,)``; NaN where `z` is."""
+    """Returns the standard normal distribution function at `z`, ``(n,)``; NaN where `z` is."""
     return np.array([0.5 * math.erfc(-x / math.sqrt(2)) for x in z.tolist()], dtype=np.float64)
 
 
 @dataclass(frozen=True)
 class NormalPrior:
-    """A normal distribution cut to [0, 1].
+    """A normal distribution truncated to [0, 1].
 
     Raises:
-        SpaceError: practically nothing of it lies there.
+        SpaceError: almost none of it lies there.
     """
 
     mean: float
@@ -48,8 +48,8 @@ class NormalPrior:
         low, high = self._ends()
         if not high - low > 1e-12:
             raise SpaceError(
-                f"a normal distribution whose mean lies {self.mean:g} of the way from the lower to the upper bound, with a "
-                f"deviation of {self.sd:g} of that way, has nothing between the bounds; move the mean or widen the bounds."
+                f"a normal distribution with mean {self.mean:g} and deviation {self.sd:g}, on a scale from 0 at the lower bound "
+                f"to 1 at the upper, has nothing between the bounds; move the mean or widen the bounds."
             )
 
     def _ends(self) -> tuple[float, float]:
@@ -57,27 +57,27 @@ class NormalPrior:
         return low, high
 
     def spread(self, u: FloatArray) -> FloatArray:
-        """Uniform draws as draws of this distribution."""
+        """Maps uniform draws to draws of this distribution."""
         low, high = self._ends()
         z = normal_quantile(low + u * (high - low))
         return np.clip(self.mean + self.sd * z, 0.0, UNDER_ONE)
 
     def level(self, x: FloatArray) -> FloatArray:
-        """The inverse of `spread`: the share of the distribution below each `x`."""
+        """Returns the inverse of `spread`: the distribution function at each `x`."""
         low, high = self._ends()
         return np.clip((normal_share((x - self.mean) / self.sd) - low) / (high - low), 0.0, UNDER_ONE)
 
     def to_json(self) -> dict[str, Any]:
-        """The prior as JSON."""
+        """Returns the prior as JSON values."""
         return {"kind": "normal", "mean": self.mean, "sd": self.sd}
 
 
 @dataclass(frozen=True)
 class BetaPrior:
-    """A beta distribution on [0, 1], its distribution function joined up from straight pieces.
+    """A beta distribution on [0, 1], with a piecewise linear distribution function.
 
-    Both parameters are at least 1, so that the density is finite; the pieces are within 1e-5 of the function up to
-    parameters of about 100.
+    Both parameters are at least 1, so that the density is finite. The error of the distribution function is below 1e-5 for
+    parameters up to about 100.
     """
 
     alpha: float
@@ -95,17 +95,17 @@ class BetaPrior:
         return shares
 
     def spread(self, u: FloatArray) -> FloatArray:
-        """Uniform draws as draws of this distribution."""
+        """Maps uniform draws to draws of this distribution."""
         draws: FloatArray = np.minimum(np.interp(u, self._shares, _KNOTS), UNDER_ONE)
         return draws
 
     def level(self, x: FloatArray) -> FloatArray:
-        """The inverse of `spread`: the share of the distribution below each `x`."""
+        """Returns the inverse of `spread`: the distribution function at each `x`."""
         shares: FloatArray = np.minimum(np.interp(x, _KNOTS, self._shares), UNDER_ONE)
         return shares
 
     def to_json(self) -> dict[str, Any]:
-        """The prior as JSON."""
+        """Returns the prior as JSON values."""
         return {"kind": "beta", "alpha": self.alpha, "beta": self.beta}
 
 
@@ -113,7 +113,7 @@ Prior: TypeAlias = NormalPrior | BetaPrior
 
 
 def prior_from_json(held: dict[str, Any] | None) -> Prior | None:
-    """The prior that `to_json` was called on, or None."""
+    """Returns the prior that `to_json` was called on, or None."""
     if held is None:
         return None
     parameters = {name: value for name, value in held.items() if name != "kind"}

@@ -1,4 +1,4 @@
-"""Seeds that follow from who a trial is, not from when or where it runs."""
+"""Seeds of trials, which do not depend on when or where they run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rbt_ray.types import IntArray
 
 
 def trial_seeds(study_seed: int, trials: IntArray) -> NDArray[np.uint64]:
-    """A seed below 2**32 for each trial, ``(n,)``; every library's generator takes one of that size.
+    """Returns ``(n,)`` a seed below 2**32 for each trial; every library's generator accepts such seeds.
 
     Source:
         The finaliser of SplitMix64: Steele, Lea and Flood (2014), "Fast Splittable Pseudorandom Number Generators".

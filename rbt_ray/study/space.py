@@ -1,7 +1,7 @@
-"""The parameter space: which configs there are, as rows of numbers and as the dicts an objective gets.
+"""The parameter space: its configs as rows of numbers, and as the dicts that an objective gets.
 
-A row of points holds a float64 for each parameter: the value itself for a number, the position of the option for a
-choice, NaN for a parameter that a condition leaves out.
+A row of points has a float64 for each parameter: the value of a number, the position of an option, or NaN for an inactive
+parameter.
 """
 
 from __future__ import annotations
@@ -40,15 +40,15 @@ _BLOCK = 2**16
 
 @dataclass(frozen=True)
 class Space:
-    """Parameters and their domains, with the conditions under which they exist and the combinations that are forbidden.
+    """Parameters and their domains, with the conditions under which they are active and forbidden combinations.
 
     Args:
-        names: flat names in order of definition, nested dicts joined by "/" ("opt/lr").
-        domains: what each parameter may be.
-        constants: flat names and the plain values that every config has.
-        order: the names of parameters and constants in the order that configs have them; empty: constants last.
-        conditions: a parameter and when it exists, parents before children; those without one always exist.
-        forbidden: each true where a config is forbidden.
+        names: flat names in order of definition; "/" joins the names of nested dicts ("opt/lr").
+        domains: the domain of each parameter.
+        constants: the flat names and values that every config has.
+        order: the names of parameters and constants in the order of configs; empty: constants last.
+        conditions: pairs of a parameter and when it is active, parents before children; others are always active.
+        forbidden: expressions that are true for forbidden configs.
     """
 
     names: tuple[str, ...]
@@ -64,14 +64,14 @@ class Space:
 
     @classmethod
     def of(cls, param_space: Any) -> Space:
-        """The space a user wrote.
+        """Returns the space of a user's `param_space`.
 
         Args:
-            param_space: a dict of domains, plain values and dicts of these; domains may be Ray Tune's own; or a
+            param_space: a dict of domains (of rbt_ray or Ray Tune), values and dicts of these; a
                 `ConfigSpace.ConfigurationSpace`; or a `Space`.
 
         Raises:
-            SpaceError: it is something else, or a part of it is.
+            SpaceError: it, or a part of it, is something else.
         """
         if isinstance(param_space, Space):
             return param_space
@@ -90,7 +90,7 @@ class Space:
 
     @property
     def n_params(self) -> int:
-        """How many parameters vary: the width of a row of points."""
+        """The number of parameters: the width of a row of points."""
         return len(self.names)
 
     @property
@@ -100,25 +100,25 @@ class Space:
 
     @cached_property
     def grid_size(self) -> int:
-        """The product of the parameters' numbers of values, as if all existed and nothing were forbidden.
+        """The number of rows of the grid, with all parameters active and nothing forbidden.
 
         Raises:
-            SpaceError: a parameter has infinitely many.
+            SpaceError: a parameter has infinitely many values.
         """
         for name, domain in zip(self.names, self.domains, strict=True):
             if domain.n_values is None:
                 raise SpaceError(
-                    f"`{name}` is {domain.kind} and takes infinitely many values, so there is no grid of them. Write "
+                    f"`{name}` is {domain.kind} and takes infinitely many values, so there is no grid. Write "
                     f"`grid_search([...])` or `quniform(lower, upper, q)` for it, or use search_alg 'random' or 'sobol'."
                 )
         return math.prod(domain.n_values or 0 for domain in self.domains)
 
     @cached_property
     def size(self) -> int | None:
-        """How many different configs there are, forbidden ones left out.
+        """The number of different allowed configs.
 
-        None: infinitely many; or there are conditions or forbidden clauses and a grid of more than 10**7 points, which
-        would take too long to count.
+        None: infinitely many, or the space has conditions or forbidden clauses and a grid of more than 10**7 points, which
+        takes too long to count.
         """
         if not self.is_finite:
             return None
@@ -130,16 +130,16 @@ class Space:
         return sum(int((self.allowed(block) & self.is_representative(block)).sum()) for block in blocks)
 
     def grid(self, start: int, stop: int) -> FloatArray:
-        """Rows `start` to `stop` of the grid, ``(n, n_params)``; the last parameter changes fastest.
+        """Returns rows `start` to `stop` of the grid, ``(n, n_params)``; the last parameter changes fastest.
 
-        It is the grid of all parameters, as if all existed and nothing were forbidden.
+        The grid has all parameters active and nothing forbidden.
         """
         return self.grid_rows(np.arange(max(min(stop, self.grid_size) - start, 0)), start)
 
     def grid_rows(self, index: IntArray, offset: int = 0) -> FloatArray:
-        """The rows at positions `index` + `offset`, ``(n, n_params)``, each below `grid_size`; an offset has any size."""
+        """Returns the rows at `index` + `offset`, ``(n, n_params)``, below `grid_size`; `offset` may exceed an int64."""
         points = np.empty((len(index), self.n_params))
-        # Counting on from the digits of the offset keeps every number in an int64, whatever the size of the grid.
+        # Adding to the digits of the offset keeps every number in an int64, whatever the size of the grid.
         carry = index
         for column in reversed(range(self.n_params)):
             n_values = self.domains[column].n_values or 1
@@ -149,14 +149,14 @@ class Space:
         return points
 
     def is_representative(self, points: FloatArray) -> BoolArray:
-        """``(n,)`` True at one row of those in the grid that are the same config: inactive parameters at their first value."""
+        """Returns ``(n,)`` True for one grid row of each config: the one with inactive parameters at their first value."""
         if not self.conditions:
             return np.ones(len(points), dtype=bool)
         first = np.array([domain.nth(np.zeros(1))[0] for domain in self.domains])
         return np.asarray((self.active(points) | (points == first)).all(axis=1), dtype=bool)
 
     def active(self, points: FloatArray) -> BoolArray:
-        """``(n, n_params)`` which parameters exist, by the values of the others."""
+        """Returns ``(n, n_params)`` which parameters are active."""
         active = np.ones(points.shape, dtype=bool)
         columns = self._columns_of(points)
         for name, condition in self.conditions:
@@ -166,13 +166,13 @@ class Space:
         return active
 
     def canonical(self, points: FloatArray) -> FloatArray:
-        """Points of which those that are the same config are equal: NaN for inactive parameters, no negative zero."""
+        """Returns points with NaN for inactive parameters and no negative zeros, so that equal configs have equal points."""
         if self.conditions:
             points = np.where(self.active(points), points, np.nan)
         return points + 0.0
 
     def allowed(self, points: FloatArray) -> BoolArray:
-        """``(n,)`` False where a forbidden clause holds."""
+        """Returns ``(n,)`` False where a forbidden clause is true."""
         if not self.forbidden:
             return np.ones(len(points), dtype=bool)
         columns = self._columns_of(self.canonical(points))
@@ -180,28 +180,28 @@ class Space:
         return ~broken
 
     def has(self, points: FloatArray) -> bool:
-        """Whether every row, ``(n, n_params)``, is a point of the space: NaN for what is left out, otherwise a value."""
+        """Returns whether every row of ``(n, n_params)`` points has values of the domains, or NaN."""
         columns = zip(self.domains, points.T, strict=True)
         return all(bool((domain.has(column) | np.isnan(column)).all()) for domain, column in columns)
 
     def from_unit(self, u: FloatArray) -> FloatArray:
-        """Points at levels ``(n, n_params)`` within [0, 1); all parameters exist: see `canonical`."""
+        """Returns points at levels ``(n, n_params)`` within [0, 1), all parameters active: see `canonical`."""
         columns = [domain.from_unit(u[:, k]) for k, domain in enumerate(self.domains)]
         return np.column_stack(columns) if columns else np.empty(u.shape)
 
     def to_unit(self, points: FloatArray) -> FloatArray:
-        """The inverse of `from_unit`: the centre of the cell for a discrete value, NaN for an inactive parameter."""
+        """Returns the inverse of `from_unit`: cell centres for discrete values, NaN for inactive parameters."""
         columns = [domain.to_unit(points[:, k]) for k, domain in enumerate(self.domains)]
         return np.column_stack(columns) if columns else np.empty(points.shape)
 
     def digests(self, points: FloatArray) -> NDArray[np.uint64]:
-        """``(n,)`` hashes of 64 bits, equal for points that are the same config, in every process and version.
+        """Returns ``(n,)`` 64-bit hashes, equal for equal configs, in every process and version.
 
         Source:
             The finaliser of SplitMix64: Steele, Lea and Flood (2014), "Fast Splittable Pseudorandom Number Generators".
         """
         canonical = self.canonical(points)
-        canonical[np.isnan(canonical)] = np.nan  # there are many NaNs; one of them stands for all
+        canonical[np.isnan(canonical)] = np.nan  # NaNs may differ in their bits
         digest = np.full(len(points), self.n_params, dtype=np.uint64)
         for bits in np.ascontiguousarray(canonical.T).view(np.uint64):
             z = (digest + np.uint64(0x9E3779B97F4A7C15)) ^ bits
@@ -211,21 +211,21 @@ class Space:
         return digest
 
     def decode(self, points: FloatArray) -> list[Config]:
-        """The config of each row: nested plain Python values, constants included, inactive parameters absent."""
+        """Returns the config of each row: nested Python values, with constants, without inactive parameters."""
         columns = self._plain(points, ABSENT)
         for name, value in self.constants.items():
             columns[name] = [values.fresh(value) for _ in range(len(points))]
         return nest(self._tree, columns, len(points), sparse=bool(np.isnan(points).any()))
 
     def columns(self, points: FloatArray) -> dict[str, list[Any]]:
-        """Plain Python values of each parameter by flat name, None for inactive ones: for frames and reports."""
+        """Returns columns of Python values by flat name, None for inactive parameters: for frames and reports."""
         return self._plain(points, None)
 
     def number_columns(self, points: FloatArray) -> dict[str, FloatArray]:
-        """Parameters and constants as ``(n,)`` numbers by flat name, NaN for inactive ones.
+        """Returns parameters and constants as ``(n,)`` numbers by flat name, NaN for inactive ones.
 
         Raises:
-            SpaceError: one of them is no number.
+            SpaceError: one of them is not a number.
         """
         columns: dict[str, FloatArray] = {}
         for name in self.order:
@@ -244,11 +244,11 @@ class Space:
         return columns
 
     def encode(self, configs: Sequence[Config]) -> FloatArray:
-        """The inverse of `decode`, ``(n_configs, n_params)``; constants may be left out.
+        """Returns the inverse of `decode`, ``(n_configs, n_params)``; configs may leave constants out.
 
         Raises:
-            SpaceError: a config has an unknown name, lacks a parameter, has one that a condition leaves out, has a value
-                that its domain does not, or is forbidden.
+            SpaceError: a config has an unknown name or an inactive parameter, lacks a parameter, has a value outside its
+                domain, or is forbidden.
         """
         points = np.full((len(configs), self.n_params), np.nan)
         for row, config in enumerate(configs):
@@ -306,7 +306,7 @@ class Space:
         return tree_of(self.order)
 
     def to_json(self) -> dict[str, Any]:
-        """The space as JSON can hold it; options that it cannot are only named: see `from_json`."""
+        """Returns the space as JSON values; it names options that JSON cannot represent: see `from_json`."""
         return {
             "parameters": [{"name": n, **d.to_json()} for n, d in zip(self.names, self.domains, strict=True)],
             "constants": [{"name": name, "value": values.to_json(value)} for name, value in self.constants.items()],
@@ -317,7 +317,7 @@ class Space:
 
     @classmethod
     def from_json(cls, held: Mapping[str, Any]) -> Space:
-        """The space that `to_json` was called on; options that JSON cannot hold, such as functions, are `OpaqueValue`."""
+        """Returns the space that `to_json` was called on; options such as functions become an `OpaqueValue`."""
         return cls(
             names=tuple(parameter["name"] for parameter in held["parameters"]),
             domains=tuple(domain_from_json(parameter) for parameter in held["parameters"]),
@@ -328,10 +328,10 @@ class Space:
         )
 
     def require_options(self) -> None:
-        """Refuses a space that was read from a file, if that could only name some of its options.
+        """Checks that a space read from a file has no options that the file only names.
 
         Raises:
-            SpaceError: it names the first of them.
+            SpaceError: it has one; the message names it.
         """
         parts = [getattr(domain, "options", ()) for domain in self.domains]
         for option in values.opaque_values_in([*parts, self.constants]):
@@ -342,6 +342,6 @@ class Space:
 
     @cached_property
     def fingerprint(self) -> str:
-        """A sha256 that tells spaces apart, in hex; an option that JSON cannot hold counts by its name only."""
+        """The sha256 of the space in hex; an option that JSON cannot represent counts by its name."""
         text = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""What is asked: the whole of a study that decides its results, and nothing of how or where it runs."""
+"""The definition of a study: everything that determines its results, and nothing about how or where it runs."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from rbt_ray.types import Config, FidelityKind, FloatArray, Mode
 
 @dataclass(frozen=True)
 class BundleId:
-    """Which prices: a registered bundle by name, or one of the study's own by file; the version is its content's hash."""
+    """Identifies the prices: a registered bundle by name, or the study's own; the version is the hash of the content."""
 
     name: str | None
     version: str
     n_bars: int
     train_bars: int
-    """How many bars from the start the search may see; the rest is the hold-out."""
+    """How many bars from the start the search may use; the rest is the hold-out."""
 
 
 @dataclass(frozen=True)
 class Address:
-    """Where an objective is found again, and how to know it.
+    """Where to find an objective again, and how to recognize it.
 
     Args:
         name: a built-in objective's name, or ``module:function``.
-        options: what a built-in one was made with.
-        folder: where the module lies.
-        fingerprint: stays the same while the objective's own source and options do.
-        code: stays the same while its state and the code it reaches in the user's own modules do; "" of a built-in
-            objective, and in studies that were begun before it was recorded.
-        parts: what `code` is made of, by names that a message can show: numbers as they are, hashes of all else.
-        python: the version of Python whose compiled code `code` and `parts` are of.
+        options: the arguments of a built-in one.
+        folder: the folder of the module.
+        fingerprint: a hash of the objective's own source and options.
+        code: a hash of its state and of the code it reaches in the user's modules; "" for a built-in objective, and in
+            studies begun before it was recorded.
+        parts: the parts of `code`, by names for messages: numbers as they are, otherwise hashes.
+        python: the version of Python that compiled the code behind `code` and `parts`.
     """
 
     name: str
@@ -50,13 +50,13 @@ class Address:
 
     @property
     def is_importable(self) -> bool:
-        """Whether another process can find it by its name alone."""
+        """Whether another process can import it by its name."""
         return "<" not in self.name and not self.name.startswith("__main__:")
 
 
 @dataclass(frozen=True)
 class PriorResult:
-    """A result of an earlier search: a point, ``(n_params,)``, at a fidelity, and its loss."""
+    """A result of an earlier search: the loss of a point, ``(n_params,)``, at a fidelity."""
 
     point: tuple[float, ...]
     fidelity: float
@@ -65,33 +65,33 @@ class PriorResult:
 
 @dataclass(frozen=True)
 class Study:
-    """A study's definition: with the same definition every run ends in the same table.
+    """A study's definition; every run of the same definition gives the same table.
 
     Args:
-        name: names the study's folder.
-        space: what may vary.
-        metric: the number that is optimized.
+        name: the name of the study's folder.
+        space: the space to search.
+        metric: the metric to optimize.
         mode: "min" or "max".
         search_alg: the searcher's name; "custom" for an object.
-        num_samples: how many new configs; None: every one there is.
-        seed: everything random follows from it.
-        max_pending: how many trials may be open at once: how far the searcher runs ahead of results.
-        deterministic: results are told in the order of asking.
-        max_cost: full-fidelity evaluations that may be spent.
-        points_to_evaluate: configs that come first.
+        num_samples: how many new configs; None for all.
+        seed: the seed of everything random.
+        max_pending: how many trials may be open at once.
+        deterministic: whether the searcher gets results in the order of its proposals.
+        max_cost: the most evaluations, counted in full-fidelity ones.
+        points_to_evaluate: configs to evaluate first.
         bundle: the prices, or None.
-        objective: where the objective is found again.
-        recheck: how many of the best are re-run in detail.
+        objective: where to find the objective again.
+        recheck: how many of the best configs to review at order level.
         search_options: settings of the searcher.
-        scheduler: name and settings of what decides on fidelities; None: all trials are at full fidelity.
+        scheduler: name and settings of the scheduler; None: all trials are at full fidelity.
         fidelity: what a fidelity is a share of.
-        lowest_fidelity: the lowest that is used.
+        lowest_fidelity: the lowest fidelity of the search.
         eta: the factor from one fidelity to the next.
-        max_reports: what fidelity 1 is, where fidelity is counted in reports.
-        warm_start: what the sampler has learned before the first trial.
-        run: how it was run, as far as results can depend on it: time-outs, retries, memory. A resumed study keeps to it.
-        why: why "auto" chose what it chose; "" where the user did.
-        accounting: the version of the rules by which its backtests are run; see `rbt_ray.types.ACCOUNTING`.
+        max_reports: the number of reports at fidelity 1, if fidelity counts reports.
+        warm_start: results that the sampler learns before the first trial.
+        run: the run settings that results can depend on: time-outs, retries, memory. A resumed study keeps them.
+        why: why "auto" chose this search; "" if the user did.
+        accounting: the version of the rules of its backtests; see `rbt_ray.types.ACCOUNTING`.
     """
 
     name: str
@@ -120,33 +120,33 @@ class Study:
     accounting: int = 1
 
     def loss_of(self, metrics: MetricColumns, n: int) -> FloatArray:
-        """``(n,)`` what searchers minimise; NaN where a trial has no metric. The one place that knows the mode."""
+        """Returns ``(n,)`` the losses that searchers minimize; NaN for a trial without the metric. Only this applies the mode."""
         column = metrics.get(self.metric)
         if column is None:
             return np.full(n, np.nan)
         return column.numbers() * (-1.0 if self.mode == "max" else 1.0)
 
     def to_json(self) -> dict[str, Any]:
-        """The definition as JSON can hold it."""
+        """Returns the definition as JSON values."""
         plain = {f.name: getattr(self, f.name) for f in fields(self)}
         plain["space"] = self.space.to_json()
         plain["space_fingerprint"] = self.space.fingerprint
         plain["points_to_evaluate"] = self.space.encode(self.points_to_evaluate).tolist()
         plain["objective"] = asdict(self.objective)
-        plain["warm_start"] = [asdict(told) for told in self.warm_start]
+        plain["warm_start"] = [asdict(prior) for prior in self.warm_start]
         plain["bundle"] = None if self.bundle is None else asdict(self.bundle)
         return plain
 
     @classmethod
     def from_json(cls, plain: dict[str, Any], space: Space | None = None) -> Study:
-        """The definition again.
+        """Returns the definition that `to_json` wrote.
 
         Args:
-            plain: what `to_json` gave.
-            space: the space, where it holds options that JSON cannot.
+            plain: the JSON values.
+            space: the space, if it has options that JSON cannot represent.
 
         Raises:
-            JournalError: a part is missing or not understood.
+            JournalError: a part is missing or invalid.
         """
         try:
             known = {f.name for f in fields(cls)}
@@ -156,8 +156,8 @@ class Study:
             points = np.array(rows, dtype=np.float64).reshape(len(rows), given["space"].n_params)
             given["points_to_evaluate"] = tuple(given["space"].decode(points))
             given["warm_start"] = tuple(
-                PriorResult(tuple(told["point"]), told["fidelity"], told["loss"])
-                for told in plain.get("warm_start", ())
+                PriorResult(tuple(prior["point"]), prior["fidelity"], prior["loss"])
+                for prior in plain.get("warm_start", ())
             )
             given["objective"] = Address(**plain["objective"])
             given["bundle"] = None if plain["bundle"] is None else BundleId(**plain["bundle"])
@@ -177,15 +177,15 @@ class Study:
             and study.accounting >= 1
         )
         if not (named and right):
-            raise JournalError("the study's definition is damaged: it has values that no study can have.")
+            raise JournalError("the study's definition is damaged: it has invalid values.")
         return study
 
 
 def _complete(given: dict[str, Any]) -> None:
-    """Adds to a definition of accounting 1 what it did not have to say, and renames what it called otherwise."""
-    if given["objective"].options:  # of a built-in objective, whose only accounting was this one
+    """Adds options that a definition of accounting 1 leaves out, and updates its metric's name."""
+    if given["objective"].options:  # only built-in objectives have options; this was their only accounting
         options = {"rebalance": "every_bar", **given["objective"].options}
         given["objective"] = replace(given["objective"], options=options)
-    adapted = given["objective"].name.startswith("<")  # whose `n_trades` is another backtester's
+    adapted = given["objective"].name.startswith("<")  # its `n_trades` is another backtester's
     if given["metric"] == "n_trades" and given["bundle"] is not None and not adapted:
         given["metric"] = "n_fills"

@@ -1,4 +1,4 @@
-"""Our space as a ConfigSpace.ConfigurationSpace, for libraries that search one."""
+"""Converts a space to a ConfigSpace.ConfigurationSpace, for libraries that search one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rbt_ray.study.priors import UNDER_ONE
 from rbt_ray.study.space import Space
 from rbt_ray.types import FloatArray
 
-_BLOCKS, _BLOCK = 2**8, 2**12  # candidates that are looked through for an allowed one
+_BLOCKS, _BLOCK = 2**8, 2**12  # candidates to search for an allowed one
 _CONDITIONS = {
     "==": cs.EqualsCondition,
     "!=": cs.NotEqualsCondition,
@@ -41,22 +41,22 @@ _RELATIONS = {
 
 
 class AsConfigSpace:
-    """A space's parameters, conditions and forbidden clauses in ConfigSpace's terms, and points there and back.
+    """A space as a ConfigurationSpace, with conversions of points in both directions.
 
-    A choice stands as the positions of its options; an ordinal one, and evenly stepped numbers, as integers; any other
-    number as its level within [0, 1), at which its domain is even, whatever its prior or logarithm. A parameter of one
-    value that nothing else depends on is left out. So is a forbidden clause that ConfigSpace cannot say of positions and
-    levels, such as one that compares a number with a choice: ask the space itself what is allowed.
+    A choice becomes the positions of its options; an ordinal one and evenly stepped numbers become integers; any other number
+    becomes its level within [0, 1), on which its domain is uniform. A parameter with one value that nothing depends on is
+    left out. So is a forbidden clause that ConfigSpace cannot express over positions and levels, such as one that compares a
+    number with a choice: check the original space for what is allowed.
 
     Args:
-        space: what to convert.
-        seed: of the configurations that ConfigSpace samples.
+        space: the space to convert.
+        seed: the seed of the configurations that ConfigSpace samples.
 
     Attributes:
         configspace: the converted space.
 
     Raises:
-        SpaceError: a condition compares two parameters; or practically everything is forbidden.
+        SpaceError: a condition compares two parameters, or almost everything is forbidden.
     """
 
     def __init__(self, space: Space, *, seed: int = 0) -> None:
@@ -78,12 +78,12 @@ class AsConfigSpace:
             self.configspace.add(*clauses)
 
     def values(self, point: FloatArray) -> dict[str, int | float]:
-        """ConfigSpace's values of a canonical point, inactive parameters absent."""
+        """Returns ConfigSpace's values of a canonical point, without inactive parameters."""
         row = dict(zip(self._space.names, point.tolist(), strict=True))
         return {name: _value(d, row[name]) for name, d in self._domains.items() if not math.isnan(row[name])}
 
     def point(self, values: Mapping[str, Any]) -> FloatArray | None:
-        """The canonical point of ConfigSpace's values; None where they lack a parameter that exists."""
+        """Returns the canonical point of ConfigSpace's values; None if they lack an active parameter."""
         row = np.full((1, self._space.n_params), np.nan)
         for column, (name, domain) in enumerate(zip(self._space.names, self._space.domains, strict=True)):
             if name not in self._domains:
@@ -113,7 +113,7 @@ class AsConfigSpace:
         return cs.OrConjunction(beyond, cs.EqualsCondition(child_of, parent, value))
 
     def _clause(self, part: Expression) -> Any:
-        """ConfigSpace's clause, or None where it has none."""
+        """Returns ConfigSpace's clause; None if it has none."""
         if isinstance(part, BooleanExpression):
             parts = [self._clause(inner) for inner in part.parts]
             if any(inner is None for inner in parts):
@@ -148,7 +148,7 @@ def _is_level(domain: Domain) -> bool:
 
 
 def _one_scale(left: Domain, right: Domain) -> bool:
-    """Whether two parameters' values compare as what stands for them does."""
+    """Returns whether two parameters' values compare as their ConfigSpace values do."""
     if isinstance(left, Stepped) and isinstance(right, Stepped):
         return left.q == right.q and not _is_level(left) and not _is_level(right)
     return isinstance(left, Float) and left == right
@@ -183,7 +183,7 @@ def _hyperparameter(name: str, domain: Domain, default: int | float | None) -> A
 
 
 def _value(domain: Domain, code: float) -> int | float:
-    """What stands in ConfigSpace for what stands in a point."""
+    """Returns ConfigSpace's value of a point's number."""
     if isinstance(domain, Choice):
         return int(code)
     if isinstance(domain, Stepped) and not _is_level(domain):

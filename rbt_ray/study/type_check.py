@@ -1,4 +1,4 @@
-"""Whether what was read from a file is of the types that its dataclass declares: the file may be anybody's."""
+"""Checks that values read from an untrusted file have the types that their dataclass declares."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from rbt_ray.errors import JournalError
 
 
 def check_types(value: Any, what: str = "the study's definition") -> None:
-    """Checks the fields of a dataclass, and those of dataclasses in them.
+    """Checks the fields of a dataclass, and of dataclasses in them.
 
     Args:
         value: the dataclass.
-        what: how an error names it.
+        what: its name in errors.
 
     Raises:
-        JournalError: a field is of another type; a number is not finite.
+        JournalError: a field has another type, or a number is not finite.
     """
     kind: Any = type(value)
     for name, hint in _hints(kind).items():

@@ -1,4 +1,4 @@
-"""Plain values: what equal options are, and how JSON holds what it has no word for."""
+"""Values of parameters: their equality, and their representation in JSON."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SCALARS = (type(None), bool, int, float, str)
 
 @dataclass(frozen=True, slots=True)
 class OpaqueValue:
-    """An option that a study's file can only name. Results show it; no trial can run with it."""
+    """The name of an option that JSON cannot represent. Results show it; no trial can run with it."""
 
     name: str
 
@@ -26,9 +26,9 @@ class OpaqueValue:
 
 
 def to_python(value: Any) -> Any:
-    """A numpy bool, integer, float or string, or a 0-d array of one, as the Python value; anything else as it is.
+    """Returns the Python value of a numpy scalar or 0-d array; other values unchanged.
 
-    A masked value is None.
+    A masked value becomes None.
     """
     if value is np.ma.masked:
         return None
@@ -36,7 +36,7 @@ def to_python(value: Any) -> Any:
         value = value[()]
     if isinstance(value, np.bool_):
         return bool(value)
-    if isinstance(value, np.timedelta64):  # to numpy an integer
+    if isinstance(value, np.timedelta64):  # numpy counts it as an integer
         return value
     if isinstance(value, np.integer):
         return int(value)
@@ -46,12 +46,12 @@ def to_python(value: Any) -> Any:
 
 
 def fresh(value: Any) -> Any:
-    """The value, copied where an objective could change it and so change what later trials get."""
+    """Returns the value, copied if it is mutable, so that an objective cannot change the value of later trials."""
     return copy.deepcopy(value) if isinstance(value, (list, dict, set)) else value
 
 
 def is_plain(value: Any) -> bool:
-    """Whether a value is made of None, bools, numbers and text, in lists, tuples, sets or dicts."""
+    """Returns whether a value consists of None, bools, numbers and strings, in lists, tuples, sets or dicts."""
     if isinstance(value, Mapping):
         return all(is_plain(part) for pair in value.items() for part in pair)
     if isinstance(value, (list, tuple, set, frozenset)):
@@ -60,7 +60,7 @@ def is_plain(value: Any) -> bool:
 
 
 def key_of(value: Any) -> Any:
-    """What a value is looked up by, or None where it cannot be hashed; True, 1 and 1.0 stay apart."""
+    """Returns a key to look a value up by, None if it is unhashable; True, 1 and 1.0 have different keys."""
     if isinstance(value, float) and math.isnan(value):
         return (float, "nan")
     try:
@@ -71,24 +71,24 @@ def key_of(value: Any) -> Any:
 
 
 def same(a: Any, b: Any) -> bool:
-    """Whether two options of one type are equal; objects that cannot tell are equal only to themselves."""
+    """Returns whether two options have the same type and are equal; see `alike`."""
     return type(a) is type(b) and alike(a, b)
 
 
 def alike(a: Any, b: Any) -> bool:
-    """Whether two values are equal as JSON sees them: 1 is 1.0, and a tuple is a list."""
+    """Returns whether two values are equal in JSON: 1 equals 1.0, and a tuple equals a list."""
     if a is b:
         return True
     if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)):
         return len(a) == len(b) and all(alike(x, y) for x, y in zip(a, b, strict=True))
     try:
         return bool(a == b)
-    except (TypeError, ValueError):  # such as arrays, whose comparison is an array
+    except (TypeError, ValueError):  # the comparison of arrays is an array
         return False
 
 
 def distinct(values: Sequence[Any]) -> tuple[list[Any], list[int]]:
-    """The different values in order of first appearance, and how often each came."""
+    """Returns the distinct values in order of first appearance, and how often each occurs."""
     found: list[Any] = []
     counts: list[int] = []
     by_key: dict[Any, int] = {}
@@ -109,7 +109,7 @@ def distinct(values: Sequence[Any]) -> tuple[list[Any], list[int]]:
 
 
 def to_json(value: Any) -> Any:
-    """A value as JSON can hold it; a tuple is marked as one, and an object that JSON has no word for is only named."""
+    """Returns a value as JSON values; tuples are marked, and objects that JSON cannot represent become their names."""
     if isinstance(value, float) and not math.isfinite(value):
         return {"float": repr(value)}
     if type(value) in _SCALARS:
@@ -129,7 +129,7 @@ def to_json(value: Any) -> Any:
 
 
 def from_json(held: Any) -> Any:
-    """The value `to_json` was given; a `OpaqueValue` for an object that JSON has no word for."""
+    """Returns the value that `to_json` was given; an `OpaqueValue` for an object that JSON cannot represent."""
     if isinstance(held, list):
         return [from_json(part) for part in held]
     if not isinstance(held, dict):
@@ -148,7 +148,7 @@ def from_json(held: Any) -> Any:
 
 
 def opaque_values_in(value: Any) -> Iterator[OpaqueValue]:
-    """Every object in a value that the value's file could only name."""
+    """Yields every `OpaqueValue` in a value."""
     if isinstance(value, OpaqueValue):
         yield value
     elif isinstance(value, Mapping):
@@ -160,7 +160,7 @@ def opaque_values_in(value: Any) -> Iterator[OpaqueValue]:
 
 
 def label(value: Any) -> str:
-    """A name for an object that is the same in every process: no memory address in it."""
+    """Returns a name for an object that is the same in every process: without memory addresses."""
     name = getattr(value, "__qualname__", None)
     if isinstance(name, str):
         return f"{getattr(value, '__module__', None)}.{name}"

@@ -1,4 +1,4 @@
-"""What every sampler is held to: a new one is a line in `SAMPLERS`."""
+"""The contract of every sampler: add a new one to `SAMPLERS`."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""What every scheduler is held to: a new one is a line in `SCHEDULERS`."""
+"""The contract of every scheduler: add a new one to `SCHEDULERS`."""
 
 import itertools
 
@@ -24,7 +24,7 @@ each = pytest.mark.parametrize("scheduler", SCHEDULERS.values(), ids=SCHEDULERS)
 
 
 class Run:
-    """A race run to its end, results coming back in an order of chance."""
+    """Runs a race to its end; results arrive in random order."""
 
     def __init__(self, race, n_configs, *, seed=0, pending=8, failing=0.1, fatal=0.05, loss=None):
         rng = np.random.default_rng(seed)
@@ -198,7 +198,7 @@ def test_calibration_keeps_the_rungs_from_which_all_above_rank_well(at_once, noi
         calibration, 12, failing=0.0, fatal=0.0,
         loss=lambda slot, rung: truth[slot] * (-1 if rung < 2 and noise[rung] else 1),
     )  # fmt: skip
-    found, sentence = calibration.verdict()
+    found, sentence = calibration.chosen_ladder()
     assert found == ladder[-kept:]
     assert "rank correlation with full fidelity, over 12 configs" in sentence
 
@@ -206,4 +206,4 @@ def test_calibration_keeps_the_rungs_from_which_all_above_rank_well(at_once, noi
 def test_calibration_without_results_keeps_full_fidelity_only():
     calibration = Calibration(ladder_from(1 / 9, 3), 5, at_once=True)
     Run(calibration, 5, failing=1.0)
-    assert calibration.verdict()[0] == (1.0,)
+    assert calibration.chosen_ladder()[0] == (1.0,)

@@ -1,4 +1,4 @@
-"""What every searcher is held to: a new one is a line in `SEARCHERS`."""
+"""The contract of every searcher: add a new one to `SEARCHERS`."""
 
 import math
 
@@ -57,7 +57,7 @@ def results_of(proposals, first, rng):
 
 
 def played(search, moves, seed=0):
-    """What is proposed when asked in those sizes, results told in a random order in between."""
+    """Returns the proposals of asks of the given sizes, with results told in random order in between."""
     rng = np.random.default_rng(seed)
     proposed, open_results = [], []
     for n in moves:

@@ -180,8 +180,8 @@ def test_numbers_as_options_may_be_ordered():
         ({"model": "gp"}, r"`model` is 'kde' or 'tpe'; got 'gp'"),
         ({"engine": "ray"}, r"`engine` is 'native' or 'hpbandster'; got 'ray'"),
         ({"random_fraction": 1.5}, r"`random_fraction` is a share from 0 to 1; got 1.5"),
-        ({"engine": "hpbandster", "model": "tpe"}, r"engine='hpbandster' has model='kde' only"),
-        ({"engine": "hpbandster", "keep_lower": True}, r"engine='hpbandster' has model='kde' only"),
+        ({"engine": "hpbandster", "model": "tpe"}, r"engine='hpbandster' supports only model='kde'"),
+        ({"engine": "hpbandster", "keep_lower": True}, r"engine='hpbandster' supports only model='kde'"),
     ],
 )
 def test_bad_options_are_refused(options, sentence):

@@ -34,11 +34,11 @@ def test_levels_and_back(ordered, kinds):
     assert levels.kinds == kinds
     assert levels.n_params == 5
     points = SPACE.canonical(SPACE.from_unit(np.random.default_rng(0).random((200, 6))))
-    seen = levels.of(points)
+    seen = levels.encode(points)
     numbers = levels.n_options == 0
     assert (seen[:, numbers] >= 0).all()
     assert (seen[:, numbers] < 1).all()
-    np.testing.assert_allclose(levels.points(seen), points, rtol=1e-12)
+    np.testing.assert_allclose(levels.decode(seen), points, rtol=1e-12)
 
 
 def test_a_ranking_is_a_stable_sort():

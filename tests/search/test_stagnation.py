@@ -15,14 +15,14 @@ LATTICE = Space.of({"x": rbt.randint(0, 200), "y": rbt.randint(0, 200)})
 
 
 @pytest.mark.parametrize("best_at", [1, 20, 50, 51, 300])
-def test_patience_is_as_long_as_it_took_and_at_least_fifty(best_at):
-    patience = StagnationRule()
-    assert not any(patience.stagnates_after(float(best_at - k)) for k in range(best_at))
-    waits = [patience.stagnates_after(1.0) for _ in range(max(50, best_at))]
+def test_a_search_stagnates_after_as_many_results_as_its_best_took_and_at_least_fifty(best_at):
+    rule = StagnationRule()
+    assert not any(rule.stagnates_after(float(best_at - k)) for k in range(best_at))
+    waits = [rule.stagnates_after(1.0) for _ in range(max(50, best_at))]
     assert waits == [False] * (len(waits) - 1) + [True]
 
 
-def test_patience_with_what_gets_better_or_fails():
+def test_a_search_that_improves_does_not_stagnate_and_one_that_fails_does():
     getting_better, failing = StagnationRule(), StagnationRule()
     assert not any(getting_better.stagnates_after(1 / (k // 40 + 1)) for k in range(2000))
     assert [failing.stagnates_after(np.inf) for _ in range(50)] == [False] * 49 + [True]

@@ -298,7 +298,7 @@ def test_tune_quantized_floats_have_the_same_values(theirs):
 @pytest.mark.parametrize(
     ("domain", "sentence"),
     [
-        (tune.sample_from(lambda config: 3), "`opt/x`: `sample_from` is not supported here yet"),
+        (tune.sample_from(lambda config: 3), "`opt/x`: `sample_from` is not supported"),
         (tune.randint(5, 5), "`opt/x`: `randint` has no value to draw from lower=5, upper=5"),
         (tune.choice([]), "`opt/x`: `choice(options)` needs at least one option"),
     ],

@@ -18,7 +18,7 @@ DOMAINS = {
     "empty grid_search": (lambda: rbt.grid_search(()), "`grid_search(values)` needs at least one option; got ()."),
     "choice of text": (lambda: rbt.choice("sma"), "takes a list; got 'sma' of type str. For a single option write `choice(['sma'])`."),
     "choice of a number": (lambda: rbt.choice(3), "takes a list; got 3 of type int. For a single option write `choice([3])`."),
-    "choice of a set": (lambda: rbt.choice({3}), "A set has no order, so no run could be repeated: sort it into a list."),
+    "choice of a set": (lambda: rbt.choice({3}), "A set has no order, so runs would not be repeatable: sort it into a list."),
     "choice of an iterator": (lambda: rbt.choice(iter([1])), "Write `choice(list(...))`."),
     "choice of domains": (lambda: rbt.choice([1, rbt.randint(0, 3)]), "takes plain options; got the domain Stepped("),
     "uniform the wrong way": (lambda: rbt.uniform(2, 1), "needs lower < upper; got lower=2, upper=1."),
@@ -59,7 +59,7 @@ SPACES = {
     "a number for a name, nested": ({"opt": {5: 1}}, "parameters in `opt` have names of type str; got 5"),
     "a slash in a name": ({"opt/lr": 1}, "no '/', which joins the names of nested dicts; got 'opt/lr'."),
     "an empty name": ({"": 1}, "has at least one letter"),
-    "a lambda": ({"x": lambda config: 3}, "as with Ray Tune's `sample_from`, is not supported here yet"),
+    "a lambda": ({"x": lambda config: 3}, "as with Ray Tune's `sample_from`, is not supported"),
     "a function": ({"x": {"y": math.sqrt}}, "`x/y` is <built-in function sqrt> of type builtin_function_or_method."),
     "an array": ({"x": np.arange(3)}, "To try its values one by one, write {'x': choice(list(...))}."),
     "a range": ({"x": range(3)}, "`x` is range(0, 3) of type range. To try its values one by one"),
@@ -124,7 +124,7 @@ def test_what_is_forbidden_is_refused():
 def test_a_grid_of_what_is_continuous_is_refused():
     space = Space.of({"fast": rbt.randint(0, 5), "lr": rbt.loguniform(1e-3, 1)})
     with refused(
-        "`lr` is loguniform and takes infinitely many values, so there is no grid of them. Write `grid_search([...])`"
+        "`lr` is loguniform and takes infinitely many values, so there is no grid. Write `grid_search([...])`"
     ):
         space.grid_size
 
