@@ -1,4 +1,4 @@
-"""kill -9 of the driver loses no trial that ended, and one that was at work goes on from its checkpoint."""
+"""A `kill -9` of the driver loses no finished trial; a running one continues from its checkpoint."""
 
 import contextlib
 import json

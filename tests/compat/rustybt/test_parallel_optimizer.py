@@ -1,4 +1,4 @@
-"""ParallelOptimizer in both shapes, and Optimizer: what each flag does, and what the original got wrong."""
+"""ParallelOptimizer with an objective or an algorithm, and Optimizer: each flag, and faults of the original."""
 
 import math
 import multiprocessing

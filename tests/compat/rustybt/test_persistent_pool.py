@@ -1,4 +1,4 @@
-"""PersistentWorkerPool: the old evaluation's tests by their names, and what multiprocessing.Pool's users expect."""
+"""PersistentWorkerPool: the original tests under their names, and multiprocessing.Pool's behaviour."""
 
 import inspect
 import itertools
