@@ -1,4 +1,4 @@
-"""A strategy of backtesting.py, swept on persistent workers.
+"""Optimizes a strategy of backtesting.py on persistent workers.
 
 pip install 'rbt-ray[backtesting]'
 python from_backtesting.py
@@ -16,7 +16,7 @@ def sma(values, n):
     return pd.Series(values).rolling(n).mean()
 
 
-class SmaCross(Strategy):  # as it was
+class SmaCross(Strategy):  # unchanged
     fast = 10
     slow = 50
 

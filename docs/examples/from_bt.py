@@ -1,4 +1,4 @@
-"""A function that returns a bt.Strategy, swept on persistent workers.
+"""Optimizes a function that returns a bt.Strategy, on persistent workers.
 
 pip install 'rbt-ray[bt]'
 python from_bt.py
@@ -12,7 +12,7 @@ from rbt_ray.adapters import bt as adapter
 
 
 def momentum(months, n):
-    """Every month the n of the symbols that rose most over some months, in equal parts."""
+    """Holds, each month, the n symbols that rose most over some months, in equal parts."""
     return bt.Strategy(
         "momentum",
         [

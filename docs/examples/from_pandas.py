@@ -1,4 +1,4 @@
-"""Plain pandas functions, swept on persistent workers: one gives returns, the other positions.
+"""Optimizes pandas functions on persistent workers: one gives returns, the other positions.
 
 pip install rbt-ray
 python from_pandas.py
@@ -9,7 +9,7 @@ from rbt_ray.adapters import pandas
 
 
 def trend(df, window, band):
-    """Long while the close is above its average by a band; a day later, after 5 basis points a trade."""
+    """Long while the close is above its average by a band, from the next day; each trade costs 5 basis points."""
     close = df["close"]
     held = (close > close.rolling(window).mean() * (1 + band)).astype(float).shift(1)
     returns = held * close.pct_change() - 0.0005 * held.diff().abs()
@@ -17,7 +17,7 @@ def trend(df, window, band):
 
 
 def crossover(close, fast, slow):
-    """Long while the fast average is above the slow one, for each symbol; rbt.backtest fills and charges."""
+    """Long while the fast average is above the slow one, for each symbol; rbt.backtest handles fills and costs."""
     return (close.rolling(fast).mean() > close.rolling(slow).mean()).astype(int)
 
 

@@ -1,8 +1,8 @@
-"""A Ray Tune script after its move: but for the import lines it is as it was.
+"""A Ray Tune script on rbt_ray: only its imports have changed.
 
 Before: `from ray import tune` and `from ray.tune.schedulers import ASHAScheduler`.
 
-Run it: `python docs/examples/from_ray_tune.py`. Interrupt it, by Ctrl-C or worse, and run it again: it goes on.
+Run it: `python docs/examples/from_ray_tune.py`. Interrupt it, even by `kill -9`, and run it again: it continues.
 """
 
 import sys
@@ -18,7 +18,7 @@ YEAR = 252
 
 
 def crossover(config, close):
-    """Reports the annual Sharpe ratio so far after each year: ASHA ends what does badly early on."""
+    """Reports the annual Sharpe ratio so far after each year, so that ASHA can stop bad configs early."""
     fast, slow = (moving_average(close, config[name]) for name in ("fast", "slow"))
     held = (fast > slow * (1 + 1e-9))[:-1]  # decided on a bar's close, held over the next bar
     returns = (held * (close[1:] / close[:-1] - 1)).mean(axis=1)
@@ -28,7 +28,7 @@ def crossover(config, close):
 
 
 def moving_average(close, n):
-    """Of the last `n` bars; NaN before there are so many, which is never above anything."""
+    """Returns the average of the last `n` bars; NaN, which is never above anything, before bar `n`."""
     sums = np.cumsum(close, axis=0)
     average = np.full(close.shape, np.nan)
     average[n - 1 :] = np.concatenate([sums[n - 1 : n], sums[n:] - sums[:-n]]) / n
@@ -36,10 +36,10 @@ def moving_average(close, n):
 
 
 def main(storage):
-    """Begins the study, or goes on with it."""
+    """Starts the study, or resumes it."""
     close = rbt.load_bundle("sample").view().close
-    close = close[:, ~np.isnan(close).any(axis=0)]  # the symbols that were listed all the time
-    trainable = tune.with_parameters(crossover, close=close)  # one copy in memory for all workers
+    close = close[:, ~np.isnan(close).any(axis=0)]  # symbols that were listed all the time
+    trainable = tune.with_parameters(crossover, close=close)  # all workers share one copy in memory
     path = Path(storage, "from_ray_tune")
     if tune.Tuner.can_restore(path):
         tuner = tune.Tuner.restore(path, trainable)

@@ -1,4 +1,4 @@
-"""A RustyBT optimization after its import was changed, and what it has gained.
+"""A RustyBT optimization on rbt_ray: only its imports have changed; then the same search with a bundle.
 
 Before: ``from rustybt.optimization import ...`` and ``from rustybt.optimization.search import GridSearchAlgorithm``.
 """
@@ -25,25 +25,25 @@ SPACE = ParameterSpace(
 
 
 def sharpe(params):
-    """An objective of params, as RustyBT's are: here a backtest of rbt_ray's on a bundle that it opens by itself."""
+    """An objective of params, as for RustyBT: here a backtest of rbt_ray on a bundle that it opens itself."""
     return crossover(params, rbt.load_bundle("sample").view()).metrics()["sharpe"]
 
 
 def crossover(params, data):
-    """The same as an objective of rbt_ray's: the bundle is open, and averages are computed once a worker."""
+    """The same as an objective of params and data: the bundle is open, and each worker computes an average once."""
     fast, slow = data.sma("close", params["fast"]), data.sma("close", params["slow"])
     return rbt.backtest(data, (fast > slow) / data.n_symbols, costs=rbt.Costs(turnover_bps=5))
 
 
 def main(folder):
-    """Both shapes; they find the same."""
+    """Runs both; they find the same params."""
     config = OptimizationConfig.create_default()
     config.benchmark_output_dir = folder
 
     optimizer = ParallelOptimizer(GridSearchAlgorithm(SPACE), n_jobs=2, verbose=False, config=config)
     optimizer.run(sharpe)
     params, score = optimizer.get_best_result()
-    print(f"a strategy and an objective: {params} {float(score):.6f}")
+    print(f"search algorithm and objective: {params} {float(score):.6f}")
 
     optimizer = ParallelOptimizer(
         algorithm_class=crossover,
@@ -55,9 +55,9 @@ def main(folder):
         verbose=False,
     )
     best = optimizer.run_optimization()
-    print(f"an algorithm and a bundle:   {best.params} {float(best.score):.6f}")
+    print(f"algorithm and bundle:           {best.params} {float(best.score):.6f}")
 
-    report = optimizer.results.report(f"{folder}/report.html")  # the run is a study
+    report = optimizer.results.report(f"{folder}/report.html")  # a run is a study
     print(f"{len(optimizer.results)} trials, and {report.name}")
     optimizer.cleanup()
 

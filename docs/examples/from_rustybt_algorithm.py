@@ -1,7 +1,7 @@
-"""A RustyBT algorithm and an ingested bundle, swept on warm workers; run it where rustybt is installed.
+"""Runs a RustyBT algorithm on an ingested bundle with warm workers; needs rustybt.
 
-What moves over: `initialize` of the class takes its parameters as keywords, and the bundle stays where it was ingested.
-Here one is ingested first, from the prices that come with rbt_ray, so that the example needs nothing else.
+The class's `initialize` takes its parameters as keywords; the bundle stays where it was ingested. This example first
+ingests one from the prices that come with rbt_ray.
 """
 
 import os
@@ -26,7 +26,7 @@ class Crossover(TradingAlgorithm):
 
 
 def ingest(environ, assets, minutes, days, adjustments, *rest):
-    """What ingesting a bundle that is registered under a name calls."""
+    """Writes the bundle; RustyBT calls it to ingest."""
     prices = rbt.load_bundle("sample")
     column, sessions = prices.symbols.index("AAPL"), pd.DatetimeIndex(prices.index)
     fields = ("open", "high", "low", "close", "volume")

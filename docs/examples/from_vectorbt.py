@@ -1,4 +1,4 @@
-"""A function that returns a vectorbt Portfolio, swept on persistent workers.
+"""Optimizes a function that returns a vectorbt Portfolio, on persistent workers.
 
 pip install 'rbt-ray[vectorbt]'
 python from_vectorbt.py
@@ -11,7 +11,7 @@ from rbt_ray.adapters import vectorbt
 
 
 def crossover(close, open, fast, slow):
-    """Long while the fast average is above the slow one, filled at the next open; params are numbers, or arrays of them."""
+    """Long while the fast average is above the slow one, filled at the next open; params are numbers or arrays of them."""
     fast_line = vbt.MA.run(close, fast, short_name="fast")
     slow_line = vbt.MA.run(close, slow, short_name="slow")
     entries = fast_line.ma_crossed_above(slow_line).vbt.fshift(1)
@@ -20,7 +20,9 @@ def crossover(close, open, fast, slow):
 
 
 results = rbt.Tuner(
-    vectorbt.objective(crossover, symbol="IBM"),  # batched=True: one portfolio for many configs, a column each
+    vectorbt.objective(
+        crossover, symbol="IBM"
+    ),  # with batched=True, one portfolio has a column for each of many configs
     param_space={
         "fast": rbt.grid_search([5, 10, 15, 20, 30]),
         "slow": rbt.grid_search([40, 60, 90, 120, 160, 200]),

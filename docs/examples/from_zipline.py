@@ -1,7 +1,7 @@
-"""A zipline algorithm and an ingested bundle, swept on warm workers; run it where zipline-reloaded is installed.
+"""Runs a zipline algorithm on an ingested bundle with warm workers; needs zipline-reloaded.
 
-What moves over: `initialize` takes its parameters as keywords, and the bundle stays where `zipline ingest` put it. Here
-one is ingested first, from the prices that come with rbt_ray, so that the example needs nothing else.
+`initialize` takes its parameters as keywords; the bundle stays where `zipline ingest` put it. This example first ingests
+one from the prices that come with rbt_ray.
 """
 
 import os
@@ -26,7 +26,7 @@ def handle_data(context, data):
 
 
 def ingest(environ, assets, minutes, days, adjustments, *rest):
-    """What `zipline ingest` calls for a bundle that is registered under a name."""
+    """Writes the bundle; `zipline ingest` calls it."""
     prices = rbt.load_bundle("sample")
     column, sessions = prices.symbols.index("AAPL"), pd.DatetimeIndex(prices.index)
     fields = ("open", "high", "low", "close", "volume")
@@ -47,7 +47,7 @@ if __name__ == "__main__":
             initialize=initialize, handle_data=handle_data, bundle="apple", start="2002-01-02", end="2005-12-30"
         ),
         param_space={"fast": rbt.randint(3, 20), "slow": rbt.randint(25, 90)},
-        # Low fidelities end earlier and carry the search: an event loop's time is proportional to the sessions.
+        # Trials at a low fidelity end earlier: an event loop's time is proportional to the number of sessions.
         tune_config=rbt.TuneConfig(
             metric="sharpe", num_samples=9, search_alg="random", scheduler="hyperband", min_fidelity=1 / 3, seed=7
         ),

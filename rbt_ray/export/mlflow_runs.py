@@ -44,10 +44,10 @@ def to_mlflow(results: ResultGrid, *, experiment: str = "rbt_ray", tracking_uri:
     found = client.get_experiment_by_name(experiment)
     where = client.create_experiment(experiment) if found is None else found.experiment_id
     times = times_of(results)
-    begun = min((one["started"] for one in times.values()), default=None)
+    started = min((one["started"] for one in times.values()), default=None)
     ended = max((one["finished"] for one in times.values()), default=None)
     study = results.study
-    parent = client.create_run(where, start_time=_ms(begun), run_name=study.name).info.run_id
+    parent = client.create_run(where, start_time=_ms(started), run_name=study.name).info.run_id
     best = results.table.ranking(1)
     figures: Metrics = {"cost": results.cost, "n_trials": len(results), "n_errors": results.num_errors}
     if len(best):

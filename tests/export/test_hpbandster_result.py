@@ -1,4 +1,4 @@
-"""A study as an hpbandster Result, read by hpbandster's own analysis."""
+"""hpbandster's own analysis reads an exported study."""
 
 import math
 

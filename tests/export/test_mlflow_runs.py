@@ -1,4 +1,4 @@
-"""A study in MLflow, read by MLflow's own client."""
+"""MLflow's own client reads an exported study."""
 
 import pytest
 from mlflow import MlflowClient

@@ -1,4 +1,4 @@
-"""A study as an Optuna study, read by Optuna's own plots and importances."""
+"""Optuna's own plots and importances read an exported study."""
 
 import ConfigSpace as cs
 import numpy as np

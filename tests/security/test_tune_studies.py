@@ -150,7 +150,7 @@ STUDIES = [
 ]
 
 
-@pytest.mark.filterwarnings("ignore:the study was begun with callbacks")
+@pytest.mark.filterwarnings("ignore:the study began with callbacks")
 @pytest.mark.parametrize(("name", "trainable"), STUDIES, ids=["objects", "walk", "reports"])
 def test_no_file_of_a_study_runs_code_when_the_study_is_opened(storage, tmp_path, capsys, name, trainable):
     """Replaces each file in turn, then all of them, by a pickle that creates a marker file when loaded."""

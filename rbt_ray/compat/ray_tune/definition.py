@@ -107,7 +107,7 @@ class Definition:
         plain["stop"] = values.from_json(plain["stop"]) if stop is None else stop
         if stop is None and any(values.opaque_values_in(plain["stop"])):
             raise StudyMismatchError(
-                "the study was begun with a function or an object as `stop`, which no file can hold; pass it again: "
+                "the study began with a function or an object as `stop`, which no file can hold; pass it again: "
                 "`Tuner.restore(path, trainable, run_config=tune.RunConfig(stop=...))`."
             )
         if plain["scheduler"] is not None:
@@ -143,7 +143,7 @@ def _samples(held: list[Any], param_space: Any, plain: Mapping[str, Any]) -> lis
     )
     if [values.to_json(sample) for sample in again] != held:
         raise StudyMismatchError(
-            "`param_space` gives other configs than the study was begun with. If functions of `sample_from` draw random "
+            "`param_space` gives other configs than the study began with. If functions of `sample_from` draw random "
             "numbers themselves, leave out `param_space`, or draw them with a domain."
         )
     return again

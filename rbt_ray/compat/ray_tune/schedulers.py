@@ -58,7 +58,7 @@ class AsyncHyperBandScheduler(TrialScheduler):
         stop_last_trials: True.
 
     Raises:
-        SettingError: a value is not one of those it may have.
+        SettingError: an argument has an invalid value.
         NotSupportedError: `time_attr`, `brackets` or `stop_last_trials` is another.
     """
 
@@ -97,7 +97,7 @@ class HyperBandScheduler(TrialScheduler):
         stop_last_trials: True.
 
     Raises:
-        SettingError: a value is not one of those it may have.
+        SettingError: an argument has an invalid value.
         NotSupportedError: `time_attr` or `stop_last_trials` is another.
     """
 
@@ -129,7 +129,7 @@ class MedianStoppingRule(TrialScheduler):
         hard_stop: True.
 
     Raises:
-        SettingError: a value is not one of those it may have.
+        SettingError: an argument has an invalid value.
         NotSupportedError: `time_attr`, `min_time_slice` or `hard_stop` is another.
     """
 

@@ -135,7 +135,7 @@ class ExperimentPlateauStopper(Stopper):
         patience: for how many reports they must stay close.
 
     Raises:
-        SettingError: a value is not one of those it may have.
+        SettingError: an argument has an invalid value.
     """
 
     def __init__(self, metric: str, std: float = 0.001, top: int = 10, mode: str = "min", patience: int = 0) -> None:
@@ -282,7 +282,7 @@ _RAY_ARGUMENTS: dict[type[Stopper], tuple[str, ...]] = {
     TrialPlateauStopper: ("_metric", "_std", "_num_results", "_grace_period", "_metric_threshold", "_mode"),
     TimeoutStopper: ("_timeout_seconds",),
 }
-"""The attributes in which Ray Tune's own stoppers (2.40 to 2.60) keep their arguments, in the order of ours."""
+"""The attributes in which Ray Tune's own stoppers (2.40 to 2.60) keep their arguments, in the order of the constructors here."""
 
 
 def _to_native(given: Any) -> Any:

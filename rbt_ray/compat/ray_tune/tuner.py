@@ -199,11 +199,11 @@ class Tuner:
         definition = Definition.load(folder, param_space, run.stop)
         if definition.trainable_name != spec.__name__:
             raise StudyMismatchError(
-                f"the study in {folder} was begun with the trainable {definition.trainable_name!r}; got {spec.__name__!r}."
+                f"the study in {folder} began with the trainable {definition.trainable_name!r}; got {spec.__name__!r}."
             )
         if definition.n_callbacks and not run.callbacks:
             warnings.warn(
-                "the study was begun with callbacks, which no file can hold: pass them again in `run_config`, or none are "
+                "the study began with callbacks, which no file can hold: pass them again in `run_config`, or none are "
                 "called.",
                 stacklevel=2,
             )

@@ -142,9 +142,9 @@ def pack(thing: Any, what: str) -> bytes:
 def unpack_results(packed: bytes) -> list[CallResult]:
     """Unpickles a worker's results: one per call, or one error for all; errors have the worker's traceback as cause."""
     answers: list[CallResult] = []
-    for returned, value, told in pickle.loads(packed):
+    for returned, value, trace in pickle.loads(packed):
         if not returned:
-            value.__cause__ = WorkerTraceback(f'\n"""\n{told}"""')
+            value.__cause__ = WorkerTraceback(f'\n"""\n{trace}"""')
         answers.append((returned, value))
     return answers
 
@@ -226,14 +226,14 @@ class _CallRunner:
 
 def _failure(error: BaseException) -> _SentResult:
     """Converts an error to a result that can be unpickled, as not every exception can."""
-    told = "".join(traceback.format_exception(error)).rstrip()
+    trace = "".join(traceback.format_exception(error)).rstrip()
     if not isinstance(error, Exception):  # raising it in the driver would end the driver
-        return False, WorkerDiedError(f"the call ended by {type(error).__name__}: {error}"), told
+        return False, WorkerDiedError(f"the call ended by {type(error).__name__}: {error}"), trace
     try:
         pickle.loads(cloudpickle.dumps(error))
     except Exception:
-        return False, RbtError(f"the call raised {type(error).__name__}: {error}"), told
-    return False, error, told
+        return False, RbtError(f"the call raised {type(error).__name__}: {error}"), trace
+    return False, error, trace
 
 
 def _sendable(answer: _SentResult) -> _SentResult:

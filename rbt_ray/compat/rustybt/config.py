@@ -30,7 +30,7 @@ class PerformanceThreshold:
         max_memory_increase_percent: limit of the increase in memory.
 
     Raises:
-        SettingError: a value is not one of those it may have.
+        SettingError: an argument has an invalid value.
     """
 
     min_improvement_percent: Decimal
@@ -139,7 +139,7 @@ class OptimizationConfig:
         stop_on_diminishing_returns: whether to stop after two rejections in a row.
 
     Raises:
-        SettingError: a value is not one of those it may have.
+        SettingError: an argument has an invalid value.
         AttributeError: there is no such setting.
     """
 

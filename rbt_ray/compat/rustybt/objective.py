@@ -118,8 +118,8 @@ class NamedBundle:
 
     def view(self, params: Mapping[str, Any]) -> BundleView:
         """Returns a view of the whole bundle, with the trial's seed."""
-        told = hashlib.sha256(f"{self.seed} {sorted(params.items())!r}".encode()).digest()
-        return self._whole().for_trial(int.from_bytes(told[:4], "little"))
+        digest = hashlib.sha256(f"{self.seed} {sorted(params.items())!r}".encode()).digest()
+        return self._whole().for_trial(int.from_bytes(digest[:4], "little"))
 
     def _whole(self) -> BundleView:
         if self.keep_open is None:

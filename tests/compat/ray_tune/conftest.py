@@ -1,4 +1,4 @@
-"""Studies of `rbt_ray.tune` in a folder of the test's own."""
+"""Studies of `rbt_ray.tune` in a temporary folder."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Callbacks are told what happens, in order; loggers write what their libraries read."""
+"""Callbacks are called in order; loggers write files that their libraries can read."""
 
 import csv
 import json

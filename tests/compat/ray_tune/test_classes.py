@@ -1,4 +1,4 @@
-"""Class trainables: steps, checkpoints, the same object again, and Ray Tune's own base class."""
+"""Class trainables: steps, checkpoints, reused objects, and Ray Tune's own base class."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What docs/moving says of Ray Tune holds."""
+"""The statements of docs/moving about Ray Tune hold."""
 
 import re
 import subprocess

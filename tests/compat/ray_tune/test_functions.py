@@ -1,4 +1,4 @@
-"""Function trainables, and what Ray Tune documents of a ResultGrid."""
+"""Function trainables, and the documented behaviour of Ray Tune's ResultGrid."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""`with_parameters`: large objects are one copy a machine, which nobody can change."""
+"""`with_parameters`: workers of a machine share one read-only copy of large objects."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Ray Tune's own examples, read from the installed wheel, run with only their import lines changed."""
+"""Ray Tune's own examples, read from the installed wheel, run with only their imports changed."""
 
 import os
 import re

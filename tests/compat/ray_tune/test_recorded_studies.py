@@ -1,4 +1,4 @@
-"""Studies of the Ray Tune front that earlier versions recorded, whose trainables name rbt_ray's functions directly."""
+"""Recorded studies of earlier versions, whose trainables use rbt_ray's functions, can be continued."""
 
 import importlib
 import shutil

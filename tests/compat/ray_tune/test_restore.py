@@ -1,10 +1,11 @@
-"""kill -9 of the driver loses no trial that ended, and one that was at work goes on from its checkpoint."""
+"""A `kill -9` of the driver loses no finished trial; a running one continues from its checkpoint."""
 
 import contextlib
 import json
 import os
 import runpy
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -121,7 +122,7 @@ def test_what_no_file_holds_is_asked_for(fit, tmp_path):
 
 def test_another_trainable_or_space_is_refused(fit, tmp_path):
     fit(line, {"x": tune.grid_search([1, 2]), "until": 2}, metric="score", mode="min")
-    with pytest.raises(StudyMismatchError, match="was begun with the trainable 'line'"):
+    with pytest.raises(StudyMismatchError, match="began with the trainable 'line'"):
         tune.Tuner.restore(tmp_path / "study", Line)
     with pytest.raises(StudyMismatchError, match="other configs"):
         tune.Tuner.restore(tmp_path / "study", line, param_space={"x": tune.grid_search([1, 3]), "until": 2})
@@ -142,5 +143,26 @@ def test_where_there_is_no_study(tmp_path):
 
 def test_callbacks_are_missed(fit, tmp_path):
     fit(climb, {"x": 1}, metric="loss", mode="min", stop={"n": 1}, callbacks=[tune.Callback()])
-    with pytest.warns(UserWarning, match="begun with callbacks"):
+    with pytest.warns(UserWarning, match="began with callbacks"):
         tune.Tuner.restore(tmp_path / "study", climb)
+
+
+def hanging(config):
+    if config["x"] == 1:
+        time.sleep(60)
+    return {"score": 0.0}
+
+
+def test_a_restored_study_keeps_its_time_limit(tmp_path):
+    run = {"num_workers": 2, "backend": "local", "verbose": 0}
+    tuner = tune.Tuner(
+        hanging,
+        param_space={"x": tune.grid_search([0, 1])},
+        run_config=tune.RunConfig(name="limited", storage_path=str(tmp_path), trial_timeout_s=1, **run),
+    )
+    assert len(tuner.fit().errors) == 1
+    with contextlib.closing(sqlite3.connect(tmp_path / "limited" / "journal.sqlite")) as journal:
+        journal.execute("DELETE FROM events WHERE kind != 'asked' AND number > 1")
+        journal.commit()
+    results = tune.Tuner.restore(tmp_path / "limited", hanging, run_config=tune.RunConfig(**run)).fit()
+    assert "1 s" in str(results.errors[0])

@@ -1,4 +1,4 @@
-"""Ray Tune's schedulers by name: who runs how far."""
+"""Ray Tune's schedulers by name: how far each trial runs."""
 
 from collections import Counter
 

@@ -1,4 +1,4 @@
-"""`search_alg` in Ray Tune's place: names and objects of ours, Optuna's and Ray Tune's."""
+"""`search_alg`: names, and objects of rbt_ray, Optuna and Ray Tune."""
 
 import datetime
 

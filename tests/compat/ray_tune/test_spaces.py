@@ -1,4 +1,4 @@
-"""Configs come in Ray Tune's number and order; Ray's own generator is the oracle where nothing is drawn."""
+"""Configs have Ray Tune's number and order; without random draws, Ray's own generator is the oracle."""
 
 import random
 

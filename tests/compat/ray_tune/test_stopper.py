@@ -1,4 +1,4 @@
-"""What ends trials and studies; Ray Tune's own stoppers are the oracles of ours."""
+"""Stop criteria of trials and studies; Ray Tune's own stoppers are the oracles."""
 
 import datetime
 import random

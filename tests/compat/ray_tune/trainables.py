@@ -1,4 +1,4 @@
-"""Trainables of these tests, in a module that workers load without Ray."""
+"""Trainables of these tests, in a module that workers import without Ray."""
 
 import json
 import os

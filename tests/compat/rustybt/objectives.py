@@ -1,4 +1,4 @@
-"""Objectives in a module, which a standard pool needs."""
+"""Objectives in a module, as a standard pool requires."""
 
 import os
 import signal

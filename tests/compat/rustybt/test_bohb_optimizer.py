@@ -1,4 +1,4 @@
-"""BOHBOptimizer: the old evaluation's tests by their names."""
+"""BOHBOptimizer: the original tests under their names."""
 
 import os
 from decimal import Decimal

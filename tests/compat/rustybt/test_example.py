@@ -1,4 +1,4 @@
-"""docs/examples/from_rustybt.py, as its reader runs it."""
+"""Runs docs/examples/from_rustybt.py as a reader does."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""ParallelOptimizer in both shapes, and Optimizer: what each flag does, and what the original got wrong."""
+"""ParallelOptimizer with an objective or an algorithm, and Optimizer: each flag, and faults of the original."""
 
 import math
 import multiprocessing
@@ -23,7 +23,7 @@ from rbt_ray.compat.rustybt import (
     PersistentWorkerPool,
     RandomSearchAlgorithm,
     cleanup_global_pool,
-    scoring,
+    objective,
 )
 from rbt_ray.compat.rustybt.objective import NamedBundle, ScoredObjective
 from rbt_ray.errors import NoResultError, ObjectiveError, SettingError, StudyMismatchError
@@ -306,7 +306,7 @@ def test_an_optimizer_goes_on_from_its_checkpoints(flags, tmp_path):
 def test_debug_logging_says_what_does_the_work(flags, capfd):
     config = flags(PERSISTENT, enable_debug_logging=True)
     quiet(GridSearchAlgorithm(STEPS), config=config).run(objectives.steps)
-    assert "processes that stay, 2 workers" in capfd.readouterr().err
+    assert "persistent processes, 2 workers" in capfd.readouterr().err
     quiet(GridSearchAlgorithm(STEPS), config=flags(PERSISTENT)).run(objectives.steps)
     assert capfd.readouterr() == ("", "")
 
@@ -341,9 +341,9 @@ def test_a_trading_algorithm_needs_rustybt_and_a_bundle_of_its():
         pass
 
     with pytest.raises(ObjectiveError, match=r"rustybt is not installed here: `pip install 'rbt-ray\[rustybt\]'`"):
-        scoring.algorithm_of(Mine, "quandl")
+        objective.to_algorithm(Mine, "quandl")
     with pytest.raises(ObjectiveError, match="Mine is a TradingAlgorithm, which needs `bundle_name`"):
-        scoring.algorithm_of(Mine, None)
+        objective.to_algorithm(Mine, None)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Parameters, spaces and strategies, and foreign strategies beside ours."""
+"""Parameters, spaces, search algorithms, and search algorithms of other packages."""
 
 from decimal import Decimal
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""SharedBundleContext where the old one failed, on one machine, and BundleConnectionPool; hosts are in tests/cluster."""
+"""SharedBundleContext on one machine, where the original failed, and BundleConnectionPool; tests/cluster has several hosts."""
 
 import multiprocessing
 import pickle
