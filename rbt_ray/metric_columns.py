@@ -75,8 +75,8 @@ class Column:
         values = recordable.array(self.values, _DTYPES[self.kind], (n,), "values")
         if self.kind == "json":
             whole = bool(present.all())
-            found = values.tolist() if whole else Column("json", values, present).plain()
-            plain = recordable.plain_values(found)
+            found = values.tolist() if whole else Column("json", values, present).to_list()
+            plain = recordable.json_values(found)
             values = values if whole and plain is found else np.fromiter(plain, object, n)
         return Column(self.kind, values, present)
 
@@ -88,17 +88,17 @@ class Column:
         """The column without the values of other rows, whose types then leave no mark on its kind."""
         present = self.present & rows
         if self.kind == "json":
-            return Column.of(self.plain(), present)
+            return Column.of(self.to_list(), present)
         return Column(self.kind, self.values, present)
 
-    def plain(self) -> list[Any]:
+    def to_list(self) -> list[Any]:
         """Plain Python values; None where not present."""
         return [v if there else None for v, there in zip(self.values.tolist(), self.present.tolist(), strict=True)]
 
     def numbers(self) -> FloatArray:
         """``(n,)`` float64; NaN where the metric is absent or not a number."""
         if self.kind == "json":
-            numbers = [float(v) if isinstance(v, (int, float)) else math.nan for v in self.plain()]
+            numbers = [float(v) if isinstance(v, (int, float)) else math.nan for v in self.to_list()]
             return np.array(numbers, dtype=np.float64)
         return np.where(self.present, self.values.astype(np.float64), np.nan)
 

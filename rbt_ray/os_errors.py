@@ -53,7 +53,7 @@ def explanation(error: BaseException) -> str | None:
 
 
 @contextmanager
-def explained() -> Iterator[None]:
+def explain_os_errors() -> Iterator[None]:
     """Raises a `ResourceError` in place of errors that `explanation` can explain; usable as a decorator."""
     try:
         yield

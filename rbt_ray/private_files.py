@@ -16,7 +16,7 @@ from pathlib import Path
 from time import time  # the clock itself: an objective may put another in its place
 from typing import BinaryIO
 
-DRAFT = ".writing-"
+DRAFT_PREFIX = ".writing-"
 """What the name of an unfinished file begins with."""
 ABANDONED_AFTER_S = 3600.0
 """After so long a temporary file that nobody has written to belongs to no living process."""
@@ -67,7 +67,7 @@ def replacing(path: Path, *, mode: int = 0o600, flush: bool = True) -> Iterator[
     Raises:
         OSError: it cannot be written; `path` is as it was.
     """
-    draft = draft_of(path)
+    draft = draft_path(path)
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | _NO_LINK | _BINARY
     try:
         with open(draft, "wb", opener=lambda name, _: os.open(name, flags, mode)) as file:
@@ -86,12 +86,12 @@ def replacing(path: Path, *, mode: int = 0o600, flush: bool = True) -> Iterator[
         sync(path.parent)  # the rename itself is on the disk when the folder is
 
 
-def draft_of(path: Path) -> Path:
+def draft_path(path: Path) -> Path:
     """A random name beside `path` to write it under first."""
-    return path.with_name(f"{DRAFT}{secrets.token_hex(8)}")
+    return path.with_name(f"{DRAFT_PREFIX}{secrets.token_hex(8)}")
 
 
-def sweep(folder: Path, older_than_s: float = ABANDONED_AFTER_S) -> None:
+def remove_abandoned_drafts(folder: Path, older_than_s: float = ABANDONED_AFTER_S) -> None:
     """Removes the drafts that killed processes left in a folder.
 
     Args:
@@ -102,7 +102,7 @@ def sweep(folder: Path, older_than_s: float = ABANDONED_AFTER_S) -> None:
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             with suppress(OSError):
-                if entry.name.startswith(DRAFT) and entry.stat(follow_symlinks=False).st_mtime <= newest:
+                if entry.name.startswith(DRAFT_PREFIX) and entry.stat(follow_symlinks=False).st_mtime <= newest:
                     Path(entry.path).unlink()
 
 
@@ -186,7 +186,7 @@ def append(path: Path, content: str) -> None:
         file.write(content.encode())
 
 
-def close_to_others(folder: Path) -> None:
+def restrict_to_owner(folder: Path) -> None:
     """Takes from all but the owner every right to a folder and what is in it.
 
     Symbolic links are not followed, and files with several hard links keep their mode: they are also somebody else's. A
@@ -199,7 +199,7 @@ def close_to_others(folder: Path) -> None:
         with os.scandir(folder) as entries:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
-                    close_to_others(Path(entry.path))
+                    restrict_to_owner(Path(entry.path))
                 elif entry.is_file(follow_symlinks=False):
                     found = entry.stat(follow_symlinks=False)
                     if found.st_mode & 0o077 and found.st_nlink == 1:

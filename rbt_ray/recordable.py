@@ -88,7 +88,7 @@ def text(found: Any) -> str:
     return valid
 
 
-def plain_values(found: list[Any]) -> list[Any]:
+def json_values(found: list[Any]) -> list[Any]:
     """Returns metrics' values: each None, a bool, a float, a string, or an int that fits into a float.
 
     Raises:

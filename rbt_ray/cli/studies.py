@@ -62,20 +62,20 @@ def resume(path: str, *, as_json: bool, accept_changes: bool, run_over: Mapping[
     """Goes on with a study whose objective can be found again by its address."""
     from rbt_ray.cli.study_file import load_objective
     from rbt_ray.store.journal import Journal
-    from rbt_ray.store.location import Place
+    from rbt_ray.store.location import StudyLocation
     from rbt_ray.study.study import Study
-    from rbt_ray.tuner.config import as_before
+    from rbt_ray.tuner.config import with_saved_settings
     from rbt_ray.tuner.tuner import Tuner
 
-    place = Place(path)
-    with contextlib.closing(Journal(place.settle())) as journal:
+    location = StudyLocation(path)
+    with contextlib.closing(Journal(location.fetch())) as journal:
         study = Study.from_json(journal.definition)
-    run_config = as_before(_run_config(run_over), study.run)
+    run_config = with_saved_settings(_run_config(run_over), study.run)
     _warm_up(run_config)
     if study.search_alg == "custom" or not study.objective.is_importable:
         raise ObjectiveError(
-            f"the study in {place.shown} was begun in Python with {study.objective.name} (search_alg {study.search_alg}), which "
-            f"the command line cannot find again; go on with `Tuner.restore({place.shown!r}, objective)`."
+            f"the study in {location.display_name} was begun in Python with {study.objective.name} (search_alg {study.search_alg}), which "
+            f"the command line cannot find again; go on with `Tuner.restore({location.display_name!r}, objective)`."
         )
     address = study.objective
     objective = load_objective(address.name, address.options, Path(address.folder))
@@ -85,10 +85,10 @@ def resume(path: str, *, as_json: bool, accept_changes: bool, run_over: Mapping[
 
 def show(path: str, *, as_json: bool) -> int:
     """Prints what a study found so far."""
-    from rbt_ray.store.location import Place
+    from rbt_ray.store.location import StudyLocation
     from rbt_ray.tuner.result_grid import ResultGrid
 
-    folder = Place(path).settle()
+    folder = StudyLocation(path).fetch()
     results = ResultGrid(folder)
     tables.print_results(results, as_json=as_json, report=_report_of(folder))
     for note in () if as_json else results.notes:
@@ -98,10 +98,10 @@ def show(path: str, *, as_json: bool) -> int:
 
 def report(path: str, out: Path | None) -> int:
     """Writes the report and prints where it is."""
-    from rbt_ray.store.location import Place
+    from rbt_ray.store.location import StudyLocation
     from rbt_ray.tuner.result_grid import ResultGrid
 
-    folder = Place(path).settle()
+    folder = StudyLocation(path).fetch()
     target = out or folder / "report.html"
     if target.parent != folder and not target.parent.is_dir():
         raise SettingError(f"`--out` {target}: there is no folder {target.parent}.")
@@ -142,9 +142,9 @@ def _run_config(given: Mapping[str, Any]) -> Any:
 
 def _warm_up(run_config: Any) -> None:
     """Starts the workers before anything else is loaded: they and this process then start side by side."""
-    from rbt_ray.tuner.pools import warm
+    from rbt_ray.tuner.pools import start_idle
 
-    warm(run_config)
+    start_idle(run_config)
 
 
 def _report_of(path: Path) -> Path | None:

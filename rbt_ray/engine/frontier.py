@@ -24,7 +24,7 @@ _RECENT = 4096
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Block:
+class ProposalBatch:
     """Proposals that were asked for, numbered from `first`, in columns."""
 
     first: int
@@ -34,17 +34,17 @@ class Block:
     def __len__(self) -> int:
         return len(self.points)
 
-    def rows(self, start: int, stop: int) -> Block:
-        """A part of the block."""
-        return Block(self.first + start, self.points[start:stop], self.fidelity[start:stop])
+    def rows(self, start: int, stop: int) -> ProposalBatch:
+        """A part of the batch."""
+        return ProposalBatch(self.first + start, self.points[start:stop], self.fidelity[start:stop])
 
     @staticmethod
-    def joined(blocks: Sequence[Block]) -> Block:
-        """One block of several that follow on one another."""
-        points = np.concatenate([block.points for block in blocks])
-        return Block(blocks[0].first, points, np.concatenate([block.fidelity for block in blocks]))
+    def concat(batches: Sequence[ProposalBatch]) -> ProposalBatch:
+        """One batch of several that follow on one another."""
+        points = np.concatenate([batch.points for batch in batches])
+        return ProposalBatch(batches[0].first, points, np.concatenate([batch.fidelity for batch in batches]))
 
-    def asked(self) -> Asked:
+    def to_event(self) -> Asked:
         """What the journal keeps of it: the configs themselves come with their results."""
         fidelity = np.asarray(self.fidelity, dtype=np.float64)  # a searcher's 1 and 1.0 are the same
         digest = hashlib.sha256(np.ascontiguousarray(self.points).tobytes() + fidelity.tobytes())
@@ -57,7 +57,7 @@ class Frontier:
     The rule: ask one at a time until `study.max_pending` trials are open or the searcher gives none; then tell the
     oldest open result; repeat. What is asked and told then depends on the results alone: not on how many workers
     there are, what they were sent together, or who was first. With ``deterministic=False`` results are told as they
-    come. A searcher that does not learn (``learns = False``) may be asked in blocks and is told nothing.
+    come. A searcher that does not learn (``learns = False``) may be asked in batches and is told nothing.
     """
 
     def __init__(self, study: Study, searcher: Searcher) -> None:
@@ -106,32 +106,32 @@ class Frontier:
             if not self._study.deterministic:
                 self._arrival.append(trial)
 
-    def advance(self) -> list[Block]:
+    def advance(self) -> list[ProposalBatch]:
         """Asks and tells as far as the rule goes; what was asked is to be journaled, then run."""
         if not self._learns:
             return self._ask(self._study.max_pending - self._n_open)
-        asked: list[Block] = []
+        asked: list[ProposalBatch] = []
         while True:
-            while self._n_open < self._study.max_pending and (block := self._ask(1)):
-                asked += block
+            while self._n_open < self._study.max_pending and (batch := self._ask(1)):
+                asked += batch
             if (trial := self._next_to_tell()) is None:
-                return [Block.joined(asked)] if asked else []
+                return [ProposalBatch.concat(asked)] if asked else []
             self._tell(trial)
 
-    def _ask(self, n: int) -> list[Block]:
+    def _ask(self, n: int) -> list[ProposalBatch]:
         if n <= 0 or self.exhausted:
             return []
         proposals = self._within_limits(self._columns(self._searcher.ask(n)))
         if not len(proposals):
             return []
-        block = Block(self._asked, proposals.points, proposals.fidelity)
+        batch = ProposalBatch(self._asked, proposals.points, proposals.fidelity)
         if self._learns and len(proposals) == 1:
             self._proposals[self._asked] = proposals
         elif self._learns:
             self._proposals.update((self._asked + row, proposals[row : row + 1]) for row in range(len(proposals)))
         self._asked += len(proposals)
         self._n_open += len(proposals)
-        return [block]
+        return [batch]
 
     def _columns(self, proposals: Sequence[Proposal]) -> Proposals:
         if isinstance(proposals, Proposals):

@@ -11,7 +11,7 @@ _LOOK_SECONDS = 0.5
 _FAULT_SECONDS = 60.0
 
 
-class Patience:
+class JournalRetry:
     """Decides whether a write that failed is tried again, while workers finish what they hold and wait.
 
     A full disk and a file that another process holds are waited for without end, a disk that reports errors for a minute.

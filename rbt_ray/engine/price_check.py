@@ -6,7 +6,7 @@ from threading import Event
 
 import numpy as np
 
-from rbt_ray.engine.review import numbers
+from rbt_ray.engine.review import batch_numbers
 from rbt_ray.errors import WorkerStartError
 from rbt_ray.pool.pool import Batch, Job, WorkerPool
 
@@ -38,7 +38,7 @@ def check_prices(pool: WorkerPool, job: Job, interrupt: Event) -> bool:
             for number in sent:
                 pool.cancel(number, "interrupted")
         while waiting and len(sent) < pool.capacity:
-            batch = Batch(next(numbers), job, _NO_TRIALS, _NO_POINTS, purpose="check")
+            batch = Batch(next(batch_numbers), job, _NO_TRIALS, _NO_POINTS, purpose="check")
             pool.submit(batch)
             sent.add(batch.number)
             waiting -= 1

@@ -6,22 +6,22 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from rbt_ray.engine.frontier import Block, Frontier
-from rbt_ray.engine.watch import Watch
+from rbt_ray.engine.frontier import Frontier, ProposalBatch
+from rbt_ray.engine.progress import Progress
 from rbt_ray.errors import JournalError, StudyMismatchError
 from rbt_ray.store import trust
 from rbt_ray.store.journal import Asked, Event, Finished, Journal
 from rbt_ray.types import BoolArray
 
 
-def replay(journal: Journal, frontier: Frontier, watch: Watch) -> list[Block]:
+def replay(journal: Journal, frontier: Frontier, progress: Progress) -> list[ProposalBatch]:
     """Brings a fresh searcher to where the study stopped; gives what was asked and did not finish.
 
     Raises:
         StudyMismatchError: the searcher, asked again, proposes something else than it did.
         JournalError: there are results of trials that were never asked for.
     """
-    asked: list[Block] = []
+    asked: list[ProposalBatch] = []
     finished: list[Finished] = []
     events = trust.trusted(journal.read("asked", "finished", *trust.KINDS))
     for event in events:
@@ -30,14 +30,14 @@ def replay(journal: Journal, frontier: Frontier, watch: Watch) -> list[Block]:
         asked += frontier.advance()
         finished.append(event)
         frontier.finish(event)
-        watch.finished(event)
+        progress.finished(event)
     asked += frontier.advance()
     if not asked:
         return []
-    again = Block.joined(asked)
+    again = ProposalBatch.concat(asked)
     known = _check(events, again)
     if known < len(again):
-        journal.append(again.rows(known, len(again)).asked())
+        journal.append(again.rows(known, len(again)).to_event())
     done = np.zeros(len(again), dtype=bool)
     for event in finished:
         if event.trials.max() >= len(again):
@@ -46,12 +46,12 @@ def replay(journal: Journal, frontier: Frontier, watch: Watch) -> list[Block]:
     return list(_unfinished(again, done))
 
 
-def _check(events: list[Event], again: Block) -> int:
+def _check(events: list[Event], again: ProposalBatch) -> int:
     """How many of the configs asked again the journal already knows; all of those must be the same."""
     known = 0
     for event in events:
         if isinstance(event, Asked):
-            if again.rows(event.first, event.first + event.n).asked() != event:
+            if again.rows(event.first, event.first + event.n).to_event() != event:
                 raise StudyMismatchError(
                     f"the searcher proposes other configs than it did when the study ran (from trial {event.first}): "
                     f"its code, its seed or a library it uses has changed. Begin a new study under another name."
@@ -60,7 +60,7 @@ def _check(events: list[Event], again: Block) -> int:
     return known
 
 
-def _unfinished(asked: Block, done: BoolArray) -> Iterator[Block]:
+def _unfinished(asked: ProposalBatch, done: BoolArray) -> Iterator[ProposalBatch]:
     missing = np.flatnonzero(~done)
     for rows in np.split(missing, np.flatnonzero(np.diff(missing) > 1) + 1):
         if len(rows):

@@ -18,11 +18,11 @@ from rbt_ray.types import FloatArray
 
 _TICK_SECONDS = 0.1
 _PATIENCE = 20
-numbers = itertools.count(-1, -1)
+batch_numbers = itertools.count(-1, -1)
 """Of batches beside the trials: never a number of the dispatcher's."""
 
 
-def second_look(
+def review_best(
     table: TrialTable, bundle: Bundle | None, pool: WorkerPool, job: Job, interrupt: Event, timeout_s: float | None
 ) -> Reviewed:
     """Re-runs the best `study.recheck` trials; a review that is late or kills its worker says so and is left.
@@ -36,7 +36,9 @@ def second_look(
         timeout_s: what a review may take at most, in trials' time-outs; None: any time.
     """
     best = table.ranking(table.study.recheck)
-    batches = [Batch(next(numbers), job, table.trials[[row]], table.points[[row]], purpose="review") for row in best]
+    batches = [
+        Batch(next(batch_numbers), job, table.trials[[row]], table.points[[row]], purpose="review") for row in best
+    ]
     found = _run(batches[:1], pool, interrupt, timeout_s)
     if any(review.says_something for review in found):  # else it would not for the others either
         found += _run(batches[1:], pool, interrupt, timeout_s)

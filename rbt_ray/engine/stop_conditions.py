@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from threading import Event
 
-from rbt_ray.engine.watch import Watch
+from rbt_ray.engine.progress import Progress
 
 
 class Interrupt(Event):
@@ -19,7 +19,7 @@ class Interrupt(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class StopConditions:
     """What ends a run early; a study stopped so can be resumed.
 
     Args:
@@ -37,12 +37,12 @@ class Limits:
         """Whether trials that finish now must run again when the study is resumed."""
         return isinstance(self.interrupt, Interrupt) and self.interrupt.discards_results
 
-    def reason(self, watch: Watch) -> str | None:
+    def reason(self, progress: Progress) -> str | None:
         """Why to stop now, or None: "interrupted", "max_failures" or "time_budget"."""
         if self.interrupt.is_set():
             return "interrupted"
-        if self.max_failures is not None and watch.n_failed > self.max_failures:
+        if self.max_failures is not None and progress.n_failed > self.max_failures:
             return "max_failures"
-        if self.time_budget_s is not None and watch.wall_s >= self.time_budget_s:
+        if self.time_budget_s is not None and progress.wall_s >= self.time_budget_s:
             return "time_budget"
         return None

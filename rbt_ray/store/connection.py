@@ -7,7 +7,7 @@ the process that appends to the journal it opens the journal itself, read-only: 
 A driver may begin to write to a file that is open as immutable. Its events go to the log, and the file changes only when
 the log is folded into it. A reader may then see pages of two states, and still gives no wrong event: every row has a
 seal over its number and content, numbers have no gap, and as many rows must be there as there were at opening. It gives
-those events or refuses; `naming_the_cause` then says that the file was written, not that it is damaged.
+those events or refuses; `reporting_concurrent_writes` then says that the file was written, not that it is damaged.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Connection(sqlite3.Connection):
             return False
 
 
-def to_read(path: Path) -> Connection:
+def open_reader(path: Path) -> Connection:
     """A connection that reads the journal as it is now; it changes nothing in the folder, and runs nothing.
 
     Raises:
@@ -105,29 +105,29 @@ def to_read(path: Path) -> Connection:
         return connection
 
 
-def to_check(path: Path) -> Connection:
+def open_checker(path: Path) -> Connection:
     """A connection that reads the journal in its place, for a writer that has the study's lock.
 
     Raises:
-        As `to_read` does.
+        As `open_reader` does.
     """
     regular_files.check(path, write=True)
     size = regular_files.n_bytes(path)
     return _open(path, "mode=ro", size) if regular_files.log_head(path) else _immutable(path, size)
 
 
-def to_write(path: Path) -> Connection:
-    """A connection to append by; `to_check` has shown what is in the file.
+def open_writer(path: Path) -> Connection:
+    """A connection to append by; `open_checker` has shown what is in the file.
 
     Raises:
-        As `to_read` does.
+        As `open_reader` does.
     """
     with _opening:
         found = regular_files.check(path, write=True)
         return _held(_open(path, "mode=rw", None, _WRITER_SECONDS), found)
 
 
-def beside(path: Path) -> Connection:
+def open_second_writer(path: Path) -> Connection:
     """A second connection to append by, of the thread that flushes a journal which this process has open.
 
     Raises:
@@ -136,7 +136,7 @@ def beside(path: Path) -> Connection:
     return _open(path, "mode=rw", None, _WRITER_SECONDS)
 
 
-def close_unfolded(writer: Connection, path: Path) -> None:
+def close_without_checkpoint(writer: Connection, path: Path) -> None:
     """Closes a writer and leaves its log as it is: SQLite's last connection folds the log, unless it can only read."""
     with suppress(sqlite3.Error), closing(_open(path, "mode=ro", None)) as last:
         last.execute("PRAGMA schema_version").fetchone()
@@ -145,7 +145,7 @@ def close_unfolded(writer: Connection, path: Path) -> None:
 
 
 @contextmanager
-def naming_the_cause(connection: Connection, path: Path) -> Iterator[None]:
+def reporting_concurrent_writes(connection: Connection, path: Path) -> Iterator[None]:
     """Says that the journal was written while it was read, where that explains an error.
 
     Raises:

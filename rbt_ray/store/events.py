@@ -62,7 +62,7 @@ class Finished:
         require(n > 0 and 0 <= int(trials.min()) <= recordable.LARGEST_NUMBER, "trials", trials)
         points = np.asarray(self.points, np.float64)
         require(points.ndim == 2 and len(points) == n, "points", points)
-        require(validate.number(self.fidelity) and 0 < self.fidelity <= 1, "fidelity", self.fidelity)
+        require(validate.is_finite_number(self.fidelity) and 0 < self.fidelity <= 1, "fidelity", self.fidelity)
         _set(
             self,
             trials=trials,
@@ -89,7 +89,7 @@ class Reviewed:
     def __post_init__(self) -> None:
         # A config may hold options that JSON cannot say: rows are what is read again, whoever makes them.
         rows = json.loads(json.dumps(self.rows, default=repr, ensure_ascii=False).encode("utf-8", "replace"))
-        validate.reviewed(rows, self.curves)
+        validate.check_reviewed(rows, self.curves)
         curves = {recordable.text(name): np.asarray(curve, np.float64) for name, curve in self.curves.items()}
         _set(self, rows=rows, curves=curves)
 
@@ -156,7 +156,7 @@ def _pack_finished(event: Finished) -> tuple[dict[str, Any], bytes]:
         metrics[name] = {"kind": column.kind, "all": there}
         parts += [] if there else [column.present]
         if column.kind == "json":
-            metrics[name]["values"] = column.plain()
+            metrics[name]["values"] = column.to_list()
         else:
             parts.append(column.values)
     header = {
@@ -192,7 +192,7 @@ def unpack(kind: str, header: dict[str, Any], body: bytes) -> Event:
     elif kind == "finished":
         event = _unpack_finished(header, body, take)
     elif kind == "reviewed":
-        validate.lengths(header["curves"], body)
+        validate.check_lengths(header["curves"], body)
         rows = [old_names.renamed_row(row, _accounting(header)) for row in header["rows"]]
         event = Reviewed(rows, {name: take("<f8", length) for name, length in header["curves"].items()})
     elif kind == "ended":
@@ -201,12 +201,12 @@ def unpack(kind: str, header: dict[str, Any], body: bytes) -> Event:
         event = Distrusted(header["where"])
     else:
         raise ValueError(f"an event of unknown kind {kind!r}")
-    take.must_be_empty()
+    take.require_consumed()
     return event
 
 
 def _unpack_finished(header: dict[str, Any], body: bytes, take: _Reader) -> Finished:
-    validate.layout(header, body)
+    validate.check_layout(header, body)
     n = header["n"]
     points = take("<f8", n * header["n_params"]).reshape(n, header["n_params"])
     trials = np.arange(header["first"], header["first"] + n, dtype=np.int64) if header["contiguous"] else take("<i8", n)
@@ -265,7 +265,7 @@ class _Reader:
         self._at += column.nbytes
         return column
 
-    def must_be_empty(self) -> None:
+    def require_consumed(self) -> None:
         """Refuses a body that holds more than its header says."""
         if self._at != len(self._body):
             raise ValueError(f"an event of {len(self._body):,} bytes, of which its header knows {self._at:,}")

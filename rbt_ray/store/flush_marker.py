@@ -18,7 +18,7 @@ _NO_WAIT = getattr(os, "O_NONBLOCK", 0)  # nor for somebody at the other end of 
 _AT_MOST = 64
 
 
-class Flushed:
+class FlushMarker:
     """The line in the file beside a journal; where the file is missing or torn, it knows of nothing.
 
     Args:

@@ -21,8 +21,8 @@ from pathlib import Path
 
 from rbt_ray.errors import JournalBlockedError, JournalError
 from rbt_ray.store import journal_errors
-from rbt_ray.store.connection import beside
-from rbt_ray.store.flush_marker import Flushed
+from rbt_ray.store.connection import open_second_writer
+from rbt_ray.store.flush_marker import FlushMarker
 
 _FLUSH_SECONDS = 1.0
 _PIECE_BYTES = 2**20
@@ -42,7 +42,7 @@ class Flusher:
     def __init__(
         self,
         journal: Path,
-        marker: Flushed,
+        marker: FlushMarker,
         last: Callable[[], int],
         when_blocked: Callable[[JournalBlockedError, int], bool],
     ) -> None:
@@ -159,7 +159,7 @@ class Flusher:
 
     def _write_again(self, log: FileIO) -> None:
         """Writes the log's bytes over themselves, which makes their pages dirty, while no other connection writes."""
-        with closing(beside(self._journal)) as connection:
+        with closing(open_second_writer(self._journal)) as connection:
             connection.execute("BEGIN IMMEDIATE")
             at = log.seek(0)
             while piece := log.read(_PIECE_BYTES):
@@ -170,7 +170,7 @@ class Flusher:
     def _fold(self) -> None:
         """Moves the log's events into the database file, all those that no reader needs there."""
         try:
-            with closing(beside(self._journal)) as connection:
+            with closing(open_second_writer(self._journal)) as connection:
                 connection.execute("PRAGMA busy_timeout = 20")  # ms; appending waits as long
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         except sqlite3.Error as error:

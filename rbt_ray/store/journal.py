@@ -16,9 +16,9 @@ from typing import Any
 
 from rbt_ray.errors import JournalBlockedError, JournalError
 from rbt_ray.store import journal_errors, journal_file, regular_files
-from rbt_ray.store.connection import close_unfolded
+from rbt_ray.store.connection import close_without_checkpoint
 from rbt_ray.store.events import Asked, Distrusted, Ended, Event, Finished, Reviewed, pack, unpack
-from rbt_ray.store.flush_marker import Flushed
+from rbt_ray.store.flush_marker import FlushMarker
 from rbt_ray.store.flusher import Flusher
 from rbt_ray.store.journal_file import FILE_NAME
 
@@ -42,7 +42,7 @@ class Journal:
     def __init__(self, folder: Path, *, write: bool = False) -> None:
         self.path = folder / FILE_NAME
         regular_files.check(self.path, write=write)
-        self._flushed = Flushed(self.path)
+        self._flushed = FlushMarker(self.path)
         flushed = self._flushed.read()  # first: a driver that is at work only adds events
         self._connection = journal_file.connect(self.path, write=write)
         try:
@@ -70,7 +70,7 @@ class Journal:
             JournalError: the disk is full, or the folder cannot be written.
         """
         regular_files.check_new(folder / FILE_NAME)
-        Flushed(folder / FILE_NAME).remove()  # of a journal that somebody removed without it
+        FlushMarker(folder / FILE_NAME).remove()  # of a journal that somebody removed without it
         journal_file.create(folder, definition)
         return cls(folder, write=True)
 
@@ -144,7 +144,7 @@ class Journal:
             try:
                 self._flusher.close(patient=not self._gave_up)
             except BaseException:
-                close_unfolded(self._connection, self.path)
+                close_without_checkpoint(self._connection, self.path)
                 raise
             with suppress(sqlite3.Error):  # without room for it the events stay in the log, which was flushed
                 busy, _, _ = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()

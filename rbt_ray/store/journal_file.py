@@ -18,9 +18,9 @@ from typing import Any, TypeAlias
 
 from rbt_ray.errors import JournalError
 from rbt_ray.private_files import replacing
-from rbt_ray.store.connection import Connection, naming_the_cause, to_check, to_read, to_write
+from rbt_ray.store.connection import Connection, open_checker, open_reader, open_writer, reporting_concurrent_writes
 from rbt_ray.store.journal_errors import malformed, one_line, passes, unreadable, unwritable
-from rbt_ray.store.schema import META, OURS, SCHEMA, few_steps, objects, steps_of
+from rbt_ray.store.schema import META, OURS, SCHEMA, limit_steps, objects, steps_of
 
 FORMAT = 2
 FILE_NAME = "journal.sqlite"
@@ -71,11 +71,11 @@ def connect(path: Path, *, write: bool) -> Connection:
         JournalError: the file is no journal, or is damaged.
     """
     if not write:
-        return _checked(to_read, path)
-    with closing(_checked(to_check, path)) as reader:
+        return _checked(open_reader, path)
+    with closing(_checked(open_checker, path)) as reader:
         # What is appended to a file whose pages do not fit together could destroy what is in it.
         check_structure(reader, path)
-    writer = _checked(to_write, path)
+    writer = _checked(open_writer, path)
     try:
         writer.execute("PRAGMA journal_mode = WAL")
         writer.execute("PRAGMA synchronous = NORMAL")
@@ -92,7 +92,7 @@ def _checked(to_open: Callable[[Path], Connection], path: Path) -> Connection:
     except _RAISED as error:
         raise unreadable(path, error) from error
     try:
-        with naming_the_cause(made, path):
+        with reporting_concurrent_writes(made, path):
             _check_schema(made, path)
     except BaseException:
         made.close()
@@ -122,7 +122,7 @@ def read_meta(connection: Connection, path: Path) -> dict[str, str]:
         JournalError: the file is damaged, or of a format this version does not know.
     """
     try:
-        with few_steps(connection):
+        with limit_steps(connection):
             # One value at a time: damaged rows may share the bytes of one that is as long as the file.
             rows = connection.execute("SELECT key, value FROM meta NOT INDEXED ORDER BY rowid")
             meta = {key: value for key, value in rows if key in ("format", "definition", "seal")}
@@ -174,9 +174,9 @@ def last_number(connection: Connection, path: Path) -> int:
     Raises:
         JournalError: it is none that a journal of this size can have.
     """
-    with naming_the_cause(connection, path):
+    with reporting_concurrent_writes(connection, path):
         try:
-            with few_steps(connection):
+            with limit_steps(connection):
                 last = connection.execute("SELECT coalesce(max(number), 0) FROM events").fetchone()[0]
         except _RAISED as error:
             raise unreadable(path, error) from error
@@ -191,10 +191,10 @@ def check_structure(connection: Connection, path: Path) -> None:
     Raises:
         JournalError: they do not.
     """
-    with naming_the_cause(connection, path):
+    with reporting_concurrent_writes(connection, path):
         try:
             _check_size(connection, path)
-            with few_steps(connection, steps_of(connection.n_bytes)):
+            with limit_steps(connection, steps_of(connection.n_bytes)):
                 found = connection.execute("PRAGMA quick_check(1)").fetchone()
         except _RAISED as error:
             raise unreadable(path, error) from error
@@ -227,7 +227,7 @@ def read_rows(
     """
     query = "SELECT number, kind, header, body, seal FROM events WHERE number >= ? ORDER BY number LIMIT ?"
     expected = first
-    with naming_the_cause(connection, path):
+    with reporting_concurrent_writes(connection, path):
         try:
             for row in connection.execute(query, (first, -1 if n is None else n)):
                 yield checked(row[0] == expected, expected, row[1:], f"the journal {path}")

@@ -30,7 +30,7 @@ _SLACK_SECONDS = 5.0
 _MOST_STALE_S = 30 * 86_400.0
 
 
-class Owner:
+class Lease:
     """This driver's claim on a study's mirror.
 
     Args:
@@ -48,7 +48,7 @@ class Owner:
             "stale_after_s": min(_INTERVALS * interval_s + _SLACK_SECONDS, _MOST_STALE_S),
         }
 
-    def claim(self) -> None:
+    def acquire(self) -> None:
         """Takes the study, also from an owner that died on this machine or was silent for three of its intervals.
 
         Raises:
@@ -63,13 +63,13 @@ class Owner:
             and self._lives(found)
         ):
             raise StudyLockedError(
-                f"the study in {self._mirror.shown} is being run by process {found['pid']} on {found['host']}, heard of "
+                f"the study in {self._mirror.display_name} is being run by process {found['pid']} on {found['host']}, heard of "
                 f"{max(0.0, silent):.0f} s ago; wait for it, or end it. One that ended without a word is taken over "
                 f"after {found['stale_after_s']:.0f} s."
             )
         self._write()
 
-    def refresh(self) -> None:
+    def renew(self) -> None:
         """Says that this driver is still at it.
 
         Raises:
@@ -80,7 +80,7 @@ class Owner:
         found = self._found()
         if found is not None and found["token"] != self._me["token"]:
             raise StudyLockedError(
-                f"the study in {self._mirror.shown} was taken over by process {found['pid']} on {found['host']}."
+                f"the study in {self._mirror.display_name} was taken over by process {found['pid']} on {found['host']}."
             )
         self._write()
 
@@ -108,7 +108,7 @@ class Owner:
             _check(found)
         except (ValueError, TypeError, LookupError, RecursionError):
             raise JournalError(
-                f"{self._mirror.shown} is damaged: {_FILE} is unreadable. If no driver is running the study, delete the file."
+                f"{self._mirror.display_name} is damaged: {_FILE} is unreadable. If no driver is running the study, delete the file."
             ) from None
         return dict(found)
 

@@ -9,13 +9,13 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from rbt_ray.errors import InputError, JournalError, SettingError, StudyLockedError, StudyNotFoundError
-from rbt_ray.private_files import make_folder, sweep
+from rbt_ray.private_files import make_folder, remove_abandoned_drafts
 from rbt_ray.store.journal import Journal
 from rbt_ray.store.journal_file import FILE_NAME
-from rbt_ray.store.lease import Owner
+from rbt_ray.store.lease import Lease
 from rbt_ray.store.lock import StudyLock
 from rbt_ray.store.mirror import Mirror
-from rbt_ray.store.reconcile import Reconciled, reconcile
+from rbt_ray.store.reconcile import MirrorPosition, reconcile
 from rbt_ray.store.uri import is_uri, local_folder
 from rbt_ray.store.writer import MirrorWriter
 
@@ -23,10 +23,10 @@ OWN_BUNDLE = "bundle.arrow"
 SUPERSEDED = "superseded.sqlite"
 
 
-class Place:
+class StudyLocation:
     """A study's place. For a path it is that folder; for a URI, `uri.local_folder` of it and a mirror.
 
-    The journal of a mirrored study lies on this machine's disk. `settle` decides between the two copies by what they
+    The journal of a mirrored study lies on this machine's disk. `fetch` decides between the two copies by what they
     hold: where one goes on from the other the longer is right. Two that parted, since two machines went on from
     one point, are never mixed: the one with more events wins, the mirror where both have as many. A local loser
     is kept beside the journal as ``superseded.sqlite``, a losing mirror is overwritten, and stderr says so.
@@ -42,10 +42,10 @@ class Place:
     def __init__(self, path: str | Path, interval_s: float = 10.0) -> None:
         self._interval_s = interval_s
         self._mirror = Mirror(str(path)) if is_uri(path) else None
-        self._owner = None if self._mirror is None else Owner(self._mirror, interval_s)
-        self._known: Reconciled | None = None
+        self._lease = None if self._mirror is None else Lease(self._mirror, interval_s)
+        self._known: MirrorPosition | None = None
         self.folder = Path(path) if self._mirror is None else local_folder(str(path))
-        self.shown = str(path) if self._mirror is None else self._mirror.shown
+        self.display_name = str(path) if self._mirror is None else self._mirror.display_name
         """The path or URI as people are shown it."""
         try:
             self.folder.lstat()
@@ -53,13 +53,13 @@ class Place:
             pass  # whoever needs it says so
         except (OSError, ValueError) as error:  # too long, a NUL in it, not to be entered
             reason = getattr(error, "strerror", None) or error
-            raise SettingError(f"{self.shown!r} is no path that a study can have: {reason}.") from None
+            raise SettingError(f"{self.display_name!r} is no path that a study can have: {reason}.") from None
 
     def holder(self) -> str | None:
         """Where there is a study already: its folder, or else its URI."""
         if (self.folder / FILE_NAME).exists():
             return str(self.folder)
-        return self.shown if self._mirror is not None and self._mirror.firsts() else None
+        return self.display_name if self._mirror is not None and self._mirror.segment_starts() else None
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -71,18 +71,18 @@ class Place:
             JournalError: the mirror's owner file is damaged.
         """
         with self._locked_here():
-            if self._owner is not None:
-                self._owner.claim()
+            if self._lease is not None:
+                self._lease.acquire()
             if self._mirror is not None:
-                self._mirror.sweep()
+                self._mirror.remove_drafts()
             try:
                 yield
             finally:
-                if self._owner is not None:
+                if self._lease is not None:
                     with suppress(SettingError, JournalError):  # a mirror that cannot be written was reported before
-                        self._owner.release()
+                        self._lease.release()
 
-    def settle(self) -> Path:
+    def fetch(self) -> Path:
         """The folder with the study's latest journal in it, fetched from the mirror where that is ahead.
 
         Raises:
@@ -93,13 +93,13 @@ class Place:
         """
         if self._mirror is not None:
             if self.holder() is None:
-                raise StudyNotFoundError(f"there is no study in {self.shown}.")
+                raise StudyNotFoundError(f"there is no study in {self.display_name}.")
             with suppress(StudyLockedError), self._locked_here():  # what a driver of this machine writes is the latest
-                self.settle_locked(owned=False)
+                self.reconcile(owned=False)
         return self.folder
 
-    def settle_locked(self, *, owned: bool = True) -> None:
-        """As `settle`, within `locked`: also a mirror that lost is put right. Nothing for a folder."""
+    def reconcile(self, *, owned: bool = True) -> None:
+        """As `fetch`, within `locked`: also a mirror that lost is put right. Nothing for a folder."""
         if self._mirror is None:
             return
         try:
@@ -118,11 +118,11 @@ class Place:
             SettingError: the mirror cannot be written at the start.
             JournalError: it could not be written at the end; the message says where the journal is.
         """
-        if self._mirror is None or self._owner is None:
+        if self._mirror is None or self._lease is None:
             yield
             return
         self._mirror_bundle(self._mirror)
-        writer = MirrorWriter(self._mirror, self._owner, self.folder, self._known)
+        writer = MirrorWriter(self._mirror, self._lease, self.folder, self._known)
         writer.push()
         stop = threading.Event()
         thread = threading.Thread(target=self._push_often, args=(writer, stop), name="rbt-ray-mirror", daemon=True)
@@ -145,7 +145,7 @@ class Place:
         """
         if self._mirror is not None:
             with self.locked():
-                self.settle_locked()
+                self.reconcile()
                 with self.mirrored():
                     return
 
@@ -189,7 +189,7 @@ class Place:
             writer.push()
         except (InputError, JournalError) as error:
             return (
-                f"{error} The journal in {self.folder} has everything; `rbt-ray resume {self.shown}` brings the mirror "
+                f"{error} The journal in {self.folder} has everything; `rbt-ray resume {self.display_name}` brings the mirror "
                 f"up to date when it can be written again."
             )
         return None
@@ -201,7 +201,7 @@ class Place:
             lock = StudyLock(self.folder)
         except OSError as error:
             raise SettingError(f"`storage_path`: no study can be kept in {self.folder}: {error}.") from error
-        sweep(self.folder)
+        remove_abandoned_drafts(self.folder)
         try:
             yield
         finally:

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from rbt_ray.errors import JournalError, SettingError
-from rbt_ray.store.objects import MOST_OBJECTS, objects_at
 from rbt_ray.store.own_bundle import fetch
 from rbt_ray.store.segment import MOST_BYTES, Segment, pack, unpack
-from rbt_ray.store.uri import with_patience, without_secrets
+from rbt_ray.store.storage import MAX_OBJECTS, open_storage
+from rbt_ray.store.uri import with_retry_limit, without_secrets
 
 _SEGMENT = re.compile(r"events-(\d{12})\.arrow", re.ASCII)
 
@@ -35,11 +35,11 @@ class Mirror:
     """
 
     def __init__(self, uri: str) -> None:
-        self.shown = without_secrets(uri)
+        self.display_name = without_secrets(uri)
         with self._said("is no URI that can be used"):
-            self._objects = objects_at(with_patience(uri))
+            self._storage = open_storage(with_retry_limit(uri))
 
-    def firsts(self) -> list[int]:
+    def segment_starts(self) -> list[int]:
         """The numbers at which its segments begin, ascending."""
         return sorted(int(match[1]) for name in self._names() if (match := _SEGMENT.fullmatch(name)))
 
@@ -48,9 +48,9 @@ class Mirror:
         name = _name(first)
         packed = self.get(name, MOST_BYTES)
         if packed is None:
-            raise SettingError(f"{self.shown} is damaged: {name} is missing.")
+            raise SettingError(f"{self.display_name} is damaged: {name} is missing.")
         with self._understood(name):
-            return unpack(packed, first, f"{self.shown}, {name}")
+            return unpack(packed, first, f"{self.display_name}, {name}")
 
     def write(self, segment: Segment) -> None:
         """Puts a segment in its place, over a shorter one that began with the same event."""
@@ -59,7 +59,7 @@ class Mirror:
     def remove(self, name: str) -> None:
         """Removes an object, if it is there."""
         with self._said("cannot be written"):
-            self._objects.remove(name)
+            self._storage.remove(name)
 
     def remove_segment(self, first: int) -> None:
         """Removes the segment that begins with that event."""
@@ -73,25 +73,25 @@ class Mirror:
         """
         with self._said("cannot be read"):
             try:
-                with self._objects.open(name) as (source, n_bytes):
+                with self._storage.open(name) as (source, n_bytes):
                     if n_bytes <= at_most:
                         content: bytes = source.read(n_bytes)
                         return content
             except FileNotFoundError:
                 return None
         raise JournalError(
-            f"{self.shown} is damaged: {name} has {n_bytes:,} bytes; such an object has at most {at_most:,}."
+            f"{self.display_name} is damaged: {name} has {n_bytes:,} bytes; such an object has at most {at_most:,}."
         )
 
     def put(self, name: str, content: bytes) -> None:
         """Writes an object, whole or not at all."""
         with self._said("cannot be written"):
-            self._objects.put(name, content)
+            self._storage.put(name, content)
 
     def upload(self, file: Path) -> None:
         """Writes a file under its own name."""
         with self._said("cannot be written"):
-            self._objects.upload(file.name, file)
+            self._storage.upload(file.name, file)
 
     def has(self, name: str) -> bool:
         """Whether there is an object of that name."""
@@ -109,22 +109,22 @@ class Mirror:
         """
         with (
             self._said("cannot be read"),
-            self._objects.open(file.name) as (source, n_bytes),
+            self._storage.open(file.name) as (source, n_bytes),
             self._understood(file.name),
         ):
             fetch(source, n_bytes, file, wanted)
 
-    def sweep(self) -> None:
+    def remove_drafts(self) -> None:
         """Removes what drivers that were killed more than an hour ago left unfinished."""
         with self._said("cannot be written"):
-            self._objects.sweep()
+            self._storage.remove_drafts()
 
     def _names(self) -> list[str]:
         with self._said("cannot be reached"):
-            names = self._objects.names()
-        if len(names) > MOST_OBJECTS:
+            names = self._storage.names()
+        if len(names) > MAX_OBJECTS:
             raise SettingError(
-                f"{self.shown} holds more than {MOST_OBJECTS:,} objects, which no mirror of a study does. Move away what is "
+                f"{self.display_name} holds more than {MAX_OBJECTS:,} objects, which no mirror of a study does. Move away what is "
                 f"not the study's."
             )
         return names
@@ -136,7 +136,7 @@ class Mirror:
         except SettingError:
             raise
         except ValueError as error:
-            raise JournalError(f"{self.shown} is damaged: {name}: {_brief(error)}.") from error
+            raise JournalError(f"{self.display_name} is damaged: {name}: {_brief(error)}.") from error
 
     @contextmanager
     def _said(self, what: str) -> Iterator[None]:
@@ -147,7 +147,7 @@ class Mirror:
         except SettingError:
             raise
         except (OSError, pa.ArrowException) as error:
-            raise SettingError(f"{self.shown} {what}: {_brief(error)}.") from error
+            raise SettingError(f"{self.display_name} {what}: {_brief(error)}.") from error
 
 
 def _name(first: int) -> str:

@@ -62,7 +62,7 @@ class RawEvents:
             raise JournalError(f"{path} cannot be written: {error}.") from error
 
 
-def chained(before: str, rows: Iterable[Row]) -> str:
+def chain_digest(before: str, rows: Iterable[Row]) -> str:
     """The digest of a history that had the digest `before` and went on with these rows."""
     digest = hashlib.sha256(before.encode())
     for kind, header, body, _ in rows:

@@ -61,7 +61,7 @@ def steps_of(n_bytes: int | None) -> int:
 
 
 @contextmanager
-def few_steps(connection: sqlite3.Connection, steps: int = _STEPS_TO_OPEN) -> Iterator[None]:
+def limit_steps(connection: sqlite3.Connection, steps: int = _STEPS_TO_OPEN) -> Iterator[None]:
     """Stops a statement that takes more steps than an honest file needs: a count, so that a slow disk stops nothing.
 
     Args:
@@ -88,7 +88,7 @@ def objects(connection: sqlite3.Connection) -> list[tuple[str, str, str, str]]:
     Raises:
         sqlite3.Error: the schema cannot be read.
     """
-    with few_steps(connection):
+    with limit_steps(connection):
         query = "SELECT type, substr(name, 1, 99), substr(tbl_name, 1, 99), sql FROM sqlite_master LIMIT 10"
         found = connection.execute(query).fetchall()
     return sorted((str(kind), str(name), str(table), _plain(sql)) for kind, name, table, sql in found)

@@ -103,7 +103,7 @@ class TrialTable:
             digest.update(json.dumps([name, column.kind]).encode())
             digest.update(_canonical(column.present))
             if column.kind == "json":
-                digest.update(json.dumps(column.plain()).encode())
+                digest.update(json.dumps(column.to_list()).encode())
             else:
                 digest.update(_canonical(np.where(column.present, column.values, np.zeros((), column.values.dtype))))
         return digest.hexdigest()
@@ -131,7 +131,7 @@ def table_of(events: Iterable[Event], study: Study) -> TrialTable:
     who = np.repeat([workers.index(event.worker) for event in finished], lengths)
     outcomes = _merge(finished, place)
     try:
-        validate.table(study.space, points)
+        validate.check_table(study.space, points)
     except ValueError as error:
         raise JournalError(
             f"the journal of {study.name!r} holds an event that no version of rbt_ray writes: {error}."

@@ -53,7 +53,7 @@ def _shown_value(found: re.Match[str]) -> str:
     return found[0] if found[2] in _SHOWN else f"{found[1]}{found[2]}=..."
 
 
-def with_patience(uri: str) -> str:
+def with_retry_limit(uri: str) -> str:
     """The URI with a bound on how long its library tries, where that has none of its own to speak of."""
     parts = urlsplit(uri)
     if parts.scheme not in _GOOGLE or "retry_limit_seconds" in parts.query:

@@ -20,7 +20,7 @@ from rbt_ray.types import FloatArray
 _DETAILS = ("order_level", "holdout", "holdout_order_level")
 
 
-def layout(header: dict[str, Any], body: bytes) -> None:
+def check_layout(header: dict[str, Any], body: bytes) -> None:
     """Looks whether a batch's body can hold the columns that its header describes, before any is allocated.
 
     Raises:
@@ -39,7 +39,7 @@ def layout(header: dict[str, Any], body: bytes) -> None:
             require(type(values) is list and len(values) == n, name, values)
 
 
-def lengths(curves: Mapping[str, Any], body: bytes) -> None:
+def check_lengths(curves: Mapping[str, Any], body: bytes) -> None:
     """Looks whether a review's body can hold its curves.
 
     Raises:
@@ -48,7 +48,7 @@ def lengths(curves: Mapping[str, Any], body: bytes) -> None:
     require(all(recordable.is_whole(n, len(body) // 8) for n in curves.values()), "curves", curves)
 
 
-def table(space: Space, points: FloatArray) -> None:
+def check_table(space: Space, points: FloatArray) -> None:
     """Looks at the configs of all trials at once, which costs less than batch by batch.
 
     Raises:
@@ -57,7 +57,7 @@ def table(space: Space, points: FloatArray) -> None:
     require(space.has(points), "points", "configs that are not of its space")
 
 
-def reviewed(rows: list[dict[str, Any]], curves: Mapping[str, FloatArray]) -> None:
+def check_reviewed(rows: list[dict[str, Any]], curves: Mapping[str, FloatArray]) -> None:
     """Looks at the best trials in detail.
 
     Raises:
@@ -70,13 +70,13 @@ def reviewed(rows: list[dict[str, Any]], curves: Mapping[str, FloatArray]) -> No
         for name in _DETAILS:
             metrics = row.get(name)
             require(metrics is None or type(metrics) is dict, name, metrics)
-            recordable.plain_values(list((metrics or {}).values()))
+            recordable.json_values(list((metrics or {}).values()))
     for name, curve in curves.items():
         require(np.ndim(curve) == 1, name, curve)
     time_ms = curves.get("time_ms", np.empty(0))
     require(bool((np.abs(time_ms) <= 2**53).all()), "time_ms", time_ms)
 
 
-def number(value: Any) -> bool:
+def is_finite_number(value: Any) -> bool:
     """Whether it is a finite number that a float can hold."""
     return type(value) in (int, float) and abs(value) <= sys.float_info.max and not math.isnan(value)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from contextlib import closing
 from pathlib import Path
 
-from rbt_ray.store.lease import Owner
+from rbt_ray.store.lease import Lease
 from rbt_ray.store.mirror import Mirror
-from rbt_ray.store.raw_events import RawEvents, chained
-from rbt_ray.store.reconcile import Reconciled
+from rbt_ray.store.raw_events import RawEvents, chain_digest
+from rbt_ray.store.reconcile import MirrorPosition
 from rbt_ray.store.segment import SEGMENT_BYTES, Segment
 
 
@@ -17,14 +17,14 @@ class MirrorWriter:
 
     Args:
         mirror: where to.
-        owner: this driver's claim on it.
+        lease: on the mirror.
         folder: where the journal is.
         known: where the mirror stands; None: it is empty.
     """
 
-    def __init__(self, mirror: Mirror, owner: Owner, folder: Path, known: Reconciled | None) -> None:
-        self._mirror, self._owner, self._folder = mirror, owner, folder
-        known = known or Reconciled(1, "", -1)
+    def __init__(self, mirror: Mirror, lease: Lease, folder: Path, known: MirrorPosition | None) -> None:
+        self._mirror, self._lease, self._folder = mirror, lease, folder
+        known = known or MirrorPosition(1, "", -1)
         self._first, self._before, self._n_written = known.first, known.before, known.n_rows
 
     def push(self) -> None:
@@ -35,7 +35,7 @@ class MirrorWriter:
             SettingError: it cannot be written.
             JournalError: the journal cannot be read.
         """
-        self._owner.refresh()
+        self._lease.renew()
         with closing(RawEvents(self._folder)) as events:
             meta = events.meta
             while True:
@@ -45,5 +45,5 @@ class MirrorWriter:
                     self._n_written = len(rows)
                 if not full:
                     return
-                self._first, self._before = self._first + len(rows), chained(self._before, rows)
+                self._first, self._before = self._first + len(rows), chain_digest(self._before, rows)
                 self._n_written = 0

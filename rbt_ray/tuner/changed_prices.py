@@ -12,12 +12,12 @@ from rbt_ray.store.journal import Distrusted, Journal
 
 if TYPE_CHECKING:
     from rbt_ray.data.bundle import Bundle
-    from rbt_ray.store.location import Place
+    from rbt_ray.store.location import StudyLocation
 
 _checked = CheckedBundles()
 
 
-def check_bundle(bundle: Bundle, place: Place, *, is_new: bool) -> None:
+def check_bundle(bundle: Bundle, location: StudyLocation, *, is_new: bool) -> None:
     """Compares a bundle with its checksums before a run; the caller holds the study's lock.
 
     A bundle that passed before in this process, and whose file has not been written since, is compared at the end only.
@@ -27,37 +27,37 @@ def check_bundle(bundle: Bundle, place: Place, *, is_new: bool) -> None:
     """
     if (where := _checked.changed(bundle, again=False)) is None:
         return
-    n = 0 if is_new else _distrust_in(place, where)
+    n = 0 if is_new else _distrust_in(location, where)
     raise BundleError(
-        f"the prices of {_named(bundle)} are not those it was made with ({where}): {_remedy(bundle)}. {_marked(n, place)}".strip()
+        f"the prices of {_named(bundle)} are not those it was made with ({where}): {_remedy(bundle)}. {_marked(n, location)}".strip()
     )
 
 
-def distrust_after(damage: BundleError, place: Place) -> BundleError:
+def damaged_bundle_error(damage: BundleError, location: StudyLocation) -> BundleError:
     """Marks the trials of a study whose bundle turned out to be damaged; the error with that added to it.
 
     A study that another driver runs is left to that driver's own check, and one on a read-only disk stays as it is.
     """
     n = 0
-    with suppress(RbtError), place.locked():
-        n = _distrust_in(place, "its file is damaged")
-    return BundleError(f"{damage} {_marked(n, place)}") if n else damage
+    with suppress(RbtError), location.locked():
+        n = _distrust_in(location, "its file is damaged")
+    return BundleError(f"{damage} {_marked(n, location)}") if n else damage
 
 
-def changed_under(bundle: Bundle, where: str, journal: Journal, place: Place) -> PricesChangedError:
+def prices_changed_error(bundle: Bundle, where: str, journal: Journal, location: StudyLocation) -> PricesChangedError:
     """Marks the trials since the last check; the error that says so."""
     n = distrust(journal, where)
     return PricesChangedError(
         f"the prices of {_named(bundle)} changed while the study ran ({where}): another process, compiled code with a "
-        f"wrong index, or faulty memory wrote to them. If the file has changed, {_remedy(bundle)}. {_marked(n, place)}".strip()
+        f"wrong index, or faulty memory wrote to them. If the file has changed, {_remedy(bundle)}. {_marked(n, location)}".strip()
     )
 
 
-def _distrust_in(place: Place, where: str) -> int:
+def _distrust_in(location: StudyLocation, where: str) -> int:
     """As `distrust`, for a study that does not run; other hosts learn of it by the mirror, if that can be written."""
-    with closing(Journal(place.folder, write=True)) as journal:
+    with closing(Journal(location.folder, write=True)) as journal:
         n = distrust(journal, where)
-    with suppress(RbtError), place.mirrored():  # pushes what is new
+    with suppress(RbtError), location.mirrored():  # pushes what is new
         pass
     return n
 
@@ -81,9 +81,7 @@ def _remedy(bundle: Bundle) -> str:
     return f"make it again with {how}"
 
 
-def _marked(n: int, place: Place) -> str:
+def _marked(n: int, location: StudyLocation) -> str:
     if not n:
         return ""
-    return (
-        f"The {n:,} trials since the last check are marked as failed; `rbt-ray resume {place.shown}` runs them again."
-    )
+    return f"The {n:,} trials since the last check are marked as failed; `rbt-ray resume {location.display_name}` runs them again."

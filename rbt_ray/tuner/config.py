@@ -197,20 +197,24 @@ class RunConfig:
         _check(isinstance(self.callbacks, Sequence), "callbacks", "a list", self.callbacks)
 
 
-KEPT = (
+SAVED_SETTINGS = (
     "num_cpus_per_worker", "resources_per_worker", "trial_timeout_s", "max_retries", "max_failures", "recycle_after",
     "worker_memory_limit",
 )  # fmt: skip
 """Settings of a run that results can depend on: which trials are given up, and when."""
 
 
-def kept(run_config: RunConfig) -> dict[str, Any]:
-    """Those of `KEPT` that are not the defaults, as JSON can hold them."""
-    plain = {name: getattr(run_config, name) for name in KEPT if getattr(run_config, name) != getattr(RunConfig, name)}
+def non_default_settings(run_config: RunConfig) -> dict[str, Any]:
+    """Those of `SAVED_SETTINGS` that are not the defaults, as JSON can hold them."""
+    plain = {
+        name: getattr(run_config, name)
+        for name in SAVED_SETTINGS
+        if getattr(run_config, name) != getattr(RunConfig, name)
+    }
     return {name: dict(value) if isinstance(value, Mapping) else value for name, value in plain.items()}
 
 
-def as_before(run_config: RunConfig, before: Mapping[str, Any]) -> RunConfig:
+def with_saved_settings(run_config: RunConfig, before: Mapping[str, Any]) -> RunConfig:
     """A run's settings, where those left at their defaults are as they were when the study began."""
     again = {name: value for name, value in before.items() if getattr(run_config, name) == getattr(RunConfig, name)}
     if run_config.backend == "local":

@@ -18,9 +18,9 @@ from rbt_ray.search.searcher import Searcher
 from rbt_ray.store.location import OWN_BUNDLE
 from rbt_ray.study.space import Space
 from rbt_ray.study.study import BundleId, Study
-from rbt_ray.tuner.config import RunConfig, TuneConfig, kept
+from rbt_ray.tuner.config import RunConfig, TuneConfig, non_default_settings
 from rbt_ray.tuner.fidelity import lowest_fidelity
-from rbt_ray.tuner.warm_start import best_of, told_by
+from rbt_ray.tuner.warm_start import best_prior_configs, prior_results
 from rbt_ray.types import ACCOUNTING
 
 if TYPE_CHECKING:
@@ -57,8 +57,8 @@ def define(objective: Any, space: Space, bundle: Bundle | None, tune: TuneConfig
             f"`warm_start` is for searches that learn ({', '.join(MODELS)}); this one is {search_alg!r}."
         )
     scheduler = tune.scheduler or ("hyperband" if search_alg == "bohb" and lowest < 1 else None)
-    warm_start = () if tune.warm_start is None else told_by(tune.warm_start, space, tune.metric, tune.mode)
-    points = [*(tune.points_to_evaluate or ()), *best_of(warm_start, space)]
+    warm_start = () if tune.warm_start is None else prior_results(tune.warm_start, space, tune.metric, tune.mode)
+    points = [*(tune.points_to_evaluate or ()), *best_prior_configs(warm_start, space)]
     study = Study(
         name=run.name or _name_for(objective),
         space=space,
@@ -74,7 +74,7 @@ def define(objective: Any, space: Space, bundle: Bundle | None, tune: TuneConfig
         points_to_evaluate=tuple(space.decode(space.encode(points))),  # in plain Python values
         bundle=None if bundle is None else BundleId(bundle.name, bundle.version, bundle.n_bars, train_bars),
         recheck=run.recheck,
-        run=kept(run),
+        run=non_default_settings(run),
         search_options=chosen.options,
         scheduler=plain_scheduler(scheduler),
         fidelity=tune.fidelity,
@@ -96,7 +96,7 @@ def _name_for(objective: Any) -> str:
     return f"{name}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
 
 
-def bundle_of(bundle: Bundle | str | None, objective: Any, tune: TuneConfig) -> Bundle | None:
+def resolve_bundle(bundle: Bundle | str | None, objective: Any, tune: TuneConfig) -> Bundle | None:
     """The prices of a new study: those that were passed or named, or the objective's own.
 
     Raises:
@@ -124,7 +124,7 @@ def bundle_of(bundle: Bundle | str | None, objective: Any, tune: TuneConfig) -> 
     return bundle
 
 
-def open_again(wanted: BundleId | None, folder: Path, objective: Any, *, verify: bool) -> Bundle | None:
+def reopen_bundle(wanted: BundleId | None, folder: Path, objective: Any, *, verify: bool) -> Bundle | None:
     """The prices that the study in a folder was begun with.
 
     Args:

@@ -15,7 +15,7 @@ from rbt_ray.engine.stop_conditions import Interrupt
 
 
 @contextmanager
-def clean_interrupt() -> Iterator[Interrupt]:
+def interrupt_on_signals() -> Iterator[Interrupt]:
     """An event that the first Ctrl-C, SIGTERM or SIGHUP sets; a second Ctrl-C or SIGTERM raises KeyboardInterrupt.
 
     A SIGHUP that the process ignores, as under `nohup`, stays ignored. Outside the main thread Python lets nobody handle

@@ -99,14 +99,14 @@ def _say_that_it_ends(run_config: RunConfig) -> None:
         )
 
 
-def warm(run_config: RunConfig) -> None:
+def start_idle(run_config: RunConfig) -> None:
     """Starts a pool with these settings, for the next study to find."""
     key = _key(run_config)
     if key not in _idle:
         _idle[key] = _Idle(_start(run_config, prices=True), variables_read_at_start(), prices=True)
 
 
-def end(run_config: RunConfig) -> None:
+def close_idle(run_config: RunConfig) -> None:
     """Ends the pool with these settings that waits for a next study, if there is one."""
     if (idle := _idle.pop(_key(run_config), None)) is not None:
         idle.pool.close()

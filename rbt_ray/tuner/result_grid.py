@@ -12,7 +12,7 @@ from rbt_ray.analysis.rungs import Rung, rungs_of
 from rbt_ray.errors import NoResultError, SettingError
 from rbt_ray.html_text import encodable, escape
 from rbt_ray.nearest import nearest
-from rbt_ray.os_errors import explained
+from rbt_ray.os_errors import explain_os_errors
 from rbt_ray.store import trust
 from rbt_ray.store.journal import Ended, Journal, Reviewed
 from rbt_ray.store.table import TrialTable, table_of
@@ -38,7 +38,7 @@ class ResultGrid(Sequence[Result]):
         self._given = study
 
     @cached_property
-    @explained()
+    @explain_os_errors()
     def _events(self) -> tuple[TrialTable, Reviewed | None, list[Ended]]:
         journal = Journal(self.path)
         try:
@@ -173,7 +173,7 @@ class ResultGrid(Sequence[Result]):
             columns[f"config/{name}"] = values
         for name, column in table.outcomes.metrics.items():
             whole = column.kind != "json" and bool(column.present.all())
-            columns[name] = column.values if whole else column.numbers() if column.kind == "float" else column.plain()
+            columns[name] = column.values if whole else column.numbers() if column.kind == "float" else column.to_list()
         errors = [table.outcomes.errors.get(row) for row in range(len(table))]
         columns["error"] = pd.Series(errors, dtype=object)  # None, not nan, where there is none
         columns["duration_s"] = table.outcomes.duration_s
@@ -187,7 +187,7 @@ class ResultGrid(Sequence[Result]):
         """Sha256 over the ordered trial table: config, fidelity, status and metrics at full precision."""
         return self.table.hash()
 
-    @explained()
+    @explain_os_errors()
     def report(self, path: str | Path) -> Path:
         """Writes one self-contained HTML page about the study and gives its path."""
         from rbt_ray.reporting.html import write_report

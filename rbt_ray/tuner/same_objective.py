@@ -25,7 +25,7 @@ _ran: dict[Path, dict[str, bytes]] = {}
 """By the folder of each study that this process has run, the sources of the modules that it last ran it with."""
 
 
-def refuse_another(then: Address, now: Address, folder: Path) -> None:
+def require_same_objective(then: Address, now: Address, folder: Path) -> None:
     """Refuses to mix the results of two objectives in one table.
 
     Args:
@@ -44,7 +44,7 @@ def refuse_another(then: Address, now: Address, folder: Path) -> None:
         )
 
 
-def stale(found: Fingerprint, sources: Mapping[str, Source]) -> dict[str, str]:
+def changed_parts(found: Fingerprint, sources: Mapping[str, Source]) -> dict[str, str]:
     """Where the sources that workers will run differ from what this process has of the parts that an objective reaches.
 
     What a module was when this process imported it is known of its functions and of constants, and of all else from its
@@ -85,11 +85,11 @@ def stale(found: Fingerprint, sources: Mapping[str, Source]) -> dict[str, str]:
     return differing
 
 
-def refuse_stale(differing: Mapping[str, str], sources: Mapping[str, Source], folder: Path) -> None:
+def refuse_changed_code(differing: Mapping[str, str], sources: Mapping[str, Source], folder: Path) -> None:
     """Refuses to continue a study with other code than the driver compared.
 
     Args:
-        differing: what `stale` found.
+        differing: what `changed_parts` found.
         sources: the user's own modules.
         folder: the study's. What this process has run it with before, it may run it with again.
 
@@ -99,17 +99,17 @@ def refuse_stale(differing: Mapping[str, str], sources: Mapping[str, Source], fo
     before = _ran.get(folder.absolute(), {})
     if new := {name: part for name, part in differing.items() if before.get(name) != sources[name].content}:
         raise StudyMismatchError(
-            f"{described(new, sources)} The study in {folder} may have been begun with either version: results of two "
+            f"{describe_changes(new, sources)} The study in {folder} may have been begun with either version: results of two "
             f"objectives do not mix. To continue it with the file as it is now, pass accept_changes=True to Tuner.restore."
         )
 
 
-def keep(sources: Mapping[str, Source], folder: Path) -> None:
+def record_sources(sources: Mapping[str, Source], folder: Path) -> None:
     """Records what the study in a folder is run with."""
     _ran[folder.absolute()] = {name: source.content for name, source in sources.items()}
 
 
-def described(differing: Mapping[str, str], sources: Mapping[str, Source]) -> str:
+def describe_changes(differing: Mapping[str, str], sources: Mapping[str, Source]) -> str:
     """A message about modules whose files differ from what this process has imported."""
     files = ", ".join(f"{sources[name].file} (`{part}`)" for name, part in sorted(differing.items()))
     one = len(differing) == 1

@@ -16,7 +16,7 @@ from rbt_ray.tuner.result_grid import ResultGrid
 from rbt_ray.types import Config, Mode
 
 
-def told_by(given: Any, space: Space, metric: str, mode: Mode) -> tuple[Told, ...]:
+def prior_results(given: Any, space: Space, metric: str, mode: Mode) -> tuple[Told, ...]:
     """Results that completed, as a sampler learns them; configs that are not of this space are left out.
 
     Args:
@@ -53,7 +53,7 @@ def told_by(given: Any, space: Space, metric: str, mode: Mode) -> tuple[Told, ..
     return tuple(told)
 
 
-def best_of(told: tuple[Told, ...], space: Space) -> list[Config]:
+def best_prior_configs(told: tuple[Told, ...], space: Space) -> list[Config]:
     """The best config at the highest fidelity, if any: a search that knows it would not propose it again by itself."""
     if not told:
         return []

@@ -19,7 +19,7 @@ from typing import Any
 import psutil
 
 from rbt_ray.errors import RbtError
-from rbt_ray.private_files import DRAFT
+from rbt_ray.private_files import DRAFT_PREFIX
 from rbt_ray.store.connection import to_read
 from rbt_ray.store.journal import Finished, Journal
 from rbt_ray.tuner.result_grid import ResultGrid
@@ -221,7 +221,7 @@ class Study:
             raise ChaosError(f"the driver leaks descriptors: {answer['files']} beside {undisturbed['files']}")
         self.wait_until_alone()
         # Drafts of drivers that were killed are removed after an hour, as docs/reliability.md says.
-        files = {name for name in _names(self.path) if self.n_drivers == 1 or not name.startswith(DRAFT)}
+        files = {name for name in _names(self.path) if self.n_drivers == 1 or not name.startswith(DRAFT_PREFIX)}
         _same("the study's files", sorted(files), ["journal.sqlite", "lock"])
         _same("temporary files", [name for name in _names(self.temporary) if name not in self.excused()], [])
         _same("shared memory", self._shared_memory_left(), [])

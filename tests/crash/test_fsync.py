@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from rbt_ray.engine.journal_retry import Patience
+from rbt_ray.engine.journal_retry import JournalRetry
 from rbt_ray.errors import JournalBlockedError
-from rbt_ray.private_files import DRAFT
-from rbt_ray.store.flush_marker import Flushed
+from rbt_ray.private_files import DRAFT_PREFIX
+from rbt_ray.store.flush_marker import FlushMarker
 from rbt_ray.store.journal import Journal
 from rbt_ray.store.journal_file import FILE_NAME
 from tests.crash import shim
@@ -25,13 +25,13 @@ PRELUDE = """
 import json, os, sys
 from pathlib import Path
 from rbt_ray.errors import JournalError
-from rbt_ray.store.flush_marker import Flushed
+from rbt_ray.store.flush_marker import FlushMarker
 from rbt_ray.store.journal import Asked, Journal
 from tests.crash import shim, study
 folder = Path(sys.argv[1])
 library = shim.loaded()
 library.shim_watch(os.fsencode(folder))
-marker = Flushed(folder / "journal.sqlite")
+marker = FlushMarker(folder / "journal.sqlite")
 
 def event(number):
     return Asked(number, 1, f"event {number}")
@@ -178,7 +178,7 @@ os._exit(0)
     trace = operations(Path(f"{folder}.trace"))
     disk = Disk(trace)
     synced = max(at for at, one in enumerate(trace) if one == ("sync", disk.log))
-    database = next(one[1] for one in trace if one[0] == "create" and one[2].startswith(DRAFT))
+    database = next(one[1] for one in trace if one[0] == "create" and one[2].startswith(DRAFT_PREFIX))
     folded = [at for at, one in enumerate(trace) if one[0] == "write" and one[1] == database and len(one[3]) == 4096]
     assert synced < max(folded)
     alone = tmp_path / "alone"
@@ -259,7 +259,7 @@ print(json.dumps([said, refused(journal.close), sum(1 for _ in Journal(folder).r
 
 
 def test_a_disk_that_reports_errors_is_waited_for_a_minute_and_a_full_one_without_end(capsys):
-    patience = Patience(lambda seconds: False, "studies/s")
+    patience = JournalRetry(lambda seconds: False, "studies/s")
     fault = JournalBlockedError("m", "the disk does not take it", is_fault=True)
     full = JournalBlockedError("m", "the disk is full")
     assert [patience(fault, tries) for tries in (0, 1, 119, 120)] == [True, True, True, False]
@@ -273,9 +273,9 @@ def test_a_disk_that_reports_errors_is_waited_for_a_minute_and_a_full_one_withou
 
 def test_a_study_whose_marker_cannot_be_written_goes_on(tmp_path):
     with closing(Journal.create(tmp_path, {})) as journal:
-        Flushed(tmp_path / FILE_NAME).path.mkdir()
+        FlushMarker(tmp_path / FILE_NAME).path.mkdir()
         journal.flush()
-        assert Flushed(tmp_path / FILE_NAME).read() == 0
+        assert FlushMarker(tmp_path / FILE_NAME).read() == 0
 
 
 def test_a_journal_that_the_disk_does_not_give_is_not_called_damaged(library, tmp_path):

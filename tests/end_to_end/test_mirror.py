@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from rbt_ray.store.location import Place
+from rbt_ray.store.location import StudyLocation
 from rbt_ray.store.mirror import Mirror
 from rbt_ray.tuner.result_grid import ResultGrid
 
@@ -70,7 +70,7 @@ def done(place, home, *words):
 
 def mirrored(uri):
     """How many events the mirror holds."""
-    return sum(len(Mirror(uri).read(first).rows) for first in Mirror(uri).firsts())
+    return sum(len(Mirror(uri).read(first).rows) for first in Mirror(uri).segment_starts())
 
 
 def log_of(place):
@@ -92,7 +92,7 @@ def test_driver_killed_and_its_disk_lost(place, monkeypatch, after):
     driver.communicate()
     shutil.rmtree(place / "second")
     monkeypatch.setenv("RBT_RAY_HOME", str(place / "looking"))
-    safe = {result.config["x"] for result in ResultGrid(Place(f"{uri}/mine").settle())}
+    safe = {result.config["x"] for result in ResultGrid(StudyLocation(f"{uri}/mine").fetch())}
     assert len(safe) < 300
     assert after == 1 or safe
     before = len(log_of(place))

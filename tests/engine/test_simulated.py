@@ -13,8 +13,8 @@ import rbt_ray as rbt
 from benchmarks.simulated_pool import Faults, SimulatedPool, Transport, VirtualClock
 from rbt_ray.engine import loop
 from rbt_ray.engine.dispatcher import Dispatcher
-from rbt_ray.engine.stop_conditions import Limits
-from rbt_ray.engine.watch import Watch
+from rbt_ray.engine.progress import Progress
+from rbt_ray.engine.stop_conditions import StopConditions
 from rbt_ray.pool.job import Task
 from rbt_ray.pool.worker import Worker
 from rbt_ray.search.registry import make
@@ -86,8 +86,10 @@ def simulate(folder, study, search, n_workers, *, faults=None, seconds=(0.01,), 
     searcher = make(study, Hill(study.num_samples) if search == "hill" else None)
     dispatcher = Dispatcher(pool, job, trial_timeout_s=timeout, max_retries=MANY_RETRIES, clock=clock)
     with closing(Journal.create(folder, study.to_json())) as journal:
-        watch = Watch(study, clock=clock)
-        reason = loop.run(study, searcher, dispatcher, journal, Limits(None, None, Event()), watch, lambda event: None)
+        progress = Progress(study, clock=clock)
+        reason = loop.run(
+            study, searcher, dispatcher, journal, StopConditions(None, None, Event()), progress, lambda event: None
+        )
         assert reason == "done"
         clock.hold()
         return table_of(journal.read(), study), pool, clock

@@ -19,19 +19,19 @@ from pyarrow import fs
 
 import rbt_ray as rbt
 from rbt_ray.errors import BundleError, JournalError, SettingError, StudyLockedError
-from rbt_ray.private_files import DRAFT
+from rbt_ray.private_files import DRAFT_PREFIX
 from rbt_ray.store import mirror as mirror_module
-from rbt_ray.store import objects as objects_module
 from rbt_ray.store import reconcile as reconcile_module
 from rbt_ray.store import segment as segment_module
+from rbt_ray.store import storage as storage_module
 from rbt_ray.store.journal import Asked, Journal
 from rbt_ray.store.journal_file import seal
-from rbt_ray.store.lease import Owner
-from rbt_ray.store.location import OWN_BUNDLE, Place
+from rbt_ray.store.lease import Lease
+from rbt_ray.store.location import OWN_BUNDLE, StudyLocation
 from rbt_ray.store.mirror import Mirror
-from rbt_ray.store.objects import StoredObjects
-from rbt_ray.store.raw_events import RawEvents, chained
+from rbt_ray.store.raw_events import RawEvents, chain_digest
 from rbt_ray.store.segment import Segment, pack, unpack
+from rbt_ray.store.storage import ArrowStorage
 
 FIRST = "events-000000000001.arrow"
 OBJECTS = ("owner.json", FIRST, OWN_BUNDLE)
@@ -65,20 +65,20 @@ def definition():
 
 def run(folder, n=3):
     """A new study with a bundle of its own, mirrored in `folder`."""
-    place = Place(uri_of(folder))
-    with place.locked():
-        journal = Journal.create(place.folder, definition())
-        own_bundle().save(place.folder / OWN_BUNDLE)
-        with place.mirrored(), closing(journal):
+    location = StudyLocation(uri_of(folder))
+    with location.locked():
+        journal = Journal.create(location.folder, definition())
+        own_bundle().save(location.folder / OWN_BUNDLE)
+        with location.mirrored(), closing(journal):
             for number in range(n):
                 journal.append(Asked(number, 1, "x"))
-    return place.folder
+    return location.folder
 
 
-def go_on(place):
-    with place.locked():
-        place.settle_locked()
-        with place.mirrored():
+def go_on(location):
+    with location.locked():
+        location.reconcile()
+        with location.mirrored():
             pass
 
 
@@ -152,7 +152,7 @@ def test_every_file_is_opened_to_write_so_that_no_link_is_followed(tmp_path):
     assert unsafe == "[]"
     assert int(n_opened) > 10
     assert (tmp_path / "mirror" / "s" / OWN_BUNDLE).exists()
-    assert not list(tmp_path.rglob(f"{DRAFT}*"))
+    assert not list(tmp_path.rglob(f"{DRAFT_PREFIX}*"))
 
 
 @pytest.mark.parametrize("kind", NO_FILES)
@@ -164,14 +164,14 @@ def test_what_is_no_object_is_a_sentence(remote, tmp_path, monkeypatch, name, ki
     before = canary.read_bytes()
     plant(kind, remote / name, canary)
     monkeypatch.setenv("RBT_RAY_HOME", str(tmp_path / "another"))
-    place = Place(uri_of(remote))
+    location = StudyLocation(uri_of(remote))
     with pytest.raises(
         (SettingError, JournalError), match=r"link|no regular file|such an object has at most|it is no bundle"
     ):
-        go_on(place)
+        go_on(location)
     assert canary.read_bytes() == before
     assert not (tmp_path / "not-there").exists()
-    assert not (place.folder / OWN_BUNDLE).exists()
+    assert not (location.folder / OWN_BUNDLE).exists()
 
 
 def test_a_mirror_that_is_a_link_is_refused(remote, tmp_path):
@@ -337,10 +337,10 @@ HOSTILE_OWNERS = [
 
 def claim_and_release(remote):
     mirror = Mirror(uri_of(remote))
-    owner = Owner(mirror, 10.0)
-    owner.claim()
-    owner.refresh()
-    owner.release()
+    lease = Lease(mirror, 10.0)
+    lease.acquire()
+    lease.renew()
+    lease.release()
 
 
 @pytest.mark.parametrize("content", HOSTILE_OWNERS, ids=range(len(HOSTILE_OWNERS)))
@@ -371,12 +371,12 @@ def with_bundle(remote, tmp_path, monkeypatch, edit):
     run(remote)
     edit(remote / OWN_BUNDLE)
     monkeypatch.setenv("RBT_RAY_HOME", str(tmp_path / "another"))
-    place = Place(uri_of(remote))
+    location = StudyLocation(uri_of(remote))
     try:
-        place.settle()
+        location.fetch()
     finally:
-        assert not (place.folder / OWN_BUNDLE).exists()
-        assert not list(place.folder.glob(f"{DRAFT}*"))
+        assert not (location.folder / OWN_BUNDLE).exists()
+        assert not list(location.folder.glob(f"{DRAFT_PREFIX}*"))
 
 
 def grow(path):
@@ -414,34 +414,34 @@ def test_a_bundle_that_does_not_fit_on_the_disk_is_not_begun(remote, tmp_path, m
     with pa.ipc.new_file(sink, schema.with_metadata({"rbt_ray.bundle": json.dumps(head)})):
         pass
     wanted = {"bundle": {**definition()["bundle"], "n_bars": n_bars}}
-    place = Place(uri_of(remote))
-    with place.locked():
-        Journal.create(place.folder, wanted).close()
-        with place.mirrored():
+    location = StudyLocation(uri_of(remote))
+    with location.locked():
+        Journal.create(location.folder, wanted).close()
+        with location.mirrored():
             pass
     with (remote / OWN_BUNDLE).open("wb") as file:
         file.write(sink.getvalue())
         file.truncate(24 * n_bars)
     monkeypatch.setenv("RBT_RAY_HOME", str(tmp_path / "another"))
     with pytest.raises(SettingError, match=r"9,600\.0 GB would have to be copied to .* are free there\. Make room"):
-        Place(uri_of(remote)).settle()
+        StudyLocation(uri_of(remote)).fetch()
 
 
 def test_events_that_do_not_fit_on_the_disk_leave_the_journal_as_it_was(remote, tmp_path, monkeypatch):
     """Each byte is counted as a terabyte; the room on the disk is the real one."""
     run(remote, n=3)
     monkeypatch.setenv("RBT_RAY_HOME", str(tmp_path / "another"))
-    Place(uri_of(remote)).settle()
+    StudyLocation(uri_of(remote)).fetch()
     monkeypatch.setenv("RBT_RAY_HOME", str(tmp_path / "home"))
-    place = Place(uri_of(remote))
-    with closing(Journal(place.folder, write=True)) as journal:
+    location = StudyLocation(uri_of(remote))
+    with closing(Journal(location.folder, write=True)) as journal:
         journal.append(Asked(3, 1, "y" * 1000))
-    place.bring_up_to_date()
+    location.bring_up_to_date()
     monkeypatch.setenv("RBT_RAY_HOME", str(tmp_path / "another"))
     monkeypatch.setattr(reconcile_module, "_COPIES", 10**12)
     with pytest.raises(SettingError, match="would have to be copied to"):
-        Place(uri_of(remote)).settle()
-    with closing(Journal(Place(uri_of(remote)).folder)) as journal:
+        StudyLocation(uri_of(remote)).fetch()
+    with closing(Journal(StudyLocation(uri_of(remote)).folder)) as journal:
         assert [event.first for event in journal.read()] == [0, 1, 2]
 
 
@@ -484,13 +484,13 @@ def test_a_bundle_whose_columns_are_compressed_is_not_unpacked(tmp_path):
 
 
 def test_a_folder_with_more_than_any_mirror_holds_is_refused(remote, monkeypatch):
-    monkeypatch.setattr(objects_module, "MOST_OBJECTS", 50)
-    monkeypatch.setattr(mirror_module, "MOST_OBJECTS", 50)
+    monkeypatch.setattr(storage_module, "MAX_OBJECTS", 50)
+    monkeypatch.setattr(mirror_module, "MAX_OBJECTS", 50)
     remote.mkdir(parents=True)
     for number in range(60):
         (remote / f"{number}").touch()
     with pytest.raises(SettingError, match="holds more than 50 objects, which no mirror of a study does"):
-        Mirror(uri_of(remote)).firsts()
+        Mirror(uri_of(remote)).segment_starts()
 
 
 def test_a_mirror_that_begins_late_or_has_a_gap_changes_no_journal(remote, tmp_path, monkeypatch):
@@ -500,49 +500,49 @@ def test_a_mirror_that_begins_late_or_has_a_gap_changes_no_journal(remote, tmp_p
     whole = mirror.read(1)
     rows = [("ended", "{}", None, seal(number, "ended", "{}", None)) for number in (1, 7)]
     mirror.write(Segment(1, "", whole.meta, rows[:1]))
-    mirror.write(Segment(7, chained("", rows[:1]), whole.meta, rows[1:]))
+    mirror.write(Segment(7, chain_digest("", rows[:1]), whole.meta, rows[1:]))
     monkeypatch.setenv("RBT_RAY_HOME", str(tmp_path / "another"))
     with pytest.raises(JournalError, match="event 7 is of another history"):
-        Place(uri_of(remote)).settle()
+        StudyLocation(uri_of(remote)).fetch()
     mirror.remove_segment(1)
     mirror.write(Segment(7, "", whole.meta, rows[1:]))
     with pytest.raises(JournalError, match="does not begin with a first event"):
-        Place(uri_of(remote)).settle()
+        StudyLocation(uri_of(remote)).fetch()
 
 
 def test_drafts_of_drivers_that_were_killed_are_swept_and_those_of_living_ones_stay(remote):
     remote.mkdir(parents=True)
-    for name, age in ((f"{DRAFT}old", 4000), (f"{DRAFT}new", 10)):
+    for name, age in ((f"{DRAFT_PREFIX}old", 4000), (f"{DRAFT_PREFIX}new", 10)):
         (remote / name).write_bytes(b"half")
         os.utime(remote / name, (time.time() - age,) * 2)
     folder = run(remote)
-    (folder / f"{DRAFT}old").touch()
-    os.utime(folder / f"{DRAFT}old", (time.time() - 4000,) * 2)
-    Place(uri_of(remote)).bring_up_to_date()
-    assert [path.name for path in remote.glob(f"{DRAFT}*")] == [f"{DRAFT}new"]
-    assert not list(folder.glob(f"{DRAFT}*"))
+    (folder / f"{DRAFT_PREFIX}old").touch()
+    os.utime(folder / f"{DRAFT_PREFIX}old", (time.time() - 4000,) * 2)
+    StudyLocation(uri_of(remote)).bring_up_to_date()
+    assert [path.name for path in remote.glob(f"{DRAFT_PREFIX}*")] == [f"{DRAFT_PREFIX}new"]
+    assert not list(folder.glob(f"{DRAFT_PREFIX}*"))
 
 
 def test_other_file_systems_get_drafts_of_random_names_and_lose_old_ones(tmp_path):
-    objects = StoredObjects(fs.SubTreeFileSystem(str(tmp_path), fs.LocalFileSystem()), "study")
+    objects = ArrowStorage(fs.SubTreeFileSystem(str(tmp_path), fs.LocalFileSystem()), "study")
     (tmp_path / "study").mkdir()
     canary = tmp_path / "canary"
     canary.write_text("precious")
     (tmp_path / "study" / ".x.new").symlink_to(canary)
-    for name, age in ((f"{DRAFT}old", 4000), (f"{DRAFT}new", 10)):
+    for name, age in ((f"{DRAFT_PREFIX}old", 4000), (f"{DRAFT_PREFIX}new", 10)):
         (tmp_path / "study" / name).write_bytes(b"half")
         os.utime(tmp_path / "study" / name, (time.time() - age,) * 2)
     objects.put("x", b"content")
-    objects.sweep()
+    objects.remove_drafts()
     with objects.open("x") as (source, n_bytes):
         assert (source.read(), n_bytes) == (b"content", 7)
-    assert sorted(objects.names()) == [f"{DRAFT}new", ".x.new", "x"]
+    assert sorted(objects.names()) == [f"{DRAFT_PREFIX}new", ".x.new", "x"]
     assert canary.read_text() == "precious"
     (tmp_path / "study" / "y").mkdir()
     (tmp_path / "study" / "y" / "z").touch()
     with pytest.raises(OSError, match="y"):
         objects.put("y", b"content")
-    assert [name for name in objects.names() if name.startswith(DRAFT)] == [f"{DRAFT}new"], (
+    assert [name for name in objects.names() if name.startswith(DRAFT_PREFIX)] == [f"{DRAFT_PREFIX}new"], (
         "a failed put leaves no draft"
     )
 

@@ -157,7 +157,7 @@ class Bridge:
     def _close_to_others(self, trial: Trial) -> None:
         """Files that callbacks have written, such as TensorBoard's, have the mode that the umask gave them."""
         if self._callbacks:
-            private_files.close_to_others(Path(trial.path))
+            private_files.restrict_to_owner(Path(trial.path))
 
     def _call(self, name: str, **told: Any) -> None:
         for callback in self._callbacks:

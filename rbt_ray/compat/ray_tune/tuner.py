@@ -30,7 +30,7 @@ from rbt_ray.search.grid_search import GridSearch
 from rbt_ray.search.sampler import Sampler, StreamSampler
 from rbt_ray.search.scheduled_search import ScheduledSearch
 from rbt_ray.store.journal import Journal
-from rbt_ray.store.location import Place
+from rbt_ray.store.location import StudyLocation
 from rbt_ray.store.lock import StudyLock
 from rbt_ray.store.uri import is_uri
 from rbt_ray.study.primitives import randint
@@ -187,7 +187,7 @@ class Tuner:
         tuner._run = taken(RunConfig, run_config)
         tuner._tune = TuneConfig()
         tuner._trainable = Dressed.of(trainable)
-        folder = Place(path if is_uri(str(path)) else Path(path).expanduser(), 10.0).settle().absolute()
+        folder = StudyLocation(path if is_uri(str(path)) else Path(path).expanduser(), 10.0).fetch().absolute()
         tuner._definition = definition = Definition.load(folder, param_space, tuner._run.stop)
         if definition.trainable_name != tuner._trainable.__name__:
             raise StudyMismatchError(
@@ -222,8 +222,8 @@ class Tuner:
             raise NotSupportedError(
                 "`storage_filesystem` is not supported; give `path` as a URI such as 's3://bucket/name'."
             )
-        place = Place(path if is_uri(str(path)) else Path(path).expanduser(), 10.0)
-        return place.holder() is not None and (place.folder / FILE).exists()
+        location = StudyLocation(path if is_uri(str(path)) else Path(path).expanduser(), 10.0)
+        return location.holder() is not None and (location.folder / FILE).exists()
 
     def get_results(self) -> ResultGrid:
         """What is there already of a study that was restored or has run."""
@@ -375,7 +375,7 @@ def _make_room(storage: str, name: str) -> None:
     if is_uri(storage):
         return
     folder = Path(storage) / name
-    if Place(folder, 10.0).holder() is None:
+    if StudyLocation(folder, 10.0).holder() is None:
         return
     StudyLock(folder).release()  # nobody is at work in it
     aside = folder.with_name(f"{name}_before_{time.strftime('%Y-%m-%d_%H-%M-%S')}_{secrets.token_hex(2)}")

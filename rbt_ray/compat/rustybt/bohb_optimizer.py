@@ -164,7 +164,7 @@ class BOHBOptimizer:
 
     def cleanup(self) -> None:
         """Ends the workers that wait for a next run."""
-        pools.end(self._run_config)
+        pools.close_idle(self._run_config)
 
     def _ticks(self) -> Bundle:
         """Bars that say nothing, of which every budget of the ladder is a whole number where `eta` is one."""

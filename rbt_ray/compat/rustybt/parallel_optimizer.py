@@ -236,7 +236,7 @@ class ParallelOptimizer:
     def cleanup(self) -> None:
         """Ends the workers that wait for a next run."""
         if self._run_config is not None:
-            pools.end(self._run_config)
+            pools.close_idle(self._run_config)
         if self._pool is not None:
             self._pool.terminate()
             self._pool.join()

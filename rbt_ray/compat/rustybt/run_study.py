@@ -70,7 +70,7 @@ def run_study(wanted: Wanted, run_config: RunConfig, *, keep_workers: bool) -> R
         return tuner.fit()
     finally:
         if not keep_workers:
-            pools.end(run_config)
+            pools.close_idle(run_config)
 
 
 def results_of(grid: ResultGrid) -> list[OptimizationResult]:

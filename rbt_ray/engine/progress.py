@@ -14,8 +14,8 @@ from rbt_ray.types import COMPLETED
 
 
 @dataclass
-class Watch:
-    """Counts what finished, for limits and for people.
+class Progress:
+    """Counts what finished, for stop conditions and for people.
 
     Args:
         study: what is watched.

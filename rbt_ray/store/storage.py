@@ -16,19 +16,19 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from rbt_ray import private_files
-from rbt_ray.private_files import ABANDONED_AFTER_S, DRAFT, draft_of, open_regular, replacing
+from rbt_ray.private_files import ABANDONED_AFTER_S, DRAFT_PREFIX, draft_path, open_regular, replacing
 
-MOST_OBJECTS = 200_000
+MAX_OBJECTS = 200_000
 """More than a study's mirror ever holds: at 4 MB each they would be 800 GB."""
 _PUT_IS_ATOMIC = ("s3", "gcs")
 _SHARED_MODE = 0o666  # less the umask: a mirror has the rights of the place it is in
 
 
-class Objects(Protocol):
+class Storage(Protocol):
     """What a mirror needs of a storage. Every method raises OSError or a `pyarrow.ArrowException` if it fails."""
 
     def names(self) -> list[str]:
-        """The names of all objects, or of the first `MOST_OBJECTS` and one more."""
+        """The names of all objects, or of the first `MAX_OBJECTS` and one more."""
         ...
 
     @contextmanager
@@ -48,113 +48,113 @@ class Objects(Protocol):
         """Removes an object, if it is there."""
         ...
 
-    def sweep(self) -> None:
+    def remove_drafts(self) -> None:
         """Removes drafts that killed processes left more than an hour ago."""
         ...
 
 
-def objects_at(uri: str) -> Objects:
+def open_storage(uri: str) -> Storage:
     """The objects below a URI, as `pyarrow.fs.FileSystem.from_uri` takes it."""
     from pyarrow import fs
 
     system, base = fs.FileSystem.from_uri(uri)
-    return FolderObjects(Path(base)) if system.type_name == "local" else StoredObjects(system, base)
+    return FolderStorage(Path(base)) if system.type_name == "local" else ArrowStorage(system, base)
 
 
-class FolderObjects:
+class FolderStorage:
     """The files in a folder of this machine."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def names(self) -> list[str]:
-        """See `Objects`."""
-        self._must_be_no_link()
+        """See `Storage`."""
+        self._refuse_link()
         try:
             with os.scandir(self._folder) as entries:
-                return [entry.name for entry in itertools.islice(entries, MOST_OBJECTS + 1)]
+                return [entry.name for entry in itertools.islice(entries, MAX_OBJECTS + 1)]
         except FileNotFoundError:
             return []
 
     @contextmanager
     def open(self, name: str) -> Iterator[tuple[Any, int]]:
-        """See `Objects`."""
-        self._must_be_no_link()
+        """See `Storage`."""
+        self._refuse_link()
         with open_regular(self._folder / name, follow=False) as file:
             yield file, os.fstat(file.fileno()).st_size
 
     def put(self, name: str, content: bytes) -> None:
-        """See `Objects`."""
+        """See `Storage`."""
         with self._replacing(name) as file:
             file.write(content)
 
     def upload(self, name: str, file: Path) -> None:
-        """See `Objects`."""
+        """See `Storage`."""
         with open_regular(file) as source, self._replacing(name) as sink:
             shutil.copyfileobj(source, sink, 2**20)
 
     def remove(self, name: str) -> None:
-        """See `Objects`."""
-        self._must_be_no_link()
+        """See `Storage`."""
+        self._refuse_link()
         (self._folder / name).unlink(missing_ok=True)
 
-    def sweep(self) -> None:
-        """See `Objects`."""
-        self._must_be_no_link()
-        private_files.sweep(self._folder)
+    def remove_drafts(self) -> None:
+        """See `Storage`."""
+        self._refuse_link()
+        private_files.remove_abandoned_drafts(self._folder)
 
     @contextmanager
     def _replacing(self, name: str) -> Iterator[Any]:
-        self._must_be_no_link()
+        self._refuse_link()
         self._folder.mkdir(parents=True, exist_ok=True)
         with replacing(self._folder / name, mode=_SHARED_MODE, flush=False) as file:
             yield file
 
-    def _must_be_no_link(self) -> None:
+    def _refuse_link(self) -> None:
         if self._folder.is_symlink():
             raise OSError(errno.ELOOP, "it is a link; name the folder that it leads to", str(self._folder))
 
 
-class StoredObjects:
+class ArrowStorage:
     """The objects of any other file system that pyarrow knows."""
 
     def __init__(self, system: Any, base: str) -> None:
         self._fs, self._base = system, base
 
     def names(self) -> list[str]:
-        """See `Objects`."""
+        """See `Storage`."""
         return [info.base_name for info in self._infos()]
 
     @contextmanager
     def open(self, name: str) -> Iterator[tuple[Any, int]]:
-        """See `Objects`."""
+        """See `Storage`."""
         with self._fs.open_input_file(self._at(name)) as source:
             yield source, source.size()
 
     def put(self, name: str, content: bytes) -> None:
-        """See `Objects`."""
+        """See `Storage`."""
         with self._placed(name) as place, self._fs.open_output_stream(place) as sink:
             sink.write(content)
 
     def upload(self, name: str, file: Path) -> None:
-        """See `Objects`."""
+        """See `Storage`."""
         from pyarrow import fs
 
         with self._placed(name) as place:
             fs.copy_files(str(file), place, fs.LocalFileSystem(), self._fs)
 
     def remove(self, name: str) -> None:
-        """See `Objects`."""
+        """See `Storage`."""
         with suppress(FileNotFoundError):
             self._fs.delete_file(self._at(name))
 
-    def sweep(self) -> None:
-        """See `Objects`."""
+    def remove_drafts(self) -> None:
+        """See `Storage`."""
         if self._fs.type_name in _PUT_IS_ATOMIC:
             return
         newest = time.time() - ABANDONED_AFTER_S
         for info in self._infos():
-            if info.base_name.startswith(DRAFT) and info.mtime_ns is not None and info.mtime_ns / 1e9 <= newest:
+            if info.base_name.startswith(DRAFT_PREFIX) and info.mtime_ns is not None and info.mtime_ns / 1e9 <= newest:
                 self.remove(info.base_name)
 
     def _infos(self) -> list[Any]:
@@ -172,7 +172,7 @@ class StoredObjects:
             yield self._at(name)
             return
         self._fs.create_dir(self._base, recursive=True)
-        draft = self._at(draft_of(Path(name)).name)
+        draft = self._at(draft_path(Path(name)).name)
         try:
             yield draft
             self._fs.move(draft, self._at(name))
