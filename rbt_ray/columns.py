@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from rbt_ray import metric_columns, recordable
 from rbt_ray.metric_columns import MetricColumns
 from rbt_ray.recordable import require
-from rbt_ray.types import STATUSES, Checkpoint, Config, FloatArray, IntArray, Proposal, Result
+from rbt_ray.types import STATUSES, Checkpoint, Config, FloatArray, IntArray, Proposal, Result, StatusCode
 
 
 class Decoder(Protocol):
@@ -133,7 +133,7 @@ class Outcomes:
         )
 
     @classmethod
-    def all_failed(cls, n: int, status: int, error: str, duration_s: float) -> Outcomes:
+    def all_failed(cls, n: int, status: StatusCode, error: str, duration_s: float) -> Outcomes:
         """The same failure for each of `n` trials."""
         return cls(np.full(n, status, np.uint8), {}, dict.fromkeys(range(n), error), np.full(n, duration_s / max(n, 1)))
 

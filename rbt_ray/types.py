@@ -26,8 +26,12 @@ Metrics: TypeAlias = dict[str, Any]
 
 Status: TypeAlias = Literal["COMPLETED", "FAILED", "CRASHED", "TIMED_OUT"]
 STATUSES: tuple[Status, ...] = ("COMPLETED", "FAILED", "CRASHED", "TIMED_OUT")
-COMPLETED, FAILED, CRASHED, TIMED_OUT = range(4)
-"""Positions in `STATUSES`: what columns hold."""
+StatusCode: TypeAlias = Literal[0, 1, 2, 3]
+"""The position of a status in `STATUSES`, as columns hold it. An enum member would slow comparisons with columns."""
+COMPLETED: Final = 0
+FAILED: Final = 1
+CRASHED: Final = 2
+TIMED_OUT: Final = 3
 
 RESULT_COLUMNS = ("trial_id", "status", "fidelity", "error", "duration_s", "worker")
 """Columns of the table of results that are not metrics; no metric may be called so."""

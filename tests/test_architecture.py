@@ -50,30 +50,14 @@ MAY_IMPORT = {
     "cli": None,
     "__init__": None,
 }
-# `ResultGrid.report` imports the report inside the method: one writes `results.report(path)`. Reports and exports take a
-# ResultGrid, and import it for its type alone.
+# `ResultGrid.report` imports the report inside the method: one writes `results.report(path)`.
 # RustyBT's names run its algorithms through the adapter, which nobody needs who has none.
 EXCEPTIONS = {("tuner/result_grid.py", "reporting"), ("compat/rustybt/scoring.py", "adapters")}
-TYPES_ONLY = {("reporting", "tuner"), ("export", "tuner")}
 # Modules that import each other, one of them for its types alone. No others do, within functions or not.
 TYPE_CIRCLES = {
     frozenset({"data.bundle", "data.view"}),
     frozenset({"objectives.builtin.strategy", "objectives.sweep.run"}),
     frozenset({"pool.local.batch_queue", "pool.local.worker_thread"}),
-    frozenset(
-        {
-            "export.hpbandster_result",
-            "export.mlflow_runs",
-            "export.optuna_study",
-            "export.trial_times",
-            "reporting.charts",
-            "reporting.html",
-            "reporting.ranking",
-            "reporting.top",
-            "reporting.winner",
-            "tuner.result_grid",
-        }
-    ),
 }
 HEAVY = {
     "ray": {
@@ -199,12 +183,11 @@ def test_imports_flow_one_way(path):
     room = room_of(path)
     allowed = MAY_IMPORT[room]
     where = path.relative_to(PACKAGE).as_posix()
-    for name, for_types in imports(path):
+    for name, _ in imports(path):
         parts = name.split(".")
         if parts[0] == "rbt_ray" and len(parts) > 1 and allowed is not None:
             other = parts[1]
             fine = other == room or other in allowed or (where, other) in EXCEPTIONS
-            fine = fine or (for_types and (room, other) in TYPES_ONLY)
             assert fine, f"{where} imports {name}; {room} may import {sorted(allowed)}"
         homes = HEAVY.get(parts[0])
         if homes is not None:

@@ -16,7 +16,7 @@ from rbt_ray.columns import Outcomes
 from rbt_ray.pool.pool import Batch, Job, Returned, WorkerPool
 from rbt_ray.recordable import seconds
 from rbt_ray.store.journal import Finished
-from rbt_ray.types import CRASHED, TIMED_OUT, Checkpoint, FloatArray, IntArray
+from rbt_ray.types import CRASHED, TIMED_OUT, Checkpoint, FloatArray, IntArray, StatusCode
 
 _CAPACITY = 256 * 2**20
 
@@ -267,7 +267,7 @@ class Dispatcher:
         times = "" if deaths == 1 else f", {deaths} times"
         return [self._verdict(piece, CRASHED, f"its worker was lost: {returned.lost}{times}.", returned, took)]
 
-    def _verdict(self, piece: _Piece, status: int, reason: str, returned: Returned, took: float) -> Finished:
+    def _verdict(self, piece: _Piece, status: StatusCode, reason: str, returned: Returned, took: float) -> Finished:
         outcomes = Outcomes.all_failed(1, status, reason, took)
         started = seconds(time.time()) - took
         return Finished(piece.trials, piece.points, piece.fidelity, outcomes, returned.worker, started, 0.0, took)

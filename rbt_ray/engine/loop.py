@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from rbt_ray.engine.dispatcher import Dispatcher
 from rbt_ray.engine.frontier import Frontier, ProposalBatch
 from rbt_ray.engine.progress import Progress
 from rbt_ray.engine.replay import replay
-from rbt_ray.engine.stop_conditions import StopConditions
+from rbt_ray.engine.stop_conditions import StopConditions, StopReason
 from rbt_ray.errors import SearchStalledError
 from rbt_ray.search.searcher import Searcher
 from rbt_ray.store.journal import Finished, Journal
@@ -28,7 +29,7 @@ def run(
     stop_conditions: StopConditions,
     progress: Progress,
     on_finished: Callable[[Finished], None],
-) -> str:
+) -> Literal["done"] | StopReason:
     """Runs a study to its end, or from where its journal stops.
 
     Args:
@@ -41,7 +42,7 @@ def run(
         on_finished: called with every batch that finishes in this run, after it was recorded.
 
     Returns:
-        "done", or why it stopped: "interrupted", "max_failures", "time_budget".
+        "done" if the search is complete, else why it stopped.
 
     Raises:
         SearchStalledError: the searcher proposes nothing, waits for nothing and is not done.

@@ -84,7 +84,7 @@ def _run(batches: list[Batch], pool: WorkerPool, interrupt: Event, timeout_s: fl
         for returned in pool.wait(_TICK_SECONDS):
             sent.discard(returned.number)
             lost = Review(error=f"its worker was lost: {returned.lost}.")
-            found[returned.number] = returned.answer if returned.lost is None else lost
+            found[returned.number] = returned.review if returned.lost is None else lost
         for number in sent:
             taken = pool.taken_at(number)
             late = timeout_s and taken is not None and time.monotonic() - taken > _PATIENCE * timeout_s

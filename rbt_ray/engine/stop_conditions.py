@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from threading import Event
+from typing import Literal, TypeAlias
 
 from rbt_ray.engine.progress import Progress
+
+StopReason: TypeAlias = Literal["interrupted", "max_failures", "time_budget"]
+"""Why a run stops before its search is complete."""
 
 
 class Interrupt(Event):
@@ -37,8 +41,8 @@ class StopConditions:
         """Whether trials that finish now must run again when the study is resumed."""
         return isinstance(self.interrupt, Interrupt) and self.interrupt.discards_results
 
-    def reason(self, progress: Progress) -> str | None:
-        """Why to stop now, or None: "interrupted", "max_failures" or "time_budget"."""
+    def reason(self, progress: Progress) -> StopReason | None:
+        """Returns why to stop now; None to continue."""
         if self.interrupt.is_set():
             return "interrupted"
         if self.max_failures is not None and progress.n_failed > self.max_failures:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from rbt_ray import recordable
-from rbt_ray.pool.pool import Returned
+from rbt_ray.pool.pool import Answer, Returned
 from rbt_ray.recordable import require
 
 _LONGEST_REASON = 10_000
@@ -23,7 +23,7 @@ class Sent(Protocol):
         """Unique in a driver."""
         ...
 
-    def accept(self, answer: Any) -> Any:
+    def accept(self, answer: Any) -> Answer:
         """Returns the answer as the driver may use it; raises ValueError where it may not."""
         ...
 
@@ -39,7 +39,8 @@ def received(message: Any, sent: Sent, worker: str) -> Returned:
     try:
         require(type(message) is Returned, "message", message)
         require(type(message.number) is int and message.number == sent.number, "number", message.number)
-        lost, answer = message.lost, None
+        lost = message.lost
+        answer: Answer = None
         if lost is None:
             answer = sent.accept(message.answer)
         else:

@@ -19,7 +19,7 @@ from rbt_ray.objectives.review import review
 from rbt_ray.pool import loaded_modules, shipped_code
 from rbt_ray.pool.driver_state import DriverState
 from rbt_ray.pool.job import Task
-from rbt_ray.pool.pool import Batch, Job, PricesChanged, Returned
+from rbt_ray.pool.pool import Answer, Batch, Job, PricesChanged, Returned
 from rbt_ray.pool.process_check import ProcessCheck
 from rbt_ray.study.seeds import trial_seeds
 
@@ -103,7 +103,8 @@ class Worker:
         others left. A trial that was alone keeps its result.
         """
         started, wall, cpu = _time(), _perf_counter(), _thread_time()
-        answer, lost = None, None
+        answer: Answer = None
+        lost: str | None = None
         try:
             answer = self._answer(batch)
             self._modules.look(started)
@@ -125,7 +126,7 @@ class Worker:
             unfit=damage is not None or lost is not None,
         )
 
-    def _answer(self, batch: Batch) -> Any:
+    def _answer(self, batch: Batch) -> Answer:
         if batch.purpose == "check" and self._bundle is not None:
             self._changed = self._checked.changed(self._bundle, again=True)
         if self._changed is not None:
@@ -134,7 +135,7 @@ class Worker:
             return None
         return self._review(batch) if batch.purpose == "review" else self._score(batch)
 
-    def _score(self, batch: Batch) -> Any:
+    def _score(self, batch: Batch) -> Outcomes:
         seeds = trial_seeds(self._task.seed, batch.trials).tolist()
         trials = batch.trials.tolist()
         if self._task.max_reports is None:
@@ -142,7 +143,7 @@ class Worker:
         span = Span(share_of(batch.fidelity, self._task.max_reports), batch.starts, trials)
         return self._evaluator.score(self._view(1.0), batch.points, seeds, span)
 
-    def _review(self, batch: Batch) -> Any:
+    def _review(self, batch: Batch) -> Review:
         seed = int(trial_seeds(self._task.seed, batch.trials)[0])
         config = self._task.space.decode(batch.points)[0]
         task = self._task

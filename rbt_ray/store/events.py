@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ from rbt_ray.metric_columns import Column
 from rbt_ray.recordable import require
 from rbt_ray.store import old_names, validate
 from rbt_ray.study.type_check import check_types
-from rbt_ray.types import ACCOUNTING, Checkpoint, FloatArray, IntArray
+from rbt_ray.types import ACCOUNTING, COMPLETED, Checkpoint, FloatArray, IntArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +94,18 @@ class Reviewed:
         _set(self, rows=rows, curves=curves)
 
 
+EndReason: TypeAlias = Literal["done", "interrupted", "max_failures", "time_budget", "prices changed"]
+"""Why a run of a study ended: the search is complete, or what stopped it early."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A run of the study ended, finished or not."""
+    """A run of the study ended, finished or not.
 
-    reason: str
+    A driver writes an `EndReason`; the journal of another version may hold another text.
+    """
+
+    reason: EndReason | str
     wall_s: float
     n_workers: int
     backend: str
@@ -146,7 +153,7 @@ def pack(event: Event) -> tuple[str, dict[str, Any], bytes | None]:
 def _pack_finished(event: Finished) -> tuple[dict[str, Any], bytes]:
     outcomes, n = event.outcomes, len(event.trials)
     contiguous = bool((np.diff(event.trials) == 1).all())
-    all_completed = not outcomes.status.any()
+    all_completed = bool((outcomes.status == COMPLETED).all())
     parts: list[NDArray[Any]] = [event.points] if contiguous else [event.points, event.trials]
     parts += [] if all_completed else [outcomes.status]
     parts.append(outcomes.duration_s)

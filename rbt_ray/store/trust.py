@@ -8,6 +8,7 @@ continues from what is left, so that those trials run again.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 import numpy as np
 
@@ -17,8 +18,8 @@ from rbt_ray.types import FAILED
 
 KINDS = ("ended", "distrusted")
 """The kinds of events that these functions need beside those that are to be judged."""
-UNCHECKED = "interrupted"
-"""The one reason for which a run ends without a check."""
+UNCHECKED: Final = "interrupted"
+"""The only end reason of a run that did not check the prices."""
 
 
 def trusted(events: Iterable[Event]) -> list[Event]:

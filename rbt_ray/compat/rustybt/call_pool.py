@@ -134,6 +134,7 @@ class Crew:
         """What is known now; of a chunk that was lost, the calls are made again one by one."""
         if returned.lost is None:
             try:
+                assert isinstance(returned.answer, bytes)
                 answers = answers_in(returned.answer)
             except Exception as error:  # unpickling runs the user's own code
                 answers = [(False, error)]
