@@ -12,7 +12,7 @@ import rbt_ray as rbt
 
 PACKAGE = Path(rbt.__file__).parent
 BASE = {"types", "errors", "environment", "nearest", "_version", "recordable"}
-BASE |= {"arrow_messages", "html_text", "os_errors", "private_files", "process_limits"}
+BASE |= {"arrow_messages", "html_text", "os_errors", "plugins", "private_files", "process_limits"}
 COLUMNS = BASE | {"columns", "metric_columns"}
 
 # What each package may import of the others, beside itself.
@@ -23,6 +23,7 @@ MAY_IMPORT = {
     "html_text": set(),
     "nearest": set(),
     "os_errors": {"errors"},
+    "plugins": {"errors"},
     "private_files": set(),
     "recordable": {"types"},
     "arrow_messages": set(),
