@@ -35,7 +35,7 @@ def to_hpbandster(record: StudyRecord) -> HpbandsterResult:
     times = times_of(record)
     ids: dict[bytes, int] = {}
     with tempfile.TemporaryDirectory() as folder:
-        with (Path(folder) / "configs.json").open("w") as configs, (Path(folder) / "record.json").open("w") as runs:
+        with (Path(folder) / "configs.json").open("w") as configs, (Path(folder) / "results.json").open("w") as runs:
             for point, result in zip(table.points, table.results(), strict=True):
                 key = point.tobytes()
                 if key not in ids:

@@ -8,14 +8,14 @@ from os import getpid as _getpid
 from time import perf_counter as _perf_counter
 from time import thread_time as _thread_time
 from time import time as _time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rbt_ray.data.checked import CheckedBundles
 from rbt_ray.data.fidelity import portion, share_of
 from rbt_ray.data.memo import Memo
 from rbt_ray.objectives.objective import Evaluator, as_evaluator, describe
 from rbt_ray.objectives.reports import Span
-from rbt_ray.objectives.review import review
+from rbt_ray.objectives.review import Review, review
 from rbt_ray.pool import loaded_modules, shipped_code
 from rbt_ray.pool.driver_state import DriverState
 from rbt_ray.pool.job import Task
@@ -24,6 +24,7 @@ from rbt_ray.pool.process_check import ProcessCheck
 from rbt_ray.study.seeds import trial_seeds
 
 if TYPE_CHECKING:
+    from rbt_ray.columns import Outcomes
     from rbt_ray.data.bundle import Bundle
     from rbt_ray.data.view import BundleView
 

@@ -51,7 +51,7 @@ def backend_of(run_config: RunConfig) -> str:
     return resolve(run_config.backend, run_config.address)
 
 
-def check(run_config: RunConfig) -> None:
+def check_workers(run_config: RunConfig) -> None:
     """Refuses a number of local workers that cannot be started; see `worker_limits.check`."""
     if run_config.num_workers is not None and backend_of(run_config) == "local":
         worker_limits.check(run_config.num_workers, run_config.worker_memory_limit)

@@ -121,4 +121,4 @@ def test_the_command_line_runs_resumes_shows_and_reports_at_a_uri(place):
     again = start(place, "d", "-m", "rbt_ray.cli", "run", "study.toml")
     _, err = again.communicate(timeout=60)
     assert again.returncode == 2
-    assert f"there is a study in {uri} already. Go on with it by `rbt-ray resume {uri}`" in err
+    assert f"there is a study in {uri} already. Continue it with `rbt-ray resume {uri}`" in err

@@ -302,9 +302,9 @@ def test_a_cluster_gets_the_variables_that_were_changed_and_none_of_rays(monkeyp
     sent = SentState.of(state)
     assert sent.changes == {"CHANGED": "after", "SET": "new", "REMOVED": None}
     assert b"secret" not in pickle.dumps(sent)
-    own = replace(state, variables={"PATH": "/bin", "REMOVED": "there", "SAVED_SETTINGS": "there"})
+    own = replace(state, variables={"PATH": "/bin", "REMOVED": "there", "KEPT": "there"})
     kept, _ = sent.on(own, {"working_dir": "/", "env_vars": {"SET": "theirs"}}, {"SET": "theirs"})
-    assert kept.variables == {"PATH": "/bin", "CHANGED": "after", "SAVED_SETTINGS": "there"}
+    assert kept.variables == {"PATH": "/bin", "CHANGED": "after", "KEPT": "there"}
     assert kept.folder == own.folder
     back = SentState.of(replace(state, variables={**inherited, "PATH": os.environ["PATH"]}))
     assert back.changes == {"CHANGED": "before", "SET": None, "REMOVED": "before"}

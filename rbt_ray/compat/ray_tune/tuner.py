@@ -252,7 +252,7 @@ class Tuner:
             self._engine = self._begin(engine_run_)
             self._definition.save(self._engine.path)
         else:
-            self._engine._run_config = engine_run_
+            self._engine._plan = replace(self._engine._plan, run_config=engine_run_)
         folder = self._engine.path.absolute()
         self._runner.naming = replace(self._runner.naming, experiment_path=str(folder))
         if not self._go_on:
