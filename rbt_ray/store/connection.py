@@ -44,24 +44,24 @@ class Connection(sqlite3.Connection):
 
     n_bytes: int | None = None
     """Of the journal and its log, where they do not grow while this connection reads them."""
-    _copy: tempfile.TemporaryDirectory[str] | None = None
-    _file: tuple[int, int] | None = None
-    _seen: tuple[Path, tuple[int, int]] | None = None
+    private_copy: tempfile.TemporaryDirectory[str] | None = None
+    file_id: tuple[int, int] | None = None
+    opened_state: tuple[Path, tuple[int, int]] | None = None
 
     def close(self) -> None:
         """Closes the file."""
         with _opening:
             super().close()
             _in_place.discard(self)
-        if self._copy is not None:
-            self._copy.cleanup()
+        if self.private_copy is not None:
+            self.private_copy.cleanup()
 
     @property
     def was_written_beside(self) -> bool:
         """Whether the file, open as immutable, changed since."""
-        if self._seen is None:
+        if self.opened_state is None:
             return False
-        path, state = self._seen
+        path, state = self.opened_state
         try:
             return _state(path.stat()) != state or bool(regular_files.log_head(path))
         except FileNotFoundError:
@@ -80,7 +80,7 @@ def open_reader(path: Path) -> Connection:
     """
     with _opening:
         found = regular_files.check(path)
-        if any(other._file == (found.st_dev, found.st_ino) for other in _in_place):
+        if any(other.file_id == (found.st_dev, found.st_ino) for other in _in_place):
             return _held(_open(path, "mode=ro", None), found)
         regular_files.can_be_read(path)
         size = regular_files.n_bytes(path)
@@ -93,7 +93,7 @@ def open_reader(path: Path) -> Connection:
                 copy.cleanup()
                 return _immutable(path, size)
             connection = _open(to, "mode=ro", regular_files.n_bytes(to))
-            connection._copy = copy
+            connection.private_copy = copy
             if (
                 os.name == "posix"
             ):  # SQLite has all files open after the first read; a reader that is killed leaves nothing
@@ -160,7 +160,7 @@ def reporting_concurrent_writes(connection: Connection, path: Path) -> Iterator[
 
 
 def _held(connection: Connection, found: os.stat_result) -> Connection:
-    connection._file = (found.st_dev, found.st_ino)
+    connection.file_id = (found.st_dev, found.st_ino)
     _in_place.add(connection)
     return connection
 
@@ -179,7 +179,7 @@ if hasattr(os, "register_at_fork"):
 def _immutable(path: Path, size: int) -> Connection:
     seen = _state(path.stat())
     connection = _open(path, "mode=ro&immutable=1", size)
-    connection._seen = (path, seen)
+    connection.opened_state = (path, seen)
     return connection
 
 

@@ -1,6 +1,6 @@
-"""The objects below a URI: listed, read, written whole or not at all, and removed.
+"""The storages that hold the mirror of a study: folders, object stores, and those of other installed packages.
 
-In a folder of this machine every open refuses links, and a draft has a random name, since other people may write there.
+In a folder of this machine every open refuses links, and a draft has a random name, because other users may write there.
 """
 
 from __future__ import annotations
@@ -10,55 +10,72 @@ import itertools
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
-from rbt_ray import private_files
+from rbt_ray import plugins, private_files
 from rbt_ray.private_files import ABANDONED_AFTER_S, DRAFT_PREFIX, draft_path, open_regular, replacing
 
+STORAGES = "rbt_ray.storages"
+"""The group of entry points: the name is the scheme of a URI, the object a function of the URI that returns a `Storage`."""
 MAX_OBJECTS = 200_000
-"""More than a study's mirror ever holds: at 4 MB each they would be 800 GB."""
+"""More than the mirror of a study ever holds: at 4 MB each they would be 800 GB."""
 _PUT_IS_ATOMIC = ("s3", "gcs")
-_SHARED_MODE = 0o666  # less the umask: a mirror has the rights of the place it is in
+_SHARED_MODE = 0o666  # less the umask: a mirror has the permissions of its folder
 
 
 class Storage(Protocol):
-    """What a mirror needs of a storage. Every method raises OSError or a `pyarrow.ArrowException` if it fails."""
+    """The objects below one URI. Every method raises OSError or a `pyarrow.ArrowException` if it fails."""
 
     def names(self) -> list[str]:
-        """The names of all objects, or of the first `MAX_OBJECTS` and one more."""
+        """Returns the names of all objects, or of the first `MAX_OBJECTS` + 1."""
         ...
 
     @contextmanager
     def open(self, name: str) -> Iterator[tuple[Any, int]]:
-        """A file to read from, and its size in bytes; FileNotFoundError if there is none."""
+        """Opens an object: a binary file to read from, and its size in bytes; FileNotFoundError if there is none."""
         ...
 
     def put(self, name: str, content: bytes) -> None:
-        """Writes an object."""
+        """Writes an object, whole or not at all."""
         ...
 
     def upload(self, name: str, file: Path) -> None:
-        """Writes a file's content as an object."""
+        """Writes a file's content as an object, whole or not at all."""
         ...
 
     def remove(self, name: str) -> None:
-        """Removes an object, if it is there."""
+        """Removes an object if it exists."""
         ...
 
     def remove_drafts(self) -> None:
-        """Removes drafts that killed processes left more than an hour ago."""
+        """Removes unfinished objects that killed processes left more than an hour ago."""
         ...
 
 
 def open_storage(uri: str) -> Storage:
-    """The objects below a URI, as `pyarrow.fs.FileSystem.from_uri` takes it."""
+    """Opens the storage at a URI: a built-in one, else the entry point named as the URI's scheme.
+
+    Raises:
+        InputError: the entry point cannot be imported.
+        OSError: the URI cannot be used; or a `pyarrow.ArrowException`.
+    """
+    scheme = urlsplit(uri).scheme
+    opener: Callable[[str], Storage] = _BUILT_IN.get(scheme) or plugins.load(STORAGES, scheme) or _open_with_arrow
+    return opener(uri)
+
+
+def _open_with_arrow(uri: str) -> Storage:
     from pyarrow import fs
 
     system, base = fs.FileSystem.from_uri(uri)
     return FolderStorage(Path(base)) if system.type_name == "local" else ArrowStorage(system, base)
+
+
+_BUILT_IN = dict.fromkeys(("abfs", "abfss", "file", "gcs", "gs", "hdfs", "s3", "viewfs"), _open_with_arrow)
 
 
 class FolderStorage:
@@ -116,7 +133,7 @@ class FolderStorage:
 
 
 class ArrowStorage:
-    """The objects of any other file system that pyarrow knows."""
+    """The objects of any other file system of pyarrow."""
 
     def __init__(self, system: Any, base: str) -> None:
         self._fs, self._base = system, base
@@ -133,15 +150,15 @@ class ArrowStorage:
 
     def put(self, name: str, content: bytes) -> None:
         """See `Storage`."""
-        with self._placed(name) as place, self._fs.open_output_stream(place) as sink:
+        with self._replacing(name) as path, self._fs.open_output_stream(path) as sink:
             sink.write(content)
 
     def upload(self, name: str, file: Path) -> None:
         """See `Storage`."""
         from pyarrow import fs
 
-        with self._placed(name) as place:
-            fs.copy_files(str(file), place, fs.LocalFileSystem(), self._fs)
+        with self._replacing(name) as path:
+            fs.copy_files(str(file), path, fs.LocalFileSystem(), self._fs)
 
     def remove(self, name: str) -> None:
         """See `Storage`."""
@@ -166,8 +183,8 @@ class ArrowStorage:
         return f"{self._base}/{name}"
 
     @contextmanager
-    def _placed(self, name: str) -> Iterator[str]:
-        """Where to write an object so that it appears whole, by its name, when the block ends."""
+    def _replacing(self, name: str) -> Iterator[str]:
+        """The path to write an object to; the object appears under its name when the block ends."""
         if self._fs.type_name in _PUT_IS_ATOMIC:
             yield self._at(name)
             return
