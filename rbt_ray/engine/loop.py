@@ -1,4 +1,4 @@
-"""The loop: ask, write down, run, write down, tell."""
+"""The main loop: ask, record, run, record, tell."""
 
 from __future__ import annotations
 
@@ -30,22 +30,22 @@ def run(
     progress: Progress,
     on_finished: Callable[[Finished], None],
 ) -> Literal["done"] | StopReason:
-    """Runs a study to its end, or from where its journal stops.
+    """Runs a study to its end, from the start or from the end of its journal.
 
     Args:
-        study: the definition.
-        searcher: fresh; the journal brings it to where the study stopped.
-        dispatcher: runs trials.
-        journal: has every event before anybody acts on it.
-        stop_conditions: when to stop early.
-        progress: is told what finishes, recorded results first.
-        on_finished: called with every batch that finishes in this run, after it was recorded.
+        study: the study's definition.
+        searcher: a new searcher; replaying the journal restores its state.
+        dispatcher: runs the trials.
+        journal: records every event before the loop acts on it.
+        stop_conditions: reasons to stop early.
+        progress: counts the finished trials, those of earlier runs first.
+        on_finished: called with every batch that finishes in this run, after it is recorded.
 
     Returns:
         "done" if the search is complete, else why it stopped.
 
     Raises:
-        SearchStalledError: the searcher proposes nothing, waits for nothing and is not done.
+        SearchStalledError: no trial is open, and the searcher proposes none although it is not done.
     """
     frontier = Frontier(study, searcher)
 
@@ -54,7 +54,7 @@ def run(
             journal.append(event)
             frontier.finish(event)
             progress.finished(event)
-        for event in finished:  # all are recorded before a callback may raise
+        for event in finished:  # after all are recorded, because a callback may raise
             on_finished(event)
 
     def dispatch(batch: ProposalBatch) -> None:
@@ -71,7 +71,7 @@ def run(
             return "done"
         if frontier.n_open == 0 and not frontier.exhausted:
             raise SearchStalledError(
-                f"the searcher {type(searcher).__name__} proposes nothing, waits for no result and is not `done`."
+                f"the searcher {type(searcher).__name__} proposes nothing although no trial is open and it is not `done`."
             )
         if (reason := stop_conditions.reason(progress)) is not None:
             finished = dispatcher.drain(0.0 if stop_conditions.discards_results else _GRACE_SECONDS)

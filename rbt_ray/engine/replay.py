@@ -1,4 +1,4 @@
-"""Resuming a study is reading its journal through the same rule that wrote it."""
+"""Restores the state of a search by replaying the journal through the same rule that wrote it."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from rbt_ray.types import BoolArray
 
 
 def replay(journal: Journal, frontier: Frontier, progress: Progress) -> list[ProposalBatch]:
-    """Brings a fresh searcher to where the study stopped; gives what was asked and did not finish.
+    """Replays the journal to a new searcher; returns the proposals that have not finished.
 
     Raises:
-        StudyMismatchError: the searcher, asked again, proposes something else than it did.
-        JournalError: there are results of trials that were never asked for.
+        StudyMismatchError: the searcher proposes other configs than in the recorded run.
+        JournalError: the journal has results of trials that were never proposed.
     """
     asked: list[ProposalBatch] = []
     finished: list[Finished] = []
@@ -34,24 +34,24 @@ def replay(journal: Journal, frontier: Frontier, progress: Progress) -> list[Pro
     asked += frontier.advance()
     if not asked:
         return []
-    again = ProposalBatch.concat(asked)
-    known = _check(events, again)
-    if known < len(again):
-        journal.append(again.rows(known, len(again)).to_event())
-    done = np.zeros(len(again), dtype=bool)
+    proposed = ProposalBatch.concat(asked)
+    known = _check(events, proposed)
+    if known < len(proposed):
+        journal.append(proposed.rows(known, len(proposed)).to_event())
+    done = np.zeros(len(proposed), dtype=bool)
     for event in finished:
-        if event.trials.max() >= len(again):
-            raise JournalError("the journal is damaged: it has results of trials that were never asked for.")
+        if event.trials.max() >= len(proposed):
+            raise JournalError("the journal is damaged: it has results of trials that were never proposed.")
         done[event.trials] = True
-    return list(_unfinished(again, done))
+    return list(_unfinished(proposed, done))
 
 
-def _check(events: list[Event], again: ProposalBatch) -> int:
-    """How many of the configs asked again the journal already knows; all of those must be the same."""
+def _check(events: list[Event], proposed: ProposalBatch) -> int:
+    """Compares the proposals with the recorded digests; returns how many of them the journal has recorded."""
     known = 0
     for event in events:
         if isinstance(event, Asked):
-            if again.rows(event.first, event.first + event.n).to_event() != event:
+            if proposed.rows(event.first, event.first + event.n).to_event() != event:
                 raise StudyMismatchError(
                     f"the searcher proposes other configs than it did when the study ran (from trial {event.first}): "
                     f"its code, its seed or a library it uses has changed. Begin a new study under another name."

@@ -1,4 +1,4 @@
-"""When to stop before the search is done."""
+"""When to stop a run before the search is complete."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ StopReason: TypeAlias = Literal["interrupted", "max_failures", "time_budget"]
 
 
 class Interrupt(Event):
-    """Set from outside, to stop a study.
+    """An event that stops a study when it is set.
 
-    `discards_results` is True where the terminal was closed: an objective that prints fails from then on, so that no
-    result that arrives later may be recorded.
+    `discards_results` is True after the terminal was closed: an objective that prints fails from then on, so later results
+    must not be recorded.
     """
 
     discards_results = False
@@ -24,12 +24,12 @@ class Interrupt(Event):
 
 @dataclass(frozen=True, slots=True)
 class StopConditions:
-    """What ends a run early; a study stopped so can be resumed.
+    """What stops a run early. The study can be resumed.
 
     Args:
-        time_budget_s: seconds from the start of this run.
-        max_failures: trials that may fail.
-        interrupt: set from outside, as by Ctrl-C.
+        time_budget_s: seconds that this run may take; None: no limit.
+        max_failures: the number of trials that may fail; None: no limit.
+        interrupt: set by Ctrl-C, for example.
     """
 
     time_budget_s: float | None
@@ -38,7 +38,7 @@ class StopConditions:
 
     @property
     def discards_results(self) -> bool:
-        """Whether trials that finish now must run again when the study is resumed."""
+        """Whether results that arrive now are discarded; their trials run again when the study is resumed."""
         return isinstance(self.interrupt, Interrupt) and self.interrupt.discards_results
 
     def reason(self, progress: Progress) -> StopReason | None:

@@ -267,8 +267,8 @@ def test_a_disk_that_reports_errors_is_waited_for_a_minute_and_a_full_one_withou
     assert patience(full, 10**6)
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 2
-    assert "the disk does not take it. It tries again for 60 s; Ctrl-C" in said[0]
-    assert "the disk is full. It goes on by itself when that is over; Ctrl-C" in said[1]
+    assert "the disk does not take it. It retries for 60 s; Ctrl-C" in said[0]
+    assert "the disk is full. It continues by itself as soon as it can write; Ctrl-C" in said[1]
 
 
 def test_a_study_whose_marker_cannot_be_written_goes_on(tmp_path):

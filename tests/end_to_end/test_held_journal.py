@@ -61,7 +61,7 @@ def test_a_study_pauses_and_goes_on(tmp_path, capfd):
     assert [result.metrics["score"] for result in results] == [float(n * n) for n in range(400)]
     said = capfd.readouterr().err
     assert said.count("the study pauses: ") == 1
-    assert "cannot be written: database is locked. It goes on by itself" in said
+    assert "cannot be written: database is locked. It continues by itself" in said
     assert f"rbt-ray resume {tmp_path / 'held'}" in said
 
 
