@@ -1,4 +1,4 @@
-"""The settings of a study: what is searched (TuneConfig) and how it is run (RunConfig), checked when they are made."""
+"""The settings of a study: what to search (TuneConfig) and how to run it (RunConfig), validated when they are created."""
 
 from __future__ import annotations
 
@@ -22,34 +22,37 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 @dataclass(frozen=True)
 class TuneConfig:
-    """What is searched, and how.
+    """What to search, and how.
 
     Args:
-        metric: the number to optimize; a bare number the objective returns is called this.
+        metric: the name of the metric to optimize; a number that the objective returns gets this name.
         mode: "max" or "min".
-        search_alg: "auto" (a whole grid where it fits `num_samples`, else "bohb"); "grid", "random", "sobol"; "bohb" or
-            `rbt.BOHB(...)`; "tpe" (Optuna's) or any sampler of Optuna's; any searcher of Ray Tune's; any `rbt.Searcher`.
-        scheduler: which configs are evaluated at which fidelity: "hyperband", "asha", "successive_halving", "median", or an
-            object such as `rbt.ASHA(kind="stopping")`. None: all at full fidelity, but for "bohb", which brings Hyperband.
-        num_samples: how many new configs; None: the whole grid, or 100 of other searchers.
-        seed: everything random follows from it; None draws one and records it.
-        points_to_evaluate: configs that come first.
-        warm_start: results that a search which learns begins with, not counted as trials: a `ResultGrid`, a study's folder,
-            an hpbandster `Result`, or rows of (config, fidelity, metric). The best of them is tried first.
-        holdout: the last bars, kept from the search: a share of them (0.25) or the first day (``"2010-01-01"``).
-        fidelity: what a trial at a lower fidelity is spared. "prefix": it sees the first bars only; "blocks": the first bars
-            of each of 8 blocks; "symbols": some of the symbols; "reports": it ends after some of its `rbt.report` calls.
-        min_fidelity: the lowest that a scheduler may use. It is raised by factors of eta until it holds 252 bars and twice
-            the objective's `warmup`, where the metric is one of a Backtest's.
-        eta: by how much a scheduler cuts from rung to rung.
-        max_reports: how many reports are the full fidelity, where `fidelity` is "reports".
-        max_cost: evaluations that may be spent, counted in full-fidelity ones.
-        time_budget_s: seconds after which the study stops, resumable.
-        max_pending: how many trials may be open at once; None: 32 for searchers that learn, else 131,072.
-        deterministic: the same seed gives the same table whatever the workers; False tells results as they come.
+        search_alg: "auto" (the whole grid if it has at most `num_samples` configs, else "bohb"); "grid", "random", "sobol";
+            "bohb" or `rbt.BOHB(...)`; "tpe" (Optuna's) or any sampler of Optuna; any searcher of Ray Tune; any
+            `rbt.Searcher`.
+        scheduler: decides which configs are evaluated at which fidelity: "hyperband", "asha", "successive_halving",
+            "median", or an object such as `rbt.ASHA(kind="stopping")`. None: all at full fidelity, except for "bohb", which
+            uses Hyperband.
+        num_samples: the number of new configs; None: the whole grid, or 100 for other searchers.
+        seed: seeds all random numbers; None draws a seed and records it.
+        points_to_evaluate: configs to evaluate first.
+        warm_start: prior results for a search that learns, not counted as trials: a `ResultGrid`, a study's folder, an
+            hpbandster `Result`, or rows of (config, fidelity, metric). The best of these configs is evaluated first.
+        holdout: the last bars, hidden from the search: a share of all bars (0.25) or the first day (``"2010-01-01"``).
+        fidelity: what a lower fidelity reduces. "prefix": a trial uses the first bars only; "blocks": the first bars of each
+            of 8 blocks; "symbols": some of the symbols; "reports": it ends after some of its `rbt.report` calls.
+        min_fidelity: the lowest fidelity a scheduler may use. If the metric is one of a Backtest, it is raised by factors of
+            eta until it covers 252 bars and twice the objective's `warmup`.
+        eta: the reduction factor of a scheduler from rung to rung.
+        max_reports: the number of reports at full fidelity, if `fidelity` is "reports".
+        max_cost: the largest total cost of all trials, in evaluations at full fidelity.
+        time_budget_s: seconds after which the study stops; it can be resumed.
+        max_pending: the number of trials that may be open at once; None: 32 for searchers that learn, else 131,072.
+        deterministic: True gives the same table for the same seed, whatever the workers; False tells the searcher each
+            result as it arrives.
 
     Raises:
-        SettingError: a value is not one of those it may have.
+        SettingError: a value is not allowed.
     """
 
     metric: str = "sharpe"
@@ -72,19 +75,24 @@ class TuneConfig:
 
     def __post_init__(self) -> None:
         _check(isinstance(self.metric, str) and self.metric, "metric", "the name of a metric", self.metric)
-        _check(self.metric not in RESULT_COLUMNS, "metric", "no column of the results such as 'status'", self.metric)
+        _check(
+            self.metric not in RESULT_COLUMNS,
+            "metric",
+            "the name of a metric, not of a column of the results such as 'status'",
+            self.metric,
+        )
         _choice("mode", self.mode, ("max", "min"))
         if isinstance(self.search_alg, str):
             _choice("search_alg", self.search_alg, ("auto", *SEARCHERS))
         elif not is_search_alg(self.search_alg):
             raise SettingError(
-                f"`search_alg` is a name, rbt.BOHB(...), a sampler of Optuna's, a searcher of Ray Tune's, or an object with "
+                f"`search_alg` is a name, rbt.BOHB(...), a sampler of Optuna, a searcher of Ray Tune, or an object with "
                 f"`done`, `ask(n)` and `tell(results)`; got {self.search_alg!r}."
             )
         elif decides_alone(self.search_alg):
             for name in ("scheduler", "points_to_evaluate"):
                 value = getattr(self, name)
-                _check(not value, name, "None beside a searcher object, which proposes whole trials by itself", value)
+                _check(not value, name, "None with a searcher object, which proposes complete trials itself", value)
         if isinstance(self.scheduler, str):
             _choice("scheduler", self.scheduler, tuple(SCHEDULERS))
         kinds = f"None, {', '.join(SCHEDULERS)}, or an object such as rbt.ASHA()"
@@ -93,7 +101,7 @@ class TuneConfig:
         _count("max_reports", self.max_reports, least=1)
         if (self.fidelity == "reports") != (self.max_reports is not None):
             raise SettingError(
-                f"`max_reports` says how many reports are the full fidelity, and goes with `fidelity='reports'`; got "
+                f"`max_reports` is the number of reports at full fidelity, and is required with `fidelity='reports'` only; got "
                 f"fidelity={self.fidelity!r} and max_reports={self.max_reports!r}."
             )
         _count("num_samples", self.num_samples, least=1)

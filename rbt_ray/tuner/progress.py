@@ -1,4 +1,4 @@
-"""Live progress on stderr: a bar in a terminal or notebook, one plain line a second elsewhere."""
+"""Shows progress on stderr: a bar in a terminal or notebook, else a line of text every second."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _LINE_SECONDS = 1.0
 
 @contextmanager
 def show_progress(progress: Progress, *, verbose: int) -> Iterator[None]:
-    """Shows how a study gets on until the block ends, then what it decided; nothing for ``verbose=0``.
+    """Shows the progress of a study until the block ends, then its notes; shows nothing for ``verbose=0``.
 
-    A terminal that was closed ends no study: what cannot be shown is left out.
+    If the terminal was closed, the study continues without output.
     """
     if not verbose:
         yield
@@ -36,17 +36,17 @@ def _print(text: str) -> None:
 def _lines(progress: Progress) -> Iterator[None]:
     stop = threading.Event()
 
-    def tell() -> None:
+    def print_lines() -> None:
         while not stop.wait(_LINE_SECONDS):
             _print(line(progress))
 
-    teller = threading.Thread(target=tell, name="rbt-ray-progress", daemon=True)
-    teller.start()
+    printer = threading.Thread(target=print_lines, name="rbt-ray-progress", daemon=True)
+    printer.start()
     try:
         yield
     finally:
         stop.set()
-        teller.join()
+        printer.join()
 
 
 @contextmanager
@@ -76,7 +76,7 @@ def _bar(progress: Progress) -> Iterator[None]:
 
 
 def line(progress: Progress) -> str:
-    """Done and total, pace, best so far, failures and time left, in one line."""
+    """Returns trials done and in total, pace, best metric, failures and time left, in one line."""
     of = "" if progress.total is None else f"/{progress.total:,}"
     best = "-" if progress.best is None else f"{progress.best:.4g}"
     parts = [f"{progress.n_done:,}{of} trials", f"best {progress.study.metric} {best}"]
@@ -91,7 +91,7 @@ def line(progress: Progress) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them: "8 s", "3 min 20 s", "2 h 05 min"."""
+    """Formats seconds: "8 s", "3 min 20 s", "2 h 05 min"."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"

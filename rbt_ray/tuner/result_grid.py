@@ -98,19 +98,19 @@ class ResultGrid(Sequence[Result]):
         return (results[row] for row in range(len(results)))
 
     def get_best_result(self, metric: str | None = None, mode: Mode | None = None) -> Result:
-        """The best trial that completed at full fidelity; of equals the first.
+        """Returns the best trial that completed at full fidelity; of equal ones, the first.
 
         Args:
-            metric: another than the study's.
-            mode: "max" or "min"; the study's for None.
+            metric: the metric to compare; None: the study's.
+            mode: "max" or "min"; None: the study's.
 
         Raises:
-            NoResultError: there is none; the message says what became of the trials.
+            NoResultError: no trial completed at full fidelity; the message says why.
             SettingError: no trial has that metric.
         """
         names = list(self.table.outcomes.metrics)
         if metric is not None and metric not in names and names:
-            raise SettingError(f"`metric` is one the objective returned; got {metric!r}: {nearest(metric, names)}")
+            raise SettingError(f"no trial returned the metric {metric!r}: {nearest(metric, names)}")
         if mode not in (None, "max", "min"):
             raise SettingError(f"`mode` is 'max' or 'min'; got {mode!r}.")
         best = self.table.ranking(1, metric=metric, mode=mode)
@@ -119,8 +119,8 @@ class ResultGrid(Sequence[Result]):
                 if stopped := self._record.stopped_notes():
                     raise NoResultError(f"no trial completed at full fidelity: {stopped[0]}")
                 raise NoResultError(
-                    f"no trial completed at full fidelity, though {self.num_terminated} of {len(self)} did at lower ones: give "
-                    f"the study more samples or `max_cost`."
+                    f"no trial completed at full fidelity, but {self.num_terminated} of {len(self)} did at lower ones: increase "
+                    f"`num_samples` or `max_cost`."
                 )
             first = next(iter(self.table.outcomes.errors.values()), "there are none")
             raise NoResultError(f"no trial completed: {self.num_errors} of {len(self)} failed. The first: {first}")
@@ -128,7 +128,7 @@ class ResultGrid(Sequence[Result]):
 
     @property
     def errors(self) -> list[str]:
-        """Why trials did not complete, in trial order."""
+        """The errors of the trials that did not complete, in trial order."""
         return [text for _, text in sorted(self.table.outcomes.errors.items())]
 
     @property
@@ -146,9 +146,9 @@ class ResultGrid(Sequence[Result]):
         return self._record.status_counts()
 
     def get_dataframe(self) -> pd.DataFrame:
-        """A row a trial: trial_id, status, fidelity, config/<name>..., <metric>..., error, duration_s, worker.
+        """Returns a row per trial: trial_id, status, fidelity, config/<name>..., <metric>..., error, duration_s, worker.
 
-        Lone surrogates in names and texts, which pandas cannot hold, are written out as escapes.
+        Lone surrogates in names and texts, which pandas cannot hold, are replaced by escapes.
         """
         import pandas as pd
 
@@ -164,7 +164,7 @@ class ResultGrid(Sequence[Result]):
             whole = column.kind != "json" and bool(column.present.all())
             columns[name] = column.values if whole else column.numbers() if column.kind == "float" else column.to_list()
         errors = [table.outcomes.errors.get(row) for row in range(len(table))]
-        columns["error"] = pd.Series(errors, dtype=object)  # None, not nan, where there is none
+        columns["error"] = pd.Series(errors, dtype=object)  # None, not NaN, for a trial without an error
         columns["duration_s"] = table.outcomes.duration_s
         columns["worker"] = [table.workers[code] for code in table.worker]
         try:
@@ -173,18 +173,18 @@ class ResultGrid(Sequence[Result]):
             return pd.DataFrame({encodable(name): _encodable_column(values) for name, values in columns.items()})
 
     def table_hash(self) -> str:
-        """Sha256 over the ordered trial table: config, fidelity, status and metrics at full precision."""
+        """Returns the SHA-256 of the trial table: config, fidelity, status and metrics at full precision, in trial order."""
         return self.table.hash()
 
     @explain_os_errors()
     def report(self, path: str | Path) -> Path:
-        """Writes one self-contained HTML page about the study and gives its path."""
+        """Writes one self-contained HTML page about the study and returns its path."""
         from rbt_ray.reporting.html import write_report
 
         return write_report(self._record, Path(path))
 
     def to_hpbandster(self) -> HpbandsterResult:
-        """The trials as an `hpbandster.core.result.Result`, for its analysis: see `rbt_ray.export.hpbandster_result`.
+        """Returns the trials as an `hpbandster.core.result.Result`, for its analysis; see `rbt_ray.export.hpbandster_result`.
 
         Raises:
             NoResultError: there are no trials.
@@ -194,11 +194,11 @@ class ResultGrid(Sequence[Result]):
         return to_hpbandster(self._record)
 
     def to_optuna(self, *, storage: Any = None, study_name: str | None = None) -> optuna.Study:
-        """The trials as an Optuna study, for its plots, importances and dashboard: see `rbt_ray.export.optuna_study`.
+        """Returns the trials as an Optuna study, for its plots, importances and dashboard; see `rbt_ray.export.optuna_study`.
 
         Args:
-            storage: a URL such as ``"sqlite:///studies.db"``, or a storage of Optuna's; None keeps it in memory.
-            study_name: what it is called there; None: the study's own name.
+            storage: a URL such as ``"sqlite:///studies.db"``, or a storage object of Optuna; None keeps it in memory.
+            study_name: the name of the Optuna study; None: this study's name.
 
         Raises:
             SettingError: Optuna is not installed, or the storage has a study of that name.
@@ -208,11 +208,11 @@ class ResultGrid(Sequence[Result]):
         return to_optuna(self._record, storage=storage, study_name=study_name)
 
     def to_mlflow(self, *, experiment: str = "rbt_ray", tracking_uri: str | None = None) -> str:
-        """Writes the study to MLflow, a run with a child run a trial, and gives its run's id: see `rbt_ray.export.mlflow_runs`.
+        """Writes the study to MLflow as a run with a child run per trial, and returns its id; see `rbt_ray.export.mlflow_runs`.
 
         Args:
-            experiment: its name; made where there is none.
-            tracking_uri: a server's address, or ``"sqlite:///mlflow.db"``; None: as MLflow is set up.
+            experiment: the name of the experiment; created if it does not exist.
+            tracking_uri: the address of a server, or ``"sqlite:///mlflow.db"``; None: the one MLflow is configured with.
 
         Raises:
             SettingError: MLflow is not installed.

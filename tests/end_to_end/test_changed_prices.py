@@ -103,7 +103,7 @@ def test_a_write_to_the_bundles_file_is_reported_and_its_trials_run_again(tmp_pa
     with pytest.raises(NoResultError, match="the prices changed"):
         disturbed.get_best_result()
 
-    with pytest.raises(BundleError, match="are not those it was made with"):
+    with pytest.raises(BundleError, match="have changed since it was made"):
         rbt.Tuner.restore(tmp_path / "disturbed", objective).fit()
     flip(file, bundle.close)  # back
     resumed = rbt.Tuner.restore(tmp_path / "disturbed", objective).fit()

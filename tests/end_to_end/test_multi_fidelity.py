@@ -232,7 +232,7 @@ def test_auto_says_what_it_chose_and_why(tmp_path, settings, chosen, capsys):
 
 
 def test_a_scheduler_without_a_fidelity_is_refused():
-    with pytest.raises(rbt.errors.SettingError, match=r"`scheduler` chooses fidelities, and without a `bundle`"):
+    with pytest.raises(rbt.errors.SettingError, match=r"`scheduler` chooses fidelities, and there are none without a `bundle`"):
         rbt.Tuner(
             noted,
             param_space={"x": rbt.uniform(0, 1)},
@@ -246,7 +246,7 @@ def test_a_scheduler_without_a_fidelity_is_refused():
         ({"scheduler": "hyperbnad"}, "`scheduler` is one of hyperband, .*did you mean 'hyperband'"),
         ({"scheduler": object()}, "`scheduler` is None, hyperband, asha"),
         ({"fidelity": "suffix"}, "`fidelity` is one of prefix, blocks, symbols, reports"),
-        ({"fidelity": "reports"}, "`max_reports` says how many reports"),
+        ({"fidelity": "reports"}, "`max_reports` is the number of reports"),
         ({"max_reports": 9}, "goes with `fidelity='reports'`"),
         ({"search_alg": object()}, "`search_alg` is a name, rbt.BOHB"),
         ({"search_alg": "bohp"}, "did you mean 'bohb'"),
@@ -300,7 +300,7 @@ def test_a_search_begins_with_what_an_earlier_one_found(tmp_path):
         ([({"x": 0.5, "y": 0.5}, 5.0, 2.0)], "bohb", r"rows of `warm_start` are \(config, fidelity above 0"),
         ([({"x": 0.5, "y": 0.5}, float("nan"), 2.0)], "bohb", r"rows of `warm_start` are \(config, fidelity above 0"),
         (7, "bohb", "`warm_start` is a ResultGrid, a study's folder, an hpbandster Result, or rows"),
-        ([({"x": 0.5, "y": 0.5}, 1.0, 2.0)], "random", r"`warm_start` is for searches that learn"),
+        ([({"x": 0.5, "y": 0.5}, 1.0, 2.0)], "random", r"`warm_start` needs a search that learns"),
     ],
 )
 def test_what_cannot_warm_a_search_is_refused(warm_start, alg, sentence):
