@@ -1,4 +1,4 @@
-"""One driver a study: a lock that goes with the process that holds it, however that ends."""
+"""A lock that lets one driver at a time run a study; it is released however the process ends."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from typing import IO
 
 from rbt_ray.errors import SettingError, StudyLockedError
 
-_OPEN = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)  # in somebody else's folder it may lead to any file
+_OPEN = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)  # a link in another user's folder may point to any file
 _NO_WAIT = getattr(os, "O_NONBLOCK", 0)
 _HELD_BY_ANOTHER = (errno.EACCES, errno.EAGAIN)
-_MOST_OF_AN_OWNER = 1000
+_MAX_OWNER_BYTES = 1000
 _held: set[Path] = set()
-_taking = threading.Lock()  # a record lock does not keep out a second thread of the process that holds it
+_taking = threading.Lock()  # a record lock does not exclude other threads of its process
 
 
 def _forget_held() -> None:
-    """In a forked child, which holds no record lock of its parent."""
+    """Resets the state in a forked child, which holds none of its parent's record locks."""
     global _taking
     _taking = threading.Lock()
     _held.clear()
@@ -35,11 +35,11 @@ if hasattr(os, "register_at_fork"):
 
 
 class StudyLock:
-    """Held from construction until `release` or the end of the process; forked children do not hold it.
+    """A lock held from construction until `release` or the end of the process; forked children do not hold it.
 
     Raises:
         StudyLockedError: another living process holds it; the message names its pid and host.
-        SettingError: the file system gives no locks, or the lock's file is not one that a driver makes.
+        SettingError: the file system has no locks, or the lock's file was not made by a driver.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -62,15 +62,15 @@ class StudyLock:
         try:
             _lock(self._file)
         except OSError as error:
-            owner = _owner(self._file.read(_MOST_OF_AN_OWNER))
+            owner = _owner(self._file.read(_MAX_OWNER_BYTES))
             self._file.close()
             if error.errno in _HELD_BY_ANOTHER:
                 raise StudyLockedError(
                     f"the study in {folder} is being run by {owner}; wait for it, or end it."
                 ) from None
             raise SettingError(
-                f"{self._path} cannot be locked against a second driver: {error.strerror}. Some network file systems give no "
-                f"locks: keep the study on a local disk, or mount that one with locks."
+                f"{self._path} cannot be locked against a second driver: {error.strerror}. Some network file systems have no "
+                f"locks: keep the study on a local disk, or mount the file system with locks."
             ) from error
         self._file.truncate(0)
         self._file.write(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}))
@@ -78,7 +78,7 @@ class StudyLock:
         _held.add(self._path)
 
     def release(self) -> None:
-        """Lets the next driver in."""
+        """Releases the lock."""
         _held.discard(self._path)
         self._file.close()
 
@@ -94,12 +94,12 @@ if sys.platform == "win32":
     import msvcrt
 
     def _lock(file: IO[str]) -> None:
-        file.seek(2**20)  # a byte nobody reads: Windows locks keep others from reading, too
+        file.seek(2**20)  # a byte nobody reads: a lock of Windows prevents reading, too
         msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
         file.seek(0)
 else:
     import fcntl
 
     def _lock(file: IO[str]) -> None:
-        # A record lock belongs to the process: a forked worker that outlives its driver cannot hold it.
+        # A record lock belongs to one process: a forked worker that outlives its driver does not hold it.
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

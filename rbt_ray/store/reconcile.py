@@ -1,4 +1,4 @@
-"""A journal and its mirror become one history again."""
+"""Makes a journal and its mirror the same history again."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from rbt_ray.store.mirror import Mirror
 from rbt_ray.store.raw_events import RawEvents, chain_digest
 from rbt_ray.store.segment import Segment
 
-_COPIES = 2  # of what is inserted, one in SQLite's log and one in its file
+_COPIES = 2  # of inserted rows: one in SQLite's log and one in its file
 
 
 @dataclass(frozen=True, slots=True)
 class MirrorPosition:
-    """Where a mirror that holds the journal's beginning is to be gone on with.
+    """The last segment of a mirror that holds the start of the journal; new events are added from there.
 
     Args:
-        first: the event its last segment begins with.
-        before: the digest of all events before it.
-        n_rows: how many events that segment holds; -1 where it has to be written again in any case.
+        first: the number of the segment's first event.
+        before: the digest of all events before the segment.
+        n_rows: the number of its events; -1 if the segment has to be written again.
     """
 
     first: int
@@ -37,19 +37,21 @@ class MirrorPosition:
 
 
 def reconcile(mirror: Mirror, folder: Path, *, aside: Path, owned: bool) -> MirrorPosition | None:
-    """Brings the local journal up to the mirror, or rids the mirror of what is not in the journal; see `StudyLocation`.
+    """Updates the local journal from the mirror, or removes events from the mirror that the journal does not have.
+
+    `StudyLocation` describes the rule.
 
     Args:
-        mirror: the study's.
-        folder: where the journal is, or is to be; locked.
-        aside: where a journal goes that lost to the mirror.
-        owned: this driver owns the mirror; without that a mirror that lost stays as it is.
+        mirror: the study's mirror.
+        folder: the folder of the journal, which the caller has locked.
+        aside: the path that a superseded local journal is copied to.
+        owned: whether this driver holds the lease of the mirror; without it the mirror is not changed.
 
     Returns:
-        Where the mirror stands now; None where there is none yet.
+        The mirror's position; None if there is no mirror yet.
 
     Raises:
-        StudyMismatchError: the two are of different studies.
+        StudyMismatchError: the journal and the mirror are of different studies.
         SettingError: the mirror cannot be read or written.
         JournalError: the journal or the mirror is damaged.
     """
@@ -64,8 +66,8 @@ def reconcile(mirror: Mirror, folder: Path, *, aside: Path, owned: bool) -> Mirr
     with closing(RawEvents(folder, write=True)) as ours:
         if ours.meta != tail.meta:
             raise StudyMismatchError(
-                f"the journal in {folder} is of another study than {mirror.display_name}, which it should be the local copy of. "
-                f"Move away the one you do not want to go on with."
+                f"the journal in {folder} is of another study than {mirror.display_name}, which should be its mirror. "
+                f"Move away the one you do not want to continue."
             )
         common = _common(mirror, segment_starts, tail, ours)
         mine = ours.rows(common.first)
@@ -76,8 +78,8 @@ def reconcile(mirror: Mirror, folder: Path, *, aside: Path, owned: bool) -> Mirr
             return None
         if n_ours > tail.last:
             print(
-                f"rbt-ray: {mirror.display_name} went another way than {folder} from event {common.first} on, or later, and has "
-                f"fewer events ({tail.last:,} of {n_ours:,}): it is overwritten.",
+                f"rbt-ray: the mirror {mirror.display_name} differs from {folder} from event {common.first} on, or later, and "
+                f"has fewer events ({tail.last:,} of {n_ours:,}): it is overwritten.",
                 file=sys.stderr,
             )
             for first in reversed(segment_starts[segment_starts.index(common.first) + 1 :]):
@@ -87,8 +89,8 @@ def reconcile(mirror: Mirror, folder: Path, *, aside: Path, owned: bool) -> Mirr
             aside = _unused(aside)
             ours.copy_to(aside)
             print(
-                f"rbt-ray: the journal in {folder} went another way than {mirror.display_name} from event {common.first} on, or "
-                f"later, and has no more events ({n_ours:,} of {tail.last:,}): it is kept as {aside.name}.",
+                f"rbt-ray: the journal in {folder} differs from its mirror {mirror.display_name} from event {common.first} on, "
+                f"or later, and does not have more events ({n_ours:,} of {tail.last:,}): it is kept as {aside.name}.",
                 file=sys.stderr,
             )
         ours.replace(
@@ -98,7 +100,7 @@ def reconcile(mirror: Mirror, folder: Path, *, aside: Path, owned: bool) -> Mirr
 
 
 def _common(mirror: Mirror, segment_starts: list[int], tail: Segment, ours: RawEvents) -> Segment:
-    """The last segment before which all events are ours too."""
+    """Returns the last segment with an equal history before it."""
     digests, digest = {}, ""
     for first, stop in zip(segment_starts, [*segment_starts[1:], None], strict=True):
         digests[first] = digest
@@ -117,7 +119,7 @@ def _rows(mirror: Mirror, segment_starts: list[int], before: str, folder: Path) 
         segment = mirror.read(first)
         if segment.before != before or first != number:
             raise JournalError(
-                f"{mirror.display_name} is damaged: what comes before event {first} is of another history."
+                f"{mirror.display_name} is damaged: the segment before event {first} is of another history."
             )
         check_free(folder, _COPIES * segment.n_bytes)
         yield from segment.rows
@@ -126,6 +128,6 @@ def _rows(mirror: Mirror, segment_starts: list[int], before: str, folder: Path) 
 
 
 def _unused(path: Path) -> Path:
-    """The path, or with a number: what was kept before stays."""
+    """Returns the path, with a number appended to its stem if a file of that name exists."""
     numbered = (path.with_stem(f"{path.stem}-{number}") for number in itertools.count(2))
     return next(one for one in itertools.chain([path], numbered) if not os.path.lexists(one))

@@ -232,7 +232,9 @@ def test_auto_says_what_it_chose_and_why(tmp_path, settings, chosen, capsys):
 
 
 def test_a_scheduler_without_a_fidelity_is_refused():
-    with pytest.raises(rbt.errors.SettingError, match=r"`scheduler` chooses fidelities, and there are none without a `bundle`"):
+    with pytest.raises(
+        rbt.errors.SettingError, match=r"`scheduler` chooses fidelities, and there are none without a `bundle`"
+    ):
         rbt.Tuner(
             noted,
             param_space={"x": rbt.uniform(0, 1)},

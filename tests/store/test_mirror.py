@@ -176,7 +176,7 @@ def test_two_histories_that_parted_are_never_mixed(uri, machine, home, small_seg
     machine("third")
     assert events(StudyLocation(uri).fetch()) == [*won, *expected(last=range(50, 53))]
     said = capsys.readouterr().err
-    assert "went another way" in said
+    assert "differs from" in said
     if here == 3:
         (folder / SUPERSEDED).rename(folder / FILE_NAME)
         assert events(folder) == expected(one=range(10), here=range(10, 13))

@@ -167,7 +167,7 @@ def test_a_copy_is_removed_where_opening_fails_and_where_nobody_closes(tmp_path)
     done = subprocess.run(
         [*command[:3], tmp_path / "more", temporary], capture_output=True, timeout=60, env=environment
     )
-    assert b"holds a table 'more'" in done.stderr
+    assert b"contains a table 'more'" in done.stderr
     assert list(temporary.iterdir()) == []
 
 
