@@ -1,7 +1,7 @@
-"""A journal's events: each is checked when it is made, and turned into a header of JSON and a body of columns and back.
+"""The events of a journal: validated on creation, and packed into a header of JSON and a body of columns.
 
-Whoever makes an event, a driver from what a worker sent or a reader from a file, makes it by the same class: an event that
-cannot be read again cannot be made, and so not be appended.
+A driver creates events from the answers of workers, and a reader from a file, with the same classes. So an event that could
+not be read again cannot be created, and is never appended.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from rbt_ray.types import ACCOUNTING, COMPLETED, Checkpoint, FloatArray, IntArra
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """`n` configs the searcher proposed, numbered from `first`, and a digest by which to know them again."""
+    """The searcher proposed `n` configs, numbered from `first`; the digest verifies them when they are proposed again."""
 
     first: int
     n: int
@@ -39,12 +39,12 @@ class Asked:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Finished:
-    """A batch that was evaluated, or given up: trials at one fidelity, a row of `points` each.
+    """A batch of trials at one fidelity was evaluated or failed; `points` has one row per trial.
 
-    Times that a clock got wrong become the nearest that can be recorded.
+    Times outside the recordable range become the nearest one in it.
 
     Raises:
-        ValueError: a part is not of `n` trials, or a value is one that no trial can have.
+        ValueError: a part is not of `n` trials, or a value is impossible for a trial.
     """
 
     trials: IntArray
@@ -77,17 +77,17 @@ class Finished:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reviewed:
-    """The best configs in detail: rows for people, and curves by name.
+    """The best configs were re-run in detail: a row per config, and curves by name.
 
     Raises:
-        ValueError: a part is not what it should be.
+        ValueError: a part has another type or value than a review can have.
     """
 
     rows: list[dict[str, Any]]
     curves: dict[str, FloatArray]
 
     def __post_init__(self) -> None:
-        # A config may hold options that JSON cannot say: rows are what is read again, whoever makes them.
+        # A config may hold options that JSON cannot represent: keep the rows as a reader would get them.
         rows = json.loads(json.dumps(self.rows, default=repr, ensure_ascii=False).encode("utf-8", "replace"))
         validate.check_reviewed(rows, self.curves)
         curves = {recordable.text(name): np.asarray(curve, np.float64) for name, curve in self.curves.items()}
@@ -110,7 +110,7 @@ class Ended:
     n_workers: int
     backend: str
     notes: list[str] = field(default_factory=list)
-    """What the search decided on its way, a sentence each."""
+    """Decisions of the search, a sentence each."""
     version: str = __version__
 
     def __post_init__(self) -> None:
@@ -123,10 +123,10 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Distrusted:
-    """The prices changed: what was recorded since the last check that passed counts no more; see `trust`."""
+    """The prices changed: everything recorded since the last check that passed is invalid; see `trust`."""
 
     where: str
-    """Which prices differ, for people."""
+    """Which prices differ, for messages."""
 
     def __post_init__(self) -> None:
         _set(self, where=recordable.text(self.where))
@@ -136,7 +136,7 @@ Event: TypeAlias = Asked | Finished | Reviewed | Ended | Distrusted
 
 
 def pack(event: Event) -> tuple[str, dict[str, Any], bytes | None]:
-    """Returns an event's kind, its header of values that JSON can say, and its body."""
+    """Returns an event's kind, its header of JSON values, and its body."""
     if isinstance(event, Asked):
         return "asked", {"first": event.first, "n": event.n, "digest": event.digest}, None
     if isinstance(event, Finished):
@@ -187,10 +187,10 @@ def _pack_finished(event: Finished) -> tuple[dict[str, Any], bytes]:
 
 
 def unpack(kind: str, header: dict[str, Any], body: bytes) -> Event:
-    """Returns the event again.
+    """Returns the event of a row.
 
     Raises:
-        ValueError: or a LookupError, TypeError, AttributeError, ArithmeticError or JournalError: no event is packed so.
+        ValueError: or a LookupError, TypeError, AttributeError, ArithmeticError or JournalError: the row is invalid.
     """
     take = _Reader(body)
     event: Event
@@ -237,7 +237,7 @@ def _unpack_finished(header: dict[str, Any], body: bytes, take: _Reader) -> Fini
 
 
 def _accounting(header: dict[str, Any]) -> int:
-    """The version of the rules by which an event's backtests were run; the first one was not recorded."""
+    """Returns the version of the accounting rules of an event's backtests; version 1 was not recorded."""
     version = header.get("accounting", 1)
     require(recordable.is_whole(version) and version > 0, "accounting", version)
     return int(version)
@@ -261,7 +261,7 @@ def _set(event: Any, **parts: Any) -> None:
 
 
 class _Reader:
-    """Takes one column after the other from an event's body."""
+    """Reads the columns of an event's body one after the other."""
 
     def __init__(self, body: bytes) -> None:
         self._body = body
@@ -273,6 +273,6 @@ class _Reader:
         return column
 
     def require_consumed(self) -> None:
-        """Refuses a body that holds more than its header says."""
+        """Refuses a body that is longer than its header says."""
         if self._at != len(self._body):
-            raise ValueError(f"an event of {len(self._body):,} bytes, of which its header knows {self._at:,}")
+            raise ValueError(f"an event of {len(self._body):,} bytes, of which its header describes {self._at:,}")

@@ -1,4 +1,4 @@
-"""What to raise where a journal's files cannot be read, written or flushed: what SQLite or the system said, as a sentence."""
+"""The errors to raise if a journal's files cannot be read, written or flushed."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _NO_ROOM = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 
 def unwritable(path: Path, error: Exception) -> JournalError:
-    """What to raise for an event that could not be written."""
+    """Returns the error for an event that could not be written."""
     reason = f"the journal {path} cannot be written: {one_line(error)}"
-    text = f"{reason}. What is recorded is safe; go on with `rbt-ray resume {path.parent}`."
+    text = f"{reason}. Recorded trials are safe; continue with `rbt-ray resume {path.parent}`."
     if not passes(error):
         return JournalError(text)
     is_fault = _code(error) == sqlite3.SQLITE_IOERR and not _is_full(path.parent)
@@ -34,19 +34,19 @@ def unwritable(path: Path, error: Exception) -> JournalError:
 
 
 def unreadable(path: Path, error: Exception) -> JournalError:
-    """What to raise for a journal that SQLite could not read: an error of the disk or of a lock is no damage to the file."""
+    """Returns the error for a journal that SQLite could not read; an error of the disk or of a lock is not damage."""
     return JournalError(f"the journal {path} {_what(_code(error))}: {one_line(error)}.")
 
 
 def malformed(path: Path, found: object) -> JournalError:
-    """What to raise for what `PRAGMA quick_check` found; the check reports the errors of reading a page in its text."""
+    """Returns the error for a result of `PRAGMA quick_check`, which reports errors of reading a page in its text."""
     code = _PAGE_ERROR.search(str(found))
     return JournalError(f"the journal {path} {_what(int(code[1]) if code else 0)}: {one_line(found)}.")
 
 
 def unflushed(path: Path, error: OSError) -> JournalBlockedError:
-    """What to raise for a file of the journal that could not be flushed to the disk."""
-    reason = f"the disk does not take what was written to {path} (fsync: {error.strerror})"
+    """Returns the error for a file of the journal that could not be flushed to the disk."""
+    reason = f"the disk does not store the data written to {path} (fsync: {error.strerror})"
     text = (
         f"{reason}. A power cut can now lose the last events. Check the disk and the system's log, then continue with "
         f"`rbt-ray resume {path.parent}`."
@@ -55,12 +55,12 @@ def unflushed(path: Path, error: OSError) -> JournalBlockedError:
 
 
 def passes(error: Exception) -> bool:
-    """Whether the disk is full or reports an error, or another process holds the file: all may be over in a moment."""
+    """Returns whether the error may pass: the disk is full or reports an error, or another process holds the file."""
     return _code(error) in _PASSING
 
 
 def one_line(said: object) -> str:
-    """What SQLite says in one line: it may quote a schema that is damaged."""
+    """Returns a message of SQLite, which may quote a damaged schema, as one printable line."""
     return "".join(letter for letter in " ".join(str(said).split()) if letter.isprintable())[:200]
 
 
@@ -73,7 +73,7 @@ def _code(error: Exception) -> int:
 
 
 def _is_full(folder: Path) -> bool:
-    """Whether the disk, or a quota, has no room for a page: SQLite reports that as an I/O error in some places."""
+    """Returns whether the disk or a quota is full, which SQLite reports as an I/O error in some cases."""
     try:
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(bytes(4096))

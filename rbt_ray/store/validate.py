@@ -1,6 +1,6 @@
-"""Whether what a file says of an event can be: its checksum shows that nobody changed it, not that one of ours wrote it.
+"""Checks events read from a file: a checksum shows that a row is unchanged, not that a driver of rbt_ray wrote it.
 
-Here is what only a file can get wrong, such as columns that its bytes cannot hold; see `recordable` for the rest.
+These checks concern files only, such as columns that the bytes cannot hold; `recordable` has those for all events.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ _DETAILS = ("order_level", "holdout", "holdout_order_level")
 
 
 def check_layout(header: dict[str, Any], body: bytes) -> None:
-    """Looks whether a batch's body can hold the columns that its header describes, before any is allocated.
+    """Checks that a batch's body can hold the columns that its header describes, before any is allocated.
 
     Raises:
         ValueError: it cannot.
     """
-    n, most = header["n"], len(body) // 8  # every trial has at least its duration there
+    n, most = header["n"], len(body) // 8  # every trial has at least a duration there
     require(recordable.is_whole(n, most) and n > 0, "n", n)
     require(recordable.is_whole(header["n_params"], most), "n_params", header["n_params"])
     require(recordable.is_whole(header["first"]), "first", header["first"])
@@ -40,7 +40,7 @@ def check_layout(header: dict[str, Any], body: bytes) -> None:
 
 
 def check_lengths(curves: Mapping[str, Any], body: bytes) -> None:
-    """Looks whether a review's body can hold its curves.
+    """Checks that a review's body can hold its curves.
 
     Raises:
         ValueError: it cannot.
@@ -49,7 +49,7 @@ def check_lengths(curves: Mapping[str, Any], body: bytes) -> None:
 
 
 def check_table(space: Space, points: FloatArray) -> None:
-    """Looks at the configs of all trials at once, which costs less than batch by batch.
+    """Checks the configs of all trials at once, which is faster than batch by batch.
 
     Raises:
         ValueError: a config is not of the space.
@@ -58,10 +58,10 @@ def check_table(space: Space, points: FloatArray) -> None:
 
 
 def check_reviewed(rows: list[dict[str, Any]], curves: Mapping[str, FloatArray]) -> None:
-    """Looks at the best trials in detail.
+    """Checks the rows and curves of a review.
 
     Raises:
-        ValueError: a part is not what it should be.
+        ValueError: a part has another type or value than a review can have.
     """
     for row in rows:
         require(type(row) is dict and recordable.is_whole(row.get("trial")), "rows", row)
@@ -78,5 +78,5 @@ def check_reviewed(rows: list[dict[str, Any]], curves: Mapping[str, FloatArray])
 
 
 def is_finite_number(value: Any) -> bool:
-    """Whether it is a finite number that a float can hold."""
+    """Returns whether it is a finite number that a float can hold."""
     return type(value) in (int, float) and abs(value) <= sys.float_info.max and not math.isnan(value)

@@ -1,4 +1,4 @@
-"""Brings a mirror up to its journal, again and again."""
+"""Copies new events of a journal to its mirror."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from rbt_ray.store.segment import SEGMENT_BYTES, Segment
 
 
 class MirrorWriter:
-    """Writes what a journal has and its mirror has not.
+    """Writes the events to a mirror that it does not have yet.
 
     Args:
-        mirror: where to.
-        lease: on the mirror.
-        folder: where the journal is.
-        known: where the mirror stands; None: it is empty.
+        mirror: the mirror to write to.
+        lease: this driver's lease of the mirror.
+        folder: the folder of the journal.
+        known: the mirror's position; None: it is empty.
     """
 
     def __init__(self, mirror: Mirror, lease: Lease, folder: Path, known: MirrorPosition | None) -> None:
@@ -28,11 +28,11 @@ class MirrorWriter:
         self._first, self._before, self._n_written = known.first, known.before, known.n_rows
 
     def push(self) -> None:
-        """Writes all events that are in the journal now.
+        """Writes all new events of the journal.
 
         Raises:
-            StudyLockedError: another driver has taken the mirror over.
-            SettingError: it cannot be written.
+            StudyLockedError: another driver has taken over the mirror.
+            SettingError: the mirror cannot be written.
             JournalError: the journal cannot be read.
         """
         self._lease.renew()

@@ -165,7 +165,7 @@ class Tuner:
             JournalError: the journal, or its mirror at the end, cannot be written.
         """
         if not self._is_new and (results := ResultGrid(self.path, self._study)).is_done:
-            self._location.bring_up_to_date()
+            self._location.sync()
             return results
         self._refuse_another_accounting()
         name = self._location.display_name

@@ -75,7 +75,7 @@ def test_a_study_whose_log_never_reaches_the_disk_ends_with_a_sentence_and_is_re
     assert "rbt-ray resume " in said.splitlines()[-1]
     if first == 2:  # the first is of the log's head, by SQLite
         log = tmp_path / "wrong" / "study" / f"{FILE_NAME}-wal"
-        assert f"the disk does not take what was written to {log} (fsync: Input/output error). A power cut" in said
+        assert f"the disk does not store the data written to {log} (fsync: Input/output error). A power cut" in said
     assert run(library, tmp_path / "wrong", study.format(""))[:2] == (0, table_hash)
 
 
@@ -102,7 +102,7 @@ os._exit(0)
     assert code == 0, err
     before, said, during, after = json.loads(out)
     assert (before, during, after) == (1, 1, 3)
-    assert "the disk does not take what was written to" in said
+    assert "the disk does not store the data written to" in said
     trace = operations(Path(f"{folder}.trace"))
     failed = next(at for at, one in enumerate(trace) if one[0] == "failedsync")
     assert all(
@@ -224,7 +224,7 @@ print(refused(lambda: journal.append(event(2))))
 """
     code, out, err = run(library, tmp_path, code)
     assert code == 0, err
-    assert "the disk does not take what was written to" in out
+    assert "the disk does not store the data written to" in out
 
 
 @pytest.mark.parametrize("forever", [0, 1])
@@ -251,7 +251,7 @@ print(json.dumps([said, refused(journal.close), sum(1 for _ in Journal(folder).r
     assert code == 0, err
     appended, closed, n = json.loads(out)
     if forever:
-        assert "the disk does not take what was written to" in appended
+        assert "the disk does not store the data written to" in appended
         assert closed == appended
         assert n == 1
     else:

@@ -423,7 +423,9 @@ def test_a_bundle_that_does_not_fit_on_the_disk_is_not_begun(remote, tmp_path, m
         file.write(sink.getvalue())
         file.truncate(24 * n_bars)
     monkeypatch.setenv("RBT_RAY_HOME", str(tmp_path / "another"))
-    with pytest.raises(SettingError, match=r"9,600\.0 GB would have to be copied to .* are free there\. Make room"):
+    with pytest.raises(
+        SettingError, match=r"9,600\.0 GB would have to be copied to .* are free there\. Free some space"
+    ):
         StudyLocation(uri_of(remote)).fetch()
 
 
@@ -436,7 +438,7 @@ def test_events_that_do_not_fit_on_the_disk_leave_the_journal_as_it_was(remote, 
     location = StudyLocation(uri_of(remote))
     with closing(Journal(location.folder, write=True)) as journal:
         journal.append(Asked(3, 1, "y" * 1000))
-    location.bring_up_to_date()
+    location.sync()
     monkeypatch.setenv("RBT_RAY_HOME", str(tmp_path / "another"))
     monkeypatch.setattr(reconcile_module, "_COPIES", 10**12)
     with pytest.raises(SettingError, match="would have to be copied to"):
@@ -518,7 +520,7 @@ def test_drafts_of_drivers_that_were_killed_are_swept_and_those_of_living_ones_s
     folder = run(remote)
     (folder / f"{DRAFT_PREFIX}old").touch()
     os.utime(folder / f"{DRAFT_PREFIX}old", (time.time() - 4000,) * 2)
-    StudyLocation(uri_of(remote)).bring_up_to_date()
+    StudyLocation(uri_of(remote)).sync()
     assert [path.name for path in remote.glob(f"{DRAFT_PREFIX}*")] == [f"{DRAFT_PREFIX}new"]
     assert not list(folder.glob(f"{DRAFT_PREFIX}*"))
 

@@ -283,17 +283,17 @@ def test_a_mirror_that_cannot_be_written_stops_nothing_and_is_caught_up(uri, tmp
     location = StudyLocation(uri, 0.01)
     while_mirrored(location, act)
     assert len(Mirror(uri).read(1).rows) == 1
-    assert err().count("The study goes on with its journal in") == 1
+    assert err().count("The study continues with its journal in") == 1
     assert str(location.folder) in err()
 
 
 def test_a_mirror_that_stays_away_is_an_error_at_the_end_that_says_where_the_journal_is(uri, tmp_path):
     remote = tmp_path / "remote" / "study"
     location = StudyLocation(uri)
-    with pytest.raises(JournalError, match=rf"The journal in {location.folder} has everything.*rbt-ray resume {uri}"):
+    with pytest.raises(JournalError, match=rf"The journal in {location.folder} has all trials.*rbt-ray resume {uri}"):
         while_mirrored(location, lambda: block(remote))
     remote.unlink()
-    location.bring_up_to_date()
+    location.sync()
     assert len(Mirror(uri).read(1).rows) == 1
 
 
@@ -321,7 +321,7 @@ def test_a_second_machine_is_refused_until_the_first_is_silent_for_long(uri, mac
             elsewhere = {**json.loads(owner.read_bytes()), "host": "far-away", "pid": 77, "token": "x"}
             machine("another")
             owner.write_text(json.dumps(elsewhere))
-            with pytest.raises(StudyLockedError, match=r"process 77 on far-away, heard of \d s ago.*after 35 s"):
+            with pytest.raises(StudyLockedError, match=r"process 77 on far-away, last seen \d s ago.*after 35 s"):
                 run(uri, range(2, 4))
             owner.write_text(json.dumps({**elsewhere, "time": time.time() - 36}))
             run(uri, range(2, 4), "two")
@@ -347,7 +347,7 @@ def test_a_driver_that_died_on_this_machine_is_taken_over_at_once(uri, tmp_path)
         os.environ["RBT_RAY_HOME"] = str(
             tmp_path / "beside"
         )  # the same machine, another home: only the owner file knows
-        with pytest.raises(StudyLockedError, match=rf"by process {other.pid} on {socket.gethostname()}, heard of"):
+        with pytest.raises(StudyLockedError, match=rf"by process {other.pid} on {socket.gethostname()}, last seen"):
             run(uri, range(1))
         other.kill()
         other.wait()
