@@ -1,4 +1,4 @@
-"""Reads one record batch of an Arrow file after a look at what it takes, since a small file can unpack to any size."""
+"""Reads one record batch of an Arrow file, after checking its unpacked size, which is unlimited even for a small file."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ import struct
 from typing import Any
 
 _MAGIC = b"ARROW1\0\0"
-_HEADER, _BUFFERS, _COMPRESSION = 2, 2, 3  # the numbers of fields in Message and in RecordBatch
+_HEADER, _BUFFERS, _COMPRESSION = 2, 2, 3  # field numbers of Message and of RecordBatch
 _PLAIN = -1
 
 
 def read_batch(content: Any, allowed: int) -> tuple[Any, Any]:
-    """The schema and the record batch of a file in Arrow's IPC format; None for the batch of a file without one.
+    """Returns the schema and the record batch of a file in Arrow's IPC format; None as the batch if there is none.
 
-    What is uncompressed in the file is not copied.
+    Uncompressed buffers are not copied.
 
     Args:
         content: the file, a `pyarrow.Buffer`.
-        allowed: bytes that the batch's buffers may take in all.
+        allowed: the largest total size of the batch's buffers in bytes.
 
     Raises:
-        ValueError: the batch takes more, or the file holds something else.
-        pyarrow.ArrowException: it is no such file.
+        ValueError: the batch is larger, or the file holds something else.
+        pyarrow.ArrowException: it is not such a file.
     """
     import pyarrow as pa
 
@@ -35,12 +35,12 @@ def read_batch(content: Any, allowed: int) -> tuple[Any, Any]:
             return schema, None
         if len(found) > 1 or found[0].type != "record batch":
             raise ValueError("it does not hold one record batch")
-        takes = _unpacked_bytes(found[0].metadata.to_pybytes(), found[0].body)
+        size = _unpacked_bytes(found[0].metadata.to_pybytes(), found[0].body)
     except (struct.error, IndexError, StopIteration, EOFError) as error:
         raise ValueError("its messages cannot be read") from error
-    if takes > allowed:
+    if size > allowed:
         raise ValueError(
-            f"its columns take {takes:,} bytes, more than the {allowed:,} that a file of this size can hold"
+            f"its columns take {size:,} bytes, more than the {allowed:,} that a file of this size can hold"
         )
     return schema, pa.ipc.read_record_batch(found[0], schema)
 
@@ -51,10 +51,10 @@ def _at_most_two(messages: Any) -> Any:
 
 
 def _unpacked_bytes(head: bytes, body: Any) -> int:
-    """What a record batch's buffers take in memory: a compressed one begins with its length, -1 if it is plain."""
+    """Returns the size of a record batch's buffers in memory; a compressed buffer begins with its length, or -1 if plain."""
     (root,) = struct.unpack_from("<I", head)
-    batch = _followed(head, _field(head, root, _HEADER))
-    buffers = _followed(head, _field(head, batch, _BUFFERS))
+    batch = _target(head, _field(head, root, _HEADER))
+    buffers = _target(head, _field(head, batch, _BUFFERS))
     is_packed = _field(head, batch, _COMPRESSION) is not None
     (n,) = struct.unpack_from("<I", head, buffers)
     total = 0
@@ -70,7 +70,7 @@ def _unpacked_bytes(head: bytes, body: Any) -> int:
 
 
 def _field(head: bytes, table: int, number: int) -> int | None:
-    """Where a flatbuffer's table has a field; None where it lacks it."""
+    """Returns the position of a field in a flatbuffer's table; None if the table lacks it."""
     vtable = table - struct.unpack_from("<i", head, table)[0]
     (size,) = struct.unpack_from("<H", head, vtable)
     if 4 + 2 * number >= size:
@@ -79,8 +79,8 @@ def _field(head: bytes, table: int, number: int) -> int | None:
     return table + offset if offset else None
 
 
-def _followed(head: bytes, place: int | None) -> int:
-    """Where the offset in a field leads."""
-    if place is None:
+def _target(head: bytes, field: int | None) -> int:
+    """Returns the position that the offset in a field points to."""
+    if field is None:
         raise ValueError("its messages cannot be read")
-    return place + int(struct.unpack_from("<I", head, place)[0])
+    return field + int(struct.unpack_from("<I", head, field)[0])
