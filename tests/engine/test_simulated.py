@@ -1,4 +1,4 @@
-"""The engine on simulated workers and a virtual clock: the same table as on real ones, whatever is lost on the way."""
+"""The engine on simulated workers and a virtual clock gives the same table as on real ones, whatever is lost."""
 
 import subprocess
 import sys
@@ -27,7 +27,7 @@ OFTEN = Faults(worker_s=1.0, host_s=5.0, back_s=0.5, workers_per_host=4)
 
 
 class Hill:
-    """Proposes what depends on every result it was told of, and on their order."""
+    """A searcher whose proposals depend on every result and on their order."""
 
     def __init__(self, n):
         self.left, self.at, self.told = n, 0.5, 0
@@ -74,7 +74,7 @@ def tuner(folder, search, n, **config):
 
 
 def simulate(folder, study, search, n_workers, *, faults=None, seconds=(0.01,), timeout=None, transport=None):
-    """Runs a study on simulated workers that score with the real objective; gives its table, the pool and the clock."""
+    """Runs a study on simulated workers with the real objective; returns its table, the pool and the clock."""
     folder.mkdir()
     clock = VirtualClock(charge=False)
     job = Task(objective, study.space, study.metric, study.seed, None, 0, max_reports=study.max_reports).pack()

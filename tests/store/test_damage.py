@@ -1,4 +1,4 @@
-"""A journal that something has cut or changed gives what was written, or refuses; it never gives anything else."""
+"""Reading a damaged journal returns the events that were written, or raises an error; it never returns other events."""
 
 import shutil
 import sqlite3
@@ -30,7 +30,7 @@ def batch(rng, first, n):
 
 
 def history():
-    """Events on one page, on many, and in chains of pages of their own."""
+    """Events that fit on one page, that need many pages, and that need overflow pages."""
     rng = np.random.default_rng(3)
     at = 0
     for n in [1, 2, 1, 40, 7, 300, 1, 1, 90, 2, 5, 200, 1, 3, 3, 60, 1, 1]:
@@ -43,7 +43,7 @@ def history():
 
 @dataclass
 class Original:
-    """A journal as it lay on the disk, and what it held.
+    """The files of a journal, and its events.
 
     Args:
         folder: its files.
@@ -65,7 +65,7 @@ def rows_of(folder):
 
 @pytest.fixture(scope="module", params=["closed", "killed"])
 def original(request, tmp_path_factory):
-    """What a driver leaves that ends well: one file; and one that is killed: a file and a log."""
+    """The files of a driver that ended normally (one file) and of one that was killed (a file and a log)."""
     work, folder = tmp_path_factory.mktemp("work"), tmp_path_factory.mktemp("original")
     journal, ends = Journal.create(work, DEFINITION), []
     for number, event in enumerate(history()):
@@ -87,7 +87,7 @@ def original(request, tmp_path_factory):
 
 
 def damaged_copy(original, rng, how, folder):
-    """One of the files, cut or changed at a random place; the file's name and that place."""
+    """Cuts or changes one of the files at a random position; returns the file's name and the position."""
     shutil.copytree(original.folder, folder)
     name = FILE_NAME if not original.ends or rng.random() < 0.3 else LOG_NAME
     content = bytearray((folder / name).read_bytes())
@@ -106,7 +106,7 @@ def damaged_copy(original, rng, how, folder):
 
 
 def read(folder):
-    """What a reader gets; None where it is refused."""
+    """Returns the events a reader gets; None if it raises an error."""
     try:
         with closing(Journal(folder)) as journal:
             assert journal.definition == DEFINITION
@@ -149,7 +149,7 @@ def test_damage_at_random_places(original, how, tmp_path):
 
 
 def go_on(folder, rows, where):
-    """What is appended to what was left is there, and so is all before it; or nobody appends."""
+    """Appending to a damaged journal keeps all earlier events and the new one, or is refused."""
     try:
         journal = Journal(folder, write=True)
     except JournalError:
@@ -187,7 +187,7 @@ def test_damage_to_a_mirror(original, tmp_path):
 
 
 def small(folder, n=5):
-    """A journal whose events lie on one page; the file's content."""
+    """Returns the content of a journal whose events fit on one page."""
     folder.mkdir()
     journal = Journal.create(folder, DEFINITION)
     for first in range(n):
@@ -197,7 +197,7 @@ def small(folder, n=5):
 
 
 def last_page(content):
-    """Where the page begins that holds the events."""
+    """Returns the position of the page that holds the events."""
     return max(at for at in range(0, len(content), 4096) if b"asked" in content[at : at + 4096])
 
 
@@ -257,7 +257,7 @@ def test_a_mirror_of_another_format_is_refused(tmp_path, version):
 
 
 def killed(folder, n=5, flushed=3):
-    """What a killed driver leaves: a log of so many events, of which so many were flushed."""
+    """Leaves the files of a killed driver: a log with a number of events, of which some were flushed."""
     work = folder.with_name("work")
     work.mkdir()
     journal = Journal.create(work, DEFINITION)

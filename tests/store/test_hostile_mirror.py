@@ -1,4 +1,4 @@
-"""A mirror lies where others may write: whatever is planted there ends in a sentence, and changes no file elsewhere."""
+"""Others may write to a mirror: hostile content ends in a one-sentence error, and changes no file elsewhere."""
 
 import base64
 import json
@@ -145,7 +145,7 @@ print(len(exact), sorted(path.name for path in unsafe if path.name != "journal.s
 
 
 def test_every_file_is_opened_to_write_so_that_no_link_is_followed(tmp_path):
-    """Of a study with a mirror, a report and a registered bundle: Python says which files it opens, and how."""
+    """Python's audit hook reports which files are opened, and how, for a study with a mirror, a report and a bundle."""
     done = subprocess.run([sys.executable, "-c", _WRITES, tmp_path], capture_output=True, text=True, timeout=150)
     assert done.returncode == 0, done.stderr
     n_opened, _, unsafe = done.stdout.splitlines()[-1].partition(" ")
@@ -175,7 +175,7 @@ def test_what_is_no_object_is_a_sentence(remote, tmp_path, monkeypatch, name, ki
 
 
 def test_a_mirror_that_is_a_link_is_refused(remote, tmp_path):
-    """In a shared folder anybody could lead a study's name to a folder of yours."""
+    """In a shared folder, anybody could link a study's name to another folder of the user."""
     victim = tmp_path / "victim"
     victim.mkdir()
     (victim / "owner.json").write_text("precious")
@@ -187,7 +187,7 @@ def test_a_mirror_that_is_a_link_is_refused(remote, tmp_path):
 
 
 def bomb(n_rows=1, size=1_500_000_000, compression="zstd"):
-    """A segment whose one event's body is zeros: some kilobytes that take as much as one likes."""
+    """Returns a segment with one event of zeros: a few kilobytes that unpack to any size."""
     header = {"first": 1, "before": "", "meta": {}}
     schema = pa.schema(
         [("kind", pa.string()), ("header", pa.string()), ("body", pa.binary()), ("seal", pa.int64())],
@@ -228,7 +228,7 @@ def test_a_segment_that_lies_about_what_it_unpacks_to_is_refused():
 @settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_a_segment_with_other_bytes_is_refused_or_as_it_was(data):
-    """Bytes of lengths, offsets and sizes among them: nothing but our errors, and never other events."""
+    """Any changed byte, also of a length, offset or size, ends in an error of rbt_ray, and never in other events."""
     meta = META
     rows = [
         ("asked", "{}", body, seal(at, "asked", "{}", body)) for at, body in enumerate((b"", b"\0" * 3000, None), 1)
@@ -270,7 +270,7 @@ def test_too_many_events_in_a_segment_are_refused(monkeypatch):
 
 @pytest.mark.parametrize("kind", ["zeros", "noise"])
 def test_an_event_of_any_size_is_read_as_it_was_written(monkeypatch, kind):
-    """One that would unpack to more than is allowed for its size is written so that it need not be unpacked."""
+    """A segment that would unpack to more than its limit is written uncompressed."""
     monkeypatch.setattr(segment_module, "_FREELY_UNPACKED", 2**20)
     body = bytes(2**22) if kind == "zeros" else np.random.default_rng(0).bytes(2**22)
     rows = [("asked", "{}", body, seal(1, "asked", "{}", body))]
@@ -280,7 +280,7 @@ def test_an_event_of_any_size_is_read_as_it_was_written(monkeypatch, kind):
 
 
 def test_a_segment_of_an_earlier_version_is_read():
-    """As rbt_ray wrote it before it looked at sizes: three events, with zstd."""
+    """A segment as earlier versions wrote it, before sizes were checked: three events, with zstd."""
     found = unpack(zlib.decompress(base64.b85decode(_EARLIER)), 1, "x")
     assert [json.loads(header)["digest"] for _, header, _, _ in found.rows] == ["old"] * 3
     assert found.definition == {"name": "s"}
@@ -405,7 +405,7 @@ def test_a_bundle_that_is_not_the_studys_is_not_copied(remote, tmp_path, monkeyp
 
 
 def test_a_bundle_that_does_not_fit_on_the_disk_is_not_begun(remote, tmp_path, monkeypatch):
-    """A file of ten terabytes without a block on the disk that is, by its beginning and size, what the study wants."""
+    """A sparse file of ten terabytes, with the header and the size of the bundle that the study needs."""
     n_bars, path = 4 * 10**11, tmp_path / "huge.arrow"
     own_bundle().save(path)
     schema = pa.ipc.open_file(str(path)).schema
@@ -430,7 +430,7 @@ def test_a_bundle_that_does_not_fit_on_the_disk_is_not_begun(remote, tmp_path, m
 
 
 def test_events_that_do_not_fit_on_the_disk_leave_the_journal_as_it_was(remote, tmp_path, monkeypatch):
-    """Each byte is counted as a terabyte; the room on the disk is the real one."""
+    """Each byte counts as a terabyte; the free disk space is the real one."""
     run(remote, n=3)
     monkeypatch.setenv("RBT_RAY_HOME", str(tmp_path / "another"))
     StudyLocation(uri_of(remote)).fetch()
@@ -448,7 +448,7 @@ def test_events_that_do_not_fit_on_the_disk_leave_the_journal_as_it_was(remote, 
 
 
 def test_prices_of_a_mirror_have_to_have_the_versions_hash(remote, tmp_path, monkeypatch):
-    """A changed price keeps the file's head and size: opening the study to go on looks at the prices."""
+    """A changed price keeps the file's header and size; resuming the study checks the prices."""
     study = (
         "import sys, rbt_ray as rbt\nfrom pathlib import Path\nimport numpy as np\n"
         "days = np.datetime64('2020-01-01') + np.arange(600)\n"
@@ -496,7 +496,7 @@ def test_a_folder_with_more_than_any_mirror_holds_is_refused(remote, monkeypatch
 
 
 def test_a_mirror_that_begins_late_or_has_a_gap_changes_no_journal(remote, tmp_path, monkeypatch):
-    """Digests and seals that anybody can compute fit, and still the events would get other numbers."""
+    """Anybody can compute matching digests and checksums, and still the events would get other numbers."""
     run(remote, n=0)
     mirror = Mirror(uri_of(remote))
     whole = mirror.read(1)

@@ -1,4 +1,4 @@
-"""The journal gives back what was appended, and nothing else."""
+"""Reading a journal returns the appended events, and nothing else."""
 
 import json
 import os
@@ -189,7 +189,7 @@ def test_one_of_many_threads_gets_the_lock(tmp_path):
 
 
 def test_another_process_that_holds_the_file_is_waited_for(tmp_path):
-    """Longer than SQLite itself waits: the journal asks, and tries again."""
+    """Another process holds the file longer than SQLite waits: the journal asks `when_blocked` and retries."""
     journal = Journal.create(tmp_path, {})
     journal._connection.execute("PRAGMA busy_timeout = 20")
     code = (

@@ -1,4 +1,4 @@
-"""Why a study's lock cannot be taken: another driver has it, or something else that a sentence names."""
+"""A study's lock cannot be taken if another driver holds it, or for a reason that the error states."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Events with a right seal that no driver wrote: refused with a sentence when the study is shown, not met by a traceback."""
+"""Invalid events with a right checksum are refused with a one-sentence error when the study is shown."""
 
 import json
 import sqlite3
@@ -34,7 +34,7 @@ def study(tmp_path):
 
 
 def change(folder, number, header, body=None):
-    """Changes parts of an event's header, or an eighth byte string of its body, and seals it as any program can."""
+    """Changes parts of an event's header, or bytes of its body, and updates the checksum, as any program can."""
     with closing(sqlite3.connect(folder / journal_file.FILE_NAME)) as file, file:
         query = "SELECT kind, header, body FROM events WHERE number = ?"
         kind, text, content = file.execute(query, (number,)).fetchone()

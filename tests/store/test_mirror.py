@@ -1,4 +1,4 @@
-"""A journal and its mirror at a URI are one history, whichever of the two is lost, late or went its own way."""
+"""A journal and its mirror at a URI are one history, whichever of the two is lost, late or different."""
 
 import json
 import os
@@ -36,7 +36,7 @@ def uri(tmp_path):
 
 @pytest.fixture
 def machine(tmp_path, monkeypatch):
-    """Makes this process another machine: one with a disk of its own."""
+    """Makes this process look like another machine, with its own disk."""
     return lambda name: monkeypatch.setenv("RBT_RAY_HOME", str(tmp_path / name))
 
 
@@ -50,7 +50,7 @@ def event(number, by="one"):
 
 
 def run(uri, numbers, by="one", new=False, definition=None):
-    """A driver that appends these events and ends well."""
+    """Runs a driver that appends these events and ends normally."""
     location = StudyLocation(uri)
     with location.locked():
         if new:
@@ -158,7 +158,7 @@ def test_a_mirror_that_is_ahead_is_gone_on_from(uri, machine, home, small_segmen
 
 @pytest.mark.parametrize("here", [3, 12])
 def test_two_histories_that_parted_are_never_mixed(uri, machine, home, small_segments, capsys, here):
-    """One machine went on without its mirror, another from it: the one with more events wins, in both copies."""
+    """One machine continued without its mirror, another from it: the copy with more events replaces the other."""
     folder = run(uri, range(10), new=True)
     alone(folder, range(10, 10 + here), "here")
     machine("another")
@@ -246,7 +246,7 @@ def test_the_local_copy_is_private_and_whole_objects_alone_are_there(uri, home, 
 
 
 def while_mirrored(location, act):
-    """A driver of a new study that does something to the mirror, and then appends an event."""
+    """Runs a driver of a new study that calls `act`, and then appends an event."""
     with location.locked():
         journal = Journal.create(location.folder, {})
         with location.mirrored(), closing(journal):
@@ -255,7 +255,7 @@ def while_mirrored(location, act):
 
 
 def block(remote):
-    """Nothing can be written where a file is in place of the folder, whoever one is."""
+    """Puts a file in place of the folder, so that not even root can write there."""
     remote.rename(remote.with_name("aside"))
     remote.write_text("a file where the folder was")
 

@@ -1,4 +1,4 @@
-"""A mirror and the journals of two machines in any order of operations, with drivers that are killed and planted files."""
+"""A mirror and the journals of two machines, with any order of operations, killed drivers and planted files."""
 
 import itertools
 import json
@@ -43,7 +43,7 @@ SEGMENT_BYTES = 150
 
 
 def drive(pipe, uri, home):
-    """A driver of the study, in a process of its own, that does what it is asked to, and says how that ended."""
+    """Runs a driver of the study in its own process: executes commands and sends their results."""
     os.environ["RBT_RAY_HOME"] = home
     writer_module.SEGMENT_BYTES = SEGMENT_BYTES
     location = StudyLocation(uri)
@@ -110,7 +110,7 @@ def is_driven(machine):
 
 
 class Mirrored(RuleBasedStateMachine):
-    """Holds it to: one driver at a time, a mirror that reads back as its owner's events, and no other file changed."""
+    """Checks: one driver at a time, a mirror that has the driver's events, and no other file changed."""
 
     def __init__(self):
         super().__init__()
@@ -152,7 +152,7 @@ class Mirrored(RuleBasedStateMachine):
             self._restore_home()
 
     def _reconciled(self, machine):
-        """The events of both copies when a driver begins on this machine: the longer of the two, else the mirror's."""
+        """Returns the events of both copies after a driver starts on this machine: of the longer one, else of the mirror."""
         here, there = self.local[machine], self.there
         if here is None or there is None:
             return there if here is None else here
@@ -217,7 +217,7 @@ class Mirrored(RuleBasedStateMachine):
     @rule(machine=MACHINES, n=COUNTS)
     @precondition(lambda self: self.driver is None)
     def append_alone(self, machine, n):
-        """A driver that could not reach the mirror: the copies part."""
+        """A driver cannot reach the mirror, so that the copies differ."""
         if self.local[machine] is None:
             return
         os.environ["RBT_RAY_HOME"] = str(self.folder / machine)
@@ -231,7 +231,7 @@ class Mirrored(RuleBasedStateMachine):
     @rule(machine=MACHINES, alone=COUNTS, mirrored=COUNTS)
     @precondition(lambda self: self.driver is None)
     def part(self, machine, alone, mirrored):
-        """One machine goes on without the mirror, the other with it; then the first one reaches it again."""
+        """One machine continues without the mirror, the other with it; then the first one reaches it again."""
         self.append_alone(machine, alone)
         self.start("two" if machine == "one" else "one")
         self.append(mirrored)
@@ -241,7 +241,7 @@ class Mirrored(RuleBasedStateMachine):
 
     @rule(is_fresh=st.booleans())
     def another_host_takes_over(self, is_fresh):
-        """A driver of a host that this one cannot look at: its file alone says when it was last there."""
+        """A driver on another host: only its lease file shows when it was last active."""
         owner = {"host": "far-away", "machine": "m", "pid": 7, "token": "t", "stale_after_s": 35.0}
         owner["time"] = time.time() - (0 if is_fresh else 36)
         kept = (self.remote / "owner.json").read_bytes() if self.driver is not None else None
@@ -260,7 +260,7 @@ class Mirrored(RuleBasedStateMachine):
 
     @rule(kind=KINDS, where=PLANTED_AT)
     def plant_in_place_of_an_object(self, kind, where):
-        """What a driver that begins, or pushes, says of it; then it is taken away again."""
+        """Starts a driver, or pushes, with a planted lease; then removes the lease."""
         segment_starts = sorted(path.name for path in self.remote.glob("events-*.arrow"))
         names = {
             "first segment": segment_starts[0],
@@ -291,7 +291,7 @@ class Mirrored(RuleBasedStateMachine):
 
     @rule(kind=KINDS, name=st.sampled_from(["owner.json", "events-000000000001.arrow"]))
     def plant_beside(self, kind, name):
-        """Under the names that drafts had, or may seem to have."""
+        """Plants files with the names of drafts, or with similar names."""
         for path in (self.remote / f".{name}.new", self.remote / f"{name}.tmp"):
             if not os.path.lexists(path):
                 self._plant(kind, path)

@@ -1,4 +1,4 @@
-"""Studies whose times some clock got wrong, as earlier versions recorded them: they open, show, report and go on."""
+"""Studies with wrong times, as earlier versions recorded them, can be opened, shown, reported and resumed."""
 
 import json
 import math
@@ -23,7 +23,7 @@ def objective(params, data):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """A study as its journal has it, and its table's hash."""
+    """Returns a study's folder and the hash of its table."""
     results = rbt.Tuner(
         objective,
         param_space={"x": rbt.uniform(0, 1), "n": rbt.randint(0, 9)},
@@ -36,7 +36,7 @@ def whole(tmp_path_factory):
 
 
 def damage(folder, dump, times, duration):
-    """Writes the study's journal with other times in every event, sealed as the version that recorded them did."""
+    """Writes other times to every event of the study's journal, with the right checksums."""
     folder.mkdir()
     with closing(sqlite3.connect(folder / journal_file.FILE_NAME)) as file, file:
         file.executescript("\n".join(dump))

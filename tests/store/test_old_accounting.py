@@ -1,4 +1,4 @@
-"""A study that version 1 of the accounting ran: still read, and continued only by somebody who accepts the change."""
+"""A study of version 1 of the accounting rules can be read, and is continued only with `accept_changes`."""
 
 from __future__ import annotations
 

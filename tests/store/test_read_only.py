@@ -1,4 +1,4 @@
-"""A study is shown and reported where nobody may write."""
+"""A study on a read-only folder can be shown and reported."""
 
 import ctypes
 import os
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="modes are POSIX
 
 
 def without_rights():
-    """In a child: root reads and writes what it may by the modes alone, as others do."""
+    """Runs in a child process: makes root obey the modes of files, as other users do."""
     if os.geteuid() == 0:
         libc = ctypes.CDLL(None)
         for capability in (1, 2, 3):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER

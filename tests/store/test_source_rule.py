@@ -1,4 +1,4 @@
-"""A study whose fingerprint is of its objective's own source alone: it is read, and resumed by that rule."""
+"""A study with the first kind of fingerprint, of the objective's source only, is read and resumed by that rule."""
 
 import importlib
 import shutil

@@ -1,4 +1,4 @@
-"""A study of somebody else: reading it changes no file, runs no SQL of its own, and ends in events or in a sentence."""
+"""Reading a study of another user changes no file, runs no SQL of it, and ends in events or a one-sentence error."""
 
 import os
 import shutil
@@ -44,7 +44,7 @@ def study(folder):
 
 
 def killed(folder, n_bytes=16):
-    """A study as a driver leaves it that is killed: all events are in the log, and have so many bytes each or more."""
+    """Leaves a study of a killed driver: all events are in the log, with at least so many bytes each."""
     work = folder.with_name("work")
     work.mkdir()
     with closing(Journal.create(work, {})) as journal:
@@ -206,7 +206,7 @@ def test_a_copy_that_does_not_fit_is_a_sentence(tmp_path):
 
 
 def test_a_reader_beside_a_driver_at_work_gets_every_event_that_was_acknowledged(tmp_path):
-    """The driver folds its log into the file again and again, while copies of both are made."""
+    """The driver runs checkpoints while copies of the file and the log are made."""
     Journal.create(tmp_path, {}).close()
     code = (
         "import sys\nfrom pathlib import Path\nfrom rbt_ray.store.journal import Asked, Journal\n"
@@ -229,7 +229,7 @@ def test_a_reader_beside_a_driver_at_work_gets_every_event_that_was_acknowledged
 
 
 def test_a_reader_in_the_drivers_process_takes_none_of_its_locks(tmp_path):
-    """Else another process that closes the file takes itself for the last one, and deletes the log that is written."""
+    """Without locks, another process that closes the file would act as the last one and delete the log in use."""
     Journal.create(tmp_path, {}).close()
     opened_before = Journal(tmp_path)
     with closing(Journal(tmp_path, write=True)) as journal:
@@ -334,7 +334,7 @@ def test_another_format_says_so_whatever_its_tables_are(tmp_path):
 
 
 def test_a_log_that_claims_a_huge_file_takes_no_memory(tmp_path):
-    """SQLite's check of the structure takes a bit for each page that the log says there are."""
+    """SQLite's structure check allocates a bit for each page that the log claims."""
     folder = killed(tmp_path / "study", n_bytes=9_000)
     log = bytearray((folder / f"{FILE_NAME}-wal").read_bytes())
     big = int.from_bytes(log[:4], "big") & 1

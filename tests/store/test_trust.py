@@ -1,4 +1,4 @@
-"""Which results of a journal count after its prices changed, against the rule written out run by run."""
+"""Selects the valid results after the prices changed; compared with the rule written out run by run."""
 
 import numpy as np
 from hypothesis import given, settings
@@ -24,7 +24,7 @@ def ended(reason):
 
 @st.composite
 def histories(draw):
-    """Runs of a study, each of which records trials that do not count yet, with what the rule says of them.
+    """Draws runs of a study that record trials, with the result of the rule for each trial.
 
     A run is killed, interrupted, or checks its prices; that, or the start of the next run, may find them changed.
     """
