@@ -100,7 +100,7 @@ def test_any_order_of_arrival_in_any_batches_gives_the_rules_one_sequence(data, 
     assert searcher.log == expected_searcher.log
 
 
-def test_not_deterministic_tells_as_they_come():
+def test_without_determinism_results_are_told_in_order_of_arrival():
     searcher = Recorder(4, 4)
     frontier = Frontier(study(4, deterministic=False), searcher)
     [*blocks] = frontier.advance()

@@ -123,7 +123,7 @@ CLIMBING = {"fidelity": "reports", "max_reports": 27, "max_pending": 128, "mode"
     ],
     ids=lambda settings: "-".join(map(str, settings.values())),
 )
-def test_searches_that_climb_do_the_same_with_1_and_with_64_workers(tmp_path, settings):
+def test_multi_fidelity_searches_give_the_same_table_with_1_and_64_workers(tmp_path, settings):
     search = settings.pop("search")
     study = tuner(tmp_path, search, 150, **CLIMBING, **settings).study
     tables = [
@@ -134,7 +134,7 @@ def test_searches_that_climb_do_the_same_with_1_and_with_64_workers(tmp_path, se
     assert len(np.unique(tables[0].fidelity)) > 1
 
 
-def test_every_trial_is_there_once_at_a_thousand_workers_that_fail(tmp_path):
+def test_every_trial_is_recorded_once_with_a_thousand_failing_workers(tmp_path):
     study = tuner(tmp_path, "random", 20_000).study
     rng = np.random.default_rng(0)
     seconds = rng.lognormal(-2, 0.5, 4096)
@@ -164,7 +164,7 @@ def test_a_worker_evaluates_one_batch_at_a_time_for_as_long_as_its_trials_take(t
     np.testing.assert_allclose(sum(pool.ended) - sum(pool.begun), busy)
 
 
-def test_no_more_batches_are_carried_than_the_transport_can(tmp_path):
+def test_no_more_batches_are_in_flight_than_the_transport_can_carry(tmp_path):
     study = tuner(tmp_path, "random", 3_000).study
     slow = Transport(calls_per_s=100.0, batch_seconds=0.001)
     _, pool, clock = simulate(tmp_path / "a", study, "random", 200, seconds=(0.01,), transport=slow)
@@ -172,7 +172,7 @@ def test_no_more_batches_are_carried_than_the_transport_can(tmp_path):
     assert n / 100 <= clock.now <= n / 100 + 0.1
 
 
-def test_a_trial_that_is_late_by_the_virtual_clock_is_ended_and_its_batch_mates_finish(tmp_path):
+def test_a_trial_that_times_out_by_the_virtual_clock_is_ended_and_its_batch_mates_finish(tmp_path):
     study = tuner(tmp_path, "random", 1_000).study
     seconds = np.full(1_000, 0.05)
     seconds[[77, 500]] = 3_600.0

@@ -201,7 +201,7 @@ def last_page(content):
     return max(at for at in range(0, len(content), 4096) if b"asked" in content[at : at + 4096])
 
 
-def test_events_that_a_page_no_longer_counts_are_missed(tmp_path):
+def test_events_that_a_page_no_longer_counts_are_detected_as_missing(tmp_path):
     content = bytearray(small(tmp_path / "study"))
     count = last_page(content) + 3  # two bytes: how many rows the page holds
     assert content[count : count + 2] == (5).to_bytes(2, "big")
@@ -217,7 +217,7 @@ def test_events_that_a_page_no_longer_counts_are_missed(tmp_path):
         Journal(tmp_path / "study", write=True)
 
 
-def test_an_event_that_is_missing_in_the_middle_is_missed(tmp_path):
+def test_a_missing_event_in_the_middle_is_detected(tmp_path):
     small(tmp_path / "study")
     with closing(sqlite3.connect(tmp_path / "study" / FILE_NAME)) as connection, connection:
         connection.execute("DELETE FROM events WHERE number = 3")
@@ -225,7 +225,7 @@ def test_an_event_that_is_missing_in_the_middle_is_missed(tmp_path):
         list(journal.read())
 
 
-def test_two_events_in_each_others_place_are_missed(tmp_path):
+def test_two_swapped_events_are_detected(tmp_path):
     small(tmp_path / "study")
     with closing(sqlite3.connect(tmp_path / "study" / FILE_NAME)) as connection, connection:
         for old, new in [(2, 99), (3, 2), (99, 3)]:
@@ -269,7 +269,7 @@ def killed(folder, n=5, flushed=3):
     journal.close()
 
 
-def test_what_was_flushed_and_is_lost_is_missed_until_somebody_says_to_go_on(tmp_path):
+def test_a_lost_flushed_event_is_refused_until_the_marker_is_removed(tmp_path):
     killed(tmp_path / "study")
     log = tmp_path / "study" / LOG_NAME
     content = bytearray(log.read_bytes())
@@ -285,7 +285,7 @@ def test_what_was_flushed_and_is_lost_is_missed_until_somebody_says_to_go_on(tmp
         assert [event.first for event in journal.read()] == [0]
 
 
-def test_a_line_of_what_was_flushed_that_is_torn_itself_says_nothing(tmp_path):
+def test_an_incomplete_flush_marker_is_ignored(tmp_path):
     killed(tmp_path / "study", flushed=5)
     line = tmp_path / "study" / f"{FILE_NAME}-flushed"
     whole = line.read_bytes()
@@ -299,7 +299,7 @@ def test_a_line_of_what_was_flushed_that_is_torn_itself_says_nothing(tmp_path):
         Journal(tmp_path / "study")
 
 
-def test_a_journal_that_was_closed_leaves_no_line_of_what_was_flushed(tmp_path):
+def test_a_closed_journal_leaves_no_flush_marker(tmp_path):
     journal = Journal.create(tmp_path, DEFINITION)
     journal.append(Asked(0, 1, "0123456789abcdef"))
     journal.flush()
@@ -308,7 +308,7 @@ def test_a_journal_that_was_closed_leaves_no_line_of_what_was_flushed(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == [FILE_NAME]
 
 
-def test_a_link_in_place_of_the_line_is_not_followed(tmp_path):
+def test_a_link_in_place_of_the_flush_marker_is_not_followed(tmp_path):
     (tmp_path / "study").mkdir()
     (tmp_path / "mine").write_text("mine")
     journal = Journal.create(tmp_path / "study", DEFINITION)
@@ -319,7 +319,7 @@ def test_a_link_in_place_of_the_line_is_not_followed(tmp_path):
     journal.close()
 
 
-def test_a_journal_that_somebody_removed_leaves_nothing_to_the_next(tmp_path):
+def test_a_removed_journal_leaves_nothing_to_the_next(tmp_path):
     killed(tmp_path / "study")
     for name in (FILE_NAME, LOG_NAME, f"{FILE_NAME}-shm"):
         (tmp_path / "study" / name).unlink(missing_ok=True)

@@ -157,7 +157,7 @@ def test_every_file_is_opened_to_write_so_that_no_link_is_followed(tmp_path):
 
 @pytest.mark.parametrize("kind", NO_FILES)
 @pytest.mark.parametrize("name", OBJECTS)
-def test_what_is_no_object_is_a_sentence(remote, tmp_path, monkeypatch, name, kind):
+def test_an_object_that_is_not_a_file_is_an_error(remote, tmp_path, monkeypatch, name, kind):
     canary = tmp_path / "canary"
     run(remote)
     canary.write_bytes((remote / FIRST).read_bytes())
@@ -215,7 +215,7 @@ def test_a_segment_that_unpacks_to_much_is_refused_before_it_is_unpacked(compres
     assert int(peak) < 10_000_000
 
 
-def test_a_segment_that_lies_about_what_it_unpacks_to_is_refused():
+def test_a_segment_with_a_wrong_unpacked_size_is_refused():
     """Lengths before the compressed columns that are too small, negative, or larger than any memory."""
     packed = bomb(size=100_000)
     length = struct.pack("<q", 100_000)
@@ -344,7 +344,7 @@ def claim_and_release(remote):
 
 
 @pytest.mark.parametrize("content", HOSTILE_OWNERS, ids=range(len(HOSTILE_OWNERS)))
-def test_an_owner_file_that_names_nobody_is_a_sentence(remote, content):
+def test_an_invalid_lease_file_is_an_error(remote, content):
     remote.mkdir(parents=True)
     (remote / "owner.json").write_bytes(content)
     with pytest.raises(JournalError, match=r"is damaged: owner.json (is unreadable\. If no driver|has 5,000 bytes)"):
@@ -353,7 +353,7 @@ def test_an_owner_file_that_names_nobody_is_a_sentence(remote, content):
 
 @settings(max_examples=200, deadline=None)
 @given(found=OWNER | JSON)
-def test_whatever_an_owner_file_holds_ends_in_a_sentence(tmp_path_factory, found):
+def test_any_content_of_a_lease_file_ends_in_a_result_or_an_error(tmp_path_factory, found):
     remote = tmp_path_factory.mktemp("remote")
     (remote / "owner.json").write_text(json.dumps(found))
     said = "nobody's"
@@ -512,7 +512,7 @@ def test_a_mirror_that_begins_late_or_has_a_gap_changes_no_journal(remote, tmp_p
         StudyLocation(uri_of(remote)).fetch()
 
 
-def test_drafts_of_drivers_that_were_killed_are_swept_and_those_of_living_ones_stay(remote):
+def test_drafts_of_killed_drivers_are_removed_and_those_of_living_ones_stay(remote):
     remote.mkdir(parents=True)
     for name, age in ((f"{DRAFT_PREFIX}old", 4000), (f"{DRAFT_PREFIX}new", 10)):
         (remote / name).write_bytes(b"half")
@@ -549,7 +549,7 @@ def test_other_file_systems_get_drafts_of_random_names_and_lose_old_ones(tmp_pat
     )
 
 
-def test_a_mirror_has_the_rights_of_the_place_it_is_in(remote):
+def test_a_mirror_has_the_permissions_of_its_folder(remote):
     code = (
         "import os, sys\nos.umask(0o027)\nfrom rbt_ray.store.mirror import Mirror\n"
         "Mirror(sys.argv[1]).put('owner.json', b'{}')\n"

@@ -75,7 +75,7 @@ MADE_UP = {
 
 @pytest.mark.parametrize("what", MADE_UP)
 @pytest.mark.parametrize("command", ["show", "report"])
-def test_what_no_version_wrote_is_refused(study, what, command, capsys):
+def test_an_invalid_event_is_refused(study, what, command, capsys):
     assert run_command([command, str(study)]) == 0
     change(study, *MADE_UP[what])
     capsys.readouterr()

@@ -126,7 +126,7 @@ def test_bodies_and_headers_come_back_byte_for_byte(uri, machine):
     }
 
 
-def test_only_what_is_new_is_written(uri, tmp_path, small_segments):
+def test_only_new_events_are_written(uri, tmp_path, small_segments):
     run(uri, range(40), new=True)
     segments = sorted((tmp_path / "remote" / "study").glob("events-*"))
     before = {path.name: path.stat().st_mtime_ns for path in segments}
@@ -137,7 +137,7 @@ def test_only_what_is_new_is_written(uri, tmp_path, small_segments):
     assert touched <= {max(before), max(after)}
 
 
-def test_a_local_copy_that_is_ahead_is_gone_on_from(uri, machine, small_segments, capsys):
+def test_a_longer_local_copy_is_continued(uri, machine, small_segments, capsys):
     folder = run(uri, range(10), new=True)
     alone(folder, range(10, 13), "one")
     run(uri, range(13, 15))
@@ -146,7 +146,7 @@ def test_a_local_copy_that_is_ahead_is_gone_on_from(uri, machine, small_segments
     assert capsys.readouterr().err == ""
 
 
-def test_a_mirror_that_is_ahead_is_gone_on_from(uri, machine, home, small_segments, capsys):
+def test_a_longer_mirror_is_continued(uri, machine, home, small_segments, capsys):
     run(uri, range(10), new=True)
     machine("another")
     run(uri, range(10, 20))
@@ -157,7 +157,7 @@ def test_a_mirror_that_is_ahead_is_gone_on_from(uri, machine, home, small_segmen
 
 
 @pytest.mark.parametrize("here", [3, 12])
-def test_two_histories_that_parted_are_never_mixed(uri, machine, home, small_segments, capsys, here):
+def test_two_different_histories_are_never_merged(uri, machine, home, small_segments, capsys, here):
     """One machine continued without its mirror, another from it: the copy with more events replaces the other."""
     folder = run(uri, range(10), new=True)
     alone(folder, range(10, 10 + here), "here")
@@ -185,7 +185,7 @@ def test_two_histories_that_parted_are_never_mixed(uri, machine, home, small_seg
         assert "(16 of 22): it is overwritten" in said
 
 
-def test_a_mirror_put_together_from_two_histories_is_refused(uri, machine, tmp_path, small_segments):
+def test_a_mirror_of_two_histories_is_refused(uri, machine, tmp_path, small_segments):
     run(uri, range(12), "one", new=True)
     machine("another")
     other = f"file://{tmp_path}/other/study"
@@ -197,7 +197,7 @@ def test_a_mirror_put_together_from_two_histories_is_refused(uri, machine, tmp_p
         StudyLocation(uri).fetch()
 
 
-def test_a_segment_that_is_missing_or_torn_is_a_sentence(uri, machine, tmp_path, small_segments):
+def test_a_missing_or_incomplete_segment_is_an_error(uri, machine, tmp_path, small_segments):
     run(uri, range(12), new=True)
     machine("another")
     second = sorted((tmp_path / "remote" / "study").glob("events-*"))[1]
@@ -220,7 +220,7 @@ def test_another_study_of_the_same_name_is_refused(uri, tmp_path, machine, home)
         StudyLocation(uri).fetch()
 
 
-def test_a_study_of_its_own_bundle_takes_it_along(uri, machine, tmp_path):
+def test_the_bundle_of_a_study_is_mirrored(uri, machine, tmp_path):
     location, wanted = StudyLocation(uri), bundle()
     with location.locked():
         Journal.create(location.folder, defined(wanted)).close()
@@ -233,7 +233,7 @@ def test_a_study_of_its_own_bundle_takes_it_along(uri, machine, tmp_path):
     assert (StudyLocation(uri).fetch() / OWN_BUNDLE).read_bytes() == content
 
 
-def test_nothing_there_is_said(uri):
+def test_a_uri_without_a_study_is_an_error(uri):
     with pytest.raises(StudyNotFoundError, match=f"there is no study in {uri}"):
         StudyLocation(uri).fetch()
 
@@ -267,7 +267,7 @@ def wait_until(condition):
         time.sleep(0.005)
 
 
-def test_a_mirror_that_cannot_be_written_stops_nothing_and_is_caught_up(uri, tmp_path, capsys):
+def test_a_mirror_that_cannot_be_written_is_synced_later(uri, tmp_path, capsys):
     remote = tmp_path / "remote" / "study"
     said = []
 
@@ -287,7 +287,7 @@ def test_a_mirror_that_cannot_be_written_stops_nothing_and_is_caught_up(uri, tmp
     assert str(location.folder) in err()
 
 
-def test_a_mirror_that_stays_away_is_an_error_at_the_end_that_says_where_the_journal_is(uri, tmp_path):
+def test_a_mirror_that_cannot_be_written_at_the_end_is_an_error_that_names_the_journal(uri, tmp_path):
     remote = tmp_path / "remote" / "study"
     location = StudyLocation(uri)
     with pytest.raises(JournalError, match=rf"The journal in {location.folder} has all trials.*rbt-ray resume {uri}"):
@@ -297,7 +297,7 @@ def test_a_mirror_that_stays_away_is_an_error_at_the_end_that_says_where_the_jou
     assert len(Mirror(uri).read(1).rows) == 1
 
 
-def test_who_was_taken_over_writes_no_more(uri, tmp_path):
+def test_a_driver_whose_lease_was_taken_over_stops_writing(uri, tmp_path):
     owner = tmp_path / "remote" / "study" / "owner.json"
 
     def act():
@@ -355,7 +355,7 @@ def test_a_driver_that_died_on_this_machine_is_taken_over_at_once(uri, tmp_path)
     assert events(local_folder(uri)) == [(0, "one")]
 
 
-def test_looking_at_a_study_that_this_machine_runs_shows_its_own_journal(uri):
+def test_reading_a_study_that_this_machine_runs_uses_the_local_journal(uri):
     location = StudyLocation(uri)
     with location.locked():
         journal = Journal.create(location.folder, {})
@@ -378,13 +378,13 @@ def test_looking_at_a_study_that_this_machine_runs_shows_its_own_journal(uri):
         ),
     ],
 )
-def test_uris_that_cannot_be_used_are_sentences_without_secrets(bad, sentence):
+def test_errors_of_unusable_uris_contain_no_secrets(bad, sentence):
     with pytest.raises(SettingError, match=sentence) as caught:
         StudyLocation(bad).fetch()
     assert "secret" not in str(caught.value)
 
 
-def test_what_is_a_uri_and_what_a_path():
+def test_uris_are_distinguished_from_paths():
     assert is_uri("s3://bucket/x")
     assert not any(map(is_uri, ("C:/studies", "studies/a", "/x", "C://x")))
     assert child("s3://k:v@b/x/?region=r", "n") == "s3://k:v@b/x/n?region=r"

@@ -67,7 +67,7 @@ ODD = {
 
 
 @pytest.mark.parametrize("what", ODD)
-def test_a_study_with_odd_times_opens_and_goes_on_as_if_they_were_right(whole, what, tmp_path, capsys):
+def test_a_study_with_wrong_times_can_be_opened_and_resumed(whole, what, tmp_path, capsys):
     dump, table_hash = whole
     folder = tmp_path / "s"
     damage(folder, dump, *ODD[what])
@@ -88,7 +88,7 @@ def test_a_study_with_odd_times_opens_and_goes_on_as_if_they_were_right(whole, w
     assert again.table_hash() == table_hash
 
 
-def test_times_are_no_part_of_the_tables_hash(whole, tmp_path):
+def test_the_table_hash_does_not_depend_on_times(whole, tmp_path):
     dump, table_hash = whole
     damage(tmp_path / "s", dump, {"started": 1.0, "cpu_s": 2.0, "wall_s": 3.0}, 4.0)
     assert rbt.ResultGrid(tmp_path / "s").table_hash() == table_hash

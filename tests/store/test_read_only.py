@@ -78,7 +78,7 @@ def test_a_study_is_shown_and_reported_from_a_read_only_mount(tmp_path):
     assert done.stdout.splitlines()[-1] == "1", done.stderr
 
 
-def test_what_may_not_be_read_is_a_sentence(tmp_path):
+def test_a_file_without_read_permission_is_an_error(tmp_path):
     folder = study(tmp_path / "study")
     (folder / FILE_NAME).chmod(0)
     code = "import sys\nfrom rbt_ray.cli.main import run_command\nprint(run_command(['show', sys.argv[1]]))\n"

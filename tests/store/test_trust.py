@@ -65,7 +65,7 @@ def values(events, status):
 
 @settings(deadline=None, max_examples=300)
 @given(histories())
-def test_what_was_recorded_since_the_last_check_that_passed_counts_no_more(history):
+def test_events_since_the_last_check_that_passed_are_invalid(history):
     events, counted, withdrawn, n_unconfirmed = history
     assert values(trust.trusted(events), COMPLETED) == counted
     marked = trust.marked(events)
