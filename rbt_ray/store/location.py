@@ -94,10 +94,8 @@ class StudyLocation:
         if self._mirror is not None:
             if self.holder() is None:
                 raise StudyNotFoundError(f"there is no study in {self.display_name}.")
-            with (
-                suppress(StudyLockedError),
-                self._locked_here(),
-            ):  # the journal of a driver that runs on this machine is the latest
+            # If a driver of this machine holds the lock, the local journal is the latest.
+            with suppress(StudyLockedError), self._locked_here():
                 self.reconcile(owned=False)
         return self.folder
 

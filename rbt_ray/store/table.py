@@ -127,12 +127,12 @@ def table_of(events: Iterable[Event], study: Study) -> TrialTable:
     order = np.argsort(arrival, kind="stable")
     if (np.diff(arrival[order]) < 1).any():
         raise JournalError(f"the journal of {study.name!r} is damaged: it has results of one trial twice.")
-    place = np.empty_like(order)
-    place[order] = np.arange(len(order))
+    position = np.empty_like(order)
+    position[order] = np.arange(len(order))
     workers = tuple(sorted({event.worker for event in finished}))
     points = np.concatenate([event.points for event in finished]) if finished else np.empty((0, study.space.n_params))
     who = np.repeat([workers.index(event.worker) for event in finished], lengths)
-    outcomes = _merge(finished, place)
+    outcomes = _merge(finished, position)
     try:
         validate.check_table(study.space, points)
     except ValueError as error:
@@ -150,15 +150,15 @@ def table_of(events: Iterable[Event], study: Study) -> TrialTable:
     )
 
 
-def _merge(finished: list[Finished], place: IntArray) -> Outcomes:
-    n = len(place)
+def _merge(finished: list[Finished], position: IntArray) -> Outcomes:
+    n = len(position)
     status, duration = np.empty(n, np.uint8), np.empty(n)
     errors: dict[int, str] = {}
     left: dict[int, Checkpoint] = {}
     shares: dict[int, float] = {}
     parts, at = [], 0
     for event in finished:
-        rows = place[at : at + len(event.trials)]
+        rows = position[at : at + len(event.trials)]
         at += len(event.trials)
         status[rows], duration[rows] = event.outcomes.status, event.outcomes.duration_s
         parts.append((event.outcomes.metrics, rows))

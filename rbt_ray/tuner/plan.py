@@ -65,15 +65,7 @@ def plan_new(
     *,
     stacklevel: int,
 ) -> StudyPlan:
-    """Prepares a study that has not begun.
-
-    Args:
-        objective: as in `Tuner`.
-        param_space: as in `Tuner`.
-        bundle: as in `Tuner`.
-        tune_config: what to search, and how.
-        run_config: where and how to run it.
-        stacklevel: of warnings, so that they point at the user's own line.
+    """Prepares a study that has not begun, from the arguments of `Tuner`; warnings point at the caller's `stacklevel`.
 
     Raises:
         InputError: an argument cannot be used.
@@ -112,22 +104,7 @@ def plan_restored(
     *,
     accept_changes: bool,
 ) -> StudyPlan:
-    """Prepares to continue the study in a folder or at a URI.
-
-    Args:
-        path: the study's folder or URI.
-        objective: the study's objective.
-        param_space: the study's space, if it holds options that JSON cannot; else None.
-        search_alg: a new searcher or sampler object, if the study was begun with one; else None.
-        run_config: where and how to run it; settings left at their defaults are those saved with the study.
-        accept_changes: whether to continue although the objective has changed.
-
-    Raises:
-        StudyNotFoundError: there is no study.
-        StudyMismatchError: the objective, space or searcher is not the one the study was begun with.
-        BundleError: the prices are gone or damaged; trials that may have used damaged ones are marked.
-        SpaceError: `param_space` has to be passed.
-    """
+    """Prepares to continue a study, from the arguments of `Tuner.restore`, which lists the errors raised."""
     location = StudyLocation(path, run_config.mirror_interval_s)
     folder = location.fetch()
     with closing(Journal(folder)) as journal:
