@@ -23,7 +23,7 @@ def replay(journal: Journal, frontier: Frontier, progress: Progress) -> list[Pro
     """
     asked: list[ProposalBatch] = []
     finished: list[Finished] = []
-    events = trust.trusted(journal.read("asked", "finished", *trust.KINDS))
+    events = trust.valid_events(journal.read("asked", "finished", *trust.KINDS))
     for event in events:
         if not isinstance(event, Finished):
             continue

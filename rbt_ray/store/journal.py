@@ -91,7 +91,7 @@ class Journal:
         flusher.check()
         kind, header, body = pack(event)
         text, number = json.dumps(header), self._last + 1
-        row = (number, kind, text, body, journal_file.seal(number, kind, text, body))
+        row = (number, kind, text, body, journal_file.row_checksum(number, kind, text, body))
         tries = 0
         while True:
             try:

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from rbt_ray.errors import JournalBlockedError, JournalError
 
-_PASSING = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_IOERR}
+_TRANSIENT = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_IOERR}
 _UNREADABLE = {
-    *_PASSING,
+    *_TRANSIENT,
     sqlite3.SQLITE_CANTOPEN,
     sqlite3.SQLITE_PROTOCOL,
     sqlite3.SQLITE_NOTADB,
@@ -27,7 +27,7 @@ def unwritable(path: Path, error: Exception) -> JournalError:
     """Returns the error for an event that could not be written."""
     reason = f"the journal {path} cannot be written: {one_line(error)}"
     text = f"{reason}. Recorded trials are safe; continue with `rbt-ray resume {path.parent}`."
-    if not passes(error):
+    if not is_transient(error):
         return JournalError(text)
     is_fault = _code(error) == sqlite3.SQLITE_IOERR and not _is_full(path.parent)
     return JournalBlockedError(text, reason, is_fault=is_fault)
@@ -54,9 +54,9 @@ def unflushed(path: Path, error: OSError) -> JournalBlockedError:
     return JournalBlockedError(text, reason, is_fault=error.errno not in _NO_ROOM)
 
 
-def passes(error: Exception) -> bool:
+def is_transient(error: Exception) -> bool:
     """Returns whether the error may pass: the disk is full or reports an error, or another process holds the file."""
-    return _code(error) in _PASSING
+    return _code(error) in _TRANSIENT
 
 
 def one_line(said: object) -> str:

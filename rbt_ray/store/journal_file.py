@@ -19,8 +19,8 @@ from typing import Any, TypeAlias
 from rbt_ray.errors import JournalError
 from rbt_ray.private_files import replacing
 from rbt_ray.store.connection import Connection, open_checker, open_reader, open_writer, reporting_concurrent_writes
-from rbt_ray.store.journal_errors import malformed, one_line, passes, unreadable, unwritable
-from rbt_ray.store.schema import META, OURS, SCHEMA, limit_steps, objects, steps_of
+from rbt_ray.store.journal_errors import is_transient, malformed, one_line, unreadable, unwritable
+from rbt_ray.store.schema import EXPECTED_OBJECTS, META_OBJECTS, SCHEMA, limit_steps, objects, steps_of
 
 FORMAT = 2
 FILE_NAME = "journal.sqlite"
@@ -31,10 +31,10 @@ _SLACK = 2**20
 _MAX_EVENTS = 2**53  # of a journal that this process writes
 
 Row: TypeAlias = tuple[str, str, bytes | None, int]
-"""An event's kind, header, body and seal."""
+"""An event's kind, header, body and checksum."""
 
 
-def seal(number: int, kind: str, header: str, body: bytes | None) -> int:
+def row_checksum(number: int, kind: str, header: str, body: bytes | None) -> int:
     """Returns the checksum of a row; it detects every burst of up to 32 changed bits."""
     text = header.encode()
     head = f"{number} {kind} {len(text)} {-1 if body is None else len(body)} ".encode()
@@ -49,7 +49,7 @@ def create(folder: Path, definition: dict[str, Any]) -> None:
     """
     path = folder / FILE_NAME
     meta = {"format": str(FORMAT), "definition": json.dumps(definition)}
-    meta["seal"] = _seal_of_meta(meta)
+    meta["seal"] = _meta_checksum(meta)
     try:
         with replacing(path) as draft:  # a study exists as soon as its definition does
             with closing(sqlite3.connect(draft.name)) as connection:
@@ -104,13 +104,13 @@ def _check_schema(made: Connection, path: Path) -> None:
     try:
         found = objects(made)
     except _RAISED as error:
-        if passes(error):
+        if is_transient(error):
             raise unwritable(path, error) from error
         raise unreadable(path, error) from error
-    if set(META) <= set(found):
+    if set(META_OBJECTS) <= set(found):
         read_meta(made, path)  # raises for another format, whatever its other tables are
-    if found != OURS:
-        strange = next((one for one in found if one not in OURS), None)
+    if found != EXPECTED_OBJECTS:
+        strange = next((one for one in found if one not in EXPECTED_OBJECTS), None)
         what = "lacks a table" if strange is None else f"contains a {one_line(strange[0])} {one_line(strange[1])!r}"
         raise JournalError(f"{path} is not a journal, or it is damaged: it {what}, unlike any journal of rbt_ray.")
 
@@ -144,7 +144,7 @@ def check_meta(meta: dict[str, str], what: str) -> None:
     """
     found = meta.get("format")
     texts = all(isinstance(meta.get(name), str) for name in ("format", "definition", "seal"))
-    if texts and found == str(FORMAT) and meta["seal"] == _seal_of_meta(meta):
+    if texts and found == str(FORMAT) and meta["seal"] == _meta_checksum(meta):
         return
     if not isinstance(found, str) or found == str(FORMAT) or not re.fullmatch("[0-9]{1,9}", found):
         raise JournalError(f"{what} is damaged: its beginning is not as it was written.")
@@ -230,7 +230,7 @@ def read_rows(
     with reporting_concurrent_writes(connection, path):
         try:
             for row in connection.execute(query, (first, -1 if n is None else n)):
-                yield checked(row[0] == expected, expected, row[1:], f"the journal {path}")
+                yield verified_row(row[0] == expected, expected, row[1:], f"the journal {path}")
                 expected += 1
         except _RAISED as error:
             raise unreadable(path, error) from error
@@ -238,7 +238,7 @@ def read_rows(
             raise JournalError(f"the journal {path} is damaged: event {expected} is missing.")
 
 
-def checked(in_place: bool, number: int, row: tuple[Any, ...], what: str) -> Row:
+def verified_row(in_place: bool, number: int, row: tuple[Any, ...], what: str) -> Row:
     """Returns the row if it has the expected number and its checksum is right.
 
     Raises:
@@ -247,7 +247,7 @@ def checked(in_place: bool, number: int, row: tuple[Any, ...], what: str) -> Row
     if in_place and len(row) == 4:
         kind, header, body, given = row
         fits = isinstance(kind, str) and isinstance(header, str) and (body is None or isinstance(body, bytes))
-        if fits and isinstance(given, int) and seal(number, kind, header, body) == given:
+        if fits and isinstance(given, int) and row_checksum(number, kind, header, body) == given:
             return kind, header, body, given
     raise JournalError(
         f"{what} is damaged: event {number} is missing, or not as it was written. Restore the file from a copy, or "
@@ -255,5 +255,5 @@ def checked(in_place: bool, number: int, row: tuple[Any, ...], what: str) -> Row
     )
 
 
-def _seal_of_meta(meta: dict[str, str]) -> str:
+def _meta_checksum(meta: dict[str, str]) -> str:
     return str(zlib.crc32(json.dumps([meta.get("format"), meta.get("definition")]).encode()))

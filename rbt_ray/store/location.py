@@ -43,7 +43,7 @@ class StudyLocation:
         self._interval_s = interval_s
         self._mirror = Mirror(str(path)) if is_uri(path) else None
         self._lease = None if self._mirror is None else Lease(self._mirror, interval_s)
-        self._known: MirrorPosition | None = None
+        self._position: MirrorPosition | None = None
         self.folder = Path(path) if self._mirror is None else local_folder(str(path))
         self.display_name = str(path) if self._mirror is None else self._mirror.display_name
         """The path or URI without secrets, for messages."""
@@ -70,7 +70,7 @@ class StudyLocation:
             SettingError: the folder cannot be created, or the mirror cannot be written.
             JournalError: the lease file of the mirror is damaged.
         """
-        with self._locked_here():
+        with self._lock_folder():
             if self._lease is not None:
                 self._lease.acquire()
             if self._mirror is not None:
@@ -95,7 +95,7 @@ class StudyLocation:
             if self.holder() is None:
                 raise StudyNotFoundError(f"there is no study in {self.display_name}.")
             # If a driver of this machine holds the lock, the local journal is the latest.
-            with suppress(StudyLockedError), self._locked_here():
+            with suppress(StudyLockedError), self._lock_folder():
                 self.reconcile(owned=False)
         return self.folder
 
@@ -104,7 +104,7 @@ class StudyLocation:
         if self._mirror is None:
             return
         try:
-            self._known = reconcile(self._mirror, self.folder, aside=self.folder / SUPERSEDED, owned=owned)
+            self._position = reconcile(self._mirror, self.folder, backup=self.folder / SUPERSEDED, owned=owned)
             self._fetch_bundle(self._mirror)
         except SettingError as error:
             raise SettingError(f"{error} The copy of this machine is in {self.folder}.") from error
@@ -123,7 +123,7 @@ class StudyLocation:
             yield
             return
         self._mirror_bundle(self._mirror)
-        writer = MirrorWriter(self._mirror, self._lease, self.folder, self._known)
+        writer = MirrorWriter(self._mirror, self._lease, self.folder, self._position)
         writer.push()
         stop = threading.Event()
         thread = threading.Thread(target=self._push_often, args=(writer, stop), name="rbt-ray-mirror", daemon=True)
@@ -153,7 +153,7 @@ class StudyLocation:
     def _fetch_bundle(self, mirror: Mirror) -> None:
         """Downloads the study's own bundle, if it has one and this machine does not."""
         own = self.folder / OWN_BUNDLE
-        if own.exists() or self._known is None:
+        if own.exists() or self._position is None:
             return
         with closing(Journal(self.folder)) as journal:
             wanted = journal.definition.get("bundle")
@@ -165,7 +165,7 @@ class StudyLocation:
         own = self.folder / OWN_BUNDLE
         if not own.exists():
             mirror.remove(OWN_BUNDLE)
-        elif self._known is None or not mirror.has(OWN_BUNDLE):
+        elif self._position is None or not mirror.has(OWN_BUNDLE):
             mirror.upload(own)
 
     def _push_often(self, writer: MirrorWriter, stop: threading.Event) -> None:
@@ -196,7 +196,7 @@ class StudyLocation:
         return None
 
     @contextmanager
-    def _locked_here(self) -> Iterator[None]:
+    def _lock_folder(self) -> Iterator[None]:
         try:
             make_folder(self.folder)
             lock = StudyLock(self.folder)

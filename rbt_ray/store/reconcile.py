@@ -36,7 +36,7 @@ class MirrorPosition:
     n_rows: int
 
 
-def reconcile(mirror: Mirror, folder: Path, *, aside: Path, owned: bool) -> MirrorPosition | None:
+def reconcile(mirror: Mirror, folder: Path, *, backup: Path, owned: bool) -> MirrorPosition | None:
     """Updates the local journal from the mirror, or removes events from the mirror that the journal does not have.
 
     `StudyLocation` describes the rule.
@@ -44,7 +44,7 @@ def reconcile(mirror: Mirror, folder: Path, *, aside: Path, owned: bool) -> Mirr
     Args:
         mirror: the study's mirror.
         folder: the folder of the journal, which the caller has locked.
-        aside: the path that a superseded local journal is copied to.
+        backup: the path that a superseded local journal is copied to.
         owned: whether this driver holds the lease of the mirror; without it the mirror is not changed.
 
     Returns:
@@ -63,49 +63,49 @@ def reconcile(mirror: Mirror, folder: Path, *, aside: Path, owned: bool) -> Mirr
     tail = mirror.read(segment_starts[-1])
     if not (folder / FILE_NAME).exists():
         Journal.create(folder, tail.definition).close()
-    with closing(RawEvents(folder, write=True)) as ours:
-        if ours.meta != tail.meta:
+    with closing(RawEvents(folder, write=True)) as journal:
+        if journal.meta != tail.meta:
             raise StudyMismatchError(
                 f"the journal in {folder} is of another study than {mirror.display_name}, which should be its mirror. "
                 f"Move away the one you do not want to continue."
             )
-        common = _common(mirror, segment_starts, tail, ours)
-        mine = ours.rows(common.first)
-        n_ours = common.first - 1 + len(mine)
-        if common.first == tail.first and mine[: len(tail.rows)] == tail.rows:
+        common = _common(mirror, segment_starts, tail, journal)
+        local_rows = journal.rows(common.first)
+        n_local = common.first - 1 + len(local_rows)
+        if common.first == tail.first and local_rows[: len(tail.rows)] == tail.rows:
             return MirrorPosition(tail.first, tail.before, len(tail.rows))
-        if n_ours > tail.last and not owned:
+        if n_local > tail.last and not owned:
             return None
-        if n_ours > tail.last:
+        if n_local > tail.last:
             print(
                 f"rbt-ray: the mirror {mirror.display_name} differs from {folder} from event {common.first} on, or later, and "
-                f"has fewer events ({tail.last:,} of {n_ours:,}): it is overwritten.",
+                f"has fewer events ({tail.last:,} of {n_local:,}): it is overwritten.",
                 file=sys.stderr,
             )
             for first in reversed(segment_starts[segment_starts.index(common.first) + 1 :]):
                 mirror.remove_segment(first)
             return MirrorPosition(common.first, common.before, -1)
-        if common.rows[: len(mine)] != mine:
-            aside = _unused(aside)
-            ours.copy_to(aside)
+        if common.rows[: len(local_rows)] != local_rows:
+            backup = _unused(backup)
+            journal.copy_to(backup)
             print(
                 f"rbt-ray: the journal in {folder} differs from its mirror {mirror.display_name} from event {common.first} on, "
-                f"or later, and does not have more events ({n_ours:,} of {tail.last:,}): it is kept as {aside.name}.",
+                f"or later, and does not have more events ({n_local:,} of {tail.last:,}): it is kept as {backup.name}.",
                 file=sys.stderr,
             )
-        ours.replace(
+        journal.replace(
             common.first, _rows(mirror, segment_starts[segment_starts.index(common.first) :], common.before, folder)
         )
         return MirrorPosition(tail.first, tail.before, len(tail.rows))
 
 
-def _common(mirror: Mirror, segment_starts: list[int], tail: Segment, ours: RawEvents) -> Segment:
+def _common(mirror: Mirror, segment_starts: list[int], tail: Segment, journal: RawEvents) -> Segment:
     """Returns the last segment with an equal history before it."""
     digests, digest = {}, ""
     for first, stop in zip(segment_starts, [*segment_starts[1:], None], strict=True):
         digests[first] = digest
         if stop is not None:
-            digest = chain_digest(digest, ours.rows(first, n=stop - first))
+            digest = chain_digest(digest, journal.rows(first, n=stop - first))
     for first in reversed(segment_starts):
         segment = tail if first == tail.first else mirror.read(first)
         if segment.before == digests[first]:

@@ -100,6 +100,6 @@ def _normalized(sql: object) -> str:
 
 
 _meta, _events = (_normalized(part) for part in re.sub(r"--[^\n]*", "", SCHEMA).split(";")[:2])
-META = [("index", "sqlite_autoindex_meta_1", "meta", ""), ("table", "meta", "meta", _meta)]
+META_OBJECTS = [("index", "sqlite_autoindex_meta_1", "meta", ""), ("table", "meta", "meta", _meta)]
 """The objects that journals of every format have."""
-OURS = sorted([*META, ("table", "events", "events", _events)])
+EXPECTED_OBJECTS = sorted([*META_OBJECTS, ("table", "events", "events", _events)])

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rbt_ray.arrow_messages import read_batch
-from rbt_ray.store.journal_file import Row, check_meta, checked, definition_of
+from rbt_ray.store.journal_file import Row, check_meta, definition_of, verified_row
 
 SEGMENT_BYTES = 4 * 2**20
 MOST_BYTES = 2**30
@@ -92,7 +92,9 @@ def unpack(packed: bytes, first: int, what: str) -> Segment:
             )
         batch.validate(full=True)
         columns = zip(*(column.to_pylist() for column in batch.columns), strict=True)
-        return Segment(first, before, meta, [checked(True, first + at, row, what) for at, row in enumerate(columns)])
+        return Segment(
+            first, before, meta, [verified_row(True, first + at, row, what) for at, row in enumerate(columns)]
+        )
     except (pa.ArrowException, OSError, LookupError, TypeError, RecursionError, MemoryError) as error:
         raise ValueError(str(error) or type(error).__name__) from error
 

@@ -92,10 +92,10 @@ def read_study(folder: Path, study: Study | None = None) -> StudyRecord:
     with closing(Journal(folder)) as journal:
         study = study or Study.from_json(journal.definition)
         events = list(journal.read("finished", "reviewed", *trust.KINDS))
-    reviews = [event for event in trust.trusted(events) if isinstance(event, Reviewed)]
+    reviews = [event for event in trust.valid_events(events) if isinstance(event, Reviewed)]
     return StudyRecord(
         folder,
-        table_of(trust.marked(events), study),
+        table_of(trust.valid_or_failed_events(events), study),
         reviews[-1] if reviews else None,
         [event for event in events if isinstance(event, Ended)],
     )

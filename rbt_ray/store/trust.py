@@ -22,12 +22,12 @@ UNCHECKED: Final = "interrupted"
 """The only end reason of a run that did not check the prices."""
 
 
-def trusted(events: Iterable[Event]) -> list[Event]:
+def valid_events(events: Iterable[Event]) -> list[Event]:
     """Returns the valid events, in their order."""
     return _split(events)[0]
 
 
-def marked(events: Iterable[Event]) -> list[Event]:
+def valid_or_failed_events(events: Iterable[Event]) -> list[Event]:
     """Returns the valid events, and as failed the withdrawn results of trials that have no valid one.
 
     A failed trial is in the table with its config and the reason, and in no ranking.

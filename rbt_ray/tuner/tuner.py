@@ -37,7 +37,7 @@ from rbt_ray.search.searcher import Searcher
 from rbt_ray.store.journal import Ended, EndReason, Journal
 from rbt_ray.store.location import OWN_BUNDLE
 from rbt_ray.store.table import table_of
-from rbt_ray.store.trust import KINDS, UNCHECKED, trusted
+from rbt_ray.store.trust import KINDS, UNCHECKED, valid_events
 from rbt_ray.study.study import Study
 from rbt_ray.tuner.callbacks import Callbacks
 from rbt_ray.tuner.changed_prices import check_bundle, prices_changed_error
@@ -314,7 +314,7 @@ class Tuner:
         reviewed = None
         if reason == "done" and self._study.recheck and self._bundle is not None:
             progress.stage = "re-running the best trials in detail"
-            table = table_of(trusted(journal.read("finished", *KINDS)), self._study)
+            table = table_of(valid_events(journal.read("finished", *KINDS)), self._study)
             reviewed = review_best(table, self._bundle, pool, job, interrupt, self._plan.run_config.trial_timeout_s)
         if self._bundle is not None and reason != UNCHECKED and not check_prices(pool, job, interrupt):
             return UNCHECKED

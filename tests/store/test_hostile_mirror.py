@@ -25,7 +25,7 @@ from rbt_ray.store import reconcile as reconcile_module
 from rbt_ray.store import segment as segment_module
 from rbt_ray.store import storage as storage_module
 from rbt_ray.store.journal import Asked, Journal
-from rbt_ray.store.journal_file import seal
+from rbt_ray.store.journal_file import row_checksum
 from rbt_ray.store.lease import Lease
 from rbt_ray.store.location import OWN_BUNDLE, StudyLocation
 from rbt_ray.store.mirror import Mirror
@@ -231,7 +231,8 @@ def test_a_segment_with_other_bytes_is_refused_or_as_it_was(data):
     """Any changed byte, also of a length, offset or size, ends in an error of rbt_ray, and never in other events."""
     meta = META
     rows = [
-        ("asked", "{}", body, seal(at, "asked", "{}", body)) for at, body in enumerate((b"", b"\0" * 3000, None), 1)
+        ("asked", "{}", body, row_checksum(at, "asked", "{}", body))
+        for at, body in enumerate((b"", b"\0" * 3000, None), 1)
     ]
     packed = bytearray(pack(Segment(1, "", meta, rows)))
     for _ in range(data.draw(st.integers(1, 4))):
@@ -273,7 +274,7 @@ def test_an_event_of_any_size_is_read_as_it_was_written(monkeypatch, kind):
     """A segment that would unpack to more than its limit is written uncompressed."""
     monkeypatch.setattr(segment_module, "_FREELY_UNPACKED", 2**20)
     body = bytes(2**22) if kind == "zeros" else np.random.default_rng(0).bytes(2**22)
-    rows = [("asked", "{}", body, seal(1, "asked", "{}", body))]
+    rows = [("asked", "{}", body, row_checksum(1, "asked", "{}", body))]
     packed = pack(Segment(1, "", META, rows))
     assert unpack(packed, 1, "x").rows == rows
     assert len(packed) > 2**22 if kind == "zeros" else len(packed) > 2**21
@@ -500,7 +501,7 @@ def test_a_mirror_that_begins_late_or_has_a_gap_changes_no_journal(remote, tmp_p
     run(remote, n=0)
     mirror = Mirror(uri_of(remote))
     whole = mirror.read(1)
-    rows = [("ended", "{}", None, seal(number, "ended", "{}", None)) for number in (1, 7)]
+    rows = [("ended", "{}", None, row_checksum(number, "ended", "{}", None)) for number in (1, 7)]
     mirror.write(Segment(1, "", whole.meta, rows[:1]))
     mirror.write(Segment(7, chain_digest("", rows[:1]), whole.meta, rows[1:]))
     monkeypatch.setenv("RBT_RAY_HOME", str(tmp_path / "another"))

@@ -221,7 +221,7 @@ def test_appending_waits_for_another_process_that_holds_the_file(tmp_path):
 
 
 def test_a_hard_linked_backup_of_a_running_study_stops_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr(flusher, "_FOLD_BYTES", 0)
+    monkeypatch.setattr(flusher, "_CHECKPOINT_BYTES", 0)
     journal = Journal.create(tmp_path, {})
     journal.append(Asked(0, 1, "x"))
     os.link(journal.path, tmp_path / "backup.sqlite")

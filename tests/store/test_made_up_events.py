@@ -43,7 +43,7 @@ def change(folder, number, header, body=None):
             numbers = np.frombuffer(content, "<f8").copy()
             numbers[body[0]] = body[1]
             content = numbers.tobytes()
-        sealed = journal_file.seal(number, kind, told, content)
+        sealed = journal_file.row_checksum(number, kind, told, content)
         change = "UPDATE events SET header = ?, body = ?, seal = ? WHERE number = ?"
         file.execute(change, (told, content, sealed, number))
 
@@ -89,7 +89,7 @@ def test_an_invalid_event_is_refused(study, what, command, capsys):
 def test_results_of_one_trial_twice_are_refused(study, capsys):
     with closing(sqlite3.connect(study / journal_file.FILE_NAME)) as file, file:
         kind, header, body = file.execute("SELECT kind, header, body FROM events WHERE number = 1").fetchone()
-        sealed = journal_file.seal(3, kind, header, body)
+        sealed = journal_file.row_checksum(3, kind, header, body)
         file.execute("INSERT INTO events VALUES (3, ?, ?, ?, ?)", (kind, header, body, sealed))
     assert run_command(["show", str(study)]) == 1
     assert "it has results of one trial twice." in capsys.readouterr().err

@@ -52,7 +52,7 @@ def drive(pipe, uri, home):
             Journal.create(location.folder, {"name": "study"}).close()
         else:
             location.reconcile()
-        writer = MirrorWriter(location._mirror, location._lease, location.folder, location._known)
+        writer = MirrorWriter(location._mirror, location._lease, location.folder, location._position)
         writer.push()
         pipe.send("started")
         with closing(Journal(location.folder, write=True)) as journal:

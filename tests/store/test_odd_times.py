@@ -50,7 +50,7 @@ def damage(folder, dump, times, duration):
                 at += 0 if header["all_completed"] else n
                 body = body[:at] + np.full(n, duration).tobytes() + body[at + 8 * n :]
             text = json.dumps(header)
-            sealed = journal_file.seal(number, kind, text, body)
+            sealed = journal_file.row_checksum(number, kind, text, body)
             file.execute(
                 "UPDATE events SET header = ?, body = ?, seal = ? WHERE number = ?", (text, body, sealed, number)
             )

@@ -395,7 +395,7 @@ def test_values_of_any_type_end_in_events_or_an_error(sound, tmp_path_factory, c
         file.text_factory = lambda content: content.decode(errors="replace")
         meta = dict(file.execute("SELECT CAST(key AS BLOB), value FROM meta").fetchall())
         if isinstance(text := meta.get(b"definition"), str) and meta.get(b"format") == "2":
-            sealed = journal_file._seal_of_meta({"format": "2", "definition": text})
+            sealed = journal_file._meta_checksum({"format": "2", "definition": text})
             file.execute("UPDATE meta SET value = ? WHERE key = 'seal'", (sealed,))
     for opened in (read, rows, open_to_write):
         said = []
@@ -410,7 +410,7 @@ def test_a_definition_that_cannot_be_parsed_is_an_error(tmp_path):
     for text in ("[" * 100_000, "[]", "{", "", "null"):
         meta = {"format": "2", "definition": text}
         with pytest.raises(JournalError, match="its definition is no JSON object"):
-            journal_file.definition_of({**meta, "seal": journal_file._seal_of_meta(meta)}, "it")
+            journal_file.definition_of({**meta, "seal": journal_file._meta_checksum(meta)}, "it")
 
 
 def test_a_path_without_a_journal_has_no_study(tmp_path):

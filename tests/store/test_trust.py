@@ -67,8 +67,8 @@ def values(events, status):
 @given(histories())
 def test_events_since_the_last_check_that_passed_are_invalid(history):
     events, counted, withdrawn, n_unconfirmed = history
-    assert values(trust.trusted(events), COMPLETED) == counted
-    marked = trust.marked(events)
+    assert values(trust.valid_events(events), COMPLETED) == counted
+    marked = trust.valid_or_failed_events(events)
     assert values(marked, COMPLETED) == counted
     assert values(marked, FAILED) == {trial: at for trial, at in withdrawn.items() if trial not in counted}
     for event in marked:
@@ -76,10 +76,10 @@ def test_events_since_the_last_check_that_passed_are_invalid(history):
             assert event.outcomes.metrics == {}
             assert all("bars 0 to 9" in why and "Resume the study" in why for why in event.outcomes.errors.values())
     assert trust.n_unconfirmed(events) == n_unconfirmed
-    asked = {event.digest for event in trust.trusted(events) if isinstance(event, Asked)}
+    asked = {event.digest for event in trust.valid_events(events) if isinstance(event, Asked)}
     assert {float(digest.removeprefix("of run ")) for digest in asked} >= set(counted.values())
     if not any(isinstance(event, Distrusted) for event in events):
-        assert trust.trusted(events) == events
+        assert trust.valid_events(events) == events
 
 
 def test_the_event_is_packed_and_unpacked():
