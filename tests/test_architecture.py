@@ -237,3 +237,18 @@ def test_rooms_are_packages_with_a_docstring():
     for room in PACKAGE.iterdir():
         if (room / "__init__.py").exists():
             assert importlib.import_module(f"rbt_ray.{room.name}").__doc__
+
+
+@pytest.mark.parametrize("room", ["engine", "reporting", "store", "tuner"])
+def test_no_private_field_of_another_object_is_written(room):
+    for path in (PACKAGE / room).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Attribute) and isinstance(node.ctx, (ast.Store, ast.Del)):
+                is_own = isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")
+                assert is_own or not node.attr.startswith("_"), f"{path}:{node.lineno} writes {ast.unparse(node)}"
+
+
+@pytest.mark.parametrize("room", ["engine", "reporting", "store", "tuner"])
+def test_objects_are_constructed_by_their_class(room):
+    for path in (PACKAGE / room).rglob("*.py"):
+        assert "__new__" not in path.read_text(), path

@@ -157,7 +157,7 @@ print(json.dumps([refused(journal.close), marker.read()]))
 def test_a_log_that_is_folded_while_the_study_runs_is_flushed_before(library, tmp_path):
     code = """
 from rbt_ray.store import flusher
-flusher._FOLD_BYTES = 3 * 4096
+flusher._CHECKPOINT_BYTES = 3 * 4096
 library.shim_record(os.fsencode(sys.argv[1] + ".trace"))
 journal = Journal.create(folder, {})
 for number in range(1, 9):
