@@ -249,7 +249,7 @@ def test_a_scheduler_without_a_fidelity_is_refused():
         ({"scheduler": object()}, "`scheduler` is None, hyperband, asha"),
         ({"fidelity": "suffix"}, "`fidelity` is one of prefix, blocks, symbols, reports"),
         ({"fidelity": "reports"}, "`max_reports` is the number of reports"),
-        ({"max_reports": 9}, "goes with `fidelity='reports'`"),
+        ({"max_reports": 9}, "is required with `fidelity='reports'` only"),
         ({"search_alg": object()}, "`search_alg` is a name, rbt.BOHB"),
         ({"search_alg": "bohp"}, "did you mean 'bohb'"),
     ],
@@ -267,7 +267,9 @@ def test_settings_of_bohb_draw_as_many_configs_as_its_name(tmp_path):
 
 
 def test_more_workers_than_trials_may_be_open_is_worth_a_warning(tmp_path):
-    with pytest.warns(UserWarning, match=r"at most 2 trials open, fewer than its 3 workers.*set `max_pending`"):
+    with pytest.warns(
+        UserWarning, match=r"at most 2 trials open, so some of its 3 workers will idle. Set `max_pending`"
+    ):
         fit(crossover, tmp_path, workers=3, max_pending=2, num_samples=5)
 
 
@@ -369,8 +371,8 @@ def test_a_searcher_that_proposes_no_fidelity_is_stopped(tmp_path, fidelity, bun
     ("settings", "sentence"),
     [
         ({"search_alg": Odd}, "`search_alg` is a name, rbt.BOHB"),
-        ({"search_alg": Odd(1.0), "scheduler": "asha"}, "`scheduler` is None beside a searcher object"),
-        ({"search_alg": Odd(1.0), "points_to_evaluate": [{"x": 1}]}, "`points_to_evaluate` is None beside a searcher"),
+        ({"search_alg": Odd(1.0), "scheduler": "asha"}, "`scheduler` is None with a searcher object"),
+        ({"search_alg": Odd(1.0), "points_to_evaluate": [{"x": 1}]}, "`points_to_evaluate` is None with a searcher"),
         ({"max_cost": 10**400}, "`max_cost` is a number above 0"),
         ({"min_fidelity": 5e-324}, "`min_fidelity` is at most 20 factors of `eta`"),
         ({"eta": 1.001}, "`min_fidelity` is at most 20 factors of `eta`"),
@@ -386,7 +388,7 @@ def test_a_warm_up_that_fails_is_a_sentence():
         return 0.0
 
     objective.warmup = lambda params: params["nothing"]
-    with pytest.raises(rbt.errors.SettingError, match=r"`warmup` of the objective .* it gave KeyError"):
+    with pytest.raises(rbt.errors.SettingError, match=r"the objective's `warmup` .* it raised KeyError"):
         rbt.Tuner(objective, param_space=SPACE, bundle="fx", tune_config=rbt.TuneConfig(num_samples=20))
     rbt.Tuner(objective, param_space=SPACE, bundle="fx", tune_config=rbt.TuneConfig(search_alg="random"))
 
@@ -403,7 +405,7 @@ def test_a_warm_up_in_the_middle_of_a_choice_counts():
 
 def test_without_full_fidelity_there_is_no_best_and_the_message_says_why(tmp_path):
     results = fit(crossover, tmp_path, max_cost=0.5)
-    with pytest.raises(rbt.errors.NoResultError, match="no trial completed at full fidelity, though"):
+    with pytest.raises(rbt.errors.NoResultError, match="no trial completed at full fidelity, but"):
         results.get_best_result()
 
 
