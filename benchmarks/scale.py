@@ -29,8 +29,8 @@ import rbt_ray as rbt
 from rbt_ray.columns import Outcomes, Proposals
 from rbt_ray.engine import loop
 from rbt_ray.engine.dispatcher import Dispatcher
-from rbt_ray.engine.stop_conditions import Limits
-from rbt_ray.engine.watch import Watch
+from rbt_ray.engine.progress import Progress
+from rbt_ray.engine.stop_conditions import StopConditions
 from rbt_ray.metric_columns import Column
 from rbt_ray.objectives.fingerprint.address import address_of
 from rbt_ray.pool.pool import Job
@@ -164,11 +164,13 @@ def run(case, shape, folder):
     pool = SimulatedPool(case.workers, clock, times_of_trials(case, shape), evaluate, faults=faults)
     dispatcher = Dispatcher(pool, Job("scale", b""), trial_timeout_s=100 * case.seconds, max_retries=3, clock=clock)
     with closing(Journal.create(folder, study.to_json())) as journal:
-        watch = Watch(study, clock=clock)
-        reason = loop.run(study, searcher, dispatcher, journal, Limits(None, None, Event()), watch, lambda event: None)
+        progress = Progress(study, clock=clock)
+        reason = loop.run(
+            study, searcher, dispatcher, journal, StopConditions(None, None, Event()), progress, lambda event: None
+        )
         clock.hold()
         assert reason == "done"
-        assert watch.n_done == case.trials, (watch.n_done, case.trials)
+        assert progress.n_done == case.trials, (progress.n_done, case.trials)
     begun, ended = np.array(pool.begun), np.array(pool.ended)
     middle = 0.25 * clock.now, 0.75 * clock.now
     return {

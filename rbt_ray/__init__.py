@@ -1,6 +1,6 @@
-"""rbt_ray: trading-strategy parameters, optimized on persistent workers that share one warm price bundle.
+"""rbt_ray optimizes the parameters of trading strategies, on persistent workers that share one price bundle.
 
-The public names below load when first used, so that `import rbt_ray` costs nothing.
+The public names below load on first use, so that `import rbt_ray` is fast.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from rbt_ray import environment as _environment  # noqa: F401 - it remembers the variables of this moment
+from rbt_ray import environment as _environment  # noqa: F401 - it records the variables at import
 from rbt_ray._version import __version__
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from rbt_ray.types import Proposal as Proposal
     from rbt_ray.types import Result as Result
 
-_HOMES = {
+_NAMES = {
     "rbt_ray.data.bundle": ("Bundle",),
     "rbt_ray.data.registry": ("ingest", "list_bundles", "load_bundle", "remove_bundle"),
     "rbt_ray.objectives.lookahead": ("check_lookahead",),
@@ -77,18 +77,18 @@ _HOMES = {
     "rbt_ray.tuner.tuner": ("Tuner", "shutdown"),
     "rbt_ray.types": ("Proposal", "Result"),
 }
-_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
-_ROOMS = ("analysis", "objectives")
+_MODULE_OF = {name: module for module, names in _NAMES.items() for name in names}
+_SUBPACKAGES = ("analysis", "objectives")
 
-__all__ = ["__version__", *sorted(_HOME_OF), *_ROOMS]
+__all__ = ["__version__", *sorted(_MODULE_OF), *_SUBPACKAGES]
 
 
 def __getattr__(name: str) -> Any:
-    if name in _ROOMS:
+    if name in _SUBPACKAGES:
         return importlib.import_module(f"rbt_ray.{name}")
-    if name not in _HOME_OF:
+    if name not in _MODULE_OF:
         raise AttributeError(f"module 'rbt_ray' has no attribute {name!r}")
-    value = getattr(importlib.import_module(_HOME_OF[name]), name)
+    value = getattr(importlib.import_module(_MODULE_OF[name]), name)
     globals()[name] = value
     return value
 

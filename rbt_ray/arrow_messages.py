@@ -51,14 +51,14 @@ def read_batch(content: Any, allowed: int) -> tuple[Any, Any]:
         if len(found) > 1 or found[0].type != "record batch":
             raise ValueError("it does not hold one record batch")
         body = found[0].body
-        takes = _decompressed(
+        size = _decompressed(
             _root(found[0].metadata.to_pybytes()), lambda start: body.slice(start, _SIZE.size).to_pybytes()
         )
     except (struct.error, IndexError, StopIteration, EOFError) as error:
         raise ValueError("its messages cannot be read") from error
-    if takes > allowed:
+    if size > allowed:
         raise ValueError(
-            f"its columns take {takes:,} bytes, more than the {allowed:,} that a file of this size can hold"
+            f"its columns take {size:,} bytes, more than the {allowed:,} that a file of this size can hold"
         )
     return schema, pa.ipc.read_record_batch(found[0], schema)
 

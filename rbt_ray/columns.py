@@ -1,7 +1,7 @@
-"""Batches in columns, with the frozen values of `types` as views made when somebody looks.
+"""Batches in columns; the frozen values of `types` are created on access.
 
-A config is held as a row of `points`: one float64 a parameter, the value itself for a number, the position of the
-option for a choice, NaN where a condition leaves the parameter out. `Space` turns rows into configs and back.
+A config is a row of `points`, with one float64 per parameter: the value of a number, the position of a choice's option, or
+NaN if a condition makes the parameter inactive. `Space` converts rows to configs and back.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 from rbt_ray import metric_columns, recordable
 from rbt_ray.metric_columns import MetricColumns
 from rbt_ray.recordable import require
-from rbt_ray.types import STATUSES, Checkpoint, Config, FloatArray, IntArray, Proposal, Result
+from rbt_ray.types import STATUSES, Checkpoint, Config, FloatArray, IntArray, Proposal, Result, StatusCode
 
 
 class Decoder(Protocol):
-    """What turns points into configs: a `Space`."""
+    """Converts points to configs: a `Space`."""
 
     def decode(self, points: FloatArray) -> list[Config]:
-        """One config a row of `points`, shape `(n_configs, n_params)`."""
+        """Returns a config for each row of `points`, shape ``(n_configs, n_params)``."""
         ...
 
 
@@ -35,8 +35,8 @@ class Proposals(Sequence[Proposal]):
     Args:
         points: ``(n_configs, n_params)``.
         fidelity: ``(n_configs,)``, each above 0 and at most 1.
-        space: what the points are points of.
-        tags: a tag each, or None where the searcher gives none.
+        space: the space of the points.
+        tags: one tag per proposal; None if the searcher uses no tags.
     """
 
     points: FloatArray
@@ -46,7 +46,7 @@ class Proposals(Sequence[Proposal]):
 
     @classmethod
     def at_full_fidelity(cls, points: FloatArray, space: Decoder) -> Proposals:
-        """Proposals that all use every training bar."""
+        """Returns proposals at full fidelity."""
         return cls(points, np.ones(len(points)), space)
 
     def __len__(self) -> int:
@@ -72,15 +72,15 @@ class Proposals(Sequence[Proposal]):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outcomes:
-    """What a worker says of `n` trials, in columns.
+    """The outcomes of `n` trials, in columns.
 
     Args:
         status: ``(n,)`` positions in `types.STATUSES`.
-        metrics: columns of `n` values; absent where a trial did not complete.
-        errors: why, for each row that did not complete.
-        duration_s: ``(n,)`` seconds each took; in a batch evaluated as one, its share.
-        checkpoints: where objectives that report can go on, by row.
-        shares: how much of what was asked for was done, by row, where a trial stopped by itself: above 0 and below 1.
+        metrics: columns of `n` values; absent for a trial that did not complete.
+        errors: the error of each row that did not complete.
+        duration_s: ``(n,)`` seconds per trial; for a vectorised batch, its share of the batch.
+        checkpoints: the latest checkpoint by row, for objectives that report.
+        shares: for each row that stopped by itself, the share of the requested work that was done: above 0 and below 1.
     """
 
     status: NDArray[np.uint8]
@@ -91,10 +91,10 @@ class Outcomes:
     shares: Mapping[int, float] = field(default_factory=dict)
 
     def reached(self, asked: FloatArray) -> FloatArray:
-        """``(n,)`` the fidelities that the trials came to.
+        """Returns ``(n,)`` the fidelities that the trials reached.
 
         Args:
-            asked: ``(n,)`` those they were to come to.
+            asked: ``(n,)`` the requested fidelities.
         """
         if not self.shares:
             return asked
@@ -106,13 +106,13 @@ class Outcomes:
         return len(self.status)
 
     def recordable(self, n: int) -> Outcomes:
-        """Returns the outcomes of `n` trials as a journal can hold them: odd durations and texts are corrected.
+        """Returns the outcomes of `n` trials in recordable form; corrects durations and texts that cannot be recorded.
 
-        A worker runs code that may change anything in its process, and a journal's file may be anybody's: both pass
-        through here, so that whatever is written can be read.
+        Answers of workers and rows of journals are both validated here, because a worker runs code that may change anything
+        in its process, and anybody may have written a journal's file. So everything that is written can be read.
 
         Raises:
-            ValueError: a column has another length or type, or a value is one that no trial can have.
+            ValueError: a column has another length or type, or a value is impossible for a trial.
         """
         status = recordable.array(self.status, np.uint8, (n,), "status")
         require(not status.any() or int(status.max()) < len(STATUSES), "status", status)
@@ -133,14 +133,14 @@ class Outcomes:
         )
 
     @classmethod
-    def all_failed(cls, n: int, status: int, error: str, duration_s: float) -> Outcomes:
-        """The same failure for each of `n` trials."""
+    def all_failed(cls, n: int, status: StatusCode, error: str, duration_s: float) -> Outcomes:
+        """Returns the same failure for each of `n` trials."""
         return cls(np.full(n, status, np.uint8), {}, dict.fromkeys(range(n), error), np.full(n, duration_s / max(n, 1)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RecordableOutcomes(Outcomes):
-    """Outcomes that a journal can hold, as `Outcomes.recordable` returns them; they are not checked again."""
+    """Outcomes in recordable form, as `Outcomes.recordable` returns them; they are not validated again."""
 
     def recordable(self, n: int) -> Outcomes:
         """Returns these outcomes.
@@ -158,10 +158,10 @@ class Results(Sequence[Result]):
 
     Args:
         trials: ``(n,)`` trial numbers.
-        proposals: what was evaluated, a row each.
-        outcomes: what came of it, a row each.
-        loss: ``(n,)`` what searchers minimise; NaN where a trial did not complete.
-        workers: who evaluated each.
+        proposals: the evaluated proposals, one per row.
+        outcomes: their outcomes, one per row.
+        loss: ``(n,)`` the value that searchers minimise; NaN for a trial that did not complete.
+        workers: the name of the worker of each trial.
     """
 
     trials: IntArray

@@ -12,10 +12,10 @@ _changed: set[str] = set()
 def changes(variables: Mapping[str, str]) -> dict[str, str | None]:
     """Returns the variables that were set, changed or removed since the import; a removed one is None.
 
-    A variable that was changed back counts as changed: a Ray that was started before that has the other value.
+    A variable that was changed back counts as changed, because a Ray that was started in between has the other value.
 
     Args:
-        variables: all of them as they are now.
+        variables: the current environment.
     """
     names = variables.keys() | _at_import.keys()
     _changed.update(name for name in names if variables.get(name) != _at_import.get(name))

@@ -1,12 +1,12 @@
-"""One exception for each thing a caller can act on. Every message says what came, where, and what to do."""
+"""One exception for each case a caller can act on. Every message says what is wrong, where, and what to do."""
 
 
 class RbtError(Exception):
-    """The base of everything `rbt_ray` raises on purpose."""
+    """The base class of all exceptions that `rbt_ray` raises on purpose."""
 
 
 class InputError(RbtError, ValueError):
-    """What the caller gave cannot be used; nothing was started. The command line exits with 2."""
+    """An argument or input cannot be used; nothing was started. The command line exits with 2."""
 
 
 class ResourceError(RbtError):
@@ -14,11 +14,11 @@ class ResourceError(RbtError):
 
 
 class SpaceError(InputError):
-    """A parameter space, a domain of it, or a config that does not lie in it."""
+    """A parameter space or domain is invalid, or a config is not in its space."""
 
 
 class BundleError(InputError):
-    """Price data that cannot be used, with file, symbol and row where they are known."""
+    """Price data cannot be used; the message names file, symbol and row if they are known."""
 
 
 class BundleNotFoundError(BundleError, LookupError):
@@ -26,27 +26,27 @@ class BundleNotFoundError(BundleError, LookupError):
 
 
 class PricesChangedError(RbtError):
-    """A bundle's prices changed under a study; the trials since its last check are marked and must run again."""
+    """A bundle's prices changed during a study; the trials since the last check are marked and must run again."""
 
 
 class ObjectiveError(InputError):
-    """An objective that cannot be called, loaded or sent to a worker."""
+    """An objective cannot be called, loaded or sent to a worker."""
 
 
 class SettingError(InputError):
-    """A value in TuneConfig, RunConfig or Costs that is not one of those it may have."""
+    """A value of TuneConfig, RunConfig, Costs or another setting is not allowed."""
 
 
 class StudyFileError(InputError):
-    """A TOML study file with an unknown key, a wrong type or a missing part."""
+    """A TOML study file has an unknown key, a wrong type or a missing part."""
 
 
 class ShapeError(InputError):
-    """An array of the wrong shape."""
+    """An array has the wrong shape."""
 
 
 class StudyExistsError(InputError, FileExistsError):
-    """The study's folder is in use; `Tuner.restore` goes on with it."""
+    """There is a study in the folder already; `Tuner.restore` continues it."""
 
 
 class StudyNotFoundError(InputError, FileNotFoundError):
@@ -54,7 +54,7 @@ class StudyNotFoundError(InputError, FileNotFoundError):
 
 
 class StudyMismatchError(InputError):
-    """What was passed to `restore` is not what the study was begun with."""
+    """An argument of `restore` is not the one the study was begun with."""
 
 
 class StudyLockedError(InputError):
@@ -71,9 +71,9 @@ class JournalBlockedError(JournalError):
     def __init__(self, message: str, reason: str, *, is_fault: bool = False) -> None:
         super().__init__(message)
         self.reason = reason
-        """What is in the way, without advice."""
+        """The reason, without advice."""
         self.is_fault = is_fault
-        """Whether the disk reports an error, which may be over in a moment or never."""
+        """Whether the disk reports an error, which may or may not pass."""
 
 
 class ObjectiveResultError(RbtError, TypeError):
@@ -85,19 +85,19 @@ class LookaheadError(RbtError):
 
 
 class SearchStalledError(RbtError):
-    """The searcher proposes nothing, waits for nothing and is not done."""
+    """The searcher proposes nothing although no trial is open and it is not done."""
 
 
 class BenchError(RbtError):
-    """A measurement that cannot be trusted: a command that failed, or two sides that gave different results."""
+    """A measurement is not valid: a command failed, or the two sides gave different results."""
 
 
 class NotEquivalentError(BenchError):
-    """Two alternatives that were to be compared by their time do not give the same."""
+    """Two alternatives whose times are compared give different results."""
 
 
 class WorkerStartError(RbtError):
-    """Workers die before they take their first batch."""
+    """Workers died before they took their first batch."""
 
 
 class WorkerDiedError(RbtError, RuntimeError):
@@ -109,12 +109,12 @@ class NoResultError(RbtError, LookupError, RuntimeError):
 
 
 class StudyInterrupted(RbtError, KeyboardInterrupt):  # noqa: N818 - as KeyboardInterrupt is
-    """Ctrl-C stopped a study cleanly; what finished is recorded, and `Tuner.restore` goes on."""
+    """Ctrl-C stopped a study cleanly; finished trials are recorded, and `Tuner.restore` continues it."""
 
 
 class NotSupportedError(InputError, NotImplementedError):
-    """Something of Ray Tune that has no counterpart here; the message says what to use."""
+    """A feature of Ray Tune is not supported; the message says what to use."""
 
 
 class TuneError(RbtError):
-    """What became of a trial that did not complete, as `Result.error` has it."""
+    """The error of a trial that did not complete, as `Result.error` of `rbt_ray.tune` has it."""

@@ -1,4 +1,4 @@
-"""Text for HTML that any page can hold."""
+"""Escapes text for HTML."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import html
 
 
 def escape(text: str) -> str:
-    """Text for HTML, in elements and in quoted attributes."""
+    """Escapes text for HTML elements and quoted attributes."""
     return encodable(html.escape(text))
 
 
 def encodable(text: str) -> str:
-    """The text with lone surrogates written out as escapes: no encoding has them, and JSON can bring them."""
+    """Replaces lone surrogates, which JSON can contain and no encoding can represent, by escapes."""
     return text.encode("utf-8", errors="backslashreplace").decode("utf-8")

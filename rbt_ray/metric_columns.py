@@ -1,4 +1,4 @@
-"""Metrics of many trials in named columns, whatever their types; the form in which batches travel and are stored."""
+"""Metrics of many trials in named columns of any type, as batches are sent and recorded."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class Column:
     """One metric of `n` trials.
 
     Args:
-        kind: "float", "int" and "bool" are arrays of that type; "json" holds anything else JSON can say, or a mixture.
-        values: ``(n,)``; anything where not present.
-        present: ``(n,)``: which trials have this metric.
+        kind: "float", "int" or "bool" for an array of that type; "json" for other JSON values or a mixture.
+        values: ``(n,)``; undefined where not present.
+        present: ``(n,)`` whether each trial has this metric.
     """
 
     kind: Kind
@@ -37,7 +37,7 @@ class Column:
 
     @classmethod
     def of(cls, values: Sequence[Any], present: BoolArray) -> Column:
-        """The narrowest column for plain Python values; those not present may be anything."""
+        """Returns the narrowest column for plain Python values; ignores those not present."""
         whole = bool(present.all())
         there = values if whole else [value for value, here in zip(values, present.tolist(), strict=True) if here]
         types = set(map(type, there))
@@ -53,52 +53,52 @@ class Column:
 
     @classmethod
     def join(cls, parts: Sequence[tuple[Column, IntArray]], n: int) -> Column:
-        """One column of `n` trials from parts and the places of their rows."""
+        """Joins parts into a column of `n` trials; each part comes with the positions of its rows."""
         kinds = {part.kind for part, _ in parts}
         kind: Kind = kinds.pop() if len(kinds) == 1 else "json"
         values = np.zeros(n, dtype=_DTYPES[kind])
         present = np.zeros(n, dtype=bool)
         for part, rows in parts:
-            # tolist() gives plain Python values, so that a mixture keeps 1, 1.0 and True apart.
+            # tolist() returns plain Python values, so that a mixture distinguishes 1, 1.0 and True.
             values[rows] = part.values if part.kind == kind else np.fromiter(part.values.tolist(), object, len(rows))
             present[rows] = part.present
         return cls(kind, values, present)
 
     def recordable(self, n: int) -> Column:
-        """Returns the column of `n` trials as a journal can hold it.
+        """Returns the column of `n` trials in recordable form.
 
         Raises:
-            ValueError: it has another length or type, or a value that no metric can have.
+            ValueError: it has another length or type, or a value that is impossible for a metric.
         """
         require(type(self.kind) is str and self.kind in _DTYPES, "kind", self.kind)
         present = recordable.array(self.present, np.bool_, (n,), "present")
         values = recordable.array(self.values, _DTYPES[self.kind], (n,), "values")
         if self.kind == "json":
             whole = bool(present.all())
-            found = values.tolist() if whole else Column("json", values, present).plain()
-            plain = recordable.plain_values(found)
+            found = values.tolist() if whole else Column("json", values, present).to_list()
+            plain = recordable.json_values(found)
             values = values if whole and plain is found else np.fromiter(plain, object, n)
         return Column(self.kind, values, present)
 
     def take(self, rows: IntArray | slice) -> Column:
-        """The column of some of the trials."""
+        """Returns the column of some of the trials."""
         return Column(self.kind, self.values[rows], self.present[rows])
 
     def only(self, rows: BoolArray) -> Column:
-        """The column without the values of other rows, whose types then leave no mark on its kind."""
+        """Returns the column with the values of these rows only; the types of other values do not affect its kind."""
         present = self.present & rows
         if self.kind == "json":
-            return Column.of(self.plain(), present)
+            return Column.of(self.to_list(), present)
         return Column(self.kind, self.values, present)
 
-    def plain(self) -> list[Any]:
-        """Plain Python values; None where not present."""
+    def to_list(self) -> list[Any]:
+        """Returns plain Python values; None where not present."""
         return [v if there else None for v, there in zip(self.values.tolist(), self.present.tolist(), strict=True)]
 
     def numbers(self) -> FloatArray:
-        """``(n,)`` float64; NaN where the metric is absent or not a number."""
+        """Returns ``(n,)`` float64; NaN if the metric is absent or not a number."""
         if self.kind == "json":
-            numbers = [float(v) if isinstance(v, (int, float)) else math.nan for v in self.plain()]
+            numbers = [float(v) if isinstance(v, (int, float)) else math.nan for v in self.to_list()]
             return np.array(numbers, dtype=np.float64)
         return np.where(self.present, self.values.astype(np.float64), np.nan)
 
@@ -107,7 +107,7 @@ MetricColumns: TypeAlias = Mapping[str, Column]
 
 
 def from_rows(rows: Sequence[Metrics | None]) -> dict[str, Column]:
-    """Columns of metrics given a trial a row; None where a trial has none."""
+    """Returns columns of metrics that are given as one dict per trial; None for a trial without metrics."""
     found = [row for row in rows if row is not None]
     names = dict.fromkeys(chain.from_iterable(found))
     if set(map(len, found)) == {len(names)}:
@@ -121,10 +121,10 @@ def from_rows(rows: Sequence[Metrics | None]) -> dict[str, Column]:
 
 
 def all_recordable(columns: Any, n: int) -> dict[str, Column]:
-    """Returns the columns of `n` trials as a journal can hold them.
+    """Returns the columns of `n` trials in recordable form.
 
     Raises:
-        ValueError: this is no dict of columns, or one cannot be recorded.
+        ValueError: it is not a dict of columns, or a column cannot be recorded.
     """
     require(type(columns) is dict, "metrics", columns)
     found: dict[str, Column] = {}
@@ -137,12 +137,12 @@ def all_recordable(columns: Any, n: int) -> dict[str, Column]:
 
 
 def take(columns: MetricColumns, rows: IntArray | slice) -> dict[str, Column]:
-    """The columns of some of the trials."""
+    """Returns the columns of some of the trials."""
     return {name: column.take(rows) for name, column in columns.items()}
 
 
 def join(parts: Iterable[tuple[MetricColumns, IntArray]], n: int) -> dict[str, Column]:
-    """Columns of `n` trials from parts and the places of their rows; names in order of first appearance."""
+    """Joins parts into columns of `n` trials; each part comes with its rows. Names keep the order of first appearance."""
     gathered: dict[str, list[tuple[Column, IntArray]]] = {}
     for columns, rows in parts:
         for name, column in columns.items():
@@ -151,7 +151,7 @@ def join(parts: Iterable[tuple[MetricColumns, IntArray]], n: int) -> dict[str, C
 
 
 def row(columns: MetricColumns, index: int) -> Metrics:
-    """The metrics of one trial as plain Python values."""
+    """Returns the metrics of one trial as plain Python values."""
     return {
         name: column.values[index : index + 1].tolist()[0] for name, column in columns.items() if column.present[index]
     }

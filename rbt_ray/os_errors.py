@@ -1,4 +1,4 @@
-"""Explain failures of the operating system in one sentence: no memory, no descriptors, no space, no working directory."""
+"""Explains errors of the operating system in one sentence: no memory, no descriptors, no space, no working directory."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ _BY_TEXT = {
     "too many open files": _NO_FILES,
     "can't start new thread": _NO_PROCESS,
 }
-"""For errors without a number: of the dynamic loader (ImportError), of threads (RuntimeError), of pandas' parser."""
+"""Texts of errors without a number: of the dynamic loader (ImportError), threads (RuntimeError) and pandas' parser."""
 _EXPLAINED = (MemoryError, OSError, ImportError, RuntimeError)
 
 
 def explanation(error: BaseException) -> str | None:
-    """What the machine or a limit of this process lacks, and what to do; None if that is not why it failed."""
-    if isinstance(error, MemoryError):  # those of numpy and pyarrow are MemoryErrors too
+    """Returns which resource is missing and what to do; None if the error has another cause."""
+    if isinstance(error, MemoryError):  # the errors of numpy and pyarrow are subclasses
         return _NO_MEMORY
     if isinstance(error, OSError):
         if error.errno in _BY_NUMBER:
@@ -53,8 +53,8 @@ def explanation(error: BaseException) -> str | None:
 
 
 @contextmanager
-def explained() -> Iterator[None]:
-    """Raises a `ResourceError` in place of errors that `explanation` can explain; usable as a decorator."""
+def explain_os_errors() -> Iterator[None]:
+    """Replaces errors that `explanation` can explain by a `ResourceError`; also usable as a decorator."""
     try:
         yield
     except RbtError:

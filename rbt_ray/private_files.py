@@ -1,7 +1,7 @@
-"""Folders and files for their owner only, whatever the umask says, whatever else lies in their folder, and on the disk.
+"""Writes folders and files that only their owner can access, whatever the umask is, and flushes them to the disk.
 
-A file is written under a random name beside its place and moved there when it is whole. The name cannot be guessed and
-is never opened if it exists, so a link that somebody left in a shared folder leads no write elsewhere.
+A file is written under a random name next to its path and renamed when it is complete. The name cannot be guessed and is
+never opened if it exists, so a link that another user left in a shared folder cannot redirect a write.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from time import time  # the clock itself: an objective may put another in its place
+from time import time  # bound here, because an objective may replace time.time
 from typing import BinaryIO
 
-DRAFT = ".writing-"
-"""What the name of an unfinished file begins with."""
+DRAFT_PREFIX = ".writing-"
+"""The prefix of the name of an unfinished file."""
 ABANDONED_AFTER_S = 3600.0
-"""After so long a temporary file that nobody has written to belongs to no living process."""
+"""The age, in seconds since its last write, at which a temporary file cannot belong to a living process."""
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 _NO_WAIT = getattr(os, "O_NONBLOCK", 0)  # opening a pipe would wait for a process at its other end
 _BINARY = getattr(os, "O_BINARY", 0)
@@ -28,19 +28,21 @@ _IN_PLACE = os.O_WRONLY | os.O_CREAT | _NO_LINK
 
 
 def make_folder(folder: Path, *, flush: bool = True) -> None:
-    """Makes a folder and those above it that are missing, all with mode 0700; one that exists stays as it is.
+    """Creates a folder and its missing parents with mode 0700; an existing folder is not changed.
 
     Args:
-        folder: what to make.
-        flush: whether it is also there after a power cut; it takes some milliseconds.
+        folder: the folder to create.
+        flush: whether the folder has to survive a power cut, which takes some milliseconds.
 
     Raises:
-        OSError: it cannot be made.
+        OSError: it cannot be created.
     """
     try:
         folder.mkdir(mode=0o700)
     except FileNotFoundError:
-        if folder.parent == folder or folder.parent.is_dir():  # it takes no folders, as /proc, or was removed
+        if (
+            folder.parent == folder or folder.parent.is_dir()
+        ):  # the parent refuses folders, as /proc does, or was removed
             raise
         make_folder(folder.parent, flush=flush)
         make_folder(folder, flush=flush)
@@ -54,20 +56,20 @@ def make_folder(folder: Path, *, flush: bool = True) -> None:
 
 @contextmanager
 def replacing(path: Path, *, mode: int = 0o600, flush: bool = True) -> Iterator[BinaryIO]:
-    """A new file to write to; it replaces `path` when the block ends without an error.
+    """Opens a new file for writing; it replaces `path` when the block ends without an error.
 
-    `path` holds its old content or all of the new one at any instant. If it is a link, the link is replaced. A library
-    that wants a path may write to the file's `name`.
+    At any instant, `path` has either its old content or the complete new content. If it is a link, the link is replaced. A
+    library that needs a path may write to the file's `name`.
 
     Args:
-        path: what to write.
-        mode: the file's rights, of which the umask takes some.
-        flush: whether that also holds after a power cut; it takes some milliseconds.
+        path: the file to replace.
+        mode: the file's mode, before the umask.
+        flush: whether this has to hold after a power cut, too, which takes some milliseconds.
 
     Raises:
-        OSError: it cannot be written; `path` is as it was.
+        OSError: it cannot be written; `path` is not changed.
     """
-    draft = draft_of(path)
+    draft = draft_path(path)
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | _NO_LINK | _BINARY
     try:
         with open(draft, "wb", opener=lambda name, _: os.open(name, flags, mode)) as file:
@@ -77,44 +79,44 @@ def replacing(path: Path, *, mode: int = 0o600, flush: bool = True) -> Iterator[
                 os.fsync(file.fileno())
         draft.replace(path)
     except BaseException as error:
-        if isinstance(error, OSError) and error.filename is None:  # a write that failed does not name its file
+        if isinstance(error, OSError) and error.filename is None:  # the error of a failed write does not name the file
             error.filename = str(path)
         with suppress(OSError):
             draft.unlink()
         raise
     if flush:
-        sync(path.parent)  # the rename itself is on the disk when the folder is
+        sync(path.parent)  # the rename is on the disk when the folder is
 
 
-def draft_of(path: Path) -> Path:
-    """A random name beside `path` to write it under first."""
-    return path.with_name(f"{DRAFT}{secrets.token_hex(8)}")
+def draft_path(path: Path) -> Path:
+    """Returns a random name next to `path`, to write to before renaming."""
+    return path.with_name(f"{DRAFT_PREFIX}{secrets.token_hex(8)}")
 
 
-def sweep(folder: Path, older_than_s: float = ABANDONED_AFTER_S) -> None:
+def remove_abandoned_drafts(folder: Path, older_than_s: float = ABANDONED_AFTER_S) -> None:
     """Removes the drafts that killed processes left in a folder.
 
     Args:
-        folder: where to look; the folders in it are left alone.
-        older_than_s: how long ago a draft was last written to. A living process writes to its own within the hour.
+        folder: the folder; its subfolders are not searched.
+        older_than_s: the minimum age, in seconds since the last write. A living process writes to its draft within an hour.
     """
     newest = time() - older_than_s
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             with suppress(OSError):
-                if entry.name.startswith(DRAFT) and entry.stat(follow_symlinks=False).st_mtime <= newest:
+                if entry.name.startswith(DRAFT_PREFIX) and entry.stat(follow_symlinks=False).st_mtime <= newest:
                     Path(entry.path).unlink()
 
 
 def open_regular(path: Path, *, follow: bool = True) -> BinaryIO:
-    """Opens a regular file to read; a pipe or a device is refused, not waited for.
+    """Opens a regular file for reading; refuses a pipe or a device without waiting for it.
 
     Args:
-        path: of the file.
+        path: the file.
         follow: whether it may be a link.
 
     Raises:
-        OSError: it cannot be read, or is no regular file.
+        OSError: it cannot be read, or is not a regular file.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | _NO_WAIT | _BINARY | (0 if follow else _NO_LINK))
@@ -132,10 +134,10 @@ def open_regular(path: Path, *, follow: bool = True) -> BinaryIO:
 
 
 def read_small(path: Path, at_most: int) -> bytes:
-    """The content of a regular file.
+    """Returns the content of a regular file.
 
     Raises:
-        OSError: it cannot be read, is no regular file, or holds more than `at_most` bytes.
+        OSError: it cannot be read, is not a regular file, or has more than `at_most` bytes.
     """
     with open_regular(path) as file:
         content = file.read(at_most + 1)
@@ -145,21 +147,21 @@ def read_small(path: Path, at_most: int) -> bytes:
 
 
 def sync(path: Path) -> None:
-    """Flushes a file to the disk; of a folder, its entries: what was made, renamed or removed in it.
+    """Flushes a file to the disk; for a folder, its entries: files that were created, renamed or removed in it.
 
     Raises:
         OSError: the disk reports an error.
     """
-    if os.name != "posix":  # Windows does not open folders
+    if os.name != "posix":  # Windows cannot open folders
         return
     try:
         descriptor = os.open(path, os.O_RDONLY)
-    except PermissionError:  # files can be made in a folder that cannot be read
+    except PermissionError:  # a folder that cannot be read may still accept files
         return
     try:
         os.fsync(descriptor)
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # a file system that flushes no folders
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # the file system cannot flush folders
             error.filename = str(path)
             raise
     finally:
@@ -167,7 +169,7 @@ def sync(path: Path) -> None:
 
 
 def write(path: Path, content: str) -> None:
-    """Writes a file with mode 0600, in place of what it held.
+    """Writes a file with mode 0600, and overwrites its content.
 
     Raises:
         OSError: it cannot be written, or is a symbolic link.
@@ -177,7 +179,7 @@ def write(path: Path, content: str) -> None:
 
 
 def append(path: Path, content: str) -> None:
-    """Adds to a file, which gets mode 0600 where there is none yet.
+    """Appends to a file; a new one gets mode 0600.
 
     Raises:
         OSError: it cannot be written, or is a symbolic link.
@@ -186,11 +188,11 @@ def append(path: Path, content: str) -> None:
         file.write(content.encode())
 
 
-def close_to_others(folder: Path) -> None:
-    """Takes from all but the owner every right to a folder and what is in it.
+def restrict_to_owner(folder: Path) -> None:
+    """Removes all permissions of group and others from a folder and its content.
 
-    Symbolic links are not followed, and files with several hard links keep their mode: they are also somebody else's. A
-    file system that has no modes is left as it is.
+    Symbolic links are not followed, and files with several hard links keep their mode, because the other links may belong to
+    another user. Does nothing on a file system without modes.
     """
     with suppress(OSError):
         mode = folder.stat().st_mode
@@ -199,7 +201,7 @@ def close_to_others(folder: Path) -> None:
         with os.scandir(folder) as entries:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
-                    close_to_others(Path(entry.path))
+                    restrict_to_owner(Path(entry.path))
                 elif entry.is_file(follow_symlinks=False):
                     found = entry.stat(follow_symlinks=False)
                     if found.st_mode & 0o077 and found.st_nlink == 1:

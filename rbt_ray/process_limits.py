@@ -1,7 +1,7 @@
 """Limits of this process (`ulimit`) on address space and open files, checked before libraries are loaded.
 
-A library that cannot map its code or start its threads ends the process, or waits for ever, and raises nothing that
-could be explained.
+A library that cannot map its code or start its threads kills the process or hangs, and raises no error that could be
+explained.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ MIB = 2**20
 READER_BYTES, WORKER_BYTES = 400 * MIB, 1024 * MIB
 """Address space that a process needs to read prices or studies, and to run studies with workers."""
 READER_FILES, WORKER_FILES = 24, 48
-"""Descriptors that it needs beside those that are open; workers need 4 more each."""
+"""Descriptors that it needs in addition to the open ones; each worker needs 4 more."""
 
 
 def check(needed_bytes: int = READER_BYTES, needed_files: int = READER_FILES) -> None:
-    """Refuse to start under limits that nothing works with.
+    """Refuses to start if a limit of this process is too low.
 
     Args:
-        needed_bytes: address space of the process.
-        needed_files: descriptors beside those that are open.
+        needed_bytes: the address space that the process needs.
+        needed_files: the descriptors that it needs in addition to the open ones.
 
     Raises:
-        ResourceError: a limit is lower; the message names the limit, and how to raise it.
+        ResourceError: a limit is lower; the message names the limit and how to raise it.
     """
     if (limit := address_space()) is not None and limit < needed_bytes:
         raise ResourceError(
@@ -41,7 +41,7 @@ def check(needed_bytes: int = READER_BYTES, needed_files: int = READER_FILES) ->
 
 
 def address_space() -> int | None:
-    """The limit on the address space in bytes; None where there is none."""
+    """Returns the limit on the address space in bytes; None if there is none."""
     if sys.platform == "win32":
         return None
     import resource
@@ -50,7 +50,7 @@ def address_space() -> int | None:
 
 
 def free_descriptors() -> int | None:
-    """How many more files this process may open; None where nothing limits them."""
+    """Returns how many more files this process may open; None if there is no limit."""
     if sys.platform == "win32":
         return None
     import resource
@@ -64,7 +64,7 @@ def _open_files(limit: int) -> int:
         return len(list(Path("/dev/fd").iterdir()))
     except FileNotFoundError:
         return 0
-    except OSError:  # listing takes a descriptor too
+    except OSError:  # no descriptor is left for listing the folder
         return limit
 
 

@@ -1,7 +1,7 @@
-"""What a journal can hold: one rule for what is written and what is read, so that whatever is written can be read.
+"""The values that a journal can record: one rule for writing and reading, so that everything written can be read.
 
-Times only describe a trial: a clock that is wrong gives the nearest time there can be. Whatever else does not fit is an
-error.
+Times only describe a trial, so a time outside the recordable range becomes the nearest one in it. Any other value outside its
+range is an error.
 """
 
 from __future__ import annotations
@@ -18,39 +18,39 @@ LATEST_S = 4_102_444_800.0
 """The year 2100, in seconds since the epoch: the latest time, and the longest duration, that is recorded."""
 LARGEST_INT = int(sys.float_info.max)
 LARGEST_NUMBER = 2**62
-"""Of trials and reports."""
+"""The largest number of a trial or a report."""
 _PLAIN = {type(None), bool, int, float, str}
 LONGEST_ERROR = 100_000
-"""Letters of a trial's error; what follows is cut off."""
+"""The longest error of a trial, in characters; longer ones are cut."""
 
 
 def require(holds: bool, name: str, found: Any) -> None:
-    """Refuses a part that does not hold.
+    """Raises an error if a condition does not hold.
 
     Raises:
-        ValueError: the message names the part and shows what was found.
+        ValueError: the message names the part and shows its value.
     """
     if not holds:
-        # Other types run code of their own when they are shown, and Python shows no int of thousands of digits.
+        # Other types run their own code in `str`, and Python refuses to print an int of thousands of digits.
         is_short = type(found) in (str, float, bool) or (type(found) is int and found.bit_length() < 300)
         shown = str(found)[:80] if is_short else f"of type {type(found).__name__}"
         raise ValueError(f"its `{name}` is {shown!r}")
 
 
 def is_whole(number: Any, most: int = LARGEST_NUMBER) -> bool:
-    """Whether it is a whole number from 0 to `most`."""
+    """Returns whether it is an int from 0 to `most`."""
     return type(number) is int and 0 <= number <= most
 
 
 def seconds(found: Any) -> float:
-    """Returns a time or duration within [0, `LATEST_S`]; 0.0 for what is not a number."""
+    """Returns a time or duration within [0, `LATEST_S`]; 0.0 for a value that is not a number."""
     if type(found) not in (int, float):
         found = found.item() if type(found) in (np.float64, np.float32, np.int64) else 0.0
     return 0.0 if found != found else float(min(max(found, 0.0), LATEST_S))
 
 
 def durations(found: Any, n: int) -> FloatArray:
-    """Returns ``(n,)`` seconds, each within [0, `LATEST_S`]; 0.0 for what is not a number.
+    """Returns ``(n,)`` seconds, each within [0, `LATEST_S`]; 0.0 for a value that is not a number.
 
     Raises:
         ValueError: it is not an array of `n` values.
@@ -58,7 +58,7 @@ def durations(found: Any, n: int) -> FloatArray:
     require(type(found) is np.ndarray and found.shape == (n,), "duration_s", found)
     if found.dtype.kind not in "fiu":
         return np.array([seconds(one) for one in found.tolist()])
-    with np.errstate(over="ignore"):  # a long double may be above all float64
+    with np.errstate(over="ignore"):  # a long double may exceed the range of float64
         numbers: FloatArray = found.astype(np.float64, copy=False)
     if ((numbers >= 0.0) & (numbers <= LATEST_S)).all():
         return numbers
@@ -77,19 +77,19 @@ def array(found: Any, dtype: DTypeLike, shape: tuple[int, ...], name: str) -> ND
 
 
 def text(found: Any) -> str:
-    """Returns a text that every encoding of Unicode can hold.
+    """Returns a text without lone surrogates, which every Unicode encoding can represent.
 
     Raises:
         ValueError: it is not a string.
     """
     require(type(found) is str, "text", found)
-    # JSON joins two halves of a surrogate pair into another letter, and no file or terminal takes one half.
+    # JSON joins two lone surrogates into another character, and files and terminals refuse a lone one.
     valid: str = found if found.isascii() else found.encode("utf-8", "replace").decode()
     return valid
 
 
-def plain_values(found: list[Any]) -> list[Any]:
-    """Returns metrics' values: each None, a bool, a float, a string, or an int that fits into a float.
+def json_values(found: list[Any]) -> list[Any]:
+    """Returns the values of metrics: each None, a bool, a float, a string, or an int in the range of float.
 
     Raises:
         ValueError: one is none of these.

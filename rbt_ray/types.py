@@ -1,7 +1,6 @@
-"""The words of the project as frozen values: config, proposal, result, checkpoint.
+"""The basic values as frozen classes: config, proposal, result, checkpoint.
 
-These are the views somebody looks at. What moves between searcher, worker and journal is the batch, in columns:
-see `columns`.
+Searchers, workers and the journal exchange batches in columns (see `columns`); these values are created on access.
 """
 
 from __future__ import annotations
@@ -19,47 +18,51 @@ IntArray: TypeAlias = NDArray[np.int64]
 BoolArray: TypeAlias = NDArray[np.bool_]
 
 Config: TypeAlias = Mapping[str, Any]
-"""A point of the space as the objective gets it: nested where the space is nested, inactive parameters absent."""
+"""A point of the space as the objective gets it: nested like the space, without inactive parameters."""
 
 Metrics: TypeAlias = dict[str, Any]
 """Plain Python values by name: float, int, bool, str or None."""
 
 Status: TypeAlias = Literal["COMPLETED", "FAILED", "CRASHED", "TIMED_OUT"]
 STATUSES: tuple[Status, ...] = ("COMPLETED", "FAILED", "CRASHED", "TIMED_OUT")
-COMPLETED, FAILED, CRASHED, TIMED_OUT = range(4)
-"""Positions in `STATUSES`: what columns hold."""
+StatusCode: TypeAlias = Literal[0, 1, 2, 3]
+"""The position of a status in `STATUSES`, as columns hold it. An enum member would slow comparisons with columns."""
+COMPLETED: Final = 0
+FAILED: Final = 1
+CRASHED: Final = 2
+TIMED_OUT: Final = 3
 
 RESULT_COLUMNS = ("trial_id", "status", "fidelity", "error", "duration_s", "worker")
-"""Columns of the table of results that are not metrics; no metric may be called so."""
+"""The columns of the results table that are not metrics; no metric may have one of these names."""
 
 Mode: TypeAlias = Literal["min", "max"]
 FidelityKind: TypeAlias = Literal["prefix", "blocks", "symbols", "reports"]
-"""What a fidelity is a share of: the first bars, of blocks of bars, of the symbols, of the objective's reports."""
+"""What a fidelity is a share of: the first bars, the bars of each block, the symbols, or the objective's reports."""
 Execution: TypeAlias = Literal["next_open", "next_close", "close"]
 Rebalance: TypeAlias = Literal["every_bar", "on_change"]
 ACCOUNTING: Final = 2
-"""The version of the rules in package `rbt_ray.simulate`, which a study records.
+"""The version of the accounting rules in `rbt_ray.simulate`, which a study records.
 
-Version 1 closed a holding on a bar without a price, let `every_bar` undo drift for nothing, and counted fills in
+Version 1 closed a holding on a bar without a price, did not charge `every_bar` for undoing drift, and counted fills as
 `n_trades`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A config at a fidelity: what a searcher wants evaluated."""
+    """A config at a fidelity, proposed by a searcher."""
 
     config: Config
     fidelity: float = 1.0
-    """The share of the training bars to use, above 0 and at most 1, from the start (hpbandster: budget)."""
+    """The share of the training bars to use, from the first one: above 0 and at most 1 (hpbandster: budget)."""
     tag: tuple[int, ...] = ()
-    """The searcher's own note, such as (bracket, rung, slot); nobody else reads it."""
+    """The searcher's own data, such as (bracket, rung, slot); nothing else reads it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Where an objective that reports can go on: after so many reports, from what it left, which only workers unpack.
+    """A state that an objective can continue from, after a number of reports; only workers unpack the payload.
 
-    The journal keeps no payload: a checkpoint read from it says that there was one, and holds ``b""``.
+    The journal does not record the payload: a checkpoint that is read from it has the payload ``b""``.
     """
 
     n_reports: int
@@ -70,8 +73,8 @@ class Checkpoint:
 class Result:
     """A trial with its outcome.
 
-    `loss` is what every searcher minimises: the study's metric with its sign turned for `mode="max"`; None where
-    the trial did not complete. A searcher gets None too where a trial stopped by itself before the fidelity it was asked for.
+    `loss` is the value that every searcher minimises: the study's metric, negated for ``mode="max"``. It is None if the trial
+    did not complete. A searcher also gets None if the trial stopped by itself below the requested fidelity.
     """
 
     trial_id: int
@@ -87,12 +90,12 @@ class Result:
 
 
 def is_real(value: object) -> TypeGuard[float]:
-    """Whether it is a real number of Python's or numpy's, no bool, and no duration, which numpy takes for an integer."""
-    if type(value) in (float, int):  # nearly always; the abstract class takes ten times as long
+    """Returns whether it is a real number of Python or numpy, and neither a bool nor a duration (an integer to numpy)."""
+    if type(value) in (float, int):  # the usual case; checking the abstract class takes ten times as long
         return True
     return isinstance(value, Real) and not isinstance(value, (bool, np.bool_, np.timedelta64))
 
 
 def is_integer(value: object) -> TypeGuard[int]:
-    """Whether it is such a number of an integer type."""
+    """Returns whether it is a real number of an integer type."""
     return isinstance(value, Integral) and is_real(value)

@@ -54,29 +54,13 @@ MAY_IMPORT = {
     "cli": None,
     "__init__": None,
 }
-# `ResultGrid.report` imports the report inside the method: one writes `results.report(path)`. Reports and exports take a
-# ResultGrid, and import it for its type alone.
+# `ResultGrid.report` imports the report inside the method: one writes `results.report(path)`.
 # RustyBT's names run its algorithms through the adapter, which nobody needs who has none.
 EXCEPTIONS = {("tuner/result_grid.py", "reporting"), ("compat/rustybt/objective.py", "adapters")}
-TYPES_ONLY = {("reporting", "tuner"), ("export", "tuner")}
 # Modules that import each other, one of them for its types alone. No others do, within functions or not.
 TYPE_CIRCLES = {
     frozenset({"data.bundle", "data.view"}),
     frozenset({"objectives.builtin.strategy", "objectives.sweep.run"}),
-    frozenset(
-        {
-            "export.hpbandster_result",
-            "export.mlflow_runs",
-            "export.optuna_study",
-            "export.trial_times",
-            "reporting.charts",
-            "reporting.html",
-            "reporting.ranking",
-            "reporting.top",
-            "reporting.winner",
-            "tuner.result_grid",
-        }
-    ),
 }
 HEAVY = {
     "ray": {
@@ -205,12 +189,11 @@ def test_imports_flow_one_way(path):
     room = room_of(path)
     allowed = MAY_IMPORT[room]
     where = path.relative_to(PACKAGE).as_posix()
-    for name, for_types in imports(path):
+    for name, _ in imports(path):
         parts = name.split(".")
         if parts[0] == "rbt_ray" and len(parts) > 1 and allowed is not None:
             other = parts[1]
             fine = other == room or other in allowed or (where, other) in EXCEPTIONS
-            fine = fine or (for_types and (room, other) in TYPES_ONLY)
             assert fine, f"{where} imports {name}; {room} may import {sorted(allowed)}"
         homes = HEAVY.get(parts[0])
         if homes is not None:
@@ -268,3 +251,18 @@ def test_names_avoid_private_words(path):
         names |= {getattr(node, field, None) for field in ("id", "attr", "arg", "name", "asname")} - {None}
     words = {name: {word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", name)} & BANNED for name in names}
     assert {name: found for name, found in words.items() if found} == {}
+
+
+@pytest.mark.parametrize("room", ["engine", "reporting", "store", "tuner"])
+def test_no_private_field_of_another_object_is_written(room):
+    for path in (PACKAGE / room).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Attribute) and isinstance(node.ctx, (ast.Store, ast.Del)):
+                is_own = isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")
+                assert is_own or not node.attr.startswith("_"), f"{path}:{node.lineno} writes {ast.unparse(node)}"
+
+
+@pytest.mark.parametrize("room", ["engine", "reporting", "store", "tuner"])
+def test_objects_are_constructed_by_their_class(room):
+    for path in (PACKAGE / room).rglob("*.py"):
+        assert "__new__" not in path.read_text(), path

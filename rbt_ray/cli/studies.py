@@ -63,20 +63,20 @@ def resume(path: str, *, as_json: bool, accept_changes: bool, run_over: Mapping[
     from rbt_ray.cli.study_file import load_objective
     from rbt_ray.search.registry import recorded_kind
     from rbt_ray.store.journal import Journal
-    from rbt_ray.store.location import Place
+    from rbt_ray.store.location import StudyLocation
     from rbt_ray.study.study import Study
-    from rbt_ray.tuner.config import as_before
+    from rbt_ray.tuner.config import with_saved_settings
     from rbt_ray.tuner.tuner import Tuner
 
-    place = Place(path)
-    with contextlib.closing(Journal(place.settle())) as journal:
+    location = StudyLocation(path)
+    with contextlib.closing(Journal(location.fetch())) as journal:
         study = Study.from_json(journal.definition)
-    run_config = as_before(_run_config(run_over), study.run)
+    run_config = with_saved_settings(_run_config(run_over), study.run)
     _warm_up(run_config)
     if recorded_kind(study).is_object or not study.objective.is_importable:
         raise ObjectiveError(
-            f"the study in {place.shown} was started in Python with {study.objective.name} (search_alg {study.search_alg}), which "
-            f"the command line cannot import. Resume it in Python with `Tuner.restore({place.shown!r}, objective)`."
+            f"the study in {location.display_name} was started in Python with {study.objective.name} (search_alg {study.search_alg}), which "
+            f"the command line cannot import. Resume it in Python with `Tuner.restore({location.display_name!r}, objective)`."
         )
     address = study.objective
     objective = load_objective(address.name, address.options, Path(address.folder))
@@ -86,10 +86,10 @@ def resume(path: str, *, as_json: bool, accept_changes: bool, run_over: Mapping[
 
 def show(path: str, *, as_json: bool) -> int:
     """Prints the results of a study so far."""
-    from rbt_ray.store.location import Place
+    from rbt_ray.store.location import StudyLocation
     from rbt_ray.tuner.result_grid import ResultGrid
 
-    folder = Place(path).settle()
+    folder = StudyLocation(path).fetch()
     results = ResultGrid(folder)
     tables.print_results(results, as_json=as_json, report=_report_of(folder))
     for note in () if as_json else results.notes:
@@ -99,10 +99,10 @@ def show(path: str, *, as_json: bool) -> int:
 
 def report(path: str, out: Path | None) -> int:
     """Writes the report and prints its path."""
-    from rbt_ray.store.location import Place
+    from rbt_ray.store.location import StudyLocation
     from rbt_ray.tuner.result_grid import ResultGrid
 
-    folder = Place(path).settle()
+    folder = StudyLocation(path).fetch()
     target = out or folder / "report.html"
     if target.parent != folder and not target.parent.is_dir():
         raise SettingError(f"`--out` {target}: the folder {target.parent} does not exist.")
@@ -143,9 +143,9 @@ def _run_config(given: Mapping[str, Any]) -> Any:
 
 def _warm_up(run_config: Any) -> None:
     """Starts the workers before other modules are imported, so that they start in parallel with this process."""
-    from rbt_ray.tuner.pools import warm
+    from rbt_ray.tuner.pools import start_idle
 
-    warm(run_config)
+    start_idle(run_config)
 
 
 def _report_of(path: Path) -> Path | None:

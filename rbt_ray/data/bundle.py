@@ -17,7 +17,7 @@ from rbt_ray.data.content import Content, Fields, missing_field
 from rbt_ray.data.times import TimeArray
 from rbt_ray.errors import BundleError
 from rbt_ray.html_text import escape
-from rbt_ray.os_errors import explained
+from rbt_ray.os_errors import explain_os_errors
 from rbt_ray.types import FloatArray
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Opener(Protocol):
         ...
 
 
-@explained()
+@explain_os_errors()
 def open_bundle(path: str | Path, *, verify: bool = False) -> Bundle:
     """Memory-map a file that `Bundle.save` wrote: it takes milliseconds, and all processes share one copy.
 
@@ -99,7 +99,7 @@ class Bundle(Fields):
     open = _Open()
 
     @classmethod
-    @explained()
+    @explain_os_errors()
     def from_frame(
         cls,
         frame: Any,
@@ -134,7 +134,7 @@ class Bundle(Fields):
         return cls(made, name, {**source.notes, **(metadata or {})})
 
     @classmethod
-    @explained()
+    @explain_os_errors()
     def from_arrays(
         cls,
         fields: Mapping[str, ArrayLike],

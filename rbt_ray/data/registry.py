@@ -24,8 +24,8 @@ from rbt_ray.data.bundle import Bundle
 from rbt_ray.errors import BundleError, BundleNotFoundError
 from rbt_ray.file_lock import FileLock
 from rbt_ray.nearest import did_you_mean
-from rbt_ray.os_errors import explained
-from rbt_ray.private_files import make_folder, read_small, sweep
+from rbt_ray.os_errors import explain_os_errors
+from rbt_ray.private_files import make_folder, read_small, remove_abandoned_drafts
 
 EMBEDDED = {name: Path(__file__).parent / "embedded" / f"{name}.arrow" for name in ("sample", "fx")}
 VERIFIED_UP_TO = 64 * 2**20
@@ -68,7 +68,7 @@ class BundleInfo:
     error: str | None = None
 
 
-@explained()
+@explain_os_errors()
 def ingest(
     name: str,
     source: Any,
@@ -115,7 +115,7 @@ def ingest(
         return _put(bundle, name, bundles / name)
 
 
-@explained()
+@explain_os_errors()
 def load_bundle(name: str, version: str | None = None) -> Bundle:
     """Load a registered or embedded bundle, memory-mapped.
 
@@ -152,7 +152,7 @@ def current_version(name: str) -> str:
     return _path(name, None).stem
 
 
-@explained()
+@explain_os_errors()
 def list_bundles() -> list[BundleInfo]:
     """List all bundles, the embedded ones first, then by name; damaged ones with their error."""
     return [_info(name, embedded=True) for name in EMBEDDED] + [_info(name, embedded=False) for name in _registered()]
@@ -319,7 +319,7 @@ def _sweep(bundles: Path) -> None:
         if entry.name.startswith(_REMOVED):
             _discard(entry)
         elif entry.is_dir() and not entry.is_symlink():
-            sweep(entry, older_than_s=0.0)
+            remove_abandoned_drafts(entry, older_than_s=0.0)
             with suppress(OSError):
                 entry.rmdir()  # it is empty if the first ingest of its name was killed
 

@@ -1,1 +1,1 @@
-"""The loop: ask, write down, run, write down, tell."""
+"""The main loop: ask, record, run, record, tell."""

@@ -1,4 +1,4 @@
-"""Turns open trials into batches that keep the workers fed, and lost batches into verdicts."""
+"""Groups open trials into batches that keep all workers busy, and retries or fails the trials of lost batches."""
 
 from __future__ import annotations
 
@@ -16,53 +16,53 @@ from rbt_ray.columns import Outcomes
 from rbt_ray.pool.pool import Batch, Job, Returned, WorkerPool
 from rbt_ray.recordable import seconds
 from rbt_ray.store.journal import Finished
-from rbt_ray.types import CRASHED, TIMED_OUT, Checkpoint, FloatArray, IntArray
+from rbt_ray.types import CRASHED, TIMED_OUT, Checkpoint, FloatArray, IntArray, StatusCode
 
 _CAPACITY = 256 * 2**20
 
 
 class Checkpoints:
-    """The latest checkpoint of each config; the least recently used are forgotten when they take more than 256 MiB.
+    """The latest checkpoint of each config, at most 256 MiB in all; the least recently used are dropped first.
 
-    A config whose checkpoint is gone, as after a resume, begins at its start again: that costs time and changes nothing.
+    A config without a checkpoint, as after a resume, starts from the beginning. That takes longer and gives the same result.
     """
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[bytes, Checkpoint] = OrderedDict()
+        self._by_config: OrderedDict[bytes, Checkpoint] = OrderedDict()
         self._bytes = 0
 
     def keep(self, points: FloatArray, checkpoints: Mapping[int, Checkpoint]) -> None:
-        """Takes in what the trials of a batch left, by row of its points."""
+        """Stores the checkpoints of a batch, by row of its points."""
         for row, checkpoint in checkpoints.items():
             self._forget(points[row].tobytes())
-            self._kept[points[row].tobytes()] = checkpoint
+            self._by_config[points[row].tobytes()] = checkpoint
             self._bytes += len(checkpoint.payload)
         while self._bytes > _CAPACITY:
-            self._forget(next(iter(self._kept)))
+            self._forget(next(iter(self._by_config)))
 
     def of(self, points: FloatArray) -> dict[int, Checkpoint]:
-        """Those there are, by row."""
-        if not self._kept:
+        """Returns the stored checkpoints of these configs, by row."""
+        if not self._by_config:
             return {}
-        found = {row: self._kept.get(point.tobytes()) for row, point in enumerate(points)}
+        found = {row: self._by_config.get(point.tobytes()) for row, point in enumerate(points)}
         return {row: checkpoint for row, checkpoint in found.items() if checkpoint is not None}
 
     def _forget(self, key: bytes) -> None:
-        old = self._kept.pop(key, None)
+        old = self._by_config.pop(key, None)
         self._bytes -= 0 if old is None else len(old.payload)
 
 
-_LEAST_SECONDS = 0.003
-"""What a batch should take even at the end of a study, so that sending it still pays."""
+_MIN_SECONDS = 0.003
+"""The shortest batch to aim for at the end of a study; a shorter one would cost more to send than to run."""
 _GROWTH = 8
-_MOST_TRIALS = 2**15
+_MAX_TRIALS = 2**15
 
 _numbers = itertools.count()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Piece:
-    """Trials that wait, or that have to be sent as they are because a worker was lost with them."""
+class _Trials:
+    """Trials at one fidelity, queued together or to be retried as one batch."""
 
     trials: IntArray
     points: FloatArray
@@ -72,30 +72,30 @@ class _Piece:
 
 @dataclass(slots=True, eq=False)
 class _Queue:
-    """What waits at one fidelity."""
+    """The queued trials of one fidelity."""
 
-    pieces: deque[_Piece] = field(default_factory=deque)
+    queued: deque[_Trials] = field(default_factory=deque)
     n: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Flight:
-    piece: _Piece
+class _InFlightBatch:
+    group: _Trials
     sent: float
     allowance: float
-    """Seconds it may take once a worker has begun with it."""
+    """Seconds the batch may take after a worker has started it."""
 
 
 class Dispatcher:
-    """Keeps `pool.capacity` batches under way while there are trials.
+    """Keeps `pool.capacity` batches in flight while there are trials.
 
     Args:
-        pool: where batches go.
-        job: whose trials they are.
-        trial_timeout_s: what one trial may take; None: any time.
-        max_retries: how often a trial whose worker died is tried again.
-        max_batch: the most trials a batch may hold; None: no such limit.
-        clock: seconds from any start; the one by which the pool says when a batch was taken.
+        pool: runs the batches.
+        job: the job of the trials.
+        trial_timeout_s: seconds one trial may take; None: no limit.
+        max_retries: how often a trial is retried after its worker died.
+        max_batch: the largest number of trials in a batch; None: 32,768.
+        clock: a monotonic clock in seconds; the pool's `taken_at` uses the same one.
     """
 
     def __init__(
@@ -112,125 +112,125 @@ class Dispatcher:
         self._job = job
         self._timeout = trial_timeout_s
         self._max_retries = max_retries
-        self._most = min(max_batch or _MOST_TRIALS, _MOST_TRIALS)
+        self._max_batch = min(max_batch or _MAX_TRIALS, _MAX_TRIALS)
         self._checkpoints = Checkpoints()
         self._clock = clock
-        self._waiting: dict[float, _Queue] = {}
-        self._n_waiting = 0
-        self._suspects: deque[_Piece] = deque()
-        self._flights: dict[int, _Flight] = {}
-        self._late: set[int] = set()
-        self._look_at: list[tuple[float, int]] = []  # a heap: no batch can be late before its time to be looked at
+        self._queues: dict[float, _Queue] = {}
+        self._n_queued = 0
+        self._retries: deque[_Trials] = deque()
+        self._in_flight: dict[int, _InFlightBatch] = {}
+        self._timed_out: set[int] = set()
+        self._deadlines: list[tuple[float, int]] = []  # a heap of (earliest deadline, batch number)
         self._seconds: dict[float, float] = {}
         self._size: dict[float, int] = {}
 
     @property
     def idle(self) -> bool:
-        """Nothing waits and nothing is under way."""
-        return not (self._n_waiting or self._suspects or self._flights)
+        """Whether no trial is queued, to be retried or in flight."""
+        return not (self._n_queued or self._retries or self._in_flight)
 
     def add(self, trials: IntArray, points: FloatArray, fidelity: FloatArray) -> None:
-        """Trials to run, in the order in which their results are wanted."""
+        """Queues trials; the earliest trials are sent first."""
         edges = np.flatnonzero(np.diff(fidelity)) + 1
         for rows in np.split(np.arange(len(trials)), edges):
             if len(rows):
-                piece = _Piece(trials[rows], points[rows], float(fidelity[rows[0]]))
-                queue = self._waiting.setdefault(piece.fidelity, _Queue())
-                queue.pieces.append(piece)
+                group = _Trials(trials[rows], points[rows], float(fidelity[rows[0]]))
+                queue = self._queues.setdefault(group.fidelity, _Queue())
+                queue.queued.append(group)
                 queue.n += len(rows)
-                self._n_waiting += len(rows)
+                self._n_queued += len(rows)
 
     def step(self, timeout: float) -> list[Finished]:
-        """Sends what can be sent, waits up to `timeout` seconds and returns what was decided meanwhile."""
+        """Sends batches, waits up to `timeout` seconds for results and returns the trials that finished."""
         self._send()
-        decided: list[Finished] = []
-        for returned in self._pool.wait(self._until_deadline(timeout)):
-            decided += self._settle(returned)
-        self._cancel_late()
+        finished: list[Finished] = []
+        for returned in self._pool.wait(self._wait_seconds(timeout)):
+            finished += self._on_returned(returned)
+        self._cancel_timed_out()
         self._send()
-        return decided
+        return finished
 
     def drain(self, seconds: float) -> list[Finished]:
-        """Begins nothing more; what comes back within `seconds`. Workers still busy then are killed."""
-        self._waiting.clear()
-        self._n_waiting = 0
-        self._suspects.clear()
+        """Cancels queued trials, returns those that finish within `seconds` and kills the workers that are still busy."""
+        self._queues.clear()
+        self._n_queued = 0
+        self._retries.clear()
         for number in self._pool.recall():
-            del self._flights[number]
-        decided: list[Finished] = []
+            del self._in_flight[number]
+        finished: list[Finished] = []
         end = self._clock() + seconds
-        while self._flights and (left := end - self._clock()) > 0:
+        while self._in_flight and (left := end - self._clock()) > 0:
             for returned in self._pool.wait(left):
-                decided += self._settle(returned)
-            self._suspects.clear()
-        for number in self._flights:
+                finished += self._on_returned(returned)
+            self._retries.clear()
+        for number in self._in_flight:
             self._pool.cancel(number, "the study was stopped")
-        while self._flights:
+        while self._in_flight:
             for returned in self._pool.wait():
-                del self._flights[returned.number]
-        return decided
+                del self._in_flight[returned.number]
+        return finished
 
     def _send(self) -> None:
-        while len(self._flights) < self._pool.capacity:
-            piece = self._suspects.popleft() if self._suspects else self._next_piece()
-            if piece is None:
+        while len(self._in_flight) < self._pool.capacity:
+            group = self._retries.popleft() if self._retries else self._next_trials()
+            if group is None:
                 return
-            starts = self._checkpoints.of(piece.points)
-            batch = Batch(next(_numbers), self._job, piece.trials, piece.points, piece.fidelity, starts=starts)
-            expected = self._seconds.get(piece.fidelity, 0.0) * len(piece.trials)
+            starts = self._checkpoints.of(group.points)
+            batch = Batch(next(_numbers), self._job, group.trials, group.points, group.fidelity, starts=starts)
+            expected = self._seconds.get(group.fidelity, 0.0) * len(group.trials)
             allowance = math.inf if self._timeout is None else self._timeout + 2 * expected
             now = self._clock()
-            self._flights[batch.number] = _Flight(piece, now, allowance)
+            self._in_flight[batch.number] = _InFlightBatch(group, now, allowance)
             if allowance < math.inf:
-                heapq.heappush(self._look_at, (now + allowance, batch.number))
+                heapq.heappush(self._deadlines, (now + allowance, batch.number))
             self._pool.submit(batch)
 
-    def _next_piece(self) -> _Piece | None:
-        if not self._n_waiting:
+    def _next_trials(self) -> _Trials | None:
+        if not self._n_queued:
             return None
-        fidelity = min((q.pieces[0].trials[0], f) for f, q in self._waiting.items() if q.n)[1]
-        queue = self._waiting[fidelity]
-        wanted = self._batch_size(fidelity, queue.n)
-        parts: list[_Piece] = []
-        while queue.pieces and wanted:
-            piece = queue.pieces.popleft()
-            if len(piece.trials) > wanted:
-                queue.pieces.appendleft(_Piece(piece.trials[wanted:], piece.points[wanted:], fidelity))
-                piece = _Piece(piece.trials[:wanted], piece.points[:wanted], fidelity)
-            parts.append(piece)
-            wanted -= len(piece.trials)
+        fidelity = min((q.queued[0].trials[0], f) for f, q in self._queues.items() if q.n)[1]
+        queue = self._queues[fidelity]
+        left = self._batch_size(fidelity, queue.n)
+        parts: list[_Trials] = []
+        while queue.queued and left:
+            group = queue.queued.popleft()
+            if len(group.trials) > left:
+                queue.queued.appendleft(_Trials(group.trials[left:], group.points[left:], fidelity))
+                group = _Trials(group.trials[:left], group.points[:left], fidelity)
+            parts.append(group)
+            left -= len(group.trials)
         whole = parts[0]
         if len(parts) > 1:
             trials = np.concatenate([part.trials for part in parts])
-            whole = _Piece(trials, np.concatenate([part.points for part in parts]), fidelity)
+            whole = _Trials(trials, np.concatenate([part.points for part in parts]), fidelity)
         queue.n -= len(whole.trials)
-        self._n_waiting -= len(whole.trials)
+        self._n_queued -= len(whole.trials)
         return whole
 
     def _batch_size(self, fidelity: float, waiting: int) -> int:
-        """Grows until a batch takes about `pool.batch_seconds`; shrinks to an even share of what is left."""
+        """Returns the size of a batch that takes about `pool.batch_seconds`, or an even share of the queued trials if less."""
         seconds = self._seconds.get(fidelity)
         if seconds is None:
             return 1
-        aim = min(self._pool.batch_seconds / seconds, _GROWTH * self._size[fidelity], self._most)
-        share = max(waiting / (2 * self._pool.n_workers), _LEAST_SECONDS / seconds)
+        aim = min(self._pool.batch_seconds / seconds, _GROWTH * self._size[fidelity], self._max_batch)
+        share = max(waiting / (2 * self._pool.n_workers), _MIN_SECONDS / seconds)
         return max(1, math.ceil(min(aim, share)))
 
-    def _settle(self, returned: Returned) -> list[Finished]:
-        flight = self._flights.pop(returned.number)
-        late = returned.number in self._late
-        self._late.discard(returned.number)
+    def _on_returned(self, returned: Returned) -> list[Finished]:
+        sent_batch = self._in_flight.pop(returned.number)
+        late = returned.number in self._timed_out
+        self._timed_out.discard(returned.number)
         if returned.lost is not None:
-            return self._judge(flight, returned, late)
-        away = self._clock() - flight.sent
-        # A worker's clock may stand still or run backwards; then the batch took as long as it was away.
-        self._learn_pace(flight.piece, returned.wall_s if 0 < returned.wall_s < away else away)
-        self._checkpoints.keep(flight.piece.points, returned.outcomes.checkpoints)
+            return self._on_lost(sent_batch, returned, late)
+        elapsed = self._clock() - sent_batch.sent
+        # A worker's clock may stand still or run backwards; then use the time from sending to receiving.
+        self._update_pace(sent_batch.group, returned.wall_s if 0 < returned.wall_s < elapsed else elapsed)
+        self._checkpoints.keep(sent_batch.group.points, returned.outcomes.checkpoints)
         return [
             Finished(
-                flight.piece.trials,
-                flight.piece.points,
-                flight.piece.fidelity,
+                sent_batch.group.trials,
+                sent_batch.group.points,
+                sent_batch.group.fidelity,
                 returned.outcomes,
                 returned.worker,
                 returned.started,
@@ -239,52 +239,50 @@ class Dispatcher:
             )
         ]
 
-    def _learn_pace(self, piece: _Piece, wall_s: float) -> None:
-        n = len(piece.trials)
+    def _update_pace(self, group: _Trials, wall_s: float) -> None:
+        n = len(group.trials)
         seconds = max(wall_s / n, 1e-9)
-        before = self._seconds.get(piece.fidelity)
-        # A larger batch than ever before tells more than all the smaller ones, whose fixed costs weigh on each trial.
-        larger = n > self._size.get(piece.fidelity, 0)
-        self._seconds[piece.fidelity] = seconds if before is None or larger else 0.7 * before + 0.3 * seconds
-        self._size[piece.fidelity] = max(n, self._size.get(piece.fidelity, 0))
+        before = self._seconds.get(group.fidelity)
+        # The largest batch so far gives the best estimate: in smaller ones the fixed cost weighs more on each trial.
+        larger = n > self._size.get(group.fidelity, 0)
+        self._seconds[group.fidelity] = seconds if before is None or larger else 0.7 * before + 0.3 * seconds
+        self._size[group.fidelity] = max(n, self._size.get(group.fidelity, 0))
 
-    def _judge(self, flight: _Flight, returned: Returned, late: bool) -> list[Finished]:
-        """A lost batch is sent again in halves; only one that held a single trial tells who was to blame."""
-        piece, n = flight.piece, len(flight.piece.trials)
+    def _on_lost(self, sent_batch: _InFlightBatch, returned: Returned, late: bool) -> list[Finished]:
+        """Retries a lost batch in halves; a batch of one trial is retried up to `max_retries` times and then fails."""
+        group, n = sent_batch.group, len(sent_batch.group.trials)
         if n > 1:
             for rows in (slice(0, n // 2), slice(n // 2, n)):
-                self._suspects.append(_Piece(piece.trials[rows], piece.points[rows], piece.fidelity))
+                self._retries.append(_Trials(group.trials[rows], group.points[rows], group.fidelity))
             return []
-        took = returned.wall_s or self._clock() - flight.sent
+        took = returned.wall_s or self._clock() - sent_batch.sent
         if late:
-            return [
-                self._verdict(piece, TIMED_OUT, f"not done after {took:.1f} s (`trial_timeout_s`).", returned, took)
-            ]
-        deaths = piece.deaths + 1
+            return [self._failed(group, TIMED_OUT, f"not done after {took:.1f} s (`trial_timeout_s`).", returned, took)]
+        deaths = group.deaths + 1
         if deaths <= self._max_retries:
-            self._suspects.append(_Piece(piece.trials, piece.points, piece.fidelity, deaths))
+            self._retries.append(_Trials(group.trials, group.points, group.fidelity, deaths))
             return []
         times = "" if deaths == 1 else f", {deaths} times"
-        return [self._verdict(piece, CRASHED, f"its worker was lost: {returned.lost}{times}.", returned, took)]
+        return [self._failed(group, CRASHED, f"its worker was lost: {returned.lost}{times}.", returned, took)]
 
-    def _verdict(self, piece: _Piece, status: int, reason: str, returned: Returned, took: float) -> Finished:
+    def _failed(self, group: _Trials, status: StatusCode, reason: str, returned: Returned, took: float) -> Finished:
         outcomes = Outcomes.all_failed(1, status, reason, took)
         started = seconds(time.time()) - took
-        return Finished(piece.trials, piece.points, piece.fidelity, outcomes, returned.worker, started, 0.0, took)
+        return Finished(group.trials, group.points, group.fidelity, outcomes, returned.worker, started, 0.0, took)
 
-    def _until_deadline(self, timeout: float) -> float:
-        return min(timeout, max(0.001, self._look_at[0][0] - self._clock())) if self._look_at else timeout
+    def _wait_seconds(self, timeout: float) -> float:
+        return min(timeout, max(0.001, self._deadlines[0][0] - self._clock())) if self._deadlines else timeout
 
-    def _cancel_late(self) -> None:
-        while self._look_at and self._look_at[0][0] < (now := self._clock()):
-            number = heapq.heappop(self._look_at)[1]
-            flight = self._flights.get(number)
-            if flight is None:
+    def _cancel_timed_out(self) -> None:
+        while self._deadlines and self._deadlines[0][0] < (now := self._clock()):
+            number = heapq.heappop(self._deadlines)[1]
+            sent_batch = self._in_flight.get(number)
+            if sent_batch is None:
                 continue
-            taken = self._pool.taken_at(number)  # until then its time has not begun
-            deadline = flight.allowance + (now if taken is None else taken)
+            taken = self._pool.taken_at(number)  # None while it waits for a worker: its time has not started
+            deadline = sent_batch.allowance + (now if taken is None else taken)
             if deadline < now:
-                self._late.add(number)
-                self._pool.cancel(number, "late")
+                self._timed_out.add(number)
+                self._pool.cancel(number, "timed out")
             else:
-                heapq.heappush(self._look_at, (deadline, number))
+                heapq.heappush(self._deadlines, (deadline, number))

@@ -1,4 +1,4 @@
-"""When a searcher is asked and told: one rule, from which the whole table follows."""
+"""Decides when a searcher is asked and told, by one rule that makes the trial table deterministic."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from rbt_ray.study.cost import Cost
 from rbt_ray.study.study import Study
 from rbt_ray.types import FloatArray, Proposal
 
-_SLACK = 1e-9  # three thirds are one
+_SLACK = 1e-9  # so that three trials at fidelity 1/3 cost no more than 1
 _RECENT = 4096
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Block:
-    """Proposals that were asked for, numbered from `first`, in columns."""
+class ProposalBatch:
+    """Proposals in columns; trial numbers start at `first`."""
 
     first: int
     points: FloatArray
@@ -35,30 +35,30 @@ class Block:
     def __len__(self) -> int:
         return len(self.points)
 
-    def rows(self, start: int, stop: int) -> Block:
-        """A part of the block."""
-        return Block(self.first + start, self.points[start:stop], self.fidelity[start:stop])
+    def rows(self, start: int, stop: int) -> ProposalBatch:
+        """Returns the rows from `start` up to `stop`."""
+        return ProposalBatch(self.first + start, self.points[start:stop], self.fidelity[start:stop])
 
     @staticmethod
-    def joined(blocks: Sequence[Block]) -> Block:
-        """One block of several that follow on one another."""
-        points = np.concatenate([block.points for block in blocks])
-        return Block(blocks[0].first, points, np.concatenate([block.fidelity for block in blocks]))
+    def concat(batches: Sequence[ProposalBatch]) -> ProposalBatch:
+        """Joins batches with consecutive trial numbers."""
+        points = np.concatenate([batch.points for batch in batches])
+        return ProposalBatch(batches[0].first, points, np.concatenate([batch.fidelity for batch in batches]))
 
-    def asked(self) -> Asked:
-        """What the journal keeps of it: the configs themselves come with their results."""
-        fidelity = np.asarray(self.fidelity, dtype=np.float64)  # a searcher's 1 and 1.0 are the same
+    def to_event(self) -> Asked:
+        """Returns the journal's event: numbers and a digest. The configs are recorded with their results."""
+        fidelity = np.asarray(self.fidelity, dtype=np.float64)  # a searcher may return 1 for 1.0
         digest = hashlib.sha256(np.ascontiguousarray(self.points).tobytes() + fidelity.tobytes())
         return Asked(self.first, len(self), digest.hexdigest()[:32])
 
 
 class Frontier:
-    """The trials between asked and told.
+    """The open trials: those the searcher has proposed and not yet been told the result of.
 
-    The rule: ask one at a time until `study.max_pending` trials are open or the searcher gives none; then tell the
-    oldest open result; repeat. What is asked and told then depends on the results alone: not on how many workers
-    there are, what they were sent together, or who was first. With ``deterministic=False`` results are told as they
-    come. A searcher that does not learn (``learns = False``) may be asked in blocks and is told nothing.
+    The rule: ask for one proposal at a time until `study.max_pending` trials are open or the searcher proposes none; then
+    tell it the result of the oldest open trial; repeat. So the sequence of asks and tells depends only on the results, not on
+    the number of workers, the batches or the order of arrival. With ``deterministic=False`` results are told in the order of
+    arrival. A searcher that does not learn (``learns = False``) is asked for many proposals at once and told nothing.
     """
 
     def __init__(self, study: Study, searcher: Searcher) -> None:
@@ -66,10 +66,8 @@ class Frontier:
         self._searcher = searcher
         self._learns: bool = getattr(searcher, "learns", True)
         self._counts_samples = not recorded_kind(study).limits_itself
-        self._older, self._recent = (
-            DigestSet(),
-            set[int](),
-        )  # the configs asked for; a set's ints take ten times as much
+        self._earlier = DigestSet()  # digests of proposed configs; a set of ints would take ten times the memory
+        self._recent = set[int]()
         self._cost, self._spent = Cost(), 0.0
         self._closed = False
         self._asked = 0
@@ -81,58 +79,58 @@ class Frontier:
 
     @property
     def done(self) -> bool:
-        """Nothing is open and nothing more will be asked."""
+        """Whether no trial is open and none will be proposed."""
         return self._n_open == 0 and self.exhausted
 
     @property
     def exhausted(self) -> bool:
-        """Nothing more will be asked."""
+        """Whether no more trials will be proposed."""
         return self._closed or self._searcher.done
 
     @property
     def n_open(self) -> int:
-        """How many trials were asked and not told."""
+        """The number of open trials."""
         return self._n_open
 
     def finish(self, finished: Finished) -> None:
-        """Takes in a batch that is in the journal."""
+        """Adds the results of a batch that the journal has recorded."""
         if not self._learns:
             self._n_open -= len(finished.trials)
             return
         loss = self._study.loss_of(finished.outcomes.metrics, len(finished.trials))
-        # What stopped by itself stops there at every fidelity, and figures of less history are no reason to go near it.
+        # A trial that stopped by itself stops there at any fidelity, and metrics of less history must not attract the search.
         loss[list(finished.outcomes.shares)] = np.nan
         for row, trial in enumerate(finished.trials.tolist()):
             self._arrived[trial] = finished, loss, row
             if not self._study.deterministic:
                 self._arrival.append(trial)
 
-    def advance(self) -> list[Block]:
-        """Asks and tells as far as the rule goes; what was asked is to be journaled, then run."""
+    def advance(self) -> list[ProposalBatch]:
+        """Tells results and asks for proposals as the rule allows; the caller records the new proposals, then runs them."""
         if not self._learns:
             return self._ask(self._study.max_pending - self._n_open)
-        asked: list[Block] = []
+        asked: list[ProposalBatch] = []
         while True:
-            while self._n_open < self._study.max_pending and (block := self._ask(1)):
-                asked += block
+            while self._n_open < self._study.max_pending and (batch := self._ask(1)):
+                asked += batch
             if (trial := self._next_to_tell()) is None:
-                return [Block.joined(asked)] if asked else []
+                return [ProposalBatch.concat(asked)] if asked else []
             self._tell(trial)
 
-    def _ask(self, n: int) -> list[Block]:
+    def _ask(self, n: int) -> list[ProposalBatch]:
         if n <= 0 or self.exhausted:
             return []
-        proposals = self._within_limits(self._columns(self._searcher.ask(n)))
+        proposals = self._apply_limits(self._columns(self._searcher.ask(n)))
         if not len(proposals):
             return []
-        block = Block(self._asked, proposals.points, proposals.fidelity)
+        batch = ProposalBatch(self._asked, proposals.points, proposals.fidelity)
         if self._learns and len(proposals) == 1:
             self._proposals[self._asked] = proposals
         elif self._learns:
             self._proposals.update((self._asked + row, proposals[row : row + 1]) for row in range(len(proposals)))
         self._asked += len(proposals)
         self._n_open += len(proposals)
-        return [block]
+        return [batch]
 
     def _columns(self, proposals: Sequence[Proposal]) -> Proposals:
         if isinstance(proposals, Proposals):
@@ -152,7 +150,7 @@ class Frontier:
             tags=tuple(proposal.tag for proposal in proposals),
         )
 
-    def _within_limits(self, proposals: Proposals) -> Proposals:
+    def _apply_limits(self, proposals: Proposals) -> Proposals:
         n = len(proposals)
         if self._study.max_cost is not None and n:
             spent = self._spent + np.cumsum(self._cost.of(proposals.points, proposals.fidelity))
@@ -161,14 +159,14 @@ class Frontier:
             self._spent = float(spent[n - 1]) if n else self._spent
         if self._counts_samples and self._study.num_samples is not None and n:
             digests = self._study.space.digests(proposals.points[:n])
-            for row in np.flatnonzero(~self._older.has(digests)).tolist():
+            for row in np.flatnonzero(~self._earlier.has(digests)).tolist():
                 digest = int(digests[row])
-                if digest not in self._recent and len(self._older) + len(self._recent) >= self._study.num_samples:
+                if digest not in self._recent and len(self._earlier) + len(self._recent) >= self._study.num_samples:
                     self._closed = True
                     return proposals[:row]
                 self._recent.add(digest)
             if len(self._recent) >= _RECENT:
-                self._older.add(np.fromiter(self._recent, np.uint64, len(self._recent)))
+                self._earlier.add(np.fromiter(self._recent, np.uint64, len(self._recent)))
                 self._recent.clear()
         return proposals if n == len(proposals) else proposals[:n]
 

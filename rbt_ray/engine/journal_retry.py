@@ -1,4 +1,4 @@
-"""What a study does while its journal cannot be written: it reports the reason, waits, and tries again."""
+"""Pauses a study while its journal cannot be written: prints the reason, waits, and retries."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ from collections.abc import Callable
 
 from rbt_ray.errors import JournalBlockedError
 
-_LOOK_SECONDS = 0.5
+_RETRY_SECONDS = 0.5
 _FAULT_SECONDS = 60.0
 
 
-class Patience:
-    """Decides whether a write that failed is tried again, while workers finish what they hold and wait.
+class JournalRetry:
+    """Decides whether to retry a failed write. Workers finish their batches in the meantime and then wait.
 
-    A full disk and a file that another process holds are waited for without end, a disk that reports errors for a minute.
+    Retries without a limit if the disk is full or another process holds the file, and for a minute if the disk reports
+    errors.
 
     Args:
-        wait: waits up to so many seconds and says whether the study is to stop, as `threading.Event.wait` does.
-        shown: the study's path, as people are shown it.
+        wait: waits for a number of seconds and returns whether the study has to stop, as `threading.Event.wait` does.
+        shown: the study's path or URI, for the message.
     """
 
     def __init__(self, wait: Callable[[float], bool], shown: str) -> None:
@@ -26,19 +27,19 @@ class Patience:
         self._shown = shown
 
     def __call__(self, error: JournalBlockedError, tries: int) -> bool:
-        """Whether to try again after `tries` earlier ones; prints the reason to stderr at the first."""
+        """Returns whether to retry after `tries` earlier retries; prints the reason to stderr before the first."""
         if tries == 0:
             plan = (
-                f"It tries again for {_FAULT_SECONDS:g} s"
+                f"It retries for {_FAULT_SECONDS:g} s"
                 if error.is_fault
-                else "It goes on by itself when that is over"
+                else "It continues by itself as soon as it can write"
             )
             print(
                 f"rbt-ray: the study pauses: {error.reason}. {plan}; Ctrl-C stops it, and "
-                f"`rbt-ray resume {self._shown}` goes on from what is recorded.",
+                f"`rbt-ray resume {self._shown}` continues from the recorded trials.",
                 file=sys.stderr,
                 flush=True,
             )
-        if error.is_fault and tries * _LOOK_SECONDS >= _FAULT_SECONDS:
+        if error.is_fault and tries * _RETRY_SECONDS >= _FAULT_SECONDS:
             return False
-        return not self._wait(_LOOK_SECONDS)
+        return not self._wait(_RETRY_SECONDS)

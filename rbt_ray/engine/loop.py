@@ -1,16 +1,17 @@
-"""The loop: ask, write down, run, write down, tell."""
+"""The main loop: ask, record, run, record, tell."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 
 from rbt_ray.engine.dispatcher import Dispatcher
-from rbt_ray.engine.frontier import Block, Frontier
+from rbt_ray.engine.frontier import Frontier, ProposalBatch
+from rbt_ray.engine.progress import Progress
 from rbt_ray.engine.replay import replay
-from rbt_ray.engine.stop_conditions import Limits
-from rbt_ray.engine.watch import Watch
+from rbt_ray.engine.stop_conditions import StopConditions, StopReason
 from rbt_ray.errors import SearchStalledError
 from rbt_ray.search.searcher import Searcher
 from rbt_ray.store.journal import Finished, Journal
@@ -25,26 +26,26 @@ def run(
     searcher: Searcher,
     dispatcher: Dispatcher,
     journal: Journal,
-    limits: Limits,
-    watch: Watch,
+    stop_conditions: StopConditions,
+    progress: Progress,
     on_finished: Callable[[Finished], None],
-) -> str:
-    """Runs a study to its end, or from where its journal stops.
+) -> Literal["done"] | StopReason:
+    """Runs a study to its end, from the start or from the end of its journal.
 
     Args:
-        study: the definition.
-        searcher: fresh; the journal brings it to where the study stopped.
-        dispatcher: runs trials.
-        journal: has every event before anybody acts on it.
-        limits: when to stop early.
-        watch: is told what finishes, recorded results first.
-        on_finished: called with every batch that finishes in this run, after it was recorded.
+        study: the study's definition.
+        searcher: a new searcher; replaying the journal restores its state.
+        dispatcher: runs the trials.
+        journal: records every event before the loop acts on it.
+        stop_conditions: reasons to stop early.
+        progress: counts the finished trials, those of earlier runs first.
+        on_finished: called with every batch that finishes in this run, after it is recorded.
 
     Returns:
-        "done", or why it stopped: "interrupted", "max_failures", "time_budget".
+        "done" if the search is complete, else why it stopped.
 
     Raises:
-        SearchStalledError: the searcher proposes nothing, waits for nothing and is not done.
+        SearchStalledError: no trial is open, and the searcher proposes none although it is not done.
     """
     frontier = Frontier(study, searcher)
 
@@ -52,31 +53,31 @@ def run(
         for event in finished:
             journal.append(event)
             frontier.finish(event)
-            watch.finished(event)
-        for event in finished:  # all are recorded before a callback may raise
+            progress.finished(event)
+        for event in finished:  # after all are recorded, because a callback may raise
             on_finished(event)
 
-    def dispatch(block: Block) -> None:
-        dispatcher.add(np.arange(block.first, block.first + len(block), dtype=np.int64), block.points, block.fidelity)
+    def dispatch(batch: ProposalBatch) -> None:
+        dispatcher.add(np.arange(batch.first, batch.first + len(batch), dtype=np.int64), batch.points, batch.fidelity)
 
-    for block in replay(journal, frontier, watch):
-        dispatch(block)
-    watch.start()
+    for batch in replay(journal, frontier, progress):
+        dispatch(batch)
+    progress.start()
     while True:
-        for block in frontier.advance():
-            journal.append(block.asked())
-            dispatch(block)
+        for batch in frontier.advance():
+            journal.append(batch.to_event())
+            dispatch(batch)
         if frontier.done:
             return "done"
         if frontier.n_open == 0 and not frontier.exhausted:
             raise SearchStalledError(
-                f"the searcher {type(searcher).__name__} proposes nothing, waits for no result and is not `done`."
+                f"the searcher {type(searcher).__name__} proposes nothing although no trial is open and it is not `done`."
             )
-        if (reason := limits.reason(watch)) is not None:
-            finished = dispatcher.drain(0.0 if limits.discards_results else _GRACE_SECONDS)
+        if (reason := stop_conditions.reason(progress)) is not None:
+            finished = dispatcher.drain(0.0 if stop_conditions.discards_results else _GRACE_SECONDS)
         else:
             finished = dispatcher.step(_TICK_SECONDS)
-        if not limits.discards_results:
+        if not stop_conditions.discards_results:
             record(finished)
         if reason is not None:
             return reason

@@ -1,4 +1,4 @@
-"""At the end of a run, the workers compare the prices they have read with the bundle's checksums."""
+"""Checks at the end of a run that the prices in the workers' memory still match the bundle's checksums."""
 
 from __future__ import annotations
 
@@ -6,29 +6,29 @@ from threading import Event
 
 import numpy as np
 
-from rbt_ray.engine.review import numbers
+from rbt_ray.engine.review import batch_numbers
 from rbt_ray.errors import WorkerStartError
 from rbt_ray.pool.pool import Batch, Job, WorkerPool
 
 _TICK_SECONDS = 0.1
-_MOST_LOSSES = 3
+_MAX_LOSSES = 3
 _NO_TRIALS, _NO_POINTS = np.empty(0, np.int64), np.empty((0, 0))
 
 
 def check_prices(pool: WorkerPool, job: Job, interrupt: Event) -> bool:
-    """Sends `pool.n_checks` checks; returns False if the study is interrupted before all have passed.
+    """Runs `pool.n_checks` checks; returns False if the study is interrupted before all have passed.
 
-    An idle pool gives each worker one at most. Workers of a host share the pages that hold the prices, so that one check
-    there stands for all.
+    An idle pool gives each worker at most one check. The workers of a host share the memory pages of the prices, so one check
+    per host is enough.
 
     Args:
         pool: idle workers.
-        job: the study's.
-        interrupt: set from outside, to stop the study.
+        job: the study's job.
+        interrupt: set to stop the study.
 
     Raises:
-        PricesChangedError: the prices of a worker are not those that the study began with.
-        WorkerStartError: workers end while they check.
+        PricesChangedError: a worker's prices are not those that the study began with.
+        WorkerStartError: workers died during the check.
     """
     waiting, sent, losses = pool.n_checks, set[int](), 0
     while waiting or sent:
@@ -38,7 +38,7 @@ def check_prices(pool: WorkerPool, job: Job, interrupt: Event) -> bool:
             for number in sent:
                 pool.cancel(number, "interrupted")
         while waiting and len(sent) < pool.capacity:
-            batch = Batch(next(numbers), job, _NO_TRIALS, _NO_POINTS, purpose="check")
+            batch = Batch(next(batch_numbers), job, _NO_TRIALS, _NO_POINTS, purpose="check")
             pool.submit(batch)
             sent.add(batch.number)
             waiting -= 1
@@ -46,7 +46,7 @@ def check_prices(pool: WorkerPool, job: Job, interrupt: Event) -> bool:
             sent.discard(returned.number)
             if returned.lost is not None and not interrupt.is_set():
                 losses += 1
-                if losses > _MOST_LOSSES:
-                    raise WorkerStartError(f"workers end while they check the prices ({returned.lost}).")
+                if losses > _MAX_LOSSES:
+                    raise WorkerStartError(f"{losses} workers died while they checked the prices ({returned.lost}).")
                 waiting += 1
     return not interrupt.is_set()

@@ -1,4 +1,4 @@
-"""Resuming a study is reading its journal through the same rule that wrote it."""
+"""Restores the state of a search by replaying the journal through the same rule that wrote it."""
 
 from __future__ import annotations
 
@@ -6,52 +6,52 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from rbt_ray.engine.frontier import Block, Frontier
-from rbt_ray.engine.watch import Watch
+from rbt_ray.engine.frontier import Frontier, ProposalBatch
+from rbt_ray.engine.progress import Progress
 from rbt_ray.errors import JournalError, StudyMismatchError
 from rbt_ray.store import trust
 from rbt_ray.store.journal import Asked, Event, Finished, Journal
 from rbt_ray.types import BoolArray
 
 
-def replay(journal: Journal, frontier: Frontier, watch: Watch) -> list[Block]:
-    """Brings a fresh searcher to where the study stopped; gives what was asked and did not finish.
+def replay(journal: Journal, frontier: Frontier, progress: Progress) -> list[ProposalBatch]:
+    """Replays the journal to a new searcher; returns the proposals that have not finished.
 
     Raises:
-        StudyMismatchError: the searcher, asked again, proposes something else than it did.
-        JournalError: there are results of trials that were never asked for.
+        StudyMismatchError: the searcher proposes other configs than in the recorded run.
+        JournalError: the journal has results of trials that were never proposed.
     """
-    asked: list[Block] = []
+    asked: list[ProposalBatch] = []
     finished: list[Finished] = []
-    events = trust.trusted(journal.read("asked", "finished", *trust.KINDS))
+    events = trust.valid_events(journal.read("asked", "finished", *trust.KINDS))
     for event in events:
         if not isinstance(event, Finished):
             continue
         asked += frontier.advance()
         finished.append(event)
         frontier.finish(event)
-        watch.finished(event)
+        progress.finished(event)
     asked += frontier.advance()
     if not asked:
         return []
-    again = Block.joined(asked)
-    known = _check(events, again)
-    if known < len(again):
-        journal.append(again.rows(known, len(again)).asked())
-    done = np.zeros(len(again), dtype=bool)
+    proposed = ProposalBatch.concat(asked)
+    known = _check(events, proposed)
+    if known < len(proposed):
+        journal.append(proposed.rows(known, len(proposed)).to_event())
+    done = np.zeros(len(proposed), dtype=bool)
     for event in finished:
-        if event.trials.max() >= len(again):
-            raise JournalError("the journal is damaged: it has results of trials that were never asked for.")
+        if event.trials.max() >= len(proposed):
+            raise JournalError("the journal is damaged: it has results of trials that were never proposed.")
         done[event.trials] = True
-    return list(_unfinished(again, done))
+    return list(_unfinished(proposed, done))
 
 
-def _check(events: list[Event], again: Block) -> int:
-    """How many of the configs asked again the journal already knows; all of those must be the same."""
+def _check(events: list[Event], proposed: ProposalBatch) -> int:
+    """Compares the proposals with the recorded digests; returns how many of them the journal has recorded."""
     known = 0
     for event in events:
         if isinstance(event, Asked):
-            if again.rows(event.first, event.first + event.n).asked() != event:
+            if proposed.rows(event.first, event.first + event.n).to_event() != event:
                 raise StudyMismatchError(
                     f"the searcher proposes other configs than it did when the study ran (from trial {event.first}): "
                     f"its code, its seed or a library it uses has changed. Begin a new study under another name."
@@ -60,7 +60,7 @@ def _check(events: list[Event], again: Block) -> int:
     return known
 
 
-def _unfinished(asked: Block, done: BoolArray) -> Iterator[Block]:
+def _unfinished(asked: ProposalBatch, done: BoolArray) -> Iterator[ProposalBatch]:
     missing = np.flatnonzero(~done)
     for rows in np.split(missing, np.flatnonzero(np.diff(missing) > 1) + 1):
         if len(rows):

@@ -1,4 +1,4 @@
-"""After the search: the best trials again, in detail, on the same workers."""
+"""Re-runs the best trials in detail after the search, on the same workers."""
 
 from __future__ import annotations
 
@@ -17,31 +17,33 @@ from rbt_ray.store.table import TrialTable
 from rbt_ray.types import FloatArray
 
 _TICK_SECONDS = 0.1
-_PATIENCE = 20
-numbers = itertools.count(-1, -1)
-"""Of batches beside the trials: never a number of the dispatcher's."""
+_TIMEOUTS = 20
+batch_numbers = itertools.count(-1, -1)
+"""Numbers of batches that hold no trials of the search; negative, so that they differ from the dispatcher's."""
 
 
-def second_look(
+def review_best(
     table: TrialTable, bundle: Bundle | None, pool: WorkerPool, job: Job, interrupt: Event, timeout_s: float | None
 ) -> Reviewed:
-    """Re-runs the best `study.recheck` trials; a review that is late or kills its worker says so and is left.
+    """Re-runs the best `study.recheck` trials; a review that times out or kills its worker is recorded as an error.
 
     Args:
         table: all trials.
         bundle: the prices, training and hold-out bars.
         pool: idle workers.
-        job: the study's.
-        interrupt: set: review no more.
-        timeout_s: what a review may take at most, in trials' time-outs; None: any time.
+        job: the study's job.
+        interrupt: set to stop the study.
+        timeout_s: the time-out of a trial in seconds, of which a review may take 20; None: no limit.
     """
     best = table.ranking(table.study.recheck)
-    batches = [Batch(next(numbers), job, table.trials[[row]], table.points[[row]], purpose="review") for row in best]
+    batches = [
+        Batch(next(batch_numbers), job, table.trials[[row]], table.points[[row]], purpose="review") for row in best
+    ]
     found = _run(batches[:1], pool, interrupt, timeout_s)
-    if any(review.has_findings for review in found):  # else it would not for the others either
+    if any(review.has_findings for review in found):  # otherwise the other reviews would not either
         found += _run(batches[1:], pool, interrupt, timeout_s)
     results = table.results()
-    told = [
+    rows = [
         {
             "trial": result.trial_id,
             "config": result.config,
@@ -58,15 +60,15 @@ def second_look(
     curves: dict[str, FloatArray] = {}
     lengths = () if bundle is None or table.study.bundle is None else (bundle.n_bars, table.study.bundle.train_bars)
     if found and bundle is not None and (equity := found[0].equity) is not None and len(equity) in lengths:
-        n_bars = len(equity)  # the training bars alone where the objective raised over all of them
+        n_bars = len(equity)  # only the training bars if the objective raised on all of them
         curves = {"time_ms": bundle.index[:n_bars].astype("datetime64[ms]").astype(np.float64), "equity": equity}
         if "close" in bundle.fields:
             curves["buy_and_hold"] = buy_and_hold(bundle)[:n_bars]
-    return Reviewed(told, curves)
+    return Reviewed(rows, curves)
 
 
 def _run(batches: list[Batch], pool: WorkerPool, interrupt: Event, timeout_s: float | None) -> list[Review]:
-    """What each batch's review found, in their order."""
+    """Returns the review of each batch, in the order of the batches."""
     found: dict[int, Review] = {}
     waiting, sent = deque(batches), set[int]()
     while waiting or sent:
@@ -82,10 +84,10 @@ def _run(batches: list[Batch], pool: WorkerPool, interrupt: Event, timeout_s: fl
         for returned in pool.wait(_TICK_SECONDS):
             sent.discard(returned.number)
             lost = Review(error=f"its worker was lost: {returned.lost}.")
-            found[returned.number] = returned.answer if returned.lost is None else lost
+            found[returned.number] = returned.review if returned.lost is None else lost
         for number in sent:
             taken = pool.taken_at(number)
-            late = timeout_s and taken is not None and time.monotonic() - taken > _PATIENCE * timeout_s
-            if late or interrupt.is_set():
-                pool.cancel(number, "late" if late else "interrupted")
+            timed_out = timeout_s and taken is not None and time.monotonic() - taken > _TIMEOUTS * timeout_s
+            if timed_out or interrupt.is_set():
+                pool.cancel(number, "timed out" if timed_out else "interrupted")
     return [found[batch.number] for batch in batches]

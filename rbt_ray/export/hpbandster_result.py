@@ -16,10 +16,10 @@ from rbt_ray.export.trial_times import times_of
 from rbt_ray.types import Config
 
 if TYPE_CHECKING:
-    from rbt_ray.tuner.result_grid import ResultGrid
+    from rbt_ray.store.study_record import StudyRecord
 
 
-def to_hpbandster(results: ResultGrid) -> HpbandsterResult:
+def to_hpbandster(record: StudyRecord) -> HpbandsterResult:
     """Returns the trials as hpbandster's `Result`: a budget is a fidelity, a loss is the study's metric to minimize.
 
     A config's id is (0, 0, k), where k counts configs in order of their first trials. A run's info holds the metrics. A trial
@@ -28,10 +28,10 @@ def to_hpbandster(results: ResultGrid) -> HpbandsterResult:
     Raises:
         NoResultError: the study has no trials.
     """
-    table = results.table
+    table = record.table
     if not len(table):
-        raise NoResultError(f"the study {results.study.name!r} has no finished trials yet.")
-    times = times_of(results)
+        raise NoResultError(f"the study {record.study.name!r} has no finished trials yet.")
+    times = times_of(record)
     ids: dict[bytes, int] = {}
     with tempfile.TemporaryDirectory() as folder:
         with (Path(folder) / "configs.json").open("w") as configs, (Path(folder) / "results.json").open("w") as runs:

@@ -10,7 +10,7 @@ from rbt_ray.export.trial_times import times_of
 from rbt_ray.types import Metrics, Result
 
 if TYPE_CHECKING:
-    from rbt_ray.tuner.result_grid import ResultGrid
+    from rbt_ray.store.study_record import StudyRecord
 
 try:
     from mlflow import MlflowClient
@@ -25,7 +25,7 @@ _PER_CALL = 1000, 100, 100
 _PARENT = "mlflow.parentRunId"
 
 
-def to_mlflow(results: ResultGrid, *, experiment: str = "rbt_ray", tracking_uri: str | None = None) -> str:
+def to_mlflow(record: StudyRecord, *, experiment: str = "rbt_ray", tracking_uri: str | None = None) -> str:
     """Writes the study to MLflow and returns the id of its run.
 
     The run's params are the study's settings, its metrics those of the best trial and the study's cost, its tags the table's
@@ -36,29 +36,29 @@ def to_mlflow(results: ResultGrid, *, experiment: str = "rbt_ray", tracking_uri:
     A trial takes three calls of MLflow, about 0.1 s with a local database.
 
     Args:
-        results: the trials.
+        record: the study.
         experiment: see `ResultGrid.to_mlflow`.
         tracking_uri: see `ResultGrid.to_mlflow`.
     """
     client = MlflowClient(tracking_uri=tracking_uri)
     found = client.get_experiment_by_name(experiment)
     where = client.create_experiment(experiment) if found is None else found.experiment_id
-    times = times_of(results)
+    times = times_of(record)
     started = min((one["started"] for one in times.values()), default=None)
     ended = max((one["finished"] for one in times.values()), default=None)
-    study = results.study
+    study = record.study
     parent = client.create_run(where, start_time=_ms(started), run_name=study.name).info.run_id
-    best = results.table.ranking(1)
-    figures: Metrics = {"cost": results.cost, "n_trials": len(results), "n_errors": results.num_errors}
+    best = record.table.ranking(1)
+    figures: Metrics = {"cost": record.table.cost, "n_trials": len(record), "n_errors": record.num_errors}
     if len(best):
-        figures |= results[int(best[0])].metrics
-    tags = {"table_hash": results.table_hash(), "notes": "\n".join(results.notes)}
-    _log(client, parent, _settings(results), figures, tags, _ms(ended))
-    configs = study.space.columns(results.table.points)
-    for row, result in enumerate(results):
+        figures |= record.table.results()[int(best[0])].metrics
+    tags = {"table_hash": record.table.hash(), "notes": "\n".join(record.notes)}
+    _log(client, parent, _settings(record), figures, tags, _ms(ended))
+    configs = study.space.columns(record.table.points)
+    for row, result in enumerate(record.table.results()):
         config = {name: values[row] for name, values in configs.items() if values[row] is not None}
         _child(client, where, parent, config | study.space.constants, result, times[result.trial_id])
-    client.set_terminated(parent, "FINISHED" if results.is_done else "KILLED", end_time=_ms(ended))
+    client.set_terminated(parent, "FINISHED" if record.is_done else "KILLED", end_time=_ms(ended))
     return str(parent)
 
 
@@ -89,8 +89,8 @@ def _log(
         metrics, given, said = (items[most:] for items, most in zip((metrics, given, said), _PER_CALL, strict=True))
 
 
-def _settings(results: ResultGrid) -> dict[str, Any]:
-    study = results.study
+def _settings(record: StudyRecord) -> dict[str, Any]:
+    study = record.study
     bundle = None if study.bundle is None else study.bundle.name or study.bundle.version
     names = (
         "metric",

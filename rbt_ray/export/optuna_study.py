@@ -17,7 +17,7 @@ from rbt_ray.study.study import Study
 from rbt_ray.types import FloatArray, Result
 
 if TYPE_CHECKING:
-    from rbt_ray.tuner.result_grid import ResultGrid
+    from rbt_ray.store.study_record import StudyRecord
 
 try:
     import optuna
@@ -30,7 +30,7 @@ _TAILS = 4.0
 """Smallest range of a normal parameter in Optuna, which needs one, in standard deviations on each side of the mean."""
 
 
-def to_optuna(results: ResultGrid, *, storage: Any = None, study_name: str | None = None) -> optuna.Study:
+def to_optuna(record: StudyRecord, *, storage: Any = None, study_name: str | None = None) -> optuna.Study:
     """Creates an Optuna study in which a config and its trials at all fidelities are one trial.
 
     Its value is the study's metric at full fidelity, with the study's direction. Lower fidelities are steps of the
@@ -40,14 +40,14 @@ def to_optuna(results: ResultGrid, *, storage: Any = None, study_name: str | Non
     distinguish become their `repr`.
 
     Args:
-        results: the trials.
+        record: the study.
         storage: see `ResultGrid.to_optuna`.
         study_name: see `ResultGrid.to_optuna`.
 
     Raises:
         SettingError: the storage has a study of that name.
     """
-    study = results.study
+    study = record.study
     name = study_name or study.name
     level = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # no message about the created study
@@ -67,14 +67,14 @@ def to_optuna(results: ResultGrid, *, storage: Any = None, study_name: str | Non
         theirs.set_metric_names([study.metric])
     theirs.set_user_attr("objective", study.objective.name)
     theirs.set_user_attr("bundle", None if study.bundle is None else study.bundle.name or study.bundle.version)
-    theirs.add_trials(_trials(results))
+    theirs.add_trials(_trials(record))
     return theirs
 
 
-def _trials(results: ResultGrid) -> Iterator[FrozenTrial]:
-    table, study = results.table, results.study
+def _trials(record: StudyRecord) -> Iterator[FrozenTrial]:
+    table, study = record.table, record.study
     columns = [_variable(domain, table.points[:, column]) for column, domain in enumerate(study.space.domains)]
-    every, times = table.results(), times_of(results)
+    every, times = table.results(), times_of(record)
     has_rungs = bool((table.fidelity < 1).any())
     for rows in _by_config(table.points, table.fidelity):
         group = [every[row] for row in rows]

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 from rbt_ray.store.journal import Finished, Journal
 
 if TYPE_CHECKING:
-    from rbt_ray.tuner.result_grid import ResultGrid
+    from rbt_ray.store.study_record import StudyRecord
 
 
-def times_of(results: ResultGrid) -> dict[int, dict[str, float]]:
+def times_of(record: StudyRecord) -> dict[int, dict[str, float]]:
     """Returns when each trial was submitted, started and finished, in seconds since the epoch; a batch runs in order."""
     times: dict[int, dict[str, float]] = {}
-    journal = Journal(results.path)
+    journal = Journal(record.folder)
     try:
         for event in journal.read("finished"):
             assert isinstance(event, Finished)

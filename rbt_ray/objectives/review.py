@@ -213,7 +213,7 @@ def _recordable(metrics: Any) -> Metrics | None:
     if metrics is None:
         return None
     names = [recordable.text(name) for name in metrics]
-    return dict(zip(names, recordable.plain_values(list(metrics.values())), strict=True))
+    return dict(zip(names, recordable.json_values(list(metrics.values())), strict=True))
 
 
 def _curve(answer: Any) -> FloatArray:

@@ -12,7 +12,7 @@ from rbt_ray.errors import PricesChangedError
 from rbt_ray.objectives.objective import only_finite
 from rbt_ray.objectives.review import Review
 from rbt_ray.recordable import require
-from rbt_ray.types import FAILED
+from rbt_ray.types import COMPLETED, FAILED
 
 _MAX_BYTES = 500_000_000
 """Of one batch: SQLite limits a row to twice as many."""
@@ -29,7 +29,7 @@ def outcomes_of(answer: Any, n: int, metric: str) -> Outcomes:
     """
     require(type(answer) is Outcomes, "answer", answer)
     outcomes = answer.recordable(n)
-    failed = np.flatnonzero(outcomes.status)
+    failed = np.flatnonzero(outcomes.status != COMPLETED)
     require(bool((outcomes.status[failed] == FAILED).all()), "status", outcomes.status)
     require(outcomes.errors.keys() >= set(failed.tolist()), "errors", outcomes.errors)
     size = _size(outcomes)

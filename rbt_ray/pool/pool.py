@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, cast
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rbt_ray.columns import Outcomes
     from rbt_ray.data.bundle import Bundle
     from rbt_ray.data.file_tree import FileTree
+    from rbt_ray.objectives.review import Review
     from rbt_ray.pool.driver_state import DriverState
     from rbt_ray.types import Checkpoint, FloatArray, IntArray
 
@@ -48,6 +49,10 @@ class PricesChanged:
     where: str
 
 
+Answer: TypeAlias = "Outcomes | Review | PricesChanged | bytes | None"
+"""What a worker sends back for a batch; bytes are the packed results of function calls, which are no trials."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
     """Trials of one job at one fidelity, evaluated together.
@@ -78,7 +83,7 @@ class Batch:
         """Returns all of it but the job, for a worker that has loaded the job."""
         return self.number, self.trials, self.points, self.fidelity, self.purpose, self.starts
 
-    def accept(self, answer: Any) -> Any:
+    def accept(self, answer: Any) -> Outcomes | Review | None:
         """Returns a worker's answer in a form that can be recorded.
 
         Raises:
@@ -90,7 +95,8 @@ class Batch:
         if type(answer) is PricesChanged:
             raise answers.prices_changed(answer.where)
         if self.purpose == "check":
-            return answers.check_of(answer)
+            answers.check_of(answer)
+            return None
         if self.purpose == "review":
             return answers.review_of(answer)
         return answers.outcomes_of(answer, len(self), self.job.metric)
@@ -109,7 +115,7 @@ class Returned:
     Args:
         number: of the batch.
         worker: the name of the worker that held it.
-        answer: `Outcomes`, or a `Review`; None if lost.
+        answer: `Outcomes` or a `Review`, by the batch's purpose; None for a check, or if lost.
         lost: None, or the reason, such as "killed by signal 9 (SIGKILL)".
         cpu_s: processor seconds of the evaluation.
         started: when the evaluation began, in seconds since the epoch.
@@ -119,7 +125,7 @@ class Returned:
 
     number: int
     worker: str
-    answer: Any = None
+    answer: Answer = None
     lost: str | None = None
     cpu_s: float = 0.0
     started: float = 0.0
@@ -128,9 +134,13 @@ class Returned:
 
     @property
     def outcomes(self) -> Outcomes:
-        """The answer to a batch with the purpose "score"."""
-        outcomes: Outcomes = self.answer
-        return outcomes
+        """The answer to a batch with the purpose "score"; `Batch.accept` has checked it."""
+        return cast("Outcomes", self.answer)
+
+    @property
+    def review(self) -> Review:
+        """The answer to a batch with the purpose "review"; `Batch.accept` has checked it."""
+        return cast("Review", self.answer)
 
 
 class WorkItem(Protocol):

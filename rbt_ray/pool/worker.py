@@ -9,7 +9,7 @@ from os import getpid as _getpid
 from time import perf_counter as _perf_counter
 from time import thread_time as _thread_time
 from time import time as _time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rbt_ray.data.bundle import Bundle, PriceChecker
 from rbt_ray.data.fidelity import cut_to_fidelity, share_of
@@ -17,15 +17,16 @@ from rbt_ray.data.memo import Memo
 from rbt_ray.objectives.fingerprint.own_code import Source
 from rbt_ray.objectives.objective import Evaluator, as_evaluator, describe
 from rbt_ray.objectives.reports import ReportRange
-from rbt_ray.objectives.review import review
+from rbt_ray.objectives.review import Review, review
 from rbt_ray.pool import loaded_modules, shipped_code
 from rbt_ray.pool.driver_state import DriverState
 from rbt_ray.pool.job import Task
-from rbt_ray.pool.pool import Batch, Job, PricesChanged, Returned
+from rbt_ray.pool.pool import Answer, Batch, Job, PricesChanged, Returned
 from rbt_ray.pool.process_check import ProcessCheck
 from rbt_ray.study.seeds import trial_seeds
 
 if TYPE_CHECKING:
+    from rbt_ray.columns import Outcomes
     from rbt_ray.data.view import BundleView
 
 
@@ -121,7 +122,8 @@ class Worker:
         damage. A batch of one trial keeps its result.
         """
         started, wall, cpu = _time(), _perf_counter(), _thread_time()
-        answer, lost = None, None
+        answer: Answer = None
+        lost: str | None = None
         try:
             answer = self._answer(batch)
             self._modules.look(started)
@@ -143,7 +145,7 @@ class Worker:
             unfit=damage is not None or lost is not None,
         )
 
-    def _answer(self, batch: Batch) -> Any:
+    def _answer(self, batch: Batch) -> Answer:
         if batch.purpose == "check" and self._bundle is not None:
             self._changed = self._checked.changed(self._bundle, again=True)
         if self._changed is not None:
@@ -152,7 +154,7 @@ class Worker:
             return None
         return self._review(batch) if batch.purpose == "review" else self._score(batch)
 
-    def _score(self, batch: Batch) -> Any:
+    def _score(self, batch: Batch) -> Outcomes:
         seeds = trial_seeds(self._task.seed, batch.trials).tolist()
         trials = batch.trials.tolist()
         if self._task.max_reports is None:
@@ -160,7 +162,7 @@ class Worker:
         span = ReportRange(share_of(batch.fidelity, self._task.max_reports), batch.starts, trials)
         return self._evaluator.score(self._view(1.0), batch.points, seeds, span)
 
-    def _review(self, batch: Batch) -> Any:
+    def _review(self, batch: Batch) -> Review:
         seed = int(trial_seeds(self._task.seed, batch.trials)[0])
         config = self._task.space.decode(batch.points)[0]
         task = self._task

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,11 +15,9 @@ from rbt_ray.reporting.text import duration, pluralize
 from rbt_ray.reporting.theme import Figure, clip_for_plot
 from rbt_ray.reporting.timeline import MOST_BARS, busy, timeline
 from rbt_ray.store.journal import Reviewed
+from rbt_ray.store.study_record import StudyRecord
 from rbt_ray.store.table import TrialTable
 from rbt_ray.types import COMPLETED, FloatArray, IntArray
-
-if TYPE_CHECKING:
-    from rbt_ray.tuner.result_grid import ResultGrid
 
 _COLOURS = {
     "good": "Darker is better.",
@@ -46,13 +43,13 @@ class Chart:
     caption: str
 
 
-def charts_of(results: ResultGrid) -> list[Chart]:
+def charts_of(record: StudyRecord) -> list[Chart]:
     """Returns the charts that have data, in the order of the page."""
-    table = results.table
+    table = record.table
     rows, goodness = comparable(table)
     axes = axes_of(table, rows)
     charts = [
-        _equity(results.review, table),
+        _equity(record.review, table),
         _over_parameters(axes, goodness, table),
         _history(table),
         _parallel(axes, goodness, table),

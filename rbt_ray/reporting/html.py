@@ -6,36 +6,34 @@ import base64
 import hashlib
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rbt_ray._version import __version__
+from rbt_ray.analysis.rungs import rungs_of
 from rbt_ray.private_files import make_folder, replacing
 from rbt_ray.reporting import failures, ranking, rungs, settings, winner
 from rbt_ray.reporting.charts import Chart, charts_of
 from rbt_ray.reporting.text import embedded, escape, format_value, pluralize
 from rbt_ray.reporting.theme import Figure
 from rbt_ray.reporting.top import TopTrial, top_trials
+from rbt_ray.store.study_record import StudyRecord
 from rbt_ray.types import COMPLETED
-
-if TYPE_CHECKING:
-    from rbt_ray.tuner.result_grid import ResultGrid
 
 _NAMED_PARAMETERS = 4
 
 
-def write_report(results: ResultGrid, path: Path) -> Path:
+def write_report(record: StudyRecord, path: Path) -> Path:
     """Writes the report of a finished or unfinished study and returns its path.
 
     The file is replaced atomically: a reader of an earlier report sees the old or the new one.
 
     Args:
-        results: the study's results.
+        record: the study.
         path: the file's path; a missing folder is created.
 
     Raises:
         OSError: the file cannot be written.
     """
-    text = page(results)  # before the folder is created, as this may raise
+    text = page(record)  # before the folder is created, as this may raise
     make_folder(path.parent)
     with replacing(path) as file:
         # Texts may contain lone surrogates, which UTF-8 cannot encode.
@@ -43,18 +41,18 @@ def write_report(results: ResultGrid, path: Path) -> Path:
     return path
 
 
-def page(results: ResultGrid) -> str:
+def page(record: StudyRecord) -> str:
     """Returns the report as HTML."""
     from plotly.offline import get_plotlyjs
 
-    charts = charts_of(results)
+    charts = charts_of(record)
     figures = {f"{chart.key}:{i}": figure for chart in charts for i, figure in enumerate(chart.figures.values())}
     scripts = (get_plotlyjs(), _part("report.js"))
     policy = (
         "default-src 'none'; style-src 'unsafe-inline'; img-src data: blob:; form-action 'none'; base-uri 'none'; "
         f"script-src 'unsafe-eval' {' '.join(_hash(script) for script in scripts)}"  # plotly's shaders need unsafe-eval
     )
-    title = escape(results.study.name)
+    title = escape(record.study.name)
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -67,7 +65,7 @@ def page(results: ResultGrid) -> str:
 </head>
 <body>
 <main>
-{_body(results, charts)}
+{_body(record, charts)}
 </main>
 {_data(figures)}
 <script>{scripts[0]}</script>
@@ -77,10 +75,10 @@ def page(results: ResultGrid) -> str:
 """
 
 
-def _body(results: ResultGrid, charts: list[Chart]) -> str:
-    study, table = results.study, results.table
-    top = top_trials(results)
-    parts = [_head(results, top)]
+def _body(record: StudyRecord, charts: list[Chart]) -> str:
+    study, table = record.study, record.table
+    top = top_trials(record)
+    parts = [_head(record, top)]
     if top:
         parts.append(_section("The winner", winner.params(top[0]) + winner.cards(top, study)))
         best = winner.holdout_note(top, study) + winner.review_notes(top) + ranking.ranking(top, study)
@@ -94,30 +92,30 @@ def _body(results: ResultGrid, charts: list[Chart]) -> str:
         if status[row] != COMPLETED
     ]
     parts.append(
-        _section("Trials by status", failures.status_counts(results.status_counts()) + failures.first_errors(errors))
+        _section("Trials by status", failures.status_counts(record.status_counts()) + failures.first_errors(errors))
     )
-    found = results.rungs
-    if results.notes or len(found) > 1:
-        notes = rungs.notes(results.notes) + (rungs.rungs(found) if len(found) > 1 else "")
+    found = rungs_of(record.table)
+    if record.notes or len(found) > 1:
+        notes = rungs.notes(record.notes) + (rungs.rungs(found) if len(found) > 1 else "")
         parts.append(_section("The search's decisions", notes))
     asked = settings.parameters(study) + settings.definition(study, __version__)
-    parts.append(_section("The study's settings", asked + "<h3>Runs</h3>" + settings.runs(results.runs)))
+    parts.append(_section("The study's settings", asked + "<h3>Runs</h3>" + settings.runs(record.runs)))
     return "\n".join(parts)
 
 
-def _head(results: ResultGrid, top: list[TopTrial]) -> str:
-    study = results.study
+def _head(record: StudyRecord, top: list[TopTrial]) -> str:
+    study = record.study
     names = study.space.names
     over = " × ".join(names) if 0 < len(names) <= _NAMED_PARAMETERS else pluralize(len(names), "parameter")
     on = "" if study.bundle is None else f" on {study.bundle.name or 'an unregistered bundle'}"
-    lead = f"{pluralize(len(results), 'trial')} of {over}{on}"
+    lead = f"{pluralize(len(record), 'trial')} of {over}{on}"
     if top:
         lead += f"; best {study.metric} {format_value(top[0].sweep.get(study.metric))} (trial {top[0].trial})."
     else:
-        lead += "; none completed at full fidelity." if len(results) else "; none has finished yet."
+        lead += "; none completed at full fidelity." if len(record) else "; none has finished yet."
     unfinished = (
         ""
-        if results.is_done
+        if record.is_done
         else '<p class="note warn">The study has not finished: this report shows its trials so far.</p>'
     )
     return (

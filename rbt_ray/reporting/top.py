@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from rbt_ray.store.study_record import StudyRecord
 from rbt_ray.types import Metrics
-
-if TYPE_CHECKING:
-    from rbt_ray.tuner.result_grid import ResultGrid
 
 N_TOP = 10
 
@@ -41,12 +39,12 @@ class TopTrial:
     is_backtest: bool = False
 
 
-def top_trials(results: ResultGrid) -> list[TopTrial]:
+def top_trials(record: StudyRecord) -> list[TopTrial]:
     """Returns the best trials, best first, with their reviews."""
-    table = results.table
+    table = record.table
     rows = table.ranking(N_TOP)
-    reviewed = {row["trial"]: row for row in results.review.rows} if results.review else {}
-    is_backtest = results.review is not None and "equity" in results.review.curves
+    reviewed = {row["trial"]: row for row in record.review.rows} if record.review else {}
+    is_backtest = record.review is not None and "equity" in record.review.curves
     columns = table.study.space.columns(table.points[rows])
     active = [
         [name for name, value in zip(columns, point, strict=True) if not math.isnan(value)]

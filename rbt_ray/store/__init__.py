@@ -1,1 +1,1 @@
-"""What happened: the journal and the table read from it."""
+"""The journal of a study, its mirror, and the table read from it."""

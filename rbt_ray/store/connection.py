@@ -1,13 +1,14 @@
 """Connections to a journal's file: to append to it, or to read it without changing anything in its folder.
 
-A reader has one of three. Without a write-ahead log the file alone is the journal: SQLite opens it as immutable, takes no
-lock and looks at no file beside it, which also works on a read-only disk. With a log it reads a private copy of both. In
-the process that appends to the journal it opens the journal itself, read-only: the writer has checked those files.
+There are three kinds of readers. If there is no write-ahead log, the file alone is the journal: SQLite opens it as immutable,
+takes no lock and opens no other file, which also works on a read-only disk. If there is a log, the reader opens a private copy
+of both. In the process that appends to the journal, it opens the journal itself as read-only; the writer has checked the
+files.
 
-A driver may begin to write to a file that is open as immutable. Its events go to the log, and the file changes only when
-the log is folded into it. A reader may then see pages of two states, and still gives no wrong event: every row has a
-seal over its number and content, numbers have no gap, and as many rows must be there as there were at opening. It gives
-those events or refuses; `naming_the_cause` then says that the file was written, not that it is damaged.
+A driver may start to write to a file that is open as immutable. Its events go to the log, and the file changes only at a
+checkpoint. The reader may then see pages of two states, and still returns no wrong event: every row has a checksum of its
+number and content, numbers have no gap, and at least as many rows must exist as at opening. It returns those events or
+raises; `reporting_concurrent_writes` then reports that the file was written, not that it is damaged.
 """
 
 from __future__ import annotations
@@ -30,57 +31,57 @@ from rbt_ray.store.schema import restrict
 
 _READER_SECONDS, _WRITER_SECONDS = 30.0, 5.0
 _COPY = "rbt-ray-journal-"
-"""How the name of a private copy's folder begins."""
+"""The prefix of the folder of a private copy."""
 
-# POSIX drops all locks that a process has on a file when it closes any descriptor of it. So a journal that this process
+# POSIX releases all locks of a process on a file when the process closes any descriptor of that file. So a journal that this process
 # appends to is opened through SQLite only, and none is opened to append to while a copy of it is made.
 _opening = threading.RLock()
 _in_place: weakref.WeakSet[Connection] = weakref.WeakSet()
-"""Connections of this process to journals that it appends to: they hold locks on the files themselves."""
+"""Connections of this process to journals that it appends to; they hold locks on the files themselves."""
 
 
 class Connection(sqlite3.Connection):
-    """A connection to a journal that removes its private copy, if it has one, when it is closed."""
+    """A connection to a journal; closing it removes its private copy, if it has one."""
 
     n_bytes: int | None = None
-    """Of the journal and its log, where they do not grow while this connection reads them."""
-    _copy: tempfile.TemporaryDirectory[str] | None = None
-    _file: tuple[int, int] | None = None
-    _seen: tuple[Path, tuple[int, int]] | None = None
+    """The size of the journal and its log, if they do not grow while this connection reads them."""
+    private_copy: tempfile.TemporaryDirectory[str] | None = None
+    file_id: tuple[int, int] | None = None
+    opened_state: tuple[Path, tuple[int, int]] | None = None
 
     def close(self) -> None:
-        """Closes the file."""
+        """Closes the file and removes the private copy."""
         with _opening:
             super().close()
             _in_place.discard(self)
-        if self._copy is not None:
-            self._copy.cleanup()
+        if self.private_copy is not None:
+            self.private_copy.cleanup()
 
     @property
     def was_written_beside(self) -> bool:
-        """Whether the file, open as immutable, changed since."""
-        if self._seen is None:
+        """Whether the file was opened as immutable and has changed since."""
+        if self.opened_state is None:
             return False
-        path, state = self._seen
+        path, state = self.opened_state
         try:
             return _state(path.stat()) != state or bool(regular_files.log_head(path))
         except FileNotFoundError:
             return True
-        except (OSError, JournalError):  # a disk that gives nothing says nothing of the file
+        except (OSError, JournalError):  # an error of the disk does not show that the file changed
             return False
 
 
-def to_read(path: Path) -> Connection:
-    """A connection that reads the journal as it is now; it changes nothing in the folder, and runs nothing.
+def open_reader(path: Path) -> Connection:
+    """Opens the journal to read its current state; changes nothing in the folder, and runs no SQL of the file.
 
     Raises:
         StudyNotFoundError: there is no journal.
-        JournalError: a file of it is none of ours, or cannot be read or copied.
+        JournalError: one of the files was not written by a driver, or cannot be read or copied.
         sqlite3.Error: SQLite cannot open it.
     """
     with _opening:
         found = regular_files.check(path)
-        if any(other._file == (found.st_dev, found.st_ino) for other in _in_place):
+        if any(other.file_id == (found.st_dev, found.st_ino) for other in _in_place):
             return _held(_open(path, "mode=ro", None), found)
         regular_files.can_be_read(path)
         size = regular_files.n_bytes(path)
@@ -93,10 +94,9 @@ def to_read(path: Path) -> Connection:
                 copy.cleanup()
                 return _immutable(path, size)
             connection = _open(to, "mode=ro", regular_files.n_bytes(to))
-            connection._copy = copy
-            if (
-                os.name == "posix"
-            ):  # SQLite has all files open after the first read; a reader that is killed leaves nothing
+            connection.private_copy = copy
+            if os.name == "posix":
+                # SQLite has all files open after the first read, so that a killed reader leaves nothing behind.
                 connection.execute("PRAGMA schema_version").fetchone()
                 copy.cleanup()
         except BaseException:
@@ -105,30 +105,30 @@ def to_read(path: Path) -> Connection:
         return connection
 
 
-def to_check(path: Path) -> Connection:
-    """A connection that reads the journal in its place, for a writer that has the study's lock.
+def open_checker(path: Path) -> Connection:
+    """Opens the journal itself to read it, for a writer that holds the study's lock.
 
     Raises:
-        As `to_read` does.
+        As `open_reader` does.
     """
     regular_files.check(path, write=True)
     size = regular_files.n_bytes(path)
     return _open(path, "mode=ro", size) if regular_files.log_head(path) else _immutable(path, size)
 
 
-def to_write(path: Path) -> Connection:
-    """A connection to append by; `to_check` has shown what is in the file.
+def open_writer(path: Path) -> Connection:
+    """Opens the journal to append to it, after the file was checked with `open_checker`.
 
     Raises:
-        As `to_read` does.
+        As `open_reader` does.
     """
     with _opening:
         found = regular_files.check(path, write=True)
         return _held(_open(path, "mode=rw", None, _WRITER_SECONDS), found)
 
 
-def beside(path: Path) -> Connection:
-    """A second connection to append by, of the thread that flushes a journal which this process has open.
+def open_second_writer(path: Path) -> Connection:
+    """Opens a second connection to append with, for the thread that flushes a journal that this process has open.
 
     Raises:
         sqlite3.Error: SQLite cannot open it.
@@ -136,8 +136,8 @@ def beside(path: Path) -> Connection:
     return _open(path, "mode=rw", None, _WRITER_SECONDS)
 
 
-def close_unfolded(writer: Connection, path: Path) -> None:
-    """Closes a writer and leaves its log as it is: SQLite's last connection folds the log, unless it can only read."""
+def close_without_checkpoint(writer: Connection, path: Path) -> None:
+    """Closes a writer and keeps its log: SQLite's last connection runs a checkpoint unless it is read-only."""
     with suppress(sqlite3.Error), closing(_open(path, "mode=ro", None)) as last:
         last.execute("PRAGMA schema_version").fetchone()
         writer.close()
@@ -145,11 +145,11 @@ def close_unfolded(writer: Connection, path: Path) -> None:
 
 
 @contextmanager
-def naming_the_cause(connection: Connection, path: Path) -> Iterator[None]:
-    """Says that the journal was written while it was read, where that explains an error.
+def reporting_concurrent_writes(connection: Connection, path: Path) -> Iterator[None]:
+    """Replaces an error of the block if the journal was written while it was read.
 
     Raises:
-        JournalError: the one of the block, or one that says so.
+        JournalError: the error of the block, or one that reports the concurrent write.
     """
     try:
         yield
@@ -160,26 +160,26 @@ def naming_the_cause(connection: Connection, path: Path) -> Iterator[None]:
 
 
 def _held(connection: Connection, found: os.stat_result) -> Connection:
-    connection._file = (found.st_dev, found.st_ino)
+    connection.file_id = (found.st_dev, found.st_ino)
     _in_place.add(connection)
     return connection
 
 
-def _forget_the_parents() -> None:
-    """In a forked child, which holds no lock of its parent and must not use the parent's connections."""
+def _reset_after_fork() -> None:
+    """Resets the state in a forked child, which holds no lock of its parent and must not use the parent's connections."""
     global _opening
     _opening = threading.RLock()
     _in_place.clear()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_the_parents)
+    os.register_at_fork(after_in_child=_reset_after_fork)
 
 
 def _immutable(path: Path, size: int) -> Connection:
     seen = _state(path.stat())
     connection = _open(path, "mode=ro&immutable=1", size)
-    connection._seen = (path, seen)
+    connection.opened_state = (path, seen)
     return connection
 
 
@@ -209,12 +209,12 @@ def _private_folder() -> tempfile.TemporaryDirectory[str]:
         return tempfile.TemporaryDirectory(prefix=_COPY, ignore_cleanup_errors=True)
     except OSError as error:
         raise JournalError(
-            f"a journal that is being written is copied to be read, and there is no room: {error}."
+            f"a journal that is being written has to be copied to be read, and there is not enough disk space: {error}."
         ) from error
 
 
 def _remove_abandoned_copies() -> None:
-    """Removes the folders of this user's processes that were killed while they made a copy, which takes half a minute at most."""
+    """Removes the folders that killed processes of this user left while they copied a journal."""
     own, newest = getattr(os, "geteuid", int)(), time() - ABANDONED_AFTER_S
     with os.scandir(tempfile.gettempdir()) as entries:
         for entry in entries:

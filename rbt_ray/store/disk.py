@@ -1,4 +1,4 @@
-"""Whether what is to be copied fits on a disk."""
+"""Checks for free disk space before copying."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ _KEPT_FREE = 64 * 2**20
 
 
 def check_free(folder: Path, needed: int) -> None:
-    """Refuses to write what does not fit.
+    """Checks that a disk has enough free space.
 
     Args:
-        folder: where it would be written.
-        needed: its bytes.
+        folder: a folder on the disk.
+        needed: the bytes to write.
 
     Raises:
-        SettingError: it would leave less than 64 MB of the disk.
+        SettingError: less than 64 MiB would be left.
     """
     free = shutil.disk_usage(folder).free
     if needed + _KEPT_FREE > free:
         raise SettingError(
-            f"{needed / 1e9:,.1f} GB would have to be copied to {folder}, and {free / 1e9:,.1f} GB are free there. Make room, "
-            f"or set RBT_RAY_HOME to a folder on another disk."
+            f"{needed / 1e9:,.1f} GB would have to be copied to {folder}, and {free / 1e9:,.1f} GB are free there. Free some "
+            f"space, or set RBT_RAY_HOME to a folder on another disk."
         )

@@ -1,14 +1,14 @@
-"""A journal's events: each is checked when it is made, and turned into a header of JSON and a body of columns and back.
+"""The events of a journal: validated on creation, and packed into a header of JSON and a body of columns.
 
-Whoever makes an event, a driver from what a worker sent or a reader from a file, makes it by the same class: an event that
-cannot be read again cannot be made, and so not be appended.
+A driver creates events from the answers of workers, and a reader from a file, with the same classes. So an event that could
+not be read again cannot be created, and is never appended.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,12 +20,12 @@ from rbt_ray.metric_columns import Column
 from rbt_ray.recordable import require
 from rbt_ray.store import old_names, validate
 from rbt_ray.study.type_check import check_types
-from rbt_ray.types import ACCOUNTING, Checkpoint, FloatArray, IntArray
+from rbt_ray.types import ACCOUNTING, COMPLETED, Checkpoint, FloatArray, IntArray
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """`n` configs the searcher proposed, numbered from `first`, and a digest by which to know them again."""
+    """The searcher proposed `n` configs, numbered from `first`; the digest verifies them when they are proposed again."""
 
     first: int
     n: int
@@ -39,12 +39,12 @@ class Asked:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Finished:
-    """A batch that was evaluated, or given up: trials at one fidelity, a row of `points` each.
+    """A batch of trials at one fidelity was evaluated or failed; `points` has one row per trial.
 
-    Times that a clock got wrong become the nearest that can be recorded.
+    Times outside the recordable range become the nearest one in it.
 
     Raises:
-        ValueError: a part is not of `n` trials, or a value is one that no trial can have.
+        ValueError: a part is not of `n` trials, or a value is impossible for a trial.
     """
 
     trials: IntArray
@@ -62,7 +62,7 @@ class Finished:
         require(n > 0 and 0 <= int(trials.min()) <= recordable.LARGEST_NUMBER, "trials", trials)
         points = np.asarray(self.points, np.float64)
         require(points.ndim == 2 and len(points) == n, "points", points)
-        require(validate.number(self.fidelity) and 0 < self.fidelity <= 1, "fidelity", self.fidelity)
+        require(validate.is_finite_number(self.fidelity) and 0 < self.fidelity <= 1, "fidelity", self.fidelity)
         _set(
             self,
             trials=trials,
@@ -77,33 +77,40 @@ class Finished:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reviewed:
-    """The best configs in detail: rows for people, and curves by name.
+    """The best configs were re-run in detail: a row per config, and curves by name.
 
     Raises:
-        ValueError: a part is not what it should be.
+        ValueError: a part has another type or value than a review can have.
     """
 
     rows: list[dict[str, Any]]
     curves: dict[str, FloatArray]
 
     def __post_init__(self) -> None:
-        # A config may hold options that JSON cannot say: rows are what is read again, whoever makes them.
+        # A config may hold options that JSON cannot represent: keep the rows as a reader would get them.
         rows = json.loads(json.dumps(self.rows, default=repr, ensure_ascii=False).encode("utf-8", "replace"))
-        validate.reviewed(rows, self.curves)
+        validate.check_reviewed(rows, self.curves)
         curves = {recordable.text(name): np.asarray(curve, np.float64) for name, curve in self.curves.items()}
         _set(self, rows=rows, curves=curves)
 
 
+EndReason: TypeAlias = Literal["done", "interrupted", "max_failures", "time_budget", "prices changed"]
+"""Why a run of a study ended: the search is complete, or what stopped it early."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A run of the study ended, finished or not."""
+    """A run of the study ended, finished or not.
 
-    reason: str
+    A driver writes an `EndReason`; the journal of another version may hold another text.
+    """
+
+    reason: EndReason | str
     wall_s: float
     n_workers: int
     backend: str
     notes: list[str] = field(default_factory=list)
-    """What the search decided on its way, a sentence each."""
+    """Decisions of the search, a sentence each."""
     version: str = __version__
 
     def __post_init__(self) -> None:
@@ -116,10 +123,10 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Distrusted:
-    """The prices changed: what was recorded since the last check that passed counts no more; see `trust`."""
+    """The prices changed: everything recorded since the last check that passed is invalid; see `trust`."""
 
     where: str
-    """Which prices differ, for people."""
+    """Which prices differ, for messages."""
 
     def __post_init__(self) -> None:
         _set(self, where=recordable.text(self.where))
@@ -129,7 +136,7 @@ Event: TypeAlias = Asked | Finished | Reviewed | Ended | Distrusted
 
 
 def pack(event: Event) -> tuple[str, dict[str, Any], bytes | None]:
-    """Returns an event's kind, its header of values that JSON can say, and its body."""
+    """Returns an event's kind, its header of JSON values, and its body."""
     if isinstance(event, Asked):
         return "asked", {"first": event.first, "n": event.n, "digest": event.digest}, None
     if isinstance(event, Finished):
@@ -146,7 +153,7 @@ def pack(event: Event) -> tuple[str, dict[str, Any], bytes | None]:
 def _pack_finished(event: Finished) -> tuple[dict[str, Any], bytes]:
     outcomes, n = event.outcomes, len(event.trials)
     contiguous = bool((np.diff(event.trials) == 1).all())
-    all_completed = not outcomes.status.any()
+    all_completed = bool((outcomes.status == COMPLETED).all())
     parts: list[NDArray[Any]] = [event.points] if contiguous else [event.points, event.trials]
     parts += [] if all_completed else [outcomes.status]
     parts.append(outcomes.duration_s)
@@ -156,7 +163,7 @@ def _pack_finished(event: Finished) -> tuple[dict[str, Any], bytes]:
         metrics[name] = {"kind": column.kind, "all": there}
         parts += [] if there else [column.present]
         if column.kind == "json":
-            metrics[name]["values"] = column.plain()
+            metrics[name]["values"] = column.to_list()
         else:
             parts.append(column.values)
     header = {
@@ -180,10 +187,10 @@ def _pack_finished(event: Finished) -> tuple[dict[str, Any], bytes]:
 
 
 def unpack(kind: str, header: dict[str, Any], body: bytes) -> Event:
-    """Returns the event again.
+    """Returns the event of a row.
 
     Raises:
-        ValueError: or a LookupError, TypeError, AttributeError, ArithmeticError or JournalError: no event is packed so.
+        ValueError: or a LookupError, TypeError, AttributeError, ArithmeticError or JournalError: the row is invalid.
     """
     take = _Reader(body)
     event: Event
@@ -192,7 +199,7 @@ def unpack(kind: str, header: dict[str, Any], body: bytes) -> Event:
     elif kind == "finished":
         event = _unpack_finished(header, body, take)
     elif kind == "reviewed":
-        validate.lengths(header["curves"], body)
+        validate.check_lengths(header["curves"], body)
         rows = [old_names.renamed_row(row, _accounting(header)) for row in header["rows"]]
         event = Reviewed(rows, {name: take("<f8", length) for name, length in header["curves"].items()})
     elif kind == "ended":
@@ -201,12 +208,12 @@ def unpack(kind: str, header: dict[str, Any], body: bytes) -> Event:
         event = Distrusted(header["where"])
     else:
         raise ValueError(f"an event of unknown kind {kind!r}")
-    take.must_be_empty()
+    take.require_consumed()
     return event
 
 
 def _unpack_finished(header: dict[str, Any], body: bytes, take: _Reader) -> Finished:
-    validate.layout(header, body)
+    validate.check_layout(header, body)
     n = header["n"]
     points = take("<f8", n * header["n_params"]).reshape(n, header["n_params"])
     trials = np.arange(header["first"], header["first"] + n, dtype=np.int64) if header["contiguous"] else take("<i8", n)
@@ -230,7 +237,7 @@ def _unpack_finished(header: dict[str, Any], body: bytes, take: _Reader) -> Fini
 
 
 def _accounting(header: dict[str, Any]) -> int:
-    """The version of the rules by which an event's backtests were run; the first one was not recorded."""
+    """Returns the version of the accounting rules of an event's backtests; version 1 was not recorded."""
     version = header.get("accounting", 1)
     require(recordable.is_whole(version) and version > 0, "accounting", version)
     return int(version)
@@ -254,7 +261,7 @@ def _set(event: Any, **parts: Any) -> None:
 
 
 class _Reader:
-    """Takes one column after the other from an event's body."""
+    """Reads the columns of an event's body one after the other."""
 
     def __init__(self, body: bytes) -> None:
         self._body = body
@@ -265,7 +272,7 @@ class _Reader:
         self._at += column.nbytes
         return column
 
-    def must_be_empty(self) -> None:
-        """Refuses a body that holds more than its header says."""
+    def require_consumed(self) -> None:
+        """Refuses a body that is longer than its header says."""
         if self._at != len(self._body):
-            raise ValueError(f"an event of {len(self._body):,} bytes, of which its header knows {self._at:,}")
+            raise ValueError(f"an event of {len(self._body):,} bytes, of which its header describes {self._at:,}")

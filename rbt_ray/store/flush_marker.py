@@ -1,7 +1,7 @@
-"""Which event a study's disk was last known to hold: a line beside the journal, outside of the log that may lose its end.
+"""The number of the last event that is known to be on the disk, in a file next to the journal.
 
-SQLite takes a damaged log for one that ends where the damage begins. That is right for what a power cut tore, in the last
-second, and wrong for what had been flushed before. So the driver that flushes the log writes down how far.
+SQLite reads a damaged log up to the damage. That is right for events of the last second before a power cut, and wrong for
+events that had been flushed before. So the driver that flushes the log records how far.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from pathlib import Path
 
 from rbt_ray.private_files import open_regular
 
-_LINK = getattr(os, "O_NOFOLLOW", 0)  # in somebody else's folder it may lead to any file
-_NO_WAIT = getattr(os, "O_NONBLOCK", 0)  # nor for somebody at the other end of a pipe
+_LINK = getattr(os, "O_NOFOLLOW", 0)  # a link in another user's folder may point to any file
+_NO_WAIT = getattr(os, "O_NONBLOCK", 0)  # opening a pipe would wait for a process at its other end
 _AT_MOST = 64
 
 
-class Flushed:
-    """The line in the file beside a journal; where the file is missing or torn, it knows of nothing.
+class FlushMarker:
+    """The flush marker of a journal; if its file is missing or incomplete, the number is 0.
 
     Args:
         journal: the journal's file.
@@ -29,7 +29,7 @@ class Flushed:
         self.path = journal.with_name(f"{journal.name}-flushed")
 
     def read(self) -> int:
-        """The number of the last event that was flushed; 0 where nothing is known."""
+        """Returns the number of the last event that was flushed; 0 if it is not known."""
         with suppress(OSError, ValueError):
             with open_regular(self.path, follow=False) as file:
                 number, seal = file.read(_AT_MOST).split()
@@ -38,7 +38,7 @@ class Flushed:
         return 0
 
     def write(self, number: int) -> None:
-        """Writes down that all events up to this one lie on the disk.
+        """Records that all events up to this one are on the disk.
 
         Raises:
             OSError: it cannot be written.
@@ -51,6 +51,6 @@ class Flushed:
             os.close(descriptor)
 
     def remove(self) -> None:
-        """Forgets it, when nothing is left in the log."""
+        """Removes the marker, after the log is empty."""
         with suppress(OSError):
             self.path.unlink()

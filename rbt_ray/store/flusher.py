@@ -1,12 +1,12 @@
 """Flushes a journal's log to the disk every second, and records in the flush marker which events the disk holds.
 
-Linux reports a failed fsync once and then treats the pages as clean: a later fsync that succeeds proves nothing about
-them. After a failure, and for a log that an earlier process left, the whole log is therefore written again before it is
-flushed. The log stays open all the time, because a descriptor reports an error only if it was open when the error
-happened, or if nobody has seen the error yet.
+Linux reports a failed fsync once and then treats the pages as clean, so a later successful fsync proves nothing about them.
+After a failure, and for a log that an earlier process left, the whole log is therefore written again before it is flushed.
+The log stays open all the time, because a descriptor reports an error only if it was open when the error happened, or if
+the error was not reported before.
 
-SQLite folds a log into the database file by itself, in a commit, and drops the errors of its flushes: a file that was
-overwritten from a log that the disk does not hold is lost with the next power cut. So this module folds it, after a flush.
+SQLite's automatic checkpoint in a commit ignores errors of fsync: a database file that was overwritten from a log which is
+not on the disk is lost in a power cut. So automatic checkpoints are off, and this module runs them after a flush.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from pathlib import Path
 
 from rbt_ray.errors import JournalBlockedError, JournalError
 from rbt_ray.store import journal_errors
-from rbt_ray.store.connection import beside
-from rbt_ray.store.flush_marker import Flushed
+from rbt_ray.store.connection import open_second_writer
+from rbt_ray.store.flush_marker import FlushMarker
 
 _FLUSH_SECONDS = 1.0
 _PIECE_BYTES = 2**20
-_FOLD_BYTES = 1000 * 4096  # as SQLite does
+_CHECKPOINT_BYTES = 1000 * 4096  # as SQLite does
 
 
 class Flusher:
@@ -42,7 +42,7 @@ class Flusher:
     def __init__(
         self,
         journal: Path,
-        marker: Flushed,
+        marker: FlushMarker,
         last: Callable[[], int],
         when_blocked: Callable[[JournalBlockedError, int], bool],
     ) -> None:
@@ -78,9 +78,9 @@ class Flusher:
                 raise failure
 
     def flush(self) -> None:
-        """Flushes the log: the events appended before survive a power cut, and the flush marker certifies them.
+        """Flushes the log and updates the flush marker, so that the events appended so far survive a power cut.
 
-        A log that has grown large is then folded into the database file.
+        Then runs a checkpoint if the log is large.
 
         Raises:
             JournalBlockedError: the disk is full or reports an error, or another process holds the journal.
@@ -98,27 +98,27 @@ class Flusher:
         except sqlite3.Error as error:
             raise journal_errors.unwritable(self._journal, error) from error
         self._in_doubt = False
-        with suppress(OSError):  # the marker lags; what it says stays true
+        with suppress(OSError):  # an older marker is still valid
             self._marker.write(number)
-        if os.fstat(log.fileno()).st_size > _FOLD_BYTES:
-            self._fold()
+        if os.fstat(log.fileno()).st_size > _CHECKPOINT_BYTES:
+            self._checkpoint()
 
-    def close(self, *, patient: bool) -> None:
+    def close(self, *, retry: bool) -> None:
         """Ends the thread and flushes for the last time.
 
         Args:
-            patient: whether to ask `when_blocked` if that fails; not after it has given up.
+            retry: whether to ask `when_blocked` if that fails; False after it has given up.
 
         Raises:
-            JournalError: the disk does not take the log.
+            JournalError: the disk does not store the log.
         """
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
-        patient &= self._failure is None
+        retry &= self._failure is None
         try:
             tries = 0
-            while not self._flushed(tries, patient=patient):
+            while not self._flushed(tries, retry=retry):
                 tries += 1
             if (failure := self._failure) is not None:
                 raise failure
@@ -131,20 +131,20 @@ class Flusher:
         tries = 0
         try:
             while not self._stop.wait(0.0 if tries else _FLUSH_SECONDS):
-                tries = 0 if self._flushed(tries, patient=True) else tries + 1
+                tries = 0 if self._flushed(tries, retry=True) else tries + 1
                 if self._failure is not None and self._decided.is_set():
                     return
-        finally:  # also where `when_blocked` raises, such as for a stderr that is closed: appending must not wait for ever
+        finally:  # also if `when_blocked` raises, such as for a closed stderr: `check` must not wait forever
             self._decided.set()
 
-    def _flushed(self, tries: int, *, patient: bool) -> bool:
-        """Flushes; False: that failed and is to be tried again. `_failure` is what it failed with."""
+    def _flushed(self, tries: int, *, retry: bool) -> bool:
+        """Flushes the log and sets `_failure`; returns False if it failed and has to be retried."""
         try:
             self.flush()
         except JournalError as error:
             self._decided.clear()
             self._failure = error
-            if patient and isinstance(error, JournalBlockedError) and self._when_blocked(error, tries):
+            if retry and isinstance(error, JournalBlockedError) and self._when_blocked(error, tries):
                 return False
         else:
             self._failure = None
@@ -153,13 +153,13 @@ class Flusher:
 
     def _open_log(self) -> FileIO:
         if self._log is None:
-            # SQLite's locks lie on other files than the log, so that closing this descriptor loses none of them.
+            # SQLite has no locks on the log, so closing this descriptor releases none.
             self._log = FileIO(self._log_path, "r+")
         return self._log
 
     def _write_again(self, log: FileIO) -> None:
-        """Writes the log's bytes over themselves, which makes their pages dirty, while no other connection writes."""
-        with closing(beside(self._journal)) as connection:
+        """Overwrites the log with its own bytes, which marks its pages dirty, while no other connection writes."""
+        with closing(open_second_writer(self._journal)) as connection:
             connection.execute("BEGIN IMMEDIATE")
             at = log.seek(0)
             while piece := log.read(_PIECE_BYTES):
@@ -167,11 +167,11 @@ class Flusher:
                 at = log.seek(at + log.write(piece))
             connection.rollback()
 
-    def _fold(self) -> None:
-        """Moves the log's events into the database file, all those that no reader needs there."""
+    def _checkpoint(self) -> None:
+        """Moves the log's events into the database file, except those that a reader still needs in the log."""
         try:
-            with closing(beside(self._journal)) as connection:
-                connection.execute("PRAGMA busy_timeout = 20")  # ms; appending waits as long
+            with closing(open_second_writer(self._journal)) as connection:
+                connection.execute("PRAGMA busy_timeout = 20")  # ms; appending waits this long, too
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         except sqlite3.Error as error:
             self._in_doubt = True

@@ -1,8 +1,8 @@
-"""What happened in a study, on disk before anybody acts on it: one SQLite file, append-only, one writer.
+"""The journal of a study: an append-only SQLite file with one writer, which records every event before it takes effect.
 
-Every event is a row written whole or not at all, in SQLite's write-ahead log: a process killed at any instant leaves
-every event that was appended. A thread flushes the log to the disk every second, which bounds what a power cut can
-take, and notes how far it has come. Nothing in the file is code: numbers lie in columns of bytes, everything else is JSON.
+Every event is a row, written atomically to SQLite's write-ahead log, so that a process killed at any instant loses no event
+that was appended. A thread flushes the log to the disk every second and records how far, which limits the loss of a power
+cut. Nothing in the file is code: numbers are columns of bytes, everything else is JSON.
 """
 
 from __future__ import annotations
@@ -16,44 +16,44 @@ from typing import Any
 
 from rbt_ray.errors import JournalBlockedError, JournalError
 from rbt_ray.store import journal_errors, journal_file, regular_files
-from rbt_ray.store.connection import close_unfolded
-from rbt_ray.store.events import Asked, Distrusted, Ended, Event, Finished, Reviewed, pack, unpack
-from rbt_ray.store.flush_marker import Flushed
+from rbt_ray.store.connection import close_without_checkpoint
+from rbt_ray.store.events import Asked, Distrusted, Ended, EndReason, Event, Finished, Reviewed, pack, unpack
+from rbt_ray.store.flush_marker import FlushMarker
 from rbt_ray.store.flusher import Flusher
 from rbt_ray.store.journal_file import FILE_NAME
 
-__all__ = ["Asked", "Distrusted", "Ended", "Event", "Finished", "Journal", "Reviewed"]
+__all__ = ["Asked", "Distrusted", "EndReason", "Ended", "Event", "Finished", "Journal", "Reviewed"]
 
-_NOT_OURS = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
+_INVALID = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
 
 
 class Journal:
-    """One study's journal. Appending is for the process that holds the study's lock; reading is for anybody.
+    """The journal of a study. Only the process that holds the study's lock may append; any process may read.
 
     Args:
-        folder: the study's.
-        write: to append to it, too.
+        folder: the study's folder.
+        write: whether to open it for appending.
 
     Raises:
         StudyNotFoundError: there is no journal in the folder.
-        JournalError: the file is damaged, or of a format this version does not know.
+        JournalError: the file is damaged, or has a format this version does not know.
     """
 
     def __init__(self, folder: Path, *, write: bool = False) -> None:
         self.path = folder / FILE_NAME
         regular_files.check(self.path, write=write)
-        self._flushed = Flushed(self.path)
-        flushed = self._flushed.read()  # first: a driver that is at work only adds events
+        self._flushed = FlushMarker(self.path)
+        flushed = self._flushed.read()  # read first, because a running driver only adds events
         self._connection = journal_file.connect(self.path, write=write)
         try:
             self._meta = journal_file.read_meta(self._connection, self.path)
             self._last = journal_file.last_number(self._connection, self.path)
-            self._refuse_a_loss(flushed)
+            self._refuse_loss(flushed)
         except BaseException:
             self._connection.close()
             raise
         self.when_blocked: Callable[[JournalBlockedError, int], bool] = lambda _error, _tries: False
-        """Returns, given the number of earlier tries, whether to try again; called in the thread that flushes, too."""
+        """Returns whether to retry, given an error and the number of earlier retries; the flushing thread calls it, too."""
         self._gave_up = False
         self._flusher: Flusher | None = None
         if write:
@@ -64,34 +64,34 @@ class Journal:
 
     @classmethod
     def create(cls, folder: Path, definition: dict[str, Any]) -> Journal:
-        """A new journal that begins with the study's definition.
+        """Creates a journal with the study's definition.
 
         Raises:
             JournalError: the disk is full, or the folder cannot be written.
         """
         regular_files.check_new(folder / FILE_NAME)
-        Flushed(folder / FILE_NAME).remove()  # of a journal that somebody removed without it
+        FlushMarker(folder / FILE_NAME).remove()  # left by a journal that was removed without it
         journal_file.create(folder, definition)
         return cls(folder, write=True)
 
     @property
     def definition(self) -> dict[str, Any]:
-        """The study as it was defined, before its first trial."""
+        """The study's definition."""
         return journal_file.definition_of(self._meta, f"the journal {self.path}")
 
     def append(self, event: Event) -> None:
-        """Writes an event; when this returns it survives kill -9 of any process.
+        """Writes an event; after it returns, the event survives kill -9 of any process.
 
         Raises:
-            JournalBlockedError: the disk is full or reports an error, also for an earlier event that it did not take, or
-                another process holds the file; and `when_blocked` gave up.
+            JournalBlockedError: the disk is full or reports an error, for this event or an earlier one, or another process
+                holds the file; and `when_blocked` gave up.
             JournalError: the file cannot be written.
         """
         flusher = self._writer()
         flusher.check()
         kind, header, body = pack(event)
         text, number = json.dumps(header), self._last + 1
-        row = (number, kind, text, body, journal_file.seal(number, kind, text, body))
+        row = (number, kind, text, body, journal_file.row_checksum(number, kind, text, body))
         tries = 0
         while True:
             try:
@@ -108,25 +108,23 @@ class Journal:
         flusher.start()
 
     def read(self, *kinds: str) -> Iterator[Event]:
-        """The events in the order they were appended, those of some kinds or all.
+        """Yields the events in the order they were appended, of some kinds or all.
 
         Raises:
-            JournalError: the journal is damaged. What was given before is as it was written.
+            JournalError: the journal is damaged. The events yielded before are as they were written.
         """
         journal_file.check_structure(self._connection, self.path)
         for kind, header, body, _ in journal_file.read_rows(self._connection, self.path, least=self._last):
             if not kinds or kind in kinds:
                 try:
                     event = unpack(kind, json.loads(header), body or b"")
-                except _NOT_OURS as error:
+                except _INVALID as error:
                     said = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-                    raise JournalError(
-                        f"the journal {self.path} holds an event that no version of rbt_ray writes: {said}."
-                    ) from error
+                    raise JournalError(f"the journal {self.path} contains an invalid event: {said}.") from error
                 yield event
 
     def flush(self) -> None:
-        """Flushes the log to the disk: what was appended before survives a power cut.
+        """Flushes the log to the disk, so that the events appended so far survive a power cut.
 
         Raises:
             JournalBlockedError: the disk is full or reports an error.
@@ -135,29 +133,28 @@ class Journal:
         self._writer().flush()
 
     def close(self) -> None:
-        """Folds the log into the file and closes it.
+        """Moves the log into the database file and closes it.
 
         Raises:
-            JournalError: the disk does not take the events that were appended.
+            JournalError: the disk does not store the appended events.
         """
         if self._flusher is not None:
             try:
-                self._flusher.close(patient=not self._gave_up)
+                self._flusher.close(retry=not self._gave_up)
             except BaseException:
-                close_unfolded(self._connection, self.path)
+                close_without_checkpoint(self._connection, self.path)
                 raise
-            with suppress(sqlite3.Error):  # without room for it the events stay in the log, which was flushed
+            with suppress(sqlite3.Error):  # if the disk is full, the events stay in the log, which was flushed
                 busy, _, _ = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
                 if not busy:
                     self._flushed.remove()
         self._connection.close()
 
-    def _refuse_a_loss(self, flushed: int) -> None:
+    def _refuse_loss(self, flushed: int) -> None:
         if self._last < flushed:
             raise JournalError(
                 f"the journal {self.path} is damaged: its log gives {self._last:,} events, and {flushed:,} were on the disk. "
-                f"Put a copy of the folder in its place; or remove {self._flushed.path.name} there, and what is lost runs "
-                f"again."
+                f"Restore the folder from a copy; or remove {self._flushed.path.name} there, and the lost trials run again."
             )
 
     def _writer(self) -> Flusher:

@@ -1,4 +1,4 @@
-"""What to raise where a journal's files cannot be read, written or flushed: what SQLite or the system said, as a sentence."""
+"""The errors to raise if a journal's files cannot be read, written or flushed."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pathlib import Path
 
 from rbt_ray.errors import JournalBlockedError, JournalError
 
-_PASSING = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_IOERR}
+_TRANSIENT = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_IOERR}
 _UNREADABLE = {
-    *_PASSING,
+    *_TRANSIENT,
     sqlite3.SQLITE_CANTOPEN,
     sqlite3.SQLITE_PROTOCOL,
     sqlite3.SQLITE_NOTADB,
@@ -24,29 +24,29 @@ _NO_ROOM = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 
 def unwritable(path: Path, error: Exception) -> JournalError:
-    """What to raise for an event that could not be written."""
+    """Returns the error for an event that could not be written."""
     reason = f"the journal {path} cannot be written: {one_line(error)}"
-    text = f"{reason}. What is recorded is safe; go on with `rbt-ray resume {path.parent}`."
-    if not passes(error):
+    text = f"{reason}. Recorded trials are safe; continue with `rbt-ray resume {path.parent}`."
+    if not is_transient(error):
         return JournalError(text)
     is_fault = _code(error) == sqlite3.SQLITE_IOERR and not _is_full(path.parent)
     return JournalBlockedError(text, reason, is_fault=is_fault)
 
 
 def unreadable(path: Path, error: Exception) -> JournalError:
-    """What to raise for a journal that SQLite could not read: an error of the disk or of a lock is no damage to the file."""
+    """Returns the error for a journal that SQLite could not read; an error of the disk or of a lock is not damage."""
     return JournalError(f"the journal {path} {_what(_code(error))}: {one_line(error)}.")
 
 
 def malformed(path: Path, found: object) -> JournalError:
-    """What to raise for what `PRAGMA quick_check` found; the check reports the errors of reading a page in its text."""
+    """Returns the error for a result of `PRAGMA quick_check`, which reports errors of reading a page in its text."""
     code = _PAGE_ERROR.search(str(found))
     return JournalError(f"the journal {path} {_what(int(code[1]) if code else 0)}: {one_line(found)}.")
 
 
 def unflushed(path: Path, error: OSError) -> JournalBlockedError:
-    """What to raise for a file of the journal that could not be flushed to the disk."""
-    reason = f"the disk does not take what was written to {path} (fsync: {error.strerror})"
+    """Returns the error for a file of the journal that could not be flushed to the disk."""
+    reason = f"the disk does not store the data written to {path} (fsync: {error.strerror})"
     text = (
         f"{reason}. A power cut can now lose the last events. Check the disk and the system's log, then continue with "
         f"`rbt-ray resume {path.parent}`."
@@ -54,13 +54,13 @@ def unflushed(path: Path, error: OSError) -> JournalBlockedError:
     return JournalBlockedError(text, reason, is_fault=error.errno not in _NO_ROOM)
 
 
-def passes(error: Exception) -> bool:
-    """Whether the disk is full or reports an error, or another process holds the file: all may be over in a moment."""
-    return _code(error) in _PASSING
+def is_transient(error: Exception) -> bool:
+    """Returns whether the error may pass: the disk is full or reports an error, or another process holds the file."""
+    return _code(error) in _TRANSIENT
 
 
 def one_line(said: object) -> str:
-    """What SQLite says in one line: it may quote a schema that is damaged."""
+    """Returns a message of SQLite, which may quote a damaged schema, as one printable line."""
     return "".join(letter for letter in " ".join(str(said).split()) if letter.isprintable())[:200]
 
 
@@ -73,7 +73,7 @@ def _code(error: Exception) -> int:
 
 
 def _is_full(folder: Path) -> bool:
-    """Whether the disk, or a quota, has no room for a page: SQLite reports that as an I/O error in some places."""
+    """Returns whether the disk or a quota is full, which SQLite reports as an I/O error in some cases."""
     try:
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(bytes(4096))

@@ -1,7 +1,7 @@
-"""Which driver runs a study whose mirror several machines can reach: a file beside it that its owner keeps fresh.
+"""The lease of a mirror: a file next to it that the driver which runs the study renews.
 
-Best effort, by the clocks of the machines: two that begin within one round trip can both believe to own it, until one
-finds the other's name there at its next look and stops writing.
+The lease is best effort, and depends on the clocks of the machines. Two drivers that start within one round trip can both
+hold it, until one finds the other's name at its next renewal and stops writing.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ _SLACK_SECONDS = 5.0
 _MOST_STALE_S = 30 * 86_400.0
 
 
-class Owner:
-    """This driver's claim on a study's mirror.
+class Lease:
+    """This driver's lease of a study's mirror.
 
     Args:
-        mirror: of the study.
-        interval_s: how often `refresh` is going to be called.
+        mirror: the study's mirror.
+        interval_s: how often `renew` is called, in seconds.
     """
 
     def __init__(self, mirror: Mirror, interval_s: float) -> None:
@@ -48,48 +48,48 @@ class Owner:
             "stale_after_s": min(_INTERVALS * interval_s + _SLACK_SECONDS, _MOST_STALE_S),
         }
 
-    def claim(self) -> None:
-        """Takes the study, also from an owner that died on this machine or was silent for three of its intervals.
+    def acquire(self) -> None:
+        """Acquires the lease; takes it over from a driver that died on this machine or missed three renewals.
 
         Raises:
-            StudyLockedError: another driver runs it; the message names its process and host.
+            StudyLockedError: another driver holds the lease; the message names its process and host.
             SettingError: the mirror cannot be read or written.
-            JournalError: what names the owner is damaged.
+            JournalError: the lease file is damaged.
         """
         found = self._found()
         if (
             found is not None
             and (silent := time.time() - found["time"]) < found["stale_after_s"]
-            and self._lives(found)
+            and self._may_live(found)
         ):
             raise StudyLockedError(
-                f"the study in {self._mirror.shown} is being run by process {found['pid']} on {found['host']}, heard of "
-                f"{max(0.0, silent):.0f} s ago; wait for it, or end it. One that ended without a word is taken over "
+                f"the study in {self._mirror.display_name} is being run by process {found['pid']} on {found['host']}, last "
+                f"seen {max(0.0, silent):.0f} s ago; wait for it, or end it. If it has died, the study can be taken over "
                 f"after {found['stale_after_s']:.0f} s."
             )
         self._write()
 
-    def refresh(self) -> None:
-        """Says that this driver is still at it.
+    def renew(self) -> None:
+        """Renews the lease.
 
         Raises:
-            StudyLockedError: another driver has taken the study over.
+            StudyLockedError: another driver has taken over the study.
             SettingError: the mirror cannot be read or written.
-            JournalError: what names the owner is damaged.
+            JournalError: the lease file is damaged.
         """
         found = self._found()
         if found is not None and found["token"] != self._me["token"]:
             raise StudyLockedError(
-                f"the study in {self._mirror.shown} was taken over by process {found['pid']} on {found['host']}."
+                f"the study in {self._mirror.display_name} was taken over by process {found['pid']} on {found['host']}."
             )
         self._write()
 
     def release(self) -> None:
-        """Lets the next driver in.
+        """Releases the lease.
 
         Raises:
             SettingError: the mirror cannot be read or written.
-            JournalError: what names the owner is damaged.
+            JournalError: the lease file is damaged.
         """
         found = self._found()
         if found is not None and found["token"] == self._me["token"]:
@@ -99,7 +99,7 @@ class Owner:
         self._mirror.put(_FILE, json.dumps({**self._me, "time": time.time()}).encode())
 
     def _found(self) -> dict[str, Any] | None:
-        """The owner there is; None where there is none."""
+        """Returns the current lease; None if there is none."""
         content = self._mirror.get(_FILE, _MOST_BYTES)
         if content is None:
             return None
@@ -108,32 +108,32 @@ class Owner:
             _check(found)
         except (ValueError, TypeError, LookupError, RecursionError):
             raise JournalError(
-                f"{self._mirror.shown} is damaged: {_FILE} is unreadable. If no driver is running the study, delete the file."
+                f"{self._mirror.display_name} is damaged: {_FILE} is unreadable. If no driver is running the study, delete the file."
             ) from None
         return dict(found)
 
-    def _lives(self, found: dict[str, Any]) -> bool:
-        """Whether it may be alive: certainly not where its process is gone from this machine, or is this one."""
+    def _may_live(self, found: dict[str, Any]) -> bool:
+        """Returns whether its driver may be alive; it is not if its process is on this machine and gone, or is this one."""
         if (found["host"], found["machine"]) != (self._me["host"], self._me["machine"]):
             return True
         return found["pid"] != self._me["pid"] and psutil.pid_exists(found["pid"])
 
 
 def _check(found: dict[str, Any]) -> None:
-    """Raises ValueError, TypeError or LookupError unless this is what an owner writes."""
+    """Raises ValueError, TypeError or LookupError if this is not the content of a lease file."""
     if not all(isinstance(found[name], str) and found[name].isprintable() for name in _TEXTS):
-        raise ValueError("its texts are none")
+        raise ValueError("a text has another type")
     if not all(type(found[name]) in (int, float) and abs(found[name]) <= sys.float_info.max for name in _NUMBERS):
-        raise ValueError("its times are none")
+        raise ValueError("a time has another type")
     if type(found["pid"]) is not int or not 0 < found["pid"] < 2**31:
-        raise ValueError("its process is none")
+        raise ValueError("its process id is out of range")
     if not 0 < found["stale_after_s"] <= _MOST_STALE_S or found["time"] > time.time() + _MOST_STALE_S:
         raise ValueError("its times are out of range")
 
 
 def _machine() -> str:
-    """Tells apart machines, and containers, that go by one name: where process ids mean the same processes."""
-    with suppress(OSError):  # Linux has these
+    """Returns an id of the machine or container: within one id, process ids refer to the same processes."""
+    with suppress(OSError):  # these files exist on Linux
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
     return f"{uuid.getnode():x}"

@@ -1,4 +1,4 @@
-"""Where a study is kept: a folder, or a folder of this machine with a mirror at a URI."""
+"""The location of a study: a folder, or a folder of this machine with a mirror at a URI."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from rbt_ray.errors import InputError, JournalError, SettingError, StudyLockedError, StudyNotFoundError
-from rbt_ray.private_files import make_folder, sweep
+from rbt_ray.private_files import make_folder, remove_abandoned_drafts
 from rbt_ray.store.journal import Journal
 from rbt_ray.store.journal_file import FILE_NAME
-from rbt_ray.store.lease import Owner
+from rbt_ray.store.lease import Lease
 from rbt_ray.store.lock import StudyLock
 from rbt_ray.store.mirror import Mirror
-from rbt_ray.store.reconcile import Reconciled, reconcile
+from rbt_ray.store.reconcile import MirrorPosition, reconcile
 from rbt_ray.store.uri import is_uri, local_folder
 from rbt_ray.store.writer import MirrorWriter
 
@@ -23,106 +23,107 @@ OWN_BUNDLE = "bundle.arrow"
 SUPERSEDED = "superseded.sqlite"
 
 
-class Place:
-    """A study's place. For a path it is that folder; for a URI, `uri.local_folder` of it and a mirror.
+class StudyLocation:
+    """A study's folder, and for a URI its mirror; the folder of a URI is `uri.local_folder`.
 
-    The journal of a mirrored study lies on this machine's disk. `settle` decides between the two copies by what they
-    hold: where one goes on from the other the longer is right. Two that parted, since two machines went on from
-    one point, are never mixed: the one with more events wins, the mirror where both have as many. A local loser
-    is kept beside the journal as ``superseded.sqlite``, a losing mirror is overwritten, and stderr says so.
+    The journal of a mirrored study is on this machine's disk. If one of the two copies continues the other, `fetch` uses the
+    longer one. If they differ, because two machines continued from the same event, they are never merged: the copy with more
+    events is used, and the mirror if both have equally many. The other local copy is kept next to the journal as
+    ``superseded.sqlite``, the other mirror is overwritten, and a message on stderr reports it.
 
     Args:
         path: a study's folder or URI.
-        interval_s: how often the mirror is brought up to date.
+        interval_s: how often to sync the mirror, in seconds.
 
     Raises:
-        SettingError: the URI, or the path, cannot be used.
+        SettingError: the URI or the path cannot be used.
     """
 
     def __init__(self, path: str | Path, interval_s: float = 10.0) -> None:
         self._interval_s = interval_s
         self._mirror = Mirror(str(path)) if is_uri(path) else None
-        self._owner = None if self._mirror is None else Owner(self._mirror, interval_s)
-        self._known: Reconciled | None = None
+        self._lease = None if self._mirror is None else Lease(self._mirror, interval_s)
+        self._position: MirrorPosition | None = None
         self.folder = Path(path) if self._mirror is None else local_folder(str(path))
-        self.shown = str(path) if self._mirror is None else self._mirror.shown
-        """The path or URI as people are shown it."""
+        self.display_name = str(path) if self._mirror is None else self._mirror.display_name
+        """The path or URI without secrets, for messages."""
         try:
             self.folder.lstat()
         except (FileNotFoundError, NotADirectoryError):
-            pass  # whoever needs it says so
-        except (OSError, ValueError) as error:  # too long, a NUL in it, not to be entered
+            pass  # the code that needs the folder reports it
+        except (OSError, ValueError) as error:  # too long, with a NUL in it, or not accessible
             reason = getattr(error, "strerror", None) or error
-            raise SettingError(f"{self.shown!r} is no path that a study can have: {reason}.") from None
+            raise SettingError(f"{self.display_name!r} cannot be the path of a study: {reason}.") from None
 
     def holder(self) -> str | None:
-        """Where there is a study already: its folder, or else its URI."""
+        """Returns the folder or URI of a study that exists already; None if there is none."""
         if (self.folder / FILE_NAME).exists():
             return str(self.folder)
-        return self.shown if self._mirror is not None and self._mirror.firsts() else None
+        return self.display_name if self._mirror is not None and self._mirror.segment_starts() else None
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keeps other drivers out, here and at the URI.
+        """Locks the study against other drivers, on this machine and at the URI.
 
         Raises:
-            StudyLockedError: another one runs the study.
-            SettingError: the folder cannot be made, or the mirror not be written.
-            JournalError: the mirror's owner file is damaged.
+            StudyLockedError: another driver runs the study.
+            SettingError: the folder cannot be created, or the mirror cannot be written.
+            JournalError: the lease file of the mirror is damaged.
         """
-        with self._locked_here():
-            if self._owner is not None:
-                self._owner.claim()
+        with self._lock_folder():
+            if self._lease is not None:
+                self._lease.acquire()
             if self._mirror is not None:
-                self._mirror.sweep()
+                self._mirror.remove_drafts()
             try:
                 yield
             finally:
-                if self._owner is not None:
-                    with suppress(SettingError, JournalError):  # a mirror that cannot be written was reported before
-                        self._owner.release()
+                if self._lease is not None:
+                    with suppress(SettingError, JournalError):  # an error of the mirror was reported before
+                        self._lease.release()
 
-    def settle(self) -> Path:
-        """The folder with the study's latest journal in it, fetched from the mirror where that is ahead.
+    def fetch(self) -> Path:
+        """Returns the folder with the study's latest journal, downloaded if the mirror has more events.
 
         Raises:
-            StudyNotFoundError: there is no study, here or there.
-            StudyMismatchError: the local copy is of another study than the mirror.
+            StudyNotFoundError: there is no study, on this machine or at the URI.
+            StudyMismatchError: the local copy and the mirror are of different studies.
             SettingError: the mirror cannot be reached, or its copy does not fit on the disk.
             JournalError: the mirror or the local journal is damaged.
         """
         if self._mirror is not None:
             if self.holder() is None:
-                raise StudyNotFoundError(f"there is no study in {self.shown}.")
-            with suppress(StudyLockedError), self._locked_here():  # what a driver of this machine writes is the latest
-                self.settle_locked(owned=False)
+                raise StudyNotFoundError(f"there is no study in {self.display_name}.")
+            # If a driver of this machine holds the lock, the local journal is the latest.
+            with suppress(StudyLockedError), self._lock_folder():
+                self.reconcile(owned=False)
         return self.folder
 
-    def settle_locked(self, *, owned: bool = True) -> None:
-        """As `settle`, within `locked`: also a mirror that lost is put right. Nothing for a folder."""
+    def reconcile(self, *, owned: bool = True) -> None:
+        """Makes the local journal and the mirror equal, within `locked`; without the lease, changes the local journal only."""
         if self._mirror is None:
             return
         try:
-            self._known = reconcile(self._mirror, self.folder, aside=self.folder / SUPERSEDED, owned=owned)
+            self._position = reconcile(self._mirror, self.folder, backup=self.folder / SUPERSEDED, owned=owned)
             self._fetch_bundle(self._mirror)
         except SettingError as error:
-            raise SettingError(f"{error} What this machine has of the study is in {self.folder}.") from error
+            raise SettingError(f"{error} The copy of this machine is in {self.folder}.") from error
 
     @contextmanager
     def mirrored(self) -> Iterator[None]:
-        """Within `locked`: keeps the mirror up to date while the block runs, and is there before the block begins.
+        """Syncs the mirror before, while and after the block runs, within `locked`.
 
-        Where the mirror cannot be written any more the block goes on, and stderr says so once.
+        If the mirror cannot be written during the block, a message on stderr reports it once and the block continues.
 
         Raises:
             SettingError: the mirror cannot be written at the start.
-            JournalError: it could not be written at the end; the message says where the journal is.
+            JournalError: the mirror cannot be written at the end; the message says where the journal is.
         """
-        if self._mirror is None or self._owner is None:
+        if self._mirror is None or self._lease is None:
             yield
             return
         self._mirror_bundle(self._mirror)
-        writer = MirrorWriter(self._mirror, self._owner, self.folder, self._known)
+        writer = MirrorWriter(self._mirror, self._lease, self.folder, self._position)
         writer.push()
         stop = threading.Event()
         thread = threading.Thread(target=self._push_often, args=(writer, stop), name="rbt-ray-mirror", daemon=True)
@@ -136,8 +137,8 @@ class Place:
         if (trouble := self._finish(writer, stop, thread)) is not None:
             raise JournalError(trouble)
 
-    def bring_up_to_date(self) -> None:
-        """Writes to the mirror what it lacks of a study that is done. Nothing for a folder.
+    def sync(self) -> None:
+        """Syncs the mirror of a study that is done; does nothing for a folder.
 
         Raises:
             StudyLockedError: another driver runs the study.
@@ -145,14 +146,14 @@ class Place:
         """
         if self._mirror is not None:
             with self.locked():
-                self.settle_locked()
+                self.reconcile()
                 with self.mirrored():
                     return
 
     def _fetch_bundle(self, mirror: Mirror) -> None:
-        """The study's own bundle, if it began with one and this machine lacks it."""
+        """Downloads the study's own bundle, if it has one and this machine does not."""
         own = self.folder / OWN_BUNDLE
-        if own.exists() or self._known is None:
+        if own.exists() or self._position is None:
             return
         with closing(Journal(self.folder)) as journal:
             wanted = journal.definition.get("bundle")
@@ -160,24 +161,24 @@ class Place:
             mirror.download_bundle(own, wanted)
 
     def _mirror_bundle(self, mirror: Mirror) -> None:
-        """A bundle of the study's own is there before any trial, and none of another study."""
+        """Uploads the study's own bundle before any trial runs, or removes the bundle of another study."""
         own = self.folder / OWN_BUNDLE
         if not own.exists():
             mirror.remove(OWN_BUNDLE)
-        elif self._known is None or not mirror.has(OWN_BUNDLE):
+        elif self._position is None or not mirror.has(OWN_BUNDLE):
             mirror.upload(own)
 
     def _push_often(self, writer: MirrorWriter, stop: threading.Event) -> None:
-        spoke = False
+        was_reported = False
         while not stop.wait(self._interval_s):
             try:
                 writer.push()
             except (InputError, JournalError) as error:
-                if not spoke:
-                    spoke = True
+                if not was_reported:
+                    was_reported = True
                     print(
-                        f"rbt-ray: {error} The study goes on with its journal in {self.folder}; the mirror is tried "
-                        f"again every {self._interval_s:g} s.",
+                        f"rbt-ray: {error} The study continues with its journal in {self.folder}, and retries the mirror every "
+                        f"{self._interval_s:g} s.",
                         file=sys.stderr,
                         flush=True,
                     )
@@ -189,19 +190,19 @@ class Place:
             writer.push()
         except (InputError, JournalError) as error:
             return (
-                f"{error} The journal in {self.folder} has everything; `rbt-ray resume {self.shown}` brings the mirror "
-                f"up to date when it can be written again."
+                f"{error} The journal in {self.folder} has all trials; when the mirror can be written again, "
+                f"`rbt-ray resume {self.display_name}` syncs it."
             )
         return None
 
     @contextmanager
-    def _locked_here(self) -> Iterator[None]:
+    def _lock_folder(self) -> Iterator[None]:
         try:
             make_folder(self.folder)
             lock = StudyLock(self.folder)
         except OSError as error:
             raise SettingError(f"`storage_path`: no study can be kept in {self.folder}: {error}.") from error
-        sweep(self.folder)
+        remove_abandoned_drafts(self.folder)
         try:
             yield
         finally:

@@ -1,4 +1,4 @@
-"""One driver a study: a lock that is released when the process that holds it ends."""
+"""A lock that lets one driver at a time run a study; it is released however the process ends."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from rbt_ray.file_lock import FileLock, LockFailedError, LockHeldError
 
 
 class StudyLock:
-    """Held from construction until `release` or the end of the process; forked children do not hold it.
+    """A lock held from construction until `release` or the end of the process; forked children do not hold it.
 
     Raises:
         StudyLockedError: another living process holds it; the message names its pid and host.
-        SettingError: the file system gives no locks, or the lock's file is not one that a driver makes.
+        SettingError: the file system has no locks, or the lock's file was not made by a driver.
         OSError: the lock's file cannot be opened.
     """
 
@@ -34,8 +34,8 @@ class StudyLock:
             ) from None
         except LockFailedError as error:
             raise SettingError(
-                f"{path} cannot be locked against a second driver: {error.strerror}. Some network file systems give no "
-                f"locks: keep the study on a local disk, or mount that one with locks."
+                f"{path} cannot be locked against a second driver: {error.strerror}. Some network file systems have no "
+                f"locks: keep the study on a local disk, or mount the file system with locks."
             ) from error
         try:
             self._write_owner(path)
@@ -51,7 +51,7 @@ class StudyLock:
         os.write(self._lock.descriptor, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode())
 
     def release(self) -> None:
-        """Lets the next driver in."""
+        """Releases the lock."""
         self._lock.release()
 
 

@@ -1,4 +1,4 @@
-"""Metrics under today's names: accounting 1 called `n_trades` what is called `n_fills` since."""
+"""Current names for metrics of older accounting rules: version 1 called `n_fills` `n_trades`."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ _OF_A_BACKTEST = frozenset(
 
 
 def renamed(metrics: Mapping[str, Value], accounting: int) -> dict[str, Value]:
-    """Metrics by name, in the same order.
+    """Returns metrics by their current names, in the same order.
 
-    Only those of our own backtests are renamed: all names are theirs, or those beside `n_trades` that only they have
-    are there too. Other backtesters' figures have an `n_trades` of their own.
+    Renames only metrics of `rbt.backtest`: all names are its own, or names that only it has are present. Other backtesters
+    have an `n_trades` of their own.
 
     Args:
         metrics: by the names they were written with.
-        accounting: the version they were written by.
+        accounting: the version of the rules they were computed by.
     """
-    ours = _OF_A_BACKTEST.issuperset(metrics) or {"turnover", "exposure"} <= set(metrics)
-    if accounting > 1 or not ours:
+    is_own = _OF_A_BACKTEST.issuperset(metrics) or {"turnover", "exposure"} <= set(metrics)
+    if accounting > 1 or not is_own:
         return dict(metrics)
     return {"n_fills" if name == "n_trades" else name: value for name, value in metrics.items()}
 
 
 def renamed_row(row: Mapping[str, Any], accounting: int) -> dict[str, Any]:
-    """The same for what a second look found."""
+    """Returns a row of a review with current names."""
     return {
         part: renamed(found, accounting) if isinstance(found, dict) and part != "config" else found
         for part, found in row.items()

@@ -1,4 +1,4 @@
-"""Fetches the prices that only one study has, after a look at what the file says of itself."""
+"""Downloads the bundle of a single study, after checking the header and the size of the file."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from rbt_ray.store.disk import check_free
 
 _CONTINUED = 0xFFFFFFFF
 _PIECE = 4 * 2**20
-_MOST_HEAD = 64 * 2**20
+_MAX_HEAD = 64 * 2**20
 _PADDING = 64  # bytes, at most, after each column
 _BYTES_OF_A_NUMBER = 8
 
 
 def fetch(source: Any, n_bytes: int, file: Path, wanted: dict[str, Any]) -> None:
-    """Copies a bundle's file, once its beginning and its size are those of the bundle that a study wants.
+    """Copies a bundle's file if its header and size are those of the bundle that a study needs.
 
     Args:
-        source: the file to read, at its beginning.
+        source: the file to read, at its start.
         n_bytes: its size.
-        file: where to write it.
-        wanted: of the study's definition: the bundle's `version` and `n_bars`.
+        file: the path to write.
+        wanted: the bundle in the study's definition: its `version` and `n_bars`.
 
     Raises:
-        ValueError: it is another file, or its size is not what its beginning says.
+        ValueError: it is another file, or too large for its header.
         SettingError: it does not fit on the disk.
         OSError: it cannot be read or written.
     """
     start = source.read(16)
     _, continued, n_head = struct.unpack("<8sII", start.ljust(16, b"\0"))
-    if start[:6] != b"ARROW1" or continued != _CONTINUED or n_head > _MOST_HEAD:
+    if start[:6] != b"ARROW1" or continued != _CONTINUED or n_head > _MAX_HEAD:
         raise ValueError("it is no bundle")
     head = source.read(n_head)
-    if n_bytes > (most := _most_bytes(head, wanted)):
+    if n_bytes > (most := _max_bytes(head, wanted)):
         raise ValueError(f"it has {n_bytes:,} bytes, and the bundle it names has at most {most:,}")
     check_free(file.parent, n_bytes)
     left = n_bytes - len(start) - len(head)
@@ -49,8 +49,8 @@ def fetch(source: Any, n_bytes: int, file: Path, wanted: dict[str, Any]) -> None
             raise ValueError(f"it ends {left:,} bytes early")
 
 
-def _most_bytes(head: bytes, wanted: dict[str, Any]) -> int:
-    """The size of the file that begins with this schema."""
+def _max_bytes(head: bytes, wanted: dict[str, Any]) -> int:
+    """Returns the largest size of a file with this schema."""
     import pyarrow as pa
 
     try:
@@ -62,5 +62,5 @@ def _most_bytes(head: bytes, wanted: dict[str, Any]) -> int:
     if type(n_bars) is not int or (version, n_bars) != (wanted.get("version"), wanted.get("n_bars")):
         raise ValueError("it is not the bundle that the study began with")
     columns = 1 + n_symbols * (len(schema) - 1)
-    messages = 3 * len(head) + 1024 * len(schema) + 4096  # the schema stands in the file's end as well
+    messages = 3 * len(head) + 1024 * len(schema) + 4096  # the schema is repeated at the end of the file
     return int(columns * n_bars * _BYTES_OF_A_NUMBER + len(schema) * _PADDING + messages)

@@ -1,4 +1,4 @@
-"""A journal's events as they lie in its file, for copying them elsewhere and back."""
+"""The rows of a journal's file, for copying them to a mirror and back."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from rbt_ray.store.journal_file import FILE_NAME, Row, connect, read_meta, read_
 
 
 class RawEvents:
-    """The rows of the journal in a folder; made in the thread that uses it, beside the one that appends."""
+    """The rows of the journal in a folder; used in one thread, while another may append."""
 
     def __init__(self, folder: Path, *, write: bool = False) -> None:
         self.path = folder / FILE_NAME
         self._connection = connect(self.path, write=write)
 
     def close(self) -> None:
-        """Lets go of the file."""
+        """Closes the file."""
         self._connection.close()
 
     @property
     def meta(self) -> dict[str, str]:
-        """The format and the study's definition."""
+        """The format, the study's definition and their checksum."""
         return read_meta(self._connection, self.path)
 
     def rows(self, first: int, n: int | None = None) -> list[Row]:
-        """The rows from number `first` on, all or `n` of them."""
+        """Returns the rows from number `first` on, all or at most `n`."""
         return list(read_rows(self._connection, self.path, first, n))
 
     def piece(self, first: int, *, least: int, n_bytes: int) -> tuple[list[Row], bool]:
-        """The rows from number `first` on, at least so many, until they reach `n_bytes`; and whether they did."""
+        """Returns rows from number `first` on, at least `least` and until they reach `n_bytes`; and whether they reach it."""
         found: list[Row] = []
         size = 0
         for row in read_rows(self._connection, self.path, first):
@@ -44,7 +44,7 @@ class RawEvents:
         return found, False
 
     def replace(self, first: int, rows: Iterable[Row]) -> None:
-        """The journal from number `first` on is these rows, all of them or, if this process dies, what it was."""
+        """Replaces the rows from number `first` on, atomically."""
         try:
             with self._connection:
                 self._connection.execute("DELETE FROM events WHERE number >= ?", (first,))
@@ -54,16 +54,18 @@ class RawEvents:
             raise JournalError(f"the journal {self.path} cannot be written: {error}.") from error
 
     def copy_to(self, path: Path) -> None:
-        """Writes a journal of its own, where there is none yet, with all that this one has now."""
+        """Copies the journal to a new file."""
         try:
-            with replacing(path) as copy:  # SQLite takes an empty file, whose mode is ours
+            with replacing(
+                path
+            ) as copy:  # SQLite writes to an existing empty file, so that the copy keeps its mode 0600
                 self._connection.execute("VACUUM INTO ?", (copy.name,))
         except (sqlite3.Error, OSError) as error:
             raise JournalError(f"{path} cannot be written: {error}.") from error
 
 
-def chained(before: str, rows: Iterable[Row]) -> str:
-    """The digest of a history that had the digest `before` and went on with these rows."""
+def chain_digest(before: str, rows: Iterable[Row]) -> str:
+    """Returns the digest of a history with the digest `before`, continued by these rows."""
     digest = hashlib.sha256(before.encode())
     for kind, header, body, _ in rows:
         for part in (kind.encode(), header.encode(), body or b""):

@@ -1,4 +1,4 @@
-"""A journal and its mirror become one history again."""
+"""Makes a journal and its mirror the same history again."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from rbt_ray.store.disk import check_free
 from rbt_ray.store.journal import Journal
 from rbt_ray.store.journal_file import FILE_NAME, Row
 from rbt_ray.store.mirror import Mirror
-from rbt_ray.store.raw_events import RawEvents, chained
+from rbt_ray.store.raw_events import RawEvents, chain_digest
 from rbt_ray.store.segment import Segment
 
-_COPIES = 2  # of what is inserted, one in SQLite's log and one in its file
+_COPIES = 2  # of inserted rows: one in SQLite's log and one in its file
 
 
 @dataclass(frozen=True, slots=True)
-class Reconciled:
-    """Where a mirror that holds the journal's beginning is to be gone on with.
+class MirrorPosition:
+    """The last segment of a mirror that holds the start of the journal; new events are added from there.
 
     Args:
-        first: the event its last segment begins with.
-        before: the digest of all events before it.
-        n_rows: how many events that segment holds; -1 where it has to be written again in any case.
+        first: the number of the segment's first event.
+        before: the digest of all events before the segment.
+        n_rows: the number of its events; -1 if the segment has to be written again.
     """
 
     first: int
@@ -36,92 +36,98 @@ class Reconciled:
     n_rows: int
 
 
-def reconcile(mirror: Mirror, folder: Path, *, aside: Path, owned: bool) -> Reconciled | None:
-    """Brings the local journal up to the mirror, or rids the mirror of what is not in the journal; see `Place`.
+def reconcile(mirror: Mirror, folder: Path, *, backup: Path, owned: bool) -> MirrorPosition | None:
+    """Updates the local journal from the mirror, or removes events from the mirror that the journal does not have.
+
+    `StudyLocation` describes the rule.
 
     Args:
-        mirror: the study's.
-        folder: where the journal is, or is to be; locked.
-        aside: where a journal goes that lost to the mirror.
-        owned: this driver owns the mirror; without that a mirror that lost stays as it is.
+        mirror: the study's mirror.
+        folder: the folder of the journal, which the caller has locked.
+        backup: the path that a superseded local journal is copied to.
+        owned: whether this driver holds the lease of the mirror; without it the mirror is not changed.
 
     Returns:
-        Where the mirror stands now; None where there is none yet.
+        The mirror's position; None if there is no mirror yet.
 
     Raises:
-        StudyMismatchError: the two are of different studies.
+        StudyMismatchError: the journal and the mirror are of different studies.
         SettingError: the mirror cannot be read or written.
         JournalError: the journal or the mirror is damaged.
     """
-    firsts = mirror.firsts()
-    if not firsts:
+    segment_starts = mirror.segment_starts()
+    if not segment_starts:
         return None
-    if firsts[0] != 1:
-        raise JournalError(f"{mirror.shown} is damaged: it does not begin with a first event.")
-    tail = mirror.read(firsts[-1])
+    if segment_starts[0] != 1:
+        raise JournalError(f"{mirror.display_name} is damaged: it does not begin with a first event.")
+    tail = mirror.read(segment_starts[-1])
     if not (folder / FILE_NAME).exists():
         Journal.create(folder, tail.definition).close()
-    with closing(RawEvents(folder, write=True)) as ours:
-        if ours.meta != tail.meta:
+    with closing(RawEvents(folder, write=True)) as journal:
+        if journal.meta != tail.meta:
             raise StudyMismatchError(
-                f"the journal in {folder} is of another study than {mirror.shown}, which it should be the local copy of. "
-                f"Move away the one you do not want to go on with."
+                f"the journal in {folder} is of another study than {mirror.display_name}, which should be its mirror. "
+                f"Move away the one you do not want to continue."
             )
-        common = _common(mirror, firsts, tail, ours)
-        mine = ours.rows(common.first)
-        n_ours = common.first - 1 + len(mine)
-        if common.first == tail.first and mine[: len(tail.rows)] == tail.rows:
-            return Reconciled(tail.first, tail.before, len(tail.rows))
-        if n_ours > tail.last and not owned:
+        common = _common(mirror, segment_starts, tail, journal)
+        local_rows = journal.rows(common.first)
+        n_local = common.first - 1 + len(local_rows)
+        if common.first == tail.first and local_rows[: len(tail.rows)] == tail.rows:
+            return MirrorPosition(tail.first, tail.before, len(tail.rows))
+        if n_local > tail.last and not owned:
             return None
-        if n_ours > tail.last:
+        if n_local > tail.last:
             print(
-                f"rbt-ray: {mirror.shown} went another way than {folder} from event {common.first} on, or later, and has "
-                f"fewer events ({tail.last:,} of {n_ours:,}): it is overwritten.",
+                f"rbt-ray: the mirror {mirror.display_name} differs from {folder} from event {common.first} on, or later, and "
+                f"has fewer events ({tail.last:,} of {n_local:,}): it is overwritten.",
                 file=sys.stderr,
             )
-            for first in reversed(firsts[firsts.index(common.first) + 1 :]):
+            for first in reversed(segment_starts[segment_starts.index(common.first) + 1 :]):
                 mirror.remove_segment(first)
-            return Reconciled(common.first, common.before, -1)
-        if common.rows[: len(mine)] != mine:
-            aside = _unused(aside)
-            ours.copy_to(aside)
+            return MirrorPosition(common.first, common.before, -1)
+        if common.rows[: len(local_rows)] != local_rows:
+            backup = _unused(backup)
+            journal.copy_to(backup)
             print(
-                f"rbt-ray: the journal in {folder} went another way than {mirror.shown} from event {common.first} on, or "
-                f"later, and has no more events ({n_ours:,} of {tail.last:,}): it is kept as {aside.name}.",
+                f"rbt-ray: the journal in {folder} differs from its mirror {mirror.display_name} from event {common.first} on, "
+                f"or later, and does not have more events ({n_local:,} of {tail.last:,}): it is kept as {backup.name}.",
                 file=sys.stderr,
             )
-        ours.replace(common.first, _rows(mirror, firsts[firsts.index(common.first) :], common.before, folder))
-        return Reconciled(tail.first, tail.before, len(tail.rows))
+        journal.replace(
+            common.first, _rows(mirror, segment_starts[segment_starts.index(common.first) :], common.before, folder)
+        )
+        return MirrorPosition(tail.first, tail.before, len(tail.rows))
 
 
-def _common(mirror: Mirror, firsts: list[int], tail: Segment, ours: RawEvents) -> Segment:
-    """The last segment before which all events are ours too."""
+def _common(mirror: Mirror, segment_starts: list[int], tail: Segment, journal: RawEvents) -> Segment:
+    """Returns the last segment with an equal history before it."""
     digests, digest = {}, ""
-    for first, stop in zip(firsts, [*firsts[1:], None], strict=True):
+    for first, stop in zip(segment_starts, [*segment_starts[1:], None], strict=True):
         digests[first] = digest
         if stop is not None:
-            digest = chained(digest, ours.rows(first, n=stop - first))
-    for first in reversed(firsts):
+            digest = chain_digest(digest, journal.rows(first, n=stop - first))
+    for first in reversed(segment_starts):
         segment = tail if first == tail.first else mirror.read(first)
         if segment.before == digests[first]:
             return segment
-    raise JournalError(f"{mirror.shown} is damaged: it does not begin with a first event.")
+    raise JournalError(f"{mirror.display_name} is damaged: it does not begin with a first event.")
 
 
-def _rows(mirror: Mirror, firsts: list[int], before: str, folder: Path) -> Iterator[Row]:
-    number = firsts[0]
-    for first in firsts:
+def _rows(mirror: Mirror, segment_starts: list[int], before: str, folder: Path) -> Iterator[Row]:
+    number = segment_starts[0]
+    for first in segment_starts:
         segment = mirror.read(first)
         if segment.before != before or first != number:
-            raise JournalError(f"{mirror.shown} is damaged: what comes before event {first} is of another history.")
+            raise JournalError(
+                f"{mirror.display_name} is damaged: the segment before event {first} is of another history."
+            )
         check_free(folder, _COPIES * segment.n_bytes)
         yield from segment.rows
-        before = chained(before, segment.rows)
+        before = chain_digest(before, segment.rows)
         number = segment.last + 1
 
 
 def _unused(path: Path) -> Path:
-    """The path, or with a number: what was kept before stays."""
+    """Returns the path, with a number appended to its stem if a file of that name exists."""
     numbered = (path.with_stem(f"{path.stem}-{number}") for number in itertools.count(2))
     return next(one for one in itertools.chain([path], numbered) if not os.path.lexists(one))

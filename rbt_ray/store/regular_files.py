@@ -1,6 +1,6 @@
-"""Opens a journal's files only where they are regular files, and copies a journal that a driver may be writing.
+"""Opens a journal's files only if they are regular files, and copies a journal that a driver may be writing.
 
-A study's folder may be somebody else's. SQLite trusts the files beside a database: it deletes any file that a crafted
+A study's folder may belong to another user. SQLite trusts the files next to a database: it deletes any file that a crafted
 rollback journal names. So every file is checked by name before SQLite opens the first one.
 """
 
@@ -18,7 +18,7 @@ from rbt_ray.errors import JournalError, StudyNotFoundError
 from rbt_ray.private_files import open_regular
 
 LOG_HEAD = 32
-"""Bytes at the beginning of a write-ahead log, with the salts that every frame of it repeats."""
+"""Bytes of the header of a write-ahead log, which has the salts that every frame repeats."""
 _BESIDE = ("-wal", "-shm", "-flushed")
 _ROLLBACK = "-journal"
 _COPY_SECONDS = 30.0
@@ -26,18 +26,18 @@ _BLOCK = 2**20
 
 
 def check(journal: Path, *, write: bool = False) -> os.stat_result:
-    """Refuses a journal that is not a regular file, or that has a file beside it which no driver writes.
+    """Refuses a journal that is not a regular file, or that has a file next to it which no driver writes.
 
     Args:
         journal: the file `journal.sqlite`.
-        write: also refuse files that have a second name, which may lie outside of the folder.
+        write: also refuse files with a second hard link, which may be outside of the folder.
 
     Returns:
-        The journal's own status.
+        The status of the journal's file.
 
     Raises:
         StudyNotFoundError: there is no journal.
-        JournalError: one of the files is none of ours, or cannot be looked at.
+        JournalError: one of the files was not written by a driver, or its status cannot be read.
     """
     found = _status(journal)
     if found is None:
@@ -66,10 +66,10 @@ def check(journal: Path, *, write: bool = False) -> os.stat_result:
 
 
 def check_new(journal: Path) -> None:
-    """Refuses files beside a journal that is about to be made: SQLite would take their content for the new journal's.
+    """Refuses files next to a journal that is about to be created: SQLite would take their content for the new journal's.
 
     Raises:
-        JournalError: there is a log or a rollback journal of one that is gone, or one of the files is none of ours.
+        JournalError: there is a log or rollback journal of a removed journal, or a file that no driver writes.
     """
     for suffix in (_ROLLBACK, "-wal", "-shm"):
         path = _beside(journal, suffix)
@@ -83,22 +83,22 @@ def check_new(journal: Path) -> None:
 
 
 def can_be_read(path: Path) -> None:
-    """Opens a file and closes it again, since SQLite does not say why it cannot.
+    """Opens and closes a file, because SQLite's error does not say why it cannot open one.
 
     Raises:
         JournalError: it cannot be opened, or is not a regular file.
     """
-    with _sentence(path):
+    with _explaining(path):
         open_regular(path, follow=False).close()
 
 
 def log_head(journal: Path) -> bytes:
-    """The head of the journal's write-ahead log; empty where the log is missing or holds no more than a head.
+    """Returns the header of the journal's write-ahead log; empty if there is no log or it has no frames.
 
     Raises:
         JournalError: it cannot be read.
     """
-    with _sentence(journal):
+    with _explaining(journal):
         try:
             with open_regular(_beside(journal, "-wal"), follow=False) as log:
                 return log.read(LOG_HEAD) if os.fstat(log.fileno()).st_size > LOG_HEAD else b""
@@ -107,19 +107,19 @@ def log_head(journal: Path) -> bytes:
 
 
 def n_bytes(journal: Path) -> int:
-    """Bytes of a journal and its write-ahead log."""
+    """Returns the size of a journal and its write-ahead log in bytes."""
     return sum(status.st_size for path in (journal, _beside(journal, "-wal")) if (status := _status(path)))
 
 
 def copy(journal: Path, to: Path) -> bool:
-    """Copies a journal and its write-ahead log as they are at one moment, also beside a driver that writes.
+    """Copies a consistent state of a journal and its write-ahead log, even while a driver writes them.
 
-    A driver only adds frames to the log, and moves pages from the log to the journal. So a journal copied first and a
-    log copied after it give a whole state, if the log was not begun again in between: then its head is another one.
+    A driver only adds frames to the log, and moves pages from the log to the journal. So the journal, and the log copied
+    after it, are consistent unless the log was restarted in between, which changes its header.
 
     Args:
         journal: the file to copy.
-        to: the path of the copy; its log is put beside it.
+        to: the path of the copy; its log is written next to it.
 
     Returns:
         Whether there was a log; without one nothing is copied.
@@ -132,26 +132,26 @@ def copy(journal: Path, to: Path) -> bool:
         before = log_head(journal)
         if not before:
             return False
-        with _sentence(journal, "cannot be copied to be read"):
+        with _explaining(journal, "cannot be copied to be read"):
             try:
                 _copy(journal, to)
                 _copy(_beside(journal, "-wal"), _beside(to, "-wal"))
-            except FileNotFoundError:  # the driver ended, and removed its log
+            except FileNotFoundError:  # the driver has ended and removed its log
                 continue
         if log_head(journal) == before:
             return True
     raise JournalError(
-        f"the journal {journal} changes faster than it can be copied: wait until its driver is slower, or done."
+        f"the journal {journal} changes faster than it can be copied: try again when its driver is slower, or done."
     )
 
 
 def _copy(source: Path, to: Path) -> None:
-    """Copies as many bytes as the file has now."""
+    """Copies as many bytes as the file has at the start."""
     with open_regular(source, follow=False) as given, to.open("wb") as made:
         left = os.fstat(given.fileno()).st_size
         if left > (free := shutil.disk_usage(to.parent).free):
             raise JournalError(
-                f"{source} has {left:,} bytes and is copied to be read, and {to.parent.parent} has {free:,} bytes left: "
+                f"{source} has to be copied to be read ({left:,} bytes), and {to.parent.parent} has {free:,} bytes left: "
                 f"set TMPDIR to a folder with more room."
             )
         while left and (block := given.read(min(left, _BLOCK))):
@@ -164,7 +164,7 @@ def _beside(journal: Path, suffix: str) -> Path:
 
 
 def _status(path: Path) -> os.stat_result | None:
-    with _sentence(path):
+    with _explaining(path):
         try:
             return path.lstat()
         except (FileNotFoundError, NotADirectoryError):
@@ -172,7 +172,7 @@ def _status(path: Path) -> os.stat_result | None:
 
 
 @contextmanager
-def _sentence(path: Path, what: str = "cannot be read") -> Iterator[None]:
+def _explaining(path: Path, what: str = "cannot be read") -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError) as error:

@@ -1,7 +1,7 @@
-"""The tables of a journal, and what keeps the SQL in a stranger's file from running.
+"""The tables of a journal, and the protection against SQL in a file from another user.
 
-A schema is text in the file. A view, a generated column or a trigger of the right name runs with our own statements, so
-nothing is selected before SQLite's list of the schema equals ours.
+A schema is text in the file. A view, a generated column or a trigger with the right name would run with rbt_ray's own
+statements, so nothing is selected before the file's schema equals the expected one.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ _LIMITS = {
     sqlite3.SQLITE_LIMIT_COMPOUND_SELECT: 4,
     sqlite3.SQLITE_LIMIT_VDBE_OP: 10_000,
     sqlite3.SQLITE_LIMIT_FUNCTION_ARG: 8,
-    sqlite3.SQLITE_LIMIT_ATTACHED: 1,  # `VACUUM INTO` attaches the file it makes
+    sqlite3.SQLITE_LIMIT_ATTACHED: 1,  # `VACUUM INTO` attaches the file it writes
     sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH: 100,
     sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER: 16,
     sqlite3.SQLITE_LIMIT_TRIGGER_DEPTH: 1,
     sqlite3.SQLITE_LIMIT_WORKER_THREADS: 0,
 }
 _LEAST_LENGTH = 2**20
-_STEPS_TO_OPEN = 5_000  # of SQLite's machine: the schema of a journal, or its `meta`, takes about a hundred
-_STEPS_A_BYTE = 20  # a row takes some 30 to check and has at least a dozen bytes
+_STEPS_TO_OPEN = 5_000  # of SQLite's virtual machine; reading the schema or `meta` takes about a hundred
+_STEPS_A_BYTE = 20  # checking a row takes some 30 steps, and a row has at least a dozen bytes
 
 
 def restrict(connection: sqlite3.Connection, longest: int | None) -> None:
-    """Bounds what a statement may take, before the first one reads the file.
+    """Limits the resources of statements, before the first one reads the file.
 
     Args:
-        connection: a new one.
-        longest: bytes of the longest value that can be in the file; None where the file still grows.
+        connection: a new connection.
+        longest: the size in bytes of the longest value that can be in the file; None if the file still grows.
     """
     for limit, value in _LIMITS.items():
         connection.setlimit(limit, value)
@@ -52,21 +52,21 @@ def restrict(connection: sqlite3.Connection, longest: int | None) -> None:
         connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, min(max(longest, _LEAST_LENGTH), 10**9))
     connection.execute("PRAGMA trusted_schema = OFF")
     connection.execute("PRAGMA cell_size_check = ON")
-    connection.execute("PRAGMA mmap_size = 0")  # a file that is cut while it is mapped kills the process
+    connection.execute("PRAGMA mmap_size = 0")  # truncating a mapped file would kill the process
 
 
 def steps_of(n_bytes: int | None) -> int:
-    """How many steps reading all of a file may take; for None, a file that this process writes, any number."""
+    """Returns how many steps reading a whole file may take; None, a file that this process writes, has no limit."""
     return 2**62 if n_bytes is None else _STEPS_TO_OPEN + _STEPS_A_BYTE * n_bytes
 
 
 @contextmanager
-def few_steps(connection: sqlite3.Connection, steps: int = _STEPS_TO_OPEN) -> Iterator[None]:
-    """Stops a statement that takes more steps than an honest file needs: a count, so that a slow disk stops nothing.
+def limit_steps(connection: sqlite3.Connection, steps: int = _STEPS_TO_OPEN) -> Iterator[None]:
+    """Stops a statement that takes more steps than a valid file needs; a slow disk does not count.
 
     Args:
-        connection: to the journal.
-        steps: of SQLite's machine; the default is for what reads the file's beginning.
+        connection: an open journal.
+        steps: steps of SQLite's virtual machine; the default is for reading the schema or `meta`.
     """
     left = steps // _STEPS_TO_OPEN
 
@@ -83,23 +83,23 @@ def few_steps(connection: sqlite3.Connection, steps: int = _STEPS_TO_OPEN) -> It
 
 
 def objects(connection: sqlite3.Connection) -> list[tuple[str, str, str, str]]:
-    """Type, name, table and definition of all that the file's schema lists, sorted, or of the first ten.
+    """Returns type, name, table and definition of the objects in the file's schema, sorted; at most ten.
 
     Raises:
         sqlite3.Error: the schema cannot be read.
     """
-    with few_steps(connection):
+    with limit_steps(connection):
         query = "SELECT type, substr(name, 1, 99), substr(tbl_name, 1, 99), sql FROM sqlite_master LIMIT 10"
         found = connection.execute(query).fetchall()
-    return sorted((str(kind), str(name), str(table), _plain(sql)) for kind, name, table, sql in found)
+    return sorted((str(kind), str(name), str(table), _normalized(sql)) for kind, name, table, sql in found)
 
 
-def _plain(sql: object) -> str:
-    """A definition without its comments and line breaks: only those that SQLite, too, takes for such."""
+def _normalized(sql: object) -> str:
+    """Removes comments and line breaks from a definition, as SQLite recognizes them."""
     return re.sub(r"[ \t\r\n\f]+", " ", re.sub(r"--[^\n]*", " ", str(sql or ""))).strip(" ")
 
 
-_meta, _events = (_plain(part) for part in re.sub(r"--[^\n]*", "", SCHEMA).split(";")[:2])
-META = [("index", "sqlite_autoindex_meta_1", "meta", ""), ("table", "meta", "meta", _meta)]
-"""The part that journals of every format have."""
-OURS = sorted([*META, ("table", "events", "events", _events)])
+_meta, _events = (_normalized(part) for part in re.sub(r"--[^\n]*", "", SCHEMA).split(";")[:2])
+META_OBJECTS = [("index", "sqlite_autoindex_meta_1", "meta", ""), ("table", "meta", "meta", _meta)]
+"""The objects that journals of every format have."""
+EXPECTED_OBJECTS = sorted([*META_OBJECTS, ("table", "events", "events", _events)])

@@ -1,7 +1,7 @@
-"""Some events of a journal as one Arrow file, as a mirror holds them.
+"""Segments of a mirror: some events of a journal as one Arrow file.
 
-A file of a few kilobytes can unpack to gigabytes. So one that unpacks to more than 128 MB may take at most 16 times its
-own size, and `pack` leaves those uncompressed that would take more.
+A file of a few kilobytes can unpack to gigabytes. So a file may unpack to 128 MB or to 16 times its size, whichever is
+more, and `pack` does not compress events that would exceed this.
 """
 
 from __future__ import annotations
@@ -11,22 +11,22 @@ from dataclasses import dataclass
 from typing import Any
 
 from rbt_ray.arrow_messages import read_batch
-from rbt_ray.store.journal_file import Row, check_meta, checked, definition_of
+from rbt_ray.store.journal_file import Row, check_meta, definition_of, verified_row
 
 SEGMENT_BYTES = 4 * 2**20
 MOST_BYTES = 2**30
-"""A segment ends with the event that reaches `SEGMENT_BYTES`, and SQLite has no row above 1e9 bytes."""
+"""A segment ends with the event that reaches `SEGMENT_BYTES`, and a row of SQLite has at most 1e9 bytes."""
 _FREELY_UNPACKED, _MOST_RATIO = 128 * 2**20, 16
-_MOST_ROWS = SEGMENT_BYTES // 4  # no event takes less than four bytes
+_MOST_ROWS = SEGMENT_BYTES // 4  # an event takes at least four bytes
 _COLUMNS = ("kind", "header", "body", "seal")
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Some events of a journal.
+    """Some consecutive events of a journal.
 
     Args:
-        first: the number of the first of them.
+        first: the number of the first event.
         before: the digest of all events before it.
         meta: the journal's format and the study's definition.
         rows: the events.
@@ -39,7 +39,7 @@ class Segment:
 
     @property
     def last(self) -> int:
-        """The number of the last event, or of the one before where there are none."""
+        """The number of the last event; of the one before `first` if there are no events."""
         return self.first + len(self.rows) - 1
 
     @property
@@ -92,7 +92,9 @@ def unpack(packed: bytes, first: int, what: str) -> Segment:
             )
         batch.validate(full=True)
         columns = zip(*(column.to_pylist() for column in batch.columns), strict=True)
-        return Segment(first, before, meta, [checked(True, first + at, row, what) for at, row in enumerate(columns)])
+        return Segment(
+            first, before, meta, [verified_row(True, first + at, row, what) for at, row in enumerate(columns)]
+        )
     except (pa.ArrowException, OSError, LookupError, TypeError, RecursionError, MemoryError) as error:
         raise ValueError(str(error) or type(error).__name__) from error
 
@@ -110,7 +112,7 @@ def _described(schema: Any, what: str) -> tuple[str, dict[str, str]]:
 
 
 def _allowed(n_bytes: int) -> int:
-    """How many bytes a file of `n_bytes` may take when it is unpacked."""
+    """Returns how many bytes a file of `n_bytes` may take when it is unpacked."""
     return min(MOST_BYTES, max(_FREELY_UNPACKED, _MOST_RATIO * n_bytes))
 
 

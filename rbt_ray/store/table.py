@@ -1,4 +1,4 @@
-"""A study's trials as one table in columns, in trial order, read from its journal."""
+"""The trials of a study as a table in columns, in trial order."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from rbt_ray.types import COMPLETED, Checkpoint, FloatArray, IntArray
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrialTable:
-    """Every finished trial of a study, a row each.
+    """Every finished trial of a study, one per row.
 
     Args:
         trials: ``(n_trials,)`` ascending.
         points: ``(n_trials, n_params)``.
-        fidelity: ``(n_trials,)`` what each came to, which is less than was asked for where it stopped by itself.
-        outcomes: of all rows.
+        fidelity: ``(n_trials,)`` the fidelity reached, which is lower than requested for a trial that stopped by itself.
+        outcomes: the outcomes of all rows.
         worker: ``(n_trials,)`` positions in `workers`.
-        workers: names.
-        batches: when each batch started and how long it took, for the picture of how busy the workers were:
-            ``(n_batches, 4)``: position in `workers`, start (s since the epoch), wall_s, cpu_s.
+        workers: the names of the workers.
+        batches: ``(n_batches, 4)`` for the chart of busy workers: position in `workers`, start (s since the epoch), wall_s,
+            cpu_s.
     """
 
     study: Study
@@ -51,7 +51,7 @@ class TrialTable:
 
     @property
     def cost(self) -> float:
-        """Evaluations at full fidelity that the trials come to; what a trial did not have to do again is not counted."""
+        """The cost of all trials in evaluations at full fidelity; work that a checkpoint saved is not counted."""
         left = self.outcomes.checkpoints
         if not left:
             return float(self.fidelity.sum())
@@ -68,12 +68,12 @@ class TrialTable:
         return self.study.loss_of(self.outcomes.metrics, len(self))
 
     def numbers(self, metric: str) -> FloatArray:
-        """``(n_trials,)`` a metric; NaN where a trial has none."""
+        """Returns ``(n_trials,)`` values of a metric; NaN for a trial without it."""
         column = self.outcomes.metrics.get(metric)
         return np.full(len(self), np.nan) if column is None else column.numbers()
 
     def ranking(self, n: int | None = None, *, metric: str | None = None, mode: str | None = None) -> IntArray:
-        """Rows of the best trials, best first: completed at full fidelity only; ties go to the earlier trial."""
+        """Returns the rows of the best trials that completed at full fidelity, best first; of equal ones, the earlier first."""
         sign = -1.0 if (mode or self.study.mode) == "max" else 1.0
         loss = sign * self.numbers(metric or self.study.metric)
         loss[(self.fidelity < 1.0) | (self.outcomes.status != COMPLETED)] = np.nan
@@ -85,15 +85,16 @@ class TrialTable:
         return best
 
     def results(self) -> Results:
-        """The table as results, each made when it is looked at."""
+        """Returns the table as a sequence of results, each created on access."""
         proposals = Proposals(self.points, self.fidelity, self.study.space)
         workers = np.array(self.workers or ("",), dtype=object)[self.worker]
         return Results(self.trials, proposals, self.outcomes, self.loss, workers)
 
     def hash(self) -> str:
-        """Sha256 over what must not differ between backends: config, fidelity, status and metrics, at full precision.
+        """Returns the SHA-256 of everything that must not differ between backends.
 
-        It is taken column by column over the whole table, so that batches leave no mark on it.
+        That is config, fidelity, status and metrics, at full precision. It is computed by column over the whole table, so it
+        does not depend on the batches.
         """
         digest = hashlib.sha256(json.dumps([self.study.space.fingerprint, len(self)]).encode())
         for values in (self.trials, self.points, self.fidelity, self.outcomes.status):
@@ -103,39 +104,39 @@ class TrialTable:
             digest.update(json.dumps([name, column.kind]).encode())
             digest.update(_canonical(column.present))
             if column.kind == "json":
-                digest.update(json.dumps(column.plain()).encode())
+                digest.update(json.dumps(column.to_list()).encode())
             else:
                 digest.update(_canonical(np.where(column.present, column.values, np.zeros((), column.values.dtype))))
         return digest.hexdigest()
 
 
 def table_of(events: Iterable[Event], study: Study) -> TrialTable:
-    """The table of all trials that finished, from a journal's events.
+    """Builds the table of all finished trials from a journal's events.
 
     Raises:
-        JournalError: they are not of this study, or one trial is there twice.
+        JournalError: the events are of another study, or contain a trial twice.
     """
     finished = [event for event in events if isinstance(event, Finished)]
     if any(event.points.shape[1] != study.space.n_params for event in finished):
         raise JournalError(f"the journal of {study.name!r} is damaged: it has configs of another space.")
-    finished.sort(key=lambda event: int(event.trials[0]))  # the order of columns follows the trials, not the workers
+    finished.sort(
+        key=lambda event: int(event.trials[0])
+    )  # so that the order of metrics depends on the trials, not on the workers
     lengths = [len(event.trials) for event in finished]
     arrival = np.concatenate([event.trials for event in finished]) if finished else np.empty(0, np.int64)
     order = np.argsort(arrival, kind="stable")
     if (np.diff(arrival[order]) < 1).any():
         raise JournalError(f"the journal of {study.name!r} is damaged: it has results of one trial twice.")
-    place = np.empty_like(order)
-    place[order] = np.arange(len(order))
+    position = np.empty_like(order)
+    position[order] = np.arange(len(order))
     workers = tuple(sorted({event.worker for event in finished}))
     points = np.concatenate([event.points for event in finished]) if finished else np.empty((0, study.space.n_params))
     who = np.repeat([workers.index(event.worker) for event in finished], lengths)
-    outcomes = _merge(finished, place)
+    outcomes = _merge(finished, position)
     try:
-        validate.table(study.space, points)
+        validate.check_table(study.space, points)
     except ValueError as error:
-        raise JournalError(
-            f"the journal of {study.name!r} holds an event that no version of rbt_ray writes: {error}."
-        ) from error
+        raise JournalError(f"the journal of {study.name!r} contains an invalid event: {error}.") from error
     batches = [(workers.index(event.worker), event.started, event.wall_s, event.cpu_s) for event in finished]
     return TrialTable(
         study=study,
@@ -149,15 +150,15 @@ def table_of(events: Iterable[Event], study: Study) -> TrialTable:
     )
 
 
-def _merge(finished: list[Finished], place: IntArray) -> Outcomes:
-    n = len(place)
+def _merge(finished: list[Finished], position: IntArray) -> Outcomes:
+    n = len(position)
     status, duration = np.empty(n, np.uint8), np.empty(n)
     errors: dict[int, str] = {}
     left: dict[int, Checkpoint] = {}
     shares: dict[int, float] = {}
     parts, at = [], 0
     for event in finished:
-        rows = place[at : at + len(event.trials)]
+        rows = position[at : at + len(event.trials)]
         at += len(event.trials)
         status[rows], duration[rows] = event.outcomes.status, event.outcomes.duration_s
         parts.append((event.outcomes.metrics, rows))
@@ -169,7 +170,7 @@ def _merge(finished: list[Finished], place: IntArray) -> Outcomes:
 
 
 def _canonical(values: NDArray[Any]) -> bytes:
-    """Bytes that are equal where the values are: little-endian, one NaN, no negative zero."""
+    """Returns bytes that are equal if the values are: little-endian, one NaN, no negative zero."""
     if values.dtype.kind == "f":
         values = np.where(np.isnan(values), np.nan, values + 0.0)
     return np.ascontiguousarray(values, values.dtype.newbyteorder("<")).tobytes()

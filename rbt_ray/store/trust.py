@@ -1,13 +1,14 @@
-"""Which events of a journal count, after a study has seen that its prices changed.
+"""Selects the valid events of a journal after a study has found that its prices changed.
 
-Each run checks the prices before it records its end, unless it was interrupted. A `Distrusted` event withdraws what was
-recorded since the last such end: the results, and the configs that a search may have chosen by them. A resumed study
-continues from what is left, so that those trials run again.
+Each run checks the prices before it records its end, unless it was interrupted. A `Distrusted` event withdraws everything
+recorded since the last checked end: the results, and the configs that a search may have chosen by them. A resumed study
+continues from the remaining events, so those trials run again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 import numpy as np
 
@@ -16,18 +17,18 @@ from rbt_ray.store.events import Distrusted, Ended, Event, Finished
 from rbt_ray.types import FAILED
 
 KINDS = ("ended", "distrusted")
-"""The kinds of events that these functions need beside those that are to be judged."""
-UNCHECKED = "interrupted"
-"""The one reason for which a run ends without a check."""
+"""The kinds of events that these functions need besides those to select from."""
+UNCHECKED: Final = "interrupted"
+"""The only end reason of a run that did not check the prices."""
 
 
-def trusted(events: Iterable[Event]) -> list[Event]:
-    """Returns the events that count, in their order."""
+def valid_events(events: Iterable[Event]) -> list[Event]:
+    """Returns the valid events, in their order."""
     return _split(events)[0]
 
 
-def marked(events: Iterable[Event]) -> list[Event]:
-    """Returns the events that count, and the withdrawn results of trials that have no other, as failed.
+def valid_or_failed_events(events: Iterable[Event]) -> list[Event]:
+    """Returns the valid events, and as failed the withdrawn results of trials that have no valid one.
 
     A failed trial is in the table with its config and the reason, and in no ranking.
     """
@@ -43,7 +44,7 @@ def marked(events: Iterable[Event]) -> list[Event]:
 
 
 def n_unconfirmed(events: Iterable[Event]) -> int:
-    """Returns how many trials were recorded since the last check that passed."""
+    """Returns the number of trials recorded since the last check that passed."""
     n = 0
     for event in events:
         if isinstance(event, Finished):
@@ -74,7 +75,7 @@ def _is_checked(event: Event) -> bool:
 
 
 def _failed(event: Finished, rows: Sequence[int], where: str) -> Finished:
-    why = f"the prices changed while it may have run ({where}): its result is not to be trusted. Resume the study to run it again."
+    why = f"the prices may have changed while it ran ({where}), so its result is not valid. Resume the study to run it again."
     outcomes = Outcomes(
         np.full(len(rows), FAILED, np.uint8), {}, dict.fromkeys(range(len(rows)), why), event.outcomes.duration_s[rows]
     )

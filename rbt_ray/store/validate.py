@@ -1,6 +1,6 @@
-"""Whether what a file says of an event can be: its checksum shows that nobody changed it, not that one of ours wrote it.
+"""Checks events read from a file: a checksum shows that a row is unchanged, not that a driver of rbt_ray wrote it.
 
-Here is what only a file can get wrong, such as columns that its bytes cannot hold; see `recordable` for the rest.
+These checks concern files only, such as columns that the bytes cannot hold; `recordable` has those for all events.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from rbt_ray.types import FloatArray
 _DETAILS = ("order_level", "holdout", "holdout_order_level")
 
 
-def layout(header: dict[str, Any], body: bytes) -> None:
-    """Looks whether a batch's body can hold the columns that its header describes, before any is allocated.
+def check_layout(header: dict[str, Any], body: bytes) -> None:
+    """Checks that a batch's body can hold the columns that its header describes, before any is allocated.
 
     Raises:
         ValueError: it cannot.
     """
-    n, most = header["n"], len(body) // 8  # every trial has at least its duration there
+    n, most = header["n"], len(body) // 8  # every trial has at least a duration there
     require(recordable.is_whole(n, most) and n > 0, "n", n)
     require(recordable.is_whole(header["n_params"], most), "n_params", header["n_params"])
     require(recordable.is_whole(header["first"]), "first", header["first"])
@@ -39,8 +39,8 @@ def layout(header: dict[str, Any], body: bytes) -> None:
             require(type(values) is list and len(values) == n, name, values)
 
 
-def lengths(curves: Mapping[str, Any], body: bytes) -> None:
-    """Looks whether a review's body can hold its curves.
+def check_lengths(curves: Mapping[str, Any], body: bytes) -> None:
+    """Checks that a review's body can hold its curves.
 
     Raises:
         ValueError: it cannot.
@@ -48,8 +48,8 @@ def lengths(curves: Mapping[str, Any], body: bytes) -> None:
     require(all(recordable.is_whole(n, len(body) // 8) for n in curves.values()), "curves", curves)
 
 
-def table(space: Space, points: FloatArray) -> None:
-    """Looks at the configs of all trials at once, which costs less than batch by batch.
+def check_table(space: Space, points: FloatArray) -> None:
+    """Checks the configs of all trials at once, which is faster than batch by batch.
 
     Raises:
         ValueError: a config is not of the space.
@@ -57,11 +57,11 @@ def table(space: Space, points: FloatArray) -> None:
     require(space.has(points), "points", "configs that are not of its space")
 
 
-def reviewed(rows: list[dict[str, Any]], curves: Mapping[str, FloatArray]) -> None:
-    """Looks at the best trials in detail.
+def check_reviewed(rows: list[dict[str, Any]], curves: Mapping[str, FloatArray]) -> None:
+    """Checks the rows and curves of a review.
 
     Raises:
-        ValueError: a part is not what it should be.
+        ValueError: a part has another type or value than a review can have.
     """
     for row in rows:
         require(type(row) is dict and recordable.is_whole(row.get("trial")), "rows", row)
@@ -70,13 +70,13 @@ def reviewed(rows: list[dict[str, Any]], curves: Mapping[str, FloatArray]) -> No
         for name in _DETAILS:
             metrics = row.get(name)
             require(metrics is None or type(metrics) is dict, name, metrics)
-            recordable.plain_values(list((metrics or {}).values()))
+            recordable.json_values(list((metrics or {}).values()))
     for name, curve in curves.items():
         require(np.ndim(curve) == 1, name, curve)
     time_ms = curves.get("time_ms", np.empty(0))
     require(bool((np.abs(time_ms) <= 2**53).all()), "time_ms", time_ms)
 
 
-def number(value: Any) -> bool:
-    """Whether it is a finite number that a float can hold."""
+def is_finite_number(value: Any) -> bool:
+    """Returns whether it is a finite number that a float can hold."""
     return type(value) in (int, float) and abs(value) <= sys.float_info.max and not math.isnan(value)

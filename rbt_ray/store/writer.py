@@ -1,41 +1,41 @@
-"""Brings a mirror up to its journal, again and again."""
+"""Copies new events of a journal to its mirror."""
 
 from __future__ import annotations
 
 from contextlib import closing
 from pathlib import Path
 
-from rbt_ray.store.lease import Owner
+from rbt_ray.store.lease import Lease
 from rbt_ray.store.mirror import Mirror
-from rbt_ray.store.raw_events import RawEvents, chained
-from rbt_ray.store.reconcile import Reconciled
+from rbt_ray.store.raw_events import RawEvents, chain_digest
+from rbt_ray.store.reconcile import MirrorPosition
 from rbt_ray.store.segment import SEGMENT_BYTES, Segment
 
 
 class MirrorWriter:
-    """Writes what a journal has and its mirror has not.
+    """Writes the events to a mirror that it does not have yet.
 
     Args:
-        mirror: where to.
-        owner: this driver's claim on it.
-        folder: where the journal is.
-        known: where the mirror stands; None: it is empty.
+        mirror: the mirror to write to.
+        lease: this driver's lease of the mirror.
+        folder: the folder of the journal.
+        known: the mirror's position; None: it is empty.
     """
 
-    def __init__(self, mirror: Mirror, owner: Owner, folder: Path, known: Reconciled | None) -> None:
-        self._mirror, self._owner, self._folder = mirror, owner, folder
-        known = known or Reconciled(1, "", -1)
+    def __init__(self, mirror: Mirror, lease: Lease, folder: Path, known: MirrorPosition | None) -> None:
+        self._mirror, self._lease, self._folder = mirror, lease, folder
+        known = known or MirrorPosition(1, "", -1)
         self._first, self._before, self._n_written = known.first, known.before, known.n_rows
 
     def push(self) -> None:
-        """Writes all events that are in the journal now.
+        """Writes all new events of the journal.
 
         Raises:
-            StudyLockedError: another driver has taken the mirror over.
-            SettingError: it cannot be written.
+            StudyLockedError: another driver has taken over the mirror.
+            SettingError: the mirror cannot be written.
             JournalError: the journal cannot be read.
         """
-        self._owner.refresh()
+        self._lease.renew()
         with closing(RawEvents(self._folder)) as events:
             meta = events.meta
             while True:
@@ -45,5 +45,5 @@ class MirrorWriter:
                     self._n_written = len(rows)
                 if not full:
                     return
-                self._first, self._before = self._first + len(rows), chained(self._before, rows)
+                self._first, self._before = self._first + len(rows), chain_digest(self._before, rows)
                 self._n_written = 0

@@ -1,1 +1,1 @@
-"""The front: a study is set up, run or resumed, and its results are read."""
+"""The user interface: sets up, runs and resumes studies, and reads their results."""

@@ -1,4 +1,4 @@
-"""Users' own code, called as a study goes on."""
+"""Calls the user's callbacks during a study."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 class Callbacks:
-    """Calls what each callback object has of `on_trial_complete(result)` and `on_study_end(results)`.
+    """Calls `on_trial_complete(result)` and `on_study_end(results)` of each callback object that has them.
 
-    They run in the driver, between batches: what they raise ends the study, which can then be resumed.
+    Callbacks run in the driver, between batches. An exception that one raises stops the study, which can be resumed.
     """
 
     def __init__(self, callbacks: Sequence[Any], study: Study) -> None:
@@ -27,7 +27,7 @@ class Callbacks:
         self._on_end = [c.on_study_end for c in callbacks if hasattr(c, "on_study_end")]
 
     def on_finished(self, event: Finished) -> None:
-        """Tells of every trial of a batch, once each and only in the run that finished it."""
+        """Calls `on_trial_complete` for each trial of a batch that finished in this run."""
         if not self._on_trial:
             return
         n = len(event.trials)
@@ -39,6 +39,6 @@ class Callbacks:
                 call(result)
 
     def on_study_end(self, results: ResultGrid) -> None:
-        """Tells that a run ended, done or stopped."""
+        """Calls `on_study_end` after a run has completed or stopped."""
         for call in self._on_end:
             call(results)

@@ -1,4 +1,4 @@
-"""What a study records and says when its prices are not those it began with."""
+"""Detects changed prices, marks the affected trials and builds the error messages."""
 
 from __future__ import annotations
 
@@ -11,58 +11,58 @@ from rbt_ray.store import trust
 from rbt_ray.store.journal import Distrusted, Journal
 
 if TYPE_CHECKING:
-    from rbt_ray.store.location import Place
+    from rbt_ray.store.location import StudyLocation
 
 _checked = PriceChecker()
 
 
-def check_bundle(bundle: Bundle, place: Place, *, is_new: bool) -> None:
+def check_bundle(bundle: Bundle, location: StudyLocation, *, is_new: bool) -> None:
     """Compares a bundle with its checksums before a run; the caller holds the study's lock.
 
-    A bundle that passed before in this process, and whose file has not been written since, is compared at the end only.
+    A bundle that passed the check earlier in this process, and whose file was not written since, is only checked at the end.
 
     Raises:
-        BundleError: it has changed. Trials that may have used it since their last check are marked.
+        BundleError: the prices have changed. Trials that may have used them since the last check are marked.
     """
     if (where := _checked.changed(bundle, again=False)) is None:
         return
-    n = 0 if is_new else _distrust_in(place, where)
+    n = 0 if is_new else _distrust_in(location, where)
     raise BundleError(
-        f"the prices of {_named(bundle)} are not those it was made with ({where}): {_remedy(bundle)}. {_marked(n, place)}".strip()
+        f"the prices of {_named(bundle)} have changed since it was made ({where}): {_remedy(bundle)}. {_marked(n, location)}".strip()
     )
 
 
-def distrust_after(damage: BundleError, place: Place) -> BundleError:
-    """Marks the trials of a study whose bundle turned out to be damaged; the error with that added to it.
+def damaged_bundle_error(damage: BundleError, location: StudyLocation) -> BundleError:
+    """Marks the trials of a study whose bundle is damaged; returns the error, extended by the number of marked trials.
 
-    A study that another driver runs is left to that driver's own check, and one on a read-only disk stays as it is.
+    Marks nothing if another driver runs the study, which checks the prices itself, or if the disk is read-only.
     """
     n = 0
-    with suppress(RbtError), place.locked():
-        n = _distrust_in(place, "its file is damaged")
-    return BundleError(f"{damage} {_marked(n, place)}") if n else damage
+    with suppress(RbtError), location.locked():
+        n = _distrust_in(location, "its file is damaged")
+    return BundleError(f"{damage} {_marked(n, location)}") if n else damage
 
 
-def changed_under(bundle: Bundle, where: str, journal: Journal, place: Place) -> PricesChangedError:
-    """Marks the trials since the last check; the error that says so."""
+def prices_changed_error(bundle: Bundle, where: str, journal: Journal, location: StudyLocation) -> PricesChangedError:
+    """Marks the trials since the last check and returns the error to raise."""
     n = distrust(journal, where)
     return PricesChangedError(
         f"the prices of {_named(bundle)} changed while the study ran ({where}): another process, compiled code with a "
-        f"wrong index, or faulty memory wrote to them. If the file has changed, {_remedy(bundle)}. {_marked(n, place)}".strip()
+        f"wrong index, or faulty memory overwrote them. If the file has changed, {_remedy(bundle)}. {_marked(n, location)}".strip()
     )
 
 
-def _distrust_in(place: Place, where: str) -> int:
-    """As `distrust`, for a study that does not run; other hosts learn of it by the mirror, if that can be written."""
-    with closing(Journal(place.folder, write=True)) as journal:
+def _distrust_in(location: StudyLocation, where: str) -> int:
+    """Calls `distrust` for a study that is not running, and syncs the mirror if it can be written."""
+    with closing(Journal(location.folder, write=True)) as journal:
         n = distrust(journal, where)
-    with suppress(RbtError), place.mirrored():  # pushes what is new
+    with suppress(RbtError), location.mirrored():  # syncs the new event
         pass
     return n
 
 
 def distrust(journal: Journal, where: str) -> int:
-    """Withdraws the results since the last check; returns how many trials that are."""
+    """Marks the results since the last check as withdrawn; returns the number of trials."""
     n = trust.n_unconfirmed(journal.read("finished", *trust.KINDS))
     if n:
         journal.append(Distrusted(where))
@@ -70,7 +70,7 @@ def distrust(journal: Journal, where: str) -> int:
 
 
 def _named(bundle: Bundle) -> str:
-    """A bundle's name, file and version, for messages."""
+    """Returns the bundle's name, file and version, for messages."""
     name = "the bundle" if bundle.name is None else f"the bundle {bundle.name!r}"
     return f"{name} in {bundle.path} (version {bundle.version[:12]})"
 
@@ -80,9 +80,7 @@ def _remedy(bundle: Bundle) -> str:
     return f"make it again with {how}"
 
 
-def _marked(n: int, place: Place) -> str:
+def _marked(n: int, location: StudyLocation) -> str:
     if not n:
         return ""
-    return (
-        f"The {n:,} trials since the last check are marked as failed; `rbt-ray resume {place.shown}` runs them again."
-    )
+    return f"The {n:,} trials since the last check are marked as failed; `rbt-ray resume {location.display_name}` runs them again."

@@ -1,11 +1,11 @@
-"""The settings of a study: what is searched (TuneConfig) and how it is run (RunConfig), checked when they are made."""
+"""The settings of a study: what to search (TuneConfig) and how to run it (RunConfig), validated when they are created."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import date
 from pathlib import Path
 from typing import Any, get_args
@@ -24,34 +24,37 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 @dataclass(frozen=True)
 class TuneConfig:
-    """What is searched, and how.
+    """What to search, and how.
 
     Args:
-        metric: the number to optimize; a bare number the objective returns is called this.
+        metric: the name of the metric to optimize; a number that the objective returns gets this name.
         mode: "max" or "min".
-        search_alg: "auto" (a whole grid where it fits `num_samples`, else "bohb"); "grid", "random", "sobol"; "bohb" or
-            `rbt.BOHB(...)`; "tpe" (Optuna's) or any sampler of Optuna's; any searcher of Ray Tune's; any `rbt.Searcher`.
-        scheduler: which configs are evaluated at which fidelity: "hyperband", "asha", "successive_halving", "median", or an
-            object such as `rbt.ASHA(kind="stopping")`. None: all at full fidelity, but for "bohb", which brings Hyperband.
-        num_samples: how many new configs; None: the whole grid, or 100 of other searchers.
-        seed: everything random follows from it; None draws one and records it.
-        points_to_evaluate: configs that come first.
-        warm_start: results that a search which learns begins with, not counted as trials: a `ResultGrid`, a study's folder,
-            an hpbandster `Result`, or rows of (config, fidelity, metric). The best of them is tried first.
-        holdout: the last bars, kept from the search: a share of them (0.25) or the first day (``"2010-01-01"``).
-        fidelity: what a trial at a lower fidelity is spared. "prefix": it sees the first bars only; "blocks": the first bars
-            of each of 8 blocks; "symbols": some of the symbols; "reports": it ends after some of its `rbt.report` calls.
-        min_fidelity: the lowest that a scheduler may use. It is raised by factors of eta until it holds 252 bars and twice
-            the objective's `warmup`, where the metric is one of a Backtest's.
-        eta: by how much a scheduler cuts from rung to rung.
-        max_reports: how many reports are the full fidelity, where `fidelity` is "reports".
-        max_cost: evaluations that may be spent, counted in full-fidelity ones.
-        time_budget_s: seconds after which the study stops, resumable.
-        max_pending: how many trials may be open at once; None: 32 for searchers that learn, else 131,072.
-        deterministic: the same seed gives the same table whatever the workers; False tells results as they come.
+        search_alg: "auto" (the whole grid if it has at most `num_samples` configs, else "bohb"); "grid", "random", "sobol";
+            "bohb" or `rbt.BOHB(...)`; "tpe" (Optuna's) or any sampler of Optuna; any searcher of Ray Tune; any
+            `rbt.Searcher`.
+        scheduler: decides which configs are evaluated at which fidelity: "hyperband", "asha", "successive_halving",
+            "median", or an object such as `rbt.ASHA(kind="stopping")`. None: all at full fidelity, except for "bohb", which
+            uses Hyperband.
+        num_samples: the number of new configs; None: the whole grid, or 100 for other searchers.
+        seed: seeds all random numbers; None draws a seed and records it.
+        points_to_evaluate: configs to evaluate first.
+        warm_start: prior results for a search that learns, not counted as trials: a `ResultGrid`, a study's folder, an
+            hpbandster `Result`, or rows of (config, fidelity, metric). The best of these configs is evaluated first.
+        holdout: the last bars, hidden from the search: a share of all bars (0.25) or the first day (``"2010-01-01"``).
+        fidelity: what a lower fidelity reduces. "prefix": a trial uses the first bars only; "blocks": the first bars of each
+            of 8 blocks; "symbols": some of the symbols; "reports": it ends after some of its `rbt.report` calls.
+        min_fidelity: the lowest fidelity a scheduler may use. If the metric is one of a Backtest, it is raised by factors of
+            eta until it covers 252 bars and twice the objective's `warmup`.
+        eta: the reduction factor of a scheduler from rung to rung.
+        max_reports: the number of reports at full fidelity, if `fidelity` is "reports".
+        max_cost: the largest total cost of all trials, in evaluations at full fidelity.
+        time_budget_s: seconds after which the study stops; it can be resumed.
+        max_pending: the number of trials that may be open at once; None: 32 for searchers that learn, else 131,072.
+        deterministic: True gives the same table for the same seed, whatever the workers; False tells the searcher each
+            result as it arrives.
 
     Raises:
-        SettingError: a value is not one of those it may have.
+        SettingError: a value is not allowed.
     """
 
     metric: str = "sharpe"
@@ -74,7 +77,12 @@ class TuneConfig:
 
     def __post_init__(self) -> None:
         _check(isinstance(self.metric, str) and self.metric, "metric", "the name of a metric", self.metric)
-        _check(self.metric not in RESULT_COLUMNS, "metric", "no column of the results such as 'status'", self.metric)
+        _check(
+            self.metric not in RESULT_COLUMNS,
+            "metric",
+            "the name of a metric, not of a column of the results such as 'status'",
+            self.metric,
+        )
         _choice("mode", self.mode, ("max", "min"))
         if check_search_alg(self.search_alg).proposes_alone:
             for name in ("scheduler", "points_to_evaluate"):
@@ -85,7 +93,7 @@ class TuneConfig:
         _count("max_reports", self.max_reports, least=1)
         if (self.fidelity == "reports") != (self.max_reports is not None):
             raise SettingError(
-                f"`max_reports` says how many reports are the full fidelity, and goes with `fidelity='reports'`; got "
+                f"`max_reports` is the number of reports at full fidelity, and is required with `fidelity='reports'` only; got "
                 f"fidelity={self.fidelity!r} and max_reports={self.max_reports!r}."
             )
         _count("num_samples", self.num_samples, least=1)
@@ -106,39 +114,50 @@ class TuneConfig:
             raise SettingError(f"`points_to_evaluate` is a list of configs, such as [{{'fast': 10}}]; got {points!r}.")
 
 
+def _saved(default: Any) -> Any:
+    """A field of RunConfig that a study saves."""
+    return field(default=default, metadata={"saved": True})
+
+
 @dataclass(frozen=True)
 class RunConfig:
-    """Where and how a study is run; none of it changes the results.
+    """Where and how a study is run.
+
+    Where it runs changes no result. Settings marked "Saved" decide which trials are given up, and when. A study saves
+    them, and `Tuner.restore` uses the saved value of each one that is left at its default.
 
     Args:
-        name: the study's folder below `storage_path`; None makes one of the objective's name and the time.
-        storage_path: where studies are kept: a folder on a local disk, or any URI that `pyarrow.fs` takes, such as
-            ``s3://bucket/studies``, ``gs://...`` or ``file:///mnt/shared``: the journal is then kept on this machine's
-            disk (below `RBT_RAY_HOME`, else the user's data folder) and mirrored there.
-        mirror_interval_s: seconds between looks whether the mirror of a study at a URI lacks something. Who loses the
-            driver's disk loses at most the trials of that time, which `Tuner.restore(uri, ...)` runs again.
-        backend: "local": processes of this machine; "ray": Ray actors; "auto": the Ray cluster that this process is on
-            or that `address` names, else local; or the name of one that an installed package brings.
-        address: of a Ray cluster to join: "auto", "host:port" or "ray://host:port"; None with "ray" starts one of our
-            own on this machine, which ends with the study's driver.
-        num_workers: how many; None: one for every `num_cpus_per_worker` cores, of all nodes of a cluster. Local workers
-            that cannot be started are refused before any is: each takes 4 descriptors of the driver (`ulimit -n`), 4
-            threads and processes (`ulimit -u`, cgroup, kernel), 8 MiB of the memory that is free and, where the address
-            space is limited, 8 MiB of it; and without `worker_memory_limit` its even share of the memory is 64 MiB or more.
-        num_cpus_per_worker: cores a worker uses. On a cluster they are reserved while a study runs, and free after it.
-        resources_per_worker: Ray resources it takes beside; None for "local". On a cluster such workers end with their study.
-        trial_timeout_s: seconds a trial may take; a later one is TIMED_OUT.
-        max_retries: how often a trial is run again after its worker died.
-        max_failures: trials that may fail before the study stops; None: any number.
-        recycle_after: trials after which a worker is replaced; None: never.
-        worker_memory_limit: bytes above which a worker is replaced; None: 80 % of the memory / workers; on a Ray
-            cluster that was joined, what Ray's memory monitor lets it have.
+        name: the study's folder below `storage_path`; None derives one from the objective's name and the time.
+        storage_path: where studies are kept: a folder on a local disk, or a URI that `pyarrow.fs` or an installed storage
+            package opens, such as ``s3://bucket/studies``, ``gs://...`` or ``file:///mnt/shared``. The journal of a study at
+            a URI is on this machine's disk (below `RBT_RAY_HOME`, else in the user's data folder) and is mirrored there.
+        backend: "local" runs processes on this machine; "ray" runs Ray actors; "auto" uses the Ray cluster that this
+            process is on or that `address` names, else "local"; another name is that of an installed package's backend.
+        address: the Ray cluster to join: "auto", "host:port" or "ray://host:port". None with "ray" starts a private Ray
+            on this machine, which ends with the study's driver.
+        num_workers: the number of workers; None starts one for every `num_cpus_per_worker` cores, on all nodes of a
+            cluster. Local workers that cannot be started are refused in advance. Each needs 4 file descriptors of the driver
+            (`ulimit -n`), 4 threads and processes (`ulimit -u`, cgroup, kernel), 8 MiB of free memory and, if the address
+            space is limited, 8 MiB of it; without `worker_memory_limit`, its even share of the memory must be 64 MiB or
+            more.
+        num_cpus_per_worker: cores per worker. On a cluster they are reserved only while a study runs. Saved.
+        resources_per_worker: other Ray resources per worker; None for "local". On a cluster, workers with such resources
+            end with their study. Saved.
+        trial_timeout_s: seconds a trial may take; a trial that takes longer is TIMED_OUT. None: no limit. Saved.
+        max_retries: how often a trial is run again after its worker died. Saved.
+        max_failures: the number of trials that may fail before the study stops; None: no limit. Saved.
+        recycle_after: the number of trials after which a worker is replaced; None: never. Saved.
+        worker_memory_limit: bytes above which a worker is replaced. None: 80 % of the memory divided by the number of
+            workers; on a Ray cluster that was joined, the limit of Ray's memory monitor. Saved.
         callbacks: objects with `on_trial_complete(result)` or `on_study_end(results)`, or both.
-        verbose: 0: quiet; 1: progress on stderr.
-        recheck: how many of the best are re-run in detail at the end, where the objective returns a Backtest.
+        verbose: 0 prints nothing; 1 shows progress on stderr.
+        recheck: how many of the best trials are re-run in detail at the end, if the objective returns a Backtest. It is
+            part of the study's definition: `Tuner.restore` ignores it.
+        mirror_interval_s: how often, in seconds, to sync the mirror of a study at a URI. If the driver's disk is lost, at
+            most the trials of one interval are lost, and `Tuner.restore(uri, ...)` runs them again.
 
     Raises:
-        SettingError: a value is not one of those it may have.
+        SettingError: a value is not allowed.
     """
 
     name: str | None = None
@@ -146,13 +165,13 @@ class RunConfig:
     backend: str = "auto"
     address: str | None = None
     num_workers: int | None = None
-    num_cpus_per_worker: int = 1
-    resources_per_worker: Mapping[str, float] | None = None
-    trial_timeout_s: float | None = None
-    max_retries: int = 1
-    max_failures: int | None = None
-    recycle_after: int | None = None
-    worker_memory_limit: int | None = None
+    num_cpus_per_worker: int = _saved(1)
+    resources_per_worker: Mapping[str, float] | None = _saved(None)
+    trial_timeout_s: float | None = _saved(None)
+    max_retries: int = _saved(1)
+    max_failures: int | None = _saved(None)
+    recycle_after: int | None = _saved(None)
+    worker_memory_limit: int | None = _saved(None)
     callbacks: Sequence[Any] = field(default=())
     verbose: int = 1
     recheck: int = 10
@@ -190,25 +209,24 @@ class RunConfig:
         _check(isinstance(self.callbacks, Sequence), "callbacks", "a list", self.callbacks)
 
 
-KEPT = (
-    "num_cpus_per_worker", "resources_per_worker", "trial_timeout_s", "max_retries", "max_failures", "recycle_after",
-    "worker_memory_limit",
-)  # fmt: skip
-"""Settings of a run that results can depend on: which trials are given up, and when."""
+SAVED_SETTINGS = tuple(one.name for one in fields(RunConfig) if one.metadata.get("saved"))
+"""Settings of a run that results can depend on."""
 
 
-def kept(run_config: RunConfig) -> dict[str, Any]:
-    """Those of `KEPT` that are not the defaults, as JSON can hold them."""
-    plain = {name: getattr(run_config, name) for name in KEPT if getattr(run_config, name) != getattr(RunConfig, name)}
-    return {name: dict(value) if isinstance(value, Mapping) else value for name, value in plain.items()}
+def non_default_settings(run_config: RunConfig) -> dict[str, Any]:
+    """Returns the saved settings that are not the defaults, as JSON can hold them."""
+    changed = {
+        name: value for name in SAVED_SETTINGS if (value := getattr(run_config, name)) != getattr(RunConfig, name)
+    }
+    return {name: dict(value) if isinstance(value, Mapping) else value for name, value in changed.items()}
 
 
-def as_before(run_config: RunConfig, before: Mapping[str, Any]) -> RunConfig:
-    """A run's settings, where those left at their defaults are as they were when the study began."""
-    again = {name: value for name, value in before.items() if getattr(run_config, name) == getattr(RunConfig, name)}
+def with_saved_settings(run_config: RunConfig, saved: Mapping[str, Any]) -> RunConfig:
+    """Returns the settings of a resumed run: those left at their defaults get the values that the study saved."""
+    used = {name: value for name, value in saved.items() if getattr(run_config, name) == getattr(RunConfig, name)}
     if run_config.backend == "local":
-        again.pop("resources_per_worker", None)
-    return replace(run_config, **again)
+        used.pop("resources_per_worker", None)
+    return replace(run_config, **used)
 
 
 def _check(right: Any, name: str, wanted: str, got: Any) -> None:

@@ -1,4 +1,4 @@
-"""What a Tuner's arguments come to: the study's definition, and its prices."""
+"""Turns a Tuner's arguments into the study's definition and its prices."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from rbt_ray.search.scheduler_registry import scheduler_to_json
 from rbt_ray.store.location import OWN_BUNDLE
 from rbt_ray.study.space import Space
 from rbt_ray.study.study import BundleId, Study
-from rbt_ray.tuner.config import RunConfig, TuneConfig, kept
+from rbt_ray.tuner.config import RunConfig, TuneConfig, non_default_settings
 from rbt_ray.tuner.fidelity import lowest_fidelity
-from rbt_ray.tuner.warm_start import best_of, prior_results_of
+from rbt_ray.tuner.warm_start import best_prior_configs, prior_results
 from rbt_ray.types import ACCOUNTING
 
 if TYPE_CHECKING:
@@ -30,27 +30,29 @@ _PENDING_LEARNING, _PENDING_OTHERS = 32, 2**17
 
 
 def define(objective: Any, space: Space, bundle: Bundle | None, tune: TuneConfig, run: RunConfig) -> Study:
-    """The study that these settings stand for, with everything chosen that they leave open.
+    """Returns the study's definition, with a value for every setting that was left open.
 
     Raises:
-        InputError: settings that do not go together, or that this space cannot be searched with.
+        InputError: the settings contradict each other, or cannot be used with this space.
     """
     from rbt_ray.data.holdout import holdout_start
 
     if bundle is None and tune.holdout is not None:
-        raise SettingError("`holdout` keeps the last bars of a bundle from the search, and there is no `bundle`.")
+        raise SettingError(
+            "`holdout` hides the last bars of a bundle from the search, and there is no `bundle`: pass one."
+        )
     train_bars = 0 if bundle is None else holdout_start(bundle, tune.holdout)
-    has_scheduler = tune.scheduler is not None or search_kind_of(tune.search_alg).brings_scheduler
-    lowest = lowest_fidelity(tune, objective, space, bundle, train_bars) if has_scheduler else 1.0
+    has_rungs = tune.scheduler is not None or search_kind_of(tune.search_alg).brings_scheduler
+    lowest = lowest_fidelity(tune, objective, space, bundle, train_bars) if has_rungs else 1.0
     n_rungs = len(ladder_from(lowest, tune.eta))
     choice = choose(tune.search_alg, space, tune.num_samples, tune.max_cost, n_rungs)
     if tune.warm_start is not None and not choice.kind.learns:
         raise SettingError(
-            f"`warm_start` is for searches that learn ({', '.join(MODELS)}); this one is {choice.kind.name!r}."
+            f"`warm_start` needs a search that learns ({', '.join(MODELS)}); this one is {choice.kind.name!r}."
         )
     scheduler = tune.scheduler or ("hyperband" if choice.kind.brings_scheduler and lowest < 1 else None)
-    warm_start = () if tune.warm_start is None else prior_results_of(tune.warm_start, space, tune.metric, tune.mode)
-    points = [*(tune.points_to_evaluate or ()), *best_of(warm_start, space)]
+    warm_start = () if tune.warm_start is None else prior_results(tune.warm_start, space, tune.metric, tune.mode)
+    points = [*(tune.points_to_evaluate or ()), *best_prior_configs(warm_start, space)]
     study = Study(
         name=run.name or _name_for(objective),
         space=space,
@@ -66,7 +68,7 @@ def define(objective: Any, space: Space, bundle: Bundle | None, tune: TuneConfig
         points_to_evaluate=tuple(space.decode(space.encode(points))),  # in plain Python values
         bundle=None if bundle is None else BundleId(bundle.name, bundle.version, bundle.n_bars, train_bars),
         recheck=run.recheck,
-        run=kept(run),
+        run=non_default_settings(run),
         search_options=choice.options,
         scheduler=scheduler_to_json(scheduler),
         fidelity=tune.fidelity,
@@ -77,7 +79,8 @@ def define(objective: Any, space: Space, bundle: Bundle | None, tune: TuneConfig
         why=choice.why,
         accounting=ACCOUNTING,
     )
-    # Making a searcher checks that it can search this space before anything starts; a user's object serves one run only.
+    # Creating the searcher here reports a space it cannot search before anything starts. The user's own object is not made
+    # again: it serves one run.
     searcher = tune.search_alg if choice.kind.is_object else make_searcher(study)
     learns = getattr(searcher, "learns", True)
     return replace(study, max_pending=tune.max_pending or (_PENDING_LEARNING if learns else _PENDING_OTHERS))
@@ -88,17 +91,17 @@ def _name_for(objective: Any) -> str:
     return f"{name}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
 
 
-def bundle_of(bundle: Bundle | str | None, objective: Any, tune: TuneConfig) -> Bundle | None:
-    """The prices of a new study: those that were passed or named, or the objective's own.
+def resolve_bundle(bundle: Bundle | str | None, objective: Any, tune: TuneConfig) -> Bundle | None:
+    """Returns the prices of a new study: the bundle that was passed or named, or the objective's own.
 
     Raises:
-        SettingError: it is neither a bundle nor a name, or the objective brings its own.
+        SettingError: `bundle` is neither a bundle nor a name, or the objective brings its own.
         BundleNotFoundError: no bundle of that name is registered.
     """
     if (provider := kind_of(objective).provider) is not None:
         if bundle is not None or tune.fidelity != "prefix":
             raise SettingError(
-                "this objective brings its own data, and ends earlier at a lower fidelity: leave `bundle` and `fidelity` out."
+                "this objective brings its own data and its own fidelity (it ends earlier): leave out `bundle` and `fidelity`."
             )
         return provider.bundle
     if bundle is None:
@@ -111,23 +114,23 @@ def bundle_of(bundle: Bundle | str | None, objective: Any, tune: TuneConfig) -> 
     if not isinstance(bundle, Bundle):
         raise SettingError(
             f"`bundle` is a Bundle or the name of a registered one; got a {type(bundle).__name__}. "
-            f"A data frame becomes one by `rbt.Bundle.from_frame(df)`."
+            f"Convert a data frame with `rbt.Bundle.from_frame(df)`."
         )
     return bundle
 
 
-def open_again(wanted: BundleId | None, folder: Path, objective: Any, *, verify: bool) -> Bundle | None:
-    """The prices that the study in a folder was begun with.
+def reopen_bundle(wanted: BundleId | None, folder: Path, objective: Any, *, verify: bool) -> Bundle | None:
+    """Opens the prices that a study was begun with.
 
     Args:
-        wanted: which prices; None for a study without.
-        folder: the study's.
-        objective: the study's, which may bring prices of its own.
-        verify: check the content of the study's own bundle against its hash, as one from a mirror needs.
+        wanted: the bundle's identity in the study's definition; None for a study without prices.
+        folder: the study's folder.
+        objective: the study's objective, which may bring its own prices.
+        verify: compare the content of the study's own bundle with its hash; needed if it was downloaded from a mirror.
 
     Raises:
-        StudyMismatchError: those in the folder, or the objective's own, are others.
-        BundleNotFoundError: they are registered no more.
+        StudyMismatchError: the bundle in the folder, or the objective's own, is another one.
+        BundleNotFoundError: the bundle is no longer registered.
     """
     from rbt_ray.data.bundle import Bundle
     from rbt_ray.data.registry import load_bundle
@@ -135,7 +138,7 @@ def open_again(wanted: BundleId | None, folder: Path, objective: Any, *, verify:
     if wanted is None:
         return None
     own = folder / OWN_BUNDLE
-    # A mirror's copy is from a place where others may write: its prices have to have the version's hash.
+    # Others may write to a mirror, so a bundle from there must have the hash of its version.
     bundle = Bundle.open(own, verify=verify) if own.exists() else load_bundle(wanted.name or "", wanted.version)
     if bundle.version != wanted.version:
         raise StudyMismatchError(f"the bundle in {own} is not the one the study was begun with.")

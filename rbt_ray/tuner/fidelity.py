@@ -1,4 +1,4 @@
-"""The lowest fidelity at which a study's trials still say something."""
+"""The lowest fidelity at which a study's trials are still informative."""
 
 from __future__ import annotations
 
@@ -15,37 +15,37 @@ from rbt_ray.study.space import Space
 from rbt_ray.tuner.config import TuneConfig
 
 _TRIED = 256
-_LEAST_BARS = 252
-"""A year of days: on fewer a Sharpe ratio is hardly more than noise."""
+_MIN_BARS = 252
+"""One year of days: on fewer bars a Sharpe ratio is mostly noise."""
 
 
 def lowest_fidelity(
     settings: TuneConfig, objective: Any, space: Space, bundle: Bundle | None, train_bars: int
 ) -> float:
-    """`min_fidelity`, raised by factors of eta until it says something; 1 where there is nothing to take a share of.
+    """Returns `min_fidelity`, raised by factors of eta until it is informative; 1 if fidelity has no meaning.
 
-    Every rung has to see more than the one below. A share of the bars has to hold 252 of them and twice the objective's
-    `warmup`, if the metric is one of a Backtest's.
+    Every rung must use more bars, symbols or reports than the one below. If the metric is one of a Backtest, a share of the
+    bars must hold 252 of them and twice the objective's `warmup`.
 
     Args:
-        settings: the study's.
-        objective: its `warmup`, where it has one, is a number of bars or a function from a config to one.
-        space: whose configs a `warmup` function is asked about.
+        settings: the study's settings.
+        objective: may have a `warmup`: a number of bars, or a function from a config to one.
+        space: the study's space; a `warmup` function is called with some of its configs.
         bundle: the prices.
-        train_bars: how many of their bars the search may see.
+        train_bars: the number of bars that the search may use.
 
     Raises:
-        SettingError: a scheduler was asked for, and there is no fidelity for it to choose; or `warmup` fails.
+        SettingError: there is a scheduler but no fidelity for it to choose; or `warmup` fails.
     """
     if settings.fidelity != "reports" and bundle is None:
         if settings.scheduler is not None:
             raise SettingError(
-                "`scheduler` chooses fidelities, and without a `bundle` there are none to choose from: let the objective "
-                "call `rbt.report`, and set `fidelity='reports'` and `max_reports`."
+                "`scheduler` chooses fidelities, and there are none without a `bundle`: pass a bundle, or let the objective "
+                "call `rbt.report` and set `fidelity='reports'` and `max_reports`."
             )
         return 1.0
     counts_bars = settings.fidelity in ("prefix", "blocks") and settings.metric in METRIC_NAMES
-    least_bars = max(_LEAST_BARS, 2 * _warmup(objective, space)) if counts_bars else 1
+    min_bars = max(_MIN_BARS, 2 * _warmup(objective, space)) if counts_bars else 1
 
     def size(fidelity: float) -> int:
         if settings.max_reports is not None:
@@ -57,18 +57,18 @@ def lowest_fidelity(
             return N_BLOCKS * share_of(fidelity, max(train_bars // N_BLOCKS, 1))
         return share_of(fidelity, train_bars)
 
-    def says_something(ladder: Ladder) -> bool:
+    def is_informative(ladder: Ladder) -> bool:
         sizes = [size(fidelity) for fidelity in ladder]
-        return len(sizes) == 1 or (len(set(sizes)) == len(sizes) and sizes[0] >= least_bars)
+        return len(sizes) == 1 or (len(set(sizes)) == len(sizes) and sizes[0] >= min_bars)
 
     ladder = ladder_from(settings.min_fidelity, settings.eta)
-    while not says_something(ladder):
+    while not is_informative(ladder):
         ladder = ladder[1:]
     return ladder[0]
 
 
 def _warmup(objective: Any, space: Space) -> int:
-    """The longest, of the lowest and the highest config and some between."""
+    """Returns the longest warm-up, in bars, of the lowest config, the highest and some between."""
     warmup = getattr(objective, "warmup", 0)
     corners = np.array([[0.0], [np.nextafter(1.0, 0.0)]]) * np.ones(space.n_params)
     tried = np.concatenate([corners, np.random.default_rng(0).random((_TRIED, space.n_params))])
@@ -79,6 +79,6 @@ def _warmup(objective: Any, space: Space) -> int:
         return max(int(warmup(config)) for config in space.decode(points))
     except Exception as error:  # a user's own code
         raise SettingError(
-            f"`warmup` of the objective is a number of bars, or a function from any config of the space to one; it gave "
-            f"{type(error).__name__}: {error}."
+            f"the objective's `warmup` is a number of bars, or a function that returns one for every config of the space; it "
+            f"raised {type(error).__name__}: {error}."
         ) from error

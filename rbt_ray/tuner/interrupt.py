@@ -1,4 +1,4 @@
-"""Ctrl-C once stops a study cleanly; twice, at once. A terminal that is closed stops it cleanly too."""
+"""Stops a study cleanly on Ctrl-C, SIGTERM or a closed terminal, and immediately on a second Ctrl-C."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from rbt_ray.engine.stop_conditions import Interrupt
 
 
 @contextmanager
-def clean_interrupt() -> Iterator[Interrupt]:
-    """An event that the first Ctrl-C, SIGTERM or SIGHUP sets; a second Ctrl-C or SIGTERM raises KeyboardInterrupt.
+def interrupt_on_signals() -> Iterator[Interrupt]:
+    """Yields an event that the first Ctrl-C, SIGTERM or SIGHUP sets; a second Ctrl-C or SIGTERM raises KeyboardInterrupt.
 
-    A SIGHUP that the process ignores, as under `nohup`, stays ignored. Outside the main thread Python lets nobody handle
-    signals; there the event is never set.
+    A SIGHUP that the process ignores, as under `nohup`, stays ignored. Outside the main thread, where Python handles no
+    signals, the event is never set.
     """
     event = Interrupt()
     if threading.current_thread() is not threading.main_thread():
@@ -32,7 +32,7 @@ def clean_interrupt() -> Iterator[Interrupt]:
         event.set()
 
     def hang_up(_number: int, _frame: FrameType | None) -> None:
-        # A shell and the kernel can each send one: the second does not mean more than the first.
+        # A shell and the kernel may each send one, so a second SIGHUP must not raise KeyboardInterrupt.
         _replace_lost_terminal()
         event.discards_results = True
         event.set()
@@ -49,7 +49,7 @@ def clean_interrupt() -> Iterator[Interrupt]:
 
 
 def _replace_lost_terminal() -> None:
-    """Sends what is still printed to nowhere: a write to a terminal that is gone raises, which would end the study."""
+    """Redirects output to the null device: a write to a closed terminal raises, which would end the study."""
     if sys.platform == "win32":
         return
     import termios
@@ -59,6 +59,6 @@ def _replace_lost_terminal() -> None:
             termios.tcgetattr(descriptor)
         except termios.error as error:
             if error.args[0] == errno.EIO:
-                nowhere = os.open(os.devnull, os.O_WRONLY)
-                os.dup2(nowhere, descriptor)
-                os.close(nowhere)
+                null = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(null, descriptor)
+                os.close(null)

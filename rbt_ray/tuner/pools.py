@@ -1,4 +1,4 @@
-"""Pools that outlive a study: the next one in the same driver finds their workers warm."""
+"""Pools that are kept after a study, so that the next one in the same driver finds its workers started."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rbt_ray.tuner.config import RunConfig
 
 
 def resolve(backend: str, address: str | None) -> str:
-    """The backend: for "auto" Ray where an address is given or this process is on a cluster, else local."""
+    """Returns the backend: for "auto", Ray if an address is given or this process is on a cluster, else local."""
     if backend != "auto":
         return backend
     on_cluster = _is_connected() or any(
@@ -28,7 +28,7 @@ def resolve(backend: str, address: str | None) -> str:
 
 
 def _is_connected() -> bool:
-    """Whether this process is on a Ray cluster; a Ray that an earlier study started for itself is none."""
+    """Returns whether this process is on a Ray cluster; a private Ray that an earlier study started does not count."""
     ray: Any = sys.modules.get("ray")
     runtime: Any = sys.modules.get("rbt_ray.pool.ray.runtime")
     return ray is not None and ray.is_initialized() and not (runtime is not None and runtime.is_private())
@@ -36,22 +36,22 @@ def _is_connected() -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Idle:
-    """A pool that waits, with what its workers got from this process when they started; see `_inherited`."""
+    """An idle pool, and what its workers got from this process when they started; see `_inherited`."""
 
     pool: WorkerPool
     inherited: tuple[dict[str, str], bool]
 
 
 _idle: dict[tuple[object, ...], _Idle] = {}
-_has_said = False
+_was_printed = False
 
 
 def backend_of(run_config: RunConfig) -> str:
-    """The backend that "auto" stands for here; see `backend.resolve`."""
+    """Returns the backend of a run; see `resolve`."""
     return resolve(run_config.backend, run_config.address)
 
 
-def check(run_config: RunConfig) -> None:
+def check_workers(run_config: RunConfig) -> None:
     """Refuses a number of local workers that cannot be started; see `worker_limits.check`."""
     if run_config.num_workers is not None and backend_of(run_config) == "local":
         worker_limits.check(run_config.num_workers, run_config.worker_memory_limit)
@@ -59,9 +59,9 @@ def check(run_config: RunConfig) -> None:
 
 @contextmanager
 def pool_for(run_config: RunConfig) -> Iterator[WorkerPool]:
-    """A pool with these settings, kept for the next study unless this one breaks off with an error.
+    """Yields a pool with these settings; keeps it for the next study unless the block raises.
 
-    A pool of actors that would keep more than processors from others on a Ray that is not ours is not kept.
+    A pool of actors that would hold other resources than CPUs on a shared Ray cluster is closed.
 
     Args:
         run_config: the settings.
@@ -79,33 +79,33 @@ def pool_for(run_config: RunConfig) -> Iterator[WorkerPool]:
         raise
     if not pool.rest():
         pool.close()
-        _say_that_it_ends(run_config)
+        _print_workers_end(run_config)
         return
     mine = idle or _Idle(pool, inherited)
     if _idle.setdefault(key, mine) is not mine:
-        pool.close()  # two studies ran at once; one warm pool of a kind is enough
+        pool.close()  # two studies ran at once; one idle pool with these settings is enough
 
 
-def _say_that_it_ends(run_config: RunConfig) -> None:
-    global _has_said
-    if not _has_said:
-        _has_said = True
+def _print_workers_end(run_config: RunConfig) -> None:
+    global _was_printed
+    if not _was_printed:
+        _was_printed = True
         print(
-            f"rbt-ray: the workers end with each study, because an idle one would keep {run_config.resources_per_worker} "
-            f"from other tasks on this Ray. The next study starts its own.",
+            f"rbt-ray: the workers end with each study, because idle ones would hold {run_config.resources_per_worker}, which "
+            f"other tasks on this Ray cluster may need. The next study starts new ones.",
             file=sys.stderr,
         )
 
 
-def warm(run_config: RunConfig) -> None:
-    """Starts a pool with these settings, for the next study to find."""
+def start_idle(run_config: RunConfig) -> None:
+    """Starts a pool with these settings, for the next study."""
     key = _key(run_config)
     if key not in _idle:
         _idle[key] = _Idle(_start(run_config), _inherited(run_config))
 
 
-def end(run_config: RunConfig) -> None:
-    """Ends the pool with these settings that waits for a next study, if there is one."""
+def close_idle(run_config: RunConfig) -> None:
+    """Closes the idle pool with these settings, if there is one."""
     if (idle := _idle.pop(_key(run_config), None)) is not None:
         idle.pool.close()
 
@@ -113,7 +113,7 @@ def end(run_config: RunConfig) -> None:
 def _start(run_config: RunConfig) -> WorkerPool:
     name = backend_of(run_config)
     if name != "local":
-        # A process is on one Ray, and idle workers hold memory that the new ones need.
+        # A process can be on one Ray only, and idle workers hold memory that new ones need.
         for key in [key for key in _idle if key[0] == name]:
             _idle.pop(key).pool.close()
     settings = {field.name: getattr(run_config, field.name) for field in fields(backends.PoolSettings)}
@@ -128,18 +128,18 @@ def _inherited(run_config: RunConfig) -> tuple[dict[str, str], bool]:
 
 
 def _key(run_config: RunConfig) -> tuple[object, ...]:
-    """What makes one pool unlike another."""
+    """Returns the settings that a pool is kept by."""
     resources = tuple(sorted((run_config.resources_per_worker or {}).items()))
     names = ("address", "num_workers", "num_cpus_per_worker", "recycle_after", "worker_memory_limit")
     return backend_of(run_config), resources, *(getattr(run_config, name) for name in names)
 
 
 def shutdown() -> None:
-    """Ends the workers that wait for a next study, and frees what they hold."""
+    """Ends the idle workers that are kept for the next study, and frees their memory."""
     while _idle:
         _idle.popitem()[1].pool.close()
 
 
 atexit.register(shutdown)
-if hasattr(os, "register_at_fork"):  # a child inherits the pools without the threads that serve them
+if hasattr(os, "register_at_fork"):  # a forked child has the pools but not their threads
     os.register_at_fork(after_in_child=_idle.clear)

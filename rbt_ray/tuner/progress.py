@@ -1,4 +1,4 @@
-"""Live progress on stderr: a bar in a terminal or notebook, one plain line a second elsewhere."""
+"""Shows progress on stderr: a bar in a terminal or notebook, else a line of text every second."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from rbt_ray.engine.watch import Watch
+from rbt_ray.engine.progress import Progress
 
 _LINE_SECONDS = 1.0
 
 
 @contextmanager
-def show_progress(watch: Watch, *, verbose: int) -> Iterator[None]:
-    """Shows how a study gets on until the block ends, then what it decided; nothing for ``verbose=0``.
+def show_progress(progress: Progress, *, verbose: int) -> Iterator[None]:
+    """Shows the progress of a study until the block ends, then its notes; shows nothing for ``verbose=0``.
 
-    A terminal that was closed ends no study: what cannot be shown is left out.
+    If the terminal was closed, the study continues without output.
     """
     if not verbose:
         yield
         return
-    with _bar(watch) if sys.stderr.isatty() else _lines(watch):
+    with _bar(progress) if sys.stderr.isatty() else _lines(progress):
         yield
-    for note in watch.notes:
+    for note in progress.notes:
         _print(note)
 
 
@@ -33,24 +33,24 @@ def _print(text: str) -> None:
 
 
 @contextmanager
-def _lines(watch: Watch) -> Iterator[None]:
+def _lines(progress: Progress) -> Iterator[None]:
     stop = threading.Event()
 
-    def tell() -> None:
+    def print_lines() -> None:
         while not stop.wait(_LINE_SECONDS):
-            _print(line(watch))
+            _print(line(progress))
 
-    teller = threading.Thread(target=tell, name="rbt-ray-progress", daemon=True)
-    teller.start()
+    printer = threading.Thread(target=print_lines, name="rbt-ray-progress", daemon=True)
+    printer.start()
     try:
         yield
     finally:
         stop.set()
-        teller.join()
+        printer.join()
 
 
 @contextmanager
-def _bar(watch: Watch) -> Iterator[None]:
+def _bar(progress: Progress) -> Iterator[None]:
     from rich.console import Console
     from rich.live import Live
     from rich.progress_bar import ProgressBar
@@ -60,8 +60,10 @@ def _bar(watch: Watch) -> Iterator[None]:
     class Status:
         def __rich__(self) -> Table:
             row = Table.grid(padding=(0, 2))
-            bar = ProgressBar(total=watch.total or None, completed=watch.n_done, width=30, pulse=watch.total is None)
-            row.add_row(bar, Text(line(watch), style="cyan"))
+            bar = ProgressBar(
+                total=progress.total or None, completed=progress.n_done, width=30, pulse=progress.total is None
+            )
+            row.add_row(bar, Text(line(progress), style="cyan"))
             return row
 
     live = Live(Status(), console=Console(stderr=True), refresh_per_second=5, transient=True)
@@ -73,23 +75,23 @@ def _bar(watch: Watch) -> Iterator[None]:
             live.stop()
 
 
-def line(watch: Watch) -> str:
-    """Done and total, pace, best so far, failures and time left, in one line."""
-    of = "" if watch.total is None else f"/{watch.total:,}"
-    best = "-" if watch.best is None else f"{watch.best:.4g}"
-    parts = [f"{watch.n_done:,}{of} trials", f"best {watch.study.metric} {best}"]
-    if watch.n_failed:
-        parts.append(f"{watch.n_failed:,} without a result")
-    if watch.stage:
-        return " | ".join([*parts, watch.stage])
-    parts.insert(1, f"{watch.trials_per_s:,.0f}/s")
-    if watch.total is not None and watch.trials_per_s > 0:
-        parts.append(f"{duration((watch.total - watch.n_done) / watch.trials_per_s)} left")
+def line(progress: Progress) -> str:
+    """Returns trials done and in total, pace, best metric, failures and time left, in one line."""
+    of = "" if progress.total is None else f"/{progress.total:,}"
+    best = "-" if progress.best is None else f"{progress.best:.4g}"
+    parts = [f"{progress.n_done:,}{of} trials", f"best {progress.study.metric} {best}"]
+    if progress.n_failed:
+        parts.append(f"{progress.n_failed:,} without a result")
+    if progress.stage:
+        return " | ".join([*parts, progress.stage])
+    parts.insert(1, f"{progress.trials_per_s:,.0f}/s")
+    if progress.total is not None and progress.trials_per_s > 0:
+        parts.append(f"{duration((progress.total - progress.n_done) / progress.trials_per_s)} left")
     return " | ".join(parts)
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them: "8 s", "3 min 20 s", "2 h 05 min"."""
+    """Formats seconds: "8 s", "3 min 20 s", "2 h 05 min"."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"

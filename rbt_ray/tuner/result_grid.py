@@ -1,8 +1,7 @@
-"""What a study found: its trials, read from the journal when somebody looks."""
+"""The results of a study as users see them: a sequence of trials, a pandas frame, reports and exports."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -12,12 +11,12 @@ from rbt_ray.analysis.rungs import Rung, rungs_of
 from rbt_ray.errors import NoResultError, SettingError
 from rbt_ray.html_text import encodable, escape
 from rbt_ray.nearest import nearest
-from rbt_ray.os_errors import explained
-from rbt_ray.store import trust
-from rbt_ray.store.journal import Ended, Journal, Reviewed
-from rbt_ray.store.table import TrialTable, table_of
+from rbt_ray.os_errors import explain_os_errors
+from rbt_ray.store.journal import Ended, Reviewed
+from rbt_ray.store.study_record import StudyRecord, read_study
+from rbt_ray.store.table import TrialTable
 from rbt_ray.study.study import Study
-from rbt_ray.types import COMPLETED, STATUSES, Mode, Result
+from rbt_ray.types import STATUSES, Mode, Result
 
 if TYPE_CHECKING:
     import optuna
@@ -26,11 +25,11 @@ if TYPE_CHECKING:
 
 
 class ResultGrid(Sequence[Result]):
-    """All finished trials of a study in trial order.
+    """All finished trials of a study in trial order, read from its journal on first use.
 
     Args:
         path: the study's folder.
-        study: its definition, where the caller has it; else it is read from the journal.
+        study: the study's definition, if the caller has it; None reads it from the journal.
     """
 
     def __init__(self, path: str | Path, study: Study | None = None) -> None:
@@ -38,58 +37,49 @@ class ResultGrid(Sequence[Result]):
         self._given = study
 
     @cached_property
-    @explained()
-    def _events(self) -> tuple[TrialTable, Reviewed | None, list[Ended]]:
-        journal = Journal(self.path)
-        try:
-            study = self._given or Study.from_json(journal.definition)
-            events = list(journal.read("finished", "reviewed", *trust.KINDS))
-            reviewed = [event for event in trust.trusted(events) if isinstance(event, Reviewed)]
-            ended = [event for event in events if isinstance(event, Ended)]
-            return table_of(trust.marked(events), study), reviewed[-1] if reviewed else None, ended
-        finally:
-            journal.close()
+    @explain_os_errors()
+    def _record(self) -> StudyRecord:
+        return read_study(self.path, self._given)
 
     @property
     def table(self) -> TrialTable:
         """The trials in columns."""
-        return self._events[0]
+        return self._record.table
 
     @property
     def study(self) -> Study:
         """The study's definition."""
-        return self.table.study
+        return self._record.study
 
     @property
     def review(self) -> Reviewed | None:
-        """The best trials in detail: at order level and on the hold-out; None before the study is done."""
-        return self._events[1]
+        """The best trials in detail, at order level and on the hold-out; None before the study is done."""
+        return self._record.review
 
     @property
     def runs(self) -> list[Ended]:
-        """How each run of the study ended; more than one where it was resumed."""
-        return self._events[2]
+        """How each run of the study ended; more than one if it was resumed."""
+        return self._record.runs
 
     @property
     def notes(self) -> list[str]:
-        """What was decided while searching, a sentence each: what "auto" chose, which fidelities were of no use."""
-        why = [self.study.why] if self.study.why else []
-        return why + (self.runs[-1].notes if self.runs else []) + self._about_stopped()
+        """The decisions of the search, a sentence each: what "auto" chose, which fidelities were skipped."""
+        return self._record.notes
 
     @property
     def cost(self) -> float:
-        """What the trials come to, in evaluations at full fidelity."""
+        """The cost of all trials, in evaluations at full fidelity."""
         return self.table.cost
 
     @property
     def rungs(self) -> list[Rung]:
-        """What each fidelity cost, and how far it ranked configs as the full one did; one entry at full fidelity only."""
+        """The cost of each fidelity and how well it ranked configs; one entry if only full fidelity was used."""
         return rungs_of(self.table)
 
     @property
     def is_done(self) -> bool:
-        """Whether the search came to its end."""
-        return any(run.reason == "done" for run in self.runs)
+        """Whether the search ran to its end."""
+        return self._record.is_done
 
     def __len__(self) -> int:
         return len(self.table)
@@ -108,29 +98,29 @@ class ResultGrid(Sequence[Result]):
         return (results[row] for row in range(len(results)))
 
     def get_best_result(self, metric: str | None = None, mode: Mode | None = None) -> Result:
-        """The best trial that completed at full fidelity; of equals the first.
+        """Returns the best trial that completed at full fidelity; of equal ones, the first.
 
         Args:
-            metric: another than the study's.
-            mode: "max" or "min"; the study's for None.
+            metric: the metric to compare; None: the study's.
+            mode: "max" or "min"; None: the study's.
 
         Raises:
-            NoResultError: there is none; the message says what became of the trials.
+            NoResultError: no trial completed at full fidelity; the message says why.
             SettingError: no trial has that metric.
         """
         names = list(self.table.outcomes.metrics)
         if metric is not None and metric not in names and names:
-            raise SettingError(f"`metric` is one the objective returned; got {metric!r}: {nearest(metric, names)}")
+            raise SettingError(f"no trial returned the metric {metric!r}: {nearest(metric, names)}")
         if mode not in (None, "max", "min"):
             raise SettingError(f"`mode` is 'max' or 'min'; got {mode!r}.")
         best = self.table.ranking(1, metric=metric, mode=mode)
         if not len(best):
             if self.num_terminated:
-                if stopped := self._about_stopped():
+                if stopped := self._record.stopped_notes():
                     raise NoResultError(f"no trial completed at full fidelity: {stopped[0]}")
                 raise NoResultError(
-                    f"no trial completed at full fidelity, though {self.num_terminated} of {len(self)} did at lower ones: give "
-                    f"the study more samples or `max_cost`."
+                    f"no trial completed at full fidelity, but {self.num_terminated} of {len(self)} did at lower ones: increase "
+                    f"`num_samples` or `max_cost`."
                 )
             first = next(iter(self.table.outcomes.errors.values()), "there are none")
             raise NoResultError(f"no trial completed: {self.num_errors} of {len(self)} failed. The first: {first}")
@@ -138,28 +128,27 @@ class ResultGrid(Sequence[Result]):
 
     @property
     def errors(self) -> list[str]:
-        """Why trials did not complete, in trial order."""
+        """The errors of the trials that did not complete, in trial order."""
         return [text for _, text in sorted(self.table.outcomes.errors.items())]
 
     @property
     def num_errors(self) -> int:
-        """Trials that did not complete."""
-        return int((self.table.outcomes.status != COMPLETED).sum())
+        """The number of trials that did not complete."""
+        return self._record.num_errors
 
     @property
     def num_terminated(self) -> int:
-        """Trials that completed."""
-        return int((self.table.outcomes.status == COMPLETED).sum())
+        """The number of trials that completed."""
+        return self._record.num_terminated
 
     def status_counts(self) -> dict[str, int]:
-        """How many trials have each status."""
-        status = self.table.outcomes.status
-        return {name: int((status == code).sum()) for code, name in enumerate(STATUSES)}
+        """Returns the number of trials with each status."""
+        return self._record.status_counts()
 
     def get_dataframe(self) -> pd.DataFrame:
-        """A row a trial: trial_id, status, fidelity, config/<name>..., <metric>..., error, duration_s, worker.
+        """Returns a row per trial: trial_id, status, fidelity, config/<name>..., <metric>..., error, duration_s, worker.
 
-        Lone surrogates in names and texts, which pandas cannot hold, are written out as escapes.
+        Lone surrogates in names and texts, which pandas cannot hold, are replaced by escapes.
         """
         import pandas as pd
 
@@ -173,9 +162,9 @@ class ResultGrid(Sequence[Result]):
             columns[f"config/{name}"] = values
         for name, column in table.outcomes.metrics.items():
             whole = column.kind != "json" and bool(column.present.all())
-            columns[name] = column.values if whole else column.numbers() if column.kind == "float" else column.plain()
+            columns[name] = column.values if whole else column.numbers() if column.kind == "float" else column.to_list()
         errors = [table.outcomes.errors.get(row) for row in range(len(table))]
-        columns["error"] = pd.Series(errors, dtype=object)  # None, not nan, where there is none
+        columns["error"] = pd.Series(errors, dtype=object)  # None, not NaN, for a trial without an error
         columns["duration_s"] = table.outcomes.duration_s
         columns["worker"] = [table.workers[code] for code in table.worker]
         try:
@@ -184,53 +173,53 @@ class ResultGrid(Sequence[Result]):
             return pd.DataFrame({encodable(name): _encodable_column(values) for name, values in columns.items()})
 
     def table_hash(self) -> str:
-        """Sha256 over the ordered trial table: config, fidelity, status and metrics at full precision."""
+        """Returns the SHA-256 of the trial table: config, fidelity, status and metrics at full precision, in trial order."""
         return self.table.hash()
 
-    @explained()
+    @explain_os_errors()
     def report(self, path: str | Path) -> Path:
-        """Writes one self-contained HTML page about the study and gives its path."""
+        """Writes one self-contained HTML page about the study and returns its path."""
         from rbt_ray.reporting.html import write_report
 
-        return write_report(self, Path(path))
+        return write_report(self._record, Path(path))
 
     def to_hpbandster(self) -> HpbandsterResult:
-        """The trials as an `hpbandster.core.result.Result`, for its analysis: see `rbt_ray.export.hpbandster_result`.
+        """Returns the trials as an `hpbandster.core.result.Result`, for its analysis; see `rbt_ray.export.hpbandster_result`.
 
         Raises:
             NoResultError: there are no trials.
         """
         from rbt_ray.export.hpbandster_result import to_hpbandster
 
-        return to_hpbandster(self)
+        return to_hpbandster(self._record)
 
     def to_optuna(self, *, storage: Any = None, study_name: str | None = None) -> optuna.Study:
-        """The trials as an Optuna study, for its plots, importances and dashboard: see `rbt_ray.export.optuna_study`.
+        """Returns the trials as an Optuna study, for its plots, importances and dashboard; see `rbt_ray.export.optuna_study`.
 
         Args:
-            storage: a URL such as ``"sqlite:///studies.db"``, or a storage of Optuna's; None keeps it in memory.
-            study_name: what it is called there; None: the study's own name.
+            storage: a URL such as ``"sqlite:///studies.db"``, or a storage object of Optuna; None keeps it in memory.
+            study_name: the name of the Optuna study; None: this study's name.
 
         Raises:
             SettingError: Optuna is not installed, or the storage has a study of that name.
         """
         from rbt_ray.export.optuna_study import to_optuna
 
-        return to_optuna(self, storage=storage, study_name=study_name)
+        return to_optuna(self._record, storage=storage, study_name=study_name)
 
     def to_mlflow(self, *, experiment: str = "rbt_ray", tracking_uri: str | None = None) -> str:
-        """Writes the study to MLflow, a run with a child run a trial, and gives its run's id: see `rbt_ray.export.mlflow_runs`.
+        """Writes the study to MLflow as a run with a child run per trial, and returns its id; see `rbt_ray.export.mlflow_runs`.
 
         Args:
-            experiment: its name; made where there is none.
-            tracking_uri: a server's address, or ``"sqlite:///mlflow.db"``; None: as MLflow is set up.
+            experiment: the name of the experiment; created if it does not exist.
+            tracking_uri: the address of a server, or ``"sqlite:///mlflow.db"``; None: the one MLflow is configured with.
 
         Raises:
             SettingError: MLflow is not installed.
         """
         from rbt_ray.export.mlflow_runs import to_mlflow
 
-        return to_mlflow(self, experiment=experiment, tracking_uri=tracking_uri)
+        return to_mlflow(self._record, experiment=experiment, tracking_uri=tracking_uri)
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{n:,} {name}" for name, n in self.status_counts().items() if n)
@@ -239,18 +228,6 @@ class ResultGrid(Sequence[Result]):
     def _repr_html_(self) -> str:
         head = self.get_dataframe().iloc[self.table.ranking(10)]
         return f"<p>{escape(repr(self))}</p>{encodable(head.to_html(index=False))}"
-
-    def _about_stopped(self) -> list[str]:
-        """A sentence on the trials that stopped by themselves, if any."""
-        shares = self.table.outcomes.shares
-        if not shares:
-            return []
-        most = math.floor(100 * max(shares.values()))  # 99.9 % is not the whole
-        return [
-            f"{len(shares):,} of {len(self):,} trials stopped by themselves, after at most {most}% of what "
-            f"was asked for, and none of these can be the best. A run that came to its end says so by "
-            f"`rbt.report(..., share=1.0)`."
-        ]
 
     def _best_text(self) -> str:
         if not len(self.table.ranking(1)):

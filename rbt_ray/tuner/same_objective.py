@@ -1,4 +1,4 @@
-"""Whether a study continues with the objective it was begun with, and runs the code that this process has imported."""
+"""Checks that a study continues with the same objective, and that workers run the code that this process has imported."""
 
 from __future__ import annotations
 
@@ -18,49 +18,49 @@ from rbt_ray.objectives.fingerprint.own_code import Source, closure, spec_of
 from rbt_ray.study.study import Address
 
 _MARGIN_S = 2.0
-"""By how much the clocks of a file system and of processes may differ."""
+"""Seconds by which the clocks of a file system and of the process table may differ."""
 _first: dict[str, tuple[Any, Source]] = {}
-"""The modules of studies of this process: the spec each was imported by, and its source at its first study."""
+"""The modules used by studies of this process: the spec each was imported by, and its source at its first study."""
 _ran: dict[Path, dict[str, bytes]] = {}
-"""By the folder of each study that this process has run, the sources of the modules that it last ran it with."""
+"""For the folder of each study that this process has run: the module sources of the last run."""
 
 
-def refuse_another(then: Address, now: Address, folder: Path) -> None:
+def require_same_objective(then: Address, now: Address, folder: Path) -> None:
     """Refuses to mix the results of two objectives in one table.
 
     Args:
-        then: the objective's that the study was begun with.
+        then: the address of the objective that the study was begun with.
         now: the address of the objective that continues it.
-        folder: the study's.
+        folder: the study's folder.
 
     Raises:
-        StudyMismatchError: they differ; the message says in what.
+        StudyMismatchError: they differ; the message says how.
     """
     if changes := differences(then, now):
         raise StudyMismatchError(
             f"the objective is not the one the study in {folder} was begun with ({then.name}). What differs: "
-            f"{listed(changes)}. Results of two objectives do not mix: begin a new study under another name, or "
+            f"{listed(changes)}. Results of two objectives cannot be mixed: begin a new study under another name, or "
             f"continue this one with Tuner.restore(..., accept_changes=True) or `rbt-ray resume --accept-changes`."
         )
 
 
-def stale(found: Fingerprint, sources: Mapping[str, Source]) -> dict[str, str]:
-    """Where the sources that workers will run differ from what this process has of the parts that an objective reaches.
+def changed_parts(found: Fingerprint, sources: Mapping[str, Source]) -> dict[str, str]:
+    """Returns the modules whose source files differ from what this process has imported, as far as an objective uses them.
 
-    What a module was when this process imported it is known of its functions and of constants, and of all else from its
-    first study on. A function that a file from before this process does not have is one that a decorator has rewritten.
+    For functions and constants, the imported version is known; for everything else, the version at the first study of this
+    process. A function that is missing in a file older than this process was rewritten by a decorator, and is no difference.
 
     Args:
         found: the objective's fingerprint.
         sources: the user's own modules.
 
     Returns:
-        By the name of each module that differs, the name of a part that does. Where a module's file was changed and it is
-        not known whether a part is the same, it counts as different.
+        For each module that differs, the name of a part that does. A part of an edited file that cannot be compared counts as
+        different.
     """
     specs = {name: spec_of(name) for name in sources}
     loaded = {name for name, spec in specs.items() if spec is not None and type(spec.loader) is SourceFileLoader}
-    for name in loaded:  # and not by a loader such as pytest's, which rewrites what it loads
+    for name in loaded:  # loaders such as pytest's rewrite the code they load
         if name not in _first or _first[name][0] is not specs[name]:  # its first study since its import or reload
             _first[name] = specs[name], sources[name]
     started = _started()
@@ -85,38 +85,37 @@ def stale(found: Fingerprint, sources: Mapping[str, Source]) -> dict[str, str]:
     return differing
 
 
-def refuse_stale(differing: Mapping[str, str], sources: Mapping[str, Source], folder: Path) -> None:
-    """Refuses to continue a study with other code than the driver compared.
+def refuse_changed_code(differing: Mapping[str, str], sources: Mapping[str, Source], folder: Path) -> None:
+    """Refuses to continue a study with other code than the driver has imported.
 
     Args:
-        differing: what `stale` found.
+        differing: the result of `changed_parts`.
         sources: the user's own modules.
-        folder: the study's. What this process has run it with before, it may run it with again.
+        folder: the study's folder. Sources that this process has run the study with before are accepted.
 
     Raises:
-        StudyMismatchError: a module that the objective reaches differs.
+        StudyMismatchError: a module that the objective uses differs.
     """
     before = _ran.get(folder.absolute(), {})
     if new := {name: part for name, part in differing.items() if before.get(name) != sources[name].content}:
         raise StudyMismatchError(
-            f"{described(new, sources)} The study in {folder} may have been begun with either version: results of two "
-            f"objectives do not mix. To continue it with the file as it is now, pass accept_changes=True to Tuner.restore."
+            f"{describe_changes(new, sources)} The study in {folder} may have been begun with either version, and results of two "
+            f"objectives cannot be mixed. To continue it with the file as it is now, pass accept_changes=True to Tuner.restore."
         )
 
 
-def keep(sources: Mapping[str, Source], folder: Path) -> None:
-    """Records what the study in a folder is run with."""
+def record_sources(sources: Mapping[str, Source], folder: Path) -> None:
+    """Remembers the module sources that the study in a folder is run with."""
     _ran[folder.absolute()] = {name: source.content for name, source in sources.items()}
 
 
-def described(differing: Mapping[str, str], sources: Mapping[str, Source]) -> str:
-    """A message about modules whose files differ from what this process has imported."""
+def describe_changes(differing: Mapping[str, str], sources: Mapping[str, Source]) -> str:
+    """Returns a message about modules whose files differ from what this process has imported."""
     files = ", ".join(f"{sources[name].file} (`{part}`)" for name, part in sorted(differing.items()))
-    one = len(differing) == 1
+    differ, the_file, it = ("differs", "the file", "it") if len(differing) == 1 else ("differ", "the files", "them")
     return (
-        f"{files} {'differs' if one else 'differ'} from what this process imported: workers run {'the file' if one else 'the files'} "
-        f"as {'it is' if one else 'they are'} now. Reload {'it' if one else 'them'} and the modules that import from "
-        f"{'it' if one else 'them'}, and make the objective again, or restart Python, for the driver to agree."
+        f"{files} {differ} from what this process imported, and workers run the current version of {the_file}. Restart Python, "
+        f"or reload {it} and the modules that import from {it} and create the objective again."
     )
 
 
@@ -125,7 +124,7 @@ def _same(literal: Any, value: Any) -> bool:
 
 
 def _started() -> float:
-    """When this process was started, in seconds since the epoch, less a margin; -inf where that is not known."""
+    """Returns when this process started, in seconds since the epoch, less a margin; -inf if it is not known."""
     try:
         return psutil.Process().create_time() - _MARGIN_S
     except psutil.Error:

@@ -1,4 +1,4 @@
-"""What an earlier search found, for a new one to begin with."""
+"""Prior results for a new search: from an earlier study, an hpbandster Result or rows."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from rbt_ray.tuner.result_grid import ResultGrid
 from rbt_ray.types import Config, Mode
 
 
-def prior_results_of(given: Any, space: Space, metric: str, mode: Mode) -> tuple[PriorResult, ...]:
-    """Results that completed, as a sampler learns them; configs that are not of this space are left out.
+def prior_results(given: Any, space: Space, metric: str, mode: Mode) -> tuple[PriorResult, ...]:
+    """Returns completed results in the form a sampler learns from; skips configs outside the space.
 
     Args:
-        given: a `ResultGrid`; a study's folder; an hpbandster `Result`, whose losses are taken for this metric; or rows of
+        given: a `ResultGrid`; a study's folder; an hpbandster `Result`, whose losses are used as this metric; or rows of
             (config, fidelity, metric).
-        space: of the new study.
-        metric: of the new study; results that have none are left out.
-        mode: of the new study.
+        space: the new study's space.
+        metric: the new study's metric; results without it are skipped.
+        mode: the new study's mode.
 
     Raises:
-        SettingError: it is something else, or nothing of it is left.
+        SettingError: `given` is something else, or contains no usable result.
     """
-    told = []
+    prior = []
     n_finite = 0
     sign = -1.0 if mode == "max" else 1.0
     for config, fidelity, value in _rows(given, metric, sign):
@@ -40,25 +40,25 @@ def prior_results_of(given: Any, space: Space, metric: str, mode: Mode) -> tuple
             point = space.encode([config])[0]
         except SpaceError:
             continue
-        told.append(PriorResult(tuple(point.tolist()), float(fidelity), sign * float(value)))
+        prior.append(PriorResult(tuple(point.tolist()), float(fidelity), sign * float(value)))
     if not n_finite:
         raise SettingError(
             f"`warm_start` has no result with a finite {metric!r}: no trial completed, or none returned that metric."
         )
-    if not told:
+    if not prior:
         raise SettingError(
-            f"`warm_start` has no result with a {metric!r} whose config lies in this study's space: do its parameters have "
-            f"the same names and domains?"
+            f"`warm_start` has no result with a {metric!r} whose config lies in this study's space: check that its parameters "
+            f"have the same names and domains."
         )
-    return tuple(told)
+    return tuple(prior)
 
 
-def best_of(told: tuple[PriorResult, ...], space: Space) -> list[Config]:
-    """The best config at the highest fidelity, if any: a search that knows it would not propose it again by itself."""
-    if not told:
+def best_prior_configs(prior: tuple[PriorResult, ...], space: Space) -> list[Config]:
+    """Returns the best config at the highest fidelity, if any; a search that has learned it would not propose it again."""
+    if not prior:
         return []
-    highest = max(one.fidelity for one in told)
-    best = min((one for one in told if one.fidelity == highest), key=lambda one: one.loss)
+    highest = max(one.fidelity for one in prior)
+    best = min((one for one in prior if one.fidelity == highest), key=lambda one: one.loss)
     return space.decode(np.array([best.point]))
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import psutil
 
-from rbt_ray.store.flush_marker import Flushed
+from rbt_ray.store.flush_marker import FlushMarker
 from tests.chaos.study import ChaosError, Study
 
 Fault = Callable[[Study, np.random.Generator], bool]
@@ -150,7 +150,7 @@ def torn_log(study: Study, rng: np.random.Generator) -> bool:
     log = study.path / "journal.sqlite-wal"
     if not log.exists():
         return False
-    content, flushed = log.read_bytes(), Flushed(study.path / "journal.sqlite").read()
+    content, flushed = log.read_bytes(), FlushMarker(study.path / "journal.sqlite").read()
     lost = int(rng.integers(1, 40_000))
     while lost:
         os.truncate(log, max(0, len(content) - lost))

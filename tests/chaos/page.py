@@ -24,7 +24,7 @@ promise names its tests; `tests/test_promises.py` checks that they exist.
 **Trials and tables**
 
 - A trial whose result the search has used is in the journal, and survives kill -9 of any process.
-  (`test_what_was_appended_survives_kill_9_of_the_writer`, `test_kill_9_then_resume`)
+  (`test_appended_events_survive_kill_9_of_the_writer`, `test_kill_9_then_resume`)
 - Every trial is recorded once, and the table of a seeded study is the same, bit for bit, whatever failed while it ran.
   (`test_every_trial_is_recorded_once`, `test_studies_end_as_if_nothing_had_happened`)
 - Every event that a journal accepts can be read. If a worker's answer cannot be recorded, its batch is treated as lost.
@@ -77,8 +77,8 @@ promise names its tests; `tests/test_promises.py` checks that they exist.
   the journal may also end before the damage, provided that all flushed events are present.
   (`test_damage_at_random_places`, `test_damage_to_a_mirror`)
 - A reader of a running study gets every acknowledged event and takes none of the driver's locks.
-  (`test_a_reader_beside_a_driver_at_work_gets_every_event_that_was_acknowledged`,
-  `test_a_reader_in_the_drivers_process_takes_none_of_its_locks`)
+  (`test_a_reader_of_a_running_study_gets_every_acknowledged_event`,
+  `test_a_reader_in_the_drivers_process_releases_none_of_its_locks`)
 
 **Bundles, mirrors and Ray**
 

@@ -19,8 +19,8 @@ from typing import Any
 import psutil
 
 from rbt_ray.errors import RbtError
-from rbt_ray.private_files import DRAFT
-from rbt_ray.store.connection import to_read
+from rbt_ray.private_files import DRAFT_PREFIX
+from rbt_ray.store.connection import open_reader
 from rbt_ray.store.journal import Finished, Journal
 from rbt_ray.tuner.result_grid import ResultGrid
 from tests.chaos.driver import HURRY
@@ -159,7 +159,7 @@ class Study:
         closes the journal would keep the driver from removing its log.
         """
         try:
-            with closing(to_read(self.path / "journal.sqlite")) as connection:
+            with closing(open_reader(self.path / "journal.sqlite")) as connection:
                 return int(connection.execute("SELECT coalesce(max(number), 0) FROM events").fetchone()[0])
         except (RbtError, sqlite3.Error):
             return 0
@@ -221,7 +221,7 @@ class Study:
             raise ChaosError(f"the driver leaks descriptors: {answer['files']} beside {undisturbed['files']}")
         self.wait_until_alone()
         # Temporary files of killed drivers are removed after an hour; see docs/reliability.md.
-        files = {name for name in _names(self.path) if self.n_drivers == 1 or not name.startswith(DRAFT)}
+        files = {name for name in _names(self.path) if self.n_drivers == 1 or not name.startswith(DRAFT_PREFIX)}
         _same("the study's files", sorted(files), ["journal.sqlite", "lock"])
         _same("temporary files", [name for name in _names(self.temporary) if name not in self.excused()], [])
         _same("shared memory", self._shared_memory_left(), [])

@@ -43,7 +43,7 @@ def test_it_goes_on_when_there_is_room(tmp_path, undisturbed):
     with running(tmp_path) as study:
         ballast = fill(study.storage)
         wait_for(lambda: "the study pauses" in study.said(), "the driver says so")
-        assert "disk is full. It goes on by itself when that is over; Ctrl-C stops it" in study.said()
+        assert "disk is full. It continues by itself as soon as it can write; Ctrl-C stops it" in study.said()
         before = study.n_recorded()
         time.sleep(1.0)  # the fault lasts
         assert study.running
@@ -60,7 +60,7 @@ def test_ctrl_c_while_it_pauses_stops_it_and_it_can_be_resumed(tmp_path, undistu
         wait_for(lambda: "the study pauses" in study.said(), "the driver says so")
         os.kill(study.pid(), signal.SIGINT)
         assert study.driver.wait(30) == 1
-        assert "What is recorded is safe; go on with `rbt-ray resume" in study.said()
+        assert "Recorded trials are safe; continue with `rbt-ray resume" in study.said()
         assert "Traceback" not in study.said()
         wait_for(lambda: not study.processes(), "nobody is left", 15)
         ballast.unlink()

@@ -111,7 +111,7 @@ STUDIES = {
     "holdout that leaves nothing": (toml(extra='holdout = "1990-01-01"'), r"`holdout`.*1990"),
     "holdout without a bundle": (
         toml('bundle = "sample"', "", "holdout = 0.2").replace("sma_cross", "mine:objective"),
-        r"`holdout` keeps the last bars",
+        r"`holdout` hides the last bars",
     ),
     "time budget": (toml(extra="time_budget_s = -3"), r"`time_budget_s` is a number above 0; got -3"),
     "unknown first point": (toml(extra="points_to_evaluate = [{ fats = 6, slow = 21 }]"), r"fats.*fast"),

@@ -10,7 +10,7 @@ import pytest
 from rbt_ray.columns import Outcomes
 from rbt_ray.metric_columns import Column
 from rbt_ray.store.journal import Asked, Distrusted, Ended, Finished, Journal, Reviewed
-from rbt_ray.store.location import Place
+from rbt_ray.store.location import StudyLocation
 from rbt_ray.types import COMPLETED, CRASHED
 from tests.kills import ended, forked
 
@@ -70,19 +70,19 @@ def uri(request, tmp_path, monkeypatch):
 @contextmanager
 def driver_at(uri):
     """The journal of a study that this process runs; it is made by the first."""
-    place = Place(uri)
-    with place.locked():
-        if place.holder() is None:
-            Journal.create(place.folder, {"name": "study"}).close()
+    location = StudyLocation(uri)
+    with location.locked():
+        if location.holder() is None:
+            Journal.create(location.folder, {"name": "study"}).close()
         else:
-            place.settle_locked()
-        with place.mirrored(), closing(Journal(place.folder, write=True)) as journal:
+            location.reconcile()
+        with location.mirrored(), closing(Journal(location.folder, write=True)) as journal:
             yield journal
 
 
 def read(uri, *kinds):
     """The events, as anybody reads them."""
-    with closing(Journal(Place(uri).settle())) as journal:
+    with closing(Journal(StudyLocation(uri).fetch())) as journal:
         assert journal.definition == {"name": "study"}
         return [said_by(event) for event in journal.read(*kinds)]
 

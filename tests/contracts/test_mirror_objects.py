@@ -7,14 +7,14 @@ import pyarrow as pa
 import pytest
 from pyarrow import fs
 
-from rbt_ray.private_files import ABANDONED_AFTER_S, DRAFT
-from rbt_ray.store.objects import FolderObjects, StoredObjects
+from rbt_ray.private_files import ABANDONED_AFTER_S, DRAFT_PREFIX
+from rbt_ray.store.storage import ArrowStorage, FolderStorage
 
 # S3 itself is tried against a server, by `.ci/s3`.
 STORAGES = {
-    "a folder": lambda folder: FolderObjects(folder / "study"),
-    "a file system of pyarrow's": lambda folder: StoredObjects(fs.LocalFileSystem(), f"{folder}/study"),
-    "a part of one": lambda folder: StoredObjects(fs.SubTreeFileSystem(str(folder), fs.LocalFileSystem()), "study"),
+    "a folder": lambda folder: FolderStorage(folder / "study"),
+    "a file system of pyarrow's": lambda folder: ArrowStorage(fs.LocalFileSystem(), f"{folder}/study"),
+    "a part of one": lambda folder: ArrowStorage(fs.SubTreeFileSystem(str(folder), fs.LocalFileSystem()), "study"),
 }
 
 
@@ -35,7 +35,7 @@ def test_where_nothing_was_written_there_is_nothing(objects):
     with pytest.raises(FileNotFoundError), objects.open("0"):
         pass
     objects.remove("0")
-    objects.sweep()
+    objects.remove_drafts()
     assert objects.names() == []
 
 
@@ -98,9 +98,9 @@ def test_what_cannot_be_written_is_an_error_and_leaves_nothing(objects, tmp_path
 
 def test_drafts_of_killed_processes_are_swept_once_they_are_old(objects, tmp_path):
     objects.put("name", b"content")
-    for name, age in ((f"{DRAFT}old", 2 * ABANDONED_AFTER_S), (f"{DRAFT}new", 0)):
+    for name, age in ((f"{DRAFT_PREFIX}old", 2 * ABANDONED_AFTER_S), (f"{DRAFT_PREFIX}new", 0)):
         (tmp_path / "study" / name).write_bytes(b"half")
         now = (tmp_path / "study" / name).stat().st_mtime
         os.utime(tmp_path / "study" / name, (now - age, now - age))
-    objects.sweep()
-    assert {path.name for path in (tmp_path / "study").iterdir()} == {f"{DRAFT}new", "name"}
+    objects.remove_drafts()
+    assert {path.name for path in (tmp_path / "study").iterdir()} == {f"{DRAFT_PREFIX}new", "name"}

@@ -17,7 +17,7 @@ def main():
     storage, trace, *failing = sys.argv[1:]
     library = shim.loaded()
     study.make_quick()
-    flusher._FOLD_BYTES = 6 * 4096
+    flusher._CHECKPOINT_BYTES = 6 * 4096
     append = journal.Journal.append
     n_appended = 0
 

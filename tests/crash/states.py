@@ -20,7 +20,7 @@ import numpy as np
 
 from rbt_ray.errors import RbtError
 from rbt_ray.store import journal_file
-from rbt_ray.store.flush_marker import Flushed
+from rbt_ray.store.flush_marker import FlushMarker
 from rbt_ray.store.journal import Journal
 from rbt_ray.store.raw_events import RawEvents
 from tests.crash import study
@@ -34,7 +34,7 @@ def opened(folder, disk, rows):
     path = folder / journal_file.FILE_NAME
     if not path.exists():
         return "no study" if not disk.n_appended else f"wrong: no study, and {disk.n_appended} events were appended"
-    certified = Flushed(path).read()
+    certified = FlushMarker(path).read()
     least = max(certified, disk.n_flushed)
     try:
         with closing(Journal(folder)) as journal:

@@ -63,7 +63,7 @@ def make_quick():
     """Flushes continuously, and waits milliseconds instead of seconds."""
     front.pool_for = inline_pool
     flusher._FLUSH_SECONDS = 0.004
-    journal_retry._LOOK_SECONDS, journal_retry._FAULT_SECONDS = 0.002, 0.02
+    journal_retry._RETRY_SECONDS, journal_retry._FAULT_SECONDS = 0.002, 0.02
     connection._WRITER_SECONDS = connection._READER_SECONDS = 0.02
 
 

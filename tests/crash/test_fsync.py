@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from rbt_ray.engine.journal_retry import Patience
+from rbt_ray.engine.journal_retry import JournalRetry
 from rbt_ray.errors import JournalBlockedError
-from rbt_ray.private_files import DRAFT
-from rbt_ray.store.flush_marker import Flushed
+from rbt_ray.private_files import DRAFT_PREFIX
+from rbt_ray.store.flush_marker import FlushMarker
 from rbt_ray.store.journal import Journal
 from rbt_ray.store.journal_file import FILE_NAME
 from tests.crash import shim
@@ -25,13 +25,13 @@ PRELUDE = """
 import json, os, sys
 from pathlib import Path
 from rbt_ray.errors import JournalError
-from rbt_ray.store.flush_marker import Flushed
+from rbt_ray.store.flush_marker import FlushMarker
 from rbt_ray.store.journal import Asked, Journal
 from tests.crash import shim, study
 folder = Path(sys.argv[1])
 library = shim.loaded()
 library.shim_watch(os.fsencode(folder))
-marker = Flushed(folder / "journal.sqlite")
+marker = FlushMarker(folder / "journal.sqlite")
 
 def event(number):
     return Asked(number, 1, f"event {number}")
@@ -75,7 +75,7 @@ def test_a_study_whose_log_never_reaches_the_disk_ends_with_a_sentence_and_is_re
     assert "rbt-ray resume " in said.splitlines()[-1]
     if first == 2:  # the first is of the log's head, by SQLite
         log = tmp_path / "wrong" / "study" / f"{FILE_NAME}-wal"
-        assert f"the disk does not take what was written to {log} (fsync: Input/output error). A power cut" in said
+        assert f"the disk does not store the data written to {log} (fsync: Input/output error). A power cut" in said
     assert run(library, tmp_path / "wrong", study.format(""))[:2] == (0, table_hash)
 
 
@@ -102,7 +102,7 @@ os._exit(0)
     assert code == 0, err
     before, said, during, after = json.loads(out)
     assert (before, during, after) == (1, 1, 3)
-    assert "the disk does not take what was written to" in said
+    assert "the disk does not store the data written to" in said
     trace = operations(Path(f"{folder}.trace"))
     failed = next(at for at, one in enumerate(trace) if one[0] == "failedsync")
     assert all(
@@ -157,7 +157,7 @@ print(json.dumps([refused(journal.close), marker.read()]))
 def test_a_log_that_is_folded_while_the_study_runs_is_flushed_before(library, tmp_path):
     code = """
 from rbt_ray.store import flusher
-flusher._FOLD_BYTES = 3 * 4096
+flusher._CHECKPOINT_BYTES = 3 * 4096
 library.shim_record(os.fsencode(sys.argv[1] + ".trace"))
 journal = Journal.create(folder, {})
 for number in range(1, 9):
@@ -178,7 +178,7 @@ os._exit(0)
     trace = operations(Path(f"{folder}.trace"))
     disk = Disk(trace)
     synced = max(at for at, one in enumerate(trace) if one == ("sync", disk.log))
-    database = next(one[1] for one in trace if one[0] == "create" and one[2].startswith(DRAFT))
+    database = next(one[1] for one in trace if one[0] == "create" and one[2].startswith(DRAFT_PREFIX))
     folded = [at for at, one in enumerate(trace) if one[0] == "write" and one[1] == database and len(one[3]) == 4096]
     assert synced < max(folded)
     alone = tmp_path / "alone"
@@ -224,7 +224,7 @@ print(refused(lambda: journal.append(event(2))))
 """
     code, out, err = run(library, tmp_path, code)
     assert code == 0, err
-    assert "the disk does not take what was written to" in out
+    assert "the disk does not store the data written to" in out
 
 
 @pytest.mark.parametrize("forever", [0, 1])
@@ -251,7 +251,7 @@ print(json.dumps([said, refused(journal.close), sum(1 for _ in Journal(folder).r
     assert code == 0, err
     appended, closed, n = json.loads(out)
     if forever:
-        assert "the disk does not take what was written to" in appended
+        assert "the disk does not store the data written to" in appended
         assert closed == appended
         assert n == 1
     else:
@@ -259,7 +259,7 @@ print(json.dumps([said, refused(journal.close), sum(1 for _ in Journal(folder).r
 
 
 def test_a_disk_that_reports_errors_is_waited_for_a_minute_and_a_full_one_without_end(capsys):
-    patience = Patience(lambda seconds: False, "studies/s")
+    patience = JournalRetry(lambda seconds: False, "studies/s")
     fault = JournalBlockedError("m", "the disk does not take it", is_fault=True)
     full = JournalBlockedError("m", "the disk is full")
     assert [patience(fault, tries) for tries in (0, 1, 119, 120)] == [True, True, True, False]
@@ -267,15 +267,15 @@ def test_a_disk_that_reports_errors_is_waited_for_a_minute_and_a_full_one_withou
     assert patience(full, 10**6)
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 2
-    assert "the disk does not take it. It tries again for 60 s; Ctrl-C" in said[0]
-    assert "the disk is full. It goes on by itself when that is over; Ctrl-C" in said[1]
+    assert "the disk does not take it. It retries for 60 s; Ctrl-C" in said[0]
+    assert "the disk is full. It continues by itself as soon as it can write; Ctrl-C" in said[1]
 
 
 def test_a_study_whose_marker_cannot_be_written_goes_on(tmp_path):
     with closing(Journal.create(tmp_path, {})) as journal:
-        Flushed(tmp_path / FILE_NAME).path.mkdir()
+        FlushMarker(tmp_path / FILE_NAME).path.mkdir()
         journal.flush()
-        assert Flushed(tmp_path / FILE_NAME).read() == 0
+        assert FlushMarker(tmp_path / FILE_NAME).read() == 0
 
 
 def test_a_journal_that_the_disk_does_not_give_is_not_called_damaged(library, tmp_path):

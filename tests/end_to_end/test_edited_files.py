@@ -10,7 +10,7 @@ import pytest
 import rbt_ray as rbt
 from rbt_ray.objectives.fingerprint.address import locate
 from rbt_ray.objectives.fingerprint.own_code import own_sources
-from rbt_ray.tuner.same_objective import described, stale
+from rbt_ray.tuner.same_objective import changed_parts, describe_changes
 from tests.end_to_end.own_strategy import BEFORE, edited, tuner_arguments, written
 
 
@@ -69,10 +69,10 @@ def test_what_is_said_of_an_edit_between_two_studies(tmp_path, load, edit):
     score = load("own_strategy").Score(1)
     sources = own_sources()
     found = locate(score).fingerprint
-    assert stale(found, sources) == {}
+    assert changed_parts(found, sources) == {}
     edited(tmp_path, name, old, new)
     sources = own_sources()
-    said = described(differs, sources) if (differs := stale(found, sources)) else None
+    said = describe_changes(differs, sources) if (differs := changed_parts(found, sources)) else None
     assert (said is None) == (message is None), said
     assert message is None or message in said
 

@@ -61,13 +61,13 @@ def test_a_study_pauses_and_goes_on(tmp_path, capfd):
     assert [result.metrics["score"] for result in results] == [float(n * n) for n in range(400)]
     said = capfd.readouterr().err
     assert said.count("the study pauses: ") == 1
-    assert "cannot be written: database is locked. It goes on by itself" in said
+    assert "cannot be written: database is locked. It continues by itself" in said
     assert f"rbt-ray resume {tmp_path / 'held'}" in said
 
 
 def test_ctrl_c_during_a_pause_stops_it_and_it_can_be_resumed(tmp_path):
     hold = Hold(tmp_path / "held" / "journal.sqlite", seconds=100, then=lambda: os.kill(os.getpid(), signal.SIGINT))
-    with pytest.raises(rbt.errors.JournalError, match=r"database is locked.*What is recorded is safe; go on with"):
+    with pytest.raises(rbt.errors.JournalError, match=r"database is locked.*Recorded trials are safe; continue with"):
         tuner(tmp_path, hold).fit()
     hold.end()
     run_config = rbt.RunConfig(num_workers=1, verbose=0)

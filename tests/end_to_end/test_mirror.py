@@ -11,7 +11,7 @@ import time
 import pytest
 
 from rbt_ray.cli.main import run_command
-from rbt_ray.store.location import Place
+from rbt_ray.store.location import StudyLocation
 from rbt_ray.store.mirror import Mirror
 from rbt_ray.tuner.result_grid import ResultGrid
 
@@ -75,7 +75,7 @@ def done(place, home, *words):
 
 def mirrored(uri):
     """Returns the number of events in the mirror."""
-    return sum(len(Mirror(uri).read(first).rows) for first in Mirror(uri).firsts())
+    return sum(len(Mirror(uri).read(first).rows) for first in Mirror(uri).segment_starts())
 
 
 def log_of(place):
@@ -102,7 +102,7 @@ def test_driver_killed_and_its_disk_lost(place, whole, monkeypatch, after):
     driver.communicate()
     shutil.rmtree(place / "second")
     monkeypatch.setenv("RBT_RAY_HOME", str(place / "looking"))
-    safe = {result.config["x"] for result in ResultGrid(Place(f"{uri}/mine").settle())}
+    safe = {result.config["x"] for result in ResultGrid(StudyLocation(f"{uri}/mine").fetch())}
     assert len(safe) < 300
     assert after == 1 or safe
     before = len(log_of(place))
@@ -138,4 +138,4 @@ def test_the_command_line_runs_resumes_shows_and_reports_at_a_uri(place, monkeyp
     assert page.startswith(str(place / "c"))
     _, code, err = command("d", "run", "study.toml")
     assert code == 2
-    assert f"there is a study in {uri} already. Go on with it by `rbt-ray resume {uri}`" in err
+    assert f"there is a study in {uri} already. Continue it with `rbt-ray resume {uri}`" in err

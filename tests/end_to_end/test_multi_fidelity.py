@@ -232,7 +232,9 @@ def test_auto_says_what_it_chose_and_why(tmp_path, settings, chosen, capsys):
 
 
 def test_a_scheduler_without_a_fidelity_is_refused():
-    with pytest.raises(rbt.errors.SettingError, match=r"`scheduler` chooses fidelities, and without a `bundle`"):
+    with pytest.raises(
+        rbt.errors.SettingError, match=r"`scheduler` chooses fidelities, and there are none without a `bundle`"
+    ):
         rbt.Tuner(
             noted,
             param_space={"x": rbt.uniform(0, 1)},
@@ -246,8 +248,8 @@ def test_a_scheduler_without_a_fidelity_is_refused():
         ({"scheduler": "hyperbnad"}, "`scheduler` is one of hyperband, .*did you mean 'hyperband'"),
         ({"scheduler": object()}, "`scheduler` is None, hyperband, asha"),
         ({"fidelity": "suffix"}, "`fidelity` is one of prefix, blocks, symbols, reports"),
-        ({"fidelity": "reports"}, "`max_reports` says how many reports"),
-        ({"max_reports": 9}, "goes with `fidelity='reports'`"),
+        ({"fidelity": "reports"}, "`max_reports` is the number of reports"),
+        ({"max_reports": 9}, "is required with `fidelity='reports'` only"),
         ({"search_alg": object()}, "`search_alg` is a name, rbt.BOHB"),
         ({"search_alg": "bohp"}, "did you mean 'bohb'"),
     ],
@@ -265,7 +267,9 @@ def test_settings_of_bohb_draw_as_many_configs_as_its_name(tmp_path):
 
 
 def test_more_workers_than_trials_may_be_open_is_worth_a_warning(tmp_path):
-    with pytest.warns(UserWarning, match=r"at most 2 trials open, fewer than its 3 workers.*set `max_pending`"):
+    with pytest.warns(
+        UserWarning, match=r"at most 2 trials open, so some of its 3 workers will idle. Set `max_pending`"
+    ):
         fit(crossover, tmp_path, workers=3, max_pending=2, num_samples=5)
 
 
@@ -300,7 +304,7 @@ def test_a_search_begins_with_what_an_earlier_one_found(tmp_path):
         ([({"x": 0.5, "y": 0.5}, 5.0, 2.0)], "bohb", r"rows of `warm_start` are \(config, fidelity above 0"),
         ([({"x": 0.5, "y": 0.5}, float("nan"), 2.0)], "bohb", r"rows of `warm_start` are \(config, fidelity above 0"),
         (7, "bohb", "`warm_start` is a ResultGrid, a study's folder, an hpbandster Result, or rows"),
-        ([({"x": 0.5, "y": 0.5}, 1.0, 2.0)], "random", r"`warm_start` is for searches that learn"),
+        ([({"x": 0.5, "y": 0.5}, 1.0, 2.0)], "random", r"`warm_start` needs a search that learns"),
     ],
 )
 def test_what_cannot_warm_a_search_is_refused(warm_start, alg, sentence):
@@ -387,7 +391,7 @@ def test_a_warm_up_that_fails_is_a_sentence():
         return 0.0
 
     objective.warmup = lambda params: params["nothing"]
-    with pytest.raises(rbt.errors.SettingError, match=r"`warmup` of the objective .* it gave KeyError"):
+    with pytest.raises(rbt.errors.SettingError, match=r"the objective's `warmup` .* it raised KeyError"):
         rbt.Tuner(objective, param_space=SPACE, bundle="fx", tune_config=rbt.TuneConfig(num_samples=20))
     rbt.Tuner(objective, param_space=SPACE, bundle="fx", tune_config=rbt.TuneConfig(search_alg="random"))
 
@@ -404,7 +408,7 @@ def test_a_warm_up_in_the_middle_of_a_choice_counts():
 
 def test_without_full_fidelity_there_is_no_best_and_the_message_says_why(tmp_path):
     results = fit(crossover, tmp_path, max_cost=0.5)
-    with pytest.raises(rbt.errors.NoResultError, match="no trial completed at full fidelity, though"):
+    with pytest.raises(rbt.errors.NoResultError, match="no trial completed at full fidelity, but"):
         results.get_best_result()
 
 

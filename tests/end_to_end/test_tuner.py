@@ -269,7 +269,7 @@ def test_wrong_settings_are_sentences():
         rbt.TuneConfig(num_samples=True)
     with pytest.raises(SettingError, match=r"`points_to_evaluate` is a list of configs"):
         rbt.TuneConfig(points_to_evaluate={"x": 1})
-    with pytest.raises(SettingError, match=r"`search_alg` is a name, rbt.BOHB\(\.\.\.\), a sampler of Optuna's"):
+    with pytest.raises(SettingError, match=r"`search_alg` is a name, rbt.BOHB\(\.\.\.\), a sampler of Optuna"):
         rbt.TuneConfig(search_alg=object())
     with pytest.raises(SettingError, match=r"`bundle` is a Bundle or the name .*from_frame"):
         rbt.Tuner(square, param_space={"x": rbt.randint(0, 3)}, bundle=pd.DataFrame())

@@ -1,4 +1,4 @@
-"""The rule of asking and telling, against the same rule written down one trial at a time."""
+"""The ask-and-tell rule, compared with the same rule written out one trial at a time."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ SPACE = Space.of({"x": rbt.uniform(0, 1)})
 
 
 class Recorder:
-    """Proposes what depends on all it was told, in groups: `ask` gives nothing while a group is open."""
+    """A searcher whose proposals depend on all results, in groups: `ask` returns nothing while a group is open."""
 
     def __init__(self, group, n):
         self.group, self.left, self.open, self.log, self.state = group, n, 0, [], 0.1
@@ -64,7 +64,7 @@ def finished(trials, points, failed=()):
 
 
 def reference(searcher, max_pending, failed):
-    """Ask one at a time until `max_pending` are open or ask gives none; tell the oldest; repeat."""
+    """Asks one at a time until `max_pending` are open or `ask` returns none; tells the oldest result; repeats."""
     xs, told = [], 0
     while True:
         while len(xs) - told < max_pending and not searcher.done and (got := searcher.ask(1)):
@@ -100,7 +100,7 @@ def test_any_order_of_arrival_in_any_batches_gives_the_rules_one_sequence(data, 
     assert searcher.log == expected_searcher.log
 
 
-def test_not_deterministic_tells_as_they_come():
+def test_without_determinism_results_are_told_in_order_of_arrival():
     searcher = Recorder(4, 4)
     frontier = Frontier(study(4, deterministic=False), searcher)
     [*blocks] = frontier.advance()

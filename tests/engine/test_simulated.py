@@ -1,4 +1,4 @@
-"""The engine on simulated workers and a virtual clock: the same table as on real ones, whatever is lost on the way."""
+"""The engine on simulated workers and a virtual clock gives the same table as on real ones, whatever is lost."""
 
 import subprocess
 import sys
@@ -13,8 +13,8 @@ import rbt_ray as rbt
 from benchmarks.simulated_pool import Faults, SimulatedPool, Transport, VirtualClock
 from rbt_ray.engine import loop
 from rbt_ray.engine.dispatcher import Dispatcher
-from rbt_ray.engine.stop_conditions import Limits
-from rbt_ray.engine.watch import Watch
+from rbt_ray.engine.progress import Progress
+from rbt_ray.engine.stop_conditions import StopConditions
 from rbt_ray.pool.job import Task
 from rbt_ray.pool.worker import Worker
 from rbt_ray.search.registry import make_searcher
@@ -27,7 +27,7 @@ OFTEN = Faults(worker_s=1.0, host_s=5.0, back_s=0.5, workers_per_host=4)
 
 
 class Hill:
-    """Proposes what depends on every result it was told of, and on their order."""
+    """A searcher whose proposals depend on every result and on their order."""
 
     def __init__(self, n):
         self.left, self.at, self.told = n, 0.5, 0
@@ -74,7 +74,7 @@ def tuner(folder, search, n, **config):
 
 
 def simulate(folder, study, search, n_workers, *, faults=None, seconds=(0.01,), timeout=None, transport=None):
-    """Runs a study on simulated workers that score with the real objective; gives its table, the pool and the clock."""
+    """Runs a study on simulated workers with the real objective; returns its table, the pool and the clock."""
     folder.mkdir()
     clock = VirtualClock(charge=False)
     job = Task(objective, study.space, study.metric, study.seed, None, 0, max_reports=study.max_reports).pack()
@@ -86,8 +86,10 @@ def simulate(folder, study, search, n_workers, *, faults=None, seconds=(0.01,), 
     searcher = make_searcher(study, Hill(study.num_samples) if search == "hill" else None)
     dispatcher = Dispatcher(pool, job, trial_timeout_s=timeout, max_retries=MANY_RETRIES, clock=clock)
     with closing(Journal.create(folder, study.to_json())) as journal:
-        watch = Watch(study, clock=clock)
-        reason = loop.run(study, searcher, dispatcher, journal, Limits(None, None, Event()), watch, lambda event: None)
+        progress = Progress(study, clock=clock)
+        reason = loop.run(
+            study, searcher, dispatcher, journal, StopConditions(None, None, Event()), progress, lambda event: None
+        )
         assert reason == "done"
         clock.hold()
         return table_of(journal.read(), study), pool, clock
@@ -121,7 +123,7 @@ CLIMBING = {"fidelity": "reports", "max_reports": 27, "max_pending": 128, "mode"
     ],
     ids=lambda settings: "-".join(map(str, settings.values())),
 )
-def test_searches_that_climb_do_the_same_with_1_and_with_64_workers(tmp_path, settings):
+def test_multi_fidelity_searches_give_the_same_table_with_1_and_64_workers(tmp_path, settings):
     search = settings.pop("search")
     study = tuner(tmp_path, search, 150, **CLIMBING, **settings).study
     tables = [
@@ -133,7 +135,7 @@ def test_searches_that_climb_do_the_same_with_1_and_with_64_workers(tmp_path, se
 
 
 @pytest.mark.parametrize(("n_workers", "n"), [(100, 4_000), pytest.param(1_000, 20_000, marks=pytest.mark.slow)])
-def test_every_trial_is_there_once_at_many_workers_that_fail(tmp_path, n_workers, n):
+def test_every_trial_is_recorded_once_with_many_failing_workers(tmp_path, n_workers, n):
     study = tuner(tmp_path, "random", n).study
     rng = np.random.default_rng(0)
     seconds = rng.lognormal(-2, 0.5, 4096)
@@ -163,7 +165,7 @@ def test_a_worker_evaluates_one_batch_at_a_time_for_as_long_as_its_trials_take(t
     np.testing.assert_allclose(sum(pool.ended) - sum(pool.begun), busy)
 
 
-def test_no_more_batches_are_carried_than_the_transport_can(tmp_path):
+def test_no_more_batches_are_in_flight_than_the_transport_can_carry(tmp_path):
     study = tuner(tmp_path, "random", 1_000).study
     slow = Transport(calls_per_s=100.0, batch_seconds=0.001)
     _, pool, clock = simulate(tmp_path / "a", study, "random", 100, seconds=(0.01,), transport=slow)
@@ -171,7 +173,7 @@ def test_no_more_batches_are_carried_than_the_transport_can(tmp_path):
     assert n / 100 <= clock.now <= n / 100 + 0.1
 
 
-def test_a_trial_that_is_late_by_the_virtual_clock_is_ended_and_its_batch_mates_finish(tmp_path):
+def test_a_trial_that_times_out_by_the_virtual_clock_is_ended_and_its_batch_mates_finish(tmp_path):
     study = tuner(tmp_path, "random", 1_000).study
     seconds = np.full(1_000, 0.05)
     seconds[[77, 500]] = 3_600.0

@@ -109,5 +109,5 @@ def _journal(text):
     with closing(sqlite3.connect(_folder / "journal.sqlite")) as file, file:
         file.execute("PRAGMA synchronous = OFF")
         meta = {"format": str(journal_file.FORMAT), "definition": text}
-        meta["seal"] = journal_file._seal_of_meta(meta)  # otherwise the definition would be refused unread
+        meta["seal"] = journal_file._meta_checksum(meta)  # otherwise the definition would be refused unread
         file.executemany("UPDATE meta SET value = ? WHERE key = ?", [(value, key) for key, value in meta.items()])

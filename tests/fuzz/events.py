@@ -145,5 +145,5 @@ def _write(meta, rows):
         file.execute("DELETE FROM events")
         file.executemany("UPDATE meta SET value = ? WHERE key = ?", [(value, key) for key, value in meta])
         for number, (kind, header, body) in enumerate(rows, 1):
-            sealed = journal_file.seal(number, kind, header, body)
+            sealed = journal_file.row_checksum(number, kind, header, body)
             file.execute("INSERT INTO events VALUES (?, ?, ?, ?, ?)", (number, kind, header, body, sealed))

@@ -14,7 +14,7 @@ import pytest
 
 from rbt_ray.errors import StudyMismatchError
 from rbt_ray.objectives.fingerprint.address import address_of, differences, locate
-from rbt_ray.tuner.same_objective import refuse_another
+from rbt_ray.tuner.same_objective import require_same_objective
 
 HERE = Path(__file__).parent
 
@@ -201,9 +201,9 @@ def test_studies_that_recorded_nothing_but_source_are_compared_by_that():
     then = dataclasses.replace(address_of(first), code="", parts={}, python="")
     assert differences(then, address_of(first)) == []
     assert differences(then, address_of(second)) != []
-    refuse_another(then, address_of(first), Path("study"))
+    require_same_objective(then, address_of(first), Path("study"))
     with pytest.raises(StudyMismatchError, match=r"began with|begun with"):
-        refuse_another(then, address_of(second), Path("study"))
+        require_same_objective(then, address_of(second), Path("study"))
 
 
 def test_after_another_python_source_and_state_are_compared():

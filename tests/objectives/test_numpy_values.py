@@ -53,7 +53,7 @@ def test_a_metric_of_any_dtype(code, form, in_dict):
     )
     if type(wanted) in (int, float) or (in_dict and type(wanted) is bool):
         assert outcomes.status[0] == COMPLETED, outcomes.errors
-        (found,) = outcomes.metrics["m"].plain()
+        (found,) = outcomes.metrics["m"].to_list()
         assert found == wanted
         assert type(found) is (type(wanted) if in_dict else float)
     else:

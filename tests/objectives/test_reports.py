@@ -36,7 +36,7 @@ def score(objective, span=ReportRange()):  # noqa: B008 - frozen
 
 
 def column(outcomes, name):
-    return outcomes.metrics[name].plain()
+    return outcomes.metrics[name].to_list()
 
 
 @pytest.mark.parametrize("objective", [converging, forgetful])

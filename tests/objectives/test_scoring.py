@@ -37,7 +37,7 @@ def test_failed_trials_leave_no_mark_on_the_columns_of_their_batch(objective, si
     pieces = [POINTS[i : i + size] for i in range(0, len(POINTS), size)]
     whole = join_outcomes([evaluator.score(None, piece, [0] * len(piece)) for piece in pieces])
     assert {name: column.kind for name, column in whole.metrics.items()} == {"score": "int", "aux": "int"}
-    assert whole.metrics["aux"].plain() == [None if n % 7 == 3 else n for n in range(20)]
+    assert whole.metrics["aux"].to_list() == [None if n % 7 == 3 else n for n in range(20)]
 
 
 def test_a_batched_objective_has_no_seed_that_batches_could_change():

@@ -193,7 +193,7 @@ MESSAGES = mostly(
 
 def plain(column):
     """Returns the values of a column with their types; all NaN are equal."""
-    return [repr(value) for value in column.plain()]
+    return [repr(value) for value in column.to_list()]
 
 
 def same(left, right):
@@ -330,7 +330,7 @@ def test_a_trial_that_says_it_completed_without_a_finite_metric_has_failed(tmp_p
     assert check(tmp_path, message)
     outcomes = received(message, SENT, "local-0").outcomes
     assert outcomes.status.tolist() == [0, FAILED, FAILED]
-    assert outcomes.metrics["other"].plain() == [1.0, None, None]
+    assert outcomes.metrics["other"].to_list() == [1.0, None, None]
     assert "inf, not a finite number" in outcomes.errors[1]
 
 

@@ -326,11 +326,11 @@ def test_a_working_directory_that_a_host_of_ray_lacks_is_a_warning_and_trials_ru
         lacking = replace(job, key="lacking", state=replace(job.state, folder=str(tmp_path / "nowhere")))
         pool.submit(batch(1, lacking, np.zeros((1, 1))))
         with pytest.warns(UserWarning, match=r"nowhere does not exist on .*: trials there run in /.*\.$") as found:
-            own = collect(pool, 1)[1].outcomes.metrics["folder"].plain()[0]
+            own = collect(pool, 1)[1].outcomes.metrics["folder"].to_list()[0]
         assert len(found) == 1
         assert own in str(found[0].message)
         (tmp_path / "nowhere").mkdir()
         pool.submit(batch(2, replace(lacking, key="there"), np.zeros((1, 1))))
-        assert collect(pool, 1)[2].outcomes.metrics["folder"].plain() == [str(tmp_path / "nowhere")]
+        assert collect(pool, 1)[2].outcomes.metrics["folder"].to_list() == [str(tmp_path / "nowhere")]
     finally:
         pool.close()

@@ -128,10 +128,10 @@ def test_what_a_trial_changes_around_it_the_next_does_not_find(pool, tmp_path):
     again = run(pool, meddle, [3, 3], number=2)
     assert list(outcomes.errors) == [1]
     for name, column in outcomes.metrics.items():
-        found = [column.plain()[0], column.plain()[2], *again.metrics[name].plain()]
+        found = [column.to_list()[0], column.to_list()[2], *again.metrics[name].to_list()]
         assert found == [found[0]] * 4, name
-    assert outcomes.metrics["variable"].plain()[0] is None
-    assert outcomes.metrics["folder"].plain()[0] != place
+    assert outcomes.metrics["variable"].to_list()[0] is None
+    assert outcomes.metrics["folder"].to_list()[0] != place
 
 
 @pytest.mark.parametrize("draws_from", [0, 50])
@@ -273,8 +273,8 @@ def test_whatever_an_objective_returns_that_is_no_metrics_has_failed_and_says_wh
     for row, expected in enumerate(ANSWERS):
         assert expected in outcomes.errors[row], outcomes.errors[row]
         assert len(outcomes.errors[row]) < 2_000
-    assert outcomes.metrics["text"].plain()[-1] == "kept"
-    assert type(outcomes.metrics["text"].plain()[-1]) is str
+    assert outcomes.metrics["text"].to_list()[-1] == "kept"
+    assert type(outcomes.metrics["text"].to_list()[-1]) is str
 
 
 def test_a_worker_that_lost_its_descriptors_costs_its_batch_and_no_other(start):

@@ -222,7 +222,7 @@ def study(pool, objective, *batches):
         pool.submit(batch(number, job, np.array(numbers, float)[:, None], first))
         returned = collect(pool, 1)[number]
         assert returned.lost is not None or not returned.outcomes.errors, returned.outcomes.errors
-        found.append(None if returned.lost else returned.outcomes.metrics["seen"].plain())
+        found.append(None if returned.lost else returned.outcomes.metrics["seen"].to_list())
         first += len(numbers)
     return found
 

@@ -18,6 +18,7 @@ from rbt_ray.reporting.history import running_best
 from rbt_ray.reporting.parallel import select_lines
 from rbt_ray.reporting.theme import frame, scale_of
 from rbt_ray.reporting.timeline import busy
+from rbt_ray.store.study_record import read_study
 from rbt_ray.store.table import TrialTable
 from rbt_ray.study.space import Space
 
@@ -25,7 +26,7 @@ finite = st.floats(-1e6, 1e6)
 
 
 def figure_of(results, key, name=""):
-    (chart,) = [chart for chart in charts_of(results) if chart.key == key]
+    (chart,) = [chart for chart in charts_of(read_study(results.path)) if chart.key == key]
     return chart.figures[name]
 
 
@@ -71,7 +72,7 @@ def test_every_cell_of_a_pair_is_over_all_other_parameters(tmp_path, rng, write_
     expected = frame.groupby(["config/step", "config/window"])["sharpe"].max().unstack().to_numpy()
     assert (heat["x"], heat["y"]) == (["5", "10", "20", "50"], ["0", "0.25", "0.5", "0.75", "1"])
     np.testing.assert_array_equal(numbers(np.ravel(heat["z"])).reshape(5, 4), expected)
-    (chart,) = [chart for chart in charts_of(results) if chart.key == "over-parameters"]
+    (chart,) = [chart for chart in charts_of(read_study(results.path)) if chart.key == "over-parameters"]
     assert len(chart.figures) == 15
 
 

@@ -10,7 +10,7 @@ import pytest
 import rbt_ray as rbt
 from rbt_ray.data.arrow_file import DIGEST, HEAD
 from rbt_ray.errors import BundleError, SettingError
-from rbt_ray.store.location import Place
+from rbt_ray.store.location import StudyLocation
 
 
 @pytest.mark.parametrize(
@@ -54,5 +54,5 @@ def test_offsets_that_lead_out_of_their_buffer_are_not_followed(tmp_path):
 def test_a_path_that_no_study_can_have_is_a_sentence(tmp_path, monkeypatch, path):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "loop").symlink_to("loop")
-    with pytest.raises(SettingError, match="is no path that a study can have"):
-        Place(path if path != "loop" else "loop/study")
+    with pytest.raises(SettingError, match="cannot be the path of a study"):
+        StudyLocation(path if path != "loop" else "loop/study")

@@ -84,14 +84,14 @@ def arm(theirs, folder, trap):
         }
         definition["why"] = definition["name"] = code
         meta = dict(file.execute("SELECT key, value FROM meta")) | {"definition": json.dumps(definition)}
-        meta["seal"] = journal_file._seal_of_meta(meta)  # an attacker can compute it too
+        meta["seal"] = journal_file._meta_checksum(meta)  # an attacker can compute it too
         file.executemany("UPDATE meta SET value = ? WHERE key = ?", [(value, key) for key, value in meta.items()])
         rows = file.execute("SELECT number, header, body FROM events WHERE kind = 'finished'").fetchall()
         for number, header, body in rows:
             told = json.loads(header)
             told["worker"] = code
             told["errors"] = dict.fromkeys(told["errors"], f"{code}\n!!python/object/apply:os.mkdir [x]")
-            sealed = journal_file.seal(number, "finished", json.dumps(told), body)
+            sealed = journal_file.row_checksum(number, "finished", json.dumps(told), body)
             file.execute("UPDATE events SET header = ?, seal = ? WHERE number = ?", (json.dumps(told), sealed, number))
 
 

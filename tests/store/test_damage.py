@@ -1,4 +1,4 @@
-"""A journal that something has cut or changed gives what was written, or refuses; it never gives anything else."""
+"""Reading a damaged journal returns the events that were written, or raises an error; it never returns other events."""
 
 import shutil
 import sqlite3
@@ -30,7 +30,7 @@ def batch(rng, first, n):
 
 
 def history():
-    """Events on one page, on many, and in chains of pages of their own."""
+    """Events that fit on one page, that need many pages, and that need overflow pages."""
     rng = np.random.default_rng(3)
     at = 0
     for n in [1, 2, 1, 40, 7, 300, 1, 1, 90, 2, 5, 200, 1, 3, 3, 60, 1, 1]:
@@ -43,7 +43,7 @@ def history():
 
 @dataclass
 class Original:
-    """A journal as it lay on the disk, and what it held.
+    """The files of a journal, and its events.
 
     Args:
         folder: its files.
@@ -65,7 +65,7 @@ def rows_of(folder):
 
 @pytest.fixture(scope="module", params=["closed", "killed"])
 def original(request, tmp_path_factory):
-    """What a driver leaves that ends well: one file; and one that is killed: a file and a log."""
+    """The files of a driver that ended normally (one file) and of one that was killed (a file and a log)."""
     work, folder = tmp_path_factory.mktemp("work"), tmp_path_factory.mktemp("original")
     journal, ends = Journal.create(work, DEFINITION), []
     for number, event in enumerate(history()):
@@ -87,7 +87,7 @@ def original(request, tmp_path_factory):
 
 
 def damaged_copy(original, rng, how, folder):
-    """One of the files, cut or changed at a random place; the file's name and that place."""
+    """Cuts or changes one of the files at a random position; returns the file's name and the position."""
     shutil.copytree(original.folder, folder)
     name = FILE_NAME if not original.ends or rng.random() < 0.3 else LOG_NAME
     content = bytearray((folder / name).read_bytes())
@@ -106,7 +106,7 @@ def damaged_copy(original, rng, how, folder):
 
 
 def read(folder):
-    """What a reader gets; None where it is refused."""
+    """Returns the events a reader gets; None if it raises an error."""
     try:
         with closing(Journal(folder)) as journal:
             assert journal.definition == DEFINITION
@@ -149,7 +149,7 @@ def test_damage_at_random_places(original, how, tmp_path):
 
 
 def go_on(folder, rows, where):
-    """What is appended to what was left is there, and so is all before it; or nobody appends."""
+    """Appending to a damaged journal keeps all earlier events and the new one, or is refused."""
     try:
         journal = Journal(folder, write=True)
     except JournalError:
@@ -187,7 +187,7 @@ def test_damage_to_a_mirror(original, tmp_path):
 
 
 def small(folder, n=5):
-    """A journal whose events lie on one page; the file's content."""
+    """Returns the content of a journal whose events fit on one page."""
     folder.mkdir()
     journal = Journal.create(folder, DEFINITION)
     for first in range(n):
@@ -197,11 +197,11 @@ def small(folder, n=5):
 
 
 def last_page(content):
-    """Where the page begins that holds the events."""
+    """Returns the position of the page that holds the events."""
     return max(at for at in range(0, len(content), 4096) if b"asked" in content[at : at + 4096])
 
 
-def test_events_that_a_page_no_longer_counts_are_missed(tmp_path):
+def test_events_that_a_page_no_longer_counts_are_detected_as_missing(tmp_path):
     content = bytearray(small(tmp_path / "study"))
     count = last_page(content) + 3  # two bytes: how many rows the page holds
     assert content[count : count + 2] == (5).to_bytes(2, "big")
@@ -217,7 +217,7 @@ def test_events_that_a_page_no_longer_counts_are_missed(tmp_path):
         Journal(tmp_path / "study", write=True)
 
 
-def test_an_event_that_is_missing_in_the_middle_is_missed(tmp_path):
+def test_a_missing_event_in_the_middle_is_detected(tmp_path):
     small(tmp_path / "study")
     with closing(sqlite3.connect(tmp_path / "study" / FILE_NAME)) as connection, connection:
         connection.execute("DELETE FROM events WHERE number = 3")
@@ -225,7 +225,7 @@ def test_an_event_that_is_missing_in_the_middle_is_missed(tmp_path):
         list(journal.read())
 
 
-def test_two_events_in_each_others_place_are_missed(tmp_path):
+def test_two_swapped_events_are_detected(tmp_path):
     small(tmp_path / "study")
     with closing(sqlite3.connect(tmp_path / "study" / FILE_NAME)) as connection, connection:
         for old, new in [(2, 99), (3, 2), (99, 3)]:
@@ -257,7 +257,7 @@ def test_a_mirror_of_another_format_is_refused(tmp_path, version):
 
 
 def killed(folder, n=5, flushed=3):
-    """What a killed driver leaves: a log of so many events, of which so many were flushed."""
+    """Leaves the files of a killed driver: a log with a number of events, of which some were flushed."""
     work = folder.with_name("work")
     work.mkdir()
     journal = Journal.create(work, DEFINITION)
@@ -269,7 +269,7 @@ def killed(folder, n=5, flushed=3):
     journal.close()
 
 
-def test_what_was_flushed_and_is_lost_is_missed_until_somebody_says_to_go_on(tmp_path):
+def test_a_lost_flushed_event_is_refused_until_the_marker_is_removed(tmp_path):
     killed(tmp_path / "study")
     log = tmp_path / "study" / LOG_NAME
     content = bytearray(log.read_bytes())
@@ -285,7 +285,7 @@ def test_what_was_flushed_and_is_lost_is_missed_until_somebody_says_to_go_on(tmp
         assert [event.first for event in journal.read()] == [0]
 
 
-def test_a_line_of_what_was_flushed_that_is_torn_itself_says_nothing(tmp_path):
+def test_an_incomplete_flush_marker_is_ignored(tmp_path):
     killed(tmp_path / "study", flushed=5)
     line = tmp_path / "study" / f"{FILE_NAME}-flushed"
     whole = line.read_bytes()
@@ -299,7 +299,7 @@ def test_a_line_of_what_was_flushed_that_is_torn_itself_says_nothing(tmp_path):
         Journal(tmp_path / "study")
 
 
-def test_a_journal_that_was_closed_leaves_no_line_of_what_was_flushed(tmp_path):
+def test_a_closed_journal_leaves_no_flush_marker(tmp_path):
     journal = Journal.create(tmp_path, DEFINITION)
     journal.append(Asked(0, 1, "0123456789abcdef"))
     journal.flush()
@@ -308,7 +308,7 @@ def test_a_journal_that_was_closed_leaves_no_line_of_what_was_flushed(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == [FILE_NAME]
 
 
-def test_a_link_in_place_of_the_line_is_not_followed(tmp_path):
+def test_a_link_in_place_of_the_flush_marker_is_not_followed(tmp_path):
     (tmp_path / "study").mkdir()
     (tmp_path / "mine").write_text("mine")
     journal = Journal.create(tmp_path / "study", DEFINITION)
@@ -319,7 +319,7 @@ def test_a_link_in_place_of_the_line_is_not_followed(tmp_path):
     journal.close()
 
 
-def test_a_journal_that_somebody_removed_leaves_nothing_to_the_next(tmp_path):
+def test_a_removed_journal_leaves_nothing_to_the_next(tmp_path):
     killed(tmp_path / "study")
     for name in (FILE_NAME, LOG_NAME, f"{FILE_NAME}-shm"):
         (tmp_path / "study" / name).unlink(missing_ok=True)

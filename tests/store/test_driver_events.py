@@ -1,4 +1,4 @@
-"""What a driver itself records is read as it was made, whatever its clock, its searcher and its choices say."""
+"""The events that a driver records are read back unchanged, whatever its clock, searcher and choices are."""
 
 from contextlib import closing
 
@@ -18,7 +18,7 @@ TRIALS = st.lists(st.integers(0, 2**62), min_size=1, max_size=5)
 
 
 class Option:
-    """A choice that JSON cannot say."""
+    """An option that JSON cannot represent."""
 
 
 OPTIONS = st.one_of(st.floats(), st.integers(), TEXTS, st.none(), st.tuples(st.integers()), st.builds(Option))
@@ -43,7 +43,7 @@ def reviewed(config):
 
 
 def plain(event):
-    """All that an event says."""
+    """Returns everything that an event contains."""
     if isinstance(event, Reviewed):
         return repr((event.rows, {name: curve.tolist() for name, curve in event.curves.items()}))
     if isinstance(event, Finished):

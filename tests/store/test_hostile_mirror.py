@@ -1,4 +1,4 @@
-"""A mirror lies where others may write: whatever is planted there ends in a sentence, and changes no file elsewhere."""
+"""Others may write to a mirror: hostile content ends in a one-sentence error, and changes no file elsewhere."""
 
 import base64
 import json
@@ -19,19 +19,19 @@ from pyarrow import fs
 
 import rbt_ray as rbt
 from rbt_ray.errors import BundleError, JournalError, SettingError, StudyLockedError
-from rbt_ray.private_files import DRAFT
+from rbt_ray.private_files import DRAFT_PREFIX
 from rbt_ray.store import mirror as mirror_module
-from rbt_ray.store import objects as objects_module
 from rbt_ray.store import reconcile as reconcile_module
 from rbt_ray.store import segment as segment_module
+from rbt_ray.store import storage as storage_module
 from rbt_ray.store.journal import Asked, Journal
-from rbt_ray.store.journal_file import seal
-from rbt_ray.store.lease import Owner
-from rbt_ray.store.location import OWN_BUNDLE, Place
+from rbt_ray.store.journal_file import row_checksum
+from rbt_ray.store.lease import Lease
+from rbt_ray.store.location import OWN_BUNDLE, StudyLocation
 from rbt_ray.store.mirror import Mirror
-from rbt_ray.store.objects import StoredObjects
-from rbt_ray.store.raw_events import RawEvents, chained
+from rbt_ray.store.raw_events import RawEvents, chain_digest
 from rbt_ray.store.segment import Segment, pack, unpack
+from rbt_ray.store.storage import ArrowStorage
 
 FIRST = "events-000000000001.arrow"
 OBJECTS = ("owner.json", FIRST, OWN_BUNDLE)
@@ -65,20 +65,20 @@ def definition():
 
 def run(folder, n=3):
     """A new study with a bundle of its own, mirrored in `folder`."""
-    place = Place(uri_of(folder))
-    with place.locked():
-        journal = Journal.create(place.folder, definition())
-        own_bundle().save(place.folder / OWN_BUNDLE)
-        with place.mirrored(), closing(journal):
+    location = StudyLocation(uri_of(folder))
+    with location.locked():
+        journal = Journal.create(location.folder, definition())
+        own_bundle().save(location.folder / OWN_BUNDLE)
+        with location.mirrored(), closing(journal):
             for number in range(n):
                 journal.append(Asked(number, 1, "x"))
-    return place.folder
+    return location.folder
 
 
-def go_on(place):
-    with place.locked():
-        place.settle_locked()
-        with place.mirrored():
+def go_on(location):
+    with location.locked():
+        location.reconcile()
+        with location.mirrored():
             pass
 
 
@@ -145,37 +145,37 @@ print(len(exact), sorted(path.name for path in unsafe if path.name != "journal.s
 
 
 def test_every_file_is_opened_to_write_so_that_no_link_is_followed(tmp_path):
-    """Of a study with a mirror, a report and a registered bundle: Python says which files it opens, and how."""
+    """Python's audit hook reports which files are opened, and how, for a study with a mirror, a report and a bundle."""
     done = subprocess.run([sys.executable, "-c", _WRITES, tmp_path], capture_output=True, text=True, timeout=150)
     assert done.returncode == 0, done.stderr
     n_opened, _, unsafe = done.stdout.splitlines()[-1].partition(" ")
     assert unsafe == "[]"
     assert int(n_opened) > 10
     assert (tmp_path / "mirror" / "s" / OWN_BUNDLE).exists()
-    assert not list(tmp_path.rglob(f"{DRAFT}*"))
+    assert not list(tmp_path.rglob(f"{DRAFT_PREFIX}*"))
 
 
 @pytest.mark.parametrize("kind", NO_FILES)
 @pytest.mark.parametrize("name", OBJECTS)
-def test_what_is_no_object_is_a_sentence(remote, tmp_path, monkeypatch, name, kind):
+def test_an_object_that_is_not_a_file_is_an_error(remote, tmp_path, monkeypatch, name, kind):
     canary = tmp_path / "canary"
     run(remote)
     canary.write_bytes((remote / FIRST).read_bytes())
     before = canary.read_bytes()
     plant(kind, remote / name, canary)
     monkeypatch.setenv("RBT_RAY_HOME", str(tmp_path / "another"))
-    place = Place(uri_of(remote))
+    location = StudyLocation(uri_of(remote))
     with pytest.raises(
         (SettingError, JournalError), match=r"link|no regular file|such an object has at most|it is no bundle"
     ):
-        go_on(place)
+        go_on(location)
     assert canary.read_bytes() == before
     assert not (tmp_path / "not-there").exists()
-    assert not (place.folder / OWN_BUNDLE).exists()
+    assert not (location.folder / OWN_BUNDLE).exists()
 
 
 def test_a_mirror_that_is_a_link_is_refused(remote, tmp_path):
-    """In a shared folder anybody could lead a study's name to a folder of yours."""
+    """In a shared folder, anybody could link a study's name to another folder of the user."""
     victim = tmp_path / "victim"
     victim.mkdir()
     (victim / "owner.json").write_text("precious")
@@ -187,7 +187,7 @@ def test_a_mirror_that_is_a_link_is_refused(remote, tmp_path):
 
 
 def bomb(n_rows=1, size=1_500_000_000, compression="zstd"):
-    """A segment whose one event's body is zeros: some kilobytes that take as much as one likes."""
+    """Returns a segment with one event of zeros: a few kilobytes that unpack to any size."""
     header = {"first": 1, "before": "", "meta": {}}
     schema = pa.schema(
         [("kind", pa.string()), ("header", pa.string()), ("body", pa.binary()), ("seal", pa.int64())],
@@ -215,7 +215,7 @@ def test_a_segment_that_unpacks_to_much_is_refused_before_it_is_unpacked(compres
     assert int(peak) < 10_000_000
 
 
-def test_a_segment_that_lies_about_what_it_unpacks_to_is_refused():
+def test_a_segment_with_a_wrong_unpacked_size_is_refused():
     """Lengths before the compressed columns that are too small, negative, or larger than any memory."""
     packed = bomb(size=100_000)
     length = struct.pack("<q", 100_000)
@@ -228,10 +228,11 @@ def test_a_segment_that_lies_about_what_it_unpacks_to_is_refused():
 @settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_a_segment_with_other_bytes_is_refused_or_as_it_was(data):
-    """Bytes of lengths, offsets and sizes among them: nothing but our errors, and never other events."""
+    """Any changed byte, also of a length, offset or size, ends in an error of rbt_ray, and never in other events."""
     meta = META
     rows = [
-        ("asked", "{}", body, seal(at, "asked", "{}", body)) for at, body in enumerate((b"", b"\0" * 3000, None), 1)
+        ("asked", "{}", body, row_checksum(at, "asked", "{}", body))
+        for at, body in enumerate((b"", b"\0" * 3000, None), 1)
     ]
     packed = bytearray(pack(Segment(1, "", meta, rows)))
     for _ in range(data.draw(st.integers(1, 4))):
@@ -270,17 +271,17 @@ def test_too_many_events_in_a_segment_are_refused(monkeypatch):
 
 @pytest.mark.parametrize("kind", ["zeros", "noise"])
 def test_an_event_of_any_size_is_read_as_it_was_written(monkeypatch, kind):
-    """One that would unpack to more than is allowed for its size is written so that it need not be unpacked."""
+    """A segment that would unpack to more than its limit is written uncompressed."""
     monkeypatch.setattr(segment_module, "_FREELY_UNPACKED", 2**20)
     body = bytes(2**22) if kind == "zeros" else np.random.default_rng(0).bytes(2**22)
-    rows = [("asked", "{}", body, seal(1, "asked", "{}", body))]
+    rows = [("asked", "{}", body, row_checksum(1, "asked", "{}", body))]
     packed = pack(Segment(1, "", META, rows))
     assert unpack(packed, 1, "x").rows == rows
     assert len(packed) > 2**22 if kind == "zeros" else len(packed) > 2**21
 
 
 def test_a_segment_of_an_earlier_version_is_read():
-    """As rbt_ray wrote it before it looked at sizes: three events, with zstd."""
+    """A segment as earlier versions wrote it, before sizes were checked: three events, with zstd."""
     found = unpack(zlib.decompress(base64.b85decode(_EARLIER)), 1, "x")
     assert [json.loads(header)["digest"] for _, header, _, _ in found.rows] == ["old"] * 3
     assert found.definition == {"name": "s"}
@@ -337,14 +338,14 @@ HOSTILE_OWNERS = [
 
 def claim_and_release(remote):
     mirror = Mirror(uri_of(remote))
-    owner = Owner(mirror, 10.0)
-    owner.claim()
-    owner.refresh()
-    owner.release()
+    lease = Lease(mirror, 10.0)
+    lease.acquire()
+    lease.renew()
+    lease.release()
 
 
 @pytest.mark.parametrize("content", HOSTILE_OWNERS, ids=range(len(HOSTILE_OWNERS)))
-def test_an_owner_file_that_names_nobody_is_a_sentence(remote, content):
+def test_an_invalid_lease_file_is_an_error(remote, content):
     remote.mkdir(parents=True)
     (remote / "owner.json").write_bytes(content)
     with pytest.raises(JournalError, match=r"is damaged: owner.json (is unreadable\. If no driver|has 5,000 bytes)"):
@@ -353,7 +354,7 @@ def test_an_owner_file_that_names_nobody_is_a_sentence(remote, content):
 
 @settings(max_examples=200, deadline=None)
 @given(found=OWNER | JSON)
-def test_whatever_an_owner_file_holds_ends_in_a_sentence(tmp_path_factory, found):
+def test_any_content_of_a_lease_file_ends_in_a_result_or_an_error(tmp_path_factory, found):
     remote = tmp_path_factory.mktemp("remote")
     (remote / "owner.json").write_text(json.dumps(found))
     said = "nobody's"
@@ -371,12 +372,12 @@ def with_bundle(remote, tmp_path, monkeypatch, edit):
     run(remote)
     edit(remote / OWN_BUNDLE)
     monkeypatch.setenv("RBT_RAY_HOME", str(tmp_path / "another"))
-    place = Place(uri_of(remote))
+    location = StudyLocation(uri_of(remote))
     try:
-        place.settle()
+        location.fetch()
     finally:
-        assert not (place.folder / OWN_BUNDLE).exists()
-        assert not list(place.folder.glob(f"{DRAFT}*"))
+        assert not (location.folder / OWN_BUNDLE).exists()
+        assert not list(location.folder.glob(f"{DRAFT_PREFIX}*"))
 
 
 def grow(path):
@@ -405,7 +406,7 @@ def test_a_bundle_that_is_not_the_studys_is_not_copied(remote, tmp_path, monkeyp
 
 
 def test_a_bundle_that_does_not_fit_on_the_disk_is_not_begun(remote, tmp_path, monkeypatch):
-    """A file of ten terabytes without a block on the disk that is, by its beginning and size, what the study wants."""
+    """A sparse file of ten terabytes, with the header and the size of the bundle that the study needs."""
     n_bars, path = 4 * 10**11, tmp_path / "huge.arrow"
     own_bundle().save(path)
     schema = pa.ipc.open_file(str(path)).schema
@@ -414,39 +415,41 @@ def test_a_bundle_that_does_not_fit_on_the_disk_is_not_begun(remote, tmp_path, m
     with pa.ipc.new_file(sink, schema.with_metadata({"rbt_ray.bundle": json.dumps(head)})):
         pass
     wanted = {"bundle": {**definition()["bundle"], "n_bars": n_bars}}
-    place = Place(uri_of(remote))
-    with place.locked():
-        Journal.create(place.folder, wanted).close()
-        with place.mirrored():
+    location = StudyLocation(uri_of(remote))
+    with location.locked():
+        Journal.create(location.folder, wanted).close()
+        with location.mirrored():
             pass
     with (remote / OWN_BUNDLE).open("wb") as file:
         file.write(sink.getvalue())
         file.truncate(24 * n_bars)
     monkeypatch.setenv("RBT_RAY_HOME", str(tmp_path / "another"))
-    with pytest.raises(SettingError, match=r"9,600\.0 GB would have to be copied to .* are free there\. Make room"):
-        Place(uri_of(remote)).settle()
+    with pytest.raises(
+        SettingError, match=r"9,600\.0 GB would have to be copied to .* are free there\. Free some space"
+    ):
+        StudyLocation(uri_of(remote)).fetch()
 
 
 def test_events_that_do_not_fit_on_the_disk_leave_the_journal_as_it_was(remote, tmp_path, monkeypatch):
-    """Each byte is counted as a terabyte; the room on the disk is the real one."""
+    """Each byte counts as a terabyte; the free disk space is the real one."""
     run(remote, n=3)
     monkeypatch.setenv("RBT_RAY_HOME", str(tmp_path / "another"))
-    Place(uri_of(remote)).settle()
+    StudyLocation(uri_of(remote)).fetch()
     monkeypatch.setenv("RBT_RAY_HOME", str(tmp_path / "home"))
-    place = Place(uri_of(remote))
-    with closing(Journal(place.folder, write=True)) as journal:
+    location = StudyLocation(uri_of(remote))
+    with closing(Journal(location.folder, write=True)) as journal:
         journal.append(Asked(3, 1, "y" * 1000))
-    place.bring_up_to_date()
+    location.sync()
     monkeypatch.setenv("RBT_RAY_HOME", str(tmp_path / "another"))
     monkeypatch.setattr(reconcile_module, "_COPIES", 10**12)
     with pytest.raises(SettingError, match="would have to be copied to"):
-        Place(uri_of(remote)).settle()
-    with closing(Journal(Place(uri_of(remote)).folder)) as journal:
+        StudyLocation(uri_of(remote)).fetch()
+    with closing(Journal(StudyLocation(uri_of(remote)).folder)) as journal:
         assert [event.first for event in journal.read()] == [0, 1, 2]
 
 
 def test_prices_of_a_mirror_have_to_have_the_versions_hash(remote, tmp_path, monkeypatch):
-    """A changed price keeps the file's head and size: opening the study to go on looks at the prices."""
+    """A changed price keeps the file's header and size; resuming the study checks the prices."""
     study = (
         "import sys, rbt_ray as rbt\nfrom pathlib import Path\nimport numpy as np\n"
         "days = np.datetime64('2020-01-01') + np.arange(600)\n"
@@ -484,70 +487,70 @@ def test_a_bundle_whose_columns_are_compressed_is_not_unpacked(tmp_path):
 
 
 def test_a_folder_with_more_than_any_mirror_holds_is_refused(remote, monkeypatch):
-    monkeypatch.setattr(objects_module, "MOST_OBJECTS", 50)
-    monkeypatch.setattr(mirror_module, "MOST_OBJECTS", 50)
+    monkeypatch.setattr(storage_module, "MAX_OBJECTS", 50)
+    monkeypatch.setattr(mirror_module, "MAX_OBJECTS", 50)
     remote.mkdir(parents=True)
     for number in range(60):
         (remote / f"{number}").touch()
     with pytest.raises(SettingError, match="holds more than 50 objects, which no mirror of a study does"):
-        Mirror(uri_of(remote)).firsts()
+        Mirror(uri_of(remote)).segment_starts()
 
 
 def test_a_mirror_that_begins_late_or_has_a_gap_changes_no_journal(remote, tmp_path, monkeypatch):
-    """Digests and seals that anybody can compute fit, and still the events would get other numbers."""
+    """Anybody can compute matching digests and checksums, and still the events would get other numbers."""
     run(remote, n=0)
     mirror = Mirror(uri_of(remote))
     whole = mirror.read(1)
-    rows = [("ended", "{}", None, seal(number, "ended", "{}", None)) for number in (1, 7)]
+    rows = [("ended", "{}", None, row_checksum(number, "ended", "{}", None)) for number in (1, 7)]
     mirror.write(Segment(1, "", whole.meta, rows[:1]))
-    mirror.write(Segment(7, chained("", rows[:1]), whole.meta, rows[1:]))
+    mirror.write(Segment(7, chain_digest("", rows[:1]), whole.meta, rows[1:]))
     monkeypatch.setenv("RBT_RAY_HOME", str(tmp_path / "another"))
     with pytest.raises(JournalError, match="event 7 is of another history"):
-        Place(uri_of(remote)).settle()
+        StudyLocation(uri_of(remote)).fetch()
     mirror.remove_segment(1)
     mirror.write(Segment(7, "", whole.meta, rows[1:]))
     with pytest.raises(JournalError, match="does not begin with a first event"):
-        Place(uri_of(remote)).settle()
+        StudyLocation(uri_of(remote)).fetch()
 
 
-def test_drafts_of_drivers_that_were_killed_are_swept_and_those_of_living_ones_stay(remote):
+def test_drafts_of_killed_drivers_are_removed_and_those_of_living_ones_stay(remote):
     remote.mkdir(parents=True)
-    for name, age in ((f"{DRAFT}old", 4000), (f"{DRAFT}new", 10)):
+    for name, age in ((f"{DRAFT_PREFIX}old", 4000), (f"{DRAFT_PREFIX}new", 10)):
         (remote / name).write_bytes(b"half")
         os.utime(remote / name, (time.time() - age,) * 2)
     folder = run(remote)
-    (folder / f"{DRAFT}old").touch()
-    os.utime(folder / f"{DRAFT}old", (time.time() - 4000,) * 2)
-    Place(uri_of(remote)).bring_up_to_date()
-    assert [path.name for path in remote.glob(f"{DRAFT}*")] == [f"{DRAFT}new"]
-    assert not list(folder.glob(f"{DRAFT}*"))
+    (folder / f"{DRAFT_PREFIX}old").touch()
+    os.utime(folder / f"{DRAFT_PREFIX}old", (time.time() - 4000,) * 2)
+    StudyLocation(uri_of(remote)).sync()
+    assert [path.name for path in remote.glob(f"{DRAFT_PREFIX}*")] == [f"{DRAFT_PREFIX}new"]
+    assert not list(folder.glob(f"{DRAFT_PREFIX}*"))
 
 
 def test_other_file_systems_get_drafts_of_random_names_and_lose_old_ones(tmp_path):
-    objects = StoredObjects(fs.SubTreeFileSystem(str(tmp_path), fs.LocalFileSystem()), "study")
+    objects = ArrowStorage(fs.SubTreeFileSystem(str(tmp_path), fs.LocalFileSystem()), "study")
     (tmp_path / "study").mkdir()
     canary = tmp_path / "canary"
     canary.write_text("precious")
     (tmp_path / "study" / ".x.new").symlink_to(canary)
-    for name, age in ((f"{DRAFT}old", 4000), (f"{DRAFT}new", 10)):
+    for name, age in ((f"{DRAFT_PREFIX}old", 4000), (f"{DRAFT_PREFIX}new", 10)):
         (tmp_path / "study" / name).write_bytes(b"half")
         os.utime(tmp_path / "study" / name, (time.time() - age,) * 2)
     objects.put("x", b"content")
-    objects.sweep()
+    objects.remove_drafts()
     with objects.open("x") as (source, n_bytes):
         assert (source.read(), n_bytes) == (b"content", 7)
-    assert sorted(objects.names()) == [f"{DRAFT}new", ".x.new", "x"]
+    assert sorted(objects.names()) == [f"{DRAFT_PREFIX}new", ".x.new", "x"]
     assert canary.read_text() == "precious"
     (tmp_path / "study" / "y").mkdir()
     (tmp_path / "study" / "y" / "z").touch()
     with pytest.raises(OSError, match="y"):
         objects.put("y", b"content")
-    assert [name for name in objects.names() if name.startswith(DRAFT)] == [f"{DRAFT}new"], (
+    assert [name for name in objects.names() if name.startswith(DRAFT_PREFIX)] == [f"{DRAFT_PREFIX}new"], (
         "a failed put leaves no draft"
     )
 
 
-def test_a_mirror_has_the_rights_of_the_place_it_is_in(remote):
+def test_a_mirror_has_the_permissions_of_its_folder(remote):
     code = (
         "import os, sys\nos.umask(0o027)\nfrom rbt_ray.store.mirror import Mirror\n"
         "Mirror(sys.argv[1]).put('owner.json', b'{}')\n"

@@ -1,4 +1,4 @@
-"""The journal gives back what was appended, and nothing else."""
+"""Reading a journal returns the appended events, and nothing else."""
 
 import json
 import os
@@ -88,7 +88,7 @@ def test_events_of_all_kinds_come_back_in_order(tmp_path):
     again.close()
 
 
-def test_what_was_appended_survives_kill_9_of_the_writer(tmp_path):
+def test_appended_events_survive_kill_9_of_the_writer(tmp_path):
     code = (
         "import os, signal, sys\n"
         "from pathlib import Path\n"
@@ -158,7 +158,7 @@ def test_one_process_cannot_run_a_study_twice_at_once(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["lock"]
 
 
-def test_a_full_disk_is_a_sentence_and_what_was_recorded_stays(tmp_path):
+def test_a_full_disk_is_an_error_and_recorded_events_stay(tmp_path):
     journal = Journal.create(tmp_path, {})
     journal.append(Asked(0, 1, "a"))
     journal._connection.execute("PRAGMA max_page_count = 1")
@@ -170,7 +170,7 @@ def test_a_full_disk_is_a_sentence_and_what_was_recorded_stays(tmp_path):
     again.close()
 
 
-def test_a_folder_that_cannot_be_written_is_a_sentence(tmp_path):
+def test_a_folder_that_cannot_be_written_is_an_error(tmp_path):
     with pytest.raises(JournalError, match="cannot be written"):
         Journal.create(tmp_path / "nowhere", {})
 
@@ -188,8 +188,8 @@ def test_one_of_many_threads_gets_the_lock(tmp_path):
     locks[0].release()
 
 
-def test_another_process_that_holds_the_file_is_waited_for(tmp_path):
-    """Longer than SQLite itself waits: the journal asks, and tries again."""
+def test_appending_waits_for_another_process_that_holds_the_file(tmp_path):
+    """Another process holds the file longer than SQLite waits: the journal asks `when_blocked` and retries."""
     journal = Journal.create(tmp_path, {})
     journal._connection.execute("PRAGMA busy_timeout = 20")
     code = (
@@ -221,7 +221,7 @@ def test_another_process_that_holds_the_file_is_waited_for(tmp_path):
 
 
 def test_a_hard_linked_backup_of_a_running_study_stops_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr(flusher, "_FOLD_BYTES", 0)
+    monkeypatch.setattr(flusher, "_CHECKPOINT_BYTES", 0)
     journal = Journal.create(tmp_path, {})
     journal.append(Asked(0, 1, "x"))
     os.link(journal.path, tmp_path / "backup.sqlite")

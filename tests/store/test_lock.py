@@ -1,4 +1,4 @@
-"""Why a study's lock cannot be taken: another driver has it, or something else that a sentence names."""
+"""A study's lock cannot be taken if another driver holds it, or for a reason that the error states."""
 
 import json
 import os
@@ -63,7 +63,7 @@ def test_only_a_lock_that_is_held_means_another_process(tmp_path, reason, said):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pipes and links are POSIX's")
 @pytest.mark.parametrize("what", ["a pipe", "a second name"])
-def test_what_is_no_file_of_its_own_is_no_lock(tmp_path, what):
+def test_a_lock_that_is_not_a_regular_file_is_refused(tmp_path, what):
     (tmp_path / "mine").write_text("mine")
     if what == "a pipe":
         os.mkfifo(tmp_path / "lock")

@@ -1,4 +1,4 @@
-"""Events with a right seal that no driver wrote: refused with a sentence when the study is shown, not met by a traceback."""
+"""Invalid events with a right checksum are refused with a one-sentence error when the study is shown."""
 
 import json
 import sqlite3
@@ -34,7 +34,7 @@ def study(tmp_path):
 
 
 def change(folder, number, header, body=None):
-    """Changes parts of an event's header, or an eighth byte string of its body, and seals it as any program can."""
+    """Changes parts of an event's header, or bytes of its body, and updates the checksum, as any program can."""
     with closing(sqlite3.connect(folder / journal_file.FILE_NAME)) as file, file:
         query = "SELECT kind, header, body FROM events WHERE number = ?"
         kind, text, content = file.execute(query, (number,)).fetchone()
@@ -43,7 +43,7 @@ def change(folder, number, header, body=None):
             numbers = np.frombuffer(content, "<f8").copy()
             numbers[body[0]] = body[1]
             content = numbers.tobytes()
-        sealed = journal_file.seal(number, kind, told, content)
+        sealed = journal_file.row_checksum(number, kind, told, content)
         change = "UPDATE events SET header = ?, body = ?, seal = ? WHERE number = ?"
         file.execute(change, (told, content, sealed, number))
 
@@ -75,7 +75,7 @@ MADE_UP = {
 
 @pytest.mark.parametrize("what", MADE_UP)
 @pytest.mark.parametrize("command", ["show", "report"])
-def test_what_no_version_wrote_is_refused(study, what, command, capsys):
+def test_an_invalid_event_is_refused(study, what, command, capsys):
     assert run_command([command, str(study)]) == 0
     change(study, *MADE_UP[what])
     capsys.readouterr()
@@ -89,7 +89,7 @@ def test_what_no_version_wrote_is_refused(study, what, command, capsys):
 def test_results_of_one_trial_twice_are_refused(study, capsys):
     with closing(sqlite3.connect(study / journal_file.FILE_NAME)) as file, file:
         kind, header, body = file.execute("SELECT kind, header, body FROM events WHERE number = 1").fetchone()
-        sealed = journal_file.seal(3, kind, header, body)
+        sealed = journal_file.row_checksum(3, kind, header, body)
         file.execute("INSERT INTO events VALUES (3, ?, ?, ?, ?)", (kind, header, body, sealed))
     assert run_command(["show", str(study)]) == 1
     assert "it has results of one trial twice." in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""A journal and its mirror at a URI are one history, whichever of the two is lost, late or went its own way."""
+"""A journal and its mirror at a URI are one history, whichever of the two is lost, late or different."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from rbt_ray.errors import JournalError, SettingError, StudyLockedError, StudyMi
 from rbt_ray.store import writer as writer_module
 from rbt_ray.store.journal import Asked, Journal, Reviewed
 from rbt_ray.store.journal_file import FILE_NAME
-from rbt_ray.store.location import OWN_BUNDLE, SUPERSEDED, Place
+from rbt_ray.store.location import OWN_BUNDLE, SUPERSEDED, StudyLocation
 from rbt_ray.store.mirror import Mirror
 from rbt_ray.store.uri import child, is_uri, local_folder, without_secrets
 
@@ -36,7 +36,7 @@ def uri(tmp_path):
 
 @pytest.fixture
 def machine(tmp_path, monkeypatch):
-    """Makes this process another machine: one with a disk of its own."""
+    """Makes this process look like another machine, with its own disk."""
     return lambda name: monkeypatch.setenv("RBT_RAY_HOME", str(tmp_path / name))
 
 
@@ -50,17 +50,17 @@ def event(number, by="one"):
 
 
 def run(uri, numbers, by="one", new=False, definition=None):
-    """A driver that appends these events and ends well."""
-    place = Place(uri)
-    with place.locked():
+    """Runs a driver that appends these events and ends normally."""
+    location = StudyLocation(uri)
+    with location.locked():
         if new:
-            Journal.create(place.folder, definition or {"name": "study"}).close()
+            Journal.create(location.folder, definition or {"name": "study"}).close()
         else:
-            place.settle_locked()
-        with place.mirrored(), closing(Journal(place.folder, write=True)) as journal:
+            location.reconcile()
+        with location.mirrored(), closing(Journal(location.folder, write=True)) as journal:
             for number in numbers:
                 journal.append(event(number, by))
-    return place.folder
+    return location.folder
 
 
 def bundle(price=1.0):
@@ -102,7 +102,7 @@ def test_another_machine_reads_what_was_pushed_in_whatever_pieces(tmp_path_facto
             run(uri, range(at, at + n), new=number == 0)
             at += n
         patch.setenv("RBT_RAY_HOME", str(tmp_path / "b"))
-        there = Place(uri).settle()
+        there = StudyLocation(uri).fetch()
         assert there.is_relative_to(tmp_path / "b")
         assert events(there) == expected(one=range(at))
         with closing(Journal(there)) as journal:
@@ -110,14 +110,14 @@ def test_another_machine_reads_what_was_pushed_in_whatever_pieces(tmp_path_facto
 
 
 def test_bodies_and_headers_come_back_byte_for_byte(uri, machine):
-    place = Place(uri)
+    location = StudyLocation(uri)
     told = Reviewed([{"trial": 0, "text": "é\x00\n"}], {"equity": np.array([1.0, np.nan, -0.0]), "empty": np.empty(0)})
-    with place.locked():
-        journal = Journal.create(place.folder, {"name": "ü"})
-        with place.mirrored(), closing(journal):
+    with location.locked():
+        journal = Journal.create(location.folder, {"name": "ü"})
+        with location.mirrored(), closing(journal):
             journal.append(told)
     machine("another")
-    with closing(Journal(Place(uri).settle())) as journal:
+    with closing(Journal(StudyLocation(uri).fetch())) as journal:
         [back] = journal.read()
         assert journal.definition == {"name": "ü"}
     assert back.rows == told.rows
@@ -126,7 +126,7 @@ def test_bodies_and_headers_come_back_byte_for_byte(uri, machine):
     }
 
 
-def test_only_what_is_new_is_written(uri, tmp_path, small_segments):
+def test_only_new_events_are_written(uri, tmp_path, small_segments):
     run(uri, range(40), new=True)
     segments = sorted((tmp_path / "remote" / "study").glob("events-*"))
     before = {path.name: path.stat().st_mtime_ns for path in segments}
@@ -137,44 +137,46 @@ def test_only_what_is_new_is_written(uri, tmp_path, small_segments):
     assert touched <= {max(before), max(after)}
 
 
-def test_a_local_copy_that_is_ahead_is_gone_on_from(uri, machine, small_segments, capsys):
+def test_a_longer_local_copy_is_continued(uri, machine, small_segments, capsys):
     folder = run(uri, range(10), new=True)
     alone(folder, range(10, 13), "one")
     run(uri, range(13, 15))
     machine("another")
-    assert events(Place(uri).settle()) == expected(one=range(15))
+    assert events(StudyLocation(uri).fetch()) == expected(one=range(15))
     assert capsys.readouterr().err == ""
 
 
-def test_a_mirror_that_is_ahead_is_gone_on_from(uri, machine, home, small_segments, capsys):
+def test_a_longer_mirror_is_continued(uri, machine, home, small_segments, capsys):
     run(uri, range(10), new=True)
     machine("another")
     run(uri, range(10, 20))
     machine(home.name)
     run(uri, range(20, 25))
-    assert events(Place(uri).settle()) == expected(one=range(25))
+    assert events(StudyLocation(uri).fetch()) == expected(one=range(25))
     assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("here", [3, 12])
-def test_two_histories_that_parted_are_never_mixed(uri, machine, home, small_segments, capsys, here):
-    """One machine went on without its mirror, another from it: the one with more events wins, in both copies."""
+def test_two_different_histories_are_never_merged(uri, machine, home, small_segments, capsys, here):
+    """One machine continued without its mirror, another from it: the copy with more events replaces the other."""
     folder = run(uri, range(10), new=True)
     alone(folder, range(10, 10 + here), "here")
     machine("another")
     run(uri, range(10, 16), "there")
     machine(home.name)
-    shown = events(Place(uri).settle())
+    shown = events(StudyLocation(uri).fetch())
     won = expected(one=range(10), here=range(10, 22)) if here == 12 else expected(one=range(10), there=range(10, 16))
     assert shown == won
     if here == 12:
-        assert sum(len(Mirror(uri).read(first).rows) for first in Mirror(uri).firsts()) == 16, "looking changes nothing"
+        assert sum(len(Mirror(uri).read(first).rows) for first in Mirror(uri).segment_starts()) == 16, (
+            "looking changes nothing"
+        )
     run(uri, range(50, 53), "last")
     assert events(folder) == [*won, *expected(last=range(50, 53))]
     machine("third")
-    assert events(Place(uri).settle()) == [*won, *expected(last=range(50, 53))]
+    assert events(StudyLocation(uri).fetch()) == [*won, *expected(last=range(50, 53))]
     said = capsys.readouterr().err
-    assert "went another way" in said
+    assert "differs from" in said
     if here == 3:
         (folder / SUPERSEDED).rename(folder / FILE_NAME)
         assert events(folder) == expected(one=range(10), here=range(10, 13))
@@ -183,7 +185,7 @@ def test_two_histories_that_parted_are_never_mixed(uri, machine, home, small_seg
         assert "(16 of 22): it is overwritten" in said
 
 
-def test_a_mirror_put_together_from_two_histories_is_refused(uri, machine, tmp_path, small_segments):
+def test_a_mirror_of_two_histories_is_refused(uri, machine, tmp_path, small_segments):
     run(uri, range(12), "one", new=True)
     machine("another")
     other = f"file://{tmp_path}/other/study"
@@ -192,20 +194,20 @@ def test_a_mirror_put_together_from_two_histories_is_refused(uri, machine, tmp_p
     (tmp_path / "other" / "study" / names[2]).replace(tmp_path / "remote" / "study" / names[2])
     machine("third")
     with pytest.raises(JournalError, match="of another history"):
-        Place(uri).settle()
+        StudyLocation(uri).fetch()
 
 
-def test_a_segment_that_is_missing_or_torn_is_a_sentence(uri, machine, tmp_path, small_segments):
+def test_a_missing_or_incomplete_segment_is_an_error(uri, machine, tmp_path, small_segments):
     run(uri, range(12), new=True)
     machine("another")
     second = sorted((tmp_path / "remote" / "study").glob("events-*"))[1]
     content = second.read_bytes()
     second.write_bytes(content[: len(content) // 2])
     with pytest.raises(JournalError, match=f"is damaged: {second.name}"):
-        Place(uri).settle()
+        StudyLocation(uri).fetch()
     second.unlink()
     with pytest.raises(JournalError, match="of another history"):
-        Place(uri).settle()
+        StudyLocation(uri).fetch()
 
 
 def test_another_study_of_the_same_name_is_refused(uri, tmp_path, machine, home):
@@ -215,25 +217,25 @@ def test_another_study_of_the_same_name_is_refused(uri, tmp_path, machine, home)
     run(uri, range(3), new=True, definition={"name": "another"})
     machine(home.name)
     with pytest.raises(StudyMismatchError, match=rf"{folder} is of another study"):
-        Place(uri).settle()
+        StudyLocation(uri).fetch()
 
 
-def test_a_study_of_its_own_bundle_takes_it_along(uri, machine, tmp_path):
-    place, wanted = Place(uri), bundle()
-    with place.locked():
-        Journal.create(place.folder, defined(wanted)).close()
-        wanted.save(place.folder / OWN_BUNDLE)
-        content = (place.folder / OWN_BUNDLE).read_bytes()
-        with place.mirrored():
+def test_the_bundle_of_a_study_is_mirrored(uri, machine, tmp_path):
+    location, wanted = StudyLocation(uri), bundle()
+    with location.locked():
+        Journal.create(location.folder, defined(wanted)).close()
+        wanted.save(location.folder / OWN_BUNDLE)
+        content = (location.folder / OWN_BUNDLE).read_bytes()
+        with location.mirrored():
             assert (tmp_path / "remote" / "study" / OWN_BUNDLE).read_bytes() == content
-            assert Mirror(uri).firsts() == [1], "the definition is there before anything runs"
+            assert Mirror(uri).segment_starts() == [1], "the definition is there before anything runs"
     machine("another")
-    assert (Place(uri).settle() / OWN_BUNDLE).read_bytes() == content
+    assert (StudyLocation(uri).fetch() / OWN_BUNDLE).read_bytes() == content
 
 
-def test_nothing_there_is_said(uri):
+def test_a_uri_without_a_study_is_an_error(uri):
     with pytest.raises(StudyNotFoundError, match=f"there is no study in {uri}"):
-        Place(uri).settle()
+        StudyLocation(uri).fetch()
 
 
 def test_the_local_copy_is_private_and_whole_objects_alone_are_there(uri, home, tmp_path):
@@ -243,17 +245,17 @@ def test_the_local_copy_is_private_and_whole_objects_alone_are_there(uri, home, 
     assert [path.name for path in (tmp_path / "remote" / "study").iterdir()] == ["events-000000000001.arrow"]
 
 
-def while_mirrored(place, act):
-    """A driver of a new study that does something to the mirror, and then appends an event."""
-    with place.locked():
-        journal = Journal.create(place.folder, {})
-        with place.mirrored(), closing(journal):
+def while_mirrored(location, act):
+    """Runs a driver of a new study that calls `act`, and then appends an event."""
+    with location.locked():
+        journal = Journal.create(location.folder, {})
+        with location.mirrored(), closing(journal):
             act()
             journal.append(event(0))
 
 
 def block(remote):
-    """Nothing can be written where a file is in place of the folder, whoever one is."""
+    """Puts a file in place of the folder, so that not even root can write there."""
     remote.rename(remote.with_name("aside"))
     remote.write_text("a file where the folder was")
 
@@ -265,7 +267,7 @@ def wait_until(condition):
         time.sleep(0.005)
 
 
-def test_a_mirror_that_cannot_be_written_stops_nothing_and_is_caught_up(uri, tmp_path, capsys):
+def test_a_mirror_that_cannot_be_written_is_synced_later(uri, tmp_path, capsys):
     remote = tmp_path / "remote" / "study"
     said = []
 
@@ -278,24 +280,24 @@ def test_a_mirror_that_cannot_be_written_stops_nothing_and_is_caught_up(uri, tmp
         wait_until(err)
         remote.unlink()
 
-    place = Place(uri, 0.01)
-    while_mirrored(place, act)
+    location = StudyLocation(uri, 0.01)
+    while_mirrored(location, act)
     assert len(Mirror(uri).read(1).rows) == 1
-    assert err().count("The study goes on with its journal in") == 1
-    assert str(place.folder) in err()
+    assert err().count("The study continues with its journal in") == 1
+    assert str(location.folder) in err()
 
 
-def test_a_mirror_that_stays_away_is_an_error_at_the_end_that_says_where_the_journal_is(uri, tmp_path):
+def test_a_mirror_that_cannot_be_written_at_the_end_is_an_error_that_names_the_journal(uri, tmp_path):
     remote = tmp_path / "remote" / "study"
-    place = Place(uri)
-    with pytest.raises(JournalError, match=rf"The journal in {place.folder} has everything.*rbt-ray resume {uri}"):
-        while_mirrored(place, lambda: block(remote))
+    location = StudyLocation(uri)
+    with pytest.raises(JournalError, match=rf"The journal in {location.folder} has all trials.*rbt-ray resume {uri}"):
+        while_mirrored(location, lambda: block(remote))
     remote.unlink()
-    place.bring_up_to_date()
+    location.sync()
     assert len(Mirror(uri).read(1).rows) == 1
 
 
-def test_who_was_taken_over_writes_no_more(uri, tmp_path):
+def test_a_driver_whose_lease_was_taken_over_stops_writing(uri, tmp_path):
     owner = tmp_path / "remote" / "study" / "owner.json"
 
     def act():
@@ -304,22 +306,22 @@ def test_who_was_taken_over_writes_no_more(uri, tmp_path):
         owner.write_text(json.dumps({**mine, "host": "far-away", "pid": 77, "token": "x"}))
 
     with pytest.raises(JournalError, match="was taken over by process 77 on far-away"):
-        while_mirrored(Place(uri), act)
+        while_mirrored(StudyLocation(uri), act)
     assert Mirror(uri).read(1).rows == []
     assert json.loads(owner.read_bytes())["pid"] == 77
 
 
 def test_a_second_machine_is_refused_until_the_first_is_silent_for_long(uri, machine, tmp_path):
     run(uri, range(2), new=True)
-    first = Place(uri)
+    first = StudyLocation(uri)
     with first.locked():
-        first.settle_locked()
+        first.reconcile()
         with first.mirrored():
             owner = tmp_path / "remote" / "study" / "owner.json"
             elsewhere = {**json.loads(owner.read_bytes()), "host": "far-away", "pid": 77, "token": "x"}
             machine("another")
             owner.write_text(json.dumps(elsewhere))
-            with pytest.raises(StudyLockedError, match=r"process 77 on far-away, heard of \d s ago.*after 35 s"):
+            with pytest.raises(StudyLockedError, match=r"process 77 on far-away, last seen \d s ago.*after 35 s"):
                 run(uri, range(2, 4))
             owner.write_text(json.dumps({**elsewhere, "time": time.time() - 36}))
             run(uri, range(2, 4), "two")
@@ -328,11 +330,11 @@ def test_a_second_machine_is_refused_until_the_first_is_silent_for_long(uri, mac
 
 def test_a_driver_that_died_on_this_machine_is_taken_over_at_once(uri, tmp_path):
     code = (
-        "import os, signal, sys\nfrom rbt_ray.store.journal import Journal\nfrom rbt_ray.store.location import Place\n"
-        "place = Place(sys.argv[1])\n"
-        "with place.locked():\n"
-        "    Journal.create(place.folder, {'name': 'study'}).close()\n"
-        "    with place.mirrored():\n"
+        "import os, signal, sys\nfrom rbt_ray.store.journal import Journal\nfrom rbt_ray.store.location import StudyLocation\n"
+        "location = StudyLocation(sys.argv[1])\n"
+        "with location.locked():\n"
+        "    Journal.create(location.folder, {'name': 'study'}).close()\n"
+        "    with location.mirrored():\n"
         "        print('held', flush=True)\n"
         "        sys.stdin.read()\n"
     )
@@ -345,7 +347,7 @@ def test_a_driver_that_died_on_this_machine_is_taken_over_at_once(uri, tmp_path)
         os.environ["RBT_RAY_HOME"] = str(
             tmp_path / "beside"
         )  # the same machine, another home: only the owner file knows
-        with pytest.raises(StudyLockedError, match=rf"by process {other.pid} on {socket.gethostname()}, heard of"):
+        with pytest.raises(StudyLockedError, match=rf"by process {other.pid} on {socket.gethostname()}, last seen"):
             run(uri, range(1))
         other.kill()
         other.wait()
@@ -353,13 +355,13 @@ def test_a_driver_that_died_on_this_machine_is_taken_over_at_once(uri, tmp_path)
     assert events(local_folder(uri)) == [(0, "one")]
 
 
-def test_looking_at_a_study_that_this_machine_runs_shows_its_own_journal(uri):
-    place = Place(uri)
-    with place.locked():
-        journal = Journal.create(place.folder, {})
-        with place.mirrored(), closing(journal):
+def test_reading_a_study_that_this_machine_runs_uses_the_local_journal(uri):
+    location = StudyLocation(uri)
+    with location.locked():
+        journal = Journal.create(location.folder, {})
+        with location.mirrored(), closing(journal):
             journal.append(event(0))
-            assert events(Place(uri).settle()) == [(0, "one")]
+            assert events(StudyLocation(uri).fetch()) == [(0, "one")]
 
 
 @pytest.mark.parametrize(
@@ -376,13 +378,13 @@ def test_looking_at_a_study_that_this_machine_runs_shows_its_own_journal(uri):
         ),
     ],
 )
-def test_uris_that_cannot_be_used_are_sentences_without_secrets(bad, sentence):
+def test_errors_of_unusable_uris_contain_no_secrets(bad, sentence):
     with pytest.raises(SettingError, match=sentence) as caught:
-        Place(bad).settle()
+        StudyLocation(bad).fetch()
     assert "secret" not in str(caught.value)
 
 
-def test_what_is_a_uri_and_what_a_path():
+def test_uris_are_distinguished_from_paths():
     assert is_uri("s3://bucket/x")
     assert not any(map(is_uri, ("C:/studies", "studies/a", "/x", "C://x")))
     assert child("s3://k:v@b/x/?region=r", "n") == "s3://k:v@b/x/n?region=r"

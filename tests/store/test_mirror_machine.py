@@ -1,4 +1,4 @@
-"""A mirror and the journals of two machines in any order of operations, with drivers that are killed and planted files."""
+"""A mirror and the journals of two machines, with any order of operations, killed drivers and planted files."""
 
 import itertools
 import json
@@ -25,10 +25,10 @@ from hypothesis.stateful import (
 )  # fmt: skip
 
 from rbt_ray.errors import RbtError
-from rbt_ray.private_files import DRAFT
+from rbt_ray.private_files import DRAFT_PREFIX
 from rbt_ray.store import writer as writer_module
 from rbt_ray.store.journal import Asked, Journal
-from rbt_ray.store.location import Place
+from rbt_ray.store.location import StudyLocation
 from rbt_ray.store.mirror import Mirror
 from rbt_ray.store.writer import MirrorWriter
 from tests.kills import ended, forked, kill_at
@@ -43,19 +43,19 @@ SEGMENT_BYTES = 150
 
 
 def drive(pipe, uri, home):
-    """A driver of the study, in a process of its own, that does what it is asked to, and says how that ended."""
+    """Runs a driver of the study in its own process: executes commands and sends their results."""
     os.environ["RBT_RAY_HOME"] = home
     writer_module.SEGMENT_BYTES = SEGMENT_BYTES
-    place = Place(uri)
-    with place.locked():
-        if place.holder() is None:
-            Journal.create(place.folder, {"name": "study"}).close()
+    location = StudyLocation(uri)
+    with location.locked():
+        if location.holder() is None:
+            Journal.create(location.folder, {"name": "study"}).close()
         else:
-            place.settle_locked()
-        writer = MirrorWriter(place._mirror, place._owner, place.folder, place._known)
+            location.reconcile()
+        writer = MirrorWriter(location._mirror, location._lease, location.folder, location._position)
         writer.push()
         pipe.send("started")
-        with closing(Journal(place.folder, write=True)) as journal:
+        with closing(Journal(location.folder, write=True)) as journal:
             for word, argument in iter(pipe.recv, ("stop", None)):
                 try:
                     if word == "append":
@@ -110,7 +110,7 @@ def is_driven(machine):
 
 
 class Mirrored(RuleBasedStateMachine):
-    """Holds it to: one driver at a time, a mirror that reads back as its owner's events, and no other file changed."""
+    """Checks: one driver at a time, a mirror that has the driver's events, and no other file changed."""
 
     def __init__(self):
         super().__init__()
@@ -140,19 +140,19 @@ class Mirrored(RuleBasedStateMachine):
 
     def _read(self):
         mirror = Mirror(self.uri)
-        rows = [row for first in mirror.firsts() for row in mirror.read(first).rows]
+        rows = [row for first in mirror.segment_starts() for row in mirror.read(first).rows]
         return [json.loads(header)["first"] for _, header, _, _ in rows]
 
     def _events(self, machine):
         os.environ["RBT_RAY_HOME"] = str(self.folder / machine)
         try:
-            with closing(Journal(Place(self.uri).folder)) as journal:
+            with closing(Journal(StudyLocation(self.uri).folder)) as journal:
                 return [event.first for event in journal.read()]
         finally:
             self._restore_home()
 
     def _reconciled(self, machine):
-        """The events of both copies when a driver begins on this machine: the longer of the two, else the mirror's."""
+        """Returns the events of both copies after a driver starts on this machine: of the longer one, else of the mirror."""
         here, there = self.local[machine], self.there
         if here is None or there is None:
             return there if here is None else here
@@ -217,11 +217,11 @@ class Mirrored(RuleBasedStateMachine):
     @rule(machine=MACHINES, n=COUNTS)
     @precondition(lambda self: self.driver is None)
     def append_alone(self, machine, n):
-        """A driver that could not reach the mirror: the copies part."""
+        """A driver cannot reach the mirror, so that the copies differ."""
         if self.local[machine] is None:
             return
         os.environ["RBT_RAY_HOME"] = str(self.folder / machine)
-        with closing(Journal(Place(self.uri).folder, write=True)) as journal:
+        with closing(Journal(StudyLocation(self.uri).folder, write=True)) as journal:
             new = list(itertools.islice(self.numbers, n))
             for number in new:
                 journal.append(Asked(number, 1, "x"))
@@ -231,7 +231,7 @@ class Mirrored(RuleBasedStateMachine):
     @rule(machine=MACHINES, alone=COUNTS, mirrored=COUNTS)
     @precondition(lambda self: self.driver is None)
     def part(self, machine, alone, mirrored):
-        """One machine goes on without the mirror, the other with it; then the first one reaches it again."""
+        """One machine continues without the mirror, the other with it; then the first one reaches it again."""
         self.append_alone(machine, alone)
         self.start("two" if machine == "one" else "one")
         self.append(mirrored)
@@ -241,7 +241,7 @@ class Mirrored(RuleBasedStateMachine):
 
     @rule(is_fresh=st.booleans())
     def another_host_takes_over(self, is_fresh):
-        """A driver of a host that this one cannot look at: its file alone says when it was last there."""
+        """A driver on another host: only its lease file shows when it was last active."""
         owner = {"host": "far-away", "machine": "m", "pid": 7, "token": "t", "stale_after_s": 35.0}
         owner["time"] = time.time() - (0 if is_fresh else 36)
         kept = (self.remote / "owner.json").read_bytes() if self.driver is not None else None
@@ -260,9 +260,13 @@ class Mirrored(RuleBasedStateMachine):
 
     @rule(kind=KINDS, where=PLANTED_AT)
     def plant_in_place_of_an_object(self, kind, where):
-        """What a driver that begins, or pushes, says of it; then it is taken away again."""
-        firsts = sorted(path.name for path in self.remote.glob("events-*.arrow"))
-        names = {"first segment": firsts[0], "last segment": firsts[-1], "another segment": "events-999999999999.arrow"}
+        """Starts a driver, or pushes, with a planted lease; then removes the lease."""
+        segment_starts = sorted(path.name for path in self.remote.glob("events-*.arrow"))
+        names = {
+            "first segment": segment_starts[0],
+            "last segment": segment_starts[-1],
+            "another segment": "events-999999999999.arrow",
+        }
         path = self.remote / names.get(where, where)
         kept = path.read_bytes() if path.exists() else None
         path.unlink(missing_ok=True)
@@ -272,7 +276,7 @@ class Mirrored(RuleBasedStateMachine):
             assert said.startswith(("SettingError", "JournalError")), said
         elif self.driver is None:
             driver = Driver(self.uri, self.folder / "three")
-            if where != "first segment" or len(firsts) == 1:
+            if where != "first segment" or len(segment_starts) == 1:
                 assert driver.said.startswith(("SettingError", "JournalError")), driver.said
             if driver.said == "started":
                 driver.ask("stop")
@@ -287,7 +291,7 @@ class Mirrored(RuleBasedStateMachine):
 
     @rule(kind=KINDS, name=st.sampled_from(["owner.json", "events-000000000001.arrow"]))
     def plant_beside(self, kind, name):
-        """Under the names that drafts had, or may seem to have."""
+        """Plants files with the names of drafts, or with similar names."""
         for path in (self.remote / f".{name}.new", self.remote / f"{name}.tmp"):
             if not os.path.lexists(path):
                 self._plant(kind, path)
@@ -310,7 +314,7 @@ class Mirrored(RuleBasedStateMachine):
     @rule()
     def look_from_a_third_machine(self):
         os.environ["RBT_RAY_HOME"] = str(self.folder / "three")
-        Place(self.uri).settle()
+        StudyLocation(self.uri).fetch()
         assert self._events("three") == self.there
         shutil.rmtree(self.folder / "three")
 
@@ -325,7 +329,7 @@ class Mirrored(RuleBasedStateMachine):
 
     @invariant()
     def drafts_are_of_killed_drivers_and_the_next_one_sweeps_them(self):
-        drafts = list(self.folder.rglob(f"{DRAFT}*"))
+        drafts = list(self.folder.rglob(f"{DRAFT_PREFIX}*"))
         assert len(drafts) <= self.n_killed
         if drafts and self.driver is None:
             for draft in drafts:
@@ -333,7 +337,7 @@ class Mirrored(RuleBasedStateMachine):
             for machine in ("one", "two"):
                 self.start(machine)
                 self.stop(kill=False)
-            assert not list(self.folder.rglob(f"{DRAFT}*"))
+            assert not list(self.folder.rglob(f"{DRAFT_PREFIX}*"))
 
 
 def explore(examples, steps):

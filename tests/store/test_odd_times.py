@@ -1,4 +1,4 @@
-"""Studies whose times some clock got wrong, as earlier versions recorded them: they open, show, report and go on."""
+"""Studies with wrong times, as earlier versions recorded them, can be opened, shown, reported and resumed."""
 
 import json
 import math
@@ -23,7 +23,7 @@ def objective(params, data):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """A study as its journal has it, and its table's hash."""
+    """Returns a study's folder and the hash of its table."""
     results = rbt.Tuner(
         objective,
         param_space={"x": rbt.uniform(0, 1), "n": rbt.randint(0, 9)},
@@ -36,7 +36,7 @@ def whole(tmp_path_factory):
 
 
 def damage(folder, dump, times, duration):
-    """Writes the study's journal with other times in every event, sealed as the version that recorded them did."""
+    """Writes other times to every event of the study's journal, with the right checksums."""
     folder.mkdir()
     with closing(sqlite3.connect(folder / journal_file.FILE_NAME)) as file, file:
         file.executescript("\n".join(dump))
@@ -50,7 +50,7 @@ def damage(folder, dump, times, duration):
                 at += 0 if header["all_completed"] else n
                 body = body[:at] + np.full(n, duration).tobytes() + body[at + 8 * n :]
             text = json.dumps(header)
-            sealed = journal_file.seal(number, kind, text, body)
+            sealed = journal_file.row_checksum(number, kind, text, body)
             file.execute(
                 "UPDATE events SET header = ?, body = ?, seal = ? WHERE number = ?", (text, body, sealed, number)
             )
@@ -67,7 +67,7 @@ ODD = {
 
 
 @pytest.mark.parametrize("what", ODD)
-def test_a_study_with_odd_times_opens_and_goes_on_as_if_they_were_right(whole, what, tmp_path, capsys):
+def test_a_study_with_wrong_times_can_be_opened_and_resumed(whole, what, tmp_path, capsys):
     dump, table_hash = whole
     folder = tmp_path / "s"
     damage(folder, dump, *ODD[what])
@@ -88,7 +88,7 @@ def test_a_study_with_odd_times_opens_and_goes_on_as_if_they_were_right(whole, w
     assert again.table_hash() == table_hash
 
 
-def test_times_are_no_part_of_the_tables_hash(whole, tmp_path):
+def test_the_table_hash_does_not_depend_on_times(whole, tmp_path):
     dump, table_hash = whole
     damage(tmp_path / "s", dump, {"started": 1.0, "cpu_s": 2.0, "wall_s": 3.0}, 4.0)
     assert rbt.ResultGrid(tmp_path / "s").table_hash() == table_hash

@@ -1,4 +1,4 @@
-"""A study that version 1 of the accounting ran: still read, and continued only by somebody who accepts the change."""
+"""A study of version 1 of the accounting rules can be read, and is continued only with `accept_changes`."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def local():
     return rbt.RunConfig(backend="local", num_workers=1, verbose=0, recheck=2)
 
 
-def test_what_counted_fills_is_shown_as_such(study):
+def test_metrics_that_counted_fills_are_shown_as_fills(study):
     raw = sqlite3.connect(study / "journal.sqlite")
     headers = [json.loads(text) for (text,) in raw.execute("SELECT header FROM events WHERE kind = 'finished'")]
     raw.close()
@@ -67,7 +67,7 @@ def test_a_finished_one_gives_its_results(study):
     assert results.num_terminated == 6
 
 
-def test_going_on_is_refused_unless_the_change_is_accepted(unfinished):
+def test_resuming_is_refused_unless_the_change_is_accepted(unfinished):
     before = len(ResultGrid(unfinished))
     assert before < 6
     tuner = rbt.Tuner.restore(unfinished, objective(), run_config=local())
@@ -111,5 +111,5 @@ def test_a_new_study_records_the_version_it_runs_by(tmp_path):
         (["sharpe", "n_trades"], 2, ["sharpe", "n_trades"]),
     ],
 )
-def test_only_what_our_backtests_wrote_is_renamed(names, accounting, expected):
+def test_only_metrics_of_rbt_backtest_are_renamed(names, accounting, expected):
     assert list(renamed(dict.fromkeys(names, 1), accounting)) == expected

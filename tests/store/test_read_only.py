@@ -1,4 +1,4 @@
-"""A study is shown and reported where nobody may write."""
+"""A study on a read-only folder can be shown and reported."""
 
 import ctypes
 import os
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="modes are POSIX
 
 
 def without_rights():
-    """In a child: root reads and writes what it may by the modes alone, as others do."""
+    """Runs in a child process: makes root obey the modes of files, as other users do."""
     if os.geteuid() == 0:
         libc = ctypes.CDLL(None)
         for capability in (1, 2, 3):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER
@@ -78,7 +78,7 @@ def test_a_study_is_shown_and_reported_from_a_read_only_mount(tmp_path):
     assert done.stdout.splitlines()[-1] == "1", done.stderr
 
 
-def test_what_may_not_be_read_is_a_sentence(tmp_path):
+def test_a_file_without_read_permission_is_an_error(tmp_path):
     folder = study(tmp_path / "study")
     (folder / FILE_NAME).chmod(0)
     code = "import sys\nfrom rbt_ray.cli.main import run_command\nprint(run_command(['show', sys.argv[1]]))\n"

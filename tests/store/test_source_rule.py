@@ -1,4 +1,4 @@
-"""A study whose fingerprint is of its objective's own source alone: it is read, and resumed by that rule."""
+"""A study with the first kind of fingerprint, of the objective's source only, is read and resumed by that rule."""
 
 import importlib
 import shutil
@@ -47,7 +47,7 @@ def local():
     return rbt.RunConfig(backend="local", num_workers=1, verbose=0)
 
 
-def test_the_rest_of_it_is_run(folder):
+def test_the_remaining_trials_are_run(folder):
     assert len(ResultGrid(folder)) < 12
     assert ResultGrid(folder).study.objective.code == ""
     results = rbt.Tuner.restore(folder, objective(), run_config=local()).fit()
@@ -61,7 +61,7 @@ def test_another_source_is_refused_unless_accepted(folder):
     assert len(rbt.Tuner.restore(folder, objective(), run_config=local(), accept_changes=True).fit()) == 12
 
 
-def test_what_the_objective_calls_is_not_compared_as_it_never_was_recorded(folder):
+def test_functions_that_the_objective_calls_are_not_compared_as_they_were_not_recorded(folder):
     changed(folder, "* 37", "* 38")
     assert len(rbt.Tuner.restore(folder, objective(), run_config=local()).fit()) == 12
 
@@ -69,7 +69,7 @@ def test_what_the_objective_calls_is_not_compared_as_it_never_was_recorded(folde
 @pytest.mark.parametrize(
     "wrong", [{"parts": {"a": 1}}, {"parts": []}, {"parts": {"a": {}}}, {"code": 1}, {"python": None}]
 )
-def test_what_an_address_records_has_its_type(folder, wrong):
+def test_the_fields_of_an_address_have_the_right_types(folder, wrong):
     plain = ResultGrid(folder).study.to_json()
     Study.from_json(plain)
     plain["objective"].update(wrong)

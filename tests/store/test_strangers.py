@@ -1,4 +1,4 @@
-"""A study of somebody else: reading it changes no file, runs no SQL of its own, and ends in events or in a sentence."""
+"""Reading a study of another user changes no file, runs no SQL of it, and ends in events or a one-sentence error."""
 
 import os
 import shutil
@@ -44,7 +44,7 @@ def study(folder):
 
 
 def killed(folder, n_bytes=16):
-    """A study as a driver leaves it that is killed: all events are in the log, and have so many bytes each or more."""
+    """Leaves a study of a killed driver: all events are in the log, with at least so many bytes each."""
     work = folder.with_name("work")
     work.mkdir()
     with closing(Journal.create(work, {})) as journal:
@@ -167,7 +167,7 @@ def test_a_copy_is_removed_where_opening_fails_and_where_nobody_closes(tmp_path)
     done = subprocess.run(
         [*command[:3], tmp_path / "more", temporary], capture_output=True, timeout=60, env=environment
     )
-    assert b"holds a table 'more'" in done.stderr
+    assert b"contains a table 'more'" in done.stderr
     assert list(temporary.iterdir()) == []
 
 
@@ -198,15 +198,15 @@ def test_copies_that_killed_readers_left_are_removed_after_an_hour(tmp_path, mon
     assert (kept / "file").exists()
 
 
-def test_a_copy_that_does_not_fit_is_a_sentence(tmp_path):
+def test_a_copy_that_does_not_fit_is_an_error(tmp_path):
     folder = killed(tmp_path / "study")
     os.truncate(folder / FILE_NAME, shutil.disk_usage(tempfile.gettempdir()).free + 2**36)
     with pytest.raises(JournalError, match=r"bytes left: set TMPDIR to a folder with more room"):
         Journal(folder)
 
 
-def test_a_reader_beside_a_driver_at_work_gets_every_event_that_was_acknowledged(tmp_path):
-    """The driver folds its log into the file again and again, while copies of both are made."""
+def test_a_reader_of_a_running_study_gets_every_acknowledged_event(tmp_path):
+    """The driver runs checkpoints while copies of the file and the log are made."""
     Journal.create(tmp_path, {}).close()
     code = (
         "import sys\nfrom pathlib import Path\nfrom rbt_ray.store.journal import Asked, Journal\n"
@@ -228,8 +228,8 @@ def test_a_reader_beside_a_driver_at_work_gets_every_event_that_was_acknowledged
             driver.kill()
 
 
-def test_a_reader_in_the_drivers_process_takes_none_of_its_locks(tmp_path):
-    """Else another process that closes the file takes itself for the last one, and deletes the log that is written."""
+def test_a_reader_in_the_drivers_process_releases_none_of_its_locks(tmp_path):
+    """Without locks, another process that closes the file would act as the last one and delete the log in use."""
     Journal.create(tmp_path, {}).close()
     opened_before = Journal(tmp_path)
     with closing(Journal(tmp_path, write=True)) as journal:
@@ -251,7 +251,7 @@ def test_a_reader_in_the_drivers_process_reads_on(tmp_path):
             assert len(list(reader.read())) == len(rows(tmp_path)) == first + 1
 
 
-def test_a_file_that_is_written_while_it_is_read_gives_what_was_there_or_says_so(tmp_path):
+def test_a_file_that_is_written_while_it_is_read_gives_its_old_events_or_an_error(tmp_path):
     folder = study(tmp_path / "study")
     with closing(Journal(folder)) as journal:
         with closing(Journal(folder, write=True)) as driver:
@@ -320,7 +320,7 @@ def test_comments_and_line_breaks_of_the_schema_are_no_part_of_it(tmp_path):
     assert len(rows(folder)) == N_EVENTS
 
 
-def test_another_format_says_so_whatever_its_tables_are(tmp_path):
+def test_another_format_is_reported_whatever_its_tables_are(tmp_path):
     folder = study(tmp_path / "study")
     with closing(sqlite3.connect(folder / FILE_NAME)) as file, file:
         file.execute("UPDATE meta SET value = '1' WHERE key = 'format'")
@@ -334,7 +334,7 @@ def test_another_format_says_so_whatever_its_tables_are(tmp_path):
 
 
 def test_a_log_that_claims_a_huge_file_takes_no_memory(tmp_path):
-    """SQLite's check of the structure takes a bit for each page that the log says there are."""
+    """SQLite's structure check allocates a bit for each page that the log claims."""
     folder = killed(tmp_path / "study", n_bytes=9_000)
     log = bytearray((folder / f"{FILE_NAME}-wal").read_bytes())
     big = int.from_bytes(log[:4], "big") & 1
@@ -382,7 +382,7 @@ def sound(tmp_path_factory):
 @given(changes=st.lists(st.tuples(PLACES, VALUES, st.booleans()), min_size=1, max_size=3))
 @example(changes=[(("meta", "value", 0), b"\xff", False)])
 @example(changes=[(("meta", "value", 0), "[" * 100_000, False)])
-def test_values_of_any_type_end_in_events_or_in_a_sentence(sound, tmp_path_factory, changes):
+def test_values_of_any_type_end_in_events_or_an_error(sound, tmp_path_factory, changes):
     folder = tmp_path_factory.mktemp("changed")
     shutil.copy(sound / FILE_NAME, folder)
     with closing(sqlite3.connect(folder / FILE_NAME)) as file, file:
@@ -395,7 +395,7 @@ def test_values_of_any_type_end_in_events_or_in_a_sentence(sound, tmp_path_facto
         file.text_factory = lambda content: content.decode(errors="replace")
         meta = dict(file.execute("SELECT CAST(key AS BLOB), value FROM meta").fetchall())
         if isinstance(text := meta.get(b"definition"), str) and meta.get(b"format") == "2":
-            sealed = journal_file._seal_of_meta({"format": "2", "definition": text})
+            sealed = journal_file._meta_checksum({"format": "2", "definition": text})
             file.execute("UPDATE meta SET value = ? WHERE key = 'seal'", (sealed,))
     for opened in (read, rows, open_to_write):
         said = []
@@ -406,11 +406,11 @@ def test_values_of_any_type_end_in_events_or_in_a_sentence(sound, tmp_path_facto
         assert all(len(text) < 500 and "\n" not in text for text in said)
 
 
-def test_a_definition_that_cannot_be_parsed_is_a_sentence(tmp_path):
+def test_a_definition_that_cannot_be_parsed_is_an_error(tmp_path):
     for text in ("[" * 100_000, "[]", "{", "", "null"):
         meta = {"format": "2", "definition": text}
         with pytest.raises(JournalError, match="its definition is no JSON object"):
-            journal_file.definition_of({**meta, "seal": journal_file._seal_of_meta(meta)}, "it")
+            journal_file.definition_of({**meta, "seal": journal_file._meta_checksum(meta)}, "it")
 
 
 def test_a_path_without_a_journal_has_no_study(tmp_path):

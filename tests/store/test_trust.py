@@ -1,4 +1,4 @@
-"""Which results of a journal count after its prices changed, against the rule written out run by run."""
+"""Selects the valid results after the prices changed; compared with the rule written out run by run."""
 
 import numpy as np
 from hypothesis import given, settings
@@ -24,7 +24,7 @@ def ended(reason):
 
 @st.composite
 def histories(draw):
-    """Runs of a study, each of which records trials that do not count yet, with what the rule says of them.
+    """Draws runs of a study that record trials, with the result of the rule for each trial.
 
     A run is killed, interrupted, or checks its prices; that, or the start of the next run, may find them changed.
     """
@@ -65,10 +65,10 @@ def values(events, status):
 
 @settings(deadline=None, max_examples=300)
 @given(histories())
-def test_what_was_recorded_since_the_last_check_that_passed_counts_no_more(history):
+def test_events_since_the_last_check_that_passed_are_invalid(history):
     events, counted, withdrawn, n_unconfirmed = history
-    assert values(trust.trusted(events), COMPLETED) == counted
-    marked = trust.marked(events)
+    assert values(trust.valid_events(events), COMPLETED) == counted
+    marked = trust.valid_or_failed_events(events)
     assert values(marked, COMPLETED) == counted
     assert values(marked, FAILED) == {trial: at for trial, at in withdrawn.items() if trial not in counted}
     for event in marked:
@@ -76,10 +76,10 @@ def test_what_was_recorded_since_the_last_check_that_passed_counts_no_more(histo
             assert event.outcomes.metrics == {}
             assert all("bars 0 to 9" in why and "Resume the study" in why for why in event.outcomes.errors.values())
     assert trust.n_unconfirmed(events) == n_unconfirmed
-    asked = {event.digest for event in trust.trusted(events) if isinstance(event, Asked)}
+    asked = {event.digest for event in trust.valid_events(events) if isinstance(event, Asked)}
     assert {float(digest.removeprefix("of run ")) for digest in asked} >= set(counted.values())
     if not any(isinstance(event, Distrusted) for event in events):
-        assert trust.trusted(events) == events
+        assert trust.valid_events(events) == events
 
 
 def test_the_event_is_packed_and_unpacked():

@@ -1,4 +1,4 @@
-"""Results stay readable whatever was searched and whatever the objective returned."""
+"""Results can be read whatever was searched and whatever the objective returned."""
 
 import sys
 
@@ -34,7 +34,7 @@ def apply(params, data):
 
 
 def test_functions_as_options_are_shown_by_name(tmp_path, capsys):
-    """Another process has no `param_space`: it reads the study's folder alone."""
+    """Another process has no `param_space`, and reads the study's folder only."""
     space = {"f": rbt.choice([single, double]), "n": rbt.randint(0, 5)}
     here = run(apply, tmp_path, space, search_alg="grid", num_samples=None)
     there = rbt.ResultGrid(tmp_path / "study")

@@ -159,7 +159,7 @@ class CallbackDispatcher:
     def _close_to_others(self, trial: Trial) -> None:
         """Removes other users' access to files that callbacks have written, such as TensorBoard's."""
         if self._callbacks:
-            private_files.close_to_others(Path(trial.path))
+            private_files.restrict_to_owner(Path(trial.path))
 
     def _call(self, name: str, **info: Any) -> None:
         for callback in self._callbacks:

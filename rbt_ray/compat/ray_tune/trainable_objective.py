@@ -146,7 +146,7 @@ class TrainableObjective:
                     self._run_function(session)
             session.close()
         finally:
-            private_files.close_to_others(Path(folder))
+            private_files.restrict_to_owner(Path(folder))
 
     def _run_function(self, session: Session) -> None:
         try:

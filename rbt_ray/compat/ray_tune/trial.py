@@ -200,7 +200,7 @@ class TrialFolder:
             shutil.rmtree(folder, ignore_errors=True)
         private_files.make_folder(partial, flush=False)
         fill(str(partial))
-        private_files.close_to_others(partial)
+        private_files.restrict_to_owner(partial)
         return partial.rename(target)
 
     def prune(self, reports: list[Report]) -> None:

@@ -36,7 +36,7 @@ from rbt_ray.search.grid_search import GridSearch
 from rbt_ray.search.sampler import Sampler, SequenceSampler
 from rbt_ray.search.scheduled_search import ScheduledSearch
 from rbt_ray.store.journal import Journal
-from rbt_ray.store.location import Place
+from rbt_ray.store.location import StudyLocation
 from rbt_ray.store.lock import StudyLock
 from rbt_ray.store.uri import is_uri
 from rbt_ray.study.primitives import randint
@@ -195,7 +195,7 @@ class Tuner:
         if storage_filesystem is not None:
             raise NotSupportedError(_NO_FILESYSTEM)
         run, spec = to_settings(RunConfig, run_config), TrainableSpec.of(trainable)
-        folder = Place(path if is_uri(str(path)) else Path(path).expanduser(), 10.0).settle().absolute()
+        folder = StudyLocation(path if is_uri(str(path)) else Path(path).expanduser(), 10.0).fetch().absolute()
         definition = Definition.load(folder, param_space, run.stop)
         if definition.trainable_name != spec.__name__:
             raise StudyMismatchError(
@@ -227,8 +227,8 @@ class Tuner:
         """Returns whether there is a study of `rbt_ray.tune` in that folder or at that URI."""
         if storage_filesystem is not None:
             raise NotSupportedError(_NO_FILESYSTEM)
-        place = Place(path if is_uri(str(path)) else Path(path).expanduser(), 10.0)
-        return place.holder() is not None and (place.folder / FILE).exists()
+        location = StudyLocation(path if is_uri(str(path)) else Path(path).expanduser(), 10.0)
+        return location.holder() is not None and (location.folder / FILE).exists()
 
     def get_results(self) -> ResultGrid:
         """Returns the results so far of a study that was restored or has run."""
@@ -366,7 +366,7 @@ def _move_aside(storage: str, name: str) -> None:
     if is_uri(storage):
         return
     folder = Path(storage) / name
-    if Place(folder, 10.0).holder() is None:
+    if StudyLocation(folder, 10.0).holder() is None:
         return
     StudyLock(folder).release()  # raises if a process runs the study
     aside = folder.with_name(f"{name}_before_{time.strftime('%Y-%m-%d_%H-%M-%S')}_{secrets.token_hex(2)}")

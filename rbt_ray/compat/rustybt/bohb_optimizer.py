@@ -163,7 +163,7 @@ class BOHBOptimizer:
 
     def cleanup(self) -> None:
         """Stops the workers that are kept for the next run."""
-        pools.end(self._run_config)
+        pools.close_idle(self._run_config)
 
     def _ticks(self) -> Bundle:
         """Returns dummy bars, of which every budget is a whole number if `eta` is one."""

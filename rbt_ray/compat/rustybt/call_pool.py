@@ -136,6 +136,7 @@ class CallPool:
         """Returns the known results of a batch; if it was lost, queues its calls again one by one."""
         if returned.lost is None:
             try:
+                assert isinstance(returned.answer, bytes)
                 answers = unpack_results(returned.answer)
             except Exception as error:  # unpickling runs the user's own code
                 answers = [(False, error)]

@@ -232,7 +232,7 @@ class ParallelOptimizer:
     def cleanup(self) -> None:
         """Stops the workers that are kept for the next run."""
         if self._run_config is not None:
-            pools.end(self._run_config)
+            pools.close_idle(self._run_config)
         if self._pool is not None:
             self._pool.terminate()
             self._pool.join()

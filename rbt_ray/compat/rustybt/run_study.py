@@ -109,7 +109,7 @@ def run_study(spec: StudySpec, run_config: RunConfig, *, keep_workers: bool) -> 
         return tuner.fit()
     finally:
         if not keep_workers:
-            pools.end(run_config)
+            pools.close_idle(run_config)
 
 
 def results_of(grid: ResultGrid) -> list[OptimizationResult]:

@@ -62,7 +62,7 @@ def test_a_worker_holds_no_named_semaphore_that_would_outlive_its_death():
     pool.submit(batch(1, task(held), points(1)))
     returned = collect(pool, 1)[1]
     pool.close()
-    assert returned.outcomes.metrics["score"].plain() == [0]
+    assert returned.outcomes.metrics["score"].to_list() == [0]
 
 
 def test_a_fork_server_that_is_killed_is_replaced():

@@ -139,6 +139,6 @@ def test_workers_that_hold_more_than_processors_end_with_their_study_which_is_sa
     )
     assert found == [["done"], 40, 40, True]
     assert said == [
-        "rbt-ray: the workers end with each study, because an idle one would keep {'slot': 1} from other tasks on this Ray. "
-        "The next study starts its own."
+        "rbt-ray: the workers end with each study, because idle ones would hold {'slot': 1}, which other tasks on this "
+        "Ray cluster may need. The next study starts new ones."
     ]

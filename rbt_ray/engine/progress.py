@@ -1,4 +1,4 @@
-"""What a running study looks like from outside: counts, the best so far, how busy the workers are."""
+"""Counts of a running study: finished and failed trials, the best metric, the pace."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from rbt_ray.types import COMPLETED
 
 
 @dataclass
-class Watch:
-    """Counts what finished, for limits and for people.
+class Progress:
+    """Counts finished trials, for stop conditions and for display.
 
     Args:
-        study: what is watched.
-        total: how many trials there will be; None where nobody knows yet.
-        n_done: trials recorded, those of earlier runs of the study included.
-        n_failed: those that did not complete.
-        best: the study's metric of the best trial at full fidelity so far.
-        notes: what the search decided, a sentence each; known when it ended.
-        stage: what goes on after the search, for people; "" during it.
-        clock: seconds from any start, as `time.monotonic` has them.
+        study: the study's definition.
+        total: the number of trials the study will have; None if it is not known.
+        n_done: recorded trials, including those of earlier runs.
+        n_failed: recorded trials that did not complete.
+        best: the metric of the best trial at full fidelity so far.
+        notes: decisions of the search, a sentence each; set when it has ended.
+        stage: the step after the search that is running; "" during the search.
+        clock: a monotonic clock in seconds.
     """
 
     study: Study
@@ -43,11 +43,11 @@ class Watch:
         self.began = self.clock()
 
     def start(self) -> None:
-        """What finished until now belongs to earlier runs; the clock starts."""
+        """Starts the clock; trials counted so far belong to earlier runs."""
         self.began, self.n_before = self.clock(), self.n_done
 
     def finished(self, event: Finished) -> None:
-        """Takes in a batch."""
+        """Counts the trials of a batch."""
         n = len(event.trials)
         self.n_done += n
         self.n_failed += int((event.outcomes.status != COMPLETED).sum())
@@ -60,10 +60,10 @@ class Watch:
 
     @property
     def wall_s(self) -> float:
-        """Seconds since this run of the study started."""
+        """Seconds since this run started."""
         return self.clock() - self.began
 
     @property
     def trials_per_s(self) -> float:
-        """Trials this run finished in a second."""
+        """Trials per second of this run."""
         return (self.n_done - self.n_before) / max(self.wall_s, 1e-9)

@@ -1,0 +1,199 @@
+"""The storages that hold the mirror of a study: folders, object stores, and those of other installed packages.
+
+In a folder of this machine every open refuses links, and a draft has a random name, because other users may write there.
+"""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+from rbt_ray import plugins, private_files
+from rbt_ray.private_files import ABANDONED_AFTER_S, DRAFT_PREFIX, draft_path, open_regular, replacing
+
+STORAGES = "rbt_ray.storages"
+"""The group of entry points: the name is the scheme of a URI, the object a function of the URI that returns a `Storage`."""
+MAX_OBJECTS = 200_000
+"""More than the mirror of a study ever holds: at 4 MB each they would be 800 GB."""
+_PUT_IS_ATOMIC = ("s3", "gcs")
+_SHARED_MODE = 0o666  # less the umask: a mirror has the permissions of its folder
+
+
+class Storage(Protocol):
+    """The objects below one URI. Every method raises OSError or a `pyarrow.ArrowException` if it fails."""
+
+    def names(self) -> list[str]:
+        """Returns the names of all objects, or of the first `MAX_OBJECTS` + 1."""
+        ...
+
+    @contextmanager
+    def open(self, name: str) -> Iterator[tuple[Any, int]]:
+        """Opens an object: a binary file to read from, and its size in bytes; FileNotFoundError if there is none."""
+        ...
+
+    def put(self, name: str, content: bytes) -> None:
+        """Writes an object, whole or not at all."""
+        ...
+
+    def upload(self, name: str, file: Path) -> None:
+        """Writes a file's content as an object, whole or not at all."""
+        ...
+
+    def remove(self, name: str) -> None:
+        """Removes an object if it exists."""
+        ...
+
+    def remove_drafts(self) -> None:
+        """Removes unfinished objects that killed processes left more than an hour ago."""
+        ...
+
+
+def open_storage(uri: str) -> Storage:
+    """Opens the storage at a URI: a built-in one, else the entry point named as the URI's scheme.
+
+    Raises:
+        InputError: the entry point cannot be imported.
+        OSError: the URI cannot be used; or a `pyarrow.ArrowException`.
+    """
+    scheme = urlsplit(uri).scheme
+    opener: Callable[[str], Storage] = _BUILT_IN.get(scheme) or plugins.load(STORAGES, scheme) or _open_with_arrow
+    return opener(uri)
+
+
+def _open_with_arrow(uri: str) -> Storage:
+    from pyarrow import fs
+
+    system, base = fs.FileSystem.from_uri(uri)
+    return FolderStorage(Path(base)) if system.type_name == "local" else ArrowStorage(system, base)
+
+
+_BUILT_IN = dict.fromkeys(("abfs", "abfss", "file", "gcs", "gs", "hdfs", "s3", "viewfs"), _open_with_arrow)
+
+
+class FolderStorage:
+    """The files in a folder of this machine."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def names(self) -> list[str]:
+        """See `Storage`."""
+        self._refuse_link()
+        try:
+            with os.scandir(self._folder) as entries:
+                return [entry.name for entry in itertools.islice(entries, MAX_OBJECTS + 1)]
+        except FileNotFoundError:
+            return []
+
+    @contextmanager
+    def open(self, name: str) -> Iterator[tuple[Any, int]]:
+        """See `Storage`."""
+        self._refuse_link()
+        with open_regular(self._folder / name, follow=False) as file:
+            yield file, os.fstat(file.fileno()).st_size
+
+    def put(self, name: str, content: bytes) -> None:
+        """See `Storage`."""
+        with self._replacing(name) as file:
+            file.write(content)
+
+    def upload(self, name: str, file: Path) -> None:
+        """See `Storage`."""
+        with open_regular(file) as source, self._replacing(name) as sink:
+            shutil.copyfileobj(source, sink, 2**20)
+
+    def remove(self, name: str) -> None:
+        """See `Storage`."""
+        self._refuse_link()
+        (self._folder / name).unlink(missing_ok=True)
+
+    def remove_drafts(self) -> None:
+        """See `Storage`."""
+        self._refuse_link()
+        private_files.remove_abandoned_drafts(self._folder)
+
+    @contextmanager
+    def _replacing(self, name: str) -> Iterator[Any]:
+        self._refuse_link()
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with replacing(self._folder / name, mode=_SHARED_MODE, flush=False) as file:
+            yield file
+
+    def _refuse_link(self) -> None:
+        if self._folder.is_symlink():
+            raise OSError(errno.ELOOP, "it is a link; name the folder that it leads to", str(self._folder))
+
+
+class ArrowStorage:
+    """The objects of any other file system of pyarrow."""
+
+    def __init__(self, system: Any, base: str) -> None:
+        self._fs, self._base = system, base
+
+    def names(self) -> list[str]:
+        """See `Storage`."""
+        return [info.base_name for info in self._infos()]
+
+    @contextmanager
+    def open(self, name: str) -> Iterator[tuple[Any, int]]:
+        """See `Storage`."""
+        with self._fs.open_input_file(self._at(name)) as source:
+            yield source, source.size()
+
+    def put(self, name: str, content: bytes) -> None:
+        """See `Storage`."""
+        with self._replacing(name) as path, self._fs.open_output_stream(path) as sink:
+            sink.write(content)
+
+    def upload(self, name: str, file: Path) -> None:
+        """See `Storage`."""
+        from pyarrow import fs
+
+        with self._replacing(name) as path:
+            fs.copy_files(str(file), path, fs.LocalFileSystem(), self._fs)
+
+    def remove(self, name: str) -> None:
+        """See `Storage`."""
+        with suppress(FileNotFoundError):
+            self._fs.delete_file(self._at(name))
+
+    def remove_drafts(self) -> None:
+        """See `Storage`."""
+        if self._fs.type_name in _PUT_IS_ATOMIC:
+            return
+        newest = time.time() - ABANDONED_AFTER_S
+        for info in self._infos():
+            if info.base_name.startswith(DRAFT_PREFIX) and info.mtime_ns is not None and info.mtime_ns / 1e9 <= newest:
+                self.remove(info.base_name)
+
+    def _infos(self) -> list[Any]:
+        from pyarrow import fs
+
+        return list(self._fs.get_file_info(fs.FileSelector(self._base, allow_not_found=True)))
+
+    def _at(self, name: str) -> str:
+        return f"{self._base}/{name}"
+
+    @contextmanager
+    def _replacing(self, name: str) -> Iterator[str]:
+        """The path to write an object to; the object appears under its name when the block ends."""
+        if self._fs.type_name in _PUT_IS_ATOMIC:
+            yield self._at(name)
+            return
+        self._fs.create_dir(self._base, recursive=True)
+        draft = self._at(draft_path(Path(name)).name)
+        try:
+            yield draft
+            self._fs.move(draft, self._at(name))
+        except BaseException:
+            with suppress(OSError):
+                self._fs.delete_file(draft)
+            raise

@@ -1,0 +1,133 @@
+"""Everything a Tuner needs to run a study: prepared once, from the user's arguments or from a journal."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rbt_ray.errors import BundleError, BundleNotFoundError, StudyMismatchError
+from rbt_ray.objectives.fingerprint.address import address_of
+from rbt_ray.objectives.kind import kind_of
+from rbt_ray.objectives.validate import check_objective
+from rbt_ray.pool.local.start_method import require_children
+from rbt_ray.search.registry import object_again, object_of
+from rbt_ray.store.journal import Journal
+from rbt_ray.store.location import StudyLocation
+from rbt_ray.store.uri import child, is_uri
+from rbt_ray.study.space import Space
+from rbt_ray.study.study import Study
+from rbt_ray.tuner.changed_prices import damaged_bundle_error
+from rbt_ray.tuner.config import RunConfig, TuneConfig, with_saved_settings
+from rbt_ray.tuner.definition import define, reopen_bundle, resolve_bundle
+from rbt_ray.tuner.pools import backend_of, check_workers
+from rbt_ray.tuner.same_objective import require_same_objective
+
+if TYPE_CHECKING:
+    from rbt_ray.data.bundle import Bundle
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StudyPlan:
+    """A study that is ready to run.
+
+    Args:
+        objective: the user's objective.
+        study: the study's definition.
+        bundle: the prices; None for an objective without.
+        location: where the study is kept.
+        run_config: where and how to run it.
+        search_alg: the user's own searcher or sampler object; None if the study names its search.
+        is_new: whether the study has no journal yet.
+        time_budget_s: seconds after which the run stops; None: no limit.
+        accept_changes: whether to continue although the objective or the accounting rules have changed.
+    """
+
+    objective: Any
+    study: Study
+    bundle: Bundle | None
+    location: StudyLocation
+    run_config: RunConfig
+    search_alg: Any
+    is_new: bool
+    time_budget_s: float | None = None
+    accept_changes: bool = False
+
+
+def plan_new(
+    objective: Any,
+    param_space: Any,
+    bundle: Bundle | str | None,
+    tune_config: TuneConfig,
+    run_config: RunConfig,
+    *,
+    stacklevel: int,
+) -> StudyPlan:
+    """Prepares a study that has not begun, from the arguments of `Tuner`; warnings point at the caller's `stacklevel`.
+
+    Raises:
+        InputError: an argument cannot be used.
+    """
+    if backend_of(run_config) == "local":
+        require_children()
+    check_workers(run_config)
+    prices = resolve_bundle(bundle, objective, tune_config)
+    if prices is not None and kind_of(objective).provider is None:
+        from rbt_ray.data.holes import warn_of_holes
+
+        warn_of_holes(prices, stacklevel=stacklevel + 1)
+    space = Space.of(param_space)
+    check_objective(objective, space, tune_config.metric, prices, reports=tune_config.fidelity == "reports")
+    study = define(objective, space, prices, tune_config, run_config)
+    storage = run_config.storage_path or "studies"
+    path = child(str(storage), study.name) if is_uri(storage) else Path(storage) / study.name
+    return StudyPlan(
+        objective=objective,
+        study=study,
+        bundle=prices,
+        location=StudyLocation(path, run_config.mirror_interval_s),
+        run_config=run_config,
+        search_alg=object_of(tune_config.search_alg),
+        is_new=True,
+        time_budget_s=tune_config.time_budget_s,
+    )
+
+
+def plan_restored(
+    path: str | Path,
+    objective: Any,
+    param_space: Any,
+    search_alg: Any,
+    run_config: RunConfig,
+    *,
+    accept_changes: bool,
+) -> StudyPlan:
+    """Prepares to continue a study, from the arguments of `Tuner.restore`, which lists the errors raised."""
+    location = StudyLocation(path, run_config.mirror_interval_s)
+    folder = location.fetch()
+    with closing(Journal(folder)) as journal:
+        definition = journal.definition
+    study = Study.from_json(definition, None if param_space is None else Space.of(param_space))
+    if study.space.fingerprint != definition["space_fingerprint"]:
+        raise StudyMismatchError(f"`param_space` is not the one the study in {folder} was begun with.")
+    study.space.require_options()
+    if not accept_changes:
+        require_same_objective(study.objective, address_of(objective), folder)
+    search_alg = object_again(study, search_alg)
+    try:
+        bundle = reopen_bundle(study.bundle, folder, objective, verify=is_uri(path))
+    except BundleNotFoundError:
+        raise
+    except BundleError as damage:
+        raise damaged_bundle_error(damage, location) from None
+    return StudyPlan(
+        objective=objective,
+        study=study,
+        bundle=bundle,
+        location=location,
+        run_config=with_saved_settings(run_config, study.run),
+        search_alg=search_alg,
+        is_new=False,
+        accept_changes=accept_changes,
+    )
