@@ -54,7 +54,7 @@ promise names its tests; `tests/test_promises.py` checks that they exist.
   effect. (`test_ctrl_c_stops_cleanly_with_130_and_the_study_can_be_resumed`,
   `test_a_closed_terminal_ends_a_study_that_can_be_resumed`, `test_nohup_keeps_a_study_running`)
 - Without memory, descriptors, disk space or a working directory, and with closed or full streams, each command ends with a
-  documented exit code and an error message. (`test_some_calls_under_some_faults`, `test_every_call_and_every_fault`)
+  documented exit code and an error message. (`test_some_calls_under_some_faults`, `test_every_call_under_every_fault`)
 
 **Disks**
 
