@@ -7,6 +7,7 @@ or modules are renamed or moved: add the new name here.
 from __future__ import annotations
 
 _RECORDED = {
+    "rbt_ray.adapters.trading_algorithm.Backtester": "rbt_ray.adapters.trading_algorithm.Engine",
     "rbt_ray.compat.ray_tune": "rbt_ray.tune.ported",
     "rbt_ray.compat.ray_tune.logger": "rbt_ray.tune.logger",
     "rbt_ray.compat.ray_tune.schedulers": "rbt_ray.tune.schedulers",

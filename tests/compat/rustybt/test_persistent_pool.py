@@ -471,7 +471,7 @@ def test_a_context_says_how_processes_are_started(method):
 def test_what_cannot_be_used_is_refused(shared):
     with pytest.raises(SettingError, match="chunksize"):
         shared.map(square, [1], chunksize=-2)
-    with pytest.raises(TypeError, match="`func` is a function"):
+    with pytest.raises(TypeError, match="`func` must be a function"):
         shared.map(3, [1])
     with pytest.raises(SettingError, match="maxtasksperchild"):
         PersistentWorkerPool(1, maxtasksperchild=0)
