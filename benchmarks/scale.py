@@ -145,7 +145,7 @@ def study_of(case):
         space=Space.of(SPACE),
         metric="sharpe",
         mode="max",
-        search_alg=case.search,
+        search_alg="custom" if case.search == "learning" else case.search,
         num_samples=case.trials,
         seed=1,
         max_pending=case.pending,

@@ -42,7 +42,7 @@ STUDIES = {
     ),
     "settings of nothing": (
         toml(extra="scheduler = { ahsa = {} }"),
-        r"`search.scheduler`: 'ahsa' has no settings.*'asha'",
+        r"`search.scheduler`: there are no settings of 'ahsa'.*'asha'",
     ),
     "warm start at no fidelity": (
         toml(extra="warm_start = [[{ fast = 5, slow = 20 }, nan, 1.0]]\nsearch_alg = 'bohb'"),

@@ -85,7 +85,7 @@ def points(n, seed=0):
 
 def rows_of(outcomes):
     """Status, metrics and whether there is an error, by row."""
-    metrics = {name: column.plain() for name, column in outcomes.metrics.items()}
+    metrics = {name: column.to_list() for name, column in outcomes.metrics.items()}
     return [
         (int(status), {name: values[row] for name, values in metrics.items()}, row in outcomes.errors)
         for row, status in enumerate(outcomes.status)

@@ -51,7 +51,7 @@ def said_by(event):
             return (
                 event.trials.tolist(), str(event.points.tolist()), event.fidelity, event.worker, event.started,
                 event.cpu_s, event.wall_s, outcomes.status.tolist(), outcomes.errors, outcomes.duration_s.tolist(),
-                {name: (column.kind, column.plain()) for name, column in outcomes.metrics.items()},
+                {name: (column.kind, column.to_list()) for name, column in outcomes.metrics.items()},
             )  # fmt: skip
         case Reviewed():
             return event.rows, {name: str(curve.tolist()) for name, curve in event.curves.items()}

@@ -23,9 +23,8 @@ from rbt_ray.compat.rustybt import (
     PersistentWorkerPool,
     RandomSearchAlgorithm,
     cleanup_global_pool,
-    objective,
 )
-from rbt_ray.compat.rustybt.objective import NamedBundle, ScoredObjective
+from rbt_ray.compat.rustybt.objective import NamedBundle, ScoredObjective, to_algorithm
 from rbt_ray.errors import NoResultError, ObjectiveError, SettingError, StudyMismatchError
 from tests.compat.rustybt import objectives
 
@@ -341,9 +340,9 @@ def test_a_trading_algorithm_needs_rustybt_and_a_bundle_of_its():
         pass
 
     with pytest.raises(ObjectiveError, match=r"rustybt is not installed here: `pip install 'rbt-ray\[rustybt\]'`"):
-        objective.to_algorithm(Mine, "quandl")
+        to_algorithm(Mine, "quandl")
     with pytest.raises(ObjectiveError, match="Mine is a TradingAlgorithm, which needs `bundle_name`"):
-        objective.to_algorithm(Mine, None)
+        to_algorithm(Mine, None)
 
 
 @pytest.mark.parametrize(
