@@ -305,7 +305,7 @@ def test_an_optimizer_goes_on_from_its_checkpoints(flags, tmp_path):
 def test_debug_logging_says_what_does_the_work(flags, capfd):
     config = flags(PERSISTENT, enable_debug_logging=True)
     quiet(GridSearchAlgorithm(STEPS), config=config).run(objectives.steps)
-    assert "persistent processes, 2 workers" in capfd.readouterr().err
+    assert "by persistent processes, 2 workers" in capfd.readouterr().err
     quiet(GridSearchAlgorithm(STEPS), config=flags(PERSISTENT)).run(objectives.steps)
     assert capfd.readouterr() == ("", "")
 
