@@ -145,7 +145,7 @@ def test_frames_and_ingests_take_it(declared, tmp_path, monkeypatch):
     assert shown["listed_until"] == {"A": "2020-01-03"}
     assert "listed until      A 2020-01-03" in CliRunner().invoke(app, ["bundle", "show", "marked"]).stdout
     for wrong in (["A"], ["=2020-01-03"], ["A=2020-01-03", "--listed-until", "A=2020-01-04"]):
-        with pytest.raises(BundleError, match="`--listed-until` is SYMBOL=TIME"):
+        with pytest.raises(BundleError, match="`--listed-until` takes SYMBOL=TIME"):
             CliRunner().invoke(app, [*words, *wrong], catch_exceptions=False)
 
 
