@@ -62,7 +62,7 @@ def test_hosts_without_the_file_get_the_bundle_once_through_ray(cluster, tmp_pat
     for host, was in before.items():
         # Ray's own traffic comes to a few MB; two processes of a host share one copy.
         assert BUNDLE_BYTES < host.received - was < 1.5 * BUNDLE_BYTES, host
-    assert "has let it go" in told["refusal"]
+    assert "has released it or exited" in told["refusal"]
 
 
 _SHARE = """

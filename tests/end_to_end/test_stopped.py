@@ -130,7 +130,7 @@ def test_a_share_that_is_none_fails_its_trial_with_a_sentence(tmp_path):
 
     results = fit(objective, tmp_path, num_samples=2)
     assert results.num_errors == 2
-    assert "ObjectiveResultError: `share` of `rbt.report` is how much" in results.errors[0]
+    assert "ObjectiveResultError: `share` of `rbt.report` is the share of" in results.errors[0]
 
 
 def test_reporting_on_the_way_and_coming_to_the_end_is_full_fidelity(tmp_path):

@@ -112,7 +112,7 @@ def _begin(name):
     Journal.create(made.path, made.study.to_json()).close()
 
 
-def _no_workers(_, *, prices):
+def _no_workers(_):
     return None
 
 

@@ -48,7 +48,7 @@ def test_a_batched_objective_has_no_seed_that_batches_could_change():
     view = rbt.load_bundle("sample").view()
     outcomes = as_evaluator(draws, SPACE, "score").score(view, POINTS, list(range(20)))
     assert outcomes.status.tolist() == [1] * 20
-    assert "a batched objective sees many at once" in outcomes.errors[0]
+    assert "a batched objective runs many trials at once" in outcomes.errors[0]
     assert outcomes.errors[0].count("Traceback") == 1
 
 

@@ -74,4 +74,4 @@ def test_a_share_that_is_none_fails_the_trial_with_a_sentence(share):
 
     outcomes = as_evaluator(objective, SPACE, "score").score(None, np.zeros((1, 1)), [0])
     assert outcomes.status.tolist() == [FAILED]
-    assert "`share` of `rbt.report` is how much of its data or work the run has done" in outcomes.errors[0]
+    assert "`share` of `rbt.report` is the share of its data or work that the run has done" in outcomes.errors[0]
