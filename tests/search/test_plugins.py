@@ -202,7 +202,7 @@ def test_a_study_file_sets_a_schedulers_settings(package, tmp_path):
         ),
         (
             {"search_alg": "hill", "warm_start": [({"x": 1, "y": 2}, 1.0, 5.0)]},
-            "`warm_start` is for searches that learn",
+            "`warm_start` needs a search that learns",
         ),
         ({"search_alg": "needs_more"}, r"'needs_more' of 'rbt_ray.searchers' is called with \(space, seed=...\)"),
         ({"search_alg": "makes_nothing"}, "'makes_nothing' .* makes a object, which lacks a member of .*Searcher"),

@@ -217,7 +217,7 @@ def test_nothing_of_configspace_is_left_inside(make):
     [
         (lambda: CS.ConfigurationSpace({"opt/lr": (0.0, 1.0)}), "of the ConfigurationSpace has at least one letter and no '/'"),
         (lambda: {"part": CS.ConfigurationSpace({"x": (0, 1)})}, "is the whole `param_space`, not a part of a dict"),
-        (lambda: far_prior(), "`x`: a normal distribution whose mean lies 99 of the way"),
+        (lambda: far_prior(), "`x`: a normal distribution with mean 99"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_converted(make, sentence):
