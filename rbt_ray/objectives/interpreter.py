@@ -203,12 +203,23 @@ def loaded_modules() -> dict[str, ModuleType]:
     """The modules that were loaded at any call of this; each call adds those that were loaded since the one before."""
     global _last
     newest = next(reversed(sys.modules))
-    for name in reversed(sys.modules):
-        if name == _last:
-            break
+    for name in imported_since(_last):
         _loaded[name] = sys.modules[name]
     _last = newest
     return _loaded
+
+
+def imported_since(last: str | None) -> list[str]:
+    """The names of modules that were imported after the module `last`; all names where that one is None or gone.
+
+    The memory of modules that a process inherited is shared until something refers to them.
+    """
+    names: list[str] = []
+    for name in reversed(sys.modules):
+        if name == last:
+            break
+        names.append(name)
+    return names
 
 
 _watched: dict[str, _Names] = {}

@@ -11,6 +11,7 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
+from rbt_ray.objectives.interpreter import imported_since
 from rbt_ray.objectives.own_code import version_of
 
 _STANDARD = tuple(sysconfig.get_paths()[name] + os.sep for name in ("stdlib", "platstdlib"))
@@ -64,7 +65,7 @@ class LoadedModules:
         last = len(sys.modules), next(reversed(sys.modules))
         if last == self._last:
             return
-        for name in self._imported_since():
+        for name in imported_since(None if self._last is None else self._last[1]):
             if name in self._seen:
                 continue
             self._seen.add(name)
@@ -78,18 +79,6 @@ class LoadedModules:
                 certain = stamp is not None and max(stamp[:2]) < (since - _MARGIN_S) * 1e9
                 self._versions[name] = _Version(file, _found(name), stamp if certain else None)
         self._last = last
-
-    def _imported_since(self) -> list[str]:
-        """Names that came after the last one of the look before; all names where that one is gone.
-
-        The memory of modules that a process inherited is shared until something refers to them.
-        """
-        names: list[str] = []
-        for name in reversed(sys.modules):
-            if self._last is not None and name == self._last[1]:
-                break
-            names.append(name)
-        return names
 
     def changed(self) -> str | None:
         """Returns the name of a module that a new process may import in another version, or None."""
