@@ -1,8 +1,8 @@
 """Restores the interpreter after a trial that changed it, for the next trial on the same worker.
 
-Restored: the public names of the modules below, `sys.modules`, the import system, trace and profile functions, standard
-streams, the locale, the time zone, soft resource limits, a lowered recursion limit, and the settings in
-`process_settings`. Not restored: attributes of classes and of other modules.
+Restored: the public names of the modules below and the attributes of their public classes (not of numpy's and pandas'
+classes), `sys.modules`, the import system, trace and profile functions, standard streams, the locale, the time zone, soft
+resource limits, a lowered recursion limit, and the settings in `process_settings`. Not restored: other modules and classes.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import locale
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from enum import Enum
 from operator import itemgetter
 from types import ModuleType, TracebackType
 from typing import Any, ParamSpec, TypeVar
@@ -24,6 +25,7 @@ from rbt_ray.objectives.process_settings import ProcessSettings, limits, open_st
 P = ParamSpec("P")
 T = TypeVar("T")
 
+_LIBRARIES = ("cloudpickle", "numpy", "numpy.random", "numpy.linalg", "numpy.fft", "pandas")
 _MODULES = (
     *(
         "os",
@@ -41,9 +43,10 @@ _MODULES = (
         "traceback",
     ),
     *("itertools", "functools", "operator", "collections", "datetime", "decimal", "fractions", "statistics", "bisect"),
-    *("heapq", "re", "contextlib", "contextvars", "warnings", "locale", "gc", "zlib", "cloudpickle"),
-    *("numpy", "numpy.random", "numpy.linalg", "numpy.fft", "pandas"),
+    *("heapq", "re", "contextlib", "contextvars", "warnings", "locale", "gc", "zlib", "pathlib"),
+    *_LIBRARIES,
 )
+_IMMUTABLE_TYPE, _HEAP_TYPE = 1 << 8, 1 << 9  # Py_TPFLAGS_IMMUTABLETYPE, Py_TPFLAGS_HEAPTYPE
 _STREAMS = ("stdin", "stdout", "stderr")
 
 _BaseException = BaseException  # a trial may have replaced names in `builtins`
@@ -87,10 +90,50 @@ class _Names:
         return not same
 
 
+class _ClassAttributes:
+    """The attributes of a class as they are when this is created.
+
+    Args:
+        kind: a class written in Python.
+    """
+
+    __slots__ = ("_kind", "_namespace", "_read_version", "_values", "_version")
+
+    def __init__(self, kind: type) -> None:
+        self._kind = kind
+        (self._namespace,) = gc.get_referents(vars(kind))  # the dict behind the mapping proxy
+        self._read_version = version_reader(self._namespace)
+        self._version = self._read_version()
+        self._values = dict(self._namespace)
+
+    def are_current(self) -> bool:
+        """Returns whether the class is certain to have these attributes now."""
+        return self._version is not None and self._read_version() == self._version
+
+    def repair(self) -> bool:
+        """Restores the attributes and returns whether any had changed; keeps those that a library added."""
+        if self.are_current():
+            return False
+        changed = False
+        for name, value in [*self._namespace.items()]:
+            if name not in self._values and any(name in vars(base) for base in self._kind.__mro__[1:]):
+                type.__delattr__(self._kind, name)  # it hid an inherited attribute
+                changed = True
+            elif self._values.get(name, value) is not value:
+                type.__setattr__(self._kind, name, self._values[name])
+                changed = True
+        for name in self._values.keys() - self._namespace.keys():
+            type.__setattr__(self._kind, name, self._values[name])
+            changed = True
+        self._version = self._read_version()
+        return changed
+
+
 class Interpreter:
     """The interpreter state when this is created, which `repair` restores; `was_damaged` is set if it ever differed."""
 
     __slots__ = (
+        "_classes",
         "_imports",
         "_limits",
         "_locale",
@@ -109,6 +152,7 @@ class Interpreter:
         self._modules = loaded_modules()
         self._n_modules = len(sys.modules)
         self._names = watched_names()
+        self._classes = watched_classes()
         self._imports: list[tuple[list[Any], list[Any]]] = [
             (found, list(found)) for found in (sys.meta_path, sys.path_hooks)
         ]
@@ -135,6 +179,9 @@ class Interpreter:
         changed = False
         for names in self._names:  # builtins come first: the rest needs them
             if names.repair():
+                changed = True
+        for attributes in self._classes:
+            if attributes.repair():
                 changed = True
         if changed:
             apply_time_zone()  # a replaced `time.tzname` means that the zone changed
@@ -199,19 +246,55 @@ def watched_names() -> list[_Names]:
     return list(_watched.values())
 
 
+def watched_classes() -> list[_ClassAttributes]:
+    """Returns the attributes of the public classes of the watched modules of the standard library."""
+    for name in _MODULES:
+        if name in sys.modules and name not in _LIBRARIES:
+            for kind in _classes(sys.modules[name]):
+                known = _watched_classes.get(kind)
+                if known is None or not known.are_current():
+                    _watched_classes[kind] = _ClassAttributes(kind)
+    return list(_watched_classes.values())
+
+
+def _classes(module: ModuleType) -> list[type]:
+    """Returns the public classes of a module or its package that are written in Python, without its exceptions."""
+    return [
+        kind
+        for name, kind in vars(module).items()
+        if isinstance(kind, type)
+        and not name.startswith("_")
+        and kind.__module__.partition(".")[0] == module.__name__
+        and kind.__flags__ & (_HEAP_TYPE | _IMMUTABLE_TYPE) == _HEAP_TYPE
+        and not issubclass(kind, BaseException | Enum)
+    ]
+
+
 def loaded_modules() -> dict[str, ModuleType]:
     """The modules that were loaded at any call of this; each call adds those that were loaded since the one before."""
     global _last
     newest = next(reversed(sys.modules))
-    for name in reversed(sys.modules):
-        if name == _last:
-            break
+    for name in imported_since(_last):
         _loaded[name] = sys.modules[name]
     _last = newest
     return _loaded
 
 
+def imported_since(last: str | None) -> list[str]:
+    """The names of modules that were imported after the module `last`; all names where that one is None or gone.
+
+    The memory of modules that a process inherited is shared until something refers to them.
+    """
+    names: list[str] = []
+    for name in reversed(sys.modules):
+        if name == last:
+            break
+        names.append(name)
+    return names
+
+
 _watched: dict[str, _Names] = {}
+_watched_classes: dict[type, _ClassAttributes] = {}
 _loaded: dict[str, ModuleType] = {}
 _last: str | None = None
 """The module loaded last: `sys.modules` is in the order of loading."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rbt_ray.objectives.fingerprint.own_code import version_of
+from rbt_ray.objectives.interpreter import imported_since
 
 _STANDARD = tuple(sysconfig.get_paths()[name] + os.sep for name in ("stdlib", "platstdlib"))
 _PACKAGES = tuple(f"{os.sep}{name}{os.sep}" for name in ("site-packages", "dist-packages"))
@@ -64,7 +65,7 @@ class LoadedModules:
         last = len(sys.modules), next(reversed(sys.modules))
         if last == self._last:
             return
-        for name in self._imported_since():
+        for name in imported_since(None if self._last is None else self._last[1]):
             if name in self._seen:
                 continue
             self._seen.add(name)
@@ -78,18 +79,6 @@ class LoadedModules:
                 certain = stamp is not None and max(stamp[:2]) < (since - _MARGIN_S) * 1e9
                 self._versions[name] = _Version(file, _found(name), stamp if certain else None)
         self._last = last
-
-    def _imported_since(self) -> list[str]:
-        """Returns the names imported since the last call; all names if its last name is gone.
-
-        It touches no other module: a process shares the memory of the modules that it inherited until it refers to them.
-        """
-        names: list[str] = []
-        for name in reversed(sys.modules):
-            if self._last is not None and name == self._last[1]:
-                break
-            names.append(name)
-        return names
 
     def changed(self) -> str | None:
         """Returns the name of a module of which a new process may import another version, or None."""

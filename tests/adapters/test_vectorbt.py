@@ -17,6 +17,7 @@ def swept(example):
     return example("from_vectorbt")
 
 
+@pytest.mark.timeout(600)  # vectorbt compiles the portfolio of each worker
 def test_each_of_the_sweep_equals_its_portfolio_alone(swept, sample, wide):
     results = swept["results"]
     assert len(results) == 30

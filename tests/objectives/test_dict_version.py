@@ -1,6 +1,7 @@
 """What a trial changed in a module is found by the version of the module's dict, and without one by its names."""
 
 import math
+import pathlib
 import sys
 
 import pytest
@@ -78,3 +79,29 @@ def test_a_module_that_an_import_patched_is_restored_to_that(monkeypatch):
     math.sqrt = len
     assert repaired(watched)
     assert math.sqrt is abs
+
+
+def test_the_attributes_of_every_watched_class_are_put_back(monkeypatch):
+    """Each attribute is replaced, and in turn deleted or hidden, in a class that others inherit from or not."""
+    for attributes in interpreter.watched_classes():
+        kind, before = attributes._kind, dict(vars(attributes._kind))
+        own = [name for name, value in before.items() if callable(value) and not name.startswith("__")]
+        inherited = [name for name in dir(kind) if name not in before and not name.startswith("__")]
+        for change, name in [
+            *((setattr, name) for name in own[:3] + inherited[:3]),
+            *((delattr, name) for name in own[:3]),
+        ]:
+            change(kind, name, *([None] if change is setattr else []))
+            assert attributes.repair(), (kind, name)
+            assert dict(vars(kind)) == before
+            assert not attributes.repair()
+
+
+def test_classes_keep_attributes_that_a_library_adds():
+    attributes = next(found for found in interpreter.watched_classes() if found._kind is pathlib.Path)
+    pathlib.Path.of_a_library = 1
+    try:
+        assert not attributes.repair()
+        assert pathlib.Path.of_a_library == 1
+    finally:
+        del pathlib.Path.of_a_library
