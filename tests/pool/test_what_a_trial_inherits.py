@@ -138,10 +138,16 @@ row("stdin, closed", lambda: (sys.stdin is None, os.fstat(0).st_rdev), close_std
 row("stdout, closed", lambda: sys.stdout.closed, lambda: sys.stdout.close())
 row("built-in functions", *attribute(builtins, "sum", lambda _: 7))
 row("functions of os", *attribute(os, "getpid", lambda: 7))
+row("method of a class", *attribute(json.JSONEncoder, "encode", None))
 row("functions of the C time module", *attribute(time, "time", lambda: 0.0))
 
 row("recursion limit, raised", sys.getrecursionlimit, lambda: sys.setrecursionlimit(50_000), "raised recursion limit")
-row("classes", *attribute(json.JSONEncoder, "left", 7), "inside classes")
+row(
+    "attributes of other classes",
+    *attribute(tempfile.TemporaryDirectory, "cleanup", None),
+    "attributes of other classes",
+)
+row("attributes added to classes", *attribute(json.JSONEncoder, "left", 7), "attributes added to a class")
 row("module state", *attribute(tempfile, "tempdir", "/nowhere"), "in other modules")
 row("logging", lambda: logging.root.manager.disable, lambda: logging.disable(logging.CRITICAL), "`logging`")
 row("hooks of sys", *attribute(sys, "excepthook", print), "`sys.excepthook`")
