@@ -60,3 +60,18 @@ def test_a_source_is_read_again_when_its_file_has_changed(tmp_path, monkeypatch)
     file.write_text("FEE = 4\n")
     os.utime(file, (1e9, 1e9))  # as what copies files with their times does
     assert source_of("written_module").content == b"FEE = 4\n"
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3])
+@pytest.mark.parametrize("with_init", [True, False])
+def test_a_module_in_packages_that_are_not_imported_is_found(tmp_path, monkeypatch, depth, with_init):
+    monkeypatch.syspath_prepend(tmp_path)
+    names = [f"outer_{depth}_{with_init}", "middle", "inner"][:depth]
+    folder = tmp_path.joinpath(*names)
+    folder.mkdir(parents=True)
+    (folder / "leaf.py").write_text("FEE = 1\n")
+    if with_init:
+        for package in [folder, *folder.parents][:depth]:
+            (package / "__init__.py").write_text("")
+    assert source_of(".".join([*names, "leaf"])).content == b"FEE = 1\n"
+    assert names[0] not in sys.modules

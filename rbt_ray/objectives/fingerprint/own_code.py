@@ -118,7 +118,8 @@ def find_spec(name: str) -> ModuleSpec | None:
         holder = find_spec(parent)
         if holder is None or holder.submodule_search_locations is None:
             return None
-        path = list(holder.submodule_search_locations)
+        # Reading the path of a namespace package fails if its parent is not imported; `_path` is the path without that.
+        path = list(getattr(holder.submodule_search_locations, "_path", holder.submodule_search_locations))
     try:
         return PathFinder.find_spec(name, path)
     except (ImportError, ValueError):
