@@ -7,6 +7,7 @@ import functools
 import importlib.util
 import inspect
 import os
+import pkgutil
 import sys
 import sysconfig
 import time
@@ -113,17 +114,28 @@ def find_spec(name: str) -> ModuleSpec | None:
     if sys.modules.get(name) is not None:
         return spec_of(name)
     parent, _, _ = name.rpartition(".")
-    path = None
-    if parent:
-        holder = find_spec(parent)
-        if holder is None or holder.submodule_search_locations is None:
-            return None
-        # Reading the path of a namespace package fails if its parent is not imported; `_path` is the path without that.
-        path = list(getattr(holder.submodule_search_locations, "_path", holder.submodule_search_locations))
     try:
-        return PathFinder.find_spec(name, path)
+        if not parent:
+            return PathFinder.find_spec(name)
+        holder = find_spec(parent)
+        locations = [] if holder is None else holder.submodule_search_locations
+        return _spec_in(locations or [], name)
     except (ImportError, ValueError):
         return None
+
+
+def _spec_in(locations: Iterable[str], name: str) -> ModuleSpec | None:
+    """Returns the spec of a submodule. `PathFinder` fails for a namespace package inside one that is not imported."""
+    finders = [finder for folder in locations if (finder := pkgutil.get_importer(folder)) is not None]
+    found = [spec for finder in finders if (spec := finder.find_spec(name, None)) is not None]
+    whole = next((spec for spec in found if spec.loader is not None), None)
+    if whole is not None or not found:
+        return whole
+    namespace = ModuleSpec(name, None, is_package=True)
+    namespace.submodule_search_locations = [
+        folder for spec in found for folder in spec.submodule_search_locations or ()
+    ]
+    return namespace
 
 
 def spec_of(name: str) -> ModuleSpec | None:
