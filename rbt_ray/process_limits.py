@@ -1,4 +1,4 @@
-"""Limits of this process (`ulimit`) on address space and open files, checked before libraries are loaded.
+"""Limits of this process: the `ulimit` of address space and open files, checked before libraries are loaded; socket paths.
 
 A library that cannot map its code or start its threads kills the process or hangs, and raises no error that could be
 explained.
@@ -16,6 +16,9 @@ READER_BYTES, WORKER_BYTES = 400 * MIB, 1024 * MIB
 """Address space that a process needs to read prices or studies, and to run studies with workers."""
 READER_FILES, WORKER_FILES = 24, 48
 """Descriptors that it needs in addition to the open ones; each worker needs 4 more."""
+
+LONGEST_SOCKET_PATH = 103 if sys.platform == "darwin" else 107
+"""Bytes that the path of a Unix socket has at most."""
 
 
 def check(needed_bytes: int = READER_BYTES, needed_files: int = READER_FILES) -> None:

@@ -67,6 +67,13 @@ def _environment(**values):
     return apply
 
 
+def _long_temporary_folder(work):
+    """Sets TMPDIR to a folder whose path is too long for a Unix socket."""
+    folder = Path(work, *["long"] * 30)
+    folder.mkdir(parents=True)
+    os.environ["TMPDIR"] = str(folder)
+
+
 def _mounted(options, *, at):
     """Mounts a private file system over a folder, in a namespace that ends with the child."""
 
@@ -98,7 +105,7 @@ FAULTS = {
     "no TMPDIR": _environment(TMPDIR=None),
     "TMPDIR that is not there": _environment(TMPDIR="/nonexistent/tmp"),
     "TMPDIR that cannot be written": _environment(TMPDIR="/proc/self"),
-    "TMPDIR with a long name": _environment(TMPDIR="{work}/" + "long/" * 30),
+    "TMPDIR with a long name": _long_temporary_folder,
     "LANG=C": _environment(LANG="C", LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0"),
     "ASCII": _environment(PYTHONIOENCODING="ascii"),
     "an unknown locale": _environment(LANG="xx_YY.ISO-8859-99", LC_ALL="xx_YY"),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import multiprocessing
+import multiprocessing.util
 import os
 import re
 import sys
+import tempfile
 import threading
 from dataclasses import dataclass
 from multiprocessing.context import BaseContext
@@ -13,6 +15,7 @@ from typing import Any, Literal
 
 from rbt_ray.errors import SettingError
 from rbt_ray.pool.process_setup import ONE_THREAD
+from rbt_ray.process_limits import LONGEST_SOCKET_PATH
 
 StartMethod = Literal["fork", "forkserver", "spawn"]
 VARIABLE = "RBT_RAY_START_METHOD"
@@ -20,6 +23,9 @@ WORKER = "rbt-ray-worker"
 """The prefix of the names of worker processes."""
 _PRELOAD = {False: "rbt_ray.pool.local.preload", True: "rbt_ray.pool.local.preload_prices"}
 """The module that the fork server imports, without and with what prices need."""
+
+_BELOW = len("/pymp-12345678/listener-12345678")
+"""The path of a socket of multiprocessing below the temporary folder."""
 
 _READ_AT_START = re.compile(
     "PYTHON(?!BREAKPOINT)|LD_|DYLD_|LC_|LANG|MALLOC_|GLIBC_|TMP|TEMP|"
@@ -130,10 +136,23 @@ def _ensure_server(*, prices: bool) -> None:
             earlier = server._forkserver_pid, server._forkserver_alive_fd
             server._forkserver_address = server._forkserver_alive_fd = server._forkserver_pid = None
     forkserver.set_forkserver_preload([_PRELOAD[prices]])
+    _make_socket_folder()
     forkserver.ensure_running()
     _server = _Server(server._forkserver_pid, prices, variables)
     if earlier is not None:
         _end(*earlier)
+
+
+def _make_socket_folder() -> None:
+    """Creates the folder of multiprocessing's sockets in `/tmp` if the temporary folder's path is too long for them."""
+    if len(os.fsencode(tempfile.gettempdir())) + _BELOW <= LONGEST_SOCKET_PATH:
+        return
+    before = tempfile.tempdir
+    tempfile.tempdir = "/tmp"
+    try:
+        multiprocessing.util.get_temp_dir()  # created once per process
+    finally:
+        tempfile.tempdir = before
 
 
 def _end(pid: int, alive: int) -> None:

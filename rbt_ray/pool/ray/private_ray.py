@@ -17,11 +17,11 @@ from ray._private import ray_constants
 
 from rbt_ray.errors import WorkerStartError
 from rbt_ray.private_files import make_folder, write
+from rbt_ray.process_limits import LONGEST_SOCKET_PATH
 
 _PREFIX = "rbtray-"  # of no other folders, since unlocked ones are removed
 _TOKEN_NAMES = {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"}
 _BELOW = len(f"/{_PREFIX}12345678/ray/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store")
-_LONGEST_SOCKET = 103 if sys.platform == "darwin" else 107
 
 
 class PrivateFolder:
@@ -46,7 +46,7 @@ class PrivateFolder:
         except OSError as error:
             raise WorkerStartError(
                 f"Ray cannot be started: no folder for its sockets and logs can be made in {above} ({error}). Set "
-                f"RAY_TMPDIR to a writable folder with a path of at most {_LONGEST_SOCKET - _BELOW} characters."
+                f"RAY_TMPDIR to a writable folder with a path of at most {LONGEST_SOCKET_PATH - _BELOW} characters."
             ) from error
         self._kept = False
         _remove_unlocked(above)
@@ -119,7 +119,7 @@ def _above() -> Path:
     if sys.platform == "win32":
         return Path(wanted or tempfile.gettempdir())
     above = Path(wanted or "/tmp").absolute()
-    return above if len(os.fsencode(above)) + _BELOW <= _LONGEST_SOCKET else Path("/tmp")
+    return above if len(os.fsencode(above)) + _BELOW <= LONGEST_SOCKET_PATH else Path("/tmp")
 
 
 def _remove_unlocked(above: Path) -> None:

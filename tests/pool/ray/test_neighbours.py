@@ -24,6 +24,7 @@ def ray_ends_after():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)  # dozens of actors die and are started again
 @pytest.mark.usefixtures("ray_ends_after")
 def test_trials_that_are_done_before_another_kills_their_worker_keep_their_results(tmp_path):
     """Three studies: the answers were lost by chance, in about half of the studies on a busy machine."""

@@ -41,7 +41,7 @@ def deadly(params, data):
     return params["x"]
 
 
-def run(script, timeout=60, env=None):
+def run(script, timeout=160, env=None):
     """A script's output, in a process of its own."""
     command = [sys.executable, "-c", textwrap.dedent(script)]
     return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=True, env=env)
