@@ -21,6 +21,8 @@ from tests.cluster.studies import Study, local_table_hash
 
 N_WORKERS = 2
 _NOTICED_S = 30
+_PACE_S = 1.5
+"""Duration of a trial: a study outlasts its faults, each of which may take Ray half a minute to notice."""
 
 
 def kill_host(cluster: RayCluster, host: Host, rng: np.random.Generator) -> None:
@@ -92,7 +94,7 @@ class HostChaos:
         drawn = rng.choice(len(FAULTS), n_faults or int(rng.integers(2, 6)), p=weights / weights.sum())
         folder = self._folder / f"hosts-{seed}"
         folder.mkdir()
-        study, done = Study(folder), list[str]()
+        study, done = Study(folder, _PACE_S), list[str]()
         try:
             self._see_to_hosts()
             driver = study.run(self._cluster.head, self._cluster.env)

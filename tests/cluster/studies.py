@@ -26,7 +26,7 @@ def objective(params, data):
     with (HERE / "ran.log").open("a") as log:
         log.write(f"{socket.gethostname()} {os.getpid()} {time.time()}\\n")
     if not (HERE / "hurry").exists():
-        time.sleep(0.25)
+        time.sleep(PACE_S)
     return {"score": float(data.close[params["x"], 0]), "noise": data.rng.random()}
 """
 _STUDY = """
@@ -125,12 +125,13 @@ class Study:
 
     Args:
         folder: empty.
+        pace_s: seconds that each of the 200 trials takes until `hurry`.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, pace_s: float = 0.25) -> None:
         self.folder = folder
         self.path = folder / "studies" / "study"
-        (folder / "paced.py").write_text(_OBJECTIVE)
+        (folder / "paced.py").write_text(_OBJECTIVE.replace("PACE_S", str(pace_s)))
 
     def hurry(self) -> None:
         """Trials are no longer slow."""
