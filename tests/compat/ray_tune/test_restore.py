@@ -165,4 +165,4 @@ def test_a_restored_study_keeps_its_time_limit(tmp_path):
         journal.execute("DELETE FROM events WHERE kind != 'asked' AND number > 1")
         journal.commit()
     results = tune.Tuner.restore(tmp_path / "limited", hanging, run_config=tune.RunConfig(**run)).fit()
-    assert "1 s" in str(results.errors[0])
+    assert "`trial_timeout_s`" in str(results.errors[0])
