@@ -85,6 +85,7 @@ def _is_that_of(metrics, frame):
         assert metrics[ours] == pytest.approx(last[theirs], rel=1e-12, abs=1e-12), ours
 
 
+@pytest.mark.timeout(600)  # a backtester takes seconds to load in each worker
 def test_a_sweep_equals_the_backtesters_own_runs_on_both_backends(tuner, alone, ingested, tmp_path, monkeypatch):
     monkeypatch.setenv("RBT_RAY_HOME", str(tmp_path / "home"))
     local = tuner(name="local").fit()
