@@ -7,6 +7,7 @@ import gc
 import os
 import socket
 import stat
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,12 +21,14 @@ def remember_modules() -> None:
     """Records facts about all loaded modules, after the last import, and exempts their objects from garbage collection.
 
     A worker that did so itself would write to the memory of each module, which it shares with the other workers until then.
+    A worker also invalidates the caches of the import system, which writes to each of them: it inherits none.
     """
     from rbt_ray.objectives.interpreter import Interpreter
     from rbt_ray.pool import loaded_modules
 
     Interpreter()
     loaded_modules.remember()
+    sys.path_importer_cache.clear()
     gc.collect()
     gc.freeze()
 
@@ -65,6 +68,8 @@ process_setup.ignore_terminal_signals()
 process_setup.use_one_thread()
 process_setup.keep_freed_memory()
 _remove_socket_at_exit()
+
+import multiprocessing.popen_forkserver  # noqa: E402, F401 - each worker imports it when it starts
 
 import cloudpickle  # noqa: E402, F401 - it loads what must see the thread settings above
 
