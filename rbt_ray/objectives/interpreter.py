@@ -53,13 +53,13 @@ _BaseException = BaseException  # a trial may have replaced names in `builtins`
 
 
 class _Names:
-    """The public names of a module as they are when this is made.
+    """The public names of a module as they are when this is made, and its classes whose attributes are watched.
 
     Args:
         module: it.
     """
 
-    __slots__ = ("_look_up", "_names", "_namespace", "_read_version", "_values", "_version")
+    __slots__ = ("_look_up", "_names", "_namespace", "_read_version", "_values", "_version", "classes")
 
     def __init__(self, module: ModuleType) -> None:
         self._namespace = vars(module)
@@ -68,10 +68,17 @@ class _Names:
         self._names = _public(module)
         self._look_up: Callable[[dict[str, Any]], tuple[Any, ...]] = itemgetter(*self._names)
         self._values = tuple(self._names.values())
+        self.classes = [] if module.__name__ in _LIBRARIES else [_ClassAttributes(kind) for kind in _classes(module)]
 
     def are_current(self, module: ModuleType) -> bool:
         """Whether these are certain to be the names of this module now."""
         return vars(module) is self._namespace and self._is_unmodified()
+
+    def renew_classes(self) -> None:
+        """Reads the attributes of those classes again that have been modified since they were read."""
+        for position, attributes in enumerate(self.classes):
+            if not attributes.are_current():
+                self.classes[position] = _ClassAttributes(attributes.kind)
 
     def _is_unmodified(self) -> bool:
         return self._version is not None and self._read_version() == self._version
@@ -97,10 +104,10 @@ class _ClassAttributes:
         kind: a class written in Python.
     """
 
-    __slots__ = ("_kind", "_namespace", "_read_version", "_values", "_version")
+    __slots__ = ("_namespace", "_read_version", "_values", "_version", "kind")
 
     def __init__(self, kind: type) -> None:
-        self._kind = kind
+        self.kind = kind
         (self._namespace,) = gc.get_referents(vars(kind))  # the dict behind the mapping proxy
         self._read_version = version_reader(self._namespace)
         self._version = self._read_version()
@@ -116,14 +123,14 @@ class _ClassAttributes:
             return False
         changed = False
         for name, value in [*self._namespace.items()]:
-            if name not in self._values and any(name in vars(base) for base in self._kind.__mro__[1:]):
-                type.__delattr__(self._kind, name)  # it hid an inherited attribute
+            if name not in self._values and any(name in vars(base) for base in self.kind.__mro__[1:]):
+                type.__delattr__(self.kind, name)  # it hid an inherited attribute
                 changed = True
             elif self._values.get(name, value) is not value:
-                type.__setattr__(self._kind, name, self._values[name])
+                type.__setattr__(self.kind, name, self._values[name])
                 changed = True
         for name in self._values.keys() - self._namespace.keys():
-            type.__setattr__(self._kind, name, self._values[name])
+            type.__setattr__(self.kind, name, self._values[name])
             changed = True
         self._version = self._read_version()
         return changed
@@ -152,7 +159,7 @@ class Interpreter:
         self._modules = loaded_modules()
         self._n_modules = len(sys.modules)
         self._names = watched_names()
-        self._classes = watched_classes()
+        self._classes = [attributes for names in self._names for attributes in names.classes]
         self._imports: list[tuple[list[Any], list[Any]]] = [
             (found, list(found)) for found in (sys.meta_path, sys.path_hooks)
         ]
@@ -238,36 +245,31 @@ def objective_frames(error: BaseException) -> TracebackType | None:
 
 
 def watched_names() -> list[_Names]:
-    """The public names of the modules that are watched; those of a module that did not change are not read again."""
+    """The names and classes of the modules that are watched; those that have not changed since the last call are not read.
+
+    A forked worker reads almost none: a reference to each would give it its own copy of the pages that it shares.
+    """
     for module in (builtins, *(sys.modules[name] for name in _MODULES if name in sys.modules)):
         known = _watched.get(module.__name__)
         if known is None or not known.are_current(module):
             _watched[module.__name__] = _Names(module)
+        else:
+            known.renew_classes()
     return list(_watched.values())
-
-
-def watched_classes() -> list[_ClassAttributes]:
-    """Returns the attributes of the public classes of the watched modules of the standard library."""
-    for name in _MODULES:
-        if name in sys.modules and name not in _LIBRARIES:
-            for kind in _classes(sys.modules[name]):
-                known = _watched_classes.get(kind)
-                if known is None or not known.are_current():
-                    _watched_classes[kind] = _ClassAttributes(kind)
-    return list(_watched_classes.values())
 
 
 def _classes(module: ModuleType) -> list[type]:
     """Returns the public classes of a module or its package that are written in Python, without its exceptions."""
-    return [
-        kind
+    found = {
+        kind: None  # some have two names
         for name, kind in vars(module).items()
         if isinstance(kind, type)
         and not name.startswith("_")
         and kind.__module__.partition(".")[0] == module.__name__
         and kind.__flags__ & (_HEAP_TYPE | _IMMUTABLE_TYPE) == _HEAP_TYPE
         and not issubclass(kind, BaseException | Enum)
-    ]
+    }
+    return list(found)
 
 
 def loaded_modules() -> dict[str, ModuleType]:
@@ -294,7 +296,6 @@ def imported_since(last: str | None) -> list[str]:
 
 
 _watched: dict[str, _Names] = {}
-_watched_classes: dict[type, _ClassAttributes] = {}
 _loaded: dict[str, ModuleType] = {}
 _last: str | None = None
 """The module loaded last: `sys.modules` is in the order of loading."""

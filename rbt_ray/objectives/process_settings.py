@@ -5,13 +5,11 @@ from __future__ import annotations
 import decimal
 import gc
 import os
-import re
 import signal
 import socket
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, TypeAlias
 
 try:  # the functions of `signal` make an enum of every number, at ten times the cost
@@ -100,10 +98,10 @@ def umask() -> int:
     A system call can only return it by setting another, which files of other threads would then get. Linux also writes
     it to a file.
     """
-    with suppress(OSError):
-        line = re.search(r"^Umask:\s*([0-7]+)$", Path("/proc/self/status").read_text(), re.MULTILINE)
-        if line is not None:
-            return int(line[1], 8)
+    with suppress(OSError), open("/proc/self/status", "rb", buffering=0) as status:  # noqa: PTH123 - in each new worker
+        _, found_line, rest = status.read(4096).partition(b"\nUmask:")
+        if found_line:
+            return int(rest.partition(b"\n")[0], 8)
     found = os.umask(0o077)
     os.umask(found)
     return found

@@ -38,10 +38,12 @@ def import_price_modules() -> None:
     import numba  # noqa: F401
     import pyarrow.ipc  # noqa: F401
 
+    import rbt_ray.data.view
     import rbt_ray.objectives.sweep.crossing
     import rbt_ray.objectives.sweep.drifting
     import rbt_ray.objectives.sweep.run
-    import rbt_ray.simulate.backtest  # noqa: F401
+    import rbt_ray.simulate.backtest
+    import rbt_ray.simulate.indicators  # noqa: F401
 
 
 class Worker:

@@ -81,10 +81,14 @@ def test_a_module_that_an_import_patched_is_restored_to_that(monkeypatch):
     assert math.sqrt is abs
 
 
+def watched_classes():
+    return [attributes for names in interpreter.watched_names() for attributes in names.classes]
+
+
 def test_the_attributes_of_every_watched_class_are_put_back(monkeypatch):
     """Each attribute is replaced, and in turn deleted or hidden, in a class that others inherit from or not."""
-    for attributes in interpreter.watched_classes():
-        kind, before = attributes._kind, dict(vars(attributes._kind))
+    for attributes in watched_classes():
+        kind, before = attributes.kind, dict(vars(attributes.kind))
         own = [name for name, value in before.items() if callable(value) and not name.startswith("__")]
         inherited = [name for name in dir(kind) if name not in before and not name.startswith("__")]
         for change, name in [
@@ -98,7 +102,7 @@ def test_the_attributes_of_every_watched_class_are_put_back(monkeypatch):
 
 
 def test_classes_keep_attributes_that_a_library_adds():
-    attributes = next(found for found in interpreter.watched_classes() if found._kind is pathlib.Path)
+    attributes = next(found for found in watched_classes() if found.kind is pathlib.Path)
     pathlib.Path.of_a_library = 1
     try:
         assert not attributes.repair()

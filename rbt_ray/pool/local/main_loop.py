@@ -39,14 +39,15 @@ def serve(pipe: Connection, life: Connection, name: str, inherited: Sequence[Con
     from rbt_ray.pool.worker import Worker
 
     try:
-        _work(WorkerEnd(pipe), Worker(name))
+        answer_messages(WorkerEnd(pipe), Worker(name))
     except (EOFError, OSError):  # the driver is gone
         return
     except BaseException:  # an objective broke the process, which may not even be able to print a traceback
         _exit(1)
 
 
-def _work(driver: WorkerEnd, worker: Worker) -> None:
+def answer_messages(driver: WorkerEnd, worker: Worker) -> None:
+    """Loads jobs and evaluates batches until the driver closes its pipe; raises EOFError or OSError then."""
     driver.answer("ready")
     job: Job | None = None
     while True:

@@ -1,7 +1,5 @@
-"""Prepares the fork server like `preload`, and imports what evaluating on prices needs."""
+"""Prepares the fork server for objectives that read prices: importing this module has that effect."""
 
-from rbt_ray.pool.local import preload  # first: it sets the number of threads, which numba reads when it is imported
-from rbt_ray.pool.worker import import_price_modules
+from rbt_ray.pool.local import fork_server
 
-import_price_modules()
-preload.remember_modules()
+fork_server.prepare(prices=True)
