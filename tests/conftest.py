@@ -9,6 +9,8 @@ import tempfile
 
 import pytest
 
+from tests import one_ray
+
 _NAME_OF_RAY = re.compile(r"(_?users)?_?ray(pool|_(?!tune).*)?", re.IGNORECASE)
 _TEXT_ON_RAY = re.compile(r"\bRayPool\b|\bray\.init\b|^ray$|\bbackend=.ray\b")
 _RAY, _RAY_OF_POOLS = "ray", "ray of pools"
@@ -54,6 +56,12 @@ def pytest_unconfigure(config):
         shutil.rmtree(config.ray_folder, ignore_errors=True)
 
 
+def pytest_runtest_teardown(item, nextitem):
+    """Ends the Ray that tests share before a test that may fork, which no process with Ray's threads should do."""
+    if nextitem is None or not _is_on_ray(nextitem):
+        one_ray.release()
+
+
 def pytest_collection_modifyitems(config, items):
     """Keeps the tests that start a Ray in two groups, so that no more than two Rays run, and those of a module in one.
 
@@ -69,7 +77,7 @@ def pytest_collection_modifyitems(config, items):
 
 def _group_of(item):
     if _is_on_ray(item):
-        return _RAY_OF_POOLS if item.path.parent.name == "pool" else _RAY
+        return _RAY_OF_POOLS if "pool" in item.path.parts else _RAY
     return "vectorbt" if "vectorbt" in item.name or "vectorbt" in item.path.name else item.nodeid.partition("::")[0]
 
 

@@ -18,6 +18,7 @@ from rbt_ray.pool.job import Task
 from rbt_ray.pool.local.pool import LocalPool
 from rbt_ray.pool.worker import Worker
 from rbt_ray.study.space import Space
+from tests import one_ray
 from tests.pools import batch, collect, points, polynomial, task
 
 START_METHODS = ["forkserver", "spawn", "fork"] if sys.platform != "win32" else ["spawn"]
@@ -33,6 +34,7 @@ def start(kind, n_workers=2, **settings):
     if kind == "ray":
         from rbt_ray.pool.ray.pool import RayPool
 
+        one_ray.keep()
         return RayPool(n_workers, **settings)
     if kind == "dask":
         from dask_pool import DaskPool
