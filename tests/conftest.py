@@ -1,5 +1,6 @@
 """Which tests share a process when pytest-xdist spreads them, and a short folder for the sockets of Ray."""
 
+import gc
 import os
 import re
 import shutil
@@ -54,6 +55,17 @@ def pytest_configure(config):
 def pytest_unconfigure(config):
     if hasattr(config, "ray_folder"):
         shutil.rmtree(config.ray_folder, ignore_errors=True)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Keeps the garbage collector from looking through thousands of tests again and again."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
 
 
 def pytest_runtest_teardown(item, nextitem):

@@ -276,6 +276,15 @@ def test_an_objective_that_ends_whoever_loads_it_is_an_error_and_no_trial_s_faul
         collect(broken, 1)
 
 
+# The start methods share the process that watches memory.
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(one, marks=[pytest.mark.slow] * (one not in ("forkserver", "ray")))
+        for one in (*START_METHODS, "ray", "dask")
+    ],
+    indirect=True,
+)
 def test_memory_above_the_limit_ends_the_worker_with_that_reason(start_another):
     def hog(params, data):
         kept = []

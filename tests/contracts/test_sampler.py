@@ -52,8 +52,13 @@ SPACES = {**FINITE, "mixed": MIXED}
 each = pytest.mark.parametrize("make", SAMPLERS.values(), ids=SAMPLERS)
 
 
-def each_in(spaces):
-    """Each sampler in each of these spaces; hpbandster's takes seconds where conditions and clauses come together."""
+SLOW = {("hpbandster", "branching")}
+"""Where conditions and clauses come together hpbandster takes seconds."""
+SLOW_TWICE = {*SLOW, ("hpbandster", "pairs"), ("hpbandster", "one value"), ("optuna", "branching")}
+
+
+def each_in(spaces, slow=SLOW):
+    """Each sampler in each of these spaces."""
     return pytest.mark.parametrize(
         ("make", "space"),
         [
@@ -61,7 +66,7 @@ def each_in(spaces):
                 make,
                 space,
                 id=f"{space_name}-{name}",
-                marks=[pytest.mark.slow] * ((name, space_name) == ("hpbandster", "branching")),
+                marks=[pytest.mark.slow] * ((name, space_name) in slow),
             )
             for space_name, space in spaces.items()
             for name, make in SAMPLERS.items()
@@ -111,7 +116,7 @@ def test_a_finite_space_is_used_up_and_then_there_is_none(make, space):
     assert sampler.sample() is None
 
 
-@each_in(SPACES)
+@each_in(SPACES, SLOW_TWICE)
 def test_the_same_events_give_the_same_points(make, space):
     first, second = (play(make(space, seed=3), space, 30) for _ in range(2))
     np.testing.assert_array_equal(first, second)
@@ -161,7 +166,7 @@ def test_it_goes_on_where_everything_fails(make, fidelity):
         sampler.learn(sampler.sample(), fidelity, math.nan)
 
 
-@each_in(SPACES)
+@each_in(SPACES, SLOW_TWICE)
 def test_points_of_an_earlier_study_are_learned_from_and_not_proposed(make, space):
     rng = np.random.default_rng(0)
     earlier = space.canonical(space.from_unit(rng.random((20, space.n_params))))

@@ -183,6 +183,7 @@ def test_a_trial_that_times_out_by_the_virtual_clock_is_ended_and_its_batch_mate
     assert clock.now < 60
 
 
+@pytest.mark.slow
 def test_the_benchmark_runs():
     script = Path(__file__).parents[2] / "benchmarks" / "scale.py"
     command = [sys.executable, str(script), "--quick", "--workers", "100", "--seconds", "0.1"]

@@ -114,9 +114,7 @@ def check(found, expected, backend):
     assert found == expected
 
 
-@pytest.mark.parametrize(
-    "seed", [1, 2, pytest.param(3, marks=pytest.mark.slow), pytest.param(4, marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (2, 3, 4))])
 def test_trials_see_what_the_driver_has_now_whatever_it_has_changed(driver, monkeypatch, seed):
     draw = random.Random(seed)
     alone, with_helper = look_around()
