@@ -77,14 +77,18 @@ def pytest_runtest_teardown(item, nextitem):
 def pytest_collection_modifyitems(config, items):
     """Keeps the tests that start a Ray in two groups, so that no more than two Rays run, and those of a module in one.
 
-    Tests with vectorbt share a process too, which compiles it for half a minute. Ray's tests come first: they take longest.
+    Tests with vectorbt share a process too, which compiles it for half a minute. The groups that take longest come first:
+    those of Ray, and those with a test whose time limit is above the usual one.
     """
     groups = {item: _group_of(item) for item in items}
     if getattr(config.option, "loadgroup", False):
         for item, group in groups.items():
             # As pytest-xdist 3.8 does with the mark `xdist_group`, by an attribute that pytest 9.2 has not any more.
             item._id = type(item._id).parse(f"{item.nodeid}@{group}")
-    items.sort(key=lambda item: groups[item] not in (_RAY_OF_POOLS, _RAY))
+    usual = float(config.getini("timeout"))
+    limits = {item: item.get_closest_marker("timeout") for item in items}
+    long = {groups[item] for item, limit in limits.items() if limit is not None and limit.args[0] > usual}
+    items.sort(key=lambda item: (groups[item] not in (_RAY_OF_POOLS, _RAY), groups[item] not in long))
 
 
 def _group_of(item):

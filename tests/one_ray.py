@@ -1,5 +1,7 @@
 """One Ray of our own for the tests of this process that run one after the other, each of which would start another."""
 
+import rbt_ray as rbt
+
 _connection = None
 
 
@@ -13,10 +15,11 @@ def keep():
 
 
 def release():
-    """Ends the Ray that `keep` started once no pool uses it."""
+    """Ends the idle workers, and the Ray that `keep` started once no other pool uses it."""
     global _connection
     if _connection is not None:
         from rbt_ray.pool.ray import runtime
 
+        rbt.shutdown()
         connection, _connection = _connection, None
         runtime.leave(connection)
