@@ -107,7 +107,7 @@ def test_points_are_allowed_canonical_and_new(make, space):
     assert len({point.tobytes() for point in points}) == len(points)
 
 
-@each_in(FINITE)
+@each_in(FINITE, {*SLOW, ("optuna", "branching")})
 def test_a_finite_space_is_used_up_and_then_there_is_none(make, space):
     sampler = make(space)
     points = play(sampler, space, 10**4)

@@ -132,7 +132,15 @@ FILES = {
 }
 
 
-SLOW = ("text in dictionaries of Arrow", "text compressed", "lists", "a long heading", "a million columns")
+SLOW = (
+    "text in dictionaries of Arrow",
+    "text compressed",
+    "text in views",
+    "feather",
+    "lists",
+    "a long heading",
+    "a million columns",
+)
 """Kinds of what another kind shows in the default run."""
 
 

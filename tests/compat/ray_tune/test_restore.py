@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ray.tune.search import BasicVariantGenerator
 
 from rbt_ray import tune
 from rbt_ray.errors import StudyMismatchError, StudyNotFoundError
@@ -100,6 +99,8 @@ def test_restoring_a_finished_study_gives_its_results(fit, tmp_path):
 
 
 def test_numpys_numbers_are_held_by_the_file(fit, tmp_path):
+    from ray.tune.search import BasicVariantGenerator  # not for the workers, which import this module
+
     space = {
         "x": tune.grid_search(np.linspace(0, 1, 3)),
         "n": (np.int64(2), [np.bool_(True), np.str_("a")]),
