@@ -34,7 +34,11 @@ def examine(address, env, *words):
 
 
 @pytest.mark.parametrize(
-    ("ray", "safe"), [("ray_without_token", False), ("users_ray", True)], ids=["disabled", "token"]
+    ("ray", "safe"),
+    [
+        pytest.param("ray_without_token", False, id="disabled"),
+        pytest.param("users_ray", True, id="token", marks=pytest.mark.slow),
+    ],
 )
 def test_what_is_open_on_one_machine(request, ray, safe):
     address, env = request.getfixturevalue(ray)
