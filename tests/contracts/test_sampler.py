@@ -55,6 +55,7 @@ each = pytest.mark.parametrize("make", SAMPLERS.values(), ids=SAMPLERS)
 SLOW = {("hpbandster", "branching")}
 """Where conditions and clauses come together hpbandster takes seconds."""
 SLOW_TWICE = {*SLOW, ("hpbandster", "pairs"), ("hpbandster", "one value"), ("optuna", "branching")}
+"""In tests that sample twice, or after an earlier study, these take seconds too."""
 
 
 def each_in(spaces, slow=SLOW):
