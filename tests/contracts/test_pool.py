@@ -22,7 +22,8 @@ from tests import one_ray
 from tests.pools import batch, collect, points, polynomial, task
 
 START_METHODS = ["forkserver", "spawn", "fork"] if sys.platform != "win32" else ["spawn"]
-KINDS = [*START_METHODS, "ray", pytest.param("dask", marks=pytest.mark.slow)]
+KINDS = [*START_METHODS[:2], *(pytest.param(one, marks=pytest.mark.slow) for one in START_METHODS[2:])]
+KINDS += ["ray", pytest.param("dask", marks=pytest.mark.slow)]
 # Ray and Dask are last: no process may be forked from one that runs their threads.
 
 EXAMPLES = str(Path(__file__).parents[2] / "docs" / "examples")

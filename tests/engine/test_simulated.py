@@ -116,10 +116,10 @@ CLIMBING = {"fidelity": "reports", "max_reports": 27, "max_pending": 128, "mode"
     [
         {"search": "bohb"},
         {"search": "random", "scheduler": "asha"},
-        {"search": "random", "scheduler": rbt.ASHA(kind="stopping")},
+        pytest.param({"search": "random", "scheduler": rbt.ASHA(kind="stopping")}, marks=pytest.mark.slow),
         {"search": "sobol", "scheduler": "hyperband"},
         {"search": "bohb", "scheduler": "median"},
-        {"search": "tpe", "scheduler": "successive_halving"},
+        pytest.param({"search": "tpe", "scheduler": "successive_halving"}, marks=pytest.mark.slow),
     ],
     ids=lambda settings: "-".join(map(str, settings.values())),
 )

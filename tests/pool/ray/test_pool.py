@@ -259,7 +259,7 @@ def last(params, data):
     return float(np.nansum(data.close[-1]))
 
 
-@pytest.mark.parametrize("recycle_after", [None, 1])
+@pytest.mark.parametrize("recycle_after", [None, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_bundle_that_was_lost_from_the_object_store_is_put_there_again(pool, recycle_after):
     bundle = rbt.load_bundle("fx")
     other = RayPool(1, recycle_after=recycle_after)
@@ -293,7 +293,8 @@ def test_a_job_that_gets_lost_every_time_is_an_error(pool, monkeypatch):
     other.close()
 
 
-@pytest.mark.parametrize("n_workers", [pytest.param(None, marks=pytest.mark.slow), 2])
+@pytest.mark.slow  # a cluster of three nodes; tests/cluster has hosts that are lost, too
+@pytest.mark.parametrize("n_workers", [None, 2])
 def test_a_host_that_is_lost_costs_no_trial_even_without_retries(tmp_path, n_workers):
     run(
         f"""
