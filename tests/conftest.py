@@ -59,11 +59,15 @@ def pytest_unconfigure(config):
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection():
-    """Keeps the garbage collector from looking through thousands of tests again and again."""
+    """Keeps what each process would do again: pytest's translation of the tests, which it stores as bytecode; and the
+    garbage collector's walks over thousands of tests.
+    """
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, False  # the environment may forbid it
     gc.disable()
     try:
         return (yield)
     finally:
+        sys.dont_write_bytecode = before
         gc.enable()
         gc.freeze()
 
