@@ -1,5 +1,6 @@
 """Which tests share a process when pytest-xdist spreads them, and a short folder for the sockets of Ray."""
 
+import gc
 import os
 import re
 import shutil
@@ -8,6 +9,8 @@ import sys
 import tempfile
 
 import pytest
+
+from tests import one_ray
 
 _NAME_OF_RAY = re.compile(r"(_?users)?_?ray(pool|_(?!tune).*)?", re.IGNORECASE)
 _TEXT_ON_RAY = re.compile(r"\bRayPool\b|\bray\.init\b|^ray$|\bbackend=.ray\b")
@@ -54,22 +57,47 @@ def pytest_unconfigure(config):
         shutil.rmtree(config.ray_folder, ignore_errors=True)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Keeps what each process would do again: pytest's translation of the tests, which it stores as bytecode; and the
+    garbage collector's walks over thousands of tests.
+    """
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, False  # the environment may forbid it
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        sys.dont_write_bytecode = before
+        gc.enable()
+        gc.freeze()
+
+
+def pytest_runtest_teardown(item, nextitem):
+    """Ends the Ray that tests share before a test that may fork, which no process with Ray's threads should do."""
+    if nextitem is None or not _is_on_ray(nextitem):
+        one_ray.release()
+
+
 def pytest_collection_modifyitems(config, items):
     """Keeps the tests that start a Ray in two groups, so that no more than two Rays run, and those of a module in one.
 
-    Tests with vectorbt share a process too, which compiles it for half a minute. Ray's tests come first: they take longest.
+    Tests with vectorbt share a process too, which compiles it for half a minute. The groups that take longest come first:
+    those of Ray, and those with a test whose time limit is above the usual one.
     """
     groups = {item: _group_of(item) for item in items}
     if getattr(config.option, "loadgroup", False):
         for item, group in groups.items():
             # As pytest-xdist 3.8 does with the mark `xdist_group`, by an attribute that pytest 9.2 has not any more.
             item._id = type(item._id).parse(f"{item.nodeid}@{group}")
-    items.sort(key=lambda item: groups[item] not in (_RAY_OF_POOLS, _RAY))
+    usual = float(config.getini("timeout"))
+    limits = {item: item.get_closest_marker("timeout") for item in items}
+    long = {groups[item] for item, limit in limits.items() if limit is not None and limit.args[0] > usual}
+    items.sort(key=lambda item: (groups[item] not in (_RAY_OF_POOLS, _RAY), groups[item] not in long))
 
 
 def _group_of(item):
     if _is_on_ray(item):
-        return _RAY_OF_POOLS if item.path.parent.name == "pool" else _RAY
+        return _RAY_OF_POOLS if "pool" in item.path.parts else _RAY
     return "vectorbt" if "vectorbt" in item.name or "vectorbt" in item.path.name else item.nodeid.partition("::")[0]
 
 

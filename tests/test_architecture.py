@@ -1,6 +1,7 @@
 """Data flows one way, and so do imports; heavy libraries load where they are used."""
 
 import ast
+import functools
 import importlib
 import re
 import subprocess
@@ -115,9 +116,19 @@ def module_of(path):
     return ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
 
 
+@functools.cache
+def tree_of(path):
+    return ast.parse(path.read_text())
+
+
+@functools.cache
 def imports(path):
     """Every import, also within functions: the name, and whether it is for types alone."""
-    tree = ast.parse(path.read_text())
+    return list(_imports(path))
+
+
+def _imports(path):
+    tree = tree_of(path)
     guards = [node for node in ast.walk(tree) if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]
     for_types = {id(inner) for guard in guards for inner in ast.walk(guard)}
     for node in ast.walk(tree):
@@ -247,7 +258,7 @@ def test_rooms_are_packages_with_a_docstring():
 @pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_names_avoid_private_words(path):
     names = set(path.relative_to(PACKAGE).with_suffix("").parts)
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree_of(path)):
         names |= {getattr(node, field, None) for field in ("id", "attr", "arg", "name", "asname")} - {None}
     words = {name: {word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", name)} & BANNED for name in names}
     assert {name: found for name, found in words.items() if found} == {}
@@ -256,7 +267,7 @@ def test_names_avoid_private_words(path):
 @pytest.mark.parametrize("room", ["engine", "reporting", "store", "tuner"])
 def test_no_private_field_of_another_object_is_written(room):
     for path in (PACKAGE / room).rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(tree_of(path)):
             if isinstance(node, ast.Attribute) and isinstance(node.ctx, (ast.Store, ast.Del)):
                 is_own = isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")
                 assert is_own or not node.attr.startswith("_"), f"{path}:{node.lineno} writes {ast.unparse(node)}"

@@ -1,6 +1,8 @@
 """Tables of twenty studies of all kinds, and fingerprints of public names, are those of `tests/data/study_hashes.json`.
 
 After a deliberate change: ``python -m tests.test_study_hashes`` writes the file again.
+
+Libraries load where a study needs them: workers import this module for its objectives, in each new process again.
 """
 
 import contextlib
@@ -11,23 +13,10 @@ import json
 import tempfile
 from pathlib import Path
 
-import ConfigSpace as CS
 import numpy as np
-import optuna
 import pytest
-from ray.tune.search.optuna import OptunaSearch
 
 import rbt_ray as rbt
-from rbt_ray import tune
-from rbt_ray.compat.rustybt import (
-    CategoricalParameter,
-    ContinuousParameter,
-    ParallelOptimizer,
-    ParameterSpace,
-    RandomSearchAlgorithm,
-)
-from rbt_ray.objectives.fingerprint.fingerprint import fingerprint_of
-from tests.test_public_names import ADAPTERS
 
 RECORDED = Path(__file__).parent / "data" / "study_hashes.json"
 PLANE = {"x": rbt.uniform(-2, 2), "n": rbt.randint(0, 1000), "kind": rbt.choice(["a", "b", "c"])}
@@ -79,6 +68,8 @@ def chosen(params, data):
 
 
 def conditional():
+    import ConfigSpace as CS
+
     space = CS.ConfigurationSpace(seed=1)
     kind = CS.Categorical("kind", ["sma", "rsi"])
     fast, slow = CS.Integer("fast", (2, 50)), CS.Integer("slow", (2, 50))
@@ -90,6 +81,8 @@ def conditional():
 
 
 def constrained():
+    import ConfigSpace as CS
+
     space = CS.ConfigurationSpace(seed=1)
     fast, slow = CS.Integer("fast", (2, 50)), CS.Integer("slow", (2, 50))
     space.add([fast, slow])
@@ -148,6 +141,7 @@ def warm(folder):
 
 def ported(folder):
     """What a study of the Ray Tune front reports, without its times."""
+    from rbt_ray import tune
 
     def trainable(config):
         for step in range(4):
@@ -168,6 +162,14 @@ def ported(folder):
 
 def rusty(folder):
     """What RustyBT's optimizer reports."""
+    from rbt_ray.compat.rustybt import (
+        CategoricalParameter,
+        ContinuousParameter,
+        ParallelOptimizer,
+        ParameterSpace,
+        RandomSearchAlgorithm,
+    )
+
     space = ParameterSpace(
         parameters=[
             ContinuousParameter(name="x", min_value=-1.0, max_value=1.0),
@@ -177,6 +179,18 @@ def rusty(folder):
     optimizer = ParallelOptimizer(RandomSearchAlgorithm(space, n_iter=20, seed=4), n_jobs=2, verbose=False)
     optimizer.run(hill)
     return sorted((sorted(map(repr, one.params.items())), str(one.score)) for one in optimizer.get_results())
+
+
+def optunas_sampler():
+    import optuna
+
+    return optuna.samplers.TPESampler(seed=2)
+
+
+def rays_searcher():
+    from ray.tune.search.optuna import OptunaSearch
+
+    return OptunaSearch(seed=2)
 
 
 def hill(params):
@@ -201,8 +215,8 @@ STUDIES = {
     "hyperband": lambda at: fit(at, noisy, name="s", bundle="fx", scheduler="hyperband"),
     "asha": lambda at: fit(at, noisy, name="s", bundle="fx", scheduler="asha", fidelity="blocks"),
     "median": lambda at: fit(at, noisy, name="s", bundle="fx", scheduler="median"),
-    "optuna": lambda at: fit(at, name="s", search_alg=optuna.samplers.TPESampler(seed=2), max_pending=4),
-    "ray tune searcher": lambda at: fit(at, name="s", search_alg=OptunaSearch(seed=2), max_pending=4, num_samples=20),
+    "optuna": lambda at: fit(at, name="s", search_alg=optunas_sampler(), max_pending=4),
+    "ray tune searcher": lambda at: fit(at, name="s", search_alg=rays_searcher(), max_pending=4, num_samples=20),
     "conditional": lambda at: fit(at, lengths, conditional(), name="s", search_alg="bohb", max_pending=8),
     "constrained": lambda at: fit(at, lengths, constrained(), name="s", search_alg="sobol"),
     "batched": lambda at: fit(at, whole, name="s", num_samples=60),
@@ -233,6 +247,8 @@ def table_of(study, folder):
 
 def public_values():
     """Functions and classes that an objective can name, by their public names."""
+    from tests.test_public_names import ADAPTERS
+
     modules = (
         *("rbt_ray", "rbt_ray.analysis", "rbt_ray.tune", "rbt_ray.tune.logger"),
         *("rbt_ray.tune.schedulers", "rbt_ray.tune.stopper", "rbt_ray.objectives", "rbt_ray.compat.rustybt"),
@@ -247,6 +263,8 @@ def public_values():
 
 def fingerprint(value):
     """What a study records of an objective that refers to it, whatever the version of Python."""
+    from rbt_ray.objectives.fingerprint.fingerprint import fingerprint_of
+
     return fingerprint_of(functools.partial(value)).digest
 
 
@@ -255,6 +273,8 @@ EXPECTED = json.loads(RECORDED.read_text()) if RECORDED.exists() else {"tables":
 
 @pytest.fixture(autouse=True)
 def quiet(monkeypatch, tmp_path):
+    import optuna
+
     monkeypatch.chdir(tmp_path)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
 

@@ -1,6 +1,5 @@
 """Objectives of bt strategies equal bt alone."""
 
-import bt
 import numpy as np
 import pytest
 
@@ -8,13 +7,26 @@ from rbt_ray.adapters import bt as adapter
 from rbt_ray.errors import ObjectiveResultError
 
 
-def test_each_of_the_sweep_equals_a_backtest_alone(example, wide):
-    swept = example("from_bt")
+@pytest.fixture(scope="module")
+def bt():
+    """The library, which takes seconds to import: processes that run other tests do without."""
+    import bt
+
+    return bt
+
+
+@pytest.fixture(scope="module")
+def swept(example):
+    return example("from_bt")
+
+
+@pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.slow)])
+def test_each_of_the_sweep_equals_a_backtest_alone(every, bt, swept, wide):
     results = swept["results"]
     assert len(results) == 24
     assert results.errors == []
     close = wide("close", results.study.bundle.train_bars)
-    for result in results:
+    for result in results[::every]:
         alone = bt.Backtest(
             swept["momentum"](**result.config),
             close,
@@ -29,7 +41,7 @@ def test_each_of_the_sweep_equals_a_backtest_alone(example, wide):
         assert result.metrics["sharpe"] == pytest.approx(returns.mean() / returns.std() * 252**0.5, rel=1e-9)
 
 
-def test_a_backtest_that_the_function_returns_runs_unchanged(sample, wide):
+def test_a_backtest_that_the_function_returns_runs_unchanged(bt, sample, wide):
     def hold(close, weight):
         algos = [bt.algos.RunOnce(), bt.algos.WeighSpecified(IBM=weight), bt.algos.Rebalance()]
         return bt.Backtest(bt.Strategy("hold", algos), close, initial_capital=5_000, integer_positions=False)
@@ -40,7 +52,7 @@ def test_a_backtest_that_the_function_returns_runs_unchanged(sample, wide):
     np.testing.assert_allclose(run.equity, 0.6 + 0.4 * ibm / ibm.iloc[0], rtol=1e-9)
 
 
-def test_other_results_and_other_bars_are_refused(sample):
+def test_other_results_and_other_bars_are_refused(bt, sample):
     with pytest.raises(ObjectiveResultError, match=r"returned a float; return a bt\.Strategy or a bt\.Backtest"):
         adapter.objective(lambda close: 1.0)({}, sample.view(100))
 

@@ -3,13 +3,12 @@
 import numpy as np
 import pandas as pd
 import pytest
-import vectorbt as vbt
 
 from rbt_ray.adapters import vectorbt
 from rbt_ray.errors import ObjectiveError, ObjectiveResultError
 from rbt_ray.objectives.kind import kind_of
 
-pytestmark = pytest.mark.slow  # vectorbt compiles itself in each process
+pytestmark = pytest.mark.slow  # vectorbt compiles itself in each process, and takes seconds to import
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +37,8 @@ def test_each_of_the_sweep_equals_its_portfolio_alone(swept, sample, wide):
 
 def targets(close, weight):
     """Weights of all symbols with a price; one account for each config, many configs at once."""
+    import vectorbt as vbt
+
     columns = [close.notna() * w / close.shape[1] for w in np.atleast_1d(weight)]
     size = pd.concat(columns, axis=1, keys=np.atleast_1d(weight), names=["weight", "symbol"])
     prices = pd.concat([close] * len(columns), axis=1, keys=np.atleast_1d(weight), names=["weight", "symbol"])
@@ -55,6 +56,8 @@ def targets(close, weight):
 
 def holdings(close, weight):
     """The same with an account for each symbol: a column for each (config, symbol)."""
+    import vectorbt as vbt
+
     columns = [close.notna() * w for w in np.atleast_1d(weight)]
     size = pd.concat(columns, axis=1, keys=np.atleast_1d(weight), names=["weight", "symbol"])
     prices = pd.concat([close] * len(columns), axis=1, keys=np.atleast_1d(weight), names=["weight", "symbol"])

@@ -3,7 +3,6 @@
 import re
 from pathlib import Path
 
-import bt
 import cloudpickle
 import numpy as np
 import pytest
@@ -41,6 +40,8 @@ def rising(close, window):
 
 
 def rising_algos(close, window):
+    import bt  # takes seconds
+
     weights = rising(close, window)
     return bt.Strategy("rising", [bt.algos.WeighTarget(weights), bt.algos.Rebalance()])
 

@@ -18,10 +18,12 @@ from rbt_ray.pool.job import Task
 from rbt_ray.pool.local.pool import LocalPool
 from rbt_ray.pool.worker import Worker
 from rbt_ray.study.space import Space
+from tests import one_ray
 from tests.pools import batch, collect, points, polynomial, task
 
 START_METHODS = ["forkserver", "spawn", "fork"] if sys.platform != "win32" else ["spawn"]
-KINDS = [*START_METHODS, "ray", pytest.param("dask", marks=pytest.mark.slow)]
+KINDS = [*START_METHODS[:2], *(pytest.param(one, marks=pytest.mark.slow) for one in START_METHODS[2:])]
+KINDS += ["ray", pytest.param("dask", marks=pytest.mark.slow)]
 # Ray and Dask are last: no process may be forked from one that runs their threads.
 
 EXAMPLES = str(Path(__file__).parents[2] / "docs" / "examples")
@@ -33,6 +35,7 @@ def start(kind, n_workers=2, **settings):
     if kind == "ray":
         from rbt_ray.pool.ray.pool import RayPool
 
+        one_ray.keep()
         return RayPool(n_workers, **settings)
     if kind == "dask":
         from dask_pool import DaskPool
@@ -274,6 +277,15 @@ def test_an_objective_that_ends_whoever_loads_it_is_an_error_and_no_trial_s_faul
         collect(broken, 1)
 
 
+# The driver watches the memory of its workers, by whatever method they start.
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(one, marks=[pytest.mark.slow] * (one not in (START_METHODS[0], "ray")))
+        for one in (*START_METHODS, "ray", "dask")
+    ],
+    indirect=True,
+)
 def test_memory_above_the_limit_ends_the_worker_with_that_reason(start_another):
     def hog(params, data):
         kept = []

@@ -52,8 +52,14 @@ SPACES = {**FINITE, "mixed": MIXED}
 each = pytest.mark.parametrize("make", SAMPLERS.values(), ids=SAMPLERS)
 
 
-def each_in(spaces):
-    """Each sampler in each of these spaces; hpbandster's takes seconds where conditions and clauses come together."""
+SLOW = {("hpbandster", "branching"), ("hpbandster", "pairs")}
+"""Where clauses forbid configs hpbandster takes seconds."""
+SLOW_TWICE = {*SLOW, ("hpbandster", "one value"), ("optuna", "branching")}
+"""In tests that sample twice, or after an earlier study, these take seconds too."""
+
+
+def each_in(spaces, slow=SLOW):
+    """Each sampler in each of these spaces."""
     return pytest.mark.parametrize(
         ("make", "space"),
         [
@@ -61,7 +67,7 @@ def each_in(spaces):
                 make,
                 space,
                 id=f"{space_name}-{name}",
-                marks=[pytest.mark.slow] * ((name, space_name) == ("hpbandster", "branching")),
+                marks=[pytest.mark.slow] * ((name, space_name) in slow),
             )
             for space_name, space in spaces.items()
             for name, make in SAMPLERS.items()
@@ -102,7 +108,7 @@ def test_points_are_allowed_canonical_and_new(make, space):
     assert len({point.tobytes() for point in points}) == len(points)
 
 
-@each_in(FINITE)
+@each_in(FINITE, {*SLOW, ("optuna", "branching")})
 def test_a_finite_space_is_used_up_and_then_there_is_none(make, space):
     sampler = make(space)
     points = play(sampler, space, 10**4)
@@ -111,7 +117,7 @@ def test_a_finite_space_is_used_up_and_then_there_is_none(make, space):
     assert sampler.sample() is None
 
 
-@each_in(SPACES)
+@each_in(SPACES, SLOW_TWICE)
 def test_the_same_events_give_the_same_points(make, space):
     first, second = (play(make(space, seed=3), space, 30) for _ in range(2))
     np.testing.assert_array_equal(first, second)
@@ -161,7 +167,7 @@ def test_it_goes_on_where_everything_fails(make, fidelity):
         sampler.learn(sampler.sample(), fidelity, math.nan)
 
 
-@each_in(SPACES)
+@each_in(SPACES, SLOW_TWICE)
 def test_points_of_an_earlier_study_are_learned_from_and_not_proposed(make, space):
     rng = np.random.default_rng(0)
     earlier = space.canonical(space.from_unit(rng.random((20, space.n_params))))

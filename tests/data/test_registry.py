@@ -253,7 +253,7 @@ def test_special_files_in_the_registry_are_errors_at_once(home, small, what, kin
 
 def test_ingests_at_once_leave_whole_versions_only(home, small):
     rbt.ingest("prices", small)
-    children = [_start(str(1000 * number), "12") for number in range(3)]
+    children = [_start(str(1000 * number), "6") for number in range(3)]
     loads = 0
     while any(child.poll() is None for child in children):
         assert rbt.load_bundle("prices").n_symbols in (3, 4)
@@ -263,15 +263,15 @@ def test_ingests_at_once_leave_whole_versions_only(home, small):
         versions += [line.split()[1] for line in child.communicate()[0].splitlines() if line.startswith("done")]
         assert child.returncode == 0
     assert loads > 10
-    assert len(set(versions)) == 36
-    assert rbt.load_bundle("prices").version in (versions[11], versions[23], versions[35])
+    assert len(set(versions)) == 18
+    assert rbt.load_bundle("prices").version in (versions[5], versions[11], versions[17])
     for version in versions:
         assert rbt.load_bundle("prices", version).version == version
     assert list((home / "bundles" / "prices").glob(".*")) == []
 
 
 def test_ingest_and_remove_at_once(home, small):
-    child = _start("0", "60")
+    child = _start("0", "30")
     removed = 0
     while child.poll() is None:
         try:

@@ -4,6 +4,8 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 
 def demo(place, *words):
     done = subprocess.run(
@@ -13,6 +15,7 @@ def demo(place, *words):
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_ray_and_local_give_the_same_table_and_nothing_else_on_stdout(tmp_path):
     local, ray = demo(tmp_path), demo(tmp_path, "--backend", "ray", "--workers", "2")
     assert (local["backend"], ray["backend"]) == ("local", "ray")

@@ -16,6 +16,7 @@ from rbt_ray.pool.local.pool import LocalPool
 from rbt_ray.store.location import OWN_BUNDLE
 from rbt_ray.store.uri import child
 from rbt_ray.tuner.result_grid import ResultGrid
+from tests import one_ray
 from tests.pools import batch, points, task
 
 N = 40
@@ -250,6 +251,7 @@ def test_a_part_of_the_symbols_is_on_read_only_pages_too(tmp_path):
 @pytest.fixture(scope="module")
 def on_ray():
     """All studies on Ray in this module share a pool of two actors, until a study ends it."""
+    one_ray.keep()
     yield {"backend": "ray"}
     rbt.shutdown()
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import rbt_ray as rbt
+from tests import one_ray
 
 
 def hostile(params, data):
@@ -32,6 +33,8 @@ def hostile(params, data):
 
 @pytest.fixture(scope="module", params=["local", "ray"])
 def results(request, tmp_path_factory):
+    if request.param == "ray":
+        one_ray.keep()
     results = rbt.Tuner(
         hostile,
         param_space={"n": rbt.randint(0, 200)},

@@ -89,7 +89,9 @@ def whole(tmp_path_factory):
     return json.loads(out)
 
 
-@pytest.mark.parametrize("after", [1, 150])  # `make test-chaos` kills drivers at random moments
+@pytest.mark.parametrize(
+    "after", [pytest.param(1, marks=pytest.mark.slow), 150]
+)  # `make test-chaos` kills drivers at random moments
 def test_kill_9_then_resume(place, whole, after):
     assert whole["n_trials"] == 300
     driver = start(place, "run", "study.toml", "--json", "--workers", "2")

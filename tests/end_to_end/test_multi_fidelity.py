@@ -70,7 +70,17 @@ def test_one_worker_and_three_give_the_same_table(tmp_path, algorithm):
     assert len(configs) == algorithm.get("num_samples", 40)
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS, ids=named)
+@pytest.mark.parametrize(
+    "algorithm",
+    [
+        pytest.param(
+            one,
+            marks=[pytest.mark.slow] * (named(one) not in ("bohb", "random-asha", "random-median", "tpe-hyperband")),
+        )
+        for one in ALGORITHMS
+    ],
+    ids=named,
+)
 def test_stopped_anywhere_it_ends_in_the_same_table(tmp_path, algorithm):
     class StopAt:
         def __init__(self, trial):

@@ -1,14 +1,14 @@
-"""Tuner, TuneConfig, RunConfig and ResultGrid as users use them."""
+"""Tuner, TuneConfig, RunConfig and ResultGrid as users use them.
+
+Libraries load in the tests that need them: workers import this module for its objectives, in each new process again.
+"""
 
 import os
 from pathlib import Path
 
-import ConfigSpace as cs
 import numpy as np
-import pandas as pd
 import psutil
 import pytest
-from ray import tune as ray_tune
 
 import rbt_ray as rbt
 from rbt_ray.errors import SettingError, StudyExistsError, StudyMismatchError, StudyNotFoundError
@@ -69,6 +69,8 @@ def test_nested_spaces_constants_and_choices_reach_the_objective_as_written(tmp_
 
 
 def test_a_configspace_keeps_its_conditions_and_forbidden_clauses(tmp_path):
+    import ConfigSpace as cs
+
     space = cs.ConfigurationSpace(seed=0)
     kind = cs.Categorical("kind", ["a", "b"])
     depth = cs.Integer("depth", (1, 4))
@@ -90,6 +92,8 @@ def test_a_configspace_keeps_its_conditions_and_forbidden_clauses(tmp_path):
 
 
 def test_ray_tunes_own_domains_are_taken_as_they_are(tmp_path):
+    from ray import tune as ray_tune
+
     space = {
         "x": ray_tune.uniform(0, 1),
         "n": ray_tune.randint(0, 5),
@@ -153,6 +157,8 @@ def test_a_built_in_computes_the_studys_metric_when_it_is_another(tmp_path):
 
 
 def test_no_trial_sees_the_hold_out(tmp_path):
+    import pandas as pd
+
     bundle = rbt.load_bundle("sample")
 
     def last_day(params, data):
@@ -212,6 +218,8 @@ def test_callbacks_hear_of_every_trial_once_and_of_the_end(tmp_path):
 
 
 def test_an_unregistered_bundle_is_kept_with_the_study(tmp_path):
+    import pandas as pd
+
     frame = pd.DataFrame({"A": np.linspace(10, 20, 400)}, pd.bdate_range("2020-01-01", periods=400))
     bundle = rbt.Bundle.from_frame(frame)
     first_closes = lambda p, d: float(d.close[p["x"], 0])  # noqa: E731 - that lambdas are known again is tested, too
@@ -265,6 +273,8 @@ def test_reprs_say_what_there_is(tmp_path):
 
 
 def test_wrong_settings_are_sentences():
+    import pandas as pd
+
     with pytest.raises(SettingError, match="`num_samples` is a whole number of at least 1; got True"):
         rbt.TuneConfig(num_samples=True)
     with pytest.raises(SettingError, match=r"`points_to_evaluate` is a list of configs"):

@@ -78,9 +78,23 @@ def reference(searcher, max_pending, failed):
         told += 1
 
 
-@settings(max_examples=150, deadline=None)
-@given(data=st.data(), max_pending=st.integers(1, 9), group=st.integers(1, 12), n=st.integers(1, 40))
+any_study = given(data=st.data(), max_pending=st.integers(1, 9), group=st.integers(1, 12), n=st.integers(1, 40))
+
+
+@settings(max_examples=40, deadline=None)
+@any_study
 def test_any_order_of_arrival_in_any_batches_gives_the_rules_one_sequence(data, max_pending, group, n):
+    check_sequence(data, max_pending, group, n)
+
+
+@pytest.mark.slow
+@settings(max_examples=300, deadline=None)
+@any_study
+def test_the_same_in_many_more_orders(data, max_pending, group, n):
+    check_sequence(data, max_pending, group, n)
+
+
+def check_sequence(data, max_pending, group, n):
     failed = data.draw(st.sets(st.integers(0, n - 1), max_size=5))
     expected_searcher = Recorder(group, n)
     expected = reference(expected_searcher, max_pending, failed)

@@ -116,10 +116,10 @@ CLIMBING = {"fidelity": "reports", "max_reports": 27, "max_pending": 128, "mode"
     [
         {"search": "bohb"},
         {"search": "random", "scheduler": "asha"},
-        {"search": "random", "scheduler": rbt.ASHA(kind="stopping")},
+        pytest.param({"search": "random", "scheduler": rbt.ASHA(kind="stopping")}, marks=pytest.mark.slow),
         {"search": "sobol", "scheduler": "hyperband"},
         {"search": "bohb", "scheduler": "median"},
-        {"search": "tpe", "scheduler": "successive_halving"},
+        pytest.param({"search": "tpe", "scheduler": "successive_halving"}, marks=pytest.mark.slow),
     ],
     ids=lambda settings: "-".join(map(str, settings.values())),
 )
@@ -183,6 +183,7 @@ def test_a_trial_that_times_out_by_the_virtual_clock_is_ended_and_its_batch_mate
     assert clock.now < 60
 
 
+@pytest.mark.slow
 def test_the_benchmark_runs():
     script = Path(__file__).parents[2] / "benchmarks" / "scale.py"
     command = [sys.executable, str(script), "--quick", "--workers", "100", "--seconds", "0.1"]

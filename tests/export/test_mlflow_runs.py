@@ -1,7 +1,6 @@
 """MLflow's own client reads an exported study."""
 
 import pytest
-from mlflow import MlflowClient
 
 import rbt_ray as rbt
 
@@ -14,6 +13,8 @@ def score(params, data):
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
+    from mlflow import MlflowClient  # not for the workers, which import this module
+
     folder = tmp_path_factory.mktemp("mlflow")
     results = rbt.Tuner(
         score,

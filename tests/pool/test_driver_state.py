@@ -114,8 +114,13 @@ def check(found, expected, backend):
     assert found == expected
 
 
+SLOW = [(backend, seed) for backend in ("local", "ray") for seed in range(1, 5)][1:]
+
+
 @pytest.mark.parametrize(
-    "seed", [1, 2, pytest.param(3, marks=pytest.mark.slow), pytest.param(4, marks=pytest.mark.slow)]
+    ("backend", "seed"),
+    [("local", 1), *(pytest.param(*one, marks=pytest.mark.slow) for one in SLOW)],
+    indirect=["backend"],
 )
 def test_trials_see_what_the_driver_has_now_whatever_it_has_changed(driver, monkeypatch, seed):
     draw = random.Random(seed)

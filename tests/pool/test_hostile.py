@@ -17,6 +17,7 @@ import pytest
 import rbt_ray as rbt
 from rbt_ray.pool.job import Task
 from rbt_ray.study.space import Space
+from tests import one_ray
 from tests.pools import batch, collect
 
 SPACE = Space.of({"n": rbt.randint(0, 100)})
@@ -27,6 +28,8 @@ def start(request):
     """Starts pools of a backend, with one worker if nothing is said; on Ray all are of one Ray, which the first holds."""
     if request.param == "ray":
         from rbt_ray.pool.ray.pool import RayPool as Pool
+
+        one_ray.keep()
     else:
         from rbt_ray.pool.local.pool import LocalPool as Pool
     pools = [Pool(1)]

@@ -233,7 +233,17 @@ def study(pool, objective, *batches):
     return found
 
 
-@pytest.mark.parametrize("name", COVERED)
+SAMPLE = {
+    f"handler of signal {int(number)}" for number in (signal.SIGINT, signal.SIGTERM, signal.SIGSEGV, signal.SIGRTMAX)
+}
+"""Of the handlers, which one loop restores, the default run has these."""
+EACH = [
+    pytest.param(name, marks=[pytest.mark.slow] * (name.startswith("handler of") and name not in SAMPLE))
+    for name in COVERED
+]
+
+
+@pytest.mark.parametrize("name", EACH)
 def test_what_a_trial_changes_no_later_trial_finds(pool, name):
     """Not in its batch, not in the next, not in the next study."""
     undisturbed = study(pool, Meddle(name), [0, 0, 0], [0])

@@ -20,7 +20,7 @@ MIXED = Space.of(
         "kind": rbt.choice(["a", "b", "c"]),
     }
 )
-DRAWS = 2500
+DRAWS = 5000
 SEED = 11
 
 

@@ -56,8 +56,9 @@ def best_of(seed, n, **options):
     return min(seen.values())
 
 
+@pytest.mark.slow  # twenty searches
 def test_a_better_corner_is_found_after_a_good_one():
-    found = {anew: sum(best_of(seed, 400, restarts=anew) < -1.5 for seed in range(10)) for anew in (True, False)}
+    found = {again: sum(best_of(seed, 400, restarts=again) < -1.5 for seed in range(10)) for again in (True, False)}
     assert found[True] > 2 * found[False]
 
 

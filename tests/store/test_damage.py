@@ -119,10 +119,11 @@ def read(folder):
     return None
 
 
+@pytest.mark.parametrize("n_places", [40, pytest.param(200, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("how", ["cut", "a bit", "bytes"])
-def test_damage_at_random_places(original, how, tmp_path):
+def test_damage_at_random_places(original, how, n_places, tmp_path):
     outcomes = {"whole": 0, "beginning": 0, "refused": 0}
-    for seed in range(N_PLACES):
+    for seed in range(n_places):
         rng = np.random.default_rng([seed, len(how)])
         folder = tmp_path / str(seed)
         name, at = damaged_copy(original, rng, how, folder)
@@ -143,7 +144,7 @@ def test_damage_at_random_places(original, how, tmp_path):
                     assert n >= sum(end <= at for end in original.ends), f"events before the damage are lost: {where}"
             go_on(folder, rows, where)
         shutil.rmtree(folder)
-    assert outcomes["refused"] + outcomes["whole"] + outcomes["beginning"] == N_PLACES
+    assert outcomes["refused"] + outcomes["whole"] + outcomes["beginning"] == n_places
     if original.ends:
         assert outcomes["beginning"], "no log was damaged"
 

@@ -44,9 +44,20 @@ def finished(metrics_of_rows, trials):
     return Finished(np.array(trials), points, 0.5, outcomes, "local-0", 12.5, 0.25, 0.5)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(rows=rows, gap=st.booleans())
 def test_a_finished_batch_comes_back_with_values_and_types(tmp_path_factory, rows, gap):
+    check_finished(tmp_path_factory, rows, gap)
+
+
+@pytest.mark.slow
+@settings(max_examples=400, deadline=None)
+@given(rows=rows, gap=st.booleans())
+def test_many_more_batches_come_back_with_values_and_types(tmp_path_factory, rows, gap):
+    check_finished(tmp_path_factory, rows, gap)
+
+
+def check_finished(tmp_path_factory, rows, gap):
     folder = tmp_path_factory.mktemp("journal")
     trials = list(range(3, 3 + len(rows)))
     if gap:

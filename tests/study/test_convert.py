@@ -46,7 +46,7 @@ def every_kind():
 def conditional():
     space = CS.ConfigurationSpace(seed=5)
     kind = CS.Categorical("kind", ["sma", "rsi", "none"])
-    fast, slow = CS.Integer("fast", (1, 6)), CS.Integer("slow", (2, 8))
+    fast, slow = CS.Integer("fast", (1, 4)), CS.Integer("slow", (2, 5))
     level = CS.OrdinalHyperparameter("level", ["low", "middle", "high"], default_value="middle")
     smooth = CS.Categorical("smooth", [True, False])
     span = CS.Integer("span", (1, 4))

@@ -9,6 +9,7 @@ import pytest
 
 from rbt_ray import tune
 from rbt_ray.errors import InputError, StudyMismatchError
+from tests import one_ray
 
 MB = 2**20
 
@@ -83,6 +84,7 @@ def test_a_study_with_parameters_is_restored_with_them(fit, tmp_path):
 
 
 def test_on_ray_they_lie_in_its_store(tmp_path):
+    one_ray.keep()
     results = tune.Tuner(
         tune.with_parameters(reads, data=np.ones(13 * MB)),
         tune_config=tune.TuneConfig(num_samples=6),

@@ -26,6 +26,7 @@ from rbt_ray.compat.rustybt import (
 )
 from rbt_ray.compat.rustybt.objective import NamedBundle, ScoredObjective, to_algorithm
 from rbt_ray.errors import NoResultError, ObjectiveError, SettingError, StudyMismatchError
+from tests import one_ray
 from tests.compat.rustybt import objectives
 
 N = DiscreteParameter(name="n", min_value=0, max_value=7)
@@ -312,6 +313,7 @@ def test_debug_logging_says_what_does_the_work(flags, capfd):
 
 def test_ray_does_the_work_where_it_is_asked_for(flags):
     """By either name; closures travel, and the workers of the one run are warm in the next."""
+    one_ray.keep()
     config = flags(PERSISTENT, RAY, SHARED)
     on_bundle = quiet(algorithm_class=objectives.crossover, param_space=CROSSOVER, bundle_name="sample", config=config)
     assert on_bundle.run_optimization().params == objectives.serial_best("sample", PAIRS)[0]

@@ -19,6 +19,7 @@ from rbt_ray.errors import SettingError, WorkerStartError
 from rbt_ray.pool.ray.pool import RayPool
 from rbt_ray.pool.worker import Worker
 from rbt_ray.tuner.pools import backend_of
+from tests import one_ray
 from tests.pools import batch, collect, points, polynomial, task
 
 # Ray takes a host for lost after 5 checks in vain, 3 s apart if nothing is said.
@@ -27,10 +28,10 @@ HEALTH_CHECKS_IN_A_HURRY = {"RAY_health_check_period_ms": "300", "RAY_health_che
 
 @pytest.fixture(scope="module")
 def pool():
+    one_ray.keep()
     pool = RayPool(2)
     yield pool
     pool.close()
-    assert not ray.is_initialized()
 
 
 def deadly(params, data):
@@ -41,10 +42,10 @@ def deadly(params, data):
     return params["x"]
 
 
-def run(script, timeout=160, env=None):
+def run(script, timeout=160, env=None, cwd=None):
     """A script's output, in a process of its own."""
     command = [sys.executable, "-c", textwrap.dedent(script)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=True, env=env)
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=True, env=env, cwd=cwd)
 
 
 def warm_up(pool, job, number):
@@ -258,7 +259,7 @@ def last(params, data):
     return float(np.nansum(data.close[-1]))
 
 
-@pytest.mark.parametrize("recycle_after", [None, 1])
+@pytest.mark.parametrize("recycle_after", [None, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_bundle_that_was_lost_from_the_object_store_is_put_there_again(pool, recycle_after):
     bundle = rbt.load_bundle("fx")
     other = RayPool(1, recycle_after=recycle_after)
@@ -292,7 +293,8 @@ def test_a_job_that_gets_lost_every_time_is_an_error(pool, monkeypatch):
     other.close()
 
 
-@pytest.mark.parametrize("n_workers", [pytest.param(None, marks=pytest.mark.slow), 2])
+@pytest.mark.slow  # a cluster of three nodes; tests/cluster has hosts that are lost, too
+@pytest.mark.parametrize("n_workers", [None, 2])
 def test_a_host_that_is_lost_costs_no_trial_even_without_retries(tmp_path, n_workers):
     run(
         f"""
@@ -372,11 +374,14 @@ def test_another_cluster_is_refused_while_this_process_is_on_one(pool):
         RayPool(1, address="127.0.0.1:1")
 
 
-def test_stdout_stays_the_drivers_own_and_ray_ends_with_the_pool(tmp_path):
+@pytest.fixture(scope="module")
+def dying(pool, tmp_path_factory):
+    """What a driver prints whose workers print and die, while this process has a Ray: its stdout, stderr, address and number of nodes."""
+    folder = tmp_path_factory.mktemp("dying")
     done = run(
-        f"""
+        """
         import os, signal, sys
-        sys.path.insert(0, {str(tmp_path)!r})
+        os.dup2(os.open("err", os.O_CREAT | os.O_WRONLY), 2)
         import numpy as np, psutil, ray
         import rbt_ray as rbt
         from rbt_ray.pool.pool import Batch
@@ -390,14 +395,15 @@ def test_stdout_stays_the_drivers_own_and_ray_ends_with_the_pool(tmp_path):
 
         handler = signal.getsignal(signal.SIGTERM)
         pool = RayPool(1)
-        space = Space.of({{"x": rbt.uniform(0, 1)}})
+        open("where", "w").write(f"{ray.get_runtime_context().gcs_address} {len(ray.nodes())}")
+        space = Space.of({"x": rbt.uniform(0, 1)})
         job = Task(talk_and_die, space, "score", 1, None, 0).pack()
         for number in range(2):
             pool.submit(Batch(number, job, np.array([number]), np.array([[0.5]])))
             while not (back := pool.wait(30)):
                 pass
             assert back[0].lost, back
-        while "worker died" not in open({str(tmp_path / "err")!r}).read():
+        while "worker died" not in open("err").read():
             pool.wait(0.1)
         children = psutil.Process().children(recursive=True)
         assert any("raylet" in child.name() for child in children)
@@ -406,27 +412,20 @@ def test_stdout_stays_the_drivers_own_and_ray_ends_with_the_pool(tmp_path):
         assert signal.getsignal(signal.SIGTERM) == handler
         gone, alive = psutil.wait_procs(children, timeout=10)
         print("done", [child.name() for child in alive if "raylet" in child.name() or "ray::" in child.name()])
-        """.replace(
-            "import os, signal, sys",
-            f"import os, signal, sys\n        os.dup2(os.open({str(tmp_path / 'err')!r}, os.O_CREAT | os.O_WRONLY), 2)",
-        )
+        """,
+        cwd=folder,
     )
-    assert done.stdout == "done []\n"
-    assert "Token authentication" not in (tmp_path / "err").read_text()
+    return done.stdout, (folder / "err").read_text(), *(folder / "where").read_text().split()
 
 
-def test_a_pool_without_address_joins_no_ray_that_runs_already(pool):
-    done = run(
-        """
-        import ray
-        from rbt_ray.pool.ray.pool import RayPool
+def test_stdout_stays_the_drivers_own_and_ray_ends_with_the_pool(dying):
+    stdout, stderr, *_ = dying
+    assert stdout == "done []\n"
+    assert "Token authentication" not in stderr
 
-        pool = RayPool(1)
-        print(ray.get_runtime_context().gcs_address, len(ray.nodes()))
-        pool.close()
-        """
-    )
-    address, n_nodes = done.stdout.split()
+
+def test_a_pool_without_address_joins_no_ray_that_runs_already(dying):
+    *_, address, n_nodes = dying
     assert address != ray.get_runtime_context().gcs_address
     assert n_nodes == "1"
 

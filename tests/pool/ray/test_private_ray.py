@@ -23,6 +23,7 @@ from rbt_ray.errors import WorkerStartError
 from rbt_ray.pool.ray import private_ray, runtime
 from rbt_ray.pool.ray.pool import RayPool
 from rbt_ray.pool.ray.ports import ports_of_our_own, refuses
+from tests import one_ray
 from tests.pools import batch, collect, points, polynomial, task
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there are no modes on Windows")
@@ -55,6 +56,7 @@ def above(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def pool(above):
+    one_ray.release()
     assert not ray.is_initialized()
     before = os.umask(0)
     try:
