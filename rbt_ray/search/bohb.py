@@ -9,8 +9,7 @@ from rbt_ray.errors import SettingError
 from rbt_ray.search.encoding import Encoding
 from rbt_ray.search.kernel_model import KernelModel
 from rbt_ray.search.model_sampler import Model, ModelSampler
-from rbt_ray.search.random_draws import UniqueDraws
-from rbt_ray.search.random_search import RandomSearch
+from rbt_ray.search.random_draws import RandomSearch, UniqueDraws
 from rbt_ray.search.sampler import Sampler
 from rbt_ray.search.sobol import SobolSearch
 from rbt_ray.study.space import Space

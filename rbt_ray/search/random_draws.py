@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -119,3 +120,14 @@ class UniqueDraws(FixedSequence):
         points = space.canonical(points[space.allowed(points) & space.is_representative(points)])
         self._any_allowed |= len(points) > 0
         return points[self._seen.add(space.digests(points))]
+
+
+class RandomSearch(UniqueDraws):
+    """Independent draws from the domains, without repeats. See `UniqueDraws` and `FixedSequence`."""
+
+    @cached_property
+    def _rng(self) -> np.random.Generator:
+        return np.random.default_rng([self._seed, 0x7A2D])
+
+    def _unit_points(self, n: int) -> FloatArray:
+        return self._rng.random((n, self._space.n_params))

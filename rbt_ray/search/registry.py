@@ -15,7 +15,7 @@ from rbt_ray.search.calibration import LEAST_CONFIGS
 from rbt_ray.search.fidelity_ladder import Ladder, bracket_sizes, ladder_from
 from rbt_ray.search.fixed_sequence import FixedSequence
 from rbt_ray.search.hyperband import Hyperband
-from rbt_ray.search.random_search import RandomSearch
+from rbt_ray.search.random_draws import RandomSearch
 from rbt_ray.search.sampler import Sampler, SequenceSampler
 from rbt_ray.search.scheduled_search import ScheduledSearch
 from rbt_ray.search.scheduler_registry import (
@@ -31,7 +31,7 @@ from rbt_ray.study.study import Study
 
 _SEQUENCES = {
     "grid": "rbt_ray.search.grid_search:GridSearch",
-    "random": "rbt_ray.search.random_search:RandomSearch",
+    "random": "rbt_ray.search.random_draws:RandomSearch",
     "sobol": "rbt_ray.search.sobol:SobolSearch",
 }
 _SEARCHER_PLUGINS, _SAMPLER_PLUGINS = "rbt_ray.searchers", "rbt_ray.samplers"
