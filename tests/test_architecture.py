@@ -78,7 +78,7 @@ HEAVY = {
         *(f"data/{name}.py" for name in ("cells", "csv_file", "frames", "table_file", "embedded/build")),
         *(f"adapters/{name}.py" for name in ("frames", "backtesting", "pandas")),
     },
-    "scipy": {"search/sobol.py", "search/parzen_model.py", "compat/rustybt/config.py", "bench/significance.py"},
+    "scipy": {"search/random_draws.py", "search/parzen_model.py", "compat/rustybt/config.py", "bench/significance.py"},
     "plotly": {"reporting"},
     "typer": {"cli"},
     "psutil": {

@@ -32,7 +32,7 @@ from rbt_ray.study.study import Study
 _SEQUENCES = {
     "grid": "rbt_ray.search.grid_search:GridSearch",
     "random": "rbt_ray.search.random_draws:RandomSearch",
-    "sobol": "rbt_ray.search.sobol:SobolSearch",
+    "sobol": "rbt_ray.search.random_draws:SobolSearch",
 }
 _SEARCHER_PLUGINS, _SAMPLER_PLUGINS = "rbt_ray.searchers", "rbt_ray.samplers"
 _CALIBRATION = 8

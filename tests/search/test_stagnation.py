@@ -7,7 +7,7 @@ import rbt_ray as rbt
 from rbt_ray.search.encoding import Encoding
 from rbt_ray.search.model_sampler import ModelSampler
 from rbt_ray.search.parzen_model import ParzenModel
-from rbt_ray.search.sobol import SobolSearch
+from rbt_ray.search.random_draws import SobolSearch
 from rbt_ray.search.stagnation import StagnationRule
 from rbt_ray.study.space import Space
 
