@@ -30,7 +30,7 @@ from rbt_ray.search.searcher import Searcher
 from rbt_ray.study.study import Study
 
 _SEQUENCES = {
-    "grid": "rbt_ray.search.grid_search:GridSearch",
+    "grid": "rbt_ray.search.fixed_sequence:GridSearch",
     "random": "rbt_ray.search.random_draws:RandomSearch",
     "sobol": "rbt_ray.search.random_draws:SobolSearch",
 }

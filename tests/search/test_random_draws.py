@@ -9,7 +9,7 @@ from scipy.stats import qmc
 
 import rbt_ray as rbt
 from rbt_ray.errors import SpaceError
-from rbt_ray.search.grid_search import GridSearch
+from rbt_ray.search.fixed_sequence import GridSearch
 from rbt_ray.search.random_draws import RandomSearch, SobolSearch
 from rbt_ray.study.choices import Choice
 from rbt_ray.study.conditions import Compare, Relation

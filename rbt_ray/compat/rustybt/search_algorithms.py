@@ -14,7 +14,7 @@ import numpy as np
 from rbt_ray.compat.rustybt.parameter_space import python_values, to_space
 from rbt_ray.errors import InputError, NoResultError, SettingError
 from rbt_ray.search.bohb import BOHB
-from rbt_ray.search.grid_search import GridSearch
+from rbt_ray.search.fixed_sequence import GridSearch
 from rbt_ray.search.random_draws import RandomSearch
 from rbt_ray.study.space import Space
 from rbt_ray.types import FloatArray
