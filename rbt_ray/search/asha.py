@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rbt_ray.errors import SettingError
-from rbt_ray.search.fidelity_ladder import Ladder
-from rbt_ray.search.scheduler import Race, Step
+from rbt_ray.search.scheduler import Ladder, Race, Step
 
 
 @dataclass(frozen=True, slots=True)

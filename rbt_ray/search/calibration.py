@@ -6,8 +6,7 @@ from collections import deque
 
 import numpy as np
 
-from rbt_ray.search.fidelity_ladder import Ladder
-from rbt_ray.search.scheduler import Step
+from rbt_ray.search.scheduler import Ladder, Step
 from rbt_ray.types import FloatArray
 
 LEAST_CONFIGS = 4

@@ -9,7 +9,7 @@ import numpy as np
 from rbt_ray.data.bundle import Bundle
 from rbt_ray.data.fidelity import N_BLOCKS, share_of
 from rbt_ray.errors import SettingError
-from rbt_ray.search.fidelity_ladder import Ladder, ladder_from
+from rbt_ray.search.scheduler import Ladder, ladder_from
 from rbt_ray.simulate.metrics import METRIC_NAMES
 from rbt_ray.study.space import Space
 from rbt_ray.tuner.config import TuneConfig
