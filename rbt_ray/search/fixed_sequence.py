@@ -1,4 +1,4 @@
-"""The base of searchers that do not learn: a fixed sequence of points."""
+"""Searchers that do not learn: the base class, a fixed sequence of points, and the grid."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Draws from the unit cube, each config once, until a finite space is exhausted."""
+"""Random search and Sobol search: draws from the unit cube, each config once, until a finite space is exhausted."""
 
 from __future__ import annotations
 

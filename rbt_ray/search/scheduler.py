@@ -1,4 +1,4 @@
-"""The scheduler protocol: at which fidelity to evaluate a config, and which configs to promote to a higher one."""
+"""The ladder of fidelities, and the scheduler protocol: at which one to evaluate a config, and which configs to promote."""
 
 from __future__ import annotations
 
