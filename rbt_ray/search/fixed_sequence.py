@@ -92,6 +92,26 @@ class FixedSequence(ABC):
         return len(self._ready) > 0
 
 
+class SequenceSampler:
+    """A sampler that takes its points from a fixed sequence and ignores losses."""
+
+    def __init__(self, sequence: FixedSequence) -> None:
+        self._sequence = sequence
+        self._known: set[bytes] = set()
+
+    def sample(self) -> FloatArray | None:
+        """See `Sampler`."""
+        while len(points := self._sequence.ask(1).points):
+            point: FloatArray = points[0]
+            if point.tobytes() not in self._known:
+                return point
+        return None
+
+    def learn(self, point: FloatArray, fidelity: float, loss: float) -> None:  # noqa: ARG002  the protocol's
+        """Records that the point is known; see `Sampler`."""
+        self._known.add(point.tobytes())
+
+
 def nothing_allowed(n: int) -> SpaceError:
     """Returns the error for a space in which none of `n` candidates is allowed."""
     return SpaceError(

@@ -12,10 +12,10 @@ from rbt_ray.errors import InputError, JournalError, SettingError, StudyMismatch
 from rbt_ray.nearest import nearest
 from rbt_ray.search.bohb import BOHB
 from rbt_ray.search.calibration import LEAST_CONFIGS
-from rbt_ray.search.fixed_sequence import FixedSequence
+from rbt_ray.search.fixed_sequence import FixedSequence, SequenceSampler
 from rbt_ray.search.hyperband import Hyperband
 from rbt_ray.search.random_draws import RandomSearch
-from rbt_ray.search.sampler import Sampler, SequenceSampler
+from rbt_ray.search.sampler import Sampler
 from rbt_ray.search.scheduled_search import ScheduledSearch
 from rbt_ray.search.scheduler import Ladder, bracket_sizes, ladder_from
 from rbt_ray.search.scheduler_registry import (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Protocol, runtime_checkable
 
-from rbt_ray.search.fixed_sequence import FixedSequence
 from rbt_ray.types import FloatArray
 
 
@@ -25,23 +24,3 @@ class Sampler(Protocol):
         The point, in canonical form, may come from an earlier study. It is not sampled afterwards.
         """
         ...
-
-
-class SequenceSampler:
-    """A sampler that takes its points from a fixed sequence and ignores losses."""
-
-    def __init__(self, sequence: FixedSequence) -> None:
-        self._sequence = sequence
-        self._known: set[bytes] = set()
-
-    def sample(self) -> FloatArray | None:
-        """See `Sampler`."""
-        while len(points := self._sequence.ask(1).points):
-            point: FloatArray = points[0]
-            if point.tobytes() not in self._known:
-                return point
-        return None
-
-    def learn(self, point: FloatArray, fidelity: float, loss: float) -> None:  # noqa: ARG002  the protocol's
-        """Records that the point is known; see `Sampler`."""
-        self._known.add(point.tobytes())
