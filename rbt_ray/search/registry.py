@@ -15,7 +15,6 @@ from rbt_ray.search.calibration import LEAST_CONFIGS
 from rbt_ray.search.fixed_sequence import FixedSequence, SequenceSampler
 from rbt_ray.search.hyperband import Hyperband
 from rbt_ray.search.random_draws import RandomSearch
-from rbt_ray.search.sampler import Sampler
 from rbt_ray.search.scheduled_search import ScheduledSearch
 from rbt_ray.search.scheduler import Ladder, bracket_sizes, ladder_from
 from rbt_ray.search.scheduler_registry import (
@@ -26,7 +25,7 @@ from rbt_ray.search.scheduler_registry import (
     scheduler_from_json,
     scheduler_names,
 )
-from rbt_ray.search.searcher import Searcher
+from rbt_ray.search.searcher import Sampler, Searcher
 from rbt_ray.study.study import Study
 
 _SEQUENCES = {
