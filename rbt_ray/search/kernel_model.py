@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from rbt_ray.search.density import Density, least_ratio, normal_reference
-from rbt_ray.search.encoding import Encoding
-from rbt_ray.search.ranking import Ranking
+from rbt_ray.search.encoding import Encoding, Ranking
 from rbt_ray.types import FloatArray, IntArray
 
 

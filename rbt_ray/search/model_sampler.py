@@ -8,9 +8,8 @@ from typing import Protocol
 
 import numpy as np
 
-from rbt_ray.search.encoding import Encoding
+from rbt_ray.search.encoding import Encoding, Ranking
 from rbt_ray.search.random_draws import UniqueDraws
-from rbt_ray.search.ranking import Ranking
 from rbt_ray.study.space import Space
 from rbt_ray.types import FloatArray
 
