@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rbt_ray.errors import SettingError, StudyMismatchError
 from rbt_ray.objectives.fingerprint.address import address_by_name
 from rbt_ray.objectives.kind import kind_of
-from rbt_ray.search.choose import choose
-from rbt_ray.search.registry import MODELS, make_searcher, search_kind_of
+from rbt_ray.search.registry import MODELS, choose, make_searcher, search_kind_of
 from rbt_ray.search.scheduler import ladder_from
 from rbt_ray.search.scheduler_registry import scheduler_to_json
 from rbt_ray.store.location import OWN_BUNDLE
