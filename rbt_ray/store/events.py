@@ -19,7 +19,7 @@ from rbt_ray.columns import Outcomes
 from rbt_ray.metric_columns import Column
 from rbt_ray.recordable import require
 from rbt_ray.store import old_names, validate
-from rbt_ray.study.type_check import check_types
+from rbt_ray.study.study import check_types
 from rbt_ray.types import ACCOUNTING, COMPLETED, Checkpoint, FloatArray, IntArray
 
 
