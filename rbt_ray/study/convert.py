@@ -13,7 +13,7 @@ import numpy as np
 from rbt_ray.errors import SpaceError
 from rbt_ray.study import primitives, values
 from rbt_ray.study.domains import Domain
-from rbt_ray.study.parts import Parts, check_name
+from rbt_ray.study.nesting import Parts, check_name
 
 _RAY_DOMAINS = "ray.tune.search.sample"
 

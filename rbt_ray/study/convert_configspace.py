@@ -13,8 +13,8 @@ from rbt_ray.study import values
 from rbt_ray.study.choices import Choice
 from rbt_ray.study.conditions import BooleanExpression, Compare, Expression, OneOf, Operator, Relation, names_in
 from rbt_ray.study.domains import Domain
+from rbt_ray.study.nesting import Parts, check_name
 from rbt_ray.study.numeric_domains import Float, Stepped
-from rbt_ray.study.parts import Parts, check_name
 from rbt_ray.study.priors import BetaPrior, NormalPrior, Prior
 
 _WORDS: Mapping[str, Operator] = {
