@@ -23,7 +23,7 @@ from rbt_ray.pool.driver_state import DriverState
 from rbt_ray.pool.job import Task
 from rbt_ray.pool.pool import Answer, Batch, Job, PricesChanged, Returned
 from rbt_ray.pool.process_check import ProcessCheck
-from rbt_ray.study.seeds import trial_seeds
+from rbt_ray.study.trials import trial_seeds
 
 if TYPE_CHECKING:
     from rbt_ray.columns import Outcomes
