@@ -1,11 +1,11 @@
-"""Seeds of trials, which do not depend on when or where they run."""
+"""The seed and the cost of a trial, which do not depend on when or where it runs."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rbt_ray.types import IntArray
+from rbt_ray.types import FloatArray, IntArray
 
 
 def trial_seeds(study_seed: int, trials: IntArray) -> NDArray[np.uint64]:
@@ -19,3 +19,26 @@ def trial_seeds(study_seed: int, trials: IntArray) -> NDArray[np.uint64]:
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return (z ^ (z >> np.uint64(31))) >> np.uint64(32)
+
+
+class Cost:
+    """Counts the cost of trials: a trial's fidelity, less the part that an earlier trial of its config completed.
+
+    A config continues from where it stopped if its objective saved a checkpoint there. The journal records this, so a resumed
+    study counts the same even if the checkpoint is lost and that part runs again.
+    """
+
+    def __init__(self) -> None:
+        self._reached: dict[bytes, float] = {}
+
+    def of(self, points: FloatArray, fidelity: FloatArray) -> FloatArray:
+        """Returns ``(n,)`` the cost of ``(n, n_params)`` points at ``(n,)`` fidelities."""
+        if not self._reached:
+            return fidelity
+        done = np.array([self._reached.get(point.tobytes(), 0.0) for point in points])
+        costs: FloatArray = np.where(done < fidelity, fidelity - done, fidelity)
+        return costs
+
+    def record_checkpoint(self, point: FloatArray, fidelity: float) -> None:
+        """Records that a config, ``(n_params,)``, can continue from a fidelity."""
+        self._reached[point.tobytes()] = fidelity
