@@ -3,12 +3,34 @@
 from __future__ import annotations
 
 import json
+import shutil
 import struct
 from pathlib import Path
 from typing import Any
 
+from rbt_ray.errors import SettingError
 from rbt_ray.private_files import replacing
-from rbt_ray.store.disk import check_free
+
+_KEPT_FREE = 64 * 2**20
+
+
+def check_free(folder: Path, needed: int) -> None:
+    """Checks that a disk has enough free space.
+
+    Args:
+        folder: a folder on the disk.
+        needed: the bytes to write.
+
+    Raises:
+        SettingError: less than 64 MiB would be left.
+    """
+    free = shutil.disk_usage(folder).free
+    if needed + _KEPT_FREE > free:
+        raise SettingError(
+            f"{needed / 1e9:,.1f} GB would have to be copied to {folder}, and {free / 1e9:,.1f} GB are free there. Free some "
+            f"space, or set RBT_RAY_HOME to a folder on another disk."
+        )
+
 
 _CONTINUED = 0xFFFFFFFF
 _PIECE = 4 * 2**20
