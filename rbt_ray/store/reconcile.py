@@ -13,8 +13,7 @@ from pathlib import Path
 from rbt_ray.errors import JournalError, StudyMismatchError
 from rbt_ray.store.journal import Journal
 from rbt_ray.store.journal_file import FILE_NAME, Row
-from rbt_ray.store.mirror import Mirror
-from rbt_ray.store.own_bundle import check_free
+from rbt_ray.store.mirror import Mirror, check_free
 from rbt_ray.store.raw_events import RawEvents, chain_digest
 from rbt_ray.store.segment import Segment
 
