@@ -12,8 +12,7 @@ from rbt_ray.errors import InputError, JournalError, SettingError, StudyLockedEr
 from rbt_ray.private_files import make_folder, remove_abandoned_drafts
 from rbt_ray.store.journal import Journal
 from rbt_ray.store.journal_file import FILE_NAME
-from rbt_ray.store.lease import Lease
-from rbt_ray.store.lock import StudyLock
+from rbt_ray.store.lease import Lease, StudyLock
 from rbt_ray.store.mirror import Mirror
 from rbt_ray.store.reconcile import MirrorPosition, reconcile
 from rbt_ray.store.uri import is_uri, local_folder

@@ -36,8 +36,8 @@ from rbt_ray.search.fixed_sequence import GridSearch, SequenceSampler
 from rbt_ray.search.scheduled_search import ScheduledSearch
 from rbt_ray.search.searcher import Sampler
 from rbt_ray.store.journal import Journal
+from rbt_ray.store.lease import StudyLock
 from rbt_ray.store.location import StudyLocation
-from rbt_ray.store.lock import StudyLock
 from rbt_ray.store.uri import is_uri
 from rbt_ray.study.primitives import randint
 from rbt_ray.study.space import Space
