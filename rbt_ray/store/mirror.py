@@ -21,8 +21,7 @@ from typing import Any
 from rbt_ray.errors import JournalError, SettingError
 from rbt_ray.private_files import replacing
 from rbt_ray.store.segment import MOST_BYTES, Segment, pack, unpack
-from rbt_ray.store.storage import MAX_OBJECTS, open_storage
-from rbt_ray.store.uri import with_retry_limit, without_secrets
+from rbt_ray.store.storage import MAX_OBJECTS, open_storage, with_retry_limit, without_secrets
 
 _SEGMENT = re.compile(r"events-(\d{12})\.arrow", re.ASCII)
 

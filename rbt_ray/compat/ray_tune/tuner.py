@@ -38,7 +38,7 @@ from rbt_ray.search.searcher import Sampler
 from rbt_ray.store.journal import Journal
 from rbt_ray.store.lease import StudyLock
 from rbt_ray.store.location import StudyLocation
-from rbt_ray.store.uri import is_uri
+from rbt_ray.store.storage import is_uri
 from rbt_ray.study.primitives import randint
 from rbt_ray.study.space import Space
 from rbt_ray.tuner import config, result_grid, tuner
