@@ -23,7 +23,7 @@ SUPERSEDED = "superseded.sqlite"
 
 
 class StudyLocation:
-    """A study's folder, and for a URI its mirror; the folder of a URI is `uri.local_folder`.
+    """A study's folder, and for a URI its mirror; the folder of a URI is `storage.local_folder`.
 
     The journal of a mirrored study is on this machine's disk. If one of the two copies continues the other, `fetch` uses the
     longer one. If they differ, because two machines continued from the same event, they are never merged: the copy with more
