@@ -14,9 +14,8 @@ from rbt_ray.store.journal import Journal
 from rbt_ray.store.journal_file import FILE_NAME
 from rbt_ray.store.lease import Lease, StudyLock
 from rbt_ray.store.mirror import Mirror
-from rbt_ray.store.reconcile import MirrorPosition, reconcile
+from rbt_ray.store.reconcile import MirrorPosition, MirrorWriter, reconcile
 from rbt_ray.store.storage import is_uri, local_folder
-from rbt_ray.store.writer import MirrorWriter
 
 OWN_BUNDLE = "bundle.arrow"
 SUPERSEDED = "superseded.sqlite"

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import rbt_ray as rbt
 from rbt_ray.errors import JournalError, SettingError, StudyLockedError, StudyMismatchError, StudyNotFoundError
-from rbt_ray.store import writer as writer_module
+from rbt_ray.store import reconcile as writer_module
 from rbt_ray.store.journal import Asked, Journal, Reviewed
 from rbt_ray.store.journal_file import FILE_NAME
 from rbt_ray.store.location import OWN_BUNDLE, SUPERSEDED, StudyLocation

@@ -26,11 +26,11 @@ from hypothesis.stateful import (
 
 from rbt_ray.errors import RbtError
 from rbt_ray.private_files import DRAFT_PREFIX
-from rbt_ray.store import writer as writer_module
+from rbt_ray.store import reconcile as writer_module
 from rbt_ray.store.journal import Asked, Journal
 from rbt_ray.store.location import StudyLocation
 from rbt_ray.store.mirror import Mirror
-from rbt_ray.store.writer import MirrorWriter
+from rbt_ray.store.reconcile import MirrorWriter
 from tests.kills import ended, forked, kill_at
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there is no fork on Windows")
@@ -52,8 +52,8 @@ def drive(pipe, uri, home):
             Journal.create(location.folder, {"name": "study"}).close()
         else:
             location.reconcile()
-        writer = MirrorWriter(location._mirror, location._lease, location.folder, location._position)
-        writer.push()
+        reconcile = MirrorWriter(location._mirror, location._lease, location.folder, location._position)
+        reconcile.push()
         pipe.send("started")
         with closing(Journal(location.folder, write=True)) as journal:
             for word, argument in iter(pipe.recv, ("stop", None)):
@@ -64,7 +64,7 @@ def drive(pipe, uri, home):
                     else:
                         if word == "push and be killed":
                             kill_at(argument)
-                        writer.push()
+                        reconcile.push()
                     pipe.send("done")
                 except RbtError as error:
                     pipe.send(f"{type(error).__name__}: {error}")
