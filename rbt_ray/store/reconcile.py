@@ -12,10 +12,9 @@ from pathlib import Path
 
 from rbt_ray.errors import JournalError, StudyMismatchError
 from rbt_ray.store.journal import Journal
-from rbt_ray.store.journal_file import FILE_NAME, Row
+from rbt_ray.store.journal_file import FILE_NAME, RawEvents, Row, chain_digest
 from rbt_ray.store.lease import Lease
 from rbt_ray.store.mirror import Mirror, check_free
-from rbt_ray.store.raw_events import RawEvents, chain_digest
 from rbt_ray.store.segment import SEGMENT_BYTES, Segment
 
 _COPIES = 2  # of inserted rows: one in SQLite's log and one in its file

@@ -20,9 +20,8 @@ from rbt_ray.columns import Outcomes
 from rbt_ray.errors import JournalBlockedError, JournalError, StudyLockedError, StudyNotFoundError
 from rbt_ray.store import connection, flusher
 from rbt_ray.store.journal import Asked, Ended, Finished, Journal, Reviewed
-from rbt_ray.store.journal_file import FILE_NAME
+from rbt_ray.store.journal_file import FILE_NAME, RawEvents
 from rbt_ray.store.lease import StudyLock
-from rbt_ray.store.raw_events import RawEvents
 
 values = st.one_of(st.floats(), st.integers(-(2**70), 2**70), st.booleans(), st.text(max_size=5), st.none())
 rows = st.lists(
