@@ -40,13 +40,12 @@ from rbt_ray.store.location import OWN_BUNDLE
 from rbt_ray.store.table import table_of
 from rbt_ray.store.trust import KINDS, UNCHECKED, valid_events
 from rbt_ray.study.study import Study
-from rbt_ray.tuner.callbacks import Callbacks
 from rbt_ray.tuner.changed_prices import check_bundle, prices_changed_error
 from rbt_ray.tuner.config import RunConfig, TuneConfig
 from rbt_ray.tuner.interrupt import interrupt_on_signals
 from rbt_ray.tuner.plan import StudyPlan, plan_new, plan_restored
 from rbt_ray.tuner.pools import backend_of, pool_for, shutdown
-from rbt_ray.tuner.progress import show_progress
+from rbt_ray.tuner.progress import Callbacks, show_progress
 from rbt_ray.tuner.result_grid import ResultGrid
 from rbt_ray.tuner.same_objective import (
     changed_parts,
