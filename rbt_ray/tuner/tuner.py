@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from rbt_ray.engine import loop
 from rbt_ray.engine.dispatcher import Dispatcher
 from rbt_ray.engine.journal_retry import JournalRetry
-from rbt_ray.engine.price_check import check_prices
 from rbt_ray.engine.progress import Progress
 from rbt_ray.engine.review import review_best
 from rbt_ray.engine.stop_conditions import Interrupt, StopConditions
@@ -40,7 +39,7 @@ from rbt_ray.store.location import OWN_BUNDLE
 from rbt_ray.store.table import table_of
 from rbt_ray.store.trust import KINDS, UNCHECKED, valid_events
 from rbt_ray.study.study import Study
-from rbt_ray.tuner.changed_prices import check_bundle, prices_changed_error
+from rbt_ray.tuner.changed_prices import check_bundle, check_prices, prices_changed_error
 from rbt_ray.tuner.config import RunConfig, TuneConfig
 from rbt_ray.tuner.interrupt import interrupt_on_signals
 from rbt_ray.tuner.plan import StudyPlan, plan_new, plan_restored
