@@ -10,8 +10,8 @@ from typing import Any
 
 from rbt_ray.bench import SequentialResult, Thresholds, sequential
 from rbt_ray.bench.bench_file import read_bench_file
+from rbt_ray.cli.streams import visible
 from rbt_ray.cli.tables import print_json
-from rbt_ray.cli.terminal_escape import visible
 from rbt_ray.errors import SettingError
 
 QUICK_RUNS, QUICK_BATCHES = 2, 2
