@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rbt_ray import process_limits
 from rbt_ray._version import __version__
-from rbt_ray.cli.doctor_checks import Finding
+from rbt_ray.cli.doctor_cluster import Finding
 
 
 def check_machine(*, ray: bool = False) -> list[Finding]:

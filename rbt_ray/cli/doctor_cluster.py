@@ -2,12 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rbt_ray.cli.doctor_checks import Finding
+from rbt_ray.cli.tables import print_json
 
 if TYPE_CHECKING:
     from rbt_ray.pool.ray.probe import ClusterFacts, Service
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The result of one check: its name, whether it passed, and details."""
+
+    what: str
+    ok: bool
+    says: str
+
+
+def print_findings(findings: Sequence[Finding], *, as_json: bool) -> int:
+    """Prints findings. Returns 0 if all checks passed, else 1."""
+    if as_json:
+        print_json({finding.what: {"ok": finding.ok, "says": finding.says} for finding in findings})
+    else:
+        width = max(len(finding.what) for finding in findings)
+        for finding in findings:
+            print(f"{'ok ' if finding.ok else 'BAD'}  {finding.what:<{width}}  {finding.says}")
+    return 0 if all(finding.ok for finding in findings) else 1
+
 
 _SKEW_S = 1.0
 """With larger clock differences, logs of different hosts are hard to compare."""

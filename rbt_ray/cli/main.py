@@ -191,7 +191,7 @@ def doctor(
     """Check that studies can run on this machine or on a cluster."""
     from rbt_ray.cli import doctor as here
     from rbt_ray.cli import doctor_cluster
-    from rbt_ray.cli.doctor_checks import print_findings
+    from rbt_ray.cli.doctor_cluster import print_findings
 
     raise typer.Exit(
         print_findings(
