@@ -52,7 +52,7 @@ def check_cluster(address: str) -> list[Finding]:
         _hosts(cluster),
         _token(cluster),
         *(_service(cluster, what, service) for what, service in cluster.services.items()),
-        _versions(cluster),
+        _host_versions(cluster),
         _clocks(cluster),
         _stores(cluster),
     ]
@@ -90,7 +90,7 @@ def _service(cluster: ClusterFacts, what: str, service: Service) -> Finding:
     return Finding(what, False, f"{where}: open to the network, without a token")
 
 
-def _versions(cluster: ClusterFacts) -> Finding:
+def _host_versions(cluster: ClusterFacts) -> Finding:
     asked = [*((host.name, host.versions) for host in cluster.hosts), ("this process", cluster.here)]
     differ = []
     for package in cluster.here:

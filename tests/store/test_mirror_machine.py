@@ -52,8 +52,8 @@ def drive(pipe, uri, home):
             Journal.create(location.folder, {"name": "study"}).close()
         else:
             location.reconcile()
-        reconcile = MirrorWriter(location._mirror, location._lease, location.folder, location._position)
-        reconcile.push()
+        writer = MirrorWriter(location._mirror, location._lease, location.folder, location._position)
+        writer.push()
         pipe.send("started")
         with closing(Journal(location.folder, write=True)) as journal:
             for word, argument in iter(pipe.recv, ("stop", None)):
@@ -64,7 +64,7 @@ def drive(pipe, uri, home):
                     else:
                         if word == "push and be killed":
                             kill_at(argument)
-                        reconcile.push()
+                        writer.push()
                     pipe.send("done")
                 except RbtError as error:
                     pipe.send(f"{type(error).__name__}: {error}")
