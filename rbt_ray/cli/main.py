@@ -189,14 +189,12 @@ def doctor(
     ray: Annotated[bool, typer.Option("--ray", help="Also start a Ray on this machine and report its ports.")] = False,
 ) -> None:
     """Check that studies can run on this machine or on a cluster."""
+    from rbt_ray.cli import doctor
     from rbt_ray.cli import doctor as here
-    from rbt_ray.cli import doctor_cluster
-    from rbt_ray.cli.doctor_cluster import print_findings
+    from rbt_ray.cli.doctor import print_findings
 
     raise typer.Exit(
-        print_findings(
-            here.check_machine(ray=ray) if address is None else doctor_cluster.check_cluster(address), as_json=json
-        )
+        print_findings(here.check_machine(ray=ray) if address is None else doctor.check_cluster(address), as_json=json)
     )
 
 
