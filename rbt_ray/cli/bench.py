@@ -18,6 +18,7 @@ from rbt_ray.errors import SettingError, StudyFileError
 from rbt_ray.nearest import nearest
 
 QUICK_RUNS, QUICK_BATCHES = 2, 2
+_KEYS = {"command": "a list of words", "optimizations": "a table of lists of words"}
 
 
 def run_sequential(file: Path | None, *, profile: str, runs: int | None, as_json: bool, quick: bool) -> int:
@@ -90,9 +91,6 @@ def _print(found: SequentialResult) -> None:
     for step in found.steps:
         print(visible(f"{step.name}: {step.reason}"))
     print(visible(found.stopped))
-
-
-_KEYS = {"command": "a list of words", "optimizations": "a table of lists of words"}
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,21 @@ from rbt_ray.cli.tables import print_json
 if TYPE_CHECKING:
     from rbt_ray.pool.ray.probe import ClusterFacts, Service
 
+_SKEW_S = 1.0
+"""With larger clock differences, logs of different hosts are hard to compare."""
+_LITTLE = 0.1
+"""If less than this share of a store is free, a bundle may not fit."""
+_EVERYWHERE = ("0.0.0.0", "::")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The result of one check: its name, whether it passed, and details."""
+
+    what: str
+    ok: bool
+    says: str
+
 
 def check_machine(*, ray: bool = False) -> list[Finding]:
     """Runs all checks of this machine and returns their findings.
@@ -152,15 +167,6 @@ _CHECKS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """The result of one check: its name, whether it passed, and details."""
-
-    what: str
-    ok: bool
-    says: str
-
-
 def print_findings(findings: Sequence[Finding], *, as_json: bool) -> int:
     """Prints findings. Returns 0 if all checks passed, else 1."""
     if as_json:
@@ -170,13 +176,6 @@ def print_findings(findings: Sequence[Finding], *, as_json: bool) -> int:
         for finding in findings:
             print(f"{'ok ' if finding.ok else 'BAD'}  {finding.what:<{width}}  {finding.says}")
     return 0 if all(finding.ok for finding in findings) else 1
-
-
-_SKEW_S = 1.0
-"""With larger clock differences, logs of different hosts are hard to compare."""
-_LITTLE = 0.1
-"""If less than this share of a store is free, a bundle may not fit."""
-_EVERYWHERE = ("0.0.0.0", "::")
 
 
 def check_cluster(address: str) -> list[Finding]:

@@ -13,7 +13,8 @@ from rbt_ray.search.random_draws import UniqueDraws
 from rbt_ray.study.space import Space
 from rbt_ray.types import FloatArray
 
-_LEAST = 50
+_LEAST_RESULTS = 50
+_ROUNDS = 8  # of candidates before a config is drawn without the model
 
 
 class StagnationRule:
@@ -35,10 +36,7 @@ class StagnationRule:
         self._n += 1
         if loss < self._best:
             self._best, self._n_at_best = loss, self._n
-        return self._n - self._n_at_best >= max(_LEAST, self._n_at_best)
-
-
-_ROUNDS = 8  # of candidates before a config is drawn without the model
+        return self._n - self._n_at_best >= max(_LEAST_RESULTS, self._n_at_best)
 
 
 class Model(Protocol):

@@ -37,6 +37,9 @@ _SEQUENCES = {
 _SEARCHER_PLUGINS, _SAMPLER_PLUGINS = "rbt_ray.searchers", "rbt_ray.samplers"
 _CALIBRATION = 8
 """How many configs calibrate a ladder."""
+AUTO = BOHB(model="tpe")
+"""The settings of "auto" for a space that is no grid: docs/decisions compares them with BOHB's own model."""
+_DEFAULT_SAMPLES = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,11 +284,6 @@ def _is_from(given: Any, *packages: str) -> bool:
     return any(base.__module__.startswith(packages) for base in type(given).__mro__)
 
 
-AUTO = BOHB(model="tpe")
-"""The settings of "auto" for a space that is no grid: docs/decisions compares them with BOHB's own model."""
-_SAMPLES = 100
-
-
 @dataclass(frozen=True, slots=True)
 class SearchChoice:
     """The search that a study uses.
@@ -317,7 +315,7 @@ def choose(
         n_rungs: the number of fidelities.
     """
     kind = search_kind_of(search_alg)
-    default = _SAMPLES if num_samples is None and max_cost is None else num_samples
+    default = _DEFAULT_SAMPLES if num_samples is None and max_cost is None else num_samples
     if isinstance(search_alg, BOHB):
         return SearchChoice(kind, asdict(search_alg), default)
     if isinstance(search_alg, Searcher) or kind.name == "grid":  # each knows when it is done

@@ -21,6 +21,13 @@ from rbt_ray.errors import JournalError, SettingError, StudyLockedError
 from rbt_ray.file_lock import FileLock, LockFailedError, LockHeldError
 from rbt_ray.store.mirror import Mirror
 
+_LEASE_FILE = "owner.json"
+_MOST_LEASE_BYTES = 4096
+_TEXTS, _NUMBERS = ("host", "machine", "token"), ("time", "stale_after_s")
+_INTERVALS = 3
+_SLACK_SECONDS = 5.0
+_MOST_STALE_S = 30 * 86_400.0
+
 
 class StudyLock:
     """A lock held from construction until `release` or the end of the process; forked children do not hold it.
@@ -69,14 +76,6 @@ def _owner(content: bytes) -> str:
         owner = json.loads(content.decode(errors="replace"))
         return f"process {owner['pid']} on {owner['host']}"
     return "another process"
-
-
-_FILE = "owner.json"
-_MOST_BYTES = 4096
-_TEXTS, _NUMBERS = ("host", "machine", "token"), ("time", "stale_after_s")
-_INTERVALS = 3
-_SLACK_SECONDS = 5.0
-_MOST_STALE_S = 30 * 86_400.0
 
 
 class Lease:
@@ -142,14 +141,14 @@ class Lease:
         """
         found = self._found()
         if found is not None and found["token"] == self._me["token"]:
-            self._mirror.remove(_FILE)
+            self._mirror.remove(_LEASE_FILE)
 
     def _write(self) -> None:
-        self._mirror.put(_FILE, json.dumps({**self._me, "time": time.time()}).encode())
+        self._mirror.put(_LEASE_FILE, json.dumps({**self._me, "time": time.time()}).encode())
 
     def _found(self) -> dict[str, Any] | None:
         """Returns the current lease; None if there is none."""
-        content = self._mirror.get(_FILE, _MOST_BYTES)
+        content = self._mirror.get(_LEASE_FILE, _MOST_LEASE_BYTES)
         if content is None:
             return None
         try:
@@ -157,7 +156,7 @@ class Lease:
             _check(found)
         except (ValueError, TypeError, LookupError, RecursionError):
             raise JournalError(
-                f"{self._mirror.display_name} is damaged: {_FILE} is unreadable. If no driver is running the study, delete the file."
+                f"{self._mirror.display_name} is damaged: {_LEASE_FILE} is unreadable. If no driver is running the study, delete the file."
             ) from None
         return dict(found)
 

@@ -24,6 +24,12 @@ from rbt_ray.store.segment import MOST_BYTES, Segment, pack, unpack
 from rbt_ray.store.storage import MAX_OBJECTS, open_storage, with_retry_limit, without_secrets
 
 _SEGMENT = re.compile(r"events-(\d{12})\.arrow", re.ASCII)
+_KEPT_FREE = 64 * 2**20
+_CONTINUED = 0xFFFFFFFF
+_BYTES_AT_ONCE = 4 * 2**20
+_MAX_HEAD = 64 * 2**20
+_PADDING = 64  # bytes, at most, after each column
+_BYTES_OF_A_NUMBER = 8
 
 
 class Mirror:
@@ -162,9 +168,6 @@ def _brief(error: BaseException) -> str:
     return text if len(text) <= 300 else f"{text[:300]}..."
 
 
-_KEPT_FREE = 64 * 2**20
-
-
 def check_free(folder: Path, needed: int) -> None:
     """Checks that a disk has enough free space.
 
@@ -181,13 +184,6 @@ def check_free(folder: Path, needed: int) -> None:
             f"{needed / 1e9:,.1f} GB would have to be copied to {folder}, and {free / 1e9:,.1f} GB are free there. Free some "
             f"space, or set RBT_RAY_HOME to a folder on another disk."
         )
-
-
-_CONTINUED = 0xFFFFFFFF
-_PIECE = 4 * 2**20
-_MAX_HEAD = 64 * 2**20
-_PADDING = 64  # bytes, at most, after each column
-_BYTES_OF_A_NUMBER = 8
 
 
 def fetch(source: Any, n_bytes: int, file: Path, wanted: dict[str, Any]) -> None:
@@ -215,7 +211,7 @@ def fetch(source: Any, n_bytes: int, file: Path, wanted: dict[str, Any]) -> None
     left = n_bytes - len(start) - len(head)
     with replacing(file) as draft:
         draft.write(start + head)
-        while left > 0 and (piece := source.read(min(_PIECE, left))):
+        while left > 0 and (piece := source.read(min(_BYTES_AT_ONCE, left))):
             draft.write(piece)
             left -= len(piece)
         if left:

@@ -33,6 +33,12 @@ _SHOWN = (
 """Query parameters that may be shown; any other may be a key or a signature."""
 _GOOGLE = ("gs", "gcs")
 _GOOGLE_RETRY_LIMIT = "retry_limit_seconds=30"  # the library's own is 15 minutes
+STORAGES = "rbt_ray.storages"
+"""The group of entry points: the name is the scheme of a URI, the object a function of the URI that returns a `Storage`."""
+MAX_OBJECTS = 200_000
+"""More than the mirror of a study ever holds: at 4 MB each they would be 800 GB."""
+_PUT_IS_ATOMIC = ("s3", "gcs")
+_SHARED_MODE = 0o666  # less the umask: a mirror has the permissions of its folder
 
 
 def is_uri(path: str | Path) -> bool:
@@ -87,14 +93,6 @@ def local_folder(uri: str) -> Path:
     import platformdirs
 
     return Path(platformdirs.user_data_dir("rbt_ray")) / "studies" / folder
-
-
-STORAGES = "rbt_ray.storages"
-"""The group of entry points: the name is the scheme of a URI, the object a function of the URI that returns a `Storage`."""
-MAX_OBJECTS = 200_000
-"""More than the mirror of a study ever holds: at 4 MB each they would be 800 GB."""
-_PUT_IS_ATOMIC = ("s3", "gcs")
-_SHARED_MODE = 0o666  # less the umask: a mirror has the permissions of its folder
 
 
 class Storage(Protocol):

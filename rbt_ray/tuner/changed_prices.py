@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from rbt_ray.store.location import StudyLocation
 
 _checked = PriceChecker()
+_TICK_SECONDS = 0.1
+_MAX_LOSSES = 3
+_NO_TRIALS, _NO_POINTS = np.empty(0, np.int64), np.empty((0, 0))
 
 
 def check_bundle(bundle: Bundle, location: StudyLocation, *, is_new: bool) -> None:
@@ -89,11 +92,6 @@ def _marked(n: int, location: StudyLocation) -> str:
     if not n:
         return ""
     return f"The {n:,} trials since the last check are marked as failed; `rbt-ray resume {location.display_name}` runs them again."
-
-
-_TICK_SECONDS = 0.1
-_MAX_LOSSES = 3
-_NO_TRIALS, _NO_POINTS = np.empty(0, np.int64), np.empty((0, 0))
 
 
 def check_prices(pool: WorkerPool, job: Job, interrupt: Event) -> bool:

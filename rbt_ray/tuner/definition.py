@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 _TRIED = 256
 _MIN_BARS = 252
 """One year of days: on fewer bars a Sharpe ratio is mostly noise."""
+_PENDING_LEARNING, _PENDING_OTHERS = 32, 2**17
 
 
 def lowest_fidelity(
@@ -97,9 +98,6 @@ def _warmup(objective: Any, space: Space) -> int:
             f"the objective's `warmup` is a number of bars, or a function that returns one for every config of the space; it "
             f"raised {type(error).__name__}: {error}."
         ) from error
-
-
-_PENDING_LEARNING, _PENDING_OTHERS = 32, 2**17
 
 
 def define(objective: Any, space: Space, bundle: Bundle | None, tune: TuneConfig, run: RunConfig) -> Study:
