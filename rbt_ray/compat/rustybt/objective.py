@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rbt_ray.data.bundle import Bundle
     from rbt_ray.data.file_tree import FileTree
     from rbt_ray.data.view import BundleView
-    from rbt_ray.objectives.data_provider import DataProvider
+    from rbt_ray.objectives.kind import DataProvider
 
 SCORE = "score"
 """The metric of a study that this package runs, unless the objective returns Backtests."""
