@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from rbt_ray.objectives.builtin.entry_exit import EntryExit, Indicator, Level
-from rbt_ray.objectives.builtin.parameters import Parameter, bars
-from rbt_ray.objectives.builtin.strategy import USUAL
+from rbt_ray.objectives.builtin.strategy import USUAL, Parameter, bars
 from rbt_ray.types import Execution, FloatArray, Rebalance
 
 if TYPE_CHECKING:
