@@ -31,14 +31,13 @@ _RECORDED = {
     "rbt_ray.compat.rustybt.worker_pool.get_global_pool": "rbt_ray.compat.rustybt.global_pool.get_global_pool",
     "rbt_ray.data.file_tree": "rbt_ray.data.files",
     "rbt_ray.data.file_tree.FileTree": "rbt_ray.data.files.Files",
+    "rbt_ray.objectives.builtin.strategy.Parameter": "rbt_ray.objectives.builtin.parameters.Parameter",
+    "rbt_ray.objectives.kind.DataProvider": "rbt_ray.objectives.own_data.OwnData",
+    "rbt_ray.objectives.kind.StrategyAdapter": "rbt_ray.objectives.adapted.Adapted",
     "rbt_ray.objectives.kind.batched": "rbt_ray.objectives.objective.batched",
-    "rbt_ray.objectives.data_provider": "rbt_ray.objectives.own_data",
-    "rbt_ray.objectives.data_provider.DataProvider": "rbt_ray.objectives.own_data.OwnData",
-    "rbt_ray.objectives.strategy_adapter": "rbt_ray.objectives.adapted",
     "rbt_ray.study.conditions.BooleanExpression": "rbt_ray.study.conditions.Joined",
     "rbt_ray.study.study.PriorResult": "rbt_ray.study.study.Told",
     "rbt_ray.study.values.OpaqueValue": "rbt_ray.study.values.Named",
-    "rbt_ray.objectives.strategy_adapter.StrategyAdapter": "rbt_ray.objectives.adapted.Adapted",
     "rbt_ray.tuner": "rbt_ray.tune",
 }
 """Recorded names by the current name of a class, function, module or package."""
