@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 import pandas as pd
 
-from rbt_ray.adapters import frames, run
+from rbt_ray.adapters import arguments, frames
 from rbt_ray.adapters.run import Run
 from rbt_ray.errors import ObjectiveResultError, SettingError
 from rbt_ray.objectives.kind import StrategyAdapter
@@ -52,7 +52,7 @@ def objective(
         ObjectiveError: `function` cannot be called.
         SettingError: `gives` has another value, or returns or equity, which are after costs, have `costs` or `execution`.
     """
-    run.check_function(function, "a function of (df, params...)")
+    arguments.check_function(function, "a function of (df, params...)")
     if gives not in get_args(Gives):
         raise SettingError(f"`gives` is one of {', '.join(map(repr, get_args(Gives)))}; got {gives!r}.")
     if gives in ("returns", "equity") and (costs != Costs() or execution is not None):
@@ -77,7 +77,7 @@ class Pandas(StrategyAdapter):
         Raises:
             ObjectiveResultError: the function did not return what `gives` says.
         """
-        answer = self.strategy(**run.price_arguments(self.strategy, data, self.symbol, params), **params)
+        answer = self.strategy(**arguments.price_arguments(self.strategy, data, self.symbol, params), **params)
         if self.gives == "equity":
             value = self._series(answer, data)
             start = value[~np.isnan(value)][:1]
@@ -93,7 +93,7 @@ class Pandas(StrategyAdapter):
 
     def check(self, names: Collection[str], bundle: Bundle | None) -> None:
         """See `StrategyAdapter`."""
-        run.check(self.strategy, names, bundle, self.symbol)
+        arguments.check(self.strategy, names, bundle, self.symbol)
 
     def _series(self, answer: Any, data: BundleView) -> FloatArray:
         """Returns ``(n_bars,)`` values, NaN only before the first value."""
