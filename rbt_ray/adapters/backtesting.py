@@ -18,7 +18,7 @@ from rbt_ray.adapters import frames
 from rbt_ray.adapters.run import Run
 from rbt_ray.errors import ObjectiveError
 from rbt_ray.nearest import nearest
-from rbt_ray.objectives.kind import StrategyAdapter
+from rbt_ray.objectives.strategy_adapter import StrategyAdapter
 from rbt_ray.types import Config, FloatArray, IntArray, Metrics
 
 if TYPE_CHECKING:

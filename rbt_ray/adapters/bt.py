@@ -11,7 +11,7 @@ import numpy as np
 from rbt_ray.adapters import arguments, frames
 from rbt_ray.adapters.run import Run
 from rbt_ray.errors import ObjectiveResultError
-from rbt_ray.objectives.kind import StrategyAdapter
+from rbt_ray.objectives.strategy_adapter import StrategyAdapter
 from rbt_ray.types import Config
 
 if TYPE_CHECKING:

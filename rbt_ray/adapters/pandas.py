@@ -12,7 +12,7 @@ import pandas as pd
 from rbt_ray.adapters import arguments, frames
 from rbt_ray.adapters.run import Run
 from rbt_ray.errors import ObjectiveResultError, SettingError
-from rbt_ray.objectives.kind import StrategyAdapter
+from rbt_ray.objectives.strategy_adapter import StrategyAdapter
 from rbt_ray.simulate.costs import Costs
 from rbt_ray.types import Config, Execution, FloatArray
 

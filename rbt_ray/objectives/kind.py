@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, runtime_check
 
 from rbt_ray.errors import ObjectiveError
 from rbt_ray.objectives.builtin.strategy import Strategy
+from rbt_ray.objectives.strategy_adapter import StrategyAdapter
 from rbt_ray.types import FloatArray
 
 if TYPE_CHECKING:
@@ -23,44 +22,6 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 _BATCHED = "__rbt_batched__"
 _PROVIDES = ("bundle", "files", "open")
-
-
-@dataclasses.dataclass(frozen=True)
-class StrategyAdapter(ABC):
-    """Base class of the objectives of `rbt_ray.adapters`: a frozen dataclass whose fields are its settings.
-
-    Args:
-        strategy: the user's class or function.
-    """
-
-    strategy: Any
-
-    @property
-    def title(self) -> str:
-        """The names of the adapter and the strategy."""
-        own = getattr(self.strategy, "__qualname__", type(self.strategy).__qualname__)
-        return f"{type(self).__name__}({own})"
-
-    @property
-    def made_of(self) -> list[Any]:
-        """Its identity for fingerprints: the settings, as functions, classes and text."""
-        return [type(self).__name__, *(value if callable(value) else repr(value) for value in self.settings())]
-
-    def settings(self) -> list[Any]:
-        """Returns the values of all fields, the strategy first."""
-        return [getattr(self, field.name) for field in dataclasses.fields(self)]
-
-    @abstractmethod
-    def check(self, names: Collection[str], bundle: Bundle | None) -> None:
-        """Checks for faults that would fail every trial.
-
-        Args:
-            names: of the parameters.
-            bundle: prices of the study.
-
-        Raises:
-            ObjectiveError: the strategy cannot be run with these parameters, or on these prices.
-        """
 
 
 @runtime_checkable
