@@ -66,7 +66,7 @@ HEAVY = {
     "ray": {
         "search/tune_searcher.py",
         "pool/loopback_ray.py",
-        *("compat/rustybt/ray_bundle_keeper.py", "compat/ray_tune/parameters.py"),
+        *("compat/rustybt/ray_bundle_keeper.py", "compat/ray_tune/trainable_spec.py"),
         *(f"pool/ray/{path.name}" for path in (PACKAGE / "pool" / "ray").glob("*.py")),
     },
     "hpbandster": {"search/hpbandster_engine.py", "export/hpbandster_result.py", "tuner/result_grid.py"},
@@ -87,7 +87,7 @@ HEAVY = {
         "tuner/same_objective.py",
         *(f"bench/{name}.py" for name in ("measurement", "comparison")),
     },
-    "cloudpickle": {"pool", "objectives/reports.py", "compat/ray_tune/parameters.py", "compat/rustybt/calls.py"},
+    "cloudpickle": {"pool", "objectives/reports.py", "compat/ray_tune/trainable_spec.py", "compat/rustybt/calls.py"},
     "talib": {"data/view.py"},
     "backtesting": {"adapters/backtesting.py"},
     "vectorbt": {"adapters/vectorbt.py"},
