@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from rbt_ray.reporting.ranking import TopTrial
 from rbt_ray.reporting.text import escape, exact_json, format_value
-from rbt_ray.reporting.top import TopTrial
 from rbt_ray.simulate.metrics import METRICS
 from rbt_ray.study.study import Study
 from rbt_ray.types import Metrics

@@ -16,7 +16,7 @@ from rbt_ray.compat.rustybt.search_algorithms import (
     resolve_seed,
 )
 from rbt_ray.errors import SettingError
-from rbt_ray.study.choices import Choice
+from rbt_ray.study.domains import Choice
 from rbt_ray.types import FloatArray
 
 _STEP = 0.1
