@@ -2,7 +2,6 @@
 
 from rbt_ray.compat.rustybt.bohb_optimizer import BOHBOptimizer
 from rbt_ray.compat.rustybt.config import OptimizationConfig, PerformanceThreshold
-from rbt_ray.compat.rustybt.genetic import GeneticAlgorithm
 from rbt_ray.compat.rustybt.objective import ObjectiveFunction
 from rbt_ray.compat.rustybt.optimizer import Optimizer
 from rbt_ray.compat.rustybt.parallel_optimizer import ParallelOptimizer, WorkerStats
@@ -15,6 +14,7 @@ from rbt_ray.compat.rustybt.parameter_space import (
 from rbt_ray.compat.rustybt.run_study import OptimizationResult
 from rbt_ray.compat.rustybt.search_algorithms import (
     BayesianOptimizer,
+    GeneticAlgorithm,
     GridSearchAlgorithm,
     RandomSearchAlgorithm,
     SearchAlgorithm,
