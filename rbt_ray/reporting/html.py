@@ -12,9 +12,9 @@ from rbt_ray.analysis.rungs import rungs_of
 from rbt_ray.private_files import make_folder, replacing
 from rbt_ray.reporting import ranking, settings, trials, winner
 from rbt_ray.reporting.charts import Chart, charts_of
-from rbt_ray.reporting.ranking import TopTrial, top_trials
 from rbt_ray.reporting.text import embedded, escape, format_value, pluralize
 from rbt_ray.reporting.theme import Figure
+from rbt_ray.reporting.winner import TopTrial, top_trials
 from rbt_ray.store.study_record import StudyRecord
 from rbt_ray.types import COMPLETED
 
