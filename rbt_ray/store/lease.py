@@ -1,4 +1,9 @@
-"""The locks that let one driver at a time run a study: of its folder, and of its mirror."""
+"""The locks that let one driver at a time run a study: of its folder, and of its mirror.
+
+The lock of a mirror is a lease: a file next to it that the driver which runs the study renews. It is best effort, and depends
+on the clocks of the machines. Two drivers that start within one round trip can both hold it, until one finds the other's name
+at its next renewal and stops writing.
+"""
 
 from __future__ import annotations
 
