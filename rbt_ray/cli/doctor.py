@@ -120,7 +120,7 @@ def _workers() -> str:
 
 
 def _ray() -> str:
-    from rbt_ray.pool.ray.probe import ports_of_our_own
+    from rbt_ray.pool.ray.ports import ports_of_our_own
 
     start = time.perf_counter()
     ports = ports_of_our_own()

@@ -1,18 +1,13 @@
-"""Collects facts for the doctor: about a cluster's hosts and the services of its head, and about the ports of a Ray of our own."""
+"""Collects facts about a Ray cluster: versions, clocks and object stores of its hosts, and the services of its head."""
 
 from __future__ import annotations
 
-import http.client
 import sys
 import time
 from collections.abc import Mapping
-from contextlib import closing
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
-import grpc  # type: ignore[import-untyped]
-import psutil
 import ray
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -23,17 +18,6 @@ from rbt_ray.pool.ray import runtime
 PACKAGES = ("ray", "rbt_ray", "numpy")
 _SECONDS = 60.0
 _PINGS = 5
-_CALL_SECONDS = 20.0
-_CALLS = (
-    "/ray.rpc.NodeInfoGcsService/GetAllNodeInfo",
-    "/ray.rpc.NodeManagerService/GetNodeStats",
-    "/ray.rpc.ObjectManagerService/Pull",
-    "/ray.rpc.CoreWorkerService/GetCoreWorkerStats",
-    "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
-)
-"""One call of each gRPC service, without side effects."""
-_LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "127.0.0.1"}
-"""The address at which to reach a server that listens on all addresses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,84 +211,3 @@ def _last_line(error: Exception) -> str:
 
 def _port(address: str) -> int:
     return int(address.rpartition(":")[2])
-
-
-@dataclass(frozen=True, slots=True)
-class Port:
-    """A TCP port that a process of Ray listens on.
-
-    Args:
-        program: the name of the process.
-        address: that it listens on; "0.0.0.0" and "::" mean all.
-        number: of the port.
-        is_guarded: whether it refuses a call without the token.
-    """
-
-    program: str
-    address: str
-    number: int
-    is_guarded: bool
-
-    @property
-    def is_loopback(self) -> bool:
-        """Whether only this machine can reach it."""
-        return self.address.startswith("127.") or self.address == "::1"
-
-
-def ports_of_our_own() -> tuple[Port, ...]:
-    """Starts a Ray of our own, unless one runs, and calls each of its ports without a token.
-
-    Raises:
-        WorkerStartError: no Ray can be started on this machine.
-        SettingError: this process is connected to another Ray.
-    """
-    connection = runtime.join(None, n_cpus=1)
-    try:
-        this = psutil.Process()
-        return tuple(
-            Port(process.name(), address, number, refuses(address, number))
-            for process in (this, *this.children(recursive=True))
-            for address, number in _listening(process)
-        )
-    finally:
-        runtime.leave(connection)
-
-
-def refuses(address: str, number: int, headers: Mapping[str, str] = MappingProxyType({})) -> bool:
-    """Returns whether the server at a port of this machine refuses a call.
-
-    Args:
-        address: that it listens on.
-        number: of the port.
-        headers: of the call, such as the token.
-    """
-    host = _LOOPBACK.get(address, address)
-    try:
-        with closing(http.client.HTTPConnection(host, number, timeout=_CALL_SECONDS)) as connection:
-            connection.request("GET", "/", headers=dict(headers))
-            return connection.getresponse().status in (http.client.UNAUTHORIZED, http.client.FORBIDDEN)
-    except http.client.BadStatusLine:  # it speaks HTTP/2: gRPC
-        return _grpc_refuses(f"[{host}]:{number}" if ":" in host else f"{host}:{number}", headers)
-
-
-def _grpc_refuses(target: str, headers: Mapping[str, str]) -> bool:
-    metadata = [(name.lower(), value) for name, value in headers.items()]
-    with grpc.insecure_channel(target) as channel:
-        for call in _CALLS:
-            try:
-                channel.unary_unary(call)(b"", metadata=metadata, timeout=_CALL_SECONDS)
-            except grpc.RpcError as error:
-                if error.code() == grpc.StatusCode.UNIMPLEMENTED:
-                    continue
-                return bool(error.code() == grpc.StatusCode.UNAUTHENTICATED)
-            return False
-    return False
-
-
-def _listening(process: psutil.Process) -> list[tuple[str, int]]:
-    try:
-        connections = process.net_connections("tcp")
-    except psutil.Error:  # it has ended
-        return []
-    at = [connection.laddr for connection in connections if connection.status == psutil.CONN_LISTEN]
-    return [(one.ip.removeprefix("::ffff:"), one.port) for one in at]

@@ -22,7 +22,7 @@ from rbt_ray.cli import doctor
 from rbt_ray.errors import WorkerStartError
 from rbt_ray.pool.ray import private_ray, runtime
 from rbt_ray.pool.ray.pool import RayPool
-from rbt_ray.pool.ray.probe import ports_of_our_own, refuses
+from rbt_ray.pool.ray.ports import ports_of_our_own, refuses
 from tests.pools import batch, collect, points, polynomial, task
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there are no modes on Windows")
