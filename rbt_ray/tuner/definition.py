@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +14,7 @@ import numpy as np
 
 from rbt_ray.data.bundle import Bundle
 from rbt_ray.data.fidelity import N_BLOCKS, share_of
-from rbt_ray.errors import SettingError, StudyMismatchError
+from rbt_ray.errors import SettingError, SpaceError, StudyMismatchError
 from rbt_ray.objectives.fingerprint.address import address_by_name
 from rbt_ray.objectives.kind import kind_of
 from rbt_ray.search.registry import MODELS, choose, make_searcher, search_kind_of
@@ -21,10 +23,10 @@ from rbt_ray.search.scheduler_registry import scheduler_to_json
 from rbt_ray.simulate.metrics import METRIC_NAMES
 from rbt_ray.store.location import OWN_BUNDLE
 from rbt_ray.study.space import Space
-from rbt_ray.study.study import BundleId, Study
+from rbt_ray.study.study import BundleId, PriorResult, Study
 from rbt_ray.tuner.config import RunConfig, TuneConfig, non_default_settings
-from rbt_ray.tuner.warm_start import best_prior_configs, prior_results
-from rbt_ray.types import ACCOUNTING
+from rbt_ray.tuner.result_grid import ResultGrid
+from rbt_ray.types import ACCOUNTING, Config, Mode
 
 if TYPE_CHECKING:
     from rbt_ray.data.bundle import Bundle
@@ -216,3 +218,80 @@ def reopen_bundle(wanted: BundleId | None, folder: Path, objective: Any, *, veri
     if (provider := kind_of(objective).provider) is not None and provider.bundle.version != wanted.version:
         raise StudyMismatchError("the objective's data, or its dates, are not those the study was begun with.")
     return bundle
+
+
+def prior_results(given: Any, space: Space, metric: str, mode: Mode) -> tuple[PriorResult, ...]:
+    """Returns completed results in the form a sampler learns from; skips configs outside the space.
+
+    Args:
+        given: a `ResultGrid`; a study's folder; an hpbandster `Result`, whose losses are used as this metric; or rows of
+            (config, fidelity, metric).
+        space: the new study's space.
+        metric: the new study's metric; results without it are skipped.
+        mode: the new study's mode.
+
+    Raises:
+        SettingError: `given` is something else, or contains no usable result.
+    """
+    prior = []
+    n_finite = 0
+    sign = -1.0 if mode == "max" else 1.0
+    for config, fidelity, value in _rows(given, metric, sign):
+        if not np.isfinite(value):
+            continue
+        n_finite += 1
+        try:
+            point = space.encode([config])[0]
+        except SpaceError:
+            continue
+        prior.append(PriorResult(tuple(point.tolist()), float(fidelity), sign * float(value)))
+    if not n_finite:
+        raise SettingError(
+            f"`warm_start` has no result with a finite {metric!r}: no trial completed, or none returned that metric."
+        )
+    if not prior:
+        raise SettingError(
+            f"`warm_start` has no result with a {metric!r} whose config lies in this study's space: check that its parameters "
+            f"have the same names and domains."
+        )
+    return tuple(prior)
+
+
+def best_prior_configs(prior: tuple[PriorResult, ...], space: Space) -> list[Config]:
+    """Returns the best config at the highest fidelity, if any; a search that has learned it would not propose it again."""
+    if not prior:
+        return []
+    highest = max(one.fidelity for one in prior)
+    best = min((one for one in prior if one.fidelity == highest), key=lambda one: one.loss)
+    return space.decode(np.array([best.point]))
+
+
+def _rows(given: Any, metric: str, sign: float) -> Iterator[tuple[Config, float, float]]:
+    if isinstance(given, (str, Path)):
+        given = ResultGrid(given)
+    if isinstance(given, ResultGrid):
+        for row, result in enumerate(given):
+            value = result.metrics.get(metric)
+            if isinstance(value, (int, float)) and row not in given.table.outcomes.shares:
+                yield result.config, result.fidelity, value
+        return
+    if type(given).__module__.startswith("hpbandster."):
+        from rbt_ray.export.hpbandster_result import runs_of
+
+        yield from ((config, share, sign * loss) for config, share, loss in runs_of(given) if loss is not None)
+        return
+    if not isinstance(given, Iterable):
+        raise SettingError(
+            f"`warm_start` is a ResultGrid, a study's folder, an hpbandster Result, or rows of (config, fidelity, {metric}); got {given!r}."
+        )
+    for row in given:
+        try:
+            config, share, value = row
+            config, fidelity, number = dict(config), float(share), float(value)
+        except (TypeError, ValueError):
+            fidelity = math.nan
+        if not 0 < fidelity <= 1:
+            raise SettingError(
+                f"rows of `warm_start` are (config, fidelity above 0 and at most 1, {metric}); got {row!r}."
+            )
+        yield config, fidelity, number
