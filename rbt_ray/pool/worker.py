@@ -21,7 +21,7 @@ from rbt_ray.objectives.objective import Evaluator, as_evaluator, describe
 from rbt_ray.objectives.process_settings import limits
 from rbt_ray.objectives.reports import ReportRange
 from rbt_ray.objectives.review import Review, review
-from rbt_ray.pool import loaded_modules, shipped_code
+from rbt_ray.pool import shipped_code
 from rbt_ray.pool.driver_state import DriverState
 from rbt_ray.pool.job import Task
 from rbt_ray.pool.pool import Answer, Batch, Job, PricesChanged, Returned
@@ -62,7 +62,7 @@ class Worker:
         self._process = _getpid()
         self._check = ProcessCheck()
         self._state = DriverState.here()
-        self._modules = loaded_modules.of_this_process()
+        self._modules = shipped_code.of_this_process()
         self._is_fresh = True
         self._memo = Memo()
         self._checked = PriceChecker()

@@ -22,10 +22,10 @@ def remember_modules() -> None:
     A worker that did so itself would write to the memory of each module, which it shares with the other workers until then.
     """
     from rbt_ray.objectives.interpreter import Interpreter
-    from rbt_ray.pool import loaded_modules
+    from rbt_ray.pool import shipped_code
 
     Interpreter()
-    loaded_modules.remember()
+    shipped_code.remember()
     gc.collect()
     gc.freeze()
 
