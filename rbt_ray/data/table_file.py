@@ -10,8 +10,7 @@ import numpy as np
 
 from rbt_ray.arrow_messages import decompressed_bytes
 from rbt_ray.data import memory_limit
-from rbt_ray.errors import BundleError, RbtError, ResourceError
-from rbt_ray.os_errors import explanation
+from rbt_ray.errors import BundleError, RbtError, ResourceError, explanation
 
 if TYPE_CHECKING:
     import pandas as pd
