@@ -1,9 +1,8 @@
 """RustyBT's optimization interface over rbt_ray's pools and Tuner; docs/moving/rustybt.md lists the differences."""
 
-from rbt_ray.compat.rustybt.bohb_optimizer import BOHBOptimizer
 from rbt_ray.compat.rustybt.config import OptimizationConfig, PerformanceThreshold
 from rbt_ray.compat.rustybt.objective import ObjectiveFunction
-from rbt_ray.compat.rustybt.optimizer import Optimizer
+from rbt_ray.compat.rustybt.optimizer import BOHBOptimizer, Optimizer
 from rbt_ray.compat.rustybt.parallel_optimizer import ParallelOptimizer, WorkerStats
 from rbt_ray.compat.rustybt.parameter_space import (
     CategoricalParameter,
