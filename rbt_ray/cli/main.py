@@ -11,7 +11,8 @@ import typer
 from rbt_ray import process_limits
 from rbt_ray._version import __version__
 from rbt_ray.cli import streams
-from rbt_ray.errors import InputError, RbtError, explanation
+from rbt_ray.errors import InputError, RbtError
+from rbt_ray.os_errors import explanation
 from rbt_ray.pool.local.start_method import prepare
 
 app = typer.Typer(

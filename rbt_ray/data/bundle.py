@@ -15,8 +15,9 @@ from numpy.typing import ArrayLike
 from rbt_ray.data import arrow_file, times
 from rbt_ray.data.content import Content, Fields, missing_field
 from rbt_ray.data.times import TimeArray
-from rbt_ray.errors import BundleError, explain_os_errors
+from rbt_ray.errors import BundleError
 from rbt_ray.html_text import escape
+from rbt_ray.os_errors import explain_os_errors
 from rbt_ray.types import FloatArray
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ import pandas as pd
 
 from rbt_ray.data import memory_limit
 from rbt_ray.data.frames import DATES, SYMBOL
-from rbt_ray.errors import BundleError, ResourceError, explanation
+from rbt_ray.errors import BundleError, ResourceError
+from rbt_ray.os_errors import explanation
 from rbt_ray.types import IntArray
 
 _EMPTY_CELLS = ["", "nan", "NaN", "NAN", "null", "NULL", "None", "NA", "N/A", "n/a", "#N/A", "-"]

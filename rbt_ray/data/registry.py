@@ -21,9 +21,10 @@ from typing import Any
 
 from rbt_ray.data import arrow_file, times
 from rbt_ray.data.bundle import Bundle
-from rbt_ray.errors import BundleError, BundleNotFoundError, explain_os_errors
+from rbt_ray.errors import BundleError, BundleNotFoundError
 from rbt_ray.file_lock import FileLock
 from rbt_ray.nearest import did_you_mean
+from rbt_ray.os_errors import explain_os_errors
 from rbt_ray.private_files import make_folder, read_small, remove_abandoned_drafts
 
 EMBEDDED = {name: Path(__file__).parent / "embedded" / f"{name}.arrow" for name in ("sample", "fx")}

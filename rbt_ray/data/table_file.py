@@ -10,7 +10,8 @@ import numpy as np
 
 from rbt_ray.arrow_messages import decompressed_bytes
 from rbt_ray.data import memory_limit
-from rbt_ray.errors import BundleError, RbtError, ResourceError, explanation
+from rbt_ray.errors import BundleError, RbtError, ResourceError
+from rbt_ray.os_errors import explanation
 
 if TYPE_CHECKING:
     import pandas as pd

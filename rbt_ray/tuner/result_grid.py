@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from rbt_ray.analysis.rungs import Rung, rungs_of
-from rbt_ray.errors import NoResultError, SettingError, explain_os_errors
+from rbt_ray.errors import NoResultError, SettingError
 from rbt_ray.html_text import encodable, escape
 from rbt_ray.nearest import nearest
+from rbt_ray.os_errors import explain_os_errors
 from rbt_ray.store.journal import Ended, Reviewed
 from rbt_ray.store.study_record import StudyRecord, read_study
 from rbt_ray.store.table import TrialTable

@@ -23,11 +23,11 @@ from rbt_ray.errors import (
     StudyExistsError,
     StudyInterrupted,
     StudyMismatchError,
-    explain_os_errors,
 )
 from rbt_ray.objectives.fingerprint.address import locate
 from rbt_ray.objectives.fingerprint.own_code import Source, own_sources
 from rbt_ray.objectives.kind import kind_of
+from rbt_ray.os_errors import explain_os_errors
 from rbt_ray.pool.job import Task
 from rbt_ray.pool.local.start_method import prepare
 from rbt_ray.pool.pool import Job, WorkerPool
