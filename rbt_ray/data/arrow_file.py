@@ -23,7 +23,8 @@ import numpy as np
 
 from rbt_ray.arrow_messages import read_batch
 from rbt_ray.data import times
-from rbt_ray.data.content import Content, checksums_of, n_sum_bytes, nanoseconds
+from rbt_ray.data.checksums import n_sum_bytes
+from rbt_ray.data.content import Content, checksums_of, nanoseconds
 from rbt_ray.errors import BundleError
 from rbt_ray.os_errors import explanation
 from rbt_ray.private_files import open_regular, replacing
