@@ -19,8 +19,8 @@ from rbt_ray.columns import Outcomes
 from rbt_ray.errors import ObjectiveError, ObjectiveResultError, RbtError
 from rbt_ray.metric_columns import Column
 from rbt_ray.objectives.interpreter import Interpreter, objective_frames
+from rbt_ray.objectives.isolation import GlobalRandomness, ProcessState
 from rbt_ray.objectives.kind import SweepObjective, kind_of
-from rbt_ray.objectives.process_settings import GlobalRandomness, ProcessState
 from rbt_ray.objectives.reports import WHOLE, ReportLimitReached, ReportRange, Reports
 from rbt_ray.objectives.returned_metrics import metrics_of, short
 from rbt_ray.simulate.metrics import METRICS
