@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -27,9 +27,6 @@ from rbt_ray.study.study import BundleId, PriorResult, Study
 from rbt_ray.tuner.config import RunConfig, TuneConfig, non_default_settings
 from rbt_ray.tuner.result_grid import ResultGrid
 from rbt_ray.types import ACCOUNTING, Config, Mode
-
-if TYPE_CHECKING:
-    from rbt_ray.data.bundle import Bundle
 
 _TRIED = 256
 _MIN_BARS = 252
