@@ -15,10 +15,9 @@ from rbt_ray.errors import InputError, SettingError, ShapeError
 from rbt_ray.html_text import escape
 from rbt_ray.simulate.closings import closed_out, closings
 from rbt_ray.simulate.costs import BASIS_POINTS, INITIAL_CASH, Costs
-from rbt_ray.simulate.floats import floats
 from rbt_ray.simulate.metric_kernel import metrics_of
 from rbt_ray.simulate.on_change import run_on_change
-from rbt_ray.types import Execution, FloatArray, IntArray, Metrics, Rebalance, is_real
+from rbt_ray.types import Execution, FloatArray, IntArray, Metrics, Rebalance, floats, is_real
 
 Missing = Literal["error", "zero"]
 _kept: list[Backtest] | None = None

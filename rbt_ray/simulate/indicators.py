@@ -14,8 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from rbt_ray.errors import SettingError, ShapeError
-from rbt_ray.simulate.floats import floats
-from rbt_ray.types import BoolArray, FloatArray, IntArray
+from rbt_ray.types import BoolArray, FloatArray, IntArray, floats
 
 
 def sma(values: ArrayLike, window: int) -> FloatArray:
