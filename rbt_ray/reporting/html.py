@@ -10,7 +10,7 @@ from pathlib import Path
 from rbt_ray._version import __version__
 from rbt_ray.analysis.rungs import rungs_of
 from rbt_ray.private_files import make_folder, replacing
-from rbt_ray.reporting import ranking, settings, trials, winner
+from rbt_ray.reporting import ranking, tables, winner
 from rbt_ray.reporting.charts import Chart, charts_of
 from rbt_ray.reporting.text import embedded, escape, format_value, pluralize
 from rbt_ray.reporting.theme import Figure
@@ -92,14 +92,14 @@ def _body(record: StudyRecord, charts: list[Chart]) -> str:
         if status[row] != COMPLETED
     ]
     parts.append(
-        _section("Trials by status", trials.status_counts(record.status_counts()) + trials.first_errors(errors))
+        _section("Trials by status", tables.status_counts(record.status_counts()) + tables.first_errors(errors))
     )
     found = rungs_of(record.table)
     if record.notes or len(found) > 1:
-        notes = trials.notes(record.notes) + (trials.rungs(found) if len(found) > 1 else "")
+        notes = tables.notes(record.notes) + (tables.rungs(found) if len(found) > 1 else "")
         parts.append(_section("The search's decisions", notes))
-    asked = settings.parameters(study) + settings.definition(study, __version__)
-    parts.append(_section("The study's settings", asked + "<h3>Runs</h3>" + settings.runs(record.runs)))
+    asked = tables.parameters(study) + tables.definition(study, __version__)
+    parts.append(_section("The study's settings", asked + "<h3>Runs</h3>" + tables.runs(record.runs)))
     return "\n".join(parts)
 
 
