@@ -42,10 +42,7 @@ def check_machine(*, ray: bool = False) -> list[Finding]:
     Args:
         ray: also start a Ray and check its ports.
     """
-    return [
-        _run_check(name, check)
-        for name, check in [(what, check) for what, check in _CHECKS.items() if ray or what != "ray"]
-    ]
+    return [_run_check(name, check) for name, check in _CHECKS.items() if ray or name != "ray"]
 
 
 def _run_check(name: str, check: Callable[[], str]) -> Finding:
@@ -248,14 +245,11 @@ def _host_versions(cluster: ClusterFacts) -> Finding:
 def _clocks(cluster: ClusterFacts) -> Finding:
     off = [host for host in cluster.hosts if abs(host.ahead_s) - host.within_s > _SKEW_S]
     if off:
-        parts = [f"{host.name} is {abs(host.ahead_s):.1f} s {_side(host.ahead_s)}" for host in off]
+        sides = ["ahead of" if host.ahead_s > 0 else "behind" for host in off]
+        parts = [f"{host.name} is {abs(host.ahead_s):.1f} s {side}" for host, side in zip(off, sides, strict=True)]
         return Finding("clocks", False, f"{', '.join(parts)} this process's clock: synchronize them with NTP")
     most = max(abs(host.ahead_s) + host.within_s for host in cluster.hosts)
     return Finding("clocks", True, f"all within {most:.2g} s of this process's")
-
-
-def _side(ahead_s: float) -> str:
-    return "ahead of" if ahead_s > 0 else "behind"
 
 
 def _stores(cluster: ClusterFacts) -> Finding:

@@ -208,7 +208,8 @@ class ProcessCheck:
 
 
 def _state() -> tuple[Any, ...]:
-    return _file(1), _file(2), _root(), _user(), _hard_limits()
+    user = os.getresuid() if hasattr(os, "getresuid") else None
+    return _file(1), _file(2), _root(), user, [hard for _, hard in limits().values()]
 
 
 def _file(descriptor: int) -> tuple[int, int] | None:
@@ -222,11 +223,3 @@ def _file(descriptor: int) -> tuple[int, int] | None:
 def _root() -> tuple[int, int]:
     found = os.stat("/")  # noqa: PTH116 - pathlib takes five times as long
     return found.st_dev, found.st_ino
-
-
-def _user() -> Any:
-    return os.getresuid() if hasattr(os, "getresuid") else None
-
-
-def _hard_limits() -> list[int]:
-    return [hard for _, hard in limits().values()]
