@@ -20,7 +20,7 @@ from io import FileIO
 from pathlib import Path
 
 from rbt_ray.errors import JournalBlockedError, JournalError
-from rbt_ray.store import connection
+from rbt_ray.store import journal_errors
 from rbt_ray.store.connection import open_second_writer
 from rbt_ray.store.flush_marker import FlushMarker
 
@@ -94,9 +94,9 @@ class Flusher:
             os.fsync(log.fileno())
         except OSError as error:
             self._in_doubt = True
-            raise connection.unflushed(self._log_path, error) from error
+            raise journal_errors.unflushed(self._log_path, error) from error
         except sqlite3.Error as error:
-            raise connection.unwritable(self._journal, error) from error
+            raise journal_errors.unwritable(self._journal, error) from error
         self._in_doubt = False
         with suppress(OSError):  # an older marker is still valid
             self._marker.write(number)
@@ -175,4 +175,4 @@ class Flusher:
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         except sqlite3.Error as error:
             self._in_doubt = True
-            raise connection.unwritable(self._journal, error) from error
+            raise journal_errors.unwritable(self._journal, error) from error

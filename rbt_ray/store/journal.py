@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from rbt_ray.errors import JournalBlockedError, JournalError
-from rbt_ray.store import connection, journal_file, regular_files
+from rbt_ray.store import journal_errors, journal_file, regular_files
 from rbt_ray.store.connection import close_without_checkpoint
 from rbt_ray.store.events import Asked, Distrusted, Ended, EndReason, Event, Finished, Reviewed, pack, unpack
 from rbt_ray.store.flush_marker import FlushMarker
@@ -99,7 +99,7 @@ class Journal:
                     self._connection.execute("INSERT INTO events VALUES (?, ?, ?, ?, ?)", row)
                 break
             except sqlite3.Error as error:
-                trouble = connection.unwritable(self.path, error)
+                trouble = journal_errors.unwritable(self.path, error)
                 if not (isinstance(trouble, JournalBlockedError) and self.when_blocked(trouble, tries)):
                     self._gave_up = True
                     raise trouble from error

@@ -19,18 +19,8 @@ from typing import Any, TypeAlias
 
 from rbt_ray.errors import JournalError
 from rbt_ray.private_files import replacing
-from rbt_ray.store.connection import (
-    Connection,
-    is_transient,
-    malformed,
-    one_line,
-    open_checker,
-    open_reader,
-    open_writer,
-    reporting_concurrent_writes,
-    unreadable,
-    unwritable,
-)
+from rbt_ray.store.connection import Connection, open_checker, open_reader, open_writer, reporting_concurrent_writes
+from rbt_ray.store.journal_errors import is_transient, malformed, one_line, unreadable, unwritable
 from rbt_ray.store.schema import EXPECTED_OBJECTS, META_OBJECTS, SCHEMA, limit_steps, objects, steps_of
 
 FORMAT = 2
