@@ -22,7 +22,7 @@ from typing import Any
 from rbt_ray.errors import ObjectiveError
 from rbt_ray.objectives.fingerprint.own_code import Source, version_of
 from rbt_ray.objectives.interpreter import imported_since
-from rbt_ray.private_files import make_folder, replacing
+from rbt_ray.private_files import make_folder, own_folder, replacing
 
 _MARGIN_S = 0.05
 """How far the clock of a file system may lag behind `time.time`."""
@@ -57,7 +57,7 @@ class _Loader(SourceFileLoader):
         path = Path(self.path)
         if _holds(path, self.source.content):
             return self.path
-        copy = _home() / hashlib.sha256(self.source.content).hexdigest() / path.name
+        copy = own_folder("code", is_cache=True) / hashlib.sha256(self.source.content).hexdigest() / path.name
         try:
             if not _holds(copy, self.source.content):
                 make_folder(copy.parent)
@@ -126,14 +126,6 @@ def _holds(path: Path, content: bytes) -> bool:
         return path.read_bytes() == content
     except OSError:
         return False
-
-
-def _home() -> Path:
-    if home := os.environ.get("RBT_RAY_HOME"):
-        return Path(home).expanduser() / "code"
-    import platformdirs
-
-    return Path(platformdirs.user_cache_dir("rbt_ray")) / "code"
 
 
 _STANDARD = tuple(sysconfig.get_paths()[name] + os.sep for name in ("stdlib", "platstdlib"))

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
 from rbt_ray import plugins, private_files
-from rbt_ray.private_files import ABANDONED_AFTER_S, DRAFT_PREFIX, draft_path, open_regular, replacing
+from rbt_ray.private_files import ABANDONED_AFTER_S, DRAFT_PREFIX, draft_path, open_regular, own_folder, replacing
 
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")  # two letters or more: one letter is a drive of Windows
 _USER = re.compile(
@@ -87,12 +87,7 @@ def local_folder(uri: str) -> Path:
     on a local disk, because SQLite's write-ahead log is unsafe on shared folders.
     """
     shown = without_secrets(uri).rstrip("/")
-    folder = f"{name_in(uri)}-{hashlib.sha256(shown.encode()).hexdigest()[:12]}"
-    if home := os.environ.get("RBT_RAY_HOME"):
-        return Path(home).expanduser() / "studies" / folder
-    import platformdirs
-
-    return Path(platformdirs.user_data_dir("rbt_ray")) / "studies" / folder
+    return own_folder("studies") / f"{name_in(uri)}-{hashlib.sha256(shown.encode()).hexdigest()[:12]}"
 
 
 class Storage(Protocol):
