@@ -1,7 +1,7 @@
 """Imports the user's own modules from the source that came with the job, so that all workers of a study run the same code.
 
 That also works after their files have changed, and on hosts without them. The modules have the name, `__file__` and package
-that a normal import gives them.
+that a normal import gives them. `LoadedModules` tells whether the files of imported modules have changed since.
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ from rbt_ray.objectives.fingerprint.own_code import Source, version_of
 from rbt_ray.objectives.interpreter import imported_since
 from rbt_ray.private_files import make_folder, own_folder, replacing
 
+_STANDARD = tuple(sysconfig.get_paths()[name] + os.sep for name in ("stdlib", "platstdlib"))
+_PACKAGES = tuple(f"{os.sep}{name}{os.sep}" for name in ("site-packages", "dist-packages"))
+_OURS = str(Path(__file__).parents[1]) + os.sep
 _MARGIN_S = 0.05
 """How far the clock of a file system may lag behind `time.time`."""
 _inherited: LoadedModules | None = None
@@ -126,11 +129,6 @@ def _holds(path: Path, content: bytes) -> bool:
         return path.read_bytes() == content
     except OSError:
         return False
-
-
-_STANDARD = tuple(sysconfig.get_paths()[name] + os.sep for name in ("stdlib", "platstdlib"))
-_PACKAGES = tuple(f"{os.sep}{name}{os.sep}" for name in ("site-packages", "dist-packages"))
-_OURS = str(Path(__file__).parents[1]) + os.sep
 
 
 @dataclass(frozen=True, slots=True)

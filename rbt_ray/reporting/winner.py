@@ -14,6 +14,7 @@ from rbt_ray.study.study import Study
 from rbt_ray.types import Metrics
 
 N_TOP = 10
+_SHARES = frozenset(metric.name for metric in METRICS if metric.unit == "share")
 _MOST_OTHERS = 8
 
 
@@ -74,9 +75,6 @@ def top_trials(record: StudyRecord) -> list[TopTrial]:
             )
         )
     return top
-
-
-_SHARES = frozenset(metric.name for metric in METRICS if metric.unit == "share")
 
 
 def params(best: TopTrial) -> str:

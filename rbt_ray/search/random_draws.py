@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from scipy.stats.qmc import Sobol
 
 _ROUNDS = 6
+_MOST_FRUITLESS = 10**6  # candidates without a new config after which a space counts as exhausted, or as all forbidden
+_MOST_SOBOL_PARAMS = 21201  # scipy has direction numbers for so many
+_SOBOL_BITS = 53
 
 
 class Shuffle:
@@ -138,10 +141,6 @@ class RandomSearch(UniqueDraws):
         return self._rng.random((n, self._space.n_params))
 
 
-_MOST_PARAMS = 21201  # scipy has direction numbers for so many
-_BITS = 53
-
-
 class SobolSearch(UniqueDraws):
     """A scrambled Sobol sequence through the unit cube. See `UniqueDraws` and `FixedSequence`.
 
@@ -156,9 +155,9 @@ class SobolSearch(UniqueDraws):
     def __init__(
         self, space: Space, *, limit: int | None = None, seed: int = 0, points_to_evaluate: Sequence[Config] = ()
     ) -> None:
-        if space.n_params > _MOST_PARAMS:
+        if space.n_params > _MOST_SOBOL_PARAMS:
             raise SpaceError(
-                f"a Sobol sequence has at most {_MOST_PARAMS} parameters; the space has {space.n_params}. "
+                f"a Sobol sequence has at most {_MOST_SOBOL_PARAMS} parameters; the space has {space.n_params}. "
                 f"Use search_alg='random'."
             )
         super().__init__(space, limit=limit, seed=seed, points_to_evaluate=points_to_evaluate)
@@ -167,7 +166,7 @@ class SobolSearch(UniqueDraws):
     def _sequence(self) -> Sobol:
         from scipy.stats.qmc import Sobol
 
-        return Sobol(self._space.n_params, bits=_BITS, seed=np.random.default_rng([self._seed, 0x50B0]))
+        return Sobol(self._space.n_params, bits=_SOBOL_BITS, seed=np.random.default_rng([self._seed, 0x50B0]))
 
     def _unit_points(self, n: int) -> FloatArray:
         # n is a power of 2, as the balance of the sequence needs it
