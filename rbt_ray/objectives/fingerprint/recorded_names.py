@@ -26,6 +26,8 @@ _RECORDED = {
     "rbt_ray.compat.rustybt.objective.NamedBundle": "rbt_ray.compat.rustybt.scoring.ByName",
     "rbt_ray.compat.rustybt.objective.ScoredObjective": "rbt_ray.compat.rustybt.scoring.Scored",
     "rbt_ray.compat.rustybt.objective.ScoredObjectiveWithData": "rbt_ray.compat.rustybt.scoring.ScoredWithOwnData",
+    "rbt_ray.compat.rustybt.optimizer.BOHBOptimizer": "rbt_ray.compat.rustybt.bohb_optimizer.BOHBOptimizer",
+    "rbt_ray.compat.rustybt.optimizer.Budgeted": "rbt_ray.compat.rustybt.bohb_optimizer.Budgeted",
     "rbt_ray.compat.rustybt.run_study.OptimizationResult": "rbt_ray.compat.rustybt.result.OptimizationResult",
     "rbt_ray.compat.rustybt.search_algorithms": "rbt_ray.compat.rustybt.strategies",
     "rbt_ray.compat.rustybt.search_algorithms.GeneticAlgorithm": "rbt_ray.compat.rustybt.genetic.GeneticAlgorithm",
