@@ -1,4 +1,4 @@
-"""The small tables of a report: settings and runs of the study, statuses and errors of trials, decisions and fidelities of the search, as HTML."""
+"""The small tables of a report: settings, runs, statuses and errors of trials, and the decisions of the search, as HTML."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The protocols of a search: a searcher proposes trials; a sampler proposes configs, and a scheduler decides on their fidelities."""
+"""The protocols of a search: a searcher proposes trials, and a sampler configs for which a scheduler chooses fidelities."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The storages that hold the mirror of a study (folders, object stores, and those of other installed packages), and their URIs.
+"""The storages that hold the mirror of a study: folders, object stores, and those of other installed packages; and their URIs.
 
 In a folder of this machine every open refuses links, and a draft has a random name, because other users may write there.
 """

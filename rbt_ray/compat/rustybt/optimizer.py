@@ -1,4 +1,4 @@
-"""Optimizer: a search algorithm, a backtest, and the score of its result."""
+"""Optimizer evaluates what a search algorithm suggests; BOHBOptimizer searches over budgets with BOHB."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bundles that are loaded once: BundleConnectionPool keeps them in a process, SharedBundleContext shares one with all processes of a machine or hosts of a Ray cluster."""
+"""Bundles that are loaded once: kept in this process, or shared with other processes of the machine or hosts of a cluster."""
 
 from __future__ import annotations
 
