@@ -1,4 +1,4 @@
-"""Comparison: accepts or rejects a candidate against a baseline, by thresholds fixed in advance."""
+"""Comparison: runs a candidate and a baseline in pairs, and accepts or rejects it by thresholds fixed in advance."""
 
 from __future__ import annotations
 

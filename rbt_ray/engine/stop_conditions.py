@@ -1,4 +1,4 @@
-"""When to stop a run before the search is complete."""
+"""When to stop a run before the search is complete, and the signals that do so."""
 
 from __future__ import annotations
 

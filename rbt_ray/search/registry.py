@@ -1,4 +1,4 @@
-"""Searchers and samplers by name: the built-in ones, and those of other packages' entry points."""
+"""Searchers and samplers by name, the built-in ones and those of other packages' entry points, and the choice of one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Detects changed prices, marks the affected trials and builds the error messages."""
+"""Detects changed prices during and between runs, marks the affected trials and builds the error messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Shows progress on stderr: a bar in a terminal or notebook, else a line of text every second."""
+"""Shows progress on stderr, as a bar in a terminal or notebook, else a line of text every second; and calls callbacks."""
 
 from __future__ import annotations
 
