@@ -27,6 +27,16 @@ _BINARY = getattr(os, "O_BINARY", 0)
 _IN_PLACE = os.O_WRONLY | os.O_CREAT | _NO_LINK
 
 
+def own_folder(name: str, *, is_cache: bool = False) -> Path:
+    """Returns the path of a folder of rbt_ray's own: below `RBT_RAY_HOME`, else below the user's data or cache folder."""
+    if home := os.environ.get("RBT_RAY_HOME"):
+        return Path(home).expanduser() / name
+    import platformdirs
+
+    base = platformdirs.user_cache_dir if is_cache else platformdirs.user_data_dir
+    return Path(base("rbt_ray")) / name
+
+
 def make_folder(folder: Path, *, flush: bool = True) -> None:
     """Creates a folder and its missing parents with mode 0700; an existing folder is not changed.
 

@@ -67,7 +67,7 @@ HEAVY = {
     "ray": {
         "search/tune_searcher.py",
         "pool/loopback_ray.py",
-        *("compat/rustybt/ray_bundle_keeper.py", "compat/ray_tune/parameters.py"),
+        *("compat/rustybt/ray_bundle_keeper.py", "compat/ray_tune/trainable_spec.py"),
         *(f"pool/ray/{path.name}" for path in (PACKAGE / "pool" / "ray").glob("*.py")),
     },
     "hpbandster": {"search/hpbandster_engine.py", "export/hpbandster_result.py", "tuner/result_grid.py"},
@@ -79,7 +79,7 @@ HEAVY = {
         *(f"data/{name}.py" for name in ("cells", "csv_file", "frames", "table_file", "embedded/build")),
         *(f"adapters/{name}.py" for name in ("frames", "backtesting", "pandas")),
     },
-    "scipy": {"search/sobol.py", "search/parzen_model.py", "compat/rustybt/config.py", "bench/significance.py"},
+    "scipy": {"search/random_draws.py", "search/parzen_model.py", "compat/rustybt/config.py", "bench/significance.py"},
     "plotly": {"reporting"},
     "typer": {"cli"},
     "psutil": {
@@ -88,7 +88,7 @@ HEAVY = {
         "tuner/same_objective.py",
         *(f"bench/{name}.py" for name in ("measurement", "comparison")),
     },
-    "cloudpickle": {"pool", "objectives/reports.py", "compat/ray_tune/parameters.py", "compat/rustybt/calls.py"},
+    "cloudpickle": {"pool", "objectives/reports.py", "compat/ray_tune/trainable_spec.py", "compat/rustybt/calls.py"},
     "talib": {"data/view.py"},
     "backtesting": {"adapters/backtesting.py"},
     "vectorbt": {"adapters/vectorbt.py"},

@@ -18,8 +18,7 @@ from benchmarks.search_quality import NEAR, driven, study_of
 from benchmarks.throughput import burn
 from rbt_ray.bench import Sample, median_with_interval
 from rbt_ray.bench.significance import wilcoxon_p
-from rbt_ray.search.choose import AUTO
-from rbt_ray.search.registry import make_searcher
+from rbt_ray.search.registry import AUTO, make_searcher
 
 ABOUT = """\
 Without: all configs of a grid are evaluated. With: BOHB with Hyperband and the model that "auto" uses, until a config at full

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rbt_ray.search.rank_correlation import rank_correlation
+from rbt_ray.search.calibration import rank_correlation
 from rbt_ray.store.table import TrialTable
 
 

@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rbt_ray.bench.comparison import Comparison, Thresholds, compare
+from rbt_ray.bench.comparison import Comparison, Pairs, Thresholds, compare, paired
 from rbt_ray.bench.measurement import Sample
-from rbt_ray.bench.pairs import Pairs, paired
 from rbt_ray.errors import NotEquivalentError
 
 GOAL = 0.90

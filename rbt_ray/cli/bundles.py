@@ -6,8 +6,8 @@ import dataclasses
 import sys
 from pathlib import Path
 
+from rbt_ray.cli.streams import visible
 from rbt_ray.cli.tables import print_json
-from rbt_ray.cli.terminal_escape import visible
 from rbt_ray.data import registry, times
 from rbt_ray.data.holes import coverage, describe
 from rbt_ray.errors import BundleError

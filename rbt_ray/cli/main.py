@@ -189,15 +189,10 @@ def doctor(
     ray: Annotated[bool, typer.Option("--ray", help="Also start a Ray on this machine and report its ports.")] = False,
 ) -> None:
     """Check that studies can run on this machine or on a cluster."""
-    from rbt_ray.cli import doctor as here
-    from rbt_ray.cli import doctor_cluster
-    from rbt_ray.cli.doctor_checks import print_findings
+    from rbt_ray.cli import doctor as checks
 
-    raise typer.Exit(
-        print_findings(
-            here.check_machine(ray=ray) if address is None else doctor_cluster.check_cluster(address), as_json=json
-        )
-    )
+    findings = checks.check_machine(ray=ray) if address is None else checks.check_cluster(address)
+    raise typer.Exit(checks.print_findings(findings, as_json=json))
 
 
 @bundle_app.command("ingest")

@@ -6,8 +6,6 @@ import os
 import sys
 from contextlib import suppress
 
-from rbt_ray.cli.terminal_escape import visible
-
 _STANDARD = (0, 1, 2)
 
 
@@ -40,3 +38,10 @@ def discard(descriptor: int) -> None:
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, descriptor)
     os.close(null)
+
+
+def visible(text: str) -> str:
+    """Escapes all non-printable characters except line breaks, so that text cannot control the terminal."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rbt_ray.cli import tables
-from rbt_ray.cli.terminal_escape import visible
+from rbt_ray.cli.streams import visible
 from rbt_ray.errors import NoResultError, ObjectiveError, SettingError, StudyInterrupted
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rbt_ray.cli.terminal_escape import visible
+from rbt_ray.cli.streams import visible
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -13,8 +13,7 @@ from rbt_ray.data.content import Content
 from rbt_ray.data.series import Origin, Series
 from rbt_ray.data.times import TimeArray
 from rbt_ray.errors import BundleError
-from rbt_ray.simulate.floats import floats
-from rbt_ray.types import FloatArray
+from rbt_ray.types import FloatArray, floats
 
 _ORIGIN = Origin("the arrays")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import shutil
 import tarfile
 import tempfile
@@ -15,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rbt_ray.errors import BundleError
-from rbt_ray.private_files import ABANDONED_AFTER_S, make_folder, sync
+from rbt_ray.private_files import ABANDONED_AFTER_S, make_folder, own_folder, sync
 
 _DRAFT = ".unpacking-"
 
@@ -73,7 +72,7 @@ class FileTree:
 
 def unpacked(version: str) -> Path | None:
     """Returns the folder into which files of this version were unpacked on this host; None if they were not."""
-    folder = _home() / version
+    folder = own_folder("files", is_cache=True) / version
     return folder if folder.is_dir() else None
 
 
@@ -83,7 +82,7 @@ def unpack(version: str, packed: bytes) -> Path:
     Raises:
         BundleError: the files cannot be written.
     """
-    home = _home()
+    home = own_folder("files", is_cache=True)
     try:
         make_folder(home)
         _sweep(home)
@@ -124,12 +123,3 @@ def _paths(folder: Path, without: tuple[str, ...]) -> Iterator[Path]:
             path for path in folder.rglob("*") if path.is_file() and path.relative_to(folder).parts[0] not in without
         )
     )
-
-
-def _home() -> Path:
-    home = os.environ.get("RBT_RAY_HOME")
-    if home:
-        return Path(home).expanduser() / "files"
-    import platformdirs
-
-    return Path(platformdirs.user_cache_dir("rbt_ray")) / "files"

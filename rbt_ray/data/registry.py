@@ -9,7 +9,6 @@ time, and each first removes what killed ones left. The home is `RBT_RAY_HOME`, 
 from __future__ import annotations
 
 import json
-import os
 import re
 import secrets
 import shutil
@@ -25,7 +24,7 @@ from rbt_ray.errors import BundleError, BundleNotFoundError
 from rbt_ray.file_lock import FileLock
 from rbt_ray.nearest import did_you_mean
 from rbt_ray.os_errors import explain_os_errors
-from rbt_ray.private_files import make_folder, read_small, remove_abandoned_drafts
+from rbt_ray.private_files import make_folder, own_folder, read_small, remove_abandoned_drafts
 
 EMBEDDED = {name: Path(__file__).parent / "embedded" / f"{name}.arrow" for name in ("sample", "fx")}
 VERIFIED_UP_TO = 64 * 2**20
@@ -185,7 +184,7 @@ def remove_bundle(name: str) -> None:
 @contextmanager
 def _writing() -> Iterator[Path]:
     """Locks the folder of bundles and removes what killed writers left in it."""
-    bundles = _bundles()
+    bundles = own_folder("bundles")
     _make(bundles)
     path = bundles.with_name(f"{bundles.name}.lock")
     try:
@@ -202,17 +201,8 @@ def _writing() -> Iterator[Path]:
         lock.release()
 
 
-def _bundles() -> Path:
-    home = os.environ.get("RBT_RAY_HOME")
-    if home:
-        return Path(home).expanduser() / "bundles"
-    import platformdirs
-
-    return Path(platformdirs.user_data_dir("rbt_ray")) / "bundles"
-
-
 def _registered() -> list[str]:
-    folder = _bundles()
+    folder = own_folder("bundles")
     if not folder.is_dir():
         return []
     return sorted(
@@ -244,7 +234,7 @@ def _unknown(name: object) -> BundleNotFoundError:
 def _path(name: str, version: str | None) -> Path:
     if not isinstance(name, str) or not _NAME.fullmatch(name) or name not in _registered():
         raise _unknown(name)
-    folder = _bundles() / name
+    folder = own_folder("bundles") / name
     path = folder / f"{_current(folder) if version is None else version}.arrow"
     if version is not None and not (isinstance(version, str) and _VERSION.fullmatch(version) and path.exists()):
         versions = ", ".join(sorted(file.stem for file in folder.glob("*.arrow"))) or "none"

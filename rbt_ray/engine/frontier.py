@@ -16,8 +16,8 @@ from rbt_ray.search.digest_set import DigestSet
 from rbt_ray.search.registry import recorded_kind
 from rbt_ray.search.searcher import Searcher
 from rbt_ray.store.journal import Asked, Finished
-from rbt_ray.study.cost import Cost
 from rbt_ray.study.study import Study
+from rbt_ray.study.trials import Cost
 from rbt_ray.types import FloatArray, Proposal
 
 _SLACK = 1e-9  # so that three trials at fidelity 1/3 cost no more than 1

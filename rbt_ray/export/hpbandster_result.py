@@ -12,7 +12,7 @@ from hpbandster.core.result import Result as HpbandsterResult
 from hpbandster.core.result import logged_results_to_HBS_result
 
 from rbt_ray.errors import NoResultError
-from rbt_ray.export.trial_times import times_of
+from rbt_ray.store.study_record import times_of
 from rbt_ray.types import Config
 
 if TYPE_CHECKING:

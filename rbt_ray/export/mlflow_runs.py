@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from rbt_ray.errors import SettingError
-from rbt_ray.export.trial_times import times_of
+from rbt_ray.store.study_record import times_of
 from rbt_ray.types import Metrics, Result
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ resource limits, a lowered recursion limit, and the settings in `process_setting
 from __future__ import annotations
 
 import builtins
+import ctypes
 import gc
 import locale
 import sys
@@ -18,13 +19,12 @@ from operator import itemgetter
 from types import ModuleType, TracebackType
 from typing import Any, ParamSpec, TypeVar
 
-from rbt_ray.objectives.dict_version import version_reader
 from rbt_ray.objectives.isolation import apply_time_zone
 from rbt_ray.objectives.process_settings import ProcessSettings, limits, open_stdin
 
+_OFFSET = object.__basicsize__ + ctypes.sizeof(ctypes.c_ssize_t)
 P = ParamSpec("P")
 T = TypeVar("T")
-
 _LIBRARIES = ("cloudpickle", "numpy", "numpy.random", "numpy.linalg", "numpy.fft", "pandas")
 _MODULES = (
     *(
@@ -48,8 +48,52 @@ _MODULES = (
 )
 _IMMUTABLE_TYPE, _HEAP_TYPE = 1 << 8, 1 << 9  # Py_TPFLAGS_IMMUTABLETYPE, Py_TPFLAGS_HEAPTYPE
 _STREAMS = ("stdin", "stdout", "stderr")
-
 _BaseException = BaseException  # a trial may have replaced names in `builtins`
+_watched: dict[str, _Names] = {}
+_loaded: dict[str, ModuleType] = {}
+_last: str | None = None
+"""The module loaded last: `sys.modules` is in the order of loading."""
+
+
+def version_reader(of: dict[str, Any]) -> Callable[[], int | None]:
+    """Returns what reads the version of a dict, which changes whenever the dict is modified; None where Python keeps none.
+
+    CPython 3.6 to 3.13 keep it in every dict, behind reference count, type and length (PEP 509). Comparing the names of a
+    module takes longer, and writes a reference count to each value's page: a forked worker then has its own copies of the
+    pages that it shared with the others. The dict must outlive the reader.
+    """
+    if not _IS_KEPT:
+        return _no_version
+    number = ctypes.c_uint64.from_address(id(of) + _OFFSET)
+    return lambda: number.value
+
+
+def _no_version() -> None:
+    return None
+
+
+def _is_kept() -> bool:
+    """Whether the number at this place of a dict changes with each kind of modification, and only then."""
+    if sys.implementation.name != "cpython":
+        return False
+    probe: dict[str, Any] = {"kept": 1, "replaced": 2, "deleted": 3}
+    number = ctypes.c_uint64.from_address(id(probe) + _OFFSET)
+    seen = [number.value]
+    for change in (
+        lambda: probe.__setitem__("replaced", 4),
+        lambda: probe.update(kept=5),
+        lambda: probe.pop("deleted"),
+        lambda: probe.setdefault("added", 6),
+    ):
+        (probe["kept"], probe.get("absent"), list(probe.values()), dict(probe))
+        if number.value != seen[-1]:
+            return False
+        change()
+        seen.append(number.value)
+    return len(set(seen)) == len(seen)
+
+
+_IS_KEPT = _is_kept()
 
 
 class _Names:
@@ -293,12 +337,6 @@ def imported_since(last: str | None) -> list[str]:
             break
         names.append(name)
     return names
-
-
-_watched: dict[str, _Names] = {}
-_loaded: dict[str, ModuleType] = {}
-_last: str | None = None
-"""The module loaded last: `sys.modules` is in the order of loading."""
 
 
 def _public(module: ModuleType) -> dict[str, Any]:

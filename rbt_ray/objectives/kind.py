@@ -6,20 +6,45 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, runtime_checkable
 
 from rbt_ray.errors import ObjectiveError
 from rbt_ray.objectives.builtin.strategy import Strategy
-from rbt_ray.objectives.data_provider import DataProvider
 from rbt_ray.objectives.strategy_adapter import StrategyAdapter
 from rbt_ray.types import FloatArray
 
 if TYPE_CHECKING:
+    from rbt_ray.data.bundle import Bundle
+    from rbt_ray.data.file_tree import FileTree
     from rbt_ray.data.view import BundleView
 
 F = TypeVar("F", bound=Callable[..., Any])
 _BATCHED = "__rbt_batched__"
 _PROVIDES = ("bundle", "files", "open")
+
+
+@runtime_checkable
+class DataProvider(Protocol):
+    """The interface of an objective that is used without `bundle`.
+
+    The `data` of a trial is a view of `bundle`. Its `index` has the first and last time of the run: a lower fidelity ends
+    earlier, and a hold-out starts after the training bars.
+    """
+
+    @property
+    def bundle(self) -> Bundle:
+        """The bars. A resumed study compares their content."""
+        ...
+
+    @property
+    def files(self) -> FileTree:
+        """The files that workers on any host need."""
+        ...
+
+    def open(self, folder: Path) -> None:
+        """Called on a worker before its first trial, with the folder that contains the files."""
+        ...
 
 
 def batched(objective: F) -> F:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rbt_ray.errors import ObjectiveError, SpaceError
-from rbt_ray.objectives.builtin.parameters import check_names
-from rbt_ray.objectives.builtin.strategy import Strategy
+from rbt_ray.objectives.builtin.strategy import Strategy, check_names
 from rbt_ray.objectives.kind import kind_of
 
 if TYPE_CHECKING:

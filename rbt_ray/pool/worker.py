@@ -2,32 +2,42 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Mapping
 from importlib import invalidate_caches
-from os import _exit
+from os import _exit, fstat
 from os import getpid as _getpid
 from time import perf_counter as _perf_counter
 from time import thread_time as _thread_time
 from time import time as _time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rbt_ray.data.bundle import Bundle, PriceChecker
 from rbt_ray.data.fidelity import cut_to_fidelity, share_of
 from rbt_ray.data.memo import Memo
 from rbt_ray.objectives.fingerprint.own_code import Source
 from rbt_ray.objectives.objective import Evaluator, as_evaluator, describe
+from rbt_ray.objectives.process_settings import limits
 from rbt_ray.objectives.reports import ReportRange
 from rbt_ray.objectives.review import Review, review
-from rbt_ray.pool import loaded_modules, shipped_code
+from rbt_ray.pool import shipped_code
 from rbt_ray.pool.driver_state import DriverState
 from rbt_ray.pool.job import Task
 from rbt_ray.pool.pool import Answer, Batch, Job, PricesChanged, Returned
-from rbt_ray.pool.process_check import ProcessCheck
-from rbt_ray.study.seeds import trial_seeds
+from rbt_ray.study.trials import trial_seeds
 
 if TYPE_CHECKING:
     from rbt_ray.columns import Outcomes
     from rbt_ray.data.view import BundleView
+
+_WHAT = (
+    "closed or replaced stdout",
+    "closed or replaced stderr",
+    "changed the root folder",
+    "changed the user",
+    "lowered a limit",
+)
 
 
 def import_price_modules() -> None:
@@ -54,7 +64,7 @@ class Worker:
         self._process = _getpid()
         self._check = ProcessCheck()
         self._state = DriverState.here()
-        self._modules = loaded_modules.of_this_process()
+        self._modules = shipped_code.of_this_process()
         self._is_fresh = True
         self._memo = Memo()
         self._checked = PriceChecker()
@@ -180,3 +190,38 @@ class Worker:
             bundle, n_bars = cut_to_fidelity(self._bundle, task.fidelity, fidelity, task.train_bars, task.seed)
             self._views[fidelity] = bundle.view(n_bars, self._memo)
         return self._views[fidelity]
+
+
+class ProcessCheck:
+    """Records the state of the process when it is created."""
+
+    def __init__(self) -> None:
+        self._before = _state()
+        self._streams = sys.stdout, sys.stderr
+
+    def damage(self) -> str | None:
+        """Returns what trials have changed in the process since; None if it is still usable. Takes a few microseconds."""
+        for what, before, now in zip(_WHAT, self._before, _state(), strict=True):
+            if before != now:
+                return what
+        if any(getattr(stream, "closed", False) for stream in self._streams):
+            return "closed a standard stream"
+        return None
+
+
+def _state() -> tuple[Any, ...]:
+    user = os.getresuid() if hasattr(os, "getresuid") else None
+    return _file(1), _file(2), _root(), user, [hard for _, hard in limits().values()]
+
+
+def _file(descriptor: int) -> tuple[int, int] | None:
+    try:
+        found = fstat(descriptor)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _root() -> tuple[int, int]:
+    found = os.stat("/")  # noqa: PTH116 - pathlib takes five times as long
+    return found.st_dev, found.st_ino

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from rbt_ray.reporting.downsample import downsample
 from rbt_ray.reporting.text import json_values
-from rbt_ray.reporting.theme import BEST, HOLDOUT, HOLDOUT_INK, OTHER, Figure, axis, clip_for_plot, layout
+from rbt_ray.reporting.theme import BEST, HOLDOUT, HOLDOUT_INK, OTHER, Figure, axis, clip_for_plot, downsample, layout
 from rbt_ray.types import FloatArray
 
 MOST_POINTS = 4_000

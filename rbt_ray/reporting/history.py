@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from rbt_ray.reporting.downsample import downsample
 from rbt_ray.reporting.text import json_values, label, pluralize
-from rbt_ray.reporting.theme import BEST, INK, OTHER, WORSE, Figure, axis, clip_for_plot, frame, layout
+from rbt_ray.reporting.theme import BEST, INK, OTHER, WORSE, Figure, axis, clip_for_plot, downsample, frame, layout
 from rbt_ray.store.table import TrialTable
 from rbt_ray.types import COMPLETED, BoolArray, FloatArray, IntArray
 

@@ -10,11 +10,11 @@ from pathlib import Path
 from rbt_ray._version import __version__
 from rbt_ray.analysis.rungs import rungs_of
 from rbt_ray.private_files import make_folder, replacing
-from rbt_ray.reporting import failures, ranking, rungs, settings, winner
+from rbt_ray.reporting import ranking, tables, winner
 from rbt_ray.reporting.charts import Chart, charts_of
 from rbt_ray.reporting.text import embedded, escape, format_value, pluralize
 from rbt_ray.reporting.theme import Figure
-from rbt_ray.reporting.top import TopTrial, top_trials
+from rbt_ray.reporting.winner import TopTrial, top_trials
 from rbt_ray.store.study_record import StudyRecord
 from rbt_ray.types import COMPLETED
 
@@ -92,14 +92,14 @@ def _body(record: StudyRecord, charts: list[Chart]) -> str:
         if status[row] != COMPLETED
     ]
     parts.append(
-        _section("Trials by status", failures.status_counts(record.status_counts()) + failures.first_errors(errors))
+        _section("Trials by status", tables.status_counts(record.status_counts()) + tables.first_errors(errors))
     )
     found = rungs_of(record.table)
     if record.notes or len(found) > 1:
-        notes = rungs.notes(record.notes) + (rungs.rungs(found) if len(found) > 1 else "")
+        notes = tables.notes(record.notes) + (tables.rungs(found) if len(found) > 1 else "")
         parts.append(_section("The search's decisions", notes))
-    asked = settings.parameters(study) + settings.definition(study, __version__)
-    parts.append(_section("The study's settings", asked + "<h3>Runs</h3>" + settings.runs(record.runs)))
+    asked = tables.parameters(study) + tables.definition(study, __version__)
+    parts.append(_section("The study's settings", asked + "<h3>Runs</h3>" + tables.runs(record.runs)))
     return "\n".join(parts)
 
 

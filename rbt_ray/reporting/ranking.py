@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rbt_ray.reporting.text import align_decimals, escape, exact_json, scrolling
-from rbt_ray.reporting.top import TopTrial
-from rbt_ray.reporting.winner import format_metric, format_option, is_worse, percent_metrics
+from rbt_ray.reporting.winner import TopTrial, format_metric, format_option, is_worse, percent_metrics
 from rbt_ray.study.study import Study
 
 MOST_METRICS = 6

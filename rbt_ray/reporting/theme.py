@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from rbt_ray.types import FloatArray
+from rbt_ray.types import FloatArray, IntArray
 
 Figure: TypeAlias = dict[str, Any]
 """The argument of `Plotly.newPlot`: ``{"data": [...], "layout": {...}}``."""
@@ -109,3 +109,20 @@ def axis(title: str = "", **more: Any) -> dict[str, Any]:
         "automargin": True,
         **more,
     }
+
+
+def downsample(values: FloatArray, most: int) -> IntArray:
+    """Returns the sorted indices of at most `most` values: the first, the last, and each interval's extremes.
+
+    Args:
+        values: ``(n,)`` finite, in drawing order.
+        most: at least 4; if there are no more values than this, all indices are returned.
+    """
+    n = len(values)
+    if n <= most:
+        return np.arange(n)
+    stretch = np.arange(n) * ((most - 2) // 2) // n
+    order = np.lexsort((values, stretch))
+    begins = np.flatnonzero(np.diff(stretch, prepend=-1))
+    ends = np.append(begins[1:], n) - 1
+    return np.unique(np.concatenate([[0, n - 1], order[begins], order[ends]]))

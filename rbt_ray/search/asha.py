@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rbt_ray.errors import SettingError
-from rbt_ray.search.fidelity_ladder import Ladder
-from rbt_ray.search.scheduler import Race, Step
+from rbt_ray.search.scheduler import Ladder, Race, Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +69,30 @@ class MedianStopping:
         return _OneWay(len(ladder), lambda n_better, n: n < self.least or n_better <= (n - 1) / 2)
 
 
-class _Promotion:
+class _Open:
+    """Counts the configs of a race whose results are missing, and whether more may enter."""
+
+    def __init__(self) -> None:
+        self._under_way = 0
+        self._closed = False
+
+    def enter(self, slot: int, step: Step) -> None:
+        del slot, step
+        self._under_way += 1
+
+    def close(self) -> None:
+        self._closed = True
+
+
+class _Promotion(_Open):
     """ASHA by promotion: the best 1/eta of the results on a rung so far may go to the next one."""
 
     def __init__(self, n_rungs: int, eta: float) -> None:
+        super().__init__()
         self._eta = eta
         self._n_results = [0] * n_rungs
         self._ranked: list[list[tuple[float, int]]] = [[] for _ in range(n_rungs)]
         self._left: list[list[tuple[float, int]]] = [[] for _ in range(n_rungs)]  # not promoted yet
-        self._under_way = 0
-        self._closed = False
 
     @property
     def done(self) -> bool:
@@ -91,13 +104,6 @@ class _Promotion:
             return None if self._closed else Step(None, 0)
         self._under_way += 1
         return Step(self._left[rung].pop(0)[1], rung + 1)
-
-    def enter(self, slot: int, step: Step) -> None:
-        del slot, step
-        self._under_way += 1
-
-    def close(self) -> None:
-        self._closed = True
 
     def finish(self, slot: int, rung: int, loss: float | None, *, fatal: bool) -> None:
         self._under_way -= 1
@@ -118,15 +124,14 @@ class _Promotion:
         return rungs[0] if at_an_end and rungs else None
 
 
-class _OneWay:
+class _OneWay(_Open):
     """Promotes each config until `promotes(n_better, n_results)`, over its rung's results so far, is False."""
 
     def __init__(self, n_rungs: int, promotes: Callable[[int, int], bool]) -> None:
+        super().__init__()
         self._promotes = promotes
         self._ranked: list[list[float]] = [[] for _ in range(n_rungs)]
         self._promoted: deque[Step] = deque()
-        self._under_way = 0
-        self._closed = False
 
     @property
     def done(self) -> bool:
@@ -137,13 +142,6 @@ class _OneWay:
             self._under_way += 1
             return self._promoted.popleft()
         return None if self._closed else Step(None, 0)
-
-    def enter(self, slot: int, step: Step) -> None:
-        del slot, step
-        self._under_way += 1
-
-    def close(self) -> None:
-        self._closed = True
 
     def finish(self, slot: int, rung: int, loss: float | None, *, fatal: bool) -> None:
         self._under_way -= 1

@@ -9,10 +9,8 @@ from rbt_ray.errors import SettingError
 from rbt_ray.search.encoding import Encoding
 from rbt_ray.search.kernel_model import KernelModel
 from rbt_ray.search.model_sampler import Model, ModelSampler
-from rbt_ray.search.random_draws import UniqueDraws
-from rbt_ray.search.random_search import RandomSearch
-from rbt_ray.search.sampler import Sampler
-from rbt_ray.search.sobol import SobolSearch
+from rbt_ray.search.random_draws import RandomSearch, SobolSearch, UniqueDraws
+from rbt_ray.search.searcher import Sampler
 from rbt_ray.study.space import Space
 
 _FRACTIONS = {"kde": 1 / 3, "tpe": 0.1}

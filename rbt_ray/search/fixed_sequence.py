@@ -1,4 +1,4 @@
-"""The base of searchers that do not learn: a fixed sequence of points."""
+"""Searchers that do not learn: the base class, a fixed sequence of points, and the grid."""
 
 from __future__ import annotations
 
@@ -92,9 +92,57 @@ class FixedSequence(ABC):
         return len(self._ready) > 0
 
 
+class SequenceSampler:
+    """A sampler that takes its points from a fixed sequence and ignores losses."""
+
+    def __init__(self, sequence: FixedSequence) -> None:
+        self._sequence = sequence
+        self._known: set[bytes] = set()
+
+    def sample(self) -> FloatArray | None:
+        """See `Sampler`."""
+        while len(points := self._sequence.ask(1).points):
+            point: FloatArray = points[0]
+            if point.tobytes() not in self._known:
+                return point
+        return None
+
+    def learn(self, point: FloatArray, fidelity: float, loss: float) -> None:  # noqa: ARG002  the protocol's
+        """Records that the point is known; see `Sampler`."""
+        self._known.add(point.tobytes())
+
+
 def nothing_allowed(n: int) -> SpaceError:
     """Returns the error for a space in which none of `n` candidates is allowed."""
     return SpaceError(
         f"the forbidden clauses of the space leave practically nothing: none of {n} candidates was allowed. "
         f"Loosen the clauses, or describe the allowed configs by the domains themselves."
     )
+
+
+class GridSearch(FixedSequence):
+    """All configs once, the last parameter changing fastest. Rows are generated on demand, so a grid takes no memory.
+
+    Raises:
+        SpaceError: as `FixedSequence`; or a parameter has infinitely many values.
+    """
+
+    def __init__(
+        self, space: Space, *, limit: int | None = None, seed: int = 0, points_to_evaluate: Sequence[Config] = ()
+    ) -> None:
+        self._size = space.grid_size
+        self._row = 0
+        super().__init__(space, limit=limit, seed=seed, points_to_evaluate=points_to_evaluate)
+
+    def _next_block(self, n: int) -> FloatArray | None:
+        if self._row >= self._size:
+            if not self._any_allowed:
+                raise nothing_allowed(self._size)
+            return None
+        space = self._space
+        points = space.grid(self._row, self._row + n)
+        self._row += n
+        if space.conditions or space.forbidden:
+            points = space.canonical(points[space.allowed(points) & space.is_representative(points)])
+        self._any_allowed |= len(points) > 0
+        return points[~self._seen.has(space.digests(points))] if len(self._seen) else points

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from hpbandster.optimizers.config_generators.bohb import BOHB
 
-from rbt_ray.search.random_search import RandomSearch
+from rbt_ray.search.random_draws import RandomSearch
 from rbt_ray.study.space import Space
 from rbt_ray.study.to_configspace import AsConfigSpace
 from rbt_ray.types import FloatArray

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-from rbt_ray.search.fidelity_ladder import Ladder, bracket_sizes, halvings
-from rbt_ray.search.scheduler import Race, Step, best_first
+from rbt_ray.search.scheduler import Ladder, Race, Step, best_first, bracket_sizes, halvings
 
 
 @dataclass(frozen=True, slots=True)

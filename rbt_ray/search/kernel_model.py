@@ -2,12 +2,156 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from rbt_ray.search.density import Density, least_ratio, normal_reference
-from rbt_ray.search.encoding import Encoding
-from rbt_ray.search.ranking import Ranking
+from rbt_ray.search.encoding import Encoding, Ranking
 from rbt_ray.types import FloatArray, IntArray
+
+_BLOCK = 1024  # data points to sum over at a time, so that their kernels at 64 points fit in the cache
+_FIRST, _LEADING = 128, 8  # data for a first bound; points to evaluate in full for a least ratio to beat
+_GOOD_PERCENT = 15
+_CANDIDATES = 64
+_WIDENING = 3.0
+_NARROWEST = 1e-3  # keeps some spread in a parameter on which all good configs agree
+_LEAST_DENSITY = 1e-32
+
+
+def normal_reference(data: FloatArray) -> FloatArray:
+    """Returns bandwidths by the normal reference rule, ``(n_params,)``: 1.06 sd n^(-1 / (4 + n_params)).
+
+    Args:
+        data: ``(n, n_params)``; the standard deviation has ``ddof=0``.
+
+    Source:
+        Racine (2008), "Nonparametric Econometrics: A Primer", Foundations and Trends in Econometrics 3(1), 13; for options the
+        rule takes their positions, as statsmodels does.
+    """
+    n, n_params = data.shape
+    bandwidths: FloatArray = 1.06 * data.std(axis=0) * n ** (-1.0 / (4 + n_params))
+    return bandwidths
+
+
+class Density:
+    """The density of data: the mean, or a weighted sum, over its points of the product of one kernel for each parameter.
+
+    The kinds of parameters and their kernels: "c", a number, Gaussian; "u", the position of an option, Aitchison-Aitken; "o", the
+    position of an ordered option, Wang-van Ryzin. A density over numbers integrates to 1 over the real line.
+
+    Args:
+        data: ``(n, n_params)``, finite; positions are whole numbers from 0.
+        kinds: a letter for each parameter.
+        bandwidths: ``(n_params,)``, above 0; for options the share of the weight of other options, at most (k - 1) / k of k
+            options for "u", the uniform distribution, and 1 for "o".
+        n_options: ``(n_params,)`` how many options each parameter has; ignored for "c".
+        weights: ``(n,)``, above 0, the weights of the kernels; None: 1 / n each.
+
+    Source:
+        Li and Racine (2003), "Nonparametric estimation of distributions with categorical and continuous data", Journal of
+        Multivariate Analysis 86, 266-292; Aitchison and Aitken (1976), Biometrika 63, 413-420; Wang and van Ryzin (1981),
+        Biometrika 68, 301-309.
+    """
+
+    def __init__(
+        self,
+        data: FloatArray,
+        kinds: str,
+        bandwidths: FloatArray,
+        n_options: IntArray,
+        weights: FloatArray | None = None,
+    ) -> None:
+        numbers = [column for column, kind in enumerate(kinds) if kind == "c"]
+        self._numbers = slice(None) if len(numbers) == len(kinds) else np.array(numbers, dtype=np.int64)
+        values = data.T[self._numbers]
+        # relative to the mean, so that squares do not cancel for narrow kernels close together
+        self._centre = values.mean(axis=1) if len(data) else np.zeros(len(values))
+        self._scale = 1 / (math.sqrt(2) * bandwidths[self._numbers])
+        # -(x - y)^2 = 2xy - x^2 - y^2 as a product of these rows with rows of the point
+        self._rows = np.empty((len(values) + 2, len(data)))
+        scaled = self._rows[:-2]
+        np.subtract(values, self._centre[:, None], out=scaled)
+        scaled *= self._scale[:, None]
+        self._rows[-2] = -1.0
+        np.einsum("dn,dn->n", scaled, scaled, out=self._rows[-1])
+        np.negative(self._rows[-1], out=self._rows[-1])
+        if weights is not None:
+            self._rows[-1] += np.log(weights)
+        scaled *= 2
+        # row i: the kernels of all data at option i
+        self._tables = [
+            (
+                column,
+                _table(kind, float(bandwidths[column]), int(n_options[column]))[:, data[:, column].astype(np.int64)],
+            )
+            for column, kind in enumerate(kinds)
+            if kind != "c"
+        ]
+        self._factor = float(np.prod(self._scale)) * math.pi ** (-0.5 * len(values))
+        if weights is None:
+            self._factor /= len(data)
+
+    def __len__(self) -> int:
+        return self._rows.shape[1]
+
+    def pdf(self, points: FloatArray, start: int = 0, stop: int | None = None) -> FloatArray:
+        """Returns ``(n,)`` the density at ``(n, n_params)`` points, or the part of it from data `start` to `stop`."""
+        scaled = (points.T[self._numbers] - self._centre[:, None]) * self._scale[:, None]
+        rows = np.empty((len(self._rows), len(points)))
+        rows[:-2] = scaled
+        np.einsum("dn,dn->n", scaled, scaled, out=rows[-2])
+        rows[-1] = 1.0
+        options = [(points[:, column].astype(np.int64), table) for column, table in self._tables]
+        total = np.zeros(len(points))
+        stop = len(self) if stop is None else min(stop, len(self))
+        for first in range(start, stop, _BLOCK):
+            block = slice(first, min(first + _BLOCK, stop))
+            # einsum sums in a fixed order; a matrix product's order may depend on the library and its threads
+            kernels = np.einsum("dp,dn->pn", rows, self._rows[:, block])
+            np.exp(kernels, out=kernels)
+            for at, table in options:
+                kernels *= table[at, block]
+            total += kernels.sum(axis=1)
+        total *= self._factor
+        return total
+
+
+def least_ratio(
+    density: Density, points: FloatArray, divisors: FloatArray, *, least: float = 0.0, more: float = 0.0
+) -> int:
+    """Returns the index of the first point with the least max(density + more, least) / divisor.
+
+    A part of the density rules out most points; only the others need all of it.
+
+    Args:
+        density: a density whose parts are all at least 0.
+        points: ``(n, n_params)``.
+        divisors: ``(n,)``, above 0.
+        least: a lower bound of the density.
+        more: what to add to the density.
+    """
+    so_far = density.pdf(points, stop=_FIRST) + more
+    if len(density) > _FIRST:
+        ratios = np.maximum(so_far, least) / divisors
+        leading = np.argpartition(ratios, min(_LEADING, len(points)) - 1)[:_LEADING]
+        so_far[leading] += density.pdf(points[leading], start=_FIRST)
+        reached = (np.maximum(so_far[leading], least) / divisors[leading]).min()
+        possible = ratios <= reached
+        possible[leading] = False
+        if possible.any():
+            so_far[possible] += density.pdf(points[possible], start=_FIRST)
+    return int(np.argmin(np.maximum(so_far, least) / divisors))
+
+
+def _table(kind: str, bandwidth: float, n: int) -> FloatArray:
+    """Returns ``(n, n)`` the kernel around option j at option i."""
+    if kind == "u":
+        table = np.full((n, n), bandwidth / (n - 1) if n > 1 else 0.0)
+    else:
+        distance = np.abs(np.subtract.outer(np.arange(n), np.arange(n)))
+        table = 0.5 * (1 - bandwidth) * bandwidth**distance
+    np.fill_diagonal(table, 1 - bandwidth)
+    return table
 
 
 def imputed(levels: FloatArray, n_options: IntArray, rng: np.random.Generator) -> FloatArray:
@@ -39,13 +183,6 @@ def imputed(levels: FloatArray, n_options: IntArray, rng: np.random.Generator) -
         else:
             filled[empty, column] = rng.random(len(empty))
     return filled
-
-
-_GOOD_PERCENT = 15
-_CANDIDATES = 64
-_WIDENING = 3.0
-_NARROWEST = 1e-3  # keeps some spread in a parameter on which all good configs agree
-_LEAST_DENSITY = 1e-32
 
 
 class KernelModel:

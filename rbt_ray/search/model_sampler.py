@@ -8,14 +8,35 @@ from typing import Protocol
 
 import numpy as np
 
-from rbt_ray.search.encoding import Encoding
+from rbt_ray.search.encoding import Encoding, Ranking
 from rbt_ray.search.random_draws import UniqueDraws
-from rbt_ray.search.ranking import Ranking
-from rbt_ray.search.stagnation import StagnationRule
 from rbt_ray.study.space import Space
 from rbt_ray.types import FloatArray
 
+_LEAST_RESULTS = 50
 _ROUNDS = 8  # of candidates before a config is drawn without the model
+
+
+class StagnationRule:
+    """Detects stagnation: no better result for as many results as it took to find the best one, and for at least 50.
+
+    A search that keeps improving, however slowly, does not stagnate, and at most about half of the results are spent in
+    vain. The rule does not depend on the size of the whole search.
+    """
+
+    def __init__(self) -> None:
+        self._best, self._n, self._n_at_best = math.inf, 0, 0
+
+    def add_known(self, loss: float) -> None:
+        """Records a result that the search did not find itself; it must be beaten, and does not count."""
+        self._best = min(self._best, loss)
+
+    def stagnates_after(self, loss: float) -> bool:
+        """Records a result and returns whether the search has stagnated; `loss` is inf if the trial did not complete."""
+        self._n += 1
+        if loss < self._best:
+            self._best, self._n_at_best = loss, self._n
+        return self._n - self._n_at_best >= max(_LEAST_RESULTS, self._n_at_best)
 
 
 class Model(Protocol):

@@ -12,7 +12,7 @@ import numpy as np
 
 from rbt_ray.errors import SettingError
 from rbt_ray.search.digest_set import DigestSet
-from rbt_ray.search.random_search import RandomSearch
+from rbt_ray.search.random_draws import RandomSearch
 from rbt_ray.study.choices import Choice
 from rbt_ray.study.domains import Domain
 from rbt_ray.study.numeric_domains import Float, Stepped

@@ -9,10 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtr
 
-from rbt_ray.search.density import Density, least_ratio, normal_reference
-from rbt_ray.search.encoding import Encoding
-from rbt_ray.search.kernel_model import within_unit
-from rbt_ray.search.ranking import Ranking
+from rbt_ray.search.encoding import Encoding, Ranking
+from rbt_ray.search.kernel_model import Density, least_ratio, normal_reference, within_unit
 from rbt_ray.types import FloatArray, IntArray
 
 _FEWEST = 10

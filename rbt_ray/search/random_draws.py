@@ -1,18 +1,27 @@
-"""Draws from the unit cube, each config once, until a finite space is exhausted."""
+"""Random search and Sobol search: draws from the unit cube, each config once, until a finite space is exhausted."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rbt_ray.errors import SpaceError
 from rbt_ray.search.fixed_sequence import FixedSequence, nothing_allowed
 from rbt_ray.study.space import Space
 from rbt_ray.types import Config, FloatArray, IntArray
 
+if TYPE_CHECKING:
+    from scipy.stats.qmc import Sobol
+
 _ROUNDS = 6
+_MOST_FRUITLESS = 10**6  # candidates without a new config after which a space counts as exhausted, or as all forbidden
+_MOST_SOBOL_PARAMS = 21201  # scipy has direction numbers for so many
+_SOBOL_BITS = 53
 
 
 class Shuffle:
@@ -119,3 +128,46 @@ class UniqueDraws(FixedSequence):
         points = space.canonical(points[space.allowed(points) & space.is_representative(points)])
         self._any_allowed |= len(points) > 0
         return points[self._seen.add(space.digests(points))]
+
+
+class RandomSearch(UniqueDraws):
+    """Independent draws from the domains, without repeats. See `UniqueDraws` and `FixedSequence`."""
+
+    @cached_property
+    def _rng(self) -> np.random.Generator:
+        return np.random.default_rng([self._seed, 0x7A2D])
+
+    def _unit_points(self, n: int) -> FloatArray:
+        return self._rng.random((n, self._space.n_params))
+
+
+class SobolSearch(UniqueDraws):
+    """A scrambled Sobol sequence through the unit cube. See `UniqueDraws` and `FixedSequence`.
+
+    Raises:
+        SpaceError: as `UniqueDraws`; or there are more than 21201 parameters.
+
+    Source:
+        Joe and Kuo (2008), "Constructing Sobol sequences with better two-dimensional projections", SIAM Journal on
+        Scientific Computing 30, 2635-2654; Owen (1998), "Scrambling Sobol and Niederreiter-Xing points".
+    """
+
+    def __init__(
+        self, space: Space, *, limit: int | None = None, seed: int = 0, points_to_evaluate: Sequence[Config] = ()
+    ) -> None:
+        if space.n_params > _MOST_SOBOL_PARAMS:
+            raise SpaceError(
+                f"a Sobol sequence has at most {_MOST_SOBOL_PARAMS} parameters; the space has {space.n_params}. "
+                f"Use search_alg='random'."
+            )
+        super().__init__(space, limit=limit, seed=seed, points_to_evaluate=points_to_evaluate)
+
+    @cached_property
+    def _sequence(self) -> Sobol:
+        from scipy.stats.qmc import Sobol
+
+        return Sobol(self._space.n_params, bits=_SOBOL_BITS, seed=np.random.default_rng([self._seed, 0x50B0]))
+
+    def _unit_points(self, n: int) -> FloatArray:
+        # n is a power of 2, as the balance of the sequence needs it
+        return self._sequence.random(n) if self._space.n_params else np.empty((n, 0))

@@ -1,4 +1,4 @@
-"""Searchers and samplers by name: the built-in ones, and those of other packages' entry points."""
+"""Searchers and samplers by name, the built-in ones and those of other packages' entry points, and the choice of one."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ from rbt_ray.errors import InputError, JournalError, SettingError, StudyMismatch
 from rbt_ray.nearest import nearest
 from rbt_ray.search.bohb import BOHB
 from rbt_ray.search.calibration import LEAST_CONFIGS
-from rbt_ray.search.fidelity_ladder import Ladder, bracket_sizes, ladder_from
-from rbt_ray.search.fixed_sequence import FixedSequence
+from rbt_ray.search.fixed_sequence import FixedSequence, SequenceSampler
 from rbt_ray.search.hyperband import Hyperband
-from rbt_ray.search.random_search import RandomSearch
-from rbt_ray.search.sampler import Sampler, SequenceSampler
+from rbt_ray.search.random_draws import RandomSearch
 from rbt_ray.search.scheduled_search import ScheduledSearch
+from rbt_ray.search.scheduler import Ladder, bracket_sizes, ladder_from
 from rbt_ray.search.scheduler_registry import (
     damage_explained,
     load_built_in,
@@ -26,17 +25,21 @@ from rbt_ray.search.scheduler_registry import (
     scheduler_from_json,
     scheduler_names,
 )
-from rbt_ray.search.searcher import Searcher
+from rbt_ray.search.searcher import Sampler, Searcher
+from rbt_ray.study.space import Space
 from rbt_ray.study.study import Study
 
 _SEQUENCES = {
-    "grid": "rbt_ray.search.grid_search:GridSearch",
-    "random": "rbt_ray.search.random_search:RandomSearch",
-    "sobol": "rbt_ray.search.sobol:SobolSearch",
+    "grid": "rbt_ray.search.fixed_sequence:GridSearch",
+    "random": "rbt_ray.search.random_draws:RandomSearch",
+    "sobol": "rbt_ray.search.random_draws:SobolSearch",
 }
 _SEARCHER_PLUGINS, _SAMPLER_PLUGINS = "rbt_ray.searchers", "rbt_ray.samplers"
 _CALIBRATION = 8
 """How many configs calibrate a ladder."""
+AUTO = BOHB(model="tpe")
+"""The settings of "auto" for a space that is no grid: docs/decisions compares them with BOHB's own model."""
+_DEFAULT_SAMPLES = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,3 +282,59 @@ def _calibration(study: Study, ladder: Ladder) -> tuple[int, int]:
 def _is_from(given: Any, *packages: str) -> bool:
     """Returns whether an object's class or a base class of it is from these packages; imports none of them."""
     return any(base.__module__.startswith(packages) for base in type(given).__mro__)
+
+
+@dataclass(frozen=True, slots=True)
+class SearchChoice:
+    """The search that a study uses.
+
+    Args:
+        kind: its kind.
+        options: its settings that are not defaults.
+        num_samples: how many new configs it may propose; None: no limit.
+        why: why "auto" chose it; "" if the user did.
+    """
+
+    kind: SearchKind
+    options: dict[str, Any]
+    num_samples: int | None
+    why: str = ""
+
+
+def choose(
+    search_alg: Any, space: Space, num_samples: int | None, max_cost: float | None, n_rungs: int
+) -> SearchChoice:
+    """Returns the search that a user's `search_alg` stands for in a space.
+
+    Args:
+        search_alg: as the user gave it. "auto" stands for a grid if the whole space fits the user's limits (any finite space
+            if there are none), else for the model search.
+        space: the space to search.
+        num_samples: the user's limit; None: the whole grid, as many as `max_cost` allows, or 100.
+        max_cost: the user's limit.
+        n_rungs: the number of fidelities.
+    """
+    kind = search_kind_of(search_alg)
+    default = _DEFAULT_SAMPLES if num_samples is None and max_cost is None else num_samples
+    if isinstance(search_alg, BOHB):
+        return SearchChoice(kind, asdict(search_alg), default)
+    if isinstance(search_alg, Searcher) or kind.name == "grid":  # each knows when it is done
+        return SearchChoice(kind, {}, num_samples)
+    if kind.name != "auto":
+        return SearchChoice(kind, {}, default)
+    size, limit = space.size, min((most for most in (num_samples, max_cost) if most is not None), default=None)
+    if size is not None and (limit is None or size <= limit):
+        return SearchChoice(BUILT_IN["grid"], {}, num_samples, f"auto: grid, as the whole space has {size:,} configs.")
+    why = f"auto: bohb with the model of TPE {_over(n_rungs)}, as the space has {_more(size, num_samples, max_cost)}."
+    return SearchChoice(BUILT_IN["bohb"], asdict(AUTO), default, why)
+
+
+def _over(n_rungs: int) -> str:
+    return f"over {n_rungs} fidelities" if n_rungs > 1 else "at full fidelity"
+
+
+def _more(size: int | None, num_samples: int | None, max_cost: float | None) -> str:
+    if size is None:
+        return "infinitely many configs"
+    bound = f"num_samples is {num_samples:,}" if num_samples is not None else f"max_cost is {max_cost:g}"
+    return f"{size:,} configs and {bound}"

@@ -11,9 +11,8 @@ import numpy as np
 
 from rbt_ray.columns import Proposals, Results
 from rbt_ray.search.calibration import Calibration
-from rbt_ray.search.fidelity_ladder import Ladder
-from rbt_ray.search.sampler import Sampler
-from rbt_ray.search.scheduler import Race, Scheduler, Step
+from rbt_ray.search.scheduler import Ladder, Race, Scheduler, Step
+from rbt_ray.search.searcher import Sampler
 from rbt_ray.study.space import Space
 from rbt_ray.types import STATUSES, Config, FloatArray, Result
 

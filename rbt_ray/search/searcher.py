@@ -1,11 +1,11 @@
-"""The searcher protocol: propose configs, learn from results, and nothing else."""
+"""The protocols of a search: a searcher proposes trials, and a sampler configs for which a scheduler chooses fidelities."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
-from rbt_ray.types import Proposal, Result
+from rbt_ray.types import FloatArray, Proposal, Result
 
 
 @runtime_checkable
@@ -27,4 +27,23 @@ class Searcher(Protocol):
 
     def tell(self, results: Sequence[Result]) -> None:
         """Learns from results; `loss` is None if a trial did not complete, or stopped before its fidelity."""
+        ...
+
+
+@runtime_checkable
+class Sampler(Protocol):
+    """Proposes new configs as points of its space; pure and seeded, as a `Searcher` is."""
+
+    def sample(self) -> FloatArray | None:
+        """Returns the next new config, ``(n_params,)`` in the space's canonical form; None if there is none left.
+
+        A sampled point is pending until the first `learn` of it.
+        """
+        ...
+
+    def learn(self, point: FloatArray, fidelity: float, loss: float) -> None:
+        """Learns from one trial of a point at a fidelity; `loss` is NaN if the trial did not complete.
+
+        The point, in canonical form, may come from an earlier study. It is not sampled afterwards.
+        """
         ...

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol, get_args
@@ -13,18 +13,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from rbt_ray.errors import InputError, SettingError, ShapeError
 from rbt_ray.html_text import escape
-from rbt_ray.simulate.closings import closed_out, closings
+from rbt_ray.simulate.closings import Listings, closed_out, closings
 from rbt_ray.simulate.costs import BASIS_POINTS, INITIAL_CASH, Costs
-from rbt_ray.simulate.floats import floats
 from rbt_ray.simulate.metric_kernel import metrics_of
 from rbt_ray.simulate.on_change import run_on_change
-from rbt_ray.types import Execution, FloatArray, IntArray, Metrics, Rebalance, is_real
+from rbt_ray.types import Execution, FloatArray, IntArray, Metrics, Rebalance, floats, is_real
 
 Missing = Literal["error", "zero"]
 _kept: list[Backtest] | None = None
 
 
-class Prices(Protocol):
+class Prices(Listings, Protocol):
     """What a backtest needs of a bundle or of a view of one."""
 
     @property
@@ -33,23 +32,8 @@ class Prices(Protocol):
         ...
 
     @property
-    def symbols(self) -> tuple[str, ...]:
-        """Names of the columns."""
-        ...
-
-    @property
-    def index(self) -> NDArray[np.datetime64]:
-        """``(n_bars,)`` times of the bars."""
-        ...
-
-    @property
     def periods_per_year(self) -> float:
         """Bars a year."""
-        ...
-
-    @property
-    def listed_until(self) -> Mapping[str, np.datetime64]:
-        """The time of the last bar of each symbol whose listing is declared to end."""
         ...
 
     def __getitem__(self, field: str) -> FloatArray:

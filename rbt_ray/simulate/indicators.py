@@ -2,7 +2,8 @@
 
 All are causal: the result of the first bars equals, bit for bit, the first bars of the result. Windows count the bars of
 each symbol: bars without a value are not in a window, and have the result of the last bar with a value. All indicators
-are NaN until a symbol has had `window` values.
+are NaN until a symbol has had `window` values. They raise a ShapeError if `values` is not a table, and a SettingError if the
+window is not a whole number of bars within its bounds.
 """
 
 from __future__ import annotations
@@ -14,8 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from rbt_ray.errors import SettingError, ShapeError
-from rbt_ray.simulate.floats import floats
-from rbt_ray.types import BoolArray, FloatArray, IntArray
+from rbt_ray.types import BoolArray, FloatArray, IntArray, floats
 
 
 def sma(values: ArrayLike, window: int) -> FloatArray:
@@ -27,10 +27,6 @@ def sma(values: ArrayLike, window: int) -> FloatArray:
     Args:
         values: ``(n_bars, n_symbols)``.
         window: bars, at least 1.
-
-    Raises:
-        ShapeError: `values` is not a table.
-        SettingError: `window` is not such a number.
     """
     return _over_own_bars(_mean, _table(values), _window(window))
 
@@ -44,10 +40,6 @@ def ema(values: ArrayLike, span: int) -> FloatArray:
     Args:
         values: ``(n_bars, n_symbols)``.
         span: bars, at least 1; the result is NaN before.
-
-    Raises:
-        ShapeError: `values` is not a table.
-        SettingError: `span` is not such a number.
     """
     from rbt_ray.simulate import rolling
 
@@ -60,10 +52,6 @@ def rolling_std(values: ArrayLike, window: int) -> FloatArray:
     Args:
         values: ``(n_bars, n_symbols)``.
         window: bars, at least 2.
-
-    Raises:
-        ShapeError: `values` is not a table.
-        SettingError: `window` is not such a number.
     """
     return _over_own_bars(_deviation, _table(values), _window(window, least=2))
 
@@ -76,10 +64,6 @@ def zscore(values: ArrayLike, window: int) -> FloatArray:
     Args:
         values: ``(n_bars, n_symbols)``.
         window: bars, at least 2.
-
-    Raises:
-        ShapeError: `values` is not a table.
-        SettingError: `window` is not such a number.
     """
     return _over_own_bars(_score, _table(values), _window(window, least=2))
 
@@ -90,10 +74,6 @@ def rolling_max(values: ArrayLike, window: int) -> FloatArray:
     Args:
         values: ``(n_bars, n_symbols)``.
         window: bars, at least 1.
-
-    Raises:
-        ShapeError: `values` is not a table.
-        SettingError: `window` is not such a number.
     """
     return _over_own_bars(_highest, _table(values), _window(window))
 
@@ -104,10 +84,6 @@ def rolling_min(values: ArrayLike, window: int) -> FloatArray:
     Args:
         values: ``(n_bars, n_symbols)``.
         window: bars, at least 1.
-
-    Raises:
-        ShapeError: `values` is not a table.
-        SettingError: `window` is not such a number.
     """
     return -rolling_max(-_table(values), window)
 
@@ -121,10 +97,6 @@ def rsi(values: ArrayLike, window: int) -> FloatArray:
     Args:
         values: ``(n_bars, n_symbols)``.
         window: bars, at least 1; Wilder used 14.
-
-    Raises:
-        ShapeError: `values` is not a table.
-        SettingError: `window` is not such a number.
 
     Source:
         Wilder (1978), "New Concepts in Technical Trading Systems".
@@ -140,10 +112,6 @@ def momentum(values: ArrayLike, window: int) -> FloatArray:
     Args:
         values: ``(n_bars, n_symbols)``.
         window: bars, at least 1.
-
-    Raises:
-        ShapeError: `values` is not a table.
-        SettingError: `window` is not such a number.
     """
     return _over_own_bars(_change, _table(values), _window(window))
 

@@ -7,8 +7,9 @@ not be read again cannot be created, and is never appended.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +19,53 @@ from rbt_ray._version import __version__
 from rbt_ray.columns import Outcomes
 from rbt_ray.metric_columns import Column
 from rbt_ray.recordable import require
-from rbt_ray.store import old_names, validate
-from rbt_ray.study.type_check import check_types
+from rbt_ray.store import validate
+from rbt_ray.study.study import check_types
 from rbt_ray.types import ACCOUNTING, COMPLETED, Checkpoint, FloatArray, IntArray
+
+Value = TypeVar("Value")
+
+_OF_A_BACKTEST = frozenset(
+    [
+        "total_return",
+        "cagr",
+        "volatility",
+        "sharpe",
+        "sortino",
+        "max_drawdown",
+        "calmar",
+        "turnover",
+        "exposure",
+        "n_trades",
+        "skew",
+        "kurtosis",
+    ]
+)
+"""The metrics of accounting 1."""
+
+
+def renamed(metrics: Mapping[str, Value], accounting: int) -> dict[str, Value]:
+    """Returns metrics by their current names, in the same order.
+
+    Renames only metrics of `rbt.backtest`: all names are its own, or names that only it has are present. Other backtesters
+    have an `n_trades` of their own.
+
+    Args:
+        metrics: by the names they were written with.
+        accounting: the version of the rules they were computed by.
+    """
+    is_own = _OF_A_BACKTEST.issuperset(metrics) or {"turnover", "exposure"} <= set(metrics)
+    if accounting > 1 or not is_own:
+        return dict(metrics)
+    return {"n_fills" if name == "n_trades" else name: value for name, value in metrics.items()}
+
+
+def renamed_row(row: Mapping[str, Any], accounting: int) -> dict[str, Any]:
+    """Returns a row of a review with current names."""
+    return {
+        part: renamed(found, accounting) if isinstance(found, dict) and part != "config" else found
+        for part, found in row.items()
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +245,7 @@ def unpack(kind: str, header: dict[str, Any], body: bytes) -> Event:
         event = _unpack_finished(header, body, take)
     elif kind == "reviewed":
         validate.check_lengths(header["curves"], body)
-        rows = [old_names.renamed_row(row, _accounting(header)) for row in header["rows"]]
+        rows = [renamed_row(row, _accounting(header)) for row in header["rows"]]
         event = Reviewed(rows, {name: take("<f8", length) for name, length in header["curves"].items()})
     elif kind == "ended":
         event = Ended(**header)
@@ -220,7 +265,7 @@ def _unpack_finished(header: dict[str, Any], body: bytes, take: _Reader) -> Fini
     status = np.zeros(n, np.uint8) if header["all_completed"] else take("u1", n)
     duration = take("<f8", n)
     metrics = {name: _unpack_column(described, n, take) for name, described in header["metrics"].items()}
-    metrics = old_names.renamed(metrics, _accounting(header))
+    metrics = renamed(metrics, _accounting(header))
     errors = {int(row): text for row, text in header["errors"].items()}
     left = {int(row): Checkpoint(n_reports, b"") for row, n_reports in header.get("checkpoints", {}).items()}
     shares = {int(row): share for row, share in header.get("shares", {}).items()}

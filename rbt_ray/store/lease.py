@@ -1,15 +1,18 @@
-"""The lease of a mirror: a file next to it that the driver which runs the study renews.
+"""The locks that let one driver at a time run a study: of its folder, and of its mirror.
 
-The lease is best effort, and depends on the clocks of the machines. Two drivers that start within one round trip can both
-hold it, until one finds the other's name at its next renewal and stops writing.
+The lock of a mirror is a lease: a file next to it that the driver which runs the study renews. It is best effort, and depends
+on the clocks of the machines. Two drivers that start within one round trip can both hold it, until one finds the other's name
+at its next renewal and stops writing.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
 import socket
+import stat
 import sys
 import time
 import uuid
@@ -19,15 +22,65 @@ from typing import Any
 
 import psutil
 
-from rbt_ray.errors import JournalError, StudyLockedError
+from rbt_ray.errors import JournalError, SettingError, StudyLockedError
+from rbt_ray.file_lock import FileLock, LockFailedError, LockHeldError
 from rbt_ray.store.mirror import Mirror
 
-_FILE = "owner.json"
-_MOST_BYTES = 4096
+_LEASE_FILE = "owner.json"
+_MOST_LEASE_BYTES = 4096
 _TEXTS, _NUMBERS = ("host", "machine", "token"), ("time", "stale_after_s")
 _INTERVALS = 3
 _SLACK_SECONDS = 5.0
 _MOST_STALE_S = 30 * 86_400.0
+
+
+class StudyLock:
+    """A lock held from construction until `release` or the end of the process; forked children do not hold it.
+
+    Raises:
+        StudyLockedError: another living process holds it; the message names its pid and host.
+        SettingError: the file system has no locks, or the lock's file was not made by a driver.
+        OSError: the lock's file cannot be opened.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        path = folder.resolve() / "lock"
+        try:
+            self._lock = FileLock(path, wait=False)
+        except LockHeldError as error:
+            if error.content is None:
+                raise StudyLockedError(f"this process is already running the study in {folder}.") from None
+            raise StudyLockedError(
+                f"the study in {folder} is being run by {_owner(error.content)}; wait for it, or end it."
+            ) from None
+        except LockFailedError as error:
+            raise SettingError(
+                f"{path} cannot be locked against a second driver: {error.strerror}. Some network file systems have no "
+                f"locks: keep the study on a local disk, or mount the file system with locks."
+            ) from error
+        try:
+            self._write_owner(path)
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def _write_owner(self, path: Path) -> None:
+        found = os.fstat(self._lock.descriptor)
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
+            raise SettingError(f"{path} is not a regular file of its own: move it out of the folder.")
+        os.ftruncate(self._lock.descriptor, 0)
+        os.write(self._lock.descriptor, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode())
+
+    def release(self) -> None:
+        """Releases the lock."""
+        self._lock.release()
+
+
+def _owner(content: bytes) -> str:
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        owner = json.loads(content.decode(errors="replace"))
+        return f"process {owner['pid']} on {owner['host']}"
+    return "another process"
 
 
 class Lease:
@@ -93,14 +146,14 @@ class Lease:
         """
         found = self._found()
         if found is not None and found["token"] == self._me["token"]:
-            self._mirror.remove(_FILE)
+            self._mirror.remove(_LEASE_FILE)
 
     def _write(self) -> None:
-        self._mirror.put(_FILE, json.dumps({**self._me, "time": time.time()}).encode())
+        self._mirror.put(_LEASE_FILE, json.dumps({**self._me, "time": time.time()}).encode())
 
     def _found(self) -> dict[str, Any] | None:
         """Returns the current lease; None if there is none."""
-        content = self._mirror.get(_FILE, _MOST_BYTES)
+        content = self._mirror.get(_LEASE_FILE, _MOST_LEASE_BYTES)
         if content is None:
             return None
         try:
@@ -108,7 +161,7 @@ class Lease:
             _check(found)
         except (ValueError, TypeError, LookupError, RecursionError):
             raise JournalError(
-                f"{self._mirror.display_name} is damaged: {_FILE} is unreadable. If no driver is running the study, delete the file."
+                f"{self._mirror.display_name} is damaged: {_LEASE_FILE} is unreadable. If no driver is running the study, delete the file."
             ) from None
         return dict(found)
 

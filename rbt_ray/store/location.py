@@ -12,19 +12,17 @@ from rbt_ray.errors import InputError, JournalError, SettingError, StudyLockedEr
 from rbt_ray.private_files import make_folder, remove_abandoned_drafts
 from rbt_ray.store.journal import Journal
 from rbt_ray.store.journal_file import FILE_NAME
-from rbt_ray.store.lease import Lease
-from rbt_ray.store.lock import StudyLock
+from rbt_ray.store.lease import Lease, StudyLock
 from rbt_ray.store.mirror import Mirror
-from rbt_ray.store.reconcile import MirrorPosition, reconcile
-from rbt_ray.store.uri import is_uri, local_folder
-from rbt_ray.store.writer import MirrorWriter
+from rbt_ray.store.reconcile import MirrorPosition, MirrorWriter, reconcile
+from rbt_ray.store.storage import is_uri, local_folder
 
 OWN_BUNDLE = "bundle.arrow"
 SUPERSEDED = "superseded.sqlite"
 
 
 class StudyLocation:
-    """A study's folder, and for a URI its mirror; the folder of a URI is `uri.local_folder`.
+    """A study's folder, and for a URI its mirror; the folder of a URI is `storage.local_folder`.
 
     The journal of a mirrored study is on this machine's disk. If one of the two copies continues the other, `fetch` uses the
     longer one. If they differ, because two machines continued from the same event, they are never merged: the copy with more

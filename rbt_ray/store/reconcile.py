@@ -1,4 +1,4 @@
-"""Makes a journal and its mirror the same history again."""
+"""Keeps a journal and its mirror the same history: reconciles them at the start, and then copies new events."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rbt_ray.errors import JournalError, StudyMismatchError
-from rbt_ray.store.disk import check_free
 from rbt_ray.store.journal import Journal
-from rbt_ray.store.journal_file import FILE_NAME, Row
-from rbt_ray.store.mirror import Mirror
-from rbt_ray.store.raw_events import RawEvents, chain_digest
-from rbt_ray.store.segment import Segment
+from rbt_ray.store.journal_file import FILE_NAME, RawEvents, Row, chain_digest
+from rbt_ray.store.lease import Lease
+from rbt_ray.store.mirror import Mirror, check_free
+from rbt_ray.store.segment import SEGMENT_BYTES, Segment
 
 _COPIES = 2  # of inserted rows: one in SQLite's log and one in its file
 
@@ -131,3 +130,40 @@ def _unused(path: Path) -> Path:
     """Returns the path, with a number appended to its stem if a file of that name exists."""
     numbered = (path.with_stem(f"{path.stem}-{number}") for number in itertools.count(2))
     return next(one for one in itertools.chain([path], numbered) if not os.path.lexists(one))
+
+
+class MirrorWriter:
+    """Writes the events to a mirror that it does not have yet.
+
+    Args:
+        mirror: the mirror to write to.
+        lease: this driver's lease of the mirror.
+        folder: the folder of the journal.
+        known: the mirror's position; None: it is empty.
+    """
+
+    def __init__(self, mirror: Mirror, lease: Lease, folder: Path, known: MirrorPosition | None) -> None:
+        self._mirror, self._lease, self._folder = mirror, lease, folder
+        known = known or MirrorPosition(1, "", -1)
+        self._first, self._before, self._n_written = known.first, known.before, known.n_rows
+
+    def push(self) -> None:
+        """Writes all new events of the journal.
+
+        Raises:
+            StudyLockedError: another driver has taken over the mirror.
+            SettingError: the mirror cannot be written.
+            JournalError: the journal cannot be read.
+        """
+        self._lease.renew()
+        with closing(RawEvents(self._folder)) as events:
+            meta = events.meta
+            while True:
+                rows, full = events.piece(self._first, least=self._n_written, n_bytes=SEGMENT_BYTES)
+                if len(rows) > self._n_written:
+                    self._mirror.write(Segment(self._first, self._before, meta, rows))
+                    self._n_written = len(rows)
+                if not full:
+                    return
+                self._first, self._before = self._first + len(rows), chain_digest(self._before, rows)
+                self._n_written = 0

@@ -1,4 +1,4 @@
-"""The storages that hold the mirror of a study: folders, object stores, and those of other installed packages.
+"""The storages that hold the mirror of a study: folders, object stores, and those of other installed packages; and their URIs.
 
 In a folder of this machine every open refuses links, and a draft has a random name, because other users may write there.
 """
@@ -6,25 +6,88 @@ In a folder of this machine every open refuses links, and a draft has a random n
 from __future__ import annotations
 
 import errno
+import hashlib
 import itertools
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from rbt_ray import plugins, private_files
-from rbt_ray.private_files import ABANDONED_AFTER_S, DRAFT_PREFIX, draft_path, open_regular, replacing
+from rbt_ray.private_files import ABANDONED_AFTER_S, DRAFT_PREFIX, draft_path, open_regular, own_folder, replacing
 
+_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")  # two letters or more: one letter is a drive of Windows
+_USER = re.compile(
+    r"([A-Za-z][\w+.-]*:)?//([^/?@\s]*@|[^?\s]*:[^?\s]*@)"
+)  # a key with a slash is invalid, and still secret
+_QUERY = re.compile(r"([?&])([\w.-]+)=([^&\s]*)")
+_SHOWN = (
+    "region", "scheme", "endpoint_override", "retry_limit_seconds", "allow_bucket_creation", "allow_bucket_deletion",
+    "blob_storage_authority", "dfs_storage_authority", "tls", "anonymous",
+)  # fmt: skip
+"""Query parameters that may be shown; any other may be a key or a signature."""
+_GOOGLE = ("gs", "gcs")
+_GOOGLE_RETRY_LIMIT = "retry_limit_seconds=30"  # the library's own is 15 minutes
 STORAGES = "rbt_ray.storages"
 """The group of entry points: the name is the scheme of a URI, the object a function of the URI that returns a `Storage`."""
 MAX_OBJECTS = 200_000
 """More than the mirror of a study ever holds: at 4 MB each they would be 800 GB."""
 _PUT_IS_ATOMIC = ("s3", "gcs")
 _SHARED_MODE = 0o666  # less the umask: a mirror has the permissions of its folder
+
+
+def is_uri(path: str | Path) -> bool:
+    """Returns whether it is a URI rather than a path."""
+    return isinstance(path, str) and _URI.match(path) is not None
+
+
+def child(uri: str, name: str) -> str:
+    """Appends a name to the path of a URI; a query stays at the end."""
+    parts = urlsplit(uri)
+    return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/{name}"))
+
+
+def name_in(uri: str) -> str:
+    """Returns the last part of the path."""
+    return urlsplit(uri).path.rstrip("/").rpartition("/")[2]
+
+
+def without_secrets(text: str) -> str:
+    """Removes users, passwords, keys and signatures from a URI, or from a message with URIs."""
+    return _QUERY.sub(_shown_value, _USER.sub(_without_user, text))
+
+
+def _without_user(found: re.Match[str]) -> str:
+    scheme, user = found[1] or "", found[2]
+    is_container = scheme.startswith("abfs") and ":" not in user  # Azure writes the container before the account
+    return found[0] if is_container else f"{scheme}//"
+
+
+def _shown_value(found: re.Match[str]) -> str:
+    return found[0] if found[2] in _SHOWN else f"{found[1]}{found[2]}=..."
+
+
+def with_retry_limit(uri: str) -> str:
+    """Adds a retry limit to the URI if the default of its library is too long."""
+    parts = urlsplit(uri)
+    if parts.scheme not in _GOOGLE or "retry_limit_seconds" in parts.query:
+        return uri
+    return urlunsplit(parts._replace(query="&".join(filter(None, (parts.query, _GOOGLE_RETRY_LIMIT)))))
+
+
+def local_folder(uri: str) -> Path:
+    """Returns the folder of this machine for the journal that is mirrored at a URI.
+
+    It is ``<home>/studies/<name>-<digest of the URI>``. The home is `RBT_RAY_HOME`, else the user's data folder. It has to be
+    on a local disk, because SQLite's write-ahead log is unsafe on shared folders.
+    """
+    shown = without_secrets(uri).rstrip("/")
+    return own_folder("studies") / f"{name_in(uri)}-{hashlib.sha256(shown.encode()).hexdigest()[:12]}"
 
 
 class Storage(Protocol):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rbt_ray.store import trust
-from rbt_ray.store.journal import Ended, Journal, Reviewed
+from rbt_ray.store.journal import Ended, Finished, Journal, Reviewed
 from rbt_ray.store.table import TrialTable, table_of
 from rbt_ray.study.study import Study
 from rbt_ray.types import COMPLETED, STATUSES
@@ -99,3 +99,19 @@ def read_study(folder: Path, study: Study | None = None) -> StudyRecord:
         reviews[-1] if reviews else None,
         [event for event in events if isinstance(event, Ended)],
     )
+
+
+def times_of(record: StudyRecord) -> dict[int, dict[str, float]]:
+    """Returns when each trial was submitted, started and finished, in seconds since the epoch; a batch runs in order."""
+    times: dict[int, dict[str, float]] = {}
+    journal = Journal(record.folder)
+    try:
+        for event in journal.read("finished"):
+            assert isinstance(event, Finished)
+            at = event.started
+            for trial, duration in zip(event.trials.tolist(), event.outcomes.duration_s.tolist(), strict=True):
+                times[trial] = {"submitted": event.started, "started": at, "finished": at + duration}
+                at += duration
+    finally:
+        journal.close()
+    return times

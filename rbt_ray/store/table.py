@@ -17,8 +17,8 @@ from rbt_ray.errors import JournalError
 from rbt_ray.metric_columns import Column
 from rbt_ray.store import validate
 from rbt_ray.store.journal import Event, Finished
-from rbt_ray.study.cost import Cost
 from rbt_ray.study.study import Study
+from rbt_ray.study.trials import Cost
 from rbt_ray.types import COMPLETED, Checkpoint, FloatArray, IntArray
 
 

@@ -5,17 +5,32 @@ Objects of other libraries are recognized by class name, so that those libraries
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from graphlib import TopologicalSorter
 from typing import Any
 
 import numpy as np
 
 from rbt_ray.errors import SpaceError
 from rbt_ray.study import primitives, values
+from rbt_ray.study.choices import Choice
+from rbt_ray.study.conditions import BooleanExpression, Compare, Expression, OneOf, Operator, Relation, names_in
 from rbt_ray.study.domains import Domain
-from rbt_ray.study.parts import Parts, check_name
+from rbt_ray.study.nesting import Parts, check_name
+from rbt_ray.study.numeric_domains import Float, Stepped
+from rbt_ray.study.priors import BetaPrior, NormalPrior, Prior
 
 _RAY_DOMAINS = "ray.tune.search.sample"
+_WORDS: Mapping[str, Operator] = {
+    "Equals": "==",
+    "NotEquals": "!=",
+    "LessThan": "<",
+    "LessThanEquals": "<=",
+    "GreaterThan": ">",
+    "GreaterThanEquals": ">=",
+}
 
 
 def parts_of(param_space: Any) -> Parts:
@@ -25,8 +40,6 @@ def parts_of(param_space: Any) -> Parts:
         SpaceError: it, or a part of it, is not a space.
     """
     if "ConfigurationSpace" in class_names(param_space, "ConfigSpace"):
-        from rbt_ray.study.convert_configspace import configspace_parts
-
         return configspace_parts(param_space)
     if not isinstance(param_space, Mapping):
         raise SpaceError(
@@ -130,3 +143,121 @@ def from_tune(domain: Any) -> Domain:
         floats = (primitives.loguniform, primitives.qloguniform) if log else (primitives.uniform, primitives.quniform)
         return floats[len(steps)](domain.lower, domain.upper, *steps)
     raise SpaceError(f"the domain {domain!r} of Ray Tune is unknown; use one such as `rbt.randint(5, 60)`.")
+
+
+def configspace_parts(space: Any) -> Parts:
+    """Returns the parts of a `ConfigSpace.ConfigurationSpace`.
+
+    A constant in a condition or a forbidden clause becomes a choice with one option. Default values and metadata are
+    dropped.
+
+    Raises:
+        SpaceError: one of its classes is not defined by ConfigSpace.
+    """
+    domains: dict[str, Domain] = {
+        check_name(name, " of the ConfigurationSpace"): _domain(name, hyperparameter)
+        for name, hyperparameter in space.items()
+    }
+    conditions = {condition.child.name: _expression(condition, domains) for condition in space.conditions}
+    forbidden = [_expression(clause, domains) for clause in space.forbidden_clauses]
+    bound = set(conditions).union(*(names_in(part) for part in (*conditions.values(), *forbidden)))
+    parts = Parts(forbidden=forbidden)
+    for name, domain in domains.items():
+        constant = isinstance(domain, Choice) and domain.word == "constant"
+        parts.add(name, domain.options[0] if isinstance(domain, Choice) and constant and name not in bound else domain)
+    parents_first = TopologicalSorter({child: names_in(condition) for child, condition in conditions.items()})
+    parts.conditions = [(name, conditions[name]) for name in parents_first.static_order() if name in conditions]
+    return parts
+
+
+def _domain(name: str, hyperparameter: Any) -> Domain:
+    kind = type(hyperparameter).__name__.removesuffix("Hyperparameter")
+    if kind == "Categorical":
+        options = tuple(values.to_python(option) for option in hyperparameter.choices)
+        weights = hyperparameter.weights
+        return Choice(options, None if weights is None else tuple(float(weight) for weight in weights))
+    if kind == "Ordinal":
+        return Choice(tuple(values.to_python(option) for option in hyperparameter.sequence), word="ordinal")
+    if kind == "Constant":
+        return Choice((values.to_python(hyperparameter.value),), word="constant")
+    if kind not in {f"{shape}{number}" for shape in ("Uniform", "Normal", "Beta") for number in ("Float", "Integer")}:
+        raise SpaceError(f"`{name}` is a {type(hyperparameter).__name__}, which is not one of ConfigSpace's own kinds.")
+    lower, upper, log = hyperparameter.lower, hyperparameter.upper, bool(hyperparameter.log)
+    try:
+        prior = _prior(hyperparameter)
+    except SpaceError as error:
+        raise SpaceError(f"`{name}`: {error}") from error
+    if kind.endswith("Integer"):
+        return Stepped(int(lower), int(upper) - int(lower) + 1, log=log, prior=prior)
+    return Float(float(lower), float(upper), log, prior)
+
+
+def _prior(hyperparameter: Any) -> Prior | None:
+    """Returns a prior on the unit interval; ConfigSpace's `UnitScaler` defines how to scale a deviation in logarithms."""
+    kind = type(hyperparameter).__name__
+    if kind.startswith("Beta"):
+        return BetaPrior(hyperparameter.alpha, hyperparameter.beta)
+    if not kind.startswith("Normal"):
+        return None
+    mean, sd, half = float(hyperparameter.mu), float(hyperparameter.sigma), 0.5 * ("Integer" in kind)
+    lower, upper = hyperparameter.lower - half, hyperparameter.upper + half
+    if hyperparameter.log:
+        start, width = math.log(lower), math.log(upper) - math.log(lower)
+        return NormalPrior((math.log(mean) - start) / width, abs(math.log(hyperparameter.lower + sd) / width))
+    return NormalPrior((mean - lower) / (upper - lower), sd / (upper - lower))
+
+
+def _expression(clause: Any, domains: Mapping[str, Domain]) -> Expression:
+    """Returns a condition or forbidden clause; their class names differ in prefix and suffix only."""
+    word = type(clause).__name__.removeprefix("Forbidden")
+    if word in ("AndConjunction", "OrConjunction"):
+        parts = tuple(_expression(part, domains) for part in clause.components)
+        return BooleanExpression("and" if word == "AndConjunction" else "or", parts)
+    if word.endswith("Relation") and word.removesuffix("Relation") in _WORDS:
+        return _relation(clause.left.name, _WORDS[word.removesuffix("Relation")], clause.right.name, domains)
+    word = word.removesuffix("Condition").removesuffix("Clause")
+    name = (clause.parent if hasattr(clause, "parent") else clause.hyperparameter).name
+    if word == "In":
+        return OneOf(name, tuple(_code(name, value, domains) for value in clause.values))
+    if word in _WORDS:
+        return Compare(name, _WORDS[word], _code(name, clause.value, domains))
+    raise SpaceError(
+        f"`{clause!r}` is a {type(clause).__name__}, which is not one of ConfigSpace's own conditions or clauses."
+    )
+
+
+def _code(name: str, value: Any, domains: Mapping[str, Domain]) -> float:
+    code = domains[name].to_column(value)
+    if code is None:
+        raise SpaceError(
+            f"a condition or forbidden clause compares `{name}` with {value!r}; it takes {domains[name].takes}."
+        )
+    return code
+
+
+def _relation(left: str, op: Operator, right: str, domains: Mapping[str, Domain]) -> Relation:
+    sides = [list(domain.options) if isinstance(domain, Choice) else None for domain in (domains[left], domains[right])]
+    numbers = [option for options in sides for option in options or () if isinstance(option, (int, float))]
+    if any(abs(number) > sys.float_info.max for number in numbers if isinstance(number, int)):
+        raise SpaceError(
+            f"a forbidden clause compares `{left}` with `{right}`, which have numbers beyond the range of floats."
+        )
+    if len(numbers) == sum(len(options or ()) for options in sides):
+        return Relation(
+            left, op, right, *(None if options is None else tuple(map(float, options)) for options in sides)
+        )
+    if sides[0] is None or sides[1] is None:
+        raise SpaceError(f"a forbidden clause compares `{left}` with `{right}`: options with numbers.")
+    ordered, _ = values.distinct([*sides[0], *sides[1]])
+    try:
+        ordered = sorted(ordered)
+    except TypeError as error:
+        if op not in ("==", "!="):
+            raise SpaceError(
+                f"a forbidden clause compares `{left}` with `{right}`, whose options have no order."
+            ) from error
+    return Relation(left, op, right, _ranks(sides[0], ordered), _ranks(sides[1], ordered))
+
+
+def _ranks(options: Iterable[Any], ordered: list[Any]) -> tuple[float, ...]:
+    return tuple(float(next(i for i, other in enumerate(ordered) if values.alike(option, other))) for option in options)

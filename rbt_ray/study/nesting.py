@@ -1,13 +1,17 @@
-"""Converts nested configs to columns of flat names and back: ``{"opt": {"lr": 0.1}}`` is the column "opt/lr"."""
+"""The names of parameters, flat and nested (``{"opt": {"lr": 0.1}}`` is the column "opt/lr"), and the parts of a space."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import repeat
 from typing import Any, TypeAlias
 
 from rbt_ray.errors import SpaceError
 from rbt_ray.nearest import nearest
+from rbt_ray.study import values
+from rbt_ray.study.conditions import Expression
+from rbt_ray.study.domains import Domain
 from rbt_ray.types import Config
 
 Tree: TypeAlias = dict[str, "str | Tree"]
@@ -69,3 +73,38 @@ def flatten(config: Config, tree: Tree, where: str) -> Iterator[tuple[str, Any]]
             yield below, value
         else:
             yield from flatten(value, below, f"`{key}` of {where}")
+
+
+@dataclass
+class Parts:
+    """The parts of a space; `Space` documents them."""
+
+    domains: dict[str, Domain] = field(default_factory=dict)
+    constants: dict[str, Any] = field(default_factory=dict)
+    order: list[str] = field(default_factory=list)
+    conditions: list[tuple[str, Expression]] = field(default_factory=list)
+    forbidden: list[Expression] = field(default_factory=list)
+
+    def add(self, name: str, part: Any) -> None:
+        """Adds a parameter if `part` is a domain, otherwise a constant."""
+        self.order.append(name)
+        if isinstance(part, Domain):
+            self.domains[name] = part
+        else:
+            self.constants[name] = values.to_python(part)
+
+
+def check_name(key: Any, where: str) -> str:
+    """Returns a parameter's name after checking it.
+
+    Raises:
+        SpaceError: it is not a string, is empty, or contains a "/".
+    """
+    if not isinstance(key, str):
+        raise SpaceError(f"parameters{where} have names of type str; got {key!r} of type {type(key).__name__}.")
+    if not key or "/" in key:
+        raise SpaceError(
+            f"a parameter's name{where} has at least one letter and no '/', which joins the names of nested dicts; "
+            f"got {key!r}. To nest, write {{'opt': {{'lr': ...}}}}."
+        )
+    return key

@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from rbt_ray.errors import SpaceError
 from rbt_ray.study import values
 from rbt_ray.study.conditions import Expression, expression_from_json
-from rbt_ray.study.domain_json import domain_from_json
 from rbt_ray.study.domains import Domain
 from rbt_ray.study.nesting import ABSENT, Tree, flatten, nest, tree_of
 from rbt_ray.study.primitives import choice as choice
+from rbt_ray.study.primitives import domain_from_json
 from rbt_ray.study.primitives import grid_search as grid_search
 from rbt_ray.study.primitives import lograndint as lograndint
 from rbt_ray.study.primitives import loguniform as loguniform

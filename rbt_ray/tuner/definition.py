@@ -2,31 +2,101 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from rbt_ray.errors import SettingError, StudyMismatchError
+import numpy as np
+
+from rbt_ray.data.bundle import Bundle
+from rbt_ray.data.fidelity import N_BLOCKS, share_of
+from rbt_ray.errors import SettingError, SpaceError, StudyMismatchError
 from rbt_ray.objectives.fingerprint.address import address_by_name
 from rbt_ray.objectives.kind import kind_of
-from rbt_ray.search.choose import choose
-from rbt_ray.search.fidelity_ladder import ladder_from
-from rbt_ray.search.registry import MODELS, make_searcher, search_kind_of
+from rbt_ray.search.registry import MODELS, choose, make_searcher, search_kind_of
+from rbt_ray.search.scheduler import Ladder, ladder_from
 from rbt_ray.search.scheduler_registry import scheduler_to_json
+from rbt_ray.simulate.metrics import METRIC_NAMES
 from rbt_ray.store.location import OWN_BUNDLE
 from rbt_ray.study.space import Space
-from rbt_ray.study.study import BundleId, Study
+from rbt_ray.study.study import BundleId, PriorResult, Study
 from rbt_ray.tuner.config import RunConfig, TuneConfig, non_default_settings
-from rbt_ray.tuner.fidelity import lowest_fidelity
-from rbt_ray.tuner.warm_start import best_prior_configs, prior_results
-from rbt_ray.types import ACCOUNTING
+from rbt_ray.tuner.result_grid import ResultGrid
+from rbt_ray.types import ACCOUNTING, Config, Mode
 
-if TYPE_CHECKING:
-    from rbt_ray.data.bundle import Bundle
-
+_TRIED = 256
+_MIN_BARS = 252
+"""One year of days: on fewer bars a Sharpe ratio is mostly noise."""
 _PENDING_LEARNING, _PENDING_OTHERS = 32, 2**17
+
+
+def lowest_fidelity(
+    settings: TuneConfig, objective: Any, space: Space, bundle: Bundle | None, train_bars: int
+) -> float:
+    """Returns `min_fidelity`, raised by factors of eta until it is informative; 1 if fidelity has no meaning.
+
+    Every rung must use more bars, symbols or reports than the one below. If the metric is one of a Backtest, a share of the
+    bars must hold 252 of them and twice the objective's `warmup`.
+
+    Args:
+        settings: the study's settings.
+        objective: may have a `warmup`: a number of bars, or a function from a config to one.
+        space: the study's space; a `warmup` function is called with some of its configs.
+        bundle: the prices.
+        train_bars: the number of bars that the search may use.
+
+    Raises:
+        SettingError: there is a scheduler but no fidelity for it to choose; or `warmup` fails.
+    """
+    if settings.fidelity != "reports" and bundle is None:
+        if settings.scheduler is not None:
+            raise SettingError(
+                "`scheduler` chooses fidelities, and there are none without a `bundle`: pass a bundle, or let the objective "
+                "call `rbt.report` and set `fidelity='reports'` and `max_reports`."
+            )
+        return 1.0
+    counts_bars = settings.fidelity in ("prefix", "blocks") and settings.metric in METRIC_NAMES
+    min_bars = max(_MIN_BARS, 2 * _warmup(objective, space)) if counts_bars else 1
+
+    def size(fidelity: float) -> int:
+        if settings.max_reports is not None:
+            return share_of(fidelity, settings.max_reports)
+        assert bundle is not None
+        if settings.fidelity == "symbols":
+            return share_of(fidelity, bundle.n_symbols)
+        if settings.fidelity == "blocks":
+            return N_BLOCKS * share_of(fidelity, max(train_bars // N_BLOCKS, 1))
+        return share_of(fidelity, train_bars)
+
+    def is_informative(ladder: Ladder) -> bool:
+        sizes = [size(fidelity) for fidelity in ladder]
+        return len(sizes) == 1 or (len(set(sizes)) == len(sizes) and sizes[0] >= min_bars)
+
+    ladder = ladder_from(settings.min_fidelity, settings.eta)
+    while not is_informative(ladder):
+        ladder = ladder[1:]
+    return ladder[0]
+
+
+def _warmup(objective: Any, space: Space) -> int:
+    """Returns the longest warm-up, in bars, of the lowest config, the highest and some between."""
+    warmup = getattr(objective, "warmup", 0)
+    corners = np.array([[0.0], [np.nextafter(1.0, 0.0)]]) * np.ones(space.n_params)
+    tried = np.concatenate([corners, np.random.default_rng(0).random((_TRIED, space.n_params))])
+    try:
+        if not callable(warmup):
+            return int(warmup)
+        points = space.canonical(space.from_unit(tried))
+        return max(int(warmup(config)) for config in space.decode(points))
+    except Exception as error:  # a user's own code
+        raise SettingError(
+            f"the objective's `warmup` is a number of bars, or a function that returns one for every config of the space; it "
+            f"raised {type(error).__name__}: {error}."
+        ) from error
 
 
 def define(objective: Any, space: Space, bundle: Bundle | None, tune: TuneConfig, run: RunConfig) -> Study:
@@ -145,3 +215,80 @@ def reopen_bundle(wanted: BundleId | None, folder: Path, objective: Any, *, veri
     if (provider := kind_of(objective).provider) is not None and provider.bundle.version != wanted.version:
         raise StudyMismatchError("the objective's data, or its dates, are not those the study was begun with.")
     return bundle
+
+
+def prior_results(given: Any, space: Space, metric: str, mode: Mode) -> tuple[PriorResult, ...]:
+    """Returns completed results in the form a sampler learns from; skips configs outside the space.
+
+    Args:
+        given: a `ResultGrid`; a study's folder; an hpbandster `Result`, whose losses are used as this metric; or rows of
+            (config, fidelity, metric).
+        space: the new study's space.
+        metric: the new study's metric; results without it are skipped.
+        mode: the new study's mode.
+
+    Raises:
+        SettingError: `given` is something else, or contains no usable result.
+    """
+    prior = []
+    n_finite = 0
+    sign = -1.0 if mode == "max" else 1.0
+    for config, fidelity, value in _rows(given, metric, sign):
+        if not np.isfinite(value):
+            continue
+        n_finite += 1
+        try:
+            point = space.encode([config])[0]
+        except SpaceError:
+            continue
+        prior.append(PriorResult(tuple(point.tolist()), float(fidelity), sign * float(value)))
+    if not n_finite:
+        raise SettingError(
+            f"`warm_start` has no result with a finite {metric!r}: no trial completed, or none returned that metric."
+        )
+    if not prior:
+        raise SettingError(
+            f"`warm_start` has no result with a {metric!r} whose config lies in this study's space: check that its parameters "
+            f"have the same names and domains."
+        )
+    return tuple(prior)
+
+
+def best_prior_configs(prior: tuple[PriorResult, ...], space: Space) -> list[Config]:
+    """Returns the best config at the highest fidelity, if any; a search that has learned it would not propose it again."""
+    if not prior:
+        return []
+    highest = max(one.fidelity for one in prior)
+    best = min((one for one in prior if one.fidelity == highest), key=lambda one: one.loss)
+    return space.decode(np.array([best.point]))
+
+
+def _rows(given: Any, metric: str, sign: float) -> Iterator[tuple[Config, float, float]]:
+    if isinstance(given, (str, Path)):
+        given = ResultGrid(given)
+    if isinstance(given, ResultGrid):
+        for row, result in enumerate(given):
+            value = result.metrics.get(metric)
+            if isinstance(value, (int, float)) and row not in given.table.outcomes.shares:
+                yield result.config, result.fidelity, value
+        return
+    if type(given).__module__.startswith("hpbandster."):
+        from rbt_ray.export.hpbandster_result import runs_of
+
+        yield from ((config, share, sign * loss) for config, share, loss in runs_of(given) if loss is not None)
+        return
+    if not isinstance(given, Iterable):
+        raise SettingError(
+            f"`warm_start` is a ResultGrid, a study's folder, an hpbandster Result, or rows of (config, fidelity, {metric}); got {given!r}."
+        )
+    for row in given:
+        try:
+            config, share, value = row
+            config, fidelity, number = dict(config), float(share), float(value)
+        except (TypeError, ValueError):
+            fidelity = math.nan
+        if not 0 < fidelity <= 1:
+            raise SettingError(
+                f"rows of `warm_start` are (config, fidelity above 0 and at most 1, {metric}); got {row!r}."
+            )
+        yield config, fidelity, number

@@ -15,7 +15,7 @@ from rbt_ray.pool.local.start_method import require_children
 from rbt_ray.search.registry import object_again, object_of
 from rbt_ray.store.journal import Journal
 from rbt_ray.store.location import StudyLocation
-from rbt_ray.store.uri import child, is_uri
+from rbt_ray.store.storage import child, is_uri
 from rbt_ray.study.space import Space
 from rbt_ray.study.study import Study
 from rbt_ray.tuner.changed_prices import damaged_bundle_error

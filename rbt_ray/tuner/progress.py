@@ -1,13 +1,22 @@
-"""Shows progress on stderr: a bar in a terminal or notebook, else a line of text every second."""
+"""Shows progress on stderr, as a bar in a terminal or notebook, else a line of text every second; and calls callbacks."""
 
 from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from rbt_ray.columns import Proposals, Results
 from rbt_ray.engine.progress import Progress
+from rbt_ray.store.journal import Finished
+from rbt_ray.study.study import Study
+
+if TYPE_CHECKING:
+    from rbt_ray.tuner.result_grid import ResultGrid
 
 _LINE_SECONDS = 1.0
 
@@ -98,3 +107,32 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+class Callbacks:
+    """Calls `on_trial_complete(result)` and `on_study_end(results)` of each callback object that has them.
+
+    Callbacks run in the driver, between batches. An exception that one raises stops the study, which can be resumed.
+    """
+
+    def __init__(self, callbacks: Sequence[Any], study: Study) -> None:
+        self._study = study
+        self._on_trial = [c.on_trial_complete for c in callbacks if hasattr(c, "on_trial_complete")]
+        self._on_end = [c.on_study_end for c in callbacks if hasattr(c, "on_study_end")]
+
+    def on_finished(self, event: Finished) -> None:
+        """Calls `on_trial_complete` for each trial of a batch that finished in this run."""
+        if not self._on_trial:
+            return
+        n = len(event.trials)
+        fidelity = event.outcomes.reached(np.full(n, event.fidelity))
+        proposals = Proposals(event.points, fidelity, self._study.space)
+        loss = self._study.loss_of(event.outcomes.metrics, n)
+        for result in Results(event.trials, proposals, event.outcomes, loss, [event.worker] * n):
+            for call in self._on_trial:
+                call(result)
+
+    def on_study_end(self, results: ResultGrid) -> None:
+        """Calls `on_study_end` after a run has completed or stopped."""
+        for call in self._on_end:
+            call(results)

@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Any
 from rbt_ray.engine import loop
 from rbt_ray.engine.dispatcher import Dispatcher
 from rbt_ray.engine.journal_retry import JournalRetry
-from rbt_ray.engine.price_check import check_prices
 from rbt_ray.engine.progress import Progress
 from rbt_ray.engine.review import review_best
-from rbt_ray.engine.stop_conditions import Interrupt, StopConditions
+from rbt_ray.engine.stop_conditions import Interrupt, StopConditions, interrupt_on_signals
 from rbt_ray.errors import (
     PricesChangedError,
     SettingError,
@@ -40,13 +39,11 @@ from rbt_ray.store.location import OWN_BUNDLE
 from rbt_ray.store.table import table_of
 from rbt_ray.store.trust import KINDS, UNCHECKED, valid_events
 from rbt_ray.study.study import Study
-from rbt_ray.tuner.callbacks import Callbacks
-from rbt_ray.tuner.changed_prices import check_bundle, prices_changed_error
+from rbt_ray.tuner.changed_prices import check_bundle, check_prices, prices_changed_error
 from rbt_ray.tuner.config import RunConfig, TuneConfig
-from rbt_ray.tuner.interrupt import interrupt_on_signals
 from rbt_ray.tuner.plan import StudyPlan, plan_new, plan_restored
 from rbt_ray.tuner.pools import backend_of, pool_for, shutdown
-from rbt_ray.tuner.progress import show_progress
+from rbt_ray.tuner.progress import Callbacks, show_progress
 from rbt_ray.tuner.result_grid import ResultGrid
 from rbt_ray.tuner.same_objective import (
     changed_parts,

@@ -9,7 +9,7 @@ from rich.console import Console
 
 import rbt_ray as rbt
 from rbt_ray.cli import tables
-from rbt_ray.cli.terminal_escape import visible
+from rbt_ray.cli.streams import visible
 
 
 @pytest.fixture(scope="module")

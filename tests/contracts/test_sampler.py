@@ -7,9 +7,9 @@ import pytest
 
 import rbt_ray as rbt
 from rbt_ray.search.bohb import BOHB
+from rbt_ray.search.fixed_sequence import SequenceSampler
 from rbt_ray.search.optuna_sampler import OptunaSampler
-from rbt_ray.search.random_search import RandomSearch
-from rbt_ray.search.sampler import SequenceSampler
+from rbt_ray.search.random_draws import RandomSearch
 from rbt_ray.study.conditions import BooleanExpression, Compare, OneOf, Relation
 from rbt_ray.study.space import Space
 

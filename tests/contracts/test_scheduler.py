@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 import rbt_ray as rbt
 from rbt_ray.search.calibration import Calibration
-from rbt_ray.search.fidelity_ladder import ladder_from
-from rbt_ray.search.scheduler import Scheduler
+from rbt_ray.search.scheduler import Scheduler, ladder_from
 from rbt_ray.search.scheduler_registry import scheduler_from_json, scheduler_to_json
 
 SCHEDULERS = {

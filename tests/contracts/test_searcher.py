@@ -10,10 +10,9 @@ from hypothesis import strategies as st
 import rbt_ray as rbt
 from rbt_ray.columns import Outcomes, Proposals, Results
 from rbt_ray.errors import SettingError, SpaceError
-from rbt_ray.search.grid_search import GridSearch
-from rbt_ray.search.random_search import RandomSearch
+from rbt_ray.search.fixed_sequence import GridSearch
+from rbt_ray.search.random_draws import RandomSearch, SobolSearch
 from rbt_ray.search.searcher import Searcher
-from rbt_ray.search.sobol import SobolSearch
 from rbt_ray.study.conditions import Compare, Relation
 from rbt_ray.study.space import Space
 from rbt_ray.types import COMPLETED, FAILED

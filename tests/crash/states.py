@@ -22,7 +22,7 @@ from rbt_ray.errors import RbtError
 from rbt_ray.store import journal_file
 from rbt_ray.store.flush_marker import FlushMarker
 from rbt_ray.store.journal import Journal
-from rbt_ray.store.raw_events import RawEvents
+from rbt_ray.store.journal_file import RawEvents
 from tests.crash import study
 from tests.crash.disk import Disk, operations
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from rbt_ray.store.raw_events import RawEvents
+from rbt_ray.store.journal_file import RawEvents
 from tests.crash import shim
 
 ROOT = Path(__file__).parents[2]

@@ -14,7 +14,7 @@ import rbt_ray as rbt
 from rbt_ray.errors import BundleError, NoResultError, PricesChangedError, StudyInterrupted
 from rbt_ray.pool.local.pool import LocalPool
 from rbt_ray.store.location import OWN_BUNDLE
-from rbt_ray.store.uri import child
+from rbt_ray.store.storage import child
 from rbt_ray.tuner.result_grid import ResultGrid
 from tests import one_ray
 from tests.pools import batch, points, task

@@ -28,8 +28,7 @@ from rbt_ray import metric_columns
 from rbt_ray.cli import studies
 from rbt_ray.columns import Outcomes
 from rbt_ray.store.journal import Asked, Ended, Finished, Journal
-from rbt_ray.store.journal_file import FILE_NAME
-from rbt_ray.store.raw_events import RawEvents
+from rbt_ray.store.journal_file import FILE_NAME, RawEvents
 from tests.fuzz.hostile import damaged, refused
 
 _SECONDS, _HEADROOM = 2.0, 300 * 2**20

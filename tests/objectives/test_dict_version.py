@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rbt_ray.objectives import dict_version, interpreter
-from rbt_ray.objectives.dict_version import version_reader
+from rbt_ray.objectives import interpreter
+from rbt_ray.objectives.interpreter import version_reader
 
 KEYS = st.sampled_from("abcdef")
 CHANGES = st.lists(st.tuples(st.sampled_from(["set", "delete", "update", "clear", "read"]), KEYS, st.integers(0, 2)))
@@ -52,7 +52,7 @@ def repaired(watched):
 @pytest.mark.parametrize("how", ["attribute", "namespace", "deleted"])
 def test_names_are_put_back(monkeypatch, keeps_versions, how):
     if not keeps_versions:
-        monkeypatch.setattr(dict_version, "_IS_KEPT", False)
+        monkeypatch.setattr(interpreter, "_IS_KEPT", False)
     monkeypatch.setattr(interpreter, "_watched", {})
     watched = interpreter.watched_names()
     sqrt = math.sqrt

@@ -21,7 +21,7 @@ from rbt_ray import environment
 from rbt_ray.compat.rustybt.worker_pool import PersistentWorkerPool
 from rbt_ray.pool.driver_state import DriverState
 from rbt_ray.pool.job import Task
-from rbt_ray.pool.ray.driver_state import SentState
+from rbt_ray.pool.ray.actor import SentState
 from rbt_ray.study.space import Space
 from tests.pools import batch, collect
 

@@ -11,12 +11,11 @@ import rbt_ray as rbt
 from rbt_ray.columns import Outcomes
 from rbt_ray.reporting.axes import MOST_CELLS, axes_of, axis_of, most_influential
 from rbt_ray.reporting.charts import charts_of, comparable
-from rbt_ray.reporting.downsample import downsample
 from rbt_ray.reporting.equity import drawdown, equity_and_drawdown
 from rbt_ray.reporting.heat_map import best_per_cell
 from rbt_ray.reporting.history import running_best
 from rbt_ray.reporting.parallel import select_lines
-from rbt_ray.reporting.theme import frame, scale_of
+from rbt_ray.reporting.theme import downsample, frame, scale_of
 from rbt_ray.reporting.timeline import busy
 from rbt_ray.store.study_record import read_study
 from rbt_ray.store.table import TrialTable

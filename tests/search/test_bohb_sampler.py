@@ -9,7 +9,7 @@ from scipy.stats import chi2_contingency, ks_2samp
 import rbt_ray as rbt
 from rbt_ray.errors import SettingError
 from rbt_ray.search.bohb import BOHB
-from rbt_ray.search.density import normal_reference
+from rbt_ray.search.kernel_model import normal_reference
 from rbt_ray.study.conditions import Compare
 from rbt_ray.study.space import Space
 

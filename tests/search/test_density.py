@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pytest
 
-from rbt_ray.search.density import Density, normal_reference
+from rbt_ray.search.kernel_model import Density, normal_reference
 
 KINDS = {"numbers": "ccc", "options": "uu", "ordered": "oo", "one number": "c", "mixed": "cuoc", "all": "cucouc"}
 

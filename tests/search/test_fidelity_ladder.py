@@ -8,8 +8,8 @@ import ConfigSpace
 import numpy as np
 import pytest
 
-from rbt_ray.search.fidelity_ladder import bracket_sizes, halvings, ladder_from
 from rbt_ray.search.hyperband import Hyperband
+from rbt_ray.search.scheduler import bracket_sizes, halvings, ladder_from
 
 
 @pytest.fixture

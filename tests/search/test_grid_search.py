@@ -8,7 +8,7 @@ import pytest
 
 import rbt_ray as rbt
 from rbt_ray.errors import SpaceError
-from rbt_ray.search.grid_search import GridSearch
+from rbt_ray.search.fixed_sequence import GridSearch
 from rbt_ray.study.conditions import Compare
 from rbt_ray.study.space import Space
 

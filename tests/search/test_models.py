@@ -6,11 +6,9 @@ import numpy as np
 import pytest
 
 import rbt_ray as rbt
-from rbt_ray.search.density import Density, least_ratio
-from rbt_ray.search.encoding import Encoding
-from rbt_ray.search.kernel_model import KernelModel, imputed, within_unit
+from rbt_ray.search.encoding import Encoding, Ranking
+from rbt_ray.search.kernel_model import Density, KernelModel, imputed, least_ratio, within_unit
 from rbt_ray.search.parzen_model import ParzenModel
-from rbt_ray.search.ranking import Ranking
 from rbt_ray.study.choices import Choice
 from rbt_ray.study.conditions import Compare
 from rbt_ray.study.space import Space

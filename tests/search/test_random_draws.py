@@ -9,9 +9,8 @@ from scipy.stats import qmc
 
 import rbt_ray as rbt
 from rbt_ray.errors import SpaceError
-from rbt_ray.search.grid_search import GridSearch
-from rbt_ray.search.random_search import RandomSearch
-from rbt_ray.search.sobol import SobolSearch
+from rbt_ray.search.fixed_sequence import GridSearch
+from rbt_ray.search.random_draws import RandomSearch, SobolSearch
 from rbt_ray.study.choices import Choice
 from rbt_ray.study.conditions import Compare, Relation
 from rbt_ray.study.space import Space

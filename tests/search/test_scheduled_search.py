@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 
 import rbt_ray as rbt
 from rbt_ray.columns import Outcomes, Results
-from rbt_ray.search.fidelity_ladder import ladder_from
-from rbt_ray.search.random_search import RandomSearch
-from rbt_ray.search.sampler import SequenceSampler
+from rbt_ray.search.fixed_sequence import SequenceSampler
+from rbt_ray.search.random_draws import RandomSearch
 from rbt_ray.search.scheduled_search import ScheduledSearch
+from rbt_ray.search.scheduler import ladder_from
 from rbt_ray.search.searcher import Searcher
 from rbt_ray.study.space import Space
 from rbt_ray.types import COMPLETED, CRASHED, FAILED

@@ -5,10 +5,9 @@ import pytest
 
 import rbt_ray as rbt
 from rbt_ray.search.encoding import Encoding
-from rbt_ray.search.model_sampler import ModelSampler
+from rbt_ray.search.model_sampler import ModelSampler, StagnationRule
 from rbt_ray.search.parzen_model import ParzenModel
-from rbt_ray.search.sobol import SobolSearch
-from rbt_ray.search.stagnation import StagnationRule
+from rbt_ray.search.random_draws import SobolSearch
 from rbt_ray.study.space import Space
 
 LATTICE = Space.of({"x": rbt.randint(0, 200), "y": rbt.randint(0, 200)})

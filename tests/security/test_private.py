@@ -10,7 +10,7 @@ import pytest
 
 import rbt_ray as rbt
 from rbt_ray.errors import BundleError, SettingError
-from rbt_ray.store.lock import StudyLock
+from rbt_ray.store.lease import StudyLock
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there are no modes on Windows")
 

@@ -13,9 +13,8 @@ from rbt_ray import metric_columns
 from rbt_ray.columns import Outcomes
 from rbt_ray.errors import JournalError
 from rbt_ray.store.journal import Asked, Ended, Finished, Journal, Reviewed
-from rbt_ray.store.journal_file import FILE_NAME
+from rbt_ray.store.journal_file import FILE_NAME, RawEvents
 from rbt_ray.store.mirror import Mirror, Segment
-from rbt_ray.store.raw_events import RawEvents
 
 LOG_NAME = f"{FILE_NAME}-wal"
 N_PLACES = 100

@@ -25,11 +25,10 @@ from rbt_ray.store import reconcile as reconcile_module
 from rbt_ray.store import segment as segment_module
 from rbt_ray.store import storage as storage_module
 from rbt_ray.store.journal import Asked, Journal
-from rbt_ray.store.journal_file import row_checksum
+from rbt_ray.store.journal_file import RawEvents, chain_digest, row_checksum
 from rbt_ray.store.lease import Lease
 from rbt_ray.store.location import OWN_BUNDLE, StudyLocation
 from rbt_ray.store.mirror import Mirror
-from rbt_ray.store.raw_events import RawEvents, chain_digest
 from rbt_ray.store.segment import Segment, pack, unpack
 from rbt_ray.store.storage import ArrowStorage
 

@@ -20,9 +20,8 @@ from rbt_ray.columns import Outcomes
 from rbt_ray.errors import JournalBlockedError, JournalError, StudyLockedError, StudyNotFoundError
 from rbt_ray.store import connection, flusher
 from rbt_ray.store.journal import Asked, Ended, Finished, Journal, Reviewed
-from rbt_ray.store.journal_file import FILE_NAME
-from rbt_ray.store.lock import StudyLock
-from rbt_ray.store.raw_events import RawEvents
+from rbt_ray.store.journal_file import FILE_NAME, RawEvents
+from rbt_ray.store.lease import StudyLock
 
 values = st.one_of(st.floats(), st.integers(-(2**70), 2**70), st.booleans(), st.text(max_size=5), st.none())
 rows = st.lists(
@@ -146,7 +145,7 @@ def test_files_are_private(tmp_path):
 
 def test_the_second_driver_is_refused_with_the_pid_of_the_first(tmp_path):
     code = (
-        "import sys\nfrom pathlib import Path\nfrom rbt_ray.store.lock import StudyLock\n"
+        "import sys\nfrom pathlib import Path\nfrom rbt_ray.store.lease import StudyLock\n"
         "lock = StudyLock(Path(sys.argv[1]))\nprint('held', flush=True)\nsys.stdin.read()\n"
     )
     with subprocess.Popen(

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from rbt_ray.errors import SettingError
-from rbt_ray.store.lock import StudyLock
+from rbt_ray.store.lease import StudyLock
 
 SHIM = """
 #define _GNU_SOURCE
@@ -32,7 +32,7 @@ TAKE = """
 import sys
 from pathlib import Path
 from rbt_ray.errors import SettingError, StudyLockedError
-from rbt_ray.store.lock import StudyLock
+from rbt_ray.store.lease import StudyLock
 try:
     StudyLock(Path(sys.argv[1]))
 except (SettingError, StudyLockedError) as error:

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 
 import rbt_ray as rbt
 from rbt_ray.errors import JournalError, SettingError, StudyLockedError, StudyMismatchError, StudyNotFoundError
-from rbt_ray.store import writer as writer_module
+from rbt_ray.store import reconcile as writer_module
 from rbt_ray.store.journal import Asked, Journal, Reviewed
 from rbt_ray.store.journal_file import FILE_NAME
 from rbt_ray.store.location import OWN_BUNDLE, SUPERSEDED, StudyLocation
 from rbt_ray.store.mirror import Mirror
-from rbt_ray.store.uri import child, is_uri, local_folder, without_secrets
+from rbt_ray.store.storage import child, is_uri, local_folder, without_secrets
 
 
 @pytest.fixture(autouse=True)

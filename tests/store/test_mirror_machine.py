@@ -26,11 +26,11 @@ from hypothesis.stateful import (
 
 from rbt_ray.errors import RbtError
 from rbt_ray.private_files import DRAFT_PREFIX
-from rbt_ray.store import writer as writer_module
+from rbt_ray.store import reconcile as writer_module
 from rbt_ray.store.journal import Asked, Journal
 from rbt_ray.store.location import StudyLocation
 from rbt_ray.store.mirror import Mirror
-from rbt_ray.store.writer import MirrorWriter
+from rbt_ray.store.reconcile import MirrorWriter
 from tests.kills import ended, forked, kill_at
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there is no fork on Windows")

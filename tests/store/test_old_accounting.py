@@ -12,7 +12,7 @@ import pytest
 import rbt_ray as rbt
 from rbt_ray.errors import StudyMismatchError
 from rbt_ray.objectives import sma_cross
-from rbt_ray.store.old_names import renamed
+from rbt_ray.store.events import renamed
 from rbt_ray.tuner.result_grid import ResultGrid
 
 OLD = Path(__file__).parent.parent / "data" / "journals" / "accounting-1"

@@ -18,8 +18,7 @@ from rbt_ray.cli.main import run_command
 from rbt_ray.errors import JournalError, StudyNotFoundError
 from rbt_ray.store import journal_file
 from rbt_ray.store.journal import Asked, Ended, Journal
-from rbt_ray.store.journal_file import FILE_NAME
-from rbt_ray.store.raw_events import RawEvents
+from rbt_ray.store.journal_file import FILE_NAME, RawEvents
 from tests.fuzz.journal_files import EXPRESSIONS, QUERIES, hot_journal
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="links, pipes and modes are POSIX's")

@@ -265,7 +265,7 @@ def test_fingerprints_tell_spaces_apart_but_not_processes():
 def test_a_plain_space_imports_nothing_heavy():
     code = (
         "import sys, rbt_ray as rbt; from rbt_ray.study.space import Space;"
-        "from rbt_ray.search.grid_search import GridSearch; import rbt_ray.search.sobol, rbt_ray.search.random_search;"
+        "from rbt_ray.search.fixed_sequence import GridSearch; import rbt_ray.search.random_draws;"
         "GridSearch(Space.of({'x': rbt.randint(0, 3), 'y': rbt.choice([1, 2])})).ask(4);"
         "print([m for m in ('pandas', 'scipy', 'ConfigSpace', 'ray', 'numba') if m in sys.modules])"
     )

@@ -10,9 +10,8 @@ from scipy import stats
 
 import rbt_ray as rbt
 from rbt_ray.study.choices import Choice
-from rbt_ray.study.domain_json import domain_from_json
 from rbt_ray.study.numeric_domains import Float, Stepped
-from rbt_ray.study.primitives import qlograndint, qloguniform, qnormal
+from rbt_ray.study.primitives import domain_from_json, qlograndint, qloguniform, qnormal
 from rbt_ray.study.priors import BetaPrior, NormalPrior, normal_quantile, normal_share
 
 floats = st.floats(-1e9, 1e9)

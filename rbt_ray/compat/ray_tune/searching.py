@@ -13,8 +13,7 @@ import numpy as np
 from rbt_ray.compat.ray_tune.settings import TuneConfig
 from rbt_ray.compat.ray_tune.trial import to_python
 from rbt_ray.errors import NotSupportedError, SettingError
-from rbt_ray.search.fidelity_ladder import Ladder
-from rbt_ray.search.scheduler import Race, Scheduler, Step
+from rbt_ray.search.scheduler import Ladder, Race, Scheduler, Step
 from rbt_ray.study.convert import class_names
 from rbt_ray.study.space import Space
 from rbt_ray.types import FloatArray

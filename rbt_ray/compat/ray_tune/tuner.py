@@ -32,13 +32,13 @@ from rbt_ray.compat.ray_tune.trainable_spec import TrainableSpec
 from rbt_ray.compat.ray_tune.trial import TrialNaming
 from rbt_ray.compat.ray_tune.workers import to_engine_run_config
 from rbt_ray.errors import NotSupportedError, SettingError, SpaceError, StudyInterrupted, StudyMismatchError, TuneError
-from rbt_ray.search.grid_search import GridSearch
-from rbt_ray.search.sampler import Sampler, SequenceSampler
+from rbt_ray.search.fixed_sequence import GridSearch, SequenceSampler
 from rbt_ray.search.scheduled_search import ScheduledSearch
+from rbt_ray.search.searcher import Sampler
 from rbt_ray.store.journal import Journal
+from rbt_ray.store.lease import StudyLock
 from rbt_ray.store.location import StudyLocation
-from rbt_ray.store.lock import StudyLock
-from rbt_ray.store.uri import is_uri
+from rbt_ray.store.storage import is_uri
 from rbt_ray.study.primitives import randint
 from rbt_ray.study.space import Space
 from rbt_ray.tuner import config, result_grid, tuner

@@ -55,11 +55,7 @@ class ResumeConfig(_Unsupported):
 
 
 def run(*_args: Any, **_options: Any) -> Any:
-    """Not supported.
-
-    Raises:
-        NotSupportedError: always.
-    """
+    """Not supported: raises a NotSupportedError."""
     raise NotSupportedError(
         "`tune.run` is not supported; use `tune.Tuner(trainable, param_space=config, tune_config=tune.TuneConfig(metric=, "
         "mode=, num_samples=, scheduler=), run_config=tune.RunConfig(name=, stop=)).fit()`."
@@ -67,20 +63,12 @@ def run(*_args: Any, **_options: Any) -> Any:
 
 
 def run_experiments(*_args: Any, **_options: Any) -> Any:
-    """Not supported.
-
-    Raises:
-        NotSupportedError: always.
-    """
+    """Not supported: raises a NotSupportedError."""
     raise NotSupportedError(f"`tune.run_experiments` is not supported; {Experiment.instead}")
 
 
 def create_searcher(*_args: Any, **_options: Any) -> Any:
-    """Not supported.
-
-    Raises:
-        NotSupportedError: always.
-    """
+    """Not supported: raises a NotSupportedError."""
     raise NotSupportedError(
         "`tune.create_searcher` is not supported; set TuneConfig(search_alg=) to a name ('bohb', 'tpe', 'random', 'sobol') or "
         "a searcher object of Ray Tune."
@@ -88,9 +76,5 @@ def create_searcher(*_args: Any, **_options: Any) -> Any:
 
 
 def register_env(*_args: Any, **_options: Any) -> Any:
-    """Not supported.
-
-    Raises:
-        NotSupportedError: always.
-    """
+    """Not supported: raises a NotSupportedError."""
     raise NotSupportedError("`tune.register_env` is for RLlib, which is not supported; use Ray Tune.")

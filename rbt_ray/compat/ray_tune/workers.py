@@ -9,7 +9,7 @@ from pathlib import Path
 from rbt_ray.compat.ray_tune.settings import FailureConfig, Resources, RunConfig
 from rbt_ray.errors import NotSupportedError
 from rbt_ray.pool.local.pool import usable_cpus
-from rbt_ray.store.uri import is_uri
+from rbt_ray.store.storage import is_uri
 from rbt_ray.tuner import config
 from rbt_ray.tuner.pools import backend_of
 

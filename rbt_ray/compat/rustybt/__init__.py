@@ -1,11 +1,8 @@
 """RustyBT's optimization interface over rbt_ray's pools and Tuner; docs/moving/rustybt.md lists the differences."""
 
-from rbt_ray.compat.rustybt.bohb_optimizer import BOHBOptimizer
-from rbt_ray.compat.rustybt.bundle_pool import BundleConnectionPool, get_bundle_from_pool
 from rbt_ray.compat.rustybt.config import OptimizationConfig, PerformanceThreshold
-from rbt_ray.compat.rustybt.genetic import GeneticAlgorithm
 from rbt_ray.compat.rustybt.objective import ObjectiveFunction
-from rbt_ray.compat.rustybt.optimizer import Optimizer
+from rbt_ray.compat.rustybt.optimizer import BOHBOptimizer, Optimizer
 from rbt_ray.compat.rustybt.parallel_optimizer import ParallelOptimizer, WorkerStats
 from rbt_ray.compat.rustybt.parameter_space import (
     CategoricalParameter,
@@ -16,11 +13,17 @@ from rbt_ray.compat.rustybt.parameter_space import (
 from rbt_ray.compat.rustybt.run_study import OptimizationResult
 from rbt_ray.compat.rustybt.search_algorithms import (
     BayesianOptimizer,
+    GeneticAlgorithm,
     GridSearchAlgorithm,
     RandomSearchAlgorithm,
     SearchAlgorithm,
 )
-from rbt_ray.compat.rustybt.shared_bundle import SharedBundleContext, SharedBundleMetadata
+from rbt_ray.compat.rustybt.shared_bundle import (
+    BundleConnectionPool,
+    SharedBundleContext,
+    SharedBundleMetadata,
+    get_bundle_from_pool,
+)
 from rbt_ray.compat.rustybt.worker_pool import PersistentWorkerPool, cleanup_global_pool, get_global_pool
 
 __all__ = [

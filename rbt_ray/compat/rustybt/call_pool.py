@@ -14,8 +14,7 @@ from typing import Protocol
 from rbt_ray.compat.rustybt.async_result import ResultIterator
 from rbt_ray.compat.rustybt.calls import Call, CallBatch, CallResult, pack, unpack_results
 from rbt_ray.errors import InputError, ObjectiveError, WorkerDiedError
-from rbt_ray.pool.local.batch_queue import BatchQueue
-from rbt_ray.pool.local.worker_thread import WorkerThread
+from rbt_ray.pool.local.worker_thread import BatchQueue, WorkerThread
 from rbt_ray.pool.pool import Job, Returned
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from rbt_ray.compat.rustybt.bundle_pool import BundleConnectionPool
+from rbt_ray.compat.rustybt.shared_bundle import BundleConnectionPool
 from rbt_ray.data.registry import load_bundle
 from rbt_ray.errors import ObjectiveError, ObjectiveResultError, SettingError
 from rbt_ray.objectives.returned_metrics import metrics_of
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rbt_ray.data.bundle import Bundle
     from rbt_ray.data.file_tree import FileTree
     from rbt_ray.data.view import BundleView
-    from rbt_ray.objectives.data_provider import DataProvider
+    from rbt_ray.objectives.kind import DataProvider
 
 SCORE = "score"
 """The metric of a study that this package runs, unless the objective returns Backtests."""

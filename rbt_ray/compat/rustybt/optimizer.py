@@ -1,18 +1,30 @@
-"""Optimizer: a search algorithm, a backtest, and the score of its result."""
+"""Optimizer evaluates what a search algorithm suggests; BOHBOptimizer searches over budgets with BOHB."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
+
+import numpy as np
 
 from rbt_ray.compat.rustybt.config import OptimizationConfig
-from rbt_ray.compat.rustybt.objective import ObjectiveFunction
+from rbt_ray.compat.rustybt.objective import SCORE, ObjectiveFunction, ScoredObjective
 from rbt_ray.compat.rustybt.parallel_optimizer import ParallelOptimizer
-from rbt_ray.compat.rustybt.run_study import OptimizationResult
-from rbt_ray.compat.rustybt.search_algorithms import require_count
-from rbt_ray.errors import SettingError
+from rbt_ray.compat.rustybt.parameter_space import to_space
+from rbt_ray.compat.rustybt.run_study import OptimizationResult, StudySpec, results_of, run_study
+from rbt_ray.compat.rustybt.search_algorithms import require_count, resolve_seed
+from rbt_ray.data.bundle import Bundle
+from rbt_ray.errors import NoResultError, SettingError
+from rbt_ray.pool.local.pool import usable_cpus
+from rbt_ray.tuner import pools
+from rbt_ray.tuner.config import RunConfig
+from rbt_ray.tuner.result_grid import ResultGrid
+
+_MOST_TICKS = 10**6
 
 
 class Optimizer:
@@ -89,3 +101,153 @@ def _with_folder(config: OptimizationConfig, folder: Path) -> OptimizationConfig
             "`checkpoint_dir` needs one of the flags of `config`: a standard multiprocessing.Pool records nothing."
         )
     return replace(config, benchmark_output_dir=str(folder.parent))
+
+
+@dataclass(frozen=True)
+class Budgeted:
+    """Converts an objective of (params, budget) to one of (params, data): the budget is the share of ticks it gets.
+
+    Args:
+        run: the user's objective.
+        max_budget: the budget of all ticks.
+        n_ticks: the number of ticks.
+    """
+
+    run: Callable[[dict[str, Any], float], Any]
+    max_budget: float
+    n_ticks: int
+
+    @property
+    def __wrapped__(self) -> Callable[..., Any]:
+        """The user's objective, whose source identifies the study's objective."""
+        return self.run
+
+    def __call__(self, params: dict[str, Any], data: Any) -> Any:
+        """Returns the score."""
+        return self.run(params, round(self.max_budget * data.n_bars / self.n_ticks, 9))
+
+
+class BOHBOptimizer:
+    """Evaluates many params on small budgets, and the better ones on larger ones, up to `max_budget`.
+
+    It needs no name server: a run is a study of `rbt.Tuner` with `search_alg="bohb"`.
+
+    Args:
+        parameter_space: a `ParameterSpace`, RustyBT's own, or any `param_space` of `rbt.Tuner`.
+        min_budget: the smallest budget, above 0.
+        max_budget: the largest budget, at least `min_budget`; only results on it count for the best.
+        eta: factor between the budgets of neighbouring rungs, above 1.
+        n_trials: how many params to try, most of them on small budgets only.
+        n_jobs: number of workers; -1: one per core.
+        seed: seed of all random draws; None: a random seed.
+        storage_path: the folder of studies.
+        verbose: whether to show progress on stderr.
+
+    Raises:
+        SettingError: an argument has an invalid value.
+    """
+
+    def __init__(
+        self,
+        parameter_space: Any,
+        min_budget: float = 1,
+        max_budget: float = 27,
+        eta: float = 3,
+        n_trials: int = 100,
+        n_jobs: int = -1,
+        seed: int | None = None,
+        storage_path: str = "benchmark-results",
+        verbose: bool = False,
+    ) -> None:
+        if not 0 < min_budget <= max_budget < math.inf:
+            raise SettingError(
+                f"`min_budget` must be above 0 and at most `max_budget`; got min_budget={min_budget!r}, max_budget={max_budget!r}."
+            )
+        if not 1 < eta < math.inf:
+            raise SettingError(f"`eta` must be a number above 1; got {eta!r}.")
+        self.parameter_space = parameter_space
+        self.space = to_space(parameter_space)
+        self.min_budget, self.max_budget, self.eta = min_budget, max_budget, eta
+        self.n_trials = require_count("n_trials", n_trials)
+        self.n_jobs = usable_cpus() if n_jobs == -1 else require_count("n_jobs", n_jobs)
+        self._seed = resolve_seed(seed)
+        self._run_config = RunConfig(
+            num_workers=self.n_jobs, storage_path=storage_path, backend="local", verbose=int(verbose)
+        )
+        self._history: list[OptimizationResult] = []
+        self.results: ResultGrid | None = None
+
+    def run(self, objective_function: Callable[[dict[str, Any], float], Any]) -> OptimizationResult:
+        """Runs the search and returns the best trial on `max_budget`.
+
+        Args:
+            objective_function: returns the score of params on a budget; higher is better.
+
+        Raises:
+            NoResultError: every trial on `max_budget` failed.
+        """
+        if not callable(objective_function):
+            raise SettingError(
+                f"`objective_function` must be a function of (params, budget); got {objective_function!r}."
+            )
+        ticks = self._ticks()
+        objective = ScoredObjective(Budgeted(objective_function, float(self.max_budget), ticks.n_bars), takes_data=True)
+        search = {
+            "search_alg": "bohb",
+            "num_samples": self.n_trials,
+            "eta": self.eta,
+            "min_fidelity": self.min_budget / self.max_budget,
+            "seed": self._seed,
+        }
+        self.results = run_study(StudySpec(objective, self.space, ticks, search), self._run_config, keep_workers=True)
+        self._history = results_of(self.results)
+        return self.get_best()
+
+    def suggest(self) -> NoReturn:
+        """Not supported: the next params depend on the budget.
+
+        Raises:
+            NotImplementedError: always.
+        """
+        raise NotImplementedError(
+            "BOHB chooses params and budgets together: use `run(objective)` instead of `suggest()`."
+        )
+
+    def update(self, params: dict[str, Any], score: Decimal) -> NoReturn:
+        """Not supported; see `suggest`.
+
+        Raises:
+            NotImplementedError: always.
+        """
+        raise NotImplementedError("BOHB learns from results on budgets: use `run(objective)` instead of `update()`.")
+
+    def get_best(self) -> OptimizationResult:
+        """Returns the best trial on `max_budget`; the first of equal ones.
+
+        Raises:
+            NoResultError: there is none.
+        """
+        whole = [one for one in self._history if one.is_success and one.fidelity == 1]
+        if not whole:
+            raise NoResultError(f"no trial of {len(self._history)} has a {SCORE} on the budget {self.max_budget:g}.")
+        return max(whole, key=lambda one: one.score)
+
+    def get_best_params(self) -> dict[str, Any]:
+        """Returns the params of the best trial."""
+        return self.get_best().params
+
+    def get_results(self) -> list[OptimizationResult]:
+        """Returns all trials in order; a trial's budget is `fidelity` times `max_budget`."""
+        return list(self._history)
+
+    def cleanup(self) -> None:
+        """Stops the workers that are kept for the next run."""
+        pools.close_idle(self._run_config)
+
+    def _ticks(self) -> Bundle:
+        """Returns dummy bars, of which every budget is a whole number if `eta` is one."""
+        n_rungs = math.floor(math.log(self.max_budget / self.min_budget) / math.log(self.eta) + 1e-9)
+        n = min(self.eta**n_rungs, _MOST_TICKS)
+        n_ticks = round(n) if float(n).is_integer() and n > 1 else _MOST_TICKS // 100
+        minutes = np.arange(n_ticks).astype("datetime64[m]")
+        return Bundle.from_arrays({"close": np.ones((n_ticks, 1))}, minutes, ["tick"], periods_per_year=525_600)

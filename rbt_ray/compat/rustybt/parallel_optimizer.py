@@ -30,7 +30,7 @@ from rbt_ray.compat.rustybt.standard_pool import run_on_pool
 from rbt_ray.compat.rustybt.strategy_searcher import StrategySearcher, max_open_suggestions, require_strategy
 from rbt_ray.compat.rustybt.worker_pool import PersistentWorkerPool, get_global_pool
 from rbt_ray.errors import NoResultError, SettingError
-from rbt_ray.objectives.data_provider import DataProvider
+from rbt_ray.objectives.kind import DataProvider
 from rbt_ray.pool.local.pool import usable_cpus
 from rbt_ray.tuner import pools
 from rbt_ray.tuner.config import RunConfig

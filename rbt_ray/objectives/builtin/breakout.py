@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from rbt_ray.objectives.builtin.entry_exit import EntryExit, Indicator, Level
-from rbt_ray.objectives.builtin.parameters import Parameter, bars
-from rbt_ray.objectives.builtin.strategy import USUAL
+from rbt_ray.objectives.builtin.strategy import USUAL, Parameter, bars
 from rbt_ray.types import Execution, FloatArray, Rebalance
 
 if TYPE_CHECKING:
@@ -28,11 +27,7 @@ def breakout(
     A symbol is bought when its close is above the highest high of the `entry` bars before, and sold when it is below the
     lowest low of the `exit` bars before. Without highs or lows in the bundle, closes are used.
 
-    Args:
-        turnover_bps: cost per unit of turnover, in basis points.
-        execution: when orders are filled; None: at the next open if the bundle has opens, else at the next close.
-        metrics: the metrics that a sweep computes.
-        rebalance: ``"every_bar"`` resets weights on every bar, ``"on_change"`` orders when a position changes.
+    The arguments are those of `sma_cross`.
 
     Source:
         Donchian's four-week rule, as the Turtles traded it: Faith (2007), "Way of the Turtle".

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from rbt_ray.objectives.builtin.entry_exit import EntryExit, Indicator, Level
-from rbt_ray.objectives.builtin.parameters import Parameter, bars
-from rbt_ray.objectives.builtin.strategy import USUAL
+from rbt_ray.objectives.builtin.strategy import USUAL, Parameter, bars
 from rbt_ray.types import Execution, FloatArray, Rebalance
 
 if TYPE_CHECKING:
@@ -27,11 +26,7 @@ def mean_reversion(
     them. A symbol is bought where it is below `-entry` and sold where it is above `-exit`, as with `entry=2` and
     `exit=0.5`; a bar on which both hold ends a position.
 
-    Args:
-        turnover_bps: cost per unit of turnover, in basis points.
-        execution: when orders are filled; None: at the next open if the bundle has opens, else at the next close.
-        metrics: the metrics that a sweep computes.
-        rebalance: ``"every_bar"`` resets weights on every bar, ``"on_change"`` orders when a position changes.
+    The arguments are those of `sma_cross`.
 
     Source:
         Bollinger (2001), "Bollinger on Bollinger Bands"; Chan (2013), "Algorithmic Trading", chapter 2.

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from rbt_ray.objectives.builtin.entry_exit import EntryExit, Indicator, Level
-from rbt_ray.objectives.builtin.parameters import Parameter, bars
-from rbt_ray.objectives.builtin.strategy import USUAL
+from rbt_ray.objectives.builtin.strategy import USUAL, Parameter, bars
 from rbt_ray.types import Execution, FloatArray, Rebalance
 
 if TYPE_CHECKING:
@@ -25,11 +24,7 @@ def momentum(
 
     A symbol is held while its return over its last `lookback` bars is above `threshold`: 0.05 is five percent.
 
-    Args:
-        turnover_bps: cost per unit of turnover, in basis points.
-        execution: when orders are filled; None: at the next open if the bundle has opens, else at the next close.
-        metrics: the metrics that a sweep computes.
-        rebalance: ``"every_bar"`` resets weights on every bar, ``"on_change"`` orders when a position changes.
+    The arguments are those of `sma_cross`.
 
     Source:
         Moskowitz, Ooi, Pedersen (2012), "Time Series Momentum", Journal of Financial Economics 104(2), 228-250.

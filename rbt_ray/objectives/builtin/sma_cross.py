@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from rbt_ray.objectives.builtin.parameters import Parameter, bars
-from rbt_ray.objectives.builtin.strategy import MARGIN, USUAL, Strategy
+from rbt_ray.objectives.builtin.strategy import MARGIN, USUAL, Parameter, Strategy, bars
 from rbt_ray.types import BoolArray, Config, Execution, FloatArray, IntArray, Rebalance
 
 if TYPE_CHECKING:

@@ -43,10 +43,10 @@ def prepare(*, prices: bool) -> None:
 def _record_modules() -> None:
     """Records facts about all loaded modules, after the last import, and exempts their objects from garbage collection."""
     from rbt_ray.objectives.interpreter import Interpreter
-    from rbt_ray.pool import loaded_modules
+    from rbt_ray.pool import shipped_code
 
     Interpreter()
-    loaded_modules.remember()
+    shipped_code.remember()
     sys.path_importer_cache.clear()  # a worker invalidates all of it, and fills it again only when it imports
     gc.collect()
     gc.freeze()

@@ -14,9 +14,8 @@ from rbt_ray.data.file_tree import FileTree
 from rbt_ray.errors import SettingError
 from rbt_ray.pool.backends import PoolSettings
 from rbt_ray.pool.local import worker_limits
-from rbt_ray.pool.local.batch_queue import BatchQueue
 from rbt_ray.pool.local.start_method import StartMethod, context_for, require_children
-from rbt_ray.pool.local.worker_thread import WorkerThread
+from rbt_ray.pool.local.worker_thread import BatchQueue, WorkerThread
 from rbt_ray.pool.memory import default_memory_limit
 from rbt_ray.pool.pool import Batch, Returned
 

@@ -13,8 +13,7 @@ from ray.exceptions import RayError
 
 from rbt_ray.pool.frames import AnswerError, unpickled
 from rbt_ray.pool.pool import Batch
-from rbt_ray.pool.ray.actor import ActorInfo, Loaded, RayActor, pack
-from rbt_ray.pool.ray.driver_state import SentState
+from rbt_ray.pool.ray.actor import ActorInfo, Loaded, RayActor, SentState, pack
 from rbt_ray.pool.ray.object_store import SharedObjects
 from rbt_ray.pool.ray.placement import Reservation
 

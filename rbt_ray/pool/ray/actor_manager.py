@@ -12,8 +12,7 @@ from rbt_ray.pool.memory import memory_limit_too_low
 from rbt_ray.pool.ray import runtime
 from rbt_ray.pool.ray.actor import ActorInfo
 from rbt_ray.pool.ray.actor_handle import LOAD, ActorHandle
-from rbt_ray.pool.ray.node_capacity import NodeCapacity
-from rbt_ray.pool.ray.placement import Reservation, ResourceRequest, living, reservations
+from rbt_ray.pool.ray.placement import NodeCapacity, Reservation, ResourceRequest, living, reservations
 
 _LOOK_SECONDS = 2.0
 _RESERVE_SECONDS = 5.0

@@ -1,10 +1,24 @@
-"""The cost of trials, in evaluations at full fidelity."""
+"""The seed and the cost of a trial, which do not depend on when or where it runs."""
 
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
-from rbt_ray.types import FloatArray
+from rbt_ray.types import FloatArray, IntArray
+
+
+def trial_seeds(study_seed: int, trials: IntArray) -> NDArray[np.uint64]:
+    """Returns ``(n,)`` a seed below 2**32 for each trial; every library's generator accepts such seeds.
+
+    Source:
+        The finaliser of SplitMix64: Steele, Lea and Flood (2014), "Fast Splittable Pseudorandom Number Generators".
+    """
+    z = trials.astype(np.uint64) + np.uint64(1)
+    z = z * np.uint64(0x9E3779B97F4A7C15) + np.uint64(study_seed % 2**64)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return (z ^ (z >> np.uint64(31))) >> np.uint64(32)
 
 
 class Cost:
