@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from rbt_ray.errors import SettingError
 from rbt_ray.search.encoding import Encoding
@@ -95,3 +95,8 @@ class BOHB:
         from rbt_ray.search.parzen_model import ParzenModel  # scipy
 
         return ParzenModel(encoding), SobolSearch(space, seed=seed)
+
+
+def bohb_sampler(space: Space, *, seed: int, **settings: Any) -> Sampler:
+    """Returns the sampler of `BOHB(**settings)`."""
+    return BOHB(**settings).sampler(space, seed)

@@ -29,11 +29,6 @@ from rbt_ray.search.scheduler_registry import (
 from rbt_ray.search.searcher import Searcher
 from rbt_ray.study.study import Study
 
-_SEQUENCES = {
-    "grid": "rbt_ray.search.grid_search:GridSearch",
-    "random": "rbt_ray.search.random_search:RandomSearch",
-    "sobol": "rbt_ray.search.sobol:SobolSearch",
-}
 _SEARCHER_PLUGINS, _SAMPLER_PLUGINS = "rbt_ray.searchers", "rbt_ray.samplers"
 _CALIBRATION = 8
 """How many configs calibrate a ladder."""
@@ -45,28 +40,49 @@ class SearchKind:
 
     Args:
         name: the `search_alg` of a study's definition.
+        address: the "module:name" of what makes a built-in search, called as `BUILT_IN` says; "" for all others.
         learns: whether it is a sampler that learns from results, and so takes `warm_start`.
         proposes_alone: whether it proposes whole trials, and so takes neither a scheduler nor points to evaluate first.
         brings_scheduler: whether it uses Hyperband if the user gives no scheduler.
-        limits_itself: whether it stops after `num_samples` configs; the engine counts the configs of others.
         is_object: whether it is an object of the user's, which a resumed study needs again.
     """
 
     name: str
+    address: str = ""
     learns: bool = False
     proposes_alone: bool = False
     brings_scheduler: bool = False
-    limits_itself: bool = True
     is_object: bool = False
+
+    @property
+    def limits_itself(self) -> bool:
+        """Whether it stops after `num_samples` configs; the engine counts the configs of others."""
+        return not (self.proposes_alone or self.is_object)
+
+    @property
+    def is_sequence(self) -> bool:
+        """Whether it is a built-in `FixedSequence`."""
+        return bool(self.address) and not self.learns and not self.proposes_alone
 
 
 _AUTO = SearchKind("auto", brings_scheduler=True)
-_OBJECT = SearchKind("custom", limits_itself=False, is_object=True)
+_OBJECT = SearchKind("custom", is_object=True)
 BUILT_IN = {
-    **{name: SearchKind(name) for name in _SEQUENCES},
-    "bohb": SearchKind("bohb", learns=True, brings_scheduler=True),
-    "tpe": SearchKind("tpe", learns=True),
+    kind.name: kind
+    for kind in (
+        SearchKind("grid", "rbt_ray.search.grid_search:GridSearch"),
+        SearchKind("random", "rbt_ray.search.random_search:RandomSearch"),
+        SearchKind("sobol", "rbt_ray.search.sobol:SobolSearch"),
+        SearchKind("bohb", "rbt_ray.search.bohb:bohb_sampler", learns=True, brings_scheduler=True),
+        SearchKind("tpe", "rbt_ray.search.optuna_sampler:OptunaSampler", learns=True),
+    )
 }
+"""Register a search here. Its address is called as `make(space, seed=seed)` and returns, by the flags of its kind:
+
+- `learns`: a `Sampler`; `make` also gets the settings in the study's definition as keywords.
+- `proposes_alone`: a `Searcher`.
+- neither: a `FixedSequence`; `make` may also get `limit` and `points_to_evaluate`.
+"""
 MODELS = tuple(name for name, kind in BUILT_IN.items() if kind.learns)
 """The built-in searches that learn."""
 
@@ -126,7 +142,7 @@ def _kind_by_name(name: str) -> SearchKind | None:
     if name in BUILT_IN:
         return BUILT_IN[name]
     if plugins.load(_SEARCHER_PLUGINS, name) is not None:
-        return SearchKind(name, proposes_alone=True, limits_itself=False)
+        return SearchKind(name, proposes_alone=True)
     return SearchKind(name, learns=True) if plugins.load(_SAMPLER_PLUGINS, name) is not None else None
 
 
@@ -189,15 +205,15 @@ def make_searcher(study: Study, given: Any = None) -> Searcher:
         return TuneSearcher(study.space, given, limit=study.num_samples)
     kind, scheduler = recorded_kind(study), scheduler_from_json(study.scheduler)
     if kind.proposes_alone:
-        searcher: Searcher = _made_by_plugin(_SEARCHER_PLUGINS, study, Searcher)
+        searcher: Searcher = _made(kind, study, _SEARCHER_PLUGINS, Searcher)
         return searcher
-    if scheduler is None and kind.name in _SEQUENCES:
-        return _sequence(study, limit=study.num_samples, points_to_evaluate=study.points_to_evaluate)
+    if scheduler is None and kind.is_sequence:
+        return _sequence(kind, study, limit=study.num_samples, points_to_evaluate=study.points_to_evaluate)
     ladder = ladder_from(study.lowest_fidelity, study.eta) if scheduler is not None else (1.0,)
     n_calibration, before = _calibration(study, ladder)
     return ScheduledSearch(
         study.space,
-        _sampler(study, given),
+        _sampler(kind, study, given),
         scheduler or Hyperband(),
         ladder,
         study.eta,
@@ -209,49 +225,49 @@ def make_searcher(study: Study, given: Any = None) -> Searcher:
     )
 
 
-def _made_by_plugin(group: str, study: Study, protocol: type[Any]) -> Any:
-    make: Any = plugins.load(group, study.search_alg)
+def _made(kind: SearchKind, study: Study, group: str, protocol: type[Any]) -> Any:
+    """Makes the searcher or sampler of a built-in search, or of an entry point of the group."""
+    if kind.address:
+        with damage_explained("`search_alg`"):
+            return load_built_in(kind.address)(study.space, seed=study.seed, **study.search_options)
+    make: Any = plugins.load(group, kind.name)
     try:
         made = make(study.space, seed=study.seed)
     except TypeError as error:
         raise InputError(
-            f"The entry point {study.search_alg!r} of {group!r} is called with (space, seed=...), and raises: {error}."
+            f"The entry point {kind.name!r} of {group!r} is called with (space, seed=...), and raises: {error}."
         ) from error
     if not isinstance(made, protocol):
         raise InputError(
-            f"The entry point {study.search_alg!r} of {group!r} makes a {type(made).__name__}, which lacks a member of "
+            f"The entry point {kind.name!r} of {group!r} makes a {type(made).__name__}, which lacks a member of "
             f"{protocol.__module__}.{protocol.__name__}."
         )
     return made
 
 
-def _sequence(study: Study, **options: Any) -> FixedSequence:
-    sequence: FixedSequence = load_built_in(_SEQUENCES[study.search_alg])(study.space, seed=study.seed, **options)
+def _sequence(kind: SearchKind, study: Study, **options: Any) -> FixedSequence:
+    sequence: FixedSequence = load_built_in(kind.address)(study.space, seed=study.seed, **options)
     return sequence
 
 
-def _sampler(study: Study, given: Any) -> Sampler:
-    sampler = _fresh_sampler(study, given)
+def _sampler(kind: SearchKind, study: Study, given: Any) -> Sampler:
+    sampler = _fresh_sampler(kind, study, given)
     for prior in study.warm_start:
         sampler.learn(np.array(prior.point), prior.fidelity, prior.loss)
     return sampler
 
 
-def _fresh_sampler(study: Study, given: Any) -> Sampler:
-    if given is not None or study.search_alg == "tpe":
+def _fresh_sampler(kind: SearchKind, study: Study, given: Any) -> Sampler:
+    if given is not None:
         from rbt_ray.search.optuna_sampler import OptunaSampler
 
         return OptunaSampler(study.space, seed=study.seed, sampler=given)
-    if study.search_alg == "bohb":
-        with damage_explained("`search_alg`"):
-            bohb = BOHB(**study.search_options)
-        return bohb.sampler(study.space, study.seed)
-    if study.search_alg == "grid":
+    if kind.name == "grid":
         _ = study.space.grid_size  # says why there is no grid
         return SequenceSampler(RandomSearch(study.space, seed=study.seed))  # a grid begins with configs that are alike
-    if study.search_alg in _SEQUENCES:
-        return SequenceSampler(_sequence(study))
-    sampler: Sampler = _made_by_plugin(_SAMPLER_PLUGINS, study, Sampler)
+    if kind.is_sequence:
+        return SequenceSampler(_sequence(kind, study))
+    sampler: Sampler = _made(kind, study, _SAMPLER_PLUGINS, Sampler)
     return sampler
 
 

@@ -1,6 +1,7 @@
 """The contract of every searcher: add a new one to `SEARCHERS`."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from rbt_ray.columns import Outcomes, Proposals, Results
 from rbt_ray.errors import SettingError, SpaceError
 from rbt_ray.search.grid_search import GridSearch
 from rbt_ray.search.random_search import RandomSearch
+from rbt_ray.search.registry import BUILT_IN
 from rbt_ray.search.searcher import Searcher
 from rbt_ray.search.sobol import SobolSearch
 from rbt_ray.study.conditions import Compare, Relation
@@ -76,6 +78,17 @@ def played(search, moves, seed=0):
 
 def key(config):
     return repr(config)
+
+
+def test_every_built_in_search_that_takes_no_sampler_is_in_the_contract():
+    assert {name for name, kind in BUILT_IN.items() if not kind.learns} <= SEARCHERS.keys()
+
+
+def test_pages_and_docstrings_list_every_built_in_search():
+    page = (Path(__file__).parents[2] / "docs" / "search.md").read_text()
+    for name in BUILT_IN:
+        assert f'`"{name}"' in page, name
+        assert f'"{name}"' in rbt.TuneConfig.__doc__, name
 
 
 @cases
