@@ -19,7 +19,7 @@ from rbt_ray.store.location import OWN_BUNDLE
 from rbt_ray.study.space import Space
 from rbt_ray.study.study import BundleId, Study
 from rbt_ray.tuner.config import RunConfig, TuneConfig, non_default_settings
-from rbt_ray.tuner.fidelity import lowest_fidelity
+from rbt_ray.tuner.lowest_fidelity import lowest_fidelity
 from rbt_ray.tuner.warm_start import best_prior_configs, prior_results
 from rbt_ray.types import ACCOUNTING
 

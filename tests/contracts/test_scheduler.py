@@ -1,6 +1,7 @@
 """The contract of every scheduler: add a new one to `SCHEDULERS`."""
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import rbt_ray as rbt
 from rbt_ray.search.calibration import Calibration
 from rbt_ray.search.fidelity_ladder import ladder_from
 from rbt_ray.search.scheduler import Scheduler
-from rbt_ray.search.scheduler_registry import scheduler_from_json, scheduler_to_json
+from rbt_ray.search.scheduler_registry import _SCHEDULERS, scheduler_class, scheduler_from_json, scheduler_to_json
 
 SCHEDULERS = {
     "hyperband": rbt.Hyperband(),
@@ -21,6 +22,17 @@ SCHEDULERS = {
     "median": rbt.MedianStopping(),
 }
 each = pytest.mark.parametrize("scheduler", SCHEDULERS.values(), ids=SCHEDULERS)
+
+
+def test_every_built_in_scheduler_is_in_the_contract():
+    assert {type(scheduler) for scheduler in SCHEDULERS.values()} >= {scheduler_class(name) for name in _SCHEDULERS}
+
+
+def test_the_page_and_the_docstring_list_every_built_in_scheduler():
+    page = (Path(__file__).parents[2] / "docs" / "search.md").read_text()
+    for name in _SCHEDULERS:
+        assert f'`"{name}"' in page, name
+        assert f'"{name}"' in rbt.TuneConfig.__doc__, name
 
 
 class Run:

@@ -1,4 +1,4 @@
-"""The thirteen metrics against published definitions and empyrical-reloaded."""
+"""The metrics against published definitions and empyrical-reloaded."""
 
 from __future__ import annotations
 
