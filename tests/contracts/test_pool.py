@@ -314,14 +314,14 @@ def test_close_leaves_no_worker(start_another):
 
 
 def test_numerical_libraries_use_one_thread_and_ctrl_c_is_the_drivers_to_decide(pool):
-    def settled(params, data):
+    def process_settings(params, data):
         import numba
 
         ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
         return {"score": numba.get_num_threads(), "ignored": ignored, "omp": os.environ["OMP_NUM_THREADS"]}
 
     before = os.environ.get("OPENBLAS_NUM_THREADS")
-    pool.submit(batch(1, task(settled), points(1)))
+    pool.submit(batch(1, task(process_settings), points(1)))
     metrics = collect(pool, 1)[1].outcomes.metrics
     assert metrics["score"].values.tolist() == [1]
     assert metrics["ignored"].values.tolist() == [True]
