@@ -301,7 +301,7 @@ _last: str | None = None
 
 
 def _public(module: ModuleType) -> dict[str, Any]:
-    """Returns the public names of a module, without its constants, of which some modules have hundreds."""
+    """Returns the public names of a module. Omits its constants, since some modules have hundreds."""
     return {
         name: value
         for name, value in vars(module).items()

@@ -81,7 +81,7 @@ class LoadedModules:
         self._last = last
 
     def changed(self) -> str | None:
-        """Returns the name of a module of which a new process may import another version, or None."""
+        """Returns the name of a module that a new process may import in another version, or None."""
         for name, version in self._versions.items():
             if version.stamp is None or _stamp(version.file) != version.stamp or _found(name) != version.found:
                 return name
@@ -95,7 +95,7 @@ def remember() -> None:
 
 
 def of_this_process() -> LoadedModules:
-    """Returns the modules of a process that has imported none of the user's own."""
+    """Returns the modules of this process before it imports any of the user's own."""
     return _inherited or LoadedModules()
 
 

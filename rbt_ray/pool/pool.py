@@ -249,7 +249,7 @@ class WorkerPool(Protocol):
 
     @property
     def n_checks(self) -> int:
-        """How many checks of the prices, one per idle worker, reach every copy of them."""
+        """The number of idle workers that must check the prices so that every copy of them is checked."""
         ...
 
     def share(self, bundle: Bundle) -> BundleRef:

@@ -1,4 +1,4 @@
-"""The settings of BOHB, and the sampler, model and engine they stand for."""
+"""The settings of BOHB, and the sampler, model and engine that they select."""
 
 from __future__ import annotations
 

@@ -35,11 +35,11 @@ class SearchChoice:
 def choose(
     search_alg: Any, space: Space, num_samples: int | None, max_cost: float | None, n_rungs: int
 ) -> SearchChoice:
-    """Returns the search that a user's `search_alg` stands for in a space.
+    """Returns the search that a user's `search_alg` selects for a space.
 
     Args:
-        search_alg: as the user gave it. "auto" stands for a grid if the whole space fits the user's limits (any finite space
-            if there are none), else for the model search.
+        search_alg: as the user gave it. "auto" chooses a grid if the whole space fits the user's limits (any finite space if
+            there are none), else the model search.
         space: the space to search.
         num_samples: the user's limit; None: the whole grid, as many as `max_cost` allows, or 100.
         max_cost: the user's limit.

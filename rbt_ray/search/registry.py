@@ -275,8 +275,8 @@ def _calibration(study: Study, ladder: Ladder) -> tuple[int, int]:
     """Returns how many configs calibrate the ladder, and how many come before them.
 
     They come after a first bracket. With BOHB's own model they come after a round, and take the place of its last bracket:
-    that model should learn full fidelity from the few configs that were promoted to it, not from as many random ones. They
-    are at most a third of the configs left by then. If that is too few, the result is 0, and the search uses every fidelity.
+    that model should learn full fidelity from the few configs that were promoted to it, not from as many random ones. At most
+    a third of the remaining configs calibrate. If that is too few, the result is 0, and the search uses every fidelity.
     """
     n_rungs = len(ladder)
     of_kernels = study.search_alg == "bohb" and BOHB(**study.search_options).model == "kde"

@@ -1,6 +1,6 @@
 """Simulation of strategies: from weights to returns, and from returns to metrics.
 
-Both accountings use these rules; `types.ACCOUNTING` is their version:
+Both accounting modes use these rules; `types.ACCOUNTING` is their version:
 
 **Price.** A symbol has a price on a bar if it has both a close and a fill price (the open for ``"next_open"``, else the
 close). A symbol cannot be held before its first price.

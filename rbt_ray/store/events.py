@@ -275,4 +275,4 @@ class _Reader:
     def require_consumed(self) -> None:
         """Refuses a body that is longer than its header says."""
         if self._at != len(self._body):
-            raise ValueError(f"an event of {len(self._body):,} bytes, of which its header describes {self._at:,}")
+            raise ValueError(f"an event of {len(self._body):,} bytes, but its header describes {self._at:,}")

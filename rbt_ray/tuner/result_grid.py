@@ -98,7 +98,7 @@ class ResultGrid(Sequence[Result]):
         return (results[row] for row in range(len(results)))
 
     def get_best_result(self, metric: str | None = None, mode: Mode | None = None) -> Result:
-        """Returns the best trial that completed at full fidelity; of equal ones, the first.
+        """Returns the best trial that completed at full fidelity; the first if several are equal.
 
         Args:
             metric: the metric to compare; None: the study's.

@@ -195,7 +195,7 @@ class ParallelOptimizer:
         return self.get_best()
 
     def get_best(self) -> OptimizationResult:
-        """Returns the best trial at full fidelity; the first of equal ones.
+        """Returns the best trial at full fidelity; the first if several are equal.
 
         Raises:
             NoResultError: there is none.

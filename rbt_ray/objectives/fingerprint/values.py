@@ -87,7 +87,7 @@ class Location:
         name: the variable's.
         where: end of the label, such as the file.
         root: globals of the module, for a global.
-        is_global: whether it is a global or a class attribute, of which only plain values count.
+        is_global: whether it is a global or a class attribute; only plain values of these count.
     """
 
     kind: str

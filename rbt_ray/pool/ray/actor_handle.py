@@ -37,7 +37,7 @@ class Call:
         answer: Ray's reference to the answer.
         batch: the batch that it sends, if any.
         job: the key of the job that it loads, if any.
-        edition: of the shared objects that it refers to.
+        edition: the edition of the shared objects that it refers to.
     """
 
     kind: CallKind
@@ -144,7 +144,7 @@ class ActorHandle:
         The caller must pass a batch's answer to `received`. It is None if the batch's job was not loaded.
 
         Raises:
-            RayError: Ray's; there is no answer.
+            RayError: the call failed in Ray, so there is no answer.
             AnswerError: the answer is invalid or cannot be unpickled: the objective damaged the actor's process.
         """
         call = self.calls[0]

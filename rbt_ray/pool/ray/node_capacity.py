@@ -1,4 +1,4 @@
-"""NodeCapacity: whether a cluster has, or can ever have, a node for a worker; reports or refuses what has to wait."""
+"""Checks whether a cluster has, or can ever have, a node for a worker; reports workers that wait and refuses impossible ones."""
 
 from __future__ import annotations
 
