@@ -114,7 +114,7 @@ def test_events_of_one_kind_are_read_alone(uri):
     assert read(uri, "asked", "ended") == [EXPECTED[0], EXPECTED[-1]]
 
 
-def test_what_was_appended_survives_kill_9_and_the_next_driver_goes_on(uri):
+def test_appended_events_survive_kill_9_and_the_next_driver_continues(uri):
     def act():
         with driver_at(uri) as journal:
             for event in EVENTS[:4]:

@@ -166,7 +166,7 @@ def test_workers_outlive_batches_and_studies(pool):
     assert set(pool.pids()) == before
 
 
-def test_a_death_costs_the_batch_it_held_and_no_other(pool):
+def test_a_dead_worker_loses_only_its_own_batch(pool):
     job, fatal = task(deadly), harmless(5)
     fatal[2, 1] = 60
     wake(pool)
@@ -184,7 +184,7 @@ def test_a_death_costs_the_batch_it_held_and_no_other(pool):
     ("n", "how"),
     [(50, "exited with code 3"), (60, "signal 9 (SIGKILL)"), (70, "signal 11 (SIGSEGV)"), (80, "signal 6 (SIGABRT)")],
 )
-def test_how_a_worker_ended_is_told(pool, n, how):
+def test_the_error_says_how_a_worker_ended(pool, n, how):
     rows = harmless(1)
     rows[0, 1] = n
     pool.submit(batch(1, task(deadly), rows))

@@ -99,7 +99,7 @@ def test_every_config_is_sampled_and_climbs_rung_by_rung(scheduler, seed, pendin
 @each
 @runs
 @given(seed=seeds, pending=pendings, n_configs=counts, rungs=ladders)
-def test_whoever_waits_for_others_gets_nothing_that_is_not_finished(scheduler, seed, pending, n_configs, rungs):
+def test_every_step_is_proposed_once_and_finishes(scheduler, seed, pending, n_configs, rungs):
     run = Run(scheduler.race(ladder_from(*rungs), rungs[1]), n_configs, seed=seed, pending=pending)
     assert sorted(run.steps) == sorted(run.finished)
     assert len(set(run.steps)) == len(run.steps)
@@ -117,7 +117,7 @@ def test_some_config_reaches_the_top(scheduler, seed, pending, n_configs, rungs)
 @each
 @runs
 @given(seed=seeds, pending=pendings, n_configs=counts, rungs=ladders)
-def test_who_crashed_does_not_go_on(scheduler, seed, pending, n_configs, rungs):
+def test_a_config_that_crashed_is_not_promoted(scheduler, seed, pending, n_configs, rungs):
     run = Run(scheduler.race(ladder_from(*rungs), rungs[1]), n_configs, seed=seed, pending=pending, fatal=0.5)
     assert not {(slot, rung + 1) for slot, rung in run.fatal} & set(run.steps)
 
@@ -170,7 +170,7 @@ def test_several_brackets_are_in_flight():
 
 @runs
 @given(seed=seeds, n_configs=counts)
-def test_asha_promotes_only_who_is_in_the_best_third_so_far(seed, n_configs):
+def test_asha_promotes_only_configs_in_the_best_third_so_far(seed, n_configs):
     race = rbt.ASHA().race(ladder_from(1 / 9, 3), 3)
     run = Run(race, n_configs, seed=seed, pending=1, failing=0.0, fatal=0.0)
     for at, (slot, rung) in enumerate(run.steps):

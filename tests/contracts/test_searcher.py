@@ -109,7 +109,7 @@ def test_any_interleaving_of_ask_and_tell_ends_in_done(searcher, space, moves, l
 
 
 @cases
-def test_asked_again_it_proposes_the_same(searcher, space):
+def test_a_new_searcher_makes_the_same_proposals(searcher, space):
     moves = [1, 7, 30, 2, 60]
     first, second = (played(searcher(space, limit=100, seed=5), moves, seed=1) for _ in range(2))
     assert first == second
@@ -172,7 +172,7 @@ def test_points_that_are_no_configs_are_refused(searcher, point, sentence):
 
 @each
 @pytest.mark.parametrize("limit", [0, -1, 2.5, True, "3", math.nan])
-def test_limits_that_are_none_are_refused(searcher, limit):
+def test_invalid_limits_are_refused(searcher, limit):
     with pytest.raises(SettingError, match=r"`limit` is a whole number above 0, or None"):
         searcher(PAIRS, limit=limit)
 

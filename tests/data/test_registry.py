@@ -148,7 +148,7 @@ def test_the_embedded_version_is_checked(home):
         rbt.load_bundle("sample", "old")
 
 
-def test_without_a_home_of_its_own_it_is_the_users_data_folder(monkeypatch, tmp_path, small):
+def test_without_rbt_ray_home_bundles_are_in_the_users_data_folder(monkeypatch, tmp_path, small):
     monkeypatch.delenv("RBT_RAY_HOME", raising=False)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     monkeypatch.setenv("HOME", str(tmp_path))

@@ -46,7 +46,7 @@ def finished(metrics_of_rows, trials):
 
 @settings(max_examples=200, deadline=None)
 @given(rows=rows, gap=st.booleans())
-def test_a_finished_batch_comes_back_with_values_and_types(tmp_path_factory, rows, gap):
+def test_a_finished_batch_is_read_with_its_values_and_types(tmp_path_factory, rows, gap):
     folder = tmp_path_factory.mktemp("journal")
     trials = list(range(3, 3 + len(rows)))
     if gap:

@@ -113,7 +113,7 @@ def test_doctor_names_a_ray_that_asks_for_no_token():
     assert "requires no token" in done.stdout
 
 
-def test_the_token_is_in_a_file_of_its_owners_and_nowhere_else(pool, above):
+def test_the_token_is_only_in_a_file_that_its_owner_can_read(pool, above):
     [(_, bearer)] = get_auth_headers_if_auth_enabled({}).items()
     token = bearer.removeprefix("Bearer ")
     if not {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys():
