@@ -90,7 +90,7 @@ class Result:
 
 
 def is_real(value: object) -> TypeGuard[float]:
-    """Returns whether it is a real number of Python or numpy, and neither a bool nor a duration (an integer to numpy)."""
+    """Returns whether it is a real number of Python or numpy; False for a bool, and for a numpy duration."""
     if type(value) in (float, int):  # the usual case; checking the abstract class takes ten times as long
         return True
     return isinstance(value, Real) and not isinstance(value, (bool, np.bool_, np.timedelta64))

@@ -42,8 +42,8 @@ def start(name: str, settings: PoolSettings) -> WorkerPool:
     """Starts a pool of workers.
 
     Args:
-        name: of the backend.
-        settings: of the pool.
+        name: the name of the backend.
+        settings: the settings of the pool.
 
     Raises:
         SettingError: there is no such backend, or it cannot use these settings.

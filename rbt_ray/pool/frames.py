@@ -88,7 +88,7 @@ class FrameReader:
     """Assembles the frame that answers one message.
 
     Args:
-        tag: of the message.
+        tag: the tag of the message.
     """
 
     def __init__(self, tag: bytes) -> None:

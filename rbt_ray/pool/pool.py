@@ -27,8 +27,8 @@ class Job:
         key: unique among jobs.
         payload: a pickled `job.Task`.
         reads: the versions of the bundle and the files that it reads.
-        metric: of the study; a trial completes only with a finite value.
-        state: of the driver, which workers enter before they load the job; None: they keep their own.
+        metric: the metric of the study; a trial completes only with a finite value.
+        state: the driver's state, which workers apply before they load the job; None: they keep their own.
     """
 
     key: str
@@ -113,7 +113,7 @@ class Returned:
     """The result of a batch: the worker's answer, or the reason why the batch is lost.
 
     Args:
-        number: of the batch.
+        number: the number of the batch.
         worker: the name of the worker that held it.
         answer: `Outcomes` or a `Review`, by the batch's purpose; None for a check, or if lost.
         lost: None, or the reason, such as "killed by signal 9 (SIGKILL)".

@@ -20,7 +20,7 @@ would use the future: a run on bars that end without a price equals the first ba
 **Ends of listings.** If the bundle declares the time of a symbol's last bar (`listed_until`), its holding is closed on
 the first bar after it, at the last close and the usual costs. A short holding is covered completely, whatever the cash.
 Targets of that bar and later, and a target that was not filled by then, are ignored. Nothing is closed if the bars end
-first, so a run on the first bars still equals the first bars of the run on all bars.
+first, so a run on the first bars equals the start of a run on all bars.
 
 **Fills and round trips.** `n_fills` counts executions that a change of target requests, at most one per symbol and bar.
 Trades by which `every_bar` only undoes drift are charged but not counted. `n_trades` counts round trips: positions that are

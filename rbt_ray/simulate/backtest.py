@@ -29,7 +29,7 @@ class Prices(Protocol):
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """Names of the fields, "close" among them."""
+        """Names of the fields, including "close"."""
         ...
 
     @property

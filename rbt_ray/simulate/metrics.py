@@ -110,7 +110,7 @@ def from_sums(
     Args:
         equity: the last.
         drawdown: the deepest, 0 or negative.
-        mean: of the returns.
+        mean: the mean of the returns.
         squares: sum of the squared deviations from `mean`; likewise `cubes` and `fourths`.
         cubes: see `squares`.
         fourths: see `squares`.

@@ -1,7 +1,7 @@
 """The events of a journal: validated on creation, and packed into a header of JSON and a body of columns.
 
-A driver creates events from the answers of workers, and a reader from a file, with the same classes. So an event that could
-not be read again cannot be created, and is never appended.
+A driver creates events from the answers of workers, and a reader from a file, with the same classes. A
+driver therefore never appends an event that a reader would refuse.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ class Ended:
     n_workers: int
     backend: str
     notes: list[str] = field(default_factory=list)
-    """Decisions of the search, a sentence each."""
+    """Decisions of the search, one sentence each."""
     version: str = __version__
 
     def __post_init__(self) -> None:

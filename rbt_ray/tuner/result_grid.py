@@ -63,7 +63,7 @@ class ResultGrid(Sequence[Result]):
 
     @property
     def notes(self) -> list[str]:
-        """The decisions of the search, a sentence each: what "auto" chose, which fidelities were skipped."""
+        """The decisions of the search, one sentence each: what "auto" chose, which fidelities were skipped."""
         return self._record.notes
 
     @property

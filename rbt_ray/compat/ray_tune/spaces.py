@@ -36,7 +36,7 @@ class SampleFrom:
     """A parameter computed by a function of the others.
 
     Args:
-        func: a function of the config so far, or of nothing. It may read `config["x"]`, `spec["x"]`, `spec.config.x` or
+        func: a function of the config so far, or without arguments. It may read `config["x"]`, `spec["x"]`, `spec.config.x` or
             `spec.config["x"]`: all are the same.
     """
 

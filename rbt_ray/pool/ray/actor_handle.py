@@ -51,7 +51,7 @@ class ActorHandle:
     """Starts an actor. `info` is None until the actor is ready; `has_run` is whether it has run a batch.
 
     Args:
-        name: of the worker.
+        name: the name of the worker.
         node: the node to run on; None if Ray chooses.
         options: Ray's options of the actor.
         memory_limit: bytes of its own memory above which the actor ends.

@@ -42,7 +42,7 @@ class RayPool:
 
     Args:
         n_workers: the number of actors; None: as many as fit on all nodes, including nodes that join later.
-        address: of the cluster to join ("auto", "host:port", "ray://host:port"); None starts a Ray of our own on this
+        address: the address of the cluster to join ("auto", "host:port", "ray://host:port"); None starts a Ray of our own on this
             machine, which `close` ends.
         num_cpus_per_worker: processors of an actor.
         resources_per_worker: other Ray resources of an actor.
