@@ -65,7 +65,7 @@ class Batch:
         fidelity: the share of the training bars that they use.
         purpose: "score" returns `Outcomes`; "review" re-runs a config in detail; "check" has no trial, and compares the
             prices that the worker reads with their checksums.
-        starts: the checkpoints from which objectives that report continue, by row of the batch.
+        starts: the checkpoints from which trials continue, by row of the batch.
     """
 
     number: int

@@ -29,7 +29,7 @@ class ScheduledSearch:
         scheduler: promotes them up the ladder.
         ladder: the fidelities, ascending; the last is 1.
         eta: the factor between fidelities.
-        limit: the most new configs to propose, `points_to_evaluate` included; None for no limit.
+        limit: the maximum number of new configs to propose, `points_to_evaluate` included; None for no limit.
         n_calibration: how many configs to evaluate on every rung, to find out which rungs are worth using.
         calibrate_after: how many configs to propose before those.
         points_to_evaluate: configs to propose first, once each.

@@ -7,7 +7,7 @@ close). A symbol cannot be held before its first price.
 
 **Missing bars.** On a bar without a price, no order of the symbol is filled. A holding is carried at its last close, and
 its return falls on the bar of the next price. For valuation, `C` on such a bar is the last close, and `F` equals that `C`:
-the result is that of prices filled forward, without trades on missing bars. (A bar with a close and no open is valued at
+the result equals a run on prices filled forward, without trades on missing bars. (A bar with a close and no open is valued at
 its close, and fills nothing at ``"next_open"``.)
 
 **Targets.** A target on a bar without a price is ignored. The current target `w'[t]` is that of the last bar up to `t`

@@ -77,7 +77,7 @@ class Study:
         seed: the seed of everything random.
         max_pending: how many trials may be open at once.
         deterministic: whether the searcher gets results in the order of its proposals.
-        max_cost: the most evaluations, counted in full-fidelity ones.
+        max_cost: the maximum cost, in evaluations at full fidelity.
         points_to_evaluate: configs to evaluate first.
         bundle: the prices, or None.
         objective: where to find the objective again.

@@ -148,7 +148,7 @@ class ResultGrid(Sequence[Result]):
     def get_dataframe(self) -> pd.DataFrame:
         """Returns a row per trial: trial_id, status, fidelity, config/<name>..., <metric>..., error, duration_s, worker.
 
-        Lone surrogates in names and texts, which pandas cannot hold, are replaced by escapes.
+        Lone surrogates in names and texts are escaped, since pandas cannot hold them.
         """
         import pandas as pd
 

@@ -120,8 +120,8 @@ class Tuner:
             param_space: the study's space; needed only if it holds options that JSON cannot.
             search_alg: a new searcher or sampler object; needed only if the study was begun with one.
             callbacks: as in RunConfig.
-            run_config: where and how to run it. `name`, `storage_path` and `recheck` are those of the study, and so are
-                the saved settings (see RunConfig) that are left at their defaults.
+            run_config: where and how to run it. `name`, `storage_path` and `recheck` come from the study, as do
+                the saved settings (see RunConfig) that you leave at their defaults.
             accept_changes: continue even if the objective's code, state or settings, or the accounting rules of
                 backtests, have changed since the study was begun. Later trials are then not comparable with earlier ones.
 

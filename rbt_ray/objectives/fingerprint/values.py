@@ -251,7 +251,7 @@ class ValueText:
 
 
 def _shown(value: Any) -> str | None:
-    """Returns the value as messages and the journal may show it: only numbers, since a text may be a password."""
+    """Returns the text of a number, for messages and the journal; None for any other value, which may be a password."""
     if type(value) not in _NUMBERS or (type(value) is int and abs(value) >= 10**_LONGEST_SHOWN):
         return None
     return repr(value)

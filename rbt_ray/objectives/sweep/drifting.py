@@ -1,6 +1,6 @@
 """Computes returns from positions for eight configs at once, with orders only when a position changes.
 
-The accounting is that of `rbt_ray.simulate.on_change` for targets of `1 / n_symbols` or 0, with fees and without
+The accounting equals `rbt_ray.simulate.on_change` for targets of `1 / n_symbols` or 0, with fees and without
 slippage. With such targets, every sell closes a holding and every buy opens one. All buys of a bar have the same value,
 so they are filled in the order of the symbols.
 """
