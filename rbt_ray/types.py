@@ -37,7 +37,7 @@ RESULT_COLUMNS = ("trial_id", "status", "fidelity", "error", "duration_s", "work
 
 Mode: TypeAlias = Literal["min", "max"]
 FidelityKind: TypeAlias = Literal["prefix", "blocks", "symbols", "reports"]
-"""What a fidelity is a share of: the first bars, the bars of each block, the symbols, or the objective's reports."""
+"""The quantity that a fidelity is a share of: the first bars, the bars of each block, the symbols, or the objective's reports."""
 Execution: TypeAlias = Literal["next_open", "next_close", "close"]
 Rebalance: TypeAlias = Literal["every_bar", "on_change"]
 ACCOUNTING: Final = 2

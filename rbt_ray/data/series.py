@@ -23,7 +23,7 @@ FIXES = {
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where rows were read: a text file, whose lines count from 1 with the header, or a table, whose rows count from 0.
+    """The source of rows: a text file, whose lines count from 1 with the header, or a table, whose rows count from 0.
 
     Args:
         name: the name of the file or table.

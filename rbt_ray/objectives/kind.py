@@ -58,7 +58,7 @@ class SweepObjective(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ObjectiveKind:
-    """How an objective is called, and what it brings.
+    """How to call an objective, and what it provides.
 
     Args:
         takes: what one call scores: a "config", a list of "configs" (see `batched`), or "columns" (see `SweepObjective`).

@@ -1,4 +1,4 @@
-"""How a worker scores a batch of configs with an objective of any kind."""
+"""Scores a batch of configs on a worker, with an objective of any kind."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ _STANDARD = tuple(sysconfig.get_paths()[name] + os.sep for name in ("stdlib", "p
 _PACKAGES = tuple(f"{os.sep}{name}{os.sep}" for name in ("site-packages", "dist-packages"))
 _OURS = str(Path(__file__).parents[1]) + os.sep
 _MARGIN_S = 0.05
-"""How far the clock of a file system may lag behind `time.time`."""
+"""The seconds by which the clock of a file system may lag behind `time.time`."""
 
 
 @dataclass(frozen=True, slots=True)

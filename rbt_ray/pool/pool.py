@@ -21,7 +21,7 @@ _MAX_REASON_CHARS = 10_000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Job:
-    """What all batches of a study share, packed once; a pool sends it to a worker before its first batch.
+    """The part that all batches of a study share, packed once; a pool sends it to a worker before its first batch.
 
     Args:
         key: unique among jobs.
@@ -50,7 +50,7 @@ class PricesChanged:
 
 
 Answer: TypeAlias = "Outcomes | Review | PricesChanged | bytes | None"
-"""What a worker sends back for a batch; bytes are the packed results of function calls, which are no trials."""
+"""The answer of a worker to a batch. Bytes are the packed results of function calls, which are not trials."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -144,7 +144,7 @@ class Returned:
 
 
 class WorkItem(Protocol):
-    """What a worker is sent: a `Batch`, or another message that its main loop takes and answers."""
+    """A message for a worker: a `Batch`, or another one that its main loop answers."""
 
     @property
     def number(self) -> int:
@@ -157,7 +157,7 @@ class WorkItem(Protocol):
         ...
 
     def __len__(self) -> int:
-        """How many trials it counts as towards `recycle_after`."""
+        """The number of trials that it adds to the count for `recycle_after`."""
         ...
 
     def message(self) -> Any:
@@ -234,17 +234,17 @@ class WorkerPool(Protocol):
 
     @property
     def capacity(self) -> int:
-        """How many batches can be submitted at the same time."""
+        """The number of batches that can be submitted at the same time."""
         ...
 
     @property
     def n_workers(self) -> int:
-        """How many workers evaluate batches at the same time."""
+        """The number of workers that evaluate batches at the same time."""
         ...
 
     @property
     def batch_seconds(self) -> float:
-        """How many seconds a batch should take, so that its transfer costs little in comparison."""
+        """The seconds that a batch should take, so that its transfer costs little in comparison."""
         ...
 
     @property

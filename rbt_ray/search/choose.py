@@ -1,4 +1,4 @@
-"""Which search a study uses, and how many configs it may propose."""
+"""Chooses the search of a study, and the number of configs that it may propose."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ from rbt_ray.study.study import Study
 
 _SEARCHER_PLUGINS, _SAMPLER_PLUGINS = "rbt_ray.searchers", "rbt_ray.samplers"
 _CALIBRATION = 8
-"""How many configs calibrate a ladder."""
+"""The number of configs that calibrate a ladder."""
 
 
 @dataclass(frozen=True, slots=True)

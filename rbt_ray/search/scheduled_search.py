@@ -69,7 +69,7 @@ class ScheduledSearch:
 
     @property
     def notes(self) -> list[str]:
-        """What the search decided along the way, one sentence each."""
+        """The decisions of the search so far, one sentence each."""
         notes = list(self._notes)
         if n_restarts := getattr(self._sampler, "n_restarts", 0):
             notes.append(f"the search restarted {n_restarts:,} times after stagnating.")

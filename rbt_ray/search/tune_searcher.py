@@ -18,7 +18,7 @@ from rbt_ray.study.space import Space
 from rbt_ray.types import FloatArray, Proposal, Result
 
 _TRIES = 100
-"""How many forbidden suggestions in a row are an error."""
+"""The number of forbidden suggestions in a row that is an error."""
 _METRIC, _MODE = "loss", "min"
 
 

@@ -25,7 +25,7 @@ _kept: list[Backtest] | None = None
 
 
 class Prices(Protocol):
-    """What a backtest needs of a bundle or of a view of one."""
+    """The members of a bundle or view that a backtest needs."""
 
     @property
     def fields(self) -> tuple[str, ...]:

@@ -126,7 +126,7 @@ class Distrusted:
     """The prices changed: everything recorded since the last check that passed is invalid; see `trust`."""
 
     where: str
-    """Which prices differ, for messages."""
+    """A description of the prices that differ, for messages."""
 
     def __post_init__(self) -> None:
         _set(self, where=recordable.text(self.where))

@@ -49,7 +49,7 @@ class Segment:
 
     @property
     def n_bytes(self) -> int:
-        """How many bytes the events take, about."""
+        """The approximate number of bytes that the events take."""
         return sum(len(header) + len(body or b"") for _, header, body, _ in self.rows)
 
 

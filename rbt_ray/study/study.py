@@ -22,12 +22,12 @@ class BundleId:
     version: str
     n_bars: int
     train_bars: int
-    """How many bars from the start the search may use; the rest is the hold-out."""
+    """The number of bars, from the first, that the search may use; the rest are the hold-out."""
 
 
 @dataclass(frozen=True)
 class Address:
-    """Where to find an objective again, and how to recognize it.
+    """The address of an objective and its fingerprint.
 
     Args:
         name: a built-in objective's name, or ``module:function``.

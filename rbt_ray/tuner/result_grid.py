@@ -58,7 +58,7 @@ class ResultGrid(Sequence[Result]):
 
     @property
     def runs(self) -> list[Ended]:
-        """How each run of the study ended; more than one if it was resumed."""
+        """The end of each run of the study; more than one run if it was resumed."""
         return self._record.runs
 
     @property

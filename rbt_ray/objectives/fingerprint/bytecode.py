@@ -1,4 +1,4 @@
-"""What a function's compiled code does: its canonical form, the names it reads, and the values it changes."""
+"""Analyses the compiled code of a function: its canonical form, the names it reads, and the values it changes."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ class Location:
 
     @property
     def label(self) -> str:
-        """How a message names it."""
+        """The name of the place in messages."""
         return f"{self.kind} `{self.name}`{self.where}"
 
     def attribute(self, name: str) -> Location:

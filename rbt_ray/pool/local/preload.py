@@ -13,7 +13,7 @@ from pathlib import Path
 from rbt_ray.pool import process_setup
 
 _PREFIX = "pymp-"
-"""How multiprocessing begins the names of its temporary folders."""
+"""The prefix of multiprocessing's temporary folders."""
 
 
 def remember_modules() -> None:

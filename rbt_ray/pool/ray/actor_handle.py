@@ -97,7 +97,7 @@ class ActorHandle:
 
     @property
     def load(self) -> int:
-        """How many batches it holds, including those that another actor has taken over."""
+        """The number of batches that it holds, including those that another actor has taken over."""
         return sum(call.kind in (BATCH, VOID) for call in self.calls)
 
     def needs_recycling(self, recycle_after: int | None) -> bool:

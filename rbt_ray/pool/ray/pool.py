@@ -33,7 +33,7 @@ _BRIEF_SECONDS = 0.5
 _STUCK_SECONDS = 1.0
 _BATCH_SECONDS = 0.3
 _TRIES = 3
-"""How often in a row an error that may be a host's fault counts as one."""
+"""The number of errors in a row that may be a host's fault; the next one counts as the study's."""
 _CALLS_PER_SECOND = 2_000  # there and back, whatever a call holds
 
 
