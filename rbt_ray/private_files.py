@@ -1,4 +1,4 @@
-"""Writes folders and files that only their owner can access, whatever the umask is, and flushes them to the disk.
+"""Writes folders and files that only their owner can access, for any umask, and flushes them to the disk.
 
 A file is written under a random name next to its path and renamed when it is complete. The name cannot be guessed and is
 never opened if it exists, so a link that another user left in a shared folder cannot redirect a write.

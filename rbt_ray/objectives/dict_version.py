@@ -1,4 +1,4 @@
-"""A number that changes whenever a dict is modified: a look at a module costs one read in place of one for each name.
+"""A number that changes whenever a dict is modified: checking a module then takes one read instead of one for each name.
 
 CPython 3.6 to 3.13 keep such a number in every dict, behind reference count, type and length (PEP 509). A comparison of
 the names takes longer, and writes a reference count to each value's page: a forked worker then has its own copies of the

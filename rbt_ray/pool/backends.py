@@ -34,7 +34,7 @@ def names() -> list[str]:
 
 
 def is_known(name: str) -> bool:
-    """Returns whether there is a backend of that name; our own are found without a look at installed packages."""
+    """Returns whether there is a backend of that name; the built-in ones are found without scanning installed packages."""
     return name in _MODULES or name in plugins.names(GROUP)
 
 

@@ -1,4 +1,4 @@
-"""Imports the user's own modules from the source that came with the job, so that all workers of a study run the same code.
+"""Imports the user's own modules from the source that the job includes, so that all workers of a study run the same code.
 
 That also works after their files have changed, and on hosts without them. The modules have the name, `__file__` and package
 that a normal import gives them.

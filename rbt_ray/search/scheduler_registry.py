@@ -28,7 +28,7 @@ def scheduler_names() -> list[str]:
 
 
 def scheduler_class(name: str) -> type[Any] | None:
-    """Returns the class of a scheduler; None if nobody defines the name.
+    """Returns the class of a scheduler; None if the name is unknown.
 
     Raises:
         InputError: two packages define the name, or the package that defines it cannot be imported.

@@ -66,7 +66,7 @@ def pack(segment: Segment) -> bytes:
 
 
 def unpack(packed: bytes, first: int, what: str) -> Segment:
-    """The segment in an Arrow file, every event of it as it was written.
+    """The segment in an Arrow file, with every event unchanged.
 
     Args:
         packed: the file.

@@ -40,7 +40,7 @@ class NodeCapacity:
         self.found()
 
     def found(self) -> None:
-        """Restarts the waiting time: there is a worker, or none is needed."""
+        """Restarts the waiting time, since there is a worker or none is needed."""
         self._since = time.monotonic()
         self._say_at = self._since + _PATIENT_SECONDS
         self._cancel_request()
