@@ -130,7 +130,7 @@ class _ClassAttributes:
 
 
 class Interpreter:
-    """The interpreter state when this is created, which `repair` restores; `was_damaged` is set if it ever differed."""
+    """The interpreter state at creation, which `repair` restores; `was_damaged` is set if it ever differed."""
 
     __slots__ = (
         "_classes",

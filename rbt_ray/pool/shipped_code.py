@@ -40,8 +40,8 @@ class _Loader(SourceFileLoader):
     def _compiled_from(self) -> str:
         """Returns the path of a file that holds the source, and writes the file if there is none.
 
-        Tracebacks, `inspect.getsource` and numba's cache find the source by this path. With a file of other content, numba
-        would cache kernels of this source under that content.
+        Tracebacks, `inspect.getsource` and numba's cache find the source by this path. If the file had other
+        content, numba would cache the kernels of this source as kernels of that content.
 
         Raises:
             ObjectiveError: the file cannot be written.
