@@ -146,7 +146,7 @@ MODULES = {f"rbt_ray.{module_of(path)}" for path in modules()}
 
 
 def circles(graph):
-    """Groups of modules, each of which leads to all others of its group."""
+    """Returns the groups of modules that import each other, directly or through others."""
 
     def reached(start):
         found, waiting = set(), [start]

@@ -246,7 +246,7 @@ def public_values():
 
 
 def fingerprint(value):
-    """What a study records of an objective that refers to it, whatever the version of Python."""
+    """Returns what a study records of an objective that refers to the object; equal for all versions of Python."""
     return fingerprint_of(functools.partial(value)).digest
 
 

@@ -1,4 +1,4 @@
-"""DataProvider: an objective that brings its own data, as files that a backtester reads."""
+"""DataProvider: an objective that provides its own data, as files that a backtester reads."""
 
 from __future__ import annotations
 

@@ -40,10 +40,10 @@ class SearchKind:
 
     Args:
         name: the `search_alg` of a study's definition.
-        address: the "module:name" of what makes a built-in search, called as `BUILT_IN` says; "" for all others.
+        address: the "module:name" of the class or function that makes a built-in search; see `BUILT_IN`. "" for all others.
         learns: whether it is a sampler that learns from results, and so takes `warm_start`.
         proposes_alone: whether it proposes whole trials, and so takes neither a scheduler nor points to evaluate first.
-        brings_scheduler: whether it uses Hyperband if the user gives no scheduler.
+        has_default_scheduler: whether it uses Hyperband if the user gives no scheduler.
         is_object: whether it is an object of the user's, which a resumed study needs again.
     """
 
@@ -51,7 +51,7 @@ class SearchKind:
     address: str = ""
     learns: bool = False
     proposes_alone: bool = False
-    brings_scheduler: bool = False
+    has_default_scheduler: bool = False
     is_object: bool = False
 
     @property
@@ -65,7 +65,7 @@ class SearchKind:
         return bool(self.address) and not self.learns and not self.proposes_alone
 
 
-_AUTO = SearchKind("auto", brings_scheduler=True)
+_AUTO = SearchKind("auto", has_default_scheduler=True)
 _OBJECT = SearchKind("custom", is_object=True)
 BUILT_IN = {
     kind.name: kind
@@ -73,7 +73,7 @@ BUILT_IN = {
         SearchKind("grid", "rbt_ray.search.grid_search:GridSearch"),
         SearchKind("random", "rbt_ray.search.random_search:RandomSearch"),
         SearchKind("sobol", "rbt_ray.search.sobol:SobolSearch"),
-        SearchKind("bohb", "rbt_ray.search.bohb:bohb_sampler", learns=True, brings_scheduler=True),
+        SearchKind("bohb", "rbt_ray.search.bohb:bohb_sampler", learns=True, has_default_scheduler=True),
         SearchKind("tpe", "rbt_ray.search.optuna_sampler:OptunaSampler", learns=True),
     )
 }

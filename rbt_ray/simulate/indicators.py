@@ -43,7 +43,7 @@ def ema(values: ArrayLike, span: int) -> FloatArray:
 
     Args:
         values: ``(n_bars, n_symbols)``.
-        span: bars, at least 1; the result is NaN before.
+        span: bars, at least 1; the result is NaN until a symbol has that many bars.
 
     Raises:
         ShapeError: `values` is not a table.

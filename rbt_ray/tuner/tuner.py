@@ -70,7 +70,7 @@ class Tuner:
         objective: a function of (params, data) that returns a number, a dict of metrics or a Backtest; one marked
             `rbt.batched`; or a built-in one from `rbt.objectives`.
         param_space: the parameters to search: a dict of domains, which may be nested, or a ConfigSpace.
-        bundle: the prices, as a Bundle or the name of a registered one; None for an objective that needs none or brings
+        bundle: the prices, as a Bundle or the name of a registered one; None for an objective that needs none or provides
             its own.
         tune_config: what to search, and how.
         run_config: where and how to run it.

@@ -21,7 +21,7 @@ PLACES = {
 
 
 def finished(first, n, fidelity=1.0):
-    """A batch of which the second trial has crashed, with a metric of each type."""
+    """Returns a batch with a metric of each type, in which the second trial has crashed."""
     completed = np.arange(n) != 1
     status = np.where(completed, COMPLETED, CRASHED).astype(np.uint8)
     values = {"score": [0.1 * row for row in range(n)], "n": list(range(n)), "kind": ["é", None] * n, "big": [True] * n}

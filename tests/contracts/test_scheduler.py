@@ -143,7 +143,7 @@ def test_a_ladder_of_one_rung_is_full_fidelity_for_all(scheduler):
 @pytest.mark.parametrize("scheduler", [rbt.Hyperband(), rbt.SuccessiveHalving()])
 @pytest.mark.parametrize("pending", [1, 64])
 def test_brackets_send_up_the_best_of_a_rung(scheduler, pending):
-    """By brute force over each bracket's rungs, whatever the order of arrival and however many brackets are open."""
+    """Compares with brute force over the rungs of each bracket, for any order of arrival and any number of open brackets."""
     ladder = ladder_from(1 / 27, 3)
     race = scheduler.race(ladder, 3)
     homes = {}

@@ -59,7 +59,7 @@ def results_of(proposals, first, rng):
 
 
 def played(search, moves, seed=0):
-    """Returns the proposals of asks of the given sizes, with results told in random order in between."""
+    """Returns the proposals of asks of the given sizes; reports results in random order in between."""
     rng = np.random.default_rng(seed)
     proposed, open_results = [], []
     for n in moves:

@@ -193,7 +193,7 @@ def test_a_killed_ingest_leaves_a_whole_version(home, attempts):
 
 @pytest.mark.parametrize("act", ["ingest", "remove"])
 def test_remains_of_killed_ingests_and_removals_are_removed(home, small, act, tmp_path):
-    """While the registry is locked nobody else writes, so every unfinished file was abandoned."""
+    """No other process writes while the registry is locked, so every unfinished file is a leftover."""
     rbt.ingest("p", small)
     rbt.ingest("q", small)
     bundles, outside = home / "bundles", tmp_path / "outside"

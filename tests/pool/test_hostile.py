@@ -303,7 +303,7 @@ def begun(path, pool=None):
 
 
 def left_of(processes):
-    """Those that still run after a while; one that nobody asks how it ended does not run."""
+    """Returns the processes that still run after a while; a zombie does not run."""
     deadline = time.monotonic() + 20
     while (left := [one for one in processes if runs(one)]) and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -20,7 +20,7 @@ LADDER = ladder_from(1 / 9, 3)
 
 
 class Recording(SequenceSampler):
-    """Remembers what it is told."""
+    """Records the results that it receives."""
 
     def __init__(self, space, seed=0):
         super().__init__(RandomSearch(space, seed=seed))

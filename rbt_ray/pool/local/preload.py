@@ -33,7 +33,7 @@ def remember_modules() -> None:
 def _remove_socket_at_exit() -> None:
     """Registers the removal of this fork server's socket and folder, which its driver leaves behind if it is killed.
 
-    The fork server ends after its driver, whose process id may belong to another process by then: it does not look at that.
+    It does not check whether the driver runs: when the fork server ends, another process may have the process ID of the driver.
     """
     path = _listening_socket()
     if path is not None and path.parent.name.startswith(_PREFIX):

@@ -35,7 +35,7 @@ def old_style(config):
 
 
 def counted(config):
-    """Goes on from its checkpoint; fails once at 3."""
+    """Continues from its checkpoint; fails once at 3."""
     step = 0
     if checkpoint := tune.get_checkpoint():
         with checkpoint.as_directory() as folder:

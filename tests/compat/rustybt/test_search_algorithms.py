@@ -39,7 +39,7 @@ def score(params):
 
 
 def run(strategy, ahead=1):
-    """Asks for `ahead` suggestions before their results are told."""
+    """Requests `ahead` suggestions before it reports their results."""
     told, open_ = [], []
     while True:
         while len(open_) < ahead and not strategy.is_complete():

@@ -234,7 +234,7 @@ def test_another_users_folder_and_a_link_are_left_alone(tmp_path, monkeypatch):
 
 
 def test_folders_of_other_parts_are_left_alone(above):
-    """Whatever name another part of this package gives to its temporary folders, and whatever it holds no lock on."""
+    """The removal of old folders keeps those of other parts of the package, even if no process locks them."""
     prefixes = {
         prefix
         for path in Path(rbt.__file__).parent.rglob("*.py")
