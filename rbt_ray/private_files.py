@@ -64,7 +64,7 @@ def replacing(path: Path, *, mode: int = 0o600, flush: bool = True) -> Iterator[
     Args:
         path: the file to replace.
         mode: the file's mode, before the umask.
-        flush: whether this has to hold after a power cut, too, which takes some milliseconds.
+        flush: whether to flush the file, so that this also holds after a power cut; it takes some milliseconds.
 
     Raises:
         OSError: it cannot be written; `path` is not changed.

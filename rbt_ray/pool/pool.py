@@ -284,7 +284,7 @@ class WorkerPool(Protocol):
         ...
 
     def rest(self) -> bool:
-        """Releases what idle workers keep from others until the next batch; returns False if only `close` can do that."""
+        """Releases the resources of idle workers until the next batch; returns False if only `close` can do that."""
         ...
 
     def close(self) -> None:

@@ -91,7 +91,7 @@ def check_search_alg(search_alg: Any) -> SearchKind:
     """Returns the kind of search of a user's `search_alg`, after checking that its name has one definition.
 
     Raises:
-        SettingError: it is no known name, and no object that can search.
+        SettingError: it is neither a known name nor an object that can search.
         InputError: the name has two definitions, or the package that defines it cannot be imported.
     """
     if isinstance(search_alg, str) and search_alg != "auto":  # scanning packages takes 20 ms, too long for a default

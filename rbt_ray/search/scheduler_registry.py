@@ -40,7 +40,7 @@ def scheduler_to_json(scheduler: Any) -> dict[str, Any] | None:
     """Returns the name and settings of a user's `scheduler`, for a study's definition.
 
     Raises:
-        SettingError: it is no known name, and no object of a known class.
+        SettingError: it is neither a known name nor an object of a known class.
         InputError: two packages define the name, or the package that defines it cannot be imported.
     """
     if scheduler is None:

@@ -116,7 +116,7 @@ def generate_samples(
         constant_grid_search: draw once for all combinations of the grids.
 
     Raises:
-        SpaceError: it is no space, or functions in it depend on one another.
+        SpaceError: it is not a space, or functions in it depend on one another.
     """
     if not isinstance(param_space, Mapping):
         raise SpaceError(f"`param_space` must be a dict; got {param_space!r} of type {type(param_space).__name__}.")

@@ -105,7 +105,7 @@ class ActorHandle:
         return recycle_after is not None and self._trials >= recycle_after
 
     def has_capacity(self, depth: int, recycle_after: int | None) -> bool:
-        """Returns whether it is ready, holds fewer than `depth` batches, and none of a single trial.
+        """Returns whether it is ready, holds fewer than `depth` batches, and no batch of a single trial.
 
         When a process is killed, the answer to its previous batch can be lost too. A batch of several trials is then sent
         again in halves, but a single trial would be recorded as crashed because of the next batch.
