@@ -1,4 +1,4 @@
-"""Reads Arrow IPC files from anywhere: checks how much memory a file takes decompressed before anything is decompressed.
+"""Reads Arrow IPC files from untrusted sources: checks the decompressed size before decompressing anything.
 
 A small file can decompress to any size. Each compressed buffer begins with its decompressed size, and flatbuffers, which
 pyarrow does not expose, say where the buffers are.

@@ -54,7 +54,7 @@ class StudyNotFoundError(InputError, FileNotFoundError):
 
 
 class StudyMismatchError(InputError):
-    """An argument of `restore` is not the one the study was begun with."""
+    """An argument of `restore` does not match the study."""
 
 
 class StudyLockedError(InputError):

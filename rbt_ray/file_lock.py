@@ -51,7 +51,7 @@ class FileLock:
         wait: whether to wait while another process or thread holds the lock.
 
     Attributes:
-        descriptor: of the file, whose content belongs to the holder.
+        descriptor: the descriptor of the file, whose content belongs to the holder.
 
     Raises:
         LockHeldError: another process or thread holds the lock, and `wait` is false.

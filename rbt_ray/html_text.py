@@ -11,5 +11,5 @@ def escape(text: str) -> str:
 
 
 def encodable(text: str) -> str:
-    """Replaces lone surrogates, which JSON can contain and no encoding can represent, by escapes."""
+    """Escapes lone surrogates, which JSON can contain and no encoding can represent."""
     return text.encode("utf-8", errors="backslashreplace").decode("utf-8")

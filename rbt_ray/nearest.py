@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 
 def did_you_mean(word: object, known: Iterable[str]) -> str:
-    """Returns "did you mean 'slow'?" with the nearest known word; an empty text if none is near."""
+    """Returns "did you mean 'slow'?" with the nearest known word, or an empty string if no known word is near."""
     close = difflib.get_close_matches(str(word), list(known), n=1)
     return f"did you mean {close[0]!r}?" if close else ""
 

@@ -54,7 +54,7 @@ def explanation(error: BaseException) -> str | None:
 
 @contextmanager
 def explain_os_errors() -> Iterator[None]:
-    """Replaces errors that `explanation` can explain by a `ResourceError`; also usable as a decorator."""
+    """Raises a `ResourceError` for errors that `explanation` can explain; also usable as a decorator."""
     try:
         yield
     except RbtError:

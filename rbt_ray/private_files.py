@@ -1,4 +1,4 @@
-"""Writes folders and files that only their owner can access, whatever the umask is, and flushes them to the disk.
+"""Writes folders and files that only their owner can access, for any umask, and flushes them to the disk.
 
 A file is written under a random name next to its path and renamed when it is complete. The name cannot be guessed and is
 never opened if it exists, so a link that another user left in a shared folder cannot redirect a write.
@@ -74,7 +74,7 @@ def replacing(path: Path, *, mode: int = 0o600, flush: bool = True) -> Iterator[
     Args:
         path: the file to replace.
         mode: the file's mode, before the umask.
-        flush: whether this has to hold after a power cut, too, which takes some milliseconds.
+        flush: whether to flush the file, so that this also holds after a power cut; it takes some milliseconds.
 
     Raises:
         OSError: it cannot be written; `path` is not changed.

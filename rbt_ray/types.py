@@ -37,7 +37,7 @@ RESULT_COLUMNS = ("trial_id", "status", "fidelity", "error", "duration_s", "work
 
 Mode: TypeAlias = Literal["min", "max"]
 FidelityKind: TypeAlias = Literal["prefix", "blocks", "symbols", "reports"]
-"""What a fidelity is a share of: the first bars, the bars of each block, the symbols, or the objective's reports."""
+"""The quantity that a fidelity is a share of: the first bars, the bars of each block, the symbols, or the objective's reports."""
 Execution: TypeAlias = Literal["next_open", "next_close", "close"]
 Rebalance: TypeAlias = Literal["every_bar", "on_change"]
 ACCOUNTING: Final = 2
@@ -93,7 +93,7 @@ class Result:
 
 
 def is_real(value: object) -> TypeGuard[float]:
-    """Returns whether it is a real number of Python or numpy, and neither a bool nor a duration (an integer to numpy)."""
+    """Returns whether it is a real number of Python or numpy; False for a bool, and for a numpy duration."""
     if type(value) in (float, int):  # the usual case; checking the abstract class takes ten times as long
         return True
     return isinstance(value, Real) and not isinstance(value, (bool, np.bool_, np.timedelta64))

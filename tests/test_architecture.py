@@ -98,6 +98,18 @@ HEAVY = {
 
 # Private words that had several meanings here, or none elsewhere; see the glossary in docs/architecture.md.
 BANNED = {"ambient", "decimate", "fitting", "sound", "streaming", "whoever"}
+# Metaphors, banned in code, comments, docstrings and pages of the whole repository, except in the lists of the tests.
+METAPHORS = {
+    *("buried", "buries", "bury", "courier", "couriers", "lanes", "latch", "latched", "latches"),
+    *("settle", "settled", "settles", "strike", "strikes", "surroundings"),
+}
+ROOT = PACKAGE.parent
+TEXTS = sorted(
+    path
+    for folder in ("rbt_ray", "tests", "benchmarks", "docs")
+    for path in (ROOT / folder).rglob("*")
+    if path.suffix in (".py", ".md") and path.name not in ("test_architecture.py", "test_plain_english.py")
+)
 
 LATE = ["ray", "hpbandster", "optuna", "ConfigSpace", "pandas", "scipy", "numba", "plotly", "pyarrow"]
 
@@ -145,7 +157,7 @@ MODULES = {f"rbt_ray.{module_of(path)}" for path in modules()}
 
 
 def circles(graph):
-    """Groups of modules, each of which leads to all others of its group."""
+    """Returns the groups of modules that import each other, directly or through others."""
 
     def reached(start):
         found, waiting = set(), [start]
@@ -262,6 +274,12 @@ def test_names_avoid_private_words(path):
         names |= {getattr(node, field, None) for field in ("id", "attr", "arg", "name", "asname")} - {None}
     words = {name: {word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", name)} & BANNED for name in names}
     assert {name: found for name, found in words.items() if found} == {}
+
+
+def test_texts_avoid_metaphors():
+    words = {path: {word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", path.read_text())} for path in TEXTS}
+    assert len(words) > 600
+    assert {str(path): found for path, named in words.items() if (found := named & METAPHORS)} == {}
 
 
 @pytest.mark.parametrize("room", ["engine", "reporting", "store", "tuner"])

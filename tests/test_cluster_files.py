@@ -228,7 +228,7 @@ def test_the_script_runs_a_study_as_the_command_line_does(tmp_path):
         (["--address", "10.0.0.1:6379"], []),
     ],
 )
-def test_the_script_is_for_the_cluster_it_runs_on_unless_told_otherwise(given, added):
+def test_the_script_uses_its_own_cluster_unless_an_address_is_given(given, added):
     words = runpy.run_path(str(CLUSTER / "sweep.py"))["words"]
     assert words(["study.toml", *given]) == ["run", "study.toml", *given, *added]
 

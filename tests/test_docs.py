@@ -22,6 +22,16 @@ def test_the_examples_of_extending_run(page, prints, tmp_path):
     assert done.stdout == prints
 
 
+def test_files_have_the_names_that_the_tables_of_extending_give_them():
+    """In a cell, quoted words after "`path`:" are names in that file; NAME stands for a name of yours."""
+    cells = re.findall(r"`([\w/.]+\.py)`: ([^|;]*)", (DOCS / "extending" / "README.md").read_text())
+    assert len(cells) > 20
+    for path, text in cells:
+        names = [name for name in re.findall(r"`([^`/]+)`", text) if "NAME" not in path + name]
+        missing = [name for name in names if not re.search(rf"\b{re.escape(name)}\b", (ROOT / path).read_text())]
+        assert not missing, f"{path} has no {missing}"
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):

@@ -24,7 +24,7 @@ def test_listing_names_imports_nothing(install):
     assert "one" not in sys.modules
 
 
-def test_a_name_that_nobody_defines_is_none():
+def test_loading_an_unknown_name_returns_none():
     assert plugins.load(GROUP, "thing_of_nobody") is None
 
 

@@ -262,7 +262,7 @@ def public_values():
 
 
 def fingerprint(value):
-    """What a study records of an objective that refers to it, whatever the version of Python."""
+    """Returns what a study records of an objective that refers to the object; equal for all versions of Python."""
     from rbt_ray.objectives.fingerprint.fingerprint import fingerprint_of
 
     return fingerprint_of(functools.partial(value)).digest

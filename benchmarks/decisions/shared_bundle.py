@@ -22,7 +22,7 @@ bundle's file. Both sides are rbt_ray's local workers. The synthetic bundles are
 objective reads every value of every field, eight times in total. Each run is a new process and is timed from the start of the
 study until the workers end; the files are in the page cache. The first row is the old evaluation's workload, 20 batches of 40
 configs on 41,000 rows. Workers of a study with a bundle load numba and the kernels first, which these numpy objectives do not
-need. Workers that read their own files do not load them, so that sharing starts with a disadvantage. In the second row of 10 MB,
+need. Workers that read their own files load neither, and thus start faster. In the second row of 10 MB,
 both sides load numba, as objectives with kernels must: a bundle with one price makes workers that read their own files load it."""
 SIZES_MB = (10, 100, 500, 2_000)
 MEANT_FROM_MB = 10

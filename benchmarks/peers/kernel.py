@@ -13,7 +13,7 @@ PAIRS = [(fast, slow) for fast in FAST for slow in SLOW]
 COST_BPS = 5
 CASH = 100_000.0
 MARGIN = 1e-9
-"""rbt_ray's tie rule, taken over by all: above is above by a part in 1e9, whatever the order of summation."""
+"""rbt_ray's tie rule, which all tools use: above means above by 1e-9, so that the order of summation does not matter."""
 
 
 def seconds_of_studies(objective, bundle, fast, slow, runs):

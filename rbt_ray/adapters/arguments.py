@@ -30,7 +30,7 @@ def price_arguments(
         function: the user's function.
         view: the trial's prices.
         symbol: the symbol to use; None: all.
-        names: of the parameters, which take precedence over prices of the same name.
+        names: the names of the parameters, which take precedence over prices of the same name.
     """
     wanted = [name for name in _arguments(function) if name not in names]
     given: dict[str, Any] = {}

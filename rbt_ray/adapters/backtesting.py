@@ -50,11 +50,11 @@ def objective(
     `max_drawdown_duration_days`.
 
     Args:
-        strategy: the class. A param of a study sets the class variable of its name.
+        strategy: the class. A study's param sets the class variable of the same name.
         symbol: the symbol to trade. None: each symbol of the bundle, with an account of its own. Money and trades are then
             summed, rbt_ray's metrics are of all accounts together, and backtesting.py's other figures are means over the
             symbols that have them.
-        cash: of each account; this and the following arguments have the names and defaults of `backtesting.Backtest`.
+        cash: the cash of each account; this and the following arguments have the names and defaults of `backtesting.Backtest`.
         spread: between bid and ask, as a share of the price.
         commission: a share, a pair (fixed, share), or a function of (size, price).
         margin: 1 / leverage.

@@ -53,7 +53,7 @@ class Run:
         Raises:
             ObjectiveResultError: a return is not finite.
         """
-        from rbt_ray.simulate.metric_kernel import metrics_of  # here, as it brings Numba
+        from rbt_ray.simulate.metric_kernel import metrics_of  # here, as it imports Numba
 
         missing = np.flatnonzero(~np.isfinite(self.returns))
         if len(missing):

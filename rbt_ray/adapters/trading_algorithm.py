@@ -304,7 +304,7 @@ class AlgorithmObjective:
 
     @property
     def made_of(self) -> list[Any]:
-        """What determines the results besides the bundle; a resumed study compares it."""
+        """Everything that determines the results besides the bundle; a resumed study compares it."""
         return [
             self.algorithm.cls,
             *sorted(self.algorithm.functions.items()),

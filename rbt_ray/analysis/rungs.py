@@ -15,7 +15,7 @@ class Rung:
     """The trials at one fidelity.
 
     Args:
-        fidelity: of the trials.
+        fidelity: the fidelity of the trials.
         n_trials: their number.
         n_compared: number of configs that completed here and at full fidelity.
         correlation: Spearman's, over those configs, of the study's metric here and at full fidelity; NaN below 3. As only

@@ -25,8 +25,8 @@ def probabilistic_sharpe_ratio(
         sharpe: the measured ratio, per bar.
         benchmark: ratio to compare with, per bar.
         n_obs: number of bars it was measured on.
-        skew: of the returns.
-        kurtosis: of the returns, Pearson's.
+        skew: the skew of the returns.
+        kurtosis: the kurtosis of the returns, Pearson's.
 
     Returns:
         From 0 to 1.
@@ -85,7 +85,7 @@ def deflated_sharpe_ratio(
         skew: of its returns.
         kurtosis: of its returns, Pearson's.
         n_trials: number of independent trials, including those at lower fidelities.
-        variance: of the trials' Sharpe ratios per bar.
+        variance: the variance of the trials' Sharpe ratios per bar.
 
     Raises:
         InputError: as `probabilistic_sharpe_ratio` and `expected_max_sharpe`.

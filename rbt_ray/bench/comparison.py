@@ -39,7 +39,7 @@ def paired(baseline: Run, candidate: Run, *, runs: int = 10, warmup: int = 1, na
         baseline: runs it once and returns a Sample, or the seconds taken.
         candidate: likewise.
         runs: number of counted runs of each.
-        warmup: number of uncounted runs of each before. Their trial tables are compared too, so that nothing is timed that
+        warmup: how often each side runs before the measured pairs. Their trial tables are compared too, so that nothing is timed that
             does not do the same work.
         name: shown with the progress on stderr.
 

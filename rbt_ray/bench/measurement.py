@@ -25,10 +25,10 @@ class ProcessTree:
     """Peak memory and processor time of a process tree.
 
     Samples are 20 ms apart, or more if sampling would take over a tenth of a core. Activity of a process after its last
-    sample is not seen. Processes whose parent has ended are still sampled.
+    sample is not measured. Processes whose parent has ended are still sampled.
 
     Args:
-        pid: of the root process.
+        pid: the process ID of the root process.
     """
 
     pid: int

@@ -22,7 +22,7 @@ class Step:
     """The result for one optimization.
 
     Args:
-        name: of the optimization.
+        name: the name of the optimization.
         on_top_of: optimizations accepted before.
         accepted: whether it was accepted.
         reason: a sentence that says why.

@@ -10,7 +10,7 @@ _STANDARD = (0, 1, 2)
 
 
 def prepare() -> None:
-    """Replaces closed standard streams by the null device, and escapes characters that the encoding lacks.
+    """Replaces closed standard streams with the null device, and escapes characters that the encoding lacks.
 
     Otherwise the next file to be opened would get the closed stream's descriptor, and a journal could receive printed text.
     """

@@ -246,7 +246,7 @@ def _hash(
     listed_until: Mapping[str, np.datetime64],
 ) -> str:
     head: dict[str, Any] = {"symbols": symbols, "fields": list(arrays), "tz": tz, "periods_per_year": periods_per_year}
-    if listed_until:  # without declarations the hash is that of versions before declarations existed
+    if listed_until:  # without declarations the hash equals that of versions before declarations existed
         head["listed_until"] = nanoseconds(listed_until)
     sha = hashlib.sha256(json.dumps(head, sort_keys=True).encode())
     sha.update(index.astype("<M8[ns]", copy=False).view("<i8").data)

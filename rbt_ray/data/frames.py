@@ -26,7 +26,7 @@ def read(frame: Any, symbol: str | None = None) -> Source:
 
     Args:
         frame: see `Bundle.from_frame`.
-        symbol: the symbol of a frame that has fields and does not name one.
+        symbol: the symbol of a frame with fields but without symbols.
 
     Raises:
         BundleError: it is not a frame, or lacks dates, symbols or numbers.

@@ -158,7 +158,7 @@ def list_bundles() -> list[BundleInfo]:
 
 
 def remove_bundle(name: str) -> None:
-    """Remove all versions of a bundle. Processes that have mapped it can go on reading it (not on Windows).
+    """Remove all versions of a bundle. Processes that have mapped it can continue to read it (not on Windows).
 
     Raises:
         BundleNotFoundError: the bundle does not exist.
@@ -304,7 +304,7 @@ def _holds(path: Path, bundle: Bundle) -> bool:
 
 
 def _sweep(bundles: Path) -> None:
-    """Remove the remains of killed ingests and removals; nobody else writes here while the lock is held."""
+    """Remove the remains of killed ingests and removals; no other process writes here while the lock is held."""
     for entry in bundles.iterdir():
         if entry.name.startswith(_REMOVED):
             _discard(entry)

@@ -23,7 +23,7 @@ FIXES = {
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where rows were read: a text file, whose lines count from 1 with the header, or a table, whose rows count from 0.
+    """The source of rows: a text file, whose lines count from 1 with the header, or a table, whose rows count from 0.
 
     Args:
         name: the name of the file or table.
@@ -64,7 +64,7 @@ def repeated_rows(series: Series, *, drop_equal: bool) -> BoolArray:
 
     Args:
         series: rows in time order.
-        drop_equal: whether rows that are equal in every column may be left out; rows that differ never may.
+        drop_equal: whether rows that are equal in every column may be left out; rows that differ are always refused.
     """
     again = np.concatenate(([False], series.times[1:] == series.times[:-1]))
     if not again.any():

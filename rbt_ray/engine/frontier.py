@@ -1,4 +1,4 @@
-"""Decides when a searcher is asked and told, by one rule that makes the trial table deterministic."""
+"""Decides when to call a searcher's `ask` and `tell`, by one rule that makes the trial table deterministic."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ class ProposalBatch:
 
 
 class Frontier:
-    """The open trials: those the searcher has proposed and not yet been told the result of.
+    """The open trials: those that the searcher has proposed and whose results it has not received.
 
     The rule: ask for one proposal at a time until `study.max_pending` trials are open or the searcher proposes none; then
-    tell it the result of the oldest open trial; repeat. So the sequence of asks and tells depends only on the results, not on
-    the number of workers, the batches or the order of arrival. With ``deterministic=False`` results are told in the order of
-    arrival. A searcher that does not learn (``learns = False``) is asked for many proposals at once and told nothing.
+    report the result of the oldest open trial to it; repeat. The sequence of these calls thus depends only on the results, not
+    on the number of workers, the batches or the order of arrival. With ``deterministic=False`` the searcher receives results in
+    the order of arrival. A searcher that does not learn (``learns = False``) gets requests for many proposals and no results.
     """
 
     def __init__(self, study: Study, searcher: Searcher) -> None:
@@ -106,7 +106,7 @@ class Frontier:
                 self._arrival.append(trial)
 
     def advance(self) -> list[ProposalBatch]:
-        """Tells results and asks for proposals as the rule allows; the caller records the new proposals, then runs them."""
+        """Reports results and requests proposals as the rule allows; the caller records the new proposals, then runs them."""
         if not self._learns:
             return self._ask(self._study.max_pending - self._n_open)
         asked: list[ProposalBatch] = []

@@ -23,7 +23,7 @@ class Progress:
         n_done: recorded trials, including those of earlier runs.
         n_failed: recorded trials that did not complete.
         best: the metric of the best trial at full fidelity so far.
-        notes: decisions of the search, a sentence each; set when it has ended.
+        notes: decisions of the search, one sentence each; set when it has ended.
         stage: the step after the search that is running; "" during the search.
         clock: a monotonic clock in seconds.
     """

@@ -1,4 +1,4 @@
-"""Restores the state of a search by replaying the journal through the same rule that wrote it."""
+"""Restores the state of a search by applying the rule of the main loop to the events of the journal."""
 
 from __future__ import annotations
 

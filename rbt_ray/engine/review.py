@@ -33,7 +33,7 @@ def review_best(
         pool: idle workers.
         job: the study's job.
         interrupt: set to stop the study.
-        timeout_s: the time-out of a trial in seconds, of which a review may take 20; None: no limit.
+        timeout_s: the time-out of a trial in seconds; a review may take 20 times as long. None: no limit.
     """
     best = table.ranking(table.study.recheck)
     batches = [

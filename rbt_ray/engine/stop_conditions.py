@@ -32,7 +32,7 @@ class Interrupt(Event):
 
 @dataclass(frozen=True, slots=True)
 class StopConditions:
-    """What stops a run early. The study can be resumed.
+    """The conditions that stop a run early. The study can be resumed.
 
     Args:
         time_budget_s: seconds that this run may take; None: no limit.

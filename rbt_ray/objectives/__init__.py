@@ -1,4 +1,4 @@
-"""How configs are scored: objectives users write, and built-in ones that are ready to sweep."""
+"""Scores configs: with objectives that users write, and with built-in ones that are ready to sweep."""
 
 from rbt_ray.objectives.builtin.breakout import breakout
 from rbt_ray.objectives.builtin.mean_reversion import mean_reversion

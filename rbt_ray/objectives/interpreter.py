@@ -181,7 +181,7 @@ class _ClassAttributes:
 
 
 class Interpreter:
-    """The interpreter state when this is created, which `repair` restores; `was_damaged` is set if it ever differed."""
+    """The interpreter state at creation, which `repair` restores; `was_damaged` is set if it ever differed."""
 
     __slots__ = (
         "_classes",
@@ -340,7 +340,7 @@ def imported_since(last: str | None) -> list[str]:
 
 
 def _public(module: ModuleType) -> dict[str, Any]:
-    """Returns the public names of a module, without its constants, of which some modules have hundreds."""
+    """Returns the public names of a module. Omits its constants, since some modules have hundreds."""
     return {
         name: value
         for name, value in vars(module).items()

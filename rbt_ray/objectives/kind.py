@@ -1,4 +1,4 @@
-"""The kinds of objectives: `kind_of` finds out once how an objective is called and what it brings."""
+"""The kinds of objectives: `kind_of` determines once how to call an objective and what it provides."""
 
 from __future__ import annotations
 
@@ -83,13 +83,13 @@ class SweepObjective(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ObjectiveKind:
-    """How an objective is called, and what it brings.
+    """How to call an objective, and what it provides.
 
     Args:
         takes: what one call scores: a "config", a list of "configs" (see `batched`), or "columns" (see `SweepObjective`).
         builtin: the objective, if it is a built-in strategy.
         adapter: the objective, if an adapter made it from another backtester's strategy.
-        provider: the objective, if it brings its own data.
+        provider: the objective, if it provides its own data.
     """
 
     takes: Literal["config", "configs", "columns"]

@@ -57,7 +57,7 @@ def check_lookahead(
         bundle: a bundle, or the name of a registered one.
         params: params of the runs; None: the `example` of the objective.
         n_cuts: number of bars to cut at, spread over the last three quarters of the bundle.
-        seed: of the cuts, of the altered prices and of `data.rng`.
+        seed: the seed of the cuts, of the altered prices and of `data.rng`.
 
     Raises:
         LookaheadError: weights or returns changed; the message names the first bar and symbol.

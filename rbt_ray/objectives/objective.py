@@ -1,4 +1,4 @@
-"""How a worker scores a batch of configs with an objective of any kind."""
+"""Scores a batch of configs on a worker, with an objective of any kind."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class PerConfig:
         seeds: Sequence[int],
         span: ReportRange,
     ) -> Outcomes:
-        surroundings = ProcessState()
+        process_state = ProcessState()
         rows: list[Metrics | None] = []
         errors: dict[int, str] = {}
         checkpoints: dict[int, Checkpoint] = {}
@@ -131,7 +131,7 @@ class PerConfig:
             except BaseException as error:  # one config, even one that calls sys.exit, must not stop the others
                 errors[row] = describe(error)
                 rows.append(None)
-            surroundings.restore()
+            process_state.restore()
             if row == 0:
                 self.randomness.look()
             clock.append(perf_counter())
@@ -159,7 +159,7 @@ class Batched:
         start = perf_counter()
         configs = self.space.decode(points)
         rows: list[Metrics | None] | None = None
-        surroundings = ProcessState()
+        process_state = ProcessState()
         try:
             answers = copy_context().run(self.interpreter.repairing(self.objective), configs, view)
             if not isinstance(answers, (Sequence, np.ndarray)) or len(answers) != len(configs):
@@ -173,7 +173,7 @@ class Batched:
             if len(configs) == 1:
                 return _all_failed(1, describe(error), start)
         finally:
-            surroundings.restore()
+            process_state.restore()
         if rows is None:  # outside of the handler, so that errors of the halves are not chained to its error
             return _in_halves(self, view, points, seeds)
         share = (perf_counter() - start) / len(configs)

@@ -26,7 +26,7 @@ _SIGNALS = sorted(
 )
 _TIMERS = [getattr(signal, name) for name in ("ITIMER_REAL", "ITIMER_VIRTUAL", "ITIMER_PROF") if hasattr(signal, name)]
 _Setting: TypeAlias = tuple[Callable[[], Any], Callable[[Any], Any]]
-"""How a setting is read and set."""
+"""The functions that read and set a setting."""
 _PYTHON: tuple[_Setting, ...] = (
     (sys.get_int_max_str_digits, sys.set_int_max_str_digits),
     (socket.getdefaulttimeout, socket.setdefaulttimeout),

@@ -123,8 +123,8 @@ def _checked(share: float) -> float:
 def report(metrics: float | Mapping[str, Any], *, checkpoint: Any = None, share: float | None = None) -> None:
     """Reports the metrics of an iteration; does nothing outside a study.
 
-    In a study with ``fidelity="reports"``, the objective ends with the last report of its fidelity, at full fidelity the
-    `max_reports`-th. That report is the result of the trial, and code after it does not run. The best configs continue to
+    In a study with ``fidelity="reports"``, the objective ends with the last report of its fidelity, which is report
+    `max_reports` at full fidelity. That report is the result of the trial, and code after it does not run. The best configs continue to
     more reports: from the `checkpoint` of their last report if there is one (see `get_checkpoint`), else from the start. If
     an objective ends earlier by itself and returns nothing, its last report is its result.
 

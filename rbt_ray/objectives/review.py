@@ -84,12 +84,12 @@ def review(
     alone.
 
     Args:
-        objective: of the study.
+        objective: the objective of the study.
         config: one that completed at full fidelity.
-        metric: of the study.
+        metric: the metric of the study.
         bundle: training and hold-out bars.
         train_bars: number of training bars.
-        seed: of the trial.
+        seed: the seed of the trial.
         max_reports: number of reports at full fidelity; None: the objective ends by itself.
     """
     if bundle is None:

@@ -41,7 +41,7 @@ class StrategyAdapter(ABC):
         """Checks for faults that would fail every trial.
 
         Args:
-            names: of the parameters.
+            names: the names of the parameters.
             bundle: prices of the study.
 
         Raises:

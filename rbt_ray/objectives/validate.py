@@ -22,7 +22,7 @@ def check_objective(objective: Any, space: Space, metric: str, bundle: Bundle | 
     Args:
         objective: of any kind.
         space: parameters.
-        metric: of the study.
+        metric: the metric of the study.
         bundle: prices of the study.
         reports: whether fidelity is counted in reports.
 

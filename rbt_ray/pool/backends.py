@@ -34,7 +34,7 @@ def names() -> list[str]:
 
 
 def is_known(name: str) -> bool:
-    """Returns whether there is a backend of that name; our own are found without a look at installed packages."""
+    """Returns whether there is a backend of that name; the built-in ones are found without scanning installed packages."""
     return name in _MODULES or name in plugins.names(GROUP)
 
 
@@ -42,8 +42,8 @@ def start(name: str, settings: PoolSettings) -> WorkerPool:
     """Starts a pool of workers.
 
     Args:
-        name: of the backend.
-        settings: of the pool.
+        name: the name of the backend.
+        settings: the settings of the pool.
 
     Raises:
         SettingError: there is no such backend, or it cannot use these settings.

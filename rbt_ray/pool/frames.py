@@ -69,7 +69,7 @@ class WorkerEnd:
                 parts[0] = parts[0][written:]
 
     def _check_pipe(self) -> None:
-        """Ends the process if an objective replaced the pipe's descriptor: driver and worker would wait for each other."""
+        """Ends the process if an objective replaced the pipe's descriptor; otherwise driver and worker would wait for each other."""
         try:
             same = self._identity() == self._file
         except OSError:
@@ -88,7 +88,7 @@ class FrameReader:
     """Assembles the frame that answers one message.
 
     Args:
-        tag: of the message.
+        tag: the tag of the message.
     """
 
     def __init__(self, tag: bytes) -> None:

@@ -34,7 +34,7 @@ class Task:
         train_bars: how many bars, from the first, trials may use.
         fidelity: what a fidelity below 1 leaves out.
         max_reports: the number of reports that is fidelity 1, if fidelity is counted in reports.
-        files: a reference to the files that the objective brings; None if it brings none.
+        files: a reference to the files that the objective provides; None if it provides none.
     """
 
     objective: Any
@@ -74,7 +74,7 @@ class Task:
 
     @staticmethod
     def split(job: Job) -> tuple[Mapping[str, Source], bytes]:
-        """Returns the user's own modules that a job brings, by name, and the pickled task for `unpack`."""
+        """Returns the user's own modules that a job contains, by name, and the pickled task for `unpack`."""
         sources, packed = pickle.loads(job.payload)
         return sources, packed
 
@@ -99,7 +99,7 @@ class Task:
 
 
 def pickle_main_by_value() -> None:
-    """Makes cloudpickle send by value what the user's script defines, also in a process that multiprocessing spawned.
+    """Makes cloudpickle pickle the definitions of the user's script by value, also in a process that multiprocessing spawned.
 
     There the script is the module ``__mp_main__``, which no other process can import.
     """

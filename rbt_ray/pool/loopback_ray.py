@@ -1,7 +1,7 @@
 """Runs `ray start` with the Ray Client server on loopback only: `python -m rbt_ray.pool.loopback_ray start --head ...`.
 
 Ray binds that server to the node's address and has no option for it; the dashboard has `--dashboard-host`. The server also
-starts without gRPC's fork handlers. It forks for each client from one of its threads, and with the handlers the forked process
+starts without gRPC's fork handlers. One of its threads forks a process for each client; with these handlers that process
 sometimes ends in a segmentation fault, mostly for the first client (Ray 2.60, grpcio 1.85).
 """
 

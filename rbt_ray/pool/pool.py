@@ -21,14 +21,14 @@ _MAX_REASON_CHARS = 10_000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Job:
-    """What all batches of a study share, packed once; a pool sends it to a worker before its first batch.
+    """The part that all batches of a study share, packed once; a pool sends it to a worker before its first batch.
 
     Args:
         key: unique among jobs.
         payload: a pickled `job.Task`.
         reads: the versions of the bundle and the files that it reads.
-        metric: of the study; a trial completes only with a finite value.
-        state: of the driver, which workers enter before they load the job; None: they keep their own.
+        metric: the metric of the study; a trial completes only with a finite value.
+        state: the driver's state, which workers apply before they load the job; None: they keep their own.
     """
 
     key: str
@@ -50,7 +50,7 @@ class PricesChanged:
 
 
 Answer: TypeAlias = "Outcomes | Review | PricesChanged | bytes | None"
-"""What a worker sends back for a batch; bytes are the packed results of function calls, which are no trials."""
+"""The answer of a worker to a batch. Bytes are the packed results of function calls, which are not trials."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,7 +65,7 @@ class Batch:
         fidelity: the share of the training bars that they use.
         purpose: "score" returns `Outcomes`; "review" re-runs a config in detail; "check" has no trial, and compares the
             prices that the worker reads with their checksums.
-        starts: the checkpoints from which objectives that report continue, by row of the batch.
+        starts: the checkpoints from which trials continue, by row of the batch.
     """
 
     number: int
@@ -113,7 +113,7 @@ class Returned:
     """The result of a batch: the worker's answer, or the reason why the batch is lost.
 
     Args:
-        number: of the batch.
+        number: the number of the batch.
         worker: the name of the worker that held it.
         answer: `Outcomes` or a `Review`, by the batch's purpose; None for a check, or if lost.
         lost: None, or the reason, such as "killed by signal 9 (SIGKILL)".
@@ -144,7 +144,7 @@ class Returned:
 
 
 class WorkItem(Protocol):
-    """What a worker is sent: a `Batch`, or another message that its main loop takes and answers."""
+    """A message for a worker: a `Batch`, or another one that its main loop answers."""
 
     @property
     def number(self) -> int:
@@ -157,7 +157,7 @@ class WorkItem(Protocol):
         ...
 
     def __len__(self) -> int:
-        """How many trials it counts as towards `recycle_after`."""
+        """The number of trials that it adds to the count for `recycle_after`."""
         ...
 
     def message(self) -> Any:
@@ -234,22 +234,22 @@ class WorkerPool(Protocol):
 
     @property
     def capacity(self) -> int:
-        """How many batches can be submitted at the same time."""
+        """The number of batches that can be submitted at the same time."""
         ...
 
     @property
     def n_workers(self) -> int:
-        """How many workers evaluate batches at the same time."""
+        """The number of workers that evaluate batches at the same time."""
         ...
 
     @property
     def batch_seconds(self) -> float:
-        """How many seconds a batch should take, so that its transfer costs little in comparison."""
+        """The seconds that a batch should take, so that its transfer costs little in comparison."""
         ...
 
     @property
     def n_checks(self) -> int:
-        """How many checks of the prices, one per idle worker, reach every copy of them."""
+        """The number of idle workers that must check the prices so that every copy of them is checked."""
         ...
 
     def share(self, bundle: Bundle) -> BundleRef:
@@ -284,7 +284,7 @@ class WorkerPool(Protocol):
         ...
 
     def rest(self) -> bool:
-        """Releases what idle workers keep from others until the next batch; returns False if only `close` can do that."""
+        """Releases the resources of idle workers until the next batch; returns False if only `close` can do that."""
         ...
 
     def close(self) -> None:

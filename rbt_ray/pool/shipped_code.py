@@ -1,4 +1,4 @@
-"""Imports the user's own modules from the source that came with the job, so that all workers of a study run the same code.
+"""Imports the user's own modules from the source that the job includes, so that all workers of a study run the same code.
 
 That also works after their files have changed, and on hosts without them. The modules have the name, `__file__` and package
 that a normal import gives them. `LoadedModules` tells whether the files of imported modules have changed since.
@@ -28,7 +28,7 @@ _STANDARD = tuple(sysconfig.get_paths()[name] + os.sep for name in ("stdlib", "p
 _PACKAGES = tuple(f"{os.sep}{name}{os.sep}" for name in ("site-packages", "dist-packages"))
 _OURS = str(Path(__file__).parents[1]) + os.sep
 _MARGIN_S = 0.05
-"""How far the clock of a file system may lag behind `time.time`."""
+"""The seconds by which the clock of a file system may lag behind `time.time`."""
 _inherited: LoadedModules | None = None
 
 
@@ -51,8 +51,8 @@ class _Loader(SourceFileLoader):
     def _compiled_from(self) -> str:
         """Returns the path of a file that holds the source, and writes the file if there is none.
 
-        Tracebacks, `inspect.getsource` and numba's cache find the source by this path. With a file of other content, numba
-        would cache kernels of this source under that content.
+        Tracebacks, `inspect.getsource` and numba's cache find the source by this path. If the file had other
+        content, numba would cache the kernels of this source as kernels of that content.
 
         Raises:
             ObjectiveError: the file cannot be written.
@@ -191,7 +191,7 @@ class LoadedModules:
         self._last = last
 
     def changed(self) -> str | None:
-        """Returns the name of a module of which a new process may import another version, or None."""
+        """Returns the name of a module that a new process may import in another version, or None."""
         for name, version in self._versions.items():
             if version.stamp is None or _stamp(version.file) != version.stamp or _found(name) != version.found:
                 return name
@@ -205,7 +205,7 @@ def remember() -> None:
 
 
 def of_this_process() -> LoadedModules:
-    """Returns the modules of a process that has imported none of the user's own."""
+    """Returns the modules of this process before it imports any of the user's own."""
     return _inherited or LoadedModules()
 
 

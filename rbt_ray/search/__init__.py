@@ -1,1 +1,1 @@
-"""What to try next: searchers, which are pure."""
+"""Searchers, samplers and schedulers: they decide what to try next, and are pure."""

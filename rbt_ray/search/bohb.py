@@ -1,9 +1,9 @@
-"""The settings of BOHB, and the sampler, model and engine they stand for."""
+"""The settings of BOHB, and the sampler, model and engine that they select."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from rbt_ray.errors import SettingError
 from rbt_ray.search.encoding import Encoding
@@ -93,3 +93,8 @@ class BOHB:
         from rbt_ray.search.parzen_model import ParzenModel  # scipy
 
         return ParzenModel(encoding), SobolSearch(space, seed=seed)
+
+
+def bohb_sampler(space: Space, *, seed: int, **settings: Any) -> Sampler:
+    """Returns the sampler of `BOHB(**settings)`."""
+    return BOHB(**settings).sampler(space, seed)

@@ -36,7 +36,7 @@ class DigestSet:
         return found
 
     def add(self, digests: NDArray[np.uint64]) -> BoolArray:
-        """Adds digests; returns ``(n,)`` which were new, the first of equal ones."""
+        """Adds digests; returns ``(n,)`` which were new. Of repeats within the batch, only the first is new."""
         different, first = np.unique(digests, return_index=True)
         unseen = ~self.has(different)
         new = np.zeros(len(digests), dtype=bool)

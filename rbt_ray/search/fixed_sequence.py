@@ -24,7 +24,7 @@ class FixedSequence(ABC):
 
     Args:
         space: what to search.
-        limit: the most configs to propose, `points_to_evaluate` included; None for no limit.
+        limit: the maximum number of configs to propose, `points_to_evaluate` included; None for no limit.
         seed: everything random follows from it.
         points_to_evaluate: configs to propose first, once each.
 

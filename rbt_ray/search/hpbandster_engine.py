@@ -19,7 +19,7 @@ from rbt_ray.study.to_configspace import AsConfigSpace
 from rbt_ray.types import FloatArray
 
 _TRIES = 10
-"""How many known or forbidden configs in a row to replace by a random one."""
+"""After this many known or forbidden configs in a row, a random one takes their place."""
 
 
 class HpbandsterEngine:

@@ -29,9 +29,9 @@ except ImportError as error:
     ) from error
 
 _TRIES = 20
-"""How many known or forbidden configs in a row to replace by a random one."""
+"""After this many known or forbidden configs in a row, a random one takes their place."""
 _EXHAUSTIVE = (optuna.samplers.GridSampler, optuna.samplers.BruteForceSampler)
-"""Samplers of a finite set. They call `Study.stop` after its last config; their configs are never replaced by random ones."""
+"""Samplers of a finite set. They call `Study.stop` after its last config; random configs never replace theirs."""
 _CATEGORIES = (type(None), bool, int, float, str)
 
 

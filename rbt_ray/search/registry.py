@@ -29,14 +29,9 @@ from rbt_ray.search.searcher import Sampler, Searcher
 from rbt_ray.study.space import Space
 from rbt_ray.study.study import Study
 
-_SEQUENCES = {
-    "grid": "rbt_ray.search.fixed_sequence:GridSearch",
-    "random": "rbt_ray.search.random_draws:RandomSearch",
-    "sobol": "rbt_ray.search.random_draws:SobolSearch",
-}
 _SEARCHER_PLUGINS, _SAMPLER_PLUGINS = "rbt_ray.searchers", "rbt_ray.samplers"
 _CALIBRATION = 8
-"""How many configs calibrate a ladder."""
+"""The number of configs that calibrate a ladder."""
 AUTO = BOHB(model="tpe")
 """The settings of "auto" for a space that is no grid: docs/decisions compares them with BOHB's own model."""
 _DEFAULT_SAMPLES = 100
@@ -48,28 +43,49 @@ class SearchKind:
 
     Args:
         name: the `search_alg` of a study's definition.
+        address: the "module:name" of the class or function that makes a built-in search; see `BUILT_IN`. "" for all others.
         learns: whether it is a sampler that learns from results, and so takes `warm_start`.
         proposes_alone: whether it proposes whole trials, and so takes neither a scheduler nor points to evaluate first.
-        brings_scheduler: whether it uses Hyperband if the user gives no scheduler.
-        limits_itself: whether it stops after `num_samples` configs; the engine counts the configs of others.
+        has_default_scheduler: whether it uses Hyperband if the user gives no scheduler.
         is_object: whether it is an object of the user's, which a resumed study needs again.
     """
 
     name: str
+    address: str = ""
     learns: bool = False
     proposes_alone: bool = False
-    brings_scheduler: bool = False
-    limits_itself: bool = True
+    has_default_scheduler: bool = False
     is_object: bool = False
 
+    @property
+    def limits_itself(self) -> bool:
+        """Whether it stops after `num_samples` configs; the engine counts the configs of others."""
+        return not (self.proposes_alone or self.is_object)
 
-_AUTO = SearchKind("auto", brings_scheduler=True)
-_OBJECT = SearchKind("custom", limits_itself=False, is_object=True)
+    @property
+    def is_sequence(self) -> bool:
+        """Whether it is a built-in `FixedSequence`."""
+        return bool(self.address) and not self.learns and not self.proposes_alone
+
+
+_AUTO = SearchKind("auto", has_default_scheduler=True)
+_OBJECT = SearchKind("custom", is_object=True)
 BUILT_IN = {
-    **{name: SearchKind(name) for name in _SEQUENCES},
-    "bohb": SearchKind("bohb", learns=True, brings_scheduler=True),
-    "tpe": SearchKind("tpe", learns=True),
+    kind.name: kind
+    for kind in (
+        SearchKind("grid", "rbt_ray.search.fixed_sequence:GridSearch"),
+        SearchKind("random", "rbt_ray.search.random_draws:RandomSearch"),
+        SearchKind("sobol", "rbt_ray.search.random_draws:SobolSearch"),
+        SearchKind("bohb", "rbt_ray.search.bohb:bohb_sampler", learns=True, has_default_scheduler=True),
+        SearchKind("tpe", "rbt_ray.search.optuna_sampler:OptunaSampler", learns=True),
+    )
 }
+"""Register a search here. Its address is called as `make(space, seed=seed)` and returns, by the flags of its kind:
+
+- `learns`: a `Sampler`; `make` also gets the settings in the study's definition as keywords.
+- `proposes_alone`: a `Searcher`.
+- neither: a `FixedSequence`; `make` may also get `limit` and `points_to_evaluate`.
+"""
 MODELS = tuple(name for name, kind in BUILT_IN.items() if kind.learns)
 """The built-in searches that learn."""
 
@@ -78,7 +94,7 @@ def check_search_alg(search_alg: Any) -> SearchKind:
     """Returns the kind of search of a user's `search_alg`, after checking that its name has one definition.
 
     Raises:
-        SettingError: it is no known name, and no object that can search.
+        SettingError: it is neither a known name nor an object that can search.
         InputError: the name has two definitions, or the package that defines it cannot be imported.
     """
     if isinstance(search_alg, str) and search_alg != "auto":  # scanning packages takes 20 ms, too long for a default
@@ -129,7 +145,7 @@ def _kind_by_name(name: str) -> SearchKind | None:
     if name in BUILT_IN:
         return BUILT_IN[name]
     if plugins.load(_SEARCHER_PLUGINS, name) is not None:
-        return SearchKind(name, proposes_alone=True, limits_itself=False)
+        return SearchKind(name, proposes_alone=True)
     return SearchKind(name, learns=True) if plugins.load(_SAMPLER_PLUGINS, name) is not None else None
 
 
@@ -192,15 +208,15 @@ def make_searcher(study: Study, given: Any = None) -> Searcher:
         return TuneSearcher(study.space, given, limit=study.num_samples)
     kind, scheduler = recorded_kind(study), scheduler_from_json(study.scheduler)
     if kind.proposes_alone:
-        searcher: Searcher = _made_by_plugin(_SEARCHER_PLUGINS, study, Searcher)
+        searcher: Searcher = _made(kind, study, _SEARCHER_PLUGINS, Searcher)
         return searcher
-    if scheduler is None and kind.name in _SEQUENCES:
-        return _sequence(study, limit=study.num_samples, points_to_evaluate=study.points_to_evaluate)
+    if scheduler is None and kind.is_sequence:
+        return _sequence(kind, study, limit=study.num_samples, points_to_evaluate=study.points_to_evaluate)
     ladder = ladder_from(study.lowest_fidelity, study.eta) if scheduler is not None else (1.0,)
     n_calibration, before = _calibration(study, ladder)
     return ScheduledSearch(
         study.space,
-        _sampler(study, given),
+        _sampler(kind, study, given),
         scheduler or Hyperband(),
         ladder,
         study.eta,
@@ -212,49 +228,49 @@ def make_searcher(study: Study, given: Any = None) -> Searcher:
     )
 
 
-def _made_by_plugin(group: str, study: Study, protocol: type[Any]) -> Any:
-    make: Any = plugins.load(group, study.search_alg)
+def _made(kind: SearchKind, study: Study, group: str, protocol: type[Any]) -> Any:
+    """Makes the searcher or sampler of a built-in search, or of an entry point of the group."""
+    if kind.address:
+        with damage_explained("`search_alg`"):
+            return load_built_in(kind.address)(study.space, seed=study.seed, **study.search_options)
+    make: Any = plugins.load(group, kind.name)
     try:
         made = make(study.space, seed=study.seed)
     except TypeError as error:
         raise InputError(
-            f"The entry point {study.search_alg!r} of {group!r} is called with (space, seed=...), and raises: {error}."
+            f"The entry point {kind.name!r} of {group!r} is called with (space, seed=...), and raises: {error}."
         ) from error
     if not isinstance(made, protocol):
         raise InputError(
-            f"The entry point {study.search_alg!r} of {group!r} makes a {type(made).__name__}, which lacks a member of "
+            f"The entry point {kind.name!r} of {group!r} makes a {type(made).__name__}, which lacks a member of "
             f"{protocol.__module__}.{protocol.__name__}."
         )
     return made
 
 
-def _sequence(study: Study, **options: Any) -> FixedSequence:
-    sequence: FixedSequence = load_built_in(_SEQUENCES[study.search_alg])(study.space, seed=study.seed, **options)
+def _sequence(kind: SearchKind, study: Study, **options: Any) -> FixedSequence:
+    sequence: FixedSequence = load_built_in(kind.address)(study.space, seed=study.seed, **options)
     return sequence
 
 
-def _sampler(study: Study, given: Any) -> Sampler:
-    sampler = _fresh_sampler(study, given)
+def _sampler(kind: SearchKind, study: Study, given: Any) -> Sampler:
+    sampler = _fresh_sampler(kind, study, given)
     for prior in study.warm_start:
         sampler.learn(np.array(prior.point), prior.fidelity, prior.loss)
     return sampler
 
 
-def _fresh_sampler(study: Study, given: Any) -> Sampler:
-    if given is not None or study.search_alg == "tpe":
+def _fresh_sampler(kind: SearchKind, study: Study, given: Any) -> Sampler:
+    if given is not None:
         from rbt_ray.search.optuna_sampler import OptunaSampler
 
         return OptunaSampler(study.space, seed=study.seed, sampler=given)
-    if study.search_alg == "bohb":
-        with damage_explained("`search_alg`"):
-            bohb = BOHB(**study.search_options)
-        return bohb.sampler(study.space, study.seed)
-    if study.search_alg == "grid":
+    if kind.name == "grid":
         _ = study.space.grid_size  # says why there is no grid
         return SequenceSampler(RandomSearch(study.space, seed=study.seed))  # a grid begins with configs that are alike
-    if study.search_alg in _SEQUENCES:
-        return SequenceSampler(_sequence(study))
-    sampler: Sampler = _made_by_plugin(_SAMPLER_PLUGINS, study, Sampler)
+    if kind.is_sequence:
+        return SequenceSampler(_sequence(kind, study))
+    sampler: Sampler = _made(kind, study, _SAMPLER_PLUGINS, Sampler)
     return sampler
 
 
@@ -262,8 +278,8 @@ def _calibration(study: Study, ladder: Ladder) -> tuple[int, int]:
     """Returns how many configs calibrate the ladder, and how many come before them.
 
     They come after a first bracket. With BOHB's own model they come after a round, and take the place of its last bracket:
-    that model should learn full fidelity from the few configs that were promoted to it, not from as many random ones. They
-    are at most a third of the configs left by then. If that is too few, the result is 0, and the search uses every fidelity.
+    that model should learn full fidelity from the few configs that were promoted to it, not from as many random ones. At most
+    a third of the remaining configs calibrate. If that is too few, the result is 0, and the search uses every fidelity.
     """
     n_rungs = len(ladder)
     of_kernels = study.search_alg == "bohb" and BOHB(**study.search_options).model == "kde"
@@ -304,11 +320,11 @@ class SearchChoice:
 def choose(
     search_alg: Any, space: Space, num_samples: int | None, max_cost: float | None, n_rungs: int
 ) -> SearchChoice:
-    """Returns the search that a user's `search_alg` stands for in a space.
+    """Returns the search that a user's `search_alg` selects for a space.
 
     Args:
-        search_alg: as the user gave it. "auto" stands for a grid if the whole space fits the user's limits (any finite space
-            if there are none), else for the model search.
+        search_alg: as the user gave it. "auto" chooses a grid if the whole space fits the user's limits (any finite space if
+            there are none), else the model search.
         space: the space to search.
         num_samples: the user's limit; None: the whole grid, as many as `max_cost` allows, or 100.
         max_cost: the user's limit.

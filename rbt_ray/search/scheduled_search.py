@@ -28,7 +28,7 @@ class ScheduledSearch:
         scheduler: promotes them up the ladder.
         ladder: the fidelities, ascending; the last is 1.
         eta: the factor between fidelities.
-        limit: the most new configs to propose, `points_to_evaluate` included; None for no limit.
+        limit: the maximum number of new configs to propose, `points_to_evaluate` included; None for no limit.
         n_calibration: how many configs to evaluate on every rung, to find out which rungs are worth using.
         calibrate_after: how many configs to propose before those.
         points_to_evaluate: configs to propose first, once each.
@@ -68,7 +68,7 @@ class ScheduledSearch:
 
     @property
     def notes(self) -> list[str]:
-        """What the search decided along the way, a sentence each."""
+        """The decisions of the search so far, one sentence each."""
         notes = list(self._notes)
         if n_restarts := getattr(self._sampler, "n_restarts", 0):
             notes.append(f"the search restarted {n_restarts:,} times after stagnating.")

@@ -28,7 +28,7 @@ def scheduler_names() -> list[str]:
 
 
 def scheduler_class(name: str) -> type[Any] | None:
-    """Returns the class of a scheduler; None if nobody defines the name.
+    """Returns the class of a scheduler; None if the name is unknown.
 
     Raises:
         InputError: two packages define the name, or the package that defines it cannot be imported.
@@ -40,7 +40,7 @@ def scheduler_to_json(scheduler: Any) -> dict[str, Any] | None:
     """Returns the name and settings of a user's `scheduler`, for a study's definition.
 
     Raises:
-        SettingError: it is no known name, and no object of a known class.
+        SettingError: it is neither a known name nor an object of a known class.
         InputError: two packages define the name, or the package that defines it cannot be imported.
     """
     if scheduler is None:

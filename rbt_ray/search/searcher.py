@@ -37,7 +37,7 @@ class Sampler(Protocol):
     def sample(self) -> FloatArray | None:
         """Returns the next new config, ``(n_params,)`` in the space's canonical form; None if there is none left.
 
-        A sampled point is pending until the first `learn` of it.
+        A sampled point is pending until `learn` is first called with it.
         """
         ...
 

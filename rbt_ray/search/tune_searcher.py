@@ -18,7 +18,7 @@ from rbt_ray.study.space import Space
 from rbt_ray.types import FloatArray, Proposal, Result
 
 _TRIES = 100
-"""How many forbidden suggestions in a row are an error."""
+"""The number of forbidden suggestions in a row that is an error."""
 _METRIC, _MODE = "loss", "min"
 
 
@@ -26,12 +26,12 @@ class TuneSearcher:
     """A searcher of Ray Tune, at full fidelity.
 
     A searcher without a space searches the study's. One with its own space must suggest the study's parameters by name. A
-    forbidden suggestion is reported to the searcher with the worst loss so far, and replaced by another one.
+    forbidden suggestion is reported to the searcher with the worst loss so far, and another one is requested.
 
     Args:
         space: the space to search.
         searcher: a fresh searcher of Ray Tune.
-        limit: the most configs to propose; None: until the searcher is finished.
+        limit: the maximum number of configs to propose; None: until the searcher is finished.
     """
 
     def __init__(self, space: Space, searcher: RaySearcher, *, limit: int | None = None) -> None:

@@ -28,7 +28,7 @@ class Prices(Listings, Protocol):
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """Names of the fields, "close" among them."""
+        """Names of the fields, including "close"."""
         ...
 
     @property

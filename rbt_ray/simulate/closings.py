@@ -1,7 +1,7 @@
 """Ends of listings: the bar and the price at which a holding is closed because its symbol is delisted.
 
 A bundle declares the time of a symbol's last bar. The holding is closed on the first bar after it, since until then it is
-unknown that there will be no other price. Accountings treat that bar as one with a price, the last close, and a target of
+unknown that there will be no other price. Both accounting modes treat that bar as one with a price, the last close, and a target of
 0. No later bar has a price.
 """
 

@@ -1,4 +1,4 @@
-"""How kernels are compiled: to one fixed signature, cached on disk, without fastmath."""
+"""Compiles kernels: to one fixed signature, cached on disk, without fastmath."""
 
 from __future__ import annotations
 

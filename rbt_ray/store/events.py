@@ -1,7 +1,7 @@
 """The events of a journal: validated on creation, and packed into a header of JSON and a body of columns.
 
-A driver creates events from the answers of workers, and a reader from a file, with the same classes. So an event that could
-not be read again cannot be created, and is never appended.
+A driver creates events from the answers of workers, and a reader from a file, with the same classes. A
+driver therefore never appends an event that a reader would refuse.
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ class Ended:
     n_workers: int
     backend: str
     notes: list[str] = field(default_factory=list)
-    """Decisions of the search, a sentence each."""
+    """Decisions of the search, one sentence each."""
     version: str = __version__
 
     def __post_init__(self) -> None:
@@ -171,7 +171,7 @@ class Distrusted:
     """The prices changed: everything recorded since the last check that passed is invalid; see `trust`."""
 
     where: str
-    """Which prices differ, for messages."""
+    """A description of the prices that differ, for messages."""
 
     def __post_init__(self) -> None:
         _set(self, where=recordable.text(self.where))
@@ -320,4 +320,4 @@ class _Reader:
     def require_consumed(self) -> None:
         """Refuses a body that is longer than its header says."""
         if self._at != len(self._body):
-            raise ValueError(f"an event of {len(self._body):,} bytes, of which its header describes {self._at:,}")
+            raise ValueError(f"an event of {len(self._body):,} bytes, but its header describes {self._at:,}")

@@ -1,6 +1,6 @@
-"""Creates, opens and reads a journal's SQLite file, and verifies that every row is as it was written.
+"""Creates, opens and reads a journal's SQLite file, and verifies that no row has changed since it was written.
 
-SQLite verifies its log, and little of the database file: a byte that the disk changed would be read as another number. So
+SQLite verifies its log but little of the database file, so a byte that the disk changed would be read as a different number. Therefore
 every row has a checksum of its number, kind and bytes, and rows are numbered without a gap. SQLite's own structure check runs
 before the first row is read, because a damaged structure can hide the last rows.
 """

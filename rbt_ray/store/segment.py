@@ -49,7 +49,7 @@ class Segment:
 
     @property
     def n_bytes(self) -> int:
-        """How many bytes the events take, about."""
+        """The approximate number of bytes that the events take."""
         return sum(len(header) + len(body or b"") for _, header, body, _ in self.rows)
 
 
@@ -66,7 +66,7 @@ def pack(segment: Segment) -> bytes:
 
 
 def unpack(packed: bytes, first: int, what: str) -> Segment:
-    """The segment in an Arrow file, every event of it as it was written.
+    """The segment in an Arrow file, with every event unchanged.
 
     Args:
         packed: the file.

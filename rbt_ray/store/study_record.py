@@ -55,7 +55,7 @@ class StudyRecord:
 
     @property
     def notes(self) -> list[str]:
-        """The decisions of the search, a sentence each: what "auto" chose, which fidelities were skipped."""
+        """The decisions of the search, one sentence each: what "auto" chose, which fidelities were skipped."""
         why = [self.study.why] if self.study.why else []
         return why + (self.runs[-1].notes if self.runs else []) + self.stopped_notes()
 

@@ -73,7 +73,7 @@ class TrialTable:
         return np.full(len(self), np.nan) if column is None else column.numbers()
 
     def ranking(self, n: int | None = None, *, metric: str | None = None, mode: str | None = None) -> IntArray:
-        """Returns the rows of the best trials that completed at full fidelity, best first; of equal ones, the earlier first."""
+        """Returns the rows of the best trials that completed at full fidelity, best first; equal ones in the order of the trials."""
         sign = -1.0 if (mode or self.study.mode) == "max" else 1.0
         loss = sign * self.numbers(metric or self.study.metric)
         loss[(self.fidelity < 1.0) | (self.outcomes.status != COMPLETED)] = np.nan

@@ -32,7 +32,7 @@ def choice(options: Sequence[Any] | NDArray[Any]) -> Choice:
 
 
 def grid_search(values: Sequence[Any] | NDArray[Any]) -> Choice:
-    """Returns a choice among `values`, all of which a grid search tries.
+    """Returns a choice among `values`; a grid search tries all of them.
 
     Raises:
         SpaceError: `values` is empty or not a sequence.

@@ -25,12 +25,12 @@ class BundleId:
     version: str
     n_bars: int
     train_bars: int
-    """How many bars from the start the search may use; the rest is the hold-out."""
+    """The number of bars, from the first, that the search may use; the rest are the hold-out."""
 
 
 @dataclass(frozen=True)
 class Address:
-    """Where to find an objective again, and how to recognize it.
+    """The address of an objective and its fingerprint.
 
     Args:
         name: a built-in objective's name, or ``module:function``.
@@ -80,7 +80,7 @@ class Study:
         seed: the seed of everything random.
         max_pending: how many trials may be open at once.
         deterministic: whether the searcher gets results in the order of its proposals.
-        max_cost: the most evaluations, counted in full-fidelity ones.
+        max_cost: the maximum cost, in evaluations at full fidelity.
         points_to_evaluate: configs to evaluate first.
         bundle: the prices, or None.
         objective: where to find the objective again.

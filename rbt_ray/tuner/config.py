@@ -132,7 +132,7 @@ class RunConfig:
             package opens, such as ``s3://bucket/studies``, ``gs://...`` or ``file:///mnt/shared``. The journal of a study at
             a URI is on this machine's disk (below `RBT_RAY_HOME`, else in the user's data folder) and is mirrored there.
         backend: "local" runs processes on this machine; "ray" runs Ray actors; "auto" uses the Ray cluster that this
-            process is on or that `address` names, else "local"; another name is that of an installed package's backend.
+            process is on or that `address` names, else "local"; any other name selects a backend of an installed package.
         address: the Ray cluster to join: "auto", "host:port" or "ray://host:port". None with "ray" starts a private Ray
             on this machine, which ends with the study's driver.
         num_workers: the number of workers; None starts one for every `num_cpus_per_worker` cores, on all nodes of a

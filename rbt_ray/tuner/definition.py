@@ -112,7 +112,7 @@ def define(objective: Any, space: Space, bundle: Bundle | None, tune: TuneConfig
             "`holdout` hides the last bars of a bundle from the search, and there is no `bundle`: pass one."
         )
     train_bars = 0 if bundle is None else holdout_start(bundle, tune.holdout)
-    has_rungs = tune.scheduler is not None or search_kind_of(tune.search_alg).brings_scheduler
+    has_rungs = tune.scheduler is not None or search_kind_of(tune.search_alg).has_default_scheduler
     lowest = lowest_fidelity(tune, objective, space, bundle, train_bars) if has_rungs else 1.0
     n_rungs = len(ladder_from(lowest, tune.eta))
     choice = choose(tune.search_alg, space, tune.num_samples, tune.max_cost, n_rungs)
@@ -120,7 +120,7 @@ def define(objective: Any, space: Space, bundle: Bundle | None, tune: TuneConfig
         raise SettingError(
             f"`warm_start` needs a search that learns ({', '.join(MODELS)}); this one is {choice.kind.name!r}."
         )
-    scheduler = tune.scheduler or ("hyperband" if choice.kind.brings_scheduler and lowest < 1 else None)
+    scheduler = tune.scheduler or ("hyperband" if choice.kind.has_default_scheduler and lowest < 1 else None)
     warm_start = () if tune.warm_start is None else prior_results(tune.warm_start, space, tune.metric, tune.mode)
     points = [*(tune.points_to_evaluate or ()), *best_prior_configs(warm_start, space)]
     study = Study(
@@ -165,7 +165,7 @@ def resolve_bundle(bundle: Bundle | str | None, objective: Any, tune: TuneConfig
     """Returns the prices of a new study: the bundle that was passed or named, or the objective's own.
 
     Raises:
-        SettingError: `bundle` is neither a bundle nor a name, or the objective brings its own.
+        SettingError: `bundle` is neither a bundle nor a name, or the objective provides its own.
         BundleNotFoundError: no bundle of that name is registered.
     """
     if (provider := kind_of(objective).provider) is not None:
@@ -195,7 +195,7 @@ def reopen_bundle(wanted: BundleId | None, folder: Path, objective: Any, *, veri
     Args:
         wanted: the bundle's identity in the study's definition; None for a study without prices.
         folder: the study's folder.
-        objective: the study's objective, which may bring its own prices.
+        objective: the study's objective, which may provide its own prices.
         verify: compare the content of the study's own bundle with its hash; needed if it was downloaded from a mirror.
 
     Raises:

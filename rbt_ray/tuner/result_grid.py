@@ -58,12 +58,12 @@ class ResultGrid(Sequence[Result]):
 
     @property
     def runs(self) -> list[Ended]:
-        """How each run of the study ended; more than one if it was resumed."""
+        """The end of each run of the study; more than one run if it was resumed."""
         return self._record.runs
 
     @property
     def notes(self) -> list[str]:
-        """The decisions of the search, a sentence each: what "auto" chose, which fidelities were skipped."""
+        """The decisions of the search, one sentence each: what "auto" chose, which fidelities were skipped."""
         return self._record.notes
 
     @property
@@ -98,7 +98,7 @@ class ResultGrid(Sequence[Result]):
         return (results[row] for row in range(len(results)))
 
     def get_best_result(self, metric: str | None = None, mode: Mode | None = None) -> Result:
-        """Returns the best trial that completed at full fidelity; of equal ones, the first.
+        """Returns the best trial that completed at full fidelity; the first if several are equal.
 
         Args:
             metric: the metric to compare; None: the study's.
@@ -148,7 +148,7 @@ class ResultGrid(Sequence[Result]):
     def get_dataframe(self) -> pd.DataFrame:
         """Returns a row per trial: trial_id, status, fidelity, config/<name>..., <metric>..., error, duration_s, worker.
 
-        Lone surrogates in names and texts, which pandas cannot hold, are replaced by escapes.
+        Lone surrogates in names and texts are escaped, since pandas cannot hold them.
         """
         import pandas as pd
 

@@ -67,7 +67,7 @@ class Tuner:
         objective: a function of (params, data) that returns a number, a dict of metrics or a Backtest; one marked
             `rbt.batched`; or a built-in one from `rbt.objectives`.
         param_space: the parameters to search: a dict of domains, which may be nested, or a ConfigSpace.
-        bundle: the prices, as a Bundle or the name of a registered one; None for an objective that needs none or brings
+        bundle: the prices, as a Bundle or the name of a registered one; None for an objective that needs none or provides
             its own.
         tune_config: what to search, and how.
         run_config: where and how to run it.
@@ -117,8 +117,8 @@ class Tuner:
             param_space: the study's space; needed only if it holds options that JSON cannot.
             search_alg: a new searcher or sampler object; needed only if the study was begun with one.
             callbacks: as in RunConfig.
-            run_config: where and how to run it. `name`, `storage_path` and `recheck` are those of the study, and so are
-                the saved settings (see RunConfig) that are left at their defaults.
+            run_config: where and how to run it. `name`, `storage_path` and `recheck` come from the study, as do
+                the saved settings (see RunConfig) that you leave at their defaults.
             accept_changes: continue even if the objective's code, state or settings, or the accounting rules of
                 backtests, have changed since the study was begun. Later trials are then not comparable with earlier ones.
 

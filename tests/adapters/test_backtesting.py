@@ -85,7 +85,7 @@ def test_the_hold_out_is_backtesting_alone_on_the_bars_after(swept, ohlcv):
     assert first["holdout"]["sqn"] == alone["SQN"]
 
 
-def test_without_a_symbol_each_has_an_account_of_its_own(sample, ohlcv):
+def test_without_a_symbol_each_symbol_has_its_own_account(sample, ohlcv):
     objective = backtesting.objective(Momentum, cash=50_000, commission=0.002, trade_on_close=True)
     for n_bars in (600, sample.n_bars):  # FB and GOOG are listed after bar 600
         metrics = objective({"lag": 40}, sample.view(n_bars)).metrics()
@@ -160,7 +160,7 @@ def test_a_symbol_that_is_not_listed_yet_fails_with_a_sentence(sample):
         backtesting.objective(Momentum, symbol="FB")({"lag": 20}, sample.view(600))
 
 
-def test_a_symbol_that_this_cut_is_without_fails_with_a_sentence(sample):
+def test_a_symbol_missing_at_this_fidelity_fails_with_one_sentence(sample):
     some, n_bars = cut_to_fidelity(sample, "symbols", 1 / 5, sample.n_bars, seed=7)
     [other] = some.symbols
     absent = "AAPL" if other != "AAPL" else "IBM"

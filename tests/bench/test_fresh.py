@@ -70,5 +70,5 @@ def test_a_command_that_is_not_there():
         fresh(["/no/such/program"])
 
 
-def test_a_last_line_that_is_no_object_is_no_result():
+def test_a_last_line_that_is_not_a_json_object_is_no_result():
     assert fresh([sys.executable, "-S", "-c", "print('[1]')"]).result == {}

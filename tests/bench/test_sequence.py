@@ -52,7 +52,7 @@ def test_it_stops_at_the_goal():
     assert "goal" in found.stopped
 
 
-def test_it_stops_where_the_last_two_brought_too_little():
+def test_a_sequence_stops_after_two_candidates_that_save_too_little():
     found = study(lambda on: 100 * (0.5 if "a" in on else 1), ["a", "b", "c", "d"])
     assert [step.name for step in found.steps] == ["a", "b", "c"]
     assert "less than 2%" in found.stopped
@@ -61,7 +61,7 @@ def test_it_stops_where_the_last_two_brought_too_little():
     assert whole.stopped == found.stopped
 
 
-def test_one_that_gives_other_results_is_rejected_and_its_time_not_looked_at():
+def test_a_candidate_with_different_results_is_rejected_without_timing_it():
     def seconds(on):
         return Sample((1 if "a" in on else 10) * 1.0, result={"digest": str("a" in on)})
 

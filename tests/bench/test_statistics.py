@@ -58,7 +58,7 @@ def test_cliffs_delta_is_that_of_mann_whitneys_u(times):
     assert cliffs_delta([1, 2], [1, 2]) == 0
 
 
-def test_a_median_of_what_was_never_reached_is_infinite():
+def test_the_median_of_results_that_never_reached_the_goal_is_infinite():
     assert median_with_interval([1.0, np.inf, np.inf]) == (np.inf, 1.0, np.inf)
 
 
@@ -70,7 +70,7 @@ def test_a_median_of_what_was_never_reached_is_infinite():
         ([1.0, 9.0] * 5, [0.9, 9.1] * 5, "Welch's p"),
     ],
 )
-def test_what_a_candidate_lacks_is_said(baseline, candidate, words):
+def test_a_rejection_gives_its_reasons(baseline, candidate, words):
     found = compare(by_turns(baseline, candidate))
     assert not found.accepted
     assert words in found.reason
@@ -103,7 +103,7 @@ def test_runs_go_a_b_b_a():
 
 
 @pytest.mark.parametrize("late", [0, 1])
-def test_what_does_not_do_the_same_is_not_timed(late):
+def test_candidates_with_different_results_are_not_timed(late):
     digests = iter(["t"] * (2 * late) + ["t", "u"])
 
     def run():

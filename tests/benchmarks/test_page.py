@@ -36,7 +36,7 @@ def test_a_later_run_replaces_the_entry_and_leaves_the_others(tmp_path):
     assert {name: entry["value"] for name, entry in json.loads(path.read_text()).items()} == {"a": 2, "b": 3}
 
 
-def test_what_was_measured_is_shown_and_the_rest_named(tmp_path):
+def test_the_page_shows_what_was_measured_and_names_the_rest(tmp_path):
     path = tmp_path / "benchmarks.json"
     record(path, "throughput local", throughput("local", 0.8))
     text = written(path)
@@ -54,7 +54,7 @@ def test_the_goal_is_judged_by_the_data(tmp_path, efficiency, verdict):
     assert f"at 10 ms {verdict}, Ray" in written(tmp_path / "b.json")
 
 
-def test_figures_of_two_machines_are_told_apart(tmp_path):
+def test_the_page_names_the_machine_of_each_figure(tmp_path):
     path = tmp_path / "b.json"
     record(path, "throughput local", throughput("local", 0.9))
     record(path, "throughput ray", throughput("ray", 0.9))

@@ -62,7 +62,7 @@ def test_what_is_open_on_one_machine(request, ray, safe):
         assert line.startswith("ok " if one["ok"] else "BAD")
 
 
-def test_an_address_that_is_none_is_a_sentence():
+def test_an_invalid_address_is_one_sentence():
     done = examine("nonsense", dict(os.environ))
     assert done.returncode == 2
     assert "no Ray cluster can be joined at 'nonsense'" in done.stderr

@@ -136,7 +136,7 @@ def test_the_cluster_is_as_safe_as_the_readme_says(laptop):
         assert kept.strip()[1:] == "00", f"others can read the token on {server.name}: {kept}"
 
 
-def test_a_study_is_submitted_shown_resumed_and_brought_home(laptop, expected):
+def test_a_study_is_submitted_shown_resumed_and_downloaded(laptop, expected):
     assert SUMMARY in laptop.type(SUBMIT)
     assert hash_shown(laptop) == expected
     assert SUMMARY in laptop.type(RESUME)

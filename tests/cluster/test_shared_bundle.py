@@ -93,7 +93,7 @@ except BundleError as error:
 
 
 @pytest.mark.parametrize(("auto_cleanup", "answer"), [(True, "refused"), (False, "got 300")])
-def test_a_bundle_outlives_who_shared_it_where_it_is_to(cluster, tmp_path, auto_cleanup, answer):
+def test_auto_cleanup_decides_whether_a_bundle_outlives_its_process(cluster, tmp_path, auto_cleanup, answer):
     file = tmp_path / "context"
     cluster.head.run([PYTHON, "-c", _SHARE, file, str(auto_cleanup)], env=cluster.env, cwd=tmp_path)
     told = cluster.workers[0].run([PYTHON, "-c", _FETCH, file], env=cluster.env, cwd=tmp_path).stdout

@@ -71,7 +71,7 @@ def sample():
     return rbt.load_bundle("sample")
 
 
-def test_a_config_gives_the_same_run_whatever_ran_before(make, sample):
+def test_a_config_gives_the_same_run_after_any_other_run(make, sample):
     objective, view = make(), sample.view(600)
     first = objective({"window": 10}, view).metrics()
     assert objective({"window": 60}, view).metrics() != first

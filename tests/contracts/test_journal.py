@@ -21,7 +21,7 @@ PLACES = {
 
 
 def finished(first, n, fidelity=1.0):
-    """A batch of which the second trial has crashed, with a metric of each type."""
+    """Returns a batch with a metric of each type, in which the second trial has crashed."""
     completed = np.arange(n) != 1
     status = np.where(completed, COMPLETED, CRASHED).astype(np.uint8)
     values = {"score": [0.1 * row for row in range(n)], "n": list(range(n)), "kind": ["é", None] * n, "big": [True] * n}
@@ -114,7 +114,7 @@ def test_events_of_one_kind_are_read_alone(uri):
     assert read(uri, "asked", "ended") == [EXPECTED[0], EXPECTED[-1]]
 
 
-def test_what_was_appended_survives_kill_9_and_the_next_driver_goes_on(uri):
+def test_appended_events_survive_kill_9_and_the_next_driver_continues(uri):
     def act():
         with driver_at(uri) as journal:
             for event in EVENTS[:4]:

@@ -169,7 +169,7 @@ def test_workers_outlive_batches_and_studies(pool):
     assert set(pool.pids()) == before
 
 
-def test_a_death_costs_the_batch_it_held_and_no_other(pool):
+def test_a_dead_worker_loses_only_its_own_batch(pool):
     job, fatal = task(deadly), harmless(5)
     fatal[2, 1] = 60
     wake(pool)
@@ -187,7 +187,7 @@ def test_a_death_costs_the_batch_it_held_and_no_other(pool):
     ("n", "how"),
     [(50, "exited with code 3"), (60, "signal 9 (SIGKILL)"), (70, "signal 11 (SIGSEGV)"), (80, "signal 6 (SIGABRT)")],
 )
-def test_how_a_worker_ended_is_told(pool, n, how):
+def test_the_error_says_how_a_worker_ended(pool, n, how):
     rows = harmless(1)
     rows[0, 1] = n
     pool.submit(batch(1, task(deadly), rows))
@@ -326,14 +326,14 @@ def test_close_leaves_no_worker(start_another):
 
 
 def test_numerical_libraries_use_one_thread_and_ctrl_c_is_the_drivers_to_decide(pool):
-    def settled(params, data):
+    def process_settings(params, data):
         import numba
 
         ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
         return {"score": numba.get_num_threads(), "ignored": ignored, "omp": os.environ["OMP_NUM_THREADS"]}
 
     before = os.environ.get("OPENBLAS_NUM_THREADS")
-    pool.submit(batch(1, task(settled), points(1)))
+    pool.submit(batch(1, task(process_settings), points(1)))
     metrics = collect(pool, 1)[1].outcomes.metrics
     assert metrics["score"].values.tolist() == [1]
     assert metrics["ignored"].values.tolist() == [True]

@@ -161,7 +161,7 @@ def test_two_at_once_do_not_disturb_each_other(make):
 
 @each
 @pytest.mark.parametrize("fidelity", [0.25, 1.0])
-def test_it_goes_on_where_everything_fails(make, fidelity):
+def test_a_sampler_continues_if_every_trial_fails(make, fidelity):
     sampler = make(MIXED)
     for _ in range(25):
         sampler.learn(sampler.sample(), fidelity, math.nan)

@@ -1,6 +1,7 @@
 """The contract of every scheduler: add a new one to `SCHEDULERS`."""
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 import rbt_ray as rbt
 from rbt_ray.search.calibration import Calibration
 from rbt_ray.search.scheduler import Scheduler, ladder_from
-from rbt_ray.search.scheduler_registry import scheduler_from_json, scheduler_to_json
+from rbt_ray.search.scheduler_registry import _SCHEDULERS, scheduler_class, scheduler_from_json, scheduler_to_json
 
 SCHEDULERS = {
     "hyperband": rbt.Hyperband(),
@@ -20,6 +21,17 @@ SCHEDULERS = {
     "median": rbt.MedianStopping(),
 }
 each = pytest.mark.parametrize("scheduler", SCHEDULERS.values(), ids=SCHEDULERS)
+
+
+def test_every_built_in_scheduler_is_in_the_contract():
+    assert {type(scheduler) for scheduler in SCHEDULERS.values()} >= {scheduler_class(name) for name in _SCHEDULERS}
+
+
+def test_the_page_and_the_docstring_list_every_built_in_scheduler():
+    page = (Path(__file__).parents[2] / "docs" / "search.md").read_text()
+    for name in _SCHEDULERS:
+        assert f'`"{name}"' in page, name
+        assert f'"{name}"' in rbt.TuneConfig.__doc__, name
 
 
 class Run:
@@ -86,7 +98,7 @@ def test_every_config_is_sampled_and_climbs_rung_by_rung(scheduler, seed, pendin
 @each
 @runs
 @given(seed=seeds, pending=pendings, n_configs=counts, rungs=ladders)
-def test_whoever_waits_for_others_gets_nothing_that_is_not_finished(scheduler, seed, pending, n_configs, rungs):
+def test_every_step_is_proposed_once_and_finishes(scheduler, seed, pending, n_configs, rungs):
     run = Run(scheduler.race(ladder_from(*rungs), rungs[1]), n_configs, seed=seed, pending=pending)
     assert sorted(run.steps) == sorted(run.finished)
     assert len(set(run.steps)) == len(run.steps)
@@ -104,7 +116,7 @@ def test_some_config_reaches_the_top(scheduler, seed, pending, n_configs, rungs)
 @each
 @runs
 @given(seed=seeds, pending=pendings, n_configs=counts, rungs=ladders)
-def test_who_crashed_does_not_go_on(scheduler, seed, pending, n_configs, rungs):
+def test_a_config_that_crashed_is_not_promoted(scheduler, seed, pending, n_configs, rungs):
     run = Run(scheduler.race(ladder_from(*rungs), rungs[1]), n_configs, seed=seed, pending=pending, fatal=0.5)
     assert not {(slot, rung + 1) for slot, rung in run.fatal} & set(run.steps)
 
@@ -130,7 +142,7 @@ def test_a_ladder_of_one_rung_is_full_fidelity_for_all(scheduler):
 @pytest.mark.parametrize("scheduler", [rbt.Hyperband(), rbt.SuccessiveHalving()])
 @pytest.mark.parametrize("pending", [1, 64])
 def test_brackets_send_up_the_best_of_a_rung(scheduler, pending):
-    """By brute force over each bracket's rungs, whatever the order of arrival and however many brackets are open."""
+    """Compares with brute force over the rungs of each bracket, for any order of arrival and any number of open brackets."""
     ladder = ladder_from(1 / 27, 3)
     race = scheduler.race(ladder, 3)
     homes = {}
@@ -157,7 +169,7 @@ def test_several_brackets_are_in_flight():
 
 @runs
 @given(seed=seeds, n_configs=counts)
-def test_asha_promotes_only_who_is_in_the_best_third_so_far(seed, n_configs):
+def test_asha_promotes_only_configs_in_the_best_third_so_far(seed, n_configs):
     race = rbt.ASHA().race(ladder_from(1 / 9, 3), 3)
     run = Run(race, n_configs, seed=seed, pending=1, failing=0.0, fatal=0.0)
     for at, (slot, rung) in enumerate(run.steps):

@@ -1,6 +1,7 @@
 """The contract of every searcher: add a new one to `SEARCHERS`."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from rbt_ray.columns import Outcomes, Proposals, Results
 from rbt_ray.errors import SettingError, SpaceError
 from rbt_ray.search.fixed_sequence import GridSearch
 from rbt_ray.search.random_draws import RandomSearch, SobolSearch
+from rbt_ray.search.registry import BUILT_IN
 from rbt_ray.search.searcher import Searcher
 from rbt_ray.study.conditions import Compare, Relation
 from rbt_ray.study.space import Space
@@ -56,7 +58,7 @@ def results_of(proposals, first, rng):
 
 
 def played(search, moves, seed=0):
-    """Returns the proposals of asks of the given sizes, with results told in random order in between."""
+    """Returns the proposals of asks of the given sizes; reports results in random order in between."""
     rng = np.random.default_rng(seed)
     proposed, open_results = [], []
     for n in moves:
@@ -77,6 +79,17 @@ def key(config):
     return repr(config)
 
 
+def test_every_built_in_search_that_takes_no_sampler_is_in_the_contract():
+    assert {name for name, kind in BUILT_IN.items() if not kind.learns} <= SEARCHERS.keys()
+
+
+def test_pages_and_docstrings_list_every_built_in_search():
+    page = (Path(__file__).parents[2] / "docs" / "search.md").read_text()
+    for name in BUILT_IN:
+        assert f'`"{name}"' in page, name
+        assert f'"{name}"' in rbt.TuneConfig.__doc__, name
+
+
 @cases
 def test_it_is_a_searcher(searcher, space):
     assert isinstance(searcher(space, limit=3), Searcher)
@@ -95,7 +108,7 @@ def test_any_interleaving_of_ask_and_tell_ends_in_done(searcher, space, moves, l
 
 
 @cases
-def test_asked_again_it_proposes_the_same(searcher, space):
+def test_a_new_searcher_makes_the_same_proposals(searcher, space):
     moves = [1, 7, 30, 2, 60]
     first, second = (played(searcher(space, limit=100, seed=5), moves, seed=1) for _ in range(2))
     assert first == second
@@ -158,7 +171,7 @@ def test_points_that_are_no_configs_are_refused(searcher, point, sentence):
 
 @each
 @pytest.mark.parametrize("limit", [0, -1, 2.5, True, "3", math.nan])
-def test_limits_that_are_none_are_refused(searcher, limit):
+def test_invalid_limits_are_refused(searcher, limit):
     with pytest.raises(SettingError, match=r"`limit` is a whole number above 0, or None"):
         searcher(PAIRS, limit=limit)
 

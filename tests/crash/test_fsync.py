@@ -228,7 +228,7 @@ print(refused(lambda: journal.append(event(2))))
 
 
 @pytest.mark.parametrize("forever", [0, 1])
-def test_appending_waits_until_the_log_is_flushed_again_or_nobody_tries(library, tmp_path, forever):
+def test_appending_waits_until_the_log_is_flushed_or_the_flusher_gives_up(library, tmp_path, forever):
     code = f"""
 import threading
 from rbt_ray.store import flusher
@@ -271,7 +271,7 @@ def test_a_disk_that_reports_errors_is_waited_for_a_minute_and_a_full_one_withou
     assert "the disk is full. It continues by itself as soon as it can write; Ctrl-C" in said[1]
 
 
-def test_a_study_whose_marker_cannot_be_written_goes_on(tmp_path):
+def test_a_study_continues_if_its_flush_marker_cannot_be_written(tmp_path):
     with closing(Journal.create(tmp_path, {})) as journal:
         FlushMarker(tmp_path / FILE_NAME).path.mkdir()
         journal.flush()

@@ -65,7 +65,7 @@ def test_a_bad_file_is_named_with_symbol_and_row(home, tmp_path, text, sentence)
     assert [info.name for info in rbt.list_bundles()] == ["sample", "fx"]
 
 
-def test_a_file_that_is_no_text_is_a_sentence(home, tmp_path):
+def test_a_csv_file_that_is_not_utf_8_is_an_error(home, tmp_path):
     (tmp_path / "IBM.csv").write_bytes(b"date,close\n\xff\xfe\x00\x81,1\n")
     with pytest.raises(BundleError, match=r"IBM\.csv cannot be read as text in UTF-8"):
         rbt.ingest("bad", tmp_path)

@@ -132,7 +132,7 @@ def test_the_memo_keeps_the_most_recently_used_that_fit(capacity, steps):
         assert len(memo) == len(model)
 
 
-def test_a_slice_is_charged_with_all_it_keeps_alive():
+def test_a_slice_counts_as_the_whole_array_that_it_keeps_alive():
     memo = Memo(10_000)
     memo.put("slice", np.zeros(10_000)[:5])
     assert memo.get("slice") is ABSENT

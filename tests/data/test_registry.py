@@ -148,7 +148,7 @@ def test_the_embedded_version_is_checked(home):
         rbt.load_bundle("sample", "old")
 
 
-def test_without_a_home_of_its_own_it_is_the_users_data_folder(monkeypatch, tmp_path, small):
+def test_without_rbt_ray_home_bundles_are_in_the_users_data_folder(monkeypatch, tmp_path, small):
     monkeypatch.delenv("RBT_RAY_HOME", raising=False)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -193,7 +193,7 @@ def test_a_killed_ingest_leaves_a_whole_version(home, attempts):
 
 @pytest.mark.parametrize("act", ["ingest", "remove"])
 def test_remains_of_killed_ingests_and_removals_are_removed(home, small, act, tmp_path):
-    """While the registry is locked nobody else writes, so every unfinished file was abandoned."""
+    """No other process writes while the registry is locked, so every unfinished file is a leftover."""
     rbt.ingest("p", small)
     rbt.ingest("q", small)
     bundles, outside = home / "bundles", tmp_path / "outside"

@@ -160,7 +160,7 @@ class CountsLooks:
         return 1.0
 
 
-def test_the_state_of_an_objective_is_looked_at_when_its_study_begins_and_not_before(tmp_path):
+def test_the_state_of_an_objective_is_read_when_its_study_starts(tmp_path):
     tuner = rbt.Tuner(CountsLooks(), **tuner_arguments(tmp_path))
     assert CountsLooks.n == 0
     assert tuner.study.objective.name == "<CountsLooks>"

@@ -24,7 +24,7 @@ def differing(objective, tmp_path, name):
     return [str(warning.message) for warning in found], results.get_dataframe()["score"].max()
 
 
-def test_a_file_that_was_saved_after_it_was_imported_is_said_in_one_warning(tmp_path, load):
+def test_a_file_saved_after_its_import_gives_one_warning(tmp_path, load):
     written(tmp_path, BEFORE)
     score = load("own_strategy").Score(1)
     edited(tmp_path, "own_helper.py", "* RATE", "- RATE")
@@ -36,7 +36,7 @@ def test_a_file_that_was_saved_after_it_was_imported_is_said_in_one_warning(tmp_
     assert differing(load("own_strategy").Score(1), tmp_path, "again")[0] == []
 
 
-def test_a_constant_that_was_saved_after_it_was_imported_is_said_until_its_module_is_loaded_again(tmp_path, load):
+def test_a_constant_saved_after_its_import_gives_a_warning_until_the_module_is_reloaded(tmp_path, load):
     written(tmp_path, BEFORE)
     strategy = load("own_strategy")
     edited(tmp_path, "own_helper.py", "RATE = 3", "RATE = 44")
@@ -63,7 +63,7 @@ EDITS = {
 
 
 @pytest.mark.parametrize("edit", EDITS)
-def test_what_is_said_of_an_edit_between_two_studies(tmp_path, load, edit):
+def test_a_warning_describes_an_edit_between_two_studies(tmp_path, load, edit):
     name, old, new, message = EDITS[edit]
     written(tmp_path, BEFORE)
     score = load("own_strategy").Score(1)

@@ -157,7 +157,7 @@ def test_max_failures_stops_the_study(tmp_path):
         results.get_best_result()
 
 
-def test_a_time_budget_stops_and_the_study_goes_on_later(tmp_path):
+def test_a_study_stopped_by_its_time_budget_can_be_resumed(tmp_path):
     def slow(params, data):
         import time
 

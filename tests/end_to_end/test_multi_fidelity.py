@@ -100,7 +100,7 @@ def test_stopped_anywhere_it_ends_in_the_same_table(tmp_path, algorithm):
         assert resumed.notes == whole.notes
 
 
-def test_one_that_asks_one_at_a_time_is_gone_on_with(tmp_path):
+def test_a_study_of_one_open_trial_at_a_time_resumes(tmp_path):
     """A proposal at full fidelity is then journaled alone and checked together with others."""
 
     class Stop:
@@ -158,7 +158,7 @@ def test_blocks_as_fidelity(tmp_path):
 
 
 @pytest.mark.parametrize("workers", [1, 3])
-def test_an_objective_that_goes_on_is_charged_for_what_is_new(tmp_path, workers):
+def test_continuing_from_a_checkpoint_costs_only_the_new_reports(tmp_path, workers):
     space = {"x": rbt.uniform(0, 1)}
     settings = {"metric": "score", "fidelity": "reports", "max_reports": 27, "bundle": None, "workers": workers}
     on, again = (fit(o, tmp_path, o.__name__, space, **settings) for o in (learning, forgetful))
@@ -197,7 +197,7 @@ def test_max_cost_bounds_full_fidelity_equivalents(tmp_path):
     assert len(results) > 20
 
 
-def test_rungs_say_what_they_cost_and_how_they_ranked(tmp_path):
+def test_rungs_give_their_cost_and_rank_correlation(tmp_path):
     from scipy.stats import spearmanr
 
     results = fit(crossover, tmp_path, num_samples=80)
@@ -222,7 +222,7 @@ def test_rungs_say_what_they_cost_and_how_they_ranked(tmp_path):
     ],
     ids=["a space that fits", "a bundle", "full fidelity only", "no bundle"],
 )
-def test_auto_says_what_it_chose_and_why(tmp_path, settings, chosen, capsys):
+def test_auto_explains_its_choice(tmp_path, settings, chosen, capsys):
     def objective(params, data):
         return float(params["fast"] * params["slow"])
 
@@ -264,7 +264,7 @@ def test_a_scheduler_without_a_fidelity_is_refused():
         ({"search_alg": "bohp"}, "did you mean 'bohb'"),
     ],
 )
-def test_settings_that_are_none_are_refused(settings, sentence):
+def test_invalid_tune_settings_are_refused(settings, sentence):
     with pytest.raises(rbt.errors.SettingError, match=sentence):
         rbt.TuneConfig(**settings)
 
@@ -351,7 +351,7 @@ def test_reports_are_asked_of_whom_can_give_them(objective):
         )
 
 
-def test_an_objective_that_never_reports_fails_and_says_so(tmp_path):
+def test_a_trial_without_reports_fails_with_a_message(tmp_path):
     results = fit(parabola, tmp_path, space=BOX, bundle=None, metric="loss", fidelity="reports", max_reports=9)
     assert results.num_terminated == 0
     assert "ended without calling `rbt.report`" in results.errors[0]

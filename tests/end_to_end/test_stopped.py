@@ -124,7 +124,7 @@ def test_a_study_of_runs_that_all_stop_says_why_there_is_no_best(tmp_path):
         results.get_best_result()
 
 
-def test_a_share_that_is_none_fails_its_trial_with_a_sentence(tmp_path):
+def test_an_invalid_share_fails_its_trial_with_one_sentence(tmp_path):
     def objective(params, data):
         rbt.report(1.0, share=data.n_bars)
 

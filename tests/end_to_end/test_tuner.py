@@ -246,7 +246,7 @@ def test_a_name_in_use_is_refused_and_names_restore(tmp_path):
         fit(tmp_path, square, {"x": rbt.randint(0, 3)})
 
 
-def test_restore_checks_what_it_is_given(tmp_path):
+def test_restore_validates_its_arguments(tmp_path):
     fit(tmp_path, square, {"x": rbt.randint(0, 3)})
     folder = tmp_path / "study"
     assert len(rbt.Tuner.restore(folder, square).fit()) == 3
@@ -294,7 +294,7 @@ def test_study_folders_are_private(tmp_path):
     assert all(path.stat().st_mode & 0o077 == 0 for path in folder.iterdir())
 
 
-def test_a_module_that_was_edited_is_loaded_anew_by_warm_workers(tmp_path, monkeypatch):
+def test_warm_workers_reload_an_edited_module(tmp_path, monkeypatch):
     import importlib
     import sys
 
@@ -362,7 +362,7 @@ def test_studies_without_a_name_do_not_meet_within_a_second(tmp_path):
     assert all(path.parent == tmp_path and path.name.startswith("lambda-") for path in paths)
 
 
-def test_a_result_that_is_not_there_and_errors_that_are_none(tmp_path):
+def test_indexing_results_and_their_errors(tmp_path):
     results = fit(tmp_path, square, {"x": rbt.randint(0, 3)})
     with pytest.raises(IndexError, match="the study has 3 trials; there is no result 3"):
         results[3]

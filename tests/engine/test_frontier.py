@@ -114,7 +114,7 @@ def check_sequence(data, max_pending, group, n):
     assert searcher.log == expected_searcher.log
 
 
-def test_without_determinism_results_are_told_in_order_of_arrival():
+def test_without_determinism_the_searcher_gets_results_in_order_of_arrival():
     searcher = Recorder(4, 4)
     frontier = Frontier(study(4, deterministic=False), searcher)
     [*blocks] = frontier.advance()
@@ -133,7 +133,7 @@ def test_max_cost_stops_asking_before_it_is_exceeded():
 
 
 @pytest.mark.parametrize("mode", ["min", "max"])
-def test_loss_is_minimised_whatever_the_mode(mode):
+def test_loss_is_minimised_in_both_modes(mode):
     one = Study(**{**{f: getattr(study(1), f) for f in Study.__dataclass_fields__}, "mode": mode})
     column = {"score": Column.of([1.0, 3.0, None], np.array([True, True, False]))}
     loss = one.loss_of(column, 3)

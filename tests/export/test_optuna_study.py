@@ -113,7 +113,7 @@ def test_its_plots_and_importances_work(results):
     assert next(iter(importances)) == "n"
 
 
-def test_a_storage_keeps_it_and_a_search_goes_on_from_it(results, tmp_path):
+def test_an_optuna_storage_keeps_the_study_and_optuna_continues_it(results, tmp_path):
     storage = f"sqlite:///{tmp_path}/studies.db"
     study = results.to_optuna(storage=storage, study_name="mine")
     loaded = optuna.load_study(study_name="mine", storage=storage)

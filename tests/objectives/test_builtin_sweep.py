@@ -97,7 +97,7 @@ def test_batches_larger_than_what_is_worked_on_at_once(fx_view):
             np.testing.assert_array_equal(together[name][part], alone[name])
 
 
-def test_which_metrics_are_asked_for_changes_none_of_them(factory, sample_view, configs_of):
+def test_a_metric_is_the_same_for_any_set_of_requested_metrics(factory, sample_view, configs_of):
     strategy = factory()
     columns = configs_of(strategy, 10, seed=4)
     everything = strategy.evaluate(sample_view, columns, METRIC_NAMES)

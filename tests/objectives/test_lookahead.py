@@ -135,7 +135,7 @@ def test_refused(sample, objective, arguments, error, sentence):
         rbt.check_lookahead(objective, sample, **arguments)
 
 
-def test_an_objective_that_does_not_repeat_itself_is_told_so(sample):
+def test_an_objective_that_is_not_repeatable_is_an_error(sample):
     rng = np.random.default_rng(0)
     with pytest.raises(ObjectiveError, match=r"different results on the same prices.*data\.rng"):
         rbt.check_lookahead(lambda params, data: held(data, rng.random(data.close.shape)), sample, {})

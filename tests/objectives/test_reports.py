@@ -46,7 +46,7 @@ def test_the_last_report_asked_for_is_the_result(objective):
     assert column(outcomes, "value") == pytest.approx([0.25 * (1 - (2 / 3) ** 7), 0.5 * (1 - (2 / 3) ** 7)])
 
 
-def test_an_objective_goes_on_from_its_checkpoint_and_ends_where_it_would_have():
+def test_continuing_from_a_checkpoint_gives_the_same_result():
     first = score(converging, ReportRange(stop=7))
     begun = []
 
@@ -59,7 +59,7 @@ def test_an_objective_goes_on_from_its_checkpoint_and_ends_where_it_would_have()
     assert column(second, "value") == column(score(forgetful, ReportRange(stop=21)), "value")
 
 
-def test_without_a_checkpoint_there_is_nothing_to_go_on_from():
+def test_only_reported_checkpoints_are_returned():
     assert not score(forgetful, ReportRange(stop=7)).checkpoints
     assert set(score(converging, ReportRange(stop=7)).checkpoints) == {0, 1}
 

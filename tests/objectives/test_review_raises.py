@@ -59,7 +59,7 @@ def test_the_figures_are_those_of_the_run_that_broke_the_constraint(prices, reba
 
 
 def test_where_the_run_cannot_be_known_the_hold_out_alone_counts(prices):
-    """Two backtests, of which either may be the answer: it is not guessed which."""
+    """With two backtests, either could be the result: the review does not guess which."""
     train_bars, params = 5_000, {"fast": 5, "slow": 60}
     limit = limit_of(params, prices, train_bars)
 
@@ -82,7 +82,7 @@ def test_where_the_run_cannot_be_known_the_hold_out_alone_counts(prices):
     )
 
 
-def test_an_objective_without_a_backtest_that_raises_on_the_hold_out_says_so_in_a_sentence(prices):
+def test_a_review_explains_an_objective_that_raises_on_the_hold_out(prices):
     def objective(params, data):
         if data.n_bars < prices.n_bars // 2:
             raise ValueError("too few bars\nfor this")

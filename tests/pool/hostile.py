@@ -188,7 +188,7 @@ for label, junk in {
 
 @hostile()
 def alarm_left():
-    signal.setitimer(signal.ITIMER_REAL, 0.2)  # would strike a later trial, or the next study
+    signal.setitimer(signal.ITIMER_REAL, 0.2)  # would interrupt a later trial or the next study
 
 
 @hostile()

@@ -320,7 +320,7 @@ def test_times_and_texts_are_corrected(tmp_path, what):
 
 
 @pytest.mark.parametrize("what", REFUSED)
-def test_what_cannot_be_corrected_is_a_lost_batch(tmp_path, what):
+def test_an_answer_that_cannot_be_repaired_is_a_lost_batch(tmp_path, what):
     assert not check(tmp_path, pickle.loads(pickle.dumps(REFUSED[what])))
 
 
@@ -345,7 +345,7 @@ DETAILS = st.none() | dicts(TEXTS, mostly(NUMBERS | TEXTS, OTHERS))
         st.just(without_parts(Review)),
     )
 )
-def test_a_review_is_read_as_it_was_or_lost(tmp_path_factory, answer):
+def test_a_review_is_read_unchanged_or_lost(tmp_path_factory, answer):
     sent = Batch(7, SENT.job, SENT.trials[:1], POINTS[:1], purpose="review")
     returned = received(Returned(7, "x", answer), sent, "local-0")
     if returned.lost is not None:

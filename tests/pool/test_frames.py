@@ -82,7 +82,7 @@ def test_an_answer_that_exits_when_it_is_read_is_refused():
 
 
 @pytest.mark.parametrize("answer", [Returned(4, "local-0"), "ready", None, (3, "local-0")])
-def test_an_answer_that_is_none_costs_the_batch_and_the_worker(answer):
+def test_an_invalid_answer_loses_the_batch_and_the_worker(answer):
     batch = Batch(3, Job("key", b""), np.arange(1), np.zeros((1, 1)))
     returned = received(read(frame_of(answer, TAG), TAG), batch, "local-0")
     assert returned.number == 3

@@ -138,7 +138,7 @@ def test_what_a_trial_changes_around_it_the_next_does_not_find(pool, tmp_path):
 
 
 @pytest.mark.parametrize("draws_from", [0, 50])
-def test_random_numbers_that_nobody_seeded_follow_from_the_trial_wherever_it_runs(pool, draws_from):
+def test_unseeded_random_numbers_depend_only_on_the_trial(pool, draws_from):
     """From the first on, or not before a trial that is not the first of its batch."""
 
     def draw(params, data):
@@ -214,7 +214,7 @@ FAILURES = ["cannot be sent", "Mute", "long long", "of its own kind", "KeyboardI
 FAILURES += ["RecursionError", "Mute", "its own cause"]
 
 
-def test_whatever_an_objective_raises_that_trial_has_failed_and_says_why(pool):
+def test_a_trial_fails_with_the_error_that_its_objective_raises(pool):
     numbers = range(1, 10)
     outcomes = run(pool, fail, [*numbers, 50])
     assert outcomes.status.tolist() == [1] * len(numbers) + [0]
@@ -269,7 +269,7 @@ def answer(params, data):
 ANSWERS = ["lock", "bytes", "letters", "named by strings", "at most", "at most", "letters", "lock", "bits", "ndarray"]
 
 
-def test_whatever_an_objective_returns_that_is_no_metrics_has_failed_and_says_why(pool):
+def test_a_trial_fails_with_a_message_if_its_result_is_not_metrics(pool):
     numbers = range(1, 11)
     outcomes = run(pool, answer, [*numbers, 50])
     assert outcomes.status.tolist() == [1] * len(numbers) + [0]
@@ -306,7 +306,7 @@ def begun(path, pool=None):
 
 
 def left_of(processes):
-    """Those that still run after a while; one that nobody asks how it ended does not run."""
+    """Returns the processes that still run after a while; a zombie does not run."""
     deadline = time.monotonic() + 20
     while (left := [one for one in processes if runs(one)]) and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -64,7 +64,7 @@ class Driver:
 
 
 def check(study):
-    """The innocent trials have the values that their parameters give, and the marked one the status it should."""
+    """The other trials have the values of their parameters, and the marked one has the expected status."""
     name, marked = study["name"], study["marked"]
     wanted = CATALOGUE[name][1]
     for n, (status, score, *_, error) in enumerate(study["rows"]):

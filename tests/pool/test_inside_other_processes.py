@@ -85,12 +85,12 @@ def test_studies_run_side_by_side_in_other_pools(tmp_path, call):
     assert run(tmp_path, call) == [5.0, 5.0]
 
 
-def test_a_daemon_is_told_what_to_use(tmp_path):
+def test_a_daemon_process_gets_an_error_with_an_alternative(tmp_path):
     (said,) = run(tmp_path, "in_pool()")
     assert "ProcessPoolExecutor" in said
 
 
-def test_an_objective_uses_a_pool_of_its_own(tmp_path):
+def test_an_objective_can_start_its_own_pool(tmp_path):
     assert run(tmp_path, "study('outer', with_a_pool)") == 6.0
 
 

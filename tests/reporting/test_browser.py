@@ -135,7 +135,7 @@ def test_nothing_hostile_runs_in_names_of_metrics_bundles_objectives_and_symbols
 
 
 @pytest.mark.slow  # each page starts a browser
-def test_another_pair_is_drawn_when_it_is_picked(tmp_path, rng, write_mixed, look):
+def test_a_reload_draws_the_selected_pair(tmp_path, rng, write_mixed, look):
     path = write_mixed(tmp_path / "study", rng).report(tmp_path / "report.html")
     page = path.read_text("utf-8")
     # As a browser does on a reload, which keeps what was picked.

@@ -113,7 +113,7 @@ def test_many_options_keep_a_cell_while_there_are_few_enough(rng):
     assert (axis.cell[177:] == 59).all()
 
 
-def test_equal_labels_are_told_apart():
+def test_equal_labels_are_numbered():
     axis = axis_of("x", rbt.choice([1, "1", True, None]), np.arange(4.0))
     assert axis.labels == ("1", "1 (2)", "True", "None")
 

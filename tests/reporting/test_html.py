@@ -161,7 +161,7 @@ def test_infinite_and_missing_figures(tmp_path, rng, write_study, read_page):
     assert "-∞" in page.text
 
 
-def test_a_review_that_failed_is_told(tmp_path, rng, write_study, read_page):
+def test_the_report_says_that_a_review_failed(tmp_path, rng, write_study, read_page):
     space, points = one(rng)
     first = write_study(tmp_path / "a", space, points, {"sharpe": points[:, 0]})
     rows = [

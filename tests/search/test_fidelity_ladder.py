@@ -81,6 +81,6 @@ def test_a_ladder_ends_at_1_and_its_rungs_are_eta_apart(lowest, eta):
     assert ladder[0] / eta < lowest
 
 
-def test_halvings_never_leave_nobody():
+def test_every_rung_promotes_at_least_one_config():
     assert halvings(10, 3, 3) == (10, 3, 1, 1)
     assert halvings(1, 2, 3) == (1, 1, 1)

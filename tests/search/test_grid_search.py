@@ -64,7 +64,7 @@ def test_what_is_continuous_is_refused_at_once():
         GridSearch(Space.of({"n": rbt.randint(0, 3), "lr": rbt.uniform(0, 1)}))
 
 
-def test_a_grid_of_which_all_is_forbidden_is_refused():
+def test_a_grid_with_only_forbidden_configs_is_refused():
     space = Space(("a",), (rbt.randint(0, 9),), forbidden=(Compare("a", ">=", 0.0),))
     with pytest.raises(SpaceError, match="none of 9 candidates was allowed"):
         GridSearch(space).ask(1)

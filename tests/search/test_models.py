@@ -71,7 +71,7 @@ def test_gaps_are_filled_from_rows_that_have_the_value():
     assert {tuple(row) for row in filled[3::6, 1:3]} <= whole  # both gaps of a row from one donor
 
 
-def test_gaps_that_nobody_can_fill_are_drawn():
+def test_gaps_without_a_donor_are_drawn():
     levels = np.full((400, 2), np.nan)
     filled = imputed(levels, np.array([0, 3]), np.random.default_rng(0))
     assert 0.4 < filled[:, 0].mean() < 0.6

@@ -147,7 +147,7 @@ def test_the_command_line_runs_and_resumes_it(package, tmp_path):
     assert command("run", "study.toml") == command("resume", "cut")
 
 
-def test_a_study_whose_package_is_gone_says_so(package, tmp_path):
+def test_resuming_without_the_searchers_package_is_an_error(package, tmp_path):
     tuner(tmp_path, search_alg="hill", num_samples=3).fit()
     (package / "another_package-1.0.dist-info" / "entry_points.txt").unlink()
     study = rbt.ResultGrid(tmp_path / "s").study

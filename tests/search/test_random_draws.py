@@ -91,7 +91,7 @@ def test_sobol_refuses_more_parameters_than_it_has_directions_for():
 
 
 @both
-def test_where_practically_all_is_forbidden_it_says_so(searcher, nothing):
+def test_a_space_where_almost_every_config_is_forbidden_is_an_error(searcher, nothing):
     search = searcher(nothing)
     for _ in range(2):
         with pytest.raises(SpaceError, match=r"none of 1\d{6} candidates was allowed\. Loosen the clauses"):
@@ -132,7 +132,7 @@ def test_grid_search_domains_are_choices_to_random():
     assert abs(np.bincount(drawn)[[1, 2, 4]] / 3000 - 1 / 3).max() < 5 * 0.5 / 3000**0.5  # five standard errors
 
 
-def test_the_sequence_of_a_seed_stays_what_it_was():
+def test_a_seed_gives_the_same_sequence_in_every_version():
     # Written down when the journal's format was first published: a resumed study asks for these again.
     space = Space.of({"fast": rbt.randint(5, 60), "lr": rbt.loguniform(1e-4, 1)})
     drawn = RandomSearch(space, seed=7).ask(2).points.tolist()

@@ -20,7 +20,7 @@ LADDER = ladder_from(1 / 9, 3)
 
 
 class Recording(SequenceSampler):
-    """Remembers what it is told."""
+    """Records the results that it receives."""
 
     def __init__(self, space, seed=0):
         super().__init__(RandomSearch(space, seed=seed))
@@ -85,7 +85,7 @@ def test_any_order_of_results_ends_in_done_with_so_many_configs(
     assert any(proposal.fidelity == 1 for proposal in proposed)
 
 
-def test_asked_in_blocks_it_proposes_what_it_does_one_by_one():
+def test_asking_in_blocks_gives_the_same_proposals_as_one_by_one():
     one, _ = search(limit=40)
     block, _ = search(limit=40)
     singly = [one.ask(1) for _ in range(33)]
@@ -103,7 +103,7 @@ def test_a_tag_names_bracket_rung_and_config():
     assert sorted(first) == list(range(30))
 
 
-def test_the_sampler_is_told_every_result_once_at_its_fidelity():
+def test_the_sampler_learns_every_result_once_at_its_fidelity():
     searcher, sampler = search(limit=30)
     proposed = run(searcher)
     told = [(point, fidelity) for point, fidelity, _ in sampler.told]
@@ -129,7 +129,7 @@ def test_given_points_come_first_and_count():
     assert len(configs) == 12
 
 
-def test_given_points_are_proposed_once_whatever_the_sampler_draws():
+def test_given_points_are_proposed_once_even_if_the_sampler_draws_them():
     small = Space.of({"a": rbt.randint(0, 10)})
     searcher, _ = search(space=small, points_to_evaluate=[{"a": 3}, {"a": 3}, {"a": 4}])
     configs = {proposal.tag[2]: proposal.config["a"] for proposal in run(searcher)}
@@ -182,7 +182,7 @@ def test_fidelities_that_mislead_are_found_out_and_left(honest_from, lowest, con
     assert len(calibrating) == 8 * len(LADDER)
 
 
-def test_told_as_plain_results_it_does_the_same():
+def test_lists_of_results_give_the_same_proposals_as_columns():
     columns, _ = search(limit=20)
     plain, _ = search(limit=20)
     while not columns.done:

@@ -61,7 +61,7 @@ def test_a_better_corner_is_found_after_a_good_one():
     assert found[True] > 2 * found[False]
 
 
-def test_late_results_of_before_do_not_bring_it_back():
+def test_late_results_do_not_undo_a_restart():
     sampler = sampler_of(1, count_pending=False, restarts=True)
     late = [sampler.sample() for _ in range(30)]
     for k in range(51):  # none is better than the first

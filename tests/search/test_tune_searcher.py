@@ -73,7 +73,7 @@ def test_numpys_global_random_state_is_left_alone(make):
 
 
 @each
-def test_it_learns(make):
+def test_later_proposals_are_better(make):
     configs = play(TuneSearcher(SPACE, make(), limit=80), 80)
     losses = [loss(config) for config in configs]
     assert np.median(losses[-30:]) < 0.7 * np.median(losses[:8])
@@ -81,7 +81,7 @@ def test_it_learns(make):
 
 @each
 @pytest.mark.parametrize("mode", ["min", "max"])
-def test_one_with_a_space_and_metric_of_its_own(make, mode):
+def test_a_searcher_with_its_own_space_and_metric(make, mode):
     own = {"opt": {"lr": tune.loguniform(1e-3, 0.1)}, "x": tune.uniform(0.0, 1.0)}
     space = Space.of({"opt": {"lr": rbt.loguniform(1e-4, 1.0)}, "x": rbt.uniform(-1.0, 1.0)})
     searcher = TuneSearcher(space, make(space=own, metric="sharpe", mode=mode), limit=50)
@@ -97,7 +97,7 @@ def test_one_with_a_space_and_metric_of_its_own(make, mode):
     assert np.median(distance[-20:]) < np.median(distance[:10])
 
 
-def test_nothing_allowed_is_said():
+def test_a_searcher_that_suggests_only_forbidden_configs_is_an_error():
     space = Space(("a",), (rbt.randint(0, 9),), forbidden=(Compare("a", ">=", 0.0),))
     with pytest.raises(SpaceError, match="OptunaSearch suggested 100 forbidden configs in a row"):
         TuneSearcher(space, OptunaSearch(seed=0)).ask(1)

@@ -38,7 +38,7 @@ def test_holdings_drift_unless_asked_otherwise(sample, run):
     assert charged == pytest.approx(5e-4, rel=0.01)
 
 
-def test_what_it_holds(sample, run):
+def test_a_backtests_curves_and_metrics(sample, run):
     assert run.returns.shape == run.equity.shape == (sample.n_bars,)
     assert run.weights.shape == (sample.n_bars, sample.n_symbols)
     assert run.symbols == sample.symbols
@@ -126,7 +126,7 @@ def test_a_frame_of_weights_with_the_symbols_in_another_order_is_refused(sample,
 
 
 @pytest.mark.parametrize("bar", [-1, 3270, 0.5])
-def test_since_a_bar_that_is_not_there(run, bar):
+def test_since_refuses_a_bar_outside_the_run(run, bar):
     with pytest.raises(SettingError, match=rf"0 to 3269; got {bar}\."):
         run.since(bar)
 

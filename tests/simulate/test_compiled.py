@@ -32,7 +32,7 @@ add = numba.njit(lambda x: x + STEP + 0)
 EDITS = {"kernel": ("return add(x)", "return add(x) + 1"), "helpers": ("+ 0", "+ 1"), "constants": ("= 1", "= 2")}
 
 
-def test_a_kernel_is_compiled_again_after_an_edit_of_what_it_contains(tmp_path):
+def test_editing_a_function_that_a_kernel_uses_recompiles_the_kernel(tmp_path):
     package = tmp_path / "toy"
     package.mkdir()
     (package / "__init__.py").touch()

@@ -41,7 +41,7 @@ def test_a_target_in_a_hole_is_ignored(make_bundle, rebalance, missing):
 
 @pytest.mark.parametrize("rebalance", REBALANCES)
 def test_an_order_waits_for_a_price(make_bundle, rebalance):
-    """Decided on bar 0, to be filled on bar 1, which has no price: bought at 50 on bar 3, not at what came before."""
+    """The order of bar 0 cannot fill on bar 1, which has no price. It fills on bar 3 at 50, the first price after that."""
     bundle = make_bundle([[100.0], [NAN], [NAN], [50.0], [75.0]])
     run = rbt.backtest(bundle, np.array([[1.0], [0.0], [0.0], [1.0], [1.0]]), "next_close", rebalance)
     assert run.orders.tolist() == [0, 0, 0, 1, 0]

@@ -1,4 +1,4 @@
-"""The thirteen metrics against published definitions and empyrical-reloaded."""
+"""The metrics against published definitions and empyrical-reloaded."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_sharpe_estimates_a_known_ratio():
     assert abs(figures_of(returns, 1.0)["kurtosis"] - 3) < 6 * (24 / 200_000) ** 0.5
 
 
-def test_one_pass_sums_give_the_same(sample):
+def test_one_pass_sums_equal_two_pass_sums(sample):
     """What sweep kernels do: sums of returns and of their squares, without the mean known first."""
     weights = np.where(np.isnan(sample.close), 0.0, 0.2)
     run = rbt.backtest(sample, weights, costs=rbt.Costs(turnover_bps=5))

@@ -257,7 +257,7 @@ def test_a_mirror_of_another_format_is_refused(tmp_path, version):
 
 
 def killed(folder, n=5, flushed=3):
-    """Leaves the files of a killed driver: a log with a number of events, of which some were flushed."""
+    """Leaves the files of a killed driver: a log with a number of events, some of them flushed."""
     work = folder.with_name("work")
     work.mkdir()
     journal = Journal.create(work, DEFINITION)

@@ -226,7 +226,7 @@ def test_a_segment_with_a_wrong_unpacked_size_is_refused():
 
 @settings(max_examples=150, deadline=None)
 @given(st.data())
-def test_a_segment_with_other_bytes_is_refused_or_as_it_was(data):
+def test_a_segment_with_changed_bytes_is_refused_or_read_unchanged(data):
     """Any changed byte, also of a length, offset or size, ends in an error of rbt_ray, and never in other events."""
     meta = META
     rows = [
@@ -269,7 +269,7 @@ def test_too_many_events_in_a_segment_are_refused(monkeypatch):
 
 
 @pytest.mark.parametrize("kind", ["zeros", "noise"])
-def test_an_event_of_any_size_is_read_as_it_was_written(monkeypatch, kind):
+def test_an_event_of_any_size_is_read_unchanged(monkeypatch, kind):
     """A segment that would unpack to more than its limit is written uncompressed."""
     monkeypatch.setattr(segment_module, "_FREELY_UNPACKED", 2**20)
     body = bytes(2**22) if kind == "zeros" else np.random.default_rng(0).bytes(2**22)
@@ -429,7 +429,7 @@ def test_a_bundle_that_does_not_fit_on_the_disk_is_not_begun(remote, tmp_path, m
         StudyLocation(uri_of(remote)).fetch()
 
 
-def test_events_that_do_not_fit_on_the_disk_leave_the_journal_as_it_was(remote, tmp_path, monkeypatch):
+def test_events_that_do_not_fit_on_the_disk_leave_the_journal_unchanged(remote, tmp_path, monkeypatch):
     """Each byte counts as a terabyte; the free disk space is the real one."""
     run(remote, n=3)
     monkeypatch.setenv("RBT_RAY_HOME", str(tmp_path / "another"))

@@ -45,14 +45,14 @@ def finished(metrics_of_rows, trials):
 
 @settings(max_examples=50, deadline=None)
 @given(rows=rows, gap=st.booleans())
-def test_a_finished_batch_comes_back_with_values_and_types(tmp_path_factory, rows, gap):
+def test_a_finished_batch_is_read_with_its_values_and_types(tmp_path_factory, rows, gap):
     check_finished(tmp_path_factory, rows, gap)
 
 
 @pytest.mark.slow
 @settings(max_examples=400, deadline=None)
 @given(rows=rows, gap=st.booleans())
-def test_many_more_batches_come_back_with_values_and_types(tmp_path_factory, rows, gap):
+def test_many_more_batches_are_read_with_their_values_and_types(tmp_path_factory, rows, gap):
     check_finished(tmp_path_factory, rows, gap)
 
 

@@ -21,7 +21,7 @@ METRICS = ("sharpe", "n_trades", "turnover")
 
 @pytest.fixture
 def study(tmp_path):
-    """The study as it was when all of its trials were recorded."""
+    """Returns the study at the moment when all of its trials were recorded."""
     folder = tmp_path / "accounting-1"
     shutil.copytree(OLD, folder)
     return folder

@@ -149,7 +149,7 @@ def test_a_reader_counts_what_a_killed_driver_left_and_changes_nothing(tmp_path,
     assert list((tmp_path / "temporary").iterdir()) == []
 
 
-def test_a_copy_is_removed_where_opening_fails_and_where_nobody_closes(tmp_path):
+def test_a_copy_is_removed_if_opening_fails_or_close_is_not_called(tmp_path):
     folder, temporary = killed(tmp_path / "study"), tmp_path / "temporary"
     temporary.mkdir()
     code = (
@@ -319,7 +319,7 @@ def test_comments_and_line_breaks_of_the_schema_are_no_part_of_it(tmp_path):
     assert len(rows(folder)) == N_EVENTS
 
 
-def test_another_format_is_reported_whatever_its_tables_are(tmp_path):
+def test_another_format_is_reported_for_any_tables(tmp_path):
     folder = study(tmp_path / "study")
     with closing(sqlite3.connect(folder / FILE_NAME)) as file, file:
         file.execute("UPDATE meta SET value = '1' WHERE key = 'format'")

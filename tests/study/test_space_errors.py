@@ -115,13 +115,13 @@ def test_what_a_condition_leaves_out_is_refused():
         space.encode([{"a": 1}])
 
 
-def test_what_is_forbidden_is_refused():
+def test_forbidden_points_are_refused():
     space = Space(("a",), (rbt.randint(0, 3),), forbidden=(Compare("a", "==", 1.0),))
     with refused("the config {'a': 1} is forbidden by a clause of the space; leave it out."):
         space.encode([{"a": 0}, {"a": 1}])
 
 
-def test_a_grid_of_what_is_continuous_is_refused():
+def test_a_grid_of_continuous_domains_is_refused():
     space = Space.of({"fast": rbt.randint(0, 5), "lr": rbt.loguniform(1e-3, 1)})
     with refused(
         "`lr` is loguniform and takes infinitely many values, so there is no grid. Write `grid_search([...])`"

@@ -41,7 +41,7 @@ def test_the_docstring_lists_every_setting_in_order():
 
 
 @pytest.mark.parametrize("name", OTHER)
-def test_a_setting_is_saved_if_the_docstring_says_so(name):
+def test_exactly_the_settings_that_the_docstring_lists_are_saved(name):
     needs_ray = {"backend": "ray"} if name in ("address", "resources_per_worker") else {}
     saved = non_default_settings(RunConfig(**{**needs_ray, name: OTHER[name]}))
     assert saved == ({name: OTHER[name]} if documented()[name] else {})

@@ -72,7 +72,7 @@ def test_penalties_as_large_as_floats_are(mode, search_alg, tmp_path, capsys):
     capsys.readouterr()
 
 
-def test_a_warm_start_without_any_result_says_so(tmp_path):
+def test_a_warm_start_without_results_is_an_error(tmp_path):
     def fails(params, data):
         raise ValueError("no data")
 
@@ -95,7 +95,7 @@ def test_a_domain_within_an_option_is_refused(option):
 
 
 @pytest.mark.parametrize(("metric", "hint"), [("sharpe", True), ("m", False)])
-def test_only_a_ratio_is_said_to_need_trades(metric, hint, tmp_path):
+def test_only_errors_about_ratios_mention_trades(metric, hint, tmp_path):
     results = rbt.Tuner(
         lambda params, data: float("nan"),
         param_space={"n": rbt.randint(0, 3)},

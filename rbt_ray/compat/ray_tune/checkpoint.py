@@ -74,7 +74,7 @@ class Checkpoint:
         return found
 
     def set_metadata(self, metadata: Mapping[str, Any]) -> None:
-        """Replaces the metadata by a dict that JSON can hold."""
+        """Replaces the metadata with a dict that JSON can hold."""
         private_files.write(Path(self.path, _METADATA), json.dumps(dict(metadata)))
 
     def update_metadata(self, metadata: Mapping[str, Any]) -> None:

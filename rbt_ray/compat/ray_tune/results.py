@@ -181,7 +181,7 @@ class ResultGrid(Sequence[Result]):
         scope: str = "last",
         filter_nan_and_inf: bool = True,
     ) -> Result:
-        """Returns the trial with the best value of a metric; the first of equal ones.
+        """Returns the trial with the best value of a metric; the first if several are equal.
 
         Args:
             metric: a flat name such as "eval/loss"; None: the study's metric.

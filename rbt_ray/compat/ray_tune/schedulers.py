@@ -276,7 +276,7 @@ def to_native_scheduler(given: Any) -> Any:
 
     Raises:
         NotSupportedError: the scheduler is not supported.
-        SettingError: it is no scheduler.
+        SettingError: it is not a scheduler.
     """
     if given is None or isinstance(given, TrialScheduler):
         return given

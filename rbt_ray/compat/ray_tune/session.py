@@ -138,7 +138,7 @@ def report(metrics: Mapping[str, Any] | None = None, *, checkpoint: Any = None, 
         named: more metrics, as in older scripts.
 
     Raises:
-        SettingError: `metrics` is no dict.
+        SettingError: `metrics` is not a dict.
     """
     if metrics is not None and not isinstance(metrics, Mapping):
         raise SettingError(f"`tune.report` needs a dict of metrics; got {metrics!r} of type {type(metrics).__name__}.")

@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 @dataclass
 class CheckpointConfig:
-    """Which checkpoints are taken and kept.
+    """When to take checkpoints, and which to keep.
 
     Args:
         num_to_keep: how many to keep per trial, beside the latest; None: all.

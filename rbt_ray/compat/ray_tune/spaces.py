@@ -36,7 +36,7 @@ class SampleFrom:
     """A parameter computed by a function of the others.
 
     Args:
-        func: a function of the config so far, or of nothing. It may read `config["x"]`, `spec["x"]`, `spec.config.x` or
+        func: a function of the config so far, or without arguments. It may read `config["x"]`, `spec["x"]`, `spec.config.x` or
             `spec.config["x"]`: all are the same.
     """
 
@@ -116,7 +116,7 @@ def generate_samples(
         constant_grid_search: draw once for all combinations of the grids.
 
     Raises:
-        SpaceError: it is no space, or functions in it depend on one another.
+        SpaceError: it is not a space, or functions in it depend on one another.
     """
     if not isinstance(param_space, Mapping):
         raise SpaceError(f"`param_space` must be a dict; got {param_space!r} of type {type(param_space).__name__}.")

@@ -113,7 +113,7 @@ _PICKLE, _STEPS = "_dict_checkpoint.pkl", ".steps"
 
 
 def assign(trainable: Any, trial: Trial | None) -> None:
-    """Makes an object of a `Trainable`, or of Ray Tune's class, serve a trial from its start."""
+    """Assigns a new trial to an object of a `Trainable`, or of Ray Tune's class."""
     trainable._iteration, trainable._trial = 0, trial
 
 

@@ -128,7 +128,7 @@ class TrainableObjective:
         return next(n for n, config in enumerate(samples) if self.naming.trial(n, config).path == path)
 
     def trial_for(self, params: Mapping[str, Any], number: int | None) -> Trial:
-        """Returns the trial of a config that the engine evaluates in its trial of this number."""
+        """Returns the Tune trial for a config that the engine evaluates as trial `number`."""
         if self._samples is None:
             return self.naming.trial(None if self._resumes else number, params)
         sample = int(params[SAMPLE])

@@ -123,7 +123,7 @@ class TrainableSpec:
         """Returns the spec of what a user passed as trainable.
 
         Raises:
-            SettingError: it is no function, no class with `step`, and no name that `register_trainable` knows.
+            SettingError: it is not a function, a class with `step`, or a name from `register_trainable`.
             NotSupportedError: it needs a feature that is not supported.
         """
         if isinstance(trainable, TrainableSpec):

@@ -30,7 +30,7 @@ class Trial:
 
     Args:
         trial_id: its id, the same in every process and after a restore.
-        trainable_name: of the function or class.
+        trainable_name: the name of the function or class.
         config: its config.
         experiment_path: the study's folder.
     """

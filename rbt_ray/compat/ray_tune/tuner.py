@@ -277,7 +277,7 @@ class Tuner:
         return results
 
     def _scheduled(self) -> ScheduledSearch | None:
-        """Returns the search object for what the engine cannot name: a scheduler over samples or over a searcher of Ray Tune."""
+        """Returns the search object for a scheduler over samples or over a searcher of Ray Tune, which have no name in rbt_ray."""
         definition, plan = self._definition, self._plan
         if plan is None:
             return None

@@ -111,7 +111,7 @@ class ResultIterator:
 
     Args:
         start: starts calls, the first with the given number, and returns how many: 0 if there are no more.
-        ahead: how many calls may be started beyond the results taken.
+        ahead: the number of calls that may start before the caller takes their results.
         ordered: whether results are in the order of the calls instead of completion.
     """
 

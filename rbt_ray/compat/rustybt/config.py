@@ -19,7 +19,7 @@ SIZES = ("small", "medium", "large", "production")
 
 @dataclass(frozen=True)
 class PerformanceThreshold:
-    """What an optimization of a workflow must achieve to be accepted.
+    """The thresholds that an optimization of a workflow must reach to be accepted.
 
     Args:
         min_improvement_percent: by how much the mean time must fall.

@@ -158,7 +158,7 @@ class ScoredObjective:
 
     @property
     def fingerprinted(self) -> dict[str, Any]:
-        """What determines the results besides the study's seed, to compare when a study is resumed."""
+        """Everything that determines the results besides the study's seed, to compare when a study is resumed."""
         return {"run": self.run, "function": self.function, "bundle": self.source and self.source.name}
 
     @property
@@ -220,7 +220,7 @@ class ScoredObjectiveWithData(ScoredObjective):
 
     @property
     def made_of(self) -> list[Any]:
-        """What determines the results, to compare when a study is resumed."""
+        """Everything that determines the results, to compare when a study is resumed."""
         return [self.run]
 
     def open(self, folder: Path) -> None:

@@ -222,7 +222,7 @@ class BOHBOptimizer:
         raise NotImplementedError("BOHB learns from results on budgets: use `run(objective)` instead of `update()`.")
 
     def get_best(self) -> OptimizationResult:
-        """Returns the best trial on `max_budget`; the first of equal ones.
+        """Returns the best trial on `max_budget`; the first if several are equal.
 
         Raises:
             NoResultError: there is none.
@@ -245,7 +245,7 @@ class BOHBOptimizer:
         pools.close_idle(self._run_config)
 
     def _ticks(self) -> Bundle:
-        """Returns dummy bars, of which every budget is a whole number if `eta` is one."""
+        """Returns dummy bars; every budget is a whole number of them if `eta` is a whole number."""
         n_rungs = math.floor(math.log(self.max_budget / self.min_budget) / math.log(self.eta) + 1e-9)
         n = min(self.eta**n_rungs, _MOST_TICKS)
         n_ticks = round(n) if float(n).is_integer() and n > 1 else _MOST_TICKS // 100

@@ -64,7 +64,7 @@ class ParallelOptimizer:
     There are two ways to use it. With a search algorithm, `run` evaluates an objective of params:
     ``ParallelOptimizer(GridSearchAlgorithm(space), n_jobs=4).run(objective)``. With an algorithm class, a space and a bundle,
     ``ParallelOptimizer(algorithm_class=..., param_space=..., bundle_name=..., config=...)``, it is `run_optimization`. Without
-    a search algorithm, that tries all of a finite space and random draws of another.
+    a search algorithm, it tries every config of a finite space, else random ones.
 
     If all four flags of `config` are off, a standard `multiprocessing.Pool` does the work. Otherwise it is a study of
     `rbt.Tuner` in `config.benchmark_output_dir`, which can be restored, reported and analysed (`results`).
@@ -195,7 +195,7 @@ class ParallelOptimizer:
         return self.get_best()
 
     def get_best(self) -> OptimizationResult:
-        """Returns the best trial at full fidelity; the first of equal ones.
+        """Returns the best trial at full fidelity; the first if several are equal.
 
         Raises:
             NoResultError: there is none.

@@ -62,7 +62,7 @@ class OptimizationResult:
 
 @dataclass(frozen=True)
 class StudySpec:
-    """What a study runs.
+    """The search, objective and settings of a study.
 
     Args:
         objective: scores params.

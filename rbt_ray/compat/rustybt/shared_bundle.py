@@ -47,7 +47,7 @@ class SharedBundleContext:
             `cleanup` or the end of the cluster.
 
     Raises:
-        SettingError: there is no name.
+        SettingError: the name is empty.
     """
 
     def __init__(self, bundle_name: str, auto_cleanup: bool = True) -> None:

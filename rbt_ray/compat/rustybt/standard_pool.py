@@ -22,7 +22,7 @@ from rbt_ray.objectives.objective import describe
 
 _POLL_SECONDS = 0.02
 _GRACE_SECONDS = 2.0
-"""How long to wait for a result after the process that computed it has exited."""
+"""Seconds to wait for a result after the process that computed it has exited."""
 
 
 @dataclass(frozen=True)

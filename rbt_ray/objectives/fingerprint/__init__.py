@@ -1,1 +1,1 @@
-"""What an objective computes, as text that is the same in every process, so that a resumed study can compare it."""
+"""Describes what an objective computes by text that is the same in every process, so that a resumed study can compare it."""

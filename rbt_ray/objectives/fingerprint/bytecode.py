@@ -1,4 +1,4 @@
-"""What a function's compiled code does: its canonical form, the names it reads, and the values it changes."""
+"""Analyses the compiled code of a function: its canonical form, the names it reads, and the values it changes."""
 
 from __future__ import annotations
 
@@ -261,7 +261,7 @@ def _chain(steps: Sequence[dis.Instruction], at: int) -> tuple[str, ...]:
 
 
 def _container(steps: Sequence[dis.Instruction], at: int) -> int:
-    """Returns the step that loads the container of which `steps[at]` sets an item; -1 if unknown."""
+    """Returns the step that loads the container in which `steps[at]` sets an item; -1 if unknown."""
     if steps[at - 1].opname == "SWAP":  # an augmented assignment copies container and key first
         copies = [n for n in range(at) if steps[n].opname == steps[n + 1].opname == "COPY"]
         return _below(steps, copies[-1], 1) if copies else -1
@@ -281,7 +281,7 @@ def _below(steps: Sequence[dis.Instruction], at: int, n: int) -> int:
 
 
 def _assigned_to(steps: Sequence[dis.Instruction], at: int) -> int:
-    """Returns the step that loads the object of which `steps[at]` sets an attribute; -1 if unknown."""
+    """Returns the step that loads the object on which `steps[at]` sets an attribute; -1 if unknown."""
     if at and steps[at - 1].opname == "SWAP":  # an augmented assignment copies the object first
         copied = [n for n in range(1, at) if steps[n].opname == "COPY" and steps[n + 1].argval == steps[at].argval]
         return copied[-1] - 1 if copied else -1

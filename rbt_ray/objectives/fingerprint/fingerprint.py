@@ -191,7 +191,7 @@ class _Walk:
         return f"#{self._numbers[id(value)]}"
 
     def _module(self, module: types.ModuleType, chain: tuple[str, ...]) -> str:
-        """Returns the text of a module, of which the code reads a chain of attributes, or anything if the chain is empty."""
+        """Returns the text of a module whose attributes the code reads by a chain; an empty chain may read any of them."""
         namespace = vars(module)
         if not is_own(namespace):
             return f"module {module.__name__}.{'.'.join(chain)}"

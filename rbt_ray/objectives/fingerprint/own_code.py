@@ -1,4 +1,4 @@
-"""Which modules, functions and classes are the user's own: those outside the standard library, site-packages and rbt_ray."""
+"""Finds the user's own modules, functions and classes: those outside the standard library, site-packages and rbt_ray."""
 
 from __future__ import annotations
 

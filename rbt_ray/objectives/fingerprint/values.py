@@ -87,7 +87,7 @@ class Location:
         name: the variable's.
         where: end of the label, such as the file.
         root: globals of the module, for a global.
-        is_global: whether it is a global or a class attribute, of which only plain values count.
+        is_global: whether it is a global or a class attribute; only plain values of these count.
     """
 
     kind: str
@@ -98,7 +98,7 @@ class Location:
 
     @property
     def label(self) -> str:
-        """How a message names it."""
+        """The name of the place in messages."""
         return f"{self.kind} `{self.name}`{self.where}"
 
     def attribute(self, name: str) -> Location:
@@ -251,7 +251,7 @@ class ValueText:
 
 
 def _shown(value: Any) -> str | None:
-    """Returns the value as messages and the journal may show it: only numbers, since a text may be a password."""
+    """Returns the text of a number, for messages and the journal; None for any other value, which may be a password."""
     if type(value) not in _NUMBERS or (type(value) is int and abs(value) >= 10**_LONGEST_SHOWN):
         return None
     return repr(value)

@@ -1,6 +1,6 @@
 """Computes returns from positions for many configs at once, with weights reset on every bar and no missing bars.
 
-The accounting is that of `rbt_ray.simulate.every_bar` for weights of `1 / n_symbols` or 0. Within a tile, vectors hold
+The accounting equals `rbt_ray.simulate.every_bar` for weights of `1 / n_symbols` or 0. Within a tile, vectors hold
 eight bars of one config while its returns are summed over symbols. A transposition then gives vectors of eight configs,
 which module `statistics` takes from bar to bar. Since every held symbol has a price, the weights after a fill are the
 targets, so no bar depends on the drift of the bar before.

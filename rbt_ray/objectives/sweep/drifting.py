@@ -1,6 +1,6 @@
 """Computes returns from positions for eight configs at once, with orders only when a position changes.
 
-The accounting is that of `rbt_ray.simulate.on_change` for targets of `1 / n_symbols` or 0, with fees and without
+The accounting equals `rbt_ray.simulate.on_change` for targets of `1 / n_symbols` or 0, with fees and without
 slippage. With such targets, every sell closes a holding and every buy opens one. All buys of a bar have the same value,
 so they are filled in the order of the symbols.
 """
@@ -103,16 +103,16 @@ def drift(
                             turned_over = add_where(sold, turned_over, money)
                             fills, trips = add_where(sold, fills, one), add_where(sold, trips, one)
                             store(book, i * n_configs + group, where(sold, zero, units))
-                    budget = value * share
+                    order_value = value * share
                     for i in range(n_symbols):
                         bought = np.uint8(changed[i] & targets[filled + own + i])
                         if bought:
                             affordable = cash / with_fee
-                            cut = above(budget, affordable)
+                            cut = above(order_value, affordable)
                             bought &= above(affordable, value * dust)
                             # In the order of `on_change`, to get the same bits: units first, then their cost.
                             price = splat(fill[row + i])
-                            size = where(cut, affordable, budget) / price
+                            size = where(cut, affordable, order_value) / price
                             money = size * price
                             cash = subtract_where(bought, cash, where(cut, cash, money + money * fee))
                             turned_over = add_where(bought, turned_over, money)

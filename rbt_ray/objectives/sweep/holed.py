@@ -1,6 +1,6 @@
 """Computes returns from positions for eight configs at once, with weights reset on every bar and missing bars.
 
-The accounting is that of `rbt_ray.simulate.every_bar` for weights of `1 / n_symbols` or 0. A holding drifts while its
+The accounting equals `rbt_ray.simulate.every_bar` for weights of `1 / n_symbols` or 0. A holding drifts while its
 symbol has no price, so its weight depends on the bar before. Bars are therefore processed in order, unlike in module
 `accumulate`.
 """

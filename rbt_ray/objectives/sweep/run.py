@@ -25,7 +25,7 @@ from rbt_ray.objectives.sweep.statistics import (
     TRIPS,
 )
 from rbt_ray.simulate.costs import BASIS_POINTS
-from rbt_ray.simulate.metrics import METRIC_NAMES, from_sums
+from rbt_ray.simulate.metrics import METRIC_NAMES, METRICS, from_sums
 from rbt_ray.types import BoolArray, FloatArray
 
 if TYPE_CHECKING:
@@ -42,8 +42,7 @@ MOST_WORDS = 2**17
 """Words of positions processed at once: 1 MB, which fits the second-level cache."""
 MOST_CONFIGS = 8192
 """Configs processed at once if a few tiles suffice; more configs share more indicators."""
-MOMENTS = frozenset({"sortino", "skew", "kurtosis"})
-"""Metrics that need more than mean and squares, which takes a tenth more time: computed only on request."""
+_OF_MOMENTS = frozenset(metric.name for metric in METRICS if metric.needs_moments)
 
 
 def sweep(strategy: Strategy, view: BundleView, columns: Columns, names: tuple[str, ...]) -> dict[str, FloatArray]:
@@ -55,7 +54,7 @@ def sweep(strategy: Strategy, view: BundleView, columns: Columns, names: tuple[s
     execution = strategy.fills(view)
     cost = strategy.turnover_bps / BASIS_POINTS
     n_bars, n_symbols, tiles = view.n_bars, view.n_symbols, n_tiles(view.n_bars)
-    moments = not MOMENTS.isdisjoint(names)
+    moments = not _OF_MOMENTS.isdisjoint(names)
 
     order = strategy.order(columns)
     size, step = _sizes(strategy.whole_history, len(order), n_symbols, tiles)

@@ -14,7 +14,7 @@ from pathlib import Path
 from rbt_ray.pool import process_setup
 
 _PREFIX = "pymp-"
-"""How multiprocessing begins the names of its temporary folders."""
+"""The prefix of multiprocessing's temporary folders."""
 
 
 def prepare(*, prices: bool) -> None:
@@ -55,7 +55,7 @@ def _record_modules() -> None:
 def _remove_socket_at_exit() -> None:
     """Registers the removal of this fork server's socket and folder, which its driver leaves behind if it is killed.
 
-    The fork server ends after its driver, whose process id may belong to another process by then: it does not look at that.
+    It does not check whether the driver runs: when the fork server ends, another process may have the process ID of the driver.
     """
     path = _listening_socket()
     if path is not None and path.parent.name.startswith(_PREFIX):

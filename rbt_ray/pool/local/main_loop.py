@@ -28,8 +28,8 @@ def serve(pipe: Connection, life: Connection, name: str, inherited: Sequence[Con
     Args:
         pipe: receives jobs and batches, and sends answers.
         life: closes when the driver ends.
-        name: of the worker.
-        inherited: the driver's ends of pipes, of which a forked process holds copies that it must close.
+        name: the name of the worker.
+        inherited: the driver's ends of pipes; a forked process holds copies of them and must close these.
     """
     from rbt_ray.pool.process_setup import set_up_worker
 

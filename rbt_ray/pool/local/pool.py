@@ -1,4 +1,4 @@
-"""A pool of processes on this machine that outlive batches and studies."""
+"""A pool of processes on this machine, which it reuses for the next batch and the next study."""
 
 from __future__ import annotations
 

@@ -159,7 +159,7 @@ def _end(pid: int, alive: int) -> None:
     """Ends a fork server, after the next one listens: the last one to end removes the folder of their sockets.
 
     Args:
-        pid: of the server.
+        pid: the process ID of the server.
         alive: the descriptor that keeps it alive.
     """
     if multiprocessing.active_children():  # the server reports their exit codes

@@ -56,7 +56,7 @@ class WorkerProcess:
 
     Args:
         context: starts the process.
-        name: of the worker.
+        name: the name of the worker.
         main: the main loop, a function of a module with the parameters of `serve`.
 
     Raises:

@@ -81,7 +81,7 @@ class WorkerThread:
     """Runs one batch at a time in a worker process. A process that dies loses the batch it was running, and is replaced.
 
     Args:
-        name: of the worker.
+        name: the name of the worker.
         context: starts the processes.
         batches: the queue to take batches from; several threads may share it.
         results: receives finished batches, and an error that ends the study.

@@ -99,7 +99,7 @@ class RayActor:
     Calls and answers are bytes, which Ray transfers in half the time of objects.
 
     Args:
-        name: of the worker.
+        name: the name of the worker.
         memory_limit: bytes of its own memory above which it ends itself; None: Ray's memory monitor decides.
     """
 
@@ -128,7 +128,7 @@ class RayActor:
         """Loads a job; returns how that ended, and a sentence for the user or "".
 
         Args:
-            key: of the job.
+            key: the key of the job.
             payload: the reference to the job's bytes, in a list so that Ray does not resolve it.
             bundles: references to the bundle and the files that the job reads, by version.
             sent: the driver's state for the trials; None: the actor keeps its own.

@@ -36,7 +36,7 @@ class Call:
         answer: Ray's reference to the answer.
         batch: the batch that it sends, if any.
         job: the key of the job that it loads, if any.
-        edition: of the shared objects that it refers to.
+        edition: the edition of the shared objects that it refers to.
     """
 
     kind: CallKind
@@ -50,7 +50,7 @@ class ActorHandle:
     """Starts an actor. `info` is None until the actor is ready; `has_run` is whether it has run a batch.
 
     Args:
-        name: of the worker.
+        name: the name of the worker.
         node: the node to run on; None if Ray chooses.
         options: Ray's options of the actor.
         memory_limit: bytes of its own memory above which the actor ends.
@@ -96,7 +96,7 @@ class ActorHandle:
 
     @property
     def load(self) -> int:
-        """How many batches it holds, including those that another actor has taken over."""
+        """The number of batches that it holds, including those that another actor has taken over."""
         return sum(call.kind in (BATCH, VOID) for call in self.calls)
 
     def needs_recycling(self, recycle_after: int | None) -> bool:
@@ -104,7 +104,7 @@ class ActorHandle:
         return recycle_after is not None and self._trials >= recycle_after
 
     def has_capacity(self, depth: int, recycle_after: int | None) -> bool:
-        """Returns whether it is ready, holds fewer than `depth` batches, and none of a single trial.
+        """Returns whether it is ready, holds fewer than `depth` batches, and no batch of a single trial.
 
         When a process is killed, the answer to its previous batch can be lost too. A batch of several trials is then sent
         again in halves, but a single trial would be recorded as crashed because of the next batch.
@@ -143,7 +143,7 @@ class ActorHandle:
         The caller must pass a batch's answer to `received`. It is None if the batch's job was not loaded.
 
         Raises:
-            RayError: Ray's; there is no answer.
+            RayError: the call failed in Ray, so there is no answer.
             AnswerError: the answer is invalid or cannot be unpickled: the objective damaged the actor's process.
         """
         call = self.calls[0]

@@ -19,7 +19,7 @@ _RESERVE_SECONDS = 5.0
 """An idle actor may work before its processors are reserved again, since Ray's view of free resources is up to a second old.
 If there is no reservation after this time, other jobs have the processors."""
 _TRIES = 3
-"""How often actors may end before they are ready, on average per actor."""
+"""The average number of times that an actor may end before it is ready."""
 
 
 class ActorManager:

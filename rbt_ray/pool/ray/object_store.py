@@ -72,7 +72,7 @@ def put(shared: Bundle | FileTree) -> Any:
 
 
 def read_only(content: Content) -> Content:
-    """Returns content of the object store over the same memory, on pages that this process cannot write to.
+    """Returns a view of content in the object store, on pages that this process cannot write to.
 
     Ray maps its store writable. If the system cannot map it again, this warns, and only numpy protects the arrays.
     """

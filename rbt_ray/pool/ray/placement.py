@@ -28,10 +28,10 @@ _TINY = 0.001
 nodes run on one host, they share the name, and a reservation may be on any of them."""
 _LOOK_SECONDS = 0.5
 _JOIN_SECONDS = 1.0
-"""How long nodes may take to join a cluster that has just been started."""
+"""Seconds that nodes may take to join a cluster that has just been started."""
 _START_SECONDS = 60.0
 _PATIENT_SECONDS = 10.0
-"""How long to wait for an actor before a line says what the study waits for; actors take a second or two."""
+"""Seconds to wait for an actor before a message says what the study waits for; actors take a second or two."""
 _FIXED_NODE = re.compile(r"node_[0-9a-f]{56}")
 """Ray's type name of a node that was not started by an autoscaler."""
 
@@ -162,7 +162,7 @@ class NodeCapacity:
         self.found()
 
     def found(self) -> None:
-        """Restarts the waiting time: there is a worker, or none is needed."""
+        """Restarts the waiting time, since there is a worker or none is needed."""
         self._since = time.monotonic()
         self._say_at = self._since + _PATIENT_SECONDS
         self._cancel_request()

@@ -29,12 +29,12 @@ from rbt_ray.pool.ray.placement import ResourceRequest
 
 _DEPTH = 2
 _BRIEF_SECONDS = 0.5
-"""Batches shorter than this wait in line on the actor, so that it never idles; longer ones wait where any can take them."""
+"""Batches shorter than this wait in the queue of an actor, so that it does not idle; longer ones wait where any actor can take them."""
 _STUCK_SECONDS = 1.0
 _BATCH_SECONDS = 0.3
 _TRIES = 3
-"""How often in a row an error that may be a host's fault counts as one."""
-_CALLS_PER_SECOND = 2_000  # there and back, whatever a call holds
+"""After this many errors in a row, a batch is lost or the study fails; fewer may be the fault of a host."""
+_CALLS_PER_SECOND = 2_000  # round trips, for calls of any size
 
 
 class RayPool:
@@ -42,7 +42,7 @@ class RayPool:
 
     Args:
         n_workers: the number of actors; None: as many as fit on all nodes, including nodes that join later.
-        address: of the cluster to join ("auto", "host:port", "ray://host:port"); None starts a Ray of our own on this
+        address: the address of the cluster to join ("auto", "host:port", "ray://host:port"); None starts a Ray of our own on this
             machine, which `close` ends.
         num_cpus_per_worker: processors of an actor.
         resources_per_worker: other Ray resources of an actor.

@@ -33,7 +33,7 @@ class Port:
     Args:
         program: the name of the process.
         address: that it listens on; "0.0.0.0" and "::" mean all.
-        number: of the port.
+        number: the number of the port.
         is_guarded: whether it refuses a call without the token.
     """
 
@@ -72,8 +72,8 @@ def refuses(address: str, number: int, headers: Mapping[str, str] = MappingProxy
 
     Args:
         address: that it listens on.
-        number: of the port.
-        headers: of the call, such as the token.
+        number: the number of the port.
+        headers: the headers of the call, such as the token.
     """
     host = _LOOPBACK.get(address, address)
     try:

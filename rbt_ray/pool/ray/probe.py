@@ -25,7 +25,7 @@ class HostFacts:
     """A host of the cluster.
 
     Args:
-        name: of the host.
+        name: the name of the host.
         versions: of Python and of `PACKAGES` as workers there import them; "" if not installed.
         ahead_s: how far its clock is ahead of this process's, in seconds.
         within_s: the error of that: half the round-trip time of a call.

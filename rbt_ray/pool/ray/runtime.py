@@ -44,7 +44,7 @@ class Connection:
         address: that `join` connected to; None if other code connected.
         identity: the ids of node and job, unique to this connection.
         undo: gives stdout back to Ray; for a Ray of our own, also removes its folder.
-        folder: of a Ray of our own; None for any other.
+        folder: the folder of a Ray of our own; None for any other.
         n_users: calls of `join` without a call of `leave` yet.
     """
 
@@ -75,7 +75,7 @@ def join(address: str | None, n_cpus: int) -> Connection:
     Args:
         address: None starts a Ray of our own, which no other program joins by default. A process has one connection:
             an existing one is used.
-        n_cpus: of a Ray of our own.
+        n_cpus: the number of CPUs of a Ray of our own.
 
     Raises:
         SettingError: no cluster answers at `address`, or the process is connected to another one.

@@ -44,7 +44,7 @@ def broken(config):
     raise ValueError
 
 
-def test_every_report_is_told_once_and_in_order(fit):
+def test_callbacks_get_every_report_once_and_in_order(fit):
     notes = Notes()
     results = fit(line, SPACE, metric="score", mode="max", callbacks=[notes])
     assert notes.calls[0] == ("setup", 3)
@@ -68,7 +68,7 @@ def test_under_a_scheduler_a_trial_completes_once(fit):
         assert [call[0] for call in mine].count("complete") == 1
 
 
-def test_failures_are_told(fit):
+def test_callbacks_get_failures(fit):
     notes = Notes()
     fit(broken, {"x": 0}, metric="score", mode="max", callbacks=[notes])
     assert [call[0] for call in notes.calls] == ["setup", "start", "result", "error", "end"]

@@ -13,7 +13,7 @@ def log(folder):
     return [line.split() for line in Path(folder, LOG).read_text().splitlines()]
 
 
-def test_a_class_goes_on_until_it_is_done_or_stopped(fit, tmp_path):
+def test_a_class_trainable_runs_until_it_is_done_or_stopped(fit, tmp_path):
     space = {"folder": str(tmp_path), "until": tune.grid_search([3, 50])}
     results = fit(Counter, space, metric="n", mode="max", stop={"training_iteration": 5})
     assert [result.metrics["n"] for result in results] == [3, 5]
@@ -35,7 +35,7 @@ def test_checkpoints_come_as_often_as_asked_and_at_the_end(fit, tmp_path):
     assert found == [(2, "2"), (4, "4"), (5, "5")]
 
 
-def test_an_object_serves_several_trials_if_it_says_so(fit, tmp_path):
+def test_an_object_with_reset_config_is_reused_for_several_trials(fit, tmp_path):
     space = {"folder": str(tmp_path), "from": tune.grid_search([10, 20, 30, 40])}
     options = {"metric": "n", "mode": "max", "stop": {"training_iteration": 2}, "reuse_actors": True}
     results = fit(Reusable, space, max_concurrent_trials=1, **options)
@@ -45,7 +45,7 @@ def test_an_object_serves_several_trials_if_it_says_so(fit, tmp_path):
     assert all(result.metrics["iteration"] == 1 for result in results)
 
 
-def test_checkpoints_may_be_dicts_and_failures_go_on_from_them(fit):
+def test_a_failed_trial_continues_from_a_dict_checkpoint(fit):
     results = fit(
         InADict,
         {"fails": True},

@@ -131,7 +131,7 @@ NOT_PLAIN = {
 
 
 @pytest.mark.parametrize("value", NOT_PLAIN.values(), ids=NOT_PLAIN)
-def test_what_they_cannot_hold_is_refused_and_nothing_is_written(tmp_path, value):
+def test_an_unsupported_checkpoint_value_is_refused_and_writes_nothing(tmp_path, value):
     with pytest.raises(NotSerializableError):
         write_dict({"x": [value()]}, tmp_path)
     assert list(tmp_path.iterdir()) == []

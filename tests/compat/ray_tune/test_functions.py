@@ -35,7 +35,7 @@ def old_style(config):
 
 
 def counted(config):
-    """Goes on from its checkpoint; fails once at 3."""
+    """Continues from its checkpoint; fails once at 3."""
     step = 0
     if checkpoint := tune.get_checkpoint():
         with checkpoint.as_directory() as folder:
@@ -96,7 +96,7 @@ def test_a_result_has_the_last_report_with_what_tune_adds(fit):
     assert len({result.metrics["trial_id"] for result in results}) == 2
 
 
-def test_the_best_is_looked_for_as_the_scope_says(fit):
+def test_scope_decides_how_the_best_trial_is_chosen(fit):
     results = fit(curve, {"x": tune.grid_search([1, 0])}, metric="loss", mode="min")
     assert results.get_best_result().config == {"x": 0}
     assert results.get_best_result(mode="max").config == {"x": 1}
@@ -231,7 +231,7 @@ def test_names_of_trials_and_their_folders_may_be_the_users(fit):
         fit(curve, {"x": tune.grid_search([0, 1])}, name="b", trial_dirname_creator=lambda trial: "same")
 
 
-def test_a_trainable_that_reports_nothing_is_told_what_to_do(fit):
+def test_a_trainable_without_reports_fails_with_advice(fit):
     results = fit(nothing, {}, metric="loss", mode="min")
     assert "call `tune.report({...})`" in str(results.errors[0])
     assert fit(curve, {"x": 1}, name="c", metric="auc", mode="max").num_errors == 1

@@ -60,7 +60,7 @@ def test_parameters_arrive_whole_and_worker_memory_does_not_grow_with_them(fit):
     assert max(r.metrics["private"] for r in large) - max(r.metrics["private"] for r in small) < 50
 
 
-def test_nobody_can_change_them(fit):
+def test_parameters_are_read_only(fit):
     results = fit(tune.with_parameters(writes, data=np.zeros(1000)), {})
     assert "read-only" in str(results.errors[0])
 
@@ -94,7 +94,7 @@ def test_on_ray_they_lie_in_its_store(tmp_path):
     assert all(result.metrics["lies_in"].startswith(("/dev/shm", "/tmp")) for result in results)
 
 
-def test_what_is_no_trainable_is_refused():
+def test_a_value_that_is_not_a_trainable_is_refused():
     with pytest.raises(InputError, match="a trainable is"):
         tune.with_parameters(3, data=1)
     tune.register_trainable("reads", reads)

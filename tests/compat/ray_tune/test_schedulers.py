@@ -32,7 +32,7 @@ def test_asha_ends_trials_at_tunes_milestones_and_the_best_runs_to_max_t(fit):
 
 
 @pytest.mark.parametrize("trainable", [line, Line])
-def test_a_trial_goes_on_from_its_checkpoint(fit, trainable):
+def test_a_promoted_trial_continues_from_its_checkpoint(fit, trainable):
     scheduler = ours.ASHAScheduler(max_t=9, grace_period=1, reduction_factor=3)
     space = {"x": tune.grid_search([0, 1, 2, 3]), "saves": True}
     best = fit(trainable, space, metric="score", mode="min", scheduler=scheduler)[0]
@@ -73,7 +73,7 @@ def test_stopping_criteria_and_trials_that_end_by_themselves_hold_under_a_schedu
 @pytest.mark.parametrize(
     "scheduler", [ours.ASHAScheduler(max_t=2, grace_period=2), ours.HyperBandScheduler(max_t=2)], ids=repr
 )
-def test_max_t_ends_trials_where_it_is_the_only_milestone(fit, scheduler, trainable):
+def test_max_t_ends_trials_if_it_is_the_only_milestone(fit, scheduler, trainable):
     space = {"x": tune.grid_search([0, 1]), "until": 20}
     assert iterations(fit(trainable, space, metric="score", mode="min", scheduler=scheduler)) == [2, 2]
 

@@ -61,7 +61,7 @@ def test_a_search_that_learns_goes_with_a_scheduler(fit):
     assert len(results) == 15
 
 
-def test_rays_variant_generator_means_what_it_says(fit):
+def test_rays_variant_generator_is_supported(fit):
     search = BasicVariantGenerator(points_to_evaluate=[{"x": 0.0}], constant_grid_search=True)
     space = {"x": tune.uniform(1, 5), "g": tune.grid_search([1, 2])}
     results = fit(bowl, {**space, "steps": 1}, metric="loss", mode="min", search_alg=search, num_samples=2)
@@ -157,7 +157,7 @@ def test_a_time_budget_ends_the_study(fit):
     assert len(fit(endless, {}, num_samples=-1, time_budget_s=budget)) < 10_000
 
 
-def test_bohb_of_rays_is_told_what_to_use():
+def test_unsupported_searchers_are_refused_with_an_alternative():
     class TuneBOHB:
         pass
 

@@ -34,7 +34,7 @@ def test_grids_come_in_rays_order_each_as_often_as_asked(space, n):
     assert generate_samples(space, n, 0) == rays(space, n)
 
 
-def test_a_grid_beside_random_domains_is_repeated_and_drawn_anew_each_time():
+def test_each_repeat_of_a_grid_draws_the_random_domains_again():
     space = {"act": tune.grid_search(["relu", "tanh"]), "lr": tune.loguniform(1e-4, 1e-1), "steps": 5}
     samples = generate_samples(space, 50, 3)
     assert [sample["act"] for sample in samples] == ["relu", "tanh"] * 50
@@ -65,7 +65,7 @@ def test_one_draw_serves_all_combinations_of_a_constant_grid_search():
         (tune.choice(["a", "b"]), lambda v: v in ("a", "b")),
     ],
 )
-def test_domains_draw_what_they_say_and_rays_own_do_too(domain, right):
+def test_our_domains_draw_as_rays_do(domain, right):
     values = [sample["v"] for sample in generate_samples({"v": domain}, 200, 1)]
     assert all(right(value) for value in values)
     assert len(set(values)) > 1
@@ -129,7 +129,7 @@ def test_points_to_evaluate_come_first_and_count():
     assert len(samples) == 6
 
 
-def test_the_same_seed_draws_the_same_whatever_the_global_state():
+def test_a_seed_draws_the_same_for_any_global_random_state():
     space = {"x": tune.uniform(0, 1), "y": tune.choice(range(100))}
     random.seed(1)
     first = generate_samples(space, 10, 42)
@@ -148,7 +148,7 @@ def test_the_same_seed_draws_the_same_whatever_the_global_state():
         ([1], "must be a dict"),
     ],
 )
-def test_what_cannot_be_resolved_is_said(space, says):
+def test_unresolvable_samples_are_an_error(space, says):
     with pytest.raises(SpaceError, match=says):
         generate_samples(space, 1, 0)
 

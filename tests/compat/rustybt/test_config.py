@@ -81,7 +81,7 @@ def test_the_environment_overrides_numbers_and_folders(monkeypatch):
             OptimizationConfig.create_default()
 
 
-def test_a_setting_is_what_it_may_be_whenever_it_is_set():
+def test_settings_are_validated_on_every_assignment():
     config = OptimizationConfig.create_default()
     with pytest.raises(SettingError, match="True or False"):
         config.enable_ray_scheduler = "yes"

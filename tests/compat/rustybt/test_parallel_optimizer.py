@@ -110,7 +110,7 @@ def test_a_strategy_that_counts_results_is_not_asked_for_more_than_it_is_to_give
     assert [one.params["n"] for one in optimizer.get_results()] == [0, 1, 2, 3, 4]
 
 
-def test_results_are_the_same_whoever_does_the_work(flags):
+def test_results_are_the_same_for_every_kind_of_pool(flags):
     def run(*on, n_jobs=2):
         strategy = BayesianOptimizer(HILL, n_iter=20, random_state=5)
         optimizer = ParallelOptimizer(strategy, n_jobs=n_jobs, batch_size=4, verbose=False, config=flags(*on))
@@ -132,7 +132,7 @@ def test_with_every_flag_off_a_standard_pool_does_the_work(flags, monkeypatch):
     assert made == [(2,)]
 
 
-def test_a_standard_pool_says_what_it_cannot_take(flags):
+def test_a_standard_pool_refuses_a_lambda(flags):
     with pytest.raises(ObjectiveError, match="enable_persistent_worker_pool"):
         quiet(GridSearchAlgorithm(STEPS), config=flags()).run(lambda params: 1.0)
 
@@ -140,7 +140,7 @@ def test_a_standard_pool_says_what_it_cannot_take(flags):
 @pytest.mark.parametrize("on", [(), (PERSISTENT,)])
 @pytest.mark.parametrize("strategy", [lambda: GridSearchAlgorithm(STEPS), Foreign])
 def test_nothing_that_goes_wrong_in_a_trial_stops_the_others(flags, on, strategy):
-    """An exception, NaN, kill -9, an endless loop and sys.exit; each of them is told as what it is."""
+    """An exception, NaN, kill -9, an endless loop and sys.exit: each gets its own status and message."""
     optimizer = quiet(strategy(), max_eval_time=1, batch_size=8, config=flags(*on))
     optimizer.run(objectives.perilous)
     results = {one.params["n"]: one for one in optimizer.get_results()}
@@ -236,7 +236,7 @@ def test_a_warm_worker_sees_at_once_that_a_bundle_was_ingested_again(tmp_path, m
     assert seen[0]["version"] != seen[1]["version"]
 
 
-def test_a_named_run_goes_on_where_it_stopped(flags, tmp_path):
+def test_a_named_run_resumes(flags, tmp_path):
     log = tmp_path / "log"
 
     def objective(params):
@@ -278,7 +278,7 @@ def test_objective_functions_take_the_score_out_of_what_backtests_answer(flags, 
         best(ObjectiveFunction("sortino_ratio"))
 
 
-def test_an_optimizer_goes_on_from_its_checkpoints(flags, tmp_path):
+def test_an_optimizer_resumes_from_its_checkpoints(flags, tmp_path):
     def optimizer(trials):
         return Optimizer(
             STEPS,

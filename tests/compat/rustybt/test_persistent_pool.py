@@ -242,7 +242,7 @@ def test_a_worker_that_dies_in_a_chunk_does_not_hang_the_batch(shared):
     assert list(iterator) == [2]
 
 
-def test_an_exception_comes_back_as_it_was_with_the_workers_traceback(shared):
+def test_an_exception_is_returned_unchanged_with_the_workers_traceback(shared):
     with pytest.raises(LookupError, match="3 is odd") as caught:
         shared.map(odd_fails, [2, 4, 3, 1])
     assert "in odd_fails" in str(caught.value.__cause__)
@@ -357,7 +357,7 @@ def test_imap_takes_no_more_of_an_endless_iterable_than_it_needs(shared):
 
 @pytest.mark.parametrize("way", ["imap", "imap_unordered"])
 @pytest.mark.parametrize("join", [False, True])
-def test_an_iterator_of_before_close_gives_all_its_results_after_it(way, join):
+def test_an_iterator_gives_all_its_results_after_close(way, join):
     with multiprocessing.get_context("fork").Pool(1) as standard:
         theirs = getattr(standard, way)(square, iter(range(30)))
         standard.close()
@@ -440,7 +440,7 @@ if __name__ == "__main__":
     assert done.stdout.strip() == "[(7, 1)] 7", done.stderr
 
 
-def test_an_initializer_that_cannot_be_handed_over_says_so():
+def test_an_initializer_that_cannot_be_pickled_is_an_error():
     with pytest.raises(ObjectiveError, match="initargs"), PersistentWorkerPool(1, square, (threading.Lock(),)) as pool:
         pool.map(square, [1])
 

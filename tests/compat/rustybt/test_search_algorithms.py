@@ -39,7 +39,7 @@ def score(params):
 
 
 def run(strategy, ahead=1):
-    """Asks for `ahead` suggestions before their results are told."""
+    """Requests `ahead` suggestions before it reports their results."""
     told, open_ = [], []
     while True:
         while len(open_) < ahead and not strategy.is_complete():
@@ -183,7 +183,7 @@ def test_known_points_come_first_or_are_learned():
     assert len(run(told)) == 2
 
 
-def test_a_failed_trial_leaves_every_search_able_to_go_on():
+def test_every_search_continues_after_a_failed_trial():
     for make in OURS:
         strategy = make()
         while not strategy.is_complete():
@@ -230,7 +230,7 @@ def test_a_foreign_strategy_is_asked_for_one_at_a_time():
     assert searcher.done
 
 
-def test_a_foreign_strategy_is_told_the_worst_score_of_a_trial_that_failed():
+def test_a_strategy_of_rustybt_gets_the_worst_score_for_a_failed_trial():
     strategy = OneAtATime(4)
     strategy.update = lambda params, score: strategy.told.append((params["n"], score))
     searcher = StrategySearcher(strategy, 2)

@@ -67,7 +67,7 @@ def test_it_pickles_before_and_after_it_is_shared():
     context.cleanup()
 
 
-def test_its_processes_see_one_version_whatever_is_ingested_meanwhile():
+def test_a_context_keeps_its_version_after_a_new_ingest():
     first = ingest("mine")
     context = SharedBundleContext("mine")
     context.initialize()
@@ -76,7 +76,7 @@ def test_its_processes_see_one_version_whatever_is_ingested_meanwhile():
     assert context.get_metadata().data_size == first.nbytes
 
 
-def test_what_it_cannot_do_it_says():
+def test_unsupported_uses_are_errors():
     with pytest.raises(SettingError, match="bundle_name"):
         SharedBundleContext("")
     with pytest.raises(BundleNotFoundError):

@@ -106,7 +106,7 @@ def test_a_driver_that_is_killed_leaves_no_temporary_file(tmp_path):
         time.sleep(0.01)
 
 
-def test_a_batch_in_line_goes_to_whoever_is_free_first_and_not_at_all_once_it_is_cancelled(tmp_path):
+def test_a_queued_batch_goes_to_the_first_idle_worker_unless_it_is_cancelled(tmp_path):
     def wait_for(params, data):
         place = Path(params["place"])
         while params["n"] == 0 and not (place / "go").exists():
@@ -165,7 +165,7 @@ def test_workers_start_with_what_prices_need_once_a_study_reads_some(tmp_path):
     assert len({row[2] for row in rows[:2]}) == len({row[2] for row in rows[2:]}) == 1
 
 
-def test_what_is_recalled_is_not_begun_and_does_not_come_back(tmp_path):
+def test_recalled_batches_are_neither_started_nor_returned(tmp_path):
     def wait_for(params, data):
         place = Path(params["place"])
         while not (place / "go").exists():
@@ -187,7 +187,7 @@ def test_what_is_recalled_is_not_begun_and_does_not_come_back(tmp_path):
         pool.close()
 
 
-def test_a_batch_that_is_cancelled_in_line_and_a_pool_that_is_closed_start_no_process(tmp_path):
+def test_cancelling_a_queued_batch_and_closing_a_pool_start_no_process(tmp_path):
     def wait(params, data):
         time.sleep(60)
 

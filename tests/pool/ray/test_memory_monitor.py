@@ -13,7 +13,7 @@ ROOM = 2 * 2**30  # for the greedy, beyond what the machine holds already
 
 
 @pytest.mark.slow
-def test_a_worker_that_the_memory_monitor_ends_is_crashed_and_says_so(tmp_path):
+def test_a_trial_whose_worker_the_memory_monitor_kills_has_crashed_with_a_message(tmp_path):
     script = textwrap.dedent(
         f"""
         import json

@@ -126,7 +126,7 @@ def test_processors_are_reserved_while_a_pool_works_and_for_the_actor_that_repla
 
 
 @pytest.mark.slow
-def test_workers_that_hold_more_than_processors_end_with_their_study_which_is_said_once(tmp_path):
+def test_workers_with_other_resources_end_with_their_study_and_one_message(tmp_path):
     found, said = run(
         """
         ray.init(num_cpus=4, resources={"slot": 2}, include_dashboard=False, log_to_driver=False)

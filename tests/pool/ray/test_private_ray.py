@@ -115,7 +115,7 @@ def test_doctor_names_a_ray_that_asks_for_no_token():
     assert "requires no token" in done.stdout
 
 
-def test_the_token_is_in_a_file_of_its_owners_and_nowhere_else(pool, above):
+def test_the_token_is_only_in_a_file_that_its_owner_can_read(pool, above):
     [(_, bearer)] = get_auth_headers_if_auth_enabled({}).items()
     token = bearer.removeprefix("Bearer ")
     if not {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys():
@@ -236,7 +236,7 @@ def test_another_users_folder_and_a_link_are_left_alone(tmp_path, monkeypatch):
 
 
 def test_folders_of_other_parts_are_left_alone(above):
-    """Whatever name another part of this package gives to its temporary folders, and whatever it holds no lock on."""
+    """The removal of old folders keeps those of other parts of the package, even if no process locks them."""
     prefixes = {
         prefix
         for path in Path(rbt.__file__).parent.rglob("*.py")
