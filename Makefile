@@ -9,9 +9,9 @@ READY  := $(VENV)/.ready
 demo: setup
 	$(BIN)/rbt-ray demo
 
-# Three processes share the tests, since many wait for other processes; tests/conftest.py says which stay together. Each
+# Four processes share the tests, since many wait for other processes; tests/conftest.py says which stay together. Each
 # process imports all tests, but not those that other targets run.
-SHARED := -n 3 --dist loadgroup --no-loadscope-reorder --durations 15
+SHARED := -n 4 --dist loadgroup --no-loadscope-reorder --durations 15
 SHARED += --ignore tests/cluster --ignore tests/chaos --ignore tests/adapters/engines
 
 test: setup

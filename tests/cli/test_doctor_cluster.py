@@ -36,7 +36,7 @@ def examine(address, env, *words):
 @pytest.mark.parametrize(
     ("ray", "safe"),
     [
-        pytest.param("ray_without_token", False, id="disabled"),
+        pytest.param("ray_without_token", False, id="disabled", marks=pytest.mark.slow),
         pytest.param("users_ray", True, id="token", marks=pytest.mark.slow),
     ],
 )

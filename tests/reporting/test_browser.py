@@ -145,6 +145,7 @@ def test_a_reload_draws_the_selected_pair(tmp_path, rng, write_mixed, look):
     assert drawn(dom)["over-parameters"] == "over-parameters:9"
 
 
+@pytest.mark.slow
 def test_a_script_that_finds_its_way_in_is_refused_and_this_test_would_see_it(tmp_path, rng, write_crossings, look):
     path = write_crossings(tmp_path, rng).report(tmp_path / "report.html")
     page = path.read_text("utf-8")

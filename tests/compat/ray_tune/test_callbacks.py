@@ -100,6 +100,7 @@ def test_tensorboard_reads_what_tensorboardx_wrote(fit):
         assert found["ray/tune/step"] == [(1, 1.0), (2, 2.0), (3, 3.0)]
 
 
+@pytest.mark.slow
 def test_mlflow_has_a_run_for_each_trial(fit, tmp_path):
     from mlflow import MlflowClient
 

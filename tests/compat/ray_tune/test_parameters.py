@@ -83,6 +83,7 @@ def test_a_study_with_parameters_is_restored_with_them(fit, tmp_path):
     assert len(tune.Tuner.restore(tmp_path / "study", others, accept_changes=True).fit()) == 1
 
 
+@pytest.mark.slow
 def test_on_ray_they_lie_in_its_store(tmp_path):
     one_ray.keep()
     results = tune.Tuner(

@@ -478,6 +478,7 @@ def test_actors_take_what_they_are_told_to_and_fill_what_there_is(pool):
     ]
 
 
+@pytest.mark.slow
 def test_a_pool_with_an_address_fills_a_cluster_and_leaves_it_running(users_ray):
     address, env = users_ray
     done = run(
