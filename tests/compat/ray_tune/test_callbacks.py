@@ -4,6 +4,8 @@ import csv
 import json
 from pathlib import Path
 
+import pytest
+
 from rbt_ray import tune
 from rbt_ray.tune import logger
 from rbt_ray.tune.schedulers import ASHAScheduler
