@@ -281,7 +281,7 @@ def test_an_objective_that_ends_whoever_loads_it_is_an_error_and_no_trial_s_faul
 @pytest.mark.parametrize(
     "kind",
     [
-        pytest.param(one, marks=[pytest.mark.slow] * (one not in (START_METHODS[0], "ray")))
+        pytest.param(one, marks=[pytest.mark.slow] * (one != START_METHODS[0]))
         for one in (*START_METHODS, "ray", "dask")
     ],
     indirect=True,

@@ -281,7 +281,7 @@ def stray(guilty):
 @pytest.mark.parametrize(
     ("n_symbols", "guilty"),
     [
-        pytest.param(20, {17: by_ctypes}, id="in the object store"),
+        pytest.param(20, {17: by_ctypes}, id="in the object store", marks=pytest.mark.slow),
         pytest.param(20, {23: by_numba}, id="by compiled code", marks=pytest.mark.slow),
         pytest.param(2, {17: by_ctypes, 23: by_numba}, id="sent with the job", marks=pytest.mark.slow),
     ],

@@ -155,7 +155,8 @@ def test_a_script_that_finds_its_way_in_is_refused_and_this_test_would_see_it(tm
     assert any("Content Security Policy" in line for line in console)
 
 
-@pytest.mark.parametrize("n", [0, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("n", [0, 1])
 def test_a_page_with_hardly_a_chart(tmp_path, rng, write_study, look, n):
     points = rng.random((n, 1))
     results = write_study(tmp_path / "study", {"x": rbt.uniform(0, 1)}, points, {"sharpe": points[:, 0]})

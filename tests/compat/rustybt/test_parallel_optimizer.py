@@ -311,6 +311,7 @@ def test_debug_logging_says_what_does_the_work(flags, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.slow
 def test_ray_does_the_work_where_it_is_asked_for(flags):
     """By either name; closures travel, and the workers of the one run are warm in the next."""
     one_ray.keep()

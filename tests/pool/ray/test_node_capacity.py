@@ -42,6 +42,7 @@ def run(script, path, *words, env=None):
     return json.loads((path / "found.json").read_text()), said
 
 
+@pytest.mark.slow
 def test_what_no_node_can_ever_hold_is_refused_at_once_with_what_the_largest_has(tmp_path, users_ray):
     address, env = users_ray
     found, said = run(

@@ -57,6 +57,7 @@ def run(script, path, *words, env=None):
     return json.loads((path / "found.json").read_text()), said
 
 
+@pytest.mark.slow
 def test_a_task_of_the_user_runs_as_soon_as_a_study_is_done_and_the_next_study_finds_warm_workers(tmp_path, users_ray):
     address, env = users_ray
     found, _ = run(
