@@ -333,7 +333,7 @@ def _put(path, what):
         case "folder":
             path.mkdir()
         case "hard link" if path.exists():
-            os.link(path, _outside / "second name")
+            os.link(path, _outside / f"second name of {path.name}")
         case "sparse":
             with path.open("wb") as file:
                 file.truncate(50 * 2**20)
