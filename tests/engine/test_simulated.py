@@ -134,7 +134,7 @@ def test_multi_fidelity_searches_give_the_same_table_with_1_and_64_workers(tmp_p
     assert len(np.unique(tables[0].fidelity)) > 1
 
 
-@pytest.mark.parametrize(("n_workers", "n"), [(100, 1_500), pytest.param(1_000, 20_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("n_workers", "n"), [(100, 2_500), pytest.param(1_000, 20_000, marks=pytest.mark.slow)])
 def test_every_trial_is_recorded_once_with_many_failing_workers(tmp_path, n_workers, n):
     study = tuner(tmp_path, "random", n).study
     rng = np.random.default_rng(0)
