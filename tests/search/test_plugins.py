@@ -1,6 +1,7 @@
 """Searchers, samplers and schedulers of other packages, found by their entry points."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -149,7 +150,7 @@ def test_the_command_line_runs_and_resumes_it(package, tmp_path):
 
 def test_resuming_without_the_searchers_package_is_an_error(package, tmp_path):
     tuner(tmp_path, search_alg="hill", num_samples=3).fit()
-    (package / "another_package-1.0.dist-info" / "entry_points.txt").unlink()
+    shutil.rmtree(package / "another_package-1.0.dist-info")
     study = rbt.ResultGrid(tmp_path / "s").study
     with pytest.raises(
         JournalError, match=r"`search_alg` is 'hill', which neither .* nor an installed package defines"
