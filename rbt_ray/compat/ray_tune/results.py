@@ -114,12 +114,7 @@ class ResultGrid(Sequence[Result]):
         """The study's folder, for `Tuner.restore`."""
         return str(self._studies[0].path)
 
-    @property
-    def filesystem(self) -> Any:
-        """The local one, of pyarrow's."""
-        import pyarrow.fs
-
-        return pyarrow.fs.LocalFileSystem()
+    filesystem = Result.filesystem
 
     @cached_property
     def _results(self) -> list[Result]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from rbt_ray.compat.ray_tune.unsupported import unsupported_class
 from rbt_ray.errors import NotSupportedError, SettingError
 from rbt_ray.search.asha import ASHA, MedianStopping
 from rbt_ray.search.hyperband import Hyperband
@@ -150,37 +151,27 @@ class MedianStoppingRule(TrialScheduler):
 
 
 class _Unsupported(TrialScheduler):
-    instead = "ASHAScheduler or HyperBandScheduler"
+    """Not supported."""
+
+    instead = ""
 
     def __init__(self, *_args: Any, **_options: Any) -> None:
         raise NotSupportedError(f"{type(self).__name__} is not supported; use {self.instead}.")
 
 
-class PopulationBasedTraining(_Unsupported):
-    """Not supported: a trial would continue with another's weights and a config outside the space."""
-
-    instead = "ASHAScheduler, or TuneConfig(search_alg='bohb') for a search that learns from results"
-
-
-class PopulationBasedTrainingReplay(PopulationBasedTraining):
-    """Not supported."""
-
-
-class PB2(PopulationBasedTraining):
-    """Not supported."""
-
-
-class HyperBandForBOHB(_Unsupported):
-    """Not supported: BOHB has its own."""
-
-    instead = "TuneConfig(search_alg='bohb', scheduler=HyperBandScheduler(max_t=...))"
-
-
-class ResourceChangingScheduler(_Unsupported):
-    """Not supported: trials share workers."""
-
-    instead = "`tune.with_resources(trainable, {'cpu': 2})`, which holds for all trials"
-
+_LEARNING = "ASHAScheduler, or TuneConfig(search_alg='bohb') for a search that learns from results"
+# Population-based training continues a trial with another's weights and a config outside the space.
+PopulationBasedTraining = unsupported_class("PopulationBasedTraining", _LEARNING, _Unsupported)
+PopulationBasedTrainingReplay = unsupported_class("PopulationBasedTrainingReplay", _LEARNING, _Unsupported)
+PB2 = unsupported_class("PB2", _LEARNING, _Unsupported)
+HyperBandForBOHB = unsupported_class(
+    "HyperBandForBOHB", "TuneConfig(search_alg='bohb', scheduler=HyperBandScheduler(max_t=...))", _Unsupported
+)
+ResourceChangingScheduler = unsupported_class(
+    "ResourceChangingScheduler",
+    "`tune.with_resources(trainable, {'cpu': 2})`, which holds for all trials",
+    _Unsupported,
+)
 
 _BY_NAME: dict[str, type[TrialScheduler]] = {
     "fifo": FIFOScheduler,
