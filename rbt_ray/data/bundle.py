@@ -304,6 +304,14 @@ class Bundle(Fields):
         return f"<table><caption>Bundle {escape(self.name or 'unnamed')}</caption>{rows}</table>"
 
 
+def with_fields(bundle: Bundle, fields: Mapping[str, ArrayLike], index: ArrayLike) -> Bundle:
+    """Returns an unnamed bundle of other values for the same symbols."""
+    year, listed_until = bundle.periods_per_year, bundle.listed_until
+    return Bundle.from_arrays(
+        fields, index, bundle.symbols, tz=bundle.tz, periods_per_year=year, listed_until=listed_until
+    )
+
+
 def _reopen(path: Path, version: str) -> Bundle:
     return FileRef(path, version).open()
 

@@ -57,12 +57,7 @@ class Result:
 
         return pd.DataFrame([flatten(report) for report in self.reports]) if self.reports else None
 
-    @property
-    def filesystem(self) -> Any:
-        """The local one, of pyarrow's."""
-        import pyarrow.fs
-
-        return pyarrow.fs.LocalFileSystem()
+    filesystem = Checkpoint.filesystem
 
     def get_best_checkpoint(self, metric: str, mode: str) -> Checkpoint:
         """Returns the checkpoint whose report has the best value of a metric.
@@ -114,7 +109,7 @@ class ResultGrid(Sequence[Result]):
         """The study's folder, for `Tuner.restore`."""
         return str(self._studies[0].path)
 
-    filesystem = Result.filesystem
+    filesystem = Checkpoint.filesystem
 
     @cached_property
     def _results(self) -> list[Result]:

@@ -43,7 +43,31 @@ class FIFOScheduler(TrialScheduler):
 
 
 @dataclass
-class AsyncHyperBandScheduler(TrialScheduler):
+class _Timed(TrialScheduler):
+    time_attr: str = _ITERATIONS
+    metric: str | None = None
+    mode: str | None = None
+
+    def __post_init__(self) -> None:
+        kind = type(self).__name__
+        if self.time_attr != _ITERATIONS:
+            raise NotSupportedError(
+                f"`time_attr` of {kind} must be 'training_iteration', the number of reports; got {self.time_attr!r}, "
+                f"which is not reproducible. Pass time_attr='training_iteration', and convert other times to reports."
+            )
+        if self.mode not in (None, "min", "max"):
+            raise SettingError(f"`mode` must be 'min' or 'max'; got {self.mode!r}.")
+        max_t, factor = getattr(self, "max_t", 1), getattr(self, "reduction_factor", 2)
+        if not max_t > 0:
+            raise SettingError(f"`max_t` must be above 0; got {max_t!r}.")
+        if not factor > 1:
+            raise SettingError(f"`reduction_factor` must be above 1; got {factor!r}.")
+        if not getattr(self, "stop_last_trials", True):
+            raise NotSupportedError(f"`stop_last_trials=False` is not supported: trials of {kind} end at `max_t`.")
+
+
+@dataclass
+class AsyncHyperBandScheduler(_Timed):
     """ASHA: stops a trial at a milestone unless it is among the best 1/reduction_factor of those that reached it.
 
     Milestones are `grace_period` times powers of `reduction_factor`, and `max_t`.
@@ -63,9 +87,6 @@ class AsyncHyperBandScheduler(TrialScheduler):
         NotSupportedError: `time_attr`, `brackets` or `stop_last_trials` is another.
     """
 
-    time_attr: str = _ITERATIONS
-    metric: str | None = None
-    mode: str | None = None
     max_t: int = 100
     grace_period: int = 1
     reduction_factor: float = 4
@@ -73,7 +94,7 @@ class AsyncHyperBandScheduler(TrialScheduler):
     stop_last_trials: bool = True
 
     def __post_init__(self) -> None:
-        _check(self)
+        super().__post_init__()
         if not 0 < self.grace_period <= self.max_t:
             raise SettingError(f"`grace_period` must be above 0 and at most `max_t`; got {self.grace_period!r}.")
         if self.brackets != 1:
@@ -86,7 +107,7 @@ ASHAScheduler = AsyncHyperBandScheduler
 
 
 @dataclass
-class HyperBandScheduler(TrialScheduler):
+class HyperBandScheduler(_Timed):
     """Hyperband: brackets of trials compete at milestones, which are `max_t` divided by powers of `reduction_factor`.
 
     Args:
@@ -102,19 +123,13 @@ class HyperBandScheduler(TrialScheduler):
         NotSupportedError: `time_attr` or `stop_last_trials` is another.
     """
 
-    time_attr: str = _ITERATIONS
-    metric: str | None = None
-    mode: str | None = None
     max_t: int = 81
     reduction_factor: float = 3
     stop_last_trials: bool = True
 
-    def __post_init__(self) -> None:
-        _check(self)
-
 
 @dataclass
-class MedianStoppingRule(TrialScheduler):
+class MedianStoppingRule(_Timed):
     """Stops a trial at a milestone if it is worse than the median of the others.
 
     Milestones are `grace_period` times powers of 2. `stop` must limit "training_iteration". Ray Tune's default, to measure
@@ -135,15 +150,13 @@ class MedianStoppingRule(TrialScheduler):
     """
 
     time_attr: str = "time_total_s"
-    metric: str | None = None
-    mode: str | None = None
     grace_period: float = 60.0
     min_samples_required: int = 3
     min_time_slice: int = 0
     hard_stop: bool = True
 
     def __post_init__(self) -> None:
-        _check(self)
+        super().__post_init__()
         if self.grace_period <= 0:
             raise SettingError(f"`grace_period` must be above 0; got {self.grace_period!r}.")
         if not self.hard_stop or self.min_time_slice:
@@ -199,23 +212,6 @@ def create_scheduler(scheduler: str, **options: Any) -> TrialScheduler:
     if scheduler.lower() not in _BY_NAME:
         raise SettingError(f"`scheduler` must be one of {', '.join(_BY_NAME)}; got {scheduler!r}.")
     return _BY_NAME[scheduler.lower()](**options)
-
-
-def _check(scheduler: Any) -> None:
-    kind = type(scheduler).__name__
-    if scheduler.time_attr != _ITERATIONS:
-        raise NotSupportedError(
-            f"`time_attr` of {kind} must be 'training_iteration', the number of reports; got {scheduler.time_attr!r}, "
-            f"which is not reproducible. Pass time_attr='training_iteration', and convert other times to reports."
-        )
-    if scheduler.mode not in (None, "min", "max"):
-        raise SettingError(f"`mode` must be 'min' or 'max'; got {scheduler.mode!r}.")
-    if not getattr(scheduler, "max_t", 1) > 0:
-        raise SettingError(f"`max_t` must be above 0; got {scheduler.max_t!r}.")
-    if not getattr(scheduler, "reduction_factor", 2) > 1:
-        raise SettingError(f"`reduction_factor` must be above 1; got {scheduler.reduction_factor!r}.")
-    if not getattr(scheduler, "stop_last_trials", True):
-        raise NotSupportedError(f"`stop_last_trials=False` is not supported: trials of {kind} end at `max_t`.")
 
 
 _RAY_FIELDS: dict[Any, dict[str, str]] = {

@@ -271,7 +271,8 @@ class ParallelOptimizer:
             verbose=int(self.verbose or self.config.enable_debug_logging),
         )
         search = self._search()
-        self._log(f"{_search_name(search)} by {'Ray actors' if self._ray else 'persistent processes'}")
+        what = search["search_alg"] if isinstance(search["search_alg"], str) else "the search algorithm's suggestions"
+        self._log(f"{what} by {'Ray actors' if self._ray else 'persistent processes'}")
         spec = StudySpec(objective, self._space, bundle_name, {**search, "seed": self._seed})
         self.results = run_study(spec, self._run_config, keep_workers=self._persistent)
         self._history = results_of(self.results)
@@ -325,7 +326,3 @@ class ParallelOptimizer:
     def _log(self, what: str) -> None:
         if self.config.enable_debug_logging:
             print(f"ParallelOptimizer: {what}, {self.n_jobs} workers.", file=sys.stderr)
-
-
-def _search_name(search: dict[str, Any]) -> str:
-    return search["search_alg"] if isinstance(search["search_alg"], str) else "the search algorithm's suggestions"

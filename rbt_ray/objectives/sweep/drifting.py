@@ -43,9 +43,7 @@ def drift(
 ) -> None:
     """Advances the state of every config from the start of tile `first` over `tiles` tiles.
 
-    The other arguments are those of `accumulate`.
-
-    Args:
+    The arguments are those of `accumulate`, except these:
         fill: ``(n_bars, n_symbols)`` flat: fill prices; on bars without one, the price defined in `rbt_ray.simulate`.
         close: closes, likewise.
         priced: ``(n_bars, n_symbols)`` flat: whether the symbol has a price.

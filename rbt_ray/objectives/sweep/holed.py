@@ -43,9 +43,7 @@ def reset_over_holes(
 ) -> None:
     """Advances the state of every config from the start of tile `first` over `tiles` tiles.
 
-    The other arguments are those of `accumulate`.
-
-    Args:
+    The arguments are those of `accumulate`, except these:
         before: ``(n_bars, n_symbols)`` flat: returns of each bar before its fill.
         after: returns of each bar after its fill.
         growth: ratio of the fill price to that of the bar before.
