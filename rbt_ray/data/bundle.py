@@ -158,9 +158,7 @@ class Bundle(Fields):
             name: the bundle's name.
             periods_per_year: bars in a year; None infers it: 252 for daily bars.
             metadata: source, licence, notes.
-            listed_until: delisted symbols, with the time of their last bar. Their holdings are closed on the next bar at
-                their last close, and later targets are ignored (`rbt_ray.simulate`). Holdings of other symbols are carried
-                to the end.
+            listed_until: as in `from_frame`.
 
         Raises:
             BundleError: the data cannot be used; the message names symbol and row.

@@ -110,13 +110,7 @@ ASHAScheduler = AsyncHyperBandScheduler
 class HyperBandScheduler(_Timed):
     """Hyperband: brackets of trials compete at milestones, which are `max_t` divided by powers of `reduction_factor`.
 
-    Args:
-        time_attr: "training_iteration": time is counted in reports.
-        metric: the metric; None: that of TuneConfig.
-        mode: "min" or "max"; None: that of TuneConfig.
-        max_t: reports after which a trial ends.
-        reduction_factor: above 1.
-        stop_last_trials: True.
+    The arguments are those of `AsyncHyperBandScheduler`.
 
     Raises:
         SettingError: an argument has an invalid value.

@@ -8,6 +8,7 @@ import shutil
 import time
 import warnings
 from collections.abc import Mapping
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -334,16 +335,11 @@ class Tuner:
 
 def _space_in(folder: Path) -> Space | None:
     """Returns the space of a study with a searcher, or None where the journal cannot hold all of its options."""
-    journal = Journal(folder)
-    try:
+    with closing(Journal(folder)) as journal, suppress(SpaceError):
         space = Space.from_json(journal.definition["space"])
         space.require_options()
-    except SpaceError:
-        return None
-    else:
         return space
-    finally:
-        journal.close()
+    return None
 
 
 def _names(naming: TrialNaming, samples: Any, tune: TuneConfig) -> list[tuple[str | None, str | None]] | None:
