@@ -131,8 +131,7 @@ class MedianStoppingRule(_Timed):
 
     Args:
         time_attr: must be "training_iteration".
-        metric: the metric; None: that of TuneConfig.
-        mode: "min" or "max"; None: that of TuneConfig.
+        metric, mode: as in `AsyncHyperBandScheduler`.
         grace_period: reports before a trial may be ended.
         min_samples_required: how many trials a median needs.
         min_time_slice: 0.

@@ -80,7 +80,9 @@ def _metrics(state: FloatArray, n_bars: int, periods_per_year: float) -> dict[st
     """Returns all metrics by name, ``(n_configs,)`` each."""
     equity, _, low, *sums = state  # in the order of `from_sums`
     with np.errstate(divide="ignore", invalid="ignore"):
-        figures = from_sums(equity, low - 1.0, *sums, n_bars, periods_per_year, _only_if)
+        figures = from_sums(
+            equity, low - 1.0, *sums, n_bars=n_bars, periods_per_year=periods_per_year, only_if=_only_if
+        )
     return dict(zip(METRIC_NAMES, figures, strict=True))
 
 
