@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,9 +80,8 @@ def _metrics(state: FloatArray, n_bars: int, periods_per_year: float) -> dict[st
     """Returns all metrics by name, ``(n_configs,)`` each."""
     equity, _, low, *sums = state  # in the order of `from_sums`
     with np.errstate(divide="ignore", invalid="ignore"):
-        figures = from_sums(
-            equity, low - 1.0, *sums, n_bars=n_bars, periods_per_year=periods_per_year, only_if=_only_if
-        )
+        given: tuple[Any, ...] = (equity, low - 1.0, *sums, n_bars, periods_per_year, _only_if)
+        figures = from_sums(*given)
     return dict(zip(METRIC_NAMES, figures, strict=True))
 
 
