@@ -300,13 +300,12 @@ class Tuner:
         definition, plan, run = self._definition, self._plan, self._engine_config
         _move_aside(str(run.storage_path), str(run.name))
         mode: Mode = "min" if definition.metric is not None and definition.mode == "min" else "max"
+        limits = self._tune.budget_seconds, self._stop.seconds
         settings: dict[str, Any] = {
             "metric": metric_column(definition.metric or "training_iteration"),
             "mode": mode,
             "seed": definition.seed,
-            "time_budget_s": min(
-                (s for s in (self._tune.budget_seconds, self._stop.seconds) if s is not None), default=None
-            ),
+            "time_budget_s": min((limit for limit in limits if limit is not None), default=None),
             "min_fidelity": 1.0,
         }
         if plan is not None:

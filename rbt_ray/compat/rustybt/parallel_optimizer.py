@@ -250,10 +250,9 @@ class ParallelOptimizer(OptimizationHistory):
             recycle_after=self.maxtasksperchild,
             verbose=int(self.verbose or self.config.enable_debug_logging),
         )
-        search = self._search()
+        search = {**self._search(), "seed": self._seed}
         what = search["search_alg"] if isinstance(search["search_alg"], str) else "the search algorithm's suggestions"
         self._log(f"{what} by {'Ray actors' if self._ray else 'persistent processes'}")
-        search = {**search, "seed": self._seed}
         self.results = run_study(
             objective, self._space, bundle_name, search, self._run_config, keep_workers=self._persistent
         )
