@@ -20,11 +20,11 @@ DRAFT_PREFIX = ".writing-"
 """The prefix of the name of an unfinished file."""
 ABANDONED_AFTER_S = 3600.0
 """The age, in seconds since its last write, at which a temporary file cannot belong to a living process."""
-_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
-_NO_WAIT = getattr(os, "O_NONBLOCK", 0)  # opening a pipe would wait for a process at its other end
+NO_LINK = getattr(os, "O_NOFOLLOW", 0)  # a link in another user's folder may point to any file
+NO_WAIT = getattr(os, "O_NONBLOCK", 0)  # opening a pipe would wait for a process at its other end
 _BINARY = getattr(os, "O_BINARY", 0)
 
-_IN_PLACE = os.O_WRONLY | os.O_CREAT | _NO_LINK
+_IN_PLACE = os.O_WRONLY | os.O_CREAT | NO_LINK
 
 
 def own_folder(name: str, *, is_cache: bool = False) -> Path:
@@ -80,7 +80,7 @@ def replacing(path: Path, *, mode: int = 0o600, flush: bool = True) -> Iterator[
         OSError: it cannot be written; `path` is not changed.
     """
     draft = draft_path(path)
-    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | _NO_LINK | _BINARY
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | NO_LINK | _BINARY
     try:
         with open(draft, "wb", opener=lambda name, _: os.open(name, flags, mode)) as file:
             yield file
@@ -129,7 +129,7 @@ def open_regular(path: Path, *, follow: bool = True) -> BinaryIO:
         OSError: it cannot be read, or is not a regular file.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | _NO_WAIT | _BINARY | (0 if follow else _NO_LINK))
+        descriptor = os.open(path, os.O_RDONLY | NO_WAIT | _BINARY | (0 if follow else NO_LINK))
     except OSError as error:
         if error.errno == errno.ELOOP and path.is_symlink():
             raise OSError(errno.ELOOP, "it is a link", str(path)) from None

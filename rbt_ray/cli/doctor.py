@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -107,13 +108,10 @@ def _workers() -> str:
 
     worker_limits.check(1)
     start = time.perf_counter()
-    pool = LocalPool(1)
-    try:
+    with closing(LocalPool(1)) as pool:
         while not pool.pids():
             pool.wait(0.01)
         return f"a worker process started in {time.perf_counter() - start:.1f} s"
-    finally:
-        pool.close()
 
 
 def _ray() -> str:

@@ -110,8 +110,9 @@ def read(path: Path, *, verify: bool) -> tuple[Content, str | None, dict[str, st
     except (pa.ArrowException, *_DAMAGE) as error:
         if isinstance(error, OSError) and explanation(error) is not None:  # the file may be intact
             raise
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
         raise BundleError(
-            f"`{path}` is not a bundle file, or is damaged: {_first_line(error)}. "
+            f"`{path}` is not a bundle file, or is damaged: {reason}. "
             "Write it again: `Bundle.save(path)`, or `rbt.ingest(name, source)` for a registered bundle."
         ) from None
     return content, name, metadata
@@ -196,7 +197,3 @@ def _numbers(column: Any, kind: str, n: int, dtype: str) -> Any:
 
 def _digest(head: bytes) -> bytes:
     return hashlib.sha256(head).hexdigest().encode()
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

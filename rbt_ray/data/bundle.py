@@ -158,9 +158,7 @@ class Bundle(Fields):
             name: the bundle's name.
             periods_per_year: bars in a year; None infers it: 252 for daily bars.
             metadata: source, licence, notes.
-            listed_until: delisted symbols, with the time of their last bar. Their holdings are closed on the next bar at
-                their last close, and later targets are ignored (`rbt_ray.simulate`). Holdings of other symbols are carried
-                to the end.
+            listed_until: as in `from_frame`.
 
         Raises:
             BundleError: the data cannot be used; the message names symbol and row.
@@ -302,6 +300,14 @@ class Bundle(Fields):
             f"<tr><th>{escape(key)}</th><td>{escape(value)}</td></tr>" for key, value in self._facts().items()
         )
         return f"<table><caption>Bundle {escape(self.name or 'unnamed')}</caption>{rows}</table>"
+
+
+def with_fields(bundle: Bundle, fields: Mapping[str, ArrayLike], index: ArrayLike) -> Bundle:
+    """Returns an unnamed bundle of other values for the same symbols."""
+    year, listed_until = bundle.periods_per_year, bundle.listed_until
+    return Bundle.from_arrays(
+        fields, index, bundle.symbols, tz=bundle.tz, periods_per_year=year, listed_until=listed_until
+    )
 
 
 def _reopen(path: Path, version: str) -> Bundle:

@@ -25,14 +25,10 @@ def read_bundle(
     symbol: str | None = None,
     listed_until: Mapping[str, Any] | None = None,
 ) -> Bundle:
-    """Returns the unnamed bundle of a source; see `registry.ingest`.
+    """Returns the unnamed bundle of a source.
 
-    Args:
-        source: the same.
-        fix: the same.
-        periods_per_year: the same.
-        listed_until: the same.
-        symbol: the symbol of a frame or file of one ticker that does not name it.
+    The arguments are those of `registry.ingest`, and `symbol`, the symbol of a frame or file of one ticker that does not name
+    it.
 
     Raises:
         BundleError: the data is invalid; the message names file, symbol and row.

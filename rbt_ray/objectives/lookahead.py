@@ -64,7 +64,9 @@ def check_lookahead(
         ObjectiveError: params are missing, the objective returns no Backtest, or its results differ between equal runs.
         SettingError: `n_cuts` is not from 1 to half the number of bars.
     """
-    prices = _loaded(bundle)
+    from rbt_ray.data.registry import load_bundle
+
+    prices = load_bundle(bundle) if isinstance(bundle, str) else bundle
     if n_cuts not in range(1, prices.n_bars // 2 + 1):
         raise SettingError(f"`n_cuts` is from 1 to half the bundle's bars ({prices.n_bars // 2}); got {n_cuts!r}.")
     config = _example(objective) if params is None else params
@@ -93,14 +95,6 @@ def check_lookahead(
                     "bars, and for filling backwards."
                 )
     return LookaheadReport(cuts, 2 + len(_ALTERATIONS) * len(cuts))
-
-
-def _loaded(bundle: Bundle | str) -> Bundle:
-    if isinstance(bundle, str):
-        from rbt_ray.data.registry import load_bundle
-
-        return load_bundle(bundle)
-    return bundle
 
 
 def _example(objective: Any) -> Config:
@@ -132,7 +126,7 @@ def _cuts(n_bars: int, n_cuts: int, rng: np.random.Generator) -> tuple[int, ...]
 
 def _altered(bundle: Bundle, cut: int, rng: np.random.Generator, sign: float) -> Bundle:
     """Returns the bundle with values after `cut` multiplied by random factors, the same for the four prices of a bar."""
-    from rbt_ray.data.bundle import Bundle
+    from rbt_ray.data.bundle import with_fields
 
     shape = (bundle.n_bars - cut - 1, bundle.n_symbols)
     common = np.exp(sign * rng.uniform(0.1, 0.7, shape))
@@ -141,14 +135,7 @@ def _altered(bundle: Bundle, cut: int, rng: np.random.Generator, sign: float) ->
         values = np.array(bundle[field])
         values[cut + 1 :] *= common if field in _PRICES else np.exp(sign * rng.uniform(0.1, 0.7, shape))
         fields[field] = values
-    return Bundle.from_arrays(
-        fields,
-        bundle.index,
-        bundle.symbols,
-        tz=bundle.tz,
-        periods_per_year=bundle.periods_per_year,
-        listed_until=bundle.listed_until,
-    )
+    return with_fields(bundle, fields, bundle.index)
 
 
 def _first_change(truth: Backtest, run: Backtest, n_bars: int) -> str | None:

@@ -229,12 +229,6 @@ def _in_brief(error: BaseException) -> str:
 
 def _since(bundle: Bundle, start: int) -> Bundle:
     """Returns the bars from `start` with all symbols, since weights may depend on the number of symbols."""
-    fields = {field: bundle[field][start:] for field in bundle.fields}
-    return type(bundle).from_arrays(
-        fields,
-        bundle.index[start:],
-        bundle.symbols,
-        tz=bundle.tz,
-        periods_per_year=bundle.periods_per_year,
-        listed_until=bundle.listed_until,
-    )
+    from rbt_ray.data.bundle import with_fields
+
+    return with_fields(bundle, {field: bundle[field][start:] for field in bundle.fields}, bundle.index[start:])

@@ -6,9 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from rbt_ray import recordable
 from rbt_ray.columns import Outcomes
-from rbt_ray.errors import PricesChangedError
 from rbt_ray.objectives.objective import only_finite
 from rbt_ray.objectives.review import Review
 from rbt_ray.recordable import require
@@ -16,7 +14,6 @@ from rbt_ray.types import COMPLETED, FAILED
 
 _MAX_BYTES = 500_000_000
 """Of one batch: SQLite limits a row to twice as many."""
-_MAX_LOCATION_CHARS = 500
 _BYTES_PER_CHAR = 12  # an emoji in JSON: two escapes of six bytes
 _BYTES_PER_NUMBER = 28  # a float in JSON
 
@@ -47,24 +44,6 @@ def review_of(answer: Any) -> Review:
     require(type(answer) is Review, "answer", answer)
     review: Review = answer.recordable()
     return review
-
-
-def prices_changed(where: Any) -> PricesChangedError:
-    """Returns the error for a worker whose prices differ from those that the study began with.
-
-    Raises:
-        ValueError: `where` is not text.
-    """
-    return PricesChangedError(recordable.text(where)[:_MAX_LOCATION_CHARS])
-
-
-def check_of(answer: Any) -> None:
-    """Validates a worker's answer to a check of its prices.
-
-    Raises:
-        ValueError: the answer is invalid.
-    """
-    require(answer is None, "answer", answer)
 
 
 def _size(outcomes: Outcomes) -> int:

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, cast
 
+from rbt_ray.errors import PricesChangedError
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from rbt_ray.pool.driver_state import DriverState
     from rbt_ray.types import Checkpoint, FloatArray, IntArray
 
-_MAX_REASON_CHARS = 10_000
+_MAX_REASON_CHARS, _MAX_LOCATION_CHARS = 10_000, 500
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,12 +92,13 @@ class Batch:
             ValueError: the answer is not valid for this batch.
             PricesChangedError: the worker's prices differ from those that the study began with.
         """
+        from rbt_ray import recordable
         from rbt_ray.pool import answers  # not at the top: a worker that starts does not need it
 
         if type(answer) is PricesChanged:
-            raise answers.prices_changed(answer.where)
+            raise PricesChangedError(recordable.text(answer.where)[:_MAX_LOCATION_CHARS])
         if self.purpose == "check":
-            answers.check_of(answer)
+            recordable.require(answer is None, "answer", answer)
             return None
         if self.purpose == "review":
             return answers.review_of(answer)

@@ -46,12 +46,8 @@ def run_on_change(
 ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, IntArray, IntArray, int, int, FloatArray, FloatArray]:
     """Runs the steps of this module.
 
-    Args:
-        weights: ``(n_bars, n_symbols)`` targets decided on each bar's close, as shares of equity.
+    The arguments are those of `run_every_bar`, except these:
         fill: ``(n_bars, n_symbols)`` fill prices before slippage; NaN if there is none.
-        close: ``(n_bars, n_symbols)``.
-        lag: bars from decision to fill: 0 or 1.
-        strict: whether a weight other than 0 on a bar without a price stops the run.
         fees: ``(n_symbols,)`` fee on the money that changes hands, a fraction.
         slippage: by how much a fill is worse than its price, a fraction.
         borrow: cost of a unit of short value held over one bar.

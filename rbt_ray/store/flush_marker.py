@@ -11,10 +11,8 @@ import zlib
 from contextlib import suppress
 from pathlib import Path
 
-from rbt_ray.private_files import open_regular
+from rbt_ray.private_files import NO_LINK, NO_WAIT, open_regular
 
-_LINK = getattr(os, "O_NOFOLLOW", 0)  # a link in another user's folder may point to any file
-_NO_WAIT = getattr(os, "O_NONBLOCK", 0)  # opening a pipe would wait for a process at its other end
 _AT_MOST = 64
 
 
@@ -44,7 +42,7 @@ class FlushMarker:
             OSError: it cannot be written.
         """
         text = b"%020d" % number
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | _LINK | _NO_WAIT, 0o600)
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | NO_LINK | NO_WAIT, 0o600)
         try:
             os.write(descriptor, b"%b %08x\n" % (text, zlib.crc32(text)))
         finally:

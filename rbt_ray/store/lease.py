@@ -7,7 +7,6 @@ at its next renewal and stops writing.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import secrets
@@ -77,7 +76,7 @@ class StudyLock:
 
 
 def _owner(content: bytes) -> str:
-    with contextlib.suppress(ValueError, KeyError, TypeError):
+    with suppress(ValueError, KeyError, TypeError):
         owner = json.loads(content.decode(errors="replace"))
         return f"process {owner['pid']} on {owner['host']}"
     return "another process"

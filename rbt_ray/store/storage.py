@@ -52,11 +52,6 @@ def child(uri: str, name: str) -> str:
     return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/{name}"))
 
 
-def name_in(uri: str) -> str:
-    """Returns the last part of the path."""
-    return urlsplit(uri).path.rstrip("/").rpartition("/")[2]
-
-
 def without_secrets(text: str) -> str:
     """Removes users, passwords, keys and signatures from a URI, or from a message with URIs."""
     return _QUERY.sub(_shown_value, _USER.sub(_without_user, text))
@@ -87,7 +82,8 @@ def local_folder(uri: str) -> Path:
     on a local disk, because SQLite's write-ahead log is unsafe on shared folders.
     """
     shown = without_secrets(uri).rstrip("/")
-    return own_folder("studies") / f"{name_in(uri)}-{hashlib.sha256(shown.encode()).hexdigest()[:12]}"
+    name = urlsplit(uri).path.rstrip("/").rpartition("/")[2]
+    return own_folder("studies") / f"{name}-{hashlib.sha256(shown.encode()).hexdigest()[:12]}"
 
 
 class Storage(Protocol):

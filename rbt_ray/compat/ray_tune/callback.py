@@ -170,7 +170,5 @@ class CallbackDispatcher:
 def reports_of(result: Result, trial_folder: TrialFolder) -> list[Report]:
     """Returns all reports of a trial: from the journal, or from its folder if it failed."""
     held: Mapping[str, Any] = result.metrics
-    if REPORTS in held:
-        reports: list[Report] = json.loads(held[REPORTS])
-        return reports
-    return trial_folder.read()[0]
+    reports: list[Report] = json.loads(held[REPORTS]) if REPORTS in held else trial_folder.read()[0]
+    return reports

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -57,12 +57,7 @@ class Result:
 
         return pd.DataFrame([flatten(report) for report in self.reports]) if self.reports else None
 
-    @property
-    def filesystem(self) -> Any:
-        """The local one, of pyarrow's."""
-        import pyarrow.fs
-
-        return pyarrow.fs.LocalFileSystem()
+    filesystem = Checkpoint.filesystem
 
     def get_best_checkpoint(self, metric: str, mode: str) -> Checkpoint:
         """Returns the checkpoint whose report has the best value of a metric.
@@ -114,12 +109,7 @@ class ResultGrid(Sequence[Result]):
         """The study's folder, for `Tuner.restore`."""
         return str(self._studies[0].path)
 
-    @property
-    def filesystem(self) -> Any:
-        """The local one, of pyarrow's."""
-        import pyarrow.fs
-
-        return pyarrow.fs.LocalFileSystem()
+    filesystem = Checkpoint.filesystem
 
     @cached_property
     def _results(self) -> list[Result]:
@@ -155,9 +145,6 @@ class ResultGrid(Sequence[Result]):
 
     def __getitem__(self, index: Any) -> Any:
         return self._results[index]
-
-    def __iter__(self) -> Iterator[Result]:
-        return iter(self._results)
 
     @property
     def errors(self) -> list[Exception]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from rbt_ray.compat.ray_tune.unsupported import unsupported_class
 from rbt_ray.errors import NotSupportedError, SettingError
 from rbt_ray.search.asha import ASHA, MedianStopping
 from rbt_ray.search.hyperband import Hyperband
@@ -42,7 +43,31 @@ class FIFOScheduler(TrialScheduler):
 
 
 @dataclass
-class AsyncHyperBandScheduler(TrialScheduler):
+class _Timed(TrialScheduler):
+    time_attr: str = _ITERATIONS
+    metric: str | None = None
+    mode: str | None = None
+
+    def __post_init__(self) -> None:
+        kind = type(self).__name__
+        if self.time_attr != _ITERATIONS:
+            raise NotSupportedError(
+                f"`time_attr` of {kind} must be 'training_iteration', the number of reports; got {self.time_attr!r}, "
+                f"which is not reproducible. Pass time_attr='training_iteration', and convert other times to reports."
+            )
+        if self.mode not in (None, "min", "max"):
+            raise SettingError(f"`mode` must be 'min' or 'max'; got {self.mode!r}.")
+        max_t, factor = getattr(self, "max_t", 1), getattr(self, "reduction_factor", 2)
+        if not max_t > 0:
+            raise SettingError(f"`max_t` must be above 0; got {max_t!r}.")
+        if not factor > 1:
+            raise SettingError(f"`reduction_factor` must be above 1; got {factor!r}.")
+        if not getattr(self, "stop_last_trials", True):
+            raise NotSupportedError(f"`stop_last_trials=False` is not supported: trials of {kind} end at `max_t`.")
+
+
+@dataclass
+class AsyncHyperBandScheduler(_Timed):
     """ASHA: stops a trial at a milestone unless it is among the best 1/reduction_factor of those that reached it.
 
     Milestones are `grace_period` times powers of `reduction_factor`, and `max_t`.
@@ -62,9 +87,6 @@ class AsyncHyperBandScheduler(TrialScheduler):
         NotSupportedError: `time_attr`, `brackets` or `stop_last_trials` is another.
     """
 
-    time_attr: str = _ITERATIONS
-    metric: str | None = None
-    mode: str | None = None
     max_t: int = 100
     grace_period: int = 1
     reduction_factor: float = 4
@@ -72,7 +94,7 @@ class AsyncHyperBandScheduler(TrialScheduler):
     stop_last_trials: bool = True
 
     def __post_init__(self) -> None:
-        _check(self)
+        super().__post_init__()
         if not 0 < self.grace_period <= self.max_t:
             raise SettingError(f"`grace_period` must be above 0 and at most `max_t`; got {self.grace_period!r}.")
         if self.brackets != 1:
@@ -85,35 +107,23 @@ ASHAScheduler = AsyncHyperBandScheduler
 
 
 @dataclass
-class HyperBandScheduler(TrialScheduler):
+class HyperBandScheduler(_Timed):
     """Hyperband: brackets of trials compete at milestones, which are `max_t` divided by powers of `reduction_factor`.
 
-    Args:
-        time_attr: "training_iteration": time is counted in reports.
-        metric: the metric; None: that of TuneConfig.
-        mode: "min" or "max"; None: that of TuneConfig.
-        max_t: reports after which a trial ends.
-        reduction_factor: above 1.
-        stop_last_trials: True.
+    The arguments are those of `AsyncHyperBandScheduler`.
 
     Raises:
         SettingError: an argument has an invalid value.
         NotSupportedError: `time_attr` or `stop_last_trials` is another.
     """
 
-    time_attr: str = _ITERATIONS
-    metric: str | None = None
-    mode: str | None = None
     max_t: int = 81
     reduction_factor: float = 3
     stop_last_trials: bool = True
 
-    def __post_init__(self) -> None:
-        _check(self)
-
 
 @dataclass
-class MedianStoppingRule(TrialScheduler):
+class MedianStoppingRule(_Timed):
     """Stops a trial at a milestone if it is worse than the median of the others.
 
     Milestones are `grace_period` times powers of 2. `stop` must limit "training_iteration". Ray Tune's default, to measure
@@ -121,8 +131,7 @@ class MedianStoppingRule(TrialScheduler):
 
     Args:
         time_attr: must be "training_iteration".
-        metric: the metric; None: that of TuneConfig.
-        mode: "min" or "max"; None: that of TuneConfig.
+        metric, mode: as in `AsyncHyperBandScheduler`.
         grace_period: reports before a trial may be ended.
         min_samples_required: how many trials a median needs.
         min_time_slice: 0.
@@ -134,15 +143,13 @@ class MedianStoppingRule(TrialScheduler):
     """
 
     time_attr: str = "time_total_s"
-    metric: str | None = None
-    mode: str | None = None
     grace_period: float = 60.0
     min_samples_required: int = 3
     min_time_slice: int = 0
     hard_stop: bool = True
 
     def __post_init__(self) -> None:
-        _check(self)
+        super().__post_init__()
         if self.grace_period <= 0:
             raise SettingError(f"`grace_period` must be above 0; got {self.grace_period!r}.")
         if not self.hard_stop or self.min_time_slice:
@@ -150,37 +157,27 @@ class MedianStoppingRule(TrialScheduler):
 
 
 class _Unsupported(TrialScheduler):
-    instead = "ASHAScheduler or HyperBandScheduler"
+    """Not supported."""
+
+    instead = ""
 
     def __init__(self, *_args: Any, **_options: Any) -> None:
         raise NotSupportedError(f"{type(self).__name__} is not supported; use {self.instead}.")
 
 
-class PopulationBasedTraining(_Unsupported):
-    """Not supported: a trial would continue with another's weights and a config outside the space."""
-
-    instead = "ASHAScheduler, or TuneConfig(search_alg='bohb') for a search that learns from results"
-
-
-class PopulationBasedTrainingReplay(PopulationBasedTraining):
-    """Not supported."""
-
-
-class PB2(PopulationBasedTraining):
-    """Not supported."""
-
-
-class HyperBandForBOHB(_Unsupported):
-    """Not supported: BOHB has its own."""
-
-    instead = "TuneConfig(search_alg='bohb', scheduler=HyperBandScheduler(max_t=...))"
-
-
-class ResourceChangingScheduler(_Unsupported):
-    """Not supported: trials share workers."""
-
-    instead = "`tune.with_resources(trainable, {'cpu': 2})`, which holds for all trials"
-
+_LEARNING = "ASHAScheduler, or TuneConfig(search_alg='bohb') for a search that learns from results"
+# Population-based training continues a trial with another's weights and a config outside the space.
+PopulationBasedTraining = unsupported_class("PopulationBasedTraining", _LEARNING, _Unsupported)
+PopulationBasedTrainingReplay = unsupported_class("PopulationBasedTrainingReplay", _LEARNING, _Unsupported)
+PB2 = unsupported_class("PB2", _LEARNING, _Unsupported)
+HyperBandForBOHB = unsupported_class(
+    "HyperBandForBOHB", "TuneConfig(search_alg='bohb', scheduler=HyperBandScheduler(max_t=...))", _Unsupported
+)
+ResourceChangingScheduler = unsupported_class(
+    "ResourceChangingScheduler",
+    "`tune.with_resources(trainable, {'cpu': 2})`, which holds for all trials",
+    _Unsupported,
+)
 
 _BY_NAME: dict[str, type[TrialScheduler]] = {
     "fifo": FIFOScheduler,
@@ -208,23 +205,6 @@ def create_scheduler(scheduler: str, **options: Any) -> TrialScheduler:
     if scheduler.lower() not in _BY_NAME:
         raise SettingError(f"`scheduler` must be one of {', '.join(_BY_NAME)}; got {scheduler!r}.")
     return _BY_NAME[scheduler.lower()](**options)
-
-
-def _check(scheduler: Any) -> None:
-    kind = type(scheduler).__name__
-    if scheduler.time_attr != _ITERATIONS:
-        raise NotSupportedError(
-            f"`time_attr` of {kind} must be 'training_iteration', the number of reports; got {scheduler.time_attr!r}, "
-            f"which is not reproducible. Pass time_attr='training_iteration', and convert other times to reports."
-        )
-    if scheduler.mode not in (None, "min", "max"):
-        raise SettingError(f"`mode` must be 'min' or 'max'; got {scheduler.mode!r}.")
-    if not getattr(scheduler, "max_t", 1) > 0:
-        raise SettingError(f"`max_t` must be above 0; got {scheduler.max_t!r}.")
-    if not getattr(scheduler, "reduction_factor", 2) > 1:
-        raise SettingError(f"`reduction_factor` must be above 1; got {scheduler.reduction_factor!r}.")
-    if not getattr(scheduler, "stop_last_trials", True):
-        raise NotSupportedError(f"`stop_last_trials=False` is not supported: trials of {kind} end at `max_t`.")
 
 
 _RAY_FIELDS: dict[Any, dict[str, str]] = {

@@ -134,10 +134,7 @@ class RunConfig:
         callbacks: objects such as `Callback`.
         progress_reporter: ignored: rbt_ray shows its own progress.
         log_to_file: not supported: the output of trainables goes to stderr.
-        backend: as in `rbt.RunConfig`.
-        address: as in `rbt.RunConfig`.
-        num_workers: as in `rbt.RunConfig`.
-        trial_timeout_s: as in `rbt.RunConfig`.
+        backend, address, num_workers, trial_timeout_s: as in `rbt.RunConfig`.
     """
 
     name: str | None = None

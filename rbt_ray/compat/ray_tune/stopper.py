@@ -248,19 +248,7 @@ class StopCriteria:
     def for_study(self) -> Any:
         """Returns a stopper whose `stop_all` may end the study, or None if there is none."""
         parts = [part for part in self._parts if type(part).__name__ not in _NEVER_ALL and hasattr(part, "stop_all")]
-        return _All(copy.deepcopy(parts)) if parts else None
-
-
-class _All:
-    def __init__(self, parts: list[Any]) -> None:
-        self._parts = parts
-
-    def __call__(self, trial_id: str, result: Mapping[str, Any]) -> None:
-        for part in self._parts:
-            part(trial_id, result)
-
-    def stop_all(self) -> bool:
-        return any(bool(part.stop_all()) for part in self._parts)
+        return CombinedStopper(*copy.deepcopy(parts)) if parts else None
 
 
 def _parts(given: Any) -> list[Any]:

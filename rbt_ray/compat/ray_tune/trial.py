@@ -172,11 +172,11 @@ class TrialFolder:
 
     def add(self, report: Report) -> None:
         """Appends a report."""
-        self._write(report)
+        private_files.append(self._folder / _FILE, f"{to_json(report)}\n")
 
     def end(self) -> None:
         """Marks the trial as ended."""
-        self._write(_END)
+        self.add(_END)
 
     def latest(self, reports: list[Report]) -> tuple[int, Checkpoint] | None:
         """Returns the latest existing checkpoint and the number of reports before it."""
@@ -217,9 +217,6 @@ class TrialFolder:
             spare = held[: -self._keep.num_to_keep]
         for report in spare:
             shutil.rmtree(self._folder / report[CHECKPOINT_DIR], ignore_errors=True)
-
-    def _write(self, line: Mapping[str, Any]) -> None:
-        private_files.append(self._folder / _FILE, f"{to_json(line)}\n")
 
 
 def to_json(value: Any) -> str:

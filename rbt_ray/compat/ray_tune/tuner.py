@@ -8,6 +8,7 @@ import shutil
 import time
 import warnings
 from collections.abc import Mapping
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -299,11 +300,12 @@ class Tuner:
         definition, plan, run = self._definition, self._plan, self._engine_config
         _move_aside(str(run.storage_path), str(run.name))
         mode: Mode = "min" if definition.metric is not None and definition.mode == "min" else "max"
+        limits = self._tune.budget_seconds, self._stop.seconds
         settings: dict[str, Any] = {
             "metric": metric_column(definition.metric or "training_iteration"),
             "mode": mode,
             "seed": definition.seed,
-            "time_budget_s": _smallest(self._tune.budget_seconds, self._stop.seconds),
+            "time_budget_s": min((limit for limit in limits if limit is not None), default=None),
             "min_fidelity": 1.0,
         }
         if plan is not None:
@@ -333,16 +335,11 @@ class Tuner:
 
 def _space_in(folder: Path) -> Space | None:
     """Returns the space of a study with a searcher, or None where the journal cannot hold all of its options."""
-    journal = Journal(folder)
-    try:
+    with closing(Journal(folder)) as journal, suppress(SpaceError):
         space = Space.from_json(journal.definition["space"])
         space.require_options()
-    except SpaceError:
-        return None
-    else:
         return space
-    finally:
-        journal.close()
+    return None
 
 
 def _names(naming: TrialNaming, samples: Any, tune: TuneConfig) -> list[tuple[str | None, str | None]] | None:
@@ -372,7 +369,3 @@ def _move_aside(storage: str, name: str) -> None:
     aside = folder.with_name(f"{name}_before_{time.strftime('%Y-%m-%d_%H-%M-%S')}_{secrets.token_hex(2)}")
     shutil.move(folder, aside)
     warnings.warn(f"there was a study in {folder}; it was moved to {aside}.", stacklevel=4)
-
-
-def _smallest(*values: float | None) -> float | None:
-    return min((value for value in values if value is not None), default=None)

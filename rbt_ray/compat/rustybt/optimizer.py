@@ -15,10 +15,10 @@ from rbt_ray.compat.rustybt.config import OptimizationConfig
 from rbt_ray.compat.rustybt.objective import SCORE, ObjectiveFunction, ScoredObjective
 from rbt_ray.compat.rustybt.parallel_optimizer import ParallelOptimizer
 from rbt_ray.compat.rustybt.parameter_space import to_space
-from rbt_ray.compat.rustybt.run_study import OptimizationResult, StudySpec, results_of, run_study
+from rbt_ray.compat.rustybt.run_study import OptimizationHistory, OptimizationResult, results_of, run_study
 from rbt_ray.compat.rustybt.search_algorithms import require_count, resolve_seed
 from rbt_ray.data.bundle import Bundle
-from rbt_ray.errors import NoResultError, SettingError
+from rbt_ray.errors import SettingError
 from rbt_ray.pool.local.pool import usable_cpus
 from rbt_ray.tuner import pools
 from rbt_ray.tuner.config import RunConfig
@@ -64,8 +64,12 @@ class Optimizer:
         config = OptimizationConfig.create_default() if config is None else config
         name = None
         if checkpoint_dir is not None:
+            if not config.uses_rbt_ray:
+                raise SettingError(
+                    "`checkpoint_dir` needs one of the flags of `config`: a standard multiprocessing.Pool records nothing."
+                )
             folder = Path(checkpoint_dir).absolute()
-            config, name = _with_folder(config, folder), folder.name
+            config, name = replace(config, benchmark_output_dir=str(folder.parent)), folder.name
         self._backtest, self._function = backtest_function, objective_function
         self._parallel = ParallelOptimizer(
             search_algorithm,
@@ -95,14 +99,6 @@ class Optimizer:
         return self._parallel.get_results()
 
 
-def _with_folder(config: OptimizationConfig, folder: Path) -> OptimizationConfig:
-    if not config.uses_rbt_ray:
-        raise SettingError(
-            "`checkpoint_dir` needs one of the flags of `config`: a standard multiprocessing.Pool records nothing."
-        )
-    return replace(config, benchmark_output_dir=str(folder.parent))
-
-
 @dataclass(frozen=True)
 class Budgeted:
     """Converts an objective of (params, budget) to one of (params, data): the budget is the share of ticks it gets.
@@ -127,10 +123,10 @@ class Budgeted:
         return self.run(params, round(self.max_budget * data.n_bars / self.n_ticks, 9))
 
 
-class BOHBOptimizer:
+class BOHBOptimizer(OptimizationHistory):
     """Evaluates many params on small budgets, and the better ones on larger ones, up to `max_budget`.
 
-    It needs no name server: a run is a study of `rbt.Tuner` with `search_alg="bohb"`.
+    The budget of a trial in `get_results` is its `fidelity` times `max_budget`. It needs no name server: a run is a study of `rbt.Tuner` with `search_alg="bohb"`.
 
     Args:
         parameter_space: a `ParameterSpace`, RustyBT's own, or any `param_space` of `rbt.Tuner`.
@@ -199,7 +195,7 @@ class BOHBOptimizer:
             "min_fidelity": self.min_budget / self.max_budget,
             "seed": self._seed,
         }
-        self.results = run_study(StudySpec(objective, self.space, ticks, search), self._run_config, keep_workers=True)
+        self.results = run_study(objective, self.space, ticks, search, self._run_config, keep_workers=True)
         self._history = results_of(self.results)
         return self.get_best()
 
@@ -221,28 +217,12 @@ class BOHBOptimizer:
         """
         raise NotImplementedError("BOHB learns from results on budgets: use `run(objective)` instead of `update()`.")
 
-    def get_best(self) -> OptimizationResult:
-        """Returns the best trial on `max_budget`; the first if several are equal.
-
-        Raises:
-            NoResultError: there is none.
-        """
-        whole = [one for one in self._history if one.is_success and one.fidelity == 1]
-        if not whole:
-            raise NoResultError(f"no trial of {len(self._history)} has a {SCORE} on the budget {self.max_budget:g}.")
-        return max(whole, key=lambda one: one.score)
-
-    def get_best_params(self) -> dict[str, Any]:
-        """Returns the params of the best trial."""
-        return self.get_best().params
-
-    def get_results(self) -> list[OptimizationResult]:
-        """Returns all trials in order; a trial's budget is `fidelity` times `max_budget`."""
-        return list(self._history)
-
     def cleanup(self) -> None:
         """Stops the workers that are kept for the next run."""
         pools.close_idle(self._run_config)
+
+    def _no_result(self) -> str:
+        return f"no trial of {len(self._history)} has a {SCORE} on the budget {self.max_budget:g}."
 
     def _ticks(self) -> Bundle:
         """Returns dummy bars; every budget is a whole number of them if `eta` is a whole number."""

@@ -18,7 +18,7 @@ from rbt_ray.compat.rustybt.objective import (
     to_algorithm,
 )
 from rbt_ray.compat.rustybt.parameter_space import to_space
-from rbt_ray.compat.rustybt.run_study import OptimizationResult, StudySpec, results_of, run_study
+from rbt_ray.compat.rustybt.run_study import OptimizationHistory, OptimizationResult, results_of, run_study
 from rbt_ray.compat.rustybt.search_algorithms import (
     GridSearchAlgorithm,
     RandomSearchAlgorithm,
@@ -29,7 +29,7 @@ from rbt_ray.compat.rustybt.search_algorithms import (
 from rbt_ray.compat.rustybt.standard_pool import run_on_pool
 from rbt_ray.compat.rustybt.strategy_searcher import StrategySearcher, max_open_suggestions, require_strategy
 from rbt_ray.compat.rustybt.worker_pool import PersistentWorkerPool, get_global_pool
-from rbt_ray.errors import NoResultError, SettingError
+from rbt_ray.errors import SettingError
 from rbt_ray.objectives.kind import DataProvider
 from rbt_ray.pool.local.pool import usable_cpus
 from rbt_ray.tuner import pools
@@ -58,7 +58,7 @@ class WorkerStats:
     total_duration_seconds: Decimal = Decimal(0)
 
 
-class ParallelOptimizer:
+class ParallelOptimizer(OptimizationHistory):
     """Evaluates parameters in parallel.
 
     There are two ways to use it. With a search algorithm, `run` evaluates an objective of params:
@@ -194,30 +194,10 @@ class ParallelOptimizer:
             self._run(ScoredObjective(self._algorithm, True, self._function, source), None)
         return self.get_best()
 
-    def get_best(self) -> OptimizationResult:
-        """Returns the best trial at full fidelity; the first if several are equal.
-
-        Raises:
-            NoResultError: there is none.
-        """
-        whole = [one for one in self._history if one.is_success and one.fidelity == 1]
-        if not whole:
-            first = next((one.error for one in self._history if one.error), "nothing was run")
-            raise NoResultError(f"no trial of {len(self._history)} has a score at full fidelity. First error: {first}")
-        return max(whole, key=lambda one: one.score)
-
-    def get_best_params(self) -> dict[str, Any]:
-        """Returns the params of the best trial."""
-        return self.get_best().params
-
     def get_best_result(self) -> tuple[dict[str, Any], Decimal]:
         """Returns the params of the best trial and its score."""
         best = self.get_best()
         return best.params, best.score
-
-    def get_results(self) -> list[OptimizationResult]:
-        """Returns all trials in order, including failed ones."""
-        return list(self._history)
 
     def get_worker_statistics(self) -> dict[str, WorkerStats]:
         """Returns the statistics of each worker."""
@@ -270,10 +250,12 @@ class ParallelOptimizer:
             recycle_after=self.maxtasksperchild,
             verbose=int(self.verbose or self.config.enable_debug_logging),
         )
-        search = self._search()
-        self._log(f"{_search_name(search)} by {'Ray actors' if self._ray else 'persistent processes'}")
-        spec = StudySpec(objective, self._space, bundle_name, {**search, "seed": self._seed})
-        self.results = run_study(spec, self._run_config, keep_workers=self._persistent)
+        search = {**self._search(), "seed": self._seed}
+        what = search["search_alg"] if isinstance(search["search_alg"], str) else "the search algorithm's suggestions"
+        self._log(f"{what} by {'Ray actors' if self._ray else 'persistent processes'}")
+        self.results = run_study(
+            objective, self._space, bundle_name, search, self._run_config, keep_workers=self._persistent
+        )
         self._history = results_of(self.results)
 
     def _search(self) -> dict[str, Any]:
@@ -322,10 +304,10 @@ class ParallelOptimizer:
         with multiprocessing.Pool(self.n_jobs, maxtasksperchild=self.maxtasksperchild) as pool:
             run(pool)
 
+    def _no_result(self) -> str:
+        first = next((one.error for one in self._history if one.error), "nothing was run")
+        return f"no trial of {len(self._history)} has a score at full fidelity. First error: {first}"
+
     def _log(self, what: str) -> None:
         if self.config.enable_debug_logging:
             print(f"ParallelOptimizer: {what}, {self.n_jobs} workers.", file=sys.stderr)
-
-
-def _search_name(search: dict[str, Any]) -> str:
-    return search["search_alg"] if isinstance(search["search_alg"], str) else "the search algorithm's suggestions"

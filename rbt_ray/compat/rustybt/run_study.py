@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
@@ -11,7 +12,7 @@ from typing import Any
 
 from rbt_ray.compat.rustybt.objective import ScoredObjective
 from rbt_ray.data.bundle import Bundle
-from rbt_ray.errors import StudyExistsError
+from rbt_ray.errors import NoResultError, StudyExistsError
 from rbt_ray.study.space import Space
 from rbt_ray.tuner import pools
 from rbt_ray.tuner.config import RunConfig, TuneConfig
@@ -60,43 +61,65 @@ class OptimizationResult:
         return cls(**{**data, **numbers})
 
 
-@dataclass(frozen=True)
-class StudySpec:
-    """The search, objective and settings of a study.
+class OptimizationHistory(ABC):
+    """The trials of an optimizer's last run."""
+
+    _history: list[OptimizationResult]
+
+    def get_best(self) -> OptimizationResult:
+        """Returns the best trial at full fidelity; the first if several are equal.
+
+        Raises:
+            NoResultError: there is none.
+        """
+        whole = [one for one in self._history if one.is_success and one.fidelity == 1]
+        if not whole:
+            raise NoResultError(self._no_result())
+        return max(whole, key=lambda one: one.score)
+
+    def get_best_params(self) -> dict[str, Any]:
+        """Returns the params of the best trial."""
+        return self.get_best().params
+
+    def get_results(self) -> list[OptimizationResult]:
+        """Returns all trials in order, including failed ones."""
+        return list(self._history)
+
+    @abstractmethod
+    def _no_result(self) -> str:
+        """Returns the message of `get_best`'s NoResultError."""
+
+
+def run_study(
+    objective: ScoredObjective,
+    space: Space,
+    bundle: Bundle | str | None,
+    search: dict[str, Any],
+    run_config: RunConfig,
+    *,
+    keep_workers: bool,
+) -> ResultGrid:
+    """Runs a study, or resumes the study of the same name.
 
     Args:
         objective: scores params.
         space: the space to search.
         bundle: the bundle, shared with all workers; None: the objective has its own data or needs none.
         search: settings of `TuneConfig` except metric and mode; `search_alg` may be a function that creates a new searcher.
-    """
-
-    objective: ScoredObjective
-    space: Space
-    bundle: Bundle | str | None
-    search: dict[str, Any]
-
-
-def run_study(spec: StudySpec, run_config: RunConfig, *, keep_workers: bool) -> ResultGrid:
-    """Runs a study, or resumes the study of the same name.
-
-    Args:
-        spec: what to run.
         run_config: how to run it; without a name, the study is always new.
         keep_workers: whether to keep the workers warm for the next study in this process.
 
     Raises:
         RbtError: as `rbt.Tuner`.
     """
-    objective, search = spec.objective, dict(spec.search)
     make: Callable[[], Any] | None = search["search_alg"] if callable(search.get("search_alg")) else None
-    search |= {} if make is None else {"search_alg": make()}
+    search = search if make is None else {**search, "search_alg": make()}
     tune_config = TuneConfig(metric=objective.metric, mode="max" if objective.maximizes else "min", **search)
     try:
         tuner = Tuner(
             objective,
-            param_space=spec.space,
-            bundle=spec.bundle,
+            param_space=space,
+            bundle=bundle,
             tune_config=tune_config,
             run_config=run_config,
         )
@@ -104,7 +127,7 @@ def run_study(spec: StudySpec, run_config: RunConfig, *, keep_workers: bool) -> 
         assert run_config.name is not None
         path = Path(run_config.storage_path or "studies") / run_config.name
         searcher = None if make is None else search["search_alg"]
-        tuner = Tuner.restore(path, objective, param_space=spec.space, search_alg=searcher, run_config=run_config)
+        tuner = Tuner.restore(path, objective, param_space=space, search_alg=searcher, run_config=run_config)
     try:
         return tuner.fit()
     finally:

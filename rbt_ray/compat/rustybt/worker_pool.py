@@ -14,6 +14,7 @@ from typing import Any
 from rbt_ray.compat.rustybt.async_result import AsyncResult, ResultIterator
 from rbt_ray.compat.rustybt.call_pool import CallPool, end_all
 from rbt_ray.compat.rustybt.calls import Call, Initializer, pack_function, serve_calls
+from rbt_ray.compat.rustybt.search_algorithms import require_count
 from rbt_ray.errors import SettingError, WorkerDiedError
 from rbt_ray.pool.local.pool import usable_cpus
 from rbt_ray.pool.local.start_method import context_for
@@ -249,8 +250,7 @@ class PersistentWorkerPool(CallPool):
 
     def _chunk(self, size: int) -> int:
         """Returns the chunk size; with `maxtasksperchild` a divisor of it, so that no process exceeds the limit."""
-        if not isinstance(size, int) or isinstance(size, bool) or size < 1:
-            raise SettingError(f"`chunksize` must be a whole number of at least 1; got {size!r}.")
+        require_count("chunksize", size)
         return (
             size if self._most is None else max(n for n in range(1, min(size, self._most) + 1) if self._most % n == 0)
         )
@@ -269,9 +269,7 @@ _lock = threading.Lock()
 def get_global_pool(processes: int | None = None, maxtasksperchild: int | None = None) -> PersistentWorkerPool:
     """Returns the process-wide pool of this size, created on first use and ended by `cleanup_global_pool` or at exit.
 
-    Args:
-        processes: number of processes; None: one per core that this process may use.
-        maxtasksperchild: calls after which a process is replaced; None: never.
+    The arguments are those of `PersistentWorkerPool`.
     """
     key = usable_cpus() if processes is None else processes, maxtasksperchild
     with _lock:

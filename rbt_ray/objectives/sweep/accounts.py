@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,50 +56,29 @@ def open_account(
     targets = np.zeros(2 * n_rows // WIDTH * n_symbols, np.uint8)
     listings = view.memo(listing_ends, execution)
 
-    def close_out(first: int, tiles: int, words: NDArray[np.uint64]) -> None:
+    kernel: Callable[..., None]
+    own: tuple[Any, ...]
+    if rebalance == "on_change":
+        from rbt_ray.objectives.sweep.drifting import drift as kernel
+
+        book = aligned((n_symbols + 2) * n_rows)
+        book[n_symbols * n_rows :] = INITIAL_CASH  # the same capital as a backtest, so that rounding is the same
+        own = (*view.memo(price_tables, execution), cost, moments, book, targets)
+    elif view.memo(has_holes, execution):
+        from rbt_ray.objectives.sweep.holed import reset_over_holes as kernel
+
+        own = (*view.memo(return_steps, execution), cost, moments, aligned(n_symbols * n_rows), targets)
+    else:
+        from rbt_ray.objectives.sweep.accumulate import accumulate as kernel
+
+        own = (*view.memo(return_tables, execution), cost, moments, np.zeros(n_rows * n_symbols, np.uint64))
+
+    def advance(first: int, tiles: int, words: NDArray[np.uint64]) -> None:
         table = words.reshape(-1, n_rows, n_symbols, WORDS)
         for symbol, _, decided in listings:
             tile, bit = divmod(int(decided), TILE)
             if first <= tile < first + tiles:
                 table[tile - first, :, symbol, bit // 64] &= ~np.uint64(1 << bit % 64)
-
-    if rebalance == "on_change":
-        from rbt_ray.objectives.sweep.drifting import drift
-
-        fill, close, known = view.memo(price_tables, execution)
-        book = aligned((n_symbols + 2) * n_rows)
-        book[n_symbols * n_rows :] = INITIAL_CASH  # the same capital as a backtest, so that rounding is the same
-
-        def advance(first: int, tiles: int, words: NDArray[np.uint64]) -> None:
-            close_out(first, tiles, words)
-            drift(
-                words, first, tiles, n_bars, n_symbols, lag, fill, close, known, cost, moments, book, targets, state,
-                buffer,
-            )  # fmt: skip
-
-    elif view.memo(has_holes, execution):
-        from rbt_ray.objectives.sweep.holed import reset_over_holes
-
-        before, after, growth, known = view.memo(return_steps, execution)
-        weights = aligned(n_symbols * n_rows)
-
-        def advance(first: int, tiles: int, words: NDArray[np.uint64]) -> None:
-            close_out(first, tiles, words)
-            reset_over_holes(
-                words, first, tiles, n_bars, n_symbols, lag, before, after, growth, known, cost, moments, weights,
-                targets, state, buffer,
-            )  # fmt: skip
-
-    else:
-        from rbt_ray.objectives.sweep.accumulate import accumulate
-
-        tiled_before, tiled_after, tiled_rise, tiled_growth, priced = view.memo(return_tables, execution)
-        carry = np.zeros(n_rows * n_symbols, np.uint64)
-
-        def advance(first: int, tiles: int, words: NDArray[np.uint64]) -> None:
-            accumulate(
-                words, first, tiles, n_bars, n_symbols, lag, tiled_before, tiled_after, tiled_rise, tiled_growth,
-                priced, cost, moments, carry, state, buffer,
-            )  # fmt: skip
+        kernel(words, first, tiles, n_bars, n_symbols, lag, *own, state, buffer)
 
     return advance

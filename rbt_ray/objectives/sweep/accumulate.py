@@ -279,27 +279,7 @@ def accumulate(
                 for one in range(TOGETHER):
                     state[TRADED * n_configs + group + member + one] += traded[one]
             for k in range(0, bars, WIDTH):
-                block = transpose(
-                    (
-                        load(buffer, k),
-                        load(buffer, TILE + k),
-                        load(buffer, 2 * TILE + k),
-                        load(buffer, 3 * TILE + k),
-                        load(buffer, 4 * TILE + k),
-                        load(buffer, 5 * TILE + k),
-                        load(buffer, 6 * TILE + k),
-                        load(buffer, 7 * TILE + k),
-                    )
-                )
-                at = columns + k * WIDTH
-                store(buffer, at, block[0])
-                store(buffer, at + WIDTH, block[1])
-                store(buffer, at + 2 * WIDTH, block[2])
-                store(buffer, at + 3 * WIDTH, block[3])
-                store(buffer, at + 4 * WIDTH, block[4])
-                store(buffer, at + 5 * WIDTH, block[5])
-                store(buffer, at + 6 * WIDTH, block[6])
-                store(buffer, at + 7 * WIDTH, block[7])
+                transpose(buffer, k, TILE, columns + k * WIDTH)
             if moments:
                 advance_moments(buffer, columns, start, bars, state, n_configs, group)
             advance(buffer, columns, start, bars, state, n_configs, group)

@@ -43,22 +43,13 @@ def drift(
 ) -> None:
     """Advances the state of every config from the start of tile `first` over `tiles` tiles.
 
-    Args:
-        words: ``(tiles, n_configs, n_symbols, 2)`` flat: positions decided on each bar's close.
-        first: the first tile of `words`.
-        tiles: number of tiles.
-        n_bars: bars of the whole history.
-        n_symbols: symbols.
-        lag: bars from decision to fill: 0 or 1.
+    The arguments are those of `accumulate`, except these:
         fill: ``(n_bars, n_symbols)`` flat: fill prices; on bars without one, the price defined in `rbt_ray.simulate`.
         close: closes, likewise.
         priced: ``(n_bars, n_symbols)`` flat: whether the symbol has a price.
         cost: fee on the traded value, as a fraction.
-        moments: whether to update the third and fourth moments and the downside.
         book: ``(n_symbols + 2, n_configs)`` flat: units held, cash, and the equity at the last close.
         targets: ``(2, n_configs / 8, n_symbols)`` flat, one bit per config: the current targets, and the targets filled last.
-        state: ``(n_statistics, n_configs)`` flat, `n_configs` a multiple of 8; see `statistics.STATE`.
-        buffer: ``(2, 8, 128)`` flat: scratch memory.
     """
     n_configs = len(state) // len(STATE)
     filled = n_configs // WIDTH * n_symbols

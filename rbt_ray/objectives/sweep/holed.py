@@ -43,23 +43,13 @@ def reset_over_holes(
 ) -> None:
     """Advances the state of every config from the start of tile `first` over `tiles` tiles.
 
-    Args:
-        words: ``(tiles, n_configs, n_symbols, 2)`` flat: positions decided on each bar's close.
-        first: the first tile of `words`.
-        tiles: number of tiles.
-        n_bars: bars of the whole history.
-        n_symbols: symbols.
-        lag: bars from decision to fill: 0 or 1.
+    The arguments are those of `accumulate`, except these:
         before: ``(n_bars, n_symbols)`` flat: returns of each bar before its fill.
         after: returns of each bar after its fill.
         growth: ratio of the fill price to that of the bar before.
         priced: whether the symbol has a price.
-        cost: cost per unit of turnover, as a fraction.
-        moments: whether to update the third and fourth moments and the downside.
         weights: ``(n_symbols, n_configs)`` flat: the weights since the last fill.
         targets: ``(2, n_configs / 8, n_symbols)`` flat, one bit per config: the current targets, and the targets filled last.
-        state: ``(n_statistics, n_configs)`` flat, `n_configs` a multiple of 8; see `statistics.STATE`.
-        buffer: ``(2, 8, 128)`` flat: scratch memory.
     """
     n_configs = len(state) // len(STATE)
     filled = n_configs // WIDTH * n_symbols

@@ -3,27 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rbt_ray.objectives.sweep.accounts import new_state, open_account
 from rbt_ray.objectives.sweep.layout import WIDTH, WORDS, n_tiles
-from rbt_ray.objectives.sweep.statistics import (
-    CUBES,
-    DOWNSIDE,
-    EQUITY,
-    FILLS,
-    FOURTHS,
-    HELD,
-    LOW,
-    MEAN,
-    SQUARES,
-    STATE,
-    TRADED,
-    TRIPS,
-)
+from rbt_ray.objectives.sweep.statistics import LOW, STATE
 from rbt_ray.simulate.costs import BASIS_POINTS
 from rbt_ray.simulate.metrics import METRIC_NAMES, METRICS, from_sums
 from rbt_ray.types import BoolArray, FloatArray
@@ -91,11 +78,10 @@ def _sizes(whole_history: bool, n_configs: int, n_symbols: int, tiles: int) -> t
 
 def _metrics(state: FloatArray, n_bars: int, periods_per_year: float) -> dict[str, FloatArray]:
     """Returns all metrics by name, ``(n_configs,)`` each."""
+    equity, _, low, *sums = state  # in the order of `from_sums`
     with np.errstate(divide="ignore", invalid="ignore"):
-        figures = from_sums(
-            state[EQUITY], state[LOW] - 1.0, state[MEAN], state[SQUARES], state[CUBES], state[FOURTHS], state[DOWNSIDE],
-            state[TRADED], state[HELD], state[FILLS], state[TRIPS], n_bars, periods_per_year, _only_if,
-        )  # fmt: skip
+        given: tuple[Any, ...] = (equity, low - 1.0, *sums, n_bars, periods_per_year, _only_if)
+        figures = from_sums(*given)
     return dict(zip(METRIC_NAMES, figures, strict=True))
 
 

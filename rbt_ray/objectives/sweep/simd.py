@@ -34,7 +34,6 @@ class Float64x8Type(types.Type):  # type: ignore[misc]
 
 
 float64x8 = Float64x8Type()
-_EIGHT = types.UniTuple(float64x8, WIDTH)
 
 
 @register_model(Float64x8Type)
@@ -129,9 +128,10 @@ def _add_where(builder: Any, bits: Any, total: Any, value: Any) -> Any:
     return builder.select(builder.bitcast(bits, _BITS), builder.fadd(total, value), total)
 
 
-def _transpose(builder: Any, rows: Any) -> Any:
+def _transpose(builder: Any, data: Any, index: Any, stride: Any, to: Any) -> None:
     """Exchanges blocks of 1, 2 and 4 elements."""
-    block = [builder.extract_value(rows, k) for k in range(WIDTH)]
+    number = index.type
+    block = [_load(builder, data, builder.add(index, builder.mul(stride, number(k)))) for k in range(WIDTH)]
     for step in (1, 2, 4):
         upper = [k if not k & step else WIDTH + k - step for k in range(WIDTH)]
         lower = [k + step if not k & step else WIDTH + k for k in range(WIDTH)]
@@ -141,8 +141,7 @@ def _transpose(builder: Any, rows: Any) -> Any:
                 exchanged[row] = builder.shuffle_vector(block[k], block[k + step], ir.Constant(_PICKS, picks))
         block = exchanged
     for k, column in enumerate(block):
-        rows = builder.insert_value(rows, column, k)
-    return rows
+        _store(builder, data, builder.add(to, number(k * WIDTH)), column)
 
 
 load = _instruction(_load, float64x8, ARRAY, types.intp)
@@ -167,8 +166,8 @@ absolute = _instruction(_absolute, float64x8, float64x8)
 """`absolute(value)`: the value without its sign."""
 total_of = _instruction(_sum, types.float64, float64x8)
 """`total_of(value)`: the sum of the eight elements."""
-transpose = _instruction(_transpose, _EIGHT, _EIGHT)
-"""`transpose((row, ...))`: eight vectors, with rows and columns exchanged."""
+transpose = _instruction(_transpose, types.void, ARRAY, types.intp, types.intp, types.intp)
+"""`transpose(array, index, stride, to)`: reads eight vectors, `stride` apart, and writes their columns from `to` on, unchecked."""
 popcount = _instruction(lambda builder, word: builder.ctpop(word), types.uint64, types.uint64)
 """`popcount(word)`: number of bits that are set."""
 byte = _instruction(

@@ -98,7 +98,8 @@ def look(address: str) -> ClusterFacts:
 
 
 def _look() -> ClusterFacts:
-    nodes = sorted((node for node in ray.nodes() if node["Alive"]), key=lambda node: not _is_head(node))
+    alive = (node for node in ray.nodes() if node["Alive"])
+    nodes = sorted(alive, key=lambda node: "node:__internal_head__" not in node["Resources"])  # the head first
     probes = [_probe(node["NodeID"]) for node in nodes]
     head = probes[0]
     services, asks, free = ray.get(
@@ -123,10 +124,6 @@ def _look() -> ClusterFacts:
         {what: Service(port, tuple(addresses)) for what, (port, addresses) in services.items()},
         asks,
     )
-
-
-def _is_head(node: Mapping[str, Any]) -> bool:
-    return "node:__internal_head__" in node["Resources"]
 
 
 def _probe(node: str) -> Any:
