@@ -18,6 +18,13 @@ def test_an_installed_package_provides_an_object_by_name(install):
     assert plugins.load(GROUP, "thing_of_one").__module__ == "one"
 
 
+def test_a_package_that_is_installed_later_is_found(install):
+    install("one", CLASS, {GROUP: {"thing_of_one": "Thing"}})
+    assert "thing_of_two" not in plugins.names(GROUP)
+    install("two", CLASS, {GROUP: {"thing_of_two": "Thing"}})
+    assert {"thing_of_one", "thing_of_two"} <= set(plugins.names(GROUP))
+
+
 def test_listing_names_imports_nothing(install):
     install("one", "raise RuntimeError('imported')\n", {GROUP: {"thing_of_one": "Thing"}})
     assert "thing_of_one" in plugins.names(GROUP)
