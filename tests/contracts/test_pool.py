@@ -22,7 +22,7 @@ from tests import one_ray
 from tests.pools import batch, collect, points, polynomial, task
 
 START_METHODS = ["forkserver", "spawn", "fork"] if sys.platform != "win32" else ["spawn"]
-KINDS = [*START_METHODS[:2], *(pytest.param(one, marks=pytest.mark.slow) for one in START_METHODS[2:])]
+KINDS = [START_METHODS[0], *(pytest.param(one, marks=pytest.mark.slow) for one in START_METHODS[1:])]
 KINDS += ["ray", pytest.param("dask", marks=pytest.mark.slow)]
 # Ray and Dask are last: no process may be forked from one that runs their threads.
 

@@ -23,7 +23,7 @@ from tests.pools import batch, collect
 SPACE = Space.of({"n": rbt.randint(0, 100)})
 
 
-@pytest.fixture(scope="module", params=["local", "ray"])
+@pytest.fixture(scope="module", params=["local", pytest.param("ray", marks=pytest.mark.slow)])
 def start(request):
     """Starts pools of a backend, with one worker if nothing is said; on Ray all are of one Ray, which the first holds."""
     if request.param == "ray":

@@ -109,6 +109,7 @@ def test_nothing_hostile_runs(tmp_path, rng, write_mixed, look, read_page):
     assert "&lt;" not in read_page(dom).text  # as text a reader sees nothing is escaped twice
 
 
+@pytest.mark.slow
 def test_nothing_hostile_runs_in_names_of_metrics_bundles_objectives_and_symbols(
     tmp_path, rng, write_study, look, hostile_text
 ):

@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 MODULES = {
     "kernel": """
 from rbt_ray.simulate.compiled import NUMBER, compiled
@@ -32,6 +34,7 @@ add = numba.njit(lambda x: x + STEP + 0)
 EDITS = {"kernel": ("return add(x)", "return add(x) + 1"), "helpers": ("+ 0", "+ 1"), "constants": ("= 1", "= 2")}
 
 
+@pytest.mark.slow
 def test_editing_a_function_that_a_kernel_uses_recompiles_the_kernel(tmp_path):
     package = tmp_path / "toy"
     package.mkdir()

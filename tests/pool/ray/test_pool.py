@@ -259,6 +259,7 @@ def last(params, data):
     return float(np.nansum(data.close[-1]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recycle_after", [None, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_bundle_that_was_lost_from_the_object_store_is_put_there_again(pool, recycle_after):
     bundle = rbt.load_bundle("fx")
@@ -272,6 +273,7 @@ def test_a_bundle_that_was_lost_from_the_object_store_is_put_there_again(pool, r
     other.close()
 
 
+@pytest.mark.slow
 def test_a_job_that_was_lost_from_the_object_store_is_put_there_again(pool):
     other, job = RayPool(2), task(polynomial)
     gone = lost(job.payload + bytes(200_000))  # a small object would not be in the store
@@ -283,6 +285,7 @@ def test_a_job_that_was_lost_from_the_object_store_is_put_there_again(pool):
     other.close()
 
 
+@pytest.mark.slow
 def test_a_job_that_gets_lost_every_time_is_an_error(pool, monkeypatch):
     other, job = RayPool(1), task(polynomial)
     gone = lost(job.payload + bytes(200_000))

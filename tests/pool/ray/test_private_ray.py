@@ -26,7 +26,10 @@ from rbt_ray.pool.ray.ports import ports_of_our_own, refuses
 from tests import one_ray
 from tests.pools import batch, collect, points, polynomial, task
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there are no modes on Windows")
+pytestmark = [
+    pytest.mark.slow,  # they start a Ray of their own
+    pytest.mark.skipif(sys.platform == "win32", reason="there are no modes on Windows"),
+]
 
 _FOLDER = """
 import sys
