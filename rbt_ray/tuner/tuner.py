@@ -40,6 +40,7 @@ from rbt_ray.store.location import OWN_BUNDLE
 from rbt_ray.store.table import table_of
 from rbt_ray.store.trust import KINDS, UNCHECKED, valid_events
 from rbt_ray.study.study import Study
+from rbt_ray.tuner.benchmark import benchmark_returns
 from rbt_ray.tuner.callbacks import Callbacks
 from rbt_ray.tuner.changed_prices import check_bundle, prices_changed_error
 from rbt_ray.tuner.config import RunConfig, TuneConfig
@@ -293,6 +294,9 @@ class Tuner:
     def _job(self, pool: WorkerPool, sources: dict[str, Source]) -> Job:
         study, objective = self._study, self._plan.objective
         provider = kind_of(objective).provider
+        benchmark = None
+        if self._bundle is not None and study.bundle is not None and study.benchmark is not None:
+            benchmark = benchmark_returns(study.benchmark, self._bundle, study.bundle.train_bars)
         return Task(
             objective,
             study.space,
@@ -303,6 +307,7 @@ class Tuner:
             fidelity="prefix" if study.fidelity == "reports" else study.fidelity,
             max_reports=study.max_reports,
             files=None if provider is None else pool.share_files(provider.files),
+            benchmark=benchmark,
         ).pack(sources)
 
     def _after_search(
