@@ -9,9 +9,10 @@ from contextlib import AbstractContextManager, closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from rbt_ray.engine import loop
+from rbt_ray.engine.audit import evaluate_after_search
 from rbt_ray.engine.dispatcher import Dispatcher
 from rbt_ray.engine.journal_retry import JournalRetry
 from rbt_ray.engine.price_check import check_prices
@@ -38,7 +39,8 @@ from rbt_ray.search.searcher import Searcher
 from rbt_ray.store.journal import Ended, EndReason, Journal
 from rbt_ray.store.location import OWN_BUNDLE
 from rbt_ray.store.table import table_of
-from rbt_ray.store.trust import KINDS, UNCHECKED, valid_events
+from rbt_ray.store.trust import KINDS, UNCHECKED, evaluated_after_search, valid_events
+from rbt_ray.study.draw import CAP
 from rbt_ray.study.study import Study
 from rbt_ray.tuner.benchmark import benchmark_returns
 from rbt_ray.tuner.callbacks import Callbacks
@@ -249,13 +251,7 @@ class Tuner:
         self._is_new, self._has_run = False, True
         callbacks = Callbacks(run_config.callbacks, study)
         with closing(journal):
-            dispatcher = Dispatcher(
-                pool,
-                job,
-                trial_timeout_s=run_config.trial_timeout_s,
-                max_retries=run_config.max_retries,
-                max_batch=run_config.recycle_after,
-            )
+            dispatcher = self._dispatcher(pool, job)
             searcher = make_searcher(study, self._plan.search_alg)
             progress = Progress(study, total=self._total())
             if study.why and run_config.verbose:
@@ -310,6 +306,17 @@ class Tuner:
             benchmark=benchmark,
         ).pack(sources)
 
+    def _dispatcher(self, pool: WorkerPool, job: Job, purpose: Literal["score", "sums"] = "score") -> Dispatcher:
+        run_config = self._plan.run_config
+        return Dispatcher(
+            pool,
+            job,
+            trial_timeout_s=run_config.trial_timeout_s,
+            max_retries=run_config.max_retries,
+            max_batch=run_config.recycle_after,
+            purpose=purpose,
+        )
+
     def _after_search(
         self,
         reason: EndReason,
@@ -320,12 +327,26 @@ class Tuner:
         job: Job,
         interrupt: Interrupt,
     ) -> EndReason:
-        """Reviews the best trials, checks the prices and records the review; returns why the run ended."""
+        """Evaluates what the verdict needs, reviews the best trials, checks the prices and records the review.
+
+        Returns:
+            Why the run ended.
+        """
         progress.notes = searcher.notes if isinstance(searcher, ScheduledSearch) else []
-        reviewed = None
-        if reason == "done" and self._study.recheck and self._bundle is not None:
+        reviewed, study = None, self._study
+        is_sample = not study.is_adaptive and progress.n_done <= CAP
+        evaluates = study.benchmark is not None and not is_sample
+        if reason == "done" and self._bundle is not None and (study.recheck or evaluates):
+            events = valid_events(journal.read("finished", "evaluated", *KINDS))
+            table = table_of(events, study)
+            if evaluates:
+                progress.stage = "evaluating configs for the verdict"
+                dispatcher = self._dispatcher(pool, job, purpose="sums")
+                done = evaluated_after_search(events)
+                if not evaluate_after_search(study, table, done, dispatcher, journal, interrupt):
+                    return UNCHECKED
+        if reason == "done" and study.recheck and self._bundle is not None:
             progress.stage = "re-running the best trials in detail"
-            table = table_of(valid_events(journal.read("finished", *KINDS)), self._study)
             reviewed = review_best(table, self._bundle, pool, job, interrupt, self._plan.run_config.trial_timeout_s)
         if self._bundle is not None and reason != UNCHECKED and not check_prices(pool, job, interrupt):
             return UNCHECKED

@@ -173,6 +173,10 @@ absolute = _instruction(_absolute, float64x8, float64x8)
 """`absolute(value)`: the value without its sign."""
 total_of = _instruction(_sum, types.float64, float64x8)
 """`total_of(value)`: the sum of the eight elements."""
+add_product = _instruction(
+    lambda builder, total, left, right: builder.fma(left, right, total), float64x8, float64x8, float64x8, float64x8
+)
+"""`add_product(total, left, right)`: `total + left * right`, rounded once on every processor."""
 transpose = _instruction(_transpose, _EIGHT, _EIGHT)
 """`transpose((row, ...))`: eight vectors, with rows and columns exchanged."""
 popcount = _instruction(lambda builder, word: builder.ctpop(word), types.uint64, types.uint64)
