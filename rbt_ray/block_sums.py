@@ -95,7 +95,7 @@ def block_lengths(n_bars: int, n_blocks: int = N_BLOCKS) -> IntArray:
 def sums_of(returns: FloatArray, benchmark: FloatArray) -> FloatArray:
     """Returns ``(48,)`` the sums of one trial, as records have them.
 
-    The same bits for the same returns, whichever batch the trial is in.
+    The same returns give the same bits in any batch.
 
     Args:
         returns: ``(n_bars,)`` simple returns per bar, at least one bar for each block.

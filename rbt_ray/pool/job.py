@@ -37,6 +37,7 @@ class Task:
         max_reports: the number of reports that is fidelity 1, if fidelity is counted in reports.
         files: a reference to the files that the objective brings; None if it brings none.
         benchmark: ``(train_bars,)`` returns of the benchmark, for block sums; None: no block sums are recorded.
+        n_planned: how many trials the study will have; 0 if that is not known.
     """
 
     objective: Any
@@ -49,6 +50,7 @@ class Task:
     max_reports: int | None = None
     files: FilesRef | None = None
     benchmark: FloatArray | None = None
+    n_planned: int = 0
 
     def pack(self, sources: Mapping[str, Source] | None = None) -> Job:
         """Returns the task as a job, with the user's own modules and the driver's state as they are now.

@@ -173,7 +173,11 @@ class Worker:
         if benchmark is None or batch.fidelity < 1:
             return None
         all_trials = batch.purpose == "sums"
-        recorded = np.ones(len(batch), bool) if all_trials else is_recorded(self._task.seed, batch.trials)
+        recorded = (
+            np.ones(len(batch), bool)
+            if all_trials
+            else is_recorded(self._task.seed, batch.trials, self._task.n_planned)
+        )
         return BlockRequest.of(np.flatnonzero(recorded), benchmark)
 
     def _review(self, batch: Batch) -> Review:

@@ -86,7 +86,7 @@ class Evaluated:
     """A batch of trials was evaluated at full fidelity after the search; it is not in the table of the search.
 
     Args:
-        role: "audit": configs drawn at random, numbered from `AUDIT_FIRST`; "winner": the best trial, for its block sums.
+        role: "audit": configs drawn at random, numbered from `AUDIT_FIRST`; "winner": the best trial alone, for its block sums.
         batch: the trials and their outcomes.
 
     Raises:
@@ -99,7 +99,8 @@ class Evaluated:
     def __post_init__(self) -> None:
         require(type(self.role) is str and self.role in get_args(Role), "role", self.role)
         is_audit = self.batch.trials >= AUDIT_FIRST
-        require(bool(is_audit.all() if self.role == "audit" else not is_audit.any()), "trials", self.batch.trials)
+        fits = bool(is_audit.all()) if self.role == "audit" else len(is_audit) == 1 and not is_audit[0]
+        require(fits, "trials", self.batch.trials)
         require(self.batch.fidelity == 1, "fidelity", self.batch.fidelity)
 
 

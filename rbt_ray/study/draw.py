@@ -1,8 +1,8 @@
 """Which trials have their block sums recorded: a sample drawn by lot, the same for any batches and workers.
 
 The sample of a study of `n` trials is the `CAP` trials with the smallest `mix64(seed, trial)`, so that of an extended study is
-drawn from the same lots. While a study runs its `n` is not known. So a trial is recorded if it would be in the sample of a
-study that ends with it, with a margin of six standard deviations; reading keeps those of the whole study.
+drawn from the same lots. While a study runs, its `n` may not be known. Then a trial is recorded if it would be in the sample of
+a study that ends with it, with a margin of six standard deviations; reading keeps those of the whole study.
 """
 
 from __future__ import annotations
@@ -21,9 +21,15 @@ AUDIT_FIRST = 2**48
 _MOST_RECORDED = CAP + 6 * math.sqrt(CAP)
 
 
-def is_recorded(study_seed: int, trials: IntArray) -> BoolArray:
-    """Returns ``(n,)`` whether the block sums of each trial are recorded."""
-    recorded: BoolArray = mix64(study_seed, trials) / 2.0**64 <= _MOST_RECORDED / (trials + 1)
+def is_recorded(study_seed: int, trials: IntArray, n_planned: int) -> BoolArray:
+    """Returns ``(n,)`` whether the block sums of each trial are recorded.
+
+    Args:
+        study_seed: of the study.
+        trials: ``(n,)`` trial numbers.
+        n_planned: how many trials the study will have; 0 if that is not known. A study that ends earlier has a smaller sample.
+    """
+    recorded: BoolArray = mix64(study_seed, trials) / 2.0**64 <= _MOST_RECORDED / np.maximum(trials + 1, n_planned)
     return recorded
 
 

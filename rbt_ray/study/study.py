@@ -239,8 +239,9 @@ def _benchmark(plain: dict[str, Any] | None, bundle: BundleId | None) -> StudyBe
     numbers = np.array(
         [*benchmark.returns, *benchmark.sums, *benchmark.squares, benchmark.periods_per_year], np.float64
     )
+    possible = bool(np.isfinite(numbers).all()) and benchmark.periods_per_year > 0
     has_symbol = (benchmark.symbol is None) == (benchmark.kind != "symbol")
-    if bundle is None or lengths != (n_returns, N_BLOCKS, N_BLOCKS) or not np.isfinite(numbers).all() or not has_symbol:
+    if bundle is None or lengths != (n_returns, N_BLOCKS, N_BLOCKS) or not possible or not has_symbol:
         raise ValueError("its benchmark has invalid values")
     return benchmark
 

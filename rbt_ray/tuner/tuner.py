@@ -304,6 +304,7 @@ class Tuner:
             max_reports=study.max_reports,
             files=None if provider is None else pool.share_files(provider.files),
             benchmark=benchmark,
+            n_planned=self._total() or 0,
         ).pack(sources)
 
     def _dispatcher(self, pool: WorkerPool, job: Job, purpose: Literal["score", "sums"] = "score") -> Dispatcher:

@@ -153,7 +153,7 @@ def test_an_evaluator_gives_the_sums_of_the_requested_rows(view, benchmark, kind
         np.testing.assert_array_equal(alone.block_sums.values[0], found.block_sums.values[0])
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "columns"])  # valid configs do not fail in a sweep
 def test_a_batch_that_is_scored_in_halves_keeps_its_sums(view, benchmark, kind):
     points = SPACE.from_unit(np.random.default_rng(3).random((9, 2)))
     rows = [0, 3, 4, 8]
@@ -162,8 +162,6 @@ def test_a_batch_that_is_scored_in_halves_keeps_its_sums(view, benchmark, kind):
 
     if kind == "batch":
         objective = rbt.batched(lambda params, data: [fails(as_dict, one, data, unlucky) for one in params])
-    elif kind == "columns":
-        pytest.skip("a sweep of valid configs does not fail")
     else:
         objective = lambda params, data: fails(KINDS[kind], params, data, unlucky)  # noqa: E731
     found = scored(objective, view, points, rows, benchmark)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rbt_ray.block_sums import N_BLOCKS, N_SUMS, block_lengths
-from rbt_ray.objectives.sweep.layout import aligned
+from rbt_ray.objectives.sweep.layout import WIDTH, aligned
 from rbt_ray.types import FloatArray, IntArray
 
 
@@ -17,8 +17,9 @@ class BlockTable:
 
     Args:
         ends: ``(n_blocks,)`` the bar after the last one of each block; empty if no block sums are wanted.
-        benchmark: ``(n_bars,)`` returns of the benchmark; empty likewise.
-        sums: ``(3 * n_blocks, n_configs)`` flat: sums of returns, of their squares, of their products with the benchmark.
+        benchmark: ``(n_bars,)`` returns of the benchmark; empty if no block sums are wanted.
+        sums: ``(n_configs / 8, 3 * n_blocks, 8)`` flat: sums of returns, of their squares, of their products with the
+            benchmark.
     """
 
     ends: IntArray
@@ -35,4 +36,4 @@ class BlockTable:
 
     def rows(self, n: int) -> FloatArray:
         """Returns ``(n, 48)`` the sums of the first `n` configs."""
-        return self.sums.reshape(N_SUMS, -1)[:, :n].T
+        return self.sums.reshape(-1, N_SUMS, WIDTH).transpose(0, 2, 1).reshape(-1, N_SUMS)[:n]
