@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from rbt_ray.engine.dispatcher import Dispatcher
@@ -30,18 +32,11 @@ def audit_size(study: Study, table: TrialTable) -> int:
     return _SIZE if wanted else 0
 
 
-def evaluate_after_search(
-    study: Study,
-    table: TrialTable,
-    done: list[Evaluated],
-    dispatcher: Dispatcher,
-    journal: Journal,
-    interrupt: Interrupt,
-) -> bool:
-    """Evaluates the audit set, and the best trial if its block sums are not recorded; returns False if interrupted.
+@dataclass(frozen=True, slots=True, eq=False)
+class AfterSearch:
+    """Evaluates configs for the verdict, after the search or a run of it has ended.
 
     Args:
-        study: the study's definition.
         table: all trials of the search.
         done: what was evaluated after the search before this run.
         dispatcher: with no trials, for the purpose "sums".
@@ -49,29 +44,40 @@ def evaluate_after_search(
         interrupt: set to stop the study.
     """
 
-    def evaluate(role: Role, trials: IntArray, points: FloatArray) -> bool:
-        dispatcher.add(trials, points, np.ones(len(trials)))
-        while not dispatcher.idle:
-            stop = interrupt.is_set()
-            finished = dispatcher.drain(_GRACE_SECONDS) if stop else dispatcher.step(_TICK_SECONDS)
-            if not interrupt.discards_results:
+    table: TrialTable
+    done: list[Evaluated]
+    dispatcher: Dispatcher
+    journal: Journal
+    interrupt: Interrupt
+
+    def evaluate_winner(self) -> bool:
+        """Evaluates the best trial again if its block sums are not recorded; returns False if interrupted."""
+        recorded, best = self.table.outcomes.block_sums, self.table.ranking(1)
+        is_done = any(event.role == "winner" for event in self.done)
+        if recorded is None or is_done or np.isin(best, recorded.rows).all():
+            return True
+        return self._evaluate("winner", self.table.trials[best], self.table.points[best])
+
+    def evaluate_audit_set(self) -> bool:
+        """Evaluates the configs of the audit set that are not done yet; returns False if interrupted."""
+        study = self.table.study
+        points = _drawn(study, audit_size(study, self.table))
+        trials = AUDIT_FIRST + np.arange(len(points), dtype=np.int64)
+        known = [event.batch.trials for event in self.done if event.role == "audit"]
+        left = ~np.isin(trials, np.concatenate(known)) if known else np.ones(len(trials), bool)
+        return self._evaluate("audit", trials[left], points[left])
+
+    def _evaluate(self, role: Role, trials: IntArray, points: FloatArray) -> bool:
+        self.dispatcher.add(trials, points, np.ones(len(trials)))
+        while not self.dispatcher.idle:
+            stop = self.interrupt.is_set()
+            finished = self.dispatcher.drain(_GRACE_SECONDS) if stop else self.dispatcher.step(_TICK_SECONDS)
+            if not self.interrupt.discards_results:
                 for batch in finished:
-                    journal.append(Evaluated(role, batch))
+                    self.journal.append(Evaluated(role, batch))
             if stop:
                 return False
         return True
-
-    recorded = table.outcomes.block_sums
-    best = table.ranking(1)
-    again = recorded is not None and not np.isin(best, recorded.rows).all()
-    is_done = any(event.role == "winner" for event in done)
-    if again and not is_done and not evaluate("winner", table.trials[best], table.points[best]):
-        return False
-    points = _drawn(study, audit_size(study, table))
-    trials = AUDIT_FIRST + np.arange(len(points), dtype=np.int64)
-    known = [event.batch.trials for event in done if event.role == "audit"]
-    left = ~np.isin(trials, np.concatenate(known)) if known else np.ones(len(trials), bool)
-    return evaluate("audit", trials[left], points[left])
 
 
 def _drawn(study: Study, n: int) -> FloatArray:

@@ -149,7 +149,7 @@ class PerConfig:
                         checkpoints[row] = reports.checkpoint
                     if (share := reports.share) < 1:
                         shares[row] = share
-                if row in wanted and row not in shares and type(answer) is not float:
+                if type(answer) is not float and row in wanted and row not in shares:
                     assert blocks is not None
                     if (found := blocks.sums(answer)) is not None:
                         sums[row] = found

@@ -37,7 +37,7 @@ class Task:
         max_reports: the number of reports that is fidelity 1, if fidelity is counted in reports.
         files: a reference to the files that the objective brings; None if it brings none.
         benchmark: ``(train_bars,)`` returns of the benchmark, for block sums; None: no block sums are recorded.
-        n_planned: how many trials the study will have; 0 if that is not known.
+        n_planned: how many trials the study will have at most; 0 if that is not known.
     """
 
     objective: Any

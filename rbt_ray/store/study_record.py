@@ -86,7 +86,7 @@ class StudyRecord:
     def is_drawn(self, trials: IntArray) -> BoolArray:
         """Returns ``(n,)`` whether each trial is in the study's sample of trials; see `study.draw`."""
         n_trials = int(self.table.trials[-1]) + 1 if len(self) else 0
-        return is_drawn(self.study.seed, trials, n_trials)
+        return is_drawn(self.study.seed, trials, n_trials, self.study.n_planned)
 
     def block_sums(self) -> BlockSums | None:
         """Returns the block sums of the study's sample of trials and of the best trial; None if none are recorded."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, TypeAlias
 
@@ -157,6 +158,14 @@ class Study:
         """Whether results decide which trials follow, so that the trials are no sample of the space."""
         has_rungs = self.scheduler is not None and self.lowest_fidelity < 1
         return has_rungs or self.search_alg not in ("grid", "random", "sobol")
+
+    @property
+    def n_planned(self) -> int:
+        """How many trials the study has at most; 0 if results decide."""
+        if self.is_adaptive:
+            return 0
+        limits = (self.space.size, self.num_samples, None if self.max_cost is None else math.ceil(self.max_cost))
+        return min((limit for limit in limits if limit is not None), default=0)
 
     def loss_of(self, metrics: MetricColumns, n: int) -> FloatArray:
         """Returns ``(n,)`` the losses that searchers minimize; NaN for a trial without the metric. Only this applies the mode."""

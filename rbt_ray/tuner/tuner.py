@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from rbt_ray.engine import loop
-from rbt_ray.engine.audit import evaluate_after_search
+from rbt_ray.engine.audit import AfterSearch
 from rbt_ray.engine.dispatcher import Dispatcher
 from rbt_ray.engine.journal_retry import JournalRetry
 from rbt_ray.engine.price_check import check_prices
@@ -304,7 +304,7 @@ class Tuner:
             max_reports=study.max_reports,
             files=None if provider is None else pool.share_files(provider.files),
             benchmark=benchmark,
-            n_planned=self._total() or 0,
+            n_planned=study.n_planned,
         ).pack(sources)
 
     def _dispatcher(self, pool: WorkerPool, job: Job, purpose: Literal["score", "sums"] = "score") -> Dispatcher:
@@ -335,20 +335,22 @@ class Tuner:
         """
         progress.notes = searcher.notes if isinstance(searcher, ScheduledSearch) else []
         reviewed, study = None, self._study
-        is_sample = not study.is_adaptive and progress.n_done <= CAP
-        evaluates = study.benchmark is not None and not is_sample
-        if reason == "done" and self._bundle is not None and (study.recheck or evaluates):
+        has_all = not study.is_adaptive and study.n_planned <= CAP  # then all trials have their block sums
+        evaluates = study.benchmark is not None and not has_all and reason != UNCHECKED
+        reviews = study.recheck > 0 and reason == "done"
+        if self._bundle is not None and (reviews or evaluates):
             events = valid_events(journal.read("finished", "evaluated", *KINDS))
             table = table_of(events, study)
             if evaluates:
                 progress.stage = "evaluating configs for the verdict"
                 dispatcher = self._dispatcher(pool, job, purpose="sums")
                 done = evaluated_after_search(events)
-                if not evaluate_after_search(study, table, done, dispatcher, journal, interrupt):
+                after = AfterSearch(table, done, dispatcher, journal, interrupt)
+                if not (after.evaluate_winner() and (reason != "done" or after.evaluate_audit_set())):
                     return UNCHECKED
-        if reason == "done" and study.recheck and self._bundle is not None:
-            progress.stage = "re-running the best trials in detail"
-            reviewed = review_best(table, self._bundle, pool, job, interrupt, self._plan.run_config.trial_timeout_s)
+            if reviews:
+                progress.stage = "re-running the best trials in detail"
+                reviewed = review_best(table, self._bundle, pool, job, interrupt, self._plan.run_config.trial_timeout_s)
         if self._bundle is not None and reason != UNCHECKED and not check_prices(pool, job, interrupt):
             return UNCHECKED
         if reviewed is not None:

@@ -180,23 +180,30 @@ def _single(winner):
     )  # fmt: skip
 
 
-LENGTHS = (100, CAP, CAP + 1, 50_000, 120_000, 300_000)
+LENGTHS = (100, 2_500, CAP, CAP + 1, 50_000, 120_000, 300_000)
 
 
 @pytest.mark.parametrize("n", LENGTHS)
-@pytest.mark.parametrize("is_planned", [False, True])
-def test_what_is_recorded_contains_the_sample_of_a_study_of_any_length(n, is_planned):
-    trials = np.arange(n)
-    recorded, drawn = is_recorded(7, trials, n if is_planned else 0), is_drawn(7, trials, n)
-    assert drawn.sum() == min(n, CAP)
+@pytest.mark.parametrize("planned", [0, 0.5, 1, 3, 1e6])
+def test_what_is_recorded_contains_the_sample_of_a_study_of_any_length(n, planned):
+    """Also if the study ends before or after the planned number of trials."""
+    trials, n_planned = np.arange(n), int(n * planned)
+    recorded, drawn = is_recorded(7, trials, n_planned), is_drawn(7, trials, n, n_planned)
     assert recorded[drawn].all()
-    if is_planned and n > CAP:
-        assert recorded.sum() < CAP + 12 * CAP**0.5
+    assert drawn.sum() <= CAP
+    expected = max(min(n, CAP) / max(1, planned), min(n, 2_000))
+    assert drawn.sum() > min(n, expected) - 6 * expected**0.5
+    # By lot: each tenth of the trials has its share.
+    tenths = np.add.reduceat(drawn, np.arange(10) * n // 10)
+    assert np.abs(tenths - drawn.mean() * n / 10).max() <= 5 * (n / 10) ** 0.5
+    if planned >= 1 and n > 40_000:
+        assert (recorded.sum() - CAP) * 8 * 49 < 60 * (n - CAP)
     # In any batches.
-    np.testing.assert_array_equal(is_recorded(7, trials[n // 3 :], n if is_planned else 0), recorded[n // 3 :])
+    np.testing.assert_array_equal(is_recorded(7, trials[n // 3 :], n_planned), recorded[n // 3 :])
 
 
-def test_an_extended_study_draws_from_the_same_lots():
-    samples = [set(np.flatnonzero(is_drawn(7, np.arange(n), n)).tolist()) for n in LENGTHS]
+@pytest.mark.parametrize("planned", [0, 1])
+def test_an_extended_study_draws_from_the_same_lots(planned):
+    samples = [set(np.flatnonzero(is_drawn(7, np.arange(n), n, n * planned)).tolist()) for n in LENGTHS]
     for n, (shorter, longer) in zip(LENGTHS, itertools.pairwise(samples), strict=False):
         assert {trial for trial in longer if trial < n} <= shorter
