@@ -246,8 +246,8 @@ class Sweep:
             columns = self.space.number_columns(points)
             values: Mapping[str, FloatArray]
             if blocks is not None and isinstance(self.objective, Strategy):
-                values, every = self.objective.evaluate_with_blocks(view, columns, wanted, blocks.benchmark)
-                sums = BlockRows.finite(blocks.rows, every[blocks.rows])
+                values, found = self.objective.evaluate_with_blocks(view, columns, wanted, blocks)
+                sums = BlockRows.finite(blocks.rows, found)
             else:
                 values = self.objective.evaluate(view, columns, wanted)
             present = np.ones(n, dtype=bool)

@@ -20,11 +20,16 @@ EXECUTIONS = ("next_open", "next_close", "close")
 REBALANCES = ("on_change", "every_bar")
 
 
+def every(columns, benchmark):
+    """A request for the block sums of all configs."""
+    return BlockRequest(np.arange(len(next(iter(columns.values())))), benchmark)
+
+
 def assert_sums_of_backtests(strategy, view, columns, seed=0):
     """Checks the sums to the rounding error of the returns, which are differences from 1, on each bar."""
     benchmark = np.random.default_rng(seed).normal(0, 0.01, view.n_bars)
     metrics = strategy.evaluate(view, columns, METRIC_NAMES)
-    beside, sums = strategy.evaluate_with_blocks(view, columns, METRIC_NAMES, benchmark)
+    beside, sums = strategy.evaluate_with_blocks(view, columns, METRIC_NAMES, every(columns, benchmark))
     for name in METRIC_NAMES:
         np.testing.assert_array_equal(beside[name], metrics[name])
     configs = [{name: values[row] for name, values in columns.items()} for row in range(len(sums))]
@@ -69,13 +74,16 @@ def test_sums_are_the_same_bit_for_bit_in_any_batch(factory, sample_view, holed,
     view = holed(400, 5, 7, 0.3, True) if holes else sample_view
     columns = configs_of(strategy, 200, seed=3)
     benchmark = np.random.default_rng(1).normal(0, 0.01, view.n_bars)
-    together = strategy.evaluate_with_blocks(view, columns, ("sharpe",), benchmark)[1]
+    together = strategy.evaluate_with_blocks(view, columns, ("sharpe",), every(columns, benchmark))[1]
     shuffled = np.random.default_rng(0).permutation(200)
     for rows in (shuffled, shuffled[:77], np.array([5]), np.arange(8), np.arange(199, 0, -3)):
         some = {name: values[rows] for name, values in columns.items()}
-        np.testing.assert_array_equal(
-            strategy.evaluate_with_blocks(view, some, ("sharpe",), benchmark)[1], together[rows]
-        )
+        found = strategy.evaluate_with_blocks(view, some, ("sharpe",), every(some, benchmark))[1]
+        np.testing.assert_array_equal(found, together[rows])
+    for rows in (np.array([5]), np.arange(3, 200, 9), np.array([0, 199])):  # only some are wanted
+        metrics, found = strategy.evaluate_with_blocks(view, columns, ("sharpe",), BlockRequest(rows, benchmark))
+        np.testing.assert_array_equal(found, together[rows])
+        np.testing.assert_array_equal(metrics["sharpe"], strategy.evaluate(view, columns, ("sharpe",))["sharpe"])
 
 
 def test_a_run_that_loses_everything_has_the_sums_of_its_backtest():

@@ -63,7 +63,7 @@ def open_account(
     buffer = aligned(2 * WIDTH * TILE)
     targets = np.zeros(2 * n_rows // WIDTH * n_symbols, np.uint8)
     listings = view.memo(listing_ends, execution)
-    ends, benchmark, sums = blocks.ends, blocks.benchmark, blocks.sums
+    wanted, ends, benchmark, sums = blocks.wanted, blocks.ends, blocks.benchmark, blocks.sums
 
     def close_out(first: int, tiles: int, words: NDArray[np.uint64]) -> None:
         table = words.reshape(-1, n_rows, n_symbols, WORDS)
@@ -83,7 +83,7 @@ def open_account(
             close_out(first, tiles, words)
             drift(
                 words, first, tiles, n_bars, n_symbols, lag, fill, close, known, cost, moments, book, targets, state,
-                buffer, ends, benchmark, sums,
+                buffer, wanted, ends, benchmark, sums,
             )  # fmt: skip
 
     elif view.memo(has_holes, execution):
@@ -96,7 +96,7 @@ def open_account(
             close_out(first, tiles, words)
             reset_over_holes(
                 words, first, tiles, n_bars, n_symbols, lag, before, after, growth, known, cost, moments, weights,
-                targets, state, buffer, ends, benchmark, sums,
+                targets, state, buffer, wanted, ends, benchmark, sums,
             )  # fmt: skip
 
     else:
@@ -108,7 +108,7 @@ def open_account(
         def advance(first: int, tiles: int, words: NDArray[np.uint64]) -> None:
             accumulate(
                 words, first, tiles, n_bars, n_symbols, lag, tiled_before, tiled_after, tiled_rise, tiled_growth,
-                priced, cost, moments, carry, state, buffer, ends, benchmark, sums,
+                priced, cost, moments, carry, state, buffer, wanted, ends, benchmark, sums,
             )  # fmt: skip
 
     return advance

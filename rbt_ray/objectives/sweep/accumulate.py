@@ -14,7 +14,7 @@ import numpy as np
 from numba import float64, uint64
 from numpy.typing import NDArray
 
-from rbt_ray.objectives.sweep.bits import ALL, ONE, TOP, WORD_TABLE
+from rbt_ray.objectives.sweep.bits import ALL, FLAGS, ONE, TOP, WORD_TABLE
 from rbt_ray.objectives.sweep.layout import TILE, WIDTH, WORDS
 from rbt_ray.objectives.sweep.simd import (
     absolute,
@@ -215,7 +215,7 @@ def _returns(
 
 @compiled(
     WORD_TABLE, INTEGER, INTEGER, INTEGER, INTEGER, INTEGER, VECTOR, VECTOR, VECTOR, VECTOR, WORD_TABLE, NUMBER, FLAG,
-    uint64[::1], float64[::1], float64[::1], COUNTS, VECTOR, float64[::1],
+    uint64[::1], float64[::1], float64[::1], FLAGS, COUNTS, VECTOR, float64[::1],
 )  # fmt: skip
 def accumulate(
     words: NDArray[np.uint64],
@@ -234,6 +234,7 @@ def accumulate(
     carry: NDArray[np.uint64],
     state: FloatArray,
     buffer: FloatArray,
+    wanted: NDArray[np.uint8],
     ends: IntArray,
     benchmark: FloatArray,
     sums: FloatArray,
@@ -257,7 +258,8 @@ def accumulate(
         carry: ``(n_configs, n_symbols)`` flat: the last bar's decision in bit 0, the position held in bit 1.
         state: ``(n_statistics, n_configs)`` flat, `n_configs` a multiple of 8; see `statistics.STATE`.
         buffer: ``(2, 8, 128)`` flat: scratch memory.
-        ends: of a `blocks.BlockTable`, as the next two; empty if no block sums are wanted.
+        wanted: of a `blocks.BlockTable`, as the next three: whether block sums of any of eight configs are wanted.
+        ends: the bar after the last one of each block.
         benchmark: returns of the benchmark.
         sums: the block sums.
     """
@@ -320,7 +322,7 @@ def accumulate(
                 store(buffer, at + 7 * WIDTH, block[7])
             if moments:
                 advance_moments(buffer, columns, start, bars, state, n_configs, group)
-            if len(sums) > 0:
+            if wanted[group // WIDTH]:
                 advance_with_blocks(
                     buffer, columns, start, bars, first_block, ends, benchmark, sums, state, n_configs, group
                 )

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rbt_ray.block_sums import N_BLOCKS, N_SUMS, block_lengths
 from rbt_ray.objectives.sweep.layout import WIDTH, aligned
-from rbt_ray.types import FloatArray, IntArray
+from rbt_ray.types import BoolArray, FloatArray, IntArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -16,24 +17,32 @@ class BlockTable:
     """The block sums of the configs of a sweep, which kernels advance with their other statistics.
 
     Args:
-        ends: ``(n_blocks,)`` the bar after the last one of each block; empty if no block sums are wanted.
-        benchmark: ``(n_bars,)`` returns of the benchmark; empty if no block sums are wanted.
+        wanted: ``(n_configs / 8,)`` 1 for eight configs of which any is wanted, else 0.
+        ends: ``(n_blocks,)`` the bar after the last one of each block.
+        benchmark: ``(n_bars,)`` returns of the benchmark; empty if no config is wanted, as `ends` and `sums`.
         sums: ``(n_configs / 8, 3 * n_blocks, 8)`` flat: sums of returns, of their squares, of their products with the
-            benchmark.
+            benchmark; 0 where not wanted.
     """
 
+    wanted: NDArray[np.uint8]
     ends: IntArray
     benchmark: FloatArray
     sums: FloatArray
 
     @classmethod
-    def of(cls, benchmark: FloatArray | None, n_rows: int) -> BlockTable:
-        """Returns the sums before the first bar; an empty table if `benchmark` is None."""
-        if benchmark is None:
-            return cls(np.empty(0, np.int64), np.empty(0), np.empty(0))
-        ends = np.cumsum(block_lengths(len(benchmark), N_BLOCKS))
-        return cls(ends, np.ascontiguousarray(benchmark, np.float64), aligned(N_SUMS * n_rows))
+    def of(cls, benchmark: FloatArray | None, wanted: BoolArray) -> BlockTable:
+        """Returns the sums before the first bar.
 
-    def rows(self, n: int) -> FloatArray:
-        """Returns ``(n, 48)`` the sums of the first `n` configs."""
-        return self.sums.reshape(-1, N_SUMS, WIDTH).transpose(0, 2, 1).reshape(-1, N_SUMS)[:n]
+        Args:
+            benchmark: ``(n_bars,)``; None if no config is wanted.
+            wanted: ``(n_configs,)`` whether the sums of each config are wanted.
+        """
+        groups = wanted.reshape(-1, WIDTH).any(axis=1).astype(np.uint8)
+        if benchmark is None:
+            return cls(groups, np.empty(0, np.int64), np.empty(0), np.empty(0))
+        ends = np.cumsum(block_lengths(len(benchmark), N_BLOCKS))
+        return cls(groups, ends, np.ascontiguousarray(benchmark, np.float64), aligned(N_SUMS * len(wanted)))
+
+    def rows(self, configs: IntArray) -> FloatArray:
+        """Returns ``(n, 48)`` the sums of these configs."""
+        return self.sums.reshape(-1, N_SUMS, WIDTH)[configs // WIDTH, :, configs % WIDTH]

@@ -32,7 +32,7 @@ from rbt_ray.types import FloatArray, IntArray
 
 @compiled(
     WORD_TABLE, INTEGER, INTEGER, INTEGER, INTEGER, INTEGER, VECTOR, VECTOR, FLAGS, NUMBER, FLAG, float64[::1],
-    uint8[::1], float64[::1], float64[::1], COUNTS, VECTOR, float64[::1],
+    uint8[::1], float64[::1], float64[::1], FLAGS, COUNTS, VECTOR, float64[::1],
 )  # fmt: skip
 def drift(
     words: NDArray[np.uint64],
@@ -50,6 +50,7 @@ def drift(
     targets: NDArray[np.uint8],
     state: FloatArray,
     buffer: FloatArray,
+    wanted: NDArray[np.uint8],
     ends: IntArray,
     benchmark: FloatArray,
     sums: FloatArray,
@@ -72,7 +73,8 @@ def drift(
         targets: ``(2, n_configs / 8, n_symbols)`` flat, one bit per config: the current targets, and the targets filled last.
         state: ``(n_statistics, n_configs)`` flat, `n_configs` a multiple of 8; see `statistics.STATE`.
         buffer: ``(2, 8, 128)`` flat: scratch memory.
-        ends: of a `blocks.BlockTable`, as the next two; empty if no block sums are wanted.
+        wanted: of a `blocks.BlockTable`, as the next three: whether block sums of any of eight configs are wanted.
+        ends: the bar after the last one of each block.
         benchmark: returns of the benchmark.
         sums: the block sums.
     """
@@ -152,7 +154,7 @@ def drift(
             store(state, HELD * n_configs + group, exposure)
             if moments:
                 advance_moments(buffer, 0, start, bars, state, n_configs, group)
-            if len(sums) > 0:
+            if wanted[group // WIDTH]:
                 advance_with_blocks(buffer, 0, start, bars, first_block, ends, benchmark, sums, state, n_configs, group)
             else:
                 advance(buffer, 0, start, bars, state, n_configs, group)

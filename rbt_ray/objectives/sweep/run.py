@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rbt_ray.block_sums import N_SUMS, sums_of
+from rbt_ray.objectives.blocks import BlockRequest
 from rbt_ray.objectives.sweep.accounts import new_state, open_account
 from rbt_ray.objectives.sweep.blocks import BlockTable
 from rbt_ray.objectives.sweep.layout import WIDTH, WORDS, n_tiles
@@ -53,9 +54,9 @@ def sweep(
     view: BundleView,
     columns: Columns,
     names: tuple[str, ...],
-    benchmark: FloatArray | None = None,
-) -> tuple[dict[str, FloatArray], FloatArray | None]:
-    """Returns metrics ``(n_configs,)`` by name, and block sums ``(n_configs, 48)``; the parameters must be valid.
+    request: BlockRequest | None = None,
+) -> tuple[dict[str, FloatArray], FloatArray]:
+    """Returns metrics ``(n_configs,)`` by name, and block sums ``(n_requested, 48)``; the parameters must be valid.
 
     Configs are sorted so that neighbours share indicators, and processed a few thousand at a time to bound the memory.
     Neither changes a figure, and neither do the block sums change a metric.
@@ -65,7 +66,7 @@ def sweep(
         view: prices.
         columns: parameters.
         names: of the metrics.
-        benchmark: ``(n_bars,)`` returns of the benchmark; None: compute no block sums, and return None for them.
+        request: the configs whose block sums are wanted, and the benchmark; None: of none.
     """
     execution = strategy.fills(view)
     cost = strategy.turnover_bps / BASIS_POINTS
@@ -75,14 +76,18 @@ def sweep(
     order = strategy.order(columns)
     size, step = _sizes(strategy.whole_history, len(order), n_symbols, tiles)
     metrics = {name: np.empty(len(order)) for name in names}
-    sums = None if benchmark is None else np.empty((len(order), N_SUMS))
+    benchmark, requested = (None, np.empty(0, np.int64)) if request is None else (request.benchmark, request.rows)
+    sums, place = np.empty((len(requested), N_SUMS)), np.full(len(order), -1)
+    place[requested] = np.arange(len(requested))
     for start in range(0, len(order), size):
         rows = order[start : start + size]
         n_rows = -(-len(rows) // WIDTH) * WIDTH
         signals = strategy.signals(view, {name: values[rows] for name, values in columns.items()})
         words = np.zeros(step * n_rows * n_symbols * WORDS, np.uint64)
         state = new_state(n_rows)
-        blocks = BlockTable.of(benchmark, n_rows)
+        wanted = np.zeros(n_rows, bool)
+        wanted[: len(rows)] = place[rows] >= 0
+        blocks = BlockTable.of(benchmark, wanted)
         advance = open_account(view, execution, strategy.rebalance, cost, moments, state, blocks)
         for first in range(0, tiles, step):
             now = min(step, tiles - first)
@@ -91,16 +96,17 @@ def sweep(
         figures = _metrics(state.reshape(len(STATE), n_rows)[:, : len(rows)], n_bars, view.periods_per_year)
         for name in names:
             metrics[name][rows] = figures[name]
-        if sums is not None:
-            sums[rows] = blocks.rows(len(rows))
+        if wanted.any():
+            configs = np.flatnonzero(wanted)
+            sums[place[rows[configs]]] = blocks.rows(configs)
         # A bankrupt run ends early, which the sums do not take into account.
         for row in rows[state[LOW * n_rows : LOW * n_rows + len(rows)] <= 0.0]:
             run = strategy({name: values[row] for name, values in columns.items()}, view)
             plain = run.metrics()
             for name in names:
                 metrics[name][row] = plain[name]
-            if sums is not None and benchmark is not None:
-                sums[row] = sums_of(run.returns, benchmark)
+            if benchmark is not None and place[row] >= 0:
+                sums[place[row]] = sums_of(run.returns, benchmark)
     return metrics, sums
 
 
