@@ -98,6 +98,12 @@ def test_a_damaged_header_is_refused(what):
     assert isinstance(caught.value, (ValueError, LookupError, TypeError, JournalError))
 
 
+def test_a_flag_is_no_number_of_rows():
+    kind, header, body = pack(batch(0, (1,)))
+    with pytest.raises(ValueError, match="block_sums"):
+        unpack(kind, {**header, "block_sums": True}, body)
+
+
 @pytest.mark.parametrize("seed", range(40))
 def test_damaged_rows_or_sums_are_refused_or_other_numbers(seed):
     rng = np.random.default_rng(seed)
