@@ -1,6 +1,7 @@
 """How often the verdict holds up without skill, and with skill: simulated studies, judged by the code that judges yours.
 
-    python benchmarks/trust.py [--groups NAMES] [--seeds 300] [--processes 2] [--quick] [--write docs/decisions]
+    python benchmarks/trust.py [--groups NAMES] [--seeds 300] [--first 0] [--processes 2] [--quick]
+        [--write docs/decisions]
 
 Every study has 2,520 daily bars. Groups without skill:
 
@@ -210,8 +211,8 @@ def measured(group, options):
         with multiprocessing.get_context("spawn").Pool(1) as pool:
             return found | pool.apply(cost, (10_000 if options.quick else 100_000,))
     with multiprocessing.get_context("spawn").Pool(options.processes) as pool:
-        studies = pool.map(run, [(group, seed) for seed in range(options.seeds)], 1)
-    return found | {"studies": studies}
+        seeds = range(options.first, options.first + options.seeds)
+        return found | {"studies": pool.map(run, [(group, seed) for seed in seeds], 1)}
 
 
 def _code():
@@ -223,6 +224,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--groups", default=",".join([*STUDIES, "cost"]), help="names, by commas")
     parser.add_argument("--seeds", type=int, default=300)
+    parser.add_argument("--first", type=int, default=0, help="the first seed; saved studies of lower seeds are kept")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--quick", action="store_true", help="2 studies of each group")
     parser.add_argument("--write", type=Path, help="a folder for trust.md and its data")
@@ -233,7 +235,10 @@ def main():
     results = json.loads(kept.read_text()) if kept is not None and kept.exists() else {}
     for group in options.groups.split(","):
         start = time.perf_counter()
+        earlier = results[group]["studies"][: options.first] if options.first else []
         results[group] = measured(group, options)
+        if earlier:
+            results[group]["studies"] = earlier + results[group]["studies"]
         results["machine"] = machine(["numpy", "scipy", "numba"])
         print(f"{group}: {time.perf_counter() - start:.0f} s", file=sys.stderr, flush=True)
         if kept is not None:  # after each group: the later ones take long

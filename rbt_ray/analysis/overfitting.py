@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from rbt_ray.analysis.sharpe import sharpe_of_sums
+from rbt_ray.analysis.sharpe import in_range, sharpe_of_sums
 from rbt_ray.block_sums import Benchmark, BlockSums
 from rbt_ray.errors import InputError, ShapeError
 from rbt_ray.types import FloatArray, IntArray, is_integer
@@ -18,7 +18,9 @@ from rbt_ray.types import FloatArray, IntArray, is_integer
 _MOST_BLOCKS = 24
 """More have over ten million splits."""
 _FLIPS = 99
+"""Draws of the probability of overfitting without skill."""
 _SAMPLE = 100
+"""Trials in each of these draws, at most."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,7 +77,8 @@ def cscv(returns: ArrayLike, n_blocks: int = 16) -> Cscv:
             f"`returns` is (n_bars, n_trials), at least 2 trials and {2 * n_blocks} bars for {n_blocks} blocks; got "
             f"shape {table.shape}."
         )
-    sums = BlockSums.of(table, np.zeros(len(table)), int(n_blocks))
+    with np.errstate(invalid="ignore", over="ignore"):  # of NaN, infinite or huge values, which are refused
+        sums = BlockSums.of(table, np.zeros(len(table)), int(n_blocks))
     lengths = np.array([len(block) for block in np.array_split(table[:, 0], int(n_blocks))])
     return cscv_of_sums(sums, lengths)
 
@@ -88,12 +91,12 @@ def cscv_of_sums(sums: BlockSums, lengths: IntArray) -> Cscv:
         lengths: ``(n_blocks,)`` bars per block, at least 1.
 
     Raises:
-        ShapeError: a sum is NaN or infinite, or there are fewer than 2 trials.
+        ShapeError: a sum is NaN, infinite or above 1e100, or there are fewer than 2 trials.
     """
     from rbt_ray.analysis.block_kernels import best_in_subsets, rank_in_subsets  # loads numba
 
-    if len(sums) < 2 or not (np.isfinite(sums.sums).all() and np.isfinite(sums.squares).all()):
-        raise ShapeError("Cross-validation needs at least 2 trials, and returns without NaN or infinite values.")
+    if len(sums) < 2 or not (in_range(sums.sums).all() and in_range(sums.squares).all()):
+        raise ShapeError("Cross-validation needs at least 2 trials, and returns without NaN, infinite or huge values.")
     halves = halves_of(len(lengths))
     subsets = (halves @ (1 << np.arange(len(lengths)))).astype(np.int64)
     n_bars = (halves @ lengths).astype(np.float64)

@@ -112,7 +112,7 @@ def test_gains_in_one_half_that_are_losses_in_the_other_are_overfitted_for_certa
 def test_values_without_a_sharpe_ratio_are_refused(bad):
     returns = np.random.default_rng(1).normal(0, 1, (64, 4))
     returns[7, 2] = bad
-    with pytest.raises(ShapeError, match="returns without NaN or infinite values"):
+    with pytest.raises(ShapeError, match="returns without NaN, infinite or huge values"):
         analysis.cscv(returns, 4)
 
 
