@@ -108,6 +108,16 @@ def test_more_evaluations_than_sums_raise_it_by_the_formula():
     assert search_wide_p(sums, benchmark, 7, 2).p_value == few.p_value  # never below that of the trials themselves
 
 
+@pytest.mark.parametrize("n_trials", [8, 16, 17])
+def test_the_memory_layout_of_sums_does_not_matter(n_trials):
+    sums, benchmark = random_case(3, n_trials=n_trials)
+    record = np.concatenate([sums.sums, sums.squares, sums.products], axis=1)  # as journals hold them
+    expected = search_wide_p(sums, benchmark, 7, 30)
+    for order in ("C", "F"):
+        parts = [np.asarray(record, order=order)[:, k : k + 16] for k in (0, 16, 32)]
+        assert search_wide_p(BlockSums(sums.trials, *parts), benchmark, 7, 30) == expected
+
+
 def test_holding_the_benchmark_is_no_edge():
     rng = np.random.default_rng(8)
     benchmark = rng.normal(0.001, 0.01, 400)
