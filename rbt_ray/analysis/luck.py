@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rbt_ray.analysis.sharpe import in_range
 from rbt_ray.block_sums import Benchmark, BlockSums
 from rbt_ray.errors import InputError
 from rbt_ray.types import FloatArray
@@ -52,21 +53,21 @@ def search_wide_p(sums: BlockSums, benchmark: Benchmark, winner: int, n_trials: 
         n_trials: all evaluations of the search, at any fidelity.
 
     Raises:
-        InputError: the winner is not in `sums`, a sum is NaN or infinite, or there are too few bars.
+        InputError: the winner is not in `sums`, a sum is NaN, infinite or above 1e100, or there are too few bars.
     """
     from rbt_ray.analysis.block_kernels import highest_over_flips  # loads numba
 
     at = np.flatnonzero(sums.trials == winner)
     if len(at) != 1:
         raise InputError(f"`winner` must be a trial with block sums; trial {winner} has none.")
-    if not all(np.isfinite(part).all() for part in (sums.sums, sums.squares, sums.products)):
-        raise InputError("`sums` must be finite; a trial has NaN or infinite returns.")
+    if not all(in_range(part).all() for part in (sums.sums, sums.squares, sums.products)):
+        raise InputError("`sums` must be finite numbers; a trial has NaN, infinite or huge returns.")
     if benchmark.lengths.min() < 1 or benchmark.lengths.sum() < 3:
         raise InputError(f"`benchmark` needs at least a bar in each block and 3 in all; got {benchmark.lengths}.")
     residuals, statistics = _residuals(sums, benchmark)
     statistic = float(statistics[at[0]])
     # Numbers that are equal but for rounding count as reached.
-    highest = highest_over_flips(residuals)
+    highest = highest_over_flips(np.ascontiguousarray(residuals))
     share = float((highest >= statistic - 1e-9 * abs(statistic)).mean())
     power = max(1.0, n_trials / len(sums))
     median, high = np.quantile(highest, (0.5 ** (1 / power), 0.95 ** (1 / power)))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from rbt_ray.analysis.sharpe import sharpe_of_sums
+from rbt_ray.analysis.sharpe import in_range, sharpe_of_sums
 from rbt_ray.block_sums import Benchmark, BlockSums
 from rbt_ray.errors import InputError, ShapeError
 from rbt_ray.types import FloatArray, IntArray, is_integer
@@ -18,7 +18,11 @@ from rbt_ray.types import FloatArray, IntArray, is_integer
 _MOST_BLOCKS = 24
 """More have over ten million splits."""
 _FLIPS = 99
+"""Draws of the probability of overfitting without skill."""
+_SPLITS = 1_600
+"""Splits of each of these draws, about."""
 _SAMPLE = 100
+"""Trials in each of these draws, at most."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,7 +79,8 @@ def cscv(returns: ArrayLike, n_blocks: int = 16) -> Cscv:
             f"`returns` is (n_bars, n_trials), at least 2 trials and {2 * n_blocks} bars for {n_blocks} blocks; got "
             f"shape {table.shape}."
         )
-    sums = BlockSums.of(table, np.zeros(len(table)), int(n_blocks))
+    with np.errstate(invalid="ignore", over="ignore"):  # of NaN, infinite or huge values, which are refused
+        sums = BlockSums.of(table, np.zeros(len(table)), int(n_blocks))
     lengths = np.array([len(block) for block in np.array_split(table[:, 0], int(n_blocks))])
     return cscv_of_sums(sums, lengths)
 
@@ -88,23 +93,11 @@ def cscv_of_sums(sums: BlockSums, lengths: IntArray) -> Cscv:
         lengths: ``(n_blocks,)`` bars per block, at least 1.
 
     Raises:
-        ShapeError: a sum is NaN or infinite, or there are fewer than 2 trials.
+        ShapeError: a sum is NaN, infinite or above 1e100, or there are fewer than 2 trials.
     """
-    from rbt_ray.analysis.block_kernels import best_in_subsets, rank_in_subsets  # loads numba
-
-    if len(sums) < 2 or not (np.isfinite(sums.sums).all() and np.isfinite(sums.squares).all()):
-        raise ShapeError("Cross-validation needs at least 2 trials, and returns without NaN or infinite values.")
-    halves = halves_of(len(lengths))
-    subsets = (halves @ (1 << np.arange(len(lengths)))).astype(np.int64)
-    n_bars = (halves @ lengths).astype(np.float64)
-    totals, squares = np.ascontiguousarray(sums.sums), np.ascontiguousarray(sums.squares)
-    best, inside = best_in_subsets(totals, squares, subsets, n_bars)
-    # In the order of combinations, the complement of the first half is the last one, and so on.
-    chosen = best[::-1].copy()
-    outside, below, equal = rank_in_subsets(totals, squares, subsets, n_bars, chosen)
-    rank = below + (equal + 1) / 2  # 1 is the worst; ties share the mean of their ranks
-    share = (rank / (len(sums) + 1))[::-1]
-    return Cscv(best, _sharpe(inside, n_bars), _sharpe(outside, n_bars)[::-1], np.log(share / (1 - share)), len(sums))
+    if len(sums) < 2 or not (in_range(sums.sums).all() and in_range(sums.squares).all()):
+        raise ShapeError("Cross-validation needs at least 2 trials, and returns without NaN, infinite or huge values.")
+    return _on_splits(sums.sums, sums.squares, lengths, halves_of(len(lengths)))
 
 
 def pbo(returns: ArrayLike, n_blocks: int = 16) -> float:
@@ -122,9 +115,11 @@ def pbo_without_skill(sums: BlockSums, lengths: IntArray) -> tuple[float, float]
     mean = sums.sums[rows].sum(axis=1, keepdims=True) / lengths.sum()
     centred = sums.sums[rows] - mean * lengths
     squares = sums.squares[rows] - 2 * mean * sums.sums[rows] + mean**2 * lengths
+    halves = halves_of(len(lengths))
+    some = halves[: len(halves) // 2 : max(1, len(halves) // _SPLITS)]
+    some = np.concatenate([some, 1 - some[::-1]])
     signs = 1.0 - 2.0 * np.random.default_rng(0).integers(0, 2, (_FLIPS, len(lengths)))
-    trials = sums.trials[rows]
-    drawn = [cscv_of_sums(BlockSums(trials, centred * sign, squares, centred), lengths).pbo_half_ties for sign in signs]
+    drawn = [_on_splits(centred * sign, squares, lengths, some).pbo_half_ties for sign in signs]
     low, high = np.quantile(drawn, (0.05, 0.95))
     return float(low), float(high)
 
@@ -151,6 +146,21 @@ def halves_of(n_blocks: int) -> IntArray:
     np.put_along_axis(halves, chosen, 1, axis=1)
     halves.flags.writeable = False
     return halves
+
+
+def _on_splits(sums: FloatArray, squares: FloatArray, lengths: IntArray, halves: IntArray) -> Cscv:
+    """Returns the result for some halves, of which the last is the complement of the first, and so on."""
+    from rbt_ray.analysis.block_kernels import best_in_subsets, rank_in_subsets  # loads numba
+
+    subsets = halves @ (1 << np.arange(len(lengths)))
+    n_bars = (halves @ lengths).astype(np.float64)
+    sums, squares = np.ascontiguousarray(sums), np.ascontiguousarray(squares)
+    best, inside = best_in_subsets(sums, squares, subsets, n_bars)
+    outside, below, equal = rank_in_subsets(sums, squares, subsets, n_bars, best[::-1].copy())
+    rank = below + (equal + 1) / 2  # 1 is the worst; ties share the mean of their ranks
+    share = (rank / (len(sums) + 1))[::-1]
+    logits = np.log(share / (1 - share))
+    return Cscv(best, _sharpe(inside, n_bars), _sharpe(outside, n_bars)[::-1], logits, len(sums))
 
 
 def _sharpe(ratios: FloatArray, n_bars: FloatArray) -> FloatArray:

@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from rbt_ray.errors import InputError
-from rbt_ray.types import FloatArray, is_real
+from rbt_ray.types import BoolArray, FloatArray, is_real
 
 EULER_GAMMA = 0.5772156649015329
 CONSTANT = 1e-12
@@ -204,6 +204,11 @@ def haircut_sharpe_ratio(sharpe: float, *, n_obs: float, n_trials: float) -> flo
     tail = min(0.5, float(stdtr(n_obs - 1, -abs(sharpe) * math.sqrt(n_obs))) * n_trials)
     haircut = -float(stdtrit(n_obs - 1, tail)) / math.sqrt(n_obs) if tail > 0 else abs(sharpe)
     return math.copysign(min(haircut, abs(sharpe)), sharpe)
+
+
+def in_range(values: FloatArray) -> BoolArray:
+    """Returns where a sum of returns can be used: not NaN, and so far from the largest float that its square is finite."""
+    return np.abs(values) < 1e100
 
 
 def sharpe_of_sums(totals: FloatArray, squares: FloatArray, n_bars: FloatArray | float) -> FloatArray:

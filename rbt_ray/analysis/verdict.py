@@ -15,6 +15,7 @@ from rbt_ray.analysis.checks import luck_check, luck_sentence, missing_checks, r
 from rbt_ray.analysis.evidence import Moments, evidence_of, sharpe_ratios
 from rbt_ray.analysis.luck import search_wide_p
 from rbt_ray.analysis.overfitting import cscv_of_sums, expected_out_of_sample, pbo_without_skill
+from rbt_ray.analysis.sharpe import in_range
 from rbt_ray.block_sums import BlockSums
 
 Word: TypeAlias = Literal["HOLDS UP SO FAR", "NOT SHOWN", "LUCK EXPLAINS IT", "TOO LITTLE TO SAY"]
@@ -143,11 +144,11 @@ def _too_little(reason: str, inputs: VerdictInputs) -> Verdict:
 def _without_infinite(inputs: VerdictInputs) -> VerdictInputs:
     """Leaves out trials whose sums are not finite, with a caveat, and a benchmark that is not finite."""
     sums, benchmark = inputs.sums, inputs.benchmark
-    if benchmark is not None and not (np.isfinite(benchmark.sums).all() and np.isfinite(benchmark.squares).all()):
+    if benchmark is not None and not (in_range(benchmark.sums).all() and in_range(benchmark.squares).all()):
         return replace(inputs, benchmark=None)
     if sums is None:
         return inputs
-    is_finite = np.all([np.isfinite(part).all(axis=1) for part in (sums.sums, sums.squares, sums.products)], axis=0)
+    is_finite = np.all([in_range(part).all(axis=1) for part in (sums.sums, sums.squares, sums.products)], axis=0)
     if is_finite.all():
         return inputs
     caveat = f"{(~is_finite).sum():,} trials with returns that are not finite are left out."
