@@ -71,7 +71,8 @@ class Tuner:
 
     Args:
         objective: a function of (params, data) that returns a number, a dict of metrics or a Backtest; one marked
-            `rbt.batched`; or a built-in one from `rbt.objectives`.
+            `rbt.batched`; or a built-in one from `rbt.objectives`. A dict of metrics may hold the simple `returns` of each bar
+            as an array, which the verdict needs and which is no metric.
         param_space: the parameters to search: a dict of domains, which may be nested, or a ConfigSpace.
         bundle: the prices, as a Bundle or the name of a registered one; None for an objective that needs none or brings
             its own.
@@ -335,7 +336,7 @@ class Tuner:
         """
         progress.notes = searcher.notes if isinstance(searcher, ScheduledSearch) else []
         reviewed, study = None, self._study
-        has_all = not study.is_adaptive and study.n_planned <= CAP  # then all trials have their block sums
+        has_all = 0 < study.n_planned <= CAP  # then all trials have their block sums
         evaluates = study.benchmark is not None and not has_all and reason != UNCHECKED
         reviews = study.recheck > 0 and reason == "done"
         if self._bundle is not None and (reviews or evaluates):
