@@ -20,8 +20,9 @@ class BlockTable:
         wanted: ``(n_configs / 8,)`` 1 for eight configs of which any is wanted, else 0.
         ends: ``(n_blocks,)`` the bar after the last one of each block.
         benchmark: ``(n_bars,)`` returns of the benchmark; empty if no config is wanted, as `ends` and `sums`.
-        sums: ``(n_configs / 8, 3 * n_blocks, 8)`` flat: sums of returns, of their squares, of their products with the
-            benchmark; 0 where not wanted.
+        sums: ``(3 * n_blocks, n_configs + 8)`` flat: sums of returns, of their squares, of their products with the
+            benchmark; 0 where not wanted. Without the last 8 columns, the sums of a config would be at addresses that share
+            one set of the cache.
     """
 
     wanted: NDArray[np.uint8]
@@ -37,12 +38,13 @@ class BlockTable:
             benchmark: ``(n_bars,)``; None if no config is wanted.
             wanted: ``(n_configs,)`` whether the sums of each config are wanted.
         """
-        groups = wanted.reshape(-1, WIDTH).any(axis=1).astype(np.uint8)
+        groups = np.asarray(wanted.reshape(-1, WIDTH).any(axis=1), np.uint8)
         if benchmark is None:
             return cls(groups, np.empty(0, np.int64), np.empty(0), np.empty(0))
         ends = np.cumsum(block_lengths(len(benchmark), N_BLOCKS))
-        return cls(groups, ends, np.ascontiguousarray(benchmark, np.float64), aligned(N_SUMS * len(wanted)))
+        return cls(groups, ends, np.ascontiguousarray(benchmark, np.float64), aligned(N_SUMS * (len(wanted) + WIDTH)))
 
     def rows(self, configs: IntArray) -> FloatArray:
         """Returns ``(n, 48)`` the sums of these configs."""
-        return self.sums.reshape(-1, N_SUMS, WIDTH)[configs // WIDTH, :, configs % WIDTH]
+        rows: FloatArray = self.sums.reshape(N_SUMS, -1).T[configs]
+        return rows

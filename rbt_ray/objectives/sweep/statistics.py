@@ -21,7 +21,7 @@ import numba
 import numpy as np
 
 from rbt_ray.objectives.sweep.layout import WIDTH
-from rbt_ray.objectives.sweep.simd import add_product, least, load, load_splat, splat, store, where_equal
+from rbt_ray.objectives.sweep.simd import add_product, least, load, load_splat, splat, store
 from rbt_ray.types import FloatArray, IntArray
 
 STATE = (
@@ -88,33 +88,31 @@ def advance_with_blocks(
 ) -> None:
     """Updates what `advance` does, to the same bits, and block sums; the tile starts in `block` of a `blocks.BlockTable`.
 
-    Most of the time of `advance` is spent waiting for the product of the bar before, so in one loop with it the sums cost
-    little.
+    One loop does both: `advance` waits for the product of the bar before, and the sums use that time.
     """
     equity = load(state, EQUITY * n_configs + group)
     ratio = load(state, RATIO * n_configs + group)
     low = load(state, LOW * n_configs + group)
     mean = load(state, MEAN * n_configs + group)
-    zero = splat(0.0)
-    total, squares, first = zero, zero, 0
+    total, squares, one = splat(0.0), splat(0.0), splat(1.0)
+    first = 0
     while first < bars:
         while ends[block] <= start + first:
             block += 1
-        plain = group * 3 * len(ends) + block * WIDTH
-        square, product = plain + len(ends) * WIDTH, plain + 2 * len(ends) * WIDTH
+        stride = n_configs + WIDTH
+        plain = block * stride + group
+        square, product = plain + len(ends) * stride, plain + 2 * len(ends) * stride
+        own, own_squares, products = load(sums, plain), load(sums, square), load(sums, product)
         last = min(bars, ends[block] - start)
-        total_before, own_squares, products = total, splat(0.0), splat(0.0)
         for t in range(first, last):
             r = load(buffer, at + t * WIDTH)
             equity, ratio, low, total, squares = _add_bar(r, mean, equity, ratio, low, total, squares)
+            own = add_product(own, r, one)  # equal to own + r
             own_squares = add_product(own_squares, r, r)
             products = add_product(products, r, load_splat(benchmark, start + t))
-        # The sum of the returns follows from that of the deviations, except that it is exactly 0 without returns.
-        own = total - total_before + mean * splat(np.float64(last - first))
-        own = where_equal(own_squares, zero, zero, own)
-        store(sums, plain, load(sums, plain) + own)
-        store(sums, square, load(sums, square) + own_squares)
-        store(sums, product, load(sums, product) + products)
+        store(sums, plain, own)
+        store(sums, square, own_squares)
+        store(sums, product, products)
         first = last
     _store_tile(equity, ratio, low, mean, total, squares, start, bars, state, n_configs, group)
 
