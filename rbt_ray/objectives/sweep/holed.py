@@ -111,9 +111,9 @@ def reset_over_holes(
                         targets[filled + own + i] = target
                         fills = add_where(changed, fills, one)
                         trips = add_where(np.uint8(changed & ~target), trips, one)
-                        wanted = where(target, share, zero)
-                        moved = moved + absolute(wanted - weight)
-                        weight = wanted
+                        new_weight = where(target, share, zero)
+                        moved = moved + absolute(new_weight - weight)
+                        weight = new_weight
                     gain = gain + weight * splat(after[row + i])
                     gross = gross + weight
                     store(weights, i * n_configs + group, weight)
