@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rbt_ray.block_sums import N_SUMS, sums_of
-from rbt_ray.objectives.blocks import BlockRequest
 from rbt_ray.objectives.sweep.accounts import new_state, open_account
 from rbt_ray.objectives.sweep.blocks import BlockTable
 from rbt_ray.objectives.sweep.layout import WIDTH, WORDS, n_tiles
@@ -33,6 +32,7 @@ from rbt_ray.types import BoolArray, FloatArray
 
 if TYPE_CHECKING:
     from rbt_ray.data.view import BundleView
+    from rbt_ray.objectives.blocks import BlockRequest
     from rbt_ray.objectives.builtin.strategy import Strategy
 
 Columns: TypeAlias = Mapping[str, FloatArray]
