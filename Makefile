@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: setup demo test test-slow test-cluster fuzz lint bench bench-search bench-scale clean test-chaos chaos bench-quick decisions
+.PHONY: setup demo test test-slow test-cluster fuzz lint bench bench-search bench-trust bench-scale clean test-chaos chaos bench-quick decisions
 
 demo: setup
 	$(BIN)/rbt-ray demo
@@ -84,6 +84,7 @@ bench-quick: setup
 	$(BIN)/python benchmarks/suggestion.py --quick --data $(SCRATCH)
 	$(BIN)/python benchmarks/bohb_wall.py --quick --rounds 1 --data $(SCRATCH)
 	$(BIN)/python benchmarks/search_quality.py --quick >/dev/null
+	$(BIN)/python benchmarks/trust.py --quick >/dev/null
 	$(BIN)/python -m benchmarks.decisions --quick
 	$(BIN)/python benchmarks/peers --quick
 	$(BIN)/python benchmarks/page.py $(SCRATCH)
@@ -94,6 +95,9 @@ decisions: setup
 
 bench-search: setup
 	$(BIN)/python benchmarks/search_quality.py --write docs/decisions
+
+bench-trust: setup
+	$(BIN)/python benchmarks/trust.py --write docs/decisions
 
 # One driver and up to ten thousand simulated workers; takes hours, mostly for BOHB.
 bench-scale: setup

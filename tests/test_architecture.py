@@ -14,7 +14,16 @@ import rbt_ray as rbt
 
 PACKAGE = Path(rbt.__file__).parent
 BASE = {"types", "errors", "environment", "nearest", "_version", "recordable"}
-BASE |= {"arrow_messages", "file_lock", "html_text", "os_errors", "plugins", "private_files", "process_limits"}
+BASE |= {
+    "arrow_messages",
+    "block_sums",
+    "file_lock",
+    "html_text",
+    "os_errors",
+    "plugins",
+    "private_files",
+    "process_limits",
+}
 COLUMNS = BASE | {"columns", "metric_columns"}
 
 # What each package may import of the others, beside itself.
@@ -29,6 +38,7 @@ MAY_IMPORT = {
     "private_files": set(),
     "recordable": {"types"},
     "arrow_messages": set(),
+    "block_sums": {"recordable", "types"},
     "file_lock": set(),
     "process_limits": {"errors"},
     "_version": set(),
@@ -44,7 +54,7 @@ MAY_IMPORT = {
     "store": COLUMNS | {"study"},
     "engine": COLUMNS | {"study", "search", "objectives", "data", "pool", "store"},
     # `rungs` compares how fidelities rank configs, by the correlation that the search calibrates with.
-    "analysis": BASE | {"search", "store"},
+    "analysis": BASE | {"search", "simulate", "store"},
     "reporting": COLUMNS | {"simulate", "study", "data", "store", "analysis"},
     "export": COLUMNS | {"study", "data", "store"},
     "tuner": COLUMNS
@@ -79,7 +89,13 @@ HEAVY = {
         *(f"data/{name}.py" for name in ("cells", "csv_file", "frames", "table_file", "embedded/build")),
         *(f"adapters/{name}.py" for name in ("frames", "backtesting", "pandas")),
     },
-    "scipy": {"search/random_draws.py", "search/parzen_model.py", "compat/rustybt/config.py", "bench/significance.py"},
+    "scipy": {
+        "analysis/sharpe.py",
+        "search/random_draws.py",
+        "search/parzen_model.py",
+        "compat/rustybt/config.py",
+        "bench/significance.py",
+    },
     "plotly": {"reporting"},
     "typer": {"cli"},
     "psutil": {

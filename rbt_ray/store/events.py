@@ -9,17 +9,19 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rbt_ray import recordable
 from rbt_ray._version import __version__
+from rbt_ray.block_sums import N_SUMS, BlockRows
 from rbt_ray.columns import Outcomes
 from rbt_ray.metric_columns import Column
 from rbt_ray.recordable import require
 from rbt_ray.store import validate
+from rbt_ray.study.draw import AUDIT_FIRST
 from rbt_ray.study.study import check_types
 from rbt_ray.types import ACCOUNTING, COMPLETED, Checkpoint, FloatArray, IntArray
 
@@ -105,6 +107,7 @@ class Finished:
         n = len(self.trials)
         trials = recordable.array(self.trials, np.int64, (n,), "trials")
         require(n > 0 and 0 <= int(trials.min()) <= recordable.LARGEST_NUMBER, "trials", trials)
+        require(self.outcomes.block_sums is None or self.fidelity == 1, "block_sums", self.fidelity)
         points = np.asarray(self.points, np.float64)
         require(points.ndim == 2 and len(points) == n, "points", points)
         require(validate.is_finite_number(self.fidelity) and 0 < self.fidelity <= 1, "fidelity", self.fidelity)
@@ -118,6 +121,32 @@ class Finished:
             cpu_s=recordable.seconds(self.cpu_s),
             wall_s=recordable.seconds(self.wall_s),
         )
+
+
+Role: TypeAlias = Literal["audit", "winner"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evaluated:
+    """A batch of trials was evaluated at full fidelity after the search; it is not in the table of the search.
+
+    Args:
+        role: "audit": configs drawn at random, numbered from `AUDIT_FIRST`; "winner": the best trial alone, for its block sums.
+        batch: the trials and their outcomes.
+
+    Raises:
+        ValueError: the trials are not numbered, or not evaluated, as those of this role are.
+    """
+
+    role: Role
+    batch: Finished
+
+    def __post_init__(self) -> None:
+        require(type(self.role) is str and self.role in get_args(Role), "role", self.role)
+        is_audit = self.batch.trials >= AUDIT_FIRST
+        fits = bool(is_audit.all()) if self.role == "audit" else len(is_audit) == 1 and not is_audit[0]
+        require(fits, "trials", self.batch.trials)
+        require(self.batch.fidelity == 1, "fidelity", self.batch.fidelity)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -177,7 +206,7 @@ class Distrusted:
         _set(self, where=recordable.text(self.where))
 
 
-Event: TypeAlias = Asked | Finished | Reviewed | Ended | Distrusted
+Event: TypeAlias = Asked | Finished | Evaluated | Reviewed | Ended | Distrusted
 
 
 def pack(event: Event) -> tuple[str, dict[str, Any], bytes | None]:
@@ -186,6 +215,9 @@ def pack(event: Event) -> tuple[str, dict[str, Any], bytes | None]:
         return "asked", {"first": event.first, "n": event.n, "digest": event.digest}, None
     if isinstance(event, Finished):
         return "finished", *_pack_finished(event)
+    if isinstance(event, Evaluated):
+        header, body = _pack_finished(event.batch)
+        return "evaluated", {"role": event.role, **header}, body
     if isinstance(event, Reviewed):
         lengths = {name: len(curve) for name, curve in event.curves.items()}
         header = {"rows": event.rows, "curves": lengths, "accounting": ACCOUNTING}
@@ -202,6 +234,9 @@ def _pack_finished(event: Finished) -> tuple[dict[str, Any], bytes]:
     parts: list[NDArray[Any]] = [event.points] if contiguous else [event.points, event.trials]
     parts += [] if all_completed else [outcomes.status]
     parts.append(outcomes.duration_s)
+    sums = outcomes.block_sums
+    if sums is not None:
+        parts += [sums.values] if len(sums) == n else [sums.rows, sums.values]
     metrics: dict[str, Any] = {}
     for name, column in outcomes.metrics.items():
         there = bool(column.present.all())
@@ -223,6 +258,7 @@ def _pack_finished(event: Finished) -> tuple[dict[str, Any], bytes]:
         "errors": {str(row): text for row, text in outcomes.errors.items()},
         "checkpoints": {str(row): checkpoint.n_reports for row, checkpoint in outcomes.checkpoints.items()},
         **({"shares": {str(row): share for row, share in outcomes.shares.items()}} if outcomes.shares else {}),
+        **({} if sums is None else {"block_sums": len(sums)}),
         "worker": event.worker,
         "started": event.started,
         "cpu_s": event.cpu_s,
@@ -243,6 +279,8 @@ def unpack(kind: str, header: dict[str, Any], body: bytes) -> Event:
         event = Asked(header["first"], header["n"], header["digest"])
     elif kind == "finished":
         event = _unpack_finished(header, body, take)
+    elif kind == "evaluated":
+        event = Evaluated(header["role"], _unpack_finished(header, body, take))
     elif kind == "reviewed":
         validate.check_lengths(header["curves"], body)
         rows = [renamed_row(row, _accounting(header)) for row in header["rows"]]
@@ -264,6 +302,7 @@ def _unpack_finished(header: dict[str, Any], body: bytes, take: _Reader) -> Fini
     trials = np.arange(header["first"], header["first"] + n, dtype=np.int64) if header["contiguous"] else take("<i8", n)
     status = np.zeros(n, np.uint8) if header["all_completed"] else take("u1", n)
     duration = take("<f8", n)
+    block_sums = _unpack_block_sums(header.get("block_sums", 0), n, take)
     metrics = {name: _unpack_column(described, n, take) for name, described in header["metrics"].items()}
     metrics = renamed(metrics, _accounting(header))
     errors = {int(row): text for row, text in header["errors"].items()}
@@ -273,12 +312,19 @@ def _unpack_finished(header: dict[str, Any], body: bytes, take: _Reader) -> Fini
         trials=trials,
         points=points,
         fidelity=header["fidelity"],
-        outcomes=Outcomes(status, metrics, errors, duration, left, shares),
+        outcomes=Outcomes(status, metrics, errors, duration, left, shares, block_sums),
         worker=header["worker"],
         started=header["started"],
         cpu_s=header["cpu_s"],
         wall_s=header["wall_s"],
     )
+
+
+def _unpack_block_sums(n_rows: int, n: int, take: _Reader) -> BlockRows | None:
+    if not n_rows:
+        return None
+    rows = np.arange(n, dtype=np.int64) if n_rows == n else take("<i8", n_rows)
+    return BlockRows(rows, take("<f8", n_rows * N_SUMS).reshape(n_rows, N_SUMS))
 
 
 def _accounting(header: dict[str, Any]) -> int:

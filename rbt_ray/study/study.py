@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import sys
 import types
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cache
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
+from rbt_ray.block_sums import N_BLOCKS
 from rbt_ray.errors import JournalError
 from rbt_ray.metric_columns import MetricColumns
 from rbt_ray.study.space import Space
@@ -57,6 +59,33 @@ class Address:
         return "<" not in self.name and not self.name.startswith("__main__:")
 
 
+BenchmarkKind: TypeAlias = Literal["hold", "symbol", "zero", "series"]
+
+
+@dataclass(frozen=True)
+class StudyBenchmark:
+    """The benchmark of a study, and its sums over the blocks of the training bars; see `rbt_ray.block_sums`.
+
+    Args:
+        kind: "hold": equal shares in all symbols; "symbol": one symbol; "zero": cash; "series": returns that the user gave.
+        symbol: of the kind "symbol".
+        returns: per training bar, of the kind "series"; () for others, which follow from the prices.
+        sums: of the returns of each block.
+        squares: sums of their squares.
+        periods_per_year: bars per year.
+        holdout_sharpe: its annual Sharpe ratio on the hold-out; None if there is no hold-out, or no return on each of its
+            bars, or they are constant.
+    """
+
+    kind: BenchmarkKind
+    symbol: str | None
+    returns: tuple[float, ...]
+    sums: tuple[float, ...]
+    squares: tuple[float, ...]
+    periods_per_year: float
+    holdout_sharpe: float | None = None
+
+
 @dataclass(frozen=True)
 class PriorResult:
     """A result of an earlier search: the loss of a point, ``(n_params,)``, at a fidelity."""
@@ -95,6 +124,9 @@ class Study:
         run: the run settings that results can depend on: time-outs, retries, memory. A resumed study keeps them.
         why: why "auto" chose this search; "" if the user did.
         accounting: the version of the rules of its backtests; see `rbt_ray.types.ACCOUNTING`.
+        benchmark: what trials are compared with; None in studies without prices, and in those of versions that recorded no
+            block sums: none are recorded when such a study is resumed.
+        audit: how many configs are drawn at random and evaluated after the search; None: 128 after a long adaptive search.
     """
 
     name: str
@@ -121,6 +153,22 @@ class Study:
     run: dict[str, Any] = field(default_factory=dict)
     why: str = ""
     accounting: int = 1
+    benchmark: StudyBenchmark | None = None
+    audit: int | None = None
+
+    @property
+    def is_adaptive(self) -> bool:
+        """Whether results decide which trials follow, so that the trials are no sample of the space."""
+        has_rungs = self.scheduler is not None and self.lowest_fidelity < 1
+        return has_rungs or self.search_alg not in ("grid", "random", "sobol")
+
+    @property
+    def n_planned(self) -> int:
+        """How many trials the study has at most; 0 if results decide."""
+        if self.is_adaptive:
+            return 0
+        limits = (self.space.size, self.num_samples, None if self.max_cost is None else math.ceil(self.max_cost))
+        return min((limit for limit in limits if limit is not None), default=0)
 
     def loss_of(self, metrics: MetricColumns, n: int) -> FloatArray:
         """Returns ``(n,)`` the losses that searchers minimize; NaN for a trial without the metric. Only this applies the mode."""
@@ -138,6 +186,7 @@ class Study:
         plain["objective"] = asdict(self.objective)
         plain["warm_start"] = [asdict(prior) for prior in self.warm_start]
         plain["bundle"] = None if self.bundle is None else asdict(self.bundle)
+        plain["benchmark"] = None if self.benchmark is None else asdict(self.benchmark)
         return plain
 
     @classmethod
@@ -164,6 +213,7 @@ class Study:
             )
             given["objective"] = Address(**plain["objective"])
             given["bundle"] = None if plain["bundle"] is None else BundleId(**plain["bundle"])
+            given["benchmark"] = _benchmark(plain.get("benchmark"), given["bundle"])
             if plain.get("accounting", 1) == 1:
                 _complete(given)
             study = cls(**given)
@@ -178,10 +228,34 @@ class Study:
             and study.seed >= 0
             and study.max_pending >= 1
             and study.accounting >= 1
+            and (study.audit is None or study.audit >= 0)
         )
         if not (named and right):
             raise JournalError("the study's definition is damaged: it has invalid values.")
         return study
+
+
+def _benchmark(plain: dict[str, Any] | None, bundle: BundleId | None) -> StudyBenchmark | None:
+    """Returns the benchmark of a definition.
+
+    Raises:
+        ValueError: or a TypeError: it is damaged.
+    """
+    if plain is None:
+        return None
+    parts: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in plain.items()}
+    benchmark = StudyBenchmark(**parts)
+    check_types(benchmark)
+    n_returns = 0 if bundle is None or benchmark.kind != "series" else bundle.train_bars
+    lengths = (len(benchmark.returns), len(benchmark.sums), len(benchmark.squares))
+    numbers = np.array(
+        [*benchmark.returns, *benchmark.sums, *benchmark.squares, benchmark.periods_per_year], np.float64
+    )
+    possible = bool(np.isfinite(numbers).all()) and benchmark.periods_per_year > 0
+    has_symbol = (benchmark.symbol is None) == (benchmark.kind != "symbol")
+    if bundle is None or lengths != (n_returns, N_BLOCKS, N_BLOCKS) or not possible or not has_symbol:
+        raise ValueError("its benchmark has invalid values")
+    return benchmark
 
 
 def _complete(given: dict[str, Any]) -> None:

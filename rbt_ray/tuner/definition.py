@@ -24,6 +24,7 @@ from rbt_ray.simulate.metrics import METRIC_NAMES
 from rbt_ray.store.location import OWN_BUNDLE
 from rbt_ray.study.space import Space
 from rbt_ray.study.study import BundleId, PriorResult, Study
+from rbt_ray.tuner.benchmark import study_benchmark
 from rbt_ray.tuner.config import RunConfig, TuneConfig, non_default_settings
 from rbt_ray.tuner.result_grid import ResultGrid
 from rbt_ray.types import ACCOUNTING, Config, Mode
@@ -148,7 +149,14 @@ def define(objective: Any, space: Space, bundle: Bundle | None, tune: TuneConfig
         warm_start=warm_start,
         why=choice.why,
         accounting=ACCOUNTING,
+        benchmark=study_benchmark(tune.benchmark, bundle, train_bars),
+        audit=tune.audit,
     )
+    if study.audit and (bundle is None or not study.is_adaptive):
+        what = "there is no `bundle`" if bundle is None else f"the results of {study.search_alg!r} choose no trials"
+        raise SettingError(
+            f"`audit` is for searches on a bundle whose results decide which trials follow, and {what}: leave it out."
+        )
     # Creating the searcher here reports a space it cannot search before anything starts. The user's own object is not made
     # again: it serves one run.
     searcher = tune.search_alg if choice.kind.is_object else make_searcher(study)

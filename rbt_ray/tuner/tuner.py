@@ -9,9 +9,10 @@ from contextlib import AbstractContextManager, closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from rbt_ray.engine import loop
+from rbt_ray.engine.audit import AfterSearch
 from rbt_ray.engine.dispatcher import Dispatcher
 from rbt_ray.engine.journal_retry import JournalRetry
 from rbt_ray.engine.progress import Progress
@@ -37,8 +38,10 @@ from rbt_ray.search.searcher import Searcher
 from rbt_ray.store.journal import Ended, EndReason, Journal
 from rbt_ray.store.location import OWN_BUNDLE
 from rbt_ray.store.table import table_of
-from rbt_ray.store.trust import KINDS, UNCHECKED, valid_events
+from rbt_ray.store.trust import KINDS, UNCHECKED, evaluated_after_search, valid_events
+from rbt_ray.study.draw import CAP
 from rbt_ray.study.study import Study
+from rbt_ray.tuner.benchmark import benchmark_returns
 from rbt_ray.tuner.changed_prices import check_bundle, check_prices, prices_changed_error
 from rbt_ray.tuner.config import RunConfig, TuneConfig
 from rbt_ray.tuner.plan import StudyPlan, plan_new, plan_restored
@@ -65,7 +68,8 @@ class Tuner:
 
     Args:
         objective: a function of (params, data) that returns a number, a dict of metrics or a Backtest; one marked
-            `rbt.batched`; or a built-in one from `rbt.objectives`.
+            `rbt.batched`; or a built-in one from `rbt.objectives`. A dict of metrics may hold the simple `returns` of each bar
+            as an array, which the verdict needs and which is no metric.
         param_space: the parameters to search: a dict of domains, which may be nested, or a ConfigSpace.
         bundle: the prices, as a Bundle or the name of a registered one; None for an objective that needs none or provides
             its own.
@@ -245,13 +249,7 @@ class Tuner:
         self._is_new, self._has_run = False, True
         callbacks = Callbacks(run_config.callbacks, study)
         with closing(journal):
-            dispatcher = Dispatcher(
-                pool,
-                job,
-                trial_timeout_s=run_config.trial_timeout_s,
-                max_retries=run_config.max_retries,
-                max_batch=run_config.recycle_after,
-            )
+            dispatcher = self._dispatcher(pool, job)
             searcher = make_searcher(study, self._plan.search_alg)
             progress = Progress(study, total=self._total())
             if study.why and run_config.verbose:
@@ -290,6 +288,9 @@ class Tuner:
     def _job(self, pool: WorkerPool, sources: dict[str, Source]) -> Job:
         study, objective = self._study, self._plan.objective
         provider = kind_of(objective).provider
+        benchmark = None
+        if self._bundle is not None and study.bundle is not None and study.benchmark is not None:
+            benchmark = benchmark_returns(study.benchmark, self._bundle, study.bundle.train_bars)
         return Task(
             objective,
             study.space,
@@ -300,7 +301,20 @@ class Tuner:
             fidelity="prefix" if study.fidelity == "reports" else study.fidelity,
             max_reports=study.max_reports,
             files=None if provider is None else pool.share_files(provider.files),
+            benchmark=benchmark,
+            n_planned=study.n_planned,
         ).pack(sources)
+
+    def _dispatcher(self, pool: WorkerPool, job: Job, purpose: Literal["score", "sums"] = "score") -> Dispatcher:
+        run_config = self._plan.run_config
+        return Dispatcher(
+            pool,
+            job,
+            trial_timeout_s=run_config.trial_timeout_s,
+            max_retries=run_config.max_retries,
+            max_batch=run_config.recycle_after,
+            purpose=purpose,
+        )
 
     def _after_search(
         self,
@@ -312,13 +326,29 @@ class Tuner:
         job: Job,
         interrupt: Interrupt,
     ) -> EndReason:
-        """Reviews the best trials, checks the prices and records the review; returns why the run ended."""
+        """Evaluates what the verdict needs, reviews the best trials, checks the prices and records the review.
+
+        Returns:
+            Why the run ended.
+        """
         progress.notes = searcher.notes if isinstance(searcher, ScheduledSearch) else []
-        reviewed = None
-        if reason == "done" and self._study.recheck and self._bundle is not None:
-            progress.stage = "re-running the best trials in detail"
-            table = table_of(valid_events(journal.read("finished", *KINDS)), self._study)
-            reviewed = review_best(table, self._bundle, pool, job, interrupt, self._plan.run_config.trial_timeout_s)
+        reviewed, study = None, self._study
+        has_all = 0 < study.n_planned <= CAP  # then all trials have their block sums
+        evaluates = study.benchmark is not None and not has_all and reason != UNCHECKED
+        reviews = study.recheck > 0 and reason == "done"
+        if self._bundle is not None and (reviews or evaluates):
+            events = valid_events(journal.read("finished", "evaluated", *KINDS))
+            table = table_of(events, study)
+            if evaluates:
+                progress.stage = "evaluating configs for the verdict"
+                dispatcher = self._dispatcher(pool, job, purpose="sums")
+                done = evaluated_after_search(events)
+                after = AfterSearch(table, done, dispatcher, journal, interrupt)
+                if not (after.evaluate_winner() and (reason != "done" or after.evaluate_audit_set())):
+                    return UNCHECKED
+            if reviews:
+                progress.stage = "re-running the best trials in detail"
+                reviewed = review_best(table, self._bundle, pool, job, interrupt, self._plan.run_config.trial_timeout_s)
         if self._bundle is not None and reason != UNCHECKED and not check_prices(pool, job, interrupt):
             return UNCHECKED
         if reviewed is not None:

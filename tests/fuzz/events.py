@@ -15,10 +15,12 @@ from hypothesis import strategies as st
 
 import rbt_ray as rbt
 from rbt_ray import metric_columns
+from rbt_ray.block_sums import N_SUMS, BlockRows
 from rbt_ray.cli.tables import print_results
 from rbt_ray.columns import Outcomes
 from rbt_ray.store import journal_file
-from rbt_ray.store.journal import Asked, Distrusted, Ended, Finished, Journal, Reviewed
+from rbt_ray.store.journal import Asked, Distrusted, Ended, Evaluated, Finished, Journal, Reviewed
+from rbt_ray.study.draw import AUDIT_FIRST
 from rbt_ray.tuner.config import RunConfig, TuneConfig
 from rbt_ray.tuner.result_grid import ResultGrid
 from rbt_ray.tuner.tuner import Tuner
@@ -43,9 +45,13 @@ def _finished(points, first):
         {"score": 0.5 * row, "n": row, "flag": row % 2 == 0, "mixed": [None, "a", 2**70][row % 3]} for row in range(3)
     ]
     outcomes = Outcomes(
-        np.array([0, 0, 1], np.uint8), metric_columns.from_rows([*rows[:2], None]), {2: "why"}, np.linspace(0.1, 0.3, 3)
+        np.array([0, 0, 1], np.uint8),
+        metric_columns.from_rows([*rows[:2], None]),
+        {2: "why"},
+        np.linspace(0.1, 0.3, 3),
+        block_sums=BlockRows(np.array([1]), np.full((1, N_SUMS), 0.5)) if first else None,
     )
-    trials = np.arange(first, first + 3) + np.array([0, 0, first])
+    trials = np.arange(first, first + 3) + np.array([0, 0, first % 10])
     return Finished(trials, points, 1.0 if first else 0.5, outcomes, "local-0", 1.7e9 + first, 0.25, 0.5)
 
 
@@ -64,6 +70,8 @@ def _sound(at):
     for first in (0, 3):
         journal.append(Asked(first, 3, "0123456789abcdef"))
         journal.append(_finished(space.from_unit(np.random.default_rng(first).random((3, space.n_params))), first))
+    points = space.from_unit(np.random.default_rng(9).random((3, space.n_params)))
+    journal.append(Evaluated("audit", _finished(points, AUDIT_FIRST)))
     top = [{"trial": 3, "order_level": {"score": 1.0}, "holdout": {"score": 0.1}, "error": None}]
     curves = {name: np.linspace(1, 2, 20) for name in ("time_ms", "equity", "buy_and_hold")}
     journal.append(Reviewed(top, curves))
@@ -114,7 +122,7 @@ def _histories(draw):
         rows.append(list(draw(st.sampled_from(rows))))
     if draw(st.integers(0, 9)) == 0:
         draw(st.sampled_from(rows))[0] = draw(
-            st.sampled_from(["asked", "finished", "reviewed", "ended", "distrusted", "other"])
+            st.sampled_from(["asked", "finished", "reviewed", "ended", "distrusted", "evaluated", "other"])
         )
     return at, rows
 
@@ -135,6 +143,8 @@ def _open(at, rows):
         with redirect_stdout(io.StringIO()):
             print_results(results, as_json=as_json, report=None)
     results.report(_folder / "report.html")
+    results.block_sums()
+    json.dumps(results.verdict().to_dict(), allow_nan=False)
     assert len(results.get_dataframe()) == len(results) == len(list(results))
 
 

@@ -17,6 +17,7 @@ from rbt_ray.types import BoolArray, Config, Execution, FloatArray, IntArray, Re
 
 if TYPE_CHECKING:
     from rbt_ray.data.view import BundleView
+    from rbt_ray.objectives.blocks import BlockRequest
     from rbt_ray.objectives.sweep.run import Signals
     from rbt_ray.simulate.backtest import Backtest
 
@@ -190,6 +191,31 @@ class Strategy(ABC):
             InputError: `columns` has other names, or a value that is not allowed in any of them.
             SettingError: a metric does not exist.
         """
+        return self._sweep(data, columns, metrics, None)[0]
+
+    def evaluate_with_blocks(
+        self, data: BundleView, columns: Mapping[str, FloatArray], metrics: tuple[str, ...], blocks: BlockRequest
+    ) -> tuple[dict[str, FloatArray], FloatArray]:
+        """Returns the metrics of `evaluate`, with the same bits, and the requested block sums, ``(n_requested, 48)``.
+
+        Args:
+            data: prices.
+            columns: ``(n_configs,)`` values of each parameter.
+            metrics: names of the metrics.
+            blocks: the configs whose block sums are wanted.
+
+        Raises:
+            InputError, SettingError: as `evaluate`.
+        """
+        return self._sweep(data, columns, metrics, blocks)
+
+    def _sweep(
+        self,
+        data: BundleView,
+        columns: Mapping[str, FloatArray],
+        metrics: tuple[str, ...] | None,
+        blocks: BlockRequest | None,
+    ) -> tuple[dict[str, FloatArray], FloatArray]:
         from rbt_ray.objectives.sweep.run import sweep
 
         names = self.metrics if metrics is None else tuple(metrics)
@@ -200,7 +226,7 @@ class Strategy(ABC):
         if len(set(shapes.values())) != 1 or len(next(iter(shapes.values()))) != 1:
             raise ShapeError(f"`columns` holds one array of shape (n_configs,) a parameter; got {shapes}.")
         check_values(self.name, self.parameters, table)
-        return sweep(self, data, table, names)
+        return sweep(self, data, table, names, blocks)
 
     def order(self, columns: Mapping[str, FloatArray]) -> IntArray:
         """Returns an order of configs in which neighbours share indicators."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from rbt_ray.objectives.sweep.blocks import BlockTable
 from rbt_ray.objectives.sweep.layout import (
     TILE,
     WIDTH,
@@ -38,9 +39,15 @@ def new_state(n_rows: int) -> FloatArray:
 
 
 def open_account(
-    view: BundleView, execution: Execution, rebalance: Rebalance, cost: float, moments: bool, state: FloatArray
+    view: BundleView,
+    execution: Execution,
+    rebalance: Rebalance,
+    cost: float,
+    moments: bool,
+    state: FloatArray,
+    blocks: BlockTable,
 ) -> Advance:
-    """Returns a function that advances `state` by the given accounting.
+    """Returns a function that advances `state` and `blocks` by the given accounting.
 
     Args:
         view: prices.
@@ -49,12 +56,14 @@ def open_account(
         cost: cost per unit of turnover, as a fraction.
         moments: whether to update the third and fourth moments and the downside.
         state: of `new_state`; changed in place.
+        blocks: the block sums, changed in place.
     """
     n_rows, n_bars, n_symbols = len(state) // len(STATE), view.n_bars, view.n_symbols
     lag = 0 if execution == "close" else 1
     buffer = aligned(2 * WIDTH * TILE)
     targets = np.zeros(2 * n_rows // WIDTH * n_symbols, np.uint8)
     listings = view.memo(listing_ends, execution)
+    of_blocks = (blocks.wanted, blocks.ends, blocks.benchmark, blocks.sums)
 
     kernel: Callable[..., None]
     own: tuple[Any, ...]
@@ -79,6 +88,6 @@ def open_account(
             tile, bit = divmod(int(decided), TILE)
             if first <= tile < first + tiles:
                 table[tile - first, :, symbol, bit // 64] &= ~np.uint64(1 << bit % 64)
-        kernel(words, first, tiles, n_bars, n_symbols, lag, *own, state, buffer)
+        kernel(words, first, tiles, n_bars, n_symbols, lag, *own, state, buffer, *of_blocks)
 
     return advance

@@ -14,14 +14,24 @@ from numpy.typing import NDArray
 from rbt_ray.objectives.sweep.bits import FLAGS, WORD_TABLE, turn
 from rbt_ray.objectives.sweep.layout import TILE, WIDTH, WORDS
 from rbt_ray.objectives.sweep.simd import above, absolute, add_where, load, splat, store, where
-from rbt_ray.objectives.sweep.statistics import FILLS, HELD, STATE, TRADED, TRIPS, advance, advance_moments
-from rbt_ray.simulate.compiled import FLAG, INTEGER, NUMBER, VECTOR, compiled
-from rbt_ray.types import FloatArray
+from rbt_ray.objectives.sweep.statistics import (
+    FILLS,
+    HELD,
+    STATE,
+    TRADED,
+    TRIPS,
+    advance,
+    advance_moments,
+    advance_with_blocks,
+    block_at,
+)
+from rbt_ray.simulate.compiled import COUNTS, FLAG, INTEGER, NUMBER, VECTOR, compiled
+from rbt_ray.types import FloatArray, IntArray
 
 
 @compiled(
     WORD_TABLE, INTEGER, INTEGER, INTEGER, INTEGER, INTEGER, VECTOR, VECTOR, VECTOR, FLAGS, NUMBER, FLAG, float64[::1],
-    uint8[::1], float64[::1], float64[::1],
+    uint8[::1], float64[::1], float64[::1], FLAGS, COUNTS, VECTOR, float64[::1],
 )  # fmt: skip
 def reset_over_holes(
     words: NDArray[np.uint64],
@@ -40,6 +50,10 @@ def reset_over_holes(
     targets: NDArray[np.uint8],
     state: FloatArray,
     buffer: FloatArray,
+    wanted: NDArray[np.uint8],
+    ends: IntArray,
+    benchmark: FloatArray,
+    sums: FloatArray,
 ) -> None:
     """Advances the state of every config from the start of tile `first` over `tiles` tiles.
 
@@ -59,6 +73,7 @@ def reset_over_holes(
     for tile in range(first, first + tiles):
         start = tile * TILE
         bars = min(TILE, n_bars - start)
+        first_block = block_at(ends, start)
         for group in range(0, n_configs, WIDTH):
             turn(words, ((tile - first) * n_configs + group) * n_symbols * WORDS, n_symbols, bits)
             own = group // WIDTH * n_symbols
@@ -82,9 +97,9 @@ def reset_over_holes(
                         targets[filled + own + i] = target
                         fills = add_where(changed, fills, one)
                         trips = add_where(np.uint8(changed & ~target), trips, one)
-                        wanted = where(target, share, zero)
-                        moved = moved + absolute(wanted - weight)
-                        weight = wanted
+                        new_weight = where(target, share, zero)
+                        moved = moved + absolute(new_weight - weight)
+                        weight = new_weight
                     gain = gain + weight * splat(after[row + i])
                     gross = gross + weight
                     store(weights, i * n_configs + group, weight)
@@ -98,4 +113,7 @@ def reset_over_holes(
             store(state, HELD * n_configs + group, exposure)
             if moments:
                 advance_moments(buffer, 0, start, bars, state, n_configs, group)
-            advance(buffer, 0, start, bars, state, n_configs, group)
+            if wanted[group // WIDTH]:
+                advance_with_blocks(buffer, 0, start, bars, first_block, ends, benchmark, sums, state, n_configs, group)
+            else:
+                advance(buffer, 0, start, bars, state, n_configs, group)

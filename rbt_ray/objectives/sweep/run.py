@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from rbt_ray.block_sums import N_SUMS, sums_of
 from rbt_ray.objectives.sweep.accounts import new_state, open_account
+from rbt_ray.objectives.sweep.blocks import BlockTable
 from rbt_ray.objectives.sweep.layout import WIDTH, WORDS, n_tiles
 from rbt_ray.objectives.sweep.statistics import LOW, STATE
 from rbt_ray.simulate.costs import BASIS_POINTS
@@ -17,6 +19,7 @@ from rbt_ray.types import BoolArray, FloatArray
 
 if TYPE_CHECKING:
     from rbt_ray.data.view import BundleView
+    from rbt_ray.objectives.blocks import BlockRequest
     from rbt_ray.objectives.builtin.strategy import Strategy
 
 Columns: TypeAlias = Mapping[str, FloatArray]
@@ -32,11 +35,24 @@ MOST_CONFIGS = 8192
 _OF_MOMENTS = frozenset(metric.name for metric in METRICS if metric.needs_moments)
 
 
-def sweep(strategy: Strategy, view: BundleView, columns: Columns, names: tuple[str, ...]) -> dict[str, FloatArray]:
-    """Returns metrics ``(n_configs,)`` by name; the parameters must be valid.
+def sweep(
+    strategy: Strategy,
+    view: BundleView,
+    columns: Columns,
+    names: tuple[str, ...],
+    request: BlockRequest | None = None,
+) -> tuple[dict[str, FloatArray], FloatArray]:
+    """Returns metrics ``(n_configs,)`` by name, and block sums ``(n_requested, 48)``; the parameters must be valid.
 
     Configs are sorted so that neighbours share indicators, and processed a few thousand at a time to bound the memory.
-    Neither changes a figure.
+    Neither changes a figure, and neither do the block sums change a metric.
+
+    Args:
+        strategy: the objective.
+        view: prices.
+        columns: parameters.
+        names: of the metrics.
+        request: the configs whose block sums are wanted, and the benchmark; None: of none.
     """
     execution = strategy.fills(view)
     cost = strategy.turnover_bps / BASIS_POINTS
@@ -46,13 +62,19 @@ def sweep(strategy: Strategy, view: BundleView, columns: Columns, names: tuple[s
     order = strategy.order(columns)
     size, step = _sizes(strategy.whole_history, len(order), n_symbols, tiles)
     metrics = {name: np.empty(len(order)) for name in names}
+    benchmark, requested = (None, np.empty(0, np.int64)) if request is None else (request.benchmark, request.rows)
+    sums, place = np.empty((len(requested), N_SUMS)), np.full(len(order), -1)
+    place[requested] = np.arange(len(requested))
     for start in range(0, len(order), size):
         rows = order[start : start + size]
         n_rows = -(-len(rows) // WIDTH) * WIDTH
         signals = strategy.signals(view, {name: values[rows] for name, values in columns.items()})
         words = np.zeros(step * n_rows * n_symbols * WORDS, np.uint64)
         state = new_state(n_rows)
-        advance = open_account(view, execution, strategy.rebalance, cost, moments, state)
+        wanted = np.zeros(n_rows, bool)
+        wanted[: len(rows)] = place[rows] >= 0
+        blocks = BlockTable.of(benchmark, wanted)
+        advance = open_account(view, execution, strategy.rebalance, cost, moments, state, blocks)
         for first in range(0, tiles, step):
             now = min(step, tiles - first)
             signals(first, now, n_rows, words)
@@ -60,12 +82,18 @@ def sweep(strategy: Strategy, view: BundleView, columns: Columns, names: tuple[s
         figures = _metrics(state.reshape(len(STATE), n_rows)[:, : len(rows)], n_bars, view.periods_per_year)
         for name in names:
             metrics[name][rows] = figures[name]
+        if wanted.any():
+            configs = np.flatnonzero(wanted)
+            sums[place[rows[configs]]] = blocks.rows(configs)
         # A bankrupt run ends early, which the sums do not take into account.
         for row in rows[state[LOW * n_rows : LOW * n_rows + len(rows)] <= 0.0]:
-            plain = strategy({name: values[row] for name, values in columns.items()}, view).metrics()
+            run = strategy({name: values[row] for name, values in columns.items()}, view)
+            plain = run.metrics()
             for name in names:
                 metrics[name][row] = plain[name]
-    return metrics
+            if benchmark is not None and place[row] >= 0:
+                sums[place[row]] = sums_of(run.returns, benchmark)
+    return metrics, sums
 
 
 def _sizes(whole_history: bool, n_configs: int, n_symbols: int, tiles: int) -> tuple[int, int]:

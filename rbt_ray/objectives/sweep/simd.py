@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic, models, overload, register_model
 
 from rbt_ray.objectives.sweep.layout import WIDTH
@@ -90,6 +91,10 @@ def _splat(builder: Any, value: Any) -> Any:
     return builder.shuffle_vector(first, undefined, ir.Constant(_PICKS, [0] * WIDTH))
 
 
+def _load_splat(builder: Any, data: Any, index: Any) -> Any:
+    return _splat(builder, builder.load(builder.gep(data, [index])))
+
+
 def _above(builder: Any, left: Any, right: Any) -> Any:
     return builder.bitcast(builder.fcmp_ordered(">", left, right), ir.IntType(8))
 
@@ -128,6 +133,12 @@ def _add_where(builder: Any, bits: Any, total: Any, value: Any) -> Any:
     return builder.select(builder.bitcast(bits, _BITS), builder.fadd(total, value), total)
 
 
+def _add_product(builder: Any, total: Any, left: Any, right: Any) -> Any:
+    signature = ir.FunctionType(_VECTOR, [_VECTOR] * 3)
+    fma = cgutils.get_or_insert_function(builder.module, signature, f"llvm.fma.v{WIDTH}f64")
+    return builder.call(fma, [left, right, total])
+
+
 def _transpose(builder: Any, data: Any, index: Any, stride: Any, to: Any) -> None:
     """Exchanges blocks of 1, 2 and 4 elements."""
     number = index.type
@@ -150,6 +161,8 @@ store = _instruction(_store, types.void, ARRAY, types.intp, float64x8)
 """`store(array, index, value)`: `array[index : index + 8] = value`, unchecked."""
 splat = _instruction(_splat, float64x8, types.float64)
 """`splat(number)`: the number in every element."""
+load_splat = _instruction(_load_splat, float64x8, ARRAY, types.intp)
+"""`load_splat(array, index)`: `splat(array[index])`, unchecked."""
 above = _instruction(_above, types.uint8, float64x8, float64x8)
 """`above(left, right)`: bit k is set if `left[k] > right[k]`; never if either is NaN."""
 least = _instruction(_least, float64x8, float64x8, float64x8)
@@ -166,6 +179,8 @@ absolute = _instruction(_absolute, float64x8, float64x8)
 """`absolute(value)`: the value without its sign."""
 total_of = _instruction(_sum, types.float64, float64x8)
 """`total_of(value)`: the sum of the eight elements."""
+add_product = _instruction(_add_product, float64x8, float64x8, float64x8, float64x8)
+"""`add_product(total, left, right)`: `total + left * right`, rounded once on every processor."""
 transpose = _instruction(_transpose, types.void, ARRAY, types.intp, types.intp, types.intp)
 """`transpose(array, index, stride, to)`: reads eight vectors, `stride` apart, and writes their columns from `to` on, unchecked."""
 popcount = _instruction(lambda builder, word: builder.ctpop(word), types.uint64, types.uint64)
