@@ -61,6 +61,11 @@ class BlockSums:
     squares: FloatArray
     products: FloatArray
 
+    def __post_init__(self) -> None:
+        # The order in which numpy adds a row depends on the layout of the memory, and with it the last bits of sums.
+        for name in ("sums", "squares", "products"):
+            object.__setattr__(self, name, np.ascontiguousarray(getattr(self, name), np.float64))
+
     @classmethod
     def of(cls, returns: ArrayLike, benchmark: ArrayLike, n_blocks: int = N_BLOCKS) -> BlockSums:
         """Returns the sums of ``(n_bars, n_trials)`` returns beside a ``(n_bars,)`` benchmark; trials are 0, 1, ..."""

@@ -6,8 +6,6 @@ import math
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-import numpy as np
-
 from rbt_ray.analysis.evidence import Moments
 from rbt_ray.analysis.luck import LuckTest
 from rbt_ray.analysis.overfitting import Cscv
@@ -139,7 +137,7 @@ def unseen_check(inputs: VerdictInputs) -> Check:
     band = (-_WITHIN_90 / math.sqrt(years), _WITHIN_90 / math.sqrt(years)) if years else None
     beside = f"; {inputs.benchmark_name} gave {benchmark:.2f}" if inputs.has_benchmark else ""
     where = "On the hold-out" if inputs.holdout is not None else "On the test ranges of the walk-forward"
-    return Check("unseen bars", sharpe, band, state, f"{where}, the choice gave {_number(sharpe)}{beside}.")
+    return Check("unseen bars", sharpe, band, state, f"{where}, the choice gave {figure(sharpe)}{beside}.")
 
 
 def missing_checks(sentence: str) -> tuple[Check, Check]:
@@ -160,5 +158,8 @@ def _percent(share: float) -> str:
     return f"{100 * share:.1f} %" if share < 0.0995 else f"{100 * share:.0f} %"
 
 
-def _number(value: float) -> str:
-    return f"{value:.2f}" if np.isfinite(value) else "no Sharpe ratio"
+def figure(value: float) -> str:
+    """Returns a figure as sentences have it."""
+    if not math.isfinite(value):
+        return "none"
+    return f"{value:.2f}" if abs(value) < 1000 else f"{value:.4g}"

@@ -67,7 +67,7 @@ def search_wide_p(sums: BlockSums, benchmark: Benchmark, winner: int, n_trials: 
     residuals, statistics = _residuals(sums, benchmark)
     statistic = float(statistics[at[0]])
     # Numbers that are equal but for rounding count as reached.
-    highest = highest_over_flips(np.ascontiguousarray(residuals))
+    highest = highest_over_flips(residuals)
     share = float((highest >= statistic - 1e-9 * abs(statistic)).mean())
     power = max(1.0, n_trials / len(sums))
     median, high = np.quantile(highest, (0.5 ** (1 / power), 0.95 ** (1 / power)))

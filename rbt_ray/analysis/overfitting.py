@@ -154,7 +154,6 @@ def _on_splits(sums: FloatArray, squares: FloatArray, lengths: IntArray, halves:
 
     subsets = halves @ (1 << np.arange(len(lengths)))
     n_bars = (halves @ lengths).astype(np.float64)
-    sums, squares = np.ascontiguousarray(sums), np.ascontiguousarray(squares)
     best, inside = best_in_subsets(sums, squares, subsets, n_bars)
     outside, below, equal = rank_in_subsets(sums, squares, subsets, n_bars, best[::-1].copy())
     rank = below + (equal + 1) / 2  # 1 is the worst; ties share the mean of their ranks

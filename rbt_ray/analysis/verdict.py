@@ -11,7 +11,7 @@ import numpy as np
 
 from rbt_ray.analysis.checks import Check as Check
 from rbt_ray.analysis.checks import VerdictInputs as VerdictInputs
-from rbt_ray.analysis.checks import luck_check, luck_sentence, missing_checks, ranking_check, unseen_check
+from rbt_ray.analysis.checks import figure, luck_check, luck_sentence, missing_checks, ranking_check, unseen_check
 from rbt_ray.analysis.evidence import Moments, evidence_of, sharpe_ratios
 from rbt_ray.analysis.luck import search_wide_p
 from rbt_ray.analysis.overfitting import cscv_of_sums, expected_out_of_sample, pbo_without_skill
@@ -67,8 +67,8 @@ def judge(inputs: VerdictInputs) -> Verdict:
     not both other checks pass. NOT SHOWN: anything else. TOO LITTLE TO SAY: the checks cannot be made.
     """
     unseen = unseen_check(inputs)
-    best = f"{_figure(inputs.best_value)} is the best of {inputs.n_trials:,}."
-    if inputs.is_audit and inputs.sums is None:
+    best = f"{figure(inputs.best_value)} is the best of {inputs.n_trials:,}."
+    if inputs.is_audit and inputs.sums is None and inputs.winner is not None:
         checks = (*missing_checks(_NO_SAMPLE), unseen)
         return Verdict("NOT SHOWN", f"{best} {_NO_SAMPLE} {unseen.sentence}", checks, {}, inputs.caveats)
     inputs = _without_infinite(inputs)
@@ -79,7 +79,7 @@ def judge(inputs: VerdictInputs) -> Verdict:
     if inputs.is_audit or not inputs.winner_is_drawn:
         drawn = _rows(sums, sums.trials != winner)
     n_bars = float(benchmark.lengths.sum())
-    ratios, own = sharpe_ratios(drawn, n_bars), float(sharpe_ratios(_rows(sums, sums.trials == winner), n_bars)[0])
+    own = float(sharpe_ratios(_rows(sums, sums.trials == winner), n_bars)[0])
     if len(drawn) < _LEAST_TRIALS:
         return _too_little(f"{len(drawn)} trials have returns, and at least {_LEAST_TRIALS} are needed", inputs)
     if benchmark.lengths.min() < _LEAST_BARS:
@@ -95,11 +95,13 @@ def judge(inputs: VerdictInputs) -> Verdict:
     gave = f"Chosen on one half of history it gave {chosen:.2f} on the other"
     gave += f"; {inputs.benchmark_name} gave {beside:.2f}." if inputs.has_benchmark else "."
     sentence = " ".join([best, gave, luck_sentence(inputs, luck), _on_unseen(inputs, first, unseen)])
-    moments = inputs.moments or Moments(int(n_bars), own)
-    known = ratios[np.isfinite(ratios)]
     variance = inputs.trials_variance
     if variance is None:
+        ratios = sharpe_ratios(drawn, n_bars)
+        known = ratios[np.isfinite(ratios)]
         variance = float(known.var(ddof=1)) if len(known) > 1 else 0.0
+    moments = inputs.moments or Moments(int(n_bars), own)
+    walk = inputs.walk_forward
     evidence = {
         **evidence_of(moments, inputs.n_evaluations, variance, benchmark.periods_per_year),
         "alpha_t": luck.statistic,
@@ -107,11 +109,10 @@ def judge(inputs: VerdictInputs) -> Verdict:
         "alpha_t_needed": luck.null_95,
         "out_of_sample_sharpe": chosen,
         "out_of_sample_benchmark": beside,
-        "walk_forward_sharpe": inputs.walk_forward.sharpe if inputs.walk_forward else None,
-        "walk_forward_benchmark": inputs.walk_forward.benchmark_sharpe if inputs.walk_forward else None,
+        "walk_forward_sharpe": walk.sharpe if walk else None,
+        "walk_forward_benchmark": walk.benchmark_sharpe if walk else None,
     }
-    checks = (first, ranking, unseen)
-    return Verdict(_word(first, ranking, unseen), sentence, checks, evidence, inputs.caveats)
+    return Verdict(_word(first, ranking, unseen), sentence, (first, ranking, unseen), evidence, inputs.caveats)
 
 
 def _word(luck: Check, ranking: Check, unseen: Check) -> Word:
@@ -129,7 +130,7 @@ def _on_unseen(inputs: VerdictInputs, luck: Check, unseen: Check) -> str:
         return unseen.sentence
     _, benchmark = inputs.holdout or (0.0, inputs.walk_forward.benchmark_sharpe if inputs.walk_forward else 0.0)
     beside = f", {inputs.benchmark_name} {benchmark:.2f}" if inputs.has_benchmark else ""
-    figures = f"({_figure(unseen.value)}{beside})"
+    figures = f"({figure(unseen.value)}{beside})"
     if unseen.state == "weak" and luck.state == "pass":
         return f"{inputs.unseen_source} did not reach {inputs.benchmark_name} {figures}."
     if (unseen.state == "pass") == (luck.state == "pass"):
@@ -157,10 +158,6 @@ def _without_infinite(inputs: VerdictInputs) -> VerdictInputs:
 
 def _rows(sums: BlockSums, rows: np.ndarray[Any, np.dtype[np.bool_]]) -> BlockSums:
     return BlockSums(sums.trials[rows], sums.sums[rows], sums.squares[rows], sums.products[rows])
-
-
-def _figure(value: float) -> str:
-    return f"{value:.2f}" if abs(value) < 1000 else f"{value:.4g}"
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:

@@ -97,7 +97,7 @@ def test_the_paragraph_reads_as_documented():
         ((-0.2, -0.5), 6.5, "fail", "The hold-out disagrees (-0.20, holding -0.50): more years"),
         ((0.2, -0.5), 6.5, "pass", "The hold-out agrees (0.20, holding -0.50)."),
         ((-0.2, 0.5), 0.0, "fail", "The hold-out agrees (-0.20, holding 0.50)."),
-        ((math.nan, 0.5), 6.5, "fail", "The hold-out disagrees"),
+        ((math.nan, 0.5), 6.5, "fail", "The hold-out disagrees (none, holding 0.50)"),
     ],
 )
 def test_a_hold_out_votes_before_the_walk_forward(holdout, planted, state, words):
@@ -154,6 +154,7 @@ def flat_winner():
         (lambda: inputs(sums=None), "no returns of the best trial are recorded"),
         (lambda: inputs(benchmark=None), "no returns of the best trial are recorded"),
         (lambda: inputs(winner=None), "no returns of the best trial are recorded"),
+        (lambda: inputs(winner=None, sums=None, is_audit=True), "no returns of the best trial are recorded"),
         (lambda: inputs(winner=999), "no returns of the best trial are recorded"),
         (lambda: inputs(n_trials=2), "2 trials have returns, and at least 3 are needed"),
         (lambda: inputs(n_trials=3, is_audit=True), "2 trials have returns, and at least 3 are needed"),
