@@ -13,7 +13,16 @@ import rbt_ray as rbt
 
 PACKAGE = Path(rbt.__file__).parent
 BASE = {"types", "errors", "environment", "nearest", "_version", "recordable"}
-BASE |= {"arrow_messages", "file_lock", "html_text", "os_errors", "plugins", "private_files", "process_limits"}
+BASE |= {
+    "block_sums",
+    "arrow_messages",
+    "file_lock",
+    "html_text",
+    "os_errors",
+    "plugins",
+    "private_files",
+    "process_limits",
+}
 COLUMNS = BASE | {"columns", "metric_columns"}
 
 # What each package may import of the others, beside itself.
@@ -28,6 +37,7 @@ MAY_IMPORT = {
     "private_files": set(),
     "recordable": {"types"},
     "arrow_messages": set(),
+    "block_sums": {"types"},
     "file_lock": set(),
     "process_limits": {"errors"},
     "_version": set(),
@@ -74,7 +84,8 @@ HEAVY = {
     "mlflow": {"export/mlflow_runs.py", "compat/ray_tune/logger.py"},
     "ConfigSpace": {"study/to_configspace.py"},
     "pandas": {
-        *("tuner/result_grid.py", "compat/ray_tune/results.py", "adapters/trading_algorithm.py"),
+        *("tuner/result_grid.py", "tuner/splits.py", "analysis/validation.py"),
+        *("compat/ray_tune/results.py", "adapters/trading_algorithm.py"),
         *(f"data/{name}.py" for name in ("cells", "csv_file", "frames", "table_file", "embedded/build")),
         *(f"adapters/{name}.py" for name in ("frames", "backtesting", "pandas")),
     },

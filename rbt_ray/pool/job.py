@@ -19,6 +19,7 @@ from rbt_ray.pool import shipped_code
 from rbt_ray.pool.driver_state import DriverState
 from rbt_ray.pool.pool import BundleRef, FilesRef, Job
 from rbt_ray.study.space import Space
+from rbt_ray.study.windows import Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,7 @@ class Task:
         fidelity: what a fidelity below 1 leaves out.
         max_reports: the number of reports that is fidelity 1, if fidelity is counted in reports.
         files: a reference to the files that the objective brings; None if it brings none.
+        window: the window whose training bars a fidelity is a share of; None: all training bars.
     """
 
     objective: Any
@@ -46,6 +48,7 @@ class Task:
     fidelity: FidelityKind = "prefix"
     max_reports: int | None = None
     files: FilesRef | None = None
+    window: Window | None = None
 
     def pack(self, sources: Mapping[str, Source] | None = None) -> Job:
         """Returns the task as a job, with the user's own modules and the driver's state as they are now.

@@ -12,8 +12,10 @@ if TYPE_CHECKING:
     from rbt_ray.columns import Outcomes
     from rbt_ray.data.bundle import Bundle
     from rbt_ray.data.file_tree import FileTree
+    from rbt_ray.objectives.out_of_sample import OutOfSample
     from rbt_ray.objectives.review import Review
     from rbt_ray.pool.driver_state import DriverState
+    from rbt_ray.study.windows import Window
     from rbt_ray.types import Checkpoint, FloatArray, IntArray
 
 _MAX_REASON_CHARS = 10_000
@@ -49,7 +51,7 @@ class PricesChanged:
     where: str
 
 
-Answer: TypeAlias = "Outcomes | Review | PricesChanged | bytes | None"
+Answer: TypeAlias = "Outcomes | Review | OutOfSample | PricesChanged | bytes | None"
 """What a worker sends back for a batch; bytes are the packed results of function calls, which are no trials."""
 
 
@@ -63,9 +65,10 @@ class Batch:
         trials: ``(n,)`` trial numbers.
         points: ``(n, n_params)`` their configs.
         fidelity: the share of the training bars that they use.
-        purpose: "score" returns `Outcomes`; "review" re-runs a config in detail; "check" has no trial, and compares the
-            prices that the worker reads with their checksums.
+        purpose: "score" returns `Outcomes`; "review" re-runs a config in detail; "test" runs a config on the test bars of
+            `window`; "check" has no trial, and compares the prices that the worker reads with their checksums.
         starts: the checkpoints from which objectives that report continue, by row of the batch.
+        window: the window to test on.
     """
 
     number: int
@@ -73,17 +76,18 @@ class Batch:
     trials: IntArray
     points: FloatArray
     fidelity: float = 1.0
-    purpose: Literal["score", "review", "check"] = "score"
+    purpose: Literal["score", "review", "test", "check"] = "score"
     starts: Mapping[int, Checkpoint] = field(default_factory=dict)
+    window: Window | None = None
 
     def __len__(self) -> int:
         return len(self.trials)
 
     def message(self) -> tuple[Any, ...]:
         """Returns all of it but the job, for a worker that has loaded the job."""
-        return self.number, self.trials, self.points, self.fidelity, self.purpose, self.starts
+        return self.number, self.trials, self.points, self.fidelity, self.purpose, self.starts, self.window
 
-    def accept(self, answer: Any) -> Outcomes | Review | None:
+    def accept(self, answer: Any) -> Outcomes | Review | OutOfSample | None:
         """Returns a worker's answer in a form that can be recorded.
 
         Raises:
@@ -99,6 +103,8 @@ class Batch:
             return None
         if self.purpose == "review":
             return answers.review_of(answer)
+        if self.purpose == "test":
+            return answers.out_of_sample_of(answer)
         return answers.outcomes_of(answer, len(self), self.job.metric)
 
     @classmethod
@@ -115,7 +121,7 @@ class Returned:
     Args:
         number: of the batch.
         worker: the name of the worker that held it.
-        answer: `Outcomes` or a `Review`, by the batch's purpose; None for a check, or if lost.
+        answer: `Outcomes`, a `Review` or an `OutOfSample`, by the batch's purpose; None for a check, or if lost.
         lost: None, or the reason, such as "killed by signal 9 (SIGKILL)".
         cpu_s: processor seconds of the evaluation.
         started: when the evaluation began, in seconds since the epoch.
@@ -136,11 +142,6 @@ class Returned:
     def outcomes(self) -> Outcomes:
         """The answer to a batch with the purpose "score"; `Batch.accept` has checked it."""
         return cast("Outcomes", self.answer)
-
-    @property
-    def review(self) -> Review:
-        """The answer to a batch with the purpose "review"; `Batch.accept` has checked it."""
-        return cast("Review", self.answer)
 
 
 class WorkItem(Protocol):

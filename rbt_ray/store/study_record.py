@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rbt_ray.store import trust
-from rbt_ray.store.journal import Ended, Journal, Reviewed
+from rbt_ray.store.journal import Ended, Journal, Reviewed, Validated
 from rbt_ray.store.table import TrialTable, table_of
 from rbt_ray.study.study import Study
 from rbt_ray.types import COMPLETED, STATUSES
@@ -23,12 +23,14 @@ class StudyRecord:
         table: all finished trials, with the study's definition.
         review: the best trials in detail, at order level and on the hold-out; None before the study is done.
         runs: how each run ended; more than one if the study was resumed.
+        validated: the search on the windows of its validation; None without, or before the study is done.
     """
 
     folder: Path
     table: TrialTable
     review: Reviewed | None
     runs: list[Ended]
+    validated: Validated | None = None
 
     def __len__(self) -> int:
         return len(self.table)
@@ -91,11 +93,14 @@ def read_study(folder: Path, study: Study | None = None) -> StudyRecord:
     """
     with closing(Journal(folder)) as journal:
         study = study or Study.from_json(journal.definition)
-        events = list(journal.read("finished", "reviewed", *trust.KINDS))
-    reviews = [event for event in trust.valid_events(events) if isinstance(event, Reviewed)]
+        events = list(journal.read("finished", "reviewed", "validated", *trust.KINDS))
+    valid = trust.valid_events(events)
+    reviews = [event for event in valid if isinstance(event, Reviewed)]
+    validations = [event for event in valid if isinstance(event, Validated)]
     return StudyRecord(
         folder,
         table_of(trust.valid_or_failed_events(events), study),
         reviews[-1] if reviews else None,
         [event for event in events if isinstance(event, Ended)],
+        validations[-1] if validations else None,
     )

@@ -19,3 +19,9 @@ def trial_seeds(study_seed: int, trials: IntArray) -> NDArray[np.uint64]:
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return (z ^ (z >> np.uint64(31))) >> np.uint64(32)
+
+
+def nested_seed(study_seed: int, purpose: str, number: int) -> int:
+    """Returns a seed below 2**32 for a study within a study; `purpose` and `number` tell such studies apart."""
+    salt = int.from_bytes(purpose.encode()[:6], "big")
+    return int(trial_seeds(study_seed ^ salt, np.array([2**40 + number]))[0])

@@ -11,6 +11,7 @@ from rbt_ray.errors import JournalError
 from rbt_ray.metric_columns import MetricColumns
 from rbt_ray.study.space import Space
 from rbt_ray.study.type_check import check_types
+from rbt_ray.study.windows import WindowPlan
 from rbt_ray.types import Config, FidelityKind, FloatArray, Mode
 
 
@@ -92,6 +93,7 @@ class Study:
         run: the run settings that results can depend on: time-outs, retries, memory. A resumed study keeps them.
         why: why "auto" chose this search; "" if the user did.
         accounting: the version of the rules of its backtests; see `rbt_ray.types.ACCOUNTING`.
+        validation: the windows that the search is validated on, or None.
     """
 
     name: str
@@ -118,6 +120,7 @@ class Study:
     run: dict[str, Any] = field(default_factory=dict)
     why: str = ""
     accounting: int = 1
+    validation: WindowPlan | None = None
 
     def loss_of(self, metrics: MetricColumns, n: int) -> FloatArray:
         """Returns ``(n,)`` the losses that searchers minimize; NaN for a trial without the metric. Only this applies the mode."""
@@ -135,6 +138,7 @@ class Study:
         plain["objective"] = asdict(self.objective)
         plain["warm_start"] = [asdict(prior) for prior in self.warm_start]
         plain["bundle"] = None if self.bundle is None else asdict(self.bundle)
+        plain["validation"] = None if self.validation is None else asdict(self.validation)
         return plain
 
     @classmethod
@@ -161,6 +165,8 @@ class Study:
             )
             given["objective"] = Address(**plain["objective"])
             given["bundle"] = None if plain["bundle"] is None else BundleId(**plain["bundle"])
+            if plain.get("validation") is not None:
+                given["validation"] = WindowPlan.from_json(plain["validation"], given["bundle"].train_bars)
             if plain.get("accounting", 1) == 1:
                 _complete(given)
             study = cls(**given)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from rbt_ray.analysis.rungs import Rung, rungs_of
+from rbt_ray.analysis.validation import ValidationResult, validation_result
 from rbt_ray.errors import NoResultError, SettingError
 from rbt_ray.html_text import encodable, escape
 from rbt_ray.nearest import nearest
@@ -80,6 +81,24 @@ class ResultGrid(Sequence[Result]):
     def is_done(self) -> bool:
         """Whether the search ran to its end."""
         return self._record.is_done
+
+    def walk_forward(self) -> ValidationResult:
+        """Returns how the search did on the windows of `TuneConfig(validation=...)`: on bars that it did not choose on.
+
+        Raises:
+            SettingError: the study has no validation.
+            NoResultError: the study is not done.
+        """
+        plan, validated = self.study.validation, self._record.validated
+        if plan is None:
+            raise SettingError(
+                f"the study {self.study.name!r} has no windows: pass `TuneConfig(validation=rbt.WalkForward(train=8, test=1))`."
+            )
+        if validated is None:
+            raise NoResultError(
+                f"the study {self.study.name!r} is not done, so its validation has no result yet: resume it."
+            )
+        return validation_result(validated, plan.name, self.study.metric)
 
     def __len__(self) -> int:
         return len(self.table)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,11 +35,13 @@ from rbt_ray.pool.pool import Job, WorkerPool
 from rbt_ray.search.registry import make_searcher, recorded_kind
 from rbt_ray.search.scheduled_search import ScheduledSearch
 from rbt_ray.search.searcher import Searcher
-from rbt_ray.store.journal import Ended, EndReason, Journal
-from rbt_ray.store.location import OWN_BUNDLE
-from rbt_ray.store.table import table_of
+from rbt_ray.store.journal import Ended, EndReason, Journal, Validated
+from rbt_ray.store.journal_file import FILE_NAME
+from rbt_ray.store.location import OWN_BUNDLE, StudyLocation
+from rbt_ray.store.table import TrialTable, table_of
 from rbt_ray.store.trust import KINDS, UNCHECKED, valid_events
 from rbt_ray.study.study import Study
+from rbt_ray.study.windows import Window
 from rbt_ray.tuner.callbacks import Callbacks
 from rbt_ray.tuner.changed_prices import check_bundle, prices_changed_error
 from rbt_ray.tuner.config import RunConfig, TuneConfig
@@ -55,12 +57,25 @@ from rbt_ray.tuner.same_objective import (
     refuse_changed_code,
     require_same_objective,
 )
+from rbt_ray.tuner.validation import Validation, copies_of
 from rbt_ray.types import ACCOUNTING
 
 if TYPE_CHECKING:
     from rbt_ray.data.bundle import Bundle
 
 __all__ = ["Tuner", "shutdown"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Run:
+    """What a running study works with: the user's own modules in `sources`, and copies of the user's searcher object."""
+
+    pool: WorkerPool
+    interrupt: Interrupt
+    sources: dict[str, Source]
+    task: Task
+    job: Job
+    new_search: Callable[[], Any]
 
 
 class Tuner:
@@ -231,8 +246,8 @@ class Tuner:
         record_sources(sources, self.path)
         return sources
 
-    def _run(self, pool: WorkerPool, interrupt: Interrupt) -> EndReason:
-        sources = self._own_sources()
+    def _run(self, pool: WorkerPool, interrupt: Interrupt, sources: dict[str, Source] | None = None) -> EndReason:
+        sources = self._own_sources() if sources is None else sources
         self._save_bundle()
         study, run_config = self._study, self._plan.run_config
         if pool.n_workers > study.max_pending:
@@ -242,7 +257,8 @@ class Tuner:
                 f"`max_concurrent_trials` to the number of workers or more.",
                 stacklevel=4,  # one level is `explain_os_errors`
             )
-        job = self._job(pool, sources)
+        task = self._task(pool)
+        run = _Run(pool, interrupt, sources, task, task.pack(sources), copies_of(self._plan.search_alg))
         is_new = self._is_new
         journal = Journal.create(self.path, study.to_json()) if is_new else Journal(self.path, write=True)
         self._is_new, self._has_run = False, True
@@ -250,7 +266,7 @@ class Tuner:
         with closing(journal):
             dispatcher = Dispatcher(
                 pool,
-                job,
+                run.job,
                 trial_timeout_s=run_config.trial_timeout_s,
                 max_retries=run_config.max_retries,
                 max_batch=run_config.recycle_after,
@@ -268,7 +284,7 @@ class Tuner:
                         study, searcher, dispatcher, journal, stop_conditions, progress, callbacks.on_finished
                     )
                     wall_s = progress.wall_s
-                    reason = self._after_search(search, searcher, progress, journal, pool, job, interrupt)
+                    reason = self._after_search(search, searcher, progress, journal, run)
                 except PricesChangedError as error:
                     assert self._bundle is not None
                     changed = prices_changed_error(self._bundle, str(error), journal, self._location)
@@ -290,7 +306,7 @@ class Tuner:
             own.unlink(missing_ok=True)  # left by a study that never began
         check_bundle(self._bundle, self._location, is_new=self._is_new)
 
-    def _job(self, pool: WorkerPool, sources: dict[str, Source]) -> Job:
+    def _task(self, pool: WorkerPool) -> Task:
         study, objective = self._study, self._plan.objective
         provider = kind_of(objective).provider
         return Task(
@@ -303,30 +319,77 @@ class Tuner:
             fidelity="prefix" if study.fidelity == "reports" else study.fidelity,
             max_reports=study.max_reports,
             files=None if provider is None else pool.share_files(provider.files),
-        ).pack(sources)
+            window=self._plan.window,
+        )
 
     def _after_search(
-        self,
-        reason: EndReason,
-        searcher: Searcher,
-        progress: Progress,
-        journal: Journal,
-        pool: WorkerPool,
-        job: Job,
-        interrupt: Interrupt,
+        self, reason: EndReason, searcher: Searcher, progress: Progress, journal: Journal, run: _Run
     ) -> EndReason:
-        """Reviews the best trials, checks the prices and records the review; returns why the run ended."""
+        """Reviews the best trials, validates the search, checks the prices and records both; returns why the run ended."""
         progress.notes = searcher.notes if isinstance(searcher, ScheduledSearch) else []
-        reviewed = None
-        if reason == "done" and self._study.recheck and self._bundle is not None:
-            progress.stage = "re-running the best trials in detail"
-            table = table_of(valid_events(journal.read("finished", *KINDS)), self._study)
-            reviewed = review_best(table, self._bundle, pool, job, interrupt, self._plan.run_config.trial_timeout_s)
-        if self._bundle is not None and reason != UNCHECKED and not check_prices(pool, job, interrupt):
+        reviewed, validated = None, None
+        study, timeout_s = self._study, self._plan.run_config.trial_timeout_s
+        if reason == "done" and self._bundle is not None and (study.recheck or study.validation is not None):
+            table = table_of(valid_events(journal.read("finished", *KINDS)), study)
+            if study.recheck:
+                progress.stage = "re-running the best trials in detail"
+                reviewed = review_best(table, self._bundle, run.pool, run.job, run.interrupt, timeout_s)
+            if study.validation is not None and (validated := self._validate(table, searcher, progress, run)) is None:
+                return UNCHECKED
+        if self._bundle is not None and reason != UNCHECKED and not check_prices(run.pool, run.job, run.interrupt):
             return UNCHECKED
-        if reviewed is not None:
-            journal.append(reviewed)
+        for event in (reviewed, validated):
+            if event is not None:
+                journal.append(event)
         return reason
+
+    def _validate(self, table: TrialTable, searcher: Searcher, progress: Progress, run: _Run) -> Validated | None:
+        """Tests the search on the windows of its validation; returns None if interrupted."""
+        assert self._bundle is not None
+        run_nested, show = partial(self._run_nested, run), partial(setattr, progress, "stage")
+        validation = Validation(self._study, self._plan.objective, self._bundle, run_nested, show)
+        learns = getattr(searcher, "learns", True)
+        choices = validation.search_again(run.new_search) if learns else validation.choose_again(table)
+        if choices is None:
+            return None
+
+        def job(seed: int) -> Job:
+            return replace(run.task, seed=seed).pack(run.sources)
+
+        validated = validation.test(choices, run.pool, job, run.interrupt, self._plan.run_config.trial_timeout_s)
+        return None if run.interrupt.is_set() else validated
+
+    def _run_nested(
+        self,
+        run: _Run,
+        folder: str,
+        study: Study,
+        objective: Any,
+        *,
+        search_alg: Any = None,
+        window: Window | None = None,
+        bundle: Bundle | None = None,
+    ) -> TrialTable | None:
+        """Runs a study within this study's folder, on the same workers; see `validation.RunNested`."""
+        path = self.path / folder
+        is_new = not (path / FILE_NAME).exists()
+        if not is_new and (results := ResultGrid(path, study)).is_done:
+            return results.table
+        plan = StudyPlan(
+            objective=objective,
+            study=study,
+            bundle=bundle or self._bundle,
+            location=StudyLocation(path),
+            run_config=replace(self._plan.run_config, callbacks=(), verbose=0, max_failures=None),
+            search_alg=search_alg,
+            is_new=is_new,
+            accept_changes=True,
+            window=window,
+        )
+        nested = Tuner(objective, param_space=study.space, _plan=plan)
+        with plan.location.locked():
+            reason = nested._run(run.pool, run.interrupt, run.sources)
+        return None if reason == UNCHECKED else ResultGrid(path, study).table
 
     def _total(self) -> int | None:
         """Returns the number of trials the study will have; None if it is not known."""

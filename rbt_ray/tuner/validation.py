@@ -1,0 +1,295 @@
+"""Tests a search on the windows of its validation: chooses a config in each, and runs it on the test bars.
+
+A search that does not learn chooses among the configs of its study, all of which are scored on all windows in one study
+within the study's folder. A search that learns runs again in each window, as a study of its own there.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from threading import Event
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from rbt_ray.data.fidelity import share_of
+from rbt_ray.engine.review import batch_numbers, run_alone
+from rbt_ray.errors import SettingError
+from rbt_ray.objectives.out_of_sample import OutOfSample
+from rbt_ray.objectives.windowed import N_SCORED, alone_in, on_windows, score_name
+from rbt_ray.pool.pool import Batch, Job, WorkerPool
+from rbt_ray.search.fidelity_ladder import ladder_from
+from rbt_ray.search.fixed_configs import FixedConfigs
+from rbt_ray.store.journal import Validated
+from rbt_ray.store.table import TrialTable
+from rbt_ray.study.seeds import nested_seed
+from rbt_ray.study.study import Study
+from rbt_ray.study.windows import Window
+from rbt_ray.types import Config, FloatArray
+
+if TYPE_CHECKING:
+    from rbt_ray.data.bundle import Bundle
+
+FOLDER = "validation"
+"""The folder, in a study's, of the studies that its validation runs."""
+
+
+class RunNested(Protocol):
+    """Runs a study within another study's folder, on the same workers."""
+
+    def __call__(
+        self,
+        folder: str,
+        study: Study,
+        objective: Any,
+        *,
+        search_alg: Any = None,
+        window: Window | None = None,
+        bundle: Bundle | None = None,
+    ) -> TrialTable | None:
+        """Returns its trials; None if it was interrupted. A study that is done already is read.
+
+        Args:
+            folder: below the other study's folder.
+            study: the definition.
+            objective: of the study.
+            search_alg: a new searcher or sampler object, if the definition names none.
+            window: the window whose training bars fidelities are a share of; None: all training bars.
+            bundle: the prices; None: those of the other study.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The config that is chosen in a window.
+
+    Args:
+        trial: its number, in the study's table or in that of the window's search.
+        point: ``(n_params,)`` the config.
+        in_sample: the study's metric on the training bars.
+        seed: of the study that the trial belongs to.
+    """
+
+    trial: int
+    point: FloatArray
+    in_sample: float
+    seed: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Validation:
+    """Runs the validation of a study.
+
+    Args:
+        study: the study, which has a validation.
+        objective: of the study.
+        bundle: the prices.
+        run_nested: runs a study within the study's folder.
+        on_stage: called with what is running, as text.
+    """
+
+    study: Study
+    objective: Any
+    bundle: Bundle
+    run_nested: RunNested
+    on_stage: Callable[[str], None]
+
+    @property
+    def windows(self) -> tuple[Window, ...]:
+        """The windows."""
+        assert self.study.validation is not None
+        return self.study.validation.windows
+
+    def choose_again(self, table: TrialTable) -> list[Choice | None] | None:
+        """Returns the best of the study's configs in each window; None if interrupted.
+
+        Args:
+            table: the trials of the study.
+        """
+        assert self.study.validation is not None
+        self.on_stage(f"validation: scoring the configs on {len(self.windows)} windows")
+        nested = replace(
+            self._nested(max(window.train_stop for window in self.windows)),
+            name="windows",
+            metric=N_SCORED,
+            mode="max",
+            search_alg="custom",
+            num_samples=None,
+            max_cost=None,
+            points_to_evaluate=(),
+        )
+        objective = on_windows(self.objective, self.study.metric, self.windows, self.study.validation.min_trades)
+        search = FixedConfigs(self.study.space, table.points)
+        found = self.run_nested(f"{FOLDER}/windows", nested, objective, search_alg=search)
+        if found is None:
+            return None
+        return [self._best(found, score_name(number), nested.seed) for number in range(len(self.windows))]
+
+    def search_again(self, search_alg: Callable[[], Any]) -> list[Choice | None] | None:
+        """Returns the best config of a new search in each window; None if interrupted.
+
+        Args:
+            search_alg: returns a new copy of the user's searcher object; None if the study names its search.
+        """
+        choices: list[Choice | None] = []
+        for number, window in enumerate(self.windows):
+            self.on_stage(f"validation: searching in window {number + 1} of {len(self.windows)}")
+            nested, objective = self._search_in(number, window)
+            found = self.run_nested(f"{FOLDER}/{number:04d}", nested, objective, search_alg=search_alg(), window=window)
+            if found is None:
+                return None
+            choices.append(self._best(found, nested.metric, nested.seed))
+        return choices
+
+    def test(
+        self,
+        choices: list[Choice | None],
+        pool: WorkerPool,
+        job: Callable[[int], Job],
+        interrupt: Event,
+        timeout_s: float | None,
+    ) -> Validated:
+        """Runs the chosen configs on the test bars of their windows.
+
+        Args:
+            choices: per window.
+            pool: idle workers.
+            job: returns the study's job with another seed.
+            interrupt: set to stop the study.
+            timeout_s: the time-out of a trial in seconds; see `run_alone`.
+        """
+        self.on_stage("validation: testing the chosen configs")
+        jobs = {seed: job(seed) for seed in {choice.seed for choice in choices if choice is not None}}
+        batches = [
+            Batch(
+                next(batch_numbers),
+                jobs[choice.seed],
+                np.array([choice.trial]),
+                choice.point[None],
+                purpose="test",
+                window=window,
+            )
+            for choice, window in zip(choices, self.windows, strict=True)
+            if choice is not None
+        ]
+        answers = iter(run_alone(batches, pool, interrupt, timeout_s))
+        tests = [None if choice is None else next(answers) for choice in choices]
+        return self._event(choices, [_as_test(test) for test in tests])
+
+    def _event(self, choices: list[Choice | None], tests: list[OutOfSample | None]) -> Validated:
+        assert self.study.bundle is not None
+        rows, returns = [], []
+        has_returns = any(test is not None and test.returns is not None for test in tests)
+        for window, choice, test in zip(self.windows, choices, tests, strict=True):
+            n = len(window.test_bars)
+            if test is None:  # no config qualifies, so nothing is held
+                returns.append(np.zeros(n))
+            else:
+                right = test.returns is not None and len(test.returns) == n
+                returns.append(test.returns if test.returns is not None and right else np.full(n, np.nan))
+            rows.append(
+                {
+                    "train": window.train,
+                    "test": window.test,
+                    "trial": None if choice is None else choice.trial,
+                    "config": None if choice is None else self._config(choice),
+                    "in_sample": None if choice is None else choice.in_sample,
+                    "metrics": {} if test is None else test.metrics,
+                    "error": None if test is None else test.error,
+                }
+            )
+        n_bars = self.study.bundle.train_bars
+        curves = {
+            "time_ms": self.bundle.index[:n_bars].astype("datetime64[ms]").astype(np.float64),
+            "holding": holding_returns(self.bundle)[:n_bars],
+            "returns": np.concatenate(returns) if has_returns else np.empty(0),
+        }
+        return Validated(rows, curves, self.bundle.periods_per_year)
+
+    def _config(self, choice: Choice) -> Config:
+        return self.study.space.decode(choice.point[None])[0]
+
+    def _nested(self, train_bars: int) -> Study:
+        """Returns the study's definition for its first `train_bars` bars, without what only the whole study does."""
+        assert self.study.bundle is not None
+        return replace(
+            self.study, bundle=replace(self.study.bundle, train_bars=train_bars), recheck=0, validation=None, why=""
+        )
+
+    def _search_in(self, number: int, window: Window) -> tuple[Study, Any]:
+        study = self.study
+        assert study.validation is not None
+        assert study.bundle is not None
+        nested = replace(
+            self._nested(window.train_stop),
+            name=f"window-{number:04d}",
+            seed=nested_seed(study.seed, "window", number),
+            # Prior results may come from the test bars; the best prior config is the last of the points.
+            warm_start=(),
+            points_to_evaluate=study.points_to_evaluate[: -1 if study.warm_start else None],
+            lowest_fidelity=_lowest_fidelity(study, len(window.train_bars)),
+        )
+        if study.fidelity == "reports":
+            return nested, alone_in(self.objective, window)
+        scored = on_windows(self.objective, study.metric, [window], study.validation.min_trades)
+        return replace(nested, metric=score_name(0)), scored
+
+    def _best(self, table: TrialTable, metric: str, seed: int) -> Choice | None:
+        rows = table.ranking(1, metric=metric, mode=self.study.mode)
+        if not len(rows):
+            return None
+        row = int(rows[0])
+        value = float(table.numbers(metric)[row])
+        return Choice(int(table.trials[row]), table.points[row], value, seed) if math.isfinite(value) else None
+
+
+def copies_of(search_alg: Any) -> Callable[[], Any]:
+    """Returns a function that returns a new copy of a searcher or sampler object, which has not run yet.
+
+    Raises:
+        SettingError: when that function is called, and the object cannot be copied.
+    """
+    try:
+        unused = copy.deepcopy(search_alg)
+    except Exception as error:  # the object's own code
+        reason = f"{type(error).__name__}: {error}"
+    else:
+        return lambda: copy.deepcopy(unused)
+
+    def refuse() -> Any:
+        raise SettingError(
+            f"the search runs again on other bars, each time with a copy of `search_alg`, and this object cannot be copied: "
+            f"{reason}. Name the search instead."
+        )
+
+    return refuse
+
+
+def holding_returns(bundle: Bundle) -> FloatArray:
+    """Returns ``(n_bars,)`` the mean of the symbols' returns from close to close: holding them equally, without costs."""
+    close = np.array(bundle.close)
+    for bar in range(1, len(close)):
+        missing = np.isnan(close[bar])
+        close[bar, missing] = close[bar - 1, missing]
+    change = np.full(close.shape, np.nan)
+    change[1:] = close[1:] / close[:-1] - 1
+    known = ~np.isnan(change)
+    mean: FloatArray = np.where(known, change, 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
+    return mean
+
+
+def _as_test(answer: Any) -> OutOfSample | None:
+    return OutOfSample({}, error=answer) if isinstance(answer, str) else answer
+
+
+def _lowest_fidelity(study: Study, n_bars: int) -> float:
+    """Returns the lowest fidelity in a window with `n_bars` training bars, so that it has as many bars as in the study."""
+    if study.bundle is None or study.fidelity != "prefix" or study.lowest_fidelity == 1:
+        return study.lowest_fidelity
+    least = share_of(study.lowest_fidelity, study.bundle.train_bars)
+    ladder = ladder_from(study.lowest_fidelity, study.eta)
+    return next((rung for rung in ladder if share_of(rung, n_bars) >= least), 1.0)
