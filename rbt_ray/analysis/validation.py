@@ -200,7 +200,7 @@ def _pieces(returns: FloatArray, tests: list[NDArray[np.int64]]) -> list[FloatAr
 
 
 def _equity(returns: FloatArray) -> FloatArray:
-    equity: FloatArray = np.cumprod(1 + np.nan_to_num(returns))
+    equity: FloatArray = np.cumprod(1 + np.nan_to_num(returns), dtype=np.float64)
     return equity
 
 

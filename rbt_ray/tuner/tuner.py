@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rbt_ray.analysis.permutation import PermutationTest
 from rbt_ray.engine import loop
 from rbt_ray.engine.dispatcher import Dispatcher
 from rbt_ray.engine.journal_retry import JournalRetry
@@ -36,16 +37,16 @@ from rbt_ray.search.registry import make_searcher, recorded_kind
 from rbt_ray.search.scheduled_search import ScheduledSearch
 from rbt_ray.search.searcher import Searcher
 from rbt_ray.store.journal import Ended, EndReason, Journal, Validated
-from rbt_ray.store.journal_file import FILE_NAME
-from rbt_ray.store.location import OWN_BUNDLE, StudyLocation
+from rbt_ray.store.location import OWN_BUNDLE
 from rbt_ray.store.table import TrialTable, table_of
 from rbt_ray.store.trust import KINDS, UNCHECKED, valid_events
 from rbt_ray.study.study import Study
-from rbt_ray.study.windows import Window
 from rbt_ray.tuner.callbacks import Callbacks
 from rbt_ray.tuner.changed_prices import check_bundle, prices_changed_error
 from rbt_ray.tuner.config import RunConfig, TuneConfig
 from rbt_ray.tuner.interrupt import interrupt_on_signals
+from rbt_ray.tuner.nested import NestedStudies, copies_of
+from rbt_ray.tuner.permutation import check_permutations, permutation_test
 from rbt_ray.tuner.plan import StudyPlan, plan_new, plan_restored
 from rbt_ray.tuner.pools import backend_of, pool_for, shutdown
 from rbt_ray.tuner.progress import show_progress
@@ -57,7 +58,7 @@ from rbt_ray.tuner.same_objective import (
     refuse_changed_code,
     require_same_objective,
 )
-from rbt_ray.tuner.validation import Validation, copies_of
+from rbt_ray.tuner.validation import Validation
 from rbt_ray.types import ACCOUNTING
 
 if TYPE_CHECKING:
@@ -68,14 +69,13 @@ __all__ = ["Tuner", "shutdown"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Run:
-    """What a running study works with: the user's own modules in `sources`, and copies of the user's searcher object."""
+    """What a running study works with; `sources` are the user's own modules."""
 
     pool: WorkerPool
     interrupt: Interrupt
     sources: dict[str, Source]
     task: Task
     job: Job
-    new_search: Callable[[], Any]
 
 
 class Tuner:
@@ -111,6 +111,7 @@ class Tuner:
         self._location = self._plan.location
         self._study, self._bundle = self._plan.study, self._plan.bundle
         self._is_new, self._has_run = self._plan.is_new, False
+        self._new_search = copies_of(self._plan.search_alg)
         if self._is_new:
             self._refuse_existing()
 
@@ -180,7 +181,7 @@ class Tuner:
             WorkerStartError: no worker could be started.
             JournalError: the journal, or its mirror at the end, cannot be written.
         """
-        if not self._is_new and (results := ResultGrid(self.path, self._study)).is_done:
+        if not self._is_new and (results := self._results()).is_done:
             self._location.sync()
             return results
         self._refuse_another_accounting()
@@ -197,13 +198,26 @@ class Tuner:
                 self._location.reconcile()
             with interrupt_on_signals() as interrupt, self._pool() as pool:
                 reason = self._run(pool, interrupt)
-        results = ResultGrid(self.path, self._study)
+        results = self._results()
         if reason == "interrupted":
             raise StudyInterrupted(
                 f"stopped with {len(results):,} trials recorded. Continue with `rbt-ray resume {name}` or "
                 f"`Tuner.restore({name!r}, objective)`."
             )
         return results
+
+    def _results(self) -> ResultGrid:
+        return ResultGrid(self.path, self._study, self._test_by_permutation)
+
+    def _test_by_permutation(self, table: TrialTable, n: int) -> PermutationTest:
+        n = check_permutations(self._study, n)
+        run_config = self._plan.run_config
+        with self._location.locked(), interrupt_on_signals() as interrupt, self._pool() as pool:
+            nested = self._nested(pool, interrupt, self._own_sources())
+            found = permutation_test(table, self._plan.objective, n, nested, verbose=run_config.verbose)
+        if found is None:
+            raise StudyInterrupted("the permutation test was stopped. Call `permutation_test` again to continue it.")
+        return found
 
     def _pool(self) -> AbstractContextManager[WorkerPool]:
         # An objective with prices of its own may use numba too: then the driver has usually imported it.
@@ -258,7 +272,7 @@ class Tuner:
                 stacklevel=4,  # one level is `explain_os_errors`
             )
         task = self._task(pool)
-        run = _Run(pool, interrupt, sources, task, task.pack(sources), copies_of(self._plan.search_alg))
+        run = _Run(pool, interrupt, sources, task, task.pack(sources))
         is_new = self._is_new
         journal = Journal.create(self.path, study.to_json()) if is_new else Journal(self.path, write=True)
         self._is_new, self._has_run = False, True
@@ -345,11 +359,12 @@ class Tuner:
 
     def _validate(self, table: TrialTable, searcher: Searcher, progress: Progress, run: _Run) -> Validated | None:
         """Tests the search on the windows of its validation; returns None if interrupted."""
-        assert self._bundle is not None
-        run_nested, show = partial(self._run_nested, run), partial(setattr, progress, "stage")
-        validation = Validation(self._study, self._plan.objective, self._bundle, run_nested, show)
+        nested = self._nested(run.pool, run.interrupt, run.sources)
+        validation = Validation(
+            self._study, self._plan.objective, nested.bundle, nested, partial(setattr, progress, "stage")
+        )
         learns = getattr(searcher, "learns", True)
-        choices = validation.search_again(run.new_search) if learns else validation.choose_again(table)
+        choices = validation.search_again() if learns else validation.choose_again(table)
         if choices is None:
             return None
 
@@ -359,37 +374,12 @@ class Tuner:
         validated = validation.test(choices, run.pool, job, run.interrupt, self._plan.run_config.trial_timeout_s)
         return None if run.interrupt.is_set() else validated
 
-    def _run_nested(
-        self,
-        run: _Run,
-        folder: str,
-        study: Study,
-        objective: Any,
-        *,
-        search_alg: Any = None,
-        window: Window | None = None,
-        bundle: Bundle | None = None,
-    ) -> TrialTable | None:
-        """Runs a study within this study's folder, on the same workers; see `validation.RunNested`."""
-        path = self.path / folder
-        is_new = not (path / FILE_NAME).exists()
-        if not is_new and (results := ResultGrid(path, study)).is_done:
-            return results.table
-        plan = StudyPlan(
-            objective=objective,
-            study=study,
-            bundle=bundle or self._bundle,
-            location=StudyLocation(path),
-            run_config=replace(self._plan.run_config, callbacks=(), verbose=0, max_failures=None),
-            search_alg=search_alg,
-            is_new=is_new,
-            accept_changes=True,
-            window=window,
-        )
-        nested = Tuner(objective, param_space=study.space, _plan=plan)
-        with plan.location.locked():
-            reason = nested._run(run.pool, run.interrupt, run.sources)
-        return None if reason == UNCHECKED else ResultGrid(path, study).table
+    def _nested(self, pool: WorkerPool, interrupt: Interrupt, sources: dict[str, Source]) -> NestedStudies:
+        def run(plan: StudyPlan) -> EndReason:
+            return Tuner(plan.objective, param_space=plan.study.space, _plan=plan)._run(pool, interrupt, sources)
+
+        assert self._bundle is not None
+        return NestedStudies(self.path, self._bundle, self._plan.run_config, run, self._new_search)
 
     def _total(self) -> int | None:
         """Returns the number of trials the study will have; None if it is not known."""

@@ -6,18 +6,16 @@ within the study's folder. A search that learns runs again in each window, as a 
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from threading import Event
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rbt_ray.data.fidelity import share_of
 from rbt_ray.engine.review import batch_numbers, run_alone
-from rbt_ray.errors import SettingError
 from rbt_ray.objectives.out_of_sample import OutOfSample
 from rbt_ray.objectives.windowed import N_SCORED, alone_in, on_windows, score_name
 from rbt_ray.pool.pool import Batch, Job, WorkerPool
@@ -28,6 +26,7 @@ from rbt_ray.store.table import TrialTable
 from rbt_ray.study.seeds import nested_seed
 from rbt_ray.study.study import Study
 from rbt_ray.study.windows import Window
+from rbt_ray.tuner.nested import NestedStudies
 from rbt_ray.types import Config, FloatArray
 
 if TYPE_CHECKING:
@@ -35,32 +34,6 @@ if TYPE_CHECKING:
 
 FOLDER = "validation"
 """The folder, in a study's, of the studies that its validation runs."""
-
-
-class RunNested(Protocol):
-    """Runs a study within another study's folder, on the same workers."""
-
-    def __call__(
-        self,
-        folder: str,
-        study: Study,
-        objective: Any,
-        *,
-        search_alg: Any = None,
-        window: Window | None = None,
-        bundle: Bundle | None = None,
-    ) -> TrialTable | None:
-        """Returns its trials; None if it was interrupted. A study that is done already is read.
-
-        Args:
-            folder: below the other study's folder.
-            study: the definition.
-            objective: of the study.
-            search_alg: a new searcher or sampler object, if the definition names none.
-            window: the window whose training bars fidelities are a share of; None: all training bars.
-            bundle: the prices; None: those of the other study.
-        """
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +61,14 @@ class Validation:
         study: the study, which has a validation.
         objective: of the study.
         bundle: the prices.
-        run_nested: runs a study within the study's folder.
+        nested: runs studies within the study's folder.
         on_stage: called with what is running, as text.
     """
 
     study: Study
     objective: Any
     bundle: Bundle
-    run_nested: RunNested
+    nested: NestedStudies
     on_stage: Callable[[str], None]
 
     @property
@@ -124,22 +97,20 @@ class Validation:
         )
         objective = on_windows(self.objective, self.study.metric, self.windows, self.study.validation.min_trades)
         search = FixedConfigs(self.study.space, table.points)
-        found = self.run_nested(f"{FOLDER}/windows", nested, objective, search_alg=search)
+        found = self.nested.table_of(f"{FOLDER}/windows", nested, objective, search_alg=search)
         if found is None:
             return None
         return [self._best(found, score_name(number), nested.seed) for number in range(len(self.windows))]
 
-    def search_again(self, search_alg: Callable[[], Any]) -> list[Choice | None] | None:
-        """Returns the best config of a new search in each window; None if interrupted.
-
-        Args:
-            search_alg: returns a new copy of the user's searcher object; None if the study names its search.
-        """
+    def search_again(self) -> list[Choice | None] | None:
+        """Returns the best config of a new search in each window; None if interrupted."""
         choices: list[Choice | None] = []
         for number, window in enumerate(self.windows):
             self.on_stage(f"validation: searching in window {number + 1} of {len(self.windows)}")
             nested, objective = self._search_in(number, window)
-            found = self.run_nested(f"{FOLDER}/{number:04d}", nested, objective, search_alg=search_alg(), window=window)
+            found = self.nested.table_of(
+                f"{FOLDER}/{number:04d}", nested, objective, search_alg=self.nested.new_search(), window=window
+            )
             if found is None:
                 return None
             choices.append(self._best(found, nested.metric, nested.seed))
@@ -245,28 +216,6 @@ class Validation:
         row = int(rows[0])
         value = float(table.numbers(metric)[row])
         return Choice(int(table.trials[row]), table.points[row], value, seed) if math.isfinite(value) else None
-
-
-def copies_of(search_alg: Any) -> Callable[[], Any]:
-    """Returns a function that returns a new copy of a searcher or sampler object, which has not run yet.
-
-    Raises:
-        SettingError: when that function is called, and the object cannot be copied.
-    """
-    try:
-        unused = copy.deepcopy(search_alg)
-    except Exception as error:  # the object's own code
-        reason = f"{type(error).__name__}: {error}"
-    else:
-        return lambda: copy.deepcopy(unused)
-
-    def refuse() -> Any:
-        raise SettingError(
-            f"the search runs again on other bars, each time with a copy of `search_alg`, and this object cannot be copied: "
-            f"{reason}. Name the search instead."
-        )
-
-    return refuse
 
 
 def holding_returns(bundle: Bundle) -> FloatArray:
