@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from rbt_ray.types import FloatArray, IntArray
+from rbt_ray import recordable
+from rbt_ray.recordable import require
+from rbt_ray.types import BoolArray, FloatArray, IntArray
 
 N_BLOCKS = 16
+N_SUMS = 3 * N_BLOCKS
+"""Numbers per trial in records: the sums of all blocks, then the sums of squares, then those of products."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,3 +75,76 @@ class BlockSums:
 
     def __len__(self) -> int:
         return len(self.trials)
+
+
+def block_lengths(n_bars: int, n_blocks: int = N_BLOCKS) -> IntArray:
+    """Returns ``(n_blocks,)`` the lengths of the blocks that `numpy.array_split` cuts `n_bars` bars into."""
+    shorter, n_longer = divmod(n_bars, n_blocks)
+    return np.full(n_blocks, shorter) + (np.arange(n_blocks) < n_longer)
+
+
+def sums_of(returns: FloatArray, benchmark: FloatArray) -> FloatArray:
+    """Returns ``(48,)`` the sums of one trial, as records have them.
+
+    The same bits for the same returns, whichever batch the trial is in.
+
+    Args:
+        returns: ``(n_bars,)`` simple returns per bar, at least one bar for each block.
+        benchmark: ``(n_bars,)`` returns of the benchmark.
+    """
+    ends = np.cumsum(block_lengths(len(returns)))
+    columns = np.stack([returns, returns * returns, returns * benchmark])
+    sums: FloatArray = np.add.reduceat(columns, ends - block_lengths(len(returns)), axis=1).ravel()
+    return sums
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BlockRows:
+    """Block sums of some rows of a batch or of a table, as they are sent and recorded.
+
+    Args:
+        rows: ``(n_rows,)`` positions in the batch, increasing.
+        values: ``(n_rows, 48)`` the sums of each row, all finite.
+    """
+
+    rows: IntArray
+    values: FloatArray
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @classmethod
+    def finite(cls, rows: IntArray, values: FloatArray) -> BlockRows | None:
+        """Returns the rows whose sums are all finite; None if there are none. Squares of huge returns are not finite."""
+        kept = np.isfinite(values).all(axis=1)
+        return cls(rows[kept], values[kept]) if kept.any() else None
+
+    def only(self, keep: BoolArray) -> BlockRows | None:
+        """Returns the rows for which ``keep``, ``(n,)`` by row of the batch, is True; None if there are none."""
+        kept = keep[self.rows]
+        if kept.all():
+            return self
+        return BlockRows(self.rows[kept], self.values[kept]) if kept.any() else None
+
+    def recordable(self, n: int) -> BlockRows:
+        """Returns the block sums of a batch of `n` trials in recordable form.
+
+        Raises:
+            ValueError: a part has another type or shape, a row is not of the batch or not in order, or a sum is not finite.
+        """
+        rows = recordable.array(self.rows, np.int64, np.shape(self.rows)[:1], "block_sums")
+        require(0 < len(rows) <= n, "block_sums", len(rows))
+        require(int(rows[0]) >= 0 and int(rows[-1]) < n and bool((np.diff(rows) > 0).all()), "block_sums", rows)
+        values = recordable.array(self.values, np.float64, (len(rows), N_SUMS), "block_sums")
+        require(bool(np.isfinite(values).all()), "block_sums", values)
+        return BlockRows(rows, values)
+
+    @classmethod
+    def join(cls, parts: Iterable[tuple[BlockRows | None, IntArray]]) -> BlockRows | None:
+        """Returns the block sums of several batches; each comes with the positions of its rows in the whole."""
+        found = [(positions[part.rows], part.values) for part, positions in parts if part is not None]
+        if not found:
+            return None
+        rows = np.concatenate([rows for rows, _ in found])
+        order = np.argsort(rows)
+        return cls(rows[order], np.concatenate([values for _, values in found])[order])

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rbt_ray import metric_columns, recordable
+from rbt_ray.block_sums import BlockRows
 from rbt_ray.metric_columns import MetricColumns
 from rbt_ray.recordable import require
 from rbt_ray.types import STATUSES, Checkpoint, Config, FloatArray, IntArray, Proposal, Result, StatusCode
@@ -81,6 +82,7 @@ class Outcomes:
         duration_s: ``(n,)`` seconds per trial; for a vectorised batch, its share of the batch.
         checkpoints: the latest checkpoint by row, for objectives that report.
         shares: for each row that stopped by itself, the share of the requested work that was done: above 0 and below 1.
+        block_sums: the block sums of some rows that completed; None if there are none.
     """
 
     status: NDArray[np.uint8]
@@ -89,6 +91,7 @@ class Outcomes:
     duration_s: FloatArray
     checkpoints: Mapping[int, Checkpoint] = field(default_factory=dict)
     shares: Mapping[int, float] = field(default_factory=dict)
+    block_sums: BlockRows | None = None
 
     def reached(self, asked: FloatArray) -> FloatArray:
         """Returns ``(n,)`` the fidelities that the trials reached.
@@ -123,6 +126,13 @@ class Outcomes:
         for left in self.checkpoints.values():
             require(type(left) is Checkpoint and type(left.payload) is bytes, "checkpoints", left)
             require(recordable.is_whole(left.n_reports), "checkpoints", left.n_reports)
+        block_sums = self.block_sums
+        if block_sums is not None:
+            require(type(block_sums) is BlockRows, "block_sums", block_sums)
+            block_sums = block_sums.recordable(n)
+            is_partial = not self.shares.keys().isdisjoint(block_sums.rows.tolist()) if self.shares else False
+            failed = status[block_sums.rows].any()  # the code of COMPLETED is 0
+            require(not (failed or is_partial), "block_sums", block_sums.rows)
         return RecordableOutcomes(
             status=status,
             metrics=metric_columns.all_recordable(self.metrics, n),
@@ -130,6 +140,7 @@ class Outcomes:
             duration_s=recordable.durations(self.duration_s, n),
             checkpoints=self.checkpoints,
             shares=self.shares,
+            block_sums=block_sums,
         )
 
     @classmethod

@@ -37,7 +37,7 @@ MAY_IMPORT = {
     "private_files": set(),
     "recordable": {"types"},
     "arrow_messages": set(),
-    "block_sums": {"types"},
+    "block_sums": {"recordable", "types"},
     "file_lock": set(),
     "process_limits": {"errors"},
     "_version": set(),

@@ -55,7 +55,7 @@ class ValidationResult:
         paths: ``(n_paths, n_bars)`` returns out of sample. A walk-forward has one path. In CPCV each bar is tested in several
             windows: path `i` has its returns in the `i`-th of them. NaN where a test failed; empty if the objective returns no
             returns per bar.
-        holding: ``(n_bars,)`` returns of holding all symbols equally, without costs.
+        benchmark: ``(n_bars,)`` returns of the study's benchmark: by default, of holding all symbols equally without costs.
     """
 
     name: str
@@ -64,7 +64,7 @@ class ValidationResult:
     windows: tuple[WindowResult, ...]
     time: NDArray[np.datetime64]
     paths: FloatArray
-    holding: FloatArray
+    benchmark: FloatArray
 
     @property
     def returns(self) -> FloatArray:
@@ -77,9 +77,9 @@ class ValidationResult:
         return _equity(self.returns)
 
     @property
-    def holding_equity(self) -> FloatArray:
-        """``(n_bars,)`` equity of holding on the same bars."""
-        return _equity(self.holding)
+    def benchmark_equity(self) -> FloatArray:
+        """``(n_bars,)`` equity of the benchmark on the same bars."""
+        return _equity(self.benchmark)
 
     @property
     def path_sharpes(self) -> FloatArray:
@@ -92,9 +92,9 @@ class ValidationResult:
         return float(np.mean(self.path_sharpes)) if len(self.paths) else np.nan
 
     @property
-    def holding_sharpe(self) -> float:
-        """The annual Sharpe ratio of holding on the same bars."""
-        return _sharpe(self.holding, self.periods_per_year)
+    def benchmark_sharpe(self) -> float:
+        """The annual Sharpe ratio of the benchmark on the same bars."""
+        return _sharpe(self.benchmark, self.periods_per_year)
 
     @property
     def in_sample(self) -> float:
@@ -143,7 +143,7 @@ class ValidationResult:
         """Returns all of it as JSON values; NaN becomes None."""
         summary = {
             name: getattr(self, name)
-            for name in ("name", "metric", "sharpe", "holding_sharpe", "in_sample", "out_of_sample", "efficiency")
+            for name in ("name", "metric", "sharpe", "benchmark_sharpe", "in_sample", "out_of_sample", "efficiency")
         }
         found = {
             **summary,
@@ -151,7 +151,7 @@ class ValidationResult:
             "path_sharpes": self.path_sharpes.tolist(),
             "time": np.datetime_as_string(self.time).tolist(),
             "equity": self.equity.tolist(),
-            "holding_equity": self.holding_equity.tolist(),
+            "benchmark_equity": self.benchmark_equity.tolist(),
         }
         plain: dict[str, Any] = _plain(found)
         return plain
@@ -178,7 +178,7 @@ def validation_result(event: Validated, name: str, metric: str) -> ValidationRes
             paths[used[at][inside], at[inside]] = returns[inside]
             used[at] += 1
     time = event.curves["time_ms"][bars].astype(np.int64).astype("datetime64[ms]")
-    return ValidationResult(name, metric, event.periods_per_year, windows, time, paths, event.curves["holding"][bars])
+    return ValidationResult(name, metric, event.periods_per_year, windows, time, paths, event.curves["benchmark"][bars])
 
 
 def _window(row: Mapping[str, Any], metric: str) -> WindowResult:

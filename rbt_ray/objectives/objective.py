@@ -15,9 +15,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from rbt_ray import metric_columns
+from rbt_ray.block_sums import BlockRows
 from rbt_ray.columns import Outcomes
 from rbt_ray.errors import ObjectiveError, ObjectiveResultError, RbtError
 from rbt_ray.metric_columns import Column
+from rbt_ray.objectives.blocks import BlockRequest, gathered
+from rbt_ray.objectives.builtin.strategy import Strategy
 from rbt_ray.objectives.interpreter import Interpreter, objective_frames
 from rbt_ray.objectives.isolation import GlobalRandomness, ProcessState
 from rbt_ray.objectives.kind import SweepObjective, kind_of
@@ -39,11 +42,18 @@ class Evaluator(Protocol):
     """The interface that workers call. A batch scores as its configs would one by one."""
 
     def score(
-        self, view: BundleView | None, points: FloatArray, seeds: Sequence[int], span: ReportRange = WHOLE, /
+        self,
+        view: BundleView | None,
+        points: FloatArray,
+        seeds: Sequence[int],
+        span: ReportRange = WHOLE,
+        blocks: BlockRequest | None = None,
+        /,
     ) -> Outcomes:
         """Returns the outcomes of the configs in `points`, ``(n_configs, n_params)``, in the same order.
 
-        `span` limits the iterations of objectives that take one config; for others it is `WHOLE`.
+        `span` limits the iterations of objectives that take one config; for others it is `WHOLE`. `blocks` asks for the
+        block sums of some rows; they are in the outcomes if the objective gives returns per bar, and change nothing else.
         """
         ...
 
@@ -73,7 +83,13 @@ class PerConfig:
     interpreter: Interpreter = field(default_factory=Interpreter)
 
     def score(
-        self, view: BundleView | None, points: FloatArray, seeds: Sequence[int], span: ReportRange = WHOLE, /
+        self,
+        view: BundleView | None,
+        points: FloatArray,
+        seeds: Sequence[int],
+        span: ReportRange = WHOLE,
+        blocks: BlockRequest | None = None,
+        /,
     ) -> Outcomes:
         """Calls the objective once per config, with the process state restored before each; a call that raises fails alone.
 
@@ -83,14 +99,14 @@ class PerConfig:
         repairing = self.interpreter.was_damaged
         call = self.interpreter.repairing(self.objective) if repairing else self.objective
         try:
-            outcomes = self._score(call, view, points, seeds, span)
+            outcomes = self._score(call, view, points, seeds, span, blocks)
             again = not repairing and self.interpreter.repair()
         except BaseException:
             if repairing or not self.interpreter.repair():
                 raise
             again = True
         if again or (len(points) > 1 and not self.randomness.is_used and self.randomness.look()):
-            return self.score(view, points, seeds, span)
+            return self.score(view, points, seeds, span, blocks)
         return outcomes
 
     def _score(
@@ -100,8 +116,11 @@ class PerConfig:
         points: FloatArray,
         seeds: Sequence[int],
         span: ReportRange,
+        blocks: BlockRequest | None,
     ) -> Outcomes:
         surroundings = ProcessState()
+        wanted = frozenset(blocks.rows.tolist()) if blocks is not None else frozenset[int]()
+        sums: dict[int, FloatArray] = {}
         rows: list[Metrics | None] = []
         errors: dict[int, str] = {}
         checkpoints: dict[int, Checkpoint] = {}
@@ -122,12 +141,19 @@ class PerConfig:
                     raise ObjectiveResultError(
                         "the objective ended without calling `rbt.report`, which this study needs for its fidelity."
                     )
-                rows.append(metrics_of(reports.latest if answer is None else answer, self.metric))
+                if answer is None:
+                    answer = reports.latest
+                metrics = metrics_of(answer, self.metric)
                 if reports.any:
                     if reports.checkpoint is not None:
                         checkpoints[row] = reports.checkpoint
                     if (share := reports.share) < 1:
                         shares[row] = share
+                if row in wanted and row not in shares and type(answer) is not float:
+                    assert blocks is not None
+                    if (found := blocks.sums(answer)) is not None:
+                        sums[row] = found
+                rows.append(metrics)
             except BaseException as error:  # one config, even one that calls sys.exit, must not stop the others
                 errors[row] = describe(error)
                 rows.append(None)
@@ -135,7 +161,7 @@ class PerConfig:
             if row == 0:
                 self.randomness.look()
             clock.append(perf_counter())
-        outcomes = _outcomes(rows, errors, np.diff(clock), self.metric)
+        outcomes = _outcomes(rows, errors, np.diff(clock), self.metric, gathered(sums))
         shares = {row: share for row, share in shares.items() if outcomes.status[row] == COMPLETED}
         return replace(outcomes, checkpoints=checkpoints, shares=shares)
 
@@ -150,7 +176,13 @@ class Batched:
     interpreter: Interpreter = field(default_factory=Interpreter)
 
     def score(
-        self, view: BundleView | None, points: FloatArray, seeds: Sequence[int], _span: ReportRange = WHOLE, /
+        self,
+        view: BundleView | None,
+        points: FloatArray,
+        seeds: Sequence[int],
+        _span: ReportRange = WHOLE,
+        blocks: BlockRequest | None = None,
+        /,
     ) -> Outcomes:
         """Calls the objective once; a batch that raises is retried in halves, so that only the configs at fault fail.
 
@@ -159,6 +191,7 @@ class Batched:
         start = perf_counter()
         configs = self.space.decode(points)
         rows: list[Metrics | None] | None = None
+        sums: dict[int, FloatArray] = {}
         surroundings = ProcessState()
         try:
             answers = copy_context().run(self.interpreter.repairing(self.objective), configs, view)
@@ -168,16 +201,19 @@ class Batched:
                     f"a batched objective returns a list of one result for each of its {len(configs)} params; "
                     f"got {f'{len(answers)} results' if is_list else short(answers)}."
                 )
-            rows = [metrics_of(answer, self.metric) for answer in answers]
+            metrics = [metrics_of(answer, self.metric) for answer in answers]
+            if blocks is not None:
+                sums = blocks.sums_of_rows(answers)
+            rows = metrics
         except BaseException as error:
             if len(configs) == 1:
                 return _all_failed(1, describe(error), start)
         finally:
             surroundings.restore()
         if rows is None:  # outside of the handler, so that errors of the halves are not chained to its error
-            return _in_halves(self, view, points, seeds)
+            return _in_halves(self, view, points, seeds, blocks)
         share = (perf_counter() - start) / len(configs)
-        return _outcomes(rows, {}, np.full(len(configs), share), self.metric)
+        return _outcomes(rows, {}, np.full(len(configs), share), self.metric, gathered(sums))
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +225,13 @@ class Sweep:
     metric: str
 
     def score(
-        self, view: BundleView | None, points: FloatArray, seeds: Sequence[int], _span: ReportRange = WHOLE, /
+        self,
+        view: BundleView | None,
+        points: FloatArray,
+        seeds: Sequence[int],
+        _span: ReportRange = WHOLE,
+        blocks: BlockRequest | None = None,
+        /,
     ) -> Outcomes:
         """Scores all configs in one pass over the bundle; the objective draws no random numbers."""
         start = perf_counter()
@@ -198,11 +240,17 @@ class Sweep:
         if self.metric not in wanted:
             wanted = (*wanted, self.metric)
         metrics: dict[str, Column] | None = None
+        sums: BlockRows | None = None
         try:
             if view is None:
                 raise ObjectiveError(f"{self.objective!r} needs prices: pass `bundle` to the Tuner.")
             columns = self.space.number_columns(points)
-            values = self.objective.evaluate(view, columns, wanted)
+            values: Mapping[str, FloatArray]
+            if blocks is not None and isinstance(self.objective, Strategy):
+                values, every = self.objective.evaluate_with_blocks(view, columns, wanted, blocks.benchmark)
+                sums = BlockRows.finite(blocks.rows, every[blocks.rows])
+            else:
+                values = self.objective.evaluate(view, columns, wanted)
             present = np.ones(n, dtype=bool)
             metrics = {
                 name: Column("float", np.asarray(values[name], np.float64).reshape(n), present) for name in wanted
@@ -211,17 +259,21 @@ class Sweep:
             if n == 1:
                 return _all_failed(1, describe(error), start)
         if metrics is None:
-            return _in_halves(self, view, points, seeds)
-        return finite_only(metrics, {}, np.full(n, (perf_counter() - start) / n), self.metric)
+            return _in_halves(self, view, points, seeds, blocks)
+        return finite_only(metrics, {}, np.full(n, (perf_counter() - start) / n), self.metric, sums)
 
 
 def finite_only(
-    metrics: Mapping[str, Column], errors: Mapping[int, str], durations: FloatArray, metric: str
+    metrics: Mapping[str, Column],
+    errors: Mapping[int, str],
+    durations: FloatArray,
+    metric: str,
+    sums: BlockRows | None = None,
 ) -> Outcomes:
-    """Returns outcomes in which trials without a finite study metric have failed, and failed trials have no metrics."""
+    """Returns outcomes in which trials without a finite study metric have failed, and failed trials have only an error."""
     status = np.full(len(durations), COMPLETED, np.uint8)
     status[list(errors)] = FAILED
-    return only_finite(Outcomes(status, metrics, errors, durations), metric)
+    return only_finite(Outcomes(status, metrics, errors, durations, block_sums=sums), metric)
 
 
 def only_finite(outcomes: Outcomes, metric: str) -> Outcomes:
@@ -238,7 +290,9 @@ def only_finite(outcomes: Outcomes, metric: str) -> Outcomes:
     kept = {name: c.only(status == COMPLETED) for name, c in metrics.items()}
     kept = {name: c for name, c in kept.items() if c.present.any()}
     errors = {**outcomes.errors, **reasons}
-    return Outcomes(status, kept, errors, outcomes.duration_s, outcomes.checkpoints)
+    sums = outcomes.block_sums
+    sums = None if sums is None else sums.only(status == COMPLETED)
+    return Outcomes(status, kept, errors, outcomes.duration_s, outcomes.checkpoints, block_sums=sums)
 
 
 def describe(error: BaseException) -> str:
@@ -258,16 +312,23 @@ def describe(error: BaseException) -> str:
     return f"{text[:half]}\n... {len(text) - 2 * half:,} characters left out ...\n{text[-half:]}"
 
 
-def _outcomes(rows: list[Metrics | None], errors: dict[int, str], durations: FloatArray, metric: str) -> Outcomes:
-    return finite_only(metric_columns.from_rows(rows), errors, durations, metric)
+def _outcomes(
+    rows: list[Metrics | None], errors: dict[int, str], durations: FloatArray, metric: str, sums: BlockRows | None
+) -> Outcomes:
+    return finite_only(metric_columns.from_rows(rows), errors, durations, metric, sums)
 
 
 def _in_halves(
-    evaluator: Batched | Sweep, view: BundleView | None, points: FloatArray, seeds: Sequence[int]
+    evaluator: Batched | Sweep,
+    view: BundleView | None,
+    points: FloatArray,
+    seeds: Sequence[int],
+    blocks: BlockRequest | None,
 ) -> Outcomes:
-    middle = len(points) // 2
-    left = evaluator.score(view, points[:middle], seeds[:middle])
-    right = evaluator.score(view, points[middle:], seeds[middle:])
+    n, middle = len(points), len(points) // 2
+    first, second = (None, None) if blocks is None else (blocks.part(0, middle), blocks.part(middle, n))
+    left = evaluator.score(view, points[:middle], seeds[:middle], WHOLE, first)
+    right = evaluator.score(view, points[middle:], seeds[middle:], WHOLE, second)
     return join_outcomes([left, right])
 
 
@@ -282,6 +343,9 @@ def join_outcomes(parts: Sequence[Outcomes]) -> Outcomes:
         metric_columns.join(places, n),
         errors,
         np.concatenate([part.duration_s for part in parts]),
+        block_sums=BlockRows.join(
+            (part.block_sums, np.arange(starts[i], starts[i + 1])) for i, part in enumerate(parts)
+        ),
     )
 
 

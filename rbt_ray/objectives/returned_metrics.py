@@ -7,18 +7,24 @@ from collections.abc import Mapping
 from itertools import islice
 from typing import Any
 
+import numpy as np
+
 from rbt_ray.errors import ObjectiveResultError
 from rbt_ray.recordable import LARGEST_INT
 from rbt_ray.study.values import to_python
-from rbt_ray.types import RESULT_COLUMNS, Metrics
+from rbt_ray.types import RESULT_COLUMNS, FloatArray, Metrics
 
 _LONGEST_NAME = 1_000
 _LONGEST_TEXT = 100_000
 _MOST_METRICS = 10_000
+_RETURNS = "returns"
+"""The name under which a dict of metrics may bring the series of returns that they are computed from."""
 
 
 def metrics_of(answer: Any, metric: str) -> Metrics:
     """Returns the result of an objective as plain metrics; a number is the metric of the study.
+
+    A series of `returns` in a dict is no metric; see `returns_of`.
 
     Raises:
         ObjectiveResultError: it is not a number, a dict of plain values, or a Backtest.
@@ -37,10 +43,55 @@ def metrics_of(answer: Any, metric: str) -> Metrics:
                 f"the objective returned {short(answer)}; return a number, a dict of metrics or a Backtest."
             )
         answer = metrics()
-    found = {_name(name): _plain(name, value) for name, value in islice(answer.items(), _MOST_METRICS + 1)}
+    found = {
+        _name(name): _plain(name, value)
+        for name, value in islice(answer.items(), _MOST_METRICS + 1)
+        if name != _RETURNS or not _is_series(value)
+    }
     if len(found) > _MOST_METRICS:
         raise ObjectiveResultError(f"a trial has at most {_MOST_METRICS:,} metrics; the objective returned more.")
     return found
+
+
+def returns_of(answer: Any, n_bars: int) -> FloatArray | None:
+    """Returns ``(n_bars,)`` the returns per bar of what an objective returned; None if it has none.
+
+    Args:
+        answer: a Backtest, the result of an adapter's backtest, or a dict with a series of `returns`.
+        n_bars: bars of the data. A Backtest on other bars has no returns for them.
+
+    Raises:
+        ObjectiveResultError: the `returns` of a dict are not a finite number for each bar.
+    """
+    if not isinstance(answer, Mapping):
+        found = getattr(answer, "returns", None)
+        fits = isinstance(found, np.ndarray) and found.shape == (n_bars,) and found.dtype == np.float64
+        return found if fits else None
+    given = answer.get(_RETURNS)
+    if not _is_series(given):
+        return None
+    try:
+        series: FloatArray = np.asarray(given, np.float64)
+    except (TypeError, ValueError) as error:
+        raise ObjectiveResultError(
+            f"`returns` are the strategy's simple returns per bar, as numbers; {error}."
+        ) from None
+    if series.shape != (n_bars,):
+        raise ObjectiveResultError(
+            f"`returns` are the strategy's simple returns, one for each of the {n_bars:,} bars of `data`; got shape "
+            f"{series.shape}. On bars without a return, such as the first, it is 0."
+        )
+    missing = np.flatnonzero(~np.isfinite(series))
+    if len(missing):
+        raise ObjectiveResultError(
+            f"`returns` are finite numbers; got {series[missing[0]]} on {len(missing):,} of {n_bars:,} bars, first on bar "
+            f"{missing[0]}. On bars without a return it is 0."
+        )
+    return series
+
+
+def _is_series(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) or getattr(value, "ndim", 0) > 0
 
 
 def _name(name: Any) -> str:

@@ -17,7 +17,7 @@ from rbt_ray.errors import ObjectiveResultError, SettingError
 from rbt_ray.objectives.builtin.strategy import Strategy
 from rbt_ray.objectives.kind import SweepObjective, kind_of
 from rbt_ray.objectives.reports import Reports
-from rbt_ray.objectives.returned_metrics import metrics_of
+from rbt_ray.objectives.returned_metrics import metrics_of, returns_of
 from rbt_ray.simulate.metrics import METRICS
 from rbt_ray.study.windows import Window
 from rbt_ray.types import Config, FloatArray, IntArray, Metrics
@@ -80,7 +80,7 @@ class OnWindows:
         return groups
 
     def value(self, metrics: Metrics) -> float:
-        """Returns the metric, NaN if there are too few trades.
+        """Returns the metric, NaN if it is not finite or if there are too few trades.
 
         Raises:
             ObjectiveResultError: there is no such metric.
@@ -91,7 +91,8 @@ class OnWindows:
                     f"`validation` needs the metric {name!r} as a number in each window; the objective returned "
                     f"{', '.join(metrics) or 'nothing'}."
                 )
-        return float(metrics[self.metric]) if metrics.get(_TRADES, 0) >= self.min_trades else np.nan
+        value = float(metrics[self.metric])
+        return value if np.isfinite(value) and metrics.get(_TRADES, 0) >= self.min_trades else np.nan
 
     def scores(self, run: Run, view: BundleView, answers: Mapping[int, Any] | None = None) -> Metrics:
         """Returns the metrics of one config: its value in each window, and texts of the errors.
@@ -188,7 +189,8 @@ class ColumnsOnWindows(OnWindows):
         names = (self.metric, _TRADES) if self.min_trades else (self.metric,)
         found = self.objective.evaluate(data.window(start, stop), columns, names)
         values = np.asarray(found[self.metric], np.float64)
-        return np.where(found[_TRADES] >= self.min_trades, values, np.nan) if self.min_trades else values
+        usable = np.isfinite(values) & (found[_TRADES] >= self.min_trades if self.min_trades else True)
+        return np.where(usable, values, np.nan)
 
     def _along_paths(self, part: BundleView, columns: Mapping[str, FloatArray], bars: IntArray) -> FloatArray:
         n_configs = len(next(iter(columns.values())))
@@ -267,16 +269,20 @@ class Path:
 
 
 def path_of(answer: Any, view: BundleView, metric: str) -> Path | None:
-    """Returns the returns per bar of an objective's answer on a view; None if it has none, or if `metric` needs more."""
+    """Returns the returns per bar of an objective's answer on a view; None if it has none, or if `metric` needs more.
+
+    Raises:
+        ObjectiveResultError: the answer has returns that cannot be used.
+    """
     from rbt_ray.simulate.backtest import Backtest  # here: it loads numba
     from rbt_ray.simulate.metric_kernel import metrics_of as metrics_of_returns
 
-    if isinstance(answer, Backtest):
-        return Path(answer.returns, answer.on) if len(answer.returns) == view.n_bars else None
-    if not isinstance(answer, Mapping) or metric not in _OF_RETURNS:
+    returns = returns_of(answer, view.n_bars)
+    if returns is None:
         return None
-    returns = np.ascontiguousarray(answer.get("returns", ()), dtype=np.float64)
-    if returns.shape != (view.n_bars,):
+    if isinstance(answer, Backtest):
+        return Path(returns, answer.on)
+    if metric not in _OF_RETURNS:
         return None
 
     def metrics(bars: IntArray) -> Metrics:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from rbt_ray import recordable
+from rbt_ray.block_sums import N_SUMS
 from rbt_ray.columns import Outcomes
 from rbt_ray.errors import PricesChangedError
 from rbt_ray.objectives.objective import only_finite
@@ -20,6 +21,7 @@ _MAX_BYTES = 500_000_000
 _MAX_LOCATION_CHARS = 500
 _BYTES_PER_CHAR = 12  # an emoji in JSON: two escapes of six bytes
 _BYTES_PER_NUMBER = 28  # a float in JSON
+_BYTES_PER_BLOCK_ROW = 8 * (1 + N_SUMS)
 
 
 def outcomes_of(answer: Any, n: int, metric: str) -> Outcomes:
@@ -89,4 +91,6 @@ def _size(outcomes: Outcomes) -> int:
             chars += sum([len(value) for value in values if type(value) is str])
             chars += sum([value.bit_length() for value in values if type(value) is int])  # more than its digits
         numbers += n * (_BYTES_PER_NUMBER if column.kind == "json" else 9)
+    if outcomes.block_sums is not None:
+        numbers += _BYTES_PER_BLOCK_ROW * len(outcomes.block_sums)
     return _BYTES_PER_CHAR * chars + numbers

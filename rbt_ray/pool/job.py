@@ -20,6 +20,7 @@ from rbt_ray.pool.driver_state import DriverState
 from rbt_ray.pool.pool import BundleRef, FilesRef, Job
 from rbt_ray.study.space import Space
 from rbt_ray.study.windows import Window
+from rbt_ray.types import FloatArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,7 @@ class Task:
         max_reports: the number of reports that is fidelity 1, if fidelity is counted in reports.
         files: a reference to the files that the objective brings; None if it brings none.
         window: the window whose training bars a fidelity is a share of; None: all training bars.
+        benchmark: ``(train_bars,)`` returns of the benchmark, for block sums; None: no block sums are recorded.
     """
 
     objective: Any
@@ -49,6 +51,7 @@ class Task:
     max_reports: int | None = None
     files: FilesRef | None = None
     window: Window | None = None
+    benchmark: FloatArray | None = None
 
     def pack(self, sources: Mapping[str, Source] | None = None) -> Job:
         """Returns the task as a job, with the user's own modules and the driver's state as they are now.

@@ -65,8 +65,9 @@ class Batch:
         trials: ``(n,)`` trial numbers.
         points: ``(n, n_params)`` their configs.
         fidelity: the share of the training bars that they use.
-        purpose: "score" returns `Outcomes`; "review" re-runs a config in detail; "test" runs a config on the test bars of
-            `window`; "check" has no trial, and compares the prices that the worker reads with their checksums.
+        purpose: "score" returns `Outcomes`; "sums" does, with block sums for all trials, drawn or not; "review" re-runs a
+            config in detail; "test" runs a config on the test bars of `window`; "check" has no trial, and compares the
+            prices that the worker reads with their checksums.
         starts: the checkpoints from which objectives that report continue, by row of the batch.
         window: the window to test on.
     """
@@ -76,7 +77,7 @@ class Batch:
     trials: IntArray
     points: FloatArray
     fidelity: float = 1.0
-    purpose: Literal["score", "review", "test", "check"] = "score"
+    purpose: Literal["score", "sums", "review", "test", "check"] = "score"
     starts: Mapping[int, Checkpoint] = field(default_factory=dict)
     window: Window | None = None
 
@@ -140,7 +141,7 @@ class Returned:
 
     @property
     def outcomes(self) -> Outcomes:
-        """The answer to a batch with the purpose "score"; `Batch.accept` has checked it."""
+        """The answer to a batch with the purpose "score" or "sums"; `Batch.accept` has checked it."""
         return cast("Outcomes", self.answer)
 
 

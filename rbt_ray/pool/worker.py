@@ -11,9 +11,12 @@ from time import thread_time as _thread_time
 from time import time as _time
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from rbt_ray.data.bundle import Bundle, PriceChecker
 from rbt_ray.data.fidelity import cut_to_fidelity, share_of
 from rbt_ray.data.memo import Memo
+from rbt_ray.objectives.blocks import BlockRequest
 from rbt_ray.objectives.fingerprint.own_code import Source
 from rbt_ray.objectives.objective import Evaluator, as_evaluator, describe
 from rbt_ray.objectives.out_of_sample import OutOfSample, out_of_sample
@@ -24,6 +27,7 @@ from rbt_ray.pool.driver_state import DriverState
 from rbt_ray.pool.job import Task
 from rbt_ray.pool.pool import Answer, Batch, Job, PricesChanged, Returned
 from rbt_ray.pool.process_check import ProcessCheck
+from rbt_ray.study.draw import is_recorded
 from rbt_ray.study.seeds import trial_seeds
 
 if TYPE_CHECKING:
@@ -159,11 +163,21 @@ class Worker:
 
     def _score(self, batch: Batch) -> Outcomes:
         seeds = trial_seeds(self._task.seed, batch.trials).tolist()
-        trials = batch.trials.tolist()
+        trials, blocks = batch.trials.tolist(), self._blocks(batch)
         if self._task.max_reports is None:
-            return self._evaluator.score(self._view(batch.fidelity), batch.points, seeds, ReportRange(trials=trials))
+            span = ReportRange(trials=trials)
+            return self._evaluator.score(self._view(batch.fidelity), batch.points, seeds, span, blocks)
         span = ReportRange(share_of(batch.fidelity, self._task.max_reports), batch.starts, trials)
-        return self._evaluator.score(self._view(1.0), batch.points, seeds, span)
+        return self._evaluator.score(self._view(1.0), batch.points, seeds, span, blocks)
+
+    def _blocks(self, batch: Batch) -> BlockRequest | None:
+        """Returns the request for the block sums of those trials that have them recorded."""
+        benchmark = self._task.benchmark
+        if benchmark is None or batch.fidelity < 1:
+            return None
+        all_trials = batch.purpose == "sums"
+        recorded = np.ones(len(batch), bool) if all_trials else is_recorded(self._task.seed, batch.trials)
+        return BlockRequest.of(np.flatnonzero(recorded), benchmark)
 
     def _review(self, batch: Batch) -> Review:
         seed = int(trial_seeds(self._task.seed, batch.trials)[0])

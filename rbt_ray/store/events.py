@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from rbt_ray import recordable
 from rbt_ray._version import __version__
+from rbt_ray.block_sums import N_SUMS, BlockRows
 from rbt_ray.columns import Outcomes
 from rbt_ray.metric_columns import Column
 from rbt_ray.recordable import require
@@ -60,6 +61,7 @@ class Finished:
         n = len(self.trials)
         trials = recordable.array(self.trials, np.int64, (n,), "trials")
         require(n > 0 and 0 <= int(trials.min()) <= recordable.LARGEST_NUMBER, "trials", trials)
+        require(self.outcomes.block_sums is None or self.fidelity == 1, "block_sums", self.fidelity)
         points = np.asarray(self.points, np.float64)
         require(points.ndim == 2 and len(points) == n, "points", points)
         require(validate.is_finite_number(self.fidelity) and 0 < self.fidelity <= 1, "fidelity", self.fidelity)
@@ -100,7 +102,7 @@ class Validated:
 
     Args:
         rows: per window its ranges `train` and `test`, `trial`, `config`, `in_sample`, `metrics` of the test bars, `error`.
-        curves: "time_ms" and "holding" of the training bars; "returns", those of the test bars of all windows in order.
+        curves: "time_ms" and "benchmark" of the training bars; "returns", those of the test bars of all windows in order.
         periods_per_year: bars in a year.
 
     Raises:
@@ -185,6 +187,9 @@ def _pack_finished(event: Finished) -> tuple[dict[str, Any], bytes]:
     parts: list[NDArray[Any]] = [event.points] if contiguous else [event.points, event.trials]
     parts += [] if all_completed else [outcomes.status]
     parts.append(outcomes.duration_s)
+    sums = outcomes.block_sums
+    if sums is not None:
+        parts += [sums.values] if len(sums) == n else [sums.rows, sums.values]
     metrics: dict[str, Any] = {}
     for name, column in outcomes.metrics.items():
         there = bool(column.present.all())
@@ -206,6 +211,7 @@ def _pack_finished(event: Finished) -> tuple[dict[str, Any], bytes]:
         "errors": {str(row): text for row, text in outcomes.errors.items()},
         "checkpoints": {str(row): checkpoint.n_reports for row, checkpoint in outcomes.checkpoints.items()},
         **({"shares": {str(row): share for row, share in outcomes.shares.items()}} if outcomes.shares else {}),
+        **({} if sums is None else {"block_sums": len(sums)}),
         "worker": event.worker,
         "started": event.started,
         "cpu_s": event.cpu_s,
@@ -251,6 +257,7 @@ def _unpack_finished(header: dict[str, Any], body: bytes, take: _Reader) -> Fini
     trials = np.arange(header["first"], header["first"] + n, dtype=np.int64) if header["contiguous"] else take("<i8", n)
     status = np.zeros(n, np.uint8) if header["all_completed"] else take("u1", n)
     duration = take("<f8", n)
+    block_sums = _unpack_block_sums(header.get("block_sums", 0), n, take)
     metrics = {name: _unpack_column(described, n, take) for name, described in header["metrics"].items()}
     metrics = old_names.renamed(metrics, _accounting(header))
     errors = {int(row): text for row, text in header["errors"].items()}
@@ -260,12 +267,19 @@ def _unpack_finished(header: dict[str, Any], body: bytes, take: _Reader) -> Fini
         trials=trials,
         points=points,
         fidelity=header["fidelity"],
-        outcomes=Outcomes(status, metrics, errors, duration, left, shares),
+        outcomes=Outcomes(status, metrics, errors, duration, left, shares, block_sums),
         worker=header["worker"],
         started=header["started"],
         cpu_s=header["cpu_s"],
         wall_s=header["wall_s"],
     )
+
+
+def _unpack_block_sums(n_rows: int, n: int, take: _Reader) -> BlockRows | None:
+    if not n_rows:
+        return None
+    rows = np.arange(n, dtype=np.int64) if n_rows == n else take("<i8", n_rows)
+    return BlockRows(rows, take("<f8", n_rows * N_SUMS).reshape(n_rows, N_SUMS))
 
 
 def _accounting(header: dict[str, Any]) -> int:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rbt_ray import metric_columns
+from rbt_ray.block_sums import BlockRows
 from rbt_ray.columns import Outcomes, Proposals, Results
 from rbt_ray.errors import JournalError
 from rbt_ray.metric_columns import Column
@@ -156,17 +157,18 @@ def _merge(finished: list[Finished], position: IntArray) -> Outcomes:
     errors: dict[int, str] = {}
     left: dict[int, Checkpoint] = {}
     shares: dict[int, float] = {}
-    parts, at = [], 0
+    parts, sums, at = [], [], 0
     for event in finished:
         rows = position[at : at + len(event.trials)]
         at += len(event.trials)
         status[rows], duration[rows] = event.outcomes.status, event.outcomes.duration_s
         parts.append((event.outcomes.metrics, rows))
+        sums.append((event.outcomes.block_sums, rows))
         errors.update((int(rows[row]), text) for row, text in event.outcomes.errors.items())
         left.update((int(rows[row]), checkpoint) for row, checkpoint in event.outcomes.checkpoints.items())
         shares.update((int(rows[row]), share) for row, share in event.outcomes.shares.items())
     metrics: dict[str, Column] = metric_columns.join(parts, n)
-    return Outcomes(status, metrics, errors, duration, left, shares)
+    return Outcomes(status, metrics, errors, duration, left, shares, BlockRows.join(sums))
 
 
 def _canonical(values: NDArray[Any]) -> bytes:

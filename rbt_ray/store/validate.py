@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from rbt_ray import recordable
+from rbt_ray.block_sums import N_SUMS
 from rbt_ray.recordable import require
 from rbt_ray.study.space import Space
 from rbt_ray.types import FloatArray
@@ -32,6 +33,9 @@ def check_layout(header: dict[str, Any], body: bytes) -> None:
     require(recordable.is_whole(header["first"]), "first", header["first"])
     for name in ("contiguous", "all_completed"):
         require(type(header[name]) is bool, name, header[name])
+    if "block_sums" in header:
+        n_rows = header["block_sums"]
+        require(recordable.is_whole(n_rows, min(n, most // N_SUMS)) and n_rows > 0, "block_sums", n_rows)
     for name, described in header["metrics"].items():
         require(type(described["all"]) is bool, "metrics", name)
         if described["kind"] == "json":
@@ -86,9 +90,9 @@ def check_validated(rows: list[dict[str, Any]], curves: Mapping[str, FloatArray]
     require(is_finite_number(periods_per_year) and periods_per_year > 0, "periods_per_year", periods_per_year)
     for name, curve in curves.items():
         require(np.ndim(curve) == 1, name, curve)
-    require({"time_ms", "holding", "returns"} <= curves.keys(), "curves", list(curves))
+    require({"time_ms", "benchmark", "returns"} <= curves.keys(), "curves", list(curves))
     n_bars = len(curves["time_ms"])
-    require(bool((np.abs(curves["time_ms"]) <= 2**53).all()) and len(curves["holding"]) == n_bars, "curves", n_bars)
+    require(bool((np.abs(curves["time_ms"]) <= 2**53).all()) and len(curves["benchmark"]) == n_bars, "curves", n_bars)
     n_tested = 0
     for row in rows:
         require(row.get("trial") is None or recordable.is_whole(row["trial"]), "trial", row)

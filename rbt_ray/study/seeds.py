@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from rbt_ray.types import IntArray
 
 
-def trial_seeds(study_seed: int, trials: IntArray) -> NDArray[np.uint64]:
-    """Returns ``(n,)`` a seed below 2**32 for each trial; every library's generator accepts such seeds.
+def mix64(study_seed: int, trials: IntArray) -> NDArray[np.uint64]:
+    """Returns ``(n,)`` a number below 2**64 for each trial, as if drawn by lot.
 
     Source:
         The finaliser of SplitMix64: Steele, Lea and Flood (2014), "Fast Splittable Pseudorandom Number Generators".
@@ -18,7 +18,12 @@ def trial_seeds(study_seed: int, trials: IntArray) -> NDArray[np.uint64]:
     z = z * np.uint64(0x9E3779B97F4A7C15) + np.uint64(study_seed % 2**64)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return (z ^ (z >> np.uint64(31))) >> np.uint64(32)
+    return z ^ (z >> np.uint64(31))
+
+
+def trial_seeds(study_seed: int, trials: IntArray) -> NDArray[np.uint64]:
+    """Returns ``(n,)`` a seed below 2**32 for each trial; every library's generator accepts such seeds."""
+    return mix64(study_seed, trials) >> np.uint64(32)
 
 
 def nested_seed(study_seed: int, purpose: str, number: int) -> int:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
+from rbt_ray.block_sums import N_BLOCKS
 from rbt_ray.errors import JournalError
 from rbt_ray.metric_columns import MetricColumns
 from rbt_ray.study.space import Space
@@ -56,6 +57,27 @@ class Address:
 
 
 @dataclass(frozen=True)
+class StudyBenchmark:
+    """The benchmark of a study, and its sums over the blocks of the training bars; see `rbt_ray.block_sums`.
+
+    Args:
+        kind: "hold": equal shares in all symbols; "symbol": one symbol; "zero": cash; "series": returns that the user gave.
+        symbol: of the kind "symbol".
+        returns: per training bar, of the kind "series"; () for others, which follow from the prices.
+        sums: of the returns of each block.
+        squares: sums of their squares.
+        periods_per_year: bars per year.
+    """
+
+    kind: Literal["hold", "symbol", "zero", "series"]
+    symbol: str | None
+    returns: tuple[float, ...]
+    sums: tuple[float, ...]
+    squares: tuple[float, ...]
+    periods_per_year: float
+
+
+@dataclass(frozen=True)
 class PriorResult:
     """A result of an earlier search: the loss of a point, ``(n_params,)``, at a fidelity."""
 
@@ -94,6 +116,8 @@ class Study:
         why: why "auto" chose this search; "" if the user did.
         accounting: the version of the rules of its backtests; see `rbt_ray.types.ACCOUNTING`.
         validation: the windows that the search is validated on, or None.
+        benchmark: what trials are compared with; None in studies without prices, and in those of versions that recorded no
+            block sums: none are recorded when such a study is resumed.
     """
 
     name: str
@@ -121,6 +145,7 @@ class Study:
     why: str = ""
     accounting: int = 1
     validation: WindowPlan | None = None
+    benchmark: StudyBenchmark | None = None
 
     def loss_of(self, metrics: MetricColumns, n: int) -> FloatArray:
         """Returns ``(n,)`` the losses that searchers minimize; NaN for a trial without the metric. Only this applies the mode."""
@@ -139,6 +164,7 @@ class Study:
         plain["warm_start"] = [asdict(prior) for prior in self.warm_start]
         plain["bundle"] = None if self.bundle is None else asdict(self.bundle)
         plain["validation"] = None if self.validation is None else asdict(self.validation)
+        plain["benchmark"] = None if self.benchmark is None else asdict(self.benchmark)
         return plain
 
     @classmethod
@@ -167,6 +193,7 @@ class Study:
             given["bundle"] = None if plain["bundle"] is None else BundleId(**plain["bundle"])
             if plain.get("validation") is not None:
                 given["validation"] = WindowPlan.from_json(plain["validation"], given["bundle"].train_bars)
+            given["benchmark"] = _benchmark(plain.get("benchmark"), given["bundle"])
             if plain.get("accounting", 1) == 1:
                 _complete(given)
             study = cls(**given)
@@ -185,6 +212,28 @@ class Study:
         if not (named and right):
             raise JournalError("the study's definition is damaged: it has invalid values.")
         return study
+
+
+def _benchmark(plain: dict[str, Any] | None, bundle: BundleId | None) -> StudyBenchmark | None:
+    """Returns the benchmark of a definition.
+
+    Raises:
+        ValueError: or a TypeError: it is damaged.
+    """
+    if plain is None:
+        return None
+    parts = {name: tuple(value) if isinstance(value, list) else value for name, value in plain.items()}
+    benchmark = StudyBenchmark(**parts)
+    check_types(benchmark)
+    n_returns = 0 if bundle is None or benchmark.kind != "series" else bundle.train_bars
+    lengths = (len(benchmark.returns), len(benchmark.sums), len(benchmark.squares))
+    numbers = np.array(
+        [*benchmark.returns, *benchmark.sums, *benchmark.squares, benchmark.periods_per_year], np.float64
+    )
+    has_symbol = (benchmark.symbol is None) == (benchmark.kind != "symbol")
+    if bundle is None or lengths != (n_returns, N_BLOCKS, N_BLOCKS) or not np.isfinite(numbers).all() or not has_symbol:
+        raise ValueError("its benchmark has invalid values")
+    return benchmark
 
 
 def _complete(given: dict[str, Any]) -> None:

@@ -57,6 +57,9 @@ class TuneConfig:
         max_pending: the number of trials that may be open at once; None: 32 for searchers that learn, else 131,072.
         deterministic: True gives the same table for the same seed, whatever the workers; False tells the searcher each
             result as it arrives.
+        benchmark: what the verdict compares trials with: "hold" is equal shares in all symbols, reset daily without costs;
+            the name of a symbol; simple returns per bar, as an array with one for each training bar or a pandas Series by
+            date; None: no return.
 
     Raises:
         SettingError: a value is not allowed.
@@ -80,6 +83,7 @@ class TuneConfig:
     time_budget_s: float | None = None
     max_pending: int | None = None
     deterministic: bool = True
+    benchmark: Any = "hold"
 
     def __post_init__(self) -> None:
         _check(isinstance(self.metric, str) and self.metric, "metric", "the name of a metric", self.metric)
@@ -117,6 +121,13 @@ class TuneConfig:
             n_rungs <= _MOST_RUNGS, "min_fidelity", f"at most {_MOST_RUNGS} factors of `eta` ({self.eta}) below 1", low
         )
         _flag("deterministic", self.deterministic)
+        _check(
+            self.benchmark is None
+            or (self.benchmark != "" if isinstance(self.benchmark, str) else _is_series(self.benchmark)),
+            "benchmark",
+            "'hold', the name of a symbol, a series of returns or None",
+            self.benchmark,
+        )
         points = self.points_to_evaluate
         if points is not None and (isinstance(points, (str, Mapping)) or not isinstance(points, Sequence)):
             raise SettingError(f"`points_to_evaluate` is a list of configs, such as [{{'fast': 10}}]; got {points!r}.")
@@ -240,6 +251,10 @@ def with_saved_settings(run_config: RunConfig, saved: Mapping[str, Any]) -> RunC
 def _check(right: Any, name: str, wanted: str, got: Any) -> None:
     if not right:
         raise SettingError(f"`{name}` is {wanted}; got {got!r}.")
+
+
+def _is_series(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) or getattr(value, "ndim", 0) == 1
 
 
 def _choice(name: str, got: Any, known: tuple[str, ...]) -> None:

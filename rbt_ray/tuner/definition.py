@@ -19,6 +19,7 @@ from rbt_ray.store.location import OWN_BUNDLE
 from rbt_ray.study.space import Space
 from rbt_ray.study.study import BundleId, Study
 from rbt_ray.study.windows import WindowPlan
+from rbt_ray.tuner.benchmark import study_benchmark
 from rbt_ray.tuner.config import RunConfig, TuneConfig, non_default_settings
 from rbt_ray.tuner.fidelity import lowest_fidelity
 from rbt_ray.tuner.splits import resolve
@@ -80,6 +81,7 @@ def define(objective: Any, space: Space, bundle: Bundle | None, tune: TuneConfig
         warm_start=warm_start,
         why=choice.why,
         accounting=ACCOUNTING,
+        benchmark=study_benchmark(tune.benchmark, bundle, train_bars),
     )
     # Creating the searcher here reports a space it cannot search before anything starts. The user's own object is not made
     # again: it serves one run.

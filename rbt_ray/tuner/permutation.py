@@ -78,6 +78,7 @@ def _definition(study: Study, number: int) -> Study:
         name=f"permutation-{number:04d}",
         seed=nested_seed(study.seed, "permut", number),
         recheck=0,
+        benchmark=None,
         validation=None,
         warm_start=(),
         points_to_evaluate=study.points_to_evaluate[: -1 if study.warm_start else None],

@@ -41,6 +41,7 @@ from rbt_ray.store.location import OWN_BUNDLE
 from rbt_ray.store.table import TrialTable, table_of
 from rbt_ray.store.trust import KINDS, UNCHECKED, valid_events
 from rbt_ray.study.study import Study
+from rbt_ray.tuner.benchmark import benchmark_returns
 from rbt_ray.tuner.callbacks import Callbacks
 from rbt_ray.tuner.changed_prices import check_bundle, prices_changed_error
 from rbt_ray.tuner.config import RunConfig, TuneConfig
@@ -59,7 +60,7 @@ from rbt_ray.tuner.same_objective import (
     require_same_objective,
 )
 from rbt_ray.tuner.validation import Validation
-from rbt_ray.types import ACCOUNTING
+from rbt_ray.types import ACCOUNTING, FloatArray
 
 if TYPE_CHECKING:
     from rbt_ray.data.bundle import Bundle
@@ -334,7 +335,14 @@ class Tuner:
             max_reports=study.max_reports,
             files=None if provider is None else pool.share_files(provider.files),
             window=self._plan.window,
+            benchmark=self._benchmark(),
         )
+
+    def _benchmark(self) -> FloatArray | None:
+        study = self._study
+        if self._bundle is None or study.bundle is None or study.benchmark is None:
+            return None
+        return benchmark_returns(study.benchmark, self._bundle, study.bundle.train_bars)
 
     def _after_search(
         self, reason: EndReason, searcher: Searcher, progress: Progress, journal: Journal, run: _Run
@@ -360,19 +368,9 @@ class Tuner:
     def _validate(self, table: TrialTable, searcher: Searcher, progress: Progress, run: _Run) -> Validated | None:
         """Tests the search on the windows of its validation; returns None if interrupted."""
         nested = self._nested(run.pool, run.interrupt, run.sources)
-        validation = Validation(
-            self._study, self._plan.objective, nested.bundle, nested, partial(setattr, progress, "stage")
-        )
-        learns = getattr(searcher, "learns", True)
-        choices = validation.search_again() if learns else validation.choose_again(table)
-        if choices is None:
-            return None
-
-        def job(seed: int) -> Job:
-            return replace(run.task, seed=seed).pack(run.sources)
-
-        validated = validation.test(choices, run.pool, job, run.interrupt, self._plan.run_config.trial_timeout_s)
-        return None if run.interrupt.is_set() else validated
+        validation = Validation(self._study, run.task, run.sources, nested, partial(setattr, progress, "stage"))
+        learns, timeout_s = getattr(searcher, "learns", True), self._plan.run_config.trial_timeout_s
+        return validation.run(table, run.pool, run.interrupt, timeout_s, learns=learns)
 
     def _nested(self, pool: WorkerPool, interrupt: Interrupt, sources: dict[str, Source]) -> NestedStudies:
         def run(plan: StudyPlan) -> EndReason:

@@ -7,18 +7,20 @@ within the study's folder. A search that learns runs again in each window, as a 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from threading import Event
-from typing import TYPE_CHECKING, Any
+from typing import Any, cast
 
 import numpy as np
 
 from rbt_ray.data.fidelity import share_of
 from rbt_ray.engine.review import batch_numbers, run_alone
+from rbt_ray.objectives.fingerprint.own_code import Source
 from rbt_ray.objectives.out_of_sample import OutOfSample
 from rbt_ray.objectives.windowed import N_SCORED, alone_in, on_windows, score_name
-from rbt_ray.pool.pool import Batch, Job, WorkerPool
+from rbt_ray.pool.job import Task
+from rbt_ray.pool.pool import Answer, Batch, WorkerPool
 from rbt_ray.search.fidelity_ladder import ladder_from
 from rbt_ray.search.fixed_configs import FixedConfigs
 from rbt_ray.store.journal import Validated
@@ -28,9 +30,6 @@ from rbt_ray.study.study import Study
 from rbt_ray.study.windows import Window
 from rbt_ray.tuner.nested import NestedStudies
 from rbt_ray.types import Config, FloatArray
-
-if TYPE_CHECKING:
-    from rbt_ray.data.bundle import Bundle
 
 FOLDER = "validation"
 """The folder, in a study's, of the studies that its validation runs."""
@@ -59,17 +58,35 @@ class Validation:
 
     Args:
         study: the study, which has a validation.
-        objective: of the study.
-        bundle: the prices.
+        task: its task.
+        sources: the user's own modules.
         nested: runs studies within the study's folder.
         on_stage: called with what is running, as text.
     """
 
     study: Study
-    objective: Any
-    bundle: Bundle
+    task: Task
+    sources: Mapping[str, Source]
     nested: NestedStudies
     on_stage: Callable[[str], None]
+
+    def run(
+        self, table: TrialTable, pool: WorkerPool, interrupt: Event, timeout_s: float | None, *, learns: bool
+    ) -> Validated | None:
+        """Returns the results to record; None if interrupted.
+
+        Args:
+            table: the trials of the study.
+            pool: idle workers.
+            interrupt: set to stop the study.
+            timeout_s: the time-out of a trial in seconds; see `run_alone`.
+            learns: whether the search learns, and so runs again in each window.
+        """
+        choices = self._search_again() if learns else self._choose_again(table)
+        if choices is None:
+            return None
+        tests = self._test(choices, pool, interrupt, timeout_s)
+        return None if interrupt.is_set() else self._event(choices, tests)
 
     @property
     def windows(self) -> tuple[Window, ...]:
@@ -77,7 +94,7 @@ class Validation:
         assert self.study.validation is not None
         return self.study.validation.windows
 
-    def choose_again(self, table: TrialTable) -> list[Choice | None] | None:
+    def _choose_again(self, table: TrialTable) -> list[Choice | None] | None:
         """Returns the best of the study's configs in each window; None if interrupted.
 
         Args:
@@ -95,14 +112,14 @@ class Validation:
             max_cost=None,
             points_to_evaluate=(),
         )
-        objective = on_windows(self.objective, self.study.metric, self.windows, self.study.validation.min_trades)
+        objective = on_windows(self.task.objective, self.study.metric, self.windows, self.study.validation.min_trades)
         search = FixedConfigs(self.study.space, table.points)
         found = self.nested.table_of(f"{FOLDER}/windows", nested, objective, search_alg=search)
         if found is None:
             return None
         return [self._best(found, score_name(number), nested.seed) for number in range(len(self.windows))]
 
-    def search_again(self) -> list[Choice | None] | None:
+    def _search_again(self) -> list[Choice | None] | None:
         """Returns the best config of a new search in each window; None if interrupted."""
         choices: list[Choice | None] = []
         for number, window in enumerate(self.windows):
@@ -116,25 +133,13 @@ class Validation:
             choices.append(self._best(found, nested.metric, nested.seed))
         return choices
 
-    def test(
-        self,
-        choices: list[Choice | None],
-        pool: WorkerPool,
-        job: Callable[[int], Job],
-        interrupt: Event,
-        timeout_s: float | None,
-    ) -> Validated:
-        """Runs the chosen configs on the test bars of their windows.
-
-        Args:
-            choices: per window.
-            pool: idle workers.
-            job: returns the study's job with another seed.
-            interrupt: set to stop the study.
-            timeout_s: the time-out of a trial in seconds; see `run_alone`.
-        """
+    def _test(
+        self, choices: list[Choice | None], pool: WorkerPool, interrupt: Event, timeout_s: float | None
+    ) -> list[OutOfSample | None]:
+        """Returns the results of the chosen configs on the test bars of their windows."""
         self.on_stage("validation: testing the chosen configs")
-        jobs = {seed: job(seed) for seed in {choice.seed for choice in choices if choice is not None}}
+        seeds = {choice.seed for choice in choices if choice is not None}
+        jobs = {seed: replace(self.task, seed=seed).pack(self.sources) for seed in seeds}
         batches = [
             Batch(
                 next(batch_numbers),
@@ -148,11 +153,11 @@ class Validation:
             if choice is not None
         ]
         answers = iter(run_alone(batches, pool, interrupt, timeout_s))
-        tests = [None if choice is None else next(answers) for choice in choices]
-        return self._event(choices, [_as_test(test) for test in tests])
+        return [None if choice is None else _as_test(next(answers)) for choice in choices]
 
     def _event(self, choices: list[Choice | None], tests: list[OutOfSample | None]) -> Validated:
         assert self.study.bundle is not None
+        assert self.task.benchmark is not None
         rows, returns = [], []
         has_returns = any(test is not None and test.returns is not None for test in tests)
         for window, choice, test in zip(self.windows, choices, tests, strict=True):
@@ -173,13 +178,13 @@ class Validation:
                     "error": None if test is None else test.error,
                 }
             )
-        n_bars = self.study.bundle.train_bars
+        bundle, n_bars = self.nested.bundle, self.study.bundle.train_bars
         curves = {
-            "time_ms": self.bundle.index[:n_bars].astype("datetime64[ms]").astype(np.float64),
-            "holding": holding_returns(self.bundle)[:n_bars],
+            "time_ms": bundle.index[:n_bars].astype("datetime64[ms]").astype(np.float64),
+            "benchmark": self.task.benchmark,
             "returns": np.concatenate(returns) if has_returns else np.empty(0),
         }
-        return Validated(rows, curves, self.bundle.periods_per_year)
+        return Validated(rows, curves, bundle.periods_per_year)
 
     def _config(self, choice: Choice) -> Config:
         return self.study.space.decode(choice.point[None])[0]
@@ -188,7 +193,12 @@ class Validation:
         """Returns the study's definition for its first `train_bars` bars, without what only the whole study does."""
         assert self.study.bundle is not None
         return replace(
-            self.study, bundle=replace(self.study.bundle, train_bars=train_bars), recheck=0, validation=None, why=""
+            self.study,
+            bundle=replace(self.study.bundle, train_bars=train_bars),
+            recheck=0,
+            benchmark=None,
+            validation=None,
+            why="",
         )
 
     def _search_in(self, number: int, window: Window) -> tuple[Study, Any]:
@@ -205,8 +215,8 @@ class Validation:
             lowest_fidelity=_lowest_fidelity(study, len(window.train_bars)),
         )
         if study.fidelity == "reports":
-            return nested, alone_in(self.objective, window)
-        scored = on_windows(self.objective, study.metric, [window], study.validation.min_trades)
+            return nested, alone_in(self.task.objective, window)
+        scored = on_windows(self.task.objective, study.metric, [window], study.validation.min_trades)
         return replace(nested, metric=score_name(0)), scored
 
     def _best(self, table: TrialTable, metric: str, seed: int) -> Choice | None:
@@ -218,21 +228,8 @@ class Validation:
         return Choice(int(table.trials[row]), table.points[row], value, seed) if math.isfinite(value) else None
 
 
-def holding_returns(bundle: Bundle) -> FloatArray:
-    """Returns ``(n_bars,)`` the mean of the symbols' returns from close to close: holding them equally, without costs."""
-    close = np.array(bundle.close)
-    for bar in range(1, len(close)):
-        missing = np.isnan(close[bar])
-        close[bar, missing] = close[bar - 1, missing]
-    change = np.full(close.shape, np.nan)
-    change[1:] = close[1:] / close[:-1] - 1
-    known = ~np.isnan(change)
-    mean: FloatArray = np.where(known, change, 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
-    return mean
-
-
-def _as_test(answer: Any) -> OutOfSample | None:
-    return OutOfSample({}, error=answer) if isinstance(answer, str) else answer
+def _as_test(answer: Answer | str) -> OutOfSample:
+    return OutOfSample({}, error=answer) if isinstance(answer, str) else cast("OutOfSample", answer)
 
 
 def _lowest_fidelity(study: Study, n_bars: int) -> float:

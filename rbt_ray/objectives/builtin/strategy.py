@@ -120,6 +120,33 @@ class Strategy(ABC):
             InputError: `columns` has other names, or a value that is not allowed in any of them.
             SettingError: a metric does not exist.
         """
+        return self._sweep(data, columns, metrics, None)[0]
+
+    def evaluate_with_blocks(
+        self, data: BundleView, columns: Mapping[str, FloatArray], metrics: tuple[str, ...], benchmark: FloatArray
+    ) -> tuple[dict[str, FloatArray], FloatArray]:
+        """Returns the metrics of `evaluate`, with the same bits, and block sums ``(n_configs, 48)``.
+
+        Args:
+            data: prices.
+            columns: ``(n_configs,)`` values of each parameter.
+            metrics: names of the metrics.
+            benchmark: ``(n_bars,)`` returns of the benchmark; see `rbt_ray.block_sums`.
+
+        Raises:
+            InputError, SettingError: as `evaluate`.
+        """
+        found, sums = self._sweep(data, columns, metrics, benchmark)
+        assert sums is not None
+        return found, sums
+
+    def _sweep(
+        self,
+        data: BundleView,
+        columns: Mapping[str, FloatArray],
+        metrics: tuple[str, ...] | None,
+        benchmark: FloatArray | None,
+    ) -> tuple[dict[str, FloatArray], FloatArray | None]:
         from rbt_ray.objectives.sweep.run import sweep
 
         names = self.metrics if metrics is None else tuple(metrics)
@@ -130,7 +157,7 @@ class Strategy(ABC):
         if len(set(shapes.values())) != 1 or len(next(iter(shapes.values()))) != 1:
             raise ShapeError(f"`columns` holds one array of shape (n_configs,) a parameter; got {shapes}.")
         check_values(self.name, self.parameters, table)
-        return sweep(self, data, table, names)
+        return sweep(self, data, table, names, benchmark)
 
     def order(self, columns: Mapping[str, FloatArray]) -> IntArray:
         """Returns an order of configs in which neighbours share indicators."""

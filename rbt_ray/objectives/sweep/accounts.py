@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from rbt_ray.objectives.sweep.blocks import BlockTable
 from rbt_ray.objectives.sweep.layout import (
     TILE,
     WIDTH,
@@ -38,9 +39,15 @@ def new_state(n_rows: int) -> FloatArray:
 
 
 def open_account(
-    view: BundleView, execution: Execution, rebalance: Rebalance, cost: float, moments: bool, state: FloatArray
+    view: BundleView,
+    execution: Execution,
+    rebalance: Rebalance,
+    cost: float,
+    moments: bool,
+    state: FloatArray,
+    blocks: BlockTable,
 ) -> Advance:
-    """Returns a function that advances `state` by the given accounting.
+    """Returns a function that advances `state` and `blocks` by the given accounting.
 
     Args:
         view: prices.
@@ -49,12 +56,14 @@ def open_account(
         cost: cost per unit of turnover, as a fraction.
         moments: whether to update the third and fourth moments and the downside.
         state: of `new_state`; changed in place.
+        blocks: the block sums, changed in place.
     """
     n_rows, n_bars, n_symbols = len(state) // len(STATE), view.n_bars, view.n_symbols
     lag = 0 if execution == "close" else 1
     buffer = aligned(2 * WIDTH * TILE)
     targets = np.zeros(2 * n_rows // WIDTH * n_symbols, np.uint8)
     listings = view.memo(listing_ends, execution)
+    ends, benchmark, sums = blocks.ends, blocks.benchmark, blocks.sums
 
     def close_out(first: int, tiles: int, words: NDArray[np.uint64]) -> None:
         table = words.reshape(-1, n_rows, n_symbols, WORDS)
@@ -74,7 +83,7 @@ def open_account(
             close_out(first, tiles, words)
             drift(
                 words, first, tiles, n_bars, n_symbols, lag, fill, close, known, cost, moments, book, targets, state,
-                buffer,
+                buffer, ends, benchmark, sums,
             )  # fmt: skip
 
     elif view.memo(has_holes, execution):
@@ -87,7 +96,7 @@ def open_account(
             close_out(first, tiles, words)
             reset_over_holes(
                 words, first, tiles, n_bars, n_symbols, lag, before, after, growth, known, cost, moments, weights,
-                targets, state, buffer,
+                targets, state, buffer, ends, benchmark, sums,
             )  # fmt: skip
 
     else:
@@ -99,7 +108,7 @@ def open_account(
         def advance(first: int, tiles: int, words: NDArray[np.uint64]) -> None:
             accumulate(
                 words, first, tiles, n_bars, n_symbols, lag, tiled_before, tiled_after, tiled_rise, tiled_growth,
-                priced, cost, moments, carry, state, buffer,
+                priced, cost, moments, carry, state, buffer, ends, benchmark, sums,
             )  # fmt: skip
 
     return advance

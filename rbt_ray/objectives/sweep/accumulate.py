@@ -29,9 +29,20 @@ from rbt_ray.objectives.sweep.simd import (
     transpose,
     where,
 )
-from rbt_ray.objectives.sweep.statistics import FILLS, HELD, STATE, TRADED, TRIPS, advance, advance_moments, inlined
-from rbt_ray.simulate.compiled import FLAG, INTEGER, NUMBER, VECTOR, compiled
-from rbt_ray.types import FloatArray
+from rbt_ray.objectives.sweep.statistics import (
+    FILLS,
+    HELD,
+    STATE,
+    TRADED,
+    TRIPS,
+    advance,
+    advance_moments,
+    advance_with_blocks,
+    block_at,
+    inlined,
+)
+from rbt_ray.simulate.compiled import COUNTS, FLAG, INTEGER, NUMBER, VECTOR, compiled
+from rbt_ray.types import FloatArray, IntArray
 
 TOGETHER = 4
 """Configs whose returns are summed at a time."""
@@ -204,7 +215,7 @@ def _returns(
 
 @compiled(
     WORD_TABLE, INTEGER, INTEGER, INTEGER, INTEGER, INTEGER, VECTOR, VECTOR, VECTOR, VECTOR, WORD_TABLE, NUMBER, FLAG,
-    uint64[::1], float64[::1], float64[::1],
+    uint64[::1], float64[::1], float64[::1], COUNTS, VECTOR, float64[::1],
 )  # fmt: skip
 def accumulate(
     words: NDArray[np.uint64],
@@ -223,6 +234,9 @@ def accumulate(
     carry: NDArray[np.uint64],
     state: FloatArray,
     buffer: FloatArray,
+    ends: IntArray,
+    benchmark: FloatArray,
+    sums: FloatArray,
 ) -> None:
     """Advances the state of every config from the start of tile `first` over `tiles` tiles.
 
@@ -243,6 +257,9 @@ def accumulate(
         carry: ``(n_configs, n_symbols)`` flat: the last bar's decision in bit 0, the position held in bit 1.
         state: ``(n_statistics, n_configs)`` flat, `n_configs` a multiple of 8; see `statistics.STATE`.
         buffer: ``(2, 8, 128)`` flat: scratch memory.
+        ends: of a `blocks.BlockTable`, as the next two; empty if no block sums are wanted.
+        benchmark: returns of the benchmark.
+        sums: the block sums.
     """
     n_configs = len(state) // len(STATE)
     columns = WIDTH * TILE
@@ -251,6 +268,7 @@ def accumulate(
     for tile in range(first, first + tiles):
         start = tile * TILE
         bars = min(TILE, n_bars - start)
+        first_block = block_at(ends, start)
         for group in range(0, n_configs, WIDTH):
             for member in range(0, WIDTH, TOGETHER):
                 for one in range(TOGETHER):
@@ -302,4 +320,9 @@ def accumulate(
                 store(buffer, at + 7 * WIDTH, block[7])
             if moments:
                 advance_moments(buffer, columns, start, bars, state, n_configs, group)
-            advance(buffer, columns, start, bars, state, n_configs, group)
+            if len(sums) > 0:
+                advance_with_blocks(
+                    buffer, columns, start, bars, first_block, ends, benchmark, sums, state, n_configs, group
+                )
+            else:
+                advance(buffer, columns, start, bars, state, n_configs, group)

@@ -14,14 +14,24 @@ from numpy.typing import NDArray
 from rbt_ray.objectives.sweep.bits import FLAGS, WORD_TABLE, turn
 from rbt_ray.objectives.sweep.layout import TILE, WIDTH, WORDS
 from rbt_ray.objectives.sweep.simd import above, absolute, add_where, load, splat, store, where
-from rbt_ray.objectives.sweep.statistics import FILLS, HELD, STATE, TRADED, TRIPS, advance, advance_moments
-from rbt_ray.simulate.compiled import FLAG, INTEGER, NUMBER, VECTOR, compiled
-from rbt_ray.types import FloatArray
+from rbt_ray.objectives.sweep.statistics import (
+    FILLS,
+    HELD,
+    STATE,
+    TRADED,
+    TRIPS,
+    advance,
+    advance_moments,
+    advance_with_blocks,
+    block_at,
+)
+from rbt_ray.simulate.compiled import COUNTS, FLAG, INTEGER, NUMBER, VECTOR, compiled
+from rbt_ray.types import FloatArray, IntArray
 
 
 @compiled(
     WORD_TABLE, INTEGER, INTEGER, INTEGER, INTEGER, INTEGER, VECTOR, VECTOR, VECTOR, FLAGS, NUMBER, FLAG, float64[::1],
-    uint8[::1], float64[::1], float64[::1],
+    uint8[::1], float64[::1], float64[::1], COUNTS, VECTOR, float64[::1],
 )  # fmt: skip
 def reset_over_holes(
     words: NDArray[np.uint64],
@@ -40,6 +50,9 @@ def reset_over_holes(
     targets: NDArray[np.uint8],
     state: FloatArray,
     buffer: FloatArray,
+    ends: IntArray,
+    benchmark: FloatArray,
+    sums: FloatArray,
 ) -> None:
     """Advances the state of every config from the start of tile `first` over `tiles` tiles.
 
@@ -60,6 +73,9 @@ def reset_over_holes(
         targets: ``(2, n_configs / 8, n_symbols)`` flat, one bit per config: the current targets, and the targets filled last.
         state: ``(n_statistics, n_configs)`` flat, `n_configs` a multiple of 8; see `statistics.STATE`.
         buffer: ``(2, 8, 128)`` flat: scratch memory.
+        ends: of a `blocks.BlockTable`, as the next two; empty if no block sums are wanted.
+        benchmark: returns of the benchmark.
+        sums: the block sums.
     """
     n_configs = len(state) // len(STATE)
     filled = n_configs // WIDTH * n_symbols
@@ -69,6 +85,7 @@ def reset_over_holes(
     for tile in range(first, first + tiles):
         start = tile * TILE
         bars = min(TILE, n_bars - start)
+        first_block = block_at(ends, start)
         for group in range(0, n_configs, WIDTH):
             turn(words, ((tile - first) * n_configs + group) * n_symbols * WORDS, n_symbols, bits)
             own = group // WIDTH * n_symbols
@@ -108,4 +125,7 @@ def reset_over_holes(
             store(state, HELD * n_configs + group, exposure)
             if moments:
                 advance_moments(buffer, 0, start, bars, state, n_configs, group)
-            advance(buffer, 0, start, bars, state, n_configs, group)
+            if len(sums) > 0:
+                advance_with_blocks(buffer, 0, start, bars, first_block, ends, benchmark, sums, state, n_configs, group)
+            else:
+                advance(buffer, 0, start, bars, state, n_configs, group)

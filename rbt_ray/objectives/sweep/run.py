@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from rbt_ray.block_sums import N_SUMS, sums_of
 from rbt_ray.objectives.sweep.accounts import new_state, open_account
+from rbt_ray.objectives.sweep.blocks import BlockTable
 from rbt_ray.objectives.sweep.layout import WIDTH, WORDS, n_tiles
 from rbt_ray.objectives.sweep.statistics import (
     CUBES,
@@ -46,11 +48,24 @@ MOMENTS = frozenset({"sortino", "skew", "kurtosis"})
 """Metrics that need more than mean and squares, which takes a tenth more time: computed only on request."""
 
 
-def sweep(strategy: Strategy, view: BundleView, columns: Columns, names: tuple[str, ...]) -> dict[str, FloatArray]:
-    """Returns metrics ``(n_configs,)`` by name; the parameters must be valid.
+def sweep(
+    strategy: Strategy,
+    view: BundleView,
+    columns: Columns,
+    names: tuple[str, ...],
+    benchmark: FloatArray | None = None,
+) -> tuple[dict[str, FloatArray], FloatArray | None]:
+    """Returns metrics ``(n_configs,)`` by name, and block sums ``(n_configs, 48)``; the parameters must be valid.
 
     Configs are sorted so that neighbours share indicators, and processed a few thousand at a time to bound the memory.
-    Neither changes a figure.
+    Neither changes a figure, and neither do the block sums change a metric.
+
+    Args:
+        strategy: the objective.
+        view: prices.
+        columns: parameters.
+        names: of the metrics.
+        benchmark: ``(n_bars,)`` returns of the benchmark; None: compute no block sums, and return None for them.
     """
     execution = strategy.fills(view)
     cost = strategy.turnover_bps / BASIS_POINTS
@@ -60,13 +75,15 @@ def sweep(strategy: Strategy, view: BundleView, columns: Columns, names: tuple[s
     order = strategy.order(columns)
     size, step = _sizes(strategy.whole_history, len(order), n_symbols, tiles)
     metrics = {name: np.empty(len(order)) for name in names}
+    sums = None if benchmark is None else np.empty((len(order), N_SUMS))
     for start in range(0, len(order), size):
         rows = order[start : start + size]
         n_rows = -(-len(rows) // WIDTH) * WIDTH
         signals = strategy.signals(view, {name: values[rows] for name, values in columns.items()})
         words = np.zeros(step * n_rows * n_symbols * WORDS, np.uint64)
         state = new_state(n_rows)
-        advance = open_account(view, execution, strategy.rebalance, cost, moments, state)
+        blocks = BlockTable.of(benchmark, n_rows)
+        advance = open_account(view, execution, strategy.rebalance, cost, moments, state, blocks)
         for first in range(0, tiles, step):
             now = min(step, tiles - first)
             signals(first, now, n_rows, words)
@@ -74,12 +91,17 @@ def sweep(strategy: Strategy, view: BundleView, columns: Columns, names: tuple[s
         figures = _metrics(state.reshape(len(STATE), n_rows)[:, : len(rows)], n_bars, view.periods_per_year)
         for name in names:
             metrics[name][rows] = figures[name]
+        if sums is not None:
+            sums[rows] = blocks.rows(len(rows))
         # A bankrupt run ends early, which the sums do not take into account.
         for row in rows[state[LOW * n_rows : LOW * n_rows + len(rows)] <= 0.0]:
-            plain = strategy({name: values[row] for name, values in columns.items()}, view).metrics()
+            run = strategy({name: values[row] for name, values in columns.items()}, view)
+            plain = run.metrics()
             for name in names:
                 metrics[name][row] = plain[name]
-    return metrics
+            if sums is not None and benchmark is not None:
+                sums[row] = sums_of(run.returns, benchmark)
+    return metrics, sums
 
 
 def _sizes(whole_history: bool, n_configs: int, n_symbols: int, tiles: int) -> tuple[int, int]:

@@ -91,6 +91,10 @@ def _splat(builder: Any, value: Any) -> Any:
     return builder.shuffle_vector(first, undefined, ir.Constant(_PICKS, [0] * WIDTH))
 
 
+def _load_splat(builder: Any, data: Any, index: Any) -> Any:
+    return _splat(builder, builder.load(builder.gep(data, [index])))
+
+
 def _above(builder: Any, left: Any, right: Any) -> Any:
     return builder.bitcast(builder.fcmp_ordered(">", left, right), ir.IntType(8))
 
@@ -151,6 +155,8 @@ store = _instruction(_store, types.void, ARRAY, types.intp, float64x8)
 """`store(array, index, value)`: `array[index : index + 8] = value`, unchecked."""
 splat = _instruction(_splat, float64x8, types.float64)
 """`splat(number)`: the number in every element."""
+load_splat = _instruction(_load_splat, float64x8, ARRAY, types.intp)
+"""`load_splat(array, index)`: `splat(array[index])`, unchecked."""
 above = _instruction(_above, types.uint8, float64x8, float64x8)
 """`above(left, right)`: bit k is set if `left[k] > right[k]`; never if either is NaN."""
 least = _instruction(_least, float64x8, float64x8, float64x8)

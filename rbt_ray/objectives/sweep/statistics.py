@@ -5,6 +5,9 @@ maximum drawdown is `min q - 1`. Moments are summed about the mean of the bars b
 moments of the tile, and merged with those of the earlier tiles. No digits are lost if the mean is large compared with the
 deviation. The order of operations depends on the bars alone, so a config has the same figures, bit for bit, in any batch.
 
+Sums over the blocks of a study (`rbt_ray.block_sums`) are plain sums in the order of the bars, so a block without a position
+has sums of exactly 0.
+
 Source:
     Pébay (2008), "Formulas for Robust, One-Pass Parallel Computation of Covariances and Arbitrary-Order Statistical
     Moments", Sandia report SAND2008-6212, equations 2.1, 3.1; Chan, Golub, LeVeque (1979) for the second moment.
@@ -12,12 +15,14 @@ Source:
 
 from __future__ import annotations
 
+from typing import Any
+
 import numba
 import numpy as np
 
 from rbt_ray.objectives.sweep.layout import WIDTH
-from rbt_ray.objectives.sweep.simd import least, load, splat, store
-from rbt_ray.types import FloatArray
+from rbt_ray.objectives.sweep.simd import least, load, load_splat, splat, store
+from rbt_ray.types import FloatArray, IntArray
 
 STATE = (
     "equity", "ratio", "low", "mean", "squares", "cubes", "fourths", "downside", "traded", "held", "fills", "trips",
@@ -29,23 +34,21 @@ inlined = numba.njit(inline="always", nogil=True, error_model="numpy")
 
 
 @inlined  # type: ignore[untyped-decorator]
-def advance(buffer: FloatArray, at: int, start: int, bars: int, state: FloatArray, n_configs: int, group: int) -> None:
-    """Updates equity, drawdown, mean and squares of eight configs over the bars of a tile."""
+def _add_bar(r: Any, mean: Any, equity: Any, ratio: Any, low: Any, total: Any, squares: Any) -> Any:
+    """Returns equity, drawdown and sums of deviations after one more bar."""
     one = splat(1.0)
-    equity = load(state, EQUITY * n_configs + group)
-    ratio = load(state, RATIO * n_configs + group)
-    low = load(state, LOW * n_configs + group)
-    mean = load(state, MEAN * n_configs + group)
-    total, squares = splat(0.0), splat(0.0)
-    for t in range(bars):
-        r = load(buffer, at + t * WIDTH)
-        growth = r + one
-        equity = equity * growth
-        ratio = least(ratio * growth, one)
-        low = least(low, ratio)
-        deviation = r - mean
-        total = total + deviation
-        squares = squares + deviation * deviation
+    growth = r + one
+    ratio = least(ratio * growth, one)
+    deviation = r - mean
+    return equity * growth, ratio, least(low, ratio), total + deviation, squares + deviation * deviation
+
+
+@inlined  # type: ignore[untyped-decorator]
+def _store_tile(
+    equity: Any, ratio: Any, low: Any, mean: Any, total: Any, squares: Any,
+    start: int, bars: int, state: FloatArray, n_configs: int, group: int,
+) -> None:  # fmt: skip
+    """Writes the statistics at the end of a tile."""
     store(state, EQUITY * n_configs + group, equity)
     store(state, RATIO * n_configs + group, ratio)
     store(state, LOW * n_configs + group, low)
@@ -53,6 +56,66 @@ def advance(buffer: FloatArray, at: int, start: int, bars: int, state: FloatArra
     squares = squares - total * shift + total * shift * splat(start / (start + bars))
     store(state, SQUARES * n_configs + group, load(state, SQUARES * n_configs + group) + squares)
     store(state, MEAN * n_configs + group, mean + total / splat(np.float64(start + bars)))
+
+
+@inlined  # type: ignore[untyped-decorator]
+def advance(buffer: FloatArray, at: int, start: int, bars: int, state: FloatArray, n_configs: int, group: int) -> None:
+    """Updates equity, drawdown, mean and squares of eight configs over the bars of a tile."""
+    equity = load(state, EQUITY * n_configs + group)
+    ratio = load(state, RATIO * n_configs + group)
+    low = load(state, LOW * n_configs + group)
+    mean = load(state, MEAN * n_configs + group)
+    total, squares = splat(0.0), splat(0.0)
+    for t in range(bars):
+        r = load(buffer, at + t * WIDTH)
+        equity, ratio, low, total, squares = _add_bar(r, mean, equity, ratio, low, total, squares)
+    _store_tile(equity, ratio, low, mean, total, squares, start, bars, state, n_configs, group)
+
+
+@inlined  # type: ignore[untyped-decorator]
+def advance_with_blocks(
+    buffer: FloatArray,
+    at: int,
+    start: int,
+    bars: int,
+    block: int,
+    ends: IntArray,
+    benchmark: FloatArray,
+    sums: FloatArray,
+    state: FloatArray,
+    n_configs: int,
+    group: int,
+) -> None:
+    """Updates what `advance` does, to the same bits, and block sums; the tile starts in `block` of a `blocks.BlockTable`.
+
+    Most of the time of `advance` is spent waiting for the product of the bar before, so in one loop with it the sums cost
+    little.
+    """
+    equity = load(state, EQUITY * n_configs + group)
+    ratio = load(state, RATIO * n_configs + group)
+    low = load(state, LOW * n_configs + group)
+    mean = load(state, MEAN * n_configs + group)
+    total, squares = splat(0.0), splat(0.0)
+    first = 0
+    while first < bars:
+        while ends[block] <= start + first:
+            block += 1
+        plain = block * n_configs + group
+        square = plain + len(ends) * n_configs
+        product = square + len(ends) * n_configs
+        own, own_squares, products = load(sums, plain), load(sums, square), load(sums, product)
+        last = min(bars, ends[block] - start)
+        for t in range(first, last):
+            r = load(buffer, at + t * WIDTH)
+            equity, ratio, low, total, squares = _add_bar(r, mean, equity, ratio, low, total, squares)
+            own = own + r
+            own_squares = own_squares + r * r
+            products = products + r * load_splat(benchmark, start + t)
+        store(sums, plain, own)
+        store(sums, square, own_squares)
+        store(sums, product, products)
+        first = last
+    _store_tile(equity, ratio, low, mean, total, squares, start, bars, state, n_configs, group)
 
 
 @inlined  # type: ignore[untyped-decorator]
@@ -102,3 +165,12 @@ def advance_moments(
     )
     store(state, CUBES * n_configs + group, cubes)
     store(state, FOURTHS * n_configs + group, fourths)
+
+
+@inlined  # type: ignore[untyped-decorator]
+def block_at(ends: IntArray, bar: int) -> int:
+    """Returns the block that holds a bar; `ends` are the bars after the last of each block."""
+    block = 0
+    while block < len(ends) and ends[block] <= bar:
+        block += 1
+    return block

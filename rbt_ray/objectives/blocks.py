@@ -1,0 +1,65 @@
+"""BlockRequest: for which trials of a batch an evaluator computes block sums, and beside which benchmark."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rbt_ray.block_sums import N_BLOCKS, BlockRows, sums_of
+from rbt_ray.objectives.returned_metrics import returns_of
+from rbt_ray.types import FloatArray, IntArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BlockRequest:
+    """A request for the block sums of some trials of a batch at full fidelity.
+
+    Args:
+        rows: ``(n_rows,)`` rows of the batch, increasing, at least one.
+        benchmark: ``(n_bars,)`` returns of the benchmark on the bars of the batch, at least one for each block.
+    """
+
+    rows: IntArray
+    benchmark: FloatArray
+
+    @classmethod
+    def of(cls, rows: IntArray, benchmark: FloatArray) -> BlockRequest | None:
+        """Returns the request; None without rows, or with fewer bars than blocks."""
+        return cls(rows, benchmark) if len(rows) and len(benchmark) >= N_BLOCKS else None
+
+    def part(self, start: int, stop: int) -> BlockRequest | None:
+        """Returns the request for the rows from `start` up to `stop` of the batch, as a batch of their own."""
+        inside = self.rows[(self.rows >= start) & (self.rows < stop)]
+        return BlockRequest.of(inside - start, self.benchmark)
+
+    def sums(self, answer: Any) -> FloatArray | None:
+        """Returns ``(48,)`` the block sums of what an objective returned; None if that has no returns per bar.
+
+        Raises:
+            ObjectiveResultError: its `returns` are not one for each bar.
+        """
+        returns = returns_of(answer, len(self.benchmark))
+        return None if returns is None else sums_of(returns, self.benchmark)
+
+    def sums_of_rows(self, answers: Sequence[Any]) -> dict[int, FloatArray]:
+        """Returns the block sums by row, for rows that have them, from the answers of a batch.
+
+        Raises:
+            ObjectiveResultError: as `sums`.
+        """
+        found: dict[int, FloatArray] = {}
+        for row in self.rows.tolist():
+            answer = answers[row]
+            if type(answer) is not float and (sums := self.sums(answer)) is not None:
+                found[row] = sums
+        return found
+
+
+def gathered(found: dict[int, FloatArray]) -> BlockRows | None:
+    """Returns the block sums of a batch from those of single rows, in increasing order."""
+    if not found:
+        return None
+    return BlockRows.finite(np.array(list(found), np.int64), np.array(list(found.values())))
