@@ -73,6 +73,15 @@ class BlockSums:
             np.array([(table[part] * beside[part, None]).sum(axis=0) for part in parts]).T,
         )
 
+    @classmethod
+    def of_rows(cls, trials: IntArray, values: FloatArray) -> BlockSums:
+        """Returns the block sums of trials from ``(n_trials, 48)`` rows of records."""
+        return cls(trials, values[:, :N_BLOCKS], values[:, N_BLOCKS : 2 * N_BLOCKS], values[:, 2 * N_BLOCKS :])
+
+    def rows(self) -> FloatArray:
+        """Returns ``(n_trials, 48)`` the rows of records that `of_rows` takes."""
+        return np.concatenate([self.sums, self.squares, self.products], axis=1)
+
     def __len__(self) -> int:
         return len(self.trials)
 

@@ -14,8 +14,8 @@ import rbt_ray as rbt
 PACKAGE = Path(rbt.__file__).parent
 BASE = {"types", "errors", "environment", "nearest", "_version", "recordable"}
 BASE |= {
-    "block_sums",
     "arrow_messages",
+    "block_sums",
     "file_lock",
     "html_text",
     "os_errors",
@@ -53,7 +53,7 @@ MAY_IMPORT = {
     "store": COLUMNS | {"study"},
     "engine": COLUMNS | {"study", "search", "objectives", "data", "pool", "store"},
     # `rungs` compares how fidelities rank configs, by the correlation that the search calibrates with.
-    "analysis": BASE | {"search", "store"},
+    "analysis": BASE | {"search", "simulate", "store"},
     "reporting": COLUMNS | {"simulate", "study", "data", "store", "analysis"},
     "export": COLUMNS | {"study", "data", "store"},
     "tuner": COLUMNS
@@ -89,7 +89,13 @@ HEAVY = {
         *(f"data/{name}.py" for name in ("cells", "csv_file", "frames", "table_file", "embedded/build")),
         *(f"adapters/{name}.py" for name in ("frames", "backtesting", "pandas")),
     },
-    "scipy": {"search/sobol.py", "search/parzen_model.py", "compat/rustybt/config.py", "bench/significance.py"},
+    "scipy": {
+        "analysis/sharpe.py",
+        "search/sobol.py",
+        "search/parzen_model.py",
+        "compat/rustybt/config.py",
+        "bench/significance.py",
+    },
     "plotly": {"reporting"},
     "typer": {"cli"},
     "psutil": {

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from rbt_ray.analysis.sharpe import sharpe_of_sums
+from rbt_ray.block_sums import Benchmark, BlockSums
 from rbt_ray.errors import InputError, ShapeError
-from rbt_ray.types import FloatArray, IntArray
+from rbt_ray.types import FloatArray, IntArray, is_integer
 
-_AT_ONCE = 2**24
-"""Sharpe ratios computed at once: splits times trials."""
+_MOST_BLOCKS = 24
+"""More have over ten million splits."""
+_FLIPS = 99
+_SAMPLE = 100
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,57 +30,81 @@ class Cscv:
         in_sample: ``(n_splits,)`` its Sharpe ratio there, per bar.
         out_of_sample: ``(n_splits,)`` its Sharpe ratio on the other half.
         logits: ``(n_splits,)`` logit of its relative rank out of sample; 0 is the median, lower is worse.
+        n_trials: number of trials compared.
     """
 
     best: IntArray
     in_sample: FloatArray
     out_of_sample: FloatArray
     logits: FloatArray
+    n_trials: int
 
     @property
     def pbo(self) -> float:
-        """The probability of backtest overfitting: the share of splits with a logit of 0 or below."""
+        """The probability of backtest overfitting: the share of splits with a logit of 0 or below, as in the paper."""
         return float((self.logits <= 0).mean())
+
+    @property
+    def pbo_half_ties(self) -> float:
+        """The same, where a logit of 0 counts as half, so that it is 0.5 on average without skill."""
+        return float((self.logits < 0).mean() + 0.5 * (self.logits == 0).mean())
 
 
 def cscv(returns: ArrayLike, n_blocks: int = 16) -> Cscv:
     """Splits history into blocks, and tests the best trial of each half of the blocks on the other half.
 
-    A trial with constant returns in a half has no Sharpe ratio there and ranks last.
+    A trial with constant returns in a half has no Sharpe ratio there and ranks last, with a ratio of -inf.
 
     Args:
         returns: ``(n_bars, n_trials)`` simple returns per bar.
-        n_blocks: an even number of consecutive blocks of about equal length; 16 give 12,870 splits.
+        n_blocks: an even number of consecutive blocks of about equal length, at most 24; 16 give 12,870 splits.
 
     Raises:
-        ShapeError: `returns` is not a table of at least 2 trials and 2 bars a block, or holds NaN.
-        InputError: `n_blocks` is not an even number of at least 2.
+        ShapeError: `returns` is not a table of at least 2 trials and 2 bars a block, or holds NaN or infinite values.
+        InputError: `n_blocks` is not an even number from 2 to 24.
 
     Source:
         Bailey, Borwein, Lopez de Prado and Zhu (2017), "The Probability of Backtest Overfitting", Journal of
         Computational Finance 20(4), 39-69.
     """
+    if not is_integer(n_blocks) or not 2 <= n_blocks <= _MOST_BLOCKS or n_blocks % 2:
+        raise InputError(f"`n_blocks` is an even number from 2 to {_MOST_BLOCKS}; got {n_blocks!r}.")
     table = np.asarray(returns, dtype=np.float64)
-    if n_blocks < 2 or n_blocks % 2:
-        raise InputError(f"`n_blocks` is an even number of at least 2; got {n_blocks}.")
-    if table.ndim != 2 or table.shape[1] < 2 or table.shape[0] < 2 * n_blocks or np.isnan(table).any():
+    if table.ndim != 2 or table.shape[1] < 2 or table.shape[0] < 2 * n_blocks:
         raise ShapeError(
-            f"`returns` is (n_bars, n_trials) without NaN, at least 2 trials and {2 * n_blocks} bars for {n_blocks} "
-            f"blocks; got shape {table.shape}."
+            f"`returns` is (n_bars, n_trials), at least 2 trials and {2 * n_blocks} bars for {n_blocks} blocks; got "
+            f"shape {table.shape}."
         )
-    # The Sharpe ratio of a half follows from sums over its blocks. Subtracting the mean keeps the digits of the squares.
-    centre = table.mean(axis=0)
-    blocks = np.array_split(table - centre, n_blocks)
-    sums = np.array([block.sum(axis=0) for block in blocks])
-    squares = np.array([(block**2).sum(axis=0) for block in blocks])
-    lengths = np.array([len(block) for block in blocks], dtype=np.float64)
-    chosen = np.array(list(itertools.combinations(range(n_blocks), n_blocks // 2)))
-    halves = np.zeros((len(chosen), n_blocks))
-    np.put_along_axis(halves, chosen, 1.0, axis=1)
-    step = max(1, _AT_ONCE // table.shape[1])
-    parts = [_compare(halves[i : i + step], sums, squares, lengths, centre) for i in range(0, len(halves), step)]
-    best, inside, outside, logits = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return Cscv(best, inside, outside, logits)
+    sums = BlockSums.of(table, np.zeros(len(table)), int(n_blocks))
+    lengths = np.array([len(block) for block in np.array_split(table[:, 0], int(n_blocks))])
+    return cscv_of_sums(sums, lengths)
+
+
+def cscv_of_sums(sums: BlockSums, lengths: IntArray) -> Cscv:
+    """Returns the result of `cscv` from sums over blocks; `best` holds rows of `sums`.
+
+    Args:
+        sums: of at least 2 trials, with an even number of blocks.
+        lengths: ``(n_blocks,)`` bars per block, at least 1.
+
+    Raises:
+        ShapeError: a sum is NaN or infinite, or there are fewer than 2 trials.
+    """
+    from rbt_ray.analysis.block_kernels import best_in_subsets, rank_in_subsets  # loads numba
+
+    if len(sums) < 2 or not (np.isfinite(sums.sums).all() and np.isfinite(sums.squares).all()):
+        raise ShapeError("Cross-validation needs at least 2 trials, and returns without NaN or infinite values.")
+    halves = halves_of(len(lengths))
+    subsets = (halves @ (1 << np.arange(len(lengths)))).astype(np.int64)
+    n_bars = (halves @ lengths).astype(np.float64)
+    totals, squares = np.ascontiguousarray(sums.sums), np.ascontiguousarray(sums.squares)
+    best, inside = best_in_subsets(totals, squares, subsets, n_bars)
+    # In the order of combinations, the complement of the first half is the last one, and so on.
+    chosen = best[::-1].copy()
+    outside, below, equal = rank_in_subsets(totals, squares, subsets, n_bars, chosen)
+    rank = below + (equal + 1) / 2  # 1 is the worst; ties share the mean of their ranks
+    share = (rank / (len(sums) + 1))[::-1]
+    return Cscv(best, _sharpe(inside, n_bars), _sharpe(outside, n_bars)[::-1], np.log(share / (1 - share)), len(sums))
 
 
 def pbo(returns: ArrayLike, n_blocks: int = 16) -> float:
@@ -82,28 +112,47 @@ def pbo(returns: ArrayLike, n_blocks: int = 16) -> float:
     return cscv(returns, n_blocks).pbo
 
 
-def _compare(
-    halves: FloatArray, sums: FloatArray, squares: FloatArray, lengths: FloatArray, centre: FloatArray
-) -> tuple[IntArray, FloatArray, FloatArray, FloatArray]:
-    inside = _sharpe(halves, sums, squares, lengths, centre)
-    outside = _sharpe(1 - halves, sums, squares, lengths, centre)
-    rows = np.arange(len(halves))
-    best = inside.argmax(axis=1)
-    theirs = outside[rows, best]
-    below = (outside < theirs[:, None]).sum(axis=1)
-    equal = (outside == theirs[:, None]).sum(axis=1)
-    rank = below + (equal + 1) / 2  # 1 is the worst; ties share the mean of their ranks
-    share = rank / (outside.shape[1] + 1)
-    return best, inside[rows, best], theirs, np.log(share / (1 - share))
+def pbo_without_skill(sums: BlockSums, lengths: IntArray) -> tuple[float, float]:
+    """Returns the 5 % and 95 % quantiles of the probability of overfitting if no trial were better than another.
+
+    Gives the blocks of up to 100 trials, less their mean, random signs, the same for all trials, which keeps the
+    correlations between trials; 99 times. The trials are evenly spaced over `sums`, and the signs are always the same.
+    """
+    rows = np.unique(np.linspace(0, len(sums) - 1, _SAMPLE).round().astype(np.int64))
+    mean = sums.sums[rows].sum(axis=1, keepdims=True) / lengths.sum()
+    centred = sums.sums[rows] - mean * lengths
+    squares = sums.squares[rows] - 2 * mean * sums.sums[rows] + mean**2 * lengths
+    signs = 1.0 - 2.0 * np.random.default_rng(0).integers(0, 2, (_FLIPS, len(lengths)))
+    trials = sums.trials[rows]
+    drawn = [cscv_of_sums(BlockSums(trials, centred * sign, squares, centred), lengths).pbo_half_ties for sign in signs]
+    low, high = np.quantile(drawn, (0.05, 0.95))
+    return float(low), float(high)
 
 
-def _sharpe(
-    halves: FloatArray, sums: FloatArray, squares: FloatArray, lengths: FloatArray, centre: FloatArray
-) -> FloatArray:
-    n = (halves @ lengths)[:, None]
-    mean = halves @ sums / n
-    variance = (halves @ squares - n * mean**2) / (n - 1)
-    level = centre + mean
-    constant = variance <= 1e-12 * level**2
-    ratio = np.divide(level, np.sqrt(variance, where=~constant, out=np.ones_like(variance)))
-    return np.where(constant, -np.inf, ratio)
+def expected_out_of_sample(splits: Cscv, benchmark: Benchmark) -> tuple[float, float]:
+    """Returns the mean annual Sharpe ratios out of sample of the chosen trials and of the benchmark.
+
+    Constant returns count as a ratio of 0.
+    """
+    annual = math.sqrt(benchmark.periods_per_year)
+    halves = halves_of(len(benchmark.lengths)).astype(np.float64)
+    beside = sharpe_of_sums(halves @ benchmark.sums, halves @ benchmark.squares, halves @ benchmark.lengths)
+    chosen = np.where(np.isfinite(splits.out_of_sample), splits.out_of_sample, 0.0)
+    return float(chosen.mean()) * annual, float(np.nan_to_num(beside).mean()) * annual
+
+
+@functools.lru_cache(4)
+def halves_of(n_blocks: int) -> IntArray:
+    """Returns ``(n_splits, n_blocks)``: 1 where a block belongs to a half, 0 where it does not; one row for each half."""
+    chosen = np.fromiter(
+        itertools.chain.from_iterable(itertools.combinations(range(n_blocks), n_blocks // 2)), np.int64
+    ).reshape(math.comb(n_blocks, n_blocks // 2), -1)
+    halves = np.zeros((len(chosen), n_blocks), np.int64)
+    np.put_along_axis(halves, chosen, 1, axis=1)
+    halves.flags.writeable = False
+    return halves
+
+
+def _sharpe(ratios: FloatArray, n_bars: FloatArray) -> FloatArray:
+    """Returns Sharpe ratios per bar of the kernels' ratios."""
+    return np.sign(ratios) * np.sqrt(np.abs(ratios) * (n_bars - 1)) / n_bars

@@ -9,6 +9,7 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 
@@ -95,6 +96,7 @@ class Dispatcher:
         trial_timeout_s: seconds one trial may take; None: no limit.
         max_retries: how often a trial is retried after its worker died.
         max_batch: the largest number of trials in a batch; None: 32,768.
+        purpose: of the batches: "score" or "sums"; see `Batch`.
         clock: a monotonic clock in seconds; the pool's `taken_at` uses the same one.
     """
 
@@ -106,6 +108,7 @@ class Dispatcher:
         trial_timeout_s: float | None = None,
         max_retries: int = 1,
         max_batch: int | None = None,
+        purpose: Literal["score", "sums"] = "score",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._pool = pool
@@ -113,6 +116,7 @@ class Dispatcher:
         self._timeout = trial_timeout_s
         self._max_retries = max_retries
         self._max_batch = min(max_batch or _MAX_TRIALS, _MAX_TRIALS)
+        self._purpose = purpose
         self._checkpoints = Checkpoints()
         self._clock = clock
         self._queues: dict[float, _Queue] = {}
@@ -176,7 +180,9 @@ class Dispatcher:
             if group is None:
                 return
             starts = self._checkpoints.of(group.points)
-            batch = Batch(next(_numbers), self._job, group.trials, group.points, group.fidelity, starts=starts)
+            batch = Batch(
+                next(_numbers), self._job, group.trials, group.points, group.fidelity, self._purpose, starts=starts
+            )
             expected = self._seconds.get(group.fidelity, 0.0) * len(group.trials)
             allowance = math.inf if self._timeout is None else self._timeout + 2 * expected
             now = self._clock()

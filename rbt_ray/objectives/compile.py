@@ -13,6 +13,7 @@ KERNELS = (
     "rbt_ray.simulate.on_change",
     "rbt_ray.simulate.metric_kernel",
     "rbt_ray.simulate.rolling",
+    "rbt_ray.analysis.block_kernels",
     "rbt_ray.objectives.sweep.crossing",
     "rbt_ray.objectives.sweep.drifting",
     "rbt_ray.objectives.sweep.holed",

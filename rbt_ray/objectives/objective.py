@@ -201,10 +201,9 @@ class Batched:
                     f"a batched objective returns a list of one result for each of its {len(configs)} params; "
                     f"got {f'{len(answers)} results' if is_list else short(answers)}."
                 )
-            metrics = [metrics_of(answer, self.metric) for answer in answers]
             if blocks is not None:
                 sums = blocks.sums_of_rows(answers)
-            rows = metrics
+            rows = [metrics_of(answer, self.metric) for answer in answers]
         except BaseException as error:
             if len(configs) == 1:
                 return _all_failed(1, describe(error), start)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from rbt_ray.columns import Outcomes
 from rbt_ray.metric_columns import Column
 from rbt_ray.recordable import require
 from rbt_ray.store import old_names, validate
+from rbt_ray.study.draw import AUDIT_FIRST
 from rbt_ray.study.type_check import check_types
 from rbt_ray.types import ACCOUNTING, COMPLETED, Checkpoint, FloatArray, IntArray
 
@@ -75,6 +76,31 @@ class Finished:
             cpu_s=recordable.seconds(self.cpu_s),
             wall_s=recordable.seconds(self.wall_s),
         )
+
+
+Role: TypeAlias = Literal["audit", "winner"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evaluated:
+    """A batch of trials was evaluated at full fidelity after the search; it is not in the table of the search.
+
+    Args:
+        role: "audit": configs drawn at random, numbered from `AUDIT_FIRST`; "winner": the best trial, for its block sums.
+        batch: the trials and their outcomes.
+
+    Raises:
+        ValueError: the trials are not numbered, or not evaluated, as those of this role are.
+    """
+
+    role: Role
+    batch: Finished
+
+    def __post_init__(self) -> None:
+        require(type(self.role) is str and self.role in get_args(Role), "role", self.role)
+        is_audit = self.batch.trials >= AUDIT_FIRST
+        require(bool(is_audit.all() if self.role == "audit" else not is_audit.any()), "trials", self.batch.trials)
+        require(self.batch.fidelity == 1, "fidelity", self.batch.fidelity)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -158,7 +184,7 @@ class Distrusted:
         _set(self, where=recordable.text(self.where))
 
 
-Event: TypeAlias = Asked | Finished | Reviewed | Validated | Ended | Distrusted
+Event: TypeAlias = Asked | Finished | Evaluated | Reviewed | Validated | Ended | Distrusted
 
 
 def pack(event: Event) -> tuple[str, dict[str, Any], bytes | None]:
@@ -167,6 +193,9 @@ def pack(event: Event) -> tuple[str, dict[str, Any], bytes | None]:
         return "asked", {"first": event.first, "n": event.n, "digest": event.digest}, None
     if isinstance(event, Finished):
         return "finished", *_pack_finished(event)
+    if isinstance(event, Evaluated):
+        header, body = _pack_finished(event.batch)
+        return "evaluated", {"role": event.role, **header}, body
     if isinstance(event, Reviewed):
         lengths = {name: len(curve) for name, curve in event.curves.items()}
         header = {"rows": event.rows, "curves": lengths, "accounting": ACCOUNTING}
@@ -232,6 +261,8 @@ def unpack(kind: str, header: dict[str, Any], body: bytes) -> Event:
         event = Asked(header["first"], header["n"], header["digest"])
     elif kind == "finished":
         event = _unpack_finished(header, body, take)
+    elif kind == "evaluated":
+        event = Evaluated(header["role"], _unpack_finished(header, body, take))
     elif kind == "reviewed":
         validate.check_lengths(header["curves"], body)
         rows = [old_names.renamed_row(row, _accounting(header)) for row in header["rows"]]

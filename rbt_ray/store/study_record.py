@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
+
+from rbt_ray.block_sums import Benchmark, BlockSums, block_lengths
 from rbt_ray.store import trust
-from rbt_ray.store.journal import Ended, Journal, Reviewed, Validated
+from rbt_ray.store.journal import Ended, Evaluated, Journal, Reviewed, Validated
 from rbt_ray.store.table import TrialTable, table_of
+from rbt_ray.study.draw import AUDIT_FIRST, is_drawn
 from rbt_ray.study.study import Study
-from rbt_ray.types import COMPLETED, STATUSES
+from rbt_ray.types import COMPLETED, STATUSES, BoolArray, IntArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -23,6 +27,7 @@ class StudyRecord:
         table: all finished trials, with the study's definition.
         review: the best trials in detail, at order level and on the hold-out; None before the study is done.
         runs: how each run ended; more than one if the study was resumed.
+        evaluated: the batches that were evaluated after the search.
         validated: the search on the windows of its validation; None without, or before the study is done.
     """
 
@@ -30,6 +35,7 @@ class StudyRecord:
     table: TrialTable
     review: Reviewed | None
     runs: list[Ended]
+    evaluated: list[Evaluated] = field(default_factory=list)
     validated: Validated | None = None
 
     def __len__(self) -> int:
@@ -60,6 +66,55 @@ class StudyRecord:
         """The decisions of the search, a sentence each: what "auto" chose, which fidelities were skipped."""
         why = [self.study.why] if self.study.why else []
         return why + (self.runs[-1].notes if self.runs else []) + self.stopped_notes()
+
+    @property
+    def audit(self) -> TrialTable | None:
+        """The trials of the audit set, numbered from 0; None if there is none."""
+        batches = [event.batch for event in self.evaluated if event.role == "audit"]
+        if not batches:
+            return None
+        table = table_of(batches, self.study)
+        return replace(table, trials=table.trials - AUDIT_FIRST)
+
+    @property
+    def benchmark(self) -> Benchmark | None:
+        """The benchmark of the study; None in studies that record no block sums."""
+        recorded, bundle = self.study.benchmark, self.study.bundle
+        if recorded is None or bundle is None:
+            return None
+        lengths = block_lengths(bundle.train_bars)
+        return Benchmark(lengths, np.array(recorded.sums), np.array(recorded.squares), recorded.periods_per_year)
+
+    def is_drawn(self, trials: IntArray) -> BoolArray:
+        """Returns ``(n,)`` whether each trial is in the study's sample of trials; see `study.draw`."""
+        n_trials = int(self.table.trials[-1]) + 1 if len(self) else 0
+        return is_drawn(self.study.seed, trials, n_trials)
+
+    def block_sums(self) -> BlockSums | None:
+        """Returns the block sums of the study's sample of trials and of the best trial; None if none are recorded."""
+        recorded, best = self.table.outcomes.block_sums, self.table.trials[self.table.ranking(1)]
+        if recorded is None:
+            return None
+        trials, values = self.table.trials[recorded.rows], recorded.values
+        kept = self.is_drawn(trials) | np.isin(trials, best)
+        trials, values = trials[kept], values[kept]
+        if len(best) and best[0] not in trials:
+            for event in self.evaluated:
+                if event.role == "winner" and event.batch.trials[0] == best[0] and event.batch.outcomes.block_sums:
+                    at = int(np.searchsorted(trials, best[0]))
+                    trials = np.insert(trials, at, best[0])
+                    values = np.insert(values, at, event.batch.outcomes.block_sums.values[0], axis=0)
+        return BlockSums.of_rows(trials, values)
+
+    def audit_sums(self) -> BlockSums | None:
+        """Returns the block sums of the audit set, numbered from `AUDIT_FIRST`, and of the best trial; None without the set."""
+        audit, own = self.audit, self.block_sums()
+        found = None if audit is None else audit.outcomes.block_sums
+        if audit is None or found is None or own is None:
+            return None
+        best = np.flatnonzero(np.isin(own.trials, self.table.trials[self.table.ranking(1)]))
+        trials = np.concatenate([own.trials[best], audit.trials[found.rows] + AUDIT_FIRST])
+        return BlockSums.of_rows(trials, np.concatenate([own.rows()[best], found.values]))
 
     def status_counts(self) -> dict[str, int]:
         """Returns the number of trials with each status."""
@@ -93,7 +148,7 @@ def read_study(folder: Path, study: Study | None = None) -> StudyRecord:
     """
     with closing(Journal(folder)) as journal:
         study = study or Study.from_json(journal.definition)
-        events = list(journal.read("finished", "reviewed", "validated", *trust.KINDS))
+        events = list(journal.read("finished", "evaluated", "reviewed", "validated", *trust.KINDS))
     valid = trust.valid_events(events)
     reviews = [event for event in valid if isinstance(event, Reviewed)]
     validations = [event for event in valid if isinstance(event, Validated)]
@@ -102,5 +157,6 @@ def read_study(folder: Path, study: Study | None = None) -> StudyRecord:
         table_of(trust.valid_or_failed_events(events), study),
         reviews[-1] if reviews else None,
         [event for event in events if isinstance(event, Ended)],
-        validations[-1] if validations else None,
+        evaluated=trust.evaluated_after_search(valid),
+        validated=validations[-1] if validations else None,
     )

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 
 from rbt_ray.columns import Outcomes
-from rbt_ray.store.events import Distrusted, Ended, Event, Finished
+from rbt_ray.store.events import Distrusted, Ended, Evaluated, Event, Finished
 from rbt_ray.types import FAILED
 
 KINDS = ("ended", "distrusted")
@@ -41,6 +41,23 @@ def valid_or_failed_events(events: Iterable[Event]) -> list[Event]:
             again.append(_failed(event, rows, where))
             seen.update(event.trials.tolist())
     return counted + again
+
+
+def evaluated_after_search(events: Iterable[Event]) -> list[Evaluated]:
+    """Returns the batches that were evaluated after the last trial of the search.
+
+    Those before it belong to the search as it was before it was extended.
+
+    Args:
+        events: valid ones, with all that finished trials.
+    """
+    found: list[Evaluated] = []
+    for event in events:
+        if isinstance(event, Finished):
+            found.clear()
+        elif isinstance(event, Evaluated):
+            found.append(event)
+    return found
 
 
 def n_unconfirmed(events: Iterable[Event]) -> int:

@@ -16,6 +16,8 @@ from rbt_ray.types import BoolArray, IntArray
 
 CAP = 32_768
 """The most trials in the sample."""
+AUDIT_FIRST = 2**48
+"""The number of the first trial of an audit set: larger than any of a search, so that they have seeds of their own."""
 _MOST_RECORDED = CAP + 6 * math.sqrt(CAP)
 
 

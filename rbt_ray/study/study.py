@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -56,6 +56,9 @@ class Address:
         return "<" not in self.name and not self.name.startswith("__main__:")
 
 
+BenchmarkKind: TypeAlias = Literal["hold", "symbol", "zero", "series"]
+
+
 @dataclass(frozen=True)
 class StudyBenchmark:
     """The benchmark of a study, and its sums over the blocks of the training bars; see `rbt_ray.block_sums`.
@@ -67,14 +70,17 @@ class StudyBenchmark:
         sums: of the returns of each block.
         squares: sums of their squares.
         periods_per_year: bars per year.
+        holdout_sharpe: its annual Sharpe ratio on the hold-out; None if there is no hold-out, or no return on each of its
+            bars, or they are constant.
     """
 
-    kind: Literal["hold", "symbol", "zero", "series"]
+    kind: BenchmarkKind
     symbol: str | None
     returns: tuple[float, ...]
     sums: tuple[float, ...]
     squares: tuple[float, ...]
     periods_per_year: float
+    holdout_sharpe: float | None = None
 
 
 @dataclass(frozen=True)
@@ -118,6 +124,7 @@ class Study:
         validation: the windows that the search is validated on, or None.
         benchmark: what trials are compared with; None in studies without prices, and in those of versions that recorded no
             block sums: none are recorded when such a study is resumed.
+        audit: how many configs are drawn at random and evaluated after the search; None: 128 after a long adaptive search.
     """
 
     name: str
@@ -146,6 +153,13 @@ class Study:
     accounting: int = 1
     validation: WindowPlan | None = None
     benchmark: StudyBenchmark | None = None
+    audit: int | None = None
+
+    @property
+    def is_adaptive(self) -> bool:
+        """Whether results decide which trials follow, so that the trials are no sample of the space."""
+        has_rungs = self.scheduler is not None and self.lowest_fidelity < 1
+        return has_rungs or self.search_alg not in ("grid", "random", "sobol")
 
     def loss_of(self, metrics: MetricColumns, n: int) -> FloatArray:
         """Returns ``(n,)`` the losses that searchers minimize; NaN for a trial without the metric. Only this applies the mode."""
@@ -208,6 +222,7 @@ class Study:
             and study.seed >= 0
             and study.max_pending >= 1
             and study.accounting >= 1
+            and (study.audit is None or study.audit >= 0)
         )
         if not (named and right):
             raise JournalError("the study's definition is damaged: it has invalid values.")
@@ -222,7 +237,7 @@ def _benchmark(plain: dict[str, Any] | None, bundle: BundleId | None) -> StudyBe
     """
     if plain is None:
         return None
-    parts = {name: tuple(value) if isinstance(value, list) else value for name, value in plain.items()}
+    parts: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in plain.items()}
     benchmark = StudyBenchmark(**parts)
     check_types(benchmark)
     n_returns = 0 if bundle is None or benchmark.kind != "series" else bundle.train_bars

@@ -60,6 +60,9 @@ class TuneConfig:
         benchmark: what the verdict compares trials with: "hold" is equal shares in all symbols, reset daily without costs;
             the name of a symbol; simple returns per bar, as an array with one for each training bar or a pandas Series by
             date; None: no return.
+        audit: how many configs to draw from the space at random and evaluate at full fidelity after a search whose results
+            decide which trials follow. The verdict on such a search needs them. None: 128 after a search that cost 2,560
+            evaluations at full fidelity or more, else 0.
 
     Raises:
         SettingError: a value is not allowed.
@@ -84,6 +87,7 @@ class TuneConfig:
     max_pending: int | None = None
     deterministic: bool = True
     benchmark: Any = "hold"
+    audit: int | None = None
 
     def __post_init__(self) -> None:
         _check(isinstance(self.metric, str) and self.metric, "metric", "the name of a metric", self.metric)
@@ -111,6 +115,7 @@ class TuneConfig:
         _count("num_samples", self.num_samples, least=1)
         _count("seed", self.seed, least=0)
         _count("max_pending", self.max_pending, least=1)
+        _count("audit", self.audit, least=0)
         _positive("max_cost", self.max_cost)
         _positive("time_budget_s", self.time_budget_s)
         _positive("eta", self.eta, above=1)

@@ -82,7 +82,13 @@ def define(objective: Any, space: Space, bundle: Bundle | None, tune: TuneConfig
         why=choice.why,
         accounting=ACCOUNTING,
         benchmark=study_benchmark(tune.benchmark, bundle, train_bars),
+        audit=tune.audit,
     )
+    if study.audit and (bundle is None or not study.is_adaptive):
+        what = "there is no `bundle`" if bundle is None else f"the results of {study.search_alg!r} choose no trials"
+        raise SettingError(
+            f"`audit` is for searches on a bundle whose results decide which trials follow, and {what}: leave it out."
+        )
     # Creating the searcher here reports a space it cannot search before anything starts. The user's own object is not made
     # again: it serves one run.
     searcher = tune.search_alg if choice.kind.is_object else make_searcher(study)

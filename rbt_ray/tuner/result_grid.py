@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     import pandas as pd
     from hpbandster.core.result import Result as HpbandsterResult
 
+    from rbt_ray.analysis.overfitting import Cscv
+    from rbt_ray.analysis.verdict import Verdict
+    from rbt_ray.block_sums import Benchmark, BlockSums
+
 
 Permute: TypeAlias = Callable[[TrialTable, int], PermutationTest]
 
@@ -74,8 +78,17 @@ class ResultGrid(Sequence[Result]):
 
     @property
     def cost(self) -> float:
-        """The cost of all trials, in evaluations at full fidelity."""
-        return self.table.cost
+        """The cost of all trials and of the audit set, in evaluations at full fidelity."""
+        audit = self.audit
+        return self.table.cost + (0.0 if audit is None else audit.cost)
+
+    @property
+    def audit(self) -> TrialTable | None:
+        """The audit set: trials of configs drawn at random after the search, numbered from 0; None if there is none.
+
+        They are not among the results of the study, and not in `table_hash`.
+        """
+        return self._record.audit
 
     @property
     def rungs(self) -> list[Rung]:
@@ -219,6 +232,37 @@ class ResultGrid(Sequence[Result]):
     def table_hash(self) -> str:
         """Returns the SHA-256 of the trial table: config, fidelity, status and metrics at full precision, in trial order."""
         return self.table.hash()
+
+    def block_sums(self) -> tuple[BlockSums, Benchmark] | None:
+        """Returns the sums of returns over 16 blocks of the training bars, of the study's sample of trials and the best one.
+
+        The sample is all trials, or 32,768 of them drawn at random. See `rbt_ray.block_sums`.
+
+        Returns:
+            The sums and those of the benchmark; None if the objective gives no returns.
+        """
+        sums, benchmark = self._record.block_sums(), self._record.benchmark
+        return None if sums is None or benchmark is None else (sums, benchmark)
+
+    def cscv(self) -> Cscv:
+        """Returns the combinatorially symmetric cross-validation of the trials; its `pbo` is the probability of overfitting.
+
+        It compares the study's sample of trials, see `block_sums`. For a search whose results decide which trials follow, it
+        compares the audit set.
+
+        Raises:
+            NoResultError: fewer than 2 trials have returns, or there is no audit set.
+        """
+        from rbt_ray.analysis.recorded import cscv_of
+
+        return cscv_of(self._record)
+
+    def verdict(self) -> Verdict:
+        """Returns whether the best trial is likely to be real: a word, a sentence, and three checks."""
+        from rbt_ray.analysis.recorded import verdict_inputs
+        from rbt_ray.analysis.verdict import judge
+
+        return judge(verdict_inputs(self._record))
 
     @explain_os_errors()
     def report(self, path: str | Path) -> Path:

@@ -6,18 +6,16 @@ import sys
 import warnings
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from rbt_ray.analysis.permutation import PermutationTest
 from rbt_ray.engine import loop
 from rbt_ray.engine.dispatcher import Dispatcher
 from rbt_ray.engine.journal_retry import JournalRetry
-from rbt_ray.engine.price_check import check_prices
 from rbt_ray.engine.progress import Progress
-from rbt_ray.engine.review import review_best
 from rbt_ray.engine.stop_conditions import Interrupt, StopConditions
 from rbt_ray.errors import (
     PricesChangedError,
@@ -34,13 +32,11 @@ from rbt_ray.pool.job import Task
 from rbt_ray.pool.local.start_method import prepare
 from rbt_ray.pool.pool import Job, WorkerPool
 from rbt_ray.search.registry import make_searcher, recorded_kind
-from rbt_ray.search.scheduled_search import ScheduledSearch
-from rbt_ray.search.searcher import Searcher
-from rbt_ray.store.journal import Ended, EndReason, Journal, Validated
+from rbt_ray.store.journal import Ended, EndReason, Journal
 from rbt_ray.store.location import OWN_BUNDLE
-from rbt_ray.store.table import TrialTable, table_of
-from rbt_ray.store.trust import KINDS, UNCHECKED, valid_events
+from rbt_ray.store.table import TrialTable
 from rbt_ray.study.study import Study
+from rbt_ray.tuner.after_search import AfterSearch
 from rbt_ray.tuner.benchmark import benchmark_returns
 from rbt_ray.tuner.callbacks import Callbacks
 from rbt_ray.tuner.changed_prices import check_bundle, prices_changed_error
@@ -59,24 +55,12 @@ from rbt_ray.tuner.same_objective import (
     refuse_changed_code,
     require_same_objective,
 )
-from rbt_ray.tuner.validation import Validation
 from rbt_ray.types import ACCOUNTING, FloatArray
 
 if TYPE_CHECKING:
     from rbt_ray.data.bundle import Bundle
 
 __all__ = ["Tuner", "shutdown"]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Run:
-    """What a running study works with; `sources` are the user's own modules."""
-
-    pool: WorkerPool
-    interrupt: Interrupt
-    sources: dict[str, Source]
-    task: Task
-    job: Job
 
 
 class Tuner:
@@ -212,9 +196,10 @@ class Tuner:
 
     def _test_by_permutation(self, table: TrialTable, n: int) -> PermutationTest:
         n = check_permutations(self._study, n)
+        assert self._bundle is not None
         run_config = self._plan.run_config
         with self._location.locked(), interrupt_on_signals() as interrupt, self._pool() as pool:
-            nested = self._nested(pool, interrupt, self._own_sources())
+            nested = self._nested(self._bundle, pool, interrupt, self._own_sources())
             found = permutation_test(table, self._plan.objective, n, nested, verbose=run_config.verbose)
         if found is None:
             raise StudyInterrupted("the permutation test was stopped. Call `permutation_test` again to continue it.")
@@ -273,19 +258,24 @@ class Tuner:
                 stacklevel=4,  # one level is `explain_os_errors`
             )
         task = self._task(pool)
-        run = _Run(pool, interrupt, sources, task, task.pack(sources))
+        job = task.pack(sources)
+        after_search = AfterSearch(
+            study,
+            pool,
+            task,
+            job,
+            sources,
+            None if self._bundle is None else self._nested(self._bundle, pool, interrupt, sources),
+            partial(self._dispatcher, pool, job),
+            interrupt,
+            run_config.trial_timeout_s,
+        )
         is_new = self._is_new
         journal = Journal.create(self.path, study.to_json()) if is_new else Journal(self.path, write=True)
         self._is_new, self._has_run = False, True
         callbacks = Callbacks(run_config.callbacks, study)
         with closing(journal):
-            dispatcher = Dispatcher(
-                pool,
-                run.job,
-                trial_timeout_s=run_config.trial_timeout_s,
-                max_retries=run_config.max_retries,
-                max_batch=run_config.recycle_after,
-            )
+            dispatcher = self._dispatcher(pool, job, "score")
             searcher = make_searcher(study, self._plan.search_alg)
             progress = Progress(study, total=self._total())
             if study.why and run_config.verbose:
@@ -299,7 +289,7 @@ class Tuner:
                         study, searcher, dispatcher, journal, stop_conditions, progress, callbacks.on_finished
                     )
                     wall_s = progress.wall_s
-                    reason = self._after_search(search, searcher, progress, journal, run)
+                    reason = after_search.run(search, searcher, progress, journal)
                 except PricesChangedError as error:
                     assert self._bundle is not None
                     changed = prices_changed_error(self._bundle, str(error), journal, self._location)
@@ -344,40 +334,24 @@ class Tuner:
             return None
         return benchmark_returns(study.benchmark, self._bundle, study.bundle.train_bars)
 
-    def _after_search(
-        self, reason: EndReason, searcher: Searcher, progress: Progress, journal: Journal, run: _Run
-    ) -> EndReason:
-        """Reviews the best trials, validates the search, checks the prices and records both; returns why the run ended."""
-        progress.notes = searcher.notes if isinstance(searcher, ScheduledSearch) else []
-        reviewed, validated = None, None
-        study, timeout_s = self._study, self._plan.run_config.trial_timeout_s
-        if reason == "done" and self._bundle is not None and (study.recheck or study.validation is not None):
-            table = table_of(valid_events(journal.read("finished", *KINDS)), study)
-            if study.recheck:
-                progress.stage = "re-running the best trials in detail"
-                reviewed = review_best(table, self._bundle, run.pool, run.job, run.interrupt, timeout_s)
-            if study.validation is not None and (validated := self._validate(table, searcher, progress, run)) is None:
-                return UNCHECKED
-        if self._bundle is not None and reason != UNCHECKED and not check_prices(run.pool, run.job, run.interrupt):
-            return UNCHECKED
-        for event in (reviewed, validated):
-            if event is not None:
-                journal.append(event)
-        return reason
+    def _dispatcher(self, pool: WorkerPool, job: Job, purpose: Literal["score", "sums"]) -> Dispatcher:
+        run_config = self._plan.run_config
+        return Dispatcher(
+            pool,
+            job,
+            trial_timeout_s=run_config.trial_timeout_s,
+            max_retries=run_config.max_retries,
+            max_batch=run_config.recycle_after,
+            purpose=purpose,
+        )
 
-    def _validate(self, table: TrialTable, searcher: Searcher, progress: Progress, run: _Run) -> Validated | None:
-        """Tests the search on the windows of its validation; returns None if interrupted."""
-        nested = self._nested(run.pool, run.interrupt, run.sources)
-        validation = Validation(self._study, run.task, run.sources, nested, partial(setattr, progress, "stage"))
-        learns, timeout_s = getattr(searcher, "learns", True), self._plan.run_config.trial_timeout_s
-        return validation.run(table, run.pool, run.interrupt, timeout_s, learns=learns)
-
-    def _nested(self, pool: WorkerPool, interrupt: Interrupt, sources: dict[str, Source]) -> NestedStudies:
+    def _nested(
+        self, bundle: Bundle, pool: WorkerPool, interrupt: Interrupt, sources: dict[str, Source]
+    ) -> NestedStudies:
         def run(plan: StudyPlan) -> EndReason:
             return Tuner(plan.objective, param_space=plan.study.space, _plan=plan)._run(pool, interrupt, sources)
 
-        assert self._bundle is not None
-        return NestedStudies(self.path, self._bundle, self._plan.run_config, run, self._new_search)
+        return NestedStudies(self.path, bundle, self._plan.run_config, run, self._new_search)
 
     def _total(self) -> int | None:
         """Returns the number of trials the study will have; None if it is not known."""

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic, models, overload, register_model
 
 from rbt_ray.objectives.sweep.layout import WIDTH
@@ -133,6 +134,12 @@ def _add_where(builder: Any, bits: Any, total: Any, value: Any) -> Any:
     return builder.select(builder.bitcast(bits, _BITS), builder.fadd(total, value), total)
 
 
+def _add_product(builder: Any, total: Any, left: Any, right: Any) -> Any:
+    signature = ir.FunctionType(_VECTOR, [_VECTOR] * 3)
+    fma = cgutils.get_or_insert_function(builder.module, signature, f"llvm.fma.v{WIDTH}f64")
+    return builder.call(fma, [left, right, total])
+
+
 def _transpose(builder: Any, rows: Any) -> Any:
     """Exchanges blocks of 1, 2 and 4 elements."""
     block = [builder.extract_value(rows, k) for k in range(WIDTH)]
@@ -173,6 +180,8 @@ absolute = _instruction(_absolute, float64x8, float64x8)
 """`absolute(value)`: the value without its sign."""
 total_of = _instruction(_sum, types.float64, float64x8)
 """`total_of(value)`: the sum of the eight elements."""
+add_product = _instruction(_add_product, float64x8, float64x8, float64x8, float64x8)
+"""`add_product(total, left, right)`: `total + left * right`, rounded once on every processor."""
 transpose = _instruction(_transpose, _EIGHT, _EIGHT)
 """`transpose((row, ...))`: eight vectors, with rows and columns exchanged."""
 popcount = _instruction(lambda builder, word: builder.ctpop(word), types.uint64, types.uint64)

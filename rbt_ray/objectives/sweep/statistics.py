@@ -21,7 +21,7 @@ import numba
 import numpy as np
 
 from rbt_ray.objectives.sweep.layout import WIDTH
-from rbt_ray.objectives.sweep.simd import least, load, load_splat, splat, store
+from rbt_ray.objectives.sweep.simd import add_product, least, load, load_splat, splat, store
 from rbt_ray.types import FloatArray, IntArray
 
 STATE = (
@@ -95,7 +95,7 @@ def advance_with_blocks(
     ratio = load(state, RATIO * n_configs + group)
     low = load(state, LOW * n_configs + group)
     mean = load(state, MEAN * n_configs + group)
-    total, squares = splat(0.0), splat(0.0)
+    total, squares, one = splat(0.0), splat(0.0), splat(1.0)
     first = 0
     while first < bars:
         while ends[block] <= start + first:
@@ -108,9 +108,9 @@ def advance_with_blocks(
         for t in range(first, last):
             r = load(buffer, at + t * WIDTH)
             equity, ratio, low, total, squares = _add_bar(r, mean, equity, ratio, low, total, squares)
-            own = own + r
-            own_squares = own_squares + r * r
-            products = products + r * load_splat(benchmark, start + t)
+            own = add_product(own, r, one)  # equal to own + r
+            own_squares = add_product(own_squares, r, r)
+            products = add_product(products, r, load_splat(benchmark, start + t))
         store(sums, plain, own)
         store(sums, square, own_squares)
         store(sums, product, products)

@@ -1,0 +1,137 @@
+"""What a verdict is made from, as a study's journal records it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from rbt_ray.analysis.evidence import Moments
+from rbt_ray.analysis.overfitting import Cscv, cscv_of_sums
+from rbt_ray.analysis.verdict import VerdictInputs
+from rbt_ray.analysis.walk_forward import WalkForwardResult, walk_forward_of_sums
+from rbt_ray.block_sums import Benchmark, BlockSums
+from rbt_ray.errors import NoResultError
+from rbt_ray.store.study_record import StudyRecord
+from rbt_ray.store.table import TrialTable
+
+_TRAIN_BLOCKS, _TEST_BLOCKS = 8, 1
+_NO_RETURNS = (
+    "no returns of trials are recorded. They are if the study has a `bundle` and its objective returns a Backtest, or a dict "
+    "with the simple `returns` of each bar."
+)
+
+
+def cscv_of(record: StudyRecord) -> Cscv:
+    """Returns the cross-validation of a study's sample of trials, or of its audit set if the search is adaptive.
+
+    Raises:
+        NoResultError: fewer than 2 trials have returns; the message says why.
+    """
+    benchmark = record.benchmark
+    sums = record.audit_sums() if record.study.is_adaptive else record.block_sums()
+    if benchmark is None or record.block_sums() is None:
+        raise NoResultError(_NO_RETURNS)
+    if sums is None:
+        raise NoResultError(
+            "the search is adaptive, so its trials are no sample of the space: set `audit=128` of TuneConfig."
+        )
+    is_sample = ~np.isin(sums.trials, record.table.trials[record.table.ranking(1)])
+    if not record.study.is_adaptive:
+        is_sample |= record.is_drawn(sums.trials)
+    sample = BlockSums.of_rows(sums.trials[is_sample], sums.rows()[is_sample])
+    if len(sample) < 2:
+        raise NoResultError(f"cross-validation compares at least 2 trials; {len(sample)} have returns.")
+    return cscv_of_sums(sample, benchmark.lengths)
+
+
+def verdict_inputs(record: StudyRecord) -> VerdictInputs:
+    """Returns what the journal of a study says about its best trial."""
+    study, table, benchmark, own = record.study, record.table, record.benchmark, record.block_sums()
+    is_audit = study.is_adaptive and own is not None
+    best = table.ranking(1)
+    winner = int(table.trials[best[0]]) if len(best) else None
+    holdout, holdout_years = _holdout(record, winner)
+    unseen = None
+    if own is not None and benchmark is not None and not study.is_adaptive and holdout is None:
+        unseen = _walk_forward(record, own, benchmark)
+    return VerdictInputs(
+        sums=record.audit_sums() if is_audit else own,
+        benchmark=benchmark,
+        winner=winner,
+        best_value=float(table.numbers(study.metric)[best[0]]) if len(best) else math.nan,
+        metric=study.metric,
+        n_trials=len(table),
+        n_evaluations=len(table),
+        is_audit=is_audit,
+        holdout=holdout,
+        walk_forward=unseen,
+        moments=_moments(table, benchmark, int(best[0])) if len(best) else None,
+        caveats=_caveats(record, own),
+        winner_is_drawn=len(best) > 0 and bool(record.is_drawn(table.trials[best])[0]),
+        benchmark_name=_benchmark_name(record),
+        holdout_years=holdout_years,
+    )
+
+
+def _walk_forward(record: StudyRecord, sums: BlockSums, benchmark: Benchmark) -> WalkForwardResult | None:
+    """Returns the walk-forward of a study's sample of trials; None if a block is empty."""
+    drawn = record.is_drawn(sums.trials)
+    if not drawn.any() or not benchmark.lengths.all():
+        return None
+    sample = BlockSums.of_rows(sums.trials[drawn], sums.rows()[drawn])
+    return walk_forward_of_sums(sample, benchmark, _TRAIN_BLOCKS, _TEST_BLOCKS, anchored=False)
+
+
+def _holdout(record: StudyRecord, winner: int | None) -> tuple[tuple[float, float] | None, float | None]:
+    """Returns the annual Sharpe ratios of the best trial and of the benchmark on the hold-out, and its years."""
+    bundle, benchmark = record.study.bundle, record.study.benchmark
+    sharpe = _number(_reviewed(record, winner).get("holdout"), "sharpe")
+    if sharpe is None or bundle is None or benchmark is None:
+        return None, None
+    beside = 0.0 if benchmark.holdout_sharpe is None else benchmark.holdout_sharpe
+    return (sharpe, beside), (bundle.n_bars - bundle.train_bars) / benchmark.periods_per_year
+
+
+def _reviewed(record: StudyRecord, winner: int | None) -> Mapping[str, Any]:
+    rows = [] if record.review is None else record.review.rows
+    return next((row for row in rows if row["trial"] == winner), {})
+
+
+def _number(metrics: Any, name: str) -> float | None:
+    value = metrics.get(name) if isinstance(metrics, dict) else None
+    return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
+
+
+def _moments(table: TrialTable, benchmark: Benchmark | None, row: int) -> Moments | None:
+    """Returns the moments of the best trial's returns; None if its metrics do not have them."""
+    sharpe, skew, kurtosis = (float(table.numbers(name)[row]) for name in ("sharpe", "skew", "kurtosis"))
+    if benchmark is None or not np.isfinite([sharpe, skew, kurtosis]).all():
+        return None
+    per_bar = sharpe / math.sqrt(benchmark.periods_per_year)
+    return Moments(int(benchmark.lengths.sum()), per_bar, skew, kurtosis)
+
+
+def _caveats(record: StudyRecord, own: BlockSums | None) -> tuple[str, ...]:
+    found = []
+    study, best = record.study, record.table.ranking(1)
+    if own is not None and not study.is_adaptive and len(own) < len(record):
+        found.append(
+            f"It is computed from {len(own):,} of {len(record):,} trials: a random sample of those with returns."
+        )
+    winner = int(record.table.trials[best[0]]) if len(best) else None
+    at_order_level = _number(_reviewed(record, winner).get("order_level"), study.metric)
+    if at_order_level is not None:
+        found.append(
+            f"With drifting holdings and exact orders, {study.metric} of the best trial is {at_order_level:.2f}."
+        )
+    return tuple(found)
+
+
+def _benchmark_name(record: StudyRecord) -> str:
+    benchmark = record.study.benchmark
+    if benchmark is None or benchmark.kind in ("hold", "zero"):
+        return "holding"
+    return f"holding {benchmark.symbol}" if benchmark.symbol is not None else "the benchmark"
