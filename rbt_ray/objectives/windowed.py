@@ -7,6 +7,7 @@ runs on the training bars alone.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -19,7 +20,7 @@ from rbt_ray.objectives.kind import SweepObjective, kind_of
 from rbt_ray.objectives.reports import Reports
 from rbt_ray.objectives.returned_metrics import metrics_of, returns_of
 from rbt_ray.simulate.metrics import METRICS
-from rbt_ray.study.windows import Window
+from rbt_ray.study.windows import Window, ranges_of, sharpes_of_windows
 from rbt_ray.types import Config, FloatArray, IntArray, Metrics
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 N_SCORED = "n_windows"
 """The metric that counts the windows in which a config has a value."""
-_TRADES = "n_trades"
+_TRADES, _SHARPE = "n_trades", "sharpe"
 _OF_RETURNS = frozenset(metric.name for metric in METRICS if not metric.needs_trades)
 
 Run: TypeAlias = Callable[["BundleView"], Any]
@@ -171,12 +172,20 @@ class ColumnsOnWindows(OnWindows):
         self, data: BundleView, columns: Mapping[str, FloatArray], _metrics: tuple[str, ...] = ()
     ) -> dict[str, FloatArray]:
         """Returns the values ``(n_configs,)`` in each window, by name."""
-        values = np.array([self._values(data, columns, bars) for bars in self._bars(data.n_bars)])
+        all_bars = [window.train_within(data.n_bars) for window in self.windows]
+        if isinstance(self.objective, Strategy) and self.metric == _SHARPE and not self.min_trades:
+            values = self._sharpes(self.objective, data, columns)
+        else:
+            values = np.array([self._values(data, columns, bars) for bars in all_bars])
         scored = np.isfinite(values).sum(axis=0).astype(np.float64)
         return dict(zip(self.metrics, [scored, *values], strict=True))
 
-    def _bars(self, n_bars: int) -> list[IntArray]:
-        return [window.train_within(n_bars) for window in self.windows]
+    def _sharpes(self, strategy: Strategy, data: BundleView, columns: Mapping[str, FloatArray]) -> FloatArray:
+        """Returns ``(n_windows, n_configs)`` Sharpe ratios on the training bars, from one sweep over all bars."""
+        ranges = [ranges_of(window.train_within(data.n_bars)) for window in self.windows]
+        ends = np.array(sorted({edge for one in ranges for pair in one for edge in pair} - {0}))
+        sums, squares = strategy.sums_between(data.window(0, int(ends[-1])), columns, ends)
+        return sharpes_of_windows(sums, squares, ends, ranges) * math.sqrt(data.periods_per_year)
 
     def _values(self, data: BundleView, columns: Mapping[str, FloatArray], bars: IntArray) -> FloatArray:
         """Returns ``(n_configs,)`` values on the training bars of a window."""

@@ -9,8 +9,10 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from rbt_ray.errors import SettingError
-from rbt_ray.types import BoolArray, IntArray
+from rbt_ray.types import BoolArray, FloatArray, IntArray
 
+_CONSTANT = 1e-12
+"""Returns are constant if the sum of their squared deviations is at most this share of that of their squares."""
 Ranges: TypeAlias = tuple[tuple[int, int], ...]
 """Ranges of bars, ascending and disjoint; each is its first bar and the bar after its last."""
 
@@ -109,6 +111,36 @@ def purged(train: BoolArray, test: Sequence[tuple[int, int]], purge: int, embarg
     for start, stop in test:
         kept[max(0, start - purge) : stop + purge + embargo] = False
     return kept
+
+
+def sharpes_of_windows(sums: FloatArray, squares: FloatArray, ends: IntArray, windows: Sequence[Ranges]) -> FloatArray:
+    """Returns ``(n_windows, n_trials)`` Sharpe ratios per bar from sums over blocks; NaN for constant returns.
+
+    The blocks of a window are added in their order, so a ratio depends neither on other trials nor on other blocks.
+
+    Args:
+        sums: ``(n_trials, n_blocks)`` sums of returns.
+        squares: ``(n_trials, n_blocks)`` sums of their squares.
+        ends: ``(n_blocks,)`` the bar after the last one of each block.
+        windows: ranges of bars; each begins and ends with a block.
+    """
+    ratios = np.full((len(windows), len(sums)), np.nan)
+    starts = np.concatenate([[0], ends[:-1]])
+    for number, ranges in enumerate(windows):
+        total, square, n = np.zeros(len(sums)), np.zeros(len(sums)), 0
+        for start, stop in ranges:
+            for block in np.flatnonzero((starts >= start) & (ends <= stop)):
+                total, square, n = (
+                    total + sums[:, block],
+                    square + squares[:, block],
+                    n + int(ends[block] - starts[block]),
+                )
+        mean = total / n
+        deviations = square - n * mean**2
+        varies = deviations > _CONSTANT * square
+        spread = np.sqrt(np.where(varies, deviations, 1.0) / max(n - 1, 1))
+        ratios[number] = np.where(varies, mean / spread, np.nan)
+    return ratios
 
 
 def check_window(window: Window, number: int, min_bars: int, where: str) -> None:

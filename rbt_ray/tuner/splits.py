@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rbt_ray.block_sums import N_BLOCKS
+from rbt_ray.block_sums import N_BLOCKS, block_ends
 from rbt_ray.data.calendar import Span, bar_on, first_day
 from rbt_ray.errors import SettingError
 from rbt_ray.study.windows import Ranges, Window, WindowPlan, check_window, purged, ranges_of
@@ -89,9 +89,9 @@ class WalkForward:
         assert isinstance(self.train, int)
         assert isinstance(self.test, int)
         edges = block_edges(n_bars)
-        for first in range(0, N_BLOCKS - self.train - self.test + 1, self.test):
-            start = first + self.train
-            yield int(edges[first]), int(edges[start]), int(edges[start + self.test])
+        for start in range(self.train, N_BLOCKS, self.test):
+            stop = min(start + self.test, N_BLOCKS)
+            yield int(edges[start - self.train]), int(edges[start]), int(edges[stop])
 
     def _by_calendar(self, bundle: Bundle, n_bars: int) -> Iterator[tuple[int, int, int]]:
         train, test = Span.parse(str(self.train)), Span.parse(str(self.test))
@@ -159,8 +159,7 @@ class CPCV:
 
 def block_edges(n_bars: int, n_blocks: int = N_BLOCKS) -> IntArray:
     """Returns ``(n_blocks + 1,)`` the first bar of each block of `numpy.array_split`, and `n_bars`."""
-    lengths = [len(block) for block in np.array_split(np.empty(n_bars), n_blocks)]
-    return np.concatenate([[0], np.cumsum(lengths)])
+    return np.concatenate([[0], block_ends(n_bars, n_blocks)])
 
 
 def check_validation(validation: Any) -> None:

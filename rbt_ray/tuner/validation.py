@@ -14,6 +14,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from rbt_ray.block_sums import N_BLOCKS, block_ends
 from rbt_ray.data.fidelity import share_of
 from rbt_ray.engine.review import batch_numbers, run_alone
 from rbt_ray.objectives.fingerprint.own_code import Source
@@ -27,9 +28,9 @@ from rbt_ray.store.journal import Validated
 from rbt_ray.store.table import TrialTable
 from rbt_ray.study.seeds import nested_seed
 from rbt_ray.study.study import Study
-from rbt_ray.study.windows import Window
+from rbt_ray.study.windows import Window, sharpes_of_windows
 from rbt_ray.tuner.nested import NestedStudies
-from rbt_ray.types import Config, FloatArray
+from rbt_ray.types import COMPLETED, Config, FloatArray
 
 FOLDER = "validation"
 """The folder, in a study's, of the studies that its validation runs."""
@@ -82,7 +83,7 @@ class Validation:
             timeout_s: the time-out of a trial in seconds; see `run_alone`.
             learns: whether the search learns, and so runs again in each window.
         """
-        choices = self._search_again() if learns else self._choose_again(table)
+        choices = self._search_again() if learns else self._choose_by_sums(table) or self._choose_again(table)
         if choices is None:
             return None
         tests = self._test(choices, pool, interrupt, timeout_s)
@@ -93,6 +94,28 @@ class Validation:
         """The windows."""
         assert self.study.validation is not None
         return self.study.validation.windows
+
+    def _choose_by_sums(self, table: TrialTable) -> list[Choice | None] | None:
+        """Returns the best of the study's configs in each window by the block sums of its trials.
+
+        None if these do not suffice: other metrics than the Sharpe ratio, windows that do not end with blocks, or trials
+        without block sums need an evaluation.
+        """
+        study, recorded = self.study, table.outcomes.block_sums
+        assert study.validation is not None
+        assert study.bundle is not None
+        n_completed = int((table.outcomes.status == COMPLETED).sum())
+        if recorded is None or len(recorded) < n_completed or study.metric != "sharpe" or study.validation.min_trades:
+            return None
+        ends = block_ends(study.bundle.train_bars)
+        ranges = [window.train for window in self.windows]
+        if not {edge for one in ranges for pair in one for edge in pair} <= {0, *ends.tolist()}:
+            return None
+        sums, squares, _ = recorded.values.reshape(len(recorded), 3, N_BLOCKS).swapaxes(0, 1)
+        year = math.sqrt(self.nested.bundle.periods_per_year)
+        values = np.full((len(ranges), len(table)), np.nan)
+        values[:, recorded.rows] = sharpes_of_windows(sums, squares, ends, ranges) * year
+        return [self._best_of(table, one, study.seed) for one in values]
 
     def _choose_again(self, table: TrialTable) -> list[Choice | None] | None:
         """Returns the best of the study's configs in each window; None if interrupted.
@@ -220,12 +243,18 @@ class Validation:
         return replace(nested, metric=score_name(0)), scored
 
     def _best(self, table: TrialTable, metric: str, seed: int) -> Choice | None:
-        rows = table.ranking(1, metric=metric, mode=self.study.mode)
-        if not len(rows):
+        values = table.numbers(metric)
+        values[table.fidelity < 1] = np.nan
+        return self._best_of(table, values, seed)
+
+    def _best_of(self, table: TrialTable, values: FloatArray, seed: int) -> Choice | None:
+        """Returns the trial with the best value, the first of equals; None if none is finite."""
+        loss = values * (-1.0 if self.study.mode == "max" else 1.0)
+        loss[~np.isfinite(loss)] = np.inf
+        row = int(np.argmin(loss)) if len(loss) else 0
+        if not len(loss) or np.isinf(loss[row]):
             return None
-        row = int(rows[0])
-        value = float(table.numbers(metric)[row])
-        return Choice(int(table.trials[row]), table.points[row], value, seed) if math.isfinite(value) else None
+        return Choice(int(table.trials[row]), table.points[row], float(values[row]), seed)
 
 
 def _as_test(answer: Answer | str) -> OutOfSample:

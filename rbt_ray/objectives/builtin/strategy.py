@@ -120,7 +120,7 @@ class Strategy(ABC):
             InputError: `columns` has other names, or a value that is not allowed in any of them.
             SettingError: a metric does not exist.
         """
-        return self._sweep(data, columns, metrics, None)[0]
+        return self._sweep(data, columns, metrics)[0]
 
     def evaluate_with_blocks(
         self, data: BundleView, columns: Mapping[str, FloatArray], metrics: tuple[str, ...], benchmark: FloatArray
@@ -140,12 +140,29 @@ class Strategy(ABC):
         assert sums is not None
         return found, sums
 
+    def sums_between(self, data: BundleView, columns: Mapping[str, FloatArray], ends: IntArray) -> FloatArray:
+        """Returns ``(2, n_configs, n_blocks)`` sums of the returns and of their squares over consecutive blocks of bars.
+
+        Args:
+            data: prices.
+            columns: ``(n_configs,)`` values of each parameter.
+            ends: ``(n_blocks,)`` the bar after the last one of each block; the last is `data.n_bars`.
+
+        Raises:
+            InputError: as `evaluate`.
+        """
+        found = self._sweep(data, columns, ("sharpe",), np.zeros(data.n_bars), ends)[1]
+        assert found is not None
+        sums: FloatArray = found.reshape(len(found), 3, len(ends))[:, :2].swapaxes(0, 1)
+        return sums
+
     def _sweep(
         self,
         data: BundleView,
         columns: Mapping[str, FloatArray],
         metrics: tuple[str, ...] | None,
-        benchmark: FloatArray | None,
+        benchmark: FloatArray | None = None,
+        ends: IntArray | None = None,
     ) -> tuple[dict[str, FloatArray], FloatArray | None]:
         from rbt_ray.objectives.sweep.run import sweep
 
@@ -157,7 +174,7 @@ class Strategy(ABC):
         if len(set(shapes.values())) != 1 or len(next(iter(shapes.values()))) != 1:
             raise ShapeError(f"`columns` holds one array of shape (n_configs,) a parameter; got {shapes}.")
         check_values(self.name, self.parameters, table)
-        return sweep(self, data, table, names, benchmark)
+        return sweep(self, data, table, names, benchmark, ends)
 
     def order(self, columns: Mapping[str, FloatArray]) -> IntArray:
         """Returns an order of configs in which neighbours share indicators."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rbt_ray.block_sums import N_BLOCKS, N_SUMS, block_lengths
+from rbt_ray.block_sums import block_ends
 from rbt_ray.objectives.sweep.layout import aligned
 from rbt_ray.types import FloatArray, IntArray
 
@@ -26,13 +26,13 @@ class BlockTable:
     sums: FloatArray
 
     @classmethod
-    def of(cls, benchmark: FloatArray | None, n_rows: int) -> BlockTable:
-        """Returns the sums before the first bar; an empty table if `benchmark` is None."""
+    def of(cls, benchmark: FloatArray | None, ends: IntArray | None, n_rows: int) -> BlockTable:
+        """Returns the sums before the first bar, of 16 blocks if `ends` is None; an empty table if `benchmark` is None."""
         if benchmark is None:
             return cls(np.empty(0, np.int64), np.empty(0), np.empty(0))
-        ends = np.cumsum(block_lengths(len(benchmark), N_BLOCKS))
-        return cls(ends, np.ascontiguousarray(benchmark, np.float64), aligned(N_SUMS * n_rows))
+        ends = block_ends(len(benchmark)) if ends is None else ends
+        return cls(ends, np.ascontiguousarray(benchmark, np.float64), aligned(3 * len(ends) * n_rows))
 
     def rows(self, n: int) -> FloatArray:
-        """Returns ``(n, 48)`` the sums of the first `n` configs."""
-        return self.sums.reshape(N_SUMS, -1)[:, :n].T
+        """Returns ``(n, 3 * n_blocks)`` the sums of the first `n` configs."""
+        return self.sums.reshape(3 * len(self.ends), -1)[:, :n].T

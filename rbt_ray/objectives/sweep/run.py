@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from rbt_ray.block_sums import N_SUMS, sums_of
+from rbt_ray.block_sums import N_BLOCKS, sums_of
 from rbt_ray.objectives.sweep.accounts import new_state, open_account
 from rbt_ray.objectives.sweep.blocks import BlockTable
 from rbt_ray.objectives.sweep.layout import WIDTH, WORDS, n_tiles
@@ -28,7 +28,7 @@ from rbt_ray.objectives.sweep.statistics import (
 )
 from rbt_ray.simulate.costs import BASIS_POINTS
 from rbt_ray.simulate.metrics import METRIC_NAMES, from_sums
-from rbt_ray.types import BoolArray, FloatArray
+from rbt_ray.types import BoolArray, FloatArray, IntArray
 
 if TYPE_CHECKING:
     from rbt_ray.data.view import BundleView
@@ -54,8 +54,9 @@ def sweep(
     columns: Columns,
     names: tuple[str, ...],
     benchmark: FloatArray | None = None,
+    ends: IntArray | None = None,
 ) -> tuple[dict[str, FloatArray], FloatArray | None]:
-    """Returns metrics ``(n_configs,)`` by name, and block sums ``(n_configs, 48)``; the parameters must be valid.
+    """Returns metrics ``(n_configs,)`` by name, and block sums ``(n_configs, 3 * n_blocks)``; the parameters must be valid.
 
     Configs are sorted so that neighbours share indicators, and processed a few thousand at a time to bound the memory.
     Neither changes a figure, and neither do the block sums change a metric.
@@ -66,6 +67,7 @@ def sweep(
         columns: parameters.
         names: of the metrics.
         benchmark: ``(n_bars,)`` returns of the benchmark; None: compute no block sums, and return None for them.
+        ends: ``(n_blocks,)`` the bar after the last one of each block, `n_bars` for the last; None: 16 blocks.
     """
     execution = strategy.fills(view)
     cost = strategy.turnover_bps / BASIS_POINTS
@@ -75,14 +77,14 @@ def sweep(
     order = strategy.order(columns)
     size, step = _sizes(strategy.whole_history, len(order), n_symbols, tiles)
     metrics = {name: np.empty(len(order)) for name in names}
-    sums = None if benchmark is None else np.empty((len(order), N_SUMS))
+    sums = None if benchmark is None else np.empty((len(order), 3 * (N_BLOCKS if ends is None else len(ends))))
     for start in range(0, len(order), size):
         rows = order[start : start + size]
         n_rows = -(-len(rows) // WIDTH) * WIDTH
         signals = strategy.signals(view, {name: values[rows] for name, values in columns.items()})
         words = np.zeros(step * n_rows * n_symbols * WORDS, np.uint64)
         state = new_state(n_rows)
-        blocks = BlockTable.of(benchmark, n_rows)
+        blocks = BlockTable.of(benchmark, ends, n_rows)
         advance = open_account(view, execution, strategy.rebalance, cost, moments, state, blocks)
         for first in range(0, tiles, step):
             now = min(step, tiles - first)
@@ -100,7 +102,7 @@ def sweep(
             for name in names:
                 metrics[name][row] = plain[name]
             if sums is not None and benchmark is not None:
-                sums[row] = sums_of(run.returns, benchmark)
+                sums[row] = sums_of(run.returns, benchmark, ends)
     return metrics, sums
 
 
