@@ -57,6 +57,7 @@ class NestedStudies:
         search_alg: Any = None,
         window: Window | None = None,
         bundle: Bundle | None = None,
+        runs_per_trial: int = 1,
     ) -> TrialTable | None:
         """Runs a study and returns its trials; None if it was interrupted.
 
@@ -67,16 +68,25 @@ class NestedStudies:
             search_alg: a new searcher or sampler object, if the definition names none.
             window: the window whose training bars fidelities are a share of; None: all training bars.
             bundle: its prices, which are removed when it is done; None: those of the other study.
+            runs_per_trial: how often a trial may run the user's objective, each time for as long as a trial may take.
         """
         path = self.folder / name
         if (table := self.finished(name, study)) is not None:
             return table
+        timeout_s = self.run_config.trial_timeout_s
+        run_config = replace(
+            self.run_config,
+            callbacks=(),
+            verbose=0,
+            max_failures=None,
+            trial_timeout_s=None if timeout_s is None else timeout_s * runs_per_trial,
+        )
         plan = StudyPlan(
             objective=objective,
             study=study,
             bundle=self.bundle if bundle is None else bundle,
             location=StudyLocation(path),
-            run_config=replace(self.run_config, callbacks=(), verbose=0, max_failures=None),
+            run_config=run_config,
             search_alg=search_alg,
             is_new=not (path / FILE_NAME).exists(),
             accept_changes=True,

@@ -46,6 +46,9 @@ class ResultGrid(Sequence[Result]):
         self._given = study
         self._permute = _permute
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_permute": None}  # a Tuner holds workers and locks
+
     @cached_property
     @explain_os_errors()
     def _record(self) -> StudyRecord:

@@ -47,8 +47,8 @@ class WalkForward:
         SettingError: a value is not allowed.
     """
 
-    train: int | str
-    test: int | str
+    train: int | str = 8
+    test: int | str = 1
     anchored: bool = False
     gap: int = 0
     purge: int = 0

@@ -137,7 +137,8 @@ class Validation:
         )
         objective = on_windows(self.task.objective, self.study.metric, self.windows, self.study.validation.min_trades)
         search = FixedConfigs(self.study.space, table.points)
-        found = self.nested.table_of(f"{FOLDER}/windows", nested, objective, search_alg=search)
+        n_runs = 2 * len(self.windows)  # to the end of a window, and on its bars alone
+        found = self.nested.table_of(f"{FOLDER}/windows", nested, objective, search_alg=search, runs_per_trial=n_runs)
         if found is None:
             return None
         return [self._best(found, score_name(number), nested.seed) for number in range(len(self.windows))]
@@ -149,7 +150,12 @@ class Validation:
             self.on_stage(f"validation: searching in window {number + 1} of {len(self.windows)}")
             nested, objective = self._search_in(number, window)
             found = self.nested.table_of(
-                f"{FOLDER}/{number:04d}", nested, objective, search_alg=self.nested.new_search(), window=window
+                f"{FOLDER}/{number:04d}",
+                nested,
+                objective,
+                search_alg=self.nested.new_search(),
+                window=window,
+                runs_per_trial=2,
             )
             if found is None:
                 return None

@@ -21,6 +21,12 @@ from rbt_ray.compat.rustybt.search_algorithms import (
     SearchAlgorithm,
 )
 from rbt_ray.compat.rustybt.shared_bundle import SharedBundleContext, SharedBundleMetadata
+from rbt_ray.compat.rustybt.walk_forward import (
+    WalkForwardOptimizer,
+    WalkForwardResult,
+    WindowConfig,
+    WindowResult,
+)
 from rbt_ray.compat.rustybt.worker_pool import PersistentWorkerPool, cleanup_global_pool, get_global_pool
 
 __all__ = [
@@ -44,6 +50,10 @@ __all__ = [
     "SearchAlgorithm",
     "SharedBundleContext",
     "SharedBundleMetadata",
+    "WalkForwardOptimizer",
+    "WalkForwardResult",
+    "WindowConfig",
+    "WindowResult",
     "WorkerStats",
     "cleanup_global_pool",
     "get_bundle_from_pool",
