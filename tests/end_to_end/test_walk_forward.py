@@ -195,7 +195,7 @@ def test_a_search_that_learns_runs_again_in_each_window_with_a_seed_of_its_own(t
 
 def test_fidelities_are_shares_of_a_windows_training_bars(tmp_path):
     validation = rbt.WalkForward(8, 4)
-    tune = {"search_alg": "random", "scheduler": "successive_halving", "num_samples": 9, "min_fidelity": 0.3}
+    tune = {"search_alg": "random", "scheduler": "successive_halving", "num_samples": 9, "min_fidelity": 0.11}
     results = run(tmp_path, n_bars_counted, validation, metric="bars", **tune)
     for path, window in zip(
         sorted((results.path / "validation").iterdir()), results.walk_forward().windows, strict=True
