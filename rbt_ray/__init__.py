@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from rbt_ray.tuner.config import RunConfig as RunConfig
     from rbt_ray.tuner.config import TuneConfig as TuneConfig
     from rbt_ray.tuner.result_grid import ResultGrid as ResultGrid
+    from rbt_ray.tuner.splits import CPCV as CPCV
+    from rbt_ray.tuner.splits import WalkForward as WalkForward
     from rbt_ray.tuner.tuner import Tuner as Tuner
     from rbt_ray.tuner.tuner import shutdown as shutdown
     from rbt_ray.types import Proposal as Proposal
@@ -74,6 +76,7 @@ _NAMES = {
     ),
     "rbt_ray.tuner.config": ("RunConfig", "TuneConfig"),
     "rbt_ray.tuner.result_grid": ("ResultGrid",),
+    "rbt_ray.tuner.splits": ("CPCV", "WalkForward"),
     "rbt_ray.tuner.tuner": ("Tuner", "shutdown"),
     "rbt_ray.types": ("Proposal", "Result"),
 }

@@ -97,18 +97,24 @@ def block_lengths(n_bars: int, n_blocks: int = N_BLOCKS) -> IntArray:
     return np.full(n_blocks, shorter) + (np.arange(n_blocks) < n_longer)
 
 
-def sums_of(returns: FloatArray, benchmark: FloatArray) -> FloatArray:
-    """Returns ``(48,)`` the sums of one trial, as records have them.
+def block_ends(n_bars: int, n_blocks: int = N_BLOCKS) -> IntArray:
+    """Returns ``(n_blocks,)`` the bar after the last one of each block."""
+    return np.cumsum(block_lengths(n_bars, n_blocks))
+
+
+def sums_of(returns: FloatArray, benchmark: FloatArray, ends: IntArray | None = None) -> FloatArray:
+    """Returns ``(3 * n_blocks,)`` the sums of one trial, as records have them.
 
     The same returns give the same bits in any batch.
 
     Args:
         returns: ``(n_bars,)`` simple returns per bar, at least one bar for each block.
         benchmark: ``(n_bars,)`` returns of the benchmark.
+        ends: ``(n_blocks,)`` the bar after the last one of each block; None: 16 blocks.
     """
-    ends = np.cumsum(block_lengths(len(returns)))
+    ends = block_ends(len(returns)) if ends is None else ends
     columns = np.stack([returns, returns * returns, returns * benchmark])
-    sums: FloatArray = np.add.reduceat(columns, ends - block_lengths(len(returns)), axis=1).ravel()
+    sums: FloatArray = np.add.reduceat(columns, np.concatenate([[0], ends[:-1]]), axis=1).ravel()
     return sums
 
 

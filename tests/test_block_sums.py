@@ -18,7 +18,7 @@ def test_lengths_are_those_of_array_split(n_bars, n_blocks):
     assert block_lengths(n_bars, n_blocks).tolist() == expected
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(n_bars=st.integers(N_BLOCKS, 400), seed=st.integers(0, 99))
 def test_the_sums_of_one_trial_are_those_of_the_definition(n_bars, seed):
     rng = np.random.default_rng(seed)
@@ -47,6 +47,7 @@ def batches(draw):
     return n, rows, cuts
 
 
+@settings(deadline=None)
 @given(batch=batches(), seed=st.integers(0, 99))
 def test_parts_of_a_batch_join_to_the_whole(batch, seed):
     n, rows, cuts = batch

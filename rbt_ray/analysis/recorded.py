@@ -10,6 +10,7 @@ import numpy as np
 
 from rbt_ray.analysis.evidence import Moments
 from rbt_ray.analysis.overfitting import Cscv, cscv_of_sums
+from rbt_ray.analysis.validation import validation_result
 from rbt_ray.analysis.verdict import VerdictInputs
 from rbt_ray.analysis.walk_forward import WalkForwardResult, walk_forward_of_sums
 from rbt_ray.block_sums import Benchmark, BlockSums
@@ -55,8 +56,10 @@ def verdict_inputs(record: StudyRecord) -> VerdictInputs:
     winner = int(table.trials[best[0]]) if len(best) else None
     holdout, holdout_years = _holdout(record, winner)
     unseen = None
-    if own is not None and benchmark is not None and not study.is_adaptive and holdout is None:
-        unseen = _walk_forward(record, own, benchmark)
+    if holdout is None and benchmark is not None:
+        unseen = _validated(record, benchmark)
+        if unseen is None and own is not None and not study.is_adaptive:
+            unseen = _walk_forward(record, own, benchmark)
     return VerdictInputs(
         sums=record.audit_sums() if is_audit else own,
         benchmark=benchmark,
@@ -74,6 +77,17 @@ def verdict_inputs(record: StudyRecord) -> VerdictInputs:
         benchmark_name=_benchmark_name(record),
         holdout_years=holdout_years,
     )
+
+
+def _validated(record: StudyRecord, benchmark: Benchmark) -> WalkForwardResult | None:
+    """Returns the study's validation as a walk-forward; None without one, or without returns per bar."""
+    if record.study.validation is None or record.validated is None:
+        return None
+    found = validation_result(record.validated, record.study.validation.name, record.study.metric)
+    if not math.isfinite(found.sharpe):
+        return None
+    years = len(found.time) / benchmark.periods_per_year
+    return WalkForwardResult((), found.sharpe, found.benchmark_sharpe, years)
 
 
 def _walk_forward(record: StudyRecord, sums: BlockSums, benchmark: Benchmark) -> WalkForwardResult | None:

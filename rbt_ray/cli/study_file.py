@@ -18,6 +18,7 @@ from rbt_ray.nearest import nearest
 from rbt_ray.search.registry import settings_class
 from rbt_ray.study import space
 from rbt_ray.tuner.config import RunConfig, TuneConfig
+from rbt_ray.tuner.splits import CPCV, WalkForward
 
 PRIMITIVES = (
     "choice",
@@ -32,6 +33,7 @@ PRIMITIVES = (
 )
 _TOP = ("name", "objective", "objective_options", "bundle", "space", "search", "run")
 _SEARCH = tuple(f.name for f in dataclasses.fields(TuneConfig))
+_VALIDATIONS: dict[str, type[Any]] = {"walk_forward": WalkForward, "cpcv": CPCV}
 _LARGEST = 10_000_000
 _DEEPEST = 50
 _TOO_DEEP = f"nests tables and lists more than {_DEEPEST} levels deep."
@@ -86,7 +88,7 @@ def read_study_file(path: Path, search: Mapping[str, Any], run: Mapping[str, Any
 def _with_settings(search: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the [search] table; ``search_alg = { bohb = { model = "tpe" } }`` becomes a searcher with settings."""
     made = dict(search)
-    for key in ("search_alg", "scheduler"):
+    for key in ("search_alg", "scheduler", "validation"):
         value = search.get(key)
         if not isinstance(value, dict):
             continue
@@ -96,7 +98,7 @@ def _with_settings(search: Mapping[str, Any]) -> dict[str, Any]:
             )
         name = next(iter(value))
         try:
-            kind = settings_class(key, name)
+            kind = _validation_class(name) if key == "validation" else settings_class(key, name)
         except InputError as error:
             raise StudyFileError(f"`search.{key}`: {error}") from error
         known = [f.name for f in dataclasses.fields(kind)]
@@ -105,6 +107,12 @@ def _with_settings(search: Mapping[str, Any]) -> dict[str, Any]:
                 raise StudyFileError(f"`search.{key}`: {name} has no setting {option!r}; {nearest(option, known)}")
         made[key] = kind(**options)
     return made
+
+
+def _validation_class(name: str) -> type[Any]:
+    if name not in _VALIDATIONS:
+        raise StudyFileError(f"there is no validation {name!r}; {nearest(name, _VALIDATIONS)}")
+    return _VALIDATIONS[name]
 
 
 def load_objective(address: str, options: Mapping[str, Any], folder: Path) -> Any:

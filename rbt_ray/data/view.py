@@ -83,6 +83,23 @@ class BundleView(Fields):
         view.seed, view._rng, view._seedless = seed, None, self._seedless or self
         return view
 
+    def window(self, start: int, stop: int) -> BundleView:
+        """Returns a view of the bars from `start` to before `stop`, with the cache and the trial's seed of this one."""
+        view = object.__new__(BundleView)
+        for slot in BundleView.__slots__:
+            setattr(view, slot, getattr(self, slot))
+        view._arrays = {field: values[start:stop] for field, values in self._arrays.items()}
+        view._rng = None
+        view.index = self.index[start:stop]
+        ended = {name: end for name, end in self.listed_until.items() if (end < view.index[-1:]).all()}
+        view.listed_until = MappingProxyType(ended)
+        view.n_bars = len(view.index)
+        if start:  # what the cache holds depends on the first bar
+            view.version = f"{self.version}/from {start}"
+        if self._seedless is not None:
+            view._seedless = self._seedless.window(start, stop)
+        return view
+
     @property
     def open(self) -> FloatArray:
         """Opening prices of each bar."""

@@ -33,7 +33,7 @@ def audit_size(study: Study, table: TrialTable) -> int:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class AfterSearch:
+class VerdictTrials:
     """Evaluates configs for the verdict, after the search or a run of it has ended.
 
     Args:

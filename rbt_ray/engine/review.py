@@ -6,12 +6,13 @@ import itertools
 import time
 from collections import deque
 from threading import Event
+from typing import cast
 
 import numpy as np
 
 from rbt_ray.data.bundle import Bundle
 from rbt_ray.objectives.review import Review, buy_and_hold
-from rbt_ray.pool.pool import Batch, Job, WorkerPool
+from rbt_ray.pool.pool import Answer, Batch, Job, WorkerPool
 from rbt_ray.store.journal import Reviewed
 from rbt_ray.store.table import TrialTable
 from rbt_ray.types import FloatArray
@@ -39,9 +40,9 @@ def review_best(
     batches = [
         Batch(next(batch_numbers), job, table.trials[[row]], table.points[[row]], purpose="review") for row in best
     ]
-    found = _run(batches[:1], pool, interrupt, timeout_s)
+    found = _reviews(batches[:1], pool, interrupt, timeout_s)
     if any(review.has_findings for review in found):  # otherwise the other reviews would not either
-        found += _run(batches[1:], pool, interrupt, timeout_s)
+        found += _reviews(batches[1:], pool, interrupt, timeout_s)
     results = table.results()
     rows = [
         {
@@ -67,14 +68,26 @@ def review_best(
     return Reviewed(rows, curves)
 
 
-def _run(batches: list[Batch], pool: WorkerPool, interrupt: Event, timeout_s: float | None) -> list[Review]:
-    """Returns the review of each batch, in the order of the batches."""
-    found: dict[int, Review] = {}
+def _reviews(batches: list[Batch], pool: WorkerPool, interrupt: Event, timeout_s: float | None) -> list[Review]:
+    found = run_alone(batches, pool, interrupt, timeout_s)
+    return [Review(error=answer) if isinstance(answer, str) else cast("Review", answer) for answer in found]
+
+
+def run_alone(batches: list[Batch], pool: WorkerPool, interrupt: Event, timeout_s: float | None) -> list[Answer | str]:
+    """Returns the answer to each batch, in the order of the batches, or why there is none.
+
+    Args:
+        batches: of one trial each; none is retried.
+        pool: idle workers.
+        interrupt: set to stop the study.
+        timeout_s: the time-out of a trial in seconds, of which a batch may take 20; None: no limit.
+    """
+    found: dict[int, Answer | str] = {}
     waiting, sent = deque(batches), set[int]()
     while waiting or sent:
         if interrupt.is_set():
             unbegun = [*pool.recall(), *(batch.number for batch in waiting)]
-            found.update((number, Review(error="the study was interrupted.")) for number in unbegun)
+            found.update(dict.fromkeys(unbegun, "the study was interrupted."))
             sent.difference_update(unbegun)
             waiting.clear()
         while waiting and len(sent) < pool.capacity:
@@ -83,8 +96,8 @@ def _run(batches: list[Batch], pool: WorkerPool, interrupt: Event, timeout_s: fl
             pool.submit(batch)
         for returned in pool.wait(_TICK_SECONDS):
             sent.discard(returned.number)
-            lost = Review(error=f"its worker was lost: {returned.lost}.")
-            found[returned.number] = returned.review if returned.lost is None else lost
+            lost = f"its worker was lost: {returned.lost}."
+            found[returned.number] = returned.answer if returned.lost is None else lost
         for number in sent:
             taken = pool.taken_at(number)
             timed_out = timeout_s and taken is not None and time.monotonic() - taken > _TIMEOUTS * timeout_s

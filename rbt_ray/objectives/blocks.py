@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from rbt_ray.block_sums import N_BLOCKS, BlockRows, sums_of
+from rbt_ray.block_sums import N_BLOCKS, BlockRows, block_ends, sums_of
 from rbt_ray.objectives.returned_metrics import returns_of
 from rbt_ray.types import FloatArray, IntArray
 
@@ -19,30 +19,33 @@ class BlockRequest:
 
     Args:
         rows: ``(n_rows,)`` rows of the batch, increasing, at least one.
-        benchmark: ``(n_bars,)`` returns of the benchmark on the bars of the batch, at least one for each block.
+        benchmark: ``(n_bars,)`` returns of the benchmark on the bars of the batch.
+        ends: ``(n_blocks,)`` the bar after the last one of each block, increasing; the last is `n_bars`.
     """
 
     rows: IntArray
     benchmark: FloatArray
+    ends: IntArray
 
     @classmethod
     def of(cls, rows: IntArray, benchmark: FloatArray) -> BlockRequest | None:
-        """Returns the request; None without rows, or with fewer bars than blocks."""
-        return cls(rows, benchmark) if len(rows) and len(benchmark) >= N_BLOCKS else None
+        """Returns the request for 16 blocks; None without rows, or with fewer bars than blocks."""
+        enough = len(rows) and len(benchmark) >= N_BLOCKS
+        return cls(rows, benchmark, block_ends(len(benchmark))) if enough else None
 
     def part(self, start: int, stop: int) -> BlockRequest | None:
         """Returns the request for the rows from `start` up to `stop` of the batch, as a batch of their own."""
         inside = self.rows[(self.rows >= start) & (self.rows < stop)]
-        return BlockRequest.of(inside - start, self.benchmark)
+        return BlockRequest(inside - start, self.benchmark, self.ends) if len(inside) else None
 
     def sums(self, answer: Any) -> FloatArray | None:
-        """Returns ``(48,)`` the block sums of what an objective returned; None if that has no returns per bar.
+        """Returns ``(3 * n_blocks,)`` the block sums of what an objective returned; None if that has no returns per bar.
 
         Raises:
             ObjectiveResultError: its `returns` are not one for each bar.
         """
         returns = returns_of(answer, len(self.benchmark))
-        return None if returns is None else sums_of(returns, self.benchmark)
+        return None if returns is None else sums_of(returns, self.benchmark, self.ends)
 
     def sums_of_rows(self, answers: Sequence[Any]) -> dict[int, FloatArray]:
         """Returns the block sums by row, for rows that have them, from the answers of a batch.

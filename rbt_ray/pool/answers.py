@@ -9,6 +9,7 @@ import numpy as np
 from rbt_ray.block_sums import N_SUMS
 from rbt_ray.columns import Outcomes
 from rbt_ray.objectives.objective import only_finite
+from rbt_ray.objectives.out_of_sample import OutOfSample
 from rbt_ray.objectives.review import Review
 from rbt_ray.recordable import require
 from rbt_ray.types import COMPLETED, FAILED
@@ -46,6 +47,17 @@ def review_of(answer: Any) -> Review:
     require(type(answer) is Review, "answer", answer)
     review: Review = answer.recordable()
     return review
+
+
+def out_of_sample_of(answer: Any) -> OutOfSample:
+    """Returns a worker's test of a config in a form that can be recorded.
+
+    Raises:
+        ValueError: the answer is not valid.
+    """
+    require(type(answer) is OutOfSample, "answer", answer)
+    found: OutOfSample = answer.recordable()
+    return found
 
 
 def _size(outcomes: Outcomes) -> int:

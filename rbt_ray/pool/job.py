@@ -19,6 +19,7 @@ from rbt_ray.pool import shipped_code
 from rbt_ray.pool.driver_state import DriverState
 from rbt_ray.pool.pool import BundleRef, FilesRef, Job
 from rbt_ray.study.space import Space
+from rbt_ray.study.windows import Window
 from rbt_ray.types import FloatArray
 
 
@@ -36,6 +37,7 @@ class Task:
         fidelity: what a fidelity below 1 leaves out.
         max_reports: the number of reports that is fidelity 1, if fidelity is counted in reports.
         files: a reference to the files that the objective provides; None if it provides none.
+        window: the window whose training bars a fidelity is a share of; None: all training bars.
         benchmark: ``(train_bars,)`` returns of the benchmark, for block sums; None: no block sums are recorded.
         n_planned: how many trials the study will have at most; 0 if that is not known.
     """
@@ -49,6 +51,7 @@ class Task:
     fidelity: FidelityKind = "prefix"
     max_reports: int | None = None
     files: FilesRef | None = None
+    window: Window | None = None
     benchmark: FloatArray | None = None
     n_planned: int = 0
 

@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from rbt_ray.columns import Outcomes
     from rbt_ray.data.bundle import Bundle
     from rbt_ray.data.file_tree import FileTree
+    from rbt_ray.objectives.out_of_sample import OutOfSample
     from rbt_ray.objectives.review import Review
     from rbt_ray.pool.driver_state import DriverState
+    from rbt_ray.study.windows import Window
     from rbt_ray.types import Checkpoint, FloatArray, IntArray
 
 _MAX_REASON_CHARS, _MAX_LOCATION_CHARS = 10_000, 500
@@ -51,7 +53,7 @@ class PricesChanged:
     where: str
 
 
-Answer: TypeAlias = "Outcomes | Review | PricesChanged | bytes | None"
+Answer: TypeAlias = "Outcomes | Review | OutOfSample | PricesChanged | bytes | None"
 """The answer of a worker to a batch. Bytes are the packed results of function calls, which are not trials."""
 
 
@@ -66,8 +68,10 @@ class Batch:
         points: ``(n, n_params)`` their configs.
         fidelity: the share of the training bars that they use.
         purpose: "score" returns `Outcomes`; "sums" does, with block sums for all trials, drawn or not; "review" re-runs a
-            config in detail; "check" has no trial, and compares the prices that the worker reads with their checksums.
+            config in detail; "test" runs a config on the test bars of `window`; "check" has no trial, and compares the
+            prices that the worker reads with their checksums.
         starts: the checkpoints from which trials continue, by row of the batch.
+        window: the window to test on.
     """
 
     number: int
@@ -75,17 +79,18 @@ class Batch:
     trials: IntArray
     points: FloatArray
     fidelity: float = 1.0
-    purpose: Literal["score", "sums", "review", "check"] = "score"
+    purpose: Literal["score", "sums", "review", "test", "check"] = "score"
     starts: Mapping[int, Checkpoint] = field(default_factory=dict)
+    window: Window | None = None
 
     def __len__(self) -> int:
         return len(self.trials)
 
     def message(self) -> tuple[Any, ...]:
         """Returns all of it but the job, for a worker that has loaded the job."""
-        return self.number, self.trials, self.points, self.fidelity, self.purpose, self.starts
+        return self.number, self.trials, self.points, self.fidelity, self.purpose, self.starts, self.window
 
-    def accept(self, answer: Any) -> Outcomes | Review | None:
+    def accept(self, answer: Any) -> Outcomes | Review | OutOfSample | None:
         """Returns a worker's answer in a form that can be recorded.
 
         Raises:
@@ -102,6 +107,8 @@ class Batch:
             return None
         if self.purpose == "review":
             return answers.review_of(answer)
+        if self.purpose == "test":
+            return answers.out_of_sample_of(answer)
         return answers.outcomes_of(answer, len(self), self.job.metric)
 
     @classmethod
@@ -118,7 +125,7 @@ class Returned:
     Args:
         number: the number of the batch.
         worker: the name of the worker that held it.
-        answer: `Outcomes` or a `Review`, by the batch's purpose; None for a check, or if lost.
+        answer: `Outcomes`, a `Review` or an `OutOfSample`, by the batch's purpose; None for a check, or if lost.
         lost: None, or the reason, such as "killed by signal 9 (SIGKILL)".
         cpu_s: processor seconds of the evaluation.
         started: when the evaluation began, in seconds since the epoch.
@@ -139,11 +146,6 @@ class Returned:
     def outcomes(self) -> Outcomes:
         """The answer to a batch with the purpose "score" or "sums"; `Batch.accept` has checked it."""
         return cast("Outcomes", self.answer)
-
-    @property
-    def review(self) -> Review:
-        """The answer to a batch with the purpose "review"; `Batch.accept` has checked it."""
-        return cast("Review", self.answer)
 
 
 class WorkItem(Protocol):

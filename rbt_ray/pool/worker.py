@@ -21,6 +21,7 @@ from rbt_ray.data.memo import Memo
 from rbt_ray.objectives.blocks import BlockRequest
 from rbt_ray.objectives.fingerprint.own_code import Source
 from rbt_ray.objectives.objective import Evaluator, as_evaluator, describe
+from rbt_ray.objectives.out_of_sample import OutOfSample, out_of_sample
 from rbt_ray.objectives.process_settings import limits
 from rbt_ray.objectives.reports import ReportRange
 from rbt_ray.objectives.review import Review, review
@@ -168,6 +169,8 @@ class Worker:
             return PricesChanged(self._changed)
         if batch.purpose == "check":
             return None
+        if batch.purpose == "test":
+            return self._test(batch)
         return self._review(batch) if batch.purpose == "review" else self._score(batch)
 
     def _score(self, batch: Batch) -> Outcomes:
@@ -200,12 +203,22 @@ class Worker:
             task.objective, config, task.metric, self._bundle, task.train_bars, seed, max_reports=task.max_reports
         )
 
+    def _test(self, batch: Batch) -> OutOfSample:
+        task, bundle, window = self._task, self._bundle, batch.window
+        assert bundle is not None
+        assert window is not None
+        seed = int(trial_seeds(task.seed, batch.trials)[0])
+        return out_of_sample(task.objective, task.space.decode(batch.points)[0], task.metric, bundle, window, seed)
+
     def _view(self, fidelity: float) -> BundleView | None:
         task = self._task
         if self._bundle is None:
             return None
         if fidelity not in self._views:
             bundle, n_bars = cut_to_fidelity(self._bundle, task.fidelity, fidelity, task.train_bars, task.seed)
+            if task.window is not None and task.fidelity == "prefix":
+                bars = task.window.train_bars
+                n_bars = int(bars[share_of(fidelity, len(bars)) - 1]) + 1
             self._views[fidelity] = bundle.view(n_bars, self._memo)
         return self._views[fidelity]
 

@@ -1,4 +1,4 @@
-"""Searchers that do not learn: the base class, a fixed sequence of points, and the grid."""
+"""Searchers that do not learn: the base class, a fixed sequence of points, the grid, and given configs."""
 
 from __future__ import annotations
 
@@ -146,3 +146,26 @@ class GridSearch(FixedSequence):
             points = space.canonical(points[space.allowed(points) & space.is_representative(points)])
         self._any_allowed |= len(points) > 0
         return points[~self._seen.has(space.digests(points))] if len(self._seen) else points
+
+
+class FixedConfigs:
+    """Proposes the rows of `points`, ``(n_configs, n_params)``, at full fidelity."""
+
+    learns: ClassVar[bool] = False
+
+    def __init__(self, space: Space, points: FloatArray) -> None:
+        self._space = space
+        self._left = points
+
+    @property
+    def done(self) -> bool:
+        """Whether all have been proposed."""
+        return not len(self._left)
+
+    def ask(self, n: int) -> Proposals:
+        """Returns the next `n` configs, or all that are left."""
+        points, self._left = self._left[:n], self._left[n:]
+        return Proposals.at_full_fidelity(points, self._space)
+
+    def tell(self, results: Sequence[Result]) -> None:
+        """Does nothing: the configs are given."""

@@ -210,12 +210,16 @@ class Backtest:
         """
         if bar not in range(len(self.returns)):
             raise SettingError(f"`bar` is one of the run's bars, 0 to {len(self.returns) - 1}; got {bar!r}.")
+        return self.on(slice(bar, None))
+
+    def on(self, bars: IntArray | slice) -> Metrics:
+        """Returns the metrics of some bars, in ascending order, as if they followed one another."""
         return metrics_of(
-            self.returns[bar:],
-            self.traded[bar:],
-            self.exposure[bar:],
-            self.orders[bar:],
-            self.round_trips[bar:],
+            self.returns[bars],
+            self.traded[bars],
+            self.exposure[bars],
+            self.orders[bars],
+            self.round_trips[bars],
             self.periods_per_year,
         )
 

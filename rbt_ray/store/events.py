@@ -29,20 +29,10 @@ Value = TypeVar("Value")
 
 _OF_A_BACKTEST = frozenset(
     [
-        "total_return",
-        "cagr",
-        "volatility",
-        "sharpe",
-        "sortino",
-        "max_drawdown",
-        "calmar",
-        "turnover",
-        "exposure",
-        "n_trades",
-        "skew",
-        "kurtosis",
+        "total_return", "cagr", "volatility", "sharpe", "sortino", "max_drawdown", "calmar", "turnover", "exposure",
+        "n_trades", "skew", "kurtosis",
     ]
-)
+)  # fmt: skip
 """The metrics of accounting 1."""
 
 
@@ -168,6 +158,30 @@ class Reviewed:
         _set(self, rows=rows, curves=curves)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Validated:
+    """The search was tested on the windows of its validation: a row per window, and curves by name.
+
+    Args:
+        rows: per window its ranges `train` and `test`, `trial`, `config`, `in_sample`, `metrics` of the test bars, `error`.
+        curves: "time_ms" and "benchmark" of the training bars; "returns", those of the test bars of all windows in order.
+        periods_per_year: bars in a year.
+
+    Raises:
+        ValueError: a part has another type or value than a validation can have.
+    """
+
+    rows: list[dict[str, Any]]
+    curves: dict[str, FloatArray]
+    periods_per_year: float
+
+    def __post_init__(self) -> None:
+        rows = json.loads(json.dumps(self.rows, default=repr, ensure_ascii=False).encode("utf-8", "replace"))
+        validate.check_validated(rows, self.curves, self.periods_per_year)
+        curves = {recordable.text(name): np.asarray(curve, np.float64) for name, curve in self.curves.items()}
+        _set(self, rows=rows, curves=curves)
+
+
 EndReason: TypeAlias = Literal["done", "interrupted", "max_failures", "time_budget", "prices changed"]
 """Why a run of a study ended: the search is complete, or what stopped it early."""
 
@@ -206,7 +220,7 @@ class Distrusted:
         _set(self, where=recordable.text(self.where))
 
 
-Event: TypeAlias = Asked | Finished | Evaluated | Reviewed | Ended | Distrusted
+Event: TypeAlias = Asked | Finished | Evaluated | Reviewed | Validated | Ended | Distrusted
 
 
 def pack(event: Event) -> tuple[str, dict[str, Any], bytes | None]:
@@ -222,6 +236,10 @@ def pack(event: Event) -> tuple[str, dict[str, Any], bytes | None]:
         lengths = {name: len(curve) for name, curve in event.curves.items()}
         header = {"rows": event.rows, "curves": lengths, "accounting": ACCOUNTING}
         return "reviewed", header, _bytes(list(event.curves.values()))
+    if isinstance(event, Validated):
+        lengths = {name: len(curve) for name, curve in event.curves.items()}
+        header = {"rows": event.rows, "curves": lengths, "periods_per_year": event.periods_per_year}
+        return "validated", header, _bytes(list(event.curves.values()))
     if isinstance(event, Distrusted):
         return "distrusted", {"where": event.where}, None
     return "ended", asdict(event), None
@@ -285,6 +303,10 @@ def unpack(kind: str, header: dict[str, Any], body: bytes) -> Event:
         validate.check_lengths(header["curves"], body)
         rows = [renamed_row(row, _accounting(header)) for row in header["rows"]]
         event = Reviewed(rows, {name: take("<f8", length) for name, length in header["curves"].items()})
+    elif kind == "validated":
+        validate.check_lengths(header["curves"], body)
+        curves = {name: take("<f8", length) for name, length in header["curves"].items()}
+        event = Validated(header["rows"], curves, header["periods_per_year"])
     elif kind == "ended":
         event = Ended(**header)
     elif kind == "distrusted":

@@ -17,12 +17,35 @@ from typing import Any
 from rbt_ray.errors import JournalBlockedError, JournalError
 from rbt_ray.store import journal_errors, journal_file, regular_files
 from rbt_ray.store.connection import close_without_checkpoint
-from rbt_ray.store.events import Asked, Distrusted, Ended, EndReason, Evaluated, Event, Finished, Reviewed, pack, unpack
+from rbt_ray.store.events import (
+    Asked,
+    Distrusted,
+    Ended,
+    EndReason,
+    Evaluated,
+    Event,
+    Finished,
+    Reviewed,
+    Validated,
+    pack,
+    unpack,
+)
 from rbt_ray.store.flush_marker import FlushMarker
 from rbt_ray.store.flusher import Flusher
 from rbt_ray.store.journal_file import FILE_NAME
 
-__all__ = ["Asked", "Distrusted", "EndReason", "Ended", "Evaluated", "Event", "Finished", "Journal", "Reviewed"]
+__all__ = [
+    "Asked",
+    "Distrusted",
+    "EndReason",
+    "Ended",
+    "Evaluated",
+    "Event",
+    "Finished",
+    "Journal",
+    "Reviewed",
+    "Validated",
+]
 
 _INVALID = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
 

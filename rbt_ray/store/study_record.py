@@ -11,7 +11,7 @@ import numpy as np
 
 from rbt_ray.block_sums import Benchmark, BlockSums, block_lengths
 from rbt_ray.store import trust
-from rbt_ray.store.journal import Ended, Evaluated, Finished, Journal, Reviewed
+from rbt_ray.store.journal import Ended, Evaluated, Finished, Journal, Reviewed, Validated
 from rbt_ray.store.table import TrialTable, table_of
 from rbt_ray.study.draw import AUDIT_FIRST, is_drawn
 from rbt_ray.study.study import Study
@@ -28,6 +28,7 @@ class StudyRecord:
         review: the best trials in detail, at order level and on the hold-out; None before the study is done.
         runs: how each run ended; more than one if the study was resumed.
         evaluated: the batches that were evaluated after the search.
+        validated: the search on the windows of its validation; None without, or before the study is done.
     """
 
     folder: Path
@@ -35,6 +36,7 @@ class StudyRecord:
     review: Reviewed | None
     runs: list[Ended]
     evaluated: list[Evaluated] = field(default_factory=list)
+    validated: Validated | None = None
 
     def __len__(self) -> int:
         return len(self.table)
@@ -146,15 +148,17 @@ def read_study(folder: Path, study: Study | None = None) -> StudyRecord:
     """
     with closing(Journal(folder)) as journal:
         study = study or Study.from_json(journal.definition)
-        events = list(journal.read("finished", "evaluated", "reviewed", *trust.KINDS))
+        events = list(journal.read("finished", "evaluated", "reviewed", "validated", *trust.KINDS))
     valid = trust.valid_events(events)
     reviews = [event for event in valid if isinstance(event, Reviewed)]
+    validations = [event for event in valid if isinstance(event, Validated)]
     return StudyRecord(
         folder,
         table_of(trust.valid_or_failed_events(events), study),
         reviews[-1] if reviews else None,
         [event for event in events if isinstance(event, Ended)],
         evaluated=trust.evaluated_after_search(valid),
+        validated=validations[-1] if validations else None,
     )
 
 

@@ -81,6 +81,34 @@ def check_reviewed(rows: list[dict[str, Any]], curves: Mapping[str, FloatArray])
     require(bool((np.abs(time_ms) <= 2**53).all()), "time_ms", time_ms)
 
 
+def check_validated(rows: list[dict[str, Any]], curves: Mapping[str, FloatArray], periods_per_year: Any) -> None:
+    """Checks the rows and curves of a validation.
+
+    Raises:
+        ValueError: a part has another type or value than a validation can have.
+    """
+    require(is_finite_number(periods_per_year) and periods_per_year > 0, "periods_per_year", periods_per_year)
+    for name, curve in curves.items():
+        require(np.ndim(curve) == 1, name, curve)
+    require({"time_ms", "benchmark", "returns"} <= curves.keys(), "curves", list(curves))
+    n_bars = len(curves["time_ms"])
+    require(bool((np.abs(curves["time_ms"]) <= 2**53).all()) and len(curves["benchmark"]) == n_bars, "curves", n_bars)
+    n_tested = 0
+    for row in rows:
+        require(row.get("trial") is None or recordable.is_whole(row["trial"]), "trial", row)
+        require(type(row.get("config")) in (dict, type(None)), "config", row)
+        require(type(row.get("error")) in (str, type(None)), "error", row)
+        require(row.get("in_sample") is None or is_finite_number(row["in_sample"]), "in_sample", row)
+        require(type(row.get("metrics")) is dict, "metrics", row)
+        recordable.json_values(list(row["metrics"].values()))
+        for name in ("train", "test"):
+            edges = [edge for one in row[name] for edge in one]
+            require(bool(edges) and all(recordable.is_whole(edge, n_bars) for edge in edges), name, row)
+            require(edges == sorted(set(edges)) and len(edges) == 2 * len(row[name]), name, row)
+        n_tested += sum(stop - start for start, stop in row["test"])
+    require(len(curves["returns"]) in (0, n_tested), "returns", len(curves["returns"]))
+
+
 def is_finite_number(value: Any) -> bool:
     """Returns whether it is a finite number that a float can hold."""
     return type(value) in (int, float) and abs(value) <= sys.float_info.max and not math.isnan(value)

@@ -16,6 +16,7 @@ from rbt_ray.block_sums import N_BLOCKS
 from rbt_ray.errors import JournalError
 from rbt_ray.metric_columns import MetricColumns
 from rbt_ray.study.space import Space
+from rbt_ray.study.windows import WindowPlan
 from rbt_ray.types import Config, FidelityKind, FloatArray, Mode
 
 
@@ -124,6 +125,7 @@ class Study:
         run: the run settings that results can depend on: time-outs, retries, memory. A resumed study keeps them.
         why: why "auto" chose this search; "" if the user did.
         accounting: the version of the rules of its backtests; see `rbt_ray.types.ACCOUNTING`.
+        validation: the windows that the search is validated on, or None.
         benchmark: what trials are compared with; None in studies without prices, and in those of versions that recorded no
             block sums: none are recorded when such a study is resumed.
         audit: how many configs are drawn at random and evaluated after the search; None: 128 after a long adaptive search.
@@ -153,6 +155,7 @@ class Study:
     run: dict[str, Any] = field(default_factory=dict)
     why: str = ""
     accounting: int = 1
+    validation: WindowPlan | None = None
     benchmark: StudyBenchmark | None = None
     audit: int | None = None
 
@@ -186,6 +189,7 @@ class Study:
         plain["objective"] = asdict(self.objective)
         plain["warm_start"] = [asdict(prior) for prior in self.warm_start]
         plain["bundle"] = None if self.bundle is None else asdict(self.bundle)
+        plain["validation"] = None if self.validation is None else asdict(self.validation)
         plain["benchmark"] = None if self.benchmark is None else asdict(self.benchmark)
         return plain
 
@@ -213,6 +217,8 @@ class Study:
             )
             given["objective"] = Address(**plain["objective"])
             given["bundle"] = None if plain["bundle"] is None else BundleId(**plain["bundle"])
+            if plain.get("validation") is not None:
+                given["validation"] = WindowPlan.from_json(plain["validation"], given["bundle"].train_bars)
             given["benchmark"] = _benchmark(plain.get("benchmark"), given["bundle"])
             if plain.get("accounting", 1) == 1:
                 _complete(given)

@@ -26,6 +26,12 @@ def trial_seeds(study_seed: int, trials: IntArray) -> NDArray[np.uint64]:
     return mix64(study_seed, trials) >> np.uint64(32)
 
 
+def nested_seed(study_seed: int, purpose: str, number: int) -> int:
+    """Returns a seed below 2**32 for a study within a study; `purpose` and `number` tell such studies apart."""
+    salt = int.from_bytes(purpose.encode()[:6], "big")
+    return int(trial_seeds(study_seed ^ salt, np.array([2**40 + number]))[0])
+
+
 class Cost:
     """Counts the cost of trials: a trial's fidelity, less the part that an earlier trial of its config completed.
 

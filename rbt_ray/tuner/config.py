@@ -15,6 +15,7 @@ from rbt_ray.nearest import nearest
 from rbt_ray.pool import backends
 from rbt_ray.search.registry import check_search_alg
 from rbt_ray.search.scheduler_registry import scheduler_to_json
+from rbt_ray.tuner.splits import check_validation
 from rbt_ray.types import RESULT_COLUMNS, Config, FidelityKind, Mode
 
 _MOST_RUNGS = 20
@@ -41,6 +42,10 @@ class TuneConfig:
         warm_start: prior results for a search that learns, not counted as trials: a `ResultGrid`, a study's folder, an
             hpbandster `Result`, or rows of (config, fidelity, metric). The best of these configs is evaluated first.
         holdout: the last bars, hidden from the search: a share of all bars (0.25) or the first day (``"2010-01-01"``).
+        validation: how to test the search on bars that it did not choose on, after it is done: `rbt.WalkForward(...)`,
+            `rbt.CPCV(...)` or an object with a method `split(X)`, as in scikit-learn. A search that does not learn chooses
+            again among its configs in each window, and a search that learns runs again in each window.
+            `results.walk_forward()` returns the result.
         fidelity: what a lower fidelity reduces. "prefix": a trial uses the first bars only; "blocks": the first bars of each
             of 8 blocks; "symbols": some of the symbols; "reports": it ends after some of its `rbt.report` calls.
         min_fidelity: the lowest fidelity a scheduler may use. If the metric is one of a Backtest, it is raised by factors of
@@ -72,6 +77,7 @@ class TuneConfig:
     points_to_evaluate: Sequence[Config] | None = None
     warm_start: Any = None
     holdout: float | str | date | None = None
+    validation: Any = None
     fidelity: FidelityKind = "prefix"
     min_fidelity: float = 1 / 27
     eta: float = 3
@@ -97,6 +103,8 @@ class TuneConfig:
                 value = getattr(self, name)
                 _check(not value, name, "None with a searcher that proposes whole trials by itself", value)
         scheduler_to_json(self.scheduler)
+        if self.validation is not None:
+            check_validation(self.validation)
         _choice("fidelity", self.fidelity, get_args(FidelityKind))
         _count("max_reports", self.max_reports, least=1)
         if (self.fidelity == "reports") != (self.max_reports is not None):

@@ -24,9 +24,11 @@ from rbt_ray.simulate.metrics import METRIC_NAMES
 from rbt_ray.store.location import OWN_BUNDLE
 from rbt_ray.study.space import Space
 from rbt_ray.study.study import BundleId, PriorResult, Study
+from rbt_ray.study.windows import WindowPlan
 from rbt_ray.tuner.benchmark import study_benchmark
 from rbt_ray.tuner.config import RunConfig, TuneConfig, non_default_settings
 from rbt_ray.tuner.result_grid import ResultGrid
+from rbt_ray.tuner.splits import resolve
 from rbt_ray.types import ACCOUNTING, Config, Mode
 
 _TRIED = 256
@@ -161,7 +163,28 @@ def define(objective: Any, space: Space, bundle: Bundle | None, tune: TuneConfig
     # again: it serves one run.
     searcher = tune.search_alg if choice.kind.is_object else make_searcher(study)
     learns = getattr(searcher, "learns", True)
-    return replace(study, max_pending=tune.max_pending or (_PENDING_LEARNING if learns else _PENDING_OTHERS))
+    return replace(
+        study,
+        max_pending=tune.max_pending or (_PENDING_LEARNING if learns else _PENDING_OTHERS),
+        validation=_validation(tune, objective, bundle, train_bars, learns=learns),
+    )
+
+
+def _validation(
+    tune: TuneConfig, objective: Any, bundle: Bundle | None, train_bars: int, *, learns: bool
+) -> WindowPlan | None:
+    if tune.validation is None:
+        return None
+    if bundle is None or kind_of(objective).provider is not None:
+        raise SettingError(
+            "`validation` splits the bars of a `bundle`: pass one, with an objective that gets its prices from it."
+        )
+    if learns and tune.fidelity == "blocks":
+        raise SettingError(
+            "`validation` runs a search that learns again in each window, and `fidelity='blocks'` has no meaning there: use "
+            "'prefix' or 'symbols'."
+        )
+    return resolve(tune.validation, bundle, train_bars)
 
 
 def _name_for(objective: Any) -> str:

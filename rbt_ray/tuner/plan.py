@@ -18,6 +18,7 @@ from rbt_ray.store.location import StudyLocation
 from rbt_ray.store.storage import child, is_uri
 from rbt_ray.study.space import Space
 from rbt_ray.study.study import Study
+from rbt_ray.study.windows import Window
 from rbt_ray.tuner.changed_prices import damaged_bundle_error
 from rbt_ray.tuner.config import RunConfig, TuneConfig, with_saved_settings
 from rbt_ray.tuner.definition import define, reopen_bundle, resolve_bundle
@@ -42,6 +43,7 @@ class StudyPlan:
         is_new: whether the study has no journal yet.
         time_budget_s: seconds after which the run stops; None: no limit.
         accept_changes: whether to continue although the objective or the accounting rules have changed.
+        window: the window whose training bars fidelities are a share of; None: all training bars.
     """
 
     objective: Any
@@ -53,6 +55,7 @@ class StudyPlan:
     is_new: bool
     time_budget_s: float | None = None
     accept_changes: bool = False
+    window: Window | None = None
 
 
 def plan_new(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
+from rbt_ray.analysis.permutation import PermutationTest
 from rbt_ray.analysis.rungs import Rung, rungs_of
+from rbt_ray.analysis.validation import ValidationResult, validation_result
 from rbt_ray.errors import NoResultError, SettingError
 from rbt_ray.html_text import encodable, escape
 from rbt_ray.nearest import nearest
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
     from rbt_ray.block_sums import Benchmark, BlockSums
 
 
+Permute: TypeAlias = Callable[[TrialTable, int], PermutationTest]
+
+
 class ResultGrid(Sequence[Result]):
     """All finished trials of a study in trial order, read from its journal on first use.
 
@@ -36,9 +41,13 @@ class ResultGrid(Sequence[Result]):
         study: the study's definition, if the caller has it; None reads it from the journal.
     """
 
-    def __init__(self, path: str | Path, study: Study | None = None) -> None:
+    def __init__(self, path: str | Path, study: Study | None = None, _permute: Permute | None = None) -> None:
         self.path = Path(path)
         self._given = study
+        self._permute = _permute
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_permute": None}  # a Tuner holds workers and locks
 
     @cached_property
     @explain_os_errors()
@@ -93,6 +102,44 @@ class ResultGrid(Sequence[Result]):
     def is_done(self) -> bool:
         """Whether the search ran to its end."""
         return self._record.is_done
+
+    def walk_forward(self) -> ValidationResult:
+        """Returns how the search did on the windows of `TuneConfig(validation=...)`: on bars that it did not choose on.
+
+        Raises:
+            SettingError: the study has no validation.
+            NoResultError: the study is not done.
+        """
+        plan, validated = self.study.validation, self._record.validated
+        if plan is None:
+            raise SettingError(
+                f"the study {self.study.name!r} has no windows: pass `TuneConfig(validation=rbt.WalkForward(train=8, test=1))`."
+            )
+        if validated is None:
+            raise NoResultError(
+                f"the study {self.study.name!r} is not done, so its validation has no result yet: resume it."
+            )
+        return validation_result(validated, plan.name, self.study.metric)
+
+    def permutation_test(self, n: int = 99) -> PermutationTest:
+        """Runs the whole search again on `n` random orders of the training bars: what it finds there is luck.
+
+        Returns of all symbols move together, and the prices of a bar keep their ratios. Each search is a study of its own in
+        the study's folder, on the same workers; a test that was stopped continues when it is called again.
+
+        Args:
+            n: the number of random orders; the smallest p value is ``1 / (n + 1)``.
+
+        Raises:
+            SettingError: the results do not come from a Tuner, which has the objective; or the study has no bundle.
+            StudyInterrupted: Ctrl-C stopped the test.
+        """
+        if self._permute is None:
+            raise SettingError(
+                f"a permutation test needs the objective: call "
+                f"`Tuner.restore({str(self.path)!r}, objective).fit().permutation_test()`."
+            )
+        return self._permute(self.table, n)
 
     def __len__(self) -> int:
         return len(self.table)

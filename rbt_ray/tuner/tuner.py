@@ -11,12 +11,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from rbt_ray.analysis.permutation import PermutationTest
 from rbt_ray.engine import loop
-from rbt_ray.engine.audit import AfterSearch
 from rbt_ray.engine.dispatcher import Dispatcher
 from rbt_ray.engine.journal_retry import JournalRetry
 from rbt_ray.engine.progress import Progress
-from rbt_ray.engine.review import review_best
 from rbt_ray.engine.stop_conditions import Interrupt, StopConditions, interrupt_on_signals
 from rbt_ray.errors import (
     PricesChangedError,
@@ -33,17 +32,16 @@ from rbt_ray.pool.job import Task
 from rbt_ray.pool.local.start_method import prepare
 from rbt_ray.pool.pool import Job, WorkerPool
 from rbt_ray.search.registry import make_searcher, recorded_kind
-from rbt_ray.search.scheduled_search import ScheduledSearch
-from rbt_ray.search.searcher import Searcher
 from rbt_ray.store.journal import Ended, EndReason, Journal
 from rbt_ray.store.location import OWN_BUNDLE
-from rbt_ray.store.table import table_of
-from rbt_ray.store.trust import KINDS, UNCHECKED, evaluated_after_search, valid_events
-from rbt_ray.study.draw import CAP
+from rbt_ray.store.table import TrialTable
 from rbt_ray.study.study import Study
+from rbt_ray.tuner.after_search import AfterSearch
 from rbt_ray.tuner.benchmark import benchmark_returns
-from rbt_ray.tuner.changed_prices import check_bundle, check_prices, prices_changed_error
+from rbt_ray.tuner.changed_prices import check_bundle, prices_changed_error
 from rbt_ray.tuner.config import RunConfig, TuneConfig
+from rbt_ray.tuner.nested import NestedStudies, copies_of
+from rbt_ray.tuner.permutation import check_permutations, permutation_test
 from rbt_ray.tuner.plan import StudyPlan, plan_new, plan_restored
 from rbt_ray.tuner.pools import backend_of, pool_for, shutdown
 from rbt_ray.tuner.progress import Callbacks, show_progress
@@ -55,7 +53,7 @@ from rbt_ray.tuner.same_objective import (
     refuse_changed_code,
     require_same_objective,
 )
-from rbt_ray.types import ACCOUNTING
+from rbt_ray.types import ACCOUNTING, FloatArray
 
 if TYPE_CHECKING:
     from rbt_ray.data.bundle import Bundle
@@ -97,6 +95,7 @@ class Tuner:
         self._location = self._plan.location
         self._study, self._bundle = self._plan.study, self._plan.bundle
         self._is_new, self._has_run = self._plan.is_new, False
+        self._new_search = copies_of(self._plan.search_alg)
         if self._is_new:
             self._refuse_existing()
 
@@ -166,7 +165,7 @@ class Tuner:
             WorkerStartError: no worker could be started.
             JournalError: the journal, or its mirror at the end, cannot be written.
         """
-        if not self._is_new and (results := ResultGrid(self.path, self._study)).is_done:
+        if not self._is_new and (results := self._results()).is_done:
             self._location.sync()
             return results
         self._refuse_another_accounting()
@@ -183,13 +182,27 @@ class Tuner:
                 self._location.reconcile()
             with interrupt_on_signals() as interrupt, self._pool() as pool:
                 reason = self._run(pool, interrupt)
-        results = ResultGrid(self.path, self._study)
+        results = self._results()
         if reason == "interrupted":
             raise StudyInterrupted(
                 f"stopped with {len(results):,} trials recorded. Continue with `rbt-ray resume {name}` or "
                 f"`Tuner.restore({name!r}, objective)`."
             )
         return results
+
+    def _results(self) -> ResultGrid:
+        return ResultGrid(self.path, self._study, self._test_by_permutation)
+
+    def _test_by_permutation(self, table: TrialTable, n: int) -> PermutationTest:
+        n = check_permutations(self._study, n)
+        assert self._bundle is not None
+        run_config = self._plan.run_config
+        with self._location.locked(), interrupt_on_signals() as interrupt, self._pool() as pool:
+            nested = self._nested(self._bundle, pool, interrupt, self._own_sources())
+            found = permutation_test(table, self._plan.objective, n, nested, verbose=run_config.verbose)
+        if found is None:
+            raise StudyInterrupted("the permutation test was stopped. Call `permutation_test` again to continue it.")
+        return found
 
     def _pool(self) -> AbstractContextManager[WorkerPool]:
         # An objective with prices of its own may use numba too: then the driver has usually imported it.
@@ -232,8 +245,8 @@ class Tuner:
         record_sources(sources, self.path)
         return sources
 
-    def _run(self, pool: WorkerPool, interrupt: Interrupt) -> EndReason:
-        sources = self._own_sources()
+    def _run(self, pool: WorkerPool, interrupt: Interrupt, sources: dict[str, Source] | None = None) -> EndReason:
+        sources = self._own_sources() if sources is None else sources
         self._save_bundle()
         study, run_config = self._study, self._plan.run_config
         if pool.n_workers > study.max_pending:
@@ -243,13 +256,25 @@ class Tuner:
                 f"`max_concurrent_trials` to the number of workers or more.",
                 stacklevel=4,  # one level is `explain_os_errors`
             )
-        job = self._job(pool, sources)
+        task = self._task(pool)
+        job = task.pack(sources)
+        after_search = AfterSearch(
+            study,
+            pool,
+            task,
+            job,
+            sources,
+            None if self._bundle is None else self._nested(self._bundle, pool, interrupt, sources),
+            partial(self._dispatcher, pool, job),
+            interrupt,
+            run_config.trial_timeout_s,
+        )
         is_new = self._is_new
         journal = Journal.create(self.path, study.to_json()) if is_new else Journal(self.path, write=True)
         self._is_new, self._has_run = False, True
         callbacks = Callbacks(run_config.callbacks, study)
         with closing(journal):
-            dispatcher = self._dispatcher(pool, job)
+            dispatcher = self._dispatcher(pool, job, "score")
             searcher = make_searcher(study, self._plan.search_alg)
             progress = Progress(study, total=self._total())
             if study.why and run_config.verbose:
@@ -263,7 +288,7 @@ class Tuner:
                         study, searcher, dispatcher, journal, stop_conditions, progress, callbacks.on_finished
                     )
                     wall_s = progress.wall_s
-                    reason = self._after_search(search, searcher, progress, journal, pool, job, interrupt)
+                    reason = after_search.run(search, searcher, progress, journal)
                 except PricesChangedError as error:
                     assert self._bundle is not None
                     changed = prices_changed_error(self._bundle, str(error), journal, self._location)
@@ -285,12 +310,9 @@ class Tuner:
             own.unlink(missing_ok=True)  # left by a study that never began
         check_bundle(self._bundle, self._location, is_new=self._is_new)
 
-    def _job(self, pool: WorkerPool, sources: dict[str, Source]) -> Job:
+    def _task(self, pool: WorkerPool) -> Task:
         study, objective = self._study, self._plan.objective
         provider = kind_of(objective).provider
-        benchmark = None
-        if self._bundle is not None and study.bundle is not None and study.benchmark is not None:
-            benchmark = benchmark_returns(study.benchmark, self._bundle, study.bundle.train_bars)
         return Task(
             objective,
             study.space,
@@ -301,11 +323,18 @@ class Tuner:
             fidelity="prefix" if study.fidelity == "reports" else study.fidelity,
             max_reports=study.max_reports,
             files=None if provider is None else pool.share_files(provider.files),
-            benchmark=benchmark,
+            window=self._plan.window,
+            benchmark=self._benchmark(),
             n_planned=study.n_planned,
-        ).pack(sources)
+        )
 
-    def _dispatcher(self, pool: WorkerPool, job: Job, purpose: Literal["score", "sums"] = "score") -> Dispatcher:
+    def _benchmark(self) -> FloatArray | None:
+        study = self._study
+        if self._bundle is None or study.bundle is None or study.benchmark is None:
+            return None
+        return benchmark_returns(study.benchmark, self._bundle, study.bundle.train_bars)
+
+    def _dispatcher(self, pool: WorkerPool, job: Job, purpose: Literal["score", "sums"]) -> Dispatcher:
         run_config = self._plan.run_config
         return Dispatcher(
             pool,
@@ -316,44 +345,13 @@ class Tuner:
             purpose=purpose,
         )
 
-    def _after_search(
-        self,
-        reason: EndReason,
-        searcher: Searcher,
-        progress: Progress,
-        journal: Journal,
-        pool: WorkerPool,
-        job: Job,
-        interrupt: Interrupt,
-    ) -> EndReason:
-        """Evaluates what the verdict needs, reviews the best trials, checks the prices and records the review.
+    def _nested(
+        self, bundle: Bundle, pool: WorkerPool, interrupt: Interrupt, sources: dict[str, Source]
+    ) -> NestedStudies:
+        def run(plan: StudyPlan) -> EndReason:
+            return Tuner(plan.objective, param_space=plan.study.space, _plan=plan)._run(pool, interrupt, sources)
 
-        Returns:
-            Why the run ended.
-        """
-        progress.notes = searcher.notes if isinstance(searcher, ScheduledSearch) else []
-        reviewed, study = None, self._study
-        has_all = 0 < study.n_planned <= CAP  # then all trials have their block sums
-        evaluates = study.benchmark is not None and not has_all and reason != UNCHECKED
-        reviews = study.recheck > 0 and reason == "done"
-        if self._bundle is not None and (reviews or evaluates):
-            events = valid_events(journal.read("finished", "evaluated", *KINDS))
-            table = table_of(events, study)
-            if evaluates:
-                progress.stage = "evaluating configs for the verdict"
-                dispatcher = self._dispatcher(pool, job, purpose="sums")
-                done = evaluated_after_search(events)
-                after = AfterSearch(table, done, dispatcher, journal, interrupt)
-                if not (after.evaluate_winner() and (reason != "done" or after.evaluate_audit_set())):
-                    return UNCHECKED
-            if reviews:
-                progress.stage = "re-running the best trials in detail"
-                reviewed = review_best(table, self._bundle, pool, job, interrupt, self._plan.run_config.trial_timeout_s)
-        if self._bundle is not None and reason != UNCHECKED and not check_prices(pool, job, interrupt):
-            return UNCHECKED
-        if reviewed is not None:
-            journal.append(reviewed)
-        return reason
+        return NestedStudies(self.path, bundle, self._plan.run_config, run, self._new_search)
 
     def _total(self) -> int | None:
         """Returns the number of trials the study will have; None if it is not known."""

@@ -22,7 +22,7 @@ REBALANCES = ("on_change", "every_bar")
 
 def every(columns, benchmark):
     """A request for the block sums of all configs."""
-    return BlockRequest(np.arange(len(next(iter(columns.values())))), benchmark)
+    return BlockRequest.of(np.arange(len(next(iter(columns.values())))), benchmark)
 
 
 def assert_sums_of_backtests(strategy, view, columns, seed=0):
@@ -81,7 +81,7 @@ def test_sums_are_the_same_bit_for_bit_in_any_batch(factory, sample_view, holed,
         found = strategy.evaluate_with_blocks(view, some, ("sharpe",), every(some, benchmark))[1]
         np.testing.assert_array_equal(found, together[rows])
     for rows in (np.array([5]), np.arange(3, 200, 9), np.array([0, 199])):  # only some are wanted
-        metrics, found = strategy.evaluate_with_blocks(view, columns, ("sharpe",), BlockRequest(rows, benchmark))
+        metrics, found = strategy.evaluate_with_blocks(view, columns, ("sharpe",), BlockRequest.of(rows, benchmark))
         np.testing.assert_array_equal(found, together[rows])
         np.testing.assert_array_equal(metrics["sharpe"], strategy.evaluate(view, columns, ("sharpe",))["sharpe"])
 

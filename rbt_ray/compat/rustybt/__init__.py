@@ -24,6 +24,12 @@ from rbt_ray.compat.rustybt.shared_bundle import (
     SharedBundleMetadata,
     get_bundle_from_pool,
 )
+from rbt_ray.compat.rustybt.walk_forward import (
+    WalkForwardOptimizer,
+    WalkForwardResult,
+    WindowConfig,
+    WindowResult,
+)
 from rbt_ray.compat.rustybt.worker_pool import PersistentWorkerPool, cleanup_global_pool, get_global_pool
 
 __all__ = [
@@ -47,6 +53,10 @@ __all__ = [
     "SearchAlgorithm",
     "SharedBundleContext",
     "SharedBundleMetadata",
+    "WalkForwardOptimizer",
+    "WalkForwardResult",
+    "WindowConfig",
+    "WindowResult",
     "WorkerStats",
     "cleanup_global_pool",
     "get_bundle_from_pool",

@@ -196,7 +196,7 @@ class Strategy(ABC):
     def evaluate_with_blocks(
         self, data: BundleView, columns: Mapping[str, FloatArray], metrics: tuple[str, ...], blocks: BlockRequest
     ) -> tuple[dict[str, FloatArray], FloatArray]:
-        """Returns the metrics of `evaluate`, with the same bits, and the requested block sums, ``(n_requested, 48)``.
+        """Returns the metrics of `evaluate`, with the same bits, and the requested block sums, ``(n_requested, 3 * n_blocks)``.
 
         Args:
             data: prices.

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rbt_ray.block_sums import N_BLOCKS, N_SUMS, block_lengths
 from rbt_ray.objectives.sweep.layout import WIDTH, aligned
 from rbt_ray.types import BoolArray, FloatArray, IntArray
+
+if TYPE_CHECKING:
+    from rbt_ray.objectives.blocks import BlockRequest
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,20 +34,21 @@ class BlockTable:
     sums: FloatArray
 
     @classmethod
-    def of(cls, benchmark: FloatArray | None, wanted: BoolArray) -> BlockTable:
+    def of(cls, request: BlockRequest | None, wanted: BoolArray) -> BlockTable:
         """Returns the sums before the first bar.
 
         Args:
-            benchmark: ``(n_bars,)``; None if no config is wanted.
+            request: the blocks and the benchmark; None if no config is wanted.
             wanted: ``(n_configs,)`` whether the sums of each config are wanted.
         """
         groups = np.asarray(wanted.reshape(-1, WIDTH).any(axis=1), np.uint8)
-        if benchmark is None:
+        if request is None:
             return cls(groups, np.empty(0, np.int64), np.empty(0), np.empty(0))
-        ends = np.cumsum(block_lengths(len(benchmark), N_BLOCKS))
-        return cls(groups, ends, np.ascontiguousarray(benchmark, np.float64), aligned(N_SUMS * (len(wanted) + WIDTH)))
+        ends = np.asarray(request.ends, np.int64)
+        benchmark = np.ascontiguousarray(request.benchmark, np.float64)
+        return cls(groups, ends, benchmark, aligned(3 * len(ends) * (len(wanted) + WIDTH)))
 
     def rows(self, configs: IntArray) -> FloatArray:
-        """Returns ``(n, 48)`` the sums of these configs."""
-        rows: FloatArray = self.sums.reshape(N_SUMS, -1).T[configs]
+        """Returns ``(n, 3 * n_blocks)`` the sums of these configs."""
+        rows: FloatArray = self.sums.reshape(3 * len(self.ends), -1).T[configs]
         return rows

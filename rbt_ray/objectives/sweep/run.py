@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from rbt_ray.block_sums import N_SUMS, sums_of
+from rbt_ray.block_sums import sums_of
 from rbt_ray.objectives.sweep.accounts import new_state, open_account
 from rbt_ray.objectives.sweep.blocks import BlockTable
 from rbt_ray.objectives.sweep.layout import WIDTH, WORDS, n_tiles
@@ -42,7 +42,7 @@ def sweep(
     names: tuple[str, ...],
     request: BlockRequest | None = None,
 ) -> tuple[dict[str, FloatArray], FloatArray]:
-    """Returns metrics ``(n_configs,)`` by name, and block sums ``(n_requested, 48)``; the parameters must be valid.
+    """Returns metrics ``(n_configs,)`` by name, and block sums ``(n_requested, 3 * n_blocks)``; the parameters must be valid.
 
     Configs are sorted so that neighbours share indicators, and processed a few thousand at a time to bound the memory.
     Neither changes a figure, and neither do the block sums change a metric.
@@ -52,7 +52,7 @@ def sweep(
         view: prices.
         columns: parameters.
         names: of the metrics.
-        request: the configs whose block sums are wanted, and the benchmark; None: of none.
+        request: the configs and blocks whose block sums are wanted, and the benchmark; None: of none.
     """
     execution = strategy.fills(view)
     cost = strategy.turnover_bps / BASIS_POINTS
@@ -62,8 +62,8 @@ def sweep(
     order = strategy.order(columns)
     size, step = _sizes(strategy.whole_history, len(order), n_symbols, tiles)
     metrics = {name: np.empty(len(order)) for name in names}
-    benchmark, requested = (None, np.empty(0, np.int64)) if request is None else (request.benchmark, request.rows)
-    sums, place = np.empty((len(requested), N_SUMS)), np.full(len(order), -1)
+    requested = np.empty(0, np.int64) if request is None else request.rows
+    sums, place = np.empty((len(requested), 0 if request is None else 3 * len(request.ends))), np.full(len(order), -1)
     place[requested] = np.arange(len(requested))
     for start in range(0, len(order), size):
         rows = order[start : start + size]
@@ -73,7 +73,7 @@ def sweep(
         state = new_state(n_rows)
         wanted = np.zeros(n_rows, bool)
         wanted[: len(rows)] = place[rows] >= 0
-        blocks = BlockTable.of(benchmark, wanted)
+        blocks = BlockTable.of(request, wanted)
         advance = open_account(view, execution, strategy.rebalance, cost, moments, state, blocks)
         for first in range(0, tiles, step):
             now = min(step, tiles - first)
@@ -91,8 +91,8 @@ def sweep(
             plain = run.metrics()
             for name in names:
                 metrics[name][row] = plain[name]
-            if benchmark is not None and place[row] >= 0:
-                sums[place[row]] = sums_of(run.returns, benchmark)
+            if request is not None and place[row] >= 0:
+                sums[place[row]] = sums_of(run.returns, request.benchmark, request.ends)
     return metrics, sums
 
 

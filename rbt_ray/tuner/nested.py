@@ -1,0 +1,123 @@
+"""Runs studies within the folder of another study, on the same workers: those of a validation and of a permutation test."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rbt_ray.errors import SettingError
+from rbt_ray.store.journal import EndReason
+from rbt_ray.store.journal_file import FILE_NAME
+from rbt_ray.store.location import OWN_BUNDLE, StudyLocation
+from rbt_ray.store.table import TrialTable
+from rbt_ray.store.trust import UNCHECKED
+from rbt_ray.study.study import Study
+from rbt_ray.study.windows import Window
+from rbt_ray.tuner.config import RunConfig
+from rbt_ray.tuner.plan import StudyPlan
+from rbt_ray.tuner.result_grid import ResultGrid
+
+if TYPE_CHECKING:
+    from rbt_ray.data.bundle import Bundle
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NestedStudies:
+    """Runs studies below a study's folder, each resumed if it has begun and read if it is done.
+
+    Args:
+        folder: the other study's.
+        bundle: the other study's prices.
+        run_config: the other study's.
+        run: runs a study on the same workers and returns why it ended.
+        new_search: returns a new copy of the user's searcher or sampler object; None if the study names its search.
+    """
+
+    folder: Path
+    bundle: Bundle
+    run_config: RunConfig
+    run: Callable[[StudyPlan], EndReason]
+    new_search: Callable[[], Any]
+
+    def finished(self, name: str, study: Study) -> TrialTable | None:
+        """Returns the trials of a study that is done; None if it is not."""
+        path = self.folder / name
+        results = ResultGrid(path, study) if (path / FILE_NAME).exists() else None
+        return results.table if results is not None and results.is_done else None
+
+    def table_of(
+        self,
+        name: str,
+        study: Study,
+        objective: Any,
+        *,
+        search_alg: Any = None,
+        window: Window | None = None,
+        bundle: Bundle | None = None,
+        runs_per_trial: int = 1,
+    ) -> TrialTable | None:
+        """Runs a study and returns its trials; None if it was interrupted.
+
+        Args:
+            name: its folder, below the other study's.
+            study: its definition.
+            objective: its objective.
+            search_alg: a new searcher or sampler object, if the definition names none.
+            window: the window whose training bars fidelities are a share of; None: all training bars.
+            bundle: its prices, which are removed when it is done; None: those of the other study.
+            runs_per_trial: how often a trial may run the user's objective, each time for as long as a trial may take.
+        """
+        path = self.folder / name
+        if (table := self.finished(name, study)) is not None:
+            return table
+        timeout_s = self.run_config.trial_timeout_s
+        run_config = replace(
+            self.run_config,
+            callbacks=(),
+            verbose=0,
+            max_failures=None,
+            trial_timeout_s=None if timeout_s is None else timeout_s * runs_per_trial,
+        )
+        plan = StudyPlan(
+            objective=objective,
+            study=study,
+            bundle=self.bundle if bundle is None else bundle,
+            location=StudyLocation(path),
+            run_config=run_config,
+            search_alg=search_alg,
+            is_new=not (path / FILE_NAME).exists(),
+            accept_changes=True,
+            window=window,
+        )
+        with plan.location.locked():
+            reason = self.run(plan)
+        if reason == UNCHECKED:
+            return None
+        if bundle is not None:
+            (path / OWN_BUNDLE).unlink(missing_ok=True)
+        return ResultGrid(path, study).table
+
+
+def copies_of(search_alg: Any) -> Callable[[], Any]:
+    """Returns a function that returns a new copy of a searcher or sampler object, which has not run yet.
+
+    Raises:
+        SettingError: when that function is called, and the object cannot be copied.
+    """
+    try:
+        unused = copy.deepcopy(search_alg)
+    except Exception as error:  # the object's own code
+        reason = f"{type(error).__name__}: {error}"
+    else:
+        return lambda: copy.deepcopy(unused)
+
+    def refuse() -> Any:
+        raise SettingError(
+            f"the search runs again on other bars, each time with a copy of `search_alg`, and this object cannot be copied: "
+            f"{reason}. Name the search instead."
+        )
+
+    return refuse
