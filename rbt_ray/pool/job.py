@@ -35,6 +35,7 @@ class Task:
         fidelity: what a fidelity below 1 leaves out.
         max_reports: the number of reports that is fidelity 1, if fidelity is counted in reports.
         files: a reference to the files that the objective brings; None if it brings none.
+        also_needed: the metrics that constraints name, which every trial must have too.
     """
 
     objective: Any
@@ -46,6 +47,7 @@ class Task:
     fidelity: FidelityKind = "prefix"
     max_reports: int | None = None
     files: FilesRef | None = None
+    also_needed: tuple[str, ...] = ()
 
     def pack(self, sources: Mapping[str, Source] | None = None) -> Job:
         """Returns the task as a job, with the user's own modules and the driver's state as they are now.

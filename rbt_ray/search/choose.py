@@ -56,7 +56,9 @@ def choose(
     size, limit = space.size, min((most for most in (num_samples, max_cost) if most is not None), default=None)
     if size is not None and (limit is None or size <= limit):
         return SearchChoice(BUILT_IN["grid"], {}, num_samples, f"auto: grid, as the whole space has {size:,} configs.")
-    why = f"auto: bohb with the model of TPE {_over(n_rungs)}, as the space has {_more(size, num_samples, max_cost)}."
+    uncounted = "more configs than can be counted" if space.is_finite else "infinitely many configs"
+    has = uncounted if size is None else _more(size, num_samples, max_cost)
+    why = f"auto: bohb with the model of TPE {_over(n_rungs)}, as the space has {has}."
     return SearchChoice(BUILT_IN["bohb"], asdict(AUTO), default, why)
 
 
@@ -64,8 +66,6 @@ def _over(n_rungs: int) -> str:
     return f"over {n_rungs} fidelities" if n_rungs > 1 else "at full fidelity"
 
 
-def _more(size: int | None, num_samples: int | None, max_cost: float | None) -> str:
-    if size is None:
-        return "infinitely many configs"
+def _more(size: int, num_samples: int | None, max_cost: float | None) -> str:
     bound = f"num_samples is {num_samples:,}" if num_samples is not None else f"max_cost is {max_cost:g}"
     return f"{size:,} configs and {bound}"

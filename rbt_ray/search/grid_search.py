@@ -24,14 +24,14 @@ class GridSearch(FixedSequence):
         super().__init__(space, limit=limit, seed=seed, points_to_evaluate=points_to_evaluate)
 
     def _next_block(self, n: int) -> FloatArray | None:
+        space = self._space
         if self._row >= self._size:
             if not self._any_allowed:
-                raise nothing_allowed(self._size)
+                raise nothing_allowed(space, self._size)
             return None
-        space = self._space
         points = space.grid(self._row, self._row + n)
         self._row += n
-        if space.conditions or space.forbidden:
+        if space.conditions or space.is_restricted:
             points = space.canonical(points[space.allowed(points) & space.is_representative(points)])
         self._any_allowed |= len(points) > 0
         return points[~self._seen.has(space.digests(points))] if len(self._seen) else points

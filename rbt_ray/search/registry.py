@@ -12,9 +12,11 @@ from rbt_ray.errors import InputError, JournalError, SettingError, StudyMismatch
 from rbt_ray.nearest import nearest
 from rbt_ray.search.bohb import BOHB
 from rbt_ray.search.calibration import LEAST_CONFIGS
+from rbt_ray.search.constrained_searcher import ConstrainedSearcher
 from rbt_ray.search.fidelity_ladder import Ladder, bracket_sizes, ladder_from
 from rbt_ray.search.fixed_sequence import FixedSequence
 from rbt_ray.search.hyperband import Hyperband
+from rbt_ray.search.infeasible import learn
 from rbt_ray.search.random_search import RandomSearch
 from rbt_ray.search.sampler import Sampler, SequenceSampler
 from rbt_ray.search.scheduled_search import ScheduledSearch
@@ -182,15 +184,14 @@ def make_searcher(study: Study, given: Any = None) -> Searcher:
         JournalError: the definition names a search or settings that nobody defines.
     """
     if isinstance(given, Searcher):
-        return given
+        return _obedient(given, study)
     if given is not None and _is_from(given, "ray.tune.search"):
         from rbt_ray.search.tune_searcher import TuneSearcher
 
         return TuneSearcher(study.space, given, limit=study.num_samples)
     kind, scheduler = recorded_kind(study), scheduler_from_json(study.scheduler)
     if kind.proposes_alone:
-        searcher: Searcher = _made_by_plugin(_SEARCHER_PLUGINS, study, Searcher)
-        return searcher
+        return _obedient(_made_by_plugin(_SEARCHER_PLUGINS, study, Searcher), study)
     if scheduler is None and kind.name in _SEQUENCES:
         return _sequence(study, limit=study.num_samples, points_to_evaluate=study.points_to_evaluate)
     ladder = ladder_from(study.lowest_fidelity, study.eta) if scheduler is not None else (1.0,)
@@ -207,6 +208,12 @@ def make_searcher(study: Study, given: Any = None) -> Searcher:
         points_to_evaluate=study.points_to_evaluate,
         continues=study.fidelity == "reports",
     )
+
+
+def _obedient(searcher: Searcher, study: Study) -> Searcher:
+    """Returns a searcher that proposes nothing that breaks a constraint."""
+    knows = not study.space.constraints or isinstance(searcher, (ScheduledSearch, FixedSequence))
+    return searcher if knows else ConstrainedSearcher(study.space, searcher)
 
 
 def _made_by_plugin(group: str, study: Study, protocol: type[Any]) -> Any:
@@ -233,7 +240,7 @@ def _sequence(study: Study, **options: Any) -> FixedSequence:
 def _sampler(study: Study, given: Any) -> Sampler:
     sampler = _fresh_sampler(study, given)
     for prior in study.warm_start:
-        sampler.learn(np.array(prior.point), prior.fidelity, prior.loss)
+        learn(sampler, np.array(prior.point), prior.fidelity, prior.loss, prior.violation)
     return sampler
 
 
@@ -241,7 +248,7 @@ def _fresh_sampler(study: Study, given: Any) -> Sampler:
     if given is not None or study.search_alg == "tpe":
         from rbt_ray.search.optuna_sampler import OptunaSampler
 
-        return OptunaSampler(study.space, seed=study.seed, sampler=given)
+        return OptunaSampler(study.space, seed=study.seed, sampler=given, constrained=bool(study.constraints))
     if study.search_alg == "bohb":
         with damage_explained("`search_alg`"):
             bohb = BOHB(**study.search_options)

@@ -34,6 +34,11 @@ class SequenceSampler:
         self._sequence = sequence
         self._known: set[bytes] = set()
 
+    @property
+    def notes(self) -> list[str]:
+        """See `FixedSequence`."""
+        return self._sequence.notes
+
     def sample(self) -> FloatArray | None:
         """See `Sampler`."""
         while len(points := self._sequence.ask(1).points):

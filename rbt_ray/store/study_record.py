@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rbt_ray.store import trust
+from rbt_ray.store.feasibility import Feasibility, feasibility_of
 from rbt_ray.store.journal import Ended, Journal, Reviewed
 from rbt_ray.store.table import TrialTable, table_of
 from rbt_ray.study.study import Study
@@ -57,12 +58,23 @@ class StudyRecord:
     def notes(self) -> list[str]:
         """The decisions of the search, a sentence each: what "auto" chose, which fidelities were skipped."""
         why = [self.study.why] if self.study.why else []
-        return why + (self.runs[-1].notes if self.runs else []) + self.stopped_notes()
+        return why + (self.runs[-1].notes if self.runs else []) + self.stopped_notes() + self.constraint_notes()
 
     def status_counts(self) -> dict[str, int]:
         """Returns the number of trials with each status."""
         status = self.table.outcomes.status
         return {name: int((status == code).sum()) for code, name in enumerate(STATUSES)}
+
+    def constraint_notes(self) -> list[str]:
+        """Returns what the constraints exclude, a sentence each; an empty list for a study without constraints."""
+        if not (self.study.constraints or self.study.space.constraints):
+            return []
+        return list(self.feasibility.sentences(self.study))
+
+    @property
+    def feasibility(self) -> Feasibility:
+        """How many trials are infeasible, and by which constraint."""
+        return feasibility_of(self.table)
 
     def stopped_notes(self) -> list[str]:
         """Returns a sentence about the trials that stopped by themselves; an empty list if there are none."""

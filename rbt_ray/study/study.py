@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from rbt_ray.columns import Outcomes
 from rbt_ray.errors import JournalError
 from rbt_ray.metric_columns import MetricColumns
+from rbt_ray.study.constraint import Constraint
+from rbt_ray.study.constraint_parser import parse_all
 from rbt_ray.study.space import Space
 from rbt_ray.study.type_check import check_types
-from rbt_ray.types import Config, FidelityKind, FloatArray, Mode
+from rbt_ray.types import COMPLETED, Config, FidelityKind, FloatArray, Mode
 
 
 @dataclass(frozen=True)
@@ -56,11 +60,12 @@ class Address:
 
 @dataclass(frozen=True)
 class PriorResult:
-    """A result of an earlier search: the loss of a point, ``(n_params,)``, at a fidelity."""
+    """A result of an earlier search: the loss of a point, ``(n_params,)``, at a fidelity, and how far it was infeasible."""
 
     point: tuple[float, ...]
     fidelity: float
     loss: float
+    violation: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -92,6 +97,7 @@ class Study:
         run: the run settings that results can depend on: time-outs, retries, memory. A resumed study keeps them.
         why: why "auto" chose this search; "" if the user did.
         accounting: the version of the rules of its backtests; see `rbt_ray.types.ACCOUNTING`.
+        constraints: conditions that name metrics, which feasible trials satisfy. Those on parameters alone are the space's.
     """
 
     name: str
@@ -118,6 +124,56 @@ class Study:
     run: dict[str, Any] = field(default_factory=dict)
     why: str = ""
     accounting: int = 1
+    constraints: tuple[str, ...] = ()
+
+    @cached_property
+    def metric_constraints(self) -> tuple[Constraint, ...]:
+        """`constraints`, parsed."""
+        return parse_all(self.constraints, self.space.known_names)
+
+    @cached_property
+    def constrained_metrics(self) -> tuple[str, ...]:
+        """The names of the metrics in `constraints`."""
+        return tuple(dict.fromkeys(name for one in self.metric_constraints for name in one.metrics))
+
+    def violations(self, points: FloatArray, outcomes: Outcomes, fidelity: FloatArray) -> FloatArray:
+        """Returns ``(n_constraints, n)`` how far each trial breaks each of `constraints`; 0 where it does not.
+
+        Trials are judged at full fidelity. At a lower one, a trial breaks a constraint only if no further bars could satisfy
+        it again, and only if it used the first bars of all symbols. Trials that did not complete are not judged.
+
+        Args:
+            points: ``(n, n_params)`` the configs.
+            outcomes: the trials' outcomes.
+            fidelity: ``(n,)`` the fidelities that the trials reached.
+        """
+        n = len(points)
+        columns = self.space.point_columns(points)
+        for name in self.constrained_metrics:
+            column = outcomes.metrics.get(name)
+            columns[name] = np.full(n, np.nan) if column is None else column.numbers()
+        found = np.zeros((len(self.metric_constraints), n))
+        whole, completed = fidelity == 1.0, outcomes.status == COMPLETED
+        for row, constraint in enumerate(self.metric_constraints):
+            judged = completed & whole
+            if not whole.all() and self.fidelity == "prefix" and constraint.stays_broken:
+                judged |= completed & constraint.broken(columns)
+            found[row] = np.where(judged, constraint.violation(columns), 0.0)
+        return found
+
+    def violation(self, points: FloatArray, outcomes: Outcomes, asked: float) -> FloatArray | None:
+        """Returns ``(n,)`` the sum of `violations` of a batch over the constraints; None for a study without.
+
+        Args:
+            points: ``(n, n_params)`` the configs.
+            outcomes: the trials' outcomes.
+            asked: the fidelity that the batch was asked for.
+        """
+        if not self.constraints:
+            return None
+        reached = outcomes.reached(np.full(len(points), asked))
+        total: FloatArray = self.violations(points, outcomes, reached).sum(axis=0)
+        return total
 
     def loss_of(self, metrics: MetricColumns, n: int) -> FloatArray:
         """Returns ``(n,)`` the losses that searchers minimize; NaN for a trial without the metric. Only this applies the mode."""
@@ -151,12 +207,16 @@ class Study:
         try:
             known = {f.name for f in fields(cls)}
             given = {name: value for name, value in plain.items() if name in known}
-            given["space"] = space or Space.from_json(plain["space"])
+            recorded = Space.from_json(plain["space"])
+            if space is not None and not space.constraints:  # `param_space` does not say them
+                space = replace(space, constraints=recorded.constraints)
+            given["space"] = recorded if space is None else space
+            given["constraints"] = tuple(plain.get("constraints", ()))
             rows = plain["points_to_evaluate"]
             points = np.array(rows, dtype=np.float64).reshape(len(rows), given["space"].n_params)
             given["points_to_evaluate"] = tuple(given["space"].decode(points))
             given["warm_start"] = tuple(
-                PriorResult(tuple(prior["point"]), prior["fidelity"], prior["loss"])
+                PriorResult(tuple(prior["point"]), prior["fidelity"], prior["loss"], prior.get("violation", 0.0))
                 for prior in plain.get("warm_start", ())
             )
             given["objective"] = Address(**plain["objective"])
@@ -164,6 +224,7 @@ class Study:
             if plain.get("accounting", 1) == 1:
                 _complete(given)
             study = cls(**given)
+            _ = study.constrained_metrics  # parses the constraints
             study.space.decode(study.space.canonical(study.space.from_unit(np.full((1, study.space.n_params), 0.5))))
         except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
             raise JournalError(f"the study's definition is damaged: {str(error)[:200]!r}.") from error

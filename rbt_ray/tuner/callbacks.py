@@ -34,7 +34,8 @@ class Callbacks:
         fidelity = event.outcomes.reached(np.full(n, event.fidelity))
         proposals = Proposals(event.points, fidelity, self._study.space)
         loss = self._study.loss_of(event.outcomes.metrics, n)
-        for result in Results(event.trials, proposals, event.outcomes, loss, [event.worker] * n):
+        violation = self._study.violation(event.points, event.outcomes, event.fidelity)
+        for result in Results(event.trials, proposals, event.outcomes, loss, [event.worker] * n, violation):
             for call in self._on_trial:
                 call(result)
 

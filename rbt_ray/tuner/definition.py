@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,9 +14,11 @@ from rbt_ray.objectives.fingerprint.address import address_by_name
 from rbt_ray.objectives.kind import kind_of
 from rbt_ray.search.choose import choose
 from rbt_ray.search.fidelity_ladder import ladder_from
+from rbt_ray.search.random_search import RandomSearch
 from rbt_ray.search.registry import MODELS, make_searcher, search_kind_of
 from rbt_ray.search.scheduler_registry import scheduler_to_json
 from rbt_ray.store.location import OWN_BUNDLE
+from rbt_ray.study.constraint_parser import parse_all
 from rbt_ray.study.space import Space
 from rbt_ray.study.study import BundleId, Study
 from rbt_ray.tuner.config import RunConfig, TuneConfig, non_default_settings
@@ -29,8 +32,35 @@ if TYPE_CHECKING:
 _PENDING_LEARNING, _PENDING_OTHERS = 32, 2**17
 
 
-def define(objective: Any, space: Space, bundle: Bundle | None, tune: TuneConfig, run: RunConfig) -> Study:
+def split_constraints(constraints: Sequence[str], space: Space) -> tuple[Space, tuple[str, ...]]:
+    """Returns the space with the constraints on parameters alone, and the constraints that name metrics.
+
+    Args:
+        constraints: their texts.
+        space: the space.
+
+    Raises:
+        SettingError: one of them is no constraint.
+    """
+    found = parse_all(constraints, space.known_names)
+    return (
+        space.constrained([one.text for one in found if not one.metrics]),
+        tuple(one.text for one in found if one.metrics),
+    )
+
+
+def define(
+    objective: Any, space: Space, bundle: Bundle | None, tune: TuneConfig, run: RunConfig, constraints: tuple[str, ...]
+) -> Study:
     """Returns the study's definition, with a value for every setting that was left open.
+
+    Args:
+        objective: the objective.
+        space: the space, with its constraints.
+        bundle: the prices.
+        tune: what to search; its constraints are in `space` and `constraints`.
+        run: how to run it.
+        constraints: those that name metrics.
 
     Raises:
         InputError: the settings contradict each other, or cannot be used with this space.
@@ -51,8 +81,6 @@ def define(objective: Any, space: Space, bundle: Bundle | None, tune: TuneConfig
             f"`warm_start` needs a search that learns ({', '.join(MODELS)}); this one is {choice.kind.name!r}."
         )
     scheduler = tune.scheduler or ("hyperband" if choice.kind.brings_scheduler and lowest < 1 else None)
-    warm_start = () if tune.warm_start is None else prior_results(tune.warm_start, space, tune.metric, tune.mode)
-    points = [*(tune.points_to_evaluate or ()), *best_prior_configs(warm_start, space)]
     study = Study(
         name=run.name or _name_for(objective),
         space=space,
@@ -65,7 +93,6 @@ def define(objective: Any, space: Space, bundle: Bundle | None, tune: TuneConfig
         deterministic=tune.deterministic,
         objective=address_by_name(objective),
         max_cost=tune.max_cost,
-        points_to_evaluate=tuple(space.decode(space.encode(points))),  # in plain Python values
         bundle=None if bundle is None else BundleId(bundle.name, bundle.version, bundle.n_bars, train_bars),
         recheck=run.recheck,
         run=non_default_settings(run),
@@ -75,13 +102,19 @@ def define(objective: Any, space: Space, bundle: Bundle | None, tune: TuneConfig
         lowest_fidelity=lowest if scheduler is not None else 1.0,
         eta=tune.eta,
         max_reports=tune.max_reports,
-        warm_start=warm_start,
         why=choice.why,
         accounting=ACCOUNTING,
+        constraints=constraints,
     )
+    prior = () if tune.warm_start is None else prior_results(tune.warm_start, study)
+    points = [*(tune.points_to_evaluate or ()), *best_prior_configs(prior, space)]
+    first = tuple(space.decode(space.encode(points)))  # in plain Python values
+    study = replace(study, warm_start=prior, points_to_evaluate=first)
     # Creating the searcher here reports a space it cannot search before anything starts. The user's own object is not made
     # again: it serves one run.
     searcher = tune.search_alg if choice.kind.is_object else make_searcher(study)
+    if space.constraints:
+        _ = RandomSearch(space, seed=study.seed).done  # says if they leave nothing
     learns = getattr(searcher, "learns", True)
     return replace(study, max_pending=tune.max_pending or (_PENDING_LEARNING if learns else _PENDING_OTHERS))
 

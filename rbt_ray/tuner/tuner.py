@@ -32,6 +32,7 @@ from rbt_ray.os_errors import explain_os_errors
 from rbt_ray.pool.job import Task
 from rbt_ray.pool.local.start_method import prepare
 from rbt_ray.pool.pool import Job, WorkerPool
+from rbt_ray.search.fixed_sequence import FixedSequence
 from rbt_ray.search.registry import make_searcher, recorded_kind
 from rbt_ray.search.scheduled_search import ScheduledSearch
 from rbt_ray.search.searcher import Searcher
@@ -303,6 +304,7 @@ class Tuner:
             fidelity="prefix" if study.fidelity == "reports" else study.fidelity,
             max_reports=study.max_reports,
             files=None if provider is None else pool.share_files(provider.files),
+            also_needed=study.constrained_metrics,
         ).pack(sources)
 
     def _after_search(
@@ -316,7 +318,7 @@ class Tuner:
         interrupt: Interrupt,
     ) -> EndReason:
         """Reviews the best trials, checks the prices and records the review; returns why the run ended."""
-        progress.notes = searcher.notes if isinstance(searcher, ScheduledSearch) else []
+        progress.notes = searcher.notes if isinstance(searcher, (ScheduledSearch, FixedSequence)) else []
         reviewed = None
         if reason == "done" and self._study.recheck and self._bundle is not None:
             progress.stage = "re-running the best trials in detail"

@@ -30,6 +30,9 @@ BRANCHING = Space(
 )
 FINITE = {
     "pairs": PAIRS,
+    "constrained": Space.of({"a": rbt.randint(0, 9), "b": rbt.randint(0, 9), "k": rbt.choice(["x", "y"])}).constrained(
+        ["a < b", "(a + b) % 3 == 0 or k == 'y'"]
+    ),
     "branching": BRANCHING,
     "one value": Space.of({"n": rbt.randint(0, 15), "only": rbt.choice(["this"]), "fee": 5}),
     "one config": Space.of({"a": rbt.choice(["x"]), "b": rbt.randint(3, 4)}),
@@ -53,7 +56,7 @@ each = pytest.mark.parametrize("make", SAMPLERS.values(), ids=SAMPLERS)
 
 
 def each_in(spaces):
-    """Each sampler in each of these spaces; hpbandster's takes seconds where conditions and clauses come together."""
+    """Each sampler in each of these spaces; hpbandster's takes seconds where conditions and clauses come together, or constraints."""
     return pytest.mark.parametrize(
         ("make", "space"),
         [
@@ -61,7 +64,7 @@ def each_in(spaces):
                 make,
                 space,
                 id=f"{space_name}-{name}",
-                marks=[pytest.mark.slow] * ((name, space_name) == ("hpbandster", "branching")),
+                marks=[pytest.mark.slow] * (name == "hpbandster" and space_name in ("branching", "constrained")),
             )
             for space_name, space in spaces.items()
             for name, make in SAMPLERS.items()
