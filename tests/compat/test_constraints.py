@@ -84,7 +84,8 @@ class Plain:
         return self.n >= 100
 
 
-def test_an_algorithm_that_does_not_know_the_constraints_obeys_them():
+def test_an_algorithm_that_does_not_know_the_constraints_obeys_them(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # the study's folder
     algorithm = Plain()
     optimizer = ParallelOptimizer(algorithm, n_jobs=2, verbose=False)
     optimizer.run(difference)
@@ -125,7 +126,8 @@ def test_tunes_draws_are_drawn_again():
         (["loss < 1"], NotSupportedError, "has the name `loss`, but the parameters are x"),
     ],
 )
-def test_what_tune_refuses(constraints, error, message):
+def test_what_tune_refuses(constraints, error, message, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
     with pytest.raises(error, match=message):
         tune.Tuner(
             lambda config: 1.0,

@@ -249,6 +249,24 @@ def test_only_what_stays_broken_is_judged_at_a_lower_fidelity(scheduler, tmp_pat
     assert results.feasibility.n_judged == int((~low | broken).sum())
 
 
+@pytest.mark.parametrize("scheduler", ["hyperband", "median"])
+def test_where_nearly_all_break_a_bound_early_the_others_alone_are_promoted(scheduler, tmp_path):
+    results = fit(
+        tmp_path, drawdown, {"x": rbt.uniform(0.7, 1.5)}, bundle="sample", search_alg="random", scheduler=scheduler,
+        num_samples=20, min_fidelity=1 / 9, constraints=["max_drawdown > -0.4"],
+    )  # fmt: skip
+    table = results.table
+    lowest = table.fidelity == table.fidelity.min()
+    broken = set(table.points[lowest & (table.numbers("max_drawdown") <= -0.4), 0])
+    assert 10 < len(broken) < lowest.sum()
+    assert not broken & set(table.points[~lowest, 0])
+    assert set(table.points[lowest, 0]) - broken >= set(table.points[table.fidelity == 1 / 3, 0]) - broken
+    with pytest.raises(
+        NoResultError, match=r"no trial is feasible: \d+ of \d+ trials are infeasible: `max_drawdown > -0\.4`"
+    ):
+        results.get_best_result()
+
+
 def test_other_fidelities_judge_nothing_early(tmp_path):
     results = fit(
         tmp_path, drawdown, {"x": rbt.uniform(0, 1)}, bundle="sample", search_alg="random", scheduler="asha", num_samples=30,
