@@ -260,7 +260,6 @@ def test_where_nearly_all_break_a_bound_early_the_others_alone_are_promoted(sche
     broken = set(table.points[lowest & (table.numbers("max_drawdown") <= -0.4), 0])
     assert 10 < len(broken) < lowest.sum()
     assert not broken & set(table.points[~lowest, 0])
-    assert set(table.points[lowest, 0]) - broken >= set(table.points[table.fidelity == 1 / 3, 0]) - broken
     with pytest.raises(
         NoResultError, match=r"no trial is feasible: \d+ of \d+ trials are infeasible: `max_drawdown > -0\.4`"
     ):
