@@ -135,7 +135,7 @@ class StrategySearcher:
         """See `Searcher`."""
         for result in results:
             score = Decimal("-Infinity") if result.loss is None else Decimal(str(-result.loss))
-            self.tell_score(result.tag[0] if result.tag else result.trial_id, score)
+            self.tell_score(result.tag[0], score)
 
     def tell_score(self, number: int, score: Decimal) -> None:
         """Reports the score of a suggestion by its number."""
