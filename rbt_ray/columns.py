@@ -173,6 +173,7 @@ class Results(Sequence[Result]):
         outcomes: their outcomes, one per row.
         loss: ``(n,)`` the value that searchers minimise; NaN for a trial that did not complete.
         workers: the name of the worker of each trial.
+        violation: ``(n,)`` how far each trial breaks the constraints on metrics; None if there are none.
     """
 
     trials: IntArray
@@ -180,6 +181,7 @@ class Results(Sequence[Result]):
     outcomes: Outcomes
     loss: FloatArray
     workers: Sequence[str] | NDArray[np.object_]
+    violation: FloatArray | None = None
 
     def __len__(self) -> int:
         return len(self.trials)
@@ -205,4 +207,5 @@ class Results(Sequence[Result]):
             duration_s=float(self.outcomes.duration_s[rows]),
             worker=self.workers[rows],
             tag=proposal.tag,
+            violation=0.0 if self.violation is None else float(self.violation[rows]),
         )

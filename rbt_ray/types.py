@@ -77,7 +77,7 @@ class Result:
     """A trial with its outcome.
 
     `loss` is the value that every searcher minimises: the study's metric, negated for ``mode="max"``. It is None if the trial
-    did not complete. A searcher also gets None if the trial stopped by itself below the requested fidelity.
+    did not complete. A searcher also gets None if the trial stopped by itself below the requested fidelity, or is infeasible.
     """
 
     trial_id: int
@@ -90,6 +90,8 @@ class Result:
     duration_s: float
     worker: str
     tag: tuple[int, ...] = ()
+    violation: float = 0.0
+    """How far the trial breaks the study's constraints on metrics; 0 if it breaks none, and the config is feasible."""
 
 
 def is_real(value: object) -> TypeGuard[float]:

@@ -42,6 +42,7 @@ def objective(
     hedging: bool = False,
     exclusive_orders: bool = False,
     finalize_trades: bool = False,
+    constraint: Any = None,
 ) -> Backtesting:
     """Returns an objective that runs a `backtesting.Strategy` on a study's bars.
 
@@ -62,6 +63,8 @@ def objective(
         hedging: whether long and short trades can be open at the same time.
         exclusive_orders: whether a new order closes the open trade.
         finalize_trades: whether trades that are open on the last bar are closed there.
+        constraint: as of `Backtest.optimize`, a function of params such as ``lambda p: p.fast < p.slow``. The study gets it as
+            one of its `constraints`.
 
     Raises:
         ObjectiveError: `strategy` is not a class.
@@ -79,6 +82,7 @@ def objective(
         hedging,
         exclusive_orders,
         finalize_trades,
+        constraint,
     )
 
 
@@ -95,6 +99,16 @@ class Backtesting(StrategyAdapter):
     hedging: bool
     exclusive_orders: bool
     finalize_trades: bool
+    constraint: Any = None
+
+    @property
+    def constraints(self) -> tuple[Any, ...]:
+        """See `StrategyAdapter`."""
+        return () if self.constraint is None else (self.constraint,)
+
+    def settings(self) -> list[Any]:
+        """Returns the values of all fields but the constraint, which the study records."""
+        return super().settings()[:-1]
 
     def __call__(self, params: Config, data: BundleView) -> Run:
         """Runs one config.
@@ -151,7 +165,7 @@ class Backtesting(StrategyAdapter):
         return Backtest(frame if known.all() else frame[known], self.strategy, **options), np.flatnonzero(known)
 
 
-_OPTIONS = tuple(Backtesting.__dataclass_fields__)[2:]
+_OPTIONS = tuple(Backtesting.__dataclass_fields__)[2:-1]
 """The arguments of `backtesting.Backtest`: all settings after the strategy and the symbol."""
 
 

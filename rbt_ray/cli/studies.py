@@ -92,8 +92,10 @@ def show(path: str, *, as_json: bool) -> int:
     folder = StudyLocation(path).fetch()
     results = ResultGrid(folder)
     tables.print_results(results, as_json=as_json, report=_report_of(folder))
+    printed = {*results.constraint_notes, *results.stopped_notes}  # by `print_results`
     for note in () if as_json else results.notes:
-        print(visible(note))
+        if note not in printed:
+            print(visible(note))
     return 0 if results.num_terminated else 1
 
 

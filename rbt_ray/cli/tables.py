@@ -43,7 +43,9 @@ def print_results(results: ResultGrid, *, as_json: bool, report: Path | None) ->
     if len(results.rungs) > 1:
         console.print(_fidelity_summary(results), highlight=False, soft_wrap=True)
     if results.table.outcomes.shares:
-        console.print(visible(results.notes[-1]), highlight=False, soft_wrap=True)
+        console.print(visible(results.stopped_notes[-1]), highlight=False, soft_wrap=True)
+    for note in results.constraint_notes:
+        console.print(visible(note), highlight=False, soft_wrap=True)
     if not results.is_done:
         console.print(
             visible(f"not finished; continue with: rbt-ray resume {results.path}"), highlight=False, soft_wrap=True
@@ -63,6 +65,7 @@ def summary(results: ResultGrid, report: Path | None) -> dict[str, Any]:
         "n_trials": len(results),
         "n_failed": results.num_errors,
         "cost": results.cost,
+        **({"n_infeasible": results.feasibility.n_infeasible} if results.study.constraints else {}),
         "rungs": [asdict(rung) for rung in results.rungs],
         "notes": results.notes,
         "wall_s": wall,

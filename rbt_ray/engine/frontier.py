@@ -74,7 +74,7 @@ class Frontier:
         self._n_open = 0
         self._oldest = 0
         self._proposals: dict[int, Proposals] = {}
-        self._arrived: dict[int, tuple[Finished, FloatArray, int]] = {}
+        self._arrived: dict[int, tuple[Finished, FloatArray, FloatArray | None, int]] = {}
         self._arrival: deque[int] = deque()
 
     @property
@@ -100,8 +100,11 @@ class Frontier:
         loss = self._study.loss_of(finished.outcomes.metrics, len(finished.trials))
         # A trial that stopped by itself stops there at any fidelity, and metrics of less history must not attract the search.
         loss[list(finished.outcomes.shares)] = np.nan
+        violation = self._study.violation(finished.points, finished.outcomes, finished.fidelity)
+        if violation is not None:
+            loss[violation > 0] = np.nan
         for row, trial in enumerate(finished.trials.tolist()):
-            self._arrived[trial] = finished, loss, row
+            self._arrived[trial] = finished, loss, violation, row
             if not self._study.deterministic:
                 self._arrival.append(trial)
 
@@ -176,7 +179,7 @@ class Frontier:
         return self._oldest if self._oldest in self._arrived else None
 
     def _tell(self, trial: int) -> None:
-        finished, loss, row = self._arrived.pop(trial)
+        finished, loss, violation, row = self._arrived.pop(trial)
         self._oldest += 1
         rows = slice(row, row + 1)
         outcomes = Outcomes(
@@ -189,4 +192,5 @@ class Frontier:
         if row in finished.outcomes.checkpoints:
             self._cost.record_checkpoint(proposals.points[0], float(proposals.fidelity[0]))
         self._n_open -= 1
-        self._searcher.tell(Results(finished.trials[rows], proposals, outcomes, loss[rows], [finished.worker]))
+        broken = None if violation is None else violation[rows]
+        self._searcher.tell(Results(finished.trials[rows], proposals, outcomes, loss[rows], [finished.worker], broken))

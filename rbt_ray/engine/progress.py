@@ -22,7 +22,8 @@ class Progress:
         total: the number of trials the study will have; None if it is not known.
         n_done: recorded trials, including those of earlier runs.
         n_failed: recorded trials that did not complete.
-        best: the metric of the best trial at full fidelity so far.
+        n_infeasible: recorded trials that break a constraint on metrics.
+        best: the metric of the best feasible trial at full fidelity so far.
         notes: decisions of the search, one sentence each; set when it has ended.
         stage: the step after the search that is running; "" during the search.
         clock: a monotonic clock in seconds.
@@ -32,6 +33,7 @@ class Progress:
     total: int | None = None
     n_done: int = 0
     n_failed: int = 0
+    n_infeasible: int = 0
     best: float | None = None
     notes: Sequence[str] = ()
     stage: str = ""
@@ -53,6 +55,10 @@ class Progress:
         self.n_failed += int((event.outcomes.status != COMPLETED).sum())
         loss = self.study.loss_of(event.outcomes.metrics, n)
         loss[list(event.outcomes.shares)] = np.nan
+        violation = self.study.violation(event.points, event.outcomes, event.fidelity)
+        if violation is not None:
+            self.n_infeasible += int((violation > 0).sum())
+            loss[violation > 0] = np.nan
         if event.fidelity == 1.0 and not np.isnan(loss).all():
             value = float(np.nanmin(loss)) * (-1.0 if self.study.mode == "max" else 1.0)
             better = max if self.study.mode == "max" else min

@@ -40,7 +40,9 @@ def to_hpbandster(record: StudyRecord) -> HpbandsterResult:
                 if key not in ids:
                     ids[key] = len(ids)
                     configs.write(_line([0, 0, ids[key]], result.config, {}))
-                outcome = None if result.loss is None else {"loss": result.loss, "info": result.metrics}
+                # hpbandster has no constraints: an infeasible run must not become its incumbent
+                counts = result.loss is not None and result.violation == 0
+                outcome = {"loss": result.loss, "info": result.metrics} if counts else None
                 run_id = [0, 0, ids[key]]
                 runs.write(_line(run_id, result.fidelity, times[result.trial_id], outcome, result.error))
         read: HpbandsterResult = logged_results_to_HBS_result(folder)

@@ -36,7 +36,7 @@ def to_optuna(record: StudyRecord, *, storage: Any = None, study_name: str | Non
     Its value is the study's metric at full fidelity, with the study's direction. Lower fidelities are steps of the
     intermediate values: bars for shares of the history, reports for shares of the reports, else thousandths. A config that
     did not reach full fidelity is pruned; one whose last trial did not complete has failed. Errors, the other metrics and the
-    trials' numbers are user attributes. Parameters that a condition excludes are left out. Options that Optuna cannot hold or
+    trials' numbers are user attributes. Optuna gets the violation of constraints on metrics as its own constraint. Parameters that a condition excludes are left out. Options that Optuna cannot hold or
     distinguish become their `repr`.
 
     Args:
@@ -82,6 +82,7 @@ def _trials(record: StudyRecord) -> Iterator[FrozenTrial]:
         active = [k for k, value in enumerate(point.tolist()) if value == value]
         trial = optuna.trial.create_trial(
             **_outcome(group, study, has_rungs),
+            system_attrs={"constraints": [group[-1].violation]} if study.constraints else {},
             params={study.space.names[k]: columns[k][1](float(point[k])) for k in active},
             distributions={study.space.names[k]: columns[k][0] for k in active},
         )

@@ -90,12 +90,14 @@ class ObjectiveKind:
         builtin: the objective, if it is a built-in strategy.
         adapter: the objective, if an adapter made it from another backtester's strategy.
         provider: the objective, if it provides its own data.
+        constraints: constraints on its parameters or metrics, if it provides some.
     """
 
     takes: Literal["config", "configs", "columns"]
     builtin: Strategy | None
     adapter: StrategyAdapter | None
     provider: DataProvider | None
+    constraints: tuple[Any, ...] = ()
 
 
 def kind_of(objective: Any) -> ObjectiveKind:
@@ -122,6 +124,7 @@ def kind_of(objective: Any) -> ObjectiveKind:
         objective if isinstance(objective, Strategy) else None,
         objective if isinstance(objective, StrategyAdapter) else None,
         objective if provides else None,
+        tuple(objective.constraints) if isinstance(objective, StrategyAdapter) else (),
     )
 
 

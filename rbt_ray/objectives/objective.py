@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import copy_context
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from time import perf_counter  # by name: an objective may replace `time.perf_counter`
 from typing import TYPE_CHECKING, Any, Protocol
@@ -27,7 +28,7 @@ from rbt_ray.objectives.kind import SweepObjective, kind_of
 from rbt_ray.objectives.reports import WHOLE, ReportLimitReached, ReportRange, Reports
 from rbt_ray.objectives.returned_metrics import metrics_of, short
 from rbt_ray.simulate.metrics import METRICS
-from rbt_ray.types import COMPLETED, FAILED, Checkpoint, Config, FloatArray, Metrics
+from rbt_ray.types import COMPLETED, FAILED, Checkpoint, Config, FloatArray, IntArray, Metrics
 
 if TYPE_CHECKING:
     from rbt_ray.data.view import BundleView
@@ -58,8 +59,14 @@ class Evaluator(Protocol):
         ...
 
 
-def as_evaluator(objective: Any, space: Space, metric: str) -> Evaluator:
+def as_evaluator(objective: Any, space: Space, metric: str, also_needed: tuple[str, ...] = ()) -> Evaluator:
     """Returns the evaluator for an objective.
+
+    Args:
+        objective: of any kind.
+        space: converts points to configs.
+        metric: the study's metric.
+        also_needed: further metrics without which a trial fails.
 
     Raises:
         ObjectiveError: it cannot be called.
@@ -67,9 +74,35 @@ def as_evaluator(objective: Any, space: Space, metric: str) -> Evaluator:
     kinds: dict[str, Callable[[Any, Space, str], Evaluator]] = {
         "config": PerConfig,
         "configs": Batched,
-        "columns": Sweep,
+        "columns": partial(Sweep, also_needed=also_needed),
     }
-    return kinds[kind_of(objective).takes](objective, space, metric)
+    scoring = kinds[kind_of(objective).takes](objective, space, metric)
+    return Requiring(scoring, also_needed) if also_needed else scoring
+
+
+@dataclass(frozen=True, slots=True)
+class Requiring:
+    """Fails the trials of another evaluator that lack a metric."""
+
+    evaluator: Evaluator
+    names: tuple[str, ...]
+
+    def score(
+        self,
+        view: BundleView | None,
+        points: FloatArray,
+        seeds: Sequence[int],
+        span: ReportRange = WHOLE,
+        blocks: BlockRequest | None = None,
+        /,
+    ) -> Outcomes:
+        """Returns the outcomes of the evaluator; a trial without one of the metrics has failed."""
+        outcomes = self.evaluator.score(view, points, seeds, span, blocks)
+        for name in self.names:
+            column = outcomes.metrics.get(name)
+            lacking = (outcomes.status == COMPLETED) & (True if column is None else ~column.present)
+            outcomes = _failed(outcomes, np.flatnonzero(lacking), name, "which a constraint names")
+        return outcomes
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +255,7 @@ class Sweep:
     objective: SweepObjective
     space: Space
     metric: str
+    also_needed: tuple[str, ...] = ()
 
     def score(
         self,
@@ -235,9 +269,7 @@ class Sweep:
         """Scores all configs in one pass over the bundle; the objective draws no random numbers."""
         start = perf_counter()
         n = len(points)
-        wanted = self.objective.metrics
-        if self.metric not in wanted:
-            wanted = (*wanted, self.metric)
+        wanted = tuple(dict.fromkeys((*self.objective.metrics, self.metric, *self.also_needed)))
         metrics: dict[str, Column] | None = None
         sums: BlockRows | None = None
         try:
@@ -281,17 +313,23 @@ def only_finite(outcomes: Outcomes, metric: str) -> Outcomes:
     column = metrics.get(metric)
     numbers = np.full(len(outcomes), np.nan) if column is None else column.numbers()
     lacking = np.flatnonzero(~np.isfinite(numbers) & completed)
-    if completed.all() and not len(lacking):
+    return _failed(outcomes, lacking, metric, "the study's metric")
+
+
+def _failed(outcomes: Outcomes, lacking: IntArray, metric: str, role: str) -> Outcomes:
+    """Returns outcomes in which these trials have failed for lack of a metric, and failed trials have no metrics."""
+    metrics, status = outcomes.metrics, outcomes.status.copy()
+    if not status.any() and not len(lacking):
         return outcomes
-    status = outcomes.status.copy()
     status[lacking] = FAILED
-    reasons = {int(row): _why_lacking(metrics, int(row), metric) for row in lacking}
+    reasons = {int(row): _why_lacking(metrics, int(row), metric, role) for row in lacking}
     kept = {name: c.only(status == COMPLETED) for name, c in metrics.items()}
     kept = {name: c for name, c in kept.items() if c.present.any()}
-    errors = {**outcomes.errors, **reasons}
-    sums = outcomes.block_sums
-    sums = None if sums is None else sums.only(status == COMPLETED)
-    return Outcomes(status, kept, errors, outcomes.duration_s, outcomes.checkpoints, block_sums=sums)
+    shares = {row: share for row, share in outcomes.shares.items() if status[row] == COMPLETED}
+    sums = None if outcomes.block_sums is None else outcomes.block_sums.only(status == COMPLETED)
+    return Outcomes(
+        status, kept, outcomes.errors | reasons, outcomes.duration_s, outcomes.checkpoints, shares, block_sums=sums
+    )
 
 
 def describe(error: BaseException) -> str:
@@ -352,11 +390,11 @@ def _all_failed(n: int, reason: str, start: float) -> Outcomes:
     return Outcomes.all_failed(n, FAILED, reason, perf_counter() - start)
 
 
-def _why_lacking(metrics: Mapping[str, Column], row: int, metric: str) -> str:
+def _why_lacking(metrics: Mapping[str, Column], row: int, metric: str, role: str) -> str:
     found = metric_columns.row(metrics, row)
     if metric not in found:
         names = ", ".join(found) or "nothing"
-        return f"the objective returned no {metric!r}, the study's metric; it returned {names}."
+        return f"the objective returned no {metric!r}, {role}; it returned {names}."
     value = found[metric]
     if isinstance(value, float) and math.isnan(value):
         why = " (ratios are NaN if the strategy never trades)" if metric in _RATIOS else ""

@@ -36,6 +36,11 @@ class StrategyAdapter(ABC):
         """Returns the values of all fields, the strategy first."""
         return [getattr(self, field.name) for field in dataclasses.fields(self)]
 
+    @property
+    def constraints(self) -> tuple[Any, ...]:
+        """Constraints that the user gave in the backtester's own way, for the study."""
+        return ()
+
     @abstractmethod
     def check(self, names: Collection[str], bundle: Bundle | None) -> None:
         """Checks for faults that would fail every trial.

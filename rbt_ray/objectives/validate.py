@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rbt_ray.errors import ObjectiveError, SpaceError
+from rbt_ray.errors import ObjectiveError, SettingError, SpaceError
+from rbt_ray.nearest import nearest
 from rbt_ray.objectives.builtin.strategy import Strategy, check_names
 from rbt_ray.objectives.kind import kind_of
+from rbt_ray.simulate.metrics import METRIC_NAMES
 
 if TYPE_CHECKING:
     from rbt_ray.data.bundle import Bundle
@@ -45,6 +48,22 @@ def check_objective(objective: Any, space: Space, metric: str, bundle: Bundle | 
         raise ObjectiveError(f"`bundle` is missing: {getattr(objective, 'name', repr(objective))} needs prices.")
     if kind.builtin is not None:
         _check_builtin(kind.builtin, space, metric, bundle)
+
+
+def check_constrained_metrics(objective: Any, names: Sequence[str]) -> None:
+    """Checks that a built-in objective has the metrics that constraints name; another one shows its metrics in its first trial.
+
+    Raises:
+        SettingError: it has no metric of that name, and the space no such parameter.
+    """
+    if (builtin := kind_of(objective).builtin) is None:
+        return
+    for name in names:
+        if name not in METRIC_NAMES:
+            raise SettingError(
+                f"a constraint names `{name}`, which is neither a parameter of `{builtin.name}` ({', '.join(builtin.params)}) "
+                f"nor a metric; {nearest(name, (*builtin.params, *METRIC_NAMES))}"
+            )
 
 
 def _check_signature(objective: Any) -> None:

@@ -40,6 +40,7 @@ class Task:
         window: the window whose training bars a fidelity is a share of; None: all training bars.
         benchmark: ``(train_bars,)`` returns of the benchmark, for block sums; None: no block sums are recorded.
         n_planned: how many trials the study will have at most; 0 if that is not known.
+        also_needed: the metrics that constraints name, which every trial must have too.
     """
 
     objective: Any
@@ -54,6 +55,7 @@ class Task:
     window: Window | None = None
     benchmark: FloatArray | None = None
     n_planned: int = 0
+    also_needed: tuple[str, ...] = ()
 
     def pack(self, sources: Mapping[str, Source] | None = None) -> Job:
         """Returns the task as a job, with the user's own modules and the driver's state as they are now.

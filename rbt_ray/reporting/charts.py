@@ -59,12 +59,12 @@ def charts_of(record: StudyRecord) -> list[Chart]:
 
 
 def comparable(table: TrialTable) -> tuple[IntArray, FloatArray]:
-    """Returns the rows that completed at full fidelity with a finite metric, and their goodness.
+    """Returns the rows of feasible trials that completed at full fidelity with a finite metric, and their goodness.
 
     Goodness is the metric, negated for `mode="min"` so that higher is better, and clipped for charts.
     """
     goodness = -table.loss
-    counts = (table.outcomes.status == COMPLETED) & (table.fidelity == 1.0) & np.isfinite(goodness)
+    counts = (table.outcomes.status == COMPLETED) & (table.fidelity == 1.0) & np.isfinite(goodness) & table.is_feasible
     rows: IntArray = np.flatnonzero(counts)
     return rows, clip_for_plot(goodness[rows])
 
@@ -109,6 +109,8 @@ def _history(table: TrialTable) -> Chart | None:
     if not len(table):
         return None
     caption = "Each point is a trial; the line is the best so far at full fidelity."
+    if table.study.constraints:
+        caption += " It leaves out infeasible trials."
     if len(table) > MOST_POINTS:
         caption += (
             f" At most {MOST_POINTS:,} of {len(table):,} trials are drawn: the lowest and the highest of each interval."

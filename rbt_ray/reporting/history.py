@@ -20,10 +20,13 @@ def history(table: TrialTable) -> Figure:
     sign = 1.0 if table.study.mode == "max" else -1.0
     completed = (table.outcomes.status == COMPLETED) & np.isfinite(values)
     values = clip_for_plot(values)
-    full = completed & (table.fidelity == 1.0)
+    infeasible = completed & ~table.is_feasible
+    full = completed & ~infeasible & (table.fidelity == 1.0)
     traces = []
-    if (completed & ~full).any():
-        traces.append(_points("lower fidelity", table, values, completed & ~full, "#d3d8de"))
+    if (lower := completed & ~infeasible & ~full).any():
+        traces.append(_points("lower fidelity", table, values, lower, "#d3d8de"))
+    if infeasible.any():
+        traces.append(_points("infeasible", table, values, infeasible, WORSE))
     traces.append(_points(metric, table, values, full, OTHER))
     steps, height = running_best(sign * values, full)
     traces.append(

@@ -112,7 +112,8 @@ def _head(record: StudyRecord, top: list[TopTrial]) -> str:
     if top:
         lead += f"; best {study.metric} {format_value(top[0].sweep.get(study.metric))} (trial {top[0].trial})."
     else:
-        lead += "; none completed at full fidelity." if len(record) else "; none has finished yet."
+        feasible = " and is feasible" if study.constraints else ""
+        lead += f"; none completed at full fidelity{feasible}." if len(record) else "; none has finished yet."
     unfinished = (
         ""
         if record.is_done

@@ -108,6 +108,7 @@ def definition(study: Study, version: str) -> str:
         rows.append(("reports at full fidelity", study.max_reports))
     if study.max_cost is not None:
         rows.append(("cost limit", study.max_cost))
+    rows += [("constraint on metrics", constraint) for constraint in study.constraints]
     if study.points_to_evaluate:
         rows.append(("points to evaluate first", len(study.points_to_evaluate)))
     if bundle is None:
@@ -138,9 +139,11 @@ def parameters(study: Study) -> str:
     notes = []
     if space.conditions:
         notes.append(f"{pluralize(len({name for name, _ in space.conditions}), 'conditional parameter')}")
+    if space.constraints:
+        notes.append(f"constraints: {', '.join(one.text for one in space.constraints)}")
     if space.forbidden:
         notes.append(f"{pluralize(len(space.forbidden), 'forbidden clause')}")
-    note = f"<p>{'; '.join(notes)}.</p>" if notes else ""
+    note = f"<p>{escape('; '.join(notes))}.</p>" if notes else ""
     head = '<tr><th scope="col">parameter</th><th scope="col">kind</th><th scope="col">values</th></tr>'
     return scrolling(
         f'<table class="plain"><thead>{head}</thead><tbody>{"".join(rows)}</tbody></table>{note}', "The space"

@@ -15,6 +15,9 @@ from rbt_ray.study.space import Space
 from rbt_ray.types import Config, FloatArray, Result
 
 _SMALLEST, _LARGEST = 2**10, 2**16
+WHAT_TO_DO = (
+    "Loosen them, use narrower domains, or search a difference (`gap` in slow = fast + gap) instead of two values."
+)
 
 
 class FixedSequence(ABC):
@@ -60,7 +63,7 @@ class FixedSequence(ABC):
         """Returns the next `n` proposals, or all that are left.
 
         Raises:
-            SpaceError: practically everything in the space is forbidden.
+            SpaceError: practically everything in the space is forbidden or breaks a constraint.
         """
         wanted = n if self._limit is None else min(n, self._limit - self._proposed)
         pieces = [np.empty((0, self._space.n_params))]
@@ -73,6 +76,11 @@ class FixedSequence(ABC):
 
     def tell(self, results: Sequence[Result]) -> None:  # noqa: B027  there is nothing to learn
         """Does nothing: the sequence is fixed."""
+
+    @property
+    def notes(self) -> list[str]:
+        """What the search has to say about its end, a sentence each."""
+        return []
 
     @abstractmethod
     def _next_block(self, n: int) -> FloatArray | None:
@@ -99,6 +107,11 @@ class SequenceSampler:
         self._sequence = sequence
         self._known: set[bytes] = set()
 
+    @property
+    def notes(self) -> list[str]:
+        """See `FixedSequence`."""
+        return self._sequence.notes
+
     def sample(self) -> FloatArray | None:
         """See `Sampler`."""
         while len(points := self._sequence.ask(1).points):
@@ -112,12 +125,19 @@ class SequenceSampler:
         self._known.add(point.tobytes())
 
 
-def nothing_allowed(n: int) -> SpaceError:
+def nothing_allowed(space: Space, n: int) -> SpaceError:
     """Returns the error for a space in which none of `n` candidates is allowed."""
     return SpaceError(
-        f"the forbidden clauses of the space leave practically nothing: none of {n} candidates was allowed. "
-        f"Loosen the clauses, or describe the allowed configs by the domains themselves."
+        f"{what_excludes(space)} leave practically nothing: none of {n:,} candidates was allowed. {WHAT_TO_DO}"
     )
+
+
+def what_excludes(space: Space) -> str:
+    """Returns what excludes configs from a space, as the subject of a sentence."""
+    kinds = ["the forbidden clauses of the space"] if space.forbidden else []
+    if space.constraints:
+        kinds.append(f"the constraints {', '.join(repr(one.text) for one in space.constraints)}")
+    return " and ".join(kinds)
 
 
 class GridSearch(FixedSequence):
@@ -135,14 +155,14 @@ class GridSearch(FixedSequence):
         super().__init__(space, limit=limit, seed=seed, points_to_evaluate=points_to_evaluate)
 
     def _next_block(self, n: int) -> FloatArray | None:
+        space = self._space
         if self._row >= self._size:
             if not self._any_allowed:
-                raise nothing_allowed(self._size)
+                raise nothing_allowed(space, self._size)
             return None
-        space = self._space
         points = space.grid(self._row, self._row + n)
         self._row += n
-        if space.conditions or space.forbidden:
+        if space.conditions or space.is_restricted:
             points = space.canonical(points[space.allowed(points) & space.is_representative(points)])
         self._any_allowed |= len(points) > 0
         return points[~self._seen.has(space.digests(points))] if len(self._seen) else points

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from hpbandster.optimizers.config_generators.bohb import BOHB
 
+from rbt_ray.search.infeasible import rank_as_loss
 from rbt_ray.search.random_draws import RandomSearch
 from rbt_ray.study.space import Space
 from rbt_ray.study.to_configspace import AsConfigSpace
@@ -92,6 +93,10 @@ class HpbandsterEngine:
         self._n_results += 1
         with self._isolated():
             self._generator.new_result(job)
+
+    def learn_infeasible(self, point: FloatArray, fidelity: float, violation: float) -> None:
+        """Learns that a config breaks constraints; hpbandster's model only ranks losses."""
+        self.learn(point, fidelity, rank_as_loss(violation))
 
     @contextmanager
     def _isolated(self) -> Iterator[None]:

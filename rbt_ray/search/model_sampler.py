@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from rbt_ray.search.encoding import Encoding, Ranking
+from rbt_ray.search.infeasible import rank_as_loss
 from rbt_ray.search.random_draws import UniqueDraws
 from rbt_ray.study.space import Space
 from rbt_ray.types import FloatArray
@@ -63,7 +64,8 @@ class ModelSampler:
     """Draws most configs from a model of the results at the highest fidelity that has enough of them.
 
     A config that failed at full fidelity ranks below all that completed. One that failed at a lower fidelity is ignored, as
-    the short history may be the reason. Forbidden and known configs are never proposed.
+    the short history may be the reason. Forbidden and known configs, and those that break a constraint, are never
+    proposed.
 
     Args:
         space: the space to search.
@@ -111,6 +113,11 @@ class ModelSampler:
         self._stale = True
         self.fallbacks = self.n_restarts = 0
 
+    @property
+    def notes(self) -> list[str]:
+        """See `FixedSequence`."""
+        return self._drawn.notes
+
     def sample(self) -> FloatArray | None:
         """See `Sampler`."""
         point = None
@@ -155,6 +162,10 @@ class ModelSampler:
             elif self._stagnation.stagnates_after(loss):
                 self._restart()
 
+    def learn_infeasible(self, point: FloatArray, fidelity: float, violation: float) -> None:
+        """Learns that a config breaks constraints: it ranks behind all feasible ones, and good ones break them least."""
+        self.learn(point, fidelity, rank_as_loss(violation))
+
     def _restart(self) -> None:
         self.n_restarts += 1
         self._since_restart = set()
@@ -170,7 +181,7 @@ class ModelSampler:
             levels = self._model.draw(self._rng)
             points = self._encoding.decode(levels)
             new = np.array([point.tobytes() not in self._highest for point in points])
-            if self._space.forbidden:
+            if self._space.is_restricted:
                 new &= self._space.allowed(points)
             if new.all():
                 return self._row(points, self._model.best(levels))

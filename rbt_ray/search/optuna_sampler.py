@@ -13,6 +13,7 @@ import numpy as np
 from rbt_ray.errors import SettingError
 from rbt_ray.search.digest_set import DigestSet
 from rbt_ray.search.random_draws import RandomSearch
+from rbt_ray.search.replacements import Replacements
 from rbt_ray.study.choices import Choice
 from rbt_ray.study.domains import Domain
 from rbt_ray.study.numeric_domains import Float, Stepped
@@ -32,6 +33,7 @@ _TRIES = 20
 """After this many known or forbidden configs in a row, a random one takes their place."""
 _EXHAUSTIVE = (optuna.samplers.GridSampler, optuna.samplers.BruteForceSampler)
 """Samplers of a finite set. They call `Study.stop` after its last config; random configs never replace theirs."""
+_VIOLATION = "violation"
 _CATEGORIES = (type(None), bool, int, float, str)
 
 
@@ -42,12 +44,16 @@ class OptunaSampler:
     values on a logarithmic scale), it sees positions.
 
     Optuna gets results at full fidelity as values. It gets those at lower fidelities as pruned trials, which its TPE ranks
-    below all complete ones, by fidelity and then by loss. It gets forbidden configs with the worst loss so far.
+    below all complete ones, by fidelity and then by loss. It gets forbidden configs with the worst loss so far. A suggestion
+    that breaks a constraint on parameters fails, and the nearest of some allowed configs replaces it, unless the sampler
+    enumerates a finite set. A trial that breaks constraints on metrics gets the worst loss too, and from version 5 on its
+    violation as a constraint.
 
     Args:
         space: the space to search.
         seed: the seed of the default sampler, and of the random configs that replace repeats.
         sampler: a sampler of Optuna with its own seed; None: multivariate TPE.
+        constrained: whether the study has constraints on metrics.
 
     Raises:
         SettingError: Optuna is not installed; or, in `sample`, the sampler proposes a value that is not in the space.
@@ -56,8 +62,16 @@ class OptunaSampler:
         Watanabe (2023), "Tree-Structured Parzen Estimator", arXiv:2304.11127; Optuna's documentation of TPESampler.
     """
 
-    def __init__(self, space: Space, *, seed: int = 0, sampler: optuna.samplers.BaseSampler | None = None) -> None:
+    def __init__(
+        self,
+        space: Space,
+        *,
+        seed: int = 0,
+        sampler: optuna.samplers.BaseSampler | None = None,
+        constrained: bool = False,
+    ) -> None:
         self._space = space
+        self._constrained = constrained and hasattr(optuna.Trial, "set_constraint")
         self._varying = [_variable(space.domains[k], space.names[k]) for k in range(space.n_params)]
         self._order = _parents_first(space)
         with warnings.catch_warnings():
@@ -76,6 +90,7 @@ class OptunaSampler:
         self._exhaustive = isinstance(sampler, _EXHAUSTIVE)
         self._open: dict[bytes, optuna.Trial] = {}
         self._worst: float | None = None
+        self._replacements = Replacements(space, seed)
         self._seen = DigestSet()
         self._random = RandomSearch(space, seed=seed)
 
@@ -91,13 +106,25 @@ class OptunaSampler:
             if allowed and self._seen.add(self._space.digests(point))[0]:
                 self._open[point.tobytes()] = trial
                 return self._row(point)
-            if allowed or self._worst is None:
+            # A trial that breaks constraints must not count: its replacement does.
+            if allowed or self._worst is None or self._space.constraints:
                 self._study.tell(trial, state=TrialState.FAIL)
             else:
                 self._study.tell(trial, self._worst)
+            if allowed or self._exhaustive or not self._space.constraints:
+                continue
+            if (near := self._replacement(point)) is not None:
+                return near
         while len(point := self._random.ask(1).points):
             if self._seen.add(self._space.digests(point))[0]:
                 return self._row(point)
+        return None
+
+    def _replacement(self, point: FloatArray) -> FloatArray | None:
+        """Returns a new allowed point near one that breaks a constraint; None if there is none."""
+        while (near := self._replacements.nearest(point)) is not None:
+            if self._seen.add(self._space.digests(near))[0]:
+                return self._row(near)
         return None
 
     def learn(self, point: FloatArray, fidelity: float, loss: float) -> None:
@@ -105,10 +132,27 @@ class OptunaSampler:
         trial = self._open.pop(point.tobytes(), None)
         if fidelity == 1 and not np.isnan(loss):
             self._worst = loss if self._worst is None else max(self._worst, loss)
+        self._tell(trial, point, fidelity, loss, 0.0)
+
+    def learn_infeasible(self, point: FloatArray, fidelity: float, violation: float) -> None:
+        """Learns that a config breaks constraints on metrics."""
+        trial = self._open.pop(point.tobytes(), None)
+        without = 0.0 if self._constrained else np.nan
+        self._tell(trial, point, fidelity, without if self._worst is None else self._worst, violation)
+
+    def _tell(
+        self, trial: optuna.Trial | None, point: FloatArray, fidelity: float, loss: float, violation: float
+    ) -> None:
         if trial is None:
             self._seen.add(self._space.digests(point[None]))
-            self._study.add_trial(self._frozen_trial(point, fidelity, loss))
-        elif np.isnan(loss):
+            frozen = self._frozen_trial(point, fidelity, loss)
+            if self._constrained:
+                frozen.set_constraint(_VIOLATION, violation)
+            self._study.add_trial(frozen)
+            return
+        if self._constrained:
+            trial.set_constraint(_VIOLATION, violation)
+        if np.isnan(loss):
             self._study.tell(trial, state=TrialState.FAIL)
         elif fidelity == 1:
             self._study.tell(trial, loss)

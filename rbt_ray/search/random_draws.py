@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rbt_ray.errors import SpaceError
-from rbt_ray.search.fixed_sequence import FixedSequence, nothing_allowed
+from rbt_ray.search.fixed_sequence import WHAT_TO_DO, FixedSequence, nothing_allowed, what_excludes
 from rbt_ray.study.space import Space
 from rbt_ray.types import Config, FloatArray, IntArray
 
@@ -63,17 +63,19 @@ class Shuffle:
 _MOST_FRUITLESS = 10**6  # candidates without a new config after which a space counts as exhausted, or as all forbidden
 _WORTHWHILE = 8  # if fewer than one in so many draws is new, walking the grid is faster than drawing
 _WALKABLE = 2**32  # rows of a grid that can be scanned in minutes
+_QUICKLY_WALKABLE = 10**7  # rows to scan where no draw was allowed
 
 
 class UniqueDraws(FixedSequence):
-    """Draws without forbidden configs and repeats.
+    """Draws without repeats, forbidden configs and configs that break a constraint.
 
     When a finite space is nearly exhausted, most draws are repeats. After the first block in which fewer than one in eight
     is new, the rest comes from the grid in random order, if that has at most 2**32 rows. Any other space counts as exhausted
-    after a million draws in a row without a new config.
+    after a million draws in a row without a new config; `notes` says so.
 
     Raises:
-        SpaceError: as `FixedSequence`; and in `ask`, if none of a million candidates is allowed.
+        SpaceError: as `FixedSequence`; and in `ask`, if nothing in a grid of at most 10**7 rows, or none of a million draws
+            from another space, is allowed.
     """
 
     def __init__(
@@ -83,6 +85,19 @@ class UniqueDraws(FixedSequence):
         self._rest: Shuffle | None = None
         self._walked = 0
         self._fruitless = 0
+        self._n_drawn = self._n_allowed = 0
+        self._gave_up = False
+
+    @property
+    def notes(self) -> list[str]:
+        """See `FixedSequence`."""
+        if not self._gave_up:
+            return []
+        share, excluding = self._n_allowed / self._n_drawn, what_excludes(self._space)
+        return [
+            f"the search ended after {self._proposed:,} configs: none of {self._fruitless:,} draws in a row was new and "
+            f"allowed. {excluding[0].upper()}{excluding[1:]} leave {share:.2g} of all draws. {WHAT_TO_DO}"
+        ]
 
     @abstractmethod
     def _unit_points(self, n: int) -> FloatArray:
@@ -92,29 +107,32 @@ class UniqueDraws(FixedSequence):
         points = self._drawn(n) if self._rest is None else self._from_grid(n, self._rest)
         if points is None:
             if not self._any_allowed:
-                raise nothing_allowed(self._walked)
+                raise nothing_allowed(self._space, self._space.grid_size)
             return None
         self._fruitless = 0 if len(points) else self._fruitless + n
-        if self._fruitless >= _MOST_FRUITLESS:
+        if self._rest is None and self._fruitless >= _MOST_FRUITLESS:
+            if self._start_walk(_WALKABLE if self._any_allowed else _QUICKLY_WALKABLE):
+                return points
             if not self._any_allowed:
-                raise nothing_allowed(self._fruitless)
-            if self._rest is None and not self._start_walk():
-                return None
+                raise nothing_allowed(self._space, self._fruitless)
+            self._gave_up = True
+            return None
         return points
 
     def _drawn(self, n: int) -> FloatArray:
         space = self._space
         points = space.canonical(space.from_unit(self._unit_points(n)))
         points = points[space.allowed(points)]
+        self._n_drawn, self._n_allowed = self._n_drawn + n, self._n_allowed + len(points)
         new = points[self._seen.add(space.digests(points))]
         self._any_allowed |= len(points) > 0
         if len(points) and len(new) * _WORTHWHILE <= len(points):
-            self._start_walk()
+            self._start_walk(_WALKABLE)
         return new
 
-    def _start_walk(self) -> bool:
-        """Starts to walk the grid; returns whether there is one."""
-        if not self._space.is_finite or self._space.grid_size > _WALKABLE:
+    def _start_walk(self, most_rows: int) -> bool:
+        """Starts to walk the grid; returns whether there is one of at most so many rows."""
+        if not self._space.is_finite or self._space.grid_size > most_rows:
             return False
         self._rest = Shuffle(self._space.grid_size, np.random.default_rng([self._seed, 0x57A1]))
         return True

@@ -12,8 +12,10 @@ from rbt_ray.errors import InputError, JournalError, SettingError, StudyMismatch
 from rbt_ray.nearest import nearest
 from rbt_ray.search.bohb import BOHB
 from rbt_ray.search.calibration import LEAST_CONFIGS
+from rbt_ray.search.constrained_searcher import ConstrainedSearcher
 from rbt_ray.search.fixed_sequence import FixedSequence, SequenceSampler
 from rbt_ray.search.hyperband import Hyperband
+from rbt_ray.search.infeasible import learn
 from rbt_ray.search.random_draws import RandomSearch
 from rbt_ray.search.scheduled_search import ScheduledSearch
 from rbt_ray.search.scheduler import Ladder, bracket_sizes, ladder_from
@@ -201,15 +203,14 @@ def make_searcher(study: Study, given: Any = None) -> Searcher:
         JournalError: the definition names a search or settings that nobody defines.
     """
     if isinstance(given, Searcher):
-        return given
+        return _obedient(given, study)
     if given is not None and _is_from(given, "ray.tune.search"):
         from rbt_ray.search.tune_searcher import TuneSearcher
 
         return TuneSearcher(study.space, given, limit=study.num_samples)
     kind, scheduler = recorded_kind(study), scheduler_from_json(study.scheduler)
     if kind.proposes_alone:
-        searcher: Searcher = _made(kind, study, _SEARCHER_PLUGINS, Searcher)
-        return searcher
+        return _obedient(_made(kind, study, _SEARCHER_PLUGINS, Searcher), study)
     if scheduler is None and kind.is_sequence:
         return _sequence(kind, study, limit=study.num_samples, points_to_evaluate=study.points_to_evaluate)
     ladder = ladder_from(study.lowest_fidelity, study.eta) if scheduler is not None else (1.0,)
@@ -226,6 +227,12 @@ def make_searcher(study: Study, given: Any = None) -> Searcher:
         points_to_evaluate=study.points_to_evaluate,
         continues=study.fidelity == "reports",
     )
+
+
+def _obedient(searcher: Searcher, study: Study) -> Searcher:
+    """Returns a searcher that proposes nothing that breaks a constraint."""
+    knows = not study.space.constraints or isinstance(searcher, (ScheduledSearch, FixedSequence))
+    return searcher if knows else ConstrainedSearcher(study.space, searcher)
 
 
 def _made(kind: SearchKind, study: Study, group: str, protocol: type[Any]) -> Any:
@@ -256,15 +263,15 @@ def _sequence(kind: SearchKind, study: Study, **options: Any) -> FixedSequence:
 def _sampler(kind: SearchKind, study: Study, given: Any) -> Sampler:
     sampler = _fresh_sampler(kind, study, given)
     for prior in study.warm_start:
-        sampler.learn(np.array(prior.point), prior.fidelity, prior.loss)
+        learn(sampler, np.array(prior.point), prior.fidelity, prior.loss, prior.violation)
     return sampler
 
 
 def _fresh_sampler(kind: SearchKind, study: Study, given: Any) -> Sampler:
-    if given is not None:
+    if given is not None or kind.name == "tpe":
         from rbt_ray.search.optuna_sampler import OptunaSampler
 
-        return OptunaSampler(study.space, seed=study.seed, sampler=given)
+        return OptunaSampler(study.space, seed=study.seed, sampler=given, constrained=bool(study.constraints))
     if kind.name == "grid":
         _ = study.space.grid_size  # says why there is no grid
         return SequenceSampler(RandomSearch(study.space, seed=study.seed))  # a grid begins with configs that are alike
@@ -341,7 +348,9 @@ def choose(
     size, limit = space.size, min((most for most in (num_samples, max_cost) if most is not None), default=None)
     if size is not None and (limit is None or size <= limit):
         return SearchChoice(BUILT_IN["grid"], {}, num_samples, f"auto: grid, as the whole space has {size:,} configs.")
-    why = f"auto: bohb with the model of TPE {_over(n_rungs)}, as the space has {_more(size, num_samples, max_cost)}."
+    uncounted = "more configs than can be counted" if space.is_finite else "infinitely many configs"
+    has = uncounted if size is None else _more(size, num_samples, max_cost)
+    why = f"auto: bohb with the model of TPE {_over(n_rungs)}, as the space has {has}."
     return SearchChoice(BUILT_IN["bohb"], asdict(AUTO), default, why)
 
 
@@ -349,8 +358,6 @@ def _over(n_rungs: int) -> str:
     return f"over {n_rungs} fidelities" if n_rungs > 1 else "at full fidelity"
 
 
-def _more(size: int | None, num_samples: int | None, max_cost: float | None) -> str:
-    if size is None:
-        return "infinitely many configs"
+def _more(size: int, num_samples: int | None, max_cost: float | None) -> str:
     bound = f"num_samples is {num_samples:,}" if num_samples is not None else f"max_cost is {max_cost:g}"
     return f"{size:,} configs and {bound}"

@@ -11,6 +11,7 @@ import numpy as np
 
 from rbt_ray.columns import Proposals, Results
 from rbt_ray.search.calibration import Calibration
+from rbt_ray.search.infeasible import learn, rank_as_loss
 from rbt_ray.search.scheduler import Ladder, Race, Scheduler, Step
 from rbt_ray.search.searcher import Sampler
 from rbt_ray.study.space import Space
@@ -76,7 +77,7 @@ class ScheduledSearch:
             notes.append(
                 f"the model proposed no new config {fallbacks:,} times; a config was drawn without it instead."
             )
-        return notes
+        return notes + getattr(self._sampler, "notes", [])
 
     @property
     def done(self) -> bool:
@@ -99,10 +100,13 @@ class ScheduledSearch:
 
     def tell(self, results: Sequence[Result]) -> None:
         """See `Searcher`."""
-        for (_, rung, slot), loss, status in _rows_of(results):
-            active = self._race_of[slot]
-            self._sampler.learn(self._points[slot], self._ladder[rung], math.nan if loss is None else loss)
-            active.race.finish(slot, rung - active.rungs_skipped, loss, fatal=status in _FATAL)
+        for (_, rung, slot), loss, status, violation in _rows_of(results):
+            active, fidelity = self._race_of[slot], self._ladder[rung]
+            learn(self._sampler, self._points[slot], fidelity, math.nan if loss is None else loss, violation)
+            # What is infeasible on part of the history is so on all of it; on all of it, it is no config to end a race with.
+            fatal = status in _FATAL or violation > 0
+            rank = rank_as_loss(violation) if violation > 0 else loss
+            active.race.finish(slot, rung - active.rungs_skipped, rank, fatal=fatal)
         self._drop_done()
 
     def _next(self) -> tuple[_ActiveRace, Step] | None:
@@ -177,11 +181,13 @@ class _ActiveRace:
                 self.race.close()
 
 
-def _rows_of(results: Sequence[Result]) -> Iterator[tuple[tuple[int, ...], float | None, str]]:
-    """Yields tag, loss and status of each; reads columns directly rather than making a `Result` for each row."""
+def _rows_of(results: Sequence[Result]) -> Iterator[tuple[tuple[int, ...], float | None, str, float]]:
+    """Yields tag, loss, status and violation of each; reads columns rather than making a `Result` for each row."""
     if not isinstance(results, Results):
-        yield from ((result.tag, result.loss, result.status) for result in results)
+        yield from ((result.tag, result.loss, result.status, result.violation) for result in results)
         return
     assert results.proposals.tags is not None
-    columns = zip(results.proposals.tags, results.loss.tolist(), results.outcomes.status.tolist(), strict=True)
-    yield from ((tag, None if math.isnan(loss) else loss, STATUSES[status]) for tag, loss, status in columns)
+    violation = [0.0] * len(results) if results.violation is None else results.violation.tolist()
+    status = results.outcomes.status.tolist()
+    for tag, loss, code, broken in zip(results.proposals.tags, results.loss.tolist(), status, violation, strict=True):
+        yield tag, None if math.isnan(loss) else loss, STATUSES[code], broken

@@ -86,7 +86,8 @@ class Race(Protocol):
         Args:
             slot: the config's slot.
             rung: the rung of the evaluation.
-            loss: None if the trial did not complete, which ranks below every loss.
+            loss: None if the trial did not complete, which ranks below every loss. An infeasible trial has a number of 1e300 or
+                more, which ranks below every feasible one.
             fatal: whether the config would fail on a higher rung too.
         """
         ...

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from ray import tune
 from ray.tune.search import Searcher as RaySearcher
 
-from rbt_ray.errors import SpaceError
+from rbt_ray.search.replacements import Replacements
 from rbt_ray.study.choices import Choice
 from rbt_ray.study.domains import Domain
 from rbt_ray.study.numeric_domains import Float, Stepped
@@ -18,7 +20,7 @@ from rbt_ray.study.space import Space
 from rbt_ray.types import FloatArray, Proposal, Result
 
 _TRIES = 100
-"""The number of forbidden suggestions in a row that is an error."""
+"""After this many forbidden suggestions in a row, an allowed config takes their place."""
 _METRIC, _MODE = "loss", "min"
 
 
@@ -26,7 +28,9 @@ class TuneSearcher:
     """A searcher of Ray Tune, at full fidelity.
 
     A searcher without a space searches the study's. One with its own space must suggest the study's parameters by name. A
-    forbidden suggestion is reported to the searcher with the worst loss so far, and another one is requested.
+    suggestion that is forbidden or breaks a constraint is reported to the searcher with the worst loss so far. The
+    nearest of some allowed configs takes its place; in a space with forbidden clauses only, after 100 of them in a row. An infeasible trial
+    gets the worst loss too.
 
     Args:
         space: the space to search.
@@ -36,12 +40,15 @@ class TuneSearcher:
 
     def __init__(self, space: Space, searcher: RaySearcher, *, limit: int | None = None) -> None:
         self._space = space
+        self._unrestricted = replace(space, forbidden=(), constraints=())
         self._searcher = searcher
         self._limit = limit
         domains = {name: _domain(domain) for name, domain in zip(space.names, space.domains, strict=True)}
         self._in_columns = bool(searcher.set_search_properties(_METRIC, _MODE, _nested(domains)))
         self._worst: float | None = None
-        self._names: dict[bytes, list[str]] = {}
+        self._names: dict[bytes, list[str | None]] = {}
+        """The searcher's names of open suggestions, by point; None for a replacement."""
+        self._replacements = Replacements(space, 0)
         self._suggested = self._proposed = 0
         self._finished = False
 
@@ -54,7 +61,7 @@ class TuneSearcher:
         """See `Searcher`.
 
         Raises:
-            SpaceError: the searcher suggests only forbidden configs, or configs that are not in the study's space.
+            SpaceError: the searcher suggests configs that are not in the study's space, or no config of it is allowed.
         """
         proposals: list[Proposal] = []
         while len(proposals) < n and not self.done:
@@ -67,20 +74,21 @@ class TuneSearcher:
     def tell(self, results: Sequence[Result]) -> None:
         """See `Searcher`."""
         for result in results:
-            name = self._names[self._space.encode([result.config]).tobytes()].pop(0)
+            point = self._space.encode([result.config])
             if result.loss is not None:
                 self._worst = result.loss if self._worst is None else max(self._worst, result.loss)
-            self._complete(name, result.loss)
+            self._report(point, self._worst if result.violation > 0 else result.loss)
 
     def tell_point(self, point: bytes, loss: float) -> None:
         """Reports the loss of the oldest open suggestion of an encoded point; NaN if the trial did not complete."""
-        self._complete(self._names[point].pop(0), None if math.isnan(loss) else loss)
+        row = np.frombuffer(point).reshape(1, -1)
+        self._report(row, None if math.isnan(loss) else loss)
 
     def suggestion(self) -> FloatArray | None:
         """Returns an allowed point, ``(1, n_params)``; None if the searcher waits for results or is finished.
 
         Raises:
-            SpaceError: the searcher suggests only forbidden configs.
+            SpaceError: no config of the space is allowed.
         """
         for _ in range(_TRIES):
             name = f"{self._suggested:08d}"
@@ -97,26 +105,47 @@ class TuneSearcher:
                 self._names.setdefault(point.tobytes(), []).append(name)
                 return point
             self._complete(name, self._worst)
-        raise SpaceError(
-            f"{type(self._searcher).__name__} suggested {_TRIES} forbidden configs in a row; loosen the clauses of the "
-            f"space, or use a searcher that knows them, such as 'bohb'."
-        )
+            if self._space.constraints:
+                break
+        near = self._replacements.nearest(point)
+        if near is None:
+            self._finished = True
+            return None
+        self._proposed += 1
+        self._names.setdefault(near.tobytes(), []).append(None)
+        return near
 
     def _point(self, suggested: Mapping[str, Any]) -> FloatArray:
         if not self._in_columns:
-            return self._space.encode([_nested(suggested)])
+            return self._unrestricted.encode([_nested(suggested)])
         given = _flat(suggested)
         columns = zip(self._space.names, self._space.domains, strict=True)
         values = [_column(domain, given[name]) for name, domain in columns]
         return self._space.canonical(np.array([values]))
+
+    def _report(self, point: FloatArray, loss: float | None) -> None:
+        """Reports the result of the oldest open trial of a point, ``(1, n_params)``."""
+        name = self._names[point.tobytes()].pop(0)
+        if name is not None:
+            self._complete(name, loss)
+        elif loss is not None and self._in_columns:
+            suggestion = {
+                name: _uncolumn(domain, value)
+                for name, domain, value in zip(self._space.names, self._space.domains, point[0].tolist(), strict=True)
+                if not math.isnan(value)
+            }
+            with suppress(NotImplementedError):  # many searchers learn only from what they suggested themselves
+                self._searcher.add_evaluated_point(suggestion, self._signed(loss))
+
+    def _signed(self, loss: float) -> float:
+        return -loss if (self._searcher.mode or _MODE) == "max" else loss
 
     def _complete(self, name: str, loss: float | None) -> None:
         """Reports a loss with the metric name and the sign that the searcher expects."""
         if loss is None:
             self._searcher.on_trial_complete(name, error=True)
             return
-        metric, mode = self._searcher.metric or _METRIC, self._searcher.mode or _MODE
-        result = {metric: -loss if mode == "max" else loss, "training_iteration": 1}
+        result = {self._searcher.metric or _METRIC: self._signed(loss), "training_iteration": 1}
         self._searcher.on_trial_complete(name, result=result)
 
 
@@ -139,6 +168,17 @@ def _column(domain: Domain, value: float) -> float:
     if isinstance(domain, Stepped) and domain.prior is None:
         return float(domain.nth(np.array([float(np.clip(value - domain.first, 0, domain.n - 1))]))[0])
     return float(domain.from_unit(np.array([min(value, np.nextafter(1.0, 0.0))]))[0])
+
+
+def _uncolumn(domain: Domain, column: float) -> float:
+    """The inverse of `_column`."""
+    if isinstance(domain, Choice):
+        return int(column)
+    if isinstance(domain, Float) and domain.prior is None:
+        return column
+    if isinstance(domain, Stepped) and domain.prior is None:
+        return round(column / domain.q)
+    return float(domain.to_unit(np.array([column]))[0])
 
 
 def _flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

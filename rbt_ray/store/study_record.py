@@ -11,6 +11,7 @@ import numpy as np
 
 from rbt_ray.block_sums import Benchmark, BlockSums, block_lengths
 from rbt_ray.store import trust
+from rbt_ray.store.feasibility import Feasibility, feasibility_of
 from rbt_ray.store.journal import Ended, Evaluated, Finished, Journal, Reviewed, Validated
 from rbt_ray.store.table import TrialTable, table_of
 from rbt_ray.study.draw import AUDIT_FIRST, is_drawn
@@ -65,7 +66,7 @@ class StudyRecord:
     def notes(self) -> list[str]:
         """The decisions of the search, one sentence each: what "auto" chose, which fidelities were skipped."""
         why = [self.study.why] if self.study.why else []
-        return why + (self.runs[-1].notes if self.runs else []) + self.stopped_notes()
+        return why + (self.runs[-1].notes if self.runs else []) + self.stopped_notes() + self.constraint_notes()
 
     @property
     def audit(self) -> TrialTable | None:
@@ -120,6 +121,17 @@ class StudyRecord:
         """Returns the number of trials with each status."""
         status = self.table.outcomes.status
         return {name: int((status == code).sum()) for code, name in enumerate(STATUSES)}
+
+    def constraint_notes(self) -> list[str]:
+        """Returns what the constraints exclude, a sentence each; an empty list for a study without constraints."""
+        if not (self.study.constraints or self.study.space.constraints):
+            return []
+        return list(self.feasibility.sentences(self.study))
+
+    @property
+    def feasibility(self) -> Feasibility:
+        """How many trials are infeasible, and by which constraint."""
+        return feasibility_of(self.table)
 
     def stopped_notes(self) -> list[str]:
         """Returns a sentence about the trials that stopped by themselves; an empty list if there are none."""

@@ -20,7 +20,7 @@ from rbt_ray.store import validate
 from rbt_ray.store.journal import Event, Finished
 from rbt_ray.study.study import Study
 from rbt_ray.study.trials import Cost
-from rbt_ray.types import COMPLETED, Checkpoint, FloatArray, IntArray
+from rbt_ray.types import COMPLETED, BoolArray, Checkpoint, FloatArray, IntArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,16 +68,28 @@ class TrialTable:
         """``(n_trials,)`` the study's metric, signed so that less is better; NaN where not completed."""
         return self.study.loss_of(self.outcomes.metrics, len(self))
 
+    @property
+    def violations(self) -> FloatArray:
+        """``(n_constraints, n_trials)`` how far each trial breaks each constraint on metrics; see `Study.violations`."""
+        return self.study.violations(self.points, self.outcomes, self.fidelity)
+
+    @property
+    def is_feasible(self) -> BoolArray:
+        """``(n_trials,)`` False for a trial that breaks a constraint on metrics."""
+        if not self.study.constraints:
+            return np.ones(len(self), dtype=bool)
+        return np.asarray((self.violations == 0).all(axis=0), dtype=bool)
+
     def numbers(self, metric: str) -> FloatArray:
         """Returns ``(n_trials,)`` values of a metric; NaN for a trial without it."""
         column = self.outcomes.metrics.get(metric)
         return np.full(len(self), np.nan) if column is None else column.numbers()
 
     def ranking(self, n: int | None = None, *, metric: str | None = None, mode: str | None = None) -> IntArray:
-        """Returns the rows of the best trials that completed at full fidelity, best first; equal ones in the order of the trials."""
+        """Returns the rows of the best feasible trials that completed at full fidelity, best first; equal ones in trial order."""
         sign = -1.0 if (mode or self.study.mode) == "max" else 1.0
         loss = sign * self.numbers(metric or self.study.metric)
-        loss[(self.fidelity < 1.0) | (self.outcomes.status != COMPLETED)] = np.nan
+        loss[(self.fidelity < 1.0) | (self.outcomes.status != COMPLETED) | ~self.is_feasible] = np.nan
         rows = np.flatnonzero(~np.isnan(loss))
         if n is not None and n < len(rows):
             kth = np.partition(loss[rows], n - 1)[n - 1]
@@ -89,7 +101,8 @@ class TrialTable:
         """Returns the table as a sequence of results, each created on access."""
         proposals = Proposals(self.points, self.fidelity, self.study.space)
         workers = np.array(self.workers or ("",), dtype=object)[self.worker]
-        return Results(self.trials, proposals, self.outcomes, self.loss, workers)
+        violation = self.violations.sum(axis=0) if self.study.constraints else None
+        return Results(self.trials, proposals, self.outcomes, self.loss, workers, violation)
 
     def hash(self) -> str:
         """Returns the SHA-256 of everything that must not differ between backends.

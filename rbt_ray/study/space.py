@@ -10,16 +10,18 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rbt_ray.errors import SpaceError
+from rbt_ray.errors import SettingError, SpaceError
 from rbt_ray.study import values
 from rbt_ray.study.conditions import Expression, expression_from_json
+from rbt_ray.study.constraint import Constraint
+from rbt_ray.study.constraint_parser import Names, parse_all
 from rbt_ray.study.domains import Domain
 from rbt_ray.study.nesting import ABSENT, Tree, flatten, nest, tree_of
 from rbt_ray.study.primitives import choice as choice
@@ -49,6 +51,7 @@ class Space:
         order: the names of parameters and constants in the order of configs; empty: constants last.
         conditions: pairs of a parameter and when it is active, parents before children; others are always active.
         forbidden: expressions that are true for forbidden configs.
+        constraints: conditions that every config satisfies.
     """
 
     names: tuple[str, ...]
@@ -57,6 +60,7 @@ class Space:
     order: tuple[str, ...] = ()
     conditions: tuple[tuple[str, Expression], ...] = ()
     forbidden: tuple[Expression, ...] = ()
+    constraints: tuple[Constraint, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.order:
@@ -88,6 +92,37 @@ class Space:
             forbidden=tuple(parts.forbidden),
         )
 
+    def constrained(self, constraints: Sequence[str]) -> Space:
+        """Returns the same space with further constraints on its parameters.
+
+        Raises:
+            SettingError: one of them is no constraint, or has a name that is not of the space.
+        """
+        found = parse_all(constraints, self.known_names)
+        for constraint in found:
+            if constraint.metrics:
+                raise SettingError(
+                    f"the constraint {constraint.text!r} has the name `{constraint.metrics[0]}`, but {self.known_names}."
+                )
+        known = {one.text: one for one in (*self.constraints, *found)}
+        return replace(self, constraints=tuple(known.values()))
+
+    @property
+    def without_constraints(self) -> Space:
+        """The same space without its constraints."""
+        return replace(self, constraints=())
+
+    @property
+    def known_names(self) -> Names:
+        """The parameters and constants, as constraints name them."""
+        options = {n: getattr(d, "options", None) for n, d in zip(self.names, self.domains, strict=True)}
+        return Names(options, self.constants)
+
+    @property
+    def is_restricted(self) -> bool:
+        """Whether forbidden clauses or constraints exclude configs."""
+        return bool(self.forbidden or self.constraints)
+
     @property
     def n_params(self) -> int:
         """The number of parameters: the width of a row of points."""
@@ -117,12 +152,12 @@ class Space:
     def size(self) -> int | None:
         """The number of different allowed configs.
 
-        None: infinitely many, or the space has conditions or forbidden clauses and a grid of more than 10**7 points, which
-        takes too long to count.
+        None: infinitely many, or the space has conditions, forbidden clauses or constraints and a grid of more than 10**7
+        points, which takes too long to count.
         """
         if not self.is_finite:
             return None
-        if not self.conditions and not self.forbidden:
+        if not self.conditions and not self.is_restricted:
             return self.grid_size
         if self.grid_size > _COUNTABLE:
             return None
@@ -158,7 +193,7 @@ class Space:
     def active(self, points: FloatArray) -> BoolArray:
         """Returns ``(n, n_params)`` which parameters are active."""
         active = np.ones(points.shape, dtype=bool)
-        columns = self._columns_of(points)
+        columns = self.point_columns(points)
         for name, condition in self.conditions:
             exists = condition.holds(columns)
             active[:, self.names.index(name)] = exists
@@ -172,12 +207,14 @@ class Space:
         return points + 0.0
 
     def allowed(self, points: FloatArray) -> BoolArray:
-        """Returns ``(n,)`` False where a forbidden clause is true."""
-        if not self.forbidden:
-            return np.ones(len(points), dtype=bool)
-        columns = self._columns_of(self.canonical(points))
-        broken: BoolArray = np.logical_or.reduce([clause.holds(columns) for clause in self.forbidden])
-        return ~broken
+        """Returns ``(n,)`` False where a forbidden clause is true or a constraint is broken."""
+        allowed = np.ones(len(points), dtype=bool)
+        columns = self.point_columns(self.canonical(points)) if self.is_restricted else {}
+        for clause in self.forbidden:
+            allowed &= ~clause.holds(columns)
+        for constraint in self.constraints:
+            allowed &= constraint.satisfied(columns)
+        return allowed
 
     def has(self, points: FloatArray) -> bool:
         """Returns whether every row of ``(n, n_params)`` points has values of the domains, or NaN."""
@@ -248,7 +285,7 @@ class Space:
 
         Raises:
             SpaceError: a config has an unknown name or an inactive parameter, lacks a parameter, has a value outside its
-                domain, or is forbidden.
+                domain, is forbidden, or breaks a constraint.
         """
         points = np.full((len(configs), self.n_params), np.nan)
         for row, config in enumerate(configs):
@@ -268,9 +305,11 @@ class Space:
                 points[row, column] = code
         self._check_presence(points, configs)
         if not (allowed := self.allowed(points)).all():
-            raise SpaceError(
-                f"the config {configs[int(np.argmin(allowed))]!r} is forbidden by a clause of the space; leave it out."
-            )
+            row = int(np.argmin(allowed))
+            columns = self.point_columns(points[row : row + 1])
+            broken = [one.text for one in self.constraints if not one.satisfied(columns)[0]]
+            why = f"breaks the constraint {broken[0]!r}" if broken else "is forbidden by a clause of the space"
+            raise SpaceError(f"the config {configs[row]!r} {why}; leave it out.")
         return points + 0.0
 
     def _check_presence(self, points: FloatArray, configs: Sequence[Config]) -> None:
@@ -287,7 +326,8 @@ class Space:
                 f"values; leave it out."
             )
 
-    def _columns_of(self, points: FloatArray) -> dict[str, FloatArray]:
+    def point_columns(self, points: FloatArray) -> dict[str, FloatArray]:
+        """Returns the columns of ``(n, n_params)`` points by flat name, for conditions and constraints."""
         return {name: points[:, column] for column, name in enumerate(self.names)}
 
     def _plain(self, points: FloatArray, absent: Any) -> dict[str, list[Any]]:
@@ -313,12 +353,14 @@ class Space:
             "order": list(self.order),
             "conditions": [{"name": name, "when": condition.to_json()} for name, condition in self.conditions],
             "forbidden": [clause.to_json() for clause in self.forbidden],
+            # not even an empty list: the fingerprints of older studies have none
+            **({"constraints": [constraint.text for constraint in self.constraints]} if self.constraints else {}),
         }
 
     @classmethod
     def from_json(cls, held: Mapping[str, Any]) -> Space:
         """Returns the space that `to_json` was called on; options such as functions become an `OpaqueValue`."""
-        return cls(
+        space = cls(
             names=tuple(parameter["name"] for parameter in held["parameters"]),
             domains=tuple(domain_from_json(parameter) for parameter in held["parameters"]),
             constants={constant["name"]: values.from_json(constant["value"]) for constant in held["constants"]},
@@ -326,6 +368,7 @@ class Space:
             conditions=tuple((part["name"], expression_from_json(part["when"])) for part in held["conditions"]),
             forbidden=tuple(expression_from_json(clause) for clause in held["forbidden"]),
         )
+        return space.constrained(held.get("constraints", ()))
 
     def require_options(self) -> None:
         """Checks that a space read from a file has no options that the file only names.

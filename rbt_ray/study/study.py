@@ -7,17 +7,20 @@ import math
 import sys
 import types
 from dataclasses import asdict, dataclass, field, fields, replace
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
 from rbt_ray.block_sums import N_BLOCKS
+from rbt_ray.columns import Outcomes
 from rbt_ray.errors import JournalError
 from rbt_ray.metric_columns import MetricColumns
+from rbt_ray.study.constraint import Constraint
+from rbt_ray.study.constraint_parser import parse_all
 from rbt_ray.study.space import Space
 from rbt_ray.study.windows import WindowPlan
-from rbt_ray.types import Config, FidelityKind, FloatArray, Mode
+from rbt_ray.types import COMPLETED, Config, FidelityKind, FloatArray, Mode
 
 
 @dataclass(frozen=True)
@@ -89,11 +92,12 @@ class StudyBenchmark:
 
 @dataclass(frozen=True)
 class PriorResult:
-    """A result of an earlier search: the loss of a point, ``(n_params,)``, at a fidelity."""
+    """A result of an earlier search: the loss of a point, ``(n_params,)``, at a fidelity, and how far it was infeasible."""
 
     point: tuple[float, ...]
     fidelity: float
     loss: float
+    violation: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -129,6 +133,7 @@ class Study:
         benchmark: what trials are compared with; None in studies without prices, and in those of versions that recorded no
             block sums: none are recorded when such a study is resumed.
         audit: how many configs are drawn at random and evaluated after the search; None: 128 after a long adaptive search.
+        constraints: conditions that name metrics, which feasible trials satisfy. Those on parameters alone are the space's.
     """
 
     name: str
@@ -158,6 +163,7 @@ class Study:
     validation: WindowPlan | None = None
     benchmark: StudyBenchmark | None = None
     audit: int | None = None
+    constraints: tuple[str, ...] = ()
 
     @property
     def is_adaptive(self) -> bool:
@@ -172,6 +178,55 @@ class Study:
             return 0
         limits = (self.space.size, self.num_samples, None if self.max_cost is None else math.ceil(self.max_cost))
         return min((limit for limit in limits if limit is not None), default=0)
+
+    @cached_property
+    def metric_constraints(self) -> tuple[Constraint, ...]:
+        """`constraints`, parsed."""
+        return parse_all(self.constraints, self.space.known_names)
+
+    @cached_property
+    def constrained_metrics(self) -> tuple[str, ...]:
+        """The names of the metrics in `constraints`."""
+        return tuple(dict.fromkeys(name for one in self.metric_constraints for name in one.metrics))
+
+    def violations(self, points: FloatArray, outcomes: Outcomes, fidelity: FloatArray) -> FloatArray:
+        """Returns ``(n_constraints, n)`` how far each trial breaks each of `constraints`; 0 where it does not.
+
+        Trials are judged at full fidelity. At a lower one, a trial breaks a constraint only if no further bars could satisfy
+        it again, and only if it used the first bars of all symbols. Trials that did not complete are not judged.
+
+        Args:
+            points: ``(n, n_params)`` the configs.
+            outcomes: the trials' outcomes.
+            fidelity: ``(n,)`` the fidelities that the trials reached.
+        """
+        n = len(points)
+        columns = self.space.point_columns(points)
+        for name in self.constrained_metrics:
+            column = outcomes.metrics.get(name)
+            columns[name] = np.full(n, np.nan) if column is None else column.numbers()
+        found = np.zeros((len(self.metric_constraints), n))
+        whole, completed = fidelity == 1.0, outcomes.status == COMPLETED
+        for row, constraint in enumerate(self.metric_constraints):
+            judged = completed & whole
+            if not whole.all() and self.fidelity == "prefix" and constraint.stays_broken:
+                judged |= completed & constraint.broken(columns)
+            found[row] = np.where(judged, constraint.violation(columns), 0.0)
+        return found
+
+    def violation(self, points: FloatArray, outcomes: Outcomes, asked: float) -> FloatArray | None:
+        """Returns ``(n,)`` the sum of `violations` of a batch over the constraints; None for a study without.
+
+        Args:
+            points: ``(n, n_params)`` the configs.
+            outcomes: the trials' outcomes.
+            asked: the fidelity that the batch was asked for.
+        """
+        if not self.constraints:
+            return None
+        reached = outcomes.reached(np.full(len(points), asked))
+        total: FloatArray = self.violations(points, outcomes, reached).sum(axis=0)
+        return total
 
     def loss_of(self, metrics: MetricColumns, n: int) -> FloatArray:
         """Returns ``(n,)`` the losses that searchers minimize; NaN for a trial without the metric. Only this applies the mode."""
@@ -207,12 +262,16 @@ class Study:
         try:
             known = {f.name for f in fields(cls)}
             given = {name: value for name, value in plain.items() if name in known}
-            given["space"] = space or Space.from_json(plain["space"])
+            recorded = Space.from_json(plain["space"])
+            if space is not None and not space.constraints:  # `param_space` does not say them
+                space = replace(space, constraints=recorded.constraints)
+            given["space"] = recorded if space is None else space
+            given["constraints"] = tuple(plain.get("constraints", ()))
             rows = plain["points_to_evaluate"]
             points = np.array(rows, dtype=np.float64).reshape(len(rows), given["space"].n_params)
             given["points_to_evaluate"] = tuple(given["space"].decode(points))
             given["warm_start"] = tuple(
-                PriorResult(tuple(prior["point"]), prior["fidelity"], prior["loss"])
+                PriorResult(tuple(prior["point"]), prior["fidelity"], prior["loss"], prior.get("violation", 0.0))
                 for prior in plain.get("warm_start", ())
             )
             given["objective"] = Address(**plain["objective"])
@@ -223,6 +282,7 @@ class Study:
             if plain.get("accounting", 1) == 1:
                 _complete(given)
             study = cls(**given)
+            _ = study.constrained_metrics  # parses the constraints
             study.space.decode(study.space.canonical(study.space.from_unit(np.full((1, study.space.n_params), 0.5))))
         except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
             raise JournalError(f"the study's definition is damaged: {str(error)[:200]!r}.") from error

@@ -163,8 +163,8 @@ def _allowed_point(space: Space) -> FloatArray:
             point: FloatArray = points[int(np.argmax(allowed))]
             return point
     raise SpaceError(
-        f"the forbidden clauses of the space leave practically nothing: none of {_BLOCKS * _BLOCK} candidates was allowed. "
-        f"Loosen the clauses, or describe the allowed configs by the domains themselves."
+        f"the forbidden clauses and constraints of the space leave practically nothing: none of {_BLOCKS * _BLOCK:,} "
+        f"candidates was allowed. Loosen them, or describe the allowed configs by the domains themselves."
     )
 
 

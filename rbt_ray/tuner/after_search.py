@@ -15,6 +15,7 @@ from rbt_ray.engine.stop_conditions import Interrupt
 from rbt_ray.objectives.fingerprint.own_code import Source
 from rbt_ray.pool.job import Task
 from rbt_ray.pool.pool import Job, WorkerPool
+from rbt_ray.search.fixed_sequence import FixedSequence
 from rbt_ray.search.scheduled_search import ScheduledSearch
 from rbt_ray.search.searcher import Searcher
 from rbt_ray.store.journal import EndReason, Journal, Validated
@@ -58,7 +59,7 @@ class AfterSearch:
 
         A search that is not done has its best trial evaluated for the verdict, and nothing more.
         """
-        progress.notes = searcher.notes if isinstance(searcher, ScheduledSearch) else []
+        progress.notes = searcher.notes if isinstance(searcher, (ScheduledSearch, FixedSequence)) else []
         study, nested = self.study, self.nested
         reviewed, validated = None, None
         is_done = reason == "done"

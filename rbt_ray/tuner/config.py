@@ -15,6 +15,8 @@ from rbt_ray.nearest import nearest
 from rbt_ray.pool import backends
 from rbt_ray.search.registry import check_search_alg
 from rbt_ray.search.scheduler_registry import scheduler_to_json
+from rbt_ray.study.constraint_functions import text_of
+from rbt_ray.study.constraint_parser import conjuncts
 from rbt_ray.tuner.splits import check_validation
 from rbt_ray.types import RESULT_COLUMNS, Config, FidelityKind, Mode
 
@@ -55,6 +57,9 @@ class TuneConfig:
         max_cost: the largest total cost of all trials, in evaluations at full fidelity.
         time_budget_s: seconds after which the study stops; it can be resumed.
         max_pending: the number of trials that may be open at once; None: 32 for searchers that learn, else 131,072.
+        constraints: conditions such as "fast < slow" or "n_trades >= 30" that the best config must satisfy: texts, or functions
+            of params. Those on parameters alone cut the space. Those that name metrics are judged by a trial's result: a
+            trial that breaks one is infeasible. See the page on constraints.
         deterministic: True gives the same table for the same seed, whatever the workers; False tells the searcher each
             result as it arrives.
         benchmark: what the verdict compares trials with: "hold" is equal shares in all symbols, reset daily without costs;
@@ -88,6 +93,7 @@ class TuneConfig:
     deterministic: bool = True
     benchmark: Any = "hold"
     audit: int | None = None
+    constraints: Sequence[Any] = ()
 
     def __post_init__(self) -> None:
         _check(isinstance(self.metric, str) and self.metric, "metric", "the name of a metric", self.metric)
@@ -133,6 +139,7 @@ class TuneConfig:
             "'hold', the name of a symbol, a series of returns or None",
             self.benchmark,
         )
+        check_constraints(self.constraints)
         points = self.points_to_evaluate
         if points is not None and (isinstance(points, (str, Mapping)) or not isinstance(points, Sequence)):
             raise SettingError(f"`points_to_evaluate` is a list of configs, such as [{{'fast': 10}}]; got {points!r}.")
@@ -251,6 +258,20 @@ def with_saved_settings(run_config: RunConfig, saved: Mapping[str, Any]) -> RunC
     if run_config.backend == "local":
         used.pop("resources_per_worker", None)
     return replace(run_config, **used)
+
+
+def check_constraints(constraints: Any) -> tuple[str, ...]:
+    """Returns the texts of a user's `constraints`.
+
+    Raises:
+        SettingError: it is no list, or one of them is neither an expression nor a function that can be read as one.
+    """
+    if isinstance(constraints, str) or not isinstance(constraints, Sequence):
+        raise SettingError(f"`constraints` is a list such as ['fast < slow']; got {constraints!r}.")
+    texts = tuple(text_of(constraint) for constraint in constraints)
+    for text in texts:
+        conjuncts(text)
+    return texts
 
 
 def _check(right: Any, name: str, wanted: str, got: Any) -> None:

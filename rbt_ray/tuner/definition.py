@@ -5,23 +5,27 @@ from __future__ import annotations
 import math
 import secrets
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from rbt_ray import metric_columns
+from rbt_ray.columns import Outcomes
 from rbt_ray.data.bundle import Bundle
 from rbt_ray.data.fidelity import N_BLOCKS, share_of
 from rbt_ray.errors import SettingError, SpaceError, StudyMismatchError
 from rbt_ray.objectives.fingerprint.address import address_by_name
 from rbt_ray.objectives.kind import kind_of
+from rbt_ray.search.random_draws import RandomSearch
 from rbt_ray.search.registry import MODELS, choose, make_searcher, search_kind_of
 from rbt_ray.search.scheduler import Ladder, ladder_from
 from rbt_ray.search.scheduler_registry import scheduler_to_json
 from rbt_ray.simulate.metrics import METRIC_NAMES
 from rbt_ray.store.location import OWN_BUNDLE
+from rbt_ray.study.constraint_parser import parse_all
 from rbt_ray.study.space import Space
 from rbt_ray.study.study import BundleId, PriorResult, Study
 from rbt_ray.study.windows import WindowPlan
@@ -29,7 +33,7 @@ from rbt_ray.tuner.benchmark import study_benchmark
 from rbt_ray.tuner.config import RunConfig, TuneConfig, non_default_settings
 from rbt_ray.tuner.result_grid import ResultGrid
 from rbt_ray.tuner.splits import resolve
-from rbt_ray.types import ACCOUNTING, Config, Mode
+from rbt_ray.types import ACCOUNTING, Config, Metrics
 
 _TRIED = 256
 _MIN_BARS = 252
@@ -102,8 +106,35 @@ def _warmup(objective: Any, space: Space) -> int:
         ) from error
 
 
-def define(objective: Any, space: Space, bundle: Bundle | None, tune: TuneConfig, run: RunConfig) -> Study:
+def split_constraints(constraints: Sequence[str], space: Space) -> tuple[Space, tuple[str, ...]]:
+    """Returns the space with the constraints on parameters alone, and the constraints that name metrics.
+
+    Args:
+        constraints: their texts.
+        space: the space.
+
+    Raises:
+        SettingError: one of them is no constraint.
+    """
+    found = parse_all(constraints, space.known_names)
+    return (
+        space.constrained([one.text for one in found if not one.metrics]),
+        tuple(one.text for one in found if one.metrics),
+    )
+
+
+def define(
+    objective: Any, space: Space, bundle: Bundle | None, tune: TuneConfig, run: RunConfig, constraints: tuple[str, ...]
+) -> Study:
     """Returns the study's definition, with a value for every setting that was left open.
+
+    Args:
+        objective: the objective.
+        space: the space, with its constraints.
+        bundle: the prices.
+        tune: what to search; its constraints are in `space` and `constraints`.
+        run: how to run it.
+        constraints: those that name metrics.
 
     Raises:
         InputError: the settings contradict each other, or cannot be used with this space.
@@ -124,8 +155,6 @@ def define(objective: Any, space: Space, bundle: Bundle | None, tune: TuneConfig
             f"`warm_start` needs a search that learns ({', '.join(MODELS)}); this one is {choice.kind.name!r}."
         )
     scheduler = tune.scheduler or ("hyperband" if choice.kind.has_default_scheduler and lowest < 1 else None)
-    warm_start = () if tune.warm_start is None else prior_results(tune.warm_start, space, tune.metric, tune.mode)
-    points = [*(tune.points_to_evaluate or ()), *best_prior_configs(warm_start, space)]
     study = Study(
         name=run.name or _name_for(objective),
         space=space,
@@ -138,7 +167,6 @@ def define(objective: Any, space: Space, bundle: Bundle | None, tune: TuneConfig
         deterministic=tune.deterministic,
         objective=address_by_name(objective),
         max_cost=tune.max_cost,
-        points_to_evaluate=tuple(space.decode(space.encode(points))),  # in plain Python values
         bundle=None if bundle is None else BundleId(bundle.name, bundle.version, bundle.n_bars, train_bars),
         recheck=run.recheck,
         run=non_default_settings(run),
@@ -148,36 +176,47 @@ def define(objective: Any, space: Space, bundle: Bundle | None, tune: TuneConfig
         lowest_fidelity=lowest if scheduler is not None else 1.0,
         eta=tune.eta,
         max_reports=tune.max_reports,
-        warm_start=warm_start,
         why=choice.why,
         accounting=ACCOUNTING,
         benchmark=study_benchmark(tune.benchmark, bundle, train_bars),
         audit=tune.audit,
+        constraints=constraints,
     )
     if study.audit and (bundle is None or not study.is_adaptive):
         what = "there is no `bundle`" if bundle is None else f"the results of {study.search_alg!r} choose no trials"
         raise SettingError(
             f"`audit` is for searches on a bundle whose results decide which trials follow, and {what}: leave it out."
         )
+    prior = () if tune.warm_start is None else prior_results(tune.warm_start, study)
+    points = [*(tune.points_to_evaluate or ()), *best_prior_configs(prior, space)]
+    first = tuple(space.decode(space.encode(points)))  # in plain Python values
+    study = replace(study, warm_start=prior, points_to_evaluate=first)
     # Creating the searcher here reports a space it cannot search before anything starts. The user's own object is not made
     # again: it serves one run.
     searcher = tune.search_alg if choice.kind.is_object else make_searcher(study)
+    if space.constraints:
+        _ = RandomSearch(space, seed=study.seed).done  # says if they leave nothing
     learns = getattr(searcher, "learns", True)
     return replace(
         study,
         max_pending=tune.max_pending or (_PENDING_LEARNING if learns else _PENDING_OTHERS),
-        validation=_validation(tune, objective, bundle, train_bars, learns=learns),
+        validation=_validation(tune, objective, bundle, train_bars, learns=learns, judges_metrics=bool(constraints)),
     )
 
 
 def _validation(
-    tune: TuneConfig, objective: Any, bundle: Bundle | None, train_bars: int, *, learns: bool
+    tune: TuneConfig, objective: Any, bundle: Bundle | None, train_bars: int, *, learns: bool, judges_metrics: bool
 ) -> WindowPlan | None:
     if tune.validation is None:
         return None
     if bundle is None or kind_of(objective).provider is not None:
         raise SettingError(
             "`validation` splits the bars of a `bundle`: pass one, with an objective that gets its prices from it."
+        )
+    if judges_metrics:
+        raise SettingError(
+            "`validation` chooses by the metric in each window, and does not judge `constraints` on metrics there: leave one "
+            "of them out, or use the `min_trades` of the validation."
         )
     if learns and tune.fidelity == "blocks":
         raise SettingError(
@@ -248,31 +287,37 @@ def reopen_bundle(wanted: BundleId | None, folder: Path, objective: Any, *, veri
     return bundle
 
 
-def prior_results(given: Any, space: Space, metric: str, mode: Mode) -> tuple[PriorResult, ...]:
+def prior_results(given: Any, study: Study) -> tuple[PriorResult, ...]:
     """Returns completed results in the form a sampler learns from; skips configs outside the space.
+
+    Trials of a `ResultGrid` are judged by the new study's constraints on metrics. Other rows have no further metrics, and
+    count as feasible.
 
     Args:
         given: a `ResultGrid`; a study's folder; an hpbandster `Result`, whose losses are used as this metric; or rows of
             (config, fidelity, metric).
-        space: the new study's space.
-        metric: the new study's metric; results without it are skipped.
-        mode: the new study's mode.
+        study: the new study; results without its metric are skipped.
 
     Raises:
         SettingError: `given` is something else, or contains no usable result.
     """
     prior = []
     n_finite = 0
-    sign = -1.0 if mode == "max" else 1.0
-    for config, fidelity, value in _rows(given, metric, sign):
+    metric, sign = study.metric, -1.0 if study.mode == "max" else 1.0
+    for config, fidelity, value, metrics in _rows(given, metric, sign):
         if not np.isfinite(value):
             continue
         n_finite += 1
         try:
-            point = space.encode([config])[0]
+            point = study.space.encode([config])
         except SpaceError:
             continue
-        prior.append(PriorResult(tuple(point.tolist()), float(fidelity), sign * float(value)))
+        broken = None
+        if metrics is not None:
+            outcomes = Outcomes(np.zeros(1, np.uint8), metric_columns.from_rows([metrics]), {}, np.zeros(1))
+            broken = study.violation(point, outcomes, fidelity)
+        violation = 0.0 if broken is None else float(broken[0])
+        prior.append(PriorResult(tuple(point[0].tolist()), float(fidelity), sign * float(value), violation))
     if not n_finite:
         raise SettingError(
             f"`warm_start` has no result with a finite {metric!r}: no trial completed, or none returned that metric."
@@ -290,23 +335,23 @@ def best_prior_configs(prior: tuple[PriorResult, ...], space: Space) -> list[Con
     if not prior:
         return []
     highest = max(one.fidelity for one in prior)
-    best = min((one for one in prior if one.fidelity == highest), key=lambda one: one.loss)
+    best = min((one for one in prior if one.fidelity == highest), key=lambda one: (one.violation, one.loss))
     return space.decode(np.array([best.point]))
 
 
-def _rows(given: Any, metric: str, sign: float) -> Iterator[tuple[Config, float, float]]:
+def _rows(given: Any, metric: str, sign: float) -> Iterator[tuple[Config, float, float, Metrics | None]]:
     if isinstance(given, (str, Path)):
         given = ResultGrid(given)
     if isinstance(given, ResultGrid):
         for row, result in enumerate(given):
             value = result.metrics.get(metric)
             if isinstance(value, (int, float)) and row not in given.table.outcomes.shares:
-                yield result.config, result.fidelity, value
+                yield result.config, result.fidelity, value, result.metrics
         return
     if type(given).__module__.startswith("hpbandster."):
         from rbt_ray.export.hpbandster_result import runs_of
 
-        yield from ((config, share, sign * loss) for config, share, loss in runs_of(given) if loss is not None)
+        yield from ((config, share, sign * loss, None) for config, share, loss in runs_of(given) if loss is not None)
         return
     if not isinstance(given, Iterable):
         raise SettingError(
@@ -322,4 +367,4 @@ def _rows(given: Any, metric: str, sign: float) -> Iterator[tuple[Config, float,
             raise SettingError(
                 f"rows of `warm_start` are (config, fidelity above 0 and at most 1, {metric}); got {row!r}."
             )
-        yield config, fidelity, number
+        yield config, fidelity, number, None

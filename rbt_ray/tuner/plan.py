@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rbt_ray.errors import BundleError, BundleNotFoundError, StudyMismatchError
 from rbt_ray.objectives.fingerprint.address import address_of
 from rbt_ray.objectives.kind import kind_of
-from rbt_ray.objectives.validate import check_objective
+from rbt_ray.objectives.validate import check_constrained_metrics, check_objective
 from rbt_ray.pool.local.start_method import require_children
 from rbt_ray.search.registry import object_again, object_of
 from rbt_ray.store.journal import Journal
@@ -20,8 +20,8 @@ from rbt_ray.study.space import Space
 from rbt_ray.study.study import Study
 from rbt_ray.study.windows import Window
 from rbt_ray.tuner.changed_prices import damaged_bundle_error
-from rbt_ray.tuner.config import RunConfig, TuneConfig, with_saved_settings
-from rbt_ray.tuner.definition import define, reopen_bundle, resolve_bundle
+from rbt_ray.tuner.config import RunConfig, TuneConfig, check_constraints, with_saved_settings
+from rbt_ray.tuner.definition import define, reopen_bundle, resolve_bundle, split_constraints
 from rbt_ray.tuner.pools import backend_of, check_workers
 from rbt_ray.tuner.same_objective import require_same_objective
 
@@ -80,9 +80,11 @@ def plan_new(
         from rbt_ray.data.holes import warn_of_holes
 
         warn_of_holes(prices, stacklevel=stacklevel + 1)
-    space = Space.of(param_space)
+    given = check_constraints((*tune_config.constraints, *kind_of(objective).constraints))
+    space, constraints = split_constraints(given, Space.of(param_space))
     check_objective(objective, space, tune_config.metric, prices, reports=tune_config.fidelity == "reports")
-    study = define(objective, space, prices, tune_config, run_config)
+    study = define(objective, space, prices, tune_config, run_config, constraints)
+    check_constrained_metrics(objective, study.constrained_metrics)
     storage = run_config.storage_path or "studies"
     path = child(str(storage), study.name) if is_uri(storage) else Path(storage) / study.name
     return StudyPlan(

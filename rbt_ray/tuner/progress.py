@@ -85,12 +85,14 @@ def _bar(progress: Progress) -> Iterator[None]:
 
 
 def line(progress: Progress) -> str:
-    """Returns trials done and in total, pace, best metric, failures and time left, in one line."""
+    """Returns trials done and in total, pace, best metric, failures, infeasible trials and time left, in one line."""
     of = "" if progress.total is None else f"/{progress.total:,}"
     best = "-" if progress.best is None else f"{progress.best:.4g}"
     parts = [f"{progress.n_done:,}{of} trials", f"best {progress.study.metric} {best}"]
     if progress.n_failed:
         parts.append(f"{progress.n_failed:,} without a result")
+    if progress.n_infeasible:
+        parts.append(f"{progress.n_infeasible:,} infeasible")
     if progress.stage:
         return " | ".join([*parts, progress.stage])
     parts.insert(1, f"{progress.trials_per_s:,.0f}/s")
@@ -128,7 +130,8 @@ class Callbacks:
         fidelity = event.outcomes.reached(np.full(n, event.fidelity))
         proposals = Proposals(event.points, fidelity, self._study.space)
         loss = self._study.loss_of(event.outcomes.metrics, n)
-        for result in Results(event.trials, proposals, event.outcomes, loss, [event.worker] * n):
+        violation = self._study.violation(event.points, event.outcomes, event.fidelity)
+        for result in Results(event.trials, proposals, event.outcomes, loss, [event.worker] * n, violation):
             for call in self._on_trial:
                 call(result)
 

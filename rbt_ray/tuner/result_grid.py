@@ -7,6 +7,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
+import numpy as np
+
 from rbt_ray.analysis.permutation import PermutationTest
 from rbt_ray.analysis.rungs import Rung, rungs_of
 from rbt_ray.analysis.validation import ValidationResult, validation_result
@@ -14,11 +16,12 @@ from rbt_ray.errors import NoResultError, SettingError
 from rbt_ray.html_text import encodable, escape
 from rbt_ray.nearest import nearest
 from rbt_ray.os_errors import explain_os_errors
+from rbt_ray.store.feasibility import Feasibility
 from rbt_ray.store.journal import Ended, Reviewed
 from rbt_ray.store.study_record import StudyRecord, read_study
 from rbt_ray.store.table import TrialTable
 from rbt_ray.study.study import Study
-from rbt_ray.types import STATUSES, Mode, Result
+from rbt_ray.types import COMPLETED, STATUSES, Mode, Result
 
 if TYPE_CHECKING:
     import optuna
@@ -78,6 +81,21 @@ class ResultGrid(Sequence[Result]):
     def notes(self) -> list[str]:
         """The decisions of the search, one sentence each: what "auto" chose, which fidelities were skipped."""
         return self._record.notes
+
+    @property
+    def stopped_notes(self) -> list[str]:
+        """A sentence about the trials that stopped by themselves; an empty list if there are none."""
+        return self._record.stopped_notes()
+
+    @property
+    def constraint_notes(self) -> list[str]:
+        """What the constraints exclude, and which bind, a sentence each; an empty list for a study without constraints."""
+        return self._record.constraint_notes()
+
+    @property
+    def feasibility(self) -> Feasibility:
+        """How many trials break the constraints on metrics, and which constraints bind."""
+        return self._record.feasibility
 
     @property
     def cost(self) -> float:
@@ -158,14 +176,14 @@ class ResultGrid(Sequence[Result]):
         return (results[row] for row in range(len(results)))
 
     def get_best_result(self, metric: str | None = None, mode: Mode | None = None) -> Result:
-        """Returns the best trial that completed at full fidelity; the first if several are equal.
+        """Returns the best feasible trial that completed at full fidelity; the first if several are equal.
 
         Args:
             metric: the metric to compare; None: the study's.
             mode: "max" or "min"; None: the study's.
 
         Raises:
-            NoResultError: no trial completed at full fidelity; the message says why.
+            NoResultError: no trial completed at full fidelity, or none of those is feasible; the message says why.
             SettingError: no trial has that metric.
         """
         names = list(self.table.outcomes.metrics)
@@ -175,6 +193,11 @@ class ResultGrid(Sequence[Result]):
             raise SettingError(f"`mode` is 'max' or 'min'; got {mode!r}.")
         best = self.table.ranking(1, metric=metric, mode=mode)
         if not len(best):
+            if self.study.constraints and (found := self.feasibility).n_infeasible:
+                raise NoResultError(
+                    f"no trial is feasible: {next(found.of_metrics(self.study))} Loosen a constraint, or "
+                    f"increase `num_samples`."
+                )
             if self.num_terminated:
                 if stopped := self._record.stopped_notes():
                     raise NoResultError(f"no trial completed at full fidelity: {stopped[0]}")
@@ -208,6 +231,9 @@ class ResultGrid(Sequence[Result]):
     def get_dataframe(self) -> pd.DataFrame:
         """Returns a row per trial: trial_id, status, fidelity, config/<name>..., <metric>..., error, duration_s, worker.
 
+        A study with constraints on metrics also has `feasible` (None for a trial that is not judged: it did not complete, or
+        was satisfactory so far at a lower fidelity) and `violation` before `error`.
+
         Lone surrogates in names and texts are escaped, since pandas cannot hold them.
         """
         import pandas as pd
@@ -223,6 +249,8 @@ class ResultGrid(Sequence[Result]):
         for name, column in table.outcomes.metrics.items():
             whole = column.kind != "json" and bool(column.present.all())
             columns[name] = column.values if whole else column.numbers() if column.kind == "float" else column.to_list()
+        if table.study.constraints:
+            columns |= _feasibility_columns(table)
         errors = [table.outcomes.errors.get(row) for row in range(len(table))]
         columns["error"] = pd.Series(errors, dtype=object)  # None, not NaN, for a trial without an error
         columns["duration_s"] = table.outcomes.duration_s
@@ -325,6 +353,18 @@ class ResultGrid(Sequence[Result]):
             return ""
         best = self.get_best_result()
         return f"; best {self.study.metric} {best.metrics[self.study.metric]:.6g} at {dict(best.config)}"
+
+
+def _feasibility_columns(table: TrialTable) -> dict[str, Any]:
+    violation = table.violations.sum(axis=0)
+    judged = (violation > 0) | ((table.fidelity == 1.0) & (table.outcomes.status == COMPLETED))
+    feasible = violation == 0
+    return {
+        "feasible": feasible
+        if judged.all()
+        else [ok if known else None for ok, known in zip(feasible.tolist(), judged.tolist(), strict=True)],
+        "violation": np.where(judged, violation, np.nan),
+    }
 
 
 def _encodable_column(values: Any) -> Any:

@@ -326,6 +326,7 @@ class Tuner:
             window=self._plan.window,
             benchmark=self._benchmark(),
             n_planned=study.n_planned,
+            also_needed=study.constrained_metrics,
         )
 
     def _benchmark(self) -> FloatArray | None:

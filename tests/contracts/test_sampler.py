@@ -30,6 +30,9 @@ BRANCHING = Space(
 )
 FINITE = {
     "pairs": PAIRS,
+    "constrained": Space.of({"a": rbt.randint(0, 9), "b": rbt.randint(0, 9), "k": rbt.choice(["x", "y"])}).constrained(
+        ["a < b", "(a + b) % 3 == 0 or k == 'y'"]
+    ),
     "branching": BRANCHING,
     "one value": Space.of({"n": rbt.randint(0, 15), "only": rbt.choice(["this"]), "fee": 5}),
     "one config": Space.of({"a": rbt.choice(["x"]), "b": rbt.randint(3, 4)}),
@@ -52,8 +55,8 @@ SPACES = {**FINITE, "mixed": MIXED}
 each = pytest.mark.parametrize("make", SAMPLERS.values(), ids=SAMPLERS)
 
 
-SLOW = {("hpbandster", "branching"), ("hpbandster", "pairs")}
-"""Where clauses forbid configs hpbandster takes seconds."""
+SLOW = {("hpbandster", "branching"), ("hpbandster", "pairs"), ("hpbandster", "constrained")}
+"""Where clauses or constraints exclude configs hpbandster takes seconds."""
 SLOW_TWICE = {*SLOW, ("hpbandster", "one value"), ("optuna", "branching")}
 """In tests that sample twice, or after an earlier study, these take seconds too."""
 

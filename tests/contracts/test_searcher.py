@@ -34,7 +34,11 @@ BRANCHING = Space(
 )
 NESTED = Space.of({"opt": {"fast": rbt.randint(0, 100), "ma": rbt.choice(["sma", "ema"])}, "fee": 5})
 MIXED = Space.of({"n": rbt.randint(0, 9), "lr": rbt.loguniform(1e-4, 1.0), "shift": rbt.normal(0.0, 1.0)})
-FINITE = {"pairs": PAIRS, "branching": BRANCHING, "nested": NESTED}
+CONSTRAINED = Space.of(
+    {"opt": {"fast": rbt.randint(0, 90), "slow": rbt.randint(0, 90)}, "ma": rbt.choice(["sma", "ema"])}
+)
+CONSTRAINED = CONSTRAINED.constrained(["opt.fast < opt.slow", "opt.fast % 7 == 3 or ma == 'ema'"])
+FINITE = {"pairs": PAIRS, "branching": BRANCHING, "nested": NESTED, "constrained": CONSTRAINED}
 CASES = [
     pytest.param(searcher, space, id=f"{name}-{space_name}")
     for name, (searcher, continuous) in SEARCHERS.items()

@@ -99,5 +99,5 @@ def test_a_searcher_with_its_own_space_and_metric(make, mode):
 
 def test_a_searcher_that_suggests_only_forbidden_configs_is_an_error():
     space = Space(("a",), (rbt.randint(0, 9),), forbidden=(Compare("a", ">=", 0.0),))
-    with pytest.raises(SpaceError, match="OptunaSearch suggested 100 forbidden configs in a row"):
+    with pytest.raises(SpaceError, match="the forbidden clauses of the space leave practically nothing"):
         TuneSearcher(space, OptunaSearch(seed=0)).ask(1)

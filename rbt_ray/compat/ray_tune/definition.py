@@ -39,6 +39,7 @@ class Definition:
         failures: what to do when a trial fails.
         reuse: whether an object of a class may serve several trials.
         n_callbacks: number of callbacks that the user passed.
+        constraints: conditions that the samples satisfy.
     """
 
     trainable_name: str
@@ -57,6 +58,7 @@ class Definition:
     failures: FailureConfig
     reuse: bool
     n_callbacks: int
+    constraints: Sequence[str] = ()
 
     def save(self, folder: Path) -> None:
         """Writes the file."""
@@ -140,6 +142,7 @@ def _samples(held: list[Any], param_space: Any, plain: Mapping[str, Any]) -> lis
         plain["seed"],
         points_to_evaluate=plain["points_to_evaluate"],
         constant_grid_search=plain["constant_grid_search"],
+        constraints=plain.get("constraints", ()),
     )
     if [values.to_json(sample) for sample in again] != held:
         raise StudyMismatchError(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from rbt_ray.errors import NotSupportedError, SettingError
+from rbt_ray.tuner.config import check_constraints
 
 T = TypeVar("T")
 
@@ -72,7 +73,7 @@ class SyncConfig:
 
 @dataclass
 class TuneConfig:
-    """What to search, and how: Ray Tune's settings and `seed`.
+    """What to search, and how: Ray Tune's settings, `seed` and `constraints`.
 
     Args:
         metric: the reported metric to optimize.
@@ -88,6 +89,7 @@ class TuneConfig:
         trial_name_creator: returns a trial's name.
         trial_dirname_creator: returns the name of a trial's folder.
         seed: seed of all random draws; None: a random seed.
+        constraints: conditions on parameters, such as "fast < slow" or a function of the config; every trial satisfies them.
     """
 
     metric: str | None = None
@@ -101,8 +103,10 @@ class TuneConfig:
     trial_name_creator: Callable[[Any], str] | None = None
     trial_dirname_creator: Callable[[Any], str] | None = None
     seed: int | None = None
+    constraints: Sequence[Any] = ()
 
     def __post_init__(self) -> None:
+        self.constraints = check_constraints(self.constraints)
         if self.mode not in (None, "min", "max"):
             raise SettingError(f"`mode` must be 'min' or 'max'; got {self.mode!r}.")
         n = self.num_samples

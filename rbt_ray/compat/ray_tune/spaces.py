@@ -14,8 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from rbt_ray.compat.ray_tune.constraints import SampleConstraints
 from rbt_ray.compat.ray_tune.trial import copy_tree, to_python
 from rbt_ray.errors import SpaceError
+from rbt_ray.study.constraint_parser import Names
 from rbt_ray.study.convert import class_names, from_tune
 from rbt_ray.study.domains import Domain
 from rbt_ray.study.numeric_domains import Normal
@@ -92,6 +94,8 @@ def _takes_one(func: Callable[..., Any]) -> bool:
 
 Path = tuple[Any, ...]
 _PASSES = 20
+_MOST_DRAWS = 1000
+"""How many draws of one sample may break a constraint before the sample is left out."""
 _RAY_DOMAINS = "ray.tune.search.sample"
 
 
@@ -102,6 +106,7 @@ def generate_samples(
     *,
     points_to_evaluate: Sequence[Mapping[str, Any]] = (),
     constant_grid_search: bool = False,
+    constraints: Sequence[str] = (),
 ) -> list[dict[str, Any]]:
     """Returns the configs, in the order of trials.
 
@@ -114,12 +119,16 @@ def generate_samples(
         seed: seed of the draws.
         points_to_evaluate: values of some parameters for the first samples.
         constant_grid_search: draw once for all combinations of the grids.
+        constraints: conditions on parameters. A sample that breaks one is drawn again; a combination of the grids for which
+            1,000 draws break one is left out.
 
     Raises:
-        SpaceError: it is not a space, or functions in it depend on one another.
+        SpaceError: it is not a space, functions in it depend on one another, or no sample satisfies the constraints.
+        InputError: a constraint is invalid, or has a name that is not of a parameter.
     """
     if not isinstance(param_space, Mapping):
         raise SpaceError(f"`param_space` must be a dict; got {param_space!r} of type {type(param_space).__name__}.")
+    limits = SampleConstraints.of(constraints, _names_of(param_space) if constraints else Names())
     found: list[dict[str, Any]] = []
     for number in range(max(num_samples, len(points_to_evaluate))):
         spec = copy_tree(param_space)
@@ -127,8 +136,32 @@ def generate_samples(
             _overwrite(spec, points_to_evaluate[number])
         for variant, resolved in enumerate(_variants(spec)):
             rng = np.random.default_rng([seed, number, 0 if constant_grid_search else variant])
-            found += [to_python(config) for config in _resolve(resolved, rng)]
+            for _ in range(_MOST_DRAWS if constraints else 1):
+                drawn = _resolve(copy_tree(resolved) if constraints else resolved, rng)
+                configs = [to_python(config) for config in drawn]
+                if kept := [config for config in configs if limits.allow(config)]:
+                    found += kept
+                    break
+    if constraints and not found:
+        raise SpaceError(
+            f"no sample satisfies the constraints {', '.join(map(repr, constraints))}: loosen them, or use narrower domains."
+        )
     return found
+
+
+def _names_of(param_space: Mapping[str, Any]) -> Names:
+    """Returns the parameters and constants of a space, as constraints name them."""
+    parameters: dict[str, tuple[Any, ...] | None] = {}
+    constants: dict[str, Any] = {}
+    for path, leaf in _leaves(param_space):
+        name = "/".join(map(str, path))
+        if _is_grid(leaf):
+            parameters[name] = tuple(leaf["grid_search"])
+        elif _is_open(leaf):
+            parameters[name] = getattr(_domain(leaf), "options", None)
+        else:
+            constants[name] = leaf
+    return Names(parameters, constants)
 
 
 def require_flat(param_space: Any) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 from rbt_ray.compat.ray_tune import rerun
 from rbt_ray.compat.ray_tune.callback import CallbackDispatcher, StudyStopped
+from rbt_ray.compat.ray_tune.constraints import constrained_space
 from rbt_ray.compat.ray_tune.definition import FILE, Definition
 from rbt_ray.compat.ray_tune.results import ResultGrid
 from rbt_ray.compat.ray_tune.schedulers import schedule_plan, to_native_scheduler
@@ -88,6 +89,8 @@ class Tuner:
         samples = None
         if search.searcher is not None:
             require_flat(space)
+            if tune.constraints:
+                space = constrained_space(space, tune.constraints)
         else:
             samples = generate_samples(
                 space,
@@ -95,6 +98,7 @@ class Tuner:
                 seed,
                 points_to_evaluate=search.points_to_evaluate,
                 constant_grid_search=search.constant_grid_search,
+                constraints=tune.constraints,
             )
         metric, mode = study_metric(tune, scheduler, search)
         naming = TrialNaming(hashlib.sha256(f"{name}{seed}".encode()).hexdigest()[:5], spec.__name__)
@@ -115,6 +119,7 @@ class Tuner:
             failures=to_settings(FailureConfig, run.failure_config),
             reuse=tune.reuse_actors,
             n_callbacks=len(run.callbacks or ()),
+            constraints=tune.constraints,
         )
         self._setup(spec, definition, search, space, tune, run, name)
 
@@ -210,7 +215,10 @@ class Tuner:
             )
         search = parse_search_alg(search_alg)
         restored = cls.__new__(cls)
-        restored._setup(spec, definition, search, param_space or _space_in(folder), TuneConfig(), run, folder.name)
+        space = param_space or _space_in(folder)
+        if param_space and definition.samples is None and definition.constraints:
+            space = constrained_space(param_space, definition.constraints)
+        restored._setup(spec, definition, search, space, TuneConfig(), run, folder.name)
         restored._resume_unfinished = resume_unfinished
         restored._rerun = rerun.Rerun(restart_errored, accept_changes) if resume_errored or restart_errored else None
         restored._engine = tuner.Tuner.restore(

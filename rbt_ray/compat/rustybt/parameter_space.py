@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeAlias
 
 from rbt_ray.errors import SpaceError
 from rbt_ray.study.choices import Choice
+from rbt_ray.study.constraint_functions import text_of
 from rbt_ray.study.domains import Domain
 from rbt_ray.study.numeric_domains import Float, Stepped
 from rbt_ray.study.priors import NormalPrior
@@ -114,17 +115,22 @@ class ParameterSpace:
 
     Args:
         parameters: one or more, with different names.
+        constraints: conditions that params satisfy: texts such as "fast < slow", or functions such as
+            ``lambda p: p["fast"] < p["slow"]``. Search algorithms suggest no other params.
 
     Raises:
         SpaceError: there are none, or two have the same name.
+        SettingError: a constraint cannot be read, or names something else than parameters.
     """
 
     parameters: Sequence[Parameter]
+    constraints: Sequence[Any] = ()
 
     def __post_init__(self) -> None:
         names = [parameter.name for parameter in self.parameters]
         if not names or len(set(names)) < len(names):
             raise SpaceError(f"`parameters` must be a list of one or more, with different names; got {names}.")
+        to_space(self)  # says what is wrong with a constraint
 
     def get_parameter(self, name: str) -> Parameter:
         """Returns the parameter of that name.
@@ -147,8 +153,11 @@ class ParameterSpace:
         return True
 
     def cardinality(self) -> int:
-        """Returns the number of combinations; -1 for infinitely many."""
-        counts = [domain.n_values for domain in to_space(self).domains]
+        """Returns the number of combinations that satisfy the constraints; -1 for infinitely many, or too many to count."""
+        space = to_space(self)
+        if space.constraints:
+            return -1 if space.size is None else space.size
+        counts = [domain.n_values for domain in space.domains]
         return -1 if None in counts else prod(count for count in counts if count is not None)
 
 
@@ -164,7 +173,8 @@ def to_space(given: Any) -> Space:
     parameters = getattr(given, "parameters", None)
     if not isinstance(parameters, (list, tuple)):
         return Space.of(given)
-    return Space(tuple(one.name for one in parameters), tuple(_domain(one) for one in parameters))
+    space = Space(tuple(one.name for one in parameters), tuple(_domain(one) for one in parameters))
+    return space.constrained([text_of(one) for one in getattr(given, "constraints", ())])
 
 
 def python_values(params: dict[str, Any]) -> dict[str, Any]:

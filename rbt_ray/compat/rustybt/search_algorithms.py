@@ -40,6 +40,8 @@ class SearchAlgorithm(ABC):
     def __init__(self, parameter_space: Any) -> None:
         self.parameter_space = parameter_space
         self.space: Space = to_space(parameter_space)
+        if self.space.constraints:
+            _ = RandomSearch(self.space).done  # says if they leave nothing
         self._results: list[tuple[Params, Decimal]] = []
 
     @abstractmethod

@@ -113,7 +113,8 @@ class StrategySearcher:
         """See `Searcher`."""
         proposals: list[Proposal] = []
         while len(proposals) < n and (params := self.suggest()) is not None:
-            proposals.append(Proposal(python_values(params)))
+            # the tag is the suggestion's number: a suggestion that breaks a constraint is no trial
+            proposals.append(Proposal(python_values(params), tag=(self._asked - 1,)))
         return proposals
 
     def suggest(self) -> dict[str, Any] | None:
@@ -134,7 +135,7 @@ class StrategySearcher:
         """See `Searcher`."""
         for result in results:
             score = Decimal("-Infinity") if result.loss is None else Decimal(str(-result.loss))
-            self.tell_score(result.trial_id, score)
+            self.tell_score(result.tag[0], score)
 
     def tell_score(self, number: int, score: Decimal) -> None:
         """Reports the score of a suggestion by its number."""

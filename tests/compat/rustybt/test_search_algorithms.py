@@ -214,7 +214,7 @@ class OneAtATime:
 
 def tell(searcher, losses):
     for number, loss in losses.items():
-        searcher.tell([SimpleNamespace(trial_id=number, loss=loss)])
+        searcher.tell([SimpleNamespace(tag=(number,), loss=loss)])
 
 
 def test_a_foreign_strategy_is_asked_for_one_at_a_time():
