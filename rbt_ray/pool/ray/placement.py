@@ -1,4 +1,4 @@
-"""Placement of actors: the resources of one, whether and how many fit on nodes, and reservations of processors."""
+"""Places actors: what an actor needs, how many actors fit on the nodes, and reservations of processors."""
 
 from __future__ import annotations
 
