@@ -469,7 +469,8 @@ def test_actors_take_what_they_are_told_to_and_fill_what_there_is(pool):
         print(json.dumps(found))
         """,
     )
-    assert [line for line in done.stderr.splitlines() if line.startswith("rbt-ray")] == [
+    notes = [line for line in done.stderr.splitlines() if line.startswith("rbt-ray")]
+    assert [note for note in notes if "process" not in note] == [  # a process may take long to start on a busy machine
         "rbt-ray: waiting for 1 CPU for a worker: other jobs use those resources (`ray status`)."
     ]
     assert json.loads(done.stdout) == [
