@@ -28,7 +28,7 @@ from rbt_ray.study.primitives import choice, randint, uniform
 from rbt_ray.study.space import Space
 from rbt_ray.types import Config
 
-_N_TRIALS = 8
+_N_TRIALS, _N_BARS = 8, 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,10 @@ def evaluate_trials(*, prices: bool) -> None:
         return config["real"] if data is None else float(data["close"][config["whole"], 0])
 
     space = Space.of({"whole": randint(0, 4), "real": uniform(0.0, 1.0), "option": choice(["a", "b"])})
-    task = Task(objective, space, "metric", seed=0, bundle=_Prices() if prices else None, train_bars=4)
+    bundle, benchmark = (_Prices(), np.zeros(_N_BARS)) if prices else (None, None)
+    task = Task(
+        objective, space, "metric", seed=0, bundle=bundle, train_bars=_N_BARS, benchmark=benchmark, n_planned=_N_TRIALS
+    )
     job = replace(task.pack({}), state=None)  # with all variables, it could exceed what a pipe holds
     batch = Batch(0, job, np.arange(_N_TRIALS), space.from_unit(np.full((_N_TRIALS, space.n_params), 0.5)))
     driver_end, worker_end = multiprocessing.Pipe()
