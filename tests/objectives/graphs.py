@@ -209,27 +209,21 @@ FEATURES = [a_global, a_function, a_closure, a_class, an_object, a_cached_functi
 FEATURES += [a_choice_of_functions, an_enum, a_named_tuple, a_partial, a_lambda, two_that_call_each_other]
 
 
-def written(files):
-    """A folder with these files, for a fresh import."""
-    folder = Path(tempfile.mkdtemp())
-    for name, text in files.items():
-        (folder / name).write_text(text)
-    return folder
-
-
 def fingerprint(files):
     """The fingerprint of the objective in these files, which are imported as they are."""
     from rbt_ray.objectives.fingerprint.address import locate
 
-    folder = written(files)
-    sys.path.insert(0, str(folder))
-    try:
-        importlib.invalidate_caches()
-        return locate(importlib.import_module("graph_strategy").objective).address.code
-    finally:
-        sys.path.remove(str(folder))
-        for name in [name for name in sys.modules if name.startswith("graph_")]:
-            del sys.modules[name]
+    with tempfile.TemporaryDirectory() as folder:
+        for name, text in files.items():
+            Path(folder, name).write_text(text)
+        sys.path.insert(0, folder)
+        try:
+            importlib.invalidate_caches()
+            return locate(importlib.import_module("graph_strategy").objective).address.code
+        finally:
+            sys.path.remove(folder)
+            for name in [name for name in sys.modules if name.startswith("graph_")]:
+                del sys.modules[name]
 
 
 def main(first, last):

@@ -30,8 +30,8 @@ _living: weakref.WeakSet[WorkerProcess] = weakref.WeakSet()
 def _without_main() -> Iterator[None]:
     """Keeps workers that are started within from running the user's script again: they get what they need with the job.
 
-    multiprocessing has no setting for that. A start method that only another library knows, as in a worker of joblib, is
-    left out as well. Processes of others that start at the same time are not affected.
+    multiprocessing has no setting for that. Workers do not learn the driver's start method either if only another library
+    provides it, as joblib does. Processes of other code that start at the same time are not affected.
     """
     original = multiprocessing.spawn.get_preparation_data
 
