@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from rbt_ray.analysis.evidence import Moments
+from rbt_ray.analysis.evidence import Moments, sharpe_ratios
 from rbt_ray.analysis.overfitting import Cscv, cscv_of_sums
 from rbt_ray.analysis.validation import validation_result
 from rbt_ray.analysis.verdict import VerdictInputs
@@ -16,7 +16,6 @@ from rbt_ray.analysis.walk_forward import WalkForwardResult, walk_forward_of_sum
 from rbt_ray.block_sums import Benchmark, BlockSums
 from rbt_ray.errors import NoResultError
 from rbt_ray.store.study_record import StudyRecord
-from rbt_ray.store.table import TrialTable
 
 _TRAIN_BLOCKS, _TEST_BLOCKS = 8, 1
 _NO_RETURNS = (
@@ -75,7 +74,7 @@ def verdict_inputs(record: StudyRecord) -> VerdictInputs:
         walk_forward=walk,
         walk_forward_name=name,
         is_done=record.is_done,
-        moments=_moments(table, benchmark, int(best[0])) if len(best) else None,
+        moments=_moments(record, own),
         caveats=_caveats(record, own),
         winner_is_drawn=len(best) > 0 and bool(record.is_drawn(table.trials[best])[0]),
         benchmark_name=benchmark_name(record),
@@ -134,13 +133,26 @@ def _number(metrics: Any, name: str) -> float | None:
     return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
 
 
-def _moments(table: TrialTable, benchmark: Benchmark | None, row: int) -> Moments | None:
-    """Returns the moments of the best trial's returns; None if its metrics do not have them."""
-    sharpe, skew, kurtosis = (float(table.numbers(name)[row]) for name in ("sharpe", "skew", "kurtosis"))
-    if benchmark is None or not np.isfinite([sharpe, skew, kurtosis]).all():
+def _moments(record: StudyRecord, own: BlockSums | None) -> Moments | None:
+    """Returns the moments of the best trial's returns, of a normal distribution if its metrics do not have them.
+
+    None without returns of the best trial, and without a best trial.
+    """
+    table, benchmark, best = record.table, record.benchmark, record.table.ranking(1)
+    if benchmark is None or not len(best):
         return None
-    per_bar = sharpe / math.sqrt(benchmark.periods_per_year)
-    return Moments(int(benchmark.lengths.sum()), per_bar, skew, kurtosis)
+    n_bars = int(benchmark.lengths.sum())
+    sharpe, skew, kurtosis = (float(table.numbers(name)[best[0]]) for name in ("sharpe", "skew", "kurtosis"))
+    if np.isfinite([sharpe, skew, kurtosis]).all():
+        return Moments(n_bars, sharpe / math.sqrt(benchmark.periods_per_year), skew, kurtosis)
+    if own is None:
+        return None
+    rows = np.flatnonzero(own.trials == table.trials[best[0]])
+    if not len(rows):
+        return None
+    with np.errstate(over="ignore", invalid="ignore"):
+        per_bar = float(sharpe_ratios(BlockSums.of_rows(own.trials[rows], own.rows()[rows]), float(n_bars))[0])
+    return Moments(n_bars, per_bar) if math.isfinite(per_bar) else None
 
 
 def _caveats(record: StudyRecord, own: BlockSums | None) -> tuple[str, ...]:

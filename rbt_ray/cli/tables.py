@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+import textwrap
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -37,7 +38,8 @@ def print_results(results: ResultGrid, *, as_json: bool, report: Path | None) ->
             if row["note"]:
                 console.print(visible(f"trial {row['trial']}: {row['note']}"), highlight=False, soft_wrap=True)
     if len(results):
-        console.print(visible(str(results.verdict())), highlight=False)
+        said = textwrap.fill(visible(str(results.verdict())), console.width, break_on_hyphens=False)
+        console.print(said, highlight=False, soft_wrap=True)
     counts = ", ".join(f"{n:,} {name}" for name, n in results.status_counts().items() if n) or "no trials"
     wall = sum(run.wall_s for run in results.runs)
     pace = f" in {wall:.1f} s ({len(results) / wall:,.0f} trials/s)" if wall else ""

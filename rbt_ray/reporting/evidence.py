@@ -8,6 +8,8 @@ from rbt_ray.reporting.text import escape, pluralize, scrolling
 from rbt_ray.reporting.verdict_charts import beside_name
 from rbt_ray.store.study_record import StudyRecord
 
+_PROBABILITIES = ("deflated_sharpe", "probabilistic_sharpe")
+
 
 def evidence(record: StudyRecord, verdict: Verdict) -> str:
     """Returns a table of the evidence that there is."""
@@ -50,7 +52,7 @@ def evidence(record: StudyRecord, verdict: Verdict) -> str:
     for title, name, other, meaning in rows:
         value, held = found.get(name), found.get(other)
         if value is not None:
-            text = f"{value:.3f}" if name in ("deflated_sharpe", "probabilistic_sharpe") else f"{value:.2f}"
+            text = _probability(value) if name in _PROBABILITIES else f"{value:.2f}"
             text += "" if held is None or beside is None else f" ({beside} {held:.2f})"
             body += f'<tr><th scope="row">{title}</th><td>{escape(text)}</td><td>{escape(meaning)}</td></tr>'
     table = f'<table class="plain evidence"><tbody>{body}</tbody></table>'
@@ -74,11 +76,21 @@ def settings(record: StudyRecord) -> str:
         ("validation", "none" if study.validation is None else study.validation.name),
         ("bars held out", f"{held_out:,}" if held_out else "none"),
         (
-            "passes, and is weak",
-            f"p value up to {LUCK_LIMITS[0]:g}, {LUCK_LIMITS[1]:g}; probability of overfitting up to {PBO_LIMITS[0]:g}, "
-            f"{PBO_LIMITS[1]:g}; Sharpe ratio above 0 and at least the benchmark's, above 0",
+            "to pass",
+            f"p value up to {LUCK_LIMITS[0]:g}, probability of overfitting up to {PBO_LIMITS[0]:g}, Sharpe ratio above 0 and not "
+            f"below that of the benchmark",
+        ),
+        (
+            "to be weak",
+            f"p value up to {LUCK_LIMITS[1]:g}, probability of overfitting up to {PBO_LIMITS[1]:g}, Sharpe ratio above 0",
         ),
     ]
     body = "".join(f'<tr><th scope="row">{name}</th><td>{escape(text)}</td></tr>' for name, text in rows)
     table = f'<table class="plain"><tbody>{body}</tbody></table>'
     return f"<h3>Settings of the verdict</h3>{scrolling(table, 'Settings of the verdict')}"
+
+
+def _probability(value: float) -> str:
+    if value > 0.9995:
+        return "above 0.999"
+    return "below 0.001" if value < 0.0005 else f"{value:.3f}"

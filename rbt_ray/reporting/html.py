@@ -14,7 +14,7 @@ from rbt_ray.private_files import make_folder, replacing
 from rbt_ray.reporting import ranking, tables, windows, winner
 from rbt_ray.reporting import verdict as verdict_html
 from rbt_ray.reporting.charts import Chart, charts_of
-from rbt_ray.reporting.text import embedded, escape, format_value, pluralize
+from rbt_ray.reporting.text import compact, embedded, escape, format_value, pluralize
 from rbt_ray.reporting.theme import Figure
 from rbt_ray.reporting.verdict_charts import verdict_charts
 from rbt_ray.reporting.winner import TopTrial, top_trials
@@ -153,7 +153,7 @@ def _section(title: str, content: str) -> str:
 
 
 def _data(figures: dict[str, Figure]) -> str:
-    return f'<script type="application/json" id="figures">{embedded(figures)}</script>'
+    return f'<script type="application/json" id="figures">{embedded(compact(figures))}</script>'
 
 
 def _part(name: str) -> str:

@@ -22,8 +22,8 @@ function small({ data, layout }) {
 async function draw(target, key) {
   const { data, layout } = target.classList.contains("small") ? small(figures[key]) : figures[key];
   try {
-    // Over parallel coordinates the buttons would cover the last axis's name.
-    const displayModeBar = data[0].type === "parcoords" ? false : "hover";
+    // The buttons would cover the legend of a narrow chart, and the last axis's name of parallel coordinates.
+    const displayModeBar = target.classList.contains("small") || data[0].type === "parcoords" ? false : "hover";
     await Plotly.react(target, data, layout, { ...config, displayModeBar });
     target.dataset.drawn = key;
   } catch (error) {

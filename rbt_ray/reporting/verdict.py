@@ -8,7 +8,7 @@ from rbt_ray.analysis.checks import LUCK_LIMITS, PBO_LIMITS, Check
 from rbt_ray.analysis.verdict import Verdict
 from rbt_ray.reporting.charts import Chart
 from rbt_ray.reporting.evidence import evidence, settings
-from rbt_ray.reporting.text import escape, exact_json
+from rbt_ray.reporting.text import escape, exact_json, sentence
 from rbt_ray.reporting.verdict_charts import beside_name
 from rbt_ray.store.study_record import StudyRecord
 
@@ -37,22 +37,23 @@ def section(record: StudyRecord, verdict: Verdict, charts: list[Chart], heat_map
     kind = verdict.word.lower().replace(" ", "-")
     parts = [
         f'<section id="verdict" class="{kind}">\n<h2>{escape(verdict.word)}</h2>',
-        f'<p class="sentence">{escape(verdict.sentence)}</p>',
+        f'<p class="sentence">{sentence(verdict.sentence)}</p>',
     ]
     if verdict.checks:
         cards = "".join(_check(check, verdict, beside_name(record)) for check in verdict.checks)
         parts.append(f'<div class="checks">{cards}</div>')
     if verdict.disagreements:
-        items = "".join(f"<li>{escape(sentence)}</li>" for sentence in verdict.disagreements)
+        items = "".join(f"<li>{sentence(one)}</li>" for one in verdict.disagreements)
         parts.append(f'<div class="note warn"><h3>Where the checks disagree</h3><ul>{items}</ul></div>')
     if verdict.checks:
         panels = "".join(_panel(chart, chart.key, chart.title, chart.caption) for chart in charts)
         if heat_map is not None:
             name = next(iter(heat_map.figures))
             caption = "The star is the best trial, the outline its plateau." if name else heat_map.caption
-            panels += _panel(heat_map, "plateau", name or heat_map.title, caption)
+            title = f"{record.study.metric} over {name}" if name else heat_map.title
+            panels += _panel(heat_map, "plateau", title, caption)
         parts.append(f'<div class="panels">{panels}</div>' if panels else "")
-    parts += [f'<p class="note">{escape(caveat)}</p>' for caveat in verdict.caveats]
+    parts += [f'<p class="note">{sentence(caveat)}</p>' for caveat in verdict.caveats]
     if verdict.evidence:
         parts.append(evidence(record, verdict) + settings(record))
     return "\n".join(parts) + "\n</section>"
@@ -60,8 +61,8 @@ def section(record: StudyRecord, verdict: Verdict, charts: list[Chart], heat_map
 
 def _check(check: Check, verdict: Verdict, beside: str | None) -> str:
     state = check.state.replace(" ", "-")
-    head = f'<h3>{_TITLES[check.name]}</h3><p class="state">{_MARKS[check.state]} {check.state}</p>'
-    body = f'<p class="small">{escape(check.sentence)}</p>'
+    head = f'<header><h3>{_TITLES[check.name]}</h3><p class="state">{_MARKS[check.state]} {check.state}</p></header>'
+    body = f'<p class="small">{sentence(check.sentence)}</p>'
     if check.value is not None:
         exact = escape(exact_json(check.value if math.isfinite(check.value) else None))
         figure = f'<b data-value="{exact}">{_number(check, check.value)}</b> {_FIGURES[check.name]}'
@@ -74,7 +75,7 @@ def _check(check: Check, verdict: Verdict, beside: str | None) -> str:
 def _null(check: Check, verdict: Verdict) -> str:
     """Returns what the value would be without skill."""
     texts = []
-    if check.null_band is not None:
+    if check.null_band is not None and check.name != "ranking carries over":  # whose sentence has it
         low, high = (_number(check, end) for end in check.null_band)
         texts.append(f"Without skill: {low} to {high} in 90 % of studies.")
     if check.name == "beats luck":

@@ -51,7 +51,7 @@ class _Row:
 
 def windows(record: StudyRecord) -> str:
     """Returns the tables of the study's validation and of the walk-forwards by blocks; empty if there are none."""
-    times, parts = bar_times(record), []
+    times, parts, by_blocks = bar_times(record), [], ""
     validation = record.study.validation
     if validation is not None and record.validated is not None:
         found = validation_result(record.validated, validation.name, record.study.metric)
@@ -78,8 +78,10 @@ def windows(record: StudyRecord) -> str:
             beside = beside_name(record)
             text = f"Sharpe ratio of all test blocks: {walk.sharpe:.2f}"
             text += "." if beside is None else f"; {beside} {walk.benchmark_sharpe:.2f}."
-            parts.append(_table(title, "Sharpe ratio", _of_blocks(walk, record), text, times, beside))
-    return "".join(parts)
+            by_blocks += _table(title, "Sharpe ratio", _of_blocks(walk, record), text, times, beside)
+    if by_blocks and parts:
+        by_blocks = f"<details><summary>Walk-forward by blocks</summary>{by_blocks}</details>"
+    return "".join(parts) + by_blocks
 
 
 def _of_blocks(walk: WalkForwardResult, record: StudyRecord) -> list[_Row]:
