@@ -160,7 +160,7 @@ def _logits(found: LogitShares) -> Chart:
     )
     figure["margin"] = {"l": 52, "r": 12, "t": 30, "b": 42}
     caption = "The best on one half of history, ranked on the other: left of 0 it is below the median there."
-    return Chart("logits", "Does the ranking carry over?", {"": {"data": [bars, *noise], "layout": figure}}, caption)
+    return Chart("logits", "Logits of the cross-validation", {"": {"data": [bars, *noise], "layout": figure}}, caption)
 
 
 def _bin(low: float, high: float) -> str:

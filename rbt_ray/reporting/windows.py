@@ -154,9 +154,8 @@ def _bars(ranges: Sequence[tuple[int, int]], times: FloatArray | None) -> str:
         return f"{sum(stop - start for start, stop in ranges):,} bars in {len(ranges)} ranges"
     if times is None:
         return ", ".join(f"bars {start:,} to {stop - 1:,}" for start, stop in ranges)
-    days = [
-        [str(np.datetime64(int(times[bar]), "ms").astype("datetime64[D]")) for bar in (a, b - 1)] for a, b in ranges
-    ]
+    at = times[[[start, stop - 1] for start, stop in ranges]].astype(np.int64).astype("datetime64[ms]")
+    days = np.datetime_as_string(at, "D").tolist()
     return ", ".join(f"{first} to {last}" for first, last in days)
 
 
