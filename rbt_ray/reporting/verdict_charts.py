@@ -17,7 +17,7 @@ from rbt_ray.store.study_record import StudyRecord
 from rbt_ray.types import FloatArray
 
 _HEIGHT = 260
-_MOST_POINTS, _MOST_OF_PATH = 1_500, 300
+_MOST_POINTS, _MOST_OF_PATH = 1_500, 200
 _NOISE = "rgba(92, 103, 117, 0.22)"
 _OF_PATH = "rgba(29, 90, 158, 0.35)"
 
