@@ -28,7 +28,7 @@ _NO_SAMPLE = (
     "The search learns, so its trials are not a random sample: `audit=128` adds one, for the cost of 128 evaluations."
 )
 _NOT_DONE = "The search learns and is not finished, so there is no random sample of configs to compare with."
-_NO_RETURNS = "No returns per bar are recorded: let the objective return a Backtest, or a dict with `returns`."
+_NO_RETURNS = "No returns are recorded, from a Backtest or as `returns`."
 
 
 @dataclass(frozen=True, slots=True)

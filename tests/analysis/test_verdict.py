@@ -142,7 +142,7 @@ def test_without_a_benchmark_no_holding_is_named():
     json.dumps(found.to_dict(), allow_nan=False)
 
 
-NO_RETURNS = "No returns per bar are recorded: let the objective return a Backtest, or a dict with `returns`."
+NO_RETURNS = "No returns are recorded, from a Backtest or as `returns`."
 
 
 def flat_winner():

@@ -93,13 +93,11 @@ def test_too_little_is_said_in_one_line_and_loads_no_kernels(tmp_path):
         text=True,
         timeout=90,
         check=True,
-        env={**os.environ, "COLUMNS": "120"},
+        env={**os.environ, "COLUMNS": "80"},
     )
     lines = done.stdout.splitlines()
     (line,) = [line for line in lines if line.startswith("TOO LITTLE TO SAY")]
-    assert line.endswith(
-        "No returns per bar are recorded: let the objective return a Backtest, or a dict with `returns`."
-    )
+    assert line.endswith("No returns are recorded, from a Backtest or as `returns`.")
     assert lines[-1] == "[]"
 
 

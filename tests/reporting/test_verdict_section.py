@@ -180,7 +180,7 @@ def test_a_search_that_learns_without_an_audit_set_has_evidence_but_no_charts(tm
 def test_too_little_is_one_sentence(tmp_path, rng, write_crossings, read_page):
     text = write_crossings(tmp_path, rng).report(tmp_path / "report.html").read_text("utf-8")
     section = section_of(text)
-    said = "No returns per bar are recorded: let the objective return a Backtest, or a dict with <code>returns</code>."
+    said = "No returns are recorded, from a Backtest or as <code>returns</code>."
     assert f'<h2>TOO LITTLE TO SAY</h2>\n<p class="sentence">{said}</p>' in section
     assert not {"article", "table"} & {tag for tag, _ in read_page(section).tags}
 
