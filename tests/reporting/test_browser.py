@@ -114,7 +114,7 @@ def test_the_charts_of_the_verdict_are_drawn(tmp_path, look):
         "plateau": "over-parameters:0",
     }
     assert chart_of(dom, "logits").count('class="point"') == 14
-    assert chart_of(dom, "out-of-sample").count('class="js-line"') == 2
+    assert chart_of(dom, "out-of-sample").count('class="js-line"') == 4  # two, and their marks in the legend
     assert 'class="shapelayer"' in chart_of(dom, "plateau")
 
 
