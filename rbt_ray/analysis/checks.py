@@ -37,6 +37,7 @@ class VerdictInputs:
         is_audit: whether the search learns, so that `sums` must come from an audit set; no `sums` then means no audit set.
         holdout: Sharpe ratios of the winner and of the benchmark on bars that no trial saw.
         walk_forward: of the search, over the training bars.
+        walk_forward_name: what it is, as within a sentence.
         moments: of the winner's returns; None assumes a normal distribution.
         trials_variance: variance of the trials' Sharpe ratios per bar; None computes it from `sums`.
         caveats: sentences that do not vote.
@@ -44,6 +45,7 @@ class VerdictInputs:
             need a random sample, as it always is from an audit set.
         benchmark_name: as in "over holding".
         holdout_years: length of the hold-out.
+        is_done: whether the search has ended; before that, nothing is tried on unseen bars.
     """
 
     sums: BlockSums | None
@@ -62,6 +64,8 @@ class VerdictInputs:
     winner_is_drawn: bool = True
     benchmark_name: str = "holding"
     holdout_years: float | None = None
+    walk_forward_name: str = "walk-forward"
+    is_done: bool = True
 
     @property
     def has_benchmark(self) -> bool:
@@ -71,7 +75,7 @@ class VerdictInputs:
     @property
     def unseen_source(self) -> str:
         """What the check on unseen bars is made from, as a sentence begins with it."""
-        return "Walk-forward" if self.holdout is None else "The hold-out"
+        return self.walk_forward_name.capitalize() if self.holdout is None else "The hold-out"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,7 @@ class Check:
         null_band: the range that holds 90 % of such values without skill; None if unknown.
         state: of the check.
         sentence: the value in words.
+        benchmark: the Sharpe ratio of the benchmark on the unseen bars; None in the other checks, and without a benchmark.
     """
 
     name: str
@@ -91,6 +96,7 @@ class Check:
     null_band: tuple[float, float] | None
     state: State
     sentence: str
+    benchmark: float | None = None
 
 
 def luck_check(inputs: VerdictInputs, luck: LuckTest) -> Check:
@@ -129,15 +135,23 @@ def unseen_check(inputs: VerdictInputs) -> Check:
         walk = inputs.walk_forward
         found, years = (walk.sharpe, walk.benchmark_sharpe), walk.years
     if found is None:
-        sentence = "It was not tried on unseen bars: set `holdout` or `validation`."
+        why = "set `holdout` or `validation`" if inputs.is_done else "the study is not finished"
+        sentence = f"It was not tried on unseen bars: {why}."
         return Check("unseen bars", None, None, "not checked", sentence)
     sharpe, benchmark = found
     limit = benchmark if inputs.has_benchmark and benchmark > 0 else 0.0
     state: State = "fail" if not sharpe > 0 else "pass" if sharpe >= limit else "weak"
     band = (-_WITHIN_90 / math.sqrt(years), _WITHIN_90 / math.sqrt(years)) if years else None
     beside = f"; {inputs.benchmark_name} gave {benchmark:.2f}" if inputs.has_benchmark else ""
-    where = "On the hold-out" if inputs.holdout is not None else "On the test ranges of the walk-forward"
-    return Check("unseen bars", sharpe, band, state, f"{where}, the choice gave {figure(sharpe)}{beside}.")
+    where = "On the hold-out" if inputs.holdout is not None else f"On the test ranges of {inputs.walk_forward_name}"
+    return Check(
+        "unseen bars",
+        sharpe,
+        band,
+        state,
+        f"{where}, the choice gave {figure(sharpe)}{beside}.",
+        benchmark if inputs.has_benchmark else None,
+    )
 
 
 def missing_checks(sentence: str) -> tuple[Check, Check]:

@@ -105,8 +105,25 @@ def pbo(returns: ArrayLike, n_blocks: int = 16) -> float:
     return cscv(returns, n_blocks).pbo
 
 
-def pbo_without_skill(sums: BlockSums, lengths: IntArray) -> tuple[float, float]:
-    """Returns the 5 % and 95 % quantiles of the probability of overfitting if no trial were better than another.
+@dataclass(frozen=True, slots=True, eq=False)
+class NoSkill:
+    """Cross-validations of trials of which none is better than another.
+
+    Args:
+        draws: one result for each draw of the trials' returns.
+    """
+
+    draws: tuple[Cscv, ...]
+
+    @property
+    def pbo_band(self) -> tuple[float, float]:
+        """The 5 % and 95 % quantiles of the probability of overfitting."""
+        low, high = np.quantile([draw.pbo_half_ties for draw in self.draws], (0.05, 0.95))
+        return float(low), float(high)
+
+
+def without_skill(sums: BlockSums, lengths: IntArray) -> NoSkill:
+    """Returns what cross-validation gives if no trial is better than another.
 
     Gives the blocks of up to 100 trials, less their mean, random signs, the same for all trials, which keeps the
     correlations between trials; 99 times. The trials are evenly spaced over `sums`, and the signs are always the same.
@@ -119,9 +136,42 @@ def pbo_without_skill(sums: BlockSums, lengths: IntArray) -> tuple[float, float]
     some = halves[: len(halves) // 2 : max(1, len(halves) // _SPLITS)]
     some = np.concatenate([some, 1 - some[::-1]])
     signs = 1.0 - 2.0 * np.random.default_rng(0).integers(0, 2, (_FLIPS, len(lengths)))
-    drawn = [_on_splits(centred * sign, squares, lengths, some).pbo_half_ties for sign in signs]
-    low, high = np.quantile(drawn, (0.05, 0.95))
-    return float(low), float(high)
+    return NoSkill(tuple(_on_splits(centred * sign, squares, lengths, some) for sign in signs))
+
+
+def pbo_without_skill(sums: BlockSums, lengths: IntArray) -> tuple[float, float]:
+    """Returns the 5 % and 95 % quantiles of the probability of overfitting if no trial were better than another."""
+    return without_skill(sums, lengths).pbo_band
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LogitShares:
+    """The shares of splits whose logit is in a bin, beside those without skill.
+
+    Args:
+        edges: ``(n_bins + 1,)`` ends of the bins; the first and the last are infinite.
+        shares: ``(n_bins,)`` of the trials; a logit on an edge counts as half in both bins.
+        low: ``(n_bins,)`` the 5 % quantile without skill.
+        high: ``(n_bins,)`` the 95 % quantile without skill.
+    """
+
+    edges: FloatArray
+    shares: FloatArray
+    low: FloatArray
+    high: FloatArray
+
+    @classmethod
+    def of(cls, splits: Cscv, noise: NoSkill) -> LogitShares:
+        """Returns the shares of a cross-validation, in bins of 0.5 from -3 to 3 and beyond."""
+        edges = np.concatenate([[-np.inf], np.arange(-3.0, 3.25, 0.5), [np.inf]])
+        low, high = np.quantile([_shares(draw.logits, edges) for draw in noise.draws], (0.05, 0.95), axis=0)
+        return cls(edges, _shares(splits.logits, edges), low, high)
+
+
+def _shares(logits: FloatArray, edges: FloatArray) -> FloatArray:
+    below, not_above = (np.searchsorted(np.sort(logits), edges, side) for side in ("left", "right"))
+    shares: FloatArray = np.diff((below + not_above) / 2) / len(logits)
+    return shares
 
 
 def expected_out_of_sample(splits: Cscv, benchmark: Benchmark) -> tuple[float, float]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from rbt_ray.analysis.evidence import Moments
+from rbt_ray.analysis.evidence import Moments, sharpe_ratios
 from rbt_ray.analysis.overfitting import Cscv, cscv_of_sums
 from rbt_ray.analysis.validation import validation_result
 from rbt_ray.analysis.verdict import VerdictInputs
@@ -16,7 +16,6 @@ from rbt_ray.analysis.walk_forward import WalkForwardResult, walk_forward_of_sum
 from rbt_ray.block_sums import Benchmark, BlockSums
 from rbt_ray.errors import NoResultError
 from rbt_ray.store.study_record import StudyRecord
-from rbt_ray.store.table import TrialTable
 
 _TRAIN_BLOCKS, _TEST_BLOCKS = 8, 1
 _NO_RETURNS = (
@@ -55,11 +54,13 @@ def verdict_inputs(record: StudyRecord) -> VerdictInputs:
     best = table.ranking(1)
     winner = int(table.trials[best[0]]) if len(best) else None
     holdout, holdout_years = _holdout(record, winner)
-    unseen = None
-    if holdout is None and benchmark is not None:
-        unseen = _validated(record, benchmark)
-        if unseen is None and own is not None and not study.is_adaptive:
-            unseen = _walk_forward(record, own, benchmark)
+    walk, name = None, "walk-forward"
+    if benchmark is not None:
+        walk = _validated(record, benchmark)
+        if walk is not None and study.validation is not None:
+            name = _validation_name(study.validation.name)
+        elif (found := walk_forward_of(record)) is not None:
+            walk = found
     return VerdictInputs(
         sums=record.audit_sums() if is_audit else own,
         benchmark=benchmark,
@@ -70,11 +71,13 @@ def verdict_inputs(record: StudyRecord) -> VerdictInputs:
         n_evaluations=len(table),
         is_audit=is_audit,
         holdout=holdout,
-        walk_forward=unseen,
-        moments=_moments(table, benchmark, int(best[0])) if len(best) else None,
+        walk_forward=walk,
+        walk_forward_name=name,
+        is_done=record.is_done,
+        moments=_moments(record, own),
         caveats=_caveats(record, own),
         winner_is_drawn=len(best) > 0 and bool(record.is_drawn(table.trials[best])[0]),
-        benchmark_name=_benchmark_name(record),
+        benchmark_name=benchmark_name(record),
         holdout_years=holdout_years,
     )
 
@@ -90,13 +93,24 @@ def _validated(record: StudyRecord, benchmark: Benchmark) -> WalkForwardResult |
     return WalkForwardResult((), found.sharpe, found.benchmark_sharpe, years)
 
 
-def _walk_forward(record: StudyRecord, sums: BlockSums, benchmark: Benchmark) -> WalkForwardResult | None:
-    """Returns the walk-forward of a study's sample of trials; None if a block is empty."""
-    drawn = record.is_drawn(sums.trials)
+def walk_forward_of(record: StudyRecord, *, anchored: bool = False) -> WalkForwardResult | None:
+    """Returns the walk-forward by blocks of a study's sample of trials: 8 to choose on, at first, and the next one to test.
+
+    None for a search that learns, whose trials are no sample; without returns per bar; or if a block is empty.
+    """
+    own, benchmark = record.block_sums(), record.benchmark
+    if own is None or benchmark is None or record.study.is_adaptive:
+        return None
+    drawn = record.is_drawn(own.trials)
     if not drawn.any() or not benchmark.lengths.all():
         return None
-    sample = BlockSums.of_rows(sums.trials[drawn], sums.rows()[drawn])
-    return walk_forward_of_sums(sample, benchmark, _TRAIN_BLOCKS, _TEST_BLOCKS, anchored=False)
+    sample = BlockSums.of_rows(own.trials[drawn], own.rows()[drawn])
+    return walk_forward_of_sums(sample, benchmark, _TRAIN_BLOCKS, _TEST_BLOCKS, anchored)
+
+
+def _validation_name(name: str) -> str:
+    """Returns a validation's name as a sentence has it, from the name of its class and settings."""
+    return {"WalkForward": "walk-forward", "CPCV": "cross-validation"}.get(name.partition("(")[0], "the validation")
 
 
 def _holdout(record: StudyRecord, winner: int | None) -> tuple[tuple[float, float] | None, float | None]:
@@ -119,17 +133,30 @@ def _number(metrics: Any, name: str) -> float | None:
     return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
 
 
-def _moments(table: TrialTable, benchmark: Benchmark | None, row: int) -> Moments | None:
-    """Returns the moments of the best trial's returns; None if its metrics do not have them."""
-    sharpe, skew, kurtosis = (float(table.numbers(name)[row]) for name in ("sharpe", "skew", "kurtosis"))
-    if benchmark is None or not np.isfinite([sharpe, skew, kurtosis]).all():
+def _moments(record: StudyRecord, own: BlockSums | None) -> Moments | None:
+    """Returns the moments of the best trial's returns, of a normal distribution if its metrics do not have them.
+
+    None without returns of the best trial, and without a best trial.
+    """
+    table, benchmark, best = record.table, record.benchmark, record.table.ranking(1)
+    if benchmark is None or not len(best):
         return None
-    per_bar = sharpe / math.sqrt(benchmark.periods_per_year)
-    return Moments(int(benchmark.lengths.sum()), per_bar, skew, kurtosis)
+    n_bars = int(benchmark.lengths.sum())
+    sharpe, skew, kurtosis = (float(table.numbers(name)[best[0]]) for name in ("sharpe", "skew", "kurtosis"))
+    if np.isfinite([sharpe, skew, kurtosis]).all():
+        return Moments(n_bars, sharpe / math.sqrt(benchmark.periods_per_year), skew, kurtosis)
+    if own is None:
+        return None
+    rows = np.flatnonzero(own.trials == table.trials[best[0]])
+    if not len(rows):
+        return None
+    with np.errstate(over="ignore", invalid="ignore"):
+        per_bar = float(sharpe_ratios(BlockSums.of_rows(own.trials[rows], own.rows()[rows]), float(n_bars))[0])
+    return Moments(n_bars, per_bar) if math.isfinite(per_bar) else None
 
 
 def _caveats(record: StudyRecord, own: BlockSums | None) -> tuple[str, ...]:
-    found = []
+    found = [] if record.is_done else ["The study is not finished: this is about its trials so far."]
     study, best = record.study, record.table.ranking(1)
     if own is not None and not study.is_adaptive and len(own) < len(record):
         found.append(
@@ -144,7 +171,8 @@ def _caveats(record: StudyRecord, own: BlockSums | None) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _benchmark_name(record: StudyRecord) -> str:
+def benchmark_name(record: StudyRecord) -> str:
+    """Returns what trials are compared with, as in "over holding"."""
     benchmark = record.study.benchmark
     if benchmark is None or benchmark.kind in ("hold", "zero"):
         return "holding"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -12,9 +12,10 @@ import numpy as np
 from rbt_ray.analysis.checks import Check as Check
 from rbt_ray.analysis.checks import VerdictInputs as VerdictInputs
 from rbt_ray.analysis.checks import figure, luck_check, luck_sentence, missing_checks, ranking_check, unseen_check
+from rbt_ray.analysis.disagreements import disagreements
 from rbt_ray.analysis.evidence import Moments, evidence_of, sharpe_ratios
 from rbt_ray.analysis.luck import search_wide_p
-from rbt_ray.analysis.overfitting import cscv_of_sums, expected_out_of_sample, pbo_without_skill
+from rbt_ray.analysis.overfitting import LogitShares, cscv_of_sums, expected_out_of_sample, without_skill
 from rbt_ray.analysis.sharpe import in_range
 from rbt_ray.block_sums import BlockSums
 
@@ -26,6 +27,8 @@ _LEAST_BARS = 2
 _NO_SAMPLE = (
     "The search learns, so its trials are not a random sample: `audit=128` adds one, for the cost of 128 evaluations."
 )
+_NOT_DONE = "The search learns and is not finished, so there is no random sample of configs to compare with."
+_NO_RETURNS = "No returns are recorded, from a Backtest or as `returns`."
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,8 @@ class Verdict:
         checks: the three that vote; empty if there is too little to say.
         evidence: further figures by name, which do not vote; None where one does not exist.
         caveats: sentences that do not vote.
+        disagreements: sentences on checks that contradict each other.
+        logits: how the splits of the cross-validation are distributed; None if it was not made. Not in `to_dict`.
     """
 
     word: Word
@@ -45,6 +50,8 @@ class Verdict:
     checks: tuple[Check, ...]
     evidence: Mapping[str, float | None]
     caveats: tuple[str, ...] = ()
+    disagreements: tuple[str, ...] = ()
+    logits: LogitShares | None = field(default=None, compare=False, repr=False)
 
     def __str__(self) -> str:
         return f"{self.word}. {self.sentence}"
@@ -57,6 +64,7 @@ class Verdict:
             "checks": [_plain(asdict(check)) for check in self.checks],
             "evidence": _plain(dict(self.evidence)),
             "caveats": list(self.caveats),
+            "disagreements": list(self.disagreements),
         }
 
 
@@ -67,34 +75,40 @@ def judge(inputs: VerdictInputs) -> Verdict:
     not both other checks pass. NOT SHOWN: anything else. TOO LITTLE TO SAY: the checks cannot be made.
     """
     unseen = unseen_check(inputs)
-    best = f"{figure(inputs.best_value)} is the best of {inputs.n_trials:,}."
     if inputs.is_audit and inputs.sums is None and inputs.winner is not None:
-        checks = (*missing_checks(_NO_SAMPLE), unseen)
-        return Verdict("NOT SHOWN", f"{best} {_NO_SAMPLE} {unseen.sentence}", checks, {}, inputs.caveats)
+        no_sample = _NO_SAMPLE if inputs.is_done else _NOT_DONE
+        checks = (*missing_checks(no_sample), unseen)
+        sentence = f"{_best(inputs)} {no_sample} {unseen.sentence}"
+        return Verdict("NOT SHOWN", sentence, checks, _evidence_without_sample(inputs), inputs.caveats)
     inputs = _without_infinite(inputs)
     sums, benchmark, winner = inputs.sums, inputs.benchmark, inputs.winner
-    if sums is None or benchmark is None or winner is None or winner not in sums.trials:
-        return _too_little("no returns of the best trial are recorded", inputs)
+    if winner is None:
+        return _too_little("There is no best trial.", inputs)
+    if sums is None or benchmark is None:
+        return _too_little(_NO_RETURNS, inputs)
+    if winner not in sums.trials:
+        return _too_little("The returns of the best trial are not recorded.", inputs)
     drawn = sums
     if inputs.is_audit or not inputs.winner_is_drawn:
         drawn = _rows(sums, sums.trials != winner)
     n_bars = float(benchmark.lengths.sum())
     own = float(sharpe_ratios(_rows(sums, sums.trials == winner), n_bars)[0])
     if len(drawn) < _LEAST_TRIALS:
-        return _too_little(f"{len(drawn)} trials have returns, and at least {_LEAST_TRIALS} are needed", inputs)
+        return _too_little(f"{len(drawn)} trials have returns, and at least {_LEAST_TRIALS} are needed.", inputs)
     if benchmark.lengths.min() < _LEAST_BARS:
         least = _LEAST_BARS * len(benchmark.lengths)
-        return _too_little(f"{n_bars:.0f} bars are too few, and at least {least} are needed", inputs)
+        return _too_little(f"{n_bars:.0f} bars are too few, and at least {least} are needed.", inputs)
     if math.isnan(own):
-        return _too_little("the returns of the best trial are constant", inputs)
+        return _too_little("The returns of the best trial are constant.", inputs)
     luck = search_wide_p(sums, benchmark, winner, inputs.n_evaluations)
     splits = cscv_of_sums(drawn, benchmark.lengths)
     chosen, beside = expected_out_of_sample(splits, benchmark)
     first = luck_check(inputs, luck)
-    ranking = ranking_check(inputs, splits, pbo_without_skill(drawn, benchmark.lengths))
-    gave = f"Chosen on one half of history it gave {chosen:.2f} on the other"
+    noise = without_skill(drawn, benchmark.lengths)
+    ranking = ranking_check(inputs, splits, noise.pbo_band)
+    gave = f"{_chosen(inputs, splits.n_trials)} gave {chosen:.2f} on the other"
     gave += f"; {inputs.benchmark_name} gave {beside:.2f}." if inputs.has_benchmark else "."
-    sentence = " ".join([best, gave, luck_sentence(inputs, luck), _on_unseen(inputs, first, unseen)])
+    sentence = " ".join([_best(inputs), gave, luck_sentence(inputs, luck), _on_unseen(inputs, first, unseen)])
     variance = inputs.trials_variance
     if variance is None:
         ratios = sharpe_ratios(drawn, n_bars)
@@ -112,7 +126,37 @@ def judge(inputs: VerdictInputs) -> Verdict:
         "walk_forward_sharpe": walk.sharpe if walk else None,
         "walk_forward_benchmark": walk.benchmark_sharpe if walk else None,
     }
-    return Verdict(_word(first, ranking, unseen), sentence, (first, ranking, unseen), evidence, inputs.caveats)
+    checks = (first, ranking, unseen)
+    return Verdict(
+        _word(*checks),
+        sentence,
+        checks,
+        evidence,
+        inputs.caveats,
+        disagreements(checks, inputs),
+        LogitShares.of(splits, noise),
+    )
+
+
+def _best(inputs: VerdictInputs) -> str:
+    best = figure(inputs.best_value)
+    named = best if inputs.metric == "sharpe" else f"A {inputs.metric} of {best}"
+    return f"{named} is the best of {inputs.n_trials:,}."
+
+
+def _chosen(inputs: VerdictInputs, n_compared: int) -> str:
+    """Returns the subject of the sentence about the cross-validation, which chooses by Sharpe ratio."""
+    by = "" if inputs.metric == "sharpe" else " by Sharpe ratio"
+    if inputs.is_audit:
+        return f"Of {n_compared:,} configs drawn at random, the best{by} on one half of history"
+    return f"Chosen{by} on one half of history it"
+
+
+def _evidence_without_sample(inputs: VerdictInputs) -> Mapping[str, float | None]:
+    """Returns the statistics that need neither other trials nor their variance."""
+    if inputs.moments is None or inputs.benchmark is None:
+        return {}
+    return evidence_of(inputs.moments, inputs.n_evaluations, math.nan, inputs.benchmark.periods_per_year)
 
 
 def _word(luck: Check, ranking: Check, unseen: Check) -> Word:
@@ -139,7 +183,7 @@ def _on_unseen(inputs: VerdictInputs, luck: Check, unseen: Check) -> str:
 
 
 def _too_little(reason: str, inputs: VerdictInputs) -> Verdict:
-    return Verdict("TOO LITTLE TO SAY", f"There is too little to judge by: {reason}.", (), {}, inputs.caveats)
+    return Verdict("TOO LITTLE TO SAY", reason, (), {}, inputs.caveats)
 
 
 def _without_infinite(inputs: VerdictInputs) -> VerdictInputs:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+import textwrap
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -23,7 +24,7 @@ _TOP, _OTHERS = 10, 3
 
 
 def print_results(results: ResultGrid, *, as_json: bool, report: Path | None) -> None:
-    """Prints the best trials with their search, order-level and hold-out metrics, and the report's path."""
+    """Prints the best trials with their search, order-level and hold-out metrics, the verdict, and the report's path."""
     if as_json:
         print_json(summary(results, report))
         return
@@ -36,6 +37,9 @@ def print_results(results: ResultGrid, *, as_json: bool, report: Path | None) ->
         for row in rows:
             if row["note"]:
                 console.print(visible(f"trial {row['trial']}: {row['note']}"), highlight=False, soft_wrap=True)
+    if len(results):
+        said = textwrap.fill(visible(str(results.verdict())), console.width, break_on_hyphens=False)
+        console.print(said, highlight=False, soft_wrap=True)
     counts = ", ".join(f"{n:,} {name}" for name, n in results.status_counts().items() if n) or "no trials"
     wall = sum(run.wall_s for run in results.runs)
     pace = f" in {wall:.1f} s ({len(results) / wall:,.0f} trials/s)" if wall else ""
@@ -75,6 +79,7 @@ def summary(results: ResultGrid, report: Path | None) -> dict[str, Any]:
         "study": str(results.path),
         "done": results.is_done,
         "top": top,
+        "verdict": results.verdict().to_dict(),
     }
 
 

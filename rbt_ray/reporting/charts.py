@@ -95,6 +95,9 @@ def _over_parameters(axes: list[Axis], goodness: FloatArray, table: TrialTable) 
     chosen = most_influential(axes, goodness, MOST_PARAMETERS)
     colours = scale_of_pairs(chosen, goodness)
     caption = f"{_COLOURS[colours.sign]} Grey cells have no trial; the star is the best trial."
+    caption += (
+        " The outline is its plateau: the cells connected with it that are at least halfway up from the median cell."
+    )
     if len(axes) > 2:
         caption = f"Each cell shows the best trial over all the other parameters. {caption}"
     if len(chosen) < len(axes):

@@ -10,7 +10,7 @@ from rbt_ray.reporting.text import json_values
 from rbt_ray.reporting.theme import BEST, HOLDOUT, HOLDOUT_INK, OTHER, Figure, axis, clip_for_plot, downsample, layout
 from rbt_ray.types import FloatArray
 
-MOST_POINTS = 4_000
+MOST_POINTS = 2_000
 _LOG_FROM = 8.0
 _CURVES = (("equity", "the best trial", BEST, 1.8), ("buy_and_hold", "equal-weight buy-and-hold", OTHER, 1.4))
 

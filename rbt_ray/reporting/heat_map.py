@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from rbt_ray.reporting.axes import MOST_CELLS, Axis
+from rbt_ray.reporting.plateau import outline, plateau_of
 from rbt_ray.reporting.text import json_values, label
 from rbt_ray.reporting.theme import BEST, EMPTY, INK, Figure, Scale, axis, layout, scale_of
 from rbt_ray.types import FloatArray, Mode
@@ -88,7 +89,8 @@ def _heat_map(x: Axis, y: Axis, goodness: FloatArray, colours: Scale, metric: st
         "colorbar": {"title": {"text": label(metric), "side": "right"}, "thickness": 14, "outlinewidth": 0, "len": 1},
         "hovertemplate": f"{label(x.name)} %{{x}}<br>{label(y.name)} %{{y}}<br>best {label(metric)} %{{z:.4g}}<extra></extra>",
     }
-    bounds = layout(520, xaxis=_categories(x), yaxis=_categories(y), plot_bgcolor=EMPTY)
+    plateau = {"type": "path", "path": outline(plateau_of(grid)), "line": {"color": INK, "width": 1.5}}
+    bounds = layout(520, xaxis=_categories(x), yaxis=_categories(y), plot_bgcolor=EMPTY, shapes=[plateau])
     mark = _mark(x.labels[x.cell[best]], y.labels[y.cell[best]], metric)
     return {"data": [heat, mark], "layout": bounds}
 

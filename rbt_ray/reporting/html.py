@@ -9,11 +9,14 @@ from pathlib import Path
 
 from rbt_ray._version import __version__
 from rbt_ray.analysis.rungs import rungs_of
+from rbt_ray.analysis.verdict import Verdict
 from rbt_ray.private_files import make_folder, replacing
-from rbt_ray.reporting import ranking, tables, winner
+from rbt_ray.reporting import ranking, tables, windows, winner
+from rbt_ray.reporting import verdict as verdict_html
 from rbt_ray.reporting.charts import Chart, charts_of
-from rbt_ray.reporting.text import embedded, escape, format_value, pluralize
+from rbt_ray.reporting.text import compact, embedded, escape, format_value, pluralize
 from rbt_ray.reporting.theme import Figure
+from rbt_ray.reporting.verdict_charts import verdict_charts
 from rbt_ray.reporting.winner import TopTrial, top_trials
 from rbt_ray.store.study_record import StudyRecord
 from rbt_ray.types import COMPLETED
@@ -21,7 +24,7 @@ from rbt_ray.types import COMPLETED
 _NAMED_PARAMETERS = 4
 
 
-def write_report(record: StudyRecord, path: Path) -> Path:
+def write_report(record: StudyRecord, path: Path, verdict: Verdict) -> Path:
     """Writes the report of a finished or unfinished study and returns its path.
 
     The file is replaced atomically: a reader of an earlier report sees the old or the new one.
@@ -29,11 +32,12 @@ def write_report(record: StudyRecord, path: Path) -> Path:
     Args:
         record: the study.
         path: the file's path; a missing folder is created.
+        verdict: on the study.
 
     Raises:
         OSError: the file cannot be written.
     """
-    text = page(record)  # before the folder is created, as this may raise
+    text = page(record, verdict)  # before the folder is created, as this may raise
     make_folder(path.parent)
     with replacing(path) as file:
         # Texts may contain lone surrogates, which UTF-8 cannot encode.
@@ -41,12 +45,14 @@ def write_report(record: StudyRecord, path: Path) -> Path:
     return path
 
 
-def page(record: StudyRecord) -> str:
+def page(record: StudyRecord, verdict: Verdict) -> str:
     """Returns the report as HTML."""
     from plotly.offline import get_plotlyjs
 
-    charts = charts_of(record)
-    figures = {f"{chart.key}:{i}": figure for chart in charts for i, figure in enumerate(chart.figures.values())}
+    charts, panels = charts_of(record), verdict_charts(record, verdict) if verdict.checks else []
+    figures = {
+        f"{chart.key}:{i}": figure for chart in (*panels, *charts) for i, figure in enumerate(chart.figures.values())
+    }
     scripts = (get_plotlyjs(), _part("report.js"))
     policy = (
         "default-src 'none'; style-src 'unsafe-inline'; img-src data: blob:; form-action 'none'; base-uri 'none'; "
@@ -65,7 +71,7 @@ def page(record: StudyRecord) -> str:
 </head>
 <body>
 <main>
-{_body(record, charts)}
+{_body(record, verdict, panels, charts)}
 </main>
 {_data(figures)}
 <script>{scripts[0]}</script>
@@ -75,15 +81,18 @@ def page(record: StudyRecord) -> str:
 """
 
 
-def _body(record: StudyRecord, charts: list[Chart]) -> str:
+def _body(record: StudyRecord, verdict: Verdict, panels: list[Chart], charts: list[Chart]) -> str:
     study, table = record.study, record.table
     top = top_trials(record)
-    parts = [_head(record, top)]
+    heat_map = next((chart for chart in charts if chart.key == "over-parameters"), None)
+    parts = [_head(record, top), verdict_html.section(record, verdict, panels, heat_map)]
     if top:
         parts.append(_section("The winner", winner.params(top[0]) + winner.cards(top, study)))
         best = winner.holdout_note(top, study) + winner.review_notes(top) + ranking.ranking(top, study)
         best += winner.review_errors(top)
         parts.append(_section(f"The best {len(top)}" if len(top) > 1 else "The best trial", best))
+    if by_window := windows.windows(record):
+        parts.append(_section("Results by window", by_window))
     parts += [_chart(chart) for chart in charts]
     status = table.outcomes.status
     errors = [
@@ -144,7 +153,7 @@ def _section(title: str, content: str) -> str:
 
 
 def _data(figures: dict[str, Figure]) -> str:
-    return f'<script type="application/json" id="figures">{embedded(figures)}</script>'
+    return f'<script type="application/json" id="figures">{embedded(compact(figures))}</script>'
 
 
 def _part(name: str) -> str:

@@ -9,11 +9,21 @@ const config = {
   modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
 };
 
+const MARGIN = { l: 52, r: 12, t: 30, b: 44 };
+
+/** Returns a figure for the narrow charts of the verdict, which may be drawn in full elsewhere. */
+function small({ data, layout }) {
+  return {
+    data: data.map((trace) => (trace.type === "heatmap" ? { ...trace, showscale: false } : trace)),
+    layout: { ...layout, height: 260, margin: MARGIN },
+  };
+}
+
 async function draw(target, key) {
-  const { data, layout } = figures[key];
+  const { data, layout } = target.classList.contains("small") ? small(figures[key]) : figures[key];
   try {
-    // Over parallel coordinates the buttons would cover the last axis's name.
-    const displayModeBar = data[0].type === "parcoords" ? false : "hover";
+    // The buttons would cover the legend of a narrow chart, and the last axis's name of parallel coordinates.
+    const displayModeBar = target.classList.contains("small") || data[0].type === "parcoords" ? false : "hover";
     await Plotly.react(target, data, layout, { ...config, displayModeBar });
     target.dataset.drawn = key;
   } catch (error) {
@@ -34,9 +44,10 @@ for (const select of document.querySelectorAll("[data-chooses]")) {
 
 // Paper is narrower than the window, and charts do not shrink by themselves.
 const PAPER_PIXELS = 680;
+const SMALL_PIXELS = 330; // two beside each other
 window.addEventListener("beforeprint", () => {
   for (const details of document.querySelectorAll("details")) details.open = true;
-  for (const chart of charts) Plotly.relayout(chart, { width: PAPER_PIXELS });
+  for (const chart of charts) Plotly.relayout(chart, { width: chart.classList.contains("small") ? SMALL_PIXELS : PAPER_PIXELS });
 });
 window.addEventListener("afterprint", () => {
   for (const chart of charts) Plotly.relayout(chart, { width: null, autosize: true });

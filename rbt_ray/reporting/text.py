@@ -5,16 +5,24 @@ from __future__ import annotations
 import html
 import json
 import math
+import re
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+_WHOLE = 1e15
+
 
 def escape(text: object) -> str:
     """Escapes text for HTML elements and quoted attributes."""
     return html.escape(str(text), quote=True)
+
+
+def sentence(text: str) -> str:
+    """Escapes a sentence, in which names between backticks are code."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
 
 
 def embedded(value: Any) -> str:
@@ -24,6 +32,19 @@ def embedded(value: Any) -> str:
         ValueError: it contains NaN or infinity, which JSON lacks.
     """
     return json.dumps(value, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def compact(value: Any) -> Any:
+    """Returns JSON values with floats rounded to 6 digits, which is more than a chart shows, and whole ones as integers."""
+    if isinstance(value, dict):
+        return {key: compact(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [compact(inner) for inner in value]
+    if not isinstance(value, float) or not math.isfinite(value):
+        return value
+    if value == round(value) and abs(value) < _WHOLE:  # times in milliseconds have 13 digits
+        return round(value)
+    return float(f"{value:.6g}")
 
 
 def label(text: str, most: int = 48) -> str:

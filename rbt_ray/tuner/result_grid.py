@@ -290,6 +290,10 @@ class ResultGrid(Sequence[Result]):
 
     def verdict(self) -> Verdict:
         """Returns whether the best trial is likely to be real: a word, a sentence, and three checks."""
+        return self._verdict
+
+    @cached_property
+    def _verdict(self) -> Verdict:
         from rbt_ray.analysis.recorded import verdict_inputs
         from rbt_ray.analysis.verdict import judge
 
@@ -300,7 +304,7 @@ class ResultGrid(Sequence[Result]):
         """Writes one self-contained HTML page about the study and returns its path."""
         from rbt_ray.reporting.html import write_report
 
-        return write_report(self._record, Path(path))
+        return write_report(self._record, Path(path), self.verdict())
 
     def to_hpbandster(self) -> HpbandsterResult:
         """Returns the trials as an `hpbandster.core.result.Result`, for its analysis; see `rbt_ray.export.hpbandster_result`.
@@ -346,7 +350,9 @@ class ResultGrid(Sequence[Result]):
 
     def _repr_html_(self) -> str:
         head = self.get_dataframe().iloc[self.table.ranking(10)]
-        return f"<p>{escape(repr(self))}</p>{encodable(head.to_html(index=False))}"
+        verdict = self.verdict()
+        said = f"<p><b>{escape(verdict.word)}.</b> {escape(verdict.sentence)}</p>"
+        return f"<p>{escape(repr(self))}</p>{encodable(head.to_html(index=False))}{said}"
 
     def _best_text(self) -> str:
         if not len(self.table.ranking(1)):

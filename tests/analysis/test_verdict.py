@@ -11,6 +11,7 @@ import pytest
 
 from rbt_ray.analysis import verdict as module
 from rbt_ray.analysis.checks import Check, luck_sentence
+from rbt_ray.analysis.disagreements import disagreements
 from rbt_ray.analysis.evidence import Moments
 from rbt_ray.analysis.luck import LuckTest
 from rbt_ray.analysis.verdict import VerdictInputs, judge
@@ -141,6 +142,9 @@ def test_without_a_benchmark_no_holding_is_named():
     json.dumps(found.to_dict(), allow_nan=False)
 
 
+NO_RETURNS = "No returns are recorded, from a Backtest or as `returns`."
+
+
 def flat_winner():
     plain = inputs()
     for part in (plain.sums.sums, plain.sums.squares, plain.sums.products):
@@ -151,21 +155,21 @@ def flat_winner():
 @pytest.mark.parametrize(
     ("study", "reason"),
     [
-        (lambda: inputs(sums=None), "no returns of the best trial are recorded"),
-        (lambda: inputs(benchmark=None), "no returns of the best trial are recorded"),
-        (lambda: inputs(winner=None), "no returns of the best trial are recorded"),
-        (lambda: inputs(winner=None, sums=None, is_audit=True), "no returns of the best trial are recorded"),
-        (lambda: inputs(winner=999), "no returns of the best trial are recorded"),
-        (lambda: inputs(n_trials=2), "2 trials have returns, and at least 3 are needed"),
-        (lambda: inputs(n_trials=3, is_audit=True), "2 trials have returns, and at least 3 are needed"),
-        (lambda: inputs(n_bars=31), "31 bars are too few, and at least 32 are needed"),
-        (flat_winner, "the returns of the best trial are constant"),
+        (lambda: inputs(sums=None), NO_RETURNS),
+        (lambda: inputs(benchmark=None), NO_RETURNS),
+        (lambda: inputs(winner=None), "There is no best trial."),
+        (lambda: inputs(winner=None, sums=None, is_audit=True), "There is no best trial."),
+        (lambda: inputs(winner=999), "The returns of the best trial are not recorded."),
+        (lambda: inputs(n_trials=2), "2 trials have returns, and at least 3 are needed."),
+        (lambda: inputs(n_trials=3, is_audit=True), "2 trials have returns, and at least 3 are needed."),
+        (lambda: inputs(n_bars=31), "31 bars are too few, and at least 32 are needed."),
+        (flat_winner, "The returns of the best trial are constant."),
     ],
 )
 def test_too_little_is_said_and_no_number_given(study, reason):
     found = judge(study())
     assert found.word == "TOO LITTLE TO SAY"
-    assert reason in found.sentence
+    assert found.sentence == reason
     assert (found.checks, dict(found.evidence)) == ((), {})
     assert found.to_dict()["checks"] == []
 
@@ -229,3 +233,71 @@ def test_evidence_uses_every_evaluation_and_the_variance_of_trials():
     more = judge(dataclasses.replace(study, n_evaluations=4_000)).evidence
     assert more["deflated_sharpe"] < found["deflated_sharpe"]
     assert more["min_backtest_years"] > found["min_backtest_years"]
+
+
+def test_another_metric_than_sharpe_is_named_and_the_choice_is_said_to_be_by_sharpe():
+    found = judge(inputs(2, metric="total_return", best_value=2.3)).sentence
+    assert found.startswith(
+        "A total_return of 2.30 is the best of 40. Chosen by Sharpe ratio on one half of history it gave "
+    )
+
+
+def test_an_audited_search_says_that_the_best_half_is_of_configs_drawn_at_random():
+    found = judge(inputs(2, is_audit=True, n_evaluations=400)).sentence
+    assert "Of 39 configs drawn at random, the best on one half of history gave " in found
+
+
+def test_the_kind_of_a_validation_is_named():
+    found = judge(inputs(planted=6.5, walk_forward_name="cross-validation"))
+    assert "Cross-validation agrees" in found.sentence
+    assert found.checks[2].sentence.startswith("On the test ranges of cross-validation, ")
+
+
+def test_an_unfinished_study_is_not_said_to_lack_a_hold_out():
+    found = judge(inputs(sums=None, is_audit=True, walk_forward=None, is_done=False)).sentence
+    assert "audit=128" not in found
+    assert "set `holdout`" not in found
+    assert found.count("not finished") == 2
+
+
+def test_a_search_without_an_audit_set_has_the_evidence_that_needs_no_sample():
+    found = judge(inputs(planted=6.5, sums=None, is_audit=True)).evidence
+    whole = judge(inputs(planted=6.5)).evidence
+    assert found["deflated_sharpe"] is None
+    for name in ("sharpe", "probabilistic_sharpe", "min_backtest_years", "haircut_sharpe"):
+        assert found[name] == pytest.approx(whole[name])
+
+
+@pytest.mark.parametrize("passes", range(3))
+@pytest.mark.parametrize("fails", range(3))
+def test_a_check_that_fails_while_another_passes_is_a_disagreement(passes, fails):
+    states = ["weak"] * 3
+    states[passes], states[fails] = "pass", "fail"
+    checks = [Check(name, 0.0, None, state, "") for name, state in zip("abc", states, strict=True)]
+    assert len(disagreements(checks, inputs())) == (passes != fails)
+
+
+@pytest.mark.parametrize(
+    ("holdout", "walk", "differ"),
+    [((0.3, 0.7), (1.1, 0.7), True), ((0.8, 0.7), (1.1, 0.7), False), ((0.3, 0.7), (0.2, 0.7), False),
+     ((0.3, -0.7), (-0.2, -0.3), True)],
+)  # fmt: skip
+def test_a_hold_out_that_differs_from_the_walk_forward_is_a_disagreement(holdout, walk, differ):
+    found = judge(inputs(2, holdout=holdout, walk_forward=WalkForwardResult((), *walk, 5.0))).disagreements
+    sentence = (
+        f"The hold-out gave {holdout[0]:.2f} (holding {holdout[1]:.2f}), and walk-forward on the training bars "
+        f"{walk[0]:.2f} (holding {walk[1]:.2f})."
+    )
+    assert (sentence in found) == differ
+
+
+def test_the_shares_of_logits_add_up_to_the_probability_of_overfitting():
+    """And those of noise are mostly within their band."""
+    skilled, noise = judge(inputs(planted=6.5)), judge(inputs(2))
+    for found in (skilled, noise):
+        logits = found.logits
+        assert logits.shares.sum() == pytest.approx(1.0)
+        assert logits.shares[logits.edges[1:] <= 0].sum() == pytest.approx(found.checks[1].value)
+        assert (logits.low <= logits.high).all()
+    is_within = [(x.low <= x.shares) & (x.shares <= x.high) for x in (noise.logits, skilled.logits)]
+    assert is_within[0].mean() > 0.7 > is_within[1].mean()

@@ -5,9 +5,7 @@ import pytest
 
 import rbt_ray as rbt
 from rbt_ray.objectives.review import review
-from rbt_ray.reporting.html import write_report
 from rbt_ray.simulate.backtest import keeping
-from rbt_ray.store.study_record import read_study
 
 SPACE = {"fast": rbt.randint(5, 60), "slow": rbt.randint(20, 250)}
 
@@ -119,7 +117,7 @@ def test_the_winner_of_a_study_has_its_hold_out_figures_and_its_chart(tmp_path):
     noted = [row for row in rows if row["note"]]
     assert rows[0] in noted
     assert len(results.review.curves["equity"]) == rbt.load_bundle("fx").n_bars
-    page = write_report(read_study(results.path), tmp_path / "page.html").read_text()
+    page = results.report(tmp_path / "page.html").read_text()
     assert page.count(
         "On the training and hold-out bars together the objective raised ValueError: not allowed."
     ) == len(noted)

@@ -96,6 +96,28 @@ def test_every_chart_is_drawn(tmp_path, rng, write_crossings, look, read_page):
     assert not [title for title in titles if "Share" in title]  # plotly's own button that uploads the data
 
 
+def test_the_charts_of_the_verdict_are_drawn(tmp_path, look):
+    prices = rbt.load_bundle("sample")
+    results = rbt.Tuner(
+        rbt.objectives.sma_cross(),
+        param_space={"fast": rbt.randint(2, 20), "slow": rbt.randint(21, 60)},
+        bundle=rbt.Bundle.from_arrays({"close": prices.close[:700, [0, 3]]}, prices.index[:700], ["A", "B"]),
+        tune_config=rbt.TuneConfig(search_alg="random", num_samples=60, seed=3),
+        run_config=rbt.RunConfig(name="s", storage_path=tmp_path, backend="local", num_workers=1, verbose=0),
+    ).fit()
+    dom, console = look(results.report(tmp_path / "report.html"), "--dump-dom")
+    assert console == []
+    found = drawn(dom)
+    assert {key: found.get(key) for key in ("out-of-sample", "logits", "plateau")} == {
+        "out-of-sample": "out-of-sample:0",
+        "logits": "logits:0",
+        "plateau": "over-parameters:0",
+    }
+    assert chart_of(dom, "logits").count('class="point"') == 14
+    assert chart_of(dom, "out-of-sample").count('class="js-line"') == 4  # two, and their marks in the legend
+    assert 'class="shapelayer"' in chart_of(dom, "plateau")
+
+
 def test_nothing_hostile_runs(tmp_path, rng, write_mixed, look, read_page):
     results = write_mixed(tmp_path / "study", rng, hostile=True)
     path = results.report(tmp_path / "report.html")
