@@ -82,8 +82,8 @@ class Reruns:
 
         The checks are "plateau": configs near it; "noise": prices with noise; "costs": all costs times 2 and times 5; "start":
         later first bars; "sensitivity": other values of each parameter and of each pair of parameters, over their domains;
-        "monte_carlo": the maximum drawdown of its returns per bar in 1,000 random orders. All runs have the trial's seed,
-        and are on the training bars. They are caveats to the verdict, and change nothing in it.
+        "monte_carlo": the maximum drawdown of its returns per bar in 1,000 random orders. All runs are on the training bars,
+        and those of the best config have its trial's seed. They are caveats to the verdict, and change nothing in it.
 
         The runs are kept in studies in the study's folder, so that a second call reads them.
 
