@@ -25,6 +25,11 @@ def test_the_score_is_the_share_of_the_advantage_that_the_median_keeps(values, s
     json.dumps(mirrored.to_dict(), allow_nan=False)
 
 
+def test_the_advantage_is_over_a_typical_config():
+    assert plateau([0.7, 0.8, 0.9], best=1.0, typical=0.5).score == pytest.approx(0.6)
+    assert plateau([0.3, 0.4, 0.4], best=1.0, typical=0.5).score == pytest.approx(-0.2)
+
+
 def test_a_score_without_neighbours_or_advantage_is_not_a_number():
     assert np.isnan(plateau([]).score)
     assert "no neighbours" in plateau([]).summary()

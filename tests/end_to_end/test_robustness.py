@@ -251,6 +251,16 @@ def test_tables_have_a_row_per_run(found):
     assert all(f"{name}: " in repr(found) for name in found.CHECKS)
 
 
+@rbt.batched
+def many(configs, data):
+    return [uncached(config, data) for config in configs]
+
+
+def test_a_batched_objective_is_checked_as_a_plain_one(tmp_path):
+    plain, batched = (fit(tmp_path, objective, name=objective.__name__) for objective in (uncached, many))
+    assert batched.robustness(n=3).to_dict() == plain.robustness(n=3).to_dict()
+
+
 def drawn(params, data):
     return {"sharpe": float(data.rng.random()) + params["x"] + np.random.random_sample()}
 
