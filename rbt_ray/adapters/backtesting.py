@@ -8,7 +8,8 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -105,6 +106,16 @@ class Backtesting(StrategyAdapter):
     def constraints(self) -> tuple[Any, ...]:
         """See `StrategyAdapter`."""
         return () if self.constraint is None else (self.constraint,)
+
+    def with_costs_times(self, factor: float) -> Backtesting:
+        """Returns the same objective with its spread and commission multiplied by a factor."""
+        given, spread = self.commission, self.spread * factor
+        if callable(given):
+            return replace(self, spread=spread, commission=partial(_times, given, factor))
+        pair = isinstance(given, (tuple, list))
+        return replace(
+            self, spread=spread, commission=tuple(part * factor for part in given) if pair else given * factor
+        )
 
     def settings(self) -> list[Any]:
         """Returns the values of all fields but the constraint, which the study records."""
@@ -214,3 +225,7 @@ def _aggregate(each: list[Metrics], idle: float) -> Metrics:
         figures[name] = float(known.sum() if name in _SUMMED else known.mean() if len(known) else np.nan)
     figures["equity_final"] += idle
     return figures | {"n_trades": int(figures["n_trades"])}
+
+
+def _times(commission: Any, factor: float, size: float, price: float) -> float:
+    return float(commission(size, price) * factor)

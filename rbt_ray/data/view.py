@@ -100,6 +100,15 @@ class BundleView(Fields):
             view._seedless = self._seedless.window(start, stop)
         return view
 
+    def with_empty_memo(self) -> BundleView:
+        """Returns a view of the same bars, with the trial's seed of this one and a cache of its own."""
+        view = self.window(0, self.n_bars)
+        view._memo = Memo()
+        if view._seedless is not None:
+            view._seedless = view._seedless.with_empty_memo()
+            view._seedless._memo = view._memo
+        return view
+
     @property
     def open(self) -> FloatArray:
         """Opening prices of each bar."""

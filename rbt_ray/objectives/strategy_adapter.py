@@ -41,6 +41,10 @@ class StrategyAdapter(ABC):
         """Constraints that the user gave in the backtester's own way, for the study."""
         return ()
 
+    def with_costs_times(self, factor: float) -> StrategyAdapter | None:  # noqa: ARG002 - for adapters that have costs
+        """Returns the same objective with its costs multiplied by a factor; None if the user's code sets them."""
+        return None
+
     @abstractmethod
     def check(self, names: Collection[str], bundle: Bundle | None) -> None:
         """Checks for faults that would fail every trial.

@@ -21,6 +21,7 @@ from rbt_ray.types import Execution, FloatArray, IntArray, Metrics, Rebalance, f
 
 Missing = Literal["error", "zero"]
 _kept: list[Backtest] | None = None
+_cost_factor = 1.0
 
 
 class Prices(Listings, Protocol):
@@ -82,6 +83,8 @@ def backtest(
         raise InputError(
             f"`data` is a bundle or a view of one; got a {type(data).__name__}. rbt.Bundle.from_frame(frame) makes one."
         )
+    if _cost_factor != 1.0 and isinstance(costs, Costs):
+        costs = costs.times(_cost_factor)
     run = _simulate(
         _Setup(data, _table(data, weights), execution, rebalance, costs, missing, whole_units, initial_cash)
     )
@@ -102,6 +105,17 @@ def keeping() -> Iterator[list[Backtest]]:
         yield _kept
     finally:
         _kept = before
+
+
+@contextmanager
+def costs_times(factor: float) -> Iterator[None]:
+    """Multiplies the costs of all runs that `backtest` makes in this context."""
+    global _cost_factor
+    before, _cost_factor = _cost_factor, factor
+    try:
+        yield
+    finally:
+        _cost_factor = before
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -55,6 +55,20 @@ class Costs:
         for name in ("borrow_bps", "margin_bps"):
             object.__setattr__(self, name, _checked(name, getattr(self, name), math.inf))
 
+    def times(self, factor: float) -> Costs:
+        """Returns all costs multiplied by a factor.
+
+        Raises:
+            SettingError: a cost becomes 100 % or more.
+        """
+        bps = self.turnover_bps
+        scaled: float | Sequence[float] | Mapping[str, float]
+        if isinstance(bps, Mapping):
+            scaled = {symbol: one * factor for symbol, one in bps.items()}
+        else:
+            scaled = tuple(one * factor for one in bps) if isinstance(bps, Sequence) else bps * factor
+        return Costs(scaled, self.slippage_bps * factor, self.borrow_bps * factor, self.margin_bps * factor)
+
     def turnover_rates(self, symbols: Sequence[str]) -> FloatArray:
         """Returns the turnover cost of each symbol as a fraction, ``(n_symbols,)``.
 

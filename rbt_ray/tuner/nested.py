@@ -30,17 +30,23 @@ class NestedStudies:
 
     Args:
         folder: the other study's.
-        bundle: the other study's prices.
+        prices: the other study's; None if it has none.
         run_config: the other study's.
         run: runs a study on the same workers and returns why it ended.
         new_search: returns a new copy of the user's searcher or sampler object; None if the study names its search.
     """
 
     folder: Path
-    bundle: Bundle
+    prices: Bundle | None
     run_config: RunConfig
     run: Callable[[StudyPlan], EndReason]
     new_search: Callable[[], Any]
+
+    @property
+    def bundle(self) -> Bundle:
+        """The prices of a study that has some."""
+        assert self.prices is not None
+        return self.prices
 
     def finished(self, name: str, study: Study) -> TrialTable | None:
         """Returns the trials of a study that is done; None if it is not."""
@@ -58,6 +64,7 @@ class NestedStudies:
         window: Window | None = None,
         bundle: Bundle | None = None,
         runs_per_trial: int = 1,
+        verbose: int = 0,
     ) -> TrialTable | None:
         """Runs a study and returns its trials; None if it was interrupted.
 
@@ -69,6 +76,7 @@ class NestedStudies:
             window: the window whose training bars fidelities are a share of; None: all training bars.
             bundle: its prices, which are removed when it is done; None: those of the other study.
             runs_per_trial: how often a trial may run the user's objective, each time for as long as a trial may take.
+            verbose: 1 shows its progress.
         """
         path = self.folder / name
         if (table := self.finished(name, study)) is not None:
@@ -77,14 +85,14 @@ class NestedStudies:
         run_config = replace(
             self.run_config,
             callbacks=(),
-            verbose=0,
+            verbose=verbose,
             max_failures=None,
             trial_timeout_s=None if timeout_s is None else timeout_s * runs_per_trial,
         )
         plan = StudyPlan(
             objective=objective,
             study=study,
-            bundle=self.bundle if bundle is None else bundle,
+            bundle=self.prices if bundle is None else bundle,
             location=StudyLocation(path),
             run_config=run_config,
             search_alg=search_alg,

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
-from rbt_ray.analysis.permutation import PermutationTest
 from rbt_ray.analysis.rungs import Rung, rungs_of
 from rbt_ray.analysis.validation import ValidationResult, validation_result
 from rbt_ray.errors import NoResultError, SettingError
@@ -21,6 +20,7 @@ from rbt_ray.store.journal import Ended, Reviewed
 from rbt_ray.store.study_record import StudyRecord, read_study
 from rbt_ray.store.table import TrialTable
 from rbt_ray.study.study import Study
+from rbt_ray.tuner.reruns import Reruns, Runner
 from rbt_ray.types import COMPLETED, STATUSES, Mode, Result
 
 if TYPE_CHECKING:
@@ -33,10 +33,7 @@ if TYPE_CHECKING:
     from rbt_ray.block_sums import Benchmark, BlockSums
 
 
-Permute: TypeAlias = Callable[[TrialTable, int], PermutationTest]
-
-
-class ResultGrid(Sequence[Result]):
+class ResultGrid(Reruns, Sequence[Result]):
     """All finished trials of a study in trial order, read from its journal on first use.
 
     Args:
@@ -44,13 +41,9 @@ class ResultGrid(Sequence[Result]):
         study: the study's definition, if the caller has it; None: it is read from the journal.
     """
 
-    def __init__(self, path: str | Path, study: Study | None = None, _permute: Permute | None = None) -> None:
-        self.path = Path(path)
+    def __init__(self, path: str | Path, study: Study | None = None, _runner: Runner | None = None) -> None:
+        super().__init__(Path(path), _runner)
         self._given = study
-        self._permute = _permute
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_permute": None}  # a Tuner holds workers and locks
 
     @cached_property
     @explain_os_errors()
@@ -139,26 +132,6 @@ class ResultGrid(Sequence[Result]):
             )
         return validation_result(validated, plan.name, self.study.metric)
 
-    def permutation_test(self, n: int = 99) -> PermutationTest:
-        """Runs the whole search again on `n` random orders of the training bars: what it finds there is luck.
-
-        Returns of all symbols move together, and the prices of a bar keep their ratios. Each search is a study of its own in
-        the study's folder, on the same workers; a test that was stopped continues when it is called again.
-
-        Args:
-            n: the number of random orders; the smallest p value is ``1 / (n + 1)``.
-
-        Raises:
-            SettingError: the results do not come from a Tuner, which has the objective; or the study has no bundle.
-            StudyInterrupted: Ctrl-C stopped the test.
-        """
-        if self._permute is None:
-            raise SettingError(
-                f"a permutation test needs the objective: call "
-                f"`Tuner.restore({str(self.path)!r}, objective).fit().permutation_test()`."
-            )
-        return self._permute(self.table, n)
-
     def __len__(self) -> int:
         return len(self.table)
 
@@ -175,17 +148,24 @@ class ResultGrid(Sequence[Result]):
         results = self.table.results()
         return (results[row] for row in range(len(results)))
 
-    def get_best_result(self, metric: str | None = None, mode: Mode | None = None) -> Result:
+    def get_best_result(
+        self, metric: str | None = None, mode: Mode | None = None, select: Literal["best", "robust"] = "best"
+    ) -> Result:
         """Returns the best feasible trial that completed at full fidelity; the first if several are equal.
 
         Args:
             metric: the metric to compare; None: the study's.
             mode: "max" or "min"; None: the study's.
+            select: "robust" takes, of the 10 best configs, the one with the best median over itself and at most 32 configs near
+                it. Those that are not among the trials are evaluated on the study's workers.
 
         Raises:
             NoResultError: no trial completed at full fidelity, or none of those is feasible; the message says why.
-            SettingError: no trial has that metric.
+            SettingError: no trial has that metric; or neighbours have to be evaluated, and the results do not come from a
+                Tuner, which has the objective.
         """
+        if select not in ("best", "robust"):
+            raise SettingError(f"`select` is 'best' or 'robust'; got {select!r}.")
         names = list(self.table.outcomes.metrics)
         if metric is not None and metric not in names and names:
             raise SettingError(f"no trial returned the metric {metric!r}: {nearest(metric, names)}")
@@ -207,6 +187,8 @@ class ResultGrid(Sequence[Result]):
                 )
             first = next(iter(self.table.outcomes.errors.values()), "there are none")
             raise NoResultError(f"no trial completed: {self.num_errors} of {len(self)} failed. The first: {first}")
+        if select == "robust":
+            return self[self._most_robust_row(metric or self.study.metric, mode or self.study.mode)]
         return self[int(best[0])]
 
     @property

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, closing
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from rbt_ray.analysis.permutation import PermutationTest
 from rbt_ray.engine import loop
 from rbt_ray.engine.dispatcher import Dispatcher
 from rbt_ray.engine.journal_retry import JournalRetry
@@ -34,18 +33,18 @@ from rbt_ray.pool.pool import Job, WorkerPool
 from rbt_ray.search.registry import make_searcher, recorded_kind
 from rbt_ray.store.journal import Ended, EndReason, Journal
 from rbt_ray.store.location import OWN_BUNDLE
-from rbt_ray.store.table import TrialTable
 from rbt_ray.study.study import Study
 from rbt_ray.tuner.after_search import AfterSearch
 from rbt_ray.tuner.benchmark import benchmark_returns
 from rbt_ray.tuner.changed_prices import check_bundle, prices_changed_error
 from rbt_ray.tuner.config import RunConfig, TuneConfig
 from rbt_ray.tuner.nested import NestedStudies, copies_of
-from rbt_ray.tuner.permutation import check_permutations, permutation_test
+from rbt_ray.tuner.on_workers import OnWorkers
 from rbt_ray.tuner.plan import StudyPlan, plan_new, plan_restored
 from rbt_ray.tuner.pools import backend_of, pool_for, shutdown
 from rbt_ray.tuner.progress import Callbacks, show_progress
 from rbt_ray.tuner.result_grid import ResultGrid
+from rbt_ray.tuner.robustness import Rerun
 from rbt_ray.tuner.same_objective import (
     changed_parts,
     describe_changes,
@@ -191,18 +190,14 @@ class Tuner:
         return results
 
     def _results(self) -> ResultGrid:
-        return ResultGrid(self.path, self._study, self._test_by_permutation)
+        return ResultGrid(self.path, self._study, OnWorkers(self._workers))
 
-    def _test_by_permutation(self, table: TrialTable, n: int) -> PermutationTest:
-        n = check_permutations(self._study, n)
-        assert self._bundle is not None
-        run_config = self._plan.run_config
+    @contextmanager
+    def _workers(self) -> Iterator[Rerun]:
         with self._location.locked(), interrupt_on_signals() as interrupt, self._pool() as pool:
-            nested = self._nested(self._bundle, pool, interrupt, self._own_sources())
-            found = permutation_test(table, self._plan.objective, n, nested, verbose=run_config.verbose)
-        if found is None:
-            raise StudyInterrupted("the permutation test was stopped. Call `permutation_test` again to continue it.")
-        return found
+            sources = self._own_sources()
+            nested, job = self._nested(pool, interrupt, sources), self._task(pool).pack(sources)
+            yield Rerun(self._plan.objective, nested, pool, job, interrupt)
 
     def _pool(self) -> AbstractContextManager[WorkerPool]:
         # An objective with prices of its own may use numba too: then the driver has usually imported it.
@@ -264,7 +259,7 @@ class Tuner:
             task,
             job,
             sources,
-            None if self._bundle is None else self._nested(self._bundle, pool, interrupt, sources),
+            None if self._bundle is None else self._nested(pool, interrupt, sources),
             partial(self._dispatcher, pool, job),
             interrupt,
             run_config.trial_timeout_s,
@@ -346,13 +341,11 @@ class Tuner:
             purpose=purpose,
         )
 
-    def _nested(
-        self, bundle: Bundle, pool: WorkerPool, interrupt: Interrupt, sources: dict[str, Source]
-    ) -> NestedStudies:
+    def _nested(self, pool: WorkerPool, interrupt: Interrupt, sources: dict[str, Source]) -> NestedStudies:
         def run(plan: StudyPlan) -> EndReason:
             return Tuner(plan.objective, param_space=plan.study.space, _plan=plan)._run(pool, interrupt, sources)
 
-        return NestedStudies(self.path, bundle, self._plan.run_config, run, self._new_search)
+        return NestedStudies(self.path, self._bundle, self._plan.run_config, run, self._new_search)
 
     def _total(self) -> int | None:
         """Returns the number of trials the study will have; None if it is not known."""

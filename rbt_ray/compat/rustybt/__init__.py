@@ -1,6 +1,8 @@
 """RustyBT's optimization interface over rbt_ray's pools and Tuner; docs/moving/rustybt.md lists the differences."""
 
 from rbt_ray.compat.rustybt.config import OptimizationConfig, PerformanceThreshold
+from rbt_ray.compat.rustybt.monte_carlo import MonteCarloResult, MonteCarloSimulator
+from rbt_ray.compat.rustybt.noise_infusion import NoiseInfusionResult, NoiseInfusionSimulator
 from rbt_ray.compat.rustybt.objective import ObjectiveFunction
 from rbt_ray.compat.rustybt.optimizer import BOHBOptimizer, Optimizer
 from rbt_ray.compat.rustybt.parallel_optimizer import ParallelOptimizer, WorkerStats
@@ -17,6 +19,12 @@ from rbt_ray.compat.rustybt.search_algorithms import (
     GridSearchAlgorithm,
     RandomSearchAlgorithm,
     SearchAlgorithm,
+)
+from rbt_ray.compat.rustybt.sensitivity import (
+    InteractionResult,
+    SensitivityAnalyzer,
+    SensitivityResult,
+    calculate_stability_score,
 )
 from rbt_ray.compat.rustybt.shared_bundle import (
     BundleConnectionPool,
@@ -41,6 +49,11 @@ __all__ = [
     "DiscreteParameter",
     "GeneticAlgorithm",
     "GridSearchAlgorithm",
+    "InteractionResult",
+    "MonteCarloResult",
+    "MonteCarloSimulator",
+    "NoiseInfusionResult",
+    "NoiseInfusionSimulator",
     "ObjectiveFunction",
     "OptimizationConfig",
     "OptimizationResult",
@@ -51,6 +64,8 @@ __all__ = [
     "PersistentWorkerPool",
     "RandomSearchAlgorithm",
     "SearchAlgorithm",
+    "SensitivityAnalyzer",
+    "SensitivityResult",
     "SharedBundleContext",
     "SharedBundleMetadata",
     "WalkForwardOptimizer",
@@ -58,6 +73,7 @@ __all__ = [
     "WindowConfig",
     "WindowResult",
     "WorkerStats",
+    "calculate_stability_score",
     "cleanup_global_pool",
     "get_bundle_from_pool",
     "get_global_pool",

@@ -152,6 +152,10 @@ class Strategy(ABC):
         """Returns the same objective with other metrics."""
         return replace(self, metrics=tuple(names))
 
+    def with_costs_times(self, factor: float) -> Self:
+        """Returns the same objective with its costs multiplied by a factor."""
+        return replace(self, turnover_bps=self.turnover_bps * factor)
+
     def fills(self, data: BundleView) -> Execution:
         """Returns when orders on this data are filled.
 
