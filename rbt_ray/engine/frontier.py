@@ -59,6 +59,9 @@ class Frontier:
     report the result of the oldest open trial to it; repeat. The sequence of these calls thus depends only on the results, not
     on the number of workers, the batches or the order of arrival. With ``deterministic=False`` the searcher receives results in
     the order of arrival. A searcher that does not learn (``learns = False``) gets requests for many proposals and no results.
+
+    In an extended study, a searcher that learns reaches the limits of each phase, gets all results of it, and then continues
+    with the next limits. The table thus depends on the limits alone, not on when the study was extended.
     """
 
     def __init__(self, study: Study, searcher: Searcher) -> None:
@@ -66,6 +69,9 @@ class Frontier:
         self._searcher = searcher
         self._learns: bool = getattr(searcher, "learns", True)
         self._counts_samples = not recorded_kind(study).limits_itself
+        self._limits, *later = (*study.phases, study.limits)[0 if self._learns else -1 :]
+        self._later = deque(later)
+        self._cut: Proposals | None = None  # a proposal beyond the limits, which the next phase begins with
         self._earlier = DigestSet()  # digests of proposed configs; a set of ints would take ten times the memory
         self._recent = set[int]()
         self._cost, self._spent = Cost(), 0.0
@@ -85,7 +91,7 @@ class Frontier:
     @property
     def exhausted(self) -> bool:
         """Whether no more trials will be proposed."""
-        return self._closed or self._searcher.done
+        return self._closed or (self._cut is None and self._searcher.done)
 
     @property
     def n_open(self) -> int:
@@ -116,14 +122,25 @@ class Frontier:
         while True:
             while self._n_open < self._study.max_pending and (batch := self._ask(1)):
                 asked += batch
-            if (trial := self._next_to_tell()) is None:
+            if (trial := self._next_to_tell()) is not None:
+                self._tell(trial)
+            elif self._later and self.done:
+                self._start_phase()
+            else:
                 return [ProposalBatch.concat(asked)] if asked else []
-            self._tell(trial)
+
+    def _start_phase(self) -> None:
+        self._limits, self._closed = self._later.popleft(), False
+        if self._cut is None and (extend := getattr(self._searcher, "extend", None)) is not None:
+            extend(self._limits.num_samples)
 
     def _ask(self, n: int) -> list[ProposalBatch]:
         if n <= 0 or self.exhausted:
             return []
-        proposals = self._apply_limits(self._columns(self._searcher.ask(n)))
+        proposed, self._cut = self._cut if self._cut is not None else self._columns(self._searcher.ask(n)), None
+        proposals = self._apply_limits(proposed)
+        if self._later and len(proposals) < len(proposed):
+            self._cut = proposed[len(proposals) :]
         if not len(proposals):
             return []
         batch = ProposalBatch(self._asked, proposals.points, proposals.fidelity)
@@ -155,23 +172,29 @@ class Frontier:
 
     def _apply_limits(self, proposals: Proposals) -> Proposals:
         n = len(proposals)
-        if self._study.max_cost is not None and n:
+        most, spent = self._limits.max_cost, np.empty(0)
+        if most is not None and n:
             spent = self._spent + np.cumsum(self._cost.of(proposals.points, proposals.fidelity))
-            n = int((spent <= self._study.max_cost * (1 + _SLACK)).sum())
-            self._closed = n < len(proposals)
-            self._spent = float(spent[n - 1]) if n else self._spent
-        if self._counts_samples and self._study.num_samples is not None and n:
-            digests = self._study.space.digests(proposals.points[:n])
-            for row in np.flatnonzero(~self._earlier.has(digests)).tolist():
-                digest = int(digests[row])
-                if digest not in self._recent and len(self._earlier) + len(self._recent) >= self._study.num_samples:
-                    self._closed = True
-                    return proposals[:row]
-                self._recent.add(digest)
-            if len(self._recent) >= _RECENT:
-                self._earlier.add(np.fromiter(self._recent, np.uint64, len(self._recent)))
-                self._recent.clear()
+            n = int((spent <= most * (1 + _SLACK)).sum())
+        if self._counts_samples and self._limits.num_samples is not None and n:
+            n = self._n_within_samples(proposals.points[:n], self._limits.num_samples)
+        self._closed = n < len(proposals)
+        if n and len(spent):
+            self._spent = float(spent[n - 1])
         return proposals if n == len(proposals) else proposals[:n]
+
+    def _n_within_samples(self, points: FloatArray, most: int) -> int:
+        """Returns how many of the points can be proposed before there are more than `most` different ones."""
+        digests = self._study.space.digests(points)
+        for row in np.flatnonzero(~self._earlier.has(digests)).tolist():
+            digest = int(digests[row])
+            if digest not in self._recent and len(self._earlier) + len(self._recent) >= most:
+                return int(row)
+            self._recent.add(digest)
+        if len(self._recent) >= _RECENT:
+            self._earlier.add(np.fromiter(self._recent, np.uint64, len(self._recent)))
+            self._recent.clear()
+        return len(points)
 
     def _next_to_tell(self) -> int | None:
         if not self._study.deterministic:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import date
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from rbt_ray.errors import SettingError
 from rbt_ray.nearest import nearest
@@ -186,6 +186,9 @@ class RunConfig:
             part of the study's definition: `Tuner.restore` ignores it.
         mirror_interval_s: how often, in seconds, to sync the mirror of a study at a URI. If the driver's disk is lost, at
             most the trials of one interval are lost, and `Tuner.restore(uri, ...)` runs them again.
+        exist: what to do if there is a study of that name: "refuse" raises; "resume" continues it, gives its results if it is
+            done, and extends it if only `num_samples`, `max_cost` or the grid have grown; "new" uses the first free name of
+            `name-2`, `name-3` and so on.
 
     Raises:
         SettingError: a value is not allowed.
@@ -207,6 +210,7 @@ class RunConfig:
     verbose: int = 1
     recheck: int = 10
     mirror_interval_s: float = 10.0
+    exist: Literal["refuse", "resume", "new"] = "refuse"
 
     def __post_init__(self) -> None:
         if self.name is not None and (not isinstance(self.name, str) or not _NAME.fullmatch(self.name)):
@@ -215,6 +219,7 @@ class RunConfig:
             )
         if self.backend != "auto" and not (isinstance(self.backend, str) and backends.is_known(self.backend)):
             _choice("backend", self.backend, ("auto", *backends.names()))
+        _choice("exist", self.exist, ("refuse", "resume", "new"))
         if self.backend == "local":
             for name in ("address", "resources_per_worker"):
                 value = getattr(self, name)

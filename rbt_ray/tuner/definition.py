@@ -181,6 +181,7 @@ def define(
         benchmark=study_benchmark(tune.benchmark, bundle, train_bars),
         audit=tune.audit,
         constraints=constraints,
+        time_budget_s=tune.time_budget_s,
     )
     if study.audit and (bundle is None or not study.is_adaptive):
         what = "there is no `bundle`" if bundle is None else f"the results of {study.search_alg!r} choose no trials"
