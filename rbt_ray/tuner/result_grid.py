@@ -307,6 +307,7 @@ class ResultGrid(Sequence[Result]):
 
         Raises:
             NoResultError: there are no trials.
+            SettingError: hpbandster is not installed.
         """
         from rbt_ray.export.hpbandster_result import to_hpbandster
 
