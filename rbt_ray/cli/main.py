@@ -129,6 +129,9 @@ def run(
     samples: Samples = None,
     seed: Seed = None,
     exist: Exist = None,
+    estimate: Annotated[
+        bool, typer.Option("--estimate", help="Run a few configurations, and say what the whole study will take.")
+    ] = False,
 ) -> None:
     """Run the study that a TOML file defines."""
     _start_fork_server(workers, backend, address)
@@ -140,6 +143,7 @@ def run(
             as_json=json,
             search=_search_overrides(samples, seed),
             run_over={**_run_overrides(backend, address, workers), **({} if exist is None else {"exist": exist})},
+            estimate=estimate,
         )
     )
 

@@ -40,12 +40,18 @@ def demo(*, as_json: bool, search: Mapping[str, Any], run: Mapping[str, Any]) ->
     return _fit(tuner, as_json=as_json)
 
 
-def run(path: Path, *, as_json: bool, search: Mapping[str, Any], run_over: Mapping[str, Any]) -> int:
-    """Runs a study file."""
+def run(
+    path: Path, *, as_json: bool, search: Mapping[str, Any], run_over: Mapping[str, Any], estimate: bool = False
+) -> int:
+    """Runs a study file, or estimates what it will take."""
     from rbt_ray.cli.study_file import read_study_file
 
     study = read_study_file(path, search, run_over)
     _warm_up(study.run_config)
+    if estimate:
+        from rbt_ray.cli.estimates import print_estimate
+
+        return print_estimate(study, as_json=as_json)
     from rbt_ray.tuner.tuner import Tuner
 
     tuner = Tuner(

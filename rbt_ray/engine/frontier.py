@@ -16,6 +16,7 @@ from rbt_ray.search.digest_set import DigestSet
 from rbt_ray.search.registry import recorded_kind
 from rbt_ray.search.searcher import Searcher
 from rbt_ray.store.journal import Asked, Finished
+from rbt_ray.study.stop_rule import StopRule, most_open
 from rbt_ray.study.study import Study
 from rbt_ray.study.trials import Cost
 from rbt_ray.types import FloatArray, Proposal
@@ -72,6 +73,8 @@ class Frontier:
         self._limits, *later = (*study.phases, study.limits)[0 if self._learns else -1 :]
         self._later = deque(later)
         self._cut: Proposals | None = None  # a proposal beyond the limits, which the next phase begins with
+        self._rule = None if study.stop is None else StopRule(study.stop, study.metric, study.mode)
+        self._unchecked: dict[int, float] = {}  # losses by trial, which wait for those of earlier trials
         self._earlier = DigestSet()  # digests of proposed configs; a set of ints would take ten times the memory
         self._recent = set[int]()
         self._cost, self._spent = Cost(), 0.0
@@ -91,7 +94,12 @@ class Frontier:
     @property
     def exhausted(self) -> bool:
         """Whether no more trials will be proposed."""
-        return self._closed or (self._cut is None and self._searcher.done)
+        return self._closed or bool(self.stop_note) or (self._cut is None and self._searcher.done)
+
+    @property
+    def stop_note(self) -> str:
+        """Why the search stopped before its limits, as a sentence; "" if it did not."""
+        return "" if self._rule is None else self._rule.note
 
     @property
     def n_open(self) -> int:
@@ -100,7 +108,7 @@ class Frontier:
 
     def finish(self, finished: Finished) -> None:
         """Adds the results of a batch that the journal has recorded."""
-        if not self._learns:
+        if not self._learns and self._rule is None:
             self._n_open -= len(finished.trials)
             return
         loss = self._study.loss_of(finished.outcomes.metrics, len(finished.trials))
@@ -109,6 +117,10 @@ class Frontier:
         violation = self._study.violation(finished.points, finished.outcomes, finished.fidelity)
         if violation is not None:
             loss[violation > 0] = np.nan
+        if not self._learns:
+            self._n_open -= len(finished.trials)
+            self._check_in_order(finished, loss)
+            return
         for row, trial in enumerate(finished.trials.tolist()):
             self._arrived[trial] = finished, loss, violation, row
             if not self._study.deterministic:
@@ -117,7 +129,11 @@ class Frontier:
     def advance(self) -> list[ProposalBatch]:
         """Reports results and requests proposals as the rule allows; the caller records the new proposals, then runs them."""
         if not self._learns:
-            return self._ask(self._study.max_pending - self._n_open)
+            most = self._study.max_pending
+            if self._rule is None:
+                return self._ask(most - self._n_open)
+            # Counted from the oldest trial without a result: what is proposed must not depend on the order of arrival.
+            return self._ask(min(most, most_open(self._oldest)) - (self._asked - self._oldest))
         asked: list[ProposalBatch] = []
         while True:
             while self._n_open < self._study.max_pending and (batch := self._ask(1)):
@@ -128,6 +144,14 @@ class Frontier:
                 self._start_phase()
             else:
                 return [ProposalBatch.concat(asked)] if asked else []
+
+    def _check_in_order(self, finished: Finished, loss: FloatArray) -> None:
+        """Gives losses of a search that does not learn to the rule, in trial order."""
+        assert self._rule is not None
+        self._unchecked.update(zip(finished.trials.tolist(), loss.tolist(), strict=True))
+        while self._oldest in self._unchecked:
+            self._rule.add(self._unchecked.pop(self._oldest))
+            self._oldest += 1
 
     def _start_phase(self) -> None:
         self._limits, self._closed = self._later.popleft(), False
@@ -212,6 +236,8 @@ class Frontier:
             duration_s=finished.outcomes.duration_s[rows],
         )
         proposals = self._proposals.pop(trial)
+        if self._rule is not None and finished.fidelity == 1.0:
+            self._rule.add(float(loss[row]))
         if row in finished.outcomes.checkpoints:
             self._cost.record_checkpoint(proposals.points[0], float(proposals.fidelity[0]))
         self._n_open -= 1

@@ -20,6 +20,7 @@ from rbt_ray.study.constraint import Constraint
 from rbt_ray.study.constraint_parser import parse_all
 from rbt_ray.study.limits import Limits
 from rbt_ray.study.space import Space
+from rbt_ray.study.stop_rule import check_stop
 from rbt_ray.study.windows import WindowPlan
 from rbt_ray.types import COMPLETED, Config, FidelityKind, FloatArray, Mode
 
@@ -137,6 +138,7 @@ class Study:
         constraints: conditions that name metrics, which feasible trials satisfy. Those on parameters alone are the space's.
         phases: the limits before each extension, oldest first: a search that learns, or has a scheduler, reaches each in turn.
         time_budget_s: seconds after which a run of the study stops; it changes no result.
+        stop: when the search stops before its limits: see `study.stop_rule`.
     """
 
     name: str
@@ -169,6 +171,7 @@ class Study:
     constraints: tuple[str, ...] = ()
     phases: tuple[Limits, ...] = ()
     time_budget_s: float | None = None
+    stop: dict[str, float] | None = None
 
     @property
     def is_adaptive(self) -> bool:
@@ -293,6 +296,7 @@ class Study:
             given["benchmark"] = _benchmark(plain.get("benchmark"), given["bundle"])
             if plain.get("accounting", 1) == 1:
                 _complete(given)
+            check_stop(plain.get("stop"))
             study = cls(**given)
             _ = study.constrained_metrics  # parses the constraints
             study.space.decode(study.space.canonical(study.space.from_unit(np.full((1, study.space.n_params), 0.5))))

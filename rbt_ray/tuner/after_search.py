@@ -60,7 +60,8 @@ class AfterSearch:
 
         A search that is not done has its best trial evaluated for the verdict, and nothing more.
         """
-        progress.notes = searcher.notes if isinstance(searcher, (ScheduledSearch, FixedSequence)) else []
+        notes = searcher.notes if isinstance(searcher, (ScheduledSearch, FixedSequence)) else []
+        progress.notes = [*notes, progress.stop_note] if progress.stop_note else notes
         study, nested = self.study, self.nested
         reviewed, validated = None, None
         is_done = reason == "done"

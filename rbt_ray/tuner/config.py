@@ -17,6 +17,7 @@ from rbt_ray.search.registry import check_search_alg
 from rbt_ray.search.scheduler_registry import scheduler_to_json
 from rbt_ray.study.constraint_functions import text_of
 from rbt_ray.study.constraint_parser import conjuncts
+from rbt_ray.study.stop_rule import check_stop
 from rbt_ray.tuner.splits import check_validation
 from rbt_ray.types import RESULT_COLUMNS, Config, FidelityKind, Mode
 
@@ -68,6 +69,9 @@ class TuneConfig:
         audit: how many configs to draw from the space at random and evaluate at full fidelity after a search whose results
             decide which trials follow. The verdict on such a search needs them. None: 128 after a search that cost 2,560
             evaluations at full fidelity or more, else 0.
+        stop: when the search stops before its limits: ``{"no_improvement": 200}`` after so many trials at full fidelity, in
+            trial order, without a better one; ``{"target": 3.0}`` when a trial's metric is as good. Trials that are open then
+            still run.
 
     Raises:
         SettingError: a value is not allowed.
@@ -94,6 +98,7 @@ class TuneConfig:
     benchmark: Any = "hold"
     audit: int | None = None
     constraints: Sequence[Any] = ()
+    stop: Mapping[str, float] | None = None
 
     def __post_init__(self) -> None:
         _check(isinstance(self.metric, str) and self.metric, "metric", "the name of a metric", self.metric)
@@ -140,6 +145,7 @@ class TuneConfig:
             self.benchmark,
         )
         check_constraints(self.constraints)
+        check_stop(self.stop)
         points = self.points_to_evaluate
         if points is not None and (isinstance(points, (str, Mapping)) or not isinstance(points, Sequence)):
             raise SettingError(f"`points_to_evaluate` is a list of configs, such as [{{'fast': 10}}]; got {points!r}.")
