@@ -74,7 +74,8 @@ class Frontier:
         self._later = deque(later)
         self._cut: Proposals | None = None  # a proposal beyond the limits, which the next phase begins with
         self._rule = None if study.stop is None else StopRule(study.stop, study.metric, study.mode)
-        self._unchecked: dict[int, float] = {}  # losses by trial, which wait for those of earlier trials
+        self._unchecked: dict[int, float | None] = {}  # losses by trial, which wait for those of earlier trials
+        self._ask_until = 0
         self._earlier = DigestSet()  # digests of proposed configs; a set of ints would take ten times the memory
         self._recent = set[int]()
         self._cost, self._spent = Cost(), 0.0
@@ -94,7 +95,8 @@ class Frontier:
     @property
     def exhausted(self) -> bool:
         """Whether no more trials will be proposed."""
-        return self._closed or bool(self.stop_note) or (self._cut is None and self._searcher.done)
+        stopped = bool(self.stop_note) and self._asked >= self._ask_until
+        return self._closed or stopped or (self._cut is None and self._searcher.done)
 
     @property
     def stop_note(self) -> str:
@@ -129,11 +131,9 @@ class Frontier:
     def advance(self) -> list[ProposalBatch]:
         """Reports results and requests proposals as the rule allows; the caller records the new proposals, then runs them."""
         if not self._learns:
-            most = self._study.max_pending
             if self._rule is None:
-                return self._ask(most - self._n_open)
-            # Counted from the oldest trial without a result: what is proposed must not depend on the order of arrival.
-            return self._ask(min(most, most_open(self._oldest)) - (self._asked - self._oldest))
+                return self._ask(self._study.max_pending - self._n_open)
+            return self._ask((self._ask_until if self.stop_note else self._most_asked()) - self._asked)
         asked: list[ProposalBatch] = []
         while True:
             while self._n_open < self._study.max_pending and (batch := self._ask(1)):
@@ -148,14 +148,26 @@ class Frontier:
     def _check_in_order(self, finished: Finished, loss: FloatArray) -> None:
         """Gives losses of a search that does not learn to the rule, in trial order."""
         assert self._rule is not None
-        self._unchecked.update(zip(finished.trials.tolist(), loss.tolist(), strict=True))
+        counts = finished.fidelity == 1.0
+        for trial, value in zip(finished.trials.tolist(), loss.tolist(), strict=True):
+            self._unchecked[trial] = value if counts else None
         while self._oldest in self._unchecked:
-            self._rule.add(self._unchecked.pop(self._oldest))
+            if not self._rule.note:  # what would be asked if this result arrived alone
+                self._ask_until = self._most_asked()
+            if (value := self._unchecked.pop(self._oldest)) is not None:
+                self._rule.add(value)
             self._oldest += 1
+
+    def _most_asked(self) -> int:
+        """Returns how many trials may be proposed in all.
+
+        Counted from the oldest trial without a result, because it must not depend on the order of arrival.
+        """
+        return self._oldest + min(self._study.max_pending, most_open(self._oldest))
 
     def _start_phase(self) -> None:
         self._limits, self._closed = self._later.popleft(), False
-        if self._cut is None and (extend := getattr(self._searcher, "extend", None)) is not None:
+        if (extend := getattr(self._searcher, "extend", None)) is not None:
             extend(self._limits.num_samples)
 
     def _ask(self, n: int) -> list[ProposalBatch]:

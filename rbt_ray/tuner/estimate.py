@@ -95,13 +95,13 @@ def estimate(objective: Any, param_space: Any, bundle: Any, tune: TuneConfig, ru
                 objective, param_space=param_space, bundle=bundle, tune_config=tuned, run_config=settings
             ).fit()
             last = results.runs[-1]
+            if not results.num_terminated:
+                raise NoResultError(
+                    f"no config of {len(results)} completed, so there is no estimate. The first: {results.errors[0]}"
+                )
             if len(results) < n or last.wall_s >= _LEAST_SECONDS or n >= counts[-1][0]:
                 break
         n_bytes = max(_journal_bytes(results.path) - empty, 0) / len(results)
-    if not results.num_terminated:
-        raise NoResultError(
-            f"no config of {len(results)} completed, so there is no estimate. The first: {results.errors[0]}"
-        )
     seconds = _seconds_per_config(results)
     low, high = counts[0], counts[-1]
     workers = last.n_workers

@@ -70,7 +70,7 @@ def test_a_study_that_was_interrupted_stops_at_the_same_trial(tmp_path):
 def leveraged(limit):
     def objective(params, data):
         weights = np.full((data.n_bars, data.n_symbols), params["leverage"] / data.n_symbols)
-        return rbt.backtest(data, weights, drawdown_limit=limit)
+        return rbt.backtest(data, weights, missing="zero", drawdown_limit=limit)
 
     return objective
 
@@ -107,8 +107,8 @@ def test_a_limited_run_is_the_unlimited_one_up_to_its_last_bar():
         weights = rng.normal(0, 0.4, (data.n_bars, data.n_symbols))
         limit = float(rng.uniform(0.05, 0.9))
         for rebalance in ("every_bar", "on_change"):
-            free = rbt.backtest(data, weights, rebalance=rebalance)
-            run = rbt.backtest(data, weights, rebalance=rebalance, drawdown_limit=limit)
+            free = rbt.backtest(data, weights, rebalance=rebalance, missing="zero")
+            run = rbt.backtest(data, weights, rebalance=rebalance, missing="zero", drawdown_limit=limit)
             equity = np.cumprod(1 + free.returns)
             drawdown = equity / np.maximum(np.maximum.accumulate(equity), 1) - 1
             if run.ended_bar is None:
@@ -232,7 +232,7 @@ def test_an_estimate_without_limits_or_results_is_refused(tmp_path):
         raise ValueError("never")
 
     tune = rbt.TuneConfig(metric="score", search_alg="random", num_samples=20, seed=1)
-    with pytest.raises(NoResultError, match=r"no config of 16 completed.*ValueError: never"):
+    with pytest.raises(NoResultError, match=r"(?s)no config of 16 completed.*ValueError: never"):
         estimate(fails, SPACE, None, tune, run)
 
 
