@@ -113,7 +113,7 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt uv
 	$(BIN)/uv pip install --quiet --python $(VENV) --compile-bytecode --constraint constraints.txt \
-	  --group dev --editable '.[ta,polars,optuna,cluster]'
+	  --group dev --editable '.[ta,polars,optuna,hpbandster,cluster]'
 	$(BIN)/python -m compileall -q rbt_ray
 	$(BIN)/python -m rbt_ray.objectives.compile
 	@touch $(READY)

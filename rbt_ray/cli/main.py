@@ -36,6 +36,9 @@ Address = Annotated[Optional[str], typer.Option(help="The Ray cluster to join: a
 Workers = Annotated[Optional[int], typer.Option(help="The number of workers.")]
 Samples = Annotated[Optional[int], typer.Option(help="The number of configurations to try.")]
 Seed = Annotated[Optional[int], typer.Option(help="The seed for all random numbers.")]
+Exist = Annotated[
+    Optional[str], typer.Option(help="What to do if the study exists: refuse, resume, or new (as name-2, name-3, ...).")
+]
 StudyPath = Annotated[str, typer.Argument(help="The study's folder or URI.", metavar="PATH")]
 
 
@@ -125,6 +128,10 @@ def run(
     workers: Workers = None,
     samples: Samples = None,
     seed: Seed = None,
+    exist: Exist = None,
+    estimate: Annotated[
+        bool, typer.Option("--estimate", help="Run a few configurations, and say what the whole study will take.")
+    ] = False,
 ) -> None:
     """Run the study that a TOML file defines."""
     _start_fork_server(workers, backend, address)
@@ -135,7 +142,8 @@ def run(
             study,
             as_json=json,
             search=_search_overrides(samples, seed),
-            run_over=_run_overrides(backend, address, workers),
+            run_over={**_run_overrides(backend, address, workers), **({} if exist is None else {"exist": exist})},
+            estimate=estimate,
         )
     )
 
@@ -147,16 +155,19 @@ def resume(
     backend: Backend = None,
     address: Address = None,
     workers: Workers = None,
+    samples: Annotated[Optional[int], typer.Option(help="Extend the study to so many configurations in all.")] = None,
     accept_changes: Annotated[
         bool, typer.Option("--accept-changes", help="Continue even if the objective or the accounting has changed.")
     ] = False,
 ) -> None:
-    """Continue an interrupted study."""
+    """Continue an interrupted study, or extend one."""
     _start_fork_server(workers, backend, address)
     from rbt_ray.cli import studies
 
     run_over = _run_overrides(backend, address, workers)
-    raise typer.Exit(studies.resume(path, as_json=json, accept_changes=accept_changes, run_over=run_over))
+    raise typer.Exit(
+        studies.resume(path, as_json=json, accept_changes=accept_changes, samples=samples, run_over=run_over)
+    )
 
 
 @app.command()

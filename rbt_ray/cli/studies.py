@@ -40,12 +40,18 @@ def demo(*, as_json: bool, search: Mapping[str, Any], run: Mapping[str, Any]) ->
     return _fit(tuner, as_json=as_json)
 
 
-def run(path: Path, *, as_json: bool, search: Mapping[str, Any], run_over: Mapping[str, Any]) -> int:
-    """Runs a study file."""
+def run(
+    path: Path, *, as_json: bool, search: Mapping[str, Any], run_over: Mapping[str, Any], estimate: bool = False
+) -> int:
+    """Runs a study file, or estimates what it will take."""
     from rbt_ray.cli.study_file import read_study_file
 
     study = read_study_file(path, search, run_over)
     _warm_up(study.run_config)
+    if estimate:
+        from rbt_ray.cli.estimates import print_estimate
+
+        return print_estimate(study, as_json=as_json)
     from rbt_ray.tuner.tuner import Tuner
 
     tuner = Tuner(
@@ -58,19 +64,19 @@ def run(path: Path, *, as_json: bool, search: Mapping[str, Any], run_over: Mappi
     return _fit(tuner, as_json=as_json)
 
 
-def resume(path: str, *, as_json: bool, accept_changes: bool, run_over: Mapping[str, Any]) -> int:
-    """Resumes a study whose objective can be imported by its address."""
+def resume(path: str, *, as_json: bool, accept_changes: bool, samples: int | None, run_over: Mapping[str, Any]) -> int:
+    """Resumes a study whose objective can be imported by its address; extends it to `samples` configs if given."""
     from rbt_ray.cli.study_file import load_objective
     from rbt_ray.search.registry import recorded_kind
+    from rbt_ray.store.continuation import study_of
     from rbt_ray.store.journal import Journal
     from rbt_ray.store.location import StudyLocation
-    from rbt_ray.study.study import Study
     from rbt_ray.tuner.config import with_saved_settings
     from rbt_ray.tuner.tuner import Tuner
 
     location = StudyLocation(path)
     with contextlib.closing(Journal(location.fetch())) as journal:
-        study = Study.from_json(journal.definition)
+        study = study_of(journal)
     run_config = with_saved_settings(_run_config(run_over), study.run)
     _warm_up(run_config)
     if recorded_kind(study).is_object or not study.objective.is_importable:
@@ -80,7 +86,7 @@ def resume(path: str, *, as_json: bool, accept_changes: bool, run_over: Mapping[
         )
     address = study.objective
     objective = load_objective(address.name, address.options, Path(address.folder))
-    tuner = Tuner.restore(path, objective, run_config=run_config, accept_changes=accept_changes)
+    tuner = Tuner.restore(path, objective, run_config=run_config, num_samples=samples, accept_changes=accept_changes)
     return _fit(tuner, as_json=as_json)
 
 

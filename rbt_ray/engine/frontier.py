@@ -16,6 +16,7 @@ from rbt_ray.search.digest_set import DigestSet
 from rbt_ray.search.registry import recorded_kind
 from rbt_ray.search.searcher import Searcher
 from rbt_ray.store.journal import Asked, Finished
+from rbt_ray.study.stop_rule import StopRule, most_open
 from rbt_ray.study.study import Study
 from rbt_ray.study.trials import Cost
 from rbt_ray.types import FloatArray, Proposal
@@ -59,6 +60,9 @@ class Frontier:
     report the result of the oldest open trial to it; repeat. The sequence of these calls thus depends only on the results, not
     on the number of workers, the batches or the order of arrival. With ``deterministic=False`` the searcher receives results in
     the order of arrival. A searcher that does not learn (``learns = False``) gets requests for many proposals and no results.
+
+    In an extended study, a searcher that learns reaches the limits of each phase, gets all results of it, and then continues
+    with the next limits. The table thus depends on the limits alone, not on when the study was extended.
     """
 
     def __init__(self, study: Study, searcher: Searcher) -> None:
@@ -66,6 +70,12 @@ class Frontier:
         self._searcher = searcher
         self._learns: bool = getattr(searcher, "learns", True)
         self._counts_samples = not recorded_kind(study).limits_itself
+        self._limits, *later = (*study.phases, study.limits)[0 if self._learns else -1 :]
+        self._later = deque(later)
+        self._cut: Proposals | None = None  # a proposal beyond the limits, which the next phase begins with
+        self._rule = None if study.stop is None else StopRule(study.stop, study.metric, study.mode)
+        self._unchecked: dict[int, float | None] = {}  # losses by trial, which wait for those of earlier trials
+        self._ask_until = 0
         self._earlier = DigestSet()  # digests of proposed configs; a set of ints would take ten times the memory
         self._recent = set[int]()
         self._cost, self._spent = Cost(), 0.0
@@ -85,7 +95,13 @@ class Frontier:
     @property
     def exhausted(self) -> bool:
         """Whether no more trials will be proposed."""
-        return self._closed or self._searcher.done
+        stopped = bool(self.stop_note) and self._asked >= self._ask_until
+        return self._closed or stopped or (self._cut is None and self._searcher.done)
+
+    @property
+    def stop_note(self) -> str:
+        """Why the search stopped before its limits, as a sentence; "" if it did not."""
+        return "" if self._rule is None else self._rule.note
 
     @property
     def n_open(self) -> int:
@@ -94,7 +110,7 @@ class Frontier:
 
     def finish(self, finished: Finished) -> None:
         """Adds the results of a batch that the journal has recorded."""
-        if not self._learns:
+        if not self._learns and self._rule is None:
             self._n_open -= len(finished.trials)
             return
         loss = self._study.loss_of(finished.outcomes.metrics, len(finished.trials))
@@ -103,6 +119,10 @@ class Frontier:
         violation = self._study.violation(finished.points, finished.outcomes, finished.fidelity)
         if violation is not None:
             loss[violation > 0] = np.nan
+        if not self._learns:
+            self._n_open -= len(finished.trials)
+            self._check_in_order(finished, loss)
+            return
         for row, trial in enumerate(finished.trials.tolist()):
             self._arrived[trial] = finished, loss, violation, row
             if not self._study.deterministic:
@@ -111,19 +131,52 @@ class Frontier:
     def advance(self) -> list[ProposalBatch]:
         """Reports results and requests proposals as the rule allows; the caller records the new proposals, then runs them."""
         if not self._learns:
-            return self._ask(self._study.max_pending - self._n_open)
+            if self._rule is None:
+                return self._ask(self._study.max_pending - self._n_open)
+            return self._ask((self._ask_until if self.stop_note else self._most_asked()) - self._asked)
         asked: list[ProposalBatch] = []
         while True:
             while self._n_open < self._study.max_pending and (batch := self._ask(1)):
                 asked += batch
-            if (trial := self._next_to_tell()) is None:
+            if (trial := self._next_to_tell()) is not None:
+                self._tell(trial)
+            elif self._later and self.done:
+                self._start_phase()
+            else:
                 return [ProposalBatch.concat(asked)] if asked else []
-            self._tell(trial)
+
+    def _check_in_order(self, finished: Finished, loss: FloatArray) -> None:
+        """Gives losses of a search that does not learn to the rule, in trial order."""
+        assert self._rule is not None
+        counts = finished.fidelity == 1.0
+        for trial, value in zip(finished.trials.tolist(), loss.tolist(), strict=True):
+            self._unchecked[trial] = value if counts else None
+        while self._oldest in self._unchecked:
+            if not self._rule.note:  # what would be asked if this result arrived alone
+                self._ask_until = self._most_asked()
+            if (value := self._unchecked.pop(self._oldest)) is not None:
+                self._rule.add(value)
+            self._oldest += 1
+
+    def _most_asked(self) -> int:
+        """Returns how many trials may be proposed in all.
+
+        Counted from the oldest trial without a result, because it must not depend on the order of arrival.
+        """
+        return self._oldest + min(self._study.max_pending, most_open(self._oldest))
+
+    def _start_phase(self) -> None:
+        self._limits, self._closed = self._later.popleft(), False
+        if (extend := getattr(self._searcher, "extend", None)) is not None:
+            extend(self._limits.num_samples)
 
     def _ask(self, n: int) -> list[ProposalBatch]:
         if n <= 0 or self.exhausted:
             return []
-        proposals = self._apply_limits(self._columns(self._searcher.ask(n)))
+        proposed, self._cut = self._cut if self._cut is not None else self._columns(self._searcher.ask(n)), None
+        proposals = self._apply_limits(proposed)
+        if self._later and len(proposals) < len(proposed):
+            self._cut = proposed[len(proposals) :]
         if not len(proposals):
             return []
         batch = ProposalBatch(self._asked, proposals.points, proposals.fidelity)
@@ -155,23 +208,29 @@ class Frontier:
 
     def _apply_limits(self, proposals: Proposals) -> Proposals:
         n = len(proposals)
-        if self._study.max_cost is not None and n:
+        most, spent = self._limits.max_cost, np.empty(0)
+        if most is not None and n:
             spent = self._spent + np.cumsum(self._cost.of(proposals.points, proposals.fidelity))
-            n = int((spent <= self._study.max_cost * (1 + _SLACK)).sum())
-            self._closed = n < len(proposals)
-            self._spent = float(spent[n - 1]) if n else self._spent
-        if self._counts_samples and self._study.num_samples is not None and n:
-            digests = self._study.space.digests(proposals.points[:n])
-            for row in np.flatnonzero(~self._earlier.has(digests)).tolist():
-                digest = int(digests[row])
-                if digest not in self._recent and len(self._earlier) + len(self._recent) >= self._study.num_samples:
-                    self._closed = True
-                    return proposals[:row]
-                self._recent.add(digest)
-            if len(self._recent) >= _RECENT:
-                self._earlier.add(np.fromiter(self._recent, np.uint64, len(self._recent)))
-                self._recent.clear()
+            n = int((spent <= most * (1 + _SLACK)).sum())
+        if self._counts_samples and self._limits.num_samples is not None and n:
+            n = self._n_within_samples(proposals.points[:n], self._limits.num_samples)
+        self._closed = n < len(proposals)
+        if n and len(spent):
+            self._spent = float(spent[n - 1])
         return proposals if n == len(proposals) else proposals[:n]
+
+    def _n_within_samples(self, points: FloatArray, most: int) -> int:
+        """Returns how many of the points can be proposed before there are more than `most` different ones."""
+        digests = self._study.space.digests(points)
+        for row in np.flatnonzero(~self._earlier.has(digests)).tolist():
+            digest = int(digests[row])
+            if digest not in self._recent and len(self._earlier) + len(self._recent) >= most:
+                return int(row)
+            self._recent.add(digest)
+        if len(self._recent) >= _RECENT:
+            self._earlier.add(np.fromiter(self._recent, np.uint64, len(self._recent)))
+            self._recent.clear()
+        return len(points)
 
     def _next_to_tell(self) -> int | None:
         if not self._study.deterministic:
@@ -189,6 +248,8 @@ class Frontier:
             duration_s=finished.outcomes.duration_s[rows],
         )
         proposals = self._proposals.pop(trial)
+        if self._rule is not None and finished.fidelity == 1.0:
+            self._rule.add(float(loss[row]))
         if row in finished.outcomes.checkpoints:
             self._cost.record_checkpoint(proposals.points[0], float(proposals.fidelity[0]))
         self._n_open -= 1

@@ -68,6 +68,7 @@ def run(
             journal.append(batch.to_event())
             dispatch(batch)
         if frontier.done:
+            progress.stop_note = frontier.stop_note
             return "done"
         if frontier.n_open == 0 and not frontier.exhausted:
             raise SearchStalledError(

@@ -25,6 +25,7 @@ class Progress:
         n_infeasible: recorded trials that break a constraint on metrics.
         best: the metric of the best feasible trial at full fidelity so far.
         notes: decisions of the search, one sentence each; set when it has ended.
+        stop_note: why the search stopped before its limits, as a sentence; "" if it did not.
         stage: the step after the search that is running; "" during the search.
         clock: a monotonic clock in seconds.
     """
@@ -36,6 +37,7 @@ class Progress:
     n_infeasible: int = 0
     best: float | None = None
     notes: Sequence[str] = ()
+    stop_note: str = ""
     stage: str = ""
     clock: Callable[[], float] = time.monotonic
     began: float = field(init=False)

@@ -10,6 +10,7 @@ from rbt_ray.engine.frontier import Frontier, ProposalBatch
 from rbt_ray.engine.progress import Progress
 from rbt_ray.errors import JournalError, StudyMismatchError
 from rbt_ray.store import trust
+from rbt_ray.store.continuation import in_current_space
 from rbt_ray.store.journal import Asked, Event, Finished, Journal
 from rbt_ray.types import BoolArray
 
@@ -23,7 +24,8 @@ def replay(journal: Journal, frontier: Frontier, progress: Progress) -> list[Pro
     """
     asked: list[ProposalBatch] = []
     finished: list[Finished] = []
-    events = trust.valid_events(journal.read("asked", "finished", *trust.KINDS))
+    read = journal.read("asked", "finished", *trust.KINDS)
+    events = trust.valid_events(in_current_space(read, journal, progress.study))
     for event in events:
         if not isinstance(event, Finished):
             continue

@@ -8,12 +8,15 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hpbandster.core.result import Result as HpbandsterResult
-from hpbandster.core.result import logged_results_to_HBS_result
-
-from rbt_ray.errors import NoResultError
+from rbt_ray.errors import NoResultError, SettingError
 from rbt_ray.store.study_record import times_of
 from rbt_ray.types import Config
+
+try:
+    from hpbandster.core.result import Result as HpbandsterResult
+    from hpbandster.core.result import logged_results_to_HBS_result
+except ModuleNotFoundError as error:
+    raise SettingError("`to_hpbandster` needs hpbandster: pip install 'rbt-ray[hpbandster]'.") from error
 
 if TYPE_CHECKING:
     from rbt_ray.store.study_record import StudyRecord

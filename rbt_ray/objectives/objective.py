@@ -26,7 +26,7 @@ from rbt_ray.objectives.isolation import GlobalRandomness, ProcessState
 from rbt_ray.objectives.kind import SweepObjective, kind_of
 from rbt_ray.objectives.missing_metrics import fail_without, finite_only
 from rbt_ray.objectives.reports import WHOLE, ReportLimitReached, ReportRange, Reports
-from rbt_ray.objectives.returned_metrics import metrics_of, short
+from rbt_ray.objectives.returned_metrics import ended_share, metrics_of, short
 from rbt_ray.types import COMPLETED, FAILED, Checkpoint, Config, FloatArray, Metrics
 
 if TYPE_CHECKING:
@@ -163,7 +163,8 @@ class PerConfig:
                 self.randomness.seed(seed)
             try:
                 data = None if view is None else view.for_trial(seed)
-                with Reports(span.stop, span.starts.get(row), trials[row]) as reports:
+                n_bars = None if data is None else data.n_bars
+                with Reports(span.stop, span.starts.get(row), trials[row], n_bars) as reports:
                     try:
                         answer = copy_context().run(call, config, data)
                     except ReportLimitReached:
@@ -180,6 +181,8 @@ class PerConfig:
                         checkpoints[row] = reports.checkpoint
                     if (share := reports.share) < 1:
                         shares[row] = share
+                if type(answer) is not float and (share := ended_share(answer)) < 1:
+                    shares[row] = min(share, shares.get(row, 1.0))
                 if type(answer) is not float and row in wanted and row not in shares:
                     assert blocks is not None
                     if (found := blocks.sums(answer)) is not None:
@@ -223,6 +226,7 @@ class Batched:
         configs = self.space.decode(points)
         rows: list[Metrics | None] | None = None
         sums: dict[int, FloatArray] = {}
+        shares: dict[int, float] = {}
         process_state = ProcessState()
         try:
             answers = copy_context().run(self.interpreter.repairing(self.objective), configs, view)
@@ -232,6 +236,7 @@ class Batched:
                     f"a batched objective returns a list of one result for each of its {len(configs)} params; "
                     f"got {f'{len(answers)} results' if is_list else short(answers)}."
                 )
+            shares = {row: share for row, answer in enumerate(answers) if (share := ended_share(answer)) < 1}
             if blocks is not None:
                 sums = blocks.sums_of_rows(answers)
             rows = [metrics_of(answer, self.metric) for answer in answers]
@@ -242,8 +247,10 @@ class Batched:
             process_state.restore()
         if rows is None:  # outside of the handler, so that errors of the halves are not chained to its error
             return _in_halves(self, view, points, seeds, blocks)
-        share = (perf_counter() - start) / len(configs)
-        return _outcomes(rows, {}, np.full(len(configs), share), self.metric, gathered(sums))
+        each = (perf_counter() - start) / len(configs)
+        sums = {row: found for row, found in sums.items() if row not in shares}
+        outcomes = _outcomes(rows, {}, np.full(len(configs), each), self.metric, gathered(sums))
+        return replace(outcomes, shares={row: one for row, one in shares.items() if outcomes.status[row] == COMPLETED})
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import cloudpickle
 import numpy as np
 
 from rbt_ray.errors import ObjectiveResultError
-from rbt_ray.types import Checkpoint
+from rbt_ray.types import Checkpoint, is_integer
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,12 +44,15 @@ class Reports:
         limit: number of reports after which the objective ends; None: it ends by itself.
         start: checkpoint of an earlier trial of the config, whose reports count; None: begin at the start.
         trial: number of the trial in the study; None outside a study.
+        n_bars: the number of bars of the trial's data; None without data.
     """
 
-    __slots__ = ("_limit", "_n", "_share", "checkpoint", "latest", "start", "trial")
+    __slots__ = ("_limit", "_n", "_n_bars", "_share", "checkpoint", "latest", "start", "trial")
 
-    def __init__(self, limit: int | None, start: Checkpoint | None, trial: int | None = None) -> None:
-        self.trial = trial
+    def __init__(
+        self, limit: int | None, start: Checkpoint | None, trial: int | None = None, n_bars: int | None = None
+    ) -> None:
+        self.trial, self._n_bars = trial, n_bars
         useful = start is not None and (limit is None or start.n_reports < limit)
         self.start = start if useful else None
         self.latest: float | Mapping[str, Any] | None = None
@@ -88,13 +91,15 @@ class Reports:
         global _current
         _current = None
 
-    def take(self, metrics: float | Mapping[str, Any], checkpoint: Any, share: float | None) -> None:
+    def take(self, metrics: float | Mapping[str, Any], checkpoint: Any, share: float | None, bars: int | None) -> None:
         """Adds a report.
 
         Raises:
             ReportLimitReached: it is the last report within the limit, or a later one.
-            ObjectiveResultError: `share` is not above 0 and at most 1.
+            ObjectiveResultError: `share` is not above 0 and at most 1, or `bars` is no number of bars of the data.
         """
+        if bars is not None:
+            share = self._share_of(bars, share)
         self._share = None if share is None else _checked(share)
         if self._n == self._limit:
             raise ReportLimitReached
@@ -104,6 +109,19 @@ class Reports:
             if checkpoint is not None:
                 self.checkpoint = Checkpoint(self._n, cloudpickle.dumps(checkpoint))
             raise ReportLimitReached
+
+    def _share_of(self, bars: int, share: float | None) -> float:
+        if share is not None:
+            raise ObjectiveResultError("`rbt.report` takes `share` or `bars`, and got both: leave one of them out.")
+        if self._n_bars is None:
+            raise ObjectiveResultError(
+                "`bars` of `rbt.report` counts bars of the study's `bundle`, and there is none: pass `share`."
+            )
+        if not is_integer(bars) or not 1 <= bars <= self._n_bars:
+            raise ObjectiveResultError(
+                f"`bars` of `rbt.report` is how many of the {self._n_bars:,} bars the run has used, 1 or more; got {bars!r}."
+            )
+        return bars / self._n_bars
 
 
 _current: Reports | None = None
@@ -120,7 +138,9 @@ def _checked(share: float) -> float:
     return number
 
 
-def report(metrics: float | Mapping[str, Any], *, checkpoint: Any = None, share: float | None = None) -> None:
+def report(
+    metrics: float | Mapping[str, Any], *, checkpoint: Any = None, share: float | None = None, bars: int | None = None
+) -> None:
     """Reports the metrics of an iteration; does nothing outside a study.
 
     In a study with ``fidelity="reports"``, the objective ends with the last report of its fidelity, which is report
@@ -138,12 +158,13 @@ def report(metrics: float | Mapping[str, Any], *, checkpoint: Any = None, share:
         share: the share of its data or work that the run has done: above 0 and at most 1, such as
             ``(bar + 1) / data.n_bars`` on the bar with index `bar`. 1.0 means that the run is complete, even with fewer
             reports than requested.
+        bars: the same as a number of bars: how many of the `data.n_bars` bars the run has used.
 
     Raises:
-        ObjectiveResultError: `share` is not above 0 and at most 1.
+        ObjectiveResultError: `share` is not above 0 and at most 1, or `bars` is no number of bars of the data.
     """
     if _current is not None:
-        _current.take(metrics, checkpoint, share)
+        _current.take(metrics, checkpoint, share, bars)
 
 
 def get_checkpoint() -> Any:

@@ -90,6 +90,13 @@ def returns_of(answer: Any, n_bars: int) -> FloatArray | None:
     return series
 
 
+def ended_share(answer: Any) -> float:
+    """Returns the share of the bars that a Backtest used: 1.0 unless its drawdown limit ended it, and for other answers."""
+    if getattr(answer, "ended_bar", None) is None:
+        return 1.0
+    return float(answer.share)
+
+
 def _is_series(value: Any) -> bool:
     return isinstance(value, (list, tuple)) or getattr(value, "ndim", 0) > 0
 

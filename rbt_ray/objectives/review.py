@@ -144,7 +144,7 @@ class _Rerun:
         data = bundle.view(n_bars).for_trial(self.seed)
         if kind_of(self.objective).takes == "configs":
             return self.objective([self.config], data)[0], 1.0
-        with Reports(self.max_reports, None) as reports:
+        with Reports(self.max_reports, None, n_bars=data.n_bars) as reports:
             try:
                 found = self.objective(self.config, data)
             except ReportLimitReached:

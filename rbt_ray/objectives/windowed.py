@@ -246,7 +246,7 @@ def answer_of(objective: Any, config: Config, view: BundleView) -> Any:
     """Returns an objective's answer for one config; if it only reports, its last report."""
     if kind_of(objective).takes == "configs":
         return objective([config], view)[0]
-    with Reports(None, None) as reports:
+    with Reports(None, None, n_bars=view.n_bars) as reports:
         answer = objective(config, view)
     return reports.latest if answer is None else answer
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any, Literal
 
 from rbt_ray.errors import SettingError
@@ -21,8 +22,8 @@ class BOHB:
     """Settings for `search_alg`: a search that draws new configs from a model of the results.
 
     Args:
-        engine: "native", or "hpbandster" for that library's own code, which supports only model "kde" and the option
-            `random_fraction`.
+        engine: "native", or "hpbandster" for that library's own code, which is installed by the extra `hpbandster` and
+            supports only model "kde" and the option `random_fraction`.
         model: "kde", BOHB's own; or "tpe", a multivariate Parzen estimator that starts from Sobol points and restarts when
             the search stagnates: see `ParzenModel` and `StagnationRule`.
         random_fraction: the share of configs drawn without the model. None: a third for "kde", as in BOHB, and a tenth for
@@ -32,7 +33,7 @@ class BOHB:
         ordered: whether the model treats a choice among ascending or descending numbers as a number.
 
     Raises:
-        SettingError: an argument has an invalid value, or hpbandster does not support an option.
+        SettingError: an argument has an invalid value, hpbandster does not support an option, or hpbandster is not installed.
 
     Source:
         Falkner, Klein and Hutter (2018), "BOHB: Robust and Efficient Hyperparameter Optimization at Scale", ICML,
@@ -61,6 +62,11 @@ class BOHB:
             raise SettingError(
                 "engine='hpbandster' supports only model='kde' and the option `random_fraction`; leave the others out, or "
                 "use engine='native'."
+            )
+        if self.engine == "hpbandster" and find_spec("hpbandster") is None:
+            raise SettingError(
+                "engine='hpbandster' needs hpbandster, which is not installed: pip install 'rbt-ray[hpbandster]'. Without a C "
+                "compiler, install it with uv as docs/search.md shows; or use engine='native', which has the same model."
             )
 
     @property

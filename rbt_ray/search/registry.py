@@ -28,6 +28,7 @@ from rbt_ray.search.scheduler_registry import (
     scheduler_names,
 )
 from rbt_ray.search.searcher import Sampler, Searcher
+from rbt_ray.study.limits import Limits
 from rbt_ray.study.space import Space
 from rbt_ray.study.study import Study
 
@@ -207,7 +208,7 @@ def make_searcher(study: Study, given: Any = None) -> Searcher:
     if given is not None and _is_from(given, "ray.tune.search"):
         from rbt_ray.search.tune_searcher import TuneSearcher
 
-        return TuneSearcher(study.space, given, limit=study.num_samples)
+        return TuneSearcher(study.space, given, limit=_first_limits(study).num_samples)
     kind, scheduler = recorded_kind(study), scheduler_from_json(study.scheduler)
     if kind.proposes_alone:
         return _obedient(_made(kind, study, _SEARCHER_PLUGINS, Searcher), study)
@@ -221,12 +222,17 @@ def make_searcher(study: Study, given: Any = None) -> Searcher:
         scheduler or Hyperband(),
         ladder,
         study.eta,
-        limit=study.num_samples,
+        limit=_first_limits(study).num_samples,
         n_calibration=n_calibration,
         calibrate_after=before,
         points_to_evaluate=study.points_to_evaluate,
         continues=study.fidelity == "reports",
     )
+
+
+def _first_limits(study: Study) -> Limits:
+    """Returns the limits before all extensions, which a search that learns reaches first."""
+    return study.phases[0] if study.phases else study.limits
 
 
 def _obedient(searcher: Searcher, study: Study) -> Searcher:
@@ -293,12 +299,13 @@ def _calibration(study: Study, ladder: Ladder) -> tuple[int, int]:
     brackets = [bracket_sizes(n_rungs, kind, study.eta) for kind in range(max(n_rungs - 1, 1) if of_kernels else 1)]
     before = sum(sizes[0] for sizes in brackets)
     n = _CALIBRATION
-    for most in (study.num_samples, study.space.size):
+    limits = _first_limits(study)
+    for most in (limits.num_samples, study.space.size):
         if most is not None:
             n = min(n, (most - before) // 3)
-    if study.max_cost is not None:
+    if limits.max_cost is not None:
         spent = sum(n * ladder[-1 - above] for sizes in brackets for above, n in enumerate(reversed(sizes)))
-        n = min(n, int((study.max_cost - spent) / (3 * sum(ladder))))
+        n = min(n, int((limits.max_cost - spent) / (3 * sum(ladder))))
     return (n if n_rungs > 1 and n >= LEAST_CONFIGS else 0), before
 
 

@@ -58,6 +58,7 @@ class ScheduledSearch:
         self._race_of: list[_ActiveRace] = []  # by slot
         self._races: list[_ActiveRace] = []  # not done, the oldest first
         self._closed = False
+        self._main_ladder = ladder
         self._calibration: Calibration | None = None
         self._notes: list[str] = []
         if n_calibration and len(ladder) > 1:
@@ -109,6 +110,14 @@ class ScheduledSearch:
             active.race.finish(slot, rung - active.rungs_skipped, rank, fatal=fatal)
         self._drop_done()
 
+    def extend(self, limit: int | None) -> None:
+        """Continues up to `limit` configs in all: if the earlier limit was reached, with a new race on the same ladder."""
+        self._limit = limit
+        if self._closed and (limit is None or len(self._points) < limit):
+            self._closed = False
+            race = self._scheduler.race(self._main_ladder, self._eta)
+            self._races.append(_ActiveRace(race, rungs_skipped=len(self._ladder) - len(self._main_ladder)))
+
     def _next(self) -> tuple[_ActiveRace, Step] | None:
         for active in self._races:
             if (step := active.race.next()) is not None:
@@ -151,7 +160,7 @@ class ScheduledSearch:
         if self._calibration is not None and self._calibration.done:
             ladder, sentence = self._calibration.chosen_ladder()
             self._notes += [sentence] if sentence else []
-            self._calibration = None
+            self._calibration, self._main_ladder = None, ladder
             search = _ActiveRace(self._scheduler.race(ladder, self._eta), rungs_skipped=len(self._ladder) - len(ladder))
             if self._closed:
                 search.race.close()

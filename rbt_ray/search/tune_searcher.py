@@ -57,6 +57,10 @@ class TuneSearcher:
         """See `Searcher`."""
         return self._finished or self._proposed == self._limit
 
+    def extend(self, limit: int | None) -> None:
+        """Continues up to `limit` configs in all."""
+        self._limit = limit
+
     def ask(self, n: int) -> Sequence[Proposal]:
         """See `Searcher`.
 

@@ -51,6 +51,7 @@ def backtest(
     missing: Missing = "error",
     whole_units: bool = False,
     initial_cash: float = INITIAL_CASH,
+    drawdown_limit: float | None = None,
 ) -> Backtest:
     """Simulates target weights, each decided on the close of its bar.
 
@@ -72,6 +73,9 @@ def backtest(
             Weights after the declared end of a listing are always ignored.
         whole_units: trade whole units only; needs ``rebalance="on_change"``.
         initial_cash: capital at the start; it has an effect only with `whole_units`.
+        drawdown_limit: the loss from the highest equity so far, such as 0.3, that ends the run on its bar. Holdings count
+            at their value on that bar, and later bars have no return. In a study, such a trial has used that share of the
+            bars, so it cannot be the best; a constraint such as "max_drawdown > -0.3" also makes it infeasible.
 
     Raises:
         ShapeError: `weights` is not ``(n_bars, n_symbols)``.
@@ -86,7 +90,9 @@ def backtest(
     if _cost_factor != 1.0 and isinstance(costs, Costs):
         costs = costs.times(_cost_factor)
     run = _simulate(
-        _Setup(data, _table(data, weights), execution, rebalance, costs, missing, whole_units, initial_cash)
+        _Setup(
+            data, _table(data, weights), execution, rebalance, costs, missing, whole_units, initial_cash, drawdown_limit
+        )
     )
     if _kept is not None and len(_kept) < 2:
         _kept.append(run)
@@ -130,6 +136,7 @@ class _Setup:
     missing: Missing
     whole_units: bool
     initial_cash: float
+    drawdown_limit: float | None = None
 
     def __post_init__(self) -> None:
         if self.execution is None:
@@ -155,6 +162,11 @@ class _Setup:
             )
         if not (is_real(self.initial_cash) and 0 < self.initial_cash < math.inf):
             raise SettingError(f"`initial_cash` is a finite amount of money above 0; got {self.initial_cash!r}.")
+        limit = self.drawdown_limit
+        if limit is not None and not (is_real(limit) and 0 < limit <= 1):
+            raise SettingError(
+                f"`drawdown_limit` is a share of the equity above 0 and at most 1, or None; got {limit!r}."
+            )
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -169,6 +181,7 @@ class Backtest:
         orders: ``(n_bars,)`` fills on each bar, except those that only undo drift.
         round_trips: ``(n_bars,)`` positions closed on each bar.
         bankrupt_bar: the bar on which the equity was lost: its return is -1, and later returns are 0. Usually None.
+        ended_bar: the bar on which `drawdown_limit` ended the run: later returns are 0. Usually None.
     """
 
     returns: FloatArray
@@ -179,6 +192,7 @@ class Backtest:
     round_trips: IntArray
     bankrupt_bar: int | None
     _setup: _Setup
+    ended_bar: int | None = None
 
     @property
     def weights(self) -> FloatArray:
@@ -212,9 +226,14 @@ class Backtest:
         """Whether weights were reset on every bar or orders sent on change."""
         return self._setup.rebalance
 
+    @property
+    def share(self) -> float:
+        """The share of the bars that the run used: 1.0 unless `drawdown_limit` ended it."""
+        return 1.0 if self.ended_bar is None else (self.ended_bar + 1) / len(self.returns)
+
     def metrics(self) -> Metrics:
-        """Returns the metrics of the whole run; module `metrics` defines them."""
-        return self.since(0)
+        """Returns the metrics of the whole run, up to the bar that ended it; module `metrics` defines them."""
+        return self.since(0) if self.ended_bar is None else self.on(slice(self.ended_bar + 1))
 
     def since(self, bar: int) -> Metrics:
         """Returns the metrics of the bars from `bar` on.
@@ -291,10 +310,26 @@ def _simulate(setup: _Setup) -> Backtest:
     returns, equity, traded, exposure, fills, round_trips, bankrupt_bar, unusable_bar = run
     if unusable_bar >= 0:
         raise _unusable_weight(setup, fill + close, unusable_bar)
+    ended_bar = None
+    if setup.drawdown_limit is not None:
+        ended_bar = _first_drawdown(returns, setup.drawdown_limit)
+    if ended_bar is not None:
+        for array in (returns, traded, exposure, fills, round_trips):
+            array[ended_bar + 1 :] = 0
+        equity[ended_bar + 1 :] = equity[ended_bar]
     for array in (returns, equity, traded, exposure, fills, round_trips):
         array.flags.writeable = False
-    ended = None if bankrupt_bar < 0 else bankrupt_bar
-    return Backtest(returns, equity, traded, exposure, fills, round_trips, ended, setup)
+    bankrupt = None if bankrupt_bar < 0 or (ended_bar is not None and ended_bar < bankrupt_bar) else bankrupt_bar
+    return Backtest(returns, equity, traded, exposure, fills, round_trips, bankrupt, setup, ended_bar)
+
+
+def _first_drawdown(returns: FloatArray, limit: float) -> int | None:
+    """Returns the first bar with a drawdown of at least the limit, as the metric `max_drawdown` computes it."""
+    equity = np.cumprod(1.0 + returns)
+    with np.errstate(invalid="ignore"):
+        drawdown = equity / np.maximum(np.maximum.accumulate(equity), 1.0) - 1.0
+    bars = np.flatnonzero(drawdown <= -limit)
+    return int(bars[0]) if len(bars) else None
 
 
 def _table(data: Prices, weights: ArrayLike) -> FloatArray:

@@ -20,7 +20,8 @@ from rbt_ray.block_sums import N_SUMS, BlockRows
 from rbt_ray.columns import Outcomes
 from rbt_ray.metric_columns import Column
 from rbt_ray.recordable import require
-from rbt_ray.store import validate
+from rbt_ray.store import extended, validate
+from rbt_ray.store.extended import Extended
 from rbt_ray.study.draw import AUDIT_FIRST
 from rbt_ray.study.study import check_types
 from rbt_ray.types import ACCOUNTING, COMPLETED, Checkpoint, FloatArray, IntArray
@@ -220,7 +221,7 @@ class Distrusted:
         _set(self, where=recordable.text(self.where))
 
 
-Event: TypeAlias = Asked | Finished | Evaluated | Reviewed | Validated | Ended | Distrusted
+Event: TypeAlias = Asked | Finished | Evaluated | Reviewed | Validated | Extended | Ended | Distrusted
 
 
 def pack(event: Event) -> tuple[str, dict[str, Any], bytes | None]:
@@ -240,6 +241,8 @@ def pack(event: Event) -> tuple[str, dict[str, Any], bytes | None]:
         lengths = {name: len(curve) for name, curve in event.curves.items()}
         header = {"rows": event.rows, "curves": lengths, "periods_per_year": event.periods_per_year}
         return "validated", header, _bytes(list(event.curves.values()))
+    if isinstance(event, Extended):
+        return "extended", *extended.pack(event)
     if isinstance(event, Distrusted):
         return "distrusted", {"where": event.where}, None
     return "ended", asdict(event), None
@@ -291,6 +294,8 @@ def unpack(kind: str, header: dict[str, Any], body: bytes) -> Event:
     Raises:
         ValueError: or a LookupError, TypeError, AttributeError, ArithmeticError or JournalError: the row is invalid.
     """
+    if kind == "extended":
+        return extended.unpack(header, body)
     take = _Reader(body)
     event: Event
     if kind == "asked":

@@ -30,6 +30,7 @@ from rbt_ray.store.events import (
     pack,
     unpack,
 )
+from rbt_ray.store.extended import Extended
 from rbt_ray.store.flush_marker import FlushMarker
 from rbt_ray.store.flusher import Flusher
 from rbt_ray.store.journal_file import FILE_NAME
@@ -41,6 +42,7 @@ __all__ = [
     "Ended",
     "Evaluated",
     "Event",
+    "Extended",
     "Finished",
     "Journal",
     "Reviewed",
@@ -102,6 +104,16 @@ class Journal:
         """The study's definition."""
         return journal_file.definition_of(self._meta, f"the journal {self.path}")
 
+    def extensions(self) -> list[Extended]:
+        """Returns the extensions of the study, in their order.
+
+        Raises:
+            JournalError: the journal is damaged.
+        """
+        if self._meta["format"] == str(journal_file.FORMAT):
+            return []
+        return [event for event in self.read("extended") if isinstance(event, Extended)]
+
     def append(self, event: Event) -> None:
         """Writes an event; after it returns, the event survives kill -9 of any process.
 
@@ -120,6 +132,8 @@ class Journal:
             try:
                 with self._connection:
                     self._connection.execute("INSERT INTO events VALUES (?, ?, ?, ?, ?)", row)
+                    if isinstance(event, Extended):
+                        journal_file.mark_extended(self._connection, self._meta)
                 break
             except sqlite3.Error as error:
                 trouble = journal_errors.unwritable(self.path, error)
@@ -128,6 +142,8 @@ class Journal:
                     raise trouble from error
                 tries += 1
         self._last = number
+        if isinstance(event, Extended):
+            self._meta = journal_file.extended_meta(self._meta)
         flusher.start()
 
     def read(self, *kinds: str) -> Iterator[Event]:

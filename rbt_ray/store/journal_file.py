@@ -24,6 +24,8 @@ from rbt_ray.store.journal_errors import is_transient, malformed, one_line, unre
 from rbt_ray.store.schema import EXPECTED_OBJECTS, META_OBJECTS, SCHEMA, limit_steps, objects, steps_of
 
 FORMAT = 2
+EXTENDED_FORMAT = 3
+"""The format of a journal with an extension, so that versions that do not know extensions refuse it."""
 FILE_NAME = "journal.sqlite"
 _MODE_AT, _WAL_MODE = 18, b"\2\2"  # https://www.sqlite.org/fileformat.html, 1.3.3: write and read version
 _RAISED = (sqlite3.Error, UnicodeDecodeError)
@@ -145,13 +147,30 @@ def check_meta(meta: dict[str, str], what: str) -> None:
     """
     found = meta.get("format")
     texts = all(isinstance(meta.get(name), str) for name in ("format", "definition", "seal"))
-    if texts and found == str(FORMAT) and meta["seal"] == _meta_checksum(meta):
+    known = (str(FORMAT), str(EXTENDED_FORMAT))
+    if texts and found in known and meta["seal"] == _meta_checksum(meta):
         return
-    if not isinstance(found, str) or found == str(FORMAT) or not re.fullmatch("[0-9]{1,9}", found):
+    if not isinstance(found, str) or found in known or not re.fullmatch("[0-9]{1,9}", found):
         raise JournalError(f"{what} is damaged: its beginning is not as it was written.")
     raise JournalError(
-        f"{what} has format {found}; this version of rbt_ray reads format {FORMAT}. Open it with the version that wrote it."
+        f"{what} has format {found}; this version of rbt_ray reads format {FORMAT}, and {EXTENDED_FORMAT} of extended studies. Open it with the version that wrote it."
     )
+
+
+def extended_meta(meta: dict[str, str]) -> dict[str, str]:
+    """Returns the meta table of the same study after an extension."""
+    changed = {**meta, "format": str(EXTENDED_FORMAT)}
+    return {**changed, "seal": _meta_checksum(changed)}
+
+
+def mark_extended(connection: Connection, meta: dict[str, str]) -> None:
+    """Changes the meta table to that of an extended study, within the transaction that writes the extension."""
+    write_meta(connection, extended_meta(meta))
+
+
+def write_meta(connection: Connection, meta: dict[str, str]) -> None:
+    """Writes the values of the meta table."""
+    connection.executemany("UPDATE meta SET value = ? WHERE key = ?", [(value, key) for key, value in meta.items()])
 
 
 def definition_of(meta: dict[str, str], what: str) -> dict[str, Any]:
@@ -291,13 +310,14 @@ class RawEvents:
                 return found, True
         return found, False
 
-    def replace(self, first: int, rows: Iterable[Row]) -> None:
-        """Replaces the rows from number `first` on, atomically."""
+    def replace(self, first: int, rows: Iterable[Row], meta: dict[str, str]) -> None:
+        """Replaces the rows from number `first` on, and the meta table, atomically."""
         try:
             with self._connection:
                 self._connection.execute("DELETE FROM events WHERE number >= ?", (first,))
                 numbered = ((first + at, *row) for at, row in enumerate(rows))
                 self._connection.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?)", numbered)
+                write_meta(self._connection, meta)
         except sqlite3.Error as error:
             raise JournalError(f"the journal {self.path} cannot be written: {error}.") from error
 

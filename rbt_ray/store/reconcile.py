@@ -63,7 +63,7 @@ def reconcile(mirror: Mirror, folder: Path, *, backup: Path, owned: bool) -> Mir
     if not (folder / FILE_NAME).exists():
         Journal.create(folder, tail.definition).close()
     with closing(RawEvents(folder, write=True)) as journal:
-        if journal.meta != tail.meta:
+        if journal.meta["definition"] != tail.meta["definition"]:
             raise StudyMismatchError(
                 f"the journal in {folder} is of another study than {mirror.display_name}, which should be its mirror. "
                 f"Move away the one you do not want to continue."
@@ -93,7 +93,9 @@ def reconcile(mirror: Mirror, folder: Path, *, backup: Path, owned: bool) -> Mir
                 file=sys.stderr,
             )
         journal.replace(
-            common.first, _rows(mirror, segment_starts[segment_starts.index(common.first) :], common.before, folder)
+            common.first,
+            _rows(mirror, segment_starts[segment_starts.index(common.first) :], common.before, folder),
+            tail.meta,
         )
         return MirrorPosition(tail.first, tail.before, len(tail.rows))
 

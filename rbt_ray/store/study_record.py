@@ -11,6 +11,7 @@ import numpy as np
 
 from rbt_ray.block_sums import Benchmark, BlockSums, block_lengths
 from rbt_ray.store import trust
+from rbt_ray.store.continuation import in_current_space, since_extension, study_of
 from rbt_ray.store.feasibility import Feasibility, feasibility_of
 from rbt_ray.store.journal import Ended, Evaluated, Finished, Journal, Reviewed, Validated
 from rbt_ray.store.table import TrialTable, table_of
@@ -30,6 +31,7 @@ class StudyRecord:
         runs: how each run ended; more than one if the study was resumed.
         evaluated: the batches that were evaluated after the search.
         validated: the search on the windows of its validation; None without, or before the study is done.
+        is_done: whether the search ran to its end, that of its last extension.
     """
 
     folder: Path
@@ -38,6 +40,7 @@ class StudyRecord:
     runs: list[Ended]
     evaluated: list[Evaluated] = field(default_factory=list)
     validated: Validated | None = None
+    is_done: bool = False
 
     def __len__(self) -> int:
         return len(self.table)
@@ -46,11 +49,6 @@ class StudyRecord:
     def study(self) -> Study:
         """The study's definition."""
         return self.table.study
-
-    @property
-    def is_done(self) -> bool:
-        """Whether the search ran to its end."""
-        return any(run.reason == "done" for run in self.runs)
 
     @property
     def num_errors(self) -> int:
@@ -159,11 +157,13 @@ def read_study(folder: Path, study: Study | None = None) -> StudyRecord:
         SpaceError: the space holds options that only Python code can provide.
     """
     with closing(Journal(folder)) as journal:
-        study = study or Study.from_json(journal.definition)
-        events = list(journal.read("finished", "evaluated", "reviewed", "validated", *trust.KINDS))
+        study = study_of(journal, study)
+        read = journal.read("finished", "evaluated", "reviewed", "validated", *trust.KINDS)
+        events = list(in_current_space(read, journal, study))
     valid = trust.valid_events(events)
-    reviews = [event for event in valid if isinstance(event, Reviewed)]
-    validations = [event for event in valid if isinstance(event, Validated)]
+    current = since_extension(valid)
+    reviews = [event for event in current if isinstance(event, Reviewed)]
+    validations = [event for event in current if isinstance(event, Validated)]
     return StudyRecord(
         folder,
         table_of(trust.valid_or_failed_events(events), study),
@@ -171,6 +171,7 @@ def read_study(folder: Path, study: Study | None = None) -> StudyRecord:
         [event for event in events if isinstance(event, Ended)],
         evaluated=trust.evaluated_after_search(valid),
         validated=validations[-1] if validations else None,
+        is_done=any(isinstance(event, Ended) and event.reason == "done" for event in since_extension(events)),
     )
 
 

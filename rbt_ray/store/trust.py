@@ -14,9 +14,10 @@ import numpy as np
 
 from rbt_ray.columns import Outcomes
 from rbt_ray.store.events import Distrusted, Ended, Evaluated, Event, Finished
+from rbt_ray.store.extended import Extended
 from rbt_ray.types import FAILED
 
-KINDS = ("ended", "distrusted")
+KINDS = ("ended", "distrusted", "extended")
 """The kinds of events that these functions need besides those to select from."""
 UNCHECKED: Final = "interrupted"
 """The only end reason of a run that did not check the prices."""
@@ -44,7 +45,7 @@ def valid_or_failed_events(events: Iterable[Event]) -> list[Event]:
 
 
 def evaluated_after_search(events: Iterable[Event]) -> list[Evaluated]:
-    """Returns the batches that were evaluated after the last trial of the search.
+    """Returns the batches that were evaluated after the last trial of the search and after its last extension.
 
     Those before it belong to the search as it was before it was extended.
 
@@ -53,7 +54,7 @@ def evaluated_after_search(events: Iterable[Event]) -> list[Evaluated]:
     """
     found: list[Evaluated] = []
     for event in events:
-        if isinstance(event, Finished):
+        if isinstance(event, (Finished, Extended)):
             found.clear()
         elif isinstance(event, Evaluated):
             found.append(event)
@@ -79,7 +80,7 @@ def _split(events: Iterable[Event]) -> tuple[list[Event], list[tuple[Finished, s
         if isinstance(event, Distrusted):
             since = counted[n_checked:]
             withdrawn += [(one, event.where) for one in since if isinstance(one, Finished)]
-            counted[n_checked:] = [one for one in since if isinstance(one, Ended)]
+            counted[n_checked:] = [one for one in since if isinstance(one, (Ended, Extended))]
         else:
             counted.append(event)
         if _is_checked(event):

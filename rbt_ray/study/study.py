@@ -18,7 +18,9 @@ from rbt_ray.errors import JournalError
 from rbt_ray.metric_columns import MetricColumns
 from rbt_ray.study.constraint import Constraint
 from rbt_ray.study.constraint_parser import parse_all
+from rbt_ray.study.limits import Limits
 from rbt_ray.study.space import Space
+from rbt_ray.study.stop_rule import check_stop
 from rbt_ray.study.windows import WindowPlan
 from rbt_ray.types import COMPLETED, Config, FidelityKind, FloatArray, Mode
 
@@ -134,6 +136,9 @@ class Study:
             block sums: none are recorded when such a study is resumed.
         audit: how many configs are drawn at random and evaluated after the search; None: 128 after a long adaptive search.
         constraints: conditions that name metrics, which feasible trials satisfy. Those on parameters alone are the space's.
+        phases: the limits before each extension, oldest first: a search that learns, or has a scheduler, reaches each in turn.
+        time_budget_s: seconds after which a run of the study stops; it changes no result.
+        stop: when the search stops before its limits: see `study.stop_rule`.
     """
 
     name: str
@@ -164,6 +169,9 @@ class Study:
     benchmark: StudyBenchmark | None = None
     audit: int | None = None
     constraints: tuple[str, ...] = ()
+    phases: tuple[Limits, ...] = ()
+    time_budget_s: float | None = None
+    stop: dict[str, float] | None = None
 
     @property
     def is_adaptive(self) -> bool:
@@ -178,6 +186,11 @@ class Study:
             return 0
         limits = (self.space.size, self.num_samples, None if self.max_cost is None else math.ceil(self.max_cost))
         return min((limit for limit in limits if limit is not None), default=0)
+
+    @property
+    def limits(self) -> Limits:
+        """The current limits of the search."""
+        return Limits(self.num_samples, self.max_cost)
 
     @cached_property
     def metric_constraints(self) -> tuple[Constraint, ...]:
@@ -242,6 +255,7 @@ class Study:
         plain["space_fingerprint"] = self.space.fingerprint
         plain["points_to_evaluate"] = self.space.encode(self.points_to_evaluate).tolist()
         plain["objective"] = asdict(self.objective)
+        plain["phases"] = [asdict(limits) for limits in self.phases]
         plain["warm_start"] = [asdict(prior) for prior in self.warm_start]
         plain["bundle"] = None if self.bundle is None else asdict(self.bundle)
         plain["validation"] = None if self.validation is None else asdict(self.validation)
@@ -274,6 +288,7 @@ class Study:
                 PriorResult(tuple(prior["point"]), prior["fidelity"], prior["loss"], prior.get("violation", 0.0))
                 for prior in plain.get("warm_start", ())
             )
+            given["phases"] = tuple(Limits(**limits) for limits in plain.get("phases", ()))
             given["objective"] = Address(**plain["objective"])
             given["bundle"] = None if plain["bundle"] is None else BundleId(**plain["bundle"])
             if plain.get("validation") is not None:
@@ -281,6 +296,7 @@ class Study:
             given["benchmark"] = _benchmark(plain.get("benchmark"), given["bundle"])
             if plain.get("accounting", 1) == 1:
                 _complete(given)
+            check_stop(plain.get("stop"))
             study = cls(**given)
             _ = study.constrained_metrics  # parses the constraints
             study.space.decode(study.space.canonical(study.space.from_unit(np.full((1, study.space.n_params), 0.5))))

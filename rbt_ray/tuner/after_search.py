@@ -18,6 +18,7 @@ from rbt_ray.pool.pool import Job, WorkerPool
 from rbt_ray.search.fixed_sequence import FixedSequence
 from rbt_ray.search.scheduled_search import ScheduledSearch
 from rbt_ray.search.searcher import Searcher
+from rbt_ray.store.continuation import in_current_space
 from rbt_ray.store.journal import EndReason, Journal, Validated
 from rbt_ray.store.table import TrialTable, table_of
 from rbt_ray.store.trust import KINDS, UNCHECKED, evaluated_after_search, valid_events
@@ -59,7 +60,8 @@ class AfterSearch:
 
         A search that is not done has its best trial evaluated for the verdict, and nothing more.
         """
-        progress.notes = searcher.notes if isinstance(searcher, (ScheduledSearch, FixedSequence)) else []
+        notes = searcher.notes if isinstance(searcher, (ScheduledSearch, FixedSequence)) else []
+        progress.notes = [*notes, progress.stop_note] if progress.stop_note else notes
         study, nested = self.study, self.nested
         reviewed, validated = None, None
         is_done = reason == "done"
@@ -67,7 +69,8 @@ class AfterSearch:
         evaluates = study.benchmark is not None and not has_all and reason != UNCHECKED
         reviews, validates = study.recheck > 0 and is_done, study.validation is not None and is_done
         if nested is not None and (evaluates or reviews or validates):
-            events = valid_events(journal.read("finished", "evaluated", *KINDS))
+            read = journal.read("finished", "evaluated", *KINDS)
+            events = valid_events(in_current_space(read, journal, study))
             table = table_of(events, study)
             if evaluates:
                 progress.stage = "evaluating configs for the verdict"

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import date
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from rbt_ray.errors import SettingError
 from rbt_ray.nearest import nearest
@@ -17,6 +17,7 @@ from rbt_ray.search.registry import check_search_alg
 from rbt_ray.search.scheduler_registry import scheduler_to_json
 from rbt_ray.study.constraint_functions import text_of
 from rbt_ray.study.constraint_parser import conjuncts
+from rbt_ray.study.stop_rule import check_stop
 from rbt_ray.tuner.splits import check_validation
 from rbt_ray.types import RESULT_COLUMNS, Config, FidelityKind, Mode
 
@@ -68,6 +69,9 @@ class TuneConfig:
         audit: how many configs to draw from the space at random and evaluate at full fidelity after a search whose results
             decide which trials follow. The verdict on such a search needs them. None: 128 after a search that cost 2,560
             evaluations at full fidelity or more, else 0.
+        stop: when the search stops before its limits: ``{"no_improvement": 200}`` after so many trials at full fidelity, in
+            trial order, without a better one; ``{"target": 3.0}`` when a trial's metric is as good. Trials that are open then
+            still run.
 
     Raises:
         SettingError: a value is not allowed.
@@ -94,6 +98,7 @@ class TuneConfig:
     benchmark: Any = "hold"
     audit: int | None = None
     constraints: Sequence[Any] = ()
+    stop: Mapping[str, float] | None = None
 
     def __post_init__(self) -> None:
         _check(isinstance(self.metric, str) and self.metric, "metric", "the name of a metric", self.metric)
@@ -140,6 +145,7 @@ class TuneConfig:
             self.benchmark,
         )
         check_constraints(self.constraints)
+        check_stop(self.stop)
         points = self.points_to_evaluate
         if points is not None and (isinstance(points, (str, Mapping)) or not isinstance(points, Sequence)):
             raise SettingError(f"`points_to_evaluate` is a list of configs, such as [{{'fast': 10}}]; got {points!r}.")
@@ -186,6 +192,9 @@ class RunConfig:
             part of the study's definition: `Tuner.restore` ignores it.
         mirror_interval_s: how often, in seconds, to sync the mirror of a study at a URI. If the driver's disk is lost, at
             most the trials of one interval are lost, and `Tuner.restore(uri, ...)` runs them again.
+        exist: what to do if there is a study of that name: "refuse" raises; "resume" continues it, gives its results if it is
+            done, and extends it if only `num_samples`, `max_cost` or the grid have grown; "new" uses the first free name of
+            `name-2`, `name-3` and so on.
 
     Raises:
         SettingError: a value is not allowed.
@@ -207,6 +216,7 @@ class RunConfig:
     verbose: int = 1
     recheck: int = 10
     mirror_interval_s: float = 10.0
+    exist: Literal["refuse", "resume", "new"] = "refuse"
 
     def __post_init__(self) -> None:
         if self.name is not None and (not isinstance(self.name, str) or not _NAME.fullmatch(self.name)):
@@ -215,6 +225,7 @@ class RunConfig:
             )
         if self.backend != "auto" and not (isinstance(self.backend, str) and backends.is_known(self.backend)):
             _choice("backend", self.backend, ("auto", *backends.names()))
+        _choice("exist", self.exist, ("refuse", "resume", "new"))
         if self.backend == "local":
             for name in ("address", "resources_per_worker"):
                 value = getattr(self, name)

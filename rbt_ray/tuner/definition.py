@@ -27,6 +27,7 @@ from rbt_ray.simulate.metrics import METRIC_NAMES
 from rbt_ray.store.location import OWN_BUNDLE
 from rbt_ray.study.constraint_parser import parse_all
 from rbt_ray.study.space import Space
+from rbt_ray.study.stop_rule import check_stop
 from rbt_ray.study.study import BundleId, PriorResult, Study
 from rbt_ray.study.windows import WindowPlan
 from rbt_ray.tuner.benchmark import study_benchmark
@@ -181,6 +182,8 @@ def define(
         benchmark=study_benchmark(tune.benchmark, bundle, train_bars),
         audit=tune.audit,
         constraints=constraints,
+        time_budget_s=tune.time_budget_s,
+        stop=check_stop(tune.stop),
     )
     if study.audit and (bundle is None or not study.is_adaptive):
         what = "there is no `bundle`" if bundle is None else f"the results of {study.search_alg!r} choose no trials"

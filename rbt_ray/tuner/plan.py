@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rbt_ray.errors import BundleError, BundleNotFoundError, StudyMismatchError
+from rbt_ray.errors import BundleError, BundleNotFoundError
 from rbt_ray.objectives.fingerprint.address import address_of
 from rbt_ray.objectives.kind import kind_of
 from rbt_ray.objectives.validate import check_constrained_metrics, check_objective
 from rbt_ray.pool.local.start_method import require_children
 from rbt_ray.search.registry import object_again, object_of
-from rbt_ray.store.journal import Journal
+from rbt_ray.store.continuation import extended, study_of, with_space
+from rbt_ray.store.journal import Extended, Journal
 from rbt_ray.store.location import StudyLocation
 from rbt_ray.store.storage import child, is_uri
+from rbt_ray.study.limits import Limits
 from rbt_ray.study.space import Space
 from rbt_ray.study.study import Study
 from rbt_ray.study.windows import Window
 from rbt_ray.tuner.changed_prices import damaged_bundle_error
 from rbt_ray.tuner.config import RunConfig, TuneConfig, check_constraints, with_saved_settings
 from rbt_ray.tuner.definition import define, reopen_bundle, resolve_bundle, split_constraints
+from rbt_ray.tuner.extension import extension
 from rbt_ray.tuner.pools import backend_of, check_workers
 from rbt_ray.tuner.same_objective import require_same_objective
 
@@ -44,6 +48,8 @@ class StudyPlan:
         time_budget_s: seconds after which the run stops; None: no limit.
         accept_changes: whether to continue although the objective or the accounting rules have changed.
         window: the window whose training bars fidelities are a share of; None: all training bars.
+        derived: the fields of a new study's definition that the user left open.
+        extension: what to record before the study continues, which `study` has already; None: it continues as it is.
     """
 
     objective: Any
@@ -56,6 +62,8 @@ class StudyPlan:
     time_budget_s: float | None = None
     accept_changes: bool = False
     window: Window | None = None
+    derived: frozenset[str] = frozenset()
+    extension: Extended | None = None
 
 
 def plan_new(
@@ -96,6 +104,7 @@ def plan_new(
         search_alg=object_of(tune_config.search_alg),
         is_new=True,
         time_budget_s=tune_config.time_budget_s,
+        derived=frozenset(name for name in ("seed", "max_pending") if getattr(tune_config, name) is None),
     )
 
 
@@ -107,15 +116,31 @@ def plan_restored(
     run_config: RunConfig,
     *,
     accept_changes: bool,
+    limits: Callable[[Study], Limits] = lambda study: study.limits,
 ) -> StudyPlan:
-    """Prepares to continue a study, from the arguments of `Tuner.restore`, which lists the errors raised."""
+    """Prepares to continue a study, from the arguments of `Tuner.restore`, which lists the errors raised.
+
+    Args:
+        path: the study's folder or URI.
+        objective: the user's objective.
+        param_space: the study's space, or a grid that contains it; None: the study's.
+        search_alg: a new searcher or sampler object; None if the study names its search.
+        run_config: where and how to run it.
+        accept_changes: as in `Tuner.restore`.
+        limits: returns the limits to extend the study to; by default, those it has.
+    """
     location = StudyLocation(path, run_config.mirror_interval_s)
     folder = location.fetch()
     with closing(Journal(folder)) as journal:
-        definition = journal.definition
-    study = Study.from_json(definition, None if param_space is None else Space.of(param_space))
-    if study.space.fingerprint != definition["space_fingerprint"]:
-        raise StudyMismatchError(f"`param_space` is not the one the study in {folder} was begun with.")
+        study = study_of(journal)
+    space = study.space
+    if param_space is not None:
+        space = Space.of(param_space)
+        space = space if space.constraints else replace(space, constraints=study.space.constraints)
+    if space.fingerprint == study.space.fingerprint:  # then it may have options that the file only names
+        study = with_space(study, space)
+    event = extension(study, limits(study), space)
+    study = study if event is None else extended(study, event)
     study.space.require_options()
     if not accept_changes:
         require_same_objective(study.objective, address_of(objective), folder)
@@ -134,5 +159,7 @@ def plan_restored(
         run_config=with_saved_settings(run_config, study.run),
         search_alg=search_alg,
         is_new=False,
+        time_budget_s=study.time_budget_s,
         accept_changes=accept_changes,
+        extension=event,
     )

@@ -293,6 +293,7 @@ class ResultGrid(Reruns, Sequence[Result]):
 
         Raises:
             NoResultError: there are no trials.
+            SettingError: hpbandster is not installed.
         """
         from rbt_ray.export.hpbandster_result import to_hpbandster
 

@@ -19,7 +19,6 @@ from rbt_ray.engine.stop_conditions import Interrupt, StopConditions, interrupt_
 from rbt_ray.errors import (
     PricesChangedError,
     SettingError,
-    StudyExistsError,
     StudyInterrupted,
     StudyMismatchError,
 )
@@ -33,11 +32,14 @@ from rbt_ray.pool.pool import Job, WorkerPool
 from rbt_ray.search.registry import make_searcher, recorded_kind
 from rbt_ray.store.journal import Ended, EndReason, Journal
 from rbt_ray.store.location import OWN_BUNDLE
+from rbt_ray.study.limits import Limits
 from rbt_ray.study.study import Study
 from rbt_ray.tuner.after_search import AfterSearch
 from rbt_ray.tuner.benchmark import benchmark_returns
 from rbt_ray.tuner.changed_prices import check_bundle, prices_changed_error
 from rbt_ray.tuner.config import RunConfig, TuneConfig
+from rbt_ray.tuner.existing import first_choice, locked
+from rbt_ray.tuner.extension import record_extension
 from rbt_ray.tuner.nested import NestedStudies, copies_of
 from rbt_ray.tuner.on_workers import OnWorkers
 from rbt_ray.tuner.plan import StudyPlan, plan_new, plan_restored
@@ -88,15 +90,18 @@ class Tuner:
         run_config: RunConfig | None = None,
         _plan: StudyPlan | None = None,
     ) -> None:
-        self._plan = _plan or plan_new(
-            objective, param_space, bundle, tune_config or TuneConfig(), run_config or RunConfig(), stacklevel=3
-        )  # one level is `explain_os_errors`
-        self._location = self._plan.location
-        self._study, self._bundle = self._plan.study, self._plan.bundle
-        self._is_new, self._has_run = self._plan.is_new, False
-        self._new_search = copies_of(self._plan.search_alg)
-        if self._is_new:
-            self._refuse_existing()
+        if _plan is None:
+            plan = plan_new(
+                objective, param_space, bundle, tune_config or TuneConfig(), run_config or RunConfig(), stacklevel=3
+            )  # one level is `explain_os_errors`
+            _plan = first_choice(plan)
+        self._has_run = False
+        self._new_search = copies_of(_plan.search_alg)
+        self._use(_plan)
+
+    def _use(self, plan: StudyPlan) -> None:
+        self._plan, self._location, self._is_new = plan, plan.location, plan.is_new
+        self._study, self._bundle = plan.study, plan.bundle
 
     @classmethod
     @explain_os_errors()
@@ -109,23 +114,28 @@ class Tuner:
         search_alg: Any = None,
         callbacks: Sequence[Any] | None = None,
         run_config: RunConfig | None = None,
+        num_samples: int | None = None,
         accept_changes: bool = False,
     ) -> Tuner:
         """Opens a study to continue it from the end of its journal; a finished study returns its results.
 
+        A larger `num_samples`, or a grid that contains the study's, extends the study: only the new configs are evaluated.
+
         Args:
             path: the study's folder or URI. For a URI, the newer of the local journal and the mirror is used.
             objective: the objective that the study was begun with.
-            param_space: the study's space; needed only if it holds options that JSON cannot.
+            param_space: the study's space; needed only if it holds options that JSON cannot, or to extend a grid.
             search_alg: a new searcher or sampler object; needed only if the study was begun with one.
             callbacks: as in RunConfig.
             run_config: where and how to run it. `name`, `storage_path` and `recheck` come from the study, as do
                 the saved settings (see RunConfig) that you leave at their defaults.
+            num_samples: the number of new configs in all, those of the study included; None: as many as the study has.
             accept_changes: continue even if the objective's code, state or settings, or the accounting rules of
                 backtests, have changed since the study was begun. Later trials are then not comparable with earlier ones.
 
         Raises:
             StudyNotFoundError: there is no study.
+            SettingError: `num_samples` is lower than the study's.
             StudyMismatchError: the objective, space or searcher is not the one the study was begun with; the message says
                 what differs.
             BundleError: the prices are gone or damaged; trials that may have used damaged ones are marked.
@@ -134,7 +144,16 @@ class Tuner:
         run_config = run_config or RunConfig()
         if callbacks is not None:
             run_config = replace(run_config, callbacks=callbacks)
-        plan = plan_restored(path, objective, param_space, search_alg, run_config, accept_changes=accept_changes)
+        TuneConfig(num_samples=num_samples)  # checks it
+        plan = plan_restored(
+            path,
+            objective,
+            param_space,
+            search_alg,
+            run_config,
+            accept_changes=accept_changes,
+            limits=lambda study: Limits(num_samples or study.num_samples, study.max_cost),
+        )
         return cls(objective, param_space=plan.study.space, _plan=plan)
 
     @property
@@ -164,9 +183,9 @@ class Tuner:
             WorkerStartError: no worker could be started.
             JournalError: the journal, or its mirror at the end, cannot be written.
         """
-        if not self._is_new and (results := self._results()).is_done:
+        if self._is_done():
             self._location.sync()
-            return results
+            return self._results()
         self._refuse_another_accounting()
         name = self._location.display_name
         if self._plan.search_alg is not None and self._has_run:
@@ -174,20 +193,24 @@ class Tuner:
                 f"a searcher object serves one run. To continue, pass a new one: "
                 f"`Tuner.restore({name!r}, objective, search_alg=...)`."
             )
-        with self._location.locked():
-            if self._is_new:
-                self._refuse_existing()  # another Tuner of that name may have run since this one was made
-            else:
-                self._location.reconcile()
+        with locked(self._plan) as plan:
+            if plan is not self._plan:
+                self._use(plan)
+            if self._is_done():  # another driver of the same study was faster
+                return self._results()
             with interrupt_on_signals() as interrupt, self._pool() as pool:
                 reason = self._run(pool, interrupt)
         results = self._results()
+        name = self._location.display_name
         if reason == "interrupted":
             raise StudyInterrupted(
                 f"stopped with {len(results):,} trials recorded. Continue with `rbt-ray resume {name}` or "
                 f"`Tuner.restore({name!r}, objective)`."
             )
         return results
+
+    def _is_done(self) -> bool:
+        return not self._is_new and self._plan.extension is None and self._results().is_done
 
     def _results(self) -> ResultGrid:
         return ResultGrid(self.path, self._study, OnWorkers(self._workers))
@@ -204,14 +227,6 @@ class Tuner:
         if backend_of(self._plan.run_config) == "local" and (self._bundle is not None or "numba" in sys.modules):
             prepare()
         return pool_for(self._plan.run_config)
-
-    def _refuse_existing(self) -> None:
-        if (holder := self._location.holder()) is not None:
-            name = self._location.display_name
-            raise StudyExistsError(
-                f"there is a study in {holder} already. Continue it with `rbt-ray resume {name}` or "
-                f"`Tuner.restore({name!r}, objective)`, or choose another `name`."
-            )
 
     def _refuse_another_accounting(self) -> None:
         study = self._study
@@ -266,9 +281,13 @@ class Tuner:
         )
         is_new = self._is_new
         journal = Journal.create(self.path, study.to_json()) if is_new else Journal(self.path, write=True)
-        self._is_new, self._has_run = False, True
+        event, self._has_run = self._plan.extension, True
+        self._is_new = False
+        self._plan = replace(self._plan, is_new=False, extension=None)
         callbacks = Callbacks(run_config.callbacks, study)
         with closing(journal):
+            if event is not None:
+                record_extension(journal, event, study)
             dispatcher = self._dispatcher(pool, job, "score")
             searcher = make_searcher(study, self._plan.search_alg)
             progress = Progress(study, total=self._total())
@@ -345,7 +364,10 @@ class Tuner:
         def run(plan: StudyPlan) -> EndReason:
             return Tuner(plan.objective, param_space=plan.study.space, _plan=plan)._run(pool, interrupt, sources)
 
-        return NestedStudies(self.path, self._bundle, self._plan.run_config, run, self._new_search)
+        # The nested studies of an extended study differ from those before, which it leaves where they are.
+        n = len(self._study.phases)
+        folder = self.path / f"extension-{n}" if n else self.path
+        return NestedStudies(folder, self._bundle, self._plan.run_config, run, self._new_search)
 
     def _total(self) -> int | None:
         """Returns the number of trials the study will have; None if it is not known."""

@@ -134,6 +134,7 @@ class Validation:
             num_samples=None,
             max_cost=None,
             points_to_evaluate=(),
+            stop=None,
         )
         objective = on_windows(self.task.objective, self.study.metric, self.windows, self.study.validation.min_trades)
         search = FixedConfigs(self.study.space, table.points)

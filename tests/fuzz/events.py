@@ -19,7 +19,7 @@ from rbt_ray.block_sums import N_SUMS, BlockRows
 from rbt_ray.cli.tables import print_results
 from rbt_ray.columns import Outcomes
 from rbt_ray.store import journal_file
-from rbt_ray.store.journal import Asked, Distrusted, Ended, Evaluated, Finished, Journal, Reviewed
+from rbt_ray.store.journal import Asked, Distrusted, Ended, Evaluated, Extended, Finished, Journal, Reviewed
 from rbt_ray.study.draw import AUDIT_FIRST
 from rbt_ray.tuner.config import RunConfig, TuneConfig
 from rbt_ray.tuner.result_grid import ResultGrid
@@ -76,6 +76,7 @@ def _sound(at):
     curves = {name: np.linspace(1, 2, 20) for name in ("time_ms", "equity", "buy_and_hold")}
     journal.append(Reviewed(top, curves))
     journal.append(Ended("done", 1.5, 2, "local", ["a note"]))
+    journal.append(Extended(12, 40.0, space.to_json(), points))
     journal.append(Distrusted("`close`, bars 0 to 99"))
     journal.close()
     with closing(sqlite3.connect(_folder / journal_file.FILE_NAME)) as file:

@@ -24,7 +24,7 @@ CSV = "date,open,high,low,close,volume\n" + "".join(f"2020-01-{d:02},10,12,9,{d}
 
 COMMANDS = {
     "run": ["run", "{files}/study.toml", "--json"],
-    "resume": ["resume", "{files}/begun/study", "--json"],
+    "resume": ["resume", "{files}/begun/study", "--samples", "30", "--json"],
     "show": ["show", "{files}/studies/study"],
     "show json": ["show", "{files}/studies/study", "--json"],
     "report": ["report", "{files}/studies/study", "--out", "{work}/report.html"],
@@ -100,10 +100,8 @@ def make_files(folder):
     run = [sys.executable, "-m", "rbt_ray.cli", "run", str(folder / "study.toml"), "--json"]
     subprocess.run(run, cwd=folder, check=True, capture_output=True, timeout=100)
     (folder / "begun").mkdir()
-    begun = (
-        (folder / "study.toml").read_text().replace("num_samples", "max_cost = 30\ntime_budget_s = 1e-9\nnum_samples")
-    )
+    begun = (folder / "study.toml").read_text()
     (folder / "begun.toml").write_text('name = "study"\n' + begun + 'storage_path = "begun"\n')
     run[4] = str(folder / "begun.toml")
-    subprocess.run(run, cwd=folder, check=False, capture_output=True, timeout=100)
+    subprocess.run([*run, "--samples", "5"], cwd=folder, check=False, capture_output=True, timeout=100)
     assert (folder / "begun" / "study" / "journal.sqlite").exists()

@@ -245,7 +245,7 @@ def test_a_definition_that_was_changed_is_refused(tmp_path):
         Journal(tmp_path / "study")
 
 
-@pytest.mark.parametrize("version", ["1", "3"])
+@pytest.mark.parametrize("version", ["1", "4"])
 def test_a_mirror_of_another_format_is_refused(tmp_path, version):
     small(tmp_path / "study")
     with closing(RawEvents(tmp_path / "study")) as events:

@@ -25,6 +25,7 @@ OTHER = {
     "verbose": 0,
     "recheck": 3,
     "mirror_interval_s": 2.0,
+    "exist": "new",
 }
 """A value other than the default for every setting."""
 

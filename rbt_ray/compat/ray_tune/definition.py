@@ -40,6 +40,7 @@ class Definition:
         reuse: whether an object of a class may serve several trials.
         n_callbacks: number of callbacks that the user passed.
         constraints: conditions that the samples satisfy.
+        max_concurrent_trials: limit of workers; None or 0: one worker per processor.
     """
 
     trainable_name: str
@@ -59,6 +60,7 @@ class Definition:
     reuse: bool
     n_callbacks: int
     constraints: Sequence[str] = ()
+    max_concurrent_trials: int | None = None
 
     def save(self, folder: Path) -> None:
         """Writes the file."""
@@ -72,6 +74,8 @@ class Definition:
             "checkpoints": asdict(self.checkpoints),
             "failures": asdict(self.failures),
         }
+        if self.max_concurrent_trials is None:  # versions that do not know it refuse the file
+            del plain["max_concurrent_trials"]
         make_folder(folder)
         with replacing(folder / FILE) as file:
             file.write(json.dumps(plain).encode())

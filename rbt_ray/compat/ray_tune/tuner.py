@@ -120,6 +120,7 @@ class Tuner:
             reuse=tune.reuse_actors,
             n_callbacks=len(run.callbacks or ()),
             constraints=tune.constraints,
+            max_concurrent_trials=tune.max_concurrent_trials or None,
         )
         self._setup(spec, definition, search, space, tune, run, name)
 
@@ -218,7 +219,8 @@ class Tuner:
         space = param_space or _space_in(folder)
         if param_space and definition.samples is None and definition.constraints:
             space = constrained_space(param_space, definition.constraints)
-        restored._setup(spec, definition, search, space, TuneConfig(), run, folder.name)
+        tune = TuneConfig(max_concurrent_trials=definition.max_concurrent_trials)
+        restored._setup(spec, definition, search, space, tune, run, folder.name)
         restored._resume_unfinished = resume_unfinished
         restored._rerun = rerun.Rerun(restart_errored, accept_changes) if resume_errored or restart_errored else None
         restored._engine = tuner.Tuner.restore(
