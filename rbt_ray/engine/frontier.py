@@ -11,6 +11,7 @@ import numpy as np
 
 from rbt_ray import metric_columns
 from rbt_ray.columns import Outcomes, Proposals, Results
+from rbt_ray.engine.window import open_limit
 from rbt_ray.errors import SettingError
 from rbt_ray.search.digest_set import DigestSet
 from rbt_ray.search.registry import recorded_kind
@@ -55,9 +56,10 @@ class ProposalBatch:
 class Frontier:
     """The open trials: those that the searcher has proposed and whose results it has not received.
 
-    The rule: ask for one proposal at a time until `study.max_pending` trials are open or the searcher proposes none; then
-    report the result of the oldest open trial to it; repeat. The sequence of these calls thus depends only on the results, not
-    on the number of workers, the batches or the order of arrival. With ``deterministic=False`` the searcher receives results in
+    The rule: ask for one proposal at a time until as many trials are open as allowed or the searcher proposes none; then
+    report the result of the oldest open trial to it; repeat. `study.max_pending` trials are allowed, or, if it is None, the
+    number that `open_limit` derives from the count of results. The sequence of these calls thus depends only on the results,
+    not on the number of workers, the batches or the order of arrival. With ``deterministic=False`` the searcher receives results in
     the order of arrival. A searcher that does not learn (``learns = False``) gets requests for many proposals and no results.
     """
 
@@ -65,6 +67,7 @@ class Frontier:
         self._study = study
         self._searcher = searcher
         self._learns: bool = getattr(searcher, "learns", True)
+        self._n_first: int = getattr(searcher, "n_first", 0)
         self._counts_samples = not recorded_kind(study).limits_itself
         self._earlier = DigestSet()  # digests of proposed configs; a set of ints would take ten times the memory
         self._recent = set[int]()
@@ -111,14 +114,19 @@ class Frontier:
     def advance(self) -> list[ProposalBatch]:
         """Reports results and requests proposals as the rule allows; the caller records the new proposals, then runs them."""
         if not self._learns:
-            return self._ask(self._study.max_pending - self._n_open)
+            return self._ask(self._most_open() - self._n_open)
         asked: list[ProposalBatch] = []
         while True:
-            while self._n_open < self._study.max_pending and (batch := self._ask(1)):
+            most = self._most_open()
+            while self._n_open < most and (batch := self._ask(1)):
                 asked += batch
             if (trial := self._next_to_tell()) is None:
                 return [ProposalBatch.concat(asked)] if asked else []
             self._tell(trial)
+
+    def _most_open(self) -> int:
+        given = self._study.max_pending
+        return open_limit(self._oldest, self._n_first) if given is None else given
 
     def _ask(self, n: int) -> list[ProposalBatch]:
         if n <= 0 or self.exhausted:
