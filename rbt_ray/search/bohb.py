@@ -91,7 +91,7 @@ class BOHB:
             count_pending=self.count_pending,
             keep_lower=self.keep_lower,
             restarts=self.model == "tpe",
-            local=LocalQuadratic(encoding),
+            local=LocalQuadratic(encoding) if self.local_fraction else None,
             local_fraction=self.local_fraction,
         )
 

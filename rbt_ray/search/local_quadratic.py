@@ -2,107 +2,127 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from rbt_ray.search.encoding import Encoding, Ranking
 from rbt_ray.search.infeasible import is_feasible
-from rbt_ray.types import FloatArray
+from rbt_ray.types import FloatArray, IntArray
 
-_MOST_PARAMS = 10
-_ROWS_PER_COEFFICIENT = 1.5
+_MOST_NUMBERS = 10  # a fit of more has over 66 coefficients, and needs a hundred results near the best one
+_LEAST_RESULTS, _RESULTS = 1.25, 1.5  # for each coefficient
 _RIDGE = 1e-4
-_REACH = 0.6
+_WEIGHT_AT_BEST = 10.0  # relative to the weight of a result at a distance of one radius, about
+_REACH, _LEAST_DISTANCE, _WIDEST = 0.6, 0.05, 0.5  # in radii
 _SWEEPS = 8
-_NEAREST = 0.05
 _CANDIDATES = 24
-_CAP = 1.0
-_WEIGHT = 1.0
+_HIGHEST = np.nextafter(1.0, 0.0)
 
 
 class LocalQuadratic:
+    """Proposes configs near the minimum of a quadratic function fitted to the results around the best one.
+
+    The fit uses results whose options and absent parameters are those of the best config, and of those the ones nearest to
+    it: 1.5 for each coefficient. Their farthest distance is the radius. Nearer results have more weight. While there are
+    fewer than 1.25 results for each coefficient, the function has no products of different numbers. Its minimum is sought
+    within 0.6 radii of the best config in each number. As results accumulate there, the radius shrinks.
+
+    Args:
+        encoding: the encoded parameters.
+
+    Source:
+        Conn, Scheinberg and Vicente (2009), "Introduction to Derivative-Free Optimization", SIAM, chapters 4 and 11, for
+        regression models and for trust regions; this one has no other state than the results.
+    """
+
     def __init__(self, encoding: Encoding) -> None:
-        self._n_options = encoding.n_options
+        self._is_number = encoding.n_options == 0
 
-    def propose(self, ranking: Ranking, others: FloatArray, rng: np.random.Generator) -> FloatArray | None:
-        n = int(is_feasible(ranking.losses).sum())
-        levels, losses = ranking.levels[:n], ranking.losses[:n]
-        if not n:
-            return None
-        best = levels[0]
-        columns = np.flatnonzero((self._n_options == 0) & ~np.isnan(best))
-        d = len(columns)
-        fixed = np.flatnonzero((self._n_options > 0) | np.isnan(best))
-        if not 1 <= d <= _MOST_PARAMS:
-            return None
-        if len(fixed):
-            alike = ((levels[:, fixed] == best[fixed]) | (np.isnan(levels[:, fixed]) & np.isnan(best[fixed]))).all(
-                axis=1
-            )
-            levels, losses = levels[alike], losses[alike]
-        x = levels[:, columns]
-        n_coef = (d + 1) * (d + 2) // 2
-        full = len(x) >= int(n_coef * 1.25)
-        if not full:
-            n_coef = 2 * d + 1
-        if len(x) < n_coef * 1.25:
-            return None
-        k = min(len(x), int(np.ceil(_ROWS_PER_COEFFICIENT * n_coef)))
-        far = ((x - best[columns]) ** 2).sum(axis=1)
-        near = np.argsort(far, kind="stable")[:k]
-        radius = float(np.sqrt(far[near[-1]]))
-        if radius <= 1e-9:
-            return None
-        u = (x[near] - best[columns]) / radius
-        y = losses[near] - losses[0]
-        if _CAP < 1:
-            y = np.minimum(y, np.quantile(y, _CAP))
-        scale = y.max()
-        if scale <= 0:
-            return None
-        g, h = _fitted(u, y / scale, full, far[near] / radius**2)
-        low = np.maximum(-_REACH, -best[columns] / radius)
-        high = np.minimum(_REACH, (1 - 1e-12 - best[columns]) / radius)
-        at = _least(g, h, low, high)
-        spread = np.linspace(0, 0.5, _CANDIDATES)[:, None] * rng.standard_normal((_CANDIDATES, d))
-        u = np.clip(at + spread, (-best[columns]) / radius, (1 - 1e-12 - best[columns]) / radius)
-        known = x if not len(others) else np.concatenate([x, others[:, columns]])
-        known = (known[~np.isnan(known).any(axis=1)] - best[columns]) / radius
-        gap = np.sqrt(((u[:, None, :] - known[None]) ** 2).sum(axis=2).min(axis=1))
-        u = u[gap >= _NEAREST]
-        if not len(u):
-            return None
-        found = np.repeat(best[None], len(u), axis=0)
-        found[:, columns] = best[columns] + radius * u
-        return found
+    def draw(self, ranking: Ranking, pending: FloatArray, rng: np.random.Generator) -> FloatArray:
+        """Returns candidates, ``(n, n_params)`` levels, best first; none if there are too few results.
+
+        Each is at least 0.05 radii away from all results and pending configs.
+
+        Args:
+            ranking: the results.
+            pending: ``(n_pending, n_params)`` levels of configs that have no result yet.
+            rng: draws the candidates around the minimum.
+        """
+        n_feasible = int(is_feasible(ranking.losses).sum())
+        levels, losses = ranking.levels[:n_feasible], ranking.losses[:n_feasible]
+        if not n_feasible:
+            return levels
+        best = levels[0].copy()
+        numbers = np.flatnonzero(self._is_number & ~np.isnan(best))
+        rows = _alike(levels, np.flatnonzero(~self._is_number | np.isnan(best)))
+        squares = _squares(len(numbers), len(rows))
+        if squares is None:
+            return levels[:0]
+        centre, known = best[numbers], levels[np.ix_(rows, numbers)]
+        distances = np.sqrt(((known - centre) ** 2).sum(axis=1))
+        nearest = np.argsort(distances, kind="stable")[: math.ceil(_RESULTS * (1 + len(numbers) + len(squares[0])))]
+        radius = float(distances[nearest[-1]])
+        above = losses[rows[nearest]] - losses[0]
+        if not radius or not above.any():
+            return levels[:0]
+        slope, bend = _fitted((known[nearest] - centre) / radius, above / above.max(), squares)
+        low, high = -centre / radius, (_HIGHEST - centre) / radius
+        lowest = _minimum(slope, bend, np.maximum(low, -_REACH), np.minimum(high, _REACH))
+        spread = np.linspace(0.0, _WIDEST, _CANDIDATES)[:, None]
+        steps = np.clip(lowest + spread * rng.standard_normal((_CANDIDATES, len(numbers))), low, high)
+        taken = np.concatenate([known, pending[:, numbers]])
+        gaps = np.square(steps[:, None] - ((taken - centre) / radius)[None]).sum(axis=2)
+        steps = steps[np.nanmin(gaps, axis=1) >= _LEAST_DISTANCE**2]
+        drawn = np.repeat(best[None], len(steps), axis=0)
+        drawn[:, numbers] = centre + radius * steps
+        return drawn
 
 
-def _fitted(u: FloatArray, y: FloatArray, full: bool, far: FloatArray):
-    n, d = u.shape
-    i, j = np.triu_indices(d) if full else (np.arange(d), np.arange(d))
-    features = np.concatenate([np.ones((n, 1)), u, u[:, i] * u[:, j]], axis=1)
-    weights = 1 / (0.1 + far) ** _WEIGHT
-    a = np.einsum("ni,nj,n->ij", features, features, weights)
-    b = np.einsum("ni,n->i", features, y * weights)
-    a[np.diag_indices(len(a))] += _RIDGE * np.trace(a) / len(a)
-    c = np.linalg.solve(a, b)
-    h = np.zeros((d, d))
-    h[i, j] += c[1 + d :]
-    h[j, i] += c[1 + d :]
-    return c[1 : 1 + d], h
+def _alike(levels: FloatArray, columns: IntArray) -> IntArray:
+    """Returns the rows whose values in these columns, NaN included, are those of the first row."""
+    there = levels[:, columns]
+    same = (there == there[0]) | (np.isnan(there) & np.isnan(there[0]))
+    return np.flatnonzero(same.all(axis=1))
 
 
-def _least(g, h, low, high):
-    d = len(g)
-    at = [0.0] * d
-    g, h, low, high = g.tolist(), h.tolist(), low.tolist(), high.tolist()
+def _squares(n_numbers: int, n_rows: int) -> tuple[IntArray, IntArray] | None:
+    """Returns the pairs of numbers whose products a fit to so many rows can include; None if there are too few rows."""
+    if not 1 <= n_numbers <= _MOST_NUMBERS:
+        return None
+    for first, second in (np.triu_indices(n_numbers), np.diag_indices(n_numbers)):
+        if n_rows >= _LEAST_RESULTS * (1 + n_numbers + len(first)):
+            return first, second
+    return None
+
+
+def _fitted(steps: FloatArray, losses: FloatArray, squares: tuple[IntArray, IntArray]) -> tuple[FloatArray, FloatArray]:
+    """Returns the gradient at 0, ``(n_numbers,)``, and the matrix of second derivatives of a ridge regression."""
+    first, second = squares
+    n, n_numbers = steps.shape
+    features = np.concatenate([np.ones((n, 1)), steps, steps[:, first] * steps[:, second]], axis=1)
+    weighted = features / (1 / _WEIGHT_AT_BEST + np.square(steps).sum(axis=1))[:, None]
+    # einsum sums in a fixed order, and BLAS does not use threads for the solution of so few equations
+    matrix = np.einsum("ni,nj->ij", weighted, features)
+    matrix[np.diag_indices(len(matrix))] += _RIDGE * np.trace(matrix) / len(matrix)
+    coefficients = np.linalg.solve(matrix, np.einsum("ni,n->i", weighted, losses))
+    bend = np.zeros((n_numbers, n_numbers))
+    bend[first, second] += coefficients[1 + n_numbers :]
+    bend[second, first] += coefficients[1 + n_numbers :]
+    return coefficients[1 : 1 + n_numbers], bend
+
+
+def _minimum(slope: FloatArray, bend: FloatArray, low: FloatArray, high: FloatArray) -> FloatArray:
+    """Returns a minimum of slope x + x bend x / 2 within bounds that include 0, by coordinate descent from 0."""
+    n = len(slope)
+    x, rows, lows, highs = [0.0] * n, bend.tolist(), low.tolist(), high.tolist()
     for _ in range(_SWEEPS):
-        for k in range(d):
-            row = h[k]
-            slope = g[k] + sum(row[m] * at[m] for m in range(d) if m != k)
-            bend = row[k]
-            if bend > 0:
-                at[k] = min(max(-slope / bend, low[k]), high[k])
-            else:
-                f = lambda t: slope * t + 0.5 * bend * t * t
-                at[k] = low[k] if f(low[k]) < f(high[k]) else high[k]
-    return np.array(at)
+        for k, start in enumerate(slope.tolist()):
+            curvature = rows[k][k]
+            rise = start + sum(a * b for a, b in zip(rows[k], x, strict=True)) - curvature * x[k]
+            if curvature > 0:
+                x[k] = min(max(-rise / curvature, lows[k]), highs[k])
+            else:  # at the bound with the lower value
+                value_at = [rise * at + curvature * at * at / 2 for at in (lows[k], highs[k])]
+                x[k] = lows[k] if value_at[0] < value_at[1] else highs[k]
+    return np.array(x)

@@ -16,7 +16,6 @@ from rbt_ray.study.space import Space
 from rbt_ray.types import BoolArray, FloatArray
 
 _LEAST_RESULTS = 50
-MOST_LOCAL = 99
 _ROUNDS = 8  # of candidates before a config is drawn without the model
 
 
@@ -44,6 +43,11 @@ class StagnationRule:
 
 class Model(Protocol):
     """A model of results; pure, its random numbers come from the generator it is given."""
+
+    @property
+    def n_fewest(self) -> int:
+        """The number of results that it needs."""
+        ...
 
     def is_ready(self, ranking: Ranking) -> bool:
         """Returns whether there are enough results."""
@@ -82,8 +86,8 @@ class ModelSampler:
             the model keeps to the best configs after their neighbourhood is exhausted; on a lattice, where no config repeats,
             its proposals then get worse, as a config elsewhere counts as good only if it beats them. Known configs are not
             proposed again after a restart.
-        local: the model of the results around the best config.
-        local_fraction: the share of the model's configs that come from `local`.
+        local: another model, of the results around the best config; None: all configs come from `model`.
+        local_fraction: the share of configs from `local`. At most one of them is without a result at any time.
 
     Attributes:
         fallbacks: how often the model proposed no new config, so that one was drawn without it.
@@ -108,7 +112,7 @@ class ModelSampler:
         self._space, self._encoding, self._model, self._drawn = space, encoding, model, drawn
         self._random_fraction = random_fraction
         self._local, self._local_fraction = local, local_fraction
-        self._local_pending: set[bytes] = set()
+        self._last_local = b""
         self._count_pending, self._keep_lower = count_pending, keep_lower
         self._rng = np.random.default_rng([seed % 2**64, 0xB0B])
         self._stagnation = StagnationRule() if restarts else None
@@ -120,6 +124,11 @@ class ModelSampler:
         self._modelled = -math.inf
         self._stale = True
         self.fallbacks = self.n_restarts = 0
+
+    @property
+    def n_first(self) -> int:
+        """How many of the next configs need no results."""
+        return 0 if self._modelled > 0 else self._model.n_fewest
 
     @property
     def notes(self) -> list[str]:
@@ -181,7 +190,7 @@ class ModelSampler:
         self._modelled, self._stagnation = -math.inf, StagnationRule()
 
     def _by_model(self) -> FloatArray | None:
-        if self._local is not None and self._local_fraction and self._rng.random() < self._local_fraction:
+        if self._local is not None and self._rng.random() < self._local_fraction:
             point = self._near_best(self._local)
             if point is not None:
                 return point
@@ -200,20 +209,19 @@ class ModelSampler:
         return None
 
     def _near_best(self, local: LocalQuadratic) -> FloatArray | None:
-        """Returns a new config near the best one; None if there are too few results there, or none is new."""
-        self._local_pending &= self._pending.keys()
-        if len(self._local_pending) >= MOST_LOCAL:
+        """Returns a new config near the best one; None if the last such config has no result yet, or there is none."""
+        if self._last_local in self._pending:  # the fit would propose much the same again
             return None
         pending = self._encoding.encode(self._points(self._pending))
-        levels = local.propose(self._rankings[self._modelled], pending, self._rng)
-        if levels is None:
+        levels = local.draw(self._rankings[self._modelled], pending, self._rng)
+        if not len(levels):
             return None
         points = self._encoding.decode(levels)
         new = np.flatnonzero(self._new(points))
         if not len(new):
             return None
         point = self._row(points, int(new[0]))
-        self._local_pending.add(point.tobytes())
+        self._last_local = point.tobytes()
         return point
 
     def _new(self, points: FloatArray) -> BoolArray:
