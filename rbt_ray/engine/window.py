@@ -31,7 +31,7 @@ def idle_note(study: Study, n_workers: int) -> str:
     """
     if study.max_pending is not None or n_workers <= FEWEST:
         return ""
-    until = f"until it has {n_workers * RESULTS_PER_TRIAL} results" if n_workers <= MOST else "throughout"
+    until = f"until there are {n_workers * RESULTS_PER_TRIAL} results" if n_workers <= MOST else "throughout"
     return (
         f"some of the {n_workers} workers will idle {until}: the search keeps {FEWEST} trials open after its first ones, and "
         f"one for every {RESULTS_PER_TRIAL} results up to {MOST}. `max_pending={2 * n_workers}` of TuneConfig keeps all "
