@@ -22,18 +22,24 @@ def open_limit(n_results: int, n_first: int) -> int:
     return min(MOST, max(FEWEST, n_first + FEWEST - 1 - n_results, n_results // RESULTS_PER_TRIAL))
 
 
-def idle_note(study: Study, n_workers: int) -> str:
+def idle_note(study: Study, n_first: int, n_workers: int) -> str:
     """Returns a sentence on workers that idle because the default keeps few trials open; "" if none does.
 
     Args:
         study: the study's definition.
+        n_first: the number of its searcher's proposals that need no results.
         n_workers: the number of workers.
     """
-    if study.max_pending is not None or n_workers <= FEWEST:
+    least = min(open_limit(n_results, n_first) for n_results in range(MOST * RESULTS_PER_TRIAL))
+    if study.max_pending is not None or n_workers <= least:
         return ""
-    until = f"until there are {n_workers * RESULTS_PER_TRIAL} results" if n_workers <= MOST else "throughout"
+    open_trials = f"at most {MOST} trials open"
+    if least < MOST:
+        open_trials = (
+            f"{least} trials open after the first ones, and one for every {RESULTS_PER_TRIAL} results up to {MOST}"
+        )
+    until = f" until there are {n_workers * RESULTS_PER_TRIAL} results" if n_workers <= MOST else ""
     return (
-        f"some of the {n_workers} workers will idle {until}: the search keeps {FEWEST} trials open after its first ones, and "
-        f"one for every {RESULTS_PER_TRIAL} results up to {MOST}. `max_pending={2 * n_workers}` of TuneConfig keeps all "
-        f"workers busy, but the search then needs more evaluations."
+        f"the search keeps {open_trials}, so some of the {n_workers} workers will idle{until}. "
+        f"`max_pending={2 * n_workers}` of TuneConfig keeps all workers busy, but the search then needs more evaluations."
     )

@@ -279,7 +279,9 @@ class Tuner:
             searcher = make_searcher(study, self._plan.search_alg)
             progress = Progress(study, total=self._total())
             if run_config.verbose:
-                for line in filter(None, (study.why, idle_note(study, pool.n_workers))):
+                for line in filter(
+                    None, (study.why, idle_note(study, getattr(searcher, "n_first", 0), pool.n_workers))
+                ):
                     print(line, file=sys.stderr)
             stop_conditions = StopConditions(self._plan.time_budget_s, run_config.max_failures, interrupt)
             journal.when_blocked = JournalRetry(interrupt.wait, self._location.display_name)
