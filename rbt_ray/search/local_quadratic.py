@@ -75,7 +75,7 @@ class LocalQuadratic:
         gaps = np.square(steps[:, None] - ((taken - centre) / radius)[None]).sum(axis=2)
         steps = steps[np.nanmin(gaps, axis=1) >= _LEAST_DISTANCE**2]
         drawn = np.repeat(best[None], len(steps), axis=0)
-        drawn[:, numbers] = centre + radius * steps
+        drawn[:, numbers] = np.clip(centre + radius * steps, 0.0, _HIGHEST)  # rounding can pass a bound of `steps`
         return drawn
 
 
