@@ -30,9 +30,12 @@ def page(results, groups):
         results: by group and problem: "grid", what a grid spends until it is near, by seed, or None; and "tools", by name:
             "regret" by `AT`, "near" and "ms", a figure a seed each, "code" and "date". Of a run of which no figures by seed
             are left, "summary" holds "regret" and "near" as medians with intervals, "n_near", "n", "ms", and of "bohb"
-            "p_hpbandster".
+            "p_hpbandster". Beside the groups, "wall" holds rows of `search_wall.py` by search: workers, seconds of an
+            evaluation, seconds of the search, regret.
         groups: a sentence about them.
     """
+    walls = results.get("wall", {})
+    results = {group: found for group, found in results.items() if group != "wall"}
     runs = [
         came for found in results.values() for of_problem in found.values() for came in of_problem["tools"].values()
     ]
@@ -46,6 +49,7 @@ def page(results, groups):
         groups,
         "",
         *_against_optuna(results),
+        *_wall_time(walls),
     ]
     for group in sorted(results, key="abdec".index):
         lines += ["", f"## {_TITLES[group]}"]
@@ -128,6 +132,30 @@ def _against_optuna(results):
                 f"{(of_group < 0).sum()} of {len(of_group)} | {behind} of {len(pairs)} |"
             )
     return lines
+
+
+def _wall_time(walls):
+    """A table of the seconds of 100 evaluations and the regret of the best config found."""
+    if not walls:
+        return []
+    some = next(iter(walls.values()))
+    heads = [
+        f"{workers} workers, {1000 * s:g} ms" if s < 1 else f"{workers} workers, {s:g} s" for workers, s, _, _ in some
+    ]
+    return [
+        "",
+        "## Wall time",
+        "",
+        "Seconds for 100 evaluations at full fidelity of `sma_cross` on fx, and in brackets the regret then; medians of",
+        "`benchmarks/search_wall.py`: the real engine with simulated workers, where the driver's processor time counts.",
+        "",
+        "| search | " + " | ".join(heads) + " |",
+        "|---" * (len(heads) + 1) + "|",
+        *(
+            f"| {search} | " + " | ".join(f"{took:.3g} ({regret:.2g})" for _, _, took, regret in rows) + " |"
+            for search, rows in walls.items()
+        ),
+    ]
 
 
 def _logs(came, at):
