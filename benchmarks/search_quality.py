@@ -1,10 +1,11 @@
 """Regret of searches on problems with a known best, by cost: full evaluations, with every rung charged.
 
-    python benchmarks/search_quality.py [--groups abcde] [--tools "A|B"] [--problem PART] [--seeds 30] [--processes 2] [--quick]
+    python benchmarks/search_quality.py [--groups abcdef] [--tools "A|B"] [--problem PART] [--seeds 30] [--processes 2] [--quick]
         [--write docs/decisions]
 
 Groups: (a) counting ones, (b) functions with a fidelity, (c) strategies on real prices with a known grid of 100,000 configs,
-(d) small grids, (e) a conditional space, a space of which half is forbidden, and configs of which a fifth fails. "auto" is
+(d) small grids, (e) a conditional space, a space of which half is forbidden, and configs of which a fifth fails, (f) classic
+functions of five numbers. "auto" is
 `search_alg="auto"` as it comes: without `max_pending`, the number of open trials follows from the number of results. "Optuna TPE
 as it comes" is Optuna's default sampler, and like all other searches it runs one trial at a time, as Optuna does by default. In
 (c) it has 100 evaluations. All searches use the same seeds. Regret is computed at full fidelity without noise and divided by
@@ -230,6 +231,7 @@ GROUPS = {
         lambda: problems.fast_below_slow("sample", 1 / 3),
         lambda: problems.with_failures(problems.crossover("fx", 1 / 9)),
     ],
+    "f": [problems.levy, problems.griewank, problems.rastrigin, problems.zakharov],
 }
 """Problems by group, created when needed."""
 SLOW = ("hpbandster", "Optuna TPE univariate", "Optuna TPE with its Hyperband pruner")
@@ -297,7 +299,7 @@ def grid_costs(problem, seeds):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--groups", default="abcde")
+    parser.add_argument("--groups", default="abcdef")
     parser.add_argument("--tools", default="|".join(TOOLS), help="names, with | between them")
     parser.add_argument("--problem", default="", help="only those with this in their name")
     parser.add_argument("--seeds", type=int, default=30)
