@@ -106,7 +106,7 @@ def branin():
 
 
 def classic(name, low, high, value_at):
-    """A function of five numbers with a minimum of 0, divided by its median value.
+    """A function of five numbers with a minimum of 0, divided by its 1 % quantile.
 
     Args:
         name: its.
@@ -115,7 +115,7 @@ def classic(name, low, high, value_at):
         value_at: from ``(n, 5)`` points to ``(n,)`` values.
     """
     space = Space.of({f"x{i}": rbt.uniform(low, high) for i in range(5)})
-    scale = np.median(value_at(np.random.default_rng(0).uniform(low, high, (10_000, 5))))
+    scale = np.quantile(value_at(np.random.default_rng(0).uniform(low, high, (10_000, 5))), 0.01)
     return Problem(name, space, 1.0, lambda points, fidelity, noise: value_at(points), 0.0, float(scale))
 
 

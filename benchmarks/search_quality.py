@@ -5,12 +5,11 @@
 
 Groups: (a) counting ones, (b) functions with a fidelity, (c) strategies on real prices with a known grid of 100,000 configs,
 (d) small grids, (e) a conditional space, a space of which half is forbidden, and configs of which a fifth fails, (f) classic
-functions of five numbers. "auto" is
-`search_alg="auto"` as it comes: without `max_pending`, the number of open trials follows from the number of results. "Optuna TPE
-as it comes" is Optuna's default sampler, and like all other searches it runs one trial at a time, as Optuna does by default. In
-(c) it has 100 evaluations. All searches use the same seeds. Regret is computed at full fidelity without noise and divided by
-that of a typical config. Square brackets show the 95 % bootstrap interval of the median. The p-values are Wilcoxon's, paired by
-seed, against "auto". No test checks these figures.
+functions of five numbers. "auto" is `search_alg="auto"` as it comes: without `max_pending`, the number of open trials follows
+from the number of results. "Optuna TPE as it comes" is Optuna's default sampler, and like all other searches it runs one trial
+at a time, as Optuna does by default. In (c) it has 100 evaluations. All searches use the same seeds. Regret is computed at full
+fidelity without noise and divided by that of a typical config (in (f), of one of the best hundredth). Square brackets show the
+95 % bootstrap interval of the median. The p-values are Wilcoxon's, paired by seed, against "auto". No test checks these figures.
 
 The settings of "auto" were chosen on other functions: a rotated ellipsoid, Rosenbrock, Ackley and Styblinski-Tang in five
 dimensions, Hartmann in six, counting ones 6+2, and `mean_reversion` on sample and on fx. None of them is in these groups as a
