@@ -175,3 +175,10 @@ def test_one_line_says_which_workers_idle_and_what_to_set(tmp_path, capfd):
     fit(tmp_path, "given", num_samples=3, workers=6, max_pending=12, run={"verbose": 1})
     fit(tmp_path, "random", num_samples=3, workers=6, search_alg="random", run={"verbose": 1})
     assert "max_pending" not in capfd.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_table_is_the_same_on_ray(tmp_path):
+    local = fit(tmp_path, "local", bundle="sample", objective=noisy)
+    on_ray = fit(tmp_path, "ray", bundle="sample", objective=noisy, backend="ray", workers=3)
+    assert on_ray.table_hash() == local.table_hash()
