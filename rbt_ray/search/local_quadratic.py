@@ -17,6 +17,7 @@ _WEIGHT_AT_BEST = 10.0  # relative to the weight of a result at a distance of on
 _REACH, _LEAST_DISTANCE, _WIDEST = 0.6, 0.05, 0.5  # in radii
 _SWEEPS = 8
 _CANDIDATES = 24
+_TAKEN = 256
 _HIGHEST = np.nextafter(1.0, 0.0)
 
 
@@ -42,7 +43,7 @@ class LocalQuadratic:
     def draw(self, ranking: Ranking, pending: FloatArray, rng: np.random.Generator) -> FloatArray:
         """Returns candidates, ``(n, n_params)`` levels, best first; none if there are too few results.
 
-        Each is at least 0.05 radii away from all results and pending configs.
+        Each is at least 0.05 radii away from the 256 nearest results and from the pending configs.
 
         Args:
             ranking: the results.
@@ -61,7 +62,8 @@ class LocalQuadratic:
             return levels[:0]
         centre, known = best[numbers], levels[np.ix_(rows, numbers)]
         distances = np.sqrt(((known - centre) ** 2).sum(axis=1))
-        nearest = np.argsort(distances, kind="stable")[: math.ceil(_RESULTS * (1 + len(numbers) + len(squares[0])))]
+        order = np.argsort(distances, kind="stable")
+        nearest = order[: math.ceil(_RESULTS * (1 + len(numbers) + len(squares[0])))]
         radius = float(distances[nearest[-1]])
         above = losses[rows[nearest]] - losses[0]
         if not radius or not above.any():
@@ -71,7 +73,7 @@ class LocalQuadratic:
         lowest = _minimum(slope, bend, np.maximum(low, -_REACH), np.minimum(high, _REACH))
         spread = np.linspace(0.0, _WIDEST, _CANDIDATES)[:, None]
         steps = np.clip(lowest + spread * rng.standard_normal((_CANDIDATES, len(numbers))), low, high)
-        taken = np.concatenate([known, pending[:, numbers]])
+        taken = np.concatenate([known[order[:_TAKEN]], pending[:, numbers]])
         gaps = np.square(steps[:, None] - ((taken - centre) / radius)[None]).sum(axis=2)
         steps = steps[np.nanmin(gaps, axis=1) >= _LEAST_DISTANCE**2]
         drawn = np.repeat(best[None], len(steps), axis=0)
