@@ -94,6 +94,26 @@ def test_parameters_that_the_best_config_lacks_stay_absent():
     assert np.isnan(found).sum(axis=1).tolist() == [1] * len(found)
 
 
+def test_results_with_other_options_do_not_change_the_fit():
+    space = Space.of({"kind": rbt.choice(["a", "b"]), "x": rbt.uniform(0.0, 1.0)})
+    points = space.from_unit(np.random.default_rng(2).random((60, 2)))
+    kind, x = points.T
+    losses = np.where(kind == 0, (x - 0.3) ** 2, 0.001 + 50 * (x - 0.32) ** 2 + x)
+    of_best = kind == kind[np.argmin(losses)]
+    assert 20 < of_best.sum() < 40
+    assert (drawn(space, points, losses) == drawn(space, points[of_best], losses[of_best])).all()
+
+
+def test_a_candidate_keeps_its_distance_from_a_pending_config():
+    space = Space.of({"x": rbt.uniform(0.0, 1.0), "y": rbt.uniform(0.0, 1.0)})
+    points = np.random.default_rng(0).uniform(0.3, 0.7, (40, 2))
+    losses = ((points - 0.5) ** 2).sum(axis=1)
+    first = drawn(space, points, losses)[:1]
+    assert np.abs(first - 0.5).max() < 1e-3
+    again = drawn(space, points, losses, pending=first)
+    assert 1e-3 < np.abs(again[0] - first[0]).max() < 0.1
+
+
 @pytest.mark.parametrize("n_params", [1, 2, 5])
 def test_auto_closes_on_the_optimum_of_a_smooth_function(n_params):
     """With the fit it comes at least ten times as close in the median of seven searches as without."""
