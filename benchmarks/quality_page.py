@@ -153,7 +153,9 @@ def _wall_time(walls):
         "| search | " + " | ".join(heads) + " |",
         "|---" * (len(heads) + 1) + "|",
         *(
-            f"| {search} | " + " | ".join(f"{took:.3g} ({regret:.2g})" for _, _, took, regret in rows) + " |"
+            f"| {search} | "
+            + " | ".join(f"{took:,.{0 if took >= 100 else 2}f} ({regret:.2g})" for _, _, took, regret in rows)
+            + " |"
             for search, rows in walls.items()
         ),
     ]
