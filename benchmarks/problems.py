@@ -105,6 +105,63 @@ def branin():
     )
 
 
+def classic(name, low, high, value_at):
+    """A function of five numbers with a minimum of 0, divided by its 1 % quantile.
+
+    Args:
+        name: its.
+        low: the least value of a number.
+        high: the greatest value.
+        value_at: from ``(n, 5)`` points to ``(n,)`` values.
+    """
+    space = Space.of({f"x{i}": rbt.uniform(low, high) for i in range(5)})
+    scale = np.quantile(value_at(np.random.default_rng(0).uniform(low, high, (10_000, 5))), 0.01)
+    return Problem(name, space, 1.0, lambda points, fidelity, noise: value_at(points), 0.0, float(scale))
+
+
+def levy():
+    """Levy's function: valleys in a bowl."""
+
+    def value_at(x):
+        w = 1 + (x - 1) / 4
+        middle = (w[:, :-1] - 1) ** 2 * (1 + 10 * np.sin(np.pi * w[:, :-1] + 1) ** 2)
+        last = (w[:, -1] - 1) ** 2 * (1 + np.sin(2 * np.pi * w[:, -1]) ** 2)
+        return np.sin(np.pi * w[:, 0]) ** 2 + middle.sum(axis=1) + last
+
+    return classic("Levy", -10, 10, value_at)
+
+
+def griewank():
+    """Griewank's function: a bowl with many shallow minima, away from the middle of the space."""
+    centre = np.array([11.0, -20.0, 7.0, 31.0, -3.0])
+
+    def value_at(x):
+        waves = np.cos((x - centre) / np.sqrt(np.arange(1, 6))).prod(axis=1)
+        return ((x - centre) ** 2).sum(axis=1) / 4000 + 1 - waves
+
+    return classic("Griewank", -50, 50, value_at)
+
+
+def rastrigin():
+    """Rastrigin's function: a bowl with many deep minima, away from the middle of the space."""
+    centre = np.array([0.7, -1.3, 2.2, -0.4, 1.9])
+
+    def value_at(x):
+        return (10 + (x - centre) ** 2 - 10 * np.cos(2 * np.pi * (x - centre))).sum(axis=1)
+
+    return classic("Rastrigin", -5.12, 5.12, value_at)
+
+
+def zakharov():
+    """Zakharov's function: a long valley."""
+
+    def value_at(x):
+        weighted = (x * np.arange(1, 6) / 2).sum(axis=1)
+        return (x**2).sum(axis=1) + weighted**2 + weighted**4
+
+    return classic("Zakharov", -5, 10, value_at)
+
+
 def on_a_grid(name, axes, losses, forbidden=()):
     """A problem that is a table.
 

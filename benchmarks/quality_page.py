@@ -4,13 +4,14 @@ import platform
 from importlib.metadata import version
 
 import numpy as np
-from scipy.stats import mannwhitneyu, rankdata, wilcoxon
+from scipy.stats import mannwhitneyu, wilcoxon
 
 from rbt_ray.bench import median_with_interval
 
 AT = (10, 30, 100)
+OPTUNA = "Optuna TPE as it comes"
 NEAR = 0.01  # a config is as good as the best within one percent of its value
-MOST = {"a": 100, "b": 100, "c": 1000, "d": 100, "e": 100}
+MOST = {"a": 100, "b": 100, "c": 1000, "d": 100, "e": 100, "f": 100}
 """Maximal cost by group."""
 _TITLES = {
     "a": "(a) Counting ones",
@@ -18,6 +19,7 @@ _TITLES = {
     "c": "(c) Strategies on real prices",
     "d": "(d) Small grids",
     "e": "(e) Conditions, forbidden clauses, failures",
+    "f": "(f) Classic functions",
 }
 _WORST = 1e9  # what was not reached, where ranks are taken
 
@@ -28,10 +30,13 @@ def page(results, groups):
     Args:
         results: by group and problem: "grid", what a grid spends until it is near, by seed, or None; and "tools", by name:
             "regret" by `AT`, "near" and "ms", a figure a seed each, "code" and "date". Of a run of which no figures by seed
-            are left, "summary" holds "regret" and "near" as medians with intervals, "n_near", "n", "ms", "p" against "auto" as it
-            was then, and of "bohb" "p_hpbandster".
+            are left, "summary" holds "regret" and "near" as medians with intervals, "n_near", "n", "ms", and of "bohb"
+            "p_hpbandster". Beside the groups, "wall" holds rows of `search_wall.py` by search: workers, seconds of an
+            evaluation, seconds of the search, regret.
         groups: a sentence about them.
     """
+    walls = results.get("wall", {})
+    results = {group: found for group, found in results.items() if group != "wall"}
     runs = [
         came for found in results.values() for of_problem in found.values() for came in of_problem["tools"].values()
     ]
@@ -43,8 +48,11 @@ def page(results, groups):
         f"hpbandster {version('hpbandster')}, Optuna {version('optuna')}. Do not edit this page.",
         "",
         groups,
+        "",
+        *_against_optuna(results),
+        *_wall_time(walls),
     ]
-    for group in sorted(results, key="abdec".index):
+    for group in sorted(results, key="abdefc".index):
         lines += ["", f"## {_TITLES[group]}"]
         for name, of_problem in results[group].items():
             lines += ["", f"### {name}", "", *_table(of_problem["tools"], of_problem["grid"], MOST[group])]
@@ -55,19 +63,20 @@ def _table(tools, grid, most):
     head = [f"regret at {at}" for at in AT]
     if grid is not None:
         head.append(f"cost to within 1 % (of {most:,})")
-    lines = ["| search | " + " | ".join([*head, "p at 100", "mean rank", "ms per proposal"]) + " |"]
+    lines = ["| search | " + " | ".join([*head, "p at 30", "p at 100", "ms per proposal"]) + " |"]
     lines.append("|---" * (len(head) + 4) + "|")
     by_seed = {tool: came for tool, came in tools.items() if "summary" not in came}
     last = {tool: np.array(came["regret"]["100"]) for tool, came in by_seed.items()}
     hits = {tool: np.array(came["near"]) for tool, came in by_seed.items()}
-    rank_of = _mean_ranks(last)
+    middle = {tool: np.array(came["regret"]["30"]) for tool, came in by_seed.items()}
     for tool, came in tools.items():
         summary = came["summary"] if "summary" in came else _summary(came)
         cells = ["{:.3g} [{:.3g}, {:.3g}]".format(*summary["regret"][str(at)]) for at in AT]
         paired = tool in by_seed
         if grid is not None:
-            cells.append(_near(summary) + (_p(hits[tool], hits.get("auto"), ", p ") if paired else ""))
-        cells += [_p(last[tool], last.get("auto")), f"{rank_of[tool]:.1f}"] if paired else [summary["p"], ""]
+            short = tool == OPTUNA
+            cells.append("" if short else _near(summary) + (_p(hits[tool], hits.get("auto"), ", p ") if paired else ""))
+        cells += [_p(found[tool], found.get("auto")) if paired else "" for found in (middle, last)]
         lines.append(f"| {tool} | " + " | ".join([*cells, f"{summary['ms']:.2f}"]) + " |")
     lines.append("")
     beside = tools.get("bohb", {}).get("summary", {}).get("p_hpbandster", "")
@@ -85,10 +94,7 @@ def _of_which_code(tools):
     parts = [f"{', '.join(names)} at {code} on {date}" for (date, code), names in by_code.items()]
     earlier = ""
     if any("summary" in came for came in tools.values()):
-        earlier = (
-            " Tools without a rank are from an earlier run, and only its medians are kept. Their p compares them with "
-            '"auto" in that run.'
-        )
+        earlier = " Tools without p-values are from an earlier run, and only its medians are kept."
     return "Run: " + "; ".join(parts) + "." + earlier
 
 
@@ -103,12 +109,64 @@ def _summary(came):
     }
 
 
-def _mean_ranks(last):
-    common = min(map(len, last.values()), default=0)
-    if not common:
-        return {}
-    ranks = rankdata([np.minimum(values[:common], _WORST) for values in last.values()], axis=0).mean(axis=1)
-    return dict(zip(last, ranks, strict=True))
+def _against_optuna(results):
+    """A table that compares "auto" with Optuna's default by group."""
+    lines = [
+        f'## "auto" and {OPTUNA}',
+        "",
+        "Both as they come. By group, a seed's figure is the mean of log10(regret + 0.001) over the problems of the group;",
+        "a difference below 0 means that auto is better. Behind means worse with p < 0.05, by group or on any problem of it.",
+        "",
+        "| group | evaluations | difference | p by group | seeds in which auto is better | problems in which auto is behind |",
+        "|---|---|---|---|---|---|",
+    ]
+    for group in sorted(results, key="abdefc".index):
+        pairs = [(one["tools"].get("auto"), one["tools"].get(OPTUNA)) for one in results[group].values()]
+        if any(side is None for pair in pairs for side in pair):
+            continue
+        for at in AT:
+            differences = np.array([_logs(auto, at) - _logs(other, at) for auto, other in pairs])
+            of_group = differences.mean(axis=0)
+            behind = sum(row.mean() > 0 and _wilcoxon(row) < 0.05 for row in differences)
+            lines.append(
+                f"| {_TITLES[group]} | {at} | {of_group.mean():.2f} | {_wilcoxon(of_group):.2g} | "
+                f"{(of_group < 0).sum()} of {len(of_group)} | {behind} of {len(pairs)} |"
+            )
+    return lines
+
+
+def _wall_time(walls):
+    """A table of the seconds of 100 evaluations and the regret of the best config found."""
+    if not walls:
+        return []
+    some = next(iter(walls.values()))
+    heads = [
+        f"{workers} workers, {1000 * s:g} ms" if s < 1 else f"{workers} workers, {s:g} s" for workers, s, _, _ in some
+    ]
+    return [
+        "",
+        "## Wall time",
+        "",
+        "Seconds for 100 evaluations at full fidelity of `sma_cross` on fx, and in brackets the regret then; medians of",
+        "`benchmarks/search_wall.py`: the real engine with simulated workers, where the driver's processor time counts.",
+        "",
+        "| search | " + " | ".join(heads) + " |",
+        "|---" * (len(heads) + 1) + "|",
+        *(
+            f"| {search} | "
+            + " | ".join(f"{took:,.{0 if took >= 100 else 2}f} ({regret:.2g})" for _, _, took, regret in rows)
+            + " |"
+            for search, rows in walls.items()
+        ),
+    ]
+
+
+def _logs(came, at):
+    return np.log10(np.minimum(came["regret"][str(at)], _WORST) + 1e-3)
+
+
+def _wilcoxon(differences):
+    return float(wilcoxon(differences).pvalue) if differences.any() else 1.0
 
 
 def _p(values, others, before=""):

@@ -11,12 +11,13 @@ import numpy as np
 
 from rbt_ray import metric_columns
 from rbt_ray.columns import Outcomes, Proposals, Results
+from rbt_ray.engine.window import open_limit
 from rbt_ray.errors import SettingError
 from rbt_ray.search.digest_set import DigestSet
 from rbt_ray.search.registry import recorded_kind
 from rbt_ray.search.searcher import Searcher
 from rbt_ray.store.journal import Asked, Finished
-from rbt_ray.study.stop_rule import StopRule, most_open
+from rbt_ray.study.stop_rule import StopRule, open_before_stop
 from rbt_ray.study.study import Study
 from rbt_ray.study.trials import Cost
 from rbt_ray.types import FloatArray, Proposal
@@ -56,9 +57,10 @@ class ProposalBatch:
 class Frontier:
     """The open trials: those that the searcher has proposed and whose results it has not received.
 
-    The rule: ask for one proposal at a time until `study.max_pending` trials are open or the searcher proposes none; then
-    report the result of the oldest open trial to it; repeat. The sequence of these calls thus depends only on the results, not
-    on the number of workers, the batches or the order of arrival. With ``deterministic=False`` the searcher receives results in
+    The rule: ask for one proposal at a time until as many trials are open as allowed or the searcher proposes none; then
+    report the result of the oldest open trial to it; repeat. `study.max_pending` trials are allowed, or, if it is None, the
+    number that `open_limit` derives from the count of results. The sequence of these calls thus depends only on the results,
+    not on the number of workers, the batches or the order of arrival. With ``deterministic=False`` the searcher receives results in
     the order of arrival. A searcher that does not learn (``learns = False``) gets requests for many proposals and no results.
 
     In an extended study, a searcher that learns reaches the limits of each phase, gets all results of it, and then continues
@@ -69,6 +71,7 @@ class Frontier:
         self._study = study
         self._searcher = searcher
         self._learns: bool = getattr(searcher, "learns", True)
+        self._n_first: int = getattr(searcher, "n_first", 0)
         self._counts_samples = not recorded_kind(study).limits_itself
         self._limits, *later = (*study.phases, study.limits)[0 if self._learns else -1 :]
         self._later = deque(later)
@@ -132,11 +135,12 @@ class Frontier:
         """Reports results and requests proposals as the rule allows; the caller records the new proposals, then runs them."""
         if not self._learns:
             if self._rule is None:
-                return self._ask(self._study.max_pending - self._n_open)
+                return self._ask(self._most_open() - self._n_open)
             return self._ask((self._ask_until if self.stop_note else self._most_asked()) - self._asked)
         asked: list[ProposalBatch] = []
         while True:
-            while self._n_open < self._study.max_pending and (batch := self._ask(1)):
+            most = self._most_open()
+            while self._n_open < most and (batch := self._ask(1)):
                 asked += batch
             if (trial := self._next_to_tell()) is not None:
                 self._tell(trial)
@@ -163,12 +167,16 @@ class Frontier:
 
         Counted from the oldest trial without a result, because it must not depend on the order of arrival.
         """
-        return self._oldest + min(self._study.max_pending, most_open(self._oldest))
+        return self._oldest + min(self._most_open(), open_before_stop(self._oldest))
 
     def _start_phase(self) -> None:
         self._limits, self._closed = self._later.popleft(), False
         if (extend := getattr(self._searcher, "extend", None)) is not None:
             extend(self._limits.num_samples)
+
+    def _most_open(self) -> int:
+        given = self._study.max_pending
+        return open_limit(self._oldest, self._n_first) if given is None else given
 
     def _ask(self, n: int) -> list[ProposalBatch]:
         if n <= 0 or self.exhausted:

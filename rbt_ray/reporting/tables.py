@@ -93,7 +93,7 @@ def definition(study: Study, version: str) -> str:
         ("seed", study.seed),
         ("samples", "all configs" if study.num_samples is None else study.num_samples),
         ("size of the space", "infinite" if study.space.size is None else study.space.size),
-        ("max. open trials", study.max_pending),
+        ("max. open trials", "by the number of results" if study.max_pending is None else study.max_pending),
         ("deterministic", "yes" if study.deterministic else "no"),
         ("trials to review", study.recheck),
     ]

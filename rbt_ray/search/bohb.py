@@ -9,6 +9,7 @@ from typing import Any, Literal
 from rbt_ray.errors import SettingError
 from rbt_ray.search.encoding import Encoding
 from rbt_ray.search.kernel_model import KernelModel
+from rbt_ray.search.local_quadratic import LocalQuadratic
 from rbt_ray.search.model_sampler import Model, ModelSampler
 from rbt_ray.search.random_draws import RandomSearch, SobolSearch, UniqueDraws
 from rbt_ray.search.searcher import Sampler
@@ -31,6 +32,8 @@ class BOHB:
         count_pending: whether configs without a result yet count as bad, so that the next proposals differ from them.
         keep_lower: whether configs with results only at fidelities below the modelled one count as bad.
         ordered: whether the model treats a choice among ascending or descending numbers as a number.
+        local_fraction: the share of the model's configs that come from a quadratic fit to the results around the best config:
+            see `LocalQuadratic`. "auto" uses a half.
 
     Raises:
         SettingError: an argument has an invalid value, hpbandster does not support an option, or hpbandster is not installed.
@@ -46,19 +49,22 @@ class BOHB:
     count_pending: bool = True
     keep_lower: bool = False
     ordered: bool = False
+    local_fraction: float = 0.0
 
     def __post_init__(self) -> None:
         if self.engine not in ("native", "hpbandster"):
             raise SettingError(f"`engine` is 'native' or 'hpbandster'; got {self.engine!r}.")
         if self.model not in ("kde", "tpe"):
             raise SettingError(f"`model` is 'kde' or 'tpe'; got {self.model!r}.")
-        fraction = self._fraction
-        if isinstance(fraction, bool) or not isinstance(fraction, (int, float)) or not 0 <= fraction <= 1:
-            raise SettingError(f"`random_fraction` is a share from 0 to 1; got {self.random_fraction!r}.")
+        for name, share in (("random_fraction", self._fraction), ("local_fraction", self.local_fraction)):
+            if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 <= share <= 1:
+                raise SettingError(f"`{name}` is a share from 0 to 1; got {getattr(self, name)!r}.")
         for name in ("count_pending", "keep_lower", "ordered"):
             if not isinstance(getattr(self, name), bool):
                 raise SettingError(f"`{name}` is True or False; got {getattr(self, name)!r}.")
-        if self.engine == "hpbandster" and (self.model != "kde" or self.keep_lower or self.ordered):
+        if self.engine == "hpbandster" and (
+            self.model != "kde" or self.keep_lower or self.ordered or self.local_fraction
+        ):
             raise SettingError(
                 "engine='hpbandster' supports only model='kde' and the option `random_fraction`; leave the others out, or "
                 "use engine='native'."
@@ -91,6 +97,8 @@ class BOHB:
             count_pending=self.count_pending,
             keep_lower=self.keep_lower,
             restarts=self.model == "tpe",
+            local=LocalQuadratic(encoding) if self.local_fraction else None,
+            local_fraction=self.local_fraction,
         )
 
     def _native(self, space: Space, encoding: Encoding, seed: int) -> tuple[Model, UniqueDraws]:

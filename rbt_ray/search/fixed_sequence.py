@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar
@@ -101,7 +102,13 @@ class FixedSequence(ABC):
 
 
 class SequenceSampler:
-    """A sampler that takes its points from a fixed sequence and ignores losses."""
+    """A sampler that takes its points from a fixed sequence and ignores losses.
+
+    Attributes:
+        n_first: how many of the next configs need no results: all of them.
+    """
+
+    n_first = sys.maxsize
 
     def __init__(self, sequence: FixedSequence) -> None:
         self._sequence = sequence

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol, runtime_checkable
 
 from rbt_ray.search.searcher import Sampler
-from rbt_ray.types import FloatArray
+from rbt_ray.types import BoolArray, FloatArray
 
 _BEHIND = 1e300
 """Above every loss of a feasible trial; small enough that sums of some of them are finite."""
@@ -23,6 +23,12 @@ class LearnsViolations(Protocol):
 def rank_as_loss(violation: float) -> float:
     """Returns a number that ranks an infeasible trial among losses, for rules that only compare losses."""
     return _BEHIND * (1 + violation)
+
+
+def is_feasible(losses: FloatArray) -> BoolArray:
+    """Returns ``(n,)`` which of these losses and ranks are losses of feasible trials."""
+    feasible: BoolArray = losses < _BEHIND
+    return feasible
 
 
 def learn(sampler: Sampler, point: FloatArray, fidelity: float, loss: float, violation: float) -> None:

@@ -209,11 +209,12 @@ class KernelModel:
         self._choices = np.flatnonzero(encoding.n_options)
         self._numbers = np.flatnonzero(encoding.n_options == 0)
         self._fewest = encoding.n_params + 1
+        self.n_fewest = 2 * self._fewest
         self._widest = np.where(encoding.n_options > 0, 1 - 1 / np.maximum(encoding.n_options, 1), np.inf)
 
     def is_ready(self, ranking: Ranking) -> bool:
         """See `Model`."""
-        return len(ranking) >= 2 * self._fewest and ranking.n_completed >= self._fewest
+        return len(ranking) >= self.n_fewest and ranking.n_completed >= self._fewest
 
     def fit(self, ranking: Ranking, others: FloatArray, rng: np.random.Generator) -> None:
         """See `Model`."""

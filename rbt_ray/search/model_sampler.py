@@ -10,9 +10,10 @@ import numpy as np
 
 from rbt_ray.search.encoding import Encoding, Ranking
 from rbt_ray.search.infeasible import rank_as_loss
+from rbt_ray.search.local_quadratic import LocalQuadratic
 from rbt_ray.search.random_draws import UniqueDraws
 from rbt_ray.study.space import Space
-from rbt_ray.types import FloatArray
+from rbt_ray.types import BoolArray, FloatArray
 
 _LEAST_RESULTS = 50
 _ROUNDS = 8  # of candidates before a config is drawn without the model
@@ -42,6 +43,11 @@ class StagnationRule:
 
 class Model(Protocol):
     """A model of results; pure, its random numbers come from the generator it is given."""
+
+    @property
+    def n_fewest(self) -> int:
+        """The number of results that it needs."""
+        ...
 
     def is_ready(self, ranking: Ranking) -> bool:
         """Returns whether there are enough results."""
@@ -80,6 +86,8 @@ class ModelSampler:
             the model keeps to the best configs after their neighbourhood is exhausted; on a lattice, where no config repeats,
             its proposals then get worse, as a config elsewhere counts as good only if it beats them. Known configs are not
             proposed again after a restart.
+        local: another model, of the results around the best config; None: all configs come from `model`.
+        local_fraction: the share of configs from `local`. At most one of them is without a result at any time.
 
     Attributes:
         fallbacks: how often the model proposed no new config, so that one was drawn without it.
@@ -98,9 +106,13 @@ class ModelSampler:
         count_pending: bool,
         keep_lower: bool,
         restarts: bool = False,
+        local: LocalQuadratic | None = None,
+        local_fraction: float = 0.0,
     ) -> None:
         self._space, self._encoding, self._model, self._drawn = space, encoding, model, drawn
         self._random_fraction = random_fraction
+        self._local, self._local_fraction = local, local_fraction
+        self._last_local = b""
         self._count_pending, self._keep_lower = count_pending, keep_lower
         self._rng = np.random.default_rng([seed % 2**64, 0xB0B])
         self._stagnation = StagnationRule() if restarts else None
@@ -112,6 +124,11 @@ class ModelSampler:
         self._modelled = -math.inf
         self._stale = True
         self.fallbacks = self.n_restarts = 0
+
+    @property
+    def n_first(self) -> int:
+        """How many of the next configs need no results."""
+        return 0 if self._modelled > 0 else self._model.n_fewest
 
     @property
     def notes(self) -> list[str]:
@@ -173,6 +190,10 @@ class ModelSampler:
         self._modelled, self._stagnation = -math.inf, StagnationRule()
 
     def _by_model(self) -> FloatArray | None:
+        if self._local is not None and self._rng.random() < self._local_fraction:
+            point = self._near_best(self._local)
+            if point is not None:
+                return point
         if self._stale:
             others = self._points(self._others())
             self._model.fit(self._rankings[self._modelled], self._encoding.encode(others), self._rng)
@@ -180,14 +201,33 @@ class ModelSampler:
         for _ in range(_ROUNDS):
             levels = self._model.draw(self._rng)
             points = self._encoding.decode(levels)
-            new = np.array([point.tobytes() not in self._highest for point in points])
-            if self._space.is_restricted:
-                new &= self._space.allowed(points)
+            new = self._new(points)
             if new.all():
                 return self._row(points, self._model.best(levels))
             if new.any():
                 return self._row(points[new], self._model.best(levels[new]))
         return None
+
+    def _near_best(self, local: LocalQuadratic) -> FloatArray | None:
+        """Returns a new config near the best one; None if the last such config has no result yet, or there is none."""
+        if self._last_local in self._pending:  # the fit would propose much the same again
+            return None
+        pending = self._encoding.encode(self._points(self._pending))
+        levels = local.draw(self._rankings[self._modelled], pending, self._rng)
+        if not len(levels):
+            return None
+        points = self._encoding.decode(levels)
+        new = np.flatnonzero(self._new(points))
+        if not len(new):
+            return None
+        point = self._row(points, int(new[0]))
+        self._last_local = point.tobytes()
+        return point
+
+    def _new(self, points: FloatArray) -> BoolArray:
+        """Returns ``(n,)`` which points may be proposed."""
+        new = np.array([point.tobytes() not in self._highest for point in points])
+        return new & self._space.allowed(points) if self._space.is_restricted else new
 
     def _others(self) -> Iterable[bytes]:
         """Yields configs without a result at the modelled fidelity that count as bad."""

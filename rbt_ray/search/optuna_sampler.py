@@ -34,6 +34,8 @@ _TRIES = 20
 _EXHAUSTIVE = (optuna.samplers.GridSampler, optuna.samplers.BruteForceSampler)
 """Samplers of a finite set. They call `Study.stop` after its last config; random configs never replace theirs."""
 _VIOLATION = "violation"
+_STARTUP_TRIALS = 10
+"""The number of random trials with which Optuna's TPE begins."""
 _CATEGORIES = (type(None), bool, int, float, str)
 
 
@@ -55,6 +57,9 @@ class OptunaSampler:
         sampler: a sampler of Optuna with its own seed; None: multivariate TPE.
         constrained: whether the study has constraints on metrics.
 
+    Attributes:
+        n_first: how many of the first configs need no results.
+
     Raises:
         SettingError: Optuna is not installed; or, in `sample`, the sampler proposes a value that is not in the space.
 
@@ -71,6 +76,7 @@ class OptunaSampler:
         constrained: bool = False,
     ) -> None:
         self._space = space
+        self.n_first = _STARTUP_TRIALS if sampler is None else 0
         self._constrained = constrained and hasattr(optuna.Trial, "set_constraint")
         self._varying = [_variable(space.domains[k], space.names[k]) for k in range(space.n_params)]
         self._order = _parents_first(space)

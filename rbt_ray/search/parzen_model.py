@@ -13,7 +13,6 @@ from rbt_ray.search.encoding import Encoding, Ranking
 from rbt_ray.search.kernel_model import Density, least_ratio, normal_reference, within_unit
 from rbt_ray.types import FloatArray, IntArray
 
-_FEWEST = 10
 _GOOD_SHARE, _MOST_GOOD = 0.1, 25
 _CANDIDATES = 64
 _LEAST_WEIGHT = 1e-3  # relative to the mean: the worst good configs count a little
@@ -43,12 +42,14 @@ class ParzenModel:
         weights by improvement, the rule of widths and clipping; Optuna's documentation of `TPESampler(group=True)` for groups.
     """
 
+    n_fewest = 10
+
     def __init__(self, encoding: Encoding) -> None:
         self._encoding, self._n_options = encoding, encoding.n_options
 
     def is_ready(self, ranking: Ranking) -> bool:
         """See `Model`."""
-        return len(ranking) >= _FEWEST and ranking.n_completed > 0
+        return len(ranking) >= self.n_fewest and ranking.n_completed > 0
 
     def fit(self, ranking: Ranking, others: FloatArray, rng: np.random.Generator) -> None:
         """See `Model`."""

@@ -35,7 +35,7 @@ from rbt_ray.study.study import Study
 _SEARCHER_PLUGINS, _SAMPLER_PLUGINS = "rbt_ray.searchers", "rbt_ray.samplers"
 _CALIBRATION = 8
 """The number of configs that calibrate a ladder."""
-AUTO = BOHB(model="tpe")
+AUTO = BOHB(model="tpe", local_fraction=0.5)
 """The settings of "auto" for a space that is no grid: docs/decisions compares them with BOHB's own model."""
 _DEFAULT_SAMPLES = 100
 

@@ -81,6 +81,11 @@ class ScheduledSearch:
         return notes + getattr(self._sampler, "notes", [])
 
     @property
+    def n_first(self) -> int:
+        """The number of proposals that need no results: the given configs, and the first ones of the sampler."""
+        return len(self._given) + int(getattr(self._sampler, "n_first", 0))
+
+    @property
     def done(self) -> bool:
         """See `Searcher`."""
         return self._closed and not self._races

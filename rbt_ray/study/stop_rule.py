@@ -34,7 +34,7 @@ def check_stop(stop: Any) -> dict[str, float] | None:
     return dict(stop)
 
 
-def most_open(n_told: int) -> int:
+def open_before_stop(n_told: int) -> int:
     """Returns how many trials of a search that does not learn may be open in a study with a `stop`.
 
     All of them run after the rule is met. The number depends on that of the results alone, so that the table does not depend

@@ -114,7 +114,7 @@ class Study:
         search_alg: the searcher's name; "custom" for an object.
         num_samples: how many new configs; None for all.
         seed: the seed of everything random.
-        max_pending: how many trials may be open at once.
+        max_pending: how many trials may be open at once; None: as many as `engine.window.open_limit` says.
         deterministic: whether the searcher gets results in the order of its proposals.
         max_cost: the maximum cost, in evaluations at full fidelity.
         points_to_evaluate: configs to evaluate first.
@@ -148,7 +148,7 @@ class Study:
     search_alg: str
     num_samples: int | None
     seed: int
-    max_pending: int
+    max_pending: int | None
     deterministic: bool
     objective: Address
     max_cost: float | None = None
@@ -308,7 +308,7 @@ class Study:
             study.eta > 1
             and 0 < study.lowest_fidelity <= 1
             and study.seed >= 0
-            and study.max_pending >= 1
+            and (study.max_pending is None or study.max_pending >= 1)
             and study.accounting >= 1
             and (study.audit is None or study.audit >= 0)
         )

@@ -57,7 +57,8 @@ class TuneConfig:
         max_reports: the number of reports at full fidelity, if `fidelity` is "reports".
         max_cost: the largest total cost of all trials, in evaluations at full fidelity.
         time_budget_s: seconds after which the study stops; it can be resumed.
-        max_pending: the number of trials that may be open at once; None: 32 for searchers that learn, else 131,072.
+        max_pending: the number of trials that may be open at once. None: for searchers that learn, one for every 8 results,
+            at least 4 and at most 32; for others 131,072.
         constraints: conditions such as "fast < slow" or "n_trades >= 30" that the best config must satisfy: texts, or functions
             of params. Those on parameters alone cut the space. Those that name metrics are judged by a trial's result: a
             trial that breaks one is infeasible. See the page on constraints.

@@ -39,7 +39,7 @@ from rbt_ray.types import ACCOUNTING, Config, Metrics
 _TRIED = 256
 _MIN_BARS = 252
 """One year of days: on fewer bars a Sharpe ratio is mostly noise."""
-_PENDING_LEARNING, _PENDING_OTHERS = 32, 2**17
+_PENDING_WITHOUT_LEARNING = 2**17
 
 
 def lowest_fidelity(
@@ -202,7 +202,7 @@ def define(
     learns = getattr(searcher, "learns", True)
     return replace(
         study,
-        max_pending=tune.max_pending or (_PENDING_LEARNING if learns else _PENDING_OTHERS),
+        max_pending=tune.max_pending or (None if learns else _PENDING_WITHOUT_LEARNING),
         validation=_validation(tune, objective, bundle, train_bars, learns=learns, judges_metrics=bool(constraints)),
     )
 

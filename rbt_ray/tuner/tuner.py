@@ -16,6 +16,7 @@ from rbt_ray.engine.dispatcher import Dispatcher
 from rbt_ray.engine.journal_retry import JournalRetry
 from rbt_ray.engine.progress import Progress
 from rbt_ray.engine.stop_conditions import Interrupt, StopConditions, interrupt_on_signals
+from rbt_ray.engine.window import idle_note
 from rbt_ray.errors import (
     PricesChangedError,
     SettingError,
@@ -259,7 +260,7 @@ class Tuner:
         sources = self._own_sources() if sources is None else sources
         self._save_bundle()
         study, run_config = self._study, self._plan.run_config
-        if pool.n_workers > study.max_pending:
+        if study.max_pending is not None and pool.n_workers > study.max_pending:
             warnings.warn(
                 f"the study keeps at most {study.max_pending} trials open, so some of its {pool.n_workers} workers will "
                 f"idle. Set `max_pending` of TuneConfig to twice the number of workers or more; in `rbt_ray.tune`, set "
@@ -291,8 +292,11 @@ class Tuner:
             dispatcher = self._dispatcher(pool, job, "score")
             searcher = make_searcher(study, self._plan.search_alg)
             progress = Progress(study, total=self._total())
-            if study.why and run_config.verbose:
-                print(study.why, file=sys.stderr)
+            if run_config.verbose:
+                for line in filter(
+                    None, (study.why, idle_note(study, getattr(searcher, "n_first", 0), pool.n_workers))
+                ):
+                    print(line, file=sys.stderr)
             stop_conditions = StopConditions(self._plan.time_budget_s, run_config.max_failures, interrupt)
             journal.when_blocked = JournalRetry(interrupt.wait, self._location.display_name)
             ended = partial(Ended, n_workers=pool.n_workers, backend=backend_of(run_config))

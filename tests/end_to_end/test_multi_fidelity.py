@@ -291,7 +291,8 @@ BOX = {"x": rbt.uniform(0, 1), "y": rbt.uniform(0, 1)}
 
 
 def test_a_search_begins_with_what_an_earlier_one_found(tmp_path):
-    settings = {"bundle": None, "metric": "loss", "mode": "min", "num_samples": 20}
+    # All 20 are open at once, so that the cold search learns nothing.
+    settings = {"bundle": None, "metric": "loss", "mode": "min", "num_samples": 20, "max_pending": 20}
     earlier = fit(parabola, tmp_path, "earlier", BOX, **{**settings, "num_samples": 60})
     cold = fit(parabola, tmp_path, "cold", BOX, **settings, search_alg=rbt.BOHB())
     rows = [(result.config, 1.0, result.metrics["loss"]) for result in earlier]

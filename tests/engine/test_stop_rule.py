@@ -16,7 +16,7 @@ from rbt_ray.search.registry import make_searcher
 from rbt_ray.store.journal import Finished
 from rbt_ray.study.limits import Limits
 from rbt_ray.study.space import Space
-from rbt_ray.study.stop_rule import StopRule, most_open
+from rbt_ray.study.stop_rule import StopRule, open_before_stop
 from rbt_ray.study.study import Address, Study
 
 SPACE = Space.of({"x": rbt.uniform(0, 1)})
@@ -93,7 +93,7 @@ def test_the_search_stops_at_the_same_trial_for_any_order_of_arrival(data, stop,
         assert note == ""
     else:
         assert note.startswith("the search stopped: ")
-        open_after = most_open(n) if search == "random" else definition.max_pending
+        open_after = open_before_stop(n) if search == "random" else definition.max_pending
         assert n <= len(one_by_one) <= n + open_after
 
 
