@@ -85,7 +85,10 @@ def _of_which_code(tools):
     parts = [f"{', '.join(names)} at {code} on {date}" for (date, code), names in by_code.items()]
     earlier = ""
     if any("summary" in came for came in tools.values()):
-        earlier = ' Tools without a rank: p is against "auto" in their own run, of which only medians remain.'
+        earlier = (
+            " Tools without a rank are from an earlier run, and only its medians are kept. Their p compares them with "
+            '"auto" in that run.'
+        )
     return "Run: " + "; ".join(parts) + "." + earlier
 
 

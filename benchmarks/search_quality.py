@@ -4,10 +4,10 @@
         [--write docs/decisions]
 
 Groups: (a) counting ones, (b) functions with a fidelity, (c) strategies on real prices with a known grid of 100,000 configs,
-(d) small grids, (e) a conditional space, a space of which half is forbidden, and configs of which a fifth fails. All searches use
-the same seeds and run one trial at a time, except "auto with 32 open": `search_alg="auto"` as in a study, with 32 open trials.
-Regret is computed at full fidelity without noise and divided by that of a typical config. Brackets contain 95 % bootstrap intervals
-of the median. The p-values are Wilcoxon's, paired by seed, against "auto". No test checks these figures.
+(d) small grids, (e) a conditional space, a space of which half is forbidden, and configs of which a fifth fails. All searches
+use the same seeds and run one trial at a time, except "auto with 32 open": `search_alg="auto"` as in a study, with 32 open
+trials. Regret is computed at full fidelity without noise and divided by that of a typical config. Square brackets show the 95 %
+bootstrap interval of the median. The p-values are Wilcoxon's, paired by seed, against "auto". No test checks these figures.
 
 With `--write`, the results of each seed of each search are saved in search_quality.json with the version of the code and the
 date. A run replaces its own results, and the page is written from all results.

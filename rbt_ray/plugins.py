@@ -44,8 +44,8 @@ def load(group: str, name: str) -> Any | None:
 
 
 @lru_cache(maxsize=16)
-def _entries(group: str, _folders: tuple[tuple[str, int], ...]) -> EntryPoints:
-    """Returns the entry points of a group; reading those of all packages takes 10 ms or more."""
+def _entries(group: str, _searched: tuple[tuple[str, int], ...]) -> EntryPoints:
+    """Returns the entry points of a group in the folders as they are now; reading all packages takes 10 ms or more."""
     from importlib.metadata import entry_points  # its import takes 10 ms
 
     return entry_points(group=group)

@@ -73,8 +73,11 @@ def pytest_collection():
 
 
 def pytest_runtest_teardown(item, nextitem):
-    """Ends the Ray that tests share before a test that may fork, which no process with Ray's threads should do."""
-    if nextitem is None or not _is_on_ray(nextitem):
+    """Ends the Ray that tests share before a test of a module that does not share it.
+
+    Such a test may fork, which no process with Ray's threads should do, or expect a Ray that starts with its environment.
+    """
+    if nextitem is None or not _is_on_ray(nextitem) or not hasattr(nextitem.module, "one_ray"):
         one_ray.release()
 
 

@@ -28,7 +28,7 @@ def batch(number, job, rows, first=0):
 def collect(pool, n):
     returned = []
     while len(returned) < n:
-        arrived = pool.wait(30)
+        arrived = pool.wait(120)
         assert arrived, "a batch was never returned"
         returned += arrived
     return {one.number: one for one in returned}

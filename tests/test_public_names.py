@@ -6,7 +6,6 @@ After a deliberate change: ``python -m tests.test_public_names`` writes the file
 import importlib
 import inspect
 import json
-import pkgutil
 import subprocess
 import sys
 from pathlib import Path
@@ -125,8 +124,8 @@ def test_modules_of_tune_are_attributes(module):
 def test_every_adapter_is_listed():
     import rbt_ray.adapters as adapters
 
-    modules = {one.name for one in pkgutil.iter_modules(adapters.__path__)}
-    assert set(ADAPTERS) <= modules
+    files = [file for folder in adapters.__path__ for file in Path(folder).glob("*.py")]
+    assert set(ADAPTERS) >= {file.stem for file in files if "\ndef objective(" in file.read_text()}
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ ABOUT = """\
 The old evaluation's workload: a moving-average crossover in numpy on 8 symbols x 5,124 days (40,992 rows), batches of {n}
 configs, two workers. Without: a new `multiprocessing.Pool` of the standard library for each batch, whose workers map the same
 bundle. With: rbt_ray's local workers, and a study with a journal for each batch. Each run is a new process and is timed from the
-first batch until the workers of the last one have ended. macOS and Windows start processes by `spawn`. `fork`, Linux's method
+first batch until the workers of the last batch have ended. macOS and Windows start processes by `spawn`. `fork`, Linux's method
 until Python 3.13, copies a process that has loaded everything."""
 CASES = [("spawn", 20, True), ("forkserver", 10, True), ("fork", 20, False), ("spawn", 1, False)]
 OLD = "The old evaluation: 14.685 s to 3.675 s, a gain of 75.0 %."

@@ -19,15 +19,14 @@ from rbt_ray.errors import BenchError
 from tests.cluster.hosts import Lan, what_is_missing
 from tests.cluster.ray_cluster import RayCluster
 
-ABOUT = """\
-Without: rbt_ray's local workers. With: Ray actors; everything else is the same. An evaluation takes a fixed processor time. The
-time is that of a study on running workers, from `fit()` to results on disk. On one machine, both sides have two workers;
-docs/benchmarks.md has the cost of starting Ray. On several hosts (*: two or more), each host is a namespace with its own network,
-pinned to one core. Without is the local backend with one worker on one host. With is a Ray cluster of that host, which also runs the
-head and the driver, and the other hosts, with a worker on each. Memory is measured after a study: the driver and its workers, and
-with Ray everything on the host that uses most, since each host has its own. Hosts run without Ray's log monitor, as those of cluster/
-do. An earlier run with the log monitor had gains of 48 to 50 % on two hosts but added 2.0 to 2.1 % of 23.5 GiB, and was thus
-REJECTED. The log monitor was removed because of this result."""
+ABOUT = r"""\ Without: rbt_ray's local workers. With: Ray actors; everything else is the same. An evaluation takes a fixed
+processor time. The time is that of a study on running workers, from `fit()` to results on disk. On one machine, both sides have
+two workers; docs/benchmarks.md has the cost of starting Ray. On several hosts (*: two or more), each host is a namespace with
+its own network, pinned to one core. Without is the local backend with one worker on one host. With is a Ray cluster of that
+host, which also runs the head and the driver, and the other hosts, with a worker on each. Memory is measured after a study: the
+driver and its workers, and with Ray everything on the host that uses most, since each host has its own. Ray's log monitor is
+off on these hosts, as on the hosts that cluster/ starts. An earlier run with the log monitor had gains of 48 to 50 % on two
+hosts but added 2.0 to 2.1 % of 23.5 GiB, and was thus REJECTED. The log monitor was removed because of this result."""
 ONE_MACHINE = [(100e-6, 10_000), (1e-3, 1_000), (10e-3, 100), (100e-3, 10), (1.0, 2), (3.0, 2)]
 HOSTS = {1: [(0.3, 6)], 2: [(0.1, 16), (0.3, 6), (1.0, 2), (3.0, 2)], 3: [(0.1, 24), (0.3, 9), (1.0, 3), (3.0, 3)]}
 """Evaluations by the number of hosts: their seconds, and how many of them a study has."""

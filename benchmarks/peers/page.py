@@ -286,7 +286,8 @@ def write(data, path):
         machine_line(data["machine"]),
         "",
         "All tools evaluate the same function of the same dicts on two workers, and each score is compared with the known one. "
-        "Peers run in fresh processes, alternating in the order A B B A. Each runs once cold (from the start of the process to the "
+        "A peer and rbt_ray run alternately in fresh processes, in the order A B B A. Each runs once cold (from the start of the "
+        "process to the "
         f"best score) and then warm: up to {rounds} cold and {runs} warm runs. The tables show a peer's time divided by rbt_ray's "
         "on the same backend: the geometric mean of the ratios of runs paired by round, with its 95 % bootstrap interval. Above "
         "1, rbt_ray is faster. P-values and effect sizes are in the table at the end. An evaluation uses processor time. "
@@ -317,7 +318,7 @@ def write(data, path):
     if trials:
         lines += [
             "", "## Tools that run one trial at a time", "",
-            "The same with fewer evaluations, since these tools need milliseconds per trial.", "", "Warm:", "",
+            "These tools need milliseconds per trial, so the same test runs with fewer evaluations.", "", "Warm:", "",
             *matrix(trials, warm, warm_pairs), "", *behind(trials, warm_pairs, "warm"), "", "Cold:", "",
             *matrix(trials, cold, cold_pairs), "", *behind(trials, cold_pairs, "cold"),
         ]  # fmt: skip
@@ -348,7 +349,8 @@ def write(data, path):
     if timed:
         lines += [
             "## Significance of each ratio", "",
-            "The p-values of Welch's test of the two samples and of Wilcoxon's test of the pairs, both two-sided. The effect is "
+            "The p-values are from two two-sided tests: Welch's test of the two samples, and Wilcoxon's test of the pairs. "
+            "The effect is "
             "Cliff's delta: 1 if every run of rbt_ray is faster than every run of the peer, -1 if every one is slower.", "",
             *all_pairs(
                 (state, pairs, found)

@@ -318,7 +318,7 @@ class AlgorithmObjective:
         self.backtester.prepare()
 
     def __call__(self, params: Config, data: Any = None) -> Performance:
-        """Runs one backtest over the bars of `data`, or from `start` to `end` without `data`.
+        """Runs one backtest: over the bars of `data` or, if there is no `data`, from `start` to `end`.
 
         Raises:
             ObjectiveError: a parameter has the name of an argument of TradingAlgorithm.

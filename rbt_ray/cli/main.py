@@ -259,17 +259,20 @@ def bench_sequential(
     file: Annotated[
         Optional[Path],
         typer.Argument(
-            help="Your commands; default: rbt_ray's four optimizations, which needs the source tree.",
+            help="A file with your commands; default: rbt_ray's four optimizations, which are only in the source tree.",
             metavar="FILE.toml",
         ),
     ] = None,
-    profile: Annotated[str, typer.Option(help="The thresholds: default, strict or lenient.")] = "default",
+    profile: Annotated[
+        str, typer.Option(help="The thresholds for accepting an optimization: default, strict or lenient.")
+    ] = "default",
     runs: Annotated[
         Optional[int], typer.Option(help="Pairs of runs per optimization; default: from the profile.", min=2)
     ] = None,
     json: Json = False,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Make two short runs that only check results; accept nothing.")
+        bool,
+        typer.Option("--quick", help="Make two short runs that only compare results; no optimization is accepted."),
     ] = False,
 ) -> None:
     """Test optimizations one after another, each on top of those accepted before."""

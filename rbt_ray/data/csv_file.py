@@ -132,7 +132,7 @@ def _has_decimal_commas(path: Path, cells: pd.DataFrame) -> bool:
 
 
 def _check_no_points(path: Path, cells: pd.DataFrame, lines: IntArray) -> None:
-    """Refuse a file in which some numbers have a decimal comma and others a point, which may separate thousands."""
+    """Refuses a file with decimal commas in some numbers and points in others: the points may separate thousands."""
     for name in cells:
         if not pd.api.types.is_numeric_dtype(cells[name]):
             points = cells[name].fillna("").astype(str).str.fullmatch(_DECIMAL_POINT).to_numpy(bool)

@@ -1,4 +1,4 @@
-"""The rows of each symbol as they were read: their checks, and how they become a bundle's content on common bars."""
+"""Checks the rows of each symbol as they were read, and converts them to a bundle's content on common bars."""
 
 from __future__ import annotations
 

@@ -96,19 +96,32 @@ def _is_kept() -> bool:
 _IS_KEPT = _is_kept()
 
 
-class _Names:
+class _Watched:
+    """A dict and its version when this is created or was last repaired."""
+
+    __slots__ = ("_namespace", "_read_version", "_version")
+
+    def __init__(self, namespace: dict[str, Any]) -> None:
+        self._namespace = namespace
+        self._read_version = version_reader(namespace)
+        self._version = self._read_version()
+
+    def is_unmodified(self) -> bool:
+        """Returns whether the dict is certain to be as it was."""
+        return self._version is not None and self._read_version() == self._version
+
+
+class _Names(_Watched):
     """The public names of a module as they are when this is made, and its classes whose attributes are watched.
 
     Args:
         module: it.
     """
 
-    __slots__ = ("_look_up", "_names", "_namespace", "_read_version", "_values", "_version", "classes")
+    __slots__ = ("_look_up", "_names", "_values", "classes")
 
     def __init__(self, module: ModuleType) -> None:
-        self._namespace = vars(module)
-        self._read_version = version_reader(self._namespace)
-        self._version = self._read_version()
+        super().__init__(vars(module))
         self._names = _public(module)
         self._look_up: Callable[[dict[str, Any]], tuple[Any, ...]] = itemgetter(*self._names)
         self._values = tuple(self._names.values())
@@ -116,20 +129,17 @@ class _Names:
 
     def are_current(self, module: ModuleType) -> bool:
         """Whether these are certain to be the names of this module now."""
-        return vars(module) is self._namespace and self._is_unmodified()
+        return vars(module) is self._namespace and self.is_unmodified()
 
     def renew_classes(self) -> None:
         """Reads the attributes of those classes again that have been modified since they were read."""
         for position, attributes in enumerate(self.classes):
-            if not attributes.are_current():
+            if not attributes.is_unmodified():
                 self.classes[position] = _ClassAttributes(attributes.kind)
-
-    def _is_unmodified(self) -> bool:
-        return self._version is not None and self._read_version() == self._version
 
     def repair(self) -> bool:
         """Puts the names back and returns whether any had changed."""
-        if self._is_unmodified():
+        if self.is_unmodified():
             return False
         try:
             same = self._look_up(self._namespace) == self._values  # tuples compare their items by identity first
@@ -141,29 +151,23 @@ class _Names:
         return not same
 
 
-class _ClassAttributes:
+class _ClassAttributes(_Watched):
     """The attributes of a class as they are when this is created.
 
     Args:
         kind: a class written in Python.
     """
 
-    __slots__ = ("_namespace", "_read_version", "_values", "_version", "kind")
+    __slots__ = ("_values", "kind")
 
     def __init__(self, kind: type) -> None:
+        super().__init__(*gc.get_referents(vars(kind)))  # the dict behind the mapping proxy
         self.kind = kind
-        (self._namespace,) = gc.get_referents(vars(kind))  # the dict behind the mapping proxy
-        self._read_version = version_reader(self._namespace)
-        self._version = self._read_version()
         self._values = dict(self._namespace)
-
-    def are_current(self) -> bool:
-        """Returns whether the class is certain to have these attributes now."""
-        return self._version is not None and self._read_version() == self._version
 
     def repair(self) -> bool:
         """Restores the attributes and returns whether any had changed; keeps those that a library added."""
-        if self.are_current():
+        if self.is_unmodified():
             return False
         changed = False
         for name, value in [*self._namespace.items()]:

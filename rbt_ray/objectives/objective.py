@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -25,17 +24,16 @@ from rbt_ray.objectives.builtin.strategy import Strategy
 from rbt_ray.objectives.interpreter import Interpreter, objective_frames
 from rbt_ray.objectives.isolation import GlobalRandomness, ProcessState
 from rbt_ray.objectives.kind import SweepObjective, kind_of
+from rbt_ray.objectives.missing_metrics import fail_without, finite_only
 from rbt_ray.objectives.reports import WHOLE, ReportLimitReached, ReportRange, Reports
 from rbt_ray.objectives.returned_metrics import metrics_of, short
-from rbt_ray.simulate.metrics import METRICS
-from rbt_ray.types import COMPLETED, FAILED, Checkpoint, Config, FloatArray, IntArray, Metrics
+from rbt_ray.types import COMPLETED, FAILED, Checkpoint, Config, FloatArray, Metrics
 
 if TYPE_CHECKING:
     from rbt_ray.data.view import BundleView
     from rbt_ray.study.space import Space
 
 _LONGEST_ERROR = 20_000
-_RATIOS = frozenset(metric.name for metric in METRICS if metric.unit == "ratio")
 _PACKAGE = str(Path(__file__).parents[1]) + os.sep
 
 
@@ -101,7 +99,7 @@ class Requiring:
         for name in self.names:
             column = outcomes.metrics.get(name)
             lacking = (outcomes.status == COMPLETED) & (True if column is None else ~column.present)
-            outcomes = _failed(outcomes, np.flatnonzero(lacking), name, "which a constraint names")
+            outcomes = fail_without(outcomes, np.flatnonzero(lacking), name, "which a constraint names")
         return outcomes
 
 
@@ -294,44 +292,6 @@ class Sweep:
         return finite_only(metrics, {}, np.full(n, (perf_counter() - start) / n), self.metric, sums)
 
 
-def finite_only(
-    metrics: Mapping[str, Column],
-    errors: Mapping[int, str],
-    durations: FloatArray,
-    metric: str,
-    sums: BlockRows | None = None,
-) -> Outcomes:
-    """Returns outcomes in which trials without a finite study metric have failed, and failed trials have only an error."""
-    status = np.full(len(durations), COMPLETED, np.uint8)
-    status[list(errors)] = FAILED
-    return only_finite(Outcomes(status, metrics, errors, durations, block_sums=sums), metric)
-
-
-def only_finite(outcomes: Outcomes, metric: str) -> Outcomes:
-    """Like `finite_only`, for outcomes."""
-    metrics, completed = outcomes.metrics, outcomes.status == COMPLETED
-    column = metrics.get(metric)
-    numbers = np.full(len(outcomes), np.nan) if column is None else column.numbers()
-    lacking = np.flatnonzero(~np.isfinite(numbers) & completed)
-    return _failed(outcomes, lacking, metric, "the study's metric")
-
-
-def _failed(outcomes: Outcomes, lacking: IntArray, metric: str, role: str) -> Outcomes:
-    """Returns outcomes in which these trials have failed for lack of a metric, and failed trials have no metrics."""
-    metrics, status = outcomes.metrics, outcomes.status.copy()
-    if not status.any() and not len(lacking):
-        return outcomes
-    status[lacking] = FAILED
-    reasons = {int(row): _why_lacking(metrics, int(row), metric, role) for row in lacking}
-    kept = {name: c.only(status == COMPLETED) for name, c in metrics.items()}
-    kept = {name: c for name, c in kept.items() if c.present.any()}
-    shares = {row: share for row, share in outcomes.shares.items() if status[row] == COMPLETED}
-    sums = None if outcomes.block_sums is None else outcomes.block_sums.only(status == COMPLETED)
-    return Outcomes(
-        status, kept, outcomes.errors | reasons, outcomes.duration_s, outcomes.checkpoints, shares, block_sums=sums
-    )
-
-
 def describe(error: BaseException) -> str:
     """Returns the error with the traceback of the user's frames, or the message alone if rbt_ray itself raised it."""
     own = objective_frames(error)
@@ -388,15 +348,3 @@ def join_outcomes(parts: Sequence[Outcomes]) -> Outcomes:
 
 def _all_failed(n: int, reason: str, start: float) -> Outcomes:
     return Outcomes.all_failed(n, FAILED, reason, perf_counter() - start)
-
-
-def _why_lacking(metrics: Mapping[str, Column], row: int, metric: str, role: str) -> str:
-    found = metric_columns.row(metrics, row)
-    if metric not in found:
-        names = ", ".join(found) or "nothing"
-        return f"the objective returned no {metric!r}, {role}; it returned {names}."
-    value = found[metric]
-    if isinstance(value, float) and math.isnan(value):
-        why = " (ratios are NaN if the strategy never trades)" if metric in _RATIOS else ""
-        return f"the metric {metric!r} is nan{why}."
-    return f"the metric {metric!r} is {value!r}, not a finite number."

@@ -25,8 +25,7 @@ def normal_reference(data: FloatArray) -> FloatArray:
         data: ``(n, n_params)``; the standard deviation has ``ddof=0``.
 
     Source:
-        Racine (2008), "Nonparametric Econometrics: A Primer", Foundations and Trends in Econometrics 3(1), 13; for options the
-        rule takes their positions, as statsmodels does.
+        Racine (2008), "Nonparametric Econometrics: A Primer", Foundations and Trends in Econometrics 3(1), 13; for the options of a choice, the rule uses their positions, as statsmodels does.
     """
     n, n_params = data.shape
     bandwidths: FloatArray = 1.06 * data.std(axis=0) * n ** (-1.0 / (4 + n_params))

@@ -56,7 +56,7 @@ class Closings:
         return len(self.columns)
 
     def bars_of(self, n_symbols: int) -> IntArray:
-        """Returns ``(n_symbols,)`` the bar of the close-out of each symbol, -1 for none."""
+        """Returns ``(n_symbols,)`` the bar on which each symbol's holding is closed; -1 if there is none."""
         bars = np.empty(n_symbols, np.int64)
         bars.fill(-1)
         if len(self.columns):

@@ -68,7 +68,7 @@ def highest(values: FloatArray, window: int) -> FloatArray:
 
 @compiled(TABLE, INTEGER)
 def exponential_mean(values: FloatArray, span: int) -> FloatArray:
-    """Returns the exponential average, which restarts after a NaN and is NaN before `span` values."""
+    """Returns the exponential average, which restarts after a NaN and is NaN until there are `span` values."""
     n_bars, n_symbols = values.shape
     result = np.full((n_bars, n_symbols), np.nan)
     share = 2.0 / (span + 1.0)

@@ -120,7 +120,7 @@ def open_storage(uri: str) -> Storage:
 
     Raises:
         InputError: the entry point cannot be imported.
-        OSError: the URI cannot be used; or a `pyarrow.ArrowException`.
+        OSError, pyarrow.ArrowException: the URI cannot be used.
     """
     scheme = urlsplit(uri).scheme
     opener: Callable[[str], Storage] = _BUILT_IN.get(scheme) or plugins.load(STORAGES, scheme) or _open_with_arrow

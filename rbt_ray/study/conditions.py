@@ -36,7 +36,7 @@ class Compare:
     value: float
 
     def holds(self, columns: Mapping[str, FloatArray]) -> BoolArray:
-        """Returns ``(n,)`` where it is true."""
+        """Returns ``(n,)`` whether the condition is true for each config."""
         return _COMPARE[self.op](columns[self.name], self.value)
 
     def to_json(self) -> dict[str, Any]:
@@ -52,7 +52,7 @@ class OneOf:
     values: tuple[float, ...]
 
     def holds(self, columns: Mapping[str, FloatArray]) -> BoolArray:
-        """Returns ``(n,)`` where it is true."""
+        """Returns ``(n,)`` whether the condition is true for each config."""
         return np.isin(columns[self.name], self.values)
 
     def to_json(self) -> dict[str, Any]:
@@ -103,7 +103,7 @@ class BooleanExpression:
     parts: tuple[Expression, ...]
 
     def holds(self, columns: Mapping[str, FloatArray]) -> BoolArray:
-        """Returns ``(n,)`` where it is true."""
+        """Returns ``(n,)`` whether the condition is true for each config."""
         join = np.logical_and if self.word == "and" else np.logical_or
         return reduce(join, [part.holds(columns) for part in self.parts])
 

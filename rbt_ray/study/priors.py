@@ -38,7 +38,7 @@ class NormalPrior:
     """A normal distribution truncated to [0, 1].
 
     Raises:
-        SpaceError: almost none of it lies there.
+        SpaceError: almost none of the distribution lies in [0, 1].
     """
 
     mean: float

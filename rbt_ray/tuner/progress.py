@@ -23,7 +23,7 @@ _LINE_SECONDS = 1.0
 
 @contextmanager
 def show_progress(progress: Progress, *, verbose: int) -> Iterator[None]:
-    """Shows the progress of a study until the block ends, then its notes; shows nothing for ``verbose=0``.
+    """Shows a study's progress until the block ends, and then the study's notes; shows nothing for ``verbose=0``.
 
     If the terminal was closed, the study continues without output.
     """

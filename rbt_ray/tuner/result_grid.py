@@ -41,7 +41,7 @@ class ResultGrid(Sequence[Result]):
 
     Args:
         path: the study's folder.
-        study: the study's definition, if the caller has it; None reads it from the journal.
+        study: the study's definition, if the caller has it; None: it is read from the journal.
     """
 
     def __init__(self, path: str | Path, study: Study | None = None, _permute: Permute | None = None) -> None:

@@ -45,7 +45,7 @@ def require_same_objective(then: Address, now: Address, folder: Path) -> None:
 
 
 def changed_parts(found: Fingerprint, sources: Mapping[str, Source]) -> dict[str, str]:
-    """Returns the modules whose source files differ from what this process has imported, as far as an objective uses them.
+    """Returns the modules whose files differ from what this process has imported, in parts that the objective uses.
 
     For functions and constants, the imported version is known; for everything else, the version at the first study of this
     process. A function that is missing in a file older than this process was rewritten by a decorator, and is no difference.

@@ -179,7 +179,7 @@ class TrialFolder:
         self.add(_END)
 
     def latest(self, reports: list[Report]) -> tuple[int, Checkpoint] | None:
-        """Returns the latest existing checkpoint and the number of reports before it."""
+        """Returns the number of the last report whose checkpoint exists, counted from 1, and that checkpoint."""
         for number in range(len(reports), 0, -1):
             if (checkpoint := self.checkpoint(reports[number - 1])) is not None:
                 return number, checkpoint

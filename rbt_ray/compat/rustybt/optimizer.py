@@ -126,7 +126,8 @@ class Budgeted:
 class BOHBOptimizer(OptimizationHistory):
     """Evaluates many params on small budgets, and the better ones on larger ones, up to `max_budget`.
 
-    The budget of a trial in `get_results` is its `fidelity` times `max_budget`. It needs no name server: a run is a study of `rbt.Tuner` with `search_alg="bohb"`.
+    The budget of a trial in `get_results` is its `fidelity` times `max_budget`. It needs no name server: a run is a study of
+    `rbt.Tuner` with `search_alg="bohb"`.
 
     Args:
         parameter_space: a `ParameterSpace`, RustyBT's own, or any `param_space` of `rbt.Tuner`.

@@ -49,7 +49,7 @@ class Uses:
         imports: level, module and names of each import statement.
         attributes: all attribute names, except methods such as `append` of local variables.
         changed_globals: globals that it assigns or whose items it changes.
-        changed_cells: variables of enclosing functions, likewise.
+        changed_cells: variables of enclosing functions that it assigns or whose items it changes.
         changed_attributes: attributes of its first argument, likewise.
         changed_of_others: attributes of globals and of variables of enclosing functions, with the name of the variable.
         changed_arguments: positions of its arguments whose items it changes.

@@ -55,8 +55,8 @@ def open_account(
         rebalance: accounting.
         cost: cost per unit of turnover, as a fraction.
         moments: whether to update the third and fourth moments and the downside.
-        state: of `new_state`; changed in place.
-        blocks: the block sums, changed in place.
+        state: the result of `new_state`; it is changed in place.
+        blocks: the block sums; they are changed in place.
     """
     n_rows, n_bars, n_symbols = len(state) // len(STATE), view.n_bars, view.n_symbols
     lag = 0 if execution == "close" else 1

@@ -83,7 +83,7 @@ class ActorManager:
         if any(actor.info for actor in self._actors):
             self._room.found()
         elif not self._own:
-            self._room.look()
+            self._room.look(is_reserved=bool(self._actors) if self._reserves else None)
 
     @property
     def next_look_s(self) -> float:

@@ -38,7 +38,7 @@ class RayRef:
 
         Raises:
             BundleError: this process is not a worker of the pool that shares the bundle.
-            ObjectLostError: Ray's; the object is lost on all nodes.
+            ray.exceptions.ObjectLostError: the object is lost on all nodes.
         """
         content, name, metadata = _shared(self.version)
         return Bundle(read_only(content), name, metadata)
@@ -59,7 +59,7 @@ class RayFilesRef:
 
         Raises:
             BundleError: they cannot be unpacked here, or this process is not a worker of the pool that shares them.
-            ObjectLostError: Ray's; the object is lost on all nodes.
+            ray.exceptions.ObjectLostError: the object is lost on all nodes.
         """
         return file_tree.unpacked(self.version) or file_tree.unpack(self.version, _shared(self.version))
 

@@ -1,4 +1,4 @@
-"""Placement of actors: the resources of one, whether and how many fit on nodes, and reservations of processors."""
+"""Places actors: what an actor needs, how many actors fit on the nodes, and reservations of processors."""
 
 from __future__ import annotations
 
@@ -167,8 +167,12 @@ class NodeCapacity:
         self._say_at = self._since + _PATIENT_SECONDS
         self._cancel_request()
 
-    def look(self) -> None:
+    def look(self, *, is_reserved: bool | None) -> None:
         """Prints what the study waits for, after ten seconds without a worker and then once a minute.
+
+        Args:
+            is_reserved: whether the processors of a worker are reserved, so that only its process has to start; None if
+                Ray does not say.
 
         Raises:
             WorkerStartError: no node can ever hold a worker.
@@ -179,7 +183,13 @@ class NodeCapacity:
         self._look_at = now + _LOOK_SECONDS
         if any(self._needs.slots().values()):
             self._cancel_request()
-            self._print(f"waiting for {self._needs} for a worker: other jobs use those resources (`ray status`).")
+            self._print(
+                {
+                    True: "waiting for the process of a worker to start: its host may be busy.",
+                    False: f"waiting for {self._needs} for a worker: other jobs use those resources (`ray status`).",
+                    None: f"waiting for {self._needs} for a worker, or for its process to start (`ray status`).",
+                }[is_reserved]
+            )
             return
         lacks = f"a worker needs {self._needs}, and no node has that: {_largest(self._needs)}"
         is_autoscaled = has_autoscaler()

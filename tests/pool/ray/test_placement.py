@@ -139,7 +139,7 @@ def test_workers_with_other_resources_end_with_their_study_and_one_message(tmp_p
         tmp_path,
     )
     assert found == [["done"], 40, 40, True]
-    assert said == [
+    assert [line for line in said if "waiting for" not in line] == [  # actors start late on a busy machine
         "rbt-ray: the workers end with each study, because idle ones would hold {'slot': 1}, which other tasks on this "
         "Ray cluster may need. The next study starts new ones."
     ]

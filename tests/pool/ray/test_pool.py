@@ -42,7 +42,7 @@ def deadly(params, data):
     return params["x"]
 
 
-def run(script, timeout=160, env=None, cwd=None):
+def run(script, timeout=170, env=None, cwd=None):
     """A script's output, in a process of its own."""
     command = [sys.executable, "-c", textwrap.dedent(script)]
     return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=True, env=env, cwd=cwd)
@@ -348,7 +348,6 @@ def test_a_host_that_is_lost_costs_no_trial_even_without_retries(tmp_path, n_wor
         ray.shutdown()
         cluster.shutdown()
         """,
-        timeout=120,
         env={**os.environ, **HEALTH_CHECKS_IN_A_HURRY},
     )
     assert json.loads((tmp_path / "found").read_text()) == [["COMPLETED", None]] * 3
@@ -469,9 +468,9 @@ def test_actors_take_what_they_are_told_to_and_fill_what_there_is(pool):
             pool.wait(0.1)
         print(json.dumps(found))
         """,
-        timeout=120,
     )
-    assert [line for line in done.stderr.splitlines() if line.startswith("rbt-ray")] == [
+    notes = [line for line in done.stderr.splitlines() if line.startswith("rbt-ray")]
+    assert [note for note in notes if "process" not in note] == [  # a process may take long to start on a busy machine
         "rbt-ray: waiting for 1 CPU for a worker: other jobs use those resources (`ray status`)."
     ]
     assert json.loads(done.stdout) == [
