@@ -219,8 +219,15 @@ def measured(group, options):
 
 
 def _code():
-    done = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
-    return done.stdout.strip() or rbt.__version__
+    """Returns the version of the code, with "-dirty" if a script or module differs from it."""
+    version = _git("describe", "--always")
+    changed = _git("status", "--porcelain", "--", "rbt_ray", "benchmarks", "pyproject.toml")
+    return version + "-dirty" * bool(changed) if version else rbt.__version__
+
+
+def _git(*words):
+    folder = Path(__file__).parents[1]
+    return subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def main():
