@@ -9,7 +9,8 @@ Every study has 2,520 daily bars. Groups without skill:
 - driftless, drifting, garch: a grid of 90 moving-average crossovers, without costs, on the prices of one symbol: normal returns
   without and with a drift of 15 % a year, and GARCH(1,1) returns. Their returns are those of the built-in objective.
 - bohb, tpe: searches of moving-average crossovers on driftless prices with a budget of 300 evaluations, an audit set of 128
-  configs drawn at random, and a hold-out of 630 more bars.
+  configs drawn at random, and a hold-out of 630 more bars. A config whose averages have equal lengths never trades and has a
+  Sharpe ratio of 0.
 
 Groups with skill: ir1.0 and ir1.5 are iid with a true information ratio of 1.0 and 1.5 in one trial. Each study without a
 hold-out has a walk-forward by blocks, 8 to train and 1 to test. The group cost measures cross-validation of 100,000 trials.
@@ -81,6 +82,8 @@ def judged(returns, benchmark, *, n_trials=None, n_evaluations=None, winner=None
             sums, beside, winner, annual, "sharpe", n_trials, n_evaluations or n_trials, moments=moments, **options
         )
     )
+    if not found.checks:
+        return {"word": found.word, "sentence": found.sentence}
     luck, ranking, unseen = found.checks
     return {
         "word": found.word,
@@ -216,8 +219,15 @@ def measured(group, options):
 
 
 def _code():
-    done = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
-    return done.stdout.strip() or rbt.__version__
+    """Returns the version of the code, with "-dirty" if a script or module differs from it."""
+    version = _git("describe", "--always")
+    changed = _git("status", "--porcelain", "--", "rbt_ray", "benchmarks", "pyproject.toml")
+    return version + "-dirty" * bool(changed) if version else rbt.__version__
+
+
+def _git(*words):
+    folder = Path(__file__).parents[1]
+    return subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def main():

@@ -15,7 +15,7 @@ WITHOUT = {
     "tpe": "TPE search, audit set, hold-out",
 }
 WITH = {"ir1.0": ("information ratio 1.0", 0.4), "ir1.5": ("information ratio 1.5", 0.8)}
-HOLDS = "HOLDS UP SO FAR"
+HOLDS, TOO_LITTLE = "HOLDS UP SO FAR", "TOO LITTLE TO SAY"
 Z = 1.959963984540054
 
 
@@ -55,6 +55,9 @@ def page(results, description):
         "passes at p <= 0.05. The deflated Sharpe ratio (all trials, their variance) is evidence and does not vote; above 0.95 it "
         "would say that there is skill.",
         "",
+        f'"{TOO_LITTLE}" is the number of studies whose best trial never traded: every other trial lost. They count in the first '
+        "three shares, and not in the last two.",
+        "",
         *_rates(results, WITHOUT),
     ]
     if "iid" in results:
@@ -93,6 +96,7 @@ def _rates(results, names):
         f'"{HOLDS}"',
         "luck passes",
         '"LUCK EXPLAINS IT"',
+        f'"{TOO_LITTLE}"',
         "overfitting in its band",
         "deflated Sharpe > 0.95",
     ]
@@ -101,15 +105,17 @@ def _rates(results, names):
         if group not in results:
             continue
         studies = results[group]["studies"]
+        judged = [study for study in studies if study["word"] != TOO_LITTLE]
         rows.append(
             [
                 name,
                 str(len(studies)),
                 rate([study["word"] == HOLDS for study in studies]),
-                rate([study["luck"] <= 0.05 for study in studies]),
+                rate([study.get("luck", 1.0) <= 0.05 for study in studies]),
                 rate([study["word"] == "LUCK EXPLAINS IT" for study in studies]),
-                rate([study["band"][0] <= study["pbo"] <= study["band"][1] for study in studies]),
-                rate([(study["dsr"] or 0.0) > 0.95 for study in studies]),
+                str(len(studies) - len(judged)),
+                rate([study["band"][0] <= study["pbo"] <= study["band"][1] for study in judged]),
+                rate([(study["dsr"] or 0.0) > 0.95 for study in judged]),
             ]
         )
     return table(head, rows)

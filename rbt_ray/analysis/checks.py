@@ -125,6 +125,8 @@ def ranking_check(inputs: VerdictInputs, splits: Cscv, band: tuple[float, float]
     )
     if inputs.is_audit:
         sentence += f" This is approximate: it is computed from {splits.n_trials:,} configs drawn at random."
+    if inputs.metric != "sharpe":
+        sentence += f" Here the best is that by Sharpe ratio, not by {inputs.metric}."
     return Check("ranking carries over", pbo, band, _graded(pbo, PBO_LIMITS), sentence)
 
 

@@ -90,6 +90,12 @@ def test_the_paragraph_reads_as_documented():
     assert str(found) == f"{found.word}. {found.sentence}"
 
 
+def test_the_ranking_of_another_metric_is_checked_by_sharpe_ratio_and_says_so():
+    by_sharpe, by_calmar = (judge(inputs(metric=metric)).checks[1] for metric in ("sharpe", "calmar"))
+    assert by_calmar.sentence == f"{by_sharpe.sentence} Here the best is that by Sharpe ratio, not by calmar."
+    assert "by Sharpe" not in by_sharpe.sentence
+
+
 @pytest.mark.parametrize(
     ("holdout", "planted", "state", "words"),
     [

@@ -168,13 +168,45 @@ def test_later_prices_change_no_bit_of_an_earlier_window(tmp_path, objective, tu
     assert repr(first.windows[-1]) != repr(second.windows[-1])
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_prices_after_any_bar_change_no_bit_of_a_choice_made_before(tmp_path, seed):
+    rng = np.random.default_rng(seed)
+    last = int(rng.integers(200, 864))  # the last bar with the same prices
+    closes = CLOSES.copy()
+    closes[last + 1 :] *= closes_of(100 + seed)[last + 1 :] / 50
+    objective, validation, tune = [
+        (crossing, rbt.WalkForward(4, 1), {}),
+        (BUILT_IN, rbt.WalkForward(3, 2, anchored=True, gap=int(rng.integers(20))), {"metric": "total_return"}),
+        (batched, rbt.WalkForward("9M", "1ME", purge=int(rng.integers(20))), {}),
+        (returned, rbt.WalkForward(4, 4), {"search_alg": "tpe", "num_samples": 6}),
+    ][seed]
+    before, after = (
+        run(tmp_path, objective, validation, prices, name=f"s{number}", **tune).walk_forward().windows
+        for number, prices in enumerate((CLOSES, closes))
+    )
+    n_chosen = 0
+    for one, other in zip(before, after, strict=True):
+        if one.train[-1][1] <= last + 1:
+            n_chosen += 1
+            assert (one.trial, one.config, one.in_sample) == (other.trial, other.config, other.in_sample)
+        if one.test[-1][1] <= last + 1:
+            assert repr(one) == repr(other)
+    assert n_chosen
+    assert repr(before[-1]) != repr(after[-1])
+
+
 @pytest.mark.parametrize(
     "tune", [{}, {"search_alg": "bohb", "num_samples": 8, "min_fidelity": 0.3}], ids=["grid", "bohb"]
 )
 def test_the_result_is_the_same_for_any_number_of_workers(tmp_path, tune):
     validation = rbt.WalkForward(9, 3, gap=1)
-    one, two = (run(tmp_path, crossing, validation, name=f"s{n}", workers=n, **tune).walk_forward() for n in (1, 2))
-    assert json.dumps(one.to_dict()) == json.dumps(two.to_dict())
+    one, two, four = (answers(run(tmp_path, crossing, validation, name=f"s{n}", workers=n, **tune)) for n in (1, 2, 4))
+    assert one == two == four
+
+
+def answers(results):
+    """The walk-forward and the verdict as JSON."""
+    return json.dumps([results.walk_forward().to_dict(), results.verdict().to_dict()])
 
 
 def test_a_search_that_learns_runs_again_in_each_window_with_a_seed_of_its_own(tmp_path):
@@ -280,6 +312,17 @@ def test_a_study_without_windows_says_how_to_get_them(tmp_path):
         results.walk_forward()
 
 
+def test_constraints_on_metrics_are_not_judged_in_windows_and_refused(tmp_path):
+    with pytest.raises(SettingError) as caught:
+        run(tmp_path, crossing, rbt.WalkForward(8, 1), constraints=["n_trades >= 30"])
+    assert str(caught.value) == (
+        "`validation` chooses by the metric in each window, and does not judge `constraints` on metrics there: leave one of "
+        "them out, or use the `min_trades` of the validation."
+    )
+    found = run(tmp_path, crossing, rbt.WalkForward(8, 1), constraints=["slow - fast >= 10"]).walk_forward()
+    assert all(window.config["slow"] - window.config["fast"] >= 10 for window in found.windows)
+
+
 def test_a_validation_needs_a_bundle(tmp_path):
     with pytest.raises(SettingError, match="`validation`"):
         rbt.Tuner(
@@ -320,7 +363,7 @@ if __name__ == "__main__":
     else:
         results = tuner(sys.argv[2], sys.argv[3], sys.argv[4]).fit()
     import json
-    print(json.dumps(results.walk_forward().to_dict()))
+    print(json.dumps([results.walk_forward().to_dict(), results.verdict().to_dict()]))
 """
 
 
@@ -355,6 +398,7 @@ def test_a_validation_that_was_killed_continues_and_has_the_same_result(tmp_path
     assert n_after < 0.75 * n_calls  # what was recorded does not run again
     assert rbt.ResultGrid(tmp_path / "s").is_done
     shutil.rmtree(tmp_path / "s" / "validation")  # the study's own journal has the result
-    found = rbt.ResultGrid(tmp_path / "s").walk_forward()
-    assert json.loads(json.dumps(found.to_dict())) == expected
+    results = rbt.ResultGrid(tmp_path / "s")
+    found = results.walk_forward()
+    assert json.loads(json.dumps([found.to_dict(), results.verdict().to_dict()])) == expected
     assert replace(found.windows[0]) == found.windows[0]

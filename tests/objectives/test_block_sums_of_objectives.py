@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -84,6 +86,21 @@ def test_sums_are_the_same_bit_for_bit_in_any_batch(factory, sample_view, holed,
         metrics, found = strategy.evaluate_with_blocks(view, columns, ("sharpe",), BlockRequest.of(rows, benchmark))
         np.testing.assert_array_equal(found, together[rows])
         np.testing.assert_array_equal(metrics["sharpe"], strategy.evaluate(view, columns, ("sharpe",))["sharpe"])
+
+
+def test_sweeps_in_several_threads_have_sums_of_their_own(sample_view, configs_of):
+    strategy = objectives.sma_cross()
+    benchmark = np.random.default_rng(1).normal(0, 0.01, sample_view.n_bars)
+    batches = [configs_of(strategy, n, seed=n) for n in (600, 590, 580, 570)]
+
+    def sums(columns):
+        return strategy.evaluate_with_blocks(sample_view, columns, ("sharpe",), every(columns, benchmark))[1]
+
+    alone = [sums(columns) for columns in batches]
+    with ThreadPoolExecutor(len(batches)) as pool:
+        for found in [list(pool.map(sums, batches)) for _ in range(5)]:
+            for one, expected in zip(found, alone, strict=True):
+                np.testing.assert_array_equal(one, expected)
 
 
 def test_a_run_that_loses_everything_has_the_sums_of_its_backtest():

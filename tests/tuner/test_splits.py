@@ -123,6 +123,35 @@ def test_every_window_keeps_its_distance(validation, n_bars):
             assert not ((train >= stop) & (train < stop + validation.embargo)).any()
 
 
+@settings(max_examples=40, deadline=None)
+@given(
+    st.one_of(
+        st.builds(
+            lambda train, test, **kw: rbt.WalkForward(train, min(test, 16 - train), **kw),
+            st.integers(1, 12), st.integers(1, 4), anchored=st.booleans(), gap=st.integers(0, 9), purge=st.integers(0, 25),
+        ),
+        st.builds(
+            rbt.WalkForward, st.sampled_from(["1Y", "14M", "300D"]), st.sampled_from(["1QE", "6M", "11W"]),
+            anchored=st.booleans(), purge=st.integers(0, 25), min_bars=st.just(5),
+        ),
+        st.builds(rbt.CPCV, st.integers(4, 9), st.integers(1, 3), purge=st.integers(0, 25), embargo=st.integers(0, 9)),
+    ),
+    st.integers(900, N),
+    st.integers(0, 2**32 - 1),
+)  # fmt: skip
+def test_no_bar_to_choose_on_belongs_to_a_position_that_is_open_on_a_test_bar(validation, n_bars, seed):
+    """Positions begin on random bars and are held for up to `purge` bars."""
+    rng = np.random.default_rng(seed)
+    entries = rng.integers(0, n_bars, 400)
+    exits = np.minimum(entries + rng.integers(0, validation.purge + 1, 400), n_bars - 1)
+    for window in resolve(validation, BUNDLE, n_bars).windows:
+        is_train, is_test = np.zeros((2, n_bars + 1), np.int64)
+        is_train[window.train_bars + 1], is_test[window.test_bars + 1] = 1, 1
+        n_train, n_test = is_train.cumsum(), is_test.cumsum()
+        spans = [(n[np.minimum(exits + 1, n_bars)] - n[entries]) > 0 for n in (n_train, n_test)]
+        assert not (spans[0] & spans[1]).any()
+
+
 def test_a_splitter_of_scikit_learn_gives_its_windows():
     splitter = TimeSeriesSplit(n_splits=5, gap=3, test_size=100)
     plan = resolve(splitter, BUNDLE, 1500)

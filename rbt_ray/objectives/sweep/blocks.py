@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,10 @@ from rbt_ray.types import BoolArray, FloatArray, IntArray
 
 if TYPE_CHECKING:
     from rbt_ray.objectives.blocks import BlockRequest
+
+_AT_ONCE = 256
+"""Configs whose sums are copied at a time: their copy stays in the cache."""
+_memory = threading.local()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,7 +40,7 @@ class BlockTable:
 
     @classmethod
     def of(cls, request: BlockRequest | None, wanted: BoolArray) -> BlockTable:
-        """Returns the sums before the first bar.
+        """Returns the sums before the first bar. It must not be used after the next call in the same thread.
 
         Args:
             request: the blocks and the benchmark; None if no config is wanted.
@@ -46,9 +51,24 @@ class BlockTable:
             return cls(groups, np.empty(0, np.int64), np.empty(0), np.empty(0))
         ends = np.asarray(request.ends, np.int64)
         benchmark = np.ascontiguousarray(request.benchmark, np.float64)
-        return cls(groups, ends, benchmark, aligned(3 * len(ends) * (len(wanted) + WIDTH)))
+        return cls(groups, ends, benchmark, _zeros(3 * len(ends) * (len(wanted) + WIDTH)))
 
-    def rows(self, configs: IntArray) -> FloatArray:
-        """Returns ``(n, 3 * n_blocks)`` the sums of these configs."""
-        rows: FloatArray = self.sums.reshape(3 * len(self.ends), -1).T[configs]
-        return rows
+    def write(self, configs: IntArray, to: FloatArray, rows: IntArray) -> None:
+        """Writes the sums of `configs` to `rows` of `to`, ``(n, 3 * n_blocks)``."""
+        table = self.sums.reshape(3 * len(self.ends), -1)
+        for start in range(0, len(configs), _AT_ONCE):
+            part = slice(start, start + _AT_ONCE)
+            to[rows[part]] = table[:, configs[part]].T
+
+
+def _zeros(size: int) -> FloatArray:
+    """Returns ``(size,)`` zeros, in memory that the next table of the thread uses again.
+
+    The operating system takes longer to provide new memory than the kernels to compute the sums.
+    """
+    memory: FloatArray | None = getattr(_memory, "table", None)
+    if memory is None or len(memory) < size:
+        memory = _memory.table = aligned(size)
+    table = memory[:size]
+    table.fill(0.0)
+    return table

@@ -84,7 +84,7 @@ def sweep(
             metrics[name][rows] = figures[name]
         if wanted.any():
             configs = np.flatnonzero(wanted)
-            sums[place[rows[configs]]] = blocks.rows(configs)
+            blocks.write(configs, sums, place[rows[configs]])
         # A bankrupt run ends early, which the sums do not take into account.
         for row in rows[state[LOW * n_rows : LOW * n_rows + len(rows)] <= 0.0]:
             run = strategy({name: values[row] for name, values in columns.items()}, view)
