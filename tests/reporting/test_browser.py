@@ -48,7 +48,7 @@ def look(chromium, tmp_path):
             f"--user-data-dir={tmp_path / 'profile'}",
             "--window-size=1280,4000",
             "--enable-logging=stderr",
-            "--virtual-time-budget=10000",
+            "--virtual-time-budget=3000",
             *arguments,
             path.as_uri(),
         ]
@@ -96,6 +96,7 @@ def test_every_chart_is_drawn(tmp_path, rng, write_crossings, look, read_page):
     assert not [title for title in titles if "Share" in title]  # plotly's own button that uploads the data
 
 
+@pytest.mark.slow  # tests/reporting/test_html.py parses the same page
 def test_nothing_hostile_runs(tmp_path, rng, write_mixed, look, read_page):
     results = write_mixed(tmp_path / "study", rng, hostile=True)
     path = results.report(tmp_path / "report.html")
