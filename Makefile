@@ -9,9 +9,10 @@ READY  := $(VENV)/.ready
 demo: setup
 	$(BIN)/rbt-ray demo
 
-# Four processes share the tests, since many wait for other processes; tests/conftest.py says which stay together. Each
+# Several processes share the tests, since many wait for other processes; tests/conftest.py says which stay together. Each
 # process imports all tests, but not those that other targets run.
-SHARED := -n 4 --dist loadgroup --no-loadscope-reorder --durations 15
+PROCESSES ?= 4
+SHARED := -n $(PROCESSES) --dist loadgroup --no-loadscope-reorder --durations 15
 SHARED += --ignore tests/cluster --ignore tests/chaos --ignore tests/adapters/engines
 
 test: setup

@@ -16,6 +16,7 @@ _NAME_OF_RAY = re.compile(r"(_?users)?_?ray(pool|_(?!tune).*)?", re.IGNORECASE)
 _TEXT_ON_RAY = re.compile(r"\bRayPool\b|\bray\.init\b|^ray$|\bbackend=.ray\b")
 _RAY, _RAY_OF_POOLS = "ray", "ray of pools"
 _LOCAL = {"local", "forkserver", "spawn", "fork"}
+_SLOW_SECONDS = 900
 
 _USERS_RAY = """
 import os, sys
@@ -82,10 +83,12 @@ def pytest_runtest_teardown(item, nextitem):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Keeps the tests that start a Ray in two groups, so that no more than two Rays run, and those of a module in one.
+    """Keeps the tests that start a Ray in one group, and the slow ones of pools in another: they often share a Ray, and no
+    more than two run. The tests of any other module stay together.
 
     Tests with vectorbt share a process too, which compiles it for half a minute. The groups that take longest come first:
-    those of Ray, and those with a test whose time limit is above the usual one.
+    those of Ray, and those with a test whose time limit is above the usual one. Other slow tests get a limit that they
+    reach only if they hang, however busy the machine is.
     """
     groups = {item: _group_of(item) for item in items}
     if getattr(config.option, "loadgroup", False):
@@ -95,12 +98,16 @@ def pytest_collection_modifyitems(config, items):
     usual = float(config.getini("timeout"))
     limits = {item: item.get_closest_marker("timeout") for item in items}
     long = {groups[item] for item, limit in limits.items() if limit is not None and limit.args[0] > usual}
+    for item, limit in limits.items():
+        if limit is None and item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.timeout(_SLOW_SECONDS))
     items.sort(key=lambda item: (groups[item] not in (_RAY_OF_POOLS, _RAY), groups[item] not in long))
 
 
 def _group_of(item):
     if _is_on_ray(item):
-        return _RAY_OF_POOLS if "pool" in item.path.parts else _RAY
+        slow = item.get_closest_marker("slow") is not None
+        return _RAY_OF_POOLS if slow and "pool" in item.path.parts else _RAY
     return "vectorbt" if "vectorbt" in item.name or "vectorbt" in item.path.name else item.nodeid.partition("::")[0]
 
 

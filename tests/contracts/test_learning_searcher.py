@@ -5,13 +5,13 @@ import optuna
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ray.tune.search.hyperopt import HyperOptSearch
 from ray.tune.search.optuna import OptunaSearch
 
 import rbt_ray as rbt
 from rbt_ray.search.registry import make_searcher
 from rbt_ray.search.searcher import Searcher
 from rbt_ray.types import Result
+from tests.ray_searchers import hyperopt_search
 
 SPACE = {"x": rbt.uniform(-1.0, 1.0), "n": rbt.randint(0, 50), "kind": rbt.choice(["a", "b", "c"])}
 REPORTS = {"fidelity": "reports", "max_reports": 9}
@@ -26,7 +26,7 @@ SEARCHERS = {
     "bohb, asha that stops": lambda: {"search_alg": "bohb", "scheduler": rbt.ASHA(kind="stopping"), **REPORTS},
     "tpe, successive halving": lambda: {"search_alg": "tpe", "scheduler": "successive_halving", **REPORTS},
     "Ray Tune's Optuna": lambda: {"search_alg": OptunaSearch(seed=3)},
-    "Ray Tune's HyperOpt": lambda: {"search_alg": HyperOptSearch(random_state_seed=3)},
+    "Ray Tune's HyperOpt": lambda: {"search_alg": hyperopt_search(random_state_seed=3)},
 }
 each = pytest.mark.parametrize("settings_of", SEARCHERS.values(), ids=SEARCHERS)
 

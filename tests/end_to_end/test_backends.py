@@ -10,7 +10,7 @@ import pytest
 def demo(place, *words):
     done = subprocess.run(
         [sys.executable, "-m", "rbt_ray.cli", "demo", "--json", *words],
-        cwd=place, capture_output=True, text=True, timeout=150, check=True,
+        cwd=place, capture_output=True, text=True, timeout=600, check=True,
     )  # fmt: skip
     return json.loads(done.stdout)
 

@@ -91,7 +91,7 @@ def whole(tmp_path_factory):
 
 
 @pytest.mark.parametrize("after", [pytest.param(1, marks=pytest.mark.slow), 8])
-def test_driver_killed_and_its_disk_lost(place, whole, monkeypatch, after):
+def test_driver_killed_and_its_disk_lost(place, whole, monkeypatch, capsys, after):
     uri = f"file://{place}/two"
     driver = start(place, "second", "study.py", "run", uri)
     end = time.monotonic() + 60
@@ -110,8 +110,9 @@ def test_driver_killed_and_its_disk_lost(place, whole, monkeypatch, after):
     again = log_of(place)[before:]
     assert not set(again) & safe
     assert len(again) == len(set(again)) == 300 - len(safe)
-    shown = json.loads(done(place, "fourth", "-m", "rbt_ray.cli", "show", f"{uri}/mine", "--json"))
-    assert shown["table_hash"] == whole
+    monkeypatch.setenv("RBT_RAY_HOME", str(place / "fourth"))
+    run_command(["show", f"{uri}/mine", "--json"])
+    assert json.loads(capsys.readouterr().out)["table_hash"] == whole
 
 
 def test_the_command_line_runs_resumes_shows_and_reports_at_a_uri(place, monkeypatch, capsys):

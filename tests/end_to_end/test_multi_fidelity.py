@@ -81,7 +81,8 @@ def test_one_worker_and_three_give_the_same_table(tmp_path, algorithm):
     ],
     ids=named,
 )
-def test_stopped_anywhere_it_ends_in_the_same_table(tmp_path, algorithm):
+@pytest.mark.parametrize("stops", [(13,), pytest.param((0, 31), marks=pytest.mark.slow)], ids=["once", "twice"])
+def test_stopped_anywhere_it_ends_in_the_same_table(tmp_path, algorithm, stops):
     class StopAt:
         def __init__(self, trial):
             self.trial = trial
@@ -91,7 +92,7 @@ def test_stopped_anywhere_it_ends_in_the_same_table(tmp_path, algorithm):
                 raise InterruptedError
 
     whole = fit(crossover, tmp_path, "whole", **algorithm)
-    for stop in (0, 13, 31):
+    for stop in stops:
         with pytest.raises(InterruptedError):
             fit(crossover, tmp_path, f"at{stop}", callbacks=[StopAt(stop)], **algorithm)
         run_config = rbt.RunConfig(num_workers=2, recheck=0, verbose=0)

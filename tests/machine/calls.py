@@ -98,10 +98,10 @@ def make_files(folder):
     table = pa.table({"date": [f"2020-01-{d:02}" for d in range(1, 29)], "A": list(range(1, 29))})
     pq.write_table(table, folder / "prices.parquet")
     run = [sys.executable, "-m", "rbt_ray.cli", "run", str(folder / "study.toml"), "--json"]
-    subprocess.run(run, cwd=folder, check=True, capture_output=True, timeout=100)
+    subprocess.run(run, cwd=folder, check=True, capture_output=True, timeout=300)
     (folder / "begun").mkdir()
     begun = (folder / "study.toml").read_text()
     (folder / "begun.toml").write_text('name = "study"\n' + begun + 'storage_path = "begun"\n')
     run[4] = str(folder / "begun.toml")
-    subprocess.run([*run, "--samples", "5"], cwd=folder, check=False, capture_output=True, timeout=100)
+    subprocess.run([*run, "--samples", "5"], cwd=folder, check=False, capture_output=True, timeout=300)
     assert (folder / "begun" / "study" / "journal.sqlite").exists()

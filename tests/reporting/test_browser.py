@@ -48,7 +48,7 @@ def look(chromium, tmp_path):
             f"--user-data-dir={tmp_path / 'profile'}",
             "--window-size=1280,4000",
             "--enable-logging=stderr",
-            "--virtual-time-budget=10000",
+            "--virtual-time-budget=3000",
             *arguments,
             path.as_uri(),
         ]
@@ -118,6 +118,7 @@ def test_the_charts_of_the_verdict_are_drawn(tmp_path, look):
     assert 'class="shapelayer"' in chart_of(dom, "plateau")
 
 
+@pytest.mark.slow  # tests/reporting/test_html.py parses the same page
 def test_nothing_hostile_runs(tmp_path, rng, write_mixed, look, read_page):
     results = write_mixed(tmp_path / "study", rng, hostile=True)
     path = results.report(tmp_path / "report.html")

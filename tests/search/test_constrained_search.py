@@ -4,7 +4,6 @@ import numpy as np
 import optuna
 import pytest
 from ray import tune
-from ray.tune.search.hyperopt import HyperOptSearch
 from ray.tune.search.optuna import OptunaSearch
 
 import rbt_ray as rbt
@@ -14,6 +13,7 @@ from rbt_ray.errors import SpaceError
 from rbt_ray.metric_columns import from_rows
 from rbt_ray.search.registry import make_searcher
 from rbt_ray.store.journal import Finished
+from tests.ray_searchers import hyperopt_search
 
 CUBE = {name: rbt.uniform(0, 1) for name in "xyz"}
 TIGHT = ["abs(x - y) < 0.03", "abs(y - z) < 0.03"]  # 0.35 % of the cube
@@ -27,7 +27,7 @@ SEARCHES = {
     "Ray Tune's Optuna with a space of its own": lambda: {
         "search_alg": OptunaSearch({name: tune.uniform(0, 1) for name in "xyz"}, metric="loss", mode="min", seed=3)
     },
-    "Ray Tune's HyperOpt": lambda: {"search_alg": HyperOptSearch(random_state_seed=3)},
+    "Ray Tune's HyperOpt": lambda: {"search_alg": hyperopt_search(random_state_seed=3)},
     "random": lambda: {"search_alg": "random"},
     "sobol": lambda: {"search_alg": "sobol"},
 }

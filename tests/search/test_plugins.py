@@ -122,6 +122,7 @@ def test_a_searcher_by_name_runs_and_resumes_to_the_same_table(package, tmp_path
     assert resumed.fit().table_hash() == whole.table_hash()
 
 
+@pytest.mark.slow
 def test_the_command_line_runs_and_resumes_it(package, tmp_path):
     (package / "objective_of_a_study.py").write_text(OBJECTIVE)
     (tmp_path / "study.toml").write_text(

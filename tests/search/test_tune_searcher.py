@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 from ray import tune
-from ray.tune.search.hyperopt import HyperOptSearch
 from ray.tune.search.optuna import OptunaSearch
 
 import rbt_ray as rbt
@@ -13,10 +12,11 @@ from rbt_ray.search.tune_searcher import TuneSearcher
 from rbt_ray.study.conditions import Compare, Relation
 from rbt_ray.study.space import Space
 from rbt_ray.types import Result
+from tests.ray_searchers import hyperopt_search
 
 MAKERS = {
     "optuna": lambda **own: OptunaSearch(seed=4, **own),
-    "hyperopt": lambda **own: HyperOptSearch(random_state_seed=4, n_initial_points=8, **own),
+    "hyperopt": lambda **own: hyperopt_search(random_state_seed=4, n_initial_points=8, **own),
 }
 each = pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
 

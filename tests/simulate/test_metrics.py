@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import empyrical
 import numpy as np
 import pytest
 import scipy.stats
@@ -35,6 +34,8 @@ def figures_of(returns, periods_per_year=252.0, traded=None, exposure=None, orde
 )
 @settings(max_examples=100, deadline=None)
 def test_agree_with_empyrical_and_scipy(returns, periods_per_year):
+    import empyrical  # here, since it takes half a second
+
     returns = np.array(returns)
     figures = figures_of(returns, periods_per_year)
     kwargs = {"annualization": periods_per_year}

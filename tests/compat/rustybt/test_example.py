@@ -4,11 +4,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.compat.rustybt.objectives import serial_best
 
 EXAMPLE = Path(__file__).parents[3] / "docs" / "examples" / "from_rustybt.py"
 
 
+@pytest.mark.slow
 def test_both_shapes_find_what_a_loop_by_hand_finds(tmp_path):
     done = subprocess.run(
         [sys.executable, EXAMPLE, tmp_path], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=True

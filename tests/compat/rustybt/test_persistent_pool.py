@@ -187,7 +187,7 @@ def test_persistent_pool_global_cleanup():
 @pytest.mark.parametrize("chunksize", [None, 7])
 def test_persistent_pool_maxtasksperchild(chunksize):
     with PersistentWorkerPool(processes=2, maxtasksperchild=10) as pool:
-        pids = pool.map(pid_of, range(60), chunksize)
+        pids = pool.map(pid_of, range(30), chunksize)
     assert max(pids.count(pid) for pid in pids) <= 10
 
 

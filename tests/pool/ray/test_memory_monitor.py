@@ -45,7 +45,7 @@ def test_a_trial_whose_worker_the_memory_monitor_kills_has_crashed_with_a_messag
     }
     done = subprocess.run(
         [sys.executable, "-c", script],
-        capture_output=True, text=True, timeout=150, check=True, env={**os.environ, **strict},
+        capture_output=True, text=True, timeout=600, check=True, env={**os.environ, **strict},
     )  # fmt: skip
     trials = json.loads(done.stdout)
     assert [n for n, status, _ in trials if status == "COMPLETED"] == [n for n in range(30) if n != 7]

@@ -35,7 +35,7 @@ def run(script, path, *words, env=None):
     """What a script calls `found` with, and the lines of ours on its stderr."""
     source = _START + textwrap.dedent(script)
     done = subprocess.run(
-        [sys.executable, "-c", source, str(path), *words], capture_output=True, text=True, timeout=240, env=env
+        [sys.executable, "-c", source, str(path), *words], capture_output=True, text=True, timeout=600, env=env
     )
     assert done.returncode == 0, done.stderr
     said = [line for line in done.stderr.splitlines() if line.startswith("rbt-ray:")]

@@ -50,7 +50,7 @@ def run(script, path, *words, env=None):
     """What a script calls `found` with, and the lines of ours on its stderr."""
     source = _START + textwrap.dedent(script)
     done = subprocess.run(
-        [sys.executable, "-c", source, str(path), *words], capture_output=True, text=True, timeout=240, env=env
+        [sys.executable, "-c", source, str(path), *words], capture_output=True, text=True, timeout=600, env=env
     )
     assert done.returncode == 0, done.stderr
     said = [line for line in done.stderr.splitlines() if line.startswith("rbt-ray:")]
@@ -64,7 +64,7 @@ def test_a_task_of_the_user_runs_as_soon_as_a_study_is_done_and_the_next_study_f
         """
         ray.init(address=sys.argv[2], log_to_driver=False)
         first = fit("first", sys.argv[1])
-        answers = ray.get([task.remote() for _ in range(3)], timeout=60)
+        answers = ray.get([task.remote() for _ in range(3)], timeout=300)
         second = fit("second", sys.argv[1])
         third = fit("third", sys.argv[1])
         found([answers, pids(first), pids(second), pids(third)])
@@ -116,7 +116,7 @@ def test_processors_are_reserved_while_a_pool_works_and_for_the_actor_that_repla
         seen.append(len(pool.wait(1)))
         others_end.touch()
         seen.append(collect(pool, 1)[4].lost)
-        seen.append([ray.get(others, timeout=60), not set(warm) & set(pool.pids())])
+        seen.append([ray.get(others, timeout=300), not set(warm) & set(pool.pids())])
         pool.close()
         until(lambda: free() == 2)
         found(seen)
@@ -132,7 +132,7 @@ def test_workers_with_other_resources_end_with_their_study_and_one_message(tmp_p
         """
         ray.init(num_cpus=4, resources={"slot": 2}, include_dashboard=False, log_to_driver=False)
         first = fit("first", sys.argv[1], resources_per_worker={"slot": 1})
-        answers = ray.get([task.options(resources={"slot": 2}).remote()], timeout=60)
+        answers = ray.get([task.options(resources={"slot": 2}).remote()], timeout=300)
         second = fit("second", sys.argv[1], resources_per_worker={"slot": 1})
         found([answers, len(first), len(second), ray.is_initialized()])
         """,

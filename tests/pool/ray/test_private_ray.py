@@ -94,7 +94,7 @@ def test_who_has_no_token_or_another_one_is_refused_by_all_but_pages_of_metrics(
     for port in ports_of_our_own():
         answers = [refuses(port.address, port.number, headers) for headers in ({}, {name: "Bearer " + "0" * 64}, key)]
         if not port.is_guarded:
-            page = urllib.request.urlopen(f"http://127.0.0.1:{port.number}/metrics", timeout=20).read()
+            page = urllib.request.urlopen(f"http://127.0.0.1:{port.number}/metrics", timeout=60).read()
             assert page.startswith(b"# HELP"), port
         else:
             assert answers == [True, True, False], port
@@ -113,7 +113,7 @@ def test_doctor_says_what_listens_and_what_guards_it(pool):
 def test_doctor_names_a_ray_that_asks_for_no_token():
     code = "from rbt_ray.cli import doctor; [f] = [f for f in doctor.check_machine(ray=True) if f.what == 'ray']; print(f.ok, f.says)"
     env = {**os.environ, "RAY_AUTH_MODE": "disabled"}
-    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=600)
     assert done.stdout.startswith("False")
     assert "requires no token" in done.stdout
 
@@ -169,7 +169,7 @@ def test_a_first_ray_of_a_user_starts_with_a_token_that_others_cannot_read(tmp_p
     code = f"import os; os.umask(0)\n{_RAY}"
     env = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")} | {"HOME": str(tmp_path)}
     done = subprocess.run(
-        [sys.executable, "-c", code], env=env, input="", capture_output=True, text=True, timeout=150, check=False
+        [sys.executable, "-c", code], env=env, input="", capture_output=True, text=True, timeout=600, check=False
     )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / ".ray" / "auth_token").stat().st_mode & 0o777 == 0o600
@@ -202,7 +202,7 @@ def test_folders_of_killed_drivers_are_removed_and_those_of_living_ones_stay(abo
     finally:
         driver.send_signal(signal.SIGKILL)
         driver.communicate()
-    _, alive = psutil.wait_procs([one for one, name in processes.items() if "Agent" not in name], timeout=30)
+    _, alive = psutil.wait_procs([one for one, name in processes.items() if "Agent" not in name], timeout=120)
     assert not alive
     for agent in processes:  # which try for a minute to reach the head that is gone
         with contextlib.suppress(psutil.NoSuchProcess):
