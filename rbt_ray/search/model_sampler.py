@@ -11,6 +11,7 @@ import numpy as np
 from rbt_ray.search.encoding import Encoding, Ranking
 from rbt_ray.search.infeasible import rank_as_loss
 from rbt_ray.search.random_draws import UniqueDraws
+from rbt_ray.search.scheduler import Losses
 from rbt_ray.study.space import Space
 from rbt_ray.types import FloatArray
 
@@ -80,6 +81,7 @@ class ModelSampler:
             the model keeps to the best configs after their neighbourhood is exhausted; on a lattice, where no config repeats,
             its proposals then get worse, as a config elsewhere counts as good only if it beats them. Known configs are not
             proposed again after a restart.
+        ranking: ranks results; `FrontRanking` for several metrics.
 
     Attributes:
         fallbacks: how often the model proposed no new config, so that one was drawn without it.
@@ -98,9 +100,10 @@ class ModelSampler:
         count_pending: bool,
         keep_lower: bool,
         restarts: bool = False,
+        ranking: type[Ranking] = Ranking,
     ) -> None:
         self._space, self._encoding, self._model, self._drawn = space, encoding, model, drawn
-        self._random_fraction = random_fraction
+        self._random_fraction, self._ranking = random_fraction, ranking
         self._count_pending, self._keep_lower = count_pending, keep_lower
         self._rng = np.random.default_rng([seed % 2**64, 0xB0B])
         self._stagnation = StagnationRule() if restarts else None
@@ -136,6 +139,13 @@ class ModelSampler:
 
     def learn(self, point: FloatArray, fidelity: float, loss: float) -> None:
         """See `Sampler`."""
+        self._learn(point, fidelity, loss, completed=not math.isnan(loss))
+
+    def learn_losses(self, point: FloatArray, fidelity: float, losses: Losses) -> None:
+        """See `LearnsLosses`."""
+        self._learn(point, fidelity, losses, completed=True)
+
+    def _learn(self, point: FloatArray, fidelity: float, loss: float | Losses, *, completed: bool) -> None:
         key = point.tobytes()
         if key not in self._highest:
             self._since_restart.add(key)
@@ -143,20 +153,20 @@ class ModelSampler:
         if key in self._pending:
             del self._pending[key]
             self._stale |= self._count_pending
-        if math.isnan(loss) and fidelity < 1:
+        if not completed and fidelity < 1:
             self._highest.setdefault(key, 0.0)
             return
         self._highest[key] = max(fidelity, self._highest.get(key, 0.0))
         if key not in self._since_restart:
             return
-        ranking = self._rankings.setdefault(fidelity, Ranking(self._encoding))
-        loss = math.inf if math.isnan(loss) else loss
+        ranking = self._rankings.setdefault(fidelity, self._ranking(self._encoding))
+        loss = loss if completed else math.inf
         ranking.add(point, loss)
         self._stale |= self._keep_lower
         if fidelity >= self._modelled and self._model.is_ready(ranking):
             self._modelled = fidelity
             self._stale = True
-        if self._stagnation is not None and fidelity == 1:
+        if self._stagnation is not None and fidelity == 1 and not isinstance(loss, tuple):
             if key in self._known_before:
                 self._stagnation.add_known(loss)
             elif self._stagnation.stagnates_after(loss):

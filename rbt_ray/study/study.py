@@ -18,6 +18,7 @@ from rbt_ray.errors import JournalError
 from rbt_ray.metric_columns import MetricColumns
 from rbt_ray.study.constraint import Constraint
 from rbt_ray.study.constraint_parser import parse_all
+from rbt_ray.study.goals import Goal, losses_of
 from rbt_ray.study.space import Space
 from rbt_ray.study.windows import WindowPlan
 from rbt_ray.types import COMPLETED, Config, FidelityKind, FloatArray, Mode
@@ -107,7 +108,7 @@ class Study:
     Args:
         name: the name of the study's folder.
         space: the space to search.
-        metric: the metric to optimize.
+        metric: the metric to optimize; of several, the first.
         mode: "min" or "max".
         search_alg: the searcher's name; "custom" for an object.
         num_samples: how many new configs; None for all.
@@ -134,6 +135,7 @@ class Study:
             block sums: none are recorded when such a study is resumed.
         audit: how many configs are drawn at random and evaluated after the search; None: 128 after a long adaptive search.
         constraints: conditions that name metrics, which feasible trials satisfy. Those on parameters alone are the space's.
+        further_goals: the metrics to optimize beside the first.
     """
 
     name: str
@@ -164,6 +166,12 @@ class Study:
     benchmark: StudyBenchmark | None = None
     audit: int | None = None
     constraints: tuple[str, ...] = ()
+    further_goals: tuple[Goal, ...] = ()
+
+    @property
+    def goals(self) -> tuple[Goal, ...]:
+        """The metrics to optimize."""
+        return (Goal(self.metric, self.mode), *self.further_goals)
 
     @property
     def is_adaptive(self) -> bool:
@@ -229,11 +237,18 @@ class Study:
         return total
 
     def loss_of(self, metrics: MetricColumns, n: int) -> FloatArray:
-        """Returns ``(n,)`` the losses that searchers minimize; NaN for a trial without the metric. Only this applies the mode."""
+        """Returns ``(n,)`` the losses by the first metric, which searchers minimize; NaN for a trial that lacks a metric."""
+        if self.further_goals:
+            first: FloatArray = self.losses_of(metrics, n)[:, 0]
+            return first
         column = metrics.get(self.metric)
         if column is None:
             return np.full(n, np.nan)
         return column.numbers() * (-1.0 if self.mode == "max" else 1.0)
+
+    def losses_of(self, metrics: MetricColumns, n: int) -> FloatArray:
+        """Returns ``(n, n_goals)`` the losses by each metric; a trial that lacks one has NaN in each."""
+        return losses_of(self.goals, metrics, n)
 
     def to_json(self) -> dict[str, Any]:
         """Returns the definition as JSON values."""
@@ -242,6 +257,7 @@ class Study:
         plain["space_fingerprint"] = self.space.fingerprint
         plain["points_to_evaluate"] = self.space.encode(self.points_to_evaluate).tolist()
         plain["objective"] = asdict(self.objective)
+        plain["further_goals"] = [asdict(goal) for goal in self.further_goals]
         plain["warm_start"] = [asdict(prior) for prior in self.warm_start]
         plain["bundle"] = None if self.bundle is None else asdict(self.bundle)
         plain["validation"] = None if self.validation is None else asdict(self.validation)
@@ -267,6 +283,7 @@ class Study:
                 space = replace(space, constraints=recorded.constraints)
             given["space"] = recorded if space is None else space
             given["constraints"] = tuple(plain.get("constraints", ()))
+            given["further_goals"] = tuple(Goal(**goal) for goal in plain.get("further_goals", ()))
             rows = plain["points_to_evaluate"]
             points = np.array(rows, dtype=np.float64).reshape(len(rows), given["space"].n_params)
             given["points_to_evaluate"] = tuple(given["space"].decode(points))
