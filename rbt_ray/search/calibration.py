@@ -98,14 +98,12 @@ class Calibration:
 
 
 def _least_correlation(pairs: list[tuple[float | Losses, float | Losses]]) -> float:
-    if any(
-        isinstance(rank, tuple) for pair in pairs for rank in pair
-    ):  # of several metrics, an infeasible trial has a number
-        pairs = [pair for pair in pairs if all(isinstance(rank, tuple) for rank in pair)]
+    several = [pair for pair in pairs if isinstance(pair[0], tuple) and isinstance(pair[1], tuple)]
+    pairs = several or pairs  # of several metrics, only an infeasible trial has a number
+    if not pairs:
+        return math.nan
     ranks = np.array(pairs, dtype=np.float64).reshape(len(pairs), 2, -1)
-    return min(
-        (rank_correlation(low, high) for low, high in zip(ranks[:, 0].T, ranks[:, 1].T, strict=True)), default=math.nan
-    )
+    return min(rank_correlation(low, high) for low, high in zip(ranks[:, 0].T, ranks[:, 1].T, strict=True))
 
 
 def _sentence(ladder: Ladder, found: list[float], lowest: int, n_configs: int) -> str:
