@@ -80,10 +80,11 @@ def _body(record: StudyRecord, charts: list[Chart]) -> str:
     top = top_trials(record)
     parts = [_head(record, top)]
     if top:
-        parts.append(_section("The winner", winner.params(top[0]) + winner.cards(top, study)))
+        title = f"The best by {study.metric}" if study.further_goals else "The winner"
+        parts.append(_section(title, winner.params(top[0]) + winner.cards(top, study)))
         best = winner.holdout_note(top, study) + winner.review_notes(top) + ranking.ranking(top, study)
         best += winner.review_errors(top)
-        parts.append(_section(f"The best {len(top)}" if len(top) > 1 else "The best trial", best))
+        parts.append(_section(_title_of(top, record), best))
     parts += [_chart(chart) for chart in charts]
     status = table.outcomes.status
     errors = [
@@ -103,6 +104,13 @@ def _body(record: StudyRecord, charts: list[Chart]) -> str:
     return "\n".join(parts)
 
 
+def _title_of(top: list[TopTrial], record: StudyRecord) -> str:
+    if record.study.further_goals:
+        n = len(record.table.front)
+        return "The Pareto front" if n == len(top) else f"The Pareto front: {len(top)} of {n:,} trials"
+    return f"The best {len(top)}" if len(top) > 1 else "The best trial"
+
+
 def _head(record: StudyRecord, top: list[TopTrial]) -> str:
     study = record.study
     names = study.space.names
@@ -110,7 +118,8 @@ def _head(record: StudyRecord, top: list[TopTrial]) -> str:
     on = "" if study.bundle is None else f" on {study.bundle.name or 'an unregistered bundle'}"
     lead = f"{pluralize(len(record), 'trial')} of {over}{on}"
     if top:
-        lead += f"; best {study.metric} {format_value(top[0].sweep.get(study.metric))} (trial {top[0].trial})."
+        lead += f"; best {study.metric} {format_value(top[0].sweep.get(study.metric))} (trial {top[0].trial})"
+        lead += f"; {len(record.table.front):,} on the Pareto front." if study.further_goals else "."
     else:
         feasible = " and is feasible" if study.constraints else ""
         lead += f"; none completed at full fidelity{feasible}." if len(record) else "; none has finished yet."
