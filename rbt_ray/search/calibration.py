@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import deque
 
 import numpy as np
@@ -98,11 +97,10 @@ class Calibration:
 
 
 def _least_correlation(pairs: list[tuple[float | Losses, float | Losses]]) -> float:
-    several = [pair for pair in pairs if isinstance(pair[0], tuple) and isinstance(pair[1], tuple)]
-    pairs = several or pairs  # of several metrics, only an infeasible trial has a number
-    if not pairs:
-        return math.nan
-    ranks = np.array(pairs, dtype=np.float64).reshape(len(pairs), 2, -1)
+    n_metrics = max((len(rank) for pair in pairs for rank in pair if isinstance(rank, tuple)), default=1)
+    # An infeasible trial has one number in place of its losses.
+    rows = [[rank if isinstance(rank, tuple) else (rank,) * n_metrics for rank in pair] for pair in pairs]
+    ranks = np.array(rows, dtype=np.float64).reshape(len(rows), 2, n_metrics)
     return min(rank_correlation(low, high) for low, high in zip(ranks[:, 0].T, ranks[:, 1].T, strict=True))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from rbt_ray.pareto import best_first, fronts
 from rbt_ray.search.encoding import Encoding, Ranking
 from rbt_ray.search.scheduler import Losses
-from rbt_ray.types import FloatArray
+from rbt_ray.types import FloatArray, IntArray
 
 _RANKED_SHARE, _LEAST_RANKED = 0.2, 50
 """How many results get their own front: at least as many as models count as good."""
@@ -53,13 +53,18 @@ class FrontRanking(Ranking):
         several = [row for row, rank in enumerate(self._ranks) if isinstance(rank, tuple)]
         behind = [row for row, rank in enumerate(self._ranks) if not isinstance(rank, tuple)]
         behind.sort(key=self._ranks.__getitem__)
-        losses = np.array([self._ranks[row] for row in several], np.float64).reshape(len(several), -1)
-        n = max(_LEAST_RANKED, math.ceil(_RANKED_SHARE * len(losses)))
-        order = best_first(losses, n) if several else np.empty(0, np.int64)
-        others = np.setdiff1d(np.arange(len(losses)), order)
-        order = np.concatenate([order, others])
-        front = fronts(losses, n)[order] if several else np.empty(0)
+        order, front = _by_front(np.array([self._ranks[row] for row in several], np.float64))
         rows = [several[row] for row in order.tolist()] + behind
         self._levels = self._encoding.encode(np.array([self._points[row] for row in rows])).T
         self._losses = np.concatenate([front, np.array([self._ranks[row] for row in behind], np.float64)])
         self._sorted = len(rows)
+
+
+def _by_front(losses: FloatArray) -> tuple[IntArray, FloatArray]:
+    """Returns the rows of ``(n, n_metrics)`` losses, best first, and the number of the front of each of these rows."""
+    if not len(losses):
+        return np.empty(0, np.int64), np.empty(0)
+    n = max(_LEAST_RANKED, math.ceil(_RANKED_SHARE * len(losses)))
+    best = best_first(losses, n)
+    order = np.concatenate([best, np.setdiff1d(np.arange(len(losses)), best)])
+    return order, fronts(losses, n)[order].astype(np.float64)

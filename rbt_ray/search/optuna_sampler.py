@@ -105,7 +105,7 @@ class OptunaSampler:
         for _ in asks:
             if self._stopped:
                 return None
-            trial = self._ask()
+            trial = self._study.ask()
             point = self._suggest(trial)
             allowed = self._space.allowed(point)[0]
             if allowed and self._seen.add(self._space.digests(point))[0]:
@@ -124,15 +124,6 @@ class OptunaSampler:
             if self._seen.add(self._space.digests(point))[0]:
                 return self._row(point)
         return None
-
-    def _ask(self) -> optuna.Trial:
-        if self._n_metrics == 1:
-            return self._study.ask()
-        try:
-            return self._study.ask()
-        except ValueError as error:
-            name = type(self._study.sampler).__name__
-            raise SettingError(f"Optuna's {name} cannot optimize several metrics: {error}") from error
 
     def _replacement(self, point: FloatArray) -> FloatArray | None:
         """Returns a new allowed point near one that breaks a constraint; None if there is none."""
