@@ -1,6 +1,6 @@
 """Hypervolume of searches for several metrics, on functions with a known Pareto front.
 
-    python benchmarks/several_objectives.py [--group report] [--tools NAMES] [--seeds 20] [--quick] [--write docs/decisions]
+    python benchmarks/several_objectives.py [--group report] [--tools NAMES] [--function PART] [--seeds 20] [--quick] [--write docs/decisions]
 
 The functions of the group "report" are ZDT1, ZDT2 and ZDT3 with 10 parameters and DTLZ2 with 3 metrics and 7 parameters. Those of
 the group "tune" (ZDT4, ZDT6, DTLZ1, Fonseca and Fleming's) are for changes of the search, so that it is not judged by the
@@ -90,7 +90,6 @@ TOOLS = {
     "Optuna's default (NSGA-II)": optunas(_optuna_sampler("NSGAIISampler")),
     "Optuna NSGA-III": optunas(_optuna_sampler("NSGAIIISampler")),
     "Optuna TPE": optunas(_optuna_sampler("TPESampler")),
-    "Optuna TPE multivariate": optunas(_optuna_sampler("TPESampler", multivariate=True)),
     "auto": ours("auto"),
     "auto, one at a time": ours("auto", max_pending=1),
 }
@@ -154,6 +153,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--group", choices=sorted(GROUPS), default="report")
     parser.add_argument("--tools", default="|".join(TOOLS), help="names, separated by |")
+    parser.add_argument("--function", default="", help="only those with this in their name")
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--quick", action="store_true", help="2 seeds")
     parser.add_argument("--write", type=Path, help="a folder for several_objectives.md and its data")
@@ -162,7 +162,7 @@ def main():
     seeds = 2 if options.quick else options.seeds
     kept = options.write / "several_objectives.json" if options.write else None
     results = json.loads(kept.read_text()) if kept is not None and kept.exists() else {}
-    for name in GROUPS[options.group]:
+    for name in (name for name in GROUPS[options.group] if options.function in name):
         for tool in options.tools.split("|"):
             found = measured(tool, FUNCTIONS[name], seeds)
             results.setdefault(options.group, {}).setdefault(name, {})[tool] = found
