@@ -206,17 +206,14 @@ def make_searcher(study: Study, given: Any = None) -> Searcher:
         JournalError: the definition names a search or settings that nobody defines.
     """
     if isinstance(given, Searcher):
-        return _obedient(given, study)
+        return _obedient(_for_goals(given, study), study)
     if given is not None and is_from(given, "ray.tune.search"):
         from rbt_ray.search.tune_searcher import TuneSearcher
 
         return TuneSearcher(study.space, given, limit=study.num_samples)
     kind, scheduler = recorded_kind(study), scheduler_from_json(study.scheduler)
     if kind.proposes_alone:
-        searcher = _made(kind, study, _SEARCHER_PLUGINS, Searcher)
-        if study.further_goals:
-            check_searcher(searcher)
-        return _obedient(searcher, study)
+        return _obedient(_for_goals(_made(kind, study, _SEARCHER_PLUGINS, Searcher), study), study)
     if scheduler is None and kind.is_sequence:
         return _sequence(kind, study, limit=study.num_samples, points_to_evaluate=study.points_to_evaluate)
     ladder = ladder_from(study.lowest_fidelity, study.eta) if scheduler is not None else (1.0,)
@@ -233,6 +230,12 @@ def make_searcher(study: Study, given: Any = None) -> Searcher:
         points_to_evaluate=study.points_to_evaluate,
         continues=study.fidelity == "reports",
     )
+
+
+def _for_goals(searcher: Searcher, study: Study) -> Searcher:
+    if study.further_goals:
+        check_searcher(searcher)
+    return searcher
 
 
 def _obedient(searcher: Searcher, study: Study) -> Searcher:

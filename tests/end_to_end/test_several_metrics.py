@@ -109,6 +109,11 @@ def test_the_front_is_that_of_brute_force(tmp_path, modes):
         best = results.get_best_result(metric=name)
         assert best.trial_id in expected
         assert best.metrics[name] == (max if mode == "max" else min)(one.metrics[name] for one in eligible)
+    broken = [signs * [one.metrics[name] for name in "abc"] for one in results if one.violation > 0]
+    n_better = sum(not any((other <= loss).all() for other in losses.values()) for loss in broken)
+    assert results.feasibility.by_constraint[0].n_better == n_better
+    binds = f"`limit < 0.5` binds: it alone excludes {n_better} that no feasible trial dominates or equals."
+    assert (binds in results.constraint_notes) == (n_better > 0)
     ranking = [results[int(row)].trial_id for row in results.table.ranking()]
     assert set(ranking[: len(expected)]) == expected
     assert sorted(ranking) == sorted(losses)
