@@ -122,7 +122,7 @@ class TrialTable:
             return self._by_front(goal, n)
         sign = -1.0 if (mode or self.study.mode) == "max" else 1.0
         loss = sign * self.numbers(metric or self.study.metric)
-        loss[(self.fidelity < 1.0) | (self.outcomes.status != COMPLETED) | ~self.is_feasible] = np.nan
+        loss[~self.is_eligible] = np.nan
         rows = np.flatnonzero(~np.isnan(loss))
         if n is not None and n < len(rows):
             kth = np.partition(loss[rows], n - 1)[n - 1]

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rbt_ray as rbt
+from rbt_ray import tune as rbt_tune
 from rbt_ray.columns import Outcomes, Results
 from rbt_ray.errors import SettingError
 from rbt_ray.hypervolume import hypervolume
@@ -197,6 +198,7 @@ def optuna_samplers():
     ]
 
 
+@pytest.mark.filterwarnings("ignore:NSGAIIISampler is experimental")
 @pytest.mark.parametrize("number", range(3))
 def test_samplers_of_optuna_learn_each_loss(number):
     def course():
@@ -262,6 +264,11 @@ class Plain:
 
 class Several(Plain):
     takes_losses = True
+
+
+def test_ray_tunes_settings_have_one_metric():
+    with pytest.raises(SettingError, match=r"one metric; got \['a', 'b'\]. `rbt_ray.TuneConfig` takes several"):
+        rbt_tune.TuneConfig(metric=["a", "b"], mode="max")
 
 
 def test_searches_that_learn_from_one_metric_are_refused():
