@@ -62,8 +62,6 @@ class FrontRanking(Ranking):
 
 def _by_front(losses: FloatArray) -> tuple[IntArray, FloatArray]:
     """Returns the rows of ``(n, n_metrics)`` losses, best first, and the number of the front of each of these rows."""
-    if not len(losses):
-        return np.empty(0, np.int64), np.empty(0)
     n = max(_LEAST_RANKED, math.ceil(_RANKED_SHARE * len(losses)))
     best = best_first(losses, n)
     order = np.concatenate([best, np.setdiff1d(np.arange(len(losses)), best)])

@@ -250,6 +250,13 @@ def test_a_sampler_of_optuna_learns_configs_at_full_fidelity_only():
     assert sampler._study.trials[1].values == [0.5, 0.25]
 
 
+def test_a_sampler_of_optuna_learns_an_infeasible_trial_before_any_other():
+    sampler = OptunaSampler(SPACE, seed=0, n_metrics=2, constrained=True)
+    sampler.learn_infeasible(sampler.sample(), 1.0, 0.5)
+    assert [trial.state.name for trial in sampler._study.trials] == ["COMPLETE"]
+    assert sampler.sample() is not None
+
+
 class Plain:
     """A searcher that reads `Result.loss`."""
 
