@@ -85,6 +85,7 @@ bench-quick: setup
 	$(BIN)/python benchmarks/suggestion.py --quick --data $(SCRATCH)
 	$(BIN)/python benchmarks/bohb_wall.py --quick --rounds 1 --data $(SCRATCH)
 	$(BIN)/python benchmarks/search_quality.py --quick >/dev/null
+	$(BIN)/python benchmarks/several_objectives.py --quick >/dev/null
 	$(BIN)/python benchmarks/trust.py --quick >/dev/null
 	$(BIN)/python -m benchmarks.decisions --quick
 	$(BIN)/python benchmarks/peers --quick
@@ -96,6 +97,7 @@ decisions: setup
 
 bench-search: setup
 	$(BIN)/python benchmarks/search_quality.py --write docs/decisions
+	$(BIN)/python benchmarks/several_objectives.py --write docs/decisions
 
 bench-trust: setup
 	$(BIN)/python benchmarks/trust.py --write docs/decisions

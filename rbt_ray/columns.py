@@ -174,6 +174,7 @@ class Results(Sequence[Result]):
         loss: ``(n,)`` the value that searchers minimise; NaN for a trial that did not complete.
         workers: the name of the worker of each trial.
         violation: ``(n,)`` how far each trial breaks the constraints on metrics; None if there are none.
+        losses: ``(n, n_goals)`` the losses by each metric; None in a study of one metric.
     """
 
     trials: IntArray
@@ -182,6 +183,7 @@ class Results(Sequence[Result]):
     loss: FloatArray
     workers: Sequence[str] | NDArray[np.object_]
     violation: FloatArray | None = None
+    losses: FloatArray | None = None
 
     def __len__(self) -> int:
         return len(self.trials)
@@ -208,4 +210,5 @@ class Results(Sequence[Result]):
             worker=self.workers[rows],
             tag=proposal.tag,
             violation=0.0 if self.violation is None else float(self.violation[rows]),
+            losses=() if self.losses is None or math.isnan(loss) else tuple(self.losses[rows].tolist()),
         )

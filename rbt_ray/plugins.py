@@ -61,3 +61,8 @@ def _changed_ns(folder: str) -> int:
         return os.stat(folder).st_mtime_ns  # noqa: PTH116 - pathlib takes five times as long
     except OSError:
         return 0
+
+
+def is_from(given: Any, *packages: str) -> bool:
+    """Returns whether an object's class or a base class of it is from these packages; imports none of them."""
+    return any(base.__module__.startswith(packages) for base in type(given).__mro__)

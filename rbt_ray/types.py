@@ -77,7 +77,7 @@ class Result:
     """A trial with its outcome.
 
     `loss` is the value that every searcher minimises: the study's metric, negated for ``mode="max"``. It is None if the trial
-    did not complete. A searcher also gets None if the trial stopped by itself below the requested fidelity, or is infeasible.
+    did not complete. In a study of several metrics it is that of the first, and `losses` has one for each. A searcher also gets None if the trial stopped by itself below the requested fidelity, or is infeasible.
     """
 
     trial_id: int
@@ -92,6 +92,8 @@ class Result:
     tag: tuple[int, ...] = ()
     violation: float = 0.0
     """How far the trial breaks the study's constraints on metrics; 0 if it breaks none, and the config is feasible."""
+    losses: tuple[float, ...] = ()
+    """The loss by each metric; empty in a study of one metric, and where `loss` is None."""
 
 
 def is_real(value: object) -> TypeGuard[float]:

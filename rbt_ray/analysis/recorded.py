@@ -158,6 +158,9 @@ def _moments(record: StudyRecord, own: BlockSums | None) -> Moments | None:
 def _caveats(record: StudyRecord, own: BlockSums | None) -> tuple[str, ...]:
     found = [] if record.is_done else ["The study is not finished: this is about its trials so far."]
     study, best = record.study, record.table.ranking(1)
+    if study.further_goals:
+        names = " and ".join(goal.metric for goal in study.goals)
+        found.append(f"The search optimized {names}; this is about the best trial by {study.metric}.")
     if own is not None and not study.is_adaptive and len(own) < len(record):
         found.append(
             f"It is computed from {len(own):,} of {len(record):,} trials: a random sample of those with returns."

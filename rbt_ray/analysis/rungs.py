@@ -33,17 +33,18 @@ def rungs_of(table: TrialTable) -> list[Rung]:
 
     Trials that stopped by themselves are not included.
     """
-    loss = table.loss
+    losses = table.losses if table.study.further_goals else table.loss[:, None]
     share = table.fidelity.copy()
     share[list(table.outcomes.shares)] = np.nan
     keys = [point.tobytes() for point in table.points] if (share < 1).any() else []
-    at_full = {key: loss[row] for row, key in enumerate(keys) if share[row] == 1}
+    at_full = {key: losses[row] for row, key in enumerate(keys) if share[row] == 1}
     found = []
     for fidelity in np.unique(share[~np.isnan(share)]):
         rows = np.flatnonzero(share == fidelity)
-        pairs = [(loss[row], at_full[keys[row]]) for row in rows if keys and keys[row] in at_full]
-        both = np.array(pairs, dtype=np.float64).reshape(-1, 2)
-        both = both[~np.isnan(both).any(axis=1)]
-        correlation = 1.0 if fidelity == 1 else rank_correlation(both[:, 0], both[:, 1])
+        pairs = [(losses[row], at_full[keys[row]]) for row in rows if keys and keys[row] in at_full]
+        both = np.array(pairs, dtype=np.float64).reshape(len(pairs), 2, losses.shape[1])
+        both = both[~np.isnan(both).any(axis=(1, 2))]
+        found_each = [rank_correlation(low, high) for low, high in zip(both[:, 0].T, both[:, 1].T, strict=True)]
+        correlation = 1.0 if fidelity == 1 else min(found_each)
         found.append(Rung(float(fidelity), len(rows), len(both), correlation))
     return found

@@ -136,7 +136,7 @@ def _exit_code(results: ResultGrid) -> int:
         return 1
     if not len(results.table.ranking(1)):
         try:
-            results.get_best_result()
+            results.get_best_result(results.study.metric)
         except NoResultError as error:
             print(visible(f"rbt-ray: {error}"), file=sys.stderr)
         return 1

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rbt_ray.analysis.rungs import Rung
     from rbt_ray.tuner.result_grid import ResultGrid
 
-_TOP, _OTHERS = 10, 3
+_TOP, _MOST_OF_FRONT, _OTHERS = 10, 50, 3
 
 
 def print_results(results: ResultGrid, *, as_json: bool, report: Path | None) -> None:
@@ -63,8 +63,10 @@ def summary(results: ResultGrid, report: Path | None) -> dict[str, Any]:
     """Returns the study's results as one JSON object."""
     wall = sum(run.wall_s for run in results.runs)
     top = _top_rows(results)
+    several = bool(results.study.further_goals)
     return {
-        "best": {"config": top[0]["config"], "metrics": top[0]["sweep"]} if top else None,
+        "best": {"config": top[0]["config"], "metrics": top[0]["sweep"]} if top and not several else None,
+        **({"n_front": len(results.table.front)} if several else {}),
         "table_hash": results.table_hash(),
         "n_trials": len(results),
         "n_failed": results.num_errors,
@@ -91,7 +93,8 @@ def print_json(value: Any) -> None:
 def _top_rows(results: ResultGrid) -> list[dict[str, Any]]:
     reviewed = {row["trial"]: row for row in results.review.rows} if results.review else {}
     rows = []
-    for row in results.table.ranking(_TOP):
+    table = results.table
+    for row in table.front[:_MOST_OF_FRONT] if results.study.further_goals else table.ranking(_TOP):
         result = results[int(row)]
         found = reviewed.get(result.trial_id, {})
         rows.append(
@@ -122,22 +125,23 @@ def _ranking(results: ResultGrid, rows: list[dict[str, Any]], n_others: int) -> 
     study = results.study
     flat = [_flat(row["config"]) for row in rows]
     params = [name for name in dict.fromkeys(name for config in flat for name in config) if name in study.space.names]
-    others = [name for name in rows[0]["sweep"] if name != study.metric][:n_others]
+    optimized = [goal.metric for goal in study.goals]
+    others = [name for name in rows[0]["sweep"] if name not in optimized][:n_others]
     reviewed = [key for key in ("order_level", "holdout") if any(row[key] for row in rows)]
     table = Table(
         title=Text(visible(_title(results))), title_justify="left", header_style="bold", box=None, padding=(0, 2, 0, 0)
     )
     titles = {"order_level": "order level", "holdout": "hold-out"}
-    columns = [("#", "dim"), *((name, "") for name in params), (study.metric, "bold")]
+    columns = [("#", "dim"), *((name, "") for name in params), *((name, "bold") for name in optimized)]
     columns += [(name.replace("_", "\n"), "") for name in others]
-    columns += [(f"{study.metric}\n{titles[key]}", "cyan") for key in reviewed]
+    columns += [(f"{name}\n{titles[key]}", "cyan") for key in reviewed for name in optimized]
     for title, style in columns:
         # Fold cells that do not fit: a truncated number would be a wrong number.
         table.add_column(Text(visible(title)), justify="right", style=style, overflow="fold")
     for place, (row, config) in enumerate(zip(rows, flat, strict=True), 1):
         cells = [str(place), *(_cell(config.get(name)) for name in params)]
-        cells += [_cell(row["sweep"].get(name)) for name in (study.metric, *others)]
-        cells += [_cell((row[key] or {}).get(study.metric)) for key in reviewed]
+        cells += [_cell(row["sweep"].get(name)) for name in (*optimized, *others)]
+        cells += [_cell((row[key] or {}).get(name)) for key in reviewed for name in optimized]
         table.add_row(*(Text(visible(cell)) for cell in cells))
     return table
 
@@ -152,12 +156,25 @@ def _correlation(rung: Rung) -> str:
 
 
 def _title(results: ResultGrid) -> str:
-    bundle = results.study.bundle
+    bundle, best = results.study.bundle, _what_is_best(results)
     if bundle is None:
-        return f"Best by {results.study.metric}"
+        return best
     held = bundle.n_bars - bundle.train_bars
     bars = f"{bundle.train_bars:,} bars" + (f", hold-out of {held:,}" if held else "")
-    return f"Best by {results.study.metric} on {bundle.name or 'the bundle'} ({bars})"
+    return f"{best} on {bundle.name or 'the bundle'} ({bars})"
+
+
+def _what_is_best(results: ResultGrid) -> str:
+    study = results.study
+    if not study.further_goals:
+        return f"Best by {study.metric}"
+    n = len(results.table.front)
+    shown = (
+        f"the first {_MOST_OF_FRONT} of {n:,} trials"
+        if n > _MOST_OF_FRONT
+        else f"{n:,} {'trial' if n == 1 else 'trials'}"
+    )
+    return f"Pareto front of {', '.join(map(str, study.goals))}: {shown}"
 
 
 def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

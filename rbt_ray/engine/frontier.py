@@ -262,4 +262,7 @@ class Frontier:
             self._cost.record_checkpoint(proposals.points[0], float(proposals.fidelity[0]))
         self._n_open -= 1
         broken = None if violation is None else violation[rows]
-        self._searcher.tell(Results(finished.trials[rows], proposals, outcomes, loss[rows], [finished.worker], broken))
+        losses = self._study.losses_of(outcomes.metrics, 1) if self._study.further_goals else None
+        self._searcher.tell(
+            Results(finished.trials[rows], proposals, outcomes, loss[rows], [finished.worker], broken, losses)
+        )

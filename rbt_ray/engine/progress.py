@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from rbt_ray.pareto import non_dominated
 from rbt_ray.store.journal import Finished
 from rbt_ray.study.study import Study
-from rbt_ray.types import COMPLETED
+from rbt_ray.types import COMPLETED, FloatArray
 
 
 @dataclass
@@ -23,7 +24,9 @@ class Progress:
         n_done: recorded trials, including those of earlier runs.
         n_failed: recorded trials that did not complete.
         n_infeasible: recorded trials that break a constraint on metrics.
-        best: the metric of the best feasible trial at full fidelity so far.
+        best: the metric of the best feasible trial at full fidelity so far; of several metrics, the first.
+        front: ``(n, n_goals)`` losses of the feasible trials at full fidelity that no other one dominates; empty in a study of
+            one metric.
         notes: decisions of the search, one sentence each; set when it has ended.
         stop_note: why the search stopped before its limits, as a sentence; "" if it did not.
         stage: the step after the search that is running; "" during the search.
@@ -36,6 +39,7 @@ class Progress:
     n_failed: int = 0
     n_infeasible: int = 0
     best: float | None = None
+    front: FloatArray = field(default_factory=lambda: np.empty((0, 0)))
     notes: Sequence[str] = ()
     stop_note: str = ""
     stage: str = ""
@@ -65,6 +69,12 @@ class Progress:
             value = float(np.nanmin(loss)) * (-1.0 if self.study.mode == "max" else 1.0)
             better = max if self.study.mode == "max" else min
             self.best = value if self.best is None else better(self.best, value)
+            if self.study.further_goals:
+                self._add_to_front(self.study.losses_of(event.outcomes.metrics, n)[~np.isnan(loss)])
+
+    def _add_to_front(self, losses: FloatArray) -> None:
+        together = np.concatenate([self.front, losses]) if len(self.front) else losses
+        self.front = together[non_dominated(together)]
 
     @property
     def wall_s(self) -> float:

@@ -30,8 +30,14 @@ def to_hpbandster(record: StudyRecord) -> HpbandsterResult:
 
     Raises:
         NoResultError: the study has no trials.
+        SettingError: the study has several metrics, and a run of hpbandster has one loss.
     """
     table = record.table
+    if record.study.further_goals:
+        raise SettingError(
+            f"the study {record.study.name!r} optimizes several metrics, and hpbandster's results have one loss: use "
+            f"`get_dataframe()` or `to_optuna()`."
+        )
     if not len(table):
         raise NoResultError(f"the study {record.study.name!r} has no finished trials yet.")
     times = times_of(record)

@@ -50,7 +50,9 @@ def to_mlflow(record: StudyRecord, *, experiment: str = "rbt_ray", tracking_uri:
     parent = client.create_run(where, start_time=_ms(started), run_name=study.name).info.run_id
     best = record.table.ranking(1)
     figures: Metrics = {"cost": record.table.cost, "n_trials": len(record), "n_errors": record.num_errors}
-    if len(best):
+    if study.further_goals:
+        figures["n_front"] = len(record.table.front)
+    elif len(best):
         figures |= record.table.results()[int(best[0])].metrics
     tags = {"table_hash": record.table.hash(), "notes": "\n".join(record.notes)}
     _log(client, parent, _settings(record), figures, tags, _ms(ended))
@@ -93,8 +95,6 @@ def _settings(record: StudyRecord) -> dict[str, Any]:
     study = record.study
     bundle = None if study.bundle is None else study.bundle.name or study.bundle.version
     names = (
-        "metric",
-        "mode",
         "search_alg",
         "num_samples",
         "seed",
@@ -103,7 +103,13 @@ def _settings(record: StudyRecord) -> dict[str, Any]:
         "fidelity",
         "lowest_fidelity",
     )
-    return {name: getattr(study, name) for name in names} | {"objective": study.objective.name, "bundle": bundle}
+    goals = {
+        "metric": ", ".join(goal.metric for goal in study.goals),
+        "mode": ", ".join(goal.mode for goal in study.goals),
+    }
+    return (
+        goals | {name: getattr(study, name) for name in names} | {"objective": study.objective.name, "bundle": bundle}
+    )
 
 
 def _key(name: str) -> str:

@@ -35,7 +35,7 @@ def to_optuna(record: StudyRecord, *, storage: Any = None, study_name: str | Non
 
     Its value is the study's metric at full fidelity, with the study's direction. Lower fidelities are steps of the
     intermediate values: bars for shares of the history, reports for shares of the reports, else thousandths. A config that
-    did not reach full fidelity is pruned; one whose last trial did not complete has failed. Errors, the other metrics and the
+    did not reach full fidelity is pruned, or has failed if the study has several metrics, for which Optuna has no pruned trials; one whose last trial did not complete has failed. Errors, the other metrics and the
     trials' numbers are user attributes. Optuna gets the violation of constraints on metrics as its own constraint. Parameters that a condition excludes are left out. Options that Optuna cannot hold or
     distinguish become their `repr`.
 
@@ -53,7 +53,9 @@ def to_optuna(record: StudyRecord, *, storage: Any = None, study_name: str | Non
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # no message about the created study
     try:
         theirs = optuna.create_study(
-            storage=storage, study_name=name, direction="maximize" if study.mode == "max" else "minimize"
+            storage=storage,
+            study_name=name,
+            directions=["maximize" if goal.mode == "max" else "minimize" for goal in study.goals],
         )
     except optuna.exceptions.DuplicatedStudyError:
         raise SettingError(
@@ -64,7 +66,7 @@ def to_optuna(record: StudyRecord, *, storage: Any = None, study_name: str | Non
         optuna.logging.set_verbosity(level)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        theirs.set_metric_names([study.metric])
+        theirs.set_metric_names([goal.metric for goal in study.goals])
     theirs.set_user_attr("objective", study.objective.name)
     theirs.set_user_attr("bundle", None if study.bundle is None else study.bundle.name or study.bundle.version)
     theirs.add_trials(_trials(record))
@@ -109,14 +111,20 @@ def _outcome(group: list[Result], study: Study, has_rungs: bool) -> dict[str, An
     last = group[-1]
     values = {_step(one.fidelity, study): float(one.metrics[study.metric]) for one in group if one.loss is not None}
     done = last.loss is not None and last.fidelity == 1.0
+    names = [goal.metric for goal in study.goals]
     attributes: dict[str, Any] = {"trial_ids": [one.trial_id for one in group], "fidelity": last.fidelity}
-    attributes |= {name: value for name, value in last.metrics.items() if name != study.metric}
+    attributes |= {name: value for name, value in last.metrics.items() if name not in names}
     if last.error is not None:
         attributes |= {"status": last.status, "error": last.error}
+    several = len(names) > 1
     return {
-        "state": TrialState.COMPLETE if done else TrialState.FAIL if last.loss is None else TrialState.PRUNED,
-        "value": float(last.metrics[study.metric]) if done else None,
-        "intermediate_values": values if has_rungs else {},
+        "state": TrialState.COMPLETE
+        if done
+        else TrialState.FAIL
+        if several or last.loss is None
+        else TrialState.PRUNED,
+        "values": [float(last.metrics[name]) for name in names] if done else None,
+        "intermediate_values": values if has_rungs and not several else {},
         "user_attrs": attributes,
     }
 

@@ -31,7 +31,7 @@ def finite_only(
 
 
 def only_finite(outcomes: Outcomes, metric: str) -> Outcomes:
-    """Like `finite_only`, for outcomes."""
+    """Like `finite_only`, for outcomes and one of the study's metrics."""
     metrics, completed = outcomes.metrics, outcomes.status == COMPLETED
     column = metrics.get(metric)
     numbers = np.full(len(outcomes), np.nan) if column is None else column.numbers()

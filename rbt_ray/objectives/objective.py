@@ -24,7 +24,7 @@ from rbt_ray.objectives.builtin.strategy import Strategy
 from rbt_ray.objectives.interpreter import Interpreter, objective_frames
 from rbt_ray.objectives.isolation import GlobalRandomness, ProcessState
 from rbt_ray.objectives.kind import SweepObjective, kind_of
-from rbt_ray.objectives.missing_metrics import fail_without, finite_only
+from rbt_ray.objectives.missing_metrics import fail_without, finite_only, only_finite
 from rbt_ray.objectives.reports import WHOLE, ReportLimitReached, ReportRange, Reports
 from rbt_ray.objectives.returned_metrics import ended_share, metrics_of, short
 from rbt_ray.types import COMPLETED, FAILED, Checkpoint, Config, FloatArray, Metrics
@@ -57,7 +57,13 @@ class Evaluator(Protocol):
         ...
 
 
-def as_evaluator(objective: Any, space: Space, metric: str, also_needed: tuple[str, ...] = ()) -> Evaluator:
+def as_evaluator(
+    objective: Any,
+    space: Space,
+    metric: str,
+    also_needed: tuple[str, ...] = (),
+    also_optimized: tuple[str, ...] = (),
+) -> Evaluator:
     """Returns the evaluator for an objective.
 
     Args:
@@ -65,6 +71,7 @@ def as_evaluator(objective: Any, space: Space, metric: str, also_needed: tuple[s
         space: converts points to configs.
         metric: the study's metric.
         also_needed: further metrics without which a trial fails.
+        also_optimized: further metrics of the study; a trial fails if one of them is not finite.
 
     Raises:
         ObjectiveError: it cannot be called.
@@ -72,18 +79,25 @@ def as_evaluator(objective: Any, space: Space, metric: str, also_needed: tuple[s
     kinds: dict[str, Callable[[Any, Space, str], Evaluator]] = {
         "config": PerConfig,
         "configs": Batched,
-        "columns": partial(Sweep, also_needed=also_needed),
+        "columns": partial(Sweep, also_needed=(*also_optimized, *also_needed)),
     }
     scoring = kinds[kind_of(objective).takes](objective, space, metric)
-    return Requiring(scoring, also_needed) if also_needed else scoring
+    return Requiring(scoring, also_needed, also_optimized) if also_needed or also_optimized else scoring
 
 
 @dataclass(frozen=True, slots=True)
 class Requiring:
-    """Fails the trials of another evaluator that lack a metric."""
+    """Fails the trials of another evaluator that lack a metric.
+
+    Args:
+        evaluator: the other one.
+        names: the metrics that a trial must have.
+        optimized: those that must be finite.
+    """
 
     evaluator: Evaluator
     names: tuple[str, ...]
+    optimized: tuple[str, ...] = ()
 
     def score(
         self,
@@ -96,6 +110,8 @@ class Requiring:
     ) -> Outcomes:
         """Returns the outcomes of the evaluator; a trial without one of the metrics has failed."""
         outcomes = self.evaluator.score(view, points, seeds, span, blocks)
+        for name in self.optimized:
+            outcomes = only_finite(outcomes, name)
         for name in self.names:
             column = outcomes.metrics.get(name)
             lacking = (outcomes.status == COMPLETED) & (True if column is None else ~column.present)

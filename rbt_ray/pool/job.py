@@ -41,6 +41,7 @@ class Task:
         benchmark: ``(train_bars,)`` returns of the benchmark, for block sums; None: no block sums are recorded.
         n_planned: how many trials the study will have at most; 0 if that is not known.
         also_needed: the metrics that constraints name, which every trial must have too.
+        also_optimized: the metrics that the study optimizes beside `metric`, which must be finite too.
     """
 
     objective: Any
@@ -56,6 +57,7 @@ class Task:
     benchmark: FloatArray | None = None
     n_planned: int = 0
     also_needed: tuple[str, ...] = ()
+    also_optimized: tuple[str, ...] = ()
 
     def pack(self, sources: Mapping[str, Source] | None = None) -> Job:
         """Returns the task as a job, with the user's own modules and the driver's state as they are now.

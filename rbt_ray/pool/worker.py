@@ -122,7 +122,7 @@ class Worker:
 
     def _load(self, task: Task) -> None:
         self._task, self._views = task, {}
-        self._evaluator = as_evaluator(task.objective, task.space, task.metric, task.also_needed)
+        self._evaluator = as_evaluator(task.objective, task.space, task.metric, task.also_needed, task.also_optimized)
         if task.bundle is not None:
             import_price_modules()  # before the first trial, whose time limit does not cover imports
             self._bundle = task.bundle.open()

@@ -11,6 +11,8 @@ from rbt_ray.reporting.equity import equity_and_drawdown
 from rbt_ray.reporting.heat_map import MOST_PARAMETERS, heat_maps, profile, scale_of_pairs
 from rbt_ray.reporting.history import MOST_POINTS, history
 from rbt_ray.reporting.parallel import MOST_AXES, MOST_BEST, MOST_OTHERS, parallel
+from rbt_ray.reporting.pareto import MOST_POINTS as MOST_FRONT_POINTS
+from rbt_ray.reporting.pareto import front_figures, hypervolume_figure
 from rbt_ray.reporting.text import duration, pluralize
 from rbt_ray.reporting.theme import Figure, clip_for_plot
 from rbt_ray.reporting.timeline import MOST_BARS, busy, timeline
@@ -50,6 +52,8 @@ def charts_of(record: StudyRecord) -> list[Chart]:
     axes = axes_of(table, rows)
     charts = [
         _equity(record.review, table),
+        _front(table),
+        _hypervolume(table),
         _over_parameters(axes, goodness, table),
         _history(table),
         _parallel(axes, goodness, table),
@@ -83,6 +87,25 @@ def _equity(review: Reviewed | None, table: TrialTable) -> Chart | None:
     if "buy_and_hold" in review.curves:
         caption += " Buy-and-hold buys an equal share of every symbol when it is listed and keeps it, without costs."
     return Chart("equity", "Wealth and drawdown", {"": equity_and_drawdown(review.curves, bundle.train_bars)}, caption)
+
+
+def _front(table: TrialTable) -> Chart | None:
+    if not table.study.further_goals or not len(table.front):
+        return None
+    caption = "Each point is a trial at full fidelity. No trial is better than one of the front in a metric without being worse in another."
+    if len(table) > MOST_FRONT_POINTS:
+        caption += f" At most {MOST_FRONT_POINTS:,} trials of a kind are drawn."
+    return Chart("front", "The Pareto front", front_figures(table), caption)
+
+
+def _hypervolume(table: TrialTable) -> Chart | None:
+    if not table.study.further_goals or not len(table.front):
+        return None
+    caption = (
+        "How much of the space of metrics the trials so far dominate, as a share of what all do. It counts from the worst value "
+        "of each metric."
+    )
+    return Chart("hypervolume", "The search for the front", {"": hypervolume_figure(table)}, caption)
 
 
 def _over_parameters(axes: list[Axis], goodness: FloatArray, table: TrialTable) -> Chart | None:

@@ -87,10 +87,11 @@ def _body(record: StudyRecord, verdict: Verdict, panels: list[Chart], charts: li
     heat_map = next((chart for chart in charts if chart.key == "over-parameters"), None)
     parts = [_head(record, top), verdict_html.section(record, verdict, panels, heat_map)]
     if top:
-        parts.append(_section("The winner", winner.params(top[0]) + winner.cards(top, study)))
+        title = f"The best by {study.metric}" if study.further_goals else "The winner"
+        parts.append(_section(title, winner.params(top[0]) + winner.cards(top, study)))
         best = winner.holdout_note(top, study) + winner.review_notes(top) + ranking.ranking(top, study)
         best += winner.review_errors(top)
-        parts.append(_section(f"The best {len(top)}" if len(top) > 1 else "The best trial", best))
+        parts.append(_section(_title_of(top, record), best))
     if by_window := windows.windows(record):
         parts.append(_section("Results by window", by_window))
     parts += [_chart(chart) for chart in charts]
@@ -112,6 +113,13 @@ def _body(record: StudyRecord, verdict: Verdict, panels: list[Chart], charts: li
     return "\n".join(parts)
 
 
+def _title_of(top: list[TopTrial], record: StudyRecord) -> str:
+    if record.study.further_goals:
+        n = len(record.table.front)
+        return "The Pareto front" if n == len(top) else f"The Pareto front: {len(top)} of {n:,} trials"
+    return f"The best {len(top)}" if len(top) > 1 else "The best trial"
+
+
 def _head(record: StudyRecord, top: list[TopTrial]) -> str:
     study = record.study
     names = study.space.names
@@ -119,7 +127,8 @@ def _head(record: StudyRecord, top: list[TopTrial]) -> str:
     on = "" if study.bundle is None else f" on {study.bundle.name or 'an unregistered bundle'}"
     lead = f"{pluralize(len(record), 'trial')} of {over}{on}"
     if top:
-        lead += f"; best {study.metric} {format_value(top[0].sweep.get(study.metric))} (trial {top[0].trial})."
+        lead += f"; best {study.metric} {format_value(top[0].sweep.get(study.metric))} (trial {top[0].trial})"
+        lead += f"; {len(record.table.front):,} on the Pareto front." if study.further_goals else "."
     else:
         feasible = " and is feasible" if study.constraints else ""
         lead += f"; none completed at full fidelity{feasible}." if len(record) else "; none has finished yet."

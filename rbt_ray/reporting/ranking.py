@@ -51,13 +51,15 @@ def ranking(top: Sequence[TopTrial], study: Study) -> str:
 
 def _columns(top: Sequence[TopTrial], study: Study) -> list[_Column]:
     columns = [_Column("config", name, "", [trial.params.get(name) for trial in top]) for name in study.space.names]
-    names = [study.metric, *(name for name in top[0].sweep if name != study.metric)]
+    optimized = [goal.metric for goal in study.goals]
+    names = [*optimized, *(name for name in top[0].sweep if name not in optimized)]
     columns += [_Column("sweep", name, "", [t.sweep.get(name) for t in top]) for name in names[:MOST_METRICS]]
     for source, note in _REVIEWS:
         found = [getattr(trial, source) for trial in top]
         if any(metrics is not None for metrics in found):
-            values = [None if metrics is None else metrics.get(study.metric) for metrics in found]
-            columns.append(_Column(source, study.metric, note, values))
+            for name in optimized:
+                values = [None if metrics is None else metrics.get(name) for metrics in found]
+                columns.append(_Column(source, name, note, values))
     return columns
 
 
@@ -69,8 +71,9 @@ def _head(column: _Column, study: Study) -> str:
 def _cell(column: _Column, text: str, place: int, trial: TopTrial, study: Study) -> str:
     value, mark = column.values[place], ""
     if column.source in _IN_SAMPLE:
-        seen = (getattr(trial, _IN_SAMPLE[column.source]) or {}).get(study.metric)
-        worse = '<abbr title="worse than in-sample">▾</abbr>' if is_worse(value, seen, study) else ""
+        seen = (getattr(trial, _IN_SAMPLE[column.source]) or {}).get(column.name)
+        mode = next(goal.mode for goal in study.goals if goal.metric == column.name)
+        worse = '<abbr title="worse than in-sample">▾</abbr>' if is_worse(value, seen, mode) else ""
         mark = f'<span class="mark">{worse}</span>'
     data = f'data-name="{escape(column.source)}/{escape(column.name)}" data-value="{escape(exact_json(value))}"'
     return f'<td class="{_class(column, study)}" {data}>{escape(text)}{mark}</td>'
@@ -81,7 +84,7 @@ def _class(column: _Column, study: Study) -> str:
         return "holdout"
     if column.source == "config":
         return "param"
-    return "main" if column.source == "sweep" and column.name == study.metric else ""
+    return "main" if column.source == "sweep" and column.name in [goal.metric for goal in study.goals] else ""
 
 
 def _texts(column: _Column, top: Sequence[TopTrial]) -> list[str]:

@@ -88,7 +88,7 @@ def definition(study: Study, version: str) -> str:
     rows: list[tuple[str, Any]] = [
         ("objective", study.objective.name),
         *((f"objective option {name}", value) for name, value in study.objective.options.items()),
-        ("metric", f"{study.metric} ({study.mode})"),
+        *(("metric", str(goal)) for goal in study.goals),
         ("search", study.search_alg),
         ("seed", study.seed),
         ("samples", "all configs" if study.num_samples is None else study.num_samples),

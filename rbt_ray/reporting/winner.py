@@ -7,13 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from rbt_ray.reporting.text import escape, exact_json, format_value
 from rbt_ray.simulate.metrics import METRICS
 from rbt_ray.store.study_record import StudyRecord
+from rbt_ray.store.table import TrialTable
 from rbt_ray.study.study import Study
-from rbt_ray.types import Metrics
+from rbt_ray.types import IntArray, Metrics, Mode
 
-N_TOP = 10
+N_TOP, N_FRONT = 10, 30
 _SHARES = frozenset(metric.name for metric in METRICS if metric.unit == "share")
 _MOST_OTHERS = 8
 
@@ -46,9 +49,9 @@ class TopTrial:
 
 
 def top_trials(record: StudyRecord) -> list[TopTrial]:
-    """Returns the best trials, best first, with their reviews."""
+    """Returns the best trials, best first, with their reviews; of several metrics, those of the front, evenly spaced."""
     table = record.table
-    rows = table.ranking(N_TOP)
+    rows = _some_of_front(table) if table.study.further_goals else table.ranking(N_TOP)
     reviewed = {row["trial"]: row for row in record.review.rows} if record.review else {}
     is_backtest = record.review is not None and "equity" in record.review.curves
     columns = table.study.space.columns(table.points[rows])
@@ -75,6 +78,14 @@ def top_trials(record: StudyRecord) -> list[TopTrial]:
             )
         )
     return top
+
+
+def _some_of_front(table: TrialTable) -> IntArray:
+    front = table.front
+    if len(front) <= N_FRONT:
+        return front
+    evenly: IntArray = np.linspace(0, len(front) - 1, N_FRONT).astype(np.int64)
+    return front[evenly]
 
 
 def params(best: TopTrial) -> str:
@@ -117,11 +128,11 @@ def format_metric(name: str, value: Any, percent: frozenset[str]) -> str:
     return format_value(value)
 
 
-def is_worse(value: Any, than: Any, study: Study) -> bool:
-    """Returns whether a value of the study's metric is worse than another. NaN is worse; a missing value is not."""
+def is_worse(value: Any, than: Any, mode: Mode) -> bool:
+    """Returns whether a value of a metric is worse than another. NaN is worse; a missing value is not."""
     if not isinstance(value, (int, float)) or not isinstance(than, (int, float)):
         return False
-    return math.isnan(value) or (value < than if study.mode == "max" else value > than)
+    return math.isnan(value) or (value < than if mode == "max" else value > than)
 
 
 def holdout_note(top: Sequence[TopTrial], study: Study) -> str:
@@ -129,7 +140,7 @@ def holdout_note(top: Sequence[TopTrial], study: Study) -> str:
     pairs = [(t.sweep.get(study.metric), t.holdout.get(study.metric)) for t in top if t.holdout is not None]
     if top[0].holdout is None:
         return ""
-    worse = [is_worse(unseen, seen, study) for seen, unseen in pairs]
+    worse = [is_worse(unseen, seen, study.mode) for seen, unseen in pairs]
     if not any(worse):
         return '<p class="note">On the hold-out, none of them is worse than in-sample.</p>'
     seen, unseen = (format_metric(study.metric, value, percent_metrics(top)) for value in pairs[0])

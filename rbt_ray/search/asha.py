@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rbt_ray.errors import SettingError
-from rbt_ray.search.scheduler import Ladder, Race, Step
+from rbt_ray.search.scheduler import Ladder, Race, Rank, Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class ASHA:
         """See `Scheduler`."""
         if self.kind == "promotion":
             return _Promotion(len(ladder), eta)
-        return _OneWay(len(ladder), lambda n_better, n: n_better < max(1.0, n / eta))
+        return _OneWay(len(ladder), stopping_rule(self, eta))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +65,17 @@ class MedianStopping:
 
     def race(self, ladder: Ladder, eta: float) -> Race:
         """See `Scheduler`; eta does not matter to this rule."""
-        del eta
-        return _OneWay(len(ladder), lambda n_better, n: n < self.least or n_better <= (n - 1) / 2)
+        return _OneWay(len(ladder), stopping_rule(self, eta))
 
 
-class _Open:
+def stopping_rule(scheduler: ASHA | MedianStopping, eta: float) -> Callable[[int, int], bool]:
+    """Returns whether a config is promoted, by how many of a rung's results are better and how many there are."""
+    if isinstance(scheduler, ASHA):
+        return lambda n_better, n: n_better < max(1.0, n / eta)
+    return lambda n_better, n: n < scheduler.least or n_better <= (n - 1) / 2
+
+
+class OpenConfigs:
     """Counts the configs of a race whose results are missing, and whether more may enter."""
 
     def __init__(self) -> None:
@@ -77,14 +83,16 @@ class _Open:
         self._closed = False
 
     def enter(self, slot: int, step: Step) -> None:
+        """See `Race`."""
         del slot, step
         self._under_way += 1
 
     def close(self) -> None:
+        """See `Race`."""
         self._closed = True
 
 
-class _Promotion(_Open):
+class _Promotion(OpenConfigs):
     """ASHA by promotion: the best 1/eta of the results on a rung so far may go to the next one."""
 
     def __init__(self, n_rungs: int, eta: float) -> None:
@@ -105,11 +113,11 @@ class _Promotion(_Open):
         self._under_way += 1
         return Step(self._left[rung].pop(0)[1], rung + 1)
 
-    def finish(self, slot: int, rung: int, loss: float | None, *, fatal: bool) -> None:
+    def finish(self, slot: int, rung: int, loss: Rank, *, fatal: bool) -> None:
         self._under_way -= 1
         self._n_results[rung] += 1
         if not fatal:
-            place = (math.inf if loss is None else loss, slot)
+            place = (_number(loss), slot)
             insort(self._ranked[rung], place)
             insort(self._left[rung], place)
 
@@ -124,7 +132,7 @@ class _Promotion(_Open):
         return rungs[0] if at_an_end and rungs else None
 
 
-class _OneWay(_Open):
+class _OneWay(OpenConfigs):
     """Promotes each config until `promotes(n_better, n_results)`, over its rung's results so far, is False."""
 
     def __init__(self, n_rungs: int, promotes: Callable[[int, int], bool]) -> None:
@@ -143,10 +151,15 @@ class _OneWay(_Open):
             return self._promoted.popleft()
         return None if self._closed else Step(None, 0)
 
-    def finish(self, slot: int, rung: int, loss: float | None, *, fatal: bool) -> None:
+    def finish(self, slot: int, rung: int, loss: Rank, *, fatal: bool) -> None:
         self._under_way -= 1
-        ranked, place = self._ranked[rung], math.inf if loss is None else loss
+        ranked, place = self._ranked[rung], _number(loss)
         n_better = bisect_left(ranked, place)
         insort(ranked, place)
         if rung + 1 < len(self._ranked) and not fatal and self._promotes(n_better, len(ranked)):
             self._promoted.append(Step(slot, rung + 1))
+
+
+def _number(loss: Rank) -> float:
+    assert not isinstance(loss, tuple)  # `FrontScheduler` has races for several metrics
+    return math.inf if loss is None else loss

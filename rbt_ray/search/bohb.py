@@ -7,7 +7,8 @@ from importlib.util import find_spec
 from typing import Any, Literal
 
 from rbt_ray.errors import SettingError
-from rbt_ray.search.encoding import Encoding
+from rbt_ray.search.encoding import Encoding, Ranking
+from rbt_ray.search.front_ranking import FrontRanking
 from rbt_ray.search.kernel_model import KernelModel
 from rbt_ray.search.local_quadratic import LocalQuadratic
 from rbt_ray.search.model_sampler import Model, ModelSampler
@@ -79,8 +80,12 @@ class BOHB:
     def _fraction(self) -> float:
         return _FRACTIONS[self.model] if self.random_fraction is None else self.random_fraction
 
-    def sampler(self, space: Space, seed: int) -> Sampler:
-        """Returns a fresh sampler with these settings."""
+    def sampler(self, space: Space, seed: int, n_metrics: int = 1) -> Sampler:
+        """Returns a fresh sampler with these settings.
+
+        With several metrics, the model ranks results by non-dominated sorting, and the search does not restart: no result is
+        the best, and a front has more to find.
+        """
         if self.engine == "hpbandster":
             from rbt_ray.search.hpbandster_engine import HpbandsterEngine
 
@@ -96,9 +101,10 @@ class BOHB:
             random_fraction=self._fraction,
             count_pending=self.count_pending,
             keep_lower=self.keep_lower,
-            restarts=self.model == "tpe",
-            local=LocalQuadratic(encoding) if self.local_fraction else None,
+            local=LocalQuadratic(encoding) if self.local_fraction and n_metrics == 1 else None,
             local_fraction=self.local_fraction,
+            restarts=self.model == "tpe" and n_metrics == 1,
+            ranking=Ranking if n_metrics == 1 else FrontRanking,
         )
 
     def _native(self, space: Space, encoding: Encoding, seed: int) -> tuple[Model, UniqueDraws]:
@@ -109,6 +115,6 @@ class BOHB:
         return ParzenModel(encoding), SobolSearch(space, seed=seed)
 
 
-def bohb_sampler(space: Space, *, seed: int, **settings: Any) -> Sampler:
+def bohb_sampler(space: Space, *, seed: int, n_metrics: int = 1, **settings: Any) -> Sampler:
     """Returns the sampler of `BOHB(**settings)`."""
-    return BOHB(**settings).sampler(space, seed)
+    return BOHB(**settings).sampler(space, seed, n_metrics)

@@ -6,7 +6,7 @@ from collections import deque
 
 import numpy as np
 
-from rbt_ray.search.scheduler import Ladder, Step
+from rbt_ray.search.scheduler import Ladder, Losses, Rank, Step
 from rbt_ray.types import FloatArray
 
 LEAST_CONFIGS = 4
@@ -34,7 +34,7 @@ class Calibration:
         self._missing = n_configs
         self._waiting: deque[Step] = deque()
         self._n_running = 0
-        self._losses: dict[int, dict[int, float | None]] = {}
+        self._losses: dict[int, dict[int, Rank]] = {}
 
     @property
     def done(self) -> bool:
@@ -61,7 +61,7 @@ class Calibration:
         """See `Race`."""
         self._missing = 0
 
-    def finish(self, slot: int, rung: int, loss: float | None, *, fatal: bool) -> None:
+    def finish(self, slot: int, rung: int, loss: Rank, *, fatal: bool) -> None:
         """See `Race`."""
         self._n_running -= 1
         self._losses[slot][rung] = loss
@@ -69,13 +69,17 @@ class Calibration:
             self._waiting.append(Step(slot, rung + 1))
 
     def correlations(self) -> list[float]:
-        """Returns the rank correlation of each lower rung with full fidelity; NaN if too few configs have both results."""
+        """Returns the rank correlation of each lower rung with full fidelity; NaN if too few configs have both results.
+
+        Of several metrics, it is the least one.
+        """
         top = len(self._ladder) - 1
         found = []
         for rung in range(top):
             both = [(one[rung], one[top]) for one in self._losses.values() if rung in one and top in one]
-            pairs = np.array([pair for pair in both if None not in pair], dtype=np.float64).reshape(-1, 2)
-            found.append(rank_correlation(pairs[:, 0], pairs[:, 1]))
+            found.append(
+                _least_correlation([(low, high) for low, high in both if low is not None and high is not None])
+            )
         return found
 
     def chosen_ladder(self) -> tuple[Ladder, str]:
@@ -90,6 +94,14 @@ class Calibration:
         while lowest and found[lowest - 1] >= LEAST_CORRELATION:
             lowest -= 1
         return self._ladder[lowest:], _sentence(self._ladder, found, lowest, len(self._losses))
+
+
+def _least_correlation(pairs: list[tuple[float | Losses, float | Losses]]) -> float:
+    n_metrics = max((len(rank) for pair in pairs for rank in pair if isinstance(rank, tuple)), default=1)
+    # An infeasible trial has one number in place of its losses.
+    rows = [[rank if isinstance(rank, tuple) else (rank,) * n_metrics for rank in pair] for pair in pairs]
+    ranks = np.array(rows, dtype=np.float64).reshape(len(rows), 2, n_metrics)
+    return min(rank_correlation(low, high) for low, high in zip(ranks[:, 0].T, ranks[:, 1].T, strict=True))
 
 
 def _sentence(ladder: Ladder, found: list[float], lowest: int, n_configs: int) -> str:

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from rbt_ray.search.scheduler import Losses
 from rbt_ray.study.choices import Choice
 from rbt_ray.study.space import Space
 from rbt_ray.types import BoolArray, FloatArray, IntArray
@@ -96,8 +97,9 @@ class Ranking:
     def __len__(self) -> int:
         return self._sorted + len(self._new)
 
-    def add(self, point: FloatArray, loss: float) -> None:
-        """Adds a result; `loss` is inf if the trial did not complete."""
+    def add(self, point: FloatArray, loss: Losses | float) -> None:
+        """Adds a result; `loss` is inf if the trial did not complete. For several losses see `FrontRanking`."""
+        assert not isinstance(loss, tuple)
         self._new.append((point, loss))
         self.n_completed += math.isfinite(loss)
 

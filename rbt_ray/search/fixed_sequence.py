@@ -12,6 +12,7 @@ import numpy as np
 from rbt_ray.columns import Proposals
 from rbt_ray.errors import SettingError, SpaceError
 from rbt_ray.search.digest_set import DigestSet
+from rbt_ray.search.scheduler import Losses
 from rbt_ray.study.space import Space
 from rbt_ray.types import Config, FloatArray, Result
 
@@ -129,6 +130,10 @@ class SequenceSampler:
 
     def learn(self, point: FloatArray, fidelity: float, loss: float) -> None:  # noqa: ARG002  the protocol's
         """Records that the point is known; see `Sampler`."""
+        self._known.add(point.tobytes())
+
+    def learn_losses(self, point: FloatArray, fidelity: float, losses: Losses) -> None:  # noqa: ARG002  the protocol's
+        """Records that the point is known; see `LearnsLosses`."""
         self._known.add(point.tobytes())
 
 

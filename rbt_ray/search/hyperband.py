@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-from rbt_ray.search.scheduler import Ladder, Race, Step, best_first, bracket_sizes, halvings
+from rbt_ray.search.scheduler import Ladder, Race, Rank, Step, best_first, bracket_sizes, halvings
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class _Brackets:
             bracket.close()
             self._forget_if_done(bracket)
 
-    def finish(self, slot: int, rung: int, loss: float | None, *, fatal: bool) -> None:
+    def finish(self, slot: int, rung: int, loss: Rank, *, fatal: bool) -> None:
         bracket = self._bracket_of[slot]
         bracket.finish(slot, rung, loss, fatal=fatal)
         self._forget_if_done(bracket)
@@ -99,7 +99,7 @@ class _Bracket:
         self._missing = self._sizes[0]  # configs to sample
         self._waiting: deque[int] = deque()  # slots to evaluate on the rung
         self._under_way: set[int] = set()
-        self._losses: dict[int, float | None] = {}  # on the rung, in the order of its slots
+        self._losses: dict[int, Rank] = {}  # on the rung, in the order of its slots
         self._fatal: set[int] = set()
         self.done = False
 
@@ -123,7 +123,7 @@ class _Bracket:
             self._sizes = halvings(len(self._losses), len(self._sizes) - 1, self._eta)
             self._promote_if_complete()
 
-    def finish(self, slot: int, rung: int, loss: float | None, *, fatal: bool) -> None:
+    def finish(self, slot: int, rung: int, loss: Rank, *, fatal: bool) -> None:
         assert rung == self._rung
         self._under_way.remove(slot)
         self._losses[slot] = loss

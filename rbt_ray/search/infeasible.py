@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import Protocol, runtime_checkable
 
-from rbt_ray.search.searcher import Sampler
+from rbt_ray.search.scheduler import Rank
+from rbt_ray.search.searcher import LearnsLosses, Sampler
 from rbt_ray.types import BoolArray, FloatArray
 
 _BEHIND = 1e300
@@ -31,9 +33,20 @@ def is_feasible(losses: FloatArray) -> BoolArray:
     return feasible
 
 
-def learn(sampler: Sampler, point: FloatArray, fidelity: float, loss: float, violation: float) -> None:
-    """Reports a trial to a sampler: an infeasible one as such, or as not completed if the sampler cannot learn violations."""
+def learn(sampler: Sampler, point: FloatArray, fidelity: float, loss: Rank, violation: float) -> None:
+    """Reports a trial to a sampler: an infeasible one as such, or as not completed if the sampler cannot learn violations.
+
+    Args:
+        sampler: the sampler; it learns losses if the study has several metrics.
+        point: ``(n_params,)``.
+        fidelity: of the trial.
+        loss: of a trial that is feasible and completed; None for all others.
+        violation: how far the trial breaks the constraints.
+    """
     if violation > 0 and isinstance(sampler, LearnsViolations):
         sampler.learn_infeasible(point, fidelity, violation)
+    elif isinstance(loss, tuple):
+        assert isinstance(sampler, LearnsLosses)
+        sampler.learn_losses(point, fidelity, loss)
     else:
-        sampler.learn(point, fidelity, float("nan") if violation > 0 else loss)
+        sampler.learn(point, fidelity, math.nan if violation > 0 or loss is None else loss)

@@ -12,6 +12,7 @@ from rbt_ray.search.encoding import Encoding, Ranking
 from rbt_ray.search.infeasible import rank_as_loss
 from rbt_ray.search.local_quadratic import LocalQuadratic
 from rbt_ray.search.random_draws import UniqueDraws
+from rbt_ray.search.scheduler import Losses
 from rbt_ray.study.space import Space
 from rbt_ray.types import BoolArray, FloatArray
 
@@ -88,6 +89,7 @@ class ModelSampler:
             proposed again after a restart.
         local: another model, of the results around the best config; None: all configs come from `model`.
         local_fraction: the share of configs from `local`. At most one of them is without a result at any time.
+        ranking: ranks results; `FrontRanking` for several metrics.
 
     Attributes:
         fallbacks: how often the model proposed no new config, so that one was drawn without it.
@@ -108,9 +110,10 @@ class ModelSampler:
         restarts: bool = False,
         local: LocalQuadratic | None = None,
         local_fraction: float = 0.0,
+        ranking: type[Ranking] = Ranking,
     ) -> None:
         self._space, self._encoding, self._model, self._drawn = space, encoding, model, drawn
-        self._random_fraction = random_fraction
+        self._random_fraction, self._ranking = random_fraction, ranking
         self._local, self._local_fraction = local, local_fraction
         self._last_local = b""
         self._count_pending, self._keep_lower = count_pending, keep_lower
@@ -153,6 +156,13 @@ class ModelSampler:
 
     def learn(self, point: FloatArray, fidelity: float, loss: float) -> None:
         """See `Sampler`."""
+        self._learn(point, fidelity, loss, completed=not math.isnan(loss))
+
+    def learn_losses(self, point: FloatArray, fidelity: float, losses: Losses) -> None:
+        """See `LearnsLosses`."""
+        self._learn(point, fidelity, losses, completed=True)
+
+    def _learn(self, point: FloatArray, fidelity: float, loss: float | Losses, *, completed: bool) -> None:
         key = point.tobytes()
         if key not in self._highest:
             self._since_restart.add(key)
@@ -160,20 +170,20 @@ class ModelSampler:
         if key in self._pending:
             del self._pending[key]
             self._stale |= self._count_pending
-        if math.isnan(loss) and fidelity < 1:
+        if not completed and fidelity < 1:
             self._highest.setdefault(key, 0.0)
             return
         self._highest[key] = max(fidelity, self._highest.get(key, 0.0))
         if key not in self._since_restart:
             return
-        ranking = self._rankings.setdefault(fidelity, Ranking(self._encoding))
-        loss = math.inf if math.isnan(loss) else loss
+        ranking = self._rankings.setdefault(fidelity, self._ranking(self._encoding))
+        loss = loss if completed else math.inf
         ranking.add(point, loss)
         self._stale |= self._keep_lower
         if fidelity >= self._modelled and self._model.is_ready(ranking):
             self._modelled = fidelity
             self._stale = True
-        if self._stagnation is not None and fidelity == 1:
+        if self._stagnation is not None and fidelity == 1 and not isinstance(loss, tuple):
             if key in self._known_before:
                 self._stagnation.add_known(loss)
             elif self._stagnation.stagnates_after(loss):

@@ -14,6 +14,7 @@ from rbt_ray.errors import SettingError
 from rbt_ray.search.digest_set import DigestSet
 from rbt_ray.search.random_draws import RandomSearch
 from rbt_ray.search.replacements import Replacements
+from rbt_ray.search.scheduler import Losses
 from rbt_ray.study.choices import Choice
 from rbt_ray.study.domains import Domain
 from rbt_ray.study.numeric_domains import Float, Stepped
@@ -56,6 +57,8 @@ class OptunaSampler:
         seed: the seed of the default sampler, and of the random configs that replace repeats.
         sampler: a sampler of Optuna with its own seed; None: multivariate TPE.
         constrained: whether the study has constraints on metrics.
+        n_metrics: how many metrics the study optimizes. Optuna has no pruned trials with several, so that trials at lower
+            fidelities fail there, and it learns their configs at full fidelity only.
 
     Attributes:
         n_first: how many of the first configs need no results.
@@ -74,6 +77,7 @@ class OptunaSampler:
         seed: int = 0,
         sampler: optuna.samplers.BaseSampler | None = None,
         constrained: bool = False,
+        n_metrics: int = 1,
     ) -> None:
         self._space = space
         self.n_first = _STARTUP_TRIALS if sampler is None else 0
@@ -88,14 +92,15 @@ class OptunaSampler:
                 )
             level = optuna.logging.get_verbosity()
             optuna.logging.set_verbosity(optuna.logging.WARNING)  # hides the message that a study was created
-            self._study = optuna.create_study(sampler=sampler)
+            self._study = optuna.create_study(sampler=sampler, directions=["minimize"] * n_metrics)
             optuna.logging.set_verbosity(level)
         # Optuna's own `stop` raises outside `Study.optimize`.
         self._study.stop = self._stop  # type: ignore[method-assign]
         self._stopped = False
         self._exhaustive = isinstance(sampler, _EXHAUSTIVE)
         self._open: dict[bytes, optuna.Trial] = {}
-        self._worst: float | None = None
+        self._worst: float | Losses | None = None
+        self._n_metrics = n_metrics
         self._replacements = Replacements(space, seed)
         self._seen = DigestSet()
         self._random = RandomSearch(space, seed=seed)
@@ -137,17 +142,27 @@ class OptunaSampler:
         """See `Sampler`."""
         trial = self._open.pop(point.tobytes(), None)
         if fidelity == 1 and not np.isnan(loss):
+            assert not isinstance(self._worst, tuple)
             self._worst = loss if self._worst is None else max(self._worst, loss)
         self._tell(trial, point, fidelity, loss, 0.0)
+
+    def learn_losses(self, point: FloatArray, fidelity: float, losses: Losses) -> None:
+        """See `LearnsLosses`."""
+        trial = self._open.pop(point.tobytes(), None)
+        if fidelity == 1:
+            before = self._worst if isinstance(self._worst, tuple) else losses
+            self._worst = tuple(max(pair) for pair in zip(before, losses, strict=True))
+        self._tell(trial, point, fidelity, losses if fidelity == 1 else np.nan, 0.0)
 
     def learn_infeasible(self, point: FloatArray, fidelity: float, violation: float) -> None:
         """Learns that a config breaks constraints on metrics."""
         trial = self._open.pop(point.tobytes(), None)
-        without = 0.0 if self._constrained else np.nan
+        any_value: float | Losses = 0.0 if self._n_metrics == 1 else (0.0,) * self._n_metrics
+        without = any_value if self._constrained else np.nan
         self._tell(trial, point, fidelity, without if self._worst is None else self._worst, violation)
 
     def _tell(
-        self, trial: optuna.Trial | None, point: FloatArray, fidelity: float, loss: float, violation: float
+        self, trial: optuna.Trial | None, point: FloatArray, fidelity: float, loss: float | Losses, violation: float
     ) -> None:
         if trial is None:
             self._seen.add(self._space.digests(point[None]))
@@ -158,9 +173,9 @@ class OptunaSampler:
             return
         if self._constrained:
             trial.set_constraint(_VIOLATION, violation)
-        if np.isnan(loss):
+        if not isinstance(loss, tuple) and np.isnan(loss):
             self._study.tell(trial, state=TrialState.FAIL)
-        elif fidelity == 1:
+        elif fidelity == 1 or isinstance(loss, tuple):
             self._study.tell(trial, loss)
         else:
             trial.report(loss, _step(fidelity))
@@ -198,10 +213,17 @@ class OptunaSampler:
             )
         return column
 
-    def _frozen_trial(self, point: FloatArray, fidelity: float, loss: float) -> optuna.trial.FrozenTrial:
+    def _frozen_trial(self, point: FloatArray, fidelity: float, loss: float | Losses) -> optuna.trial.FrozenTrial:
         present = [variable for k, variable in enumerate(self._varying) if not np.isnan(point[k])]
         values = point[~np.isnan(point)]
         given = {v.name: v.from_column(x) for v, x in zip(present, values.tolist(), strict=True) if v.distribution}
+        if isinstance(loss, tuple) or (self._n_metrics > 1 and np.isnan(loss)):
+            return optuna.trial.create_trial(
+                state=TrialState.COMPLETE if isinstance(loss, tuple) else TrialState.FAIL,
+                params=given,
+                distributions={v.name: v.distribution for v in present if v.distribution},
+                values=loss if isinstance(loss, tuple) else None,
+            )
         done = fidelity == 1 and not np.isnan(loss)
         return optuna.trial.create_trial(
             state=TrialState.COMPLETE if done else TrialState.FAIL if np.isnan(loss) else TrialState.PRUNED,

@@ -10,10 +10,12 @@ import numpy as np
 from rbt_ray import plugins
 from rbt_ray.errors import InputError, JournalError, SettingError, StudyMismatchError
 from rbt_ray.nearest import nearest
+from rbt_ray.plugins import is_from
 from rbt_ray.search.bohb import BOHB
 from rbt_ray.search.calibration import LEAST_CONFIGS
 from rbt_ray.search.constrained_searcher import ConstrainedSearcher
 from rbt_ray.search.fixed_sequence import FixedSequence, SequenceSampler
+from rbt_ray.search.front_races import FrontScheduler
 from rbt_ray.search.hyperband import Hyperband
 from rbt_ray.search.infeasible import learn
 from rbt_ray.search.random_draws import RandomSearch
@@ -28,6 +30,7 @@ from rbt_ray.search.scheduler_registry import (
     scheduler_names,
 )
 from rbt_ray.search.searcher import Sampler, Searcher
+from rbt_ray.search.several_metrics import check_sampler, check_searcher
 from rbt_ray.study.limits import Limits
 from rbt_ray.study.space import Space
 from rbt_ray.study.study import Study
@@ -117,8 +120,8 @@ def search_kind_of(search_alg: Any) -> SearchKind:
         )
     if isinstance(search_alg, BOHB):
         return BUILT_IN["bohb"]
-    is_class, from_ray = isinstance(search_alg, type), _is_from(search_alg, "ray.tune.search")
-    if is_class or not (from_ray or isinstance(search_alg, Searcher) or _is_from(search_alg, "optuna.samplers")):
+    is_class, from_ray = isinstance(search_alg, type), is_from(search_alg, "ray.tune.search")
+    if is_class or not (from_ray or isinstance(search_alg, Searcher) or is_from(search_alg, "optuna.samplers")):
         raise SettingError(
             f"`search_alg` is a name, rbt.BOHB(...), a sampler of Optuna's, a searcher of Ray Tune's, or an object with "
             f"`done`, `ask(n)` and `tell(results)`; got {search_alg!r}."
@@ -204,14 +207,14 @@ def make_searcher(study: Study, given: Any = None) -> Searcher:
         JournalError: the definition names a search or settings that nobody defines.
     """
     if isinstance(given, Searcher):
-        return _obedient(given, study)
-    if given is not None and _is_from(given, "ray.tune.search"):
+        return _obedient(_for_goals(given, study), study)
+    if given is not None and is_from(given, "ray.tune.search"):
         from rbt_ray.search.tune_searcher import TuneSearcher
 
         return TuneSearcher(study.space, given, limit=_first_limits(study).num_samples)
     kind, scheduler = recorded_kind(study), scheduler_from_json(study.scheduler)
     if kind.proposes_alone:
-        return _obedient(_made(kind, study, _SEARCHER_PLUGINS, Searcher), study)
+        return _obedient(_for_goals(_made(kind, study, _SEARCHER_PLUGINS, Searcher), study), study)
     if scheduler is None and kind.is_sequence:
         return _sequence(kind, study, limit=study.num_samples, points_to_evaluate=study.points_to_evaluate)
     ladder = ladder_from(study.lowest_fidelity, study.eta) if scheduler is not None else (1.0,)
@@ -219,7 +222,7 @@ def make_searcher(study: Study, given: Any = None) -> Searcher:
     return ScheduledSearch(
         study.space,
         _sampler(kind, study, given),
-        scheduler or Hyperband(),
+        FrontScheduler(scheduler or Hyperband()) if study.further_goals else scheduler or Hyperband(),
         ladder,
         study.eta,
         limit=_first_limits(study).num_samples,
@@ -235,6 +238,12 @@ def _first_limits(study: Study) -> Limits:
     return study.phases[0] if study.phases else study.limits
 
 
+def _for_goals(searcher: Searcher, study: Study) -> Searcher:
+    if study.further_goals:
+        check_searcher(searcher)
+    return searcher
+
+
 def _obedient(searcher: Searcher, study: Study) -> Searcher:
     """Returns a searcher that proposes nothing that breaks a constraint."""
     knows = not study.space.constraints or isinstance(searcher, (ScheduledSearch, FixedSequence))
@@ -244,8 +253,9 @@ def _obedient(searcher: Searcher, study: Study) -> Searcher:
 def _made(kind: SearchKind, study: Study, group: str, protocol: type[Any]) -> Any:
     """Makes the searcher or sampler of a built-in search, or of an entry point of the group."""
     if kind.address:
+        n_metrics = {"n_metrics": len(study.goals)} if study.further_goals else {}
         with damage_explained("`search_alg`"):
-            return load_built_in(kind.address)(study.space, seed=study.seed, **study.search_options)
+            return load_built_in(kind.address)(study.space, seed=study.seed, **study.search_options, **n_metrics)
     make: Any = plugins.load(group, kind.name)
     try:
         made = make(study.space, seed=study.seed)
@@ -277,13 +287,21 @@ def _fresh_sampler(kind: SearchKind, study: Study, given: Any) -> Sampler:
     if given is not None or kind.name == "tpe":
         from rbt_ray.search.optuna_sampler import OptunaSampler
 
-        return OptunaSampler(study.space, seed=study.seed, sampler=given, constrained=bool(study.constraints))
+        return OptunaSampler(
+            study.space,
+            seed=study.seed,
+            sampler=given,
+            constrained=bool(study.constraints),
+            n_metrics=len(study.goals),
+        )
     if kind.name == "grid":
         _ = study.space.grid_size  # says why there is no grid
         return SequenceSampler(RandomSearch(study.space, seed=study.seed))  # a grid begins with configs that are alike
     if kind.is_sequence:
         return SequenceSampler(_sequence(kind, study))
     sampler: Sampler = _made(kind, study, _SAMPLER_PLUGINS, Sampler)
+    if study.further_goals:
+        check_sampler(sampler)
     return sampler
 
 
@@ -307,11 +325,6 @@ def _calibration(study: Study, ladder: Ladder) -> tuple[int, int]:
         spent = sum(n * ladder[-1 - above] for sizes in brackets for above, n in enumerate(reversed(sizes)))
         n = min(n, int((limits.max_cost - spent) / (3 * sum(ladder))))
     return (n if n_rungs > 1 and n >= LEAST_CONFIGS else 0), before
-
-
-def _is_from(given: Any, *packages: str) -> bool:
-    """Returns whether an object's class or a base class of it is from these packages; imports none of them."""
-    return any(base.__module__.startswith(packages) for base in type(given).__mro__)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import numpy as np
 from rbt_ray.columns import Proposals, Results
 from rbt_ray.search.calibration import Calibration
 from rbt_ray.search.infeasible import learn, rank_as_loss
-from rbt_ray.search.scheduler import Ladder, Race, Scheduler, Step
+from rbt_ray.search.scheduler import Ladder, Losses, Race, Rank, Scheduler, Step
 from rbt_ray.search.searcher import Sampler
 from rbt_ray.study.space import Space
 from rbt_ray.types import STATUSES, Config, FloatArray, Result
@@ -108,7 +108,7 @@ class ScheduledSearch:
         """See `Searcher`."""
         for (_, rung, slot), loss, status, violation in _rows_of(results):
             active, fidelity = self._race_of[slot], self._ladder[rung]
-            learn(self._sampler, self._points[slot], fidelity, math.nan if loss is None else loss, violation)
+            learn(self._sampler, self._points[slot], fidelity, loss, violation)
             # What is infeasible on part of the history is so on all of it; on all of it, it is no config to end a race with.
             fatal = status in _FATAL or violation > 0
             rank = rank_as_loss(violation) if violation > 0 else loss
@@ -195,13 +195,17 @@ class _ActiveRace:
                 self.race.close()
 
 
-def _rows_of(results: Sequence[Result]) -> Iterator[tuple[tuple[int, ...], float | None, str, float]]:
-    """Yields tag, loss, status and violation of each; reads columns rather than making a `Result` for each row."""
+def _rows_of(results: Sequence[Result]) -> Iterator[tuple[tuple[int, ...], Rank, str, float]]:
+    """Yields tag, loss or losses, status and violation of each; reads columns rather than making a `Result` for each row."""
     if not isinstance(results, Results):
-        yield from ((result.tag, result.loss, result.status, result.violation) for result in results)
+        yield from ((result.tag, result.losses or result.loss, result.status, result.violation) for result in results)
         return
     assert results.proposals.tags is not None
     violation = [0.0] * len(results) if results.violation is None else results.violation.tolist()
     status = results.outcomes.status.tolist()
-    for tag, loss, code, broken in zip(results.proposals.tags, results.loss.tolist(), status, violation, strict=True):
-        yield tag, None if math.isnan(loss) else loss, STATUSES[code], broken
+    ranks: list[float | Losses] = results.loss.tolist()
+    if results.losses is not None:
+        ranks = [tuple(row) if loss == loss else loss for row, loss in zip(results.losses.tolist(), ranks, strict=True)]
+    for tag, rank, code, broken in zip(results.proposals.tags, ranks, status, violation, strict=True):
+        missing = isinstance(rank, float) and math.isnan(rank)
+        yield tag, None if missing else rank, STATUSES[code], broken

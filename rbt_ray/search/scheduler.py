@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+
+from rbt_ray import pareto
 
 Ladder = tuple[float, ...]
 """Fidelities, ascending; the last is 1."""
+
+Losses: TypeAlias = tuple[float, ...]
+"""The losses of a trial by several metrics."""
+
+Rank: TypeAlias = float | Losses | None
+"""What a race compares: the loss, or the losses by several metrics; a number of 1e300 or more for an infeasible trial, which ranks
+below every feasible one; None for a trial that did not complete, which ranks below all."""
 
 _SLACK = 1e-9  # 27 * 3**-3 must count as 1 despite rounding
 
@@ -80,14 +92,13 @@ class Race(Protocol):
         """Ends the supply of new configs; called once."""
         ...
 
-    def finish(self, slot: int, rung: int, loss: float | None, *, fatal: bool) -> None:
+    def finish(self, slot: int, rung: int, loss: Rank, *, fatal: bool) -> None:
         """Records the result of a step.
 
         Args:
             slot: the config's slot.
             rung: the rung of the evaluation.
-            loss: None if the trial did not complete, which ranks below every loss. An infeasible trial has a number of 1e300 or
-                more, which ranks below every feasible one.
+            loss: see `Rank`.
             fatal: whether the config would fail on a higher rung too.
         """
         ...
@@ -102,8 +113,17 @@ class Scheduler(Protocol):
         ...
 
 
-def best_first(losses: dict[int, float | None], fatal: set[int]) -> list[int]:
+def best_first(losses: dict[int, Rank], fatal: set[int]) -> list[int]:
     """Returns slots by ascending loss: failed ones last, fatal ones left out, ties in order of arrival."""
-    worst = float("inf")
     fit = [slot for slot in losses if slot not in fatal]
-    return sorted(fit, key=lambda slot: worst if losses[slot] is None else losses[slot])  # type: ignore[arg-type,return-value]
+    return [fit[at] for at in order_of([losses[slot] for slot in fit])]
+
+
+def order_of(ranks: Sequence[Rank]) -> list[int]:
+    """Returns the positions of ranks, best first and ties in order of arrival; losses by several metrics in `pareto.best_first`."""
+    several = [at for at, rank in enumerate(ranks) if isinstance(rank, tuple)]
+    losses = np.array([ranks[at] for at in several], np.float64)
+    found = [several[at] for at in pareto.best_first(losses).tolist()] if several else []
+    worst = float("inf")
+    others = [at for at, rank in enumerate(ranks) if not isinstance(rank, tuple)]
+    return found + sorted(others, key=lambda at: worst if ranks[at] is None else ranks[at])  # type: ignore[arg-type,return-value]

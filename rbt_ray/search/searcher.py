@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
+from rbt_ray.search.scheduler import Losses
 from rbt_ray.types import FloatArray, Proposal, Result
 
 
@@ -46,4 +47,13 @@ class Sampler(Protocol):
 
         The point, in canonical form, may come from an earlier study. It is not sampled afterwards.
         """
+        ...
+
+
+@runtime_checkable
+class LearnsLosses(Protocol):
+    """A sampler that learns the losses by several metrics."""
+
+    def learn_losses(self, point: FloatArray, fidelity: float, losses: Losses) -> None:
+        """Learns from a trial that completed; `losses` has one for each metric. See `Sampler.learn`."""
         ...

@@ -23,7 +23,7 @@ from rbt_ray.recordable import require
 from rbt_ray.store import extended, validate
 from rbt_ray.store.extended import Extended
 from rbt_ray.study.draw import AUDIT_FIRST
-from rbt_ray.study.study import check_types
+from rbt_ray.study.field_types import check_types
 from rbt_ray.types import ACCOUNTING, COMPLETED, Checkpoint, FloatArray, IntArray
 
 Value = TypeVar("Value")

@@ -9,7 +9,7 @@ import numpy as np
 
 from rbt_ray.store.table import TrialTable
 from rbt_ray.study.study import Study
-from rbt_ray.types import COMPLETED
+from rbt_ray.types import COMPLETED, BoolArray, FloatArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +21,9 @@ class ConstraintCount:
         n_broken: the number of trials that break it.
         n_alone: the number of trials that break no other.
         n_better: the number of trials at full fidelity that break no other, and have a better metric than the best feasible
-            one; if there is no feasible one, all that break no other.
-        best: the best metric of those; None if there are none.
+            one; if there is no feasible one, all that break no other. In a study of several metrics, those that no feasible
+            one dominates or equals.
+        best: the best metric of those, the first of several; None if there are none.
     """
 
     constraint: str
@@ -64,7 +65,9 @@ class Feasibility:
         """Yields how many trials break the constraints on metrics, and which of these bind."""
         yield f"{self.n_infeasible:,} of {self.n_judged:,} trials are infeasible{self._by_constraint()}."
         for one in self.by_constraint:
-            if one.n_better and self.n_infeasible < self.n_judged:
+            if one.n_better and self.n_infeasible < self.n_judged and study.further_goals:
+                yield f"`{one.constraint}` binds: it alone excludes {one.n_better:,} that no feasible trial dominates or equals."
+            elif one.n_better and self.n_infeasible < self.n_judged:
                 yield (
                     f"`{one.constraint}` binds: it alone excludes {one.n_better:,} with a better {study.metric} than the best "
                     f"feasible trial, up to {one.best:.6g}."
@@ -86,13 +89,12 @@ def feasibility_of(table: TrialTable) -> Feasibility:
     n_broken = broken.sum(axis=0)
     whole = (table.fidelity == 1.0) & (table.outcomes.status == COMPLETED)
     loss = np.where(whole, table.loss, np.nan)
-    feasible = loss[(n_broken == 0) & ~np.isnan(loss)]
-    to_beat = feasible.min() if len(feasible) else np.inf
+    is_better = _is_better(table, loss, (n_broken == 0) & ~np.isnan(loss))
     sign = -1.0 if study.mode == "max" else 1.0
     counts = []
     for constraint, row in zip(study.metric_constraints, broken, strict=True):
         alone = row & (n_broken == 1)
-        better = loss[alone & (loss < to_beat)]
+        better = loss[alone & is_better]
         best = sign * float(better.min()) if len(better) else None
         counts.append(ConstraintCount(constraint.text, int(row.sum()), int(alone.sum()), len(better), best))
     without = study.space.without_constraints
@@ -103,3 +105,15 @@ def feasibility_of(table: TrialTable) -> Feasibility:
         n_allowed=study.space.size,
         n_configs=without.size,
     )
+
+
+def _is_better(table: TrialTable, loss: FloatArray, feasible: BoolArray) -> BoolArray:
+    """Returns ``(n_trials,)`` which trials have a loss below that of each feasible one; of several, which none dominates or equals."""
+    if not table.study.further_goals:
+        is_less: BoolArray = loss < (loss[feasible].min() if feasible.any() else np.inf)
+        return is_less
+    found = ~np.isnan(loss)
+    losses = table.losses
+    for point in losses[table.front]:
+        found &= ~(point <= losses).all(axis=1)
+    return found

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from rbt_ray.block_sums import Benchmark, BlockSums, block_lengths
+from rbt_ray.errors import NoResultError
 from rbt_ray.store import trust
 from rbt_ray.store.continuation import in_current_space, since_extension, study_of
 from rbt_ray.store.feasibility import Feasibility, feasibility_of
@@ -130,6 +131,22 @@ class StudyRecord:
     def feasibility(self) -> Feasibility:
         """How many trials are infeasible, and by which constraint."""
         return feasibility_of(self.table)
+
+    def no_result(self) -> NoResultError:
+        """Returns the error that says why no trial can be the best."""
+        if self.study.constraints and (found := self.feasibility).n_infeasible:
+            return NoResultError(
+                f"no trial is feasible: {next(found.of_metrics(self.study))} Loosen a constraint, or increase `num_samples`."
+            )
+        if self.num_terminated:
+            if stopped := self.stopped_notes():
+                return NoResultError(f"no trial completed at full fidelity: {stopped[0]}")
+            return NoResultError(
+                f"no trial completed at full fidelity, but {self.num_terminated} of {len(self)} did at lower ones: increase "
+                f"`num_samples` or `max_cost`."
+            )
+        first = next(iter(self.table.outcomes.errors.values()), "there are none")
+        return NoResultError(f"no trial completed: {self.num_errors} of {len(self)} failed. The first: {first}")
 
     def stopped_notes(self) -> list[str]:
         """Returns a sentence about the trials that stopped by themselves; an empty list if there are none."""

@@ -16,8 +16,10 @@ from rbt_ray.block_sums import BlockRows
 from rbt_ray.columns import Outcomes, Proposals, Results
 from rbt_ray.errors import JournalError
 from rbt_ray.metric_columns import Column
+from rbt_ray.pareto import fronts, non_dominated
 from rbt_ray.store import validate
 from rbt_ray.store.journal import Event, Finished
+from rbt_ray.study.goals import Goal
 from rbt_ray.study.study import Study
 from rbt_ray.study.trials import Cost
 from rbt_ray.types import COMPLETED, BoolArray, Checkpoint, FloatArray, IntArray
@@ -69,6 +71,25 @@ class TrialTable:
         return self.study.loss_of(self.outcomes.metrics, len(self))
 
     @property
+    def losses(self) -> FloatArray:
+        """``(n_trials, n_goals)`` the losses by each of the study's metrics; NaN where not completed."""
+        return self.study.losses_of(self.outcomes.metrics, len(self))
+
+    @property
+    def is_eligible(self) -> BoolArray:
+        """``(n_trials,)`` whether each trial completed at full fidelity and is feasible, so that it can be the best."""
+        eligible: BoolArray = (self.fidelity == 1.0) & (self.outcomes.status == COMPLETED) & self.is_feasible
+        return eligible
+
+    @property
+    def front(self) -> IntArray:
+        """The rows of the Pareto front: eligible trials that no other one dominates, best by the first metric first."""
+        losses = np.where(self.is_eligible[:, None], self.losses, np.nan)
+        rows = np.flatnonzero(non_dominated(losses))
+        best: IntArray = rows[np.argsort(losses[rows, 0], kind="stable")]
+        return best
+
+    @property
     def violations(self) -> FloatArray:
         """``(n_constraints, n_trials)`` how far each trial breaks each constraint on metrics; see `Study.violations`."""
         return self.study.violations(self.points, self.outcomes, self.fidelity)
@@ -86,10 +107,22 @@ class TrialTable:
         return np.full(len(self), np.nan) if column is None else column.numbers()
 
     def ranking(self, n: int | None = None, *, metric: str | None = None, mode: str | None = None) -> IntArray:
-        """Returns the rows of the best feasible trials that completed at full fidelity, best first; equal ones in trial order."""
+        """Returns the rows of the best feasible trials that completed at full fidelity, best first; equal ones in trial order.
+
+        In a study of several metrics they are in the order of their Pareto fronts, and in each front in that of the metric. So
+        the first one is the best by the metric, and no trial that is equal by it dominates it.
+
+        Args:
+            n: how many rows; None: all.
+            metric: the metric to compare; None: the study's first.
+            mode: its direction; None: the study's.
+        """
+        goal = next((goal for goal in self.study.goals if goal.metric == (metric or self.study.metric)), None)
+        if goal is not None and mode in (None, goal.mode) and self.study.further_goals:
+            return self._by_front(goal, n)
         sign = -1.0 if (mode or self.study.mode) == "max" else 1.0
         loss = sign * self.numbers(metric or self.study.metric)
-        loss[(self.fidelity < 1.0) | (self.outcomes.status != COMPLETED) | ~self.is_feasible] = np.nan
+        loss[~self.is_eligible] = np.nan
         rows = np.flatnonzero(~np.isnan(loss))
         if n is not None and n < len(rows):
             kth = np.partition(loss[rows], n - 1)[n - 1]
@@ -97,12 +130,20 @@ class TrialTable:
         best: IntArray = rows[np.argsort(loss[rows], kind="stable")][:n]
         return best
 
+    def _by_front(self, goal: Goal, n: int | None) -> IntArray:
+        losses = np.where(self.is_eligible[:, None], self.losses, np.nan)
+        rows = np.flatnonzero(~np.isnan(losses[:, 0]))
+        front = fronts(losses[rows], n)
+        best: IntArray = rows[np.lexsort([losses[rows, self.study.goals.index(goal)], front])][:n]
+        return best
+
     def results(self) -> Results:
         """Returns the table as a sequence of results, each created on access."""
         proposals = Proposals(self.points, self.fidelity, self.study.space)
         workers = np.array(self.workers or ("",), dtype=object)[self.worker]
         violation = self.violations.sum(axis=0) if self.study.constraints else None
-        return Results(self.trials, proposals, self.outcomes, self.loss, workers, violation)
+        losses = self.losses if self.study.further_goals else None
+        return Results(self.trials, proposals, self.outcomes, self.loss, workers, violation, losses)
 
     def hash(self) -> str:
         """Returns the SHA-256 of everything that must not differ between backends.

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
-import sys
-import types
 from dataclasses import asdict, dataclass, field, fields, replace
-from functools import cache, cached_property
-from typing import Any, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
+from functools import cached_property
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -18,6 +15,8 @@ from rbt_ray.errors import JournalError
 from rbt_ray.metric_columns import MetricColumns
 from rbt_ray.study.constraint import Constraint
 from rbt_ray.study.constraint_parser import parse_all
+from rbt_ray.study.field_types import check_types
+from rbt_ray.study.goals import Goal, losses_of
 from rbt_ray.study.limits import Limits
 from rbt_ray.study.space import Space
 from rbt_ray.study.stop_rule import check_stop
@@ -109,7 +108,7 @@ class Study:
     Args:
         name: the name of the study's folder.
         space: the space to search.
-        metric: the metric to optimize.
+        metric: the metric to optimize; of several, the first.
         mode: "min" or "max".
         search_alg: the searcher's name; "custom" for an object.
         num_samples: how many new configs; None for all.
@@ -139,6 +138,7 @@ class Study:
         phases: the limits before each extension, oldest first: a search that learns, or has a scheduler, reaches each in turn.
         time_budget_s: seconds after which a run of the study stops; it changes no result.
         stop: when the search stops before its limits: see `study.stop_rule`.
+        further_goals: the metrics to optimize beside the first.
     """
 
     name: str
@@ -172,6 +172,12 @@ class Study:
     phases: tuple[Limits, ...] = ()
     time_budget_s: float | None = None
     stop: dict[str, float] | None = None
+    further_goals: tuple[Goal, ...] = ()
+
+    @property
+    def goals(self) -> tuple[Goal, ...]:
+        """The metrics to optimize."""
+        return (Goal(self.metric, self.mode), *self.further_goals)
 
     @property
     def is_adaptive(self) -> bool:
@@ -242,11 +248,18 @@ class Study:
         return total
 
     def loss_of(self, metrics: MetricColumns, n: int) -> FloatArray:
-        """Returns ``(n,)`` the losses that searchers minimize; NaN for a trial without the metric. Only this applies the mode."""
+        """Returns ``(n,)`` the losses by the first metric, which searchers minimize; NaN for a trial that lacks a metric."""
+        if self.further_goals:
+            first: FloatArray = self.losses_of(metrics, n)[:, 0]
+            return first
         column = metrics.get(self.metric)
         if column is None:
             return np.full(n, np.nan)
         return column.numbers() * (-1.0 if self.mode == "max" else 1.0)
+
+    def losses_of(self, metrics: MetricColumns, n: int) -> FloatArray:
+        """Returns ``(n, n_goals)`` the losses by each metric; a trial that lacks one has NaN in each."""
+        return losses_of(self.goals, metrics, n)
 
     def to_json(self) -> dict[str, Any]:
         """Returns the definition as JSON values."""
@@ -256,6 +269,7 @@ class Study:
         plain["points_to_evaluate"] = self.space.encode(self.points_to_evaluate).tolist()
         plain["objective"] = asdict(self.objective)
         plain["phases"] = [asdict(limits) for limits in self.phases]
+        plain["further_goals"] = [asdict(goal) for goal in self.further_goals]
         plain["warm_start"] = [asdict(prior) for prior in self.warm_start]
         plain["bundle"] = None if self.bundle is None else asdict(self.bundle)
         plain["validation"] = None if self.validation is None else asdict(self.validation)
@@ -281,6 +295,7 @@ class Study:
                 space = replace(space, constraints=recorded.constraints)
             given["space"] = recorded if space is None else space
             given["constraints"] = tuple(plain.get("constraints", ()))
+            given["further_goals"] = tuple(Goal(**goal) for goal in plain.get("further_goals", ()))
             rows = plain["points_to_evaluate"]
             points = np.array(rows, dtype=np.float64).reshape(len(rows), given["space"].n_params)
             given["points_to_evaluate"] = tuple(given["space"].decode(points))
@@ -348,49 +363,3 @@ def _complete(given: dict[str, Any]) -> None:
     adapted = given["objective"].name.startswith("<")  # its `n_trades` is another backtester's
     if given["metric"] == "n_trades" and given["bundle"] is not None and not adapted:
         given["metric"] = "n_fills"
-
-
-def check_types(value: Any, what: str = "the study's definition") -> None:
-    """Checks the fields of a dataclass, and of dataclasses in them.
-
-    Args:
-        value: the dataclass.
-        what: its name in errors.
-
-    Raises:
-        JournalError: a field has another type, or a number is not finite.
-    """
-    kind: Any = type(value)
-    for name, hint in _hints(kind).items():
-        found = getattr(value, name)
-        if not _is_of(found, hint):
-            raise JournalError(f"{what} is damaged: its `{name}` is {str(found)[:80]!r}.")
-
-
-@cache
-def _hints(kind: Any) -> dict[str, Any]:
-    return get_type_hints(kind)
-
-
-def _is_of(value: Any, hint: Any) -> bool:
-    origin, inner = get_origin(hint), get_args(hint)
-    if hint is Any:
-        return True
-    if origin in (Union, types.UnionType):
-        return any(_is_of(value, option) for option in inner)
-    if origin is Literal:
-        return isinstance(value, str) and value in inner
-    if origin is dict:
-        pairs = value.items() if isinstance(value, dict) else ()
-        return isinstance(value, dict) and all(_is_of(key, inner[0]) and _is_of(part, inner[1]) for key, part in pairs)
-    if origin in (tuple, list):
-        return isinstance(value, origin) and all(_is_of(part, inner[0]) for part in value)
-    if hint is float:
-        return type(value) in (int, float) and -sys.float_info.max <= value <= sys.float_info.max
-    if hint in (int, bool, type(None)):
-        return type(value) is hint
-    if not isinstance(value, origin or hint):
-        return False
-    if dataclasses.is_dataclass(value):
-        check_types(value)
-    return True

@@ -15,11 +15,13 @@ from rbt_ray.nearest import nearest
 from rbt_ray.pool import backends
 from rbt_ray.search.registry import check_search_alg
 from rbt_ray.search.scheduler_registry import scheduler_to_json
+from rbt_ray.search.several_metrics import check_several_metrics
 from rbt_ray.study.constraint_functions import text_of
 from rbt_ray.study.constraint_parser import conjuncts
+from rbt_ray.study.goals import Goal, goals_of
 from rbt_ray.study.stop_rule import check_stop
 from rbt_ray.tuner.splits import check_validation
-from rbt_ray.types import RESULT_COLUMNS, Config, FidelityKind, Mode
+from rbt_ray.types import Config, FidelityKind, Mode
 
 _MOST_RUNGS = 20
 _LARGEST = 1e300
@@ -31,8 +33,9 @@ class TuneConfig:
     """What to search, and how.
 
     Args:
-        metric: the name of the metric to optimize; a number that the objective returns gets this name.
-        mode: "max" or "min".
+        metric: the name of the metric to optimize; a number that the objective returns gets this name. A list of names
+            optimizes several: the results have a Pareto front. See the page on several metrics.
+        mode: "max" or "min"; for several metrics also a list with one for each.
         search_alg: "auto" (the whole grid if it has at most `num_samples` configs, else "bohb"); "grid", "random", "sobol";
             "bohb" or `rbt.BOHB(...)`; "tpe" (Optuna's) or any sampler of Optuna; any searcher of Ray Tune; any
             `rbt.Searcher`.
@@ -78,8 +81,8 @@ class TuneConfig:
         SettingError: a value is not allowed.
     """
 
-    metric: str = "sharpe"
-    mode: Mode = "max"
+    metric: str | Sequence[str] = "sharpe"
+    mode: Mode | Sequence[Mode] = "max"
     search_alg: Any = "auto"
     scheduler: Any = None
     num_samples: int | None = None
@@ -102,21 +105,22 @@ class TuneConfig:
     stop: Mapping[str, float] | None = None
 
     def __post_init__(self) -> None:
-        _check(isinstance(self.metric, str) and self.metric, "metric", "the name of a metric", self.metric)
-        _check(
-            self.metric not in RESULT_COLUMNS,
-            "metric",
-            "the name of a metric, not of a column of the results such as 'status'",
-            self.metric,
-        )
-        _choice("mode", self.mode, ("max", "min"))
-        if check_search_alg(self.search_alg).proposes_alone:
+        several = len(self.goals) > 1
+        kind = check_search_alg(self.search_alg)
+        if several:
+            check_several_metrics(self.search_alg, self.scheduler)
+        if kind.proposes_alone:
             for name in ("scheduler", "points_to_evaluate"):
                 value = getattr(self, name)
                 _check(not value, name, "None with a searcher that proposes whole trials by itself", value)
         scheduler_to_json(self.scheduler)
         if self.validation is not None:
             check_validation(self.validation)
+        for name in ("validation", "warm_start") if several else ():
+            if getattr(self, name) is not None:
+                raise SettingError(
+                    f"`{name}` compares configs by one metric, and `metric` names several: leave one of them out."
+                )
         _choice("fidelity", self.fidelity, get_args(FidelityKind))
         _count("max_reports", self.max_reports, least=1)
         if (self.fidelity == "reports") != (self.max_reports is not None):
@@ -150,6 +154,11 @@ class TuneConfig:
         points = self.points_to_evaluate
         if points is not None and (isinstance(points, (str, Mapping)) or not isinstance(points, Sequence)):
             raise SettingError(f"`points_to_evaluate` is a list of configs, such as [{{'fast': 10}}]; got {points!r}.")
+
+    @property
+    def goals(self) -> tuple[Goal, ...]:
+        """The metrics to optimize, each with its mode."""
+        return goals_of(self.metric, self.mode)
 
 
 def _saved(default: Any) -> Any:

@@ -67,7 +67,9 @@ def lowest_fidelity(
                 "call `rbt.report` and set `fidelity='reports'` and `max_reports`."
             )
         return 1.0
-    counts_bars = settings.fidelity in ("prefix", "blocks") and settings.metric in METRIC_NAMES
+    counts_bars = settings.fidelity in ("prefix", "blocks") and any(
+        goal.metric in METRIC_NAMES for goal in settings.goals
+    )
     min_bars = max(_MIN_BARS, 2 * _warmup(objective, space)) if counts_bars else 1
 
     def size(fidelity: float) -> int:
@@ -159,8 +161,8 @@ def define(
     study = Study(
         name=run.name or _name_for(objective),
         space=space,
-        metric=tune.metric,
-        mode=tune.mode,
+        metric=tune.goals[0].metric,
+        mode=tune.goals[0].mode,
         search_alg=choice.kind.name,
         num_samples=choice.num_samples,
         seed=secrets.randbits(32) if tune.seed is None else tune.seed,
@@ -184,6 +186,7 @@ def define(
         constraints=constraints,
         time_budget_s=tune.time_budget_s,
         stop=check_stop(tune.stop),
+        further_goals=tune.goals[1:],
     )
     if study.audit and (bundle is None or not study.is_adaptive):
         what = "there is no `bundle`" if bundle is None else f"the results of {study.search_alg!r} choose no trials"

@@ -90,7 +90,8 @@ def plan_new(
         warn_of_holes(prices, stacklevel=stacklevel + 1)
     given = check_constraints((*tune_config.constraints, *kind_of(objective).constraints))
     space, constraints = split_constraints(given, Space.of(param_space))
-    check_objective(objective, space, tune_config.metric, prices, reports=tune_config.fidelity == "reports")
+    for goal in tune_config.goals:
+        check_objective(objective, space, goal.metric, prices, reports=tune_config.fidelity == "reports")
     study = define(objective, space, prices, tune_config, run_config, constraints)
     check_constrained_metrics(objective, study.constrained_metrics)
     storage = run_config.storage_path or "studies"

@@ -89,6 +89,8 @@ def line(progress: Progress) -> str:
     of = "" if progress.total is None else f"/{progress.total:,}"
     best = "-" if progress.best is None else f"{progress.best:.4g}"
     parts = [f"{progress.n_done:,}{of} trials", f"best {progress.study.metric} {best}"]
+    if progress.study.further_goals:
+        parts.append(f"{len(progress.front):,} on the Pareto front")
     if progress.n_failed:
         parts.append(f"{progress.n_failed:,} without a result")
     if progress.n_infeasible:
@@ -131,7 +133,8 @@ class Callbacks:
         proposals = Proposals(event.points, fidelity, self._study.space)
         loss = self._study.loss_of(event.outcomes.metrics, n)
         violation = self._study.violation(event.points, event.outcomes, event.fidelity)
-        for result in Results(event.trials, proposals, event.outcomes, loss, [event.worker] * n, violation):
+        losses = self._study.losses_of(event.outcomes.metrics, n) if self._study.further_goals else None
+        for result in Results(event.trials, proposals, event.outcomes, loss, [event.worker] * n, violation, losses):
             for call in self._on_trial:
                 call(result)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
@@ -20,8 +20,9 @@ from rbt_ray.store.journal import Ended, Reviewed
 from rbt_ray.store.study_record import StudyRecord, read_study
 from rbt_ray.store.table import TrialTable
 from rbt_ray.study.study import Study
+from rbt_ray.tuner.pareto_results import hypervolume_of, require_metric
 from rbt_ray.tuner.reruns import Reruns, Runner
-from rbt_ray.types import COMPLETED, STATUSES, Mode, Result
+from rbt_ray.types import COMPLETED, STATUSES, FloatArray, Mode, Result
 
 if TYPE_CHECKING:
     import optuna
@@ -154,18 +155,20 @@ class ResultGrid(Reruns, Sequence[Result]):
         """Returns the best feasible trial that completed at full fidelity; the first if several are equal.
 
         Args:
-            metric: the metric to compare; None: the study's.
+            metric: the metric to compare; None: the study's. A study of several metrics needs one.
             mode: "max" or "min"; None: the study's.
             select: "robust" takes, of the 10 best configs, the one with the best median over itself and at most 32 configs near
                 it. Those that are not among the trials are evaluated on the study's workers.
 
         Raises:
             NoResultError: no trial completed at full fidelity, or none of those is feasible; the message says why.
-            SettingError: no trial has that metric; or neighbours have to be evaluated, and the results do not come from a
-                Tuner, which has the objective.
+            SettingError: no trial has that metric; the study has several metrics, and none is given; or neighbours have to be
+                evaluated, and the results do not come from a Tuner, which has the objective.
         """
         if select not in ("best", "robust"):
             raise SettingError(f"`select` is 'best' or 'robust'; got {select!r}.")
+        if self.study.further_goals:
+            require_metric(self.study, metric, mode)
         names = list(self.table.outcomes.metrics)
         if metric is not None and metric not in names and names:
             raise SettingError(f"no trial returned the metric {metric!r}: {nearest(metric, names)}")
@@ -173,23 +176,41 @@ class ResultGrid(Reruns, Sequence[Result]):
             raise SettingError(f"`mode` is 'max' or 'min'; got {mode!r}.")
         best = self.table.ranking(1, metric=metric, mode=mode)
         if not len(best):
-            if self.study.constraints and (found := self.feasibility).n_infeasible:
-                raise NoResultError(
-                    f"no trial is feasible: {next(found.of_metrics(self.study))} Loosen a constraint, or "
-                    f"increase `num_samples`."
-                )
-            if self.num_terminated:
-                if stopped := self._record.stopped_notes():
-                    raise NoResultError(f"no trial completed at full fidelity: {stopped[0]}")
-                raise NoResultError(
-                    f"no trial completed at full fidelity, but {self.num_terminated} of {len(self)} did at lower ones: increase "
-                    f"`num_samples` or `max_cost`."
-                )
-            first = next(iter(self.table.outcomes.errors.values()), "there are none")
-            raise NoResultError(f"no trial completed: {self.num_errors} of {len(self)} failed. The first: {first}")
+            raise self._record.no_result()
         if select == "robust":
             return self[self._most_robust_row(metric or self.study.metric, mode or self.study.mode)]
         return self[int(best[0])]
+
+    def pareto_front(self) -> list[Result]:
+        """Returns the feasible trials at full fidelity that no other one dominates, the best by the first metric first.
+
+        A trial dominates another one if it is nowhere worse and in one metric better. Trials with equal metrics are all in it.
+        In a study of one metric, these are the best trial and those that are equal to it.
+
+        Raises:
+            NoResultError: no trial completed at full fidelity, or none of those is feasible; the message says why.
+        """
+        results = self.table.results()
+        rows = self.table.front
+        if not len(rows):
+            raise self._record.no_result()
+        return [results[row] for row in rows.tolist()]
+
+    def hypervolume(self, reference: Mapping[str, float] | None = None) -> FloatArray:
+        """Returns how much of the space of metrics the trials dominate, by the number of evaluations.
+
+        Args:
+            reference: the corner of the space, by metric; trials count from there on. None: the worst value of each metric among
+                the feasible trials at full fidelity.
+
+        Returns:
+            ``(n_trials,)`` the volume, in the product of the metrics' units, after each trial in trial order.
+
+        Raises:
+            SettingError: the study has one metric, or `reference` does not have a finite number for each.
+            NoResultError: there is no reference, and no such trial.
+        """
+        return hypervolume_of(self.table, reference)
 
     @property
     def errors(self) -> list[str]:
@@ -340,8 +361,9 @@ class ResultGrid(Reruns, Sequence[Result]):
     def _best_text(self) -> str:
         if not len(self.table.ranking(1)):
             return ""
-        best = self.get_best_result()
-        return f"; best {self.study.metric} {best.metrics[self.study.metric]:.6g} at {dict(best.config)}"
+        best = self.get_best_result(self.study.metric)
+        more = f"; {len(self.table.front):,} on the Pareto front" if self.study.further_goals else ""
+        return f"{more}; best {self.study.metric} {best.metrics[self.study.metric]:.6g} at {dict(best.config)}"
 
 
 def _feasibility_columns(table: TrialTable) -> dict[str, Any]:

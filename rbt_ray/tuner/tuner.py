@@ -345,6 +345,7 @@ class Tuner:
             benchmark=self._benchmark(),
             n_planned=study.n_planned,
             also_needed=study.constrained_metrics,
+            also_optimized=tuple(goal.metric for goal in study.further_goals),
         )
 
     def _benchmark(self) -> FloatArray | None:

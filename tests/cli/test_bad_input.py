@@ -97,7 +97,7 @@ STUDIES = {
     "bounds not a list": (toml("randint = [5, 10]", "randint = 5"), r"space.fast` must be like"),
     "empty choice": (toml("randint = [5, 10]", "choice = []"), r"space.fast`.*choice"),
     "loguniform from zero": (toml("randint = [5, 10]", "loguniform = [0, 10]"), r"space.fast`.*loguniform"),
-    "metric not a name": (toml(extra="metric = 3"), r"`metric` is the name of a metric; got 3"),
+    "metric not a name": (toml(extra="metric = 3"), r"`metric` is the name of a metric, or a list of names; got 3"),
     "mode": (toml(extra='mode = "maximum"'), r"`mode` is one of max, min; got 'maximum'"),
     "search_alg": (toml(extra='search_alg = "gird"'), r"`search_alg` is one of .*; got 'gird': did you mean 'grid'"),
     "grid over a continuum": (

@@ -107,6 +107,10 @@ class TuneConfig:
 
     def __post_init__(self) -> None:
         self.constraints = check_constraints(self.constraints)
+        if not isinstance(self.metric, (str, type(None))):
+            raise SettingError(
+                f"`metric` must be the name of one metric; got {self.metric!r}. `rbt_ray.TuneConfig` takes several."
+            )
         if self.mode not in (None, "min", "max"):
             raise SettingError(f"`mode` must be 'min' or 'max'; got {self.mode!r}.")
         n = self.num_samples
