@@ -219,8 +219,9 @@ def test_one_worker_finds_the_same(tmp_path, found):
 
 def test_ray_finds_the_same(tmp_path, found):
     one_ray.keep()
-    on_ray = fit(tmp_path, backend="ray").robustness(n=6, radius=0.1)
-    assert json.dumps(on_ray.to_dict()) == json.dumps(found.to_dict())
+    on_ray = fit(tmp_path, backend="ray").robustness(["plateau", "noise", "monte_carlo"], n=6, radius=0.1)
+    for name in ("plateau", "noise", "monte_carlo"):
+        assert json.dumps(getattr(on_ray, name).to_dict()) == json.dumps(getattr(found, name).to_dict())
 
 
 def test_a_second_call_reads_what_the_first_has_run(results, found):
@@ -321,6 +322,27 @@ def test_a_whole_grid_needs_no_evaluation_for_the_robust_config(tmp_path):
     read = rbt.ResultGrid(tmp_path / "s")
     assert 70 <= read.get_best_result(select="robust").config["x"] <= 80
     assert not (tmp_path / "s" / "robustness").exists()
+
+
+def risky(params, data):
+    x = params["x"]
+    return {"score": float(x), "risk": float(x % 10) + len(data.close) / 1e6}
+
+
+def test_configs_that_break_a_constraint_have_no_value(tmp_path):
+    tune = {"metric": "score", "constraints": ["risk < 5"], "points_to_evaluate": [{"x": 94}], "num_samples": 12}
+    results = fit(tmp_path, risky, space={"x": rbt.randint(0, 95)}, **tune)
+    assert results.get_best_result().config == {"x": 94}
+    found = results.robustness(["plateau", "start"], n=30)
+    by_x = dict(zip([config["x"] for config in found.plateau.configs], found.plateau.values, strict=True))
+    assert set(by_x) == {90, 91, 92, 93}
+    assert list(by_x.values()) == list(by_x)
+    wide = results.robustness(["plateau"], n=100, radius=0.1).plateau
+    assert {config["x"] for config, value in zip(wide.configs, wide.values, strict=True) if np.isnan(value)} == {
+        *range(85, 90)
+    }
+    assert (found.start.values == 94).all()
+    assert results.get_best_result(select="robust").config["x"] % 10 < 5
 
 
 @pytest.mark.parametrize(
