@@ -130,7 +130,7 @@ class Checks:
         }
         found: dict[str, Any] = {}
         left_out: dict[str, str] = {}
-        for name in self.settings.checks or checks:
+        for name in checks if self.settings.checks is None else self.settings.checks:
             try:
                 found[name] = checks[name]()
             except SettingError as error:

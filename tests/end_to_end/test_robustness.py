@@ -365,6 +365,19 @@ def test_other_selections_and_results_without_an_objective_are_refused(results):
         rbt.ResultGrid(results.path).robustness()
 
 
+def test_no_checks_are_none(results):
+    found = results.robustness([])
+    assert all(getattr(found, name) is None for name in found.CHECKS)
+    assert not found.left_out
+
+
+def test_a_space_of_constants_has_nothing_to_vary(tmp_path):
+    found = fit(tmp_path, space={"fast": 5, "slow": 20}).robustness(["plateau", "sensitivity"])
+    assert not found.plateau.configs
+    assert not found.sensitivity.lines
+    assert "the config has no parameters" in repr(found)
+
+
 def test_checks_that_need_prices_are_left_out_without_a_bundle(tmp_path):
     results = fit(tmp_path, hilly, None, {"x": rbt.uniform(0, 100)}, metric="score", holdout=None)
     found = results.robustness(n=3)
