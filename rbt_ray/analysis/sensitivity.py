@@ -78,6 +78,8 @@ class Sensitivity:
 
     def summary(self) -> str:
         """Returns a line for the terminal."""
+        if not self.lines:
+            return "the config has no parameters"
         spreads = sorted(((line.spread, name) for name, line in self.lines.items()), key=lambda one: -_or_zero(one[0]))
         text = f"spread {', '.join(f'`{name}` {spread:.4g}' for spread, name in spreads)}"
         known = [(grid.interaction, pair) for pair, grid in self.grids.items() if np.isfinite(grid.interaction)]

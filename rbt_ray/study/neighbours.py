@@ -33,6 +33,8 @@ def neighbours(space: Space, point: FloatArray, radius: float, n: int, seed: int
         seed: of the draws.
     """
     axes = [_near(domain, value, radius) for domain, value in zip(space.domains, point, strict=True)]
+    if not axes:
+        return np.empty((0, 0))
     size = math.prod(math.inf if values is None else len(values) for values in axes)
     if size <= n + 1:
         mesh = np.meshgrid(*[values for values in axes if values is not None], indexing="ij")
@@ -91,7 +93,8 @@ def distinct(space: Space, points: FloatArray, without: Iterable[FloatArray] = (
         without: configs to leave out.
     """
     points = space.canonical(points[is_config(space, points)])
-    left_out = space.digests(np.array([*without]).reshape(-1, space.n_params))
+    others = list(without)
+    left_out = space.digests(np.array(others).reshape(len(others), space.n_params))
     digests = space.digests(points)
     _, first = np.unique(digests, return_index=True)
     kept = np.sort(first)

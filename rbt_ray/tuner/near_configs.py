@@ -35,9 +35,9 @@ def values_at(points: FloatArray, table: TrialTable, evaluate: Evaluate, metric:
     space = table.study.space
     known = _known(table, metric)
     digests = space.digests(points).tolist()
-    missing = distinct(space, points[[digest not in known for digest in digests]])
-    if len(missing):
-        known |= _known(evaluate(missing), metric)
+    missing = np.array([digest not in known for digest in digests], dtype=bool)
+    if missing.any():
+        known |= _known(evaluate(distinct(space, points[missing])), metric)
     return np.array([known.get(digest, np.nan) for digest in digests])
 
 

@@ -15,7 +15,7 @@ from rbt_ray.errors import StudyInterrupted
 from rbt_ray.store.table import TrialTable
 from rbt_ray.tuner.given_configs import evaluator
 from rbt_ray.tuner.permutation import check_permutations, permutation_test
-from rbt_ray.tuner.robustness import Checks, Rerun, Settings
+from rbt_ray.tuner.robustness import Checks, Settings, StudyWorkers
 from rbt_ray.types import FloatArray
 
 
@@ -27,7 +27,7 @@ class OnWorkers:
         workers: opens idle workers of the study.
     """
 
-    workers: Callable[[], AbstractContextManager[Rerun]]
+    workers: Callable[[], AbstractContextManager[StudyWorkers]]
 
     def permutation_test(self, table: TrialTable, n: int) -> PermutationTest:
         """Runs the search on `n` random orders of the bars.
@@ -36,9 +36,9 @@ class OnWorkers:
             StudyInterrupted: it was stopped.
         """
         n = check_permutations(table.study, n)
-        with self.workers() as rerun:
-            verbose = rerun.nested.run_config.verbose
-            found = permutation_test(table, rerun.objective, n, rerun.nested, verbose=verbose)
+        with self.workers() as workers:
+            verbose = workers.nested.run_config.verbose
+            found = permutation_test(table, workers.objective, n, workers.nested, verbose=verbose)
         if found is None:
             raise StudyInterrupted("the permutation test was stopped. Call `permutation_test` again to continue it.")
         return found
@@ -46,13 +46,13 @@ class OnWorkers:
     def robustness(self, table: TrialTable, audit: TrialTable | None, settings: dict[str, Any]) -> Robustness:
         """Runs the checks of the best trial."""
         checked = Settings(**settings)
-        with self.workers() as rerun:
-            return Checks(table, _typical(audit or table), rerun, checked).run()
+        with self.workers() as workers:
+            return Checks(table, _typical(audit or table), workers, checked).run()
 
     def evaluate(self, table: TrialTable, points: FloatArray) -> TrialTable:
         """Evaluates ``(n, n_params)`` configs at full fidelity."""
-        with self.workers() as rerun:
-            return evaluator(table.study, rerun.objective, rerun.nested, "neighbours")(points)
+        with self.workers() as workers:
+            return evaluator(table.study, workers.objective, workers.nested, "neighbours")(points)
 
 
 def _typical(table: TrialTable) -> float:

@@ -73,8 +73,8 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Rerun:
-    """What runs a study's objective again.
+class StudyWorkers:
+    """What runs a study's objective again, while its workers are idle.
 
     Args:
         objective: of the study.
@@ -98,13 +98,13 @@ class Checks:
     Args:
         table: the trials of the study.
         typical: the median of the study's metric over its trials, or over its audit set.
-        rerun: runs the objective.
+        workers: run the objective.
         settings: what the checks do.
     """
 
     table: TrialTable
     typical: float
-    rerun: Rerun
+    workers: StudyWorkers
     settings: Settings
 
     def run(self) -> Robustness:
@@ -130,7 +130,7 @@ class Checks:
         }
         found: dict[str, Any] = {}
         left_out: dict[str, str] = {}
-        for name in self.settings.checks or checks:
+        for name in checks if self.settings.checks is None else self.settings.checks:
             try:
                 found[name] = checks[name]()
             except SettingError as error:
@@ -205,7 +205,7 @@ class Checks:
 
     def _noise(self) -> Noise:
         self._require_bundle("noise")
-        if kind_of(self.rerun.objective).provider is not None:
+        if kind_of(self.workers.objective).provider is not None:
             raise SettingError("`noise` changes the prices of a `bundle`, and this objective has prices of its own.")
         share, seeds = float(self.settings.noise), self._seeds("noise", self.settings.n)
         values = self._under("noise", [Change(noise=(share, seed)) for seed in seeds])[0]
@@ -231,22 +231,22 @@ class Checks:
         rng = np.random.default_rng(self._seeds("start", 1)[0])
         bars = np.sort(rng.choice(most, min(self.settings.n, most), replace=False)).astype(np.int64) + 1
         values = self._under("start", [Change(start=bar) for bar in bars.tolist()])[0]
-        return Starts(self.table.study.mode, self._best, values, bars, self.rerun.nested.bundle.index[bars])
+        return Starts(self.table.study.mode, self._best, values, bars, self.workers.nested.bundle.index[bars])
 
     def _monte_carlo(self) -> MonteCarlo:
         n_bars, row = self._require_bundle("monte_carlo"), self._row
         window = Window(((0, 1),), ((0, n_bars),))
         batch = Batch(
             next(batch_numbers),
-            self.rerun.job,
+            self.workers.job,
             self.table.trials[[row]],
             self.table.points[[row]],
             purpose="test",
             window=window,
         )
-        timeout_s = self.rerun.nested.run_config.trial_timeout_s
-        answer = run_alone([batch], self.rerun.pool, self.rerun.interrupt, timeout_s)[0]
-        if self.rerun.interrupt.is_set():
+        timeout_s = self.workers.nested.run_config.trial_timeout_s
+        answer = run_alone([batch], self.workers.pool, self.workers.interrupt, timeout_s)[0]
+        if self.workers.interrupt.is_set():
             raise StudyInterrupted("the robustness checks were stopped. Call the method again to continue them.")
         returns = None if isinstance(answer, str) else cast("OutOfSample", answer).returns
         if returns is None or len(returns) != n_bars:
@@ -257,14 +257,14 @@ class Checks:
 
     def _values_at(self, points: FloatArray, name: str) -> FloatArray:
         study = self.table.study
-        evaluate = evaluator(study, self.rerun.objective, self.rerun.nested, name)
+        evaluate = evaluator(study, self.workers.objective, self.workers.nested, name)
         return values_at(points, self.table, evaluate, study.metric)
 
     def _under(self, name: str, changes: list[Change]) -> tuple[FloatArray, TrialTable]:
         """Returns ``(n_changes,)`` values of the best config under changes, and the trials that gave them."""
         study = self.table.study
-        objective = variants_of(self.rerun.objective)(
-            self.rerun.objective,
+        objective = variants_of(self.workers.objective)(
+            self.workers.objective,
             study.space,
             study.metric,
             self._point,
@@ -282,7 +282,7 @@ class Checks:
             max_reports=None,
         )
         points = space.grid(0, len(changes))
-        found = run(self.rerun.nested, inner, objective, points, of=(study, self._point, changes))
+        found = run(self.workers.nested, inner, objective, points, of=(study, self._point, changes))
         values = np.full(len(changes), np.nan)
         values[found.points[:, 0].astype(np.int64)] = found.numbers(study.metric)
         return values, found

@@ -47,7 +47,7 @@ from rbt_ray.tuner.plan import StudyPlan, plan_new, plan_restored
 from rbt_ray.tuner.pools import backend_of, pool_for, shutdown
 from rbt_ray.tuner.progress import Callbacks, show_progress
 from rbt_ray.tuner.result_grid import ResultGrid
-from rbt_ray.tuner.robustness import Rerun
+from rbt_ray.tuner.robustness import StudyWorkers
 from rbt_ray.tuner.same_objective import (
     changed_parts,
     describe_changes,
@@ -217,11 +217,11 @@ class Tuner:
         return ResultGrid(self.path, self._study, OnWorkers(self._workers))
 
     @contextmanager
-    def _workers(self) -> Iterator[Rerun]:
+    def _workers(self) -> Iterator[StudyWorkers]:
         with self._location.locked(), interrupt_on_signals() as interrupt, self._pool() as pool:
             sources = self._own_sources()
             nested, job = self._nested(pool, interrupt, sources), self._task(pool).pack(sources)
-            yield Rerun(self._plan.objective, nested, pool, job, interrupt)
+            yield StudyWorkers(self._plan.objective, nested, pool, job, interrupt)
 
     def _pool(self) -> AbstractContextManager[WorkerPool]:
         # An objective with prices of its own may use numba too: then the driver has usually imported it.

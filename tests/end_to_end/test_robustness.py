@@ -219,8 +219,9 @@ def test_one_worker_finds_the_same(tmp_path, found):
 
 def test_ray_finds_the_same(tmp_path, found):
     one_ray.keep()
-    on_ray = fit(tmp_path, backend="ray").robustness(n=6, radius=0.1)
-    assert json.dumps(on_ray.to_dict()) == json.dumps(found.to_dict())
+    on_ray = fit(tmp_path, backend="ray").robustness(["plateau", "noise", "monte_carlo"], n=6, radius=0.1)
+    for name in ("plateau", "noise", "monte_carlo"):
+        assert json.dumps(getattr(on_ray, name).to_dict()) == json.dumps(getattr(found, name).to_dict())
 
 
 def test_a_second_call_reads_what_the_first_has_run(results, found):
@@ -323,6 +324,24 @@ def test_a_whole_grid_needs_no_evaluation_for_the_robust_config(tmp_path):
     assert not (tmp_path / "s" / "robustness").exists()
 
 
+def risky(params, data):
+    x = params["x"]
+    return {"score": float(x), "risk": float(x % 10) + len(data.close) / 1e6}
+
+
+def test_configs_that_break_a_constraint_have_no_value(tmp_path):
+    tune = {"metric": "score", "constraints": ["risk < 5"], "points_to_evaluate": [{"x": 94}], "num_samples": 12}
+    results = fit(tmp_path, risky, space={"x": rbt.randint(0, 95)}, **tune)
+    assert results.get_best_result().config == {"x": 94}
+    found = results.robustness(["plateau", "start"], n=30)
+    by_x = dict(zip([config["x"] for config in found.plateau.configs], found.plateau.values, strict=True))
+    assert set(by_x) == {89, 90, 91, 92, 93}
+    assert np.isnan(by_x.pop(89))  # its risk is 9
+    assert list(by_x.values()) == list(by_x)
+    assert (found.start.values == 94).all()
+    assert results.get_best_result(select="robust").config["x"] % 10 < 5
+
+
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
@@ -344,6 +363,19 @@ def test_other_selections_and_results_without_an_objective_are_refused(results):
         results.get_best_result(select="safe")
     with pytest.raises(SettingError, match=r"Tuner\.restore.*robustness\(\)"):
         rbt.ResultGrid(results.path).robustness()
+
+
+def test_no_checks_are_none(results):
+    found = results.robustness([])
+    assert all(getattr(found, name) is None for name in found.CHECKS)
+    assert not found.left_out
+
+
+def test_a_space_of_constants_has_nothing_to_vary(tmp_path):
+    found = fit(tmp_path, space={"fast": 5, "slow": 20}).robustness(["plateau", "sensitivity"])
+    assert not found.plateau.configs
+    assert not found.sensitivity.lines
+    assert "the config has no parameters" in repr(found)
 
 
 def test_checks_that_need_prices_are_left_out_without_a_bundle(tmp_path):

@@ -1,7 +1,9 @@
-"""Ctrl-C stops the checks of robustness, and a second call continues them."""
+"""Checks of robustness show their progress; Ctrl-C stops them, and a second call continues them."""
 
+import io
 import os
 import signal
+import sys
 import threading
 import time
 
@@ -18,7 +20,6 @@ BUNDLE = rbt.Bundle.from_arrays(
 
 def waits_in(folder):
     def objective(params, data):
-        (folder / "started").touch()
         while not (folder / "go").exists():
             time.sleep(0.01)
         return {"score": params["x"] + float(data.close.sum())}
@@ -26,7 +27,7 @@ def waits_in(folder):
     return objective
 
 
-def test_checks_that_were_stopped_continue(tmp_path):
+def test_checks_show_their_progress_and_continue_where_they_were_stopped(tmp_path, monkeypatch):
     (tmp_path / "go").touch()
     results = rbt.Tuner(
         waits_in(tmp_path),
@@ -34,14 +35,15 @@ def test_checks_that_were_stopped_continue(tmp_path):
         bundle=BUNDLE,
         tune_config=rbt.TuneConfig(metric="score", seed=1),
         run_config=rbt.RunConfig(
-            name="s", storage_path=tmp_path / "studies", verbose=0, recheck=0, num_workers=1, backend="local"
+            name="s", storage_path=tmp_path / "studies", verbose=1, recheck=0, num_workers=1, backend="local"
         ),
     ).fit()
     (tmp_path / "go").unlink()
-    (tmp_path / "started").unlink()
+    shown = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", shown)
 
     def interrupt():
-        while not (tmp_path / "started").exists():
+        while "0/3 trials" not in shown.getvalue():
             time.sleep(0.01)
         os.kill(os.getpid(), signal.SIGINT)
 

@@ -76,6 +76,11 @@ def test_at_the_edge_of_a_domain_there_are_fewer_neighbours():
     assert neighbours(space, np.array([19.0]), 0.05, 50, 0).ravel().tolist() == [18]
 
 
+def test_a_config_without_parameters_has_no_neighbours():
+    space = Space.of({"constant": 3})
+    assert neighbours(space, np.empty(0), 0.05, 5, 0).shape == (0, 0)
+
+
 def test_conditional_parameters_stay_inactive():
     ConfigSpace = pytest.importorskip("ConfigSpace")
     given_space = ConfigSpace.ConfigurationSpace(seed=0)
