@@ -119,7 +119,7 @@ and one always kills its worker; random points and Sobol points over prices, one
 - another process reads the same table;
 - no process of the study is running, wherever it is in the process tree;
 - the study's folder holds only the journal and the lock, and its private temporary folder and `/dev/shm` are empty;
-- the driver has no more open descriptors than without faults (on Ray, within five seconds after the pool ends, because Ray
+- the driver has no more open descriptors than without faults (on Ray, within half a minute after the pool ends, because Ray
   closes its last connections in threads);
 - no driver printed a traceback, and no driver ended early unless a fault caused it.
 
