@@ -149,6 +149,7 @@ def test_the_table_does_not_depend_on_the_number_of_workers(tmp_path, scheduler)
     assert tables[0].pareto_front()
 
 
+@pytest.mark.slow
 def test_a_study_on_ray_has_the_table_of_a_local_one(tmp_path):
     one_ray.keep()
     try:
