@@ -122,15 +122,19 @@ def test_the_front_is_that_of_brute_force(tmp_path, modes):
     assert results.hypervolume()[-1] == pytest.approx(hypervolume(in_order, worst))
 
 
-def test_metrics_that_are_negated_and_minimized_give_the_same_search(tmp_path):
-    def negated(params, data):
-        return {name: -value for name, value in curve(params, data).items()}
+def test_a_metric_that_is_negated_and_maximized_is_searched_alike(tmp_path):
+    tables = []
+    for number, modes in enumerate(itertools.product(("min", "max"), repeat=2)):
+        signs = {name: -1 if mode == "max" else 1 for name, mode in zip(("f1", "f2"), modes, strict=True)}
 
-    points = [
-        fit(tmp_path, objective, name=f"{number}", mode=modes).table.points
-        for number, (objective, modes) in enumerate([(curve, ["min", "min"]), (negated, ["max", "max"])])
-    ]
-    np.testing.assert_array_equal(*points)
+        def signed(params, data, signs=signs):
+            return {name: signs.get(name, 1) * value for name, value in curve(params, data).items()}
+
+        tables.append(fit(tmp_path, signed, name=f"{number}", mode=list(modes)).table)
+    for table in tables[1:]:
+        np.testing.assert_array_equal(table.points, tables[0].points)
+        np.testing.assert_array_equal(table.losses, tables[0].losses)
+        assert table.front.tolist() == tables[0].front.tolist()
 
 
 SCHEDULED = ["hyperband", "asha", rbt.ASHA(kind="stopping"), "median", "successive_halving"]
@@ -145,6 +149,7 @@ def test_the_table_does_not_depend_on_the_number_of_workers(tmp_path, scheduler)
     assert tables[0].pareto_front()
 
 
+@pytest.mark.slow
 def test_a_study_on_ray_has_the_table_of_a_local_one(tmp_path):
     one_ray.keep()
     try:
