@@ -200,7 +200,8 @@ def _pieces(returns: FloatArray, tests: list[NDArray[np.int64]]) -> list[FloatAr
 
 
 def _equity(returns: FloatArray) -> FloatArray:
-    equity: FloatArray = np.cumprod(1 + np.nan_to_num(returns), dtype=np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        equity: FloatArray = np.cumprod(1 + np.nan_to_num(returns), dtype=np.float64)
     return equity
 
 
@@ -208,8 +209,11 @@ def _sharpe(returns: FloatArray, periods_per_year: float) -> float:
     known = returns[np.isfinite(returns)]
     if len(known) < 2:
         return np.nan
-    mean, variance = float(known.mean()), float(known.var(ddof=1))
-    return mean / float(np.sqrt(variance)) * float(np.sqrt(periods_per_year)) if variance > 1e-12 * mean**2 else np.nan
+    with np.errstate(over="ignore", invalid="ignore"):  # of huge returns
+        mean, variance = float(known.mean()), float(known.var(ddof=1))
+    return (
+        mean / float(np.sqrt(variance)) * float(np.sqrt(periods_per_year)) if variance > 1e-12 * mean * mean else np.nan
+    )
 
 
 def _mean(values: list[float]) -> float:

@@ -54,7 +54,8 @@ def _out_of_sample(record: StudyRecord) -> Chart | None:
 
 def _of_validation(found: ValidationResult, beside: str | None) -> Chart:
     time = found.time.astype(np.float64)
-    paths = np.cumprod(1 + np.nan_to_num(found.paths), axis=1)
+    with np.errstate(over="ignore", invalid="ignore"):  # of huge returns
+        paths = np.cumprod(1 + np.nan_to_num(found.paths), axis=1)
     single = len(paths) == 1
     traces = [
         _line(time, path, "the choice", BEST if single else _OF_PATH, 1.8 if single else 1.0, number == 0, single)

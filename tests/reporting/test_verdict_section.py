@@ -1,16 +1,22 @@
 """The part of the report about the verdict: word, checks, charts, evidence and windows, of studies that really ran."""
 
+import html
 import json
 import math
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import rbt_ray as rbt
+from rbt_ray.analysis.recorded import verdict_inputs
+from rbt_ray.analysis.verdict import judge
 from rbt_ray.block_sums import block_ends
+from rbt_ray.reporting.html import page
 from rbt_ray.reporting.plateau import outline, plateau_of
 from rbt_ray.reporting.text import compact, sentence
+from rbt_ray.store.study_record import read_study
 
 SPACE = {"fast": rbt.randint(2, 40), "slow": rbt.randint(41, 90)}
 CROSS = rbt.objectives.sma_cross()
@@ -39,6 +45,13 @@ def held_out(tmp_path_factory, bundle):
     folder = tmp_path_factory.mktemp("held_out")
     results = fit(folder, "study", bundle, holdout=0.25)
     return results, results.report(folder / "report.html").read_text("utf-8")
+
+
+@pytest.fixture(scope="module")
+def validated(tmp_path_factory, bundle):
+    """The record of a study with a validation."""
+    folder = tmp_path_factory.mktemp("validated")
+    return read_study(fit(folder, "study", bundle, num_samples=12, validation=rbt.CPCV(6, 2)).path)
 
 
 def section_of(text):
@@ -164,6 +177,21 @@ def test_a_validation_is_shown_as_it_was_computed(tmp_path, bundle, read_page, v
     assert len(lines) == len(found.paths) + 1
     assert lines[0]["y"][-1] == pytest.approx(found.equity[-1], rel=1e-5)
     assert lines[-1]["y"][-1] == pytest.approx(found.benchmark_equity[-1], rel=1e-5)
+
+
+@pytest.mark.parametrize("value", [math.nan, 1e300, -1.0, 0.0])
+@pytest.mark.parametrize("name", ["returns", "benchmark"])
+def test_a_report_can_have_any_returns_of_a_validation(tmp_path, validated, name, value):
+    curves = {key: np.array(curve) for key, curve in validated.validated.curves.items()}
+    curves[name][::3] = value
+    try:
+        record = replace(validated, validated=replace(validated.validated, curves=curves))
+    except ValueError:  # a journal with them is refused
+        assert math.isnan(value)
+        return
+    verdict = judge(verdict_inputs(record))
+    json.dumps(verdict.to_dict(), allow_nan=False)
+    assert verdict.sentence in html.unescape(page(record, verdict))
 
 
 def test_a_search_that_learns_without_an_audit_set_has_evidence_but_no_charts(tmp_path, bundle, read_page):
