@@ -173,11 +173,12 @@ class ColumnsOnWindows(OnWindows):
         self, data: BundleView, columns: Mapping[str, FloatArray], _metrics: tuple[str, ...] = ()
     ) -> dict[str, FloatArray]:
         """Returns the values ``(n_configs,)`` in each window, by name."""
-        all_bars = [window.train_within(data.n_bars) for window in self.windows]
         if isinstance(self.objective, Strategy) and self.metric == _SHARPE and not self.min_trades:
             values = self._sharpes(self.objective, data, columns)
         else:
-            values = np.array([self._values(data, columns, bars) for bars in all_bars])
+            values = np.array(
+                [self._values(data, columns, window.train_within(data.n_bars)) for window in self.windows]
+            )
         scored = np.isfinite(values).sum(axis=0).astype(np.float64)
         return dict(zip(self.metrics, [scored, *values], strict=True))
 

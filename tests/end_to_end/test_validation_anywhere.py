@@ -24,8 +24,8 @@ def on_ray():
 
 
 STUDIES = {
-    "by sums": (crossing, {"validation": rbt.WalkForward(8, 2)}),
-    "scored again": (BUILT_IN, {"validation": rbt.WalkForward(7, 3, anchored=True, gap=5), "metric": "calmar"}),
+    "sums": (crossing, {"validation": rbt.WalkForward(8, 2)}),
+    "scored_again": (BUILT_IN, {"validation": rbt.WalkForward(7, 3, anchored=True, gap=5), "metric": "calmar"}),
     "purged": (returned, {"validation": rbt.CPCV(5, 2, purge=4, embargo=2)}),
     "learning": (
         crossing,
