@@ -83,12 +83,12 @@ def pytest_runtest_teardown(item, nextitem):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Keeps the tests that start a Ray in one group, and the slow ones of pools in another: they often share a Ray, and no
-    more than two run. The tests of any other module stay together.
+    """Groups tests by process, sorts the longest groups first, and gives slow tests a longer time limit.
 
-    Tests with vectorbt share a process too, which compiles it for half a minute. The groups that take longest come first:
-    those of Ray, and those with a test whose time limit is above the usual one. Other slow tests get a limit that they
-    reach only if they hang, however busy the machine is.
+    Tests that start a Ray are one group, and slow ones of pools another: tests of a group often share a Ray, and at most
+    two run at a time. Tests with vectorbt share a process too, which compiles it for half a minute. The tests of any other
+    module stay together. Groups of Ray and those with a time limit above the usual one come first. Slow tests without a
+    limit of their own get one that only a test that hangs reaches, however busy the machine is.
     """
     groups = {item: _group_of(item) for item in items}
     if getattr(config.option, "loadgroup", False):

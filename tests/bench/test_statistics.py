@@ -113,7 +113,7 @@ def test_candidates_with_different_results_are_not_timed(late):
         paired(run, run, runs=3)
 
 
-def test_a_side_that_tells_no_digest_beside_one_that_does():
+def test_one_side_prints_a_digest_and_the_other_none():
     with pytest.raises(NotEquivalentError, match="candidate has none"):
         paired(lambda: Sample(1.0, result={"digest": "t"}), lambda: 1.0, runs=3)
 

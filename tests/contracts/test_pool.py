@@ -270,7 +270,7 @@ def test_an_objective_whose_module_is_missing_is_an_error_with_its_name(start_an
         collect(broken, 1)
 
 
-def test_an_objective_that_ends_whoever_loads_it_is_an_error_and_no_trial_s_fault(start_another):
+def test_an_objective_that_ends_each_process_that_loads_it_is_an_error_and_fails_no_trial(start_another):
     broken = start_another(1)
     broken.submit(batch(1, task(Loads(os._exit, 5)), points(1)))
     with pytest.raises(ObjectiveError, match=r"while they load the objective \(exited with code 5, 3 times\)"):

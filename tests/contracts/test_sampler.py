@@ -55,13 +55,11 @@ SPACES = {**FINITE, "mixed": MIXED}
 each = pytest.mark.parametrize("make", SAMPLERS.values(), ids=SAMPLERS)
 
 
-SLOW = {("hpbandster", "branching"), ("hpbandster", "pairs"), ("hpbandster", "constrained")}
-"""Where clauses or constraints exclude configs hpbandster takes seconds."""
-SLOW_TWICE = {*SLOW, ("hpbandster", "one value"), ("optuna", "branching")}
-"""In tests that sample twice, or after an earlier study, these take seconds too."""
+SLOW = {("optuna", "branching"), *(("hpbandster", name) for name in FINITE if name != "one config")}
+"""Where clauses or constraints exclude configs, and where few are left, these take seconds."""
 
 
-def each_in(spaces, slow=SLOW):
+def each_in(spaces):
     """Each sampler in each of these spaces."""
     return pytest.mark.parametrize(
         ("make", "space"),
@@ -70,7 +68,7 @@ def each_in(spaces, slow=SLOW):
                 make,
                 space,
                 id=f"{space_name}-{name}",
-                marks=[pytest.mark.slow] * ((name, space_name) in slow),
+                marks=[pytest.mark.slow] * ((name, space_name) in SLOW),
             )
             for space_name, space in spaces.items()
             for name, make in SAMPLERS.items()
@@ -111,7 +109,7 @@ def test_points_are_allowed_canonical_and_new(make, space):
     assert len({point.tobytes() for point in points}) == len(points)
 
 
-@each_in(FINITE, {*SLOW, ("optuna", "branching")})
+@each_in(FINITE)
 def test_a_finite_space_is_used_up_and_then_there_is_none(make, space):
     sampler = make(space)
     points = play(sampler, space, 10**4)
@@ -120,7 +118,7 @@ def test_a_finite_space_is_used_up_and_then_there_is_none(make, space):
     assert sampler.sample() is None
 
 
-@each_in(SPACES, SLOW_TWICE)
+@each_in(SPACES)
 def test_the_same_events_give_the_same_points(make, space):
     first, second = (play(make(space, seed=3), space, 30) for _ in range(2))
     np.testing.assert_array_equal(first, second)
@@ -170,7 +168,7 @@ def test_a_sampler_continues_if_every_trial_fails(make, fidelity):
         sampler.learn(sampler.sample(), fidelity, math.nan)
 
 
-@each_in(SPACES, SLOW_TWICE)
+@each_in(SPACES)
 def test_points_of_an_earlier_study_are_learned_from_and_not_proposed(make, space):
     rng = np.random.default_rng(0)
     earlier = space.canonical(space.from_unit(rng.random((20, space.n_params))))
@@ -186,9 +184,15 @@ def test_points_of_an_earlier_study_are_learned_from_and_not_proposed(make, spac
     assert len(points) == 20 if space.size is None else len(points) == min(20, space.size - len(known))
 
 
-@each
-@pytest.mark.timeout(60)
-@pytest.mark.parametrize("best", range(5))
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize(
+    ("make", "best"),
+    [
+        pytest.param(make, best, id=f"{best}-{name}", marks=[pytest.mark.slow] * (name == "hpbandster" and best > 0))
+        for best in range(5)
+        for name, make in SAMPLERS.items()
+    ],
+)
 def test_good_configs_that_agree_in_an_option_leave_something_to_propose(make, best):
     space = Space.of({"kind": rbt.choice(["a", "b", "c", "d", "e"]), "x": rbt.uniform(0.0, 1.0)})
     sampler = make(space)

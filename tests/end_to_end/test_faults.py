@@ -31,7 +31,7 @@ def hostile(params, data):
     return {"score": float(n)}
 
 
-@pytest.fixture(scope="module", params=["local", "ray"])
+@pytest.fixture(scope="module", params=["local", pytest.param("ray", marks=pytest.mark.slow)])
 def results(request, tmp_path_factory):
     if request.param == "ray":
         one_ray.keep()

@@ -70,7 +70,7 @@ def small_bundle():
 
 
 @pytest.mark.parametrize("size", ["small", "large"])
-def test_no_way_of_numpys_leads_into_the_prices_or_what_is_kept_of_them(pool, size, tmp_path):
+def test_no_numpy_function_writes_to_prices_or_values_kept_of_them(pool, size, tmp_path):
     bundle = rbt.load_bundle("sample")
     if size == "small":  # Ray sends it in the message, not through shared memory
         small_bundle().save(tmp_path / "small.arrow")
@@ -101,7 +101,7 @@ def test_no_way_of_numpys_leads_into_the_prices_or_what_is_kept_of_them(pool, si
     assert values(outcomes, "refused") == [3, 3, 3]
 
 
-def test_what_a_trial_changes_around_it_the_next_does_not_find(pool, tmp_path):
+def test_the_next_trial_does_not_find_changes_to_the_process(pool, tmp_path):
     place = str(tmp_path)
 
     def meddle(params, data):

@@ -48,7 +48,7 @@ def look(chromium, tmp_path):
             f"--user-data-dir={tmp_path / 'profile'}",
             "--window-size=1280,4000",
             "--enable-logging=stderr",
-            "--virtual-time-budget=3000",
+            "--virtual-time-budget=10000",
             *arguments,
             path.as_uri(),
         ]

@@ -21,7 +21,7 @@ MIXED = Space.of(
     }
 )
 OURS, THEIRS = 20_000, 2858
-"""Numbers of draws. hpbandster takes 50 ms for one; the tests have the power of two samples of 5,000."""
+"""Numbers of draws, few of hpbandster's, which are slow; the tests have the power of two samples of 5,000."""
 SEED = 11
 
 

@@ -178,7 +178,7 @@ def test_a_searcher_of_the_users_that_does_not_know_the_constraints_obeys_them()
     assert [result.loss is None for result in searcher.seen] == [result.config["x"] <= 0.5 for result in searcher.seen]
 
 
-def test_a_searcher_that_proposes_only_what_is_excluded_is_said_to():
+def test_a_searcher_that_proposes_only_excluded_configs_is_an_error():
     class Stubborn:
         done = False
 

@@ -44,7 +44,7 @@ def test_a_finite_space_is_used_up_exactly(searcher, branching, pairs):
 
 
 @both
-def test_what_a_prior_never_draws_is_found_all_the_same(searcher):
+def test_configs_that_a_prior_never_draws_are_found(searcher):
     space = Space(("a", "b"), (Choice(("x", "y", "z"), (1.0, 0.0, 1e-12)), rbt.randint(0, 500)))
     found = searcher(space)
     assert len(as_set(configs(found.ask(10**6)))) == 1500

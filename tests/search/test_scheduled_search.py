@@ -171,7 +171,7 @@ def reversed_below(fidelity):
 
 @pytest.mark.parametrize(("honest_from", "lowest"), [(1 / 9, 1 / 9), (1 / 3, 1 / 3), (1.0, 1.0)])
 @pytest.mark.parametrize("continues", [True, False])
-def test_fidelities_that_mislead_are_found_out_and_left(honest_from, lowest, continues):
+def test_misleading_fidelities_are_detected_and_avoided(honest_from, lowest, continues):
     searcher, _ = search(limit=60, n_calibration=8, calibrate_after=9, continues=continues)
     proposed = run(searcher, loss=reversed_below(honest_from))
     after = [proposal for proposal in proposed if proposal.tag[2] >= 9 + 8]  # a bracket of nine, then the calibration

@@ -75,7 +75,7 @@ def test_a_run_that_ends_in_a_hole_is_the_beginning_of_the_whole(make_market, ex
 @pytest.mark.parametrize("execution", EXECUTIONS)
 @given(seed=st.integers(0, 10**6))
 @settings(max_examples=25, deadline=None)
-def test_what_stands_in_the_weights_of_a_hole_does_not_matter(make_market, execution, seed):
+def test_weights_of_missing_bars_do_not_matter(make_market, execution, seed):
     market = make_market(seed)
     needed = market.bundle.close + (market.bundle.open if execution == "next_open" else 0.0)
     others = np.where(np.isnan(needed), 0.3, market.anywhere)

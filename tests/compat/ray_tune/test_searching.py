@@ -51,7 +51,7 @@ def test_rays_searchers_go_with_a_scheduler_and_learn_how_far_each_came(fit, tmp
     assert [result.config for result in again] == [result.config for result in results]
 
 
-def test_a_search_that_learns_goes_with_a_scheduler(fit):
+def test_a_learning_search_works_with_a_scheduler(fit):
     scheduler = HyperBandScheduler(max_t=9)
     space = {**SPACE, "steps": 100}
     results = fit(

@@ -112,7 +112,7 @@ def test_spaces_nest_and_depend_on_one_another():
         {"a": [({"grid_search": [1, 2]}, 4)], "b": {"grid_search": [(ray_tune.choice([1]), 2), ()]}},
     ],
 )
-def test_what_is_in_tuples_is_drawn_as_rays_own_does(space):
+def test_domains_in_tuples_are_drawn_as_ray_tune_draws_them(space):
     assert generate_samples(space, 2, 0) == rays(space, 2)
 
 

@@ -135,7 +135,7 @@ def test_evaluations_stop_at_the_goal_or_after_two_rejections_in_a_row():
     assert config.should_stop([Decimal(5)])
 
 
-def test_an_objective_function_finds_its_metric_wherever_it_is():
+def test_an_objective_function_finds_its_metric_at_any_place():
     sharpe = ObjectiveFunction("sharpe_ratio")
     view = rbt.load_bundle("sample").view()
     backtest = rbt.backtest(view, np.full((view.n_bars, view.n_symbols), 0.2), missing="zero")

@@ -198,7 +198,7 @@ def test_the_shared_bundle_is_the_studys_and_another_is_opened_by_its_name(flags
         assert (optimizer.results.study.bundle is not None) == is_shared
 
 
-def test_bohb_looks_at_shares_of_the_history_first(flags):
+def test_bohb_evaluates_parts_of_the_history_first(flags):
     optimizer = quiet(
         algorithm_class=objectives.who,
         param_space={"fast": rbt.uniform(1, 9)},

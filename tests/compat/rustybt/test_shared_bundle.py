@@ -151,7 +151,7 @@ def test_a_pool_gives_the_open_bundle_until_another_is_ingested():
         pool.get_bundle("mine")
 
 
-def test_a_pool_is_as_large_as_it_says_and_forgets_what_was_used_least():
+def test_a_pool_keeps_its_size_and_drops_the_least_used():
     for name in ("a", "b", "c"):
         ingest(name)
     pool = BundleConnectionPool(max_pool_size=2)

@@ -43,7 +43,7 @@ def run(script, path, *words, env=None):
 
 
 @pytest.mark.slow
-def test_what_no_node_can_ever_hold_is_refused_at_once_with_what_the_largest_has(tmp_path, users_ray):
+def test_resources_above_those_of_the_largest_node_are_refused_at_once(tmp_path, users_ray):
     address, env = users_ray
     found, said = run(
         """

@@ -59,7 +59,7 @@ def warm_up(pool, job, number):
     collect(pool, 2)
 
 
-def test_cancel_ends_an_endless_batch_and_what_waits_behind_it_runs_elsewhere(pool):
+def test_cancel_ends_an_endless_batch_and_queued_batches_run_on_other_workers(pool):
     job = task(deadly)
     warm_up(pool, job, 1)
     safe, endless = points(3), points(1)
@@ -433,7 +433,7 @@ def test_a_pool_without_address_joins_no_ray_that_runs_already(dying):
 
 
 @pytest.mark.slow
-def test_actors_take_what_they_are_told_to_and_fill_what_there_is(pool):
+def test_actors_take_the_resources_that_are_set_and_fill_the_cluster(pool):
     done = run(
         """
         import json
