@@ -115,15 +115,16 @@ def _against_optuna(results):
     lines = [
         f'## "auto" and {OPTUNA}',
         "",
-        "Both as they come. By group, a seed's figure is the mean of log10(regret + 0.001) over the problems of the group;",
-        "a difference below 0 means that auto is better. Behind means worse with p < 0.05, by group or on any problem of it.",
+        "Both as they come. By group, a seed's figure is the mean of log10(regret + 0.001) over the problems of the group on",
+        "which both ran; a difference below 0 means that auto is better. Behind means worse with p < 0.05.",
         "",
         "| group | evaluations | difference | p by group | seeds in which auto is better | problems in which auto is behind |",
         "|---|---|---|---|---|---|",
     ]
     for group in sorted(results, key="abdefc".index):
         pairs = [(one["tools"].get("auto"), one["tools"].get(OPTUNA)) for one in results[group].values()]
-        if any(side is None for pair in pairs for side in pair):
+        pairs = [pair for pair in pairs if None not in pair]
+        if not pairs:
             continue
         for at in AT:
             differences = np.array([_logs(auto, at) - _logs(other, at) for auto, other in pairs])
