@@ -29,7 +29,7 @@ def page(results, groups):
 
     Args:
         results: by group and problem: "grid", what a grid spends until it is near, by seed, or None; and "tools", by name:
-            "regret" by `AT`, "near" and "ms", a figure a seed each, "code" and "date". Of a run of which no figures by seed
+            "regret" by `AT`, "near" and "ms", a figure a seed each, "most", the cost of a search, "code" and "date". Of a run of which no figures by seed
             are left, "summary" holds "regret" and "near" as medians with intervals, "n_near", "n", "ms", and of "bohb"
             "p_hpbandster". Beside the groups, "wall" holds rows of `search_wall.py` by search: workers, seconds of an
             evaluation, seconds of the search, regret.
@@ -69,21 +69,22 @@ def _table(tools, grid, most):
     last = {tool: np.array(came["regret"]["100"]) for tool, came in by_seed.items()}
     hits = {tool: np.array(came["near"]) for tool, came in by_seed.items()}
     middle = {tool: np.array(came["regret"]["30"]) for tool, came in by_seed.items()}
+    of_auto = hits.get("auto") if tools.get("auto", {}).get("most", most) == most else None
     for tool, came in tools.items():
         summary = came["summary"] if "summary" in came else _summary(came)
         cells = ["{:.3g} [{:.3g}, {:.3g}]".format(*summary["regret"][str(at)]) for at in AT]
         paired = tool in by_seed
         if grid is not None:
-            short = tool == OPTUNA
-            cells.append("" if short else _near(summary) + (_p(hits[tool], hits.get("auto"), ", p ") if paired else ""))
+            short = came.get("most", most) < most
+            cells.append("" if short else _near(summary) + (_p(hits[tool], of_auto, ", p ") if paired else ""))
         cells += [_p(found[tool], found.get("auto")) if paired else "" for found in (middle, last)]
         lines.append(f"| {tool} | " + " | ".join([*cells, f"{summary['ms']:.2f}"]) + " |")
     lines.append("")
     beside = tools.get("bohb", {}).get("summary", {}).get("p_hpbandster", "")
     if p := (_p(last["bohb"], last.get("hpbandster")) if "bohb" in last else beside):
         lines += [f"bohb against hpbandster, at 100: p {p}."]
-    if grid is not None and "auto" in hits:
-        lines += [_beside_grid(np.array(grid), hits["auto"])]
+    if grid is not None and of_auto is not None:
+        lines += [_beside_grid(np.array(grid), of_auto)]
     return [*lines, _of_which_code(tools)]
 
 
@@ -114,15 +115,16 @@ def _against_optuna(results):
     lines = [
         f'## "auto" and {OPTUNA}',
         "",
-        "Both as they come. By group, a seed's figure is the mean of log10(regret + 0.001) over the problems of the group;",
-        "a difference below 0 means that auto is better. Behind means worse with p < 0.05, by group or on any problem of it.",
+        "Both as they come. By group, a seed's figure is the mean of log10(regret + 0.001) over the problems of the group on",
+        "which both ran; a difference below 0 means that auto is better. Behind means worse with p < 0.05.",
         "",
         "| group | evaluations | difference | p by group | seeds in which auto is better | problems in which auto is behind |",
         "|---|---|---|---|---|---|",
     ]
     for group in sorted(results, key="abdefc".index):
         pairs = [(one["tools"].get("auto"), one["tools"].get(OPTUNA)) for one in results[group].values()]
-        if any(side is None for pair in pairs for side in pair):
+        pairs = [pair for pair in pairs if None not in pair]
+        if not pairs:
             continue
         for at in AT:
             differences = np.array([_logs(auto, at) - _logs(other, at) for auto, other in pairs])

@@ -253,17 +253,18 @@ def run_group(group, options):
             tasks = [(tool, MOST[group], seed) for seed in range(options.seeds)]
             with multiprocessing.get_context("fork").Pool(options.processes, _receive, (problem,)) as pool:
                 courses = pool.starmap(_course, tasks, 1)
-            found[tool] = came_to(problem, courses)
+            found[tool] = came_to(problem, courses, max(AT) if tool == OPTUNA else MOST[group])
             shown = ", ".join(f"{np.median([c.at(at) for c in courses]):.3g} at {at}" for at in AT)
             print(f"{problem.name:<40} {tool:<30} {shown}", file=sys.stderr, flush=True)
         yield problem, found
 
 
-def came_to(problem, courses):
-    """Returns the saved data of courses: by seed the regrets, the cost to get near and the time; and the code version."""
+def came_to(problem, courses, most):
+    """Returns the saved data of courses: by seed the regrets, the cost to get near and the time; the cost and the code version."""
     near = NEAR * abs(problem.best) / problem.scale
     return {
         "code": _code(),
+        "most": most,
         "date": time.strftime("%Y-%m-%d"),
         "regret": {str(at): [course.at(at) for course in courses] for at in AT},
         "near": [course.until(near) for course in courses],

@@ -27,21 +27,25 @@ class LocalQuadratic:
     The fit uses results whose options and absent parameters are those of the best config, and of those the ones nearest to
     it: 1.5 for each coefficient. Their farthest distance is the radius. Nearer results have more weight. While there are
     fewer than 1.25 results for each coefficient, the function has no products of different numbers. Its minimum is sought
-    within 0.6 radii of the best config in each number. As results accumulate there, the radius shrinks.
+    within 0.6 radii of the best config in each number. As results accumulate there, the radius shrinks. Where the loss is
+    not smooth, a minimum of the fit means nothing: it is used only if it predicts each result from the others better, in the
+    sum of squares, than their mean does.
 
     Args:
         encoding: the encoded parameters.
 
     Source:
         Conn, Scheinberg and Vicente (2009), "Introduction to Derivative-Free Optimization", SIAM, chapters 4 and 11, for
-        regression models and for trust regions; this one has no other state than the results.
+        regression models and for trust regions; this one has no other state than the results. Allen (1974), "The
+        Relationship between Variable Selection and Data Augmentation and a Method for Prediction", Technometrics 16(1),
+        for the errors of predictions from the other results.
     """
 
     def __init__(self, encoding: Encoding) -> None:
         self._is_number = encoding.n_options == 0
 
     def draw(self, ranking: Ranking, pending: FloatArray, rng: np.random.Generator) -> FloatArray:
-        """Returns candidates, ``(n, n_params)`` levels, best first; none if there are too few results.
+        """Returns candidates, ``(n, n_params)`` levels, best first; none if there are too few results, or not smooth.
 
         Each is at least 0.05 radii away from the 256 nearest results and from the pending configs.
 
@@ -68,7 +72,10 @@ class LocalQuadratic:
         above = losses[rows[nearest]] - losses[0]
         if not radius or not above.any():
             return levels[:0]
-        slope, bend = _fitted((known[nearest] - centre) / radius, above / above.max(), squares)
+        fitted = _fitted((known[nearest] - centre) / radius, above / above.max(), squares)
+        if fitted is None:
+            return levels[:0]
+        slope, bend = fitted
         low, high = -centre / radius, (_HIGHEST - centre) / radius
         lowest = _minimum(slope, bend, np.maximum(low, -_REACH), np.minimum(high, _REACH))
         spread = np.linspace(0.0, _WIDEST, _CANDIDATES)[:, None]
@@ -98,16 +105,28 @@ def _squares(n_numbers: int, n_rows: int) -> tuple[IntArray, IntArray] | None:
     return None
 
 
-def _fitted(steps: FloatArray, losses: FloatArray, squares: tuple[IntArray, IntArray]) -> tuple[FloatArray, FloatArray]:
-    """Returns the gradient at 0, ``(n_numbers,)``, and the matrix of second derivatives of a ridge regression."""
+def _fitted(
+    steps: FloatArray, losses: FloatArray, squares: tuple[IntArray, IntArray]
+) -> tuple[FloatArray, FloatArray] | None:
+    """Returns the gradient at 0, ``(n_numbers,)``, and the matrix of second derivatives of a ridge regression.
+
+    Returns None if it predicts results from the others no better than their mean does.
+    """
     first, second = squares
     n, n_numbers = steps.shape
     features = np.concatenate([np.ones((n, 1)), steps, steps[:, first] * steps[:, second]], axis=1)
-    weighted = features / (1 / _WEIGHT_AT_BEST + np.square(steps).sum(axis=1))[:, None]
-    # einsum sums in a fixed order, and BLAS does not use threads for the solution of so few equations
+    weights = 1 / (1 / _WEIGHT_AT_BEST + np.square(steps).sum(axis=1))
+    weighted = features * weights[:, None]
+    # einsum sums in a fixed order, and BLAS uses no threads for the inverse of so small a matrix
     matrix = np.einsum("ni,nj->ij", weighted, features)
     matrix[np.diag_indices(len(matrix))] += _RIDGE * np.trace(matrix) / len(matrix)
-    coefficients = np.linalg.solve(matrix, np.einsum("ni,n->i", weighted, losses))
+    inverse = np.linalg.inv(matrix)
+    coefficients = np.einsum("ij,j->i", inverse, np.einsum("ni,n->i", weighted, losses))
+    errors = losses - np.einsum("ni,i->n", features, coefficients)
+    errors /= 1 - np.einsum("ni,ni->n", weighted, np.einsum("ij,nj->ni", inverse, features))
+    from_mean = (losses - np.average(losses, weights=weights)) / (1 - weights / weights.sum())
+    if (weights * errors**2).sum() >= (weights * from_mean**2).sum():
+        return None
     bend = np.zeros((n_numbers, n_numbers))
     bend[first, second] += coefficients[1 + n_numbers :]
     bend[second, first] += coefficients[1 + n_numbers :]
