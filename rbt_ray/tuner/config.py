@@ -116,7 +116,7 @@ class TuneConfig:
         scheduler_to_json(self.scheduler)
         if self.validation is not None:
             check_validation(self.validation)
-        for name in ("validation", "warm_start") if several else ():
+        for name in ("validation", "warm_start", "stop") if several else ():
             if getattr(self, name) is not None:
                 raise SettingError(
                     f"`{name}` compares configs by one metric, and `metric` names several: leave one of them out."
