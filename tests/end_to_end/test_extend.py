@@ -117,6 +117,14 @@ def test_a_higher_cost_continues_where_the_lower_one_stopped(tmp_path):
     assert len(set(results.table.trials.tolist())) == len(results)
 
 
+def test_the_proposal_beyond_a_cost_is_the_first_after_the_extension(tmp_path):
+    """One trial at a time, a search at full fidelity is the one asked for at once."""
+    settings = {"search_alg": "bohb", "num_samples": None, "max_pending": 1, "workers": 1, "run": {"exist": "resume"}}
+    once = tuner(tmp_path, "once", max_cost=16.0, **settings).fit()
+    tuner(tmp_path, "parts", max_cost=8.0, **settings).fit()
+    assert tuner(tmp_path, "parts", max_cost=16.0, **settings).fit().table_hash() == once.table_hash()
+
+
 def test_a_finer_grid_runs_only_what_is_new(tmp_path):
     (tmp_path / "log").touch()
 
@@ -247,4 +255,5 @@ def test_a_study_at_a_uri_is_extended_on_any_machine(tmp_path, monkeypatch, home
     monkeypatch.setenv("RBT_RAY_HOME", str(tmp_path / home))
     assert extended(f"{uri}/s", 20).fit().is_done
     monkeypatch.setenv("RBT_RAY_HOME", str(tmp_path / "first"))  # whose journal is not extended, or extended once
+    assert rbt.Tuner.restore(f"{uri}/s", plane).study.num_samples == 20
     assert extended(f"{uri}/s", 30).fit().table_hash() == once.table_hash()

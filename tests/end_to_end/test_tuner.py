@@ -253,7 +253,7 @@ def test_restore_validates_its_arguments(tmp_path):
     with pytest.raises(StudyMismatchError, match="the objective is not the one"):
         rbt.Tuner.restore(folder, crossing)
     with pytest.raises(StudyMismatchError, match="`param_space` is not the one"):
-        rbt.Tuner.restore(folder, square, param_space={"x": rbt.randint(0, 4)})
+        rbt.Tuner.restore(folder, square, param_space={"x": rbt.randint(1, 4)})
     with pytest.raises(StudyNotFoundError):
         rbt.Tuner.restore(tmp_path / "nothing", square)
 

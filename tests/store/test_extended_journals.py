@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 
 import rbt_ray as rbt
+from rbt_ray.columns import Outcomes
 from rbt_ray.errors import JournalError
 from rbt_ray.store import journal_file
 from rbt_ray.store.continuation import study_of
-from rbt_ray.store.journal import Ended, Extended, Journal
+from rbt_ray.store.journal import Ended, Evaluated, Extended, Finished, Journal
 from rbt_ray.store.study_record import read_study
+from rbt_ray.study.draw import AUDIT_FIRST
 from rbt_ray.study.limits import Limits
 from rbt_ray.study.space import Space
 from rbt_ray.study.study import Address, Study
@@ -51,6 +53,16 @@ def test_a_study_is_not_done_after_an_extension(tmp_path):
         assert not read_study(tmp_path).is_done
         journal.append(Ended("done", 1.0, 1, "local"))
         assert read_study(tmp_path).is_done
+
+
+def test_an_audit_set_before_an_extension_does_not_count(tmp_path):
+    outcomes = Outcomes(np.zeros(1, np.uint8), {}, {}, np.zeros(1))
+    batch = Finished(np.array([AUDIT_FIRST]), np.zeros((1, 1)), 1.0, outcomes, "w", 0.0, 0.0, 0.0)
+    with closing(Journal.create(tmp_path, study().to_json())) as journal:
+        journal.append(Evaluated("audit", batch))
+        assert len(read_study(tmp_path).audit) == 1
+        journal.append(Extended(9, None))
+        assert read_study(tmp_path).audit is None
 
 
 def test_versions_without_extensions_refuse_the_journal(tmp_path):
