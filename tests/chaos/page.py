@@ -56,6 +56,26 @@ promise names its tests; `tests/test_promises.py` checks that they exist.
 - Without memory, descriptors, disk space or a working directory, and with closed or full streams, each command ends with a
   documented exit code and an error message. (`test_some_calls_under_some_faults`, `test_every_call_under_every_fault`)
 
+**The verdict, and what follows a search**
+
+- The figures of the verdict are the same for any number of workers, on Ray and after a kill -9, and `show` prints the verdict
+  of the run. (`test_the_same_bits_on_any_workers_and_batches`, `test_the_same_bits_on_ray`,
+  `test_kill_9_during_the_audit_then_resume`, `test_ray_gives_the_same_walk_forward_and_verdict`,
+  `test_a_run_and_show_print_the_same_word_and_sentence`)
+- Changing later prices changes no choice in an earlier window. (`test_prices_after_any_bar_change_no_bit_of_a_choice_made_before`,
+  `test_later_prices_change_no_bit_of_an_earlier_window`)
+- A validation that was killed continues and has the same result. (`test_a_validation_that_was_killed_continues_and_has_the_same_result`)
+- Robustness checks change neither the trial table nor the verdict, and give the same figures for any number of workers and on Ray.
+  (`test_the_study_and_its_verdict_stay_as_they_are`, `test_one_worker_finds_the_same`, `test_ray_finds_the_same`)
+- The number of open trials follows from the number of results, and never from workers or time.
+  (`test_the_table_is_the_same_for_any_number_of_workers`, `test_an_interrupted_study_ends_in_the_same_table`)
+- A study of several metrics has the same table for any number of workers, on Ray and after a stop.
+  (`test_the_table_does_not_depend_on_the_number_of_workers`, `test_a_study_on_ray_has_the_table_of_a_local_one`,
+  `test_a_study_that_was_stopped_continues_to_the_same_table`)
+- An extended study has the table of one that had the later limits from the start. If the search learns, its table depends on the
+  limits alone, and not on when you extended it. (`test_a_search_that_does_not_learn_gives_the_table_asked_for_at_once`,
+  `test_the_table_does_not_depend_on_when_the_study_was_extended`, `test_kill_9_of_an_extension`)
+
 **Disks**
 
 - A power cut loses at most the events since the last flush, which runs every second, and never produces a wrong event. In
