@@ -39,7 +39,7 @@ def optimizer(tmp_path, space=SPACE, **kwds):
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory):
     tmp_path = tmp_path_factory.mktemp("ran")
-    made = optimizer(tmp_path, min_budget=1, max_budget=27, eta=3, n_trials=60, seed=4)
+    made = optimizer(tmp_path, min_budget=1, max_budget=27, eta=3, n_trials=200, seed=4)
     best = made.run(valley)
     yield made, best
     made.cleanup()
