@@ -1,6 +1,5 @@
 """Folders that several processes create at the same time."""
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
@@ -33,6 +32,6 @@ def test_what_is_no_folder_is_named(tmp_path, name):
 
 
 def test_a_folder_that_exists_keeps_its_mode(tmp_path):
-    os.chmod(tmp_path, 0o755)
+    tmp_path.chmod(0o755)
     make_folder(tmp_path)
     assert tmp_path.stat().st_mode & 0o777 == 0o755
