@@ -11,8 +11,7 @@ import rbt_ray as rbt
 from rbt_ray import tune as rbt_tune
 from rbt_ray.columns import Outcomes, Results
 from rbt_ray.errors import SettingError
-from rbt_ray.hypervolume import hypervolume
-from rbt_ray.pareto import fronts
+from rbt_ray.pareto import fronts, hypervolume
 from rbt_ray.search.encoding import Encoding, Ranking
 from rbt_ray.search.front_races import FrontScheduler
 from rbt_ray.search.front_ranking import FrontRanking
