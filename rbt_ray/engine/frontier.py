@@ -17,7 +17,7 @@ from rbt_ray.search.digest_set import DigestSet
 from rbt_ray.search.registry import recorded_kind
 from rbt_ray.search.searcher import Searcher
 from rbt_ray.store.journal import Asked, Finished
-from rbt_ray.study.stop_rule import StopRule, open_before_stop
+from rbt_ray.study.limits import StopRule, open_before_stop
 from rbt_ray.study.study import Study
 from rbt_ray.study.trials import Cost
 from rbt_ray.types import FloatArray, Proposal

@@ -17,9 +17,8 @@ from rbt_ray.study.constraint import Constraint
 from rbt_ray.study.constraint_parser import parse_all
 from rbt_ray.study.field_types import check_types
 from rbt_ray.study.goals import Goal, losses_of
-from rbt_ray.study.limits import Limits
+from rbt_ray.study.limits import Limits, check_stop
 from rbt_ray.study.space import Space
-from rbt_ray.study.stop_rule import check_stop
 from rbt_ray.study.windows import WindowPlan
 from rbt_ray.types import COMPLETED, Config, FidelityKind, FloatArray, Mode
 
