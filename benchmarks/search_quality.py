@@ -47,7 +47,7 @@ from rbt_ray.search.registry import AUTO as CHOSEN
 from rbt_ray.search.registry import make_searcher
 from rbt_ray.search.scheduled_search import ScheduledSearch
 from rbt_ray.search.scheduler import ladder_from
-from rbt_ray.study.choices import Choice
+from rbt_ray.study.domains import Choice
 from rbt_ray.study.numeric_domains import Float
 from rbt_ray.study.study import Address, Study
 from rbt_ray.types import COMPLETED, FAILED

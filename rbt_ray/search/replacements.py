@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from rbt_ray.search.random_draws import RandomSearch
-from rbt_ray.study.choices import Choice
+from rbt_ray.study.domains import Choice
 from rbt_ray.study.space import Space
 from rbt_ray.types import FloatArray
 

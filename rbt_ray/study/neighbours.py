@@ -8,8 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from rbt_ray.errors import SpaceError
-from rbt_ray.study.choices import Choice
-from rbt_ray.study.domains import Domain
+from rbt_ray.study.domains import Choice, Domain
 from rbt_ray.study.priors import UNDER_ONE
 from rbt_ray.study.space import Space
 from rbt_ray.types import FloatArray, IntArray
