@@ -40,7 +40,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks import problems
 from benchmarks.quality_page import AT, MOST, NEAR, OPTUNA, page
 from rbt_ray.columns import Outcomes, Results
-from rbt_ray.engine.window import open_limit
+from rbt_ray.engine.frontier import open_limit
 from rbt_ray.search.hyperband import Hyperband
 from rbt_ray.search.optuna_sampler import OptunaSampler
 from rbt_ray.search.registry import AUTO as CHOSEN

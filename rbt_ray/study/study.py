@@ -112,7 +112,7 @@ class Study:
         search_alg: the searcher's name; "custom" for an object.
         num_samples: how many new configs; None for all.
         seed: the seed of everything random.
-        max_pending: how many trials may be open at once; None: as many as `engine.window.open_limit` says.
+        max_pending: how many trials may be open at once; None: as many as `engine.frontier.open_limit` says.
         deterministic: whether the searcher gets results in the order of its proposals.
         max_cost: the maximum cost, in evaluations at full fidelity.
         points_to_evaluate: configs to evaluate first.
