@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from rbt_ray.errors import SettingError
+from rbt_ray.search.constraints import Replacements
 from rbt_ray.search.digest_set import DigestSet
 from rbt_ray.search.random_draws import RandomSearch
-from rbt_ray.search.replacements import Replacements
 from rbt_ray.search.scheduler import Losses
 from rbt_ray.study.domains import Choice, Domain
 from rbt_ray.study.numeric_domains import Float, Stepped

@@ -12,7 +12,7 @@ import numpy as np
 from ray import tune
 from ray.tune.search import Searcher as RaySearcher
 
-from rbt_ray.search.replacements import Replacements
+from rbt_ray.search.constraints import Replacements
 from rbt_ray.study.domains import Choice, Domain
 from rbt_ray.study.numeric_domains import Float, Stepped
 from rbt_ray.study.space import Space
