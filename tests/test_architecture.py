@@ -37,7 +37,7 @@ MAY_IMPORT = {
     "os_errors": {"errors"},
     "plugins": {"errors"},
     "private_files": set(),
-    "recordable": {"types"},
+    "recordable": {"errors", "types"},
     "arrow_messages": set(),
     "block_sums": {"recordable", "types"},
     "file_lock": set(),

@@ -13,9 +13,9 @@ from rbt_ray.block_sums import N_BLOCKS
 from rbt_ray.columns import Outcomes
 from rbt_ray.errors import JournalError
 from rbt_ray.metric_columns import MetricColumns
+from rbt_ray.recordable import check_types
 from rbt_ray.study.constraint import Constraint
 from rbt_ray.study.constraint_parser import parse_all
-from rbt_ray.study.field_types import check_types
 from rbt_ray.study.goals import Goal, losses_of
 from rbt_ray.study.limits import Limits, check_stop
 from rbt_ray.study.space import Space
