@@ -163,8 +163,8 @@ def _report_of(path: Path) -> Path | None:
 
 def _print_estimate(study: StudyFile, *, as_json: bool) -> int:
     """Measures a few configs of a study, prints the estimate, and returns the exit code."""
+    from rbt_ray.reporting.text import duration
     from rbt_ray.tuner.estimate import estimate
-    from rbt_ray.tuner.progress import duration
 
     found = estimate(study.objective, study.param_space, study.bundle, study.tune_config, study.run_config)
     if as_json:
