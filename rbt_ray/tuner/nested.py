@@ -22,7 +22,7 @@ from rbt_ray.study.study import Study
 from rbt_ray.study.trials import nested_seed
 from rbt_ray.study.windows import Window
 from rbt_ray.tuner.config import RunConfig
-from rbt_ray.tuner.near_configs import Evaluate
+from rbt_ray.tuner.neighbours import Evaluate
 from rbt_ray.tuner.plan import StudyPlan
 from rbt_ray.tuner.result_grid import ResultGrid
 from rbt_ray.types import FloatArray

@@ -20,11 +20,10 @@ from rbt_ray.objectives.out_of_sample import OutOfSample
 from rbt_ray.objectives.variants import CASE, SCALED, Change, variants_of
 from rbt_ray.pool.pool import Batch, Job, WorkerPool
 from rbt_ray.store.table import TrialTable
-from rbt_ray.study.neighbours import is_config, levels, moved, neighbours
 from rbt_ray.study.space import Space, grid_search
 from rbt_ray.study.trials import nested_seed, trial_seeds
 from rbt_ray.study.windows import Window
-from rbt_ray.tuner.near_configs import RADIUS, values_at
+from rbt_ray.tuner.neighbours import RADIUS, is_config, levels, moved, neighbours, values_at
 from rbt_ray.tuner.nested import NestedStudies, alone, evaluator, run_configs
 from rbt_ray.types import FloatArray, is_integer, is_real
 
