@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rbt_ray.block_sums import OF_GROWTH
 from rbt_ray.data.bundle import Bundle, PriceChecker
 from rbt_ray.data.fidelity import cut_to_fidelity, share_of
 from rbt_ray.data.memo import Memo
@@ -193,7 +194,7 @@ class Worker:
             if all_trials
             else is_recorded(self._task.seed, batch.trials, self._task.n_planned)
         )
-        return BlockRequest.of(np.flatnonzero(recorded), benchmark)
+        return BlockRequest.of(np.flatnonzero(recorded), benchmark, self._task.metric in OF_GROWTH)
 
     def _review(self, batch: Batch) -> Review:
         seed = int(trial_seeds(self._task.seed, batch.trials)[0])

@@ -20,9 +20,9 @@ from rbt_ray.objectives.sweep.layout import (
     return_steps,
     return_tables,
 )
-from rbt_ray.objectives.sweep.statistics import LOW, STATE
+from rbt_ray.objectives.sweep.statistics import MEAN, STATE
 from rbt_ray.simulate.costs import INITIAL_CASH
-from rbt_ray.types import Execution, FloatArray, Rebalance
+from rbt_ray.types import Execution, FloatArray, IntArray, Rebalance
 
 if TYPE_CHECKING:
     from rbt_ray.data.view import BundleView
@@ -31,10 +31,10 @@ Advance: TypeAlias = Callable[[int, int, NDArray[np.uint64]], None]
 """Advances the statistics over `tiles` tiles from `first` on; called as `advance(first, tiles, words)`."""
 
 
-def new_state(n_rows: int) -> FloatArray:
-    """Returns the statistics of `n_rows` configs before the first bar; see `statistics.STATE`."""
-    state = aligned(len(STATE) * n_rows)
-    state[: (LOW + 1) * n_rows] = 1.0
+def new_state(n_rows: int, n_segments: int) -> FloatArray:
+    """Returns the statistics of `n_rows` configs before the first bar of each segment; see `statistics.STATE`."""
+    state = aligned(n_segments * len(STATE) * n_rows)
+    state.reshape(n_segments, -1)[:, : MEAN * n_rows] = 1.0
     return state
 
 
@@ -45,6 +45,7 @@ def open_account(
     cost: float,
     moments: bool,
     state: FloatArray,
+    segments: IntArray,
     blocks: BlockTable,
 ) -> Advance:
     """Returns a function that advances `state` and `blocks` by the given accounting.
@@ -56,9 +57,10 @@ def open_account(
         cost: cost per unit of turnover, as a fraction.
         moments: whether to update the third and fourth moments and the downside.
         state: the result of `new_state`; it is changed in place.
+        segments: ``(n_segments,)`` the bar after the last one of each segment.
         blocks: the block sums; they are changed in place.
     """
-    n_rows, n_bars, n_symbols = len(state) // len(STATE), view.n_bars, view.n_symbols
+    n_rows, n_bars, n_symbols = len(state) // (len(STATE) * len(segments)), view.n_bars, view.n_symbols
     lag = 0 if execution == "close" else 1
     buffer = aligned(2 * WIDTH * TILE)
     targets = np.zeros(2 * n_rows // WIDTH * n_symbols, np.uint8)
@@ -88,6 +90,6 @@ def open_account(
             tile, bit = divmod(int(decided), TILE)
             if first <= tile < first + tiles:
                 table[tile - first, :, symbol, bit // 64] &= ~np.uint64(1 << bit % 64)
-        kernel(words, first, tiles, n_bars, n_symbols, lag, *own, state, buffer, *of_blocks)
+        kernel(words, first, tiles, n_bars, n_symbols, lag, *own, state, segments, buffer, *of_blocks)
 
     return advance

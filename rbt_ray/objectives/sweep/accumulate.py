@@ -35,9 +35,7 @@ from rbt_ray.objectives.sweep.statistics import (
     STATE,
     TRADED,
     TRIPS,
-    advance,
-    advance_moments,
-    advance_with_blocks,
+    advance_part,
     block_at,
     inlined,
 )
@@ -57,6 +55,12 @@ def _n_masks(n_symbols: int) -> int:
 
 
 @inlined  # type: ignore[untyped-decorator]
+def _below(bit: int) -> np.uint64:
+    """Returns a word with the bits below `bit` set, which may be below 0 or above 64."""
+    return ALL if bit >= 64 else ((ONE << np.uint64(max(bit, 0))) - ONE)
+
+
+@inlined  # type: ignore[untyped-decorator]
 def _positions(
     words: NDArray[np.uint64],
     at: int,
@@ -64,13 +68,18 @@ def _positions(
     priced_at: int,
     n_symbols: int,
     lag: int,
+    begin: int,
+    end: int,
     bars: int,
     carry: NDArray[np.uint64],
     carry_at: int,
     masks: NDArray[np.uint64],
     masks_at: int,
 ) -> tuple[int, int, int]:
-    """Writes the masks of one config and tile, and returns the number of held, changed and ended positions."""
+    """Writes the masks of one config, and returns the number of held, changed and ended positions.
+
+    Both are those of the bars `begin` to `end` of a tile with `bars` bars; other bits of the masks are 0.
+    """
     n_held, n_changes, n_ended = np.uint64(0), np.uint64(0), np.uint64(0)
     in_market = masks_at + n_symbols * MASKS
     for k in range(WORDS):
@@ -79,12 +88,12 @@ def _positions(
         decided_before = carry[carry_at + i] & ONE
         held_before = carry[carry_at + i] >> ONE
         for k in range(WORDS):
-            left = bars - 64 * k
-            inside = ALL if left >= 64 else ((ONE << np.uint64(max(left, 0))) - ONE)
-            usable = priced[priced_at + i * WORDS + k] & inside
+            inside = _below(end - 64 * k) & ~_below(begin - 64 * k)
+            usable = priced[priced_at + i * WORDS + k]  # 0 after the last bar
             decided = words[at + i * WORDS + k] & usable
-            new = (((decided << ONE) | decided_before) if lag == 1 else decided) & usable
-            old = ((new << ONE) | held_before) & inside
+            held = (((decided << ONE) | decided_before) if lag == 1 else decided) & usable
+            old = ((held << ONE) | held_before) & inside
+            new = held & inside
             changed = old ^ new
             masks[masks_at + i * MASKS + k] = new
             masks[masks_at + i * MASKS + WORDS + k] = old
@@ -92,8 +101,9 @@ def _positions(
             n_held += popcount(new)
             n_changes += popcount(changed)
             n_ended += popcount(changed & old)
-            decided_before, held_before = decided >> TOP, new >> TOP
-        carry[carry_at + i] = decided_before | (held_before << ONE)
+            decided_before, held_before = decided >> TOP, held >> TOP
+        if end == bars:
+            carry[carry_at + i] = decided_before | (held_before << ONE)
     return int(n_held), int(n_changes), int(n_ended)
 
 
@@ -136,13 +146,14 @@ def _returns(
     rise: FloatArray,
     growth: FloatArray,
     at: int,
-    bars: int,
+    begin: int,
+    end: int,
     n_symbols: int,
     cost: float,
     buffer: FloatArray,
     row: int,
 ) -> tuple[float, float, float, float]:
-    """Writes the returns of four configs on the bars of a tile, and returns the turnover of each.
+    """Writes the returns of four configs on the bars `begin` to `end` of a tile, and returns the turnover of each.
 
     Four configs by 16 bars are in registers at a time, so that each value is loaded once for four configs: the returns of
     many symbols do not fit into the first-level cache. Bars on which no config holds anything are skipped: their returns
@@ -153,7 +164,7 @@ def _returns(
     b, c, d = _n_masks(n_symbols) * 8, 2 * _n_masks(n_symbols) * 8, 3 * _n_masks(n_symbols) * 8
     zero, count, share = splat(0.0), splat(np.float64(n_symbols)), splat(1.0 / n_symbols)
     traded_a, traded_b, traded_c, traded_d = zero, zero, zero, zero
-    for k in range(0, (bars + WIDTH - 1) // WIDTH, 2):
+    for k in range(begin // (2 * WIDTH) * 2, (end + WIDTH - 1) // WIDTH, 2):
         to = row + k * WIDTH
         any_held = np.uint8(0)
         for config in range(TOGETHER):
@@ -215,7 +226,7 @@ def _returns(
 
 @compiled(
     WORD_TABLE, INTEGER, INTEGER, INTEGER, INTEGER, INTEGER, VECTOR, VECTOR, VECTOR, VECTOR, WORD_TABLE, NUMBER, FLAG,
-    uint64[::1], float64[::1], float64[::1], FLAGS, COUNTS, VECTOR, float64[::1],
+    uint64[::1], float64[::1], COUNTS, float64[::1], FLAGS, COUNTS, VECTOR, float64[::1],
 )  # fmt: skip
 def accumulate(
     words: NDArray[np.uint64],
@@ -233,6 +244,7 @@ def accumulate(
     moments: bool,
     carry: NDArray[np.uint64],
     state: FloatArray,
+    segments: IntArray,
     buffer: FloatArray,
     wanted: NDArray[np.uint8],
     ends: IntArray,
@@ -256,55 +268,49 @@ def accumulate(
         cost: cost per unit of turnover, as a fraction.
         moments: whether to update the third and fourth moments and the downside.
         carry: ``(n_configs, n_symbols)`` flat: the last bar's decision in bit 0, the position held in bit 1.
-        state: ``(n_statistics, n_configs)`` flat, `n_configs` a multiple of 8; see `statistics.STATE`.
+        state: ``(n_segments, n_statistics, n_configs)`` flat, `n_configs` a multiple of 8; see `statistics.STATE`. Each
+            segment has the statistics of its bars alone; positions carry over.
+        segments: ``(n_segments,)`` the bar after the last one of each segment, increasing; the last is `n_bars`.
         buffer: ``(2, 8, 128)`` flat: scratch memory.
         wanted: of a `blocks.BlockTable`, as the next three: whether block sums of any of eight configs are wanted.
         ends: the bar after the last one of each block.
         benchmark: returns of the benchmark.
         sums: the block sums.
     """
-    n_configs = len(state) // len(STATE)
+    n_configs = len(state) // (len(STATE) * len(segments))
     columns = WIDTH * TILE
     share = 1.0 / n_symbols
     masks = np.empty(TOGETHER * _n_masks(n_symbols), np.uint64)
     for tile in range(first, first + tiles):
         start = tile * TILE
         bars = min(TILE, n_bars - start)
-        first_block = block_at(ends, start)
+        first_block, first_segment = block_at(ends, start), block_at(segments, start)
         for group in range(0, n_configs, WIDTH):
-            for member in range(0, WIDTH, TOGETHER):
-                for one in range(TOGETHER):
-                    config = group + member + one
-                    at = ((tile - first) * n_configs + config) * n_symbols * WORDS
-                    held, changes, ended = _positions(
-                        words, at, priced, tile * n_symbols * WORDS, n_symbols, lag, bars, carry, config * n_symbols,
-                        masks, one * _n_masks(n_symbols),
+            begin, segment = 0, first_segment
+            while begin < bars:
+                end = min(bars, segments[segment] - start)
+                column = segment * len(STATE) * n_configs + group
+                for member in range(0, WIDTH, TOGETHER):
+                    for one in range(TOGETHER):
+                        config = group + member + one
+                        at = ((tile - first) * n_configs + config) * n_symbols * WORDS
+                        held, changes, ended = _positions(
+                            words, at, priced, tile * n_symbols * WORDS, n_symbols, lag, begin, end, bars, carry,
+                            config * n_symbols, masks, one * _n_masks(n_symbols),
+                        )  # fmt: skip
+                        state[HELD * n_configs + column + member + one] += held * share
+                        state[FILLS * n_configs + column + member + one] += changes
+                        state[TRIPS * n_configs + column + member + one] += ended
+                    traded = _returns(
+                        masks, before, after, rise, growth, tile * n_symbols * TILE, begin, end, n_symbols, cost, buffer,
+                        member * TILE,
                     )  # fmt: skip
-                    state[HELD * n_configs + config] += held * share
-                    state[FILLS * n_configs + config] += changes
-                    state[TRIPS * n_configs + config] += ended
-                traded = _returns(
-                    masks,
-                    before,
-                    after,
-                    rise,
-                    growth,
-                    tile * n_symbols * TILE,
-                    bars,
-                    n_symbols,
-                    cost,
-                    buffer,
-                    member * TILE,
-                )
-                for one in range(TOGETHER):
-                    state[TRADED * n_configs + group + member + one] += traded[one]
-            for k in range(0, bars, WIDTH):
-                transpose(buffer, k, TILE, columns + k * WIDTH)
-            if moments:
-                advance_moments(buffer, columns, start, bars, state, n_configs, group)
-            if wanted[group // WIDTH]:
-                advance_with_blocks(
-                    buffer, columns, start, bars, first_block, ends, benchmark, sums, state, n_configs, group
-                )
-            else:
-                advance(buffer, columns, start, bars, state, n_configs, group)
+                    for one in range(TOGETHER):
+                        state[TRADED * n_configs + column + member + one] += traded[one]
+                for k in range(begin // WIDTH * WIDTH, end, WIDTH):
+                    transpose(buffer, k, TILE, columns + k * WIDTH)
+                advance_part(
+                    buffer, columns, begin, end, start, segment, segments, moments, wanted[group // WIDTH], first_block, ends,
+                    benchmark, sums, state, n_configs, group,
+                )  # fmt: skip
+                begin, segment = end, segment + 1

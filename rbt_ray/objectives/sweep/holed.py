@@ -20,9 +20,7 @@ from rbt_ray.objectives.sweep.statistics import (
     STATE,
     TRADED,
     TRIPS,
-    advance,
-    advance_moments,
-    advance_with_blocks,
+    advance_part,
     block_at,
 )
 from rbt_ray.simulate.compiled import COUNTS, FLAG, INTEGER, NUMBER, VECTOR, compiled
@@ -31,7 +29,7 @@ from rbt_ray.types import FloatArray, IntArray
 
 @compiled(
     WORD_TABLE, INTEGER, INTEGER, INTEGER, INTEGER, INTEGER, VECTOR, VECTOR, VECTOR, FLAGS, NUMBER, FLAG, float64[::1],
-    uint8[::1], float64[::1], float64[::1], FLAGS, COUNTS, VECTOR, float64[::1],
+    uint8[::1], float64[::1], COUNTS, float64[::1], FLAGS, COUNTS, VECTOR, float64[::1],
 )  # fmt: skip
 def reset_over_holes(
     words: NDArray[np.uint64],
@@ -49,6 +47,7 @@ def reset_over_holes(
     weights: FloatArray,
     targets: NDArray[np.uint8],
     state: FloatArray,
+    segments: IntArray,
     buffer: FloatArray,
     wanted: NDArray[np.uint8],
     ends: IntArray,
@@ -65,7 +64,7 @@ def reset_over_holes(
         weights: ``(n_symbols, n_configs)`` flat: the weights since the last fill.
         targets: ``(2, n_configs / 8, n_symbols)`` flat, one bit per config: the current targets, and the targets filled last.
     """
-    n_configs = len(state) // len(STATE)
+    n_configs = len(state) // (len(STATE) * len(segments))
     filled = n_configs // WIDTH * n_symbols
     bits = np.empty(n_symbols * TILE, np.uint8)
     zero, one, share, fee = splat(0.0), splat(1.0), splat(1.0 / n_symbols), splat(cost)
@@ -73,47 +72,50 @@ def reset_over_holes(
     for tile in range(first, first + tiles):
         start = tile * TILE
         bars = min(TILE, n_bars - start)
-        first_block = block_at(ends, start)
+        first_block, first_segment = block_at(ends, start), block_at(segments, start)
         for group in range(0, n_configs, WIDTH):
             turn(words, ((tile - first) * n_configs + group) * n_symbols * WORDS, n_symbols, bits)
             own = group // WIDTH * n_symbols
-            fills, trips = load(state, FILLS * n_configs + group), load(state, TRIPS * n_configs + group)
-            traded, exposure = load(state, TRADED * n_configs + group), load(state, HELD * n_configs + group)
-            for t in range(bars):
-                row = (start + t) * n_symbols
-                gain, drifted = zero, one
-                for i in range(n_symbols):
-                    weight = load(weights, i * n_configs + group)
-                    gain = gain + weight * splat(before[row + i])
-                    drifted = drifted + weight * splat(growth[row + i] - 1.0)
-                moved, gross = zero, zero
-                for i in range(n_symbols):
-                    weight = load(weights, i * n_configs + group) * splat(growth[row + i]) / drifted
-                    if priced[row + i]:
-                        now = bits[i * TILE + t]
-                        target = targets[own + i] if lag == 1 else now
-                        targets[own + i] = now
-                        changed = target ^ targets[filled + own + i]
-                        targets[filled + own + i] = target
-                        fills = add_where(changed, fills, one)
-                        trips = add_where(np.uint8(changed & ~target), trips, one)
-                        new_weight = where(target, share, zero)
-                        moved = moved + absolute(new_weight - weight)
-                        weight = new_weight
-                    gain = gain + weight * splat(after[row + i])
-                    gross = gross + weight
-                    store(weights, i * n_configs + group, weight)
-                traded = traded + moved
-                exposure = exposure + gross
-                # A carried holding can be worth more than the equity. Without equity the run ends, which module `run` handles.
-                store(buffer, t * WIDTH, where(above(drifted, zero), gain - moved * fee, ruin))
-            store(state, FILLS * n_configs + group, fills)
-            store(state, TRIPS * n_configs + group, trips)
-            store(state, TRADED * n_configs + group, traded)
-            store(state, HELD * n_configs + group, exposure)
-            if moments:
-                advance_moments(buffer, 0, start, bars, state, n_configs, group)
-            if wanted[group // WIDTH]:
-                advance_with_blocks(buffer, 0, start, bars, first_block, ends, benchmark, sums, state, n_configs, group)
-            else:
-                advance(buffer, 0, start, bars, state, n_configs, group)
+            begin, segment = 0, first_segment
+            while begin < bars:
+                end = min(bars, segments[segment] - start)
+                column = segment * len(STATE) * n_configs + group
+                fills, trips = load(state, FILLS * n_configs + column), load(state, TRIPS * n_configs + column)
+                traded, exposure = load(state, TRADED * n_configs + column), load(state, HELD * n_configs + column)
+                for t in range(begin, end):
+                    row = (start + t) * n_symbols
+                    gain, drifted = zero, one
+                    for i in range(n_symbols):
+                        weight = load(weights, i * n_configs + group)
+                        gain = gain + weight * splat(before[row + i])
+                        drifted = drifted + weight * splat(growth[row + i] - 1.0)
+                    moved, gross = zero, zero
+                    for i in range(n_symbols):
+                        weight = load(weights, i * n_configs + group) * splat(growth[row + i]) / drifted
+                        if priced[row + i]:
+                            now = bits[i * TILE + t]
+                            target = targets[own + i] if lag == 1 else now
+                            targets[own + i] = now
+                            changed = target ^ targets[filled + own + i]
+                            targets[filled + own + i] = target
+                            fills = add_where(changed, fills, one)
+                            trips = add_where(np.uint8(changed & ~target), trips, one)
+                            new_weight = where(target, share, zero)
+                            moved = moved + absolute(new_weight - weight)
+                            weight = new_weight
+                        gain = gain + weight * splat(after[row + i])
+                        gross = gross + weight
+                        store(weights, i * n_configs + group, weight)
+                    traded = traded + moved
+                    exposure = exposure + gross
+                    # A carried holding can be worth more than the equity. Without equity the run ends, which module `run` handles.
+                    store(buffer, t * WIDTH, where(above(drifted, zero), gain - moved * fee, ruin))
+                store(state, FILLS * n_configs + column, fills)
+                store(state, TRIPS * n_configs + column, trips)
+                store(state, TRADED * n_configs + column, traded)
+                store(state, HELD * n_configs + column, exposure)
+                advance_part(
+                    buffer, 0, begin, end, start, segment, segments, moments, wanted[group // WIDTH], first_block, ends,
+                    benchmark, sums, state, n_configs, group,
+                )  # fmt: skip
+                begin, segment = end, segment + 1

@@ -25,10 +25,10 @@ from rbt_ray.objectives.sweep.simd import add_product, least, load, load_splat, 
 from rbt_ray.types import FloatArray, IntArray
 
 STATE = (
-    "equity", "ratio", "low", "mean", "squares", "cubes", "fourths", "downside", "traded", "held", "fills", "trips",
+    "equity", "ratio", "low", "trough", "mean", "squares", "cubes", "fourths", "downside", "traded", "held", "fills", "trips",
 )  # fmt: skip
-"""The statistics of a config between tiles: the first three start at 1, the others at 0."""
-EQUITY, RATIO, LOW, MEAN, SQUARES, CUBES, FOURTHS, DOWNSIDE, TRADED, HELD, FILLS, TRIPS = range(12)
+"""The statistics of a config between tiles: the first four start at 1, the others at 0."""
+EQUITY, RATIO, LOW, TROUGH, MEAN, SQUARES, CUBES, FOURTHS, DOWNSIDE, TRADED, HELD, FILLS, TRIPS = range(13)
 
 inlined = numba.njit(inline="always", nogil=True, error_model="numpy")
 
@@ -59,6 +59,46 @@ def _store_tile(
 
 
 @inlined  # type: ignore[untyped-decorator]
+def advance_part(
+    buffer: FloatArray, at: int, first: int, last: int, start: int, segment: int, segments: IntArray, moments: bool,
+    wanted: int, block: int, ends: IntArray, benchmark: FloatArray, sums: FloatArray,
+    state: FloatArray, n_configs: int, group: int,
+) -> None:  # fmt: skip
+    """Updates what is derived from the returns of the bars `first` to `last` of a tile, which are in one segment.
+
+    Args:
+        buffer: holds the returns of eight configs on the bars of the tile.
+        at: index of those of the tile's first bar.
+        first: the first bar, as the next one counted from the start of the tile.
+        last: the bar after the last one.
+        start: the first bar of the tile.
+        segment: the segment.
+        segments: the bar after the last one of each segment. Block sums are computed with one segment only.
+        moments: whether to update the third and fourth moments and the downside.
+        wanted: whether to update block sums; of `blocks.BlockTable`, as `ends`, `benchmark` and `sums`.
+        block: the block in which the tile starts.
+        ends: see `wanted`.
+        benchmark: see `wanted`.
+        sums: see `wanted`.
+        state: ``(n_segments, n_statistics, n_configs)`` flat.
+        n_configs: configs in `state`.
+        group: the first of the eight configs.
+    """
+    column = segment * len(STATE) * n_configs + group
+    before = start + first
+    if segment > 0:
+        before -= segments[segment - 1]
+    if moments:
+        advance_moments(buffer, at + first * WIDTH, before, last - first, state, n_configs, column)
+    if wanted:
+        advance_with_blocks(buffer, at, start, last, block, ends, benchmark, sums, state, n_configs, group)
+    elif len(segments) > 1:
+        advance_segment(buffer, at + first * WIDTH, before, last - first, state, n_configs, column)
+    else:
+        advance(buffer, at, start, last, state, n_configs, group)
+
+
+@inlined  # type: ignore[untyped-decorator]
 def advance(buffer: FloatArray, at: int, start: int, bars: int, state: FloatArray, n_configs: int, group: int) -> None:
     """Updates equity, drawdown, mean and squares of eight configs over the bars of a tile."""
     equity = load(state, EQUITY * n_configs + group)
@@ -69,6 +109,25 @@ def advance(buffer: FloatArray, at: int, start: int, bars: int, state: FloatArra
     for t in range(bars):
         r = load(buffer, at + t * WIDTH)
         equity, ratio, low, total, squares = _add_bar(r, mean, equity, ratio, low, total, squares)
+    _store_tile(equity, ratio, low, mean, total, squares, start, bars, state, n_configs, group)
+
+
+@inlined  # type: ignore[untyped-decorator]
+def advance_segment(
+    buffer: FloatArray, at: int, start: int, bars: int, state: FloatArray, n_configs: int, group: int
+) -> None:
+    """Updates what `advance` does and the trough, the lowest equity, with which drawdowns of segments are merged."""
+    equity = load(state, EQUITY * n_configs + group)
+    ratio = load(state, RATIO * n_configs + group)
+    low = load(state, LOW * n_configs + group)
+    trough = load(state, TROUGH * n_configs + group)
+    mean = load(state, MEAN * n_configs + group)
+    total, squares = splat(0.0), splat(0.0)
+    for t in range(bars):
+        r = load(buffer, at + t * WIDTH)
+        equity, ratio, low, total, squares = _add_bar(r, mean, equity, ratio, low, total, squares)
+        trough = least(equity, trough)
+    store(state, TROUGH * n_configs + group, trough)
     _store_tile(equity, ratio, low, mean, total, squares, start, bars, state, n_configs, group)
 
 
@@ -88,18 +147,18 @@ def advance_with_blocks(
 ) -> None:
     """Updates what `advance` does, to the same bits, and block sums; the tile starts in `block` of a `blocks.BlockTable`.
 
-    One loop does both: `advance` waits for the product of the bar before, and the sums use that time.
+    One loop does both: `advance` waits for the product of the bar before, and the sums use that time. A table with room for it
+    gets the equity at the end of each block.
     """
     equity = load(state, EQUITY * n_configs + group)
     ratio = load(state, RATIO * n_configs + group)
     low = load(state, LOW * n_configs + group)
     mean = load(state, MEAN * n_configs + group)
     total, squares, one = splat(0.0), splat(0.0), splat(1.0)
-    first = 0
+    first, stride = 0, n_configs + WIDTH
     while first < bars:
         while ends[block] <= start + first:
             block += 1
-        stride = n_configs + WIDTH
         plain = block * stride + group
         square, product = plain + len(ends) * stride, plain + 2 * len(ends) * stride
         own, own_squares, products = load(sums, plain), load(sums, square), load(sums, product)
@@ -113,6 +172,8 @@ def advance_with_blocks(
         store(sums, plain, own)
         store(sums, square, own_squares)
         store(sums, product, products)
+        if len(sums) > 3 * len(ends) * stride:
+            store(sums, plain + 3 * len(ends) * stride, equity)
         first = last
     _store_tile(equity, ratio, low, mean, total, squares, start, bars, state, n_configs, group)
 
@@ -139,7 +200,6 @@ def advance_moments(
     store(state, DOWNSIDE * n_configs + group, downside)
 
     n_a, n_b = np.float64(start), np.float64(bars)
-    n = n_a + n_b
     shift = s1 / splat(n_b)
     square = shift * shift
     # Central moments of the tile.
@@ -148,9 +208,32 @@ def advance_moments(
     m4 = s4 - splat(4.0) * shift * s3 + splat(6.0) * square * s2 - splat(3.0 * n_b) * square * square
     # Merge with the bars before the tile; `shift` is also the difference of the two means.
     squares = load(state, SQUARES * n_configs + group)
-    cubes = load(state, CUBES * n_configs + group)
+    cubes, fourths = load(state, CUBES * n_configs + group), load(state, FOURTHS * n_configs + group)
+    cubes, fourths = merged_moments(n_a, n_b, shift, squares, cubes, fourths, m2, m3, m4)
+    store(state, CUBES * n_configs + group, cubes)
+    store(state, FOURTHS * n_configs + group, fourths)
+
+
+@inlined  # type: ignore[untyped-decorator]
+def merged_moments(
+    n_a: float, n_b: float, shift: Any, squares: Any, cubes: Any, fourths: Any, m2: Any, m3: Any, m4: Any
+) -> Any:
+    """Returns the third and fourth central moments, as sums, of `n_a` bars and of `n_b` bars after them.
+
+    Args:
+        n_a: bars of the first part.
+        n_b: bars of the second part.
+        shift: the mean of the second part minus that of the first.
+        squares: second moment of the first part.
+        cubes: its third moment.
+        fourths: its fourth moment.
+        m2: second moment of the second part.
+        m3: its third moment.
+        m4: its fourth moment.
+    """
+    n, square = n_a + n_b, shift * shift
     fourths = (
-        load(state, FOURTHS * n_configs + group)
+        fourths
         + m4
         + splat(n_a * n_b * (n_a * n_a - n_a * n_b + n_b * n_b) / (n * n * n)) * square * square
         + splat(6.0 / (n * n)) * square * (splat(n_a * n_a) * m2 + splat(n_b * n_b) * squares)
@@ -162,13 +245,12 @@ def advance_moments(
         + splat(n_a * n_b * (n_a - n_b) / (n * n)) * shift * square
         + splat(3.0 / n) * shift * (splat(n_a) * m2 - splat(n_b) * squares)
     )
-    store(state, CUBES * n_configs + group, cubes)
-    store(state, FOURTHS * n_configs + group, fourths)
+    return cubes, fourths
 
 
 @inlined  # type: ignore[untyped-decorator]
 def block_at(ends: IntArray, bar: int) -> int:
-    """Returns the block that holds a bar; `ends` are the bars after the last of each block."""
+    """Returns the block or segment that holds a bar; `ends` are the bars after the last one of each."""
     block = 0
     while block < len(ends) and ends[block] <= bar:
         block += 1

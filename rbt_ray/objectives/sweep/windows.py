@@ -1,0 +1,155 @@
+"""Scores a batch of configs of a built-in objective on several windows, in one pass over the bundle.
+
+The first and last bars of all windows divide the bundle into segments. Kernels compute the statistics of each segment on its
+own, with warm indicators and with the positions of the bars before, and the statistics of a window are merged from those of its
+segments. So the time hardly depends on the number of windows, which may overlap and have gaps.
+
+For a drawdown, a segment is a function of the ratio `q` of equity to its running peak: it ends at `min(ratio, q * equity)`,
+and its lowest value is `min(low, q * trough)`. These are `statistics.STATE`, computed with `q = 1`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numba import float64
+
+from rbt_ray.objectives.sweep.layout import WIDTH, aligned
+from rbt_ray.objectives.sweep.run import Columns, chunks_of, metrics_from, needs_moments
+from rbt_ray.objectives.sweep.simd import least, load, splat, store
+from rbt_ray.objectives.sweep.statistics import (
+    CUBES,
+    DOWNSIDE,
+    EQUITY,
+    FILLS,
+    FOURTHS,
+    HELD,
+    LOW,
+    MEAN,
+    RATIO,
+    SQUARES,
+    STATE,
+    TRADED,
+    TRIPS,
+    TROUGH,
+    merged_moments,
+)
+from rbt_ray.simulate.compiled import COUNTS, FLAG, VECTOR, compiled
+from rbt_ray.study.windows import Ranges, bars_of
+from rbt_ray.types import FloatArray, IntArray
+
+if TYPE_CHECKING:
+    from rbt_ray.data.view import BundleView
+    from rbt_ray.objectives.builtin.strategy import Strategy
+
+
+def sweep_windows(
+    strategy: Strategy, view: BundleView, columns: Columns, names: tuple[str, ...], windows: Sequence[Ranges]
+) -> dict[str, FloatArray]:
+    """Returns metrics ``(n_windows, n_configs)`` by name; the parameters must be valid.
+
+    They are those of the config's backtest on the bars of each window, `Backtest.on(bars)`, up to rounding. A window's figures
+    depend on the prices up to its last bar and on the first and last bars of the windows, but not on the batch.
+
+    Args:
+        strategy: the objective.
+        view: prices.
+        columns: parameters.
+        names: of the metrics.
+        windows: ranges of bars.
+    """
+    view = view.window(0, max(window[-1][1] for window in windows))
+    segments = np.array(sorted({edge for window in windows for one in window for edge in one} - {0}))
+    starts = np.concatenate([[0], segments[:-1]])
+    lengths = segments - starts
+    members = [_within(starts, segments, window) for window in windows]
+    offsets = np.cumsum([0, *map(len, members)])
+    n_bars = np.array([[lengths[own].sum()] for own in members])
+    n_configs, moments = len(next(iter(columns.values()))), needs_moments(names)
+    found = {name: np.empty((len(windows), n_configs)) for name in names}
+    for chunk in chunks_of(strategy, view, columns, moments, segments):
+        merged = aligned(len(STATE) * len(windows) * chunk.state.shape[2])
+        merge(chunk.state.ravel(), lengths, np.concatenate(members), offsets, moments, merged)
+        table = merged.reshape(len(STATE), len(windows), -1)[..., : len(chunk.rows)]
+        figures = metrics_from(table, n_bars, view.periods_per_year)
+        for name in names:
+            found[name][:, chunk.rows] = figures[name]
+        # A bankrupt run ends early, which the sums of its segment and of later ones do not take into account.
+        lost = chunk.state[:, LOW, : len(chunk.rows)] <= 0.0
+        for column in np.flatnonzero(lost.any(axis=0)):
+            row = chunk.rows[column]
+            run = strategy({name: values[row] for name, values in columns.items()}, view)
+            for number, window in enumerate(windows):
+                if window[-1][1] > starts[np.argmax(lost[:, column])]:
+                    plain = run.on(bars_of(window))
+                    for name in names:
+                        found[name][number, row] = plain[name]
+    return found
+
+
+def _within(starts: IntArray, ends: IntArray, window: Ranges) -> IntArray:
+    """Returns the segments that a window consists of, in their order."""
+    parts = [np.arange(np.searchsorted(starts, start), np.searchsorted(ends, stop) + 1) for start, stop in window]
+    return np.concatenate(parts).astype(np.int64)
+
+
+@compiled(VECTOR, COUNTS, COUNTS, COUNTS, FLAG, float64[::1])
+def merge(
+    state: FloatArray, lengths: IntArray, members: IntArray, offsets: IntArray, moments: bool, merged: FloatArray
+) -> None:
+    """Merges the statistics of segments into those of windows, each in the order of its segments.
+
+    Args:
+        state: ``(n_segments, n_statistics, n_configs)`` flat, `n_configs` a multiple of 8; see `statistics.STATE`.
+        lengths: ``(n_segments,)`` the number of bars of each segment.
+        members: the segments of each window, one window after the other.
+        offsets: ``(n_windows + 1,)`` the place in `members` of each window's first segment, and the length of `members`.
+        moments: whether to merge the third and fourth moments and the downside.
+        merged: ``(n_statistics, n_windows, n_configs)`` flat: the output.
+    """
+    n_configs, n_windows = len(state) // (len(STATE) * len(lengths)), len(offsets) - 1
+    zero, one = splat(0.0), splat(1.0)
+    for group in range(0, n_configs, WIDTH):
+        for window in range(n_windows):
+            equity, ratio, low, mean, squares = one, one, one, zero, zero
+            cubes, fourths, downside = zero, zero, zero
+            traded, held, fills, trips = zero, zero, zero, zero
+            n_a = 0.0
+            for k in range(offsets[window], offsets[window + 1]):
+                at = members[k] * len(STATE) * n_configs + group
+                n_b = np.float64(lengths[members[k]])
+                growth = load(state, EQUITY * n_configs + at)
+                low = least(least(low, load(state, LOW * n_configs + at)), ratio * load(state, TROUGH * n_configs + at))
+                ratio = least(load(state, RATIO * n_configs + at), ratio * growth)
+                equity = equity * growth
+                shift = load(state, MEAN * n_configs + at) - mean
+                own_squares = load(state, SQUARES * n_configs + at)
+                if moments:
+                    cubes, fourths = merged_moments(
+                        n_a, n_b, shift, squares, cubes, fourths, own_squares,
+                        load(state, CUBES * n_configs + at), load(state, FOURTHS * n_configs + at),
+                    )  # fmt: skip
+                    downside = downside + load(state, DOWNSIDE * n_configs + at)
+                squares = squares + own_squares + shift * shift * splat(n_a * n_b / (n_a + n_b))
+                mean = mean + shift * splat(n_b / (n_a + n_b))
+                traded = traded + load(state, TRADED * n_configs + at)
+                held = held + load(state, HELD * n_configs + at)
+                fills = fills + load(state, FILLS * n_configs + at)
+                trips = trips + load(state, TRIPS * n_configs + at)
+                n_a += n_b
+            to, step = window * n_configs + group, n_windows * n_configs
+            store(merged, EQUITY * step + to, equity)
+            store(merged, RATIO * step + to, ratio)
+            store(merged, LOW * step + to, low)
+            store(merged, TROUGH * step + to, zero)
+            store(merged, MEAN * step + to, mean)
+            store(merged, SQUARES * step + to, squares)
+            store(merged, CUBES * step + to, cubes)
+            store(merged, FOURTHS * step + to, fourths)
+            store(merged, DOWNSIDE * step + to, downside)
+            store(merged, TRADED * step + to, traded)
+            store(merged, HELD * step + to, held)
+            store(merged, FILLS * step + to, fills)
+            store(merged, TRIPS * step + to, trips)
