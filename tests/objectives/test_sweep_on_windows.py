@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 import rbt_ray as rbt
 from rbt_ray import objectives
 from rbt_ray.objectives.builtin.strategy import Strategy
-from rbt_ray.objectives.sweep import run as sweep_run
+from rbt_ray.objectives.sweep import windows as sweep_windows
 from rbt_ray.objectives.windowed import N_SCORED, on_windows, score_name
 from rbt_ray.simulate.metrics import METRIC_NAMES
 from rbt_ray.study.windows import Window, bars_of, ranges_of
@@ -104,9 +106,23 @@ def test_a_config_has_the_same_bits_in_any_batch(
         found = strategy.evaluate_on_windows(view, some, METRIC_NAMES, windows)
         for name in METRIC_NAMES:
             np.testing.assert_array_equal(found[name], together[name][:, rows])
-    monkeypatch.setattr(sweep_run, "MOST_STATISTICS", 1)  # eight configs at a time
+    monkeypatch.setattr(sweep_windows, "MOST_STATISTICS", 1)  # eight configs at a time
     alone = strategy.evaluate_on_windows(view, columns, ("calmar",), windows)
     np.testing.assert_array_equal(alone["calmar"], together["calmar"])
+
+
+def test_sweeps_in_several_threads_do_not_share_memory(sample_view, configs_of):
+    strategy, windows = objectives.sma_cross(), windows_of(sample_view.n_bars, 8, seed=1)
+    batches = [configs_of(strategy, n, seed=n) for n in (300, 290, 280, 270)]
+
+    def calmar(columns):
+        return strategy.evaluate_on_windows(sample_view, columns, ("calmar",), windows)["calmar"]
+
+    alone = [calmar(columns) for columns in batches]
+    with ThreadPoolExecutor(len(batches)) as pool:
+        for found in [list(pool.map(calmar, batches)) for _ in range(5)]:
+            for one, expected in zip(found, alone, strict=True):
+                np.testing.assert_array_equal(one, expected)
 
 
 @pytest.mark.parametrize("rebalance", REBALANCES)

@@ -20,7 +20,7 @@ from rbt_ray.objectives.sweep.layout import (
     return_steps,
     return_tables,
 )
-from rbt_ray.objectives.sweep.statistics import MEAN, STATE
+from rbt_ray.objectives.sweep.statistics import STATE
 from rbt_ray.simulate.costs import INITIAL_CASH
 from rbt_ray.types import Execution, FloatArray, IntArray, Rebalance
 
@@ -28,14 +28,7 @@ if TYPE_CHECKING:
     from rbt_ray.data.view import BundleView
 
 Advance: TypeAlias = Callable[[int, int, NDArray[np.uint64]], None]
-"""Advances the statistics over `tiles` tiles from `first` on; called as `advance(first, tiles, words)`."""
-
-
-def new_state(n_rows: int, n_segments: int) -> FloatArray:
-    """Returns the statistics of `n_rows` configs before the first bar of each segment; see `statistics.STATE`."""
-    state = aligned(n_segments * len(STATE) * n_rows)
-    state.reshape(n_segments, -1)[:, : MEAN * n_rows] = 1.0
-    return state
+"""Advances the statistics over `tiles` tiles from `first` on; called as `advance(first, tiles, words)`, from the first tile on."""
 
 
 def open_account(
@@ -56,7 +49,7 @@ def open_account(
         rebalance: accounting.
         cost: cost per unit of turnover, as a fraction.
         moments: whether to update the third and fourth moments and the downside.
-        state: the result of `new_state`; it is changed in place.
+        state: ``(n_segments, n_statistics, n_configs)`` flat, of any value: the output; see `statistics.STATE`.
         segments: ``(n_segments,)`` the bar after the last one of each segment.
         blocks: the block sums; they are changed in place.
     """

@@ -36,6 +36,7 @@ from rbt_ray.objectives.sweep.statistics import (
     TRADED,
     TRIPS,
     advance_part,
+    begin_part,
     block_at,
     inlined,
 )
@@ -290,6 +291,7 @@ def accumulate(
             while begin < bars:
                 end = min(bars, segments[segment] - start)
                 column = segment * len(STATE) * n_configs + group
+                seen = begin_part(segments, segment, start + begin, state, n_configs, column)
                 for member in range(0, WIDTH, TOGETHER):
                     for one in range(TOGETHER):
                         config = group + member + one
@@ -310,7 +312,7 @@ def accumulate(
                 for k in range(begin // WIDTH * WIDTH, end, WIDTH):
                     transpose(buffer, k, TILE, columns + k * WIDTH)
                 advance_part(
-                    buffer, columns, begin, end, start, segment, segments, moments, wanted[group // WIDTH], first_block, ends,
-                    benchmark, sums, state, n_configs, group,
+                    buffer, columns, begin, end, start, seen, segments, moments, wanted[group // WIDTH], first_block, ends,
+                    benchmark, sums, state, n_configs, column,
                 )  # fmt: skip
                 begin, segment = end, segment + 1

@@ -21,6 +21,7 @@ from rbt_ray.objectives.sweep.statistics import (
     TRADED,
     TRIPS,
     advance_part,
+    begin_part,
     block_at,
 )
 from rbt_ray.simulate.compiled import COUNTS, FLAG, INTEGER, NUMBER, VECTOR, compiled
@@ -83,6 +84,7 @@ def drift(
             while begin < bars:
                 end = min(bars, segments[segment] - start)
                 column = segment * len(STATE) * n_configs + group
+                seen = begin_part(segments, segment, start + begin, state, n_configs, column)
                 fills, trips = load(state, FILLS * n_configs + column), load(state, TRIPS * n_configs + column)
                 traded, exposure = load(state, TRADED * n_configs + column), load(state, HELD * n_configs + column)
                 for t in range(begin, end):
@@ -141,8 +143,8 @@ def drift(
                 store(state, TRADED * n_configs + column, traded)
                 store(state, HELD * n_configs + column, exposure)
                 advance_part(
-                    buffer, 0, begin, end, start, segment, segments, moments, wanted[group // WIDTH], first_block, ends,
-                    benchmark, sums, state, n_configs, group,
+                    buffer, 0, begin, end, start, seen, segments, moments, wanted[group // WIDTH], first_block, ends,
+                    benchmark, sums, state, n_configs, column,
                 )  # fmt: skip
                 begin, segment = end, segment + 1
             store(book, n_symbols * n_configs + group, cash)

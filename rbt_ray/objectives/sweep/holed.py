@@ -21,6 +21,7 @@ from rbt_ray.objectives.sweep.statistics import (
     TRADED,
     TRIPS,
     advance_part,
+    begin_part,
     block_at,
 )
 from rbt_ray.simulate.compiled import COUNTS, FLAG, INTEGER, NUMBER, VECTOR, compiled
@@ -80,6 +81,7 @@ def reset_over_holes(
             while begin < bars:
                 end = min(bars, segments[segment] - start)
                 column = segment * len(STATE) * n_configs + group
+                seen = begin_part(segments, segment, start + begin, state, n_configs, column)
                 fills, trips = load(state, FILLS * n_configs + column), load(state, TRIPS * n_configs + column)
                 traded, exposure = load(state, TRADED * n_configs + column), load(state, HELD * n_configs + column)
                 for t in range(begin, end):
@@ -115,7 +117,7 @@ def reset_over_holes(
                 store(state, TRADED * n_configs + column, traded)
                 store(state, HELD * n_configs + column, exposure)
                 advance_part(
-                    buffer, 0, begin, end, start, segment, segments, moments, wanted[group // WIDTH], first_block, ends,
-                    benchmark, sums, state, n_configs, group,
+                    buffer, 0, begin, end, start, seen, segments, moments, wanted[group // WIDTH], first_block, ends,
+                    benchmark, sums, state, n_configs, column,
                 )  # fmt: skip
                 begin, segment = end, segment + 1

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from rbt_ray.objectives.sweep.accounts import new_state, open_account
+from rbt_ray.objectives.sweep.accounts import open_account
 from rbt_ray.objectives.sweep.blocks import BlockTable
 from rbt_ray.objectives.sweep.layout import WIDTH, WORDS, n_tiles
+from rbt_ray.objectives.sweep.scratch import scratch
 from rbt_ray.objectives.sweep.statistics import LOW, STATE
 from rbt_ray.simulate.costs import BASIS_POINTS
-from rbt_ray.simulate.metrics import METRIC_NAMES, METRICS, from_sums
+from rbt_ray.simulate.metrics import METRIC_NAMES, METRICS, SUMS, from_sums
 from rbt_ray.types import BoolArray, FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -30,8 +31,6 @@ Signals: TypeAlias = Callable[[int, int, int, NDArray[np.uint64]], None]
 
 MOST_WORDS = 2**17
 """Words of positions processed at once: 1 MB, which fits the second-level cache."""
-MOST_STATISTICS = 2**22
-"""Statistics of all segments and configs processed at once: 32 MB."""
 MOST_CONFIGS = 8192
 """Configs processed at once if a few tiles suffice; more configs share more indicators."""
 _OF_MOMENTS = frozenset(metric.name for metric in METRICS if metric.needs_moments)
@@ -64,7 +63,7 @@ def sweep(
     place[requested] = np.arange(len(requested))
     for chunk in chunks_of(strategy, view, columns, moments, np.array([view.n_bars]), request):
         rows, state = chunk.rows, chunk.state[0, :, : len(chunk.rows)]
-        figures = metrics_from(state, view.n_bars, view.periods_per_year)
+        figures = metrics_from(state, view.n_bars, view.periods_per_year, names)
         for name in names:
             metrics[name][rows] = figures[name]
         wanted = np.flatnonzero(place[rows] >= 0)
@@ -87,8 +86,9 @@ class Chunk:
 
     Args:
         rows: ``(n_rows,)`` their rows in the columns of parameters.
-        state: ``(n_segments, n_statistics, n)``, `n` the next multiple of 8; see `statistics.STATE`.
-        blocks: their block sums, which must not be used after the next chunk.
+        state: ``(n_segments, n_statistics, n)``, `n` the next multiple of 8; see `statistics.STATE`. As `blocks`, it must not
+            be used after the next chunk.
+        blocks: their block sums.
     """
 
     rows: IntArray
@@ -103,6 +103,7 @@ def chunks_of(
     moments: bool,
     segments: IntArray,
     request: BlockRequest | None = None,
+    most_configs: int = MOST_CONFIGS,
 ) -> Iterator[Chunk]:
     """Yields the statistics of all configs, a few thousand configs at a time.
 
@@ -113,6 +114,7 @@ def chunks_of(
         moments: whether to compute the third and fourth moments and the downside.
         segments: ``(n_segments,)`` the bar after the last one of each segment; the last is the number of bars.
         request: as for `sweep`; None if there are several segments.
+        most_configs: the most configs at a time.
     """
     execution, cost = strategy.fills(view), strategy.turnover_bps / BASIS_POINTS
     n_symbols, tiles = view.n_symbols, n_tiles(view.n_bars)
@@ -120,13 +122,13 @@ def chunks_of(
     is_requested = np.zeros(len(order), bool)
     if request is not None:
         is_requested[request.rows] = True
-    size, step = _sizes(strategy.whole_history, len(order), n_symbols, tiles, len(segments))
+    size, step = _sizes(strategy.whole_history, len(order), n_symbols, tiles, most_configs)
     for start in range(0, len(order), size):
         rows = order[start : start + size]
         n_rows = -(-len(rows) // WIDTH) * WIDTH
         signals = strategy.signals(view, {name: values[rows] for name, values in columns.items()})
         words = np.zeros(step * n_rows * n_symbols * WORDS, np.uint64)
-        state = new_state(n_rows, len(segments))
+        state = scratch("state", len(segments) * len(STATE) * n_rows)
         wanted = np.zeros(n_rows, bool)
         wanted[: len(rows)] = is_requested[rows]
         blocks = BlockTable.of(request, wanted)
@@ -143,22 +145,29 @@ def needs_moments(names: tuple[str, ...]) -> bool:
     return not _OF_MOMENTS.isdisjoint(names)
 
 
-def _sizes(whole_history: bool, n_configs: int, n_symbols: int, tiles: int, n_segments: int) -> tuple[int, int]:
+def _sizes(whole_history: bool, n_configs: int, n_symbols: int, tiles: int, most: int) -> tuple[int, int]:
     """Returns how many configs and how many tiles to process at once."""
-    most = max(WIDTH, MOST_STATISTICS // (n_segments * len(STATE)) // WIDTH * WIDTH)
     if whole_history:
         return min(most, max(WIDTH, MOST_WORDS // (tiles * n_symbols * WORDS) // WIDTH * WIDTH)), tiles
     size = max(1, min(n_configs, most, MOST_CONFIGS if n_symbols <= 64 else MOST_CONFIGS // 8))
     return size, min(tiles, max(1, MOST_WORDS // (size * n_symbols * WORDS)))
 
 
-def metrics_from(state: FloatArray, n_bars: int | IntArray, periods_per_year: float) -> dict[str, FloatArray]:
-    """Returns all metrics by name, each of the shape of a statistic, from ``(n_statistics, ...)`` statistics."""
+def metrics_from(
+    state: FloatArray, n_bars: int | IntArray, periods_per_year: float, names: tuple[str, ...]
+) -> dict[str, FloatArray]:
+    """Returns metrics by name, each of the shape of a statistic, from ``(n_statistics, ...)`` statistics."""
     equity, _, low, _, *sums = state  # in the order of `from_sums`
+    used = {sum_name for metric in METRICS if metric.name in names for sum_name in metric.sums}
+    # Statistics that no requested metric uses are cut to one config, so that the other metrics take no time.
+    given = [
+        values if name in used else values[..., :1]
+        for name, values in zip(SUMS, (equity, low - 1.0, *sums), strict=True)
+    ]
+    settings: tuple[Any, ...] = (n_bars, periods_per_year, _only_if, needs_moments(names))
     with np.errstate(divide="ignore", invalid="ignore"):
-        given: tuple[Any, ...] = (equity, low - 1.0, *sums, n_bars, periods_per_year, _only_if)
-        figures = from_sums(*given)
-    return dict(zip(METRIC_NAMES, figures, strict=True))
+        figures = dict(zip(METRIC_NAMES, from_sums(*given, *settings), strict=True))
+    return {name: figures[name] for name in names}
 
 
 def _only_if(condition: BoolArray, values: FloatArray) -> FloatArray:

@@ -27,7 +27,7 @@ from rbt_ray.types import FloatArray, IntArray
 STATE = (
     "equity", "ratio", "low", "trough", "mean", "squares", "cubes", "fourths", "downside", "traded", "held", "fills", "trips",
 )  # fmt: skip
-"""The statistics of a config between tiles: the first four start at 1, the others at 0."""
+"""The statistics of a config between tiles: the first four start at 1, the others at 0; see `begin_part`."""
 EQUITY, RATIO, LOW, TROUGH, MEAN, SQUARES, CUBES, FOURTHS, DOWNSIDE, TRADED, HELD, FILLS, TRIPS = range(13)
 
 inlined = numba.njit(inline="always", nogil=True, error_model="numpy")
@@ -59,10 +59,22 @@ def _store_tile(
 
 
 @inlined  # type: ignore[untyped-decorator]
+def begin_part(segments: IntArray, segment: int, bar: int, state: FloatArray, n_configs: int, column: int) -> int:
+    """Returns how many bars of a segment are before `bar`; if there are none, sets its statistics to those before any bar."""
+    before = bar
+    if segment > 0:
+        before -= segments[segment - 1]
+    if before == 0:
+        for number in range(len(STATE)):
+            store(state, number * n_configs + column, splat(1.0 if number < MEAN else 0.0))
+    return before
+
+
+@inlined  # type: ignore[untyped-decorator]
 def advance_part(
-    buffer: FloatArray, at: int, first: int, last: int, start: int, segment: int, segments: IntArray, moments: bool,
+    buffer: FloatArray, at: int, first: int, last: int, start: int, before: int, segments: IntArray, moments: bool,
     wanted: int, block: int, ends: IntArray, benchmark: FloatArray, sums: FloatArray,
-    state: FloatArray, n_configs: int, group: int,
+    state: FloatArray, n_configs: int, column: int,
 ) -> None:  # fmt: skip
     """Updates what is derived from the returns of the bars `first` to `last` of a tile, which are in one segment.
 
@@ -72,7 +84,7 @@ def advance_part(
         first: the first bar, as the next one counted from the start of the tile.
         last: the bar after the last one.
         start: the first bar of the tile.
-        segment: the segment.
+        before: how many bars of the segment are before them.
         segments: the bar after the last one of each segment. Block sums are computed with one segment only.
         moments: whether to update the third and fourth moments and the downside.
         wanted: whether to update block sums; of `blocks.BlockTable`, as `ends`, `benchmark` and `sums`.
@@ -82,20 +94,16 @@ def advance_part(
         sums: see `wanted`.
         state: ``(n_segments, n_statistics, n_configs)`` flat.
         n_configs: configs in `state`.
-        group: the first of the eight configs.
+        column: index of the first statistic of the eight configs in the segment.
     """
-    column = segment * len(STATE) * n_configs + group
-    before = start + first
-    if segment > 0:
-        before -= segments[segment - 1]
     if moments:
         advance_moments(buffer, at + first * WIDTH, before, last - first, state, n_configs, column)
     if wanted:
-        advance_with_blocks(buffer, at, start, last, block, ends, benchmark, sums, state, n_configs, group)
+        advance_with_blocks(buffer, at, start, last, block, ends, benchmark, sums, state, n_configs, column)
     elif len(segments) > 1:
         advance_segment(buffer, at + first * WIDTH, before, last - first, state, n_configs, column)
     else:
-        advance(buffer, at, start, last, state, n_configs, group)
+        advance(buffer, at, start, last, state, n_configs, column)
 
 
 @inlined  # type: ignore[untyped-decorator]

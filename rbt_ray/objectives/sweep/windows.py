@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numba import float64
 
-from rbt_ray.objectives.sweep.layout import WIDTH, aligned
+from rbt_ray.objectives.sweep.layout import WIDTH
 from rbt_ray.objectives.sweep.run import Columns, chunks_of, metrics_from, needs_moments
+from rbt_ray.objectives.sweep.scratch import scratch
 from rbt_ray.objectives.sweep.simd import least, load, splat, store
 from rbt_ray.objectives.sweep.statistics import (
     CUBES,
@@ -45,6 +46,10 @@ if TYPE_CHECKING:
     from rbt_ray.objectives.builtin.strategy import Strategy
 
 
+MOST_STATISTICS = 2**20
+"""Statistics of all segments, or of all windows, and configs that are processed at once: 8 MB."""
+
+
 def sweep_windows(
     strategy: Strategy, view: BundleView, columns: Columns, names: tuple[str, ...], windows: Sequence[Ranges]
 ) -> dict[str, FloatArray]:
@@ -63,17 +68,18 @@ def sweep_windows(
     view = view.window(0, max(window[-1][1] for window in windows))
     segments = np.array(sorted({edge for window in windows for one in window for edge in one} - {0}))
     starts = np.concatenate([[0], segments[:-1]])
-    lengths = segments - starts
-    members = [_within(starts, segments, window) for window in windows]
-    offsets = np.cumsum([0, *map(len, members)])
-    n_bars = np.array([[lengths[own].sum()] for own in members])
+    ranges = np.array([one for window in windows for one in window])
+    firsts, lasts = np.searchsorted(starts, ranges[:, 0]), np.searchsorted(segments, ranges[:, 1])
+    lengths, offsets = segments - starts, np.cumsum([0, *map(len, windows)])
+    n_bars = np.array([[sum(stop - start for start, stop in window)] for window in windows])
     n_configs, moments = len(next(iter(columns.values()))), needs_moments(names)
+    most = MOST_STATISTICS // (len(STATE) * max(len(segments), len(windows))) // WIDTH * WIDTH
     found = {name: np.empty((len(windows), n_configs)) for name in names}
-    for chunk in chunks_of(strategy, view, columns, moments, segments):
-        merged = aligned(len(STATE) * len(windows) * chunk.state.shape[2])
-        merge(chunk.state.ravel(), lengths, np.concatenate(members), offsets, moments, merged)
+    for chunk in chunks_of(strategy, view, columns, moments, segments, most_configs=max(WIDTH, most)):
+        merged = scratch("windows", len(STATE) * len(windows) * chunk.state.shape[2])
+        merge(chunk.state.ravel(), lengths, firsts, lasts, offsets, moments, merged)
         table = merged.reshape(len(STATE), len(windows), -1)[..., : len(chunk.rows)]
-        figures = metrics_from(table, n_bars, view.periods_per_year)
+        figures = metrics_from(table, n_bars, view.periods_per_year, names)
         for name in names:
             found[name][:, chunk.rows] = figures[name]
         # A bankrupt run ends early, which the sums of its segment and of later ones do not take into account.
@@ -89,23 +95,24 @@ def sweep_windows(
     return found
 
 
-def _within(starts: IntArray, ends: IntArray, window: Ranges) -> IntArray:
-    """Returns the segments that a window consists of, in their order."""
-    parts = [np.arange(np.searchsorted(starts, start), np.searchsorted(ends, stop) + 1) for start, stop in window]
-    return np.concatenate(parts).astype(np.int64)
-
-
-@compiled(VECTOR, COUNTS, COUNTS, COUNTS, FLAG, float64[::1])
+@compiled(VECTOR, COUNTS, COUNTS, COUNTS, COUNTS, FLAG, float64[::1])
 def merge(
-    state: FloatArray, lengths: IntArray, members: IntArray, offsets: IntArray, moments: bool, merged: FloatArray
+    state: FloatArray,
+    lengths: IntArray,
+    firsts: IntArray,
+    lasts: IntArray,
+    offsets: IntArray,
+    moments: bool,
+    merged: FloatArray,
 ) -> None:
     """Merges the statistics of segments into those of windows, each in the order of its segments.
 
     Args:
         state: ``(n_segments, n_statistics, n_configs)`` flat, `n_configs` a multiple of 8; see `statistics.STATE`.
         lengths: ``(n_segments,)`` the number of bars of each segment.
-        members: the segments of each window, one window after the other.
-        offsets: ``(n_windows + 1,)`` the place in `members` of each window's first segment, and the length of `members`.
+        firsts: ``(n_ranges,)`` the first segment of each range of bars, one window after the other.
+        lasts: ``(n_ranges,)`` its last segment.
+        offsets: ``(n_windows + 1,)`` the first range of each window, and the number of ranges.
         moments: whether to merge the third and fourth moments and the downside.
         merged: ``(n_statistics, n_windows, n_configs)`` flat: the output.
     """
@@ -117,28 +124,31 @@ def merge(
             cubes, fourths, downside = zero, zero, zero
             traded, held, fills, trips = zero, zero, zero, zero
             n_a = 0.0
-            for k in range(offsets[window], offsets[window + 1]):
-                at = members[k] * len(STATE) * n_configs + group
-                n_b = np.float64(lengths[members[k]])
-                growth = load(state, EQUITY * n_configs + at)
-                low = least(least(low, load(state, LOW * n_configs + at)), ratio * load(state, TROUGH * n_configs + at))
-                ratio = least(load(state, RATIO * n_configs + at), ratio * growth)
-                equity = equity * growth
-                shift = load(state, MEAN * n_configs + at) - mean
-                own_squares = load(state, SQUARES * n_configs + at)
-                if moments:
-                    cubes, fourths = merged_moments(
-                        n_a, n_b, shift, squares, cubes, fourths, own_squares,
-                        load(state, CUBES * n_configs + at), load(state, FOURTHS * n_configs + at),
-                    )  # fmt: skip
-                    downside = downside + load(state, DOWNSIDE * n_configs + at)
-                squares = squares + own_squares + shift * shift * splat(n_a * n_b / (n_a + n_b))
-                mean = mean + shift * splat(n_b / (n_a + n_b))
-                traded = traded + load(state, TRADED * n_configs + at)
-                held = held + load(state, HELD * n_configs + at)
-                fills = fills + load(state, FILLS * n_configs + at)
-                trips = trips + load(state, TRIPS * n_configs + at)
-                n_a += n_b
+            for one_range in range(offsets[window], offsets[window + 1]):
+                for k in range(firsts[one_range], lasts[one_range] + 1):
+                    at = k * len(STATE) * n_configs + group
+                    n_b = np.float64(lengths[k])
+                    growth = load(state, EQUITY * n_configs + at)
+                    low = least(
+                        least(low, load(state, LOW * n_configs + at)), ratio * load(state, TROUGH * n_configs + at)
+                    )
+                    ratio = least(load(state, RATIO * n_configs + at), ratio * growth)
+                    equity = equity * growth
+                    shift = load(state, MEAN * n_configs + at) - mean
+                    own_squares = load(state, SQUARES * n_configs + at)
+                    if moments:
+                        cubes, fourths = merged_moments(
+                            n_a, n_b, shift, squares, cubes, fourths, own_squares,
+                            load(state, CUBES * n_configs + at), load(state, FOURTHS * n_configs + at),
+                        )  # fmt: skip
+                        downside = downside + load(state, DOWNSIDE * n_configs + at)
+                    squares = squares + own_squares + shift * shift * splat(n_a * n_b / (n_a + n_b))
+                    mean = mean + shift * splat(n_b / (n_a + n_b))
+                    traded = traded + load(state, TRADED * n_configs + at)
+                    held = held + load(state, HELD * n_configs + at)
+                    fills = fills + load(state, FILLS * n_configs + at)
+                    trips = trips + load(state, TRIPS * n_configs + at)
+                    n_a += n_b
             to, step = window * n_configs + group, n_windows * n_configs
             store(merged, EQUITY * step + to, equity)
             store(merged, RATIO * step + to, ratio)
