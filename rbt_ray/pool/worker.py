@@ -56,10 +56,12 @@ def import_price_modules() -> None:
 
     import rbt_ray.data.view
     import rbt_ray.objectives.sweep.crossing
-    import rbt_ray.objectives.sweep.drifting
     import rbt_ray.objectives.sweep.run
     import rbt_ray.simulate.backtest
     import rbt_ray.simulate.indicators  # noqa: F401
+    from rbt_ray.objectives.sweep.drifting import drift
+
+    drift(segmented=False)
 
 
 class Worker:

@@ -49,33 +49,36 @@ def open_account(
         rebalance: accounting.
         cost: cost per unit of turnover, as a fraction.
         moments: whether to update the third and fourth moments and the downside.
-        state: ``(n_segments, n_statistics, n_configs)`` flat, of any value: the output; see `statistics.STATE`.
+        state: the statistics before the first bar, see `statistics.STATE`; with several segments, of any value. They are
+            changed in place.
         segments: ``(n_segments,)`` the bar after the last one of each segment.
         blocks: the block sums; they are changed in place.
     """
     n_rows, n_bars, n_symbols = len(state) // (len(STATE) * len(segments)), view.n_bars, view.n_symbols
     lag = 0 if execution == "close" else 1
-    buffer = aligned(2 * WIDTH * TILE)
+    buffer = aligned(3 * WIDTH * TILE)
     targets = np.zeros(2 * n_rows // WIDTH * n_symbols, np.uint8)
     listings = view.memo(listing_ends, execution)
     of_blocks = (blocks.wanted, blocks.ends, blocks.benchmark, blocks.sums)
 
-    kernel: Callable[..., None]
+    kernel_of: Callable[[bool], Callable[..., None]]
     own: tuple[Any, ...]
     if rebalance == "on_change":
-        from rbt_ray.objectives.sweep.drifting import drift as kernel
+        from rbt_ray.objectives.sweep.drifting import drift as kernel_of
 
         book = aligned((n_symbols + 2) * n_rows)
         book[n_symbols * n_rows :] = INITIAL_CASH  # the same capital as a backtest, so that rounding is the same
         own = (*view.memo(price_tables, execution), cost, moments, book, targets)
     elif view.memo(has_holes, execution):
-        from rbt_ray.objectives.sweep.holed import reset_over_holes as kernel
+        from rbt_ray.objectives.sweep.holed import reset_over_holes as kernel_of
 
         own = (*view.memo(return_steps, execution), cost, moments, aligned(n_symbols * n_rows), targets)
     else:
-        from rbt_ray.objectives.sweep.accumulate import accumulate as kernel
+        from rbt_ray.objectives.sweep.accumulate import accumulate as kernel_of
 
         own = (*view.memo(return_tables, execution), cost, moments, np.zeros(n_rows * n_symbols, np.uint64))
+
+    kernel = kernel_of(len(segments) > 1)
 
     def advance(first: int, tiles: int, words: NDArray[np.uint64]) -> None:
         table = words.reshape(-1, n_rows, n_symbols, WORDS)

@@ -8,6 +8,8 @@ targets, so no bar depends on the drift of the bar before.
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -35,9 +37,13 @@ from rbt_ray.objectives.sweep.statistics import (
     STATE,
     TRADED,
     TRIPS,
-    advance_part,
+    advance,
+    advance_moments,
+    advance_segment,
+    advance_with_blocks,
     begin_part,
     block_at,
+    column_of,
     inlined,
 )
 from rbt_ray.simulate.compiled import COUNTS, FLAG, INTEGER, NUMBER, VECTOR, compiled
@@ -47,6 +53,8 @@ TOGETHER = 4
 """Configs whose returns are summed at a time."""
 MASKS = 2 * WORDS
 """Words of bits per symbol: the bars held after the fill, and those held before it."""
+TURNOVER = 2 * WIDTH * TILE
+"""Where the turnover of each config and bar is in the buffer, if there are several segments."""
 
 
 @inlined  # type: ignore[untyped-decorator]
@@ -69,18 +77,13 @@ def _positions(
     priced_at: int,
     n_symbols: int,
     lag: int,
-    begin: int,
-    end: int,
     bars: int,
     carry: NDArray[np.uint64],
     carry_at: int,
     masks: NDArray[np.uint64],
     masks_at: int,
 ) -> tuple[int, int, int]:
-    """Writes the masks of one config, and returns the number of held, changed and ended positions.
-
-    Both are those of the bars `begin` to `end` of a tile with `bars` bars; other bits of the masks are 0.
-    """
+    """Writes the masks of one config on the bars of a tile, and returns the number of held, changed and ended positions."""
     n_held, n_changes, n_ended = np.uint64(0), np.uint64(0), np.uint64(0)
     in_market = masks_at + n_symbols * MASKS
     for k in range(WORDS):
@@ -89,7 +92,7 @@ def _positions(
         decided_before = carry[carry_at + i] & ONE
         held_before = carry[carry_at + i] >> ONE
         for k in range(WORDS):
-            inside = _below(end - 64 * k) & ~_below(begin - 64 * k)
+            inside = _below(bars - 64 * k)
             usable = priced[priced_at + i * WORDS + k]  # 0 after the last bar
             decided = words[at + i * WORDS + k] & usable
             held = (((decided << ONE) | decided_before) if lag == 1 else decided) & usable
@@ -103,9 +106,34 @@ def _positions(
             n_changes += popcount(changed)
             n_ended += popcount(changed & old)
             decided_before, held_before = decided >> TOP, held >> TOP
-        if end == bars:
-            carry[carry_at + i] = decided_before | (held_before << ONE)
+        carry[carry_at + i] = decided_before | (held_before << ONE)
     return int(n_held), int(n_changes), int(n_ended)
+
+
+@inlined  # type: ignore[untyped-decorator]
+def _counts(masks: NDArray[np.uint64], masks_at: int, n_symbols: int, begin: int, end: int) -> tuple[int, int, int]:
+    """Returns what `_positions` does, of the bars `begin` to `end` of a tile."""
+    n_held, n_changes, n_ended = np.uint64(0), np.uint64(0), np.uint64(0)
+    for k in range(begin // 64, (end + 63) // 64):
+        inside = _below(end - 64 * k) & ~_below(begin - 64 * k)
+        for i in range(n_symbols):
+            new, old = masks[masks_at + i * MASKS + k] & inside, masks[masks_at + i * MASKS + WORDS + k] & inside
+            changed = old ^ new
+            n_held += popcount(new)
+            n_changes += popcount(changed)
+            n_ended += popcount(changed & old)
+    return int(n_held), int(n_changes), int(n_ended)
+
+
+@inlined  # type: ignore[untyped-decorator]
+def _total(buffer: FloatArray, row: int, begin: int, end: int) -> float:
+    """Returns the sum of the numbers `begin` to `end` of a row."""
+    total = splat(0.0)
+    for k in range(begin // WIDTH * WIDTH, end, WIDTH):
+        inside = _below(end - k) & ~_below(begin - k)
+        total = add_where(np.uint8(inside & np.uint64(255)), total, load(buffer, row + k))
+    found: float = total_of(total)
+    return found
 
 
 @inlined  # type: ignore[untyped-decorator]
@@ -127,45 +155,50 @@ def _add_traded(
 
 @inlined  # type: ignore[untyped-decorator]
 def _finish(
-    r0: Any, r1: Any, g0: Any, g1: Any, m0: Any, m1: Any, n_symbols: int, cost: float, buffer: FloatArray, to: int
-) -> tuple[Any, Any]:
-    """Writes the returns of 16 bars, and returns their turnover."""
+    r0: Any, r1: Any, g0: Any, g1: Any, m0: Any, m1: Any, n_symbols: int, cost: float, segmented: bool,
+    buffer: FloatArray, to: int,
+) -> tuple[Any, Any]:  # fmt: skip
+    """Writes the returns of 16 bars, and returns their turnover, which it also writes if there are several segments."""
     share, fee = splat(1.0 / n_symbols), splat(cost)
     # One division gives two quotients: it takes as long as ten multiplications.
     inverse = splat(1.0) / (g0 * g1)
     m0, m1 = m0 * (g1 * inverse), m1 * (g0 * inverse)
     store(buffer, to, r0 * share - m0 * fee)
     store(buffer, to + WIDTH, r1 * share - m1 * fee)
+    if segmented:
+        store(buffer, TURNOVER + to, m0)
+        store(buffer, TURNOVER + to + WIDTH, m1)
     return m0, m1
 
 
 @inlined  # type: ignore[untyped-decorator]
 def _returns(
     masks: NDArray[np.uint64],
+    masks_at: int,
     before: FloatArray,
     after: FloatArray,
     rise: FloatArray,
     growth: FloatArray,
     at: int,
-    begin: int,
-    end: int,
+    bars: int,
     n_symbols: int,
     cost: float,
+    segmented: bool,
     buffer: FloatArray,
     row: int,
 ) -> tuple[float, float, float, float]:
-    """Writes the returns of four configs on the bars `begin` to `end` of a tile, and returns the turnover of each.
+    """Writes the returns of four configs on the bars of a tile, and returns the turnover of each.
 
     Four configs by 16 bars are in registers at a time, so that each value is loaded once for four configs: the returns of
     many symbols do not fit into the first-level cache. Bars on which no config holds anything are skipped: their returns
     are 0. With `n` symbols and weights of `1 / n`, the turnover is `sum |new * D - old * G| / (n * D)`, where `n * D` is
     `n` plus the sum of `G - 1` over the held symbols.
     """
-    octets = masks.view(np.uint8)
+    octets = masks[masks_at:].view(np.uint8)
     b, c, d = _n_masks(n_symbols) * 8, 2 * _n_masks(n_symbols) * 8, 3 * _n_masks(n_symbols) * 8
     zero, count, share = splat(0.0), splat(np.float64(n_symbols)), splat(1.0 / n_symbols)
     traded_a, traded_b, traded_c, traded_d = zero, zero, zero, zero
-    for k in range(begin // (2 * WIDTH) * 2, (end + WIDTH - 1) // WIDTH, 2):
+    for k in range(0, (bars + WIDTH - 1) // WIDTH, 2):
         to = row + k * WIDTH
         any_held = np.uint8(0)
         for config in range(TOGETHER):
@@ -175,6 +208,9 @@ def _returns(
             for config in range(TOGETHER):
                 store(buffer, to + config * TILE, zero)
                 store(buffer, to + config * TILE + WIDTH, zero)
+                if segmented:
+                    store(buffer, TURNOVER + to + config * TILE, zero)
+                    store(buffer, TURNOVER + to + config * TILE + WIDTH, zero)
             continue
         ra0, ra1, rb0, rb1, rc0, rc1, rd0, rd1 = zero, zero, zero, zero, zero, zero, zero, zero
         ga0, ga1, gb0, gb1, gc0, gc1, gd0, gd1 = zero, zero, zero, zero, zero, zero, zero, zero
@@ -214,105 +250,148 @@ def _returns(
             mb0, mb1 = _add_traded(octets, b + new, b + old, db0, db1, x0, x1, mb0, mb1)
             mc0, mc1 = _add_traded(octets, c + new, c + old, dc0, dc1, x0, x1, mc0, mc1)
             md0, md1 = _add_traded(octets, d + new, d + old, dd0, dd1, x0, x1, md0, md1)
-        m0, m1 = _finish(ra0, ra1, ga0, ga1, ma0, ma1, n_symbols, cost, buffer, to)
+        m0, m1 = _finish(ra0, ra1, ga0, ga1, ma0, ma1, n_symbols, cost, segmented, buffer, to)
         traded_a = traded_a + m0 + m1
-        m0, m1 = _finish(rb0, rb1, gb0, gb1, mb0, mb1, n_symbols, cost, buffer, to + TILE)
+        m0, m1 = _finish(rb0, rb1, gb0, gb1, mb0, mb1, n_symbols, cost, segmented, buffer, to + TILE)
         traded_b = traded_b + m0 + m1
-        m0, m1 = _finish(rc0, rc1, gc0, gc1, mc0, mc1, n_symbols, cost, buffer, to + 2 * TILE)
+        m0, m1 = _finish(rc0, rc1, gc0, gc1, mc0, mc1, n_symbols, cost, segmented, buffer, to + 2 * TILE)
         traded_c = traded_c + m0 + m1
-        m0, m1 = _finish(rd0, rd1, gd0, gd1, md0, md1, n_symbols, cost, buffer, to + 3 * TILE)
+        m0, m1 = _finish(rd0, rd1, gd0, gd1, md0, md1, n_symbols, cost, segmented, buffer, to + 3 * TILE)
         traded_d = traded_d + m0 + m1
     return total_of(traded_a), total_of(traded_b), total_of(traded_c), total_of(traded_d)
 
 
-@compiled(
-    WORD_TABLE, INTEGER, INTEGER, INTEGER, INTEGER, INTEGER, VECTOR, VECTOR, VECTOR, VECTOR, WORD_TABLE, NUMBER, FLAG,
-    uint64[::1], float64[::1], COUNTS, float64[::1], FLAGS, COUNTS, VECTOR, float64[::1],
-)  # fmt: skip
-def accumulate(
-    words: NDArray[np.uint64],
-    first: int,
-    tiles: int,
-    n_bars: int,
-    n_symbols: int,
-    lag: int,
-    before: FloatArray,
-    after: FloatArray,
-    rise: FloatArray,
-    growth: FloatArray,
-    priced: NDArray[np.uint64],
-    cost: float,
-    moments: bool,
-    carry: NDArray[np.uint64],
-    state: FloatArray,
-    segments: IntArray,
-    buffer: FloatArray,
-    wanted: NDArray[np.uint8],
-    ends: IntArray,
-    benchmark: FloatArray,
-    sums: FloatArray,
-) -> None:
-    """Advances the state of every config from the start of tile `first` over `tiles` tiles.
+@functools.cache
+def accumulate(segmented: bool) -> Callable[..., None]:
+    """Returns the kernel. The one for several segments is of its own, so that it takes no time from the other.
 
     Args:
-        words: ``(tiles, n_configs, n_symbols, 2)`` flat: positions decided on each bar's close.
-        first: the first tile of `words`.
-        tiles: number of tiles.
-        n_bars: bars of the whole history.
-        n_symbols: symbols.
-        lag: bars from decision to fill: 0 or 1.
-        before: returns of each bar before its fill, tiled.
-        after: returns of each bar after its fill, tiled; empty if they are all 0.
-        rise: `growth - 1`, tiled; empty for fills at the close, where it equals `before`.
-        growth: ratio of the fill price to that of the bar before, tiled.
-        priced: bits of the bars with a price.
-        cost: cost per unit of turnover, as a fraction.
-        moments: whether to update the third and fourth moments and the downside.
-        carry: ``(n_configs, n_symbols)`` flat: the last bar's decision in bit 0, the position held in bit 1.
-        state: ``(n_segments, n_statistics, n_configs)`` flat, `n_configs` a multiple of 8; see `statistics.STATE`. Each
-            segment has the statistics of its bars alone; positions carry over.
-        segments: ``(n_segments,)`` the bar after the last one of each segment, increasing; the last is `n_bars`.
-        buffer: ``(2, 8, 128)`` flat: scratch memory.
-        wanted: of a `blocks.BlockTable`, as the next three: whether block sums of any of eight configs are wanted.
-        ends: the bar after the last one of each block.
-        benchmark: returns of the benchmark.
-        sums: the block sums.
+        segmented: whether there are several segments.
     """
-    n_configs = len(state) // (len(STATE) * len(segments))
-    columns = WIDTH * TILE
-    share = 1.0 / n_symbols
-    masks = np.empty(TOGETHER * _n_masks(n_symbols), np.uint64)
-    for tile in range(first, first + tiles):
-        start = tile * TILE
-        bars = min(TILE, n_bars - start)
-        first_block, first_segment = block_at(ends, start), block_at(segments, start)
-        for group in range(0, n_configs, WIDTH):
-            begin, segment = 0, first_segment
-            while begin < bars:
-                end = min(bars, segments[segment] - start)
-                column = segment * len(STATE) * n_configs + group
-                seen = begin_part(segments, segment, start + begin, state, n_configs, column)
+
+    @compiled(
+        WORD_TABLE, INTEGER, INTEGER, INTEGER, INTEGER, INTEGER, VECTOR, VECTOR, VECTOR, VECTOR, WORD_TABLE, NUMBER, FLAG,
+        uint64[::1], float64[::1], COUNTS, float64[::1], FLAGS, COUNTS, VECTOR, float64[::1],
+    )  # fmt: skip
+    def run(
+        words: NDArray[np.uint64],
+        first: int,
+        tiles: int,
+        n_bars: int,
+        n_symbols: int,
+        lag: int,
+        before: FloatArray,
+        after: FloatArray,
+        rise: FloatArray,
+        growth: FloatArray,
+        priced: NDArray[np.uint64],
+        cost: float,
+        moments: bool,
+        carry: NDArray[np.uint64],
+        state: FloatArray,
+        segments: IntArray,
+        buffer: FloatArray,
+        wanted: NDArray[np.uint8],
+        ends: IntArray,
+        benchmark: FloatArray,
+        sums: FloatArray,
+    ) -> None:
+        """Advances the state of every config from the start of tile `first` over `tiles` tiles.
+
+        Args:
+            words: ``(tiles, n_configs, n_symbols, 2)`` flat: positions decided on each bar's close.
+            first: the first tile of `words`.
+            tiles: number of tiles.
+            n_bars: bars of the whole history.
+            n_symbols: symbols.
+            lag: bars from decision to fill: 0 or 1.
+            before: returns of each bar before its fill, tiled.
+            after: returns of each bar after its fill, tiled; empty if they are all 0.
+            rise: `growth - 1`, tiled; empty for fills at the close, where it equals `before`.
+            growth: ratio of the fill price to that of the bar before, tiled.
+            priced: bits of the bars with a price.
+            cost: cost per unit of turnover, as a fraction.
+            moments: whether to update the third and fourth moments and the downside.
+            carry: ``(n_configs, n_symbols)`` flat: the last bar's decision in bit 0, the position held in bit 1.
+            state: see `statistics.STATE`; `n_configs` is a multiple of 8. Each segment has the statistics of its bars alone;
+                positions carry over.
+            segments: ``(n_segments,)`` the bar after the last one of each segment, increasing; the last is `n_bars`.
+            buffer: ``(3, 8, 128)`` flat: scratch memory.
+            wanted: of a `blocks.BlockTable`, as the next three: whether block sums of any of eight configs are wanted.
+            ends: the bar after the last one of each block.
+            benchmark: returns of the benchmark.
+            sums: the block sums.
+        """
+        n_configs = len(state) // (len(STATE) * len(segments))
+        columns = WIDTH * TILE
+        share = 1.0 / n_symbols
+        size = _n_masks(n_symbols)
+        masks = np.empty((WIDTH if segmented else TOGETHER) * size, np.uint64)
+        for tile in range(first, first + tiles):
+            start = tile * TILE
+            bars = min(TILE, n_bars - start)
+            first_block, first_segment, last_segment = block_at(ends, start), 0, 0
+            if segmented:
+                first_segment, last_segment = block_at(segments, start), block_at(segments, start + bars - 1)
+            for group in range(0, n_configs, WIDTH):
+                column = column_of(group, 0, len(segments))
                 for member in range(0, WIDTH, TOGETHER):
+                    masks_at = member * size if segmented else 0
                     for one in range(TOGETHER):
                         config = group + member + one
                         at = ((tile - first) * n_configs + config) * n_symbols * WORDS
                         held, changes, ended = _positions(
-                            words, at, priced, tile * n_symbols * WORDS, n_symbols, lag, begin, end, bars, carry,
-                            config * n_symbols, masks, one * _n_masks(n_symbols),
+                            words, at, priced, tile * n_symbols * WORDS, n_symbols, lag, bars, carry, config * n_symbols,
+                            masks, masks_at + one * size,
                         )  # fmt: skip
-                        state[HELD * n_configs + column + member + one] += held * share
-                        state[FILLS * n_configs + column + member + one] += changes
-                        state[TRIPS * n_configs + column + member + one] += ended
+                        if not segmented:
+                            state[HELD * WIDTH + column + member + one] += held * share
+                            state[FILLS * WIDTH + column + member + one] += changes
+                            state[TRIPS * WIDTH + column + member + one] += ended
                     traded = _returns(
-                        masks, before, after, rise, growth, tile * n_symbols * TILE, begin, end, n_symbols, cost, buffer,
-                        member * TILE,
+                        masks, masks_at, before, after, rise, growth, tile * n_symbols * TILE, bars, n_symbols, cost,
+                        segmented, buffer, member * TILE,
                     )  # fmt: skip
-                    for one in range(TOGETHER):
-                        state[TRADED * n_configs + column + member + one] += traded[one]
-                for k in range(begin // WIDTH * WIDTH, end, WIDTH):
+                    if not segmented:
+                        for one in range(TOGETHER):
+                            state[TRADED * WIDTH + column + member + one] += traded[one]
+                for k in range(0, bars, WIDTH):
                     transpose(buffer, k, TILE, columns + k * WIDTH)
-                advance_part(
-                    buffer, columns, begin, end, start, seen, segments, moments, wanted[group // WIDTH], first_block, ends,
-                    benchmark, sums, state, n_configs, column,
-                )  # fmt: skip
-                begin, segment = end, segment + 1
+                begin = 0
+                for segment in range(first_segment, last_segment + 1):
+                    end = min(bars, segments[segment] - start) if segmented else bars
+                    column = column_of(group, segment, len(segments))
+                    seen = start
+                    if segmented:
+                        seen = begin_part(segments, segment, start + begin, state, column)
+                        for one in range(WIDTH):
+                            held, changes, ended = _counts(masks, one * size, n_symbols, begin, end)
+                            state[HELD * WIDTH + column + one] += held * share
+                            state[FILLS * WIDTH + column + one] += changes
+                            state[TRIPS * WIDTH + column + one] += ended
+                            state[TRADED * WIDTH + column + one] += _total(buffer, TURNOVER + one * TILE, begin, end)
+                    if moments:
+                        advance_moments(buffer, columns + begin * WIDTH, seen, end - begin, state, column)
+                    if segmented:
+                        advance_segment(buffer, columns + begin * WIDTH, seen, end - begin, state, column)
+                    elif wanted[group // WIDTH]:
+                        advance_with_blocks(
+                            buffer,
+                            columns,
+                            start,
+                            bars,
+                            first_block,
+                            ends,
+                            benchmark,
+                            sums,
+                            n_configs,
+                            group,
+                            state,
+                            column,
+                        )
+                    else:
+                        advance(buffer, columns, start, bars, state, column)
+                    begin = end
+
+    kernel: Callable[..., None] = run
+    return kernel

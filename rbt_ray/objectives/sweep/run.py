@@ -13,7 +13,7 @@ from rbt_ray.objectives.sweep.accounts import open_account
 from rbt_ray.objectives.sweep.blocks import BlockTable
 from rbt_ray.objectives.sweep.layout import WIDTH, WORDS, n_tiles
 from rbt_ray.objectives.sweep.scratch import scratch
-from rbt_ray.objectives.sweep.statistics import LOW, STATE
+from rbt_ray.objectives.sweep.statistics import LOW, MEAN, STATE
 from rbt_ray.simulate.costs import BASIS_POINTS
 from rbt_ray.simulate.metrics import METRIC_NAMES, METRICS, SUMS, from_sums
 from rbt_ray.types import BoolArray, FloatArray, IntArray
@@ -34,6 +34,7 @@ MOST_WORDS = 2**17
 MOST_CONFIGS = 8192
 """Configs processed at once if a few tiles suffice; more configs share more indicators."""
 _OF_MOMENTS = frozenset(metric.name for metric in METRICS if metric.needs_moments)
+_OF_TRADES = frozenset(metric.name for metric in METRICS if metric.needs_trades)
 
 
 def sweep(
@@ -62,7 +63,8 @@ def sweep(
     sums, place = np.empty((len(requested), 0 if request is None else request.width)), np.full(n_configs, -1)
     place[requested] = np.arange(len(requested))
     for chunk in chunks_of(strategy, view, columns, moments, np.array([view.n_bars]), request):
-        rows, state = chunk.rows, chunk.state[0, :, : len(chunk.rows)]
+        rows = chunk.rows
+        state = chunk.state[:, 0].swapaxes(0, 1).reshape(len(STATE), -1)[:, : len(rows)]
         figures = metrics_from(state, view.n_bars, view.periods_per_year, names)
         for name in names:
             metrics[name][rows] = figures[name]
@@ -86,8 +88,8 @@ class Chunk:
 
     Args:
         rows: ``(n_rows,)`` their rows in the columns of parameters.
-        state: ``(n_segments, n_statistics, n)``, `n` the next multiple of 8; see `statistics.STATE`. As `blocks`, it must not
-            be used after the next chunk.
+        state: ``(n / 8, n_segments, n_statistics, 8)``, `n` the next multiple of 8; see `statistics.STATE`. As `blocks`, it
+            must not be used after the next chunk.
         blocks: their block sums.
     """
 
@@ -129,6 +131,9 @@ def chunks_of(
         signals = strategy.signals(view, {name: values[rows] for name, values in columns.items()})
         words = np.zeros(step * n_rows * n_symbols * WORDS, np.uint64)
         state = scratch("state", len(segments) * len(STATE) * n_rows)
+        table = state.reshape(-1, len(segments), len(STATE), WIDTH)
+        if len(segments) == 1:  # with several, kernels begin each segment
+            table[:, :, :MEAN], table[:, :, MEAN:] = 1.0, 0.0
         wanted = np.zeros(n_rows, bool)
         wanted[: len(rows)] = is_requested[rows]
         blocks = BlockTable.of(request, wanted)
@@ -137,12 +142,17 @@ def chunks_of(
             now = min(step, tiles - first)
             signals(first, now, n_rows, words)
             advance(first, now, words)
-        yield Chunk(rows, state.reshape(len(segments), len(STATE), n_rows), blocks)
+        yield Chunk(rows, table, blocks)
 
 
 def needs_moments(names: tuple[str, ...]) -> bool:
     """Returns whether any of these metrics needs the third and fourth moments or the downside."""
     return not _OF_MOMENTS.isdisjoint(names)
+
+
+def needs_trades(names: tuple[str, ...]) -> bool:
+    """Returns whether any of these metrics needs the trades and holdings."""
+    return not _OF_TRADES.isdisjoint(names)
 
 
 def _sizes(whole_history: bool, n_configs: int, n_symbols: int, tiles: int, most: int) -> tuple[int, int]:

@@ -27,10 +27,20 @@ from rbt_ray.types import FloatArray, IntArray
 STATE = (
     "equity", "ratio", "low", "trough", "mean", "squares", "cubes", "fourths", "downside", "traded", "held", "fills", "trips",
 )  # fmt: skip
-"""The statistics of a config between tiles: the first four start at 1, the others at 0; see `begin_part`."""
+"""The statistics of a config between tiles: the first four start at 1, the others at 0.
+
+They are in an array ``(n_configs / 8, n_segments, n_statistics, 8)``, so that those of eight configs are next to one another.
+Below, `column` is the index of the first statistic of eight configs in a segment.
+"""
 EQUITY, RATIO, LOW, TROUGH, MEAN, SQUARES, CUBES, FOURTHS, DOWNSIDE, TRADED, HELD, FILLS, TRIPS = range(13)
 
 inlined = numba.njit(inline="always", nogil=True, error_model="numpy")
+
+
+@inlined  # type: ignore[untyped-decorator]
+def column_of(group: int, segment: int, n_segments: int) -> int:
+    """Returns the index of the first statistic of the eight configs from `group` on in a segment."""
+    return (group * n_segments + segment * WIDTH) * len(STATE)
 
 
 @inlined  # type: ignore[untyped-decorator]
@@ -46,97 +56,59 @@ def _add_bar(r: Any, mean: Any, equity: Any, ratio: Any, low: Any, total: Any, s
 @inlined  # type: ignore[untyped-decorator]
 def _store_tile(
     equity: Any, ratio: Any, low: Any, mean: Any, total: Any, squares: Any,
-    start: int, bars: int, state: FloatArray, n_configs: int, group: int,
+    start: int, bars: int, state: FloatArray, column: int,
 ) -> None:  # fmt: skip
     """Writes the statistics at the end of a tile."""
-    store(state, EQUITY * n_configs + group, equity)
-    store(state, RATIO * n_configs + group, ratio)
-    store(state, LOW * n_configs + group, low)
+    store(state, EQUITY * WIDTH + column, equity)
+    store(state, RATIO * WIDTH + column, ratio)
+    store(state, LOW * WIDTH + column, low)
     shift = total / splat(np.float64(bars))
     squares = squares - total * shift + total * shift * splat(start / (start + bars))
-    store(state, SQUARES * n_configs + group, load(state, SQUARES * n_configs + group) + squares)
-    store(state, MEAN * n_configs + group, mean + total / splat(np.float64(start + bars)))
+    store(state, SQUARES * WIDTH + column, load(state, SQUARES * WIDTH + column) + squares)
+    store(state, MEAN * WIDTH + column, mean + total / splat(np.float64(start + bars)))
 
 
 @inlined  # type: ignore[untyped-decorator]
-def begin_part(segments: IntArray, segment: int, bar: int, state: FloatArray, n_configs: int, column: int) -> int:
+def begin_part(segments: IntArray, segment: int, bar: int, state: FloatArray, column: int) -> int:
     """Returns how many bars of a segment are before `bar`; if there are none, sets its statistics to those before any bar."""
     before = bar
     if segment > 0:
         before -= segments[segment - 1]
     if before == 0:
         for number in range(len(STATE)):
-            store(state, number * n_configs + column, splat(1.0 if number < MEAN else 0.0))
+            store(state, number * WIDTH + column, splat(1.0 if number < MEAN else 0.0))
     return before
 
 
 @inlined  # type: ignore[untyped-decorator]
-def advance_part(
-    buffer: FloatArray, at: int, first: int, last: int, start: int, before: int, segments: IntArray, moments: bool,
-    wanted: int, block: int, ends: IntArray, benchmark: FloatArray, sums: FloatArray,
-    state: FloatArray, n_configs: int, column: int,
-) -> None:  # fmt: skip
-    """Updates what is derived from the returns of the bars `first` to `last` of a tile, which are in one segment.
-
-    Args:
-        buffer: holds the returns of eight configs on the bars of the tile.
-        at: index of those of the tile's first bar.
-        first: the first bar, as the next one counted from the start of the tile.
-        last: the bar after the last one.
-        start: the first bar of the tile.
-        before: how many bars of the segment are before them.
-        segments: the bar after the last one of each segment. Block sums are computed with one segment only.
-        moments: whether to update the third and fourth moments and the downside.
-        wanted: whether to update block sums; of `blocks.BlockTable`, as `ends`, `benchmark` and `sums`.
-        block: the block in which the tile starts.
-        ends: see `wanted`.
-        benchmark: see `wanted`.
-        sums: see `wanted`.
-        state: ``(n_segments, n_statistics, n_configs)`` flat.
-        n_configs: configs in `state`.
-        column: index of the first statistic of the eight configs in the segment.
-    """
-    if moments:
-        advance_moments(buffer, at + first * WIDTH, before, last - first, state, n_configs, column)
-    if wanted:
-        advance_with_blocks(buffer, at, start, last, block, ends, benchmark, sums, state, n_configs, column)
-    elif len(segments) > 1:
-        advance_segment(buffer, at + first * WIDTH, before, last - first, state, n_configs, column)
-    else:
-        advance(buffer, at, start, last, state, n_configs, column)
-
-
-@inlined  # type: ignore[untyped-decorator]
-def advance(buffer: FloatArray, at: int, start: int, bars: int, state: FloatArray, n_configs: int, group: int) -> None:
+def advance(buffer: FloatArray, at: int, start: int, bars: int, state: FloatArray, column: int) -> None:
     """Updates equity, drawdown, mean and squares of eight configs over the bars of a tile."""
-    equity = load(state, EQUITY * n_configs + group)
-    ratio = load(state, RATIO * n_configs + group)
-    low = load(state, LOW * n_configs + group)
-    mean = load(state, MEAN * n_configs + group)
+    equity = load(state, EQUITY * WIDTH + column)
+    ratio = load(state, RATIO * WIDTH + column)
+    low = load(state, LOW * WIDTH + column)
+    mean = load(state, MEAN * WIDTH + column)
     total, squares = splat(0.0), splat(0.0)
     for t in range(bars):
         r = load(buffer, at + t * WIDTH)
         equity, ratio, low, total, squares = _add_bar(r, mean, equity, ratio, low, total, squares)
-    _store_tile(equity, ratio, low, mean, total, squares, start, bars, state, n_configs, group)
+    _store_tile(equity, ratio, low, mean, total, squares, start, bars, state, column)
 
 
 @inlined  # type: ignore[untyped-decorator]
-def advance_segment(
-    buffer: FloatArray, at: int, start: int, bars: int, state: FloatArray, n_configs: int, group: int
-) -> None:
+def advance_segment(buffer: FloatArray, at: int, start: int, bars: int, state: FloatArray, column: int) -> None:
     """Updates what `advance` does and the trough, the lowest equity, with which drawdowns of segments are merged."""
-    equity = load(state, EQUITY * n_configs + group)
-    ratio = load(state, RATIO * n_configs + group)
-    low = load(state, LOW * n_configs + group)
-    trough = load(state, TROUGH * n_configs + group)
-    mean = load(state, MEAN * n_configs + group)
+    equity = load(state, EQUITY * WIDTH + column)
+    ratio = load(state, RATIO * WIDTH + column)
+    low = load(state, LOW * WIDTH + column)
+    trough = load(state, TROUGH * WIDTH + column)
+    mean = load(state, MEAN * WIDTH + column)
     total, squares = splat(0.0), splat(0.0)
     for t in range(bars):
         r = load(buffer, at + t * WIDTH)
         equity, ratio, low, total, squares = _add_bar(r, mean, equity, ratio, low, total, squares)
         trough = least(equity, trough)
-    store(state, TROUGH * n_configs + group, trough)
-    _store_tile(equity, ratio, low, mean, total, squares, start, bars, state, n_configs, group)
+    store(state, TROUGH * WIDTH + column, trough)
+    _store_tile(equity, ratio, low, mean, total, squares, start, bars, state, column)
 
 
 @inlined  # type: ignore[untyped-decorator]
@@ -149,19 +121,20 @@ def advance_with_blocks(
     ends: IntArray,
     benchmark: FloatArray,
     sums: FloatArray,
-    state: FloatArray,
     n_configs: int,
     group: int,
+    state: FloatArray,
+    column: int,
 ) -> None:
     """Updates what `advance` does, to the same bits, and block sums; the tile starts in `block` of a `blocks.BlockTable`.
 
     One loop does both: `advance` waits for the product of the bar before, and the sums use that time. A table with room for it
     gets the equity at the end of each block.
     """
-    equity = load(state, EQUITY * n_configs + group)
-    ratio = load(state, RATIO * n_configs + group)
-    low = load(state, LOW * n_configs + group)
-    mean = load(state, MEAN * n_configs + group)
+    equity = load(state, EQUITY * WIDTH + column)
+    ratio = load(state, RATIO * WIDTH + column)
+    low = load(state, LOW * WIDTH + column)
+    mean = load(state, MEAN * WIDTH + column)
     total, squares, one = splat(0.0), splat(0.0), splat(1.0)
     first, stride = 0, n_configs + WIDTH
     while first < bars:
@@ -183,18 +156,16 @@ def advance_with_blocks(
         if len(sums) > 3 * len(ends) * stride:
             store(sums, plain + 3 * len(ends) * stride, equity)
         first = last
-    _store_tile(equity, ratio, low, mean, total, squares, start, bars, state, n_configs, group)
+    _store_tile(equity, ratio, low, mean, total, squares, start, bars, state, column)
 
 
 @inlined  # type: ignore[untyped-decorator]
-def advance_moments(
-    buffer: FloatArray, at: int, start: int, bars: int, state: FloatArray, n_configs: int, group: int
-) -> None:
+def advance_moments(buffer: FloatArray, at: int, start: int, bars: int, state: FloatArray, column: int) -> None:
     """Updates third and fourth moments and the downside of eight configs; call it before `advance`, whose input it reads."""
     zero = splat(0.0)
-    mean = load(state, MEAN * n_configs + group)
+    mean = load(state, MEAN * WIDTH + column)
     s1, s2, s3, s4 = zero, zero, zero, zero
-    downside = load(state, DOWNSIDE * n_configs + group)
+    downside = load(state, DOWNSIDE * WIDTH + column)
     for t in range(bars):
         r = load(buffer, at + t * WIDTH)
         loss = least(r, zero)
@@ -205,7 +176,7 @@ def advance_moments(
         s2 = s2 + square
         s3 = s3 + square * d
         s4 = s4 + square * square
-    store(state, DOWNSIDE * n_configs + group, downside)
+    store(state, DOWNSIDE * WIDTH + column, downside)
 
     n_a, n_b = np.float64(start), np.float64(bars)
     shift = s1 / splat(n_b)
@@ -215,11 +186,11 @@ def advance_moments(
     m3 = s3 - splat(3.0) * shift * s2 + splat(2.0 * n_b) * shift * square
     m4 = s4 - splat(4.0) * shift * s3 + splat(6.0) * square * s2 - splat(3.0 * n_b) * square * square
     # Merge with the bars before the tile; `shift` is also the difference of the two means.
-    squares = load(state, SQUARES * n_configs + group)
-    cubes, fourths = load(state, CUBES * n_configs + group), load(state, FOURTHS * n_configs + group)
+    squares = load(state, SQUARES * WIDTH + column)
+    cubes, fourths = load(state, CUBES * WIDTH + column), load(state, FOURTHS * WIDTH + column)
     cubes, fourths = merged_moments(n_a, n_b, shift, squares, cubes, fourths, m2, m3, m4)
-    store(state, CUBES * n_configs + group, cubes)
-    store(state, FOURTHS * n_configs + group, fourths)
+    store(state, CUBES * WIDTH + column, cubes)
+    store(state, FOURTHS * WIDTH + column, fourths)
 
 
 @inlined  # type: ignore[untyped-decorator]

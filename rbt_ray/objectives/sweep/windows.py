@@ -17,7 +17,7 @@ import numpy as np
 from numba import float64
 
 from rbt_ray.objectives.sweep.layout import WIDTH
-from rbt_ray.objectives.sweep.run import Columns, chunks_of, metrics_from, needs_moments
+from rbt_ray.objectives.sweep.run import Columns, chunks_of, metrics_from, needs_moments, needs_trades
 from rbt_ray.objectives.sweep.scratch import scratch
 from rbt_ray.objectives.sweep.simd import least, load, splat, store
 from rbt_ray.objectives.sweep.statistics import (
@@ -35,6 +35,7 @@ from rbt_ray.objectives.sweep.statistics import (
     TRADED,
     TRIPS,
     TROUGH,
+    column_of,
     merged_moments,
 )
 from rbt_ray.simulate.compiled import COUNTS, FLAG, VECTOR, compiled
@@ -72,30 +73,31 @@ def sweep_windows(
     firsts, lasts = np.searchsorted(starts, ranges[:, 0]), np.searchsorted(segments, ranges[:, 1])
     lengths, offsets = segments - starts, np.cumsum([0, *map(len, windows)])
     n_bars = np.array([[sum(stop - start for start, stop in window)] for window in windows])
-    n_configs, moments = len(next(iter(columns.values()))), needs_moments(names)
+    n_configs, moments, trades = len(next(iter(columns.values()))), needs_moments(names), needs_trades(names)
     most = MOST_STATISTICS // (len(STATE) * max(len(segments), len(windows))) // WIDTH * WIDTH
     found = {name: np.empty((len(windows), n_configs)) for name in names}
     for chunk in chunks_of(strategy, view, columns, moments, segments, most_configs=max(WIDTH, most)):
-        merged = scratch("windows", len(STATE) * len(windows) * chunk.state.shape[2])
-        merge(chunk.state.ravel(), lengths, firsts, lasts, offsets, moments, merged)
+        merged = scratch("windows", len(STATE) * len(windows) * len(chunk.state) * WIDTH)
+        lowest = np.empty(len(chunk.state) * WIDTH)
+        merge(chunk.state.ravel(), lengths, firsts, lasts, offsets, moments, trades, merged, lowest)
         table = merged.reshape(len(STATE), len(windows), -1)[..., : len(chunk.rows)]
         figures = metrics_from(table, n_bars, view.periods_per_year, names)
         for name in names:
             found[name][:, chunk.rows] = figures[name]
         # A bankrupt run ends early, which the sums of its segment and of later ones do not take into account.
-        lost = chunk.state[:, LOW, : len(chunk.rows)] <= 0.0
-        for column in np.flatnonzero(lost.any(axis=0)):
+        for column in np.flatnonzero(lowest[: len(chunk.rows)] <= 0.0):
             row = chunk.rows[column]
+            lost = chunk.state[column // WIDTH, :, LOW, column % WIDTH] <= 0.0
             run = strategy({name: values[row] for name, values in columns.items()}, view)
             for number, window in enumerate(windows):
-                if window[-1][1] > starts[np.argmax(lost[:, column])]:
+                if window[-1][1] > starts[np.argmax(lost)]:
                     plain = run.on(bars_of(window))
                     for name in names:
                         found[name][number, row] = plain[name]
     return found
 
 
-@compiled(VECTOR, COUNTS, COUNTS, COUNTS, COUNTS, FLAG, float64[::1])
+@compiled(VECTOR, COUNTS, COUNTS, COUNTS, COUNTS, FLAG, FLAG, float64[::1], float64[::1])
 def merge(
     state: FloatArray,
     lengths: IntArray,
@@ -103,22 +105,30 @@ def merge(
     lasts: IntArray,
     offsets: IntArray,
     moments: bool,
+    trades: bool,
     merged: FloatArray,
+    lowest: FloatArray,
 ) -> None:
     """Merges the statistics of segments into those of windows, each in the order of its segments.
 
     Args:
-        state: ``(n_segments, n_statistics, n_configs)`` flat, `n_configs` a multiple of 8; see `statistics.STATE`.
+        state: ``(n_configs / 8, n_segments, n_statistics, 8)`` flat; see `statistics.STATE`.
         lengths: ``(n_segments,)`` the number of bars of each segment.
         firsts: ``(n_ranges,)`` the first segment of each range of bars, one window after the other.
         lasts: ``(n_ranges,)`` its last segment.
         offsets: ``(n_windows + 1,)`` the first range of each window, and the number of ranges.
         moments: whether to merge the third and fourth moments and the downside.
-        merged: ``(n_statistics, n_windows, n_configs)`` flat: the output.
+        trades: whether to merge the statistics of trades and holdings.
+        merged: ``(n_statistics, n_windows, n_configs)`` flat: the output; 0 for statistics that are not merged.
+        lowest: ``(n_configs,)`` output: the lowest ratio of equity to its peak within any segment.
     """
     n_configs, n_windows = len(state) // (len(STATE) * len(lengths)), len(offsets) - 1
     zero, one = splat(0.0), splat(1.0)
     for group in range(0, n_configs, WIDTH):
+        low = one
+        for k in range(len(lengths)):
+            low = least(low, load(state, LOW * WIDTH + column_of(group, k, len(lengths))))
+        store(lowest, group, low)
         for window in range(n_windows):
             equity, ratio, low, mean, squares = one, one, one, zero, zero
             cubes, fourths, downside = zero, zero, zero
@@ -126,28 +136,27 @@ def merge(
             n_a = 0.0
             for one_range in range(offsets[window], offsets[window + 1]):
                 for k in range(firsts[one_range], lasts[one_range] + 1):
-                    at = k * len(STATE) * n_configs + group
+                    at = column_of(group, k, len(lengths))
                     n_b = np.float64(lengths[k])
-                    growth = load(state, EQUITY * n_configs + at)
-                    low = least(
-                        least(low, load(state, LOW * n_configs + at)), ratio * load(state, TROUGH * n_configs + at)
-                    )
-                    ratio = least(load(state, RATIO * n_configs + at), ratio * growth)
+                    growth = load(state, EQUITY * WIDTH + at)
+                    low = least(least(low, load(state, LOW * WIDTH + at)), ratio * load(state, TROUGH * WIDTH + at))
+                    ratio = least(load(state, RATIO * WIDTH + at), ratio * growth)
                     equity = equity * growth
-                    shift = load(state, MEAN * n_configs + at) - mean
-                    own_squares = load(state, SQUARES * n_configs + at)
+                    shift = load(state, MEAN * WIDTH + at) - mean
+                    own_squares = load(state, SQUARES * WIDTH + at)
                     if moments:
                         cubes, fourths = merged_moments(
                             n_a, n_b, shift, squares, cubes, fourths, own_squares,
-                            load(state, CUBES * n_configs + at), load(state, FOURTHS * n_configs + at),
+                            load(state, CUBES * WIDTH + at), load(state, FOURTHS * WIDTH + at),
                         )  # fmt: skip
-                        downside = downside + load(state, DOWNSIDE * n_configs + at)
+                        downside = downside + load(state, DOWNSIDE * WIDTH + at)
                     squares = squares + own_squares + shift * shift * splat(n_a * n_b / (n_a + n_b))
                     mean = mean + shift * splat(n_b / (n_a + n_b))
-                    traded = traded + load(state, TRADED * n_configs + at)
-                    held = held + load(state, HELD * n_configs + at)
-                    fills = fills + load(state, FILLS * n_configs + at)
-                    trips = trips + load(state, TRIPS * n_configs + at)
+                    if trades:
+                        traded = traded + load(state, TRADED * WIDTH + at)
+                        held = held + load(state, HELD * WIDTH + at)
+                        fills = fills + load(state, FILLS * WIDTH + at)
+                        trips = trips + load(state, TRIPS * WIDTH + at)
                     n_a += n_b
             to, step = window * n_configs + group, n_windows * n_configs
             store(merged, EQUITY * step + to, equity)
