@@ -37,6 +37,7 @@ def open_account(
     rebalance: Rebalance,
     cost: float,
     moments: bool,
+    trades: bool,
     state: FloatArray,
     segments: IntArray,
     blocks: BlockTable,
@@ -49,6 +50,7 @@ def open_account(
         rebalance: accounting.
         cost: cost per unit of turnover, as a fraction.
         moments: whether to update the third and fourth moments and the downside.
+        trades: whether the statistics of trades and holdings are used.
         state: the statistics before the first bar, see `statistics.STATE`; with several segments, of any value. They are
             changed in place.
         segments: ``(n_segments,)`` the bar after the last one of each segment.
@@ -76,7 +78,7 @@ def open_account(
     else:
         from rbt_ray.objectives.sweep.accumulate import accumulate as kernel_of
 
-        own = (*view.memo(return_tables, execution), cost, moments, np.zeros(n_rows * n_symbols, np.uint64))
+        own = (*view.memo(return_tables, execution), cost, moments, trades, np.zeros(n_rows * n_symbols, np.uint64))
 
     kernel = kernel_of(len(segments) > 1)
 

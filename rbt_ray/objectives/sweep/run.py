@@ -56,13 +56,12 @@ def sweep(
         names: of the metrics.
         request: the configs and blocks whose block sums are wanted, and the benchmark; None: of none.
     """
-    moments = needs_moments(names)
     n_configs = len(next(iter(columns.values())))
     metrics = {name: np.empty(n_configs) for name in names}
     requested = np.empty(0, np.int64) if request is None else request.rows
     sums, place = np.empty((len(requested), 0 if request is None else request.width)), np.full(n_configs, -1)
     place[requested] = np.arange(len(requested))
-    for chunk in chunks_of(strategy, view, columns, moments, np.array([view.n_bars]), request):
+    for chunk in chunks_of(strategy, view, columns, names, np.array([view.n_bars]), request):
         rows = chunk.rows
         state = chunk.state[:, 0].swapaxes(0, 1).reshape(len(STATE), -1)[:, : len(rows)]
         figures = metrics_from(state, view.n_bars, view.periods_per_year, names)
@@ -102,7 +101,7 @@ def chunks_of(
     strategy: Strategy,
     view: BundleView,
     columns: Columns,
-    moments: bool,
+    names: tuple[str, ...],
     segments: IntArray,
     request: BlockRequest | None = None,
     most_configs: int = MOST_CONFIGS,
@@ -113,12 +112,13 @@ def chunks_of(
         strategy: the objective.
         view: prices.
         columns: parameters.
-        moments: whether to compute the third and fourth moments and the downside.
+        names: the metrics to compute from them; statistics that none needs may have any value.
         segments: ``(n_segments,)`` the bar after the last one of each segment; the last is the number of bars.
         request: as for `sweep`; None if there are several segments.
         most_configs: the most configs at a time.
     """
     execution, cost = strategy.fills(view), strategy.turnover_bps / BASIS_POINTS
+    moments, trades = needs_moments(names), needs_trades(names)
     n_symbols, tiles = view.n_symbols, n_tiles(view.n_bars)
     order = strategy.order(columns)
     is_requested = np.zeros(len(order), bool)
@@ -137,7 +137,7 @@ def chunks_of(
         wanted = np.zeros(n_rows, bool)
         wanted[: len(rows)] = is_requested[rows]
         blocks = BlockTable.of(request, wanted)
-        advance = open_account(view, execution, strategy.rebalance, cost, moments, state, segments, blocks)
+        advance = open_account(view, execution, strategy.rebalance, cost, moments, trades, state, segments, blocks)
         for first in range(0, tiles, step):
             now = min(step, tiles - first)
             signals(first, now, n_rows, words)

@@ -76,7 +76,7 @@ def sweep_windows(
     n_configs, moments, trades = len(next(iter(columns.values()))), needs_moments(names), needs_trades(names)
     most = MOST_STATISTICS // (len(STATE) * max(len(segments), len(windows))) // WIDTH * WIDTH
     found = {name: np.empty((len(windows), n_configs)) for name in names}
-    for chunk in chunks_of(strategy, view, columns, moments, segments, most_configs=max(WIDTH, most)):
+    for chunk in chunks_of(strategy, view, columns, names, segments, most_configs=max(WIDTH, most)):
         merged = scratch("windows", len(STATE) * len(windows) * len(chunk.state) * WIDTH)
         lowest = np.empty(len(chunk.state) * WIDTH)
         merge(chunk.state.ravel(), lengths, firsts, lasts, offsets, moments, trades, merged, lowest)
