@@ -179,9 +179,11 @@ class ColumnsOnWindows(OnWindows):
             alone = [self._alone(data, columns, names, ranges) for ranges in windows]
             found = {name: np.array([one[name] for one in alone], np.float64) for name in names}
         values = found[self.metric]
-        usable = np.isfinite(values) & (found[_TRADES] >= self.min_trades if self.min_trades else True)
+        usable = np.isfinite(values)
+        if self.min_trades:
+            usable &= found[_TRADES] >= self.min_trades
         values = np.where(usable, values, np.nan)
-        scored = np.isfinite(values).sum(axis=0).astype(np.float64)
+        scored = np.count_nonzero(usable, axis=0).astype(np.float64)
         return dict(zip(self.metrics, [scored, *values], strict=True))
 
     def _alone(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -123,6 +124,28 @@ def test_sweeps_in_several_threads_do_not_share_memory(sample_view, configs_of):
         for found in [list(pool.map(calmar, batches)) for _ in range(5)]:
             for one, expected in zip(found, alone, strict=True):
                 np.testing.assert_array_equal(one, expected)
+
+
+@pytest.mark.parametrize(("n_windows", "n_configs"), [(20, 8000), (400, 1000)])
+def test_the_memory_grows_with_the_output_alone(sample_view, configs_of, n_windows, n_configs):
+    """The statistics of all segments and windows at once would take 90 MB and 190 MB."""
+    strategy, windows = objectives.sma_cross(), windows_of(sample_view.n_bars, n_windows, seed=1)
+    columns = configs_of(strategy, n_configs, seed=1)
+    strategy.evaluate_on_windows(
+        sample_view, configs_of(strategy, 8, seed=1), ("calmar",), windows
+    )  # caches of the view
+
+    def peak():
+        tracemalloc.start()
+        try:
+            strategy.evaluate_on_windows(sample_view, columns, ("calmar",), windows)
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    with ThreadPoolExecutor(1) as pool:  # a thread without memory of earlier sweeps
+        used = pool.submit(peak).result()
+    assert used < n_windows * n_configs * 8 + 30e6
 
 
 @pytest.mark.parametrize("rebalance", REBALANCES)

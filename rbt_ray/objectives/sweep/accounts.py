@@ -37,7 +37,8 @@ def open_account(
     rebalance: Rebalance,
     cost: float,
     moments: bool,
-    trades: bool,
+    positions: bool,
+    turnover: bool,
     state: FloatArray,
     segments: IntArray,
     blocks: BlockTable,
@@ -50,7 +51,8 @@ def open_account(
         rebalance: accounting.
         cost: cost per unit of turnover, as a fraction.
         moments: whether to update the third and fourth moments and the downside.
-        trades: whether the statistics of trades and holdings are used.
+        positions: whether the numbers of bars held, of fills and of round trips are used.
+        turnover: whether the traded value is used.
         state: the statistics before the first bar, see `statistics.STATE`; with several segments, of any value. They are
             changed in place.
         segments: ``(n_segments,)`` the bar after the last one of each segment.
@@ -78,7 +80,14 @@ def open_account(
     else:
         from rbt_ray.objectives.sweep.accumulate import accumulate as kernel_of
 
-        own = (*view.memo(return_tables, execution), cost, moments, trades, np.zeros(n_rows * n_symbols, np.uint64))
+        own = (
+            *view.memo(return_tables, execution),
+            cost,
+            moments,
+            positions,
+            turnover,
+            np.zeros(n_rows * n_symbols, np.uint64),
+        )
 
     kernel = kernel_of(len(segments) > 1)
 

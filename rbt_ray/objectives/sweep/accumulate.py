@@ -210,7 +210,7 @@ def accumulate(segmented: bool) -> Callable[..., None]:
 
     @compiled(
         WORD_TABLE, INTEGER, INTEGER, INTEGER, INTEGER, INTEGER, VECTOR, VECTOR, VECTOR, VECTOR, WORD_TABLE, NUMBER, FLAG,
-        FLAG, uint64[::1], float64[::1], COUNTS, float64[::1], FLAGS, COUNTS, VECTOR, float64[::1],
+        FLAG, FLAG, uint64[::1], float64[::1], COUNTS, float64[::1], FLAGS, COUNTS, VECTOR, float64[::1],
     )  # fmt: skip
     def run(
         words: NDArray[np.uint64],
@@ -226,7 +226,8 @@ def accumulate(segmented: bool) -> Callable[..., None]:
         priced: NDArray[np.uint64],
         cost: float,
         moments: bool,
-        trades: bool,
+        count: bool,
+        turnover: bool,
         carry: NDArray[np.uint64],
         state: FloatArray,
         segments: IntArray,
@@ -252,7 +253,8 @@ def accumulate(segmented: bool) -> Callable[..., None]:
             priced: bits of the bars with a price.
             cost: cost per unit of turnover, as a fraction.
             moments: whether to update the third and fourth moments and the downside.
-            trades: whether to count positions and the turnover of several segments; those of one are counted in any case.
+            count: whether to count the positions of several segments; those of one are counted in any case.
+            turnover: whether to sum the turnover of several segments, likewise.
             carry: ``(n_configs, n_symbols)`` flat: the last bar's decision in bit 0, the position held in bit 1.
             state: see `statistics.STATE`; `n_configs` is a multiple of 8. Each segment has the statistics of its bars alone;
                 positions carry over.
@@ -312,12 +314,14 @@ def accumulate(segmented: bool) -> Callable[..., None]:
                     end = min(bars, segments[segment] - start) if segmented else bars
                     column = column_of(group, segment, len(segments))
                     seen = bars_before(segments, segment, start + begin) if segmented else start
-                    if trades and not in_one:
+                    if count and not in_one:
                         for one in range(WIDTH):
                             held, changes, ended = counts(masks, one * size, n_symbols, begin, end)
                             state[HELD * WIDTH + column + one] += held * share
                             state[FILLS * WIDTH + column + one] += changes
                             state[TRIPS * WIDTH + column + one] += ended
+                    if turnover and not in_one:
+                        for one in range(WIDTH):
                             state[TRADED * WIDTH + column + one] += _total(buffer, TURNOVER + one * TILE, begin, end)
                     if moments:
                         advance_moments(buffer, columns + begin * WIDTH, seen, end - begin, state, column)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -34,7 +35,6 @@ MOST_WORDS = 2**17
 MOST_CONFIGS = 8192
 """Configs processed at once if a few tiles suffice; more configs share more indicators."""
 _OF_MOMENTS = frozenset(metric.name for metric in METRICS if metric.needs_moments)
-_OF_TRADES = frozenset(metric.name for metric in METRICS if metric.needs_trades)
 
 
 def sweep(
@@ -118,7 +118,8 @@ def chunks_of(
         most_configs: the most configs at a time.
     """
     execution, cost = strategy.fills(view), strategy.turnover_bps / BASIS_POINTS
-    moments, trades = needs_moments(names), needs_trades(names)
+    moments = needs_moments(names)
+    positions, turnover = needs(names, "held", "fills", "trips"), needs(names, "traded")
     n_symbols, tiles = view.n_symbols, n_tiles(view.n_bars)
     order = strategy.order(columns)
     is_requested = np.zeros(len(order), bool)
@@ -137,7 +138,9 @@ def chunks_of(
         wanted = np.zeros(n_rows, bool)
         wanted[: len(rows)] = is_requested[rows]
         blocks = BlockTable.of(request, wanted)
-        advance = open_account(view, execution, strategy.rebalance, cost, moments, trades, state, segments, blocks)
+        advance = open_account(
+            view, execution, strategy.rebalance, cost, moments, positions, turnover, state, segments, blocks
+        )
         for first in range(0, tiles, step):
             now = min(step, tiles - first)
             signals(first, now, n_rows, words)
@@ -150,9 +153,10 @@ def needs_moments(names: tuple[str, ...]) -> bool:
     return not _OF_MOMENTS.isdisjoint(names)
 
 
-def needs_trades(names: tuple[str, ...]) -> bool:
-    """Returns whether any of these metrics needs the trades and holdings."""
-    return not _OF_TRADES.isdisjoint(names)
+@functools.cache
+def needs(names: tuple[str, ...], *sums: str) -> bool:
+    """Returns whether any of these metrics is computed from any of these sums, see `rbt_ray.simulate.metrics.SUMS`."""
+    return any(not set(sums).isdisjoint(metric.sums) for metric in METRICS if metric.name in names)
 
 
 def _sizes(whole_history: bool, n_configs: int, n_symbols: int, tiles: int, most: int) -> tuple[int, int]:
@@ -168,14 +172,13 @@ def metrics_from(
 ) -> dict[str, FloatArray]:
     """Returns metrics by name, each of the shape of a statistic, from ``(n_statistics, ...)`` statistics."""
     equity, _, low, _, *sums = state  # in the order of `from_sums`
-    used = {sum_name for metric in METRICS if metric.name in names for sum_name in metric.sums}
     # Statistics that no requested metric uses are cut to one config, so that the other metrics take no time.
     given = [
-        values if name in used else values[..., :1]
+        values if needs(names, name) else values[..., :1]
         for name, values in zip(SUMS, (equity, low - 1.0, *sums), strict=True)
     ]
     settings: tuple[Any, ...] = (n_bars, periods_per_year, _only_if, needs_moments(names))
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(all="ignore"):  # statistics that no requested metric uses may have any value
         figures = dict(zip(METRIC_NAMES, from_sums(*given, *settings), strict=True))
     return {name: figures[name] for name in names}
 

@@ -71,10 +71,10 @@ def _store_tile(
 @inlined  # type: ignore[untyped-decorator]
 def bars_before(segments: IntArray, segment: int, bar: int) -> int:
     """Returns how many bars of a segment are before `bar`."""
-    before = bar
+    start = 0
     if segment > 0:
-        before -= segments[segment - 1]
-    return before
+        start = int(segments[segment - 1])
+    return bar - start
 
 
 @inlined  # type: ignore[untyped-decorator]

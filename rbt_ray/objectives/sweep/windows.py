@@ -17,7 +17,7 @@ import numpy as np
 from numba import float64
 
 from rbt_ray.objectives.sweep.layout import WIDTH
-from rbt_ray.objectives.sweep.run import Columns, chunks_of, metrics_from, needs_moments, needs_trades
+from rbt_ray.objectives.sweep.run import Columns, chunks_of, metrics_from, needs, needs_moments
 from rbt_ray.objectives.sweep.scratch import scratch
 from rbt_ray.objectives.sweep.simd import least, load, splat, store
 from rbt_ray.objectives.sweep.statistics import (
@@ -73,7 +73,8 @@ def sweep_windows(
     firsts, lasts = np.searchsorted(starts, ranges[:, 0]), np.searchsorted(segments, ranges[:, 1])
     lengths, offsets = segments - starts, np.cumsum([0, *map(len, windows)])
     n_bars = np.array([[sum(stop - start for start, stop in window)] for window in windows])
-    n_configs, moments, trades = len(next(iter(columns.values()))), needs_moments(names), needs_trades(names)
+    n_configs, moments = len(next(iter(columns.values()))), needs_moments(names)
+    trades = needs(names, "traded", "held", "fills", "trips")
     most = MOST_STATISTICS // (len(STATE) * max(len(segments), len(windows))) // WIDTH * WIDTH
     found = {name: np.empty((len(windows), n_configs)) for name in names}
     for chunk in chunks_of(strategy, view, columns, names, segments, most_configs=max(WIDTH, most)):
@@ -119,7 +120,7 @@ def merge(
         offsets: ``(n_windows + 1,)`` the first range of each window, and the number of ranges.
         moments: whether to merge the third and fourth moments and the downside.
         trades: whether to merge the statistics of trades and holdings.
-        merged: ``(n_statistics, n_windows, n_configs)`` flat: the output; 0 for statistics that are not merged.
+        merged: ``(n_statistics, n_windows, n_configs)`` flat: the output; no other statistics are written.
         lowest: ``(n_configs,)`` output: the lowest ratio of equity to its peak within any segment.
     """
     n_configs, n_windows = len(state) // (len(STATE) * len(lengths)), len(offsets) - 1
@@ -160,15 +161,15 @@ def merge(
                     n_a += n_b
             to, step = window * n_configs + group, n_windows * n_configs
             store(merged, EQUITY * step + to, equity)
-            store(merged, RATIO * step + to, ratio)
             store(merged, LOW * step + to, low)
-            store(merged, TROUGH * step + to, zero)
             store(merged, MEAN * step + to, mean)
             store(merged, SQUARES * step + to, squares)
-            store(merged, CUBES * step + to, cubes)
-            store(merged, FOURTHS * step + to, fourths)
-            store(merged, DOWNSIDE * step + to, downside)
-            store(merged, TRADED * step + to, traded)
-            store(merged, HELD * step + to, held)
-            store(merged, FILLS * step + to, fills)
-            store(merged, TRIPS * step + to, trips)
+            if moments:
+                store(merged, CUBES * step + to, cubes)
+                store(merged, FOURTHS * step + to, fourths)
+                store(merged, DOWNSIDE * step + to, downside)
+            if trades:
+                store(merged, TRADED * step + to, traded)
+                store(merged, HELD * step + to, held)
+                store(merged, FILLS * step + to, fills)
+                store(merged, TRIPS * step + to, trips)
