@@ -143,7 +143,7 @@ SCHEDULED = ["hyperband", "asha", rbt.ASHA(kind="stopping"), "median", "successi
 @pytest.mark.parametrize("scheduler", SCHEDULED, ids=str)
 def test_the_table_does_not_depend_on_the_number_of_workers(tmp_path, scheduler):
     some = {"scheduler": scheduler, "bundle": "sample", "objective": curve_on_bars, "search_alg": "bohb"}
-    tables = [fit(tmp_path, name=f"w{workers}", workers=workers, **some) for workers in (1, 2, 4)]
+    tables = [fit(tmp_path, name=f"w{workers}", workers=workers, **some) for workers in (1, 3)]
     assert len({results.table_hash() for results in tables}) == 1
     assert (tables[0].table.fidelity < 1).any()
     assert tables[0].pareto_front()
