@@ -68,7 +68,7 @@ class SobolSequence:
         points: NDArray[np.uint64] = np.bitwise_xor.accumulate(steps, axis=1)
         self._last = points[:, -1]
         self._n += n
-        return np.ascontiguousarray(points[:, points.shape[1] - n :].T) * 2.0**-BITS
+        return np.ascontiguousarray(points[:, points.shape[1] - n :].T, np.float64) * 2.0**-BITS
 
 
 @cache
