@@ -27,16 +27,22 @@ def test_the_python_example_runs_as_a_script_without_a_main_guard(tmp_path):
     assert (tmp_path / "sma.html").stat().st_size > 1e6
 
 
-def test_the_study_file_runs(tmp_path):
+def test_the_study_file_runs(tmp_path, monkeypatch, capsys):
     [study] = blocks("toml")
     (tmp_path / "study.toml").write_text(study)
-    for words in (["run", "study.toml"], ["show", "studies/study"], ["resume", "studies/study"]):
-        done = subprocess.run(
-            [sys.executable, "-m", "rbt_ray.cli", *words],
-            cwd=tmp_path, capture_output=True, text=True, timeout=120, check=True,
-        )  # fmt: skip
-        assert "Best by sharpe on sample" in done.stdout
-        assert "hold-out" in done.stdout
+    printed = [
+        subprocess.run(
+            [sys.executable, "-m", "rbt_ray.cli", "run", "study.toml"],
+            cwd=tmp_path, capture_output=True, text=True, timeout=170, check=True,
+        ).stdout
+    ]  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    for command in ("show", "resume"):
+        assert run_command([command, "studies/study"]) == 0
+        printed.append(capsys.readouterr().out)
+    for text in printed:
+        assert "Best by sharpe on sample" in text
+        assert "hold-out" in text
 
 
 def test_every_command_it_names_exists():
