@@ -1,5 +1,6 @@
 """Which tests share a process when pytest-xdist spreads them, and a short folder for the sockets of Ray."""
 
+import functools
 import gc
 import os
 import re
@@ -93,8 +94,9 @@ def pytest_collection_modifyitems(config, items):
 
     Tests that start a Ray are one group, and slow ones of pools another: tests of a group often share a Ray, and at most
     two run at a time. Tests with vectorbt share a process too, which compiles it for half a minute. The tests of any other
-    module stay together. Groups of Ray and those with a time limit above the usual one come first. Slow tests without a
-    limit of their own get one that only a test that hangs reaches, however busy the machine is.
+    module stay together. Groups of Ray and those with a time limit above the usual one come first; within a group of Ray,
+    those that share a Ray follow each other. Slow tests without a limit of their own get one that only a test that hangs
+    reaches, however busy the machine is.
     """
     groups = {item: _group_of(item) for item in items}
     if getattr(config.option, "loadgroup", False):
@@ -107,7 +109,9 @@ def pytest_collection_modifyitems(config, items):
     for item, limit in limits.items():
         if limit is None and item.get_closest_marker("slow"):
             item.add_marker(pytest.mark.timeout(_SLOW_SECONDS))
-    items.sort(key=lambda item: (groups[item] not in (_RAY_OF_POOLS, _RAY), groups[item] not in long))
+    rays = {item for item in items if groups[item] in (_RAY_OF_POOLS, _RAY)}
+    shares = {item for item in rays if hasattr(item.module, "one_ray")}
+    items.sort(key=lambda item: (item not in rays, item in rays - shares, groups[item] not in long))
 
 
 def _group_of(item):
@@ -129,6 +133,7 @@ def _is_on_ray(item):
     )
 
 
+@functools.cache
 def _names_ray(code):
     texts = [constant for constant in code.co_consts if isinstance(constant, str)]
     nested = [constant for constant in code.co_consts if hasattr(constant, "co_consts")]
