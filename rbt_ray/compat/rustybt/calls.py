@@ -16,9 +16,8 @@ from multiprocessing.reduction import ForkingPickler
 from os import _exit, getpid
 from typing import Any, TypeAlias
 
-import cloudpickle
-
 from rbt_ray.errors import ObjectiveError, RbtError, WorkerDiedError
+from rbt_ray.objectives import pickling
 from rbt_ray.pool.frames import WorkerEnd
 from rbt_ray.pool.job import pickle_main_by_value
 from rbt_ray.pool.pool import Job, Returned
@@ -101,12 +100,12 @@ class Initializer:
         return functools.partial, (_initialize, file.getvalue())
 
 
-class _StartPickler(cloudpickle.Pickler):  # type: ignore[misc]  # it has no types
+class _StartPickler(pickling.Pickler):
     """Pickles lambdas and definitions of a script, and what only a starting process can inherit."""
 
     def __init__(self, file: io.BytesIO) -> None:
-        self.dispatch_table = ChainMap(cloudpickle.Pickler.dispatch_table, ForkingPickler(file).dispatch_table)
         super().__init__(file)
+        self.dispatch_table = ChainMap(self.dispatch_table, ForkingPickler(file).dispatch_table)
 
 
 def _initialize(payload: bytes) -> _Globals:
@@ -133,7 +132,7 @@ def pack(thing: Any, what: str) -> bytes:
     """
     pickle_main_by_value()
     try:
-        packed: bytes = cloudpickle.dumps(thing)
+        packed: bytes = pickling.dumps(thing)
     except Exception as error:  # pickling runs the objects' own code, which may raise anything
         raise ObjectiveError(f"{what} cannot be sent to a worker: {type(error).__name__}: {error}.") from error
     return packed
@@ -212,9 +211,9 @@ class _CallRunner:
             return pickle.dumps([_failure(error)])
         answers = [self._answer(args, kwds) for args, kwds in calls]
         try:
-            packed: bytes = cloudpickle.dumps(answers)
+            packed: bytes = pickling.dumps(answers)
         except Exception:  # one result cannot be pickled, and fails alone
-            packed = cloudpickle.dumps([_sendable(answer) for answer in answers])
+            packed = pickling.dumps([_sendable(answer) for answer in answers])
         return packed
 
     def _answer(self, args: Sequence[Any], kwds: Mapping[str, Any]) -> _SentResult:
@@ -230,7 +229,7 @@ def _failure(error: BaseException) -> _SentResult:
     if not isinstance(error, Exception):  # raising it in the driver would end the driver
         return False, WorkerDiedError(f"the call ended by {type(error).__name__}: {error}"), trace
     try:
-        pickle.loads(cloudpickle.dumps(error))
+        pickle.loads(pickling.dumps(error))
     except Exception:
         return False, RbtError(f"the call raised {type(error).__name__}: {error}"), trace
     return False, error, trace
@@ -238,7 +237,7 @@ def _failure(error: BaseException) -> _SentResult:
 
 def _sendable(answer: _SentResult) -> _SentResult:
     try:
-        cloudpickle.dumps(answer)
+        pickling.dumps(answer)
     except Exception as error:
         return _failure(ObjectiveError(f"the call's result cannot be sent back: {type(error).__name__}: {error}."))
     return answer
