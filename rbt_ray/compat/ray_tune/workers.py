@@ -12,6 +12,7 @@ from rbt_ray.pool.local.pool import usable_cpus
 from rbt_ray.store.storage import is_uri
 from rbt_ray.tuner import config
 from rbt_ray.tuner.pools import backend_of
+from rbt_ray.tuner.storage_folder import lasting_path
 
 
 def to_engine_run_config(
@@ -43,7 +44,7 @@ def to_engine_run_config(
         limits.append(max(1, int(usable_cpus() / cpus)) if cpus and run.num_workers is None else None)
     return config.RunConfig(
         name=name,
-        storage_path=storage if is_uri(storage) else Path(storage).expanduser(),
+        storage_path=storage if is_uri(storage) else lasting_path(Path(storage).expanduser()),
         backend=run.backend,
         address=run.address,
         num_workers=min((limit for limit in limits if limit is not None), default=None),
