@@ -6,6 +6,7 @@ import io
 import pickle
 import sys
 from collections import ChainMap
+from collections.abc import Mapping
 from typing import Any
 
 import cloudpickle
@@ -17,12 +18,18 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # it has no types
     """A pickler like cloudpickle's that also keeps the owner of a Ray `ObjectRef`.
 
     Without its owner, `ray.get` of a reference waits forever. Ray adds the owner only where its own pickler runs.
+
+    Args:
+        file: to write to.
+        reducers: further entries of its `dispatch_table`.
+        options: as cloudpickle's.
     """
 
-    def __init__(self, file: io.BytesIO, **options: Any) -> None:
+    def __init__(self, file: io.BytesIO, *, reducers: Mapping[type, Any] | None = None, **options: Any) -> None:
         ray: Any = sys.modules.get("ray")
-        if hasattr(ray, "ObjectRef"):
-            self.dispatch_table = ChainMap({ray.ObjectRef: _reference}, cloudpickle.Pickler.dispatch_table)
+        references = {ray.ObjectRef: _reference} if hasattr(ray, "ObjectRef") else {}
+        # Before the base class is initialized, which reads it.
+        self.dispatch_table = ChainMap(references, cloudpickle.Pickler.dispatch_table, dict(reducers or {}))
         super().__init__(file, **options)
 
 

@@ -8,7 +8,6 @@ import io
 import pickle
 import sys
 import traceback
-from collections import ChainMap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -91,21 +90,15 @@ class Initializer:
     def __reduce__(self) -> tuple[Any, ...]:
         file = io.BytesIO()
         try:
-            _StartPickler(file).dump((self._function, self._args))
+            # What only a starting process can inherit, such as locks.
+            inherited = ForkingPickler(file).dispatch_table
+            pickling.Pickler(file, reducers=inherited).dump((self._function, self._args))
         except Exception as error:  # pickling runs the objects' own code, which may raise anything
             raise ObjectiveError(
                 f"`initializer` or `initargs` cannot be handed to a worker: {type(error).__name__}: {error} "
                 f"Locks, queues and pipes are those of the pool's `context`: such as `multiprocessing.get_context()`."
             ) from error
         return functools.partial, (_initialize, file.getvalue())
-
-
-class _StartPickler(pickling.Pickler):
-    """Pickles lambdas and definitions of a script, and what only a starting process can inherit."""
-
-    def __init__(self, file: io.BytesIO) -> None:
-        super().__init__(file)
-        self.dispatch_table = ChainMap(self.dispatch_table, ForkingPickler(file).dispatch_table)
 
 
 def _initialize(payload: bytes) -> _Globals:
