@@ -22,8 +22,11 @@ class PoolSettings:
 
     num_workers: int | None = None
     address: str | None = None
-    num_cpus_per_worker: int = 1
+    num_cpus_per_worker: float = 1
     resources_per_worker: Mapping[str, float] | None = None
+    label_selector: Mapping[str, str] | None = None
+    max_workers: int | None = None
+    worker_wait_s: float = 900.0
     recycle_after: int | None = None
     worker_memory_limit: int | None = None
 

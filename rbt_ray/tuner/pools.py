@@ -130,8 +130,12 @@ def _inherited(run_config: RunConfig) -> tuple[dict[str, str], bool]:
 def _key(run_config: RunConfig) -> tuple[object, ...]:
     """Returns the settings that a pool is kept by."""
     resources = tuple(sorted((run_config.resources_per_worker or {}).items()))
-    names = ("address", "num_workers", "num_cpus_per_worker", "recycle_after", "worker_memory_limit")
-    return backend_of(run_config), resources, *(getattr(run_config, name) for name in names)
+    labels = tuple(sorted((run_config.label_selector or {}).items()))
+    names = (
+        *("address", "num_workers", "num_cpus_per_worker", "recycle_after", "worker_memory_limit"),
+        *("max_workers", "worker_wait_s"),
+    )
+    return backend_of(run_config), resources, labels, *(getattr(run_config, name) for name in names)
 
 
 def shutdown() -> None:

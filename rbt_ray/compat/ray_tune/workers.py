@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from pathlib import Path
 
@@ -48,7 +47,7 @@ def to_engine_run_config(
         backend=run.backend,
         address=run.address,
         num_workers=min((limit for limit in limits if limit is not None), default=None),
-        num_cpus_per_worker=1 if local else max(1, math.ceil(cpus)),
+        num_cpus_per_worker=1 if local else cpus or 1,
         resources_per_worker=asked or None,
         trial_timeout_s=run.trial_timeout_s,
         max_retries=max(1, failures.max_failures),

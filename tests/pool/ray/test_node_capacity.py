@@ -105,6 +105,6 @@ def test_where_an_autoscaler_runs_a_worker_asks_for_a_node_and_waits_for_it(tmp_
     )
     assert found == [[{"0": {"CPU": 2.0}}], 2, [], 2.0]
     assert said == [
-        "rbt-ray: waiting for a node to join the cluster: a worker needs 2 CPU, and no node has that: the largest has 1 "
-        "CPU (`ray status`)."
+        "rbt-ray: waiting up to 900 s for a node to join the cluster: a worker needs 2 CPU, and no node has that: the largest "
+        "has 1 CPU (`ray status`)."
     ]
