@@ -212,7 +212,7 @@ class RunConfig:
         worker_wait_s: how long to wait, in seconds, while no node of a Ray cluster can hold a worker, such as for the first
             node, or after the only one was lost.
         label_selector: labels that the nodes of a Ray cluster need to run workers, as in Ray, such as
-            ``{"market-type": "on-demand"}``; a value may be ``"!spot"`` or ``"in(a, b)"``.
+            ``{"market-type": "on-demand"}``; a value may be ``"!spot"`` or ``"in(a,b)"``.
 
     Raises:
         SettingError: a value is not allowed.

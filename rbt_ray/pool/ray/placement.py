@@ -115,12 +115,12 @@ class ResourceRequest:
 def matches(labels: Mapping[str, str], selector: Mapping[str, str]) -> bool:
     """Returns whether a node with these labels is one that a `label_selector` of Ray selects.
 
-    A value of the selector is a label's value, or "in(a, b)" for one of several; "!" before it negates it.
+    A value of the selector is a label's value, or "in(a,b)" for one of several; "!" before it negates it.
     """
     for name, wanted in selector.items():
         positive = wanted.removeprefix("!")
         several = re.fullmatch(r"in\((.*)\)", positive)
-        values = [value.strip() for value in several[1].split(",")] if several else [positive]
+        values = several[1].split(",") if several else [positive]
         if (labels.get(name) in values) == wanted.startswith("!"):
             return False
     return True

@@ -322,8 +322,8 @@ class RayPool:
             self._actors.count_failure(actor, reason)
 
     def _host_was_lost(self, actor: ActorHandle, error: RayError) -> bool:
-        if self._actors.is_on_a_lost_host(actor):
-            return True
+        if actor.is_leaving or self._actors.is_on_a_lost_host(actor):
+            return True  # the actors of a host that leaves may end before Ray knows that it is gone
         if not isinstance(error, ActorUnavailableError):
             return False
         # The first sign of a crashed host, which Ray detects later; but an objective can cause it too.

@@ -43,7 +43,7 @@ def n_nodes():
 
 def demand():
     from ray.util.placement_group import placement_group_table
-    return [one["bundles"]["0"] for one in placement_group_table().values() if one["state"] == "PENDING"]
+    return [list(one["bundles"].values()) for one in placement_group_table().values() if one["state"] == "PENDING"]
 """
 
 
@@ -80,10 +80,10 @@ def _cluster(n_cpus: int, max_nodes: int) -> dict[str, object]:
             "gcs_address": "127.0.0.1:6379",
         },
         "available_node_types": {
-            "head": {"resources": {"CPU": 0}, "node_config": {}, "max_workers": 0},
+            "ray.head.default": {"resources": {"CPU": 0}, "node_config": {}, "max_workers": 0},
             "worker": {"resources": worker, "node_config": {}, "min_workers": 0, "max_workers": max_nodes},
         },
-        "head_node_type": "head",
+        "head_node_type": "ray.head.default",
         "upscaling_speed": 1.0,
         "idle_timeout_minutes": 0.2,
         **{key: {} for key in ("auth", "docker", "file_mounts")},
@@ -97,7 +97,7 @@ def _main(folder: Path) -> int:
         env = {
             **os.environ,
             **{"RAY_FAKE_CLUSTER": "1", "AUTOSCALER_UPDATE_INTERVAL_S": "1", "RAY_AUTH_MODE": "disabled"},
-            **{"RAY_enable_autoscaler_v2": "0", "RAY_TMPDIR": short, "RAY_raylet_start_wait_time_s": "120"},
+            **{"RAY_enable_autoscaler_v2": "0", "RAY_TMPDIR": short},
         }
         words = ["--num-cpus=0", "--port=6379", "--node-ip-address=127.0.0.1", "--include-dashboard=false"]
         words += ["--object-store-memory=100000000", "--disable-usage-stats", f"--temp-dir={short}/ray"]

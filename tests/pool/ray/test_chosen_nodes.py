@@ -61,8 +61,8 @@ def run(script, path):
         ({"kind": "stable"}, False),
         ({"kind": "!spot"}, False),
         ({"kind": "!stable"}, True),
-        ({"kind": "in(stable, spot)"}, True),
-        ({"kind": "in(stable,other)"}, False),
+        ({"kind": "in(stable,spot)"}, True),
+        ({"kind": "in(stable, spot)"}, False),
         ({"kind": "!in(stable,spot)"}, False),
         ({"kind": "!in(stable)"}, True),
         ({"kind": "spot", "zone": "b"}, False),
@@ -84,7 +84,7 @@ first, second, other = (
 )
 wanted = {first.node_id, second.node_id}
 pools = [
-    RayPool(None, address="auto", num_cpus_per_worker=0.5, label_selector={"kind": "in(spot, stable)"}),
+    RayPool(None, address="auto", num_cpus_per_worker=0.5, label_selector={"kind": "in(spot,stable)"}),
     RayPool(2, address="auto", num_cpus_per_worker=0.5, label_selector={"kind": "!other", "ray.io/node-id": "in(%s)" % ",".join(wanted)}),
 ]
 found = []
