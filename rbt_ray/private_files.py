@@ -47,15 +47,10 @@ def make_folder(folder: Path, *, flush: bool = True) -> None:
     Raises:
         OSError: it cannot be created.
     """
-    try:
-        folder.mkdir(mode=0o700)
-    except FileNotFoundError:
-        if (
-            folder.parent == folder or folder.parent.is_dir()
-        ):  # the parent refuses folders, as /proc does, or was removed
-            raise
+    if folder.parent != folder and not folder.parent.is_dir():
         make_folder(folder.parent, flush=flush)
-        make_folder(folder, flush=flush)
+    try:
+        folder.mkdir(mode=0o700)  # another process may have created it since
     except FileExistsError:
         if not folder.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder)) from None

@@ -9,8 +9,14 @@ import sys
 import tempfile
 
 import pytest
+from hypothesis import settings
 
 from tests import one_ray
+
+# No deadline for single examples: a busy machine takes longer. Everything else is as in the profile that is loaded, such as that
+# of a CI.
+settings.register_profile("no deadline", parent=settings(), deadline=None)
+settings.load_profile("no deadline")
 
 _NAME_OF_RAY = re.compile(r"(_?users)?_?ray(pool|_(?!tune).*)?", re.IGNORECASE)
 _TEXT_ON_RAY = re.compile(r"\bRayPool\b|\bray\.init\b|^ray$|\bbackend=.ray\b")

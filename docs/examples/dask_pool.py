@@ -56,7 +56,7 @@ class DaskPool:
         self.client, self.own = _client(n_workers, address)
         self.n_workers = self.capacity = self.n_checks = n_workers or len(self.client.nthreads())
         self.settings = recycle_after, memory_limit or default_memory_limit(self.n_workers)
-        self.returned = queue.SimpleQueue()
+        self.returned = queue.Queue()
         self.hosts, self.idle, self.busy, self.jobs = {}, [], {}, {}
         for number in range(self.n_workers):
             self.start_host(f"dask-{number}")

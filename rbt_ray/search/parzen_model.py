@@ -16,6 +16,7 @@ from rbt_ray.types import FloatArray, IntArray
 _GOOD_SHARE, _MOST_GOOD = 0.1, 25
 _CANDIDATES = 64
 _LEAST_WEIGHT = 1e-3  # relative to the mean: the worst good configs count a little
+_LARGE = 1e280
 _NARROWEST = 100
 
 
@@ -173,7 +174,9 @@ def _jointly_there(levels: FloatArray) -> Iterator[tuple[IntArray, IntArray]]:
 def _improvements(losses: FloatArray, n_good: int) -> FloatArray:
     """Returns ``(n_good,)`` weights with mean 1, by the improvement over the least loss of the others."""
     least = losses[n_good] if n_good < len(losses) and math.isfinite(losses[n_good]) else losses[n_good - 1]
-    better = least - losses[:n_good]
+    # The factor is exact. Without it, differences and sums of losses near the largest float are infinite.
+    factor = 2.0**-64 if max(abs(least), np.abs(losses[:n_good]).max()) > _LARGE else 1.0
+    better = least * factor - losses[:n_good] * factor
     if not better.any():
         return np.ones(n_good)
     weights: FloatArray = np.maximum(better / better.mean(), _LEAST_WEIGHT)

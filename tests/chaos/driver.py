@@ -10,6 +10,8 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
+
 import rbt_ray as rbt
 
 HURRY = "RBT_CHAOS_HURRY"
@@ -88,24 +90,28 @@ KINDS = {
 }
 
 
-def open_files():
-    """Returns the targets of the process's descriptors, except the one used here."""
-    folder = Path("/proc/self/fd")
-    return sorted(str(link.readlink()) for link in folder.iterdir() if link.is_symlink())
+def open_files(backend):
+    """Returns the targets of the process's descriptors, except the one used here and, on Ray, connections that have ended.
 
-
-def fewest_open_files(seconds):
-    """Returns the shortest list until a second after only one socket is open, and within some seconds.
-
-    Ray keeps one connection and closes the others in threads.
+    Ray closes its connections in threads, and keeps the descriptors of some that have ended.
     """
-    found = [open_files()]
-    end = time.monotonic() + seconds
+    connected = {one.fd for one in psutil.Process().net_connections("all")}
+    found = []
+    for link in Path("/proc/self/fd").iterdir():
+        if link.is_symlink():
+            target = str(link.readlink())
+            if backend != "ray" or not target.startswith("socket:") or int(link.name) in connected:
+                found.append(target)
+    return sorted(found)
+
+
+def fewest_open_files(backend):
+    """Returns the shortest list, on Ray within five seconds."""
+    found = [open_files(backend)]
+    end = time.monotonic() + (5 if backend == "ray" else 0)
     while time.monotonic() < end:
-        if sum(target.startswith("socket:") for target in found[-1]) <= 1:
-            end = min(end, time.monotonic() + 1)
         time.sleep(0.1)
-        found.append(open_files())
+        found.append(open_files(backend))
     return min(found, key=len)
 
 
@@ -126,7 +132,7 @@ def run(folder, kind, backend):
     results = tuner.fit()
     answer = {"hash": results.table_hash(), "n": len(results), "status": results.status_counts()}
     rbt.shutdown()
-    return {**answer, "files": fewest_open_files(30.0 if backend == "ray" else 0.0)}
+    return {**answer, "files": fewest_open_files(backend)}
 
 
 def main():

@@ -139,8 +139,8 @@ and one always kills its worker; random points and Sobol points over prices, one
 - another process reads the same table;
 - no process of the study is running, wherever it is in the process tree;
 - the study's folder holds only the journal and the lock, and its private temporary folder and `/dev/shm` are empty;
-- the driver has no more open descriptors than without faults (on Ray, within half a minute after the pool ends, because Ray
-  closes its last connections in threads);
+- the driver has no more open descriptors than without faults (on Ray, within five seconds after the pool ends, and without those
+  of connections that have ended, some of which Ray keeps);
 - no driver printed a traceback, and no driver ended early unless a fault caused it.
 
 On several hosts (a head and two workers, as Linux namespaces), one study with trials that draw random numbers runs while hosts

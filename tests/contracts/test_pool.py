@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -339,6 +340,18 @@ def test_numerical_libraries_use_one_thread_and_ctrl_c_is_the_drivers_to_decide(
     assert metrics["ignored"].values.tolist() == [True]
     assert metrics["omp"].values.tolist() == ["1"]
     assert os.environ.get("OPENBLAS_NUM_THREADS") == before
+
+
+def test_a_wait_ends_in_time_although_a_signal_takes_longer(pool):
+    """A study checks for Ctrl-C between waits; queue.SimpleQueue would wait for ever."""
+    before = signal.signal(signal.SIGUSR1, lambda *_: time.sleep(0.4))
+    timer = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGUSR1))
+    timer.start()
+    try:
+        assert not pool.wait(0.3)
+    finally:
+        timer.join()
+        signal.signal(signal.SIGUSR1, before)
 
 
 # Of Ray, tests/pool/test_ray_pool.py has the same without a study.

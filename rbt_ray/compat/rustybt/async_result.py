@@ -119,7 +119,7 @@ class ResultIterator:
         self._start = start
         self._ahead = ahead
         self._ordered = ordered
-        self._arrived: queue.SimpleQueue[tuple[int, CallResult]] = queue.SimpleQueue()
+        self._arrived: queue.Queue[tuple[int, CallResult]] = queue.Queue()
         self._early: dict[int, CallResult] = {}
         self._started = self._next = 0
         self._exhausted = False

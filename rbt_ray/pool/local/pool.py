@@ -49,7 +49,7 @@ class LocalPool:
         require_children()
         context = context_for(start_method)
         limit = memory_limit or default_memory_limit(n_workers)
-        self._returned: queue.SimpleQueue[Returned | Exception] = queue.SimpleQueue()
+        self._returned: queue.Queue[Returned | Exception] = queue.Queue()
         self._closing = threading.Event()
         self._queue = BatchQueue()
         self._error: Exception | None = None

@@ -29,7 +29,7 @@ class BatchQueue:
     """A first-in, first-out queue of batches. A consumer must ask `cancel_reason` before it starts a batch."""
 
     def __init__(self) -> None:
-        self._queue: queue.SimpleQueue[WorkItem | None] = queue.SimpleQueue()
+        self._queue: queue.Queue[WorkItem | None] = queue.Queue()
         self._cancelled: dict[int, str] = {}
 
     def put(self, batch: WorkItem) -> None:
