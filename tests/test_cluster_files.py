@@ -22,7 +22,7 @@ PINNED = dict(re.findall(r"^([\w-]+)==(\S+)", (ROOT / "constraints.txt").read_te
 # KubeRay's API reference (ray.io/v1): fields of RayJobSpec, RayClusterSpec and its groups that are used here.
 RAY_JOB = {
     "submissionMode", "entrypoint", "shutdownAfterJobFinishes", "ttlSecondsAfterFinished", "activeDeadlineSeconds",
-    "rayClusterSpec",
+    "backoffLimit", "rayClusterSpec",
 }  # fmt: skip
 RAY_CLUSTER = {"rayVersion", "enableInTreeAutoscaling", "authOptions", "headGroupSpec", "workerGroupSpecs"}
 GROUP = {"groupName", "replicas", "minReplicas", "maxReplicas", "rayStartParams", "template"}
@@ -215,7 +215,7 @@ def test_the_image_has_rays_version_and_what_the_job_names(kubernetes, pods):
     assert f"FROM rayproject/ray:{PINNED['ray']}-py312\n" in image
     copied = dict(re.findall(r"^COPY --chown=ray (\S+) (\S+)$", image, re.MULTILINE))
     assert all((ROOT / here).exists() for here in copied)
-    _, script, study = kubernetes["RayJob"]["spec"]["entrypoint"].split()
+    _, script, study, *_ = kubernetes["RayJob"]["spec"]["entrypoint"].split()
     assert copied["cluster/sweep.py"] == script
     assert copied["cluster/example"] == str(Path(study).parent)
     assert (CLUSTER / "example" / Path(study).name).exists()

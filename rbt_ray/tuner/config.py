@@ -213,6 +213,9 @@ class RunConfig:
             node, or after the only one was lost.
         label_selector: labels that the nodes of a Ray cluster need to run workers, as in Ray, such as
             ``{"market-type": "on-demand"}``; a value may be ``"!spot"`` or ``"in(a,b)"``.
+        runtime_env: what Ray prepares on each host before workers start there, as `ray.init` takes it, such as
+            ``{"working_dir": ".", "py_modules": ["lib/mine"], "pip": ["scikit-learn"]}``. Folders are sent when the driver
+            connects: call `rbt.shutdown()` after you have changed them.
 
     Raises:
         SettingError: a value is not allowed.
@@ -238,6 +241,7 @@ class RunConfig:
     max_workers: int | None = None
     worker_wait_s: float = 900.0
     label_selector: Mapping[str, str] | None = None
+    runtime_env: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         if self.name is not None and (not isinstance(self.name, str) or not _NAME.fullmatch(self.name)):
@@ -248,7 +252,7 @@ class RunConfig:
             _choice("backend", self.backend, ("auto", *backends.names()))
         _choice("exist", self.exist, ("refuse", "resume", "new"))
         if self.backend == "local":
-            for name in ("address", "resources_per_worker", "label_selector"):
+            for name in ("address", "resources_per_worker", "label_selector", "runtime_env"):
                 value = getattr(self, name)
                 _check(value is None, name, "None on the local backend", value)
         _check(
@@ -267,6 +271,7 @@ class RunConfig:
         )
         _positive("worker_wait_s", self.worker_wait_s)
         _labels("label_selector", self.label_selector)
+        _environment("runtime_env", self.runtime_env)
         _positive("trial_timeout_s", self.trial_timeout_s)
         every = self.mirror_interval_s
         _check(_is_number(every) and every > 0, "mirror_interval_s", "a number above 0", every)
@@ -359,6 +364,11 @@ def _labels(name: str, got: Any) -> None:
         isinstance(got, Mapping) and all(isinstance(part, str) and part for pair in got.items() for part in pair)
     )
     _check(right, name, "strings by the names of Ray's labels, such as {'market-type': 'on-demand'}", got)
+
+
+def _environment(name: str, got: Any) -> None:
+    right = got is None or (isinstance(got, Mapping) and all(isinstance(key, str) for key in got))
+    _check(right, name, "what `ray.init` takes as `runtime_env`, such as {'working_dir': '.'}", got)
 
 
 def _flag(name: str, got: Any) -> None:

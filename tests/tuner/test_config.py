@@ -29,6 +29,7 @@ OTHER = {
     "max_workers": 8,
     "worker_wait_s": 60.0,
     "label_selector": {"market-type": "on-demand"},
+    "runtime_env": {"env_vars": {"MODE": "fast"}},
 }
 """A value other than the default for every setting."""
 

@@ -8,6 +8,7 @@ import warnings
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
+from typing import Any
 
 import ray
 from ray.exceptions import ActorUnavailableError, ObjectLostError, RayError, RayTaskError
@@ -25,6 +26,7 @@ from rbt_ray.pool.ray.actor import Loaded
 from rbt_ray.pool.ray.actor_handle import HELLO, LOAD, VOID, ActorHandle, Call
 from rbt_ray.pool.ray.actor_manager import ActorManager
 from rbt_ray.pool.ray.exit_notes import exit_reason
+from rbt_ray.pool.ray.missing_modules import how_to_send
 from rbt_ray.pool.ray.object_store import RayFilesRef, RayRef, SharedObjects
 from rbt_ray.pool.ray.placement import ResourceRequest
 
@@ -50,6 +52,7 @@ class RayPool:
         num_cpus_per_worker: processors of an actor; 0.5 is half of one.
         resources_per_worker: other Ray resources of an actor.
         label_selector: the labels that the node of an actor needs.
+        runtime_env: what Ray prepares on each host, as `ray.init` takes it.
         max_workers: the largest number of actors if `n_workers` is None; None: no limit.
         worker_wait_s: seconds to wait for a node while none can hold an actor.
         recycle_after: trials after which an actor is replaced; None: never.
@@ -69,20 +72,18 @@ class RayPool:
         num_cpus_per_worker: float = 1,
         resources_per_worker: Mapping[str, float] | None = None,
         label_selector: Mapping[str, str] | None = None,
+        runtime_env: Mapping[str, Any] | None = None,
         max_workers: int | None = None,
         worker_wait_s: float = 900.0,
         recycle_after: int | None = None,
         memory_limit: int | None = None,
     ) -> None:
         here = n_workers or workers_here(num_cpus_per_worker, max_workers)
-        self._ray = runtime.join(address, n_cpus=math.ceil(here * num_cpus_per_worker))
+        self._ray = runtime.join(address, n_cpus=math.ceil(here * num_cpus_per_worker), runtime_env=runtime_env)
         own = self._ray.own
         # On a Ray of our own, a pool that is kept for the next study must not hold the processors of another pool.
-        needs = ResourceRequest(
-            0 if own else num_cpus_per_worker,
-            dict(resources_per_worker or {}),
-            {} if own else dict(label_selector or {}),
-        )
+        labels = {} if own else dict(label_selector or {})
+        needs = ResourceRequest(0 if own else num_cpus_per_worker, dict(resources_per_worker or {}), labels)
         self._recycle_after = recycle_after
         self._closed = False
         self._shared = SharedObjects()
@@ -135,7 +136,7 @@ class RayPool:
 
     def share(self, bundle: Bundle) -> RayRef:
         """Copies the bundle into Ray's object store once; each node fetches it once, and its actors read that copy."""
-        return self._shared.share(bundle)
+        return self._shared.share(bundle, own=self._ray.own)
 
     def share_files(self, files: FileTree) -> RayFilesRef:
         """Packs the files into Ray's object store once; each node unpacks them once."""
@@ -350,7 +351,7 @@ class RayPool:
     def _loaded(self, actor: ActorHandle, call: Call, state: Loaded, message: str) -> None:
         if state == "error":
             if not actor.has_run:
-                raise ObjectiveError(message)
+                raise ObjectiveError(message + how_to_send(message))
             self._reap(actor, message)  # earlier trials may have damaged its process: try a new one
             return
         if state == "outdated":
