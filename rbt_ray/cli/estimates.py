@@ -6,8 +6,8 @@ from dataclasses import asdict
 
 from rbt_ray.cli.study_file import StudyFile
 from rbt_ray.cli.tables import print_json
+from rbt_ray.reporting.text import duration
 from rbt_ray.tuner.estimate import estimate
-from rbt_ray.tuner.progress import duration
 
 
 def print_estimate(study: StudyFile, *, as_json: bool) -> int:

@@ -62,7 +62,7 @@ class WindowPlan:
 
     name: str
     windows: tuple[Window, ...]
-    min_trades: int = 0
+    min_trades: int
 
     @classmethod
     def from_json(cls, plain: Any, n_bars: int) -> WindowPlan:
