@@ -25,15 +25,23 @@ def announced(run_config: RunConfig, location: StudyLocation) -> Iterator[None]:
 
     Not with ``verbose=0``, nor through a Ray Client, whose driver is on the user's machine.
     """
-    _print(run_config, location)
+    line = _line(run_config, location)
+    _print(line)
     try:
         yield
+        line = line or _line(run_config, location)  # hosts may have joined; after an error, Ray may not answer
     finally:
-        _print(run_config, location)
+        _print(line)
 
 
-def _print(run_config: RunConfig, location: StudyLocation) -> None:
-    if run_config.verbose and backend_of(run_config) == "ray" and is_connected() and (line := _sentence(location)):
+def _line(run_config: RunConfig, location: StudyLocation) -> str | None:
+    if run_config.verbose and backend_of(run_config) == "ray" and is_connected():
+        return _sentence(location)
+    return None
+
+
+def _print(line: str | None) -> None:
+    if line is not None:
         print(line, file=sys.stderr)
 
 
