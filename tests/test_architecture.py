@@ -108,7 +108,7 @@ HEAVY = {
         "tuner/same_objective.py",
         *(f"bench/{name}.py" for name in ("measurement", "comparison")),
     },
-    "cloudpickle": {"pool", "objectives/reports.py", "compat/ray_tune/trainable_spec.py", "compat/rustybt/calls.py"},
+    "cloudpickle": {"pool", "objectives/pickling.py"},
     "talib": {"data/view.py"},
     "backtesting": {"adapters/backtesting.py"},
     "vectorbt": {"adapters/vectorbt.py"},
