@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -19,6 +20,9 @@ from tests import one_ray
 settings.register_profile("no deadline", parent=settings(), deadline=None)
 settings.load_profile("no deadline")
 
+_NAME_OF_TESTS = re.compile(r"tests\.(.*\.)?test_\w+$")
+_tests = {}
+"""The modules of tests that were loaded, by name."""
 _NAME_OF_RAY = re.compile(r"(_?users)?_?ray(pool|_(?!tune).*)?", re.IGNORECASE)
 _TEXT_ON_RAY = re.compile(r"\bRayPool\b|\bray\.init\b|^ray$|\bbackend=.ray\b")
 _RAY, _RAY_OF_POOLS = "ray", "ray of pools"
@@ -78,6 +82,30 @@ def pytest_collection():
         sys.dont_write_bytecode = before
         gc.enable()
         gc.freeze()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """Removes the modules of other tests from `sys.modules`, as if this test's file ran alone.
+
+    A study sends all loaded modules of the user to its workers. Those of the whole suite are 290 files: each of thousands of
+    studies would look at them and each of its workers would load them.
+    """
+    if sys.modules.get(item.module.__name__) is item.module and _tests:
+        return
+    for name in [name for name in sys.modules if _NAME_OF_TESTS.match(name)]:
+        _tests[name] = sys.modules.pop(name)
+    waiting = [item.module.__name__]
+    while waiting:
+        name = waiting.pop()
+        if name in _tests and name not in sys.modules:
+            sys.modules[name] = _tests[name]
+            waiting += _imported_tests(_tests[name].__file__)
+
+
+@functools.cache
+def _imported_tests(file):
+    return re.findall(r"^ *(?:from|import) (tests\.[\w.]+)", Path(file).read_text(), re.MULTILINE)
 
 
 def pytest_runtest_teardown(item, nextitem):
