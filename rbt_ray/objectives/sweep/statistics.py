@@ -80,7 +80,7 @@ def bars_before(segments: IntArray, segment: int, bar: int) -> int:
 @inlined  # type: ignore[untyped-decorator]
 def begin_part(segments: IntArray, segment: int, bar: int, state: FloatArray, column: int) -> int:
     """Returns how many bars of a segment are before `bar`; if there are none, sets its statistics to those before any bar."""
-    before = bars_before(segments, segment, bar)
+    before: int = bars_before(segments, segment, bar)
     if before == 0:
         for number in range(len(STATE)):
             store(state, number * WIDTH + column, splat(1.0 if number < MEAN else 0.0))
