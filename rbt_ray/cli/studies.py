@@ -111,7 +111,9 @@ def report(path: str, out: Path | None) -> int:
     from rbt_ray.tuner.result_grid import ResultGrid
 
     folder = StudyLocation(path).fetch()
-    target = out or folder / "report.html"
+    target = out or folder
+    if target.is_dir():
+        target /= "report.html"
     if target.parent != folder and not target.parent.is_dir():
         raise SettingError(f"`--out` {target}: the folder {target.parent} does not exist.")
     print(visible(str(ResultGrid(folder).report(target))))
