@@ -1,7 +1,6 @@
 """Where workers run: parts of processors, nodes with certain labels, and no node that is about to leave."""
 
 import json
-import os
 import subprocess
 import sys
 
@@ -49,8 +48,7 @@ ray.init(address=cluster.address, log_to_driver=False)
 def run(script, path):
     """What a script writes to found.json."""
     words = [sys.executable, "-c", _START + script, str(path)]
-    env = {**os.environ, "RAY_raylet_start_wait_time_s": "120"}  # a node starts slowly on a busy machine
-    done = subprocess.run(words, capture_output=True, text=True, timeout=600, env=env)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     return json.loads((path / "found.json").read_text())
 
