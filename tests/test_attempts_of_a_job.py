@@ -74,7 +74,8 @@ def test_the_next_attempt_continues_and_one_at_the_same_time_is_refused(tmp_path
     expected = json.loads(out)["table_hash"]
 
     words = job(folder, f"file://{tmp_path}/bucket" if is_uri else "studies")
-    with attempt(words, tmp_path / "home-1") as first:
+    first = attempt(words, tmp_path / "home-1")
+    try:
         end = time.monotonic() + 60
         while not (folder / "ran.log").exists() or (folder / "ran.log").stat().st_size < 24:
             assert time.monotonic() < end
@@ -83,7 +84,9 @@ def test_the_next_attempt_continues_and_one_at_the_same_time_is_refused(tmp_path
         _, said = overlapping.communicate(timeout=60)
         assert overlapping.returncode == 2
         assert f"is being run by process {first.pid} on " in said
+    finally:
         first.kill()
+        first.communicate()
     (folder / "hurry").touch()
     second = attempt(words, tmp_path / "home-3")
     out, err = second.communicate(timeout=120)

@@ -66,7 +66,7 @@ def make_wheel(folder):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_the_line_of_the_error_sends_a_compiled_module_and_a_study_gets_packages_and_files(tmp_path):
     here, package = tmp_path / "here", tmp_path / "elsewhere" / "package"
     for folder in (here, package):
@@ -78,7 +78,7 @@ def test_the_line_of_the_error_sends_a_compiled_module_and_a_study_gets_packages
     (package / "__init__.py").write_text("VALUE = 1000\n")
     make_wheel(tmp_path)
     words = [sys.executable, "-c", _SCRIPT, tmp_path]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=290, cwd=tmp_path)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=590, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     said, loaded, all_of_them = json.loads((tmp_path / "found.json").read_text())
     line = f"`RunConfig(runtime_env={{'working_dir': {str(here)!r}}})` sends it to them."
