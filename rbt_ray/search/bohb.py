@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from rbt_ray.errors import SettingError
 from rbt_ray.search.encoding import Encoding, Ranking
-from rbt_ray.search.fronts import FrontRanking
+from rbt_ray.search.front_ranking import FrontRanking
 from rbt_ray.search.kernel_model import KernelModel
 from rbt_ray.search.local_quadratic import LocalQuadratic
 from rbt_ray.search.model_sampler import Model, ModelSampler

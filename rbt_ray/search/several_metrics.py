@@ -7,7 +7,7 @@ from typing import Any
 from rbt_ray.errors import SettingError
 from rbt_ray.plugins import is_from
 from rbt_ray.search.bohb import BOHB
-from rbt_ray.search.fronts import FrontScheduler
+from rbt_ray.search.front_races import FrontScheduler
 from rbt_ray.search.scheduler_registry import scheduler_from_json, scheduler_to_json
 from rbt_ray.search.searcher import LearnsLosses, Searcher
 

@@ -136,7 +136,7 @@ class Study:
         constraints: conditions that name metrics, which feasible trials satisfy. Those on parameters alone are the space's.
         phases: the limits before each extension, oldest first: a search that learns, or has a scheduler, reaches each in turn.
         time_budget_s: seconds after which a run of the study stops; it changes no result.
-        stop: when the search stops before its limits: see `study.stop_rule`.
+        stop: when the search stops before its limits: see `study.limits.check_stop`.
         further_goals: the metrics to optimize beside the first.
     """
 
