@@ -8,8 +8,8 @@ import numpy as np
 
 from rbt_ray.block_sums import N_SUMS
 from rbt_ray.columns import Outcomes
-from rbt_ray.objectives.missing_metrics import only_finite
 from rbt_ray.objectives.out_of_sample import OutOfSample
+from rbt_ray.objectives.returned_metrics import only_finite
 from rbt_ray.objectives.review import Review
 from rbt_ray.recordable import require
 from rbt_ray.types import COMPLETED, FAILED

@@ -20,9 +20,9 @@ from rbt_ray.data.fidelity import cut_to_fidelity, share_of
 from rbt_ray.data.memo import Memo
 from rbt_ray.objectives.blocks import BlockRequest
 from rbt_ray.objectives.fingerprint.own_code import Source
+from rbt_ray.objectives.isolation import limits
 from rbt_ray.objectives.objective import Evaluator, as_evaluator, describe
 from rbt_ray.objectives.out_of_sample import OutOfSample, out_of_sample
-from rbt_ray.objectives.process_settings import limits
 from rbt_ray.objectives.reports import ReportRange
 from rbt_ray.objectives.review import Review, review
 from rbt_ray.pool import shipped_code

@@ -12,9 +12,8 @@ import numpy as np
 from ray import tune
 from ray.tune.search import Searcher as RaySearcher
 
-from rbt_ray.search.replacements import Replacements
-from rbt_ray.study.choices import Choice
-from rbt_ray.study.domains import Domain
+from rbt_ray.search.constraints import Replacements
+from rbt_ray.study.domains import Choice, Domain
 from rbt_ray.study.numeric_domains import Float, Stepped
 from rbt_ray.study.space import Space
 from rbt_ray.types import FloatArray, Proposal, Result

@@ -19,11 +19,10 @@ from rbt_ray._version import __version__
 from rbt_ray.block_sums import N_SUMS, BlockRows
 from rbt_ray.columns import Outcomes
 from rbt_ray.metric_columns import Column
-from rbt_ray.recordable import require
+from rbt_ray.recordable import check_types, require
 from rbt_ray.store import extended, validate
 from rbt_ray.store.extended import Extended
 from rbt_ray.study.draw import AUDIT_FIRST
-from rbt_ray.study.field_types import check_types
 from rbt_ray.types import ACCOUNTING, COMPLETED, Checkpoint, FloatArray, IntArray
 
 Value = TypeVar("Value")

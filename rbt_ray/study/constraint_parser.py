@@ -11,13 +11,13 @@ from typing import Any
 
 from rbt_ray.errors import SettingError
 from rbt_ray.study import values
-from rbt_ray.study.constraint import Constraint
-from rbt_ray.study.constraint_nodes import (
+from rbt_ray.study.constraint import (
     FUNCTIONS,
     Arithmetic,
     Column,
     Comparison,
     Condition,
+    Constraint,
     Function,
     IsOption,
     Junction,

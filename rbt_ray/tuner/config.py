@@ -19,7 +19,7 @@ from rbt_ray.search.several_metrics import check_several_metrics
 from rbt_ray.study.constraint_functions import text_of
 from rbt_ray.study.constraint_parser import conjuncts
 from rbt_ray.study.goals import Goal, goals_of
-from rbt_ray.study.stop_rule import check_stop
+from rbt_ray.study.limits import check_stop
 from rbt_ray.tuner.splits import check_validation
 from rbt_ray.types import Config, FidelityKind, Mode
 

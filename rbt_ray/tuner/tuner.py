@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rbt_ray.engine import loop
 from rbt_ray.engine.dispatcher import Dispatcher
+from rbt_ray.engine.frontier import idle_note
 from rbt_ray.engine.journal_retry import JournalRetry
 from rbt_ray.engine.progress import Progress
 from rbt_ray.engine.stop_conditions import Interrupt, StopConditions, interrupt_on_signals
-from rbt_ray.engine.window import idle_note
 from rbt_ray.errors import (
     PricesChangedError,
     SettingError,

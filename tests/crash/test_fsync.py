@@ -14,7 +14,7 @@ import pytest
 from rbt_ray.engine.journal_retry import JournalRetry
 from rbt_ray.errors import JournalBlockedError
 from rbt_ray.private_files import DRAFT_PREFIX
-from rbt_ray.store.flush_marker import FlushMarker
+from rbt_ray.store.flusher import FlushMarker
 from rbt_ray.store.journal import Journal
 from rbt_ray.store.journal_file import FILE_NAME
 from tests.crash import shim
@@ -25,7 +25,7 @@ PRELUDE = """
 import json, os, sys
 from pathlib import Path
 from rbt_ray.errors import JournalError
-from rbt_ray.store.flush_marker import FlushMarker
+from rbt_ray.store.flusher import FlushMarker
 from rbt_ray.store.journal import Asked, Journal
 from tests.crash import shim, study
 folder = Path(sys.argv[1])

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rbt_ray as rbt
-from rbt_ray.data.permute import permuted_bars
+from rbt_ray.data.surrogates import permuted_bars
 
 PRICES = ("open", "high", "low", "close")
 

@@ -16,13 +16,13 @@ import pytest
 
 import rbt_ray as rbt
 from rbt_ray.block_sums import BlockSums, block_lengths
-from rbt_ray.data.benchmark import hold_returns
 from rbt_ray.engine.audit import audit_size
 from rbt_ray.errors import NoResultError, SettingError
 from rbt_ray.objectives import sma_cross
 from rbt_ray.search.random_draws import RandomSearch
 from rbt_ray.store.journal import Journal
 from rbt_ray.study.draw import AUDIT_FIRST, CAP, is_drawn
+from rbt_ray.tuner.benchmark import hold_returns
 from rbt_ray.tuner.result_grid import ResultGrid
 
 SPACE = {"fast": rbt.randint(2, 40), "slow": rbt.randint(20, 90)}

@@ -12,7 +12,7 @@ import pytest
 
 import rbt_ray as rbt
 from rbt_ray.errors import JournalError, NoResultError, SettingError
-from rbt_ray.hypervolume import hypervolume
+from rbt_ray.pareto import hypervolume
 from rbt_ray.store.journal import Journal
 from rbt_ray.study.study import Study
 from rbt_ray.tuner.result_grid import ResultGrid

@@ -9,9 +9,8 @@ from math import isfinite, prod
 from typing import Any, Literal, TypeAlias
 
 from rbt_ray.errors import SpaceError
-from rbt_ray.study.choices import Choice
 from rbt_ray.study.constraint_functions import text_of
-from rbt_ray.study.domains import Domain
+from rbt_ray.study.domains import Choice, Domain
 from rbt_ray.study.numeric_domains import Float, Stepped
 from rbt_ray.study.priors import NormalPrior
 from rbt_ray.study.space import Space

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rbt_ray as rbt
-from rbt_ray.data import benchmark
-from rbt_ray.data.benchmark import hold_returns, series_returns
 from rbt_ray.errors import SettingError
+from rbt_ray.tuner import benchmark
+from rbt_ray.tuner.benchmark import hold_returns, series_returns
 
 
 def bundle_of(close, tz=None):

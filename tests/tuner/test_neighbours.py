@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rbt_ray as rbt
-from rbt_ray.study.neighbours import distinct, levels, neighbours
 from rbt_ray.study.space import Space
+from rbt_ray.tuner.neighbours import distinct, levels, neighbours
 
 DOMAINS = [
     rbt.randint(3, 9),

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import rbt_ray as rbt
-from rbt_ray.engine.window import FEWEST, MOST, open_limit
+from rbt_ray.engine.frontier import FEWEST, MOST, open_limit
 from rbt_ray.search.registry import make_searcher
 from rbt_ray.study.study import Study
 from rbt_ray.tuner.result_grid import ResultGrid
