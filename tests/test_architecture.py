@@ -91,7 +91,7 @@ HEAVY = {
         "analysis/sensitivity.py",
         *("compat/ray_tune/results.py", "adapters/trading_algorithm.py"),
         *(f"data/{name}.py" for name in ("cells", "csv_file", "frames", "table_file", "embedded/build")),
-        *(f"adapters/{name}.py" for name in ("prices", "backtesting", "pandas")),
+        *(f"adapters/{name}.py" for name in ("frames", "backtesting", "pandas")),
     },
     "scipy": {
         "analysis/sharpe.py",

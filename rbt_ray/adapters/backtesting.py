@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from rbt_ray.adapters import prices
+from rbt_ray.adapters import frames
 from rbt_ray.adapters.run import Run
 from rbt_ray.errors import ObjectiveError
 from rbt_ray.nearest import nearest
@@ -128,7 +128,7 @@ class Backtesting(StrategyAdapter):
             ObjectiveError: no symbol has a price on these bars.
         """
         symbols = [self.symbol] if self.symbol is not None else data.symbols
-        priced = [symbol for symbol in symbols if not np.isnan(data.close[:, prices.column_of(data, symbol)]).all()]
+        priced = [symbol for symbol in symbols if not np.isnan(data.close[:, frames.column_of(data, symbol)]).all()]
         if not priced:
             raise ObjectiveError(
                 f"`{self.symbol}` has no price on the first {data.n_bars:,} bars. Raise `min_fidelity`, or use a symbol "
@@ -142,7 +142,7 @@ class Backtesting(StrategyAdapter):
 
     def check(self, names: Collection[str], bundle: Bundle | None) -> None:
         """See `StrategyAdapter`: each param must be a class variable, and the bundle must have the symbol."""
-        prices.check_symbol(self.symbol, bundle)
+        frames.check_symbol(self.symbol, bundle)
         unknown = [name for name in names if not hasattr(self.strategy, name)]
         if unknown:
             own = [name for name in dir(self.strategy) if not name.startswith("_")]
@@ -154,7 +154,7 @@ class Backtesting(StrategyAdapter):
     def _account(self, params: Config, data: BundleView, symbol: str) -> tuple[FloatArray, Metrics]:
         """Returns ``(n_bars,)`` an account's value, and backtesting.py's figures."""
         nbytes = 8 * data.n_bars * (len(data.fields) + 1)
-        backtest, rows = prices.cached(data, (self, symbol), lambda: self._backtest(data, symbol), nbytes)
+        backtest, rows = frames.cached(data, (self, symbol), lambda: self._backtest(data, symbol), nbytes)
         with _no_progress_bar():
             stats = backtest.run(**params)
         # On bars without a price the account keeps its last value, and before the first price its cash.
@@ -167,7 +167,7 @@ class Backtesting(StrategyAdapter):
         """Returns the `Backtest` of a symbol, and the positions of the bars with prices."""
         from backtesting import Backtest
 
-        frame = prices.table(data, symbol).rename(columns=str.capitalize)
+        frame = frames.table(data, symbol).rename(columns=str.capitalize)
         for name in ("Open", "High", "Low"):
             if name not in frame:  # as the documentation of backtesting.py advises
                 frame[name] = frame["Close"]

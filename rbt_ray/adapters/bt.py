@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rbt_ray.adapters import prices
+from rbt_ray.adapters import arguments, frames
 from rbt_ray.adapters.run import Run
 from rbt_ray.errors import ObjectiveResultError
 from rbt_ray.objectives.strategy_adapter import StrategyAdapter
@@ -43,7 +43,7 @@ def objective(
     Raises:
         ObjectiveError: `function` cannot be called.
     """
-    prices.check_function(function, "a function of (close, params...) that returns a bt.Strategy")
+    arguments.check_function(function, "a function of (close, params...) that returns a bt.Strategy")
     return Bt(function, initial_capital, commissions, integer_positions)
 
 
@@ -63,11 +63,11 @@ class Bt(StrategyAdapter):
         """
         import bt
 
-        answer = self.strategy(**prices.price_arguments(self.strategy, data, None, params), **params)
+        answer = self.strategy(**arguments.price_arguments(self.strategy, data, None, params), **params)
         if isinstance(answer, bt.Strategy):
             answer = bt.Backtest(
                 answer,
-                prices.field(data, "close"),
+                frames.field(data, "close"),
                 initial_capital=self.initial_capital,
                 commissions=self.commissions,
                 integer_positions=self.integer_positions,
@@ -90,4 +90,4 @@ class Bt(StrategyAdapter):
 
     def check(self, names: Collection[str], bundle: Bundle | None) -> None:
         """See `StrategyAdapter`."""
-        prices.check_arguments(self.strategy, names, bundle, None)
+        arguments.check(self.strategy, names, bundle, None)

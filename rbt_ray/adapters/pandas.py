@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 import pandas as pd
 
-from rbt_ray.adapters import prices
+from rbt_ray.adapters import arguments, frames
 from rbt_ray.adapters.run import Run
 from rbt_ray.errors import ObjectiveResultError, SettingError
 from rbt_ray.objectives.strategy_adapter import StrategyAdapter
@@ -52,7 +52,7 @@ def objective(
         ObjectiveError: `function` cannot be called.
         SettingError: `gives` has another value, or returns or equity, which are after costs, have `costs` or `execution`.
     """
-    prices.check_function(function, "a function of (df, params...)")
+    arguments.check_function(function, "a function of (df, params...)")
     if gives not in get_args(Gives):
         raise SettingError(f"`gives` is one of {', '.join(map(repr, get_args(Gives)))}; got {gives!r}.")
     if gives in ("returns", "equity") and (costs != Costs() or execution is not None):
@@ -77,7 +77,7 @@ class Pandas(StrategyAdapter):
         Raises:
             ObjectiveResultError: the function did not return what `gives` says.
         """
-        answer = self.strategy(**prices.price_arguments(self.strategy, data, self.symbol, params), **params)
+        answer = self.strategy(**arguments.price_arguments(self.strategy, data, self.symbol, params), **params)
         if self.gives == "equity":
             value = self._series(answer, data)
             start = value[~np.isnan(value)][:1]
@@ -93,7 +93,7 @@ class Pandas(StrategyAdapter):
 
     def check(self, names: Collection[str], bundle: Bundle | None) -> None:
         """See `StrategyAdapter`."""
-        prices.check_arguments(self.strategy, names, bundle, self.symbol)
+        arguments.check(self.strategy, names, bundle, self.symbol)
 
     def _series(self, answer: Any, data: BundleView) -> FloatArray:
         """Returns ``(n_bars,)`` values, NaN only before the first value."""
@@ -104,7 +104,7 @@ class Pandas(StrategyAdapter):
         if not len(known) or np.isnan(values[known[0] :]).any():
             bar = known[0] + int(np.argmax(np.isnan(values[known[0] :]))) if len(known) else 0
             raise ObjectiveResultError(
-                f"the function's {self.gives} have no value on {prices.index_of(data)[bar]} (bar {bar}), after the first "
+                f"the function's {self.gives} have no value on {frames.index_of(data)[bar]} (bar {bar}), after the first "
                 "value. Fill them: without holdings a return is 0, and equity keeps its last value."
             )
         return values
@@ -130,7 +130,7 @@ def _on_bars(answer: Any, data: BundleView) -> Any:
     Raises:
         ObjectiveResultError: it has bars that the view lacks.
     """
-    index = prices.index_of(data)
+    index = frames.index_of(data)
     if answer.index.equals(index):
         return answer
     if answer.index.has_duplicates or not answer.index.isin(index).all():

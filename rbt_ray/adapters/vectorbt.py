@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rbt_ray.adapters import prices
+from rbt_ray.adapters import arguments
 from rbt_ray.adapters.run import Run
 from rbt_ray.errors import ObjectiveResultError
 from rbt_ray.objectives.kind import batched as takes_many
@@ -43,7 +43,7 @@ def objective(function: Callable[..., Any], *, symbol: str | None = None, batche
     Raises:
         ObjectiveError: `function` cannot be called.
     """
-    prices.check_function(function, "a function of (close, params...) that returns a vectorbt Portfolio")
+    arguments.check_function(function, "a function of (close, params...) that returns a vectorbt Portfolio")
     return (VectorbtBatch if batched else Vectorbt)(function, symbol)
 
 
@@ -55,13 +55,13 @@ class Vectorbt(StrategyAdapter):
 
     def __call__(self, params: Any, data: BundleView) -> Any:
         """Runs one config; returns the function's result as it is if it is not a portfolio."""
-        given = prices.price_arguments(self.strategy, data, self.symbol, params)
-        answer = self.strategy(**given, **params)
+        prices = arguments.price_arguments(self.strategy, data, self.symbol, params)
+        answer = self.strategy(**prices, **params)
         return _runs(answer, data, 1)[0] if _is_portfolio(answer) else answer
 
     def check(self, names: Collection[str], bundle: Bundle | None) -> None:
         """See `StrategyAdapter`."""
-        prices.check_arguments(self.strategy, names, bundle, self.symbol)
+        arguments.check(self.strategy, names, bundle, self.symbol)
 
 
 @takes_many
@@ -72,8 +72,8 @@ class VectorbtBatch(Vectorbt):
     def __call__(self, params: Sequence[Config], data: BundleView) -> Any:
         """Runs all configs; returns their runs in the order of the configs."""
         columns = {name: np.array([config[name] for config in params]) for name in params[0]}
-        given = prices.price_arguments(self.strategy, data, self.symbol, columns)
-        answer = self.strategy(**given, **columns)
+        prices = arguments.price_arguments(self.strategy, data, self.symbol, columns)
+        answer = self.strategy(**prices, **columns)
         return _runs(answer, data, len(params)) if _is_portfolio(answer) else answer
 
 

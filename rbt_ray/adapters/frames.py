@@ -1,13 +1,12 @@
-"""Prices for a user's strategy: pandas frames of a view, and those of them that a function's arguments name.
+"""Makes pandas frames of a view's prices, once on each worker for all trials.
 
-A frame is made once on each worker for all trials. It shares memory with the bundle if possible, and its values are read-only.
-Each trial gets a shallow copy, to which it can add columns.
+A frame shares memory with the bundle if possible, and its values are read-only. Each trial gets a shallow copy, to which it
+can add columns.
 """
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
 Made = TypeVar("Made")
 _CACHE = Memo()
 """The cache of this process, a worker, for all its studies."""
-TABLE, VIEW = "df", "view"
-_TAKEN = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
 
 
 def cached(view: BundleView, key: tuple[Any, ...], make: Callable[[], Made], nbytes: int) -> Made:
@@ -104,70 +101,3 @@ def check_symbol(symbol: str | None, bundle: Bundle | None) -> None:
         raise ObjectiveError("`bundle` is missing: a backtest needs prices. Pass a Bundle or the name of one.")
     if symbol is not None and symbol not in bundle.symbols:
         raise ObjectiveError(f"`symbol` is one of the bundle's; got {symbol!r}: {nearest(symbol, bundle.symbols)}")
-
-
-def price_arguments(
-    function: Callable[..., Any], view: BundleView, symbol: str | None, names: Collection[str]
-) -> dict[str, Any]:
-    """Returns the prices that `function` takes, by argument.
-
-    An argument with the name of a field gets that field, `df` gets all fields, `view` the view itself. With a `symbol`,
-    fields are series and `df` has a column for each field. Without one, fields have a column for each symbol and `df` for
-    each (field, symbol).
-
-    Args:
-        function: the user's function.
-        view: the trial's prices.
-        symbol: the symbol to use; None: all.
-        names: the names of the parameters, which take precedence over prices of the same name.
-    """
-    wanted = [name for name in _arguments(function) if name not in names]
-    given: dict[str, Any] = {}
-    for name in wanted:
-        if name in view.fields:
-            given[name] = field(view, name, symbol)
-        elif name == TABLE:
-            given[name] = table(view, symbol)
-        elif name == VIEW:
-            given[name] = view
-    return given
-
-
-def check_arguments(function: Any, names: Collection[str], bundle: Bundle | None, symbol: str | None) -> None:
-    """Refuse a function that cannot be called with prices and these parameters.
-
-    Raises:
-        ObjectiveError: an argument is neither a parameter nor prices, the function lacks an argument for a parameter, or
-            there are no prices.
-    """
-    check_symbol(symbol, bundle)
-    assert bundle is not None
-    arguments = _arguments(function)
-    shown = f"{getattr(function, '__name__', function)}{inspect.signature(function)}"
-    for name, argument in arguments.items():
-        known = name in names or name in bundle.fields or name in (TABLE, VIEW)
-        if not known and argument.default is inspect.Parameter.empty:
-            raise ObjectiveError(
-                f"`{shown}`: the argument `{name}` is neither a parameter of the space nor prices. Prices are called "
-                f"{', '.join(bundle.fields)} (a field), `{TABLE}` (all fields) or `{VIEW}` (the bundle's view)."
-            )
-    takes_any = any(p.kind is p.VAR_KEYWORD for p in inspect.signature(function).parameters.values())
-    spare = [] if takes_any else sorted(set(names) - set(arguments))
-    if spare:
-        raise ObjectiveError(
-            f"`{shown}` has no argument `{spare[0]}`, which is a parameter of the space. Add the argument, or remove the parameter."
-        )
-
-
-def check_function(function: Any, what: str) -> None:
-    """Refuse an object that cannot be called.
-
-    Raises:
-        ObjectiveError: `function` is not callable.
-    """
-    if not callable(function):
-        raise ObjectiveError(f"`function` is {what}; got {function!r} of type {type(function).__name__}.")
-
-
-def _arguments(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-    return {name: p for name, p in inspect.signature(function).parameters.items() if p.kind in _TAKEN}
