@@ -117,7 +117,7 @@ def test_each_command_has_its_options(command, found):
 @pytest.mark.parametrize("module", ["logger", "schedulers", "stopper"])
 def test_modules_of_tune_are_attributes(module):
     code = f"from rbt_ray import tune; print(tune.{module}.__name__)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.stdout.split() == [f"rbt_ray.tune.{module}"], done.stderr
 
 
