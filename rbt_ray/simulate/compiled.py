@@ -22,26 +22,6 @@ TABLE = numba.types.Array(float64, 2, "C", readonly=True)
 COUNTS = numba.types.Array(int64, 1, "C", readonly=True)
 NUMBER, INTEGER, FLAG = float64, int64, boolean
 
-
-def _import_without_blas() -> None:
-    """Imports the module of numba that checks whether scipy has BLAS, without this check, which loads all of `scipy.linalg`.
-
-    The answer is yes, since rbt_ray requires scipy. Numba loads BLAS when it compiles code that multiplies matrices; no
-    kernel here does, and loading the first kernel takes a fifth less time.
-    """
-    from numba.np import linalg
-
-    check = getattr(linalg, "ensure_blas", None)
-    if check is None:
-        return
-    linalg.ensure_blas = lambda: None
-    try:
-        import numba.np.arraymath  # noqa: F401
-    finally:
-        linalg.ensure_blas = check
-
-
-_import_without_blas()
 _IMPORT = re.compile(r"^from ([\w.]+) import (\([^)]*\)|.*)", re.MULTILINE)
 
 
