@@ -18,12 +18,11 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
+from rbt_ray.study.conditions import COMPARE, Operator
 from rbt_ray.types import BoolArray, FloatArray
 
 Columns: TypeAlias = Mapping[str, FloatArray]
 """Columns ``(n,)`` of points and of metrics by name."""
-
-Operator: TypeAlias = Literal["==", "!=", "<", "<=", ">", ">="]
 
 LEAST_VIOLATION = 1e-12
 """The violation of ``a < b`` where a equals b."""
@@ -61,14 +60,6 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "min": lambda *args: reduce(np.minimum, args),
     "max": lambda *args: reduce(np.maximum, args),
     "abs": np.abs,
-}
-COMPARE: Mapping[Operator, Callable[[Any, Any], Any]] = {
-    "==": operator.eq,
-    "!=": operator.ne,
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
 }
 OPPOSITE: Mapping[Operator, Operator] = {"==": "!=", "!=": "==", "<": ">=", "<=": ">", ">": "<=", ">=": "<"}
 MIRRORED: Mapping[Operator, Operator] = {"==": "==", "!=": "!=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}

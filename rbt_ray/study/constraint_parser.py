@@ -11,6 +11,7 @@ from typing import Any
 
 from rbt_ray.errors import SettingError
 from rbt_ray.study import values
+from rbt_ray.study.conditions import Operator
 from rbt_ray.study.constraint import (
     FUNCTIONS,
     Arithmetic,
@@ -24,7 +25,6 @@ from rbt_ray.study.constraint import (
     Not,
     Number,
     Numeric,
-    Operator,
     names_in,
 )
 

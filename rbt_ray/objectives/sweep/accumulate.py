@@ -37,10 +37,7 @@ from rbt_ray.objectives.sweep.statistics import (
     STATE,
     TRADED,
     TRIPS,
-    advance,
-    advance_moments,
-    advance_segment,
-    advance_with_blocks,
+    advance_part,
     bars_before,
     begin_part,
     block_at,
@@ -323,27 +320,10 @@ def accumulate(segmented: bool) -> Callable[..., None]:
                     if turnover and not in_one:
                         for one in range(WIDTH):
                             state[TRADED * WIDTH + column + one] += _total(buffer, TURNOVER + one * TILE, begin, end)
-                    if moments:
-                        advance_moments(buffer, columns + begin * WIDTH, seen, end - begin, state, column)
-                    if segmented:
-                        advance_segment(buffer, columns + begin * WIDTH, seen, end - begin, state, column)
-                    elif wanted[group // WIDTH]:
-                        advance_with_blocks(
-                            buffer,
-                            columns,
-                            start,
-                            bars,
-                            first_block,
-                            ends,
-                            benchmark,
-                            sums,
-                            n_configs,
-                            group,
-                            state,
-                            column,
-                        )
-                    else:
-                        advance(buffer, columns, start, bars, state, column)
+                    advance_part(
+                        segmented, moments, wanted, buffer, columns + begin * WIDTH, seen, end - begin, first_block, ends, benchmark,
+                        sums, n_configs, group, state, column,
+                    )  # fmt: skip
                     begin = end
 
     kernel: Callable[..., None] = run

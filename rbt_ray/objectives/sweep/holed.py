@@ -23,10 +23,7 @@ from rbt_ray.objectives.sweep.statistics import (
     STATE,
     TRADED,
     TRIPS,
-    advance,
-    advance_moments,
-    advance_segment,
-    advance_with_blocks,
+    advance_part,
     begin_part,
     block_at,
     column_of,
@@ -135,16 +132,10 @@ def reset_over_holes(segmented: bool) -> Callable[..., None]:
                     store(state, TRIPS * WIDTH + column, trips)
                     store(state, TRADED * WIDTH + column, traded)
                     store(state, HELD * WIDTH + column, exposure)
-                    if moments:
-                        advance_moments(buffer, begin * WIDTH, seen, end - begin, state, column)
-                    if segmented:
-                        advance_segment(buffer, begin * WIDTH, seen, end - begin, state, column)
-                    elif wanted[group // WIDTH]:
-                        advance_with_blocks(
-                            buffer, 0, start, bars, first_block, ends, benchmark, sums, n_configs, group, state, column
-                        )
-                    else:
-                        advance(buffer, 0, start, bars, state, column)
+                    advance_part(
+                        segmented, moments, wanted, buffer, begin * WIDTH, seen, end - begin, first_block, ends, benchmark,
+                        sums, n_configs, group, state, column,
+                    )  # fmt: skip
                     begin = end
 
     kernel: Callable[..., None] = run

@@ -19,6 +19,7 @@ from typing import Any
 
 import numba
 import numpy as np
+from numpy.typing import NDArray
 
 from rbt_ray.objectives.sweep.layout import WIDTH
 from rbt_ray.objectives.sweep.simd import add_product, least, load, load_splat, splat, store
@@ -241,3 +242,22 @@ def block_at(ends: IntArray, bar: int) -> int:
     while block < len(ends) and ends[block] <= bar:
         block += 1
     return block
+
+
+@inlined  # type: ignore[untyped-decorator]
+def advance_part(
+    segmented: bool, moments: bool, wanted: NDArray[np.uint8], buffer: FloatArray, at: int, seen: int, bars: int, block: int,
+    ends: IntArray, benchmark: FloatArray, sums: FloatArray, n_configs: int, group: int, state: FloatArray, column: int,
+) -> None:  # fmt: skip
+    """Updates the statistics of eight configs over the bars of a tile, or of the part of it that is in a segment.
+
+    Of the segment, `seen` bars were before. The other arguments are those of the kernels and of `advance_with_blocks`.
+    """
+    if moments:
+        advance_moments(buffer, at, seen, bars, state, column)
+    if segmented:
+        advance_segment(buffer, at, seen, bars, state, column)
+    elif wanted[group // WIDTH]:
+        advance_with_blocks(buffer, at, seen, bars, block, ends, benchmark, sums, n_configs, group, state, column)
+    else:
+        advance(buffer, at, seen, bars, state, column)
