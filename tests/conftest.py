@@ -143,8 +143,10 @@ def pytest_collection_modifyitems(config, items):
 
 
 def _group_of(item):
+    slow = item.get_closest_marker("slow") is not None
+    if slow and item.path.parts[-3:-1] == ("pool", "ray"):
+        return _RAY_OF_POOLS  # several start more than one Ray, whose nodes have 30 s to start
     if _is_on_ray(item):
-        slow = item.get_closest_marker("slow") is not None
         return _RAY_OF_POOLS if slow and "pool" in item.path.parts else _RAY
     return "vectorbt" if "vectorbt" in item.name or "vectorbt" in item.path.name else item.nodeid.partition("::")[0]
 

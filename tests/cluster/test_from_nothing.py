@@ -22,8 +22,10 @@ def driver(empty_cluster, study, request):
     """A study that has started without a host to run on, and gives up a trial at its first counted retry."""
     driver = study.run(empty_cluster.head, empty_cluster.env, *request.param, settings="max_retries = 0")
     yield driver
-    for host in empty_cluster.workers:
+    crashed = list(empty_cluster.workers)
+    for host in crashed:
         host.crash()
+    wait_for(lambda: not any(empty_cluster.nodes()[host.name]["Alive"] for host in crashed))
 
 
 @pytest.mark.parametrize("driver", [[], ["--workers", "2"]], indirect=True, ids=["all nodes", "2 workers"])

@@ -1,7 +1,7 @@
 """A Ray cluster that begins with a head without processors, and an autoscaler that starts nodes as processes on request.
 
 It runs in namespaces of its own for networks and processes, so that everything in it ends with the script that started it.
-`python -m tests.pool.ray.autoscaling SCRIPT` starts the head and runs the script.
+`python -m tests.cluster.autoscaling SCRIPT` starts the head and runs the script.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def run(script: str, folder: Path, *, n_cpus: int = 2, max_nodes: int = 2) -> tu
     (folder / "script.py").write_text(_START + script)
     (folder / "cluster.json").write_text(json.dumps(_cluster(n_cpus, max_nodes)))
     spaces = ["unshare", "--net", "--pid", "--fork", "--kill-child", "--mount", "--mount-proc"]
-    words = [*spaces, sys.executable, "-m", "tests.pool.ray.autoscaling", str(folder)]
+    words = [*spaces, sys.executable, "-m", "tests.cluster.autoscaling", str(folder)]
     env = {**os.environ, "ANSWER": str(folder / "answer.json")}
     done = subprocess.run(words, capture_output=True, text=True, timeout=600, env=env)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.pool.ray import autoscaling
+from tests.cluster import autoscaling
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 
 
 @pytest.mark.parametrize("n_workers", [None, 2])
