@@ -20,7 +20,6 @@ import time
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from threading import Event
 
 import numpy as np
 from simulated_pool import Faults, SimulatedPool, Transport, VirtualClock
@@ -30,7 +29,7 @@ from rbt_ray.columns import Outcomes, Proposals
 from rbt_ray.engine import loop
 from rbt_ray.engine.dispatcher import Dispatcher
 from rbt_ray.engine.progress import Progress
-from rbt_ray.engine.stop_conditions import StopConditions
+from rbt_ray.engine.stop_conditions import Interrupt, StopConditions
 from rbt_ray.metric_columns import Column
 from rbt_ray.objectives.fingerprint.address import address_of
 from rbt_ray.pool.pool import Job
@@ -166,7 +165,7 @@ def run(case, shape, folder):
     with closing(Journal.create(folder, study.to_json())) as journal:
         progress = Progress(study, clock=clock)
         reason = loop.run(
-            study, searcher, dispatcher, journal, StopConditions(None, None, Event()), progress, lambda event: None
+            study, searcher, dispatcher, journal, StopConditions(None, None, Interrupt()), progress, lambda event: None
         )
         clock.hold()
         assert reason == "done"

@@ -15,7 +15,6 @@ import warnings
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from threading import Event
 
 import numpy as np
 
@@ -27,7 +26,7 @@ from rbt_ray.columns import Outcomes
 from rbt_ray.engine import loop
 from rbt_ray.engine.dispatcher import Dispatcher
 from rbt_ray.engine.progress import Progress
-from rbt_ray.engine.stop_conditions import StopConditions
+from rbt_ray.engine.stop_conditions import Interrupt, StopConditions
 from rbt_ray.metric_columns import Column
 from rbt_ray.pool.pool import Job
 from rbt_ray.search.registry import make_searcher
@@ -73,7 +72,7 @@ def run(problem, search, n_workers, seconds, seed, n=N):
     ):
         progress = Progress(study, clock=clock)
         reason = loop.run(
-            study, searcher, dispatcher, journal, StopConditions(None, None, Event()), progress, lambda event: None
+            study, searcher, dispatcher, journal, StopConditions(None, None, Interrupt()), progress, lambda event: None
         )
         clock.hold()
     assert reason == "done"

@@ -38,7 +38,7 @@ def cscv_of(record: StudyRecord) -> Cscv:
         raise NoResultError(
             "the search is adaptive, so its trials are no sample of the space: set `audit=128` of TuneConfig."
         )
-    is_sample = ~np.isin(sums.trials, record.table.trials[record.table.ranking(1)])
+    is_sample = ~np.isin(sums.trials, record.table.trials[record.best_row])
     if not record.study.is_adaptive:
         is_sample |= record.is_drawn(sums.trials)
     sample = BlockSums.of_rows(sums.trials[is_sample], sums.rows()[is_sample])
@@ -51,7 +51,7 @@ def verdict_inputs(record: StudyRecord) -> VerdictInputs:
     """Returns what the journal of a study says about its best trial."""
     study, table, benchmark, own = record.study, record.table, record.benchmark, record.block_sums()
     is_audit = study.is_adaptive and own is not None
-    best = table.ranking(1)
+    best = record.best_row
     winner = int(table.trials[best[0]]) if len(best) else None
     holdout, holdout_years = _holdout(record, winner)
     walk, name = None, "walk-forward"
@@ -138,7 +138,7 @@ def _moments(record: StudyRecord, own: BlockSums | None) -> Moments | None:
 
     None without returns of the best trial, and without a best trial.
     """
-    table, benchmark, best = record.table, record.benchmark, record.table.ranking(1)
+    table, benchmark, best = record.table, record.benchmark, record.best_row
     if benchmark is None or not len(best):
         return None
     n_bars = int(benchmark.lengths.sum())
@@ -157,7 +157,7 @@ def _moments(record: StudyRecord, own: BlockSums | None) -> Moments | None:
 
 def _caveats(record: StudyRecord, own: BlockSums | None) -> tuple[str, ...]:
     found = [] if record.is_done else ["The study is not finished: this is about its trials so far."]
-    study, best = record.study, record.table.ranking(1)
+    study, best = record.study, record.best_row
     if study.further_goals:
         names = " and ".join(goal.metric for goal in study.goals)
         found.append(f"The search optimized {names}; this is about the best trial by {study.metric}.")

@@ -18,7 +18,7 @@ class JournalRetry:
     errors.
 
     Args:
-        wait: waits for a number of seconds and returns whether the study has to stop, as `threading.Event.wait` does.
+        wait: waits for a number of seconds and returns whether the study has to stop, as `Interrupt.wait` does.
         shown: the study's path or URI, for the message.
     """
 

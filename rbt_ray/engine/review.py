@@ -5,12 +5,12 @@ from __future__ import annotations
 import itertools
 import time
 from collections import deque
-from threading import Event
 from typing import cast
 
 import numpy as np
 
 from rbt_ray.data.bundle import Bundle
+from rbt_ray.engine.stop_conditions import Interrupt
 from rbt_ray.objectives.review import Review, buy_and_hold
 from rbt_ray.pool.pool import Answer, Batch, Job, WorkerPool
 from rbt_ray.store.journal import Reviewed
@@ -24,7 +24,7 @@ batch_numbers = itertools.count(-1, -1)
 
 
 def review_best(
-    table: TrialTable, bundle: Bundle | None, pool: WorkerPool, job: Job, interrupt: Event, timeout_s: float | None
+    table: TrialTable, bundle: Bundle | None, pool: WorkerPool, job: Job, interrupt: Interrupt, timeout_s: float | None
 ) -> Reviewed:
     """Re-runs the best `study.recheck` trials; a review that times out or kills its worker is recorded as an error.
 
@@ -68,12 +68,14 @@ def review_best(
     return Reviewed(rows, curves)
 
 
-def _reviews(batches: list[Batch], pool: WorkerPool, interrupt: Event, timeout_s: float | None) -> list[Review]:
+def _reviews(batches: list[Batch], pool: WorkerPool, interrupt: Interrupt, timeout_s: float | None) -> list[Review]:
     found = run_alone(batches, pool, interrupt, timeout_s)
     return [Review(error=answer) if isinstance(answer, str) else cast("Review", answer) for answer in found]
 
 
-def run_alone(batches: list[Batch], pool: WorkerPool, interrupt: Event, timeout_s: float | None) -> list[Answer | str]:
+def run_alone(
+    batches: list[Batch], pool: WorkerPool, interrupt: Interrupt, timeout_s: float | None
+) -> list[Answer | str]:
     """Returns the answer to each batch, in the order of the batches, or why there is none.
 
     Args:

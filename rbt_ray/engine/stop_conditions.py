@@ -7,10 +7,10 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from threading import Event
 from types import FrameType
 from typing import Literal, TypeAlias
 
@@ -19,15 +19,37 @@ from rbt_ray.engine.progress import Progress
 StopReason: TypeAlias = Literal["interrupted", "max_failures", "time_budget"]
 """Why a run stops before its search is complete."""
 
+_POLL_SECONDS = 0.05
 
-class Interrupt(Event):
-    """An event that stops a study when it is set.
+
+class Interrupt:
+    """A flag that stops a study when it is set.
+
+    Signal handlers set it, and one may run within another. Unlike `threading.Event`, the flag has no lock, which the inner
+    handler would wait for without end.
 
     `discards_results` is True after the terminal was closed: an objective that prints fails from then on, so later results
     must not be recorded.
     """
 
-    discards_results = False
+    def __init__(self) -> None:
+        self.discards_results = False
+        self._is_set = False
+
+    def is_set(self) -> bool:
+        """Returns whether the study has to stop."""
+        return self._is_set
+
+    def set(self) -> None:
+        """Stops the study."""
+        self._is_set = True
+
+    def wait(self, seconds: float) -> bool:
+        """Returns whether the study has to stop, at the latest after some seconds."""
+        deadline = time.monotonic() + seconds
+        while not self._is_set and (left := deadline - time.monotonic()) > 0.0:
+            time.sleep(min(left, _POLL_SECONDS))
+        return self._is_set
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +64,12 @@ class StopConditions:
 
     time_budget_s: float | None
     max_failures: int | None
-    interrupt: Event
+    interrupt: Interrupt
 
     @property
     def discards_results(self) -> bool:
         """Whether results that arrive now are discarded; their trials run again when the study is resumed."""
-        return isinstance(self.interrupt, Interrupt) and self.interrupt.discards_results
+        return self.interrupt.discards_results
 
     def reason(self, progress: Progress) -> StopReason | None:
         """Returns why to stop now; None to continue."""
@@ -62,33 +84,33 @@ class StopConditions:
 
 @contextmanager
 def interrupt_on_signals() -> Iterator[Interrupt]:
-    """Yields an event that the first Ctrl-C, SIGTERM or SIGHUP sets; a second Ctrl-C or SIGTERM raises KeyboardInterrupt.
+    """Yields a flag that the first Ctrl-C, SIGTERM or SIGHUP sets; a second Ctrl-C or SIGTERM raises KeyboardInterrupt.
 
     A SIGHUP that the process ignores, as under `nohup`, stays ignored. Outside the main thread, where Python handles no
-    signals, the event is never set.
+    signals, the flag is never set.
     """
-    event = Interrupt()
+    interrupt = Interrupt()
     if threading.current_thread() is not threading.main_thread():
-        yield event
+        yield interrupt
         return
 
     def stop(_number: int, _frame: FrameType | None) -> None:
-        if event.is_set():
+        if interrupt.is_set():
             raise KeyboardInterrupt
-        event.set()
+        interrupt.set()
 
     def hang_up(_number: int, _frame: FrameType | None) -> None:
         # A shell and the kernel may each send one, so a second SIGHUP must not raise KeyboardInterrupt.
         _replace_lost_terminal()
-        event.discards_results = True
-        event.set()
+        interrupt.discards_results = True
+        interrupt.set()
 
     handlers = {signal.SIGINT: stop, signal.SIGTERM: stop}
     if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         handlers[signal.SIGHUP] = hang_up
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
-        yield event
+        yield interrupt
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -48,7 +48,7 @@ def to_mlflow(record: StudyRecord, *, experiment: str = "rbt_ray", tracking_uri:
     ended = max((one["finished"] for one in times.values()), default=None)
     study = record.study
     parent = client.create_run(where, start_time=_ms(started), run_name=study.name).info.run_id
-    best = record.table.ranking(1)
+    best = record.best_row
     figures: Metrics = {"cost": record.table.cost, "n_trials": len(record), "n_errors": record.num_errors}
     if study.further_goals:
         figures["n_front"] = len(record.table.front)

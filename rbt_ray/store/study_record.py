@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from rbt_ray.study.study import Study
 from rbt_ray.types import COMPLETED, STATUSES, BoolArray, IntArray
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class StudyRecord:
     """The finished trials of a study and how its runs ended.
 
@@ -50,6 +51,11 @@ class StudyRecord:
     def study(self) -> Study:
         """The study's definition."""
         return self.table.study
+
+    @cached_property
+    def best_row(self) -> IntArray:
+        """``(1,)`` the row of the best trial in the table; ``(0,)`` without one."""
+        return self.table.ranking(1)
 
     @property
     def num_errors(self) -> int:
@@ -92,7 +98,7 @@ class StudyRecord:
 
     def block_sums(self) -> BlockSums | None:
         """Returns the block sums of the study's sample of trials and of the best trial; None if none are recorded."""
-        recorded, best = self.table.outcomes.block_sums, self.table.trials[self.table.ranking(1)]
+        recorded, best = self.table.outcomes.block_sums, self.table.trials[self.best_row]
         if recorded is None:
             return None
         trials, values = self.table.trials[recorded.rows], recorded.values[:, :N_SUMS]
@@ -112,7 +118,7 @@ class StudyRecord:
         found = None if audit is None else audit.outcomes.block_sums
         if audit is None or found is None or own is None:
             return None
-        best = np.flatnonzero(np.isin(own.trials, self.table.trials[self.table.ranking(1)]))
+        best = np.flatnonzero(np.isin(own.trials, self.table.trials[self.best_row]))
         trials = np.concatenate([own.trials[best], audit.trials[found.rows] + AUDIT_FIRST])
         return BlockSums.of_rows(trials, np.concatenate([own.rows()[best], found.values[:, :N_SUMS]]))
 

@@ -38,10 +38,13 @@ def is_recorded(study_seed: int, trials: IntArray, n_planned: int) -> BoolArray:
 
 def is_drawn(study_seed: int, trials: IntArray, n_trials: int, n_planned: int) -> BoolArray:
     """Returns ``(n,)`` whether each trial is in the sample of a study with the trials 0 to `n_trials` - 1."""
-    lots = mix64(study_seed, trials)
-    drawn: BoolArray = lots / 2.0**64 <= _limit(np.array([n_trials]), n_planned)
+    lots, limit = mix64(study_seed, trials), _limit(np.array([n_trials]), n_planned)
+    drawn: BoolArray = lots / 2.0**64 <= limit
     if n_trials > CAP:
-        drawn &= lots <= np.partition(mix64(study_seed, np.arange(n_trials, dtype=np.int64)), CAP - 1)[CAP - 1]
+        all_lots = mix64(study_seed, np.arange(n_trials, dtype=np.int64))
+        below = all_lots[all_lots / 2.0**64 <= limit]  # few of many, and so faster to partition
+        if len(below) > CAP:
+            drawn &= lots <= np.partition(below, CAP - 1)[CAP - 1]
     return drawn
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from contextlib import closing, suppress
-from threading import Event
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rbt_ray.data.bundle import Bundle, PriceChecker
 from rbt_ray.engine.review import batch_numbers
+from rbt_ray.engine.stop_conditions import Interrupt
 from rbt_ray.errors import BundleError, PricesChangedError, RbtError, WorkerStartError
 from rbt_ray.pool.pool import Batch, Job, WorkerPool
 from rbt_ray.store import trust
@@ -94,7 +94,7 @@ def _marked(n: int, location: StudyLocation) -> str:
     return f"The {n:,} trials since the last check are marked as failed; `rbt-ray resume {location.display_name}` runs them again."
 
 
-def check_prices(pool: WorkerPool, job: Job, interrupt: Event) -> bool:
+def check_prices(pool: WorkerPool, job: Job, interrupt: Interrupt) -> bool:
     """Runs `pool.n_checks` checks; returns False if the study is interrupted before all have passed.
 
     An idle pool gives each worker at most one check. The workers of a host share the memory pages of the prices, so one check

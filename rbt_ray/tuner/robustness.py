@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from threading import Event
 from typing import Any, cast
 
 import numpy as np
@@ -13,6 +12,7 @@ import numpy as np
 from rbt_ray.analysis.robustness import CostFactors, MonteCarlo, Noise, Plateau, Robustness, Starts, monte_carlo
 from rbt_ray.analysis.sensitivity import Grid, Line, Sensitivity
 from rbt_ray.engine.review import batch_numbers, run_alone
+from rbt_ray.engine.stop_conditions import Interrupt
 from rbt_ray.errors import NoResultError, SettingError, StudyInterrupted
 from rbt_ray.nearest import nearest
 from rbt_ray.objectives.kind import kind_of
@@ -86,7 +86,7 @@ class StudyWorkers:
     nested: NestedStudies
     pool: WorkerPool
     job: Job
-    interrupt: Event
+    interrupt: Interrupt
 
 
 @dataclass(frozen=True, slots=True, eq=False)

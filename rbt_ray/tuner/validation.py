@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from threading import Event
 from typing import Any, cast
 
 import numpy as np
@@ -17,6 +16,7 @@ import numpy as np
 from rbt_ray.block_sums import N_BLOCKS, OF_GROWTH, BlockRows, block_ends
 from rbt_ray.data.fidelity import share_of
 from rbt_ray.engine.review import batch_numbers, run_alone
+from rbt_ray.engine.stop_conditions import Interrupt
 from rbt_ray.objectives.fingerprint.own_code import Source
 from rbt_ray.objectives.out_of_sample import OutOfSample
 from rbt_ray.objectives.windowed import N_SCORED, alone_in, on_windows, score_name
@@ -72,7 +72,7 @@ class Validation:
     on_stage: Callable[[str], None]
 
     def run(
-        self, table: TrialTable, pool: WorkerPool, interrupt: Event, timeout_s: float | None, *, learns: bool
+        self, table: TrialTable, pool: WorkerPool, interrupt: Interrupt, timeout_s: float | None, *, learns: bool
     ) -> Validated | None:
         """Returns the results to record; None if interrupted.
 
@@ -165,7 +165,7 @@ class Validation:
         return choices
 
     def _test(
-        self, choices: list[Choice | None], pool: WorkerPool, interrupt: Event, timeout_s: float | None
+        self, choices: list[Choice | None], pool: WorkerPool, interrupt: Interrupt, timeout_s: float | None
     ) -> list[OutOfSample | None]:
         """Returns the results of the chosen configs on the test bars of their windows."""
         self.on_stage("validation: testing the chosen configs")

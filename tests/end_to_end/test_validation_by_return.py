@@ -1,5 +1,6 @@
 """A validation by a return chooses on recorded growth where its windows consist of blocks, and evaluates nothing again."""
 
+import functools
 import itertools
 
 import numpy as np
@@ -26,6 +27,7 @@ def returned(params, data):
     return {**run.metrics(), "returns": np.array(run.returns)}
 
 
+@functools.cache
 def in_pandas(fast, slow):
     """The returns of a crossover of averages: yesterday's weights times today's changes."""
     frame = pd.DataFrame(CLOSES, DAYS, SYMBOLS)

@@ -4,7 +4,6 @@ import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
-from threading import Event
 
 import numpy as np
 import pytest
@@ -14,7 +13,7 @@ from benchmarks.simulated_pool import Faults, SimulatedPool, Transport, VirtualC
 from rbt_ray.engine import loop
 from rbt_ray.engine.dispatcher import Dispatcher
 from rbt_ray.engine.progress import Progress
-from rbt_ray.engine.stop_conditions import StopConditions
+from rbt_ray.engine.stop_conditions import Interrupt, StopConditions
 from rbt_ray.pool.job import Task
 from rbt_ray.pool.worker import Worker
 from rbt_ray.search.registry import make_searcher
@@ -88,7 +87,7 @@ def simulate(folder, study, search, n_workers, *, faults=None, seconds=(0.01,), 
     with closing(Journal.create(folder, study.to_json())) as journal:
         progress = Progress(study, clock=clock)
         reason = loop.run(
-            study, searcher, dispatcher, journal, StopConditions(None, None, Event()), progress, lambda event: None
+            study, searcher, dispatcher, journal, StopConditions(None, None, Interrupt()), progress, lambda event: None
         )
         assert reason == "done"
         clock.hold()
