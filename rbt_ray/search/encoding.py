@@ -16,8 +16,8 @@ from rbt_ray.types import BoolArray, FloatArray, IntArray
 class Encoding:
     """Encodes points of a space for a model, and decodes them.
 
-    A number, or an option of an ordered choice, becomes its level within [0, 1), on which its domain is uniform. Any other
-    option becomes its position. Parameters with a single value are left out. NaN stays NaN.
+    A number, or an option of an ordered choice, becomes a level in [0, 1): the share of its domain below it. Any other option
+    becomes its position. Parameters with a single value are left out. NaN stays NaN.
 
     Args:
         space: the space to search.

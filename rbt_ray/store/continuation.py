@@ -50,7 +50,7 @@ def extended(study: Study, event: Extended) -> Study:
 
 
 def with_space(study: Study, space: Space) -> Study:
-    """Returns the definition with an equal space, which has the options that a file only names."""
+    """Returns the definition with another space, equal to its own but with the options themselves instead of their names."""
     points = study.space.encode(study.points_to_evaluate)
     return replace(study, space=space, points_to_evaluate=tuple(space.decode(points)))
 
