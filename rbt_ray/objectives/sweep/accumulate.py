@@ -83,10 +83,10 @@ def _add_traded(
 
 @inlined  # type: ignore[untyped-decorator]
 def _finish(
-    r0: Any, r1: Any, g0: Any, g1: Any, m0: Any, m1: Any, n_symbols: int, cost: float, kept: bool,
+    r0: Any, r1: Any, g0: Any, g1: Any, m0: Any, m1: Any, n_symbols: int, cost: float, segmented: bool,
     apart: bool, buffer: FloatArray, to: int,
 ) -> tuple[Any, Any]:  # fmt: skip
-    """Writes the returns of 16 bars, and returns their turnover, which it also writes if it is `kept`."""
+    """Writes the returns of 16 bars, and returns their turnover, which it also writes if there are several segments."""
     share, fee = splat(1.0 / n_symbols), splat(cost)
     if apart:
         m0, m1 = m0 / g0, m1 / g1
@@ -96,7 +96,7 @@ def _finish(
         m0, m1 = m0 * (g1 * inverse), m1 * (g0 * inverse)
     store(buffer, to, r0 * share - m0 * fee)
     store(buffer, to + WIDTH, r1 * share - m1 * fee)
-    if kept:
+    if segmented:
         store(buffer, TURNOVER + to, m0)
         store(buffer, TURNOVER + to + WIDTH, m1)
     return m0, m1
@@ -115,7 +115,6 @@ def _returns(
     n_symbols: int,
     cost: float,
     segmented: bool,
-    kept: bool,
     inner_ends: int,
     buffer: FloatArray,
     row: int,
@@ -127,8 +126,8 @@ def _returns(
     are 0. With `n` symbols and weights of `1 / n`, the turnover is `sum |new * D - old * G| / (n * D)`, where `n * D` is
     `n` plus the sum of `G - 1` over the held symbols.
 
-    The turnover of each bar is written if it is `kept`. Bit `k` of `inner_ends` is set if a segment ends within the 16 bars from
-    `16 * k` on: no bit of a segment's returns may depend on later prices.
+    Bit `k` of `inner_ends` is set if a segment ends within the 16 bars from `16 * k` on: no bit of a segment's returns may depend
+    on later prices.
     """
     octets = masks[masks_at:].view(np.uint8)
     b, c, d = n_masks(n_symbols) * 8, 2 * n_masks(n_symbols) * 8, 3 * n_masks(n_symbols) * 8
@@ -145,7 +144,7 @@ def _returns(
             for config in range(TOGETHER):
                 store(buffer, to + config * TILE, zero)
                 store(buffer, to + config * TILE + WIDTH, zero)
-                if kept:
+                if segmented:
                     store(buffer, TURNOVER + to + config * TILE, zero)
                     store(buffer, TURNOVER + to + config * TILE + WIDTH, zero)
             continue
@@ -187,13 +186,13 @@ def _returns(
             mb0, mb1 = _add_traded(octets, b + new, b + old, db0, db1, x0, x1, mb0, mb1)
             mc0, mc1 = _add_traded(octets, c + new, c + old, dc0, dc1, x0, x1, mc0, mc1)
             md0, md1 = _add_traded(octets, d + new, d + old, dd0, dd1, x0, x1, md0, md1)
-        m0, m1 = _finish(ra0, ra1, ga0, ga1, ma0, ma1, n_symbols, cost, kept, apart, buffer, to)
+        m0, m1 = _finish(ra0, ra1, ga0, ga1, ma0, ma1, n_symbols, cost, segmented, apart, buffer, to)
         traded_a = traded_a + m0 + m1
-        m0, m1 = _finish(rb0, rb1, gb0, gb1, mb0, mb1, n_symbols, cost, kept, apart, buffer, to + TILE)
+        m0, m1 = _finish(rb0, rb1, gb0, gb1, mb0, mb1, n_symbols, cost, segmented, apart, buffer, to + TILE)
         traded_b = traded_b + m0 + m1
-        m0, m1 = _finish(rc0, rc1, gc0, gc1, mc0, mc1, n_symbols, cost, kept, apart, buffer, to + 2 * TILE)
+        m0, m1 = _finish(rc0, rc1, gc0, gc1, mc0, mc1, n_symbols, cost, segmented, apart, buffer, to + 2 * TILE)
         traded_c = traded_c + m0 + m1
-        m0, m1 = _finish(rd0, rd1, gd0, gd1, md0, md1, n_symbols, cost, kept, apart, buffer, to + 3 * TILE)
+        m0, m1 = _finish(rd0, rd1, gd0, gd1, md0, md1, n_symbols, cost, segmented, apart, buffer, to + 3 * TILE)
         traded_d = traded_d + m0 + m1
     return total_of(traded_a), total_of(traded_b), total_of(traded_c), total_of(traded_d)
 
@@ -300,7 +299,7 @@ def accumulate(segmented: bool) -> Callable[..., None]:
                             state[TRIPS * WIDTH + column + member + one] += ended
                     traded = _returns(
                         masks, masks_at, before, after, rise, growth, tile * n_symbols * TILE, bars, n_symbols, cost,
-                        segmented, segmented and turnover and not in_one, inner_ends, buffer, member * TILE,
+                        segmented, inner_ends, buffer, member * TILE,
                     )  # fmt: skip
                     if in_one:
                         for one in range(TOGETHER):
