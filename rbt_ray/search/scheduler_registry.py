@@ -1,4 +1,4 @@
-"""Schedulers by name: the built-in ones, and those of other packages' entry points."""
+"""Schedulers by name: the built-in ones, and those of other packages' entry points. Register a built-in one in `_SCHEDULERS`."""
 
 from __future__ import annotations
 

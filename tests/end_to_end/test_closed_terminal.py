@@ -67,8 +67,7 @@ def start(tmp_path, backend, *, nohup=False):
 
     def take_terminal():
         fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
-        if nohup:
-            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN if nohup else signal.SIG_DFL)  # these tests may run under nohup too
 
     (tmp_path / "study.py").write_text(SCRIPT)
     output = (tmp_path / "output").open("wb") if nohup else terminal

@@ -10,6 +10,7 @@ import signal, sys
 from rbt_ray.engine.stop_conditions import interrupt_on_signals
 
 second = getattr(signal, sys.argv[1])
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under `nohup` it would be ignored
 within, at = False, 0
 
 def raise_second(frame, what, value):
