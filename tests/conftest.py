@@ -23,7 +23,7 @@ settings.load_profile("no deadline")
 _NAME_OF_TESTS = re.compile(r"tests\.(.*\.)?test_\w+$")
 _tests = {}
 """The modules of tests that were loaded, by name."""
-_NAME_OF_RAY = re.compile(r"(_?users)?_?ray(pool|_(?!tune).*)?", re.IGNORECASE)
+_NAME_OF_RAY = re.compile(r"(_?users|one)?_?ray(pool|_(?!tune).*)?", re.IGNORECASE)
 _TEXT_ON_RAY = re.compile(r"\bRayPool\b|\bray\.init\b|^ray$|\bbackend=.ray\b")
 _RAY, _RAY_OF_POOLS = "ray", "ray of pools"
 _LOCAL = {"local", "forkserver", "spawn", "fork"}

@@ -64,6 +64,7 @@ def test_a_failed_attempt_is_followed_by_others_that_resume():
     assert JOB["spec"]["backoffLimit"] > 0
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("is_uri", [False, True], ids=["on the volume", "at a URI"])
 def test_the_next_attempt_continues_and_one_at_the_same_time_is_refused(tmp_path, is_uri):

@@ -212,6 +212,7 @@ def test_the_audit_set_and_the_searches_of_a_validation_are_made_again(tmp_path)
     assert all(len({row.tobytes() for row in ResultGrid(path).table.points}) == 40 for path in searches)
 
 
+@pytest.mark.slow
 def test_kill_9_of_an_extension(tmp_path):
     (tmp_path / "once").mkdir()
     once = prepared(tmp_path / "once")

@@ -230,6 +230,7 @@ def command(folder, *words):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_kill_9_during_the_audit_then_resume(tmp_path):
     found = []
     for name in ("whole", "killed"):

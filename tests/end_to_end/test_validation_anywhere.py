@@ -53,7 +53,8 @@ def test_ray_gives_the_same_walk_forward_and_verdict(tmp_path, on_ray):
         assert answers(found[0]) == answers(found[1]), name
 
 
-@pytest.mark.parametrize("search_alg", ["random", pytest.param("tpe", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("search_alg", ["random", "tpe"])
 def test_a_validation_continues_from_a_mirror_after_its_disk_is_lost(tmp_path, monkeypatch, search_alg):
     script, log = tmp_path / "study.py", tmp_path / "calls"
     script.write_text(SCRIPT)

@@ -379,7 +379,8 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("search_alg", [pytest.param("random", marks=pytest.mark.slow), "tpe"])
+@pytest.mark.slow
+@pytest.mark.parametrize("search_alg", ["random", "tpe"])
 def test_a_validation_that_was_killed_continues_and_has_the_same_result(tmp_path, monkeypatch, search_alg):
     script, log = tmp_path / "study.py", tmp_path / "calls"
     script.write_text(SCRIPT)

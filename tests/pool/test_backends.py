@@ -87,7 +87,13 @@ def test_a_study_runs_on_the_backend_of_an_installed_package(package):
     assert (package / "started").read_text() == "one of 2\n"
 
 
-@pytest.mark.parametrize(("line", "words"), [('backend = "named"\n', ()), ("", ("--backend", "named"))])
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ('backend = "named"\n', ()),
+        pytest.param("", ("--backend", "named"), marks=pytest.mark.slow),
+    ],
+)
 def test_study_files_and_the_command_line_take_it(package, line, words):
     (package / "study.toml").write_text(STUDY + line)
     done = command(package, "run", "study.toml", *words)

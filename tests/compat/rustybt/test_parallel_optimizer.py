@@ -137,8 +137,15 @@ def test_a_standard_pool_refuses_a_lambda(flags):
         quiet(GridSearchAlgorithm(STEPS), config=flags()).run(lambda params: 1.0)
 
 
-@pytest.mark.parametrize("on", [(), (PERSISTENT,)])
-@pytest.mark.parametrize("strategy", [lambda: GridSearchAlgorithm(STEPS), Foreign])
+@pytest.mark.parametrize(
+    ("strategy", "on"),
+    [
+        (lambda: GridSearchAlgorithm(STEPS), ()),
+        (Foreign, (PERSISTENT,)),
+        pytest.param(lambda: GridSearchAlgorithm(STEPS), (PERSISTENT,), marks=pytest.mark.slow),
+        pytest.param(Foreign, (), marks=pytest.mark.slow),
+    ],
+)
 def test_nothing_that_goes_wrong_in_a_trial_stops_the_others(flags, on, strategy):
     """An exception, NaN, kill -9, an endless loop and sys.exit: each gets its own status and message."""
     optimizer = quiet(strategy(), max_eval_time=5, batch_size=8, config=flags(*on))

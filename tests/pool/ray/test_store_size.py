@@ -50,6 +50,7 @@ def warned(n_bytes, *, own=True):
     return [str(one.message) for one in caught]
 
 
+@pytest.mark.slow
 def test_a_private_ray_whose_store_or_shared_memory_is_too_small(monkeypatch):
     one_ray.keep()
     assert warned(1_000) == []
