@@ -199,6 +199,7 @@ num_workers = 1
 """
 
 
+@pytest.mark.slow
 def test_resume_says_what_differs_and_takes_accept_changes(tmp_path):
     def command(*words, **kw):
         command = [sys.executable, "-B", "-m", "rbt_ray.cli", *words]

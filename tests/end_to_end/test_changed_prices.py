@@ -318,6 +318,7 @@ def through_rays_own_mapping(params, data):
     return score(params, data)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="it looks into /proc")
 def test_on_ray_a_write_to_the_object_store_is_reported_and_its_trials_run_again(tmp_path, on_ray):
     bundle = prices(20)

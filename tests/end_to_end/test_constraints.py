@@ -39,6 +39,7 @@ def run(folder, *words):
     )
 
 
+@pytest.mark.slow
 def test_the_examples_of_the_page_run(tmp_path):
     [example] = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     [study] = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)

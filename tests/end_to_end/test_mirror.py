@@ -90,7 +90,8 @@ def whole(tmp_path_factory):
     return done(place, "first", "study.py", "run", f"file://{place}/one").strip()
 
 
-@pytest.mark.parametrize("after", [pytest.param(1, marks=pytest.mark.slow), 8])
+@pytest.mark.slow
+@pytest.mark.parametrize("after", [1, 8])
 def test_driver_killed_and_its_disk_lost(place, whole, monkeypatch, capsys, after):
     uri = f"file://{place}/two"
     driver = start(place, "second", "study.py", "run", uri)

@@ -217,6 +217,7 @@ def test_one_worker_finds_the_same(tmp_path, found):
     assert json.dumps(alone.to_dict()) == json.dumps(found.to_dict())
 
 
+@pytest.mark.slow
 def test_ray_finds_the_same(tmp_path, found):
     one_ray.keep()
     on_ray = fit(tmp_path, backend="ray").robustness(["plateau", "noise", "monte_carlo"], n=6, radius=0.1)

@@ -5,11 +5,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from rbt_ray.analysis.robustness import Robustness
 
 PAGE = (Path(__file__).parents[2] / "docs" / "robustness.md").read_text()
 
 
+@pytest.mark.slow
 def test_the_example_runs_and_prints_every_check(tmp_path):
     (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     (tmp_path / "example.py").write_text(code)

@@ -4,6 +4,8 @@ import pytest
 
 import rbt_ray as rbt
 
+pytestmark = pytest.mark.slow  # to import mlflow takes 10 s
+
 
 def score(params, data):
     if params["opt"]["n"] == 3:

@@ -49,6 +49,7 @@ def check(cases, files, tmp_path):
     assert not found, "\n".join(found)
 
 
+@pytest.mark.slow
 def test_some_calls_under_some_faults(files, tmp_path):
     every = [(name, fault) for fault in FAULTS for name in QUICK if applies(name, fault)]
     check([*ALWAYS, *random.Random(20).sample(every, N_SAMPLED)], files, tmp_path)

@@ -96,6 +96,7 @@ def test_every_chart_is_drawn(tmp_path, rng, write_crossings, look, read_page):
     assert not [title for title in titles if "Share" in title]  # plotly's own button that uploads the data
 
 
+@pytest.mark.slow
 def test_the_charts_of_the_verdict_are_drawn(tmp_path, look):
     prices = rbt.load_bundle("sample")
     results = rbt.Tuner(

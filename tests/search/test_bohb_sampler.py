@@ -110,7 +110,7 @@ def test_pending_configs_push_others_away(model):
     assert spreads[True] > 1.04 * spreads[False]
 
 
-@pytest.mark.parametrize("engine", ["native", "hpbandster"])
+@pytest.mark.parametrize("engine", ["native", pytest.param("hpbandster", marks=pytest.mark.slow)])
 def test_the_highest_fidelity_with_a_model_counts(engine):
     """Low fidelity says x is best at 0.1, full fidelity at 0.9."""
     sampler = BOHB(engine=engine, random_fraction=0.0).sampler(SQUARE, 0)

@@ -9,6 +9,8 @@ from rbt_ray.tuner.config import RunConfig
 from rbt_ray.tuner.results_home import _sentence, announced
 from tests import one_ray
 
+pytestmark = pytest.mark.slow
+
 HOST = socket.gethostname()
 
 

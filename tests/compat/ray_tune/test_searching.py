@@ -188,8 +188,12 @@ def check_reports(results, ends):
     assert sorted(ends.last.values()) == sorted(result.metrics["n"] for result in results)
 
 
-@pytest.mark.parametrize("search", [None, "sobol"])
-@pytest.mark.parametrize("scheduler", [None, ASHAScheduler(max_t=1_000_000, grace_period=99)], ids=["", "asha"])
+@pytest.mark.parametrize("search", [None, pytest.param("sobol", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "scheduler",
+    [None, pytest.param(ASHAScheduler(max_t=1_000_000, grace_period=99), marks=pytest.mark.slow)],
+    ids=["", "asha"],
+)
 def test_trials_that_run_when_a_study_stops_keep_their_reports(fit, tmp_path, search, scheduler):
     space, ends = {"x": tune.uniform(0, 1) if search else tune.grid_search([0, 1])}, Ends()
     options = {"metric": "n", "mode": "max", "num_samples": 2 if search else 1, "scheduler": scheduler, "seed": 1}

@@ -22,6 +22,8 @@ from rbt_ray.tuner.pools import backend_of
 from tests import one_ray
 from tests.pools import batch, collect, points, polynomial, task
 
+pytestmark = pytest.mark.slow
+
 # Ray takes a host for lost after 5 checks in vain, 3 s apart if nothing is said.
 HEALTH_CHECKS_IN_A_HURRY = {"RAY_health_check_period_ms": "300", "RAY_health_check_initial_delay_ms": "300"}
 

@@ -142,6 +142,7 @@ def test_a_setting_that_is_no_mapping_is_refused(given):
         rbt.RunConfig(runtime_env=given)
 
 
+@pytest.mark.slow
 def test_an_environment_is_refused_on_a_connection_that_others_opened(tmp_path):
     from tests import one_ray
 
