@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import FrozenInstanceError, dataclass, replace
 from typing import Literal, Protocol, get_args
 
 import numpy as np
@@ -273,6 +273,15 @@ class Backtest:
     def _repr_html_(self) -> str:
         rows = "".join(f"<tr><th>{name}</th><td>{value:.6g}</td></tr>" for name, value in self.metrics().items())
         return f"<table><caption>{escape(repr(self))}</caption>{rows}</table>"
+
+
+def _refuse_change(_run: Backtest, name: str, _value: object) -> None:
+    raise FrozenInstanceError(
+        f"a Backtest is read-only. To record {name!r} too, return {{**run.metrics(), {name!r}: value}} from the objective."
+    )
+
+
+Backtest.__setattr__ = _refuse_change  # type: ignore[method-assign,assignment]  # Python's own raises TypeError if it has slots
 
 
 def _simulate(setup: _Setup) -> Backtest:

@@ -201,16 +201,21 @@ class Tuner:
             if self._is_done():  # another driver of the same study was faster
                 return self._results()
             home = announced(plan.run_config, self._location)
-            with interrupt_on_signals() as interrupt, self._pool() as pool, home:
-                reason = self._run(pool, interrupt)
+            try:
+                with interrupt_on_signals() as interrupt, self._pool() as pool, home:
+                    reason = self._run(pool, interrupt)
+            except KeyboardInterrupt:  # a second Ctrl-C
+                raise self._interrupted("stopped at once") from None
         results = self._results()
-        name = self._location.display_name
         if reason == "interrupted":
-            raise StudyInterrupted(
-                f"stopped with {len(results):,} trials recorded. Continue with `rbt-ray resume {name}` or "
-                f"`Tuner.restore({name!r}, objective)`."
-            )
+            raise self._interrupted(f"stopped with {len(results):,} trials recorded")
         return results
+
+    def _interrupted(self, what: str) -> StudyInterrupted:
+        name = self._location.display_name
+        return StudyInterrupted(
+            f"{what}. Continue with `rbt-ray resume {name}` or `Tuner.restore({name!r}, objective)`."
+        )
 
     def _is_done(self) -> bool:
         return not self._is_new and self._plan.extension is None and self._results().is_done

@@ -292,3 +292,21 @@ def test_ctrl_c_during_the_review_leaves_it_for_later(tmp_path):
     results = rbt.Tuner.restore(tmp_path / "look", objective, run_config=run()).fit()
     assert [run.reason for run in results.runs] == ["interrupted", "done"]
     assert [row["error"] for row in results.review.rows] == [None] * 4
+
+
+def test_a_second_ctrl_c_stops_at_once_and_says_how_to_continue(tmp_path):
+    class PressTwice:
+        def on_trial_complete(self, result):
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    def run(**kw):
+        return rbt.RunConfig(name="twice", storage_path=tmp_path, num_workers=1, verbose=0, **kw)
+
+    space = {"n": rbt.grid_search([1, 2, 3])}
+    tuner = rbt.Tuner(lambda p, d: p["n"], param_space=space, run_config=run(callbacks=[PressTwice()]))
+    with pytest.raises(
+        rbt.errors.StudyInterrupted, match=r"stopped at once\. Continue with `rbt-ray resume .*twice` or"
+    ):
+        tuner.fit()
+    assert len(rbt.Tuner.restore(tmp_path / "twice", lambda p, d: p["n"], run_config=run()).fit()) == 3

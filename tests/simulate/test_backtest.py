@@ -142,3 +142,11 @@ def test_averages_need_neither_numba_nor_pandas():
 def test_simulating_needs_no_pandas():
     code = "import sys; import rbt_ray.simulate.backtest; assert not {'pandas', 'pyarrow', 'scipy.stats'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("name", ["ir", "returns"])
+def test_an_attribute_cannot_be_set_and_the_error_says_how_to_record_a_metric(name):
+    data = rbt.load_bundle("sample").view()
+    run = rbt.backtest(data, np.zeros_like(data.close))
+    with pytest.raises(AttributeError, match=rf"return {{\*\*run.metrics\(\), '{name}': value}} from the objective"):
+        setattr(run, name, 1.0)
