@@ -28,7 +28,8 @@ class MetricsServer:
 
     def __init__(self, port: int) -> None:
         try:
-            from prometheus_client import CollectorRegistry, Metric, make_wsgi_app
+            from prometheus_client import CollectorRegistry, make_wsgi_app
+            from prometheus_client.core import Metric
         except ImportError as error:
             raise SettingError("`metrics_port` needs prometheus_client: pip install 'rbt-ray[metrics]'.") from error
         self.monitor: Monitor | None = None
