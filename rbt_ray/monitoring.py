@@ -63,7 +63,13 @@ FAMILIES = (
         ("study",),
         "Trials that the study will have; absent if a scheduler decides it.",
     ),
-    MetricFamily("rbt_ray_workers", "gauge", "workers", ("study",), "Workers, including those that are starting."),
+    MetricFamily(
+        "rbt_ray_workers",
+        "gauge",
+        "workers",
+        ("study",),
+        "Workers, including those that are starting or wait for a node.",
+    ),
     MetricFamily(
         "rbt_ray_busy_ratio",
         "gauge",
