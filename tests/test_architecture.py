@@ -19,6 +19,7 @@ BASE |= {
     "block_sums",
     "file_lock",
     "html_text",
+    "monitoring",
     "os_errors",
     "pareto",
     "plugins",
@@ -33,6 +34,7 @@ MAY_IMPORT = {
     "errors": set(),
     "environment": set(),
     "html_text": set(),
+    "monitoring": set(),
     "nearest": set(),
     "os_errors": {"errors"},
     "plugins": {"errors"},
@@ -113,6 +115,7 @@ HEAVY = {
     "backtesting": {"adapters/backtesting.py"},
     "vectorbt": {"adapters/vectorbt.py"},
     "bt": {"adapters/bt.py"},
+    "prometheus_client": {"tuner/metrics_server.py"},
     "tensorboardX": {"compat/ray_tune/logger.py"},
 }
 
@@ -131,7 +134,18 @@ TEXTS = sorted(
     if path.suffix in (".py", ".md") and path.name not in ("test_architecture.py", "test_plain_english.py")
 )
 
-LATE = ["ray", "hpbandster", "optuna", "ConfigSpace", "pandas", "scipy", "numba", "plotly", "pyarrow"]
+LATE = [
+    "ray",
+    "prometheus_client",
+    "hpbandster",
+    "optuna",
+    "ConfigSpace",
+    "pandas",
+    "scipy",
+    "numba",
+    "plotly",
+    "pyarrow",
+]
 
 
 def modules():

@@ -39,6 +39,9 @@ Seed = Annotated[Optional[int], typer.Option(help="The seed for all random numbe
 Exist = Annotated[
     Optional[str], typer.Option(help="What to do if the study exists: refuse, resume, or new (as name-2, name-3, ...).")
 ]
+MetricsPort = Annotated[
+    Optional[int], typer.Option(help="Serve the study's metrics for Prometheus at this port of 127.0.0.1.")
+]
 StudyPath = Annotated[str, typer.Argument(help="The study's folder or URI.", metavar="PATH")]
 
 
@@ -129,6 +132,7 @@ def run(
     samples: Samples = None,
     seed: Seed = None,
     exist: Exist = None,
+    metrics_port: MetricsPort = None,
     estimate: Annotated[
         bool, typer.Option("--estimate", help="Run a few configurations, and say what the whole study will take.")
     ] = False,
@@ -142,7 +146,7 @@ def run(
             study,
             as_json=json,
             search=_search_overrides(samples, seed),
-            run_over={**_run_overrides(backend, address, workers), **({} if exist is None else {"exist": exist})},
+            run_over=_run_overrides(backend, address, workers, exist=exist, metrics_port=metrics_port),
             estimate=estimate,
         )
     )
@@ -156,6 +160,7 @@ def resume(
     address: Address = None,
     workers: Workers = None,
     samples: Annotated[Optional[int], typer.Option(help="Extend the study to so many configurations in all.")] = None,
+    metrics_port: MetricsPort = None,
     accept_changes: Annotated[
         bool, typer.Option("--accept-changes", help="Continue even if the objective or the accounting has changed.")
     ] = False,
@@ -164,7 +169,7 @@ def resume(
     _start_fork_server(workers, backend, address)
     from rbt_ray.cli import studies
 
-    run_over = _run_overrides(backend, address, workers)
+    run_over = _run_overrides(backend, address, workers, metrics_port=metrics_port)
     raise typer.Exit(
         studies.resume(path, as_json=json, accept_changes=accept_changes, samples=samples, run_over=run_over)
     )
@@ -309,6 +314,6 @@ def _search_overrides(samples: int | None, seed: int | None) -> dict[str, Any]:
     return {k: v for k, v in (("num_samples", samples), ("seed", seed)) if v is not None}
 
 
-def _run_overrides(backend: str | None, address: str | None, workers: int | None) -> dict[str, Any]:
-    given = (("backend", backend), ("address", address), ("num_workers", workers))
-    return {k: v for k, v in given if v is not None}
+def _run_overrides(backend: str | None, address: str | None, workers: int | None, **others: Any) -> dict[str, Any]:
+    given = {"backend": backend, "address": address, "num_workers": workers, **others}
+    return {k: v for k, v in given.items() if v is not None}

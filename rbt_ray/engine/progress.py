@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from rbt_ray.monitoring import BATCH_SECONDS
 from rbt_ray.pareto import non_dominated
 from rbt_ray.store.journal import Finished
 from rbt_ray.study.study import Study
-from rbt_ray.types import COMPLETED, FloatArray
+from rbt_ray.types import COMPLETED, STATUSES, FloatArray, IntArray
 
 
 @dataclass
@@ -22,7 +24,7 @@ class Progress:
         study: the study's definition.
         total: the number of trials the study will have; None if it is not known.
         n_done: recorded trials, including those of earlier runs.
-        n_failed: recorded trials that did not complete.
+        n_by_status: ``(4,)`` recorded trials by position in `types.STATUSES`, including those of earlier runs.
         n_infeasible: recorded trials that break a constraint on metrics.
         best: the metric of the best feasible trial at full fidelity so far; of several metrics, the first.
         front: ``(n, n_goals)`` losses of the feasible trials at full fidelity that no other one dominates; empty in a study of
@@ -31,12 +33,14 @@ class Progress:
         stop_note: why the search stopped before its limits, as a sentence; "" if it did not.
         stage: the step after the search that is running; "" during the search.
         clock: a monotonic clock in seconds.
+        n_batches: batches of this run by duration on their worker: up to each of `monitoring.BATCH_SECONDS`, and longer.
+        batch_s: the sum of these durations, in seconds.
     """
 
     study: Study
     total: int | None = None
     n_done: int = 0
-    n_failed: int = 0
+    n_by_status: IntArray = field(default_factory=lambda: np.zeros(len(STATUSES), np.int64))
     n_infeasible: int = 0
     best: float | None = None
     front: FloatArray = field(default_factory=lambda: np.empty((0, 0)))
@@ -46,19 +50,24 @@ class Progress:
     clock: Callable[[], float] = time.monotonic
     began: float = field(init=False)
     n_before: int = 0
+    n_batches: list[int] = field(init=False)
+    batch_s: float = field(init=False)
 
     def __post_init__(self) -> None:
-        self.began = self.clock()
+        self.start()
 
     def start(self) -> None:
         """Starts the clock; trials counted so far belong to earlier runs."""
         self.began, self.n_before = self.clock(), self.n_done
+        self.n_batches, self.batch_s = [0] * (len(BATCH_SECONDS) + 1), 0.0
 
     def finished(self, event: Finished) -> None:
         """Counts the trials of a batch."""
         n = len(event.trials)
         self.n_done += n
-        self.n_failed += int((event.outcomes.status != COMPLETED).sum())
+        self.n_by_status += np.bincount(event.outcomes.status, minlength=len(STATUSES))
+        self.n_batches[bisect_left(BATCH_SECONDS, event.wall_s)] += 1
+        self.batch_s += event.wall_s
         loss = self.study.loss_of(event.outcomes.metrics, n)
         loss[list(event.outcomes.shares)] = np.nan
         violation = self.study.violation(event.points, event.outcomes, event.fidelity)
@@ -75,6 +84,24 @@ class Progress:
     def _add_to_front(self, losses: FloatArray) -> None:
         together = np.concatenate([self.front, losses]) if len(self.front) else losses
         self.front = together[non_dominated(together)]
+
+    @property
+    def n_failed(self) -> int:
+        """Recorded trials that did not complete."""
+        return self.n_done - int(self.n_by_status[COMPLETED])
+
+    def best_values(self) -> dict[str, float]:
+        """Returns the best value of each metric that the study optimizes; empty before the first feasible trial."""
+        study, front = self.study, self.front
+        if not study.further_goals:
+            return {} if self.best is None else {study.metric: self.best}
+        if not len(front):
+            return {}
+        # The best trial by one metric alone is dominated at most by others that are as good by it.
+        least = front.min(axis=0).tolist()
+        return {
+            goal.metric: -loss if goal.mode == "max" else loss for goal, loss in zip(study.goals, least, strict=True)
+        }
 
     @property
     def wall_s(self) -> float:

@@ -244,7 +244,7 @@ class WorkerPool(Protocol):
 
     @property
     def n_workers(self) -> int:
-        """The number of workers that evaluate batches at the same time."""
+        """The number of workers that evaluate batches at the same time. Other threads read it too."""
         ...
 
     @property

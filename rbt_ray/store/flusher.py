@@ -17,6 +17,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+import time
 import zlib
 from collections.abc import Callable
 from contextlib import closing, suppress
@@ -94,6 +95,7 @@ class Flusher:
         self._journal, self._marker, self._last, self._when_blocked = journal, marker, last, when_blocked
         self._log_path = journal.with_name(f"{journal.name}-wal")
         self._log: FileIO | None = None
+        self._flushed_to, self._flushed_at = last(), time.monotonic()
         self._in_doubt = True  # whether the log may hold pages that are clean and not on the disk
         with suppress(OSError):
             self._in_doubt = self._log_path.stat().st_size > 0
@@ -102,6 +104,11 @@ class Flusher:
         self._decided.set()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
+
+    @property
+    def lag_s(self) -> float:
+        """Seconds since the last flush that succeeded; 0 if no event was appended after it."""
+        return 0.0 if self._last() <= self._flushed_to else time.monotonic() - self._flushed_at
 
     def start(self) -> None:
         """Starts to flush every second, in a thread; does nothing if it has started before."""
@@ -131,7 +138,7 @@ class Flusher:
             JournalBlockedError: the disk is full or reports an error, or another process holds the journal.
             JournalError: the journal is damaged.
         """
-        number = self._last()
+        number, began = self._last(), time.monotonic()
         try:
             log = self._open_log()
             if self._in_doubt:
@@ -143,6 +150,7 @@ class Flusher:
         except sqlite3.Error as error:
             raise journal_errors.unwritable(self._journal, error) from error
         self._in_doubt = False
+        self._flushed_to, self._flushed_at = number, began
         with suppress(OSError):  # an older marker is still valid
             self._marker.write(number)
         if os.fstat(log.fileno()).st_size > _CHECKPOINT_BYTES:

@@ -103,6 +103,11 @@ class Journal:
         """The study's definition."""
         return journal_file.definition_of(self._meta, f"the journal {self.path}")
 
+    @property
+    def lag_s(self) -> float:
+        """An upper bound of the age, in seconds, of the oldest event that the disk does not have; 0 if it has all."""
+        return 0.0 if self._flusher is None else self._flusher.lag_s
+
     def extensions(self) -> list[Extended]:
         """Returns the extensions of the study, in their order.
 

@@ -216,6 +216,8 @@ class RunConfig:
         runtime_env: what Ray prepares on each host before workers start there, as `ray.init` takes it, such as
             ``{"working_dir": ".", "py_modules": ["lib/mine"], "pip": ["scikit-learn"]}``. Folders are sent when the driver
             connects: call `rbt.shutdown()` after you have changed them.
+        metrics_port: a port of 127.0.0.1 at which the driver serves the study's metrics for Prometheus while it runs, such as
+            9464; needs `pip install 'rbt-ray[metrics]'`. None: no server. On Ray, Ray serves them too.
 
     Raises:
         SettingError: a value is not allowed.
@@ -242,6 +244,7 @@ class RunConfig:
     worker_wait_s: float = 900.0
     label_selector: Mapping[str, str] | None = None
     runtime_env: Mapping[str, Any] | None = None
+    metrics_port: int | None = None
 
     def __post_init__(self) -> None:
         if self.name is not None and (not isinstance(self.name, str) or not _NAME.fullmatch(self.name)):
@@ -272,6 +275,7 @@ class RunConfig:
         _positive("worker_wait_s", self.worker_wait_s)
         _labels("label_selector", self.label_selector)
         _environment("runtime_env", self.runtime_env)
+        _count("metrics_port", self.metrics_port, least=1, most=65_535)
         _positive("trial_timeout_s", self.trial_timeout_s)
         every = self.mirror_interval_s
         _check(_is_number(every) and every > 0, "mirror_interval_s", "a number above 0", every)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ from rbt_ray.engine import loop
 from rbt_ray.engine.dispatcher import Dispatcher
 from rbt_ray.engine.frontier import idle_note
 from rbt_ray.engine.journal_retry import JournalRetry
+from rbt_ray.engine.monitor import Monitor
 from rbt_ray.engine.progress import Progress
 from rbt_ray.engine.stop_conditions import Interrupt, StopConditions, interrupt_on_signals
 from rbt_ray.errors import (
@@ -40,6 +41,7 @@ from rbt_ray.tuner.benchmark import benchmark_returns
 from rbt_ray.tuner.changed_prices import check_bundle, prices_changed_error
 from rbt_ray.tuner.config import RunConfig, TuneConfig
 from rbt_ray.tuner.existing import first_choice, locked
+from rbt_ray.tuner.export_metrics import MetricsExporter
 from rbt_ray.tuner.extension import record_extension
 from rbt_ray.tuner.nested import NestedStudies, copies_of
 from rbt_ray.tuner.on_workers import OnWorkers
@@ -195,7 +197,7 @@ class Tuner:
                 f"a searcher object serves one run. To continue, pass a new one: "
                 f"`Tuner.restore({name!r}, objective, search_alg=...)`."
             )
-        with locked(self._plan) as plan:
+        with closing(MetricsExporter(self._plan.run_config)) as exporter, locked(self._plan) as plan:
             if plan is not self._plan:
                 self._use(plan)
             if self._is_done():  # another driver of the same study was faster
@@ -203,7 +205,7 @@ class Tuner:
             home = announced(plan.run_config, self._location)
             try:
                 with interrupt_on_signals() as interrupt, self._pool() as pool, home:
-                    reason = self._run(pool, interrupt)
+                    reason = self._run(pool, interrupt, exporter=exporter)
             except KeyboardInterrupt:  # a second Ctrl-C
                 raise self._interrupted("stopped at once") from None
         results = self._results()
@@ -263,7 +265,13 @@ class Tuner:
         record_sources(sources, self.path)
         return sources
 
-    def _run(self, pool: WorkerPool, interrupt: Interrupt, sources: dict[str, Source] | None = None) -> EndReason:
+    def _run(
+        self,
+        pool: WorkerPool,
+        interrupt: Interrupt,
+        sources: dict[str, Source] | None = None,
+        exporter: MetricsExporter | None = None,
+    ) -> EndReason:
         sources = self._own_sources() if sources is None else sources
         self._save_bundle()
         study, run_config = self._study, self._plan.run_config
@@ -307,7 +315,9 @@ class Tuner:
             stop_conditions = StopConditions(self._plan.time_budget_s, run_config.max_failures, interrupt)
             journal.when_blocked = JournalRetry(interrupt.wait, self._location.display_name)
             ended = partial(Ended, n_workers=pool.n_workers, backend=backend_of(run_config))
-            with self._location.mirrored(), show_progress(progress, verbose=run_config.verbose):
+            monitor = Monitor(self.path.name, progress, pool, journal)
+            exporting = nullcontext() if exporter is None else exporter.exporting(monitor)
+            with self._location.mirrored(), show_progress(progress, verbose=run_config.verbose), exporting:
                 try:
                     search = loop.run(
                         study, searcher, dispatcher, journal, stop_conditions, progress, callbacks.on_finished

@@ -137,6 +137,10 @@ STUDIES = {
     "retries": (toml(extra="[run]\nmax_retries = -1"), r"`max_retries` is a whole number of at least 0"),
     "timeout": (toml(extra="[run]\ntrial_timeout_s = 0"), r"`trial_timeout_s` is a number above 0; got 0"),
     "mirror interval": (toml(extra="[run]\nmirror_interval_s = 0"), r"`mirror_interval_s` is a number above 0; got 0"),
+    "metrics port": (
+        toml(extra="[run]\nmetrics_port = 0"),
+        r"`metrics_port` is a whole number of at least 1 and at most 65535",
+    ),
     "storage at an unknown kind of URI": (
         toml(extra='[run]\nstorage_path = "s4://bucket/x"'),
         r"s4://bucket/x/study is no URI that can be used: Unrecognized filesystem",

@@ -30,6 +30,7 @@ OTHER = {
     "worker_wait_s": 60.0,
     "label_selector": {"market-type": "on-demand"},
     "runtime_env": {"env_vars": {"MODE": "fast"}},
+    "metrics_port": 9464,
 }
 """A value other than the default for every setting."""
 
