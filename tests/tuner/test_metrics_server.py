@@ -9,6 +9,7 @@ import urllib.error
 import urllib.request
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -17,6 +18,7 @@ import rbt_ray as rbt
 from rbt_ray.cli.main import run_command
 from rbt_ray.errors import SettingError
 from rbt_ray.monitoring import BATCH_SECONDS, FAMILIES
+from rbt_ray.tuner.metrics_server import MetricsServer
 
 N, HELD = 40, 30
 
@@ -185,6 +187,14 @@ def test_bad_clients_disturb_neither_the_study_nor_the_other_clients(tmp_path, p
     assert sum(values(end.families, "rbt_ray_trials_total")) == N
     assert table == tuner(tmp_path / "two", plain, None, seed=1).fit().table_hash()
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere only 127.0.0.1 is a loopback address")
+def test_metrics_are_served_on_one_loopback_address(port):
+    with closing(MetricsServer(port)):
+        socket.create_connection(("127.0.0.1", port), timeout=60).close()
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.2", port), timeout=60)
 
 
 TWICE = """
