@@ -82,6 +82,7 @@ def backtest(
         benchmark: adds `excess_return`, `alpha`, `beta`, `tracking_error` and `information_ratio` to the metrics. ``"hold"``
             holds all symbols of `data` in equal shares, a symbol that symbol alone; or ``(n_bars,)`` simple returns.
         risk_free: return of cash, a year (0.03) or ``(n_bars,)`` per bar, above which `sharpe`, `alpha` and `beta` count.
+            Other metrics and a study's verdict do not use it, and cash in the portfolio still earns nothing.
 
     Raises:
         ShapeError: `weights` is not ``(n_bars, n_symbols)``.

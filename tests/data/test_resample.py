@@ -204,6 +204,13 @@ def test_a_week_begins_on_monday_and_a_frame_closes_with_its_last_bar():
     assert days[month.ends].strftime("%m-%d").tolist() == ["03-28"]
 
 
+def test_a_week_that_trades_on_every_day_ends_on_sunday():
+    days = pd.date_range("2024-01-01", "2024-01-21")  # from a Monday to a Sunday
+    week = rising(days, None).view().resample("1W")
+    assert days[week.ends].day.tolist() == [7, 14, 21]
+    assert week.volume[[6, 13, 20], 0].tolist() == [7, 7, 7]
+
+
 def test_sessions_end_at_the_close_of_the_exchange_and_hours_count_from_its_open():
     """On 29 November 2024 New York closed at 13:00, and the day before was a holiday."""
     tz = "America/New_York"
@@ -255,6 +262,19 @@ def test_results_are_cached_and_read_only():
     seeds = []
     trial.resample("1W").memo(lambda bars: seeds.append(bars.seed) or bars.close)
     assert seeds == [None]
+
+
+def average_inside(bars):
+    return bars.sma("close", 2)
+
+
+def test_bars_of_a_frame_share_no_cached_results_with_other_bars():
+    days = pd.date_range("2024-01-01", "2024-01-28")
+    view = rising(days, None).view()
+    week, first_days = view.resample("1W"), view.window(0, 4)
+    assert week.memo(average_inside)[-1, 0] == (21 + 28) / 2
+    assert first_days.sma("close", 2)[-1, 0] == (3 + 4) / 2
+    assert view.resample("1M").memo(average_inside).shape == (28, 1)
 
 
 @pytest.mark.parametrize("rule", ["2D", "0h", "24h", "1440min", "1Y", "1m", "1s", "", None, 60, "1.5h"])
