@@ -74,7 +74,7 @@ MAY_IMPORT = {
 EXCEPTIONS = {("tuner/result_grid.py", "reporting"), ("compat/rustybt/objective.py", "adapters")}
 # Modules that import each other, one of them for its types alone. No others do, within functions or not.
 TYPE_CIRCLES = {
-    frozenset({"data.bundle", "data.view"}),
+    frozenset({"data.bundle", "data.resampled", "data.view"}),
     frozenset({"objectives.builtin.strategy", "objectives.sweep.run", "objectives.sweep.windows"}),
 }
 HEAVY = {
@@ -111,7 +111,8 @@ HEAVY = {
         *(f"bench/{name}.py" for name in ("measurement", "comparison")),
     },
     "cloudpickle": {"pool", "objectives/pickling.py"},
-    "talib": {"data/view.py"},
+    "talib": {"data/talib_indicator.py"},
+    "exchange_calendars": {"data/time_frames.py"},
     "backtesting": {"adapters/backtesting.py"},
     "vectorbt": {"adapters/vectorbt.py"},
     "bt": {"adapters/bt.py"},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -68,6 +68,20 @@ class Memo:
             while self.nbytes > self.capacity:
                 _, (_, freed) = self._entries.popitem(last=False)
                 self.nbytes -= freed
+
+
+def name_of(fn: Callable[..., Any]) -> str:
+    """Returns the name of a function, for messages."""
+    return getattr(fn, "__name__", None) or repr(fn)
+
+
+def not_hashable(fn: Callable[..., Any], args: tuple[Any, ...]) -> InputError:
+    """Returns the error for a function of `data.memo` or for arguments that cannot be a key."""
+    shown = ", ".join(type(arg).__name__ for arg in args)
+    return InputError(
+        f"`data.memo({name_of(fn)}, ...)`: arguments must be hashable, like numbers, strings and tuples; got {shown}. Pass a "
+        f"tuple instead of a list, and the name of a field instead of an array."
+    )
 
 
 def freeze(result: Any, maker: str) -> Any:

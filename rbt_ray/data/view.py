@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import difflib
-import importlib
-from collections.abc import Callable, Iterable, Mapping
+import math
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rbt_ray.data import times
-from rbt_ray.data.content import Fields, missing_field
-from rbt_ray.data.memo import ABSENT, Memo, freeze
+from rbt_ray.data.content import missing_field
+from rbt_ray.data.indicator_methods import Indicators, compute
+from rbt_ray.data.memo import ABSENT, Memo, freeze, name_of, not_hashable
+from rbt_ray.data.time_frames import Closed
 from rbt_ray.data.times import TimeArray
 from rbt_ray.errors import InputError
-from rbt_ray.types import BoolArray, FloatArray, is_integer
+from rbt_ray.types import FloatArray
 
 if TYPE_CHECKING:
     from rbt_ray.data.bundle import Bundle
+    from rbt_ray.data.resampled import Resampled
 
 
-class BundleView(Fields):
+class BundleView(Indicators):
     """The first `n_bars` bars of a bundle, with a cache of results derived from them and a trial's seed.
 
     The fields are `data.open`, `high`, `low`, `close`, `volume` and `data["name"]`: read-only float64 arrays
@@ -42,6 +44,8 @@ class BundleView(Fields):
 
     __slots__ = (
         "_arrays",
+        "_bundle_index",
+        "_first",
         "_memo",
         "_rng",
         "_seedless",
@@ -58,7 +62,9 @@ class BundleView(Fields):
     )
 
     def __init__(self, bundle: Bundle, n_bars: int, memo: Memo) -> None:
-        self._arrays = {field: bundle[field][:n_bars] for field in bundle.fields}
+        self._arrays: Mapping[str, FloatArray] = {field: bundle[field][:n_bars] for field in bundle.fields}
+        self._bundle_index: TimeArray | None = bundle.index  # None for the bars of a coarser frame
+        self._first = 0  # the position of the view's first bar in the bundle
         self._memo = memo
         self._rng: np.random.Generator | None = None
         self._seedless: BundleView | None = None  # None for self: a reference to itself would keep the memo alive
@@ -85,19 +91,37 @@ class BundleView(Fields):
 
     def window(self, start: int, stop: int) -> BundleView:
         """Returns a view of the bars from `start` to before `stop`, with the cache and the trial's seed of this one."""
+        arrays = {field: values[start:stop] for field, values in self._arrays.items()}
+        # What the cache holds depends on the first bar.
+        view = self._with_bars(
+            arrays, self.index[start:stop], f"{self.version}/from {start}" if start else self.version
+        )
+        view._first = self._first + start
+        if self._seedless is not None:
+            view._seedless = self._seedless.window(start, stop)
+        return view
+
+    def coarser(self, arrays: Mapping[str, FloatArray], index: TimeArray, version: str) -> BundleView:
+        """Returns a view of the bars of a coarser frame, with the cache of this one and without a seed.
+
+        Its `periods_per_year` is NaN: annualise on the bars of the bundle.
+
+        Args:
+            arrays: each ``(n_frames, n_symbols)``, by field.
+            index: ``(n_frames,)`` the time of the last bar of each frame.
+            version: identifies the frame in the cache.
+        """
+        view = (self._seedless or self)._with_bars(arrays, index, version)
+        view._bundle_index, view.periods_per_year = None, math.nan
+        return view
+
+    def _with_bars(self, arrays: Mapping[str, FloatArray], index: TimeArray, version: str) -> BundleView:
         view = object.__new__(BundleView)
         for slot in BundleView.__slots__:
             setattr(view, slot, getattr(self, slot))
-        view._arrays = {field: values[start:stop] for field, values in self._arrays.items()}
-        view._rng = None
-        view.index = self.index[start:stop]
-        ended = {name: end for name, end in self.listed_until.items() if (end < view.index[-1:]).all()}
+        view._arrays, view._rng, view.index, view.n_bars, view.version = arrays, None, index, len(index), version
+        ended = {name: end for name, end in self.listed_until.items() if (end < index[-1:]).all()}
         view.listed_until = MappingProxyType(ended)
-        view.n_bars = len(view.index)
-        if start:  # what the cache holds depends on the first bar
-            view.version = f"{self.version}/from {start}"
-        if self._seedless is not None:
-            view._seedless = self._seedless.window(start, stop)
         return view
 
     def with_empty_memo(self) -> BundleView:
@@ -108,11 +132,6 @@ class BundleView(Fields):
             view._seedless = view._seedless.with_empty_memo()
             view._seedless._memo = view._memo
         return view
-
-    @property
-    def open(self) -> FloatArray:
-        """Opening prices of each bar."""
-        return self["open"]
 
     @property
     def rng(self) -> np.random.Generator:
@@ -155,74 +174,53 @@ class BundleView(Fields):
         try:
             found = self._memo.get(key)
         except TypeError:
-            shown = ", ".join(type(arg).__name__ for arg in args)
-            raise InputError(
-                f"`data.memo({_name(fn)}, ...)`: arguments must be hashable, like numbers, strings and tuples; got "
-                f"{shown}. Pass a tuple instead of a list, and the name of a field instead of an array."
-            ) from None
+            raise not_hashable(fn, args) from None
         if found is not ABSENT:
             return found
-        result = freeze(fn(self._seedless or self, *args), _name(fn))
+        result = freeze(fn(self._seedless or self, *args), name_of(fn))
         self._memo.put(key, result)
         return result
 
-    def sma(self, field: str | FloatArray, window: int) -> FloatArray:
-        """Simple moving average of the last `window` values of each symbol, ``(n_bars, n_symbols)``.
+    def resample(self, rule: str, *, calendar: str | None = None, closed: Closed = "left") -> Resampled:
+        """Returns the bars of a coarser time frame, for indicators: `data.resample("1D").sma("close", 50)`.
 
-        NaN until a symbol has that many values. A bar without a value is skipped and gets the average of the bar before.
-
-        Args:
-            field: the name of a field, whose result is cached for later trials; or values ``(n_bars, n_symbols)``.
-            window: number of bars, at least 1.
-        """
-        return self._indicator("sma", field, window)
-
-    def ema(self, field: str | FloatArray, span: int) -> FloatArray:
-        """Exponential moving average with alpha ``2 / (span + 1)``, which starts at the first value; see `sma`."""
-        return self._indicator("ema", field, span)
-
-    def rolling_mean(self, field: str | FloatArray, window: int) -> FloatArray:
-        """Mean of the last `window` bars; see `sma`."""
-        return self._indicator("rolling_mean", field, window)
-
-    def rolling_std(self, field: str | FloatArray, window: int) -> FloatArray:
-        """Sample deviation (``ddof=1``) of the last `window` bars, at least 2; see `sma`."""
-        return self._indicator("rolling_std", field, window)
-
-    def rolling_max(self, field: str | FloatArray, window: int) -> FloatArray:
-        """Highest value of the last `window` bars; see `sma`."""
-        return self._indicator("rolling_max", field, window)
-
-    def rolling_min(self, field: str | FloatArray, window: int) -> FloatArray:
-        """Lowest value of the last `window` bars; see `sma`."""
-        return self._indicator("rolling_min", field, window)
-
-    def ta(self, name: str, **parameters: Any) -> Any:
-        """Calls a TA-Lib function on the bars of each symbol: `data.ta("RSI", timeperiod=14)`.
-
-        The function gets the bars on which the symbol has values, and the fields it takes. A bar without a value gets the
-        result of the bar before; before the first value the result is NaN.
+        All its arrays have the bars of this view. A bar has the value of the last frame that has closed by its close, and
+        NaN before the first. A frame closes with its last bar, so that its value and the close of that bar become known
+        together; the frame that contains the view's last bar may still be open. See docs/time_frames.md.
 
         Args:
-            name: the function, in upper or lower case.
-            **parameters: its parameters, under TA-Lib's names.
-
-        Returns:
-            ``(n_bars, n_symbols)``, or for a function with several outputs a read-only mapping of such arrays under
-            TA-Lib's names (MACD: `macd, macdsignal, macdhist`).
+            rule: "15min", "4h" (below a day), "1D", "1W" (from Monday) or "1M" (a calendar month).
+            calendar: an exchange of the package exchange_calendars, such as "XNYS". A day ends at the close of its session,
+                and hours count from its open. None: days start at midnight of the bundle's time zone, UTC if it has none.
+            closed: "left" if the time of each bar is its start, "right" if it is its end, as in minute bundles of zipline.
 
         Raises:
-            InputError: TA-Lib is not installed, or has no such function or parameter.
-            MissingFieldError: the function takes a field that the bundle lacks.
+            InputError: an argument has another type or value, the exchange is unknown or its package is not installed, or the
+                frame is shorter than the bars.
         """
-        return self.memo(talib_indicator, name, tuple(sorted(parameters.items())))
+        from rbt_ray.data.resampled import Resampled
+        from rbt_ray.data.time_frames import TimeFrame
 
-    def _indicator(self, name: str, field: str | FloatArray, window: int) -> FloatArray:
-        if not isinstance(field, str):
-            return freeze(_compute(name, field, window), name)  # type: ignore[no-any-return]
-        if type(window) is not int and is_integer(window):  # a numpy integer must have the same key
-            window = int(window)
-        return self.memo(_of_field, name, field, window)  # type: ignore[no-any-return]
+        return Resampled(self, TimeFrame.parse(rule, calendar, closed))
+
+    def next_bar(self) -> tuple[np.datetime64, np.timedelta64]:
+        """Returns the time of the bar after the view's last one, and the shortest time between two bars of the bundle.
+
+        After the bundle's last bar, the next one begins at the earliest after the shortest time between two bars; a bundle
+        of one bar has no such time, and the next bar begins with it.
+
+        Raises:
+            InputError: these are the bars of a coarser frame.
+        """
+        times_of_bars = self._bundle_index
+        if times_of_bars is None:
+            raise InputError("`resample` takes the bars of the bundle: use `data.resample` outside of this function.")
+        shortest = np.diff(times_of_bars).min() if len(times_of_bars) > 1 else np.timedelta64(0, "ns")
+        after = self._first + self.n_bars
+        return (times_of_bars[after] if after < len(times_of_bars) else times_of_bars[-1] + shortest), shortest
+
+    def _of_values(self, name: str, values: FloatArray, window: int) -> FloatArray:
+        return freeze(compute(name, values, window), name)  # type: ignore[no-any-return]
 
     def __repr__(self) -> str:
         start, end = (times.text(self.index[bar], self.tz) for bar in (0, -1))
@@ -230,74 +228,7 @@ class BundleView(Fields):
         return f"<BundleView: {self.n_bars:,} bars from {start} to {end}, {self.n_symbols} symbols{seed}>"
 
 
-def _of_field(view: BundleView, name: str, field: str, window: int) -> FloatArray:
-    return _compute(name, view[field], window)
-
-
-def _compute(name: str, values: FloatArray, window: int) -> FloatArray:
-    from rbt_ray.simulate import indicators
-
-    result: FloatArray = getattr(indicators, name)(values, window)
-    return result
-
-
 def _types(args: tuple[Any, ...]) -> tuple[Any, ...]:
     """Returns the types of the arguments, also inside tuples: 5 == 5.0, but a function may distinguish them."""
     types = tuple(map(type, args))
     return tuple(_types(arg) if type(arg) is tuple else type(arg) for arg in args) if tuple in types else types
-
-
-def _name(fn: Callable[..., Any]) -> str:
-    return getattr(fn, "__name__", None) or repr(fn)
-
-
-def talib_indicator(
-    view: BundleView, name: str, parameters: tuple[tuple[str, Any], ...]
-) -> FloatArray | dict[str, FloatArray]:
-    """Calls a TA-Lib function for each symbol; see `BundleView.ta`.
-
-    Source:
-        https://ta-lib.github.io/ta-lib-python/abstract.html: names of inputs, parameters and outputs.
-    """
-    try:
-        import talib
-    except ImportError:
-        raise InputError(
-            f"`data.ta({name!r})` needs TA-Lib, which is not installed: pip install 'rbt-ray[ta]'."
-        ) from None
-    function = str(name).upper()
-    _known(function, talib.get_functions(), "TA-Lib has no function", name)
-    asked: Any = importlib.import_module("talib.abstract").Function(function)
-    for parameter, _ in parameters:
-        _known(parameter, asked.parameters, f"{function} has no parameter", parameter)
-    inputs = [view[field] for field in _fields(asked.input_names)]
-    outputs: list[str] = asked.output_names
-    results = {output: np.full((view.n_bars, view.n_symbols), np.nan) for output in outputs}
-    for position in range(view.n_symbols):
-        columns = [values[:, position] for values in inputs]
-        known: BoolArray = np.logical_and.reduce(~np.isnan(columns), axis=0)  # after a NaN, TA-Lib returns only NaN
-        if not known.any():
-            continue
-        try:
-            computed = getattr(talib, function)(*(column[known] for column in columns), **dict(parameters))
-        except Exception as error:  # TA-Lib raises no narrower type for a parameter out of range
-            given = ", ".join(f"{key}={value!r}" for key, value in parameters)
-            raise InputError(f"`data.ta({name!r}, {given})`: TA-Lib refuses these parameters: {error}.") from None
-        begun = int(np.argmax(known))
-        own_bar = np.cumsum(known[begun:]) - 1  # for a bar without values, the last bar with values
-        for output, values in zip(outputs, computed if len(outputs) > 1 else [computed], strict=True):
-            results[output][begun:, position] = values[own_bar]
-    return results if len(outputs) > 1 else results[outputs[0]]
-
-
-def _fields(inputs: Mapping[str, str | list[str]]) -> list[str]:
-    """Returns the fields in the order of the function's arguments: `{"price": "close", "prices": ["volume"]}` is close, volume."""
-    return [field for value in inputs.values() for field in ([value] if isinstance(value, str) else value)]
-
-
-def _known(name: str, names: Iterable[str], what: str, given: str) -> None:
-    known = list(names)
-    if name not in known:
-        near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-        hint = f"the nearest: {', '.join(near)}" if near else f"it has {', '.join(known[:12]) or 'none'}"
-        raise InputError(f"{what} {given!r}; {hint}.")

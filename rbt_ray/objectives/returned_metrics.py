@@ -16,7 +16,7 @@ from rbt_ray.columns import Outcomes
 from rbt_ray.errors import ObjectiveResultError
 from rbt_ray.metric_columns import Column
 from rbt_ray.recordable import LARGEST_INT
-from rbt_ray.simulate.metrics import METRICS
+from rbt_ray.simulate.metrics import ALL_METRICS
 from rbt_ray.study.values import to_python
 from rbt_ray.types import COMPLETED, FAILED, RESULT_COLUMNS, FloatArray, IntArray, Metrics
 
@@ -25,7 +25,7 @@ _LONGEST_TEXT = 100_000
 _MOST_METRICS = 10_000
 _RETURNS = "returns"
 """The name under which a dict of metrics may bring the series of returns that they are computed from."""
-_RATIOS = frozenset(metric.name for metric in METRICS if metric.unit == "ratio")
+_RATIOS = frozenset(metric.name for metric in ALL_METRICS if metric.unit == "ratio")
 
 
 def metrics_of(answer: Any, metric: str) -> Metrics:

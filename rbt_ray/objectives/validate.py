@@ -12,7 +12,7 @@ from rbt_ray.errors import ObjectiveError, SettingError, SpaceError
 from rbt_ray.nearest import nearest
 from rbt_ray.objectives.builtin.strategy import Strategy, check_names
 from rbt_ray.objectives.kind import kind_of
-from rbt_ray.simulate.metrics import METRIC_NAMES
+from rbt_ray.simulate.metrics import BENCHMARK_NAMES, METRIC_NAMES, why_not_in_a_sweep
 
 if TYPE_CHECKING:
     from rbt_ray.data.bundle import Bundle
@@ -59,6 +59,8 @@ def check_constrained_metrics(objective: Any, names: Sequence[str]) -> None:
     if (builtin := kind_of(objective).builtin) is None:
         return
     for name in names:
+        if name in BENCHMARK_NAMES:
+            raise SettingError(why_not_in_a_sweep(name))
         if name not in METRIC_NAMES:
             raise SettingError(
                 f"a constraint names `{name}`, which is neither a parameter of `{builtin.name}` ({', '.join(builtin.params)}) "

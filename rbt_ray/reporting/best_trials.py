@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 
 from rbt_ray.reporting.text import align_decimals, escape, exact_json, format_value, scrolling
-from rbt_ray.simulate.metrics import METRICS
+from rbt_ray.simulate.metrics import ALL_METRICS
 from rbt_ray.store.study_record import StudyRecord
 from rbt_ray.store.table import TrialTable
 from rbt_ray.study.study import Study
 from rbt_ray.types import IntArray, Metrics, Mode
 
 N_TOP, N_FRONT = 10, 30
-_SHARES = frozenset(metric.name for metric in METRICS if metric.unit == "share")
+_SHARES = frozenset(metric.name for metric in ALL_METRICS if metric.unit == "share")
 _MOST_OTHERS = 8
 MOST_METRICS = 6
 _REVIEWS = (("order_level", "order level"), ("holdout", "hold-out"), ("holdout_order_level", "hold-out, order level"))

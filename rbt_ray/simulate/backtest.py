@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from rbt_ray.errors import InputError, SettingError, ShapeError
 from rbt_ray.html_text import escape
+from rbt_ray.simulate.benchmark import Beside
 from rbt_ray.simulate.closings import Listings, closed_out, closings
 from rbt_ray.simulate.costs import BASIS_POINTS, INITIAL_CASH, Costs
 from rbt_ray.simulate.metric_kernel import metrics_of
@@ -52,6 +53,8 @@ def backtest(
     whole_units: bool = False,
     initial_cash: float = INITIAL_CASH,
     drawdown_limit: float | None = None,
+    benchmark: str | ArrayLike | None = None,
+    risk_free: float | ArrayLike = 0.0,
 ) -> Backtest:
     """Simulates target weights, each decided on the close of its bar.
 
@@ -76,6 +79,10 @@ def backtest(
         drawdown_limit: the loss from the highest equity so far, such as 0.3, that ends the run on its bar. Holdings count
             at their value on that bar, and later bars have no return. In a study, such a trial has used that share of the
             bars, so it cannot be the best; a constraint such as "max_drawdown > -0.3" also makes it infeasible.
+        benchmark: adds `excess_return`, `alpha`, `beta`, `tracking_error` and `information_ratio` to the metrics. ``"hold"``
+            holds all symbols of `data` in equal shares, a symbol that symbol alone; or ``(n_bars,)`` simple returns.
+        risk_free: return of cash, a year (0.03) or ``(n_bars,)`` per bar, above which `sharpe`, `alpha` and `beta` count.
+            Other metrics and a study's verdict do not use it, and cash in the portfolio still earns nothing.
 
     Raises:
         ShapeError: `weights` is not ``(n_bars, n_symbols)``.
@@ -91,7 +98,16 @@ def backtest(
         costs = costs.times(_cost_factor)
     run = _simulate(
         _Setup(
-            data, _table(data, weights), execution, rebalance, costs, missing, whole_units, initial_cash, drawdown_limit
+            data,
+            _table(data, weights),
+            execution,
+            rebalance,
+            costs,
+            missing,
+            whole_units,
+            initial_cash,
+            drawdown_limit,
+            Beside.of(data, benchmark, risk_free, data.periods_per_year),
         )
     )
     if _kept is not None and len(_kept) < 2:
@@ -136,7 +152,8 @@ class _Setup:
     missing: Missing
     whole_units: bool
     initial_cash: float
-    drawdown_limit: float | None = None
+    drawdown_limit: float | None
+    beside: Beside
 
     def __post_init__(self) -> None:
         if self.execution is None:
@@ -247,14 +264,12 @@ class Backtest:
 
     def on(self, bars: IntArray | slice) -> Metrics:
         """Returns the metrics of some bars, in ascending order, as if they followed one another."""
-        return metrics_of(
-            self.returns[bars],
-            self.traded[bars],
-            self.exposure[bars],
-            self.orders[bars],
-            self.round_trips[bars],
-            self.periods_per_year,
-        )
+        returns, beside, per_year = self.returns[bars], self._setup.beside, self.periods_per_year
+        others = self.traded[bars], self.exposure[bars], self.orders[bars], self.round_trips[bars], per_year
+        figures = metrics_of(returns, *others)
+        if (excess := beside.excess(returns, bars)) is not None:
+            figures["sharpe"] = metrics_of(excess, *others)["sharpe"]
+        return figures | beside.metrics(returns, bars, per_year)
 
     def at_order_level(self) -> Backtest:
         """Returns the run of the same weights and settings with ``rebalance="on_change"``."""

@@ -21,6 +21,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from rbt_ray.nearest import nearest
+
 
 @dataclass(frozen=True, slots=True)
 class Metric:
@@ -31,7 +33,7 @@ class Metric:
         unit: "share" (0.01 is one percent), "ratio", "per year" (in units of the equity), "count" or "number".
         better: which direction is better; None if neither is.
         formula: how it is computed.
-        sums: those of `SUMS` that it is computed from.
+        sums: those of `SUMS` that it is computed from; none for a metric of a benchmark.
     """
 
     name: str
@@ -103,6 +105,28 @@ METRICS = (
     ),
 )
 METRIC_NAMES = tuple(metric.name for metric in METRICS)
+
+BENCHMARK_METRICS = (
+    Metric("excess_return", "share", "max", "E[n-1] - prod(1 + b)", ()),
+    Metric("alpha", "share", "max", "(mean(r - f) - beta * mean(b - f)) * P: what beta does not explain, a year", ()),
+    Metric("beta", "number", None, "cov(r - f, b - f) / var(b - f)", ()),
+    Metric("tracking_error", "share", "min", "deviation of r - b (ddof=1) * sqrt(P)", ()),
+    Metric("information_ratio", "ratio", "max", "mean(r - b) / deviation of r - b (ddof=1) * sqrt(P)", ()),
+)
+"""The metrics of a run with a benchmark: `b` are its returns per bar, `f` those of cash. Module `benchmark` computes them."""
+BENCHMARK_NAMES = tuple(metric.name for metric in BENCHMARK_METRICS)
+ALL_METRICS = (*METRICS, *BENCHMARK_METRICS)
+
+
+def why_not_in_a_sweep(name: str) -> str:
+    """Returns a sentence for a metric that built-in objectives do not compute."""
+    if name in BENCHMARK_NAMES:
+        return (
+            f"built-in objectives do not compute {name!r}, which needs a benchmark: return rbt.backtest(data, weights, "
+            f"benchmark='hold') from an objective of your own."
+        )
+    return f"there is no metric {name!r}; {nearest(name, METRIC_NAMES)}"
+
 
 CONSTANT = 1e-12
 """Returns count as constant if their variance is at most this share of their squared mean."""

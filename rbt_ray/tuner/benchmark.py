@@ -12,16 +12,12 @@ from rbt_ray.block_sums import Benchmark
 from rbt_ray.data import times
 from rbt_ray.data.times import TimeArray
 from rbt_ray.errors import SettingError
-from rbt_ray.nearest import nearest
+from rbt_ray.simulate.benchmark import HOLD, hold_returns
 from rbt_ray.study.study import BenchmarkKind, StudyBenchmark
 from rbt_ray.types import FloatArray
 
 if TYPE_CHECKING:
     from rbt_ray.data.bundle import Bundle
-
-HOLD = "hold"
-_CELLS = 2**20
-"""Prices processed at once, so that the memory does not grow with the bundle."""
 
 
 def study_benchmark(given: Any, bundle: Bundle | None, train_bars: int) -> StudyBenchmark | None:
@@ -79,40 +75,6 @@ def benchmark_returns(recorded: StudyBenchmark, bundle: Bundle, train_bars: int)
     if recorded.kind == "series":
         return np.array(recorded.returns)
     return hold_returns(bundle, train_bars, recorded.symbol)
-
-
-def hold_returns(bundle: Bundle, n_bars: int, symbol: str | None = None) -> FloatArray:
-    """Returns ``(n_bars,)`` close-to-close returns of equal shares in all symbols, reset on every bar without costs.
-
-    A share is cash before the first close of its symbol and after the last one. The return over bars without a close falls
-    on the next close.
-
-    Args:
-        bundle: the prices.
-        n_bars: the number of bars, from the first.
-        symbol: hold this symbol alone; None: all.
-
-    Raises:
-        SettingError: the bundle has no such symbol.
-    """
-    if symbol is not None and symbol not in bundle.symbols:
-        raise SettingError(
-            f"`benchmark` is 'hold', a symbol of the bundle, a series or None; got {symbol!r}: "
-            f"{nearest(symbol, (HOLD, *bundle.symbols))}"
-        )
-    close = bundle.close[:n_bars]
-    if symbol is not None:
-        close = close[:, [bundle.symbols.index(symbol)]]
-    returns, last = np.zeros(n_bars), np.full((1, close.shape[1]), np.nan)
-    step = max(1, _CELLS // close.shape[1])
-    for start in range(0, n_bars, step):
-        known = np.concatenate([last, close[start : start + step]])
-        rows = np.maximum.accumulate(np.where(np.isnan(known), 0, np.arange(len(known))[:, None]), axis=0)
-        known = np.take_along_axis(known, rows, axis=0)
-        change = known[1:] / known[:-1] - 1.0
-        returns[start : start + step] = np.where(np.isnan(change), 0.0, change).sum(axis=1) / close.shape[1]
-        last = known[-1:]
-    return returns
 
 
 def series_returns(given: Any, bundle: Bundle, n_bars: int) -> FloatArray:

@@ -23,7 +23,7 @@ from rbt_ray.search.random_draws import RandomSearch
 from rbt_ray.search.registry import MODELS, choose, make_searcher, search_kind_of
 from rbt_ray.search.scheduler import Ladder, ladder_from
 from rbt_ray.search.scheduler_registry import scheduler_to_json
-from rbt_ray.simulate.metrics import METRIC_NAMES
+from rbt_ray.simulate.metrics import ALL_METRICS
 from rbt_ray.store.location import OWN_BUNDLE
 from rbt_ray.study.constraint_parser import parse_all
 from rbt_ray.study.limits import check_stop
@@ -67,8 +67,9 @@ def lowest_fidelity(
                 "call `rbt.report` and set `fidelity='reports'` and `max_reports`."
             )
         return 1.0
+    of_backtests = {metric.name for metric in ALL_METRICS}
     counts_bars = settings.fidelity in ("prefix", "blocks") and any(
-        goal.metric in METRIC_NAMES for goal in settings.goals
+        goal.metric in of_backtests for goal in settings.goals
     )
     min_bars = max(_MIN_BARS, 2 * _warmup(objective, space)) if counts_bars else 1
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import rbt_ray as rbt
 from rbt_ray.errors import SettingError
-from rbt_ray.tuner import benchmark
+from rbt_ray.simulate import benchmark
 from rbt_ray.tuner.benchmark import hold_returns, series_returns
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from rbt_ray.errors import InputError, SettingError, ShapeError
 from rbt_ray.nearest import nearest
-from rbt_ray.simulate.metrics import METRIC_NAMES
+from rbt_ray.simulate.metrics import METRIC_NAMES, why_not_in_a_sweep
 from rbt_ray.types import BoolArray, Config, Execution, FloatArray, IntArray, Rebalance, is_real
 
 if TYPE_CHECKING:
@@ -278,4 +278,4 @@ class Strategy(ABC):
 def _check_metrics(names: tuple[str, ...]) -> None:
     for name in names:
         if name not in METRIC_NAMES:
-            raise SettingError(f"there is no metric {name!r}; {nearest(name, METRIC_NAMES)}")
+            raise SettingError(why_not_in_a_sweep(name))
