@@ -1,6 +1,7 @@
 """Number of workers that one driver keeps busy: the real engine, strategies and journal with simulated workers.
 
-    python benchmarks/scale.py [--quick] [--workers 100 1000 10000] [--seconds 0.1 1] [--search random grid learning]
+    python benchmarks/scale.py [--quick] [--workers 100 1000 10000] [--seconds 0.1 1] [--search random auto bohb]
+        [--write docs/scaling.md]
 
 Evaluation times have the shape of measured ones, scaled to a mean; some of the trials are stragglers or fail, workers
 and hosts die. The driver's own processor time moves the clock, as does what Ray's calls cost it, so that a driver too
@@ -34,7 +35,7 @@ from rbt_ray.engine.stop_conditions import StopConditions
 from rbt_ray.metric_columns import Column
 from rbt_ray.objectives.fingerprint.address import address_of
 from rbt_ray.pool.pool import Job
-from rbt_ray.search.registry import make_searcher
+from rbt_ray.search.registry import AUTO, make_searcher
 from rbt_ray.store.journal import FILE_NAME, Journal
 from rbt_ray.study.space import Space
 from rbt_ray.study.study import Study
@@ -82,6 +83,7 @@ class Learning:
 SEARCHERS = {
     "random": make_searcher,
     "grid": make_searcher,
+    "auto": make_searcher,
     "bohb": make_searcher,
     "learning": lambda study: Learning(study.space, study.num_samples, study.seed),
 }
@@ -145,7 +147,8 @@ def study_of(case):
         space=Space.of(SPACE),
         metric="sharpe",
         mode="max",
-        search_alg="custom" if case.search == "learning" else case.search,
+        search_alg={"learning": "custom", "auto": "bohb"}.get(case.search, case.search),
+        search_options=asdict(AUTO) if case.search == "auto" else {},
         num_samples=case.trials,
         seed=1,
         max_pending=case.pending,
@@ -209,7 +212,8 @@ def cases_of(options):
             for seconds in options.seconds:
                 trials = min(int(workers * max(150, 60 / seconds)), MOST_TRIALS) // (100 if options.quick else 1)
                 pending = options.pending * workers
-                yield Case(search, workers, seconds, trials, pending if search == "learning" else max(pending, PENDING))
+                learns = search in ("auto", "bohb", "learning")
+                yield Case(search, workers, seconds, trials, pending if learns else max(pending, PENDING))
 
 
 def main():

@@ -12,6 +12,10 @@ from rbt_ray.study.choices import Choice
 from rbt_ray.study.space import Space
 from rbt_ray.types import BoolArray, FloatArray, IntArray
 
+MOST_RESULTS = 2048
+"""How many results a ranking keeps."""
+_MOST_BEST = 512  # above any number of results that a model counts as good
+
 
 class Encoding:
     """Encodes points of a space for a model, and decodes them.
@@ -82,51 +86,71 @@ def _is_ordered(choice: Choice, numbers_too: bool) -> bool:
 class Ranking:
     """Points with their losses, best first: those that did not complete come last, equal ones in order of arrival.
 
+    It keeps up to `MOST_RESULTS` results, so that the cost of a model does not grow with a study. When there are more, it keeps
+    the best 512 and every second of the others, by loss. Of the others, recent results thus have the larger share.
+
     Args:
         encoding: how points are stored.
+
+    Attributes:
+        n_added: how many results were added, including those that it did not keep.
+        n_completed: how many of them completed.
     """
 
     def __init__(self, encoding: Encoding) -> None:
         self._encoding = encoding
         self._new: list[tuple[FloatArray, float]] = []
-        self._levels = np.empty((encoding.n_params, 16))
-        self._losses = np.empty(16)
-        self._sorted = 0
-        self.n_completed = 0
+        self._levels = np.empty((encoding.n_params, 0))
+        self._losses = np.empty(0)
+        self.n_added = self.n_completed = 0
 
     def __len__(self) -> int:
-        return self._sorted + len(self._new)
+        """Returns how many results it holds."""
+        self._insert()
+        return len(self._losses)
 
     def add(self, point: FloatArray, loss: Losses | float) -> None:
         """Adds a result; `loss` is inf if the trial did not complete. For several losses see `FrontRanking`."""
         assert not isinstance(loss, tuple)
         self._new.append((point, loss))
+        self.n_added += 1
         self.n_completed += math.isfinite(loss)
 
     @property
     def levels(self) -> FloatArray:
         """``(n, n_params)`` the encoded points, best first, in Fortran order; valid until the next `add`."""
         self._insert()
-        return self._levels[:, : self._sorted].T
+        return self._levels.T
 
     @property
     def losses(self) -> FloatArray:
-        """``(n,)`` the losses of all points, best first; valid until the next `add`."""
+        """``(n,)`` the losses of these points, best first; valid until the next `add`."""
         self._insert()
-        return self._losses[: self._sorted]
+        return self._losses
 
     def _insert(self) -> None:
         if not self._new:
             return
-        levels = self._encoding.encode(np.array([point for point, _ in self._new]))
-        for level, (_, loss) in zip(levels, self._new, strict=True):
-            n = self._sorted
-            if n == len(self._losses):
-                self._levels = np.concatenate([self._levels, np.empty_like(self._levels)], axis=1)
-                self._losses = np.concatenate([self._losses, np.empty_like(self._losses)])
-            at = int(np.searchsorted(self._losses[:n], loss, side="right"))
-            self._levels[:, at + 1 : n + 1] = self._levels[:, at:n]
-            self._losses[at + 1 : n + 1] = self._losses[at:n]
-            self._levels[:, at], self._losses[at] = level, loss
-            self._sorted += 1
+        losses = np.array([loss for _, loss in self._new])
+        order = np.argsort(losses, kind="stable")
+        n_known, n = len(self._losses), len(self._losses) + len(self._new)
+        new = np.searchsorted(self._losses, losses[order], side="right") + np.arange(n - n_known)
+        known = np.ones(n, dtype=bool)
+        known[new] = False
+        merged = np.empty((len(self._levels) + 1, n))
+        merged[:-1, new] = self._encoding.encode(np.array([point for point, _ in self._new])).T[:, order]
+        merged[:-1, known] = self._levels
+        merged[-1, new] = losses[order]
+        merged[-1, known] = self._losses
+        if n > MOST_RESULTS:
+            merged = merged[:, kept_positions(n)]
+        self._levels, self._losses = merged[:-1], merged[-1]
         self._new.clear()
+
+
+def kept_positions(n: int) -> IntArray:
+    """Returns which of `n` ranked results to keep, at most `MOST_RESULTS`: the best, and an even share of the others."""
+    kept = np.arange(n)
+    while len(kept) > MOST_RESULTS:
+        kept = np.concatenate([kept[:_MOST_BEST], kept[_MOST_BEST::2]])
+    return kept

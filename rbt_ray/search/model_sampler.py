@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterable
+from itertools import islice
 from typing import Protocol
 
 import numpy as np
 
-from rbt_ray.search.encoding import Encoding, Ranking
+from rbt_ray.search.encoding import MOST_RESULTS, Encoding, Ranking
 from rbt_ray.search.infeasible import rank_as_loss
 from rbt_ray.search.local_quadratic import LocalQuadratic
 from rbt_ray.search.random_draws import UniqueDraws
@@ -18,6 +20,10 @@ from rbt_ray.types import BoolArray, FloatArray
 
 _LEAST_RESULTS = 50
 _ROUNDS = 8  # of candidates before a config is drawn without the model
+_MOST_OTHERS = 1024
+_MOST_KERNELS = 256
+_PENDING_PER_PROPOSAL, _LARGEST_BLOCK = 64, 64
+_CANDIDATES_IN_BLOCK = 16  # for each proposal
 
 
 class StagnationRule:
@@ -54,16 +60,25 @@ class Model(Protocol):
         """Returns whether there are enough results."""
         ...
 
-    def fit(self, ranking: Ranking, others: FloatArray, rng: np.random.Generator) -> None:
-        """Fits results, and levels ``(n, n_params)`` of other configs, which count as bad."""
+    def fit(
+        self, ranking: Ranking, others: FloatArray, rng: np.random.Generator, *, most_kernels: int | None = None
+    ) -> None:
+        """Fits results, and levels ``(n, n_params)`` of other configs, which count as bad.
+
+        `most_kernels` is the maximum number of configs in the density of the bad ones; None: all.
+        """
         ...
 
-    def draw(self, rng: np.random.Generator) -> FloatArray:
+    def draw(self, rng: np.random.Generator, n: int = ...) -> FloatArray:
         """Returns candidates, ``(n, n_params)`` levels."""
         ...
 
     def best(self, candidates: FloatArray) -> int:
         """Returns the index of the best candidate."""
+        ...
+
+    def ratios(self, candidates: FloatArray) -> FloatArray:
+        """Returns ``(n,)`` the ratio of the bad density to the good one at candidates; the lower, the better."""
         ...
 
 
@@ -73,6 +88,11 @@ class ModelSampler:
     A config that failed at full fidelity ranks below all that completed. One that failed at a lower fidelity is ignored, as
     the short history may be the reason. Forbidden and known configs, and those that break a constraint, are never
     proposed.
+
+    With more than 2,048 results and pending configs, the cost of a proposal is bounded: the ranking and the densities keep
+    some of the results (see `Ranking` and `Model.fit`), and only the latest 1,024 pending configs count as bad. If many are
+    pending, several proposals come from one fit, one for each 64 pending configs and at most 64; each is the best of 16
+    candidates.
 
     Args:
         space: the space to search.
@@ -126,6 +146,7 @@ class ModelSampler:
         self._pending: dict[bytes, None] = {}  # a set's order differs between processes
         self._modelled = -math.inf
         self._stale = True
+        self._block: deque[FloatArray] = deque()  # what the last fit proposes next
         self.fallbacks = self.n_restarts = 0
 
     @property
@@ -197,17 +218,27 @@ class ModelSampler:
         self.n_restarts += 1
         self._since_restart = set()
         self._rankings.clear()
+        self._block.clear()
         self._modelled, self._stagnation = -math.inf, StagnationRule()
 
     def _by_model(self) -> FloatArray | None:
+        if (point := self._next_in_block()) is not None:
+            return point
         if self._local is not None and self._rng.random() < self._local_fraction:
             point = self._near_best(self._local)
             if point is not None:
                 return point
+        ranking = self._rankings[self._modelled]
+        is_bounded = ranking.n_added + len(self._pending) > MOST_RESULTS
         if self._stale:
-            others = self._points(self._others())
-            self._model.fit(self._rankings[self._modelled], self._encoding.encode(others), self._rng)
+            others, most = self._encoding.encode(self._points(self._others())), _MOST_KERNELS if is_bounded else None
+            self._model.fit(ranking, others, self._rng, most_kernels=most)
             self._stale = False
+        n = min(1 + len(self._pending) // _PENDING_PER_PROPOSAL, _LARGEST_BLOCK)
+        if is_bounded and n > 1:
+            self._start_block(n)
+            if (point := self._next_in_block()) is not None:
+                return point
         for _ in range(_ROUNDS):
             levels = self._model.draw(self._rng)
             points = self._encoding.decode(levels)
@@ -218,11 +249,32 @@ class ModelSampler:
                 return self._row(points[new], self._model.best(levels[new]))
         return None
 
+    def _start_block(self, n: int) -> None:
+        """Draws up to `n` new configs from the fitted model."""
+        levels = self._model.draw(self._rng, n * _CANDIDATES_IN_BLOCK)
+        points = self._encoding.decode(levels)
+        ratios = self._model.ratios(levels)
+        if self._space.is_restricted:
+            ratios[~self._space.allowed(points)] = np.inf
+        order = np.argsort(ratios.reshape(n, -1), axis=1, kind="stable")
+        for row, columns in enumerate(order.tolist()):
+            for at in (row * _CANDIDATES_IN_BLOCK + column for column in columns):
+                if ratios[at] < np.inf and points[at].tobytes() not in self._highest:
+                    self._block.append(self._row(points, at))
+                    break
+
+    def _next_in_block(self) -> FloatArray | None:
+        while self._block:
+            point = self._block.popleft()
+            if point.tobytes() not in self._highest:  # another one of the block may be the same
+                return point
+        return None
+
     def _near_best(self, local: LocalQuadratic) -> FloatArray | None:
         """Returns a new config near the best one; None if the last such config has no result yet, or there is none."""
         if self._last_local in self._pending:  # the fit would propose much the same again
             return None
-        pending = self._encoding.encode(self._points(self._pending))
+        pending = self._encoding.encode(self._points(_latest(self._pending)))
         levels = local.draw(self._rankings[self._modelled], pending, self._rng)
         if not len(levels):
             return None
@@ -242,15 +294,18 @@ class ModelSampler:
     def _others(self) -> Iterable[bytes]:
         """Yields configs without a result at the modelled fidelity that count as bad."""
         if self._keep_lower:
-            for key, fidelity in self._highest.items():
-                if 0 < fidelity < self._modelled and key not in self._pending and key in self._since_restart:
-                    yield key
+            lower = (
+                key
+                for key, fidelity in reversed(self._highest.items())
+                if 0 < fidelity < self._modelled and key not in self._pending and key in self._since_restart
+            )
+            yield from reversed(list(islice(lower, MOST_RESULTS)))
         if self._count_pending:
-            yield from self._pending
+            yield from _latest(self._pending)
 
     def _points(self, keys: Iterable[bytes]) -> FloatArray:
-        points = [np.frombuffer(key) for key in keys]
-        return np.array(points).reshape(len(points), self._space.n_params)
+        keys = list(keys)
+        return np.frombuffer(b"".join(keys)).reshape(len(keys), self._space.n_params)
 
     def _without_model(self) -> FloatArray | None:
         while not self._drawn.done:
@@ -261,5 +316,10 @@ class ModelSampler:
 
     @staticmethod
     def _row(points: FloatArray, index: int) -> FloatArray:
-        point: FloatArray = points[index]
+        point: FloatArray = points[index].copy()  # a view would keep all of them in memory
         return point
+
+
+def _latest(keys: dict[bytes, None]) -> list[bytes]:
+    """Returns the last 1,024 keys, in their order."""
+    return list(islice(reversed(keys), _MOST_OTHERS))[::-1]
