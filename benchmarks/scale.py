@@ -7,6 +7,8 @@ Evaluation times have the shape of measured ones, scaled to a mean; some of the 
 and hosts die. The driver's own processor time moves the clock, as does what Ray's calls cost it, so that a driver too
 slow shows as idle workers. "busy" is worker-seconds of evaluations that came back / (seconds x workers) over the middle
 half of a study's time; "whole" is that from its first second to its last. Each case runs in a process of its own.
+
+`--write PAGE` replaces the table between the page's lines `<!-- scale.py -->` and `<!-- end of scale.py -->`.
 """
 
 import argparse
@@ -24,6 +26,7 @@ from pathlib import Path
 from threading import Event
 
 import numpy as np
+from page_text import length, table
 from simulated_pool import Faults, SimulatedPool, Transport, VirtualClock
 
 import rbt_ray as rbt
@@ -210,10 +213,34 @@ def cases_of(options):
     for search in options.search:
         for workers in options.workers:
             for seconds in options.seconds:
-                trials = min(int(workers * max(150, 60 / seconds)), MOST_TRIALS) // (100 if options.quick else 1)
+                trials = min(int(workers * max(150, 60 / seconds)), options.trials) // (100 if options.quick else 1)
                 pending = options.pending * workers
                 learns = search in ("auto", "bohb", "learning")
                 yield Case(search, workers, seconds, trials, pending if learns else max(pending, PENDING))
+
+
+def write(page, found):
+    """Replaces the table of a page by these cases."""
+    before, _, rest = page.read_text().partition("<!-- scale.py -->\n")
+    after = rest.partition("<!-- end of scale.py -->")[2]
+    head = (
+        "searcher", "workers", "time per evaluation", "`max_pending`", "trials", "busy", "whole", "trials/s",
+        "engine, µs of CPU per trial", "trials per batch", "peak memory",
+    )  # fmt: skip
+    rows = [
+        (
+            f"`{f['search']}`", f"{f['workers']:,}", length(f["seconds"]), f"{f['pending']:,}", f"{f['trials']:,}",
+            f"{f['busy']:.2f}", f"{f['whole']:.2f}", f"{f['per_s']:,.0f}", f"{f['engine_us']:.0f}",
+            f"{f['batch']:.1f}", f"{f['memory_mib']:.0f} MiB",
+        )
+        for f in found
+    ]  # fmt: skip
+    measured = (
+        f"Measured by `benchmarks/scale.py` with rbt_ray {rbt.__version__} and Python {platform.python_version()} on "
+        f"{platform.machine()}.\n\n"
+    )
+    lines = "\n".join(table(head, rows))
+    page.write_text(f"{before}<!-- scale.py -->\n{measured}{lines}\n<!-- end of scale.py -->{after}")
 
 
 def main():
@@ -223,6 +250,8 @@ def main():
     parser.add_argument("--seconds", type=float, nargs="+", default=[0.1, 1.0], help="what an evaluation takes")
     parser.add_argument("--search", nargs="+", default=list(SEARCHERS), choices=list(SEARCHERS))
     parser.add_argument("--pending", type=int, default=64, help="`max_pending` for each worker")
+    parser.add_argument("--trials", type=int, default=MOST_TRIALS, help="at most so many in a case")
+    parser.add_argument("--write", type=Path, help="a page whose table to replace")
     parser.add_argument("--case", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.case:
@@ -241,6 +270,7 @@ def main():
         "search    workers seconds max_pending     trials |  busy whole  trials/s | engine driver us/trial  load | batch "
         "lost |   MiB  bytes/trial  journal bytes/trial"
     )
+    found = []
     for case in cases_of(options):
         command = [sys.executable, __file__, "--case", json.dumps([asdict(case), shape.tolist()])]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -254,6 +284,9 @@ def main():
             f"{f['journal_bytes']:20.0f}",
             flush=True,
         )
+        found.append(f)
+    if options.write is not None:
+        write(options.write, found)
 
 
 if __name__ == "__main__":

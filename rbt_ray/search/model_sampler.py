@@ -40,12 +40,17 @@ class StagnationRule:
         """Records a result that the search did not find itself; it must be beaten, and does not count."""
         self._best = min(self._best, loss)
 
-    def stagnates_after(self, loss: float) -> bool:
-        """Records a result and returns whether the search has stagnated; `loss` is inf if the trial did not complete."""
+    def stagnates_after(self, loss: float, least: int = _LEAST_RESULTS) -> bool:
+        """Records a result and returns whether the search has stagnated.
+
+        Args:
+            loss: inf if the trial did not complete.
+            least: the least number of results without a better one.
+        """
         self._n += 1
         if loss < self._best:
             self._best, self._n_at_best = loss, self._n
-        return self._n - self._n_at_best >= max(_LEAST_RESULTS, self._n_at_best)
+        return self._n - self._n_at_best >= max(least, self._n_at_best)
 
 
 class Model(Protocol):
@@ -89,10 +94,10 @@ class ModelSampler:
     the short history may be the reason. Forbidden and known configs, and those that break a constraint, are never
     proposed.
 
-    With more than 2,048 results and pending configs, the cost of a proposal is bounded: the ranking and the densities keep
-    some of the results (see `Ranking` and `Model.fit`), and only the latest 1,024 pending configs count as bad. If many are
-    pending, several proposals come from one fit, one for each 64 pending configs and at most 64; each is the best of 16
-    candidates.
+    In a search of more than 2,048 configs, the cost of a proposal is bounded. Rankings and densities keep some of the results
+    (see `Ranking` and `Model.fit`). If many configs are pending, up to 64 proposals come from one fit, one for each 64 pending
+    configs, each the best of 16 candidates; and the search stagnates after twice as many results as configs are pending at the
+    earliest.
 
     Args:
         space: the space to search.
@@ -207,12 +212,25 @@ class ModelSampler:
         if self._stagnation is not None and fidelity == 1 and not isinstance(loss, tuple):
             if key in self._known_before:
                 self._stagnation.add_known(loss)
-            elif self._stagnation.stagnates_after(loss):
+            elif self._stagnation.stagnates_after(loss, self._least_results):
                 self._restart()
 
     def learn_infeasible(self, point: FloatArray, fidelity: float, violation: float) -> None:
         """Learns that a config breaks constraints: it ranks behind all feasible ones, and good ones break them least."""
         self.learn(point, fidelity, rank_as_loss(violation))
+
+    @property
+    def _is_large(self) -> bool:
+        """Whether the search bounds the cost of a proposal."""
+        return len(self._highest) > MOST_RESULTS
+
+    @property
+    def _least_results(self) -> int:
+        """The number of results without a better one from which the search stagnates.
+
+        A proposal can only use a result after those of the pending configs. In a small search there are few of those.
+        """
+        return max(_LEAST_RESULTS, 2 * len(self._pending)) if self._is_large else _LEAST_RESULTS
 
     def _restart(self) -> None:
         self.n_restarts += 1
@@ -228,14 +246,15 @@ class ModelSampler:
             point = self._near_best(self._local)
             if point is not None:
                 return point
-        ranking = self._rankings[self._modelled]
-        is_bounded = ranking.n_added + len(self._pending) > MOST_RESULTS
         if self._stale:
-            others, most = self._encoding.encode(self._points(self._others())), _MOST_KERNELS if is_bounded else None
-            self._model.fit(ranking, others, self._rng, most_kernels=most)
+            others, most = (
+                self._encoding.encode(self._points(self._others())),
+                _MOST_KERNELS if self._is_large else None,
+            )
+            self._model.fit(self._rankings[self._modelled], others, self._rng, most_kernels=most)
             self._stale = False
         n = min(1 + len(self._pending) // _PENDING_PER_PROPOSAL, _LARGEST_BLOCK)
-        if is_bounded and n > 1:
+        if self._is_large and n > 1:
             self._start_block(n)
             if (point := self._next_in_block()) is not None:
                 return point
@@ -274,7 +293,7 @@ class ModelSampler:
         """Returns a new config near the best one; None if the last such config has no result yet, or there is none."""
         if self._last_local in self._pending:  # the fit would propose much the same again
             return None
-        pending = self._encoding.encode(self._points(_latest(self._pending)))
+        pending = self._encoding.encode(self._points(self._latest_pending()))
         levels = local.draw(self._rankings[self._modelled], pending, self._rng)
         if not len(levels):
             return None
@@ -299,9 +318,13 @@ class ModelSampler:
                 for key, fidelity in reversed(self._highest.items())
                 if 0 < fidelity < self._modelled and key not in self._pending and key in self._since_restart
             )
-            yield from reversed(list(islice(lower, MOST_RESULTS)))
+            yield from reversed(list(islice(lower, _MOST_OTHERS if self._is_large else None)))
         if self._count_pending:
-            yield from _latest(self._pending)
+            yield from self._latest_pending()
+
+    def _latest_pending(self) -> Iterable[bytes]:
+        """Returns the pending configs, oldest first; in a large search the latest 1,024."""
+        return reversed(list(islice(reversed(self._pending), _MOST_OTHERS if self._is_large else None)))
 
     def _points(self, keys: Iterable[bytes]) -> FloatArray:
         keys = list(keys)
@@ -318,8 +341,3 @@ class ModelSampler:
     def _row(points: FloatArray, index: int) -> FloatArray:
         point: FloatArray = points[index].copy()  # a view would keep all of them in memory
         return point
-
-
-def _latest(keys: dict[bytes, None]) -> list[bytes]:
-    """Returns the last 1,024 keys, in their order."""
-    return list(islice(reversed(keys), _MOST_OTHERS))[::-1]
