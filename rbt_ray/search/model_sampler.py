@@ -20,8 +20,8 @@ from rbt_ray.types import BoolArray, FloatArray
 
 _LEAST_RESULTS = 50
 _ROUNDS = 8  # of candidates before a config is drawn without the model
-_MOST_OTHERS = 1024
-_MOST_KERNELS = 256
+# In a large search:
+_MOST_OTHERS, _MOST_KERNELS = 1024, 256
 _PENDING_PER_PROPOSAL, _LARGEST_BLOCK = 64, 64
 _CANDIDATES_IN_BLOCK = 16  # for each proposal
 
@@ -247,10 +247,8 @@ class ModelSampler:
             if point is not None:
                 return point
         if self._stale:
-            others, most = (
-                self._encoding.encode(self._points(self._others())),
-                _MOST_KERNELS if self._is_large else None,
-            )
+            others = self._encoding.encode(self._points(self._others()))
+            most = _MOST_KERNELS if self._is_large else None
             self._model.fit(self._rankings[self._modelled], others, self._rng, most_kernels=most)
             self._stale = False
         n = min(1 + len(self._pending) // _PENDING_PER_PROPOSAL, _LARGEST_BLOCK)

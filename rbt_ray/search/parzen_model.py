@@ -85,9 +85,9 @@ class ParzenModel:
 
     def best(self, candidates: FloatArray) -> int:
         """See `Model`."""
-        return (
-            self._parts[0].least_ratio(candidates) if len(self._parts) == 1 else int(np.argmin(self.ratios(candidates)))
-        )
+        if len(self._parts) == 1:
+            return self._parts[0].least_ratio(candidates)
+        return int(np.argmin(self.ratios(candidates)))
 
     def ratios(self, candidates: FloatArray) -> FloatArray:
         """See `Model`."""
