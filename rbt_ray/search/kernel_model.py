@@ -259,7 +259,9 @@ class KernelModel:
 
     def ratios(self, candidates: FloatArray) -> FloatArray:
         """See `Model`."""
-        return np.maximum(self._g.pdf(candidates), _LEAST_DENSITY) / np.maximum(self._l.pdf(candidates), _LEAST_DENSITY)
+        likely, unlikely = (np.maximum(density.pdf(candidates), _LEAST_DENSITY) for density in (self._l, self._g))
+        ratios: FloatArray = unlikely / likely
+        return ratios
 
     def _bandwidths_of(self, data: FloatArray) -> FloatArray:
         return np.minimum(np.maximum(normal_reference(data), _NARROWEST), self._widest)

@@ -151,7 +151,7 @@ class ModelSampler:
         self._pending: dict[bytes, None] = {}  # a set's order differs between processes
         self._modelled = -math.inf
         self._stale = True
-        self._block: deque[FloatArray] = deque()  # what the last fit proposes next
+        self._block: deque[FloatArray | None] = deque()  # the next proposals; None: the model has no new config
         self.fallbacks = self.n_restarts = 0
 
     @property
@@ -240,8 +240,10 @@ class ModelSampler:
         self._modelled, self._stagnation = -math.inf, StagnationRule()
 
     def _by_model(self) -> FloatArray | None:
-        if (point := self._next_in_block()) is not None:
-            return point
+        while self._block:
+            point = self._block.popleft()
+            if point is None or point.tobytes() not in self._highest:  # a random draw may be the same
+                return point
         if self._local is not None and self._rng.random() < self._local_fraction:
             point = self._near_best(self._local)
             if point is not None:
@@ -253,9 +255,8 @@ class ModelSampler:
             self._stale = False
         n = min(1 + len(self._pending) // _PENDING_PER_PROPOSAL, _LARGEST_BLOCK)
         if self._is_large and n > 1:
-            self._start_block(n)
-            if (point := self._next_in_block()) is not None:
-                return point
+            self._block.extend(self._best_of_block(n))
+            return self._block.popleft()
         for _ in range(_ROUNDS):
             levels = self._model.draw(self._rng)
             points = self._encoding.decode(levels)
@@ -266,26 +267,22 @@ class ModelSampler:
                 return self._row(points[new], self._model.best(levels[new]))
         return None
 
-    def _start_block(self, n: int) -> None:
-        """Draws up to `n` new configs from the fitted model."""
+    def _best_of_block(self, n: int) -> list[FloatArray | None]:
+        """Returns `n` new configs from the fitted model, each the best of 16 candidates; None for those it does not find."""
         levels = self._model.draw(self._rng, n * _CANDIDATES_IN_BLOCK)
-        points = self._encoding.decode(levels)
-        ratios = self._model.ratios(levels)
+        points, ratios = self._encoding.decode(levels), self._model.ratios(levels)
         if self._space.is_restricted:
             ratios[~self._space.allowed(points)] = np.inf
-        order = np.argsort(ratios.reshape(n, -1), axis=1, kind="stable")
-        for row, columns in enumerate(order.tolist()):
-            for at in (row * _CANDIDATES_IN_BLOCK + column for column in columns):
-                if ratios[at] < np.inf and points[at].tobytes() not in self._highest:
-                    self._block.append(self._row(points, at))
+        order = np.argsort(ratios.reshape(n, _CANDIDATES_IN_BLOCK), axis=1, kind="stable")
+        order += np.arange(n)[:, None] * _CANDIDATES_IN_BLOCK
+        found: dict[bytes, FloatArray | None] = {}
+        for at in order.T.ravel().tolist():  # the best of each 16 first, then the second best
+            key = points[at].tobytes()
+            if key not in self._highest and ratios[at] < np.inf:
+                found.setdefault(key, self._row(points, at))
+                if len(found) == n:
                     break
-
-    def _next_in_block(self) -> FloatArray | None:
-        while self._block:
-            point = self._block.popleft()
-            if point.tobytes() not in self._highest:  # another one of the block may be the same
-                return point
-        return None
+        return [*found.values(), *[None] * (n - len(found))]
 
     def _near_best(self, local: LocalQuadratic) -> FloatArray | None:
         """Returns a new config near the best one; None if the last such config has no result yet, or there is none."""

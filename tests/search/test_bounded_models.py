@@ -71,6 +71,23 @@ def test_a_proposal_costs_no_more_after_many_results(work, model, n_pending, n):
             assert work["evaluated"] <= (1 + n // 20) * 24 * 16 * (256 + 128)
 
 
+def test_a_proposal_costs_no_more_after_the_best_region_is_exhausted(work):
+    """The model finds no new config near the best ones, so that other configs are drawn."""
+    space = Space.of({"x": rbt.randint(0, 1000), "y": rbt.randint(0, 1000)})
+    sampler = rbt.BOHB(random_fraction=0.0).sampler(space, 1)
+    near = [np.array([x, y], float) for x in range(400, 450) for y in range(400, 450)]
+    for point in near:
+        sampler.learn(point, 1.0, float(np.hypot(*(point - 425))))
+    pending = [sampler.sample() for _ in range(1500)]
+    work.update(made=0, evaluated=0)
+    fallbacks = sampler.fallbacks
+    for _ in range(240):
+        sampler.learn(pending.pop(0), 1.0, 500.0)
+        pending.append(sampler.sample())
+    assert sampler.fallbacks > fallbacks + 20
+    assert work["evaluated"] <= (1 + 240 // 20) * 24 * 16 * (256 + 128)
+
+
 @pytest.mark.parametrize("model", MODELS)
 def test_every_result_counts_in_a_small_search(work, model):
     sampler = MODELS[model].sampler(PLANE, 2)
