@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 import rbt_ray as rbt
-from rbt_ray.hypervolume import by_evaluations, hypervolume
+from rbt_ray.pareto import by_evaluations, hypervolume
 
 
 @dataclass(frozen=True)

@@ -40,14 +40,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks import problems
 from benchmarks.quality_page import AT, MOST, NEAR, OPTUNA, page
 from rbt_ray.columns import Outcomes, Results
-from rbt_ray.engine.window import open_limit
+from rbt_ray.engine.frontier import open_limit
 from rbt_ray.search.hyperband import Hyperband
 from rbt_ray.search.optuna_sampler import OptunaSampler
 from rbt_ray.search.registry import AUTO as CHOSEN
 from rbt_ray.search.registry import make_searcher
 from rbt_ray.search.scheduled_search import ScheduledSearch
 from rbt_ray.search.scheduler import ladder_from
-from rbt_ray.study.choices import Choice
+from rbt_ray.study.domains import Choice
 from rbt_ray.study.numeric_domains import Float
 from rbt_ray.study.study import Address, Study
 from rbt_ray.types import COMPLETED, FAILED

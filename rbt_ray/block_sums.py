@@ -15,6 +15,10 @@ from rbt_ray.types import BoolArray, FloatArray, IntArray
 N_BLOCKS = 16
 N_SUMS = 3 * N_BLOCKS
 """Numbers per trial in records: the sums of all blocks, then the sums of squares, then those of products."""
+N_WITH_GROWTH = 4 * N_BLOCKS
+"""The same where the growth is recorded, which comes last: the product of `1 + r` over each block, minus 1."""
+OF_GROWTH = frozenset({"total_return", "cagr"})
+"""The metrics of a study for which the growth is recorded: it ranks trials by them on any blocks."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,8 +84,8 @@ class BlockSums:
 
     @classmethod
     def of_rows(cls, trials: IntArray, values: FloatArray) -> BlockSums:
-        """Returns the block sums of trials from ``(n_trials, 48)`` rows of records."""
-        return cls(trials, values[:, :N_BLOCKS], values[:, N_BLOCKS : 2 * N_BLOCKS], values[:, 2 * N_BLOCKS :])
+        """Returns the block sums of trials from rows of records, ``(n_trials, 48)`` or more."""
+        return cls(trials, values[:, :N_BLOCKS], values[:, N_BLOCKS : 2 * N_BLOCKS], values[:, 2 * N_BLOCKS : N_SUMS])
 
     def rows(self) -> FloatArray:
         """Returns ``(n_trials, 48)`` the rows of records that `of_rows` takes."""
@@ -102,8 +106,10 @@ def block_ends(n_bars: int, n_blocks: int = N_BLOCKS) -> IntArray:
     return np.cumsum(block_lengths(n_bars, n_blocks))
 
 
-def sums_of(returns: FloatArray, benchmark: FloatArray, ends: IntArray | None = None) -> FloatArray:
-    """Returns ``(3 * n_blocks,)`` the sums of one trial, as records have them.
+def sums_of(
+    returns: FloatArray, benchmark: FloatArray, ends: IntArray | None = None, growth: bool = False
+) -> FloatArray:
+    """Returns ``(3 * n_blocks,)`` the sums of one trial, as records have them, or ``(4 * n_blocks,)`` with the growth.
 
     The same returns give the same bits in any batch.
 
@@ -111,11 +117,13 @@ def sums_of(returns: FloatArray, benchmark: FloatArray, ends: IntArray | None = 
         returns: ``(n_bars,)`` simple returns per bar, at least one bar for each block.
         benchmark: ``(n_bars,)`` returns of the benchmark.
         ends: ``(n_blocks,)`` the bar after the last one of each block; None: 16 blocks.
+        growth: whether to append the growth over each block.
     """
     ends = block_ends(len(returns)) if ends is None else ends
+    starts = np.concatenate([[0], ends[:-1]])
     columns = np.stack([returns, returns * returns, returns * benchmark])
-    sums: FloatArray = np.add.reduceat(columns, np.concatenate([[0], ends[:-1]]), axis=1).ravel()
-    return sums
+    sums: FloatArray = np.add.reduceat(columns, starts, axis=1).ravel()
+    return np.concatenate([sums, np.multiply.reduceat(1.0 + returns, starts) - 1.0]) if growth else sums
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -124,7 +132,7 @@ class BlockRows:
 
     Args:
         rows: ``(n_rows,)`` positions in the batch, increasing.
-        values: ``(n_rows, 48)`` the sums of each row, all finite.
+        values: ``(n_rows, 48)`` the sums of each row, all finite; ``(n_rows, 64)`` with the growth.
     """
 
     rows: IntArray
@@ -132,6 +140,11 @@ class BlockRows:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    @property
+    def growth(self) -> FloatArray | None:
+        """``(n_rows, 16)`` the product of `1 + r` over each block, minus 1; None if it is not recorded."""
+        return self.values[:, N_SUMS:] if self.values.shape[1] == N_WITH_GROWTH else None
 
     @classmethod
     def finite(cls, rows: IntArray, values: FloatArray) -> BlockRows | None:
@@ -155,16 +168,20 @@ class BlockRows:
         rows = recordable.array(self.rows, np.int64, np.shape(self.rows)[:1], "block_sums")
         require(0 < len(rows) <= n, "block_sums", len(rows))
         require(int(rows[0]) >= 0 and int(rows[-1]) < n and bool((np.diff(rows) > 0).all()), "block_sums", rows)
-        values = recordable.array(self.values, np.float64, (len(rows), N_SUMS), "block_sums")
+        width = N_WITH_GROWTH if np.shape(self.values)[1:] == (N_WITH_GROWTH,) else N_SUMS
+        values = recordable.array(self.values, np.float64, (len(rows), width), "block_sums")
         require(bool(np.isfinite(values).all()), "block_sums", values)
         return BlockRows(rows, values)
 
     @classmethod
     def join(cls, parts: Iterable[tuple[BlockRows | None, IntArray]]) -> BlockRows | None:
-        """Returns the block sums of several batches; each comes with the positions of its rows in the whole."""
+        """Returns the block sums of several batches; each comes with the positions of its rows in the whole.
+
+        The growth is left out unless all have it: earlier versions recorded none.
+        """
         found = [(positions[part.rows], part.values) for part, positions in parts if part is not None]
         if not found:
             return None
         rows = np.concatenate([rows for rows, _ in found])
-        order = np.argsort(rows)
-        return cls(rows[order], np.concatenate([values for _, values in found])[order])
+        order, width = np.argsort(rows), min(values.shape[1] for _, values in found)
+        return cls(rows[order], np.concatenate([values[:, :width] for _, values in found])[order])

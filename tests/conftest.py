@@ -1,5 +1,6 @@
 """Which tests share a process when pytest-xdist spreads them, and a short folder for the sockets of Ray."""
 
+import functools
 import gc
 import os
 import re
@@ -7,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -18,6 +20,9 @@ from tests import one_ray
 settings.register_profile("no deadline", parent=settings(), deadline=None)
 settings.load_profile("no deadline")
 
+_NAME_OF_TESTS = re.compile(r"tests\.(.*\.)?test_\w+$")
+_tests = {}
+"""The modules of tests that were loaded, by name."""
 _NAME_OF_RAY = re.compile(r"(_?users)?_?ray(pool|_(?!tune).*)?", re.IGNORECASE)
 _TEXT_ON_RAY = re.compile(r"\bRayPool\b|\bray\.init\b|^ray$|\bbackend=.ray\b")
 _RAY, _RAY_OF_POOLS = "ray", "ray of pools"
@@ -79,6 +84,30 @@ def pytest_collection():
         gc.freeze()
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """Removes the modules of other tests from `sys.modules`, as if this test's file ran alone.
+
+    A study sends all loaded modules of the user to its workers. Those of the whole suite are 290 files: each of thousands of
+    studies would look at them and each of its workers would load them.
+    """
+    if sys.modules.get(item.module.__name__) is item.module and _tests:
+        return
+    for name in [name for name in sys.modules if _NAME_OF_TESTS.match(name)]:
+        _tests[name] = sys.modules.pop(name)
+    waiting = [item.module.__name__]
+    while waiting:
+        name = waiting.pop()
+        if name in _tests and name not in sys.modules:
+            sys.modules[name] = _tests[name]
+            waiting += _imported_tests(_tests[name].__file__)
+
+
+@functools.cache
+def _imported_tests(file):
+    return re.findall(r"^ *(?:from|import) (tests\.[\w.]+)", Path(file).read_text(), re.MULTILINE)
+
+
 def pytest_runtest_teardown(item, nextitem):
     """Ends the Ray that tests share before a test of a module that does not share it.
 
@@ -93,8 +122,9 @@ def pytest_collection_modifyitems(config, items):
 
     Tests that start a Ray are one group, and slow ones of pools another: tests of a group often share a Ray, and at most
     two run at a time. Tests with vectorbt share a process too, which compiles it for half a minute. The tests of any other
-    module stay together. Groups of Ray and those with a time limit above the usual one come first. Slow tests without a
-    limit of their own get one that only a test that hangs reaches, however busy the machine is.
+    module stay together. Groups of Ray and those with a time limit above the usual one come first; within a group of Ray,
+    those that share a Ray follow each other. Slow tests without a limit of their own get one that only a test that hangs
+    reaches, however busy the machine is.
     """
     groups = {item: _group_of(item) for item in items}
     if getattr(config.option, "loadgroup", False):
@@ -107,12 +137,16 @@ def pytest_collection_modifyitems(config, items):
     for item, limit in limits.items():
         if limit is None and item.get_closest_marker("slow"):
             item.add_marker(pytest.mark.timeout(_SLOW_SECONDS))
-    items.sort(key=lambda item: (groups[item] not in (_RAY_OF_POOLS, _RAY), groups[item] not in long))
+    rays = {item for item in items if groups[item] in (_RAY_OF_POOLS, _RAY)}
+    shares = {item for item in rays if hasattr(item.module, "one_ray")}
+    items.sort(key=lambda item: (item not in rays, item in rays - shares, groups[item] not in long))
 
 
 def _group_of(item):
+    slow = item.get_closest_marker("slow") is not None
+    if slow and item.path.parts[-3:-1] == ("pool", "ray"):
+        return _RAY_OF_POOLS  # several start more than one Ray, whose nodes have 30 s to start
     if _is_on_ray(item):
-        slow = item.get_closest_marker("slow") is not None
         return _RAY_OF_POOLS if slow and "pool" in item.path.parts else _RAY
     return "vectorbt" if "vectorbt" in item.name or "vectorbt" in item.path.name else item.nodeid.partition("::")[0]
 
@@ -129,6 +163,7 @@ def _is_on_ray(item):
     )
 
 
+@functools.cache
 def _names_ray(code):
     texts = [constant for constant in code.co_consts if isinstance(constant, str)]
     nested = [constant for constant in code.co_consts if hasattr(constant, "co_consts")]

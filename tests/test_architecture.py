@@ -19,7 +19,6 @@ BASE |= {
     "block_sums",
     "file_lock",
     "html_text",
-    "hypervolume",
     "os_errors",
     "pareto",
     "plugins",
@@ -38,11 +37,10 @@ MAY_IMPORT = {
     "os_errors": {"errors"},
     "plugins": {"errors"},
     "private_files": set(),
-    "recordable": {"types"},
+    "recordable": {"errors", "types"},
     "arrow_messages": set(),
     "block_sums": {"recordable", "types"},
     "file_lock": set(),
-    "hypervolume": {"pareto", "types"},
     "pareto": {"types"},
     "process_limits": {"errors"},
     "_version": set(),
@@ -75,7 +73,7 @@ EXCEPTIONS = {("tuner/result_grid.py", "reporting"), ("compat/rustybt/objective.
 # Modules that import each other, one of them for its types alone. No others do, within functions or not.
 TYPE_CIRCLES = {
     frozenset({"data.bundle", "data.view"}),
-    frozenset({"objectives.builtin.strategy", "objectives.sweep.run"}),
+    frozenset({"objectives.builtin.strategy", "objectives.sweep.run", "objectives.sweep.windows"}),
 }
 HEAVY = {
     "ray": {
@@ -110,7 +108,7 @@ HEAVY = {
         "tuner/same_objective.py",
         *(f"bench/{name}.py" for name in ("measurement", "comparison")),
     },
-    "cloudpickle": {"pool", "objectives/reports.py", "compat/ray_tune/trainable_spec.py", "compat/rustybt/calls.py"},
+    "cloudpickle": {"pool", "objectives/pickling.py"},
     "talib": {"data/view.py"},
     "backtesting": {"adapters/backtesting.py"},
     "vectorbt": {"adapters/vectorbt.py"},
@@ -229,8 +227,12 @@ def test_no_packages_import_each_other():
     assert circles(graph_of(folder, with_types=False)) == set()
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_imports_flow_one_way(path):
+def test_imports_flow_one_way():
+    assert [message for path in modules() for message in misplaced_imports(path)] == []
+
+
+def misplaced_imports(path):
+    """Describes each import that the rules do not allow."""
     room = room_of(path)
     allowed = MAY_IMPORT[room]
     where = path.relative_to(PACKAGE).as_posix()
@@ -238,11 +240,11 @@ def test_imports_flow_one_way(path):
         parts = name.split(".")
         if parts[0] == "rbt_ray" and len(parts) > 1 and allowed is not None:
             other = parts[1]
-            fine = other == room or other in allowed or (where, other) in EXCEPTIONS
-            assert fine, f"{where} imports {name}; {room} may import {sorted(allowed)}"
+            if other != room and other not in allowed and (where, other) not in EXCEPTIONS:
+                yield f"{where} imports {name}; {room} may import {sorted(allowed)}"
         homes = HEAVY.get(parts[0])
-        if homes is not None:
-            assert where in homes or room in homes, f"{where} imports {name}, which belongs in {sorted(homes)}"
+        if homes is not None and where not in homes and room not in homes:
+            yield f"{where} imports {name}, which belongs in {sorted(homes)}"
 
 
 def test_no_subpackage_bears_a_public_functions_name():
@@ -263,7 +265,7 @@ def test_every_public_name_loads_and_is_documented():
 )
 def test_importing_and_helping_load_nothing_heavy(command):
     code = f"{command}\nimport sys\nprint([m for m in {LATE} if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
     assert done.stdout.splitlines()[-1] == "[]"
 
 
@@ -289,13 +291,19 @@ def test_rooms_are_packages_with_a_docstring():
             assert importlib.import_module(f"rbt_ray.{room.name}").__doc__
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_names_avoid_private_words(path):
-    names = set(path.relative_to(PACKAGE).with_suffix("").parts)
-    for node in ast.walk(tree_of(path)):
-        names |= {getattr(node, field, None) for field in ("id", "attr", "arg", "name", "asname")} - {None}
-    words = {name: {word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", name)} & BANNED for name in names}
-    assert {name: found for name, found in words.items() if found} == {}
+def test_names_avoid_private_words():
+    names = {}  # by the first module that has them
+    for path in modules():
+        for name in path.relative_to(PACKAGE).with_suffix("").parts:
+            names.setdefault(name, path)
+        for node in ast.walk(tree_of(path)):
+            for field in ("id", "attr", "arg", "name", "asname"):
+                if (name := getattr(node, field, None)) is not None:
+                    names.setdefault(name, path)
+    assert len(names) > 5_000
+    words = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
+    found = {name: str(path) for name, path in names.items() if {word.lower() for word in words.findall(name)} & BANNED}
+    assert found == {}
 
 
 def test_texts_avoid_metaphors():

@@ -22,9 +22,9 @@ PINNED = dict(re.findall(r"^([\w-]+)==(\S+)", (ROOT / "constraints.txt").read_te
 # KubeRay's API reference (ray.io/v1): fields of RayJobSpec, RayClusterSpec and its groups that are used here.
 RAY_JOB = {
     "submissionMode", "entrypoint", "shutdownAfterJobFinishes", "ttlSecondsAfterFinished", "activeDeadlineSeconds",
-    "rayClusterSpec",
+    "backoffLimit", "rayClusterSpec",
 }  # fmt: skip
-RAY_CLUSTER = {"rayVersion", "authOptions", "headGroupSpec", "workerGroupSpecs"}
+RAY_CLUSTER = {"rayVersion", "enableInTreeAutoscaling", "authOptions", "headGroupSpec", "workerGroupSpecs"}
 GROUP = {"groupName", "replicas", "minReplicas", "maxReplicas", "rayStartParams", "template"}
 
 
@@ -170,6 +170,19 @@ def test_the_ray_job_is_one_that_kuberay_knows(kubernetes):
     assert spec["shutdownAfterJobFinishes"] is True
 
 
+def test_workers_start_on_request_and_a_head_that_waits_runs_no_trials(kubernetes, pods):
+    for name in ("aws", "gcp"):
+        config = read(name)
+        head, worker = (config["available_node_types"][kind] for kind in ("head", "worker"))
+        assert head["resources"]["CPU"] == 0
+        assert 0 == worker["min_workers"] < worker["max_workers"] <= config["max_workers"]
+    cluster = kubernetes["RayJob"]["spec"]["rayClusterSpec"]
+    assert cluster["enableInTreeAutoscaling"]
+    assert cluster["headGroupSpec"]["rayStartParams"]["num-cpus"] == "0"
+    [workers] = cluster["workerGroupSpecs"]
+    assert 0 == workers["replicas"] == workers["minReplicas"] < workers["maxReplicas"]
+
+
 def test_the_policy_lets_in_the_clusters_own_pods_and_kuberay_only(kubernetes, pods):
     policy = kubernetes["NetworkPolicy"]["spec"]
     labels = policy["podSelector"]["matchLabels"]
@@ -186,8 +199,9 @@ def test_pods_run_without_rights_and_keep_the_study_on_the_volume(kubernetes, po
     for pod in pods:
         [container] = pod["spec"]["containers"]
         assert pod["spec"]["securityContext"]["runAsNonRoot"]
-        assert not pod["spec"]["automountServiceAccountToken"]
         assert container["securityContext"] == {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+    # Only the autoscaler, which KubeRay adds to the head's pod, calls Kubernetes.
+    assert [pod["spec"].get("automountServiceAccountToken", True) for pod in pods] == [True, False]
     [volume] = pods[0]["spec"]["volumes"]
     assert volume["persistentVolumeClaim"]["claimName"] == claim
     # Where sweep.py goes to for a job, it writes studies/.
@@ -201,7 +215,7 @@ def test_the_image_has_rays_version_and_what_the_job_names(kubernetes, pods):
     assert f"FROM rayproject/ray:{PINNED['ray']}-py312\n" in image
     copied = dict(re.findall(r"^COPY --chown=ray (\S+) (\S+)$", image, re.MULTILINE))
     assert all((ROOT / here).exists() for here in copied)
-    _, script, study = kubernetes["RayJob"]["spec"]["entrypoint"].split()
+    _, script, study, *_ = kubernetes["RayJob"]["spec"]["entrypoint"].split()
     assert copied["cluster/sweep.py"] == script
     assert copied["cluster/example"] == str(Path(study).parent)
     assert (CLUSTER / "example" / Path(study).name).exists()
@@ -219,7 +233,7 @@ def test_the_script_runs_a_study_as_the_command_line_does(tmp_path):
     assert found["best"]["metrics"]["sharpe"] == max(row["sweep"]["sharpe"] for row in found["top"])
     assert found["n_trials"] - found["n_failed"] >= 50
     words = [sys.executable, "-m", "rbt_ray.cli", "show", "studies/pullback", "--json"]
-    shown = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True)
+    shown = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=True)
     assert json.loads(shown.stdout)["table_hash"] == found["table_hash"]
 
 
@@ -239,4 +253,4 @@ def test_the_script_uses_its_own_cluster_unless_an_address_is_given(given, added
 
 
 def test_the_installer_is_shell():
-    subprocess.run(["sh", "-n", CLUSTER / "install.sh"], check=True, timeout=10)
+    subprocess.run(["sh", "-n", CLUSTER / "install.sh"], check=True, timeout=120)

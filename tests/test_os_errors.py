@@ -34,29 +34,34 @@ def no_memory():
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
-try:
-    {lack}()
-    {call}
-except ResourceError as error:
-    print(error)
+{lack}()
+for name, call in {calls}.items():
+    try:
+        exec(call)
+    except ResourceError as error:
+        print(name, error, sep=": ")
 """
-CALLS = {
-    "open a bundle": ("no_files", "rbt.load_bundle('sample')", "ulimit -n"),
-    "read a CSV file": ("no_files", "sources.read_bundle(folder / 'x.csv')", "ulimit -n"),
-    "read Parquet": ("no_files", "sources.read_bundle(folder / 'x.parquet')", "ulimit -n"),
-    "read Feather": ("no_files", "sources.read_bundle(folder / 'x.feather')", "ulimit -n"),
-    "ingest": ("no_files", "rbt.ingest('x', frame)", "ulimit -n"),
-    "arrays": (
-        "no_memory",
-        "rbt.Bundle.from_arrays({'close': np.broadcast_to(1.0, (10**7, 1))}, days, ['A'])",
-        "not enough memory",
-    ),
+WITHOUT_FILES = {
+    "open a bundle": "rbt.load_bundle('sample')",
+    "read a CSV file": "sources.read_bundle(folder / 'x.csv')",
+    "read Parquet": "sources.read_bundle(folder / 'x.parquet')",
+    "read Feather": "sources.read_bundle(folder / 'x.feather')",
+    "ingest": "rbt.ingest('x', frame)",
+}
+WITHOUT_MEMORY = {
+    "arrays": "rbt.Bundle.from_arrays({'close': np.broadcast_to(1.0, (10**7, 1))}, days, ['A'])",
 }
 
 
-@pytest.mark.parametrize("what", CALLS)
-def test_the_error_says_what_is_lacking(what):
-    lack, call, sentence = CALLS[what]
-    code = _CHILD.replace("{lack}", lack).replace("{call}", call)
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100)
-    assert sentence in done.stdout, done.stdout + done.stderr
+@pytest.mark.parametrize(
+    ("lack", "calls", "sentence"),
+    [("no_files", WITHOUT_FILES, "ulimit -n"), ("no_memory", WITHOUT_MEMORY, "not enough memory")],
+    ids=["no files", "no memory"],
+)
+def test_the_error_says_what_is_lacking(lack, calls, sentence):
+    code = _CHILD.replace("{lack}", lack).replace("{calls}", repr(calls))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=170)
+    for name in calls:
+        messages = [line for line in done.stdout.splitlines() if line.startswith(f"{name}: ")]
+        assert len(messages) == 1, done.stdout + done.stderr
+        assert sentence in messages[0]

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rbt_ray.hypervolume import by_evaluations, hypervolume
-from rbt_ray.pareto import best_first, crowding_distance, fronts, non_dominated
+from rbt_ray.pareto import best_first, by_evaluations, crowding_distance, fronts, hypervolume, non_dominated
 
 
 @st.composite

@@ -26,6 +26,7 @@ MODULES = (
     "rbt_ray.tune",
     "rbt_ray.tune.logger",
     "rbt_ray.tune.schedulers",
+    "rbt_ray.tune.search",
     "rbt_ray.tune.stopper",
 )
 ADAPTERS = ("backtesting", "bt", "pandas", "rustybt", "vectorbt", "zipline")
@@ -114,10 +115,10 @@ def test_each_command_has_its_options(command, found):
     assert found["commands"].get(command) == EXPECTED["commands"][command]
 
 
-@pytest.mark.parametrize("module", ["logger", "schedulers", "stopper"])
+@pytest.mark.parametrize("module", ["logger", "schedulers", "search", "stopper"])
 def test_modules_of_tune_are_attributes(module):
     code = f"from rbt_ray import tune; print(tune.{module}.__name__)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.stdout.split() == [f"rbt_ray.tune.{module}"], done.stderr
 
 

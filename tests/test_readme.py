@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from rbt_ray.cli.main import run_command
+
 README = (Path(__file__).parents[1] / "README.md").read_text()
 ROOT = Path(__file__).parents[1]
 
@@ -25,26 +27,29 @@ def test_the_python_example_runs_as_a_script_without_a_main_guard(tmp_path):
     assert (tmp_path / "sma.html").stat().st_size > 1e6
 
 
-def test_the_study_file_runs(tmp_path):
+def test_the_study_file_runs(tmp_path, monkeypatch, capsys):
     [study] = blocks("toml")
     (tmp_path / "study.toml").write_text(study)
-    for words in (["run", "study.toml"], ["show", "studies/study"], ["resume", "studies/study"]):
-        done = subprocess.run(
-            [sys.executable, "-m", "rbt_ray.cli", *words],
-            cwd=tmp_path, capture_output=True, text=True, timeout=120, check=True,
-        )  # fmt: skip
-        assert "Best by sharpe on sample" in done.stdout
-        assert "hold-out" in done.stdout
+    printed = [
+        subprocess.run(
+            [sys.executable, "-m", "rbt_ray.cli", "run", "study.toml"],
+            cwd=tmp_path, capture_output=True, text=True, timeout=170, check=True,
+        ).stdout
+    ]  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    for command in ("show", "resume"):
+        assert run_command([command, "studies/study"]) == 0
+        printed.append(capsys.readouterr().out)
+    for text in printed:
+        assert "Best by sharpe on sample" in text
+        assert "hold-out" in text
 
 
 def test_every_command_it_names_exists():
     named = {tuple(words.split()) for words in re.findall(r"^rbt-ray ((?:bundle )?[a-z]+)", README, re.MULTILINE)}
     assert len(named) >= 5
     for words in named:
-        done = subprocess.run(
-            [sys.executable, "-m", "rbt_ray.cli", *words, "--help"], capture_output=True, text=True, timeout=60
-        )
-        assert done.returncode == 0, words
+        assert run_command([*words, "--help"]) == 0, words
 
 
 @pytest.mark.parametrize("target", re.findall(r"\]\(([^)]+)\)|src=\"([^\"]+)\"", README))

@@ -120,7 +120,7 @@ class Plateau(Values):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Noise(Values):
-    """Values on prices with noise; see `rbt_ray.data.noise.noisy_prices`.
+    """Values on prices with noise; see `rbt_ray.data.surrogates.noisy_prices`.
 
     Args:
         share: the deviation of the noise, as a share of the deviation of each symbol's returns.

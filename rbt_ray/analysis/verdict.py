@@ -11,8 +11,15 @@ import numpy as np
 
 from rbt_ray.analysis.checks import Check as Check
 from rbt_ray.analysis.checks import VerdictInputs as VerdictInputs
-from rbt_ray.analysis.checks import figure, luck_check, luck_sentence, missing_checks, ranking_check, unseen_check
-from rbt_ray.analysis.disagreements import disagreements
+from rbt_ray.analysis.checks import (
+    disagreements,
+    figure,
+    luck_check,
+    luck_sentence,
+    missing_checks,
+    ranking_check,
+    unseen_check,
+)
 from rbt_ray.analysis.evidence import Moments, evidence_of, sharpe_ratios
 from rbt_ray.analysis.luck import search_wide_p
 from rbt_ray.analysis.overfitting import LogitShares, cscv_of_sums, expected_out_of_sample, without_skill

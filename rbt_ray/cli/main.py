@@ -182,7 +182,8 @@ def show(path: StudyPath, json: Json = False) -> None:
 def report(
     path: StudyPath,
     out: Annotated[
-        Optional[Path], typer.Option(help="The HTML file to write; default: report.html in the study's folder.")
+        Optional[Path],
+        typer.Option(help="The HTML file to write, or a folder for report.html; default: the study's folder."),
     ] = None,
 ) -> None:
     """Write a study's HTML report."""

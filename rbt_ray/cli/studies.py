@@ -1,4 +1,4 @@
-"""The commands that run, resume, show and report studies."""
+"""The commands that run, estimate, resume, show and report studies."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import secrets
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from rbt_ray.cli.streams import visible
 from rbt_ray.errors import NoResultError, ObjectiveError, SettingError, StudyInterrupted
 
 if TYPE_CHECKING:
+    from rbt_ray.cli.study_file import StudyFile
     from rbt_ray.tuner.result_grid import ResultGrid
     from rbt_ray.tuner.tuner import Tuner
 
@@ -49,9 +51,7 @@ def run(
     study = read_study_file(path, search, run_over)
     _warm_up(study.run_config)
     if estimate:
-        from rbt_ray.cli.estimates import print_estimate
-
-        return print_estimate(study, as_json=as_json)
+        return _print_estimate(study, as_json=as_json)
     from rbt_ray.tuner.tuner import Tuner
 
     tuner = Tuner(
@@ -111,7 +111,9 @@ def report(path: str, out: Path | None) -> int:
     from rbt_ray.tuner.result_grid import ResultGrid
 
     folder = StudyLocation(path).fetch()
-    target = out or folder / "report.html"
+    target = out or folder
+    if target.is_dir():
+        target /= "report.html"
     if target.parent != folder and not target.parent.is_dir():
         raise SettingError(f"`--out` {target}: the folder {target.parent} does not exist.")
     print(visible(str(ResultGrid(folder).report(target))))
@@ -159,3 +161,33 @@ def _warm_up(run_config: Any) -> None:
 def _report_of(path: Path) -> Path | None:
     page = path / "report.html"
     return page if page.exists() else None
+
+
+def _print_estimate(study: StudyFile, *, as_json: bool) -> int:
+    """Measures a few configs of a study, prints the estimate, and returns the exit code."""
+    from rbt_ray.reporting.text import duration
+    from rbt_ray.tuner.estimate import estimate
+
+    found = estimate(study.objective, study.param_space, study.bundle, study.tune_config, study.run_config)
+    if as_json:
+        tables.print_json(asdict(found))
+        return 0
+    lines = {
+        "trials": [f"{n:,}" for n in found.trials],
+        "cost": [f"{cost:,.1f} evaluations at full fidelity" for cost in found.cost],
+        "time": [duration(seconds) for seconds in found.seconds],
+        "journal": [_size(n) for n in found.journal_bytes],
+    }
+    each = (
+        f"{found.seconds_per_config * 1000:,.3g} ms"
+        if found.seconds_per_config < 1
+        else duration(found.seconds_per_config)
+    )
+    print(f"An estimate from {found.n_configs:,} configs, of {each} each, on {found.n_workers} workers:")
+    for name, (least, most) in lines.items():
+        print(f"  {name:<8}{least if least == most else f'{least} to {most}'}")
+    return 0
+
+
+def _size(n_bytes: int) -> str:
+    return f"{n_bytes / 1e6:,.1f} MB" if n_bytes >= 1e6 else f"{n_bytes / 1e3:,.1f} kB"

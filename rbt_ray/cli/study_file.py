@@ -31,13 +31,16 @@ PRIMITIVES = (
     "normal",
     "grid_search",
 )
-_TOP = ("name", "objective", "objective_options", "bundle", "space", "search", "run")
-_SEARCH = tuple(f.name for f in dataclasses.fields(TuneConfig))
+_KEYS: dict[str, tuple[str, ...]] = {
+    "": ("name", "objective", "objective_options", "bundle", "space", "search", "run"),
+    "search": tuple(f.name for f in dataclasses.fields(TuneConfig)),
+    "run": tuple(f.name for f in dataclasses.fields(RunConfig) if f.name not in ("name", "callbacks")),
+}
+"""The keys of each table of a study file; those of the file itself under ""."""
 _VALIDATIONS: dict[str, type[Any]] = {"walk_forward": WalkForward, "cpcv": CPCV}
 _LARGEST = 10_000_000
 _DEEPEST = 50
 _TOO_DEEP = f"nests tables and lists more than {_DEEPEST} levels deep."
-_RUN = tuple(f.name for f in dataclasses.fields(RunConfig) if f.name not in ("name", "callbacks"))
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ def read_study_file(path: Path, search: Mapping[str, Any], run: Mapping[str, Any
         StudyFileError: a key is unknown or missing, or has a wrong type; names the key and suggests a known one.
     """
     page = _parse(path)
-    _check_keys(path, "", page, _TOP)
+    _check_keys(path, "", page)
     for part in ("objective", "space"):
         if part not in page:
             raise StudyFileError(f"{path}: `{part}` is missing.")
@@ -71,8 +74,8 @@ def read_study_file(path: Path, search: Mapping[str, Any], run: Mapping[str, Any
         _check_type(path, part, page.get(part), str)
     for part in ("objective_options", "space", "search", "run"):
         _check_type(path, part, page.get(part), dict)
-    _check_keys(path, "search", page.get("search", {}), _SEARCH)
-    _check_keys(path, "run", page.get("run", {}), _RUN)
+    _check_keys(path, "search", page.get("search", {}))
+    _check_keys(path, "run", page.get("run", {}))
     try:
         return StudyFile(
             objective=load_objective(page["objective"], page.get("objective_options", {}), path.parent),
@@ -228,11 +231,16 @@ def _domain(value: Any, where: str) -> Any:
         raise StudyFileError(f"`{where}`: {kind} takes [{wanted}]; got {arguments!r}.") from None
 
 
-def _check_keys(path: Path, where: str, table: Mapping[str, Any], known: tuple[str, ...]) -> None:
+def _check_keys(path: Path, where: str, table: Mapping[str, Any]) -> None:
     for key in table:
-        if key not in known:
-            inside = f" in [{where}]" if where else ""
-            raise StudyFileError(f"{path}: unknown key `{key}`{inside}; {nearest(key, known)}")
+        if key in _KEYS[where]:
+            continue
+        inside = f" in [{where}]" if where else ""
+        for other, known in _KEYS.items():
+            if key in known:
+                there = f"in [{other}]" if other else "at the top of the file, before the first table"
+                raise StudyFileError(f"{path}: unknown key `{key}`{inside}; it belongs {there}.")
+        raise StudyFileError(f"{path}: unknown key `{key}`{inside}; {nearest(key, _KEYS[where])}")
 
 
 def _check_type(path: Path, part: str, value: Any, kind: type) -> None:

@@ -1,7 +1,10 @@
-"""Timestamps: reading and formatting them, and how many bars make a year."""
+"""Timestamps: reading and formatting them, spans of the calendar such as "4y", and how many bars make a year."""
 
 from __future__ import annotations
 
+import calendar
+import re
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from typing import TypeAlias
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -15,6 +18,9 @@ TimeArray: TypeAlias = NDArray[np.datetime64]
 BUSINESS_DAYS, CALENDAR_DAYS = 252.0, 365.0
 _BY_MEDIAN_GAP = ((5, 10, 52.0), (26, 35, 12.0), (85, 95, 4.0), (355, 375, 1.0))
 """Shortest gap in days, longest gap, periods in a year."""
+_SPAN = re.compile(r"([1-9][0-9]{0,4})(YE|QE|ME|Y|Q|M|W|D)", re.IGNORECASE)
+_MONTHS = {"Y": 12, "Q": 3, "M": 1}
+_DAYS = {"W": 7, "D": 1}
 
 
 def periods_per_year(index: TimeArray) -> float:
@@ -98,3 +104,48 @@ def text(moment: np.datetime64, tz: str | None = None) -> str:
     if midnight:
         return stamp.date().isoformat()
     return stamp.replace(tzinfo=None if tz is None else stamp.tzinfo).isoformat(" ")
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A number of months and days; periods with `aligned` months end when a calendar month, quarter or year ends."""
+
+    months: int
+    days: int
+    aligned: int = 0
+
+    @classmethod
+    def parse(cls, text: str) -> Span | None:
+        """Returns the span of a text: a number and Y, Q, M, W, D, or YE, QE, ME for calendar years, quarters and months."""
+        found = _SPAN.fullmatch(text.strip())
+        if found is None:
+            return None
+        n, unit = int(found[1]), found[2].upper()
+        months = _MONTHS.get(unit[0], 0)
+        return cls(n * months, n * _DAYS.get(unit[0], 0), months if unit.endswith("E") else 0)
+
+    def after(self, day: date, n: int = 1) -> date:
+        """Returns the day `n` spans after another; before it, if `n` is negative. A month without that day ends it."""
+        months = day.year * 12 + day.month - 1 + n * self.months
+        year, month = months // 12, months % 12 + 1
+        moved = date(year, month, min(day.day, calendar.monthrange(year, month)[1]))
+        return moved + timedelta(n * self.days)
+
+    def aligned_from(self, day: date) -> date:
+        """Returns the first day from `day` on that begins a calendar period, if the span is aligned; else `day`."""
+        if not self.aligned:
+            return day
+        months = day.year * 12 + day.month - 1 + (day.day > 1)
+        months = -(-months // self.aligned) * self.aligned
+        return date(months // 12, months % 12 + 1, 1)
+
+
+def first_day(index: TimeArray, tz: str | None) -> date:
+    """Returns the day of the first bar in a time zone."""
+    stamp = datetime.fromisoformat(str(index[0].astype("datetime64[us]"))).replace(tzinfo=UTC)
+    return stamp.astimezone(zone(tz)).date()
+
+
+def bar_on(index: TimeArray, tz: str | None, day: date) -> int:
+    """Returns the position of the first bar on or after a day of a time zone."""
+    return int(np.searchsorted(index, to_utc(day, tz)))

@@ -1,4 +1,7 @@
-"""Decides when to call a searcher's `ask` and `tell`, by one rule that makes the trial table deterministic."""
+"""Decides when to call a searcher's `ask` and `tell`, by one rule that makes the trial table deterministic.
+
+The rule needs to know how many trials may be open: `open_limit` says so for a search that learns if the user sets no number.
+"""
 
 from __future__ import annotations
 
@@ -11,19 +14,57 @@ import numpy as np
 
 from rbt_ray import metric_columns
 from rbt_ray.columns import Outcomes, Proposals, Results
-from rbt_ray.engine.window import open_limit
 from rbt_ray.errors import SettingError
 from rbt_ray.search.digest_set import DigestSet
 from rbt_ray.search.registry import recorded_kind
 from rbt_ray.search.searcher import Searcher
 from rbt_ray.store.journal import Asked, Finished
-from rbt_ray.study.stop_rule import StopRule, open_before_stop
+from rbt_ray.study.limits import StopRule, open_before_stop
 from rbt_ray.study.study import Study
 from rbt_ray.study.trials import Cost
 from rbt_ray.types import FloatArray, Proposal
 
+FEWEST, MOST = 4, 32
+RESULTS_PER_TRIAL = 8
 _SLACK = 1e-9  # so that three trials at fidelity 1/3 cost no more than 1
 _RECENT = 4096
+
+
+def open_limit(n_results: int, n_first: int) -> int:
+    """Returns how many trials may be open when the searcher has received `n_results` results.
+
+    One trial for every 8 results, at least 4 and at most 32: early results change the proposals most, and a proposal made
+    before they arrive cannot use them. The first `n_first` proposals need no results. They may be open at once, with as many
+    more as follow before the last of their results arrives.
+
+    Args:
+        n_results: the number of results.
+        n_first: the number of proposals that need no results, such as a first design.
+    """
+    return min(MOST, max(FEWEST, n_first + FEWEST - 1 - n_results, n_results // RESULTS_PER_TRIAL))
+
+
+def idle_note(study: Study, n_first: int, n_workers: int) -> str:
+    """Returns a sentence on workers that idle because the default keeps few trials open; "" if none does.
+
+    Args:
+        study: the study's definition.
+        n_first: the number of its searcher's proposals that need no results.
+        n_workers: the number of workers.
+    """
+    least = min(open_limit(n_results, n_first) for n_results in range(MOST * RESULTS_PER_TRIAL))
+    if study.max_pending is not None or n_workers <= least:
+        return ""
+    open_trials = f"at most {MOST} trials open"
+    if least < MOST:
+        open_trials = (
+            f"{least} trials open after the first ones, and one for every {RESULTS_PER_TRIAL} results up to {MOST}"
+        )
+    until = f" until there are {n_workers * RESULTS_PER_TRIAL} results" if n_workers <= MOST else ""
+    return (
+        f"the search keeps {open_trials}, so some of the {n_workers} workers will idle{until}. "
+        f"`max_pending={2 * n_workers}` of TuneConfig keeps all workers busy, but the search then needs more evaluations."
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

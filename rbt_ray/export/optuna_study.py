@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rbt_ray.data.fidelity import share_of
 from rbt_ray.errors import SettingError
 from rbt_ray.store.study_record import times_of
-from rbt_ray.study.choices import Choice
-from rbt_ray.study.domains import Domain
+from rbt_ray.study.domains import Choice, Domain
 from rbt_ray.study.numeric_domains import Float, Normal, Stepped
 from rbt_ray.study.study import Study
 from rbt_ray.types import FloatArray, Result

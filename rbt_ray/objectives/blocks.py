@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,31 +21,42 @@ class BlockRequest:
         rows: ``(n_rows,)`` rows of the batch, increasing, at least one.
         benchmark: ``(n_bars,)`` returns of the benchmark on the bars of the batch.
         ends: ``(n_blocks,)`` the bar after the last one of each block, increasing; the last is `n_bars`.
+        growth: whether the growth over each block is wanted too.
     """
 
     rows: IntArray
     benchmark: FloatArray
     ends: IntArray
+    growth: bool = False
 
     @classmethod
-    def of(cls, rows: IntArray, benchmark: FloatArray) -> BlockRequest | None:
+    def of(cls, rows: IntArray, benchmark: FloatArray, growth: bool = False) -> BlockRequest | None:
         """Returns the request for 16 blocks; None without rows, or with fewer bars than blocks."""
         enough = len(rows) and len(benchmark) >= N_BLOCKS
-        return cls(rows, benchmark, block_ends(len(benchmark))) if enough else None
+        return cls(rows, benchmark, block_ends(len(benchmark)), growth) if enough else None
+
+    @property
+    def width(self) -> int:
+        """How many numbers a row has."""
+        return (4 if self.growth else 3) * len(self.ends)
 
     def part(self, start: int, stop: int) -> BlockRequest | None:
         """Returns the request for the rows from `start` up to `stop` of the batch, as a batch of their own."""
         inside = self.rows[(self.rows >= start) & (self.rows < stop)]
-        return BlockRequest(inside - start, self.benchmark, self.ends) if len(inside) else None
+        return replace(self, rows=inside - start) if len(inside) else None
 
     def sums(self, answer: Any) -> FloatArray | None:
-        """Returns ``(3 * n_blocks,)`` the block sums of what an objective returned; None if that has no returns per bar.
+        """Returns ``(width,)`` the block sums of what an objective returned; None if that has no returns per bar.
 
         Raises:
             ObjectiveResultError: its `returns` are not one for each bar.
         """
         returns = returns_of(answer, len(self.benchmark))
-        return None if returns is None else sums_of(returns, self.benchmark, self.ends)
+        return None if returns is None else self.sums_of(returns)
+
+    def sums_of(self, returns: FloatArray) -> FloatArray:
+        """Returns ``(width,)`` the block sums of ``(n_bars,)`` returns."""
+        return sums_of(returns, self.benchmark, self.ends, self.growth)
 
     def sums_of_rows(self, answers: Sequence[Any]) -> dict[int, FloatArray]:
         """Returns the block sums by row, for rows that have them, from the answers of a batch.

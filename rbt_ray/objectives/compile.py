@@ -15,12 +15,16 @@ KERNELS = (
     "rbt_ray.simulate.rolling",
     "rbt_ray.analysis.block_kernels",
     "rbt_ray.objectives.sweep.crossing",
-    "rbt_ray.objectives.sweep.drifting",
-    "rbt_ray.objectives.sweep.holed",
     "rbt_ray.objectives.sweep.entry_exit",
-    "rbt_ray.objectives.sweep.accumulate",
+    "rbt_ray.objectives.sweep.windows",
 )
 """The modules with kernels. Importing a module compiles its kernels, as their signatures are fixed."""
+IN_TWO_FORMS = {
+    "rbt_ray.objectives.sweep.drifting": "drift",
+    "rbt_ray.objectives.sweep.holed": "reset_over_holes",
+    "rbt_ray.objectives.sweep.accumulate": "accumulate",
+}
+"""The functions that return a kernel for one segment or for several; the first call compiles it."""
 
 
 def main() -> None:
@@ -28,7 +32,10 @@ def main() -> None:
     start = time.perf_counter()
     for module in KERNELS:
         importlib.import_module(module)
-    print(f"{len(KERNELS)} modules of kernels are ready ({time.perf_counter() - start:.1f} s).")
+    for module, name in IN_TWO_FORMS.items():
+        for segmented in (False, True):
+            getattr(importlib.import_module(module), name)(segmented)
+    print(f"{len(KERNELS) + len(IN_TWO_FORMS)} modules of kernels are ready ({time.perf_counter() - start:.1f} s).")
 
 
 if __name__ == "__main__":

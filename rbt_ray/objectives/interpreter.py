@@ -19,8 +19,7 @@ from operator import itemgetter
 from types import ModuleType, TracebackType
 from typing import Any, ParamSpec, TypeVar
 
-from rbt_ray.objectives.isolation import apply_time_zone
-from rbt_ray.objectives.process_settings import ProcessSettings, limits, open_stdin
+from rbt_ray.objectives.isolation import ProcessSettings, apply_time_zone, limits, open_stdin
 
 _OFFSET = object.__basicsize__ + ctypes.sizeof(ctypes.c_ssize_t)
 P = ParamSpec("P")

@@ -24,9 +24,8 @@ from rbt_ray.objectives.builtin.strategy import Strategy
 from rbt_ray.objectives.interpreter import Interpreter, objective_frames
 from rbt_ray.objectives.isolation import GlobalRandomness, ProcessState
 from rbt_ray.objectives.kind import SweepObjective, kind_of
-from rbt_ray.objectives.missing_metrics import fail_without, finite_only, only_finite
 from rbt_ray.objectives.reports import WHOLE, ReportLimitReached, ReportRange, Reports
-from rbt_ray.objectives.returned_metrics import ended_share, metrics_of, short
+from rbt_ray.objectives.returned_metrics import ended_share, fail_without, finite_only, metrics_of, only_finite, short
 from rbt_ray.types import COMPLETED, FAILED, Checkpoint, Config, FloatArray, Metrics
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import cloudpickle
 import numpy as np
 
 from rbt_ray.errors import ObjectiveResultError
+from rbt_ray.objectives import pickling
 from rbt_ray.types import Checkpoint, is_integer
 
 
@@ -107,7 +107,7 @@ class Reports:
         self.latest = dict(metrics) if isinstance(metrics, Mapping) else metrics
         if self._n == self._limit:
             if checkpoint is not None:
-                self.checkpoint = Checkpoint(self._n, cloudpickle.dumps(checkpoint))
+                self.checkpoint = Checkpoint(self._n, pickling.dumps(checkpoint))
             raise ReportLimitReached
 
     def _share_of(self, bars: int, share: float | None) -> float:

@@ -135,7 +135,7 @@ def _changed(data: BundleView | None, change: Change) -> BundleView | None:
     if data is None:
         return None
     if change.noise is not None:
-        from rbt_ray.data.noise import noisy_prices
+        from rbt_ray.data.surrogates import noisy_prices
 
         return noisy_prices(data, *change.noise).view()
     if change.costs != 1:

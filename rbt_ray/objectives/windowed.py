@@ -7,7 +7,6 @@ runs on the training bars alone.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -15,13 +14,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from rbt_ray.errors import ObjectiveResultError, SettingError
-from rbt_ray.objectives.blocks import BlockRequest
 from rbt_ray.objectives.builtin.strategy import Strategy
 from rbt_ray.objectives.kind import SweepObjective, kind_of
 from rbt_ray.objectives.reports import Reports
 from rbt_ray.objectives.returned_metrics import metrics_of, returns_of
 from rbt_ray.simulate.metrics import METRICS
-from rbt_ray.study.windows import Window, ranges_of, sharpes_of_windows
+from rbt_ray.study.windows import Ranges, Window, bars_of
 from rbt_ray.types import Config, FloatArray, IntArray, Metrics
 
 if TYPE_CHECKING:
@@ -29,7 +27,7 @@ if TYPE_CHECKING:
 
 N_SCORED = "n_windows"
 """The metric that counts the windows in which a config has a value."""
-_TRADES, _SHARPE = "n_trades", "sharpe"
+_TRADES = "n_trades"
 _OF_RETURNS = frozenset(metric.name for metric in METRICS if not metric.needs_trades)
 
 Run: TypeAlias = Callable[["BundleView"], Any]
@@ -77,7 +75,7 @@ class OnWindows:
         """Returns numbers and training bars of the windows, by the bar after the last one."""
         groups: dict[int, list[tuple[int, IntArray]]] = {}
         for number, window in enumerate(self.windows):
-            bars = window.train_within(n_bars)
+            bars = bars_of(window.train_within(n_bars))
             groups.setdefault(int(bars[-1]) + 1, []).append((number, bars))
         return groups
 
@@ -173,43 +171,29 @@ class ColumnsOnWindows(OnWindows):
         self, data: BundleView, columns: Mapping[str, FloatArray], _metrics: tuple[str, ...] = ()
     ) -> dict[str, FloatArray]:
         """Returns the values ``(n_configs,)`` in each window, by name."""
-        if isinstance(self.objective, Strategy) and self.metric == _SHARPE and not self.min_trades:
-            values = self._sharpes(self.objective, data, columns)
+        windows = [window.train_within(data.n_bars) for window in self.windows]
+        names = (self.metric, _TRADES) if self.min_trades else (self.metric,)
+        if isinstance(self.objective, Strategy):
+            found = self.objective.evaluate_on_windows(data, columns, names, windows)
         else:
-            values = np.array(
-                [self._values(data, columns, window.train_within(data.n_bars)) for window in self.windows]
-            )
-        scored = np.isfinite(values).sum(axis=0).astype(np.float64)
+            alone = [self._alone(data, columns, names, ranges) for ranges in windows]
+            found = {name: np.array([one[name] for one in alone], np.float64) for name in names}
+        values = found[self.metric]
+        usable = np.isfinite(values)
+        if self.min_trades:
+            usable &= found[_TRADES] >= self.min_trades
+        values = np.where(usable, values, np.nan)
+        scored = np.count_nonzero(usable, axis=0).astype(np.float64)
         return dict(zip(self.metrics, [scored, *values], strict=True))
 
-    def _sharpes(self, strategy: Strategy, data: BundleView, columns: Mapping[str, FloatArray]) -> FloatArray:
-        """Returns ``(n_windows, n_configs)`` Sharpe ratios on the training bars, from one sweep over all bars."""
-        ranges = [ranges_of(window.train_within(data.n_bars)) for window in self.windows]
-        ends = np.array(sorted({edge for one in ranges for pair in one for edge in pair} - {0}))
-        view, n_configs = data.window(0, int(ends[-1])), len(next(iter(columns.values())))
-        request = BlockRequest(np.arange(n_configs), np.zeros(view.n_bars), ends)
-        found = strategy.evaluate_with_blocks(view, columns, (_SHARPE,), request)[1]
-        sums, squares, _ = found.reshape(n_configs, 3, len(ends)).swapaxes(0, 1)
-        return sharpes_of_windows(sums, squares, ends, ranges) * math.sqrt(data.periods_per_year)
-
-    def _values(self, data: BundleView, columns: Mapping[str, FloatArray], bars: IntArray) -> FloatArray:
-        """Returns ``(n_configs,)`` values on the training bars of a window."""
-        start, stop = int(bars[0]), int(bars[-1]) + 1
-        contiguous = len(bars) == stop - start
-        if isinstance(self.objective, Strategy) and not (contiguous and start == 0):
-            return self._along_paths(data.window(0, stop), columns, bars)
-        if not contiguous:
-            raise _needs_returns(bars)
-        names = (self.metric, _TRADES) if self.min_trades else (self.metric,)
-        found = self.objective.evaluate(data.window(start, stop), columns, names)
-        values = np.asarray(found[self.metric], np.float64)
-        usable = np.isfinite(values) & (found[_TRADES] >= self.min_trades if self.min_trades else True)
-        return np.where(usable, values, np.nan)
-
-    def _along_paths(self, part: BundleView, columns: Mapping[str, FloatArray], bars: IntArray) -> FloatArray:
-        n_configs = len(next(iter(columns.values())))
-        configs = [{name: values[row] for name, values in columns.items()} for row in range(n_configs)]
-        return np.array([self.value(self.objective(config, part).on(bars)) for config in configs])
+    def _alone(
+        self, data: BundleView, columns: Mapping[str, FloatArray], names: tuple[str, ...], ranges: Ranges
+    ) -> Mapping[str, FloatArray]:
+        """Returns metrics ``(n_configs,)`` by name on the training bars of a window alone."""
+        if len(ranges) > 1:
+            raise _needs_returns(bars_of(ranges))
+        objective: SweepObjective = self.objective
+        return objective.evaluate(data.window(*ranges[0]), columns, names)
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from rbt_ray.block_sums import N_SUMS
+from rbt_ray.block_sums import N_WITH_GROWTH
 from rbt_ray.columns import Outcomes
-from rbt_ray.objectives.missing_metrics import only_finite
 from rbt_ray.objectives.out_of_sample import OutOfSample
+from rbt_ray.objectives.returned_metrics import only_finite
 from rbt_ray.objectives.review import Review
 from rbt_ray.recordable import require
 from rbt_ray.types import COMPLETED, FAILED
@@ -18,7 +18,7 @@ _MAX_BYTES = 500_000_000
 """Of one batch: SQLite limits a row to twice as many."""
 _BYTES_PER_CHAR = 12  # an emoji in JSON: two escapes of six bytes
 _BYTES_PER_NUMBER = 28  # a float in JSON
-_BYTES_PER_BLOCK_ROW = 8 * (1 + N_SUMS)
+_BYTES_PER_BLOCK_ROW = 8 * (1 + N_WITH_GROWTH)
 
 
 def outcomes_of(answer: Any, n: int, metric: str) -> Outcomes:

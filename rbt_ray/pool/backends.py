@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from rbt_ray import plugins
 from rbt_ray.errors import SettingError
@@ -22,8 +23,12 @@ class PoolSettings:
 
     num_workers: int | None = None
     address: str | None = None
-    num_cpus_per_worker: int = 1
+    num_cpus_per_worker: float = 1
     resources_per_worker: Mapping[str, float] | None = None
+    label_selector: Mapping[str, str] | None = None
+    runtime_env: Mapping[str, Any] | None = None
+    max_workers: int | None = None
+    worker_wait_s: float = 900.0
     recycle_after: int | None = None
     worker_memory_limit: int | None = None
 

@@ -8,8 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from rbt_ray.objectives.isolation import apply_time_zone, working_folder
-from rbt_ray.objectives.process_settings import umask
+from rbt_ray.objectives.isolation import apply_time_zone, umask, working_folder
 from rbt_ray.pool.process_setup import ONE_THREAD
 
 _NO_SETTING = {"PYTEST_CURRENT_TEST"}

@@ -14,6 +14,7 @@ import cloudpickle
 
 from rbt_ray.data.fidelity import FidelityKind
 from rbt_ray.errors import ObjectiveError
+from rbt_ray.objectives import pickling
 from rbt_ray.objectives.fingerprint.own_code import Source, own_sources
 from rbt_ray.pool import shipped_code
 from rbt_ray.pool.driver_state import DriverState
@@ -74,7 +75,7 @@ class Task:
         modules = own_sources() if sources is None else dict(sources)
         try:
             # The task is pickled on its own: unpickling it may need the user's modules to be in place.
-            payload = pickle.dumps((modules, cloudpickle.dumps(self)))
+            payload = pickle.dumps((modules, pickling.dumps(self)))
         except Exception as error:  # pickling runs the objects' own code, which may raise anything
             raise ObjectiveError(
                 f"the objective cannot be sent to the workers: {type(error).__name__}: {error}. "
@@ -100,6 +101,8 @@ class Task:
         shipped_code.use(sources)
         try:
             task = pickle.loads(packed)
+        except ObjectiveError:
+            raise
         except Exception as error:  # unpickling imports and runs the user's own modules
             raise ObjectiveError(
                 f"the workers cannot load the objective: {type(error).__name__}: {error}. "

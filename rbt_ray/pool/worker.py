@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rbt_ray.block_sums import OF_GROWTH
 from rbt_ray.data.bundle import Bundle, PriceChecker
 from rbt_ray.data.fidelity import cut_to_fidelity, share_of
 from rbt_ray.data.memo import Memo
 from rbt_ray.objectives.blocks import BlockRequest
 from rbt_ray.objectives.fingerprint.own_code import Source
+from rbt_ray.objectives.isolation import limits
 from rbt_ray.objectives.objective import Evaluator, as_evaluator, describe
 from rbt_ray.objectives.out_of_sample import OutOfSample, out_of_sample
-from rbt_ray.objectives.process_settings import limits
 from rbt_ray.objectives.reports import ReportRange
 from rbt_ray.objectives.review import Review, review
 from rbt_ray.pool import shipped_code
@@ -55,10 +56,12 @@ def import_price_modules() -> None:
 
     import rbt_ray.data.view
     import rbt_ray.objectives.sweep.crossing
-    import rbt_ray.objectives.sweep.drifting
     import rbt_ray.objectives.sweep.run
     import rbt_ray.simulate.backtest
     import rbt_ray.simulate.indicators  # noqa: F401
+    from rbt_ray.objectives.sweep.drifting import drift
+
+    drift(segmented=False)
 
 
 class Worker:
@@ -193,7 +196,7 @@ class Worker:
             if all_trials
             else is_recorded(self._task.seed, batch.trials, self._task.n_planned)
         )
-        return BlockRequest.of(np.flatnonzero(recorded), benchmark)
+        return BlockRequest.of(np.flatnonzero(recorded), benchmark, self._task.metric in OF_GROWTH)
 
     def _review(self, batch: Batch) -> Review:
         seed = int(trial_seeds(self._task.seed, batch.trials)[0])

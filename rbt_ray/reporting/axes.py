@@ -11,8 +11,7 @@ import numpy as np
 from rbt_ray.reporting.text import label
 from rbt_ray.reporting.theme import clip_for_plot
 from rbt_ray.store.table import TrialTable
-from rbt_ray.study.choices import Choice
-from rbt_ray.study.domains import Domain
+from rbt_ray.study.domains import Choice, Domain
 from rbt_ray.types import FloatArray, IntArray
 
 MOST_CELLS = 60

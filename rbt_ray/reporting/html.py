@@ -11,13 +11,13 @@ from rbt_ray._version import __version__
 from rbt_ray.analysis.rungs import rungs_of
 from rbt_ray.analysis.verdict import Verdict
 from rbt_ray.private_files import make_folder, replacing
-from rbt_ray.reporting import ranking, tables, windows, winner
+from rbt_ray.reporting import best_trials, tables, windows
 from rbt_ray.reporting import verdict as verdict_html
+from rbt_ray.reporting.best_trials import TopTrial, top_trials
 from rbt_ray.reporting.charts import Chart, charts_of
 from rbt_ray.reporting.text import compact, embedded, escape, format_value, pluralize
 from rbt_ray.reporting.theme import Figure
 from rbt_ray.reporting.verdict_charts import verdict_charts
-from rbt_ray.reporting.winner import TopTrial, top_trials
 from rbt_ray.store.study_record import StudyRecord
 from rbt_ray.types import COMPLETED
 
@@ -88,9 +88,9 @@ def _body(record: StudyRecord, verdict: Verdict, panels: list[Chart], charts: li
     parts = [_head(record, top), verdict_html.section(record, verdict, panels, heat_map)]
     if top:
         title = f"The best by {study.metric}" if study.further_goals else "The winner"
-        parts.append(_section(title, winner.params(top[0]) + winner.cards(top, study)))
-        best = winner.holdout_note(top, study) + winner.review_notes(top) + ranking.ranking(top, study)
-        best += winner.review_errors(top)
+        parts.append(_section(title, best_trials.params(top[0]) + best_trials.cards(top, study)))
+        best = best_trials.holdout_note(top, study) + best_trials.review_notes(top) + best_trials.ranking(top, study)
+        best += best_trials.review_errors(top)
         parts.append(_section(_title_of(top, record), best))
     if by_window := windows.windows(record):
         parts.append(_section("Results by window", by_window))

@@ -6,7 +6,7 @@ from itertools import combinations
 
 import numpy as np
 
-from rbt_ray.hypervolume import by_evaluations
+from rbt_ray.pareto import by_evaluations
 from rbt_ray.reporting.text import json_values, label
 from rbt_ray.reporting.theme import BEST, OTHER, WORSE, Figure, axis, clip_for_plot, downsample, layout
 from rbt_ray.store.table import TrialTable

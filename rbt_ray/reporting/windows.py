@@ -13,9 +13,9 @@ from rbt_ray.analysis.recorded import walk_forward_of
 from rbt_ray.analysis.validation import validation_result
 from rbt_ray.analysis.walk_forward import WalkForwardResult
 from rbt_ray.block_sums import block_ends
+from rbt_ray.reporting.best_trials import format_option
 from rbt_ray.reporting.text import align_decimals, escape, exact_json, format_value, scrolling, shortened
 from rbt_ray.reporting.verdict_charts import bar_times, beside_name
-from rbt_ray.reporting.winner import format_option
 from rbt_ray.store.study_record import StudyRecord
 from rbt_ray.types import FloatArray
 

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 
 from rbt_ray.search.scheduler import Losses
-from rbt_ray.study.choices import Choice
+from rbt_ray.study.domains import Choice
 from rbt_ray.study.space import Space
 from rbt_ray.types import BoolArray, FloatArray, IntArray
 

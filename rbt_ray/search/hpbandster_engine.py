@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from hpbandster.optimizers.config_generators.bohb import BOHB
 
-from rbt_ray.search.infeasible import rank_as_loss
+from rbt_ray.search.constraints import rank_as_loss
 from rbt_ray.search.random_draws import RandomSearch
 from rbt_ray.study.space import Space
 from rbt_ray.study.to_configspace import AsConfigSpace

@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
+from rbt_ray.search.constraints import is_feasible
 from rbt_ray.search.encoding import Encoding, Ranking
-from rbt_ray.search.infeasible import is_feasible
 from rbt_ray.types import FloatArray, IntArray
 
 _MOST_NUMBERS = 10  # a fit of more has over 66 coefficients, and needs a hundred results near the best one

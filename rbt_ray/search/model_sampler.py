@@ -10,8 +10,8 @@ from typing import Protocol
 
 import numpy as np
 
+from rbt_ray.search.constraints import rank_as_loss
 from rbt_ray.search.encoding import MOST_RESULTS, Encoding, Ranking
-from rbt_ray.search.infeasible import rank_as_loss
 from rbt_ray.search.local_quadratic import LocalQuadratic
 from rbt_ray.search.random_draws import UniqueDraws
 from rbt_ray.search.scheduler import Losses

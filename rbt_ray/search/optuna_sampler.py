@@ -11,12 +11,11 @@ from typing import Any
 import numpy as np
 
 from rbt_ray.errors import SettingError
+from rbt_ray.search.constraints import Replacements
 from rbt_ray.search.digest_set import DigestSet
 from rbt_ray.search.random_draws import RandomSearch
-from rbt_ray.search.replacements import Replacements
 from rbt_ray.search.scheduler import Losses
-from rbt_ray.study.choices import Choice
-from rbt_ray.study.domains import Domain
+from rbt_ray.study.domains import Choice, Domain
 from rbt_ray.study.numeric_domains import Float, Stepped
 from rbt_ray.study.space import Space
 from rbt_ray.types import FloatArray

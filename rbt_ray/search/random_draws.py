@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rbt_ray.errors import SpaceError
+from rbt_ray.search import sobol
 from rbt_ray.search.fixed_sequence import WHAT_TO_DO, FixedSequence, nothing_allowed, what_excludes
 from rbt_ray.study.space import Space
 from rbt_ray.types import Config, FloatArray, IntArray
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 _ROUNDS = 6
 _MOST_FRUITLESS = 10**6  # candidates without a new config after which a space counts as exhausted, or as all forbidden
 _MOST_SOBOL_PARAMS = 21201  # scipy has direction numbers for so many
-_SOBOL_BITS = 53
 
 
 class Shuffle:
@@ -181,10 +181,13 @@ class SobolSearch(UniqueDraws):
         super().__init__(space, limit=limit, seed=seed, points_to_evaluate=points_to_evaluate)
 
     @cached_property
-    def _sequence(self) -> Sobol:
-        from scipy.stats.qmc import Sobol
+    def _sequence(self) -> sobol.SobolSequence | Sobol:
+        rng, n_params = np.random.default_rng([self._seed, 0x50B0]), self._space.n_params
+        if n_params <= sobol.MOST_PARAMS:
+            return sobol.SobolSequence(n_params, rng)
+        from scipy.stats.qmc import Sobol  # the same points, for which it has all direction numbers
 
-        return Sobol(self._space.n_params, bits=_SOBOL_BITS, seed=np.random.default_rng([self._seed, 0x50B0]))
+        return Sobol(n_params, bits=sobol.BITS, seed=rng)
 
     def _unit_points(self, n: int) -> FloatArray:
         # n is a power of 2, as the balance of the sequence needs it

@@ -13,11 +13,10 @@ from rbt_ray.nearest import nearest
 from rbt_ray.plugins import is_from
 from rbt_ray.search.bohb import BOHB
 from rbt_ray.search.calibration import LEAST_CONFIGS
-from rbt_ray.search.constrained_searcher import ConstrainedSearcher
+from rbt_ray.search.constraints import ConstrainedSearcher, learn
 from rbt_ray.search.fixed_sequence import FixedSequence, SequenceSampler
 from rbt_ray.search.front_races import FrontScheduler
 from rbt_ray.search.hyperband import Hyperband
-from rbt_ray.search.infeasible import learn
 from rbt_ray.search.random_draws import RandomSearch
 from rbt_ray.search.scheduled_search import ScheduledSearch
 from rbt_ray.search.scheduler import Ladder, bracket_sizes, ladder_from

@@ -11,7 +11,7 @@ import numpy as np
 
 from rbt_ray.columns import Proposals, Results
 from rbt_ray.search.calibration import Calibration
-from rbt_ray.search.infeasible import learn, rank_as_loss
+from rbt_ray.search.constraints import learn, rank_as_loss
 from rbt_ray.search.scheduler import Ladder, Losses, Race, Rank, Scheduler, Step
 from rbt_ray.search.searcher import Sampler
 from rbt_ray.study.space import Space

@@ -12,9 +12,9 @@ import numpy as np
 from ray import tune
 from ray.tune.search import Searcher as RaySearcher
 
-from rbt_ray.search.replacements import Replacements
-from rbt_ray.study.choices import Choice
-from rbt_ray.study.domains import Domain
+from rbt_ray.errors import SpaceError
+from rbt_ray.search.constraints import Replacements
+from rbt_ray.study.domains import Choice, Domain
 from rbt_ray.study.numeric_domains import Float, Stepped
 from rbt_ray.study.space import Space
 from rbt_ray.types import FloatArray, Proposal, Result
@@ -121,11 +121,22 @@ class TuneSearcher:
 
     def _point(self, suggested: Mapping[str, Any]) -> FloatArray:
         if not self._in_columns:
-            return self._unrestricted.encode([_nested(suggested)])
+            return self._own_point(_nested(suggested))
         given = _flat(suggested)
         columns = zip(self._space.names, self._space.domains, strict=True)
         values = [_column(domain, given[name]) for name, domain in columns]
         return self._space.canonical(np.array([values]))
+
+    def _own_point(self, config: Mapping[str, Any]) -> FloatArray:
+        """Returns the point of a config from the searcher's own space."""
+        try:
+            return self._unrestricted.encode([config])
+        except SpaceError as error:
+            kind = type(self._searcher).__name__
+            raise SpaceError(
+                f"{kind} has a space of its own, which differs from `param_space`: {error} Create {kind} without a space, so "
+                f"that it searches `param_space`, or give `param_space` the same parameters and constants."
+            ) from error
 
     def _report(self, point: FloatArray, loss: float | None) -> None:
         """Reports the result of the oldest open trial of a point, ``(1, n_params)``."""

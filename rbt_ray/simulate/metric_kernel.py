@@ -79,6 +79,6 @@ def _metrics(
 
     figures: tuple[float, ...] = _from_sums(
         equity, max_drawdown, mean, squares, cubes, fourths, downside, total_traded, total_exposure, float(n_fills),
-        float(n_trades), n_bars, periods_per_year, _only_if,
+        float(n_trades), n_bars, periods_per_year, _only_if, True,
     )  # fmt: skip
     return figures

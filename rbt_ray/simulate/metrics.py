@@ -31,56 +31,75 @@ class Metric:
         unit: "share" (0.01 is one percent), "ratio", "per year" (in units of the equity), "count" or "number".
         better: which direction is better; None if neither is.
         formula: how it is computed.
-        needs_trades: whether it needs trades and holdings besides the returns.
-        needs_moments: whether it needs `cubes`, `fourths` or `downside` of `from_sums`. A sweep computes these only on
-            request, as they take a tenth more time.
+        sums: those of `SUMS` that it is computed from.
     """
 
     name: str
     unit: Literal["share", "ratio", "per year", "count", "number"]
     better: Literal["max", "min"] | None
     formula: str
-    needs_trades: bool = False
-    needs_moments: bool = False
+    sums: tuple[str, ...]
+
+    @property
+    def needs_trades(self) -> bool:
+        """Whether it needs trades and holdings besides the returns."""
+        return not {"traded", "held", "fills", "trips"}.isdisjoint(self.sums)
+
+    @property
+    def needs_moments(self) -> bool:
+        """Whether it needs what a sweep computes only on request, as it takes a tenth more time."""
+        return not {"cubes", "fourths", "downside"}.isdisjoint(self.sums)
+
+
+SUMS = (
+    "equity", "drawdown", "mean", "squares", "cubes", "fourths", "downside", "traded", "held", "fills", "trips",
+)  # fmt: skip
+"""The sums over the bars of a run that `from_sums` takes, in this order."""
 
 
 METRICS = (
-    Metric("total_return", "share", "max", "E[n-1] - 1"),
-    Metric("cagr", "share", "max", "E[n-1] ** (P / n) - 1"),
-    Metric("volatility", "share", "min", "s * sqrt(P)"),
-    Metric("sharpe", "ratio", "max", "m / s * sqrt(P)"),
-    Metric("sortino", "ratio", "max", "m / sqrt(mean(min(r, 0)**2)) * sqrt(P)", needs_moments=True),
-    Metric("max_drawdown", "share", "max", "min_t E[t] / max(1, E[0..t]) - 1: -0.35 is a fall of 35 % from the peak"),
-    Metric("calmar", "ratio", "max", "cagr / -max_drawdown"),
+    Metric("total_return", "share", "max", "E[n-1] - 1", ("equity",)),
+    Metric("cagr", "share", "max", "E[n-1] ** (P / n) - 1", ("equity",)),
+    Metric("volatility", "share", "min", "s * sqrt(P)", ("squares",)),
+    Metric("sharpe", "ratio", "max", "m / s * sqrt(P)", ("mean", "squares")),
+    Metric("sortino", "ratio", "max", "m / sqrt(mean(min(r, 0)**2)) * sqrt(P)", ("mean", "downside")),
+    Metric(
+        "max_drawdown",
+        "share",
+        "max",
+        "min_t E[t] / max(1, E[0..t]) - 1: -0.35 is a fall of 35 % from the peak",
+        ("drawdown",),
+    ),
+    Metric("calmar", "ratio", "max", "cagr / -max_drawdown", ("equity", "drawdown")),
     Metric(
         "turnover",
         "per year",
         "min",
         "sum of the value bought and sold on each bar, as a share of the equity, / n * P: exchanging everything held is 2",
-        needs_trades=True,
+        ("traded",),
     ),
-    Metric("exposure", "share", None, "mean gross weight at the close: 1 is always fully invested", needs_trades=True),
+    Metric("exposure", "share", None, "mean gross weight at the close: 1 is always fully invested", ("held",)),
     Metric(
         "n_fills",
         "count",
         None,
         "fills that a change of target requests, at most one a symbol and bar: entering and exiting is 2",
-        needs_trades=True,
+        ("fills",),
     ),
     Metric(
         "n_trades",
         "count",
         None,
         "round trips, counted on the bar that ends them: a position that is open at the end does not count",
-        needs_trades=True,
+        ("trips",),
     ),
-    Metric("skew", "number", None, "mean((r-m)**3) / mean((r-m)**2)**1.5", needs_moments=True),
+    Metric("skew", "number", None, "mean((r-m)**3) / mean((r-m)**2)**1.5", ("mean", "squares", "cubes")),
     Metric(
         "kurtosis",
         "number",
         None,
         "mean((r-m)**4) / mean((r-m)**2)**2, Pearson's: 3 for a normal distribution",
-        needs_moments=True,
+        ("mean", "squares", "fourths"),
     ),
 )
 METRIC_NAMES = tuple(metric.name for metric in METRICS)
@@ -104,6 +123,7 @@ def from_sums(
     n_bars: int,
     periods_per_year: float,
     only_if: Callable[[Any, Any], Any],
+    moments: bool,
 ) -> tuple[Any, ...]:
     """Returns the metrics in the order of `METRICS`: numbers, or arrays ``(n_configs,)`` if the sums are arrays.
 
@@ -123,12 +143,13 @@ def from_sums(
         periods_per_year: bars a year.
         only_if: `only_if(condition, value)` is the value where the condition holds, else NaN. Numba and numpy have no
             common function for that.
+        moments: whether to compute skew and kurtosis; otherwise they are NaN.
     """
     year = np.sqrt(periods_per_year)
     cagr = equity ** (periods_per_year / n_bars) - 1.0
     variance = squares / (n_bars - 1)
     varies = variance > CONSTANT * mean * mean
-    moment = only_if(varies, squares / n_bars)
+    moment = only_if(varies, squares / n_bars) if moments else np.nan  # its powers take long
     return (
         equity - 1.0,
         cagr,

@@ -16,14 +16,13 @@ from numpy.typing import NDArray
 
 from rbt_ray import recordable
 from rbt_ray._version import __version__
-from rbt_ray.block_sums import N_SUMS, BlockRows
+from rbt_ray.block_sums import N_SUMS, N_WITH_GROWTH, BlockRows
 from rbt_ray.columns import Outcomes
 from rbt_ray.metric_columns import Column
-from rbt_ray.recordable import require
+from rbt_ray.recordable import check_types, require
 from rbt_ray.store import extended, validate
 from rbt_ray.store.extended import Extended
 from rbt_ray.study.draw import AUDIT_FIRST
-from rbt_ray.study.field_types import check_types
 from rbt_ray.types import ACCOUNTING, COMPLETED, Checkpoint, FloatArray, IntArray
 
 Value = TypeVar("Value")
@@ -280,6 +279,7 @@ def _pack_finished(event: Finished) -> tuple[dict[str, Any], bytes]:
         "checkpoints": {str(row): checkpoint.n_reports for row, checkpoint in outcomes.checkpoints.items()},
         **({"shares": {str(row): share for row, share in outcomes.shares.items()}} if outcomes.shares else {}),
         **({} if sums is None else {"block_sums": len(sums)}),
+        **({} if sums is None or sums.growth is None else {"growth": True}),
         "worker": event.worker,
         "started": event.started,
         "cpu_s": event.cpu_s,
@@ -329,7 +329,8 @@ def _unpack_finished(header: dict[str, Any], body: bytes, take: _Reader) -> Fini
     trials = np.arange(header["first"], header["first"] + n, dtype=np.int64) if header["contiguous"] else take("<i8", n)
     status = np.zeros(n, np.uint8) if header["all_completed"] else take("u1", n)
     duration = take("<f8", n)
-    block_sums = _unpack_block_sums(header.get("block_sums", 0), n, take)
+    width = N_WITH_GROWTH if header.get("growth") else N_SUMS
+    block_sums = _unpack_block_sums(header.get("block_sums", 0), width, n, take)
     metrics = {name: _unpack_column(described, n, take) for name, described in header["metrics"].items()}
     metrics = renamed(metrics, _accounting(header))
     errors = {int(row): text for row, text in header["errors"].items()}
@@ -347,11 +348,11 @@ def _unpack_finished(header: dict[str, Any], body: bytes, take: _Reader) -> Fini
     )
 
 
-def _unpack_block_sums(n_rows: int, n: int, take: _Reader) -> BlockRows | None:
+def _unpack_block_sums(n_rows: int, width: int, n: int, take: _Reader) -> BlockRows | None:
     if not n_rows:
         return None
     rows = np.arange(n, dtype=np.int64) if n_rows == n else take("<i8", n_rows)
-    return BlockRows(rows, take("<f8", n_rows * N_SUMS).reshape(n_rows, N_SUMS))
+    return BlockRows(rows, take("<f8", n_rows * width).reshape(n_rows, width))
 
 
 def _accounting(header: dict[str, Any]) -> int:

@@ -31,8 +31,7 @@ from rbt_ray.store.events import (
     unpack,
 )
 from rbt_ray.store.extended import Extended
-from rbt_ray.store.flush_marker import FlushMarker
-from rbt_ray.store.flusher import Flusher
+from rbt_ray.store.flusher import Flusher, FlushMarker
 from rbt_ray.store.journal_file import FILE_NAME
 
 __all__ = [

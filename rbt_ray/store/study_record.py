@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rbt_ray.block_sums import Benchmark, BlockSums, block_lengths
+from rbt_ray.block_sums import N_SUMS, Benchmark, BlockSums, block_lengths
 from rbt_ray.errors import NoResultError
 from rbt_ray.store import trust
 from rbt_ray.store.continuation import in_current_space, since_extension, study_of
@@ -95,7 +95,7 @@ class StudyRecord:
         recorded, best = self.table.outcomes.block_sums, self.table.trials[self.table.ranking(1)]
         if recorded is None:
             return None
-        trials, values = self.table.trials[recorded.rows], recorded.values
+        trials, values = self.table.trials[recorded.rows], recorded.values[:, :N_SUMS]
         kept = self.is_drawn(trials) | np.isin(trials, best)
         trials, values = trials[kept], values[kept]
         if len(best) and best[0] not in trials:
@@ -103,7 +103,7 @@ class StudyRecord:
                 if event.role == "winner" and event.batch.trials[0] == best[0] and event.batch.outcomes.block_sums:
                     at = int(np.searchsorted(trials, best[0]))
                     trials = np.insert(trials, at, best[0])
-                    values = np.insert(values, at, event.batch.outcomes.block_sums.values[0], axis=0)
+                    values = np.insert(values, at, event.batch.outcomes.block_sums.values[0, :N_SUMS], axis=0)
         return BlockSums.of_rows(trials, values)
 
     def audit_sums(self) -> BlockSums | None:
@@ -114,7 +114,7 @@ class StudyRecord:
             return None
         best = np.flatnonzero(np.isin(own.trials, self.table.trials[self.table.ranking(1)]))
         trials = np.concatenate([own.trials[best], audit.trials[found.rows] + AUDIT_FIRST])
-        return BlockSums.of_rows(trials, np.concatenate([own.rows()[best], found.values]))
+        return BlockSums.of_rows(trials, np.concatenate([own.rows()[best], found.values[:, :N_SUMS]]))
 
     def status_counts(self) -> dict[str, int]:
         """Returns the number of trials with each status."""

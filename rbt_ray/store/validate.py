@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from rbt_ray import recordable
-from rbt_ray.block_sums import N_SUMS
+from rbt_ray.block_sums import N_SUMS, N_WITH_GROWTH
 from rbt_ray.recordable import require
 from rbt_ray.study.space import Space
 from rbt_ray.types import FloatArray
@@ -35,7 +35,9 @@ def check_layout(header: dict[str, Any], body: bytes) -> None:
         require(type(header[name]) is bool, name, header[name])
     if "block_sums" in header:
         n_rows = header["block_sums"]
-        require(recordable.is_whole(n_rows, min(n, most // N_SUMS)) and n_rows > 0, "block_sums", n_rows)
+        require(type(header.get("growth", False)) is bool, "growth", header.get("growth"))
+        width = N_WITH_GROWTH if header.get("growth") else N_SUMS
+        require(recordable.is_whole(n_rows, min(n, most // width)) and n_rows > 0, "block_sums", n_rows)
     for name, described in header["metrics"].items():
         require(type(described["all"]) is bool, "metrics", name)
         if described["kind"] == "json":

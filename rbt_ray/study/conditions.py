@@ -17,7 +17,7 @@ from rbt_ray.types import BoolArray, FloatArray
 
 Operator: TypeAlias = Literal["==", "!=", "<", "<=", ">", ">="]
 
-_COMPARE: Mapping[str, Callable[[FloatArray, Any], BoolArray]] = {
+COMPARE: Mapping[Operator, Callable[[Any, Any], BoolArray]] = {
     "==": operator.eq,
     "!=": operator.ne,
     "<": operator.lt,
@@ -37,7 +37,7 @@ class Compare:
 
     def holds(self, columns: Mapping[str, FloatArray]) -> BoolArray:
         """Returns ``(n,)`` whether the condition is true for each config."""
-        return _COMPARE[self.op](columns[self.name], self.value)
+        return COMPARE[self.op](columns[self.name], self.value)
 
     def to_json(self) -> dict[str, Any]:
         """Returns the expression as JSON values."""
@@ -82,7 +82,7 @@ class Relation:
         """Returns ``(n,)`` where it is true; false where either parameter is inactive."""
         left, right = columns[self.left], columns[self.right]
         known = ~(np.isnan(left) | np.isnan(right))
-        return known & _COMPARE[self.op](_ranked(left, self.left_ranks), _ranked(right, self.right_ranks))
+        return known & COMPARE[self.op](_ranked(left, self.left_ranks), _ranked(right, self.right_ranks))
 
     def to_json(self) -> dict[str, Any]:
         """Returns the expression as JSON values."""

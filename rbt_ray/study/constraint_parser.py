@@ -11,20 +11,20 @@ from typing import Any
 
 from rbt_ray.errors import SettingError
 from rbt_ray.study import values
-from rbt_ray.study.constraint import Constraint
-from rbt_ray.study.constraint_nodes import (
+from rbt_ray.study.conditions import Operator
+from rbt_ray.study.constraint import (
     FUNCTIONS,
     Arithmetic,
     Column,
     Comparison,
     Condition,
+    Constraint,
     Function,
     IsOption,
     Junction,
     Not,
     Number,
     Numeric,
-    Operator,
     names_in,
 )
 

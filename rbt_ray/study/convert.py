@@ -15,9 +15,8 @@ import numpy as np
 
 from rbt_ray.errors import SpaceError
 from rbt_ray.study import primitives, values
-from rbt_ray.study.choices import Choice
 from rbt_ray.study.conditions import BooleanExpression, Compare, Expression, OneOf, Operator, Relation, names_in
-from rbt_ray.study.domains import Domain
+from rbt_ray.study.domains import Choice, Domain
 from rbt_ray.study.nesting import Parts, check_name
 from rbt_ray.study.numeric_domains import Float, Stepped
 from rbt_ray.study.priors import BetaPrior, NormalPrior, Prior

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from rbt_ray.errors import SpaceError
 from rbt_ray.study import values
-from rbt_ray.study.choices import Choice
-from rbt_ray.study.domains import Domain
+from rbt_ray.study.domains import Choice, Domain
 from rbt_ray.study.numeric_domains import Float, Normal, Stepped
 from rbt_ray.study.priors import prior_from_json
 from rbt_ray.types import is_integer, is_real

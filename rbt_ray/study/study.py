@@ -13,13 +13,12 @@ from rbt_ray.block_sums import N_BLOCKS
 from rbt_ray.columns import Outcomes
 from rbt_ray.errors import JournalError
 from rbt_ray.metric_columns import MetricColumns
+from rbt_ray.recordable import check_types
 from rbt_ray.study.constraint import Constraint
 from rbt_ray.study.constraint_parser import parse_all
-from rbt_ray.study.field_types import check_types
 from rbt_ray.study.goals import Goal, losses_of
-from rbt_ray.study.limits import Limits
+from rbt_ray.study.limits import Limits, check_stop
 from rbt_ray.study.space import Space
-from rbt_ray.study.stop_rule import check_stop
 from rbt_ray.study.windows import WindowPlan
 from rbt_ray.types import COMPLETED, Config, FidelityKind, FloatArray, Mode
 
@@ -113,7 +112,7 @@ class Study:
         search_alg: the searcher's name; "custom" for an object.
         num_samples: how many new configs; None for all.
         seed: the seed of everything random.
-        max_pending: how many trials may be open at once; None: as many as `engine.window.open_limit` says.
+        max_pending: how many trials may be open at once; None: as many as `engine.frontier.open_limit` says.
         deterministic: whether the searcher gets results in the order of its proposals.
         max_cost: the maximum cost, in evaluations at full fidelity.
         points_to_evaluate: configs to evaluate first.
@@ -137,7 +136,7 @@ class Study:
         constraints: conditions that name metrics, which feasible trials satisfy. Those on parameters alone are the space's.
         phases: the limits before each extension, oldest first: a search that learns, or has a scheduler, reaches each in turn.
         time_budget_s: seconds after which a run of the study stops; it changes no result.
-        stop: when the search stops before its limits: see `study.stop_rule`.
+        stop: when the search stops before its limits: see `study.limits.check_stop`.
         further_goals: the metrics to optimize beside the first.
     """
 

@@ -10,9 +10,8 @@ import ConfigSpace as cs  # noqa: N813  as its own documentation does
 import numpy as np
 
 from rbt_ray.errors import SpaceError
-from rbt_ray.study.choices import Choice
 from rbt_ray.study.conditions import BooleanExpression, Compare, Expression, OneOf, Relation, names_in
-from rbt_ray.study.domains import Domain
+from rbt_ray.study.domains import Choice, Domain
 from rbt_ray.study.numeric_domains import Float, Stepped
 from rbt_ray.study.priors import UNDER_ONE
 from rbt_ray.study.space import Space

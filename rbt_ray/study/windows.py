@@ -44,10 +44,9 @@ class Window:
         """The bar after the last one to test on."""
         return self.test[-1][1]
 
-    def train_within(self, n_bars: int) -> IntArray:
-        """Returns the bars to choose on that are among the first `n_bars` bars."""
-        bars = self.train_bars
-        return bars[bars < n_bars]
+    def train_within(self, n_bars: int) -> Ranges:
+        """Returns those of the bars to choose on that are among the first `n_bars` bars."""
+        return tuple((start, min(stop, n_bars)) for start, stop in self.train if start < n_bars)
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ class WindowPlan:
 
     name: str
     windows: tuple[Window, ...]
-    min_trades: int = 0
+    min_trades: int
 
     @classmethod
     def from_json(cls, plain: Any, n_bars: int) -> WindowPlan:
@@ -125,22 +124,38 @@ def sharpes_of_windows(sums: FloatArray, squares: FloatArray, ends: IntArray, wi
         windows: ranges of bars; each begins and ends with a block.
     """
     ratios = np.full((len(windows), len(sums)), np.nan)
-    starts = np.concatenate([[0], ends[:-1]])
+    lengths = np.diff(ends, prepend=0)
     for number, ranges in enumerate(windows):
         total, square, n = np.zeros(len(sums)), np.zeros(len(sums)), 0
-        for start, stop in ranges:
-            for block in np.flatnonzero((starts >= start) & (ends <= stop)):
-                total, square, n = (
-                    total + sums[:, block],
-                    square + squares[:, block],
-                    n + int(ends[block] - starts[block]),
-                )
+        for block in _blocks_within(ends, ranges):
+            total, square, n = total + sums[:, block], square + squares[:, block], n + int(lengths[block])
         mean = total / n
         deviations = square - n * mean**2
         varies = deviations > _CONSTANT * square
         spread = np.sqrt(np.where(varies, deviations, 1.0) / max(n - 1, 1))
         ratios[number] = np.where(varies, mean / spread, np.nan)
     return ratios
+
+
+def growth_of_windows(growth: FloatArray, ends: IntArray, windows: Sequence[Ranges]) -> FloatArray:
+    """Returns ``(n_windows, n_trials)`` what one unit of equity becomes, the product of `1 + growth` over each window's blocks.
+
+    Args:
+        growth: ``(n_trials, n_blocks)`` relative changes of the equity.
+        ends: ``(n_blocks,)`` the bar after the last one of each block.
+        windows: ranges of bars; each begins and ends with a block.
+    """
+    equity = np.ones((len(windows), len(growth)))
+    for number, ranges in enumerate(windows):
+        for block in _blocks_within(ends, ranges):
+            equity[number] *= 1.0 + growth[:, block]
+    return equity
+
+
+def _blocks_within(ends: IntArray, ranges: Ranges) -> list[int]:
+    """Returns the blocks that ranges of bars consist of, in their order."""
+    starts = np.concatenate([[0], ends[:-1]])
+    return [int(at) for start, stop in ranges for at in np.flatnonzero((starts >= start) & (ends <= stop))]
 
 
 def check_window(window: Window, number: int, min_bars: int, where: str) -> None:

@@ -50,7 +50,7 @@ _HOMES = {
     "rbt_ray.compat.ray_tune.stopper": ("Stopper",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
-_MODULES = ("logger", "result", "schedulers", "stopper")
+_MODULES = ("logger", "result", "schedulers", "search", "stopper")
 
 __all__ = sorted(_HOME_OF)
 

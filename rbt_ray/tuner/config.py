@@ -19,7 +19,7 @@ from rbt_ray.search.several_metrics import check_several_metrics
 from rbt_ray.study.constraint_functions import text_of
 from rbt_ray.study.constraint_parser import conjuncts
 from rbt_ray.study.goals import Goal, goals_of
-from rbt_ray.study.stop_rule import check_stop
+from rbt_ray.study.limits import check_stop
 from rbt_ray.tuner.splits import check_validation
 from rbt_ray.types import Config, FidelityKind, Mode
 
@@ -187,7 +187,8 @@ class RunConfig:
             (`ulimit -n`), 4 threads and processes (`ulimit -u`, cgroup, kernel), 8 MiB of free memory and, if the address
             space is limited, 8 MiB of it; without `worker_memory_limit`, its even share of the memory must be 64 MiB or
             more.
-        num_cpus_per_worker: cores per worker. On a cluster they are reserved only while a study runs. Saved.
+        num_cpus_per_worker: cores per worker; 0.5 is two workers per core. On a cluster they are reserved only while a study
+            runs. Saved.
         resources_per_worker: other Ray resources per worker; None for "local". On a cluster, workers with such resources
             end with their study. Saved.
         trial_timeout_s: seconds a trial may take; a trial that takes longer is TIMED_OUT. None: no limit. Saved.
@@ -205,6 +206,16 @@ class RunConfig:
         exist: what to do if there is a study of that name: "refuse" raises; "resume" continues it, gives its results if it is
             done, and extends it if only `num_samples`, `max_cost` or the grid have grown; "new" uses the first free name of
             `name-2`, `name-3` and so on.
+        max_workers: the largest number of workers if `num_workers` is None. On a Ray cluster with an autoscaler, a study requests
+            one node when there is none, and as many workers again as there are while batches wait; it uses nodes as they
+            join, and ends workers that are idle for 30 s while others run the last trials. `num_workers` requests all at once.
+        worker_wait_s: how long to wait, in seconds, while no node of a Ray cluster can hold a worker, such as for the first
+            node, or after the only one was lost.
+        label_selector: labels that the nodes of a Ray cluster need to run workers, as in Ray, such as
+            ``{"market-type": "on-demand"}``; a value may be ``"!spot"`` or ``"in(a,b)"``.
+        runtime_env: what Ray prepares on each host before workers start there, as `ray.init` takes it, such as
+            ``{"working_dir": ".", "py_modules": ["lib/mine"], "pip": ["scikit-learn"]}``. Folders are sent when the driver
+            connects: call `rbt.shutdown()` after you have changed them.
 
     Raises:
         SettingError: a value is not allowed.
@@ -215,7 +226,7 @@ class RunConfig:
     backend: str = "auto"
     address: str | None = None
     num_workers: int | None = None
-    num_cpus_per_worker: int = _saved(1)
+    num_cpus_per_worker: float = _saved(1)
     resources_per_worker: Mapping[str, float] | None = _saved(None)
     trial_timeout_s: float | None = _saved(None)
     max_retries: int = _saved(1)
@@ -227,6 +238,10 @@ class RunConfig:
     recheck: int = 10
     mirror_interval_s: float = 10.0
     exist: Literal["refuse", "resume", "new"] = "refuse"
+    max_workers: int | None = None
+    worker_wait_s: float = 900.0
+    label_selector: Mapping[str, str] | None = None
+    runtime_env: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         if self.name is not None and (not isinstance(self.name, str) or not _NAME.fullmatch(self.name)):
@@ -237,7 +252,7 @@ class RunConfig:
             _choice("backend", self.backend, ("auto", *backends.names()))
         _choice("exist", self.exist, ("refuse", "resume", "new"))
         if self.backend == "local":
-            for name in ("address", "resources_per_worker"):
+            for name in ("address", "resources_per_worker", "label_selector", "runtime_env"):
                 value = getattr(self, name)
                 _check(value is None, name, "None on the local backend", value)
         _check(
@@ -246,7 +261,17 @@ class RunConfig:
         )  # fmt: skip
         _amounts("resources_per_worker", self.resources_per_worker)
         _count("num_workers", self.num_workers, least=1, most=20_000)
-        _count("num_cpus_per_worker", self.num_cpus_per_worker, least=1)
+        _positive("num_cpus_per_worker", self.num_cpus_per_worker)
+        _count("max_workers", self.max_workers, least=1)
+        _check(
+            self.max_workers is None or self.num_workers is None,
+            "max_workers",
+            "None if `num_workers` is given",
+            self.max_workers,
+        )
+        _positive("worker_wait_s", self.worker_wait_s)
+        _labels("label_selector", self.label_selector)
+        _environment("runtime_env", self.runtime_env)
         _positive("trial_timeout_s", self.trial_timeout_s)
         every = self.mirror_interval_s
         _check(_is_number(every) and every > 0, "mirror_interval_s", "a number above 0", every)
@@ -332,6 +357,18 @@ def _amounts(name: str, got: Any) -> None:
         and all(isinstance(key, str) and _is_number(value) and value > 0 for key, value in got.items())
     )
     _check(right, name, "amounts above 0 by the names of Ray's resources, such as {'GPU': 1}", got)
+
+
+def _labels(name: str, got: Any) -> None:
+    right = got is None or (
+        isinstance(got, Mapping) and all(isinstance(part, str) and part for pair in got.items() for part in pair)
+    )
+    _check(right, name, "strings by the names of Ray's labels, such as {'market-type': 'on-demand'}", got)
+
+
+def _environment(name: str, got: Any) -> None:
+    right = got is None or (isinstance(got, Mapping) and all(isinstance(key, str) for key in got))
+    _check(right, name, "what `ray.init` takes as `runtime_env`, such as {'working_dir': '.'}", got)
 
 
 def _flag(name: str, got: Any) -> None:

@@ -26,8 +26,8 @@ from rbt_ray.search.scheduler_registry import scheduler_to_json
 from rbt_ray.simulate.metrics import METRIC_NAMES
 from rbt_ray.store.location import OWN_BUNDLE
 from rbt_ray.study.constraint_parser import parse_all
+from rbt_ray.study.limits import check_stop
 from rbt_ray.study.space import Space
-from rbt_ray.study.stop_rule import check_stop
 from rbt_ray.study.study import BundleId, PriorResult, Study
 from rbt_ray.study.windows import WindowPlan
 from rbt_ray.tuner.benchmark import study_benchmark

@@ -7,14 +7,13 @@ import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from rbt_ray.errors import StudyExistsError, StudyLockedError, StudyMismatchError
 from rbt_ray.store.location import StudyLocation
-from rbt_ray.store.storage import child, is_uri
 from rbt_ray.study.study import Study
 from rbt_ray.tuner.plan import StudyPlan, plan_restored
+from rbt_ray.tuner.storage_folder import study_path
 
 _NOT_COMPARED = {
     *("name", "objective", "space", "space_fingerprint", "accounting", "points_to_evaluate"),  # compared elsewhere
@@ -75,13 +74,8 @@ def _by_names(plan: StudyPlan) -> Iterator[StudyPlan]:
     name = plan.run_config.name or plan.study.name
     for number in itertools.count(2):
         study = replace(plan.study, name=f"{name}-{number}")
-        location = StudyLocation(_path(plan, study.name), plan.run_config.mirror_interval_s)
+        location = StudyLocation(study_path(plan.run_config, study.name), plan.run_config.mirror_interval_s)
         yield replace(plan, study=study, location=location)
-
-
-def _path(plan: StudyPlan, name: str) -> str | Path:
-    storage = plan.run_config.storage_path or "studies"
-    return child(str(storage), name) if is_uri(storage) else Path(storage) / name
 
 
 def _continued(plan: StudyPlan) -> StudyPlan:
@@ -98,7 +92,7 @@ def _continued(plan: StudyPlan) -> StudyPlan:
             f"`Tuner.restore({name!r}, objective)`, set `exist` to 'resume' or 'new', or choose another `name`."
         )
     restored = plan_restored(
-        _path(plan, plan.study.name),
+        study_path(plan.run_config, plan.study.name),
         plan.objective,
         plan.study.space,
         plan.search_alg,

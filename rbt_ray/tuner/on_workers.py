@@ -13,7 +13,7 @@ from rbt_ray.analysis.permutation import PermutationTest
 from rbt_ray.analysis.robustness import Robustness
 from rbt_ray.errors import StudyInterrupted
 from rbt_ray.store.table import TrialTable
-from rbt_ray.tuner.given_configs import evaluator
+from rbt_ray.tuner.nested import evaluator
 from rbt_ray.tuner.permutation import check_permutations, permutation_test
 from rbt_ray.tuner.robustness import Checks, Settings, StudyWorkers
 from rbt_ray.types import FloatArray

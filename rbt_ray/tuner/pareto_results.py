@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from rbt_ray.errors import NoResultError, SettingError
-from rbt_ray.hypervolume import by_evaluations
 from rbt_ray.nearest import nearest
+from rbt_ray.pareto import by_evaluations
 from rbt_ray.store.table import TrialTable
 from rbt_ray.study.study import Study
 from rbt_ray.types import FloatArray

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from rbt_ray.analysis.permutation import PermutationTest
-from rbt_ray.data.permute import permuted_bars
+from rbt_ray.data.surrogates import permuted_bars
 from rbt_ray.errors import SettingError
 from rbt_ray.store.table import TrialTable
 from rbt_ray.study.study import BundleId, Study

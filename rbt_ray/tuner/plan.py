@@ -17,7 +17,7 @@ from rbt_ray.search.registry import object_again, object_of
 from rbt_ray.store.continuation import extended, study_of, with_space
 from rbt_ray.store.journal import Extended, Journal
 from rbt_ray.store.location import StudyLocation
-from rbt_ray.store.storage import child, is_uri
+from rbt_ray.store.storage import is_uri
 from rbt_ray.study.limits import Limits
 from rbt_ray.study.space import Space
 from rbt_ray.study.study import Study
@@ -28,6 +28,7 @@ from rbt_ray.tuner.definition import define, reopen_bundle, resolve_bundle, spli
 from rbt_ray.tuner.extension import extension
 from rbt_ray.tuner.pools import backend_of, check_workers
 from rbt_ray.tuner.same_objective import require_same_objective
+from rbt_ray.tuner.storage_folder import lasting_path, print_if_moved, study_path
 
 if TYPE_CHECKING:
     from rbt_ray.data.bundle import Bundle
@@ -94,8 +95,8 @@ def plan_new(
         check_objective(objective, space, goal.metric, prices, reports=tune_config.fidelity == "reports")
     study = define(objective, space, prices, tune_config, run_config, constraints)
     check_constrained_metrics(objective, study.constrained_metrics)
-    storage = run_config.storage_path or "studies"
-    path = child(str(storage), study.name) if is_uri(storage) else Path(storage) / study.name
+    path = study_path(run_config, study.name)
+    print_if_moved(run_config.storage_path, path)
     return StudyPlan(
         objective=objective,
         study=study,
@@ -130,6 +131,7 @@ def plan_restored(
         accept_changes: as in `Tuner.restore`.
         limits: returns the limits to extend the study to; by default, those it has.
     """
+    path = lasting_path(path)
     location = StudyLocation(path, run_config.mirror_interval_s)
     folder = location.fetch()
     with closing(Journal(folder)) as journal:

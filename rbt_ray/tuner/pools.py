@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import json
 import os
 import sys
 from collections.abc import Iterator
@@ -21,13 +22,13 @@ def resolve(backend: str, address: str | None) -> str:
     """Returns the backend: for "auto", Ray if an address is given or this process is on a cluster, else local."""
     if backend != "auto":
         return backend
-    on_cluster = _is_connected() or any(
+    on_cluster = is_connected() or any(
         name in os.environ for name in ("RAY_ADDRESS", "RAY_JOB_ID", "RAY_JOB_CONFIG_JSON_ENV_VAR")
     )
     return "ray" if address is not None or on_cluster else "local"
 
 
-def _is_connected() -> bool:
+def is_connected() -> bool:
     """Returns whether this process is on a Ray cluster; a private Ray that an earlier study started does not count."""
     ray: Any = sys.modules.get("ray")
     runtime: Any = sys.modules.get("rbt_ray.pool.ray.runtime")
@@ -130,8 +131,13 @@ def _inherited(run_config: RunConfig) -> tuple[dict[str, str], bool]:
 def _key(run_config: RunConfig) -> tuple[object, ...]:
     """Returns the settings that a pool is kept by."""
     resources = tuple(sorted((run_config.resources_per_worker or {}).items()))
-    names = ("address", "num_workers", "num_cpus_per_worker", "recycle_after", "worker_memory_limit")
-    return backend_of(run_config), resources, *(getattr(run_config, name) for name in names)
+    labels = tuple(sorted((run_config.label_selector or {}).items()))
+    environment = json.dumps(run_config.runtime_env, sort_keys=True, default=repr)
+    names = (
+        *("address", "num_workers", "num_cpus_per_worker", "recycle_after", "worker_memory_limit"),
+        *("max_workers", "worker_wait_s"),
+    )
+    return backend_of(run_config), resources, labels, environment, *(getattr(run_config, name) for name in names)
 
 
 def shutdown() -> None:

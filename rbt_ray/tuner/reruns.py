@@ -10,7 +10,7 @@ from rbt_ray.analysis.permutation import PermutationTest
 from rbt_ray.analysis.robustness import Robustness
 from rbt_ray.errors import SettingError
 from rbt_ray.store.table import TrialTable
-from rbt_ray.tuner.near_configs import RADIUS, most_robust
+from rbt_ray.tuner.neighbours import RADIUS, most_robust
 from rbt_ray.types import FloatArray, Mode
 
 

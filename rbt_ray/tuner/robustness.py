@@ -20,13 +20,11 @@ from rbt_ray.objectives.out_of_sample import OutOfSample
 from rbt_ray.objectives.variants import CASE, SCALED, Change, variants_of
 from rbt_ray.pool.pool import Batch, Job, WorkerPool
 from rbt_ray.store.table import TrialTable
-from rbt_ray.study.neighbours import is_config, levels, moved, neighbours
 from rbt_ray.study.space import Space, grid_search
 from rbt_ray.study.trials import nested_seed, trial_seeds
 from rbt_ray.study.windows import Window
-from rbt_ray.tuner.given_configs import alone, evaluator, run
-from rbt_ray.tuner.near_configs import RADIUS, values_at
-from rbt_ray.tuner.nested import NestedStudies
+from rbt_ray.tuner.neighbours import RADIUS, is_config, levels, moved, neighbours, values_at
+from rbt_ray.tuner.nested import NestedStudies, alone, evaluator, run_configs
 from rbt_ray.types import FloatArray, is_integer, is_real
 
 _COSTS = (2.0, 5.0)
@@ -282,7 +280,7 @@ class Checks:
             max_reports=None,
         )
         points = space.grid(0, len(changes))
-        found = run(self.workers.nested, inner, objective, points, of=(study, self._point, changes))
+        found = run_configs(self.workers.nested, inner, objective, points, of=(study, self._point, changes))
         values = np.full(len(changes), np.nan)
         values[found.points[:, 0].astype(np.int64)] = found.numbers(study.metric)
         return values, found

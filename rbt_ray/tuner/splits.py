@@ -5,12 +5,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rbt_ray.block_sums import N_BLOCKS, block_ends
-from rbt_ray.data.calendar import Span, bar_on, first_day
+from rbt_ray.data.times import Span, bar_on, first_day
 from rbt_ray.errors import SettingError
 from rbt_ray.study.windows import Ranges, Window, WindowPlan, check_window, purged, ranges_of
 from rbt_ray.types import BoolArray, IntArray, is_integer
@@ -97,13 +98,14 @@ class WalkForward:
         train, test = Span.parse(str(self.train)), Span.parse(str(self.test))
         assert train is not None
         assert test is not None
-        begin = test.aligned_from(train.after(first_day(bundle)))
+        bar = partial(bar_on, bundle.index, bundle.tz)
+        begin = test.aligned_from(train.after(first_day(bundle.index, bundle.tz)))
         for number in itertools.count():
             day = test.after(begin, number)
-            start, stop = bar_on(bundle, day), bar_on(bundle, test.after(begin, number + 1))
+            start, stop = bar(day), bar(test.after(begin, number + 1))
             if start >= n_bars or (stop >= n_bars and n_bars - start < self.min_bars and number):
                 return
-            yield bar_on(bundle, train.after(day, -1)), start, min(stop, n_bars)
+            yield bar(train.after(day, -1)), start, min(stop, n_bars)
 
     def __repr__(self) -> str:
         return _short_repr(self, "train", "test")

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rbt_ray.engine import loop
 from rbt_ray.engine.dispatcher import Dispatcher
+from rbt_ray.engine.frontier import idle_note
 from rbt_ray.engine.journal_retry import JournalRetry
 from rbt_ray.engine.progress import Progress
 from rbt_ray.engine.stop_conditions import Interrupt, StopConditions, interrupt_on_signals
-from rbt_ray.engine.window import idle_note
 from rbt_ray.errors import (
     PricesChangedError,
     SettingError,
@@ -47,6 +47,7 @@ from rbt_ray.tuner.plan import StudyPlan, plan_new, plan_restored
 from rbt_ray.tuner.pools import backend_of, pool_for, shutdown
 from rbt_ray.tuner.progress import Callbacks, show_progress
 from rbt_ray.tuner.result_grid import ResultGrid
+from rbt_ray.tuner.results_home import announced
 from rbt_ray.tuner.robustness import StudyWorkers
 from rbt_ray.tuner.same_objective import (
     changed_parts,
@@ -199,7 +200,8 @@ class Tuner:
                 self._use(plan)
             if self._is_done():  # another driver of the same study was faster
                 return self._results()
-            with interrupt_on_signals() as interrupt, self._pool() as pool:
+            home = announced(plan.run_config, self._location)
+            with interrupt_on_signals() as interrupt, self._pool() as pool, home:
                 reason = self._run(pool, interrupt)
         results = self._results()
         name = self._location.display_name

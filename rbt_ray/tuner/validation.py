@@ -7,14 +7,14 @@ within the study's folder. A search that learns runs again in each window, as a 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from threading import Event
 from typing import Any, cast
 
 import numpy as np
 
-from rbt_ray.block_sums import N_BLOCKS, block_ends
+from rbt_ray.block_sums import N_BLOCKS, OF_GROWTH, BlockRows, block_ends
 from rbt_ray.data.fidelity import share_of
 from rbt_ray.engine.review import batch_numbers, run_alone
 from rbt_ray.objectives.fingerprint.own_code import Source
@@ -28,9 +28,9 @@ from rbt_ray.store.journal import Validated
 from rbt_ray.store.table import TrialTable
 from rbt_ray.study.study import Study
 from rbt_ray.study.trials import nested_seed
-from rbt_ray.study.windows import Window, sharpes_of_windows
+from rbt_ray.study.windows import Ranges, Window, bars_of, growth_of_windows, sharpes_of_windows
 from rbt_ray.tuner.nested import NestedStudies
-from rbt_ray.types import COMPLETED, Config, FloatArray
+from rbt_ray.types import COMPLETED, Config, FloatArray, IntArray
 
 FOLDER = "validation"
 """The folder, in a study's, of the studies that its validation runs."""
@@ -98,23 +98,24 @@ class Validation:
     def _choose_by_sums(self, table: TrialTable) -> list[Choice | None] | None:
         """Returns the best of the study's configs in each window by the block sums of its trials.
 
-        None if these do not suffice: other metrics than the Sharpe ratio, windows that do not end with blocks, or trials
-        without block sums need an evaluation.
+        None if these do not suffice: other metrics than the Sharpe ratio and returns, windows that do not end with blocks,
+        or trials without block sums need an evaluation.
         """
         study, recorded = self.study, table.outcomes.block_sums
         assert study.validation is not None
         assert study.bundle is not None
         n_completed = int((table.outcomes.status == COMPLETED).sum())
-        if recorded is None or len(recorded) < n_completed or study.metric != "sharpe" or study.validation.min_trades:
+        if recorded is None or len(recorded) < n_completed or study.validation.min_trades:
             return None
         ends = block_ends(study.bundle.train_bars)
         ranges = [window.train for window in self.windows]
         if not {edge for one in ranges for pair in one for edge in pair} <= {0, *ends.tolist()}:
             return None
-        sums, squares, _ = recorded.values.reshape(len(recorded), 3, N_BLOCKS).swapaxes(0, 1)
-        year = math.sqrt(self.nested.bundle.periods_per_year)
+        found = _on_blocks(study.metric, recorded, ends, ranges, self.nested.bundle.periods_per_year)
+        if found is None:
+            return None
         values = np.full((len(ranges), len(table)), np.nan)
-        values[:, recorded.rows] = sharpes_of_windows(sums, squares, ends, ranges) * year
+        values[:, recorded.rows] = found
         return [self._best_of(table, one, study.seed) for one in values]
 
     def _choose_again(self, table: TrialTable) -> list[Choice | None] | None:
@@ -262,6 +263,24 @@ class Validation:
         if not len(loss) or np.isinf(loss[row]):
             return None
         return Choice(int(table.trials[row]), table.points[row], float(values[row]), seed)
+
+
+def _on_blocks(
+    metric: str, recorded: BlockRows, ends: IntArray, ranges: Sequence[Ranges], periods_per_year: float
+) -> FloatArray | None:
+    """Returns a metric ``(n_windows, n_rows)`` from block sums; None if it does not follow from them."""
+    if metric == "sharpe":
+        sums, squares = recorded.values[:, :N_BLOCKS], recorded.values[:, N_BLOCKS : 2 * N_BLOCKS]
+        return sharpes_of_windows(sums, squares, ends, ranges) * math.sqrt(periods_per_year)
+    if metric not in OF_GROWTH or recorded.growth is None:
+        return None
+    equity = growth_of_windows(recorded.growth, ends, ranges)
+    if metric == "total_return":
+        return equity - 1.0
+    n_bars = np.array([[len(bars_of(one))] for one in ranges])
+    with np.errstate(invalid="ignore"):  # an equity below 0 has no root
+        found: FloatArray = equity ** (periods_per_year / n_bars) - 1.0
+    return found
 
 
 def _as_test(answer: Answer | str) -> OutOfSample:

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from rbt_ray.analysis import verdict as module
-from rbt_ray.analysis.checks import Check, luck_sentence
-from rbt_ray.analysis.disagreements import disagreements
+from rbt_ray.analysis.checks import Check, disagreements, luck_sentence
 from rbt_ray.analysis.evidence import Moments
 from rbt_ray.analysis.luck import LuckTest
 from rbt_ray.analysis.verdict import VerdictInputs, judge

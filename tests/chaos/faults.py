@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import psutil
 
-from rbt_ray.store.flush_marker import FlushMarker
+from rbt_ray.store.flusher import FlushMarker
 from tests.chaos.study import ChaosError, Study
 
 Fault = Callable[[Study, np.random.Generator], bool]

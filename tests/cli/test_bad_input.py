@@ -32,6 +32,18 @@ STUDIES = {
         r"unknown key `num_sample` in \[search\].*'num_samples'",
     ),
     "unknown key in run": (toml(extra="[run]\nworkers = 2"), r"unknown key `workers` in \[run\].*'num_workers'"),
+    "a key of the file in run": (
+        toml(extra='[run]\nname = "a"'),
+        r"unknown key `name` in \[run\]; it belongs at the top of the file",
+    ),
+    "a key of search in run": (
+        toml(extra="[run]\nnum_samples = 9"),
+        r"`num_samples` in \[run\]; it belongs in \[search\]",
+    ),
+    "a key of search in the file": (
+        toml('bundle = "sample"', "num_samples = 9"),
+        r"`num_samples`; it belongs in \[search\]",
+    ),
     "no such setting of bohb": (
         toml(extra="search_alg = { bohb = { modle = 'tpe' } }"),
         r"`search.search_alg`: bohb has no setting 'modle'.*'model'",

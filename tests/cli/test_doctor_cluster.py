@@ -25,7 +25,7 @@ def ray_without_token():
         address = next(line for line in process.stdout if ":" in line and " " not in line.strip())
         yield address.strip(), env
     finally:
-        process.communicate(timeout=60)
+        process.communicate(timeout=120)
 
 
 def examine(address, env, *words):

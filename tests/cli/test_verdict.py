@@ -11,6 +11,7 @@ import pytest
 
 import rbt_ray as rbt
 from rbt_ray.cli import tables
+from rbt_ray.cli.main import run_command
 from rbt_ray.tuner.result_grid import ResultGrid
 
 STUDY = """
@@ -57,10 +58,22 @@ def said(text):
 WORDS = ("HOLDS UP SO FAR", "NOT SHOWN", "LUCK EXPLAINS IT", "TOO LITTLE TO SAY")
 
 
-def test_a_run_and_show_print_the_same_word_and_sentence(ran):
+@pytest.fixture
+def show(ran, monkeypatch, capsys):
+    """Shows the study again in this process; returns what is printed."""
+
+    def shown(*words, columns=200):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        assert run_command(["show", str(ran[0] / "studies" / "study"), *words]) == 0
+        return capsys.readouterr().out
+
+    return shown
+
+
+def test_a_run_and_show_print_the_same_word_and_sentence(ran, show):
     folder, printed = ran
     verdict = ResultGrid(folder / "studies" / "study").verdict()
-    narrow = said(command(folder, "show", "studies/study", columns=60))
+    narrow = said(show(columns=60))
     assert " ".join(said(printed)) == " ".join(narrow) == f"{verdict.word}. {verdict.sentence}"
     assert len(narrow) > len(said(printed)) > 0
     assert max(len(line) for line in narrow) <= 60
@@ -68,9 +81,9 @@ def test_a_run_and_show_print_the_same_word_and_sentence(ran):
     assert rows.index(said(printed)[0]) > next(number for number, line in enumerate(rows) if line.startswith(" 1 "))
 
 
-def test_json_has_the_verdict(ran):
+def test_json_has_the_verdict(ran, show):
     folder, _ = ran
-    found = json.loads(command(folder, "show", "studies/study", "--json"))["verdict"]
+    found = json.loads(show("--json"))["verdict"]
     assert found == ResultGrid(folder / "studies" / "study").verdict().to_dict()
     assert found["word"] in WORDS
     assert [check["name"] for check in found["checks"]] == ["beats luck", "ranking carries over", "unseen bars"]

@@ -45,11 +45,13 @@ class RayCluster:
     Args:
         lan: where its hosts are made.
         dashboard: whether the head runs one.
+        head_cpus: processors of the head.
     """
 
-    def __init__(self, lan: Lan, *, dashboard: bool = False) -> None:
+    def __init__(self, lan: Lan, *, dashboard: bool = False, head_cpus: int = 1) -> None:
         self._lan = lan
         self._dashboard = dashboard
+        self._head_cpus = head_cpus
         self.token = secrets.token_hex(32)
         self.head = self.start_head()
 
@@ -68,7 +70,7 @@ class RayCluster:
         host = self._lan.add()
         words = ["--head", f"--port={GCS_PORT}", f"--include-dashboard={self._dashboard}", "--dashboard-host=127.0.0.1"]
         env = settings("head_start_ray_commands", "--head")
-        self._start(host, [PYTHON, "-m", "rbt_ray.pool.loopback_ray"], [*words, "--num-cpus=1"], env)
+        self._start(host, [PYTHON, "-m", "rbt_ray.pool.loopback_ray"], [*words, f"--num-cpus={self._head_cpus}"], env)
         self.head = host
         return host
 

@@ -78,6 +78,11 @@ class Driver:
     def running(self) -> bool:
         return self._process.poll() is None
 
+    @property
+    def said(self) -> str:
+        """What it has printed so far."""
+        return self._out.read_text() + self._err.read_text()
+
     def kill(self) -> None:
         """Kills the command itself with kill -9, and not `nsenter`, which waits for it."""
         for child in psutil.Process(self._process.pid).children():
@@ -151,10 +156,18 @@ class Study:
         """Returns the host's workers that have started a trial."""
         return {one.pid for one in self.begun() if one.host == host.name}
 
-    def run(self, host: Host, env: Mapping[str, str], *, address: str = "auto", bundle: str = "fx") -> Driver:
-        """Starts the study."""
-        (self.folder / "study.toml").write_text(_STUDY.format(bundle=bundle))
-        words = [RBT_RAY, "run", "study.toml", "--json", "--backend", "ray", "--address", address]
+    def run(
+        self,
+        host: Host,
+        env: Mapping[str, str],
+        *options: str,
+        address: str = "auto",
+        bundle: str = "fx",
+        settings: str = "",
+    ) -> Driver:
+        """Starts the study, with further options of `rbt-ray run` and lines of the table [run]."""
+        (self.folder / "study.toml").write_text(f"{_STUDY.format(bundle=bundle)}[run]\n{settings}\n")
+        words = [RBT_RAY, "run", "study.toml", "--json", "--backend", "ray", "--address", address, *options]
         return Driver(host, words, self.folder, env)
 
     def resume(self, host: Host, env: Mapping[str, str]) -> Driver:

@@ -137,8 +137,13 @@ def test_the_cluster_is_as_safe_as_the_readme_says(laptop):
 
 
 def test_a_study_is_submitted_shown_resumed_and_downloaded(laptop, expected):
-    assert SUMMARY in laptop.type(SUBMIT)
+    said = laptop.type(SUBMIT)
+    assert SUMMARY in said
     assert hash_shown(laptop) == expected
+    lines = re.findall(r"rbt-ray: the study is stored in \S+ on \S+: `(ray rsync-down .*)` fetches it", said)
+    assert len(lines) == 2  # at its start and at its end
+    laptop.type(lines[0].replace("CLUSTER.yaml", "cluster/on-prem.yaml"))
+    assert laptop.begin([RBT_RAY, "show", "pullback", "--json"]).result()["table_hash"] == expected
     assert SUMMARY in laptop.type(RESUME)
     laptop.type(FETCH)
     here = laptop.begin([RBT_RAY, "show", "studies/pullback", "--json"]).result()
@@ -152,6 +157,21 @@ def test_a_job_brings_its_module_along_and_leaves_its_study_at_home(laptop, expe
         assert "succeeded" in laptop.type(JOB)
         assert "SUCCEEDED" in laptop.type(JOBS)
     assert hash_shown(laptop) == expected
+
+
+def test_a_job_outlives_its_client_and_the_connection(laptop, expected):
+    laptop.servers[0].run(["rm", "-rf", HOME / "studies"])
+    with laptop.tunnel(DASHBOARD, 8265):
+        client = laptop.begin(["bash", "-c", f"exec {JOB}"])
+        wait_for(lambda: "submitted successfully" in client.said)
+        client.kill()
+    words = [RBT_RAY, "show", HOME / "studies/pullback", "--json"]
+
+    def is_done():
+        done = laptop.servers[0].run(words, check=False)
+        return done.returncode == 0 and json.loads(done.stdout)["table_hash"] == expected
+
+    wait_for(is_done, seconds=120)
 
 
 def test_a_script_of_ones_own_drives_the_cluster_through_a_ray_client(laptop, tmp_path):

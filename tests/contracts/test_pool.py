@@ -214,7 +214,7 @@ def test_a_worker_that_died_idle_costs_no_batch(pool):
     processes = [psutil.Process(pid) for pid in pool.pids()]
     for process in processes:
         process.kill()
-    psutil.wait_procs(processes, timeout=10)
+    psutil.wait_procs(processes, timeout=120)
     for number in (2, 3):
         pool.submit(batch(number, job, points(2)))
     assert all(answer.lost is None for answer in collect(pool, 2).values())
@@ -323,7 +323,7 @@ def test_close_leaves_no_worker(start_another):
     workers = [psutil.Process(pid) for pid in closed.pids()]
     assert len(workers) == 2
     closed.close()
-    assert psutil.wait_procs(workers, timeout=10)[1] == []
+    assert psutil.wait_procs(workers, timeout=120)[1] == []
 
 
 def test_numerical_libraries_use_one_thread_and_ctrl_c_is_the_drivers_to_decide(pool):

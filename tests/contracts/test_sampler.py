@@ -100,7 +100,7 @@ def play(sampler, space, n, n_open=4):
 
 @each_in(SPACES)
 def test_points_are_allowed_canonical_and_new(make, space):
-    points = np.array(play(make(space), space, 40))
+    points = np.array(play(make(space), space, 30))
     assert points.dtype == np.float64
     assert space.allowed(points).all()
     np.testing.assert_array_equal(space.canonical(points), points)
@@ -120,7 +120,7 @@ def test_a_finite_space_is_used_up_and_then_there_is_none(make, space):
 
 @each_in(SPACES)
 def test_the_same_events_give_the_same_points(make, space):
-    first, second = (play(make(space, seed=3), space, 30) for _ in range(2))
+    first, second = (play(make(space, seed=3), space, 24) for _ in range(2))
     np.testing.assert_array_equal(first, second)
 
 
@@ -129,10 +129,10 @@ def test_numbers_may_be_numpys(make):
     points = []
     for number in (float, np.float64):
         sampler = make(MIXED, seed=1)
-        for _ in range(20):
+        for _ in range(16):
             points.append(sampler.sample())
             sampler.learn(points[-1], number(1.0), number(loss_of(MIXED, points[-1])))
-    np.testing.assert_array_equal(points[:20], points[20:])
+    np.testing.assert_array_equal(points[:16], points[16:])
 
 
 @each
@@ -144,10 +144,10 @@ def test_seeds_differ(make):
 def test_numpys_global_random_state_is_left_alone_and_does_not_matter(make):
     np.random.seed(1)
     before = np.random.get_state()[1].copy()
-    first = play(make(MIXED), MIXED, 25)
+    first = play(make(MIXED), MIXED, 18)
     np.testing.assert_array_equal(np.random.get_state()[1], before)
     np.random.seed(2)
-    np.testing.assert_array_equal(play(make(MIXED), MIXED, 25), first)
+    np.testing.assert_array_equal(play(make(MIXED), MIXED, 18), first)
 
 
 @each

@@ -20,7 +20,7 @@ import numpy as np
 
 from rbt_ray.errors import RbtError
 from rbt_ray.store import journal_file
-from rbt_ray.store.flush_marker import FlushMarker
+from rbt_ray.store.flusher import FlushMarker
 from rbt_ray.store.journal import Journal
 from rbt_ray.store.journal_file import RawEvents
 from tests.crash import study

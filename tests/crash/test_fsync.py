@@ -14,7 +14,7 @@ import pytest
 from rbt_ray.engine.journal_retry import JournalRetry
 from rbt_ray.errors import JournalBlockedError
 from rbt_ray.private_files import DRAFT_PREFIX
-from rbt_ray.store.flush_marker import FlushMarker
+from rbt_ray.store.flusher import FlushMarker
 from rbt_ray.store.journal import Journal
 from rbt_ray.store.journal_file import FILE_NAME
 from tests.crash import shim
@@ -25,7 +25,7 @@ PRELUDE = """
 import json, os, sys
 from pathlib import Path
 from rbt_ray.errors import JournalError
-from rbt_ray.store.flush_marker import FlushMarker
+from rbt_ray.store.flusher import FlushMarker
 from rbt_ray.store.journal import Asked, Journal
 from tests.crash import shim, study
 folder = Path(sys.argv[1])
@@ -63,12 +63,22 @@ def run(library, folder, code):
     return done.returncode, done.stdout, done.stderr
 
 
-@pytest.mark.parametrize("first", [1, 2])
-def test_a_study_whose_log_never_reaches_the_disk_ends_with_a_sentence_and_is_resumed(library, tmp_path, first):
-    study = "study.make_quick()\n{}\nsys.exit(study.run(folder))"
-    code, table_hash, _ = run(library, tmp_path / "right", study.format(""))
+STUDY = "study.make_quick()\n{}\nsys.exit(study.run(folder))"
+
+
+@pytest.fixture(scope="module")
+def undisturbed(library, tmp_path_factory):
+    """What a study prints whose log reaches the disk: the hash of its table."""
+    code, table_hash, _ = run(library, tmp_path_factory.mktemp("right"), STUDY.format(""))
     assert code == 0
-    code, out, said = run(library, tmp_path / "wrong", study.format(f"library.shim_fail_log({first}, 5, 1)"))
+    return table_hash
+
+
+@pytest.mark.parametrize("first", [1, 2])
+def test_a_study_whose_log_never_reaches_the_disk_ends_with_a_sentence_and_is_resumed(
+    library, tmp_path, undisturbed, first
+):
+    code, out, said = run(library, tmp_path / "wrong", STUDY.format(f"library.shim_fail_log({first}, 5, 1)"))
     assert (code, out) == (1, "")
     assert "Traceback" not in said
     assert said.count("the study pauses: ") == 1
@@ -76,7 +86,7 @@ def test_a_study_whose_log_never_reaches_the_disk_ends_with_a_sentence_and_is_re
     if first == 2:  # the first is of the log's head, by SQLite
         log = tmp_path / "wrong" / "study" / f"{FILE_NAME}-wal"
         assert f"the disk does not store the data written to {log} (fsync: Input/output error). A power cut" in said
-    assert run(library, tmp_path / "wrong", study.format(""))[:2] == (0, table_hash)
+    assert run(library, tmp_path / "wrong", STUDY.format(""))[:2] == (0, undisturbed)
 
 
 def test_what_was_written_before_a_failed_flush_is_written_again_before_it_is_certified(library, tmp_path):

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rbt_ray as rbt
-from rbt_ray.data.noise import noisy_prices
+from rbt_ray.data.surrogates import noisy_prices
 
 
 def bundle_of(n_bars=300, *, seed=0, holes=0.0, fields=("open", "high", "low", "close", "volume")):

@@ -76,7 +76,7 @@ def test_a_write_to_the_arrays_or_past_their_ends_kills_the_process():
     script = "from tests.data.test_read_only_pages import stray_writes; stray_writes()"
     command = [sys.executable, "-c", script]
     done = subprocess.run(
-        command, capture_output=True, text=True, timeout=60, cwd=Path(__file__).parents[2], check=True
+        command, capture_output=True, text=True, timeout=120, cwd=Path(__file__).parents[2], check=True
     )
     found = [line.split() for line in done.stdout.splitlines()]
     assert len(found) == 14

@@ -45,27 +45,26 @@ def equities():
     symbols with the cash there is.
     """
     opens, closes = frames()
-    means = np.stack([closes.rolling(window).mean().to_numpy() for window in range(5, 300)], axis=1)
-    fast, slow = np.array(PAIRS).T - 5
+    means = np.stack([closes.rolling(window).mean().to_numpy() for window in range(5, 300)], axis=2)
     n_symbols, priced = closes.shape[1], closes.notna().to_numpy()
     opens, closes = opens.fillna(1.0).to_numpy(), closes.fillna(1.0).to_numpy()
     cash = np.ones(len(PAIRS))
-    units, held = np.zeros((len(PAIRS), n_symbols)), np.zeros((len(PAIRS), n_symbols), bool)
+    units, held = np.zeros((n_symbols, len(PAIRS))), np.zeros((n_symbols, len(PAIRS)), bool)
     equity = np.ones((len(closes), len(PAIRS)))
     for bar in range(1, len(closes)):
-        mean = means[bar - 1]
-        wanted = (mean[fast] > mean[slow] * (1 + 1e-9)) & priced[bar - 1] & priced[bar]
-        value = cash + units @ opens[bar]
-        sold = held & ~wanted
-        cash += (units * sold) @ opens[bar] * (1 - COST)
-        units[sold] = 0.0
-        for symbol in np.flatnonzero((wanted & ~held).any(axis=0)):
-            bought = (wanted & ~held)[:, symbol]
-            money = np.minimum(value / n_symbols, cash / (1 + COST)) * bought
+        fast, slow = means[bar - 1, :, :45, None], means[bar - 1, :, None, 45:]
+        wanted = (fast > slow * (1 + 1e-9)).reshape(n_symbols, -1) & (priced[bar - 1] & priced[bar])[:, None]
+        value = cash + opens[bar] @ units
+        sold, bought = held & ~wanted, wanted & ~held
+        for symbol in np.flatnonzero(sold.any(axis=1)):
+            cash += units[symbol] * sold[symbol] * opens[bar, symbol] * (1 - COST)
+            units[symbol, sold[symbol]] = 0.0
+        for symbol in np.flatnonzero(bought.any(axis=1)):
+            money = np.minimum(value / n_symbols, cash / (1 + COST)) * bought[symbol]
             cash -= money * (1 + COST)
-            units[bought, symbol] = money[bought] / opens[bar, symbol]
+            units[symbol, bought[symbol]] = money[bought[symbol]] / opens[bar, symbol]
         held = wanted
-        equity[bar] = cash + units @ closes[bar]
+        equity[bar] = cash + closes[bar] @ units
     return equity
 
 

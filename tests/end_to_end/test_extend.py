@@ -45,8 +45,14 @@ def extended(path, n, objective=plane, workers=2, **settings):
     return rbt.Tuner.restore(path, objective, num_samples=n, run_config=run)
 
 
-@pytest.mark.parametrize("workers", [1, 2, 4])
-@pytest.mark.parametrize("search", ["random", "sobol", "grid"])
+@pytest.mark.parametrize(
+    ("search", "workers"),
+    [
+        pytest.param(search, workers, marks=[pytest.mark.slow] * (workers != usual))
+        for search, usual in {"random": 4, "sobol": 1, "grid": 2}.items()
+        for workers in (1, 2, 4)
+    ],
+)
 def test_a_search_that_does_not_learn_gives_the_table_asked_for_at_once(tmp_path, search, workers):
     draw = random.Random(f"{search}{workers}")
     few, more, most = sorted(draw.sample(range(1, 120), 3))
@@ -73,7 +79,7 @@ KINDS = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_search_that_learns_continues_by_one_rule_for_any_workers(tmp_path, kind):
     tables = set()
-    for workers in (1, 2, 4):
+    for workers in (1, 4):
         name = f"{kind}-{workers}"
         before = tuner(tmp_path, name, num_samples=30, workers=workers, **KINDS[kind]).fit()
         first = before.table_hash(), len(before)

@@ -45,7 +45,8 @@ def results(request, tmp_path_factory):
             storage_path=tmp_path_factory.mktemp("studies"),
             backend=request.param,
             num_workers=2,
-            trial_timeout_s=3.0,  # long enough to reach the memory limit on a machine that is busy
+            # Long enough to reach the memory limit on a machine that is busy, and for Ray to report a process that has ended.
+            trial_timeout_s=3.0 if request.param == "local" else 20.0,
             worker_memory_limit=400 * 2**20,
             verbose=0,
         ),

@@ -94,7 +94,7 @@ def whole(tmp_path_factory):
 def test_driver_killed_and_its_disk_lost(place, whole, monkeypatch, capsys, after):
     uri = f"file://{place}/two"
     driver = start(place, "second", "study.py", "run", uri)
-    end = time.monotonic() + 60
+    end = time.monotonic() + 120
     while mirrored(f"{uri}/mine") < after:
         assert time.monotonic() < end, driver.communicate()
         time.sleep(0.01)

@@ -59,9 +59,23 @@ def named(algorithm):
     return "-".join(str(value) for value in algorithm.values())
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The study of an algorithm with one worker, which is run once for all tests."""
+    studies = {}
+
+    def of(algorithm):
+        name = named(algorithm)
+        if name not in studies:
+            studies[name] = fit(crossover, tmp_path_factory.mktemp("whole"), workers=1, **algorithm)
+        return studies[name]
+
+    return of
+
+
 @pytest.mark.parametrize("algorithm", ALGORITHMS, ids=named)
-def test_one_worker_and_three_give_the_same_table(tmp_path, algorithm):
-    one = fit(crossover, tmp_path, "one", workers=1, **algorithm)
+def test_one_worker_and_three_give_the_same_table(tmp_path, whole, algorithm):
+    one = whole(algorithm)
     three = fit(crossover, tmp_path, "three", workers=3, **algorithm)
     assert one.table_hash() == three.table_hash()
     assert one.notes == three.notes
@@ -82,7 +96,7 @@ def test_one_worker_and_three_give_the_same_table(tmp_path, algorithm):
     ids=named,
 )
 @pytest.mark.parametrize("stops", [(13,), pytest.param((0, 31), marks=pytest.mark.slow)], ids=["once", "twice"])
-def test_stopped_anywhere_it_ends_in_the_same_table(tmp_path, algorithm, stops):
+def test_stopped_anywhere_it_ends_in_the_same_table(tmp_path, whole, algorithm, stops):
     class StopAt:
         def __init__(self, trial):
             self.trial = trial
@@ -91,14 +105,13 @@ def test_stopped_anywhere_it_ends_in_the_same_table(tmp_path, algorithm, stops):
             if result.trial_id == self.trial:
                 raise InterruptedError
 
-    whole = fit(crossover, tmp_path, "whole", **algorithm)
     for stop in stops:
         with pytest.raises(InterruptedError):
             fit(crossover, tmp_path, f"at{stop}", callbacks=[StopAt(stop)], **algorithm)
         run_config = rbt.RunConfig(num_workers=2, recheck=0, verbose=0)
         resumed = rbt.Tuner.restore(tmp_path / f"at{stop}", crossover, run_config=run_config).fit()
-        assert resumed.table_hash() == whole.table_hash()
-        assert resumed.notes == whole.notes
+        assert resumed.table_hash() == whole(algorithm).table_hash()
+        assert resumed.notes == whole(algorithm).notes
 
 
 def test_a_study_of_one_open_trial_at_a_time_resumes(tmp_path):

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import rbt_ray as rbt
-from rbt_ray.data.permute import permuted_bars
+from rbt_ray.data.surrogates import permuted_bars
 from rbt_ray.errors import SettingError
 from rbt_ray.store.journal_file import FILE_NAME
 from rbt_ray.store.location import OWN_BUNDLE

@@ -16,13 +16,13 @@ import pytest
 
 import rbt_ray as rbt
 from rbt_ray.block_sums import BlockSums, block_lengths
-from rbt_ray.data.benchmark import hold_returns
 from rbt_ray.engine.audit import audit_size
 from rbt_ray.errors import NoResultError, SettingError
 from rbt_ray.objectives import sma_cross
 from rbt_ray.search.random_draws import RandomSearch
 from rbt_ray.store.journal import Journal
 from rbt_ray.study.draw import AUDIT_FIRST, CAP, is_drawn
+from rbt_ray.tuner.benchmark import hold_returns
 from rbt_ray.tuner.result_grid import ResultGrid
 
 SPACE = {"fast": rbt.randint(2, 40), "slow": rbt.randint(20, 90)}
@@ -88,9 +88,9 @@ def test_the_same_bits_on_any_workers_and_batches(tmp_path, bundle, objective, s
         recorded(
             fit(tmp_path, f"w{n}-{most}", bundle, objective, run={"num_workers": n, "recycle_after": most}, **settings)
         )
-        for n, most in [(1, None), (2, None), (4, None), (2, 40)]
+        for n, most in [(1, None), (4, None), (2, 40)]
     ]
-    assert found.count(found[0]) == 4
+    assert found.count(found[0]) == 3
 
 
 @pytest.mark.slow
@@ -240,7 +240,7 @@ def test_kill_9_during_the_audit_then_resume(tmp_path):
         log, study = folder / "ran.log", folder / "studies" / "study"
         driver = command(folder, "run", "study.toml", "--workers", "2")
         if name == "killed":
-            end = time.monotonic() + 60
+            end = time.monotonic() + 120
             while not (study / "journal.sqlite").exists() or not _n_audited(study):
                 assert time.monotonic() < end, "waited in vain"
                 time.sleep(0.01)

@@ -9,7 +9,7 @@ import pytest
 
 import rbt_ray as rbt
 from rbt_ray.data.bundle import with_fields
-from rbt_ray.data.noise import noisy_prices
+from rbt_ray.data.surrogates import noisy_prices
 from rbt_ray.errors import SettingError
 from rbt_ray.simulate.metric_kernel import metrics_of
 from rbt_ray.store.journal_file import FILE_NAME

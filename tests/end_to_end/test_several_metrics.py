@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 import rbt_ray as rbt
+from rbt_ray.cli.main import run_command
 from rbt_ray.errors import JournalError, NoResultError, SettingError
-from rbt_ray.hypervolume import hypervolume
+from rbt_ray.pareto import hypervolume
 from rbt_ray.store.journal import Journal
 from rbt_ray.study.study import Study
 from rbt_ray.tuner.result_grid import ResultGrid
@@ -63,7 +64,7 @@ def run(folder, *words):
     )
 
 
-def test_the_examples_of_the_page_run(tmp_path):
+def test_the_examples_of_the_page_run(tmp_path, capsys):
     [example] = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     [study] = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
     (tmp_path / "example.py").write_text(example)
@@ -81,7 +82,8 @@ def test_the_examples_of_the_page_run(tmp_path):
     assert f"Pareto front of sharpe (max), max_drawdown (max): {len(front)} trials" in " ".join(shown.stdout.split())
     assert "The Pareto front" in next(tmp_path.glob("studies/study/report.html")).read_text()
     [folder] = tmp_path.glob("studies/study")
-    found = json.loads(run(tmp_path, "-m", "rbt_ray.cli", "show", str(folder), "--json").stdout)
+    assert run_command(["show", str(folder), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
     assert found["best"] is None
     assert found["n_front"] == len(found["top"]) == len(front)
 
@@ -143,7 +145,7 @@ SCHEDULED = ["hyperband", "asha", rbt.ASHA(kind="stopping"), "median", "successi
 @pytest.mark.parametrize("scheduler", SCHEDULED, ids=str)
 def test_the_table_does_not_depend_on_the_number_of_workers(tmp_path, scheduler):
     some = {"scheduler": scheduler, "bundle": "sample", "objective": curve_on_bars, "search_alg": "bohb"}
-    tables = [fit(tmp_path, name=f"w{workers}", workers=workers, **some) for workers in (1, 2, 4)]
+    tables = [fit(tmp_path, name=f"w{workers}", workers=workers, **some) for workers in (1, 3)]
     assert len({results.table_hash() for results in tables}) == 1
     assert (tables[0].table.fidelity < 1).any()
     assert tables[0].pareto_front()

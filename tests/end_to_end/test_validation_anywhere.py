@@ -71,7 +71,7 @@ def test_a_validation_continues_from_a_mirror_after_its_disk_is_lost(tmp_path, m
     log.unlink()
 
     driver = start("second", "run", uri, "s", search_alg)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while not log.exists() or len(log.read_text().splitlines()) < 0.6 * n_calls:
         assert driver.poll() is None, "it ended before it was killed"
         assert time.monotonic() < deadline

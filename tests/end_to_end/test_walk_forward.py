@@ -100,8 +100,20 @@ VALIDATIONS = [
 ]
 
 
-@pytest.mark.parametrize("validation", VALIDATIONS, ids=repr)
-@pytest.mark.parametrize("objective", [crossing, batched, returned, BUILT_IN], ids=["config", "batch", "dict", "sweep"])
+KINDS = {"config": crossing, "batch": batched, "dict": returned, "sweep": BUILT_IN}
+
+
+@pytest.mark.parametrize(
+    ("objective", "validation"),
+    [
+        # By default every kind of objective and every validation: one in two of all pairs, as on a chessboard.
+        pytest.param(
+            KINDS[kind], validation, id=f"{kind}-{validation!r}", marks=[pytest.mark.slow] * ((row + column) % 2)
+        )
+        for row, kind in enumerate(KINDS)
+        for column, validation in enumerate(VALIDATIONS)
+    ],
+)
 def test_a_loop_in_pandas_over_the_windows_gives_the_same_results(tmp_path, objective, validation):
     found = run(tmp_path, objective, validation).walk_forward()
     expected = list(loop(found.windows))
@@ -200,8 +212,8 @@ def test_prices_after_any_bar_change_no_bit_of_a_choice_made_before(tmp_path, se
 )
 def test_the_result_is_the_same_for_any_number_of_workers(tmp_path, tune):
     validation = rbt.WalkForward(9, 3, gap=1)
-    one, two, four = (answers(run(tmp_path, crossing, validation, name=f"s{n}", workers=n, **tune)) for n in (1, 2, 4))
-    assert one == two == four
+    one, four = (answers(run(tmp_path, crossing, validation, name=f"s{n}", workers=n, **tune)) for n in (1, 4))
+    assert one == four
 
 
 def answers(results):
@@ -382,7 +394,7 @@ def test_a_validation_that_was_killed_continues_and_has_the_same_result(tmp_path
     log.unlink()
 
     killed = start("run", str(tmp_path), "s", search_alg)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while not log.exists() or len(log.read_text().splitlines()) < 0.6 * n_calls:
         assert killed.poll() is None, "it ended before it was killed"
         assert time.monotonic() < deadline

@@ -95,7 +95,7 @@ def simulate(folder, study, search, n_workers, *, faults=None, seconds=(0.01,), 
         return table_of(journal.read(), study), pool, clock
 
 
-@pytest.mark.parametrize(("search", "n"), [("random", 600), ("hill", 400)])
+@pytest.mark.parametrize(("search", "n"), [("random", 300), ("hill", 250)])
 def test_simulated_workers_give_the_local_pools_table_also_when_they_die(tmp_path, search, n):
     real = tuner(tmp_path, search, n)
     expected = real.fit().table_hash()
@@ -118,7 +118,7 @@ CLIMBING = {"fidelity": "reports", "max_reports": 27, "max_pending": 128, "mode"
         {"search": "random", "scheduler": "asha"},
         pytest.param({"search": "random", "scheduler": rbt.ASHA(kind="stopping")}, marks=pytest.mark.slow),
         {"search": "sobol", "scheduler": "hyperband"},
-        {"search": "bohb", "scheduler": "median"},
+        {"search": "random", "scheduler": "median"},
         pytest.param({"search": "tpe", "scheduler": "successive_halving"}, marks=pytest.mark.slow),
     ],
     ids=lambda settings: "-".join(map(str, settings.values())),
@@ -134,7 +134,7 @@ def test_multi_fidelity_searches_give_the_same_table_with_1_and_64_workers(tmp_p
     assert len(np.unique(tables[0].fidelity)) > 1
 
 
-@pytest.mark.parametrize(("n_workers", "n"), [(100, 2_500), pytest.param(1_000, 20_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("n_workers", "n"), [(50, 1_200), pytest.param(1_000, 20_000, marks=pytest.mark.slow)])
 def test_every_trial_is_recorded_once_with_many_failing_workers(tmp_path, n_workers, n):
     study = tuner(tmp_path, "random", n).study
     rng = np.random.default_rng(0)
@@ -151,22 +151,22 @@ def test_every_trial_is_recorded_once_with_many_failing_workers(tmp_path, n_work
 
 
 def test_a_worker_evaluates_one_batch_at_a_time_for_as_long_as_its_trials_take(tmp_path):
-    study = tuner(tmp_path, "random", 2_500).study
-    table, pool, clock = simulate(tmp_path / "a", study, "random", 50, seconds=np.linspace(0.01, 0.2, 1000))
-    for worker in range(50):
+    study = tuner(tmp_path, "random", 1_250).study
+    table, pool, clock = simulate(tmp_path / "a", study, "random", 25, seconds=np.linspace(0.01, 0.2, 1000))
+    for worker in range(25):
         start, wall_s = table.batches[table.batches[:, 0] == worker][:, 1:3].T
         order = np.argsort(start)
         assert (start[order][1:] >= (start + wall_s)[order][:-1] - 1e-9).all()
     slowness = table.outcomes.duration_s / np.linspace(0.01, 0.2, 1000)[table.trials % 1000]
-    for worker in range(50):
+    for worker in range(25):
         np.testing.assert_allclose(slowness[table.worker == worker], slowness[table.worker == worker][0])
     busy = table.outcomes.duration_s.sum()
-    assert busy / 50 <= clock.now <= busy / 50 / 0.8
+    assert busy / 25 <= clock.now <= busy / 25 / 0.8
     np.testing.assert_allclose(sum(pool.ended) - sum(pool.begun), busy)
 
 
 def test_no_more_batches_are_in_flight_than_the_transport_can_carry(tmp_path):
-    study = tuner(tmp_path, "random", 1_000).study
+    study = tuner(tmp_path, "random", 500).study
     slow = Transport(calls_per_s=100.0, batch_seconds=0.001)
     _, pool, clock = simulate(tmp_path / "a", study, "random", 100, seconds=(0.01,), transport=slow)
     n = len(pool.ended)

@@ -14,9 +14,8 @@ from rbt_ray.errors import JournalError, SettingError
 from rbt_ray.metric_columns import Column
 from rbt_ray.search.registry import make_searcher
 from rbt_ray.store.journal import Finished
-from rbt_ray.study.limits import Limits
+from rbt_ray.study.limits import Limits, StopRule, open_before_stop
 from rbt_ray.study.space import Space
-from rbt_ray.study.stop_rule import StopRule, open_before_stop
 from rbt_ray.study.study import Address, Study
 
 SPACE = Space.of({"x": rbt.uniform(0, 1)})

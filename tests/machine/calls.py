@@ -42,7 +42,7 @@ COMMANDS = {
 _CALL = """
 import sys
 try:
-    import numpy, pandas, pyarrow.parquet, scipy.stats
+    import numpy, pandas, pyarrow.parquet
     import rbt_ray as rbt
     from rbt_ray.errors import RbtError
 except Exception:

@@ -137,11 +137,13 @@ def test_none_looks_ahead(factory):
 
 def test_set_up_compiles_every_kernel(capsys):
     package = Path(rbt.__file__).parent
-    users = {
-        ".".join(file.relative_to(package.parent).with_suffix("").parts)
+    sources = {
+        ".".join(file.relative_to(package.parent).with_suffix("").parts): file.read_text(encoding="utf-8")
         for file in package.rglob("*.py")
-        if re.search(r"^@compiled\(", file.read_text(encoding="utf-8"), re.MULTILINE)
     }
-    assert set(compile_kernels.KERNELS) == users
+    at_import = {name for name, source in sources.items() if re.search(r"^@compiled\(", source, re.MULTILINE)}
+    in_two_forms = {name for name, source in sources.items() if re.search(r"^ +@compiled\(", source, re.MULTILINE)}
+    assert set(compile_kernels.KERNELS) == at_import
+    assert set(compile_kernels.IN_TWO_FORMS) == in_two_forms
     compile_kernels.main()
     assert "kernels are ready" in capsys.readouterr().out

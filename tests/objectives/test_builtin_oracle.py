@@ -8,7 +8,7 @@ import pytest
 
 from tests.accounts import broker, by_hand
 
-N_CONFIGS = 6
+N_CONFIGS = 3
 
 
 def held_between(enter: pd.DataFrame, leave: pd.DataFrame) -> pd.DataFrame:

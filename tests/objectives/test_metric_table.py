@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from rbt_ray.objectives import sma_cross
 from rbt_ray.simulate.metric_kernel import metrics_of
-from rbt_ray.simulate.metrics import METRIC_NAMES, METRICS, from_sums
+from rbt_ray.simulate.metrics import METRIC_NAMES, METRICS, SUMS, from_sums
 
 
 def test_runs_and_sweeps_have_the_metrics_of_the_table(sample_view):
@@ -30,10 +31,24 @@ def test_numbers_and_arrays_of_sums_give_the_same_metrics():
     with np.errstate(divide="ignore", invalid="ignore"):
         many = from_sums(
             equity[-1], drawdown, returns.mean(axis=0), *moments, downside, none, none, none, none, len(returns), 252.0,
-            lambda condition, values: np.where(condition, values, np.nan),
+            lambda condition, values: np.where(condition, values, np.nan), True,
         )  # fmt: skip
     zeros, counts = np.zeros(40), np.zeros(40, np.int64)
     for column in range(200):
         one = metrics_of(np.ascontiguousarray(returns[:, column]), zeros, zeros, counts, counts, 252.0)
         # Moments cancel: sums in another order differ by some rounding errors of their terms.
         np.testing.assert_allclose([values[column] for values in many], list(one.values()), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
+def test_a_metric_depends_on_the_sums_that_the_table_names_and_on_no_others(metric):
+    def value(**sums):
+        found = from_sums(*sums.values(), 50, 252.0, lambda condition, values: values if condition else np.nan, True)
+        return found[METRIC_NAMES.index(metric.name)]
+
+    rng = np.random.default_rng(1)
+    sums = {name: np.float64(-0.3 if name == "drawdown" else value) for name, value in zip(SUMS, rng.uniform(1, 2, 11), strict=True)}  # fmt: skip
+    others = {name: np.nan for name in SUMS if name not in metric.sums}
+    assert value(**{**sums, **others}) == value(**sums)
+    for name in metric.sums:
+        assert value(**{**sums, name: np.float64(np.nan)}) != value(**sums)

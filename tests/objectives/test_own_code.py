@@ -75,3 +75,8 @@ def test_a_module_in_packages_that_are_not_imported_is_found(tmp_path, monkeypat
             (package / "__init__.py").write_text("")
     assert source_of(".".join([*names, "leaf"])).content == b"FEE = 1\n"
     assert names[0] not in sys.modules
+
+
+def test_a_study_of_this_test_sends_no_modules_of_other_tests():
+    """See tests/conftest.py; with the whole suite loaded, each study would send 290 files to its workers."""
+    assert [name for name in own_sources() if ".test_" in name] == [__name__]

@@ -4,6 +4,7 @@ import importlib
 
 import pytest
 
+import rbt_ray as rbt
 from rbt_ray.objectives.fingerprint import recorded_names
 
 
@@ -20,3 +21,16 @@ def found(name):
 def test_the_current_name_exists(name):
     value = found(name)
     assert getattr(value, "__module__", name) in (name, name.rpartition(".")[0])
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [
+        (rbt.choice(["a", "b"]), "rbt_ray.study.choices.Choice"),
+        (rbt.grid_search([1, 2]), "rbt_ray.study.choices.Choice"),
+        (rbt.uniform(0, 1), "rbt_ray.study.numeric_domains.Float"),
+        (rbt.randint(0, 5), "rbt_ray.study.numeric_domains.Stepped"),
+    ],
+)
+def test_a_domain_that_an_objective_holds_keeps_the_name_of_its_class(value, name):
+    assert recorded_names.recorded(f"{type(value).__module__}.{type(value).__qualname__}") == name

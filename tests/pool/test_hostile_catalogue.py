@@ -46,7 +46,7 @@ class Driver:
         assert "Traceback" not in errors, errors[-3000:]
         found = [json.loads(line) for line in output.splitlines() if line.startswith('{"name"')]
         assert [one["name"] for one in found] == self.names
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 120
         while left := self.processes():
             assert time.monotonic() < deadline, left
             time.sleep(0.1)

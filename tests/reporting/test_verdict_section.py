@@ -13,8 +13,8 @@ import rbt_ray as rbt
 from rbt_ray.analysis.recorded import verdict_inputs
 from rbt_ray.analysis.verdict import judge
 from rbt_ray.block_sums import block_ends
+from rbt_ray.reporting.heat_map import outline, plateau_of
 from rbt_ray.reporting.html import page
-from rbt_ray.reporting.plateau import outline, plateau_of
 from rbt_ray.reporting.text import compact, sentence
 from rbt_ray.store.study_record import read_study
 

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import rbt_ray as rbt
+from rbt_ray.search.constraints import rank_as_loss
 from rbt_ray.search.encoding import Encoding, Ranking
-from rbt_ray.search.infeasible import rank_as_loss
 from rbt_ray.search.local_quadratic import LocalQuadratic
 from rbt_ray.search.registry import AUTO
 from rbt_ray.study.space import Space

@@ -9,8 +9,8 @@ import rbt_ray as rbt
 from rbt_ray.search.encoding import Encoding, Ranking
 from rbt_ray.search.kernel_model import Density, KernelModel, imputed, least_ratio, within_unit
 from rbt_ray.search.parzen_model import ParzenModel
-from rbt_ray.study.choices import Choice
 from rbt_ray.study.conditions import Compare
+from rbt_ray.study.domains import Choice
 from rbt_ray.study.space import Space
 
 SPACE = Space(

@@ -11,8 +11,8 @@ import rbt_ray as rbt
 from rbt_ray.errors import SpaceError
 from rbt_ray.search.fixed_sequence import GridSearch
 from rbt_ray.search.random_draws import RandomSearch, SobolSearch
-from rbt_ray.study.choices import Choice
 from rbt_ray.study.conditions import Compare, Relation
+from rbt_ray.study.domains import Choice
 from rbt_ray.study.space import Space
 
 both = pytest.mark.parametrize("searcher", [RandomSearch, SobolSearch])

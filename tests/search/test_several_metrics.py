@@ -11,12 +11,11 @@ import rbt_ray as rbt
 from rbt_ray import tune as rbt_tune
 from rbt_ray.columns import Outcomes, Results
 from rbt_ray.errors import SettingError
-from rbt_ray.hypervolume import hypervolume
-from rbt_ray.pareto import fronts
+from rbt_ray.pareto import fronts, hypervolume
+from rbt_ray.search.constraints import rank_as_loss
 from rbt_ray.search.encoding import Encoding, Ranking
 from rbt_ray.search.front_races import FrontScheduler
 from rbt_ray.search.front_ranking import FrontRanking
-from rbt_ray.search.infeasible import rank_as_loss
 from rbt_ray.search.optuna_sampler import OptunaSampler
 from rbt_ray.search.registry import make_searcher
 from rbt_ray.search.scheduler import order_of

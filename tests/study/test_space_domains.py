@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import rbt_ray as rbt
-from rbt_ray.study.choices import Choice
+from rbt_ray.study.domains import Choice
 from rbt_ray.study.numeric_domains import Float, Stepped
 from rbt_ray.study.primitives import domain_from_json, qlograndint, qloguniform, qnormal
 from rbt_ray.study.priors import BetaPrior, NormalPrior, normal_quantile, normal_share

@@ -14,7 +14,7 @@ OTHER = {
     "backend": "ray",
     "address": "host:6379",
     "num_workers": 3,
-    "num_cpus_per_worker": 2,
+    "num_cpus_per_worker": 0.5,
     "resources_per_worker": {"GPU": 0.5},
     "trial_timeout_s": 7.5,
     "max_retries": 4,
@@ -26,6 +26,10 @@ OTHER = {
     "recheck": 3,
     "mirror_interval_s": 2.0,
     "exist": "new",
+    "max_workers": 8,
+    "worker_wait_s": 60.0,
+    "label_selector": {"market-type": "on-demand"},
+    "runtime_env": {"env_vars": {"MODE": "fast"}},
 }
 """A value other than the default for every setting."""
 

@@ -224,3 +224,9 @@ def test_windows_that_cannot_be_used_are_refused(validation, words):
 def test_settings_that_make_no_sense_are_refused(make):
     with pytest.raises(SettingError):
         make()
+
+
+def test_a_validation_is_named_by_its_sizes_and_what_differs_from_the_defaults():
+    assert repr(rbt.WalkForward()) == "WalkForward(train=8, test=1)"
+    assert repr(rbt.WalkForward(4, 2, gap=5)) == "WalkForward(train=4, test=2, gap=5)"
+    assert repr(rbt.CPCV(16, 2, embargo=3)) == "CPCV(n_blocks=16, n_test=2, embargo=3)"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -112,15 +112,8 @@ class CallbackDispatcher:
         trial = self._objective.trial_for(result.config, result.trial_id)
         trial = self._trials.setdefault(trial.trial_id, trial)
         self._iteration += 1
-        trial_folder = TrialFolder(trial.path, self._checkpoints)
-        reports = reports_of(result, trial_folder)
         self._call("on_step_begin")
-        if trial.trial_id not in self._n_reported:
-            trial.status = RUNNING
-            self._call("on_trial_start", trial=trial)
-        for report in reports[self._n_reported.get(trial.trial_id, 0) :]:
-            self._report(trial, report, trial_folder)
-        self._n_reported[trial.trial_id] = max(len(reports), self._n_reported.get(trial.trial_id, 0))
+        self._report_new(trial, reports_of(result, TrialFolder(trial.path, self._checkpoints)))
         if result.error is not None:
             trial.status, trial.error = ERROR, result.error
             self._call("on_trial_error", trial=trial)
@@ -131,14 +124,35 @@ class CallbackDispatcher:
         if self._stopper is not None and self._stopper.stop_all():
             raise StudyStopped
 
-    def end(self) -> None:
-        """Ends the study."""
+    @property
+    def completed(self) -> set[str]:
+        """The ids of the trials that have ended."""
+        return {trial_id for trial_id, trial in self._trials.items() if trial.status in (TERMINATED, ERROR)}
+
+    def end(self, unfinished: Iterable[tuple[Trial, list[Report]]] = ()) -> None:
+        """Ends the study.
+
+        Args:
+            unfinished: the trials that were running when the study stopped, with their reports.
+        """
+        for trial, reports in unfinished:
+            self._report_new(self._trials.setdefault(trial.trial_id, trial), reports)
         for trial in self._trials.values():
             if trial.status == RUNNING:
                 self._complete(trial)
         for callback in self._callbacks:
             if hasattr(callback, "on_experiment_end"):
                 callback.on_experiment_end(trials=list(self._trials.values()))
+
+    def _report_new(self, trial: Trial, reports: list[Report]) -> None:
+        """Passes on the reports that callbacks have not received."""
+        trial_folder = TrialFolder(trial.path, self._checkpoints)
+        if trial.trial_id not in self._n_reported:
+            trial.status = RUNNING
+            self._call("on_trial_start", trial=trial)
+        for report in reports[self._n_reported.get(trial.trial_id, 0) :]:
+            self._report(trial, report, trial_folder)
+        self._n_reported[trial.trial_id] = max(len(reports), self._n_reported.get(trial.trial_id, 0))
 
     def _report(self, trial: Trial, report: Report, trial_folder: TrialFolder) -> None:
         trial.last_result = {**report, "config": trial.config}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from rbt_ray.compat.ray_tune.callback import reports_of
 from rbt_ray.compat.ray_tune.checkpoint import Checkpoint
 from rbt_ray.compat.ray_tune.settings import CheckpointConfig
-from rbt_ray.compat.ray_tune.trial import Report, TrialFolder, flatten
+from rbt_ray.compat.ray_tune.trial import Report, Trial, TrialFolder, flatten
+from rbt_ray.compat.ray_tune.unfinished import unfinished_trials
 from rbt_ray.errors import NoResultError, SettingError, TuneError
 from rbt_ray.types import Mode
 
@@ -29,7 +30,7 @@ class Result:
     """Result of a trial.
 
     Args:
-        metrics: the last report, with `config` and the metrics added to every report; None: there is no report.
+        metrics: the last report, with `config` and the metrics added to every report; without a report, `trial_id` and `config`.
         checkpoint: the latest checkpoint.
         error: why the trial failed; None if it did not.
         path: the trial's folder.
@@ -37,7 +38,7 @@ class Result:
         best_checkpoints: the kept checkpoints, each with its report.
     """
 
-    metrics: dict[str, Any] | None
+    metrics: dict[str, Any]
     checkpoint: Checkpoint | None
     error: Exception | None
     path: str
@@ -78,7 +79,7 @@ class Result:
 
 
 class ResultGrid(Sequence[Result]):
-    """All finished trials, in the order of their samples.
+    """All trials with a result or a report, in the order of their samples.
 
     Args:
         studies: the engine's results of the study and of its reruns.
@@ -122,23 +123,33 @@ class ResultGrid(Sequence[Result]):
                 before = found.get(trial.trial_id)
                 if before is not None and round_ == before[0] and len(reports) < before[1] and row.error is None:
                     continue
-                having = [(checkpoint, report) for report in reports if (checkpoint := trial_folder.checkpoint(report))]
-                found[trial.trial_id] = (
-                    round_,
-                    len(reports),
-                    Result(
-                        metrics={**reports[-1], "config": trial.config} if reports else None,
-                        checkpoint=having[-1][0] if having else None,
-                        error=None if row.error is None else TuneError(row.error),
-                        path=trial.path,
-                        reports=reports,
-                        best_checkpoints=having,
-                        trial_config=trial.config,
-                    ),
-                )
+                error = None if row.error is None else TuneError(row.error)
+                found[trial.trial_id] = round_, len(reports), self._result(trial, reports, error)
+        # A trial that a scheduler continues may have both a result and later reports.
+        for trial, reports in self.unfinished(() if self._objective.resumes else found):
+            if trial.trial_id not in found or len(reports) > found[trial.trial_id][1]:
+                found[trial.trial_id] = 0, len(reports), self._result(trial, reports)
         by_number = self._objective.has_samples
         in_order = sorted(found, key=lambda name: (len(name), name)) if by_number else list(found)
         return [found[trial_id][2] for trial_id in in_order]
+
+    def unfinished(self, known: Collection[str]) -> Iterator[tuple[Trial, list[Report]]]:
+        """Yields the trials that were running when the study stopped and are not `known`, with their reports."""
+        if not self._studies[0].is_done:
+            yield from unfinished_trials(self._objective, self._studies[0].path.absolute(), known, self._checkpoints)
+
+    def _result(self, trial: Trial, reports: list[Report], error: TuneError | None = None) -> Result:
+        trial_folder = TrialFolder(trial.path, self._checkpoints)
+        having = [(checkpoint, report) for report in reports if (checkpoint := trial_folder.checkpoint(report))]
+        return Result(
+            metrics={"trial_id": trial.trial_id, **(reports[-1] if reports else {}), "config": trial.config},
+            checkpoint=having[-1][0] if having else None,
+            error=error,
+            path=trial.path,
+            reports=reports,
+            best_checkpoints=having,
+            trial_config=trial.config,
+        )
 
     def __len__(self) -> int:
         return len(self._results)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from rbt_ray.compat.ray_tune.search import BasicVariantGenerator, ConcurrencyLimiter
 from rbt_ray.compat.ray_tune.settings import TuneConfig
 from rbt_ray.compat.ray_tune.trial import to_python
 from rbt_ray.errors import NotSupportedError, SettingError
@@ -64,10 +65,18 @@ def parse_search_alg(given: Any) -> SearchSettings:
     kind, module = type(given).__name__, type(given).__module__
     if given is None or (isinstance(given, str) and given in ("variant_generator", "random")):
         return SearchSettings()
-    if kind == "ConcurrencyLimiter" and module.startswith("ray.tune"):
-        return SearchSettings(given.searcher, given.max_concurrent)
+    if isinstance(given, ConcurrencyLimiter) or (kind == "ConcurrencyLimiter" and module.startswith("ray.tune")):
+        return replace(parse_search_alg(given.searcher), max_concurrent=given.max_concurrent)
     if kind == "Repeater" and module.startswith("ray.tune"):
         raise NotSupportedError("Repeater is not supported; let the trainable return the mean of several runs.")
+    if isinstance(given, BasicVariantGenerator):
+        return SearchSettings(
+            None,
+            given.max_concurrent or None,
+            tuple(to_python(point) for point in given.points_to_evaluate or ()),
+            given.constant_grid_search,
+            given.random_state if isinstance(given.random_state, int) else _seed_of(given.random_state),
+        )
     if kind == "BasicVariantGenerator" and module.startswith("ray.tune"):
         return SearchSettings(
             None,

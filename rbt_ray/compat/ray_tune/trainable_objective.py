@@ -68,10 +68,10 @@ class TrainableObjective:
         reuse: bool,
         resumes: bool,
     ) -> None:
-        self._trainable, self._samples, self.naming = trainable, samples, naming
+        self._trainable, self.samples, self.naming = trainable, samples, naming
         self.stop, self._checkpoints, self._max_failures = stop, checkpoints, max_failures
         self._reuse = reuse and trainable.is_class
-        self._resumes = resumes
+        self.resumes = resumes
         self._reusable: Any = None
         self._changes_folder = os.environ.get("RAY_CHDIR_TO_TRIAL_DIR", "1") != "0"
         # The fingerprint of the objective is that of the user's own source, not of this class's.
@@ -93,6 +93,8 @@ class TrainableObjective:
         tries = 0
         while True:
             trial_folder = TrialFolder(trial.path, self._checkpoints)
+            if self.samples is None:  # the journal has no config of a trial that has not finished
+                trial_folder.write_config(trial.config)
             session = Session(trial, trial_folder, self.stop.for_trial(), limit)
             try:
                 self._run(session)
@@ -120,19 +122,19 @@ class TrainableObjective:
     @property
     def has_samples(self) -> bool:
         """Returns whether the samples are drawn in advance, so that trials are numbered by them."""
-        return self._samples is not None
+        return self.samples is not None
 
     def sample_number(self, path: str) -> int:
         """Returns the number of the sample whose trial has this folder."""
-        samples = self._samples or ()
+        samples = self.samples or ()
         return next(n for n, config in enumerate(samples) if self.naming.trial(n, config).path == path)
 
     def trial_for(self, params: Mapping[str, Any], number: int | None) -> Trial:
         """Returns the Tune trial for a config that the engine evaluates as trial `number`."""
-        if self._samples is None:
-            return self.naming.trial(None if self._resumes else number, params)
+        if self.samples is None:
+            return self.naming.trial(None if self.resumes else number, params)
         sample = int(params[SAMPLE])
-        return self.naming.trial(sample, self._samples[sample])
+        return self.naming.trial(sample, self.samples[sample])
 
     def _run(self, session: Session) -> None:
         if session.run_ended:

@@ -11,12 +11,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import cloudpickle
-
 from rbt_ray.compat.ray_tune.settings import Resources
 from rbt_ray.compat.ray_tune.trainable import Trainable, assign
 from rbt_ray.compat.ray_tune.trial import Trial
 from rbt_ray.errors import NotSupportedError, SettingError
+from rbt_ray.objectives import pickling
 from rbt_ray.private_files import make_folder, replacing
 
 _ALIGNED = 64
@@ -83,7 +82,7 @@ def _from_file(path: str) -> Parameters:
 def _write(values: Mapping[str, Any], path: Path) -> Path:
     """Writes the file: the length of the header; the header, the offsets of the parts as JSON; the parts, a pickle and its buffers."""
     buffers: list[pickle.PickleBuffer] = []
-    body = cloudpickle.dumps(dict(values), protocol=5, buffer_callback=buffers.append)
+    body = pickling.dumps(dict(values), protocol=5, buffer_callback=buffers.append)
     parts = [memoryview(body), *(buffer.raw() for buffer in buffers)]
     start_of_parts = _aligned(8 + 48 * len(parts) + 2)  # two numbers of at most 19 digits a part, and their punctuation
     offsets, end = [], start_of_parts

@@ -145,6 +145,8 @@ class TrialFolder:
         keep: which checkpoints to keep.
     """
 
+    CONFIG_FILE = "params.json"
+
     def __init__(self, folder: str | Path, keep: CheckpointConfig) -> None:
         self._folder, self._keep = Path(folder), keep
 
@@ -164,6 +166,11 @@ class TrialFolder:
         if ended and len(found) > 1:
             found[-2]["done"] = True
         return (found[:-1] if ended else found), ended
+
+    def write_config(self, config: Mapping[str, Any]) -> None:
+        """Writes the trial's config; objects that JSON cannot hold as their string."""
+        private_files.make_folder(self._folder, flush=False)
+        private_files.write(self._folder / self.CONFIG_FILE, to_json(config))
 
     def begin(self, reports: list[Report]) -> None:
         """Restarts the file with these reports."""

@@ -281,8 +281,8 @@ class Tuner:
             ) from None
         finally:
             self._trainable.parameters.clear()
-        self._dispatcher.end()
         results = self._results(folder)
+        self._dispatcher.end(results.unfinished(self._dispatcher.completed))
         if results.errors and str(self._definition.failures.fail_fast).lower() == "raise":
             raise TuneError(f"a trial failed: {results.errors[0]}")
         return results

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from rbt_ray.pool.local.pool import usable_cpus
 from rbt_ray.store.storage import is_uri
 from rbt_ray.tuner import config
 from rbt_ray.tuner.pools import backend_of
+from rbt_ray.tuner.storage_folder import lasting_path
 
 
 def to_engine_run_config(
@@ -43,11 +43,11 @@ def to_engine_run_config(
         limits.append(max(1, int(usable_cpus() / cpus)) if cpus and run.num_workers is None else None)
     return config.RunConfig(
         name=name,
-        storage_path=storage if is_uri(storage) else Path(storage).expanduser(),
+        storage_path=storage if is_uri(storage) else lasting_path(Path(storage).expanduser()),
         backend=run.backend,
         address=run.address,
         num_workers=min((limit for limit in limits if limit is not None), default=None),
-        num_cpus_per_worker=1 if local else max(1, math.ceil(cpus)),
+        num_cpus_per_worker=1 if local else cpus or 1,
         resources_per_worker=asked or None,
         trial_timeout_s=run.trial_timeout_s,
         max_retries=max(1, failures.max_failures),

@@ -8,7 +8,6 @@ import io
 import pickle
 import sys
 import traceback
-from collections import ChainMap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -16,9 +15,8 @@ from multiprocessing.reduction import ForkingPickler
 from os import _exit, getpid
 from typing import Any, TypeAlias
 
-import cloudpickle
-
 from rbt_ray.errors import ObjectiveError, RbtError, WorkerDiedError
+from rbt_ray.objectives import pickling
 from rbt_ray.pool.frames import WorkerEnd
 from rbt_ray.pool.job import pickle_main_by_value
 from rbt_ray.pool.pool import Job, Returned
@@ -92,21 +90,15 @@ class Initializer:
     def __reduce__(self) -> tuple[Any, ...]:
         file = io.BytesIO()
         try:
-            _StartPickler(file).dump((self._function, self._args))
+            # What only a starting process can inherit, such as locks.
+            inherited = ForkingPickler(file).dispatch_table
+            pickling.Pickler(file, reducers=inherited).dump((self._function, self._args))
         except Exception as error:  # pickling runs the objects' own code, which may raise anything
             raise ObjectiveError(
                 f"`initializer` or `initargs` cannot be handed to a worker: {type(error).__name__}: {error} "
                 f"Locks, queues and pipes are those of the pool's `context`: such as `multiprocessing.get_context()`."
             ) from error
         return functools.partial, (_initialize, file.getvalue())
-
-
-class _StartPickler(cloudpickle.Pickler):  # type: ignore[misc]  # it has no types
-    """Pickles lambdas and definitions of a script, and what only a starting process can inherit."""
-
-    def __init__(self, file: io.BytesIO) -> None:
-        self.dispatch_table = ChainMap(cloudpickle.Pickler.dispatch_table, ForkingPickler(file).dispatch_table)
-        super().__init__(file)
 
 
 def _initialize(payload: bytes) -> _Globals:
@@ -133,7 +125,7 @@ def pack(thing: Any, what: str) -> bytes:
     """
     pickle_main_by_value()
     try:
-        packed: bytes = cloudpickle.dumps(thing)
+        packed: bytes = pickling.dumps(thing)
     except Exception as error:  # pickling runs the objects' own code, which may raise anything
         raise ObjectiveError(f"{what} cannot be sent to a worker: {type(error).__name__}: {error}.") from error
     return packed
@@ -212,9 +204,9 @@ class _CallRunner:
             return pickle.dumps([_failure(error)])
         answers = [self._answer(args, kwds) for args, kwds in calls]
         try:
-            packed: bytes = cloudpickle.dumps(answers)
+            packed: bytes = pickling.dumps(answers)
         except Exception:  # one result cannot be pickled, and fails alone
-            packed = cloudpickle.dumps([_sendable(answer) for answer in answers])
+            packed = pickling.dumps([_sendable(answer) for answer in answers])
         return packed
 
     def _answer(self, args: Sequence[Any], kwds: Mapping[str, Any]) -> _SentResult:
@@ -230,7 +222,7 @@ def _failure(error: BaseException) -> _SentResult:
     if not isinstance(error, Exception):  # raising it in the driver would end the driver
         return False, WorkerDiedError(f"the call ended by {type(error).__name__}: {error}"), trace
     try:
-        pickle.loads(cloudpickle.dumps(error))
+        pickle.loads(pickling.dumps(error))
     except Exception:
         return False, RbtError(f"the call raised {type(error).__name__}: {error}"), trace
     return False, error, trace
@@ -238,7 +230,7 @@ def _failure(error: BaseException) -> _SentResult:
 
 def _sendable(answer: _SentResult) -> _SentResult:
     try:
-        cloudpickle.dumps(answer)
+        pickling.dumps(answer)
     except Exception as error:
         return _failure(ObjectiveError(f"the call's result cannot be sent back: {type(error).__name__}: {error}."))
     return answer

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from math import isfinite, prod
 from typing import Any, Literal, TypeAlias
 
+import numpy as np
+
 from rbt_ray.errors import SpaceError
-from rbt_ray.study.choices import Choice
 from rbt_ray.study.constraint_functions import text_of
-from rbt_ray.study.domains import Domain
+from rbt_ray.study.domains import Choice, Domain
 from rbt_ray.study.numeric_domains import Float, Stepped
+from rbt_ray.study.primitives import grid_search
 from rbt_ray.study.priors import NormalPrior
 from rbt_ray.study.space import Space
 
@@ -165,16 +167,24 @@ def to_space(given: Any) -> Space:
     """Converts a parameter space to a space of rbt_ray.
 
     Args:
-        given: a `ParameterSpace`, RustyBT's own, or any `param_space` of `rbt.Tuner`.
+        given: a `ParameterSpace`, RustyBT's own, or any `param_space` of `rbt.Tuner`. A list, tuple, range or array in a dict
+            is a grid of its values, as in RustyBT; ``rbt.choice([[1, 2]])`` is the constant ``[1, 2]``.
 
     Raises:
         SpaceError: it is none of these.
     """
     parameters = getattr(given, "parameters", None)
     if not isinstance(parameters, (list, tuple)):
-        return Space.of(given)
+        return Space.of(_with_grids(given))
     space = Space(tuple(one.name for one in parameters), tuple(_domain(one) for one in parameters))
     return space.constrained([text_of(one) for one in getattr(given, "constraints", ())])
+
+
+def _with_grids(tree: Any) -> Any:
+    if isinstance(tree, Mapping):
+        is_grid = set(tree) == {"grid_search"}
+        return tree if is_grid else {name: _with_grids(value) for name, value in tree.items()}
+    return grid_search(list(tree)) if isinstance(tree, (list, tuple, range, np.ndarray)) else tree
 
 
 def python_values(params: dict[str, Any]) -> dict[str, Any]:

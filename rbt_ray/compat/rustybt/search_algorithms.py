@@ -16,7 +16,7 @@ from rbt_ray.errors import InputError, NoResultError, SettingError
 from rbt_ray.search.bohb import BOHB
 from rbt_ray.search.fixed_sequence import GridSearch
 from rbt_ray.search.random_draws import RandomSearch
-from rbt_ray.study.choices import Choice
+from rbt_ray.study.domains import Choice
 from rbt_ray.study.space import Space
 from rbt_ray.types import FloatArray
 

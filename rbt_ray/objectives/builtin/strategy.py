@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self, get_args
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rbt_ray.objectives.blocks import BlockRequest
     from rbt_ray.objectives.sweep.run import Signals
     from rbt_ray.simulate.backtest import Backtest
+    from rbt_ray.study.windows import Ranges
 
 USUAL = ("sharpe", "total_return", "max_drawdown", "turnover")
 """The metrics computed by default."""
@@ -200,7 +201,7 @@ class Strategy(ABC):
     def evaluate_with_blocks(
         self, data: BundleView, columns: Mapping[str, FloatArray], metrics: tuple[str, ...], blocks: BlockRequest
     ) -> tuple[dict[str, FloatArray], FloatArray]:
-        """Returns the metrics of `evaluate`, with the same bits, and the requested block sums, ``(n_requested, 3 * n_blocks)``.
+        """Returns the metrics of `evaluate`, with the same bits, and the requested block sums, a row each.
 
         Args:
             data: prices.
@@ -213,6 +214,27 @@ class Strategy(ABC):
         """
         return self._sweep(data, columns, metrics, blocks)
 
+    def evaluate_on_windows(
+        self, data: BundleView, columns: Mapping[str, FloatArray], metrics: tuple[str, ...], windows: Sequence[Ranges]
+    ) -> dict[str, FloatArray]:
+        """Returns metrics ``(n_windows, n_configs)`` by name, from one pass over the bars up to the last one of all windows.
+
+        They are those of each config's backtest on the bars of each window, `Backtest.on`: indicators and positions come from
+        all bars before.
+
+        Args:
+            data: prices.
+            columns: ``(n_configs,)`` values of each parameter.
+            metrics: names of the metrics.
+            windows: at least one; ranges of bars of `data`.
+
+        Raises:
+            InputError, SettingError: as `evaluate`.
+        """
+        from rbt_ray.objectives.sweep.windows import sweep_windows
+
+        return sweep_windows(self, data, self._valid(columns, metrics), metrics, windows)
+
     def _sweep(
         self,
         data: BundleView,
@@ -223,6 +245,10 @@ class Strategy(ABC):
         from rbt_ray.objectives.sweep.run import sweep
 
         names = self.metrics if metrics is None else tuple(metrics)
+        return sweep(self, data, self._valid(columns, names), names, blocks)
+
+    def _valid(self, columns: Mapping[str, FloatArray], names: tuple[str, ...]) -> dict[str, FloatArray]:
+        """Returns the columns of parameters as contiguous floats, if they and the names of the metrics are valid."""
         _check_metrics(names)
         check_names(self.name, self.parameters, columns)
         table = {name: np.ascontiguousarray(columns[name], dtype=np.float64) for name in self.params}
@@ -230,7 +256,7 @@ class Strategy(ABC):
         if len(set(shapes.values())) != 1 or len(next(iter(shapes.values()))) != 1:
             raise ShapeError(f"`columns` holds one array of shape (n_configs,) a parameter; got {shapes}.")
         check_values(self.name, self.parameters, table)
-        return sweep(self, data, table, names, blocks)
+        return table
 
     def order(self, columns: Mapping[str, FloatArray]) -> IntArray:
         """Returns an order of configs in which neighbours share indicators."""

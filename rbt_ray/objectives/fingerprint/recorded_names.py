@@ -43,6 +43,7 @@ _RECORDED = {
     "rbt_ray.objectives.strategy_adapter.StrategyAdapter": "rbt_ray.objectives.adapted.Adapted",
     "rbt_ray.objectives.kind.batched": "rbt_ray.objectives.objective.batched",
     "rbt_ray.study.conditions.BooleanExpression": "rbt_ray.study.conditions.Joined",
+    "rbt_ray.study.domains.Choice": "rbt_ray.study.choices.Choice",
     "rbt_ray.study.study.PriorResult": "rbt_ray.study.study.Told",
     "rbt_ray.study.values.OpaqueValue": "rbt_ray.study.values.Named",
     "rbt_ray.tuner": "rbt_ray.tune",

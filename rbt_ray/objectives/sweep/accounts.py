@@ -20,22 +20,15 @@ from rbt_ray.objectives.sweep.layout import (
     return_steps,
     return_tables,
 )
-from rbt_ray.objectives.sweep.statistics import LOW, STATE
+from rbt_ray.objectives.sweep.statistics import STATE
 from rbt_ray.simulate.costs import INITIAL_CASH
-from rbt_ray.types import Execution, FloatArray, Rebalance
+from rbt_ray.types import Execution, FloatArray, IntArray, Rebalance
 
 if TYPE_CHECKING:
     from rbt_ray.data.view import BundleView
 
 Advance: TypeAlias = Callable[[int, int, NDArray[np.uint64]], None]
-"""Advances the statistics over `tiles` tiles from `first` on; called as `advance(first, tiles, words)`."""
-
-
-def new_state(n_rows: int) -> FloatArray:
-    """Returns the statistics of `n_rows` configs before the first bar; see `statistics.STATE`."""
-    state = aligned(len(STATE) * n_rows)
-    state[: (LOW + 1) * n_rows] = 1.0
-    return state
+"""Advances the statistics over `tiles` tiles from `first` on; called as `advance(first, tiles, words)`, from the first tile on."""
 
 
 def open_account(
@@ -44,7 +37,10 @@ def open_account(
     rebalance: Rebalance,
     cost: float,
     moments: bool,
+    positions: bool,
+    turnover: bool,
     state: FloatArray,
+    segments: IntArray,
     blocks: BlockTable,
 ) -> Advance:
     """Returns a function that advances `state` and `blocks` by the given accounting.
@@ -55,32 +51,45 @@ def open_account(
         rebalance: accounting.
         cost: cost per unit of turnover, as a fraction.
         moments: whether to update the third and fourth moments and the downside.
-        state: the result of `new_state`; it is changed in place.
+        positions: whether the numbers of bars held, of fills and of round trips are used.
+        turnover: whether the traded value is used.
+        state: the statistics before the first bar, see `statistics.STATE`; with several segments, of any value. They are
+            changed in place.
+        segments: ``(n_segments,)`` the bar after the last one of each segment.
         blocks: the block sums; they are changed in place.
     """
-    n_rows, n_bars, n_symbols = len(state) // len(STATE), view.n_bars, view.n_symbols
+    n_rows, n_bars, n_symbols = len(state) // (len(STATE) * len(segments)), view.n_bars, view.n_symbols
     lag = 0 if execution == "close" else 1
-    buffer = aligned(2 * WIDTH * TILE)
+    buffer = aligned(3 * WIDTH * TILE)
     targets = np.zeros(2 * n_rows // WIDTH * n_symbols, np.uint8)
     listings = view.memo(listing_ends, execution)
     of_blocks = (blocks.wanted, blocks.ends, blocks.benchmark, blocks.sums)
 
-    kernel: Callable[..., None]
+    kernel_of: Callable[[bool], Callable[..., None]]
     own: tuple[Any, ...]
     if rebalance == "on_change":
-        from rbt_ray.objectives.sweep.drifting import drift as kernel
+        from rbt_ray.objectives.sweep.drifting import drift as kernel_of
 
         book = aligned((n_symbols + 2) * n_rows)
         book[n_symbols * n_rows :] = INITIAL_CASH  # the same capital as a backtest, so that rounding is the same
         own = (*view.memo(price_tables, execution), cost, moments, book, targets)
     elif view.memo(has_holes, execution):
-        from rbt_ray.objectives.sweep.holed import reset_over_holes as kernel
+        from rbt_ray.objectives.sweep.holed import reset_over_holes as kernel_of
 
         own = (*view.memo(return_steps, execution), cost, moments, aligned(n_symbols * n_rows), targets)
     else:
-        from rbt_ray.objectives.sweep.accumulate import accumulate as kernel
+        from rbt_ray.objectives.sweep.accumulate import accumulate as kernel_of
 
-        own = (*view.memo(return_tables, execution), cost, moments, np.zeros(n_rows * n_symbols, np.uint64))
+        own = (
+            *view.memo(return_tables, execution),
+            cost,
+            moments,
+            positions,
+            turnover,
+            np.zeros(n_rows * n_symbols, np.uint64),
+        )
+
+    kernel = kernel_of(len(segments) > 1)
 
     def advance(first: int, tiles: int, words: NDArray[np.uint64]) -> None:
         table = words.reshape(-1, n_rows, n_symbols, WORDS)
@@ -88,6 +97,6 @@ def open_account(
             tile, bit = divmod(int(decided), TILE)
             if first <= tile < first + tiles:
                 table[tile - first, :, symbol, bit // 64] &= ~np.uint64(1 << bit % 64)
-        kernel(words, first, tiles, n_bars, n_symbols, lag, *own, state, buffer, *of_blocks)
+        kernel(words, first, tiles, n_bars, n_symbols, lag, *own, state, segments, buffer, *of_blocks)
 
     return advance

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rbt_ray.objectives.sweep.layout import WIDTH, aligned
+from rbt_ray.objectives.sweep.layout import WIDTH
+from rbt_ray.objectives.sweep.scratch import scratch
 from rbt_ray.types import BoolArray, FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 _AT_ONCE = 256
 """Configs whose sums are copied at a time: their copy stays in the cache."""
-_memory = threading.local()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,7 +29,7 @@ class BlockTable:
         benchmark: ``(n_bars,)`` returns of the benchmark; empty if no config is wanted, as `ends` and `sums`.
         sums: ``(3 * n_blocks, n_configs + 8)`` flat: sums of returns, of their squares, of their products with the
             benchmark; 0 where not wanted. Without the last 8 columns, the sums of a config would be at addresses that share
-            one set of the cache.
+            one set of the cache. If the growth is wanted, ``4 * n_blocks``: the last are the equity at the end of each block.
     """
 
     wanted: NDArray[np.uint8]
@@ -51,24 +50,18 @@ class BlockTable:
             return cls(groups, np.empty(0, np.int64), np.empty(0), np.empty(0))
         ends = np.asarray(request.ends, np.int64)
         benchmark = np.ascontiguousarray(request.benchmark, np.float64)
-        return cls(groups, ends, benchmark, _zeros(3 * len(ends) * (len(wanted) + WIDTH)))
+        sums = scratch("block_sums", request.width * (len(wanted) + WIDTH))
+        sums.fill(0.0)
+        return cls(groups, ends, benchmark, sums)
 
     def write(self, configs: IntArray, to: FloatArray, rows: IntArray) -> None:
-        """Writes the sums of `configs` to `rows` of `to`, ``(n, 3 * n_blocks)``."""
-        table = self.sums.reshape(3 * len(self.ends), -1)
+        """Writes the sums of `configs` to `rows` of `to`, ``(n, BlockRequest.width)``."""
+        table = self.sums.reshape(to.shape[1], -1)
         for start in range(0, len(configs), _AT_ONCE):
             part = slice(start, start + _AT_ONCE)
             to[rows[part]] = table[:, configs[part]].T
-
-
-def _zeros(size: int) -> FloatArray:
-    """Returns ``(size,)`` zeros, in memory that the next table of the thread uses again.
-
-    The operating system takes longer to provide new memory than the kernels to compute the sums.
-    """
-    memory: FloatArray | None = getattr(_memory, "table", None)
-    if memory is None or len(memory) < size:
-        memory = _memory.table = aligned(size)
-    table = memory[:size]
-    table.fill(0.0)
-    return table
+        if to.shape[1] > 3 * len(self.ends):
+            equity = to[rows, 3 * len(self.ends) :]
+            before = np.concatenate([np.ones((len(rows), 1)), equity[:, :-1]], axis=1)
+            with np.errstate(divide="ignore", invalid="ignore"):  # without equity, the sums are those of the backtest
+                to[rows, 3 * len(self.ends) :] = equity / before - 1.0

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rbt_ray.block_sums import sums_of
-from rbt_ray.objectives.sweep.accounts import new_state, open_account
+from rbt_ray.objectives.sweep.accounts import open_account
 from rbt_ray.objectives.sweep.blocks import BlockTable
 from rbt_ray.objectives.sweep.layout import WIDTH, WORDS, n_tiles
-from rbt_ray.objectives.sweep.statistics import LOW, STATE
+from rbt_ray.objectives.sweep.scratch import scratch
+from rbt_ray.objectives.sweep.statistics import LOW, MEAN, STATE
 from rbt_ray.simulate.costs import BASIS_POINTS
-from rbt_ray.simulate.metrics import METRIC_NAMES, METRICS, from_sums
-from rbt_ray.types import BoolArray, FloatArray
+from rbt_ray.simulate.metrics import METRIC_NAMES, METRICS, SUMS, from_sums
+from rbt_ray.types import BoolArray, FloatArray, IntArray
 
 if TYPE_CHECKING:
     from rbt_ray.data.view import BundleView
@@ -42,7 +44,7 @@ def sweep(
     names: tuple[str, ...],
     request: BlockRequest | None = None,
 ) -> tuple[dict[str, FloatArray], FloatArray]:
-    """Returns metrics ``(n_configs,)`` by name, and block sums ``(n_requested, 3 * n_blocks)``; the parameters must be valid.
+    """Returns metrics ``(n_configs,)`` by name, and block sums, a row each; the parameters must be valid.
 
     Configs are sorted so that neighbours share indicators, and processed a few thousand at a time to bound the memory.
     Neither changes a figure, and neither do the block sums change a metric.
@@ -54,63 +56,131 @@ def sweep(
         names: of the metrics.
         request: the configs and blocks whose block sums are wanted, and the benchmark; None: of none.
     """
-    execution = strategy.fills(view)
-    cost = strategy.turnover_bps / BASIS_POINTS
-    n_bars, n_symbols, tiles = view.n_bars, view.n_symbols, n_tiles(view.n_bars)
-    moments = not _OF_MOMENTS.isdisjoint(names)
-
-    order = strategy.order(columns)
-    size, step = _sizes(strategy.whole_history, len(order), n_symbols, tiles)
-    metrics = {name: np.empty(len(order)) for name in names}
+    n_configs = len(next(iter(columns.values())))
+    metrics = {name: np.empty(n_configs) for name in names}
     requested = np.empty(0, np.int64) if request is None else request.rows
-    sums, place = np.empty((len(requested), 0 if request is None else 3 * len(request.ends))), np.full(len(order), -1)
+    sums, place = np.empty((len(requested), 0 if request is None else request.width)), np.full(n_configs, -1)
     place[requested] = np.arange(len(requested))
-    for start in range(0, len(order), size):
-        rows = order[start : start + size]
-        n_rows = -(-len(rows) // WIDTH) * WIDTH
-        signals = strategy.signals(view, {name: values[rows] for name, values in columns.items()})
-        words = np.zeros(step * n_rows * n_symbols * WORDS, np.uint64)
-        state = new_state(n_rows)
-        wanted = np.zeros(n_rows, bool)
-        wanted[: len(rows)] = place[rows] >= 0
-        blocks = BlockTable.of(request, wanted)
-        advance = open_account(view, execution, strategy.rebalance, cost, moments, state, blocks)
-        for first in range(0, tiles, step):
-            now = min(step, tiles - first)
-            signals(first, now, n_rows, words)
-            advance(first, now, words)
-        figures = _metrics(state.reshape(len(STATE), n_rows)[:, : len(rows)], n_bars, view.periods_per_year)
+    for chunk in chunks_of(strategy, view, columns, names, np.array([view.n_bars]), request):
+        rows = chunk.rows
+        state = chunk.state[:, 0].swapaxes(0, 1).reshape(len(STATE), -1)[:, : len(rows)]
+        figures = metrics_from(state, view.n_bars, view.periods_per_year, names)
         for name in names:
             metrics[name][rows] = figures[name]
-        if wanted.any():
-            configs = np.flatnonzero(wanted)
-            blocks.write(configs, sums, place[rows[configs]])
+        wanted = np.flatnonzero(place[rows] >= 0)
+        if len(wanted):
+            chunk.blocks.write(wanted, sums, place[rows[wanted]])
         # A bankrupt run ends early, which the sums do not take into account.
-        for row in rows[state[LOW * n_rows : LOW * n_rows + len(rows)] <= 0.0]:
+        for row in rows[state[LOW] <= 0.0]:
             run = strategy({name: values[row] for name, values in columns.items()}, view)
             plain = run.metrics()
             for name in names:
                 metrics[name][row] = plain[name]
             if request is not None and place[row] >= 0:
-                sums[place[row]] = sums_of(run.returns, request.benchmark, request.ends)
+                sums[place[row]] = request.sums_of(run.returns)
     return metrics, sums
 
 
-def _sizes(whole_history: bool, n_configs: int, n_symbols: int, tiles: int) -> tuple[int, int]:
+@dataclass(frozen=True, slots=True, eq=False)
+class Chunk:
+    """The statistics of configs that were processed together.
+
+    Args:
+        rows: ``(n_rows,)`` their rows in the columns of parameters.
+        state: ``(n / 8, n_segments, n_statistics, 8)``, `n` the next multiple of 8; see `statistics.STATE`. As `blocks`, it
+            must not be used after the next chunk.
+        blocks: their block sums.
+    """
+
+    rows: IntArray
+    state: FloatArray
+    blocks: BlockTable
+
+
+def chunks_of(
+    strategy: Strategy,
+    view: BundleView,
+    columns: Columns,
+    names: tuple[str, ...],
+    segments: IntArray,
+    request: BlockRequest | None = None,
+    most_configs: int = MOST_CONFIGS,
+) -> Iterator[Chunk]:
+    """Yields the statistics of all configs, a few thousand configs at a time.
+
+    Args:
+        strategy: the objective.
+        view: prices.
+        columns: parameters.
+        names: the metrics to compute from them; statistics that none needs may have any value.
+        segments: ``(n_segments,)`` the bar after the last one of each segment; the last is the number of bars.
+        request: as for `sweep`; None if there are several segments.
+        most_configs: the most configs at a time.
+    """
+    execution, cost = strategy.fills(view), strategy.turnover_bps / BASIS_POINTS
+    moments = needs_moments(names)
+    positions, turnover = needs(names, "held", "fills", "trips"), needs(names, "traded")
+    n_symbols, tiles = view.n_symbols, n_tiles(view.n_bars)
+    order = strategy.order(columns)
+    is_requested = np.zeros(len(order), bool)
+    if request is not None:
+        is_requested[request.rows] = True
+    size, step = _sizes(strategy.whole_history, len(order), n_symbols, tiles, most_configs)
+    for start in range(0, len(order), size):
+        rows = order[start : start + size]
+        n_rows = -(-len(rows) // WIDTH) * WIDTH
+        signals = strategy.signals(view, {name: values[rows] for name, values in columns.items()})
+        words = np.zeros(step * n_rows * n_symbols * WORDS, np.uint64)
+        state = scratch("state", len(segments) * len(STATE) * n_rows)
+        table = state.reshape(-1, len(segments), len(STATE), WIDTH)
+        if len(segments) == 1:  # with several, kernels begin each segment
+            table[:, :, :MEAN], table[:, :, MEAN:] = 1.0, 0.0
+        wanted = np.zeros(n_rows, bool)
+        wanted[: len(rows)] = is_requested[rows]
+        blocks = BlockTable.of(request, wanted)
+        advance = open_account(
+            view, execution, strategy.rebalance, cost, moments, positions, turnover, state, segments, blocks
+        )
+        for first in range(0, tiles, step):
+            now = min(step, tiles - first)
+            signals(first, now, n_rows, words)
+            advance(first, now, words)
+        yield Chunk(rows, table, blocks)
+
+
+def needs_moments(names: tuple[str, ...]) -> bool:
+    """Returns whether any of these metrics needs the third and fourth moments or the downside."""
+    return not _OF_MOMENTS.isdisjoint(names)
+
+
+@functools.cache
+def needs(names: tuple[str, ...], *sums: str) -> bool:
+    """Returns whether any of these metrics is computed from any of these sums, see `rbt_ray.simulate.metrics.SUMS`."""
+    return any(not set(sums).isdisjoint(metric.sums) for metric in METRICS if metric.name in names)
+
+
+def _sizes(whole_history: bool, n_configs: int, n_symbols: int, tiles: int, most: int) -> tuple[int, int]:
     """Returns how many configs and how many tiles to process at once."""
     if whole_history:
-        return max(WIDTH, MOST_WORDS // (tiles * n_symbols * WORDS) // WIDTH * WIDTH), tiles
-    size = max(1, min(n_configs, MOST_CONFIGS if n_symbols <= 64 else MOST_CONFIGS // 8))
+        return min(most, max(WIDTH, MOST_WORDS // (tiles * n_symbols * WORDS) // WIDTH * WIDTH)), tiles
+    size = max(1, min(n_configs, most, MOST_CONFIGS if n_symbols <= 64 else MOST_CONFIGS // 8))
     return size, min(tiles, max(1, MOST_WORDS // (size * n_symbols * WORDS)))
 
 
-def _metrics(state: FloatArray, n_bars: int, periods_per_year: float) -> dict[str, FloatArray]:
-    """Returns all metrics by name, ``(n_configs,)`` each."""
-    equity, _, low, *sums = state  # in the order of `from_sums`
-    with np.errstate(divide="ignore", invalid="ignore"):
-        given: tuple[Any, ...] = (equity, low - 1.0, *sums, n_bars, periods_per_year, _only_if)
-        figures = from_sums(*given)
-    return dict(zip(METRIC_NAMES, figures, strict=True))
+def metrics_from(
+    state: FloatArray, n_bars: int | IntArray, periods_per_year: float, names: tuple[str, ...]
+) -> dict[str, FloatArray]:
+    """Returns metrics by name, each of the shape of a statistic, from ``(n_statistics, ...)`` statistics."""
+    equity, _, low, _, *sums = state  # in the order of `from_sums`
+    # Statistics that no requested metric uses are cut to one config, so that the other metrics take no time.
+    given = [
+        values if needs(names, name) else values[..., :1]
+        for name, values in zip(SUMS, (equity, low - 1.0, *sums), strict=True)
+    ]
+    settings: tuple[Any, ...] = (n_bars, periods_per_year, _only_if, needs_moments(names))
+    with np.errstate(all="ignore"):  # statistics that no requested metric uses may have any value
+        figures = dict(zip(METRIC_NAMES, from_sums(*given, *settings), strict=True))
+    return {name: figures[name] for name in names}
 
 
 def _only_if(condition: BoolArray, values: FloatArray) -> FloatArray:

@@ -177,9 +177,15 @@ def start(settings: PoolSettings) -> LocalPool:
     Raises:
         SettingError: so many workers cannot be started here.
     """
-    n_workers = settings.num_workers or max(1, usable_cpus() // settings.num_cpus_per_worker)
+    n_workers = settings.num_workers or workers_here(settings.num_cpus_per_worker, settings.max_workers)
     worker_limits.check(n_workers, settings.worker_memory_limit)
     return LocalPool(n_workers, recycle_after=settings.recycle_after, memory_limit=settings.worker_memory_limit)
+
+
+def workers_here(num_cpus_per_worker: float, max_workers: int | None = None) -> int:
+    """Returns the number of workers for the cores that this process may use, at least one."""
+    n_workers = max(1, int(usable_cpus() / num_cpus_per_worker))
+    return n_workers if max_workers is None else min(n_workers, max_workers)
 
 
 def usable_cpus() -> int:

@@ -47,7 +47,10 @@ class Call:
 
 
 class ActorHandle:
-    """Starts an actor. `info` is None until the actor is ready; `has_run` is whether it has run a batch.
+    """Starts an actor.
+
+    `info` is None until the actor is ready; `has_run` is whether it has run a batch; `is_leaving` is whether its node is about
+    to leave the cluster, so that it gets no more batches.
 
     Args:
         name: the name of the worker.
@@ -73,6 +76,7 @@ class ActorHandle:
         self.job: str | None = None
         self.has_ended = False
         self.has_run = False
+        self.is_leaving = False
         self.since = time.monotonic()
         self.calls: deque[Call] = deque()
         self._trials = 0
@@ -109,9 +113,19 @@ class ActorHandle:
         When a process is killed, the answer to its previous batch can be lost too. A batch of several trials is then sent
         again in halves, but a single trial would be recorded as crashed because of the next batch.
         """
-        if self.info is None or self.has_ended or self.load >= depth or self.needs_recycling(recycle_after):
+        if (
+            self.info is None
+            or self.has_ended
+            or self.is_leaving
+            or self.load >= depth
+            or self.needs_recycling(recycle_after)
+        ):
             return False
         return all(len(batch) > 1 for batch in self.batches)
+
+    def is_idle(self, seconds: float) -> bool:
+        """Returns whether it is ready and has had nothing to do for `seconds`."""
+        return self.info is not None and not self.calls and time.monotonic() - self.since > seconds
 
     def is_done(self, number: int) -> bool:
         """Returns whether the batch has finished, even if its answer has not been fetched."""

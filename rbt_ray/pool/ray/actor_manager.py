@@ -12,7 +12,8 @@ from rbt_ray.pool.memory import memory_limit_too_low
 from rbt_ray.pool.ray import runtime
 from rbt_ray.pool.ray.actor import ActorInfo
 from rbt_ray.pool.ray.actor_handle import LOAD, ActorHandle
-from rbt_ray.pool.ray.placement import NodeCapacity, Reservation, ResourceRequest, living, reservations
+from rbt_ray.pool.ray.node_requests import NodeRequests
+from rbt_ray.pool.ray.placement import NodeCapacity, Reservation, ResourceRequest, leaving, living, reservations
 
 _LOOK_SECONDS = 2.0
 _RESERVE_SECONDS = 5.0
@@ -30,14 +31,26 @@ class ActorManager:
         wanted: the number of actors; None: as many as fit on all nodes.
         own: whether the pool started this Ray and may use all its processors.
         memory_limit: bytes of its own memory above which an actor ends; None: Ray's memory monitor decides.
+        most: the largest number of actors where `wanted` is None; None: no limit.
+        wait_s: seconds to wait for a node while none can hold an actor.
 
     Raises:
         SettingError: a Ray that the pool started can never hold such an actor.
     """
 
-    def __init__(self, needs: ResourceRequest, wanted: int | None, *, own: bool, memory_limit: int | None) -> None:
+    def __init__(
+        self,
+        needs: ResourceRequest,
+        wanted: int | None,
+        *,
+        own: bool,
+        memory_limit: int | None,
+        most: int | None = None,
+        wait_s: float = 900.0,
+    ) -> None:
         self._needs = needs
         self._wanted = wanted
+        self._most = most
         self._own = own
         self._memory_limit = memory_limit
         self._reserves = needs.only_cpus and not own
@@ -51,7 +64,11 @@ class ActorManager:
         self._n_started_together = 1
         self._loadable: str | None = None
         self._look_at = 0.0
-        self._room = NodeCapacity(needs, asks=wanted is None)
+        self._room = NodeCapacity(needs, wait_s)
+        self._requests = NodeRequests(needs.each, most, needs.labels)
+        self._nodes: frozenset[str] = frozenset()
+        self._is_shrunk = False
+        self._notice_at = 0.0
         self._refuse_what_never_fits()
 
     def __iter__(self) -> Iterator[ActorHandle]:
@@ -61,17 +78,24 @@ class ActorManager:
         """The number of actors that there are or should be, including those that are starting."""
         return max(1, len(self._actors) + len(self._reserved), self._wanted or 0)
 
-    def fill(self) -> None:
-        """Starts missing actors, on new nodes too.
+    def fill(self, n_waiting: int = 0) -> None:
+        """Starts missing actors, on new nodes too, and requests nodes from an autoscaler.
+
+        Args:
+            n_waiting: the number of batches that no actor has.
 
         Raises:
-            WorkerStartError: no node can ever hold an actor.
+            WorkerStartError: no node can hold an actor, and none joins in time.
         """
         if self._is_resting:
             return
         missing = self._missing()
+        if self._is_shrunk:
+            missing = missing[: max(0, n_waiting - len(self._reserved))]
+        if not self._own and self._wanted is None:
+            self._requests.update(len(self._actors) + len(self._reserved) + len(missing), n_waiting)
         if self._reserves:
-            self._reserved += reservations(self._needs.each, missing)
+            self._reserved += reservations(self._needs, missing)
         else:
             for node in missing:
                 self._start(node)
@@ -97,6 +121,7 @@ class ActorManager:
         if not self._reserves:
             return False
         self._is_resting = True
+        self._requests.cancel()
         for reservation in self._reserved:
             reservation.release()
         self._reserved.clear()
@@ -109,10 +134,10 @@ class ActorManager:
     def work(self) -> None:
         """Reserves again what `rest` released, for each actor on its own node. The actors can work at once."""
         if self._is_resting:
-            self._is_resting = False
+            self._is_resting = self._is_shrunk = False
             self._check_at = time.monotonic() + _RESERVE_SECONDS
-            self._room.found()
-            again = reservations(self._needs.each, [actor.home for actor in self._actors])
+            self._room.restart()
+            again = reservations(self._needs, [actor.home for actor in self._actors])
             for actor, reservation in zip(self._actors, again, strict=True):
                 actor.reservation = reservation
 
@@ -122,6 +147,17 @@ class ActorManager:
             return []
         self._check_at = math.inf
         return [one for one in self._actors if one.reservation is not None and one.reservation.node() is None]
+
+    def leaving(self) -> list[ActorHandle]:
+        """Returns the actors on nodes that are about to leave the cluster; new ones of them at most every two seconds."""
+        if self._own:
+            return []
+        if time.monotonic() >= self._notice_at:
+            self._notice_at = time.monotonic() + _LOOK_SECONDS
+            gone = leaving()
+            for actor in self._actors if gone else ():
+                actor.is_leaving |= actor.home in gone
+        return [actor for actor in self._actors if actor.is_leaving]
 
     def mark_ready(self, actor: ActorHandle, info: ActorInfo) -> None:
         """Records that an actor is ready.
@@ -147,12 +183,32 @@ class ActorManager:
         self._actors.remove(actor)
         actor.kill()
         if (left := actor.reservation) is not None:
-            if left.node(again=True) is None:  # not reserved yet, or lost with its node
+            # Not reserved yet, lost with its node, or on a node that is about to leave.
+            if actor.is_leaving or left.node(again=True) is None:
                 left.release()
             else:
                 self._reserved.append(left)  # for the actor that replaces it
         if actor.info is not None:
             self._look_at = 0.0
+
+    def release_idle(self, seconds: float) -> list[ActorHandle]:
+        """Ends and returns the actors that have been idle for `seconds`, so that others can use their nodes.
+
+        An autoscaler can then end the nodes. Later calls of `fill` start an actor again only for a batch that waits.
+        """
+        idle = [] if self._own else [actor for actor in self._actors if actor.is_idle(seconds)]
+        if not idle:
+            return []
+        self._is_shrunk = True
+        for actor in idle:
+            self._actors.remove(actor)
+            actor.kill()
+            if actor.reservation is not None:
+                actor.reservation.release()
+        for reservation in self._reserved:
+            reservation.release()
+        self._reserved.clear()
+        return idle
 
     def count_failure(self, actor: ActorHandle, reason: str) -> None:
         """Counts a death that was caused by neither a batch nor a lost node.
@@ -179,7 +235,7 @@ class ActorManager:
 
     def close(self) -> None:
         """Kills all actors."""
-        self._room.found()
+        self._requests.cancel()
         self.rest()
         for actor in self._actors:
             actor.kill()
@@ -193,12 +249,18 @@ class ActorManager:
             return []
         self._look_at = time.monotonic() + _LOOK_SECONDS
         slots = self._needs.slots()
+        if not self._nodes.issuperset(slots):
+            self._requests.cancel()  # it may be the node that was requested
+        self._nodes = frozenset(slots)
         for reservation in [one for one in self._reserved if one.wanted not in slots]:  # its node is gone
             reservation.release()
             self._reserved.remove(reservation)
         asked = [*self._reserved, *(actor.reservation for actor in self._actors if actor.reservation)]
         homes = [one.wanted for one in asked] if self._reserves else [actor.node for actor in self._actors]
-        return [node for node, n_actors in slots.items() for _ in range(n_actors - homes.count(node))]
+        missing: list[str | None] = [
+            node for node, n_actors in slots.items() for _ in range(n_actors - homes.count(node))
+        ]
+        return missing if self._most is None else missing[: max(0, self._most - len(homes))]
 
     def _start(self, node: str | None, reservation: Reservation | None = None) -> None:
         options = self._needs.options(pin_threads=not self._own, node=node, holds=reservation is None)

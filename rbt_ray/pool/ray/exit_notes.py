@@ -19,7 +19,7 @@ from typing import Any
 
 import psutil
 import ray
-from ray.exceptions import OutOfMemoryError, RayActorError, RayError
+from ray.exceptions import OutOfMemoryError, RayActorError, RayError, RuntimeEnvSetupError
 from ray.experimental.internal_kv import _internal_kv_del, _internal_kv_get, _internal_kv_put
 
 from rbt_ray.pool.memory import memory_exceeded
@@ -69,6 +69,8 @@ def exit_reason(error: RayError, process: str | None) -> str:
         found = _EXCEEDED.search(text)
         return "out of memory: Ray's memory monitor ended the worker" + (f" ({found[1]})" if found else "")
     last = text.splitlines()[-1]
+    if isinstance(error, RuntimeEnvSetupError):
+        return f"Ray cannot prepare `runtime_env` there: {last}"
     if _SEVERED not in last:
         detail = last.partition("Worker exit detail: ")[2] or last
         return detail.partition(" Some common causes")[0].rstrip(".")

@@ -16,6 +16,7 @@ from rbt_ray.data.content import Content
 from rbt_ray.data.file_tree import FileTree
 from rbt_ray.errors import BundleError
 from rbt_ray.pool.pool import Job
+from rbt_ray.pool.ray.store_size import warn_of_small_stores
 
 _offered: dict[str, Any] = {}
 
@@ -115,9 +116,13 @@ class SharedObjects:
         """Returns the references to the bundle and the files that a job reads, by version."""
         return {version: self._bundles[version][1] for version in self._jobs[key][0].reads}
 
-    def share(self, bundle: Bundle) -> RayRef:
-        """Copies the bundle into the store once; each node fetches it once, and its actors read that copy."""
+    def share(self, bundle: Bundle, *, own: bool) -> RayRef:
+        """Copies the bundle into the store once; each node fetches it once, and its actors read that copy.
+
+        Warns if a store is too small; `own` is whether the Ray is our own.
+        """
         if bundle.version not in self._bundles:
+            warn_of_small_stores(bundle.nbytes, "the prices", own=own)
             self._bundles[bundle.version] = (bundle, put(bundle))
         return RayRef(bundle.version)
 

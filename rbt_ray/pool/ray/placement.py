@@ -6,11 +6,12 @@ import json
 import re
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import ray
+from ray._private.state import state
 from ray.exceptions import RayError
 from ray.experimental.internal_kv import _internal_kv_get
 from ray.util.placement_group import placement_group, placement_group_table, remove_placement_group
@@ -41,6 +42,14 @@ def living() -> dict[str, Mapping[str, float]]:
     return {node["NodeID"]: node["Resources"] for node in ray.nodes() if node["Alive"]}
 
 
+def leaving() -> Collection[str]:
+    """Returns the ids of the nodes that will go, such as before a spot host is reclaimed; Ray starts nothing there."""
+    try:
+        return set(state.get_draining_nodes())
+    except RayError:  # the head does not answer; the next call asks again
+        return ()
+
+
 @dataclass(frozen=True, slots=True)
 class ResourceRequest:
     """The resources that an actor needs on its node.
@@ -48,10 +57,12 @@ class ResourceRequest:
     Args:
         n_cpus: processors; 0 if the pool divides the processors itself.
         resources: other Ray resources; a "CPU" among them replaces `n_cpus`.
+        labels: the labels that the node needs, as Ray's `label_selector`.
     """
 
     n_cpus: float
     resources: Mapping[str, float] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def each(self) -> dict[str, float]:
@@ -78,21 +89,41 @@ class ResourceRequest:
             options["resources"] = amounts
         if pin_threads:
             options["runtime_env"] = {"env_vars": dict.fromkeys(ONE_THREAD, "1")}
+        if self.labels and node is None:
+            options["label_selector"] = dict(self.labels)
         if node is not None:
             options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(node, soft=False)
         return options
 
     def slots(self) -> dict[str, int]:
-        """Returns how many actors each live node can hold if nothing else runs there."""
-        needs = self.each
+        """Returns how many actors each live node that stays can hold if nothing else runs there."""
+        needs, gone = self.each, leaving()
         return {
-            node: int(min(has.get(name, 0.0) / amount for name, amount in needs.items()))
-            for node, has in living().items()
+            node["NodeID"]: int(
+                min(node["Resources"].get(name, 0.0) / amount + _TINY for name, amount in needs.items())
+            )
+            for node in ray.nodes()
+            if node["Alive"] and node["NodeID"] not in gone and matches(node.get("Labels") or {}, self.labels)
         }
 
     def __str__(self) -> str:
         """Returns text such as "1 CPU, 1 GPU"."""
-        return ", ".join(f"{amount:g} {name}" for name, amount in self.each.items())
+        labels = "".join(f", {name}={value}" for name, value in self.labels.items())
+        return ", ".join(f"{amount:g} {name}" for name, amount in self.each.items()) + labels
+
+
+def matches(labels: Mapping[str, str], selector: Mapping[str, str]) -> bool:
+    """Returns whether a node with these labels is one that a `label_selector` of Ray selects.
+
+    A value of the selector is a label's value, or "in(a,b)" for one of several; "!" before it negates it.
+    """
+    for name, wanted in selector.items():
+        positive = wanted.removeprefix("!")
+        several = re.fullmatch(r"in\((.*)\)", positive)
+        values = several[1].split(",") if several else [positive]
+        if (labels.get(name) in values) == wanted.startswith("!"):
+            return False
+    return True
 
 
 class Reservation:
@@ -106,14 +137,22 @@ class Reservation:
         amounts: by resource.
         wanted: the node to reserve on; None lets Ray choose.
         of_node: the resources of that node.
+        labels: the labels that the node needs.
     """
 
-    def __init__(self, amounts: Mapping[str, float], wanted: str | None, of_node: Iterable[str]) -> None:
+    def __init__(
+        self,
+        amounts: Mapping[str, float],
+        wanted: str | None,
+        of_node: Iterable[str],
+        labels: Mapping[str, str] | None = None,
+    ) -> None:
         self.wanted = wanted
         self._look_at, self._pause = 0.0, _SOONEST_LOOK
         self._node: str | None = None
         here = [name for name in of_node if name.startswith("node:") and "__" not in name]
-        self._group: Any = placement_group([{**amounts, **dict.fromkeys(here, _TINY)}])
+        selector = {"bundle_label_selector": [dict(labels)]} if labels else {}
+        self._group: Any = placement_group([{**amounts, **dict.fromkeys(here, _TINY)}], **selector)
 
     def node(self, *, again: bool = False) -> str | None:
         """Returns the node on which the processors are reserved; None if they are not reserved yet.
@@ -140,10 +179,10 @@ class Reservation:
         remove_placement_group(self._group)
 
 
-def reservations(amounts: Mapping[str, float], wanted: Sequence[str | None]) -> list[Reservation]:
+def reservations(needs: ResourceRequest, wanted: Sequence[str | None]) -> list[Reservation]:
     """Returns a reservation for each entry of `wanted`: a node, or None to let Ray choose."""
     nodes = living() if any(wanted) else {}
-    return [Reservation(amounts, node, nodes.get(node or "", ())) for node in wanted]
+    return [Reservation(needs.each, node, nodes.get(node or "", ()), needs.labels) for node in wanted]
 
 
 class NodeCapacity:
@@ -151,21 +190,25 @@ class NodeCapacity:
 
     Args:
         needs: the resources of a worker.
-        asks: whether to request a node from an autoscaler; not needed if each worker has requested its own.
+        wait_s: seconds to wait for a node while none can hold a worker.
     """
 
-    def __init__(self, needs: ResourceRequest, *, asks: bool) -> None:
+    def __init__(self, needs: ResourceRequest, wait_s: float) -> None:
         self._needs = needs
-        self._asks = asks
-        self._request: Reservation | None = None
+        self._wait_s = wait_s
+        self._had_workers = False
         self._look_at = 0.0
-        self.found()
+        self.restart()
 
     def found(self) -> None:
-        """Restarts the waiting time, since there is a worker or none is needed."""
+        """Records that there is a worker."""
+        self._had_workers = True
+        self.restart()
+
+    def restart(self) -> None:
+        """Restarts the waiting time."""
         self._since = time.monotonic()
         self._say_at = self._since + _PATIENT_SECONDS
-        self._cancel_request()
 
     def look(self, *, is_reserved: bool | None) -> None:
         """Prints what the study waits for, after ten seconds without a worker and then once a minute.
@@ -175,14 +218,13 @@ class NodeCapacity:
                 Ray does not say.
 
         Raises:
-            WorkerStartError: no node can ever hold a worker.
+            WorkerStartError: no node can ever hold a worker, or none has joined in time.
         """
         now = time.monotonic()
         if now < self._look_at:
             return
         self._look_at = now + _LOOK_SECONDS
         if any(self._needs.slots().values()):
-            self._cancel_request()
             self._print(
                 {
                     True: "waiting for the process of a worker to start: its host may be busy.",
@@ -192,25 +234,28 @@ class NodeCapacity:
             )
             return
         lacks = f"a worker needs {self._needs}, and no node has that: {_largest(self._needs)}"
-        is_autoscaled = has_autoscaler()
-        if not is_autoscaled and now - self._since > self._grace_s(is_autoscaled):
+        wait_s = self._limit_s()
+        if now - self._since > wait_s and wait_s == self._wait_s:
+            raise WorkerStartError(
+                f"no node that can hold a worker has joined the cluster in {wait_s:g} s (`worker_wait_s`): {lacks}. See "
+                f"`ray status`, and run the study again with `exist='resume'` when there are nodes."
+            )
+        if now - self._since > wait_s:
             raise WorkerStartError(
                 f"no node of the cluster can ever hold a worker: {lacks}. Lower `num_cpus_per_worker` or "
                 f"`resources_per_worker`, or start a node that is large enough."
             )
-        if is_autoscaled and self._asks and self._request is None:
-            self._request = Reservation(self._needs.each, None, ())
-        self._print(f"waiting for a node to join the cluster: {lacks} (`ray status`).")
+        self._print(f"waiting up to {wait_s:g} s for a node to join the cluster: {lacks} (`ray status`).")
 
-    def _grace_s(self, is_autoscaled: bool | None) -> float:
-        """Returns how many seconds to wait for a node to join."""
+    def _limit_s(self) -> float:
+        """Returns how many seconds to wait for a node to join.
+
+        A cluster whose nodes all run, and which no autoscaler extends, will hold no worker later either.
+        """
         is_empty = not any(resources.get("CPU") for resources in living().values())
-        return _START_SECONDS if is_empty or is_autoscaled is None else _JOIN_SECONDS
-
-    def _cancel_request(self) -> None:
-        if self._request is not None:
-            self._request.release()
-            self._request = None
+        if self._had_workers or is_empty or (is_autoscaled := has_autoscaler()):
+            return self._wait_s
+        return min(self._wait_s, _START_SECONDS if is_autoscaled is None else _JOIN_SECONDS)
 
     def _print(self, text: str) -> None:
         if (now := time.monotonic()) >= self._say_at:

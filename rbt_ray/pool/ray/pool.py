@@ -7,6 +7,8 @@ import time
 import warnings
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
+from typing import Any
 
 import ray
 from ray.exceptions import ActorUnavailableError, ObjectLostError, RayError, RayTaskError
@@ -16,7 +18,7 @@ from rbt_ray.data.file_tree import FileTree
 from rbt_ray.errors import ObjectiveError, WorkerStartError
 from rbt_ray.pool.backends import PoolSettings
 from rbt_ray.pool.frames import AnswerError
-from rbt_ray.pool.local.pool import usable_cpus
+from rbt_ray.pool.local.pool import workers_here
 from rbt_ray.pool.memory import default_memory_limit
 from rbt_ray.pool.pool import Batch, Returned, received
 from rbt_ray.pool.ray import runtime
@@ -24,6 +26,7 @@ from rbt_ray.pool.ray.actor import Loaded
 from rbt_ray.pool.ray.actor_handle import HELLO, LOAD, VOID, ActorHandle, Call
 from rbt_ray.pool.ray.actor_manager import ActorManager
 from rbt_ray.pool.ray.exit_notes import exit_reason
+from rbt_ray.pool.ray.missing_modules import how_to_send
 from rbt_ray.pool.ray.object_store import RayFilesRef, RayRef, SharedObjects
 from rbt_ray.pool.ray.placement import ResourceRequest
 
@@ -34,6 +37,8 @@ _STUCK_SECONDS = 1.0
 _BATCH_SECONDS = 0.3
 _TRIES = 3
 """After this many errors in a row, a batch is lost or the study fails; fewer may be the fault of a host."""
+_IDLE_SECONDS = 30.0
+"""An actor that is idle for this long while others work ends, so that others can use its node."""
 _CALLS_PER_SECOND = 2_000  # round trips, for calls of any size
 
 
@@ -44,8 +49,12 @@ class RayPool:
         n_workers: the number of actors; None: as many as fit on all nodes, including nodes that join later.
         address: the address of the cluster to join ("auto", "host:port", "ray://host:port"); None starts a Ray of our own on this
             machine, which `close` ends.
-        num_cpus_per_worker: processors of an actor.
+        num_cpus_per_worker: processors of an actor; 0.5 is half of one.
         resources_per_worker: other Ray resources of an actor.
+        label_selector: the labels that the node of an actor needs.
+        runtime_env: what Ray prepares on each host, as `ray.init` takes it.
+        max_workers: the largest number of actors if `n_workers` is None; None: no limit.
+        worker_wait_s: seconds to wait for a node while none can hold an actor.
         recycle_after: trials after which an actor is replaced; None: never.
         memory_limit: bytes of its own memory above which an actor is replaced; None: on a Ray of our own, 80 % of the
             machine's memory, shared evenly; on a cluster, Ray's memory monitor decides.
@@ -60,16 +69,21 @@ class RayPool:
         n_workers: int | None = None,
         *,
         address: str | None = None,
-        num_cpus_per_worker: int = 1,
+        num_cpus_per_worker: float = 1,
         resources_per_worker: Mapping[str, float] | None = None,
+        label_selector: Mapping[str, str] | None = None,
+        runtime_env: Mapping[str, Any] | None = None,
+        max_workers: int | None = None,
+        worker_wait_s: float = 900.0,
         recycle_after: int | None = None,
         memory_limit: int | None = None,
     ) -> None:
-        here = n_workers or max(1, usable_cpus() // num_cpus_per_worker)
-        self._ray = runtime.join(address, n_cpus=here * num_cpus_per_worker)
+        here = n_workers or workers_here(num_cpus_per_worker, max_workers)
+        self._ray = runtime.join(address, n_cpus=math.ceil(here * num_cpus_per_worker), runtime_env=runtime_env)
         own = self._ray.own
         # On a Ray of our own, a pool that is kept for the next study must not hold the processors of another pool.
-        needs = ResourceRequest(0 if own else num_cpus_per_worker, dict(resources_per_worker or {}))
+        labels = {} if own else dict(label_selector or {})
+        needs = ResourceRequest(0 if own else num_cpus_per_worker, dict(resources_per_worker or {}), labels)
         self._recycle_after = recycle_after
         self._closed = False
         self._shared = SharedObjects()
@@ -87,6 +101,8 @@ class RayPool:
                 here if own else n_workers,
                 own=own,
                 memory_limit=memory_limit or (default_memory_limit(here) if own else None),
+                most=max_workers,
+                wait_s=worker_wait_s,
             )
             self._actors.fill()
         except BaseException:
@@ -120,7 +136,7 @@ class RayPool:
 
     def share(self, bundle: Bundle) -> RayRef:
         """Copies the bundle into Ray's object store once; each node fetches it once, and its actors read that copy."""
-        return self._shared.share(bundle)
+        return self._shared.share(bundle, own=self._ray.own)
 
     def share_files(self, files: FileTree) -> RayFilesRef:
         """Packs the files into Ray's object store once; each node unpacks them once."""
@@ -144,7 +160,9 @@ class RayPool:
         while True:
             for actor in self._actors.displaced():
                 self._reap(actor, "others took its processors while it was idle")
-            self._actors.fill()
+            for actor in self._actors.leaving():
+                self._vacate(actor)
+            self._actors.fill(len(self._backlog))
             self._dispatch()
             left = end - time.monotonic()
             if self._returned or left <= 0:
@@ -225,7 +243,7 @@ class RayPool:
         self._file(actor)
 
     def _rebalance(self) -> None:
-        """Moves a batch that is queued behind a long one to an idle actor."""
+        """Moves a batch that is queued behind a long one to an idle actor; ends actors that stay idle while others work."""
         idles = not self._backlog and any(actor.has_capacity(1, self._recycle_after) for actor in self._actors)
         for actor in self._actors:
             if actor.wastes_time(_STUCK_SECONDS):
@@ -233,6 +251,21 @@ class RayPool:
             elif idles and (batch := actor.release_queued(_STUCK_SECONDS)) is not None:
                 self._requeue(batch)
                 idles = False
+        if not self._backlog and any(actor.batches for actor in self._actors):
+            for actor in self._actors.release_idle(_IDLE_SECONDS):
+                self._file(actor)
+
+    def _vacate(self, actor: ActorHandle) -> None:
+        """Takes an actor's queued batch, and ends the actor once it has finished the current one.
+
+        If its node goes before that, the batch is sent again, as after the loss of any node.
+        """
+        if (batch := actor.release_queued(0.0)) is not None:
+            self._requeue(batch)
+        if not actor.batches:
+            self._reap(actor, "its host is about to leave the cluster")
+        else:
+            self._file(actor)
 
     def _receive(self, seconds: float) -> bool:
         """Waits up to `seconds` for answers and handles them; returns whether there were any. An actor answers calls in order."""
@@ -290,11 +323,11 @@ class RayPool:
             self._actors.count_failure(actor, reason)
 
     def _host_was_lost(self, actor: ActorHandle, error: RayError) -> bool:
-        if self._actors.is_on_a_lost_host(actor):
-            return True
+        if actor.is_leaving or self._actors.is_on_a_lost_host(actor):
+            return True  # the actors of a host that leaves may end before Ray knows that it is gone
         if not isinstance(error, ActorUnavailableError):
             return False
-        # The first sign of a crashed host, which Ray detects seconds later; but an objective can cause it too.
+        # The first sign of a crashed host, which Ray detects later; but an objective can cause it too.
         number = actor.batches[0].number if actor.batches else None
         self._cut_off[number] += 1
         return self._cut_off[number] < _TRIES
@@ -318,7 +351,7 @@ class RayPool:
     def _loaded(self, actor: ActorHandle, call: Call, state: Loaded, message: str) -> None:
         if state == "error":
             if not actor.has_run:
-                raise ObjectiveError(message)
+                raise ObjectiveError(message + how_to_send(message))
             self._reap(actor, message)  # earlier trials may have damaged its process: try a new one
             return
         if state == "outdated":
@@ -361,11 +394,5 @@ class RayPool:
 
 def start(settings: PoolSettings) -> RayPool:
     """Starts the workers of ``backend="ray"``."""
-    return RayPool(
-        settings.num_workers,
-        address=settings.address,
-        num_cpus_per_worker=settings.num_cpus_per_worker,
-        resources_per_worker=settings.resources_per_worker,
-        recycle_after=settings.recycle_after,
-        memory_limit=settings.worker_memory_limit,
-    )
+    given = {field.name: getattr(settings, field.name) for field in fields(settings)}
+    return RayPool(given.pop("num_workers"), memory_limit=given.pop("worker_memory_limit"), **given)

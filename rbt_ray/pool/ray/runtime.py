@@ -8,17 +8,18 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import ray
 from ray.exceptions import RayError
+from ray.util import client
 
 from rbt_ray.errors import SettingError, WorkerStartError
 from rbt_ray.pool.process_setup import ONE_THREAD
-from rbt_ray.pool.ray import private_ray
+from rbt_ray.pool.ray import private_ray, runtime_environment
 
 _lock = threading.Lock()
 PRIVATE = "local"
@@ -45,6 +46,7 @@ class Connection:
         identity: the ids of node and job, unique to this connection.
         undo: gives stdout back to Ray; for a Ray of our own, also removes its folder.
         folder: the folder of a Ray of our own; None for any other.
+        runtime_env: what Ray prepares on each host; None if other code connected.
         n_users: calls of `join` without a call of `leave` yet.
     """
 
@@ -52,6 +54,7 @@ class Connection:
     identity: tuple[str, str]
     undo: Callable[[], None]
     folder: private_ray.PrivateFolder | None = None
+    runtime_env: Mapping[str, Any] | None = None
     n_users: int = 0
 
     @property
@@ -69,16 +72,18 @@ _here: Connection | None = None
 """The current connection, if any."""
 
 
-def join(address: str | None, n_cpus: int) -> Connection:
+def join(address: str | None, n_cpus: int, runtime_env: Mapping[str, Any] | None = None) -> Connection:
     """Connects this process to Ray; each call needs a call of `leave`.
 
     Args:
         address: None starts a Ray of our own, which no other program joins by default. A process has one connection:
             an existing one is used.
         n_cpus: the number of CPUs of a Ray of our own.
+        runtime_env: what Ray prepares on each host before workers start there, as `ray.init` takes it; None: nothing.
 
     Raises:
-        SettingError: no cluster answers at `address`, or the process is connected to another one.
+        SettingError: no cluster answers at `address`, the process is connected to another one, or Ray cannot use
+            `runtime_env`.
         WorkerStartError: no Ray can be started on this machine.
     """
     global _here
@@ -89,16 +94,22 @@ def join(address: str | None, n_cpus: int) -> Connection:
             _here = None
         if ray.is_initialized():
             _refuse_another(wanted)
+            if runtime_env and (_here is None or _here.runtime_env != runtime_env):
+                raise SettingError(
+                    "`runtime_env`: this process is connected to Ray already, and Ray takes an environment only when a "
+                    "process connects. Pass it to your own `ray.init`, or call `rbt.shutdown()` first."
+                )
             _here = _here or Connection(None, _identity(), lambda: None)
         else:
+            environment = runtime_environment.checked(runtime_env)
             with ExitStack() as undo:
                 undo.callback(_keep_stdout_clean())
                 folder = None
                 if wanted == PRIVATE:
-                    folder = _start(n_cpus, undo)
+                    folder = _start(n_cpus, undo, environment)
                 else:
-                    _connect(wanted)
-                _here = Connection(wanted, _identity(), undo.pop_all().close, folder)
+                    _connect(wanted, environment)
+                _here = Connection(wanted, _identity(), undo.pop_all().close, folder, runtime_env)
         _here.n_users += 1
         return _here
 
@@ -120,6 +131,16 @@ def leave(connection: Connection) -> None:
 def is_private() -> bool:
     """Returns whether the process is connected to a Ray of our own."""
     return _here is not None and _here.own and _here.is_up
+
+
+def is_client() -> bool:
+    """Returns whether the process is connected through a Ray Client, so that it may run on no host of the cluster."""
+    return bool(client.ray.is_connected())
+
+
+def hosts() -> set[str]:
+    """Returns the names of the hosts of live nodes."""
+    return {node["NodeManagerHostname"] for node in ray.nodes() if node["Alive"]}
 
 
 def where_logs_are() -> str:
@@ -147,7 +168,7 @@ def _refuse_another(wanted: str) -> None:
         )
 
 
-def _start(n_cpus: int, undo: ExitStack) -> private_ray.PrivateFolder:
+def _start(n_cpus: int, undo: ExitStack, environment: Mapping[str, Any]) -> private_ray.PrivateFolder:
     """Starts a Ray of our own; adds to `undo` what must be done after it has ended."""
     folder = private_ray.PrivateFolder()
     undo.callback(folder.release)
@@ -155,7 +176,14 @@ def _start(n_cpus: int, undo: ExitStack) -> private_ray.PrivateFolder:
     with _quietly(), private_ray.on_loopback():
         try:
             # address=None would join any Ray that runs on this machine.
-            ray.init(address=PRIVATE, include_dashboard=False, num_cpus=n_cpus, _temp_dir=str(folder.for_ray), **_QUIET)
+            ray.init(
+                address=PRIVATE,
+                include_dashboard=False,
+                num_cpus=n_cpus,
+                _temp_dir=str(folder.for_ray),
+                **environment,
+                **_QUIET,
+            )
         except Exception as error:  # if the raylet dies while it starts, the error has no type of its own
             folder.keep()
             raise WorkerStartError(
@@ -164,12 +192,14 @@ def _start(n_cpus: int, undo: ExitStack) -> private_ray.PrivateFolder:
     return folder
 
 
-def _connect(wanted: str) -> None:
+def _connect(wanted: str, environment: Mapping[str, Any]) -> None:
     _refuse_silence(wanted)
     with _quietly():
         try:
-            ray.init(address=wanted, **_QUIET)
+            ray.init(address=wanted, **environment, **_QUIET)
         except (RayError, OSError, RuntimeError, ValueError) as error:
+            if environment and "runtime env" in str(error).lower():  # it conflicts with that of the job, say
+                raise SettingError(f"`runtime_env`: {error}") from error
             raise SettingError(
                 f"`address`: no Ray cluster can be joined at {wanted!r}: {error} Is it running (`ray status`), is the "
                 f"port open, are Ray's and Python's versions the same, and is its token known here?"

@@ -152,7 +152,7 @@ def test_a_trial_that_kills_its_worker_is_an_error_and_costs_no_other(fit):
     results = fit(dies, {"x": tune.grid_search([0, 1, 2, 3])}, metric="loss", mode="max")
     assert [result.error is None for result in results] == [True, False, True, True]
     assert "its worker was lost" in str(results.errors[0])
-    assert results[1].metrics is None
+    assert results[1].metrics == {"trial_id": results[1].path[-11:], "config": {"x": 1}}  # as in Ray Tune: a dict
 
 
 def test_failures_are_tried_again_from_the_latest_checkpoint(fit):

@@ -77,7 +77,7 @@ def test_a_killed_study_ends_as_one_that_was_not(tmp_path, search):
         (tmp_path / name / "study.py").write_text(SCRIPT.replace("SCHEDULER", search))
     expected = in_this_process(tmp_path / "whole", again=False)
     process = run(tmp_path / "killed")
-    end = time.monotonic() + 60
+    end = time.monotonic() + 120
     while len(ran(tmp_path / "killed")) < 13:  # two or more trials are done, two are at work
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.002)

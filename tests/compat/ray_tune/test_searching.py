@@ -5,14 +5,14 @@ import datetime
 import numpy as np
 import pytest
 from ray import tune as ray_tune
-from ray.tune.search import BasicVariantGenerator, ConcurrencyLimiter, Repeater
+from ray.tune.search import ConcurrencyLimiter, Repeater
 from ray.tune.search.optuna import OptunaSearch
 
 import rbt_ray as rbt
 from rbt_ray import tune
 from rbt_ray.errors import NotSupportedError, SettingError, SpaceError
 from rbt_ray.tune.schedulers import ASHAScheduler, HyperBandScheduler
-from tests.compat.ray_tune.trainables import bowl, endless
+from tests.compat.ray_tune.trainables import bowl, endless, reports_forever
 
 SPACE = {"x": tune.uniform(-5, 5), "opt": {"kind": tune.choice(["a", "b"])}, "steps": 3}
 
@@ -28,8 +28,9 @@ def test_our_searches_by_name(fit, tmp_path, search):
     assert [result.metrics for result in again] == [result.metrics for result in results]
 
 
-def test_rays_searchers_and_limits(fit):
-    search = ConcurrencyLimiter(OptunaSearch(seed=1), max_concurrent=2)
+@pytest.mark.parametrize("limiter", [ConcurrencyLimiter, tune.search.ConcurrencyLimiter], ids=["rays", "ours"])
+def test_rays_searchers_and_limits(fit, limiter):
+    search = limiter(OptunaSearch(seed=1), max_concurrent=2)
     results = fit(bowl, SPACE, metric="loss", mode="min", search_alg=search, num_samples=12)
     assert len(results) == 12
     assert all(result.config["opt"]["kind"] in "ab" for result in results)
@@ -61,8 +62,9 @@ def test_a_learning_search_works_with_a_scheduler(fit):
     assert len(results) == 15
 
 
-def test_rays_variant_generator_is_supported(fit):
-    search = BasicVariantGenerator(points_to_evaluate=[{"x": 0.0}], constant_grid_search=True)
+@pytest.mark.parametrize("words", [ray_tune, tune], ids=["rays", "ours"])
+def test_rays_variant_generator_is_supported(fit, words):
+    search = words.search.BasicVariantGenerator(points_to_evaluate=[{"x": 0.0}], constant_grid_search=True)
     space = {"x": tune.uniform(1, 5), "g": tune.grid_search([1, 2])}
     results = fit(bowl, {**space, "steps": 1}, metric="loss", mode="min", search_alg=search, num_samples=2)
     assert [result.config["x"] for result in results][:2] == [0.0, 0.0]
@@ -137,10 +139,11 @@ def test_random_is_rays_variant_generator(fit):
     assert [result.config["g"] for result in results] == [1, 2] * 3
 
 
+@pytest.mark.parametrize("words", [ray_tune, tune], ids=["rays", "ours"])
 @pytest.mark.parametrize("state", [lambda n: n, np.random.default_rng, np.random.RandomState])
-def test_the_random_state_of_a_variant_generator_is_a_seed(state):
+def test_the_random_state_of_a_variant_generator_is_a_seed(state, words):
     def drawn(n, **options):
-        search = BasicVariantGenerator(random_state=state(n))
+        search = words.search.BasicVariantGenerator(random_state=state(n))
         tuner = tune.Tuner(
             bowl,
             param_space={"x": tune.uniform(0, 1)},
@@ -157,6 +160,51 @@ def test_a_time_budget_ends_the_study(fit):
     assert len(fit(endless, {}, num_samples=-1, time_budget_s=budget)) < 10_000
 
 
+class Ends(tune.Callback):
+    def __init__(self):
+        self.last = {}
+
+    def on_trial_complete(self, iteration, trials, trial, **info):
+        self.last[trial.trial_id] = trial.last_result["n"]
+
+
+class AfterOne(tune.Stopper):
+    seen = False
+
+    def __call__(self, trial_id, result):
+        self.seen |= result["n"] == -1
+        return False
+
+    def stop_all(self):
+        return self.seen
+
+
+def check_reports(results, ends):
+    assert [result.error for result in results] == [None, None]
+    for result in results:
+        assert result.metrics["training_iteration"] == len(result.metrics_dataframe)
+        assert result.config == {"x": result.metrics["x"]} == result.metrics["config"]
+    assert max(len(result.metrics_dataframe) for result in results) > 9
+    assert sorted(ends.last.values()) == sorted(result.metrics["n"] for result in results)
+
+
+@pytest.mark.parametrize("search", [None, "sobol"])
+@pytest.mark.parametrize("scheduler", [None, ASHAScheduler(max_t=1_000_000, grace_period=99)], ids=["", "asha"])
+def test_trials_that_run_when_a_study_stops_keep_their_reports(fit, tmp_path, search, scheduler):
+    space, ends = {"x": tune.uniform(0, 1) if search else tune.grid_search([0, 1])}, Ends()
+    options = {"metric": "n", "mode": "max", "num_samples": 2 if search else 1, "scheduler": scheduler, "seed": 1}
+    results = fit(reports_forever, space, search_alg=search, stop=AfterOne(), callbacks=[ends], **options)
+    check_reports(results, ends)
+    again = tune.Tuner.restore(tmp_path / "study", reports_forever, run_config=tune.RunConfig(stop=AfterOne()))
+    assert [result.metrics for result in again.get_results()] == [result.metrics for result in results]
+
+
+@pytest.mark.slow
+def test_trials_that_run_when_the_time_budget_ends_keep_their_reports(fit):
+    space, ends = {"x": tune.grid_search([0, 1])}, Ends()
+    check_reports(fit(reports_forever, space, metric="n", mode="max", time_budget_s=20, callbacks=[ends]), ends)
+
+
 def test_unsupported_searchers_are_refused_with_an_alternative():
     class TuneBOHB:
         pass
@@ -164,3 +212,23 @@ def test_unsupported_searchers_are_refused_with_an_alternative():
     for search, says in ((TuneBOHB(), "search_alg='bohb'"), (Repeater(OptunaSearch()), "the mean")):
         with pytest.raises(NotSupportedError, match=says):
             tune.Tuner(bowl, tune_config=tune.TuneConfig(metric="loss", mode="min", search_alg=search))
+    with pytest.raises(NotSupportedError, match="the mean"):
+        tune.search.Repeater(OptunaSearch())
+    with pytest.raises(SettingError, match="`max_concurrent` must be a whole number above 0; got 0"):
+        tune.search.ConcurrencyLimiter(OptunaSearch(), 0)
+
+
+def by_run(trial):
+    trial.suggest_float("x", 0, 1)
+    return {"steps": 1}
+
+
+def test_the_own_space_of_a_searcher_has_to_be_that_of_the_study(fit):
+    for number, space in enumerate((None, {"x": tune.uniform(0, 1)}, {"steps": 1})):
+        search = OptunaSearch(space=by_run, metric="loss", mode="min")
+        with pytest.raises(SpaceError, match=r"OptunaSearch has a space of its own, .* give `param_space` the same"):
+            fit(bowl, space, search_alg=search, name=f"{number}", num_samples=3)
+    search = OptunaSearch(space=by_run, metric="loss", mode="min")
+    results = fit(bowl, {"x": tune.uniform(0, 1), "steps": 1}, search_alg=search, num_samples=3)
+    assert len(results) == 3
+    assert results.num_errors == 0

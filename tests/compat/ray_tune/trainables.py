@@ -83,6 +83,17 @@ def endless(config):
     return {"x": 1}
 
 
+def reports_forever(config):
+    while config["x"] < 0.5:  # this one ends when the other has reported a few times
+        folders = Path(tune.get_context().get_trial_dir()).parent.glob("*/reports.jsonl")
+        if any(len(file.read_text().splitlines()) > 9 for file in folders):
+            tune.report({"n": -1, "x": config["x"], "done": True})
+        time.sleep(0.02)
+    for n in range(1_000_000):
+        tune.report({"n": n, "x": config["x"]})
+        time.sleep(0.02)
+
+
 def line(config):
     """As good as `x` from the first report on: who wins is known beforehand."""
     step = 0

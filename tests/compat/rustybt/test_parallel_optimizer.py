@@ -141,7 +141,7 @@ def test_a_standard_pool_refuses_a_lambda(flags):
 @pytest.mark.parametrize("strategy", [lambda: GridSearchAlgorithm(STEPS), Foreign])
 def test_nothing_that_goes_wrong_in_a_trial_stops_the_others(flags, on, strategy):
     """An exception, NaN, kill -9, an endless loop and sys.exit: each gets its own status and message."""
-    optimizer = quiet(strategy(), max_eval_time=1, batch_size=8, config=flags(*on))
+    optimizer = quiet(strategy(), max_eval_time=5, batch_size=8, config=flags(*on))
     optimizer.run(objectives.perilous)
     results = {one.params["n"]: one for one in optimizer.get_results()}
     assert len(results) == 8

@@ -66,9 +66,9 @@ def test_persistent_pool_functional_equivalence(shared):
                 lambda pool: sorted(pool.imap_unordered(square, range(50), chunksize=3)),
                 lambda pool: pool.starmap(add, pairs),
                 lambda pool: pool.apply(add, (1, 2), {"scale": 5}),
-                lambda pool: pool.apply_async(add, (1, 2)).get(timeout=30),
-                lambda pool: pool.map_async(square, range(9)).get(timeout=30),
-                lambda pool: pool.starmap_async(add, pairs, 2).get(timeout=30),
+                lambda pool: pool.apply_async(add, (1, 2)).get(timeout=120),
+                lambda pool: pool.map_async(square, range(9)).get(timeout=120),
+                lambda pool: pool.starmap_async(add, pairs, 2).get(timeout=120),
             ):
                 assert ask(pool_a) == ask(pool_b)
 
@@ -148,9 +148,9 @@ def test_reset_lets_calls_under_way_finish(tmp_path):
         under_way = pool.apply_async(wait_for, (tmp_path / "go",))
         queued = pool.apply_async(pid_of, (0,))
         pool.reset_workers()
-        assert queued.get(timeout=30) != before  # the fresh process does not wait for the old one
+        assert queued.get(timeout=120) != before  # the fresh process does not wait for the old one
         (tmp_path / "go").touch()
-        assert under_way.get(timeout=30) == before
+        assert under_way.get(timeout=120) == before
     assert not psutil.pid_exists(before)
 
 
@@ -222,8 +222,8 @@ def test_persistent_pool_performance_vs_standard(shared):
 def test_a_worker_that_dies_costs_its_call_alone(shared):
     results = [shared.apply_async(die_at, (x, 3)) for x in range(6)]
     with pytest.raises(WorkerDiedError, match=r"\(3, 3\) killed by signal 9"):
-        results[3].get(timeout=60)
-    assert [result.get(timeout=60) for result in results if result is not results[3]] == [0, 1, 2, 4, 5]
+        results[3].get(timeout=120)
+    assert [result.get(timeout=120) for result in results if result is not results[3]] == [0, 1, 2, 4, 5]
 
 
 def test_a_worker_that_dies_in_a_chunk_does_not_hang_the_batch(shared):
@@ -231,7 +231,7 @@ def test_a_worker_that_dies_in_a_chunk_does_not_hang_the_batch(shared):
     given = []
     result = shared.starmap_async(die_at, [(x, 3) for x in range(8)], 8, error_callback=given.append)
     with pytest.raises(WorkerDiedError):
-        result.get(timeout=60)
+        result.get(timeout=120)
     assert isinstance(given[0], WorkerDiedError)
     assert not result.successful()
     assert shared.get_statistics()["worker_deaths"] == deaths + 2  # with the chunk, and alone
@@ -272,7 +272,7 @@ def test_an_exception_is_returned_unchanged_with_the_workers_traceback(shared):
 def test_callbacks_and_time_outs(shared, tmp_path):
     given = []
     result = shared.apply_async(square, (4,), callback=given.append)
-    result.wait(30)
+    result.wait(120)
     assert result.ready()
     assert result.successful()
     assert given == [16]
@@ -301,7 +301,7 @@ def test_a_callback_that_raises_harms_neither_its_call_nor_the_pool(options, mon
     pool = PersistentWorkerPool(1)
     fails = "error_callback" in options
     result = pool.apply_async(odd_fails, (int(fails),), **dict.fromkeys(options, broken))
-    result.wait(30)
+    result.wait(120)
     assert result.successful() is not fails
     assert [(one.exc_type, str(one.exc_value)) for one in told] == [(ArithmeticError, "of the callback")]
     assert pool.apply_async(square, (3,)).get(30) == 9
@@ -309,7 +309,7 @@ def test_a_callback_that_raises_harms_neither_its_call_nor_the_pool(options, mon
     pool.terminate() if fails else pool.close()
     leaving = threading.Thread(target=pool.join, daemon=True)
     leaving.start()
-    leaving.join(30)
+    leaving.join(120)
     assert not leaving.is_alive()
     assert lost is None or lost.ready()
 
@@ -416,7 +416,7 @@ def test_an_initializer_gets_locks_and_queues(method):
     lock, queue = context.Lock(), context.Queue()
     with lock, PersistentWorkerPool(1, begin, (lock, queue), context=context) as pool:
         assert pool.apply(os.getenv, ("RBT_LOCKED",)) == "False"
-        assert queue.get(timeout=30) in pool.get_statistics()["pids"]
+        assert queue.get(timeout=120) in pool.get_statistics()["pids"]
 
 
 def test_a_scripts_functions_see_the_globals_that_its_initializer_set(tmp_path):
@@ -436,7 +436,7 @@ if __name__ == "__main__":
         print(pool.map(ask, [1]), pool.apply(lambda: held))
 """
     )
-    done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.stdout.strip() == "[(7, 1)] 7", done.stderr
 
 
@@ -459,7 +459,7 @@ def test_terminate_ends_calls_that_never_would(tmp_path):
     pool.join()
     for lost in (result, waiting):
         with pytest.raises(WorkerDiedError, match="terminated"):
-            lost.get(timeout=30)
+            lost.get(timeout=120)
 
 
 @pytest.mark.parametrize("method", ["spawn", "fork"])

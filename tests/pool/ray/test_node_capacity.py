@@ -105,6 +105,41 @@ def test_where_an_autoscaler_runs_a_worker_asks_for_a_node_and_waits_for_it(tmp_
     )
     assert found == [[{"0": {"CPU": 2.0}}], 2, [], 2.0]
     assert said == [
-        "rbt-ray: waiting for a node to join the cluster: a worker needs 2 CPU, and no node has that: the largest has 1 "
-        "CPU (`ray status`)."
+        "rbt-ray: waiting up to 900 s for a node to join the cluster: a worker needs 2 CPU, and no node has that: the largest "
+        "has 1 CPU (`ray status`)."
     ]
+
+
+@pytest.mark.slow
+def test_a_study_outlives_the_loss_of_its_only_node_until_another_joins(tmp_path):
+    found, said = run(
+        """
+        from ray.cluster_utils import Cluster
+        from tests.pools import batch, collect, points, polynomial, task
+
+        def until(is_so):
+            end = time.monotonic() + 100
+            while not is_so():
+                assert time.monotonic() < end
+                pool.wait(0.1)
+
+        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+        node = cluster.add_node(num_cpus=2)
+        ray.init(address=cluster.address, log_to_driver=False)
+        pool = RayPool(address="auto", num_cpus_per_worker=2)
+        until(pool.pids)
+        cluster.remove_node(node, allow_graceful=False)
+        until(lambda: sum(one["Alive"] for one in ray.nodes()) == 1)
+        pool.submit(batch(1, task(polynomial), points(3)))
+        began = time.monotonic()
+        while time.monotonic() < began + 12:
+            assert not pool.wait(0.1)
+        cluster.add_node(num_cpus=2)
+        found(collect(pool, 1)[1].lost)
+        pool.close()
+        """,
+        tmp_path,
+    )
+    assert found is None
+    assert len(said) == 1
+    assert said[0].startswith("rbt-ray: waiting up to 900 s for a node to join the cluster: a worker needs 2 CPU")

@@ -1,0 +1,97 @@
+"""On a cluster that begins without workers, a pool requests nodes, uses them as they join and gives them back."""
+
+import pytest
+
+from tests.cluster import autoscaling
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
+
+
+@pytest.mark.parametrize("n_workers", [None, 2])
+def test_a_study_that_begins_at_once_gets_nodes(tmp_path, n_workers):
+    found, said = autoscaling.run(
+        f"""
+began = n_nodes()
+pool = RayPool({n_workers}, address="auto")
+job = job_of(polynomial)
+for number in range(pool.capacity):
+    pool.submit(batch(number, job, points(3)))
+answers = collect(pool, pool.capacity)
+found([began, sorted({{one.lost for one in answers.values()}}, key=str), n_nodes() >= 1])
+pool.close()
+""",
+        tmp_path,
+    )
+    assert found == [0, [None], True]
+    expected = "node to join the cluster: a worker needs 1 CPU", "for the process of a worker to start"
+    assert [line for line in said if not any(text in line for text in expected)] == []
+
+
+def test_batches_that_wait_get_more_nodes_and_idle_workers_end_while_the_last_batch_runs(tmp_path):
+    found, _ = autoscaling.run(
+        """
+import rbt_ray.pool.ray.pool as module
+module._IDLE_SECONDS = 2.0
+
+def waits(params, data):
+    end = pathlib.Path(os.environ["ANSWER"] + (".last" if params["n"] == 99 else ".end"))
+    while not end.exists():
+        time.sleep(0.1)
+    return 1.0
+
+pool = RayPool(None, address="auto", max_workers=3)
+job, number = job_of(waits), 0
+most = 0
+def more():
+    global number, most
+    pool.wait(0.1)
+    while number < pool.capacity + 2:  # more than there are workers, so that a batch always waits
+        rows = points(1)
+        rows[:, 1] = 99 if number == 0 else 1
+        pool.submit(batch(number, job, rows))
+        number += 1
+    most = max(most, len(pool.pids()))
+    return most == 3 and n_nodes() == 2
+until(more)
+for _ in range(30):
+    more()
+pathlib.Path(os.environ["ANSWER"] + ".end").touch()
+n_left, done = number, []
+while len(done) < n_left - 1:
+    done += pool.wait(1)
+def alone():
+    pool.wait(0.1)
+    return len(pool.pids()) == 1 and n_nodes() == 1
+until(alone)
+pathlib.Path(os.environ["ANSWER"] + ".last").touch()
+done += collect(pool, 1).values()
+found([most, sorted({one.lost for one in done}, key=str), len({one.number for one in done}) == n_left, demand()])
+pool.close()
+""",
+        tmp_path,
+    )
+    assert found == [3, [None], True, []]
+
+
+def test_a_cluster_that_gets_no_node_is_an_error_after_the_time_to_wait(tmp_path):
+    found, said = autoscaling.run(
+        """
+began = time.monotonic()
+pool = RayPool(None, address="auto", num_cpus_per_worker=4, worker_wait_s=15)
+try:
+    while True:
+        pool.wait(1)
+except WorkerStartError as error:
+    found([str(error), demand() != []])
+""",
+        tmp_path,
+    )
+    assert found[0].startswith(
+        "no node that can hold a worker has joined the cluster in 15 s (`worker_wait_s`): a worker"
+    )
+    assert "`exist='resume'`" in found[0]
+    assert found[1]
+    assert said == [
+        "rbt-ray: waiting up to 15 s for a node to join the cluster: a worker needs 4 CPU, and no node has that: the largest "
+        "has 0 CPU (`ray status`)."
+    ]
