@@ -38,6 +38,7 @@ from rbt_ray.engine.stop_conditions import StopConditions
 from rbt_ray.metric_columns import Column
 from rbt_ray.objectives.fingerprint.address import address_of
 from rbt_ray.pool.pool import Job
+from rbt_ray.search.encoding import MOST_RESULTS
 from rbt_ray.search.registry import AUTO, make_searcher
 from rbt_ray.store.journal import FILE_NAME, Journal
 from rbt_ray.study.space import Space
@@ -152,6 +153,7 @@ def study_of(case):
         mode="max",
         search_alg={"learning": "custom", "auto": "bohb"}.get(case.search, case.search),
         search_options=asdict(AUTO) if case.search == "auto" else {},
+        most_results=MOST_RESULTS,
         num_samples=case.trials,
         seed=1,
         max_pending=case.pending,

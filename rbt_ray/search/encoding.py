@@ -13,8 +13,8 @@ from rbt_ray.study.space import Space
 from rbt_ray.types import BoolArray, FloatArray, IntArray
 
 MOST_RESULTS = 2048
-"""How many results a ranking keeps."""
-_MOST_BEST = 512  # above any number of results that a model counts as good
+"""How many results a model keeps in a new study."""
+_BEST_SHARE = 4  # a fourth of the kept results are the best ones: more than a model counts as good
 
 
 class Encoding:
@@ -86,19 +86,20 @@ def _is_ordered(choice: Choice, numbers_too: bool) -> bool:
 class Ranking:
     """Points with their losses, best first: those that did not complete come last, equal ones in order of arrival.
 
-    It keeps up to `MOST_RESULTS` results, so that the cost of a model does not grow with a study. When there are more, it keeps
-    the best 512 and every second of the others, by loss. Of the others, recent results thus have the larger share.
+    With a bound, the cost of a model does not grow with a study. When there are more results, it keeps the best ones, as many as
+    a fourth of the bound, and every second of the others, by loss. Of the others, recent results thus have the larger share.
 
     Args:
         encoding: how points are stored.
+        most: the maximum number of results that it keeps; None: all.
 
     Attributes:
         n_added: how many results were added, including those that it did not keep.
         n_completed: how many of them completed.
     """
 
-    def __init__(self, encoding: Encoding) -> None:
-        self._encoding = encoding
+    def __init__(self, encoding: Encoding, most: int | None = None) -> None:
+        self._encoding, self._most = encoding, most
         self._new: list[tuple[FloatArray, float]] = []
         self._levels = np.empty((encoding.n_params, 0))
         self._losses = np.empty(0)
@@ -142,15 +143,15 @@ class Ranking:
         merged[:-1, known] = self._levels
         merged[-1, new] = losses[order]
         merged[-1, known] = self._losses
-        if n > MOST_RESULTS:
-            merged = merged[:, kept_positions(n)]
+        if self._most is not None and n > self._most:
+            merged = merged[:, kept_positions(n, self._most)]
         self._levels, self._losses = merged[:-1], merged[-1]
         self._new.clear()
 
 
-def kept_positions(n: int) -> IntArray:
-    """Returns which of `n` ranked results to keep, at most `MOST_RESULTS`: the best, and an even share of the others."""
-    kept = np.arange(n)
-    while len(kept) > MOST_RESULTS:
-        kept = np.concatenate([kept[:_MOST_BEST], kept[_MOST_BEST::2]])
+def kept_positions(n: int, most: int) -> IntArray:
+    """Returns which of `n` ranked results to keep, at most `most`: the best, and an even share of the others."""
+    n_best, kept = most // _BEST_SHARE, np.arange(n)
+    while len(kept) > most:
+        kept = np.concatenate([kept[:n_best], kept[n_best::2]])
     return kept

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from rbt_ray.pareto import best_first, fronts
-from rbt_ray.search.encoding import MOST_RESULTS, Encoding, Ranking, kept_positions
+from rbt_ray.search.encoding import Encoding, Ranking, kept_positions
 from rbt_ray.search.scheduler import Losses
 from rbt_ray.types import FloatArray, IntArray
 
@@ -23,10 +23,11 @@ class FrontRanking(Ranking):
 
     Args:
         encoding: how points are stored.
+        most: the maximum number of results that it keeps; None: all.
     """
 
-    def __init__(self, encoding: Encoding) -> None:
-        super().__init__(encoding)
+    def __init__(self, encoding: Encoding, most: int | None = None) -> None:
+        super().__init__(encoding, most)
         self._points: list[FloatArray] = []
         self._ranks: list[Losses | float] = []
         self._is_sorted = True
@@ -54,8 +55,8 @@ class FrontRanking(Ranking):
         order, front = _by_front(np.array([self._ranks[row] for row in several], np.float64))
         rows = [several[row] for row in order.tolist()] + behind
         self._losses = np.concatenate([front, np.array([self._ranks[row] for row in behind], np.float64)])
-        if len(rows) > MOST_RESULTS:
-            kept = kept_positions(len(rows))
+        if self._most is not None and len(rows) > self._most:
+            kept = kept_positions(len(rows), self._most)
             rows, self._losses = [rows[at] for at in kept.tolist()], self._losses[kept]
             self._points, self._ranks = [self._points[row] for row in rows], [self._ranks[row] for row in rows]
             rows = list(range(len(rows)))

@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from rbt_ray.search.constraints import rank_as_loss
-from rbt_ray.search.encoding import MOST_RESULTS, Encoding, Ranking
+from rbt_ray.search.encoding import Encoding, Ranking
 from rbt_ray.search.local_quadratic import LocalQuadratic
 from rbt_ray.search.random_draws import UniqueDraws
 from rbt_ray.search.scheduler import Losses
@@ -20,7 +20,7 @@ from rbt_ray.types import BoolArray, FloatArray
 
 _LEAST_RESULTS = 50
 _ROUNDS = 8  # of candidates before a config is drawn without the model
-# In a large search:
+# In a large search; part of the rule that `most_results` names, so that another value needs a definition that records it:
 _MOST_OTHERS, _MOST_KERNELS = 1024, 256
 _PENDING_PER_PROPOSAL, _LARGEST_BLOCK = 64, 64
 _CANDIDATES_IN_BLOCK = 16  # for each proposal
@@ -94,7 +94,7 @@ class ModelSampler:
     the short history may be the reason. Forbidden and known configs, and those that break a constraint, are never
     proposed.
 
-    In a search of more than 2,048 configs, the cost of a proposal is bounded. Rankings and densities keep some of the results
+    In a search of more than `most_results` configs, the cost of a proposal is bounded. Rankings and densities keep some of the results
     (see `Ranking` and `Model.fit`). If many configs are pending, up to 64 proposals come from one fit, one for each 64 pending
     configs, each the best of 16 candidates; and the search stagnates after twice as many results as configs are pending at the
     earliest.
@@ -115,6 +115,7 @@ class ModelSampler:
         local: another model, of the results around the best config; None: all configs come from `model`.
         local_fraction: the share of configs from `local`. At most one of them is without a result at any time.
         ranking: ranks results; `FrontRanking` for several metrics.
+        most_results: how many results a ranking keeps at most; None: the cost of a proposal grows with the search.
 
     Attributes:
         fallbacks: how often the model proposed no new config, so that one was drawn without it.
@@ -136,9 +137,10 @@ class ModelSampler:
         local: LocalQuadratic | None = None,
         local_fraction: float = 0.0,
         ranking: type[Ranking] = Ranking,
+        most_results: int | None = None,
     ) -> None:
         self._space, self._encoding, self._model, self._drawn = space, encoding, model, drawn
-        self._random_fraction, self._ranking = random_fraction, ranking
+        self._random_fraction, self._ranking, self._most_results = random_fraction, ranking, most_results
         self._local, self._local_fraction = local, local_fraction
         self._last_local = b""
         self._count_pending, self._keep_lower = count_pending, keep_lower
@@ -202,7 +204,7 @@ class ModelSampler:
         self._highest[key] = max(fidelity, self._highest.get(key, 0.0))
         if key not in self._since_restart:
             return
-        ranking = self._rankings.setdefault(fidelity, self._ranking(self._encoding))
+        ranking = self._rankings.setdefault(fidelity, self._ranking(self._encoding, self._most_results))
         loss = loss if completed else math.inf
         ranking.add(point, loss)
         self._stale |= self._keep_lower
@@ -222,7 +224,7 @@ class ModelSampler:
     @property
     def _is_large(self) -> bool:
         """Whether the search bounds the cost of a proposal."""
-        return len(self._highest) > MOST_RESULTS
+        return self._most_results is not None and len(self._highest) > self._most_results
 
     @property
     def _least_results(self) -> int:

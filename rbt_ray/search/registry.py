@@ -87,7 +87,7 @@ BUILT_IN = {
 }
 """Register a search here. Its address is called as `make(space, seed=seed)` and returns, by the flags of its kind:
 
-- `learns`: a `Sampler`; `make` also gets the settings in the study's definition as keywords.
+- `learns`: a `Sampler`; `make` also gets the settings in the study's definition as keywords, and `most_results` if that has one.
 - `proposes_alone`: a `Searcher`.
 - neither: a `FixedSequence`; `make` may also get `limit` and `points_to_evaluate`.
 """
@@ -252,9 +252,11 @@ def _obedient(searcher: Searcher, study: Study) -> Searcher:
 def _made(kind: SearchKind, study: Study, group: str, protocol: type[Any]) -> Any:
     """Makes the searcher or sampler of a built-in search, or of an entry point of the group."""
     if kind.address:
-        n_metrics = {"n_metrics": len(study.goals)} if study.further_goals else {}
+        options = {**study.search_options, **({"n_metrics": len(study.goals)} if study.further_goals else {})}
+        if kind.learns and study.most_results is not None:
+            options["most_results"] = study.most_results
         with damage_explained("`search_alg`"):
-            return load_built_in(kind.address)(study.space, seed=study.seed, **study.search_options, **n_metrics)
+            return load_built_in(kind.address)(study.space, seed=study.seed, **options)
     make: Any = plugins.load(group, kind.name)
     try:
         made = make(study.space, seed=study.seed)
