@@ -188,7 +188,7 @@ def test_the_benchmark_runs_and_writes_its_table(tmp_path):
     page = tmp_path / "page.md"
     page.write_text("before\n<!-- scale.py -->\nold\n<!-- end of scale.py -->\nafter\n")
     script = Path(__file__).parents[2] / "benchmarks" / "scale.py"
-    command = [sys.executable, str(script), "--quick", "--workers", "100", "--seconds", "0.1", "--write", str(page)]
+    command = [sys.executable, str(script), "--quick", "--cases", "100:0.1:64", "--write", str(page)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     rows = [line.split() for line in done.stdout.splitlines() if " | " in line][1:]
