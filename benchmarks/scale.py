@@ -32,10 +32,10 @@ from pathlib import Path
 from threading import Event
 
 import numpy as np
-from page_text import length, replace_part, table
-from simulated_pool import Faults, SimulatedPool, Transport, VirtualClock
 
 import rbt_ray as rbt
+from benchmarks.page_text import length, replace_part, table
+from benchmarks.simulated_pool import Faults, SimulatedPool, Transport, VirtualClock
 from rbt_ray.columns import Outcomes, Proposals
 from rbt_ray.engine import loop
 from rbt_ray.engine.dispatcher import Dispatcher

@@ -188,7 +188,7 @@ def define(
         time_budget_s=tune.time_budget_s,
         stop=check_stop(tune.stop),
         further_goals=tune.goals[1:],
-        most_results=MOST_RESULTS,
+        most_results=MOST_RESULTS if choice.kind.is_bounded else None,
     )
     if study.audit and (bundle is None or not study.is_adaptive):
         what = "there is no `bundle`" if bundle is None else f"the results of {study.search_alg!r} choose no trials"
