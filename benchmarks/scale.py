@@ -224,13 +224,13 @@ def cases_of(options):
     for text in options.cases:
         workers, seconds, pending = text.split(":")
         workers, seconds, pending = int(workers), float(seconds), int(pending) * int(workers)
-        n = max(3 * pending, int(workers * max(30, 6 / seconds)))
+        n = max(3 * pending, int(workers * max(10, 3 / seconds)))
         trials = min(n, options.trials) // (100 if options.quick else 1)
         cases += [
             Case(search, workers, seconds, trials, pending)
             if search in ("auto", "bohb", "learning")
             else Case(
-                search, workers, seconds, min(6 * PENDING, options.trials) // (100 if options.quick else 1), PENDING
+                search, workers, seconds, min(3 * PENDING, options.trials) // (100 if options.quick else 1), PENDING
             )
             for search in options.search
         ]
