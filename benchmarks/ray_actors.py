@@ -105,7 +105,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workers", type=int, default=40)
     parser.add_argument("--seconds", type=float, nargs="+", default=[0.2, 0.1], help="what an evaluation takes")
-    parser.add_argument("--trials", type=int, default=3_000)
+    parser.add_argument("--trials", type=int, default=2_400)
     parser.add_argument("--quick", action="store_true", help="two workers and few trials")
     parser.add_argument("--write", type=Path, help="a page whose table to replace")
     options = parser.parse_args()
