@@ -132,20 +132,13 @@ class Ranking:
     def _insert(self) -> None:
         if not self._new:
             return
-        losses = np.array([loss for _, loss in self._new])
+        new = self._encoding.encode(np.array([point for point, _ in self._new])).T
+        levels = np.concatenate([self._levels, new], axis=1)
+        losses = np.append(self._losses, [loss for _, loss in self._new])
         order = np.argsort(losses, kind="stable")
-        n_known, n = len(self._losses), len(self._losses) + len(self._new)
-        new = np.searchsorted(self._losses, losses[order], side="right") + np.arange(n - n_known)
-        known = np.ones(n, dtype=bool)
-        known[new] = False
-        merged = np.empty((len(self._levels) + 1, n))
-        merged[:-1, new] = self._encoding.encode(np.array([point for point, _ in self._new])).T[:, order]
-        merged[:-1, known] = self._levels
-        merged[-1, new] = losses[order]
-        merged[-1, known] = self._losses
-        if self._most is not None and n > self._most:
-            merged = merged[:, kept_positions(n, self._most)]
-        self._levels, self._losses = merged[:-1], merged[-1]
+        if self._most is not None and len(order) > self._most:
+            order = order[kept_positions(len(order), self._most)]
+        self._levels, self._losses = np.take(levels, order, axis=1), losses[order]
         self._new.clear()
 
 
