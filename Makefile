@@ -105,7 +105,7 @@ bench-search: setup
 bench-trust: setup
 	$(BIN)/python benchmarks/trust.py --write docs/decisions
 
-# The figures of docs/scaling.md in about six minutes; run nothing else at the same time.
+# The figures of docs/scaling.md in about ten minutes; run nothing else at the same time.
 bench-scale: setup
 	$(BIN)/python benchmarks/large_search.py --write docs/scaling.md
 	$(BIN)/python benchmarks/ray_actors.py --write docs/scaling.md
