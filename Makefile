@@ -80,6 +80,9 @@ bench-quick: setup
 	$(BIN)/python benchmarks/first_result.py --repeats 1 --data $(SCRATCH)
 	$(BIN)/python benchmarks/bundle_memory.py --mb 2 --data $(SCRATCH)
 	$(BIN)/python benchmarks/scale.py --quick
+	$(BIN)/python benchmarks/large_search.py --quick
+	$(BIN)/python benchmarks/ray_actors.py --quick
+	$(BIN)/python benchmarks/bounded_regret.py --quick
 	$(BIN)/python benchmarks/ray_start.py --repeats 1 --data $(SCRATCH)
 	$(BIN)/python benchmarks/long_run.py --quick
 	$(BIN)/python benchmarks/suggestion.py --quick --data $(SCRATCH)
@@ -102,9 +105,11 @@ bench-search: setup
 bench-trust: setup
 	$(BIN)/python benchmarks/trust.py --write docs/decisions
 
-# One driver and up to ten thousand simulated workers; takes hours, mostly for BOHB.
+# The figures of docs/scaling.md in about ten minutes; run nothing else at the same time.
 bench-scale: setup
-	$(BIN)/python benchmarks/scale.py
+	$(BIN)/python benchmarks/large_search.py --write docs/scaling.md
+	$(BIN)/python benchmarks/ray_actors.py --write docs/scaling.md
+	$(BIN)/python benchmarks/scale.py --search auto bohb random --trials 700000 --processes 2 --write docs/scaling.md
 
 setup: $(READY)
 

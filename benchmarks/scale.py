@@ -1,14 +1,22 @@
 """Number of workers that one driver keeps busy: the real engine, strategies and journal with simulated workers.
 
-    python benchmarks/scale.py [--quick] [--workers 100 1000 10000] [--seconds 0.1 1] [--search random grid learning]
+    python benchmarks/scale.py [--quick] [--cases 1000:0.1:32 10000:1:32] [--search random auto bohb] [--trials 1000000]
+        [--processes 2] [--write docs/scaling.md]
+
+A case is WORKERS:SECONDS:PENDING: the number of workers, how long an evaluation takes on average, and the open trials for each
+worker of a searcher that learns. Others have at least 131,072 open trials.
 
 Evaluation times have the shape of measured ones, scaled to a mean; some of the trials are stragglers or fail, workers
 and hosts die. The driver's own processor time moves the clock, as does what Ray's calls cost it, so that a driver too
 slow shows as idle workers. "busy" is worker-seconds of evaluations that came back / (seconds x workers) over the middle
-half of a study's time; "whole" is that from its first second to its last. Each case runs in a process of its own.
+half of a study's time; "whole" is that from its first second to its last. "CPU" is the share of that time that the driver's
+thread computes. Each case runs in a process of its own.
+
+`--write PAGE` replaces the table between the page's lines `<!-- scale.py -->` and `<!-- end of scale.py -->`.
 """
 
 import argparse
+import functools
 import json
 import platform
 import random
@@ -17,14 +25,16 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from simulated_pool import Faults, SimulatedPool, Transport, VirtualClock
 
 import rbt_ray as rbt
+from benchmarks.page_text import length, replace_part, table
+from benchmarks.simulated_pool import Faults, SimulatedPool, Transport, VirtualClock
 from rbt_ray.columns import Outcomes, Proposals
 from rbt_ray.engine import loop
 from rbt_ray.engine.dispatcher import Dispatcher
@@ -33,7 +43,8 @@ from rbt_ray.engine.stop_conditions import Interrupt, StopConditions
 from rbt_ray.metric_columns import Column
 from rbt_ray.objectives.fingerprint.address import address_of
 from rbt_ray.pool.pool import Job
-from rbt_ray.search.registry import make_searcher
+from rbt_ray.search.encoding import MOST_RESULTS
+from rbt_ray.search.registry import AUTO, make_searcher
 from rbt_ray.store.journal import FILE_NAME, Journal
 from rbt_ray.study.space import Space
 from rbt_ray.study.study import Study
@@ -45,6 +56,10 @@ FAILED = 0.01
 FAULTS = Faults(worker_s=3_600.0, host_s=6 * 3_600.0)
 MOST_TRIALS = 1_200_000
 PENDING = 2**17
+CASES = (
+    *("1000:0.1:2", "1000:0.1:32", "1000:0.5:2"),
+    *("1000:1:2", "1000:1:8", "1000:1:24", "10000:1:2", "10000:1:24"),
+)
 
 
 class Learning:
@@ -81,6 +96,7 @@ class Learning:
 SEARCHERS = {
     "random": make_searcher,
     "grid": make_searcher,
+    "auto": make_searcher,
     "bohb": make_searcher,
     "learning": lambda study: Learning(study.space, study.num_samples, study.seed),
 }
@@ -144,7 +160,9 @@ def study_of(case):
         space=Space.of(SPACE),
         metric="sharpe",
         mode="max",
-        search_alg="custom" if case.search == "learning" else case.search,
+        search_alg={"learning": "custom", "auto": "bohb"}.get(case.search, case.search),
+        search_options=asdict(AUTO) if case.search == "auto" else {},
+        most_results=MOST_RESULTS,
         num_samples=case.trials,
         seed=1,
         max_pending=case.pending,
@@ -203,21 +221,58 @@ def peak_memory():
 
 
 def cases_of(options):
-    for search in options.search:
-        for workers in options.workers:
-            for seconds in options.seconds:
-                trials = min(int(workers * max(150, 60 / seconds)), MOST_TRIALS) // (100 if options.quick else 1)
-                pending = options.pending * workers
-                yield Case(search, workers, seconds, trials, pending if search == "learning" else max(pending, PENDING))
+    """Returns the cases; those that differ in nothing count once."""
+    cases = []
+    for text in options.cases:
+        workers, seconds, pending = text.split(":")
+        workers, seconds, pending = int(workers), float(seconds), int(pending) * int(workers)
+        n = max(3 * pending, int(workers * max(10, 3 / seconds)))
+        trials = min(n, options.trials) // (100 if options.quick else 1)
+        cases += [
+            Case(search, workers, seconds, trials, pending)
+            if search in ("auto", "bohb", "learning")
+            else Case(
+                search, workers, seconds, min(3 * PENDING, options.trials) // (100 if options.quick else 1), PENDING
+            )
+            for search in options.search
+        ]
+    return list(dict.fromkeys(cases))
+
+
+def in_a_process(case, shape):
+    """Returns a case and its figures."""
+    command = [sys.executable, __file__, "--case", json.dumps([asdict(case), shape.tolist()])]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    return case, json.loads(done.stdout)
+
+
+def write(page, found):
+    """Replaces the table of a page by these cases."""
+    head = (
+        "searcher", "workers", "time per evaluation", "`max_pending`", "trials", "busy", "whole", "trials/s",
+        "engine, µs of CPU per trial", "CPU", "trials per batch", "peak memory",
+    )  # fmt: skip
+    rows = [
+        (
+            f"`{f['search']}`", f"{f['workers']:,}", length(f["seconds"]), f"{f['pending']:,}", f"{f['trials']:,}",
+            f"{f['busy']:.2f}", f"{f['whole']:.2f}", f"{f['per_s']:,.0f}", f"{f['engine_us']:.0f}",
+            f"{f['load']:.2f}", f"{f['batch']:.1f}", f"{f['memory_mib']:.0f} MiB",
+        )
+        for f in found
+    ]  # fmt: skip
+    replace_part(page, "scale.py", table(head, rows))
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a hundredth of the trials")
-    parser.add_argument("--workers", type=int, nargs="+", default=[100, 1_000, 10_000])
-    parser.add_argument("--seconds", type=float, nargs="+", default=[0.1, 1.0], help="what an evaluation takes")
+    parser.add_argument("--cases", nargs="+", default=CASES, metavar="WORKERS:SECONDS:PENDING")
     parser.add_argument("--search", nargs="+", default=list(SEARCHERS), choices=list(SEARCHERS))
-    parser.add_argument("--pending", type=int, default=64, help="`max_pending` for each worker")
+    parser.add_argument("--trials", type=int, default=MOST_TRIALS, help="at most so many in a case")
+    parser.add_argument("--processes", type=int, default=1, help="how many cases run at once")
+    parser.add_argument("--write", type=Path, help="a page whose table to replace")
     parser.add_argument("--case", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.case:
@@ -236,19 +291,19 @@ def main():
         "search    workers seconds max_pending     trials |  busy whole  trials/s | engine driver us/trial  load | batch "
         "lost |   MiB  bytes/trial  journal bytes/trial"
     )
-    for case in cases_of(options):
-        command = [sys.executable, __file__, "--case", json.dumps([asdict(case), shape.tolist()])]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise SystemExit(done.stderr)
-        f = json.loads(done.stdout)
-        print(
-            f"{case.search:<9} {case.workers:>7,} {case.seconds:>7g} {case.pending:>11,} {case.trials:>10,} | "
-            f"{f['busy']:.3f} {f['whole']:.3f} {f['per_s']:>9,.0f} | {f['engine_us']:6.1f} {f['driver_us']:6.1f} "
-            f"{f['load']:14.3f} | {f['batch']:5.1f} {f['lost']:>4,} | {f['memory_mib']:5.0f} {f['bytes_a_trial']:12.0f} "
-            f"{f['journal_bytes']:20.0f}",
-            flush=True,
-        )
+    found = []
+    with ThreadPoolExecutor(options.processes) as pool:
+        for case, f in pool.map(functools.partial(in_a_process, shape=shape), cases_of(options)):
+            print(
+                f"{case.search:<9} {case.workers:>7,} {case.seconds:>7g} {case.pending:>11,} {case.trials:>10,} | "
+                f"{f['busy']:.3f} {f['whole']:.3f} {f['per_s']:>9,.0f} | {f['engine_us']:6.1f} {f['driver_us']:6.1f} "
+                f"{f['load']:14.3f} | {f['batch']:5.1f} {f['lost']:>4,} | {f['memory_mib']:5.0f} {f['bytes_a_trial']:12.0f} "
+                f"{f['journal_bytes']:20.0f}",
+                flush=True,
+            )
+            found.append(f)
+    if options.write is not None:
+        write(options.write, found)
 
 
 if __name__ == "__main__":

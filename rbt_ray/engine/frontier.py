@@ -63,7 +63,8 @@ def idle_note(study: Study, n_first: int, n_workers: int) -> str:
     until = f" until there are {n_workers * RESULTS_PER_TRIAL} results" if n_workers <= MOST else ""
     return (
         f"the search keeps {open_trials}, so some of the {n_workers} workers will idle{until}. "
-        f"`max_pending={2 * n_workers}` of TuneConfig keeps all workers busy, but the search then needs more evaluations."
+        f"`max_pending={2 * n_workers}` of TuneConfig, or more if evaluations differ in length, keeps all workers busy, but the "
+        f"search then needs more evaluations."
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -121,8 +122,10 @@ def downsample(values: FloatArray, most: int) -> IntArray:
     n = len(values)
     if n <= most:
         return np.arange(n)
-    stretch = np.arange(n) * ((most - 2) // 2) // n
-    order = np.lexsort((values, stretch))
-    begins = np.flatnonzero(np.diff(stretch, prepend=-1))
-    ends = np.append(begins[1:], n) - 1
-    return np.unique(np.concatenate([[0, n - 1], order[begins], order[ends]]))
+    n_intervals = (most - 2) // 2
+    starts = [-(-n * interval // n_intervals) for interval in range(n_intervals + 1)]
+    kept = [0, n - 1]
+    for start, stop in pairwise(starts):  # in blocks: a sort of all would take several times the memory of the values
+        part = values[start:stop]
+        kept += [start + int(np.argmin(part)), stop - 1 - int(np.argmax(part[::-1]))]
+    return np.unique(kept)

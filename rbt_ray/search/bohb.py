@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from typing import Any, Literal
 
 from rbt_ray.errors import SettingError
-from rbt_ray.search.encoding import Encoding, Ranking
+from rbt_ray.search.encoding import MOST_RESULTS, Encoding, Ranking
 from rbt_ray.search.front_ranking import FrontRanking
 from rbt_ray.search.kernel_model import KernelModel
 from rbt_ray.search.local_quadratic import LocalQuadratic
@@ -80,8 +80,8 @@ class BOHB:
     def _fraction(self) -> float:
         return _FRACTIONS[self.model] if self.random_fraction is None else self.random_fraction
 
-    def sampler(self, space: Space, seed: int, n_metrics: int = 1) -> Sampler:
-        """Returns a fresh sampler with these settings.
+    def sampler(self, space: Space, seed: int, n_metrics: int = 1, most_results: int | None = MOST_RESULTS) -> Sampler:
+        """Returns a fresh sampler with these settings; for `most_results` see `ModelSampler`.
 
         With several metrics, the model ranks results by non-dominated sorting, and the search does not restart: no result is
         the best, and a front has more to find.
@@ -105,6 +105,7 @@ class BOHB:
             local_fraction=self.local_fraction,
             restarts=self.model == "tpe" and n_metrics == 1,
             ranking=Ranking if n_metrics == 1 else FrontRanking,
+            most_results=most_results,
         )
 
     def _native(self, space: Space, encoding: Encoding, seed: int) -> tuple[Model, UniqueDraws]:
@@ -115,6 +116,8 @@ class BOHB:
         return ParzenModel(encoding), SobolSearch(space, seed=seed)
 
 
-def bohb_sampler(space: Space, *, seed: int, n_metrics: int = 1, **settings: Any) -> Sampler:
+def bohb_sampler(
+    space: Space, *, seed: int, n_metrics: int = 1, most_results: int | None = None, **settings: Any
+) -> Sampler:
     """Returns the sampler of `BOHB(**settings)`."""
-    return BOHB(**settings).sampler(space, seed, n_metrics)
+    return BOHB(**settings).sampler(space, seed, n_metrics, most_results)

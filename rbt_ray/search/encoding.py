@@ -12,6 +12,10 @@ from rbt_ray.study.domains import Choice
 from rbt_ray.study.space import Space
 from rbt_ray.types import BoolArray, FloatArray, IntArray
 
+MOST_RESULTS = 2048
+"""How many results a model keeps in a new study."""
+_BEST_SHARE = 4  # a fourth of the kept results are the best ones: more than a model counts as good
+
 
 class Encoding:
     """Encodes points of a space for a model, and decodes them.
@@ -82,51 +86,65 @@ def _is_ordered(choice: Choice, numbers_too: bool) -> bool:
 class Ranking:
     """Points with their losses, best first: those that did not complete come last, equal ones in order of arrival.
 
+    With a bound, the cost of a model does not grow with a study. When there are more results, it keeps the best ones, as many as
+    a fourth of the bound, and every second of the others, by loss. Of the others, recent results thus have the larger share.
+
     Args:
         encoding: how points are stored.
+        most: the maximum number of results that it keeps; None: all.
+
+    Attributes:
+        n_added: how many results were added, including those that it did not keep.
+        n_completed: how many of them completed.
     """
 
-    def __init__(self, encoding: Encoding) -> None:
-        self._encoding = encoding
+    def __init__(self, encoding: Encoding, most: int | None = None) -> None:
+        self._encoding, self._most = encoding, most
         self._new: list[tuple[FloatArray, float]] = []
-        self._levels = np.empty((encoding.n_params, 16))
-        self._losses = np.empty(16)
-        self._sorted = 0
-        self.n_completed = 0
+        self._levels = np.empty((encoding.n_params, 0))
+        self._losses = np.empty(0)
+        self.n_added = self.n_completed = 0
 
     def __len__(self) -> int:
-        return self._sorted + len(self._new)
+        """Returns how many results it holds."""
+        self._insert()
+        return len(self._losses)
 
     def add(self, point: FloatArray, loss: Losses | float) -> None:
         """Adds a result; `loss` is inf if the trial did not complete. For several losses see `FrontRanking`."""
         assert not isinstance(loss, tuple)
         self._new.append((point, loss))
+        self.n_added += 1
         self.n_completed += math.isfinite(loss)
 
     @property
     def levels(self) -> FloatArray:
         """``(n, n_params)`` the encoded points, best first, in Fortran order; valid until the next `add`."""
         self._insert()
-        return self._levels[:, : self._sorted].T
+        return self._levels.T
 
     @property
     def losses(self) -> FloatArray:
-        """``(n,)`` the losses of all points, best first; valid until the next `add`."""
+        """``(n,)`` the losses of these points, best first; valid until the next `add`."""
         self._insert()
-        return self._losses[: self._sorted]
+        return self._losses
 
     def _insert(self) -> None:
         if not self._new:
             return
-        levels = self._encoding.encode(np.array([point for point, _ in self._new]))
-        for level, (_, loss) in zip(levels, self._new, strict=True):
-            n = self._sorted
-            if n == len(self._losses):
-                self._levels = np.concatenate([self._levels, np.empty_like(self._levels)], axis=1)
-                self._losses = np.concatenate([self._losses, np.empty_like(self._losses)])
-            at = int(np.searchsorted(self._losses[:n], loss, side="right"))
-            self._levels[:, at + 1 : n + 1] = self._levels[:, at:n]
-            self._losses[at + 1 : n + 1] = self._losses[at:n]
-            self._levels[:, at], self._losses[at] = level, loss
-            self._sorted += 1
+        new = self._encoding.encode(np.array([point for point, _ in self._new])).T
+        levels = np.concatenate([self._levels, new], axis=1)
+        losses = np.append(self._losses, [loss for _, loss in self._new])
+        order = np.argsort(losses, kind="stable")
+        if self._most is not None and len(order) > self._most:
+            order = order[kept_positions(len(order), self._most)]
+        self._levels, self._losses = np.take(levels, order, axis=1), losses[order]
         self._new.clear()
+
+
+def kept_positions(n: int, most: int) -> IntArray:
+    """Returns which of `n` ranked results to keep, at most `most`: the best, and an even share of the others."""
+    n_best, kept = most // _BEST_SHARE, np.arange(n)
+    while len(kept) > most:
+        kept = np.concatenate([kept[:n_best], kept[n_best::2]])
+    return kept

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from rbt_ray.pareto import best_first, fronts
-from rbt_ray.search.encoding import Encoding, Ranking
+from rbt_ray.search.encoding import Encoding, Ranking, kept_positions
 from rbt_ray.search.scheduler import Losses
 from rbt_ray.types import FloatArray, IntArray
 
@@ -23,16 +23,14 @@ class FrontRanking(Ranking):
 
     Args:
         encoding: how points are stored.
+        most: the maximum number of results that it keeps; None: all.
     """
 
-    def __init__(self, encoding: Encoding) -> None:
-        super().__init__(encoding)
+    def __init__(self, encoding: Encoding, most: int | None = None) -> None:
+        super().__init__(encoding, most)
         self._points: list[FloatArray] = []
         self._ranks: list[Losses | float] = []
         self._is_sorted = True
-
-    def __len__(self) -> int:
-        return len(self._points)
 
     def add(self, point: FloatArray, loss: Losses | float) -> None:
         """Adds a result.
@@ -44,6 +42,7 @@ class FrontRanking(Ranking):
         self._points.append(point)
         self._ranks.append(loss)
         self._is_sorted = False
+        self.n_added += 1
         self.n_completed += isinstance(loss, tuple) or math.isfinite(loss)
 
     def _insert(self) -> None:
@@ -55,9 +54,13 @@ class FrontRanking(Ranking):
         behind.sort(key=self._ranks.__getitem__)
         order, front = _by_front(np.array([self._ranks[row] for row in several], np.float64))
         rows = [several[row] for row in order.tolist()] + behind
-        self._levels = self._encoding.encode(np.array([self._points[row] for row in rows])).T
         self._losses = np.concatenate([front, np.array([self._ranks[row] for row in behind], np.float64)])
-        self._sorted = len(rows)
+        if self._most is not None and len(rows) > self._most:
+            kept = kept_positions(len(rows), self._most)
+            rows, self._losses = [rows[at] for at in kept.tolist()], self._losses[kept]
+            self._points, self._ranks = [self._points[row] for row in rows], [self._ranks[row] for row in rows]
+            rows = list(range(len(rows)))
+        self._levels = self._encoding.encode(np.array([self._points[row] for row in rows])).T
 
 
 def _by_front(losses: FloatArray) -> tuple[IntArray, FloatArray]:

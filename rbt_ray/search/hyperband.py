@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from heapq import heappop, heappush
 
 from rbt_ray.search.scheduler import Ladder, Race, Rank, Step, best_first, bracket_sizes, halvings
 
@@ -48,6 +49,7 @@ class _Brackets:
     def __init__(self, n_rungs: int, n_kinds: int, eta: float) -> None:
         self._n_rungs, self._n_kinds, self._eta = n_rungs, n_kinds, eta
         self._open: dict[int, _Bracket] = {}
+        self._ready: list[int] = []  # a heap with the numbers of all brackets that have a next step, and some others
         self._bracket_of: dict[int, _Bracket] = {}
         self._n_started = 0
         self._closed = False
@@ -57,13 +59,16 @@ class _Brackets:
         return self._closed and not self._open
 
     def next(self) -> Step | None:
-        for bracket in self._open.values():
-            if (step := bracket.next()) is not None:
+        while self._ready:
+            ready = self._open.get(self._ready[0])
+            if ready is not None and (step := ready.next()) is not None:
                 return step
+            heappop(self._ready)
         if self._closed:
             return None
         bracket = _Bracket(self._n_started, self._n_rungs, self._n_started % self._n_kinds, self._eta)
         self._open[bracket.number] = bracket
+        heappush(self._ready, bracket.number)
         self._n_started += 1
         return bracket.next()
 
@@ -75,16 +80,18 @@ class _Brackets:
         self._closed = True
         for bracket in list(self._open.values()):
             bracket.close()
-            self._forget_if_done(bracket)
+            self._update(bracket)
 
     def finish(self, slot: int, rung: int, loss: Rank, *, fatal: bool) -> None:
         bracket = self._bracket_of[slot]
         bracket.finish(slot, rung, loss, fatal=fatal)
-        self._forget_if_done(bracket)
+        self._update(bracket)
 
-    def _forget_if_done(self, bracket: _Bracket) -> None:
+    def _update(self, bracket: _Bracket) -> None:
         if bracket.done:
             self._open.pop(bracket.number, None)
+        elif bracket.has_promoted:
+            heappush(self._ready, bracket.number)
 
 
 class _Bracket:
@@ -102,6 +109,11 @@ class _Bracket:
         self._losses: dict[int, Rank] = {}  # on the rung, in the order of its slots
         self._fatal: set[int] = set()
         self.done = False
+
+    @property
+    def has_promoted(self) -> bool:
+        """Whether promoted configs wait for their evaluation."""
+        return bool(self._waiting)
 
     def next(self) -> Step | None:
         if self._missing:

@@ -142,6 +142,11 @@ def least_ratio(
     return int(np.argmin(np.maximum(so_far, least) / divisors))
 
 
+def evenly(n: int, most: int) -> IntArray:
+    """Returns at most `most` of `n` positions, evenly spaced."""
+    return np.arange(n) if n <= most else np.arange(most) * n // most
+
+
 def _table(kind: str, bandwidth: float, n: int) -> FloatArray:
     """Returns ``(n, n)`` the kernel around option j at option i."""
     if kind == "u":
@@ -214,30 +219,36 @@ class KernelModel:
 
     def is_ready(self, ranking: Ranking) -> bool:
         """See `Model`."""
-        return len(ranking) >= self.n_fewest and ranking.n_completed >= self._fewest
+        return ranking.n_added >= self.n_fewest and ranking.n_completed >= self._fewest
 
-    def fit(self, ranking: Ranking, others: FloatArray, rng: np.random.Generator) -> None:
-        """See `Model`."""
+    def fit(
+        self, ranking: Ranking, others: FloatArray, rng: np.random.Generator, *, most_kernels: int | None = None
+    ) -> None:
+        """See `Model`; the good configs have half as many kernels at most."""
         levels, n = ranking.levels, len(ranking)
         n_good = min(max(self._fewest, _GOOD_PERCENT * n // 100), ranking.n_completed)
         n_bad = max(self._fewest, (100 - _GOOD_PERCENT) * n // 100)
         bad = levels[n_good : n_good + n_bad]
+        bad = np.concatenate([bad, others]) if len(others) else bad
+        if most_kernels is not None:
+            n_good = min(n_good, max(self._fewest, most_kernels // 2))
+            bad = bad[evenly(len(bad), max(self._fewest, most_kernels))]
         self._good = imputed(levels[:n_good], self._n_options, rng)
         self._bandwidths = self._bandwidths_of(self._good)
         self._l = self._density(self._good, self._bandwidths)
-        bad = imputed(np.concatenate([bad, others]) if len(others) else bad, self._n_options, rng)
+        bad = imputed(bad, self._n_options, rng)
         self._g = self._density(bad, self._bandwidths_of(bad))
 
-    def draw(self, rng: np.random.Generator) -> FloatArray:
+    def draw(self, rng: np.random.Generator, n: int = _CANDIDATES) -> FloatArray:
         """See `Model`."""
-        around = rng.integers(len(self._good), size=_CANDIDATES)
+        around = rng.integers(len(self._good), size=n)
         candidates = self._good[around]
         drawn = candidates.copy()
         numbers = self._numbers
         drawn[:, numbers] = within_unit(candidates[:, numbers], _WIDENING * self._bandwidths[numbers], rng)
         for column in self._choices:
-            redrawn = rng.random(_CANDIDATES) < self._bandwidths[column]
-            option = rng.integers(self._n_options[column], size=_CANDIDATES)
+            redrawn = rng.random(n) < self._bandwidths[column]
+            option = rng.integers(self._n_options[column], size=n)
             drawn[:, column] = np.where(redrawn, option, candidates[:, column])
         return drawn
 
@@ -245,6 +256,12 @@ class KernelModel:
         """See `Model`."""
         likely = np.maximum(self._l.pdf(candidates), _LEAST_DENSITY)
         return least_ratio(self._g, candidates, likely, least=_LEAST_DENSITY)
+
+    def ratios(self, candidates: FloatArray) -> FloatArray:
+        """See `Model`."""
+        likely, unlikely = (np.maximum(density.pdf(candidates), _LEAST_DENSITY) for density in (self._l, self._g))
+        ratios: FloatArray = unlikely / likely
+        return ratios
 
     def _bandwidths_of(self, data: FloatArray) -> FloatArray:
         return np.minimum(np.maximum(normal_reference(data), _NARROWEST), self._widest)

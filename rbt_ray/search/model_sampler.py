@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterable
+from itertools import islice
 from typing import Protocol
 
 import numpy as np
@@ -18,6 +20,10 @@ from rbt_ray.types import BoolArray, FloatArray
 
 _LEAST_RESULTS = 50
 _ROUNDS = 8  # of candidates before a config is drawn without the model
+# In a large search; part of the rule that `most_results` names, so that another value needs a definition that records it:
+_MOST_OTHERS, _MOST_KERNELS = 1024, 256
+_PENDING_PER_PROPOSAL, _LARGEST_BLOCK = 64, 64
+_CANDIDATES_IN_BLOCK = 16  # for each proposal
 
 
 class StagnationRule:
@@ -34,12 +40,17 @@ class StagnationRule:
         """Records a result that the search did not find itself; it must be beaten, and does not count."""
         self._best = min(self._best, loss)
 
-    def stagnates_after(self, loss: float) -> bool:
-        """Records a result and returns whether the search has stagnated; `loss` is inf if the trial did not complete."""
+    def stagnates_after(self, loss: float, least: int = _LEAST_RESULTS) -> bool:
+        """Records a result and returns whether the search has stagnated.
+
+        Args:
+            loss: inf if the trial did not complete.
+            least: the least number of results without a better one.
+        """
         self._n += 1
         if loss < self._best:
             self._best, self._n_at_best = loss, self._n
-        return self._n - self._n_at_best >= max(_LEAST_RESULTS, self._n_at_best)
+        return self._n - self._n_at_best >= max(least, self._n_at_best)
 
 
 class Model(Protocol):
@@ -54,16 +65,25 @@ class Model(Protocol):
         """Returns whether there are enough results."""
         ...
 
-    def fit(self, ranking: Ranking, others: FloatArray, rng: np.random.Generator) -> None:
-        """Fits results, and levels ``(n, n_params)`` of other configs, which count as bad."""
+    def fit(
+        self, ranking: Ranking, others: FloatArray, rng: np.random.Generator, *, most_kernels: int | None = None
+    ) -> None:
+        """Fits results, and levels ``(n, n_params)`` of other configs, which count as bad.
+
+        `most_kernels` is the maximum number of configs in the density of the bad ones; None: all.
+        """
         ...
 
-    def draw(self, rng: np.random.Generator) -> FloatArray:
+    def draw(self, rng: np.random.Generator, n: int = ...) -> FloatArray:
         """Returns candidates, ``(n, n_params)`` levels."""
         ...
 
     def best(self, candidates: FloatArray) -> int:
         """Returns the index of the best candidate."""
+        ...
+
+    def ratios(self, candidates: FloatArray) -> FloatArray:
+        """Returns ``(n,)`` the ratio of the bad density to the good one at candidates; the lower, the better."""
         ...
 
 
@@ -73,6 +93,11 @@ class ModelSampler:
     A config that failed at full fidelity ranks below all that completed. One that failed at a lower fidelity is ignored, as
     the short history may be the reason. Forbidden and known configs, and those that break a constraint, are never
     proposed.
+
+    In a search of more than `most_results` configs, the cost of a proposal is bounded. Rankings and densities keep some of the results
+    (see `Ranking` and `Model.fit`). If many configs are pending, up to 64 proposals come from one fit, one for each 64 pending
+    configs, each the best of 16 candidates; and the search stagnates after twice as many results as configs are pending at the
+    earliest.
 
     Args:
         space: the space to search.
@@ -90,6 +115,7 @@ class ModelSampler:
         local: another model, of the results around the best config; None: all configs come from `model`.
         local_fraction: the share of configs from `local`. At most one of them is without a result at any time.
         ranking: ranks results; `FrontRanking` for several metrics.
+        most_results: how many results a ranking keeps at most; None: the cost of a proposal grows with the search.
 
     Attributes:
         fallbacks: how often the model proposed no new config, so that one was drawn without it.
@@ -111,9 +137,10 @@ class ModelSampler:
         local: LocalQuadratic | None = None,
         local_fraction: float = 0.0,
         ranking: type[Ranking] = Ranking,
+        most_results: int | None = None,
     ) -> None:
         self._space, self._encoding, self._model, self._drawn = space, encoding, model, drawn
-        self._random_fraction, self._ranking = random_fraction, ranking
+        self._random_fraction, self._ranking, self._most_results = random_fraction, ranking, most_results
         self._local, self._local_fraction = local, local_fraction
         self._last_local = b""
         self._count_pending, self._keep_lower = count_pending, keep_lower
@@ -126,6 +153,7 @@ class ModelSampler:
         self._pending: dict[bytes, None] = {}  # a set's order differs between processes
         self._modelled = -math.inf
         self._stale = True
+        self._block: deque[FloatArray | None] = deque()  # the next proposals; None: the model has no new config
         self.fallbacks = self.n_restarts = 0
 
     @property
@@ -176,7 +204,7 @@ class ModelSampler:
         self._highest[key] = max(fidelity, self._highest.get(key, 0.0))
         if key not in self._since_restart:
             return
-        ranking = self._rankings.setdefault(fidelity, self._ranking(self._encoding))
+        ranking = self._rankings.setdefault(fidelity, self._ranking(self._encoding, self._most_results))
         loss = loss if completed else math.inf
         ranking.add(point, loss)
         self._stale |= self._keep_lower
@@ -186,28 +214,51 @@ class ModelSampler:
         if self._stagnation is not None and fidelity == 1 and not isinstance(loss, tuple):
             if key in self._known_before:
                 self._stagnation.add_known(loss)
-            elif self._stagnation.stagnates_after(loss):
+            elif self._stagnation.stagnates_after(loss, self._least_results):
                 self._restart()
 
     def learn_infeasible(self, point: FloatArray, fidelity: float, violation: float) -> None:
         """Learns that a config breaks constraints: it ranks behind all feasible ones, and good ones break them least."""
         self.learn(point, fidelity, rank_as_loss(violation))
 
+    @property
+    def _is_large(self) -> bool:
+        """Whether the search bounds the cost of a proposal."""
+        return self._most_results is not None and len(self._highest) > self._most_results
+
+    @property
+    def _least_results(self) -> int:
+        """The number of results without a better one from which the search stagnates.
+
+        A proposal can only use a result after those of the pending configs. In a small search there are few of those.
+        """
+        return max(_LEAST_RESULTS, 2 * len(self._pending)) if self._is_large else _LEAST_RESULTS
+
     def _restart(self) -> None:
         self.n_restarts += 1
         self._since_restart = set()
         self._rankings.clear()
+        self._block.clear()
         self._modelled, self._stagnation = -math.inf, StagnationRule()
 
     def _by_model(self) -> FloatArray | None:
+        while self._block:
+            point = self._block.popleft()
+            if point is None or point.tobytes() not in self._highest:  # a random draw may be the same
+                return point
         if self._local is not None and self._rng.random() < self._local_fraction:
             point = self._near_best(self._local)
             if point is not None:
                 return point
         if self._stale:
-            others = self._points(self._others())
-            self._model.fit(self._rankings[self._modelled], self._encoding.encode(others), self._rng)
+            others = self._encoding.encode(self._points(self._others()))
+            most = _MOST_KERNELS if self._is_large else None
+            self._model.fit(self._rankings[self._modelled], others, self._rng, most_kernels=most)
             self._stale = False
+        n = min(1 + len(self._pending) // _PENDING_PER_PROPOSAL, _LARGEST_BLOCK)
+        if self._is_large and n > 1:
+            self._block.extend(self._best_of_block(n))
+            return self._block.popleft()
         for _ in range(_ROUNDS):
             levels = self._model.draw(self._rng)
             points = self._encoding.decode(levels)
@@ -218,11 +269,28 @@ class ModelSampler:
                 return self._row(points[new], self._model.best(levels[new]))
         return None
 
+    def _best_of_block(self, n: int) -> list[FloatArray | None]:
+        """Returns `n` new configs from the fitted model, each the best of 16 candidates; None for those it does not find."""
+        levels = self._model.draw(self._rng, n * _CANDIDATES_IN_BLOCK)
+        points, ratios = self._encoding.decode(levels), self._model.ratios(levels)
+        if self._space.is_restricted:
+            ratios[~self._space.allowed(points)] = np.inf
+        order = np.argsort(ratios.reshape(n, _CANDIDATES_IN_BLOCK), axis=1, kind="stable")
+        order += np.arange(n)[:, None] * _CANDIDATES_IN_BLOCK
+        found: dict[bytes, FloatArray | None] = {}
+        for at in order.T.ravel().tolist():  # the best of each 16 first, then the second best
+            key = points[at].tobytes()
+            if key not in self._highest and ratios[at] < np.inf:
+                found.setdefault(key, self._row(points, at))
+                if len(found) == n:
+                    break
+        return [*found.values(), *[None] * (n - len(found))]
+
     def _near_best(self, local: LocalQuadratic) -> FloatArray | None:
         """Returns a new config near the best one; None if the last such config has no result yet, or there is none."""
         if self._last_local in self._pending:  # the fit would propose much the same again
             return None
-        pending = self._encoding.encode(self._points(self._pending))
+        pending = self._encoding.encode(self._points(self._latest_pending()))
         levels = local.draw(self._rankings[self._modelled], pending, self._rng)
         if not len(levels):
             return None
@@ -242,15 +310,22 @@ class ModelSampler:
     def _others(self) -> Iterable[bytes]:
         """Yields configs without a result at the modelled fidelity that count as bad."""
         if self._keep_lower:
-            for key, fidelity in self._highest.items():
-                if 0 < fidelity < self._modelled and key not in self._pending and key in self._since_restart:
-                    yield key
+            lower = (
+                key
+                for key, fidelity in reversed(self._highest.items())
+                if 0 < fidelity < self._modelled and key not in self._pending and key in self._since_restart
+            )
+            yield from reversed(list(islice(lower, _MOST_OTHERS if self._is_large else None)))
         if self._count_pending:
-            yield from self._pending
+            yield from self._latest_pending()
+
+    def _latest_pending(self) -> Iterable[bytes]:
+        """Returns the pending configs, oldest first; in a large search the latest 1,024."""
+        return reversed(list(islice(reversed(self._pending), _MOST_OTHERS if self._is_large else None)))
 
     def _points(self, keys: Iterable[bytes]) -> FloatArray:
-        points = [np.frombuffer(key) for key in keys]
-        return np.array(points).reshape(len(points), self._space.n_params)
+        keys = list(keys)
+        return np.frombuffer(b"".join(keys)).reshape(len(keys), self._space.n_params)
 
     def _without_model(self) -> FloatArray | None:
         while not self._drawn.done:
@@ -261,5 +336,5 @@ class ModelSampler:
 
     @staticmethod
     def _row(points: FloatArray, index: int) -> FloatArray:
-        point: FloatArray = points[index]
+        point: FloatArray = points[index].copy()  # a view would keep all of them in memory
         return point

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.special import ndtr
 
 from rbt_ray.search.encoding import Encoding, Ranking
-from rbt_ray.search.kernel_model import Density, least_ratio, normal_reference, within_unit
+from rbt_ray.search.kernel_model import Density, evenly, least_ratio, normal_reference, within_unit
 from rbt_ray.types import FloatArray, IntArray
 
 _GOOD_SHARE, _MOST_GOOD = 0.1, 25
@@ -50,15 +50,20 @@ class ParzenModel:
 
     def is_ready(self, ranking: Ranking) -> bool:
         """See `Model`."""
-        return len(ranking) >= self.n_fewest and ranking.n_completed > 0
+        return ranking.n_added >= self.n_fewest and ranking.n_completed > 0
 
-    def fit(self, ranking: Ranking, others: FloatArray, rng: np.random.Generator) -> None:
-        """See `Model`."""
+    def fit(
+        self, ranking: Ranking, others: FloatArray, rng: np.random.Generator, *, most_kernels: int | None = None
+    ) -> None:
+        """See `Model`; at most 25 configs are good."""
         del rng
         levels, losses, n = ranking.levels, ranking.losses, len(ranking)
         n_good = min(math.ceil(_GOOD_SHARE * n), _MOST_GOOD, ranking.n_completed)
         known = np.concatenate([levels, others]) if len(others) else levels
         weights = np.append(_improvements(losses, n_good), np.ones(len(known) - n_good))
+        if most_kernels is not None:
+            kept = np.append(np.arange(n_good), n_good + evenly(len(known) - n_good, most_kernels))
+            known, weights = known[kept], weights[kept]
         self._parts = []
         for columns, rows in _jointly_there(known):
             n_options, good = self._n_options[columns], int(np.searchsorted(rows, n_good))
@@ -71,24 +76,30 @@ class ParzenModel:
                 )
             )
 
-    def draw(self, rng: np.random.Generator) -> FloatArray:
+    def draw(self, rng: np.random.Generator, n: int = _CANDIDATES) -> FloatArray:
         """See `Model`."""
-        drawn = np.empty((_CANDIDATES, len(self._n_options)))
+        drawn = np.empty((n, len(self._n_options)))
         for part in self._parts:
-            drawn[:, part.columns] = part.good.draw(rng)
+            drawn[:, part.columns] = part.good.draw(rng, n)
         return drawn
 
     def best(self, candidates: FloatArray) -> int:
         """See `Model`."""
         if len(self._parts) == 1:
             return self._parts[0].least_ratio(candidates)
+        return int(np.argmin(self.ratios(candidates)))
+
+    def ratios(self, candidates: FloatArray) -> FloatArray:
+        """See `Model`."""
+        if len(self._parts) == 1:
+            return self._parts[0].ratio(candidates)
         there, ratio = self._encoding.active(candidates), np.ones(len(candidates))
         for part in self._parts:
             every = part.ratio(candidates[:, part.columns])
             # An absent group counts as the best draw of it. Otherwise the branch with more parameters would win, as the
             # least of many ratios is below 1 even if they are noise.
             ratio *= np.where(there[:, part.columns[0]], every, every.min())
-        return int(np.argmin(ratio))
+        return ratio
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,11 +155,11 @@ class _Mixture:
         density: FloatArray = (self.kernels.pdf(points) + self.even) / self.weights.sum()
         return density
 
-    def draw(self, rng: np.random.Generator) -> FloatArray:
-        """Returns draws, ``(n, n_params)``."""
-        around = rng.choice(len(self.weights), size=_CANDIDATES, p=self.weights / self.weights.sum())
+    def draw(self, rng: np.random.Generator, n_draws: int) -> FloatArray:
+        """Returns draws, ``(n_draws, n_params)``."""
+        around = rng.choice(len(self.weights), size=n_draws, p=self.weights / self.weights.sum())
         evenly = around == len(self.data)
-        drawn = np.empty((_CANDIDATES, len(self._n_options)))
+        drawn = np.empty((n_draws, len(self._n_options)))
         centres = self.data[np.where(evenly, 0, around)] if len(self.data) else np.zeros_like(drawn)
         numbers = within_unit(centres[:, self._numbers], self.bandwidths[self._numbers], rng)
         numbers[evenly] = rng.random((np.count_nonzero(evenly), len(self._numbers)))
@@ -156,8 +167,8 @@ class _Mixture:
         for column in self._choices:
             n = self._n_options[column]
             # a kernel spreads the bandwidth over the other options, and a uniform draw may hit the option itself
-            redrawn = evenly | (rng.random(_CANDIDATES) < self.bandwidths[column] * n / (n - 1))
-            drawn[:, column] = np.where(redrawn, rng.integers(n, size=_CANDIDATES), centres[:, column])
+            redrawn = evenly | (rng.random(n_draws) < self.bandwidths[column] * n / (n - 1))
+            drawn[:, column] = np.where(redrawn, rng.integers(n, size=n_draws), centres[:, column])
         return drawn
 
 

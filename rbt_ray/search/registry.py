@@ -53,6 +53,7 @@ class SearchKind:
         proposes_alone: whether it proposes whole trials, and so takes neither a scheduler nor points to evaluate first.
         has_default_scheduler: whether it uses Hyperband if the user gives no scheduler.
         is_object: whether it is an object of the user's, which a resumed study needs again.
+        is_bounded: whether its models keep as many results as the study's definition says.
     """
 
     name: str
@@ -61,6 +62,7 @@ class SearchKind:
     proposes_alone: bool = False
     has_default_scheduler: bool = False
     is_object: bool = False
+    is_bounded: bool = False
 
     @property
     def limits_itself(self) -> bool:
@@ -81,13 +83,16 @@ BUILT_IN = {
         SearchKind("grid", "rbt_ray.search.fixed_sequence:GridSearch"),
         SearchKind("random", "rbt_ray.search.random_draws:RandomSearch"),
         SearchKind("sobol", "rbt_ray.search.random_draws:SobolSearch"),
-        SearchKind("bohb", "rbt_ray.search.bohb:bohb_sampler", learns=True, has_default_scheduler=True),
+        SearchKind(
+            "bohb", "rbt_ray.search.bohb:bohb_sampler", learns=True, has_default_scheduler=True, is_bounded=True
+        ),
         SearchKind("tpe", "rbt_ray.search.optuna_sampler:OptunaSampler", learns=True),
     )
 }
 """Register a search here. Its address is called as `make(space, seed=seed)` and returns, by the flags of its kind:
 
-- `learns`: a `Sampler`; `make` also gets the settings in the study's definition as keywords.
+- `learns`: a `Sampler`; `make` also gets the settings in the study's definition as keywords, and, if it is `is_bounded`,
+  the definition's `most_results`.
 - `proposes_alone`: a `Searcher`.
 - neither: a `FixedSequence`; `make` may also get `limit` and `points_to_evaluate`.
 """
@@ -252,9 +257,11 @@ def _obedient(searcher: Searcher, study: Study) -> Searcher:
 def _made(kind: SearchKind, study: Study, group: str, protocol: type[Any]) -> Any:
     """Makes the searcher or sampler of a built-in search, or of an entry point of the group."""
     if kind.address:
-        n_metrics = {"n_metrics": len(study.goals)} if study.further_goals else {}
+        options = {**study.search_options, **({"n_metrics": len(study.goals)} if study.further_goals else {})}
+        if kind.is_bounded:
+            options["most_results"] = study.most_results
         with damage_explained("`search_alg`"):
-            return load_built_in(kind.address)(study.space, seed=study.seed, **study.search_options, **n_metrics)
+            return load_built_in(kind.address)(study.space, seed=study.seed, **options)
     make: Any = plugins.load(group, kind.name)
     try:
         made = make(study.space, seed=study.seed)

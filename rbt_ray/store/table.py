@@ -34,7 +34,7 @@ class TrialTable:
         points: ``(n_trials, n_params)``.
         fidelity: ``(n_trials,)`` the fidelity reached, which is lower than requested for a trial that stopped by itself.
         outcomes: the outcomes of all rows.
-        worker: ``(n_trials,)`` positions in `workers`.
+        worker: ``(n_trials,)`` positions in `workers`, in the smallest type that holds them.
         workers: the names of the workers.
         batches: ``(n_batches, 4)`` for the chart of busy workers: position in `workers`, start (s since the epoch), wall_s,
             cpu_s.
@@ -45,7 +45,7 @@ class TrialTable:
     points: FloatArray
     fidelity: FloatArray
     outcomes: Outcomes
-    worker: IntArray
+    worker: NDArray[np.unsignedinteger[Any]]
     workers: tuple[str, ...]
     batches: FloatArray
 
@@ -177,44 +177,56 @@ def table_of(events: Iterable[Event], study: Study) -> TrialTable:
     finished.sort(
         key=lambda event: int(event.trials[0])
     )  # so that the order of metrics depends on the trials, not on the workers
-    lengths = [len(event.trials) for event in finished]
-    arrival = np.concatenate([event.trials for event in finished]) if finished else np.empty(0, np.int64)
-    order = np.argsort(arrival, kind="stable")
-    if (np.diff(arrival[order]) < 1).any():
-        raise JournalError(f"the journal of {study.name!r} is damaged: it has results of one trial twice.")
-    position = np.empty_like(order)
-    position[order] = np.arange(len(order))
+    trials, rows = _rows_of(finished, study)
     workers = tuple(sorted({event.worker for event in finished}))
-    points = np.concatenate([event.points for event in finished]) if finished else np.empty((0, study.space.n_params))
-    who = np.repeat([workers.index(event.worker) for event in finished], lengths)
-    outcomes = _merge(finished, position)
+    number_of = {name: number for number, name in enumerate(workers)}
+    points, fidelity = np.empty((len(trials), study.space.n_params)), np.empty(len(trials))
+    worker = np.empty(len(trials), np.min_scalar_type(len(workers)))
+    for event, its in zip(finished, rows, strict=True):
+        points[its], fidelity[its], worker[its] = event.points, event.fidelity, number_of[event.worker]
+    outcomes = _merge(finished, rows, len(trials))
     try:
         validate.check_table(study.space, points)
     except ValueError as error:
         raise JournalError(f"the journal of {study.name!r} contains an invalid event: {error}.") from error
-    batches = [(workers.index(event.worker), event.started, event.wall_s, event.cpu_s) for event in finished]
+    batches = [(number_of[event.worker], event.started, event.wall_s, event.cpu_s) for event in finished]
     return TrialTable(
         study=study,
-        trials=arrival[order],
-        points=points[order],
-        fidelity=outcomes.reached(np.repeat([event.fidelity for event in finished], lengths)[order]),
+        trials=trials,
+        points=points,
+        fidelity=outcomes.reached(fidelity),
         outcomes=outcomes,
-        worker=who[order].astype(np.int64),
+        worker=worker,
         workers=workers,
         batches=np.array(batches, dtype=np.float64).reshape(-1, 4),
     )
 
 
-def _merge(finished: list[Finished], position: IntArray) -> Outcomes:
-    n = len(position)
+def _rows_of(finished: list[Finished], study: Study) -> tuple[IntArray, list[IntArray]]:
+    """Returns the trials, ascending, and the rows of each event's trials among them.
+
+    Raises:
+        JournalError: a trial is there twice.
+    """
+    arrival = np.concatenate([event.trials for event in finished]) if finished else np.empty(0, np.int64)
+    trials = np.sort(arrival)
+    if (trials[1:] == trials[:-1]).any():
+        raise JournalError(f"the journal of {study.name!r} is damaged: it has results of one trial twice.")
+    if len(trials) and trials[-1] - trials[0] + 1 == len(trials):  # no trial is missing: no search for its row
+        np.subtract(arrival, trials[0], out=arrival)
+    else:
+        arrival = np.searchsorted(trials, arrival)
+    ends = np.cumsum([len(event.trials) for event in finished])
+    return trials, np.split(arrival, ends[:-1]) if finished else []
+
+
+def _merge(finished: list[Finished], rows_of: list[IntArray], n: int) -> Outcomes:
     status, duration = np.empty(n, np.uint8), np.empty(n)
     errors: dict[int, str] = {}
     left: dict[int, Checkpoint] = {}
     shares: dict[int, float] = {}
-    parts, sums, at = [], [], 0
-    for event in finished:
-        rows = position[at : at + len(event.trials)]
-        at += len(event.trials)
+    parts, sums = [], []
+    for event, rows in zip(finished, rows_of, strict=True):
         status[rows], duration[rows] = event.outcomes.status, event.outcomes.duration_s
         parts.append((event.outcomes.metrics, rows))
         sums.append((event.outcomes.block_sums, rows))

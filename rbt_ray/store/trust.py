@@ -34,10 +34,15 @@ def valid_or_failed_events(events: Iterable[Event]) -> list[Event]:
     A failed trial is in the table with its config and the reason, and in no ranking.
     """
     counted, withdrawn = _split(events)
-    seen = {trial for event in counted if isinstance(event, Finished) for trial in event.trials.tolist()}
+    if not withdrawn:
+        return counted
+    valid = np.concatenate(
+        [event.trials for event in counted if isinstance(event, Finished)] or [np.empty(0, np.int64)]
+    )
+    seen: set[int] = set()
     again: list[Event] = []
     for event, where in reversed(withdrawn):
-        rows = [row for row, trial in enumerate(event.trials.tolist()) if trial not in seen]
+        rows = [row for row in np.flatnonzero(~np.isin(event.trials, valid)).tolist() if event.trials[row] not in seen]
         if rows:
             again.append(_failed(event, rows, where))
             seen.update(event.trials.tolist())

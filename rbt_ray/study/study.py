@@ -138,6 +138,8 @@ class Study:
         time_budget_s: seconds after which a run of the study stops; it changes no result.
         stop: when the search stops before its limits: see `study.limits.check_stop`.
         further_goals: the metrics to optimize beside the first.
+        most_results: how many results a model keeps, which bounds the cost of a proposal: see `ModelSampler`. None: all, as in
+            studies of versions that recorded no number.
     """
 
     name: str
@@ -172,6 +174,7 @@ class Study:
     time_budget_s: float | None = None
     stop: dict[str, float] | None = None
     further_goals: tuple[Goal, ...] = ()
+    most_results: int | None = None
 
     @property
     def goals(self) -> tuple[Goal, ...]:
@@ -325,6 +328,7 @@ class Study:
             and (study.max_pending is None or study.max_pending >= 1)
             and study.accounting >= 1
             and (study.audit is None or study.audit >= 0)
+            and (study.most_results is None or study.most_results >= 1)
         )
         if not (named and right):
             raise JournalError("the study's definition is damaged: it has invalid values.")

@@ -19,6 +19,7 @@ from rbt_ray.data.fidelity import N_BLOCKS, share_of
 from rbt_ray.errors import SettingError, SpaceError, StudyMismatchError
 from rbt_ray.objectives.fingerprint.address import address_by_name
 from rbt_ray.objectives.kind import kind_of
+from rbt_ray.search.encoding import MOST_RESULTS
 from rbt_ray.search.random_draws import RandomSearch
 from rbt_ray.search.registry import MODELS, choose, make_searcher, search_kind_of
 from rbt_ray.search.scheduler import Ladder, ladder_from
@@ -188,6 +189,7 @@ def define(
         time_budget_s=tune.time_budget_s,
         stop=check_stop(tune.stop),
         further_goals=tune.goals[1:],
+        most_results=MOST_RESULTS if choice.kind.is_bounded else None,
     )
     if study.audit and (bundle is None or not study.is_adaptive):
         what = "there is no `bundle`" if bundle is None else f"the results of {study.search_alg!r} choose no trials"

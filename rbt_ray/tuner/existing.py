@@ -18,7 +18,7 @@ from rbt_ray.tuner.storage_folder import study_path
 _NOT_COMPARED = {
     *("name", "objective", "space", "space_fingerprint", "accounting", "points_to_evaluate"),  # compared elsewhere
     *("num_samples", "max_cost", "phases", "time_budget_s"),  # limits
-    *("run", "why"),
+    *("run", "why", "most_results"),
 }
 _CHOSEN_BY_AUTO = {"search_alg", "search_options", "scheduler", "lowest_fidelity", "max_pending"}
 _SETTINGS = {"lowest_fidelity": "min_fidelity", "search_options": "search_alg"}

@@ -183,10 +183,16 @@ def test_a_trial_that_times_out_by_the_virtual_clock_is_ended_and_its_batch_mate
 
 
 @pytest.mark.slow
-def test_the_benchmark_runs():
+def test_the_benchmark_runs_and_writes_its_table(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- scale.py -->\nold\n<!-- end of scale.py -->\nafter\n")
     script = Path(__file__).parents[2] / "benchmarks" / "scale.py"
-    command = [sys.executable, str(script), "--quick", "--workers", "100", "--seconds", "0.1"]
+    command = [sys.executable, str(script), "--quick", "--cases", "100:0.1:64", "--write", str(page)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     rows = [line.split() for line in done.stdout.splitlines() if " | " in line][1:]
-    assert [row[0] for row in rows] == ["random", "grid", "bohb", "learning"]
+    searchers = ["random", "grid", "auto", "bohb", "learning"]
+    assert [row[0] for row in rows] == searchers
+    lines = page.read_text().splitlines()
+    assert [lines[0], lines[-2], lines[-1]] == ["before", "<!-- end of scale.py -->", "after"]
+    assert [line.split("`")[1] for line in lines if line.startswith("| `")] == searchers
