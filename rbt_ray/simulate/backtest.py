@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol, get_args
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -89,11 +89,27 @@ def backtest(
         )
     if _cost_factor != 1.0 and isinstance(costs, Costs):
         costs = costs.times(_cost_factor)
-    run = _simulate(
-        _Setup(
-            data, _table(data, weights), execution, rebalance, costs, missing, whole_units, initial_cash, drawdown_limit
-        )
+    setup = _Setup(
+        data, _table(data, weights), execution, rebalance, costs, missing, whole_units, initial_cash, drawdown_limit
     )
+    return _keep(_simulate(setup))
+
+
+def backtest_from(
+    data: Prices, weights: FloatArray, execution: Execution, costs: Costs, returns: FloatArray, *rest: Any
+) -> Backtest:
+    """Returns a Backtest at order level of figures ``(n_bars,)`` computed elsewhere, in the order of its fields without `equity`."""
+    traded, exposure, orders, round_trips = rest
+    equity = np.asarray(np.cumprod(1.0 + returns), np.float64)
+    lost = np.flatnonzero(returns <= -1.0)
+    for array in (returns, equity, *rest):
+        array.flags.writeable = False
+    setup = _Setup(data, _table(data, weights), execution, "on_change", costs, "zero", False, INITIAL_CASH)
+    bankrupt = int(lost[0]) if len(lost) else None
+    return _keep(Backtest(returns, equity, traded, exposure, orders, round_trips, bankrupt, setup))
+
+
+def _keep(run: Backtest) -> Backtest:
     if _kept is not None and len(_kept) < 2:
         _kept.append(run)
     return run

@@ -118,6 +118,11 @@ class SweptObjective(ABC):
         """Its name in messages."""
 
     @property
+    def title(self) -> str:
+        """Its name in records."""
+        return self.name
+
+    @property
     @abstractmethod
     def parameters(self) -> tuple[Parameter, ...]:
         """Its parameters."""
