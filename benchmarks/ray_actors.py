@@ -28,7 +28,7 @@ from rbt_ray.engine import loop
 from rbt_ray.engine.dispatcher import Dispatcher
 from rbt_ray.engine.progress import Progress
 from rbt_ray.engine.stop_conditions import StopConditions
-from rbt_ray.objectives.fingerprint.address import address_of
+from rbt_ray.objectives.address import address_of
 from rbt_ray.pool.pool import Job
 from rbt_ray.search.registry import make_searcher
 from rbt_ray.store.journal import Journal

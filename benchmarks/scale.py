@@ -41,7 +41,7 @@ from rbt_ray.engine.dispatcher import Dispatcher
 from rbt_ray.engine.progress import Progress
 from rbt_ray.engine.stop_conditions import Interrupt, StopConditions
 from rbt_ray.metric_columns import Column
-from rbt_ray.objectives.fingerprint.address import address_of
+from rbt_ray.objectives.address import address_of
 from rbt_ray.pool.pool import Job
 from rbt_ray.search.encoding import MOST_RESULTS
 from rbt_ray.search.registry import AUTO, make_searcher

@@ -33,6 +33,10 @@ class ObjectiveError(InputError):
     """An objective cannot be called, loaded or sent to a worker."""
 
 
+class RuleError(ObjectiveError):
+    """A rule cannot be compiled; the message shows its line."""
+
+
 class SettingError(InputError):
     """A value of TuneConfig, RunConfig, Costs or another setting is not allowed."""
 

@@ -75,6 +75,7 @@ EXCEPTIONS = {("tuner/result_grid.py", "reporting"), ("compat/rustybt/objective.
 # Modules that import each other, one of them for its types alone. No others do, within functions or not.
 TYPE_CIRCLES = {
     frozenset({"data.bundle", "data.resampled", "data.view"}),
+    frozenset({"objectives.rule.rule", "objectives.rule.run"}),
     frozenset({"objectives.builtin.strategy", "objectives.sweep.run", "objectives.sweep.windows"}),
 }
 HEAVY = {

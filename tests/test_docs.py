@@ -44,3 +44,13 @@ def test_files_that_a_page_names_exist(page):
     places = (ROOT, ROOT / "rbt_ray", page.parent)
     for path in re.findall(r"`([a-z_.]+/[\w/.-]+\.(?:py|md|toml|yaml|sh))`", page.read_text()):
         assert "NAME" in path or any((place / path).exists() for place in places), path
+
+
+def test_the_example_of_rules_runs(tmp_path):
+    (tmp_path / "example.py").write_text(
+        re.findall(r"```python\n(.*?)```", (DOCS / "rules.md").read_text(), re.DOTALL)[0]
+    )
+    done = subprocess.run(
+        [sys.executable, "example.py"], cwd=tmp_path, capture_output=True, text=True, timeout=240, check=True
+    )
+    assert done.stdout.startswith("0\nBacktest(3270 bars"), done.stdout

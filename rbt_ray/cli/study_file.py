@@ -155,9 +155,9 @@ def load_objective(address: str, options: Mapping[str, Any], folder: Path) -> An
 
 
 def _builtin(name: str, options: Mapping[str, Any]) -> Any:
-    if name not in objectives.__all__:
+    if name not in objectives.BUILTIN:
         raise ObjectiveError(
-            f"`objective` is a built-in objective or 'module:function'; got {name!r}: {nearest(name, objectives.__all__)}"
+            f"`objective` is a built-in objective or 'module:function'; got {name!r}: {nearest(name, objectives.BUILTIN)}"
         )
     factory = getattr(objectives, name)
     known = list(inspect.signature(factory).parameters)

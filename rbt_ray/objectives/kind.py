@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, runtime_checkable
 
 from rbt_ray.errors import ObjectiveError
-from rbt_ray.objectives.builtin.strategy import Strategy
+from rbt_ray.objectives.builtin.strategy import Strategy, SweptObjective
 from rbt_ray.objectives.strategy_adapter import StrategyAdapter
 from rbt_ray.types import FloatArray
 
@@ -87,6 +87,7 @@ class ObjectiveKind:
 
     Args:
         takes: what one call scores: a "config", a list of "configs" (see `batched`), or "columns" (see `SweepObjective`).
+        swept: the objective, if kernels score it.
         builtin: the objective, if it is a built-in strategy.
         adapter: the objective, if an adapter made it from another backtester's strategy.
         provider: the objective, if it provides its own data.
@@ -94,6 +95,7 @@ class ObjectiveKind:
     """
 
     takes: Literal["config", "configs", "columns"]
+    swept: SweptObjective | None
     builtin: Strategy | None
     adapter: StrategyAdapter | None
     provider: DataProvider | None
@@ -121,6 +123,7 @@ def kind_of(objective: Any) -> ObjectiveKind:
     provides = all(inspect.getattr_static(objective, name, missing) is not missing for name in _PROVIDES)
     return ObjectiveKind(
         takes,
+        objective if isinstance(objective, SweptObjective) else None,
         objective if isinstance(objective, Strategy) else None,
         objective if isinstance(objective, StrategyAdapter) else None,
         objective if provides else None,

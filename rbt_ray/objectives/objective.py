@@ -20,7 +20,7 @@ from rbt_ray.columns import Outcomes
 from rbt_ray.errors import ObjectiveError, ObjectiveResultError, RbtError
 from rbt_ray.metric_columns import Column
 from rbt_ray.objectives.blocks import BlockRequest, gathered
-from rbt_ray.objectives.builtin.strategy import Strategy
+from rbt_ray.objectives.builtin.strategy import SweptObjective
 from rbt_ray.objectives.interpreter import Interpreter, objective_frames
 from rbt_ray.objectives.isolation import GlobalRandomness, ProcessState
 from rbt_ray.objectives.kind import SweepObjective, kind_of
@@ -297,7 +297,7 @@ class Sweep:
                 raise ObjectiveError(f"{self.objective!r} needs prices: pass `bundle` to the Tuner.")
             columns = self.space.number_columns(points)
             values: Mapping[str, FloatArray]
-            if blocks is not None and isinstance(self.objective, Strategy):
+            if blocks is not None and isinstance(self.objective, SweptObjective):
                 values, found = self.objective.evaluate_with_blocks(view, columns, wanted, blocks)
                 sums = BlockRows.finite(blocks.rows, found)
             else:

@@ -10,7 +10,7 @@ import numpy as np
 
 from rbt_ray.errors import ObjectiveError, SettingError, SpaceError
 from rbt_ray.nearest import nearest
-from rbt_ray.objectives.builtin.strategy import Strategy, check_names
+from rbt_ray.objectives.builtin.strategy import SweptObjective, check_names
 from rbt_ray.objectives.kind import kind_of
 from rbt_ray.simulate.metrics import BENCHMARK_NAMES, METRIC_NAMES, why_not_in_a_sweep
 
@@ -46,8 +46,8 @@ def check_objective(objective: Any, space: Space, metric: str, bundle: Bundle | 
         return
     if bundle is None:
         raise ObjectiveError(f"`bundle` is missing: {getattr(objective, 'name', repr(objective))} needs prices.")
-    if kind.builtin is not None:
-        _check_builtin(kind.builtin, space, metric, bundle)
+    if kind.swept is not None:
+        _check_swept(kind.swept, space, metric, bundle)
 
 
 def check_constrained_metrics(objective: Any, names: Sequence[str]) -> None:
@@ -56,15 +56,15 @@ def check_constrained_metrics(objective: Any, names: Sequence[str]) -> None:
     Raises:
         SettingError: it has no metric of that name, and the space no such parameter.
     """
-    if (builtin := kind_of(objective).builtin) is None:
+    if (swept := kind_of(objective).swept) is None:
         return
     for name in names:
         if name in BENCHMARK_NAMES:
             raise SettingError(why_not_in_a_sweep(name))
         if name not in METRIC_NAMES:
             raise SettingError(
-                f"a constraint names `{name}`, which is neither a parameter of `{builtin.name}` ({', '.join(builtin.params)}) "
-                f"nor a metric; {nearest(name, (*builtin.params, *METRIC_NAMES))}"
+                f"a constraint names `{name}`, which is neither a parameter of `{swept.name}` ({', '.join(swept.params)}) "
+                f"nor a metric; {nearest(name, (*swept.params, *METRIC_NAMES))}"
             )
 
 
@@ -82,7 +82,7 @@ def _check_signature(objective: Any) -> None:
         ) from None
 
 
-def _check_builtin(objective: Strategy, space: Space, metric: str, bundle: Bundle) -> None:
+def _check_swept(objective: SweptObjective, space: Space, metric: str, bundle: Bundle) -> None:
     check_names(objective.name, objective.parameters, dict.fromkeys(space.order))
     space.number_columns(np.empty((0, space.n_params)))
     domains = dict(zip(space.names, space.domains, strict=True))
@@ -94,4 +94,4 @@ def _check_builtin(objective: Strategy, space: Space, metric: str, bundle: Bundl
                 "use randint, lograndint or choice."
             )
     objective.with_metrics((metric,))
-    objective.fills(bundle.view())
+    objective.check(bundle.view())

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from rbt_ray.errors import ObjectiveResultError, SettingError
-from rbt_ray.objectives.builtin.strategy import Strategy
+from rbt_ray.objectives.builtin.strategy import SweptObjective
 from rbt_ray.objectives.kind import SweepObjective, kind_of
 from rbt_ray.objectives.reports import Reports
 from rbt_ray.objectives.returned_metrics import metrics_of, returns_of
@@ -173,7 +173,7 @@ class ColumnsOnWindows(OnWindows):
         """Returns the values ``(n_configs,)`` in each window, by name."""
         windows = [window.train_within(data.n_bars) for window in self.windows]
         names = (self.metric, _TRADES) if self.min_trades else (self.metric,)
-        if isinstance(self.objective, Strategy):
+        if isinstance(self.objective, SweptObjective):
             found = self.objective.evaluate_on_windows(data, columns, names, windows)
         else:
             alone = [self._alone(data, columns, names, ranges) for ranges in windows]

@@ -6,19 +6,20 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import FrozenInstanceError, dataclass, replace
-from typing import Literal, Protocol, get_args
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rbt_ray.errors import InputError, SettingError, ShapeError
+from rbt_ray.errors import InputError, SettingError
 from rbt_ray.html_text import escape
 from rbt_ray.simulate.benchmark import Beside
 from rbt_ray.simulate.closings import Listings, closed_out, closings
 from rbt_ray.simulate.costs import BASIS_POINTS, INITIAL_CASH, Costs
 from rbt_ray.simulate.metric_kernel import metrics_of
 from rbt_ray.simulate.on_change import run_on_change
-from rbt_ray.types import Execution, FloatArray, IntArray, Metrics, Rebalance, floats, is_real
+from rbt_ray.simulate.weights import date_of, unusable_weight, weights_table
+from rbt_ray.types import Execution, FloatArray, IntArray, Metrics, Rebalance, is_real
 
 Missing = Literal["error", "zero"]
 _kept: list[Backtest] | None = None
@@ -96,20 +97,29 @@ def backtest(
         )
     if _cost_factor != 1.0 and isinstance(costs, Costs):
         costs = costs.times(_cost_factor)
-    run = _simulate(
-        _Setup(
-            data,
-            _table(data, weights),
-            execution,
-            rebalance,
-            costs,
-            missing,
-            whole_units,
-            initial_cash,
-            drawdown_limit,
-            Beside.of(data, benchmark, risk_free, data.periods_per_year),
-        )
+    beside = Beside.of(data, benchmark, risk_free, data.periods_per_year)
+    table = weights_table(data, weights)
+    setup = _Setup(data, table, execution, rebalance, costs, missing, whole_units, initial_cash, drawdown_limit, beside)
+    return _keep(_simulate(setup))
+
+
+def backtest_from(
+    data: Prices, weights: FloatArray, execution: Execution, costs: Costs, returns: FloatArray, *rest: Any
+) -> Backtest:
+    """Returns a Backtest at order level of figures ``(n_bars,)`` computed elsewhere, in the order of its fields without `equity`."""
+    traded, exposure, orders, round_trips = rest
+    equity = np.asarray(np.cumprod(1.0 + returns), np.float64)
+    lost = np.flatnonzero(returns <= -1.0)
+    for array in (returns, equity, *rest):
+        array.flags.writeable = False
+    setup = _Setup(
+        data, weights_table(data, weights), execution, "on_change", costs, "zero", False, INITIAL_CASH, None, Beside()
     )
+    bankrupt = int(lost[0]) if len(lost) else None
+    return _keep(Backtest(returns, equity, traded, exposure, orders, round_trips, bankrupt, setup))
+
+
+def _keep(run: Backtest) -> Backtest:
     if _kept is not None and len(_kept) < 2:
         _kept.append(run)
     return run
@@ -279,7 +289,7 @@ class Backtest:
         first, last = (np.datetime_as_string(self.index[i], unit="D") for i in (0, -1))
         figures = self.metrics()
         shown = ", ".join(f"{name}={figures[name]:.4g}" for name in ("sharpe", "total_return", "max_drawdown"))
-        bankrupt = "" if self.bankrupt_bar is None else f", bankrupt on {_date(self.index, self.bankrupt_bar)}"
+        bankrupt = "" if self.bankrupt_bar is None else f", bankrupt on {date_of(self.index, self.bankrupt_bar)}"
         return (
             f"Backtest({len(self.returns)} bars from {first} to {last}, {len(self.symbols)} symbols, "
             f"{self.execution}, {self.rebalance}: {shown}{bankrupt})"
@@ -333,7 +343,7 @@ def _simulate(setup: _Setup) -> Backtest:
         )[:8]
     returns, equity, traded, exposure, fills, round_trips, bankrupt_bar, unusable_bar = run
     if unusable_bar >= 0:
-        raise _unusable_weight(setup, fill + close, unusable_bar)
+        raise unusable_weight(data, setup.weights, fill + close, unusable_bar, setup.execution)
     ended_bar = None
     if setup.drawdown_limit is not None:
         ended_bar = _first_drawdown(returns, setup.drawdown_limit)
@@ -354,52 +364,3 @@ def _first_drawdown(returns: FloatArray, limit: float) -> int | None:
         drawdown = equity / np.maximum(np.maximum.accumulate(equity), 1.0) - 1.0
     bars = np.flatnonzero(drawdown <= -limit)
     return int(bars[0]) if len(bars) else None
-
-
-def _table(data: Prices, weights: ArrayLike) -> FloatArray:
-    """Returns the weights as a read-only C-contiguous float64 table; copies only if needed."""
-    shape = (len(data.index), len(data.symbols))
-    try:
-        table = np.ascontiguousarray(floats(weights))
-    except (TypeError, ValueError) as error:
-        raise ShapeError(
-            f"`weights` is an array of numbers of shape (n_bars, n_symbols) = {shape}; {error}."
-        ) from error
-    if np.shape(weights) != shape:
-        raise ShapeError(
-            f"`weights` has one row a bar and one column a symbol, so shape (n_bars, n_symbols) = {shape}; got "
-            f"{np.shape(weights)}. To give all symbols the same weight, use np.broadcast_to(weights, {shape})."
-        )
-    labels = list(getattr(weights, "columns", ()))
-    if labels != list(data.symbols) and set(labels) == set(data.symbols):
-        raise ShapeError(
-            f"`weights` has the bundle's symbols as columns, in another order: {', '.join(labels)}. Weights are taken "
-            "by position: pass weights[list(data.symbols)]."
-        )
-    table = table.view()
-    table.flags.writeable = False
-    return table
-
-
-def _unusable_weight(setup: _Setup, prices: FloatArray, bar: int) -> InputError:
-    """Returns the error for the first weight of a bar that is not finite or has no price."""
-    weights, symbols = setup.weights[bar], setup.data.symbols
-    date = _date(setup.data.index, bar)
-    infinite = np.flatnonzero(~np.isfinite(weights))
-    if len(infinite):
-        at = int(infinite[0])
-        return InputError(
-            f"`weights` are finite numbers; got {weights[at]} for {symbols[at]!r} on {date} (bar {bar}). An indicator "
-            "is NaN until it has enough bars: compare it (NaN compares false), or use np.nan_to_num(weights)."
-        )
-    at = int(np.flatnonzero((weights != 0) & np.isnan(prices[bar]))[0])
-    needed = "a close and an open" if setup.execution == "next_open" else "a close"
-    return InputError(
-        f"`weights` may differ from 0 only where there is {needed}; got {weights[at]:g} for {symbols[at]!r} on {date} "
-        f"(bar {bar}), where there is none. Make it 0 there, or pass missing='zero' to ignore it: "
-        "either way the last target of the symbol remains until its next price."
-    )
-
-
-def _date(index: NDArray[np.datetime64], bar: int) -> str:
-    return str(np.datetime_as_string(index[bar], unit="auto"))

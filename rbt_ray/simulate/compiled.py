@@ -29,15 +29,31 @@ class _KernelCache(FunctionCache):  # type: ignore[misc]
     """Numba's cache of machine code, which also depends on the modules that a kernel's module imports.
 
     Numba compares the file of the kernel alone, but a kernel contains the functions and constants that it imports.
+
+    Args:
+        function: the kernel.
+        contents: identifies what the kernel contains of other code, such as a user's; None for nothing.
     """
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Callable[..., Any], contents: str | None) -> None:
         super().__init__(function)
         self._cache_file._source_stamp = sources_digest(function.__module__)
+        self._contents = contents
+
+    def _index_key(self, sig: Any, codegen: Any) -> Any:
+        if self._contents is None:
+            return super()._index_key(sig, codegen)
+        # Numba pickles what a closure contains, whose bytes differ between processes.
+        return sig, codegen.magic_tuple(), self._contents
 
 
-def compiled(*argument_types: Any) -> Callable[[Kernel], Kernel]:
+def compiled(*argument_types: Any, contents: str | None = None) -> Callable[[Kernel], Kernel]:
     """Returns a decorator that compiles a function for exactly these argument types.
+
+    Args:
+        argument_types: Numba's types.
+        contents: for a closure: identifies what it contains of other code, as text without spaces. It becomes part of its name,
+            as two kernels of the same name may not be loaded into one process.
 
     Without fastmath, sums are added in the order of the source, so that a prefix gives the same bits. The numpy error
     model omits the test for a zero divisor, which would prevent vectorisation of inner loops.
@@ -46,8 +62,10 @@ def compiled(*argument_types: Any) -> Callable[[Kernel], Kernel]:
     def decorate(function: Kernel) -> Kernel:
         if numba.config.DISABLE_JIT:
             return function
+        if contents is not None:
+            function.__qualname__ = function.__name__ = f"{function.__name__}_{contents}"
         kernel = numba.njit(nogil=True, error_model="numpy")(function)
-        kernel._cache = _KernelCache(function)
+        kernel._cache = _KernelCache(function, contents)
         kernel.compile(argument_types)
         kernel.disable_compile()
         return cast("Kernel", kernel)

@@ -17,7 +17,7 @@ from rbt_ray.columns import Outcomes
 from rbt_ray.data.bundle import Bundle
 from rbt_ray.data.fidelity import N_BLOCKS, share_of
 from rbt_ray.errors import SettingError, SpaceError, StudyMismatchError
-from rbt_ray.objectives.fingerprint.address import address_by_name
+from rbt_ray.objectives.address import address_by_name
 from rbt_ray.objectives.kind import kind_of
 from rbt_ray.search.encoding import MOST_RESULTS
 from rbt_ray.search.random_draws import RandomSearch

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rbt_ray.errors import BundleError, BundleNotFoundError
-from rbt_ray.objectives.fingerprint.address import address_of
+from rbt_ray.objectives.address import address_of
 from rbt_ray.objectives.kind import kind_of
 from rbt_ray.objectives.validate import check_constrained_metrics, check_objective
 from rbt_ray.pool.local.start_method import require_children

@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 
 from rbt_ray.errors import StudyMismatchError
-from rbt_ray.objectives.fingerprint.address import differences, listed
+from rbt_ray.objectives.address import differences, listed
 from rbt_ray.objectives.fingerprint.definitions import Definitions
 from rbt_ray.objectives.fingerprint.fingerprint import Fingerprint
 from rbt_ray.objectives.fingerprint.own_code import Source, closure, spec_of

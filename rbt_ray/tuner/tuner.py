@@ -24,7 +24,7 @@ from rbt_ray.errors import (
     StudyInterrupted,
     StudyMismatchError,
 )
-from rbt_ray.objectives.fingerprint.address import locate
+from rbt_ray.objectives.address import locate
 from rbt_ray.objectives.fingerprint.own_code import Source, own_sources
 from rbt_ray.objectives.kind import kind_of
 from rbt_ray.os_errors import explain_os_errors

@@ -9,7 +9,7 @@ import rbt_ray as rbt
 from rbt_ray.adapters import backtesting
 from rbt_ray.data.fidelity import cut_to_fidelity
 from rbt_ray.errors import InputError, ObjectiveError, StudyMismatchError
-from rbt_ray.objectives.fingerprint.address import address_of
+from rbt_ray.objectives.address import address_of
 
 PAIRS = {"fast": rbt.grid_search([5, 10]), "slow": rbt.grid_search([40, 60])}
 

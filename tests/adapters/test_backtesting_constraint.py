@@ -6,7 +6,7 @@ from backtesting import Backtest, Strategy
 
 import rbt_ray as rbt
 from rbt_ray.adapters import backtesting
-from rbt_ray.objectives.fingerprint.address import address_of
+from rbt_ray.objectives.address import address_of
 
 
 class Buys(Strategy):

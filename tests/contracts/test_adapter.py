@@ -12,7 +12,7 @@ import rbt_ray as rbt
 from rbt_ray.adapters import backtesting, pandas
 from rbt_ray.adapters import bt as bt_adapter
 from rbt_ray.errors import ObjectiveError
-from rbt_ray.objectives.fingerprint.address import address_of
+from rbt_ray.objectives.address import address_of
 
 PAGE = Path(__file__).parents[2] / "docs" / "extending" / "adapter.md"
 

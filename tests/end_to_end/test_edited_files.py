@@ -8,7 +8,7 @@ import warnings
 import pytest
 
 import rbt_ray as rbt
-from rbt_ray.objectives.fingerprint.address import locate
+from rbt_ray.objectives.address import locate
 from rbt_ray.objectives.fingerprint.own_code import own_sources
 from rbt_ray.tuner.same_objective import changed_parts, describe_changes
 from tests.end_to_end.own_strategy import BEFORE, edited, tuner_arguments, written

@@ -9,7 +9,7 @@ import rbt_ray as rbt
 from rbt_ray.columns import Outcomes
 from rbt_ray.engine.frontier import Frontier
 from rbt_ray.metric_columns import Column
-from rbt_ray.objectives.fingerprint.address import address_of
+from rbt_ray.objectives.address import address_of
 from rbt_ray.store.journal import Finished
 from rbt_ray.study.space import Space
 from rbt_ray.study.study import Study

@@ -16,7 +16,7 @@ from rbt_ray.types import FloatArray
 
 Columns = dict[str, FloatArray]
 
-BUILTIN: dict[str, Callable[..., Strategy]] = {name: getattr(objectives, name) for name in objectives.__all__}
+BUILTIN: dict[str, Callable[..., Strategy]] = {name: getattr(objectives, name) for name in objectives.BUILTIN}
 
 
 @pytest.fixture(params=sorted(BUILTIN))

@@ -211,7 +211,7 @@ FEATURES += [a_choice_of_functions, an_enum, a_named_tuple, a_partial, a_lambda,
 
 def fingerprint(files):
     """The fingerprint of the objective in these files, which are imported as they are."""
-    from rbt_ray.objectives.fingerprint.address import locate
+    from rbt_ray.objectives.address import locate
 
     with tempfile.TemporaryDirectory() as folder:
         for name, text in files.items():

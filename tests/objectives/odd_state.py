@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 import rbt_ray as rbt
-from rbt_ray.objectives.fingerprint.address import locate
+from rbt_ray.objectives.address import locate
 
 rng = np.random.default_rng()  # unseeded
 lock = threading.Lock()

@@ -13,7 +13,7 @@ import numba
 import pytest
 
 from rbt_ray.errors import StudyMismatchError
-from rbt_ray.objectives.fingerprint.address import address_of, differences, locate
+from rbt_ray.objectives.address import address_of, differences, locate
 from rbt_ray.tuner.same_objective import require_same_objective
 
 HERE = Path(__file__).parent

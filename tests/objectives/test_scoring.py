@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import rbt_ray as rbt
-from rbt_ray.objectives.fingerprint.address import address_of
+from rbt_ray.objectives.address import address_of
 from rbt_ray.objectives.kind import kind_of
 from rbt_ray.objectives.objective import as_evaluator, join_outcomes
 from rbt_ray.study.space import Space
@@ -71,7 +71,7 @@ def test_partials_of_other_functions_or_arguments_are_other_objectives():
 
 def test_a_typed_objective_is_known_again_in_another_process():
     script = (
-        "from rbt_ray.objectives.fingerprint.address import address_of\n"
+        "from rbt_ray.objectives.address import address_of\n"
         "exec(\"def typed(p, d): return p['x'] in {'alpha', 'beta', 'gamma', 'delta'}\")\n"
         "print(address_of(typed).fingerprint)"
     )

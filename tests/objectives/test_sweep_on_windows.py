@@ -79,7 +79,7 @@ def test_windows_equal_backtests_on_ragged_stocks(factory, sample_view, configs_
 @settings(max_examples=100, deadline=None)
 @given(data=st.data())
 def test_windows_equal_backtests_on_any_prices(configs_of, holed, data):
-    name = data.draw(st.sampled_from(objectives.__all__))
+    name = data.draw(st.sampled_from(objectives.BUILTIN))
     opens = data.draw(st.booleans())
     execution = data.draw(st.sampled_from(EXECUTIONS if opens else EXECUTIONS[1:]))
     n_bars = data.draw(st.integers(1, 300))

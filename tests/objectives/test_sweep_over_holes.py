@@ -39,7 +39,7 @@ def assert_equal_to_the_loop(strategy, data, columns):
             assert swept[name][row] == pytest.approx(value, rel=leeway, abs=1e-12, nan_ok=True), (name, config)
 
 
-@pytest.mark.parametrize("name", objectives.__all__)
+@pytest.mark.parametrize("name", objectives.BUILTIN)
 @pytest.mark.parametrize("rebalance", sorted(LOOPS))
 @given(**MARKETS)
 @settings(max_examples=5, deadline=None)
@@ -50,7 +50,7 @@ def test_equals_the_loop(configs_of, name, rebalance, seed, n_bars, n_symbols, e
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", objectives.__all__)
+@pytest.mark.parametrize("name", objectives.BUILTIN)
 @pytest.mark.parametrize("rebalance", sorted(LOOPS))
 @given(**MARKETS)
 @settings(max_examples=40, deadline=None)
@@ -76,7 +76,7 @@ def test_ends_at_the_edges_of_words_and_tiles(rebalance, execution, last):
     assert strategy.evaluate(data.view(), {"lookback": [10.0], "threshold": [0.0]}, ("n_trades",))["n_trades"] == [1]
 
 
-@pytest.mark.parametrize("name", objectives.__all__)
+@pytest.mark.parametrize("name", objectives.BUILTIN)
 @pytest.mark.parametrize("rebalance", sorted(LOOPS))
 @given(seed=st.integers(0, 10**6), execution=st.sampled_from(EXECUTIONS))
 @settings(max_examples=5, deadline=None)

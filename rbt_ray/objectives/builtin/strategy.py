@@ -1,4 +1,4 @@
-"""The base class of the built-in objectives."""
+"""The base classes of objectives that kernels score, and of the built-in ones."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Self, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast, get_args
 
 import numpy as np
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rbt_ray.data.view import BundleView
     from rbt_ray.objectives.blocks import BlockRequest
     from rbt_ray.objectives.sweep.run import Signals
+    from rbt_ray.objectives.sweep.statistics_table import Statistics
     from rbt_ray.simulate.backtest import Backtest
     from rbt_ray.study.windows import Ranges
 
@@ -99,50 +100,32 @@ def as_columns(owner: str, parameters: tuple[Parameter, ...], config: Config) ->
     return columns
 
 
-@dataclass(frozen=True, slots=True)
-class Strategy(ABC):
-    """A long-or-flat strategy, equal weight `1 / n_symbols` for each symbol it is long.
+class SweptObjective(ABC):
+    """An objective that kernels score for many configs in one pass over the prices.
 
-    A call with one config and prices returns its backtest. `evaluate` scores many configs in one pass over the prices, and
-    equals the metrics of their backtests up to rounding.
-
-    Args:
-        turnover_bps: cost per unit of turnover, in basis points.
-        execution: when orders are filled; None: at the next open if the bundle has opens, else at the next close.
-        metrics: the metrics that `evaluate` computes.
-        rebalance: ``"every_bar"`` resets weights on every bar, ``"on_change"`` orders when a position changes; see
-            `rbt_ray.backtest`.
-
-    Raises:
-        SettingError: one of these has a value that is not allowed.
+    A call with one config and prices returns its backtest. `evaluate` equals the metrics of these backtests up to rounding.
     """
 
-    turnover_bps: float = 5.0
-    execution: Execution | None = None
-    metrics: tuple[str, ...] = USUAL
-    rebalance: Rebalance = "on_change"
+    __slots__ = ()
 
-    name: ClassVar[str]
-    parameters: ClassVar[tuple[Parameter, ...]]
-    example: ClassVar[Mapping[str, float]]
-    """A typical config."""
-    whole_history: ClassVar[bool] = False
-    """Whether `signals` writes all tiles at once; otherwise it writes any of them, in any order."""
+    execution: Execution | None
+    metrics: tuple[str, ...]
+    rebalance: Rebalance
 
-    def __post_init__(self) -> None:
-        bps, executions = self.turnover_bps, get_args(Execution)
-        if isinstance(bps, bool) or not isinstance(bps, (int, float)) or not 0 <= bps < math.inf:
-            raise SettingError(f"`turnover_bps` is a cost in basis points (5 is 0.05 %), at least 0; got {bps!r}.")
-        if self.execution is not None and self.execution not in executions:
-            allowed = ", ".join(map(repr, executions))
-            raise SettingError(f"`execution` is None or one of {allowed}; got {self.execution!r}.")
-        if self.rebalance not in get_args(Rebalance):
-            allowed = ", ".join(map(repr, get_args(Rebalance)))
-            raise SettingError(f"`rebalance` is one of {allowed}; got {self.rebalance!r}.")
-        if isinstance(self.metrics, str):
-            raise SettingError(f"`metrics` is a sequence of names, such as ({self.metrics!r},); got {self.metrics!r}.")
-        object.__setattr__(self, "metrics", tuple(self.metrics))
-        _check_metrics(self.metrics)
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """Its name in messages."""
+
+    @property
+    def title(self) -> str:
+        """Its name in records."""
+        return self.name
+
+    @property
+    @abstractmethod
+    def parameters(self) -> tuple[Parameter, ...]:
+        """Its parameters."""
 
     @property
     def params(self) -> tuple[str, ...]:
@@ -151,11 +134,19 @@ class Strategy(ABC):
 
     def with_metrics(self, names: tuple[str, ...]) -> Self:
         """Returns the same objective with other metrics."""
-        return replace(self, metrics=tuple(names))
+        return replace(cast("Any", self), metrics=tuple(names))  # type: ignore[no-any-return]
 
+    @abstractmethod
     def with_costs_times(self, factor: float) -> Self:
         """Returns the same objective with its costs multiplied by a factor."""
-        return replace(self, turnover_bps=self.turnover_bps * factor)
+
+    def check(self, data: BundleView) -> None:
+        """Checks for faults that would fail every trial on this data.
+
+        Raises:
+            SettingError: orders are filled at the open, but the data has no opens.
+        """
+        self.fills(data)
 
     def fills(self, data: BundleView) -> Execution:
         """Returns when orders on this data are filled.
@@ -168,19 +159,13 @@ class Strategy(ABC):
             raise SettingError("`execution` is 'next_open', and the bundle has no field \"open\": use 'next_close'.")
         return self.execution or ("next_open" if has_open else "next_close")
 
+    @abstractmethod
     def __call__(self, params: Config, data: BundleView) -> Backtest:
         """Returns the backtest of one config, which defines all figures of `evaluate`.
 
         Raises:
             InputError: `params` has other names, or a value that is not allowed.
         """
-        from rbt_ray.simulate.backtest import backtest  # here, as they import Numba
-        from rbt_ray.simulate.costs import Costs
-
-        columns = as_columns(self.name, self.parameters, params)
-        long = self.long({name: float(values[0]) for name, values in columns.items()}, data)
-        costs = Costs(turnover_bps=self.turnover_bps)
-        return backtest(data, long / data.n_symbols, self.fills(data), self.rebalance, costs, missing="zero")
 
     def evaluate(
         self, data: BundleView, columns: Mapping[str, FloatArray], metrics: tuple[str, ...] | None = None
@@ -263,6 +248,80 @@ class Strategy(ABC):
         return np.lexsort([columns[name] for name in reversed(self.params)])
 
     @abstractmethod
+    def at_once(self, data: BundleView, n_configs: int, most: int) -> int:
+        """Returns how many configs to process together: a multiple of 8 or all of them, at most `most`."""
+
+    @abstractmethod
+    def advance(self, data: BundleView, columns: Mapping[str, FloatArray], statistics: Statistics) -> None:
+        """Advances the statistics of configs, sorted by `order`, over all bars.
+
+        Args:
+            data: prices.
+            columns: ``(n_configs,)`` values of each parameter.
+            statistics: those of the configs, of which there are the next multiple of 8.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Strategy(SweptObjective):
+    """A long-or-flat strategy, equal weight `1 / n_symbols` for each symbol it is long.
+
+    Args:
+        turnover_bps: cost per unit of turnover, in basis points.
+        execution: when orders are filled; None: at the next open if the bundle has opens, else at the next close.
+        metrics: the metrics that `evaluate` computes.
+        rebalance: ``"every_bar"`` resets weights on every bar, ``"on_change"`` orders when a position changes; see
+            `rbt_ray.backtest`.
+
+    Raises:
+        SettingError: one of these has a value that is not allowed.
+    """
+
+    turnover_bps: float = 5.0
+    execution: Execution | None = None
+    metrics: tuple[str, ...] = USUAL
+    rebalance: Rebalance = "on_change"
+
+    name: ClassVar[str]
+    parameters: ClassVar[tuple[Parameter, ...]]
+    example: ClassVar[Mapping[str, float]]
+    """A typical config."""
+    whole_history: ClassVar[bool] = False
+    """Whether `signals` writes all tiles at once; otherwise it writes any of them, in any order."""
+
+    def __post_init__(self) -> None:
+        bps = self.turnover_bps
+        if isinstance(bps, bool) or not isinstance(bps, (int, float)) or not 0 <= bps < math.inf:
+            raise SettingError(f"`turnover_bps` is a cost in basis points (5 is 0.05 %), at least 0; got {bps!r}.")
+        check_settings(self)
+
+    def with_costs_times(self, factor: float) -> Self:
+        """Returns the same objective with its costs multiplied by a factor."""
+        return replace(self, turnover_bps=self.turnover_bps * factor)
+
+    def __call__(self, params: Config, data: BundleView) -> Backtest:
+        """See `SweptObjective`."""
+        from rbt_ray.simulate.backtest import backtest  # here, as they import Numba
+        from rbt_ray.simulate.costs import Costs
+
+        columns = as_columns(self.name, self.parameters, params)
+        long = self.long({name: float(values[0]) for name, values in columns.items()}, data)
+        costs = Costs(turnover_bps=self.turnover_bps)
+        return backtest(data, long / data.n_symbols, self.fills(data), self.rebalance, costs, missing="zero")
+
+    def at_once(self, data: BundleView, n_configs: int, most: int) -> int:
+        """See `SweptObjective`."""
+        from rbt_ray.objectives.sweep.run import sizes
+
+        return sizes(self.whole_history, data, n_configs, most)[0]
+
+    def advance(self, data: BundleView, columns: Mapping[str, FloatArray], statistics: Statistics) -> None:
+        """See `SweptObjective`."""
+        from rbt_ray.objectives.sweep.run import advance_by_signals
+
+        advance_by_signals(self, data, columns, statistics)
+
+    @abstractmethod
     def warmup(self, params: Config) -> int:
         """Returns the number of bars before the first possible position."""
 
@@ -273,6 +332,25 @@ class Strategy(ABC):
     @abstractmethod
     def signals(self, data: BundleView, columns: Mapping[str, FloatArray]) -> Signals:
         """Returns a function that writes the positions of many configs as bits, tile by tile."""
+
+
+def check_settings(objective: SweptObjective) -> None:
+    """Checks the settings of all such objectives, and makes `metrics` a tuple.
+
+    Raises:
+        SettingError: one has a value that is not allowed.
+    """
+    if objective.execution is not None and objective.execution not in get_args(Execution):
+        allowed = ", ".join(map(repr, get_args(Execution)))
+        raise SettingError(f"`execution` is None or one of {allowed}; got {objective.execution!r}.")
+    if objective.rebalance not in get_args(Rebalance):
+        allowed = ", ".join(map(repr, get_args(Rebalance)))
+        raise SettingError(f"`rebalance` is one of {allowed}; got {objective.rebalance!r}.")
+    names = objective.metrics
+    if isinstance(names, str):
+        raise SettingError(f"`metrics` is a sequence of names, such as ({names!r},); got {names!r}.")
+    object.__setattr__(objective, "metrics", tuple(names))
+    _check_metrics(objective.metrics)
 
 
 def _check_metrics(names: tuple[str, ...]) -> None:

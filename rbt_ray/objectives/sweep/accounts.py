@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from rbt_ray.objectives.sweep.blocks import BlockTable
 from rbt_ray.objectives.sweep.layout import (
     TILE,
     WIDTH,
@@ -20,9 +19,9 @@ from rbt_ray.objectives.sweep.layout import (
     return_steps,
     return_tables,
 )
-from rbt_ray.objectives.sweep.statistics import STATE
+from rbt_ray.objectives.sweep.statistics_table import Statistics
 from rbt_ray.simulate.costs import INITIAL_CASH
-from rbt_ray.types import Execution, FloatArray, IntArray, Rebalance
+from rbt_ray.types import Execution, Rebalance
 
 if TYPE_CHECKING:
     from rbt_ray.data.view import BundleView
@@ -32,38 +31,23 @@ Advance: TypeAlias = Callable[[int, int, NDArray[np.uint64]], None]
 
 
 def open_account(
-    view: BundleView,
-    execution: Execution,
-    rebalance: Rebalance,
-    cost: float,
-    moments: bool,
-    positions: bool,
-    turnover: bool,
-    state: FloatArray,
-    segments: IntArray,
-    blocks: BlockTable,
+    view: BundleView, execution: Execution, rebalance: Rebalance, cost: float, statistics: Statistics
 ) -> Advance:
-    """Returns a function that advances `state` and `blocks` by the given accounting.
+    """Returns a function that advances statistics by the given accounting.
 
     Args:
         view: prices.
         execution: when orders are filled.
         rebalance: accounting.
         cost: cost per unit of turnover, as a fraction.
-        moments: whether to update the third and fourth moments and the downside.
-        positions: whether the numbers of bars held, of fills and of round trips are used.
-        turnover: whether the traded value is used.
-        state: the statistics before the first bar, see `statistics.STATE`; with several segments, of any value. They are
-            changed in place.
-        segments: ``(n_segments,)`` the bar after the last one of each segment.
-        blocks: the block sums; they are changed in place.
+        statistics: those before the first bar; they are changed in place.
     """
-    n_rows, n_bars, n_symbols = len(state) // (len(STATE) * len(segments)), view.n_bars, view.n_symbols
+    n_rows, n_bars, n_symbols = statistics.n_rows, view.n_bars, view.n_symbols
+    moments, state, segments = statistics.moments, statistics.state, statistics.segments
     lag = 0 if execution == "close" else 1
     buffer = aligned(3 * WIDTH * TILE)
     targets = np.zeros(2 * n_rows // WIDTH * n_symbols, np.uint8)
     listings = view.memo(listing_ends, execution)
-    of_blocks = (blocks.wanted, blocks.ends, blocks.benchmark, blocks.sums)
 
     kernel_of: Callable[[bool], Callable[..., None]]
     own: tuple[Any, ...]
@@ -84,8 +68,8 @@ def open_account(
             *view.memo(return_tables, execution),
             cost,
             moments,
-            positions,
-            turnover,
+            statistics.positions,
+            statistics.turnover,
             np.zeros(n_rows * n_symbols, np.uint64),
         )
 
@@ -97,6 +81,6 @@ def open_account(
             tile, bit = divmod(int(decided), TILE)
             if first <= tile < first + tiles:
                 table[tile - first, :, symbol, bit // 64] &= ~np.uint64(1 << bit % 64)
-        kernel(words, first, tiles, n_bars, n_symbols, lag, *own, state, segments, buffer, *of_blocks)
+        kernel(words, first, tiles, n_bars, n_symbols, lag, *own, state, segments, buffer, *statistics.of_blocks)
 
     return advance

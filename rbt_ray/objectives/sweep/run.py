@@ -15,6 +15,7 @@ from rbt_ray.objectives.sweep.blocks import BlockTable
 from rbt_ray.objectives.sweep.layout import WIDTH, WORDS, n_tiles
 from rbt_ray.objectives.sweep.scratch import scratch
 from rbt_ray.objectives.sweep.statistics import LOW, MEAN, STATE
+from rbt_ray.objectives.sweep.statistics_table import Statistics
 from rbt_ray.simulate.costs import BASIS_POINTS
 from rbt_ray.simulate.metrics import METRIC_NAMES, METRICS, SUMS, from_sums
 from rbt_ray.types import BoolArray, FloatArray, IntArray
@@ -22,7 +23,7 @@ from rbt_ray.types import BoolArray, FloatArray, IntArray
 if TYPE_CHECKING:
     from rbt_ray.data.view import BundleView
     from rbt_ray.objectives.blocks import BlockRequest
-    from rbt_ray.objectives.builtin.strategy import Strategy
+    from rbt_ray.objectives.builtin.strategy import Strategy, SweptObjective
 
 Columns: TypeAlias = Mapping[str, FloatArray]
 """Parameters ``(n_configs,)`` by name."""
@@ -38,7 +39,7 @@ _OF_MOMENTS = frozenset(metric.name for metric in METRICS if metric.needs_moment
 
 
 def sweep(
-    strategy: Strategy,
+    strategy: SweptObjective,
     view: BundleView,
     columns: Columns,
     names: tuple[str, ...],
@@ -98,7 +99,7 @@ class Chunk:
 
 
 def chunks_of(
-    strategy: Strategy,
+    strategy: SweptObjective,
     view: BundleView,
     columns: Columns,
     names: tuple[str, ...],
@@ -117,20 +118,16 @@ def chunks_of(
         request: as for `sweep`; None if there are several segments.
         most_configs: the most configs at a time.
     """
-    execution, cost = strategy.fills(view), strategy.turnover_bps / BASIS_POINTS
     moments = needs_moments(names)
     positions, turnover = needs(names, "held", "fills", "trips"), needs(names, "traded")
-    n_symbols, tiles = view.n_symbols, n_tiles(view.n_bars)
     order = strategy.order(columns)
     is_requested = np.zeros(len(order), bool)
     if request is not None:
         is_requested[request.rows] = True
-    size, step = _sizes(strategy.whole_history, len(order), n_symbols, tiles, most_configs)
+    size = strategy.at_once(view, len(order), most_configs)
     for start in range(0, len(order), size):
         rows = order[start : start + size]
         n_rows = -(-len(rows) // WIDTH) * WIDTH
-        signals = strategy.signals(view, {name: values[rows] for name, values in columns.items()})
-        words = np.zeros(step * n_rows * n_symbols * WORDS, np.uint64)
         state = scratch("state", len(segments) * len(STATE) * n_rows)
         table = state.reshape(-1, len(segments), len(STATE), WIDTH)
         if len(segments) == 1:  # with several, kernels begin each segment
@@ -138,14 +135,23 @@ def chunks_of(
         wanted = np.zeros(n_rows, bool)
         wanted[: len(rows)] = is_requested[rows]
         blocks = BlockTable.of(request, wanted)
-        advance = open_account(
-            view, execution, strategy.rebalance, cost, moments, positions, turnover, state, segments, blocks
-        )
-        for first in range(0, tiles, step):
-            now = min(step, tiles - first)
-            signals(first, now, n_rows, words)
-            advance(first, now, words)
+        statistics = Statistics(n_rows, moments, positions, turnover, state, segments, blocks)
+        strategy.advance(view, {name: values[rows] for name, values in columns.items()}, statistics)
         yield Chunk(rows, table, blocks)
+
+
+def advance_by_signals(strategy: Strategy, view: BundleView, columns: Columns, statistics: Statistics) -> None:
+    """Advances statistics by the positions that a built-in objective writes, some tiles at a time."""
+    tiles, n_rows = n_tiles(view.n_bars), statistics.n_rows
+    _, step = sizes(strategy.whole_history, view, len(next(iter(columns.values()))), MOST_CONFIGS)
+    signals = strategy.signals(view, columns)
+    words = np.zeros(step * n_rows * view.n_symbols * WORDS, np.uint64)
+    cost = strategy.turnover_bps / BASIS_POINTS
+    advance = open_account(view, strategy.fills(view), strategy.rebalance, cost, statistics)
+    for first in range(0, tiles, step):
+        now = min(step, tiles - first)
+        signals(first, now, n_rows, words)
+        advance(first, now, words)
 
 
 def needs_moments(names: tuple[str, ...]) -> bool:
@@ -159,8 +165,9 @@ def needs(names: tuple[str, ...], *sums: str) -> bool:
     return any(not set(sums).isdisjoint(metric.sums) for metric in METRICS if metric.name in names)
 
 
-def _sizes(whole_history: bool, n_configs: int, n_symbols: int, tiles: int, most: int) -> tuple[int, int]:
+def sizes(whole_history: bool, view: BundleView, n_configs: int, most: int) -> tuple[int, int]:
     """Returns how many configs and how many tiles to process at once."""
+    n_symbols, tiles = view.n_symbols, n_tiles(view.n_bars)
     if whole_history:
         return min(most, max(WIDTH, MOST_WORDS // (tiles * n_symbols * WORDS) // WIDTH * WIDTH)), tiles
     size = max(1, min(n_configs, most, MOST_CONFIGS if n_symbols <= 64 else MOST_CONFIGS // 8))

@@ -44,7 +44,7 @@ from rbt_ray.types import FloatArray, IntArray
 
 if TYPE_CHECKING:
     from rbt_ray.data.view import BundleView
-    from rbt_ray.objectives.builtin.strategy import Strategy
+    from rbt_ray.objectives.builtin.strategy import SweptObjective
 
 
 MOST_STATISTICS = 2**20
@@ -52,7 +52,7 @@ MOST_STATISTICS = 2**20
 
 
 def sweep_windows(
-    strategy: Strategy, view: BundleView, columns: Columns, names: tuple[str, ...], windows: Sequence[Ranges]
+    strategy: SweptObjective, view: BundleView, columns: Columns, names: tuple[str, ...], windows: Sequence[Ranges]
 ) -> dict[str, FloatArray]:
     """Returns metrics ``(n_windows, n_configs)`` by name; the parameters must be valid.
 

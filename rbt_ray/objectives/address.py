@@ -108,6 +108,8 @@ def address_by_name(objective: Any) -> Address:
     folder = ""
     if kind.adapter is not None:
         address = f"<{kind.adapter.title}>"
+    elif kind.swept is not None:
+        address = f"<{kind.swept.title}>"
     elif name is None:
         address = f"<{type(objective).__qualname__}>"
     else:
