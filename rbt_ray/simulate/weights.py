@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from rbt_ray.errors import InputError, ShapeError
 from rbt_ray.simulate.closings import Listings
-from rbt_ray.types import FloatArray, floats
+from rbt_ray.types import Execution, FloatArray, floats
 
 
 def weights_table(data: Listings, weights: ArrayLike) -> FloatArray:
@@ -35,7 +35,9 @@ def weights_table(data: Listings, weights: ArrayLike) -> FloatArray:
     return table
 
 
-def unusable_weight(data: Listings, weights: FloatArray, prices: FloatArray, bar: int, execution: str) -> InputError:
+def unusable_weight(
+    data: Listings, weights: FloatArray, prices: FloatArray, bar: int, execution: Execution | None
+) -> InputError:
     """Returns the error for the first weight of a bar that is not finite, or for which `prices` has no price."""
     row, symbols, date = weights[bar], data.symbols, date_of(data.index, bar)
     infinite = np.flatnonzero(~np.isfinite(row))
