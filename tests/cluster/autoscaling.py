@@ -118,6 +118,7 @@ def _main(folder: Path) -> int:
             **os.environ,
             **{"RAY_FAKE_CLUSTER": "1", "AUTOSCALER_UPDATE_INTERVAL_S": "1", "RAY_AUTH_MODE": "disabled"},
             "RAY_TMPDIR": short,
+            "RAY_CLIENT_SERVER_CHECK_CHANNEL_TIMEOUT_S": "120",  # 30 s are too few to start a client's server on a busy machine
         }
         words = ["--num-cpus=0", "--port=6379", "--node-ip-address=127.0.0.1", "--include-dashboard=false"]
         words += ["--object-store-memory=100000000", "--disable-usage-stats", f"--temp-dir={short}/ray"]

@@ -7,7 +7,16 @@ from tests.cluster import autoscaling
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 
 
-@pytest.fixture(params=[(1, "auto"), (2, "auto"), (2, "ray://127.0.0.1:10001")], ids=["v1", "v2", "v2 by client"])
+CLIENT = "ray://127.0.0.1:10001"
+
+
+@pytest.fixture(params=[1, 2])
+def version(request):
+    """The version of the autoscaler."""
+    return request.param
+
+
+@pytest.fixture(params=[(1, "auto"), (2, "auto"), (2, CLIENT)], ids=["v1", "v2", "v2 by client"])
 def cluster(request):
     """The version of the autoscaler, and where a study connects."""
     version, address = request.param
@@ -15,7 +24,7 @@ def cluster(request):
 
 
 @pytest.mark.parametrize("n_workers", [None, 2])
-def test_a_study_that_begins_at_once_gets_nodes(tmp_path, cluster, n_workers):
+def test_a_study_that_begins_at_once_gets_nodes(tmp_path, version, n_workers):
     found, said = autoscaling.run(
         f"""
 began = n_nodes()
@@ -28,7 +37,7 @@ found([began, sorted({{one.lost for one in answers.values()}}, key=str), n_nodes
 pool.close()
 """,
         tmp_path,
-        **cluster,
+        version=version,
     )
     assert found == [0, [None], True]
     expected = "node to join the cluster: a worker needs 1 CPU", "for the process of a worker to start"
@@ -82,7 +91,7 @@ pool.close()
     assert found == [3, [None], True, []]
 
 
-def test_a_cluster_that_gets_no_node_is_an_error_after_the_time_to_wait(tmp_path, cluster):
+def test_a_cluster_that_gets_no_node_is_an_error_after_the_time_to_wait(tmp_path, version):
     found, said = autoscaling.run(
         """
 began = time.monotonic()
@@ -94,7 +103,7 @@ except WorkerStartError as error:
     found([str(error), demand() != []])
 """,
         tmp_path,
-        **cluster,
+        version=version,
     )
     assert found[0].startswith(
         "no node that can hold a worker has joined the cluster in 15 s (`worker_wait_s`): a worker"
@@ -138,7 +147,7 @@ pool.close()
     assert found == [2, False]
 
 
-@pytest.mark.parametrize("address", ["auto", "ray://127.0.0.1:10001"])
+@pytest.mark.parametrize("address", ["auto", CLIENT])
 def test_references_and_parameters_are_read_where_the_trials_run(tmp_path, address):
     found, _ = autoscaling.run(
         """

@@ -1,18 +1,18 @@
 """`ray up` and a study at once, on a cluster whose machines start on request: the file for Google Cloud, with hosts of a `Lan`."""
 
-import json
-
 import pytest
+from ray.autoscaler._private.providers import _get_default_config
 
+from tests.cluster.cloud import HostProvider
 from tests.cluster.hosts import Lan
 from tests.cluster.laptop import EXAMPLE, PRIVATE, TOKEN, Laptop, example_hash, printed_hash
-from tests.cluster.studies import wait_for
+from tests.cluster.studies import RBT_RAY, wait_for
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(450)]
 
 FILE = "cluster/gcp.yaml"
 JOB = "ray job submit --address http://127.0.0.1:8265 --working-dir cluster -- python sweep.py example/study.toml"
-WAITS = "rbt-ray: waiting up to 900 s for a node to join the cluster: a worker needs 1 CPU"
+WAITS = "rbt-ray: waiting up to 900 s for a node to join the cluster"
 
 
 class Cloud:
@@ -40,16 +40,19 @@ class Cloud:
         (self._folder / "opened").unlink()
 
     def n_machines(self):
-        return len(json.loads((self._folder / "machines.json").read_text()))
+        return len(HostProvider(self._provider, "rbt").non_terminated_nodes({}))
 
     def _fill_in(self, config, hosts):
-        config["provider"] = {
+        for name, value in _get_default_config({"type": "gcp"}).items():
+            config.setdefault(name, value)
+        self._provider = config["provider"] = {
             "type": "external",
             "module": "tests.cluster.cloud.HostProvider",
             "state": str(self._folder),
             "addresses": [host.address for host in hosts],
         }
-        config["available_node_types"]["worker"]["resources"] = {"CPU": 1}
+        config["available_node_types"]["worker"].update(resources={"CPU": 1}, max_workers=2)
+        config["max_workers"] = 2
         config["idle_timeout_minutes"] = 0.2
         config["initialization_commands"] = config["head_setup_commands"] = []
 
@@ -64,26 +67,33 @@ def cloud(able, tmp_path_factory):
         yield cloud
 
 
-@pytest.mark.parametrize("way", ["submit", "job"])
 @pytest.mark.parametrize("options", ["", " --workers 2"], ids=["all nodes", "2 workers"])
+@pytest.mark.parametrize("way", ["submit", "job"])
 def test_a_study_that_is_submitted_at_once_requests_machines_and_returns_them(cloud, tmp_path, way, options):
-    assert cloud.n_machines() == 1
-    laptop = cloud.laptop
     if way == "submit":
         finish(cloud, f"ray submit {FILE} cluster/sweep.py -- study/study.toml --exist new{options}")
     else:
-        with laptop.tunnel(f"ray dashboard {FILE}", 8265):
+        with cloud.laptop.tunnel(f"ray dashboard {FILE}", 8265):
             finish(cloud, f"{JOB} --exist new{options}")
-    shown = laptop.type(f"ray exec {FILE} 'rbt-ray show $(ls -td studies/* | head -n 1) --json'")
+    shown = cloud.laptop.type(f"ray exec {FILE} 'rbt-ray show $(ls -td studies/* | head -n 1) --json'")
     assert printed_hash(shown) == example_hash(tmp_path)
-    wait_for(lambda: cloud.n_machines() == 1, seconds=120)
-    cloud.close()
+
+
+def test_a_study_through_a_ray_client_requests_machines_and_returns_them(cloud, tmp_path):
+    words = f"{RBT_RAY} run study.toml --json --backend ray --address ray://127.0.0.1:10001 --exist new"
+    with cloud.laptop.tunnel(f"ray dashboard {FILE} --port 10001 --remote-port 10001", 10001):
+        printed = finish(cloud, f"cd {EXAMPLE} && {words}")
+    assert printed_hash(printed) == example_hash(tmp_path)
 
 
 def finish(cloud, line):
-    """Runs a study whose first machine starts only after it has printed what it waits for."""
+    """Runs a study whose first machine starts only after it has printed what it waits for; returns what it printed."""
+    assert cloud.n_machines() == 1
     driver = cloud.laptop.begin(["bash", "-c", line])
     wait_for(lambda: WAITS in driver.said)
     cloud.open()
     done = driver.end(240)
     assert done.returncode == 0, done.stdout + done.stderr
+    wait_for(lambda: cloud.n_machines() == 1, seconds=120)
+    cloud.close()
+    return done.stdout
