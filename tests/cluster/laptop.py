@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import getpass
+import hashlib
 import json
 import os
 import subprocess
@@ -41,6 +43,12 @@ class Laptop:
             server.hide(EXAMPLE)
             ssh.serve(server)
         self.host.own(ROOT)
+        user = hashlib.sha256(getpass.getuser().encode()).hexdigest()
+        sockets = Path(
+            f"/tmp/ray_ssh_{user[:10]}"
+        )  # of Ray's ssh connections, which lead to other hosts on another `Lan`
+        self.host.run(["mkdir", "-p", sockets])
+        self.host.hide(sockets)
         # Hosts have no package index, but already have the environment.
         path = f'export PATH="{PYTHON.parent}:$PATH" PYTHONPATH="{ROOT}" RAY_AUTH_MODE=token'
         (folder / "install.sh").write_text(f"echo '{path}' >>~/.bashrc\n")

@@ -37,7 +37,7 @@ class Cloud:
 
     def close(self):
         """Machines that are requested do not start until `open`."""
-        (self._folder / "opened").unlink()
+        (self._folder / "opened").unlink(missing_ok=True)
 
     def n_machines(self):
         return len(HostProvider(self._provider, "rbt").non_terminated_nodes({}))
@@ -88,12 +88,12 @@ def test_a_study_through_a_ray_client_requests_machines_and_returns_them(cloud, 
 
 def finish(cloud, line):
     """Runs a study whose first machine starts only after it has printed what it waits for; returns what it printed."""
-    assert cloud.n_machines() == 1
+    cloud.close()
+    wait_for(lambda: cloud.n_machines() == 1, seconds=120)
     driver = cloud.laptop.begin(["bash", "-c", line])
     wait_for(lambda: WAITS in driver.said)
     cloud.open()
     done = driver.end(240)
     assert done.returncode == 0, done.stdout + done.stderr
     wait_for(lambda: cloud.n_machines() == 1, seconds=120)
-    cloud.close()
     return done.stdout
