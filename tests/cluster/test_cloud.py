@@ -91,7 +91,7 @@ def finish(cloud, line):
     cloud.close()
     wait_for(lambda: cloud.n_machines() == 1, seconds=120)
     driver = cloud.laptop.begin(["bash", "-c", line])
-    wait_for(lambda: WAITS in driver.said)
+    wait_for(lambda: WAITS in driver.said, seconds=180)
     cloud.open()
     done = driver.end(240)
     assert done.returncode == 0, done.stdout + done.stderr
