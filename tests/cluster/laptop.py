@@ -63,7 +63,7 @@ class Laptop:
 
     def begin(self, words: list[str | Path], cwd: Path = ROOT) -> Driver:
         """Starts a command."""
-        env = {"RAY_AUTH_MODE": "token", "PYTHONPATH": str(ROOT)}
+        env = {"RAY_AUTH_MODE": "token", "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
         return Driver(self.host, words, self.folder, env, cwd=cwd)
 
     def type(self, line: str) -> str:
