@@ -26,8 +26,9 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # it has no types
     """
 
     def __init__(self, file: io.BytesIO, *, reducers: Mapping[type, Any] | None = None, **options: Any) -> None:
-        ray: Any = sys.modules.get("ray")
-        references = {ray.ObjectRef: _reference} if hasattr(ray, "ObjectRef") else {}
+        ray, client = map(sys.modules.get, ("ray", "ray.util.client.common"))
+        kinds = getattr(ray, "ObjectRef", None), getattr(client, "ClientObjectRef", None)
+        references = {kind: _reference for kind in kinds if kind is not None}
         # Before the base class is initialized, which reads it.
         self.dispatch_table = ChainMap(references, cloudpickle.Pickler.dispatch_table, dict(reducers or {}))
         super().__init__(file, **options)
@@ -40,10 +41,28 @@ def dumps(value: Any, **options: Any) -> bytes:
         return file.getvalue()
 
 
-def _reference(reference: Any) -> tuple[Any, ...]:
-    # Ray keeps the object until the driver exits, since it cannot see who else holds the reference.
+def pack_reference(reference: Any) -> bytes:
+    """Returns a pickled `ObjectRef` with its owner. Ray keeps its object until the driver exits."""
     ray: Any = sys.modules["ray"]
-    return _load_reference, (ray.cloudpickle.dumps(reference),)
+    packed: bytes
+    if type(reference) is ray.ObjectRef:
+        packed = ray.cloudpickle.dumps(reference)  # Ray cannot see who else holds the reference
+    else:
+        _of_client.append(reference)
+        packed = ray.get(ray.remote(num_cpus=0)(_pack_on_cluster).remote([reference]))
+    return packed
+
+
+_of_client: list[Any] = []
+"""References of a Ray Client, which knows no owners. Ray deletes an object when the client deletes its reference."""
+
+
+def _pack_on_cluster(references: list[Any]) -> bytes:
+    return pack_reference(references[0])
+
+
+def _reference(reference: Any) -> tuple[Any, ...]:
+    return _load_reference, (pack_reference(reference),)
 
 
 def _load_reference(packed: bytes) -> Any:

@@ -1,26 +1,19 @@
 """The commands of cluster/README.md for your own machines, typed on a machine outside of the cluster, over real ssh."""
 
 import json
-import os
 import re
-import subprocess
-from contextlib import contextmanager
 
 import pytest
-import yaml
 
 from tests.cluster.hosts import HOME, Lan
+from tests.cluster.laptop import EXAMPLE, PRIVATE, TOKEN, Laptop, example_hash, printed_hash, run_here
 from tests.cluster.ray_cluster import PYTHON, ROOT
-from tests.cluster.ssh import Ssh
-from tests.cluster.studies import RBT_RAY, Driver, wait_for
+from tests.cluster.studies import RBT_RAY, wait_for
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 
 README = (ROOT / "cluster/README.md").read_text()
-EXAMPLE = ROOT / "cluster/example"
 
-TOKEN = "ray get-auth-token --generate"
-PRIVATE = "chmod 600 ~/.ray/auth_token"
 UP = "ray up -y cluster/on-prem.yaml"
 SUBMIT = "ray submit cluster/on-prem.yaml cluster/sweep.py -- study/study.toml"
 SHOW = "ray exec cluster/on-prem.yaml 'rbt-ray show studies/pullback --json'"
@@ -45,51 +38,9 @@ def test_every_command_of_the_readme_is_typed_here_as_it_stands_there():
     assert {re.sub(r" {2,}#.*", "", line) for line in blocks.splitlines()} == TYPED | NOT_TYPED
 
 
-def filled_in(folder, hosts):
-    """Returns on-prem.yaml with the user's values. Hosts have no package index but already have the environment."""
-    path = f'export PATH="{PYTHON.parent}:$PATH" RAY_AUTH_MODE=token'
-    (folder / "install.sh").write_text(f"echo '{path}' >>~/.bashrc\n")
-    (folder / "dist").mkdir()
-    config = yaml.safe_load((ROOT / "cluster/on-prem.yaml").read_text())
+def fill_in(config, hosts):
     head, *workers = (host.address for host in hosts)
     config["provider"].update(head_ip=head, worker_ips=workers)
-    config["auth"]["ssh_user"] = "root"
-    config["file_mounts"] |= {"~/rbt/install.sh": str(folder / "install.sh"), "~/rbt/dist": str(folder / "dist")}
-    return yaml.safe_dump(config)
-
-
-class Laptop:
-    """A machine with the checkout, and three with an ssh server and the environment but without the example."""
-
-    def __init__(self, lan, folder):
-        self.host, *self.servers = (lan.add() for _ in range(4))
-        ssh = Ssh(folder / "keys", self.host)
-        for server in self.servers:
-            server.hide(EXAMPLE)
-            ssh.serve(server)
-        self.host.own(ROOT)
-        self.host.write(ROOT / "cluster/on-prem.yaml", filled_in(folder, self.servers))
-        self.folder = folder / "typed"
-        self.folder.mkdir()
-
-    def begin(self, words, cwd=ROOT):
-        return Driver(self.host, words, self.folder, {"RAY_AUTH_MODE": "token"}, cwd=cwd)
-
-    def type(self, line):
-        """What a command line printed."""
-        done = self.begin(["bash", "-c", line]).end(180)
-        assert done.returncode == 0, (line, done.stdout[-5000:], done.stderr[-5000:])
-        return done.stdout
-
-    @contextmanager
-    def tunnel(self, line, port):
-        """Open while `line` runs."""
-        driver = self.begin(["bash", "-c", f"exec {line}"])
-        try:
-            wait_for(lambda: self.host.run(["bash", "-c", f"</dev/tcp/127.0.0.1/{port}"], check=False).returncode == 0)
-            yield
-        finally:
-            driver.kill()
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +48,7 @@ def laptop(able, tmp_path_factory):
     """With the cluster up."""
     folder = tmp_path_factory.mktemp("launcher")
     with Lan(folder / "lan", {}) as lan:
-        laptop = Laptop(lan, folder)
+        laptop = Laptop(lan, folder, "on-prem.yaml", fill_in)
         for line in (TOKEN, PRIVATE, UP):
             laptop.type(line)
         # Workers start after the head; one that is starting may not answer yet.
@@ -105,25 +56,14 @@ def laptop(able, tmp_path_factory):
         yield laptop
 
 
-def run_here(words, folder):
-    """What a command printed on this machine."""
-    env = {**os.environ, "PYTHONPATH": str(EXAMPLE)}
-    done = subprocess.run(words, cwd=folder, env=env, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory):
     """The hash of the example's table on the local backend."""
-    words = [PYTHON, ROOT / "cluster/sweep.py", EXAMPLE / "study.toml", "--backend", "local", "--json"]
-    return json.loads(run_here(words, tmp_path_factory.mktemp("local")))["table_hash"]
+    return example_hash(tmp_path_factory.mktemp("local"))
 
 
 def hash_shown(laptop):
-    """Returns the table hash of the study on the head, without the lines that Ray prints around the JSON."""
-    printed = laptop.type(SHOW).replace("\r\n", "\n")
-    return json.loads(printed[printed.index("{\n") : printed.rindex("\n}") + 2])["table_hash"]
+    return printed_hash(laptop.type(SHOW))
 
 
 def test_the_cluster_is_as_safe_as_the_readme_says(laptop):
@@ -174,15 +114,35 @@ def test_a_job_outlives_its_client_and_the_connection(laptop, expected):
     wait_for(is_done, seconds=120)
 
 
-def test_a_script_of_ones_own_drives_the_cluster_through_a_ray_client(laptop, tmp_path):
+@pytest.fixture
+def script():
+    """The script of the README."""
     [script] = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    here = re.sub(r"ray\.init\(.*\)\n", "", script).replace(
-        'backend="ray", address="ray://127.0.0.1:10001"', 'backend="local"'
-    )
+    return script
+
+
+def without_client(script, settings):
+    """Returns the script with other settings of where it runs."""
+    changed = re.sub(r"ray\.init\(.*\)\n", "", script)
+    return re.sub(r'backend=.*?address=".*?"', settings, changed)
+
+
+def test_a_script_of_ones_own_drives_the_cluster_through_a_ray_client(laptop, script, tmp_path):
     with laptop.tunnel(CLIENT, 10001):
         done = laptop.begin([PYTHON, "-c", script], cwd=EXAMPLE).end()
     assert done.returncode == 0, done.stderr
-    assert done.stdout == run_here([PYTHON, "-c", here], tmp_path)
+    assert done.stdout == run_here([PYTHON, "-c", without_client(script, 'backend="local"')], tmp_path)
+
+
+def test_a_script_of_ones_own_with_a_relative_folder_stores_the_study_of_its_job_at_home(laptop, script, tmp_path):
+    laptop.host.write(EXAMPLE / "own.py", without_client(script, 'storage_path="mine"'))
+    job = JOB.replace("cluster -- python sweep.py example/study.toml", "cluster/example -- python own.py")
+    with laptop.tunnel(DASHBOARD, 8265):
+        said = laptop.type(job)
+    assert f"rbt-ray: the study is stored in {HOME}/mine/from-here, in the home folder" in said
+    words = [RBT_RAY, "show", HOME / "mine/from-here", "--json"]
+    found = json.loads(laptop.servers[0].run(words).stdout)["table_hash"]
+    assert found == run_here([PYTHON, "-c", without_client(script, 'backend="local"')], tmp_path).strip()
 
 
 def test_down_ends_the_head(laptop):

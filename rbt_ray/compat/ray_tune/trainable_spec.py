@@ -56,11 +56,10 @@ class Parameters:
 
 
 def _into_ray(values: Mapping[str, Any]) -> bytes:
-    """Copies values into the store, where they stay until the driver exits: Ray cannot see who holds the reference."""
+    """Copies values into the store, where they stay until the driver exits."""
     import ray
 
-    reference: bytes = ray.cloudpickle.dumps(ray.put(values))
-    return reference
+    return pickling.pack_reference(ray.put(values))
 
 
 def _from_ray(reference: bytes) -> Parameters:

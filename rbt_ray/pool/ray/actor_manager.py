@@ -12,8 +12,9 @@ from rbt_ray.pool.memory import memory_limit_too_low
 from rbt_ray.pool.ray import runtime
 from rbt_ray.pool.ray.actor import ActorInfo
 from rbt_ray.pool.ray.actor_handle import LOAD, ActorHandle
+from rbt_ray.pool.ray.cluster_state import ClusterState
 from rbt_ray.pool.ray.node_requests import NodeRequests
-from rbt_ray.pool.ray.placement import NodeCapacity, Reservation, ResourceRequest, leaving, living, reservations
+from rbt_ray.pool.ray.placement import NodeCapacity, Reservation, ResourceRequest, living, reservations
 
 _LOOK_SECONDS = 2.0
 _RESERVE_SECONDS = 5.0
@@ -64,8 +65,9 @@ class ActorManager:
         self._n_started_together = 1
         self._loadable: str | None = None
         self._look_at = 0.0
-        self._room = NodeCapacity(needs, wait_s)
-        self._requests = NodeRequests(needs.each, most, needs.labels)
+        self._cluster = ClusterState()
+        self._room = NodeCapacity(needs, wait_s, self._cluster)
+        self._requests = NodeRequests(needs, most, self._cluster)
         self._nodes: frozenset[str] = frozenset()
         self._is_shrunk = False
         self._notice_at = 0.0
@@ -154,7 +156,7 @@ class ActorManager:
             return []
         if time.monotonic() >= self._notice_at:
             self._notice_at = time.monotonic() + _LOOK_SECONDS
-            gone = leaving()
+            gone = self._cluster.leaving()
             for actor in self._actors if gone else ():
                 actor.is_leaving |= actor.home in gone
         return [actor for actor in self._actors if actor.is_leaving]
@@ -240,6 +242,7 @@ class ActorManager:
         for actor in self._actors:
             actor.kill()
         self._actors.clear()
+        self._cluster.close()
 
     def _missing(self) -> list[str | None]:
         """Returns a node for each missing actor; None if Ray chooses the node."""
@@ -248,7 +251,7 @@ class ActorManager:
         if time.monotonic() < self._look_at:
             return []
         self._look_at = time.monotonic() + _LOOK_SECONDS
-        slots = self._needs.slots()
+        slots = self._needs.slots(self._cluster.leaving())
         if not self._nodes.issuperset(slots):
             self._requests.cancel()  # it may be the node that was requested
         self._nodes = frozenset(slots)
@@ -268,7 +271,7 @@ class ActorManager:
 
     def _refuse_what_never_fits(self) -> None:
         if self._own and self._needs.each:
-            room = sum(self._needs.slots().values())
+            room = sum(self._needs.slots(()).values())
             if not room:
                 raise SettingError(
                     f"`resources_per_worker`: each worker needs {self._needs}, which this machine does not have; "

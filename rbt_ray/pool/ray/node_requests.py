@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
 
-from rbt_ray.pool.ray.placement import Reservation, has_autoscaler
+from rbt_ray.pool.ray.cluster_state import ClusterState
+from rbt_ray.pool.ray.placement import Reservation, ResourceRequest, reservations
 
 _GROW_SECONDS = 5.0
 """How long work has to wait before more nodes are requested: an autoscaler looks at requests every five seconds too."""
@@ -19,15 +19,13 @@ class NodeRequests:
     `upscaling_speed` does, as long as batches wait.
 
     Args:
-        amounts: the resources of a worker.
+        needs: the resources of a worker.
         max_workers: the number of workers in all; None: the autoscaler's own limits decide.
-        labels: the labels that the node of a worker needs.
+        cluster: the state of the cluster.
     """
 
-    def __init__(
-        self, amounts: Mapping[str, float], max_workers: int | None, labels: Mapping[str, str] | None = None
-    ) -> None:
-        self._amounts, self._max_workers, self._labels = amounts, max_workers, labels
+    def __init__(self, needs: ResourceRequest, max_workers: int | None, cluster: ClusterState) -> None:
+        self._needs, self._max_workers, self._cluster = needs, max_workers, cluster
         self._pending: list[Reservation] = []
         self._waits_since = math.inf
         self._look_at = 0.0
@@ -54,15 +52,13 @@ class NodeRequests:
             return
         if not n_workers:
             wanted = max(1, n_waiting)
-        elif now - self._waits_since >= _GROW_SECONDS and has_autoscaler():
+        elif now - self._waits_since >= _GROW_SECONDS and self._cluster.has_autoscaler():
             wanted = min(n_workers, n_waiting)
         else:
             return
         if self._max_workers is not None:
             wanted = min(wanted, self._max_workers - n_workers)
-        self._pending += [
-            Reservation(self._amounts, None, (), self._labels) for _ in range(wanted - len(self._pending))
-        ]
+        self._pending += reservations(self._needs, [None] * (wanted - len(self._pending)))
 
     def cancel(self) -> None:
         """Withdraws the requests, such as after a node has joined."""

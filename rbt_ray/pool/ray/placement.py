@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 import time
@@ -11,14 +10,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import ray
-from ray._private.state import state
-from ray.exceptions import RayError
-from ray.experimental.internal_kv import _internal_kv_get
 from ray.util.placement_group import placement_group, placement_group_table, remove_placement_group
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from rbt_ray.errors import WorkerStartError
 from rbt_ray.pool.process_setup import ONE_THREAD
+from rbt_ray.pool.ray.cluster_state import ClusterState
 
 _OPTIONS = {"GPU": "num_gpus", "memory": "memory"}
 """Resources for which Ray has an option of their own."""
@@ -33,21 +30,11 @@ _JOIN_SECONDS = 1.0
 _START_SECONDS = 60.0
 _PATIENT_SECONDS = 10.0
 """Seconds to wait for an actor before a message says what the study waits for; actors take a second or two."""
-_FIXED_NODE = re.compile(r"node_[0-9a-f]{56}")
-"""Ray's type name of a node that was not started by an autoscaler."""
 
 
 def living() -> dict[str, Mapping[str, float]]:
     """Returns the resources of each live node, by its id."""
     return {node["NodeID"]: node["Resources"] for node in ray.nodes() if node["Alive"]}
-
-
-def leaving() -> Collection[str]:
-    """Returns the ids of the nodes that will go, such as before a spot host is reclaimed; Ray starts nothing there."""
-    try:
-        return set(state.get_draining_nodes())
-    except RayError:  # the head does not answer; the next call asks again
-        return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,15 +82,19 @@ class ResourceRequest:
             options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(node, soft=False)
         return options
 
-    def slots(self) -> dict[str, int]:
-        """Returns how many actors each live node that stays can hold if nothing else runs there."""
-        needs, gone = self.each, leaving()
+    def slots(self, leaving: Collection[str]) -> dict[str, int]:
+        """Returns how many actors each live node that stays can hold if nothing else runs there.
+
+        Args:
+            leaving: the nodes that do not stay.
+        """
+        needs = self.each
         return {
             node["NodeID"]: int(
                 min(node["Resources"].get(name, 0.0) / amount + _TINY for name, amount in needs.items())
             )
             for node in ray.nodes()
-            if node["Alive"] and node["NodeID"] not in gone and matches(node.get("Labels") or {}, self.labels)
+            if node["Alive"] and node["NodeID"] not in leaving and matches(node.get("Labels") or {}, self.labels)
         }
 
     def __str__(self) -> str:
@@ -191,10 +182,12 @@ class NodeCapacity:
     Args:
         needs: the resources of a worker.
         wait_s: seconds to wait for a node while none can hold a worker.
+        cluster: the state of the cluster.
     """
 
-    def __init__(self, needs: ResourceRequest, wait_s: float) -> None:
+    def __init__(self, needs: ResourceRequest, wait_s: float, cluster: ClusterState) -> None:
         self._needs = needs
+        self._cluster = cluster
         self._wait_s = wait_s
         self._had_workers = False
         self._look_at = 0.0
@@ -224,7 +217,7 @@ class NodeCapacity:
         if now < self._look_at:
             return
         self._look_at = now + _LOOK_SECONDS
-        if any(self._needs.slots().values()):
+        if any(self._needs.slots(self._cluster.leaving()).values()):
             self._print(
                 {
                     True: "waiting for the process of a worker to start: its host may be busy.",
@@ -253,7 +246,7 @@ class NodeCapacity:
         A cluster whose nodes all run, and which no autoscaler extends, will hold no worker later either.
         """
         is_empty = not any(resources.get("CPU") for resources in living().values())
-        if self._had_workers or is_empty or (is_autoscaled := has_autoscaler()):
+        if self._had_workers or is_empty or (is_autoscaled := self._cluster.has_autoscaler()):
             return self._wait_s
         return min(self._wait_s, _START_SECONDS if is_autoscaled is None else _JOIN_SECONDS)
 
@@ -261,30 +254,6 @@ class NodeCapacity:
         if (now := time.monotonic()) >= self._say_at:
             self._say_at = now + _START_SECONDS
             print(f"rbt-ray: {text}", file=sys.stderr)
-
-
-def has_autoscaler() -> bool | None:
-    """Returns whether an autoscaler may add nodes; None if Ray does not know yet, as just after its start."""
-    try:
-        if _internal_kv_get(b"__autoscaler_v2_enabled", namespace=b"__autoscaler") == b"1":
-            from ray.autoscaler.v2.sdk import get_cluster_status
-
-            seen = get_cluster_status(ray.get_runtime_context().gcs_address)
-            types = [node.ray_node_type_name for node in (*seen.active_nodes, *seen.idle_nodes)]
-        else:
-            status = json.loads(_internal_kv_get(b"__autoscaling_status") or b"{}")
-            report = status.get("autoscaler_report") or {}
-            types = [*(report.get("active_nodes") or ()), *(report.get("node_type_mapping") or {}).values()]
-    except (
-        ImportError,
-        RayError,
-        RuntimeError,
-        ValueError,
-        TypeError,
-        AttributeError,
-    ):  # Ray's own report, not its API
-        return None
-    return any(_FIXED_NODE.fullmatch(name) is None for name in types) if types else None
 
 
 def _largest(needs: ResourceRequest) -> str:

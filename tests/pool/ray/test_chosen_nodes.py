@@ -76,19 +76,22 @@ def test_a_selector_selects_what_ray_selects(selector, expected):
 
 
 @pytest.mark.slow
-def test_workers_share_processors_of_the_nodes_that_are_selected(tmp_path):
+def test_workers_share_processors_and_gpus_of_the_nodes_that_are_selected(tmp_path):
     found = run(
         """
 first, second, other = (
-    cluster.add_node(num_cpus=1, labels={"kind": kind}) for kind in ("spot", "stable", "other")
+    cluster.add_node(num_cpus=1, num_gpus=int(kind == "spot"), labels={"kind": kind}) for kind in ("spot", "stable", "other")
 )
 wanted = {first.node_id, second.node_id}
-pools = [
-    RayPool(None, address="auto", num_cpus_per_worker=0.5, label_selector={"kind": "in(spot,stable)"}),
-    RayPool(2, address="auto", num_cpus_per_worker=0.5, label_selector={"kind": "!other", "ray.io/node-id": "in(%s)" % ",".join(wanted)}),
+two = {"kind": "!other", "ray.io/node-id": "in(%s)" % ",".join(wanted)}
+needs = [
+    (4, None, {"num_cpus_per_worker": 0.5, "label_selector": {"kind": "in(spot,stable)"}}),
+    (2, 2, {"num_cpus_per_worker": 0.5, "label_selector": two}),
+    (2, None, {"num_cpus_per_worker": 0.25, "resources_per_worker": {"GPU": 0.5}}),
 ]
 found = []
-for pool, n in zip(pools, (4, 2)):
+for n, n_workers, given in needs:
+    pool = RayPool(n_workers, address="auto", **given)
     until(lambda: (pool.wait(0.1), len(pool.pids()) == n)[1])
     job = job_of(objective)
     for number in range(8):
@@ -100,7 +103,7 @@ for pool, n in zip(pools, (4, 2)):
 """,
         tmp_path,
     )
-    assert found == [[4, True], [2, True]]
+    assert found == [[4, True], [2, True], [2, True]]
 
 
 @pytest.mark.slow
