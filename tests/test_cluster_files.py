@@ -223,6 +223,7 @@ def test_the_image_has_rays_version_and_what_the_job_names(kubernetes, pods):
     assert f"-t {tag} " in image
 
 
+@pytest.mark.slow
 def test_the_script_runs_a_study_as_the_command_line_does(tmp_path):
     script = [sys.executable, CLUSTER / "sweep.py", CLUSTER / "example/study.toml"]
     options = ["--backend", "local", "--samples", "50", "--json"]

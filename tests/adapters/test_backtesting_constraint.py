@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import pytest
 from backtesting import Backtest, Strategy
 
 import rbt_ray as rbt
@@ -27,6 +28,7 @@ def constraint(p):
     return p.fast + 1 < p.slow and p.slow % p.fast != 0
 
 
+@pytest.mark.slow
 def test_the_same_configs_as_optimize(tmp_path):
     close = 100 + np.cumsum(np.random.default_rng(1).normal(0, 1, 60))
     index = pd.date_range("2020-01-01", periods=60, freq="D")

@@ -84,6 +84,7 @@ class Plain:
         return self.n >= 100
 
 
+@pytest.mark.slow
 def test_an_algorithm_that_does_not_know_the_constraints_obeys_them(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # the study's folder
     algorithm = Plain()
@@ -148,6 +149,7 @@ def trainable(config):
     tune.report({"loss": (config["x"] - 0.9) ** 2 + config["y"]})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("search", ["samples", "bohb", "Ray Tune's Optuna"])
 def test_a_study_of_tune_obeys_and_is_restored(search, tmp_path):
     algorithms = {"samples": None, "bohb": "bohb", "Ray Tune's Optuna": OptunaSearch(seed=1)}

@@ -73,6 +73,7 @@ def check(library, cases):
     return sum(bool(one["n_failed"]) for one in found)
 
 
+@pytest.mark.slow
 def test_a_sample_of_calls_fails(library):
     rng = np.random.default_rng(17)
     cases = [(int(n), *KINDS[rng.integers(len(KINDS))]) for n in rng.integers(1, 260, 12)]

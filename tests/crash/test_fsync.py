@@ -74,6 +74,7 @@ def undisturbed(library, tmp_path_factory):
     return table_hash
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", [1, 2])
 def test_a_study_whose_log_never_reaches_the_disk_ends_with_a_sentence_and_is_resumed(
     library, tmp_path, undisturbed, first

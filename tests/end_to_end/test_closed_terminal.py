@@ -102,6 +102,7 @@ def test_a_closed_terminal_ends_a_study_that_can_be_resumed(tmp_path, backend):
     assert len(results) == 200
 
 
+@pytest.mark.slow
 def test_nohup_keeps_a_study_running(tmp_path):
     driver, terminal = start(tmp_path, "local", nohup=True)
     wait_for_trials(tmp_path / "s", 5, driver, terminal)

@@ -131,6 +131,7 @@ def test_resume_of_a_finished_study_gives_its_results_and_runs_nothing(finished)
     assert log_lines(place) == before
 
 
+@pytest.mark.slow
 def test_ctrl_c_stops_cleanly_with_130_and_the_study_can_be_resumed(place):
     driver = start(place, "run", "study.toml", "--workers", "2")
     wait_for(lambda: len(log_lines(place)) >= 30)
@@ -146,6 +147,7 @@ def test_ctrl_c_stops_cleanly_with_130_and_the_study_can_be_resumed(place):
     assert json.loads(out)["n_trials"] == 300
 
 
+@pytest.mark.slow
 def test_a_second_driver_is_refused(place):
     driver = start(place, "run", "study.toml", "--workers", "1")
     wait_for(lambda: len(log_lines(place)) >= 2)

@@ -41,6 +41,7 @@ def run(folder, bundle, objective=momentum, **tune):
     ).fit()
 
 
+@pytest.mark.slow
 def test_a_pattern_in_the_order_of_bars_is_found_and_its_absence_too(tmp_path):
     found = run(tmp_path / "with", bundle_of(0.6)).permutation_test(19)
     assert found.p_value == 1 / 20

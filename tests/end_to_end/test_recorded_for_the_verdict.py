@@ -80,7 +80,12 @@ ADAPTIVE = {"search_alg": "bohb", "num_samples": 40, "min_fidelity": 1 / 3, "aud
 
 @pytest.mark.parametrize(
     ("objective", "settings"),
-    [(CROSS, {"num_samples": 400}), (with_returns, {}), (CROSS, ADAPTIVE), (with_returns, ADAPTIVE)],
+    [
+        (CROSS, {"num_samples": 400}),
+        pytest.param(with_returns, {}, marks=pytest.mark.slow),
+        (CROSS, ADAPTIVE),
+        pytest.param(with_returns, ADAPTIVE, marks=pytest.mark.slow),
+    ],
     ids=["sweep", "function", "adaptive sweep", "adaptive function"],
 )
 def test_the_same_bits_on_any_workers_and_batches(tmp_path, bundle, objective, settings):

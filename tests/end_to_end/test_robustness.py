@@ -143,6 +143,7 @@ def test_a_cached_backtest_is_not_used_for_higher_costs(tmp_path):
     np.testing.assert_allclose(found.values, expected, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_costs_elsewhere_are_refused_if_asked_for_and_left_out_otherwise(tmp_path):
     results = fit(tmp_path, own_costs, space={"lag": rbt.randint(1, 6)}, num_samples=3)
     with pytest.raises(SettingError, match="has its costs elsewhere"):

@@ -207,6 +207,7 @@ def test_prices_after_any_bar_change_no_bit_of_a_choice_made_before(tmp_path, se
     assert repr(before[-1]) != repr(after[-1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "tune",
     [pytest.param({}, marks=pytest.mark.slow), {"search_alg": "bohb", "num_samples": 8, "min_fidelity": 0.3}],

@@ -76,6 +76,7 @@ RULES = st.one_of(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(data=st.data(), stop=RULES, search=st.sampled_from(["random", "bohb"]))
 def test_the_search_stops_at_the_same_trial_for_any_order_of_arrival(data, stop, search):

@@ -113,6 +113,7 @@ def test_its_plots_and_importances_work(results):
     assert next(iter(importances)) == "n"
 
 
+@pytest.mark.slow
 def test_an_optuna_storage_keeps_the_study_and_optuna_continues_it(results, tmp_path):
     storage = f"sqlite:///{tmp_path}/studies.db"
     study = results.to_optuna(storage=storage, study_name="mine")

@@ -72,6 +72,7 @@ def test_built_in_objectives_written_as_rules_equal_them(name, rebalance, stocks
                 np.testing.assert_allclose(ours[metric], theirs[metric], rtol=1e-9, atol=1e-12, err_msg=metric)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rebalance", ["on_change", "every_bar"])
 def test_a_rule_that_depends_on_its_position_equals_a_plain_loop(contrarian, rebalance, holed, configs):
     """Weights, returns and all metrics; with shorts, leverage, missing bars, late listings and delistings."""

@@ -143,6 +143,7 @@ def weights():
     return rule(weight, {"low": 1.0}, {"wanted": lambda data, p: np.zeros(data.close.shape)})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("indicator", "shown"),
     [

@@ -62,6 +62,7 @@ def bars():
     return build
 
 
+@pytest.mark.slow
 def test_exits_equal_a_plain_loop_on_random_bars(objective, bars):
     rng, fills = np.random.default_rng(5), 0
     columns = {

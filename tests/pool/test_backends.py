@@ -87,6 +87,7 @@ def test_a_study_runs_on_the_backend_of_an_installed_package(package):
     assert (package / "started").read_text() == "one of 2\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("line", "words"),
     [

@@ -224,6 +224,7 @@ def test_a_module_that_is_edited_while_a_study_runs_is_new_to_the_next(driver):
     assert driver.fit(edits)["version"] == "xyz"
 
 
+@pytest.mark.slow
 def test_variables_that_only_a_new_process_reads_take_effect(driver, monkeypatch):
     def hashed(params, data):
         return {"score": 0.0, "hash": hash("text") % 2**40}
@@ -291,6 +292,7 @@ def variable(name):
     return os.environ.get(name)
 
 
+@pytest.mark.slow
 def test_a_new_pool_of_calls_has_the_variables_that_the_driver_has_then(monkeypatch):
     for value in ("one", "two"):
         monkeypatch.setenv("STUDY", value)

@@ -77,6 +77,7 @@ def check(study):
     assert sums == pytest.approx(expected), name
 
 
+@pytest.mark.slow
 def test_a_hostile_trial_costs_no_other_and_nothing_of_it_is_left(tmp_path):
     for study in Driver("local", tmp_path, DEFAULT).end().values():
         check(study)

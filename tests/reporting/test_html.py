@@ -181,6 +181,7 @@ def test_texts_no_encoding_has(tmp_path, rng, write_study, read_page):
     assert "half of a pair: ?" in page_of(results, tmp_path, read_page).text
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_trials_in_seconds_and_megabytes(tmp_path, rng, write_study):
     n = 100_000
     space = {f"p{i}": rbt.randint(0, 1_000) for i in range(4)} | {"a": rbt.uniform(0, 1), "b": rbt.loguniform(1e-4, 1)}

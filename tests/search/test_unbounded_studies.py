@@ -45,6 +45,7 @@ def run_config(**settings):
     return rbt.RunConfig(backend="local", num_workers=2, verbose=0, recheck=0, **settings)
 
 
+@pytest.mark.slow
 def test_a_study_begun_without_a_bound_is_resumed_without_it(old):
     folder, objective = old
     begun = ResultGrid(folder)

@@ -102,6 +102,7 @@ def storage(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no modes on Windows")
 def test_whatever_the_umask_a_study_with_its_checkpoints_and_logs_is_its_owners_alone(storage):
     made = [storage.parent, storage, *storage.rglob("*")]

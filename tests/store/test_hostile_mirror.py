@@ -143,6 +143,7 @@ print(len(exact), sorted(path.name for path in unsafe if path.name != "journal.s
 """
 
 
+@pytest.mark.slow
 def test_every_file_is_opened_to_write_so_that_no_link_is_followed(tmp_path):
     """Python's audit hook reports which files are opened, and how, for a study with a mirror, a report and a bundle."""
     done = subprocess.run([sys.executable, "-c", _WRITES, tmp_path], capture_output=True, text=True, timeout=150)
@@ -447,6 +448,7 @@ def test_events_that_do_not_fit_on_the_disk_leave_the_journal_unchanged(remote, 
         assert [event.first for event in journal.read()] == [0, 1, 2]
 
 
+@pytest.mark.slow
 def test_prices_of_a_mirror_have_to_have_the_versions_hash(remote, tmp_path, monkeypatch):
     """A changed price keeps the file's header and size; resuming the study checks the prices."""
     study = (

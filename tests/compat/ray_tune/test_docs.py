@@ -25,6 +25,7 @@ def test_the_script_of_the_page_finds_the_bottom(tmp_path):
     assert re.match(r"{'x': [0-9.]+, 'kind': '[ab]'}\n", run(tmp_path, "moved.py"))
 
 
+@pytest.mark.slow
 def test_the_example_runs_and_resumes(tmp_path):
     script = str(DOCS / "examples" / "from_ray_tune.py")
     first = run(tmp_path, script, str(tmp_path))

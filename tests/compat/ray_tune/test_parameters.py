@@ -48,6 +48,7 @@ class Reads(tune.Trainable):
         return {"total": float(self.data.sum()), "done": True}
 
 
+@pytest.mark.slow
 def test_parameters_arrive_whole_and_worker_memory_does_not_grow_with_them(fit):
     data = np.ones(25 * MB)  # 200 MB
     frame = pd.DataFrame({"a": np.arange(10.0), "b": list("abcdefghij")})

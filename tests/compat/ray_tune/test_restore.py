@@ -155,6 +155,7 @@ def hanging(config):
     return {"score": 0.0}
 
 
+@pytest.mark.slow
 def test_a_restored_study_keeps_its_time_limit(tmp_path):
     run = {"num_workers": 2, "backend": "local", "verbose": 0}
     tuner = tune.Tuner(

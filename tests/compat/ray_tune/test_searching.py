@@ -188,6 +188,7 @@ def check_reports(results, ends):
     assert sorted(ends.last.values()) == sorted(result.metrics["n"] for result in results)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("search", [None, pytest.param("sobol", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     "scheduler",

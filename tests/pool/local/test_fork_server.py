@@ -83,6 +83,7 @@ def test_workers_import_nothing_that_the_fork_server_can_import(tmp_path, preloa
     assert in_worker - in_server == set()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.version_info >= (3, 12), reason="measured on Python 3.11")
 @pytest.mark.parametrize(
     ("bundle", "limit"),

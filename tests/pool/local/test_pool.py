@@ -144,6 +144,7 @@ def test_a_queued_batch_goes_to_the_first_idle_worker_unless_it_is_cancelled(tmp
         pool.close()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="where there is a fork server by default")
 def test_workers_start_with_what_prices_need_once_a_study_reads_some(tmp_path):
     script = tmp_path / "script.py"

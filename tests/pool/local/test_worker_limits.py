@@ -106,6 +106,7 @@ print(len(tuner(Path({place!r}), num_workers=most).fit()))
 """
 
 
+@pytest.mark.slow
 @linux
 def test_the_most_that_descriptors_allow_do_start(tmp_path):
     code = _CHILD.format(root=str(Path.cwd()), place=str(tmp_path))
