@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: setup demo test test-slow test-cluster fuzz lint bench bench-search bench-trust bench-scale clean test-chaos chaos bench-quick decisions
+.PHONY: setup demo test test-slow test-cluster test-cluster-slow fuzz lint bench bench-search bench-trust bench-scale clean test-chaos chaos bench-quick decisions
 
 demo: setup
 	$(BIN)/rbt-ray demo
@@ -24,7 +24,11 @@ test-slow: setup
 
 # Several hosts as Linux namespaces; needs root, iproute2, openssh-server and rsync.
 test-cluster: setup
-	$(BIN)/python -m pytest tests/cluster -m cluster
+	$(BIN)/python -m pytest tests/cluster -m "cluster and not slow"
+
+# What the tests above cover once, for both autoscalers of Ray, each way to submit a study, and longer outages.
+test-cluster-slow: setup
+	$(BIN)/python -m pytest tests/cluster -m "cluster and slow"
 
 # The counts of `make fuzz` and `make chaos`, from which the latter writes docs/reliability.md.
 FUZZED := build/fuzz.json

@@ -10,20 +10,26 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 CLIENT = "ray://127.0.0.1:10001"
 
 
-@pytest.fixture(params=[1, 2])
+@pytest.fixture(params=[pytest.param(1, marks=pytest.mark.slow), 2])
 def version(request):
     """The version of the autoscaler."""
     return request.param
 
 
-@pytest.fixture(params=[(1, "auto"), (2, "auto"), (2, CLIENT)], ids=["v1", "v2", "v2 by client"])
+@pytest.fixture(
+    params=[
+        pytest.param((1, "auto"), marks=pytest.mark.slow, id="v1"),
+        pytest.param((2, "auto"), id="v2"),
+        pytest.param((2, CLIENT), marks=pytest.mark.slow, id="v2 by client"),
+    ]
+)
 def cluster(request):
     """The version of the autoscaler, and where a study connects."""
     version, address = request.param
     return {"version": version, "address": address}
 
 
-@pytest.mark.parametrize("n_workers", [None, 2])
+@pytest.mark.parametrize("n_workers", [None, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_study_that_begins_at_once_gets_nodes(tmp_path, version, n_workers):
     found, said = autoscaling.run(
         f"""
@@ -147,7 +153,7 @@ pool.close()
     assert found == [2, False]
 
 
-@pytest.mark.parametrize("address", ["auto", CLIENT])
+@pytest.mark.parametrize("address", [pytest.param("auto", marks=pytest.mark.slow), CLIENT])
 def test_references_and_parameters_are_read_where_the_trials_run(tmp_path, address):
     found, _ = autoscaling.run(
         """

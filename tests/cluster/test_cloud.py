@@ -67,8 +67,15 @@ def cloud(able, tmp_path_factory):
         yield cloud
 
 
-@pytest.mark.parametrize("options", ["", " --workers 2"], ids=["all nodes", "2 workers"])
-@pytest.mark.parametrize("way", ["submit", "job"])
+@pytest.mark.parametrize(
+    ("way", "options"),
+    [
+        pytest.param("submit", "", id="submit, all nodes"),
+        pytest.param("submit", " --workers 2", marks=pytest.mark.slow, id="submit, 2 workers"),
+        pytest.param("job", "", marks=pytest.mark.slow, id="job, all nodes"),
+        pytest.param("job", " --workers 2", marks=pytest.mark.slow, id="job, 2 workers"),
+    ],
+)
 def test_a_study_that_is_submitted_at_once_requests_machines_and_returns_them(cloud, tmp_path, way, options):
     if way == "submit":
         finish(cloud, f"ray submit {FILE} cluster/sweep.py -- study/study.toml --exist new{options}")
@@ -79,6 +86,7 @@ def test_a_study_that_is_submitted_at_once_requests_machines_and_returns_them(cl
     assert printed_hash(shown) == example_hash(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_study_through_a_ray_client_requests_machines_and_returns_them(cloud, tmp_path):
     words = f"{RBT_RAY} run study.toml --json --backend ray --address ray://127.0.0.1:10001 --exist new"
     with cloud.laptop.tunnel(f"ray dashboard {FILE} --port 10001 --remote-port 10001", 10001):

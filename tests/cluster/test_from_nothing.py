@@ -28,7 +28,10 @@ def driver(empty_cluster, study, request):
 
 
 @pytest.mark.parametrize(
-    ("driver", "gone_s"), [([], 120), (["--workers", "2"], 30)], indirect=["driver"], ids=["all nodes", "2 workers"]
+    ("driver", "gone_s"),
+    [pytest.param([], 120, marks=pytest.mark.slow), (["--workers", "2"], 30)],
+    indirect=["driver"],
+    ids=["all nodes", "2 workers"],
 )
 def test_the_only_host_comes_late_is_killed_and_is_replaced(empty_cluster, study, expected, driver, gone_s):
     wait_for(lambda: "waiting up to 900 s for a node to join the cluster" in driver.said)
@@ -50,7 +53,7 @@ def test_the_only_host_comes_late_is_killed_and_is_replaced(empty_cluster, study
     assert done.stderr.count(line) == 1  # at its start there was one host
 
 
-@pytest.mark.parametrize("address", ["auto", "ray://127.0.0.1:10001"])
+@pytest.mark.parametrize("address", ["auto", pytest.param("ray://127.0.0.1:10001", marks=pytest.mark.slow)])
 def test_a_module_that_hosts_lack_is_named_with_the_setting_that_sends_it(empty_cluster, study, address):
     private = study.folder / "private"
     private.mkdir()
