@@ -88,7 +88,7 @@ def test_processors_are_reserved_while_a_pool_works_and_for_the_actor_that_repla
         from rbt_ray.pool.ray.pool import RayPool
         from tests.pools import batch, collect, points, polynomial, task as job_of
 
-        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+        ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False)
         job = job_of(polynomial)
         pool = RayPool(2, address="auto", num_cpus_per_worker=1)
         seen = []
@@ -130,7 +130,7 @@ def test_processors_are_reserved_while_a_pool_works_and_for_the_actor_that_repla
 def test_workers_with_other_resources_end_with_their_study_and_one_message(tmp_path):
     found, said = run(
         """
-        ray.init(num_cpus=4, resources={"slot": 2}, include_dashboard=False, log_to_driver=False)
+        ray.init("local", num_cpus=4, resources={"slot": 2}, include_dashboard=False, log_to_driver=False)
         first = fit("first", sys.argv[1], resources_per_worker={"slot": 1})
         answers = ray.get([task.options(resources={"slot": 2}).remote()], timeout=300)
         second = fit("second", sys.argv[1], resources_per_worker={"slot": 1})
