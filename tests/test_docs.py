@@ -46,6 +46,7 @@ def test_files_that_a_page_names_exist(page):
         assert "NAME" in path or any((place / path).exists() for place in places), path
 
 
+@pytest.mark.slow
 def test_the_example_of_rules_runs(tmp_path):
     (tmp_path / "example.py").write_text(
         re.findall(r"```python\n(.*?)```", (DOCS / "rules.md").read_text(), re.DOTALL)[0]

@@ -83,6 +83,7 @@ def test_the_hypervolume_by_evaluations_is_that_of_the_first_rows(rows):
     assert by_evaluations(rows, reference) == pytest.approx(expected, abs=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_metrics", [2, 3, 5])
 def test_many_rows_have_the_volume_that_moocore_computes(n_metrics):
     rng = np.random.default_rng(n_metrics)

@@ -5,9 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 PAGE = (Path(__file__).parents[1] / "docs" / "time_frames.md").read_text()
 
 
+@pytest.mark.slow
 def test_the_examples_print_what_the_page_shows(tmp_path):
     blocks = re.findall(r"```(python)?\n(.*?)```", PAGE, re.DOTALL)
     code = "\n".join(text for language, text in blocks if language)

@@ -24,6 +24,7 @@ print('{{"digest": "d", "seconds": 7}}')
 """
 
 
+@pytest.mark.slow
 def test_memory_and_time_of_the_whole_tree_are_seen():
     small, large = (fresh([sys.executable, "-S", "-c", HOLDS.format(size=size)]) for size in (1, 100 * MB))
     for peak in ("peak_rss", "peak_uss", "peak_pss"):

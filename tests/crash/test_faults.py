@@ -145,6 +145,7 @@ def test_a_sample_of_calls_of_the_command_line_fails(library, tmp_path):
     assert n_failed > 3
 
 
+@pytest.mark.slow
 def test_a_report_that_the_disk_does_not_take_is_a_sentence(tmp_path):
     tuner(tmp_path).fit()
 

@@ -134,6 +134,7 @@ except rbt.errors.StudyLockedError:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exist", ["new", "resume"])
 def test_drivers_that_start_at_once_never_take_the_same_name(tmp_path, exist):
     (tmp_path / "driver.py").write_text(DRIVER)

@@ -121,6 +121,7 @@ def test_kill_9_then_resume(place, whole, after):
     assert len(again | safe) == 300
 
 
+@pytest.mark.slow
 def test_resume_of_a_finished_study_gives_its_results_and_runs_nothing(finished):
     place, whole = finished
     before = log_lines(place)
@@ -159,6 +160,7 @@ def test_a_second_driver_is_refused(place):
     driver.communicate()
 
 
+@pytest.mark.slow
 def test_an_orphan_stuck_in_c_code_ends_with_its_driver(tmp_path):
     """A worker that never returns to Python cannot check its driver, so the kernel must end it."""
     (tmp_path / "stuck.py").write_text(

@@ -136,6 +136,7 @@ def _without_returns(params, data):
     return {name: value for name, value in with_returns(params, data).items() if name != "returns"}
 
 
+@pytest.mark.slow
 def test_above_the_cap_a_sample_is_recorded_and_the_winner_again(tmp_path, bundle):
     space = {"fast": rbt.randint(2, 300), "slow": rbt.randint(20, 500)}
     results = fit(tmp_path, "many", bundle, space=space, num_samples=60_000, seed=2)

@@ -143,7 +143,9 @@ def test_a_metric_that_is_negated_and_maximized_is_searched_alike(tmp_path):
 SCHEDULED = ["hyperband", "asha", rbt.ASHA(kind="stopping"), "median", "successive_halving"]
 
 
-@pytest.mark.parametrize("scheduler", SCHEDULED, ids=str)
+@pytest.mark.parametrize(
+    "scheduler", [SCHEDULED[0], *(pytest.param(one, marks=pytest.mark.slow) for one in SCHEDULED[1:])], ids=str
+)
 def test_the_table_does_not_depend_on_the_number_of_workers(tmp_path, scheduler):
     some = {"scheduler": scheduler, "bundle": "sample", "objective": curve_on_bars, "search_alg": "bohb"}
     tables = [fit(tmp_path, name=f"w{workers}", workers=workers, **some) for workers in (1, 3)]

@@ -30,7 +30,9 @@ def tuner(folder, name, objective=score, space=SPACE, *, bundle=None, workers=2,
     )
 
 
-@pytest.mark.parametrize("search", ["random", "bohb", "tpe"])
+@pytest.mark.parametrize(
+    "search", [pytest.param("random", marks=pytest.mark.slow), "bohb", pytest.param("tpe", marks=pytest.mark.slow)]
+)
 def test_a_study_stops_with_the_same_table_for_any_workers(tmp_path, search):
     settings = {"search_alg": search, "num_samples": 400, "stop": {"no_improvement": 25}}
     found = [tuner(tmp_path, f"{search}{n}", workers=n, **settings).fit() for n in (1, 2, 4)]

@@ -108,7 +108,12 @@ def test_a_number_is_obeyed(tmp_path):
 
 @pytest.mark.parametrize(
     "settings",
-    [{}, {"bundle": "sample", "objective": noisy}, {"search_alg": "tpe", "num_samples": 25}, {"search_alg": "bohb"}],
+    [
+        {},
+        {"bundle": "sample", "objective": noisy},
+        pytest.param({"search_alg": "tpe", "num_samples": 25}, marks=pytest.mark.slow),
+        pytest.param({"search_alg": "bohb"}, marks=pytest.mark.slow),
+    ],
     ids=["auto", "auto over fidelities", "tpe", "bohb"],
 )
 def test_the_table_is_the_same_for_any_number_of_workers(tmp_path, settings):

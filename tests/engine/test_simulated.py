@@ -94,6 +94,7 @@ def simulate(folder, study, search, n_workers, *, faults=None, seconds=(0.01,), 
         return table_of(journal.read(), study), pool, clock
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("search", "n"), [("random", 300), ("hill", 250)])
 def test_simulated_workers_give_the_local_pools_table_also_when_they_die(tmp_path, search, n):
     real = tuner(tmp_path, search, n)
@@ -133,6 +134,7 @@ def test_multi_fidelity_searches_give_the_same_table_with_1_and_64_workers(tmp_p
     assert len(np.unique(tables[0].fidelity)) > 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n_workers", "n"), [(50, 1_200), pytest.param(1_000, 20_000, marks=pytest.mark.slow)])
 def test_every_trial_is_recorded_once_with_many_failing_workers(tmp_path, n_workers, n):
     study = tuner(tmp_path, "random", n).study

@@ -144,6 +144,7 @@ SLOW = (
 """Kinds of what another kind shows in the default run."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [pytest.param(kind, marks=[pytest.mark.slow] * (kind in SLOW)) for kind in FILES])
 def test_files_that_speak_of_more_than_memory(tmp_path, kind):
     make, name = FILES[kind]

@@ -30,6 +30,7 @@ assert run_command(["report", "deep/er/studies/one", "--out", "page.html"]) == 0
 """
 
 
+@pytest.mark.slow
 def test_whatever_the_umask_files_and_folders_are_their_owners_alone(tmp_path):
     folder = tmp_path / "here"
     folder.mkdir()

@@ -54,6 +54,7 @@ def output(folder, *words):
     return done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("before", "examples"),
     [

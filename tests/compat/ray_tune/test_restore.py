@@ -70,6 +70,7 @@ def ran(folder):
     return log.read_text().split("\n")[:-1] if log.exists() else []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("search", [pytest.param(PLAIN, marks=pytest.mark.slow), ASHA], ids=["fifo", "asha"])
 def test_a_killed_study_ends_as_one_that_was_not(tmp_path, search):
     for name in ("whole", "killed"):

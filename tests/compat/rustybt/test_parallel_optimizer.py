@@ -140,7 +140,7 @@ def test_a_standard_pool_refuses_a_lambda(flags):
 @pytest.mark.parametrize(
     ("strategy", "on"),
     [
-        (lambda: GridSearchAlgorithm(STEPS), ()),
+        pytest.param(lambda: GridSearchAlgorithm(STEPS), (), marks=pytest.mark.slow),
         (Foreign, (PERSISTENT,)),
         pytest.param(lambda: GridSearchAlgorithm(STEPS), (PERSISTENT,), marks=pytest.mark.slow),
         pytest.param(Foreign, (), marks=pytest.mark.slow),

@@ -69,6 +69,7 @@ def test_a_worker_holds_no_named_semaphore_that_would_outlive_its_death():
     assert returned.outcomes.metrics["score"].to_list() == [0]
 
 
+@pytest.mark.slow
 def test_a_fork_server_that_is_killed_is_replaced():
     pool = LocalPool(1, start_method="forkserver")
     try:

@@ -28,6 +28,7 @@ def differing():
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["forkserver", "spawn"])
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork server")
 def test_neither_an_import_nor_a_study_changes_a_module_of_multiprocessing(tmp_path, method):

@@ -36,6 +36,7 @@ def test_an_objective_reads_references_that_it_captures_and_those_of_its_grid(tm
     assert sorted(best(tmp_path, objective, space)) == [5.0, 6.0, 7.0, 8.0]
 
 
+@pytest.mark.slow
 def test_workers_without_ray_refuse_a_reference_in_a_sentence(tmp_path, references):
     def objective(params, data):
         return float(ray.get(references[0]).mean())
