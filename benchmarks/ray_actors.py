@@ -16,7 +16,6 @@ import tempfile
 import time
 from contextlib import closing
 from pathlib import Path
-from threading import Event
 
 import numpy as np
 
@@ -27,7 +26,7 @@ from benchmarks.simulated_pool import SimulatedPool, VirtualClock
 from rbt_ray.engine import loop
 from rbt_ray.engine.dispatcher import Dispatcher
 from rbt_ray.engine.progress import Progress
-from rbt_ray.engine.stop_conditions import StopConditions
+from rbt_ray.engine.stop_conditions import Interrupt, StopConditions
 from rbt_ray.objectives.address import address_of
 from rbt_ray.pool.pool import Job
 from rbt_ray.search.registry import make_searcher
@@ -91,7 +90,7 @@ def by_model(workers, seconds, n, folder):
     dispatcher = Dispatcher(pool, Job("model", b""), trial_timeout_s=None, max_retries=0, clock=clock)
     with closing(Journal.create(Path(folder), study.to_json())) as journal:
         progress = Progress(study, clock=clock)
-        stop_conditions = StopConditions(None, None, Event())
+        stop_conditions = StopConditions(None, None, Interrupt())
         loop.run(study, make_searcher(study), dispatcher, journal, stop_conditions, progress, lambda event: None)
         clock.hold()
     begun, ended, middle = np.array(pool.begun), np.array(pool.ended), (0.25 * clock.now, 0.75 * clock.now)
