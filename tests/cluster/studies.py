@@ -80,8 +80,8 @@ class Driver:
 
     @property
     def said(self) -> str:
-        """What it has printed so far."""
-        return self._out.read_text() + self._err.read_text()
+        """What it has printed so far; its last character may not be complete."""
+        return "".join(path.read_bytes().decode(errors="replace") for path in (self._out, self._err))
 
     def kill(self) -> None:
         """Kills the command itself with kill -9, and not `nsenter`, which waits for it."""
