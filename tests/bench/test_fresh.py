@@ -30,7 +30,7 @@ def test_memory_and_time_of_the_whole_tree_are_seen():
     for peak in ("peak_rss", "peak_uss", "peak_pss"):
         # The child holds it while the parent burns 0.8 s. A look at a fork's first moment sees the parent's 10 MB twice.
         assert getattr(large, peak) - getattr(small, peak) == pytest.approx(100 * MB, abs=15 * MB)
-    assert large.cpu_s >= 0.1  # of 0.8 s that are burnt, less what came after the last look
+    assert large.cpu_s >= 0.1  # of 0.8 s of work, without what follows the last sample
     assert (large.digest, large.seconds) == ("d", 7.0)
 
 

@@ -171,7 +171,7 @@ def test_a_bad_source_leaves_the_old_version(home, small):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("attempts", [3, pytest.param(12, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("attempts", [3, 12])
 def test_a_killed_ingest_leaves_a_whole_version(home, attempts):
     rng = random.Random(3)
     for attempt in range(attempts):

@@ -210,7 +210,7 @@ def test_prices_after_any_bar_change_no_bit_of_a_choice_made_before(tmp_path, se
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "tune",
-    [pytest.param({}, marks=pytest.mark.slow), {"search_alg": "bohb", "num_samples": 8, "min_fidelity": 0.3}],
+    [{}, {"search_alg": "bohb", "num_samples": 8, "min_fidelity": 0.3}],
     ids=["grid", "bohb"],
 )
 def test_the_result_is_the_same_for_any_number_of_workers(tmp_path, tune):

@@ -135,7 +135,7 @@ def test_multi_fidelity_searches_give_the_same_table_with_1_and_64_workers(tmp_p
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("n_workers", "n"), [(50, 1_200), pytest.param(1_000, 20_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("n_workers", "n"), [(50, 1_200), (1_000, 20_000)])
 def test_every_trial_is_recorded_once_with_many_failing_workers(tmp_path, n_workers, n):
     study = tuner(tmp_path, "random", n).study
     rng = np.random.default_rng(0)

@@ -8,7 +8,6 @@ import pytest
 from tests.fuzz.run import PARSERS
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit on memory is Linux's")
 @pytest.mark.parametrize("cases", [3, pytest.param(250, marks=pytest.mark.slow)])  # of each parser
 def test_no_input_ends_in_a_traceback_in_endless_work_or_in_all_of_the_memory(cases):

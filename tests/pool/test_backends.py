@@ -92,7 +92,7 @@ def test_a_study_runs_on_the_backend_of_an_installed_package(package):
     ("line", "words"),
     [
         ('backend = "named"\n', ()),
-        pytest.param("", ("--backend", "named"), marks=pytest.mark.slow),
+        ("", ("--backend", "named")),
     ],
 )
 def test_study_files_and_the_command_line_take_it(package, line, words):

@@ -81,7 +81,7 @@ def test_a_forked_child_runs_a_study_after_its_parent_did(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("call", ["in_executor('spawn')", pytest.param("with_joblib()", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("call", ["in_executor('spawn')", "with_joblib()"])
 def test_studies_run_side_by_side_in_other_pools(tmp_path, call):
     assert run(tmp_path, call) == [5.0, 5.0]
 

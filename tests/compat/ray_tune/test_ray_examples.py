@@ -59,7 +59,7 @@ def output(folder, *words):
     ("before", "examples"),
     [
         pytest.param("", LOCAL, id="local"),
-        pytest.param(ON_ONE_RAY, ON_RAY, id="on_ray", marks=pytest.mark.slow),
+        pytest.param(ON_ONE_RAY, ON_RAY, id="on_ray"),
     ],
 )
 def test_examples_run_to_the_end(tmp_path, before, examples):

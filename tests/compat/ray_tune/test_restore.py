@@ -71,7 +71,7 @@ def ran(folder):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("search", [pytest.param(PLAIN, marks=pytest.mark.slow), ASHA], ids=["fifo", "asha"])
+@pytest.mark.parametrize("search", [PLAIN, ASHA], ids=["fifo", "asha"])
 def test_a_killed_study_ends_as_one_that_was_not(tmp_path, search):
     for name in ("whole", "killed"):
         (tmp_path / name).mkdir()

@@ -189,10 +189,10 @@ def check_reports(results, ends):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("search", [None, pytest.param("sobol", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("search", [None, "sobol"])
 @pytest.mark.parametrize(
     "scheduler",
-    [None, pytest.param(ASHAScheduler(max_t=1_000_000, grace_period=99), marks=pytest.mark.slow)],
+    [None, ASHAScheduler(max_t=1_000_000, grace_period=99)],
     ids=["", "asha"],
 )
 def test_trials_that_run_when_a_study_stops_keep_their_reports(fit, tmp_path, search, scheduler):

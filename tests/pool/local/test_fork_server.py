@@ -67,12 +67,11 @@ def run(folder: Path, code: str) -> str:
     [
         ("preload", "study('s', plain, K, bundle=None)"),
         ("preload_prices", "study('s', plain, K)"),
-        pytest.param("preload_prices", "study('s', backtest, K)", marks=pytest.mark.slow),
-        pytest.param(
+        ("preload_prices", "study('s', backtest, K)"),
+        (
             "preload_prices",
             "study('s', rbt.objectives.sma_cross(), {'fast': rbt.randint(5, 20), 'slow': rbt.randint(30, 90)})\n"
             "study('t', plain, K)",
-            marks=pytest.mark.slow,
         ),
     ],
     ids=["no prices", "prices", "backtest", "sweep"],

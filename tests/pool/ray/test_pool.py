@@ -186,7 +186,6 @@ def test_the_bundle_of_an_earlier_study_is_freed(pool):
     other.close()
 
 
-@pytest.mark.slow
 def test_a_ray_that_the_user_shut_down_is_started_again(tmp_path):
     done = run(
         f"""
@@ -261,8 +260,7 @@ def last(params, data):
     return float(np.nansum(data.close[-1]))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("recycle_after", [None, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("recycle_after", [None, 1])
 def test_a_bundle_that_was_lost_from_the_object_store_is_put_there_again(pool, recycle_after):
     bundle = rbt.load_bundle("fx")
     other = RayPool(1, recycle_after=recycle_after)
@@ -275,7 +273,6 @@ def test_a_bundle_that_was_lost_from_the_object_store_is_put_there_again(pool, r
     other.close()
 
 
-@pytest.mark.slow
 def test_a_job_that_was_lost_from_the_object_store_is_put_there_again(pool):
     other, job = RayPool(2), task(polynomial)
     gone = lost(job.payload + bytes(200_000))  # a small object would not be in the store
@@ -287,7 +284,6 @@ def test_a_job_that_was_lost_from_the_object_store_is_put_there_again(pool):
     other.close()
 
 
-@pytest.mark.slow
 def test_a_job_that_gets_lost_every_time_is_an_error(pool, monkeypatch):
     other, job = RayPool(1), task(polynomial)
     gone = lost(job.payload + bytes(200_000))
@@ -298,7 +294,6 @@ def test_a_job_that_gets_lost_every_time_is_an_error(pool, monkeypatch):
     other.close()
 
 
-@pytest.mark.slow  # a cluster of three nodes; tests/cluster has hosts that are lost, too
 @pytest.mark.parametrize("n_workers", [None, 2])
 def test_a_host_that_is_lost_costs_no_trial_even_without_retries(tmp_path, n_workers):
     run(
@@ -434,7 +429,6 @@ def test_a_pool_without_address_joins_no_ray_that_runs_already(dying):
     assert n_nodes == "1"
 
 
-@pytest.mark.slow
 def test_actors_take_the_resources_that_are_set_and_fill_the_cluster(pool):
     done = run(
         """
@@ -482,7 +476,6 @@ def test_actors_take_the_resources_that_are_set_and_fill_the_cluster(pool):
     ]
 
 
-@pytest.mark.slow
 def test_a_pool_with_an_address_fills_a_cluster_and_leaves_it_running(users_ray):
     address, env = users_ray
     done = run(
