@@ -6,8 +6,31 @@ import math
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
+
+from rbt_ray.simulate.metrics import METRIC_NAMES
 
 CAPITAL = 100_000.0
+
+
+def fills_of_equal_run(objective, config, data, swept, tolerance):
+    """Checks that a backtest equals the plain loop, and that its metrics equal those of a sweep; returns its fills.
+
+    Args:
+        objective: the rule.
+        config: its parameters.
+        data: prices.
+        swept: metrics of the config by name, from a sweep.
+        tolerance: the largest absolute difference of a metric.
+    """
+    weights, returns = run_rule(objective, config, data)
+    run = objective(config, data)
+    np.testing.assert_allclose(run.weights, weights, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(run.returns, returns, rtol=1e-9, atol=1e-11)
+    expected = run.metrics()
+    for metric in METRIC_NAMES:
+        assert swept[metric] == pytest.approx(expected[metric], rel=1e-9, abs=tolerance, nan_ok=True), (metric, config)
+    return int(run.orders.sum())
 
 
 def run_rule(objective, config, data):

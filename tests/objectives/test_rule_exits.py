@@ -11,7 +11,7 @@ import rbt_ray as rbt
 from rbt_ray.errors import SettingError
 from rbt_ray.objectives import rule
 from rbt_ray.simulate.metrics import METRIC_NAMES
-from tests.objectives.rule_loop import run_rule
+from tests.objectives.rule_loop import fills_of_equal_run
 
 EXECUTIONS = ("next_open", "next_close", "close")
 SETTINGS = (
@@ -77,15 +77,9 @@ def test_exits_equal_a_plain_loop_on_random_bars(objective, bars):
         swept = exiting.evaluate(view, columns, METRIC_NAMES)
         for row in (number % 11, (number + 5) % 11):
             config = {name: float(values[row]) for name, values in columns.items()}
-            weights, returns = run_rule(exiting, config, view)
-            run = exiting(config, view)
-            np.testing.assert_allclose(run.weights, weights, rtol=1e-9, atol=1e-12)
-            np.testing.assert_allclose(run.returns, returns, rtol=1e-9, atol=1e-11)
-            expected = run.metrics()
-            for metric in METRIC_NAMES:
-                want = pytest.approx(expected[metric], rel=1e-9, abs=1e-9, nan_ok=True)
-                assert swept[metric][row] == want, (metric, number, config)
-            fills += int(run.orders.sum())
+            fills += fills_of_equal_run(
+                exiting, config, view, {name: values[row] for name, values in swept.items()}, 1e-9
+            )
     assert fills > 500
 
 

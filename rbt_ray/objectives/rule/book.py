@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from rbt_ray.objectives.sweep.layout import WIDTH
-from rbt_ray.objectives.sweep.simd import above
+from rbt_ray.objectives.sweep.simd import above, load, splat, store, where
 from rbt_ray.objectives.sweep.statistics import inlined
-from rbt_ray.types import FloatArray
+from rbt_ray.types import FloatArray, IntArray
 
 AMOUNT, FILLED, STANDING, RETURNED, ENTRY, ENTERED, DUE, BLOCKED, PEAK = range(9)
 """Of each symbol: units held (or the weight since the last fill), the target filled last, the current target, what the rule
@@ -65,3 +65,25 @@ def enter(book: FloatArray, place: int, step: int, before: float, after: float, 
     elif abs(after) > abs(before):
         old = book[place + ENTRY * step]
         book[place + ENTRY * step] = (before * old + (after - before) * price) / after
+
+
+@inlined  # type: ignore[untyped-decorator]
+def close_accounts(solvent: int, group: int, n_bars: int, n_symbols: int, book: FloatArray, unusable: IntArray) -> None:
+    """Empties the books of those of eight configs that have lost their equity, and notes them in `unusable`.
+
+    Args:
+        solvent: bits of the configs that have equity.
+        group: the row of the first config.
+        n_bars: what a config gets in `unusable`, unless a bar is there.
+        n_symbols: symbols.
+        book: of all configs.
+        unusable: see module `decide`.
+    """
+    zero = splat(0.0)
+    for i in range(n_symbols):
+        for k in (AMOUNT, FILLED, STANDING):
+            at = group * KEPT * n_symbols + (k * n_symbols + i) * WIDTH
+            store(book, at, where(solvent, load(book, at), zero))
+    for c in range(WIDTH):
+        if not (solvent >> c) & 1 and unusable[group + c] < 0:
+            unusable[group + c] = n_bars

@@ -22,6 +22,7 @@ from rbt_ray.objectives.rule.book import (
     STANDING,
     WHOLE,
     WORTH,
+    close_accounts,
     differs,
 )
 from rbt_ray.objectives.rule.exits import close_positions, write_due
@@ -218,13 +219,7 @@ def drifting(decide: Callable[..., None], segmented: bool, exits: bool) -> Calla
                             worth = where(solvent, worth, capital)
                             gross, short = where(solvent, gross, zero), where(solvent, short, zero)
                             store(account, funds + CASH * WIDTH, where(solvent, cash, capital))
-                            for i in range(n_symbols):
-                                for k in (AMOUNT, FILLED, STANDING):
-                                    at = mine + k * step + i * WIDTH
-                                    store(book, at, where(solvent, load(book, at), zero))
-                            for c in range(WIDTH):
-                                if not (solvent >> c) & 1 and unusable[group + c] < 0:
-                                    unusable[group + c] = n_bars
+                            close_accounts(solvent, group, n_bars, n_symbols, book, unusable)
                         store(account, funds + WORTH * WIDTH, worth)
                         store(account, funds + GROSS * WIDTH, gross)
                         store(account, funds + SHORT * WIDTH, short)

@@ -19,6 +19,7 @@ from rbt_ray.objectives.rule.book import (
     SHORT,
     STANDING,
     WHOLE,
+    close_accounts,
     differs,
     enter,
 )
@@ -162,13 +163,7 @@ def resetting(decide: Callable[..., None], segmented: bool) -> Callable[..., Non
                             # The returns of a config without equity do not count after this bar; module `run` runs it again.
                             change = where(solvent, change, ruin)
                             gross, short = where(solvent, gross, zero), where(solvent, short, zero)
-                            for i in range(n_symbols):
-                                for k in (AMOUNT, FILLED, STANDING):
-                                    at = mine + k * step + i * WIDTH
-                                    store(book, at, where(solvent, load(book, at), zero))
-                            for c in range(WIDTH):
-                                if not (solvent >> c) & 1 and unusable[group + c] < 0:
-                                    unusable[group + c] = n_bars
+                            close_accounts(solvent, group, n_bars, n_symbols, book, unusable)
                         store(state, FILLS * WIDTH + column, fills)
                         store(state, TRIPS * WIDTH + column, trips)
                         store(state, TRADED * WIDTH + column, load(state, TRADED * WIDTH + column) + moved)
