@@ -57,7 +57,7 @@ def pack(segment: Segment) -> bytes:
     """The segment as an Arrow file."""
     import pyarrow as pa
 
-    header = {"first": segment.first, "before": segment.before, "meta": segment.meta}
+    header = {"first": segment.first, "before": segment.before, "n": len(segment.rows), "meta": segment.meta}
     schema = _schema().with_metadata({"rbt_ray": json.dumps(header)})
     columns = zip(*segment.rows, strict=True) if segment.rows else ((),) * len(_COLUMNS)
     table = pa.table([list(column) for column in columns], schema=schema)
@@ -84,12 +84,14 @@ def unpack(packed: bytes, first: int, what: str) -> Segment:
         if not schema.equals(_schema()):
             raise ValueError("its columns are not those of events")
         before, meta = _described(schema, what)
+        n_rows = 0 if batch is None else batch.num_rows
+        if n_rows > _MOST_ROWS:
+            raise ValueError(
+                f"it holds {n_rows:,} events, more than the {_MOST_ROWS:,} that a file of this size can hold"
+            )
+        _check_number(schema, n_rows)
         if batch is None:
             return Segment(first, before, meta, [])
-        if batch.num_rows > _MOST_ROWS:
-            raise ValueError(
-                f"it holds {batch.num_rows:,} events, more than the {_MOST_ROWS:,} that a file of this size can hold"
-            )
         batch.validate(full=True)
         columns = zip(*(column.to_pylist() for column in batch.columns), strict=True)
         return Segment(
@@ -109,6 +111,13 @@ def _described(schema: Any, what: str) -> tuple[str, dict[str, str]]:
     check_meta(meta, what)
     definition_of(meta, what)
     return before, meta
+
+
+def _check_number(schema: Any, n_rows: int) -> None:
+    """Checks the number of events, of which Arrow reads fewer if a length is damaged. Files of earlier versions lack it."""
+    expected = json.loads(schema.metadata[b"rbt_ray"]).get("n", n_rows)
+    if expected != n_rows:
+        raise ValueError(f"it holds {n_rows:,} events, and its header says {expected}")
 
 
 def _allowed(n_bytes: int) -> int:

@@ -225,6 +225,20 @@ def test_a_segment_with_a_wrong_unpacked_size_is_refused():
             unpack(packed.replace(length, struct.pack("<q", lie)), 1, "x")
 
 
+def test_a_segment_without_some_of_its_events_is_refused():
+    rows = [("asked", "{}", b"", row_checksum(at, "asked", "{}", b"")) for at in (1, 2, 3)]
+    packed = pack(Segment(1, "", META, rows))
+    table = pa.ipc.open_file(packed).read_all()
+    for n_rows in (0, 1, 2):
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_file(sink, table.schema) as writer:
+            if n_rows:
+                writer.write_table(table.slice(0, n_rows))
+        with pytest.raises(ValueError, match=f"it holds {n_rows} events, and its header says 3"):
+            unpack(sink.getvalue().to_pybytes(), 1, "x")
+    assert unpack(packed, 1, "x").rows == rows
+
+
 @settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_a_segment_with_changed_bytes_is_refused_or_read_unchanged(data):
