@@ -21,14 +21,14 @@ def warn_of_small_stores(n_bytes: int, what: str, *, own: bool) -> None:
         what: the object, as the subject of a sentence with a plural verb.
         own: whether the Ray is our own, on this machine.
     """
-    stores = {
-        node["NodeManagerHostname"]: node["Resources"].get("object_store_memory", 0.0)
+    stores = [
+        (node["Resources"].get("object_store_memory", 0.0), node["NodeManagerHostname"])
         for node in ray.nodes()
         if node["Alive"]
-    }
-    small = {host: size for host, size in stores.items() if size < n_bytes}
+    ]
+    small = [store for store in stores if store[0] < n_bytes]
     if small:
-        host = min(small, key=lambda name: small[name])
+        size, host = min(small)
         others = f" and {len(small) - 1} more" if len(small) > 1 else ""
         do = (
             "Set `backend='local'`, whose workers map the prices from their file, or give the container more memory"
@@ -36,7 +36,7 @@ def warn_of_small_stores(n_bytes: int, what: str, *, own: bool) -> None:
             else f"Start Ray there with `--object-store-memory={_needed(n_bytes)}`, and a container with a larger `--shm-size`"
         )
         warnings.warn(
-            f"{what} take {_gb(n_bytes)}, and the object store of {host}{others} holds {_gb(small[host])}: Ray keeps them in "
+            f"{what} take {_gb(n_bytes)}, and the object store of {host}{others} holds {_gb(size)}: Ray keeps them in "
             f"files on its disk, which may be slow or full. {do}.",
             RuntimeWarning,
             stacklevel=2,

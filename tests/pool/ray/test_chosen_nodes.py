@@ -11,8 +11,8 @@ from rbt_ray.pool.ray.placement import matches
 _START = """
 import json, os, pathlib, sys, time
 import ray
-from ray.cluster_utils import Cluster
 from rbt_ray.pool.ray.pool import RayPool
+from tests import ray_cluster
 from tests.pools import batch, collect, points, task as job_of
 
 FOLDER = pathlib.Path(sys.argv[1])
@@ -40,8 +40,7 @@ def until(is_so):
 def nodes_of(answers):
     return {one.outcomes.metrics["node"].values[0] for one in answers}
 
-cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
-ray.init(address=cluster.address, log_to_driver=False)
+cluster = ray_cluster.start()
 """
 
 

@@ -73,18 +73,17 @@ def test_where_an_autoscaler_runs_a_worker_asks_for_a_node_and_waits_for_it(tmp_
         """
         import os
         import psutil
-        from ray.cluster_utils import Cluster
         from ray.experimental.internal_kv import _internal_kv_put
         from ray.util.placement_group import placement_group_table
+        from tests import ray_cluster
 
         def pending():
             return [one["bundles"] for one in placement_group_table().values() if one["state"] == "PENDING"]
 
-        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+        cluster = ray_cluster.start(num_cpus=1)
         for process in psutil.Process().children(recursive=True):
             if any(word.endswith("monitor.py") for word in process.cmdline()):
                 process.kill()
-        ray.init(address=cluster.address, log_to_driver=False)
         report = {"active_nodes": {}, "node_type_mapping": {ray.nodes()[0]["NodeID"]: "ray.head.default"}}
         _internal_kv_put(b"__autoscaling_status", json.dumps({"autoscaler_report": report}), overwrite=True)
         pool = RayPool(address="auto", num_cpus_per_worker=2)
@@ -98,8 +97,6 @@ def test_where_an_autoscaler_runs_a_worker_asks_for_a_node_and_waits_for_it(tmp_
             pool.wait(0.1)
         found([asked, pool.n_workers, pending(), ray.available_resources()["CPU"]])
         pool.close()
-        ray.shutdown()
-        cluster.shutdown()
         """,
         tmp_path,
     )
@@ -114,7 +111,7 @@ def test_where_an_autoscaler_runs_a_worker_asks_for_a_node_and_waits_for_it(tmp_
 def test_a_study_outlives_the_loss_of_its_only_node_until_another_joins(tmp_path):
     found, said = run(
         """
-        from ray.cluster_utils import Cluster
+        from tests import ray_cluster
         from tests.pools import batch, collect, points, polynomial, task
 
         def until(is_so):
@@ -123,9 +120,8 @@ def test_a_study_outlives_the_loss_of_its_only_node_until_another_joins(tmp_path
                 assert time.monotonic() < end
                 pool.wait(0.1)
 
-        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+        cluster = ray_cluster.start(num_cpus=1)
         node = cluster.add_node(num_cpus=2)
-        ray.init(address=cluster.address, log_to_driver=False)
         pool = RayPool(address="auto", num_cpus_per_worker=2)
         until(pool.pids)
         cluster.remove_node(node, allow_graceful=False)

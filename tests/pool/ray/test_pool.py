@@ -301,15 +301,14 @@ def test_a_host_that_is_lost_costs_no_trial_even_without_retries(tmp_path, n_wor
         import json, os, threading, time
         from pathlib import Path
         import ray
-        from ray.cluster_utils import Cluster
         import rbt_ray as rbt
+        from tests import ray_cluster
 
-        cluster = Cluster(initialize_head=True, head_node_args={{"num_cpus": 0, "include_dashboard": False}})
+        cluster = ray_cluster.start()
         nodes = {{}}
         for _ in range(2):
             node = cluster.add_node(num_cpus=1)
             nodes[node.node_id] = node
-        ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
         begun = Path({str(tmp_path)!r}) / "begun"
         begun.mkdir()
 
@@ -342,8 +341,6 @@ def test_a_host_that_is_lost_costs_no_trial_even_without_retries(tmp_path, n_wor
         found = json.dumps([[result.status, result.error] for result in results])
         Path({str(tmp_path / "found")!r}).write_text(found)
         rbt.shutdown()
-        ray.shutdown()
-        cluster.shutdown()
         """,
         env={**os.environ, **HEALTH_CHECKS_IN_A_HURRY},
     )

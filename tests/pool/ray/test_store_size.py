@@ -12,18 +12,14 @@ from tests import one_ray
 
 _SCRIPT = """
 import json, pathlib, sys, warnings
-import numpy as np, pandas as pd, ray
-from ray.cluster_utils import Cluster
+import numpy as np, pandas as pd
 import rbt_ray as rbt
 from rbt_ray.pool.ray.pool import RayPool
+from tests import ray_cluster
 from tests.pools import batch, collect, points, task
 
-cluster = Cluster(
-    initialize_head=True,
-    head_node_args={"num_cpus": 0, "include_dashboard": False, "object_store_memory": 300 << 20},
-)
+cluster = ray_cluster.start(object_store_memory=300 << 20)
 cluster.add_node(num_cpus=1, object_store_memory=80 << 20)
-ray.init(address=cluster.address, log_to_driver=False)
 n = 12_000
 prices = np.random.default_rng(0).uniform(1, 2, (n, 1_000))
 bundle = rbt.Bundle.from_frame(pd.DataFrame(prices, index=pd.date_range("1990", periods=n, freq="h")))
