@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rbt_ray.cli.streams import visible
+from rbt_ray.study.regions import sentence
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -33,7 +34,13 @@ def print_results(results: ResultGrid, *, as_json: bool, report: Path | None) ->
     console = Console(file=sys.stdout, markup=False)  # names may contain brackets
     rows = _top_rows(results)
     if rows:
-        console.print(_table_for_width(console, results, rows))
+        table, left_out = _table_for_width(console, results, rows)
+        console.print(table)
+        notes = [f"not shown, as the terminal is narrow: {', '.join(left_out)}"] if left_out else []
+        if not results.study.further_goals:
+            notes.append(sentence(results.study.space, results.table.points[results.table.ranking(_TOP)]))
+        for note in filter(None, notes):
+            console.print(textwrap.fill(visible(note), console.width), highlight=False, soft_wrap=True)
         for row in rows:
             if row["note"]:
                 console.print(visible(f"trial {row['trial']}: {row['note']}"), highlight=False, soft_wrap=True)
@@ -108,17 +115,24 @@ def _top_rows(results: ResultGrid) -> list[dict[str, Any]]:
     return rows
 
 
-def _table_for_width(console: Console, results: ResultGrid, rows: list[dict[str, Any]]) -> Table:
-    """Returns the ranking with as many additional metrics as fit into the console's width."""
+def _table_for_width(console: Console, results: ResultGrid, rows: list[dict[str, Any]]) -> tuple[Table, list[str]]:
+    """Returns the ranking with as many additional metrics as fit into the console's width, and those that do not."""
     unlimited = console.options.update(max_width=10_000)
-    for n_others in range(_OTHERS, 0, -1):
-        table = _ranking(results, rows, n_others)
+    others = _others(results, rows)
+    for n in range(len(others), 0, -1):
+        table = _ranking(results, rows, others[:n])
         if console.measure(table, options=unlimited).maximum <= console.width:
-            return table
-    return _ranking(results, rows, 0)
+            return table, others[n:]
+    return _ranking(results, rows, []), others
 
 
-def _ranking(results: ResultGrid, rows: list[dict[str, Any]], n_others: int) -> Table:
+def _others(results: ResultGrid, rows: list[dict[str, Any]]) -> list[str]:
+    """Returns the metrics to show beside those that the study optimizes."""
+    optimized = {goal.metric for goal in results.study.goals}
+    return [name for name in rows[0]["sweep"] if name not in optimized][:_OTHERS]
+
+
+def _ranking(results: ResultGrid, rows: list[dict[str, Any]], others: list[str]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
@@ -126,7 +140,6 @@ def _ranking(results: ResultGrid, rows: list[dict[str, Any]], n_others: int) -> 
     flat = [_flat(row["config"]) for row in rows]
     params = [name for name in dict.fromkeys(name for config in flat for name in config) if name in study.space.names]
     optimized = [goal.metric for goal in study.goals]
-    others = [name for name in rows[0]["sweep"] if name not in optimized][:n_others]
     reviewed = [key for key in ("order_level", "holdout") if any(row[key] for row in rows)]
     table = Table(
         title=Text(visible(_title(results))), title_justify="left", header_style="bold", box=None, padding=(0, 2, 0, 0)

@@ -106,7 +106,7 @@ def kind_of(objective: Any) -> ObjectiveKind:
     """Returns the kind of an objective.
 
     Raises:
-        ObjectiveError: it cannot be called.
+        ObjectiveError: it cannot be called, or it is a function that makes objectives.
     """
     takes: Literal["config", "configs", "columns"] = "config"
     if isinstance(objective, SweepObjective):
@@ -114,8 +114,11 @@ def kind_of(objective: Any) -> ObjectiveKind:
     elif not callable(objective):
         raise ObjectiveError(
             f"`objective` is a function of (params, data) that returns a number, a dict of metrics or a Backtest; "
-            f"got {objective!r} of type {type(objective).__name__}."
+            f"got {objective!r} of type {type(objective).__name__}.{_built_in(objective)}"
         )
+    elif _makes_objectives(objective):
+        name = objective.__name__
+        raise ObjectiveError(f"{name!r} makes an objective, it is none itself: pass what {name}(...) returns.")
     elif _is_batched(objective):
         takes = "configs"
     # `isinstance` with a protocol reads the properties, and `bundle` would load the data.
@@ -129,6 +132,19 @@ def kind_of(objective: Any) -> ObjectiveKind:
         objective if provides else None,
         tuple(objective.constraints) if isinstance(objective, StrategyAdapter) else (),
     )
+
+
+def _built_in(name: Any) -> str:
+    """Returns how to write a built-in objective, if this is the name of one; otherwise an empty text."""
+    from rbt_ray.objectives import BUILTIN
+
+    return f" The built-in objective is rbt.objectives.{name}()." if name in BUILTIN else ""
+
+
+def _makes_objectives(objective: Any) -> bool:
+    """Returns whether this is such a function as `rbt.objectives.sma_cross`, without its parentheses."""
+    public = inspect.isfunction(objective) and objective.__qualname__ == objective.__name__
+    return public and objective.__module__.startswith(("rbt_ray.objectives.", "rbt_ray.adapters."))
 
 
 def _is_batched(objective: Any) -> bool:

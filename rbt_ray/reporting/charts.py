@@ -62,6 +62,12 @@ def charts_of(record: StudyRecord) -> list[Chart]:
     return [chart for chart in charts if chart is not None]
 
 
+def has_wealth(review: Reviewed) -> bool:
+    """Returns whether a review has curves of wealth: a value per bar, and at least one bar."""
+    lengths = {len(curve) for curve in review.curves.values()}
+    return {"time_ms", "equity"} <= review.curves.keys() and len(lengths) == 1 and lengths != {0}
+
+
 def comparable(table: TrialTable) -> tuple[IntArray, FloatArray]:
     """Returns the rows of feasible trials that completed at full fidelity with a finite metric, and their goodness.
 
@@ -75,9 +81,7 @@ def comparable(table: TrialTable) -> tuple[IntArray, FloatArray]:
 
 def _equity(review: Reviewed | None, table: TrialTable) -> Chart | None:
     bundle = table.study.bundle
-    if review is None or bundle is None or not {"time_ms", "equity"} <= review.curves.keys():
-        return None
-    if len({len(curve) for curve in review.curves.values()} | {0}) != 2:  # one value per bar, and at least one bar
+    if review is None or bundle is None or not has_wealth(review):
         return None
     caption = "Wealth for a starting capital of 1, and the drawdown from its highest value so far."
     if bundle.train_bars < len(review.curves["time_ms"]):

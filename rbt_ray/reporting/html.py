@@ -11,10 +11,11 @@ from rbt_ray._version import __version__
 from rbt_ray.analysis.rungs import rungs_of
 from rbt_ray.analysis.verdict import Verdict
 from rbt_ray.private_files import make_folder, replacing
-from rbt_ray.reporting import best_trials, tables, windows
+from rbt_ray.reporting import best_trials, calendar_table, region_notes, tables, windows
 from rbt_ray.reporting import verdict as verdict_html
+from rbt_ray.reporting.beside_holding import beside_holding
 from rbt_ray.reporting.best_trials import TopTrial, top_trials
-from rbt_ray.reporting.charts import Chart, charts_of
+from rbt_ray.reporting.charts import Chart, charts_of, has_wealth
 from rbt_ray.reporting.text import compact, embedded, escape, format_value, pluralize
 from rbt_ray.reporting.theme import Figure
 from rbt_ray.reporting.verdict_charts import verdict_charts
@@ -91,7 +92,10 @@ def _body(record: StudyRecord, verdict: Verdict, panels: list[Chart], charts: li
         parts.append(_section(title, best_trials.params(top[0]) + best_trials.cards(top, study)))
         best = best_trials.holdout_note(top, study) + best_trials.review_notes(top) + best_trials.ranking(top, study)
         best += best_trials.review_errors(top)
+        if not study.further_goals:
+            best += region_notes.notes(record, top) + region_notes.best_of_regions(record)
         parts.append(_section(_title_of(top, record), best))
+    parts += _wealth(record)
     if by_window := windows.windows(record):
         parts.append(_section("Results by window", by_window))
     parts += [_chart(chart) for chart in charts]
@@ -111,6 +115,24 @@ def _body(record: StudyRecord, verdict: Verdict, panels: list[Chart], charts: li
     asked = tables.parameters(study) + tables.definition(study, __version__)
     parts.append(_section("The study's settings", asked + "<h3>Runs</h3>" + tables.runs(record.runs)))
     return "\n".join(parts)
+
+
+def _wealth(record: StudyRecord) -> list[str]:
+    """Returns the best trial's figures beside holding's, and its returns by month and year; empty without a curve."""
+    review, bundle = record.review, record.study.bundle
+    if review is None or bundle is None or not has_wealth(review):
+        return []
+    table = calendar_table.by_month_and_year(review.curves, bundle.train_bars)
+    note = "Returns of the best trial, by months in UTC; the first and the last month may be in part."
+    if "buy_and_hold" in review.curves:
+        note += " The last column has the year of buy-and-hold of all symbols, without costs."
+    if bundle.train_bars < len(review.curves["time_ms"]):
+        note += " Months with a line below have bars of the hold-out."
+    parts = [_section("Returns by month and year", f"<p>{note}</p>{table}")]
+    benchmark = record.benchmark
+    if benchmark and (found := beside_holding(review.curves, bundle.train_bars, benchmark.periods_per_year)):
+        parts.insert(0, _section("The best trial and buy-and-hold", found))
+    return parts
 
 
 def _title_of(top: list[TopTrial], record: StudyRecord) -> str:

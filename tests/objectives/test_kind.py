@@ -72,3 +72,21 @@ def test_every_kind_is_resolved_without_reading_data(objective, takes, builtin, 
 def test_what_cannot_be_called_is_refused():
     with pytest.raises(ObjectiveError, match="got 5 of type int"):
         kind_of(5)
+
+
+@pytest.mark.parametrize("name", rbt.objectives.__all__)
+def test_a_function_that_makes_objectives_is_refused(name):
+    with pytest.raises(
+        ObjectiveError, match=rf"'{name}' makes an objective, it is none itself: pass what {name}\(\.\.\.\) ret"
+    ):
+        kind_of(getattr(rbt.objectives, name))
+
+
+def test_the_name_of_a_built_in_objective_is_answered_with_how_to_write_it():
+    with pytest.raises(
+        ObjectiveError,
+        match=r"got 'sma_cross' of type str\. The built-in objective is rbt\.objectives\.sma_cross\(\)\.",
+    ):
+        kind_of("sma_cross")
+    with pytest.raises(ObjectiveError, match=r"of type str\.$"):
+        kind_of("sma")

@@ -1,12 +1,16 @@
 """The page's contents, its machine-readable table, and the escaping of all text."""
 
 import math
+import re
 import time
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import rbt_ray as rbt
+from rbt_ray.reporting import region_notes
+from rbt_ray.reporting.best_trials import TopTrial
 from rbt_ray.reporting.text import align_decimals, duration, embedded, exact_json, format_value, label
 from rbt_ray.store.journal import Reviewed
 from rbt_ray.study.study import BundleId
@@ -35,6 +39,46 @@ def test_the_top_ten_carry_every_figure_at_full_precision(tmp_path, rng, write_c
             assert cells[f"sweep/{metric}"] == row[metric]
         for key in ("order_level", "holdout", "holdout_order_level"):
             assert cells[f"{key}/sharpe"] == reviews[row["trial_id"]][key]["sharpe"]
+
+
+def test_the_best_is_beside_holding_by_month_and_in_figures(tmp_path):
+    """On the embedded prices, beside pandas and the review's own metrics."""
+    results = rbt.Tuner(
+        rbt.objectives.sma_cross(),
+        param_space={"fast": rbt.randint(5, 15), "slow": rbt.randint(40, 50)},
+        tune_config=rbt.TuneConfig(metric="sharpe", search_alg="grid", holdout=0.25),
+        run_config=rbt.RunConfig(name="held", storage_path=tmp_path, num_workers=1, verbose=0),
+        bundle="sample",
+    ).fit()
+    html = results.report(tmp_path / "report.html").read_text("utf-8")
+    found = {name: float(value) for name, value in re.findall(r'data-figure="(\S+)" data-value="(\S+)"', html)}
+    review = results.review.rows[0]
+    for when, metrics in (("in-sample", results.get_best_result().metrics), ("hold-out", review["holdout"])):
+        for name in ("total_return", "sharpe", "max_drawdown"):
+            assert found[f"{when}/best/{name}"] == pytest.approx(metrics[name], rel=1e-9)
+    curves = results.review.curves
+    index = pd.to_datetime(curves["time_ms"], unit="ms")
+    held = pd.Series(curves["buy_and_hold"], index)
+    unseen = held.iloc[results.study.bundle.train_bars - 1 :]
+    returns = unseen.pct_change().dropna()
+    assert found["hold-out/holding/total_return"] == pytest.approx(unseen.iloc[-1] / unseen.iloc[0] - 1)
+    assert found["hold-out/holding/volatility"] == pytest.approx(returns.std() * 252**0.5, rel=0.01)
+    rows = dict(re.findall(r'<th scope="row">(\d{4})</th>(.*?)</tr>', html))
+    months = re.findall(r">([^<]+)</td>", rows["2008"])
+    year = held[held.index.year == 2008].iloc[-1] / held[held.index.year == 2007].iloc[-1] - 1
+    best = pd.Series(curves["equity"], index)
+    june = best[:"2008-06"].iloc[-1] / best[:"2008-05"].iloc[-1] - 1
+    assert len(months) == 14
+    assert (months[5], months[-1]) == (f"{june:.1%}", f"{year:.1%}")
+
+
+def test_regions_and_equal_hold_outs_are_said(tmp_path, rng, write_crossings, read_page):
+    """Points of a plane with one peak: the best ten are neighbours. The review gives some of them equal metrics."""
+    text = page_of(write_crossings(tmp_path, rng), tmp_path, read_page).text
+    assert re.search(r"(All of the best 10 are neighbours in one region|The best 10 lie in \d regions)", text)
+    top = [TopTrial(trial=i, params={}, sweep={}, holdout={"sharpe": 0.5 if i < 3 else i}) for i in range(5)]
+    assert "so they are one strategy there: trials 0, 1, 2." in region_notes.alike_on_holdout(top)
+    assert region_notes.alike_on_holdout(top[2:]) == ""
 
 
 def test_the_page_says_what_was_found(tmp_path, rng, write_crossings, read_page):
