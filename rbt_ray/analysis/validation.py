@@ -42,7 +42,7 @@ class WindowResult:
     error: str | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class ValidationResult:
     """How a search did on bars that it did not choose on.
 
@@ -114,6 +114,15 @@ class ValidationResult:
             Pardo (2008), "The Evaluation and Optimization of Trading Strategies", chapter 11.
         """
         return self.out_of_sample / self.in_sample if self.in_sample > 0 else np.nan
+
+    def __repr__(self) -> str:
+        """Returns one sentence with the metric out of sample and in-sample, and the Sharpe ratios beside holding's."""
+        n = len(self.windows)
+        text = f"{self.name}: {self.metric} {self.out_of_sample:.3g} out of sample, {self.in_sample:.3g} in-sample, "
+        text += f"mean of {n} {'window' if n == 1 else 'windows'}"
+        if len(self.paths):
+            text += f"; Sharpe ratio {self.sharpe:.2f} of the stitched returns, benchmark {self.benchmark_sharpe:.2f}"
+        return f"{text}."
 
     def get_dataframe(self) -> pd.DataFrame:
         """Returns a row per window: its bars, config/<name>..., in_sample, out_of_sample, the metrics on test bars, error."""

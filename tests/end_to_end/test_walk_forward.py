@@ -134,6 +134,16 @@ def test_a_loop_in_pandas_over_the_windows_gives_the_same_results(tmp_path, obje
     assert found.efficiency == pytest.approx(found.out_of_sample / found.in_sample)
 
 
+def test_printing_the_result_gives_one_sentence(tmp_path):
+    found = run(tmp_path, crossing, rbt.WalkForward(8, 1)).walk_forward()
+    frame = found.get_dataframe()
+    means = [f"{frame[name].mean():.3g}" for name in ("out_of_sample", "in_sample")]
+    assert str(found) == (
+        f"WalkForward(train=8, test=1): sharpe {means[0]} out of sample, {means[1]} in-sample, mean of {len(frame)} windows; "
+        f"Sharpe ratio {found.sharpe:.2f} of the stitched returns, benchmark {found.benchmark_sharpe:.2f}."
+    )
+
+
 def test_each_path_of_cpcv_has_every_bar_once_from_a_window_that_tests_on_it(tmp_path):
     found = run(tmp_path, crossing, rbt.CPCV(5, 2)).walk_forward()
     tested = {}
