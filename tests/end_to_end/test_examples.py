@@ -1,4 +1,4 @@
-"""The examples and the notebooks of the documentation run, each in an empty home and twice in the same folder."""
+"""The examples and the notebooks of the documentation run, each in an empty home."""
 
 import json
 import os
@@ -45,10 +45,11 @@ def test_the_gallery_names_every_script_and_notebook():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_a_script_runs_twice(name, tmp_path):
-    first, second = (run([DOCS / "examples" / f"{name}.py"], tmp_path) for _ in range(2))
-    assert first
-    assert second
+def test_a_script_runs_and_one_that_names_what_it_makes_runs_twice(name, tmp_path):
+    script = DOCS / "examples" / f"{name}.py"
+    assert run([script], tmp_path)
+    if re.search(r"\bname=|\bingest\(", script.read_text()):
+        assert run([script], tmp_path)
 
 
 @pytest.mark.slow
