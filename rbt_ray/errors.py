@@ -122,3 +122,7 @@ class NotSupportedError(InputError, NotImplementedError):
 
 class TuneError(RbtError):
     """The error of a trial that did not complete, as `Result.error` of `rbt_ray.tune` has it."""
+
+
+class FailedTrialsWarning(UserWarning):
+    """Trials of a study failed, or none of them can be the best; the message says why."""

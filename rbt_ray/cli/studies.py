@@ -6,6 +6,7 @@ import contextlib
 import secrets
 import sys
 import time
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from rbt_ray.cli import tables
 from rbt_ray.cli.streams import visible
-from rbt_ray.errors import NoResultError, ObjectiveError, SettingError, StudyInterrupted
+from rbt_ray.errors import FailedTrialsWarning, ObjectiveError, SettingError, StudyInterrupted
 
 if TYPE_CHECKING:
     from rbt_ray.cli.study_file import StudyFile
@@ -122,7 +123,9 @@ def report(path: str, out: Path | None) -> int:
 
 def _fit(tuner: Tuner, *, as_json: bool) -> int:
     try:
-        results = tuner.fit()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FailedTrialsWarning)  # `print_results` prints it
+            results = tuner.fit()
     except StudyInterrupted as stop:
         print(visible(f"rbt-ray: {stop}"), file=sys.stderr)
         return 130
@@ -137,10 +140,7 @@ def _exit_code(results: ResultGrid) -> int:
         print("rbt-ray: the study stopped because more trials failed than `max_failures` allows.", file=sys.stderr)
         return 1
     if not len(results.table.ranking(1)):
-        try:
-            results.get_best_result(results.study.metric)
-        except NoResultError as error:
-            print(visible(f"rbt-ray: {error}"), file=sys.stderr)
+        print(visible(f"rbt-ray: {results.failure_note}"), file=sys.stderr)
         return 1
     return 0
 

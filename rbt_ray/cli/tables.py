@@ -51,6 +51,8 @@ def print_results(results: ResultGrid, *, as_json: bool, report: Path | None) ->
     wall = sum(run.wall_s for run in results.runs)
     pace = f" in {wall:.1f} s ({len(results) / wall:,.0f} trials/s)" if wall else ""
     console.print(visible(f"{results.study.name}: {counts}{pace}"), highlight=False)
+    if (note := results.failure_note) and rows:  # without rows, the exit status comes with it
+        console.print(visible(note), highlight=False, soft_wrap=True)
     if len(results.rungs) > 1:
         console.print(_fidelity_summary(results), highlight=False, soft_wrap=True)
     if results.table.outcomes.shares:

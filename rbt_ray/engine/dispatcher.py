@@ -144,6 +144,10 @@ class Dispatcher:
                 queue.n += len(rows)
                 self._n_queued += len(rows)
 
+    def add_first(self, trials: IntArray, points: FloatArray) -> None:
+        """Queues trials at full fidelity that are sent before all others, as one batch."""
+        self._retries.appendleft(_Trials(trials, points, 1.0))
+
     def step(self, timeout: float) -> list[Finished]:
         """Sends batches, waits up to `timeout` seconds for results and returns the trials that finished."""
         self._send()

@@ -9,6 +9,7 @@ import numpy as np
 
 from rbt_ray.engine.dispatcher import Dispatcher
 from rbt_ray.engine.frontier import Frontier, ProposalBatch
+from rbt_ray.engine.identical_failures import IdenticalFailures, is_drawn
 from rbt_ray.engine.progress import Progress
 from rbt_ray.engine.replay import replay
 from rbt_ray.engine.stop_conditions import StopConditions, StopReason
@@ -49,7 +50,13 @@ def run(
     """
     frontier = Frontier(study, searcher)
 
-    def record(finished: list[Finished]) -> None:
+    failures = IdenticalFailures(study) if stop_conditions.on_identical_failures else None
+
+    def record(returned: list[Finished]) -> None:
+        finished = [event for event in returned if not is_drawn(event)]
+        if failures is not None:
+            for event in returned:
+                failures.add(event)
         for event in finished:
             journal.append(event)
             frontier.finish(event)
@@ -62,19 +69,28 @@ def run(
 
     for batch in replay(journal, frontier, progress):
         dispatch(batch)
+    if progress.n_failed < progress.n_done:  # an earlier run had results
+        failures = None
     progress.start()
     while True:
         for batch in frontier.advance():
             journal.append(batch.to_event())
             dispatch(batch)
         if frontier.done:
+            if not dispatcher.idle:  # configs that `failures` has drawn
+                dispatcher.drain(_GRACE_SECONDS)
             progress.stop_note = frontier.stop_note
             return "done"
         if frontier.n_open == 0 and not frontier.exhausted:
             raise SearchStalledError(
                 f"the searcher {type(searcher).__name__} proposes nothing although no trial is open and it is not `done`."
             )
-        if (reason := stop_conditions.reason(progress)) is not None:
+        reason = stop_conditions.reason(progress)
+        if failures is not None:
+            failures.draw(dispatcher)
+            if reason is None and failures.note:
+                reason, progress.stop_note = "identical_failures", failures.note
+        if reason is not None:
             finished = dispatcher.drain(0.0 if stop_conditions.discards_results else _GRACE_SECONDS)
         else:
             finished = dispatcher.step(_TICK_SECONDS)

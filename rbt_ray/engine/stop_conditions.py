@@ -16,7 +16,7 @@ from typing import Literal, TypeAlias
 
 from rbt_ray.engine.progress import Progress
 
-StopReason: TypeAlias = Literal["interrupted", "max_failures", "time_budget"]
+StopReason: TypeAlias = Literal["interrupted", "max_failures", "identical_failures", "time_budget"]
 """Why a run stops before its search is complete."""
 
 _POLL_SECONDS = 0.05
@@ -60,11 +60,13 @@ class StopConditions:
         time_budget_s: seconds that this run may take; None: no limit.
         max_failures: the number of trials that may fail; None: no limit.
         interrupt: set by Ctrl-C, for example.
+        on_identical_failures: whether to stop if every trial fails with the same error at the same line.
     """
 
     time_budget_s: float | None
     max_failures: int | None
     interrupt: Interrupt
+    on_identical_failures: bool = False
 
     @property
     def discards_results(self) -> bool:

@@ -182,7 +182,9 @@ class Validated:
         _set(self, rows=rows, curves=curves)
 
 
-EndReason: TypeAlias = Literal["done", "interrupted", "max_failures", "time_budget", "prices changed"]
+EndReason: TypeAlias = Literal[
+    "done", "interrupted", "max_failures", "identical_failures", "time_budget", "prices changed"
+]
 """Why a run of a study ended: the search is complete, or what stopped it early."""
 
 

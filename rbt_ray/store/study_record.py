@@ -14,6 +14,7 @@ from rbt_ray.block_sums import N_SUMS, Benchmark, BlockSums, block_lengths
 from rbt_ray.errors import NoResultError
 from rbt_ray.store import trust
 from rbt_ray.store.continuation import in_current_space, since_extension, study_of
+from rbt_ray.store.failures import by_cause, sentence
 from rbt_ray.store.feasibility import Feasibility, feasibility_of
 from rbt_ray.store.journal import Ended, Evaluated, Finished, Journal, Reviewed, Validated
 from rbt_ray.store.table import TrialTable, table_of
@@ -153,6 +154,16 @@ class StudyRecord:
             )
         first = next(iter(self.table.outcomes.errors.values()), "there are none")
         return NoResultError(f"no trial completed: {self.num_errors} of {len(self)} failed. The first: {first}")
+
+    @property
+    def failure_note(self) -> str:
+        """How many trials failed, for what reasons, and whether none can be the best; "" if neither is so."""
+        if self.runs and self.runs[-1].reason == "identical_failures":
+            return self.runs[-1].notes[-1]
+        note = sentence(by_cause(self.table.outcomes.errors.values()), len(self))
+        if len(self.best_row):
+            return note
+        return f"{note} No trial completed." if self.num_errors == len(self) else str(self.no_result())
 
     def stopped_notes(self) -> list[str]:
         """Returns a sentence about the trials that stopped by themselves; an empty list if there are none."""

@@ -194,6 +194,8 @@ class RunConfig:
         trial_timeout_s: seconds a trial may take; a trial that takes longer is TIMED_OUT. None: no limit. Saved.
         max_retries: how often a trial is run again after its worker died. Saved.
         max_failures: the number of trials that may fail before the study stops; None: no limit. Saved.
+        stop_on_identical_failures: whether the study stops if its first trials, 20 or 1 % of them, all fail with the same
+            error at the same line, and 20 more configs drawn from the whole space do too. Saved.
         recycle_after: the number of trials after which a worker is replaced; None: never. Saved.
         worker_memory_limit: bytes above which a worker is replaced. None: 80 % of the memory divided by the number of
             workers; on a Ray cluster that was joined, the limit of Ray's memory monitor. Saved.
@@ -233,6 +235,7 @@ class RunConfig:
     trial_timeout_s: float | None = _saved(None)
     max_retries: int = _saved(1)
     max_failures: int | None = _saved(None)
+    stop_on_identical_failures: bool = _saved(True)
     recycle_after: int | None = _saved(None)
     worker_memory_limit: int | None = _saved(None)
     callbacks: Sequence[Any] = field(default=())
@@ -281,6 +284,8 @@ class RunConfig:
         _check(_is_number(every) and every > 0, "mirror_interval_s", "a number above 0", every)
         _count("max_retries", self.max_retries, least=0)
         _count("max_failures", self.max_failures, least=0)
+        stops = self.stop_on_identical_failures
+        _check(isinstance(stops, bool), "stop_on_identical_failures", "True or False", stops)
         _count("recycle_after", self.recycle_after, least=1)
         _count("worker_memory_limit", self.worker_memory_limit, least=2**20)
         _count("verbose", self.verbose, least=0)

@@ -98,6 +98,7 @@ class NestedStudies:
             callbacks=(),
             verbose=verbose,
             max_failures=None,
+            stop_on_identical_failures=False,
             trial_timeout_s=None if timeout_s is None else timeout_s * runs_per_trial,
         )
         plan = StudyPlan(

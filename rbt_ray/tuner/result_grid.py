@@ -82,6 +82,11 @@ class ResultGrid(Reruns, Sequence[Result]):
         return self._record.stopped_notes()
 
     @property
+    def failure_note(self) -> str:
+        """How many trials failed, for what reasons, and whether none can be the best; "" if neither is so."""
+        return self._record.failure_note
+
+    @property
     def constraint_notes(self) -> list[str]:
         """What the constraints exclude, and which bind, a sentence each; an empty list for a study without constraints."""
         return self._record.constraint_notes()

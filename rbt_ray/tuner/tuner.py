@@ -19,6 +19,7 @@ from rbt_ray.engine.monitor import Monitor
 from rbt_ray.engine.progress import Progress
 from rbt_ray.engine.stop_conditions import Interrupt, StopConditions, interrupt_on_signals
 from rbt_ray.errors import (
+    FailedTrialsWarning,
     PricesChangedError,
     SettingError,
     StudyInterrupted,
@@ -186,6 +187,9 @@ class Tuner:
             BundleError: the prices are not those that the bundle was made with.
             WorkerStartError: no worker could be started.
             JournalError: the journal, or its mirror at the end, cannot be written.
+
+        Warns:
+            FailedTrialsWarning: trials failed, or none can be the best.
         """
         if self._is_done():
             self._location.sync()
@@ -211,6 +215,8 @@ class Tuner:
         results = self._results()
         if reason == "interrupted":
             raise self._interrupted(f"stopped with {len(results):,} trials recorded")
+        if reason != "max_failures" and (note := results.failure_note):
+            warnings.warn(note, FailedTrialsWarning, stacklevel=3)  # one level is `explain_os_errors`
         return results
 
     def _interrupted(self, what: str) -> StudyInterrupted:
@@ -312,7 +318,9 @@ class Tuner:
                     None, (study.why, idle_note(study, getattr(searcher, "n_first", 0), pool.n_workers))
                 ):
                     print(line, file=sys.stderr)
-            stop_conditions = StopConditions(self._plan.time_budget_s, run_config.max_failures, interrupt)
+            stop_conditions = StopConditions(
+                self._plan.time_budget_s, run_config.max_failures, interrupt, run_config.stop_on_identical_failures
+            )
             journal.when_blocked = JournalRetry(interrupt.wait, self._location.display_name)
             ended = partial(Ended, n_workers=pool.n_workers, backend=backend_of(run_config))
             monitor = Monitor(self.path.name, progress, pool, journal)

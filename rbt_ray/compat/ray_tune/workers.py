@@ -52,6 +52,7 @@ def to_engine_run_config(
         trial_timeout_s=run.trial_timeout_s,
         max_retries=max(1, failures.max_failures),
         max_failures=0 if failures.fail_fast else None,
+        stop_on_identical_failures=False,
         verbose=1 if run.verbose is None else int(run.verbose),
         recheck=0,
     )
