@@ -195,7 +195,7 @@ class RunConfig:
         max_retries: how often a trial is run again after its worker died. Saved.
         max_failures: the number of trials that may fail before the study stops; None: no limit. Saved.
         stop_on_identical_failures: whether the study stops if its first trials, 20 or 1 % of them, all fail with the same
-            error at the same line, and 20 more configs drawn from the whole space do too. Saved.
+            error at the same line, and 20 more configs drawn from the whole space do too.
         recycle_after: the number of trials after which a worker is replaced; None: never. Saved.
         worker_memory_limit: bytes above which a worker is replaced. None: 80 % of the memory divided by the number of
             workers; on a Ray cluster that was joined, the limit of Ray's memory monitor. Saved.
@@ -235,7 +235,7 @@ class RunConfig:
     trial_timeout_s: float | None = _saved(None)
     max_retries: int = _saved(1)
     max_failures: int | None = _saved(None)
-    stop_on_identical_failures: bool = _saved(True)
+    stop_on_identical_failures: bool = True
     recycle_after: int | None = _saved(None)
     worker_memory_limit: int | None = _saved(None)
     callbacks: Sequence[Any] = field(default=())

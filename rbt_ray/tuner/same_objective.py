@@ -15,7 +15,8 @@ from rbt_ray.objectives.address import differences, listed
 from rbt_ray.objectives.fingerprint.definitions import Definitions
 from rbt_ray.objectives.fingerprint.fingerprint import Fingerprint
 from rbt_ray.objectives.fingerprint.own_code import Source, closure, spec_of
-from rbt_ray.study.study import Address
+from rbt_ray.study.study import Address, Study
+from rbt_ray.types import ACCOUNTING
 
 _MARGIN_S = 2.0
 """Seconds by which the clocks of a file system and of the process table may differ."""
@@ -23,6 +24,24 @@ _first: dict[str, tuple[Any, Source]] = {}
 """The modules used by studies of this process: the spec each was imported by, and its source at its first study."""
 _ran: dict[Path, dict[str, bytes]] = {}
 """For the folder of each study that this process has run: the module sources of the last run."""
+
+
+def require_same_accounting(study: Study, folder: Path) -> None:
+    """Refuses to mix the results of two versions of the accounting rules of backtests in one table.
+
+    Args:
+        study: the study's definition.
+        folder: the study's folder.
+
+    Raises:
+        StudyMismatchError: the study has prices and was begun by another version.
+    """
+    if study.bundle is not None and study.accounting != ACCOUNTING:
+        raise StudyMismatchError(
+            f"the study in {folder} was begun by version {study.accounting} of the accounting rules of backtests, and "
+            f"the same config scores differently by version {ACCOUNTING}, which is installed. Begin a new study under "
+            f"another name, or continue this one with Tuner.restore(..., accept_changes=True)."
+        )
 
 
 def require_same_objective(then: Address, now: Address, folder: Path) -> None:

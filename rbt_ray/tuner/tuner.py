@@ -23,7 +23,6 @@ from rbt_ray.errors import (
     PricesChangedError,
     SettingError,
     StudyInterrupted,
-    StudyMismatchError,
 )
 from rbt_ray.objectives.address import locate
 from rbt_ray.objectives.fingerprint.own_code import Source, own_sources
@@ -57,9 +56,10 @@ from rbt_ray.tuner.same_objective import (
     describe_changes,
     record_sources,
     refuse_changed_code,
+    require_same_accounting,
     require_same_objective,
 )
-from rbt_ray.types import ACCOUNTING, FloatArray
+from rbt_ray.types import FloatArray
 
 if TYPE_CHECKING:
     from rbt_ray.data.bundle import Bundle
@@ -194,7 +194,8 @@ class Tuner:
         if self._is_done():
             self._location.sync()
             return self._results()
-        self._refuse_another_accounting()
+        if not self._plan.accept_changes:
+            require_same_accounting(self._study, self.path)
         name = self._location.display_name
         if self._plan.search_alg is not None and self._has_run:
             raise SettingError(
@@ -243,15 +244,6 @@ class Tuner:
         if backend_of(self._plan.run_config) == "local" and (self._bundle is not None or "numba" in sys.modules):
             prepare()
         return pool_for(self._plan.run_config)
-
-    def _refuse_another_accounting(self) -> None:
-        study = self._study
-        if study.bundle is not None and study.accounting != ACCOUNTING and not self._plan.accept_changes:
-            raise StudyMismatchError(
-                f"the study in {self.path} was begun by version {study.accounting} of the accounting rules of backtests, and "
-                f"the same config scores differently by version {ACCOUNTING}, which is installed. Begin a new study under "
-                f"another name, or continue this one with Tuner.restore(..., accept_changes=True)."
-            )
 
     def _own_sources(self) -> dict[str, Source]:
         """Returns the user's own modules, for workers, after comparing the objective with the recorded one."""

@@ -19,6 +19,7 @@ OTHER = {
     "trial_timeout_s": 7.5,
     "max_retries": 4,
     "max_failures": 5,
+    "stop_on_identical_failures": False,
     "recycle_after": 6,
     "worker_memory_limit": 2**30,
     "callbacks": [object()],
