@@ -1,11 +1,14 @@
 """What the documentation says, runs."""
 
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from docs.site import reference
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -34,8 +37,28 @@ def test_files_have_the_names_that_the_tables_of_extending_give_them():
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page):
-    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
-        assert target.startswith("http") or (page.parent / target).exists(), target
+    generated = {DOCS / one.path for one in reference.pages()}  # on the site
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
+        path = page.parent / target
+        assert target.startswith("http") or path.exists() or path in generated, target
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "data",
+        *(
+            pytest.param(page, marks=pytest.mark.slow)
+            for page in ("start", "strategy", "searching", "reports", "running_on_ray", "moving/optuna")
+        ),
+    ],
+)
+def test_the_blocks_of_a_page_run_from_top_to_bottom_and_print_what_it_shows(page, tmp_path):
+    done = subprocess.run(
+        [sys.executable, ROOT / "tests" / "run_page.py", DOCS / f"{page}.md"],
+        cwd=tmp_path, env={**os.environ, "RBT_RAY_HOME": str(tmp_path / "home")}, capture_output=True, text=True, timeout=170,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("page", [*PAGES, *ROOT.glob("*.md")], ids=lambda page: str(page.relative_to(ROOT)))
