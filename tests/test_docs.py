@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from docs.images import timing
 from docs.site import reference
 
 ROOT = Path(__file__).parents[1]
@@ -41,6 +42,10 @@ def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
         path = page.parent / target
         assert target.startswith("http") or path.exists() or path in generated, target
+
+
+def test_the_picture_of_timing_is_up_to_date():
+    assert (DOCS / "images" / "timing.svg").read_text() == timing.picture()
 
 
 @pytest.mark.parametrize(
