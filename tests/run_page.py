@@ -1,7 +1,8 @@
 """Runs the code of a page of docs/ from top to bottom, in the working directory: `python tests/run_page.py PAGE.md`.
 
 Blocks of Python share their names. A block that begins with a comment of a file's name, such as `# mine.py`, is written to that
-file. Blocks of `sh` run in bash. A block of `text` after one of them is what it prints.
+file. Blocks of `sh` run in bash. A block of `text` after one of them is what it prints. A comment ``<!-- before ... -->`` has Python
+that runs too, and that readers do not see: it makes what the blocks of a page take as given.
 """
 
 import contextlib
@@ -12,7 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-_BLOCK = re.compile(r"```(\w*)\n(.*?)```", re.DOTALL)
+_BLOCK = re.compile(r"(?:```(\w*)|<!-- before)\n(.*?)(?:```|-->)", re.DOTALL)
 _FILE = re.compile(r"# ([\w-]+\.(?:py|toml))\n")
 
 
@@ -21,10 +22,11 @@ def run(page):
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # for rbt-ray
     names = {"__name__": "__main__"}
     printed = None
-    for kind, code in _BLOCK.findall(page.read_text()):
+    for block in _BLOCK.finditer(page.read_text()):
+        kind, code = block.groups()
         if (file := _FILE.match(code)) is not None:
             Path(file[1]).write_text(code)
-        elif kind == "python":
+        elif kind == "python" or block[0].startswith("<!--"):
             with contextlib.redirect_stdout(io.StringIO()) as out:
                 exec(compile(code, page.name, "exec"), names)
             printed = out.getvalue()

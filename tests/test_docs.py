@@ -14,6 +14,18 @@ from docs.site import reference
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
+RUN_BY_SLOW_TESTS = (
+    "start",
+    "strategy",
+    "searching",
+    "verdict",
+    "validation",
+    "measuring",
+    "reports",
+    "running_on_ray",
+    "moving/optuna",
+    "moving/pandas",
+)
 
 
 @pytest.mark.parametrize(("page", "prints"), [("searcher", "{'x': 30, 'y': -12}\n"), ("adapter", "6 0 True\n")])
@@ -52,10 +64,8 @@ def test_the_picture_of_timing_is_up_to_date():
     "page",
     [
         "data",
-        *(
-            pytest.param(page, marks=pytest.mark.slow)
-            for page in ("start", "strategy", "searching", "reports", "running_on_ray", "moving/optuna")
-        ),
+        "monitoring",
+        *(pytest.param(page, marks=pytest.mark.slow) for page in RUN_BY_SLOW_TESTS),
     ],
 )
 def test_the_blocks_of_a_page_run_from_top_to_bottom_and_print_what_it_shows(page, tmp_path):

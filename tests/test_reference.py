@@ -13,12 +13,16 @@ from docs.site import check, reference, tables
 
 ROOT = Path(__file__).parents[1]
 PUBLIC = json.loads((ROOT / "tests" / "data" / "public_names.json").read_text())
-PAGES = {page.path: page.text for page in reference.pages()}
+
+
+def page_at(path):
+    [text] = [page.text for page in reference.pages() if page.path == path]
+    return text
 
 
 @pytest.mark.parametrize("module", PUBLIC["modules"])
 def test_every_public_name_has_an_entry_and_a_docstring(module):
-    page = PAGES[f"reference/{module}.md"]
+    page = page_at(f"reference/{module}.md")
     loaded = importlib.import_module(module)
     for name in PUBLIC["modules"][module]:
         assert f'<a id="{module}.{name}"></a>' in page, name
@@ -26,7 +30,7 @@ def test_every_public_name_has_an_entry_and_a_docstring(module):
 
 
 def test_every_command_has_its_arguments_and_options():
-    sections = dict(re.findall(r"^## rbt-ray (.*?)\n(.*?)(?=^## |\Z)", PAGES["reference/commands.md"], re.M | re.S))
+    sections = dict(re.findall(r"^## rbt-ray (.*?)\n(.*?)(?=^## |\Z)", page_at("reference/commands.md"), re.M | re.S))
     assert sections.keys() == PUBLIC["commands"].keys()
     for command, parameters in PUBLIC["commands"].items():
         for option in (option for one in parameters for option in one["options"] if option.startswith("-")):
@@ -36,13 +40,13 @@ def test_every_command_has_its_arguments_and_options():
 def test_every_metric_of_a_backtest_has_a_definition_and_a_unit():
     bundle = rbt.load_bundle("sample")
     run = rbt.backtest(bundle, (bundle.close > 0) / 5, missing="zero", benchmark="hold")
-    rows = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", PAGES["reference/metrics.md"], re.M))
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", page_at("reference/metrics.md"), re.M))
     assert rows.keys() == run.metrics().keys()
     assert all(len(row.split(" | ")) == 3 for row in rows.values())
 
 
 def test_every_setting_is_a_key_of_study_files():
-    page = PAGES["reference/study_file.md"]
+    page = page_at("reference/study_file.md")
     for kind, without in ((rbt.TuneConfig, set()), (rbt.RunConfig, {"callbacks"})):
         for name in inspect.signature(kind).parameters.keys() - without:
             assert re.search(rf"^\| `{name}` \| .+ \|$", page, re.M), name

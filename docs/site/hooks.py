@@ -22,6 +22,8 @@ OUTSIDE = {
 }
 """Pages outside of docs/, by the name that they have on the site. The site's first page takes the place of README.md."""
 _SOURCES = {page: source for source, page in OUTSIDE.items() if page != "index.md"}
+_HIDDEN = re.compile(r"<!-- before\n.*?-->\n", re.DOTALL)
+"""Code that only `tests/run_page.py` reads."""
 _LINK = re.compile(r"(\]\()([^)#:\s]+)((?:#[^)\s]*)?\))")
 
 
@@ -45,7 +47,7 @@ def on_files(files, config):
 
 
 def on_page_markdown(markdown, page, config, files):
-    """Makes the links between docs/ and other folders lead to the pages of the site."""
+    """Makes the links between docs/ and other folders lead to the pages of the site, and removes code that only tests read."""
     del config, files
     uri = page.file.src_uri
     source = PurePosixPath(_SOURCES.get(uri, f"docs/{uri}"))
@@ -59,7 +61,7 @@ def on_page_markdown(markdown, page, config, files):
             return link[0]
         return link[1] + relpath(place, PurePosixPath(uri).parent) + link[3]
 
-    return _LINK.sub(replaced, markdown)
+    return _LINK.sub(replaced, _HIDDEN.sub("", markdown))
 
 
 def _paths(nav):
