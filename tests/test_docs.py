@@ -23,6 +23,7 @@ RUN_BY_SLOW_TESTS = (
     "measuring",
     "reports",
     "running_on_ray",
+    "moving/backtesting",
     "moving/optuna",
     "moving/pandas",
 )
