@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: setup demo test test-slow test-cluster test-cluster-slow fuzz lint bench bench-search bench-trust bench-scale clean test-chaos chaos bench-quick decisions
+.PHONY: setup demo test test-slow test-cluster test-cluster-slow fuzz lint bench bench-search bench-trust bench-scale clean test-chaos chaos bench-quick decisions docs docs-serve
 
 demo: setup
 	$(BIN)/rbt-ray demo
@@ -55,6 +55,15 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The documentation as a site, in build/site. A warning, a dead link or a public name without an entry is an error.
+MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs
+docs: $(READY).docs
+	$(MKDOCS) build --quiet --strict --config-file docs/site/mkdocs.yml
+	$(BIN)/python -m docs.site.check build/site
+
+docs-serve: $(READY).docs
+	$(MKDOCS) serve --config-file docs/site/mkdocs.yml --dev-addr 127.0.0.1:8000
 
 # Repeats all measurements (docs/benchmarks.* and docs/decisions) in about two and a half hours; run nothing else at the same time.
 DATA := --data docs/benchmarks.json
@@ -129,6 +138,10 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m compileall -q rbt_ray
 	$(BIN)/python -m rbt_ray.objectives.compile
 	@touch $(READY)
+
+$(READY).docs: $(READY)
+	$(BIN)/uv pip install --quiet --python $(VENV) --compile-bytecode --constraint constraints.txt --group docs
+	@touch $@
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

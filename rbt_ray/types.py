@@ -52,13 +52,17 @@ _NO_REAL_OBJECTS = (np.complexfloating, np.datetime64, np.timedelta64, np.void, 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A config at a fidelity, proposed by a searcher."""
+    """A config at a fidelity, proposed by a searcher.
+
+    Args:
+        config: a value for each parameter.
+        fidelity: the share of the training bars to use, from the first one: above 0 and at most 1 (hpbandster: budget).
+        tag: the searcher's own data, such as (bracket, rung, slot); nothing else reads it.
+    """
 
     config: Config
     fidelity: float = 1.0
-    """The share of the training bars to use, from the first one: above 0 and at most 1 (hpbandster: budget)."""
     tag: tuple[int, ...] = ()
-    """The searcher's own data, such as (bracket, rung, slot); nothing else reads it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +80,21 @@ class Checkpoint:
 class Result:
     """A trial with its outcome.
 
-    `loss` is the value that every searcher minimises: the study's metric, negated for ``mode="max"``. It is None if the trial
-    did not complete. In a study of several metrics it is that of the first, and `losses` has one for each. A searcher also gets None if the trial stopped by itself below the requested fidelity, or is infeasible.
+    Args:
+        trial_id: its number in the study, from 0.
+        config: a value for each parameter.
+        fidelity: the share of the data that it used, above 0 and at most 1.
+        status: "COMPLETED", "FAILED", "CRASHED" or "TIMED_OUT".
+        metrics: what the objective returned, by name; empty if the trial did not complete.
+        error: why the trial did not complete, or None.
+        loss: the value that every searcher minimises: the study's metric, negated for ``mode="max"``. None if the trial did not
+            complete. In a study of several metrics it is that of the first. A searcher also gets None if the trial stopped by
+            itself below the requested fidelity, or is infeasible.
+        duration_s: seconds that the evaluation took on its worker.
+        worker: the name of that worker.
+        tag: that of the proposal.
+        violation: how far the trial breaks the study's constraints on metrics; 0 if it breaks none, and the config is feasible.
+        losses: the loss by each metric; empty in a study of one metric, and where `loss` is None.
     """
 
     trial_id: int
@@ -91,9 +108,7 @@ class Result:
     worker: str
     tag: tuple[int, ...] = ()
     violation: float = 0.0
-    """How far the trial breaks the study's constraints on metrics; 0 if it breaks none, and the config is feasible."""
     losses: tuple[float, ...] = ()
-    """The loss by each metric; empty in a study of one metric, and where `loss` is None."""
 
 
 def is_real(value: object) -> TypeGuard[float]:

@@ -1,5 +1,6 @@
 """What the documentation says, runs."""
 
+import os
 import re
 import subprocess
 import sys
@@ -7,9 +8,25 @@ from pathlib import Path
 
 import pytest
 
+from docs.images import timing
+from docs.site import reference
+
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
+RUN_BY_SLOW_TESTS = (
+    "start",
+    "strategy",
+    "searching",
+    "verdict",
+    "validation",
+    "measuring",
+    "reports",
+    "running_on_ray",
+    "moving/backtesting",
+    "moving/optuna",
+    "moving/pandas",
+)
 
 
 @pytest.mark.parametrize(("page", "prints"), [("searcher", "{'x': 30, 'y': -12}\n"), ("adapter", "6 0 True\n")])
@@ -34,8 +51,30 @@ def test_files_have_the_names_that_the_tables_of_extending_give_them():
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page):
-    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
-        assert target.startswith("http") or (page.parent / target).exists(), target
+    generated = {DOCS / one.path for one in reference.pages()}  # on the site
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
+        path = page.parent / target
+        assert target.startswith("http") or path.exists() or path in generated, target
+
+
+def test_the_picture_of_timing_is_up_to_date():
+    assert (DOCS / "images" / "timing.svg").read_text() == timing.picture()
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "data",
+        "monitoring",
+        *(pytest.param(page, marks=pytest.mark.slow) for page in RUN_BY_SLOW_TESTS),
+    ],
+)
+def test_the_blocks_of_a_page_run_from_top_to_bottom_and_print_what_it_shows(page, tmp_path):
+    done = subprocess.run(
+        [sys.executable, ROOT / "tests" / "run_page.py", DOCS / f"{page}.md"],
+        cwd=tmp_path, env={**os.environ, "RBT_RAY_HOME": str(tmp_path / "home")}, capture_output=True, text=True, timeout=170,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("page", [*PAGES, *ROOT.glob("*.md")], ids=lambda page: str(page.relative_to(ROOT)))

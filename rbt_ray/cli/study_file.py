@@ -31,13 +31,13 @@ PRIMITIVES = (
     "normal",
     "grid_search",
 )
-_KEYS: dict[str, tuple[str, ...]] = {
+KEYS: dict[str, tuple[str, ...]] = {
     "": ("name", "objective", "objective_options", "bundle", "space", "search", "run"),
     "search": tuple(f.name for f in dataclasses.fields(TuneConfig)),
     "run": tuple(f.name for f in dataclasses.fields(RunConfig) if f.name not in ("name", "callbacks")),
 }
 """The keys of each table of a study file; those of the file itself under ""."""
-_VALIDATIONS: dict[str, type[Any]] = {"walk_forward": WalkForward, "cpcv": CPCV}
+VALIDATIONS: dict[str, type[Any]] = {"walk_forward": WalkForward, "cpcv": CPCV}
 _LARGEST = 10_000_000
 _DEEPEST = 50
 _TOO_DEEP = f"nests tables and lists more than {_DEEPEST} levels deep."
@@ -113,9 +113,9 @@ def _with_settings(search: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _validation_class(name: str) -> type[Any]:
-    if name not in _VALIDATIONS:
-        raise StudyFileError(f"there is no validation {name!r}; {nearest(name, _VALIDATIONS)}")
-    return _VALIDATIONS[name]
+    if name not in VALIDATIONS:
+        raise StudyFileError(f"there is no validation {name!r}; {nearest(name, VALIDATIONS)}")
+    return VALIDATIONS[name]
 
 
 def load_objective(address: str, options: Mapping[str, Any], folder: Path) -> Any:
@@ -233,14 +233,14 @@ def _domain(value: Any, where: str) -> Any:
 
 def _check_keys(path: Path, where: str, table: Mapping[str, Any]) -> None:
     for key in table:
-        if key in _KEYS[where]:
+        if key in KEYS[where]:
             continue
         inside = f" in [{where}]" if where else ""
-        for other, known in _KEYS.items():
+        for other, known in KEYS.items():
             if key in known:
                 there = f"in [{other}]" if other else "at the top of the file, before the first table"
                 raise StudyFileError(f"{path}: unknown key `{key}`{inside}; it belongs {there}.")
-        raise StudyFileError(f"{path}: unknown key `{key}`{inside}; {nearest(key, _KEYS[where])}")
+        raise StudyFileError(f"{path}: unknown key `{key}`{inside}; {nearest(key, KEYS[where])}")
 
 
 def _check_type(path: Path, part: str, value: Any, kind: type) -> None:

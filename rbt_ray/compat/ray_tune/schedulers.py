@@ -131,7 +131,8 @@ class MedianStoppingRule(_Timed):
 
     Args:
         time_attr: must be "training_iteration".
-        metric, mode: as in `AsyncHyperBandScheduler`.
+        metric: as in `AsyncHyperBandScheduler`.
+        mode: as in `AsyncHyperBandScheduler`.
         grace_period: reports before a trial may be ended.
         min_samples_required: how many trials a median needs.
         min_time_slice: 0.

@@ -142,7 +142,10 @@ class RunConfig:
         callbacks: objects such as `Callback`.
         progress_reporter: ignored: rbt_ray shows its own progress.
         log_to_file: not supported: the output of trainables goes to stderr.
-        backend, address, num_workers, trial_timeout_s: as in `rbt.RunConfig`.
+        backend: as in `rbt.RunConfig`, and so are the following.
+        address: see `backend`.
+        num_workers: see `backend`.
+        trial_timeout_s: see `backend`.
     """
 
     name: str | None = None

@@ -95,7 +95,7 @@ ACCEPTED = {
 """The default flags: the optimizations that docs/decisions accepts for every search. BOHB is accepted from 10,000 configs
 on, and Ray on two hosts or more."""
 
-_VARIABLES = {
+VARIABLES = {
     "enable_persistent_worker_pool": "RUSTYBT_ENABLE_PERSISTENT_POOL",
     "enable_shared_bundle_context": "RUSTYBT_ENABLE_SHARED_BUNDLE",
     "enable_bohb_optimizer": "RUSTYBT_ENABLE_BOHB",
@@ -252,7 +252,7 @@ _KINDS: dict[str, type] = {
 def _from_environment() -> dict[str, Any]:
     read: dict[type, Callable[[str], Any]] = {bool: _flag, int: int, str: str}
     found = {}
-    for name, variable in _VARIABLES.items():
+    for name, variable in VARIABLES.items():
         text = os.environ.get(variable, "").strip()
         if text:
             try:
