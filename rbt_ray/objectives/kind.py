@@ -144,7 +144,7 @@ def _built_in(name: Any) -> str:
 def _makes_objectives(objective: Any) -> bool:
     """Returns whether this is such a function as `rbt.objectives.sma_cross`, without its parentheses."""
     public = inspect.isfunction(objective) and objective.__qualname__ == objective.__name__
-    return public and objective.__module__.startswith(("rbt_ray.objectives.", "rbt_ray.adapters."))
+    return public and (objective.__module__ or "").startswith(("rbt_ray.objectives.", "rbt_ray.adapters."))
 
 
 def _is_batched(objective: Any) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
+import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 
 from rbt_ray.columns import Outcomes
 from rbt_ray.engine.frontier import Frontier
-from rbt_ray.errors import NoResultError
+from rbt_ray.errors import FailedTrialsWarning, NoResultError
 from rbt_ray.metric_columns import Column
 from rbt_ray.search.registry import make_searcher, recorded_kind
 from rbt_ray.store.journal import Finished, Journal
@@ -91,9 +92,10 @@ def estimate(objective: Any, param_space: Any, bundle: Any, tune: TuneConfig, ru
                 run, name=f"estimate-{n}", storage_path=folder, exist="refuse", recheck=0, callbacks=(), verbose=0
             )
             tuned = replace(few, num_samples=n)
-            results = Tuner(
-                objective, param_space=param_space, bundle=bundle, tune_config=tuned, run_config=settings
-            ).fit()
+            tuner = Tuner(objective, param_space=param_space, bundle=bundle, tune_config=tuned, run_config=settings)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", FailedTrialsWarning)  # the study itself will say so
+                results = tuner.fit()
             last = results.runs[-1]
             if not results.num_terminated:
                 raise NoResultError(

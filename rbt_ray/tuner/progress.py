@@ -12,6 +12,7 @@ import numpy as np
 
 from rbt_ray.columns import Proposals, Results
 from rbt_ray.engine.progress import Progress
+from rbt_ray.search.registry import recorded_kind
 from rbt_ray.store.journal import Finished
 from rbt_ray.study.study import Study
 
@@ -82,6 +83,14 @@ def _bar(progress: Progress) -> Iterator[None]:
     finally:
         with suppress(OSError):
             live.stop()
+
+
+def n_trials_of(study: Study) -> int | None:
+    """Returns the number of trials a study will have; None if it is not known."""
+    if (study.scheduler is not None and study.lowest_fidelity < 1) or study.max_reports is not None:
+        return None
+    known = [n for n in (study.space.size, study.num_samples) if n is not None]
+    return min(known) if known and recorded_kind(study).limits_itself else study.num_samples
 
 
 def line(progress: Progress) -> str:

@@ -31,7 +31,7 @@ from rbt_ray.os_errors import explain_os_errors
 from rbt_ray.pool.job import Task
 from rbt_ray.pool.local.start_method import prepare
 from rbt_ray.pool.pool import Job, WorkerPool
-from rbt_ray.search.registry import make_searcher, recorded_kind
+from rbt_ray.search.registry import make_searcher
 from rbt_ray.store.journal import Ended, EndReason, Journal
 from rbt_ray.store.location import OWN_BUNDLE
 from rbt_ray.study.limits import Limits
@@ -47,7 +47,7 @@ from rbt_ray.tuner.nested import NestedStudies, copies_of
 from rbt_ray.tuner.on_workers import OnWorkers
 from rbt_ray.tuner.plan import StudyPlan, plan_new, plan_restored
 from rbt_ray.tuner.pools import backend_of, pool_for, shutdown
-from rbt_ray.tuner.progress import Callbacks, show_progress
+from rbt_ray.tuner.progress import Callbacks, n_trials_of, show_progress
 from rbt_ray.tuner.result_grid import ResultGrid
 from rbt_ray.tuner.results_home import announced
 from rbt_ray.tuner.robustness import StudyWorkers
@@ -101,6 +101,7 @@ class Tuner:
             )  # one level is `explain_os_errors`
             _plan = first_choice(plan)
         self._has_run = False
+        self._may_warn = False
         self._new_search = copies_of(_plan.search_alg)
         self._use(_plan)
 
@@ -216,7 +217,7 @@ class Tuner:
         results = self._results()
         if reason == "interrupted":
             raise self._interrupted(f"stopped with {len(results):,} trials recorded")
-        if reason != "max_failures" and (note := results.failure_note):
+        if self._may_warn and reason != "max_failures" and (note := results.failure_note):
             warnings.warn(note, FailedTrialsWarning, stacklevel=3)  # one level is `explain_os_errors`
         return results
 
@@ -304,7 +305,7 @@ class Tuner:
                 record_extension(journal, event, study)
             dispatcher = self._dispatcher(pool, job, "score")
             searcher = make_searcher(study, self._plan.search_alg)
-            progress = Progress(study, total=self._total())
+            progress = Progress(study, total=n_trials_of(study))
             if run_config.verbose:
                 for line in filter(
                     None, (study.why, idle_note(study, getattr(searcher, "n_first", 0), pool.n_workers))
@@ -330,6 +331,9 @@ class Tuner:
                     journal.append(ended("prices changed", progress.wall_s, notes=[str(changed)]))
                     raise changed from None
                 journal.append(ended(reason, wall_s, notes=list(progress.notes)))
+        self._may_warn = (
+            progress.n_failed > 0 or progress.best is None
+        )  # otherwise the results are not read before they are used
         callbacks.on_study_end(ResultGrid(self.path, study))
         return reason
 
@@ -390,11 +394,3 @@ class Tuner:
         n = len(self._study.phases)
         folder = self.path / f"extension-{n}" if n else self.path
         return NestedStudies(folder, self._bundle, self._plan.run_config, run, self._new_search)
-
-    def _total(self) -> int | None:
-        """Returns the number of trials the study will have; None if it is not known."""
-        study = self._study
-        if (study.scheduler is not None and study.lowest_fidelity < 1) or study.max_reports is not None:
-            return None
-        known = [n for n in (study.space.size, study.num_samples) if n is not None]
-        return min(known) if known and recorded_kind(study).limits_itself else study.num_samples
