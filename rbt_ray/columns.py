@@ -93,6 +93,11 @@ class Outcomes:
     shares: Mapping[int, float] = field(default_factory=dict)
     block_sums: BlockRows | None = None
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickles the fields only, as `Column` does."""
+        parts = self.status, self.metrics, self.errors, self.duration_s, self.checkpoints, self.shares, self.block_sums
+        return type(self), parts
+
     def reached(self, asked: FloatArray) -> FloatArray:
         """Returns ``(n,)`` the fidelities that the trials reached.
 

@@ -124,6 +124,7 @@ class Dispatcher:
         self._retries: deque[_Trials] = deque()
         self._in_flight: dict[int, _InFlightBatch] = {}
         self._timed_out: set[int] = set()
+        self.more_to_come = False
         self._deadlines: list[tuple[float, int]] = []  # a heap of (earliest deadline, batch number)
         self._seconds: dict[float, float] = {}
         self._size: dict[float, int] = {}
@@ -219,7 +220,10 @@ class Dispatcher:
         if seconds is None:
             return 1
         aim = min(self._pool.batch_seconds / seconds, _GROWTH * self._size[fidelity], self._max_batch)
-        share = max(waiting / (2 * self._pool.n_workers), _MIN_SECONDS / seconds)
+        if self.more_to_come:  # each free place gets as many
+            share = waiting / (self._pool.capacity - len(self._in_flight))
+        else:
+            share = max(waiting / (2 * self._pool.n_workers), _MIN_SECONDS / seconds)
         return max(1, math.ceil(min(aim, share)))
 
     def _on_returned(self, returned: Returned) -> list[Finished]:

@@ -50,8 +50,9 @@ def run(
     frontier = Frontier(study, searcher)
 
     def record(finished: list[Finished]) -> None:
+        if finished:
+            journal.append(*finished)
         for event in finished:
-            journal.append(event)
             frontier.finish(event)
             progress.finished(event)
         for event in finished:  # after all are recorded, because a callback may raise
@@ -67,6 +68,7 @@ def run(
         for batch in frontier.advance():
             journal.append(batch.to_event())
             dispatch(batch)
+        dispatcher.more_to_come = not frontier.exhausted
         if frontier.done:
             progress.stop_note = frontier.stop_note
             return "done"
