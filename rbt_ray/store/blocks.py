@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import TypeVar
+from typing import IO, TypeVar
 
 import numpy as np
 
@@ -64,7 +64,7 @@ def hash_in_blocks(study: Study, tables: Iterable[TrialTable]) -> str:
     """Returns `TrialTable.hash` of the whole. Columns wait in temporary files, as the hash takes one after the other."""
     with ExitStack() as stack:
         heads: list[bytes] = []
-        files = []
+        files: list[IO[bytes]] = []
         n = 0
         for table in tables:
             if any(column.kind == "json" for column in table.outcomes.metrics.values()):
@@ -102,7 +102,7 @@ def _tables(events: Iterable[Event], study: Study) -> Iterator[TrialTable]:
     found: list[tuple[str, str]] | None = None
     for batches in _blocks(_in_order(events)):
         table = table_of(batches, study)
-        kinds = [(name, column.kind) for name, column in table.outcomes.metrics.items()]
+        kinds: list[tuple[str, str]] = [(name, column.kind) for name, column in table.outcomes.metrics.items()]
         if found not in (None, kinds):
             raise NotInBlocksError
         found = kinds
