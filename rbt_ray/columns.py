@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, overload
+from typing import Any, Protocol, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,6 +92,11 @@ class Outcomes:
     checkpoints: Mapping[int, Checkpoint] = field(default_factory=dict)
     shares: Mapping[int, float] = field(default_factory=dict)
     block_sums: BlockRows | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickles the fields only, as `Column` does."""
+        parts = self.status, self.metrics, self.errors, self.duration_s, self.checkpoints, self.shares, self.block_sums
+        return type(self), parts
 
     def reached(self, asked: FloatArray) -> FloatArray:
         """Returns ``(n,)`` the fidelities that the trials reached.

@@ -35,6 +35,10 @@ class Column:
     values: NDArray[Any]
     present: BoolArray
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickles the fields only: the state of a dataclass with slots takes longer to restore than a small array."""
+        return Column, (self.kind, self.values, self.present)
+
     @classmethod
     def of(cls, values: Sequence[Any], present: BoolArray) -> Column:
         """Returns the narrowest column for plain Python values; ignores those not present."""
@@ -78,6 +82,8 @@ class Column:
             found = values.tolist() if whole else Column("json", values, present).to_list()
             plain = recordable.json_values(found)
             values = values if whole and plain is found else np.fromiter(plain, object, n)
+        if values is self.values and present is self.present:
+            return self
         return Column(self.kind, values, present)
 
     def take(self, rows: IntArray | slice) -> Column:

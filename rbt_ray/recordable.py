@@ -76,8 +76,11 @@ def array(found: Any, dtype: DTypeLike, shape: tuple[int, ...], name: str) -> ND
         ValueError: it is not an array of this type and shape.
     """
     require(type(found) is np.ndarray and found.shape == shape, name, found)
-    require(found.dtype.newbyteorder("=") == dtype, name, found)
-    return np.asarray(found, dtype)
+    if found.dtype != dtype:
+        require(found.dtype.newbyteorder("=") == dtype, name, found)
+        found = np.asarray(found, dtype)
+    exact: NDArray[Any] = found
+    return exact
 
 
 def text(found: Any) -> str:

@@ -55,6 +55,8 @@ class Checkpoints:
 
 _MIN_SECONDS = 0.003
 """The shortest batch to aim for at the end of a study; a shorter one would cost more to send than to run."""
+_BATCHES_PER_S = 1000
+"""More batches than this per second take most of the driver's time."""
 _GROWTH = 8
 _MAX_TRIALS = 2**15
 
@@ -98,6 +100,9 @@ class Dispatcher:
         max_batch: the largest number of trials in a batch; None: 32,768.
         purpose: of the batches: "score" or "sums"; see `Batch`.
         clock: a monotonic clock in seconds; the pool's `taken_at` uses the same one.
+
+    Attributes:
+        more_to_come: whether trials will be added when others finish, as the caller says.
     """
 
     def __init__(
@@ -124,6 +129,7 @@ class Dispatcher:
         self._retries: deque[_Trials] = deque()
         self._in_flight: dict[int, _InFlightBatch] = {}
         self._timed_out: set[int] = set()
+        self.more_to_come = False
         self._deadlines: list[tuple[float, int]] = []  # a heap of (earliest deadline, batch number)
         self._seconds: dict[float, float] = {}
         self._size: dict[float, int] = {}
@@ -218,13 +224,19 @@ class Dispatcher:
         return whole
 
     def _batch_size(self, fidelity: float, waiting: int) -> int:
-        """Returns the size of a batch that takes about `pool.batch_seconds`, or an even share of the queued trials if less."""
+        """Returns the size of a batch that takes about `pool.batch_seconds`, or an even share of the queued trials if less.
+
+        While the search still proposes, a share is at least so large that the driver can keep up.
+        """
         seconds = self._seconds.get(fidelity)
         if seconds is None:
             return 1
         aim = min(self._pool.batch_seconds / seconds, _GROWTH * self._size[fidelity], self._max_batch)
-        share = max(waiting / (2 * self._pool.n_workers), _MIN_SECONDS / seconds)
-        return max(1, math.ceil(min(aim, share)))
+        n_workers, free = self._pool.n_workers, self._pool.capacity - len(self._in_flight)
+        least = _MIN_SECONDS / seconds
+        if self.more_to_come:  # few are queued then, although many are open; all free places get as many
+            least = max(least, min(waiting / free, n_workers / (_BATCHES_PER_S * seconds)))
+        return max(1, math.ceil(min(aim, max(waiting / (2 * n_workers), least))))
 
     def _on_returned(self, returned: Returned) -> list[Finished]:
         sent_batch = self._in_flight.pop(returned.number)

@@ -9,6 +9,7 @@ import hashlib
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeGuard
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from rbt_ray.columns import Outcomes, Proposals, Results
 from rbt_ray.errors import SettingError
 from rbt_ray.search.digest_set import DigestSet
 from rbt_ray.search.registry import recorded_kind
+from rbt_ray.search.scheduled_search import ScheduledSearch, Tag, Told, told_of
 from rbt_ray.search.searcher import Searcher
 from rbt_ray.store.journal import Asked, Finished
 from rbt_ray.study.limits import StopRule, open_before_stop
@@ -129,6 +131,9 @@ class Frontier:
         self._n_open = 0
         self._oldest = 0
         self._proposals: dict[int, Proposals] = {}
+        self._in_blocks = searcher if self._takes_blocks(searcher) else None
+        self._tags: dict[int, Tag] = {}
+        self._told: dict[int, Told] = {}
         self._arrived: dict[int, tuple[Finished, FloatArray, FloatArray | None, int]] = {}
         self._arrival: deque[int] = deque()
 
@@ -168,10 +173,16 @@ class Frontier:
             self._n_open -= len(finished.trials)
             self._check_in_order(finished, loss)
             return
-        for row, trial in enumerate(finished.trials.tolist()):
+        trials = finished.trials.tolist()
+        if not self._study.deterministic:
+            self._arrival.extend(trials)
+        if self._in_blocks is not None:
+            outcomes = finished.outcomes
+            losses = self._study.losses_of(outcomes.metrics, len(trials)) if self._study.further_goals else None
+            self._told.update(zip(trials, told_of(loss, losses, outcomes.status, violation), strict=True))
+            return
+        for row, trial in enumerate(trials):
             self._arrived[trial] = finished, loss, violation, row
-            if not self._study.deterministic:
-                self._arrival.append(trial)
 
     def advance(self) -> list[ProposalBatch]:
         """Reports results and requests proposals as the rule allows; the caller records the new proposals, then runs them."""
@@ -179,6 +190,8 @@ class Frontier:
             if self._rule is None:
                 return self._ask(self._most_open() - self._n_open)
             return self._ask((self._ask_until if self.stop_note else self._most_asked()) - self._asked)
+        if self._in_blocks is not None:
+            return self._advance_in_blocks(self._in_blocks)
         asked: list[ProposalBatch] = []
         while True:
             most = self._most_open()
@@ -190,6 +203,40 @@ class Frontier:
                 self._start_phase()
             else:
                 return [ProposalBatch.concat(asked)] if asked else []
+
+    def _takes_blocks(self, searcher: Searcher) -> TypeGuard[ScheduledSearch]:
+        """Whether the searcher can get many results in one call, as nothing but `max_pending` decides between two of them."""
+        has_cost = any(limits.max_cost is not None for limits in (*self._study.phases, self._study.limits))
+        free = not (has_cost or self._counts_samples or self._rule is not None)
+        return self._learns and free and isinstance(searcher, ScheduledSearch)
+
+    def _advance_in_blocks(self, searcher: ScheduledSearch) -> list[ProposalBatch]:
+        """Follows the same rule, in one call of the searcher for all results that it may get."""
+        asked: list[ProposalBatch] = []
+        results: list[tuple[Tag, Told]] = []
+        while True:
+            proposals = searcher.respond(results, self._most_open() - self._n_open)
+            if len(proposals):
+                assert proposals.tags is not None
+                asked.append(ProposalBatch(self._asked, proposals.points, proposals.fidelity))
+                self._tags.update(enumerate(proposals.tags, self._asked))
+                self._asked += len(proposals)
+                self._n_open += len(proposals)
+            results = self._take_told()
+            if not results:
+                if not (self._later and self.done):
+                    return [ProposalBatch.concat(asked)] if asked else []
+                self._start_phase()
+
+    def _take_told(self) -> list[tuple[Tag, Told]]:
+        """Returns the results that the searcher gets next: all, or one if each result changes how many trials may be open."""
+        most = self._n_open if self._study.max_pending is not None else 1
+        found: list[tuple[Tag, Told]] = []
+        while len(found) < most and (trial := self._next_to_tell()) is not None:
+            found.append((self._tags.pop(trial), self._told.pop(trial)))
+            self._oldest += 1
+            self._n_open -= 1
+        return found
 
     def _check_in_order(self, finished: Finished, loss: FloatArray) -> None:
         """Gives losses of a search that does not learn to the rule, in trial order."""
@@ -285,7 +332,8 @@ class Frontier:
     def _next_to_tell(self) -> int | None:
         if not self._study.deterministic:
             return self._arrival.popleft() if self._arrival else None
-        return self._oldest if self._oldest in self._arrived else None
+        arrived = self._arrived if self._in_blocks is None else self._told
+        return self._oldest if self._oldest in arrived else None
 
     def _tell(self, trial: int) -> None:
         finished, loss, violation, row = self._arrived.pop(trial)

@@ -57,8 +57,9 @@ def run(
         if failures is not None:
             for event in returned:
                 failures.add(event)
+        if finished:
+            journal.append(*finished)
         for event in finished:
-            journal.append(event)
             frontier.finish(event)
             progress.finished(event)
         for event in finished:  # after all are recorded, because a callback may raise
@@ -76,6 +77,7 @@ def run(
         for batch in frontier.advance():
             journal.append(batch.to_event())
             dispatch(batch)
+        dispatcher.more_to_come = not frontier.exhausted
         if frontier.done:
             if not dispatcher.idle:  # configs that `failures` has drawn
                 dispatcher.drain(_GRACE_SECONDS)

@@ -74,8 +74,9 @@ class Progress:
         if violation is not None:
             self.n_infeasible += int((violation > 0).sum())
             loss[violation > 0] = np.nan
-        if event.fidelity == 1.0 and not np.isnan(loss).all():
-            value = float(np.nanmin(loss)) * (-1.0 if self.study.mode == "max" else 1.0)
+        there = loss[~np.isnan(loss)]
+        if event.fidelity == 1.0 and len(there):
+            value = float(there.min()) * (-1.0 if self.study.mode == "max" else 1.0)
             better = max if self.study.mode == "max" else min
             self.best = value if self.best is None else better(self.best, value)
             if self.study.further_goals:

@@ -142,6 +142,11 @@ class Returned:
     wall_s: float = 0.0
     unfit: bool = False
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickles the fields only, as `Column` does."""
+        parts = self.number, self.worker, self.answer, self.lost, self.cpu_s, self.started, self.wall_s, self.unfit
+        return Returned, parts
+
     @property
     def outcomes(self) -> Outcomes:
         """The answer to a batch with the purpose "score" or "sums"; `Batch.accept` has checked it."""

@@ -50,7 +50,7 @@ class _Brackets:
         self._n_rungs, self._n_kinds, self._eta = n_rungs, n_kinds, eta
         self._open: dict[int, _Bracket] = {}
         self._ready: list[int] = []  # a heap with the numbers of all brackets that have a next step, and some others
-        self._bracket_of: dict[int, _Bracket] = {}
+        self._bracket_of: dict[int, _Bracket] = {}  # of the slots under way
         self._n_started = 0
         self._closed = False
 
@@ -62,6 +62,8 @@ class _Brackets:
         while self._ready:
             ready = self._open.get(self._ready[0])
             if ready is not None and (step := ready.next()) is not None:
+                if step.slot is not None:
+                    self._bracket_of[step.slot] = ready
                 return step
             heappop(self._ready)
         if self._closed:
@@ -83,7 +85,7 @@ class _Brackets:
             self._update(bracket)
 
     def finish(self, slot: int, rung: int, loss: Rank, *, fatal: bool) -> None:
-        bracket = self._bracket_of[slot]
+        bracket = self._bracket_of.pop(slot)
         bracket.finish(slot, rung, loss, fatal=fatal)
         self._update(bracket)
 

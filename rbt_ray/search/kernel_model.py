@@ -9,7 +9,8 @@ import numpy as np
 from rbt_ray.search.encoding import Encoding, Ranking
 from rbt_ray.types import FloatArray, IntArray
 
-_BLOCK = 1024  # data points to sum over at a time, so that their kernels at 64 points fit in the cache
+_BLOCK = 1024  # data points to sum over at a time, so that their kernels fit in the cache
+_POINTS = 64  # points at a time: the system maps a large array anew each time, which takes longer than to fill it
 _FIRST, _LEADING = 128, 8  # data for a first bound; points to evaluate in full for a least ratio to beat
 _GOOD_PERCENT = 15
 _CANDIDATES = 64
@@ -105,12 +106,14 @@ class Density:
         stop = len(self) if stop is None else min(stop, len(self))
         for first in range(start, stop, _BLOCK):
             block = slice(first, min(first + _BLOCK, stop))
-            # einsum sums in a fixed order; a matrix product's order may depend on the library and its threads
-            kernels = np.einsum("dp,dn->pn", rows, self._rows[:, block])
-            np.exp(kernels, out=kernels)
-            for at, table in options:
-                kernels *= table[at, block]
-            total += kernels.sum(axis=1)
+            for low in range(0, len(points), _POINTS):
+                part = slice(low, low + _POINTS)
+                # einsum sums in a fixed order; a matrix product's order may depend on the library and its threads
+                kernels = np.einsum("dp,dn->pn", rows[:, part], self._rows[:, block])
+                np.exp(kernels, out=kernels)
+                for at, table in options:
+                    kernels *= table[at[part], block]
+                total[part] += kernels.sum(axis=1)
         total *= self._factor
         return total
 

@@ -6,8 +6,10 @@ import math
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rbt_ray.columns import Proposals, Results
 from rbt_ray.search.calibration import Calibration
@@ -18,6 +20,11 @@ from rbt_ray.study.space import Space
 from rbt_ray.types import STATUSES, Config, FloatArray, Result
 
 _FATAL = ("CRASHED", "TIMED_OUT")
+
+Tag: TypeAlias = tuple[int, ...]
+"""The bracket, rung and slot of a proposal."""
+Told: TypeAlias = tuple[Rank, str, float]
+"""What a search learns of a trial: its loss or losses, its status, and how far it breaks the constraints."""
 
 
 class ScheduledSearch:
@@ -92,28 +99,55 @@ class ScheduledSearch:
 
     def ask(self, n: int) -> Proposals:
         """See `Searcher`."""
-        points: list[FloatArray] = []
-        tags: list[tuple[int, int, int]] = []
-        while len(points) < n and (found := self._next()) is not None:
-            active, step = found
-            slot = self._new_slot(active, step) if step.slot is None else step.slot
-            if slot is None:
-                continue  # the races were closed
-            points.append(self._points[slot])
-            tags.append((step.bracket, step.rung + active.rungs_skipped, slot))
-        rows = np.array(points).reshape(len(points), self._space.n_params)
-        return Proposals(rows, np.array([self._ladder[rung] for _, rung, _ in tags]), self._space, tuple(tags))
+        tags: list[Tag] = []
+        self._propose(n, tags)
+        return self._proposals(tags)
 
     def tell(self, results: Sequence[Result]) -> None:
         """See `Searcher`."""
-        for (_, rung, slot), loss, status, violation in _rows_of(results):
-            active, fidelity = self._race_of[slot], self._ladder[rung]
-            learn(self._sampler, self._points[slot], fidelity, loss, violation)
-            # What is infeasible on part of the history is so on all of it; on all of it, it is no config to end a race with.
-            fatal = status in _FATAL or violation > 0
-            rank = rank_as_loss(violation) if violation > 0 else loss
-            active.race.finish(slot, rung - active.rungs_skipped, rank, fatal=fatal)
+        for tag, told in _rows_of(results):
+            self._learn(tag, told)
         self._drop_done()
+
+    def respond(self, results: Sequence[tuple[Tag, Told]], room: int) -> Proposals:
+        """Learns results one by one, and after each proposes until as many trials are open as may be.
+
+        Args:
+            results: the results in order. With none, it only proposes.
+            room: how many more trials may be open after the last of them.
+        """
+        tags: list[Tag] = []
+        room -= len(results)
+        if not results:
+            self._propose(room, tags)
+        for tag, told in results:
+            self._learn(tag, told)
+            self._drop_done()
+            room += 1
+            self._propose(room, tags)
+        return self._proposals(tags)
+
+    def _propose(self, room: int, tags: list[Tag]) -> None:
+        """Adds proposals to `tags` until there are `room` in all, or none is left."""
+        while len(tags) < room and (found := self._next()) is not None:
+            active, step = found
+            slot = self._new_slot(active, step) if step.slot is None else step.slot
+            if slot is not None:  # otherwise the races were closed
+                tags.append((step.bracket, step.rung + active.rungs_skipped, slot))
+
+    def _proposals(self, tags: list[Tag]) -> Proposals:
+        rows = np.concatenate([np.empty(0), *(self._points[slot] for _, _, slot in tags)])
+        fidelity = np.array([self._ladder[rung] for _, rung, _ in tags])
+        return Proposals(rows.reshape(len(tags), self._space.n_params), fidelity, self._space, tuple(tags))
+
+    def _learn(self, tag: Tag, told: Told) -> None:
+        (_, rung, slot), (loss, status, violation) = tag, told
+        active, fidelity = self._race_of[slot], self._ladder[rung]
+        learn(self._sampler, self._points[slot], fidelity, loss, violation)
+        # What is infeasible on part of the history is so on all of it; on all of it, it is no config to end a race with.
+        fatal = status in _FATAL or violation > 0
+        rank = rank_as_loss(violation) if violation > 0 else loss
+        active.race.finish(slot, rung - active.rungs_skipped, rank, fatal=fatal)
 
     def extend(self, limit: int | None) -> None:
         """Continues up to `limit` configs in all: if the earlier limit was reached, with a new race on the same ladder."""
@@ -195,17 +229,32 @@ class _ActiveRace:
                 self.race.close()
 
 
-def _rows_of(results: Sequence[Result]) -> Iterator[tuple[tuple[int, ...], Rank, str, float]]:
-    """Yields tag, loss or losses, status and violation of each; reads columns rather than making a `Result` for each row."""
+def told_of(
+    loss: FloatArray, losses: FloatArray | None, status: NDArray[np.uint8], violation: FloatArray | None
+) -> Iterator[Told]:
+    """Yields what a search learns of each of `n` trials; the columns are those of `Results`.
+
+    Args:
+        loss: ``(n,)`` NaN for a trial that did not complete.
+        losses: ``(n, n_goals)``; None in a study of one metric.
+        status: ``(n,)`` positions in `types.STATUSES`.
+        violation: ``(n,)``; None in a study without constraints.
+    """
+    broken = [0.0] * len(loss) if violation is None else violation.tolist()
+    ranks: list[float | Losses] = loss.tolist()
+    if losses is not None:
+        ranks = [tuple(row) if one == one else one for row, one in zip(losses.tolist(), ranks, strict=True)]
+    for rank, code, by in zip(ranks, status.tolist(), broken, strict=True):
+        missing = isinstance(rank, float) and math.isnan(rank)
+        yield None if missing else rank, STATUSES[code], by
+
+
+def _rows_of(results: Sequence[Result]) -> Iterator[tuple[Tag, Told]]:
+    """Yields what to learn of each; reads columns rather than making a `Result` for each row."""
     if not isinstance(results, Results):
-        yield from ((result.tag, result.losses or result.loss, result.status, result.violation) for result in results)
+        for result in results:
+            yield result.tag, (result.losses or result.loss, result.status, result.violation)
         return
     assert results.proposals.tags is not None
-    violation = [0.0] * len(results) if results.violation is None else results.violation.tolist()
-    status = results.outcomes.status.tolist()
-    ranks: list[float | Losses] = results.loss.tolist()
-    if results.losses is not None:
-        ranks = [tuple(row) if loss == loss else loss for row, loss in zip(results.losses.tolist(), ranks, strict=True)]
-    for tag, rank, code, broken in zip(results.proposals.tags, ranks, status, violation, strict=True):
-        missing = isinstance(rank, float) and math.isnan(rank)
-        yield tag, None if missing else rank, STATUSES[code], broken
+    told = told_of(results.loss, results.losses, results.outcomes.status, results.violation)
+    yield from zip(results.proposals.tags, told, strict=True)

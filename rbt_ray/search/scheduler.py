@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -35,6 +36,7 @@ def ladder_from(lowest: float, eta: float) -> Ladder:
     return tuple(float(eta) ** -k for k in reversed(range(n_rungs)))
 
 
+@cache
 def bracket_sizes(n_rungs: int, bracket: int, eta: float) -> tuple[int, ...]:
     """Returns how many configs each rung of a Hyperband bracket holds, from its first rung to full fidelity.
 

@@ -7,6 +7,7 @@ driver therefore never appends an event that a reader would refuse.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, TypeAlias, TypeVar, get_args
@@ -190,10 +191,7 @@ EndReason: TypeAlias = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A run of the study ended, finished or not.
-
-    A driver writes an `EndReason`; the journal of another version may hold another text.
-    """
+    """A run of the study ended, finished or not. The journal of another version may hold another `reason`."""
 
     reason: EndReason | str
     wall_s: float
@@ -251,8 +249,8 @@ def pack(event: Event) -> tuple[str, dict[str, Any], bytes | None]:
 
 def _pack_finished(event: Finished) -> tuple[dict[str, Any], bytes]:
     outcomes, n = event.outcomes, len(event.trials)
-    contiguous = bool((np.diff(event.trials) == 1).all())
-    all_completed = bool((outcomes.status == COMPLETED).all())
+    contiguous = n == 1 or bool((np.diff(event.trials) == 1).all())
+    all_completed = not np.count_nonzero(outcomes.status != COMPLETED)
     parts: list[NDArray[Any]] = [event.points] if contiguous else [event.points, event.trials]
     parts += [] if all_completed else [outcomes.status]
     parts.append(outcomes.duration_s)
@@ -261,7 +259,7 @@ def _pack_finished(event: Finished) -> tuple[dict[str, Any], bytes]:
         parts += [sums.values] if len(sums) == n else [sums.rows, sums.values]
     metrics: dict[str, Any] = {}
     for name, column in outcomes.metrics.items():
-        there = bool(column.present.all())
+        there = int(np.count_nonzero(column.present)) == n
         metrics[name] = {"kind": column.kind, "all": there}
         parts += [] if there else [column.present]
         if column.kind == "json":
@@ -373,6 +371,8 @@ def _unpack_column(described: dict[str, Any], n: int, take: _Reader) -> Column:
 
 
 def _bytes(parts: list[NDArray[Any]]) -> bytes:
+    if sys.byteorder == "little" and all(part.dtype.isnative for part in parts):
+        return b"".join([part.tobytes() for part in parts])
     return b"".join(np.ascontiguousarray(part, dtype=part.dtype.newbyteorder("<")).tobytes() for part in parts)
 
 

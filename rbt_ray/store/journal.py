@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -118,25 +118,23 @@ class Journal:
             return []
         return [event for event in self.read("extended") if isinstance(event, Extended)]
 
-    def append(self, event: Event) -> None:
-        """Writes an event; after it returns, the event survives kill -9 of any process.
+    def append(self, *events: Event) -> None:
+        """Writes events in one transaction, all or none; after it returns, they survive kill -9 of any process.
 
         Raises:
-            JournalBlockedError: the disk is full or reports an error, for this event or an earlier one, or another process
+            JournalBlockedError: the disk is full or reports an error, for these events or earlier ones, or another process
                 holds the file; and `when_blocked` gave up.
             JournalError: the file cannot be written.
         """
         flusher = self._writer()
         flusher.check()
-        kind, header, body = pack(event)
-        text, number = json.dumps(header), self._last + 1
-        row = (number, kind, text, body, journal_file.row_checksum(number, kind, text, body))
+        extends = any(isinstance(event, Extended) for event in events)
         tries = 0
         while True:
             try:
                 with self._connection:
-                    self._connection.execute("INSERT INTO events VALUES (?, ?, ?, ?, ?)", row)
-                    if isinstance(event, Extended):
+                    self._connection.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?)", self._rows(events))
+                    if extends:
                         journal_file.mark_extended(self._connection, self._meta)
                 break
             except sqlite3.Error as error:
@@ -145,8 +143,8 @@ class Journal:
                     self._gave_up = True
                     raise trouble from error
                 tries += 1
-        self._last = number
-        if isinstance(event, Extended):
+        self._last += len(events)
+        if extends:
             self._meta = journal_file.extended_meta(self._meta)
         flusher.start()
 
@@ -192,6 +190,13 @@ class Journal:
                 if not busy:
                     self._flushed.remove()
         self._connection.close()
+
+    def _rows(self, events: Iterable[Event]) -> Iterator[tuple[int, str, str, bytes | None, int]]:
+        """Yields the rows of new events, one at a time: the events of a turn of the main loop may take much memory."""
+        for number, event in enumerate(events, self._last + 1):
+            kind, header, body = pack(event)
+            text = json.dumps(header)
+            yield number, kind, text, body, journal_file.row_checksum(number, kind, text, body)
 
     def _refuse_loss(self, flushed: int) -> None:
         if self._last < flushed:

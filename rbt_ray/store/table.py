@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -152,17 +152,22 @@ class TrialTable:
         does not depend on the batches.
         """
         digest = hashlib.sha256(json.dumps([self.study.space.fingerprint, len(self)]).encode())
+        for head, values in self.hashed():
+            digest.update(head)
+            digest.update(values)
+        return digest.hexdigest()
+
+    def hashed(self) -> Iterator[tuple[bytes, bytes]]:
+        """Yields what is hashed of each column: what describes it, and its values."""
         for values in (self.trials, self.points, self.fidelity, self.outcomes.status):
-            digest.update(_canonical(values))
+            yield b"", _canonical(values)
         for name in sorted(self.outcomes.metrics):
             column = self.outcomes.metrics[name]
-            digest.update(json.dumps([name, column.kind]).encode())
-            digest.update(_canonical(column.present))
+            yield json.dumps([name, column.kind]).encode(), _canonical(column.present)
             if column.kind == "json":
-                digest.update(json.dumps(column.to_list()).encode())
+                yield b"", json.dumps(column.to_list()).encode()
             else:
-                digest.update(_canonical(np.where(column.present, column.values, np.zeros((), column.values.dtype))))
-        return digest.hexdigest()
+                yield b"", _canonical(np.where(column.present, column.values, np.zeros((), column.values.dtype)))
 
 
 def table_of(events: Iterable[Event], study: Study) -> TrialTable:

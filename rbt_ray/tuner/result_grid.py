@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from rbt_ray.errors import NoResultError, SettingError
 from rbt_ray.html_text import encodable, escape
 from rbt_ray.nearest import nearest
 from rbt_ray.os_errors import explain_os_errors
+from rbt_ray.store.blocks import best_in_blocks, hash_in_blocks, read_in_blocks
 from rbt_ray.store.feasibility import Feasibility
 from rbt_ray.store.journal import Ended, Reviewed
 from rbt_ray.store.study_record import StudyRecord, read_study
@@ -170,6 +171,8 @@ class ResultGrid(Reruns, Sequence[Result]):
             SettingError: no trial has that metric; the study has several metrics, and none is given; or neighbours have to be
                 evaluated, and the results do not come from a Tuner, which has the objective.
         """
+        if (metric, mode, select) == (None, None, "best") and (found := self._in_blocks(best_in_blocks)) is not None:
+            return cast(Result, found)
         if select not in ("best", "robust"):
             raise SettingError(f"`select` is 'best' or 'robust'; got {select!r}.")
         if self.study.further_goals:
@@ -270,7 +273,12 @@ class ResultGrid(Reruns, Sequence[Result]):
 
     def table_hash(self) -> str:
         """Returns the SHA-256 of the trial table: config, fidelity, status and metrics at full precision, in trial order."""
-        return self.table.hash()
+        return self._in_blocks(hash_in_blocks) or self.table.hash()
+
+    @explain_os_errors()
+    def _in_blocks(self, find: Callable[[Study, Iterator[TrialTable]], Any]) -> Any:
+        """Returns what `find` gives for a large study that has not been read; else None."""
+        return None if "_record" in self.__dict__ else read_in_blocks(self.path, self._given, find)
 
     def block_sums(self) -> tuple[BlockSums, Benchmark] | None:
         """Returns the sums of returns over 16 blocks of the training bars, of the study's sample of trials and the best one.

@@ -106,6 +106,15 @@ def test_drivers_one_after_the_other_append_to_one_sequence(uri, pieces):
         assert read(uri) == EXPECTED[:begin]
 
 
+def test_events_of_one_call_are_recorded_together_or_not_at_all(uri):
+    with driver_at(uri) as journal:
+        journal.append(*EVENTS[:2])
+        with pytest.raises(TypeError):
+            journal.append(*EVENTS[2:4], "no event")
+        journal.append(*EVENTS[2:])
+    assert read(uri) == EXPECTED
+
+
 def test_events_of_one_kind_are_read_alone(uri):
     with driver_at(uri) as journal:
         for event in EVENTS:

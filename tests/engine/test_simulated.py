@@ -166,6 +166,14 @@ def test_a_worker_evaluates_one_batch_at_a_time_for_as_long_as_its_trials_take(t
     np.testing.assert_allclose(sum(pool.ended) - sum(pool.begun), busy)
 
 
+def test_a_search_that_learns_has_batches_large_enough_for_the_driver(tmp_path):
+    study = tuner(tmp_path, "bohb", 4_000, max_pending=800).study
+    _, pool, clock = simulate(tmp_path / "a", study, "bohb", 40, seconds=(0.005,))
+    busy = np.sum(pool.ended) - np.sum(pool.begun)
+    assert len(pool.trials) / clock.now < 1_200, "40 workers evaluate 8,000 per second"
+    assert busy > 0.85 * 40 * clock.now, "no worker waits while another has them all"
+
+
 def test_no_more_batches_are_in_flight_than_the_transport_can_carry(tmp_path):
     study = tuner(tmp_path, "random", 500).study
     slow = Transport(calls_per_s=100.0, batch_seconds=0.001)

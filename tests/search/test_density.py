@@ -48,6 +48,15 @@ def test_narrow_kernels_close_together_lose_no_digits():
     np.testing.assert_allclose(Density(data, "cc", bandwidths, np.zeros(2, int)).pdf(points), theirs, rtol=1e-9)
 
 
+def test_a_density_does_not_depend_on_how_many_points_it_is_evaluated_at():
+    rng = np.random.default_rng(2)
+    data, n_options = drawn("ccu", 300, rng)
+    density = Density(data, "ccu", np.array([0.1, 0.2, 0.3]), n_options, rng.random(300) + 0.1)
+    points = drawn("ccu", 1040, rng)[0]
+    parts = [density.pdf(points[first : first + 16]) for first in range(0, len(points), 16)]
+    assert density.pdf(points).tolist() == np.concatenate(parts).tolist()
+
+
 def test_parts_add_up_and_weights_weigh():
     rng = np.random.default_rng(1)
     data, n_options = drawn("cu", 3000, rng)
