@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rbt_ray.data.registry import list_bundles as list_bundles
     from rbt_ray.data.registry import load_bundle as load_bundle
     from rbt_ray.data.registry import remove_bundle as remove_bundle
+    from rbt_ray.data.view import BundleView as BundleView
     from rbt_ray.objectives.kind import batched as batched
     from rbt_ray.objectives.lookahead import check_lookahead as check_lookahead
     from rbt_ray.objectives.reports import get_checkpoint as get_checkpoint
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from rbt_ray.simulate.backtest import backtest as backtest
     from rbt_ray.simulate.costs import Costs as Costs
     from rbt_ray.study.space import choice as choice
+    from rbt_ray.study.space import fixed as fixed
     from rbt_ray.study.space import grid_search as grid_search
     from rbt_ray.study.space import lograndint as lograndint
     from rbt_ray.study.space import loguniform as loguniform
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
 
 _NAMES = {
     "rbt_ray.data.bundle": ("Bundle",),
+    "rbt_ray.data.view": ("BundleView",),
     "rbt_ray.data.registry": ("ingest", "list_bundles", "load_bundle", "remove_bundle"),
     "rbt_ray.objectives.lookahead": ("check_lookahead",),
     "rbt_ray.objectives.kind": ("batched",),
@@ -65,6 +68,7 @@ _NAMES = {
     "rbt_ray.simulate.costs": ("Costs",),
     "rbt_ray.study.space": (
         "choice",
+        "fixed",
         "grid_search",
         "lograndint",
         "loguniform",

@@ -211,7 +211,7 @@ def _space(table: Mapping[str, Any], where: str) -> dict[str, Any]:
 def _domain(value: Any, where: str) -> Any:
     if not isinstance(value, dict):
         return value
-    primitives = [key for key in value if key in PRIMITIVES]
+    primitives = [key for key in value if key in (*PRIMITIVES, "fixed")]
     if not primitives:
         near = [key for key, inner in value.items() if isinstance(inner, list)]
         if near:
@@ -223,7 +223,7 @@ def _domain(value: Any, where: str) -> Any:
         raise StudyFileError(f"`{where}` must be like {{ randint = [5, 60] }}; got {value!r}.")
     make = getattr(space, kind)
     try:
-        return make(arguments) if kind in ("choice", "grid_search") else make(*arguments)
+        return make(arguments) if kind in ("choice", "grid_search", "fixed") else make(*arguments)
     except InputError as error:
         raise StudyFileError(f"`{where}`: {error}") from None
     except TypeError:

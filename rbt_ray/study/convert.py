@@ -17,6 +17,7 @@ from rbt_ray.errors import SpaceError
 from rbt_ray.study import primitives, values
 from rbt_ray.study.conditions import BooleanExpression, Compare, Expression, OneOf, Operator, Relation, names_in
 from rbt_ray.study.domains import Choice, Domain
+from rbt_ray.study.fixed import Fixed
 from rbt_ray.study.nesting import Parts, check_name
 from rbt_ray.study.numeric_domains import Float, Stepped
 from rbt_ray.study.priors import BetaPrior, NormalPrior, Prior
@@ -65,6 +66,7 @@ def _walk(tree: Mapping[Any, Any], prefix: str, parts: Parts) -> None:
 
 
 def _leaf(name: str, value: Any) -> Any:
+    value = value.value if isinstance(value, Fixed) else value
     domain = value if isinstance(value, Domain) else None
     try:
         if isinstance(value, Mapping) and "grid_search" in value:
@@ -74,24 +76,29 @@ def _leaf(name: str, value: Any) -> Any:
     except SpaceError as error:
         raise SpaceError(f"`{name}`: {error}") from error
     if domain is not None:
-        for inner in _domains_in(getattr(domain, "options", ())):
-            raise SpaceError(
-                f"`{name}` has an option with the domain {inner!r} in it. A parameter that exists only for some options is a "
-                f"condition: write the space as a ConfigSpace.ConfigurationSpace."
-            )
+        for option in getattr(domain, "options", ()):
+            for where in _domains_in(option):
+                raise SpaceError(
+                    f"`{name}` has an option that is not a value: it holds a domain{where}. An option is taken as it is, and nothing is "
+                    f"drawn in it. Give the inner parameter a name of its own beside `{name}`; to have it for some options only, write "
+                    f"the space as a ConfigSpace.ConfigurationSpace with a condition."
+                )
         return domain
     if values.is_plain(values.to_python(value)):
         return value
     raise SpaceError(f"`{name}` is {value!r} of type {type(value).__name__}. {_hint(name, value)}")
 
 
-def _domains_in(value: Any) -> Iterator[Any]:
-    """Yields every domain, of rbt_ray or Ray Tune, in nested dicts, lists and tuples."""
+def _domains_in(value: Any, where: str = "") -> Iterator[str]:
+    """Yields where each domain, of rbt_ray or Ray Tune, is in nested dicts, lists and tuples, such as " under 'n'"."""
     if isinstance(value, Domain) or class_names(value, _RAY_DOMAINS):
-        yield value
-    elif isinstance(value, (Mapping, list, tuple)):
-        for part in value.values() if isinstance(value, Mapping) else value:
-            yield from _domains_in(part)
+        yield where
+    elif isinstance(value, Mapping):
+        for key, part in value.items():
+            yield from _domains_in(part, where or f" under {key!r}")
+    elif isinstance(value, (list, tuple)):
+        for part in value:
+            yield from _domains_in(part, where)
 
 
 def _hint(name: str, value: Any) -> str:

@@ -144,11 +144,11 @@ def _choice(word: str, argument: str, options: Any) -> Choice:
     if not len(listed):
         raise SpaceError(f"`{word}({argument})` needs at least one option; got {options!r}.")
     found, counts = values.distinct([values.to_python(option) for option in listed])
-    nested = next((option for option in found if isinstance(option, Domain)), None)
+    nested = next((n for n, option in enumerate(listed, 1) if isinstance(option, Domain)), None)
     if nested is not None:
         raise SpaceError(
-            f"`{word}({argument})` takes plain options; got the domain {nested!r} among them. A parameter that exists only "
-            f"for some options is a condition: write the space as a ConfigSpace.ConfigurationSpace."
+            f"`{word}({argument})` takes plain options, and option {nested} is a domain: nothing is drawn in an option. A parameter "
+            f"that exists only for some options is a condition: write the space as a ConfigSpace.ConfigurationSpace."
         )
     return Choice(tuple(found), tuple(map(float, counts)) if max(counts) > 1 else None, word)
 

@@ -23,6 +23,7 @@ from rbt_ray.study.conditions import Expression, expression_from_json
 from rbt_ray.study.constraint import Constraint
 from rbt_ray.study.constraint_parser import Names, parse_all
 from rbt_ray.study.domains import Domain
+from rbt_ray.study.fixed import fixed as fixed
 from rbt_ray.study.nesting import ABSENT, Tree, flatten, nest, tree_of
 from rbt_ray.study.primitives import choice as choice
 from rbt_ray.study.primitives import domain_from_json

@@ -18,6 +18,7 @@ from rbt_ray.store.continuation import extended, study_of, with_space
 from rbt_ray.store.journal import Extended, Journal
 from rbt_ray.store.location import StudyLocation
 from rbt_ray.store.storage import is_uri
+from rbt_ray.study.fixed import refuse_lists
 from rbt_ray.study.limits import Limits
 from rbt_ray.study.space import Space
 from rbt_ray.study.study import Study
@@ -89,6 +90,7 @@ def plan_new(
         from rbt_ray.data.holes import warn_of_holes
 
         warn_of_holes(prices, stacklevel=stacklevel + 1)
+    refuse_lists(param_space)
     given = check_constraints((*tune_config.constraints, *kind_of(objective).constraints))
     space, constraints = split_constraints(given, Space.of(param_space))
     for goal in tune_config.goals:

@@ -20,7 +20,7 @@ DOMAINS = {
     "choice of a number": (lambda: rbt.choice(3), "takes a list; got 3 of type int. For a single option write `choice([3])`."),
     "choice of a set": (lambda: rbt.choice({3}), "A set has no order, so runs would not be repeatable: sort it into a list."),
     "choice of an iterator": (lambda: rbt.choice(iter([1])), "Write `choice(list(...))`."),
-    "choice of domains": (lambda: rbt.choice([1, rbt.randint(0, 3)]), "takes plain options; got the domain Stepped("),
+    "choice of domains": (lambda: rbt.choice([1, rbt.randint(0, 3)]), "takes plain options, and option 2 is a domain"),
     "uniform the wrong way": (lambda: rbt.uniform(2, 1), "needs lower < upper; got lower=2, upper=1."),
     "uniform of nothing": (lambda: rbt.uniform(1, 1), "For a fixed value write the value itself."),
     "uniform to NaN": (lambda: rbt.uniform(0, math.nan), "`upper` of `uniform` is a finite number; got nan of type float."),
