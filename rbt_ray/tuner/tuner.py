@@ -31,7 +31,7 @@ from rbt_ray.os_errors import explain_os_errors
 from rbt_ray.pool.job import Task
 from rbt_ray.pool.local.start_method import prepare
 from rbt_ray.pool.pool import Job, WorkerPool
-from rbt_ray.search.registry import make_searcher, recorded_kind
+from rbt_ray.search.registry import make_searcher, planned_trials
 from rbt_ray.store.journal import Ended, EndReason, Journal
 from rbt_ray.store.location import OWN_BUNDLE
 from rbt_ray.study.limits import Limits
@@ -306,7 +306,7 @@ class Tuner:
                 record_extension(journal, event, study)
             dispatcher = self._dispatcher(pool, job, "score")
             searcher = make_searcher(study, self._plan.search_alg)
-            progress = Progress(study, total=self._total())
+            progress = Progress(study, total=planned_trials(study))
             if run_config.verbose:
                 for line in filter(
                     None, (study.why, idle_note(study, getattr(searcher, "n_first", 0), pool.n_workers))
@@ -390,11 +390,3 @@ class Tuner:
         n = len(self._study.phases)
         folder = self.path / f"extension-{n}" if n else self.path
         return NestedStudies(folder, self._bundle, self._plan.run_config, run, self._new_search)
-
-    def _total(self) -> int | None:
-        """Returns the number of trials the study will have; None if it is not known."""
-        study = self._study
-        if (study.scheduler is not None and study.lowest_fidelity < 1) or study.max_reports is not None:
-            return None
-        known = [n for n in (study.space.size, study.num_samples) if n is not None]
-        return min(known) if known and recorded_kind(study).limits_itself else study.num_samples
