@@ -11,7 +11,7 @@ import numpy as np
 
 from rbt_ray.errors import InputError, JournalError
 from rbt_ray.recordable import text as recordable_text
-from rbt_ray.search.registry import planned_trials
+from rbt_ray.search.planned import planned_trials
 from rbt_ray.store import trust
 from rbt_ray.store.continuation import extended
 from rbt_ray.store.journal import Distrusted, Ended, Evaluated, Event, Extended, Finished, Reviewed, Validated

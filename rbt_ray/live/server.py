@@ -7,13 +7,13 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, closing, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager, closing, suppress
 from importlib import resources
 from typing import Any
 
 from rbt_ray.errors import RbtError, SettingError
-from rbt_ray.live.guard import Guard
+from rbt_ray.live.guard import Guard, Message, Receive, Send
 from rbt_ray.live.watch import Watch
 
 IDLE_S = 600.0
@@ -95,7 +95,7 @@ class _Page:
     def app(self) -> Any:
         """Returns the ASGI application; its paths have no token."""
         from starlette.applications import Starlette
-        from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
+        from starlette.responses import HTMLResponse, JSONResponse, Response
         from starlette.routing import Route
 
         def route(name: str) -> Route:
@@ -106,9 +106,6 @@ class _Page:
                 return Response(content, headers={"content-type": kind})
 
             return Route(f"/{name}", answer)
-
-        async def events(_request: Any) -> Response:
-            return StreamingResponse(self._messages(), media_type="text/event-stream")
 
         async def stop(_request: Any) -> Response:
             try:
@@ -128,7 +125,11 @@ class _Page:
             return HTMLResponse(text.encode("utf-8", "replace"), headers={"content-security-policy": _REPORT_POLICY})
 
         routes = [route(name) for name in _FILES]
-        routes += [Route("/events", events), Route("/report", report), Route("/stop", stop, methods=["POST"])]
+        routes += [
+            Route("/events", _Events(self._messages), methods=["GET"]),
+            Route("/report", report),
+            Route("/stop", stop, methods=["POST"]),
+        ]
         return Starlette(routes=routes, lifespan=self._following)
 
     @asynccontextmanager
@@ -160,7 +161,7 @@ class _Page:
             self._version += 1
             self._changed.notify_all()
 
-    async def _messages(self) -> AsyncIterator[str]:
+    async def _messages(self) -> AsyncGenerator[str, None]:
         """Yields the study's state whenever it has changed, as server-sent events; a comment if it has not for some time."""
         seen = -1
         self._n_open += 1
@@ -180,3 +181,30 @@ class _Page:
         finally:
             self._n_open -= 1
             self._needed = time.monotonic()
+
+
+class _Events:
+    """An ASGI application that answers with server-sent events until the client disconnects.
+
+    Args:
+        messages: yields the events without end.
+    """
+
+    def __init__(self, messages: Callable[[], AsyncGenerator[str, None]]) -> None:
+        self._messages = messages
+
+    async def __call__(self, _scope: Message, receive: Receive, send: Send) -> None:
+        """Answers a request."""
+        sending = asyncio.create_task(self._send(send))
+        try:
+            while (await receive())["type"] != "http.disconnect":
+                continue
+        finally:
+            sending.cancel()
+
+    async def _send(self, send: Send) -> None:
+        headers = [(b"content-type", b"text/event-stream; charset=utf-8")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        async with aclosing(self._messages()) as messages:
+            async for text in messages:
+                await send({"type": "http.response.body", "body": text.encode(), "more_body": True})

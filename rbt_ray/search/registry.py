@@ -151,19 +151,6 @@ def recorded_kind(study: Study) -> SearchKind:
     return kind
 
 
-def planned_trials(study: Study) -> int | None:
-    """Returns the number of trials the study will have; None if it is not known.
-
-    Raises:
-        JournalError: as `recorded_kind`.
-        InputError: as `recorded_kind`.
-    """
-    if (study.scheduler is not None and study.lowest_fidelity < 1) or study.max_reports is not None:
-        return None
-    known = [n for n in (study.space.size, study.num_samples) if n is not None]
-    return min(known) if known and recorded_kind(study).limits_itself else study.num_samples
-
-
 def _kind_by_name(name: str) -> SearchKind | None:
     if name in BUILT_IN:
         return BUILT_IN[name]

@@ -31,7 +31,8 @@ from rbt_ray.os_errors import explain_os_errors
 from rbt_ray.pool.job import Task
 from rbt_ray.pool.local.start_method import prepare
 from rbt_ray.pool.pool import Job, WorkerPool
-from rbt_ray.search.registry import make_searcher, planned_trials
+from rbt_ray.search.planned import planned_trials
+from rbt_ray.search.registry import make_searcher
 from rbt_ray.store.journal import Ended, EndReason, Journal
 from rbt_ray.store.location import OWN_BUNDLE
 from rbt_ray.study.limits import Limits

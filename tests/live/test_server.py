@@ -28,7 +28,7 @@ def request(address, path="", method="GET", **headers):
         return answer.status, {name.lower(): value for name, value in answer.getheaders()}, content
 
 
-def test_a_running_study_is_followed_stopped_and_resumed(tmp_path):
+def test_a_running_study_is_followed_and_stopped(tmp_path):
     with running(tmp_path) as driver, watched(tmp_path / "mine") as address:
         messages = Messages(address)
         before = messages.until(lambda state: n_trials(state) >= 2)
@@ -45,9 +45,8 @@ def test_a_running_study_is_followed_stopped_and_resumed(tmp_path):
         assert driver.poll() is None
         status, _, content = request(address, "stop", "POST", Origin=own)
         assert (status, "All results are kept" in json.loads(content)["text"]) == (200, True)
-        assert (
-            request(address, "stop", "POST", Origin=own)[0] == 200
-        )  # sends no second signal, which would lose results
+        # A second request sends no second signal, which would lose results.
+        assert request(address, "stop", "POST", Origin=own)[0] == 200
         (tmp_path / "go").touch()
         assert driver.wait(60) == 130
         messages.close()  # the tab is closed, and opened again
@@ -57,7 +56,18 @@ def test_a_running_study_is_followed_stopped_and_resumed(tmp_path):
         assert n <= int(stopped["trials"]) < N
         assert stopped["resume"] == f"rbt-ray resume {tmp_path / 'mine'}"
         assert request(address, "stop", "POST", Origin=own)[0] == 409
-        with running(tmp_path) as driver:
+        messages.close()
+
+
+@pytest.mark.slow
+def test_a_restarted_driver_and_its_end_are_followed(tmp_path):
+    with running(tmp_path) as driver, watched(tmp_path / "mine") as address:
+        messages = Messages(address)
+        messages.until(n_trials)
+        driver.send_signal(signal.SIGINT)
+        (tmp_path / "go").touch()
+        messages.until(lambda state: state["state"] == "stopped")
+        with running(tmp_path):
             done = messages.until(lambda state: state["state"] == "done")
         messages.close()
         results = rbt.ResultGrid(tmp_path / "mine")
