@@ -8,7 +8,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from rbt_ray.cli.streams import visible
+from rbt_ray.cli.streams import discard, visible
 from rbt_ray.errors import SettingError, StudyNotFoundError
 
 _MISSING = "the live page needs starlette and uvicorn: pip install 'rbt-ray[live]'."
@@ -33,6 +33,9 @@ def watch(path: str, *, port: int, parent: int | None) -> int:
         print(f"Watch the study at {visible(address)}", flush=True)
         if parent is None:
             print("Only who has this address can open the page. Ctrl-C ends the page, not the study.", flush=True)
+            return
+        for descriptor in (1, 2):  # of the command that started this process: its reader waits until all have closed it
+            discard(descriptor)
 
     serve(Watch(folder), port, announce, parent=parent)
     return 0

@@ -51,8 +51,7 @@ class Figures:
         causes: failed trials by the last line of their error.
         ended: how the last run ended; None while the study runs, or if its driver died.
         stage: the step after the search that was recorded last; "" during the search.
-        started: when the first batch of this run started, in seconds since the epoch; None before it.
-        finished: when the last batch finished, likewise.
+        finished: when the last batch finished, in seconds since the epoch; None before it.
     """
 
     study: Study
@@ -65,7 +64,6 @@ class Figures:
     causes: Counter[str] = field(default_factory=Counter)
     ended: Ended | None = None
     stage: str = ""
-    started: float | None = None
     finished: float | None = None
     _recent: deque[tuple[float, float, int]] = field(default_factory=deque)
     _checked: Figures | None = None
@@ -113,8 +111,6 @@ class Figures:
             self.stage, self.ended = _AFTER.get(type(event), self.stage), None
 
     def _add_trials(self, event: Finished) -> None:
-        if self.ended is not None or self.started is None:
-            self.started = event.started
         self.ended, self.stage = None, ""
         end = event.started + event.wall_s
         self.finished = end if self.finished is None else max(self.finished, end)

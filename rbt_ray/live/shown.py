@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from rbt_ray.html_text import encodable
@@ -47,8 +48,7 @@ def shown(figures: Figures, *, is_running: bool) -> dict[str, Any]:
         "counts": [[name, f"{n:,}"] for name, n in zip(STATUSES, figures.n_by_status.tolist(), strict=True) if n],
         "infeasible": f"{figures.n_infeasible:,}" if figures.n_infeasible else "",
         "withdrawn": f"{figures.n_withdrawn:,}" if figures.n_withdrawn else "",
-        "causes": [[_text(text), f"{n:,}"] for text, n in figures.causes.most_common(_MOST_CAUSES)],
-        "n_causes": len(figures.causes),
+        "causes": _causes(figures),
         "metric": _text(study.metric),
         "mode": study.mode,
         "best": _best(figures),
@@ -61,13 +61,23 @@ def _best(figures: Figures) -> dict[str, Any] | None:
     best = figures.best
     if best is None:
         return None
-    metrics = [[_text(name), format_value(value)] for name, value in best.metrics.items()]
     return {
         "trial": f"{best.trial:,}",
         "value": format_value(figures.sign * best.loss),
-        "config": [[_text(name), _text(format_value(value))] for name, value in best.config.items()][:_MOST_ROWS],
-        "metrics": metrics[:_MOST_ROWS],
+        "config": _rows(best.config),
+        "metrics": _rows(best.metrics),
     }
+
+
+def _rows(values: Mapping[str, Any]) -> list[list[str]]:
+    rows = [[_text(name), _text(format_value(value))] for name, value in values.items()]
+    return rows if len(rows) <= _MOST_ROWS else [*rows[:_MOST_ROWS], ["and", f"{len(rows) - _MOST_ROWS} more"]]
+
+
+def _causes(figures: Figures) -> list[list[str]]:
+    most = figures.causes.most_common(_MOST_CAUSES)
+    others = figures.causes.total() - sum(n for _, n in most)
+    return [[_text(text), f"{n:,}"] for text, n in most] + ([["other causes", f"{others:,}"]] if others else [])
 
 
 def _chart(figures: Figures) -> list[list[float]]:

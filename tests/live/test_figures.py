@@ -137,3 +137,6 @@ def test_many_improvements_and_causes_stay_few():
     assert figures.steps[-1][1] == 3 * MOST_STEPS - 1
     assert len(figures.causes) <= MOST_CAUSES + 1
     assert sum(figures.causes.values()) == 3 * MOST_STEPS
+    causes = shown(figures, is_running=True)["causes"]
+    assert sum(int(n.replace(",", "")) for _, n in causes) == 3 * MOST_STEPS
+    assert causes[-1][0] == "other causes"

@@ -2,15 +2,19 @@
 
 import http.client
 import json
+import re
 import signal
-from contextlib import closing
+import subprocess
+import sys
+from contextlib import closing, suppress
 from urllib.parse import urlsplit
 
+import psutil
 import pytest
 
 import rbt_ray as rbt
 from rbt_ray.cli.main import run_command
-from tests.live.studies import HELD, Messages, N, n_trials, running, wait_until, watched
+from tests.live.studies import HELD, Messages, N, n_trials, running, watched
 
 
 def request(address, path="", method="GET", **headers):
@@ -133,38 +137,31 @@ def test_a_killed_driver_is_told_from_one_that_runs(tmp_path):
 
 
 @pytest.mark.slow
-def test_watch_of_run_begins_before_the_study_and_the_page_outlives_it(tmp_path, monkeypatch, capfd):
-    monkeypatch.chdir(tmp_path)
+def test_watch_of_run_begins_before_the_study_and_the_page_outlives_it(tmp_path):
     (tmp_path / "study.toml").write_text(
         'name = "crossing"\nobjective = "sma_cross"\nbundle = "sample"\n[space]\n'
         "fast = { randint = [5, 9] }\nslow = { randint = [20, 30] }\n[run]\nnum_workers = 1\n"
     )
-    assert run_command(["run", "study.toml", "--watch", "--json"]) == 0
-    found = []
-
-    def address():
-        found.append(capfd.readouterr())
-        return "Watch the study at" in "".join(err for _, err in found)
-
-    wait_until(address)
-    assert json.loads("".join(out for out, _ in found))
-    text = "".join(err for _, err in found)
-    where = text[text.index("http://") :].split()[0]
-    messages = Messages(where)
-    state = messages.until(lambda state: state["state"] == "done")
-    messages.close()
-    assert state["trials"] == "40"
-    [child] = children_that_watch(tmp_path)
-    child.terminate()
-    child.wait(30)
+    words = [sys.executable, "-m", "rbt_ray.cli", "run", "study.toml", "--watch", "--json"]
+    # It returns although the page goes on: the page's process has closed the pipes once it has printed its address.
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=150)
+    [page] = [one for one in psutil.process_iter() if is_page_of(one, tmp_path)]
+    try:
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)
+        messages = Messages(re.search(r"http://\S+", done.stderr)[0])
+        state = messages.until(lambda state: state["state"] == "done")
+        messages.close()
+        assert state["trials"] == "40"
+    finally:
+        page.terminate()
+        page.wait(30)
 
 
-def children_that_watch(folder):
-    import psutil
-
-    for child in psutil.Process().children():
-        if "watch" in child.cmdline() and child.cwd() == str(folder):
-            yield child
+def is_page_of(process, folder):
+    with suppress(psutil.Error):
+        return "watch" in process.cmdline() and process.cwd() == str(folder)
+    return False
 
 
 def test_without_a_study_a_sentence_says_so(tmp_path, capsys):
@@ -175,7 +172,7 @@ def test_without_a_study_a_sentence_says_so(tmp_path, capsys):
 def test_without_what_serves_the_page_a_sentence_says_what_to_install(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("sys.path", [])
     monkeypatch.setattr("sys.meta_path", [])
-    monkeypatch.delitem(__import__("sys").modules, "starlette", raising=False)
+    monkeypatch.delitem(sys.modules, "starlette", raising=False)
     from rbt_ray.cli.watch import watch
     from rbt_ray.errors import SettingError
 
