@@ -60,6 +60,7 @@ MAY_IMPORT = {
     # `rungs` compares how fidelities rank configs, by the correlation that the search calibrates with.
     "analysis": BASE | {"search", "simulate", "store"},
     "reporting": COLUMNS | {"simulate", "study", "data", "store", "analysis"},
+    "live": BASE | {"study", "search", "store", "analysis", "reporting"},
     "export": COLUMNS | {"study", "data", "store"},
     "tuner": COLUMNS
     | {"simulate", "study", "search", "objectives", "data", "pool", "store", "engine", "analysis", "export"},
@@ -118,6 +119,9 @@ HEAVY = {
     "vectorbt": {"adapters/vectorbt.py"},
     "bt": {"adapters/bt.py"},
     "prometheus_client": {"tuner/metrics_server.py"},
+    "starlette": {"live"},
+    "uvicorn": {"live"},
+    "IPython": {"tuner/notebook.py"},
     "tensorboardX": {"compat/ray_tune/logger.py"},
 }
 
@@ -147,6 +151,9 @@ LATE = [
     "numba",
     "plotly",
     "pyarrow",
+    "starlette",
+    "uvicorn",
+    "IPython",
 ]
 
 

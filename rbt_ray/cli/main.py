@@ -42,6 +42,9 @@ Exist = Annotated[
 MetricsPort = Annotated[
     Optional[int], typer.Option(help="Serve the study's metrics for Prometheus at this port of 127.0.0.1.")
 ]
+Watched = Annotated[
+    bool, typer.Option("--watch", help="Also serve a page that shows the running study, on this machine only.")
+]
 StudyPath = Annotated[str, typer.Argument(help="The study's folder or URI.", metavar="PATH")]
 
 
@@ -136,6 +139,7 @@ def run(
     estimate: Annotated[
         bool, typer.Option("--estimate", help="Run a few configurations, and say what the whole study will take.")
     ] = False,
+    watch: Watched = False,
 ) -> None:
     """Run the study that a TOML file defines."""
     _start_fork_server(workers, backend, address)
@@ -148,6 +152,7 @@ def run(
             search=_search_overrides(samples, seed),
             run_over=_run_overrides(backend, address, workers, exist=exist, metrics_port=metrics_port),
             estimate=estimate,
+            watched=watch,
         )
     )
 
@@ -164,6 +169,7 @@ def resume(
     accept_changes: Annotated[
         bool, typer.Option("--accept-changes", help="Continue even if the objective or the accounting has changed.")
     ] = False,
+    watch: Watched = False,
 ) -> None:
     """Continue an interrupted study, or extend one."""
     _start_fork_server(workers, backend, address)
@@ -171,8 +177,22 @@ def resume(
 
     run_over = _run_overrides(backend, address, workers, metrics_port=metrics_port)
     raise typer.Exit(
-        studies.resume(path, as_json=json, accept_changes=accept_changes, samples=samples, run_over=run_over)
+        studies.resume(
+            path, as_json=json, accept_changes=accept_changes, samples=samples, run_over=run_over, watched=watch
+        )
     )
+
+
+@app.command()
+def watch(
+    path: StudyPath,
+    port: Annotated[int, typer.Option(help="The port of 127.0.0.1; 0 chooses a free one.")] = 0,
+    parent: Annotated[Optional[int], typer.Option(hidden=True)] = None,
+) -> None:
+    """Serve a page that shows a running study, on this machine only."""
+    from rbt_ray.cli import watch as watching
+
+    raise typer.Exit(watching.watch(path, port=port, parent=parent))
 
 
 @app.command()

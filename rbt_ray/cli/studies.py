@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rbt_ray.cli import tables
+from rbt_ray.cli import tables, watch
 from rbt_ray.cli.streams import visible
 from rbt_ray.errors import FailedTrialsWarning, ObjectiveError, SettingError, StudyInterrupted
 
@@ -44,7 +44,13 @@ def demo(*, as_json: bool, search: Mapping[str, Any], run: Mapping[str, Any]) ->
 
 
 def run(
-    path: Path, *, as_json: bool, search: Mapping[str, Any], run_over: Mapping[str, Any], estimate: bool = False
+    path: Path,
+    *,
+    as_json: bool,
+    search: Mapping[str, Any],
+    run_over: Mapping[str, Any],
+    estimate: bool = False,
+    watched: bool = False,
 ) -> int:
     """Runs a study file, or estimates what it will take."""
     from rbt_ray.cli.study_file import read_study_file
@@ -62,10 +68,18 @@ def run(
         tune_config=study.tune_config,
         run_config=study.run_config,
     )
-    return _fit(tuner, as_json=as_json)
+    return _fit(tuner, as_json=as_json, watched=watched)
 
 
-def resume(path: str, *, as_json: bool, accept_changes: bool, samples: int | None, run_over: Mapping[str, Any]) -> int:
+def resume(
+    path: str,
+    *,
+    as_json: bool,
+    accept_changes: bool,
+    samples: int | None,
+    run_over: Mapping[str, Any],
+    watched: bool = False,
+) -> int:
     """Resumes a study whose objective can be imported by its address; extends it to `samples` configs if given."""
     from rbt_ray.cli.study_file import load_objective
     from rbt_ray.search.registry import recorded_kind
@@ -88,7 +102,7 @@ def resume(path: str, *, as_json: bool, accept_changes: bool, samples: int | Non
     address = study.objective
     objective = load_objective(address.name, address.options, Path(address.folder))
     tuner = Tuner.restore(path, objective, run_config=run_config, num_samples=samples, accept_changes=accept_changes)
-    return _fit(tuner, as_json=as_json)
+    return _fit(tuner, as_json=as_json, watched=watched)
 
 
 def show(path: str, *, as_json: bool) -> int:
@@ -121,7 +135,9 @@ def report(path: str, out: Path | None) -> int:
     return 0
 
 
-def _fit(tuner: Tuner, *, as_json: bool) -> int:
+def _fit(tuner: Tuner, *, as_json: bool, watched: bool = False) -> int:
+    if watched:
+        watch.start(tuner.path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FailedTrialsWarning)  # `print_results` prints it

@@ -48,6 +48,8 @@ class Connection(sqlite3.Connection):
     private_copy: tempfile.TemporaryDirectory[str] | None = None
     file_id: tuple[int, int] | None = None
     opened_state: tuple[Path, tuple[int, int]] | None = None
+    lacks_log: bool = False
+    """Whether the journal has a log that this connection does not read."""
 
     def close(self) -> None:
         """Closes the file and removes the private copy."""
@@ -102,6 +104,22 @@ def open_reader(path: Path) -> Connection:
         except BaseException:
             copy.cleanup()
             raise
+        return connection
+
+
+def open_without_log(path: Path) -> Connection:
+    """Opens the journal's file without its log: the events up to the last checkpoint, without a copy.
+
+    Raises:
+        As `open_reader` does.
+    """
+    with _opening:
+        found = regular_files.check(path)
+        if any(other.file_id == (found.st_dev, found.st_ino) for other in _in_place):
+            return _held(_open(path, "mode=ro", None), found)
+        regular_files.can_be_read(path)
+        connection = _immutable(path, regular_files.n_bytes(path))
+        connection.lacks_log = True
         return connection
 
 

@@ -48,7 +48,8 @@ __all__ = [
     "Validated",
 ]
 
-_INVALID = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
+INVALID = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
+"""What `unpack` and JSON raise for the row of an invalid event, besides `JournalError`."""
 
 
 class Journal:
@@ -159,7 +160,7 @@ class Journal:
             if not kinds or kind in kinds:
                 try:
                     event = unpack(kind, json.loads(header), body or b"")
-                except _INVALID as error:
+                except INVALID as error:
                     said = " ".join(f"{type(error).__name__}: {error}".split())[:200]
                     raise JournalError(f"the journal {self.path} contains an invalid event: {said}.") from error
                 yield event

@@ -19,7 +19,14 @@ from typing import Any, TypeAlias
 
 from rbt_ray.errors import JournalError
 from rbt_ray.private_files import replacing
-from rbt_ray.store.connection import Connection, open_checker, open_reader, open_writer, reporting_concurrent_writes
+from rbt_ray.store.connection import (
+    Connection,
+    open_checker,
+    open_reader,
+    open_without_log,
+    open_writer,
+    reporting_concurrent_writes,
+)
 from rbt_ray.store.journal_errors import is_transient, malformed, one_line, unreadable, unwritable
 from rbt_ray.store.schema import EXPECTED_OBJECTS, META_OBJECTS, SCHEMA, limit_steps, objects, steps_of
 
@@ -86,6 +93,16 @@ def connect(path: Path, *, write: bool) -> Connection:
         writer.close()
         raise unwritable(path, error) from error
     return writer
+
+
+def connect_without_log(path: Path) -> Connection:
+    """Opens a journal's file for reading, without its log, after the same checks.
+
+    Raises:
+        StudyNotFoundError: there is no file.
+        JournalError: the file is not a journal, or is damaged, or was written while it was read.
+    """
+    return _checked(open_without_log, path)
 
 
 def _checked(to_open: Callable[[Path], Connection], path: Path) -> Connection:

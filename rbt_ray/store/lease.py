@@ -25,6 +25,7 @@ from rbt_ray.errors import JournalError, SettingError, StudyLockedError
 from rbt_ray.file_lock import FileLock, LockFailedError, LockHeldError
 from rbt_ray.store.mirror import Mirror
 
+LOCK_FILE = "lock"
 _LEASE_FILE = "owner.json"
 _MOST_LEASE_BYTES = 4096
 _TEXTS, _NUMBERS = ("host", "machine", "token"), ("time", "stale_after_s")
@@ -43,7 +44,7 @@ class StudyLock:
     """
 
     def __init__(self, folder: Path) -> None:
-        path = folder.resolve() / "lock"
+        path = folder.resolve() / LOCK_FILE
         try:
             self._lock = FileLock(path, wait=False)
         except LockHeldError as error:

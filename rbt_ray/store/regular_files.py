@@ -111,6 +111,12 @@ def n_bytes(journal: Path) -> int:
     return sum(status.st_size for path in (journal, _beside(journal, "-wal")) if (status := _status(path)))
 
 
+def state(journal: Path) -> tuple[tuple[int, int, int], ...]:
+    """Returns inode, size and time of the last write (ns) of a journal and its write-ahead log: equal while none is written."""
+    found = (_status(journal), _status(_beside(journal, "-wal")))
+    return tuple((0, 0, 0) if one is None else (one.st_ino, one.st_size, one.st_mtime_ns) for one in found)
+
+
 def copy(journal: Path, to: Path) -> bool:
     """Copies a consistent state of a journal and its write-ahead log, even while a driver writes them.
 

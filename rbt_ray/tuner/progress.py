@@ -1,10 +1,10 @@
-"""Shows progress on stderr, as a bar in a terminal or notebook, else a line of text every second; and calls callbacks."""
+"""Shows progress: a bar in a terminal, a line that changes in a notebook, else a line on stderr every second. Calls callbacks."""
 
 from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +12,9 @@ import numpy as np
 
 from rbt_ray.columns import Proposals, Results
 from rbt_ray.engine.progress import Progress
-from rbt_ray.search.registry import recorded_kind
 from rbt_ray.store.journal import Finished
 from rbt_ray.study.study import Study
+from rbt_ray.tuner.notebook import ChangingLine, is_notebook
 
 if TYPE_CHECKING:
     from rbt_ray.tuner.result_grid import ResultGrid
@@ -31,7 +31,13 @@ def show_progress(progress: Progress, *, verbose: int) -> Iterator[None]:
     if not verbose:
         yield
         return
-    with _bar(progress) if sys.stderr.isatty() else _lines(progress):
+    if sys.stderr.isatty():
+        shown = _bar(progress)
+    elif is_notebook():
+        shown = _changing_line(progress)
+    else:
+        shown = _every_second(lambda: _print(line(progress)))
+    with shown:
         yield
     for note in progress.notes:
         _print(note)
@@ -43,20 +49,31 @@ def _print(text: str) -> None:
 
 
 @contextmanager
-def _lines(progress: Progress) -> Iterator[None]:
+def _every_second(show: Callable[[], None]) -> Iterator[None]:
     stop = threading.Event()
 
-    def print_lines() -> None:
+    def repeat() -> None:
         while not stop.wait(_LINE_SECONDS):
-            _print(line(progress))
+            show()
 
-    printer = threading.Thread(target=print_lines, name="rbt-ray-progress", daemon=True)
+    printer = threading.Thread(target=repeat, name="rbt-ray-progress", daemon=True)
     printer.start()
     try:
         yield
     finally:
         stop.set()
         printer.join()
+
+
+@contextmanager
+def _changing_line(progress: Progress) -> Iterator[None]:
+    shown = ChangingLine()
+    shown.show(line(progress))
+    try:
+        with _every_second(lambda: shown.show(line(progress))):
+            yield
+    finally:
+        shown.show(line(progress))
 
 
 @contextmanager
@@ -83,14 +100,6 @@ def _bar(progress: Progress) -> Iterator[None]:
     finally:
         with suppress(OSError):
             live.stop()
-
-
-def n_trials_of(study: Study) -> int | None:
-    """Returns the number of trials a study will have; None if it is not known."""
-    if (study.scheduler is not None and study.lowest_fidelity < 1) or study.max_reports is not None:
-        return None
-    known = [n for n in (study.space.size, study.num_samples) if n is not None]
-    return min(known) if known and recorded_kind(study).limits_itself else study.num_samples
 
 
 def line(progress: Progress) -> str:

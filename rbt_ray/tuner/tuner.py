@@ -31,6 +31,7 @@ from rbt_ray.os_errors import explain_os_errors
 from rbt_ray.pool.job import Task
 from rbt_ray.pool.local.start_method import prepare
 from rbt_ray.pool.pool import Job, WorkerPool
+from rbt_ray.search.planned import planned_trials
 from rbt_ray.search.registry import make_searcher
 from rbt_ray.store.journal import Ended, EndReason, Journal
 from rbt_ray.store.location import OWN_BUNDLE
@@ -47,7 +48,7 @@ from rbt_ray.tuner.nested import NestedStudies, copies_of
 from rbt_ray.tuner.on_workers import OnWorkers
 from rbt_ray.tuner.plan import StudyPlan, plan_new, plan_restored
 from rbt_ray.tuner.pools import backend_of, pool_for, shutdown
-from rbt_ray.tuner.progress import Callbacks, n_trials_of, show_progress
+from rbt_ray.tuner.progress import Callbacks, show_progress
 from rbt_ray.tuner.result_grid import ResultGrid
 from rbt_ray.tuner.results_home import announced
 from rbt_ray.tuner.robustness import StudyWorkers
@@ -305,7 +306,7 @@ class Tuner:
                 record_extension(journal, event, study)
             dispatcher = self._dispatcher(pool, job, "score")
             searcher = make_searcher(study, self._plan.search_alg)
-            progress = Progress(study, total=n_trials_of(study))
+            progress = Progress(study, total=planned_trials(study))
             if run_config.verbose:
                 for line in filter(
                     None, (study.why, idle_note(study, getattr(searcher, "n_first", 0), pool.n_workers))

@@ -1,0 +1,1 @@
+"""The live page: follows the journal of a running study and shows it in a browser."""
