@@ -22,11 +22,12 @@ from rbt_ray.store.table import TrialTable
 from rbt_ray.study.study import Study
 from rbt_ray.tuner.pareto_results import hypervolume_of, require_metric
 from rbt_ray.tuner.reruns import Reruns, Runner
-from rbt_ray.types import COMPLETED, STATUSES, FloatArray, Mode, Result
+from rbt_ray.types import STATUSES, FloatArray, IntArray, Mode, Result
 
 if TYPE_CHECKING:
     import optuna
     import pandas as pd
+    import pyarrow as pa
     from hpbandster.core.result import Result as HpbandsterResult
 
     from rbt_ray.analysis.overfitting import Cscv
@@ -231,14 +232,31 @@ class ResultGrid(Reruns, Sequence[Result]):
         """Returns the number of trials with each status."""
         return self._record.status_counts()
 
-    def get_dataframe(self) -> pd.DataFrame:
+    def get_dataframe(self, fidelity: Literal["all", "full"] = "all") -> pd.DataFrame:
         """Returns a row per trial: trial_id, status, fidelity, config/<name>..., <metric>..., error, duration_s, worker.
+
+        Do not rank the trials of all fidelities: a metric of a ninth of the history is nine times as much luck. Pass
+        `fidelity="full"`, or use `get_best_result`.
 
         A study with constraints on metrics also has `feasible` (None for a trial that is not judged: it did not complete, or
         was satisfactory so far at a lower fidelity) and `violation` before `error`.
 
         Lone surrogates in names and texts are escaped, since pandas cannot hold them.
+
+        Args:
+            fidelity: "full" has only trials that reached full fidelity, failed ones too.
         """
+        frame = self._dataframe()
+        if len(rows := self._rows(fidelity)) < len(frame):
+            return frame.iloc[rows].reset_index(drop=True)
+        return frame
+
+    def _rows(self, fidelity: str) -> IntArray:
+        if fidelity not in ("all", "full"):
+            raise SettingError(f"`fidelity` is 'all' or 'full'; got {fidelity!r}.")
+        return np.flatnonzero(self.table.fidelity == 1.0) if fidelity == "full" else np.arange(len(self))
+
+    def _dataframe(self) -> pd.DataFrame:
         import pandas as pd
 
         table = self.table
@@ -262,6 +280,33 @@ class ResultGrid(Reruns, Sequence[Result]):
             return pd.DataFrame(columns)
         except UnicodeEncodeError:
             return pd.DataFrame({encodable(name): _encodable_column(values) for name, values in columns.items()})
+
+    def to_arrow(self, fidelity: Literal["all", "full"] = "all") -> pa.Table:
+        """Returns the columns of `get_dataframe` as an Arrow table, with null for what a trial does not have.
+
+        A metric, or the options of a parameter, that no Arrow type holds is text: a string itself, anything else as JSON.
+
+        Args:
+            fidelity: "full" has only trials that reached full fidelity, failed ones too.
+        """
+        from rbt_ray.export.arrow_table import to_arrow
+
+        return to_arrow(self.table, self._rows(fidelity))
+
+    @explain_os_errors()
+    def to_parquet(self, path: str | Path, fidelity: Literal["all", "full"] = "all") -> Path:
+        """Writes the table of `to_arrow` to a Parquet file, in batches, and returns its path.
+
+        Args:
+            path: the file, which is replaced if it exists.
+            fidelity: "full" has only trials that reached full fidelity, failed ones too.
+
+        Raises:
+            SettingError: the file's folder does not exist.
+        """
+        from rbt_ray.export.arrow_table import to_parquet
+
+        return to_parquet(self.table, self._rows(fidelity), Path(path))
 
     def table_hash(self) -> str:
         """Returns the SHA-256 of the trial table: config, fidelity, status and metrics at full precision, in trial order."""
@@ -367,14 +412,13 @@ class ResultGrid(Reruns, Sequence[Result]):
 
 
 def _feasibility_columns(table: TrialTable) -> dict[str, Any]:
-    violation = table.violations.sum(axis=0)
-    judged = (violation > 0) | ((table.fidelity == 1.0) & (table.outcomes.status == COMPLETED))
-    feasible = violation == 0
+    feasible, violation = table.feasibility_columns()
+    judged = ~np.isnan(violation)
     return {
         "feasible": feasible
         if judged.all()
         else [ok if known else None for ok, known in zip(feasible.tolist(), judged.tolist(), strict=True)],
-        "violation": np.where(judged, violation, np.nan),
+        "violation": violation,
     }
 
 
