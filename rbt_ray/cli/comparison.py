@@ -83,7 +83,7 @@ def _results(grid: ResultGrid) -> dict[str, Any]:
     }
 
 
-def _print(names: Sequence[str], results: Sequence[Mapping[str, Any]], settings: Mapping[str, Sequence[Any]]) -> None:
+def _print(names: Sequence[str], results: Sequence[Mapping[str, Any]], settings: Mapping[str, list[Any]]) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
