@@ -93,6 +93,7 @@ HEAVY = {
         *(
             "tuner/result_grid.py",
             "tuner/studies.py",
+            "tuner/trial_frame.py",
             "tuner/splits.py",
             "analysis/validation.py",
             "analysis/robustness.py",

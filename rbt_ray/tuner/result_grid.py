@@ -22,7 +22,7 @@ from rbt_ray.store.table import TrialTable
 from rbt_ray.study.study import Study
 from rbt_ray.tuner.pareto_results import hypervolume_of, require_metric
 from rbt_ray.tuner.reruns import Reruns, Runner
-from rbt_ray.types import STATUSES, FloatArray, IntArray, Mode, Result
+from rbt_ray.types import FloatArray, IntArray, Mode, Result
 
 if TYPE_CHECKING:
     import optuna
@@ -246,7 +246,9 @@ class ResultGrid(Reruns, Sequence[Result]):
         Args:
             fidelity: "full" has only trials that reached full fidelity, failed ones too.
         """
-        frame = self._dataframe()
+        from rbt_ray.tuner.trial_frame import trial_frame
+
+        frame = trial_frame(self.table)
         if len(rows := self._rows(fidelity)) < len(frame):
             return frame.iloc[rows].reset_index(drop=True)
         return frame
@@ -255,31 +257,6 @@ class ResultGrid(Reruns, Sequence[Result]):
         if fidelity not in ("all", "full"):
             raise SettingError(f"`fidelity` is 'all' or 'full'; got {fidelity!r}.")
         return np.flatnonzero(self.table.fidelity == 1.0) if fidelity == "full" else np.arange(len(self))
-
-    def _dataframe(self) -> pd.DataFrame:
-        import pandas as pd
-
-        table = self.table
-        columns: dict[str, Any] = {
-            "trial_id": table.trials,
-            "status": [STATUSES[code] for code in table.outcomes.status],
-            "fidelity": table.fidelity,
-        }
-        for name, values in table.study.space.columns(table.points).items():
-            columns[f"config/{name}"] = values
-        for name, column in table.outcomes.metrics.items():
-            whole = column.kind != "json" and bool(column.present.all())
-            columns[name] = column.values if whole else column.numbers() if column.kind == "float" else column.to_list()
-        if table.study.constraints:
-            columns |= _feasibility_columns(table)
-        errors = [table.outcomes.errors.get(row) for row in range(len(table))]
-        columns["error"] = pd.Series(errors, dtype=object)  # None, not NaN, for a trial without an error
-        columns["duration_s"] = table.outcomes.duration_s
-        columns["worker"] = [table.workers[code] for code in table.worker]
-        try:
-            return pd.DataFrame(columns)
-        except UnicodeEncodeError:
-            return pd.DataFrame({encodable(name): _encodable_column(values) for name, values in columns.items()})
 
     def to_arrow(self, fidelity: Literal["all", "full"] = "all") -> pa.Table:
         """Returns the columns of `get_dataframe` as an Arrow table, with null for what a trial does not have.
@@ -409,22 +386,3 @@ class ResultGrid(Reruns, Sequence[Result]):
         best = self.get_best_result(self.study.metric)
         more = f"; {len(self.table.front):,} on the Pareto front" if self.study.further_goals else ""
         return f"{more}; best {self.study.metric} {best.metrics[self.study.metric]:.6g} at {dict(best.config)}"
-
-
-def _feasibility_columns(table: TrialTable) -> dict[str, Any]:
-    feasible, violation = table.feasibility_columns()
-    judged = ~np.isnan(violation)
-    return {
-        "feasible": feasible
-        if judged.all()
-        else [ok if known else None for ok, known in zip(feasible.tolist(), judged.tolist(), strict=True)],
-        "violation": violation,
-    }
-
-
-def _encodable_column(values: Any) -> Any:
-    import pandas as pd
-
-    if getattr(getattr(values, "dtype", None), "kind", "O") != "O":
-        return values
-    return pd.Series([encodable(value) if isinstance(value, str) else value for value in values], dtype=object)
