@@ -25,7 +25,7 @@ from rbt_ray.types import Config
 if TYPE_CHECKING:
     import pandas as pd
 
-READ_WHOLE = 100_000
+READ_WHOLE = 10_000
 """Studies with more trials are not read whole."""
 
 
@@ -68,7 +68,7 @@ def studies(path: str | Path = "studies") -> pd.DataFrame:
     """Returns the studies below a folder, the latest first: a row per study, with the columns of `StudySummary`.
 
     `started` and `ended` are in UTC. A study that cannot be read is a row whose `note` says why. Of a study with more than
-    100,000 trials only the counts and the review of the best trials are read, so it has no `n_failed` and no `verdict`.
+    10,000 trials only the counts and the review of the best trials are read, so it has no `n_failed` and no `verdict`.
 
     Args:
         path: a folder with studies, at any depth, or one study's folder.
