@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from rbt_ray.tuner.result_grid import ResultGrid as ResultGrid
     from rbt_ray.tuner.splits import CPCV as CPCV
     from rbt_ray.tuner.splits import WalkForward as WalkForward
+    from rbt_ray.tuner.studies import studies as studies
     from rbt_ray.tuner.tuner import Tuner as Tuner
     from rbt_ray.tuner.tuner import shutdown as shutdown
     from rbt_ray.types import Proposal as Proposal
@@ -81,6 +82,7 @@ _NAMES = {
     "rbt_ray.tuner.config": ("RunConfig", "TuneConfig"),
     "rbt_ray.tuner.result_grid": ("ResultGrid",),
     "rbt_ray.tuner.splits": ("CPCV", "WalkForward"),
+    "rbt_ray.tuner.studies": ("studies",),
     "rbt_ray.tuner.tuner": ("Tuner", "shutdown"),
     "rbt_ray.types": ("Proposal", "Result"),
 }

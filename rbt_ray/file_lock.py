@@ -8,7 +8,8 @@ import sys
 import threading
 from pathlib import Path
 
-_OPEN = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)  # in another user's folder a link can lead to any file
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0)  # in another user's folder a link can lead to any file
+_OPEN = os.O_RDWR | os.O_CREAT | _NO_LINK
 _NO_WAIT = getattr(os, "O_NONBLOCK", 0)  # a pipe in place of the file would wait for another process
 _HELD_BY_ANOTHER = (errno.EACCES, errno.EAGAIN)
 _SHOWN_BYTES = 1000
@@ -97,9 +98,39 @@ class FileLock:
             _released.notify_all()
 
 
+def is_held(path: Path) -> bool:
+    """Returns whether a process or thread holds the lock; takes no lock, so it never hinders a process that wants it.
+
+    Raises:
+        OSError: the file exists and cannot be opened.
+    """
+    path = path.parent.resolve() / path.name
+    with _released:  # closing the file would release a lock of this process
+        if path in _held:
+            return True
+        try:
+            descriptor = os.open(path, os.O_RDONLY | _NO_LINK | _NO_WAIT)
+        except FileNotFoundError:
+            return False
+        try:
+            return _is_locked(descriptor)
+        finally:
+            os.close(descriptor)
+
+
 if sys.platform == "win32":
     import msvcrt
     import time
+
+    def _is_locked(descriptor: int) -> bool:
+        os.lseek(descriptor, 2**20, os.SEEK_SET)
+        try:  # Windows only tells by locking
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        except PermissionError:
+            return True
+        os.lseek(descriptor, 2**20, os.SEEK_SET)
+        msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
+        return False
 
     def _lock(descriptor: int, *, wait: bool) -> None:
         os.lseek(descriptor, 2**20, os.SEEK_SET)  # nobody reads that byte: Windows locks keep others from reading, too
@@ -115,6 +146,16 @@ if sys.platform == "win32":
         os.lseek(descriptor, 0, os.SEEK_SET)
 else:
     import fcntl
+    import struct
+
+    # `struct flock` of <fcntl.h>: type, whence, start, length and pid; macOS has the last three first.
+    _FLOCK, _TYPE_AT = ("qqihh", 3) if sys.platform == "darwin" else ("hhqqi", 0)
+
+    def _is_locked(descriptor: int) -> bool:
+        wanted = [0] * 5
+        wanted[_TYPE_AT] = fcntl.F_WRLCK
+        found = fcntl.fcntl(descriptor, fcntl.F_GETLK, struct.pack(_FLOCK, *wanted))
+        return bool(struct.unpack(_FLOCK, found)[_TYPE_AT] != fcntl.F_UNLCK)
 
     def _lock(descriptor: int, *, wait: bool) -> None:
         # A record lock is not inherited: a forked worker that outlives its driver cannot hold it.

@@ -91,7 +91,14 @@ HEAVY = {
     "mlflow": {"export/mlflow_runs.py", "compat/ray_tune/logger.py"},
     "ConfigSpace": {"study/to_configspace.py"},
     "pandas": {
-        *("tuner/result_grid.py", "tuner/splits.py", "analysis/validation.py", "analysis/robustness.py"),
+        *(
+            "tuner/result_grid.py",
+            "tuner/studies.py",
+            "tuner/trial_frame.py",
+            "tuner/splits.py",
+            "analysis/validation.py",
+            "analysis/robustness.py",
+        ),
         "analysis/sensitivity.py",
         *("compat/ray_tune/results.py", "adapters/trading_algorithm.py"),
         *(f"data/{name}.py" for name in ("cells", "csv_file", "frames", "table_file", "embedded/build")),

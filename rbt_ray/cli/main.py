@@ -203,6 +203,28 @@ def show(path: StudyPath, json: Json = False) -> None:
     raise typer.Exit(studies.show(path, as_json=json))
 
 
+@app.command("ls")
+def list_studies(
+    path: Annotated[Path, typer.Argument(help="A folder with studies, at any depth.")] = Path("studies"),
+    json: Json = False,
+) -> None:
+    """List the studies below a folder, the latest first."""
+    from rbt_ray.cli import listing
+
+    raise typer.Exit(listing.list_studies(path, as_json=json))
+
+
+@app.command()
+def compare(
+    paths: Annotated[list[str], typer.Argument(help="The folders or URIs of two or more studies.", metavar="PATH...")],
+    json: Json = False,
+) -> None:
+    """Compare studies: the settings that differ, the best trials and the verdicts."""
+    from rbt_ray.cli import comparison
+
+    raise typer.Exit(comparison.compare(paths, as_json=json))
+
+
 @app.command()
 def report(
     path: StudyPath,

@@ -154,9 +154,9 @@ def _ranking(results: ResultGrid, rows: list[dict[str, Any]], others: list[str])
         # Fold cells that do not fit: a truncated number would be a wrong number.
         table.add_column(Text(visible(title)), justify="right", style=style, overflow="fold")
     for place, (row, config) in enumerate(zip(rows, flat, strict=True), 1):
-        cells = [str(place), *(_cell(config.get(name)) for name in params)]
-        cells += [_cell(row["sweep"].get(name)) for name in (*optimized, *others)]
-        cells += [_cell((row[key] or {}).get(name)) for key in reviewed for name in optimized]
+        cells = [str(place), *(cell(config.get(name)) for name in params)]
+        cells += [cell(row["sweep"].get(name)) for name in (*optimized, *others)]
+        cells += [cell((row[key] or {}).get(name)) for key in reviewed for name in optimized]
         table.add_row(*(Text(visible(cell)) for cell in cells))
     return table
 
@@ -202,7 +202,8 @@ def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _cell(value: Any) -> str:
+def cell(value: Any) -> str:
+    """Returns a value as the cell of a table: a float with four digits or in whole units, "-" for None."""
     if value is None:
         return "-"
     if not isinstance(value, float):

@@ -37,6 +37,7 @@ FILE_NAME = "journal.sqlite"
 _MODE_AT, _WAL_MODE = 18, b"\2\2"  # https://www.sqlite.org/fileformat.html, 1.3.3: write and read version
 _RAISED = (sqlite3.Error, UnicodeDecodeError)
 """Raised by `execute` and fetching: SQLite's message may quote text of the file that is not UTF-8."""
+_LAST_OF_RUN = "SELECT kind FROM events WHERE kind IN ('asked', 'finished', 'ended') ORDER BY number DESC LIMIT 1"
 _SLACK = 2**20
 _MAX_EVENTS = 2**53  # of a journal that this process writes
 
@@ -273,6 +274,52 @@ def read_rows(
             raise unreadable(path, error) from error
         if expected <= least:
             raise JournalError(f"the journal {path} is damaged: event {expected} is missing.")
+
+
+def count_trials(connection: Connection, path: Path) -> tuple[int, float | None, float | None, str | None]:
+    """Counts the recorded trials from the headers of their rows, which are not verified; reads no body.
+
+    Returns:
+        How many; when the first batch started and the last one ended, in seconds since the epoch; the kind of the
+        last event of a run: "asked", "finished" or "ended".
+
+    Raises:
+        JournalError: the file cannot be read, or a header holds something else than numbers.
+    """
+    query = """
+        SELECT sum(json_extract(header, '$.n')), min(json_extract(header, '$.started')),
+               max(json_extract(header, '$.started') + json_extract(header, '$.wall_s'))
+        FROM events WHERE kind = 'finished'
+    """
+    with reporting_concurrent_writes(connection, path):
+        try:
+            with limit_steps(connection, steps_of(connection.n_bytes)):
+                n, started, ended = connection.execute(query).fetchone()
+                last = connection.execute(_LAST_OF_RUN).fetchone()
+        except _RAISED as error:
+            raise unreadable(path, error) from error
+    numbers = all(value is None or isinstance(value, (int, float)) for value in (started, ended))
+    if not (n is None or isinstance(n, int)) or not numbers or not isinstance(last and last[0], str | None):
+        raise JournalError(
+            f"the journal {path} is damaged: a header of its trials does not have their number and time."
+        )
+    return n or 0, started, ended, last and last[0]
+
+
+def few_rows(connection: Connection, path: Path, kinds: tuple[str, ...]) -> Iterator[Row]:
+    """Yields the verified rows of kinds that a journal has few of; other rows are not read.
+
+    Raises:
+        JournalError: a row is not as it was written.
+    """
+    query = f"SELECT number, kind, header, body, seal FROM events WHERE kind IN ({','.join('?' * len(kinds))}) ORDER BY number"
+    with reporting_concurrent_writes(connection, path):
+        try:
+            with limit_steps(connection, steps_of(connection.n_bytes)):
+                for row in connection.execute(query, kinds):
+                    yield verified_row(True, row[0], row[1:], f"the journal {path}")
+        except _RAISED as error:
+            raise unreadable(path, error) from error
 
 
 def verified_row(in_place: bool, number: int, row: tuple[Any, ...], what: str) -> Row:

@@ -22,7 +22,7 @@ from typing import Any
 import psutil
 
 from rbt_ray.errors import JournalError, SettingError, StudyLockedError
-from rbt_ray.file_lock import FileLock, LockFailedError, LockHeldError
+from rbt_ray.file_lock import FileLock, LockFailedError, LockHeldError, is_held
 from rbt_ray.store.mirror import Mirror
 
 LOCK_FILE = "lock"
@@ -74,6 +74,11 @@ class StudyLock:
     def release(self) -> None:
         """Releases the lock."""
         self._lock.release()
+
+
+def is_running(folder: Path) -> bool:
+    """Returns whether a driver of this machine, or of one that shares the folder with its locks, runs the study in it."""
+    return is_held(folder / "lock")
 
 
 def _owner(content: bytes) -> str:

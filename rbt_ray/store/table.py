@@ -101,6 +101,16 @@ class TrialTable:
             return np.ones(len(self), dtype=bool)
         return np.asarray((self.violations == 0).all(axis=0), dtype=bool)
 
+    def feasibility_columns(self) -> tuple[BoolArray, FloatArray]:
+        """Returns ``(n_trials,)`` whether each trial is feasible, and its violation summed over the constraints on metrics.
+
+        The violation is NaN for a trial that is not judged: it did not complete, or was satisfactory so far at a lower
+        fidelity.
+        """
+        violation = self.violations.sum(axis=0)
+        judged = (violation > 0) | ((self.fidelity == 1.0) & (self.outcomes.status == COMPLETED))
+        return violation == 0, np.where(judged, violation, np.nan)
+
     def numbers(self, metric: str) -> FloatArray:
         """Returns ``(n_trials,)`` values of a metric; NaN for a trial without it."""
         column = self.outcomes.metrics.get(metric)

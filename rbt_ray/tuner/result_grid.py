@@ -23,11 +23,12 @@ from rbt_ray.store.table import TrialTable
 from rbt_ray.study.study import Study
 from rbt_ray.tuner.pareto_results import hypervolume_of, require_metric
 from rbt_ray.tuner.reruns import Reruns, Runner
-from rbt_ray.types import COMPLETED, STATUSES, FloatArray, Mode, Result
+from rbt_ray.types import FloatArray, IntArray, Mode, Result
 
 if TYPE_CHECKING:
     import optuna
     import pandas as pd
+    import pyarrow as pa
     from hpbandster.core.result import Result as HpbandsterResult
 
     from rbt_ray.analysis.overfitting import Cscv
@@ -239,37 +240,58 @@ class ResultGrid(Reruns, Sequence[Result]):
         """Returns the number of trials with each status."""
         return self._record.status_counts()
 
-    def get_dataframe(self) -> pd.DataFrame:
+    def get_dataframe(self, fidelity: Literal["all", "full"] = "all") -> pd.DataFrame:
         """Returns a row per trial: trial_id, status, fidelity, config/<name>..., <metric>..., error, duration_s, worker.
+
+        Do not rank the trials of all fidelities: a metric of a ninth of the history is nine times as much luck. Pass
+        `fidelity="full"`, or use `get_best_result`.
 
         A study with constraints on metrics also has `feasible` (None for a trial that is not judged: it did not complete, or
         was satisfactory so far at a lower fidelity) and `violation` before `error`.
 
         Lone surrogates in names and texts are escaped, since pandas cannot hold them.
-        """
-        import pandas as pd
 
-        table = self.table
-        columns: dict[str, Any] = {
-            "trial_id": table.trials,
-            "status": [STATUSES[code] for code in table.outcomes.status],
-            "fidelity": table.fidelity,
-        }
-        for name, values in table.study.space.columns(table.points).items():
-            columns[f"config/{name}"] = values
-        for name, column in table.outcomes.metrics.items():
-            whole = column.kind != "json" and bool(column.present.all())
-            columns[name] = column.values if whole else column.numbers() if column.kind == "float" else column.to_list()
-        if table.study.constraints:
-            columns |= _feasibility_columns(table)
-        errors = [table.outcomes.errors.get(row) for row in range(len(table))]
-        columns["error"] = pd.Series(errors, dtype=object)  # None, not NaN, for a trial without an error
-        columns["duration_s"] = table.outcomes.duration_s
-        columns["worker"] = [table.workers[code] for code in table.worker]
-        try:
-            return pd.DataFrame(columns)
-        except UnicodeEncodeError:
-            return pd.DataFrame({encodable(name): _encodable_column(values) for name, values in columns.items()})
+        Args:
+            fidelity: "full" has only trials that reached full fidelity, failed ones too.
+        """
+        from rbt_ray.tuner.trial_frame import trial_frame
+
+        frame = trial_frame(self.table)
+        if len(rows := self._rows(fidelity)) < len(frame):
+            return frame.iloc[rows].reset_index(drop=True)
+        return frame
+
+    def _rows(self, fidelity: str) -> IntArray:
+        if fidelity not in ("all", "full"):
+            raise SettingError(f"`fidelity` is 'all' or 'full'; got {fidelity!r}.")
+        return np.flatnonzero(self.table.fidelity == 1.0) if fidelity == "full" else np.arange(len(self))
+
+    def to_arrow(self, fidelity: Literal["all", "full"] = "all") -> pa.Table:
+        """Returns the columns of `get_dataframe` as an Arrow table, with null for what a trial does not have.
+
+        A metric, or the options of a parameter, that no Arrow type holds is text: a string itself, anything else as JSON.
+
+        Args:
+            fidelity: "full" has only trials that reached full fidelity, failed ones too.
+        """
+        from rbt_ray.export.arrow_table import to_arrow
+
+        return to_arrow(self.table, self._rows(fidelity))
+
+    @explain_os_errors()
+    def to_parquet(self, path: str | Path, fidelity: Literal["all", "full"] = "all") -> Path:
+        """Writes the table of `to_arrow` to a Parquet file, in batches, and returns its path.
+
+        Args:
+            path: the file, which is replaced if it exists.
+            fidelity: "full" has only trials that reached full fidelity, failed ones too.
+
+        Raises:
+            SettingError: the file's folder does not exist.
+        """
+        from rbt_ray.export.arrow_table import to_parquet
+
+        return to_parquet(self.table, self._rows(fidelity), Path(path))
 
     def table_hash(self) -> str:
         """Returns the SHA-256 of the trial table: config, fidelity, status and metrics at full precision, in trial order."""
@@ -377,23 +399,3 @@ class ResultGrid(Reruns, Sequence[Result]):
         best = self.get_best_result(self.study.metric)
         more = f"; {len(self.table.front):,} on the Pareto front" if self.study.further_goals else ""
         return f"{more}; best {self.study.metric} {best.metrics[self.study.metric]:.6g} at {dict(best.config)}"
-
-
-def _feasibility_columns(table: TrialTable) -> dict[str, Any]:
-    violation = table.violations.sum(axis=0)
-    judged = (violation > 0) | ((table.fidelity == 1.0) & (table.outcomes.status == COMPLETED))
-    feasible = violation == 0
-    return {
-        "feasible": feasible
-        if judged.all()
-        else [ok if known else None for ok, known in zip(feasible.tolist(), judged.tolist(), strict=True)],
-        "violation": np.where(judged, violation, np.nan),
-    }
-
-
-def _encodable_column(values: Any) -> Any:
-    import pandas as pd
-
-    if getattr(getattr(values, "dtype", None), "kind", "O") != "O":
-        return values
-    return pd.Series([encodable(value) if isinstance(value, str) else value for value in values], dtype=object)
