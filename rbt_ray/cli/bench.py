@@ -47,7 +47,7 @@ def run_sequential(
         workload = _workload()
         found = sequential(
             workload.OPTIMIZATIONS,
-            lambda on, judged: workload.measure(on, judged, n_batches=QUICK_BATCHES),
+            lambda on, judged: workload.measure(on, judged, size=workload.Size(QUICK_BATCHES)),
             runs=n_runs,
             warmup=0,
             thresholds=thresholds,
