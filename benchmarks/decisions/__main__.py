@@ -23,7 +23,7 @@ MODULES = {
     "ray": "ray_hosts",
     "sequential": "in_sequence",
 }
-MAY_DIFFER = ("bohb",)
+MAY_DIFFER = "bohb on "  # a step of the sequence
 
 
 def main():
@@ -42,7 +42,12 @@ def main():
         for one in page.cases:
             print(f"{page.file}: {one.name}: {one.reason}", flush=True)
             # Two short batches are too few for a search to be held to.
-            if options.quick and one.verdict == REJECTED and one.comparison is None and one.name not in MAY_DIFFER:
+            if (
+                options.quick
+                and one.verdict == REJECTED
+                and one.comparison is None
+                and not one.name.startswith(MAY_DIFFER)
+            ):
                 raise SystemExit(f"{page.file}: {one.name}: both sides are to give the same.")
         if not options.quick:
             page.write(options.write)

@@ -131,8 +131,25 @@ def test_a_command_that_is_slow_after_the_other_side_is_not_decided(tmp_path, ca
     assert step["verdict"] == "not decided"
     assert "after a run of the candidate" in step["reason"]
     assert step["comparison"]["ratio_low"] is None
-    (tmp_path / "run.log").unlink()
-    assert verdict_of(path, capsys, "--settle", "1")["verdict"] == "accepted"
+
+
+@pytest.mark.slow
+def test_a_command_that_settles_after_the_other_side_is_accepted(tmp_path, capsys):
+    body = RAN % "(0.001 if fast else 0.01 + 0.01 * before.endswith('B')) * (1 + n * n % 7 / 1e3)"
+    step = verdict_of(command_of(tmp_path, body), capsys, "--settle", "1")
+    assert step["verdict"] == "accepted", step["reason"]
+
+
+def test_sides_that_settle_carry_nothing_over():
+    """Each side is slow after the other one, and no counted run is."""
+    before = [()]
+
+    def seconds(on):
+        before.append(on)
+        return Sample((1.0 if on else 4.0) * (1 + (before[-2] != on)) * TICK[len(before) ** 2 % 11], peak_pss=10**9)
+
+    assert study(seconds, ["a"]).steps[0].verdict == "not decided"
+    assert study(seconds, ["a"], settle=1).accepted == ("a",)
 
 
 @pytest.mark.parametrize(
