@@ -60,11 +60,11 @@ class Case:
         }  # fmt: skip
 
 
-def case(name, baseline, candidate, *, meant=True, quick=False, settle=0):
+def case(name, baseline, candidate, *, meant=True, quick=False, discard=0):
     """Two sides by turns, judged; `quick`: two runs, which only show that both give the same."""
     runs, warmup = (2, 0) if quick else (10, 1)
     try:
-        pairs = paired(baseline, candidate, runs=runs, warmup=warmup, settle=0 if quick else settle, name=name)
+        pairs = paired(baseline, candidate, runs=runs, warmup=warmup, discard=0 if quick else discard, name=name)
     except NotEquivalentError as error:
         return Case(name, meant, REJECTED, f"Rejected: {str(error).removeprefix(f'{name}: ')}")
     found = compare(pairs)

@@ -149,7 +149,7 @@ def decide(quick):
                 regimes.append((f"{megabytes:,} MB, workers that need numba", ("--numba",), False))
             for name, flags, meant in regimes:
                 sides = functools.partial(one, *flags), functools.partial(one, "--shared")
-                page.cases.append(case(name, *sides, meant=meant, quick=quick, settle=1))
+                page.cases.append(case(name, *sides, meant=meant, quick=quick, discard=1))
     if not quick:
         own, shared = ("persistent_pool",), ("persistent_pool", "shared_bundle")
         page.cases.insert(

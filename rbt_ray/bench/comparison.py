@@ -200,7 +200,7 @@ def _carry_over(pairs: Pairs, baseline: FloatArray, candidate: FloatArray) -> tu
             change = f"{abs(ratio - 1):.0%} {'longer' if ratio > 1 else 'less'}"
             words.append(
                 f"the {name} takes {change} after a run of the {other} than after one of its own (p {found[-1]:.2g}), so its "
-                f"runs are not independent and have no interval; let each side run once uncounted after the other (`settle`)"
+                f"runs are not independent and have no interval; let each side run once uncounted after the other (`discard`)"
             )
     return min(found), "; ".join(words)
 

@@ -44,7 +44,9 @@ class Pairs:
         return places
 
 
-def paired(baseline: Run, candidate: Run, *, runs: int = 10, warmup: int = 1, settle: int = 0, name: str = "") -> Pairs:
+def paired(
+    baseline: Run, candidate: Run, *, runs: int = 10, warmup: int = 1, discard: int = 0, name: str = ""
+) -> Pairs:
     """Runs two alternatives alternately, A B B A, so that a drift of the machine affects both equally.
 
     Half of each side's runs follow a run of the other side, and half one of its own: `compare` tests whether it matters.
@@ -55,18 +57,18 @@ def paired(baseline: Run, candidate: Run, *, runs: int = 10, warmup: int = 1, se
         runs: number of counted runs of each.
         warmup: how often each side runs before the measured pairs. Their trial tables are compared too, so that nothing is timed that
             does not do the same work.
-        settle: how often a side runs uncounted after each change of sides, so that what the other side left behind (a page
+        discard: how often a side runs uncounted after each change of sides, so that what the other side left behind (a page
             cache, a busy disk) is not in a counted run.
         name: shown with the progress on stderr.
 
     Raises:
-        SettingError: `runs` is below 2, or `warmup` or `settle` negative.
+        SettingError: `runs` is below 2, or `warmup` or `discard` negative.
         BenchError: the time of a run is not a number above 0.
         NotEquivalentError: the two give different trial tables, or only one has a digest.
     """
-    if not all(isinstance(value, int) for value in (runs, warmup, settle)) or runs < 2 or min(warmup, settle) < 0:
+    if not all(isinstance(value, int) for value in (runs, warmup, discard)) or runs < 2 or min(warmup, discard) < 0:
         raise SettingError(
-            f"`runs` is 2 or more, `warmup` and `settle` 0 or more; got {runs!r}, {warmup!r} and {settle!r}."
+            f"`runs` is 2 or more, `warmup` and `discard` 0 or more; got {runs!r}, {warmup!r} and {discard!r}."
         )
     sides = {False: baseline, True: candidate}
     kept: dict[bool, list[Sample]] = {False: [], True: []}
@@ -75,7 +77,7 @@ def paired(baseline: Run, candidate: Run, *, runs: int = 10, warmup: int = 1, se
     for number in range(-warmup, runs):
         pair: dict[bool, Sample] = {}
         for is_candidate in _order(number):
-            for _ in range(settle if last not in (None, is_candidate) else 0):
+            for _ in range(discard if last not in (None, is_candidate) else 0):
                 _sample(sides[is_candidate])
             pair[is_candidate], last = _sample(sides[is_candidate]), is_candidate
         digests = {one.digest for one in pair.values()} | ({digest} if number > -warmup else set())

@@ -92,7 +92,7 @@ def sequential(
     *,
     runs: int = 10,
     warmup: int = 1,
-    settle: int = 0,
+    discard: int = 0,
     thresholds: Thresholds | None = None,
     to_the_end: bool = False,
 ) -> SequentialResult:
@@ -106,7 +106,7 @@ def sequential(
         measure: runs once with the optimizations of these names on, while measuring the named one.
         runs: pairs for each.
         warmup: uncounted pairs before them.
-        settle: uncounted runs of a side after each change of sides.
+        discard: uncounted runs of a side after each change of sides.
         thresholds: None: the default ones.
         to_the_end: measure all; `stopped` says where the rule applied.
 
@@ -119,7 +119,7 @@ def sequential(
         accepted: tuple[str, ...] = ()
         left = 1.0
         for name in names:
-            step = _judge(name, accepted, measure, runs, warmup, settle, thresholds)
+            step = _judge(name, accepted, measure, runs, warmup, discard, thresholds)
             if step.comparison is not None and step.accepted:
                 accepted, left = (*accepted, name), left * step.comparison.ratio
             yield replace(step, cumulative=1 - left)
@@ -153,7 +153,7 @@ def _judge(
     measure: Measure,
     runs: int,
     warmup: int,
-    settle: int,
+    discard: int,
     thresholds: Thresholds | None,
 ) -> Step:
     try:
@@ -162,7 +162,7 @@ def _judge(
             lambda: measure((*accepted, name), name),
             runs=runs,
             warmup=warmup,
-            settle=settle,
+            discard=discard,
             name=name,
         )
     except NotEquivalentError as error:

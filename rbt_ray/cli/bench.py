@@ -22,7 +22,7 @@ _KEYS = {"command": "a list of words", "optimizations": "a table of lists of wor
 
 
 def run_sequential(
-    file: Path | None, *, profile: str, runs: int | None, settle: int, as_json: bool, quick: bool
+    file: Path | None, *, profile: str, runs: int | None, discard: int, as_json: bool, quick: bool
 ) -> int:
     """Tests optimizations one after another and prints the verdicts.
 
@@ -30,7 +30,7 @@ def run_sequential(
         file: a TOML file of commands; None: the four optimizations on `benchmarks.workload`.
         profile: the thresholds: "default", "strict" or "lenient".
         runs: pairs per optimization; None: the number in the profile.
-        settle: uncounted runs of a side after each change of sides.
+        discard: uncounted runs of a side after each change of sides.
         as_json: prints one JSON object.
         quick: two short runs per optimization, which check that results are equal and accept nothing.
     """
@@ -41,7 +41,12 @@ def run_sequential(
     if file is not None:
         page = read_bench_file(file)
         found = sequential(
-            tuple(page.optimizations), page.measure, runs=n_runs, settle=settle, thresholds=thresholds, to_the_end=quick
+            tuple(page.optimizations),
+            page.measure,
+            runs=n_runs,
+            discard=discard,
+            thresholds=thresholds,
+            to_the_end=quick,
         )
     elif quick:
         workload = _workload()
@@ -55,7 +60,9 @@ def run_sequential(
         )
     else:
         workload = _workload()
-        found = sequential(workload.OPTIMIZATIONS, workload.measure, runs=n_runs, settle=settle, thresholds=thresholds)
+        found = sequential(
+            workload.OPTIMIZATIONS, workload.measure, runs=n_runs, discard=discard, thresholds=thresholds
+        )
     if as_json:
         print_json({"profile": profile, "thresholds": asdict(thresholds), **found.to_dict()})
     else:

@@ -134,13 +134,13 @@ def test_a_command_that_is_slow_after_the_other_side_is_not_decided(tmp_path, ca
 
 
 @pytest.mark.slow
-def test_a_command_that_settles_after_the_other_side_is_accepted(tmp_path, capsys):
+def test_a_command_is_accepted_without_its_runs_after_the_other_side(tmp_path, capsys):
     body = RAN % "(0.001 if fast else 0.01 + 0.01 * before.endswith('B')) * (1 + n * n % 7 / 1e3)"
-    step = verdict_of(command_of(tmp_path, body), capsys, "--settle", "1")
+    step = verdict_of(command_of(tmp_path, body), capsys, "--discard", "1")
     assert step["verdict"] == "accepted", step["reason"]
 
 
-def test_sides_that_settle_carry_nothing_over():
+def test_discarded_runs_carry_nothing_over():
     """Each side is slow after the other one, and no counted run is."""
     before = [()]
 
@@ -149,7 +149,7 @@ def test_sides_that_settle_carry_nothing_over():
         return Sample((1.0 if on else 4.0) * (1 + (before[-2] != on)) * TICK[len(before) ** 2 % 11], peak_pss=10**9)
 
     assert study(seconds, ["a"]).steps[0].verdict == "not decided"
-    assert study(seconds, ["a"], settle=1).accepted == ("a",)
+    assert study(seconds, ["a"], discard=1).accepted == ("a",)
 
 
 @pytest.mark.parametrize(

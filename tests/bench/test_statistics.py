@@ -215,9 +215,9 @@ def test_runs_go_a_b_b_a():
     assert "".join(order) == "ABBAABBA"
 
 
-def test_a_side_settles_after_each_change():
+def test_runs_after_each_change_are_discarded():
     order = []
-    pairs = paired(lambda: order.append("A") or 1.0, lambda: order.append("B") or 1.0, runs=3, warmup=0, settle=1)
+    pairs = paired(lambda: order.append("A") or 1.0, lambda: order.append("B") or 1.0, runs=3, warmup=0, discard=1)
     assert "".join(order) == "AbBBaAAbB".upper()
     assert len(pairs.baseline) == len(pairs.candidate) == 3
 
