@@ -12,8 +12,12 @@ import psutil
 import rbt_ray as rbt
 from benchmarks.machine import processor
 from benchmarks.page_text import table
-from rbt_ray.bench import Comparison, Pairs, compare, paired
+from rbt_ray.bench import Comparison, Pairs, Sample, compare, paired
+from rbt_ray.bench.comparison import ACCEPTED, NOT_DECIDED, REJECTED
 from rbt_ray.errors import NotEquivalentError
+
+NOT_TRIED = "not tried"
+VERDICTS = (ACCEPTED, REJECTED, NOT_DECIDED, NOT_TRIED)
 
 
 @dataclass(frozen=True)
@@ -23,20 +27,18 @@ class Case:
     Args:
         name: of the regime.
         meant: whether the optimization is meant for it, which is said before it is measured.
-        accepted: by the thresholds.
+        verdict: one of `VERDICTS`.
         reason: a sentence.
-        comparison: None where the two sides do not give the same.
+        comparison: None where the two sides do not give the same, or nothing was tried.
         pairs: likewise.
-        tried: whether it could be tried here at all.
     """
 
     name: str
     meant: bool
-    accepted: bool
+    verdict: str
     reason: str
     comparison: Comparison | None = None
     pairs: Pairs | None = None
-    tried: bool = True
 
     def to_dict(self):
         runs = {}
@@ -50,21 +52,52 @@ class Case:
                     "peak_rss": [one.peak_rss for one in samples],
                     "peak_uss": [one.peak_uss for one in samples],
                     "peak_pss": [one.peak_pss for one in samples],
+                    "not_run": [one.not_run for one in samples],
                 }
         return {
-            "name": self.name, "meant": self.meant, "accepted": self.accepted, "reason": self.reason,
+            "name": self.name, "meant": self.meant, "verdict": self.verdict, "reason": self.reason,
             "comparison": self.comparison and self.comparison.to_dict(), "runs": runs,
         }  # fmt: skip
 
 
-def case(name, baseline, candidate, *, meant=True, runs=10, warmup=1):
-    """Two sides by turns, judged."""
+def case(name, baseline, candidate, *, meant=True, quick=False, discard=0):
+    """Two sides by turns, judged; `quick`: two runs, which only show that both give the same."""
+    runs, warmup = (2, 0) if quick else (10, 1)
     try:
-        pairs = paired(baseline, candidate, runs=runs, warmup=warmup, name=name)
+        pairs = paired(baseline, candidate, runs=runs, warmup=warmup, discard=0 if quick else discard, name=name)
     except NotEquivalentError as error:
-        return Case(name, meant, False, f"Rejected: {str(error).removeprefix(f'{name}: ')}")
+        return Case(name, meant, REJECTED, f"Rejected: {str(error).removeprefix(f'{name}: ')}")
     found = compare(pairs)
-    return Case(name, meant, found.accepted, found.reason, found, pairs)
+    return Case(name, meant, found.verdict, found.reason, found, pairs)
+
+
+def judged_again(data):
+    """The data of a page with the verdicts that today's rules give to its runs."""
+    memory = round(data["machine"]["memory_gib"] * 2**30)
+    return {**data, "cases": [_judged_again(one, memory) for one in data["cases"]]}
+
+
+def _judged_again(one, machine_memory):
+    if not one["runs"]:
+        return one
+    sides = [_samples(one["runs"][side]) for side in ("baseline", "candidate")]
+    pairs = Pairs(*sides, one["comparison"]["equivalent"])
+    found = compare(pairs, machine_memory=machine_memory)
+    return Case(one["name"], one["meant"], found.verdict, found.reason, found, pairs).to_dict()
+
+
+def _samples(runs):
+    columns = (runs[name] for name in ("seconds", "wall_s", "cpu_s", "peak_rss", "peak_uss", "peak_pss", "not_run"))
+    return tuple(
+        Sample(*measured, result={"seconds": seconds}, not_run=not_run)
+        for seconds, *measured, not_run in zip(*columns, strict=True)
+    )
+
+
+def decision_of(cases):
+    """Of the regimes that an optimization is meant for: accepted in one; rejected in all; else not decided."""
+    verdicts = {one["verdict"] for one in cases if one["meant"]} - {NOT_TRIED}
+    return ACCEPTED if ACCEPTED in verdicts else REJECTED if verdicts == {REJECTED} else NOT_DECIDED
 
 
 def machine():
@@ -102,32 +135,32 @@ class Decision:
     notes: list[str] = field(default_factory=list)
     decides: bool = True
 
-    @property
-    def accepted(self):
-        """In some regime that it is meant for; which ones, the page says."""
-        return any(one.accepted for one in self.cases if one.meant)
-
     def write(self, folder):
         """The data as JSON, and the page made of that JSON."""
         data = {
-            "title": self.title, "about": self.about, "accepted": self.accepted if self.decides else None, "machine": machine(),
+            "title": self.title, "about": self.about, "decides": self.decides, "machine": machine(),
             "cases": [one.to_dict() for one in self.cases], "tables": self.tables, "notes": self.notes,
         }  # fmt: skip
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{self.file}.json").write_text(json.dumps(data, indent=1) + "\n")
-        (folder / f"{self.file}.md").write_text(page_of(data))
+        write(data, folder / f"{self.file}.json")
+
+
+def write(data, path):
+    """Writes the data of a page, and the page beside it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(data, indent=1) + "\n")
+    path.with_suffix(".md").write_text(page_of(data))
 
 
 def page_of(data: dict[str, Any]) -> str:
     """Markdown of a decision's data."""
     here = data["machine"]
     lines = [f"# {data['title']}", "", "Generated by `python -m benchmarks.decisions`. Do not edit this page.", ""]
-    if data["accepted"] is not None:
-        lines += [f"Decision: {'ACCEPTED' if data['accepted'] else 'REJECTED'}", "", _regimes(data), ""]
+    if data["decides"]:
+        lines += [f"Decision: {decision_of(data['cases']).upper()}", "", _regimes(data["cases"]), ""]
     lines += [data["about"], ""]
     if data["cases"]:
         lines += table(HEAD, map(_row, data["cases"]))
-    refused = [one for one in data["cases"] if not one["accepted"]]
+    refused = [one for one in data["cases"] if one["verdict"] != ACCEPTED]
     if refused:
         lines += ["", *(f"- {one['name']}: {one['reason']}" for one in refused)]
     for heading, rows in data["tables"].items():
@@ -137,9 +170,12 @@ def page_of(data: dict[str, Any]) -> str:
     lines += [
         "",
         f"Rule: an optimization is accepted if it saves at least 5 %, the p-values of Welch's and Wilcoxon's tests are below 0.05, "
-        f"there are 10 or more pairs in the order A B B A, it adds less than 2 % of the machine's memory (peak PSS of the process "
-        f"tree, which counts a shared page once), and both sides give the same results. The page says ACCEPTED if the optimization "
-        f"is accepted in a regime that it is meant for (*), and names the regimes. Seconds are medians. The gain is 1 - the "
+        f"it adds less than 2 % of the machine's memory (peak PSS of the process tree, which counts a shared page once), and both "
+        f"sides give the same results. Nothing is decided by fewer than 10 pairs, in the order A B B A, by a side that was computed "
+        f"rather than run, or by a side whose time depends on which side ran before it (carry-over, "
+        f"[measuring](../measuring.md)), which has no interval either. Without measured memory nothing is accepted. The page says "
+        f"ACCEPTED if the optimization is accepted in a regime that it is meant for (*), and names the regimes; REJECTED if it is "
+        f"rejected in all of them; else NOT DECIDED. Seconds are medians. The gain is 1 - the "
         f"geometric mean of the pairs' ratios, with its 95 % bootstrap interval. The effect is Cliff's "
         f"delta. {here['processor']}, {here['cores']} cores, {here['memory_gib']} GiB, {here['system']}, "
         f"Python {here['python']}, numpy {here['numpy']}, rbt_ray {here['rbt_ray']}.",
@@ -163,19 +199,21 @@ HEAD = [
 def _row(one):
     name, found = f"{one['name']}{' *' if one['meant'] else ''}", one["comparison"]
     if found is None:
-        return [name, *[""] * (len(HEAD) - 2), "rejected"]
+        return [name, *[""] * (len(HEAD) - 2), one["verdict"]]
     sides = [one["runs"][side]["peak_pss"] for side in ("baseline", "candidate")]
-    peaks = ", ".join(f"{np.median(side) / 1e6:,.0f}" for side in sides) if all(map(any, sides)) else ""
+    peaks = ", ".join(f"{np.median(side) / 1e6:,.0f}" for side in sides) if all(map(all, sides)) else "not measured"
+    low, high = found["ratio_low"], found["ratio_high"]
+    interval = "no interval: carry-over" if low is None else f"[{1 - high:.1%}, {1 - low:.1%}]"
     return [
         name,
         in_seconds(found["baseline_s"]),
         in_seconds(found["candidate_s"]),
-        f"{found['gain']:.1%} [{1 - found['ratio_high']:.1%}, {1 - found['ratio_low']:.1%}]",
-        f"{found['welch_p']:.1g}, {found['wilcoxon_p']:.1g}",
+        f"{found['gain']:.1%} {interval}",
+        "" if low is None else f"{found['welch_p']:.1g}, {found['wilcoxon_p']:.1g}",
         f"{found['cliffs_delta']:.2f}",
         str(found["n_runs"]),
         peaks,
-        "accepted" if one["accepted"] else "rejected",
+        one["verdict"],
     ]
 
 
@@ -184,10 +222,7 @@ def in_seconds(seconds):
     return f"{seconds:,.0f} s" if seconds >= 100 else f"{seconds:#.3g} s"
 
 
-def _regimes(data):
-    accepted = [one["name"] for one in data["cases"] if one["accepted"]]
-    others = [one["name"] for one in data["cases"] if not one["accepted"]]
-    words = [f"Accepted for: {'; '.join(accepted)}." if accepted else "Accepted for none of the regimes."]
-    if others:
-        words.append(f"Rejected for: {'; '.join(others)}.")
-    return " ".join(words)
+def _regimes(cases):
+    named = {verdict: [one["name"] for one in cases if one["verdict"] == verdict] for verdict in VERDICTS}
+    words = [f"{verdict.capitalize()} for: {'; '.join(names)}." for verdict, names in named.items() if names]
+    return " ".join(words if named[ACCEPTED] else ["Accepted for none of the regimes.", *words])

@@ -1,7 +1,7 @@
 """Persistent workers against a new pool for each batch."""
 
 from benchmarks.decisions.page import Decision, case
-from benchmarks.workload import N_CONFIGS, measure
+from benchmarks.workload import N_CONFIGS, Plain, Size, measure
 
 ABOUT = """\
 The old evaluation's workload: a moving-average crossover in numpy on 8 symbols x 5,124 days (40,992 rows), batches of {n}
@@ -20,10 +20,8 @@ def decide(quick):
         n = 2 if quick else n_batches
 
         def run(on, method=method, n=n):
-            return measure(on, "persistent_pool", n_batches=n, start_method=method)
+            return measure(on, "persistent_pool", size=Size(n), plain=Plain(method))
 
         name = f"{n} batch{'es' if n > 1 else ''}, a pool by {method}"
-        page.cases.append(
-            case(name, lambda run=run: run(shared), lambda run=run: run(both), meant=meant, runs=2 if quick else 10)
-        )
+        page.cases.append(case(name, lambda run=run: run(shared), lambda run=run: run(both), meant=meant, quick=quick))
     return page

@@ -11,23 +11,26 @@ from functools import partial
 from pathlib import Path
 
 import rbt_ray as rbt
-from benchmarks.decisions.page import Case, Decision, case
+from benchmarks.decisions.page import NOT_TRIED, Case, Decision, case
 from benchmarks.throughput import burn
-from rbt_ray.bench import Sample, Thresholds
+from rbt_ray.bench import Sample, Thresholds, fresh
 from rbt_ray.bench.measurement import ProcessTree
 from rbt_ray.errors import BenchError
 from tests.cluster.hosts import Lan, what_is_missing
 from tests.cluster.ray_cluster import RayCluster
 
-ABOUT = r"""\ Without: rbt_ray's local workers. With: Ray actors; everything else is the same. An evaluation takes a fixed
-processor time. The time is that of a study on running workers, from `fit()` to results on disk. On one machine, both sides have
-two workers; docs/benchmarks.md has the cost of starting Ray. On several hosts (*: two or more), each host is a namespace with
-its own network, pinned to one core. Without is the local backend with one worker on one host. With is a Ray cluster of that
-host, which also runs the head and the driver, and the other hosts, with a worker on each. Memory is measured after a study: the
-driver and its workers, and with Ray everything on the host that uses most, since each host has its own. Ray's log monitor is
-off on these hosts, as on the hosts that cluster/ starts. An earlier run with the log monitor had gains of 48 to 50 % on two
-hosts but added 2.0 to 2.1 % of 23.5 GiB, and was thus REJECTED. The log monitor was removed because of this result."""
+ABOUT = """\
+Without: rbt_ray's local workers. With: Ray actors; everything else is the same. An evaluation takes a fixed processor time. The
+time is that of a study on running workers, from `fit()` to results on disk, without Ray's own start. In the regimes "with the
+start of the workers", each run is a new process and is timed from before the study until its results, so that Ray starts in it.
+On one machine, both sides have two workers. On several hosts (*: two or more), each host is a namespace with its own network,
+pinned to one core. Without is the local backend with one worker on one host. With is a Ray cluster of that host, which also runs
+the head and the driver, and the other hosts, with a worker on each. Memory is measured after a study on running workers, of the
+driver with all its processes; on hosts, with Ray everything on the host that uses most, since each host has its own. Ray's log
+monitor is off on these hosts, as on the hosts that cluster/ starts. An earlier run with the log monitor had gains of 48 to 50 %
+on two hosts but added 2.0 to 2.1 % of 23.5 GiB, and was thus REJECTED. The log monitor was removed because of this result."""
 ONE_MACHINE = [(100e-6, 10_000), (1e-3, 1_000), (10e-3, 100), (100e-3, 10), (1.0, 2), (3.0, 2)]
+WITH_START = [(10e-3, 100), (1.0, 2)]
 HOSTS = {1: [(0.3, 6)], 2: [(0.1, 16), (0.3, 6), (1.0, 2), (3.0, 2)], 3: [(0.1, 24), (0.3, 9), (1.0, 3), (3.0, 3)]}
 """Evaluations by the number of hosts: their seconds, and how many of them a study has."""
 WORDS = {
@@ -63,27 +66,71 @@ def duration_text(seconds):
 
 
 def on_one_machine(page, quick):
-    with tempfile.TemporaryDirectory() as place:
+    with tempfile.TemporaryDirectory() as folder:
+        place, local = Path(folder), partial(subprocess.Popen, text=True)
+        drivers = {backend: Driver(local, place, backend, cwd=ROOT) for backend in ("local", "ray")}
         for seconds, n in ONE_MACHINE[1:2] if quick else ONE_MACHINE:
 
-            def side(backend, seconds=seconds, n=n):
-                return study(seconds, n, place, backend=backend, num_workers=2)
+            def running(backend, seconds=seconds, n=n):
+                return drivers[backend].study(seconds, n, drivers[backend].memory, num_workers=2, backend=backend)
 
             name = f"one machine, {n:,} evaluations of {duration_text(seconds)}"
+            page.cases.append(case(name, partial(running, "local"), partial(running, "ray"), meant=False, quick=quick))
+        for driver in drivers.values():
+            driver.end()
+        for seconds, n in WITH_START[:1] if quick else WITH_START:
+
+            def starting(backend, seconds=seconds, n=n):
+                more = ["--once", backend, str(seconds), str(n)]
+                return fresh([sys.executable, "-m", __name__, folder, *more], cwd=ROOT)
+
+            name = f"one machine, {n:,} evaluations of {duration_text(seconds)}, {STARTS}"
             page.cases.append(
-                case(
-                    name,
-                    lambda side=side: side("local"),
-                    lambda side=side: side("ray"),
-                    meant=False,
-                    runs=2 if quick else 10,
-                )
+                case(name, partial(starting, "local"), partial(starting, "ray"), meant=False, quick=quick)
             )
-    rbt.shutdown()
+
+
+STARTS = "with the start of the workers"
+
+
+class Driver:
+    """A process that runs studies as it is told, by lines of JSON.
+
+    Args:
+        start: starts it, as `subprocess.Popen` does, with text.
+        place: a folder for its studies.
+        name: of its log.
+        more: further arguments of its command.
+        settings: further settings of `start`.
+    """
+
+    def __init__(self, start, place, name, *more, **settings):
+        self._log = place / f"{name}.log"
+        self._process = start(
+            [sys.executable, "-m", __name__, str(place), *more],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log.open("w"), **settings,
+        )  # fmt: skip
+
+    def study(self, seconds, n, memory, **where):
+        """One study; `memory` gives bytes after it."""
+        print(json.dumps([seconds, n, where]), file=self._process.stdin, flush=True)
+        for line in self._process.stdout:
+            if line.startswith("{"):  # Ray prints to stdout too
+                answer = json.loads(line)
+                return Sample(answer["seconds"], peak_pss=memory(), result={"digest": answer["digest"]})
+        raise BenchError(f"the driver has ended: {self._log.read_text()[-2000:]}")
+
+    def memory(self):
+        """PSS of it and its processes now, in bytes."""
+        return pss(self._process.pid)
+
+    def end(self):
+        self._process.stdin.close()
+        self._process.wait(60)
 
 
 class OnHosts:
-    """A driver on the first of two hosts, which runs studies as it is told, by lines of JSON.
+    """A driver on the first of two hosts.
 
     Args:
         cluster: whose head runs it.
@@ -91,34 +138,22 @@ class OnHosts:
     """
 
     def __init__(self, cluster, place):
-        self._process = cluster.head.start(
-            [sys.executable, "-m", __name__, place],
-            env={**cluster.env, "RBT_RAY_HOME": f"{place}/home"}, cwd=ROOT,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=(place / "driver.log").open("w"),
-        )  # fmt: skip
-        self._log = place / "driver.log"
+        env = {**cluster.env, "RBT_RAY_HOME": f"{place}/home"}
+        self._driver = Driver(cluster.head.start, place, "driver", "--pin", env=env, cwd=ROOT)
         self._first_processes = [host.first_pid for host in (cluster.head, *cluster.workers)]
+        self.end = self._driver.end
 
     def study(self, seconds, n, n_hosts, backend):
-        print(json.dumps([seconds, n, n_hosts if backend == "ray" else 0]), file=self._process.stdin, flush=True)
-        for line in self._process.stdout:
-            if line.startswith("{"):  # Ray prints to stdout too
-                answer = json.loads(line)
-                peak = self._memory(backend)
-                return Sample(answer["seconds"], peak_pss=peak, result={"digest": answer["digest"]})
-        raise BenchError(f"the driver on the host has ended: {self._log.read_text()[-2000:]}")
+        more = {"address": "auto", "num_workers": n_hosts} if backend == "ray" else {"num_workers": 1}
+        return self._driver.study(seconds, n, partial(self._memory, backend), backend=backend, **more)
 
     def _memory(self, backend):
         """PSS after a study: of the driver and its workers, or of the fuller host with all of Ray's processes there."""
-        driver = pss(self._process.pid)
+        driver = self._driver.memory()
         if backend == "local":
             return driver
         first, *others = map(pss, self._first_processes)
         return max([driver + first, *others])
-
-    def end(self):
-        self._process.stdin.close()
-        self._process.wait(60)
 
 
 def pss(pid):
@@ -130,11 +165,9 @@ def pss(pid):
 
 def serve(place):
     """Runs the studies that lines of stdin ask for."""
-    pin(0)
     for line in sys.stdin:
-        seconds, n, n_hosts = json.loads(line)
-        where = {"backend": "ray", "address": "auto", "num_workers": n_hosts} if n_hosts else {"num_workers": 1}
-        sample = study(seconds, n, place, **{"backend": "local", **where})
+        seconds, n, where = json.loads(line)
+        sample = study(seconds, n, place, **where)
         print(json.dumps({"seconds": sample.wall_s, "digest": sample.digest}), flush=True)
 
 
@@ -144,14 +177,14 @@ def pin(core):
 
 def on_hosts(page, quick):
     if missing := what_is_missing():
-        page.cases.append(Case(f"{WORDS[2]}: not tried", True, False, missing, tried=False))
+        page.cases.append(Case(f"{WORDS[2]}: not tried", True, NOT_TRIED, missing))
         return
     with tempfile.TemporaryDirectory() as folder, Lan(Path(folder) / "lan", {}) as lan:
         cores = sorted(os.sched_getaffinity(0))
         for n_hosts, evaluations in HOSTS.items():
             if n_hosts > len(cores):
                 reason = f"this machine has {len(cores)} cores, and each host needs its own core"
-                page.cases.append(Case(f"{WORDS[n_hosts]}: not tried", True, False, reason, tried=False))
+                page.cases.append(Case(f"{WORDS[n_hosts]}: not tried", True, NOT_TRIED, reason))
                 continue
             os.sched_setaffinity(0, cores[n_hosts - 1 : n_hosts])  # what is started from here on stays there
             if n_hosts == 1:
@@ -163,7 +196,7 @@ def on_hosts(page, quick):
             for seconds, n in evaluations[:1] if quick else evaluations:
                 sides = [partial(driver.study, seconds, n, n_hosts, backend) for backend in ("local", "ray")]
                 name = f"{WORDS[n_hosts]}, {n} evaluations of {duration_text(seconds)}"
-                page.cases.append(case(name, *sides, meant=n_hosts > 1, runs=2 if quick else 10))
+                page.cases.append(case(name, *sides, meant=n_hosts > 1, quick=quick))
             driver.end()
 
 
@@ -171,10 +204,25 @@ def decide(quick):
     page = Decision("ray", "Ray", ABOUT)
     on_one_machine(page, quick)
     on_hosts(page, quick)
-    added = [one.comparison.memory_added for one in page.cases if one.comparison and one.comparison.memory_added]
-    if added:
-        page.notes.append(about_memory(max(added)))
+    on_several = [one for one in page.cases if one.meant and one.comparison]
+    if on_several:
+        page.notes.append(about_memory(max(one.comparison.memory_added for one in on_several)))
+    start_s = max(
+        one.comparison.candidate_s - one.comparison.baseline_s for one in page.cases if one.name.endswith(STARTS)
+    )
+    page.notes.append(about_start(start_s, max((one.comparison.gain for one in on_several), default=0.0)))
     return page
+
+
+def about_start(start_s, gain):
+    """From which length of a study on Ray's start is worth its time, where it starts for this study alone."""
+    words = f"Ray's own start makes a study on one machine up to {start_s:.1f} s longer."
+    if gain <= 0:
+        return f"{words} Nothing measured here saves that time again."
+    return (
+        f"{words} Where Ray starts for one study alone, two hosts save time in studies that take longer than {start_s / gain:.0f} s "
+        f"on one host; this is computed from both figures. On a running cluster, the regimes above apply."
+    )
 
 
 def about_memory(added):
@@ -183,7 +231,23 @@ def about_memory(added):
     return f"Ray's own processes on a host take at most {added / 1e6:,.0f} MB, which is below 2 % on hosts with {least:.0f} GiB or more."
 
 
-if __name__ == "__main__":
+def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("place", type=Path)
-    serve(parser.parse_args().place)
+    parser.add_argument("--pin", action="store_true", help="to one core")
+    parser.add_argument(
+        "--once", nargs=3, metavar=("BACKEND", "SECONDS", "N"), help="one study, its workers' start included"
+    )
+    options = parser.parse_args()
+    if options.pin:
+        pin(0)
+    if options.once:
+        backend, seconds, n = options.once
+        sample = study(float(seconds), int(n), options.place, backend=backend, num_workers=2)
+        print(json.dumps({"seconds": sample.wall_s, "digest": sample.digest}))
+    else:
+        serve(options.place)
+
+
+if __name__ == "__main__":
+    main()

@@ -4,6 +4,7 @@ import argparse
 import functools
 import hashlib
 import json
+import multiprocessing
 import sys
 import tempfile
 import time
@@ -17,10 +18,12 @@ from benchmarks.workload import measure
 from rbt_ray.bench import fresh
 
 ABOUT = """\
-Without: each of two workers loads the prices itself, once, from an uncompressed Parquet file with pandas. With: the workers map the
-bundle's file. Both sides are rbt_ray's local workers. The synthetic bundles are random walks with five fields of 50 symbols. An
+Without: each of two workers loads the prices itself, once, from an uncompressed Parquet file with pandas; or each worker of a
+spawned `multiprocessing.Pool` maps the prices by `np.load(mmap_mode="r")`. With: the workers map the bundle's file. Both sides are
+rbt_ray's local workers, except for the pool. The synthetic bundles are random walks with five fields of 50 symbols. An
 objective reads every value of every field, eight times in total. Each run is a new process and is timed from the start of the
-study until the workers end; the files are in the page cache. The first row is the old evaluation's workload, 20 batches of 40
+study until the workers end; the files are in the page cache, and each
+side runs once uncounted after the other, since one may evict pages of the other. The first row is the old evaluation's workload, 20 batches of 40
 configs on 41,000 rows. Workers of a study with a bundle load numba and the kernels first, which these numpy objectives do not
 need. Workers that read their own files load neither, and thus start faster. In the second row of 10 MB,
 both sides load numba, as objectives with kernels must: a bundle with one price makes workers that read their own files load it."""
@@ -53,6 +56,7 @@ def prepare(megabytes, place):
     bundle.save(place / "prices.arrow")
     for name, values in fields.items():
         pd.DataFrame(values, columns=symbols).to_parquet(place / f"{name}.parquet", compression=None)
+        np.save(place / f"{name}.npy", values)
 
 
 def total(fields):
@@ -80,6 +84,28 @@ def _loaded(place):
     return [np.ascontiguousarray(pd.read_parquet(f"{place}/{name}.parquet").to_numpy()) for name in FIELDS]
 
 
+def on_array(place):
+    """What a worker of a pool computes on the arrays that it maps."""
+    return total(_mapped(place))
+
+
+@functools.cache
+def _mapped(place):
+    return [np.load(f"{place}/{name}.npy", mmap_mode="r") for name in FIELDS]
+
+
+def run_pool(place):
+    """The same by a spawned pool, and what it took."""
+    began = time.perf_counter()
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
+        totals = pool.map(on_array, [str(place)] * N_EVALUATIONS, chunksize=1)
+    return {"seconds": time.perf_counter() - began, "digest": digest_of(totals)}
+
+
+def digest_of(totals):
+    return hashlib.sha256(json.dumps(totals).encode()).hexdigest()[:16]
+
+
 def run(place, shared, numba):
     """One study, and what it took."""
     bundle = rbt.Bundle.open(place / "prices.arrow") if shared else one_price() if numba else None
@@ -97,7 +123,7 @@ def run(place, shared, numba):
         if results.num_errors:
             raise SystemExit(str(results.errors[0]))
         metrics = [result.metrics["total"] for result in results]
-    return {"seconds": seconds, "digest": hashlib.sha256(json.dumps(metrics).encode()).hexdigest()[:16]}
+    return {"seconds": seconds, "digest": digest_of(metrics)}
 
 
 def one_price():
@@ -107,7 +133,6 @@ def one_price():
 
 def decide(quick):
     page = Decision("shared_bundle", "A bundle that all workers share", ABOUT)
-    runs = 2 if quick else 10
     for megabytes in (1,) if quick else SIZES_MB:
         with tempfile.TemporaryDirectory() as place:
             prepare(megabytes, Path(place))
@@ -116,22 +141,19 @@ def decide(quick):
             def one(*more, command=command):
                 return fresh([*command, *more], cwd=ROOT)
 
-            regimes = [(f"{megabytes:,} MB", (), megabytes >= MEANT_FROM_MB)]
+            regimes = [
+                (f"{megabytes:,} MB", (), megabytes >= MEANT_FROM_MB),
+                (f"{megabytes:,} MB, against np.load", ("--array",), megabytes >= MEANT_FROM_MB),
+            ]
             if megabytes == MEANT_FROM_MB:
                 regimes.append((f"{megabytes:,} MB, workers that need numba", ("--numba",), False))
             for name, flags, meant in regimes:
-                page.cases.append(
-                    case(
-                        name, functools.partial(one, *flags), functools.partial(one, "--shared"), meant=meant, runs=runs
-                    )
-                )
+                sides = functools.partial(one, *flags), functools.partial(one, "--shared")
+                page.cases.append(case(name, *sides, meant=meant, quick=quick, discard=1))
     if not quick:
         own, shared = ("persistent_pool",), ("persistent_pool", "shared_bundle")
         page.cases.insert(
-            0,
-            case(
-                "the old workload", lambda: measure(own, "old"), lambda: measure(shared, "old"), meant=False, runs=runs
-            ),
+            0, case("the old workload", lambda: measure(own, "old"), lambda: measure(shared, "old"), meant=False)
         )
     return page
 
@@ -143,5 +165,10 @@ if __name__ == "__main__":
     parser.add_argument("place", type=Path)
     parser.add_argument("--shared", action="store_true")
     parser.add_argument("--numba", action="store_true", help="in workers that read files of their own too")
+    parser.add_argument("--array", action="store_true", help="a pool that maps arrays, without rbt_ray")
     options = parser.parse_args()
-    print(json.dumps(shared_bundle.run(options.place, options.shared, options.numba)))
+    if options.array:
+        found = shared_bundle.run_pool(options.place)
+    else:
+        found = shared_bundle.run(options.place, options.shared, options.numba)
+    print(json.dumps(found))

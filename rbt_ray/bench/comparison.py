@@ -1,97 +1,24 @@
-"""Comparison: runs a candidate and a baseline in pairs, and accepts or rejects it by thresholds fixed in advance."""
+"""Comparison: accepts or rejects a candidate by thresholds fixed in advance, or says why the runs decide nothing."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from rbt_ray.bench.measurement import Sample
-from rbt_ray.bench.significance import cliffs_delta, ratio_with_interval, welch_p, wilcoxon_p
-from rbt_ray.errors import BenchError, NotEquivalentError, SettingError
+from rbt_ray.bench.pairs import Pairs
+from rbt_ray.bench.significance import carry_over, cliffs_delta, ratio_with_interval, welch_p, wilcoxon_p
+from rbt_ray.errors import SettingError
 from rbt_ray.nearest import nearest
+from rbt_ray.types import FloatArray
 
-Run = Callable[[], Sample | float]
-
-
-@dataclass(frozen=True)
-class Pairs:
-    """Runs of a baseline and a candidate, pair by pair.
-
-    Args:
-        baseline: ``(n_runs,)``.
-        candidate: ``(n_runs,)``.
-        equivalent: both gave the same trial table in every run; None if neither has a digest.
-    """
-
-    baseline: tuple[Sample, ...]
-    candidate: tuple[Sample, ...]
-    equivalent: bool | None
-
-
-def paired(baseline: Run, candidate: Run, *, runs: int = 10, warmup: int = 1, name: str = "") -> Pairs:
-    """Runs two alternatives alternately, A B B A, so that a drift of the machine affects both equally.
-
-    Args:
-        baseline: runs it once and returns a Sample, or the seconds taken.
-        candidate: likewise.
-        runs: number of counted runs of each.
-        warmup: how often each side runs before the measured pairs. Their trial tables are compared too, so that nothing is timed that
-            does not do the same work.
-        name: shown with the progress on stderr.
-
-    Raises:
-        SettingError: `runs` is below 2, or `warmup` negative.
-        BenchError: the time of a run is not a number above 0.
-        NotEquivalentError: the two give different trial tables, or only one has a digest.
-    """
-    if not isinstance(runs, int) or not isinstance(warmup, int) or runs < 2 or warmup < 0:
-        raise SettingError(f"`runs` is 2 or more and `warmup` 0 or more; got {runs!r} and {warmup!r}.")
-    kept: dict[bool, list[Sample]] = {False: [], True: []}
-    digest: str | None = None
-    for number in range(-warmup, runs):
-        pair = {is_candidate: _sample(candidate if is_candidate else baseline) for is_candidate in _order(number)}
-        digests = {one.digest for one in pair.values()} | ({digest} if number > -warmup else set())
-        if len(digests) > 1:
-            raise NotEquivalentError(_unequal(name, pair[False], pair[True], digest))
-        digest = digests.pop()
-        for is_candidate, one in pair.items():
-            if number >= 0:
-                kept[is_candidate].append(one)
-        shown = "warm-up" if number < 0 else f"{number + 1}/{runs}"
-        print(
-            f"{name or 'pair'} {shown}: baseline {pair[False].seconds:.3f} s, candidate {pair[True].seconds:.3f} s",
-            file=sys.stderr, flush=True,
-        )  # fmt: skip
-    return Pairs(tuple(kept[False]), tuple(kept[True]), None if digest is None else True)
-
-
-def _order(number: int) -> tuple[bool, bool]:
-    return (False, True) if number % 2 == 0 else (True, False)
-
-
-def _sample(run: Run) -> Sample:
-    found = run()
-    sample = found if isinstance(found, Sample) else Sample(found)
-    seconds = sample.seconds
-    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds <= sys.float_info.max:
-        raise BenchError(f"the time of a run is a number of seconds above 0; got {seconds!r}.")
-    return sample
-
-
-def _unequal(name: str, baseline: Sample, candidate: Sample, before: str | None) -> str:
-    words = f"{name}: " if name else ""
-    if None in (baseline.digest, candidate.digest) and baseline.digest != candidate.digest:
-        silent = "baseline" if baseline.digest is None else "candidate"
-        return f"{words}only one side has a digest of its trial table, and the {silent} has none: whether they do the same is unknown."
-    return (
-        f"{words}the trial tables differ: the baseline's digest is {baseline.digest}, the candidate's {candidate.digest}"
-        f"{'' if baseline.digest != candidate.digest else f', an earlier run gave {before}'}. Times of runs that do "
-        f"different work cannot be compared."
-    )
+FEWEST_RUNS = 10
+"""Of each side, for a verdict under any thresholds."""
+ACCEPTED, REJECTED, NOT_DECIDED = "accepted", "rejected", "not decided"
+_CARRY_OVER_P = 0.05
+_LEAST_CARRY_OVER = 0.01  # of a side's time; it is in half of the runs, and the smallest gain of a profile is 2 %
 
 
 @dataclass(frozen=True)
@@ -101,7 +28,7 @@ class Thresholds:
     Args:
         gain: minimal saving, as a share of the baseline's time.
         p: upper bound of Welch's and Wilcoxon's p.
-        runs: minimal number of pairs.
+        runs: minimal number of pairs; fewer than 10 never give a verdict.
         memory: maximal increase of the peak memory of the process tree, as a share of the machine's memory.
     """
 
@@ -122,8 +49,8 @@ class Thresholds:
 
     @classmethod
     def lenient(cls) -> Thresholds:
-        """2 %, p < 0.1, 5 runs, less than 5 % of the memory."""
-        return cls(0.02, 0.1, 5, 0.05)
+        """2 %, p < 0.1, 10 runs, less than 5 % of the memory."""
+        return cls(0.02, 0.1, 10, 0.05)
 
     @classmethod
     def named(cls, name: str) -> Thresholds:
@@ -147,15 +74,16 @@ class Comparison:
         baseline_s: median seconds.
         candidate_s: median seconds.
         ratio: geometric mean of candidate / baseline over pairs.
-        ratio_low: lower end of its 95 % bootstrap interval.
-        ratio_high: upper end.
+        ratio_low: lower end of its 95 % bootstrap interval; None if a side carries over, since its runs are not independent.
+        ratio_high: upper end, likewise.
         welch_p: two-sided.
         wilcoxon_p: two-sided.
         cliffs_delta: 1 if every run of the candidate is faster than every run of the baseline.
-        memory_added: increase of the median peak PSS in bytes; None if it was not measured.
+        carry_over_p: the smaller p of the two sides' tests for carry-over, times two for two tests.
+        memory_added: increase of the median peak PSS in bytes; None if it was not measured in every run.
         memory_overhead: the same as a share of the machine's memory; below 0 if the candidate needs less.
         equivalent: both gave the same trial table; None without digests.
-        accepted: whether the thresholds were met.
+        verdict: "accepted", "rejected" or "not decided".
         reason: a sentence that says why.
     """
 
@@ -163,16 +91,22 @@ class Comparison:
     baseline_s: float
     candidate_s: float
     ratio: float
-    ratio_low: float
-    ratio_high: float
+    ratio_low: float | None
+    ratio_high: float | None
     welch_p: float
     wilcoxon_p: float
     cliffs_delta: float
+    carry_over_p: float
     memory_added: float | None
     memory_overhead: float | None
     equivalent: bool | None
-    accepted: bool
+    verdict: str
     reason: str
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the runs can decide, and all thresholds are met."""
+        return self.verdict == ACCEPTED
 
     @property
     def gain(self) -> float:
@@ -180,50 +114,95 @@ class Comparison:
         return 1 - self.ratio
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns all fields and the gain as plain values."""
-        return {**asdict(self), "gain": self.gain}
+        """Returns all fields, `accepted` and the gain as plain values."""
+        return {**asdict(self), "accepted": self.accepted, "gain": self.gain}
 
 
-def compare(pairs: Pairs, *, thresholds: Thresholds | None = None) -> Comparison:
+def compare(pairs: Pairs, *, thresholds: Thresholds | None = None, machine_memory: int | None = None) -> Comparison:
     """Compares pairs of runs.
+
+    Nothing is decided by fewer than ten pairs, by a side that was computed rather than run, or by a side whose time depends
+    on which side ran before it. A candidate that meets the other thresholds is not decided if memory was not measured in
+    every run: it is never accepted.
 
     Args:
         pairs: from `paired`.
         thresholds: None: the default ones.
+        machine_memory: bytes of the machine that ran them; None: of this one.
     """
     wanted = thresholds or Thresholds.default()
-    baseline = np.array([one.seconds for one in pairs.baseline])
-    candidate = np.array([one.seconds for one in pairs.candidate])
+    baseline, candidate = (np.array([one.seconds for one in side]) for side in (pairs.baseline, pairs.candidate))
     ratio, low, high = ratio_with_interval(baseline, candidate)
     p_welch, p_wilcoxon = welch_p(baseline, candidate), wilcoxon_p(baseline, candidate)
+    carry_over_p, about_carry_over = _carry_over(pairs, baseline, candidate)
     added = _memory_added(pairs)
-    overhead = None if added is None else added / _machine_memory()
-    failing = [
-        words
-        for words, holds in (
-            (f"it saves {1 - ratio:.1%}, less than the required {wanted.gain:.0%}", 1 - ratio >= wanted.gain),
-            (f"Welch's p is {p_welch:.2g}, not below {wanted.p:g}", p_welch < wanted.p),
-            (f"Wilcoxon's p is {p_wilcoxon:.2g}, not below {wanted.p:g}", p_wilcoxon < wanted.p),
-            (
-                f"there are {len(baseline)} runs of each, fewer than the required {wanted.runs}",
-                len(baseline) >= wanted.runs,
-            ),
-            (_about_memory(overhead, wanted.memory), overhead is None or overhead < wanted.memory),
+    overhead = None if added is None else added / (machine_memory or _machine_memory())
+    undecided = _those_that_fail((
+        (_about_computed(pairs), not _computed_sides(pairs)),
+        (
+            f"there are {len(baseline)} runs of each, fewer than the required {max(wanted.runs, FEWEST_RUNS)}",
+            len(baseline) >= max(wanted.runs, FEWEST_RUNS),
+        ),
+        (about_carry_over, not about_carry_over),
+    ))  # fmt: skip
+    failing = _those_that_fail((
+        (f"it saves {1 - ratio:.1%}, less than the required {wanted.gain:.0%}", 1 - ratio >= wanted.gain),
+        (f"Welch's p is {p_welch:.2g}, not below {wanted.p:g}", p_welch < wanted.p),
+        (f"Wilcoxon's p is {p_wilcoxon:.2g}, not below {wanted.p:g}", p_wilcoxon < wanted.p),
+        (_about_memory(overhead, wanted.memory), overhead is None or overhead < wanted.memory),
+    ))  # fmt: skip
+    if not failing and overhead is None:
+        undecided.append("the peak memory of some runs was not measured")
+    if undecided:
+        verdict, reason = NOT_DECIDED, f"Not decided: {'; '.join(undecided)}."
+    elif failing:
+        verdict, reason = REJECTED, f"Rejected: {'; '.join(failing)}."
+    else:
+        verdict = ACCEPTED
+        reason = (
+            f"Accepted: it saves {1 - ratio:.1%} (95 % interval {1 - high:.1%} to {1 - low:.1%}) over {len(baseline)} runs, "
+            f"p {max(p_welch, p_wilcoxon):.2g} or less, {overhead:+.1%} of the machine's memory."
         )
-        if not holds
-    ]
-    reason = (
-        f"Rejected: {'; '.join(failing)}."
-        if failing
-        else f"Accepted: it saves {1 - ratio:.1%} (95 % interval {1 - high:.1%} to {1 - low:.1%}) over {len(baseline)} runs, "
-        f"p {max(p_welch, p_wilcoxon):.2g} or less{_about_less(overhead)}."
-    )
     if pairs.equivalent is None:
         reason += " Neither side printed a digest, so only the time was compared."
+    shown_low, shown_high = (None, None) if about_carry_over else (low, high)
     return Comparison(
-        len(baseline), float(np.median(baseline)), float(np.median(candidate)), ratio, low, high, p_welch, p_wilcoxon,
-        cliffs_delta(baseline, candidate), added, overhead, pairs.equivalent, not failing, reason,
+        len(baseline), float(np.median(baseline)), float(np.median(candidate)), ratio, shown_low, shown_high, p_welch, p_wilcoxon,
+        cliffs_delta(baseline, candidate), carry_over_p, added, overhead, pairs.equivalent, verdict, reason,
     )  # fmt: skip
+
+
+def _those_that_fail(conditions: Iterable[tuple[str, bool]]) -> list[str]:
+    return [words for words, holds in conditions if not holds]
+
+
+def _computed_sides(pairs: Pairs) -> list[str]:
+    sides = {"baseline": pairs.baseline, "candidate": pairs.candidate}
+    return [name for name, samples in sides.items() if any(one.computed for one in samples)]
+
+
+def _about_computed(pairs: Pairs) -> str:
+    return (
+        f"the {' and the '.join(_computed_sides(pairs))} was computed and not run, or took less than the time it gave"
+    )
+
+
+def _carry_over(pairs: Pairs, baseline: FloatArray, candidate: FloatArray) -> tuple[float, str]:
+    """Returns the smaller p of both sides, and words about the sides that carry over: none if none does."""
+    found, words = [], []
+    for is_candidate, name, other, seconds in (
+        (False, "baseline", "candidate", baseline),
+        (True, "candidate", "baseline", candidate),
+    ):
+        p, ratio = carry_over(seconds, pairs.after_other(is_candidate), pairs.positions(is_candidate))
+        found.append(min(1.0, 2 * p))
+        if found[-1] < _CARRY_OVER_P and abs(ratio - 1) >= _LEAST_CARRY_OVER:
+            change = f"{abs(ratio - 1):.0%} {'longer' if ratio > 1 else 'less'}"
+            words.append(
+                f"the {name} takes {change} after a run of the {other} than after one of its own (p {found[-1]:.2g}), so its "
+                f"runs are not independent and have no interval; let each side run once uncounted after the other (`discard`)"
+            )
+    return min(found), "; ".join(words)
 
 
 def _memory_added(pairs: Pairs) -> float | None:
@@ -241,7 +220,3 @@ def _machine_memory() -> int:
 
 def _about_memory(overhead: float | None, most: float) -> str:
     return "" if overhead is None else f"it adds {overhead:.1%} of the machine's memory, and the limit is {most:.0%}"
-
-
-def _about_less(overhead: float | None) -> str:
-    return "" if overhead is None else f", {overhead:+.1%} of the machine's memory"

@@ -112,6 +112,7 @@ class Sample:
         peak_uss: private bytes, likewise.
         peak_pss: bytes with shared pages counted once, likewise (on Linux; elsewhere equal to USS).
         result: JSON object that the run printed. ``"seconds"`` replaces the wall time, ``"digest"`` identifies its results.
+        not_run: the time was computed, and nothing was run.
     """
 
     wall_s: float
@@ -120,6 +121,12 @@ class Sample:
     peak_uss: int = 0
     peak_pss: int = 0
     result: Mapping[str, Any] = field(default_factory=dict)
+    not_run: bool = False
+
+    @property
+    def computed(self) -> bool:
+        """Whether the compared time was computed: nothing was run, or it is longer than the run."""
+        return self.not_run or self.seconds > self.wall_s
 
     @property
     def seconds(self) -> Any:

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rbt_ray.bench.comparison import Comparison, Pairs, Thresholds, compare, paired
+from rbt_ray.bench.comparison import ACCEPTED, REJECTED, Comparison, Thresholds, compare
 from rbt_ray.bench.measurement import Sample
+from rbt_ray.bench.pairs import Pairs, paired
 from rbt_ray.errors import NotEquivalentError
 
 GOAL = 0.90
@@ -24,7 +25,7 @@ class Step:
     Args:
         name: the name of the optimization.
         on_top_of: optimizations accepted before.
-        accepted: whether it was accepted.
+        verdict: "accepted", "rejected" or "not decided".
         reason: a sentence that says why.
         comparison: of runs with it and without it; None if their results differ, so that times were not compared.
         pairs: the runs, likewise.
@@ -34,17 +35,22 @@ class Step:
 
     name: str
     on_top_of: tuple[str, ...]
-    accepted: bool
+    verdict: str
     reason: str
     comparison: Comparison | None
     pairs: Pairs | None
     cumulative: float
 
+    @property
+    def accepted(self) -> bool:
+        """Whether it was accepted."""
+        return self.verdict == ACCEPTED
+
     def to_dict(self) -> dict[str, Any]:
         """Returns all fields except the single runs, as plain values."""
         return {
-            "name": self.name, "on_top_of": list(self.on_top_of), "accepted": self.accepted, "reason": self.reason,
-            "cumulative": self.cumulative, "comparison": self.comparison and self.comparison.to_dict(),
+            "name": self.name, "on_top_of": list(self.on_top_of), "verdict": self.verdict, "accepted": self.accepted,
+            "reason": self.reason, "cumulative": self.cumulative, "comparison": self.comparison and self.comparison.to_dict(),
         }  # fmt: skip
 
 
@@ -86,6 +92,7 @@ def sequential(
     *,
     runs: int = 10,
     warmup: int = 1,
+    discard: int = 0,
     thresholds: Thresholds | None = None,
     to_the_end: bool = False,
 ) -> SequentialResult:
@@ -99,6 +106,7 @@ def sequential(
         measure: runs once with the optimizations of these names on, while measuring the named one.
         runs: pairs for each.
         warmup: uncounted pairs before them.
+        discard: uncounted runs of a side after each change of sides.
         thresholds: None: the default ones.
         to_the_end: measure all; `stopped` says where the rule applied.
 
@@ -111,7 +119,7 @@ def sequential(
         accepted: tuple[str, ...] = ()
         left = 1.0
         for name in names:
-            step = _judge(name, accepted, measure, runs, warmup, thresholds)
+            step = _judge(name, accepted, measure, runs, warmup, discard, thresholds)
             if step.comparison is not None and step.accepted:
                 accepted, left = (*accepted, name), left * step.comparison.ratio
             yield replace(step, cumulative=1 - left)
@@ -145,6 +153,7 @@ def _judge(
     measure: Measure,
     runs: int,
     warmup: int,
+    discard: int,
     thresholds: Thresholds | None,
 ) -> Step:
     try:
@@ -153,12 +162,13 @@ def _judge(
             lambda: measure((*accepted, name), name),
             runs=runs,
             warmup=warmup,
+            discard=discard,
             name=name,
         )
     except NotEquivalentError as error:
-        return Step(name, accepted, False, f"Rejected: {str(error).removeprefix(f'{name}: ')}", None, None, 0.0)
+        return Step(name, accepted, REJECTED, f"Rejected: {str(error).removeprefix(f'{name}: ')}", None, None, 0.0)
     comparison = compare(pairs, thresholds=thresholds)
-    return Step(name, accepted, comparison.accepted, comparison.reason, comparison, pairs, 0.0)
+    return Step(name, accepted, comparison.verdict, comparison.reason, comparison, pairs, 0.0)
 
 
 def _why_stop(steps: Sequence[Step]) -> str:

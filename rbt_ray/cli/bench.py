@@ -21,13 +21,16 @@ QUICK_RUNS, QUICK_BATCHES = 2, 2
 _KEYS = {"command": "a list of words", "optimizations": "a table of lists of words"}
 
 
-def run_sequential(file: Path | None, *, profile: str, runs: int | None, as_json: bool, quick: bool) -> int:
+def run_sequential(
+    file: Path | None, *, profile: str, runs: int | None, discard: int, as_json: bool, quick: bool
+) -> int:
     """Tests optimizations one after another and prints the verdicts.
 
     Args:
         file: a TOML file of commands; None: the four optimizations on `benchmarks.workload`.
         profile: the thresholds: "default", "strict" or "lenient".
         runs: pairs per optimization; None: the number in the profile.
+        discard: uncounted runs of a side after each change of sides.
         as_json: prints one JSON object.
         quick: two short runs per optimization, which check that results are equal and accept nothing.
     """
@@ -38,13 +41,18 @@ def run_sequential(file: Path | None, *, profile: str, runs: int | None, as_json
     if file is not None:
         page = read_bench_file(file)
         found = sequential(
-            tuple(page.optimizations), page.measure, runs=n_runs, thresholds=thresholds, to_the_end=quick
+            tuple(page.optimizations),
+            page.measure,
+            runs=n_runs,
+            discard=discard,
+            thresholds=thresholds,
+            to_the_end=quick,
         )
     elif quick:
         workload = _workload()
         found = sequential(
             workload.OPTIMIZATIONS,
-            lambda on, judged: workload.measure(on, judged, n_batches=QUICK_BATCHES),
+            lambda on, judged: workload.measure(on, judged, size=workload.Size(QUICK_BATCHES)),
             runs=n_runs,
             warmup=0,
             thresholds=thresholds,
@@ -52,7 +60,9 @@ def run_sequential(file: Path | None, *, profile: str, runs: int | None, as_json
         )
     else:
         workload = _workload()
-        found = sequential(workload.OPTIMIZATIONS, workload.measure, runs=n_runs, thresholds=thresholds)
+        found = sequential(
+            workload.OPTIMIZATIONS, workload.measure, runs=n_runs, discard=discard, thresholds=thresholds
+        )
     if as_json:
         print_json({"profile": profile, "thresholds": asdict(thresholds), **found.to_dict()})
     else:
@@ -85,8 +95,8 @@ def _print(found: SequentialResult) -> None:
         times = ("-", "-", "-")
         if (one := step.comparison) is not None:
             times = (f"{one.baseline_s:#.3g} s", f"{one.candidate_s:#.3g} s", f"{one.gain:.1%}")
-        verdict = "accepted" if step.accepted else "rejected"
-        table.add_row(*(Text(visible(cell)) for cell in (step.name, *times, f"{step.cumulative:.1%}", verdict)))
+        cells = (step.name, *times, f"{step.cumulative:.1%}", step.verdict)
+        table.add_row(*(Text(visible(cell)) for cell in cells))
     Console(file=sys.stdout).print(table)
     for step in found.steps:
         print(visible(f"{step.name}: {step.reason}"))

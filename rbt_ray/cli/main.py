@@ -328,6 +328,12 @@ def bench_sequential(
     runs: Annotated[
         Optional[int], typer.Option(help="Pairs of runs per optimization; default: from the profile.", min=2)
     ] = None,
+    discard: Annotated[
+        int,
+        typer.Option(
+            help="Uncounted runs of a side after each change of sides, where one slows down the other.", min=0
+        ),
+    ] = 0,
     json: Json = False,
     quick: Annotated[
         bool,
@@ -337,7 +343,7 @@ def bench_sequential(
     """Test optimizations one after another, each on top of those accepted before."""
     from rbt_ray.cli import bench
 
-    raise typer.Exit(bench.run_sequential(file, profile=profile, runs=runs, as_json=json, quick=quick))
+    raise typer.Exit(bench.run_sequential(file, profile=profile, runs=runs, discard=discard, as_json=json, quick=quick))
 
 
 def _start_fork_server(workers: int | None, backend: str | None, address: str | None) -> None:

@@ -13,12 +13,12 @@ TICK = [1 + i / 1e4 for i in range(-5, 6)]  # some spread, or p values have noth
 
 
 def study(seconds, names, **options):
-    """A sequence in which a run takes what `seconds` says of the optimizations that are on."""
+    """A sequence in which a run takes what `seconds` says of the optimizations that are on, in a gigabyte."""
     count = iter(range(10**6))
 
     def measure(on, judged):
         value = seconds(on)
-        return value if isinstance(value, Sample) else value * TICK[next(count) % 11]
+        return value if isinstance(value, Sample) else Sample(value * TICK[next(count) % 11], peak_pss=10**9)
 
     return sequential(names, measure, **options)
 
@@ -85,6 +85,71 @@ def test_a_file_of_commands(tmp_path, capsys):
     answer = json.loads(capsys.readouterr().out)
     assert answer["steps"][0]["comparison"]["gain"] == pytest.approx(8 / 9, abs=1e-3)
     assert answer["steps"][0]["on_top_of"] == []
+    assert "there are 5 runs of each, fewer than the required 10" in answer["steps"][0]["reason"]
+
+
+def test_runs_that_decide_nothing_add_nothing_to_the_cumulative_gain():
+    found = study(lambda on: Sample(1.0 if "a" in on else 10.0), ["a"])
+    assert found.steps[0].verdict == "not decided"
+    assert (found.accepted, found.cumulative) == ((), 0)
+
+
+def command_of(tmp_path, body):
+    """A bench file whose command counts its own runs in a file; `n` is their number, `fast` whether the optimization is on."""
+    script = tmp_path / "run.py"
+    script.write_text(
+        "import json, pathlib, sys, time\n"
+        "began = time.perf_counter()\n"
+        "log = pathlib.Path(__file__).with_suffix('.log')\n"
+        "before = log.read_text() if log.exists() else ''\n"
+        "n, fast = len(before), 'fast' in sys.argv\n"
+        "log.write_text(before + ('B' if fast else 'A'))\n" + body
+    )
+    command = json.dumps([sys.executable, "-S", str(script)])
+    return written(tmp_path, f"command = {command}\n[optimizations]\nquick = ['fast']\n")
+
+
+def verdict_of(path, capsys, *options):
+    assert run_command(["bench", "sequential", path, "--json", *options]) == 0
+    return json.loads(capsys.readouterr().out)["steps"][0]
+
+
+# A process lives long enough for one sample of its memory, and longer than the made seconds of an honest run.
+RAN = "time.sleep(max(0, began + 0.025 - time.perf_counter()))\nprint(json.dumps({'digest': 1, 'seconds': %s}))\n"
+
+
+def test_a_command_that_gives_more_time_than_it_took_is_not_decided(tmp_path, capsys):
+    step = verdict_of(command_of(tmp_path, RAN % "(1 if fast else 500) * (1 + n * n % 7 / 1e3)"), capsys)
+    assert step["verdict"] == "not decided"
+    assert "computed and not run" in step["reason"]
+
+
+def test_a_command_that_is_slow_after_the_other_side_is_not_decided(tmp_path, capsys):
+    body = RAN % "(0.001 if fast else 0.01 + 0.01 * before.endswith('B')) * (1 + n * n % 7 / 1e3)"
+    path = command_of(tmp_path, body)
+    step = verdict_of(path, capsys)
+    assert step["verdict"] == "not decided"
+    assert "after a run of the candidate" in step["reason"]
+    assert step["comparison"]["ratio_low"] is None
+
+
+@pytest.mark.slow
+def test_a_command_is_accepted_without_its_runs_after_the_other_side(tmp_path, capsys):
+    body = RAN % "(0.001 if fast else 0.01 + 0.01 * before.endswith('B')) * (1 + n * n % 7 / 1e3)"
+    step = verdict_of(command_of(tmp_path, body), capsys, "--discard", "1")
+    assert step["verdict"] == "accepted", step["reason"]
+
+
+def test_discarded_runs_carry_nothing_over():
+    """Each side is slow after the other one, and no counted run is."""
+    before = [()]
+
+    def seconds(on):
+        before.append(on)
+        return Sample((1.0 if on else 4.0) * (1 + (before[-2] != on)) * TICK[len(before) ** 2 % 11], peak_pss=10**9)
+
+    assert study(seconds, ["a"]).steps[0].verdict == "not decided"
+    assert study(seconds, ["a"], discard=1).accepted == ("a",)
 
 
 @pytest.mark.parametrize(

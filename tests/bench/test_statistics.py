@@ -6,7 +6,17 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from rbt_ray.bench import Sample, Thresholds, cliffs_delta, compare, median_with_interval, paired, ratio_with_interval
+from rbt_ray.bench import (
+    Pairs,
+    Sample,
+    Thresholds,
+    cliffs_delta,
+    compare,
+    median_with_interval,
+    paired,
+    ratio_with_interval,
+)
+from rbt_ray.bench.significance import carry_over
 from rbt_ray.errors import BenchError, NotEquivalentError, SettingError
 
 
@@ -65,15 +75,117 @@ def test_the_median_of_results_that_never_reached_the_goal_is_infinite():
 @pytest.mark.parametrize(
     ("baseline", "candidate", "words"),
     [
-        ([1.0, 1.01] * 5, [0.97, 0.96] * 5, "it saves"),
-        ([1.0, 1.01] * 4, [0.5, 0.51] * 4, "there are 8 runs"),
-        ([1.0, 9.0] * 5, [0.9, 9.1] * 5, "Welch's p"),
+        ([1.0, 1.0, 1.01, 1.01] * 3, [0.97, 0.97, 0.96, 0.96] * 3, "it saves"),
+        ([1.0, 1.0, 9.0, 9.0] * 3, [0.9, 0.9, 9.1, 9.1] * 3, "Welch's p"),
     ],
 )
 def test_a_rejection_gives_its_reasons(baseline, candidate, words):
     found = compare(by_turns(baseline, candidate))
-    assert not found.accepted
+    assert found.verdict == "rejected"
     assert words in found.reason
+
+
+def measured(seconds, **changes):
+    """A run for each of these seconds, in a gigabyte."""
+    return [Sample(value, **{"peak_pss": 10**9, **changes}) for value in seconds]
+
+
+ONE_SECOND = [1.0, 1.003, 1.001, 1.002, 1.004, 1.0, 1.002, 1.001, 1.003, 1.0]
+HALF = [0.5 * value for value in ONE_SECOND]
+
+
+def test_ten_measured_runs_of_both_sides_are_accepted():
+    assert compare(by_turns(measured(ONE_SECOND), measured(HALF))).verdict == "accepted"
+
+
+@pytest.mark.parametrize(
+    ("baseline", "candidate", "words"),
+    [
+        (measured(ONE_SECOND, not_run=True), measured(HALF), "the baseline was computed and not run"),
+        (measured(ONE_SECOND), measured(HALF, not_run=True), "the candidate was computed and not run"),
+        (measured(ONE_SECOND, result={"seconds": 500.0}), measured(HALF), "took less than the time it gave"),
+        (measured(ONE_SECOND, peak_pss=0), measured(HALF), "peak memory of some runs was not measured"),
+        (measured(ONE_SECOND), [*measured(HALF[1:]), Sample(0.5)], "peak memory of some runs was not measured"),
+        (ONE_SECOND, HALF, "peak memory of some runs was not measured"),
+        (measured([1.0, 2.0] * 5), measured(HALF), "the baseline takes 100% longer after a run of the candidate"),
+        (measured(ONE_SECOND), measured([0.6, 0.5] * 5), "the candidate takes 20% longer after a run of the baseline"),
+    ],
+)
+def test_runs_that_decide_nothing(baseline, candidate, words):
+    found = compare(by_turns(baseline, candidate))
+    assert (found.verdict, found.accepted) == ("not decided", False)
+    assert words in found.reason
+
+
+@pytest.mark.parametrize("thresholds", [Thresholds.default(), Thresholds.lenient(), Thresholds(runs=2)])
+def test_nine_runs_give_no_verdict_under_any_thresholds(thresholds):
+    found = compare(by_turns(measured(ONE_SECOND[:9]), measured(HALF[:9])), thresholds=thresholds)
+    assert found.verdict == "not decided"
+    assert "there are 9 runs of each, fewer than the required 10" in found.reason
+    slower = compare(by_turns(measured(HALF[:9]), measured(ONE_SECOND[:9])), thresholds=thresholds)
+    assert slower.verdict == "not decided"
+
+
+def test_a_slower_candidate_is_rejected_without_a_word_on_memory():
+    assert compare(by_turns(HALF, ONE_SECOND)).verdict == "rejected"
+
+
+def test_a_side_that_carries_over_has_no_interval():
+    found = compare(by_turns(measured([1.0, 2.0] * 5), measured(HALF)))
+    assert (found.ratio_low, found.ratio_high) == (None, None)
+    fair = compare(by_turns(measured(ONE_SECOND), measured(HALF)))
+    assert fair.ratio_low <= 0.5 <= fair.ratio_high
+
+
+def test_a_machine_that_slows_down_is_no_carry_over():
+    slower = np.linspace(1, 3, 10)
+    found = compare(by_turns(measured(slower * ONE_SECOND), measured(slower * HALF)))
+    assert found.carry_over_p > 0.05
+    alternating = compare(by_turns(measured(slower * ONE_SECOND * ([1, 1.3] * 5)), measured(slower * HALF)))
+    assert alternating.carry_over_p < 0.05
+
+
+def test_a_carry_over_that_no_verdict_could_notice_is_none():
+    """Half a percent in half of the runs, without noise."""
+    found = compare(by_turns(measured([1.0, 1.005] * 5), measured([0.5, 0.5] * 5)))
+    assert found.carry_over_p < 0.05
+    assert found.verdict == "accepted"
+
+
+def test_equal_times_are_no_carry_over():
+    assert compare(by_turns([0.1] * 10, [0.2] * 10)).carry_over_p == 1
+
+
+def test_independent_runs_are_refused_as_often_as_the_level_says():
+    """Of 300 comparisons without carry-over. Ranks of ten runs reach at most 0.0159 a side, 0.03 for both; 18 is 0.1 % above."""
+    rng = np.random.default_rng(3)
+    pairs = Pairs(tuple(measured(ONE_SECOND)), tuple(measured(HALF)), None)
+    refused = sum(
+        2
+        * min(
+            carry_over(rng.lognormal(0, 0.1, 10), pairs.after_other(side), pairs.positions(side))[0]
+            for side in (False, True)
+        )
+        < 0.05
+        for _ in range(300)
+    )
+    assert refused <= 18
+
+
+def test_what_ran_before_is_what_the_order_says():
+    """Each side's time depends on what ran before it, and the two kinds of runs are told apart without an error."""
+    before = []
+
+    def run(side, cost):
+        follows_other = bool(before) and before[-1] != side
+        before.append(side)
+        return Sample(cost * (1.5 if follows_other else 1.0))
+
+    pairs = paired(lambda: run("A", 1.0), lambda: run("B", 0.5), runs=6)
+    order = sorted([*((at, "A") for at in pairs.positions(False)), *((at, "B") for at in pairs.positions(True))])
+    assert [side for _, side in order] == before[2:]
+    assert (np.array([one.seconds for one in pairs.baseline]) == 1.5).tolist() == pairs.after_other(False).tolist()
+    assert (np.array([one.seconds for one in pairs.candidate]) == 0.75).tolist() == pairs.after_other(True).tolist()
 
 
 def test_memory_counts_as_a_share_of_the_machines():
@@ -89,7 +201,8 @@ def test_memory_counts_as_a_share_of_the_machines():
 
 def test_profiles_are_ordered():
     strict, default, lenient = (Thresholds.named(name) for name in ("strict", "default", "lenient"))
-    for name, sign in (("gain", 1), ("runs", 1), ("p", -1), ("memory", -1)):
+    assert lenient.runs == default.runs < strict.runs
+    for name, sign in (("gain", 1), ("p", -1), ("memory", -1)):
         values = [sign * getattr(one, name) for one in (lenient, default, strict)]
         assert values == sorted(set(values))
     with pytest.raises(SettingError, match="did you mean 'strict'"):
@@ -100,6 +213,13 @@ def test_runs_go_a_b_b_a():
     order = []
     paired(lambda: order.append("A") or 1.0, lambda: order.append("B") or 1.0, runs=4, warmup=0)
     assert "".join(order) == "ABBAABBA"
+
+
+def test_runs_after_each_change_are_discarded():
+    order = []
+    pairs = paired(lambda: order.append("A") or 1.0, lambda: order.append("B") or 1.0, runs=3, warmup=0, discard=1)
+    assert "".join(order) == "AbBBaAAbB".upper()
+    assert len(pairs.baseline) == len(pairs.candidate) == 3
 
 
 @pytest.mark.parametrize("late", [0, 1])

@@ -5,7 +5,7 @@ import pytest
 
 import rbt_ray as rbt
 from benchmarks.crossover import crossover, old_bundle
-from benchmarks.workload import OnMapped, OnOwn, grid_of, known_best, write_parquet
+from benchmarks.workload import Longer, OnArray, OnMapped, OnOwn, Plain, Size, grid_of, known_best, run, write_parquet
 
 
 @pytest.fixture(scope="module")
@@ -27,12 +27,26 @@ def test_the_crossover_is_the_packages(bundle, fast, slow):
     assert found["sharpe"] == pytest.approx(returns.mean() / returns.std(ddof=1) * np.sqrt(252), rel=1e-9)
 
 
-def test_both_ways_to_the_prices_give_the_same_bits(bundle, tmp_path):
+def test_all_ways_to_the_prices_give_the_same_bits(bundle, tmp_path):
     bundle.save(tmp_path / "prices.arrow")
     write_parquet(bundle.close, tmp_path / "prices.parquet")
     config = {"fast": 7, "slow": 90}
     mapped, own = OnMapped(str(tmp_path / "prices.arrow")), OnOwn(str(tmp_path / "prices.parquet"))
-    assert mapped(config, None) == own(config, None) == crossover(bundle.close, 7, 90)
+    np.save(tmp_path / "prices.npy", bundle.close)
+    array = Longer(OnArray(str(tmp_path / "prices.npy")), 1e-3)
+    assert mapped(config, None) == own(config, None) == array(config, None) == crossover(bundle.close, 7, 90)
+
+
+def test_a_loop_a_kept_pool_and_studies_do_the_same_work(tmp_path):
+    size = Size(n_batches=2, of_each=2)
+    places = [tmp_path / str(i) for i in range(3)]
+    for place in places:
+        place.mkdir()
+    loop = run((), size, Plain("serial", "array"), places[0])
+    kept = run((), size, Plain("kept", "array"), places[1])
+    studies = run(("persistent_pool", "shared_bundle"), size, Plain(), places[2])
+    assert loop["table"] == kept["table"] == studies["table"]
+    assert loop["best"] == kept["best"] == studies["best"]
 
 
 def test_the_known_best_of_a_batch_is_a_grid_studys(bundle, tmp_path):

@@ -92,8 +92,8 @@ ACCEPTED = {
     "enable_bohb_optimizer": False,
     "enable_ray_scheduler": False,
 }
-"""The default flags: the optimizations that docs/decisions accepts for every search. BOHB is accepted from 10,000 configs
-on, and Ray on two hosts or more."""
+"""The default flags: the optimizations that docs/decisions/sequential.md accepts. Ray is accepted on two hosts or more; the
+runs of docs/decisions/bohb.md do not decide on BOHB."""
 
 VARIABLES = {
     "enable_persistent_worker_pool": "RUSTYBT_ENABLE_PERSISTENT_POOL",
