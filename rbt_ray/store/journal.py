@@ -166,11 +166,11 @@ class Journal:
         Raises:
             JournalError: one of these events is damaged.
         """
-        return map(self._event, journal_file.few_rows(self._connection, self.path, kinds))
+        return map(self._event, journal_counts.few_rows(self._connection, self.path, kinds))
 
     def count_trials(self) -> tuple[int, float | None, float | None, str | None]:
-        """Counts the trials without reading or verifying them; see `journal_file.count_trials`."""
-        return journal_file.count_trials(self._connection, self.path)
+        """Counts the trials without reading or verifying them; see `journal_counts.count_trials`."""
+        return journal_counts.count_trials(self._connection, self.path)
 
     def _event(self, row: journal_file.Row) -> Event:
         kind, header, body, _ = row

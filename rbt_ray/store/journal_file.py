@@ -35,9 +35,8 @@ EXTENDED_FORMAT = 3
 """The format of a journal with an extension, so that versions that do not know extensions refuse it."""
 FILE_NAME = "journal.sqlite"
 _MODE_AT, _WAL_MODE = 18, b"\2\2"  # https://www.sqlite.org/fileformat.html, 1.3.3: write and read version
-_RAISED = (sqlite3.Error, UnicodeDecodeError)
+RAISED = (sqlite3.Error, UnicodeDecodeError)
 """Raised by `execute` and fetching: SQLite's message may quote text of the file that is not UTF-8."""
-_LAST_OF_RUN = "SELECT kind FROM events WHERE kind IN ('asked', 'finished', 'ended') ORDER BY number DESC LIMIT 1"
 _SLACK = 2**20
 _MAX_EVENTS = 2**53  # of a journal that this process writes
 
@@ -90,7 +89,7 @@ def connect(path: Path, *, write: bool) -> Connection:
     try:
         writer.execute("PRAGMA journal_mode = WAL")
         writer.execute("PRAGMA synchronous = NORMAL")
-    except _RAISED as error:
+    except RAISED as error:
         writer.close()
         raise unwritable(path, error) from error
     return writer
@@ -110,7 +109,7 @@ def _checked(to_open: Callable[[Path], Connection], path: Path) -> Connection:
     """Opens a connection and checks the schema and `meta` table, before anything else is selected."""
     try:
         made = to_open(path)
-    except _RAISED as error:
+    except RAISED as error:
         raise unreadable(path, error) from error
     try:
         with reporting_concurrent_writes(made, path):
@@ -124,7 +123,7 @@ def _checked(to_open: Callable[[Path], Connection], path: Path) -> Connection:
 def _check_schema(made: Connection, path: Path) -> None:
     try:
         found = objects(made)
-    except _RAISED as error:
+    except RAISED as error:
         if is_transient(error):
             raise unwritable(path, error) from error
         raise unreadable(path, error) from error
@@ -147,7 +146,7 @@ def read_meta(connection: Connection, path: Path) -> dict[str, str]:
             # One value at a time: many damaged rows may refer to one value as long as the file.
             rows = connection.execute("SELECT key, value FROM meta NOT INDEXED ORDER BY rowid")
             meta = {key: value for key, value in rows if key in ("format", "definition", "seal")}
-    except _RAISED as error:
+    except RAISED as error:
         raise unreadable(path, error) from error
     check_meta(meta, f"the journal {path}")
     return meta
@@ -216,7 +215,7 @@ def last_number(connection: Connection, path: Path) -> int:
         try:
             with limit_steps(connection):
                 last = connection.execute("SELECT coalesce(max(number), 0) FROM events").fetchone()[0]
-        except _RAISED as error:
+        except RAISED as error:
             raise unreadable(path, error) from error
         if not (isinstance(last, int) and 0 <= last <= (connection.n_bytes or _MAX_EVENTS)):
             raise JournalError(f"the journal {path} is damaged: the number of its last event is {one_line(last)}.")
@@ -234,7 +233,7 @@ def check_structure(connection: Connection, path: Path) -> None:
             _check_size(connection, path)
             with limit_steps(connection, steps_of(connection.n_bytes)):
                 found = connection.execute("PRAGMA quick_check(1)").fetchone()
-        except _RAISED as error:
+        except RAISED as error:
             raise unreadable(path, error) from error
         if found != ("ok",):
             raise malformed(path, found and found[0])
@@ -270,56 +269,10 @@ def read_rows(
             for row in connection.execute(query, (first, -1 if n is None else n)):
                 yield verified_row(row[0] == expected, expected, row[1:], f"the journal {path}")
                 expected += 1
-        except _RAISED as error:
+        except RAISED as error:
             raise unreadable(path, error) from error
         if expected <= least:
             raise JournalError(f"the journal {path} is damaged: event {expected} is missing.")
-
-
-def count_trials(connection: Connection, path: Path) -> tuple[int, float | None, float | None, str | None]:
-    """Counts the recorded trials from the headers of their rows, which are not verified; reads no body.
-
-    Returns:
-        How many; when the first batch started and the last one ended, in seconds since the epoch; the kind of the
-        last event of a run: "asked", "finished" or "ended".
-
-    Raises:
-        JournalError: the file cannot be read, or a header holds something else than numbers.
-    """
-    query = """
-        SELECT sum(json_extract(header, '$.n')), min(json_extract(header, '$.started')),
-               max(json_extract(header, '$.started') + json_extract(header, '$.wall_s'))
-        FROM events WHERE kind = 'finished'
-    """
-    with reporting_concurrent_writes(connection, path):
-        try:
-            with limit_steps(connection, steps_of(connection.n_bytes)):
-                n, started, ended = connection.execute(query).fetchone()
-                last = connection.execute(_LAST_OF_RUN).fetchone()
-        except _RAISED as error:
-            raise unreadable(path, error) from error
-    numbers = all(value is None or isinstance(value, (int, float)) for value in (started, ended))
-    if not (n is None or isinstance(n, int)) or not numbers or not isinstance(last and last[0], str | None):
-        raise JournalError(
-            f"the journal {path} is damaged: a header of its trials does not have their number and time."
-        )
-    return n or 0, started, ended, last and last[0]
-
-
-def few_rows(connection: Connection, path: Path, kinds: tuple[str, ...]) -> Iterator[Row]:
-    """Yields the verified rows of kinds that a journal has few of; other rows are not read.
-
-    Raises:
-        JournalError: a row is not as it was written.
-    """
-    query = f"SELECT number, kind, header, body, seal FROM events WHERE kind IN ({','.join('?' * len(kinds))}) ORDER BY number"
-    with reporting_concurrent_writes(connection, path):
-        try:
-            with limit_steps(connection, steps_of(connection.n_bytes)):
-                for row in connection.execute(query, kinds):
-                    yield verified_row(True, row[0], row[1:], f"the journal {path}")
-        except _RAISED as error:
-            raise unreadable(path, error) from error
 
 
 def verified_row(in_place: bool, number: int, row: tuple[Any, ...], what: str) -> Row:

@@ -101,8 +101,7 @@ class ResultGrid(Reruns, Sequence[Result]):
     @property
     def cost(self) -> float:
         """The cost of all trials and of the audit set, in evaluations at full fidelity."""
-        audit = self.audit
-        return self.table.cost + (0.0 if audit is None else audit.cost)
+        return self.table.cost + sum(audit.cost for audit in (self.audit,) if audit is not None)
 
     @property
     def audit(self) -> TrialTable | None:
