@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from rbt_ray.errors import JournalBlockedError, JournalError
-from rbt_ray.store import journal_errors, journal_file, regular_files
+from rbt_ray.store import journal_counts, journal_errors, journal_file, regular_files
 from rbt_ray.store.connection import close_without_checkpoint
 from rbt_ray.store.events import (
     Asked,
