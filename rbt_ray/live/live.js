@@ -84,6 +84,7 @@ function show(news) {
   text("trouble", news.trouble);
   $("stop").hidden = !news.can_stop;
   if (!news.can_stop) sure(false);
+  if (news.state !== "running") $("said").hidden = true;
   if (news.name === undefined) return;
   text("name", news.name);
   text("lead", news.host ? `${news.lead}. ${news.host}` : news.lead);

@@ -15,6 +15,7 @@ from rbt_ray.types import COMPLETED, STATUSES
 _MOST_ROWS = 24
 _MOST_CAUSES = 8
 _LONGEST = 120
+_MINUTE = 60.0
 
 
 def shown(figures: Figures, *, is_running: bool) -> dict[str, Any]:
@@ -28,7 +29,8 @@ def shown(figures: Figures, *, is_running: bool) -> dict[str, Any]:
     pace = figures.trials_per_s if is_running else None
     left = None
     if pace and total is not None and not figures.stage and n_done < total:
-        left = duration((total - n_done) / pace)
+        seconds = (total - n_done) / pace
+        left = duration(seconds) if seconds >= _MINUTE else f"{math.ceil(seconds)} s"
     failed = n_done - int(figures.n_by_status[COMPLETED])
     over = ", ".join(study.space.names)
     return {
