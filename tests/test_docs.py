@@ -86,11 +86,25 @@ def test_files_that_a_page_names_exist(page):
 
 
 @pytest.mark.slow
-def test_the_example_of_rules_runs(tmp_path):
+@pytest.mark.parametrize("page", ["rules", "exits"])
+def test_the_example_of_compiled_objectives_runs(page, tmp_path):
     (tmp_path / "example.py").write_text(
-        re.findall(r"```python\n(.*?)```", (DOCS / "rules.md").read_text(), re.DOTALL)[0]
+        re.findall(r"```python\n(.*?)```", (DOCS / f"{page}.md").read_text(), re.DOTALL)[0]
     )
     done = subprocess.run(
         [sys.executable, "example.py"], cwd=tmp_path, capture_output=True, text=True, timeout=240, check=True
     )
     assert done.stdout.startswith("0\nBacktest(3270 bars"), done.stdout
+
+
+@pytest.mark.slow
+def test_the_study_file_of_exits_runs(tmp_path):
+    (tmp_path / "stops.toml").write_text(
+        re.findall(r"```toml\n(.*?)```", (DOCS / "exits.md").read_text(), re.DOTALL)[0]
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "rbt_ray.cli", "run", "stops.toml", "--samples", "8", "--json"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert '"stop_loss"' in done.stdout

@@ -15,6 +15,7 @@ from typing import Any
 from rbt_ray import objectives
 from rbt_ray.errors import InputError, ObjectiveError, StudyFileError
 from rbt_ray.nearest import nearest
+from rbt_ray.objectives.rule.exit_settings import EXITS
 from rbt_ray.search.registry import settings_class
 from rbt_ray.study import space
 from rbt_ray.tuner.config import RunConfig, TuneConfig
@@ -160,11 +161,13 @@ def _builtin(name: str, options: Mapping[str, Any]) -> Any:
             f"`objective` is a built-in objective or 'module:function'; got {name!r}: {nearest(name, objectives.BUILTIN)}"
         )
     factory = getattr(objectives, name)
-    known = list(inspect.signature(factory).parameters)
+    known = [*inspect.signature(factory).parameters, *EXITS]
     for option in options:
         if option not in known:
             raise ObjectiveError(f"`objective_options.{option}`: {name} has no such option; {nearest(option, known)}")
-    return factory(**{key: tuple(v) if isinstance(v, list) else v for key, v in options.items()})
+    exits = {key: value for key, value in options.items() if key in EXITS}
+    own = {key: tuple(v) if isinstance(v, list) else v for key, v in options.items() if key not in exits}
+    return objectives.with_exits(factory(**own), **exits) if exits else factory(**own)
 
 
 def _parse(path: Path) -> dict[str, Any]:

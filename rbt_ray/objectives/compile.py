@@ -23,6 +23,7 @@ IN_TWO_FORMS = {
     "rbt_ray.objectives.sweep.drifting": "drift",
     "rbt_ray.objectives.sweep.holed": "reset_over_holes",
     "rbt_ray.objectives.sweep.accumulate": "accumulate",
+    "rbt_ray.objectives.rule.with_exits": "kernel",
 }
 """The functions that return a kernel for one segment or for several; the first call compiles it."""
 

@@ -106,8 +106,11 @@ def backtest(
 def backtest_from(
     data: Prices, weights: FloatArray, execution: Execution, costs: Costs, returns: FloatArray, *rest: Any
 ) -> Backtest:
-    """Returns a Backtest at order level of figures ``(n_bars,)`` computed elsewhere, in the order of its fields without `equity`."""
-    traded, exposure, orders, round_trips = rest
+    """Returns a Backtest at order level of figures ``(n_bars,)`` computed elsewhere.
+
+    `rest` are `traded`, `exposure`, `orders`, `round_trips` and `ambiguous_exits` of the Backtest.
+    """
+    traded, exposure, orders, round_trips, ambiguous_exits = rest
     equity = np.asarray(np.cumprod(1.0 + returns), np.float64)
     lost = np.flatnonzero(returns <= -1.0)
     for array in (returns, equity, *rest):
@@ -116,7 +119,8 @@ def backtest_from(
         data, weights_table(data, weights), execution, "on_change", costs, "zero", False, INITIAL_CASH, None, Beside()
     )
     bankrupt = int(lost[0]) if len(lost) else None
-    return _keep(Backtest(returns, equity, traded, exposure, orders, round_trips, bankrupt, setup))
+    run = Backtest(returns, equity, traded, exposure, orders, round_trips, bankrupt, setup, None, ambiguous_exits)
+    return _keep(run)
 
 
 def _keep(run: Backtest) -> Backtest:
@@ -209,6 +213,8 @@ class Backtest:
         round_trips: ``(n_bars,)`` positions closed on each bar.
         bankrupt_bar: the bar on which the equity was lost: its return is -1, and later returns are 0. Usually None.
         ended_bar: the bar on which `drawdown_limit` ended the run: later returns are 0. Usually None.
+        ambiguous_exits: ``(n_bars,)`` exits on each bar that touched a stop and the take-profit: the stop was taken to be the
+            first. None of a run without exits.
     """
 
     returns: FloatArray
@@ -220,6 +226,7 @@ class Backtest:
     bankrupt_bar: int | None
     _setup: _Setup
     ended_bar: int | None = None
+    ambiguous_exits: IntArray | None = None
 
     @property
     def weights(self) -> FloatArray:
@@ -290,9 +297,11 @@ class Backtest:
         figures = self.metrics()
         shown = ", ".join(f"{name}={figures[name]:.4g}" for name in ("sharpe", "total_return", "max_drawdown"))
         bankrupt = "" if self.bankrupt_bar is None else f", bankrupt on {date_of(self.index, self.bankrupt_bar)}"
+        unsure = 0 if self.ambiguous_exits is None else int(self.ambiguous_exits.sum())
+        both = f", {unsure} exit{'s' * (unsure > 1)} where a bar touched a stop and the take-profit" if unsure else ""
         return (
             f"Backtest({len(self.returns)} bars from {first} to {last}, {len(self.symbols)} symbols, "
-            f"{self.execution}, {self.rebalance}: {shown}{bankrupt})"
+            f"{self.execution}, {self.rebalance}: {shown}{bankrupt}{both})"
         )
 
     def _repr_html_(self) -> str:

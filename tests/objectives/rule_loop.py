@@ -23,10 +23,11 @@ def fills_of_equal_run(objective, config, data, swept, tolerance):
         swept: metrics of the config by name, from a sweep.
         tolerance: the largest absolute difference of a metric.
     """
-    weights, returns = run_rule(objective, config, data)
+    weights, returns, ambiguous = run_rule(objective, config, data)
     run = objective(config, data)
     np.testing.assert_allclose(run.weights, weights, rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(run.returns, returns, rtol=1e-9, atol=1e-11)
+    assert (0 if run.ambiguous_exits is None else run.ambiguous_exits.sum()) == ambiguous
     expected = run.metrics()
     for metric in METRIC_NAMES:
         assert swept[metric] == pytest.approx(expected[metric], rel=1e-9, abs=tolerance, nan_ok=True), (metric, config)
@@ -34,7 +35,7 @@ def fills_of_equal_run(objective, config, data, swept, tolerance):
 
 
 def run_rule(objective, config, data):
-    """Returns weights ``(n_bars, n_symbols)`` and returns ``(n_bars,)`` of a rule for one config."""
+    """Returns weights ``(n_bars, n_symbols)`` and returns ``(n_bars,)`` of a rule for one config, and its ambiguous exits."""
     whole = {name: int(value) if isinstance(objective.example[name], int) else value for name, value in config.items()}
     tables = {name: np.asarray(data[name]) for name in data.fields}
     tables |= {name: np.asarray(indicator(data, whole)) for name, indicator in objective.indicators.items()}
@@ -71,7 +72,7 @@ def run_rule(objective, config, data):
             break
         if execution != "close":
             decide(t)
-    return weights, returns
+    return weights, returns, account.ambiguous
 
 
 class _Account:
@@ -88,7 +89,7 @@ class _Account:
         n = data.n_symbols
         self.amount, self.filled, self.standing = [0.0] * n, [0.0] * n, [0.0] * n
         self.entry, self.entered, self.last = [math.nan] * n, [0] * n, [math.nan] * n
-        self.lost = False
+        self.lost, self.ambiguous = False, 0
         self.ends = {}
         for i, symbol in enumerate(data.symbols):
             if symbol in data.listed_until and (~np.isnan(self.fills[:, i] + self.closes[:, i])).any():
@@ -189,7 +190,6 @@ class _Exits(_Orders):
         self.at_open = execution == "next_open"
         self.out = [0] * len(self.amount)
         self.best = [math.nan] * len(self.amount)
-        self.n_exits = 0
 
     def enter(self, i, before, after, price, t):
         super().enter(i, before, after, price, t)
@@ -254,6 +254,7 @@ class _Exits(_Orders):
                     price = first
                 elif low <= stop:
                     price = stop
+                    self.ambiguous += high >= goal
                 elif high >= goal:
                     price = goal
             else:
@@ -262,6 +263,7 @@ class _Exits(_Orders):
                     price = first
                 elif high >= stop:
                     price = stop
+                    self.ambiguous += low <= goal
                 elif low <= goal:
                     price = goal
             if price is None:
@@ -271,7 +273,6 @@ class _Exits(_Orders):
             self.cash += got - abs(got) * self.fee
             self.out[i] = 1 if units > 0 else -1
             self.amount[i], self.entry[i] = 0.0, math.nan
-            self.n_exits += 1
             left = True
         return left
 

@@ -45,7 +45,7 @@ def advance(
         columns: ``(n_configs,)`` values of each parameter.
         statistics: those before the first bar; they are changed in place.
         record: ``(n_bars, n_symbols)`` flat: output, the targets of the first config; empty if they are not wanted.
-        figures: ``(n_bars, 5)`` flat: output, the same for the figures of each bar; see `drifting`.
+        figures: ``(n_bars, 6)`` flat: output, the same for the figures of each bar; see `drifting`.
 
     Raises:
         ObjectiveResultError: the rule returned a target that is not finite.
@@ -114,22 +114,23 @@ def backtest_of(rule: Rule, data: BundleView, columns: Mapping[str, FloatArray])
     """
     state = np.zeros((len(STATE), WIDTH))
     state[:MEAN] = 1.0
-    record, figures = np.zeros(data.n_bars * data.n_symbols), np.zeros(5 * data.n_bars if rule.exits else 0)
+    record, figures = np.zeros(data.n_bars * data.n_symbols), np.zeros(6 * data.n_bars if rule.exits else 0)
     none = BlockTable.of(None, np.zeros(WIDTH, bool))
     statistics = Statistics(WIDTH, False, True, True, state.ravel(), np.array([data.n_bars]), none)
     advance(rule, data, columns, statistics, record, figures)
     weights = record.reshape(data.n_bars, data.n_symbols)
     if not rule.exits:
         return backtest(data, weights, rule.fills(data), rule.rebalance, rule.costs, missing="zero")
-    returns, *totals = figures.reshape(data.n_bars, 5).T.copy()
+    returns, *totals, ambiguous = figures.reshape(data.n_bars, 6).T.copy()
     # Bars after a loss of everything do not count.
     lost = np.flatnonzero(returns <= -1.0)
     if len(lost):
         returns[lost[0]], returns[lost[0] + 1 :] = -1.0, 0.0
+        ambiguous[lost[0] :] = 0.0
         for total in totals:
             total[lost[0] :] = total[lost[0] - 1] if lost[0] else 0.0
     traded, held, fills, trips = (np.diff(total, prepend=0.0) for total in totals)
-    counts = np.rint(fills).astype(np.int64), np.rint(trips).astype(np.int64)
+    counts = [np.rint(values).astype(np.int64) for values in (fills, trips, ambiguous)]
     return backtest_from(data, weights, rule.fills(data), rule.costs, returns, traded, held, *counts)
 
 
