@@ -73,7 +73,6 @@ def drifting(decide: Callable[..., None], segmented: bool, exits: bool) -> Calla
         high: FloatArray,
         low: FloatArray,
         levels: FloatArray,
-        figures: FloatArray,
         book: FloatArray,
         account: FloatArray,
         own: FloatArray,
@@ -109,8 +108,6 @@ def drifting(decide: Callable[..., None], segmented: bool, exits: bool) -> Calla
             high: see `open_`.
             low: see `open_`.
             levels: ``(4, n_configs)`` flat: the settings of exits; see module `exits`.
-            figures: ``(n_bars, 5)`` flat: output, of the first config the return of each bar and the traded, held, fills and trips up to
-                it; empty if they are not wanted.
             book: see module `book`.
             account: see module `book`.
             own: the rule's own numbers.
@@ -226,10 +223,6 @@ def drifting(decide: Callable[..., None], segmented: bool, exits: bool) -> Calla
                         at_state = HELD * WIDTH + column
                         store(state, at_state, load(state, at_state) + gross / worth)
                         store(buffer, (t - start) * WIDTH, change)
-                        if group == 0 and len(figures) > 0:
-                            figures[5 * t] = buffer[(t - start) * WIDTH]
-                            for k in range(4):
-                                figures[5 * t + 1 + k] = state[column + (TRADED + k) * WIDTH]
                         if lag == 1:
                             store(account, funds + WHOLE * WIDTH, worth)
                             store(account, funds + EQUITY * WIDTH, worth / capital)

@@ -1,4 +1,4 @@
-"""Closes positions within a bar: stop-loss, take-profit, trailing stop; and after a number of bars.
+"""Closes positions as `rbt_ray.simulate.exits` does, eight configs at a time.
 
 A level is seen on the high and the low of a bar, and filled at the level, or at the open if that is already beyond it. If a bar touches
 a stop and the take-profit, the stop counts: the order of the two within the bar is unknown. A trailing stop uses the highs (or lows)
@@ -34,7 +34,7 @@ from rbt_ray.objectives.sweep.statistics import FILLS, TRIPS
 from rbt_ray.types import FloatArray
 
 STOP, PROFIT, TRAIL, TIME = range(4)
-"""The levels of each config, in the order of `exit_settings.EXITS`; a level without a setting is infinite."""
+"""The levels of each config, in the order of `rbt_ray.simulate.exit_settings.EXITS`; a level without a setting is infinite."""
 
 
 @numba.njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
