@@ -196,11 +196,11 @@ class _Setup:
             raise SettingError(
                 f"`drawdown_limit` is a share of the equity above 0 and at most 1, or None; got {limit!r}."
             )
-        for name, value in self.exits.items():
-            if not is_allowed(name, value):
-                raise SettingError(f"`{name}` is {allowed_exit(name)}, or None; got {value!r}.")
-            check_rebalance(name, self.rebalance)
-            check_fields(name, self.data.fields)
+        for exit_name, level in self.exits.items():
+            if not is_allowed(exit_name, level):
+                raise SettingError(f"`{exit_name}` is {allowed_exit(exit_name)}, or None; got {level!r}.")
+            check_rebalance(exit_name, self.rebalance)
+            check_fields(exit_name, self.data.fields)
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -333,6 +333,9 @@ def _simulate(setup: _Setup) -> Backtest:
     borrow = costs.borrow_bps / BASIS_POINTS / data.periods_per_year
     margin = costs.margin_bps / BASIS_POINTS / data.periods_per_year
     ambiguous = np.zeros(len(weights) if setup.exits else 0, np.int64)
+    open_ = high = low = _NO_BARS
+    if setup.exits:
+        open_, high, low = (np.ascontiguousarray(data[name]) for name in ("open", "high", "low"))
     if setup.rebalance == "every_bar":
         from rbt_ray.simulate.every_bar import run_every_bar  # here: few runs need it, and it takes time to load
 
@@ -352,7 +355,9 @@ def _simulate(setup: _Setup) -> Backtest:
             float(setup.initial_cash),
             ends.bars_of(len(data.symbols)),
             setup.execution == "next_open",
-            *(np.ascontiguousarray(data[name]) if setup.exits else _NO_BARS for name in ("open", "high", "low")),
+            open_,
+            high,
+            low,
             np.array([setup.exits.get(name, np.inf) for name in EXITS]) if setup.exits else _NO_LEVELS,
             ambiguous,
         )[:8]

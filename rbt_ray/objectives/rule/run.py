@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -115,7 +115,9 @@ def backtest_of(rule: Rule, data: BundleView, columns: Mapping[str, FloatArray])
     statistics = Statistics(WIDTH, False, True, True, state.ravel(), np.array([data.n_bars]), none)
     advance(rule, data, columns, statistics, record)
     weights = record.reshape(data.n_bars, data.n_symbols)
-    exits = {name: float(columns[given][0]) if isinstance(given, str) else given for name, given in rule.exits.items()}
+    exits: dict[str, Any] = {
+        name: float(columns[given][0]) if isinstance(given, str) else given for name, given in rule.exits.items()
+    }
     return backtest(data, weights, rule.fills(data), rule.rebalance, rule.costs, missing="zero", **exits)
 
 
