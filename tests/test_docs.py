@@ -85,6 +85,14 @@ def test_files_that_a_page_names_exist(page):
         assert "NAME" in path or any((place / path).exists() for place in places), path
 
 
+def test_the_example_of_exits_runs(capsys):
+    exec(re.findall(r"```python\n(.*?)```", (DOCS / "exits.md").read_text(), re.DOTALL)[0], {})
+    shown, ambiguous = capsys.readouterr().out.splitlines()
+    assert shown.startswith("Backtest(")
+    assert f", {ambiguous} ambiguous bars)" in shown
+    assert int(ambiguous) > 0
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("page", ["rules", "exits"])
 def test_the_example_of_compiled_objectives_runs(page, tmp_path):

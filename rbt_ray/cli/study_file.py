@@ -15,8 +15,8 @@ from typing import Any
 from rbt_ray import objectives
 from rbt_ray.errors import InputError, ObjectiveError, StudyFileError
 from rbt_ray.nearest import nearest
-from rbt_ray.objectives.rule.exit_settings import EXITS
 from rbt_ray.search.registry import settings_class
+from rbt_ray.simulate.exit_settings import EXITS
 from rbt_ray.study import space
 from rbt_ray.tuner.config import RunConfig, TuneConfig
 from rbt_ray.tuner.splits import CPCV, WalkForward

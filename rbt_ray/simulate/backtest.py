@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import FrozenInstanceError, dataclass, replace
-from typing import Any, Literal, Protocol, get_args
+from typing import Literal, Protocol, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,6 +16,8 @@ from rbt_ray.html_text import escape
 from rbt_ray.simulate.benchmark import Beside
 from rbt_ray.simulate.closings import Listings, closed_out, closings
 from rbt_ray.simulate.costs import BASIS_POINTS, INITIAL_CASH, Costs
+from rbt_ray.simulate.exit_settings import EXITS, check_fields, check_rebalance, is_allowed
+from rbt_ray.simulate.exit_settings import allowed as allowed_exit
 from rbt_ray.simulate.metric_kernel import metrics_of
 from rbt_ray.simulate.on_change import run_on_change
 from rbt_ray.simulate.weights import date_of, unusable_weight, weights_table
@@ -24,6 +26,7 @@ from rbt_ray.types import Execution, FloatArray, IntArray, Metrics, Rebalance, i
 Missing = Literal["error", "zero"]
 _kept: list[Backtest] | None = None
 _cost_factor = 1.0
+_NO_BARS, _NO_LEVELS = np.empty((0, 0)), np.empty(0)
 
 
 class Prices(Listings, Protocol):
@@ -56,6 +59,10 @@ def backtest(
     drawdown_limit: float | None = None,
     benchmark: str | ArrayLike | None = None,
     risk_free: float | ArrayLike = 0.0,
+    stop_loss: float | None = None,
+    take_profit: float | None = None,
+    trailing_stop: float | None = None,
+    time_stop: float | None = None,
 ) -> Backtest:
     """Simulates target weights, each decided on the close of its bar.
 
@@ -84,6 +91,11 @@ def backtest(
             holds all symbols of `data` in equal shares, a symbol that symbol alone; or ``(n_bars,)`` simple returns.
         risk_free: return of cash, a year (0.03) or ``(n_bars,)`` per bar, above which `sharpe`, `alpha` and `beta` count.
             Other metrics and a study's verdict do not use it, and cash in the portfolio still earns nothing.
+        stop_loss: closes a position within a bar at this loss from its average entry price, such as 0.05; exits need
+            opens, highs, lows and ``rebalance="on_change"``, and module `exits` says which price fills.
+        take_profit: the same at a gain.
+        trailing_stop: the same at a loss from the best price up to the bar before.
+        time_stop: closes a position with the order of the bar that is this many bars after its entry.
 
     Raises:
         ShapeError: `weights` is not ``(n_bars, n_symbols)``.
@@ -99,28 +111,12 @@ def backtest(
         costs = costs.times(_cost_factor)
     beside = Beside.of(data, benchmark, risk_free, data.periods_per_year)
     table = weights_table(data, weights)
-    setup = _Setup(data, table, execution, rebalance, costs, missing, whole_units, initial_cash, drawdown_limit, beside)
-    return _keep(_simulate(setup))
-
-
-def backtest_from(
-    data: Prices, weights: FloatArray, execution: Execution, costs: Costs, returns: FloatArray, *rest: Any
-) -> Backtest:
-    """Returns a Backtest at order level of figures ``(n_bars,)`` computed elsewhere.
-
-    `rest` are `traded`, `exposure`, `orders`, `round_trips` and `ambiguous_exits` of the Backtest.
-    """
-    traded, exposure, orders, round_trips, ambiguous_exits = rest
-    equity = np.asarray(np.cumprod(1.0 + returns), np.float64)
-    lost = np.flatnonzero(returns <= -1.0)
-    for array in (returns, equity, *rest):
-        array.flags.writeable = False
+    exits = (stop_loss, take_profit, trailing_stop, time_stop)
+    given = {name: value for name, value in zip(EXITS, exits, strict=True) if value is not None}
     setup = _Setup(
-        data, weights_table(data, weights), execution, "on_change", costs, "zero", False, INITIAL_CASH, None, Beside()
+        data, table, execution, rebalance, costs, missing, whole_units, initial_cash, drawdown_limit, beside, given
     )
-    bankrupt = int(lost[0]) if len(lost) else None
-    run = Backtest(returns, equity, traded, exposure, orders, round_trips, bankrupt, setup, None, ambiguous_exits)
-    return _keep(run)
+    return _keep(_simulate(setup))
 
 
 def _keep(run: Backtest) -> Backtest:
@@ -168,6 +164,8 @@ class _Setup:
     initial_cash: float
     drawdown_limit: float | None
     beside: Beside
+    exits: Mapping[str, float]
+    """Those of `EXITS` that are set."""
 
     def __post_init__(self) -> None:
         if self.execution is None:
@@ -198,6 +196,11 @@ class _Setup:
             raise SettingError(
                 f"`drawdown_limit` is a share of the equity above 0 and at most 1, or None; got {limit!r}."
             )
+        for exit_name, level in self.exits.items():
+            if not is_allowed(exit_name, level):
+                raise SettingError(f"`{exit_name}` is {allowed_exit(exit_name)}, or None; got {level!r}.")
+            check_rebalance(exit_name, self.rebalance)
+            check_fields(exit_name, self.data.fields)
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -213,8 +216,7 @@ class Backtest:
         round_trips: ``(n_bars,)`` positions closed on each bar.
         bankrupt_bar: the bar on which the equity was lost: its return is -1, and later returns are 0. Usually None.
         ended_bar: the bar on which `drawdown_limit` ended the run: later returns are 0. Usually None.
-        ambiguous_exits: ``(n_bars,)`` exits on each bar that touched a stop and the take-profit: the stop was taken to be the
-            first. None of a run without exits.
+        ambiguous_bars: how many bars of a symbol touched a stop and the take-profit, and were filled at the stop.
     """
 
     returns: FloatArray
@@ -226,7 +228,7 @@ class Backtest:
     bankrupt_bar: int | None
     _setup: _Setup
     ended_bar: int | None = None
-    ambiguous_exits: IntArray | None = None
+    ambiguous_bars: int = 0
 
     @property
     def weights(self) -> FloatArray:
@@ -297,8 +299,7 @@ class Backtest:
         figures = self.metrics()
         shown = ", ".join(f"{name}={figures[name]:.4g}" for name in ("sharpe", "total_return", "max_drawdown"))
         bankrupt = "" if self.bankrupt_bar is None else f", bankrupt on {date_of(self.index, self.bankrupt_bar)}"
-        unsure = 0 if self.ambiguous_exits is None else int(self.ambiguous_exits.sum())
-        both = f", {unsure} exit{'s' * (unsure > 1)} where a bar touched a stop and the take-profit" if unsure else ""
+        both = f", ambiguous bars: {self.ambiguous_bars}" if self.ambiguous_bars else ""
         return (
             f"Backtest({len(self.returns)} bars from {first} to {last}, {len(self.symbols)} symbols, "
             f"{self.execution}, {self.rebalance}: {shown}{bankrupt}{both})"
@@ -331,6 +332,10 @@ def _simulate(setup: _Setup) -> Backtest:
     slippage = costs.slippage_bps / BASIS_POINTS
     borrow = costs.borrow_bps / BASIS_POINTS / data.periods_per_year
     margin = costs.margin_bps / BASIS_POINTS / data.periods_per_year
+    ambiguous = np.zeros(len(weights) if setup.exits else 0, np.int64)
+    open_ = high = low = _NO_BARS
+    if setup.exits:
+        open_, high, low = (np.ascontiguousarray(data[name]) for name in ("open", "high", "low"))
     if setup.rebalance == "every_bar":
         from rbt_ray.simulate.every_bar import run_every_bar  # here: few runs need it, and it takes time to load
 
@@ -349,6 +354,12 @@ def _simulate(setup: _Setup) -> Backtest:
             setup.whole_units,
             float(setup.initial_cash),
             ends.bars_of(len(data.symbols)),
+            setup.execution == "next_open",
+            open_,
+            high,
+            low,
+            np.array([setup.exits.get(name, np.inf) for name in EXITS]) if setup.exits else _NO_LEVELS,
+            ambiguous,
         )[:8]
     returns, equity, traded, exposure, fills, round_trips, bankrupt_bar, unusable_bar = run
     if unusable_bar >= 0:
@@ -357,13 +368,15 @@ def _simulate(setup: _Setup) -> Backtest:
     if setup.drawdown_limit is not None:
         ended_bar = _first_drawdown(returns, setup.drawdown_limit)
     if ended_bar is not None:
-        for array in (returns, traded, exposure, fills, round_trips):
+        for array in (returns, traded, exposure, fills, round_trips, ambiguous):
             array[ended_bar + 1 :] = 0
         equity[ended_bar + 1 :] = equity[ended_bar]
     for array in (returns, equity, traded, exposure, fills, round_trips):
         array.flags.writeable = False
     bankrupt = None if bankrupt_bar < 0 or (ended_bar is not None and ended_bar < bankrupt_bar) else bankrupt_bar
-    return Backtest(returns, equity, traded, exposure, fills, round_trips, bankrupt, setup, ended_bar)
+    return Backtest(
+        returns, equity, traded, exposure, fills, round_trips, bankrupt, setup, ended_bar, int(ambiguous.sum())
+    )
 
 
 def _first_drawdown(returns: FloatArray, limit: float) -> int | None:

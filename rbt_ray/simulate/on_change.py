@@ -15,21 +15,31 @@ without a price):
 
 Whole units: orders are rounded towards zero. Bankruptcy: the run ends if `V` or the equity is not above
 0, with a return of -1.
+
+Exits (module `exits`) close positions between 1 and 2 if orders are filled at the close, else between 3 and 4.
 """
 
 from __future__ import annotations
 
 import numpy as np
+from numba import int64
 
 from rbt_ray.simulate.compiled import COUNTS, FLAG, INTEGER, NUMBER, TABLE, VECTOR, compiled
 from rbt_ray.simulate.costs import DUST
+from rbt_ray.simulate.exits import close_positions, due_target, enter
 from rbt_ray.types import FloatArray, IntArray
 
 _MANY = 64
 """Number of orders on one bar above which sorting is faster than insertion."""
 
 
-@compiled(TABLE, TABLE, TABLE, INTEGER, FLAG, VECTOR, NUMBER, NUMBER, NUMBER, FLAG, NUMBER, COUNTS)
+_OUTPUT = int64[::1]
+
+
+@compiled(
+    TABLE, TABLE, TABLE, INTEGER, FLAG, VECTOR, NUMBER, NUMBER, NUMBER, FLAG, NUMBER, COUNTS,
+    FLAG, TABLE, TABLE, TABLE, VECTOR, _OUTPUT,
+)  # fmt: skip
 def run_on_change(
     weights: FloatArray,
     fill: FloatArray,
@@ -43,6 +53,12 @@ def run_on_change(
     whole_units: bool,
     initial_cash: float,
     ends: IntArray,
+    at_open: bool,
+    open_: FloatArray,
+    high: FloatArray,
+    low: FloatArray,
+    levels: FloatArray,
+    ambiguous: IntArray,
 ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, IntArray, IntArray, int, int, FloatArray, FloatArray]:
     """Runs the steps of this module.
 
@@ -55,6 +71,12 @@ def run_on_change(
         whole_units: whether only whole units are traded.
         initial_cash: money at the start.
         ends: ``(n_symbols,)`` the bar on which a holding is closed out, -1 for none; see module `closings`.
+        at_open: whether orders are filled at the open, so that exits follow them on a bar.
+        open_: ``(n_bars, n_symbols)`` opens, for exits only; likewise `high` and `low`.
+        high: see `open_`.
+        low: see `open_`.
+        levels: ``(4,)`` settings of exits, see module `exits`; empty without exits.
+        ambiguous: ``(n_bars,)`` output: how many symbols touched a stop and the take-profit; of any length without exits.
 
     Returns:
         returns, equity (as a multiple of `initial_cash`), traded (value of the orders at the fill prices / `V`),
@@ -78,6 +100,8 @@ def run_on_change(
     last_close = np.full(n_symbols, np.nan)
     ordered = np.empty(n_symbols, np.int64)
     order_values = np.empty(n_symbols)
+    exits = len(levels) > 0
+    kept = np.zeros((4, n_symbols if exits else 0))
     cash, worth, gross, short = initial_cash, initial_cash, 0.0, 0.0
 
     for t in range(n_bars):
@@ -85,6 +109,12 @@ def run_on_change(
         cash -= borrow * short + margin * max(0.0, gross - last_worth)
         n_orders = 0
         turned_over = 0.0
+        if exits and not at_open:
+            cash, turned_over, n_closed = close_positions(
+                t, cash, units, fill[t] + close[t], open_, high, low, levels, fees, slippage, kept, ambiguous
+            )
+            fills[t] += n_closed
+            round_trips[t] += n_closed
         worth = cash
         for i in range(n_symbols):
             price = fill[t, i] + close[t, i]
@@ -98,6 +128,8 @@ def run_on_change(
             if priced:
                 target = standing[i] if lag == 1 else wanted
                 standing[i] = wanted
+                if exits:
+                    target = due_target(t, i, target, units[i], kept, levels)
                 if target != filled[i] or (ends[i] == t and units[i] != 0.0):
                     filled[i] = target
                     ordered[n_orders] = i
@@ -149,10 +181,19 @@ def run_on_change(
             if size != 0.0:
                 held = units[i]
                 units[i] += size
+                if exits:
+                    enter(t, i, held, units[i], fill[t, i], kept)
                 if held != 0.0 and held * units[i] <= 0.0:
                     round_trips[t] += 1
                 turned_over += abs(size) * fill[t, i]
                 fills[t] += 1
+        if exits and at_open:
+            cash, exited, n_closed = close_positions(
+                t, cash, units, fill[t] + close[t], open_, high, low, levels, fees, slippage, kept, ambiguous
+            )
+            turned_over += exited
+            fills[t] += n_closed
+            round_trips[t] += n_closed
         traded[t] = turned_over / worth
 
         worth, gross, short = cash, 0.0, 0.0

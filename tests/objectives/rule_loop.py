@@ -27,7 +27,7 @@ def fills_of_equal_run(objective, config, data, swept, tolerance):
     run = objective(config, data)
     np.testing.assert_allclose(run.weights, weights, rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(run.returns, returns, rtol=1e-9, atol=1e-11)
-    assert (0 if run.ambiguous_exits is None else run.ambiguous_exits.sum()) == ambiguous
+    assert run.ambiguous_bars == ambiguous
     expected = run.metrics()
     for metric in METRIC_NAMES:
         assert swept[metric] == pytest.approx(expected[metric], rel=1e-9, abs=tolerance, nan_ok=True), (metric, config)

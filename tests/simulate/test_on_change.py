@@ -12,6 +12,7 @@ from rbt_ray.simulate.on_change import run_on_change
 from tests.accounts import broker
 
 EXECUTIONS = ("close", "next_close", "next_open")
+NO_EXITS = (False, *[np.empty((0, 0))] * 3, np.empty(0), np.empty(0, np.int64))
 
 
 @pytest.mark.parametrize("execution", EXECUTIONS)
@@ -53,7 +54,7 @@ def test_money_is_neither_made_nor_lost(make_market, seed, gross, whole_units):
     close, fill = market.bundle.close, market.bundle.open
     fees, slippage = np.array([0.001, 0.002, 0.0]), 0.0005
     run = run_on_change(
-        market.weights, fill, close, 1, True, fees, slippage, 0.0, 0.0, whole_units, 1000.0, np.full(3, -1)
+        market.weights, fill, close, 1, True, fees, slippage, 0.0, 0.0, whole_units, 1000.0, np.full(3, -1), *NO_EXITS
     )
     equity, bankrupt_bar, cash, units = run[1], run[6], run[8], run[9]
     alive = len(equity) if bankrupt_bar < 0 else bankrupt_bar
@@ -112,6 +113,7 @@ def test_sells_pay_for_buys_and_buys_are_cut_to_cash(make_bundle):
         False,
         1010.0,
         np.full(3, -1),
+        *NO_EXITS,
     )
     cash, units = run[8], run[9]
     assert units[0] == pytest.approx([100, 0, 0]), "1,010 buy 100 at 10 and a fee of 1 %"
@@ -125,7 +127,7 @@ def test_whole_units_are_cut_towards_no_trade(make_bundle):
     bundle = make_bundle([[30.0], [30.0], [40.0], [40.0]])
     weights = np.array([[0.5], [-0.5], [0.0], [0.0]])
     run = run_on_change(
-        weights, bundle.close, bundle.close, 0, True, np.zeros(1), 0.0, 0.0, 0.0, True, 100.0, np.full(1, -1)
+        weights, bundle.close, bundle.close, 0, True, np.zeros(1), 0.0, 0.0, 0.0, True, 100.0, np.full(1, -1), *NO_EXITS
     )
     assert run[9][:, 0].tolist() == [1.0, -1.0, 0.0, 0.0], "1.67 -> 1, then -2.67 -> -2, then back to 0"
 

@@ -73,7 +73,6 @@ def drifting(decide: Callable[..., None], segmented: bool, exits: bool) -> Calla
         high: FloatArray,
         low: FloatArray,
         levels: FloatArray,
-        figures: FloatArray,
         book: FloatArray,
         account: FloatArray,
         own: FloatArray,
@@ -109,8 +108,6 @@ def drifting(decide: Callable[..., None], segmented: bool, exits: bool) -> Calla
             high: see `open_`.
             low: see `open_`.
             levels: ``(4, n_configs)`` flat: the settings of exits; see module `exits`.
-            figures: ``(n_bars, 6)`` flat: output, of the first config the return of each bar, the traded, held, fills and trips up to
-                it, and the exits on it that are ambiguous; empty if they are not wanted.
             book: see module `book`.
             account: see module `book`.
             own: the rule's own numbers.
@@ -128,7 +125,7 @@ def drifting(decide: Callable[..., None], segmented: bool, exits: bool) -> Calla
         n_rows = len(state) // (len(STATE) * len(segments))
         step = n_symbols * WIDTH
         ordered, values = np.empty(n_symbols, np.int64), np.empty(n_symbols)
-        exited = np.zeros(2 * WIDTH)
+        exited = np.zeros(WIDTH)
         zero, one, capital = splat(0.0), splat(1.0), splat(INITIAL_CASH)
         short_rate, margin_rate, financed = splat(borrow), splat(margin), borrow > 0.0 or margin > 0.0
         for tile in range((n_bars + TILE - 1) // TILE):
@@ -226,10 +223,6 @@ def drifting(decide: Callable[..., None], segmented: bool, exits: bool) -> Calla
                         at_state = HELD * WIDTH + column
                         store(state, at_state, load(state, at_state) + gross / worth)
                         store(buffer, (t - start) * WIDTH, change)
-                        if group == 0 and len(figures) > 0:
-                            figures[6 * t], figures[6 * t + 5] = buffer[(t - start) * WIDTH], exited[WIDTH]
-                            for k in range(4):
-                                figures[6 * t + 1 + k] = state[column + (TRADED + k) * WIDTH]
                         if lag == 1:
                             store(account, funds + WHOLE * WIDTH, worth)
                             store(account, funds + EQUITY * WIDTH, worth / capital)

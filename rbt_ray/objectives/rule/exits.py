@@ -1,7 +1,7 @@
-"""Closes positions within a bar: stop-loss, take-profit, trailing stop; and after a number of bars.
+"""Closes positions as `rbt_ray.simulate.exits` does, eight configs at a time.
 
 A level is seen on the high and the low of a bar, and filled at the level, or at the open if that is already beyond it. If a bar touches
-a stop and the take-profit, the stop counts: the order of the two within the bar is unknown, so these exits are counted. A trailing stop uses the highs (or lows)
+a stop and the take-profit, the stop counts: the order of the two within the bar is unknown. A trailing stop uses the highs (or lows)
 up to the bar before, and the entry price.
 
 After an exit, a symbol stays flat until its target is 0 or changes sign.
@@ -34,7 +34,7 @@ from rbt_ray.objectives.sweep.statistics import FILLS, TRIPS
 from rbt_ray.types import FloatArray
 
 STOP, PROFIT, TRAIL, TIME = range(4)
-"""The levels of each config, in the order of `exit_settings.EXITS`; a level without a setting is infinite."""
+"""The levels of each config, in the order of `rbt_ray.simulate.exit_settings.EXITS`; a level without a setting is infinite."""
 
 
 @numba.njit(nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
@@ -105,8 +105,7 @@ def close_positions(
         levels: ``(4, n_rows)`` flat: the settings of exits.
         fees: ``(n_symbols,)`` fee on the money that changes hands, a fraction.
         slippage: by how much a fill is worse than its price, a fraction.
-        exited: ``(2, 8)`` flat: output: the value that exits traded is added to it, and how many of them were on bars that touched a
-            stop and the take-profit.
+        exited: ``(8,)`` output: the value that exits traded is added to it.
     """
     step, first = n_symbols * WIDTH, group * KEPT * n_symbols
     zero, one, price = splat(0.0), splat(1.0), np.empty(WIDTH)
@@ -129,7 +128,6 @@ def close_positions(
         level = where(above(trailing, level), trailing, level)
         store(book, at + PEAK * step, where(above(best, peak), side * best, side * peak))
         at_start = ~above(start, level) | ~above(goal, start)
-        both = np.uint8(~at_start & ~above(worst, level) & ~above(goal, best))
         touched = np.uint8(held & (at_start | ~above(worst, level) | ~above(goal, best)))
         if touched:
             within = where(np.uint8(~above(worst, level)), level, goal)
@@ -141,7 +139,6 @@ def close_positions(
                     money = amount * paid * (1.0 - sign * slippage)
                     account[cash] += money - abs(money) * fees[i]
                     exited[c] += abs(amount) * paid
-                    exited[WIDTH + c] += (both >> c) & 1
                     state[FILLS * WIDTH + column + c] += 1.0
                     state[TRIPS * WIDTH + column + c] += 1.0
                     book[at + AMOUNT * step + c], book[at + ENTRY * step + c] = 0.0, np.nan

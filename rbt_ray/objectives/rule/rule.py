@@ -18,8 +18,9 @@ from rbt_ray.objectives.builtin.strategy import (
     as_columns,
     check_settings,
 )
-from rbt_ray.objectives.rule.exit_settings import BOUNDS, EXITS, check_exits
+from rbt_ray.objectives.rule.exit_settings import check_exits
 from rbt_ray.simulate.costs import BASIS_POINTS, Costs
+from rbt_ray.simulate.exit_settings import BOUNDS, EXITS, check_fields
 from rbt_ray.types import Config, Execution, FloatArray, Rebalance, is_integer, is_real
 
 if TYPE_CHECKING:
@@ -211,10 +212,8 @@ class Rule(SweptObjective):
 
         self.fills(data)
         self.costs.turnover_rates(data.symbols)
-        if self.exits and not {"open", "high", "low"} <= set(data.fields):
-            raise SettingError(
-                f"`{next(iter(self.exits))}` needs the fields open, high and low; the bundle has {', '.join(data.fields)}."
-            )
+        if self.exits:
+            check_fields(next(iter(self.exits)), data.fields)
         kernel_of(self.step, self.names(data), self.rebalance, False, bool(self.exits))
 
     def names(self, data: BundleView) -> Names:
@@ -247,7 +246,7 @@ class Rule(SweptObjective):
         """See `SweptObjective`."""
         from rbt_ray.objectives.rule.run import advance
 
-        advance(self, data, columns, statistics, np.empty(0), np.empty(0))
+        advance(self, data, columns, statistics, np.empty(0))
 
     def rates(self, data: BundleView) -> tuple[FloatArray, float, float, float]:
         """Returns the costs as fractions: turnover of each symbol ``(n_symbols,)``, slippage, borrow and margin per bar."""

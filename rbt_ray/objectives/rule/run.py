@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rbt_ray.errors import ObjectiveResultError
 from rbt_ray.objectives.rule.book import HAS_CLOSE, HAS_PRICE, IS_END, new_account, new_book
-from rbt_ray.objectives.rule.exit_settings import EXITS
 from rbt_ray.objectives.rule.indicators import indicators_of
 from rbt_ray.objectives.rule.kernels import kernel_of
 from rbt_ray.objectives.sweep.blocks import BlockTable
 from rbt_ray.objectives.sweep.layout import TILE, WIDTH, aligned, listing_ends, price_tables, return_steps
 from rbt_ray.objectives.sweep.statistics import MEAN, STATE
 from rbt_ray.objectives.sweep.statistics_table import Statistics
-from rbt_ray.simulate.backtest import Backtest, backtest, backtest_from
+from rbt_ray.simulate.backtest import Backtest, backtest
 from rbt_ray.simulate.costs import INITIAL_CASH
+from rbt_ray.simulate.exit_settings import EXITS
 from rbt_ray.types import Execution, FloatArray
 
 if TYPE_CHECKING:
@@ -35,7 +35,6 @@ def advance(
     columns: Mapping[str, FloatArray],
     statistics: Statistics,
     record: FloatArray,
-    figures: FloatArray,
 ) -> None:
     """Advances the statistics of configs over all bars.
 
@@ -45,7 +44,6 @@ def advance(
         columns: ``(n_configs,)`` values of each parameter.
         statistics: those before the first bar; they are changed in place.
         record: ``(n_bars, n_symbols)`` flat: output, the targets of the first config; empty if they are not wanted.
-        figures: ``(n_bars, 6)`` flat: output, the same for the figures of each bar; see `drifting`.
 
     Raises:
         ObjectiveResultError: the rule returned a target that is not finite.
@@ -84,7 +82,7 @@ def advance(
         bars = [np.ascontiguousarray(data[name]).ravel() if rule.exits else _NONE for name in ("open", "high", "low")]
         kernel(
             data.n_bars, n_symbols, lag, at_open, *of_rule, fill, close, rates, slippage, borrow, margin, *bars,
-            _levels(rule, columns, n_rows), figures, book, new_account(n_rows, INITIAL_CASH), *memory, *of_statistics,
+            _levels(rule, columns, n_rows), book, new_account(n_rows, INITIAL_CASH), *memory, *of_statistics,
         )  # fmt: skip
     else:
         before, after, growth, _ = data.memo(return_steps, execution)
@@ -105,33 +103,22 @@ def advance(
 
 
 def backtest_of(rule: Rule, data: BundleView, columns: Mapping[str, FloatArray]) -> Backtest:
-    """Returns the backtest of one config.
-
-    Without exits, it is that of the weights that the rule returned.
+    """Returns the backtest of one config: that of the weights that the rule returned, with its exits.
 
     Raises:
         ObjectiveResultError: a target is not finite.
     """
     state = np.zeros((len(STATE), WIDTH))
     state[:MEAN] = 1.0
-    record, figures = np.zeros(data.n_bars * data.n_symbols), np.zeros(6 * data.n_bars if rule.exits else 0)
+    record = np.zeros(data.n_bars * data.n_symbols)
     none = BlockTable.of(None, np.zeros(WIDTH, bool))
     statistics = Statistics(WIDTH, False, True, True, state.ravel(), np.array([data.n_bars]), none)
-    advance(rule, data, columns, statistics, record, figures)
+    advance(rule, data, columns, statistics, record)
     weights = record.reshape(data.n_bars, data.n_symbols)
-    if not rule.exits:
-        return backtest(data, weights, rule.fills(data), rule.rebalance, rule.costs, missing="zero")
-    returns, *totals, ambiguous = figures.reshape(data.n_bars, 6).T.copy()
-    # Bars after a loss of everything do not count.
-    lost = np.flatnonzero(returns <= -1.0)
-    if len(lost):
-        returns[lost[0]], returns[lost[0] + 1 :] = -1.0, 0.0
-        ambiguous[lost[0] :] = 0.0
-        for total in totals:
-            total[lost[0] :] = total[lost[0] - 1] if lost[0] else 0.0
-    traded, held, fills, trips = (np.diff(total, prepend=0.0) for total in totals)
-    counts = [np.rint(values).astype(np.int64) for values in (fills, trips, ambiguous)]
-    return backtest_from(data, weights, rule.fills(data), rule.costs, returns, traded, held, *counts)
+    exits: dict[str, Any] = {
+        name: float(columns[given][0]) if isinstance(given, str) else given for name, given in rule.exits.items()
+    }
+    return backtest(data, weights, rule.fills(data), rule.rebalance, rule.costs, missing="zero", **exits)
 
 
 def _levels(rule: Rule, columns: Mapping[str, FloatArray], n_rows: int) -> FloatArray:

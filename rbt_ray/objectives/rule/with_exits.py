@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from rbt_ray.errors import ObjectiveError, SettingError
 from rbt_ray.objectives.builtin.strategy import Parameter, Strategy
-from rbt_ray.objectives.rule.exit_settings import BOUNDS, EXITS
 from rbt_ray.objectives.rule.rule import Rule
 from rbt_ray.simulate.costs import Costs
+from rbt_ray.simulate.exit_settings import BOUNDS, EXITS
 from rbt_ray.types import FloatArray
 
 if TYPE_CHECKING:
