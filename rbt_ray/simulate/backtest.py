@@ -299,7 +299,7 @@ class Backtest:
         figures = self.metrics()
         shown = ", ".join(f"{name}={figures[name]:.4g}" for name in ("sharpe", "total_return", "max_drawdown"))
         bankrupt = "" if self.bankrupt_bar is None else f", bankrupt on {date_of(self.index, self.bankrupt_bar)}"
-        both = f", {self.ambiguous_bars} ambiguous bars" if self.ambiguous_bars else ""
+        both = f", ambiguous bars: {self.ambiguous_bars}" if self.ambiguous_bars else ""
         return (
             f"Backtest({len(self.returns)} bars from {first} to {last}, {len(self.symbols)} symbols, "
             f"{self.execution}, {self.rebalance}: {shown}{bankrupt}{both})"
