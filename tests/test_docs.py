@@ -89,7 +89,7 @@ def test_the_example_of_exits_runs(capsys):
     exec(re.findall(r"```python\n(.*?)```", (DOCS / "exits.md").read_text(), re.DOTALL)[0], {})
     shown, ambiguous = capsys.readouterr().out.splitlines()
     assert shown.startswith("Backtest(")
-    assert f", {ambiguous} ambiguous bars)" in shown
+    assert f", ambiguous bars: {ambiguous})" in shown
     assert int(ambiguous) > 0
 
 

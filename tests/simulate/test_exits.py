@@ -27,8 +27,8 @@ EXITS = st.fixed_dictionaries(
 EXECUTIONS = st.sampled_from(["next_open", "next_close", "close"])
 
 
-def random_bars(seed, n_bars=60, n_symbols=3, holes=0.1):
-    """A bundle with gaps between closes and opens and missing bars, and weights that stay, grow, end and change sides."""
+def random_bars(seed, n_bars=60, n_symbols=3, holes=0.1, last_bar=None):
+    """A bundle with gaps between closes and opens and missing bars, and weights that stay, grow, end and change sides. The first symbol is delisted after `last_bar`."""
     rng = np.random.default_rng(seed)
     shape = (n_bars, n_symbols)
     close = 100 * np.exp(np.cumsum(rng.normal(0, 0.02, shape), axis=0))
@@ -38,10 +38,14 @@ def random_bars(seed, n_bars=60, n_symbols=3, holes=0.1):
     fields = {"open": open_, "high": high, "low": low, "close": close}
     missing = rng.random(shape) < holes
     missing[-1] = False
+    if last_bar is not None:
+        missing[last_bar + 1 :, 0] = True
     for values in fields.values():
         values[missing] = np.nan
     index = np.datetime64("2001-01-01", "ns") + np.arange(n_bars) * np.timedelta64(1, "D")
-    bundle = rbt.Bundle.from_arrays(fields, index, [f"S{i}" for i in range(n_symbols)], periods_per_year=252)
+    ends = None if last_bar is None else {"S0": index[last_bar]}
+    symbols = [f"S{i}" for i in range(n_symbols)]
+    bundle = rbt.Bundle.from_arrays(fields, index, symbols, periods_per_year=252, listed_until=ends)
     weights = rng.choice([-0.3, 0.0, 0.2, 0.3], shape)
     stays = rng.random(shape) < 0.8
     stays[0] = False
@@ -58,10 +62,10 @@ def loop_of(bundle, weights, execution, exits):
     return run_rule(plain, {}, bundle.view())[1]
 
 
-@given(seed=st.integers(0, 10**6), exits=EXITS, execution=EXECUTIONS)
-@settings(max_examples=40, deadline=None)
-def test_equals_a_plain_loop(seed, exits, execution):
-    bundle, weights = random_bars(seed)
+@given(seed=st.integers(0, 10**6), exits=EXITS, execution=EXECUTIONS, last_bar=st.none() | st.integers(5, 50))
+@settings(max_examples=60, deadline=None)
+def test_equals_a_plain_loop(seed, exits, execution, last_bar):
+    bundle, weights = random_bars(seed, last_bar=last_bar)
     run = rbt.backtest(bundle, weights, execution, costs=COSTS, missing="zero", **exits)
     np.testing.assert_allclose(run.returns, loop_of(bundle, weights, execution, exits), rtol=1e-9, atol=1e-11)
 
@@ -162,7 +166,7 @@ def test_the_price_that_fills(bar, price, ambiguous):
     assert run.equity[-1] == pytest.approx(price / 100, abs=1e-12)
     assert run.orders.tolist() == [0, 1, 1, 0]
     assert run.ambiguous_bars == ambiguous
-    assert ("1 ambiguous bars" in repr(run)) == bool(ambiguous)
+    assert ("ambiguous bars: 1" in repr(run)) == bool(ambiguous)
 
 
 def test_a_short_position_is_stopped_above_its_entry():
