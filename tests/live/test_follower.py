@@ -70,6 +70,7 @@ def read_until(follower, last):
     return numbers, definitions
 
 
+@pytest.mark.slow
 def test_events_of_another_process_are_read_once(tmp_path):
     with pytest.raises(StudyNotFoundError):
         JournalFollower(tmp_path).read()
