@@ -164,7 +164,7 @@ def test_the_count_of_ambiguous_exits_is_shown():
     run = objective({"fast": 1, "slow": 2}, view)
     assert run.equity[-1] == pytest.approx(0.9)
     assert run.ambiguous_bars == 1
-    assert "1 exit where a bar touched a stop and the take-profit" in repr(run)
+    assert ", ambiguous bars: 1)" in repr(run)
 
 
 @pytest.mark.parametrize(
