@@ -17,6 +17,6 @@ def _quiet() -> None:
 
 # Otherwise each run leaves a folder with its results and copies of the strategy in the working directory.
 _NO_ARTIFACTS = {"backtest_output_enabled": False, "code_capture_enabled": False}
-__all__ = ["objective"]
+__all__ = ["Backtester", "objective"]
 
 objective = Backtester("rustybt", "rustybt", _NO_ARTIFACTS, _quiet).objective

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from rbt_ray.adapters.trading_algorithm import Backtester
 
-__all__ = ["objective"]
+__all__ = ["Backtester", "objective"]
 
 objective = Backtester("zipline", "zipline-reloaded").objective

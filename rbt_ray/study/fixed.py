@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -41,8 +42,9 @@ def refuse_lists(param_space: Any, prefix: str = "") -> None:
         return
     for name, value in param_space.items():
         if isinstance(value, list):
+            shown = reprlib.repr(value)  # a long one is shortened
             raise SpaceError(
-                f"`{prefix}{name}` is the list {value!r}. To try its values, write grid_search({value!r}) or choice({value!r}); to give every "
-                f"config the whole list, write fixed({value!r})."
+                f"`{prefix}{name}` is the list {shown}. To try its values, write grid_search({shown}) or choice({shown}); to give every "
+                f"config the whole list, write fixed({shown})."
             )
         refuse_lists(value, f"{prefix}{name}/")

@@ -91,7 +91,7 @@ STUDIES = {
     "a parameter missing": (toml("fast = { randint = [5, 10] }", ""), r"`sma_cross` takes `fast`, `slow`; 'fast' is"),
     "a parameter too many": (toml("[search]", "mid = 3\n[search]"), r"`sma_cross` takes.*got an unknown 'mid'"),
     "a fraction for bars": (toml("randint = [5, 10]", "uniform = [5, 10]"), r"`fast` .* whole number of bars.*randint"),
-    "a list that is no choice": (toml("{ randint = [5, 10] }", "[5, 10]"), r"`fast` is \[5, 10\].*choice"),
+    "a list that is no choice": (toml("{ randint = [5, 10] }", "[5, 10]"), r"`fast` is the list \[5, 10\].*choice"),
     "text for a number": (toml("randint = [5, 10]", 'choice = ["a", "b"]'), r"numbers only, and `fast`"),
     "unknown metric": (toml(extra='metric = "sharp"'), r"no metric 'sharp'; did you mean 'sharpe'\?"),
     "no bundle": (toml('bundle = "sample"', ""), r"`bundle` is missing: sma_cross needs prices"),

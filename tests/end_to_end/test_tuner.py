@@ -53,7 +53,7 @@ def test_without_a_bundle_data_is_none_and_a_number_is_the_metric(tmp_path):
 
 
 def test_nested_spaces_constants_and_choices_reach_the_objective_as_written(tmp_path):
-    seen = {"a": {"b": rbt.choice([True]), "c": [1, 2]}, "d": rbt.choice(["x"]), "e": None, "f": 2.5}
+    seen = {"a": {"b": rbt.choice([True]), "c": rbt.fixed([1, 2])}, "d": rbt.choice(["x"]), "e": None, "f": 2.5}
 
     def objective(params, data):
         assert params == {"a": {"b": True, "c": [1, 2]}, "d": "x", "e": None, "f": 2.5}

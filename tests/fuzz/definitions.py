@@ -43,7 +43,7 @@ def _sound():
         "fast": rbt.randint(5, 60),
         "slow": rbt.choice([20, 50, None]),
         "opt": {"lr": rbt.loguniform(1e-4, 1.0), "q": rbt.quniform(0, 1, 0.25)},
-        "fixed": {"a": [1, 2]},
+        "fixed": {"a": rbt.fixed([1, 2])},
         "z": rbt.normal(0, 1),
     }
     made = []

@@ -90,7 +90,7 @@ def test_a_warm_start_without_results_is_an_error(tmp_path):
 )
 def test_a_domain_within_an_option_is_refused(option):
     for domain in (rbt.choice(["x", option]), {"grid_search": ["x", option]}):
-        with pytest.raises(SpaceError, match="`p` has an option with the domain"):
+        with pytest.raises(SpaceError, match="`p` has an option that is not a value: it holds a domain"):
             Space.of({"p": domain})
 
 
