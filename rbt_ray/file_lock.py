@@ -113,7 +113,7 @@ def is_held(path: Path) -> bool:
         except FileNotFoundError:
             return False
         try:
-            return _is_locked(descriptor)
+            return holder(descriptor) is not None
         finally:
             os.close(descriptor)
 
@@ -122,15 +122,17 @@ if sys.platform == "win32":
     import msvcrt
     import time
 
-    def _is_locked(descriptor: int) -> bool:
+    def holder(descriptor: int) -> int | None:
+        """Returns 0 if a process holds the lock of a file, and None if none does."""
         os.lseek(descriptor, 2**20, os.SEEK_SET)
-        try:  # Windows only tells by locking
+        try:  # Windows only tells by locking, and not who holds it
             msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
         except PermissionError:
-            return True
+            return 0
         os.lseek(descriptor, 2**20, os.SEEK_SET)
         msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
-        return False
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        return None
 
     def _lock(descriptor: int, *, wait: bool) -> None:
         os.lseek(descriptor, 2**20, os.SEEK_SET)  # nobody reads that byte: Windows locks keep others from reading, too
@@ -148,14 +150,15 @@ else:
     import fcntl
     import struct
 
-    # `struct flock` of <fcntl.h>: type, whence, start, length and pid; macOS has the last three first.
-    _FLOCK, _TYPE_AT = ("qqihh", 3) if sys.platform == "darwin" else ("hhqqi", 0)
+    # `struct flock` of <fcntl.h> on 64-bit systems: type, whence, start, length, pid; macOS has the last three first.
+    _LAYOUT, _TYPE_AT, _PID_AT = ("qqihh", 3, 2) if sys.platform == "darwin" else ("hhqqi4x", 0, 4)
 
-    def _is_locked(descriptor: int) -> bool:
-        wanted = [0] * 5
-        wanted[_TYPE_AT] = fcntl.F_WRLCK
-        found = fcntl.fcntl(descriptor, fcntl.F_GETLK, struct.pack(_FLOCK, *wanted))
-        return bool(struct.unpack(_FLOCK, found)[_TYPE_AT] != fcntl.F_UNLCK)
+    def holder(descriptor: int) -> int | None:
+        """Returns the other process that holds the lock of a file: 0 if it is not of this machine or container; None if none does."""
+        asked = [0] * 5
+        asked[_TYPE_AT] = fcntl.F_WRLCK
+        found = struct.unpack(_LAYOUT, fcntl.fcntl(descriptor, fcntl.F_GETLK, struct.pack(_LAYOUT, *asked)))
+        return None if found[_TYPE_AT] == fcntl.F_UNLCK else max(int(found[_PID_AT]), 0)
 
     def _lock(descriptor: int, *, wait: bool) -> None:
         # A record lock is not inherited: a forked worker that outlives its driver cannot hold it.

@@ -6,21 +6,17 @@ import json
 import os
 import signal
 import socket
-import struct
-import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rbt_ray.errors import SettingError
-from rbt_ray.file_lock import FileLock, LockFailedError, LockHeldError
+from rbt_ray.file_lock import holder
 from rbt_ray.private_files import open_regular
 from rbt_ray.store.lease import LOCK_FILE
 
 _MOST_BYTES = 4096
-_LAYOUTS = {"linux": "hhqqi4x", "darwin": "qqihh"}
-"""`struct flock` on 64-bit systems, from <fcntl.h>: type, whence, start, length, pid; on macOS start, length, pid, type, whence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,18 +41,15 @@ def driver_of(folder: Path) -> Driver | None:
     for a moment. The file's text is not trusted: anybody who may write in the folder may write another process's id.
     """
     path = folder.resolve() / LOCK_FILE
-    layout = _LAYOUTS.get(sys.platform)
-    if layout is None:
-        return _by_trial(path)
     try:
         with open_regular(path, follow=False) as file:
-            holder = _holder(file.fileno(), layout)
-            if holder is None:
+            process = holder(file.fileno())
+            if process is None:
                 return None
             pid, host = _written(file.read(_MOST_BYTES))
     except (OSError, ValueError):
         return None
-    return Driver(pid, host, is_here=pid == holder and host == socket.gethostname())
+    return Driver(pid, host, is_here=pid == process and host == socket.gethostname())
 
 
 def stop(folder: Path, driver: Driver) -> None:
@@ -85,30 +78,6 @@ def stop(folder: Path, driver: Driver) -> None:
         os.kill(driver.pid, signal.SIGINT)
     except PermissionError:
         raise SettingError(f"process {driver.pid} belongs to another user: only that user can stop it.") from None
-
-
-def _holder(descriptor: int, layout: str) -> int | None:
-    """Returns the process that holds the lock, 0 if it is not of this machine or container; None if none holds it."""
-    import fcntl
-
-    is_linux = sys.platform == "linux"
-    asked = (fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0) if is_linux else (0, 0, 0, fcntl.F_WRLCK, os.SEEK_SET)
-    found = struct.unpack(layout, fcntl.fcntl(descriptor, fcntl.F_GETLK, struct.pack(layout, *asked)))
-    kind, pid = (found[0], found[4]) if is_linux else (found[3], found[2])
-    return None if kind == fcntl.F_UNLCK else max(pid, 0)
-
-
-def _by_trial(path: Path) -> Driver | None:
-    if not path.exists():
-        return None
-    try:
-        FileLock(path, wait=False).release()
-    except LockHeldError as error:
-        pid, host = _written(error.content or b"")
-        return Driver(pid, host, is_here=False)
-    except LockFailedError:
-        return None
-    return None
 
 
 def _written(content: bytes) -> tuple[int, str]:
