@@ -38,7 +38,7 @@ def beside_holding(curves: Mapping[str, FloatArray], train_bars: int, periods_pe
     rows = []
     for name in _SHOWN:
         cells = "".join(
-            f'<td data-figure="{when}/{who}/{name}" data-value="{exact_json(found[name])}">{format_metric(name, found[name], _SHARES)}</td>'
+            f'<td data-cell="{when}/{who}/{name}" data-value="{exact_json(found[name])}">{format_metric(name, found[name], _SHARES)}</td>'
             for (when, who), found in columns.items()
         )
         rows.append(f'<tr><th scope="row">{name}</th>{cells}</tr>')

@@ -51,7 +51,7 @@ def test_the_best_is_beside_holding_by_month_and_in_figures(tmp_path):
         bundle="sample",
     ).fit()
     html = results.report(tmp_path / "report.html").read_text("utf-8")
-    found = {name: float(value) for name, value in re.findall(r'data-figure="(\S+)" data-value="(\S+)"', html)}
+    found = {name: float(value) for name, value in re.findall(r'data-cell="(\S+)" data-value="(\S+)"', html)}
     review = results.review.rows[0]
     for when, metrics in (("in-sample", results.get_best_result().metrics), ("hold-out", review["holdout"])):
         for name in ("total_return", "sharpe", "max_drawdown"):
@@ -241,4 +241,6 @@ def test_a_hundred_thousand_trials_in_seconds_and_megabytes(tmp_path, rng, write
     begin = time.process_time()  # what this process computes, however busy the machine is
     path = results.report(tmp_path / "report.html")
     assert time.process_time() - begin < 5
-    assert path.stat().st_size < 5.8e6  # the verdict's own charts and tables have 0.2 MB, and all of it is below 6
+    assert (
+        path.stat().st_size < 6e6
+    )  # what is promised  # the verdict's own charts and tables have 0.2 MB, and all of it is below 6
