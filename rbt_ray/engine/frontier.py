@@ -18,7 +18,7 @@ from rbt_ray.columns import Outcomes, Proposals, Results
 from rbt_ray.errors import SettingError
 from rbt_ray.search.digest_set import DigestSet
 from rbt_ray.search.registry import recorded_kind
-from rbt_ray.search.scheduled_search import ScheduledSearch, Tag, Told, told_of
+from rbt_ray.search.scheduled_search import Observation, ScheduledSearch, Tag, observations_of
 from rbt_ray.search.searcher import Searcher
 from rbt_ray.store.journal import Asked, Finished
 from rbt_ray.study.limits import StopRule, open_before_stop
@@ -133,7 +133,7 @@ class Frontier:
         self._proposals: dict[int, Proposals] = {}
         self._in_blocks = searcher if self._takes_blocks(searcher) else None
         self._tags: dict[int, Tag] = {}
-        self._told: dict[int, Told] = {}
+        self._observed: dict[int, Observation] = {}
         self._arrived: dict[int, tuple[Finished, FloatArray, FloatArray | None, int]] = {}
         self._arrival: deque[int] = deque()
 
@@ -179,7 +179,7 @@ class Frontier:
         if self._in_blocks is not None:
             outcomes = finished.outcomes
             losses = self._study.losses_of(outcomes.metrics, len(trials)) if self._study.further_goals else None
-            self._told.update(zip(trials, told_of(loss, losses, outcomes.status, violation), strict=True))
+            self._observed.update(zip(trials, observations_of(loss, losses, outcomes.status, violation), strict=True))
             return
         for row, trial in enumerate(trials):
             self._arrived[trial] = finished, loss, violation, row
@@ -213,7 +213,7 @@ class Frontier:
     def _advance_in_blocks(self, searcher: ScheduledSearch) -> list[ProposalBatch]:
         """Follows the same rule, in one call of the searcher for all results that it may get."""
         asked: list[ProposalBatch] = []
-        results: list[tuple[Tag, Told]] = []
+        results: list[tuple[Tag, Observation]] = []
         while True:
             proposals = searcher.respond(results, self._most_open() - self._n_open)
             if len(proposals):
@@ -222,18 +222,18 @@ class Frontier:
                 self._tags.update(enumerate(proposals.tags, self._asked))
                 self._asked += len(proposals)
                 self._n_open += len(proposals)
-            results = self._take_told()
+            results = self._take_observed()
             if not results:
                 if not (self._later and self.done):
                     return [ProposalBatch.concat(asked)] if asked else []
                 self._start_phase()
 
-    def _take_told(self) -> list[tuple[Tag, Told]]:
+    def _take_observed(self) -> list[tuple[Tag, Observation]]:
         """Returns the results that the searcher gets next: all, or one if each result changes how many trials may be open."""
         most = self._n_open if self._study.max_pending is not None else 1
-        found: list[tuple[Tag, Told]] = []
+        found: list[tuple[Tag, Observation]] = []
         while len(found) < most and (trial := self._next_to_tell()) is not None:
-            found.append((self._tags.pop(trial), self._told.pop(trial)))
+            found.append((self._tags.pop(trial), self._observed.pop(trial)))
             self._oldest += 1
             self._n_open -= 1
         return found
@@ -332,7 +332,7 @@ class Frontier:
     def _next_to_tell(self) -> int | None:
         if not self._study.deterministic:
             return self._arrival.popleft() if self._arrival else None
-        arrived = self._arrived if self._in_blocks is None else self._told
+        arrived = self._arrived if self._in_blocks is None else self._observed
         return self._oldest if self._oldest in arrived else None
 
     def _tell(self, trial: int) -> None:

@@ -10,7 +10,7 @@ from rbt_ray.search.encoding import Encoding, Ranking
 from rbt_ray.types import FloatArray, IntArray
 
 _BLOCK = 1024  # data points to sum over at a time, so that their kernels fit in the cache
-_POINTS = 64  # points at a time: the system maps a large array anew each time, which takes longer than to fill it
+_POINTS = 64  # points at a time: the system maps a large array again each time, which takes longer than filling it
 _FIRST, _LEADING = 128, 8  # data for a first bound; points to evaluate in full for a least ratio to beat
 _GOOD_PERCENT = 15
 _CANDIDATES = 64

@@ -23,7 +23,7 @@ _FATAL = ("CRASHED", "TIMED_OUT")
 
 Tag: TypeAlias = tuple[int, ...]
 """The bracket, rung and slot of a proposal."""
-Told: TypeAlias = tuple[Rank, str, float]
+Observation: TypeAlias = tuple[Rank, str, float]
 """What a search learns of a trial: its loss or losses, its status, and how far it breaks the constraints."""
 
 
@@ -105,11 +105,11 @@ class ScheduledSearch:
 
     def tell(self, results: Sequence[Result]) -> None:
         """See `Searcher`."""
-        for tag, told in _rows_of(results):
-            self._learn(tag, told)
+        for tag, observation in _rows_of(results):
+            self._learn(tag, observation)
         self._drop_done()
 
-    def respond(self, results: Sequence[tuple[Tag, Told]], room: int) -> Proposals:
+    def respond(self, results: Sequence[tuple[Tag, Observation]], room: int) -> Proposals:
         """Learns results one by one, and after each proposes until as many trials are open as may be.
 
         Args:
@@ -120,8 +120,8 @@ class ScheduledSearch:
         room -= len(results)
         if not results:
             self._propose(room, tags)
-        for tag, told in results:
-            self._learn(tag, told)
+        for tag, observation in results:
+            self._learn(tag, observation)
             self._drop_done()
             room += 1
             self._propose(room, tags)
@@ -140,8 +140,8 @@ class ScheduledSearch:
         fidelity = np.array([self._ladder[rung] for _, rung, _ in tags])
         return Proposals(rows.reshape(len(tags), self._space.n_params), fidelity, self._space, tuple(tags))
 
-    def _learn(self, tag: Tag, told: Told) -> None:
-        (_, rung, slot), (loss, status, violation) = tag, told
+    def _learn(self, tag: Tag, observation: Observation) -> None:
+        (_, rung, slot), (loss, status, violation) = tag, observation
         active, fidelity = self._race_of[slot], self._ladder[rung]
         learn(self._sampler, self._points[slot], fidelity, loss, violation)
         # What is infeasible on part of the history is so on all of it; on all of it, it is no config to end a race with.
@@ -229,9 +229,9 @@ class _ActiveRace:
                 self.race.close()
 
 
-def told_of(
+def observations_of(
     loss: FloatArray, losses: FloatArray | None, status: NDArray[np.uint8], violation: FloatArray | None
-) -> Iterator[Told]:
+) -> Iterator[Observation]:
     """Yields what a search learns of each of `n` trials; the columns are those of `Results`.
 
     Args:
@@ -249,12 +249,12 @@ def told_of(
         yield None if missing else rank, STATUSES[code], by
 
 
-def _rows_of(results: Sequence[Result]) -> Iterator[tuple[Tag, Told]]:
+def _rows_of(results: Sequence[Result]) -> Iterator[tuple[Tag, Observation]]:
     """Yields what to learn of each; reads columns rather than making a `Result` for each row."""
     if not isinstance(results, Results):
         for result in results:
             yield result.tag, (result.losses or result.loss, result.status, result.violation)
         return
     assert results.proposals.tags is not None
-    told = told_of(results.loss, results.losses, results.outcomes.status, results.violation)
-    yield from zip(results.proposals.tags, told, strict=True)
+    observations = observations_of(results.loss, results.losses, results.outcomes.status, results.violation)
+    yield from zip(results.proposals.tags, observations, strict=True)

@@ -1,32 +1,24 @@
 """The live page in a real browser: it changes without a reload, its button stops the study, other sites get nothing."""
 
 import http.server
-import os
-import shutil
 import threading
 from contextlib import contextmanager
 
 import pytest
 
+from tests import chromium
 from tests.live.browser import browsing
 from tests.live.studies import N, running, watched
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 TRIALS = "Number(document.getElementById('trials').textContent)"
 STATE = "document.body.dataset.state"
 
 
 @pytest.fixture
 def browser(tmp_path):
-    found = next((path for name in _NAMES if (path := shutil.which(name))), None)
-    if found is None:
-        sentence = f"the live page is looked at in a real browser, and none of {', '.join(_NAMES)} is installed."
-        if os.environ.get("CI"):
-            pytest.fail(sentence)
-        pytest.skip(sentence)
-    with browsing(found, tmp_path / "profile") as made:
+    with browsing(chromium.path_for("the live page"), tmp_path / "profile") as made:
         yield made
 
 

@@ -1,8 +1,6 @@
 """The report in a real browser: every chart is drawn, the console has no errors, and no injected code runs."""
 
-import os
 import re
-import shutil
 import subprocess
 
 import numpy as np
@@ -10,31 +8,25 @@ import pytest
 
 import rbt_ray as rbt
 from rbt_ray.study.study import Address, BundleId
+from tests import chromium
 
 pytestmark = pytest.mark.browser
 
-_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _NOISE = "GL Driver Message"  # the software renderer on its own speed
 
 
 @pytest.fixture(scope="module")
-def chromium():
-    found = next((path for name in _NAMES if (path := shutil.which(name))), None)
-    if found is None:
-        sentence = f"the report is looked at in a real browser, and none of {', '.join(_NAMES)} is installed."
-        if os.environ.get("CI"):
-            pytest.fail(sentence)
-        pytest.skip(sentence)
-    return found
+def browser_path():
+    return chromium.path_for("the report")
 
 
 @pytest.fixture
-def look(chromium, tmp_path):
+def look(browser_path, tmp_path):
     """Returns the page after its scripts ran, and the console output."""
 
     def looked(path, *arguments):
         command = [
-            chromium,
+            browser_path,
             "--headless",
             "--no-sandbox",
             "--disable-gpu",
